@@ -1,0 +1,42 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup test lint format demo bench clean
+
+help:
+	@echo "make test    set everything up in $(VENV) and run the tests"
+	@echo "make lint    check format, style and types"
+	@echo "make demo    a tour against a pretend Meta on this machine"
+	@echo "make bench   the measurements, one after the other (about 20 minutes)"
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("wacoex needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+test: setup
+	$(BIN)/python -m pytest -q -n auto
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+demo: setup
+	$(BIN)/wacoex demo
+
+bench: setup
+	for script in rate controller shared_budget against_sequential large; do \
+		$(BIN)/python tests/bench/$$script.py || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

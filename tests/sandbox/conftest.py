@@ -1,0 +1,63 @@
+"""A pretend world with its own time, and a way to call it without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from wacoex_cli.sandbox.app import application
+from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, World
+
+
+@pytest.fixture
+def clock() -> SimpleNamespace:
+    """The world's time: `monotonic` and `now` (Unix) in seconds, moved by hand."""
+    return SimpleNamespace(monotonic=1000.0, now=1_790_000_000.0)
+
+
+@pytest.fixture
+def world(clock: SimpleNamespace) -> World:
+    return default_world(monotonic=lambda: clock.monotonic, now=lambda: clock.now)
+
+
+@pytest.fixture
+def call(world: World) -> Callable[..., httpx.Response]:
+    """Make one request to the world: `call(method, path, token=..., json=..., params=...)`."""
+
+    async def request(method: str, path: str, token: str | None, **more: Any) -> httpx.Response:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        transport = httpx.ASGITransport(application(world))
+        async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+            return await client.request(method, path, headers=headers, **more)
+
+    def run(
+        method: str, path: str, *, token: str | None = DEFAULT_TOKEN, **more: Any
+    ) -> httpx.Response:
+        return asyncio.run(request(method, path, token, **more))
+
+    return run
+
+
+@pytest.fixture
+def send(call: Callable[..., httpx.Response]) -> Callable[..., httpx.Response]:
+    """Send the template without placeholders, or what `changes` make of that message."""
+
+    def run(
+        to: str = "+6591234567", *, number: str = PHONE_NUMBER_ID, **changes: Any
+    ) -> httpx.Response:
+        message = {
+            "messaging_product": "whatsapp",
+            "to": to,
+            "type": "template",
+            "template": {"name": "opening_hours", "language": {"code": "en_US"}},
+            **changes,
+        }
+        return call("POST", f"/v26.0/{number}/messages", json=message)
+
+    return run

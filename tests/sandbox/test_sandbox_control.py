@@ -1,0 +1,145 @@
+"""Watching and changing the world through its control calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from wacoex_cli.sandbox.app import application
+from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, WABA_ID, World
+
+Call = Callable[..., httpx.Response]
+
+
+@pytest.fixture
+def control(call: Call) -> Call:
+    def run(method: str, name: str, **more: Any) -> httpx.Response:
+        return call(method, f"/_sandbox/{name}", token=None, **more)
+
+    return run
+
+
+def test_the_summary_is_the_one_of_the_log(control: Call, send: Call, world: World) -> None:
+    send()
+
+    assert control("GET", "summary").json() == world.log.summary()
+
+
+def test_arrivals_can_be_followed_from_the_last_one_seen(control: Call, send: Call) -> None:
+    send("+6591234567")
+    seen = control("GET", "arrivals").json()
+    send("+6591234568")
+
+    news = control("GET", "arrivals", params={"since": seen["last"]}).json()
+
+    assert [row["recipient"] for row in seen["arrivals"]] == ["+6591234567"]
+    assert [row["recipient"] for row in news["arrivals"]] == ["+6591234568"]
+
+
+def test_faults_are_replaced_and_cleared(control: Call, send: Call) -> None:
+    faults = [{"kind": "account_locked"}, {"kind": "latency", "seconds": 0}]
+    assert control("POST", "faults", json={"faults": faults, "seed": 7}).json() == {"faults": 2}
+    assert send().status_code == 403
+
+    assert control("DELETE", "faults").status_code == 200
+    assert send().status_code == 200
+
+
+def test_the_limit_of_a_number_is_set(control: Call, send: Call) -> None:
+    control("POST", "limit", json={"phone_number_id": PHONE_NUMBER_ID, "limit": 0})
+
+    assert send().json()["error"]["code"] == 130429
+
+
+def test_the_world_is_changed_in_all_its_parts(control: Call, call: Call, send: Call) -> None:
+    response = control(
+        "POST",
+        "world",
+        json={
+            "phone_numbers": {PHONE_NUMBER_ID: {"quality_rating": "RED"}},
+            "wabas": {WABA_ID: {"currency": "EUR"}},
+            "templates": {"opening_hours/en_US": {"status": "PAUSED"}},
+            "subscribed_apps": {WABA_ID: []},
+            "tokens": {"sandbox-token-other": {"scopes": ["whatsapp_business_management"]}},
+            "settings": {"pair_rate": False, "throttle_status": 429},
+        },
+    )
+
+    assert response.status_code == 200
+    assert call("GET", f"/{PHONE_NUMBER_ID}").json()["quality_rating"] == "RED"
+    assert call("GET", f"/{WABA_ID}", params={"fields": "currency"}).json()["currency"] == "EUR"
+    assert call("GET", f"/{WABA_ID}/subscribed_apps").json() == {"data": []}
+    assert send().json()["error"]["code"] == 132015
+    assert call("GET", f"/{PHONE_NUMBER_ID}", token="sandbox-token-other").status_code == 200
+
+
+def test_a_token_can_be_made_to_expire(control: Call, send: Call) -> None:
+    control("POST", "world", json={"tokens": {DEFAULT_TOKEN: {"expires_at": 1}}})
+
+    assert send().json()["error"]["error_subcode"] == 463
+
+
+def test_a_reset_brings_the_first_world_back(control: Call, send: Call, call: Call) -> None:
+    control("POST", "world", json={"phone_numbers": {PHONE_NUMBER_ID: {"status": "BANNED"}}})
+    control("POST", "faults", json={"faults": [{"kind": "account_locked"}]})
+    send()
+
+    control("POST", "reset")
+
+    assert control("GET", "summary").json()["arrivals"] == 0
+    node = call("GET", f"/{PHONE_NUMBER_ID}", params={"fields": "status"}).json()
+    assert node["status"] == "CONNECTED"
+    assert send().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "body", "text"),
+    [
+        ("POST", "faults", {"faults": [{"kind": "earthquake"}]}, "`earthquake` is no kind"),
+        ("POST", "faults", {"faults": "all"}, "`faults` must be a list"),
+        ("POST", "faults", {"faults": [], "seed": "x"}, "`seed`"),
+        ("POST", "faults", [], "JSON object"),
+        ("POST", "limit", {"phone_number_id": WABA_ID, "limit": 1}, "no phone number"),
+        ("POST", "limit", {"phone_number_id": PHONE_NUMBER_ID, "limit": -1}, "`limit`"),
+        ("POST", "limit", {"phone_number_id": PHONE_NUMBER_ID, "speed": 1}, "`speed`"),
+        ("POST", "world", {"planets": {}}, "`planets`"),
+        ("POST", "world", {"wabas": []}, "`wabas` must be an object"),
+        ("POST", "world", {"wabas": {"9": {}}}, "`9` is no WhatsAppBusinessAccount"),
+        ("POST", "world", {"templates": {"a/b": {}}}, "`a/b` is no WhatsAppMessageTemplate"),
+        ("POST", "world", {"phone_numbers": {PHONE_NUMBER_ID: {"mood": "good"}}}, "`mood`"),
+        ("POST", "world", {"tokens": {"x": {"colour": "red"}}}, "`colour` is no token property"),
+        ("POST", "world", {"tokens": {"x": {"scopes": "all"}}}, "`scopes` has the wrong type"),
+        ("POST", "world", {"settings": {"gravity": "9.8"}}, "`gravity` is no setting"),
+        ("GET", "arrivals?since=yesterday", None, "`since`"),
+    ],
+)
+def test_what_a_control_call_cannot_use_is_named(
+    control: Call, method: str, name: str, body: object, text: str
+) -> None:
+    response = control(method, name, json=body)
+
+    assert response.status_code == 400
+    assert text in response.json()["error"]
+
+
+@pytest.mark.parametrize(("method", "name"), [("GET", "faults"), ("POST", "summary"), ("GET", "x")])
+def test_an_unknown_control_call_is_told_the_known_ones(
+    control: Call, method: str, name: str
+) -> None:
+    response = control(method, name)
+
+    assert response.status_code == 404
+    assert "GET /_sandbox/summary" in response.json()["error"]
+
+
+def test_control_calls_come_from_this_machine_only(world: World) -> None:
+    async def status() -> int:
+        transport = httpx.ASGITransport(application(world), client=("192.0.2.1", 4000))
+        async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+            return (await client.get("/_sandbox/summary")).status_code
+
+    assert asyncio.run(status()) == 403

@@ -1,0 +1,240 @@
+"""Which messages the pretend Graph API takes, and what it says of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from wacoex_cli.sandbox.world import (
+    FOREIGN_PHONE_NUMBER_ID,
+    PHONE,
+    PHONE_NUMBER_ID,
+    SECOND_PHONE_NUMBER_ID,
+    WABA_ID,
+    World,
+)
+
+Send = Callable[..., httpx.Response]
+
+
+def text(value: object, **more: object) -> dict[str, object]:
+    return {"type": "text", "text": value, **more}
+
+
+def body(*parameters: object) -> dict[str, object]:
+    return {"type": "body", "parameters": list(parameters)}
+
+
+def header(*parameters: object) -> dict[str, object]:
+    return {"type": "header", "parameters": list(parameters)}
+
+
+def url_button(*parameters: object, index: object = "0") -> dict[str, object]:
+    return {"type": "button", "sub_type": "url", "index": index, "parameters": list(parameters)}
+
+
+def template(name: str, *components: object, language: str = "en_US") -> dict[str, object]:
+    return {"name": name, "language": {"code": language}, "components": list(components)}
+
+
+def code_of(response: httpx.Response) -> int:
+    return int(response.json()["error"]["code"])
+
+
+def test_an_accepted_message_is_answered_as_meta_does(send: Send) -> None:
+    response = send("+6591234567")
+
+    answer = response.json()
+    assert response.status_code == 200
+    assert answer["contacts"] == [{"input": "+6591234567", "wa_id": "6591234567"}]
+    assert answer["messages"][0]["message_status"] == "accepted"
+    assert answer["messages"][0]["id"].startswith("wamid.")
+
+
+def test_message_ids_are_unique_even_over_a_reset(send: Send, world: World) -> None:
+    ids = []
+    for _ in range(2):
+        ids += [send(to).json()["messages"][0]["id"] for to in ("+6591234567", "+6591234568")]
+        world.reset()
+
+    assert len(set(ids)) == 4
+
+
+APPOINTMENT = (header(text("Monday")), body(text("Ana")), url_button(text("17")))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        template("opening_hours"),
+        template("opening_hours", body()),
+        template("order_ready", body(text("Ana"), text("A-17"))),
+        template("order_ready", body(text("Ana"), text("A-17")), language="de"),
+        template("spring_sale", body(text("Ana", parameter_name="first_name"))),
+        template("appointment", *APPOINTMENT),
+        template("appointment", *APPOINTMENT[:2], url_button(text("17"), index=0)),
+        template("new_menu", header({"type": "image", "image": {"id": "1"}}), body(text("Ana"))),
+        template(
+            "spring_sale",
+            body(text("Ana", parameter_name="first_name")),
+            {
+                "type": "button",
+                "sub_type": "quick_reply",
+                "index": "0",
+                "parameters": [{"type": "payload", "payload": "stop"}],
+            },
+        ),
+    ],
+)
+def test_a_template_that_is_filled_in_is_taken(send: Send, message: dict[str, object]) -> None:
+    assert send(template=message).json().get("error") is None
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (template("no_such_template"), 132001),
+        (template("opening_hours", language="fr"), 132001),
+        (template("free_money", body(text("Ana"))), 132001),
+        (template("flash_sale", body(text("Ana"))), 132015),
+        (template("order_ready"), 132000),
+        (template("order_ready", body(text("Ana"))), 132000),
+        (template("order_ready", body(*[text("Ana")] * 3)), 132000),
+        (template("opening_hours", body(text("Ana"))), 132000),
+        (template("opening_hours", header(text("Ana"))), 132000),
+        (template("opening_hours", url_button(text("17"))), 132000),
+        (template("appointment", *APPOINTMENT[1:]), 132000),
+        (template("appointment", *APPOINTMENT[:2]), 131008),
+        (template("appointment", *APPOINTMENT, url_button(text("17"), index="1")), 132000),
+        (template("order_ready", body(text("Ana"), {"type": "text"})), 131008),
+        (template("order_ready", body(text("Ana"), text(""))), 131008),
+        (template("order_ready", body(text("Ana"), text(17))), 131008),
+        (template("order_ready", body(text("Ana"), text("A\n17"))), 132018),
+        (template("order_ready", body(text("Ana"), {"type": "image", "image": {}})), 132012),
+        (template("order_ready", body(text("Ana", parameter_name="1"), text("A-17"))), 132012),
+        (template("order_ready", body(text("Ana", bold=True), text("A-17"))), 100),
+        (template("order_ready", body(text("Ana"), text("A-17")), body()), 100),
+        (template("order_ready", {"type": "footer", "parameters": []}), 100),
+        (template("order_ready", {**body(text("Ana"), text("A-17")), "index": "0"}), 100),
+        (template("spring_sale", body(text("Ana"))), 132012),
+        (template("spring_sale", body(text("Ana", parameter_name="name"))), 132012),
+        (template("new_menu", body(text("Ana"))), 132012),
+        (template("new_menu", header(text("Ana")), body(text("Ana"))), 132012),
+        (template("new_menu", header({"type": "image", "image": {}}), body(text("Ana"))), 131008),
+        ({"name": "opening_hours"}, 131008),
+        ({"name": "opening_hours", "language": {}}, 131008),
+        ({"name": "opening_hours", "language": {"code": "en_US"}, "namespace": "x"}, 100),
+        ({"name": "opening_hours", "language": {"code": "en_US"}, "components": {}}, 100),
+    ],
+)
+def test_a_template_that_is_not_filled_in_is_refused(
+    send: Send, message: dict[str, object], code: int
+) -> None:
+    assert code_of(send(template=message)) == code
+
+
+def test_a_disabled_template_is_refused(send: Send, world: World) -> None:
+    found = world.template(WABA_ID, "opening_hours", "en_US")
+    assert found is not None
+    world.patch_node(found, {"status": "DISABLED"})
+
+    assert code_of(send()) == 132016
+
+
+def test_a_template_that_does_not_exist_is_not_found(send: Send) -> None:
+    assert send(template=template("no_such_template")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"messaging_product": "sms"}, 100),
+        ({"recipient_type": "group"}, 131009),
+        ({"priority": "high"}, 100),
+        ({"type": "image"}, 131051),
+        ({"text": {"body": "Hello"}}, 100),
+        ({"template": None}, 131008),
+        ({"to": "91234567890123456"}, 131009),
+        ({"to": "+65 9123 4567"}, 131009),
+        ({"to": 6591234567}, 131009),
+        ({"to": PHONE}, 131021),
+        ({"biz_opaque_callback_data": "x" * 513}, 100),
+        ({"biz_opaque_callback_data": 7}, 100),
+    ],
+)
+def test_a_message_that_is_not_well_formed_is_refused(
+    send: Send, changes: dict[str, object], code: int
+) -> None:
+    assert code_of(send(**changes)) == code
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ({"body": "Hello"}, None),
+        ({"body": "Hello", "preview_url": False}, None),
+        ({"body": "x" * 4096}, None),
+        ({"body": "x" * 4097}, 100),
+        ({"body": ""}, 131008),
+        ({}, 131008),
+        ({"body": "Hello", "preview_url": "no"}, 100),
+        ({"body": "Hello", "colour": "red"}, 100),
+    ],
+)
+def test_a_text_has_from_1_to_4096_characters(
+    call: Send, content: dict[str, object], code: int | None
+) -> None:
+    message = {
+        "messaging_product": "whatsapp",
+        "to": "+6591234567",
+        "type": "text",
+        "text": content,
+    }
+
+    answer = call("POST", f"/v26.0/{PHONE_NUMBER_ID}/messages", json=message).json()
+
+    assert answer.get("error", {}).get("code") == code
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"hello"'])
+def test_a_body_that_is_no_json_object_is_refused(call: Send, content: bytes) -> None:
+    response = call("POST", f"/v26.0/{PHONE_NUMBER_ID}/messages", content=content)
+
+    assert (response.status_code, code_of(response)) == (400, 100)
+
+
+@pytest.mark.parametrize("missing", ["messaging_product", "to"])
+def test_what_every_message_needs_is_required(call: Send, missing: str) -> None:
+    message = {"messaging_product": "whatsapp", "to": "+6591234567", "text": {"body": "Hello"}}
+    del message[missing]
+
+    answer = call("POST", f"/v26.0/{PHONE_NUMBER_ID}/messages", json=message).json()
+
+    assert answer["error"]["message"] == f"(#100) The parameter {missing} is required."
+
+
+def test_a_recipient_without_plus_is_taken_and_counted(send: Send, world: World) -> None:
+    answer = send("6591234567").json()
+
+    assert answer["contacts"] == [{"input": "6591234567", "wa_id": "6591234567"}]
+    assert world.log.arrivals[0].recipient == "+6591234567"
+    assert world.log.summary()["recipients_without_plus"] == 1
+
+
+def test_callback_data_of_512_characters_is_kept_with_the_message(send: Send, world: World) -> None:
+    send(biz_opaque_callback_data="x" * 512)
+
+    assert world.log.arrivals[0].biz_opaque_callback_data == "x" * 512
+
+
+@pytest.mark.parametrize("number", [WABA_ID, FOREIGN_PHONE_NUMBER_ID])
+def test_messages_leave_from_a_number_of_ones_own(send: Send, number: str) -> None:
+    error = send(number=number).json()["error"]
+
+    assert (error["code"], error["error_subcode"]) == (100, 33)
+
+
+def test_both_numbers_use_the_templates_of_their_account(send: Send) -> None:
+    assert send(number=SECOND_PHONE_NUMBER_ID).status_code == 200

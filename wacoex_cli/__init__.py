@@ -1,0 +1,3 @@
+"""Operations tool for WhatsApp Coexistence channels."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,108 @@
+"""What reached the sandbox: every attempt to send, and the figures kept over them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from wacoex_cli.sandbox.limits import SlidingSecond
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One attempt to send; `at` is monotonic seconds, `number` counts from 1 since the reset.
+
+    `outcome` is `accepted`, `refused`, or the kind of fault that spoilt the answer;
+    `accepted` says whether the message was taken, whatever the sender got to read.
+    """
+
+    number: int
+    at: float
+    phone_number_id: str
+    recipient: str | None
+    biz_opaque_callback_data: str | None
+    outcome: str
+    accepted: bool
+    code: int | None
+    message_id: str | None
+    without_plus: bool = False
+
+
+class Tally:
+    """Running figures, so that a summary stays cheap after many thousand messages."""
+
+    def __init__(self) -> None:
+        self.by_recipient: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._codes: Counter[int] = Counter()
+        self._arrived = SlidingSecond()
+        self._taken = SlidingSecond()
+        self._total = 0
+        self._without_plus = 0
+        self._first_at: float | None = None
+        self._last_at: float | None = None
+
+    def add(self, arrival: Arrival) -> None:
+        """Count one arrival."""
+        self._total += 1
+        self._outcomes[arrival.outcome] += 1
+        self._without_plus += arrival.without_plus
+        self._arrived.add(arrival.at)
+        self._first_at = arrival.at if self._first_at is None else self._first_at
+        self._last_at = arrival.at
+        if arrival.code is not None:
+            self._codes[arrival.code] += 1
+        if arrival.accepted:
+            self._taken.add(arrival.at)
+            self.by_recipient[arrival.recipient or ""] += 1
+
+    def figures(self) -> dict[str, Any]:
+        """The figures as JSON values; times in monotonic seconds."""
+        duplicates = {who: times for who, times in self.by_recipient.items() if times > 1}
+        return {
+            "arrivals": self._total,
+            "accepted": self.by_recipient.total(),
+            "duplicates": duplicates,
+            "refusals_by_code": {str(code): times for code, times in sorted(self._codes.items())},
+            "outcomes": dict(sorted(self._outcomes.items())),
+            "most_arrivals_in_one_second": self._arrived.most,
+            "most_accepted_in_one_second": self._taken.most,
+            "first_at": self._first_at,
+            "last_at": self._last_at,
+            "recipients_without_plus": self._without_plus,
+        }
+
+
+class ArrivalLog:
+    """Every arrival in order, and the figures: over all numbers, and for each."""
+
+    def __init__(self) -> None:
+        self.arrivals: list[Arrival] = []
+        self._all = Tally()
+        self._each: dict[str, Tally] = {}
+
+    def __len__(self) -> int:
+        return len(self.arrivals)
+
+    def add(self, arrival: Arrival) -> None:
+        """Keep one arrival."""
+        self.arrivals.append(arrival)
+        self._all.add(arrival)
+        self._each.setdefault(arrival.phone_number_id, Tally()).add(arrival)
+
+    def since(self, number: int) -> list[Arrival]:
+        """The arrivals after the one with that number; 0 gives all."""
+        return self.arrivals[max(number, 0) :]
+
+    def accepted(self) -> list[Arrival]:
+        """The arrivals whose message was taken."""
+        return [arrival for arrival in self.arrivals if arrival.accepted]
+
+    def summary(self) -> dict[str, Any]:
+        """All figures as JSON values, with `accepted_by_recipient` over all numbers."""
+        return {
+            **self._all.figures(),
+            "accepted_by_recipient": dict(self._all.by_recipient),
+            "phone_numbers": {each: tally.figures() for each, tally in self._each.items()},
+        }

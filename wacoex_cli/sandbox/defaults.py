@@ -1,0 +1,159 @@
+"""What is in the pretend world to begin with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from wacoex_cli.sandbox.nodes import PHONE_NUMBER, TEMPLATE, WABA, Node
+from wacoex_cli.sandbox.templates import default_templates, plain_template
+from wacoex_cli.sandbox.world import (
+    APP_ID,
+    BUSINESS_ID,
+    DEFAULT_TOKEN,
+    FOREIGN_PHONE_NUMBER_ID,
+    FOREIGN_WABA_ID,
+    PARTNER_APP_ID,
+    PARTNER_BUSINESS_ID,
+    PHONE,
+    PHONE_NUMBER_ID,
+    SECOND_PHONE,
+    SECOND_PHONE_NUMBER_ID,
+    WABA_ID,
+    Contents,
+    Settings,
+    Token,
+    World,
+)
+
+_FIRST_TEMPLATE_ID = 108000000000001
+
+
+def default_world(
+    *,
+    extra_templates: int = 0,
+    settings: Settings | None = None,
+    seed: int = 0,
+    monotonic: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] = time.time,
+) -> World:
+    """One healthy Coexistence number, a second number, templates, and one token for both.
+
+    `extra_templates` adds that many plain ones, for lists of several pages.
+    """
+    build = partial(default_contents, extra_templates)
+    return World(build, settings=settings, seed=seed, monotonic=monotonic, now=now)
+
+
+def default_contents(extra_templates: int = 0) -> Contents:
+    """The contents of the default world, freshly made."""
+    extra = [plain_template(f"extra_{number:03}") for number in range(1, extra_templates + 1)]
+    nodes = [
+        _waba(WABA_ID, "Corner Bakery", BUSINESS_ID),
+        _waba(FOREIGN_WABA_ID, "Somebody Else", "102000000000009"),
+        _phone_number(PHONE_NUMBER_ID, WABA_ID, PHONE),
+        _phone_number(SECOND_PHONE_NUMBER_ID, WABA_ID, SECOND_PHONE, is_on_biz_app=False),
+        _phone_number(FOREIGN_PHONE_NUMBER_ID, FOREIGN_WABA_ID, "+6560000009"),
+        *_template_nodes([*default_templates(), *extra]),
+    ]
+    return Contents(
+        nodes={node.id: node for node in nodes},
+        tokens={DEFAULT_TOKEN: Token(DEFAULT_TOKEN)},
+        subscribed_apps={
+            WABA_ID: [_app(PARTNER_APP_ID, "respond.io WA BSP"), _app(APP_ID, "wacoex sandbox")]
+        },
+    )
+
+
+def _app(app_id: str, name: str) -> dict[str, Any]:
+    link = f"https://www.facebook.com/games/?app_id={app_id}"
+    return {"whatsapp_business_api_data": {"id": app_id, "name": name, "link": link}}
+
+
+def _health(*entities: tuple[str, str]) -> dict[str, Any]:
+    everywhere = [("BUSINESS", BUSINESS_ID), ("APP", APP_ID)]
+    return {
+        "entities": [
+            {"entity_type": kind, "id": entity_id, "can_send_message": "AVAILABLE"}
+            for kind, entity_id in [*entities, *everywhere]
+        ]
+    }
+
+
+def _waba(waba_id: str, name: str, owner_id: str) -> Node:
+    values: dict[str, Any] = {
+        "name": name,
+        "timezone_id": "107",
+        "message_template_namespace": "5a9d0b1c_0000_4000_8000_sandbox00001",
+        "status": "ACTIVE",
+        "account_review_status": "APPROVED",
+        "business_verification_status": "verified",
+        "country": "SG",
+        "currency": "SGD",
+        "creation_time": 1760000000,
+        "ownership_type": "CLIENT_OWNED",
+        "owner_business": owner_id,
+        "owner_business_info": {"id": owner_id, "name": name},
+        "on_behalf_of_business_info": {
+            "id": PARTNER_BUSINESS_ID,
+            "name": "respond.io",
+            "status": "APPROVED",
+            "type": "SELF",
+        },
+        "is_shared_with_partners": True,
+        "primary_funding_id": "109000000000001",
+        "primary_business_location": "SG",
+        "health_status": _health(("WABA", waba_id)),
+        "is_enabled_for_insights": True,
+        "marketing_messages_onboarding_status": "ELIGIBLE",
+        "disable_marketing_messages_on_cloud_api": False,
+        "whatsapp_business_manager_messaging_limit": "TIER_2K",
+    }
+    return Node(WABA, waba_id, waba_id, values)
+
+
+def _phone_number(
+    phone_number_id: str, waba_id: str, phone: str, *, is_on_biz_app: bool = True
+) -> Node:
+    values: dict[str, Any] = {
+        "display_phone_number": f"{phone[:3]} {phone[3:7]} {phone[7:]}",
+        "verified_name": "Corner Bakery",
+        "quality_rating": "GREEN",
+        "status": "CONNECTED",
+        "is_on_biz_app": is_on_biz_app,
+        "platform_type": "CLOUD_API",
+        "quality_score": {"score": "GREEN"},
+        "throughput": {"level": "STANDARD"},
+        "whatsapp_business_manager_messaging_limit": "TIER_2K",
+        "messaging_limit_tier": "TIER_2K",
+        "name_status": "APPROVED",
+        "new_name_status": "NONE",
+        "code_verification_status": "VERIFIED",
+        "account_mode": "LIVE",
+        "last_onboarded_time": "2026-10-01T02:00:00+0000",
+        "is_official_business_account": False,
+        "official_business_account": {"oba_status": "NOT_STARTED"},
+        "health_status": _health(("PHONE_NUMBER", phone_number_id), ("WABA", waba_id)),
+        "webhook_configuration": {"application": "https://app.respond.example/whatsapp"},
+        "is_pin_enabled": True,
+        "is_preverified_number": False,
+        "search_visibility": "NON_VISIBLE",
+        "country_code": "SG",
+        "country_dial_code": "65",
+        "certificate": "sandbox-certificate",
+    }
+    return Node(PHONE_NUMBER, phone_number_id, waba_id, values)
+
+
+def _template_nodes(templates: Iterable[dict[str, Any]]) -> list[Node]:
+    return [
+        _template_node(str(template_id), values)
+        for template_id, values in enumerate(templates, start=_FIRST_TEMPLATE_ID)
+    ]
+
+
+def _template_node(template_id: str, values: dict[str, Any]) -> Node:
+    health = _health(("MESSAGE_TEMPLATE", template_id), ("WABA", WABA_ID))
+    return Node(TEMPLATE, template_id, WABA_ID, {**values, "health_status": health})
