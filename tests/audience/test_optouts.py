@@ -1,0 +1,140 @@
+"""The people who want no more messages: the list, and the commands that change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from wacoex_cli.audience import ledger
+from wacoex_cli.audience.model import ImportCounts, OptOut
+from wacoex_cli.foundation.state import State
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+LATER = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+Run = Callable[..., Any]
+
+
+def test_somebody_added_twice_stays_as_first_written(state: State) -> None:
+    with state.transaction():
+        assert ledger.add_optout(state, "+6591234567", "operator", "in the shop", NOON)
+        assert not ledger.add_optout(state, "+6591234567", "meta-131050", None, LATER)
+    assert ledger.list_optouts(state) == [
+        OptOut("+6591234567", "operator", "in the shop", "2026-11-23T12:00:00.000Z")
+    ]
+
+
+def test_somebody_removed_is_no_longer_on_the_list(state: State) -> None:
+    with state.transaction():
+        ledger.add_optout(state, "+6591234567", "operator", None, NOON)
+        assert ledger.remove_optout(state, "+6591234567")
+        assert not ledger.remove_optout(state, "+6591234567")
+    assert not ledger.is_opted_out(state, "+6591234567")
+
+
+def test_an_import_counts_each_person_once(state: State) -> None:
+    with state.transaction():
+        ledger.add_optout(state, "+651", "operator", None, NOON)
+        counts = ledger.import_optouts(state, ["+651", "+652", "+653", "+652"], "import", LATER)
+        nobody = ledger.import_optouts(state, [], "import", LATER)
+    assert counts == ImportCounts(added=2, known=1)
+    assert nobody == ImportCounts(added=0, known=0)
+    assert [one.phone for one in ledger.list_optouts(state)] == ["+652", "+653", "+651"]
+
+
+def listed(run: Run) -> list[str]:
+    return [one["phone"] for one in run("optout", "list", "--json").data["optouts"]]
+
+
+def test_add_says_whether_the_list_changed(run: Run) -> None:
+    first = run("optout", "add", "+65 9123 4567", "--note", "in the shop")
+    again = run("optout", "add", "91234567", "--country", "sg")
+    assert (first.code, first.out) == (0, "+6591234567 added to the opt-out list\n")
+    assert (again.code, again.out) == (0, "+6591234567 is on the opt-out list already\n")
+    assert listed(run) == ["+6591234567"]
+
+
+def test_the_list_in_a_pipe_is_plain_columns(run: Run) -> None:
+    run("optout", "add", "+6591234567", "--note", "in the shop")
+    phone, source, note, added_at = run("optout", "list").out.rstrip("\n").split("\t")
+    assert (phone, source, note) == ("+6591234567", "operator", "in the shop")
+    assert added_at.endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["add", "91234567"], "invalid_phone"),
+        (["add", "hello", "--country", "SG"], "invalid_phone"),
+        (["add", "91234567", "--country", "UK"], "unknown_country"),
+        (["remove", "+6591234567", "--yes"], "not_opted_out"),
+        (["import", "missing.csv"], "unreadable_file"),
+        (["import", "-"], "no_header"),
+    ],
+)
+def test_unfit_input_is_a_usage_error(run: Run, arguments: list[str], code: str) -> None:
+    outcome = run("optout", *arguments, "--json")
+    assert outcome.code == 2
+    assert outcome.envelope["errors"][0]["code"] == code
+    assert listed(run) == []
+
+
+def test_remove_asks_first(run: Run) -> None:
+    run("optout", "add", "+6591234567")
+    declined = run("optout", "remove", "+6591234567", tty=True, stdin="n\n")
+    unanswered = run("optout", "remove", "+6591234567")
+    assert (declined.code, unanswered.code) == (1, 2)
+    assert "--yes" in unanswered.err
+    assert listed(run) == ["+6591234567"]
+
+    agreed = run("optout", "remove", "+6591234567", tty=True, stdin="y\n")
+    assert (agreed.code, listed(run)) == (0, [])
+
+
+def test_remove_needs_no_question_with_yes(run: Run) -> None:
+    run("optout", "add", "+6591234567")
+    outcome = run("optout", "remove", "+6591234567", "--yes", "--json")
+    assert outcome.data == {"phone": "+6591234567", "removed": True, "dry_run": False}
+    assert listed(run) == []
+
+
+def test_import_adds_who_can_be_read_and_names_the_other_lines(run: Run) -> None:
+    run("optout", "add", "+6591234567")
+    content = "phone,why\n+6591234567,a\n91230000,b\nnobody,c\n+65 9123 0000,d\n"
+    outcome = run("optout", "import", "-", "--country", "SG", stdin=content)
+    assert outcome.code == 7
+    assert outcome.out == ("1 added, 1 on the list already\n1 not readable and not added: line 4\n")
+    assert sorted(listed(run)) == ["+6591230000", "+6591234567"]
+
+
+def test_a_clean_import_ends_well(run: Run) -> None:
+    outcome = run("optout", "import", "-", "--json", stdin="phone\n+6591234567\n+6591230000\n")
+    assert outcome.code == 0
+    assert outcome.data == {
+        "added": 2,
+        "known": 0,
+        "invalid": 0,
+        "invalid_lines": [],
+        "dry_run": False,
+    }
+
+
+def test_an_import_without_a_single_number_is_refused(run: Run) -> None:
+    outcome = run("optout", "import", "-", stdin="phone\n91234567\n")
+    assert outcome.code == 2
+    assert "--country" in outcome.err
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(run: Run) -> None:
+    run("optout", "add", "+6591234567")
+    content = "phone\n+6591234567\n+6591230000\n"
+    add = run("optout", "add", "+6591230000", "--dry-run")
+    remove = run("optout", "remove", "+6591234567", "--dry-run")
+    imported = run("optout", "import", "-", "--dry-run", "--json", stdin=content)
+    assert add.out == "+6591230000 would be added to the opt-out list\n"
+    assert remove.out == "+6591234567 would be removed from the opt-out list\n"
+    assert (imported.data["added"], imported.data["known"]) == (1, 1)
+    assert listed(run) == ["+6591234567"]

@@ -1,0 +1,83 @@
+"""What a benchmark measured: figures over the arrivals, and the table that is printed."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+THROTTLED = 130429
+
+
+class Arrivals:
+    """Attempts to send, in order of arrival; `at` is `time.monotonic` of this machine."""
+
+    def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
+        self.rows = rows
+        self.at: list[float] = [row["at"] for row in rows]
+        self.accepted_at: list[float] = [row["at"] for row in rows if row["accepted"]]
+
+    def between(self, start: float, end: float) -> Arrivals:
+        """Those in [start, end)."""
+        return Arrivals([row for row in self.rows if start <= row["at"] < end])
+
+    def of(self, phone_number_id: str) -> Arrivals:
+        """Those of one phone number."""
+        return Arrivals([row for row in self.rows if row["phone_number_id"] == phone_number_id])
+
+    def throttled(self) -> int:
+        """How many were answered with 130429."""
+        return sum(row["code"] == THROTTLED for row in self.rows)
+
+    def accepted_rate(self) -> float:
+        """Accepted per second between the first and the last accepted one."""
+        return (len(self.accepted_at) - 1) / (self.accepted_at[-1] - self.accepted_at[0])
+
+    def most_in_a_second(self) -> int:
+        """The most arrivals in any second, wherever it begins."""
+        most = first = 0
+        for last, moment in enumerate(self.at):
+            while moment - self.at[first] >= 1.0:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
+
+    def duplicates(self) -> int:
+        """Messages that were taken for somebody who already had one."""
+        taken = [row["recipient"] for row in self.rows if row["accepted"]]
+        return len(taken) - len(set(taken))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table; without a bound it is told for information only."""
+
+    what: str
+    measured: float
+    at_least: float | None = None
+    at_most: float | None = None
+    decimals: int = 0
+
+    def cells(self) -> tuple[str, str, str]:
+        """What, measured, wanted."""
+        bounds = (("at least", self.at_least), ("at most", self.at_most))
+        wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+        missed = (self.at_least is not None and self.measured < self.at_least) or (
+            self.at_most is not None and self.measured > self.at_most
+        )
+        return self.what, f"{self.measured:.{self.decimals}f}", wanted + (" MISSED" * missed)
+
+
+def show(title: str, figures: Iterable[Figure]) -> None:
+    """Print a table, with the machine it was measured on."""
+    load = os.getloadavg()[0]
+    print(f"\n{title}")
+    print(f"  ({os.cpu_count()} cores, load {load:.1f}, CPython {platform.python_version()})")
+    rows = [("what", "measured", "wanted"), *(figure.cells() for figure in figures)]
+    width = max(len(row[0]) for row in rows)
+    for what, measured, wanted in rows:
+        print(f"  {what:<{width}}  {measured:>9}  {wanted}".rstrip(), flush=True)

@@ -1,0 +1,179 @@
+"""What the benchmarks share: a sandbox in a process of its own, and the command in another."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tests.bench.figures import Arrivals
+from wacoex_cli.sandbox.world import (
+    DEFAULT_TOKEN,
+    PHONE,
+    PHONE_NUMBER_ID,
+    SECOND_PHONE,
+    SECOND_PHONE_NUMBER_ID,
+    WABA_ID,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECKOUT = Path(__file__).parents[2]
+TEMPLATE = ("--template", "order_ready", "--lang", "en_US", "--param", "1=name", "--param", "2=id")
+AFTER_300_MS: dict[str, Any] = {"kind": "latency", "seconds": 0.3}
+
+_PROGRAM = (sys.executable, "-m", "wacoex_cli")
+_CHANNELS = {
+    "first": (PHONE, PHONE_NUMBER_ID),
+    "second": (SECOND_PHONE, SECOND_PHONE_NUMBER_ID),
+}
+
+
+class Sandbox:
+    """A running sandbox, and its control calls."""
+
+    def __init__(self, base_url: str, client: httpx.Client) -> None:
+        self.base_url = base_url
+        self._client = client
+
+    def control(self, method: str, name: str, body: object = None) -> dict[str, Any]:
+        """One control call; raises for an answer that is no success."""
+        response = self._client.request(method, f"{self.base_url}/_sandbox/{name}", json=body)
+        response.raise_for_status()
+        found: dict[str, Any] = response.json()
+        return found
+
+    def limit(self, messages_per_second: int) -> float:
+        """Change what the first number may take; returns the moment."""
+        body = {"phone_number_id": PHONE_NUMBER_ID, "limit": messages_per_second}
+        self.control("POST", "limit", body)
+        return time.monotonic()
+
+    def arrivals(self, since: int = 0) -> Arrivals:
+        """What arrived after the arrival with that number."""
+        return Arrivals(self.control("GET", f"arrivals?since={since}")["arrivals"])
+
+    def await_first_arrival(self) -> None:
+        """Wait until the first message has arrived."""
+        while not self.control("GET", "summary")["arrivals"]:
+            time.sleep(0.05)
+
+
+class Home:
+    """A person's home with one state file, and the command run from it."""
+
+    def __init__(self, directory: Path, base_url: str) -> None:
+        self.directory = directory
+        self.state = directory / "wacoex.db"
+        self._environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "PYTHONPATH": str(CHECKOUT),
+            "WACOEX_CONFIG_DIR": str(directory),
+            "WACOEX_STATE": str(self.state),
+            "WACOEX_META_BASE_URL": base_url,
+            "WACOEX_META_TOKEN": DEFAULT_TOKEN,
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command."""
+        return subprocess.Popen(
+            [*_PROGRAM, *arguments, "--json", "--no-input"],
+            cwd=self.directory,
+            env=self._environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def add_channels(self) -> None:
+        """Make both numbers of the sandbox known, as `first` and `second`."""
+        for name, (phone, number) in _CHANNELS.items():
+            ids = ("--phone-number-id", number, "--waba-id", WABA_ID)
+            finished(self.start("channel", "add", name, "--phone", phone, *ids))
+
+    def start_planning(
+        self, recipients: int, *, first: int = 0, channel: str = "first"
+    ) -> subprocess.Popen[str]:
+        """Start planning a broadcast; other places from `first` on are other people."""
+        path = self.directory / f"recipients-{first}.csv"
+        _write_recipients(path, recipients, first)
+        return self.start("broadcast", "plan", str(path), *TEMPLATE, "--channel", channel)
+
+    def plan(self, recipients: int, *, first: int = 0, channel: str = "first") -> str:
+        """Plan a broadcast; returns its id."""
+        planned = finished(self.start_planning(recipients, first=first, channel=channel))
+        return str(planned["broadcast_id"])
+
+    def start_sending(self, broadcast_id: str) -> subprocess.Popen[str]:
+        """Start sending a planned broadcast at the full rate."""
+        return self.start("broadcast", "send", broadcast_id, "--rate", "20", "--yes")
+
+
+def finished(process: subprocess.Popen[str], *, interrupted: bool = False) -> dict[str, Any]:
+    """Wait for the command; returns the data of its JSON, ends this program when it failed."""
+    out, err = process.communicate()
+    if process.returncode and not interrupted:
+        sys.exit(f"a command failed with status {process.returncode}\n{out}{err}")
+    data: dict[str, Any] = json.loads(out)["data"]
+    return data
+
+
+@contextlib.contextmanager
+def bench(*faults: dict[str, Any]) -> Iterator[tuple[Sandbox, Home]]:
+    """A sandbox where these faults stand, and a home that knows its numbers."""
+    with (
+        tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name,
+        _sandbox(Path(name)) as base_url,
+        httpx.Client(trust_env=False, timeout=60.0) as client,
+    ):
+        sandbox, home = Sandbox(base_url, client), Home(Path(name), base_url)
+        tier = {"whatsapp_business_manager_messaging_limit": "TIER_UNLIMITED"}
+        numbers = {number: tier for _, number in _CHANNELS.values()}
+        sandbox.control("POST", "world", {"phone_numbers": numbers})
+        sandbox.control("POST", "faults", {"faults": list(faults), "seed": 1})
+        home.add_channels()
+        yield sandbox, home
+
+
+@contextlib.contextmanager
+def _sandbox(directory: Path) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [*_PROGRAM, "sandbox", "start", "--port", str(port)],
+        cwd=directory,
+        env={"PATH": os.environ["PATH"], "HOME": str(directory), "PYTHONPATH": str(CHECKOUT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stderr is not None
+    with server.stderr:
+        if "ready" not in (said := server.stderr.readline()):
+            sys.exit(f"the sandbox did not start: {said}{server.stderr.read()}")
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _write_recipients(path: Path, recipients: int, first: int) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("phone", "name", "id"))
+        for place in range(first, first + recipients):
+            # 7919 and ten million have no divisor in common: every place gives another number.
+            writer.writerow((f"+659{place * 7919 % 10_000_000:07}", f"Person {place}", place))

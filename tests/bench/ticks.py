@@ -1,0 +1,92 @@
+"""The exchange of a sender with its state file, tick by tick, without an engine around it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wacoex_cli.broadcast import claims_ledger, ledger
+from wacoex_cli.broadcast.exchange import Exchange, Report, Run, lock_purpose
+from wacoex_cli.broadcast.model import RowState, Settled
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.clock import SystemClock
+from wacoex_cli.foundation.state import open_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wacoex_cli.broadcast.model import Claim
+
+ROWS_IN_A_TICK = 2
+"""At 20 messages per second and a tick every 100 ms."""
+
+_ROWS_IN_A_LEAP = 5_000
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds for each row: of CPU, of the median tick, and of all ticks together."""
+
+    cpu: float
+    median: float
+    wall: float
+
+
+class Ticks:
+    """A sender that gets every message accepted in the same tick."""
+
+    def __init__(self, state_path: Path, broadcast_id: int, rate: float) -> None:
+        clock = SystemClock()
+        self._state = open_state(state_path)
+        self._presence = locks.Presence(state_path)
+        self._broadcast_id = broadcast_id
+        with self._state.transaction():
+            locks.acquire(self._state, lock_purpose(broadcast_id), self._presence, clock)
+            run_id = claims_ledger.start_run(
+                self._state, broadcast_id, self._presence.holder, rate, clock.now()
+            )
+        started_at = clock.monotonic()
+        # A number of its own: the pace is not what is measured.
+        run = Run(broadcast_id, "+6560000009", run_id, rate, rate, started_at)
+        self._exchange = Exchange(self._state, self._presence, clock, run)
+        self._claims: tuple[Claim, ...] = ()
+
+    def measure(self, rows: int) -> Cost:
+        """Claim and record that many rows in ticks of the size that the engine uses."""
+        self._tick(0)  # records what was claimed before
+        seconds, cpu_before = [], time.process_time()
+        for _ in range(rows // ROWS_IN_A_TICK):
+            before = time.perf_counter()
+            self._tick(ROWS_IN_A_TICK)
+            seconds.append(time.perf_counter() - before)
+        cpu = time.process_time() - cpu_before
+        median = statistics.median(seconds) / ROWS_IN_A_TICK
+        return Cost(1000 * cpu / rows, 1000 * median, 1000 * sum(seconds) / rows)
+
+    def pass_over(self, rows: int) -> None:
+        """The same in leaps, as fast as it goes."""
+        for _ in range(rows // _ROWS_IN_A_LEAP):
+            self._tick(_ROWS_IN_A_LEAP)
+
+    def close(self) -> int:
+        """Record what is left and close the file; returns how many rows are still open."""
+        self._tick(0)
+        counts = ledger.counts(self._state, self._broadcast_id)
+        self._presence.leave()
+        self._state.close()
+        return counts.open
+
+    def _tick(self, rows: int) -> None:
+        settled = tuple(
+            (
+                Settled(one.row, one.attempt, RowState.ACCEPTED, message_id=f"wamid.{one.row}"),
+                one.phone,
+            )
+            for one in self._claims
+        )
+        granted = self._exchange(Report(settled=settled, room=rows))
+        self._claims = granted.claims
+        if len(self._claims) != rows:
+            raise RuntimeError(f"{len(self._claims)} rows were claimed instead of {rows}")

@@ -1,0 +1,170 @@
+"""What every test gets: an empty home, no way to the outside, a clock of its own, the program."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wacoex_cli
+from wacoex_cli.__main__ import main
+from wacoex_cli.foundation.state import State, open_state
+
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home, a working directory and an environment in which nobody has lived yet."""
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    for name in list(os.environ):
+        if name.startswith(("WACOEX_", "XDG_", "_WACOEX_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for name in ("NO_COLOR", "FORCE_COLOR", "CREDENTIALS_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / ".local/state"))
+    # Child processes start elsewhere, and must run the very code that is tested here.
+    monkeypatch.setenv("PYTHONPATH", str(Path(wacoex_cli.__file__).parents[1]))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.chdir(work)
+    return home
+
+
+@pytest.fixture(autouse=True)
+def no_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only this machine can be reached."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and not str(address[0]).startswith(_LOOPBACK):
+            raise AssertionError(f"a test wanted to reach {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the program ended and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        """The one JSON object on standard output."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The `data` of the envelope."""
+        found: dict[str, Any] = self.envelope["data"]
+        return found
+
+
+class Stream(io.TextIOWrapper):
+    """A captured stream that may claim to be a terminal."""
+
+    def __init__(self, content: bytes = b"", *, is_terminal: bool = False) -> None:
+        self._is_terminal = is_terminal
+        super().__init__(io.BytesIO(content), encoding="utf-8", newline="")
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    def written(self) -> str:
+        self.flush()
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue().decode()
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def make_stream() -> type[Stream]:
+    """Makes streams that remember what was written: `make_stream(b"typed", is_terminal=True)`."""
+    return Stream
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the program in this process: `run("channel", "list", tty=True, env={...})`."""
+
+    def call(
+        *arguments: str,
+        stdin: str | bytes = "",
+        tty: bool = False,
+        env: Mapping[str, str] | None = None,
+    ) -> Outcome:
+        content = stdin.encode() if isinstance(stdin, str) else stdin
+        out, err = Stream(is_terminal=tty), Stream(is_terminal=tty)
+        with monkeypatch.context() as patch:
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["wacoex", *arguments])
+            patch.setattr(sys, "stdin", Stream(content, is_terminal=tty))
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            code = main()
+        return Outcome(code, out.written(), err.written())
+
+    return call
+
+
+class SettableClock:
+    """A clock that moves only when it is told to, or when somebody sleeps."""
+
+    def __init__(self, now: datetime) -> None:
+        self.moment = now
+        self.seconds = 1000.0
+        self.boot = "boot-1"
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def boot_id(self) -> str:
+        return self.boot
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Let that many seconds pass on both clocks."""
+        self.seconds += seconds
+        self.moment += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    """Noon of 7 November 2026, UTC, until told otherwise."""
+    return SettableClock(datetime(2026, 11, 7, 12, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    """An open state file of this test's own."""
+    opened = open_state(tmp_path / "state" / "wacoex.db")
+    yield opened
+    opened.close()

@@ -1,0 +1,241 @@
+"""HTTP: patient with reads, one try for what changes things, silent about secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from wacoex_cli.errors import RefusedError, TemporaryError
+from wacoex_cli.foundation.answer import (
+    Answer,
+    NotSentError,
+    UnansweredError,
+    retry_after_seconds,
+)
+from wacoex_cli.foundation.http import Http
+
+URL = "https://graph.example/v26.0/1/messages"
+HEADERS = {"Authorization": "Bearer token-0123456789"}
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture
+def logged() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def http(clock, logged: list[str]):
+    def build(*answers: httpx.Response | Exception | Handler, seconds: float = 60.0) -> Http:
+        waiting = list(answers)
+
+        async def handle(request: httpx.Request) -> httpx.Response:
+            clock.advance(0.087)
+            answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer if isinstance(answer, httpx.Response) else answer(request)
+
+        return Http(
+            clock,
+            log=logged.append,
+            transport=httpx.MockTransport(handle),
+            jitter=lambda: 0.5,
+            exchange_seconds=seconds,
+        )
+
+    return build
+
+
+def read(http: Http, **more) -> Answer:
+    async def operation() -> Answer:
+        params = {"input_token": "token-0123456789"}
+        try:
+            return await http.read("GET", URL, headers=HEADERS, params=params, **more)
+        finally:
+            await http.aclose()
+
+    return asyncio.run(operation())
+
+
+def send(http: Http) -> Answer:
+    async def operation() -> Answer:
+        try:
+            return await http.send(URL, headers=HEADERS, json={"to": "+6591234567"})
+        finally:
+            await http.aclose()
+
+    return asyncio.run(operation())
+
+
+def test_an_answer_brings_status_headers_and_json(http) -> None:
+    answer = read(http(httpx.Response(200, json={"a": 1}, headers={"X-App-Usage": "{}"})))
+
+    assert (answer.status, answer.json, answer.headers["x-app-usage"]) == (200, {"a": 1}, "{}")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"a": ', b"\xff\xfe", b"[" * 100_000])
+def test_a_body_that_is_not_json_survives(http, body: bytes) -> None:
+    answer = read(http(httpx.Response(200, content=body)))
+
+    assert (answer.json, answer.size) == (None, len(body))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ConnectError("no"),
+        httpx.ReadTimeout("slow"),
+        httpx.RemoteProtocolError("cut"),
+        httpx.Response(503),
+        httpx.Response(429),
+    ],
+    ids=["no connection", "time-out", "broken", "503", "429"],
+)
+def test_a_read_is_tried_again_after_a_growing_wait(http, clock, failure: object) -> None:
+    answer = read(http(failure, failure, failure, httpx.Response(200, json={})))
+
+    assert answer.status == 200
+    assert clock.slept == [1, 2, 4]
+
+
+def test_four_tries_are_enough(http, clock) -> None:
+    assert read(http(httpx.Response(500))).status == 500
+    assert len(clock.slept) == 3
+
+
+def test_a_read_that_never_gets_an_answer_is_a_temporary_failure(http) -> None:
+    with pytest.raises(TemporaryError, match="gives no answer: no connection within 5 seconds"):
+        read(http(httpx.ConnectTimeout("no")))
+
+
+def test_slow_failures_use_the_patience_up(http, clock) -> None:
+    def slow(request: httpx.Request) -> httpx.Response:
+        clock.advance(30)
+        raise httpx.ReadTimeout("slow")
+
+    with pytest.raises(TemporaryError):
+        read(http(slow))
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize(
+    ("value", "slept"),
+    [("7", [7]), ("Sat, 07 Nov 2026 12:00:30 GMT", [pytest.approx(29.9, abs=0.1)]), ("0", [1])],
+)
+def test_retry_after_is_obeyed(http, clock, value: str, slept: list[float]) -> None:
+    busy = httpx.Response(429, headers={"Retry-After": value})
+
+    assert read(http(busy, httpx.Response(200))).status == 200
+    assert clock.slept == slept
+
+
+def test_a_long_retry_after_is_not_waited_for(http, clock) -> None:
+    assert read(http(httpx.Response(429, headers={"Retry-After": "61"}))).status == 429
+    assert clock.slept == []
+
+
+def test_an_answer_that_will_not_get_better_is_taken_at_once(http, clock) -> None:
+    assert read(http(httpx.Response(500)), is_final=lambda answer: True).status == 500
+    assert clock.slept == []
+
+
+def test_a_read_follows_no_redirect_and_names_both_hosts(http) -> None:
+    away = httpx.Response(302, headers={"Location": "https://portal.example/login"})
+
+    with pytest.raises(RefusedError, match=r"graph\.example redirects to portal\.example"):
+        read(http(away))
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 500, 503, 429])
+def test_a_send_is_one_try_whatever_the_answer(http, clock, status: int) -> None:
+    first = httpx.Response(status, headers={"Location": "https://portal.example"})
+
+    assert send(http(first, httpx.Response(299))).status == status
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout])
+def test_without_a_connection_nothing_was_sent(http, failure: type[httpx.HTTPError]) -> None:
+    with pytest.raises(NotSentError):
+        send(http(failure("no"), httpx.Response(200)))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ReadTimeout,
+        httpx.WriteTimeout,
+        httpx.ReadError,
+        httpx.WriteError,
+        httpx.RemoteProtocolError,
+        httpx.DecodingError,
+        httpx.ProxyError,
+    ],
+)
+def test_whatever_else_breaks_leaves_it_open(http, failure: type[httpx.RequestError]) -> None:
+    with pytest.raises(UnansweredError):
+        send(http(failure("no"), httpx.Response(200)))
+
+
+def test_an_answer_that_drips_for_ever_has_an_end(clock) -> None:
+    class Dripping(httpx.AsyncByteStream):
+        async def __aiter__(self):
+            while True:
+                await asyncio.sleep(0.001)
+                yield b"."
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=Dripping()))
+
+    with pytest.raises(UnansweredError, match="the answer took too long"):
+        send(Http(clock, log=lambda text: None, transport=transport, exchange_seconds=0.05))
+
+
+def test_the_log_has_neither_query_nor_token(http, logged: list[str], caplog) -> None:
+    caplog.set_level("DEBUG")
+
+    read(http(httpx.ReadTimeout("slow"), httpx.Response(200)))
+
+    assert logged == [
+        "GET graph.example/v26.0/1/messages: the answer took too long in 87 ms",
+        "GET graph.example/v26.0/1/messages: 200 in 87 ms",
+    ]
+    assert "token-0123456789" not in caplog.text
+
+
+@pytest.mark.parametrize("call", [read, send])
+def test_no_failure_carries_the_request(http, call: Callable[[Http], Answer]) -> None:
+    def broken(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout(f"{request.headers}", request=request)
+
+    with pytest.raises((TemporaryError, UnansweredError)) as raised:
+        call(http(broken))
+
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None
+    assert "token-0123456789" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("5", 5.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("Sat, 07 Nov 2026 12:01:00 GMT", 60.0),
+        ("Sat, 07 Nov 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("nan", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
+    now = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
+
+    assert retry_after_seconds({"retry-after": value}, now) == seconds
+    assert retry_after_seconds({}, now) is None

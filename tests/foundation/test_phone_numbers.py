@@ -1,0 +1,259 @@
+"""Numbers as real lists hold them."""
+
+from __future__ import annotations
+
+import phonenumbers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.phone_numbers import check_country, mask, normalise, region_of
+
+REGIONS = sorted(str(region) for region in phonenumbers.SUPPORTED_REGIONS)
+CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+EXAMPLES = [
+    (region, example)
+    for region in REGIONS
+    if (
+        example := phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+    )
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+6591234567",
+        "+65 9123 4567",
+        "  +65-9123-4567  ",
+        "+65.9123.4567",
+        "(+65) 9123 4567",
+        "+65\u00a09123\u20114567",
+        "006591234567",
+        "+0065 9123 4567",
+        "'+6591234567",
+        '="+6591234567"',
+        "tel:+65-9123-4567",
+        "whatsapp:+6591234567",
+        "wa.me/6591234567",
+        "https://wa.me/6591234567?text=hello",
+        "https://api.whatsapp.com/send?phone=6591234567",
+        "https://api.whatsapp.com/send/?text=hi&phone=%2B6591234567&x=1",
+        "6591234567@c.us",
+        "6591234567:12@s.whatsapp.net",
+        "\uff0b\uff16\uff15\uff19\uff11\uff12\uff13\uff14\uff15\uff16\uff17",
+        "+\u0666\u0665\u0669\u0661\u0662\u0663\u0664\u0665\u0666\u0667",
+        "\u202a+65 9123 4567\u202c",
+        "\ufeff+6591234567",
+    ],
+)
+def test_an_international_number_is_read_however_it_is_written(text: str) -> None:
+    assert normalise(text) == "+6591234567"
+
+
+@pytest.mark.parametrize(
+    ("text", "country", "expected"),
+    [
+        ("91234567", "SG", "+6591234567"),
+        ("6591234567", "SG", "+6591234567"),
+        ("91234567", "sg", "+6591234567"),
+        ("012-345 6789", "MY", "+60123456789"),
+        ("60123456789", "MY", "+60123456789"),
+        ("0412 345 678", "AU", "+61412345678"),
+        ("(415) 555-2671", "US", "+14155552671"),
+        ("1 415 555 2671", "US", "+14155552671"),
+        ("011 65 9123 4567", "US", "+6591234567"),
+        ("020 7946 0958", "GB", "+442079460958"),
+        ("06 698 12345", "IT", "+390669812345"),
+        ("11 96123-4567", "BR", "+5511961234567"),
+        ("8 912 345-67-89", "RU", "+79123456789"),
+        ("+6591234567", "US", "+6591234567"),
+    ],
+)
+def test_a_national_number_is_read_with_its_country(
+    text: str, country: str | None, expected: str | None
+) -> None:
+    assert normalise(text, country) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("+44 (0)20 7946 0958", "+442079460958"),
+        ("+390669812345", "+390669812345"),
+        ("+225 01 23 45 67 89", "+2250123456789"),
+    ],
+)
+def test_a_zero_after_the_calling_code_stays_only_where_it_belongs(
+    text: str, expected: str | None
+) -> None:
+    assert normalise(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "country", "expected"),
+    [
+        ("62812345678", "ID", "+62812345678"),
+        ("4915137938879", "DE", "+4915137938879"),
+        ("358412078", "FI", "+358412078"),
+        ("38343251361", "XK", "+38343251361"),
+        ("55991234567", "BR", "+5555991234567"),
+        ("5532211234", "BR", "+555532211234"),
+        ("4930123456", "DE", "+4930123456"),
+        ("390669812345", "IT", "+390669812345"),
+        ("49464686", "DE", None),
+    ],
+)
+def test_digits_that_may_begin_with_the_calling_code_are_read_only_when_one_reading_wins(
+    text: str, country: str | None, expected: str | None
+) -> None:
+    assert normalise(text, country) == expected
+
+
+def test_a_decimal_from_a_spreadsheet_does_not_gain_a_digit() -> None:
+    assert normalise("91234567.0", "SG") == "+6591234567"
+    assert normalise("+6591234567.00") == "+6591234567"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "+",
+        "00",
+        "0",
+        "n/a",
+        "hello",
+        "6591234567",
+        "+65",
+        "+65 9123",
+        "+65 9123 4567 890 12",
+        "+999 1234 5678",
+        "6.59123E+09",
+        "6.59123E+09".lower(),
+        "+65 9123 4567 ext 5",
+        "+65 9123 4567 / +65 9876 5432",
+        "+65 9123 4567, +65 9876 5432",
+        "+6591234567\n+6598765432",
+        "+1 555 1234",
+        "+1234567890123456",
+        "https://wa.me/message/ABCDEF",
+        "1-800-FLOWERS",
+        "+65912345\u00b267",
+        "\0",
+    ],
+)
+def test_what_cannot_be_a_number_is_none(text: str) -> None:
+    assert normalise(text) is None
+
+
+@pytest.mark.parametrize("text", ["6.59123E+09", "91234567 / 98765432", "999", "1234567890123"])
+def test_a_country_does_not_make_a_number_of_everything(text: str) -> None:
+    assert normalise(text, "SG") is None
+
+
+def test_an_unknown_country_reads_only_international_numbers() -> None:
+    assert normalise("91234567", "XX") is None
+    assert normalise("+6591234567", "XX") == "+6591234567"
+
+
+@given(st.text() | st.from_regex(r"[+0-9 ().\-]{4,20}"), st.sampled_from([None, *REGIONS]))
+def test_reading_a_number_again_changes_nothing(text: str, country: str | None) -> None:
+    phone = normalise(text, country)
+    if phone is not None:
+        assert normalise(phone) == phone
+        assert normalise(phone, country) == phone
+
+
+@given(st.sampled_from(CODES), st.text("0123456789", min_size=3, max_size=13))
+def test_the_fast_way_agrees_with_libphonenumber_on_international_numbers(
+    code: int, national: str
+) -> None:
+    phone = normalise(f"+{code}{national}")
+    if phone is not None:
+        assert _as_libphonenumber_reads(f"+{code}{national}", None) == phone
+
+
+@given(
+    st.sampled_from(REGIONS),
+    st.sampled_from(["", "0", "00", "1", "8", "9", "011", "15"]),
+    st.booleans(),
+    st.text("0123456789", min_size=3, max_size=11),
+)
+def test_the_fast_way_agrees_with_libphonenumber_on_national_numbers(
+    country: str, prefix: str, has_code: bool, digits: str
+) -> None:
+    code = str(phonenumbers.country_code_for_region(country)) if has_code else ""
+    text = f"{code}{prefix}{digits}"
+    phone = normalise(text, country)
+    if phone is not None and not text.startswith("00") and phone != f"+{text}":
+        assert _as_libphonenumber_reads(text, country) == phone
+
+
+@pytest.mark.parametrize(("region", "example"), EXAMPLES)
+def test_the_example_number_of_every_region_is_read_in_each_form(
+    region: str, example: phonenumbers.PhoneNumber
+) -> None:
+    formats = phonenumbers.PhoneNumberFormat
+    e164 = phonenumbers.format_number(example, formats.E164)
+    assert normalise(phonenumbers.format_number(example, formats.INTERNATIONAL)) == e164
+    assert normalise(e164.removeprefix("+"), region) == e164
+    assert normalise(phonenumbers.format_number(example, formats.NATIONAL), region) == e164
+
+
+def _as_libphonenumber_reads(text: str, country: str | None) -> str:
+    number = phonenumbers.parse(text, country)
+    assert phonenumbers.is_possible_number(number)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+@pytest.mark.parametrize(
+    ("phone", "region"),
+    [
+        ("+6591234567", "SG"),
+        ("+14155552671", "US"),
+        ("+14165550123", "CA"),
+        ("+80012345678", None),
+        ("+99912345678", None),
+        ("nonsense", None),
+    ],
+)
+def test_the_region_of_a_number(phone: str, region: str | None) -> None:
+    assert region_of(phone) == region
+
+
+@pytest.mark.parametrize(
+    ("phone", "masked"),
+    [
+        ("+60123454321", "+60*****4321"),
+        ("+6591234567", "+65****4567"),
+        ("+14155552671", "+1******2671"),
+        ("+390669812345", "+39******2345"),
+        ("someone", "*******"),
+        ("", ""),
+    ],
+)
+def test_a_masked_number_keeps_its_calling_code_and_four_digits(phone: str, masked: str) -> None:
+    assert mask(phone) == masked
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_masking_knows_every_calling_code(code: int) -> None:
+    assert mask(f"+{code}00001234") == f"+{code}****1234"
+
+
+@pytest.mark.parametrize("text", ["SG", "sg", " Sg "])
+def test_a_country_is_given_in_upper_case(text: str) -> None:
+    assert check_country(text) == "SG"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"), [("UK", "GB"), ("Singapore", "two letters"), ("", "two letters")]
+)
+def test_an_unknown_country_is_refused_with_a_hint(text: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_country(text)
+    assert caught.value.code == "unknown_country"
+    assert hint in (caught.value.hint or "")

@@ -1,0 +1,150 @@
+"""What each of Meta's error codes does to a message and to its broadcast."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+
+from wacoex_cli.platforms.error_codes import Outcome, classify, known_codes, retry_delay_seconds
+
+RETRY = {
+    2: 5.0,
+    4: 60.0,
+    17: 60.0,
+    341: 60.0,
+    613: 60.0,
+    80007: 60.0,
+    80008: 60.0,
+    130429: 1.0,
+    131016: 5.0,
+    131056: 1.0,
+    131057: 60.0,
+    132069: 60.0,
+    133004: 5.0,
+    133015: 300.0,
+    134101: 600.0,
+    2494100: 60.0,
+}
+AMBIGUOUS = [1, 131000]
+STOP = [
+    *(0, 3, 10, 33, 102, 104, 190, *range(200, 300), 368),
+    *(131005, 131031, 131037, 131042, 131044, 131045, 131048, 131055, 131063, 131064),
+    *(132000, 132001, 132007, 132012, 132015, 132016, 132068),
+    *(133005, 133006, 133007, 133008, 133009, 133010),
+    *(134011, 134100, 134102),
+]
+ROW = [
+    *(100, 130403, 130472, 130497, 131008, 131009, 131021, 131026, 131030, 131047, 131049, 131050),
+    *(131051, 131052, 131053, 131062, 132005, 132008, 132018, 135000, 137000),
+]
+# Met elsewhere than in the answer to a message: only to be explained.
+ONLY_EXPLAINED = [
+    *(131059, 131060, 133000, 133016, 2593107, 2593108, 2593109),
+    *(138024, 138025, 141002, 141006, 141010),
+]
+CREDENTIAL = [0, 3, 10, 102, 104, 190, *range(200, 300), 131005]
+HOLDS_NUMBER = [4, 17, 341, 613, 80007, 80008, 131057, 2494100, 133015, 134101]
+ALL = [*RETRY, *AMBIGUOUS, *STOP, *ROW, *ONLY_EXPLAINED]
+
+
+@pytest.mark.parametrize(
+    ("codes", "outcome"),
+    [
+        (RETRY, Outcome.RETRY),
+        (AMBIGUOUS, Outcome.AMBIGUOUS),
+        (STOP, Outcome.STOP),
+        (ROW + ONLY_EXPLAINED, Outcome.ROW),
+    ],
+)
+def test_each_class_holds_exactly_its_codes(codes: Collection[int], outcome: Outcome) -> None:
+    every = {*ALL, *known_codes()}
+    assert {code for code in every if classify(code).outcome is outcome} == set(codes)
+
+
+def test_no_class_reaches_beyond_the_known_codes() -> None:
+    neighbours = {code + step for code in ALL for step in (-1, 1)} - set(ALL)
+    assert {classify(code).outcome for code in neighbours} == {Outcome.ROW}
+
+
+@pytest.mark.parametrize("code", ALL)
+def test_every_code_has_words_of_its_own(code: int) -> None:
+    found = classify(code)
+    assert found.code == code
+    assert found.meaning != classify(-1).meaning
+    assert found.meaning[0].islower() or found.meaning.startswith(("Meta", "WABA"))
+    assert not found.meaning.endswith(".")
+    assert found.action[0].isupper()
+    assert found.action.endswith(".")
+
+
+def test_a_permission_code_keeps_its_own_number() -> None:
+    assert classify(294).code == 294
+    assert classify(294).meaning == classify(200).meaning
+
+
+@pytest.mark.parametrize("code", [99, 199, 300, 131999, -1])
+def test_an_unknown_code_concerns_its_row_only(code: int) -> None:
+    found = classify(code)
+    assert found.outcome is Outcome.ROW
+    assert found.meaning == "unknown to this version of wacoex"
+    assert not found.is_credential
+
+
+def test_a_bad_parameter_stops_the_broadcast_only_when_the_object_is_not_visible() -> None:
+    assert classify(100).outcome is Outcome.ROW
+    assert classify(100, 2494010).outcome is Outcome.ROW
+    hidden = classify(100, 33)
+    assert hidden.outcome is Outcome.STOP
+    assert hidden.is_credential
+    assert hidden.meaning != classify(100).meaning
+
+
+def test_a_subcode_changes_no_other_code() -> None:
+    assert classify(131026, 33) == classify(131026)
+
+
+@pytest.mark.parametrize(("code", "seconds"), RETRY.items())
+def test_the_first_retry_waits_as_long_as_the_code_asks(code: int, seconds: float) -> None:
+    assert retry_delay_seconds(classify(code), 1) == seconds
+
+
+def test_the_pair_limit_is_retried_after_powers_of_four() -> None:
+    pair = classify(131056)
+    assert [retry_delay_seconds(pair, tries) for tries in (1, 2, 3, 4)] == [1, 4, 16, 64]
+    assert pair.scope == "person"
+
+
+def test_codes_without_retry_wait_for_nothing() -> None:
+    waiting = {code for code in ALL if classify(code).wait_seconds}
+    assert waiting == set(RETRY)
+
+
+@pytest.mark.parametrize(
+    ("flag", "codes"),
+    [
+        ("slows_down", [130429]),
+        ("holds_number", HOLDS_NUMBER),
+        ("is_credential", CREDENTIAL),
+        ("opts_out", [131050]),
+        ("cools_down", [131049]),
+    ],
+)
+def test_each_flag_is_set_for_exactly_its_codes(flag: str, codes: Collection[int]) -> None:
+    assert {code for code in ALL if getattr(classify(code), flag)} == set(codes)
+
+
+@pytest.mark.parametrize(
+    ("code", "scope"),
+    [
+        (131026, "person"),
+        (131056, "person"),
+        (130429, "number"),
+        (131048, "number"),
+        (190, "account"),
+        (131042, "account"),
+        (80007, "account"),
+    ],
+)
+def test_a_code_says_whom_it_hits(code: int, scope: str) -> None:
+    assert classify(code).scope == scope

@@ -1,0 +1,305 @@
+"""The Graph API: what is asked, and what each answer leads to."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
+from wacoex_cli.foundation.http import Http
+from wacoex_cli.foundation.secrets import Secret
+from wacoex_cli.platforms.meta import Meta, NotSent, Refused, Reply, Taken, Unclear
+
+TOKEN = "EAAG-token-0123456789"
+TAKEN = {
+    "messaging_product": "whatsapp",
+    "contacts": [{"input": "+6591234567", "wa_id": "6591234567"}],
+    "messages": [{"id": "wamid.A", "message_status": "accepted"}],
+}
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def problem(code: object, subcode: int | None = None, message: str = "no") -> dict[str, Any]:
+    return {
+        "error": {
+            "message": message,
+            "type": "OAuthException",
+            "code": code,
+            "error_subcode": subcode,
+            "error_data": {"messaging_product": "whatsapp", "details": "because"},
+            "fbtrace_id": "Abc",
+        }
+    }
+
+
+@pytest.fixture
+def asked() -> list[httpx.Request]:
+    return []
+
+
+@pytest.fixture
+def call(clock, asked: list[httpx.Request]):
+    """Call a method of Meta with the answers that will come, the last one for ever."""
+
+    def run(
+        method: str,
+        *arguments: Any,
+        answers: list[httpx.Response | Exception],
+        secret: str = "",
+        **named: Any,
+    ) -> Any:
+        waiting = list(answers)
+
+        def handle(request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        http = Http(clock, log=lambda text: None, transport=httpx.MockTransport(handle))
+        app_secret = Secret(secret, "test") if secret else None
+        meta = Meta(http, Secret(TOKEN, "test"), "https://graph.example", "v26.0", app_secret)
+
+        async def operation() -> Any:
+            try:
+                return await getattr(meta, method)(*arguments, **named)
+            finally:
+                await http.aclose()
+
+        return asyncio.run(operation())
+
+    return run
+
+
+@pytest.fixture
+def reply_to(call):
+    def run(answer: httpx.Response | Exception, **more: Any) -> Reply:
+        reply: Reply = call("send_message", "1001", {"to": "+6591234567"}, answers=[answer], **more)
+        return reply
+
+    return run
+
+
+def test_a_node_is_read_with_the_token_in_one_header_only(call, asked) -> None:
+    node = call("phone_number", "1001", ["id", "status"], answers=[httpx.Response(200, json={})])
+
+    [request] = asked
+    assert node == {}
+    assert str(request.url) == "https://graph.example/v26.0/1001?fields=id%2Cstatus"
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_an_app_secret_proves_the_call(call, reply_to, asked) -> None:
+    call("waba", "2002", ["id"], answers=[httpx.Response(200, json={})], secret="s3cret")
+    reply_to(httpx.Response(200, json=TAKEN), secret="s3cret")
+
+    proof = hmac.new(b"s3cret", TOKEN.encode(), hashlib.sha256).hexdigest()
+    assert [request.url.params["appsecret_proof"] for request in asked] == [proof, proof]
+    assert json.loads(asked[1].content) == {"to": "+6591234567"}
+
+
+def page(*names: str, after: str | None = None) -> httpx.Response:
+    paging = {"cursors": {"before": "b", "after": after or "last"}}
+    if after:
+        paging["next"] = "https://graph.example/next"  # type: ignore[assignment]
+    data = [{"name": name} for name in names]
+    return httpx.Response(200, json={"data": data, "paging": paging})
+
+
+def test_lists_are_read_to_their_end(call, asked) -> None:
+    nodes = call("phone_numbers", "2002", answers=[page("a", "b", after="c1"), page("c")])
+
+    assert [node["name"] for node in nodes] == ["a", "b", "c"]
+    assert "after" not in asked[0].url.params
+    assert asked[1].url.params["after"] == "c1"
+
+
+def test_templates_may_be_narrowed_by_name(call, asked) -> None:
+    call("templates", "2002", name="promo", answers=[page("promo")])
+
+    assert asked[0].url.params["name"] == "promo"
+    assert "components" in asked[0].url.params["fields"]
+
+
+def test_a_stale_cursor_starts_the_list_once_again(call, asked) -> None:
+    stale = httpx.Response(400, json=problem(131059))
+
+    nodes = call("templates", "2002", answers=[page("a", after="c1"), stale, page("b")])
+
+    assert [node["name"] for node in nodes] == ["b"]
+    assert "after" not in asked[2].url.params
+
+
+def test_a_cursor_that_stays_stale_is_refused(call) -> None:
+    with pytest.raises(RefusedError):
+        call("templates", "2002", answers=[httpx.Response(400, json=problem(131059))])
+
+
+def test_a_list_that_turns_in_a_circle_ends(call, asked) -> None:
+    call("phone_numbers", "2002", answers=[page("a", after="c1")])
+
+    assert len(asked) == 2
+
+
+def test_the_token_is_examined(call) -> None:
+    answer = httpx.Response(200, json={"data": {"is_valid": True}})
+
+    assert call("debug_token", answers=[answer]) == {"is_valid": True}
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "subcode", "kind"),
+    [
+        *((401, code, None, CredentialError) for code in (190, 0, 10, 200, 299, 131005)),
+        (500, 3, None, CredentialError),
+        (400, 100, 33, CredentialError),
+        (400, 100, None, RefusedError),
+        (400, 33, None, RefusedError),
+        (403, 368, None, RefusedError),
+        (400, 999999, None, RefusedError),
+        *((400, code, None, TemporaryError) for code in (4, 17, 341, 613, 80007, 80008)),
+        *((500, code, None, TemporaryError) for code in (1, 2, 131000, 131016)),
+        (200, 190, None, CredentialError),
+    ],
+)
+def test_an_error_code_decides_the_kind_of_failure(
+    call, status: int, code: int, subcode: int | None, kind: type[WacoexError]
+) -> None:
+    with pytest.raises(kind) as raised:
+        answer = httpx.Response(status, json=problem(code, subcode))
+        call("phone_number", "1001", ["id"], answers=[answer])
+
+    assert type(raised.value) is kind
+    assert raised.value.code == f"meta_{code}"
+    assert raised.value.hint
+    assert raised.value.details["code"] == code
+    assert raised.value.details["fbtrace_id"] == "Abc"
+
+
+def test_a_refusal_dressed_as_a_server_error_is_not_asked_again(call, asked) -> None:
+    with pytest.raises(CredentialError):
+        answer = httpx.Response(500, json=problem(3))
+        call("phone_number", "1001", ["id"], answers=[answer])
+
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, html="<html>"),
+        httpx.Response(200),
+        httpx.Response(200, json=[]),
+        httpx.Response(502, html="<html>"),
+        httpx.Response(404, json={}),
+        httpx.Response(400, json={"error": {"message": "no code"}}),
+    ],
+)
+def test_an_unusable_answer_is_temporary(call, answer: httpx.Response) -> None:
+    with pytest.raises(TemporaryError) as raised:
+        call("phone_number", "1001", ["id"], answers=[answer])
+
+    assert raised.value.code == "unusable_answer"
+
+
+def test_a_message_is_taken_with_its_id(reply_to, asked) -> None:
+    assert reply_to(httpx.Response(200, json=TAKEN)) == Taken("wamid.A", "accepted", "6591234567")
+
+    [request] = asked
+    assert (request.method, request.url.path) == ("POST", "/v26.0/1001/messages")
+
+
+def test_a_held_message_without_a_wa_id_is_taken_too(reply_to) -> None:
+    body = {"messages": [{"id": "wamid.B", "message_status": "held_for_quality_assessment"}]}
+
+    assert reply_to(httpx.Response(200, json=body)) == Taken(
+        "wamid.B", "held_for_quality_assessment"
+    )
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 429, 500])
+def test_an_error_code_is_a_refusal_whatever_the_status(reply_to, status: int) -> None:
+    assert reply_to(httpx.Response(status, json=problem(130429, 7))) == Refused(
+        code=130429,
+        subcode=7,
+        message="no",
+        details="because",
+        fbtrace_id="Abc",
+        http_status=status,
+    )
+
+
+def test_the_waits_that_meta_asks_for_are_read(reply_to) -> None:
+    usage = {"2002": [{"type": "x", "estimated_time_to_regain_access": 5}, {"call_count": 1}]}
+    headers = {"Retry-After": "5", "X-Business-Use-Case-Usage": json.dumps(usage)}
+
+    refused = reply_to(httpx.Response(429, json=problem("80007"), headers=headers))
+
+    assert (refused.code, refused.retry_after_seconds, refused.regain_minutes) == (80007, 5.0, 5.0)
+
+
+@pytest.mark.parametrize("usage", ["", "{", "[]", '{"1": 3}', '{"1": [3]}', '{"1": [{}]}'])
+def test_a_usage_header_that_says_nothing_is_ignored(reply_to, usage: str) -> None:
+    headers = {"X-Business-Use-Case-Usage": usage}
+
+    assert reply_to(httpx.Response(400, json=problem(4), headers=headers)).regain_minutes is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (httpx.Response(200), "HTTP 200 with an empty body"),
+        (httpx.Response(500), "HTTP 500 with an empty body"),
+        (httpx.Response(502, html="<html>"), "HTTP 502 with a body that is not JSON"),
+        (httpx.Response(403, html="<html>"), "HTTP 403 with a body that is not JSON"),
+        (httpx.Response(200, content=b'{"messages": [{"id'), "body that is not JSON"),
+        (httpx.Response(200, json={}), "without a message id and without an error code"),
+        (httpx.Response(200, json={"messages": []}), "without a message id"),
+        (httpx.Response(200, json={"messages": [{"id": ""}]}), "without a message id"),
+        (httpx.Response(200, json=[1]), "without a message id"),
+        (httpx.Response(500, json={"error": {"message": "x"}}), "without an error code"),
+        (httpx.Response(500, json=problem(True)), "without an error code"),
+        (httpx.Response(500, json=TAKEN), "without a message id"),
+        (
+            httpx.Response(307, headers={"Location": "https://portal.example/x"}),
+            "HTTP 307, a redirect to portal.example",
+        ),
+        (httpx.ReadTimeout("x"), "the answer took too long"),
+        (httpx.ReadError("x"), "the connection broke"),
+        (httpx.WriteError("x"), "the connection broke"),
+    ],
+)
+def test_anything_else_is_unclear(
+    reply_to, asked, answer: httpx.Response | Exception, reason: str
+) -> None:
+    reply = reply_to(answer)
+
+    assert isinstance(reply, Unclear)
+    assert reason in reply.reason
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout])
+def test_without_a_connection_the_message_was_not_sent(
+    reply_to, failure: type[httpx.RequestError]
+) -> None:
+    assert isinstance(reply_to(failure("x")), NotSent)
+
+
+def test_a_token_that_meta_quotes_is_not_passed_on(call, reply_to) -> None:
+    body = problem(190, message=f"Malformed access token {TOKEN} or EAAGabcdef123456")
+
+    refused = reply_to(httpx.Response(401, json=body))
+    with pytest.raises(CredentialError) as raised:
+        call("phone_number", "1001", ["id"], answers=[httpx.Response(401, json=body)])
+
+    assert refused.message == "Malformed access token **** or ****"
+    assert raised.value.details["message"] == "Malformed access token **** or ****"

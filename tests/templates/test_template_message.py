@@ -1,0 +1,130 @@
+"""The body that Meta is sent, and the text a person reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wacoex_cli.templates.message import message_body, preview
+from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.placeholders import placeholders
+from wacoex_cli.templates.rule import fill, resolve_sources
+
+
+def template(*components: dict[str, Any], parameter_format: str = "POSITIONAL") -> Template:
+    return Template("promo", "en_US", "APPROVED", "MARKETING", parameter_format, components, "77")
+
+
+HEADER = {"type": "HEADER", "format": "TEXT", "text": "Sale in {{1}}"}
+BODY = {"type": "BODY", "text": "Hi {{1}}, {{2}} for you, {{1}}"}
+BUTTONS = {
+    "type": "BUTTONS",
+    "buttons": [
+        {"type": "QUICK_REPLY", "text": "Stop"},
+        {"type": "URL", "text": "See", "url": "https://shop.example/{{1}}"},
+        {"type": "URL", "text": "Home", "url": "https://shop.example"},
+        {"type": "PHONE_NUMBER", "text": "Call", "phone_number": "+6560000001"},
+    ],
+}
+FULL = template(HEADER, BODY, {"type": "FOOTER", "text": "Reply STOP"}, BUTTONS)
+FULL_KEYS = ("header.1", "1", "2", "button.1")
+FULL_VALUES = ("May", "Ana", "10 %", "a?b=1")
+
+
+def test_a_template_without_placeholders_is_sent_without_components() -> None:
+    assert message_body(template({"type": "BODY", "text": "Hello"}), (), (), "+65912", "id-1") == {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        "to": "+65912",
+        "type": "template",
+        "template": {"name": "promo", "language": {"code": "en_US"}},
+        "biz_opaque_callback_data": "id-1",
+    }
+
+
+def test_positional_values_go_by_order_and_a_button_by_its_index() -> None:
+    body = message_body(FULL, FULL_KEYS, FULL_VALUES, "+6591234567", "id-1")
+    assert body["template"]["components"] == [
+        {"type": "header", "parameters": [{"type": "text", "text": "May"}]},
+        {
+            "type": "body",
+            "parameters": [{"type": "text", "text": "Ana"}, {"type": "text", "text": "10 %"}],
+        },
+        {
+            "type": "button",
+            "sub_type": "url",
+            "index": "1",
+            "parameters": [{"type": "text", "text": "a?b=1"}],
+        },
+    ]
+
+
+def test_named_values_carry_their_names_in_header_and_body() -> None:
+    named = template(
+        {"type": "HEADER", "format": "TEXT", "text": "{{month}}"},
+        {"type": "BODY", "text": "Hi {{first_name}}"},
+        BUTTONS,
+        parameter_format="NAMED",
+    )
+    keys = ("header.month", "first_name", "button.1")
+    components = message_body(named, keys, ("May", "Ana", "x"), "+65912", "a")["template"][
+        "components"
+    ]
+    assert [part["parameters"] for part in components] == [
+        [{"type": "text", "text": "May", "parameter_name": "month"}],
+        [{"type": "text", "text": "Ana", "parameter_name": "first_name"}],
+        [{"type": "text", "text": "x"}],
+    ]
+
+
+def test_the_preview_shows_what_a_person_reads() -> None:
+    assert preview(FULL, FULL_VALUES) == (
+        "Sale in May\n"
+        "\n"
+        "Hi Ana, 10 % for you, Ana\n"
+        "\n"
+        "Reply STOP\n"
+        "\n"
+        "[Stop]\n"
+        "[See] https://shop.example/a?b=1\n"
+        "[Home] https://shop.example\n"
+        "[Call] +6560000001"
+    )
+
+
+def test_a_value_that_looks_like_a_placeholder_is_left_as_it_is() -> None:
+    assert preview(template(BODY), ("{{2}}", r"\1")) == r"Hi {{2}}, \1 for you, {{2}}"
+
+
+TEXT = st.text(min_size=1).filter(str.strip)
+
+
+@given(st.tuples(TEXT, TEXT, TEXT, TEXT))
+def test_every_value_of_a_row_arrives_in_the_body_unchanged_and_in_order(
+    row: tuple[str, ...],
+) -> None:
+    keys = [place.key for place in placeholders(FULL)]
+    sources = resolve_sources(FULL, {key: key for key in keys}, {}, keys)
+    values = fill(sources, dict(zip(keys, row, strict=True)))
+    assert values is not None
+
+    body = message_body(FULL, [source.key for source in sources], values, "+65912", "a")
+
+    parts = json.loads(json.dumps(body))["template"]["components"]
+    sent = [parameter["text"] for part in parts for parameter in part["parameters"]]
+    assert tuple(sent) == values
+
+
+def test_a_kept_copy_gives_the_same_template_again() -> None:
+    kept = json.loads(json.dumps(FULL.to_json()))
+    assert Template.from_json(kept) == FULL
+
+
+def test_a_kept_copy_does_not_follow_later_changes() -> None:
+    changing = template({"type": "BODY", "text": "before"})
+    kept = changing.to_json()
+    changing.components[0]["text"] = "after"
+    assert kept["components"][0]["text"] == "before"

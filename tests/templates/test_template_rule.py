@@ -1,0 +1,254 @@
+"""What a template asks for, and the values of one row for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wacoex_cli.errors import UsageError
+from wacoex_cli.templates.model import Placeholder, Template
+from wacoex_cli.templates.placeholders import placeholders
+from wacoex_cli.templates.rule import Source, check_sendable, empty_keys, fill, resolve_sources
+
+
+def template(*components: dict[str, Any], **fields: Any) -> Template:
+    return Template.from_meta(
+        {"name": "promo", "language": "en", "status": "APPROVED", "category": "MARKETING"}
+        | {"parameter_format": "POSITIONAL", "id": "1", "components": list(components)}
+        | fields
+    )
+
+
+def body(text: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "BODY", "text": text, **fields}
+
+
+POSITIONAL = template(
+    {
+        "type": "HEADER",
+        "format": "TEXT",
+        "text": "Sale in {{1}}",
+        "example": {"header_text": ["May"]},
+    },
+    body("Hi {{1}}, {{2}} for you, {{1}}", example={"body_text": [["Ana", "10 %"]]}),
+    {"type": "FOOTER", "text": "Reply STOP"},
+    {
+        "type": "BUTTONS",
+        "buttons": [
+            {"type": "QUICK_REPLY", "text": "Stop"},
+            {
+                "type": "URL",
+                "text": "See",
+                "url": "https://shop.example/{{1}}",
+                "example": ["https://shop.example/a"],
+            },
+            {"type": "URL", "text": "Home", "url": "https://shop.example"},
+        ],
+    },
+)
+NAMED = template(
+    {"type": "HEADER", "format": "TEXT", "text": "For {{first_name}}"},
+    body(
+        "{{city}} greets {{first_name}}",
+        example={
+            "body_text_named_params": [
+                {"param_name": "first_name", "example": "Ana"},
+                {"param_name": "city", "example": "Ipoh"},
+            ]
+        },
+    ),
+    parameter_format="NAMED",
+)
+
+
+def test_placeholders_come_as_header_body_buttons_each_once() -> None:
+    assert placeholders(POSITIONAL) == (
+        Placeholder("header.1", "header", None, "May"),
+        Placeholder("1", "body", None, "Ana"),
+        Placeholder("2", "body", None, "10 %"),
+        Placeholder("button.1", "button", 1, "https://shop.example/a"),
+    )
+
+
+def test_positional_placeholders_are_ordered_by_number_not_by_place() -> None:
+    text = body("{{10}} {{2}} {{1}}")
+    assert [place.key for place in placeholders(template(text))] == ["1", "2", "10"]
+
+
+def test_named_placeholders_keep_their_names_and_examples() -> None:
+    assert placeholders(NAMED) == (
+        Placeholder("header.first_name", "header", None, None),
+        Placeholder("city", "body", None, "Ipoh"),
+        Placeholder("first_name", "body", None, "Ana"),
+    )
+
+
+def test_a_template_without_placeholders_needs_nothing() -> None:
+    plain = template(body("Hello"))
+    assert placeholders(plain) == ()
+    assert resolve_sources(plain, {}, {}, ["phone"]) == ()
+    assert fill((), {}) == ()
+
+
+def test_an_approved_text_template_can_be_sent() -> None:
+    check_sendable(POSITIONAL)
+    check_sendable(NAMED)
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        ("PENDING", "wait for Meta's review"),
+        ("REJECTED", "submit it again"),
+        ("PAUSED", "low quality"),
+        ("DISABLED", "write a new template"),
+        ("ARCHIVED", "archive"),
+        ("SOMETHING_NEW", "use an approved template"),
+    ],
+)
+def test_any_other_status_is_refused_and_named(status: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=status) as caught:
+        check_sendable(template(body("Hello"), status=status))
+    assert caught.value.code == "template_not_approved"
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("components", "named"),
+    [
+        ([{"type": "HEADER", "format": "IMAGE"}], "a header of format IMAGE"),
+        ([{"type": "HEADER", "format": "LOCATION"}], "a header of format LOCATION"),
+        ([{"type": "CAROUSEL", "cards": []}], "a component of type CAROUSEL"),
+        ([{"type": "LIMITED_TIME_OFFER"}], "a component of type LIMITED_TIME_OFFER"),
+        ([{"type": "BUTTONS", "buttons": [{"type": "COPY_CODE"}]}], "a button of type COPY_CODE"),
+        ([{"type": "BUTTONS", "buttons": [{"type": "FLOW"}]}], "a button of type FLOW"),
+        ([{"type": "BUTTONS", "buttons": [{"type": "CATALOG"}]}], "a button of type CATALOG"),
+        ([{"type": "BUTTONS", "buttons": [{"type": "OTP"}]}], "a button of type OTP"),
+        ([{"type": "SOMETHING_NEW"}], "a component of type SOMETHING_NEW"),
+    ],
+)
+def test_what_wacoex_cannot_fill_is_named(components: list[dict[str, Any]], named: str) -> None:
+    with pytest.raises(UsageError, match=named) as caught:
+        check_sendable(template(body("Hello"), *components))
+    assert caught.value.code == "template_unsupported"
+
+
+def test_one_time_passwords_are_refused() -> None:
+    with pytest.raises(UsageError, match="AUTHENTICATION"):
+        check_sendable(template(body("{{1}} is your code"), category="AUTHENTICATION"))
+
+
+def test_each_placeholder_gets_its_column_or_text() -> None:
+    sources = resolve_sources(
+        POSITIONAL,
+        {"1": "name", "2": "offer", "button.1": "path"},
+        {"header.1": "June"},
+        ["phone", "name", "offer", "path"],
+    )
+    assert sources == (
+        Source("header.1", text="June"),
+        Source("1", column="name"),
+        Source("2", column="offer"),
+        Source("button.1", column="path"),
+    )
+
+
+def test_a_named_placeholder_takes_the_column_of_its_name() -> None:
+    sources = resolve_sources(NAMED, {"city": "town"}, {}, ["first_name", "city", "town"])
+    assert sources == (
+        Source("header.first_name", column="first_name"),
+        Source("city", column="town"),
+        Source("first_name", column="first_name"),
+    )
+
+
+def test_a_named_placeholder_takes_no_column_that_only_looks_alike() -> None:
+    with pytest.raises(UsageError, match="`city`"):
+        resolve_sources(NAMED, {}, {}, ["first_name", "City"])
+
+
+def test_a_number_is_no_column_name() -> None:
+    with pytest.raises(UsageError, match="nothing to put in for `1`"):
+        resolve_sources(template(body("Hi {{1}}")), {}, {}, ["phone", "1"])
+
+
+def test_a_missing_placeholder_shows_the_option_to_add() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_sources(POSITIONAL, {"1": "name"}, {"header.1": "June"}, ["phone", "name"])
+    assert caught.value.message == (
+        "template `promo` has nothing to put in for `2`, `button.1` (for example `10 %`)"
+    )
+    assert caught.value.hint == (
+        "add `--param 2=COLUMN --param button.1=COLUMN`, or `--text 2=VALUE`;"
+        " the file has the columns `phone`, `name`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "texts", "message", "hint"),
+    [
+        ({"3": "name"}, {}, "has no placeholder `3`", "it has `header.1`, `1`"),
+        ({"buton.1": "name"}, {}, "has no placeholder `buton.1`", "did you mean `button.1`?"),
+        ({}, {"header": "x"}, "has no placeholder `header`", "did you mean `header.1`?"),
+        ({"1": "nmae"}, {}, "has no column `nmae`", "did you mean `name`?"),
+        ({"1": "zzz"}, {}, "has no column `zzz`", "the columns `phone`, `name`"),
+        ({"1": "name"}, {"1": "x"}, "both a column and a text", "--param 1=COLUMN"),
+        ({}, {"1": "  "}, "the text for placeholder `1` is empty", "empty"),
+    ],
+)
+def test_a_wrong_mapping_is_refused_with_the_likely_word(
+    params: dict[str, str], texts: dict[str, str], message: str, hint: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_sources(POSITIONAL, params, texts, ["phone", "name"])
+    assert message in caught.value.message
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_mapping_for_a_template_without_placeholders_is_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_sources(template(body("Hello")), {"1": "name"}, {}, ["name"])
+    assert "leave `--param` and `--text` out" in (caught.value.hint or "")
+
+
+SOURCES = (Source("1", column="name"), Source("2", text="10 %"))
+
+
+def test_a_row_gives_its_values_in_the_order_of_the_sources() -> None:
+    assert fill(SOURCES, {"name": " Ana ", "other": "x"}) == ("Ana", "10 %")
+
+
+@pytest.mark.parametrize("row", [{}, {"name": ""}, {"name": " \t\n"}, {"name": "\u00a0"}])
+def test_an_empty_value_makes_the_row_unfit(row: dict[str, str]) -> None:
+    assert fill(SOURCES, row) is None
+    assert empty_keys(SOURCES, row) == ("1",)
+
+
+@pytest.mark.parametrize(
+    ("value", "filled"),
+    [
+        ("two\nlines", "two lines"),
+        ("two\r\n\r\nlines", "two lines"),
+        ("a\tb", "a b"),
+        ("a     b", "a b"),
+        ("a    b", "a    b"),
+        ("5\u00a0000", "5\u00a0000"),
+    ],
+)
+def test_white_space_that_meta_refuses_becomes_one_space(value: str, filled: str) -> None:
+    assert fill(SOURCES[:1], {"name": value}) == (filled,)
+
+
+@given(st.text())
+def test_a_filled_value_is_never_one_that_meta_refuses(value: str) -> None:
+    filled = fill(SOURCES[:1], {"name": value})
+    if filled is None:
+        assert not value.strip()
+    else:
+        assert filled[0] == filled[0].strip() != ""
+        assert not set(filled[0]) & set("\t\r\n")
+        assert " " * 5 not in filled[0]
+        assert fill(SOURCES[:1], {"name": filled[0]}) == filled

@@ -1,0 +1,83 @@
+"""Asking only where a person can answer, and telling no more than was asked for."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from wacoex_cli.errors import UsageError
+from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.options import Invocation
+
+
+@pytest.fixture
+def typing(monkeypatch: pytest.MonkeyPatch, make_stream):
+    def typed(text: str, *, is_terminal: bool = True) -> None:
+        monkeypatch.setattr(sys, "stdin", make_stream(text.encode(), is_terminal=is_terminal))
+
+    return typed
+
+
+@pytest.mark.parametrize(
+    ("answer", "meant"),
+    [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False), ("yep\n", False)],
+)
+def test_only_yes_is_yes(typing, capsys, answer: str, meant: bool) -> None:
+    typing(answer)
+
+    assert TerminalDialogue(Invocation()).confirm("Send?", flag="--yes") is meant
+    assert capsys.readouterr().err.startswith("Send? [y/N] ")
+
+
+def test_without_a_terminal_the_flag_that_answers_is_named(typing, capsys) -> None:
+    typing("y\n", is_terminal=False)
+
+    with pytest.raises(UsageError, match="without a terminal this needs `--yes`"):
+        TerminalDialogue(Invocation()).confirm("Send?", flag="--yes")
+    assert capsys.readouterr().err == ""
+
+
+def test_no_input_forbids_asking_even_on_a_terminal(typing) -> None:
+    typing("y\n")
+
+    with pytest.raises(UsageError, match="with `--no-input` this needs `--name`"):
+        TerminalDialogue(Invocation(no_input=True)).ask("Name", flag="--name")
+
+
+def test_the_setting_forbids_asking_too(typing) -> None:
+    typing("y\n")
+    invocation = Invocation()
+    invocation.learnt.no_input = True
+
+    with pytest.raises(UsageError):
+        TerminalDialogue(invocation).secret("Token")
+
+
+def test_an_answer_comes_without_its_outer_spaces(typing, capsys) -> None:
+    typing("  shop \n")
+
+    assert TerminalDialogue(Invocation()).ask("Name", flag="--name") == "shop"
+
+
+@pytest.mark.parametrize(
+    ("invocation", "told"),
+    [
+        (Invocation(), "n\nwarning: w\n"),
+        (Invocation(quiet=1), "warning: w\n"),
+        (Invocation(json=True), "warning: w\n"),
+        (Invocation(quiet=2), ""),
+        (Invocation(verbose=1), "n\nwarning: w\nd\n"),
+        (Invocation(verbose=2), "n\nwarning: w\nd\ndd\n"),
+    ],
+    ids=["plain", "-q", "--json", "-qq", "-v", "-vv"],
+)
+def test_how_much_is_told(capsys, invocation: Invocation, told: str) -> None:
+    dialogue = TerminalDialogue(invocation)
+
+    dialogue.note("n")
+    dialogue.warn("w")
+    dialogue.detail("d")
+    dialogue.detail("dd", 2)
+
+    assert capsys.readouterr().err == told

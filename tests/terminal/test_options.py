@@ -1,0 +1,173 @@
+"""Global options before and after the subcommand, help pages, and how failures are told."""
+
+import json
+import os
+import signal
+
+import pytest
+import typer
+from typer.main import get_command
+
+from wacoex_cli.errors import TemporaryError
+from wacoex_cli.terminal import failure
+from wacoex_cli.terminal.options import Invocation, command, forget_running, group
+from wacoex_cli.terminal.render import Result
+
+
+@pytest.fixture
+def seen() -> list[Invocation]:
+    return []
+
+
+@pytest.fixture
+def app(seen: list[Invocation]) -> typer.Typer:
+    """A program with one group, one command that answers and one check that cannot."""
+    root, watch = group("A program."), group("Watching.")
+    root.add_typer(watch, name="watch", rich_help_panel="Watch")
+
+    @command(watch, "look", path=("watch", "look"), examples=("wacoex watch look --far",))
+    def look(invocation: Invocation, far: bool = False) -> Result:
+        """Look around."""
+        seen.append(invocation)
+        return Result({"far": far}, ["looked"], exit_code=7 if far else 0)
+
+    @command(watch, "check", path=("watch", "check"), examples=(), is_check=True)
+    def check(invocation: Invocation) -> Result:
+        """Check it."""
+        raise TemporaryError("no network", hint="wait")
+
+    return root
+
+
+def start(app: typer.Typer, *arguments: str) -> int:
+    forget_running()
+    try:
+        status = get_command(app).main(list(arguments), prog_name="wacoex", standalone_mode=False)
+    except BaseException as error:
+        return failure.report(error, arguments, debug=False)
+    assert isinstance(status, int)
+    return status
+
+
+def test_global_options_count_before_within_and_after_the_subcommand(
+    app: typer.Typer, seen: list[Invocation]
+) -> None:
+    start(app, "-q", "-c", "a", "watch", "--no-color", "look", "-q", "-c", "b", "--no-input")
+
+    assert seen == [Invocation(channel="b", quiet=2, color=False, no_input=True)]
+
+
+def test_the_result_is_shown_and_its_exit_code_ends_the_process(
+    app: typer.Typer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start(app, "watch", "look", "--far") == 7
+    assert capsys.readouterr().out == "looked\n"
+
+
+def test_help_shows_examples_and_keeps_global_options_apart(
+    app: typer.Typer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(app, "watch", "look", "-h")
+
+    page = capsys.readouterr().out
+    assert page.index("Options:") < page.index("--far") < page.index("Global options:")
+    assert page.endswith("Examples:\n  wacoex watch look --far\n")
+
+
+def test_a_typo_is_answered_with_the_likely_word(
+    app: typer.Typer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start(app, "watch", "lok") == 2
+    assert capsys.readouterr().err == "error: no such command `lok`\n\nhint: did you mean `look`?\n"
+
+
+def test_an_unknown_option_is_named(app: typer.Typer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(app, "watch", "look", "--xyz") == 2
+    assert capsys.readouterr().err == (
+        "error: no such option `--xyz`\n\nhint: see `wacoex watch look --help`\n"
+    )
+
+
+def test_a_bare_group_shows_its_help(app: typer.Typer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(app, "watch") == 2
+    assert "Look around." in capsys.readouterr().err
+
+
+def test_a_usage_error_speaks_json_too(
+    app: typer.Typer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start(app, "watch", "look", "--json", "--nope") == 2
+
+    envelope = json.loads(capsys.readouterr().out)
+    assert envelope["command"] == ["watch", "look"]
+    assert (envelope["status"], envelope["exit_code"]) == ("error", 2)
+    assert envelope["errors"][0]["code"] == "usage"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["watch", "check"], ["watch", "check", "--nope"], ["-c", "look", "watch", "check", "-x"]],
+)
+def test_a_check_that_cannot_be_made_is_unknown(
+    app: typer.Typer, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start(app, *arguments) == 3
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_what_follows_two_dashes_is_no_option(
+    app: typer.Typer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start(app, "watch", "look", "--", "--json") == 2
+    assert capsys.readouterr().err.startswith("error: got unexpected extra argument")
+
+
+def failing_with(error: BaseException) -> typer.Typer:
+    root, things = group("A program."), group("Things.")
+    root.add_typer(things, name="do")
+
+    @command(things, "it", path=("do", "it"), examples=())
+    def do_it(invocation: Invocation) -> Result:
+        """Do it."""
+        raise error
+
+    return root
+
+
+def test_a_crash_is_one_line_and_quotes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(failing_with(KeyError("token-123")), "do", "it") == 1
+
+    told = capsys.readouterr().err
+    assert told.startswith("error: wacoex failed in a way it did not expect (KeyError)\n")
+    assert "--debug" in told
+    assert "token-123" not in told
+
+
+def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(failing_with(KeyError("x")), "do", "it", "--debug") == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_130(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(failing_with(KeyboardInterrupt()), "do", "it") == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
+def test_sigterm_is_143_after_cleaning_up(
+    run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cleaned = []
+
+    def terminated(arguments: list[str]) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            cleaned.append(True)
+        return 0
+
+    monkeypatch.setattr("wacoex_cli.app.run", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+
+    assert run("channel", "list", "--json").envelope["exit_code"] == 143
+    assert cleaned == [True]
+    assert signal.getsignal(signal.SIGTERM) == before

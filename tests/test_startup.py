@@ -1,0 +1,78 @@
+"""Help, version, usage errors and TAB answer without loading anything heavy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = [
+    "asyncio",
+    "apprise",
+    "httpx",
+    "keyring",
+    "openpyxl",
+    "phonenumbers",
+    "platformdirs",
+    "pydantic",
+    "pydantic_settings",
+    "rich",
+    "sqlite_utils",
+    "starlette",
+    "uvicorn",
+]
+PROBE = """
+import atexit, sys
+atexit.register(lambda: print("loaded:", *(m for m in {heavy!r} if m in sys.modules)))
+from wacoex_cli.__main__ import main
+sys.argv[0] = "wacoex"
+sys.exit(main())
+"""
+
+
+def start(
+    *arguments: str, program: str = PROBE.format(heavy=HEAVY), **environ: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environ},
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--version"], 0),
+        (["--help"], 0),
+        (["channel", "add", "--help"], 0),
+        (["chanel"], 2),
+        (["channel", "list", "--bogus"], 2),
+        (["channel", "list", "--bogus", "--json"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_answers_without_heavy_libraries(arguments: list[str], code: int) -> None:
+    ended = start(*arguments)
+
+    assert ended.stdout.splitlines()[-1] == "loaded:"
+    assert ended.returncode == code
+
+
+def test_completes_in_bash_without_heavy_libraries() -> None:
+    ended = start(_WACOEX_COMPLETE="complete_bash", COMP_WORDS="wacoex channel re", COMP_CWORD="2")
+
+    assert ended.stdout.splitlines() == ["remove", "restore", "loaded:"]
+
+
+def test_version_loads_not_even_typer() -> None:
+    program = (
+        "import sys; from wacoex_cli.__main__ import main; main(); print('typer' in sys.modules)"
+    )
+
+    assert start("--version", program=program).stdout == "wacoex 0.1.0\nFalse\n"

@@ -1,0 +1,77 @@
+"""The root command: its groups, in the order a person meets them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.main import get_command
+
+from wacoex_cli import __version__
+from wacoex_cli.audience import commands as audience
+from wacoex_cli.broadcast import manage_commands as broadcast
+from wacoex_cli.channels import commands as channels
+from wacoex_cli.sandbox import commands as sandbox
+from wacoex_cli.terminal.options import Invocation, accepting_global_options, command, group
+
+if TYPE_CHECKING:
+    from wacoex_cli.terminal.render import Result
+
+app = group("Run WhatsApp Coexistence channels: watch them, and send broadcasts that arrive once.")
+app.add_typer(channels.app, name="channel", rich_help_panel="Set up")
+app.add_typer(broadcast.app, name="broadcast", rich_help_panel="Send")
+app.add_typer(audience.app, name="optout", rich_help_panel="Send")
+
+
+@command(
+    app,
+    "demo",
+    path=("demo",),
+    examples=("wacoex demo",),
+    heading="Try it",
+)
+def demo(invocation: Invocation) -> "Result":
+    """A tour of the real commands against a pretend Meta on this machine."""
+    from wacoex_cli.demo import tour
+    from wacoex_cli.terminal.dialogue import TerminalDialogue
+    from wacoex_cli.terminal.render import Result
+
+    seen = tour(TerminalDialogue(invocation), is_json=invocation.json)
+    text = (
+        f"the pretend Meta accepted {seen.accepted} messages, {seen.sent_twice} people got two,"
+        f" at most {seen.most_in_one_second} messages arrived in one second",
+        f"files of this tour: {seen.directory}",
+    )
+    return Result(dataclasses.asdict(seen), text)
+
+
+app.add_typer(sandbox.app, name="sandbox", rich_help_panel="Try it")
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"wacoex {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+@accepting_global_options
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", callback=_show_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    """Run WhatsApp Coexistence channels: watch them, and send broadcasts that arrive once."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns its exit status, raises for whoever reports failures."""
+    command = get_command(app)
+    # Typer's own options to write into a shell's start-up files; completion itself stays on.
+    unwanted = {"install_completion", "show_completion"}
+    command.params = [one for one in command.params if one.name not in unwanted]
+    status = command.main(list(arguments), prog_name="wacoex", standalone_mode=False)
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,150 @@
+"""`wacoex optout`: the people who are never to be sent to."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wacoex_cli.errors import DeclinedError
+from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
+
+if TYPE_CHECKING:
+    from wacoex_cli.terminal.render import Result
+
+app = group("The people who want no more messages. No broadcast is ever sent to them.")
+
+_PARTIAL = 7
+_LINES_SHOWN = 10
+
+PhoneArgument = Annotated[str, typer.Argument(metavar="PHONE", help="With `+` and country code.")]
+CountryOption = Annotated[
+    str | None,
+    typer.Option(metavar="CC", help="The country of numbers without `+`, such as SG."),
+]
+
+
+@command(
+    app,
+    "add",
+    path=("optout", "add"),
+    examples=(
+        "wacoex optout add +6591234567",
+        'wacoex optout add +6591234567 --note "asked in the shop"',
+    ),
+)
+def add(
+    invocation: Invocation,
+    phone: PhoneArgument,
+    note: Annotated[str | None, typer.Option(metavar="TEXT", help="When, where or why.")] = None,
+    country: CountryOption = None,
+    dry_run: DryRunOption = False,
+) -> "Result":
+    """Never send to a person again."""
+    from wacoex_cli.audience import optouts
+    from wacoex_cli.terminal.render import Result
+
+    with invocation.open_workspace() as workspace:
+        now = workspace.clock.now()
+        change = optouts.add(workspace.state, phone, country, note, now, dry_run=dry_run)
+    if change.is_change:
+        text = f"{change.phone} {'would be ' if dry_run else ''}added to the opt-out list"
+    else:
+        text = f"{change.phone} is on the opt-out list already"
+    data = {"phone": change.phone, "added": change.is_change, "dry_run": dry_run}
+    return Result(data, [text])
+
+
+@command(
+    app,
+    "remove",
+    path=("optout", "remove"),
+    examples=("wacoex optout remove +6591234567", "wacoex optout remove +6591234567 --yes"),
+)
+def remove(
+    invocation: Invocation,
+    phone: PhoneArgument,
+    country: CountryOption = None,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+) -> "Result":
+    """Let a person be sent to again."""
+    from wacoex_cli.audience import optouts
+    from wacoex_cli.terminal.dialogue import TerminalDialogue
+    from wacoex_cli.terminal.render import Result
+
+    with invocation.open_workspace() as workspace:
+        found = optouts.find(workspace.state, phone, country)
+        if not dry_run:
+            question = f"Has {found} agreed to get messages again?"
+            if not (yes or TerminalDialogue(invocation).confirm(question, flag="--yes")):
+                raise DeclinedError("declined", hint="nothing was changed")
+            optouts.remove(workspace.state, found)
+    would = "would be " if dry_run else ""
+    data = {"phone": found, "removed": True, "dry_run": dry_run}
+    return Result(data, [f"{found} {would}removed from the opt-out list"])
+
+
+@command(
+    app,
+    "list",
+    path=("optout", "list"),
+    examples=("wacoex optout list", "wacoex optout list --json"),
+)
+def list_optouts(invocation: Invocation) -> "Result":
+    """List them, the newest first."""
+    from dataclasses import asdict
+
+    from wacoex_cli.audience import ledger
+    from wacoex_cli.foundation.clock import from_text
+    from wacoex_cli.terminal.render import Result, Table
+
+    with invocation.open_workspace() as workspace:
+        found = ledger.list_optouts(workspace.state)
+    rows = [[one.phone, one.source, one.note, from_text(one.added_at)] for one in found]
+    table = Table(("phone", "source", "note", "added"), rows)
+    return Result({"optouts": [asdict(one) for one in found]}, [table])
+
+
+@command(
+    app,
+    "import",
+    path=("optout", "import"),
+    examples=("wacoex optout import stop.csv", "wacoex optout import stop.xlsx --country SG"),
+)
+def import_optouts(
+    invocation: Invocation,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV, TSV, NDJSON or XLSX; - is standard input.")
+    ],
+    country: CountryOption = None,
+    dry_run: DryRunOption = False,
+) -> "Result":
+    """Add everybody in a file. Exit status 7 when some numbers could not be read."""
+    from wacoex_cli.audience import optouts
+    from wacoex_cli.audience.files import open_recipients
+    from wacoex_cli.terminal.render import Result
+
+    source = None if str(file) == "-" else file
+    with (
+        invocation.open_workspace() as workspace,
+        open_recipients(
+            source, stdin=sys.stdin.buffer, stdin_is_terminal=sys.stdin.isatty()
+        ) as recipients,
+    ):
+        now = workspace.clock.now()
+        done = optouts.import_file(workspace.state, recipients, country, now, dry_run=dry_run)
+    added, known, invalid = done.counts.added, done.counts.known, done.invalid_lines
+    text = [f"{added} {'would be ' if dry_run else ''}added, {known} on the list already"]
+    if invalid:
+        lines = ", ".join(str(line) for line in invalid[:_LINES_SHOWN])
+        more = ", ..." if len(invalid) > _LINES_SHOWN else ""
+        text.append(f"{len(invalid)} not readable and not added: line {lines}{more}")
+    data = {
+        "added": added,
+        "known": known,
+        "invalid": len(invalid),
+        "invalid_lines": list(invalid),
+        "dry_run": dry_run,
+    }
+    return Result(data, text, exit_code=_PARTIAL if invalid else 0)

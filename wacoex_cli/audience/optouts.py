@@ -1,0 +1,124 @@
+"""Changing the list of people who want no more messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wacoex_cli.audience import ledger
+from wacoex_cli.audience.model import ImportCounts
+from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.phone_numbers import check_country, normalise
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from wacoex_cli.audience.files import RecipientsFile
+    from wacoex_cli.foundation.state import State
+
+_BY_HAND = "operator"
+_BY_FILE = "import"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One number, and whether the list changes for it."""
+
+    phone: str
+    is_change: bool
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did; `invalid_lines` are those whose number could not be read."""
+
+    counts: ImportCounts
+    invalid_lines: tuple[int, ...]
+
+
+def add(
+    state: State,
+    text: str,
+    country: str | None,
+    note: str | None,
+    now: datetime,
+    *,
+    dry_run: bool = False,
+) -> Change:
+    """Put one number on the list. Raises UsageError when it is no phone number."""
+    phone = _readable(text, country)
+    if dry_run:
+        return Change(phone, not ledger.is_opted_out(state, phone))
+    with state.transaction():
+        return Change(phone, ledger.add_optout(state, phone, _BY_HAND, note, now))
+
+
+def find(state: State, text: str, country: str | None) -> str:
+    """The E.164 number of somebody on the list. Raises UsageError when they are not on it."""
+    phone = _readable(text, country)
+    if not ledger.is_opted_out(state, phone):
+        raise UsageError(
+            f"{phone} is not on the opt-out list",
+            hint="`wacoex optout list` shows who is",
+            code="not_opted_out",
+        )
+    return phone
+
+
+def remove(state: State, phone: str) -> None:
+    """Take an E.164 number off the list."""
+    with state.transaction():
+        ledger.remove_optout(state, phone)
+
+
+def import_file(
+    state: State,
+    recipients: RecipientsFile,
+    country: str | None,
+    now: datetime,
+    *,
+    dry_run: bool = False,
+) -> Imported:
+    """Put everybody in a file on the list.
+
+    The file is read before the list is touched, so that a broadcast never waits for it.
+
+    Raises:
+        UsageError: the file cannot be read, or none of its numbers can; nothing changes then.
+    """
+    phones, invalid = _numbers(recipients, country and check_country(country))
+    if invalid and not phones:
+        raise UsageError(
+            f"no number in the file can be read (first on line {invalid[0]})",
+            hint="write numbers with `+` and country code, or name the country with `--country`",
+            code="invalid_phone",
+        )
+    if dry_run:
+        known = len(phones & {one.phone for one in ledger.list_optouts(state)})
+        return Imported(ImportCounts(added=len(phones) - known, known=known), invalid)
+    with state.transaction():
+        return Imported(ledger.import_optouts(state, phones, _BY_FILE, now), invalid)
+
+
+def _numbers(recipients: RecipientsFile, country: str | None) -> tuple[set[str], tuple[int, ...]]:
+    phones: set[str] = set()
+    invalid = []
+    for row in recipients:
+        phone = normalise(row.phone, country)
+        if phone is None:
+            invalid.append(row.line)
+        else:
+            phones.add(phone)
+    return phones, tuple(invalid)
+
+
+def _readable(text: str, country: str | None) -> str:
+    phone = normalise(text, country and check_country(country))
+    if phone is None:
+        raise UsageError(
+            f"`{text}` is not a phone number",
+            hint="write it with `+` and country code, such as `+6591234567`,"
+            " or name the country with `--country`",
+            code="invalid_phone",
+        )
+    return phone

@@ -1,0 +1,355 @@
+"""`wacoex broadcast plan | send | resume`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wacoex_cli.errors import UsageError
+from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
+
+if TYPE_CHECKING:
+    from wacoex_cli.broadcast.model import Broadcast
+    from wacoex_cli.broadcast.plan import Planned
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.terminal.render import Result
+
+app = group("Plan a broadcast, send it at a safe pace, know what became of every row.")
+
+_LOWEST_RATE, _HIGHEST_RATE = 1.0, 20.0
+
+RecipientsArgument = Annotated[
+    str, typer.Argument(metavar="RECIPIENTS", help="CSV, TSV, NDJSON or XLSX file; - is stdin.")
+]
+ToOption = Annotated[
+    str | None,
+    typer.Option("--to", metavar="RECIPIENTS", help="Plan from this file and send in one go."),
+]
+TemplateOption = Annotated[
+    str | None, typer.Option("--template", metavar="NAME", help="Name of the template.")
+]
+LanguageOption = Annotated[
+    str | None, typer.Option("--lang", metavar="CODE", help="Its language, such as en_US.")
+]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="PLACEHOLDER=COLUMN",
+        help="Fill a placeholder from a column: 1=first_name, header.1=city, button.0=code.",
+    ),
+]
+TextOption = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="PLACEHOLDER=VALUE", help="The same text for everybody."),
+]
+NameOption = Annotated[
+    str | None, typer.Option("--name", metavar="TEXT", help="A name to know it by.")
+]
+CountryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--country", metavar="CODE", help="Country of numbers written without +, such as SG."
+    ),
+]
+RateOption = Annotated[
+    float | None, typer.Option("--rate", metavar="N", help="Messages per second, 1 to 20.")
+]
+ExpectOption = Annotated[
+    int | None,
+    typer.Option("--expect", metavar="N", help="Refuse unless exactly N people would be sent to."),
+]
+OverruleOption = Annotated[
+    list[str] | None,
+    typer.Option("--overrule", metavar="ID", help="Send although this check is critical."),
+]
+IdArgument = Annotated[int | None, typer.Argument(metavar="ID", help="The broadcast's number.")]
+
+
+@command(
+    app,
+    "plan",
+    path=("broadcast", "plan"),
+    examples=(
+        "wacoex broadcast plan customers.csv --template spring_offer --lang en_US \\",
+        "  --param 1=first_name --param 2=city",
+    ),
+)
+def plan(
+    invocation: Invocation,
+    recipients: RecipientsArgument,
+    template: TemplateOption = None,
+    lang: LanguageOption = None,
+    param: ParamOption = None,
+    text: TextOption = None,
+    name: NameOption = None,
+    country: CountryOption = None,
+    dry_run: DryRunOption = False,
+) -> "Result":
+    """Check a list of recipients against a template and freeze it. Nothing is sent."""
+    with invocation.open_workspace() as workspace:
+        channel = _sending_channel(workspace, invocation)
+        planned = _plan(
+            workspace, channel, recipients, template, lang, param, text, name, country, dry_run
+        )
+        return _planned_result(planned)
+
+
+@command(
+    app,
+    "send",
+    path=("broadcast", "send"),
+    examples=(
+        "wacoex broadcast send --rate 20",
+        "wacoex broadcast send 7 --expect 1200 --yes",
+        "wacoex broadcast send --to customers.csv --template spring_offer --lang en_US \\",
+        "  --param 1=first_name --param 2=city --rate 10",
+    ),
+)
+def send(
+    invocation: Invocation,
+    broadcast_id: IdArgument = None,
+    to: ToOption = None,
+    template: TemplateOption = None,
+    lang: LanguageOption = None,
+    param: ParamOption = None,
+    text: TextOption = None,
+    name: NameOption = None,
+    country: CountryOption = None,
+    rate: RateOption = None,
+    expect: ExpectOption = None,
+    overrule: OverruleOption = None,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+) -> "Result":
+    """Send a planned broadcast, or plan and send in one go with --to.
+
+    Without an id the one planned broadcast of the channel is sent. Ctrl-C once lets requests
+    under way end and prints how to continue; twice stops at once.
+    """
+    _check_rate(rate)
+    from wacoex_cli.broadcast.sending import send_broadcast, show_requests
+
+    with invocation.open_workspace() as workspace:
+        if to is not None:
+            if broadcast_id is not None:
+                raise UsageError(
+                    "give an id or `--to`, not both", hint="`--to` plans a new broadcast"
+                )
+            channel = _sending_channel(workspace, invocation)
+            planned = _plan(
+                workspace, channel, to, template, lang, param, text, name, country, dry_run
+            )
+            if dry_run:
+                return show_requests(workspace, channel, planned.broadcast, planned.first_rows)
+            broadcast = planned.broadcast
+        else:
+            _refuse_plan_options(template, lang, param, text, name, country)
+            broadcast, channel = _chosen(workspace, invocation, broadcast_id)
+            if dry_run:
+                return show_requests(workspace, channel, broadcast, None)
+        return send_broadcast(
+            workspace,
+            invocation,
+            channel,
+            broadcast,
+            rate=rate,
+            expect=expect,
+            overrule=tuple(overrule or ()),
+            yes=yes,
+            resume=False,
+        )
+
+
+@command(
+    app,
+    "resume",
+    path=("broadcast", "resume"),
+    examples=("wacoex broadcast resume 7", "wacoex broadcast resume 7 --rate 5 --yes"),
+)
+def resume(
+    invocation: Invocation,
+    broadcast_id: Annotated[int, typer.Argument(metavar="ID", help="The broadcast's number.")],
+    rate: RateOption = None,
+    expect: ExpectOption = None,
+    overrule: OverruleOption = None,
+    yes: YesOption = False,
+) -> "Result":
+    """Go on with a broadcast that was paused, interrupted or killed. Nobody is sent to twice."""
+    _check_rate(rate)
+    from wacoex_cli.broadcast.sending import send_broadcast
+
+    with invocation.open_workspace() as workspace:
+        broadcast, channel = _chosen(workspace, invocation, broadcast_id)
+        return send_broadcast(
+            workspace,
+            invocation,
+            channel,
+            broadcast,
+            rate=rate,
+            expect=expect,
+            overrule=tuple(overrule or ()),
+            yes=yes,
+            resume=True,
+        )
+
+
+def _check_rate(rate: float | None) -> None:
+    if rate is not None and not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+        raise UsageError(
+            f"`--rate` must be between 1 and 20, not {rate:g}",
+            hint="Meta fixes a Coexistence number at 20 messages per second",
+            code="rate_out_of_range",
+        )
+
+
+def _sending_channel(workspace: "Workspace", invocation: Invocation) -> "Channel":
+    from wacoex_cli.channels.access import choose_channel
+
+    return _demand_meta(choose_channel(workspace, invocation))
+
+
+def _demand_meta(channel: "Channel") -> "Channel":
+    from wacoex_cli.channels.model import Provider
+
+    if channel.provider is not Provider.META:
+        raise UsageError(
+            f"channel {channel.name} sends through {channel.provider.value};"
+            " broadcasts leave through Meta's API",
+            hint=f"with a Meta token: wacoex channel edit {channel.name} --provider meta",
+            code="provider_cannot_send",
+        )
+    return channel
+
+
+def _chosen(
+    workspace: "Workspace", invocation: Invocation, broadcast_id: int | None
+) -> tuple["Broadcast", "Channel"]:
+    from wacoex_cli.broadcast import ledger
+    from wacoex_cli.channels.registry import active
+
+    if broadcast_id is not None:
+        broadcast = ledger.get(workspace.state, broadcast_id)
+        channel = _demand_meta(active(workspace.state, broadcast.channel))
+        if invocation.channel not in (None, channel.name):
+            raise UsageError(
+                f"broadcast {broadcast_id} belongs to channel {channel.name},"
+                f" not to {invocation.channel}",
+                hint="leave `--channel` out",
+                code="other_channel",
+            )
+        return broadcast, channel
+    channel = _sending_channel(workspace, invocation)
+    return _only_planned(workspace, channel), channel
+
+
+def _only_planned(workspace: "Workspace", channel: "Channel") -> "Broadcast":
+    from wacoex_cli.broadcast import ledger
+    from wacoex_cli.broadcast.model import Status
+
+    planned = ledger.of_channel(workspace.state, channel.channel_id, Status.PLANNED)
+    if len(planned) == 1:
+        return planned[0]
+    if not planned:
+        raise UsageError(
+            f"no broadcast of channel {channel.name} is planned",
+            hint="plan one: wacoex broadcast plan RECIPIENTS --template NAME --lang CODE",
+            code="nothing_planned",
+        )
+    listed = ", ".join(
+        f"{one.broadcast_id} ({one.name or one.recipients_file}, {one.recipients} recipients)"
+        for one in reversed(planned)
+    )
+    raise UsageError(
+        f"several broadcasts of channel {channel.name} are planned: {listed}",
+        hint=f"name one: wacoex broadcast send {planned[-1].broadcast_id}",
+        code="several_planned",
+    )
+
+
+def _refuse_plan_options(*given: object) -> None:
+    if any(given):
+        raise UsageError(
+            "template, parameters, name and country belong to `--to` or to `broadcast plan`",
+            hint="a planned broadcast is frozen; leave them out, or plan a new one",
+            code="already_planned",
+        )
+
+
+def _plan(
+    workspace: "Workspace",
+    channel: "Channel",
+    recipients: str,
+    template: str | None,
+    language: str | None,
+    param: list[str] | None,
+    text: list[str] | None,
+    name: str | None,
+    country: str | None,
+    dry_run: bool,
+) -> "Planned":
+    from wacoex_cli.broadcast.plan import PlanRequest
+    from wacoex_cli.broadcast.plan import plan as plan_broadcast
+    from wacoex_cli.channels.access import meta_for
+    from wacoex_cli.foundation.phone_numbers import check_country
+
+    if not template or not language:
+        raise UsageError(
+            "which template? `--template` and `--lang` are missing",
+            hint="for example: --template spring_offer --lang en_US",
+            code="missing_template",
+        )
+    request = PlanRequest(
+        source=None if recipients == "-" else Path(recipients),
+        template=template,
+        language=language,
+        parameters=_pairs("--param", "PLACEHOLDER=COLUMN", param),
+        texts=_pairs("--text", "PLACEHOLDER=VALUE", text),
+        name=name,
+        country=check_country(country) if country else None,
+        dry_run=dry_run,
+    )
+    return workspace.run(
+        plan_broadcast(
+            workspace.state,
+            meta_for(workspace, channel),
+            channel,
+            request,
+            clock=workspace.clock,
+            api_base_url=workspace.settings.meta_base_url,
+            stdin=sys.stdin.buffer,
+        )
+    )
+
+
+def _pairs(option: str, form: str, given: list[str] | None) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for one in given or ():
+        key, equals, value = one.partition("=")
+        if not (key and equals and value):
+            raise UsageError(
+                f"`{option} {one}` is not of the form {form}",
+                hint=f"for example: {option} 1=first_name",
+                code="bad_pair",
+            )
+        if key in pairs:
+            raise UsageError(
+                f"`{option}` names placeholder {key} twice", hint="leave one of them out"
+            )
+        pairs[key] = value
+    return pairs
+
+
+def _planned_result(planned: "Planned") -> "Result":
+    import json
+
+    from wacoex_cli.broadcast.view import plan_data, plan_text
+    from wacoex_cli.templates.message import preview
+    from wacoex_cli.terminal.render import Result
+
+    data = plan_data(planned)
+    values = json.loads(planned.first_rows[0]["parameters"])
+    read = preview(planned.template, values)
+    return Result(data, tuple(plan_text(data, read, planned.findings)))

@@ -1,0 +1,59 @@
+"""Pause and cancel, from any process: the sender sees it within a tick."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wacoex_cli.broadcast import ledger
+from wacoex_cli.broadcast.exchange import lock_purpose
+from wacoex_cli.broadcast.model import Status
+from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation import locks
+
+if TYPE_CHECKING:
+    from wacoex_cli.broadcast.model import Broadcast
+    from wacoex_cli.foundation.clock import Clock
+    from wacoex_cli.foundation.state import State
+
+_POLL_SECONDS = 0.1
+_PATIENCE_SECONDS = 15.0
+
+
+async def pause(state: State, broadcast: Broadcast, who: str, clock: Clock) -> Broadcast:
+    """Pause a broadcast that is being sent, and wait until its requests under way have ended.
+
+    Raises:
+        UsageError: it is not being sent.
+    """
+    return await _end(state, broadcast, Status.PAUSED, {Status.SENDING}, who, clock)
+
+
+async def cancel(state: State, broadcast: Broadcast, who: str, clock: Clock) -> Broadcast:
+    """End a broadcast for good; rows that were not sent stay as they are and are never sent.
+
+    Raises:
+        UsageError: it has already ended.
+    """
+    can_be = {Status.PLANNED, Status.SENDING, Status.PAUSED}
+    return await _end(state, broadcast, Status.CANCELLED, can_be, who, clock)
+
+
+async def _end(
+    state: State, broadcast: Broadcast, status: Status, can_be: set[Status], who: str, clock: Clock
+) -> Broadcast:
+    broadcast_id = broadcast.broadcast_id
+    with state.transaction():
+        now = ledger.get(state, broadcast_id).status
+        if now not in can_be:
+            raise UsageError(
+                f"broadcast {broadcast_id} is {now.value}, not to be {status.value}",
+                hint="`wacoex broadcast list` shows where each one stands",
+                code="wrong_status",
+            )
+        ledger.set_status(state, broadcast_id, status, reason=f"{status.value} by {who}")
+    deadline = clock.monotonic() + _PATIENCE_SECONDS
+    while locks.living_holder(state, lock_purpose(broadcast_id), clock):
+        if clock.monotonic() > deadline:
+            break
+        await clock.sleep(_POLL_SECONDS)
+    return ledger.get(state, broadcast_id)

@@ -1,0 +1,257 @@
+"""Sends the rows of one broadcast by the clock, and always knows what became of them.
+
+Dispatch is an open loop: a request leaves when its slot comes, whatever the answers do; only the
+number of requests under way is capped. A tick trades results for new claims and slots; it runs
+in a thread, so that a slow disk delays no request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wacoex_cli.broadcast import rule, throttle
+from wacoex_cli.broadcast.exchange import Report
+from wacoex_cli.broadcast.model import Claim, Counts, Settled, Status
+from wacoex_cli.broadcast.rule import Breaker, Stop
+from wacoex_cli.platforms.meta import NotSent, Unclear
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from wacoex_cli.broadcast.exchange import Granted
+    from wacoex_cli.foundation.clock import Clock
+    from wacoex_cli.platforms.meta import Reply
+
+WINDOW = 64
+"""Most requests under way at once; when a server hangs this gives, not the pace."""
+
+TICK_SECONDS = 0.1
+IDLE_TICK_SECONDS = 0.5
+DRAIN_SECONDS = 10.0
+_UNREACHABLE_SECONDS = 120.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_HOLD_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the engine is given: how to trade with the ledger, note a departure, and send."""
+
+    exchange: Callable[[Report], Granted]
+    note_departure: Callable[[Claim], None]
+    send: Callable[[Claim], Awaitable[Reply]]
+    on_counts: Callable[[Counts], None]
+
+
+class Engine:
+    """One run of one broadcast in this process."""
+
+    def __init__(
+        self, hooks: Hooks, clock: Clock, breaker: Breaker, *, window: int = WINDOW
+    ) -> None:
+        self._hooks = hooks
+        self._clock = clock
+        self._breaker = breaker
+        self._window = window
+        self._claims: deque[Claim] = deque()
+        self._slots: deque[float] = deque()
+        self._under_way: dict[asyncio.Task[None], Claim] = {}
+        self._settled: list[tuple[Settled, str]] = []
+        self._answers: list[throttle.Answered] = []
+        self._departures: deque[float] = deque()
+        self._peak = 0
+        self._hold_until = 0.0
+        self._failed_connects = 0
+        self._unreachable_since: float | None = None
+        self._stop: Stop | None = None
+        self._abort = False
+        self._stopped = asyncio.Event()
+        self._has_slots = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    def stop(self, stop: Stop, *, at_once: bool = False) -> None:
+        """Take no new rows; let requests under way end (at most ten seconds), or drop them."""
+        if self._stop is None:
+            self._stop = stop
+        self._abort = self._abort or at_once
+        self._stopped.set()
+
+    async def run(self) -> Stop | None:
+        """Send until nothing is left or something stops it; returns what stopped it.
+
+        Raises:
+            StateError: the state file could not be written; nothing leaves after that.
+        """
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") as ledger:
+            dispatcher = asyncio.create_task(self._dispatch())
+            try:
+                await self._tick_until_done(ledger)
+            finally:
+                dispatcher.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await dispatcher
+                await self._drain()
+                await self._trade(ledger)
+        if self._failure:
+            raise self._failure
+        return self._stop
+
+    async def _tick_until_done(self, ledger: ThreadPoolExecutor) -> None:
+        while self._stop is None:
+            granted = await self._trade(ledger)
+            if not granted.is_ours:
+                self.stop(Stop("another process took this broadcast over", 6))
+            elif granted.status is not Status.SENDING:
+                self.stop(Stop(f"it was {granted.status.value} by another command", 1))
+            elif not (granted.has_more or self._is_busy()):
+                return
+            else:
+                await self._until_next_tick()
+
+    def _is_busy(self) -> bool:
+        return bool(self._claims or self._under_way or self._settled)
+
+    async def _until_next_tick(self) -> None:
+        seconds = TICK_SECONDS if self._is_busy() else IDLE_TICK_SECONDS
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+
+    async def _trade(self, ledger: ThreadPoolExecutor) -> Granted:
+        report = self._report()
+        loop = asyncio.get_running_loop()
+        granted = await loop.run_in_executor(ledger, self._hooks.exchange, report)
+        if granted.counts:
+            self._hooks.on_counts(granted.counts)
+        self._claims.extend(granted.claims)
+        self._slots.extend(granted.slots)
+        self._hold(granted.hold_until)
+        if self._slots:
+            self._has_slots.set()
+        return granted
+
+    def _report(self) -> Report:
+        room = self._window - len(self._under_way) - len(self._slots)
+        given_back: tuple[Claim, ...] = ()
+        if self._stop:
+            given_back, room = tuple(self._claims), 0
+            self._claims.clear()
+            self._slots.clear()
+        report = Report(
+            settled=tuple(self._settled),
+            answers=tuple(self._answers),
+            given_back=given_back,
+            hold_until=self._hold_until,
+            waiting_claims=len(self._claims),
+            waiting_slots=len(self._slots),
+            room=max(0, room),
+            peak=self._peak,
+        )
+        self._settled.clear()
+        self._answers.clear()
+        return report
+
+    async def _dispatch(self) -> None:
+        while True:
+            if not self._slots:
+                self._has_slots.clear()
+                await self._has_slots.wait()
+            slot = self._slots.popleft()
+            await self._clock.sleep(max(0.0, slot - self._clock.monotonic()))
+            now = self._clock.monotonic()
+            if self._may_leave(slot, now):
+                self._launch(self._claims.popleft(), now)
+
+    def _may_leave(self, slot: float, now: float) -> bool:
+        return (
+            self._stop is None
+            and not throttle.is_late(slot, now)
+            and now >= self._hold_until
+            and bool(self._claims)
+            and len(self._under_way) < self._window
+        )
+
+    def _launch(self, claim: Claim, now: float) -> None:
+        try:
+            self._hooks.note_departure(claim)
+        except OSError as error:
+            self._claims.appendleft(claim)
+            self._fail(error)
+            return
+        self._departures.append(now)
+        while self._departures[0] <= now - 1.0:
+            self._departures.popleft()
+        self._peak = max(self._peak, len(self._departures))
+        task = asyncio.create_task(self._deliver(claim, now))
+        self._under_way[task] = claim
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        claim = self._under_way.pop(task)
+        if task.cancelled():
+            self._take(claim, Unclear("no answer before the program had to end"), None)
+        elif (error := task.exception()) is not None:
+            self._take(claim, Unclear(f"the request broke off ({type(error).__name__})"), None)
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self.stop(Stop("an unexpected failure", 1))
+
+    async def _deliver(self, claim: Claim, left_at: float) -> None:
+        reply = await self._hooks.send(claim)
+        self._take(claim, reply, left_at)
+
+    def _take(self, claim: Claim, reply: Reply, left_at: float | None) -> None:
+        verdict = rule.judge(claim, reply, self._clock.now())
+        self._settled.append((verdict.settled, claim.phone))
+        if left_at is not None and verdict.throttled is not None:
+            self._answers.append(throttle.Answered(left_at, verdict.throttled))
+        if verdict.hold_seconds:
+            self._hold(self._clock.monotonic() + verdict.hold_seconds)
+        self._watch_connection(reply)
+        self._breaker.saw(verdict.settled)
+        stop = verdict.stop or self._too_long_a_hold(verdict) or self._breaker.verdict()
+        if stop:
+            self.stop(stop)
+
+    def _too_long_a_hold(self, verdict: rule.Verdict) -> Stop | None:
+        if verdict.hold_seconds <= _LONGEST_HOLD_SECONDS:
+            return None
+        minutes = round(verdict.hold_seconds / 60)
+        code = verdict.settled.code
+        return Stop(f"Meta asks to wait {minutes} minutes (code {code})", 6, code)
+
+    def _watch_connection(self, reply: Reply) -> None:
+        now = self._clock.monotonic()
+        if not isinstance(reply, NotSent):
+            self._failed_connects, self._unreachable_since = 0, None
+            return
+        self._unreachable_since = (
+            now if self._unreachable_since is None else self._unreachable_since
+        )
+        if now - self._unreachable_since >= _UNREACHABLE_SECONDS:
+            self.stop(Stop(f"Meta cannot be reached: {reply.reason}", 6))
+        if now >= self._hold_until:
+            self._hold(now + min(_LONGEST_PAUSE_SECONDS, 2.0**self._failed_connects))
+            self._failed_connects += 1
+
+    def _hold(self, until: float) -> None:
+        if until > self._hold_until:
+            self._hold_until = until
+            self._slots = deque(slot for slot in self._slots if slot >= until)
+
+    async def _drain(self) -> None:
+        deadline = self._clock.monotonic() + DRAIN_SECONDS
+        while self._under_way and not self._abort and self._clock.monotonic() < deadline:
+            await asyncio.wait(list(self._under_way), timeout=TICK_SECONDS)
+        unfinished = list(self._under_way)
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished)
+            await asyncio.sleep(0)  # the done callbacks record them as ambiguous

@@ -1,0 +1,112 @@
+"""Ambiguous rows: the request left and no usable answer came. A person settles what they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from wacoex_cli.broadcast import ledger
+from wacoex_cli.broadcast.exchange import lock_purpose
+from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.errors import TemporaryError, UsageError
+from wacoex_cli.foundation import locks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wacoex_cli.broadcast.model import Broadcast, Counts
+    from wacoex_cli.foundation.clock import Clock
+    from wacoex_cli.foundation.state import Row, State
+
+MOST_SHOWN = 1_000
+
+
+class Decision(StrEnum):
+    """What a person says of an ambiguous row."""
+
+    SENT = "sent"
+    NOT_SENT = "not-sent"
+    RESEND = "resend"
+
+
+_LEADS_TO = {
+    Decision.SENT: RowState.ACCEPTED,
+    Decision.NOT_SENT: RowState.REJECTED,
+    Decision.RESEND: RowState.PENDING,
+}
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What was decided and what is still open."""
+
+    broadcast: Broadcast
+    counts: Counts
+    decision: Decision | None
+    settled: int
+    open_rows: tuple[Row, ...]
+
+
+def open_rows(state: State, broadcast_id: int) -> tuple[Row, ...]:
+    """The ambiguous rows of a broadcast, the first thousand, in order."""
+    return tuple(ledger.rows_in(state, broadcast_id, RowState.AMBIGUOUS, MOST_SHOWN))
+
+
+def choose_rows(state: State, broadcast_id: int, wanted: Sequence[int]) -> list[int]:
+    """The ambiguous rows a person means: those named, or all when none is named.
+
+    Raises:
+        UsageError: a named row is not ambiguous.
+    """
+    ambiguous = ledger.row_numbers(state, broadcast_id, RowState.AMBIGUOUS)
+    if not wanted:
+        return ambiguous
+    known = set(ambiguous)
+    for row in wanted:
+        if row not in known:
+            raise UsageError(
+                f"row {row} of broadcast {broadcast_id} is not waiting for a decision",
+                hint=f"`wacoex broadcast reconcile {broadcast_id}` lists the rows that are",
+                code="not_ambiguous",
+            )
+    return sorted(set(wanted))
+
+
+def decide(
+    state: State,
+    broadcast: Broadcast,
+    rows: Sequence[int],
+    decision: Decision,
+    who: str,
+    clock: Clock,
+) -> Reconciled:
+    """Record a decision. `resend` makes the rows pending; `broadcast resume` then sends them.
+
+    Raises:
+        TemporaryError: the broadcast is being sent right now.
+    """
+    broadcast_id = broadcast.broadcast_id
+    holder = locks.living_holder(state, lock_purpose(broadcast_id), clock)
+    if holder:
+        raise TemporaryError(
+            f"broadcast {broadcast_id} is being sent by process {holder['pid']}",
+            hint=f"pause it first: wacoex broadcast pause {broadcast_id}",
+            code="locked",
+        )
+    new_state = _LEADS_TO[decision]
+    settled = ledger.settle_by_person(
+        state, broadcast_id, rows, new_state, decision.value, who, clock.now()
+    )
+    if decision is Decision.RESEND and settled and broadcast.status is Status.COMPLETED:
+        with state.transaction():
+            ledger.set_status(
+                state, broadcast_id, Status.PAUSED, reason=f"{settled} rows are to be sent again"
+            )
+    return Reconciled(
+        broadcast=ledger.get(state, broadcast_id),
+        counts=ledger.counts(state, broadcast_id),
+        decision=decision,
+        settled=settled,
+        open_rows=open_rows(state, broadcast_id),
+    )

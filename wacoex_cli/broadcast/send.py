@@ -1,0 +1,325 @@
+"""Send a planned broadcast, or go on with one: take the lock, settle the past, run, close."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wacoex_cli.broadcast import claims_ledger, ledger, preflight, rule
+from wacoex_cli.broadcast.engine import Engine, Hooks
+from wacoex_cli.broadcast.exchange import Exchange, Run, lock_purpose
+from wacoex_cli.broadcast.model import RowState, Status, attempt_id
+from wacoex_cli.broadcast.rule import Breaker, Stop
+from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
+from wacoex_cli.errors import RefusedError, StateError, UsageError
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.templates.checks import check_still_as_planned
+from wacoex_cli.templates.message import message_body
+from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.reading import find_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from wacoex_cli.broadcast.model import Broadcast, Claim, Counts
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.findings.model import Finding
+    from wacoex_cli.foundation.clock import Clock
+    from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.platforms.meta import Meta
+
+_WARM_CONNECTIONS = 4
+_SAME_KEYSTROKE_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class SendRequest:
+    """How to send: `rate` and `limit` in messages per second, and who says so."""
+
+    rate: float
+    overruled: tuple[str, ...] = ()
+    who: str = "unknown"
+    limit: float = MESSAGES_PER_SECOND
+    breaker_rows: int = 20
+    breaker_share: float = 0.30
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How a run ended. `signal_number` is set when a person or the system ended it."""
+
+    broadcast: Broadcast
+    counts: Counts
+    stop: Stop | None
+    signal_number: int | None
+    exit_status: int
+
+
+async def check_before_sending(
+    state: State, meta: Meta, channel: Channel, broadcast: Broadcast, clock: Clock, base_url: str
+) -> list[Finding]:
+    """Everything that speaks against sending this broadcast now.
+
+    Raises:
+        RefusedError: it was planned against another API than the one configured now.
+    """
+    if broadcast.api_base_url != base_url:
+        raise RefusedError(
+            f"broadcast {broadcast.broadcast_id} was planned against {broadcast.api_base_url},"
+            f" but now {base_url} is configured",
+            hint="set `WACOEX_META_BASE_URL` back, or plan the broadcast anew",
+            code="other_api",
+        )
+    planned = Template.from_json(json.loads(broadcast.template))
+    current = await find_template(meta, channel.demand_waba_id(), planned.name, planned.language)
+    found, tier = await preflight.check_channel(meta, channel, clock.now())
+    found += check_still_as_planned(planned, current, channel.name, to_text(clock.now()))
+    found += preflight.check_audience(
+        state,
+        broadcast.broadcast_id,
+        channel,
+        tier=tier,
+        category=planned.category,
+        now=clock.now(),
+    )
+    return found
+
+
+def check_can_start(broadcast: Broadcast, *, resume: bool) -> None:
+    """Refuse what `send` and `resume` are not for.
+
+    Raises:
+        UsageError: with the command that is.
+    """
+    number, status = broadcast.broadcast_id, broadcast.status
+    if status is Status.PLANNED and not resume:
+        return
+    if status in (Status.PAUSED, Status.SENDING) and resume:
+        return
+    hints = {
+        Status.PLANNED: f"`wacoex broadcast send {number}` starts it",
+        Status.PAUSED: f"`wacoex broadcast resume {number}` goes on with it",
+        Status.SENDING: f"`wacoex broadcast resume {number}` goes on with it if its sender died",
+    }
+    raise UsageError(
+        f"broadcast {number} is {status.value}",
+        hint=hints.get(status, "plan a new one with `wacoex broadcast plan`"),
+        code="wrong_status",
+    )
+
+
+async def send(
+    state: State,
+    meta: Meta,
+    channel: Channel,
+    broadcast: Broadcast,
+    request: SendRequest,
+    *,
+    clock: Clock,
+    on_counts: Callable[[Counts], None],
+    on_signal: Callable[[str], None],
+) -> Sent:
+    """Send every row that is still open, at most once each.
+
+    Raises:
+        TemporaryError: another process is sending this broadcast.
+        StateError: the state file could not be written; nothing left after that.
+    """
+    presence = locks.Presence(state.path)
+    try:
+        run = _begin(state, channel, broadcast, request, presence, clock)
+    except BaseException:
+        presence.leave()
+        raise
+    try:
+        engine = Engine(
+            _hooks(state, meta, channel, broadcast, run, presence, clock, on_counts),
+            clock,
+            Breaker(request.breaker_rows, request.breaker_share),
+        )
+        with _signals(engine, on_signal) as received:
+            await _warm_up(meta, channel)
+            stop = await engine.run()
+        sent = _close(state, broadcast, run, stop, presence, clock, received)
+        on_counts(sent.counts)
+    except BaseException:
+        # The notes stay: whoever resumes learns from them what had left.
+        presence.abandon()
+        raise
+    presence.leave()
+    return sent
+
+
+def _begin(
+    state: State,
+    channel: Channel,
+    broadcast: Broadcast,
+    request: SendRequest,
+    presence: locks.Presence,
+    clock: Clock,
+) -> Run:
+    broadcast_id, now = broadcast.broadcast_id, clock.now()
+    with state.transaction():
+        former = locks.acquire(state, lock_purpose(broadcast_id), presence, clock)
+        _check_unchanged(state, broadcast)
+        _settle_the_past(state, broadcast_id, former, clock)
+        ledger.skip_opted_out(state, broadcast_id)
+        ledger.count_again(state, broadcast_id)
+        for finding in request.overruled:
+            ledger.record_decision(
+                state, broadcast_id, None, f"overruled {finding}", request.who, to_text(now)
+            )
+        run_id = claims_ledger.start_run(state, broadcast_id, presence.holder, request.rate, now)
+    if former and former["holder"] != presence.holder:
+        locks.forget(state.path, former["holder"])
+    return Run(
+        broadcast_id=broadcast_id,
+        phone=channel.phone,
+        run_id=run_id,
+        rate=request.rate,
+        limit=request.limit,
+        started_at=clock.monotonic(),
+    )
+
+
+def _check_unchanged(state: State, broadcast: Broadcast) -> None:
+    """Between the checks and the lock somebody may have sent or cancelled it."""
+    now = ledger.get(state, broadcast.broadcast_id).status
+    if now is not broadcast.status:
+        raise UsageError(
+            f"broadcast {broadcast.broadcast_id} has become {now.value} meanwhile",
+            hint=f"look at it: wacoex broadcast show {broadcast.broadcast_id}",
+            code="wrong_status",
+        )
+
+
+def _settle_the_past(state: State, broadcast_id: int, former: Row | None, clock: Clock) -> None:
+    remains = None
+    if former:
+        same_boot = former["boot_id"] == clock.boot_id()
+        remains = locks.remains_of(state.path, former["holder"], same_boot=same_boot)
+    prefix = attempt_id(ledger.state_id(state), broadcast_id, 0, 0).removesuffix("0-0")
+    claims_ledger.take_over(state, broadcast_id, remains, prefix, clock.now())
+
+
+async def _warm_up(meta: Meta, channel: Channel) -> None:
+    """A cold TLS connection arrives two round trips late, which would put messages together."""
+    reads = (
+        meta.phone_number(channel.demand_phone_number_id(), ("id",))
+        for _ in range(_WARM_CONNECTIONS)
+    )
+    await asyncio.gather(*reads, return_exceptions=True)
+
+
+def _hooks(
+    state: State,
+    meta: Meta,
+    channel: Channel,
+    broadcast: Broadcast,
+    run: Run,
+    presence: locks.Presence,
+    clock: Clock,
+    on_counts: Callable[[Counts], None],
+) -> Hooks:
+    this_file = ledger.state_id(state)
+    body_of = message_maker(broadcast, this_file)
+    phone_number_id = channel.demand_phone_number_id()
+
+    def note_departure(claim: Claim) -> None:
+        try:
+            presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
+        except OSError as error:
+            raise StateError(
+                f"cannot note a departure beside {state.path}: {error.strerror or error}",
+                hint="free some space, then `wacoex broadcast resume"
+                f" {run.broadcast_id}`; what was recorded is kept",
+                code="disk_full",
+            ) from error
+
+    async def deliver(claim: Claim) -> Any:
+        body = body_of(claim.row, claim.attempt, claim.phone, claim.parameters)
+        return await meta.send_message(phone_number_id, body)
+
+    return Hooks(Exchange(state, presence, clock, run), note_departure, deliver, on_counts)
+
+
+def message_maker(
+    broadcast: Broadcast, state_id: str
+) -> Callable[[int, int, str, str], dict[str, Any]]:
+    """A function of row, attempt, phone and parameters (JSON) that makes the request's body."""
+    template = Template.from_json(json.loads(broadcast.template))
+    keys = [source["key"] for source in json.loads(broadcast.parameter_sources)]
+
+    def make(row: int, attempt: int, phone: str, parameters: str) -> dict[str, Any]:
+        name = attempt_id(state_id, broadcast.broadcast_id, row, attempt)
+        return message_body(template, keys, json.loads(parameters), phone, name)
+
+    return make
+
+
+@contextlib.contextmanager
+def _signals(engine: Engine, on_signal: Callable[[str], None]) -> Iterator[list[int]]:
+    """First Ctrl-C or SIGTERM: drain and record. Second: stop now."""
+    loop = asyncio.get_running_loop()
+    received: list[int] = []
+    first_at = 0.0
+
+    def handle(number: signal.Signals) -> None:
+        nonlocal first_at
+        if received and loop.time() - first_at < _SAME_KEYSTROKE_SECONDS:
+            return
+        if not received:
+            first_at = loop.time()
+            on_signal("stopping: requests under way may end (10 s at most); again to stop at once")
+        engine.stop(Stop("it was interrupted", 128 + number), at_once=bool(received))
+        received.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, handle, number)
+    try:
+        yield received
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _close(
+    state: State,
+    broadcast: Broadcast,
+    run: Run,
+    stop: Stop | None,
+    presence: locks.Presence,
+    clock: Clock,
+    received: Collection[int],
+) -> Sent:
+    broadcast_id = broadcast.broadcast_id
+    counts = ledger.counts(state, broadcast_id)
+    if stop is None and counts.open:
+        waiting = counts.of(RowState.RETRY)
+        stop = Stop(f"{waiting} rows used up their tries of this run", 6)
+    status = Status.PAUSED if counts.open else Status.COMPLETED
+    with state.transaction():
+        claims_ledger.finish(
+            state,
+            broadcast_id,
+            status,
+            clock.now(),
+            reason=stop.reason if stop and counts.open else None,
+            code=stop.code if stop and counts.open else None,
+        )
+        claims_ledger.end_run(state, run.run_id, status.value)
+        locks.release(state, lock_purpose(broadcast_id), presence)
+    first = next(iter(received), None)
+    return Sent(
+        broadcast=ledger.get(state, broadcast_id),
+        counts=counts,
+        stop=stop,
+        signal_number=first,
+        exit_status=128 + first if first else rule.exit_status(counts, stop),
+    )

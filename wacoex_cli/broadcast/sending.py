@@ -1,0 +1,214 @@
+"""What `broadcast send` and `resume` do around the engine: check, ask, show, report."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from typing import TYPE_CHECKING, Any
+
+from wacoex_cli.broadcast import ledger, view
+from wacoex_cli.broadcast.checks import sending_seconds
+from wacoex_cli.broadcast.model import RowState
+from wacoex_cli.broadcast.preflight import refuse_critical
+from wacoex_cli.broadcast.send import (
+    SendRequest,
+    Sent,
+    check_before_sending,
+    check_can_start,
+    message_maker,
+    send,
+)
+from wacoex_cli.channels.access import meta_for
+from wacoex_cli.errors import DeclinedError, RefusedError
+from wacoex_cli.foundation.locks import living_holder
+from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.progress import open_progress
+from wacoex_cli.terminal.render import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wacoex_cli.broadcast.model import Broadcast, Counts
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.findings.model import Finding
+    from wacoex_cli.foundation.state import Row
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.terminal.options import Invocation
+
+_SHOWN_REQUESTS = 3
+
+
+def send_broadcast(
+    workspace: Workspace,
+    invocation: Invocation,
+    channel: Channel,
+    broadcast: Broadcast,
+    *,
+    rate: float | None,
+    expect: int | None,
+    overrule: tuple[str, ...],
+    yes: bool,
+    resume: bool,
+) -> Result:
+    """Check, ask, send, and say how it ended.
+
+    Raises:
+        WacoexError: nothing was sent, or the state file failed while sending.
+    """
+    dialogue = TerminalDialogue(invocation)
+    check_can_start(broadcast, resume=resume)
+    _check_expected(workspace, broadcast, expect)
+    request = SendRequest(
+        rate=rate or broadcast.rate,
+        overruled=overrule,
+        who=person(),
+        breaker_rows=workspace.settings.breaker_rows,
+        breaker_share=workspace.settings.breaker_share,
+    )
+    meta = meta_for(workspace, channel)
+    findings = workspace.run(
+        check_before_sending(
+            workspace.state,
+            meta,
+            channel,
+            broadcast,
+            workspace.clock,
+            workspace.settings.meta_base_url,
+        )
+    )
+    refuse_critical(findings, overrule)
+    for line in view.findings_text(tuple(findings)):
+        dialogue.note(line)
+    if not yes:
+        _ask(dialogue, workspace, channel, broadcast, request.rate)
+    sent = _run(workspace, invocation, dialogue, meta, channel, broadcast, request)
+    return _result(workspace, sent, findings)
+
+
+def _check_expected(workspace: Workspace, broadcast: Broadcast, expect: int | None) -> None:
+    planned = ledger.open_rows(workspace.state, broadcast.broadcast_id)
+    if expect is not None and expect != planned:
+        raise RefusedError(
+            f"nothing was sent: {planned} people would be sent to, not {expect}",
+            hint=f"look at it: wacoex broadcast show {broadcast.broadcast_id}",
+            code="unexpected_count",
+        )
+
+
+def _ask(
+    dialogue: TerminalDialogue,
+    workspace: Workspace,
+    channel: Channel,
+    broadcast: Broadcast,
+    rate: float,
+) -> None:
+    people = ledger.open_rows(workspace.state, broadcast.broadcast_id)
+    minutes = sending_seconds(people, rate) / 60
+    question = (
+        f"send template {view.template_name(broadcast)} to {people} people"
+        f" from {channel.phone} ({channel.name}) at {rate:g}/s, about {minutes:.1f} minutes?"
+    )
+    if not dialogue.confirm(question, flag="--yes"):
+        raise DeclinedError(
+            "nothing was sent",
+            hint=f"broadcast {broadcast.broadcast_id} stays as it is",
+        )
+
+
+def _run(
+    workspace: Workspace,
+    invocation: Invocation,
+    dialogue: TerminalDialogue,
+    meta: Meta,
+    channel: Channel,
+    broadcast: Broadcast,
+    request: SendRequest,
+) -> Sent:
+    people = broadcast.recipients
+    title = f"broadcast {broadcast.broadcast_id}"
+    with open_progress(invocation, title, people, clock=workspace.clock) as progress:
+
+        def show(counts: Counts) -> None:
+            done = people - counts.open
+            progress.update(done, _short(counts))
+
+        return workspace.run(
+            send(
+                workspace.state,
+                meta,
+                channel,
+                broadcast,
+                request,
+                clock=workspace.clock,
+                on_counts=show,
+                on_signal=dialogue.note,
+            )
+        )
+
+
+def _short(counts: Counts) -> str:
+    shown = (
+        RowState.ACCEPTED,
+        RowState.FAILED,
+        RowState.REJECTED,
+        RowState.RETRY,
+        RowState.AMBIGUOUS,
+    )
+    told = [f"{counts.of(state)} {state.value}" for state in shown if counts.of(state)]
+    return ", ".join(told) or "starting"
+
+
+def _result(workspace: Workspace, sent: Sent, findings: Sequence[Finding]) -> Result:
+    data = view.summary(workspace.state, sent.broadcast, sent.counts)
+    data["stopped_by"] = sent.stop.reason if sent.stop else None
+    data["findings"] = [one.to_json() for one in findings]
+    return Result(data, tuple(view.sentences(data)), sent.exit_status)
+
+
+def show_requests(
+    workspace: Workspace, channel: Channel, broadcast: Broadcast, rows: Sequence[Row] | None
+) -> Result:
+    """The exact requests of the first three rows, with the token hidden. Nothing is sent."""
+    state, broadcast_id = workspace.state, broadcast.broadcast_id
+    if rows is None:
+        rows = [
+            *ledger.rows_in(state, broadcast_id, RowState.RETRY, _SHOWN_REQUESTS),
+            *ledger.rows_in(state, broadcast_id, RowState.PENDING, _SHOWN_REQUESTS),
+        ][:_SHOWN_REQUESTS]
+    make = message_maker(broadcast, ledger.state_id(state))
+    url = meta_for(workspace, channel).messages_url(channel.demand_phone_number_id())
+    requests: list[dict[str, Any]] = [
+        {
+            "line": row["line"],
+            "method": "POST",
+            "url": url,
+            "headers": {"Authorization": "Bearer ****", "Content-Type": "application/json"},
+            "body": make(row["row"], row["attempts"] + 1, row["phone"], row["parameters"]),
+        }
+        for row in rows
+    ]
+    text = [f"would send to {broadcast.recipients} people; the first {len(requests)} requests:"]
+    for request in requests:
+        text += [
+            f"line {request['line']}: POST {request['url']}",
+            json.dumps(request["body"], ensure_ascii=False, indent=2),
+        ]
+    data = {"dry_run": True, "recipients": broadcast.recipients, "requests": requests}
+    return Result(data, tuple(text))
+
+
+def person() -> str:
+    """Who runs this, for the record: the login name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def is_being_sent(workspace: Workspace, broadcast: Broadcast) -> bool:
+    """Whether a living process is sending this broadcast now."""
+    from wacoex_cli.broadcast.exchange import lock_purpose
+
+    purpose = lock_purpose(broadcast.broadcast_id)
+    return living_holder(workspace.state, purpose, workspace.clock) is not None

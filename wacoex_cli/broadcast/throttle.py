@@ -1,0 +1,163 @@
+"""When the next message of one number may leave: a pure decision.
+
+A Coexistence number takes 20 messages in any second, inbound and outbound together (Meta:
+throughput). Slots are spaced evenly, a little wider than the limit, so that network jitter does
+not push two windows into one. The pace is one number, the slot interval: refusals widen it,
+accepted answers shrink it again, faster the longer none was refused.
+
+All times are seconds of one boot's monotonic clock. Nothing in here knows what time it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+MESSAGES_PER_SECOND = 20.0
+"""Meta's fixed throughput of a Coexistence number (Meta: throughput, coexistence onboarding)."""
+
+GUARD = 0.025
+"""Share by which a slot is wider than the limit allows; above the jitter of a usual network."""
+
+LATE_SECONDS = 0.010
+"""A slot that is missed by more than this is given up: using it would put two close together."""
+
+ANOTHER_BOOT_SECONDS = 1.0
+_WIDEN = 1.01
+_WIDEST_BY_STRAYS = 1.25
+_COOL_DOWN_SECONDS = 1.0
+_MEMORY = 0.07
+_CROWDED_SHARE = 0.25
+_STUBBORN_SHARE = 0.12
+_DEEPEST_CUT = 0.5
+_RELAX = 0.999
+_RECOVERY_ANSWERS = 320.0
+_SLOWEST_INTERVAL = 5.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a number (or one broadcast) may go now.
+
+    Attributes:
+        next_slot: earliest moment of the next slot.
+        interval: seconds between two slots.
+        anchor: the smallest interval since the last cut; strays widen only so far beyond it.
+        refused_share: recent share of throttled answers, 0 to 1.
+        quiet_answers: accepted answers since the last refusal.
+        changed_at: answers to requests that left before this say nothing new about the pace.
+        hold_until: nothing leaves before this.
+    """
+
+    next_slot: float
+    interval: float
+    anchor: float
+    refused_share: float = 0.0
+    quiet_answers: int = 0
+    changed_at: float = 0.0
+    hold_until: float = 0.0
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One answer as the throttle sees it: when its request left, and whether it was throttled."""
+
+    left_at: float
+    was_throttled: bool
+
+
+def slot_interval(messages_per_second: float) -> float:
+    """Seconds between two slots at a limit in messages per second, the guard included."""
+    return (1.0 + GUARD) / messages_per_second
+
+
+def fresh(messages_per_second: float, now: float) -> Pace:
+    """The pace of a number that nothing is known about."""
+    interval = slot_interval(messages_per_second)
+    return Pace(next_slot=now, interval=interval, anchor=interval, changed_at=now)
+
+
+def after_boot(pace: Pace, now: float) -> Pace:
+    """The pace carried into another boot: its times are worthless, what it learned is not."""
+    return replace(
+        pace, next_slot=now + ANOTHER_BOOT_SECONDS, changed_at=now, hold_until=now, quiet_answers=0
+    )
+
+
+def book(
+    number: Pace, broadcast: Pace, now: float, horizon: float, most: int
+) -> tuple[Pace, Pace, tuple[float, ...]]:
+    """Book up to `most` slots before `horizon`, each free for the number and for the broadcast.
+
+    Missed time is never made up: the first slot is `now` at the earliest. Returns both paces
+    with their `next_slot` moved on, and the moments of the slots.
+    """
+    slots: list[float] = []
+    while len(slots) < most:
+        slot = max(now, number.next_slot, number.hold_until, broadcast.next_slot)
+        if slot > horizon:
+            break
+        slots.append(slot)
+        number = replace(number, next_slot=slot + number.interval)
+        broadcast = replace(broadcast, next_slot=slot + broadcast.interval)
+    return number, broadcast, tuple(slots)
+
+
+def is_late(slot: float, now: float) -> bool:
+    """Whether a slot must be given up."""
+    return now - slot > LATE_SECONDS
+
+
+def learn(pace: Pace, answer: Answered, messages_per_second: float, now: float) -> Pace:
+    """The pace after one more answer from the API.
+
+    A refusal counts once per round trip. A stray one widens the slots by one percent, at most to
+    a quarter beyond the anchor; a crowd of them means the limit is lower than ours: the rate is
+    cut by their share, and the number cools down for a second.
+    """
+    share = pace.refused_share + _MEMORY * (answer.was_throttled - pace.refused_share)
+    pace = replace(pace, refused_share=share)
+    if answer.left_at < pace.changed_at:
+        return pace
+    if not answer.was_throttled:
+        return _shrink(pace, slot_interval(messages_per_second))
+    if share >= _CROWDED_SHARE or (share >= _STUBBORN_SHARE and _is_at_widest(pace)):
+        return _cut(pace, now)
+    widened = min(pace.interval * _WIDEN, pace.anchor * _WIDEST_BY_STRAYS)
+    return replace(pace, interval=widened, quiet_answers=0, changed_at=now)
+
+
+def hold(pace: Pace, until: float) -> Pace:
+    """Let nothing leave before `until` (`Retry-After`, `estimated_time_to_regain_access`)."""
+    return replace(
+        pace, hold_until=max(pace.hold_until, until), changed_at=max(pace.changed_at, until)
+    )
+
+
+def _shrink(pace: Pace, narrowest: float) -> Pace:
+    quiet = pace.quiet_answers + 1
+    # Cubic growth: slow around the last refusal, where the limit most likely is, then ever faster.
+    gain = (quiet**3 - (quiet - 1) ** 3) / _RECOVERY_ANSWERS**3
+    interval = pace.interval * (1.0 - min(gain, 0.5))
+    # The anchor relaxes even when strays keep the growth at bay; else they would ratchet down.
+    anchor = max(narrowest, min(pace.anchor * _RELAX, interval))
+    interval = max(narrowest, min(interval, anchor * _WIDEST_BY_STRAYS))
+    return replace(pace, interval=interval, anchor=anchor, quiet_answers=quiet)
+
+
+def _cut(pace: Pace, now: float) -> Pace:
+    kept = 1.0 - min(pace.refused_share, _DEEPEST_CUT)
+    interval = min(pace.interval / kept, _SLOWEST_INTERVAL)
+    until = now + _COOL_DOWN_SECONDS
+    return replace(
+        pace,
+        interval=interval,
+        anchor=interval,
+        refused_share=0.0,
+        quiet_answers=0,
+        changed_at=until,
+        hold_until=max(pace.hold_until, until),
+    )
+
+
+def _is_at_widest(pace: Pace) -> bool:
+    return pace.interval >= pace.anchor * _WIDEST_BY_STRAYS * 0.999

@@ -1,0 +1,79 @@
+"""A channel: one phone number in use with the WhatsApp Business app and the Cloud API at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wacoex_cli.errors import UsageError
+
+
+class Provider(StrEnum):
+    """The API through which wacoex sends and reads."""
+
+    META = "meta"
+    RESPONDIO = "respondio"
+
+
+@dataclass(frozen=True)
+class Details:
+    """What a person tells about a channel; ids are spelt as Meta and respond.io spell them."""
+
+    phone: str
+    phone_number_id: str | None = None
+    waba_id: str | None = None
+    respondio_channel_id: int | None = None
+    provider: Provider = Provider.META
+    owner: str | None = None
+    timezone: str | None = None
+    partner_app_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Channel(Details):
+    """A channel as the state file knows it. Times are RFC 3339 in UTC."""
+
+    channel_id: int = 0
+    name: str = ""
+    is_in_use: bool = False
+    created_at: str = ""
+    archived_at: str | None = None
+
+    @property
+    def connection(self) -> str | None:
+        """How it is connected, as far as anything is known about that."""
+        return "archived" if self.archived_at else None
+
+    def demand_phone_number_id(self) -> str:
+        """The id of the phone number; raises UsageError when it is not known."""
+        return self._demanded(self.phone_number_id, "phone_number_id", "--phone-number-id")
+
+    def demand_waba_id(self) -> str:
+        """The id of the WhatsApp Business Account; raises UsageError when it is not known."""
+        return self._demanded(self.waba_id, "waba_id", "--waba-id")
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of `channel list`."""
+        return {
+            "channel": self.name,
+            "phone": self.phone,
+            "phone_number_id": self.phone_number_id,
+            "waba_id": self.waba_id,
+            "respondio_channel_id": self.respondio_channel_id,
+            "provider": self.provider.value,
+            "owner": self.owner,
+            "timezone": self.timezone,
+            "partner_app_id": self.partner_app_id,
+            "connection": self.connection,
+            "is_in_use": self.is_in_use,
+            "archived_at": self.archived_at,
+        }
+
+    def _demanded(self, value: str | None, name: str, option: str) -> str:
+        if value is None:
+            raise UsageError(
+                f"channel `{self.name}` has no {name}",
+                hint=f"run `wacoex channel edit {self.name} {option} ID`",
+                code="channel_incomplete",
+            )
+        return value

@@ -1,0 +1,129 @@
+"""Adding, changing and archiving channels. Each call is one transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from wacoex_cli.channels import ledger, rule
+from wacoex_cli.channels.model import Channel, Details
+from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.phone_numbers import normalise
+from wacoex_cli.foundation.time_zones import is_known_zone
+
+if TYPE_CHECKING:
+    from wacoex_cli.foundation.state import State
+
+
+def add_channel(
+    state: State, name: str, details: Details, now: datetime, *, dry_run: bool = False
+) -> Channel:
+    """Add a channel; with `dry_run` only check that it could be added.
+
+    Raises UsageError for a name, number, id or time zone that is unfit or taken.
+    """
+    with state.transaction():
+        others = ledger.all_channels(state)
+        rule.check_name(name, others)
+        fit = _checked(details, others)
+        if dry_run:
+            return Channel(**dataclasses.asdict(fit), name=name)
+        ledger.insert(state, name, fit, now)
+        return known(state, name)
+
+
+def edit_channel(
+    state: State, name: str, changes: Mapping[str, object], *, dry_run: bool = False
+) -> Channel:
+    """Change some of a channel's details. Raises UsageError like `add_channel`."""
+    with state.transaction():
+        channel = known(state, name)
+        changed: Channel = dataclasses.replace(channel, **changes)  # type: ignore[arg-type]
+        others = [one for one in ledger.all_channels(state) if one.channel_id != channel.channel_id]
+        fit = dataclasses.replace(changed, phone=_checked(changed, others).phone)
+        if not dry_run:
+            ledger.update(state, channel.channel_id, fit)
+        return fit
+
+
+def archive_channel(state: State, name: str, now: datetime) -> Channel:
+    """Put a channel away; its history is kept and it can be restored."""
+    with state.transaction():
+        channel = active(state, name)
+        ledger.set_archived(state, channel.channel_id, now)
+        return known(state, name)
+
+
+def restore_channel(state: State, name: str, *, dry_run: bool = False) -> Channel:
+    """Take an archived channel back. One that is not archived stays as it is."""
+    with state.transaction():
+        channel = known(state, name)
+        if dry_run:
+            return dataclasses.replace(channel, archived_at=None)
+        if channel.archived_at:
+            ledger.set_archived(state, channel.channel_id, None)
+        return known(state, name)
+
+
+def use_channel(state: State, name: str, *, dry_run: bool = False) -> Channel:
+    """Make a channel the one that is meant when none is named."""
+    with state.transaction():
+        channel = active(state, name)
+        if dry_run:
+            return dataclasses.replace(channel, is_in_use=True)
+        ledger.set_in_use(state, channel.channel_id)
+        return known(state, name)
+
+
+def known(state: State, name: str) -> Channel:
+    """The channel of that name, archived or not; raises UsageError with the nearest name."""
+    channel = ledger.find(state, name)
+    if channel is None:
+        raise _unknown(name, [one.name for one in ledger.all_channels(state)])
+    return channel
+
+
+def active(state: State, name: str) -> Channel:
+    """Like `known`, but raises UsageError for an archived channel too."""
+    channel = known(state, name)
+    if channel.archived_at:
+        raise UsageError(
+            f"channel `{name}` is archived",
+            hint=f"run `wacoex channel restore {name}` to use it again",
+            code="channel_archived",
+        )
+    return channel
+
+
+def _unknown(name: str, names: list[str]) -> UsageError:
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        hint = f"did you mean `{near[0]}`?"
+    elif names:
+        hint = f"there are {', '.join(f'`{one}`' for one in names)}"
+    else:
+        hint = "add it with `wacoex channel add NAME --phone +65...`"
+    return UsageError(f"there is no channel `{name}`", hint=hint, code="channel_unknown")
+
+
+def _checked(details: Details, others: Iterable[Channel]) -> Details:
+    phone = normalise(details.phone)
+    if phone is None:
+        raise UsageError(
+            f"`{details.phone}` is not a phone number",
+            hint="write it with `+` and the country code, such as `+6591234567`",
+            code="channel_phone",
+        )
+    if details.timezone is not None and not is_known_zone(details.timezone):
+        raise UsageError(
+            f"`{details.timezone}` is not a time zone",
+            hint="write it as `Asia/Singapore` or `Europe/Berlin`",
+            code="channel_timezone",
+        )
+    fields = {field.name: getattr(details, field.name) for field in dataclasses.fields(Details)}
+    fit = Details(**{**fields, "phone": phone})
+    rule.check_details(fit, others)
+    return fit

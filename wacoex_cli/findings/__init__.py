@@ -1,0 +1,1 @@
+"""What a check answers: findings with stable ids, evidence and a remedy."""

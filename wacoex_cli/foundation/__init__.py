@@ -1,0 +1,1 @@
+"""Ground floor: time, settings, secrets, the state file, HTTP. Knows no WhatsApp but the schema."""

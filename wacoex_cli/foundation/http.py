@@ -1,0 +1,219 @@
+"""The one HTTP client of a process: patient with reads, one single try for what changes things.
+
+Nothing raised or logged here carries headers, bodies or queries: they hold secrets. That is also
+why failures are raised outside `except` blocks, where Python would chain the library's exception,
+and with it the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+import logging
+import random
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+import httpx
+
+import wacoex_cli
+from wacoex_cli.errors import RefusedError, TemporaryError
+from wacoex_cli.foundation.answer import (
+    Answer,
+    NotSentError,
+    UnansweredError,
+    retry_after_seconds,
+)
+from wacoex_cli.foundation.clock import Clock
+
+WINDOW = 64
+"""Requests that may be open at once."""
+
+_TIMEOUT = httpx.Timeout(connect=5.0, write=5.0, read=30.0, pool=1.0)
+_LIMITS = httpx.Limits(
+    max_connections=WINDOW, max_keepalive_connections=WINDOW, keepalive_expiry=60.0
+)
+_MOST_TRIES = 4
+_READ_BUDGET_SECONDS = 20.0
+_LONGEST_RETRY_AFTER_SECONDS = 60.0
+# The read time-out counts each piece of an answer anew, so an answer that drips needs an end too.
+_WHOLE_EXCHANGE_SECONDS = 60.0
+_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+# A proxy for the outside world has no business with a server on this machine.
+_UNPROXIED = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+
+
+class Http:
+    """An HTTP client that opens on first use. All times are seconds."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        log: Callable[[str], None],
+        transport: httpx.AsyncBaseTransport | None = None,
+        jitter: Callable[[], float] = random.random,
+        exchange_seconds: float = _WHOLE_EXCHANGE_SECONDS,
+    ) -> None:
+        self.clock = clock
+        self._log = log
+        self._transport = transport
+        self._jitter = jitter
+        self._exchange_seconds = exchange_seconds
+        self._client: httpx.AsyncClient | None = None
+
+    async def read(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str],
+        is_final: Callable[[Answer], bool] = lambda answer: False,
+    ) -> Answer:
+        """Ask for something that changes nothing, so that it may be asked again.
+
+        Connection failures, time-outs, 5xx and 429 are tried up to four times within about
+        20 seconds; a `Retry-After` of up to 60 seconds is obeyed. `is_final` may say that an
+        answer will not get better.
+
+        Raises:
+            TemporaryError: no answer at all.
+            RefusedError: the server redirects; redirects are never followed.
+        """
+        give_up_at = self.clock.monotonic() + _READ_BUDGET_SECONDS
+        for tries in range(1, _MOST_TRIES + 1):
+            answer = await self._try_read(method, url, headers, params)
+            if isinstance(answer, Answer) and (not _may_get_better(answer) or is_final(answer)):
+                break
+            asked = self._asked_wait(answer)
+            give_up_at += asked
+            wait = asked or 2.0 ** (tries - 1) * (0.5 + self._jitter())
+            is_late = self.clock.monotonic() + wait > give_up_at
+            if tries == _MOST_TRIES or is_late or asked > _LONGEST_RETRY_AFTER_SECONDS:
+                break
+            await self.clock.sleep(wait)
+        if isinstance(answer, str):
+            raise TemporaryError(
+                f"{_host(url)} gives no answer: {answer}",
+                hint="check the network, then try again",
+                code="unreachable",
+            )
+        return _not_redirected(answer, url)
+
+    async def send(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        json: object,
+        params: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Post JSON in one single try, whatever happens.
+
+        Raises:
+            NotSentError: no connection was made; the request never left.
+            UnansweredError: it may have left, and no whole answer came back.
+        """
+        outcome = await self._exchange("POST", url, headers=headers, json=json, params=params or {})
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def aclose(self) -> None:
+        """Close the connections. A second call does nothing."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _try_read(
+        self, method: str, url: str, headers: Mapping[str, str], params: Mapping[str, str]
+    ) -> Answer | str:
+        outcome = await self._exchange(method, url, headers=headers, params=params)
+        return outcome if isinstance(outcome, Answer) else outcome.reason
+
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str],
+        json: object = None,
+    ) -> Answer | NotSentError | UnansweredError:
+        started = self.clock.monotonic()
+        outcome: Answer | NotSentError | UnansweredError
+        try:
+            async with asyncio.timeout(self._exchange_seconds):
+                response = await self._opened().request(
+                    method, url, headers=headers, params=params, json=json
+                )
+            outcome = _answer(response)
+        except _NEVER_LEFT as error:
+            outcome = NotSentError(_reason(error))
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            outcome = UnansweredError(_reason(error))
+        milliseconds = (self.clock.monotonic() - started) * 1000
+        result = outcome.status if isinstance(outcome, Answer) else outcome.reason
+        self._log(f"{method} {_host(url)}{urlsplit(url).path}: {result} in {milliseconds:.0f} ms")
+        return outcome
+
+    def _opened(self) -> httpx.AsyncClient:
+        if self._client is None:
+            # The library's own log lines show whole URLs.
+            for name in ("httpx", "httpcore"):
+                logging.getLogger(name).setLevel(logging.WARNING)
+            self._client = httpx.AsyncClient(
+                timeout=_TIMEOUT,
+                limits=_LIMITS,
+                transport=self._transport,
+                mounts=dict.fromkeys(_UNPROXIED),
+                follow_redirects=False,
+                headers={"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
+            )
+        return self._client
+
+    def _asked_wait(self, answer: Answer | str) -> float:
+        if isinstance(answer, str):
+            return 0.0
+        return retry_after_seconds(answer.headers, self.clock.now()) or 0.0
+
+
+def _answer(response: httpx.Response) -> Answer:
+    try:
+        body = json_module.loads(response.content)
+    except (ValueError, RecursionError):
+        body = None
+    return Answer(response.status_code, response.headers, body, len(response.content))
+
+
+def _may_get_better(answer: Answer) -> bool:
+    return answer.status == 429 or answer.status >= 500
+
+
+def _not_redirected(answer: Answer, url: str) -> Answer:
+    if 300 <= answer.status < 400:
+        target = urlsplit(answer.headers.get("location", "")).hostname or "another path"
+        raise RefusedError(
+            f"{_host(url)} redirects to {target}, which is not followed",
+            hint="check the base URL, and whether a captive portal or a proxy is in the way",
+            code="redirected",
+        )
+    return answer
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc
+
+
+def _reason(error: Exception) -> str:
+    """The kind of failure in words; the library's own texts may quote what was sent."""
+    kinds: tuple[tuple[type[Exception], str], ...] = (
+        (httpx.ConnectTimeout, "no connection within 5 seconds"),
+        (httpx.ConnectError, "the connection cannot be made"),
+        (httpx.PoolTimeout, "too many requests are open"),
+        (TimeoutError, "the answer took too long"),
+        (httpx.TimeoutException, "the answer took too long"),
+        (httpx.DecodingError, "the answer cannot be decoded"),
+    )
+    return next((text for kind, text in kinds if isinstance(error, kind)), "the connection broke")

@@ -1,0 +1,145 @@
+"""Secrets: found in the environment or in files, shown to nobody."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from wacoex_cli.errors import CredentialError
+from wacoex_cli.foundation.settings import SECRET_VARIABLES
+
+_TAIL_LENGTH = 4
+_SHORTEST_WITH_TAIL = 16
+
+
+class Secret:
+    """A secret and where it came from. Only `reveal` gives it out."""
+
+    __slots__ = ("_value", "source")
+
+    def __init__(self, value: str, source: str) -> None:
+        self._value = value
+        self.source = source
+
+    def reveal(self) -> str:
+        """The secret itself, for the one header or signature that needs it."""
+        return self._value
+
+    @property
+    def tail(self) -> str:
+        """The last four characters, to tell two tokens apart; nothing of a short secret."""
+        return self._value[-_TAIL_LENGTH:] if len(self._value) >= _SHORTEST_WITH_TAIL else ""
+
+    def __repr__(self) -> str:
+        return f"****{self.tail}"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not to be stored")
+
+
+class Secrets:
+    """Looks for a secret in each place in turn; the first that has it wins."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        dotenv: Mapping[str, str],
+        *,
+        dotenv_path: Path,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._environ = environ
+        self._dotenv = dotenv
+        self._dotenv_path = dotenv_path
+        self._warn = warn
+        self._warned: set[Path] = set()
+
+    def find(self, name: str, channel: str | None = None) -> Secret | None:
+        """The secret of that name (`meta-token`, ...) for a channel, or None.
+
+        Environment (the channel's own variable first), `..._FILE` variables, the same in `.env`,
+        then the credentials directory of systemd. Raises CredentialError when what is found
+        cannot be a secret, without showing it.
+        """
+        return next(self._candidates(SECRET_VARIABLES[name], name, channel), None)
+
+    def need(self, name: str, channel: str | None = None) -> Secret:
+        """Like `find`, but raises CredentialError when there is none."""
+        secret = self.find(name, channel)
+        if secret is None:
+            variable = SECRET_VARIABLES[name]
+            owner = f" for channel `{channel}`" if channel else ""
+            raise CredentialError(
+                f"there is no {name}{owner}",
+                hint=f"set `{variable}`, or set `{variable}_FILE` to the path of a file with it",
+                code="credentials_missing",
+            )
+        return secret
+
+    def _candidates(self, variable: str, name: str, channel: str | None) -> Iterator[Secret]:
+        values, files = _variable_names(variable, channel)
+        for place, variables in (("", self._environ), (f" in {self._dotenv_path}", self._dotenv)):
+            for one in values:
+                if one in variables:
+                    if place:
+                        self._warn_when_shared(self._dotenv_path)
+                    yield _checked(variables[one], f"`{one}`{place}")
+            for one in files:
+                if variables.get(one):
+                    yield self._from_file(Path(variables[one]).expanduser(), f"`{one}`{place}")
+        directory = self._environ.get("CREDENTIALS_DIRECTORY")
+        if directory and (path := Path(directory) / f"wacoex-{name}").exists():
+            yield self._from_file(path, str(path))
+
+    def _from_file(self, path: Path, source: str) -> Secret:
+        try:
+            text = path.read_text(encoding="ascii")
+        except UnicodeDecodeError:
+            raise _unfit(f"the file of {source}", "is no plain text") from None
+        except OSError as error:
+            raise CredentialError(
+                f"cannot read {path}, named by {source}: {(error.strerror or 'error').lower()}",
+                hint="check the path and its permissions",
+                code="credentials_unreadable",
+            ) from error
+        self._warn_when_shared(path)
+        return _checked(text, source)
+
+    def _warn_when_shared(self, path: Path) -> None:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH) and path not in self._warned:
+            self._warned.add(path)
+            self._warn(f"{path} holds a secret and others may read it; run `chmod 600 {path}`")
+
+
+def channel_suffix(channel: str) -> str:
+    """A channel's name as variables carry it: `shop-2` is `SHOP_2`."""
+    return re.sub(r"[^A-Z0-9]", "_", channel.upper())
+
+
+def _variable_names(variable: str, channel: str | None) -> tuple[list[str], list[str]]:
+    values = [f"{variable}_{channel_suffix(channel)}"] if channel else []
+    values.append(variable)
+    files = [f"{one}_FILE" for one in values]
+    if channel:
+        files.insert(1, f"{variable}_FILE_{channel_suffix(channel)}")
+    return values, files
+
+
+def _checked(text: str, source: str) -> Secret:
+    value = text.rstrip("\r\n")
+    if not value:
+        raise _unfit(source, "is empty")
+    if re.search(r"[^\x21-\x7e]", value):
+        raise _unfit(source, "holds a space, a line break or another unusual character")
+    return Secret(value, source)
+
+
+def _unfit(source: str, what: str) -> CredentialError:
+    return CredentialError(
+        f"{source} {what}",
+        hint="copy the secret again, alone and without quotes",
+        code="credentials_unfit",
+    )

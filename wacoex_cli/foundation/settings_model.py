@@ -1,0 +1,187 @@
+"""The settings themselves: names, types, defaults and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.settings import (
+    PREFIX,
+    Sources,
+    default_config_dir,
+    default_state_path,
+)
+from wacoex_cli.foundation.time_zones import is_known_zone
+
+META_BASE_URL = "https://graph.facebook.com"
+_PER_CHANNEL = frozenset(
+    {"meta_app_id", "meta_config_id", "meta_base_url", "meta_api_version", "timezone"}
+)
+_NOT_IN_CONFIG = frozenset({"config_dir"})
+_ONLY_IN_CONFIG = frozenset({"breaker_rows", "breaker_share"})
+
+
+def _safe_url(text: str) -> str:
+    parts = urlsplit(text)
+    if not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        raise ValueError
+    return text.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _known_zone(name: str) -> str:
+    if not is_known_zone(name):
+        raise ValueError
+    return name
+
+
+def _user_path(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+UserPath = Annotated[Path, AfterValidator(_user_path)]
+Digits = Annotated[str, Field(pattern=r"^[0-9]{1,32}$", description="digits only")]
+
+
+class Settings(BaseSettings):
+    """One value for each setting. Descriptions say what is allowed; secrets are not in here."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, coerce_numbers_to_str=True
+    )
+
+    state: Annotated[UserPath, Field(description="the path of the state file")]
+    config_dir: Annotated[UserPath, Field(description="the path of a directory")]
+    channel: Annotated[str | None, Field(description="the name of a channel")] = None
+    meta_app_id: Digits | None = None
+    meta_config_id: Digits | None = None
+    meta_base_url: Annotated[
+        str,
+        AfterValidator(_safe_url),
+        Field(description="an https URL, or an http URL of this machine (127.0.0.1, localhost)"),
+    ] = META_BASE_URL
+    meta_api_version: Annotated[
+        str, Field(pattern=r"^v[0-9]{1,3}\.[0-9]$", description="a Graph version such as v26.0")
+    ] = "v26.0"
+    timezone: Annotated[
+        Annotated[str, AfterValidator(_known_zone)] | None,
+        Field(description="a time zone such as Asia/Singapore"),
+    ] = None
+    no_input: Annotated[bool, Field(description="on or off")] = False
+    keyring: Annotated[bool, Field(description="on or off")] = True
+    debug: Annotated[bool, Field(description="on or off")] = False
+    breaker_rows: Annotated[
+        int, Field(ge=1, le=100, description="a number of rows from 1 to 100")
+    ] = 20
+    breaker_share: Annotated[float, Field(gt=0, le=1, description="a share above 0, at most 1")] = (
+        0.30
+    )
+
+    @property
+    def talks_to_meta(self) -> bool:
+        """Whether the Graph API in use is Meta's own."""
+        return urlsplit(self.meta_base_url).hostname == urlsplit(META_BASE_URL).hostname
+
+
+def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
+    """Put the sources together, first one wins; raises UsageError for a value that is unfit."""
+    _check_names(sources)
+    environ, dotenv = _fields_in(sources.environ), _fields_in(sources.dotenv)
+    config = {name: value for name, value in sources.toml.items() if name != "channels"}
+    defaults = {"state": default_state_path(), "config_dir": default_config_dir()}
+
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(  # type: ignore[override]
+            cls, settings_cls: type[BaseSettings], **_: PydanticBaseSettingsSource
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            layers = ({**channel_table}, config, defaults)
+            return (
+                _variables(settings_cls, environ),
+                _variables(settings_cls, dotenv),
+                *(InitSettingsSource(settings_cls, layer) for layer in layers),
+            )
+
+    try:
+        return Layered()  # type: ignore[call-arg]  # the sources fill it
+    except ValidationError as error:
+        name = str(error.errors(include_input=False, include_url=False)[0]["loc"][0])
+        place = _place(name, environ, dotenv, channel_table, sources)
+        raise UsageError(
+            f"{place} is not fit",
+            hint=f"allowed is {Settings.model_fields[name].description or 'digits only'}",
+            code="config_invalid",
+        ) from None
+
+
+def _variables(settings_cls: type[BaseSettings], values: Mapping[str, str]) -> EnvSettingsSource:
+    source = EnvSettingsSource(settings_cls)
+    source.env_vars = {f"{PREFIX}{name}".lower(): value for name, value in values.items()}
+    return source
+
+
+def _fields_in(variables: Mapping[str, str]) -> dict[str, str]:
+    """The settings among environment variables; an empty one counts as not set."""
+    fields = Settings.model_fields.keys() - _ONLY_IN_CONFIG
+    names = {f"{PREFIX}{field.upper()}": field for field in fields}
+    return {names[name]: value for name, value in variables.items() if name in names and value}
+
+
+def _check_names(sources: Sources) -> None:
+    fields = frozenset(Settings.model_fields)
+    _check_table(sources, "", sources.toml, fields - _NOT_IN_CONFIG | {"channels"})
+    for channel, table in sources.channel_tables.items():
+        _check_table(sources, f" under `[channels.{channel}]`", table, _PER_CHANNEL)
+
+
+def _check_table(
+    sources: Sources, where: str, table: Mapping[str, Any], allowed: frozenset[str]
+) -> None:
+    for name in table:
+        if name not in allowed:
+            near = difflib.get_close_matches(name, allowed, n=1)
+            raise UsageError(
+                f"`{name}` in {sources.toml_path}{where} is not a setting",
+                hint=f"did you mean `{near[0]}`?"
+                if near
+                else f"allowed are {', '.join(sorted(allowed))}; secrets belong in the environment",
+                code="config_invalid",
+            )
+
+
+def _place(
+    name: str,
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    channel_table: Mapping[str, Any],
+    sources: Sources,
+) -> str:
+    variable = f"{PREFIX}{name.upper()}"
+    if name in environ:
+        return f"`{variable}` in the environment"
+    if name in dotenv:
+        return f"`{variable}` in {sources.dotenv_path}"
+    where = "of a channel " if name in channel_table else ""
+    return f"`{name}` {where}in {sources.toml_path}"

@@ -1,0 +1,119 @@
+"""Everything a command works with, opened when it is first needed and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from wacoex_cli.foundation.clock import Clock, SystemClock
+from wacoex_cli.foundation.secrets import Secrets
+from wacoex_cli.foundation.settings import Sources, load_settings, read_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from pathlib import Path
+
+    from wacoex_cli.foundation.http import Http
+    from wacoex_cli.foundation.settings_model import Settings
+    from wacoex_cli.foundation.state import State
+
+Answer = TypeVar("Answer")
+
+
+class Workspace:
+    """Settings, secrets, clock, state file and HTTP client of one process."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        clock: Clock,
+        *,
+        warn: Callable[[str], None],
+        log: Callable[[str], None],
+        announce: Callable[[Settings], None],
+    ) -> None:
+        self.settings = load_settings(sources)
+        announce(self.settings)
+        self.secrets = Secrets(
+            sources.environ, sources.dotenv, dotenv_path=sources.dotenv_path, warn=warn
+        )
+        self.clock = clock
+        self.warn = warn
+        self._sources = sources
+        self._log = log
+        self._announce = announce
+
+    def settings_for(self, channel: str) -> Settings:
+        """The settings with what `[channels.NAME]` of config.toml says for that channel."""
+        settings = load_settings(self._sources, channel)
+        self._announce(settings)
+        return settings
+
+    @property
+    def channel_tables(self) -> Mapping[str, Mapping[str, object]]:
+        """The `[channels.NAME]` tables of config.toml."""
+        return self._sources.channel_tables
+
+    @functools.cached_property
+    def state(self) -> State:
+        """The state file. Raises StateError when it cannot be used."""
+        from wacoex_cli.foundation.state import open_state
+
+        return open_state(self.settings.state)
+
+    @functools.cached_property
+    def http(self) -> Http:
+        """The one HTTP client of this process; use it inside `run`."""
+        from wacoex_cli.foundation.http import Http
+
+        return Http(self.clock, log=self._log)
+
+    def run(self, operation: Coroutine[Any, Any, Answer]) -> Answer:
+        """Run an asynchronous operation. All of them share one event loop and its connections."""
+        return self._runner.run(operation)
+
+    def close(self) -> None:
+        """Close whatever was opened. A second call does nothing."""
+        opened = self.__dict__
+        http, runner = opened.pop("http", None), opened.pop("_runner", None)
+        if runner is not None:
+            with runner:
+                if http is not None:
+                    runner.run(http.aclose())
+        state = opened.pop("state", None)
+        if state is not None:
+            state.close()
+
+    @functools.cached_property
+    def _runner(self) -> asyncio.Runner:
+        return asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_workspace(
+    *,
+    env_file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    warn: Callable[[str], None],
+    log: Callable[[str], None],
+    announce: Callable[[Settings], None],
+) -> Workspace:
+    """Read the settings; everything else opens when it is asked for.
+
+    `warn` is told what looks wrong in the configuration, `log` about each HTTP request, and
+    `announce` each set of settings before anything is done with it.
+    Raises UsageError when a setting is unfit.
+    """
+    environ = os.environ if environ is None else environ
+    sources = read_sources(env_file=env_file, environ=environ)
+    for warning in sources.warnings():
+        warn(warning)
+    return Workspace(sources, clock or SystemClock(), warn=warn, log=log, announce=announce)

@@ -1,0 +1,1 @@
+"""One small class for each remote API, in the words of that API."""

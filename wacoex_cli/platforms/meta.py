@@ -1,0 +1,204 @@
+"""Meta's Graph API, as far as wacoex uses it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
+from wacoex_cli.foundation.answer import Answer, NotSentError, UnansweredError
+from wacoex_cli.platforms.error_codes import Outcome, classify
+from wacoex_cli.platforms.replies import (
+    NotSent,
+    Refused,
+    Reply,
+    Taken,
+    Unclear,
+    refusal_in,
+    reply_in,
+)
+
+if TYPE_CHECKING:
+    from wacoex_cli.foundation.http import Http
+    from wacoex_cli.foundation.secrets import Secret
+
+__all__ = ["Meta", "NotSent", "Refused", "Reply", "Taken", "Unclear"]
+
+_PAGE = "100"
+_TEMPLATE_FIELDS = "id,name,language,status,category,components,parameter_format"
+_STALE_CURSOR = 131059
+# Meta's own messages quote a malformed token; tokens begin with EAA.
+_TOKEN_LIKE = re.compile(r"\bEAA[0-9A-Za-z_-]{6,}")
+
+Node = dict[str, Any]
+
+
+class Meta:
+    """The Graph API with one token.
+
+    Every method but `send_message` raises CredentialError when the token or its rights are at
+    fault, TemporaryError for throttling, an unreachable server or an unusable answer, and
+    RefusedError for anything else that Meta refuses. The token travels in one header only.
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        token: Secret,
+        base_url: str,
+        api_version: str,
+        app_secret: Secret | None = None,
+    ) -> None:
+        self._http = http
+        self._token = token
+        self._root = f"{base_url}/{api_version}"
+        self._app_secret = app_secret
+
+    async def phone_number(self, phone_number_id: str, fields: Sequence[str]) -> Node:
+        """Fields of a business phone number."""
+        return await self._get(phone_number_id, {"fields": ",".join(fields)})
+
+    async def waba(self, waba_id: str, fields: Sequence[str]) -> Node:
+        """Fields of a WhatsApp Business Account."""
+        return await self._get(waba_id, {"fields": ",".join(fields)})
+
+    async def phone_numbers(self, waba_id: str) -> list[Node]:
+        """All phone numbers of a WABA, with Meta's default fields."""
+        return await self._pages(f"{waba_id}/phone_numbers", {})
+
+    async def templates(self, waba_id: str, *, name: str | None = None) -> list[Node]:
+        """All templates of a WABA. `name` narrows the list, but not always to that name alone."""
+        params = {"fields": _TEMPLATE_FIELDS} | ({"name": name} if name else {})
+        try:
+            return await self._pages(f"{waba_id}/message_templates", params)
+        except WacoexError as error:
+            if error.details.get("code") != _STALE_CURSOR:
+                raise
+        return await self._pages(f"{waba_id}/message_templates", params)
+
+    async def debug_token(self) -> Node:
+        """What Meta says about this token: validity, app, expiry, scopes."""
+        body = await self._get("debug_token", {"input_token": self._token.reveal()})
+        data = body.get("data")
+        return data if isinstance(data, dict) else {}
+
+    def messages_url(self, phone_number_id: str) -> str:
+        """Where messages of a phone number are posted to."""
+        return f"{self._root}/{phone_number_id}/messages"
+
+    async def send_message(self, phone_number_id: str, body: Mapping[str, object]) -> Reply:
+        """Send one message in one single try; never raises for what the network or Meta does.
+
+        Source: "Meta: send messages".
+        """
+        try:
+            answer = await self._http.send(
+                self.messages_url(phone_number_id),
+                headers=self._headers(),
+                params=self._proof(),
+                json=body,
+            )
+        except NotSentError as error:
+            return NotSent(error.reason)
+        except UnansweredError as error:
+            return Unclear(error.reason)
+        reply = reply_in(answer, self._http.clock.now())
+        return self._redacted(reply) if isinstance(reply, Refused) else reply
+
+    async def _pages(self, path: str, params: Mapping[str, str]) -> list[Node]:
+        found: list[Node] = []
+        cursor: str | None = None
+        seen: set[str] = set()
+        while True:
+            after = {"after": cursor} if cursor else {}
+            body = await self._get(path, {**params, "limit": _PAGE, **after})
+            data = body.get("data")
+            if isinstance(data, list):
+                found += [node for node in data if isinstance(node, dict)]
+            cursor = _next_cursor(body)
+            if cursor is None or cursor in seen:
+                return found
+            seen.add(cursor)
+
+    async def _get(self, path: str, params: Mapping[str, str]) -> Node:
+        answer = await self._http.read(
+            "GET",
+            f"{self._root}/{path}",
+            headers=self._headers(),
+            params={**params, **self._proof()},
+            is_final=self._is_final,
+        )
+        refused = refusal_in(answer, self._http.clock.now())
+        if refused is not None:
+            raise _error(self._redacted(refused))
+        if answer.status != 200 or not isinstance(answer.json, dict):
+            raise TemporaryError(
+                f"Meta gave an unusable answer: HTTP {answer.status}, {answer.size} bytes",
+                hint="try again in a minute; see whether a proxy answers in Meta's place",
+                code="unusable_answer",
+            )
+        return answer.json
+
+    def _is_final(self, answer: Answer) -> bool:
+        """Meta answers some refusals with a 5xx; trying those again only costs time."""
+        refused = refusal_in(answer, self._http.clock.now())
+        if refused is None:
+            return False
+        return classify(refused.code, refused.subcode).outcome in {Outcome.STOP, Outcome.ROW}
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token.reveal()}"}
+
+    def _proof(self) -> dict[str, str]:
+        """Source: "Meta: secure requests"."""
+        if self._app_secret is None:
+            return {}
+        key, token = self._app_secret.reveal().encode(), self._token.reveal().encode()
+        return {"appsecret_proof": hmac.new(key, token, hashlib.sha256).hexdigest()}
+
+    def _redacted(self, refused: Refused) -> Refused:
+        def clean(text: str) -> str:
+            return _TOKEN_LIKE.sub("****", text.replace(self._token.reveal(), "****"))
+
+        return dataclasses.replace(
+            refused, message=clean(refused.message), details=clean(refused.details)
+        )
+
+
+def _next_cursor(body: Node) -> str | None:
+    paging = body.get("paging")
+    if not isinstance(paging, dict) or not paging.get("next"):
+        return None
+    cursors = paging.get("cursors")
+    after = cursors.get("after") if isinstance(cursors, dict) else None
+    return after if isinstance(after, str) else None
+
+
+def _error(refused: Refused) -> WacoexError:
+    known = classify(refused.code, refused.subcode)
+    facts = {
+        "code": refused.code,
+        "subcode": refused.subcode,
+        "fbtrace_id": refused.fbtrace_id,
+        "message": refused.message or None,
+        "details": refused.details or None,
+    }
+    kind: type[WacoexError] = RefusedError
+    if known.is_credential:
+        kind = CredentialError
+    elif known.outcome in {Outcome.RETRY, Outcome.AMBIGUOUS} or refused.http_status >= 500:
+        kind = TemporaryError
+    return kind(
+        f"Meta refused: {known.meaning} (code {refused.code})",
+        hint=_as_hint(known.action),
+        code=f"meta_{refused.code}",
+        details={name: value for name, value in facts.items() if value is not None},
+    )
+
+
+def _as_hint(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:].rstrip(".")

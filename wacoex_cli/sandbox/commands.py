@@ -1,0 +1,66 @@
+"""`wacoex sandbox start`: the pretend world as a server, to practise against."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wacoex_cli.errors import TemporaryError
+from wacoex_cli.terminal.options import Invocation, command, group
+
+if TYPE_CHECKING:
+    from wacoex_cli.terminal.render import Result
+
+_INTERRUPTED = 130
+
+app = group("A pretend Meta on this machine. No message leaves, no account is needed.")
+
+
+@command(
+    app,
+    "start",
+    path=("sandbox", "start"),
+    examples=("wacoex sandbox start", "wacoex sandbox start --port 4600"),
+)
+def start(
+    invocation: Invocation,
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="The port on 127.0.0.1.")
+    ] = 4555,
+) -> "Result":
+    """Run the sandbox until Ctrl-C, and say how to point wacoex at it.
+
+    It is strict: it refuses what Meta refuses, with Meta's codes, and takes 20 messages a second.
+    """
+    from wacoex_cli.sandbox import world
+    from wacoex_cli.sandbox.defaults import default_world
+    from wacoex_cli.sandbox.serve import serve
+    from wacoex_cli.terminal.dialogue import TerminalDialogue
+    from wacoex_cli.terminal.render import Result
+
+    dialogue = TerminalDialogue(invocation)
+
+    def tell(base_url: str) -> None:
+        for line in (
+            f"sandbox ready at {base_url} (this is not Meta); stop it with Ctrl-C",
+            "in another terminal:",
+            f"  export WACOEX_META_BASE_URL={base_url}",
+            f"  export WACOEX_META_TOKEN={world.DEFAULT_TOKEN}",
+            "  export WACOEX_STATE=sandbox.db",
+            f"  wacoex channel add practice --phone {world.PHONE}"
+            f" --phone-number-id {world.PHONE_NUMBER_ID} --waba-id {world.WABA_ID}",
+            f"what it saw: {base_url}/_sandbox/summary",
+        ):
+            dialogue.note(line)
+
+    pretend = default_world()
+    try:
+        serve(pretend, port, tell)
+    except KeyboardInterrupt:
+        dialogue.note("sandbox stopped")
+    except OSError as error:
+        raise TemporaryError(
+            f"the sandbox cannot listen on port {port}: {error.strerror or error}",
+            hint="choose another one with `--port`",
+            code="port_taken",
+        ) from error
+    return Result({"summary": pretend.log.summary()}, exit_code=_INTERRUPTED)

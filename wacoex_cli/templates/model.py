@@ -1,0 +1,90 @@
+"""A message template in Meta's words, and the places in it that are filled in."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAMED = "NAMED"
+POSITIONAL = "POSITIONAL"
+
+Place = Literal["header", "body", "button"]
+
+
+@dataclass(frozen=True)
+class Template:
+    """One template in one language. `components` stay exactly as Meta gave them."""
+
+    name: str
+    language: str
+    status: str
+    category: str
+    parameter_format: str
+    components: tuple[dict[str, Any], ...]
+    template_id: str
+
+    @classmethod
+    def from_meta(cls, record: Mapping[str, Any]) -> Template:
+        """A record of `message_templates`. Source: "Meta: templates"."""
+        return cls(
+            name=str(record["name"]),
+            language=str(record["language"]),
+            status=str(record.get("status", "")).upper(),
+            category=str(record.get("category", "")).upper(),
+            parameter_format=str(record.get("parameter_format") or POSITIONAL).upper(),
+            components=tuple(record.get("components") or ()),
+            template_id=str(record.get("id", "")),
+        )
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Template:
+        """The template whose `to_json` this is."""
+        return cls(**{**value, "components": tuple(value["components"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """A copy to keep, as JSON values: later changes at Meta do not reach it."""
+        return {**asdict(self), "components": list(deepcopy(self.components))}
+
+    @property
+    def is_named(self) -> bool:
+        """Whether placeholders have names (`{{first_name}}`) rather than numbers (`{{1}}`)."""
+        return self.parameter_format == NAMED
+
+    def component(self, kind: str) -> dict[str, Any]:
+        """The component of that type (`BODY`, `HEADER`, ...); empty when there is none."""
+        wanted = (part for part in self.components if kind_of(part) == kind)
+        return next(wanted, {})
+
+    @property
+    def buttons(self) -> tuple[dict[str, Any], ...]:
+        """The buttons in Meta's order: their place is their index."""
+        return tuple(self.component("BUTTONS").get("buttons") or ())
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """One place to fill in.
+
+    `key` names it on the command line: `1` or `first_name` in the body, `header.1` or
+    `header.first_name` in the header, `button.0` for the URL of the first button. `index` is the
+    button's.
+    """
+
+    key: str
+    where: Place
+    index: int | None
+    example: str | None
+
+    @property
+    def name(self) -> str:
+        """The name or number inside the braces, as far as there is one: without the place."""
+        return self.key.removeprefix("header.")
+
+
+def kind_of(part: Mapping[str, Any]) -> str:
+    """The type of a component or a button, in capitals."""
+    return str(part.get("type", "")).upper()

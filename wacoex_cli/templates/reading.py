@@ -1,0 +1,58 @@
+"""Finding a template at Meta by its name and language."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, Protocol
+
+from wacoex_cli.errors import UsageError
+from wacoex_cli.templates.model import Template
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class TemplateList(Protocol):
+    """Whoever can list the templates of a WABA, all pages of them."""
+
+    async def templates(self, waba_id: str, *, name: str | None = None) -> list[dict[str, Any]]:
+        """Meta's records; with `name` those whose name contains it."""
+        ...
+
+
+async def find_template(meta: TemplateList, waba_id: str, name: str, language: str) -> Template:
+    """The template of exactly this name and language, whatever its status.
+
+    Raises:
+        UsageError: there is none (code `unknown_template`); the hint names what there is.
+        CredentialError, RefusedError, TemporaryError: Meta could not be asked.
+    """
+    # Meta's filter is a search: `promo` finds `promo_2` too.
+    found = await meta.templates(waba_id, name=name)
+    versions = [record for record in found if record.get("name") == name]
+    for record in versions:
+        if record.get("language") == language:
+            return Template.from_meta(record)
+    if versions:
+        raise _unknown_language(name, language, [str(record["language"]) for record in versions])
+    names = {str(record["name"]) for record in await meta.templates(waba_id)}
+    raise _unknown_name(name, sorted(names))
+
+
+def _unknown_language(name: str, language: str, existing: Sequence[str]) -> UsageError:
+    languages = ", ".join(f"`{one}`" for one in sorted(existing))
+    return UsageError(
+        f"template `{name}` does not exist in language `{language}`",
+        hint=f"it exists in {languages}; choose one with `--lang`",
+        code="unknown_template",
+    )
+
+
+def _unknown_name(name: str, existing: Sequence[str]) -> UsageError:
+    near = difflib.get_close_matches(name, existing, n=3)
+    listed = ", ".join(f"`{one}`" for one in near)
+    if near:
+        hint = f"did you mean {listed}?"
+    else:
+        hint = "`wacoex template list` shows them all" if existing else "the WABA has no templates"
+    return UsageError(f"there is no template `{name}`", hint=hint, code="unknown_template")

@@ -1,0 +1,1 @@
+"""The only room that writes to standard output or standard error, or asks a person."""

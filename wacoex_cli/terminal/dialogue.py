@@ -1,0 +1,97 @@
+"""Asking a person, and telling them things on standard error."""
+
+import getpass
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from wacoex_cli.errors import UsageError
+from wacoex_cli.terminal import streams
+
+if TYPE_CHECKING:
+    from wacoex_cli.terminal.options import Invocation
+
+
+class Dialogue(Protocol):
+    """What an operation may say and ask while it runs."""
+
+    def confirm(self, question: str, *, flag: str) -> bool:
+        """A yes or no, no by default. `flag` is the option that answers it in a script."""
+        ...
+
+    def ask(self, question: str, *, flag: str) -> str:
+        """One line of text without its outer spaces."""
+        ...
+
+    def secret(self, question: str) -> str:
+        """One line that is not shown while it is typed."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something worth knowing; `-q` hides it."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Something that may go wrong; only `-qq` hides it."""
+        ...
+
+    def detail(self, text: str, level: int = 1) -> None:
+        """What is being done, at `-v` (1) or `-vv` (2)."""
+        ...
+
+
+class TerminalDialogue:
+    """Talks on standard error; asks only where a person can answer.
+
+    Every question raises UsageError, naming the option that answers it, when standard input is
+    no terminal or asking is forbidden.
+    """
+
+    def __init__(self, invocation: "Invocation") -> None:
+        self._invocation = invocation
+
+    def confirm(self, question: str, *, flag: str) -> bool:
+        self._demand_person(f"this needs `{flag}`", f"add `{flag}` if you are sure")
+        return self._answer(f"{question} [y/N] ").lower() in {"y", "yes"}
+
+    def ask(self, question: str, *, flag: str) -> str:
+        self._demand_person(f"this needs `{flag}`", f"give the answer with `{flag}`")
+        return self._answer(f"{question}: ")
+
+    def secret(self, question: str) -> str:
+        self._demand_person("a secret cannot be typed in", "give it through the environment")
+        return getpass.getpass(f"{question}: ", stream=sys.stderr)
+
+    def note(self, text: str) -> None:
+        if not (self._invocation.quiet or self._invocation.json):
+            self._tell(text)
+
+    def warn(self, text: str) -> None:
+        if self._invocation.quiet < 2:
+            label = streams.paint("warning", sys.stderr, self._invocation.color)
+            self._tell(f"{label}: ", text)
+
+    def detail(self, text: str, level: int = 1) -> None:
+        if self._invocation.verbose >= level:
+            self._tell(text)
+
+    def banner(self, text: str) -> None:
+        """A line that belongs on every screen; only `-qq` hides it."""
+        if self._invocation.quiet < 2:
+            self._tell(text)
+
+    def _tell(self, *parts: str) -> None:
+        *label, text = parts
+        streams.write(sys.stderr, "".join([*label, streams.printable(text), "\n"]))
+
+    def _answer(self, prompt: str) -> str:
+        streams.write(sys.stderr, streams.printable(prompt))
+        line = sys.stdin.readline()
+        if not line.endswith("\n"):
+            streams.write(sys.stderr, "\n")
+        return line.strip()
+
+    def _demand_person(self, need: str, hint: str) -> None:
+        if not self._invocation.allows_input:
+            raise UsageError(f"with `--no-input` {need}", hint=hint, code="needs_answer")
+        if not sys.stdin.isatty():
+            raise UsageError(f"without a terminal {need}", hint=hint, code="needs_answer")

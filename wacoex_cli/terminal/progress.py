@@ -1,0 +1,98 @@
+"""How far a long run has come: a bar for a person, a line now and then for a log."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from wacoex_cli.foundation.clock import Clock, SystemClock
+from wacoex_cli.terminal import streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wacoex_cli.terminal.options import Invocation
+
+LINE_EVERY_SECONDS = 60.0
+
+
+class Progress(Protocol):
+    """What a long run reports to."""
+
+    def update(self, done: int, text: str) -> None:
+        """`done` of the total are finished; `text` says how it goes."""
+        ...
+
+
+@contextlib.contextmanager
+def open_progress(
+    invocation: Invocation, title: str, total: int, *, clock: Clock | None = None
+) -> Iterator[Progress]:
+    """Show progress on standard error while the block runs.
+
+    A bar on a terminal; otherwise a line at the start, at the end and every minute. Nothing with
+    `-q` or `--json`.
+    """
+    if invocation.quiet or invocation.json:
+        yield _Silent()
+    elif sys.stderr.isatty():
+        with _bar(invocation, title, total) as bar:
+            yield bar
+    else:
+        lines = _Lines(title, total, clock or SystemClock())
+        try:
+            yield lines
+        finally:
+            lines.finish()
+
+
+class _Silent:
+    def update(self, done: int, text: str) -> None:
+        """Nobody wants to know."""
+
+
+class _Lines:
+    def __init__(self, title: str, total: int, clock: Clock) -> None:
+        self._title = title
+        self._total = total
+        self._clock = clock
+        self._next = clock.monotonic() + LINE_EVERY_SECONDS
+        self._last = (0, "")
+        self._write(f"{title}: 0 of {total}")
+
+    def update(self, done: int, text: str) -> None:
+        self._last = (done, text)
+        if self._clock.monotonic() >= self._next:
+            self._next = self._clock.monotonic() + LINE_EVERY_SECONDS
+            self.finish()
+
+    def finish(self) -> None:
+        done, text = self._last
+        self._write(f"{self._title}: {done} of {self._total}{f', {text}' if text else ''}")
+
+    def _write(self, line: str) -> None:
+        streams.write(sys.stderr, f"{streams.printable(line)}\n")
+
+
+@contextlib.contextmanager
+def _bar(invocation: Invocation, title: str, total: int) -> Iterator[Progress]:
+    from rich import progress
+    from rich.console import Console
+
+    plain = not streams.shows_color(sys.stderr, invocation.color)
+    console = Console(file=sys.stderr, no_color=plain, markup=False, highlight=False)
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[text]}", markup=False),
+    )
+    with progress.Progress(*columns, console=console, refresh_per_second=4) as shown:
+        task = shown.add_task(title, total=total, text="")
+
+        class Bar:
+            def update(self, done: int, text: str) -> None:
+                shown.update(task, completed=done, text=streams.printable(text))
+
+        yield Bar()

@@ -1,0 +1,198 @@
+"""A result or a failure, as text for a person, TSV for a pipe, or the JSON envelope."""
+
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wacoex_cli.errors import WacoexError
+from wacoex_cli.terminal import streams
+
+if TYPE_CHECKING:
+    from wacoex_cli.terminal.options import CommandPath, Invocation
+
+ENVELOPE_VERSION = 1
+_PARTIAL = 7
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows for a person or a pipe. A cell may be text, a number, a bool, a moment or None."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[object]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command has to say: `data` for JSON, `text` for a person, and how it ended."""
+
+    data: Mapping[str, object]
+    text: Sequence[str | Table] = ()
+    exit_code: int = 0
+    errors: Sequence[WacoexError] = field(default=())
+
+    @property
+    def status(self) -> str:
+        """`ok`, `partial` (exit code 7) or `error` (there are errors)."""
+        if self.exit_code == _PARTIAL:
+            return "partial"
+        return "error" if self.errors else "ok"
+
+
+def emit(result: Result, invocation: "Invocation", command_path: "CommandPath") -> int:
+    """Show a result as the invocation asks for; returns its exit code."""
+    if invocation.json:
+        _write_envelope(result, invocation, command_path)
+        return result.exit_code
+    if invocation.quiet < 2:
+        now = datetime.now(UTC)
+        for part in result.text:
+            if isinstance(part, Table):
+                lines = _table_lines(part, invocation, now)
+            else:
+                lines = iter([streams.printable(part)])
+            streams.write(sys.stdout, "".join(f"{line}\n" for line in lines))
+    for error in result.errors:
+        _write_error(error, invocation)
+    return result.exit_code
+
+
+def emit_error(
+    error: WacoexError,
+    invocation: "Invocation",
+    command_path: "CommandPath",
+    *,
+    exit_status: int | None = None,
+) -> int:
+    """Show why a command failed; returns the exit status, the error's own unless one is given."""
+    status = error.exit_status if exit_status is None else exit_status
+    if invocation.json:
+        failed = Result({}, exit_code=status, errors=[error])
+        _write_envelope(failed, invocation, command_path)
+    else:
+        _write_error(error, invocation)
+    return status
+
+
+def _write_envelope(result: Result, invocation: "Invocation", command_path: "CommandPath") -> None:
+    envelope: dict[str, object] = {
+        "wacoex_json": ENVELOPE_VERSION,
+        "command": list(command_path),
+        "status": result.status,
+        "exit_code": result.exit_code,
+        "data": result.data,
+        "errors": [_error_entry(error) for error in result.errors],
+    }
+    if invocation.learnt.sandbox_url:
+        envelope["sandbox"] = True
+    text = json.dumps(envelope, sort_keys=True, allow_nan=False, default=_plain)
+    streams.write(sys.stdout, f"{text}\n")
+
+
+def _error_entry(error: WacoexError) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+    }
+    if error.details:
+        entry["details"] = error.details
+    return entry
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return _in_utc(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _write_error(error: WacoexError, invocation: "Invocation") -> None:
+    lines = [f"{_label('error', invocation)}: {streams.printable(error.message)}"]
+    if error.details and invocation.verbose:
+        facts = ", ".join(f"{name} {value}" for name, value in sorted(error.details.items()))
+        lines += [f"detail: {streams.printable(facts)}"]
+    if error.hint:
+        lines += ["", f"{_label('hint', invocation)}: {streams.printable(error.hint)}"]
+    streams.write(sys.stderr, "\n".join(lines) + "\n")
+
+
+def _label(word: str, invocation: "Invocation") -> str:
+    return streams.paint(word, sys.stderr, invocation.color)
+
+
+def _table_lines(table: Table, invocation: "Invocation", now: datetime) -> Iterator[str]:
+    if not sys.stdout.isatty():
+        for row in table.rows:
+            yield "\t".join(_one_line(_cell_for_pipe(cell)) for cell in row)
+        return
+    rows = [[_one_line(_cell_for_person(cell, now)) for cell in row] for row in table.rows]
+    if not rows:
+        return
+    header = [column.upper() for column in table.columns]
+    widths = [max(_width(row[at]) for row in [header, *rows]) for at in range(len(header))]
+    for row in [header, *rows]:
+        cells = [_padded(cell, width, invocation) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def _cell_for_pipe(cell: object) -> str:
+    if cell is None:
+        return ""
+    return _in_utc(cell) if isinstance(cell, datetime) else _word(cell)
+
+
+def _in_utc(moment: datetime) -> str:
+    # Imported here because the clock needs asyncio, and a usage error is rendered without it.
+    from wacoex_cli.foundation.clock import to_text
+
+    return to_text(moment)
+
+
+def _cell_for_person(cell: object, now: datetime) -> str:
+    if cell is None:
+        return "-"
+    return relative(cell, now) if isinstance(cell, datetime) else _word(cell)
+
+
+def _word(cell: object) -> str:
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return str(cell.value if isinstance(cell, Enum) else cell)
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """`in 3 days`, `2 minutes ago`, `now`: whole units, rounded down."""
+    seconds = int((moment - now).total_seconds())
+    for unit, length in _UNITS:
+        count = abs(seconds) // length
+        if count:
+            text = f"{count} {unit}{'' if count == 1 else 's'}"
+            return f"in {text}" if seconds > 0 else f"{text} ago"
+    return "now"
+
+
+def _one_line(text: str) -> str:
+    return streams.printable(re.sub(r"[\t\r\n]+", " ", text))
+
+
+def _padded(cell: str, width: int, invocation: "Invocation") -> str:
+    painted = streams.paint(cell, sys.stdout, invocation.color)
+    return painted + " " * (width - _width(cell))
+
+
+def _width(text: str) -> int:
+    """Columns the text takes on a terminal: East Asian wide characters take two, marks none."""
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
+        for one in text
+    )
