@@ -89,14 +89,16 @@ class Engine:
         """
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") as ledger:
             dispatcher = asyncio.create_task(self._dispatch())
+            dispatcher.add_done_callback(self._dispatcher_ended)
             try:
                 await self._tick_until_done(ledger)
+            except Exception as error:
+                self._fail(error)
             finally:
                 dispatcher.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await dispatcher
+                await asyncio.wait([dispatcher])
                 await self._drain()
-                await self._trade(ledger)
+                await self._last_trade(ledger)
         if self._failure:
             raise self._failure
         return self._stop
@@ -125,6 +127,11 @@ class Engine:
         report = self._report()
         loop = asyncio.get_running_loop()
         granted = await loop.run_in_executor(ledger, self._hooks.exchange, report)
+        # Only now: what a failed transaction did not record must go into the next one.
+        del self._settled[: len(report.settled)]
+        del self._answers[: len(report.answers)]
+        if report.given_back:
+            self._claims.clear()
         if granted.counts:
             self._hooks.on_counts(granted.counts)
         self._claims.extend(granted.claims)
@@ -139,21 +146,23 @@ class Engine:
         given_back: tuple[Claim, ...] = ()
         if self._stop:
             given_back, room = tuple(self._claims), 0
-            self._claims.clear()
             self._slots.clear()
-        report = Report(
+        return Report(
             settled=tuple(self._settled),
             answers=tuple(self._answers),
             given_back=given_back,
             hold_until=self._hold_until,
-            waiting_claims=len(self._claims),
+            waiting_claims=len(self._claims) - len(given_back),
             waiting_slots=len(self._slots),
             room=max(0, room),
             peak=self._peak,
         )
-        self._settled.clear()
-        self._answers.clear()
-        return report
+
+    async def _last_trade(self, ledger: ThreadPoolExecutor) -> None:
+        try:
+            await self._trade(ledger)
+        except Exception as error:
+            self._fail(error)
 
     async def _dispatch(self) -> None:
         while True:
@@ -164,6 +173,8 @@ class Engine:
             await self._clock.sleep(max(0.0, slot - self._clock.monotonic()))
             now = self._clock.monotonic()
             if self._may_leave(slot, now):
+                # First the note, then the row: without a note nothing may leave.
+                self._hooks.note_departure(self._claims[0])
                 self._launch(self._claims.popleft(), now)
 
     def _may_leave(self, slot: float, now: float) -> bool:
@@ -176,12 +187,6 @@ class Engine:
         )
 
     def _launch(self, claim: Claim, now: float) -> None:
-        try:
-            self._hooks.note_departure(claim)
-        except OSError as error:
-            self._claims.appendleft(claim)
-            self._fail(error)
-            return
         self._departures.append(now)
         while self._departures[0] <= now - 1.0:
             self._departures.popleft()
@@ -196,6 +201,10 @@ class Engine:
             self._take(claim, Unclear("no answer before the program had to end"), None)
         elif (error := task.exception()) is not None:
             self._take(claim, Unclear(f"the request broke off ({type(error).__name__})"), None)
+            self._fail(error)
+
+    def _dispatcher_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:

@@ -305,16 +305,17 @@ def _close(
         stop = Stop(f"{waiting} rows used up their tries of this run", 6)
     status = Status.PAUSED if counts.open else Status.COMPLETED
     with state.transaction():
-        claims_ledger.finish(
-            state,
-            broadcast_id,
-            status,
-            clock.now(),
-            reason=stop.reason if stop and counts.open else None,
-            code=stop.code if stop and counts.open else None,
-        )
         claims_ledger.end_run(state, run.run_id, status.value)
-        locks.release(state, lock_purpose(broadcast_id), presence)
+        if locks.is_held_by(state, lock_purpose(broadcast_id), presence):
+            claims_ledger.finish(
+                state,
+                broadcast_id,
+                status,
+                clock.now(),
+                reason=stop.reason if stop and counts.open else None,
+                code=stop.code if stop and counts.open else None,
+            )
+            locks.release(state, lock_purpose(broadcast_id), presence)
     first = next(iter(received), None)
     return Sent(
         broadcast=ledger.get(state, broadcast_id),
