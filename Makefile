@@ -34,7 +34,7 @@ demo: setup
 	$(BIN)/wacoex demo
 
 bench: setup
-	for script in rate controller shared_budget against_sequential large; do \
+	for script in rate controller shared_budget against_sequential kills large startup; do \
 		$(BIN)/python tests/bench/$$script.py || exit 1; \
 	done
 

@@ -33,6 +33,8 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     for name in ("NO_COLOR", "FORCE_COLOR", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
+    # The keyring of whoever runs the tests is none of their business.
+    monkeypatch.setenv("WACOEX_KEYRING", "off")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / ".local/state"))
@@ -168,3 +170,29 @@ def state(tmp_path: Path) -> Iterator[State]:
     opened = open_state(tmp_path / "state" / "wacoex.db")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def keyring_entries(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], str]:
+    """A working keyring of this test's own: what it holds by service and user name."""
+    import keyring
+    from keyring.backend import KeyringBackend
+
+    entries: dict[tuple[str, str], str] = {}
+
+    class MemoryKeyring(KeyringBackend):
+        priority = 5
+
+        def get_password(self, service: str, username: str) -> str | None:
+            return entries.get((service, username))
+
+        def set_password(self, service: str, username: str, password: str) -> None:
+            entries[service, username] = password
+
+        def delete_password(self, service: str, username: str) -> None:
+            del entries[service, username]
+
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None)  # puts the old one back
+    keyring.set_keyring(MemoryKeyring())
+    monkeypatch.delenv("WACOEX_KEYRING")
+    return entries

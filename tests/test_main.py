@@ -15,9 +15,9 @@ def test_version_is_one_line(run, arguments: list[str]) -> None:
 def test_help_lists_the_groups_in_the_order_of_use(run) -> None:
     page = run("--help").out
 
-    headings = ["Set up:", "Send:", "Try it:", "Global options:"]
+    headings = ["Set up:", "Watch:", "Send:", "State:", "Try it:", "Global options:", "Examples:"]
     assert [line for line in page.splitlines() if line in headings] == headings
-    assert "completion" not in page
+    assert "--install-completion" not in page
 
 
 def test_a_bare_call_with_json_is_an_envelope_too(run) -> None:

@@ -70,6 +70,26 @@ def test_completes_in_bash_without_heavy_libraries() -> None:
     assert ended.stdout.splitlines() == ["remove", "restore", "loaded:"]
 
 
+@pytest.mark.parametrize(
+    ("shell", "offered"),
+    [("bash", "shop"), ("zsh", "shop:+6560000001"), ("fish", "shop\t+6560000001")],
+)
+def test_completes_names_without_heavy_libraries(run, state, shell: str, offered: str) -> None:
+    used = {"WACOEX_STATE": str(state.path)}
+    run("channel", "add", "shop", "--phone", "+6560000001", env=used)
+
+    ended = start(
+        _WACOEX_COMPLETE=f"complete_{shell}",
+        COMP_WORDS="wacoex channel show s",
+        COMP_CWORD="3",
+        _TYPER_COMPLETE_ARGS="wacoex channel show s",
+        **used,
+    )
+
+    # platformdirs says where config.toml lies, here as everywhere; it costs a few milliseconds.
+    assert ended.stdout.splitlines() == [offered, "loaded: platformdirs"]
+
+
 def test_version_loads_not_even_typer() -> None:
     program = (
         "import sys; from wacoex_cli.__main__ import main; main(); print('typer' in sys.modules)"

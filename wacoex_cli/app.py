@@ -9,18 +9,48 @@ from typer.main import get_command
 
 from wacoex_cli import __version__
 from wacoex_cli.audience import commands as audience
-from wacoex_cli.broadcast import manage_commands as broadcast
+from wacoex_cli.broadcast import report_commands as broadcast
 from wacoex_cli.channels import commands as channels
+from wacoex_cli.diagnosis import commands as diagnosis
 from wacoex_cli.sandbox import commands as sandbox
-from wacoex_cli.terminal.options import Invocation, accepting_global_options, command, group
+from wacoex_cli.setup import auth_commands as auth
+from wacoex_cli.setup import completion_commands as completion
+from wacoex_cli.setup import config_commands as config
+from wacoex_cli.setup import upkeep_commands as state
+from wacoex_cli.setup import values
+from wacoex_cli.templates import commands as templates
+from wacoex_cli.terminal.options import (
+    Invocation,
+    accepting_global_options,
+    command,
+    group,
+    offer_values,
+)
 
 if TYPE_CHECKING:
     from wacoex_cli.terminal.render import Result
 
-app = group("Run WhatsApp Coexistence channels: watch them, and send broadcasts that arrive once.")
+offer_values(values.SOURCES)
+app = group(
+    "Run WhatsApp Coexistence channels: watch them, and send broadcasts that arrive once.",
+    examples=(
+        "wacoex demo",
+        "wacoex channel add shop --phone +6560000001 --phone-number-id 106540352242922",
+        "wacoex broadcast plan customers.csv --template spring_offer --lang en_US",
+        "wacoex broadcast send --rate 20",
+    ),
+)
+app.add_typer(auth.app, name="auth", rich_help_panel="Set up")
 app.add_typer(channels.app, name="channel", rich_help_panel="Set up")
+app.add_typer(diagnosis.app)
+app.add_typer(templates.app, name="template", rich_help_panel="Send")
 app.add_typer(broadcast.app, name="broadcast", rich_help_panel="Send")
 app.add_typer(audience.app, name="optout", rich_help_panel="Send")
+app.add_typer(config.app, name="config", rich_help_panel="State")
+app.add_typer(state.app, name="state", rich_help_panel="State")
+command(app, "completion", path=completion.PATH, examples=completion.EXAMPLES, heading="State")(
+    completion.completion
+)
 
 
 @command(
@@ -69,7 +99,10 @@ def root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit status, raises for whoever reports failures."""
+    from wacoex_cli.terminal.completion import answer_shells
+
     command = get_command(app)
+    answer_shells()
     # Typer's own options to write into a shell's start-up files; completion itself stays on.
     unwanted = {"install_completion", "show_completion"}
     command.params = [one for one in command.params if one.name not in unwanted]

@@ -122,6 +122,7 @@ class _Guide:
             "WACOEX_META_TOKEN": pretend.DEFAULT_TOKEN,
             "WACOEX_STATE": str(directory / "wacoex.db"),
             "WACOEX_CONFIG_DIR": str(directory),
+            "WACOEX_KEYRING": "off",
             "PYTHONPATH": str(Path(wacoex_cli.__file__).parents[1]),
         }
 

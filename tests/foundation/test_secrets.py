@@ -9,6 +9,7 @@ import pytest
 
 from wacoex_cli.errors import CredentialError
 from wacoex_cli.foundation.secrets import Secret, Secrets
+from wacoex_cli.foundation.stored_secrets import StoredSecrets
 
 TOKEN = "EAAtoken-0123456789"
 
@@ -28,7 +29,8 @@ def warned() -> list[str]:
 def secrets(tmp_path: Path, warned: list[str]):
     def build(environ: dict[str, str], dotenv: dict[str, str] | None = None) -> Secrets:
         path = Path(write(tmp_path / ".env", ""))
-        return Secrets(environ, dotenv or {}, dotenv_path=path, warn=warned.append)
+        stored = StoredSecrets(tmp_path / "secrets", None, warn=warned.append)
+        return Secrets(environ, dotenv or {}, dotenv_path=path, stored=stored, warn=warned.append)
 
     return build
 
@@ -78,7 +80,8 @@ def test_a_missing_secret_is_told_with_the_two_ways_to_give_it(secrets) -> None:
 
     assert raised.value.message == "there is no meta-token for channel `shop`"
     assert raised.value.hint == (
-        "set `WACOEX_META_TOKEN`, or set `WACOEX_META_TOKEN_FILE` to the path of a file with it"
+        "set `WACOEX_META_TOKEN`, or set `WACOEX_META_TOKEN_FILE` to the path of a file with it;"
+        " or run `wacoex auth login meta-token`"
     )
 
 

@@ -89,16 +89,18 @@ def reply_to(call):
 
 
 def test_a_node_is_read_with_the_token_in_one_header_only(call, asked) -> None:
-    node = call("phone_number", "1001", ["id", "status"], answers=[httpx.Response(200, json={})])
+    answer = httpx.Response(200, json={"id": "1001"})
+    node = call("phone_number", "1001", ["id", "status"], answers=[answer])
 
     [request] = asked
-    assert node == {}
+    assert node == {"id": "1001"}
     assert str(request.url) == "https://graph.example/v26.0/1001?fields=id%2Cstatus"
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
 
 
 def test_an_app_secret_proves_the_call(call, reply_to, asked) -> None:
-    call("waba", "2002", ["id"], answers=[httpx.Response(200, json={})], secret="s3cret")
+    answer = httpx.Response(200, json={"id": "2002"})
+    call("waba", "2002", ["id"], answers=[answer], secret="s3cret")
     reply_to(httpx.Response(200, json=TAKEN), secret="s3cret")
 
     proof = hmac.new(b"s3cret", TOKEN.encode(), hashlib.sha256).hexdigest()

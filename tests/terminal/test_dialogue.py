@@ -54,6 +54,19 @@ def test_the_setting_forbids_asking_too(typing) -> None:
         TerminalDialogue(invocation).secret("Token")
 
 
+def test_a_secret_is_the_first_line_of_a_pipe_even_when_asking_is_forbidden(typing) -> None:
+    typing("token\r\nmore\n", is_terminal=False)
+
+    assert TerminalDialogue(Invocation(no_input=True)).secret("Token") == "token"
+
+
+def test_a_pipe_that_is_no_text_is_refused(monkeypatch, make_stream) -> None:
+    monkeypatch.setattr(sys, "stdin", make_stream(b"\xff\xfe\n"))
+
+    with pytest.raises(UsageError, match="standard input is no plain text"):
+        TerminalDialogue(Invocation()).secret("Token")
+
+
 def test_an_answer_comes_without_its_outer_spaces(typing, capsys) -> None:
     typing("  shop \n")
 

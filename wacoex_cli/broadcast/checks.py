@@ -72,6 +72,38 @@ def check_messaging_limit(
     ]
 
 
+def check_limit_used_up(
+    tier: object, taken_in_24_hours: int, channel: str, observed_at: str
+) -> list[Finding]:
+    """WX502 for a channel: nothing is left of the portfolio's 24 hour limit.
+
+    `None` and UNTIERED say nothing about a limit (Meta: messaging limits).
+    """
+    if tier is None or tier == "UNTIERED":
+        return []
+    limit = messaging_limit(tier)
+    if limit is not None and taken_in_24_hours < limit:
+        return []
+    is_known = limit is not None
+    told = f"{taken_in_24_hours} people were messaged from this number in the last 24 h"
+    return [
+        Finding(
+            id="WX502",
+            severity=Severity.WARNING if is_known else Severity.UNKNOWN,
+            channel=channel,
+            title="the messaging limit is used up" if is_known else "the messaging limit is new",
+            evidence=(
+                Evidence(f"the portfolio's messaging limit is {tier}", "meta", observed_at),
+                Evidence(told, "ledger", observed_at),
+            ),
+            remedy=("send the rest tomorrow, or verify the business to raise the limit",)
+            if is_known
+            else ("update wacoex: this version does not know that limit",),
+            verify="wacoex status",
+        )
+    ]
+
+
 def check_us_marketing(
     category: str, plus_one_recipients: int, channel: str, observed_at: str
 ) -> list[Finding]:

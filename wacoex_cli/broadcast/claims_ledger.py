@@ -9,6 +9,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from wacoex_cli.broadcast import ledger
 from wacoex_cli.broadcast.model import Claim, Settled, Status
 from wacoex_cli.broadcast.rule import LONGEST_RETRY_IN_RUN, MOST_TRIES_IN_RUN
 from wacoex_cli.broadcast.throttle import Pace, after_boot, fresh
@@ -34,13 +35,15 @@ _UNCLAIM = (
     " state = CASE WHEN tries_in_run > 1 THEN 'retry' ELSE 'pending' END,"
     " first_try_in_run_at = CASE WHEN tries_in_run > 1 THEN first_try_in_run_at END"
 )
+_NOT_OPTED_OUT = "NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone = recipients.phone)"
 _PENDING = (
-    "SELECT row FROM recipients WHERE broadcast_id = ? AND state = 'pending' ORDER BY row LIMIT ?"
+    "SELECT row FROM recipients WHERE broadcast_id = ? AND state = 'pending'"
+    f" AND {_NOT_OPTED_OUT} ORDER BY row LIMIT ?"
 )
 _DUE = (
     "SELECT row FROM recipients WHERE broadcast_id = ? AND state = 'retry' AND not_before <= ?"
     " AND tries_in_run < ? AND (first_try_in_run_at IS NULL OR first_try_in_run_at > ?)"
-    " ORDER BY row LIMIT ?"
+    f" AND {_NOT_OPTED_OUT} ORDER BY row LIMIT ?"
 )
 
 
@@ -90,12 +93,17 @@ def save_pace(state: State, key: str, pace: Pace, clock: Clock) -> None:
 def claim(
     state: State, broadcast_id: int, holder: str, most: int, now: datetime
 ) -> tuple[Claim, ...]:
-    """Claim up to `most` rows: those due for another try first, then pending ones, in order."""
+    """Claim up to `most` rows: those due for another try first, then pending ones, in order.
+
+    Who has opted out since the broadcast began is passed over, and skipped at its end.
+    """
     due = [broadcast_id, to_text(now), MOST_TRIES_IN_RUN, to_text(now - LONGEST_RETRY_IN_RUN)]
     claimed = _claim(state, broadcast_id, holder, now, _DUE, [*due, most])
     if len(claimed) < most:
         rest = [broadcast_id, most - len(claimed)]
         claimed += _claim(state, broadcast_id, holder, now, _PENDING, rest)
+    if len(claimed) < most and ledger.skip_opted_out(state, broadcast_id):
+        ledger.count_again(state, broadcast_id)
     return claimed
 
 

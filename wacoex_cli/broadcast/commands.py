@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
+from wacoex_cli.terminal.options import (
+    DryRunOption,
+    Invocation,
+    YesOption,
+    command,
+    completing,
+    group,
+)
 
 if TYPE_CHECKING:
     from wacoex_cli.broadcast.model import Broadcast
@@ -65,7 +72,12 @@ OverruleOption = Annotated[
     list[str] | None,
     typer.Option("--overrule", metavar="ID", help="Send although this check is critical."),
 ]
-IdArgument = Annotated[int | None, typer.Argument(metavar="ID", help="The broadcast's number.")]
+IdArgument = Annotated[
+    int | None,
+    typer.Argument(
+        metavar="ID", help="The broadcast's number.", autocompletion=completing("broadcast")
+    ),
+]
 
 
 @command(
@@ -171,7 +183,12 @@ def send(
 )
 def resume(
     invocation: Invocation,
-    broadcast_id: Annotated[int, typer.Argument(metavar="ID", help="The broadcast's number.")],
+    broadcast_id: Annotated[
+        int,
+        typer.Argument(
+            metavar="ID", help="The broadcast's number.", autocompletion=completing("broadcast")
+        ),
+    ],
     rate: RateOption = None,
     expect: ExpectOption = None,
     overrule: OverruleOption = None,

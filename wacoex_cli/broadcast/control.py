@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.broadcast import ledger
 from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.broadcast.model import Status
+from wacoex_cli.broadcast.recovery import settle_the_dead
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation import locks
 
@@ -51,9 +52,10 @@ async def _end(
                 code="wrong_status",
             )
         ledger.set_status(state, broadcast_id, status, reason=f"{status.value} by {who}")
+    purpose = lock_purpose(broadcast_id)
     deadline = clock.monotonic() + _PATIENCE_SECONDS
-    while locks.living_holder(state, lock_purpose(broadcast_id), clock):
-        if clock.monotonic() > deadline:
-            break
+    while locks.living_holder(state, purpose, clock) and clock.monotonic() < deadline:
         await clock.sleep(_POLL_SECONDS)
+    if not locks.living_holder(state, purpose, clock):
+        settle_the_dead(state, broadcast_id, clock)
     return ledger.get(state, broadcast_id)

@@ -148,9 +148,9 @@ class Exchange:
         )
         needed = len(claims) + report.waiting_claims - report.waiting_slots
         number, own, slots = throttle.book(number, own, start, horizon, max(0, needed))
-        if slots:
-            claims_ledger.save_pace(self._state, run.phone, number, self._clock)
-            claims_ledger.save_pace(self._state, key, own, self._clock)
+        # Without a slot too: else a pace from another boot would start anew at every tick.
+        claims_ledger.save_pace(self._state, run.phone, number, self._clock)
+        claims_ledger.save_pace(self._state, key, own, self._clock)
         return claims, slots
 
     def _has_more(self) -> bool:

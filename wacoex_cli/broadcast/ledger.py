@@ -93,9 +93,9 @@ def _add_duplicates(state: State, rows: Sequence[PlannedRow]) -> None:
     )
 
 
-def skip_opted_out(state: State, broadcast_id: int) -> None:
-    """Skip everybody who is on the opt-out list now. Inside a transaction."""
-    state.execute(
+def skip_opted_out(state: State, broadcast_id: int) -> int:
+    """Skip everybody who is on the opt-out list now; returns how many. Inside a transaction."""
+    return state.execute(
         "UPDATE recipients SET state = 'skipped', reason = 'opted_out' WHERE broadcast_id = ?"
         " AND state IN ('pending', 'retry') AND phone IN (SELECT phone FROM optouts)",
         [broadcast_id],
@@ -125,12 +125,11 @@ def count_again(state: State, broadcast_id: int) -> None:
 
 
 def discard(state: State, broadcast_id: int) -> None:
-    """Remove a draft and its rows, as if it had never been planned."""
+    """Remove a draft and its rows, as if it had never been planned; what is no draft stays."""
+    draft = "(SELECT broadcast_id FROM broadcasts WHERE broadcast_id = ? AND status = 'draft')"
     with state.transaction():
-        state.execute("DELETE FROM recipients WHERE broadcast_id = ?", [broadcast_id])
-        state.execute(
-            "DELETE FROM broadcasts WHERE broadcast_id = ? AND status = 'draft'", [broadcast_id]
-        )
+        for table in ("recipients", "broadcasts"):
+            state.execute(f"DELETE FROM {table} WHERE broadcast_id IN {draft}", [broadcast_id])
 
 
 def drafts(state: State) -> list[int]:
@@ -285,7 +284,8 @@ def settle_by_person(
         settled = 0
         for row in rows:
             changed = state.execute(
-                "UPDATE recipients SET state = ?, reason = ?, holder = NULL"
+                "UPDATE recipients SET state = ?, reason = ?, holder = NULL,"
+                " tries_in_run = 0, first_try_in_run_at = NULL"
                 " WHERE broadcast_id = ? AND row = ? AND state = 'ambiguous'",
                 [new_state, f"{decision} (says {who})", broadcast_id, row],
             )

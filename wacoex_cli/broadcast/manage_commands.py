@@ -6,7 +6,7 @@ import typer
 
 from wacoex_cli.broadcast.commands import app
 from wacoex_cli.errors import DeclinedError, UsageError
-from wacoex_cli.terminal.options import Invocation, YesOption, command
+from wacoex_cli.terminal.options import Invocation, YesOption, command, completing
 
 if TYPE_CHECKING:
     from wacoex_cli.broadcast.model import Broadcast
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The broadcast's number.")]
+IdArgument = Annotated[
+    int,
+    typer.Argument(
+        metavar="ID", help="The broadcast's number.", autocompletion=completing("broadcast")
+    ),
+]
 
 
 @command(

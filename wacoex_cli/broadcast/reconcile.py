@@ -85,8 +85,15 @@ def decide(
 
     Raises:
         TemporaryError: the broadcast is being sent right now.
+        UsageError: `resend` for a broadcast that was cancelled.
     """
     broadcast_id = broadcast.broadcast_id
+    if decision is Decision.RESEND and broadcast.status is Status.CANCELLED:
+        raise UsageError(
+            f"broadcast {broadcast_id} was cancelled; nothing of it is sent again",
+            hint="settle its rows as sent or not-sent, and plan a new broadcast",
+            code="wrong_status",
+        )
     holder = locks.living_holder(state, lock_purpose(broadcast_id), clock)
     if holder:
         raise TemporaryError(

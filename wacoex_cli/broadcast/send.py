@@ -13,6 +13,7 @@ from wacoex_cli.broadcast import claims_ledger, ledger, preflight, rule
 from wacoex_cli.broadcast.engine import Engine, Hooks
 from wacoex_cli.broadcast.exchange import Exchange, Run, lock_purpose
 from wacoex_cli.broadcast.model import RowState, Status, attempt_id
+from wacoex_cli.broadcast.recovery import take_the_lock
 from wacoex_cli.broadcast.rule import Breaker, Stop
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.errors import RefusedError, StateError, UsageError
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.clock import Clock
-    from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.meta import Meta
 
 _WARM_CONNECTIONS = 4
+_WARM_UP_SECONDS = 3.0
 _SAME_KEYSTROKE_SECONDS = 0.2
 
 
@@ -165,9 +167,8 @@ def _begin(
 ) -> Run:
     broadcast_id, now = broadcast.broadcast_id, clock.now()
     with state.transaction():
-        former = locks.acquire(state, lock_purpose(broadcast_id), presence, clock)
+        former = take_the_lock(state, broadcast_id, presence, clock)
         _check_unchanged(state, broadcast)
-        _settle_the_past(state, broadcast_id, former, clock)
         ledger.skip_opted_out(state, broadcast_id)
         ledger.count_again(state, broadcast_id)
         for finding in request.overruled:
@@ -198,22 +199,15 @@ def _check_unchanged(state: State, broadcast: Broadcast) -> None:
         )
 
 
-def _settle_the_past(state: State, broadcast_id: int, former: Row | None, clock: Clock) -> None:
-    remains = None
-    if former:
-        same_boot = former["boot_id"] == clock.boot_id()
-        remains = locks.remains_of(state.path, former["holder"], same_boot=same_boot)
-    prefix = attempt_id(ledger.state_id(state), broadcast_id, 0, 0).removesuffix("0-0")
-    claims_ledger.take_over(state, broadcast_id, remains, prefix, clock.now())
-
-
 async def _warm_up(meta: Meta, channel: Channel) -> None:
     """A cold TLS connection arrives two round trips late, which would put messages together."""
     reads = (
         meta.phone_number(channel.demand_phone_number_id(), ("id",))
         for _ in range(_WARM_CONNECTIONS)
     )
-    await asyncio.gather(*reads, return_exceptions=True)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_WARM_UP_SECONDS):
+            await asyncio.gather(*reads, return_exceptions=True)
 
 
 def _hooks(

@@ -104,10 +104,10 @@ def _ask(
     rate: float,
 ) -> None:
     people = ledger.open_rows(workspace.state, broadcast.broadcast_id)
-    minutes = sending_seconds(people, rate) / 60
+    time = view.duration(sending_seconds(people, rate))
     question = (
         f"send template {view.template_name(broadcast)} to {people} people"
-        f" from {channel.phone} ({channel.name}) at {rate:g}/s, about {minutes:.1f} minutes?"
+        f" from {channel.phone} ({channel.name}) at {rate:g}/s, about {time}?"
     )
     if not dialogue.confirm(question, flag="--yes"):
         raise DeclinedError(

@@ -121,7 +121,7 @@ def plan_text(
         )
     estimate = data["estimate"]
     yield (
-        f"at {estimate['rate']:g}/s it takes {_duration(estimate['seconds'])};"
+        f"at {estimate['rate']:g}/s it takes {duration(estimate['seconds'])};"
         f" at most {estimate['new_macs']} new MACs at respond.io"
     )
     yield from findings_text(findings)
@@ -145,7 +145,8 @@ def template_name(broadcast: Broadcast) -> str:
     return f"{template['name']} ({template['language']})"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Hours and minutes, minutes and seconds, or seconds."""
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)
     if hours:

@@ -41,9 +41,12 @@ def choose_channel(workspace: Workspace, invocation: Invocation) -> Channel:
     )
 
 
-def meta_for(workspace: Workspace, channel: Channel) -> Meta:
+def meta_for(
+    workspace: Workspace, channel: Channel, *, patience_seconds: float | None = None
+) -> Meta:
     """The Graph API with the token and the settings of that channel.
 
+    `patience_seconds` shortens how long a failed read is tried again.
     Raises CredentialError without a token.
     """
     from wacoex_cli.platforms.meta import Meta
@@ -55,6 +58,7 @@ def meta_for(workspace: Workspace, channel: Channel) -> Meta:
         settings.meta_base_url,
         settings.meta_api_version,
         workspace.secrets.find("meta-app-secret", channel.name),
+        patience_seconds=patience_seconds,
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.findings.model import Evidence, Finding, Severity
+from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 SENDING_FIELDS = (
     "status",
@@ -19,21 +19,31 @@ SENDING_FIELDS = (
 )
 """Fields of the phone number node that decide whether a broadcast can leave."""
 
-_CANNOT_SEND = {
-    "DISCONNECTED",
-    "UNVERIFIED",
-    "RESTRICTED",
-    "BANNED",
-    "MIGRATED",
-    "DELETED",
-    "PENDING",
+CANNOT_SEND = frozenset(
+    {"DISCONNECTED", "UNVERIFIED", "RESTRICTED", "BANNED", "MIGRATED", "DELETED", "PENDING"}
+)
+"""Values of `status` of a number that cannot send (Meta: phone number)."""
+
+_IMPAIRED = frozenset({"FLAGGED", "RATE_LIMITED"})
+_OTHER_PLATFORMS = frozenset({"ON_PREMISE", "NOT_APPLICABLE"})
+_HEALTH_WORDS = {
+    "AVAILABLE": Severity.OK,
+    "LIMITED": Severity.WARNING,
+    "BLOCKED": Severity.CRITICAL,
 }
+_LOW_QUALITY = frozenset({"YELLOW", "RED"})
+_QUALITY_WORDS = _LOW_QUALITY | {"GREEN", "NA", "UNKNOWN"}
+_NEWER_WORD = "this version of wacoex does not know that value"
+
+# What was found, and how bad that is.
+_Said = tuple[str, Severity]
 
 
 def check_can_send(node: Mapping[str, Any], channel: str, observed_at: str) -> list[Finding]:
     """What speaks against sending from this number now (Meta: phone number node, health status).
 
-    A field that Meta did not give is left out: it is neither good nor bad.
+    A field that Meta did not give is left out: it is neither good nor bad. A value that is not
+    known here is unknown: it may be harmless, and it may not.
     """
     return [
         *_check_coexistence(node, channel, observed_at),
@@ -45,18 +55,18 @@ def check_can_send(node: Mapping[str, Any], channel: str, observed_at: str) -> l
 def _check_coexistence(
     node: Mapping[str, Any], channel: str, observed_at: str
 ) -> Iterator[Finding]:
-    facts = []
-    if node.get("is_on_biz_app") is False:
-        facts.append("is_on_biz_app is false")
-    if node.get("platform_type", "CLOUD_API") != "CLOUD_API":
-        facts.append(f"platform_type is {node['platform_type']}")
-    if facts:
+    said = list(_coexistence_facts(node))
+    if said:
+        severity = worst(one for _, one in said)
+        is_known = severity is Severity.CRITICAL
         yield Finding(
             id="WX201",
-            severity=Severity.CRITICAL,
+            severity=severity,
             channel=channel,
-            title="the number is not in Coexistence",
-            evidence=tuple(Evidence(fact, "meta", observed_at) for fact in facts),
+            title="the number is not in Coexistence"
+            if is_known
+            else "it is unclear whether the number is in Coexistence",
+            evidence=_evidence(said, observed_at),
             remedy=(
                 "check on the phone: WhatsApp Business app, Settings, Account, Business Platform",
                 "if nothing is connected there, connect the number again",
@@ -65,65 +75,123 @@ def _check_coexistence(
         )
 
 
+def _coexistence_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
+    on_app = node.get("is_on_biz_app", True)
+    if on_app is False:
+        yield "is_on_biz_app is false", Severity.CRITICAL
+    elif on_app is not True:
+        yield f"is_on_biz_app is {on_app}: {_NEWER_WORD}", Severity.UNKNOWN
+    platform = str(node.get("platform_type", "CLOUD_API"))
+    if platform in _OTHER_PLATFORMS:
+        yield f"platform_type is {platform}", Severity.CRITICAL
+    elif platform != "CLOUD_API":
+        yield f"platform_type is {platform}: {_NEWER_WORD}", Severity.UNKNOWN
+
+
 def _check_health(node: Mapping[str, Any], channel: str, observed_at: str) -> Iterator[Finding]:
-    facts = list(_health_facts(node))
-    blocked = str(node.get("status")) in _CANNOT_SEND or _overall(node) == "BLOCKED"
-    if facts:
+    said = [*_status_facts(node), *_health_facts(node)]
+    severity = worst(one for _, one in said)
+    titles = {
+        Severity.CRITICAL: "Meta blocks sending",
+        Severity.UNKNOWN: "it is unclear whether Meta lets this number send",
+        Severity.WARNING: "Meta limits sending",
+    }
+    if severity in titles:
         yield Finding(
             id="WX206",
-            severity=Severity.CRITICAL if blocked else Severity.WARNING,
+            severity=severity,
             channel=channel,
-            title="Meta blocks sending" if blocked else "Meta limits sending",
-            evidence=tuple(Evidence(fact, "meta", observed_at) for fact in facts),
+            title=titles[severity],
+            evidence=_evidence(said, observed_at),
             remedy=_solutions(node)
             or ("open WhatsApp Manager, Overview, and follow what it says about this number",),
             verify="wacoex status",
         )
 
 
-def _health_facts(node: Mapping[str, Any]) -> Iterator[str]:
+def _status_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
     status = str(node.get("status", "CONNECTED"))
-    if status in _CANNOT_SEND or status in {"FLAGGED", "RATE_LIMITED"}:
-        yield f"status is {status}"
-    for entity in _entities(node):
-        if entity.get("can_send_message") in {"LIMITED", "BLOCKED"}:
-            reasons = [str(text) for text in entity.get("additional_info") or []]
-            reasons += [
-                f"{error.get('error_code')}: {error.get('error_description')}"
-                for error in entity.get("errors") or []
-            ]
-            said = f" ({'; '.join(reasons)})" if reasons else ""
-            yield f"{entity.get('entity_type')} is {entity['can_send_message']}{said}"
+    if status in CANNOT_SEND:
+        yield f"status is {status}", Severity.CRITICAL
+    elif status in _IMPAIRED:
+        yield f"status is {status}", Severity.WARNING
+    elif status == "UNKNOWN":
+        yield "status is UNKNOWN: Meta cannot tell", Severity.UNKNOWN
+    elif status != "CONNECTED":
+        yield f"status is {status}: {_NEWER_WORD}", Severity.UNKNOWN
+
+
+def _health_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
+    if "health_status" not in node:
+        return
+    health = node["health_status"]
+    if not isinstance(health, dict):
+        yield "health_status has a form that this version cannot read", Severity.UNKNOWN
+        return
+    said = [one for entity in _entities(node) for one in _entity_facts(entity)]
+    yield from said
+    overall = health.get("can_send_message", "AVAILABLE")
+    severity = _health_severity(overall)
+    if severity is not worst([Severity.OK, *(one for _, one in said)]):
+        yield f"can_send_message is {overall}{_unless_known(severity)}", severity
+
+
+def _entity_facts(entity: Mapping[str, Any]) -> Iterator[_Said]:
+    word = entity.get("can_send_message", "AVAILABLE")
+    severity = _health_severity(word)
+    if severity is Severity.OK:
+        return
+    reasons = [str(text) for text in _list(entity.get("additional_info"))]
+    reasons += [
+        f"{error.get('error_code')}: {error.get('error_description')}" for error in _errors(entity)
+    ]
+    told = f" ({'; '.join(reasons)})" if reasons else ""
+    yield f"{entity.get('entity_type')} is {word}{told}{_unless_known(severity)}", severity
+
+
+def _health_severity(word: object) -> Severity:
+    return _HEALTH_WORDS.get(str(word), Severity.UNKNOWN)
+
+
+def _unless_known(severity: Severity) -> str:
+    return f": {_NEWER_WORD}" if severity is Severity.UNKNOWN else ""
 
 
 def _solutions(node: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(
-        str(error["possible_solution"])
-        for entity in _entities(node)
-        for error in entity.get("errors") or []
-        if error.get("possible_solution")
+    found = (
+        error.get("possible_solution") for entity in _entities(node) for error in _errors(entity)
     )
-
-
-def _overall(node: Mapping[str, Any]) -> str | None:
-    health = node.get("health_status")
-    return health.get("can_send_message") if isinstance(health, dict) else None
+    return tuple(dict.fromkeys(str(text) for text in found if text))
 
 
 def _entities(node: Mapping[str, Any]) -> list[dict[str, Any]]:
     health = node.get("health_status")
-    entities = health.get("entities") if isinstance(health, dict) else None
-    return [one for one in entities or [] if isinstance(one, dict)]
+    return _dictionaries(health.get("entities")) if isinstance(health, dict) else []
+
+
+def _errors(entity: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return _dictionaries(entity.get("errors"))
+
+
+def _dictionaries(value: object) -> list[dict[str, Any]]:
+    return [one for one in _list(value) if isinstance(one, dict)]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _check_quality(node: Mapping[str, Any], channel: str, observed_at: str) -> Iterator[Finding]:
-    rating = node.get("quality_rating")
-    if rating in {"YELLOW", "RED"}:
+    rating = str(node.get("quality_rating", "GREEN"))
+    is_low = rating in _LOW_QUALITY
+    if is_low or rating not in _QUALITY_WORDS:
         yield Finding(
             id="WX501",
-            severity=Severity.WARNING,
+            severity=Severity.WARNING if is_low else Severity.UNKNOWN,
             channel=channel,
-            title=f"the quality rating is {str(rating).lower()}",
+            title=f"the quality rating is {rating.lower()}"
+            if is_low
+            else "the quality rating is a word that is not known",
             evidence=(Evidence(f"quality_rating is {rating}", "meta", observed_at),),
             remedy=(
                 "send only to people who asked for it, and less often",
@@ -131,3 +199,7 @@ def _check_quality(node: Mapping[str, Any], channel: str, observed_at: str) -> I
             ),
             verify="wacoex status",
         )
+
+
+def _evidence(said: Iterable[_Said], observed_at: str) -> tuple[Evidence, ...]:
+    return tuple(Evidence(text, "meta", observed_at) for text, _ in said)

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
+from wacoex_cli.terminal.options import (
+    DryRunOption,
+    Invocation,
+    YesOption,
+    command,
+    completing,
+    group,
+)
 
 if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
@@ -23,7 +30,23 @@ class ProviderName(enum.StrEnum):
     RESPONDIO = "respondio"
 
 
-NameArgument = Annotated[str, typer.Argument(help="The name of the channel.")]
+NewNameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name for it: letters, digits, `-`, `_`, `.`.")
+]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The name of the channel.", autocompletion=completing("channel")
+    ),
+]
+ArchivedNameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The name of the channel.",
+        autocompletion=completing("archived channel"),
+    ),
+]
 PhoneNumberIdOption = Annotated[
     str | None, typer.Option(metavar="ID", help="Meta's id of the phone number.")
 ]
@@ -58,7 +81,7 @@ PartnerOption = Annotated[
 )
 def add(
     invocation: Invocation,
-    name: NameArgument,
+    name: NewNameArgument,
     phone: Annotated[str, typer.Option(metavar="+65...", help="With `+` and country code.")],
     phone_number_id: PhoneNumberIdOption = None,
     waba_id: WabaIdOption = None,
@@ -120,7 +143,12 @@ def list_channels(
 )
 def show(
     invocation: Invocation,
-    name: Annotated[str | None, typer.Argument(help="The name of the channel.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="The name of the channel.", autocompletion=completing("channel")
+        ),
+    ] = None,
 ) -> "Result":
     """Show what is known about one channel."""
     from wacoex_cli.channels import access, registry
@@ -212,7 +240,9 @@ def remove(
 
 
 @command(app, "restore", path=("channel", "restore"), examples=("wacoex channel restore shop",))
-def restore(invocation: Invocation, name: NameArgument, dry_run: DryRunOption = False) -> "Result":
+def restore(
+    invocation: Invocation, name: ArchivedNameArgument, dry_run: DryRunOption = False
+) -> "Result":
     """Take an archived channel back."""
     from wacoex_cli.channels.registry import restore_channel
 

@@ -40,11 +40,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer of one check. `remedy` is numbered steps, `verify` the command that proves it."""
+    """One answer of one check. `remedy` is numbered steps, `verify` the command that proves it.
+
+    `channel` is None for what concerns this machine or all channels.
+    """
 
     id: str
     severity: Severity
-    channel: str
+    channel: str | None
     title: str
     evidence: tuple[Evidence, ...]
     remedy: tuple[str, ...]
@@ -75,3 +78,14 @@ def worst(severities: Iterable[Severity]) -> Severity:
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """Findings in the order to read them: worst first, then by id."""
     return sorted(findings, key=lambda one: (_WORST_FIRST.index(one.severity), one.id))
+
+
+def by_severity(severity: Severity) -> int:
+    """The place of a severity in lists that tell the worst first."""
+    return _WORST_FIRST.index(severity)
+
+
+def check_exit_status(severity: Severity) -> int:
+    """The exit status of a check: 0 ok, 1 warning, 2 critical, 3 unknown."""
+    codes = {Severity.WARNING: 1, Severity.CRITICAL: 2, Severity.UNKNOWN: 3}
+    return codes.get(severity, 0)

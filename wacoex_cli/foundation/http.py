@@ -8,6 +8,7 @@ and with it the request.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json as json_module
 import logging
 import random
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 import wacoex_cli
-from wacoex_cli.errors import RefusedError, TemporaryError
+from wacoex_cli.errors import RefusedError, TemporaryError, UsageError
 from wacoex_cli.foundation.answer import (
     Answer,
     NotSentError,
@@ -28,13 +29,14 @@ from wacoex_cli.foundation.clock import Clock
 
 WINDOW = 64
 """Requests that may be open at once."""
+READ_PATIENCE_SECONDS = 20.0
+"""How long a read is tried again, if nobody says otherwise."""
 
 _TIMEOUT = httpx.Timeout(connect=5.0, write=5.0, read=30.0, pool=1.0)
 _LIMITS = httpx.Limits(
     max_connections=WINDOW, max_keepalive_connections=WINDOW, keepalive_expiry=60.0
 )
 _MOST_TRIES = 4
-_READ_BUDGET_SECONDS = 20.0
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 # The read time-out counts each piece of an answer anew, so an answer that drips needs an end too.
 _WHOLE_EXCHANGE_SECONDS = 60.0
@@ -70,18 +72,19 @@ class Http:
         headers: Mapping[str, str],
         params: Mapping[str, str],
         is_final: Callable[[Answer], bool] = lambda answer: False,
+        patience_seconds: float = READ_PATIENCE_SECONDS,
     ) -> Answer:
         """Ask for something that changes nothing, so that it may be asked again.
 
         Connection failures, time-outs, 5xx and 429 are tried up to four times within about
-        20 seconds; a `Retry-After` of up to 60 seconds is obeyed. `is_final` may say that an
-        answer will not get better.
+        `patience_seconds`; a `Retry-After` of up to 60 seconds is obeyed. `is_final` may say
+        that an answer will not get better.
 
         Raises:
             TemporaryError: no answer at all.
             RefusedError: the server redirects; redirects are never followed.
         """
-        give_up_at = self.clock.monotonic() + _READ_BUDGET_SECONDS
+        give_up_at = self.clock.monotonic() + patience_seconds
         for tries in range(1, _MOST_TRIES + 1):
             answer = await self._try_read(method, url, headers, params)
             if isinstance(answer, Answer) and (not _may_get_better(answer) or is_final(answer)):
@@ -163,20 +166,31 @@ class Http:
             # The library's own log lines show whole URLs.
             for name in ("httpx", "httpcore"):
                 logging.getLogger(name).setLevel(logging.WARNING)
-            self._client = httpx.AsyncClient(
-                timeout=_TIMEOUT,
-                limits=_LIMITS,
-                transport=self._transport,
-                mounts=dict.fromkeys(_UNPROXIED),
-                follow_redirects=False,
-                headers={"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
-            )
+            self._client = _new_client(self._transport)
         return self._client
 
     def _asked_wait(self, answer: Answer | str) -> float:
         if isinstance(answer, str):
             return 0.0
         return retry_after_seconds(answer.headers, self.clock.now()) or 0.0
+
+
+def _new_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    with contextlib.suppress(OSError, ValueError, ImportError, httpx.InvalidURL):
+        return httpx.AsyncClient(
+            timeout=_TIMEOUT,
+            limits=_LIMITS,
+            transport=transport,
+            mounts=dict.fromkeys(_UNPROXIED),
+            follow_redirects=False,
+            headers={"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
+        )
+    raise UsageError(
+        "the proxy or certificate settings of the environment cannot be used",
+        hint="check `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` (http and https proxies only),"
+        " `SSL_CERT_FILE` and `SSL_CERT_DIR`",
+        code="network_settings",
+    )
 
 
 def _answer(response: httpx.Response) -> Answer:

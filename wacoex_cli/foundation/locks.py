@@ -157,6 +157,19 @@ def living_holder(state: State, purpose: str, clock: Clock) -> Row | None:
     return held if held and not _is_dead(state, held, clock) else None
 
 
+def held(state: State, clock: Clock) -> list[tuple[Row, bool]]:
+    """Every lock, and whether its holder may be alive."""
+    found = state.rows("SELECT * FROM locks ORDER BY purpose")
+    return [(row, not _is_dead(state, row, clock)) for row in found]
+
+
+def living_presences(state_path: Path) -> list[str]:
+    """The holders of this machine that are alive, known without reading the state file."""
+    directory = presence_directory(state_path)
+    names = [file.name for file in directory.iterdir()] if directory.is_dir() else []
+    return sorted(name for name in names if is_alive(state_path, name))
+
+
 def _is_dead(state: State, held: Row, clock: Clock) -> bool:
     if held["boot_id"] == clock.boot_id():
         return not is_alive(state.path, held["holder"])

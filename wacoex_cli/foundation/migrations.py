@@ -168,8 +168,36 @@ def m003_broadcasts(db: Database) -> None:
     )
 
 
+def m004_facts(db: Database) -> None:
+    # A value without a reason is JSON; with a reason the access could not give it.
+    db.execute(
+        """
+        CREATE TABLE facts (
+            channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
+            name TEXT NOT NULL,
+            value TEXT NOT NULL,
+            source TEXT NOT NULL,
+            observed_at TEXT NOT NULL,
+            reason TEXT,
+            PRIMARY KEY (channel_id, name)
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE reads (
+            waba_id TEXT NOT NULL,
+            hour TEXT NOT NULL,
+            calls INTEGER NOT NULL,
+            PRIMARY KEY (waba_id, hour)
+        )
+        """
+    )
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
     m003_broadcasts,
+    m004_facts,
 )

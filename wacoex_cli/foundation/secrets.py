@@ -1,27 +1,39 @@
-"""Secrets: found in the environment or in files, shown to nobody."""
+"""Secrets: found in the environment, in files or in the keyring, shown to nobody."""
 
 from __future__ import annotations
 
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 
 from wacoex_cli.errors import CredentialError
-from wacoex_cli.foundation.settings import SECRET_VARIABLES
+from wacoex_cli.foundation.secret_files import is_there
+from wacoex_cli.foundation.settings import SECRET_VARIABLES, ways_to_give
+from wacoex_cli.foundation.stored_secrets import StoredSecrets
 
 _TAIL_LENGTH = 4
 _SHORTEST_WITH_TAIL = 16
 
 
+class Place(StrEnum):
+    """The kinds of place a secret is found in."""
+
+    GIVEN = "given"  # the environment, `.env`, a file that one of them names, systemd
+    INSECURE_FILE = "insecure_file"
+    KEYRING = "keyring"
+
+
 class Secret:
     """A secret and where it came from. Only `reveal` gives it out."""
 
-    __slots__ = ("_value", "source")
+    __slots__ = ("_value", "place", "source")
 
-    def __init__(self, value: str, source: str) -> None:
+    def __init__(self, value: str, source: str, place: Place = Place.GIVEN) -> None:
         self._value = value
         self.source = source
+        self.place = place
 
     def reveal(self) -> str:
         """The secret itself, for the one header or signature that needs it."""
@@ -48,20 +60,31 @@ class Secrets:
         dotenv: Mapping[str, str],
         *,
         dotenv_path: Path,
+        stored: StoredSecrets,
         warn: Callable[[str], None],
     ) -> None:
         self._environ = environ
         self._dotenv = dotenv
         self._dotenv_path = dotenv_path
+        self.stored = stored
         self._warn = warn
         self._warned: set[Path] = set()
 
     def find(self, name: str, channel: str | None = None) -> Secret | None:
         """The secret of that name (`meta-token`, ...) for a channel, or None.
 
+        What `given` finds, then the insecure file, then the keyring; in each of them the channel's
+        own before that of all channels. A keyring that cannot be used counts as empty.
+        Raises CredentialError when what is found cannot be a secret, without showing it.
+        """
+        found = self.given(name, channel)
+        return found if found is not None else next(self._stored(name, channel), None)
+
+    def given(self, name: str, channel: str | None = None) -> Secret | None:
+        """The secret as whoever started this program gave it, which beats anything stored.
+
         Environment (the channel's own variable first), `..._FILE` variables, the same in `.env`,
-        then the credentials directory of systemd. Raises CredentialError when what is found
-        cannot be a secret, without showing it.
+        then the credentials directory of systemd. Raises CredentialError like `find`.
         """
         return next(self._candidates(SECRET_VARIABLES[name], name, channel), None)
 
@@ -69,14 +92,22 @@ class Secrets:
         """Like `find`, but raises CredentialError when there is none."""
         secret = self.find(name, channel)
         if secret is None:
-            variable = SECRET_VARIABLES[name]
             owner = f" for channel `{channel}`" if channel else ""
+            problem = self.stored.keyring_failure
             raise CredentialError(
-                f"there is no {name}{owner}",
-                hint=f"set `{variable}`, or set `{variable}_FILE` to the path of a file with it",
+                f"there is no {name}{owner}"
+                + (f", and the keyring cannot be used: {problem}" if problem else ""),
+                hint=f"{ways_to_give(name)}; or run `wacoex auth login {name}`",
                 code="credentials_missing",
             )
         return secret
+
+    def keyring_problem(self) -> str | None:
+        """Why the keyring cannot be used; None when it can be, or when it is switched off.
+
+        Asks it for at most three seconds, once in a process. Raises nothing.
+        """
+        return self.stored.keyring_problem()
 
     def _candidates(self, variable: str, name: str, channel: str | None) -> Iterator[Secret]:
         values, files = _variable_names(variable, channel)
@@ -90,22 +121,29 @@ class Secrets:
                 if variables.get(one):
                     yield self._from_file(Path(variables[one]).expanduser(), f"`{one}`{place}")
         directory = self._environ.get("CREDENTIALS_DIRECTORY")
-        if directory and (path := Path(directory) / f"wacoex-{name}").exists():
+        if directory and is_there(path := Path(directory) / f"wacoex-{name}"):
             yield self._from_file(path, str(path))
 
-    def _from_file(self, path: Path, source: str) -> Secret:
+    def _stored(self, name: str, channel: str | None) -> Iterator[Secret]:
+        for path in self.stored.files(name, channel):
+            yield self._from_file(path, str(path), Place.INSECURE_FILE)
+        for value, source in self.stored.in_keyring(name, channel):
+            yield _checked(value, source, Place.KEYRING)
+
+    def _from_file(self, path: Path, source: str, place: Place = Place.GIVEN) -> Secret:
         try:
             text = path.read_text(encoding="ascii")
         except UnicodeDecodeError:
             raise _unfit(f"the file of {source}", "is no plain text") from None
         except OSError as error:
+            named = "" if source == str(path) else f", named by {source}"
             raise CredentialError(
-                f"cannot read {path}, named by {source}: {(error.strerror or 'error').lower()}",
+                f"cannot read {path}{named}: {(error.strerror or 'error').lower()}",
                 hint="check the path and its permissions",
                 code="credentials_unreadable",
             ) from error
         self._warn_when_shared(path)
-        return _checked(text, source)
+        return _checked(text, source, place)
 
     def _warn_when_shared(self, path: Path) -> None:
         mode = path.stat().st_mode
@@ -128,13 +166,21 @@ def _variable_names(variable: str, channel: str | None) -> tuple[list[str], list
     return values, files
 
 
-def _checked(text: str, source: str) -> Secret:
-    value = text.rstrip("\r\n")
+def why_unfit(value: str) -> str | None:
+    """Why a text cannot be a secret, in words that do not quote it; None when it can."""
     if not value:
-        raise _unfit(source, "is empty")
+        return "is empty"
     if re.search(r"[^\x21-\x7e]", value):
-        raise _unfit(source, "holds a space, a line break or another unusual character")
-    return Secret(value, source)
+        return "holds a space, a line break or another unusual character"
+    return None
+
+
+def _checked(text: str, source: str, place: Place = Place.GIVEN) -> Secret:
+    value = text.rstrip("\r\n")
+    problem = why_unfit(value)
+    if problem is not None:
+        raise _unfit(source, problem)
+    return Secret(value, source, place)
 
 
 def _unfit(source: str, what: str) -> CredentialError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +92,19 @@ def load_settings(sources: Sources, channel: str | None = None) -> Settings:
     return build(sources, table)
 
 
+def ways_to_give(name: str) -> str:
+    """How a secret is given from outside, as the beginning of a hint."""
+    variable = SECRET_VARIABLES[name]
+    return f"set `{variable}`, or set `{variable}_FILE` to the path of a file with it"
+
+
+def settings_origins(sources: Sources, channel: str | None = None) -> Mapping[str, str]:
+    """For each setting the place its value in force comes from, or `default`."""
+    from wacoex_cli.foundation.settings_model import origins
+
+    return origins(sources, sources.channel_tables.get(channel, {}) if channel else {})
+
+
 def default_config_dir() -> Path:
     """The user's directory for config.toml."""
     import platformdirs
@@ -139,18 +151,21 @@ def _read_dotenv(path: Path, *, is_demanded: bool) -> dict[str, str]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            found = tomllib.load(file)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, _reason(error)) from error
+    import tomllib
+
+    try:
+        found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(
             f"{path} is not valid TOML: {error}",
             hint="put text in quotes, one `name = value` on a line",
             code="config_invalid",
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, _reason(error)) from error
     tables = found.get("channels", {})
     if not (isinstance(tables, dict) and all(isinstance(one, dict) for one in tables.values())):
         raise UsageError(

@@ -32,13 +32,15 @@ _PER_CHANNEL = frozenset(
     {"meta_app_id", "meta_config_id", "meta_base_url", "meta_api_version", "timezone"}
 )
 _NOT_IN_CONFIG = frozenset({"config_dir"})
-_ONLY_IN_CONFIG = frozenset({"breaker_rows", "breaker_share"})
+_ONLY_IN_CONFIG = frozenset(
+    {"breaker_rows", "breaker_share", "status_seconds", "status_seconds_per_channel"}
+)
 
 
 def _safe_url(text: str) -> str:
     parts = urlsplit(text)
-    if not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError
+    if not parts.hostname or parts.username or parts.query or parts.fragment or parts.port == 0:
+        raise ValueError  # as `port` itself does for one that is no number, or too large
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
         raise ValueError
     return text.rstrip("/")
@@ -98,6 +100,12 @@ class Settings(BaseSettings):
     breaker_share: Annotated[float, Field(gt=0, le=1, description="a share above 0, at most 1")] = (
         0.30
     )
+    status_seconds: Annotated[
+        float, Field(gt=0, le=3600, description="seconds above 0, at most 3600")
+    ] = 60.0
+    status_seconds_per_channel: Annotated[
+        float, Field(gt=0, le=60, description="seconds above 0, at most 60")
+    ] = 10.0
 
     @property
     def talks_to_meta(self) -> bool:
@@ -134,6 +142,16 @@ def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
             hint=f"allowed is {Settings.model_fields[name].description or 'digits only'}",
             code="config_invalid",
         ) from None
+
+
+def origins(sources: Sources, channel_table: Mapping[str, Any]) -> dict[str, str]:
+    """The place of each setting, as an error would name it, or `default`."""
+    environ, dotenv = _fields_in(sources.environ), _fields_in(sources.dotenv)
+    given = environ.keys() | dotenv.keys() | channel_table.keys() | sources.toml.keys()
+    return {
+        name: _place(name, environ, dotenv, channel_table, sources) if name in given else "default"
+        for name in Settings.model_fields
+    }
 
 
 def _variables(settings_cls: type[BaseSettings], values: Mapping[str, str]) -> EnvSettingsSource:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.errors import StateError, TemporaryError, WacoexError
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sqlite_utils import Database
-
-_BUSY_MILLISECONDS = 30_000
+_PATIENCE_SECONDS = 30.0
+_TURN_SECONDS = 0.002
 _PRIVATE_FILE = 0o600
 _PRIVATE_DIRECTORY = 0o700
 
@@ -33,15 +33,15 @@ class State:
     100 ms between tries, which would cost a broadcast its slots.
     """
 
-    def __init__(self, path: Path, db: Database) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
-        self._db = db
+        self._connection = connection
         self._writer = threading.RLock()
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """All rows of a query, as dictionaries."""
-        with self._writer, _explained(self.path):
-            cursor = self._db.execute(sql, list(parameters))
+        with self._writer, explained(self.path):
+            cursor = self._connection.execute(sql, list(parameters))
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, values, strict=True)) for values in cursor]
 
@@ -52,19 +52,19 @@ class State:
 
     def value(self, sql: str, parameters: Sequence[object] = ()) -> Any:
         """The first column of the first row, or None."""
-        with self._writer, _explained(self.path):
-            found = self._db.execute(sql, list(parameters)).fetchone()
+        with self._writer, explained(self.path):
+            found = self._connection.execute(sql, list(parameters)).fetchone()
             return found[0] if found else None
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """Run one writing statement inside a `transaction`; returns the number of rows changed."""
         self._demand_transaction()
-        return self._db.conn.execute(sql, parameters).rowcount
+        return self._connection.execute(sql, parameters).rowcount
 
     def execute_many(self, sql: str, parameters: Sequence[Sequence[object]]) -> int:
         """Run a writing statement for each set of parameters inside a `transaction`."""
         self._demand_transaction()
-        return self._db.conn.executemany(sql, parameters).rowcount
+        return self._connection.executemany(sql, parameters).rowcount
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -74,21 +74,27 @@ class State:
             StateError: the file cannot be written (read-only, disk full, damaged).
             TemporaryError: another program held the file for half a minute.
         """
-        with self._writer, _explained(self.path), _write_queue(self.path):
-            self._db.conn.execute("BEGIN IMMEDIATE")
+        with self._writer, self._outermost(), explained(self.path), write_queue(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
             except BaseException:
-                self._db.rollback()
+                self._connection.rollback()
                 raise
-            self._db.conn.execute("COMMIT")
+            self._connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _outermost(self) -> Iterator[None]:
+        if self._connection.in_transaction:
+            raise RuntimeError("transactions do not nest")
+        yield
 
     def close(self) -> None:
         """Close the file. A second call does nothing."""
-        self._db.close()
+        self._connection.close()
 
     def _demand_transaction(self) -> None:
-        if not self._db.conn.in_transaction:
+        if not self._connection.in_transaction:
             raise RuntimeError("writes belong inside State.transaction()")
 
 
@@ -98,15 +104,15 @@ def open_state(path: Path) -> State:
     Raises:
         StateError: not a SQLite file, damaged, unwritable, or written by a newer wacoex.
     """
-    with _explained(path):
+    with explained(path):
         _prepare_files(path)
-        db = _connect(path)
+        connection = _connect(path)
         try:
-            _migrate(path, db)
+            _migrate(path, connection)
         except BaseException:
-            db.close()
+            connection.close()
             raise
-    return State(path, db)
+    return State(path, connection)
 
 
 def _prepare_files(path: Path) -> None:
@@ -121,45 +127,53 @@ def _prepare_files(path: Path) -> None:
         )
 
 
-def _connect(path: Path) -> Database:
-    from sqlite_utils import Database
-
+def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path,
-        timeout=_BUSY_MILLISECONDS / 1000,
+        timeout=_PATIENCE_SECONDS,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
     )
-    db = Database(connection, execute_plugins=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         # FULL: a claim must have reached the disk before its request leaves.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:
-        db.close()
+        connection.close()
         raise
-    return db
+    return connection
 
 
-def _migrate(path: Path, db: Database) -> None:
-    from sqlite_utils import Migrations
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    applied = _applied(connection)
+    _refuse_newer(path, applied)
+    if all(step.__name__ in applied for step in migrations.STEPS):
+        return
+    # Imported only now: it takes longer than most commands, which find nothing to migrate.
+    from sqlite_utils import Database, Migrations
 
     steps = Migrations(migrations.SET_NAME)
     for step in migrations.STEPS:
         steps(name=step.__name__)(step)
-    _refuse_newer(path, {applied.name for applied in steps.applied(db)})
-    if not steps.pending(db):
-        return
-    with _write_queue(path):
-        db.conn.execute("BEGIN IMMEDIATE")
+    db = Database(connection, execute_plugins=False)
+    with write_queue(path):
+        connection.execute("BEGIN IMMEDIATE")
         try:
             steps.apply(db)
         except BaseException:
-            db.rollback()
+            connection.rollback()
             raise
-        db.conn.execute("COMMIT")
+        connection.execute("COMMIT")
+
+
+def _applied(connection: sqlite3.Connection) -> set[str]:
+    table = "SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'"
+    if not connection.execute(table).fetchone():
+        return set()
+    names = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
+    return {str(name) for (name,) in connection.execute(names, [migrations.SET_NAME])}
 
 
 def _refuse_newer(path: Path, applied: set[str]) -> None:
@@ -174,17 +188,35 @@ def _refuse_newer(path: Path, applied: set[str]) -> None:
 
 
 @contextlib.contextmanager
-def _write_queue(path: Path) -> Iterator[None]:
+def write_queue(path: Path) -> Iterator[None]:
+    """Hold up every writer of a state file, in all processes, until it is left."""
     queue = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
     try:
-        fcntl.flock(queue, fcntl.LOCK_EX)
+        _await_turn(path, queue)
         yield
     finally:
         os.close(queue)
 
 
+def _await_turn(path: Path, queue: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise _locked(path) from None
+        time.sleep(_TURN_SECONDS)
+
+
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the system say about a state file into errors of ours.
+
+    Raises:
+        StateError: damaged, unwritable, no SQLite file, disk full.
+        TemporaryError: another program holds it.
+    """
     try:
         yield
     except sqlite3.Error as error:
@@ -203,10 +235,7 @@ def _state_error(path: Path, error: sqlite3.Error) -> WacoexError:
     if "full" in text:
         return _disk_full(path)
     if "locked" in text or "busy" in text:
-        return TemporaryError(
-            f"the state file {path} is locked by another program",
-            hint="try again in a minute",
-        )
+        return _locked(path)
     if "readonly" in text or "read-only" in text or "unable to open" in text:
         return StateError(
             f"the state file {path} cannot be written",
@@ -221,6 +250,14 @@ def _state_error(path: Path, error: sqlite3.Error) -> WacoexError:
     return StateError(
         f"the state file {path} is damaged or unusable: {error}",
         hint="keep a copy of it, then restore a backup",
+    )
+
+
+def _locked(path: Path) -> TemporaryError:
+    return TemporaryError(
+        f"the state file {path} is locked by another program",
+        hint="try again in a minute",
+        code="locked",
     )
 
 

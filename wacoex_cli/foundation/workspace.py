@@ -8,8 +8,10 @@ import os
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from wacoex_cli.foundation.clock import Clock, SystemClock
+from wacoex_cli.foundation.keyring_store import Keyring
 from wacoex_cli.foundation.secrets import Secrets
 from wacoex_cli.foundation.settings import Sources, load_settings, read_sources
+from wacoex_cli.foundation.stored_secrets import StoredSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -32,29 +34,40 @@ class Workspace:
         *,
         warn: Callable[[str], None],
         log: Callable[[str], None],
+        detail: Callable[[str], None],
         announce: Callable[[Settings], None],
     ) -> None:
         self.settings = load_settings(sources)
         announce(self.settings)
         self.secrets = Secrets(
-            sources.environ, sources.dotenv, dotenv_path=sources.dotenv_path, warn=warn
+            sources.environ,
+            sources.dotenv,
+            dotenv_path=sources.dotenv_path,
+            stored=StoredSecrets(
+                self.settings.config_dir / "secrets",
+                Keyring(log=detail) if self.settings.keyring else None,
+                warn=warn,
+            ),
+            warn=warn,
         )
         self.clock = clock
         self.warn = warn
-        self._sources = sources
+        self.sources = sources
         self._log = log
         self._announce = announce
 
     def settings_for(self, channel: str) -> Settings:
         """The settings with what `[channels.NAME]` of config.toml says for that channel."""
-        settings = load_settings(self._sources, channel)
+        if channel not in self.channel_tables:
+            return self.settings
+        settings = load_settings(self.sources, channel)
         self._announce(settings)
         return settings
 
     @property
     def channel_tables(self) -> Mapping[str, Mapping[str, object]]:
         """The `[channels.NAME]` tables of config.toml."""
-        return self._sources.channel_tables
+        return self.sources.channel_tables
 
     @functools.cached_property
     def state(self) -> State:
@@ -104,16 +117,25 @@ def open_workspace(
     clock: Clock | None = None,
     warn: Callable[[str], None],
     log: Callable[[str], None],
+    detail: Callable[[str], None] = lambda text: None,
     announce: Callable[[Settings], None],
 ) -> Workspace:
     """Read the settings; everything else opens when it is asked for.
 
-    `warn` is told what looks wrong in the configuration, `log` about each HTTP request, and
-    `announce` each set of settings before anything is done with it.
+    `warn` is told what looks wrong in the configuration, `log` about each HTTP request,
+    `detail` why the keyring cannot be used, and `announce` each set of settings before anything
+    is done with it.
     Raises UsageError when a setting is unfit.
     """
     environ = os.environ if environ is None else environ
     sources = read_sources(env_file=env_file, environ=environ)
     for warning in sources.warnings():
         warn(warning)
-    return Workspace(sources, clock or SystemClock(), warn=warn, log=log, announce=announce)
+    return Workspace(
+        sources,
+        clock or SystemClock(),
+        warn=warn,
+        log=log,
+        detail=detail,
+        announce=announce,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import email.utils
 import hashlib
 import hmac
 import re
@@ -23,6 +24,8 @@ from wacoex_cli.platforms.replies import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from wacoex_cli.foundation.http import Http
     from wacoex_cli.foundation.secrets import Secret
 
@@ -52,19 +55,34 @@ class Meta:
         base_url: str,
         api_version: str,
         app_secret: Secret | None = None,
+        *,
+        patience_seconds: float | None = None,
     ) -> None:
+        """`patience_seconds` shortens how long a failed read is tried again."""
+        self.clock_skew_seconds: float | None = None
+        """How far Meta's clock is ahead of ours, from the newest answer; None without one."""
+        self.calls = 0
+        """How many reads were asked for."""
+        self._patience = {} if patience_seconds is None else {"patience_seconds": patience_seconds}
         self._http = http
         self._token = token
         self._root = f"{base_url}/{api_version}"
         self._app_secret = app_secret
+        self.caller = hashlib.sha256(f"{self._root} {token.reveal()}".encode()).hexdigest()
+        """The same for all that ask the same server with the same token."""
+
+    @property
+    def signs(self) -> bool:
+        """Whether its calls carry a proof made with the app secret."""
+        return self._app_secret is not None
 
     async def phone_number(self, phone_number_id: str, fields: Sequence[str]) -> Node:
         """Fields of a business phone number."""
-        return await self._get(phone_number_id, {"fields": ",".join(fields)})
+        return await self._node(phone_number_id, fields)
 
     async def waba(self, waba_id: str, fields: Sequence[str]) -> Node:
         """Fields of a WhatsApp Business Account."""
-        return await self._get(waba_id, {"fields": ",".join(fields)})
+        return await self._node(waba_id, fields)
 
     async def phone_numbers(self, waba_id: str) -> list[Node]:
         """All phone numbers of a WABA, with Meta's default fields."""
@@ -109,6 +127,12 @@ class Meta:
         reply = reply_in(answer, self._http.clock.now())
         return self._redacted(reply) if isinstance(reply, Refused) else reply
 
+    async def _node(self, node_id: str, fields: Sequence[str]) -> Node:
+        node = await self._get(node_id, {"fields": ",".join(fields)})
+        if "id" not in node:
+            raise _unusable("it holds no id")
+        return node
+
     async def _pages(self, path: str, params: Mapping[str, str]) -> list[Node]:
         found: list[Node] = []
         cursor: str | None = None
@@ -117,30 +141,30 @@ class Meta:
             after = {"after": cursor} if cursor else {}
             body = await self._get(path, {**params, "limit": _PAGE, **after})
             data = body.get("data")
-            if isinstance(data, list):
-                found += [node for node in data if isinstance(node, dict)]
+            if not isinstance(data, list):
+                raise _unusable("it holds no list")
+            found += [node for node in data if isinstance(node, dict)]
             cursor = _next_cursor(body)
             if cursor is None or cursor in seen:
                 return found
             seen.add(cursor)
 
     async def _get(self, path: str, params: Mapping[str, str]) -> Node:
+        self.calls += 1
         answer = await self._http.read(
             "GET",
             f"{self._root}/{path}",
             headers=self._headers(),
             params={**params, **self._proof()},
             is_final=self._is_final,
+            **self._patience,
         )
+        self.clock_skew_seconds = _clock_skew_seconds(answer, self._http.clock.now())
         refused = refusal_in(answer, self._http.clock.now())
         if refused is not None:
             raise _error(self._redacted(refused))
         if answer.status != 200 or not isinstance(answer.json, dict):
-            raise TemporaryError(
-                f"Meta gave an unusable answer: HTTP {answer.status}, {answer.size} bytes",
-                hint="try again in a minute; see whether a proxy answers in Meta's place",
-                code="unusable_answer",
-            )
+            raise _unusable(f"HTTP {answer.status}, {answer.size} bytes")
         return answer.json
 
     def _is_final(self, answer: Answer) -> bool:
@@ -165,8 +189,19 @@ class Meta:
             return _TOKEN_LIKE.sub("****", text.replace(self._token.reveal(), "****"))
 
         return dataclasses.replace(
-            refused, message=clean(refused.message), details=clean(refused.details)
+            refused,
+            message=clean(refused.message),
+            details=clean(refused.details),
+            fbtrace_id=clean(refused.fbtrace_id or "") or None,
         )
+
+
+def _clock_skew_seconds(answer: Answer, now: datetime) -> float | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(answer.headers.get("date", ""))
+    except ValueError:
+        return None
+    return (moment - now).total_seconds() if moment.tzinfo else None
 
 
 def _next_cursor(body: Node) -> str | None:
@@ -176,6 +211,14 @@ def _next_cursor(body: Node) -> str | None:
     cursors = paging.get("cursors")
     after = cursors.get("after") if isinstance(cursors, dict) else None
     return after if isinstance(after, str) else None
+
+
+def _unusable(why: str) -> TemporaryError:
+    return TemporaryError(
+        f"Meta gave an unusable answer: {why}",
+        hint="try again in a minute; see whether a proxy answers in Meta's place",
+        code="unusable_answer",
+    )
 
 
 def _error(refused: Refused) -> WacoexError:

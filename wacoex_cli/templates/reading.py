@@ -27,14 +27,20 @@ async def find_template(meta: TemplateList, waba_id: str, name: str, language: s
         UsageError: there is none (code `unknown_template`); the hint names what there is.
         CredentialError, RefusedError, TemporaryError: Meta could not be asked.
     """
+    versions = await find_versions(meta, waba_id, name)
+    for version in versions:
+        if version.language == language:
+            return version
+    raise _unknown_language(name, language, [version.language for version in versions])
+
+
+async def find_versions(meta: TemplateList, waba_id: str, name: str) -> list[Template]:
+    """The template of exactly this name in every language it has; raises like `find_template`."""
     # Meta's filter is a search: `promo` finds `promo_2` too.
     found = await meta.templates(waba_id, name=name)
-    versions = [record for record in found if record.get("name") == name]
-    for record in versions:
-        if record.get("language") == language:
-            return Template.from_meta(record)
+    versions = [Template.from_meta(record) for record in found if record.get("name") == name]
     if versions:
-        raise _unknown_language(name, language, [str(record["language"]) for record in versions])
+        return versions
     names = {str(record["name"]) for record in await meta.templates(waba_id)}
     raise _unknown_name(name, sorted(names))
 

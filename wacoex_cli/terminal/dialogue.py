@@ -23,7 +23,7 @@ class Dialogue(Protocol):
         ...
 
     def secret(self, question: str) -> str:
-        """One line that is not shown while it is typed."""
+        """One line that is not shown while it is typed, or the first line of a pipe."""
         ...
 
     def note(self, text: str) -> None:
@@ -58,8 +58,13 @@ class TerminalDialogue:
         return self._answer(f"{question}: ")
 
     def secret(self, question: str) -> str:
-        self._demand_person("a secret cannot be typed in", "give it through the environment")
-        return getpass.getpass(f"{question}: ", stream=sys.stderr)
+        if not sys.stdin.isatty():
+            return _first_line()
+        self._demand_person("a secret cannot be typed in", "give it on standard input: `< FILE`")
+        try:
+            return getpass.getpass(streams.printable(f"{question}: "), stream=sys.stderr)
+        except EOFError:
+            return ""
 
     def note(self, text: str) -> None:
         if not (self._invocation.quiet or self._invocation.json):
@@ -95,3 +100,14 @@ class TerminalDialogue:
             raise UsageError(f"with `--no-input` {need}", hint=hint, code="needs_answer")
         if not sys.stdin.isatty():
             raise UsageError(f"without a terminal {need}", hint=hint, code="needs_answer")
+
+
+def _first_line() -> str:
+    try:
+        return sys.stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise UsageError(
+            "standard input is no plain text",
+            hint="give one line of text",
+            code="input_unreadable",
+        ) from None

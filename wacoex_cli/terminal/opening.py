@@ -26,5 +26,6 @@ def open_for(invocation: "Invocation") -> Workspace:
         env_file=invocation.env_file,
         warn=dialogue.warn,
         log=lambda text: dialogue.detail(text, 2),
+        detail=dialogue.detail,
         announce=announce,
     )

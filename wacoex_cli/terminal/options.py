@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from wacoex_cli.terminal.render import Result
 
 CommandPath = tuple[str, ...]
+# A value and what it is; where such values come from, given the file named by `--env-file`.
+Candidate = tuple[str, str]
+ValueSource = Callable[[Path | None], Iterable[Candidate]]
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 DryRunOption = Annotated[
@@ -72,6 +75,30 @@ class Running:
 
 _registered: dict[CommandPath, bool] = {}
 _running: list[Running] = []
+_value_sources: dict[str, ValueSource] = {}
+
+
+def offer_values(sources: Mapping[str, ValueSource]) -> None:
+    """Say where the values come from that TAB offers for each kind of parameter."""
+    _value_sources.update(sources)
+
+
+def completing(kind: str) -> Callable[[typer.Context, str], list[Candidate]]:
+    """For `autocompletion=`: offer the values of a kind, such as `channel`, on TAB."""
+
+    def offered(ctx: typer.Context, incomplete: str) -> list[Candidate]:
+        source = _value_sources.get(kind)
+        values = source(_env_file_before(ctx)) if source else ()
+        return [one for one in values if one[0].startswith(incomplete)]
+
+    return offered
+
+
+def _env_file_before(ctx: Any) -> Path | None:
+    given = ctx.params.get("global_env_file")
+    if given is None and ctx.parent is not None:
+        return _env_file_before(ctx.parent)
+    return Path(given) if given else None
 
 
 def _option(*names: str, help: str, **more: Any) -> Any:
@@ -81,7 +108,14 @@ def _option(*names: str, help: str, **more: Any) -> Any:
 # Prefixed, because a command may have parameters of its own called `channel` or `json`.
 _GLOBAL_OPTIONS = {
     "global_channel": Annotated[
-        str | None, _option("--channel", "-c", metavar="NAME", help="The channel to use.")
+        str | None,
+        _option(
+            "--channel",
+            "-c",
+            metavar="NAME",
+            help="The channel to use (WACOEX_CHANNEL).",
+            autocompletion=completing("channel"),
+        ),
     ],
     "global_json": Annotated[bool, _option("--json", help="Print one JSON object.")],
     "global_quiet": Annotated[
@@ -93,12 +127,16 @@ _GLOBAL_OPTIONS = {
     "global_color": Annotated[
         bool | None, _option("--color/--no-color", help="Force colours on or off.")
     ],
-    "global_no_input": Annotated[bool, _option("--no-input", help="Never ask anything.")],
+    "global_no_input": Annotated[
+        bool, _option("--no-input", help="Never ask anything (WACOEX_NO_INPUT).")
+    ],
     "global_env_file": Annotated[
         Path | None,
         _option("--env-file", metavar="FILE", help="Read this file instead of `.env`."),
     ],
-    "global_debug": Annotated[bool, _option("--debug", help="Show a traceback on a crash.")],
+    "global_debug": Annotated[
+        bool, _option("--debug", help="Show a traceback on a crash (WACOEX_DEBUG).")
+    ],
 }
 _GLOBAL_DEFAULTS: dict[str, object] = {
     "global_channel": None,
@@ -112,10 +150,11 @@ _GLOBAL_DEFAULTS: dict[str, object] = {
 }
 
 
-def group(help: str) -> typer.Typer:
+def group(help: str, *, examples: tuple[str, ...] = ()) -> typer.Typer:
     """A plain group of commands: no markup, no boxes, help when it is called bare."""
     app = typer.Typer(
         help=help,
+        epilog="\n".join(examples),
         cls=PlainGroup,
         no_args_is_help=True,
         rich_markup_mode=None,

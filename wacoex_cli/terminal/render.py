@@ -1,10 +1,11 @@
 """A result or a failure, as text for a person, TSV for a pipe, or the JSON envelope."""
 
+import itertools
 import json
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ENVELOPE_VERSION = 1
 _PARTIAL = 7
+_ITEMS_AT_ONCE = 1_000
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -31,13 +33,24 @@ class Table:
 
 
 @dataclass(frozen=True)
+class ForPerson:
+    """A part that only a terminal shows; in a pipe it would spoil the rows."""
+
+    part: str | Table
+
+
+@dataclass(frozen=True)
 class Result:
-    """What a command has to say: `data` for JSON, `text` for a person, and how it ended."""
+    """What a command has to say: `data` for JSON, `text` for a person, and how it ended.
+
+    `lists` are further entries of `data`, too long for memory: read while they are written.
+    """
 
     data: Mapping[str, object]
-    text: Sequence[str | Table] = ()
+    text: Sequence[str | Table | ForPerson] = ()
     exit_code: int = 0
     errors: Sequence[WacoexError] = field(default=())
+    lists: Mapping[str, Iterable[object]] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -54,7 +67,10 @@ def emit(result: Result, invocation: "Invocation", command_path: "CommandPath") 
         return result.exit_code
     if invocation.quiet < 2:
         now = datetime.now(UTC)
-        for part in result.text:
+        for one in result.text:
+            if isinstance(one, ForPerson) and not sys.stdout.isatty():
+                continue
+            part = one.part if isinstance(one, ForPerson) else one
             if isinstance(part, Table):
                 lines = _table_lines(part, invocation, now)
             else:
@@ -83,18 +99,45 @@ def emit_error(
 
 
 def _write_envelope(result: Result, invocation: "Invocation", command_path: "CommandPath") -> None:
+    marks = _marks(result.lists)
     envelope: dict[str, object] = {
         "wacoex_json": ENVELOPE_VERSION,
         "command": list(command_path),
         "status": result.status,
         "exit_code": result.exit_code,
-        "data": result.data,
+        "data": {**result.data, **marks},
         "errors": [_error_entry(error) for error in result.errors],
     }
     if invocation.learnt.sandbox_url:
         envelope["sandbox"] = True
-    text = json.dumps(envelope, sort_keys=True, allow_nan=False, default=_plain)
-    streams.write(sys.stdout, f"{text}\n")
+    rest = _json(envelope)
+    for name, mark in marks.items():
+        before, rest = rest.split(_json(mark), 1)
+        streams.write(sys.stdout, before)
+        _write_list(result.lists[name])
+    streams.write(sys.stdout, f"{rest}\n")
+
+
+def _marks(names: Iterable[str]) -> dict[str, str]:
+    """What stands for each long list until it is written, in the order of the sorted keys."""
+    if not names:
+        return {}
+    from uuid import uuid4
+
+    return {name: f"{name} {uuid4()}" for name in sorted(names)}
+
+
+def _write_list(items: Iterable[object]) -> None:
+    remaining, separator = iter(items), ""
+    streams.write(sys.stdout, "[")
+    while piece := list(itertools.islice(remaining, _ITEMS_AT_ONCE)):
+        streams.write(sys.stdout, separator + ", ".join(_json(item) for item in piece))
+        separator = ", "
+    streams.write(sys.stdout, "]")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False, default=_plain)
 
 
 def _error_entry(error: WacoexError) -> dict[str, object]:

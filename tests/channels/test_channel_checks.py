@@ -1,0 +1,127 @@
+"""What Meta says about a number, and what follows from it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wacoex_cli.channels.checks import check_can_send
+from wacoex_cli.channels.connection import allow_for_settling, connection
+from wacoex_cli.findings.model import Finding, Severity
+
+SEEN = "2026-11-07T12:00:00.000Z"
+NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
+HEALTHY = {"is_on_biz_app": True, "platform_type": "CLOUD_API", "status": "CONNECTED"}
+
+
+def found(node: dict[str, Any]) -> list[tuple[str, Severity]]:
+    return [(one.id, one.severity) for one in check_can_send(node, "shop", SEEN)]
+
+
+def test_a_field_that_was_not_given_is_neither_good_nor_bad() -> None:
+    assert found({}) == []
+
+
+@pytest.mark.parametrize("field", ["is_on_biz_app", "platform_type", "status", "quality_rating"])
+@pytest.mark.parametrize("value", ["A_NEW_WORD", 7, ["odd"], {"odd": 1}])
+def test_a_value_of_a_newer_meta_is_unknown(field: str, value: object) -> None:
+    [(_, severity)] = found({**HEALTHY, field: value})
+
+    assert severity is Severity.UNKNOWN
+
+
+@pytest.mark.parametrize("platform", ["ON_PREMISE", "NOT_APPLICABLE"])
+def test_another_platform_is_no_coexistence(platform: str) -> None:
+    assert found({"platform_type": platform}) == [("WX201", Severity.CRITICAL)]
+
+
+def test_a_blocked_entity_names_its_error_and_metas_solution() -> None:
+    entity = {
+        "entity_type": "WABA",
+        "can_send_message": "BLOCKED",
+        "errors": [
+            {
+                "error_code": 141006,
+                "error_description": "no payment method",
+                "possible_solution": "add a payment method",
+            }
+        ],
+    }
+    node = {"health_status": {"can_send_message": "BLOCKED", "entities": [entity]}}
+
+    [finding] = check_can_send(node, "shop", SEEN)
+
+    assert (finding.id, finding.severity) == ("WX206", Severity.CRITICAL)
+    assert [one.text for one in finding.evidence] == ["WABA is BLOCKED (141006: no payment method)"]
+    assert finding.remedy == ("add a payment method",)
+
+
+def test_the_overall_word_counts_where_no_entity_explains_it() -> None:
+    assert found({"health_status": {"can_send_message": "LIMITED"}}) == [
+        ("WX206", Severity.WARNING)
+    ]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["status", "is_on_biz_app", "platform_type", "health_status", "quality_rating"]
+        ),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+            lambda inner: (
+                st.lists(inner, max_size=2)
+                | st.dictionaries(
+                    st.sampled_from(["can_send_message", "entities", "errors", "additional_info"]),
+                    inner,
+                )
+            ),
+            max_leaves=8,
+        ),
+    )
+)
+def test_no_answer_of_meta_breaks_the_checks(node: dict[str, Any]) -> None:
+    assert all(isinstance(one, Finding) for one in check_can_send(node, "shop", SEEN))
+
+
+def settled(values: dict[str, Any]) -> dict[str, Severity]:
+    findings = check_can_send(values, "shop", SEEN)
+    judged = allow_for_settling(findings, values, "shop", NOW, SEEN)
+    return {one.id: one.severity for one in judged}
+
+
+def just_connected(**values: object) -> dict[str, Any]:
+    moment = (NOW - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S+0000")
+    return {**HEALTHY, "last_onboarded_time": moment, **values}
+
+
+def test_right_after_connecting_the_channel_is_settling_not_disconnected() -> None:
+    values = just_connected(is_on_biz_app=False, status="PENDING")
+
+    assert connection(values, NOW) == "settling"
+    assert settled(values) == {
+        "WX201": Severity.INFO,
+        "WX206": Severity.INFO,
+        "WX208": Severity.INFO,
+    }
+
+
+def test_settling_excuses_no_ban() -> None:
+    assert settled(just_connected(status="BANNED"))["WX206"] is Severity.CRITICAL
+
+
+@pytest.mark.parametrize("moment", ["2026-11-06T11:59:00+0000", "later", None, 10**30])
+def test_without_a_recent_time_nothing_is_settling(moment: object) -> None:
+    values = {**HEALTHY, "last_onboarded_time": moment}
+
+    assert connection(values, NOW) == "connected"
+    assert settled(values) == {}
+
+
+def test_what_is_not_proven_is_not_called_connected() -> None:
+    assert connection({}, NOW) is None
+    assert connection({**HEALTHY, "status": "DISCONNECTED"}, NOW) is None

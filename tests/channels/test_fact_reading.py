@@ -1,0 +1,118 @@
+"""Reading facts: a field that Meta refuses costs only itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from wacoex_cli.channels.facts import PHONE_NUMBER_FIELDS, Fact, values_of
+from wacoex_cli.channels.reading import read_phone_number, read_token, read_waba
+from wacoex_cli.errors import CredentialError, TemporaryError
+from wacoex_cli.foundation.clock import SystemClock
+from wacoex_cli.foundation.http import Http
+from wacoex_cli.foundation.secrets import Secret
+from wacoex_cli.platforms.meta import Meta
+
+NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
+Answer = Callable[[list[str]], httpx.Response]
+
+
+def meta_that(answer: Answer) -> Meta:
+    def respond(request: httpx.Request) -> httpx.Response:
+        fields = parse_qs(request.url.query.decode()).get("fields", [""])[0]
+        return answer(fields.split(","))
+
+    http = Http(SystemClock(), log=lambda text: None, transport=httpx.MockTransport(respond))
+    return Meta(http, Secret("token-0123456789", "test"), "https://meta.example", "v26.0")
+
+
+def refusal(code: int, message: str = "no") -> httpx.Response:
+    return httpx.Response(400, json={"error": {"code": code, "message": message}})
+
+
+def node(fields: list[str]) -> httpx.Response:
+    return httpx.Response(200, json={"id": "1", **{name: f"a {name}" for name in fields}})
+
+
+def unavailable(facts: list[Fact]) -> set[str]:
+    return {fact.name for fact in facts if not fact.is_available}
+
+
+def test_a_field_that_meta_names_as_unknown_is_left_out_and_the_rest_read() -> None:
+    def answer(fields: list[str]) -> httpx.Response:
+        gone = [name for name in ("username", "account_mode") if name in fields]
+        message = f"(#100) Tried accessing nonexisting field ({gone[0]})" if gone else ""
+        return refusal(100, message) if gone else node(fields)
+
+    meta = meta_that(answer)
+    facts = asyncio.run(read_phone_number(meta, "1", NOW))
+
+    assert unavailable(facts) == {"username", "account_mode"}
+    assert values_of(facts)["status"] == "a status"
+    assert meta.calls == 3
+
+
+def test_a_field_that_needs_another_right_is_found_by_halving() -> None:
+    def answer(fields: list[str]) -> httpx.Response:
+        return refusal(10) if "webhook_configuration" in fields else node(fields)
+
+    meta = meta_that(answer)
+    facts = asyncio.run(read_phone_number(meta, "1", NOW))
+
+    assert unavailable(facts) == {"webhook_configuration"}
+    assert len(values_of(facts)) == len(PHONE_NUMBER_FIELDS) - 1
+    assert meta.calls <= 16
+
+
+def test_the_search_for_refused_fields_has_an_end() -> None:
+    meta = meta_that(lambda fields: node(fields) if fields == ["id"] else refusal(100))
+
+    facts = asyncio.run(read_phone_number(meta, "1", NOW))
+
+    assert unavailable(facts) == set(PHONE_NUMBER_FIELDS)
+    assert meta.calls <= 17
+
+
+@pytest.mark.parametrize("code", [10, 200, 190])
+def test_a_number_that_is_refused_as_a_whole_is_no_missing_field(code: int) -> None:
+    meta = meta_that(lambda fields: refusal(code))
+
+    with pytest.raises(CredentialError):
+        asyncio.run(read_phone_number(meta, "1", NOW))
+
+    assert meta.calls <= 2
+
+
+def test_an_account_that_is_refused_is_not_available() -> None:
+    facts = asyncio.run(read_waba(meta_that(lambda fields: refusal(200)), "9", NOW))
+
+    assert all(not fact.is_available for fact in facts)
+
+
+def test_an_answer_without_an_id_is_unusable() -> None:
+    with pytest.raises(TemporaryError, match="it holds no id"):
+        asyncio.run(
+            read_phone_number(meta_that(lambda fields: httpx.Response(200, json={})), "1", NOW)
+        )
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "told"),
+    [(0, "never"), (1_800_000_000, "2027-01-15T08:00:00.000Z"), (10**30, str(10**30)), ("x", "x")],
+)
+def test_the_expiry_of_a_token_is_told_as_a_time(expires_at: object, told: str) -> None:
+    body = {"data": {"is_valid": True, "expires_at": expires_at}}
+    facts = asyncio.run(read_token(meta_that(lambda _: httpx.Response(200, json=body)), NOW))
+
+    assert values_of(facts)["token.expires_at"] == told
+
+
+def test_a_token_that_may_not_ask_about_itself_is_not_available() -> None:
+    facts = asyncio.run(read_token(meta_that(lambda fields: refusal(100)), NOW))
+
+    assert all(not fact.is_available for fact in facts)

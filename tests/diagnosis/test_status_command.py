@@ -1,0 +1,343 @@
+"""`wacoex status` against a pretend Meta, well and unwell."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, WABA_ID, World
+
+Run = Callable[..., Any]
+
+
+def the_channel(outcome: Any) -> dict[str, Any]:
+    [channel] = outcome.data["channels"]
+    assert isinstance(channel, dict)
+    return channel
+
+
+def ids(outcome: Any) -> list[str]:
+    return [finding["id"] for finding in the_channel(outcome)["findings"]]
+
+
+def test_a_healthy_channel_is_ok(run: Run, shop: str) -> None:
+    outcome = run("status", "--json")
+
+    channel = the_channel(outcome)
+    assert (outcome.code, outcome.envelope["status"]) == (0, "ok")
+    assert (channel["channel"], channel["verdict"]) == (shop, "ok")
+    assert (channel["connection"], channel["is_on_biz_app"]) == ("connected", True)
+    assert (channel["platform_type"], channel["throughput_level"]) == ("CLOUD_API", "STANDARD")
+    assert (channel["quality_rating"], channel["messaging_limit"]) == ("GREEN", "TIER_2K")
+    assert channel["health"]["can_send_message"] == "AVAILABLE"
+    assert [one["entity_type"] for one in channel["health"]["entities"]][:2] == [
+        "PHONE_NUMBER",
+        "WABA",
+    ]
+    assert channel["partner"] == {"expected": None, "seen": None}
+    names = {fact["name"] for fact in channel["facts"]}
+    assert {"status", "waba.currency", "token.scopes"} <= names
+    assert "certificate" not in names
+
+
+def test_that_the_app_was_opened_is_not_known_and_spoils_nothing(run: Run, shop: str) -> None:
+    channel = the_channel(run("status", "--json"))
+
+    assert channel["inactivity"] == {
+        "stage": "unknown",
+        "last_opened_at": None,
+        "source": None,
+        "grade": None,
+        "act_by_at": None,
+        "deadline_at": None,
+        "days_left": None,
+    }
+    opened = next(fact for fact in channel["facts"] if fact["name"] == "last_opened_at")
+    assert opened["value"] == "not_available"
+    assert channel["verdict"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "verdict", "finding"),
+    [
+        ({"is_on_biz_app": False}, 2, "critical", "WX201"),
+        ({"quality_rating": "YELLOW"}, 1, "warning", "WX501"),
+        ({"status": "BANNED"}, 2, "critical", "WX206"),
+        ({"platform_type": "ORBIT"}, 3, "unknown", "WX201"),
+        ({"status": "DREAMING"}, 3, "unknown", "WX206"),
+        ({"quality_rating": "PURPLE"}, 3, "unknown", "WX501"),
+        ({"health_status": {"entities": [{"can_send_message": "MAYBE"}]}}, 3, "unknown", "WX206"),
+        ({"whatsapp_business_manager_messaging_limit": "TIER_1"}, 3, "unknown", "WX502"),
+    ],
+)
+def test_what_meta_says_decides_the_exit_status(
+    run: Run,
+    shop: str,
+    world: World,
+    changes: dict[str, Any],
+    code: int,
+    verdict: str,
+    finding: str,
+) -> None:
+    world.nodes[PHONE_NUMBER_ID].patch(changes)
+
+    outcome = run("status", "--json")
+
+    assert (outcome.code, the_channel(outcome)["verdict"], ids(outcome)) == (
+        code,
+        verdict,
+        [finding],
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("html", "unusable answer: HTTP 200"),
+        ("server_error", "unusable answer: HTTP 500"),
+        ("empty_object", "unusable answer: it holds no id"),
+        ("empty_body", "unusable answer"),
+        ("truncated_json", "unusable answer"),
+        ("redirect", "redirects to"),
+        ("reset_before", "the connection broke"),
+        ("hang", "no answer within 0.3 seconds"),
+    ],
+)
+def test_a_failure_to_check_is_unknown_with_its_reason(
+    run: Run, shop: str, world: World, configure: Callable[[str], None], kind: str, reason: str
+) -> None:
+    limit = 0.3 if kind == "hang" else 8
+    configure(f"status_seconds_per_channel = {limit}\n")
+    world.faults.replace([Fault(kind, on="reads")])
+
+    outcome = run("status", "--json")
+    told = run("status", env={"COLUMNS": "80"})
+
+    assert (outcome.code, the_channel(outcome)["verdict"]) == (3, "unknown")
+    assert any(reason in one["message"] for one in the_channel(outcome)["failures"])
+    assert any(reason in one["message"] for one in outcome.envelope["errors"])
+    assert told.code == 3
+    assert "error: cannot check `shop`" in told.err
+    assert "Traceback" not in told.err
+
+
+def test_a_server_that_is_not_there_is_unknown(
+    run: Run, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = run("status", "--json", env={"WACOEX_META_BASE_URL": "http://127.0.0.1:9"})
+
+    assert outcome.code == 3
+    assert "the connection cannot be made" in outcome.envelope["errors"][0]["message"]
+
+
+def test_an_expired_token_is_unknown_and_named(run: Run, shop: str, world: World) -> None:
+    world.patch_token(DEFAULT_TOKEN, {"expires_at": 1_700_000_000})
+
+    outcome = run("status", "--json")
+
+    assert (outcome.code, the_channel(outcome)["verdict"], ids(outcome)) == (
+        3,
+        "unknown",
+        ["WX701"],
+    )
+
+
+def test_a_token_without_the_right_to_send_is_a_warning(run: Run, shop: str, world: World) -> None:
+    world.patch_token(DEFAULT_TOKEN, {"scopes": frozenset({"whatsapp_business_management"})})
+
+    outcome = run("status", "--json")
+
+    assert (outcome.code, ids(outcome)) == (1, ["WX701"])
+
+
+def test_a_missing_token_is_unknown_where_meta_is_the_provider(
+    run: Run, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WACOEX_META_TOKEN")
+
+    outcome = run("status", "--json")
+
+    assert (outcome.code, ids(outcome)) == (3, ["WX701"])
+
+
+def test_a_shop_with_only_respondio_can_be_green(
+    run: Run, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WACOEX_META_TOKEN")
+    run("channel", "add", "shop", "--phone", "+6560000001", "--provider", "respondio")
+
+    outcome = run("status", "--json")
+
+    channel = the_channel(outcome)
+    assert (outcome.code, channel["verdict"], channel["is_on_biz_app"]) == (0, "ok", None)
+    assert {fact["value"] for fact in channel["facts"]} == {"not_available"}
+    assert {fact["reason"] for fact in channel["facts"] if fact["name"] == "status"} == {
+        "there is no meta-token for channel `shop`"
+    }
+    assert run("status", "--offline").code == 0
+
+
+def test_an_account_the_token_may_not_see_is_not_available(run: Run, world: World) -> None:
+    options = ["--phone-number-id", PHONE_NUMBER_ID, "--waba-id", "104000000000009"]
+    run("channel", "add", "shop", "--phone", "+6560000001", *options)
+
+    outcome = run("status", "--json")
+
+    facts = {fact["name"]: fact["value"] for fact in the_channel(outcome)["facts"]}
+    assert (outcome.code, facts["waba.currency"], facts["status"]) == (
+        0,
+        "not_available",
+        "CONNECTED",
+    )
+
+
+def test_offline_shows_what_is_stored_with_its_age(run: Run, shop: str, world: World) -> None:
+    assert run("status", "--offline", "--json").code == 3
+    assert run("status").code == 0
+    world.faults.replace([Fault("server_error", on="all")])
+
+    outcome = run("status", "--offline", "--json")
+
+    channel = the_channel(outcome)
+    status = next(fact for fact in channel["facts"] if fact["name"] == "status")
+    assert (outcome.code, channel["verdict"]) == (0, "ok")
+    assert (status["value"], status["source"]) == ("CONNECTED", "meta")
+    assert status["observed_at"].endswith("Z")
+    assert status["age_seconds"] >= 0
+
+
+def test_facts_survive_a_meta_that_fails(run: Run, shop: str, world: World) -> None:
+    run("status")
+    world.faults.replace([Fault("html", on="reads")])
+
+    channel = the_channel(run("status", "--json"))
+
+    assert (channel["verdict"], channel["is_on_biz_app"]) == ("unknown", True)
+
+
+def test_a_throttled_reading_counts_on_what_was_read_within_the_hour(
+    run: Run, shop: str, world: World
+) -> None:
+    world.faults.replace([Fault("refuse", on="reads", code=80008)])
+    assert run("status").code == 3
+    world.faults.clear()
+    run("status")
+    world.faults.replace([Fault("refuse", on="reads", code=80008)])
+
+    outcome = run("status", "--json")
+
+    assert (outcome.code, the_channel(outcome)["verdict"]) == (0, "ok")
+
+
+def test_worst_comes_first_and_one_may_be_named(run: Run, shop: str, world: World) -> None:
+    options = ["--phone-number-id", "106000000000002", "--waba-id", WABA_ID]
+    run("channel", "add", "zoo", "--phone", "+6560000002", *options)
+
+    everything = run("status", "--json")
+    one, other = run("status", "shop", "--json"), run("status", "--channel", "shop", "--json")
+
+    assert [each["channel"] for each in everything.data["channels"]] == ["zoo", "shop"]
+    assert (everything.code, one.code, other.code) == (2, 0, 0)
+    assert the_channel(one)["channel"] == the_channel(other)["channel"] == "shop"
+
+
+@pytest.mark.parametrize("arguments", [["nobody"], ["--bogus"], ["shop", "--channel", "zoo"]])
+def test_every_failure_of_the_check_is_three(run: Run, shop: str, arguments: list[str]) -> None:
+    assert run("status", *arguments).code == 3
+
+
+def test_without_a_channel_there_is_nothing_to_check(run: Run) -> None:
+    outcome = run("status")
+
+    assert outcome.code == 3
+    assert "wacoex channel add NAME" in outcome.err
+
+
+def test_a_pipe_gets_one_row_for_each_channel(run: Run, shop: str) -> None:
+    row = run("status").out
+
+    assert row == "ok\tshop\t+6560000001\tconnected\tGREEN\t\n"
+
+
+def test_a_terminal_of_80_columns_shows_every_fact_and_what_to_do(
+    run: Run, shop: str, world: World
+) -> None:
+    world.nodes[PHONE_NUMBER_ID].patch({"quality_rating": "RED"})
+
+    outcome = run("status", tty=True)
+
+    lines = outcome.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("is_on_biz_app" in line and "meta" in line for line in lines)
+    assert any("last_opened_at" in line and "not_available" in line for line in lines)
+    assert "warning WX501 (shop): the quality rating is red" in lines
+    assert any("wacoex explain WX501" in line for line in lines)
+
+
+def test_a_missing_app_secret_is_only_information(run: Run, shop: str) -> None:
+    outcome = run("status", "--json")
+
+    assert [(one["id"], one["channel"]) for one in outcome.data["findings"]] == [("WX702", None)]
+    assert outcome.code == 0
+
+
+def test_an_old_graph_version_is_a_warning(run: Run, shop: str) -> None:
+    outcome = run("status", "--json", env={"WACOEX_META_API_VERSION": "v20.0"})
+
+    assert outcome.code == 1
+    assert "WX703" in [one["id"] for one in outcome.data["findings"]]
+
+
+def test_an_env_file_with_a_token_that_others_may_read_is_a_warning(run: Run, shop: str) -> None:
+    Path(".env").write_text(f"WACOEX_META_TOKEN={DEFAULT_TOKEN}\n")
+    Path(".env").chmod(0o644)
+
+    outcome = run("status", "--json")
+
+    exposed = next(one for one in outcome.data["findings"] if one["id"] == "WX704")
+    assert outcome.code == 1
+    assert ".env holds a secret and has the mode 0644" in exposed["evidence"][0]["text"]
+    assert DEFAULT_TOKEN not in outcome.out + outcome.err
+
+
+def test_a_newer_state_file_is_a_finding_not_a_crash(
+    run: Run, shop: str, isolated_home: Path
+) -> None:
+    db = sqlite3.connect(isolated_home / ".local/state/wacoex/wacoex.db")
+    with db:
+        [table] = db.execute(
+            "SELECT name FROM sqlite_master WHERE name LIKE '%migrations%' AND type = 'table'"
+        ).fetchone()
+        db.execute(f"INSERT INTO {table} SELECT * FROM {table} WHERE 0")
+        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+        values = {"name": "m999_from_the_future", "migration_set": "wacoex", "applied_at": "2027"}
+        given = [(name, values[name]) for name in columns if name in values]
+        db.execute(
+            f"INSERT INTO {table} ({', '.join(name for name, _ in given)})"
+            f" VALUES ({', '.join('?' for _ in given)})",
+            [value for _, value in given],
+        )
+    db.close()
+
+    outcome = run("status", "--json")
+
+    assert (outcome.code, outcome.data["channels"]) == (3, [])
+    assert [one["id"] for one in outcome.data["findings"]] == ["WX708"]
+
+
+def test_no_output_holds_the_token(run: Run, shop: str, world: World) -> None:
+    world.patch_token(DEFAULT_TOKEN, {"revoked": True})
+
+    for options in (["--json"], ["-vv"], ["--debug"]):
+        outcome = run("status", *options)
+        assert DEFAULT_TOKEN not in outcome.out + outcome.err
+
+
+def test_the_messaging_limit_of_a_fresh_number_is_not_used_up(run: Run, shop: str) -> None:
+    assert "WX502" not in json.dumps(run("status", "--json").data)

@@ -1,0 +1,354 @@
+"""`wacoex state check | prune | export`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from wacoex_cli.audience.ledger import add_optout
+from wacoex_cli.broadcast import ledger
+from wacoex_cli.broadcast.exchange import lock_purpose
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import Details
+from wacoex_cli.foundation.clock import SystemClock, to_text
+from wacoex_cli.foundation.locks import Presence, acquire
+from wacoex_cli.foundation.state import State
+
+Wacoex = Callable[..., Any]
+NOW = datetime.now(UTC)
+LONG_AGO = NOW - timedelta(days=500)
+PERSON = "+6591234567"
+
+
+@pytest.fixture
+def wacoex(run, state: State) -> Wacoex:
+    """Run the program on this test's state file, which knows one channel."""
+    registry.add_channel(state, "shop", Details(phone="+6560000001"), NOW)
+
+    def call(*arguments: object, **more: Any) -> Any:
+        return run(*map(str, arguments), env={"WACOEX_STATE": str(state.path)}, **more)
+
+    return call
+
+
+@pytest.fixture
+def broadcast(wacoex, state: State) -> Callable[..., int]:
+    """Make a broadcast of one person, with everything set as it should be; gives its number."""
+
+    def make(
+        status: str = "completed",
+        at: datetime = LONG_AGO,
+        *,
+        answered_at: datetime | None = None,
+        row: str = "accepted",
+        phone: str = PERSON,
+        **columns: object,
+    ) -> int:
+        with state.transaction():
+            number = ledger.start_draft(
+                state,
+                channel_id=1,
+                name=None,
+                template="{}",
+                parameter_sources="[]",
+                recipients_file="-",
+                api_base_url="http://127.0.0.1",
+                rate=20.0,
+                now=at,
+            )
+            values = {
+                "broadcast_id": number,
+                "row": 1,
+                "line": 2,
+                "phone": phone,
+                "parameters": "[]",
+                "state": row,
+                "message_id": "wamid.HBgKNjU5MTIzNDU2NxUCABEYEjk=",
+                "answered_at": to_text(answered_at or at),
+                **columns,
+            }
+            marks = ", ".join("?" * len(values))
+            names = ", ".join(values)
+            state.execute(
+                f"INSERT INTO recipients ({names}) VALUES ({marks})", list(values.values())
+            )
+            ledger.count_again(state, number)
+            state.execute(
+                "UPDATE broadcasts SET status = ?, finished_at = ? WHERE broadcast_id = ?",
+                [status, to_text(at), number],
+            )
+        return number
+
+    return make
+
+
+def change(state: State, sql: str, *parameters: object) -> None:
+    with state.transaction():
+        state.execute(sql, parameters)
+
+
+def left(state: State) -> list[int]:
+    found = state.rows("SELECT broadcast_id FROM broadcasts ORDER BY broadcast_id")
+    return [row["broadcast_id"] for row in found]
+
+
+def test_a_sound_state_file_is_said_to_be_sound(wacoex, broadcast, state):
+    broadcast()
+    broadcast("cancelled", row="pending", message_id=None)
+
+    checked = wacoex("state", "check", "--json")
+
+    assert (checked.code, checked.data["problems"]) == (0, [])
+    assert wacoex("state", "check").out == f"{state.path} is sound\n"
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ("UPDATE broadcasts SET recipients = 7", "counts 7 recipients"),
+        ("UPDATE broadcasts SET skipped = 1", "and 1 skipped"),
+        ("UPDATE recipients SET message_id = NULL", "1 accepted rows without a message id"),
+        ("UPDATE recipients SET state = 'pending'", "completed, but 1 rows are still open"),
+        ("UPDATE recipients SET state = 'sending', holder = 'x'", "its sender died"),
+    ],
+)
+def test_each_thing_that_is_wrong_is_told_with_a_remedy(wacoex, broadcast, state, harm, words):
+    broadcast()
+    change(state, harm)
+
+    checked = wacoex("state", "check", "--json")
+
+    assert checked.code == 8
+    assert checked.envelope["errors"][0]["code"] == "state_unsound"
+    told = [one for one in checked.data["problems"] if words in one["problem"]]
+    assert len(told) == 1
+    assert told[0]["remedy"]
+
+
+def test_a_person_twice_in_one_broadcast_is_found(wacoex, broadcast, state):
+    broadcast()
+    change(state, "DROP INDEX one_row_per_person")
+    change(
+        state,
+        "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state, message_id)"
+        " VALUES (1, 2, 3, ?, '[]', 'accepted', 'wamid.y')",
+        PERSON,
+    )
+    change(state, "UPDATE broadcasts SET recipients = 2")
+
+    [problem] = wacoex("state", "check", "--json").data["problems"]
+
+    assert problem["problem"] == "broadcast 1 has 1 people more than once"
+
+
+def test_what_a_person_settled_as_sent_needs_no_message_id(wacoex, broadcast, state):
+    broadcast(row="ambiguous", message_id=None)
+    wacoex("broadcast", "reconcile", 1, "--as", "sent", "--yes")
+
+    assert wacoex("state", "check").code == 0
+
+
+def test_an_opted_out_person_may_stand_in_a_plan_but_not_in_the_line_of_a_sender(
+    wacoex, broadcast, state
+):
+    number = broadcast("planned", row="pending", message_id=None)
+    with state.transaction():
+        add_optout(state, PERSON, "person", None, LONG_AGO)
+    assert wacoex("state", "check").code == 0
+
+    sender = Presence(state.path)
+    with state.transaction():
+        acquire(state, lock_purpose(number), sender, SystemClock())
+    change(state, "UPDATE broadcasts SET status = 'sending'")
+    [problem] = wacoex("state", "check", "--json").data["problems"]
+    sender.leave()
+
+    assert problem["problem"].startswith("1 people who opted out wait in broadcast 1")
+    assert problem["remedy"].endswith("wacoex broadcast resume 1")
+
+
+def test_files_that_others_may_read_are_told_with_the_command_that_closes_them(wacoex, state):
+    state.path.chmod(0o644)
+
+    checked = wacoex("state", "check", "--json")
+
+    assert checked.code == 8
+    assert checked.data["problems"][0]["remedy"] == f"chmod 600 {state.path}"
+
+
+def test_a_row_that_refers_to_nothing_is_damage(wacoex, broadcast, state):
+    broadcast()
+    with sqlite3.connect(state.path) as connection:  # foreign keys are off here
+        connection.execute("DELETE FROM broadcasts")
+    connection.close()
+
+    [problem] = wacoex("state", "check", "--json").data["problems"]
+
+    assert "refers to no broadcasts" in problem["problem"]
+    assert "wacoex state restore" in problem["remedy"]
+
+
+def test_old_finished_broadcasts_go_and_opt_outs_stay(wacoex, broadcast, state):
+    broadcast("completed")
+    broadcast("cancelled")
+    broadcast("completed", NOW - timedelta(days=30))
+    with state.transaction():
+        add_optout(state, PERSON, "person", None, LONG_AGO)
+
+    pruned = wacoex("state", "prune", "--older-than", 400, "--yes", "--json")
+
+    assert pruned.code == 0
+    assert [one["broadcast_id"] for one in pruned.data["removed"]] == [1, 2]
+    assert pruned.data["removed"][0]["rows"] == 1
+    assert left(state) == [3]
+    assert state.value("SELECT COUNT(*) FROM recipients") == 1
+    assert state.value("SELECT COUNT(*) FROM optouts") == 1
+    assert wacoex("state", "check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "made"),
+    [
+        ("open", {"status": "planned", "row": "pending"}),
+        ("open", {"status": "paused", "row": "retry"}),
+        ("open", {"status": "sending", "row": "accepted"}),
+        ("ambiguous", {"row": "ambiguous"}),
+        ("ambiguous", {"status": "cancelled", "row": "sending"}),
+    ],
+)
+def test_what_may_still_matter_stays_however_old_it_is(wacoex, broadcast, state, reason, made):
+    broadcast(**made)
+    broadcast(at=NOW)
+
+    pruned = wacoex("state", "prune", "--older-than", 1, "--yes", "--json")
+
+    assert (pruned.data["removed"], pruned.data["kept"]) == ([], {reason: 1})
+    assert left(state) == [1, 2]
+
+
+@pytest.mark.parametrize(("code", "reason"), [(131049, "cooling_down"), (131026, "recent")])
+def test_who_was_tried_within_a_day_stays(wacoex, broadcast, state, code, reason):
+    broadcast(row="rejected", code=code, answered_at=NOW - timedelta(hours=20))
+    broadcast(at=NOW)
+
+    before = to_text(NOW - timedelta(hours=1))
+    pruned = wacoex("state", "prune", "--before", before, "--yes", "--json")
+
+    assert pruned.data["kept"] == {reason: 1}
+
+
+def test_the_newest_broadcast_stays_so_that_its_number_is_not_given_out_again(
+    wacoex, broadcast, state
+):
+    broadcast()
+    broadcast()
+
+    pruned = wacoex("state", "prune", "--before", "2026-11-01", "--yes", "--json")
+
+    assert pruned.data["kept"] == {"newest": 1}
+    assert left(state) == [2]
+    assert broadcast() == 3
+
+
+def test_a_dry_run_removes_nothing_and_a_no_neither(wacoex, broadcast, state):
+    broadcast()
+    broadcast()
+
+    tried = wacoex("state", "prune", "--older-than", 400, "--dry-run")
+    declined = wacoex("state", "prune", "--older-than", 400, stdin="n\n", tty=True)
+    unasked = wacoex("state", "prune", "--older-than", 400)
+
+    assert (tried.code, declined.code, unasked.code) == (0, 1, 2)
+    assert "1 broadcasts would be removed" in tried.out
+    assert "remove 1 broadcasts with 1 rows for good?" in declined.err
+    assert left(state) == [1, 2]
+
+
+def test_the_space_is_given_back_when_asked(wacoex, broadcast, state):
+    number = broadcast()
+    rows = [(number, n, n, f"+65{n:08}", "[]" * 50, "skipped", "excluded") for n in range(2, 5_000)]
+    ledger.add_rows(state, rows)
+    with state.transaction():
+        ledger.count_again(state, number)
+    broadcast()
+    state.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = state.path.stat().st_size
+
+    pruned = wacoex("state", "prune", "--older-than", 400, "--vacuum", "--yes", "--json")
+
+    assert (pruned.code, pruned.data["vacuumed"]) == (0, True)
+    assert state.path.stat().st_size < before / 2
+    assert wacoex("state", "check").code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--before", "2020-01-01", "--older-than", "9"),
+        ("--before", "soon"),
+        ("--before", "2999-01-01"),
+        ("--older-than", "0"),
+        ("--older-than", "999999999"),
+    ],
+)
+def test_an_age_is_needed_and_must_make_sense(wacoex, arguments):
+    assert wacoex("state", "prune", *arguments, "--yes").code == 2
+
+
+def exported(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_an_export_has_every_row_of_every_table_with_numbers_masked(wacoex, broadcast, state):
+    broadcast(detail=f"sent to {PERSON} and +65 9123 4567", phone=PERSON)
+    change(state, "INSERT INTO paces VALUES ('+6560000001', 'b', 1, 1, 1, 0, 0, 0, 0)")
+
+    shown = wacoex("state", "export")
+
+    lines = exported(shown.out)
+    tables = {line["table"] for line in lines}
+    assert {"about", "broadcasts", "channels", "paces", "recipients"} <= tables
+    assert "91234567" not in shown.out
+    assert "9123 4567" not in shown.out
+    assert "60000001" not in shown.out
+    [recipient] = [line for line in lines if line["table"] == "recipients"]
+    assert recipient["phone"] == "+65****4567"
+    assert recipient["message_id"] == "wamid.*CABEYEjk"
+    assert recipient["detail"] == "sent to +65****4567 and +65****4567"
+
+
+def test_an_export_can_show_the_numbers(wacoex, broadcast):
+    broadcast()
+
+    lines = exported(wacoex("state", "export", "--show-numbers").out)
+
+    [recipient] = [line for line in lines if line["table"] == "recipients"]
+    assert recipient["phone"] == PERSON
+    assert recipient["message_id"].startswith("wamid.HBgK")
+
+
+def test_an_export_into_a_file_is_new_and_private(wacoex, broadcast, tmp_path):
+    broadcast()
+    target = tmp_path / "all.ndjson"
+
+    written = wacoex("state", "export", "--out", target, "--json")
+
+    assert written.data["lines"] == len(exported(target.read_text()))
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert wacoex("state", "export", "--out", target).code == 2
+
+
+def test_with_json_the_envelope_is_the_last_line_of_the_stream(wacoex, broadcast):
+    broadcast()
+
+    *lines, envelope = exported(wacoex("state", "export", "--json").out)
+
+    assert all("table" in line for line in lines)
+    assert envelope["command"] == ["state", "export"]

@@ -1,0 +1,137 @@
+"""Every page of help: short enough to read, whole sentences, examples that work."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+import pytest
+from typer._click.core import Context
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from wacoex_cli.app import app
+
+ROOT = get_command(app)
+Path = tuple[str, ...]
+
+
+def commands(
+    group: TyperGroup, path: Path = ()
+) -> Iterator[tuple[Path, TyperCommand | TyperGroup]]:
+    yield path, group
+    for name, one in group.commands.items():
+        if isinstance(one, TyperGroup):
+            yield from commands(one, (*path, name))
+        else:
+            assert isinstance(one, TyperCommand)
+            yield (*path, name), one
+
+
+assert isinstance(ROOT, TyperGroup)
+PAGES = list(commands(ROOT))
+LEAVES = [(path, one) for path, one in PAGES if isinstance(one, TyperCommand)]
+
+
+def name(value: object) -> str:
+    return " ".join(value) if isinstance(value, tuple) else ""
+
+
+def examples(command: TyperCommand | TyperGroup) -> list[str]:
+    """The examples of a command, one a line, without what the shell does with the output."""
+    joined = (command.epilog or "").replace("\\\n", " ")
+    return [re.split(r" [>|] ", line)[0] for line in joined.splitlines()]
+
+
+def parse(words: list[str]) -> Path:
+    """Parse a command line as the program would; returns the command it reaches."""
+    context = ROOT.make_context("wacoex", list(words))
+    path: Path = ()
+    while isinstance(context.command, TyperGroup):
+        rest = [*context._protected_args, *context.args]
+        found, command, rest = context.command.resolve_command(context, rest)
+        assert found is not None
+        assert command is not None
+        context = command.make_context(found, rest, parent=context)
+        path = (*path, found)
+    return path
+
+
+@pytest.mark.parametrize(("path", "command"), PAGES, ids=name)
+def test_both_spellings_of_help_work_everywhere(run, path: Path, command) -> None:
+    short, long = run(*path, "-h"), run(*path, "--help")
+
+    assert (short.code, short.err) == (0, "")
+    assert short.out == long.out
+    assert short.out.startswith(f"Usage: {' '.join(['wacoex', *path])} ")
+
+
+@pytest.mark.parametrize(("path", "command"), PAGES, ids=name)
+def test_help_is_whole_and_fits_80_columns(run, path: Path, command) -> None:
+    page = run(*path, "--help", env={"COLUMNS": "80"}).out
+
+    above, _, shown_examples = page.partition("\nExamples:\n")
+    assert command.help
+    assert [line for line in above.splitlines()[1:] if line.endswith("...")] == []
+    assert [line for line in above.splitlines() if len(line) > 80] == []
+    # A command to copy may be long where a name or an id is.
+    assert [line for line in shown_examples.splitlines() if len(line) > 100] == []
+
+
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=name)
+def test_every_command_has_examples_that_parse(path: Path, command: TyperCommand) -> None:
+    shown = examples(command)
+
+    assert 1 <= len(shown) <= 4
+    for line in shown:
+        program, *words = shlex.split(line)
+        assert program == "wacoex"
+        assert parse(words) == path
+
+
+@pytest.mark.parametrize("line", examples(ROOT))
+def test_the_examples_of_the_first_page_parse(line: str) -> None:
+    assert parse(shlex.split(line)[1:])
+
+
+def test_every_parameter_is_explained() -> None:
+    silent = [
+        (path, parameter.name)
+        for path, command in PAGES
+        for parameter in command.get_params(Context(command))
+        if not (getattr(parameter, "help", None) or getattr(parameter, "hidden", False))
+    ]
+    assert silent == []
+
+
+def test_the_first_page_lists_commands_in_the_order_of_use(run) -> None:
+    page = run("--help").out
+
+    order = re.findall(r"^  ([a-z]+)  ", page, flags=re.MULTILINE)
+    known = [
+        "auth",
+        "channel",
+        "status",
+        "explain",
+        "template",
+        "broadcast",
+        "optout",
+        "config",
+        "state",
+        "completion",
+        "demo",
+        "sandbox",
+    ]
+    assert [one for one in order if one in known] == known
+
+
+def test_a_list_of_commands_wraps_instead_of_cutting(run) -> None:
+    page = run("broadcast", "--help", env={"COLUMNS": "60"}).out
+
+    assert "  resume     Go on with a broadcast that was paused,\n" in page
+    assert "             interrupted or killed.\n" in page
+
+
+def test_what_is_required_stands_without_braces(run) -> None:
+    assert "plan [OPTIONS] RECIPIENTS\n" in run("broadcast", "plan", "-h").out

@@ -1,0 +1,1 @@
+"""What is the matter: the state of every channel, and what each finding means."""

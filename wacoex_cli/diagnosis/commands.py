@@ -1,0 +1,120 @@
+"""`wacoex status` and `wacoex explain`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wacoex_cli.errors import UsageError
+from wacoex_cli.terminal.options import Invocation, command, completing
+
+if TYPE_CHECKING:
+    from wacoex_cli.terminal.render import Result
+
+# Without a callback of its own, so that its commands join those of the root.
+app = typer.Typer(rich_markup_mode=None)
+
+
+@command(
+    app,
+    "status",
+    path=("status",),
+    examples=(
+        "wacoex status",
+        "wacoex status shop --offline",
+        "wacoex status --json",
+    ),
+    is_check=True,
+    heading="Watch",
+)
+def status(
+    invocation: Invocation,
+    channel: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CHANNEL",
+            help="The channel to look at; all unless one is named.",
+            autocompletion=completing("channel"),
+        ),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask nobody: show what is stored, with its age.")
+    ] = False,
+) -> "Result":
+    """Show the channels: what Meta says, what was found, and what to do.
+
+    Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
+    """
+    from wacoex_cli.channels.access import warn_about_unknown_tables
+    from wacoex_cli.diagnosis import view
+    from wacoex_cli.diagnosis.status import check_or_tell_why_not
+    from wacoex_cli.findings.model import check_exit_status
+    from wacoex_cli.terminal.render import Result
+
+    if channel and invocation.channel and channel != invocation.channel:
+        raise UsageError(
+            f"two channels are named: `{channel}` and `{invocation.channel}`",
+            hint="name one, or none to see them all",
+        )
+    with invocation.open_workspace() as workspace:
+        found = check_or_tell_why_not(workspace, channel or invocation.channel, offline=offline)
+        if found.channels:
+            warn_about_unknown_tables(workspace)
+        now = workspace.clock.now()
+    return Result(
+        view.status_data(found, now),
+        list(view.status_text(found, now)),
+        exit_code=check_exit_status(found.verdict),
+        errors=view.failures(found),
+    )
+
+
+@command(
+    app,
+    "explain",
+    path=("explain",),
+    examples=(
+        "wacoex explain WX206",
+        "wacoex explain 131049",
+        "wacoex explain exit-codes",
+        "wacoex explain --search quality",
+    ),
+    heading="Watch",
+)
+def explain(
+    invocation: Invocation,
+    word: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ID|CODE|TOPIC",
+            help="A finding, an error code of Meta, or a topic.",
+            autocompletion=completing("topic"),
+        ),
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="List what mentions this text.")
+    ] = None,
+) -> "Result":
+    """Explain a finding, an error code of Meta, or a topic."""
+    from wacoex_cli.diagnosis import explain as explaining
+    from wacoex_cli.terminal.render import Result, Table
+
+    if (word is None) == (search is None):
+        raise UsageError(
+            "name one thing to explain, or search with `--search`",
+            hint=f"topics: {', '.join(explaining.topics())}",
+        )
+    if search is not None:
+        hits = explaining.search(search)
+        rows = [(one.id, one.title) for one in hits]
+        data = [{"id": one.id, "title": one.title} for one in hits]
+        return Result({"results": data}, [Table(("id", "title"), rows)])
+    article = explaining.explain(word or "")
+    see_also = [f"see also: {', '.join(article.see_also)}"] if article.see_also else []
+    text = [
+        f"{article.id}: {article.title}",
+        "",
+        article.body,
+        *([""] if see_also else []),
+        *see_also,
+    ]
+    return Result(article.to_json(), text)

@@ -1,0 +1,198 @@
+"""The status of channels as people and scripts see it."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from wacoex_cli.channels.facts import META, NOT_AVAILABLE, Fact, values_of
+from wacoex_cli.errors import WacoexError
+from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.terminal.render import ForPerson, Table, relative
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from wacoex_cli.diagnosis.status import ChannelStatus, Status
+    from wacoex_cli.findings.model import Finding
+
+_WIDTH = 78
+_LONGEST_NAME = 34
+_LONGEST_VALUE = 20
+_LIMIT = "whatsapp_business_manager_messaging_limit"
+_INACTIVITY_KEYS = (
+    "last_opened_at",
+    "source",
+    "grade",
+    "act_by_at",
+    "deadline_at",
+    "days_left",
+)
+_NO_EVIDENCE = "no command can record yet when the app was opened"
+
+
+def status_data(status: Status, now: datetime) -> dict[str, Any]:
+    """The `data` of `status`."""
+    return {
+        "channels": [_channel_data(one, now) for one in status.channels],
+        "findings": [one.to_json() for one in status.findings],
+        "verdict": status.verdict.value,
+    }
+
+
+def failures(status: Status) -> list[WacoexError]:
+    """Why channels could not be checked, each reason once with the channels it is about."""
+    names: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
+    for one in status.channels:
+        for error in one.failures:
+            key = (error.code, error.message, error.hint)
+            if one.channel.name not in names[key]:
+                names[key].append(one.channel.name)
+    return [
+        WacoexError(
+            f"cannot check {_some(channels)}: {message}",
+            hint=hint,
+            code=code,
+            details={"channels": channels},
+        )
+        for (code, message, hint), channels in names.items()
+    ]
+
+
+def status_text(status: Status, now: datetime) -> Iterator[Table | ForPerson]:
+    """A line for each channel; for a person also what was found, and the facts of a single one."""
+    yield Table(
+        ("verdict", "channel", "phone", "connection", "quality", "findings"),
+        [_row(one) for one in status.channels],
+    )
+    if len(status.channels) == 1:
+        yield from _facts_text(status.channels[0], now)
+    found = [finding for one in status.channels for finding in one.findings]
+    for finding in [*found, *status.findings]:
+        yield ForPerson("\n".join(["", *_finding_lines(finding, now)]))
+
+
+def _channel_data(one: ChannelStatus, now: datetime) -> dict[str, Any]:
+    values = values_of(one.facts)
+    return {
+        "channel": one.channel.name,
+        "phone": one.channel.phone,
+        "verdict": one.verdict.value,
+        "connection": one.connection,
+        "is_on_biz_app": values.get("is_on_biz_app"),
+        "platform_type": values.get("platform_type"),
+        "quality_rating": values.get("quality_rating"),
+        "throughput_level": _inside(values.get("throughput"), "level"),
+        "messaging_limit": values.get(_LIMIT),
+        "health": {
+            "can_send_message": _inside(values.get("health_status"), "can_send_message"),
+            "entities": _inside(values.get("health_status"), "entities") or [],
+        },
+        "inactivity": {"stage": "unknown", **dict.fromkeys(_INACTIVITY_KEYS)},
+        "partner": {"expected": one.channel.partner_app_id, "seen": None},
+        "facts": [
+            {**fact.to_json(), "age_seconds": _age_seconds(fact, now)}
+            for fact in [*one.facts, _last_opened()]
+        ],
+        "findings": [finding.to_json() for finding in one.findings],
+        "failures": [
+            {"code": error.code, "message": error.message, "hint": error.hint}
+            for error in one.failures
+        ],
+    }
+
+
+def _last_opened() -> Fact:
+    return Fact("last_opened_at", None, "wacoex", "", _NO_EVIDENCE)
+
+
+def _inside(value: object, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _age_seconds(fact: Fact, now: datetime) -> int | None:
+    if not fact.observed_at:
+        return None
+    return max(0, int((now - from_text(fact.observed_at)).total_seconds()))
+
+
+def _row(one: ChannelStatus) -> tuple[object, ...]:
+    values = values_of(one.facts) if not one.failures else {}
+    said = [*(finding.id for finding in one.findings), *(error.code for error in one.failures)]
+    return (
+        one.verdict.value,
+        one.channel.name,
+        one.channel.phone,
+        one.connection,
+        values.get("quality_rating"),
+        " ".join(dict.fromkeys(said)) or None,
+    )
+
+
+def _facts_text(one: ChannelStatus, now: datetime) -> Iterator[ForPerson]:
+    shown = [fact for fact in one.facts if fact.value is not None or not fact.is_available]
+    if not shown:
+        return
+    rows = [
+        (_cut(_short(fact.name), _LONGEST_NAME), _value_text(fact), fact.source, _age(fact, now))
+        for fact in shown
+    ]
+    rows.append(("last_opened_at", NOT_AVAILABLE, "wacoex", "never"))
+    yield ForPerson("")
+    yield ForPerson(Table(("fact", "value", "source", "seen"), rows))
+
+
+def _short(name: str) -> str:
+    return name.replace(_LIMIT, "messaging_limit")
+
+
+def _value_text(fact: Fact) -> str:
+    if not fact.is_available:
+        return NOT_AVAILABLE
+    value = fact.value
+    for key in ("can_send_message", "level", "score", "oba_status", "name"):
+        if isinstance(value, dict) and key in value:
+            value = value[key]
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return _cut(", ".join(value), _LONGEST_VALUE)
+    text = value if isinstance(value, str) else json.dumps(value)
+    return _cut(text, _LONGEST_VALUE)
+
+
+def _age(fact: Fact, now: datetime) -> str:
+    return relative(from_text(fact.observed_at), now)
+
+
+def _finding_lines(finding: Finding, now: datetime) -> Iterator[str]:
+    whose = f" ({finding.channel})" if finding.channel else ""
+    yield from _wrapped(f"{finding.severity.value} {finding.id}{whose}: {finding.title}", "")
+    for fact in finding.evidence:
+        age = relative(from_text(fact.observed_at), now)
+        source = f"says {fact.source}, {age}" if fact.source == META else f"{fact.source}, {age}"
+        yield from _wrapped(f"{fact.text} ({source})", "  ")
+    for step, remedy in enumerate(finding.remedy, start=1):
+        yield from _wrapped(f"{step}. {remedy}", "  ")
+    yield f"  then: {finding.verify}; more: wacoex explain {finding.id}"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}   ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -1,0 +1,44 @@
+"""Every finding there is: its id, what it says, and how bad it can be. Ids never change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wacoex_cli.findings.model import Severity
+
+_INFO, _WARNING = Severity.INFO, Severity.WARNING
+_UNKNOWN, _CRITICAL = Severity.UNKNOWN, Severity.CRITICAL
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finding as the catalogue lists it."""
+
+    id: str
+    title: str
+    severities: tuple[Severity, ...]
+
+
+CATALOGUE = (
+    Entry("WX201", "The number is not in Coexistence", (_INFO, _UNKNOWN, _CRITICAL)),
+    Entry("WX206", "Meta limits or blocks sending", (_INFO, _WARNING, _UNKNOWN, _CRITICAL)),
+    Entry("WX208", "Settling after connecting", (_INFO,)),
+    Entry("WX501", "The quality rating is yellow or red", (_WARNING, _UNKNOWN)),
+    Entry(
+        "WX502",
+        "The messaging limit is smaller than the plan, or used up",
+        (_WARNING, _UNKNOWN, _CRITICAL),
+    ),
+    Entry("WX504", "The template cannot be sent as planned", (_CRITICAL,)),
+    Entry("WX506", "Marketing messages are refused for some people", (_WARNING,)),
+    Entry(
+        "WX701", "The token is missing, refused, ends soon or lacks a right", (_WARNING, _UNKNOWN)
+    ),
+    Entry("WX702", "There is no app secret", (_INFO,)),
+    Entry("WX703", "The Graph version has ended or ends soon", (_WARNING,)),
+    Entry("WX704", "Private files are open to others", (_WARNING,)),
+    Entry("WX705", "The clock is wrong or was moved", (_WARNING,)),
+    Entry("WX706", "The keyring cannot be used", (_WARNING,)),
+    Entry("WX707", "The disk is nearly full", (_WARNING, _CRITICAL)),
+    Entry("WX708", "The state file is newer than this program", (_UNKNOWN,)),
+)

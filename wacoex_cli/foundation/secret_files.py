@@ -1,0 +1,72 @@
+"""Secrets in files of their own that only their owner may read: not encrypted, hence not liked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from wacoex_cli.errors import WacoexError
+
+
+def path_of(directory: Path, name: str, channel: str | None) -> Path:
+    """Where a secret lies. No name of a secret holds a dot, so no two secrets share a file."""
+    return directory / (f"{channel}.{name}" if channel else name)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file; one that may not be looked at counts, so that reading it tells."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def write(path: Path, value: str) -> None:
+    """Write a secret to its file, mode 0600 from the first moment, replacing the old one at once.
+
+    Raises WacoexError when that is impossible; the old file is then untouched.
+    """
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        for directory in (path.parent.parent, path.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+        try:
+            _write_new(new, value)
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise _impossible(f"cannot write {path}", error) from error
+
+
+def remove(path: Path, *, dry_run: bool = False) -> bool:
+    """Delete the file of a secret; whether there was one. Raises WacoexError."""
+    try:
+        path.lstat() if dry_run else path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _impossible(f"cannot delete {path}", error) from error
+    return True
+
+
+def _write_new(path: Path, value: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{value}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _impossible(what: str, error: OSError) -> WacoexError:
+    return WacoexError(
+        f"{what}: {(error.strerror or 'error').lower()}",
+        hint="check the permissions of the directory, and that the disk is not full",
+        code="credentials_unwritable",
+    )

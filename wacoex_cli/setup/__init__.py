@@ -1,0 +1,1 @@
+"""Secrets, settings and the state file: given, looked at, looked after."""

@@ -1,0 +1,67 @@
+"""The whole state file as lines of JSON, for other programs; numbers masked unless told not to."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from wacoex_cli.foundation.new_file import new_private_file
+from wacoex_cli.foundation.phone_numbers import mask
+from wacoex_cli.setup import export_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from wacoex_cli.foundation.state import State
+
+_NUMBER = re.compile(r"\+[0-9](?:[ ().-]{0,2}[0-9]){5,14}")
+# A message id holds the number of the person in Base64.
+_MESSAGE_ID = re.compile(r"wamid\.[A-Za-z0-9+/=_-]*")
+_NOT_DIGITS = re.compile(r"[^0-9]")
+_SHOWN_OF_MESSAGE_ID = 8
+_LINES_AT_ONCE = 1_000
+
+
+def lines(state: State, *, show_numbers: bool) -> Iterator[str]:
+    """One JSON object a line, with the name of its table under `table`."""
+    for table in export_ledger.tables(state):
+        for row in export_ledger.rows(state, table):
+            shown = row if show_numbers else {name: _masked(name, row[name]) for name in row}
+            yield json.dumps({"table": table, **shown}, ensure_ascii=False) + "\n"
+
+
+def pieces(lines: Iterable[str]) -> Iterator[str]:
+    """The lines in pieces of a thousand, to be written at once."""
+    remaining = iter(lines)
+    while piece := list(itertools.islice(remaining, _LINES_AT_ONCE)):
+        yield "".join(piece)
+
+
+def write(target: Path, lines: Iterable[str]) -> int:
+    """Write a new file that only its owner may read; returns the number of its lines.
+
+    Raises:
+        UsageError: the file exists or cannot be made.
+        StateError: the disk is full.
+    """
+    numbers = itertools.count()
+    with new_private_file(target) as part, part.open("w", encoding="utf-8") as file:
+        file.writelines(line for line, _ in zip(lines, numbers, strict=False))
+    return next(numbers)
+
+
+def _masked(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if name == "phone":
+        return mask(value)
+    without_ids = _MESSAGE_ID.sub(lambda found: _tail(found[0]), value)
+    return _NUMBER.sub(lambda found: mask(f"+{_NOT_DIGITS.sub('', found[0])}"), without_ids)
+
+
+def _tail(message_id: str) -> str:
+    shown = message_id.removeprefix("wamid.").rstrip("=")[-_SHOWN_OF_MESSAGE_ID:]
+    return f"wamid.*{shown}"
