@@ -89,18 +89,20 @@ def _walk(guide: _Guide, world: World) -> None:
         "--waba-id",
         pretend.WABA_ID,
     )
-    guide.step("2. A messy list is planned: what is skipped, and why")
+    guide.step("2. How it stands, from what Meta says")
+    guide.run("status", "practice")
+    guide.step("3. A messy list is planned: what is skipped, and why")
     guide.write("messy.csv", _MESSY_ROWS)
     guide.run(*_plan("messy.csv"), "--country", "SG")
     guide.run("broadcast", "cancel", "1", "--yes")
-    guide.step(f"3. {PEOPLE} people at 20 messages a second, and a Ctrl-C in the middle")
+    guide.step(f"4. {PEOPLE} people at 20 messages a second, and a Ctrl-C in the middle")
     guide.write("customers.csv", [(f"+65920{n:05d}", f"Guest {n}") for n in range(PEOPLE)])
     guide.run(*_plan("customers.csv"))
     guide.interrupt(world, "broadcast", "send", "--rate", "20", "--yes")
-    guide.step("4. It goes on where it stopped; nobody is sent to twice")
+    guide.step("5. It goes on where it stopped; nobody is sent to twice")
     guide.run("broadcast", "resume", "2", "--yes")
-    guide.step("5. What became of it")
-    guide.run("broadcast", "show", "2")
+    guide.step("6. What became of it, and the most messages in one second")
+    guide.run("broadcast", "report", "2")
     guide.run("broadcast", "list")
 
 
