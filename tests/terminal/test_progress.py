@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -17,7 +18,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, clock, make_stream):
         monkeypatch.setattr(sys, "stderr", err)
         with open_progress(invocation, "sending", 100, clock=clock) as progress:
             for done in range(0, 101, 20):
-                progress.update(done, f"{done} accepted")
+                progress.update(done, f"{done} accepted", {"counts": {"accepted": done}})
                 clock.advance(25)
         return str(err.written())
 
@@ -42,3 +43,23 @@ def test_a_person_gets_a_bar(shown, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "100/100" in bar
     assert "100 accepted" in bar
+
+
+def test_a_program_gets_an_object_a_line_on_standard_output(
+    monkeypatch: pytest.MonkeyPatch, clock, make_stream
+) -> None:
+    out, invocation = make_stream(), Invocation()
+    invocation.stream()
+    monkeypatch.setattr(sys, "stdout", out)
+
+    with open_progress(invocation, "broadcast 7", 100, clock=clock) as progress:
+        progress.update(20, "20 accepted", {"counts": {"accepted": 20}})
+
+    assert json.loads(out.written()) == {
+        "event": "progress",
+        "of": "broadcast 7",
+        "done": 20,
+        "total": 100,
+        "counts": {"accepted": 20},
+        "at": "2026-11-07T12:00:00.000Z",
+    }

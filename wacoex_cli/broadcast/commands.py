@@ -1,7 +1,5 @@
 """`wacoex broadcast plan | send | resume`."""
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +8,7 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import (
     DryRunOption,
     Invocation,
+    ProgressOption,
     YesOption,
     command,
     completing,
@@ -18,7 +17,6 @@ from wacoex_cli.terminal.options import (
 
 if TYPE_CHECKING:
     from wacoex_cli.broadcast.model import Broadcast
-    from wacoex_cli.broadcast.plan import Planned
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import Result
@@ -101,12 +99,12 @@ def plan(
     dry_run: DryRunOption = False,
 ) -> "Result":
     """Check a list of recipients against a template and freeze it. Nothing is sent."""
+    from wacoex_cli.broadcast.planning import PlanOptions, plan_broadcast, show_plan
+
+    options = PlanOptions(template, lang, param, text, name, country)
     with invocation.open_workspace() as workspace:
         channel = _sending_channel(workspace, invocation)
-        planned = _plan(
-            workspace, channel, recipients, template, lang, param, text, name, country, dry_run
-        )
-        return _planned_result(planned)
+        return show_plan(plan_broadcast(workspace, channel, recipients, options, dry_run=dry_run))
 
 
 @command(
@@ -133,6 +131,7 @@ def send(
     rate: RateOption = None,
     expect: ExpectOption = None,
     overrule: OverruleOption = None,
+    progress: ProgressOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> "Result":
@@ -142,37 +141,25 @@ def send(
     under way end and prints how to continue; twice stops at once.
     """
     _check_rate(rate)
-    from wacoex_cli.broadcast.sending import send_broadcast, show_requests
+    _check_progress(invocation, progress)
+    from wacoex_cli.broadcast.planning import PlanOptions, plan_broadcast
+    from wacoex_cli.broadcast.sending import SendOptions, send_broadcast, show_requests
 
+    asked = SendOptions(rate, expect, tuple(overrule or ()), yes)
+    options = PlanOptions(template, lang, param, text, name, country)
     with invocation.open_workspace() as workspace:
-        if to is not None:
-            if broadcast_id is not None:
-                raise UsageError(
-                    "give an id or `--to`, not both", hint="`--to` plans a new broadcast"
-                )
-            channel = _sending_channel(workspace, invocation)
-            planned = _plan(
-                workspace, channel, to, template, lang, param, text, name, country, dry_run
-            )
-            if dry_run:
-                return show_requests(workspace, channel, planned.broadcast, planned.first_rows)
-            broadcast = planned.broadcast
-        else:
-            _refuse_plan_options(template, lang, param, text, name, country)
+        if to is None:
+            options.refuse_all()
             broadcast, channel = _chosen(workspace, invocation, broadcast_id)
-            if dry_run:
-                return show_requests(workspace, channel, broadcast, None)
-        return send_broadcast(
-            workspace,
-            invocation,
-            channel,
-            broadcast,
-            rate=rate,
-            expect=expect,
-            overrule=tuple(overrule or ()),
-            yes=yes,
-            resume=False,
-        )
+            rows = None
+        else:
+            _check_one_go(invocation, broadcast_id, may_ask=not (yes or dry_run))
+            channel = _sending_channel(workspace, invocation)
+            planned = plan_broadcast(workspace, channel, to, options, dry_run=dry_run)
+            broadcast, rows = planned.broadcast, planned.first_rows
+        if dry_run:
+            return show_requests(workspace, channel, broadcast, rows)
+        return send_broadcast(workspace, invocation, channel, broadcast, asked)
 
 
 @command(
@@ -192,25 +179,18 @@ def resume(
     rate: RateOption = None,
     expect: ExpectOption = None,
     overrule: OverruleOption = None,
+    progress: ProgressOption = None,
     yes: YesOption = False,
 ) -> "Result":
     """Go on with a broadcast that was paused, interrupted or killed. Nobody is sent to twice."""
     _check_rate(rate)
-    from wacoex_cli.broadcast.sending import send_broadcast
+    _check_progress(invocation, progress)
+    from wacoex_cli.broadcast.sending import SendOptions, send_broadcast
 
+    asked = SendOptions(rate, expect, tuple(overrule or ()), yes, resume=True)
     with invocation.open_workspace() as workspace:
         broadcast, channel = _chosen(workspace, invocation, broadcast_id)
-        return send_broadcast(
-            workspace,
-            invocation,
-            channel,
-            broadcast,
-            rate=rate,
-            expect=expect,
-            overrule=tuple(overrule or ()),
-            yes=yes,
-            resume=True,
-        )
+        return send_broadcast(workspace, invocation, channel, broadcast, asked)
 
 
 def _check_rate(rate: float | None) -> None:
@@ -220,6 +200,25 @@ def _check_rate(rate: float | None) -> None:
             hint="Meta fixes a Coexistence number at 20 messages per second",
             code="rate_out_of_range",
         )
+
+
+def _check_progress(invocation: Invocation, progress: str | None) -> None:
+    if progress == "json":
+        invocation.stream()
+    elif progress is not None:
+        raise UsageError(
+            f"`--progress {progress}` is not known", hint="the only form is `--progress json`"
+        )
+
+
+def _check_one_go(invocation: Invocation, broadcast_id: int | None, *, may_ask: bool) -> None:
+    """Refuse before anything is planned: a cron job would leave one more plan each time."""
+    from wacoex_cli.terminal.dialogue import TerminalDialogue
+
+    if broadcast_id is not None:
+        raise UsageError("give an id or `--to`, not both", hint="`--to` plans a new broadcast")
+    if may_ask:
+        TerminalDialogue(invocation).demand_person("--yes")
 
 
 def _sending_channel(workspace: "Workspace", invocation: Invocation) -> "Channel":
@@ -284,89 +283,3 @@ def _only_planned(workspace: "Workspace", channel: "Channel") -> "Broadcast":
         hint=f"name one: wacoex broadcast send {planned[-1].broadcast_id}",
         code="several_planned",
     )
-
-
-def _refuse_plan_options(*given: object) -> None:
-    if any(given):
-        raise UsageError(
-            "template, parameters, name and country belong to `--to` or to `broadcast plan`",
-            hint="a planned broadcast is frozen; leave them out, or plan a new one",
-            code="already_planned",
-        )
-
-
-def _plan(
-    workspace: "Workspace",
-    channel: "Channel",
-    recipients: str,
-    template: str | None,
-    language: str | None,
-    param: list[str] | None,
-    text: list[str] | None,
-    name: str | None,
-    country: str | None,
-    dry_run: bool,
-) -> "Planned":
-    from wacoex_cli.broadcast.plan import PlanRequest
-    from wacoex_cli.broadcast.plan import plan as plan_broadcast
-    from wacoex_cli.channels.access import meta_for
-    from wacoex_cli.foundation.phone_numbers import check_country
-
-    if not template or not language:
-        raise UsageError(
-            "which template? `--template` and `--lang` are missing",
-            hint="for example: --template spring_offer --lang en_US",
-            code="missing_template",
-        )
-    request = PlanRequest(
-        source=None if recipients == "-" else Path(recipients),
-        template=template,
-        language=language,
-        parameters=_pairs("--param", "PLACEHOLDER=COLUMN", param),
-        texts=_pairs("--text", "PLACEHOLDER=VALUE", text),
-        name=name,
-        country=check_country(country) if country else None,
-        dry_run=dry_run,
-    )
-    return workspace.run(
-        plan_broadcast(
-            workspace.state,
-            meta_for(workspace, channel),
-            channel,
-            request,
-            clock=workspace.clock,
-            api_base_url=workspace.settings.meta_base_url,
-            stdin=sys.stdin.buffer,
-        )
-    )
-
-
-def _pairs(option: str, form: str, given: list[str] | None) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for one in given or ():
-        key, equals, value = one.partition("=")
-        if not (key and equals and value):
-            raise UsageError(
-                f"`{option} {one}` is not of the form {form}",
-                hint=f"for example: {option} 1=first_name",
-                code="bad_pair",
-            )
-        if key in pairs:
-            raise UsageError(
-                f"`{option}` names placeholder {key} twice", hint="leave one of them out"
-            )
-        pairs[key] = value
-    return pairs
-
-
-def _planned_result(planned: "Planned") -> "Result":
-    import json
-
-    from wacoex_cli.broadcast.view import plan_data, plan_text
-    from wacoex_cli.templates.message import preview
-    from wacoex_cli.terminal.render import Result
-
-    data = plan_data(planned)
-    values = json.loads(planned.first_rows[0]["parameters"])
-    read = preview(planned.template, values)
-    return Result(data, tuple(plan_text(data, read, planned.findings)))

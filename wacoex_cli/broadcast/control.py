@@ -47,7 +47,7 @@ async def _end(
         now = ledger.get(state, broadcast_id).status
         if now not in can_be:
             raise UsageError(
-                f"broadcast {broadcast_id} is {now.value}, not to be {status.value}",
+                f"broadcast {broadcast_id} is {now.value} and cannot be {status.value}",
                 hint="`wacoex broadcast list` shows where each one stands",
                 code="wrong_status",
             )

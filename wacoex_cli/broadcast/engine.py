@@ -112,6 +112,8 @@ class Engine:
                 self.stop(Stop(f"it was {granted.status.value} by another command", 1))
             elif not (granted.has_more or self._is_busy()):
                 return
+            elif (hold := granted.hold_until - self._clock.monotonic()) > _LONGEST_HOLD_SECONDS:
+                self.stop(_too_long_a_hold(hold, None))
             else:
                 await self._until_next_tick()
 
@@ -224,16 +226,11 @@ class Engine:
             self._hold(self._clock.monotonic() + verdict.hold_seconds)
         self._watch_connection(reply)
         self._breaker.saw(verdict.settled)
-        stop = verdict.stop or self._too_long_a_hold(verdict) or self._breaker.verdict()
+        stop = verdict.stop or self._breaker.verdict()
+        if verdict.hold_seconds > _LONGEST_HOLD_SECONDS:
+            stop = verdict.stop or _too_long_a_hold(verdict.hold_seconds, verdict.settled.code)
         if stop:
             self.stop(stop)
-
-    def _too_long_a_hold(self, verdict: rule.Verdict) -> Stop | None:
-        if verdict.hold_seconds <= _LONGEST_HOLD_SECONDS:
-            return None
-        minutes = round(verdict.hold_seconds / 60)
-        code = verdict.settled.code
-        return Stop(f"Meta asks to wait {minutes} minutes (code {code})", 6, code)
 
     def _watch_connection(self, reply: Reply) -> None:
         now = self._clock.monotonic()
@@ -264,3 +261,8 @@ class Engine:
         if unfinished:
             await asyncio.wait(unfinished)
             await asyncio.sleep(0)  # the done callbacks record them as ambiguous
+
+
+def _too_long_a_hold(seconds: float, code: int | None) -> Stop:
+    told = "" if code is None else f" (code {code})"
+    return Stop(f"Meta asks to wait {round(seconds / 60)} minutes{told}", 6, code)

@@ -90,15 +90,15 @@ async def plan(
         CredentialError, RefusedError, TemporaryError: Meta could not be asked.
         StateError: the state file cannot be written.
     """
-    template = await find_template(
-        meta, channel.demand_waba_id(), request.template, request.language
-    )
-    template_rule.check_sendable(template)
-    found, tier = await preflight.check_channel(meta, channel, clock.now())
     with files.open_recipients(request.source, stdin=stdin) as recipients:
+        template = await find_template(
+            meta, channel.demand_waba_id(), request.template, request.language
+        )
+        template_rule.check_sendable(template)
         sources = template_rule.resolve_sources(
             template, request.parameters, request.texts, recipients.columns
         )
+        found, tier = await preflight.check_channel(meta, channel, clock.now())
         presence = locks.Presence(state.path)
         try:
             broadcast_id = _draft(
@@ -235,9 +235,12 @@ def _estimate(
 
 def _nobody(skipped: Mapping[str, int]) -> UsageError:
     said = ", ".join(f"{reason} {n}" for reason, n in skipped.items()) or "the file has no rows"
+    hint = "put somebody into it whom no reason keeps out; `wacoex optout list` shows who opted out"
+    if SkipReason.INVALID in skipped:
+        hint = "numbers need + and the country code, or `--country` for numbers without it"
     return UsageError(
         f"nobody in this file can be sent to ({said})",
-        hint="numbers need + and the country code, or `--country` for numbers without it",
+        hint=hint if skipped else "write one person a line below the header",
         code="no_recipients",
     )
 

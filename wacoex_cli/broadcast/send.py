@@ -149,9 +149,11 @@ async def send(
             stop = await engine.run()
         sent = _close(state, broadcast, run, stop, presence, clock, received)
         on_counts(sent.counts)
-    except BaseException:
+    except BaseException as error:
         # The notes stay: whoever resumes learns from them what had left.
         presence.abandon()
+        if isinstance(error, StateError):
+            error.hint = f"{error.hint}; to continue: wacoex broadcast resume {run.broadcast_id}"
         raise
     presence.leave()
     return sent
@@ -225,15 +227,7 @@ def _hooks(
     phone_number_id = channel.demand_phone_number_id()
 
     def note_departure(claim: Claim) -> None:
-        try:
-            presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
-        except OSError as error:
-            raise StateError(
-                f"cannot note a departure beside {state.path}: {error.strerror or error}",
-                hint="free some space, then `wacoex broadcast resume"
-                f" {run.broadcast_id}`; what was recorded is kept",
-                code="disk_full",
-            ) from error
+        presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
 
     async def deliver(claim: Claim) -> Any:
         body = body_of(claim.row, claim.attempt, claim.phone, claim.parameters)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import getpass
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import ledger, view
 from wacoex_cli.broadcast.checks import sending_seconds
-from wacoex_cli.broadcast.model import RowState
+from wacoex_cli.broadcast.model import RowState, Status
 from wacoex_cli.broadcast.preflight import refuse_critical
 from wacoex_cli.broadcast.send import (
     SendRequest,
@@ -19,14 +20,21 @@ from wacoex_cli.broadcast.send import (
     send,
 )
 from wacoex_cli.channels.access import meta_for
-from wacoex_cli.errors import DeclinedError, RefusedError
+from wacoex_cli.errors import (
+    CredentialError,
+    DeclinedError,
+    RefusedError,
+    TemporaryError,
+    WacoexError,
+)
 from wacoex_cli.foundation.locks import living_holder
+from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from wacoex_cli.broadcast.model import Broadcast, Counts
     from wacoex_cli.channels.model import Channel
@@ -37,6 +45,21 @@ if TYPE_CHECKING:
     from wacoex_cli.terminal.options import Invocation
 
 _SHOWN_REQUESTS = 3
+_KINDS: dict[int, type[WacoexError]] = {
+    kind.exit_status: kind for kind in (CredentialError, RefusedError, TemporaryError)
+}
+_SIGNALS = {130: "interrupted", 143: "terminated"}
+
+
+@dataclass(frozen=True)
+class SendOptions:
+    """The options of a send as they were typed; `rate` in messages per second."""
+
+    rate: float | None
+    expect: int | None
+    overrule: tuple[str, ...]
+    yes: bool
+    resume: bool = False
 
 
 def send_broadcast(
@@ -44,12 +67,7 @@ def send_broadcast(
     invocation: Invocation,
     channel: Channel,
     broadcast: Broadcast,
-    *,
-    rate: float | None,
-    expect: int | None,
-    overrule: tuple[str, ...],
-    yes: bool,
-    resume: bool,
+    options: SendOptions,
 ) -> Result:
     """Check, ask, send, and say how it ended.
 
@@ -57,30 +75,26 @@ def send_broadcast(
         WacoexError: nothing was sent, or the state file failed while sending.
     """
     dialogue = TerminalDialogue(invocation)
-    check_can_start(broadcast, resume=resume)
-    _check_expected(workspace, broadcast, expect)
+    check_can_start(broadcast, resume=options.resume)
+    _check_expected(workspace, broadcast, options.expect)
+    settings = workspace.settings_for(channel.name)
     request = SendRequest(
-        rate=rate or broadcast.rate,
-        overruled=overrule,
+        rate=options.rate or broadcast.rate,
+        overruled=options.overrule,
         who=person(),
-        breaker_rows=workspace.settings.breaker_rows,
-        breaker_share=workspace.settings.breaker_share,
+        breaker_rows=settings.breaker_rows,
+        breaker_share=settings.breaker_share,
     )
     meta = meta_for(workspace, channel)
     findings = workspace.run(
         check_before_sending(
-            workspace.state,
-            meta,
-            channel,
-            broadcast,
-            workspace.clock,
-            workspace.settings.meta_base_url,
+            workspace.state, meta, channel, broadcast, workspace.clock, settings.meta_base_url
         )
     )
-    refuse_critical(findings, overrule)
+    refuse_critical(findings, options.overrule)
     for line in view.findings_text(tuple(findings)):
         dialogue.note(line)
-    if not yes:
+    if not options.yes:
         _ask(dialogue, workspace, channel, broadcast, request.rate)
     sent = _run(workspace, invocation, dialogue, meta, channel, broadcast, request)
     return _result(workspace, sent, findings)
@@ -131,7 +145,7 @@ def _run(
 
         def show(counts: Counts) -> None:
             done = people - counts.open
-            progress.update(done, _short(counts))
+            progress.update(done, _short(counts), {"counts": counts.to_json()})
 
         return workspace.run(
             send(
@@ -163,7 +177,27 @@ def _result(workspace: Workspace, sent: Sent, findings: Sequence[Finding]) -> Re
     data = view.summary(workspace.state, sent.broadcast, sent.counts)
     data["stopped_by"] = sent.stop.reason if sent.stop else None
     data["findings"] = [one.to_json() for one in findings]
-    return Result(data, tuple(view.sentences(data)), sent.exit_status)
+    return Result(data, tuple(view.sentences(data)), sent.exit_status, tuple(_failures(sent)))
+
+
+def _failures(sent: Sent) -> Iterator[WacoexError]:
+    """Why rows are left to be sent, or why nobody was sent to."""
+    if not (sent.counts.open or sent.exit_status in _KINDS):
+        return
+    broadcast, stop = sent.broadcast, sent.stop
+    exit_status = stop.exit_status if stop else sent.exit_status
+    code, meta_code = _SIGNALS.get(exit_status), stop.code if stop else None
+    hint = f"look at it: wacoex broadcast show {broadcast.broadcast_id}"
+    if broadcast.status is Status.PAUSED:
+        hint = f"to continue: wacoex broadcast resume {broadcast.broadcast_id}"
+    if meta_code is not None:
+        code, hint = f"meta_{meta_code}", f"{classify(meta_code).hint}; {hint}"
+    yield _KINDS.get(exit_status, WacoexError)(
+        f"broadcast {broadcast.broadcast_id} is {broadcast.status.value}:"
+        f" {stop.reason if stop else 'nobody was sent to'}",
+        hint=hint,
+        code=code,
+    )
 
 
 def show_requests(

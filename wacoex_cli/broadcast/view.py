@@ -74,6 +74,8 @@ def _next_steps(number: int, data: dict[str, Any]) -> Iterator[str]:
         yield f"  to send it: wacoex broadcast send {number}"
     if data["status"] == Status.PAUSED:
         yield f"  to continue: wacoex broadcast resume {number}"
+    if data["status"] == Status.SENDING and not data.get("is_being_sent", True):
+        yield f"  its sender died; to continue: wacoex broadcast resume {number}"
     if data["counts"][RowState.AMBIGUOUS]:
         yield f"  to settle the ambiguous rows: wacoex broadcast reconcile {number}"
 

@@ -9,6 +9,7 @@ a holder whose heartbeat is older than 30 seconds is dead.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation.clock import Clock, from_text, to_text
+from wacoex_cli.foundation.state import explained
 
 if TYPE_CHECKING:
     from wacoex_cli.foundation.state import Row, State
@@ -28,22 +30,27 @@ SILENCE_SECONDS = 30.0
 
 
 class Presence:
-    """This process, for others to see. Its file may carry notes that survive a kill."""
+    """This process, for others to see. Its file may carry notes that survive a kill.
+
+    Raises StateError when there cannot be such a file.
+    """
 
     def __init__(self, state_path: Path) -> None:
         directory = presence_directory(state_path)
-        directory.mkdir(mode=0o700, exist_ok=True)
         self.holder = uuid.uuid4().hex
         self.path = directory / self.holder
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._descriptor = os.open(self.path, flags, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        with explained(directory):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            self._descriptor = os.open(self.path, flags, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def note(self, line: str) -> None:
-        """Append a line that outlives this process within one boot. Raises OSError."""
+        """Append a line that outlives this process within one boot. Raises StateError."""
         data = f"{line}\n".encode()
-        if os.write(self._descriptor, data) != len(data):
-            raise OSError("short write to the presence file")
+        with explained(self.path):
+            if os.write(self._descriptor, data) != len(data):
+                raise OSError(errno.ENOSPC, "no room for the whole line")
 
     def leave(self) -> None:
         """Go away for good: the file is removed, every note in it is void."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS = 30.0
 _TURN_SECONDS = 0.002
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PRIVATE_FILE = 0o600
 _PRIVATE_DIRECTORY = 0o700
 
@@ -120,6 +121,11 @@ def _prepare_files(path: Path) -> None:
     if not path.exists():
         # Created here, not by SQLite, so that it is never readable by others, not even briefly.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE))
+    elif path.is_dir():
+        raise StateError(
+            f"the state file {path} is a directory",
+            hint="point `WACOEX_STATE` at a file in it",
+        )
     elif not os.access(path, os.W_OK):
         raise StateError(
             f"the state file {path} is read-only",
@@ -147,7 +153,15 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    # In this order: while another process creates the schema, both questions see it or neither.
+    has_tables = bool(connection.execute("SELECT 1 FROM sqlite_master").fetchone())
     applied = _applied(connection)
+    if has_tables and not applied:
+        raise StateError(
+            f"{path} is the database of another program",
+            hint="point `WACOEX_STATE` at the state file of wacoex, or at a new path",
+            code="state_foreign",
+        )
     _refuse_newer(path, applied)
     if all(step.__name__ in applied for step in migrations.STEPS):
         return
@@ -222,10 +236,10 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _state_error(path, error) from error
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in _NO_ROOM:
             raise _disk_full(path) from error
         raise StateError(
-            f"cannot use the state file {path}: {error.strerror or error}",
+            f"cannot use the state file {path}: {(error.strerror or str(error)).lower()}",
             hint="check the path and its permissions, or set `WACOEX_STATE`",
         ) from error
 
@@ -247,6 +261,13 @@ def _state_error(path: Path, error: sqlite3.Error) -> WacoexError:
             hint="point `WACOEX_STATE` at the state file of wacoex, or at a new path",
             code="state_not_sqlite",
         )
+    if "i/o error" in text:
+        return StateError(
+            f"the disk refuses to read or write {path}",
+            hint="check the disk, its quota and the limit on the size of files,"
+            " then try again; what was recorded is kept",
+            code="disk_error",
+        )
     return StateError(
         f"the state file {path} is damaged or unusable: {error}",
         hint="keep a copy of it, then restore a backup",
@@ -264,6 +285,6 @@ def _locked(path: Path) -> TemporaryError:
 def _disk_full(path: Path) -> StateError:
     return StateError(
         f"the disk is full: {path} cannot be written",
-        hint="free some space and run the command again; what was recorded is kept",
+        hint="free some space, then try again; what was recorded is kept",
         code="disk_full",
     )

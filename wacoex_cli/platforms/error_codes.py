@@ -44,6 +44,11 @@ class ErrorCode:
     opts_out: bool = False
     cools_down: bool = False
 
+    @property
+    def hint(self) -> str:
+        """What the operator does about it, as the hint of an error."""
+        return self.action[:1].lower() + self.action[1:].rstrip(".")
+
 
 _RETRY_WAITS: dict[int, float] = {
     2: 5.0,

@@ -237,11 +237,7 @@ def _error(refused: Refused) -> WacoexError:
         kind = TemporaryError
     return kind(
         f"Meta refused: {known.meaning} (code {refused.code})",
-        hint=_as_hint(known.action),
+        hint=known.hint,
         code=f"meta_{refused.code}",
         details={name: value for name, value in facts.items() if value is not None},
     )
-
-
-def _as_hint(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:].rstrip(".")

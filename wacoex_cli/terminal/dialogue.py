@@ -49,8 +49,12 @@ class TerminalDialogue:
     def __init__(self, invocation: "Invocation") -> None:
         self._invocation = invocation
 
-    def confirm(self, question: str, *, flag: str) -> bool:
+    def demand_person(self, flag: str) -> None:
+        """Raise UsageError unless somebody could be asked what `flag` would answer."""
         self._demand_person(f"this needs `{flag}`", f"add `{flag}` if you are sure")
+
+    def confirm(self, question: str, *, flag: str) -> bool:
+        self.demand_person(flag)
         return self._answer(f"{question} [y/N] ").lower() in {"y", "yes"}
 
     def ask(self, question: str, *, flag: str) -> str:
@@ -67,7 +71,7 @@ class TerminalDialogue:
             return ""
 
     def note(self, text: str) -> None:
-        if not (self._invocation.quiet or self._invocation.json):
+        if not (self._invocation.quiet or self._invocation.wants_json):
             self._tell(text)
 
     def warn(self, text: str) -> None:

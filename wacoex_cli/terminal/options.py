@@ -21,6 +21,10 @@ Candidate = tuple[str, str]
 ValueSource = Callable[[Path | None], Iterable[Candidate]]
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+ProgressOption = Annotated[
+    str | None,
+    typer.Option("--progress", metavar="json", help="Stream progress as one object a line."),
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Say what would be done, change nothing.")
 ]
@@ -33,6 +37,7 @@ class Learnt:
     sandbox_url: str | None = None
     no_input: bool = False
     debug: bool = False
+    streams: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,15 @@ class Invocation:
     env_file: Path | None = None
     debug: bool = False
     learnt: Learnt = field(default_factory=Learnt, repr=False, compare=False)
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether standard output is for a program: one envelope, or a stream that ends in one."""
+        return self.json or self.learnt.streams
+
+    def stream(self) -> None:
+        """Let progress be one JSON object a line on standard output, the envelope last."""
+        self.learnt.streams = True
 
     @property
     def allows_input(self) -> bool:

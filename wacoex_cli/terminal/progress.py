@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from typing import TYPE_CHECKING, Protocol
 
-from wacoex_cli.foundation.clock import Clock, SystemClock
+from wacoex_cli.foundation.clock import Clock, SystemClock, to_text
 from wacoex_cli.terminal import streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from wacoex_cli.terminal.options import Invocation
 
@@ -20,8 +21,8 @@ LINE_EVERY_SECONDS = 60.0
 class Progress(Protocol):
     """What a long run reports to."""
 
-    def update(self, done: int, text: str) -> None:
-        """`done` of the total are finished; `text` says how it goes."""
+    def update(self, done: int, text: str, data: Mapping[str, object]) -> None:
+        """`done` of the total are finished; `text` and `data` say how it goes."""
         ...
 
 
@@ -32,9 +33,11 @@ def open_progress(
     """Show progress on standard error while the block runs.
 
     A bar on a terminal; otherwise a line at the start, at the end and every minute. Nothing with
-    `-q` or `--json`.
+    `-q` or `--json`; with `--progress json` an object a line on standard output.
     """
-    if invocation.quiet or invocation.json:
+    if invocation.learnt.streams:
+        yield _Stream(title, total, clock or SystemClock())
+    elif invocation.quiet or invocation.json:
         yield _Silent()
     elif sys.stderr.isatty():
         with _bar(invocation, title, total) as bar:
@@ -47,8 +50,26 @@ def open_progress(
             lines.finish()
 
 
+class _Stream:
+    def __init__(self, title: str, total: int, clock: Clock) -> None:
+        self._title = title
+        self._total = total
+        self._clock = clock
+
+    def update(self, done: int, text: str, data: Mapping[str, object]) -> None:
+        entry = {
+            **data,
+            "event": "progress",
+            "of": self._title,
+            "done": done,
+            "total": self._total,
+            "at": to_text(self._clock.now()),
+        }
+        streams.write(sys.stdout, f"{json.dumps(entry, sort_keys=True)}\n")
+
+
 class _Silent:
-    def update(self, done: int, text: str) -> None:
+    def update(self, done: int, text: str, data: Mapping[str, object]) -> None:
         """Nobody wants to know."""
 
 
@@ -61,7 +82,7 @@ class _Lines:
         self._last = (0, "")
         self._write(f"{title}: 0 of {total}")
 
-    def update(self, done: int, text: str) -> None:
+    def update(self, done: int, text: str, data: Mapping[str, object]) -> None:
         self._last = (done, text)
         if self._clock.monotonic() >= self._next:
             self._next = self._clock.monotonic() + LINE_EVERY_SECONDS
@@ -92,7 +113,7 @@ def _bar(invocation: Invocation, title: str, total: int) -> Iterator[Progress]:
         task = shown.add_task(title, total=total, text="")
 
         class Bar:
-            def update(self, done: int, text: str) -> None:
+            def update(self, done: int, text: str, data: Mapping[str, object]) -> None:
                 shown.update(task, completed=done, text=streams.printable(text))
 
         yield Bar()

@@ -62,7 +62,7 @@ class Result:
 
 def emit(result: Result, invocation: "Invocation", command_path: "CommandPath") -> int:
     """Show a result as the invocation asks for; returns its exit code."""
-    if invocation.json:
+    if invocation.wants_json:
         _write_envelope(result, invocation, command_path)
         return result.exit_code
     if invocation.quiet < 2:
@@ -90,7 +90,7 @@ def emit_error(
 ) -> int:
     """Show why a command failed; returns the exit status, the error's own unless one is given."""
     status = error.exit_status if exit_status is None else exit_status
-    if invocation.json:
+    if invocation.wants_json:
         failed = Result({}, exit_code=status, errors=[error])
         _write_envelope(failed, invocation, command_path)
     else:

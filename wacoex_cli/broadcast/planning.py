@@ -1,0 +1,112 @@
+"""What `broadcast plan` does around the operation: read the options, show the plan."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wacoex_cli.broadcast.plan import Planned, PlanRequest, plan
+from wacoex_cli.broadcast.view import plan_data, plan_text
+from wacoex_cli.channels.access import meta_for
+from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.phone_numbers import check_country
+from wacoex_cli.templates.message import preview
+from wacoex_cli.terminal.render import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """The options of a plan as they were typed."""
+
+    template: str | None
+    language: str | None
+    param: Sequence[str] | None
+    text: Sequence[str] | None
+    name: str | None
+    country: str | None
+
+    def refuse_all(self) -> None:
+        """Raise UsageError when any is given: a planned broadcast is frozen."""
+        if any(astuple(self)):
+            raise UsageError(
+                "template, parameters, name and country belong to `--to` or to `broadcast plan`",
+                hint="a planned broadcast is frozen; leave them out, or plan a new one",
+                code="already_planned",
+            )
+
+
+def plan_broadcast(
+    workspace: Workspace,
+    channel: Channel,
+    recipients: str,
+    options: PlanOptions,
+    *,
+    dry_run: bool,
+) -> Planned:
+    """Plan from a file, or from standard input when `recipients` is `-`.
+
+    Raises:
+        WacoexError: an option or the file is unfit, or Meta could not be asked.
+    """
+    if not options.template or not options.language:
+        raise UsageError(
+            "which template? `--template` and `--lang` are missing",
+            hint="for example: --template spring_offer --lang en_US",
+            code="missing_template",
+        )
+    request = PlanRequest(
+        source=None if recipients == "-" else Path(recipients),
+        template=options.template,
+        language=options.language,
+        parameters=_pairs("--param", "PLACEHOLDER=COLUMN", options.param),
+        texts=_pairs("--text", "PLACEHOLDER=VALUE", options.text),
+        name=options.name,
+        country=check_country(options.country) if options.country else None,
+        dry_run=dry_run,
+    )
+    return workspace.run(
+        plan(
+            workspace.state,
+            meta_for(workspace, channel),
+            channel,
+            request,
+            clock=workspace.clock,
+            api_base_url=workspace.settings_for(channel.name).meta_base_url,
+            stdin=sys.stdin.buffer,
+        )
+    )
+
+
+def show_plan(planned: Planned) -> Result:
+    """The plan for a person and as `data`."""
+    data = plan_data(planned)
+    values = json.loads(planned.first_rows[0]["parameters"])
+    read = preview(planned.template, values)
+    return Result(data, tuple(plan_text(data, read, planned.findings)))
+
+
+def _pairs(option: str, form: str, given: Sequence[str] | None) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for one in given or ():
+        key, equals, value = one.partition("=")
+        if not (key and equals and value):
+            raise UsageError(
+                f"`{option} {one}` is not of the form {form}",
+                hint=f"for example: {option} 1=first_name",
+                code="bad_pair",
+            )
+        if key in pairs:
+            raise UsageError(
+                f"`{option}` names placeholder {key} twice", hint="leave one of them out"
+            )
+        pairs[key] = value
+    return pairs
