@@ -35,7 +35,7 @@ demo: setup
 
 bench: setup
 	for script in rate controller shared_budget against_sequential kills large startup; do \
-		$(BIN)/python tests/bench/$$script.py || exit 1; \
+		$(BIN)/python -m tests.bench.$$script || exit 1; \
 	done
 
 clean:

@@ -132,7 +132,7 @@ def test_of_a_chain_the_first_fit_backend_is_used(
 
     good = keyring.get_keyring()
     monkeypatch.setattr(ChainerBackend, "backends", [alternative("PlaintextKeyring", 9), good])
-    keyring.set_keyring(ChainerBackend())  # type: ignore[no-untyped-call]
+    keyring.set_keyring(ChainerBackend())
 
     store.put("meta-token", VALUE)
 
@@ -145,7 +145,7 @@ def test_a_chain_of_nothing_is_no_keyring(
     from keyring.backends.chainer import ChainerBackend
 
     monkeypatch.setattr(ChainerBackend, "backends", [])
-    use(ChainerBackend())  # type: ignore[no-untyped-call]
+    use(ChainerBackend())
 
     assert store.get("meta-token") is None
     assert store.problem == "no keyring service is running here"

@@ -171,8 +171,13 @@ class Engine:
             if not self._slots:
                 self._has_slots.clear()
                 await self._has_slots.wait()
-            slot = self._slots.popleft()
+            # A slot is ours until its moment: popped earlier, it would be missing from the
+            # reports meanwhile, and its claim with it.
+            slot = self._slots[0]
             await self._clock.sleep(max(0.0, slot - self._clock.monotonic()))
+            if not self._slots or self._slots[0] != slot:
+                continue
+            self._slots.popleft()
             now = self._clock.monotonic()
             if self._may_leave(slot, now):
                 # First the note, then the row: without a note nothing may leave.
