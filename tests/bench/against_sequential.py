@@ -11,6 +11,7 @@ import httpx
 
 from tests.bench.figures import Arrivals, Figure, show
 from tests.bench.harness import AFTER_300_MS, Sandbox, bench, finished
+from tests.bench.stalls import watched_stalls
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID
 
 LOOP_RECIPIENTS = 150
@@ -39,7 +40,8 @@ def main() -> None:
     with bench(AFTER_300_MS) as (sandbox, home):
         broadcast_id = home.plan(RECIPIENTS)
         loop = send_in_a_loop(sandbox)
-        finished(home.start_sending(broadcast_id))
+        with watched_stalls() as stalls:
+            finished(home.start_sending(broadcast_id))
         engine = sandbox.arrivals(since=len(loop.rows))
     ratio = engine.accepted_rate() / loop.accepted_rate()
     show(
@@ -49,6 +51,7 @@ def main() -> None:
             Figure("accepted per second, broadcast", engine.accepted_rate(), decimals=2),
             Figure("times as fast", ratio, at_least=5.5, decimals=2),
             Figure("answers 130429, broadcast", engine.throttled(), at_most=0),
+            *stalls.figures(),
         ),
     )
 

@@ -139,8 +139,11 @@ def bench(*faults: dict[str, Any]) -> Iterator[tuple[Sandbox, Home]]:
         httpx.Client(trust_env=False, timeout=60.0) as client,
     ):
         sandbox, home = Sandbox(base_url, client), Home(Path(name), base_url)
-        tier = {"whatsapp_business_manager_messaging_limit": "TIER_UNLIMITED"}
-        numbers = {number: tier for _, number in _CHANNELS.values()}
+        fit = {
+            "is_on_biz_app": True,
+            "whatsapp_business_manager_messaging_limit": "TIER_UNLIMITED",
+        }
+        numbers = {number: fit for _, number in _CHANNELS.values()}
         sandbox.control("POST", "world", {"phone_numbers": numbers})
         sandbox.control("POST", "faults", {"faults": list(faults), "seed": 1})
         home.add_channels()

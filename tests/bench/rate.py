@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.bench.figures import Figure, show
 from tests.bench.harness import AFTER_300_MS, bench, finished
+from tests.bench.stalls import watched_stalls
 
 RECIPIENTS = 1_200
 
@@ -19,7 +20,8 @@ def measure(title: str, *faults: dict[str, Any], most_throttled: int = 0) -> Non
     """Send one broadcast and print how it went."""
     with bench(*faults) as (sandbox, home):
         broadcast_id = home.plan(RECIPIENTS)
-        said = finished(home.start_sending(broadcast_id))
+        with watched_stalls() as stalls:
+            said = finished(home.start_sending(broadcast_id))
         seen = sandbox.arrivals()
     most = None if most_throttled else 20
     show(
@@ -32,6 +34,7 @@ def measure(title: str, *faults: dict[str, Any], most_throttled: int = 0) -> Non
             Figure("taken twice", seen.duplicates(), at_most=0),
             Figure("most in a second, as the command says", said["rate"]["peak_in_one_second"]),
             Figure("rate, as the command says", said["rate"]["achieved"], decimals=2),
+            *stalls.figures(),
         ),
     )
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from tests.bench.figures import Arrivals, Figure, show
 from tests.bench.harness import AFTER_300_MS, bench, finished
+from tests.bench.stalls import Stalls, watched_stalls
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, SECOND_PHONE_NUMBER_ID
 
 RECIPIENTS = 600
 
 
-def send_two(second_channel: str) -> Arrivals:
+def send_two(second_channel: str) -> tuple[Arrivals, Stalls]:
     """Send two broadcasts at once, the second one from that channel."""
     with bench(AFTER_300_MS) as (sandbox, home):
         one = home.plan(RECIPIENTS)
         other = home.plan(RECIPIENTS, first=RECIPIENTS, channel=second_channel)
-        for process in [home.start_sending(one), home.start_sending(other)]:
-            finished(process)
-        return sandbox.arrivals()
+        with watched_stalls() as stalls:
+            for process in [home.start_sending(one), home.start_sending(other)]:
+                finished(process)
+        return sandbox.arrivals(), stalls
 
 
 def figures(seen: Arrivals, recipients: int, of: str) -> tuple[Figure, ...]:
@@ -37,14 +39,16 @@ def figures(seen: Arrivals, recipients: int, of: str) -> tuple[Figure, ...]:
 
 def main() -> None:
     """One number, then two."""
-    together = send_two("first")
-    show("two processes, one number", figures(together, 2 * RECIPIENTS, " together"))
-    apart = send_two("second")
+    together, stalls = send_two("first")
+    wanted = figures(together, 2 * RECIPIENTS, " together")
+    show("two processes, one number", (*wanted, *stalls.figures()))
+    apart, stalls = send_two("second")
     show(
         "two processes, two numbers",
         (
             *figures(apart.of(PHONE_NUMBER_ID), RECIPIENTS, ", first number"),
             *figures(apart.of(SECOND_PHONE_NUMBER_ID), RECIPIENTS, ", second number"),
+            *stalls.figures(),
         ),
     )
 

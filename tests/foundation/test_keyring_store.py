@@ -26,7 +26,7 @@ class Odd(KeyringBackend):
     priority: Any = 5
 
     def __init__(self, answer: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.answer = answer
 
     def get_password(self, service: str, username: str) -> str | None:
