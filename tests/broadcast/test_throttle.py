@@ -40,8 +40,11 @@ def test_slots_are_spaced_evenly_a_guard_wider_than_the_limit():
 
 
 def test_a_broadcast_with_a_lower_rate_goes_at_its_own():
-    _, _, slots = book(fresh(20, 0.0), fresh(2, 0.0), 0.0, 2.0, 10)
-    assert slots == pytest.approx((0.0, 0.5125, 1.025, 1.5375))
+    number, own, slots = fresh(20, 0.0), fresh(2, 0.0), []
+    for tick in range(16):
+        number, own, booked = book(number, own, tick * 0.1, tick * 0.1 + 0.6, 10)
+        slots += booked
+    assert slots == pytest.approx([0.0, 0.5125, 1.025, 1.5375])
 
 
 def test_two_broadcasts_of_one_number_share_its_slots():
@@ -160,3 +163,16 @@ def test_the_pace_never_exceeds_the_limit_and_never_stops(answers, limit):
         assert pace.interval <= max(5.0, (1 + GUARD) / limit) * 1.26
         assert 0.0 <= pace.refused_share <= 1.0
         pace = replace(pace, hold_until=0.0, changed_at=min(pace.changed_at, float(step)))
+
+
+def test_a_slow_broadcast_takes_no_slot_that_a_fast_one_beside_it_could_use():
+    number, slow, fast = fresh(20, 0.0), fresh(5, 0.0), fresh(20, 0.0)
+    slots: list[float] = []
+    for tick in range(100):
+        now = tick * 0.1
+        for which in ("slow", "fast"):
+            own = slow if which == "slow" else fast
+            number, own, booked = book(number, own, now, now + 0.6, 10)
+            slow, fast = (own, fast) if which == "slow" else (slow, own)
+            slots += booked
+    assert len(slots) / 10 > 19.0

@@ -1,0 +1,262 @@
+"""`wacoex broadcast send | resume` as a person or a script meets them."""
+
+from __future__ import annotations
+
+import pytest
+
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.world import DEFAULT_TOKEN
+
+SEND = ("broadcast", "send")
+
+
+def test_the_one_planned_broadcast_is_sent_after_a_yes(shop, cli):
+    broadcast = shop.planned(3)
+    sent = cli("broadcast", "send", "--rate", "20", tty=True, stdin="y\n")
+
+    assert sent.code == 0
+    assert "to 3 people from +6560000001 (shop) at 20/s" in sent.err
+    assert "broadcast 1 on shop (opening_hours (en_US)): completed" in sent.out
+    assert "3 recipients: 3 accepted" in sent.out
+    assert shop.counts(broadcast) == {"accepted": 3}
+    assert [one.recipient for one in shop.world.log.arrivals] == [shop.phone(n) for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "", "maybe\n"])
+def test_anything_but_yes_sends_nothing_and_exits_with_1(shop, cli, answer):
+    broadcast = shop.planned(3)
+    declined = cli(*SEND, "--rate", 20, tty=True, stdin=answer)
+
+    assert declined.code == 1
+    assert "nothing was sent" in declined.err
+    assert shop.world.log.arrivals == []
+    assert shop.current(broadcast).status.value == "planned"
+
+
+@pytest.mark.parametrize(("tty", "options"), [(False, ()), (True, ("--no-input",))])
+def test_where_nobody_can_be_asked_it_needs_yes(shop, cli, tty, options):
+    shop.planned(3)
+    refused = cli(*SEND, *options, tty=tty)
+
+    assert refused.code == 2
+    assert "needs `--yes`" in refused.err
+    assert shop.world.log.arrivals == []
+    assert cli(*SEND, *options, "--yes", tty=tty).code == 0
+
+
+def test_with_none_planned_it_says_how_to_plan(shop, cli):
+    nothing = cli(*SEND, "--rate", 20, "--yes")
+
+    assert nothing.code == 2
+    assert "no broadcast of channel shop is planned" in nothing.err
+    assert "wacoex broadcast plan RECIPIENTS" in nothing.err
+
+
+def test_with_several_planned_it_lists_them_and_one_can_be_named(shop, cli):
+    shop.planned(2, name="spring")
+    second = shop.planned(3)
+    several = cli(*SEND, "--rate", 20, "--yes")
+
+    assert several.code == 2
+    assert "1 (spring, 2 recipients), 2 (" in several.err
+    assert "wacoex broadcast send 1" in several.err
+    assert cli(*SEND, 2, "--yes").code == 0
+    assert shop.counts(second) == {"accepted": 3}
+
+
+@pytest.mark.parametrize("rate", ["21", "0", "-1", "0.5", "20.01", "nan", "inf", "fast"])
+def test_a_rate_outside_1_to_20_is_refused(shop, cli, rate):
+    shop.planned(1)
+    refused = cli(*SEND, "--rate", rate, "--yes")
+
+    assert refused.code == 2
+    assert "rate" in refused.err
+    assert shop.world.log.arrivals == []
+
+
+@pytest.mark.parametrize("rate", ["1", "20", "20.0"])
+def test_a_rate_from_1_to_20_is_taken(shop, cli, rate):
+    shop.planned(1)
+    sent = cli(*SEND, "--rate", rate, "--yes", "--json")
+
+    assert sent.code == 0
+    assert sent.data["rate"]["requested"] == float(rate)
+
+
+def test_expect_refuses_unless_exactly_so_many_people_would_be_sent_to(shop, cli):
+    shop.planned(3)
+    refused = cli(*SEND, "--yes", "--expect", 4)
+    assert refused.code == 5
+    assert "3 people would be sent to, not 4" in refused.err
+    assert shop.world.log.arrivals == []
+
+    assert cli(*SEND, "--yes", "--expect", 3).code == 0
+
+
+def test_a_dry_run_shows_the_first_three_requests_and_sends_nothing(shop, cli):
+    people = [(shop.phone(n), f"Ana{n}", f"A-{n}") for n in range(1, 6)]
+    file = shop.file("five.csv", people, ("phone", "name", "order"))
+    parameters = {"1": "name", "2": "order"}
+    broadcast = shop.planned(file, template="order_ready", parameters=parameters)
+    shown = cli(*SEND, "--dry-run", "--json")
+
+    assert shown.code == 0
+    requests = shown.data["requests"]
+    assert [one["body"]["to"] for one in requests] == [shop.phone(n) for n in (1, 2, 3)]
+    assert requests[0]["url"].endswith("/messages")
+    assert requests[0]["body"]["biz_opaque_callback_data"].endswith("-1-1-1")
+    body = requests[2]["body"]["template"]["components"][0]["parameters"]
+    assert [one["text"] for one in body] == ["Ana3", "A-3"]
+    assert {one["headers"]["Authorization"] for one in requests} == {"Bearer ****"}
+    assert shop.world.log.arrivals == []
+    assert shop.counts(broadcast) == {"pending": 5}
+    assert shop.current(broadcast).status.value == "planned"
+
+
+def test_the_token_is_nowhere_in_what_is_written(shop, cli):
+    shop.planned(2)
+    for options in (("--dry-run",), ("--yes", "-vv"), ("--yes", "--debug")):
+        written = cli(*SEND, 1, *options)
+        assert DEFAULT_TOKEN not in written.out + written.err
+
+
+def test_planning_and_sending_in_one_go(shop, cli):
+    options = ("--template", "opening_hours", "--lang", "en_US", "--rate", 20, "--yes", "--json")
+    sent = cli(*SEND, "--to", shop.people(3), *options)
+
+    assert (sent.code, sent.data["taken"]) == (0, 3)
+    assert cli("broadcast", "list", "--json").data["broadcasts"][0]["status"] == "completed"
+
+
+def test_a_dry_run_of_planning_and_sending_leaves_no_broadcast(shop, cli):
+    options = ("--template", "opening_hours", "--lang", "en_US", "--dry-run", "--json")
+    shown = cli(*SEND, "--to", shop.people(5), *options)
+
+    assert (shown.code, len(shown.data["requests"])) == (0, 3)
+    assert cli("broadcast", "list", "--json").data["broadcasts"] == []
+
+
+@pytest.mark.parametrize("options", [("1", "--to", "x.csv"), ("1", "--template", "opening_hours")])
+def test_a_planned_broadcast_and_what_belongs_to_planning_do_not_mix(shop, cli, options):
+    shop.planned(1)
+    assert cli(*SEND, *options, "--yes").code == 2
+
+
+def test_the_json_of_send_counts_each_row_once(shop, cli):
+    shop.faults(
+        Fault("refuse", code=131026, recipients=frozenset({shop.phone(2)})),
+        Fault("reset_after", recipients=frozenset({shop.phone(3)})),
+    )
+    people = [(shop.phone(n),) for n in (1, 2, 3, 4, 1)]
+    shop.planned(shop.file("mixed.csv", people))
+    sent = cli(*SEND, "--rate", 20, "--yes", "--json")
+
+    assert (sent.code, sent.envelope["status"]) == (7, "partial")
+    data = sent.data
+    assert {name: n for name, n in data["counts"].items() if n} == {
+        "accepted": 2,
+        "rejected": 1,
+        "ambiguous": 1,
+        "skipped": 1,
+    }
+    assert sum(data["counts"].values()) == data["recipients"] + 1
+    assert (data["status"], data["taken"]) == ("completed", 2)
+    assert data["rate"].keys() == {"requested", "achieved", "peak_in_one_second"}
+    assert data["started_at"] <= data["finished_at"]
+
+
+def test_a_log_gets_a_line_at_the_start_and_at_the_end(shop, cli):
+    shop.planned(3)
+    lines = cli(*SEND, "--rate", 20, "--yes").err.splitlines()
+
+    assert "broadcast 1: 0 of 3" in lines
+    assert "broadcast 1: 3 of 3, 3 accepted" in lines
+
+
+def test_a_stopped_broadcast_exits_by_cause_and_says_how_to_go_on(shop, cli):
+    shop.faults(Fault("expired_token"))
+    broadcast = shop.planned(5)
+    stopped = cli(*SEND, "--rate", 20, "--yes")
+    assert stopped.code == 4
+    assert "paused: Meta refused with code 190" in stopped.out
+    assert "to continue: wacoex broadcast resume 1" in stopped.out
+
+    again = cli(*SEND, 1, "--yes")
+    assert again.code == 2
+    assert "`wacoex broadcast resume 1` goes on with it" in again.err
+
+    shop.faults()
+    assert cli("broadcast", "resume", 1, "--yes").code == 0
+    assert shop.counts(broadcast) == {"accepted": 5}
+
+
+def test_resume_is_not_for_a_planned_or_a_completed_broadcast(shop, cli):
+    shop.planned(1)
+    assert "`wacoex broadcast send 1` starts it" in cli("broadcast", "resume", 1, "--yes").err
+    cli(*SEND, "--yes")
+    completed = cli("broadcast", "resume", 1, "--yes")
+
+    assert completed.code == 2
+    assert "plan a new one" in completed.err
+    assert len(shop.world.log.arrivals) == 1
+
+
+def test_what_was_planned_against_another_api_is_not_sent_to_this_one(shop, cli):
+    shop.planned(1)
+    shop.environ["WACOEX_META_BASE_URL"] = "http://127.0.0.1:9"
+    refused = cli(*SEND, "--yes")
+
+    assert refused.code == 5
+    assert f"was planned against {shop.base_url}" in refused.err
+    assert shop.world.log.arrivals == []
+
+
+def test_an_opt_out_after_planning_is_kept(shop, cli):
+    broadcast = shop.planned(3)
+    cli("optout", "add", shop.phone(2))
+    sent = cli(*SEND, "--yes", "--json")
+
+    assert sent.code == 0
+    assert shop.states(broadcast) == ["accepted", "skipped", "accepted"]
+    assert sent.data["recipients"] == 2
+
+
+def test_a_broadcast_of_another_channel_is_not_sent_by_mistake(shop, cli):
+    cli("channel", "add", "second", "--phone", "+6560000002")
+    shop.planned(1)
+
+    assert cli(*SEND, 1, "--channel", "second", "--yes").code == 2
+    assert cli(*SEND, 99, "--yes").code == 2
+    assert shop.world.log.arrivals == []
+
+
+def test_never_more_leave_in_one_second_than_the_rate_says(shop, cli):
+    shop.planned(16)
+    sent = cli(*SEND, "--rate", 10, "--yes", "--json")
+
+    assert sent.data["taken"] == 16
+    assert sent.data["rate"]["peak_in_one_second"] <= 10
+
+
+def test_list_shows_the_newest_first_with_how_far_each_has_come(shop, cli):
+    shop.planned(2, name="first")
+    cli(*SEND, "--yes")
+    shop.planned(3)
+    listed = cli("broadcast", "list", "--json").data["broadcasts"]
+
+    assert [(one["broadcast_id"], one["status"], one["taken"]) for one in listed] == [
+        (2, "planned", 0),
+        (1, "completed", 2),
+    ]
+    assert "first" in cli("broadcast", "list", tty=True).out
+
+
+def test_show_has_the_keys_of_send_and_says_what_comes_next(shop, cli):
+    shop.planned(2)
+    assert "to send it: wacoex broadcast send 1" in cli("broadcast", "show", 1).out
+    sent = cli(*SEND, "--yes", "--json").data
+    shown = cli("broadcast", "show", 1, "--json").data
+
+    assert shown["counts"] == sent["counts"]
+    assert shown.keys() >= {"broadcast_id", "status", "reason", "recipients", "taken", "rate"}
+    assert cli("broadcast", "show", 2).code == 2
