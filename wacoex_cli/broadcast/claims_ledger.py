@@ -149,7 +149,8 @@ def record(
     moment = to_text(now)
     state.execute_many(
         "UPDATE recipients SET state = ?, reason = ?, code = ?, detail = ?, not_before = ?,"
-        " message_id = ?, message_status = ?, answered_at = ?"
+        " message_id = ?, message_status = ?, answered_at = ?,"
+        " tries_in_run = CASE WHEN ? = 1 THEN ? ELSE tries_in_run END"
         " WHERE broadcast_id = ? AND row = ? AND state = 'sending' AND holder = ?"
         " AND attempts = ?",
         [
@@ -162,6 +163,8 @@ def record(
                 one.message_id,
                 one.message_status,
                 moment,
+                int(one.is_exhausted),
+                MOST_TRIES_IN_RUN,
                 broadcast_id,
                 one.row,
                 holder,

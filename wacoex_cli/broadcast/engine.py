@@ -31,7 +31,7 @@ WINDOW = 64
 """Most requests under way at once; when a server hangs this gives, not the pace."""
 
 TICK_SECONDS = 0.1
-IDLE_TICK_SECONDS = 0.5
+IDLE_TICK_SECONDS = 0.25
 DRAIN_SECONDS = 10.0
 _UNREACHABLE_SECONDS = 120.0
 _LONGEST_PAUSE_SECONDS = 30.0

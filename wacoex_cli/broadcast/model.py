@@ -90,7 +90,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Settled:
-    """What became of one claim."""
+    """What became of one claim. `is_exhausted`: not to be tried again in this run."""
 
     row: int
     attempt: int
@@ -102,6 +102,7 @@ class Settled:
     message_id: str | None = None
     message_status: str | None = None
     opts_out: bool = False
+    is_exhausted: bool = False
 
 
 @dataclass(frozen=True)

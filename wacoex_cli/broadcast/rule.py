@@ -58,7 +58,8 @@ def judge(claim: Claim, reply: Reply, now: datetime) -> Verdict:
             throttled=False,
         )
     if isinstance(reply, Unclear):
-        return Verdict(_ambiguous(claim, reply.reason))
+        asked = reply.retry_after_seconds or 0.0
+        return Verdict(_ambiguous(claim, reply.reason), hold_seconds=asked)
     if isinstance(reply, NotSent):
         wait = _NOT_SENT_WAIT_SECONDS * 4 ** (claim.tries_in_run - 1)
         return Verdict(_retry(claim, now + timedelta(seconds=wait), detail=reply.reason))
@@ -112,7 +113,13 @@ def _retry(
     claim: Claim, not_before: datetime, code: int | None = None, detail: str | None = None
 ) -> Settled:
     return Settled(
-        claim.row, claim.attempt, RowState.RETRY, code=code, detail=detail, not_before=not_before
+        claim.row,
+        claim.attempt,
+        RowState.RETRY,
+        code=code,
+        detail=detail,
+        not_before=not_before,
+        is_exhausted=not_before - claim.first_try_in_run_at >= LONGEST_RETRY_IN_RUN,
     )
 
 

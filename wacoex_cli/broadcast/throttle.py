@@ -22,6 +22,7 @@ LATE_SECONDS = 0.010
 """A slot that is missed by more than this is given up: using it would put two close together."""
 
 ANOTHER_BOOT_SECONDS = 1.0
+_NEAR_SECONDS = 0.3
 _WIDEN = 1.01
 _WIDEST_BY_STRAYS = 1.25
 _COOL_DOWN_SECONDS = 1.0
@@ -93,8 +94,11 @@ def book(
     """
     slots: list[float] = []
     while len(slots) < most:
-        slot = max(now, number.next_slot, number.hold_until, broadcast.next_slot)
-        if slot > horizon:
+        free = max(now, number.next_slot, number.hold_until)
+        slot = max(free, broadcast.next_slot)
+        # A slow broadcast that books far ahead would take what a fast one beside it could use.
+        leaves_gap = slot > free + number.interval
+        if slot > (min(horizon, now + _NEAR_SECONDS) if leaves_gap else horizon):
             break
         slots.append(slot)
         number = replace(number, next_slot=slot + number.interval)

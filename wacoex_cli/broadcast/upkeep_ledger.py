@@ -59,18 +59,14 @@ def taken_without_message_id(state: State) -> list[Row]:
     )
 
 
-def opted_out_in_line(state: State, added_before: datetime) -> list[Row]:
-    """Broadcasts in `sending` where people still wait who opted out before a moment.
-
-    In one that is planned or paused they may stand: its next start skips them.
-    """
+def taken_after_optout(state: State) -> list[Row]:
+    """Broadcasts that sent to people who were on the opt-out list already."""
     return state.rows(
-        "SELECT b.broadcast_id, COUNT(*) AS people FROM broadcasts b"
-        " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-        " JOIN optouts o ON o.phone = r.phone"
-        " WHERE b.status = 'sending' AND r.state IN ('pending', 'retry') AND o.added_at < ?"
-        " GROUP BY b.broadcast_id ORDER BY b.broadcast_id",
-        [to_text(added_before)],
+        "SELECT r.broadcast_id, COUNT(*) AS people FROM optouts o"
+        " JOIN recipients r ON r.phone = o.phone"
+        " WHERE r.state IN ('sending', 'accepted', 'sent', 'delivered', 'read', 'failed')"
+        " AND r.claimed_at > o.added_at"
+        " GROUP BY r.broadcast_id ORDER BY r.broadcast_id"
     )
 
 

@@ -42,9 +42,13 @@ class Refused:
 
 @dataclass(frozen=True)
 class Unclear:
-    """The message may have been taken: the request left and no usable answer came."""
+    """The message may have been taken: the request left and no usable answer came.
+
+    `retry_after_seconds` is the wait the server asked for, if it did.
+    """
 
     reason: str
+    retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,9 @@ def reply_in(answer: Answer, now: datetime) -> Reply:
     if taken is not None:
         return taken
     refused = refusal_in(answer, now)
-    return refused if refused is not None else Unclear(_unusable(answer))
+    if refused is not None:
+        return refused
+    return Unclear(_unusable(answer), retry_after_seconds(answer.headers, now))
 
 
 def refusal_in(answer: Answer, now: datetime) -> Refused | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import upkeep_ledger
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import State
 
 _FOR_OTHERS = 0o077
-_SENDER_LEARNS_WITHIN = timedelta(minutes=1)
 _RESTORE = "keep a copy of the file, then restore the last good backup: wacoex state restore FILE"
 
 
@@ -52,7 +50,6 @@ def check(path: Path, clock: Clock) -> list[Problem]:
         return [
             *found,
             *_wrong_sums(state),
-            *_opted_out_in_line(state, clock),
             *_stranded(state, clock),
         ]
 
@@ -85,24 +82,17 @@ def _wrong_sums(state: State) -> Iterator[Problem]:
             f"broadcast {row['broadcast_id']} has {row['n']} accepted rows without a message id",
             _RESTORE,
         )
+    for row in upkeep_ledger.taken_after_optout(state):
+        yield Problem(
+            f"broadcast {row['broadcast_id']} was sent to {row['people']} people after they opted"
+            " out",
+            "was this file restored, or changed by another program? tell these people",
+        )
     for row in upkeep_ledger.completed_but_open(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} is completed, but {row['n']} rows are still open",
             _RESTORE,
         )
-
-
-def _opted_out_in_line(state: State, clock: Clock) -> Iterator[Problem]:
-    for row in upkeep_ledger.opted_out_in_line(state, clock.now() - _SENDER_LEARNS_WITHIN):
-        number = row["broadcast_id"]
-        # Without a sender they only wait for the next start, which skips them.
-        if locks.living_holder(state, lock_purpose(number), clock):
-            yield Problem(
-                f"{row['people']} people who opted out wait in broadcast {number},"
-                " which is being sent",
-                f"its next start skips them: wacoex broadcast pause {number},"
-                f" then wacoex broadcast resume {number}",
-            )
 
 
 def _stranded(state: State, clock: Clock) -> Iterator[Problem]:
