@@ -40,7 +40,8 @@ def test_slots_are_spaced_evenly_a_guard_wider_than_the_limit():
 
 
 def test_a_broadcast_with_a_lower_rate_goes_at_its_own():
-    number, own, slots = fresh(20, 0.0), fresh(2, 0.0), []
+    number, own = fresh(20, 0.0), fresh(2, 0.0)
+    slots: list[float] = []
     for tick in range(16):
         number, own, booked = book(number, own, tick * 0.1, tick * 0.1 + 0.6, 10)
         slots += booked

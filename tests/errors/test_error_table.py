@@ -1,0 +1,225 @@
+"""Every failure a user meets on the way to a sent broadcast: exit status, `error:` and `hint:`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.world import (
+    FOREIGN_PHONE_NUMBER_ID,
+    FOREIGN_WABA_ID,
+    PHONE_NUMBER_ID,
+    SEND_SCOPE,
+    WABA_ID,
+    World,
+)
+
+PLAN = "broadcast plan list.csv --template opening_hours --lang en_US"
+ORDER = "broadcast plan list.csv --template order_ready --lang en_US"
+Fails = Callable[..., None]
+
+
+def table(*rows: tuple[Any, ...]) -> list[Any]:
+    """Rows of a table whose first column is the name of the case."""
+    return [pytest.param(*row[1:], id=row[0]) for row in rows]
+
+
+@pytest.fixture
+def planned(run) -> None:
+    """Broadcast 1 is planned, for one person."""
+    assert run(*shlex.split(PLAN)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "message", "hint"),
+    table(
+        ("missing", "no.csv", "unreadable_file", "`no.csv`: no such file", "check the path"),
+        ("a directory", ".", "unreadable_file", "cannot read `.`: is a directory", "the path"),
+        ("empty standard input", "-", "no_header", "standard input is empty", "first line names"),
+    ),
+)
+def test_no_file(fails: Fails, source: str, code: str, message: str, hint: str) -> None:
+    fails(PLAN.replace("list.csv", source), 2, code, message, hint)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message", "hint"),
+    table(
+        ("empty", "", "no_header", "`list.csv` is empty", "phone,first_name"),
+        ("only a header", "phone\n", "no_recipients", "the file has no rows", "below the header"),
+        ("no number", "phone\nAna\n", "no_recipients", "(invalid 1)", "--country"),
+        ("no header", "+6591000001\n", "no_header", "its first line holds data", "first line"),
+        ("no phone column", "name\nAna\n", "no_phone_column", "among `name`", "`whatsapp`"),
+        ("two phone columns", "phone,tel\n1,2\n", "several_phone_columns", "`tel`", "rename"),
+        ("too many fields", "phone\n+6591000001,Ana\n", "bad_row", "line 2 of `list.csv`", "quote"),
+        ("open quote", 'phone,name\n+65,"Ana\n', "bad_row", "line 2 of `list.csv`", "unpaired"),
+        ("latin-1", "phone,n\n+65,J\xfcrg\n", "bad_encoding", "line 2 has the byte 0xfc", "UTF-8"),
+        ("UTF-16", "p\0h\0o\0n\0e\0\n\0", "bad_encoding", "a NUL character in line 1", "UTF-8"),
+        ("broken NDJSON", '{"phone": "1"}\n{"pho', "bad_row", "line 2 of", "one object a line"),
+        ("JSON array", '[{"phone": "1"}]', "bad_row", "is a JSON array", "jq"),
+        ("no workbook", "PK\x03\x04", "unreadable_file", "as an Excel workbook", "XLSX"),
+    ),
+)
+def test_an_unfit_file(fails: Fails, content: str, code: str, message: str, hint: str) -> None:
+    Path("list.csv").write_bytes(content.encode("latin-1"))
+
+    fails(PLAN, 2, code, message, hint)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message", "hint"),
+    table(
+        ("unknown", "opening_hour en_US", "unknown_template", "no template", "`opening_hours`?"),
+        ("language", "opening_hours fr", "unknown_template", "in language `fr`", "`de`, `en_US`"),
+        ("paused", "flash_sale en_US", "template_not_approved", "is PAUSED", "3 hours"),
+        ("rejected", "free_money en_US", "template_not_approved", "is REJECTED", "submit it again"),
+        ("image", "new_menu en_US", "template_unsupported", "header of format IMAGE", "text head"),
+    ),
+)
+def test_an_unfit_template(fails: Fails, command: str, code: str, message: str, hint: str) -> None:
+    name, language = command.split()
+
+    fails(PLAN.replace("opening_hours", name).replace("en_US", language), 2, code, message, hint)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message", "hint"),
+    table(
+        ("no template", "broadcast plan list.csv", "missing_template", "which template?", "--lang"),
+        ("nothing for 2", f"{ORDER} --param 1=city", "missing_parameter", "`2`", "--param 2="),
+        ("no such", f"{PLAN} --param 1=city", "unknown_placeholder", "placeholder `1`", "none"),
+        ("no column", f"{ORDER} --param 1=town", "unknown_column", "`town`", "`city`"),
+        ("no pair", f"{ORDER} --param 1", "bad_pair", "PLACEHOLDER=COLUMN", "1=first_name"),
+        ("country", f"{PLAN} --country XX", "unknown_country", "country code `XX`", "ISO 3166"),
+        ("too fast", "broadcast send --rate 21", "rate_out_of_range", "not 21", "fixes"),
+        ("no rate", "broadcast send --rate 0", "rate_out_of_range", "between 1 and 20", "20 mess"),
+        ("a word", "broadcast send --rate abc", "usage", "`abc` is not a valid float", "--help"),
+        ("no number", "broadcast send --rate nan", "rate_out_of_range", "not nan", "20 mess"),
+        ("no such option", "broadcast send --rat 5", "usage", "no such option `--rat`", "`--rate`"),
+        ("nothing planned", "broadcast send", "nothing_planned", "channel shop", "broadcast plan"),
+        ("unknown id", "broadcast send 9", "unknown_broadcast", "no broadcast 9", "broadcast list"),
+        ("unknown channel", f"{PLAN} -c shpo", "channel_unknown", "channel `shpo`", "`shop`?"),
+        ("no .env", f"{PLAN} --env-file x", "config_unreadable", "cannot read x", "the path"),
+    ),
+)
+def test_an_unfit_command(fails: Fails, command: str, code: str, message: str, hint: str) -> None:
+    fails(command, 2, code, message, hint)
+
+
+@pytest.mark.usefixtures("planned")
+@pytest.mark.parametrize(
+    ("command", "exit_status", "code", "message", "hint"),
+    table(
+        ("nobody to ask", "broadcast send", 2, "needs_answer", "without a terminal", "`--yes`"),
+        ("no asking", "broadcast send --no-input", 2, "needs_answer", "--no-input", "`--yes`"),
+        ("count", "broadcast send --expect 9", 5, "unexpected_count", "1 people", "show 1"),
+        ("never sent", "broadcast resume 1", 2, "wrong_status", "1 is planned", "send 1"),
+        ("not running", "broadcast pause 1", 2, "wrong_status", "cannot be paused", "list"),
+        ("frozen", "broadcast send 1 --template x", 2, "already_planned", "belong to", "a new one"),
+        ("two ways", "broadcast send 1 --to list.csv", 2, "usage", "not both", "`--to` plans"),
+    ),
+)
+def test_an_unfit_moment(
+    fails: Fails, command: str, exit_status: int, code: str, message: str, hint: str
+) -> None:
+    fails(command, exit_status, code, message, hint)
+
+
+@pytest.mark.usefixtures("planned")
+def test_a_choice_between_broadcasts(run, fails: Fails) -> None:
+    run("broadcast", "cancel", "1", "--yes")
+    fails("broadcast send 1", 2, "wrong_status", "1 is cancelled", "plan a new one")
+
+    run(*shlex.split(PLAN))
+    run(*shlex.split(PLAN))
+    fails("broadcast send", 2, "several_planned", "are planned: 2 (list.csv", "broadcast send 2")
+
+
+SECOND = "channel add two --phone +6560000009"
+FOREIGN = f"{SECOND} --phone-number-id {FOREIGN_PHONE_NUMBER_ID} --waba-id {FOREIGN_WABA_ID}"
+NOT_OURS = f"{SECOND} --phone-number-id {FOREIGN_PHONE_NUMBER_ID} --waba-id {WABA_ID}"
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "exit_status", "code", "message", "hint"),
+    table(
+        ("none", "channel remove shop --yes", PLAN, 2, "channel_missing", "no channel", "add"),
+        ("archived", "channel remove shop --yes", f"{PLAN} -c shop", 2, "channel_archived",
+         "`shop` is archived", "channel restore shop"),
+        ("several", SECOND, PLAN, 2, "channel_open", "which channel", "one of `shop`, `two`"),
+        ("no waba_id", SECOND, f"{PLAN} -c two", 2, "channel_incomplete", "no waba_id", "edit two"),
+        ("no phone_number_id", f"{SECOND} --waba-id {WABA_ID}", f"{PLAN} -c two", 2,
+         "channel_incomplete", "no phone_number_id", "channel edit two --phone-number-id ID"),
+        ("respond.io", f"{SECOND} --provider respondio", f"{PLAN} -c two", 2,
+         "provider_cannot_send", "through respondio", "--provider meta"),
+        ("WABA of others", FOREIGN, f"{PLAN} -c two", 4, "meta_100", "may not see it", "the id"),
+        ("number of others", NOT_OURS, f"{PLAN} -c two", 4, "meta_100", "may not see it", "the id"),
+    ),
+)  # fmt: skip
+def test_an_unfit_channel(
+    run, fails: Fails, before: str, command: str, exit_status: int, code: str, message: str,
+    hint: str,
+) -> None:  # fmt: skip
+    assert run(*shlex.split(before)).code == 0
+
+    fails(command, exit_status, code, message, hint)
+
+
+@pytest.mark.parametrize(
+    ("token", "properties", "code", "message", "hint"),
+    table(
+        ("missing", None, {}, "credentials_missing", "there is no meta-token", "_TOKEN_FILE"),
+        ("empty", "", {}, "credentials_unfit", "`WACOEX_META_TOKEN` is empty", "copy the secret"),
+        ("space", "EAA b", {}, "credentials_unfit", "holds a space", "without quotes"),
+        ("unknown", "EAAb", None, "meta_190", "the token has expired", "create a new token"),
+        ("expired", "EAAb", {"expires_at": 1.0}, "meta_190", "expired", "create a new token"),
+        ("revoked", "EAAb", {"revoked": True}, "meta_190", "revoked", "create a new token"),
+        ("may only send", "EAAb", {"scopes": {SEND_SCOPE}}, "meta_10", "permission", "access"),
+        ("not assigned", "EAAb", {"waba_ids": set()}, "meta_200", "permission", "system user"),
+    ),
+)
+def test_an_unfit_token(
+    fails: Fails, shop: World, monkeypatch: pytest.MonkeyPatch, token: str | None,
+    properties: dict[str, Any] | None, code: str, message: str, hint: str,
+) -> None:  # fmt: skip
+    monkeypatch.delenv("WACOEX_META_TOKEN")
+    if token is not None:
+        monkeypatch.setenv("WACOEX_META_TOKEN", token)
+        if properties is not None:
+            shop.patch_token(token, properties)
+
+    fails(PLAN, 4, code, message, hint)
+
+
+AT_ONCE = {"Retry-After": "0.01"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "exit_status", "code", "message", "hint"),
+    table(
+        ("HTML", Fault("html", on="reads"), 6, "unusable_answer", "HTTP 200, 88 bytes", "proxy"),
+        ("{}", Fault("empty_object", on="reads"), 6, "unusable_answer", "no list", "proxy"),
+        ("number {}", Fault("empty_object", on="reads", path=PHONE_NUMBER_ID), 6,
+         "unusable_answer", "no id", "proxy"),
+        ("nothing", Fault("empty_body", on="reads"), 6, "unusable_answer", "0 bytes", "proxy"),
+        ("500", Fault("server_error", on="reads", headers=AT_ONCE), 6, "unusable_answer",
+         "HTTP 500", "try again"),
+        ("redirect", Fault("redirect", on="reads"), 5, "redirected",
+         "redirects to redirected.example, which is not followed", "check the base URL"),
+        ("throttled", Fault("refuse", on="reads", code=80007, headers=AT_ONCE), 6, "meta_80007",
+         "too many calls", "wait as long as Meta says"),
+        ("locked", Fault("account_locked", on="reads"), 5, "meta_131031", "locked", "appeal"),
+        ("unheard of", Fault("refuse", on="reads", code=9), 5, "meta_9", "unknown to", "look"),
+    ),
+)  # fmt: skip
+def test_an_unfit_answer(
+    fails: Fails, shop: World, fault: Fault, exit_status: int, code: str, message: str, hint: str
+) -> None:
+    shop.faults.replace([fault])
+
+    fails(PLAN, exit_status, code, message, hint)
