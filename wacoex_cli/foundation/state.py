@@ -109,7 +109,9 @@ def open_state(path: Path) -> State:
         _prepare_files(path)
         connection = _connect(path)
         try:
-            _migrate(path, connection)
+            applied = _demand_ours(path, connection)
+            _configure(connection)
+            _migrate(path, connection, applied)
         except BaseException:
             connection.close()
             raise
@@ -134,25 +136,17 @@ def _prepare_files(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         path,
         timeout=_PATIENCE_SECONDS,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
     )
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # FULL: a claim must have reached the disk before its request leaves.
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
-def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+def _demand_ours(path: Path, connection: sqlite3.Connection) -> set[str]:
+    """The migrations applied so far. Comes first: another program's file is left untouched."""
     # In this order: while another process creates the schema, both questions see it or neither.
     has_tables = bool(connection.execute("SELECT 1 FROM sqlite_master").fetchone())
     applied = _applied(connection)
@@ -163,6 +157,17 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> None:
             code="state_foreign",
         )
     _refuse_newer(path, applied)
+    return applied
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: a claim must have reached the disk before its request leaves.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _migrate(path: Path, connection: sqlite3.Connection, applied: set[str]) -> None:
     if all(step.__name__ in applied for step in migrations.STEPS):
         return
     # Imported only now: it takes longer than most commands, which find nothing to migrate.

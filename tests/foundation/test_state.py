@@ -1,0 +1,128 @@
+"""The state file: private, durable, migrated once, and never somebody else's."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from wacoex_cli.errors import StateError
+from wacoex_cli.foundation import migrations
+from wacoex_cli.foundation.state import open_state
+
+OPENER = "import sys; from pathlib import Path;"
+OPENER += (
+    "from wacoex_cli.foundation.state import open_state; open_state(Path(sys.argv[1])).close()"
+)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def add_channel(state, name="shop", phone="+6560000001"):
+    state.execute(
+        "INSERT INTO channels (name, phone, provider, created_at) VALUES (?, ?, 'meta', 'now')",
+        [name, phone],
+    )
+
+
+def test_the_file_and_its_directory_are_private(tmp_path):
+    path = tmp_path / "new" / "wacoex.db"
+    with closing(open_state(path)) as state, state.transaction():
+        add_channel(state)
+
+    assert mode(path) == 0o600
+    assert mode(path.parent) == 0o700
+    assert {mode(beside) for beside in path.parent.iterdir()} == {0o600}
+
+
+def test_it_is_durable_and_minds_references(state):
+    assert state.value("PRAGMA journal_mode") == "wal"
+    assert state.value("PRAGMA synchronous") == 2, "FULL"
+    with pytest.raises(StateError, match="FOREIGN KEY"), state.transaction():
+        state.execute(
+            "INSERT INTO decisions (broadcast_id, decided_at, decided_by, decision)"
+            " VALUES (7, 'now', 'ana', 'sent')"
+        )
+
+
+def test_a_transaction_is_all_or_nothing(state):
+    with pytest.raises(ZeroDivisionError), state.transaction():
+        add_channel(state)
+        raise ZeroDivisionError
+    assert state.value("SELECT COUNT(*) FROM channels") == 0
+
+
+def test_a_write_outside_a_transaction_is_a_mistake_of_ours(state):
+    with pytest.raises(RuntimeError, match=r"belong inside State\.transaction"):
+        add_channel(state)
+
+
+def test_transactions_do_not_nest(state):
+    with (
+        pytest.raises(RuntimeError, match="do not nest"),
+        state.transaction(),
+        state.transaction(),
+    ):
+        pass
+
+
+def test_four_programs_that_start_together_migrate_once(tmp_path):
+    path = tmp_path / "wacoex.db"
+    starting = [
+        subprocess.Popen([sys.executable, "-c", OPENER, str(path)], stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    told = [child.communicate()[1].decode() for child in starting]
+
+    assert [child.returncode for child in starting] == [0, 0, 0, 0], told
+    with closing(open_state(path)) as state:
+        names = state.rows("SELECT name FROM _sqlite_migrations ORDER BY id")
+    assert [row["name"] for row in names] == [step.__name__ for step in migrations.STEPS]
+
+
+@pytest.mark.parametrize("known", range(1, len(migrations.STEPS)))
+def test_an_older_schema_with_data_is_brought_up_to_date(tmp_path, monkeypatch, known):
+    path = tmp_path / "wacoex.db"
+    with monkeypatch.context() as older:
+        older.setattr(migrations, "STEPS", migrations.STEPS[:known])
+        with closing(open_state(path)) as state, state.transaction():
+            add_channel(state)
+
+    with closing(open_state(path)) as state:
+        assert state.value("SELECT name FROM channels") == "shop"
+        assert state.value("SELECT COUNT(*) FROM recipients") == 0
+        assert state.value("SELECT COUNT(*) FROM facts") == 0
+
+
+def test_a_newer_schema_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "wacoex.db"
+    open_state(path).close()
+    with closing(sqlite3.connect(path)) as newer, newer:
+        newer.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
+            " VALUES ('wacoex', 'm999_from_the_future', 'now')"
+        )
+
+    with pytest.raises(StateError, match="newer wacoex") as refused:
+        open_state(path)
+    assert refused.value.code == "state_newer"
+    assert refused.value.details == {"unknown_migrations": ["m999_from_the_future"]}
+
+
+def test_the_database_of_another_program_is_not_touched(tmp_path):
+    path = tmp_path / "addresses.db"
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TABLE addresses (name TEXT)")
+    before = path.read_bytes()
+
+    with pytest.raises(StateError, match="another program"):
+        open_state(path)
+    assert path.read_bytes() == before
+    assert not path.with_name("addresses.db-wal").exists()
