@@ -24,3 +24,10 @@ def test_a_person_is_not_shown_long_lists(capsys) -> None:
     emit(Result({}, ("done",), lists={"rows": iter([1])}), Invocation(), ())
 
     assert capsys.readouterr().out == "done\n"
+
+
+def test_a_person_is_told_that_a_list_is_empty_and_a_pipe_gets_nothing(run) -> None:
+    assert run("channel", "list").out == ""
+    assert run("channel", "list", tty=True).out == (
+        "there is no channel; add one: wacoex channel add NAME --phone +65...\n"
+    )

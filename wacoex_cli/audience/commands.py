@@ -102,7 +102,7 @@ def list_optouts(invocation: Invocation) -> "Result":
     with invocation.open_workspace() as workspace:
         found = ledger.list_optouts(workspace.state)
     rows = [[one.phone, one.source, one.note, from_text(one.added_at)] for one in found]
-    table = Table(("phone", "source", "note", "added"), rows)
+    table = Table(("phone", "source", "note", "added"), rows, "nobody has opted out")
     return Result({"optouts": [asdict(one) for one in found]}, [table])
 
 

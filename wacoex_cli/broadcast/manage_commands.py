@@ -73,6 +73,7 @@ def list_broadcasts(invocation: Invocation) -> "Result":
             )
             for row in rows
         ],
+        "there is no broadcast; plan one: wacoex broadcast plan RECIPIENTS ...",
     )
     return Result({"broadcasts": rows}, (table,))
 

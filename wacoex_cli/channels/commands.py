@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 app = group("The phone numbers wacoex looks after.")
 
+_NO_CHANNEL = "there is no channel; add one: wacoex channel add NAME --phone +65..."
 _COLUMNS = ("channel", "phone", "phone_number_id", "waba_id", "provider", "owner", "timezone")
 
 
@@ -132,7 +133,7 @@ def list_channels(
     entries = [one.to_json() for one in found if archived or not one.archived_at]
     columns = (*_COLUMNS, "connection") if archived else _COLUMNS
     rows = [[entry[column] for column in columns] for entry in entries]
-    return Result({"channels": entries}, [Table(columns, rows)])
+    return Result({"channels": entries}, [Table(columns, rows, _NO_CHANNEL)])
 
 
 @command(

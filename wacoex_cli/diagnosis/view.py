@@ -63,13 +63,16 @@ def failures(status: Status) -> list[WacoexError]:
 
 
 def status_text(status: Status, now: datetime) -> Iterator[Table | ForPerson]:
-    """A line for each channel; for a person also what was found, and the facts of a single one."""
+    """A line for each channel; for a person also the facts of a single one, and what was found.
+
+    The facts come first: they are long, and what matters is to stand above the next prompt.
+    """
+    if len(status.channels) == 1:
+        yield from _facts_text(status.channels[0], now)
     yield Table(
         ("verdict", "channel", "phone", "connection", "quality", "findings"),
         [_row(one) for one in status.channels],
     )
-    if len(status.channels) == 1:
-        yield from _facts_text(status.channels[0], now)
     found = [finding for one in status.channels for finding in one.findings]
     for finding in [*found, *status.findings]:
         yield ForPerson("\n".join(["", *_finding_lines(finding, now)]))
@@ -141,8 +144,8 @@ def _facts_text(one: ChannelStatus, now: datetime) -> Iterator[ForPerson]:
         for fact in shown
     ]
     rows.append(("last_opened_at", NOT_AVAILABLE, "wacoex", "never"))
-    yield ForPerson("")
     yield ForPerson(Table(("fact", "value", "source", "seen"), rows))
+    yield ForPerson("")
 
 
 def _short(name: str) -> str:

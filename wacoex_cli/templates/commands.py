@@ -43,7 +43,7 @@ def list_templates(invocation: Invocation) -> "Result":
     ]
     columns = ("name", "language", "status", "category", "placeholders")
     data = [dict(zip(columns, row, strict=True)) for row in rows]
-    return Result({"templates": data}, (Table(columns, rows),))
+    return Result({"templates": data}, (Table(columns, rows, "this WABA has no templates"),))
 
 
 @command(

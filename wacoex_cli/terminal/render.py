@@ -26,10 +26,14 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 @dataclass(frozen=True)
 class Table:
-    """Rows for a person or a pipe. A cell may be text, a number, a bool, a moment or None."""
+    """Rows for a person or a pipe. A cell may be text, a number, a bool, a moment or None.
+
+    `when_empty` is what a person reads instead of no rows.
+    """
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[object]]
+    when_empty: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,8 @@ def _table_lines(table: Table, invocation: "Invocation", now: datetime) -> Itera
         return
     rows = [[_one_line(_cell_for_person(cell, now)) for cell in row] for row in table.rows]
     if not rows:
+        if table.when_empty:
+            yield table.when_empty
         return
     header = [column.upper() for column in table.columns]
     widths = [max(_width(row[at]) for row in [header, *rows]) for at in range(len(header))]
