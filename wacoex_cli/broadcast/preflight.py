@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import checks, ledger
+from wacoex_cli.broadcast.model import Status
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send
-from wacoex_cli.errors import RefusedError
+from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.findings.model import Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.templates.checks import check_still_as_planned
+from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.reading import find_template
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
+    from wacoex_cli.broadcast.model import Broadcast
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.meta import Meta
 
@@ -76,4 +83,57 @@ def refuse_critical(findings: Collection[Finding], overruled: Collection[str]) -
         hint=f"{standing[0].remedy[0]}; to send all the same, add `{flags}`",
         code="preflight",
         details={"findings": [one.to_json() for one in standing]},
+    )
+
+
+async def check_before_sending(
+    state: State, meta: Meta, channel: Channel, broadcast: Broadcast, clock: Clock, base_url: str
+) -> list[Finding]:
+    """Everything that speaks against sending this broadcast now.
+
+    Raises:
+        RefusedError: it was planned against another API than the one configured now.
+    """
+    if broadcast.api_base_url != base_url:
+        raise RefusedError(
+            f"broadcast {broadcast.broadcast_id} was planned against {broadcast.api_base_url},"
+            f" but now {base_url} is configured",
+            hint="set `WACOEX_META_BASE_URL` back, or plan the broadcast anew",
+            code="other_api",
+        )
+    planned = Template.from_json(json.loads(broadcast.template))
+    current = await find_template(meta, channel.demand_waba_id(), planned.name, planned.language)
+    found, tier = await check_channel(meta, channel, clock.now())
+    found += check_still_as_planned(planned, current, channel.name, to_text(clock.now()))
+    found += check_audience(
+        state,
+        broadcast.broadcast_id,
+        channel,
+        tier=tier,
+        category=planned.category,
+        now=clock.now(),
+    )
+    return found
+
+
+def check_can_start(broadcast: Broadcast, *, resume: bool) -> None:
+    """Refuse what `send` and `resume` are not for.
+
+    Raises:
+        UsageError: with the command that is.
+    """
+    number, status = broadcast.broadcast_id, broadcast.status
+    if status is Status.PLANNED and not resume:
+        return
+    if status in (Status.PAUSED, Status.SENDING) and resume:
+        return
+    hints = {
+        Status.PLANNED: f"`wacoex broadcast send {number}` starts it",
+        Status.PAUSED: f"`wacoex broadcast resume {number}` goes on with it",
+        Status.SENDING: f"`wacoex broadcast resume {number}` goes on with it if its sender died",
+    }
+    raise UsageError(
+        f"broadcast {number} is {status.value}",
+        hint=hints.get(status, "plan a new one with `wacoex broadcast plan`"),
+        code="wrong_status",
     )

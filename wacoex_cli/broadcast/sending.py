@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.broadcast import ledger, view
 from wacoex_cli.broadcast.checks import sending_seconds
 from wacoex_cli.broadcast.model import RowState, Status
-from wacoex_cli.broadcast.preflight import refuse_critical
+from wacoex_cli.broadcast.preflight import (
+    check_before_sending,
+    check_can_start,
+    refuse_critical,
+)
 from wacoex_cli.broadcast.send import (
     SendRequest,
     Sent,
-    check_before_sending,
-    check_can_start,
     message_maker,
     send,
 )
