@@ -260,3 +260,11 @@ def test_show_has_the_keys_of_send_and_says_what_comes_next(shop, cli):
     assert shown["counts"] == sent["counts"]
     assert shown.keys() >= {"broadcast_id", "status", "reason", "recipients", "taken", "rate"}
     assert cli("broadcast", "show", 2).code == 2
+
+
+def test_a_mistyped_finding_to_overrule_is_answered_with_the_nearest(run):
+    ended = run("broadcast", "send", "--overrule", "wx502", "--yes")
+
+    assert ended.code == 2
+    assert "error: `--overrule wx502` names no finding" in ended.err
+    assert "hint: did you mean `WX502`?" in ended.err

@@ -145,7 +145,7 @@ def send(
     from wacoex_cli.broadcast.planning import PlanOptions, plan_broadcast
     from wacoex_cli.broadcast.sending import SendOptions, send_broadcast, show_requests
 
-    asked = SendOptions(rate, expect, tuple(overrule or ()), yes)
+    asked = SendOptions(rate, expect, _known_findings(overrule), yes)
     options = PlanOptions(template, lang, param, text, name, country)
     with invocation.open_workspace() as workspace:
         if to is None:
@@ -187,7 +187,7 @@ def resume(
     _check_progress(invocation, progress)
     from wacoex_cli.broadcast.sending import SendOptions, send_broadcast
 
-    asked = SendOptions(rate, expect, tuple(overrule or ()), yes, resume=True)
+    asked = SendOptions(rate, expect, _known_findings(overrule), yes, resume=True)
     with invocation.open_workspace() as workspace:
         broadcast, channel = _chosen(workspace, invocation, broadcast_id)
         return send_broadcast(workspace, invocation, channel, broadcast, asked)
@@ -200,6 +200,24 @@ def _check_rate(rate: float | None) -> None:
             hint="Meta fixes a Coexistence number at 20 messages per second",
             code="rate_out_of_range",
         )
+
+
+def _known_findings(ids: list[str] | None) -> tuple[str, ...]:
+    """The ids of `--overrule`, each of them one that a check before sending can have."""
+    import difflib
+
+    from wacoex_cli.findings.catalogue import CATALOGUE
+
+    known = [entry.id for entry in CATALOGUE]
+    for one in ids or ():
+        if one not in known:
+            near = difflib.get_close_matches(one.upper(), known, n=1)
+            raise UsageError(
+                f"`--overrule {one}` names no finding",
+                hint=f"did you mean `{near[0]}`?" if near else "the refusal names the ids",
+                code="unknown_finding",
+            )
+    return tuple(ids or ())
 
 
 def _check_progress(invocation: Invocation, progress: str | None) -> None:
