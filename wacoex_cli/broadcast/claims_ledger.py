@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import ledger
-from wacoex_cli.broadcast.model import Claim, Settled, Status
+from wacoex_cli.broadcast.model import Claim, Settled, Status, attempt_id
 from wacoex_cli.broadcast.rule import LONGEST_RETRY_IN_RUN, MOST_TRIES_IN_RUN
 from wacoex_cli.broadcast.throttle import Pace, after_boot, fresh
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -194,7 +194,7 @@ def has_more(state: State, broadcast_id: int, now: datetime) -> bool:
 
 
 def take_over(
-    state: State, broadcast_id: int, remains: Remains | None, attempt_prefix: str, now: datetime
+    state: State, broadcast_id: int, remains: Remains | None, state_id: str, now: datetime
 ) -> None:
     """Settle what a dead sender left in `sending`.
 
@@ -204,7 +204,7 @@ def take_over(
         "SELECT row, attempts, holder FROM recipients WHERE broadcast_id = ? AND state = 'sending'",
         [broadcast_id],
     ):
-        attempt = f"{attempt_prefix}{row['row']}-{row['attempts']}"
+        attempt = attempt_id(state_id, broadcast_id, row["row"], row["attempts"])
         stayed = (
             remains is not None
             and remains.is_complete

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import ledger
-from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.recovery import settle_the_dead
+from wacoex_cli.broadcast.recovery import sender_of, settle_the_dead
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation import locks
 
 if TYPE_CHECKING:
     from wacoex_cli.broadcast.model import Broadcast
@@ -52,10 +50,9 @@ async def _end(
                 code="wrong_status",
             )
         ledger.set_status(state, broadcast_id, status, reason=f"{status.value} by {who}")
-    purpose = lock_purpose(broadcast_id)
     deadline = clock.monotonic() + _PATIENCE_SECONDS
-    while locks.living_holder(state, purpose, clock) and clock.monotonic() < deadline:
+    while sender_of(state, broadcast_id, clock) and clock.monotonic() < deadline:
         await clock.sleep(_POLL_SECONDS)
-    if not locks.living_holder(state, purpose, clock):
+    if not sender_of(state, broadcast_id, clock):
         settle_the_dead(state, broadcast_id, clock)
     return ledger.get(state, broadcast_id)

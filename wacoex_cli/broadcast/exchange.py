@@ -97,7 +97,11 @@ class Exchange:
             number = self._learn(report, now)
             status = claims_ledger.status_of(self._state, self._run.broadcast_id)
             may_send = is_ours and status is Status.SENDING
-            claims, slots = self._grant(report, number, now) if may_send else ((), ())
+            claims: tuple[Claim, ...] = ()
+            slots: tuple[float, ...] = ()
+            if may_send:
+                claims, slots, number = self._grant(report, number, now)
+            claims_ledger.save_pace(self._state, self._run.phone, number, self._clock)
             has_more = bool(claims) or self._has_more()
             self._mark(report, now)
         hold_until = number.hold_until
@@ -125,12 +129,11 @@ class Exchange:
             number = throttle.learn(number, answer, run.limit, now)
         if report.hold_until > now:
             number = throttle.hold(number, report.hold_until)
-        claims_ledger.save_pace(self._state, run.phone, number, self._clock)
         return number
 
     def _grant(
         self, report: Report, number: Pace, now: float
-    ) -> tuple[tuple[Claim, ...], tuple[float, ...]]:
+    ) -> tuple[tuple[Claim, ...], tuple[float, ...], Pace]:
         run = self._run
         key = pace_key(run.broadcast_id)
         own = claims_ledger.load_pace(self._state, key, run.rate, self._clock)
@@ -149,9 +152,8 @@ class Exchange:
         needed = len(claims) + report.waiting_claims - report.waiting_slots
         number, own, slots = throttle.book(number, own, start, horizon, max(0, needed))
         # Without a slot too: else a pace from another boot would start anew at every tick.
-        claims_ledger.save_pace(self._state, run.phone, number, self._clock)
         claims_ledger.save_pace(self._state, key, own, self._clock)
-        return claims, slots
+        return claims, slots, number
 
     def _has_more(self) -> bool:
         return claims_ledger.has_more(self._state, self._run.broadcast_id, self._clock.now())

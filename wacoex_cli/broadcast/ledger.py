@@ -278,7 +278,10 @@ def settle_by_person(
     who: str,
     now: datetime,
 ) -> int:
-    """Record a person's decision about ambiguous rows; returns how many it was taken for."""
+    """Record a person's decision about ambiguous rows; returns how many it was taken for.
+
+    Rows that are pending again reopen a completed broadcast: it is paused, to be resumed.
+    """
     moment = to_text(now)
     with state.transaction():
         settled = 0
@@ -292,6 +295,12 @@ def settle_by_person(
             settled += changed
             if changed:
                 record_decision(state, broadcast_id, row, decision, who, moment)
+        if settled and new_state is RowState.PENDING:
+            state.execute(
+                "UPDATE broadcasts SET status = 'paused', reason = ?, reason_code = NULL"
+                " WHERE broadcast_id = ? AND status = 'completed'",
+                [f"{settled} rows are to be sent again", broadcast_id],
+            )
     return settled
 
 

@@ -87,12 +87,12 @@ def list_broadcasts(invocation: Invocation) -> "Result":
 def show(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
     """Show where a broadcast stands, what went wrong, and what to do next."""
     from wacoex_cli.broadcast import ledger
-    from wacoex_cli.broadcast.sending import is_being_sent
+    from wacoex_cli.broadcast.recovery import sender_of
 
     with invocation.open_workspace() as workspace:
         broadcast = ledger.get(workspace.state, broadcast_id)
-        alive = is_being_sent(workspace, broadcast)
-        return _shown(workspace, broadcast, is_being_sent=alive)
+        sender = sender_of(workspace.state, broadcast_id, workspace.clock)
+        return _shown(workspace, broadcast, is_being_sent=sender is not None)
 
 
 @command(
@@ -180,8 +180,11 @@ def reconcile(
         chosen = _decision(decision)
         if rows:
             _confirm(invocation, chosen, len(rows), expect, yes)
-        done = operation.decide(workspace.state, broadcast, rows, chosen, person(), workspace.clock)
-        return _shown(workspace, done.broadcast, settled=done.settled, decision=chosen.value)
+        settled = operation.decide(
+            workspace.state, broadcast, rows, chosen, person(), workspace.clock
+        )
+        settled_broadcast = ledger.get(workspace.state, broadcast_id)
+        return _shown(workspace, settled_broadcast, settled=settled, decision=chosen.value)
 
 
 def _decision(word: str) -> "Decision":

@@ -134,14 +134,6 @@ class Counts:
         """Every state with its count, zeros included."""
         return {state.value: self.by_state.get(state, 0) for state in RowState}
 
-    def moved(self, settled: tuple[Settled, ...], source: RowState) -> Counts:
-        """These counts after rows went from `source` to the states they settled in."""
-        counts = dict(self.by_state)
-        for one in settled:
-            counts[source] = counts.get(source, 0) - 1
-            counts[one.state] = counts.get(one.state, 0) + 1
-        return Counts(counts)
-
 
 def attempt_id(state_id: str, broadcast_id: int, row: int, attempt: int) -> str:
     """The name of one attempt; travels as `biz_opaque_callback_data` and comes back in webhooks."""

@@ -12,6 +12,7 @@ from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import checks, ledger, preflight
 from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.recovery import sender_of
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings.model import Finding, worst_first
 from wacoex_cli.foundation import locks
@@ -249,7 +250,7 @@ def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
     """Release this plan's lock and remove every draft whose planner is gone: a dry run's too."""
     presence.leave()
     for broadcast_id in ledger.drafts(state):
-        if locks.living_holder(state, lock_purpose(broadcast_id), clock) is None:
+        if sender_of(state, broadcast_id, clock) is None:
             ledger.discard(state, broadcast_id)
     with state.transaction():
         locks.release_all(state, presence)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import ledger
-from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.recovery import sender_of
 from wacoex_cli.errors import TemporaryError, UsageError
-from wacoex_cli.foundation import locks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wacoex_cli.broadcast.model import Broadcast, Counts
+    from wacoex_cli.broadcast.model import Broadcast
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
 
@@ -35,17 +33,6 @@ _LEADS_TO = {
     Decision.NOT_SENT: RowState.REJECTED,
     Decision.RESEND: RowState.PENDING,
 }
-
-
-@dataclass(frozen=True)
-class Reconciled:
-    """What was decided and what is still open."""
-
-    broadcast: Broadcast
-    counts: Counts
-    decision: Decision | None
-    settled: int
-    open_rows: tuple[Row, ...]
 
 
 def open_rows(state: State, broadcast_id: int) -> tuple[Row, ...]:
@@ -80,8 +67,10 @@ def decide(
     decision: Decision,
     who: str,
     clock: Clock,
-) -> Reconciled:
-    """Record a decision. `resend` makes the rows pending; `broadcast resume` then sends them.
+) -> int:
+    """Record a decision; returns for how many rows it was taken.
+
+    `resend` makes the rows pending; `broadcast resume` then sends them.
 
     Raises:
         TemporaryError: the broadcast is being sent right now.
@@ -94,26 +83,13 @@ def decide(
             hint="settle its rows as sent or not-sent, and plan a new broadcast",
             code="wrong_status",
         )
-    holder = locks.living_holder(state, lock_purpose(broadcast_id), clock)
+    holder = sender_of(state, broadcast_id, clock)
     if holder:
         raise TemporaryError(
             f"broadcast {broadcast_id} is being sent by process {holder['pid']}",
             hint=f"pause it first: wacoex broadcast pause {broadcast_id}",
             code="locked",
         )
-    new_state = _LEADS_TO[decision]
-    settled = ledger.settle_by_person(
-        state, broadcast_id, rows, new_state, decision.value, who, clock.now()
-    )
-    if decision is Decision.RESEND and settled and broadcast.status is Status.COMPLETED:
-        with state.transaction():
-            ledger.set_status(
-                state, broadcast_id, Status.PAUSED, reason=f"{settled} rows are to be sent again"
-            )
-    return Reconciled(
-        broadcast=ledger.get(state, broadcast_id),
-        counts=ledger.counts(state, broadcast_id),
-        decision=decision,
-        settled=settled,
-        open_rows=open_rows(state, broadcast_id),
+    return ledger.settle_by_person(
+        state, broadcast_id, rows, _LEADS_TO[decision], decision.value, who, clock.now()
     )

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import claims_ledger, ledger
 from wacoex_cli.broadcast.exchange import lock_purpose
-from wacoex_cli.broadcast.model import attempt_id
 from wacoex_cli.foundation import locks
 
 if TYPE_CHECKING:
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.locks import Presence
     from wacoex_cli.foundation.state import Row, State
+
+
+def sender_of(state: State, broadcast_id: int, clock: Clock) -> Row | None:
+    """The lock of the process that is sending (or planning) a broadcast now, else None."""
+    return locks.living_holder(state, lock_purpose(broadcast_id), clock)
 
 
 def take_the_lock(state: State, broadcast_id: int, presence: Presence, clock: Clock) -> Row | None:
@@ -28,8 +32,8 @@ def take_the_lock(state: State, broadcast_id: int, presence: Presence, clock: Cl
     if former:
         same_boot = former["boot_id"] == clock.boot_id()
         remains = locks.remains_of(state.path, former["holder"], same_boot=same_boot)
-    prefix = attempt_id(ledger.state_id(state), broadcast_id, 0, 0).removesuffix("0-0")
-    claims_ledger.take_over(state, broadcast_id, remains, prefix, clock.now())
+    this_file = ledger.state_id(state)
+    claims_ledger.take_over(state, broadcast_id, remains, this_file, clock.now())
     return former
 
 

@@ -29,7 +29,6 @@ from wacoex_cli.errors import (
     TemporaryError,
     WacoexError,
 )
-from wacoex_cli.foundation.locks import living_holder
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
@@ -103,8 +102,10 @@ def send_broadcast(
 
 
 def _check_expected(workspace: Workspace, broadcast: Broadcast, expect: int | None) -> None:
+    if expect is None:
+        return
     planned = ledger.open_rows(workspace.state, broadcast.broadcast_id)
-    if expect is not None and expect != planned:
+    if expect != planned:
         raise RefusedError(
             f"nothing was sent: {planned} people would be sent to, not {expect}",
             hint=f"look at it: wacoex broadcast show {broadcast.broadcast_id}",
@@ -240,11 +241,3 @@ def person() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return "unknown"
-
-
-def is_being_sent(workspace: Workspace, broadcast: Broadcast) -> bool:
-    """Whether a living process is sending this broadcast now."""
-    from wacoex_cli.broadcast.exchange import lock_purpose
-
-    purpose = lock_purpose(broadcast.broadcast_id)
-    return living_holder(workspace.state, purpose, workspace.clock) is not None
