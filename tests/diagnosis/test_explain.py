@@ -10,7 +10,7 @@ import pytest
 
 from wacoex_cli import errors
 from wacoex_cli.diagnosis.explain import explain
-from wacoex_cli.findings import library
+from wacoex_cli.findings import articles
 from wacoex_cli.foundation.settings import VARIABLES
 from wacoex_cli.foundation.settings_model import Settings
 from wacoex_cli.platforms.error_codes import known_codes
@@ -78,9 +78,9 @@ def test_a_search_lists_what_mentions_every_word(run: Run) -> None:
     assert run("explain", "--search", "zebra", "--json").data == {"results": []}
 
 
-@pytest.mark.parametrize("name", library.names())
+@pytest.mark.parametrize("name", articles.names())
 def test_every_article_is_short_plain_and_leads_on_to_others_that_exist(name: str) -> None:
-    article = library.find(name)
+    article = articles.find(name)
 
     assert article
     assert article.title
@@ -88,11 +88,11 @@ def test_every_article_is_short_plain_and_leads_on_to_others_that_exist(name: st
     assert len(article.body.splitlines()) <= 45
     assert article.body.isascii()
     assert article.see_also
-    assert all(library.find(other) for other in article.see_also)
+    assert all(articles.find(other) for other in article.see_also)
 
 
 def body(name: str) -> str:
-    article = library.find(name)
+    article = articles.find(name)
     assert article
     return article.body
 

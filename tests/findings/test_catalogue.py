@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import wacoex_cli
-from wacoex_cli.findings import library
+from wacoex_cli.findings import articles
 from wacoex_cli.findings.catalogue import CATALOGUE
 from wacoex_cli.findings.model import (
     Evidence,
@@ -47,7 +47,7 @@ def test_the_catalogue_lists_exactly_what_checks_can_produce() -> None:
 @pytest.mark.parametrize("entry", CATALOGUE, ids=IDS)
 def test_every_finding_has_a_text_that_helps(entry: object) -> None:
     known = next(one for one in CATALOGUE if one is entry)
-    article = library.find(known.id)
+    article = articles.find(known.id)
 
     assert article
     assert article.title == known.title
@@ -57,7 +57,7 @@ def test_every_finding_has_a_text_that_helps(entry: object) -> None:
 
 
 def test_no_text_is_about_a_finding_that_does_not_exist() -> None:
-    assert {name for name in library.names() if name.startswith("WX")} == set(IDS)
+    assert {name for name in articles.names() if name.startswith("WX")} == set(IDS)
 
 
 @pytest.mark.parametrize("finding_id", IDS)

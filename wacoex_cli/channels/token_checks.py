@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.platforms.access_token import NEEDED_SCOPES
+from wacoex_cli.platforms.access_token import EXPIRES_SOON, NEEDED_SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-EXPIRES_SOON = timedelta(days=14)
 _VERSION_ENDS_SOON = timedelta(days=90)
 _STORE_IT = "create a new token and store it with `wacoex auth login meta-token`"
 

@@ -8,9 +8,9 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.findings import library
+from wacoex_cli.findings import articles
+from wacoex_cli.findings.articles import Article
 from wacoex_cli.findings.catalogue import CATALOGUE
-from wacoex_cli.findings.library import Article
 from wacoex_cli.platforms.error_codes import Outcome, classify, known_codes
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def explain(word: str) -> Article:
 
     Raises UsageError with the nearest word when there is none.
     """
-    article = library.find(word)
+    article = articles.find(word)
     if article:
         return _with_severity(article)
     if word.isascii() and word.isdigit() and _is_known(int(word)):
@@ -70,14 +70,14 @@ def _with_severity(article: Article) -> Article:
 
 def topics() -> list[str]:
     """The names of the articles that are about no finding."""
-    return [name for name in library.names() if not name.startswith("WX")]
+    return [name for name in articles.names() if not name.startswith("WX")]
 
 
 def search(text: str) -> list[Article]:
     """Every article in which each word of the text occurs, articles before error codes."""
     words = text.lower().split()
     everything = [
-        *filter(None, map(library.find, library.names())),
+        *filter(None, map(articles.find, articles.names())),
         *map(_about_code, known_codes()),
     ]
     return [
@@ -118,7 +118,7 @@ def _more(known: ErrorCode) -> str:
 
 
 def _nearest(word: str) -> str:
-    names = {name.lower(): name for name in library.names()}
+    names = {name.lower(): name for name in articles.names()}
     names |= {str(code): str(code) for code in known_codes()}
     close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
     if close:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 NEEDED_SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging")
-_SOON = timedelta(days=14)
+EXPIRES_SOON = timedelta(days=14)
 _LATEST_MOMENT = 253_402_300_799  # the last second of the year 9999
 
 
@@ -32,7 +32,7 @@ class AccessToken:
             ("it expires", self.expires_at),
             ("its access to data ends", self.data_access_expires_at),
         ):
-            if moment is not None and moment - now <= _SOON:
+            if moment is not None and moment - now <= EXPIRES_SOON:
                 found.append(f"{what} {_in_days(moment, now)}")
         if self.scopes is not None:
             missing = [f"`{scope}`" for scope in NEEDED_SCOPES if scope not in self.scopes]

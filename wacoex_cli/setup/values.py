@@ -34,10 +34,10 @@ def broadcasts(env_file: Path | None) -> Iterable[Candidate]:
 
 def topics(env_file: Path | None) -> Iterable[Candidate]:
     """Finding ids and topics that `explain` has a text for, with the text's title."""
-    from wacoex_cli.findings import library
+    from wacoex_cli.findings import articles
 
-    for name in library.names():
-        article = library.find(name)
+    for name in articles.names():
+        article = articles.find(name)
         yield name, article.title if article else ""
 
 
