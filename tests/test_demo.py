@@ -6,17 +6,23 @@ import re
 import subprocess
 import sys
 
+import pytest
 
-def test_the_tour_sends_to_everybody_once_and_says_so(tmp_path):
-    ended = subprocess.run(
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory) -> subprocess.CompletedProcess[str]:
+    home = str(tmp_path_factory.mktemp("home"))
+    return subprocess.run(
         [sys.executable, "-m", "wacoex_cli", "demo"],
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
+        env={"PATH": "/usr/bin:/bin", "HOME": home, "TMPDIR": home},
     )
 
+
+def test_the_tour_sends_to_everybody_once_and_says_so(ended):
     assert ended.returncode == 0, ended.stderr
     # How many arrive together is the network's affair too; that each arrives once is ours.
     assert re.search(
@@ -26,4 +32,26 @@ def test_the_tour_sends_to_everybody_once_and_says_so(tmp_path):
     )
     assert "paused: it was interrupted" in ended.stdout
     assert "$ wacoex broadcast resume 2 --yes" in ended.stderr.splitlines()
-    assert "  200 recipients: 200 accepted" in ended.stdout.splitlines()
+    assert re.search(r"^  200 recipients: \d+ delivered, \d+ read$", ended.stdout, re.MULTILINE)
+
+
+def test_the_tour_shows_the_countdown_and_how_it_begins_anew(ended):
+    lines = ended.stdout.splitlines()
+    rows = [tuple(line.split("\t")[:2]) for line in lines if "\t" in line]
+    stages = [row for row in rows if row[1] in {"practice", "corner"} and row[0].isalpha()]
+
+    assert stages[:2] == [("warning", "practice"), ("critical", "corner")]  # status of each
+    assert stages[2:4] == [("critical", "corner"), ("warning", "practice")]
+    assert stages[4:6] == [("warning", "practice"), ("ok", "corner")]
+    assert "channel corner: confirmed by Ana" in ended.stdout
+    assert any(line.startswith("corner critical (stage): would tell") for line in lines)
+
+
+def test_the_tour_receives_signed_webhooks(ended):
+    told = re.search(r"(\d+) deliveries stored, 0 known before, 0 requests refused", ended.stdout)
+
+    assert told
+    # At least sent and delivered of each message, and the echo.
+    assert int(told[1]) > 2 * 200
+    # The 200 recipients, and one who was written to in the app only.
+    assert "practice\t201\t1" in ended.stdout.splitlines()

@@ -51,6 +51,7 @@ def start(
         (["--version"], 0),
         (["--help"], 0),
         (["channel", "add", "--help"], 0),
+        (["events", "listen", "--help"], 0),
         (["chanel"], 2),
         (["channel", "list", "--bogus"], 2),
         (["channel", "list", "--bogus", "--json"], 2),

@@ -11,7 +11,11 @@ from wacoex_cli import __version__
 from wacoex_cli.audience import commands as audience
 from wacoex_cli.broadcast import report_commands as broadcast
 from wacoex_cli.channels import commands as channels
+from wacoex_cli.devices import commands as devices
 from wacoex_cli.diagnosis import commands as diagnosis
+from wacoex_cli.events import consumers, mac_commands
+from wacoex_cli.events import pull_commands as events
+from wacoex_cli.inactivity import schedule_commands as reminder
 from wacoex_cli.sandbox import commands as sandbox
 from wacoex_cli.setup import auth_commands as auth
 from wacoex_cli.setup import completion_commands as completion
@@ -28,8 +32,38 @@ from wacoex_cli.terminal.options import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.events.consumers import Interest, Page
+    from wacoex_cli.events.projection import Projection
+    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import Result
 
+
+def projections() -> "Sequence[Projection]":
+    """What each room makes of events."""
+    from wacoex_cli.audience.projection import OPTOUTS
+    from wacoex_cli.broadcast.projection import DELIVERIES
+    from wacoex_cli.events.projections import CHANNELS, MAC
+
+    return (CHANNELS, MAC, OPTOUTS, DELIVERIES)
+
+
+def _pages(workspace: "Workspace") -> "Sequence[Page]":
+    from wacoex_cli.inactivity.link_page import pages
+
+    return pages(workspace)
+
+
+def _interest(state: "State", channel: "Channel", now: "datetime") -> "Interest":
+    from wacoex_cli.broadcast.interest import interest
+
+    return interest(state, channel, now)
+
+
+consumers.hand_over(projections, _pages, _interest)
 offer_values(values.SOURCES)
 app = group(
     "Run WhatsApp Coexistence channels: watch them, and send broadcasts that arrive once.",
@@ -43,6 +77,12 @@ app = group(
 app.add_typer(auth.app, name="auth", rich_help_panel="Set up")
 app.add_typer(channels.app, name="channel", rich_help_panel="Set up")
 app.add_typer(diagnosis.app)
+app.add_typer(reminder.app, name="reminder", rich_help_panel="Watch")
+app.add_typer(devices.app, name="device", rich_help_panel="Watch")
+app.add_typer(events.app, name="events", rich_help_panel="Watch")
+command(app, "mac", path=mac_commands.PATH, examples=mac_commands.EXAMPLES, heading="Watch")(
+    mac_commands.mac
+)
 app.add_typer(templates.app, name="template", rich_help_panel="Send")
 app.add_typer(broadcast.app, name="broadcast", rich_help_panel="Send")
 app.add_typer(audience.app, name="optout", rich_help_panel="Send")

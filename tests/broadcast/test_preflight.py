@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from wacoex_cli.channels import account_ledger
+from wacoex_cli.channels.account import AccountEvent
+from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID
+from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID
 
 BLOCKED = {
     "can_send_message": "BLOCKED",
@@ -29,6 +32,8 @@ CRITICAL: dict[str, dict[str, object]] = {
     "WX201": {"is_on_biz_app": False},
     "WX206": {"health_status": BLOCKED},
 }
+
+OPENING_HOURS = ("--template", "opening_hours", "--lang", "en_US")
 
 
 @pytest.fixture
@@ -75,6 +80,68 @@ def test_who_overrules_it_by_name_sends_and_that_is_recorded(shop, cli, number, 
     assert sent.code == 0
     assert shop.counts(broadcast) == {"accepted": 2}
     assert decisions(shop.state) == [f"overruled {finding}"]
+
+
+def onboarded(days: float) -> str:
+    return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%S+0000}"
+
+
+def happened(state, event, reason=None):
+    at = to_text(datetime.now(UTC) - timedelta(hours=3))
+    told = AccountEvent(event, event, at, phone=PHONE, reason=reason)
+    with state.transaction():
+        account_ledger.add(state, [told])
+
+
+@pytest.mark.parametrize(
+    ("days", "said"), [(10.5, "warning WX101"), (20, "unknown WX104"), (5, "")]
+)
+def test_an_app_that_stays_closed_is_shown_when_sending(shop, cli, number, days, said):
+    number(last_onboarded_time=onboarded(days))
+    planned = cli("broadcast", "plan", shop.people(2), *OPENING_HOURS, "--json")
+    sent = cli("broadcast", "send", "--yes")
+
+    assert [one["id"] for one in planned.data["findings"]] == [said[-5:]] * bool(said)
+    assert sent.code == 0
+    assert said in sent.err
+
+
+def test_an_app_that_must_be_opened_now_refuses_the_sending(shop, cli, number):
+    number(last_onboarded_time=onboarded(12.5))
+    cli("broadcast", "plan", shop.people(2), *OPENING_HOURS)
+    refused = cli("broadcast", "send", "--yes")
+
+    assert refused.code == 5
+    assert "nothing was sent: WX102 the app must be opened now" in refused.err
+    assert "hint: open the WhatsApp Business app on the primary phone" in refused.err
+    assert shop.world.log.arrivals == []
+    assert cli("reminder", "confirm", "shop").code == 0
+    assert cli("broadcast", "send", "--yes").code == 0
+
+
+def test_who_overrules_the_countdown_by_name_sends_and_that_is_recorded(shop, cli, number):
+    number(last_onboarded_time=onboarded(13.5))
+    cli("broadcast", "plan", shop.people(2), *OPENING_HOURS)
+    sent = cli("broadcast", "send", "--yes", "--overrule", "WX102")
+
+    assert sent.code == 0
+    assert decisions(shop.state) == ["overruled WX102"]
+
+
+@pytest.mark.parametrize(
+    ("event", "finding"), [("PARTNER_REMOVED", "WX203"), ("ACCOUNT_OFFBOARDED", "WX204")]
+)
+def test_a_lost_connection_refuses_the_sending(shop, cli, number, event, finding):
+    number(is_on_biz_app=False)
+    happened(shop.state, event)
+    shop.plan(2)
+    refused = cli("broadcast", "send", "--yes", "--json")
+
+    [error] = refused.envelope["errors"]
+    assert (refused.code, shop.world.log.arrivals) == (5, [])
+    found = {one["id"]: one for one in error["details"]["findings"]}
+    assert sorted(found) == ["WX201", finding]
+    assert found["WX201"]["remedy"] == [f"first do what {finding} says"]
 
 
 def test_metas_own_words_for_the_solution_are_the_hint(shop, cli, number):

@@ -27,6 +27,9 @@ def test_an_added_channel_is_listed_with_all_its_ids(run) -> None:
         "timezone": "Asia/Singapore",
         "partner_app_id": None,
         "connection": None,
+        "connection_since": None,
+        "connection_reason": None,
+        "connection_initiated_by": None,
         "is_in_use": False,
         "archived_at": None,
     }
@@ -35,10 +38,10 @@ def test_an_added_channel_is_listed_with_all_its_ids(run) -> None:
 def test_a_person_sees_a_table_and_a_pipe_plain_values(run) -> None:
     run(*SHOP)
 
-    assert run("channel", "list").out == "shop\t+6560000001\t1001\t\tmeta\t\t\n"
+    assert run("channel", "list").out == "shop\t+6560000001\t1001\t\tmeta\t\t\t\n"
     header, row = run("channel", "list", tty=True).out.splitlines()
     assert header.split()[:3] == ["CHANNEL", "PHONE", "PHONE_NUMBER_ID"]
-    assert row.split() == ["shop", "+6560000001", "1001", "-", "meta", "-", "-"]
+    assert row.split() == ["shop", "+6560000001", "1001", "-", "meta", "-", "-", "-"]
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, WABA_ID, World
+from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID, World
 
 Run = Callable[..., Any]
 
@@ -24,6 +26,10 @@ def the_channel(outcome: Any) -> dict[str, Any]:
 
 def ids(outcome: Any) -> list[str]:
     return [finding["id"] for finding in the_channel(outcome)["findings"]]
+
+
+def days_ago(days: float) -> str:
+    return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%S+0000}"
 
 
 def test_a_healthy_channel_is_ok(run: Run, shop: str) -> None:
@@ -46,21 +52,103 @@ def test_a_healthy_channel_is_ok(run: Run, shop: str) -> None:
     assert "certificate" not in names
 
 
-def test_that_the_app_was_opened_is_not_known_and_spoils_nothing(run: Run, shop: str) -> None:
+def test_the_onboarding_dates_the_countdown(run: Run, shop: str, world: World) -> None:
+    opened = datetime.fromisoformat(world.nodes[PHONE_NUMBER_ID].values["last_onboarded_time"])
+
     channel = the_channel(run("status", "--json"))
 
+    told = channel["inactivity"]
+    assert (told["stage"], told["source"], told["grade"]) == ("ok", "meta", "proof")
+    assert datetime.fromisoformat(told["last_opened_at"]) == opened
+    assert datetime.fromisoformat(told["act_by_at"]) == opened + timedelta(days=13)
+    assert datetime.fromisoformat(told["deadline_at"]) == opened + timedelta(days=14)
+    assert 10.9 <= told["days_left"] <= 11.0
+    fact = next(fact for fact in channel["facts"] if fact["name"] == "last_opened_at")
+    assert (fact["value"], fact["source"]) == (told["last_opened_at"], "meta")
+
+
+def test_an_onboarding_that_is_read_too_late_says_nothing_about_now(
+    run: Run, shop: str, world: World
+) -> None:
+    world.nodes[PHONE_NUMBER_ID].patch({"last_onboarded_time": days_ago(15)})
+
+    outcome = run("status", "--json")
+
+    channel = the_channel(outcome)
+    assert (outcome.code, channel["verdict"], ids(outcome)) == (3, "unknown", ["WX104"])
     assert channel["inactivity"] == {
         "stage": "unknown",
         "last_opened_at": None,
         "source": None,
-        "grade": None,
+        "evidence": None,
+        "grade": "none",
         "act_by_at": None,
         "deadline_at": None,
         "days_left": None,
     }
-    opened = next(fact for fact in channel["facts"] if fact["name"] == "last_opened_at")
-    assert opened["value"] == "not_available"
-    assert channel["verdict"] == "ok"
+    fact = next(fact for fact in channel["facts"] if fact["name"] == "last_opened_at")
+    assert fact["value"] == "not_available"
+
+
+@pytest.mark.parametrize(
+    ("days", "code", "finding"),
+    [(9.9, 0, None), (10.1, 1, "WX101"), (12.1, 2, "WX102"), (13.9, 2, "WX102")],
+)
+def test_the_countdown_counts_in_the_verdict(
+    run: Run, shop: str, world: World, days: float, code: int, finding: str | None
+) -> None:
+    world.nodes[PHONE_NUMBER_ID].patch({"last_onboarded_time": days_ago(days)})
+
+    outcome = run("status", "--json")
+
+    assert (outcome.code, ids(outcome)) == (code, [finding] if finding else [])
+
+
+def test_what_was_read_once_dates_the_countdown_ever_after(
+    run: Run, shop: str, world: World
+) -> None:
+    world.nodes[PHONE_NUMBER_ID].patch({"last_onboarded_time": days_ago(11)})
+    assert run("status").code == 1
+    world.nodes[PHONE_NUMBER_ID].patch({"last_onboarded_time": None})
+
+    outcome = run("status", "--json")
+
+    assert (outcome.code, ids(outcome)) == (1, ["WX101"])
+    assert run("reminder", "check").code == 1
+
+
+def account_update(event: str, **more: object) -> str:
+    told = {"event": event, "phone_number": PHONE[1:], **more}
+    entry = {"id": WABA_ID, "time": int(time.time()) - 7200}
+    change = {"field": "account_update", "value": told}
+    payload = {"object": "whatsapp_business_account", "entry": [{**entry, "changes": [change]}]}
+    return json.dumps(payload)
+
+
+def test_a_removed_partner_is_critical_with_reason_and_what_to_do(run: Run, shop: str) -> None:
+    info = {"reason": "PRIMARY_INACTIVITY", "initiated_by": "SYSTEM"}
+    removal = account_update("PARTNER_REMOVED", disconnection_info=info)
+    assert run("events", "import", "-", stdin=removal).code == 0
+
+    outcome = run("status", "--json")
+
+    channel = the_channel(outcome)
+    assert (outcome.code, ids(outcome)) == (2, ["WX203"])
+    assert (channel["connection"], channel["connection_reason"]) == (
+        "removed",
+        "PRIMARY_INACTIVITY",
+    )
+
+
+def test_whoever_is_to_wait_is_not_told_to_connect_again(run: Run, shop: str, world: World) -> None:
+    world.nodes[PHONE_NUMBER_ID].patch({"is_on_biz_app": False})
+    assert run("events", "import", "-", stdin=account_update("ACCOUNT_OFFBOARDED")).code == 0
+
+    outcome = run("status", "--json")
+
+    found = {one["id"]: one for one in the_channel(outcome)["findings"]}
+    assert sorted(found) == ["WX201", "WX204"]
+    assert found["WX201"]["remedy"] == ["first do what WX204 says"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +232,7 @@ def test_an_expired_token_is_unknown_and_named(run: Run, shop: str, world: World
     assert (outcome.code, the_channel(outcome)["verdict"], ids(outcome)) == (
         3,
         "unknown",
-        ["WX701"],
+        ["WX104", "WX701"],
     )
 
 
@@ -163,7 +251,7 @@ def test_a_missing_token_is_unknown_where_meta_is_the_provider(
 
     outcome = run("status", "--json")
 
-    assert (outcome.code, ids(outcome)) == (3, ["WX701"])
+    assert (outcome.code, ids(outcome)) == (3, ["WX104", "WX701"])
 
 
 def test_a_shop_with_only_respondio_can_be_green(
@@ -171,12 +259,16 @@ def test_a_shop_with_only_respondio_can_be_green(
 ) -> None:
     monkeypatch.delenv("WACOEX_META_TOKEN")
     run("channel", "add", "shop", "--phone", "+6560000001", "--provider", "respondio")
+    assert run("status").code == 3
+    run("reminder", "confirm", "shop")
 
     outcome = run("status", "--json")
 
     channel = the_channel(outcome)
     assert (outcome.code, channel["verdict"], channel["is_on_biz_app"]) == (0, "ok", None)
-    assert {fact["value"] for fact in channel["facts"]} == {"not_available"}
+    assert {fact["value"] for fact in channel["facts"] if fact["name"] != "last_opened_at"} == {
+        "not_available"
+    }
     assert {fact["reason"] for fact in channel["facts"] if fact["name"] == "status"} == {
         "there is no meta-token for channel `shop`"
     }
@@ -260,9 +352,11 @@ def test_without_a_channel_there_is_nothing_to_check(run: Run) -> None:
 
 
 def test_a_pipe_gets_one_row_for_each_channel(run: Run, shop: str) -> None:
-    row = run("status").out
+    [row] = run("status").out.splitlines()
 
-    assert row == "ok\tshop\t+6560000001\tconnected\tGREEN\t\n"
+    *cells, deadline, quality, findings = row.split("\t")
+    assert cells == ["ok", "shop", "+6560000001", "connected"]
+    assert (deadline[-1], quality, findings) == ("Z", "GREEN", "")
 
 
 def test_a_terminal_of_80_columns_shows_every_fact_and_what_to_do(
@@ -275,7 +369,7 @@ def test_a_terminal_of_80_columns_shows_every_fact_and_what_to_do(
     lines = outcome.out.splitlines()
     assert max(map(len, lines)) <= 80
     assert any("is_on_biz_app" in line and "meta" in line for line in lines)
-    assert any("last_opened_at" in line and "not_available" in line for line in lines)
+    assert any("last_opened_at" in line and "3 days ago" in line for line in lines)
     assert "warning WX501 (shop): the quality rating is red" in lines
     assert any("wacoex explain WX501" in line for line in lines)
 

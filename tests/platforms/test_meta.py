@@ -151,6 +151,23 @@ def test_a_list_that_turns_in_a_circle_ends(call, asked) -> None:
     assert len(asked) == 2
 
 
+def test_the_history_of_a_message_is_read(call, asked) -> None:
+    entry = {"id": "9", "events": {"data": [{"delivery_status": "SENT", "timestamp": 1}]}}
+    answer = httpx.Response(200, json={"data": [entry]})
+
+    assert call("message_history", "1001", "wamid.A", answers=[answer]) == [entry]
+    assert asked[0].url.path == "/v26.0/1001/message_history"
+    assert asked[0].url.params["message_id"] == "wamid.A"
+    assert "events{delivery_status" in asked[0].url.params["fields"]
+
+
+def test_a_number_without_message_history_is_refused(call) -> None:
+    with pytest.raises(RefusedError) as caught:
+        call("message_history", "1001", "wamid.A", answers=[httpx.Response(400, json=problem(100))])
+
+    assert caught.value.code == "meta_100"
+
+
 def test_the_token_is_examined(call) -> None:
     answer = httpx.Response(200, json={"data": {"is_valid": True}})
 
@@ -305,3 +322,39 @@ def test_a_token_that_meta_quotes_is_not_passed_on(call, reply_to) -> None:
 
     assert refused.message == "Malformed access token **** or ****"
     assert raised.value.details["message"] == "Malformed access token **** or ****"
+
+
+def test_attaching_an_app_is_tried_once(call, asked) -> None:
+    call("subscribe_app", "2001", answers=[httpx.Response(200, json={"success": True})])
+
+    assert [(one.method, one.url.path) for one in asked] == [
+        ("POST", "/v26.0/2001/subscribed_apps")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (httpx.ConnectError("x"), TemporaryError),
+        (httpx.ReadTimeout("x"), TemporaryError),
+        (httpx.Response(200, json={"success": False}), TemporaryError),
+        (httpx.Response(502, content=b"<html>"), TemporaryError),
+        (httpx.Response(403, json=problem(200)), CredentialError),
+        (httpx.Response(400, json=problem(100)), RefusedError),
+    ],
+)
+def test_attaching_an_app_fails_with_the_kind_that_fits(call, asked, answer, kind) -> None:
+    with pytest.raises(kind):
+        call("subscribe_app", "2001", answers=[answer])
+
+    assert len(asked) == 1
+
+
+def test_the_subscriptions_of_an_app_are_read(call) -> None:
+    hook = {"object": "whatsapp_business_account", "fields": [{"name": "messages"}]}
+
+    assert call("app_subscriptions", "1", answers=[httpx.Response(200, json={"data": [hook]})]) == [
+        hook
+    ]
+    with pytest.raises(TemporaryError, match="no list"):
+        call("app_subscriptions", "1", answers=[httpx.Response(200, json={"data": 1})])

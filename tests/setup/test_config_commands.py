@@ -53,7 +53,7 @@ def test_of_a_secret_the_last_four_characters_are_shown(run) -> None:
 
     done = run("config", "show", env=env)
 
-    assert [line.split("\t") for line in done.out.splitlines()[-5:]] == [
+    assert [line.split("\t") for line in done.out.splitlines()[-7:]] == [
         ["meta-token", "****6789", "WACOEX_META_TOKEN"],
         ["meta-app-secret", "****6789", "WACOEX_META_APP_SECRET in .env"],
         [
@@ -63,6 +63,8 @@ def test_of_a_secret_the_last_four_characters_are_shown(run) -> None:
         ],
         ["respondio-signing-key", "", "not set"],
         ["webhook-verify-token", "", "not set"],
+        ["notify-urls", "", "not set"],
+        ["heartbeat-url", "", "not set"],
     ]
 
 

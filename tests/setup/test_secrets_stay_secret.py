@@ -18,8 +18,15 @@ MARKED = {
     variable: f"MARK{number}-{name}-0123456789"
     for number, (name, variable) in enumerate(SECRET_VARIABLES.items())
 } | {"WACOEX_META_TOKEN": DEFAULT_TOKEN}
-# They run until they are stopped, or start programs of their own.
-ENDLESS = {("demo",), ("sandbox", "start")}
+# They run until they are stopped, start programs of their own, or change the crontab of whoever
+# runs the tests.
+ENDLESS = {
+    ("demo",),
+    ("events", "listen"),
+    ("reminder", "schedule", "install"),
+    ("reminder", "schedule", "remove"),
+    ("sandbox", "start"),
+}
 LOUDNESS = [["-qq"], [], ["-v"], ["-vv", "--debug"], ["-vv", "--json"]]
 SHOP = ("--phone", PHONE, "--phone-number-id", PHONE_NUMBER_ID, "--waba-id", WABA_ID)
 

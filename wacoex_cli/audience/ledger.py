@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from wacoex_cli.foundation.state import State
 
+_BY_PREFERENCE = "meta-user_preferences"
+_BY_REFUSAL = "meta-131050"
 _ADD = (
     "INSERT INTO optouts (phone, source, note, added_at) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (phone) DO NOTHING"
@@ -25,6 +27,27 @@ _ADD = (
 def add_optout(state: State, phone: str, source: str, note: str | None, now: datetime) -> bool:
     """Put an E.164 number on the list; False when it is there already, which stays as it is."""
     return state.execute(_ADD, [phone, source, note, to_text(now)]) == 1
+
+
+def add_stop(state: State, phone: str, stopped_at: str, now: datetime) -> None:
+    """Put somebody on the list who told Meta to stop; of several times the first is noted.
+
+    It says more than a message that Meta refused for it. What an operator or a file said before
+    stays as it is. `stopped_at` is RFC 3339 in UTC.
+    """
+    state.execute(
+        "INSERT INTO optouts (phone, source, note, added_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (phone) DO UPDATE SET source = excluded.source, note = excluded.note"
+        " WHERE optouts.source = ?"
+        " OR (optouts.source = excluded.source AND excluded.note < optouts.note)",
+        [
+            phone,
+            _BY_PREFERENCE,
+            f"stopped marketing messages at {stopped_at}",
+            to_text(now),
+            _BY_REFUSAL,
+        ],
+    )
 
 
 def remove_optout(state: State, phone: str) -> bool:

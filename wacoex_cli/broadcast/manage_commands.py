@@ -33,12 +33,14 @@ IdArgument = Annotated[
 def list_broadcasts(invocation: Invocation) -> "Result":
     """List the broadcasts, newest first; with --channel those of one channel."""
     from wacoex_cli.broadcast import ledger
+    from wacoex_cli.broadcast.projection import bring_up_to_date
     from wacoex_cli.broadcast.view import template_name
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.foundation.clock import from_text
     from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
+        bring_up_to_date(workspace.state, workspace.clock)
         channel = choose_channel(workspace, invocation) if invocation.channel else None
         found = ledger.of_channel(
             workspace.state, channel.channel_id if channel else None, status=None
@@ -87,9 +89,11 @@ def list_broadcasts(invocation: Invocation) -> "Result":
 def show(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
     """Show where a broadcast stands, what went wrong, and what to do next."""
     from wacoex_cli.broadcast import ledger
+    from wacoex_cli.broadcast.projection import bring_up_to_date
     from wacoex_cli.broadcast.recovery import sender_of
 
     with invocation.open_workspace() as workspace:
+        bring_up_to_date(workspace.state, workspace.clock)
         broadcast = ledger.get(workspace.state, broadcast_id)
         sender = sender_of(workspace.state, broadcast_id, workspace.clock)
         return _shown(workspace, broadcast, is_being_sent=sender is not None)
@@ -169,9 +173,11 @@ def reconcile(
     """
     from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast import reconcile as operation
+    from wacoex_cli.broadcast.projection import bring_up_to_date
     from wacoex_cli.broadcast.sending import person
 
     with invocation.open_workspace() as workspace:
+        bring_up_to_date(workspace.state, workspace.clock)
         broadcast = ledger.get(workspace.state, broadcast_id)
         wanted = row or []
         rows = operation.choose_rows(workspace.state, broadcast_id, wanted)

@@ -80,6 +80,7 @@ async def plan(
     clock: Clock,
     api_base_url: str,
     stdin: BinaryIO,
+    check_standing: preflight.StandingCheck | None = None,
 ) -> Planned:
     """Read, check and freeze a broadcast.
 
@@ -99,7 +100,7 @@ async def plan(
         sources = template_rule.resolve_sources(
             template, request.parameters, request.texts, recipients.columns
         )
-        found, tier = await preflight.check_channel(meta, channel, clock.now())
+        found, tier = await preflight.check_channel(meta, channel, clock.now(), check_standing)
         presence = locks.Presence(state.path)
         try:
             broadcast_id = _draft(

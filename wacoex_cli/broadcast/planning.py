@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.plan import Planned, PlanRequest, plan
+from wacoex_cli.broadcast.preflight import standing_check
 from wacoex_cli.broadcast.view import plan_data, plan_text
 from wacoex_cli.channels.access import meta_for
 from wacoex_cli.errors import UsageError
@@ -82,6 +83,7 @@ def plan_broadcast(
             clock=workspace.clock,
             api_base_url=workspace.settings_for(channel.name).meta_base_url,
             stdin=sys.stdin.buffer,
+            check_standing=standing_check(workspace, channel),
         )
     )
 

@@ -4,40 +4,73 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import checks, ledger
 from wacoex_cli.broadcast.model import Status
+from wacoex_cli.channels import stored_connection
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send
+from wacoex_cli.channels.connection import connection_of
+from wacoex_cli.channels.removal import check_connection, wait_for
 from wacoex_cli.errors import RefusedError, UsageError
+from wacoex_cli.events.projection import catch_up
+from wacoex_cli.events.projections import CHANNELS
 from wacoex_cli.findings.model import Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.inactivity import reading
+from wacoex_cli.inactivity.checks import check_opened
 from wacoex_cli.templates.checks import check_still_as_planned
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_template
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from wacoex_cli.broadcast.model import Broadcast
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
+
+    StandingCheck = Callable[[Mapping[str, Any]], list[Finding]]
+
+_FIELDS = (*SENDING_FIELDS, "last_onboarded_time")
 
 
 async def check_channel(
-    meta: Meta, channel: Channel, now: datetime
+    meta: Meta, channel: Channel, now: datetime, check_standing: StandingCheck | None = None
 ) -> tuple[list[Finding], object]:
-    """What Meta says about the number now, and the portfolio's messaging limit (None: not said).
+    """What speaks against sending now, and the portfolio's messaging limit (None: not said).
+
+    `check_standing` adds what is known here, given what Meta says about the number.
 
     Raises:
         CredentialError, RefusedError, TemporaryError: Meta could not be asked.
     """
-    node = await meta.phone_number(channel.demand_phone_number_id(), SENDING_FIELDS)
-    found = check_can_send(node, channel.name, to_text(now))
-    return found, node.get("whatsapp_business_manager_messaging_limit")
+    node = await meta.phone_number(channel.demand_phone_number_id(), _FIELDS)
+    known = check_standing(node) if check_standing else []
+    found = wait_for(known, check_can_send(node, channel.name, to_text(now)))
+    return [*known, *found], node.get("whatsapp_business_manager_messaging_limit")
+
+
+def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
+    """The check of the countdown and of the connection (WX101 to WX105, WX203, WX204)."""
+
+    def check(values: Mapping[str, Any]) -> list[Finding]:
+        state, now = workspace.state, workspace.clock.now()
+        catch_up(state, [CHANNELS], workspace.clock)
+        onboarding = {channel.channel_id: reading.onboarding(channel, values, now)}
+        standings = reading.standings(workspace, [channel], now, onboarding)
+        events = stored_connection.account_events(state, [channel])[channel.channel_id]
+        zone = reading.zone_of(workspace, channel)
+        return [
+            *check_connection(connection_of(channel, events, values, now), channel.name, now),
+            *check_opened(standings[channel.channel_id], channel.name, zone, now),
+        ]
+
+    return check
 
 
 def check_audience(
@@ -87,7 +120,13 @@ def refuse_critical(findings: Collection[Finding], overruled: Collection[str]) -
 
 
 async def check_before_sending(
-    state: State, meta: Meta, channel: Channel, broadcast: Broadcast, clock: Clock, base_url: str
+    state: State,
+    meta: Meta,
+    channel: Channel,
+    broadcast: Broadcast,
+    clock: Clock,
+    base_url: str,
+    check_standing: StandingCheck | None = None,
 ) -> list[Finding]:
     """Everything that speaks against sending this broadcast now.
 
@@ -103,7 +142,7 @@ async def check_before_sending(
         )
     planned = Template.from_json(json.loads(broadcast.template))
     current = await find_template(meta, channel.demand_waba_id(), planned.name, planned.language)
-    found, tier = await check_channel(meta, channel, clock.now())
+    found, tier = await check_channel(meta, channel, clock.now(), check_standing)
     found += check_still_as_planned(planned, current, channel.name, to_text(clock.now()))
     found += check_audience(
         state,

@@ -49,10 +49,12 @@ def report(
         )
     from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast import report as operation
+    from wacoex_cli.broadcast.projection import bring_up_to_date
     from wacoex_cli.terminal import streams
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
+        bring_up_to_date(workspace.state, workspace.clock)
         broadcast = ledger.get(workspace.state, broadcast_id)
         rows = operation.rows(workspace.state.path, broadcast_id)
         if csv == "-":

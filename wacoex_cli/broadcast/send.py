@@ -6,24 +6,25 @@ import asyncio
 import contextlib
 import json
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import claims_ledger, ledger, rule
 from wacoex_cli.broadcast.engine import Engine, Hooks
 from wacoex_cli.broadcast.exchange import Exchange, Run, lock_purpose
 from wacoex_cli.broadcast.model import RowState, Status, attempt_id
+from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.recovery import take_the_lock
 from wacoex_cli.broadcast.rule import Breaker, Stop
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
-from wacoex_cli.errors import StateError, UsageError
+from wacoex_cli.errors import StateError, UsageError, WacoexError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.templates.message import message_body
 from wacoex_cli.templates.model import Template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator
 
     from wacoex_cli.broadcast.model import Broadcast, Claim, Counts
     from wacoex_cli.channels.model import Channel
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _WARM_CONNECTIONS = 4
 _WARM_UP_SECONDS = 3.0
 _SAME_KEYSTROKE_SECONDS = 0.2
+_LEARN_EVERY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ async def send(
         )
         with _signals(engine, on_signal) as received:
             await _warm_up(meta, channel)
-            stop = await engine.run()
+            async with _learning(state, clock):
+                stop = await engine.run()
         sent = _close(state, broadcast, run, stop, presence, clock, received)
         on_counts(sent.counts)
     except BaseException as error:
@@ -154,6 +157,25 @@ async def _warm_up(meta: Meta, channel: Channel) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_WARM_UP_SECONDS):
             await asyncio.gather(*reads, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _learning(state: State, clock: Clock) -> AsyncIterator[None]:
+    """Meanwhile project what a listener stores: opt-outs, statuses, and what must pause us."""
+
+    async def learn() -> None:
+        while True:
+            # A state file that cannot be used stops the engine, which tells it.
+            with contextlib.suppress(WacoexError):
+                await asyncio.to_thread(bring_up_to_date, state, clock)
+            await asyncio.sleep(_LEARN_EVERY_SECONDS)
+
+    learner = asyncio.create_task(learn())
+    try:
+        yield
+    finally:
+        learner.cancel()
+        await asyncio.wait([learner])
 
 
 def _hooks(
@@ -249,8 +271,12 @@ def _close(
             )
             locks.release(state, lock_purpose(broadcast_id), presence)
     first = next(iter(received), None)
+    closed = ledger.get(state, broadcast_id)
+    if stop and closed.status is Status.PAUSED and closed.reason:
+        # Whoever paused it, a person or an event, said why.
+        stop = replace(stop, reason=closed.reason)
     return Sent(
-        broadcast=ledger.get(state, broadcast_id),
+        broadcast=closed,
         counts=counts,
         stop=stop,
         signal_number=first,

@@ -14,7 +14,9 @@ from wacoex_cli.broadcast.preflight import (
     check_before_sending,
     check_can_start,
     refuse_critical,
+    standing_check,
 )
+from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.send import (
     SendRequest,
     Sent,
@@ -76,6 +78,7 @@ def send_broadcast(
         WacoexError: nothing was sent, or the state file failed while sending.
     """
     dialogue = TerminalDialogue(invocation)
+    bring_up_to_date(workspace.state, workspace.clock)
     check_can_start(broadcast, resume=options.resume)
     _check_expected(workspace, broadcast, options.expect)
     settings = workspace.settings_for(channel.name)
@@ -89,7 +92,13 @@ def send_broadcast(
     meta = meta_for(workspace, channel)
     findings = workspace.run(
         check_before_sending(
-            workspace.state, meta, channel, broadcast, workspace.clock, settings.meta_base_url
+            workspace.state,
+            meta,
+            channel,
+            broadcast,
+            workspace.clock,
+            settings.meta_base_url,
+            standing_check(workspace, channel),
         )
     )
     refuse_critical(findings, options.overrule)
@@ -167,6 +176,9 @@ def _run(
 def _short(counts: Counts) -> str:
     shown = (
         RowState.ACCEPTED,
+        RowState.SENT,
+        RowState.DELIVERED,
+        RowState.READ,
         RowState.FAILED,
         RowState.REJECTED,
         RowState.RETRY,

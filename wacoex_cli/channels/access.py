@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.respondio import RespondIO
     from wacoex_cli.terminal.options import Invocation
 
 
@@ -59,6 +60,21 @@ def meta_for(
         settings.meta_api_version,
         workspace.secrets.find("meta-app-secret", channel.name),
         patience_seconds=patience_seconds,
+    )
+
+
+def respondio_for(workspace: Workspace, channel: Channel) -> RespondIO:
+    """respond.io's Developer API with the token and the settings of that channel.
+
+    Raises CredentialError without a token.
+    """
+    from wacoex_cli.platforms.respondio import RespondIO
+
+    return RespondIO(
+        workspace.http,
+        workspace.secrets.need("respondio-token", channel.name),
+        workspace.settings_for(channel.name).respondio_base_url,
+        clock=workspace.clock,
     )
 
 

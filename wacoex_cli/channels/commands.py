@@ -16,12 +16,22 @@ from wacoex_cli.terminal.options import (
 
 if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import Result
 
 app = group("The phone numbers wacoex looks after.")
 
 _NO_CHANNEL = "there is no channel; add one: wacoex channel add NAME --phone +65..."
-_COLUMNS = ("channel", "phone", "phone_number_id", "waba_id", "provider", "owner", "timezone")
+_COLUMNS = (
+    "channel",
+    "phone",
+    "phone_number_id",
+    "waba_id",
+    "provider",
+    "owner",
+    "timezone",
+    "connection",
+)
 
 
 class ProviderName(enum.StrEnum):
@@ -110,7 +120,7 @@ def add(
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
         channel = add_channel(workspace.state, name, details, now, dry_run=dry_run)
-    return _changed(channel, "added", dry_run)
+        return _changed(workspace, channel, "added", dry_run)
 
 
 @command(
@@ -130,10 +140,9 @@ def list_channels(
     with invocation.open_workspace() as workspace:
         access.warn_about_unknown_tables(workspace)
         found = ledger.all_channels(workspace.state)
-    entries = [one.to_json() for one in found if archived or not one.archived_at]
-    columns = (*_COLUMNS, "connection") if archived else _COLUMNS
-    rows = [[entry[column] for column in columns] for entry in entries]
-    return Result({"channels": entries}, [Table(columns, rows, _NO_CHANNEL)])
+        entries = _entries(workspace, [one for one in found if archived or not one.archived_at])
+    rows = [[entry[column] for column in _COLUMNS] for entry in entries]
+    return Result({"channels": entries}, [Table(_COLUMNS, rows, _NO_CHANNEL)])
 
 
 @command(
@@ -161,7 +170,7 @@ def show(
             if name
             else access.choose_channel(workspace, invocation)
         )
-    entry = channel.to_json()
+        [entry] = _entries(workspace, [channel])
     return Result(entry, [Table(("field", "value"), list(entry.items()))])
 
 
@@ -210,7 +219,7 @@ def edit(
         raise UsageError("nothing to change is given", hint="name it, for example `--owner TEXT`")
     with invocation.open_workspace() as workspace:
         channel = edit_channel(workspace.state, name, changes, dry_run=dry_run)
-    return _changed(channel, "changed", dry_run)
+        return _changed(workspace, channel, "changed", dry_run)
 
 
 @command(
@@ -237,7 +246,7 @@ def remove(
             if not (yes or TerminalDialogue(invocation).confirm(question, flag="--yes")):
                 raise DeclinedError("declined", hint="nothing was changed")
             channel = registry.archive_channel(workspace.state, name, workspace.clock.now())
-    return _changed(channel, "archived", dry_run)
+        return _changed(workspace, channel, "archived", dry_run)
 
 
 @command(app, "restore", path=("channel", "restore"), examples=("wacoex channel restore shop",))
@@ -249,7 +258,7 @@ def restore(
 
     with invocation.open_workspace() as workspace:
         channel = restore_channel(workspace.state, name, dry_run=dry_run)
-    return _changed(channel, "restored", dry_run)
+        return _changed(workspace, channel, "restored", dry_run)
 
 
 @command(app, "use", path=("channel", "use"), examples=("wacoex channel use shop",))
@@ -259,14 +268,23 @@ def use(invocation: Invocation, name: NameArgument, dry_run: DryRunOption = Fals
 
     with invocation.open_workspace() as workspace:
         channel = use_channel(workspace.state, name, dry_run=dry_run)
-    return _changed(channel, "in use", dry_run)
+        return _changed(workspace, channel, "in use", dry_run)
 
 
-def _changed(channel: "Channel", what: str, dry_run: bool) -> "Result":
+def _entries(workspace: "Workspace", channels: list["Channel"]) -> list[dict[str, object]]:
+    """What is told about each channel, and how it is connected as far as is stored."""
+    from wacoex_cli.channels.stored_connection import connections
+
+    found = connections(workspace.state, channels, workspace.clock.now())
+    return [one.to_json() | found[one.channel_id].to_json() for one in channels]
+
+
+def _changed(workspace: "Workspace", channel: "Channel", what: str, dry_run: bool) -> "Result":
     from wacoex_cli.terminal.render import Result
 
     would = "would be " if dry_run else ""
+    [entry] = _entries(workspace, [channel])
     return Result(
-        {**channel.to_json(), "dry_run": dry_run},
+        {**entry, "dry_run": dry_run},
         [f"channel {channel.name} ({channel.phone}) {would}{what}"],
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.channels.facts import Fact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.state import State
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 _HOUR = "%Y-%m-%dT%H"
 
 
-def facts_by_channel(state: State) -> dict[int, list[Fact]]:
-    """Everything that is stored, by channel_id."""
+def facts_by_channel(state: State, names: Sequence[str] = ()) -> dict[int, list[Fact]]:
+    """Everything that is stored, or the facts of those names, by channel_id."""
     found: dict[int, list[Fact]] = {}
+    among = f" WHERE name IN ({', '.join('?' * len(names))})" if names else ""
     for row in state.rows(
-        "SELECT channel_id, name, value, source, observed_at, reason FROM facts ORDER BY name"
+        "SELECT channel_id, name, value, source, observed_at, reason"
+        f" FROM facts{among} ORDER BY name",
+        names,
     ):
         channel_id = int(row.pop("channel_id"))
         fact = Fact(**{**row, "value": json.loads(row["value"])})

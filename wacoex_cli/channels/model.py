@@ -39,11 +39,6 @@ class Channel(Details):
     created_at: str = ""
     archived_at: str | None = None
 
-    @property
-    def connection(self) -> str | None:
-        """How it is connected, as far as anything is known about that."""
-        return "archived" if self.archived_at else None
-
     def demand_phone_number_id(self) -> str:
         """The id of the phone number; raises UsageError when it is not known."""
         return self._demanded(self.phone_number_id, "phone_number_id", "--phone-number-id")
@@ -53,7 +48,7 @@ class Channel(Details):
         return self._demanded(self.waba_id, "waba_id", "--waba-id")
 
     def to_json(self) -> dict[str, object]:
-        """The entry of `channel list`."""
+        """The entry of `channel list`, without how it is connected."""
         return {
             "channel": self.name,
             "phone": self.phone,
@@ -64,7 +59,6 @@ class Channel(Details):
             "owner": self.owner,
             "timezone": self.timezone,
             "partner_app_id": self.partner_app_id,
-            "connection": self.connection,
             "is_in_use": self.is_in_use,
             "archived_at": self.archived_at,
         }

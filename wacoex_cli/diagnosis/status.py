@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast.checks import check_limit_used_up
 from wacoex_cli.broadcast.ledger import taken_since
-from wacoex_cli.channels import facts_ledger, ledger
+from wacoex_cli.channels import evidence_ledger, facts_ledger, ledger, stored_connection
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send
-from wacoex_cli.channels.connection import allow_for_settling, connection
+from wacoex_cli.channels.connection import Connection, allow_for_settling, connection_of
 from wacoex_cli.channels.facts import Fact, in_order, values_of
+from wacoex_cli.channels.removal import check_connection, wait_for
 from wacoex_cli.channels.token_checks import (
     check_app_secret,
     check_token,
@@ -22,8 +23,12 @@ from wacoex_cli.channels.token_checks import (
 from wacoex_cli.diagnosis import checks, machine
 from wacoex_cli.diagnosis.gather import Gatherer, Reading
 from wacoex_cli.errors import CredentialError, StateError, UsageError, WacoexError
+from wacoex_cli.events.projection import catch_up
+from wacoex_cli.events.projections import CHANNELS
 from wacoex_cli.findings.model import Finding, Severity, by_severity, worst, worst_first
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.inactivity import reading as countdown
+from wacoex_cli.inactivity.checks import check_opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.inactivity.model import Standing
 
 _OBJECT_NOT_VISIBLE = 100
 
@@ -42,7 +48,8 @@ class ChannelStatus:
 
     channel: Channel
     facts: tuple[Fact, ...]
-    connection: str | None
+    connection: Connection
+    standing: Standing
     findings: tuple[Finding, ...]
     failures: tuple[WacoexError, ...]
 
@@ -76,6 +83,7 @@ def check(workspace: Workspace, named: Channel | None, *, offline: bool) -> Stat
     """
     now = workspace.clock.now()
     state = workspace.state
+    catch_up(state, [CHANNELS], workspace.clock)
     channels = [named] if named else _active(state)
     newest = machine.newest_stored_at(workspace)
     stored = facts_ledger.facts_by_channel(state)
@@ -86,12 +94,8 @@ def check(workspace: Workspace, named: Channel | None, *, offline: bool) -> Stat
         gatherer = Gatherer(workspace, stored, facts_ledger.calls_in_hour(state, now), now)
         readings = workspace.run(gatherer.read_all(channels))
         skew = gatherer.clock_skew_seconds
-        _keep(state, readings, gatherer.calls, now)
-    judged = []
-    for channel in channels:
-        reading = readings[channel.channel_id]
-        facts = _newest(stored.get(channel.channel_id, ()), reading.facts)
-        judged.append(_judge(state, channel, facts, reading, now))
+        _keep(state, channels, readings, gatherer.calls, now)
+    judged = _judge_all(workspace, channels, stored, readings, now)
     judged.sort(key=lambda one: (by_severity(one.verdict), one.channel.name))
     here = machine.look_at(workspace, newest, clock_skew_seconds=skew, offline=offline)
     unsigned = [one.name for one in channels if readings[one.channel_id].lacks_app_secret]
@@ -130,10 +134,18 @@ def _active(state: State) -> list[Channel]:
     return found
 
 
-def _keep(state: State, readings: dict[int, Reading], calls: dict[str, int], now: datetime) -> None:
+def _keep(
+    state: State,
+    channels: Iterable[Channel],
+    readings: dict[int, Reading],
+    calls: dict[str, int],
+    now: datetime,
+) -> None:
     with state.transaction():
-        for channel_id, reading in readings.items():
-            facts_ledger.store(state, channel_id, reading.facts)
+        for channel in channels:
+            facts = readings[channel.channel_id].facts
+            facts_ledger.store(state, channel.channel_id, facts)
+            evidence_ledger.add(state, countdown.onboarding(channel, values_of(facts), now))
         facts_ledger.count_calls(state, calls, now)
 
 
@@ -152,25 +164,57 @@ def _from_store(channel: Channel, stored: dict[int, list[Fact]]) -> Reading:
     return Reading(failures=[missing])
 
 
-def _judge(
+def _judge_all(
+    workspace: Workspace,
+    channels: Sequence[Channel],
+    stored: dict[int, list[Fact]],
+    readings: dict[int, Reading],
+    now: datetime,
+) -> list[ChannelStatus]:
+    standings = countdown.standings(workspace, channels, now)
+    events = stored_connection.account_events(workspace.state, channels)
+    judged = []
+    for channel in channels:
+        reading = readings[channel.channel_id]
+        facts = _newest(stored.get(channel.channel_id, ()), reading.facts)
+        values = values_of(facts)
+        connection = connection_of(
+            channel, events[channel.channel_id], values if reading.is_known else {}, now
+        )
+        standing = standings[channel.channel_id]
+        zone = countdown.zone_of(workspace, channel)
+        lost = check_connection(connection, channel.name, now)
+        findings = [
+            *check_opened(standing, channel.name, zone, now),
+            *lost,
+            *_token_findings(channel, reading, values, now),
+            *wait_for(lost, _sending_findings(workspace.state, channel, facts, reading, now)),
+        ]
+        judged.append(
+            ChannelStatus(
+                channel,
+                tuple(in_order(facts)),
+                connection,
+                standing,
+                tuple(worst_first(findings)),
+                tuple(reading.failures),
+            )
+        )
+    return judged
+
+
+def _sending_findings(
     state: State, channel: Channel, facts: list[Fact], reading: Reading, now: datetime
-) -> ChannelStatus:
+) -> list[Finding]:
+    if not reading.is_known:
+        return []
     values = values_of(facts)
-    findings = _token_findings(channel, reading, values, now)
-    if reading.is_known:
-        seen = _seen(facts, SENDING_FIELDS, now)
-        taken = taken_since(state, channel.phone, now - timedelta(hours=24))
-        limit = values.get("whatsapp_business_manager_messaging_limit")
-        found = check_can_send(values, channel.name, seen)
-        found = allow_for_settling(found, values, channel.name, now, seen)
-        findings += [*found, *check_limit_used_up(limit, taken, channel.name, seen)]
-    return ChannelStatus(
-        channel,
-        tuple(in_order(facts)),
-        connection(values, now) if reading.is_known else None,
-        tuple(worst_first(findings)),
-        tuple(reading.failures),
-    )
+    seen = _seen(facts, SENDING_FIELDS, now)
+    taken = taken_since(state, channel.phone, now - timedelta(hours=24))
+    limit = values.get("whatsapp_business_manager_messaging_limit")
+    found = check_can_send(values, channel.name, seen)
+    found = allow_for_settling(found, values, channel.name, now, seen)
+    return [*found, *check_limit_used_up(limit, taken, channel.name, seen)]
 
 
 def _token_findings(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.facts import META, NOT_AVAILABLE, Fact, values_of
+from wacoex_cli.channels.facts import NOT_AVAILABLE, Fact, values_of
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.findings.text import finding_text
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.inactivity.view import countdown_data
 from wacoex_cli.terminal.render import ForPerson, Table, relative
 
 if TYPE_CHECKING:
@@ -17,21 +18,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.diagnosis.status import ChannelStatus, Status
-    from wacoex_cli.findings.model import Finding
+    from wacoex_cli.inactivity.model import Standing
 
-_WIDTH = 78
 _LONGEST_NAME = 34
 _LONGEST_VALUE = 20
 _LIMIT = "whatsapp_business_manager_messaging_limit"
-_INACTIVITY_KEYS = (
-    "last_opened_at",
-    "source",
-    "grade",
-    "act_by_at",
-    "deadline_at",
-    "days_left",
-)
-_NO_EVIDENCE = "no command can record yet when the app was opened"
+_NO_EVIDENCE = "nobody confirmed it and no event proves it"
 
 
 def status_data(status: Status, now: datetime) -> dict[str, Any]:
@@ -70,12 +62,12 @@ def status_text(status: Status, now: datetime) -> Iterator[Table | ForPerson]:
     if len(status.channels) == 1:
         yield from _facts_text(status.channels[0], now)
     yield Table(
-        ("verdict", "channel", "phone", "connection", "quality", "findings"),
+        ("verdict", "channel", "phone", "connection", "deadline", "quality", "findings"),
         [_row(one) for one in status.channels],
     )
     found = [finding for one in status.channels for finding in one.findings]
     for finding in [*found, *status.findings]:
-        yield ForPerson("\n".join(["", *_finding_lines(finding, now)]))
+        yield ForPerson(f"\n{finding_text(finding, now)}")
 
 
 def _channel_data(one: ChannelStatus, now: datetime) -> dict[str, Any]:
@@ -84,7 +76,7 @@ def _channel_data(one: ChannelStatus, now: datetime) -> dict[str, Any]:
         "channel": one.channel.name,
         "phone": one.channel.phone,
         "verdict": one.verdict.value,
-        "connection": one.connection,
+        **one.connection.to_json(),
         "is_on_biz_app": values.get("is_on_biz_app"),
         "platform_type": values.get("platform_type"),
         "quality_rating": values.get("quality_rating"),
@@ -94,11 +86,11 @@ def _channel_data(one: ChannelStatus, now: datetime) -> dict[str, Any]:
             "can_send_message": _inside(values.get("health_status"), "can_send_message"),
             "entities": _inside(values.get("health_status"), "entities") or [],
         },
-        "inactivity": {"stage": "unknown", **dict.fromkeys(_INACTIVITY_KEYS)},
+        "inactivity": countdown_data(one.standing),
         "partner": {"expected": one.channel.partner_app_id, "seen": None},
         "facts": [
             {**fact.to_json(), "age_seconds": _age_seconds(fact, now)}
-            for fact in [*one.facts, _last_opened()]
+            for fact in [*one.facts, _last_opened(one.standing)]
         ],
         "findings": [finding.to_json() for finding in one.findings],
         "failures": [
@@ -108,8 +100,13 @@ def _channel_data(one: ChannelStatus, now: datetime) -> dict[str, Any]:
     }
 
 
-def _last_opened() -> Fact:
-    return Fact("last_opened_at", None, "wacoex", "", _NO_EVIDENCE)
+def _last_opened(standing: Standing) -> Fact:
+    """As a fact among the others; it is as old as the evidence that it rests on."""
+    counted = standing.counted
+    if counted is None:
+        return Fact("last_opened_at", None, "wacoex", "", _NO_EVIDENCE)
+    at = to_text(counted.at)
+    return Fact("last_opened_at", at, counted.source, at)
 
 
 def _inside(value: object, key: str) -> Any:
@@ -129,7 +126,8 @@ def _row(one: ChannelStatus) -> tuple[object, ...]:
         one.verdict.value,
         one.channel.name,
         one.channel.phone,
-        one.connection,
+        one.connection.state.value if one.connection.state else None,
+        one.standing.deadline_at,
         values.get("quality_rating"),
         " ".join(dict.fromkeys(said)) or None,
     )
@@ -141,9 +139,8 @@ def _facts_text(one: ChannelStatus, now: datetime) -> Iterator[ForPerson]:
         return
     rows = [
         (_cut(_short(fact.name), _LONGEST_NAME), _value_text(fact), fact.source, _age(fact, now))
-        for fact in shown
+        for fact in [*shown, _last_opened(one.standing)]
     ]
-    rows.append(("last_opened_at", NOT_AVAILABLE, "wacoex", "never"))
     yield ForPerson(Table(("fact", "value", "source", "seen"), rows))
     yield ForPerson("")
 
@@ -166,30 +163,7 @@ def _value_text(fact: Fact) -> str:
 
 
 def _age(fact: Fact, now: datetime) -> str:
-    return relative(from_text(fact.observed_at), now)
-
-
-def _finding_lines(finding: Finding, now: datetime) -> Iterator[str]:
-    whose = f" ({finding.channel})" if finding.channel else ""
-    yield from _wrapped(f"{finding.severity.value} {finding.id}{whose}: {finding.title}", "")
-    for fact in finding.evidence:
-        age = relative(from_text(fact.observed_at), now)
-        source = f"says {fact.source}, {age}" if fact.source == META else f"{fact.source}, {age}"
-        yield from _wrapped(f"{fact.text} ({source})", "  ")
-    for step, remedy in enumerate(finding.remedy, start=1):
-        yield from _wrapped(f"{step}. {remedy}", "  ")
-    yield f"  then: {finding.verify}; more: wacoex explain {finding.id}"
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=indent,
-        subsequent_indent=f"{indent}   ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return relative(from_text(fact.observed_at), now) if fact.observed_at else "never"
 
 
 def _cut(text: str, length: int) -> str:

@@ -20,9 +20,27 @@ class Entry:
 
 
 CATALOGUE = (
+    Entry("WX101", "The app was not opened for long", (_WARNING,)),
+    Entry("WX102", "The app must be opened now", (_CRITICAL,)),
+    Entry("WX103", "The app was not opened in time", (_CRITICAL,)),
+    Entry("WX104", "Nothing says when the app was last opened", (_UNKNOWN,)),
+    Entry("WX105", "Only weak evidence says that the app was opened", (_UNKNOWN,)),
+    Entry("WX106", "The reminder itself is not running", (_WARNING,)),
+    Entry("WX107", "A companion unused for almost 30 days", (_WARNING,)),
+    Entry("WX108", "Nothing has come in for longer than usual", (_WARNING,)),
     Entry("WX201", "The number is not in Coexistence", (_INFO, _UNKNOWN, _CRITICAL)),
+    Entry("WX203", "The partner was removed", (_CRITICAL,)),
+    Entry("WX204", "Offboarded, WhatsApp is reconnecting", (_CRITICAL,)),
     Entry("WX206", "Meta limits or blocks sending", (_INFO, _WARNING, _UNKNOWN, _CRITICAL)),
     Entry("WX208", "Settling after connecting", (_INFO,)),
+    Entry(
+        "WX210",
+        "Webhook fields are missing, or the WABA is not subscribed",
+        (_INFO, _WARNING, _UNKNOWN, _CRITICAL),
+    ),
+    Entry("WX301", "An unsupported companion is linked", (_WARNING,)),
+    Entry("WX302", "More than four companions", (_WARNING,)),
+    Entry("WX303", "Companions were unlinked by connecting or offboarding", (_INFO, _WARNING)),
     Entry("WX501", "The quality rating is yellow or red", (_WARNING, _UNKNOWN)),
     Entry(
         "WX502",

@@ -12,6 +12,7 @@ import contextlib
 import json as json_module
 import logging
 import random
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
@@ -41,6 +42,8 @@ _LONGEST_RETRY_AFTER_SECONDS = 60.0
 # The read time-out counts each piece of an answer anew, so an answer that drips needs an end too.
 _WHOLE_EXCHANGE_SECONDS = 60.0
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+# Some APIs name a person in the path, and logs are shown to others.
+_PHONE_NUMBER = re.compile(r"(\+[0-9]{2})[0-9]+([0-9]{4})")
 # A proxy for the outside world has no business with a server on this machine.
 _UNPROXIED = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
@@ -71,11 +74,13 @@ class Http:
         *,
         headers: Mapping[str, str],
         params: Mapping[str, str],
+        json: object = None,
         is_final: Callable[[Answer], bool] = lambda answer: False,
         patience_seconds: float = READ_PATIENCE_SECONDS,
     ) -> Answer:
         """Ask for something that changes nothing, so that it may be asked again.
 
+        `json` is the body of a question that some APIs want to be posted.
         Connection failures, time-outs, 5xx and 429 are tried up to four times within about
         `patience_seconds`; a `Retry-After` of up to 60 seconds is obeyed. `is_final` may say
         that an answer will not get better.
@@ -86,7 +91,7 @@ class Http:
         """
         give_up_at = self.clock.monotonic() + patience_seconds
         for tries in range(1, _MOST_TRIES + 1):
-            answer = await self._try_read(method, url, headers, params)
+            answer = await self._try_read(method, url, headers, params, json)
             if isinstance(answer, Answer) and (not _may_get_better(answer) or is_final(answer)):
                 break
             asked = self._asked_wait(answer)
@@ -130,9 +135,14 @@ class Http:
             await client.aclose()
 
     async def _try_read(
-        self, method: str, url: str, headers: Mapping[str, str], params: Mapping[str, str]
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        params: Mapping[str, str],
+        json: object,
     ) -> Answer | str:
-        outcome = await self._exchange(method, url, headers=headers, params=params)
+        outcome = await self._exchange(method, url, headers=headers, params=params, json=json)
         return outcome if isinstance(outcome, Answer) else outcome.reason
 
     async def _exchange(
@@ -158,7 +168,8 @@ class Http:
             outcome = UnansweredError(_reason(error))
         milliseconds = (self.clock.monotonic() - started) * 1000
         result = outcome.status if isinstance(outcome, Answer) else outcome.reason
-        self._log(f"{method} {_host(url)}{urlsplit(url).path}: {result} in {milliseconds:.0f} ms")
+        path = _PHONE_NUMBER.sub(r"\1*****\2", urlsplit(url).path)
+        self._log(f"{method} {_host(url)}{path}: {result} in {milliseconds:.0f} ms")
         return outcome
 
     def _opened(self) -> httpx.AsyncClient:

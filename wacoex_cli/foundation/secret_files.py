@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from wacoex_cli.errors import WacoexError
@@ -30,18 +32,20 @@ def write(path: Path, value: str) -> None:
 
     Raises WacoexError when that is impossible; the old file is then untouched.
     """
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        for directory in (path.parent.parent, path.parent):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.chmod(0o700)
-        try:
-            _write_new(new, value)
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
-    except OSError as error:
-        raise _impossible(f"cannot write {path}", error) from error
+    _put(path, value, lambda new: new.replace(path))
+
+
+def write_once(path: Path, value: str) -> None:
+    """Write a secret unless somebody else has; of several who try at once, one succeeds.
+
+    Raises WacoexError when that is impossible.
+    """
+
+    def link(new: Path) -> None:
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(new)
+
+    _put(path, value, link)
 
 
 def remove(path: Path, *, dry_run: bool = False) -> bool:
@@ -53,6 +57,21 @@ def remove(path: Path, *, dry_run: bool = False) -> bool:
     except OSError as error:
         raise _impossible(f"cannot delete {path}", error) from error
     return True
+
+
+def _put(path: Path, value: str, take_its_place: Callable[[Path], object]) -> None:
+    new = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    try:
+        for directory in (path.parent.parent, path.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+        try:
+            _write_new(new, value)
+            take_its_place(new)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise _impossible(f"cannot write {path}", error) from error
 
 
 def _write_new(path: Path, value: str) -> None:

@@ -7,12 +7,14 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
+from secrets import token_hex
 
 from wacoex_cli.errors import CredentialError
-from wacoex_cli.foundation.secret_files import is_there
+from wacoex_cli.foundation.secret_files import is_there, write_once
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, ways_to_give
 from wacoex_cli.foundation.stored_secrets import StoredSecrets
 
+_LOCAL_KEY = "local-key"
 _TAIL_LENGTH = 4
 _SHORTEST_WITH_TAIL = 16
 
@@ -101,6 +103,17 @@ class Secrets:
                 code="credentials_missing",
             )
         return secret
+
+    def local_key(self) -> bytes:
+        """A key of this installation's own, made when it is first needed, kept in a file (0600).
+
+        With it short texts are hashed, so that whoever reads the state file cannot guess them.
+        Raises WacoexError when it can be neither read nor written.
+        """
+        path = self.stored.directory / _LOCAL_KEY
+        if not is_there(path):
+            write_once(path, token_hex(32))
+        return self._from_file(path, str(path)).reveal().encode()
 
     def keyring_problem(self) -> str | None:
         """Why the keyring cannot be used; None when it can be, or when it is switched off.

@@ -21,6 +21,9 @@ SECRET_VARIABLES = {
     "respondio-token": "WACOEX_RESPONDIO_TOKEN",
     "respondio-signing-key": "WACOEX_RESPONDIO_SIGNING_KEYS",
     "webhook-verify-token": "WACOEX_WEBHOOK_VERIFY_TOKEN",
+    # The addresses of notices hold passwords, and whoever knows a heartbeat's URL can fake it.
+    "notify-urls": "WACOEX_NOTIFY_URLS",
+    "heartbeat-url": "WACOEX_HEARTBEAT_URL",
 }
 _PLAIN_VARIABLES = (
     "WACOEX_STATE",
@@ -33,8 +36,6 @@ _PLAIN_VARIABLES = (
     "WACOEX_META_SDK_URL",
     "WACOEX_RESPONDIO_BASE_URL",
     "WACOEX_PUBLIC_URL",
-    "WACOEX_NOTIFY_URLS",
-    "WACOEX_HEARTBEAT_URL",
     "WACOEX_TIMEZONE",
     "WACOEX_NO_INPUT",
     "WACOEX_KEYRING",

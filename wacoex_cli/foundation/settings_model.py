@@ -6,10 +6,17 @@ import difflib
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -28,12 +35,28 @@ from wacoex_cli.foundation.settings import (
 from wacoex_cli.foundation.time_zones import is_known_zone
 
 META_BASE_URL = "https://graph.facebook.com"
+RESPONDIO_BASE_URL = "https://api.respond.io/v2"
 _PER_CHANNEL = frozenset(
-    {"meta_app_id", "meta_config_id", "meta_base_url", "meta_api_version", "timezone"}
+    {
+        "meta_app_id",
+        "meta_config_id",
+        "meta_base_url",
+        "meta_api_version",
+        "respondio_base_url",
+        "timezone",
+        "inactivity",
+    }
 )
 _NOT_IN_CONFIG = frozenset({"config_dir"})
 _ONLY_IN_CONFIG = frozenset(
-    {"breaker_rows", "breaker_share", "status_seconds", "status_seconds_per_channel"}
+    {
+        "breaker_rows",
+        "breaker_share",
+        "status_seconds",
+        "status_seconds_per_channel",
+        "inactivity",
+        "events",
+    }
 )
 
 
@@ -41,12 +64,13 @@ def _safe_url(text: str) -> str:
     parts = urlsplit(text)
     if not parts.hostname or parts.username or parts.query or parts.fragment or parts.port == 0:
         raise ValueError  # as `port` itself does for one that is no number, or too large
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError
     return text.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host, given as a name or an address, is this machine as only it sees itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -65,6 +89,32 @@ def _user_path(path: Path) -> Path:
 
 UserPath = Annotated[Path, AfterValidator(_user_path)]
 Digits = Annotated[str, Field(pattern=r"^[0-9]{1,32}$", description="digits only")]
+
+
+class InactivitySettings(BaseModel):
+    """`[inactivity]`: when the countdown warns, in days since the app was last opened."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trust: Literal["proof", "strong", "weak"] = "strong"
+    warning_days: Annotated[float, Field(gt=0, lt=14)] = 10.0
+    critical_days: Annotated[float, Field(gt=0, lt=14)] = 12.0
+    act_by_days: Annotated[float, Field(gt=0, le=14)] = 13.0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.warning_days > self.critical_days:
+            raise ValueError
+        return self
+
+
+class EventsSettings(BaseModel):
+    """`[events]`: what is kept of a payload, and a contact to write to from every device."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    store_bodies: bool = False
+    probe_contact: Annotated[str | None, Field(pattern=r"^\+[1-9][0-9]{6,14}$")] = None
 
 
 class Settings(BaseSettings):
@@ -87,6 +137,15 @@ class Settings(BaseSettings):
     meta_api_version: Annotated[
         str, Field(pattern=r"^v[0-9]{1,3}\.[0-9]$", description="a Graph version such as v26.0")
     ] = "v26.0"
+    respondio_base_url: Annotated[
+        str,
+        AfterValidator(_safe_url),
+        Field(description="an https URL, or an http URL of this machine (127.0.0.1, localhost)"),
+    ] = RESPONDIO_BASE_URL
+    public_url: Annotated[
+        Annotated[str, AfterValidator(_safe_url)] | None,
+        Field(description="an https URL, or an http URL of this machine (127.0.0.1, localhost)"),
+    ] = None
     timezone: Annotated[
         Annotated[str, AfterValidator(_known_zone)] | None,
         Field(description="a time zone such as Asia/Singapore"),
@@ -106,6 +165,17 @@ class Settings(BaseSettings):
     status_seconds_per_channel: Annotated[
         float, Field(gt=0, le=60, description="seconds above 0, at most 60")
     ] = 10.0
+    inactivity: Annotated[
+        InactivitySettings,
+        Field(
+            description="`trust` (proof, strong or weak) and `warning_days`, `critical_days`,"
+            " `act_by_days`: days above 0 and at most 14, the warning before the rest"
+        ),
+    ] = InactivitySettings()
+    events: Annotated[
+        EventsSettings,
+        Field(description="`store_bodies` (true or false) and `probe_contact` (a number, +65...)"),
+    ] = EventsSettings()
 
     @property
     def talks_to_meta(self) -> bool:

@@ -33,6 +33,7 @@ __all__ = ["Meta", "NotSent", "Refused", "Reply", "Taken", "Unclear"]
 
 _PAGE = "100"
 _TEMPLATE_FIELDS = "id,name,language,status,category,components,parameter_format"
+_HISTORY_FIELDS = "id,message_id,events{delivery_status,timestamp,error_description}"
 _STALE_CURSOR = 131059
 # Meta's own messages quote a malformed token; tokens begin with EAA.
 _TOKEN_LIKE = re.compile(r"\bEAA[0-9A-Za-z_-]{6,}")
@@ -98,11 +99,58 @@ class Meta:
                 raise
         return await self._pages(f"{waba_id}/message_templates", params)
 
+    async def message_history(self, phone_number_id: str, message_id: str) -> list[Node]:
+        """What became of one message of ours: entries with `events.data[].delivery_status`.
+
+        Not every number has this edge: then Meta refuses with code 100.
+        Source: "Meta: message history API".
+        """
+        params = {"message_id": message_id, "fields": _HISTORY_FIELDS}
+        return await self._pages(f"{phone_number_id}/message_history", params)
+
     async def debug_token(self) -> Node:
         """What Meta says about this token: validity, app, expiry, scopes."""
         body = await self._get("debug_token", {"input_token": self._token.reveal()})
         data = body.get("data")
         return data if isinstance(data, dict) else {}
+
+    async def subscribed_apps(self, waba_id: str) -> list[Node]:
+        """The apps that get the webhooks of a WABA, ours and those of partners."""
+        return await self._pages(f"{waba_id}/subscribed_apps", {})
+
+    async def subscribe_app(self, waba_id: str) -> None:
+        """Attach the app of this token to a WABA; an override of its callback is cleared by it.
+
+        Done in one single try; it may be done again. Source: "Meta: subscribed_apps".
+        """
+        try:
+            answer = await self._http.send(
+                f"{self._root}/{waba_id}/subscribed_apps",
+                headers=self._headers(),
+                params=self._proof(),
+                json={},
+            )
+        except (NotSentError, UnansweredError) as error:
+            reason = error.reason
+        else:
+            if self._checked(answer).get("success") is not True:
+                raise _unusable("it does not say that it was done")
+            return
+        raise TemporaryError(
+            f"Meta gives no answer: {reason}",
+            hint="check the network, then try again: it may be done twice",
+            code="unreachable",
+        )
+
+    async def app_subscriptions(self, app_id: str) -> list[Node]:
+        """The webhooks of an app with their fields; the token must be the app's own.
+
+        Source: "Graph API: application subscriptions".
+        """
+        data = (await self._get(f"{app_id}/subscriptions", {})).get("data")
+        if not isinstance(data, list):
+            raise _unusable("it holds no list")
+        return [one for one in data if isinstance(one, dict)]
 
     def messages_url(self, phone_number_id: str) -> str:
         """Where messages of a phone number are posted to."""
@@ -160,6 +208,9 @@ class Meta:
             **self._patience,
         )
         self.clock_skew_seconds = _clock_skew_seconds(answer, self._http.clock.now())
+        return self._checked(answer)
+
+    def _checked(self, answer: Answer) -> Node:
         refused = refusal_in(answer, self._http.clock.now())
         if refused is not None:
             raise _error(self._redacted(refused))

@@ -57,7 +57,7 @@ def visible_node(world: World, token: Token, call: Call, node_id: str, scope: st
     the token's portfolio but not assigned to it, and 10 when the token lacks the scope.
     """
     node = world.nodes.get(node_id)
-    if node is None:
+    if node is None or node.id in world.hidden:
         raise unknown_object(call.method, node_id)
     if node.waba_id not in token.waba_ids:
         waba = world.nodes[node.waba_id]

@@ -79,6 +79,7 @@ class ArrivalLog:
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
+        self.violations: list[str] = []
         self._all = Tally()
         self._each: dict[str, Tally] = {}
 
@@ -100,9 +101,13 @@ class ArrivalLog:
         return [arrival for arrival in self.arrivals if arrival.accepted]
 
     def summary(self) -> dict[str, Any]:
-        """All figures as JSON values, with `accepted_by_recipient` over all numbers."""
+        """All figures as JSON values, with `accepted_by_recipient` over all numbers.
+
+        `violations` are requests that nobody may make of a Coexistence number.
+        """
         return {
             **self._all.figures(),
             "accepted_by_recipient": dict(self._all.by_recipient),
+            "violations": list(self.violations),
             "phone_numbers": {each: tally.figures() for each, tally in self._each.items()},
         }

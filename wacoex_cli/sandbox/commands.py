@@ -31,7 +31,7 @@ def start(
 
     It is strict: it refuses what Meta refuses, with Meta's codes, and takes 20 messages a second.
     """
-    from wacoex_cli.sandbox import world
+    from wacoex_cli.sandbox import respondio, respondio_world, world
     from wacoex_cli.sandbox.defaults import default_world
     from wacoex_cli.sandbox.serve import serve
     from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -45,10 +45,20 @@ def start(
             "in another terminal:",
             f"  export WACOEX_META_BASE_URL={base_url}",
             f"  export WACOEX_META_TOKEN={world.DEFAULT_TOKEN}",
+            f"  export WACOEX_META_APP_ID={world.APP_ID}",
+            f"  export WACOEX_META_APP_SECRET={world.APP_SECRET}",
+            f"  export WACOEX_RESPONDIO_BASE_URL={base_url}{respondio.PREFIX.rstrip('/')}",
+            f"  export WACOEX_RESPONDIO_TOKEN={respondio_world.DEFAULT_RESPONDIO_TOKEN}",
+            f"  export WACOEX_RESPONDIO_SIGNING_KEYS={world.SIGNING_KEY}",
             "  export WACOEX_STATE=sandbox.db",
             f"  wacoex channel add practice --phone {world.PHONE}"
-            f" --phone-number-id {world.PHONE_NUMBER_ID} --waba-id {world.WABA_ID}",
+            f" --phone-number-id {world.PHONE_NUMBER_ID} --waba-id {world.WABA_ID}"
+            f" --respondio-channel-id {respondio_world.RESPONDIO_CHANNEL_ID}",
             f"what it saw: {base_url}/_sandbox/summary",
+            "what happens, told to `wacoex events listen` by signed webhooks:",
+            f"  curl {base_url}/_sandbox/webhooks -d "
+            """'{"meta_url": "http://127.0.0.1:8765/webhooks/meta"}'""",
+            f"  curl {base_url}/_sandbox/phone -d " "" """'{"action": "opened"}'""",
         ):
             dialogue.note(line)
 

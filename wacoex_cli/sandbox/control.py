@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from inspect import isawaitable
 from types import NoneType
 from typing import Any
 
+from wacoex_cli.sandbox import respondio, stories
 from wacoex_cli.sandbox.faults import fault_from_json
 from wacoex_cli.sandbox.nodes import PHONE_NUMBER, TEMPLATE, WABA, Node, NodeKind
 from wacoex_cli.sandbox.wire import Call, Reply, json_reply
@@ -18,7 +20,7 @@ _LOOPBACK = ("127.0.0.1", "::1")
 Values = Mapping[str, Any]
 
 
-def answer(world: World, call: Call) -> Reply:
+async def answer(world: World, call: Call) -> Reply:
     """The answer to a control call: 400 with a text for what it cannot use."""
     if call.client not in _LOOPBACK:
         return json_reply({"error": "control calls come from this machine only"}, status=403)
@@ -28,7 +30,8 @@ def answer(world: World, call: Call) -> Reply:
         text = f"`{call.method} {call.path}` is no control call; known: {', '.join(known)}"
         return json_reply({"error": text}, status=404)
     try:
-        return json_reply(handler(world, call))
+        found = handler(world, call)
+        return json_reply(await found if isawaitable(found) else found)
     except ValueError as error:
         return json_reply({"error": str(error)}, status=400)
 
@@ -80,16 +83,22 @@ def _reset(world: World, call: Call) -> dict[str, object]:
 
 
 def _patch_world(world: World, call: Call) -> dict[str, object]:
-    values = _object(call, {*_NODE_SECTIONS, "subscribed_apps", "tokens", "settings"})
+    known = {*_NODE_SECTIONS, "subscribed_apps", "webhook_fields", "tokens", "settings"}
+    values = _object(call, known)
     for section, kind in _NODE_SECTIONS.items():
         for name, changes in _changes(values, section):
             world.patch_node(_node(world, kind, name), changes)
     for name, apps in _mapping(values.get("subscribed_apps", {}), "subscribed_apps").items():
         world.subscribed_apps[_node(world, WABA, name).id] = apps
+    world.webhook_fields = _names(values.get("webhook_fields", world.webhook_fields))
     for name, changes in _changes(values, "tokens"):
         world.patch_token(name, _typed(changes))
     world.patch_settings(_typed(_mapping(values.get("settings", {}), "settings")))
     return {"changed": sorted(values)}
+
+
+def _change_respondio(world: World, call: Call) -> dict[str, object]:
+    return respondio.change(world.respondio, _object(call, set(respondio.CHANGES)))
 
 
 def _typed(changes: Values) -> Values:
@@ -119,6 +128,12 @@ def _node(world: World, kind: NodeKind, name: str) -> Node:
 def _changes(values: Values, section: str) -> list[tuple[str, Values]]:
     rows = _mapping(values.get(section, {}), section)
     return [(name, _mapping(changes, name)) for name, changes in rows.items()]
+
+
+def _names(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError("`webhook_fields` must be a list of names")
+    return value
 
 
 def _mapping(value: object, name: str) -> Values:
@@ -151,13 +166,16 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "app_secret": (str, NoneType),
     "throttle_status": int,
     "pair_rate": bool,
+    "message_history": bool,
 }
-_HANDLERS: Mapping[tuple[str, str], Callable[[World, Call], dict[str, object]]] = {
+_HANDLERS: Mapping[tuple[str, str], Callable[[World, Call], object]] = {
     ("GET", "summary"): _summary,
     ("GET", "arrivals"): _arrivals,
     ("POST", "faults"): _put_faults,
     ("DELETE", "faults"): _clear_faults,
     ("POST", "limit"): _set_limit,
     ("POST", "world"): _patch_world,
+    ("POST", "respondio"): _change_respondio,
     ("POST", "reset"): _reset,
+    **stories.HANDLERS,
 }

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
-from wacoex_cli.sandbox.nodes import PHONE_NUMBER, TEMPLATE, WABA, Node
+from wacoex_cli.sandbox.nodes import (
+    PHONE_NUMBER,
+    TEMPLATE,
+    WABA,
+    Node,
+    meta_time,
+    subscribed_app,
+)
 from wacoex_cli.sandbox.templates import default_templates, plain_template
 from wacoex_cli.sandbox.world import (
     APP_ID,
+    APP_NAME,
     BUSINESS_ID,
     DEFAULT_TOKEN,
     FOREIGN_PHONE_NUMBER_ID,
     FOREIGN_WABA_ID,
     PARTNER_APP_ID,
+    PARTNER_APP_NAME,
     PARTNER_BUSINESS_ID,
     PHONE,
     PHONE_NUMBER_ID,
@@ -29,11 +37,13 @@ from wacoex_cli.sandbox.world import (
 )
 
 _FIRST_TEMPLATE_ID = 108000000000001
+_DAY_SECONDS = 86_400.0
 
 
 def default_world(
     *,
     extra_templates: int = 0,
+    onboarded_days_ago: float = 3.0,
     settings: Settings | None = None,
     seed: int = 0,
     monotonic: Callable[[], float] = time.monotonic,
@@ -41,35 +51,40 @@ def default_world(
 ) -> World:
     """One healthy Coexistence number, a second number, templates, and one token for both.
 
-    `extra_templates` adds that many plain ones, for lists of several pages.
+    `extra_templates` adds that many plain ones, for lists of several pages. Both numbers were
+    onboarded `onboarded_days_ago` days before.
     """
-    build = partial(default_contents, extra_templates)
+
+    def build() -> Contents:
+        return default_contents(extra_templates, now() - onboarded_days_ago * _DAY_SECONDS)
+
     return World(build, settings=settings, seed=seed, monotonic=monotonic, now=now)
 
 
-def default_contents(extra_templates: int = 0) -> Contents:
-    """The contents of the default world, freshly made."""
+def default_contents(extra_templates: int, onboarded_at: float) -> Contents:
+    """The contents of the default world, freshly made; `onboarded_at` is Unix seconds."""
+    onboarded = meta_time(onboarded_at)
     extra = [plain_template(f"extra_{number:03}") for number in range(1, extra_templates + 1)]
     nodes = [
         _waba(WABA_ID, "Corner Bakery", BUSINESS_ID),
         _waba(FOREIGN_WABA_ID, "Somebody Else", "102000000000009"),
-        _phone_number(PHONE_NUMBER_ID, WABA_ID, PHONE),
-        _phone_number(SECOND_PHONE_NUMBER_ID, WABA_ID, SECOND_PHONE, is_on_biz_app=False),
-        _phone_number(FOREIGN_PHONE_NUMBER_ID, FOREIGN_WABA_ID, "+6560000009"),
+        _phone_number(PHONE_NUMBER_ID, WABA_ID, PHONE, onboarded),
+        _phone_number(
+            SECOND_PHONE_NUMBER_ID, WABA_ID, SECOND_PHONE, onboarded, is_on_biz_app=False
+        ),
+        _phone_number(FOREIGN_PHONE_NUMBER_ID, FOREIGN_WABA_ID, "+6560000009", onboarded),
         *_template_nodes([*default_templates(), *extra]),
     ]
     return Contents(
         nodes={node.id: node for node in nodes},
         tokens={DEFAULT_TOKEN: Token(DEFAULT_TOKEN)},
         subscribed_apps={
-            WABA_ID: [_app(PARTNER_APP_ID, "respond.io WA BSP"), _app(APP_ID, "wacoex sandbox")]
+            WABA_ID: [
+                subscribed_app(PARTNER_APP_ID, PARTNER_APP_NAME),
+                subscribed_app(APP_ID, APP_NAME),
+            ]
         },
     )
-
-
-def _app(app_id: str, name: str) -> dict[str, Any]:
-    link = f"https://www.facebook.com/games/?app_id={app_id}"
-    return {"whatsapp_business_api_data": {"id": app_id, "name": name, "link": link}}
 
 
 def _health(*entities: tuple[str, str]) -> dict[str, Any]:
@@ -115,7 +130,7 @@ def _waba(waba_id: str, name: str, owner_id: str) -> Node:
 
 
 def _phone_number(
-    phone_number_id: str, waba_id: str, phone: str, *, is_on_biz_app: bool = True
+    phone_number_id: str, waba_id: str, phone: str, onboarded: str, *, is_on_biz_app: bool = True
 ) -> Node:
     values: dict[str, Any] = {
         "display_phone_number": f"{phone[:3]} {phone[3:7]} {phone[7:]}",
@@ -132,7 +147,7 @@ def _phone_number(
         "new_name_status": "NONE",
         "code_verification_status": "VERIFIED",
         "account_mode": "LIVE",
-        "last_onboarded_time": "2026-10-01T02:00:00+0000",
+        "last_onboarded_time": onboarded,
         "is_official_business_account": False,
         "official_business_account": {"oba_status": "NOT_STARTED"},
         "health_status": _health(("PHONE_NUMBER", phone_number_id), ("WABA", waba_id)),

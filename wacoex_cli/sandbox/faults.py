@@ -32,7 +32,10 @@ BROKEN_ANSWERS: Mapping[str, bool] = {
     "empty_body": True,
     "empty_object": True,
 }
-KINDS = DELAYS | REFUSALS.keys() | BROKEN_ANSWERS.keys()
+# What happens to the statuses that follow a message which was accepted.
+STATUSES = frozenset({"status_lost", "status_duplicated", "status_reordered", "status_failed"})
+_UNDELIVERABLE = 131026
+KINDS = DELAYS | REFUSALS.keys() | BROKEN_ANSWERS.keys() | STATUSES
 TARGETS = frozenset({"messages", "reads", "all"})
 
 
@@ -48,6 +51,10 @@ class Fault:
     `seconds` to `seconds_max` is the delay of `latency` (arrival to answer) and
     `arrival_jitter` (before the arrival counts), and the whole length of a `slow_answer`.
     `accepts` says whether a message is taken although its answer is spoilt.
+
+    The `status_...` kinds concern the statuses that are told of accepted messages: each status
+    may be lost or told twice; those of one message may come in reverse order, or be one failure
+    with `code` (131026 if none is given).
     """
 
     kind: str
@@ -93,6 +100,8 @@ class Fault:
     @property
     def error_code(self) -> int | None:
         """The code that the sender gets to read, for a fault that refuses."""
+        if self.code is None and self.kind == "status_failed":
+            return _UNDELIVERABLE
         return self.code if self.code is not None else REFUSALS.get(self.kind, (None,))[0]
 
     def concerns(self, request: Request) -> bool:
@@ -159,6 +168,8 @@ class Faults:
         chosen: Fault | None = None
         for standing in self._standing:
             fault = standing.fault
+            if fault.kind in STATUSES:
+                continue
             is_delay = fault.kind in DELAYS
             if not self._strikes(standing, request, may=is_delay or chosen is None):
                 continue
@@ -169,6 +180,13 @@ class Faults:
             else:
                 chosen = fault
         return Treatment(delays["arrival_jitter"], delays["latency"], chosen)
+
+    def strikes(self, kind: str, request: Request) -> Fault | None:
+        """The first fault of that kind that strikes this request."""
+        for standing in self._standing:
+            if standing.fault.kind == kind and self._strikes(standing, request, may=True):
+                return standing.fault
+        return None
 
     def _strikes(self, standing: _Standing, request: Request, *, may: bool) -> bool:
         fault = standing.fault

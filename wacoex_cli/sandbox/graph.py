@@ -9,17 +9,22 @@ from dataclasses import dataclass
 from wacoex_cli.sandbox.access import examine, token_of, visible_node
 from wacoex_cli.sandbox.breakages import spoil
 from wacoex_cli.sandbox.faults import Fault, Request
+from wacoex_cli.sandbox.history_edge import message_history
 from wacoex_cli.sandbox.messages import recipient_of
-from wacoex_cli.sandbox.nodes import WABA, Node, select
+from wacoex_cli.sandbox.nodes import PHONE_NUMBER, WABA, Node, select
 from wacoex_cli.sandbox.paging import StaleCursor, page
 from wacoex_cli.sandbox.refusals import Refusal, error_body, nonexisting_field, unknown_object
 from wacoex_cli.sandbox.sending import send_message
+from wacoex_cli.sandbox.subscriptions import change, of_app
 from wacoex_cli.sandbox.wire import Call, Reply, json_reply
 from wacoex_cli.sandbox.world import READ_SCOPE, World
 
 _PATH = re.compile(r"(?:/v(?P<major>\d+)\.\d+)?/(?P<node>[^/]+)(?:/(?P<edge>[^/]+))?/?")
 _LATEST_MAJOR = 26
 _STALE_CURSOR_MAJOR = 24  # from then on a stale cursor is 131059 (Meta: changelog)
+_WRITES = ("POST", "DELETE")
+# Meta: onboarding app users. They would take a Coexistence number away from the app.
+_NEVER_POSTED = ("register", "deregister")
 _TEMPLATE_FILTERS = ("name", "status", "language", "category")
 
 
@@ -72,7 +77,13 @@ def _read(world: World, call: Call, target: _Target | None, fault: Fault | None)
 
 
 def _answer_read(world: World, call: Call, target: _Target | None) -> dict[str, object]:
+    if target is not None and call.method == "GET" and target.edge == "subscriptions":
+        return of_app(world, call, target.node)
     token = token_of(world, call)
+    if target is not None and call.method in _WRITES and target.edge == "subscribed_apps":
+        node = visible_node(world, token, call, target.node, READ_SCOPE)
+        return change(world, call, token, node)
+    _record_violation(world, call, target)
     if target is None or call.method != "GET":
         raise unknown_object(call.method, target.node if target else call.path)
     if target.node == "debug_token" and target.edge is None:
@@ -85,6 +96,11 @@ def _answer_read(world: World, call: Call, target: _Target | None) -> dict[str, 
     return _edge(world, call, node, target)
 
 
+def _record_violation(world: World, call: Call, target: _Target | None) -> None:
+    if target is not None and call.method == "POST" and target.edge in _NEVER_POSTED:
+        world.log.violations.append(f"POST /{target.node}/{target.edge}")
+
+
 def _edge(world: World, call: Call, node: Node, target: _Target) -> dict[str, object]:
     if node.kind is WABA and target.edge == "phone_numbers":
         return _list(call, world.phone_numbers(node.id), "phone_numbers", target)
@@ -93,6 +109,8 @@ def _edge(world: World, call: Call, node: Node, target: _Target) -> dict[str, ob
         return _list(call, templates, f"templates:{world.templates_revision}", target)
     if node.kind is WABA and target.edge == "subscribed_apps":
         return {"data": list(world.subscribed_apps.get(node.id, []))}
+    if node.kind is PHONE_NUMBER and target.edge == "message_history":
+        return message_history(world, call, node)
     raise nonexisting_field(target.edge or "", node.kind.name)
 
 

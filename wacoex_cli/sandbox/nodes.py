@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from wacoex_cli.sandbox.refusals import Refusal, nonexisting_field
@@ -69,6 +70,22 @@ class Node:
         if unknown:
             raise ValueError(f"`{unknown[0]}` cannot be set on a {self.kind.name}")
         self.values.update(values)
+
+
+def meta_time(at: float) -> str:
+    """A moment (Unix seconds) as the Graph API writes times."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def moment_of(text: str) -> float:
+    """The Unix seconds of a time as the Graph API writes it."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def subscribed_app(app_id: str, name: str) -> dict[str, Any]:
+    """A row of `subscribed_apps`."""
+    link = f"https://www.facebook.com/games/?app_id={app_id}"
+    return {"whatsapp_business_api_data": {"id": app_id, "name": name, "link": link}}
 
 
 def overall_health(entities: Iterable[Mapping[str, object]]) -> str:

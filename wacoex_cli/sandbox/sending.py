@@ -10,6 +10,7 @@ from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.messages import check_message, recipient_of
 from wacoex_cli.sandbox.nodes import PHONE_NUMBER
 from wacoex_cli.sandbox.refusals import Refusal, error_body, unknown_object
+from wacoex_cli.sandbox.statuses import follow
 from wacoex_cli.sandbox.wire import Call, Reply, json_reply
 from wacoex_cli.sandbox.world import SEND_SCOPE, World
 
@@ -40,6 +41,7 @@ def send_message(world: World, call: Call, phone_number_id: str, fault: Fault | 
         return json_reply(answer, status=refusal.status, headers=refusal.headers)
     outcome = "accepted" if fault is None else fault.kind
     _record(world, at, phone_number_id, body, _Result(outcome, message_id=message_id))
+    follow(world, world.log.arrivals[-1], body)
     return json_reply(_accepted(body["to"], message_id))
 
 
@@ -48,6 +50,8 @@ def _take(world: World, call: Call, phone_number_id: str, body: object, at: floa
     phone = visible_node(world, token, call, phone_number_id, SEND_SCOPE)
     if phone.kind is not PHONE_NUMBER:
         raise unknown_object(call.method, phone_number_id)
+    if phone.id in world.suspended:
+        raise Refusal(133010)
     recipient = check_message(
         body,
         sender=_e164(str(phone.values["display_phone_number"])),

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wacoex_cli.sandbox.app import application
+from wacoex_cli.sandbox.courier import deliver_webhooks
 from wacoex_cli.sandbox.world import World
 
 _HOST = "127.0.0.1"
@@ -22,12 +23,14 @@ _KEEP_ALIVE_SECONDS = 120  # longer than clients keep connections, so that they 
 class _Server(uvicorn.Server):
     """Uvicorn that says when it is ready, and stops without waiting for hanging answers."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, world: World, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
+        self._world = world
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
+        self._courier = asyncio.create_task(deliver_webhooks(self._world))
         self._on_ready()
 
     async def main_loop(self) -> None:
@@ -40,7 +43,7 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)  # lets the connections learn that they are gone
-        tasks = list(self.server_state.tasks)
+        tasks = [*self.server_state.tasks, self._courier]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -84,7 +87,7 @@ def _server(world: World, on_ready: Callable[[], None]) -> _Server:
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
-    return _Server(config, on_ready)
+    return _Server(config, world, on_ready)
 
 
 def serve(world: World, port: int, on_ready: Callable[[str], None]) -> None:

@@ -13,10 +13,16 @@ from wacoex_cli.sandbox.faults import Faults
 from wacoex_cli.sandbox.limits import COEXISTENCE_LIMIT, PairRate, SlidingSecond
 from wacoex_cli.sandbox.nodes import PHONE_NUMBER, TEMPLATE, Node
 from wacoex_cli.sandbox.refusals import Refusal
+from wacoex_cli.sandbox.respondio_world import RespondIOWorld
+from wacoex_cli.sandbox.webhooks import WEBHOOK_FIELDS, Callbacks, Outbox
 
 DEFAULT_TOKEN = "sandbox-token-0123456789"  # noqa: S105 - a marker, no secret
+APP_SECRET = "sandbox-app-secret-0123456789"  # noqa: S105 - a marker, no secret
+SIGNING_KEY = "sandbox-signing-key-0123456789"
 APP_ID = "100000000000001"
+APP_NAME = "wacoex sandbox"
 PARTNER_APP_ID = "100000000000002"
+PARTNER_APP_NAME = "respond.io WA BSP"
 BUSINESS_ID = "102000000000001"
 PARTNER_BUSINESS_ID = "102000000000002"
 WABA_ID = "104000000000001"
@@ -67,6 +73,7 @@ class Settings:
     app_secret: str | None = field(default=None, repr=False)
     throttle_status: int = 400
     pair_rate: bool = True
+    message_history: bool = True
 
 
 class World:
@@ -85,15 +92,16 @@ class World:
         self._first_settings = settings or Settings()
         self._seed = seed
         self.monotonic = monotonic
-        self.now = now
+        self._wall = now
         # Message ids stay unique over resets and restarts: a state file may outlive the sandbox.
-        self._age = f"{int(now()):x}"
+        self.age = f"{int(now()):x}"
         self._taken = 0
         self.faults = Faults(monotonic=monotonic)
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: default contents and limits, no faults, no arrivals."""
+        """Begin anew: default contents and limits, the present, no faults, no arrivals."""
+        self.travelled = 0.0
         contents = self._build()
         self.nodes = contents.nodes
         self.tokens = contents.tokens
@@ -101,11 +109,27 @@ class World:
         self.settings = self._first_settings
         self.faults.replace([], seed=self._seed)
         self.log = ArrivalLog()
+        self.respondio = RespondIOWorld(lambda: self.now(), lambda: self.monotonic())
+        self.webhook_fields = list(WEBHOOK_FIELDS)
+        self.callbacks = Callbacks()
+        self.outbox = Outbox()
+        # By phone_number_id: when the app was opened, which may not send, which are not seen.
+        self.opened_at: dict[str, float] = {}
+        self.suspended: set[str] = set()
+        self.hidden: set[str] = set()
         self.templates_revision = 0
         self._limits: dict[str, int] = {}
         self._rates: dict[str, SlidingSecond] = {}
         self._pairs: dict[str, PairRate] = {}
         self._traces = 0
+
+    def now(self) -> float:
+        """The time of this world, which can travel ahead (Unix seconds)."""
+        return self._wall() + self.travelled
+
+    def travel(self, seconds: float) -> None:
+        """Let that much time pass in an instant."""
+        self.travelled += seconds
 
     def trace_id(self) -> str:
         """A new `fbtrace_id`."""
@@ -113,8 +137,9 @@ class World:
         return f"Asandbox{self._traces:08d}"
 
     def phone_numbers(self, waba_id: str) -> list[Node]:
-        """The phone numbers of a WABA."""
-        return list(self._of(PHONE_NUMBER.name, waba_id))
+        """The phone numbers of a WABA that can be seen."""
+        found = self._of(PHONE_NUMBER.name, waba_id)
+        return [node for node in found if node.id not in self.hidden]
 
     def templates(self, waba_id: str) -> list[Node]:
         """The templates of a WABA."""
@@ -172,9 +197,17 @@ class World:
             raise Refusal(131056, "Too many messages were sent to this user in a short time.")
         rate.add(at)
         pair.add(recipient, at)
-        self._taken += 1
-        name = f"{self._age}:{self._taken}:{recipient}"
+        return self.message_id(recipient)
+
+    def message_id(self, person: str) -> str:
+        """A new id of a message from or to `person` (E.164)."""
+        name = f"{self.age}:{self.next_number()}:{person}"
         return f"wamid.{base64.b64encode(name.encode()).decode()}"
+
+    def next_number(self) -> int:
+        """A number that this world gives once, also after a reset."""
+        self._taken += 1
+        return self._taken
 
     def record(self, arrival: Arrival) -> None:
         """Keep an arrival in the log."""

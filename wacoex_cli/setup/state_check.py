@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.broadcast import upkeep_ledger
 from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.errors import StateError
+from wacoex_cli.events import upkeep_ledger as log_ledger
 from wacoex_cli.foundation import backup, locks
 from wacoex_cli.foundation.state import open_state
 
@@ -50,6 +51,7 @@ def check(path: Path, clock: Clock) -> list[Problem]:
         return [
             *found,
             *_wrong_sums(state),
+            *_wrong_log(state),
             *_stranded(state, clock),
         ]
 
@@ -91,6 +93,18 @@ def _wrong_sums(state: State) -> Iterator[Problem]:
     for row in upkeep_ledger.completed_but_open(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} is completed, but {row['n']} rows are still open",
+            _RESTORE,
+        )
+
+
+def _wrong_log(state: State) -> Iterator[Problem]:
+    lost = log_ledger.events_of_no_payload(state)
+    if lost:
+        yield Problem(f"{lost} events belong to no payload", _RESTORE)
+    for row in log_ledger.readers_ahead(state):
+        yield Problem(
+            f"`{row['consumer']}` has read events up to {row['event_id']}, but there are none so"
+            " far: it would pass over what comes in",
             _RESTORE,
         )
 

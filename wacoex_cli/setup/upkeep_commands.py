@@ -13,6 +13,7 @@ from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, com
 
 if TYPE_CHECKING:
     from wacoex_cli.broadcast.prune import Choice
+    from wacoex_cli.events.prune import OldEvents
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import Result
 
@@ -40,11 +41,13 @@ def prune(
     invocation: Invocation,
     before: Annotated[
         str | None,
-        typer.Option("--before", metavar="TIME", help="Ended before, such as 2026-01-01 (UTC)."),
+        typer.Option(
+            "--before", metavar="TIME", help="Ended or came in before, such as 2026-01-01."
+        ),
     ] = None,
     older_than: Annotated[
         int | None,
-        typer.Option("--older-than", metavar="DAYS", min=1, max=36_500, help="Ended so long ago."),
+        typer.Option("--older-than", metavar="DAYS", min=1, max=36_500, help="So many days ago."),
     ] = None,
     vacuum: Annotated[
         bool, typer.Option("--vacuum", help="Then give the space back; senders must wait.")
@@ -52,30 +55,36 @@ def prune(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> "Result":
-    """Remove old finished broadcasts and all of their rows.
+    """Remove old finished broadcasts and all of their rows, and events that came in long ago.
 
     Kept whatever their age: broadcasts that are not finished, have ambiguous rows, or people who
-    are cooling down, the newest one, and all opt-outs.
+    are cooling down, the newest one, all opt-outs, and the evidence of when each app was opened.
     """
     from dataclasses import replace
 
     from wacoex_cli.broadcast import prune as operation
+    from wacoex_cli.events import consumers
+    from wacoex_cli.events import prune as log
     from wacoex_cli.foundation import backup
 
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
         moment = _cutoff(before, older_than, now)
         backup.demand_file(workspace.settings.state)
+        readers = [one.name for one in consumers.projections()]
         choice = operation.choose(workspace.state, moment, now)
+        old = log.choose(workspace.state, moment, readers)
         if not dry_run:
             if vacuum:
                 _demand_alone(workspace)
-            if choice.removable:
-                _confirm(invocation, choice, yes)
+            if choice.removable or old:
+                _confirm(invocation, choice, old, yes)
             choice = replace(choice, removable=operation.remove(workspace.state, choice))
+            if old:
+                log.remove(workspace.state, old, moment, now)
             if vacuum:
                 backup.compact(workspace.settings.state)
-        return _pruned(choice, moment, dry_run=dry_run, vacuumed=vacuum and not dry_run)
+        return _pruned(choice, old, moment, dry_run=dry_run, vacuumed=vacuum and not dry_run)
 
 
 def _cutoff(before: str | None, older_than: int | None, now: datetime) -> datetime:
@@ -111,16 +120,28 @@ def _demand_alone(workspace: "Workspace") -> None:
     refuse_living(workspace.settings.state, workspace.clock)
 
 
-def _confirm(invocation: Invocation, choice: "Choice", yes: bool) -> None:
+def _confirm(invocation: Invocation, choice: "Choice", old: "OldEvents", yes: bool) -> None:
     from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     rows = sum(one.rows for one in choice.removable)
-    question = f"remove {len(choice.removable)} broadcasts with {rows} rows for good?"
+    things = [f"{len(choice.removable)} broadcasts with {rows} rows"] if choice.removable else []
+    if old:
+        things.append(_told(old))
+    question = f"remove {' and '.join(things)} for good?"
     if not yes and not TerminalDialogue(invocation).confirm(question, flag="--yes"):
         raise DeclinedError("declined", hint="nothing was changed")
 
 
-def _pruned(choice: "Choice", moment: datetime, *, dry_run: bool, vacuumed: bool) -> "Result":
+def _told(old: "OldEvents") -> str:
+    return (
+        f"{old.events} events in {old.payloads} payloads"
+        f" and {old.active_contacts} active contacts of old months"
+    )
+
+
+def _pruned(
+    choice: "Choice", old: "OldEvents", moment: datetime, *, dry_run: bool, vacuumed: bool
+) -> "Result":
     from dataclasses import asdict
 
     from wacoex_cli.foundation.clock import from_text
@@ -130,6 +151,7 @@ def _pruned(choice: "Choice", moment: datetime, *, dry_run: bool, vacuumed: bool
         "before": moment,
         "removed": [asdict(one) for one in choice.removable],
         "kept": dict(choice.kept),
+        "removed_events": old.to_json(),
         "dry_run": dry_run,
         "vacuumed": vacuumed,
     }
@@ -140,7 +162,8 @@ def _pruned(choice: "Choice", moment: datetime, *, dry_run: bool, vacuumed: bool
     would = "would be " if dry_run else ""
     kept = [f"kept: {n}, {_KEPT_WORDS[reason]}" for reason, n in choice.kept.items()]
     table = Table(("id", "status", "ended", "rows", "name"), rows)
-    return Result(data, (table, f"{len(rows)} broadcasts {would}removed", *kept))
+    events = [f"{_told(old)} {would}removed"] if old else []
+    return Result(data, (table, f"{len(rows)} broadcasts {would}removed", *kept, *events))
 
 
 @command(
@@ -158,12 +181,13 @@ def export(
         Path | None, typer.Option("--out", metavar="FILE", help="A new file; else stdout.")
     ] = None,
     show_numbers: Annotated[
-        bool, typer.Option("--show-numbers", help="Do not mask phone numbers and message ids.")
+        bool, typer.Option("--show-numbers", help="Do not mask or leave out anything.")
     ] = False,
 ) -> "Result":
     """Write everything in the state file as NDJSON: one object a line, its table under `table`.
 
-    Phone numbers are masked, and message ids too, which hold one. There are no secrets in it.
+    Phone numbers are masked, and message ids too, which hold one; the bodies of webhooks are left
+    out. There are no secrets in it.
     """
     from wacoex_cli.foundation import backup
     from wacoex_cli.setup import export as operation

@@ -1,0 +1,305 @@
+"""What events tell about messages that were sent: any order, never backwards, nobody twice."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wacoex_cli.audience.ledger import list_optouts
+from wacoex_cli.broadcast import ledger
+from wacoex_cli.broadcast.model import Status, attempt_id
+from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.events.ledger import store
+from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID
+
+numbers = itertools.count()
+
+
+def tell(state, clock, *events):
+    """Deliver events, each in a payload of its own, and let broadcasts learn them."""
+    payloads = [Payload(Source.META, f"digest {next(numbers)}", 1, "{}", (one,)) for one in events]
+    with state.transaction():
+        store(state, payloads, Via.LISTEN, clock.now())
+    bring_up_to_date(state, clock)
+
+
+def status(state, broadcast, row, word, *, attempt=1, code=None):
+    """A status webhook about one row."""
+    name = attempt_id(ledger.state_id(state), broadcast.broadcast_id, row, attempt)
+    return Event(
+        key=f"meta:status:wamid.{row}:{word}:{next(numbers)}",
+        kind=Kind.STATUS,
+        source=Source.META,
+        at="2026-11-07T12:00:00.000Z",
+        phone_number_id=PHONE_NUMBER_ID,
+        message_id=f"wamid.{row}",
+        data={"status": word, "attempt_id": name, "code": code},
+    )
+
+
+def account(event, at, **more):
+    """An account_update webhook about the account of the sandbox."""
+    return Event(
+        key=f"meta:account_update:{next(numbers)}",
+        kind=Kind.ACCOUNT_UPDATE,
+        source=Source.META,
+        at=to_text(at),
+        waba_id=WABA_ID,
+        data={"event": event, "entry_id": WABA_ID, **more},
+    )
+
+
+def test_a_message_is_sent_then_delivered_then_read(shop):
+    broadcast = shop.planned(3)
+    shop.send(broadcast)
+
+    tell(shop.state, shop.clock, status(shop.state, broadcast, 1, "sent"))
+    assert shop.states(broadcast) == ["sent", "accepted", "accepted"]
+
+    tell(shop.state, shop.clock, status(shop.state, broadcast, 1, "delivered"))
+    tell(shop.state, shop.clock, status(shop.state, broadcast, 1, "read"))
+    assert shop.states(broadcast) == ["read", "accepted", "accepted"]
+
+
+@pytest.mark.parametrize("late", ["sent", "delivered", "failed"])
+def test_what_was_read_does_not_become_less(shop, late):
+    broadcast = shop.planned(1)
+    shop.send(broadcast)
+
+    tell(shop.state, shop.clock, status(shop.state, broadcast, 1, "read"))
+    tell(shop.state, shop.clock, status(shop.state, broadcast, 1, late))
+
+    assert shop.states(broadcast) == ["read"]
+
+
+@given(
+    words=st.permutations(["sent", "failed", "delivered", "read", "played", "sent"]), data=st.data()
+)
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_order_of_statuses_does_not_matter(state, clock, plan_rows, words, data):
+    told = words[: data.draw(st.integers(1, len(words)))]
+    forth, back = _ends(state, clock, plan_rows, told), _ends(state, clock, plan_rows, told[::-1])
+
+    assert forth == back
+
+
+def _ends(state, clock, plan_rows, words):
+    broadcast = ledger.get(state, plan_rows(1))
+    with state.transaction():
+        state.execute("UPDATE recipients SET state = 'accepted', attempts = 1")
+    for word in words:
+        tell(state, clock, status(state, broadcast, 1, word, code=131026))
+    sql = "SELECT state, code, message_id, answered_at FROM recipients WHERE broadcast_id = ?"
+    return state.row(sql, [broadcast.broadcast_id])
+
+
+def test_an_ambiguous_row_is_resolved_by_a_status_that_carries_its_attempt(shop, cli):
+    broadcast = shop.planned(3)
+    shop.faults(Fault("reset_after", recipients=frozenset({shop.phone(2)})))
+    shop.send(broadcast)
+    assert shop.states(broadcast) == ["accepted", "ambiguous", "accepted"]
+
+    tell(shop.state, shop.clock, status(shop.state, broadcast, 2, "delivered"))
+
+    assert shop.states(broadcast) == ["accepted", "delivered", "accepted"]
+    assert shop.rows(broadcast)[2]["message_id"] == "wamid.2"
+    assert cli("broadcast", "reconcile", 1, "--json").data["ambiguous"] == 0
+    assert cli("state", "check").code == 0
+
+
+def test_a_row_that_is_to_be_sent_again_but_had_gone_out_is_left_alone(shop, cli):
+    broadcast = shop.planned(1)
+    shop.faults(Fault("reset_after", recipients=frozenset({shop.phone(1)})))
+    shop.send(broadcast)
+    shop.faults()
+    cli("broadcast", "reconcile", 1, "--as", "resend", "--expect", "1")
+    assert shop.states(broadcast) == ["pending"]
+
+    tell(shop.state, shop.clock, status(shop.state, broadcast, 1, "sent"))
+    shop.resume(broadcast)
+
+    assert shop.states(broadcast) == ["sent"]
+    assert shop.taken_twice() == []
+
+
+def test_a_failed_message_keeps_its_code_and_131050_puts_the_person_on_the_list(shop):
+    broadcast = shop.planned(2)
+    shop.send(broadcast)
+
+    tell(
+        shop.state,
+        shop.clock,
+        status(shop.state, broadcast, 1, "failed", code=131050),
+        status(shop.state, broadcast, 2, "failed", code=131026),
+    )
+
+    assert [row["code"] for row in shop.rows(broadcast).values()] == [131050, 131026]
+    assert [(one.phone, one.source) for one in list_optouts(shop.state)] == [
+        (shop.phone(1), "meta-131050")
+    ]
+
+
+def test_a_status_of_another_state_file_or_of_nobody_changes_nothing(shop):
+    broadcast = shop.planned(1)
+    shop.send(broadcast)
+    foreign = status(shop.state, broadcast, 1, "read")
+    names = ["wacoex-0123456789ab-1-1-1", "run7:row42", None, 7]
+
+    tell(
+        shop.state,
+        shop.clock,
+        *(
+            Event(
+                f"k{n}",
+                Kind.STATUS,
+                Source.META,
+                foreign.at,
+                data={"status": "read", "attempt_id": name},
+            )
+            for n, name in enumerate(names)
+        ),
+        status(shop.state, broadcast, 99, "read"),
+        status(shop.state, broadcast, 1, "no such word"),
+    )
+
+    assert shop.states(broadcast) == ["accepted"]
+
+
+def test_a_stop_of_marketing_messages_puts_the_person_on_the_list_once(state, clock):
+    stops = [
+        Event(
+            f"s{n}",
+            Kind.USER_PREFERENCE,
+            Source.META,
+            at,
+            contact="+6591000001",
+            data={"value": "stop"},
+        )
+        for n, at in enumerate(["2026-11-07T09:00:00.000Z", "2026-11-05T09:00:00.000Z"])
+    ]
+    others = [
+        Event(
+            "r",
+            Kind.USER_PREFERENCE,
+            Source.META,
+            "2026-11-07T10:00:00.000Z",
+            contact="+6591000001",
+            data={"value": "resume"},
+        ),
+        Event(
+            "u",
+            Kind.USER_PREFERENCE,
+            Source.META,
+            "2026-11-07T10:00:00.000Z",
+            contact="user_id:SG.1",
+            data={"value": "stop"},
+        ),
+    ]
+
+    tell(state, clock, *stops, *others)
+
+    (found,) = list_optouts(state)
+    assert (found.phone, found.source) == ("+6591000001", "meta-user_preferences")
+    assert found.note == "stopped marketing messages at 2026-11-05T09:00:00.000Z"
+
+
+@pytest.mark.parametrize("event", ["PARTNER_REMOVED", "ACCOUNT_OFFBOARDED"])
+def test_a_running_broadcast_pauses_when_its_channel_is_removed(shop, eventually, event):
+    broadcast = shop.planned(400)
+    removed = {"reason": "PRIMARY_INACTIVITY", "initiated_by": "SYSTEM"}
+
+    async def remove():
+        await eventually(lambda: len(shop.world.log.accepted()) >= 5)
+        payload = Payload(
+            Source.META, event, 1, "{}", (account(event, shop.clock.now(), **removed),)
+        )
+        with shop.state.transaction():
+            store(shop.state, [payload], Via.LISTEN, shop.clock.now())
+
+    sent = shop.send(broadcast, during=remove, rate=50.0)
+
+    assert sent.broadcast.status is Status.PAUSED
+    assert f"Meta says {event} (PRIMARY_INACTIVITY, SYSTEM)" in sent.broadcast.reason
+    assert sent.stop.reason == sent.broadcast.reason
+    assert sent.counts.open > 0
+    assert sent.exit_status == 7
+
+
+def test_a_removal_from_before_the_run_or_of_another_account_pauses_nothing(shop):
+    broadcast = shop.planned(1)
+    shop.send(broadcast)
+    with shop.state.transaction():
+        shop.state.execute("UPDATE broadcasts SET status = 'sending'")
+    started = shop.clock.now()
+    old = account("PARTNER_REMOVED", started.replace(year=started.year - 1))
+    foreign = Event(
+        "f",
+        Kind.ACCOUNT_UPDATE,
+        Source.META,
+        to_text(started),
+        waba_id="104000000000077",
+        data={"event": "PARTNER_REMOVED", "entry_id": "104000000000077"},
+    )
+    reconnected = account("ACCOUNT_RECONNECTED", started)
+
+    tell(shop.state, shop.clock, old, foreign, reconnected)
+
+    assert shop.current(broadcast).status is Status.SENDING
+
+
+def test_somebody_who_says_stop_while_it_runs_is_not_sent_to(shop, eventually):
+    broadcast = shop.planned(200)
+
+    async def say_stop():
+        await eventually(lambda: len(shop.world.log.accepted()) >= 5)
+        stop = Event(
+            "stop",
+            Kind.USER_PREFERENCE,
+            Source.META,
+            "2026-11-07T09:00:00.000Z",
+            contact=shop.phone(200),
+            data={"value": "stop"},
+        )
+        with shop.state.transaction():
+            store(
+                shop.state,
+                [Payload(Source.META, "d", 1, "{}", (stop,))],
+                Via.LISTEN,
+                shop.clock.now(),
+            )
+        await asyncio.sleep(0)
+
+    shop.send(broadcast, during=say_stop, rate=60.0)
+
+    assert shop.counts(broadcast) == {"accepted": 199, "skipped": 1}
+    assert json.dumps(shop.world.log.summary()["accepted"]) == "199"
+
+
+def test_the_phone_of_a_channel_is_enough_for_it_to_be_meant(shop):
+    broadcast = shop.planned(1)
+    shop.send(broadcast)
+    with shop.state.transaction():
+        shop.state.execute("UPDATE broadcasts SET status = 'sending'")
+        shop.state.execute("UPDATE channels SET waba_id = NULL")
+    by_phone = Event(
+        "p",
+        Kind.ACCOUNT_UPDATE,
+        Source.META,
+        to_text(shop.clock.now()),
+        phone=PHONE,
+        data={"event": "PARTNER_REMOVED", "entry_id": "1"},
+    )
+
+    tell(shop.state, shop.clock, by_phone)
+
+    assert shop.current(broadcast).status is Status.PAUSED

@@ -1,0 +1,221 @@
+"""`wacoex events import`: archives of webhooks, each payload once, broken lines told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wacoex_cli.events import archive, ledger
+from wacoex_cli.events.model import Kind
+
+FIXTURES = Path(__file__).parent / "fixtures"
+BODIES = {path.stem: json.loads(path.read_text()) for path in sorted(FIXTURES.glob("*.json"))}
+TEXT, ECHO = BODIES["meta_message_text"], BODIES["meta_echo_text"]
+
+
+@pytest.fixture
+def imported(run, state):
+    """Import some content: `imported(text, "--dry-run")`; `-` is fed, everything else a file."""
+
+    def call(content: str | bytes, *options: str, **more: Any):
+        return run(
+            *("events", "import", "-", "--json", *options),
+            stdin=content,
+            env={"WACOEX_STATE": str(state.path)},
+            **more,
+        )
+
+    return call
+
+
+def lines(*bodies: object) -> str:
+    return "".join(f"{json.dumps(body)}\n" for body in bodies)
+
+
+def test_an_archive_of_lines_is_stored_and_counted_by_kind(imported):
+    done = imported(lines(TEXT, ECHO, TEXT))
+
+    assert done.code == 0
+    assert {name: done.data[name] for name in ("read", "stored", "duplicates", "invalid")} == {
+        "read": 3,
+        "stored": 2,
+        "duplicates": 1,
+        "invalid": 0,
+    }
+    assert done.data["by_kind"]["echo"] == 1
+    assert set(done.data["by_kind"]) == {kind.value for kind in Kind}
+
+
+def test_a_second_import_stores_nothing(imported, state):
+    content = lines(*BODIES.values())
+
+    first, second = imported(content), imported(content)
+
+    assert first.code == second.code == 0
+    assert (second.data["stored"], second.data["duplicates"]) == (0, len(BODIES))
+    assert sum(second.data["by_kind"].values()) == 0
+    assert first.data["stored"] > 40
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_one_json_array_is_read_like_lines(imported, state, indent):
+    done = imported(json.dumps(list(BODIES.values()), indent=indent))
+
+    assert (done.code, done.data["read"]) == (0, len(BODIES))
+    again = imported(lines(*BODIES.values()))
+    assert again.data["stored"] == 0
+
+
+def test_objects_laid_out_over_several_lines_are_read_too(imported):
+    done = imported(f"{json.dumps(TEXT, indent=4)}\n{json.dumps(ECHO, indent=4)}\n")
+
+    assert (done.code, done.data["stored"]) == (0, 2)
+
+
+def test_broken_lines_are_told_by_number_and_stop_nothing(imported):
+    cut_short = json.dumps(TEXT)[:80]
+    content = f"\n{lines(TEXT)}{cut_short}\n\n[1]\n{lines(ECHO)}" + '{"object": "page"}\n'
+
+    done = imported(content)
+
+    assert done.code == 7
+    assert done.envelope["status"] == "partial"
+    assert (done.data["read"], done.data["stored"], done.data["invalid"]) == (5, 2, 3)
+    assert done.data["invalid_lines"] == [
+        {"line": 3, "reason": "it is not JSON, or was cut short"},
+        {"line": 5, "reason": "neither Meta nor respond.io sends such an object"},
+        {"line": 7, "reason": "neither Meta nor respond.io sends such an object"},
+    ]
+    assert "line 3: it is not JSON, or was cut short" in done.err
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\xff\xfe{}\n", "it is not UTF-8"),
+        (b'{"a": NaN}\n', "it is not JSON, or was cut short"),
+        (b'{"object": "whatsapp_business_account"}\n', "it has no list `entry`"),
+        (b"[" * 100_000, "it is nested too deep; reading ends here"),
+        (b'{"a":' + b"[" * 100_000 + b"\n", "it is nested too deep"),
+        (b'[{"a": "\xff"}]', "neither Meta nor respond.io sends such an object"),
+    ],
+    ids=["bytes", "constant", "shape", "deep array", "deep line", "bytes in an array"],
+)
+def test_nothing_fit_is_a_failure_with_the_first_reason(imported, content, reason):
+    done = imported(content)
+
+    assert done.code == 2
+    assert done.envelope["status"] == "error"
+    assert reason in done.envelope["errors"][0]["message"]
+    assert done.data["invalid_lines"][0]["reason"] == reason
+
+
+def test_an_array_is_read_up_to_where_it_breaks(imported):
+    content = json.dumps([TEXT, ECHO, BODIES["meta_edit"]], indent=1)
+
+    done = imported(content[:-40])
+
+    assert (done.code, done.data["stored"]) == (7, 2)
+    [told] = done.data["invalid_lines"]
+    assert told["reason"] == "it is not JSON, or was cut short; reading ends here"
+    assert told["line"] == len(json.dumps([TEXT, ECHO], indent=1).splitlines())
+
+
+def test_only_a_hundred_broken_lines_are_told(imported):
+    done = imported("broken\n" * 250 + lines(TEXT))
+
+    assert (done.data["invalid"], len(done.data["invalid_lines"])) == (250, 100)
+    assert done.err.count("cut short") == 100
+
+
+def test_an_empty_file_is_no_failure(imported):
+    assert imported("").data["read"] == 0
+    assert imported("\n\n").code == 0
+    assert imported("[]").code == 0
+
+
+def test_a_byte_order_mark_is_passed_over(imported):
+    assert imported(b"\xef\xbb\xbf" + lines(TEXT).encode()).data["stored"] == 1
+    assert imported(b"\xef\xbb\xbf[" + json.dumps(ECHO).encode() + b"]").data["stored"] == 1
+
+
+def test_a_dry_run_says_the_same_and_stores_nothing(imported, state):
+    imported(lines(TEXT))
+    content = lines(TEXT, ECHO, ECHO, *([BODIES["meta_several_entries"]] * 600), "broken")
+
+    tried = imported(content, "--dry-run")
+    before = state.value("SELECT COUNT(*) FROM events")
+    done = imported(content)
+
+    assert before == 1
+    assert tried.code == done.code == 7
+    assert tried.data.pop("dry_run") is True
+    assert {**tried.data, "dry_run": False} == done.data
+
+
+def test_a_payload_of_a_thousand_updates_is_one_payload(imported, state):
+    [change] = TEXT["entry"][0]["changes"]
+    [message] = change["value"]["messages"]
+    messages = [{**message, "id": f"wamid.{number}"} for number in range(1_000)]
+    value = {**change["value"], "messages": messages}
+    body = {**TEXT, "entry": [{**TEXT["entry"][0], "changes": [{**change, "value": value}]}]}
+
+    done = imported(lines(body))
+
+    assert (done.data["stored"], done.data["by_kind"]["message"]) == (1, 1_000)
+
+
+def test_a_payload_of_three_megabytes_is_read_and_a_longer_line_is_not(imported):
+    [change] = TEXT["entry"][0]["changes"]
+    [message] = change["value"]["messages"]
+    long = {**message, "id": "wamid.L", "text": {"body": "x" * 3 * 1024**2}}
+    value = {**change["value"], "messages": [long]}
+    body = {**TEXT, "entry": [{**TEXT["entry"][0], "changes": [{**change, "value": value}]}]}
+    too_long = '{"object": "' + "x" * (archive.LARGEST_BYTES * 2) + '"}\n'
+
+    done = imported(lines(body) + too_long + lines(ECHO))
+
+    assert (done.data["stored"], done.data["invalid"]) == (2, 1)
+    assert done.data["invalid_lines"] == [{"line": 2, "reason": "it is longer than 8 MiB"}]
+
+
+def test_texts_and_names_do_not_reach_the_state_file(imported, state):
+    imported(lines(*BODIES.values()))
+
+    name = TEXT["entry"][0]["changes"][0]["value"]["contacts"][0]["profile"]["name"]
+    text = TEXT["entry"][0]["changes"][0]["value"]["messages"][0]["text"]["body"]
+    stored = state.rows("SELECT body FROM payloads") + state.rows("SELECT data FROM events")
+    assert not any(name in str(row) or text in str(row) for row in stored)
+
+
+def test_what_was_imported_reaches_the_rooms(imported, state):
+    imported(lines(ECHO, BODIES["meta_user_preference_stop"]))
+
+    assert state.value("SELECT COUNT(*) FROM evidence WHERE kind = 'echo'") == 1
+    assert state.value("SELECT COUNT(*) FROM optouts") == 1
+    assert state.value("SELECT COUNT(*) FROM active_contacts WHERE by_echo = 1") == 1
+
+
+def test_an_import_says_nothing_about_when_webhooks_come_in(imported, state):
+    imported(lines(TEXT))
+
+    assert state.value("SELECT COUNT(*) FROM arrivals") == 0
+
+
+def test_a_file_is_imported_and_a_missing_one_refused(run, state, tmp_path):
+    file = tmp_path / "webhooks.ndjson"
+    file.write_text(lines(TEXT, ECHO))
+    env = {"WACOEX_STATE": str(state.path)}
+
+    done = run("events", "import", str(file), env=env)
+    missing = run("events", "import", str(tmp_path / "no.json"), env=env)
+    terminal = run("events", "import", "-", tty=True, env=env)
+
+    assert done.code == 0
+    assert "2 payloads read: 2 stored, 0 known already, 0 unfit" in done.out
+    assert missing.code == terminal.code == 2
+    assert "no such file" in missing.err
+    assert list(ledger.find_events(state, kinds={Kind.ECHO}))

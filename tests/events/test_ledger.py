@@ -1,0 +1,244 @@
+"""The log keeps each payload and each event once, and lets each reader go on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from wacoex_cli.events import ledger
+from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
+from wacoex_cli.events.projection import Projection, catch_up
+from wacoex_cli.foundation.clock import to_text
+
+NOW = datetime(2026, 11, 7, 12, 30, tzinfo=UTC)
+
+
+def event(name: str, kind: Kind = Kind.MESSAGE, at: str = "2026-11-07T12:00:00.000Z", **more):
+    return Event(f"meta:{kind}:{name}", kind, Source.META, at, **more)
+
+
+def payload(digest: str, *events: Event, source: Source = Source.META) -> Payload:
+    return Payload(source, digest, 100, json.dumps({"digest": digest}), events)
+
+
+def store(state, *payloads: Payload, via: Via = Via.LISTEN, now: datetime = NOW):
+    with state.transaction():
+        return ledger.store(state, payloads, via, now)
+
+
+def keys(events: Iterable[Event]) -> list[str]:
+    return [one.key.rpartition(":")[2] for one in events]
+
+
+def test_a_payload_is_stored_once_however_often_it_is_delivered(state):
+    one = payload("a", event("1"), event("2", Kind.STATUS))
+
+    told = [store(state, one)[0] for _ in range(5)]
+
+    assert [stored.is_new for stored in told] == [True, False, False, False, False]
+    assert told[0].events == {Kind.MESSAGE: 1, Kind.STATUS: 1}
+    assert told[1].events == {}
+    assert state.value("SELECT COUNT(*) FROM payloads") == 1
+    assert state.value("SELECT COUNT(*) FROM events") == 2
+
+
+def test_within_one_batch_too(state):
+    one, other = payload("a", event("1")), payload("b", event("1"), event("2"))
+
+    told = store(state, one, one, other, payload("c", event("2")))
+
+    assert [stored.is_new for stored in told] == [True, False, True, False]
+    assert keys(ledger.find_events(state, newest_first=False)) == ["1", "2"]
+
+
+def test_an_event_told_again_in_another_payload_is_no_new_one(state):
+    store(state, payload("a", event("1")))
+
+    again, mixed, empty = store(
+        state, payload("b", event("1")), payload("c", event("1"), event("2")), payload("d")
+    )
+
+    assert (again.is_new, mixed.is_new, empty.is_new) == (False, True, True)
+    assert mixed.events == {Kind.MESSAGE: 1}
+
+
+def test_an_event_comes_back_as_it_was(state):
+    one = event(
+        "1",
+        phone_number_id="106",
+        phone="+6560000001",
+        waba_id="20",
+        respondio_channel_id=4242,
+        contact="+6591234567",
+        message_id="wamid.A",
+        data={"type": "text", "pricing": {"billable": True}, "code": 131060},
+    )
+    store(state, payload("a", one))
+
+    [found] = ledger.find_events(state)
+
+    assert (found.key, found.kind, found.source, found.at) == (one.key, one.kind, "meta", one.at)
+    assert found.data == one.data
+    assert found.respondio_channel_id == 4242
+    assert found.event_id == 1
+
+
+def test_what_is_undone_leaves_nothing(state):
+    with pytest.raises(ZeroDivisionError), state.transaction():
+        ledger.store(state, [payload("a", event("1"))], Via.LISTEN, NOW)
+        raise ZeroDivisionError
+
+    assert store(state, payload("a", event("1")))[0].is_new
+
+
+def test_a_payload_with_thousands_of_events_is_stored_whole(state):
+    many = [event(str(number)) for number in range(2_500)]
+
+    [told] = store(state, payload("a", *many))
+    [again] = store(state, payload("b", *reversed(many)))
+
+    assert (told.events, again.is_new) == ({Kind.MESSAGE: 2_500}, False)
+
+
+def projection(seen: list[str], *kinds: Kind) -> Projection:
+    def project(state, events, now):
+        seen.extend(keys(events))
+
+    return Projection("test", frozenset(kinds), project)
+
+
+def test_a_reader_gets_each_event_of_its_kinds_once(state, clock):
+    seen: list[str] = []
+    echoes = projection(seen, Kind.ECHO)
+    store(state, payload("a", event("1", Kind.ECHO), event("2"), event("3", Kind.ECHO)))
+
+    given = catch_up(state, [echoes], clock, events_at_once=1)
+    store(state, payload("b", event("4", Kind.ECHO)))
+    catch_up(state, [echoes], clock)
+
+    assert (given, seen) == (2, ["1", "3", "4"])
+    assert not ledger.is_behind(state, "test")
+
+
+def test_a_reader_of_which_nothing_is_told_is_soon_at_the_end(state, clock):
+    seen: list[str] = []
+    store(state, payload("a", *(event(str(number)) for number in range(25_000))))
+
+    assert ledger.is_behind(state, "test")
+    with state.transaction():
+        events, reached = ledger.events_after(state, 0, {Kind.ALERT}, 500)
+        assert (events, reached) == ([], 10_000)
+    assert catch_up(state, [projection(seen, Kind.ALERT)], clock) == 0
+    assert not ledger.is_behind(state, "test")
+    assert ledger.cursor(state, "test") == 25_000
+
+
+def test_a_reader_is_not_held_up_by_events_that_were_removed(state):
+    store(state, payload("a", *(event(str(number)) for number in range(30_000))))
+    with state.transaction():
+        state.execute("DELETE FROM events WHERE event_id < 29990")
+
+    events, reached = ledger.events_after(state, 0, {Kind.MESSAGE}, 5)
+
+    assert [one.event_id for one in events] == [29990, 29991, 29992, 29993, 29994]
+    assert reached == 29994
+
+
+def test_a_failed_step_is_done_again(state, clock):
+    seen: list[str] = []
+    store(state, payload("a", event("1", Kind.ECHO)))
+
+    def fail(state, events, now):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        catch_up(state, [Projection("test", frozenset({Kind.ECHO}), fail)], clock)
+    catch_up(state, [projection(seen, Kind.ECHO)], clock)
+
+    assert seen == ["1"]
+
+
+def filled(state) -> None:
+    many = [
+        event(
+            f"{number:04}",
+            (Kind.MESSAGE, Kind.ECHO, Kind.STATUS)[number % 3],
+            at=f"2026-11-0{1 + number % 5}T12:00:00.000Z",
+            phone_number_id=str(100 + number % 2),
+            waba_id="20",
+        )
+        for number in range(3_000)
+    ]
+    account = event("account", Kind.ACCOUNT_UPDATE, "2026-11-06T00:00:00.000Z", waba_id="20")
+    store(state, payload("a", *many, account))
+
+
+def test_events_are_found_in_order_of_time_whatever_the_order_of_arrival(state):
+    filled(state)
+
+    newest = list(ledger.find_events(state))
+    oldest = list(ledger.find_events(state, newest_first=False))
+
+    assert len(newest) == 3_001
+    assert oldest == newest[::-1]
+    assert oldest == sorted(oldest, key=lambda one: (one.at, one.event_id))
+
+
+def test_events_are_found_by_kind_time_and_address(state):
+    filled(state)
+    since = datetime(2026, 11, 5, tzinfo=UTC)
+
+    kinds = {Kind.ECHO, Kind.STATUS}
+    found = list(
+        ledger.find_events(state, kinds=kinds, since=since, addresses=["phone_number_id:101"])
+    )
+
+    assert found == [
+        one
+        for one in ledger.find_events(state)
+        if one.kind in kinds and one.at >= to_text(since) and one.phone_number_id == "101"
+    ]
+    assert len(found) == 200
+    assert len(list(ledger.find_events(state, kinds=kinds, most=1_500))) == 1_500
+    assert keys(ledger.find_events(state, most=1)) == ["account"]
+
+
+def test_an_account_is_found_without_what_concerns_its_numbers(state):
+    filled(state)
+
+    assert keys(ledger.find_events(state, addresses=["waba_id:20"])) == ["account"]
+    assert list(ledger.find_events(state, addresses=["channel:1"])) == []
+    assert list(ledger.find_events(state, addresses=[])) == []
+
+
+def test_the_oldest_event_of_some_kinds_is_known(state):
+    filled(state)
+
+    assert ledger.oldest_event_at(state, {Kind.ECHO, Kind.STATUS}) == datetime(
+        2026, 11, 1, 12, tzinfo=UTC
+    )
+    assert ledger.oldest_event_at(state, {Kind.REVOKE}) is None
+
+
+def test_arrivals_are_counted_by_the_hour_but_not_imports(state):
+    store(state, payload("a"), payload("b", source=Source.RESPONDIO))
+    store(state, payload("a"), now=NOW + timedelta(minutes=20))
+    store(state, payload("c"), now=NOW - timedelta(minutes=20))
+    store(state, payload("d"), now=NOW + timedelta(hours=2), via=Via.PULL)
+    store(state, payload("e"), now=NOW + timedelta(hours=9), via=Via.IMPORT)
+
+    assert ledger.arrival_hours(state, Source.META, NOW) == [
+        ("2026-11-07T12:00:00.000Z", 3, "2026-11-07T12:50:00.000Z"),
+        ("2026-11-07T14:00:00.000Z", 1, "2026-11-07T14:30:00.000Z"),
+    ]
+    assert ledger.newest_arrival(state, Source.RESPONDIO) == NOW
+    assert ledger.newest_arrival(state, Source.META) == NOW + timedelta(hours=2)
+
+
+def test_nothing_came_in_yet(state):
+    assert ledger.newest_arrival(state, Source.META) is None
+    assert not ledger.is_behind(state, "test")
+    assert ledger.events_after(state, 0, {Kind.ECHO}, 10) == ([], 0)

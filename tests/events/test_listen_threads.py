@@ -1,0 +1,192 @@
+"""Group commit and the rooms behind it: nobody is held up, nobody takes the others along."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from wacoex_cli.errors import WacoexError
+from wacoex_cli.events import ledger
+from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
+from wacoex_cli.events.projection import Projection
+from wacoex_cli.events.projector import Projector
+from wacoex_cli.events.writer import Writer
+from wacoex_cli.foundation.clock import SystemClock
+from wacoex_cli.foundation.state import State, open_state
+
+AT = "2026-11-07T12:00:00.000Z"
+
+
+def payload(name: str, message_id: str | None = None) -> Payload:
+    event = Event(f"meta:message:{name}", Kind.MESSAGE, Source.META, AT, message_id=message_id)
+    return Payload(Source.META, f"digest-{name}", 100, "{}", (event,))
+
+
+def stored_by(state: State, clock: Any, payloads: Sequence[Payload]) -> tuple[list[Any], int]:
+    """What a writer answers to payloads that wait when it begins, and how often it commits."""
+    commits: list[int] = []
+
+    async def operation() -> list[Any]:
+        writer = Writer(state, Via.LISTEN, clock, on_stored=lambda: commits.append(1))
+        calls = [asyncio.ensure_future(writer.store(one)) for one in payloads]
+        await asyncio.sleep(0)
+        assert writer.waiting == len(payloads)
+        writer.start()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        writer.close()
+        return list(answers)
+
+    return asyncio.run(operation()), len(commits)
+
+
+def test_what_waits_is_committed_together(state, clock) -> None:
+    answers, commits = stored_by(state, clock, [payload(f"{n}") for n in range(600)])
+
+    assert [one.is_new for one in answers] == [True] * 600
+    assert commits == 2  # 500 at most in one transaction
+    assert state.value("SELECT COUNT(*) FROM events") == 600
+
+
+def test_the_same_delivery_twice_in_one_commit_is_a_duplicate(state, clock) -> None:
+    answers, _ = stored_by(state, clock, [payload("A"), payload("B"), payload("A")])
+
+    assert [one.is_new for one in answers] == [True, True, False]
+
+
+def test_one_that_cannot_be_stored_does_not_take_the_others_with_it(state, clock) -> None:
+    unfit = payload("B", message_id="\ud800")  # no database takes half a character
+
+    answers, _ = stored_by(state, clock, [payload("A"), unfit, payload("C")])
+
+    first, failed, last = answers
+    assert first.is_new
+    assert last.is_new
+    assert isinstance(failed, UnicodeEncodeError)
+    assert state.value("SELECT COUNT(*) FROM events") == 2
+
+
+def test_a_full_disk_fails_all_of_them_and_passes(state, clock) -> None:
+    async def operation() -> tuple[list[Any], Any, Exception | None]:
+        writer = Writer(state, Via.LISTEN, clock, on_stored=lambda: None)
+        writer.start()
+        many = [payload(f"{number}") for number in range(400)]
+        state.rows("PRAGMA max_page_count = 1")
+        failed = await asyncio.gather(*map(writer.store, many), return_exceptions=True)
+        problem = writer.problem
+        state.rows("PRAGMA max_page_count = 100000")
+        again = await writer.store(many[-1])
+        writer.close()
+        return [*failed, problem], again, writer.problem
+
+    failed, again, problem = asyncio.run(operation())
+
+    assert all(isinstance(one, WacoexError) for one in failed)
+    assert problem is None
+    assert again.is_new
+
+
+class Room:
+    """A room that remembers the events it was given, and may fail."""
+
+    def __init__(self, name: str, kinds: frozenset[Kind] = frozenset({Kind.MESSAGE})) -> None:
+        self.seen: list[str] = []
+        self.failures = 0
+        self.projection = Projection(name, kinds, self._project)
+
+    def _project(self, state: State, events: Sequence[Event], now: datetime) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise KeyError("the number +6591234567")
+        self.seen += [event.key for event in events]
+
+
+@pytest.fixture
+def projecting(state: State):
+    """Start a projector over these rooms on a connection of its own; it is closed at the end."""
+    opened: list[tuple[Projector, State]] = []
+
+    def start(*rooms: Room, told: list[tuple[str, str]] | None = None) -> Projector:
+        own = open_state(state.path)
+        projector = Projector(
+            own,
+            [room.projection for room in rooms],
+            SystemClock(),
+            on_failure=lambda name, why: (told if told is not None else []).append((name, why)),
+        )
+        opened.append((projector, own))
+        projector.start()
+        return projector
+
+    yield start
+    for projector, own in opened:
+        projector.close()
+        own.close()
+
+
+def store(state: State, *names: str) -> None:
+    with state.transaction():
+        moment = datetime.fromisoformat(AT)
+        ledger.store(state, [payload(name) for name in names], Via.LISTEN, moment)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
+
+
+def test_what_an_earlier_process_left_is_worked_on_at_the_start(state, projecting) -> None:
+    store(state, "A", "B")
+    first, second = Room("first"), Room("second")
+
+    projecting(first, second)
+
+    until(lambda: len(first.seen) == len(second.seen) == 2)
+
+
+def test_new_events_reach_every_room_once(state, projecting) -> None:
+    first, uninterested = Room("first"), Room("second", frozenset({Kind.ECHO}))
+    projector = projecting(first, uninterested)
+
+    for name in "ABC":
+        store(state, name)
+        projector.wake()
+    until(lambda: not ledger.is_behind(state, "second"))
+    projector.close()
+
+    assert first.seen == [f"meta:message:{name}" for name in "ABC"]
+    assert uninterested.seen == []
+
+
+def test_a_room_that_fails_holds_up_no_other_and_is_told_without_what_it_saw(
+    state, projecting
+) -> None:
+    told: list[tuple[str, str]] = []
+    failing, other = Room("failing"), Room("other")
+    failing.failures = 1
+    store(state, "A")
+
+    projector = projecting(failing, other, told=told)
+
+    until(lambda: bool(other.seen and told))
+    assert told == [("failing", "KeyError")]
+    projector.close()  # tries once more before it ends
+    assert failing.seen == ["meta:message:A"]
+
+
+def test_closing_lets_the_rooms_finish(state, projecting) -> None:
+    room = Room("room")
+    projector = projecting(room)
+    store(state, *(f"{number}" for number in range(500)))
+
+    projector.close()
+
+    assert len(room.seen) == 500
+    assert not [one for one in threading.enumerate() if one.name == "projector"]

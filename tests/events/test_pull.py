@@ -1,0 +1,385 @@
+"""Reading respond.io contact by contact: nothing is lost in a burst, nothing is read twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wacoex_cli.errors import CredentialError, TemporaryError
+from wacoex_cli.events import ledger, pull_ledger
+from wacoex_cli.events.model import Kind, Source
+from wacoex_cli.events.pull import Log, Person, Reader, Tally
+from wacoex_cli.events.pull_sweep import Survey, survey, sweep
+from wacoex_cli.foundation.http import Http
+from wacoex_cli.foundation.secrets import Secret
+from wacoex_cli.foundation.state import open_state
+from wacoex_cli.platforms.respondio import RespondIO
+from wacoex_cli.sandbox.app import application
+from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.respondio_world import (
+    DEFAULT_RESPONDIO_TOKEN,
+    RESPONDIO_CHANNEL_ID,
+    RESPONDIO_WEBCHAT_ID,
+)
+
+ANA = Person.of_phone("+6591000001")
+BEN = Person.of_phone("+6591000002")
+NEVER = 10**9
+
+
+class Workspace:
+    """A pretend respond.io and a state file; time passes only when somebody waits."""
+
+    def __init__(self, state, clock) -> None:
+        self.state, self.clock = state, clock
+        self.world = default_world(monotonic=clock.monotonic, now=lambda: clock.now().timestamp())
+        self.respondio = self.world.respondio
+        self.token = DEFAULT_RESPONDIO_TOKEN
+        self.tally = Tally()
+
+    def read(self, *people: Person, breaks_after: int = NEVER, since_days: float = 30) -> Tally:
+        """Read people; the network breaks for good after so many calls."""
+        return self.use(
+            lambda reader: reader.read(people, lambda done: None), breaks_after, since_days
+        )
+
+    def survey(self) -> Survey:
+        found: list[Survey] = []
+
+        async def look(reader: Reader) -> None:
+            found.append(await survey(reader))
+
+        self.use(look)
+        return found[0]
+
+    def sweep(self, breaks_after: int = NEVER) -> Tally:
+        """Survey and read everybody."""
+
+        async def everybody(reader: Reader) -> None:
+            await sweep(reader, await survey(reader), lambda done: None, lambda: None)
+
+        return self.use(everybody, breaks_after)
+
+    def use(
+        self, what: Callable[[Reader], Any], breaks_after: int = NEVER, since_days: float = 30
+    ) -> Tally:
+        self.tally = Tally()
+        asyncio.run(self._use(what, breaks_after, since_days))
+        return self.tally
+
+    async def _use(self, what: Callable[[Reader], Any], breaks_after: int, since: float) -> None:
+        http = Http(self.clock, log=lambda text: None, transport=Network(self.world, breaks_after))
+        client = RespondIO(
+            http, Secret(self.token, "test"), "http://sandbox/respondio/v2", clock=self.clock
+        )
+        log = Log(self.state, self.clock, self.tally, key=b"key", store_bodies=False)
+        moment = self.clock.now() - timedelta(days=since)
+        try:
+            await what(Reader(client, RESPONDIO_CHANNEL_ID, log, since=moment))
+        finally:
+            await http.aclose()
+
+    def write(self, count: int = 1, phone: str = ANA.name, **more: Any) -> list[int]:
+        """Let messages happen, a second apart."""
+        contact = self.respondio.find(f"phone:{phone}")
+        assert contact is not None
+        written = []
+        for _ in range(count):
+            self.clock.advance(1)
+            item = self.respondio.add_message(contact, {"type": "text", "text": "secret"}, **more)
+            written.append(item["messageId"])
+        return written
+
+    def known(self, *kinds: Kind) -> list[str]:
+        """The respond.io ids of the messages in the log, oldest first."""
+        found = ledger.find_events(
+            self.state, kinds=kinds or (Kind.MESSAGE, Kind.ECHO), newest_first=False
+        )
+        return [str(event.data["respondio_message_id"]) for event in found]
+
+    @property
+    def list_calls(self) -> int:
+        return self.respondio.calls["message/list"]
+
+
+class Network(httpx.ASGITransport):
+    """The way to the pretend world, until it breaks."""
+
+    def __init__(self, world, breaks_after: int) -> None:
+        super().__init__(application(world))
+        self._left = breaks_after
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._left -= 1
+        if self._left < 0:
+            raise httpx.ReadError("broken")
+        return await super().handle_async_request(request)
+
+
+@pytest.fixture
+def there(state, clock) -> Workspace:
+    return Workspace(state, clock)
+
+
+def test_messages_echoes_and_unsupported_ones_become_events(there: Workspace) -> None:
+    tally = there.read(ANA, BEN)
+
+    assert tally.by_kind == {Kind.MESSAGE: 1, Kind.ECHO: 1, Kind.STATUS: 1, Kind.UNSUPPORTED: 1}
+    assert (tally.contacts, tally.stored, tally.duplicates) == (2, 3, 0)
+    [echo] = ledger.find_events(there.state, kinds=[Kind.ECHO])
+    assert (echo.contact, echo.respondio_channel_id) == (ANA.name, RESPONDIO_CHANNEL_ID)
+
+
+def test_messages_of_other_channels_are_left_alone(there: Workspace) -> None:
+    there.write(2, channel_id=RESPONDIO_WEBCHAT_ID)
+
+    tally = there.read(ANA)
+
+    assert (tally.stored, tally.elsewhere) == (2, 2)
+
+
+def test_what_was_read_is_not_stored_again(there: Workspace) -> None:
+    there.read(ANA)
+
+    again = there.read(ANA)
+
+    assert (again.stored, again.duplicates) == (0, 2)
+    assert ledger.newest_arrival(there.state, Source.RESPONDIO) is not None
+
+
+def test_what_is_known_already_counts_as_no_arrival(there: Workspace) -> None:
+    there.read(ANA)
+    before = ledger.newest_arrival(there.state, Source.RESPONDIO)
+    there.clock.advance(3600)
+    there.read(ANA)
+
+    assert ledger.newest_arrival(there.state, Source.RESPONDIO) == before
+
+
+def test_a_burst_is_paged_back_to_the_watermark(there: Workspace) -> None:
+    there.read(ANA)
+    before = there.list_calls
+    written = there.write(130)
+
+    tally = there.read(ANA)
+
+    assert tally.stored == 130
+    assert set(map(str, written)) <= set(there.known())
+    assert there.list_calls - before == 3
+
+
+def test_a_quiet_contact_costs_one_call(there: Workspace) -> None:
+    there.write(130)
+    there.read(ANA)
+    before = there.list_calls
+
+    there.read(ANA)
+
+    assert there.list_calls - before == 1
+
+
+def test_the_first_pull_goes_back_as_far_as_asked(there: Workspace) -> None:
+    old = there.write(60)
+    there.clock.advance(40 * 86_400)
+    new = there.write(60)
+
+    there.read(ANA)
+    assert there.known() == list(map(str, new))
+
+    there.read(ANA, since_days=60)
+    assert set(map(str, old + new)) <= set(there.known())
+
+
+def test_a_pull_after_a_long_pause_leaves_no_gap(there: Workspace) -> None:
+    there.read(ANA)
+    there.clock.advance(86_400)
+    forgotten = there.write(60)
+    there.clock.advance(60 * 86_400)
+    there.write(60)
+
+    there.read(ANA)
+
+    assert set(map(str, forgotten)) <= set(there.known())
+
+
+def test_a_status_that_changed_later_is_seen(there: Workspace) -> None:
+    [number] = there.write(traffic="outgoing", source="api")
+    there.read(ANA)
+    there.respondio.add_status(number, "delivered")
+
+    tally = there.read(ANA)
+
+    assert tally.by_kind == {Kind.STATUS: 1}
+
+
+def test_a_message_and_its_webhook_are_one_event(there: Workspace) -> None:
+    there.read(ANA)
+    log = Log(there.state, there.clock, Tally(), key=b"key", store_bodies=False)
+    [item] = [
+        one for one in there.respondio.contacts[21000001].messages.values() if "sender" in one
+    ]
+
+    log.keep(
+        Source.RESPONDIO,
+        [
+            {
+                "event_type": "message.sent",
+                "event_id": "0f9a",
+                "contact": {"id": 21000001, "phone": ANA.name, "firstName": "Ana"},
+                "message": item,
+                "channel": {"id": str(RESPONDIO_CHANNEL_ID)},
+            }
+        ],
+    )
+
+    assert (log.tally.stored, log.tally.duplicates) == (0, 1)
+
+
+def test_no_text_and_no_name_is_kept(there: Workspace) -> None:
+    there.write(3)
+    there.sweep()
+
+    kept = str(there.state.rows("SELECT body FROM payloads"))
+    assert "secret" not in kept
+    assert "rye bread" not in kept
+    assert "Ben" not in kept
+
+
+def test_unknown_and_unready_contacts_are_counted_and_do_not_stop_the_others(there) -> None:
+    there.respondio.add_contact("+6591000003", ready_in=60)
+
+    tally = there.read(Person.of_phone("+6591000009"), Person.of_phone("+6591000003"), ANA)
+
+    assert (tally.not_found, tally.not_ready, tally.contacts) == (1, 1, 1)
+
+
+def test_a_refused_token_stops_everything(there: Workspace) -> None:
+    there.token = "nobody"
+
+    with pytest.raises(CredentialError):
+        there.read(ANA)
+
+
+def test_a_limit_is_waited_out(there: Workspace) -> None:
+    there.respondio.set_limit("message/list", 1)
+    people = [Person.of_phone(f"+65920000{n:02}") for n in range(12)]
+    for one in people:
+        there.respondio.add_contact(one.name)
+
+    assert there.read(*people).contacts == 12
+    assert there.respondio.calls["message/list"] == 12
+
+
+def test_the_watermark_stays_when_a_pull_breaks_in_the_middle(there: Workspace) -> None:
+    there.read(ANA)
+    before = pull_ledger.watermark(there.state, RESPONDIO_CHANNEL_ID, ANA.name)
+    there.write(130)
+
+    with pytest.raises(TemporaryError):
+        there.read(ANA, breaks_after=1)
+
+    assert pull_ledger.watermark(there.state, RESPONDIO_CHANNEL_ID, ANA.name) == before
+    assert there.tally.stored == 50
+    assert there.read(ANA).stored == 80
+
+
+def test_ids_as_text_and_unknown_enums_are_read(there: Workspace) -> None:
+    [number] = there.write()
+    item = there.respondio.contacts[21000001].messages[number]
+    item.update(messageId=str(number), channelId=str(RESPONDIO_CHANNEL_ID), traffic="sideways")
+
+    there.read(ANA)
+
+    assert str(number) in there.known()
+
+
+def test_a_survey_counts_contacts_and_learns_the_rate(there: Workspace) -> None:
+    for n in range(150):
+        there.respondio.add_contact(f"+6592000{n:03}")
+
+    found = there.survey()
+
+    assert (found.contacts, found.calls, found.calls_per_second) == (152, 154, 18.0)
+    assert found.seconds == pytest.approx(152 / 18 + 2 / 4.5)
+    assert found.sentence() == (
+        "contacts to read: 152, at least 154 calls, about 1 min at 18 message lists a second"
+    )
+
+
+def test_a_sweep_reads_everybody_with_or_without_a_number(there: Workspace) -> None:
+    nobody = there.respondio.add_contact(None, "Web")
+    there.respondio.add_message(nobody, {"type": "text", "text": "hi"})
+
+    assert there.sweep().contacts == 3
+    contacts = {event.contact for event in ledger.find_events(there.state)}
+    assert contacts == {ANA.name, BEN.name, f"contact:{nobody.id}"}
+    assert pull_ledger.open_sweep(there.state, RESPONDIO_CHANNEL_ID) is None
+
+
+def test_a_sweep_and_a_pull_share_the_watermark_of_a_number(there: Workspace) -> None:
+    there.write(60)
+    there.sweep()
+    before = there.list_calls
+
+    assert there.read(ANA).stored == 0
+    assert there.list_calls - before == 1
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(there: Workspace) -> None:
+    people = [there.respondio.add_contact(f"+6592000{n:03}") for n in range(120)]
+    for one in people:
+        there.respondio.add_message(one, {"type": "text", "text": "hi"})
+    # Counting takes three calls, then a page and its hundred contacts, then another page begins.
+    with pytest.raises(TemporaryError):
+        there.sweep(breaks_after=3 + 101 + 8)
+    first = there.tally.contacts
+
+    found = there.survey()
+    assert (found.contacts, found.contacts_done) == (22, 100)
+    assert "goes on with the sweep of 2026-11-07" in found.sentence()
+
+    assert 100 <= first < 122
+    assert there.sweep().contacts == 22
+    assert len(set(there.known())) == 122
+
+
+def test_a_sweep_whose_place_is_gone_begins_again(there: Workspace) -> None:
+    with there.state.transaction():
+        now = there.clock.now()
+        pull_ledger.begin_sweep(there.state, RESPONDIO_CHANNEL_ID, now)
+        pull_ledger.advance_sweep(there.state, RESPONDIO_CHANNEL_ID, "99", 100, now)
+
+    assert there.survey().began_at is None
+    assert there.sweep().contacts == 2
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(st.integers(0, 120), st.integers(0, 4)), min_size=1, max_size=4))
+def test_whatever_breaks_and_whenever_every_message_is_in_the_log_once(
+    clock, tmp_path: Path, rounds: list[tuple[int, int]]
+) -> None:
+    state = open_state(Path(tempfile.mkdtemp(dir=tmp_path)) / "state.db")
+    there = Workspace(state, clock)
+    try:
+        for count, breaks_after in rounds:
+            there.write(count)
+            with contextlib.suppress(TemporaryError):
+                there.read(ANA, breaks_after=breaks_after)
+        there.read(ANA)
+
+        written = there.respondio.contacts[21000001].messages
+        assert there.known() == [str(number) for number in sorted(written)]
+    finally:
+        state.close()

@@ -1,0 +1,161 @@
+"""Serving until a signal: ready, drained, and what goes wrong with ports and hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from wacoex_cli.errors import TemporaryError, UsageError, WacoexError
+from wacoex_cli.foundation import server
+
+Act = Callable[[str], Awaitable[Any]]
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Answers `fine` after as many seconds as the path says; `/boom` fails."""
+    if scope["path"] == "/boom":
+        raise RuntimeError("MARK")
+    await asyncio.sleep(float(scope["path"].strip("/") or 0))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"fine"})
+
+
+def serving(act: Act, **more: Any) -> tuple[int, Any, list[str]]:
+    """Serve while `act` runs with the base URL; gives the signal, what it returned, the log."""
+    log: list[str] = []
+
+    async def operation() -> tuple[int, Any]:
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        served = asyncio.create_task(
+            server.serve(
+                application,
+                more.get("host", "127.0.0.1"),
+                more.get("port", 0),
+                on_ready=ready.set_result,
+                on_stopping=lambda: log.append("stopping"),
+                log=log.append,
+            )
+        )
+        first: set[asyncio.Future[Any]] = {served, ready}
+        done, _ = await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if served in done:
+            served.result()
+        returned = await act(await ready)
+        return await served, returned
+
+    number, returned = asyncio.run(operation())
+    return number, returned, log
+
+
+def raise_signal(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+async def fetch(url: str) -> str:
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        return (await client.get(url)).text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_a_signal_and_says_which(number: signal.Signals) -> None:
+    async def act(url: str) -> str:
+        answer = await fetch(url)
+        raise_signal(number)
+        return answer
+
+    assert serving(act) == (number, "fine", ["stopping"])
+
+
+def test_a_request_under_way_is_answered_after_the_signal_and_a_new_one_refused() -> None:
+    async def act(url: str) -> tuple[str, bool]:
+        under_way = asyncio.create_task(fetch(f"{url}/0.6"))
+        await asyncio.sleep(0.2)
+        raise_signal(signal.SIGTERM)
+        await asyncio.sleep(0.25)
+        try:
+            await fetch(url)
+        except httpx.ConnectError:
+            return await under_way, True
+        return await under_way, False
+
+    assert serving(act)[1] == ("fine", True)
+
+
+def test_a_second_signal_breaks_off_what_is_under_way() -> None:
+    async def act(url: str) -> asyncio.Task[str]:
+        under_way = asyncio.create_task(fetch(f"{url}/3600"))
+        await asyncio.sleep(0.2)
+        raise_signal(signal.SIGTERM)
+        raise_signal(signal.SIGINT)  # within the same keystroke: once
+        await asyncio.sleep(0.3)
+        assert not under_way.done()
+        raise_signal(signal.SIGINT)
+        with pytest.raises(httpx.TransportError):
+            await under_way
+        return under_way
+
+    number, _, log = serving(act)
+
+    assert (number, log) == (signal.SIGTERM, ["stopping"])
+
+
+def test_what_is_no_http_and_what_fails_is_logged_in_one_line_each() -> None:
+    async def act(url: str) -> int:
+        host, port = url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"MARK what is this\r\n\r\n")
+        await reader.read()
+        writer.close()
+        async with httpx.AsyncClient(trust_env=False) as client:
+            status = (await client.get(f"{url}/boom")).status_code
+        raise_signal(signal.SIGTERM)
+        return status
+
+    _, status, log = serving(act)
+
+    assert status == 500
+    assert log == ["invalid http request received", "exception in asgi application", "stopping"]
+
+
+async def nothing(url: str) -> None:
+    raise AssertionError("it must not have started")
+
+
+def failure(**more: Any) -> WacoexError:
+    with pytest.raises(WacoexError) as caught:
+        serving(nothing, **more)
+    return caught.value
+
+
+def test_a_taken_port_is_told_with_what_to_do() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        error = failure(port=other.getsockname()[1])
+
+    assert isinstance(error, TemporaryError)
+    assert error.code == "port_taken"
+    assert "--port" in (error.hint or "")
+
+
+def test_an_address_of_another_machine_is_told_as_such() -> None:
+    error = failure(host="203.0.113.7")
+
+    assert isinstance(error, UsageError)
+    assert error.code == "host_unknown"
+
+
+def test_a_name_of_several_addresses_is_served_on_all_of_them() -> None:
+    async def act(url: str) -> str:
+        answer = await fetch(url.replace("127.0.0.1", "localhost"))
+        raise_signal(signal.SIGTERM)
+        return answer
+
+    assert serving(act, host="localhost")[1] == "fine"

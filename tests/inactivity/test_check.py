@@ -1,0 +1,387 @@
+"""`wacoex reminder check`: the countdown of every channel, as a monitoring plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+
+from wacoex_cli.channels import account_ledger, evidence_ledger
+from wacoex_cli.channels.account import AccountEvent
+from wacoex_cli.channels.evidence import EvidenceKind, Sign
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.state import State
+
+Run = Callable[..., Any]
+
+NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+PHONES = {"shop": "+6560000001", "cafe": "+6560000002", "spa": "+6560000003"}
+
+
+@pytest.fixture(autouse=True)
+def frozen(state: State, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Time stands still, and the program uses the state file of this test."""
+    monkeypatch.setenv("WACOEX_STATE", str(state.path))
+    with freeze_time(NOW) as moving:
+        yield moving
+
+
+@pytest.fixture
+def add(run: Run, state: State) -> Callable[..., None]:
+    """Add a channel, and evidence of so many days ago."""
+
+    def call(
+        name: str, days: float | None = None, kind: str = "confirmed", options: tuple[str, ...] = ()
+    ) -> None:
+        run("channel", "add", name, "--phone", PHONES[name], *options)
+        if days is not None:
+            keep(state, f"phone:{PHONES[name]}", kind, days)
+
+    return call
+
+
+def keep(state: State, address: str, kind: str, days: float, said_by: str = "ana") -> None:
+    sign = Sign(address, EvidenceKind(kind), ago(days), "meta", said_by)
+    with state.transaction():
+        evidence_ledger.add(state, [sign])
+
+
+def tell(state: State, event: str, days: float, **more: Any) -> None:
+    with state.transaction():
+        told = AccountEvent(f"{event}-{days}", event, ago(days), phone=PHONES["shop"], **more)
+        account_ledger.add(state, [told])
+
+
+def ago(days: float) -> str:
+    return to_text(NOW - timedelta(days=days))
+
+
+def the_channel(outcome: Any) -> dict[str, Any]:
+    [channel] = outcome.data["channels"]
+    assert isinstance(channel, dict)
+    return channel
+
+
+@pytest.mark.parametrize(
+    ("days", "code", "stage", "days_left", "ids"),
+    [
+        (0, 0, "ok", 14.0, []),
+        (9.999, 0, "ok", 4.0, []),
+        (10, 1, "warning", 4.0, ["WX101"]),
+        (12, 2, "critical", 2.0, ["WX102"]),
+        (14, 2, "overdue", 0.0, ["WX103"]),
+        (15.5, 2, "overdue", -1.5, ["WX103"]),
+    ],
+)
+def test_the_exit_status_follows_the_stage(
+    run: Run, add: Any, days: float, code: int, stage: str, days_left: float, ids: list[str]
+) -> None:
+    add("shop", days)
+
+    outcome = run("reminder", "check", "--json")
+
+    channel = the_channel(outcome)
+    assert (outcome.code, outcome.envelope["status"]) == (code, "ok")
+    assert (channel["stage"], channel["days_left"]) == (stage, days_left)
+    assert [one["id"] for one in channel["findings"]] == ids
+    severity = {0: "ok", 1: "warning", 2: "critical"}[code]
+    assert (channel["severity"], outcome.data["severity"]) == (severity, severity)
+
+
+def test_everything_about_a_countdown_is_in_the_json(run: Run, add: Any, state: State) -> None:
+    add("shop", 11, options=("--timezone", "Asia/Singapore"))
+    keep(state, f"phone:{PHONES['shop']}", "echo", 1, "")
+
+    outcome = run("reminder", "check", "shop", "--json")
+
+    channel = the_channel(outcome)
+    channel.pop("findings")
+    assert channel == {
+        "channel": "shop",
+        "stage": "warning",
+        "severity": "warning",
+        "last_opened_at": "2026-11-12T09:30:00.000Z",
+        "source": "meta",
+        "evidence": "confirmed",
+        "grade": "proof",
+        "act_by_at": "2026-11-25T09:30:00.000Z",
+        "deadline_at": "2026-11-26T09:30:00.000Z",
+        "days_left": 3.0,
+        "weaker_evidence": [
+            {
+                "evidence": "echo",
+                "grade": "weak",
+                "at": "2026-11-22T09:30:00.000Z",
+                "source": "meta",
+            }
+        ],
+        "connection": None,
+        "connection_since": None,
+        "connection_reason": None,
+        "connection_initiated_by": None,
+        "timezone": "Asia/Singapore",
+    }
+    assert outcome.data["last_notify_run_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "finding"), [(None, "WX104"), ("echo", "WX105"), ("phonebook", "WX104")]
+)
+def test_without_trusted_evidence_it_is_unknown(
+    run: Run, add: Any, kind: str | None, finding: str
+) -> None:
+    # The only change of the phonebook is that of the first sync: no evidence at all.
+    add("shop", 1 if kind else None, kind or "")
+
+    outcome = run("reminder", "check", "--json")
+
+    channel = the_channel(outcome)
+    assert (outcome.code, channel["stage"], channel["days_left"]) == (3, "unknown", None)
+    assert (channel["grade"], channel["deadline_at"]) == ("none", None)
+    assert [one["id"] for one in channel["findings"]] == [finding]
+
+
+def test_phonebook_changes_after_the_first_sync_are_weak_evidence(
+    run: Run, add: Any, state: State
+) -> None:
+    add("shop", 5, "phonebook")
+    keep(state, f"phone:{PHONES['shop']}", "phonebook", 1)
+
+    weaker = the_channel(run("reminder", "check", "--json"))["weaker_evidence"]
+
+    assert [(one["evidence"], one["grade"], one["at"]) for one in weaker] == [
+        ("phonebook", "weak", ago(1))
+    ]
+
+
+def test_an_echo_counts_once_the_device_list_is_confirmed_to_be_empty(
+    run: Run, add: Any, state: State, frozen: Any
+) -> None:
+    add("shop", 1, "echo")
+    frozen.move_to(NOW - timedelta(days=2))
+    assert run("device", "confirm", "--by", "ana").code == 0
+    frozen.move_to(NOW)
+
+    channel = the_channel(run("reminder", "check", "--json"))
+
+    assert (channel["stage"], channel["evidence"]) == ("ok", "echo_primary")
+    assert (channel["grade"], channel["days_left"]) == ("strong", 13.0)
+
+
+def test_the_newest_echo_of_the_phone_counts_although_later_ones_are_weak(
+    run: Run, add: Any, state: State, frozen: Any
+) -> None:
+    add("shop")
+    frozen.move_to(NOW - timedelta(days=9))
+    run("device", "confirm", "--by", "ana")
+    frozen.move_to(NOW - timedelta(days=5))
+    run("device", "add", "web")
+    frozen.move_to(NOW)
+    for days in (8, 6, 5, 1):
+        keep(state, f"phone:{PHONES['shop']}", "echo", days)
+
+    channel = the_channel(run("reminder", "check", "--json"))
+
+    assert (channel["evidence"], channel["last_opened_at"]) == ("echo_primary", ago(6))
+    assert [one["at"] for one in channel["weaker_evidence"]] == [ago(1)]
+
+
+def test_evidence_under_any_address_of_the_channel_counts(run: Run, add: Any, state: State) -> None:
+    add("shop", 11, options=("--phone-number-id", "106", "--respondio-channel-id", "7"))
+    with state.transaction():
+        evidence_ledger.note_numbers(state, [("109", PHONES["shop"])])
+
+    for days, address in [
+        (9, "phone_number_id:106"),
+        (8, "respondio_channel_id:7"),
+        (7, "phone_number_id:109"),
+        (6, "channel:1"),
+    ]:
+        keep(state, address, "confirmed", days)
+        assert the_channel(run("reminder", "check", "--json"))["last_opened_at"] == ago(days)
+
+
+def test_worst_comes_first_and_one_line_is_one_channel(run: Run, add: Any) -> None:
+    add("cafe", 1)
+    add("shop", 12.5)
+    add("spa")
+
+    lines = run("reminder", "check").out.splitlines()
+
+    assert [line.split("\t")[:2] for line in lines] == [
+        ["critical", "shop"],
+        ["unknown", "spa"],
+        ["ok", "cafe"],
+    ]
+    assert run("reminder", "check", "cafe").code == 0
+    assert run("reminder", "check", "-c", "cafe").code == 0
+    assert run("reminder", "check").code == 2
+
+
+def test_a_deadline_is_shown_in_the_channels_own_zone_with_what_is_left(
+    run: Run, add: Any, isolated_home: Path
+) -> None:
+    config = isolated_home / ".config/wacoex/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('timezone = "Europe/Berlin"\n[channels.spa]\ntimezone = "America/Lima"\n')
+    add("shop", 11, options=("--timezone", "Asia/Singapore"))
+    add("cafe", 11)
+    add("spa", 11)
+
+    out = run("reminder", "check", tty=True).out
+
+    assert "2026-11-26 17:30 Asia/Singapore  in 3 days" in out
+    assert "2026-11-26 10:30 Europe/Berlin   in 3 days" in out
+    assert "2026-11-26 04:30 America/Lima    in 3 days" in out
+    assert "broadcasts do not count as opening the app" in out
+
+
+def test_what_a_channel_that_is_well_rests_on_is_told_with_what_does_not_count(
+    run: Run, add: Any, state: State
+) -> None:
+    add("shop", 3)
+    keep(state, f"phone:{PHONES['shop']}", "echo", 1, "")
+
+    out = run("reminder", "check", tty=True).out
+
+    assert "shop: the app was confirmed to be open by ana, 3 days ago (proof, counts)" in out
+    assert "shop: an echo came, maybe from a linked device, 1 day ago (weak, not counted)" in out
+    assert max(len(line) for line in out.splitlines() if not line.startswith("messages")) <= 80
+
+
+def test_settings_of_one_channel_are_its_own(run: Run, add: Any, isolated_home: Path) -> None:
+    config = isolated_home / ".config/wacoex/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        "[inactivity]\nwarning_days = 2\n"
+        '[channels.cafe.inactivity]\nwarning_days = 9\ntrust = "weak"\n'
+    )
+    add("shop", 5)
+    add("cafe", 5, "echo")
+
+    told = run("reminder", "check", "--json").data["channels"]
+
+    assert [(one["channel"], one["stage"]) for one in told] == [("shop", "warning"), ("cafe", "ok")]
+
+
+def test_a_removed_channel_is_critical_whatever_the_countdown_says(
+    run: Run, add: Any, state: State
+) -> None:
+    add("shop", 1)
+    tell(state, "PARTNER_REMOVED", 0.5, reason="CHANGE_NUMBER", initiated_by="USER")
+
+    outcome = run("reminder", "check", "--json")
+
+    channel = the_channel(outcome)
+    assert (outcome.code, channel["severity"], channel["stage"]) == (2, "critical", "ok")
+    assert (channel["connection"], channel["connection_reason"]) == ("removed", "CHANGE_NUMBER")
+    assert [one["id"] for one in channel["findings"]] == ["WX203"]
+    assert run("reminder", "check").out.startswith("removed\tshop\t")
+
+
+def test_a_reconnection_starts_the_countdown_anew(run: Run, add: Any, state: State) -> None:
+    add("shop", 20)
+    tell(state, "ACCOUNT_OFFBOARDED", 3)
+    assert [one["id"] for one in the_channel(run("reminder", "check", "--json"))["findings"]] == [
+        "WX103",
+        "WX204",
+    ]
+    tell(state, "ACCOUNT_RECONNECTED", 2.99)
+
+    channel = the_channel(run("reminder", "check", "--json"))
+
+    assert (channel["stage"], channel["evidence"], channel["grade"]) == ("ok", "connected", "proof")
+    assert channel["findings"] == []
+
+
+def test_a_partner_that_was_added_says_nothing_about_the_app(
+    run: Run, add: Any, state: State
+) -> None:
+    add("shop")
+    tell(state, "PARTNER_ADDED", 1)
+
+    assert the_channel(run("reminder", "check", "--json"))["stage"] == "unknown"
+
+
+def test_evidence_of_a_day_that_is_still_to_come_is_ignored_and_reported(
+    run: Run, add: Any, frozen: Any
+) -> None:
+    add("shop", 0)
+    frozen.move_to(NOW - timedelta(days=1))
+
+    outcome = run("reminder", "check", "--json")
+
+    channel = the_channel(outcome)
+    assert (outcome.code, channel["stage"]) == (3, "unknown")
+    assert [one["id"] for one in channel["findings"]] == ["WX104", "WX705"]
+
+
+def test_archived_channels_are_left_out(run: Run, add: Any) -> None:
+    add("shop", 1)
+    add("cafe", 20)
+    run("channel", "remove", "cafe", "--yes")
+
+    assert run("reminder", "check").code == 0
+    assert run("reminder", "check", "cafe").code == 3
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nobody"], ["--bogus"], ["shop", "-c", "cafe"]], ids=" ".join
+)
+def test_every_failure_to_check_is_unknown(run: Run, add: Any, arguments: list[str]) -> None:
+    outcome = run("reminder", "check", *arguments)
+
+    assert outcome.code == 3
+    assert outcome.err
+
+
+def test_a_monitoring_system_gets_one_line_with_performance_data_first(run: Run, add: Any) -> None:
+    add("shop", 12.5)
+    add("cafe", 1.9)
+    add("spa")
+
+    outcome = run("reminder", "check", "--nagios")
+
+    first, *others = outcome.out.splitlines()
+    assert outcome.code == 2
+    assert first == (
+        "WACOEX CRITICAL - 1 critical, 1 unknown, 1 ok"
+        " | 'shop'=1.5;4:;2:;;14 'spa'=U;4:;2:;;14 'cafe'=12.1;4:;2:;;14"
+    )
+    assert others == [
+        "CRITICAL shop: WX102 the app must be opened now, the deadline is 2026-11-24 21:30 UTC",
+        "UNKNOWN spa: WX104 nothing says when the app was last opened",
+        "OK cafe: the deadline is 2026-12-05 11:54 UTC; the app was confirmed to be open by ana",
+        "`wacoex reminder notify` has never run here",
+    ]
+
+
+def test_a_monitoring_system_reads_why_nothing_could_be_checked(run: Run) -> None:
+    outcome = run("reminder", "check", "--nagios")
+
+    assert (outcome.code, outcome.out) == (3, "WACOEX UNKNOWN - there is no channel yet\n")
+
+
+def test_nagios_says_what_was_removed(run: Run, add: Any, state: State) -> None:
+    add("shop", 1)
+    tell(state, "PARTNER_REMOVED", 0.5)
+
+    first = run("reminder", "check", "--nagios").out.splitlines()[0]
+
+    assert first.startswith("WACOEX CRITICAL - 1 removed | 'shop'=13.0;")
+
+
+def test_the_last_run_of_notify_is_told_and_changes_no_exit_status(run: Run, add: Any) -> None:
+    add("shop", 1)
+    run("reminder", "notify", "--to", "json://127.0.0.1:9/")
+
+    outcome = run("reminder", "check", "--json")
+    told = run("reminder", "check", tty=True).out
+
+    assert (outcome.code, outcome.data["last_notify_run_at"]) == (0, to_text(NOW))
+    assert outcome.data["last_notify_exit_status"] == 0
+    assert "last run of `wacoex reminder notify`: now, ended with 0" in told

@@ -1,0 +1,303 @@
+"""`reminder notify`: whom it tells what, each thing once, and how it ends when that fails."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.clock import SystemClock, to_text
+from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.inactivity import delivery
+from wacoex_cli.inactivity.model import Stage
+from wacoex_cli.inactivity.notice import NoticeKind
+from wacoex_cli.inactivity.notice_text import Message
+from wacoex_cli.inactivity.notify import LOCK_PURPOSE
+
+OPENED = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
+NOBODY = "json://127.0.0.1:9/"  # nothing listens there
+NOTIFY = ("reminder", "notify")
+
+
+@pytest.fixture
+def frozen() -> Iterator[Any]:
+    with freeze_time(OPENED) as clock:
+        yield clock
+
+
+@pytest.fixture
+def shop(run, state: State, monkeypatch: pytest.MonkeyPatch, frozen: Any) -> str:
+    """A channel whose app was opened 12 days ago: critical."""
+    monkeypatch.setenv("WACOEX_STATE", str(state.path))
+    run("channel", "add", "shop", "--phone", "+6560000001", "--owner", "Ana Lim")
+    run("reminder", "confirm", "shop", "--by", "Ana")
+    frozen.move_to(OPENED + timedelta(days=12, minutes=30))
+    return "shop"
+
+
+def removed(state: State, reason: str) -> None:
+    with state.transaction():
+        state.execute(
+            "INSERT INTO account_events (event_key, event, at, source, phone, reason,"
+            " initiated_by, data) VALUES ('k', 'PARTNER_REMOVED', ?, 'meta', '+6560000001', ?,"
+            " 'SYSTEM', '{}')",
+            [to_text(datetime.now(UTC)), reason],
+        )
+
+
+def test_a_notice_says_which_phone_until_when_and_how_to_confirm_it(
+    run, shop: str, inbox: Any
+) -> None:
+    done = run(*NOTIFY, env={"WACOEX_NOTIFY_URLS": inbox.url, "WACOEX_TIMEZONE": "Asia/Singapore"})
+
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"shop critical (stage): told json://127.0.0.1:{inbox.port}\n"
+    [message] = inbox.messages
+    assert message["type"] == "failure"
+    assert message["message"].splitlines() == [
+        "Channel: shop (+6560000001)",
+        "Owner: Ana Lim",
+        "Stage: critical",
+        "",
+        "Last opened: 2026-11-01 17:00 Asia/Singapore, 12 days ago, as far as is known",
+        "Act by: 2026-11-14 17:00 Asia/Singapore, in 23 hours",
+        "Deadline: 2026-11-15 17:00 Asia/Singapore, in 1 day",
+        "After the deadline WhatsApp disconnects the channel.",
+        "",
+        "What to do:",
+        "1. Take the primary phone, open the WhatsApp Business app and keep it online for a",
+        "   minute. A linked device, messages that come in and broadcasts do not count.",
+        "2. Then confirm it: wacoex reminder confirm shop",
+    ]
+
+
+def test_the_same_run_twice_sends_nothing_twice_and_says_nothing(
+    run, shop: str, inbox: Any
+) -> None:
+    first = run(*NOTIFY, "--to", inbox.url, "--json")
+    second = run(*NOTIFY, "--to", inbox.url)
+
+    to = f"json://127.0.0.1:{inbox.port}"
+    assert first.data["sent"] == [
+        {"channel": "shop", "stage": "critical", "kind": "stage", "to": to}
+    ]
+    assert (second.code, second.out, second.err) == (0, "", "")
+    assert len(inbox.messages) == 1
+
+
+def test_nothing_due_is_silent(run, shop: str, frozen: Any, inbox: Any) -> None:
+    frozen.move_to(OPENED + timedelta(days=9))
+
+    done = run(*NOTIFY, "--to", inbox.url)
+
+    assert (done.code, done.out, done.err, inbox.messages) == (0, "", "", [])
+
+
+def test_a_new_target_hears_of_the_stage_that_others_know(run, shop: str, inbox: Any) -> None:
+    run(*NOTIFY, "--to", inbox.url)
+    run(*NOTIFY, "--to", inbox.url, "--to", f"{inbox.url}second")
+
+    assert inbox.paths == ["/", "/second"]
+
+
+def test_a_failing_notifier_does_not_stop_the_others(run, shop: str, inbox: Any) -> None:
+    done = run(*NOTIFY, "--to", NOBODY, "--to", inbox.url, "--json")
+    again = run(*NOTIFY, "--to", NOBODY, "--to", inbox.url)
+
+    assert (done.code, done.envelope["status"]) == (7, "partial")
+    assert len(done.data["sent"]) == 1
+    [failed] = done.data["failed"]
+    assert failed["to"] == "json://127.0.0.1:9"
+    assert failed["reason"] == "a Connection error occurred sending JSON notification to 127.0.0.1"
+    assert again.code == 6  # the only one that was still due
+    assert "error: 1 of 1 notices could not be sent\n" in again.err
+    assert len(inbox.messages) == 1
+
+
+def test_what_failed_is_tried_again_by_the_next_run(run, shop: str, inbox: Any) -> None:
+    inbox.status = 503
+    failed = run(*NOTIFY, "--to", inbox.url)
+    inbox.status = 200
+    done = run(*NOTIFY, "--to", inbox.url)
+
+    assert (failed.code, done.code, len(inbox.messages)) == (6, 0, 1)
+
+
+def test_a_channel_is_told_about_at_its_own_urls(run, shop: str, inbox: Any) -> None:
+    run("channel", "add", "cafe", "--phone", "+6560000002")
+    urls = {
+        "WACOEX_NOTIFY_URLS": inbox.url,
+        "WACOEX_NOTIFY_URLS_CAFE": f"{inbox.url}a,{inbox.url}b,2",
+    }
+
+    done = run(*NOTIFY, env=urls)
+
+    assert done.code == 0
+    assert sorted(inbox.paths) == ["/", "/a", "/b%2C2"]
+    assert inbox.titles.count("cafe: nobody knows when the app was last opened") == 2
+
+
+def test_a_channel_nobody_is_told_about_is_warned_of(run, shop: str, inbox: Any) -> None:
+    run("channel", "add", "cafe", "--phone", "+6560000002")
+
+    done = run(*NOTIFY, "--json", env={"WACOEX_NOTIFY_URLS_CAFE": inbox.url})
+
+    assert done.err == "warning: nobody is to be told about channel `shop`\n"
+    assert done.data["skipped"] == [
+        {"channel": "shop", "stage": "critical", "to": None, "reason": "no_target"}
+    ]
+
+
+def test_without_anybody_to_tell_it_says_how_to_name_somebody(run, shop: str) -> None:
+    done = run(*NOTIFY)
+
+    assert done.code == 2
+    assert "error: nobody is there to be told\n" in done.err
+    assert "`WACOEX_NOTIFY_URLS`" in done.err
+
+
+def test_an_empty_state_file_is_an_error_not_a_silence(run, inbox: Any) -> None:
+    done = run(*NOTIFY, "--to", inbox.url)
+
+    assert done.code == 2
+    assert "WACOEX_STATE" in done.err
+
+
+@pytest.mark.parametrize("url", ["foo://sup3rsecret", "mailto://me:sup3rsecret@x"])
+def test_an_unfit_url_is_named_by_its_place_and_not_quoted(
+    run, shop: str, inbox: Any, url: str
+) -> None:
+    done = run(*NOTIFY, "-vv", env={"WACOEX_NOTIFY_URLS": f"{inbox.url},{url}"})
+
+    assert done.code == 2
+    assert f"URL 2 of `WACOEX_NOTIFY_URLS` (`{url.split('//')[0]}//...`)" in done.err
+    assert "sup3rsecret" not in done.err + done.out
+
+
+def test_a_password_is_shown_nowhere(run, shop: str, tmp_path: Path) -> None:
+    url = "json://ana:passw0rd99@127.0.0.1:9/hooks/T000SECRETSECRET?+X-Key=k3yk3yk3y"
+
+    done = run(*NOTIFY, "-vv", "--json", env={"WACOEX_NOTIFY_URLS": url})
+
+    [failed] = done.data["failed"]
+    assert failed["to"] == "json://ana:****@127.0.0.1:9/hooks/T000..."
+    stored = b"".join(one.read_bytes() for one in tmp_path.rglob("wacoex.db*") if one.is_file())
+    for secret in ("passw0rd99", "SECRETSECRET", "k3yk3yk3y"):
+        assert secret not in done.out + done.err
+        assert secret.encode() not in stored
+
+
+def test_a_dry_run_shows_what_would_go_where_and_keeps_nothing(
+    run, shop: str, state: State, inbox: Any
+) -> None:
+    shown = run(*NOTIFY, "--to", inbox.url, "--dry-run")
+    data = run(*NOTIFY, "--to", inbox.url, "-n", "--json").data
+
+    assert shown.code == 0
+    assert f"would tell json://127.0.0.1:{inbox.port}" in shown.out
+    assert "  | 2. Then confirm it: wacoex reminder confirm shop\n" in shown.out
+    assert [one["kind"] for one in data["would_send"]] == ["stage"]
+    assert (data["sent"], data["dry_run"], inbox.messages) == ([], True, [])
+    for table in ("notices", "reminder_runs", "confirmation_links"):
+        assert state.value(f"SELECT count(*) FROM {table}") == 0
+
+
+def test_a_removed_channel_is_told_about_once(
+    run, shop: str, state: State, inbox: Any, frozen: Any
+) -> None:
+    removed(state, "PRIMARY_INACTIVITY")
+    for _ in range(3):
+        run(*NOTIFY, "--to", inbox.url)
+        frozen.tick(timedelta(hours=25))
+
+    assert inbox.titles == ["shop: the channel is no longer connected"]
+    assert "reason PRIMARY_INACTIVITY, initiated by SYSTEM." in inbox.messages[0]["message"]
+
+
+def test_an_archived_channel_is_left_alone(run, shop: str, inbox: Any) -> None:
+    run("channel", "add", "cafe", "--phone", "+6560000002")
+    run("channel", "remove", "shop", "--yes")
+
+    run(*NOTIFY, "--to", inbox.url)
+
+    assert inbox.titles == ["cafe: nobody knows when the app was last opened"]
+
+
+def test_every_run_is_recorded_with_its_end(run, shop: str, state: State, inbox: Any) -> None:
+    run(*NOTIFY, "--to", inbox.url)
+    run(*NOTIFY, "--to", NOBODY)
+    run(*NOTIFY)
+
+    runs = state.rows("SELECT exit_status, sent, failed, finished_at FROM reminder_runs")
+    assert [(one["exit_status"], one["sent"], one["failed"]) for one in runs] == [
+        (0, 1, 0),
+        (6, 0, 1),
+        (2, 0, 0),
+    ]
+    assert all(one["finished_at"] for one in runs)
+
+
+def test_two_runs_at_the_same_time_do_not_both_send(
+    run, shop: str, state: State, inbox: Any
+) -> None:
+    other = open_state(state.path)
+    presence = locks.Presence(other.path)
+    with other.transaction():
+        locks.acquire(other, LOCK_PURPOSE, presence, SystemClock())
+
+    second = run(*NOTIFY, "--to", inbox.url)
+    presence.leave()
+    other.close()
+    third = run(*NOTIFY, "--to", inbox.url)
+
+    assert second.code == 6
+    assert "reminder notify is held by process" in second.err
+    assert (third.code, len(inbox.messages)) == (0, 1)
+
+
+def test_a_crash_after_a_notice_does_not_send_it_again(
+    run, shop: str, state: State, inbox: Any
+) -> None:
+    # The disk refuses to keep the second notice: what was kept before stays kept.
+    with sqlite3.connect(state.path) as db:
+        db.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON notices WHEN NEW.notice_id = 2"
+            " BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    crashed = run(*NOTIFY, "--to", inbox.url, "--to", f"{inbox.url}b", "--to", f"{inbox.url}c")
+    with sqlite3.connect(state.path) as db:
+        db.execute("DROP TRIGGER full")
+    db.close()
+    run(*NOTIFY, "--to", inbox.url, "--to", f"{inbox.url}b", "--to", f"{inbox.url}c")
+
+    assert crashed.code == 8
+    assert inbox.paths == ["/", "/b", "/b", "/c"]
+
+
+def test_a_notifier_that_hangs_is_given_up(inbox: Any) -> None:
+    inbox.hang()
+    [target] = delivery.targets_of([inbox.url], "`--to`")
+    message = Message(NoticeKind.STAGE, Stage.WARNING, "a title", "a body")
+
+    assert delivery.send(target, message, seconds=0.05) == delivery.TIMED_OUT
+    inbox.goes_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "notifier":
+            thread.join()
+
+
+def test_commas_part_urls_and_may_stand_in_them() -> None:
+    text = "mailto://a:b@example.com?to=x@example.com,y@example.com,ntfy://topic"
+
+    assert delivery.split_urls(text) == [
+        "mailto://a:b@example.com?to=x@example.com,y@example.com",
+        "ntfy://topic",
+    ]
+    assert delivery.split_urls(" , ") == []

@@ -1,0 +1,361 @@
+"""`reminder schedule`: one crontab line or one systemd timer, and nothing of anybody else."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wacoex_cli.foundation.state import State
+from wacoex_cli.inactivity import crontab, systemd
+from wacoex_cli.inactivity.job import Job
+
+SCHEDULE = ("reminder", "schedule")
+OTHERS = b"# my own\nMAILTO=ana@example.com\n\n5 4 * * * backup %F  \n\t@daily x\r\n"
+
+CRONTAB = """#!/bin/sh
+# Keeps the crontab in a file, as cron does.
+case "$1" in
+  -l) test -f {kept} || {{ echo "no crontab for ana" >&2; exit 1; }}; cat {kept} ;;
+  -) cat > {kept}.new && mv {kept}.new {kept}; echo written >> {kept}.log ;;
+  *) exit 2 ;;
+esac
+"""
+DENIED = '#!/bin/sh\necho "You (ana) are not allowed to use this program (crontab)" >&2\nexit 1\n'
+SYSTEMCTL = """#!/bin/sh
+# A user's systemd that knows one timer.
+echo "$*" >> {log}
+case "$2" in
+  enable) touch {log}.enabled ;;
+  disable) rm -f {log}.enabled ;;
+  is-enabled|is-active) test -f {log}.enabled ;;
+esac
+"""
+PROGRAM = "#!/bin/sh\necho wacoex 0.1.0\n"
+
+
+class Machine:
+    """A directory on PATH with what a machine has, and what that remembers."""
+
+    def __init__(self, directory: Path) -> None:
+        self.bin = directory / "bin"
+        self.bin.mkdir()
+        self.kept = directory / "crontab"
+        self.log = directory / "systemctl.log"
+        self.program = self.has("wacoex", PROGRAM)
+        self.has("python", PROGRAM)
+
+    def has(self, name: str, script: str) -> Path:
+        path = self.bin / name
+        path.write_text(script)
+        path.chmod(0o755)
+        return path
+
+    def has_cron(self, content: bytes | None = None) -> None:
+        self.has("crontab", CRONTAB.format(kept=self.kept))
+        if content is not None:
+            self.kept.write_bytes(content)
+
+    def has_systemd(self) -> None:
+        self.has("systemctl", SYSTEMCTL.format(log=self.log))
+
+    @property
+    def calls(self) -> list[str]:
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine with wacoex installed, and without cron and systemd until told otherwise."""
+    made = Machine(tmp_path)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "cat", "mv", "touch", "rm", "test"):
+        found = next(one for one in (Path("/bin", name), Path("/usr/bin", name)) if one.exists())
+        (tools / name).symlink_to(found)
+    monkeypatch.setenv("PATH", f"{made.bin}:{tools}")
+    monkeypatch.setattr(sys, "executable", str(made.bin / "python"))
+    return made
+
+
+@pytest.fixture
+def urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with somebody to tell, so that nothing is to be warned about."""
+    path = tmp_path / "urls"
+    path.write_text("ntfy://topic\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("WACOEX_NOTIFY_URLS_FILE", str(path))
+    return path
+
+
+def test_cron_gets_one_line_and_keeps_every_other(
+    run, machine: Machine, urls: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.has_cron(OTHERS)
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+
+    done = run(*SCHEDULE, "install", env={"WACOEX_STATE": str(state.path)})
+
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("cron: installed\n")
+    content = machine.kept.read_bytes()
+    assert content.startswith(OTHERS)
+    minute, rest = content.removeprefix(OTHERS).decode().split(" ", 1)
+    assert 0 <= int(minute) <= 59
+    assert rest == (
+        f"* * * * WACOEX_STATE={state.path} WACOEX_KEYRING=off WACOEX_NOTIFY_URLS_FILE={urls}"
+        f" {machine.program} reminder notify # wacoex reminder notify\n"
+    )
+    assert state.rows("SELECT host, kind, every_seconds FROM reminder_schedules") == [
+        {"host": socket.gethostname(), "kind": "cron", "every_seconds": 3600}
+    ]
+
+
+def test_a_second_install_writes_nothing_and_a_change_replaces_the_line(
+    run, machine: Machine, urls: Path
+) -> None:
+    machine.has_cron(OTHERS)
+    first = run(*SCHEDULE, "install", "--json")
+    second = run(*SCHEDULE, "install")
+    changed = run(*SCHEDULE, "install", env={"WACOEX_TIMEZONE": "Asia/Singapore"})
+
+    assert first.data["changed"]
+    assert second.out.startswith("cron: installed already, nothing changed\n")
+    assert changed.out.startswith("cron: installed\n")
+    assert machine.kept.with_name("crontab.log").read_text() == "written\n" * 2
+    assert machine.kept.read_bytes().count(crontab.MARK) == 1
+    assert machine.kept.read_bytes().startswith(OTHERS)
+
+
+def test_remove_leaves_the_crontab_as_it_was(run, machine: Machine, urls: Path) -> None:
+    machine.has_cron(OTHERS)
+    run(*SCHEDULE, "install")
+    would = run(*SCHEDULE, "remove", "--dry-run")
+    done = run(*SCHEDULE, "remove")
+    again = run(*SCHEDULE, "remove")
+
+    assert [would.out, done.out, again.out] == [
+        "cron: would be removed\n",
+        "cron: removed\n",
+        "nothing is installed\n",
+    ]
+    assert machine.kept.read_bytes() == OTHERS
+
+
+def test_a_user_without_a_crontab_gets_one(run, machine: Machine, urls: Path) -> None:
+    machine.has_cron()
+
+    assert run(*SCHEDULE, "install").code == 0
+    assert len(machine.kept.read_bytes().splitlines()) == 1
+
+
+def test_a_crontab_that_cannot_be_read_is_never_replaced(run, machine: Machine, urls: Path) -> None:
+    machine.has("crontab", DENIED)
+
+    for arguments in (["--cron"], []):
+        done = run(*SCHEDULE, "install", *arguments)
+        assert done.code == 1
+        assert "not allowed to use this program" in done.err
+
+
+def test_a_dry_run_shows_the_line_and_writes_nothing(
+    run, machine: Machine, urls: Path, state: State
+) -> None:
+    machine.has_cron(OTHERS)
+
+    done = run(*SCHEDULE, "install", "-n", env={"WACOEX_STATE": str(state.path)})
+
+    assert done.out.startswith("cron: would be installed\n")
+    assert str(machine.program) in done.out
+    assert machine.kept.read_bytes() == OTHERS
+    assert state.rows("SELECT * FROM reminder_schedules") == []
+
+
+def test_a_secret_of_this_shell_is_left_out_and_warned_about(run, machine: Machine) -> None:
+    machine.has_cron()
+    secrets = {
+        "WACOEX_NOTIFY_URLS": "ntfy://sup3rsecret",
+        "WACOEX_NOTIFY_URLS_SHOP": "ntfy://sup3rsecret",
+        "WACOEX_HEARTBEAT_URL": "https://example.com/sup3rsecret",
+        "WACOEX_META_TOKEN": "sup3rsecret",
+    }
+
+    done = run(*SCHEDULE, "install", "-v", env=secrets)
+
+    assert done.code == 0
+    assert "sup3rsecret" not in machine.kept.read_text() + done.out + done.err
+    for name in ("WACOEX_NOTIFY_URLS", "WACOEX_NOTIFY_URLS_SHOP", "WACOEX_HEARTBEAT_URL"):
+        assert f"warning: `{name}` is set in this shell only" in done.err
+    assert "WACOEX_META_TOKEN" not in done.err
+
+
+def test_nobody_to_tell_is_warned_about(run, machine: Machine) -> None:
+    machine.has_cron()
+
+    assert "warning: nobody is there to be told yet" in run(*SCHEDULE, "install").err
+
+
+def test_the_env_file_is_named_whole(run, machine: Machine, tmp_path: Path) -> None:
+    machine.has_cron()
+    Path(".env").write_text("WACOEX_NOTIFY_URLS=ntfy://topic\nWACOEX_STATE=here.db\n")
+    Path(".env").chmod(0o600)
+    run(*SCHEDULE, "install")
+    line = machine.kept.read_text()
+    Path("my env").write_text("WACOEX_NOTIFY_URLS=ntfy://topic\n")
+    Path("my env").chmod(0o600)
+    run(*SCHEDULE, "install", "--env-file", "my env")
+    other = machine.kept.read_text()
+
+    assert f"--env-file {tmp_path}/work/.env #" in line
+    assert f"WACOEX_STATE={tmp_path}/work/here.db " in line
+    assert f"--env-file '{tmp_path}/work/my env' #" in other
+
+
+def test_a_program_that_starts_only_here_is_not_scheduled(run, machine: Machine) -> None:
+    machine.has_cron()
+    machine.has("wacoex", "#!/bin/sh\nexit 1\n")
+
+    done = run(*SCHEDULE, "install")
+
+    assert done.code == 1
+    assert "does not start outside this directory" in done.err
+    assert not machine.kept.exists()
+
+
+def test_systemd_is_preferred_where_it_answers(
+    run, machine: Machine, urls: Path, isolated_home: Path
+) -> None:
+    machine.has_cron(OTHERS)
+    machine.has_systemd()
+    first = run(*SCHEDULE, "install")
+    calls = machine.calls
+    second = run(*SCHEDULE, "install")
+
+    units = isolated_home / ".config/systemd/user"
+    assert first.out.startswith("systemd: installed\n")
+    assert "it runs while you are logged in; for always: loginctl enable-linger" in first.out
+    assert second.out.startswith("systemd: installed already, nothing changed\n")
+    assert f"ExecStart={machine.program} reminder notify\n" in (units / systemd.SERVICE).read_text()
+    assert [one for one in calls if "--user enable" in one] == [
+        "--user enable --now wacoex-reminder.timer"
+    ]
+    assert machine.calls[len(calls) :] == [
+        "--user show-environment",
+        "--user is-enabled wacoex-reminder.timer",
+        "--user is-active wacoex-reminder.timer",
+    ]
+    assert machine.kept.read_bytes() == OTHERS
+
+
+def test_removing_the_timer_leaves_other_units(
+    run, machine: Machine, urls: Path, isolated_home: Path
+) -> None:
+    machine.has_systemd()
+    run(*SCHEDULE, "install", "--systemd")
+    units = isolated_home / ".config/systemd/user"
+    (units / "other.timer").write_text("[Timer]\n")
+
+    done = run(*SCHEDULE, "remove", "--systemd")
+
+    assert done.out == "systemd: removed\n"
+    assert [one.name for one in units.iterdir()] == ["other.timer"]
+    assert "--user disable --now wacoex-reminder.timer" in machine.calls
+
+
+def test_units_of_somebody_else_are_not_touched(
+    run, machine: Machine, urls: Path, isolated_home: Path
+) -> None:
+    machine.has_systemd()
+    units = isolated_home / ".config/systemd/user"
+    units.mkdir(parents=True)
+    (units / systemd.TIMER).write_text("[Timer]\nOnCalendar=daily\n")
+
+    installed = run(*SCHEDULE, "install", "--systemd")
+    removed = run(*SCHEDULE, "remove")
+
+    assert installed.code == 5
+    assert "was not written by wacoex" in installed.err
+    assert removed.out == "nothing is installed\n"
+    assert (units / systemd.TIMER).read_text() == "[Timer]\nOnCalendar=daily\n"
+
+
+def test_two_ways_at_once_are_told(run, machine: Machine, urls: Path) -> None:
+    machine.has_cron()
+    machine.has_systemd()
+    run(*SCHEDULE, "install", "--cron")
+    default = run(*SCHEDULE, "install")
+    both = run(*SCHEDULE, "install", "--systemd")
+
+    assert default.out.startswith("cron: installed already")
+    assert "cron starts it too: `wacoex reminder schedule remove --cron`" in both.out
+
+
+def test_without_cron_and_systemd_it_says_what_else_works(run, machine: Machine) -> None:
+    done = run(*SCHEDULE, "install")
+
+    assert done.code == 1
+    assert "neither systemd nor cron can be used here" in done.err
+    assert "`wacoex reminder notify`" in done.err
+    assert run(*SCHEDULE, "install", "--cron", "--systemd").code == 2
+
+
+def test_show_tells_what_is_there_and_what_would_be(run, machine: Machine, urls: Path) -> None:
+    machine.has_cron(OTHERS)
+    before = run(*SCHEDULE, "show", "--json").data["schedules"]
+    run(*SCHEDULE, "install")
+    after = run(*SCHEDULE, "show", "--json").data["schedules"]
+    text = run(*SCHEDULE, "show").out
+
+    assert [(one["kind"], one["installed"], one["current"]) for one in before] == [
+        ("systemd", False, False),
+        ("cron", False, False),
+    ]
+    assert before[0]["problem"] == "there is no `systemctl` command"
+    assert after[1]["there"] == before[1]["would_be"]
+    assert "systemd: not installed, and cannot be used here" in text
+    assert "cron: installed\n" in text
+
+
+def test_words_are_quoted_for_cron_and_for_systemd() -> None:
+    job = Job(("/opt/my tools/wacoex", "100%", "$HOME", 'a"b'), {"WACOEX_STATE": "/a 5%/it's"})
+
+    line = crontab.line(job, 7)
+    unit = systemd.service(job)
+
+    assert line == (
+        "7 * * * * WACOEX_STATE='/a 5'\\%'/it'\"'\"'s' '/opt/my tools/wacoex' 100\\% '$HOME'"
+        " 'a\"b' # wacoex reminder notify"
+    )
+    assert 'Environment="WACOEX_STATE=/a 5%%/it\'s"\n' in unit
+    assert 'ExecStart="/opt/my tools/wacoex" 100%% $$HOME "a\\"b"\n' in unit
+
+
+@given(
+    st.lists(st.binary(max_size=20).filter(lambda one: b"\n" not in one), max_size=6),
+    st.integers(0, 59),
+)
+def test_any_crontab_survives_install_and_remove(lines: list[bytes], minute: int) -> None:
+    content = b"".join(one + b"\n" for one in lines)
+    ours = crontab.line(Job(("/usr/bin/wacoex", "reminder", "notify"), {}), minute).encode()
+
+    once = crontab.with_line(content, ours)
+    twice = crontab.with_line(once, ours)
+
+    assert once == content + ours + b"\n"
+    assert twice == once
+    assert crontab.without_line(once) == content
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_our_line_is_replaced_where_it_stands(before: bytes, after: bytes) -> None:
+    old = b"3 * * * * /old/wacoex reminder notify # wacoex reminder notify"
+    new: Any = b"3 * * * * /new/wacoex reminder notify # wacoex reminder notify"
+
+    changed = crontab.with_line(before + b"\n" + old + b"\n" + after + b"\n", new)
+
+    assert changed == before + b"\n" + new + b"\n" + after + b"\n"

@@ -1,0 +1,214 @@
+"""Time passes in the pretend world: phones are opened or not, partners go and come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from wacoex_cli.sandbox.world import (
+    DEFAULT_TOKEN,
+    PARTNER_APP_ID,
+    PHONE_NUMBER_ID,
+    SECOND_PHONE_NUMBER_ID,
+    WABA_ID,
+    World,
+)
+
+Call = Callable[..., httpx.Response]
+DAY = 86_400
+
+
+@pytest.fixture
+def control(call: Call) -> Callable[..., dict[str, Any]]:
+    def run(name: str, method: str = "POST", **values: Any) -> dict[str, Any]:
+        more = {"json": values} if method == "POST" else {}
+        found: dict[str, Any] = call(method, f"/_sandbox/{name}", token=None, **more).json()
+        return found
+
+    return run
+
+
+def last_told(world: World) -> tuple[dict[str, Any], int]:
+    """The value of the newest account update, and when it happened."""
+    for payload in reversed(world.outbox.emitted(world.monotonic())):
+        entry = payload["entry"][0]
+        if entry["changes"][0]["field"] == "account_update":
+            return entry["changes"][0]["value"], entry["time"]
+    raise AssertionError("no account update was told")
+
+
+def test_a_fresh_number_was_onboarded_three_days_ago(call: Call, world: World) -> None:
+    node = call("GET", f"/{PHONE_NUMBER_ID}", params={"fields": "last_onboarded_time"}).json()
+
+    # The world of these tests begins on 21 September 2026.
+    assert node["last_onboarded_time"] == "2026-09-18T14:13:20+0000"
+
+
+def test_tokens_expire_when_time_passes(
+    control: Callable[..., Any], send: Call, world: World
+) -> None:
+    world.patch_token(DEFAULT_TOKEN, {"expires_at": world.now() + 5 * DAY})
+
+    assert control("time", days=4)["travelled_days"] == 4
+    assert send().status_code == 200
+    control("time", days=1)
+
+    assert send().json()["error"]["error_subcode"] == 463
+
+
+def test_what_is_told_after_a_journey_is_dated_by_it(
+    control: Callable[..., Any], clock: Any
+) -> None:
+    control("time", days=7)
+
+    payload = control("phone", action="opened")["payloads"][0]
+
+    assert payload["entry"][0]["time"] == clock.now + 7 * DAY
+
+
+def test_fourteen_days_without_the_phone_remove_the_partner(
+    control: Callable[..., Any], call: Call, send: Call, world: World, clock: Any
+) -> None:
+    assert control("time", days=10.9)["removed"] == []
+
+    assert control("time", days=0.1)["removed"] == [PHONE_NUMBER_ID]
+
+    value, at = last_told(world)
+    assert value["event"] == "PARTNER_REMOVED"
+    assert value["disconnection_info"] == {
+        "reason": "PRIMARY_INACTIVITY",
+        "initiated_by": "SYSTEM",
+    }
+    assert at == clock.now + 11 * DAY
+    node = call("GET", f"/{PHONE_NUMBER_ID}", params={"fields": "is_on_biz_app,status"}).json()
+    assert (node["is_on_biz_app"], node["status"]) == (False, "DISCONNECTED")
+    assert send().json()["error"]["code"] == 133010
+    assert control("time", days=30)["removed"] == []
+
+
+def test_opening_the_phone_keeps_the_partner(control: Callable[..., Any]) -> None:
+    control("time", days=10)
+    control("phone", action="opened")
+
+    assert control("time", days=13.9)["removed"] == []
+    assert control("time", days=0.2)["removed"] == [PHONE_NUMBER_ID]
+
+
+def test_a_companion_looks_the_same_but_keeps_nothing(control: Callable[..., Any]) -> None:
+    control("time", days=10)
+    phone = control("phone", action="opened", days_ago=9)["payloads"][0]
+    companion = control("phone", action="companion_echo")["payloads"][0]
+
+    def shape(payload: dict[str, Any]) -> set[str]:
+        return set(payload["entry"][0]["changes"][0]["value"]["message_echoes"][0])
+
+    assert shape(phone) == shape(companion)
+    assert control("time", days=5)["removed"] == [PHONE_NUMBER_ID]
+
+
+def test_an_echo_is_listed_by_respond_io_too(control: Callable[..., Any], world: World) -> None:
+    control("phone", action="opened")
+
+    contact = world.respondio.find("phone:+6591234567")
+    assert contact is not None
+    assert contact.newest_first()[0]["sender"] == {"source": "echo"}
+
+
+@pytest.mark.parametrize(
+    ("leaves", "status", "code"),
+    [("not_on_biz_app", 200, 133010), ("green", 200, 133010), ("hidden", 400, 100)],
+)
+def test_a_removal_leaves_the_graph_in_one_of_the_ways_that_were_seen(
+    control: Callable[..., Any],
+    call: Call,
+    send: Call,
+    leaves: str,
+    status: int,
+    code: int,
+) -> None:
+    control("partner", event="removed", leaves=leaves)
+
+    assert call("GET", f"/{PHONE_NUMBER_ID}").status_code == status
+    assert send().json()["error"]["code"] == code
+    listed = call("GET", f"/{WABA_ID}/phone_numbers", params={"fields": "id"}).json()["data"]
+    assert ({"id": PHONE_NUMBER_ID} in listed) is (leaves != "hidden")
+
+
+def test_the_reason_of_a_removal_may_be_missing(control: Callable[..., Any], world: World) -> None:
+    control("partner", event="removed")
+
+    assert "disconnection_info" not in last_told(world)[0]
+
+
+def test_the_partner_app_stays_while_another_number_is_connected(
+    control: Callable[..., Any], call: Call, world: World
+) -> None:
+    def apps() -> list[str]:
+        rows = call("GET", f"/{WABA_ID}/subscribed_apps").json()["data"]
+        return [row["whatsapp_business_api_data"]["id"] for row in rows]
+
+    world.nodes[SECOND_PHONE_NUMBER_ID].patch({"is_on_biz_app": True})
+    control("partner", event="removed", reason="CHANGE_NUMBER", initiated_by="USER")
+    assert PARTNER_APP_ID in apps()
+
+    control("partner", event="removed", phone_number_id=SECOND_PHONE_NUMBER_ID)
+    assert PARTNER_APP_ID not in apps()
+
+    control("partner", event="added")
+    assert PARTNER_APP_ID in apps()
+
+
+def test_offboarded_and_reconnected_within_minutes(
+    control: Callable[..., Any], call: Call, send: Call, world: World
+) -> None:
+    control("partner", event="offboarded")
+    assert last_told(world)[0] == {"event": "ACCOUNT_OFFBOARDED"}
+    assert send().json()["error"]["code"] == 133010
+    assert call("GET", f"/{PHONE_NUMBER_ID}").status_code == 200
+
+    control("partner", event="reconnected")
+    assert last_told(world)[0] == {"event": "ACCOUNT_RECONNECTED"}
+    assert send().status_code == 200
+
+
+def test_a_number_connected_anew_begins_its_onboarding_again(
+    control: Callable[..., Any], call: Call
+) -> None:
+    control("time", days=20)
+
+    control("partner", event="added")
+
+    node = call("GET", f"/{PHONE_NUMBER_ID}", params={"fields": "last_onboarded_time"}).json()
+    assert node["last_onboarded_time"] == control("time", "GET")["now"]
+    assert control("time", days=13)["removed"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "text"),
+    [
+        ("time", {"days": 0}, "`days` must be more than 0"),
+        ("time", {"days": "many"}, "`days` of `time` has the wrong type"),
+        ("time", {"years": 1}, "`years` is not known"),
+        ("phone", {"action": "dropped"}, "`action` must be one of opened, companion_echo"),
+        ("partner", {"event": "removed", "leaves": "dust"}, "`leaves` must be one of"),
+        ("partner", {"event": "removed", "why": "x"}, "`why` is not known of `removed`"),
+    ],
+)
+def test_a_story_that_cannot_be_told_is_named(
+    control: Callable[..., Any], name: str, values: dict[str, Any], text: str
+) -> None:
+    assert text in control(name, **values)["error"]
+
+
+def test_a_reset_goes_back_to_the_present(control: Callable[..., Any], send: Call) -> None:
+    control("time", days=30)
+    assert send().status_code == 400
+
+    control("reset")
+
+    assert control("time", "GET")["travelled_days"] == 0
+    assert send().status_code == 200
+    assert control("webhooks", "GET")["waiting"] == 0

@@ -1,0 +1,427 @@
+"""What the sandbox tells by webhook, how it signs it, and what becomes of its messages."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.emission import META_KINDS, RESPONDIO_KINDS, emit
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.serve import running
+from wacoex_cli.sandbox.webhooks import Callbacks
+from wacoex_cli.sandbox.world import (
+    APP_SECRET,
+    PHONE,
+    PHONE_NUMBER_ID,
+    SECOND_PHONE_NUMBER_ID,
+    SIGNING_KEY,
+    WABA_ID,
+    World,
+)
+
+Call = Callable[..., httpx.Response]
+PERSON = "+6591234567"
+
+
+@pytest.fixture
+def control(call: Call) -> Call:
+    def run(method: str, name: str, **more: Any) -> httpx.Response:
+        return call(method, f"/_sandbox/{name}", token=None, **more)
+
+    return run
+
+
+@pytest.fixture
+def told(control: Call) -> Callable[..., dict[str, Any]]:
+    """Emit one thing of a kind and give the only change of the only webhook."""
+
+    def run(kind: str, **values: Any) -> dict[str, Any]:
+        answer = control("POST", "emit", json={"kind": kind, **values})
+        assert answer.status_code == 200, answer.text
+        [payload] = answer.json()["payloads"]
+        [entry] = payload["entry"]
+        [change] = entry["changes"]
+        assert payload["object"] == "whatsapp_business_account"
+        return {**change, "entry_id": entry["id"], "time": entry["time"]}
+
+    return run
+
+
+class Receiver:
+    """A server that keeps what it is sent, and answers as it is told."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.statuses: list[int] = []
+        self.verify_token = "handshake"
+        self.posts: list[tuple[str, dict[str, str], bytes]] = []
+
+    def bodies(self) -> list[Any]:
+        return [json.loads(body) for _, _, body in self.posts]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            query = parse_qs(urlsplit(self.path).query)
+            if query["hub.verify_token"] == [kept.verify_token]:
+                self.answer(200, query["hub.challenge"][0].encode())
+            else:
+                self.answer(403)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            headers = {name.lower(): text for name, text in self.headers.items()}
+            kept.posts.append((self.path, headers, body))
+            self.answer(kept.statuses.pop(0) if kept.statuses else 200)
+
+        def answer(self, status: int, body: bytes = b"") -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        kept = Receiver(f"http://127.0.0.1:{server.server_address[1]}/hook")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield kept
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[World, httpx.Client]]:
+    world = default_world()
+    with (
+        running(world) as base_url,
+        httpx.Client(base_url=f"{base_url}/_sandbox/", timeout=5, trust_env=False) as client,
+    ):
+        yield world, client
+
+
+def until_delivered(client: httpx.Client) -> list[dict[str, Any]]:
+    for _ in range(1000):
+        seen = client.get("webhooks").json()
+        if not seen["waiting"]:
+            tries: list[dict[str, Any]] = seen["deliveries"]
+            return tries
+        time.sleep(0.01)
+    raise AssertionError("the webhooks were not delivered")
+
+
+@pytest.mark.parametrize("kind", META_KINDS)
+def test_every_kind_is_told_without_saying_more(kind: str, control: Call) -> None:
+    answer = control("POST", "emit", json={"kind": kind}).json()
+
+    assert answer["emitted"] == len(answer["payloads"]) >= 1
+    assert answer["withheld"] == 0
+    assert control("GET", "outbox").json() == answer["payloads"]
+
+
+@pytest.mark.parametrize("kind", RESPONDIO_KINDS)
+def test_respond_io_tells_every_kind(kind: str, control: Call) -> None:
+    [body] = control("POST", "emit", json={"kind": kind, "source": "respondio"}).json()["payloads"]
+
+    assert body["contact"]["phone"] == PERSON
+    assert body["event_id"]
+
+
+def test_the_test_call_of_respond_io_has_no_event_type(control: Call) -> None:
+    values = {"kind": "other", "source": "respondio", "event_type": ""}
+    [body] = control("POST", "emit", json=values).json()["payloads"]
+
+    assert "event_type" not in body
+
+
+def test_a_message_that_respond_io_told_can_be_listed_there(control: Call, world: World) -> None:
+    values = {"kind": "echo", "source": "respondio", "days_ago": 2}
+    [body] = control("POST", "emit", json=values).json()["payloads"]
+
+    message = body["message"]
+    contact = world.respondio.find(f"phone:{PERSON}")
+    assert contact is not None
+    assert body["event_type"] == "message.sent"
+    assert message["sender"] == {"source": "echo"}
+    assert contact.messages[message["messageId"]]["channelMessageId"] == message["channelMessageId"]
+    assert message["messageId"] // 1_000_000 == int(world.now()) - 2 * 86_400
+
+
+def test_an_echo_names_the_number_it_was_sent_from(told: Callable[..., Any], world: World) -> None:
+    change = told("echo", days_ago=1.5, text="hello")
+
+    [message] = change["value"]["message_echoes"]
+    assert change["field"] == "smb_message_echoes"
+    assert change["value"]["metadata"]["phone_number_id"] == PHONE_NUMBER_ID
+    assert message["from"] == PHONE.removeprefix("+")
+    assert message["timestamp"] == str(int(world.now() - 1.5 * 86_400))
+    assert message["text"] == {"body": "hello"}
+
+
+@pytest.mark.parametrize("code", [131051, 131060])
+def test_an_unsupported_message_carries_its_code(told: Callable[..., Any], code: int) -> None:
+    [message] = told("unsupported", code=code)["value"]["messages"]
+
+    assert message["type"] == "unsupported"
+    assert message["errors"][0]["code"] == code
+
+
+def test_a_payload_can_come_without_phone_numbers(told: Callable[..., Any]) -> None:
+    value = told("message", without_phone_number=True)["value"]
+
+    assert "wa_id" not in value["contacts"][0]
+    assert "from" not in value["messages"][0]
+    assert value["messages"][0]["from_user_id"].startswith("SG.")
+
+
+def test_history_comes_in_chunks_out_of_order_when_asked(control: Call) -> None:
+    values = {"kind": "history", "chunks": 6, "shuffled": True, "seed": 3}
+    payloads = control("POST", "emit", json=values).json()["payloads"]
+
+    told = [
+        payload["entry"][0]["changes"][0]["value"]["history"][0]["metadata"] for payload in payloads
+    ]
+    orders = [each["chunk_order"] for each in told]
+    assert sorted(orders) == [1, 2, 3, 4, 5, 6] != orders
+    assert {each["phase"] for each in told} == {0, 1, 2}
+    assert max(each["progress"] for each in told) == 100
+
+
+@pytest.mark.parametrize(
+    ("shape", "names_phone", "entry_is_waba"),
+    [("onboarding", True, True), ("reference", False, False)],
+)
+def test_an_account_update_has_either_documented_shape(
+    told: Callable[..., Any], shape: str, names_phone: bool, entry_is_waba: bool
+) -> None:
+    change = told("account_update", event="PARTNER_ADDED", shape=shape)
+
+    assert ("phone_number" in change["value"]) is names_phone
+    assert ("waba_info" in change["value"]) is not names_phone
+    assert (change["entry_id"] == WABA_ID) is entry_is_waba
+
+
+def test_offboarding_names_neither_phone_nor_more(told: Callable[..., Any]) -> None:
+    change = told("account_update", event="ACCOUNT_OFFBOARDED", shape="reference")
+
+    assert change["value"] == {"event": "ACCOUNT_OFFBOARDED"}
+    assert change["entry_id"] == WABA_ID
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"kind": "earthquake"}, "`earthquake` is no kind"),
+        ({"kind": "echo", "source": "telegram"}, "`source` must be"),
+        ({"kind": "echo", "colour": "red"}, "`colour` is not known of `echo`"),
+        ({"kind": "echo", "text": 7}, "`text` of `echo` has the wrong type"),
+        ({"kind": "echo", "times": "many"}, "`times` of `emit` has the wrong type"),
+        ({"kind": "echo", "phone_number_id": WABA_ID}, "no phone number"),
+        ({"kind": "account_update", "shape": "round"}, "`shape` must be"),
+        ([], "JSON object"),
+    ],
+)
+def test_what_cannot_be_emitted_is_named(control: Call, values: object, text: str) -> None:
+    answer = control("POST", "emit", json=values)
+
+    assert answer.status_code == 400
+    assert text in answer.json()["error"]
+
+
+def test_webhooks_go_to_this_machine_only(control: Call) -> None:
+    answer = control("POST", "webhooks", json={"meta_url": "https://hooks.example/meta"})
+
+    assert answer.status_code == 400
+    assert "nothing leaves it" in answer.json()["error"]
+
+
+def test_a_webhook_is_signed_over_its_exact_bytes(
+    served: tuple[World, httpx.Client], receiver: Receiver
+) -> None:
+    _, client = served
+    client.post("webhooks", json={"meta_url": receiver.url, "respondio_url": f"{receiver.url}/r"})
+
+    client.post("emit", json={"kind": "echo"})
+    client.post("emit", json={"kind": "echo", "source": "respondio"})
+
+    assert [one["status"] for one in until_delivered(client)] == [200, 200]
+    (_, meta, meta_body), (path, respondio, respondio_body) = receiver.posts
+    expected = hmac.new(APP_SECRET.encode(), meta_body, hashlib.sha256).hexdigest()
+    assert meta["x-hub-signature-256"] == f"sha256={expected}"
+    digest = hmac.new(SIGNING_KEY.encode(), respondio_body, hashlib.sha256).digest()
+    assert respondio["x-webhook-signature"] == base64.b64encode(digest).decode()
+    assert path == "/hook/r"
+    assert client.get("outbox").json() == receiver.bodies()
+
+
+def test_another_secret_signs_when_one_is_given(
+    served: tuple[World, httpx.Client], receiver: Receiver
+) -> None:
+    _, client = served
+    client.post("webhooks", json={"meta_url": receiver.url, "app_secret": "another"})
+
+    client.post("emit", json={"kind": "quality"})
+
+    until_delivered(client)
+    [(_, headers, body)] = receiver.posts
+    expected = hmac.new(b"another", body, hashlib.sha256).hexdigest()
+    assert headers["x-hub-signature-256"] == f"sha256={expected}"
+
+
+def test_the_handshake_comes_before_the_first_webhook(
+    served: tuple[World, httpx.Client], receiver: Receiver
+) -> None:
+    _, client = served
+
+    wrong = client.post("webhooks", json={"meta_url": receiver.url, "verify_token": "guess"})
+    right = client.post("webhooks", json={"meta_url": receiver.url, "verify_token": "handshake"})
+
+    assert (wrong.status_code, right.status_code) == (400, 200)
+    assert "did not return the challenge: status 403" in wrong.json()["error"]
+    assert right.json()["meta_url"] == receiver.url
+
+
+def test_a_refused_webhook_is_delivered_again(
+    served: tuple[World, httpx.Client], receiver: Receiver
+) -> None:
+    world, client = served
+    receiver.statuses = [503, 500]
+    world.callbacks = Callbacks(meta_url=receiver.url)
+
+    emit(world, "alert")
+
+    tries = until_delivered(client)
+    assert [(one["attempt"], one["status"]) for one in tries] == [(1, 503), (2, 500), (3, 200)]
+    assert len({body for _, _, body in receiver.posts}) == 1
+
+
+def test_a_receiver_that_is_not_there_is_logged(served: tuple[World, httpx.Client]) -> None:
+    world, client = served
+    world.callbacks = Callbacks(meta_url="http://127.0.0.1:9/hook")
+
+    emit(world, "alert")
+
+    for _ in range(500):
+        tries = client.get("webhooks").json()["deliveries"]
+        if tries:
+            break
+        time.sleep(0.01)
+    assert tries[0]["status"] is None
+    assert tries[0]["error"] == "ConnectError"
+
+
+def test_something_can_be_delivered_five_times(
+    served: tuple[World, httpx.Client], receiver: Receiver
+) -> None:
+    world, client = served
+    world.callbacks = Callbacks(meta_url=receiver.url)
+
+    emit(world, "message", times=5)
+
+    until_delivered(client)
+    assert len(receiver.posts) == 5
+    assert len({body for _, _, body in receiver.posts}) == 1
+
+
+def statuses(world: World) -> list[dict[str, Any]]:
+    told = world.outbox.emitted(world.monotonic())
+    values = [payload["entry"][0]["changes"][0]["value"] for payload in told]
+    return [status for value in values for status in value["statuses"]]
+
+
+def test_an_accepted_message_is_sent_delivered_and_read(
+    send: Call, control: Call, world: World, clock: Any
+) -> None:
+    control("POST", "webhooks", json={"statuses": True})
+
+    sent = send("+6591234567", biz_opaque_callback_data="wacoex-a-1-1-1").json()["messages"][0]
+    assert statuses(world) == []
+    clock.monotonic += 1
+
+    told = statuses(world)
+    assert [one["status"] for one in told] == ["sent", "delivered", "read"]
+    assert {one["id"] for one in told} == {sent["id"]}
+    assert {one["biz_opaque_callback_data"] for one in told} == {"wacoex-a-1-1-1"}
+    assert told[0]["pricing"]["category"] == "utility"
+
+
+def test_not_everybody_reads(send: Call, world: World, clock: Any) -> None:
+    world.callbacks = Callbacks(statuses=True)
+    for number in range(30):
+        send(f"+65912345{number:02}")
+        clock.monotonic += 1
+
+    names = [one["status"] for one in statuses(world)]
+
+    assert names.count("delivered") == 30
+    assert 0 < names.count("read") < 30
+
+
+def test_without_a_callback_no_statuses_follow(send: Call, world: World, clock: Any) -> None:
+    send()
+    clock.monotonic += 1
+
+    assert world.outbox.emitted(clock.monotonic) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Fault("status_lost", arrivals=frozenset({2})), ["sent", "read"]),
+        (
+            Fault("status_duplicated"),
+            ["sent", "sent", "delivered", "delivered", "read", "read"],
+        ),
+        (Fault("status_reordered"), ["read", "delivered", "sent"]),
+        (Fault("status_failed", code=131049), ["failed"]),
+        (Fault("status_failed", recipients=frozenset({"+6599"})), ["sent", "delivered", "read"]),
+    ],
+)
+def test_statuses_are_lost_duplicated_reordered_or_fail(
+    send: Call, world: World, clock: Any, fault: Fault, expected: list[str]
+) -> None:
+    world.callbacks = Callbacks(statuses=True)
+    world.faults.replace([fault])
+
+    assert send("+6591234567").status_code == 200
+    clock.monotonic += 1
+
+    told = statuses(world)
+    assert [one["status"] for one in told] == expected
+    if expected == ["failed"]:
+        assert told[0]["errors"][0]["code"] == 131049
+
+
+def test_the_statuses_of_a_broken_answer_follow_too(send: Call, world: World, clock: Any) -> None:
+    world.callbacks = Callbacks(statuses=True)
+    world.faults.replace([Fault("server_error", accepts=True)])
+
+    assert send("+6591234567").status_code == 500
+    clock.monotonic += 1
+
+    assert statuses(world)[0]["status"] == "sent"
+
+
+def test_the_second_number_tells_under_its_own_name(told: Callable[..., Any]) -> None:
+    change = told("message", phone_number_id=SECOND_PHONE_NUMBER_ID)
+
+    assert change["value"]["metadata"] == {
+        "display_phone_number": "6560000002",
+        "phone_number_id": SECOND_PHONE_NUMBER_ID,
+    }

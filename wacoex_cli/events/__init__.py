@@ -1,0 +1,1 @@
+"""What Meta and respond.io tell us."""

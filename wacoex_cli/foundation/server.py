@@ -1,0 +1,218 @@
+"""Running an ASGI app on a socket of this machine until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from wacoex_cli.errors import TemporaryError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from starlette.types import ASGIApp
+
+DRAIN_SECONDS = 10
+"""How long requests under way may take after the first signal."""
+
+_SAME_KEYSTROKE_SECONDS = 0.2
+# Longer than proxies keep their connections, so that it is they who close them.
+_KEEP_ALIVE_SECONDS = 75
+_MOST_CONNECTIONS = 1_000
+_BACKLOG = 1_024
+_NOT_ON_THIS_MACHINE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+async def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    on_ready: Callable[[str], None],
+    on_stopping: Callable[[], None],
+    log: Callable[[str], None],
+) -> int:
+    """Serve until SIGINT or SIGTERM; returns the number of the signal.
+
+    The first signal closes the door and lets requests under way end, `DRAIN_SECONDS` at most; a
+    second one breaks them off. `port` 0 takes a free one; `on_ready` is given the base URL as
+    soon as requests are answered. `log` is told what the server itself has to complain about.
+
+    Raises:
+        UsageError: the host is none of this machine, or the port is reserved for the system.
+        TemporaryError: the port is taken.
+    """
+    listeners = _listen(host, port)
+    try:
+        server = _Server(_config(app), lambda: on_ready(_base_url(listeners[0])))
+        with _complaining(log), _signals(server, on_stopping) as received:
+            await server.serve(sockets=listeners)
+    finally:
+        for listener in listeners:
+            listener.close()
+    return received[0]
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says when it is ready, and leaves the signals to others."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._on_ready()
+
+    def break_off(self) -> None:
+        """Wait for nothing any more: requests under way lose their connection."""
+        self.force_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        # Whoever reaches the socket could claim anything in X-Forwarded-For.
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+
+
+@contextlib.contextmanager
+def _signals(server: _Server, on_stopping: Callable[[], None]) -> Iterator[list[int]]:
+    loop = asyncio.get_running_loop()
+    received: list[int] = []
+    first_at = 0.0
+
+    def handle(number: signal.Signals) -> None:
+        nonlocal first_at
+        if not received:
+            first_at = loop.time()
+            server.should_exit = True
+            on_stopping()
+        elif loop.time() - first_at >= _SAME_KEYSTROKE_SECONDS:
+            server.break_off()
+        received.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, handle, number)
+    try:
+        yield received
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _complaining(log: Callable[[str], None]) -> Iterator[None]:
+    """The library's complaints as single lines: its own would hold tracebacks and addresses."""
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            log(record.getMessage().partition("\n")[0].rstrip(".").lower())
+
+    logger = logging.getLogger("uvicorn.error")
+    lines, before = Lines(logging.WARNING), logger.propagate
+    logger.addHandler(lines)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(lines)
+        logger.propagate = before
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address of the host, all on one port."""
+    listeners: list[socket.socket] = []
+    problem: OSError | None = None
+    for family, address in _addresses(host, port):
+        taken = listeners[0].getsockname()[1] if listeners else port
+        try:
+            listeners.append(_bound(family, address, taken))
+        except OSError as error:
+            if error.errno not in _NOT_ON_THIS_MACHINE:
+                for one in listeners:
+                    one.close()
+                raise _unusable(host, port, error) from None
+            problem = error
+    if problem is not None and not listeners:
+        raise _unusable(host, port, problem)
+    return listeners
+
+
+def _addresses(host: str, port: int) -> list[tuple[int, str]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise _no_host(host) from None
+    # IPv4 first: it is what most people mean by `localhost`.
+    addresses = {(family, str(address[0])) for family, _, _, _, address in found}
+    return sorted(addresses, key=lambda one: one[0] != socket.AF_INET)
+
+
+def _bound(family: int, address: str, port: int) -> socket.socket:
+    # With the protocol named, asyncio switches Nagle's algorithm off: else answers lag by 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((address, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _base_url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _unusable(host: str, port: int, error: OSError) -> UsageError | TemporaryError:
+    if error.errno in _NOT_ON_THIS_MACHINE:
+        return _no_host(host)
+    if error.errno == errno.EACCES:
+        return UsageError(
+            f"port {port} is reserved for the system",
+            hint="choose one above 1023 with `--port`, and let a reverse proxy answer there",
+            code="port_reserved",
+        )
+    return TemporaryError(
+        f"cannot listen on port {port} of {host}: {(error.strerror or str(error)).lower()}",
+        hint="another program has it: stop that one, or choose another port with `--port`",
+        code="port_taken",
+    )
+
+
+def _no_host(host: str) -> UsageError:
+    return UsageError(
+        f"`{host}` is no address of this machine",
+        hint="give `--host` 127.0.0.1, 0.0.0.0 (all addresses) or an address of this machine",
+        code="host_unknown",
+    )

@@ -1,0 +1,1 @@
+"""The 14-day rule and its reminder."""

@@ -1,0 +1,93 @@
+"""One-time links that confirm a phone: a random token, of which only the hash is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from wacoex_cli.channels import evidence_ledger
+from wacoex_cli.channels.evidence import EvidenceKind, Sign, channel_address
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.inactivity import notices_ledger
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from wacoex_cli.foundation.state import State
+
+VALID_FOR = timedelta(days=7)
+_KEPT_FOR = timedelta(days=30)
+
+
+class Validity(StrEnum):
+    """Whether a link can still confirm."""
+
+    VALID = "valid"
+    GONE = "gone"  # used, expired, or its channel is archived
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link as its token finds it. Without a valid one nothing is told about the channel."""
+
+    validity: Validity
+    channel_id: int = 0
+    channel: str = ""
+    phone: str = ""
+    sent_to: str = ""
+
+
+def create(
+    state: State, public_url: str, channel_id: int, sent_to: str, now: datetime
+) -> tuple[str, datetime]:
+    """A new link for a channel, and when it expires. One transaction of its own."""
+    token = secrets.token_urlsafe(32)
+    expires_at = now + VALID_FOR
+    with state.transaction():
+        notices_ledger.forget_links(state, now - _KEPT_FOR)
+        notices_ledger.add_link(
+            state,
+            _hash(token),
+            channel_id=channel_id,
+            sent_to=sent_to,
+            now=now,
+            expires_at=expires_at,
+        )
+    return f"{public_url.rstrip('/')}/confirm/{token}", expires_at
+
+
+def look_up(state: State, token: str, now: datetime) -> Link:
+    """What a token stands for; changes nothing."""
+    row = notices_ledger.find_link(state, _hash(token))
+    if row is None:
+        return Link(Validity.UNKNOWN)
+    if row["used_at"] or row["archived_at"] or now >= from_text(row["expires_at"]):
+        return Link(Validity.GONE)
+    return Link(Validity.VALID, row["channel_id"], row["name"], row["phone"], row["sent_to"])
+
+
+def confirm(state: State, token: str, now: datetime) -> Link:
+    """Use a link: whoever holds it says that the phone is open now.
+
+    A link works once, also when it is used twice at the same time: the second finds it gone.
+    """
+    with state.transaction():
+        link = look_up(state, token, now)
+        if link.validity is not Validity.VALID:
+            return link
+        notices_ledger.use_link(state, _hash(token), now)
+        said_by = f"link sent to {link.sent_to}"
+        address = channel_address(link.channel_id)
+        evidence_ledger.add(
+            state, [Sign(address, EvidenceKind.CONFIRMED, to_text(now), "person", said_by)]
+        )
+    return link
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,70 @@
+"""Where a channel stands in the countdown to the day Meta disconnects it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Stage(StrEnum):
+    """How near the end is; `unknown` is no evidence at all, never `ok`."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    OVERDUE = "overdue"
+    UNKNOWN = "unknown"
+
+
+class Grade(StrEnum):
+    """How much a piece of evidence proves."""
+
+    PROOF = "proof"
+    STRONG = "strong"
+    WEAK = "weak"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class GradedSign:
+    """A piece of evidence with its grade. `name` is the word of the evidence table.
+
+    Words: `confirmed`, `connected`, `echo_primary`, `phonebook`, `echo`.
+    """
+
+    name: str
+    grade: Grade
+    at: datetime
+    source: str
+    said_by: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The countdown of one channel. All moments are aware, UTC.
+
+    `counted` is the evidence the clock runs from, `weaker` what is newer but not trusted enough,
+    `future` what claims to be from later than now and is ignored.
+    """
+
+    stage: Stage
+    counted: GradedSign | None = None
+    act_by_at: datetime | None = None
+    deadline_at: datetime | None = None
+    days_left: float | None = None
+    weaker: tuple[GradedSign, ...] = ()
+    future: tuple[GradedSign, ...] = ()
+
+    @property
+    def last_opened_at(self) -> datetime | None:
+        """When the app was last opened, as far as trusted evidence tells."""
+        return self.counted.at if self.counted else None
+
+    @property
+    def grade(self) -> Grade:
+        """The grade of what the clock runs from."""
+        return self.counted.grade if self.counted else Grade.NONE

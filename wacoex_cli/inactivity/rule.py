@@ -1,0 +1,117 @@
+"""The 14-day rule: what a piece of evidence proves, and how near the end is. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from wacoex_cli.channels.evidence import EvidenceKind
+from wacoex_cli.inactivity.model import Grade, GradedSign, Stage, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from wacoex_cli.devices.rule import Interval
+    from wacoex_cli.foundation.settings_model import InactivitySettings
+
+DISCONNECTS_AFTER = timedelta(days=14)
+"""How long the app may stay closed: always 14 x 24 hours, whatever the clocks on the wall do.
+
+Meta removes the partner for PRIMARY_INACTIVITY after "about" 14 days (Meta: account_update).
+"""
+CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
+_SYNC_TAKES_AT_MOST = timedelta(hours=24)
+_ONE_DAY = timedelta(days=1)
+_STRENGTH = {Grade.NONE: 0, Grade.WEAK: 1, Grade.STRONG: 2, Grade.PROOF: 3}
+
+
+def grade(kind: EvidenceKind, at: str, primary_only: Sequence[Interval]) -> tuple[str, Grade]:
+    """The word and the grade of a piece of evidence from that moment (RFC 3339, UTC).
+
+    An echo is strong when somebody had confirmed that no companion was linked at its own time:
+    then nothing but the phone can have sent it. How late it was told does not matter.
+    """
+    if kind is EvidenceKind.ECHO:
+        is_sure = any(one.start <= at and (one.end is None or at < one.end) for one in primary_only)
+        return ("echo_primary", Grade.STRONG) if is_sure else ("echo", Grade.WEAK)
+    if kind is EvidenceKind.PHONEBOOK:
+        return "phonebook", Grade.WEAK
+    return kind.value, Grade.PROOF
+
+
+def is_of_first_sync(at: datetime, *began: datetime | None) -> bool:
+    """Whether a phonebook change belongs to the sync that comes by itself after connecting.
+
+    `began` is when the number's first change was seen and when it was connected, each where that
+    is known. Such a sync takes up to 24 hours and proves nothing (Meta: smb_app_state_sync).
+    """
+    return any(
+        moment is not None and timedelta(0) <= at - moment < _SYNC_TAKES_AT_MOST for moment in began
+    )
+
+
+def standing(signs: Iterable[GradedSign], settings: InactivitySettings, now: datetime) -> Standing:
+    """Where the countdown is at `now`, from any evidence, in any order.
+
+    The clock runs from the newest evidence that is trusted (`settings.trust`). What is up to 5
+    minutes ahead counts as now, since clocks differ; what is further ahead is ignored and kept
+    apart in `future`.
+    """
+    newest_first = sorted(signs, key=_place, reverse=True)
+    latest = now + CLOCKS_DIFFER_AT_MOST
+    future = tuple(one for one in newest_first if one.at > latest)
+    known = [replace(one, at=min(one.at, now)) for one in newest_first if one.at <= latest]
+    needed = _STRENGTH[Grade(settings.trust)]
+    trusted = [one for one in known if _STRENGTH[one.grade] >= needed]
+    counted = max(trusted, key=_place, default=None)
+    weaker = _newest_of_each(
+        one
+        for one in known
+        if _STRENGTH[one.grade] < needed and (counted is None or one.at > counted.at)
+    )
+    if counted is None:
+        return Standing(Stage.UNKNOWN, weaker=weaker, future=future)
+    deadline = counted.at + DISCONNECTS_AFTER
+    return Standing(
+        stage=_stage(now - counted.at, settings),
+        counted=counted,
+        act_by_at=counted.at + timedelta(days=settings.act_by_days),
+        deadline_at=deadline,
+        days_left=days_until(deadline, now),
+        weaker=weaker,
+        future=future,
+    )
+
+
+def days_until(deadline: datetime, now: datetime) -> float:
+    """Days left with one decimal, negative afterwards; 0.0 at the deadline itself and only there.
+
+    It is rounded to the nearest tenth, but the last minutes are 0.1 and the first ones -0.1.
+    """
+    days = (deadline - now) / _ONE_DAY
+    return round(days, 1) or math.copysign(0.1, days) if days else 0.0
+
+
+def _stage(age: timedelta, settings: InactivitySettings) -> Stage:
+    if age >= DISCONNECTS_AFTER:
+        return Stage.OVERDUE
+    if age >= timedelta(days=settings.critical_days):
+        return Stage.CRITICAL
+    if age >= timedelta(days=settings.warning_days):
+        return Stage.WARNING
+    return Stage.OK
+
+
+def _place(one: GradedSign) -> tuple[datetime, int, str, str, str]:
+    """By time; what happened at the same moment in an order that no arrival can change."""
+    return one.at, _STRENGTH[one.grade], one.name, one.source, one.said_by
+
+
+def _newest_of_each(newest_first: Iterable[GradedSign]) -> tuple[GradedSign, ...]:
+    found: dict[str, GradedSign] = {}
+    for one in newest_first:
+        found.setdefault(one.name, one)
+    return tuple(found.values())

@@ -1,0 +1,203 @@
+"""The respond.io part of the pretend world: one workspace with channels, contacts, messages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wacoex_cli.sandbox.limits import SlidingSecond
+
+DEFAULT_RESPONDIO_TOKEN = "sandbox-respondio-token"  # noqa: S105 - a marker, no secret
+RESPONDIO_CHANNEL_ID = 4242
+RESPONDIO_WEBCHAT_ID = 4243
+FIRST_CONTACT_ID = 21000001
+
+Values = Mapping[str, Any]
+
+# Requests per second of each endpoint (respond.io: rate limits; message lists as seen live).
+LIMITS: Mapping[str, int] = {
+    "contact": 10,
+    "contact/list": 5,
+    "contact/channels": 5,
+    "message": 15,
+    "message/list": 20,
+    "space/channel": 5,
+    "space/user": 10,
+}
+_DAY = 86_400
+
+
+@dataclass(slots=True)
+class Contact:
+    """One contact; until `ready_at` (Unix seconds) the API is still busy with it."""
+
+    id: int
+    phone: str | None
+    first_name: str
+    created_at: float
+    ready_at: float = 0.0
+    messages: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The contact as the API shows it (respond.io: contacts)."""
+        return {
+            "id": self.id,
+            "firstName": self.first_name,
+            "lastName": "",
+            "phone": self.phone,
+            "email": None,
+            "language": None,
+            "countryCode": None,
+            "status": "open",
+            "tags": [],
+            "assignee": None,
+            "lifecycle": None,
+            "custom_fields": [],
+            "created_at": int(self.created_at),
+        }
+
+    def newest_first(self) -> list[dict[str, Any]]:
+        """Its messages, the newest first."""
+        return [self.messages[number] for number in sorted(self.messages, reverse=True)]
+
+
+class RespondIOWorld:
+    """One workspace. `now` gives Unix seconds, `monotonic` times the rate limits."""
+
+    def __init__(self, now: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self._now = now
+        self._monotonic = monotonic
+        began = int(now())
+        self.token = DEFAULT_RESPONDIO_TOKEN
+        self.retry_after = 1
+        self.calls: Counter[str] = Counter()
+        self.channels = [
+            _channel(RESPONDIO_CHANNEL_ID, "Corner Bakery", "whatsapp_business", began),
+            _channel(RESPONDIO_WEBCHAT_ID, "Website chat", "webchat", began),
+        ]
+        self.contacts: dict[int, Contact] = {}
+        self._limits = dict(LIMITS)
+        self._seconds: dict[str, SlidingSecond] = {}
+        self._fill(began)
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._now()
+
+    def find(self, identifier: str) -> Contact | None:
+        """The contact of `id:123` or `phone:+65...`; raises ValueError for other identifiers."""
+        kind, _, value = identifier.partition(":")
+        if kind == "id" and value.isascii() and value.isdecimal():
+            return self.contacts.get(int(value))
+        if kind == "phone" and value.startswith("+") and value[1:].isdecimal():
+            return next((one for one in self.contacts.values() if one.phone == value), None)
+        if kind == "email" and "@" in value:
+            return None
+        raise ValueError("identifier must be id:<number>, email:<address> or phone:<E.164>")
+
+    def admit(self, endpoint: str) -> tuple[bool, dict[str, str]]:
+        """Whether one more call is within the limit of its endpoint, and the headers that say so.
+
+        Calls that are turned away do not count (respond.io: rate limits).
+        """
+        now, limit = self._monotonic(), self._limits[endpoint]
+        second = self._seconds.setdefault(endpoint, SlidingSecond())
+        used = second.count(now)
+        is_admitted = used < limit
+        if is_admitted:
+            second.add(now)
+            self.calls[endpoint] += 1
+            used += 1
+        headers = {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(limit - used)}
+        return is_admitted, headers if is_admitted else {
+            **headers,
+            "Retry-After": str(self.retry_after),
+        }
+
+    def add_contact(
+        self, phone: str | None, first_name: str = "", *, ready_in: float = 0.0
+    ) -> Contact:
+        """Add a contact; for `ready_in` seconds the API is still busy with it."""
+        number = max(self.contacts, default=FIRST_CONTACT_ID - 1) + 1
+        now = self._now()
+        contact = Contact(number, phone, first_name, created_at=now, ready_at=now + ready_in)
+        self.contacts[number] = contact
+        return contact
+
+    def add_message(
+        self,
+        contact: Contact,
+        message: Values,
+        *,
+        traffic: str = "incoming",
+        source: str | None = None,
+        at: float | None = None,
+        channel_id: int = RESPONDIO_CHANNEL_ID,
+        channel_message_id: str | None = None,
+        status: list[Values] | None = None,
+    ) -> dict[str, Any]:
+        """Add a message that was written at `at` (Unix seconds, now by default)."""
+        moment = self._now() if at is None else at
+        # Ids of incoming messages are whole seconds (respond.io: messages, as seen live).
+        number = int(moment) * 1_000_000 if traffic == "incoming" else int(moment * 1_000_000)
+        while any(number in one.messages for one in self.contacts.values()):
+            number += 1
+        item: dict[str, Any] = {
+            "messageId": number,
+            "channelMessageId": channel_message_id or f"wamid.sandbox{number}",
+            "contactId": contact.id,
+            "channelId": channel_id,
+            "traffic": traffic,
+            "message": dict(message),
+        }
+        if traffic == "outgoing":
+            milliseconds = number // 1000
+            item["status"] = list(status or [{"value": "sent", "timestamp": milliseconds}])
+        if source is not None:
+            item["sender"] = {"source": source}
+        contact.messages[number] = item
+        return item
+
+    def add_status(self, message_id: int, value: str, text: str | None = None) -> None:
+        """Add an entry to the status list of a message; raises ValueError when there is none."""
+        for contact in self.contacts.values():
+            if message_id in contact.messages:
+                entry: dict[str, Any] = {"value": value, "timestamp": int(self._now() * 1000)}
+                if text is not None:
+                    entry["message"] = text
+                contact.messages[message_id].setdefault("status", []).append(entry)
+                return
+        raise ValueError(f"there is no message {message_id}")
+
+    def set_limit(self, endpoint: str, limit: int) -> None:
+        """Allow so many calls a second; raises ValueError for an unknown endpoint."""
+        if endpoint not in LIMITS:
+            raise ValueError(f"`{endpoint}` is no endpoint; known: {', '.join(LIMITS)}")
+        self._limits[endpoint] = limit
+
+    def _fill(self, began: int) -> None:
+        """Two people: one who was answered from the phone, one whose message cannot be shown."""
+        ana = self.add_contact("+6591000001", "Ana")
+        self.add_message(ana, _text("Do you have rye bread?"), at=began - _DAY)
+        self.add_message(
+            ana,
+            _text("Yes, from eight."),
+            traffic="outgoing",
+            source="echo",
+            at=began - _DAY + 90.5,
+        )
+        ben = self.add_contact("+6591000002", "Ben")
+        self.add_message(ben, {"type": "unsupported"}, at=began - _DAY // 2)
+        self.add_message(
+            ben, _text("Hello from the website"), at=began - 60, channel_id=RESPONDIO_WEBCHAT_ID
+        )
+
+
+def _channel(number: int, name: str, source: str, created_at: int) -> dict[str, Any]:
+    return {"id": number, "name": name, "source": source, "created_at": created_at}
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
