@@ -14,10 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import wacoex_cli
 from wacoex_cli.__main__ import main
 from wacoex_cli.foundation.state import State, open_state
+
+# How fast the machine is must not decide whether a test passes.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 _LOOPBACK = ("127.", "::1", "localhost")
 

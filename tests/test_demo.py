@@ -55,3 +55,12 @@ def test_the_tour_receives_signed_webhooks(ended):
     assert int(told[1]) > 2 * 200
     # The 200 recipients, and one who was written to in the app only.
     assert "practice\t201\t1" in ended.stdout.splitlines()
+
+
+def test_the_tour_lets_a_channel_go_and_connects_it_again_with_proof(ended):
+    rows = [line.split("\t") for line in ended.stdout.splitlines()]
+    steps = {row[1]: row[0] for row in rows if len(row) == 5 and row[0] in ("done", "skipped")}
+
+    assert steps["archive"] == "done"
+    assert [steps[name] for name in ("signup", "proof", "echo-proof", "sync")] == ["done"] * 4
+    assert "proved: Meta told PARTNER_REMOVED" in ended.stderr

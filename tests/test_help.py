@@ -112,6 +112,8 @@ def test_the_first_page_lists_commands_in_the_order_of_use(run) -> None:
     known = [
         "auth",
         "channel",
+        "connect",
+        "offboard",
         "status",
         "reminder",
         "device",

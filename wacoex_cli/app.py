@@ -10,12 +10,13 @@ from typer.main import get_command
 from wacoex_cli import __version__
 from wacoex_cli.audience import commands as audience
 from wacoex_cli.broadcast import report_commands as broadcast
-from wacoex_cli.channels import commands as channels
+from wacoex_cli.channels import discover_commands as channels
 from wacoex_cli.devices import commands as devices
 from wacoex_cli.diagnosis import commands as diagnosis
 from wacoex_cli.events import consumers, mac_commands
 from wacoex_cli.events import pull_commands as events
 from wacoex_cli.inactivity import schedule_commands as reminder
+from wacoex_cli.onboarding import offboard_commands as onboarding
 from wacoex_cli.sandbox import commands as sandbox
 from wacoex_cli.setup import auth_commands as auth
 from wacoex_cli.setup import completion_commands as completion
@@ -76,6 +77,7 @@ app = group(
 )
 app.add_typer(auth.app, name="auth", rich_help_panel="Set up")
 app.add_typer(channels.app, name="channel", rich_help_panel="Set up")
+app.add_typer(onboarding.app)
 app.add_typer(diagnosis.app)
 app.add_typer(reminder.app, name="reminder", rich_help_panel="Watch")
 app.add_typer(devices.app, name="device", rich_help_panel="Watch")
@@ -102,7 +104,7 @@ command(app, "completion", path=completion.PATH, examples=completion.EXAMPLES, h
 )
 def demo(invocation: Invocation) -> "Result":
     """A tour of the real commands against a pretend Meta on this machine."""
-    from wacoex_cli.demo import tour
+    from wacoex_cli.demo.tour import tour
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
 

@@ -59,7 +59,8 @@ def test_a_state_file_from_before_facts_is_brought_up_to_date(
     with monkeypatch.context() as patch:
         patch.setattr(migrations, "STEPS", migrations.STEPS[:3])
         old = open_state(path)
-        registry.add_channel(old, "shop", Details("+6560000001"), NOW)
+        with old.transaction():
+            ledger.insert(old, "shop", Details("+6560000001"), NOW)
         old.close()
 
     state = open_state(path)

@@ -33,7 +33,7 @@ def test_the_json_has_the_promised_keys(run: Run) -> None:
     data = run("explain", "coexistence", "--json").data
 
     assert set(data) == {"id", "title", "body", "see_also"}
-    assert data["see_also"] == ["WX201", "WX208", "rate-limit"]
+    assert data["see_also"][:3] == ["WX201", "WX208", "rate-limit"]
 
 
 @pytest.mark.parametrize("code", known_codes())

@@ -159,3 +159,33 @@ def test_a_name_of_several_addresses_is_served_on_all_of_them() -> None:
         return answer
 
     assert serving(act, host="localhost")[1] == "fine"
+
+
+def test_serving_for_the_length_of_a_block_answers_what_is_under_way_and_leaves_signals() -> None:
+    async def operation() -> tuple[str, str, object]:
+        before = signal.getsignal(signal.SIGINT)
+        async with server.serving(application, "127.0.0.1", 0, log=lambda line: None) as url:
+            during = signal.getsignal(signal.SIGINT)
+            under_way = asyncio.create_task(fetch(f"{url}/0.5"))
+            await asyncio.sleep(0.2)
+        return await under_way, url, during is before
+
+    answer, url, left_alone = asyncio.run(operation())
+
+    assert (answer, left_alone) == ("fine", True)
+    with pytest.raises(httpx.ConnectError):
+        asyncio.run(fetch(url))
+
+
+def test_a_block_that_is_broken_off_stops_serving() -> None:
+    urls: list[str] = []
+
+    async def operation() -> None:
+        async with server.serving(application, "127.0.0.1", 0, log=lambda line: None) as url:
+            urls.append(url)
+            raise ValueError("the end")
+
+    with pytest.raises(ValueError, match="the end"):
+        asyncio.run(operation())
+    with pytest.raises(httpx.ConnectError):
+        asyncio.run(fetch(urls[0]))

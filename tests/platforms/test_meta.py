@@ -324,11 +324,14 @@ def test_a_token_that_meta_quotes_is_not_passed_on(call, reply_to) -> None:
     assert raised.value.details["message"] == "Malformed access token **** or ****"
 
 
-def test_attaching_an_app_is_tried_once(call, asked) -> None:
-    call("subscribe_app", "2001", answers=[httpx.Response(200, json={"success": True})])
+@pytest.mark.parametrize(
+    ("change", "method"), [("subscribe_app", "POST"), ("unsubscribe_app", "DELETE")]
+)
+def test_attaching_and_detaching_an_app_is_tried_once(call, asked, change, method) -> None:
+    call(change, "2001", answers=[httpx.Response(200, json={"success": True})])
 
     assert [(one.method, one.url.path) for one in asked] == [
-        ("POST", "/v26.0/2001/subscribed_apps")
+        (method, "/v26.0/2001/subscribed_apps")
     ]
 
 

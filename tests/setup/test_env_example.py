@@ -50,5 +50,5 @@ def test_the_examples_are_fit(tmp_path: Path) -> None:
 def test_the_defaults_are_those_of_the_program() -> None:
     told = dict(LINE.findall(EXAMPLE.read_text()))
 
-    for name in ("meta_base_url", "meta_api_version"):
+    for name in ("meta_base_url", "meta_api_version", "meta_sdk_url"):
         assert told[f"WACOEX_{name.upper()}"] == Settings.model_fields[name].default

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
 
 import pytest
@@ -28,6 +30,26 @@ def test_only_yes_is_yes(typing, capsys, answer: str, meant: bool) -> None:
 
     assert TerminalDialogue(Invocation()).confirm("Send?", flag="--yes") is meant
     assert capsys.readouterr().err.startswith("Send? [y/N] ")
+
+
+def test_ctrl_c_ends_a_question_at_once_inside_an_event_loop(monkeypatch) -> None:
+    class Interrupted:
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self) -> str:
+            signal.raise_signal(signal.SIGINT)
+            return "y\n"
+
+    async def ask() -> None:
+        answered.append(TerminalDialogue(Invocation()).confirm("Send?", flag="--yes"))
+
+    answered: list[bool] = []
+    monkeypatch.setattr(sys, "stdin", Interrupted())
+
+    with asyncio.Runner() as runner, pytest.raises(KeyboardInterrupt):
+        runner.run(ask())
+    assert answered == []
 
 
 def test_without_a_terminal_the_flag_that_answers_is_named(typing, capsys) -> None:

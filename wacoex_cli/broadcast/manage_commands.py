@@ -108,11 +108,13 @@ def show(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
 def pause(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
     """Pause a broadcast that is being sent, here or in another process."""
     from wacoex_cli.broadcast import control, ledger
-    from wacoex_cli.broadcast.sending import person
+    from wacoex_cli.foundation.person import login_name
 
     with invocation.open_workspace() as workspace:
         broadcast = ledger.get(workspace.state, broadcast_id)
-        paused = workspace.run(control.pause(workspace.state, broadcast, person(), workspace.clock))
+        paused = workspace.run(
+            control.pause(workspace.state, broadcast, login_name(), workspace.clock)
+        )
         return _shown(workspace, paused)
 
 
@@ -125,7 +127,7 @@ def pause(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
 def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = False) -> "Result":
     """End a broadcast for good. What was sent stays sent; the rest is never sent."""
     from wacoex_cli.broadcast import control, ledger
-    from wacoex_cli.broadcast.sending import person
+    from wacoex_cli.foundation.person import login_name
     from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     with invocation.open_workspace() as workspace:
@@ -135,7 +137,7 @@ def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = Fa
         if not yes and not TerminalDialogue(invocation).confirm(question, flag="--yes"):
             raise DeclinedError("nothing changed")
         cancelled = workspace.run(
-            control.cancel(workspace.state, broadcast, person(), workspace.clock)
+            control.cancel(workspace.state, broadcast, login_name(), workspace.clock)
         )
         return _shown(workspace, cancelled)
 
@@ -174,7 +176,7 @@ def reconcile(
     from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast import reconcile as operation
     from wacoex_cli.broadcast.projection import bring_up_to_date
-    from wacoex_cli.broadcast.sending import person
+    from wacoex_cli.foundation.person import login_name
 
     with invocation.open_workspace() as workspace:
         bring_up_to_date(workspace.state, workspace.clock)
@@ -187,7 +189,7 @@ def reconcile(
         if rows:
             _confirm(invocation, chosen, len(rows), expect, yes)
         settled = operation.decide(
-            workspace.state, broadcast, rows, chosen, person(), workspace.clock
+            workspace.state, broadcast, rows, chosen, login_name(), workspace.clock
         )
         settled_broadcast = ledger.get(workspace.state, broadcast_id)
         return _shown(workspace, settled_broadcast, settled=settled, decision=chosen.value)

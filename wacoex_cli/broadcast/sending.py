@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from wacoex_cli.errors import (
     TemporaryError,
     WacoexError,
 )
+from wacoex_cli.foundation.person import login_name
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
@@ -85,7 +85,7 @@ def send_broadcast(
     request = SendRequest(
         rate=options.rate or broadcast.rate,
         overruled=options.overrule,
-        who=person(),
+        who=login_name(),
         breaker_rows=settings.breaker_rows,
         breaker_share=settings.breaker_share,
     )
@@ -245,11 +245,3 @@ def show_requests(
         ]
     data = {"dry_run": True, "recipients": broadcast.recipients, "requests": requests}
     return Result(data, tuple(text))
-
-
-def person() -> str:
-    """Who runs this, for the record: the login name."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

@@ -9,6 +9,7 @@ from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.settings_model import Settings
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.platforms.respondio import RespondIO
@@ -43,37 +44,39 @@ def choose_channel(workspace: Workspace, invocation: Invocation) -> Channel:
 
 
 def meta_for(
-    workspace: Workspace, channel: Channel, *, patience_seconds: float | None = None
+    workspace: Workspace, channel: Channel | None, *, patience_seconds: float | None = None
 ) -> Meta:
-    """The Graph API with the token and the settings of that channel.
+    """The Graph API with the token and the settings of that channel, or of all when None.
 
     `patience_seconds` shortens how long a failed read is tried again.
     Raises CredentialError without a token.
     """
     from wacoex_cli.platforms.meta import Meta
 
-    settings = workspace.settings_for(channel.name)
+    name = channel.name if channel else None
+    settings = _settings(workspace, name)
     return Meta(
         workspace.http,
-        workspace.secrets.need("meta-token", channel.name),
+        workspace.secrets.need("meta-token", name),
         settings.meta_base_url,
         settings.meta_api_version,
-        workspace.secrets.find("meta-app-secret", channel.name),
+        workspace.secrets.find("meta-app-secret", name),
         patience_seconds=patience_seconds,
     )
 
 
-def respondio_for(workspace: Workspace, channel: Channel) -> RespondIO:
-    """respond.io's Developer API with the token and the settings of that channel.
+def respondio_for(workspace: Workspace, channel: Channel | None) -> RespondIO:
+    """respond.io's Developer API with the token and settings of that channel, or of all when None.
 
     Raises CredentialError without a token.
     """
     from wacoex_cli.platforms.respondio import RespondIO
 
+    name = channel.name if channel else None
     return RespondIO(
         workspace.http,
-        workspace.secrets.need("respondio-token", channel.name),
-        workspace.settings_for(channel.name).respondio_base_url,
+        workspace.secrets.need("respondio-token", name),
+        _settings(workspace, name).respondio_base_url,
         clock=workspace.clock,
     )
 
@@ -85,3 +88,7 @@ def warn_about_unknown_tables(workspace: Workspace) -> None:
     names = {channel.name for channel in ledger.all_channels(workspace.state)}
     for name in sorted(workspace.channel_tables.keys() - names):
         workspace.warn(f"`[channels.{name}]` in config.toml: there is no channel of that name")
+
+
+def _settings(workspace: Workspace, name: str | None) -> Settings:
+    return workspace.settings_for(name) if name else workspace.settings

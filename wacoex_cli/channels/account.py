@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 RE_REGISTERED = "USER_RE_REGISTERED"
 """The reason of a removal that WhatsApp usually takes back by itself."""
+OFFBOARDED_HERE = "WACOEX_OFFBOARDED"
+"""No event of Meta's: `wacoex offboard` saw the proof, where Meta told of no removal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,14 @@ def concerns(channel: Channel, event: AccountEvent) -> bool:
 
     A number that is named decides alone: a WABA may hold several, and a number gets another WABA
     when it is connected again. Else the WABA decides; the id of the webhook's entry is that of
-    the WABA only where nothing else is told.
+    the WABA only where nothing else is told. An id that the channel had then counts like its own.
     """
     if event.phone:
         return event.phone == channel.phone
     if event.phone_number_id and channel.phone_number_id:
-        return event.phone_number_id == channel.phone_number_id
+        return channel.has_or_had("phone_number_id", event.phone_number_id, event.at)
     account = event.waba_id or event.entry_id
-    return account is not None and account == channel.waba_id
+    return account is not None and channel.has_or_had("waba_id", account, event.at)
 
 
 def account_events_for(channel: Channel, rows: Iterable[AccountEvent]) -> tuple[AccountEvent, ...]:
@@ -63,14 +65,17 @@ def by_channel(
     return {
         one.channel_id: account_events_for(
             one,
-            dict.fromkeys(
-                event
-                for name in (one.phone, one.phone_number_id, one.waba_id)
-                for event in by_name.get(name or "", ())
-            ),
+            dict.fromkeys(event for name in _own_names(one) for event in by_name.get(name, ())),
         )
         for one in channels
     }
+
+
+def _own_names(channel: Channel) -> tuple[str, ...]:
+    """What a channel is or was known by."""
+    present = (channel.phone, channel.phone_number_id, channel.waba_id)
+    former = (*channel.former("phone_number_id"), *channel.former("waba_id"))
+    return tuple(filter(None, (*present, *former)))
 
 
 def _names(event: AccountEvent) -> set[str]:

@@ -161,6 +161,8 @@ def show(
     ] = None,
 ) -> "Result":
     """Show what is known about one channel."""
+    from dataclasses import asdict
+
     from wacoex_cli.channels import access, registry
     from wacoex_cli.terminal.render import Result, Table
 
@@ -171,7 +173,11 @@ def show(
             else access.choose_channel(workspace, invocation)
         )
         [entry] = _entries(workspace, [channel])
-    return Result(entry, [Table(("field", "value"), list(entry.items()))])
+    former = [
+        (f"former {one.name}", f"{one.value} until {one.until}") for one in channel.former_ids
+    ]
+    data = {**entry, "former_ids": [asdict(one) for one in channel.former_ids]}
+    return Result(data, [Table(("field", "value"), [*entry.items(), *former])])
 
 
 @command(
@@ -198,7 +204,7 @@ def edit(
     partner_app_id: PartnerOption = None,
     dry_run: DryRunOption = False,
 ) -> "Result":
-    """Change a channel's details; an empty text removes one."""
+    """Change a channel's details; an empty text removes one. Replaced ids are kept."""
     from wacoex_cli.channels.model import Provider
     from wacoex_cli.channels.registry import edit_channel
     from wacoex_cli.errors import UsageError
@@ -218,7 +224,8 @@ def edit(
     if not changes:
         raise UsageError("nothing to change is given", hint="name it, for example `--owner TEXT`")
     with invocation.open_workspace() as workspace:
-        channel = edit_channel(workspace.state, name, changes, dry_run=dry_run)
+        now = workspace.clock.now()
+        channel = edit_channel(workspace.state, name, changes, now, dry_run=dry_run)
         return _changed(workspace, channel, "changed", dry_run)
 
 

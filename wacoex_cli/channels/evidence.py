@@ -57,12 +57,15 @@ def address_of(
 def addresses_of(channel: Channel, phone_number_ids: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Every address under which something about a channel may be kept.
 
-    `phone_number_ids` are those that Meta has used for its number.
+    `phone_number_ids` are those that Meta has used for its number. The ids that it had before
+    count like those it has.
     """
-    ids = dict.fromkeys(filter(None, (channel.phone_number_id, *phone_number_ids)))
+    known = (channel.phone_number_id, *channel.former("phone_number_id"), *phone_number_ids)
+    ids = dict.fromkeys(filter(None, known))
     found = [channel_address(channel.channel_id)]
     found += [f"phone_number_id:{one}" for one in ids]
     found.append(f"phone:{channel.phone}")
     if channel.respondio_channel_id is not None:
         found.append(f"respondio_channel_id:{channel.respondio_channel_id}")
+    found += [f"respondio_channel_id:{one}" for one in channel.former("respondio_channel_id")]
     return tuple(found)

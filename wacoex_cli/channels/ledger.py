@@ -6,7 +6,8 @@ import dataclasses
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels.model import Channel, Details, Provider
+from wacoex_cli.channels.former_ledger import former_ids
+from wacoex_cli.channels.model import Channel, Details, FormerId, Provider
 from wacoex_cli.foundation.clock import to_text
 
 if TYPE_CHECKING:
@@ -15,13 +16,18 @@ if TYPE_CHECKING:
 
 def all_channels(state: State) -> list[Channel]:
     """Every channel, archived ones too, by name."""
-    return [_channel(row) for row in state.rows("SELECT * FROM channels ORDER BY name")]
+    rows = state.rows("SELECT * FROM channels ORDER BY name")
+    former = former_ids(state)
+    return [_channel(row, former.get(row["channel_id"], ())) for row in rows]
 
 
 def find(state: State, name: str) -> Channel | None:
     """The channel of exactly that name, archived or not."""
     row = state.row("SELECT * FROM channels WHERE name = ?", [name])
-    return _channel(row) if row else None
+    if row is None:
+        return None
+    channel_id = int(row["channel_id"])
+    return _channel(row, former_ids(state, channel_id).get(channel_id, ()))
 
 
 def insert(state: State, name: str, details: Details, now: datetime) -> None:
@@ -72,8 +78,9 @@ def _values(details: Details) -> list[object]:
     ]
 
 
-def _channel(row: Row) -> Channel:
-    fields = {field.name: row[field.name] for field in dataclasses.fields(Channel)}
+def _channel(row: Row, former: tuple[FormerId, ...]) -> Channel:
+    names = {field.name for field in dataclasses.fields(Channel)} - {"former_ids"}
+    fields = {name: row[name] for name in names}
     fields["provider"] = Provider(row["provider"])
     fields["is_in_use"] = bool(row["is_in_use"])
-    return Channel(**fields)
+    return Channel(**fields, former_ids=former)

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from wacoex_cli.errors import UsageError
 
+ID_NAMES = ("phone_number_id", "waba_id", "respondio_channel_id")
+"""The ids of a channel that change when its number is connected again."""
+
 
 class Provider(StrEnum):
     """The API through which wacoex sends and reads."""
@@ -30,6 +33,15 @@ class Details:
 
 
 @dataclass(frozen=True)
+class FormerId:
+    """An id that a channel had `until` then (RFC 3339, UTC); `name` is one of `ID_NAMES`."""
+
+    name: str
+    value: str
+    until: str
+
+
+@dataclass(frozen=True)
 class Channel(Details):
     """A channel as the state file knows it. Times are RFC 3339 in UTC."""
 
@@ -38,6 +50,17 @@ class Channel(Details):
     is_in_use: bool = False
     created_at: str = ""
     archived_at: str | None = None
+    former_ids: tuple[FormerId, ...] = ()
+
+    def has_or_had(self, name: str, value: str, at: str) -> bool:
+        """Whether that id is the channel's now, or still was at that moment (RFC 3339, UTC)."""
+        return value == getattr(self, name) or any(
+            (one.name, one.value) == (name, value) and at <= one.until for one in self.former_ids
+        )
+
+    def former(self, name: str) -> tuple[str, ...]:
+        """The values an id had before, oldest first."""
+        return tuple(one.value for one in self.former_ids if one.name == name)
 
     def demand_phone_number_id(self) -> str:
         """The id of the phone number; raises UsageError when it is not known."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import ledger, rule
+from wacoex_cli.channels import former_ledger, ledger, rule
 from wacoex_cli.channels.model import Channel, Details
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.phone_numbers import normalise
@@ -28,7 +28,7 @@ def add_channel(
     with state.transaction():
         others = ledger.all_channels(state)
         rule.check_name(name, others)
-        fit = _checked(details, others)
+        fit = fit_details(details, others)
         if dry_run:
             return Channel(**dataclasses.asdict(fit), name=name)
         ledger.insert(state, name, fit, now)
@@ -36,17 +36,28 @@ def add_channel(
 
 
 def edit_channel(
-    state: State, name: str, changes: Mapping[str, object], *, dry_run: bool = False
+    state: State,
+    name: str,
+    changes: Mapping[str, object],
+    now: datetime,
+    *,
+    dry_run: bool = False,
 ) -> Channel:
-    """Change some of a channel's details. Raises UsageError like `add_channel`."""
+    """Change some of a channel's details. Raises UsageError like `add_channel`.
+
+    An id that another takes the place of is kept as a former one: what was told under it still
+    belongs to the channel. One that is only taken away is forgotten.
+    """
     with state.transaction():
         channel = known(state, name)
         changed: Channel = dataclasses.replace(channel, **changes)  # type: ignore[arg-type]
         others = [one for one in ledger.all_channels(state) if one.channel_id != channel.channel_id]
-        fit = dataclasses.replace(changed, phone=_checked(changed, others).phone)
-        if not dry_run:
-            ledger.update(state, channel.channel_id, fit)
-        return fit
+        fit = dataclasses.replace(changed, phone=fit_details(changed, others).phone)
+        if dry_run:
+            return fit
+        former_ledger.keep_replaced(state, channel.channel_id, channel, fit, now)
+        ledger.update(state, channel.channel_id, fit)
+        return known(state, name)
 
 
 def archive_channel(state: State, name: str, now: datetime) -> Channel:
@@ -98,18 +109,8 @@ def active(state: State, name: str) -> Channel:
     return channel
 
 
-def _unknown(name: str, names: list[str]) -> UsageError:
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        hint = f"did you mean `{near[0]}`?"
-    elif names:
-        hint = f"there are {', '.join(f'`{one}`' for one in names)}"
-    else:
-        hint = "add it with `wacoex channel add NAME --phone +65...`"
-    return UsageError(f"there is no channel `{name}`", hint=hint, code="channel_unknown")
-
-
-def _checked(details: Details, others: Iterable[Channel]) -> Details:
+def fit_details(details: Details, others: Iterable[Channel]) -> Details:
+    """The details with the number as E.164; raises UsageError when they are unfit or taken."""
     phone = normalise(details.phone)
     if phone is None:
         raise UsageError(
@@ -127,3 +128,14 @@ def _checked(details: Details, others: Iterable[Channel]) -> Details:
     fit = Details(**{**fields, "phone": phone})
     rule.check_details(fit, others)
     return fit
+
+
+def _unknown(name: str, names: list[str]) -> UsageError:
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        hint = f"did you mean `{near[0]}`?"
+    elif names:
+        hint = f"there are {', '.join(f'`{one}`' for one in names)}"
+    else:
+        hint = "add it with `wacoex channel add NAME --phone +65...`"
+    return UsageError(f"there is no channel `{name}`", hint=hint, code="channel_unknown")

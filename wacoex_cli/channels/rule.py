@@ -25,7 +25,7 @@ def check_name(name: str, others: Iterable[Channel]) -> None:
             code="channel_name",
         )
     for other in others:
-        if _alike(name) == _alike(other.name):
+        if alike(name) == alike(other.name):
             same = name == other.name
             raise UsageError(
                 f"there is a channel `{other.name}` already"
@@ -70,5 +70,6 @@ def _way_out(other: Channel) -> str:
     return f"run `wacoex channel {verb} {other.name}`"
 
 
-def _alike(name: str) -> str:
+def alike(name: str) -> str:
+    """The same for names that would share the environment variables of their secrets."""
     return re.sub(r"[._-]", "_", name.upper())

@@ -181,15 +181,15 @@ def confirm(
     """
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.devices import registry, view
+    from wacoex_cli.foundation.person import known_login_name
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
         _take_in_events(workspace)
         now = workspace.clock.now()
-        said = registry.confirm_list(
-            workspace.state, channel, _login_name() if by is None else by, now, dry_run=dry_run
-        )
+        said_by = (known_login_name() or "") if by is None else by
+        said = registry.confirm_list(workspace.state, channel, said_by, now, dry_run=dry_run)
         found = registry.inventory(workspace.state, channel, now)
     data = view.inventory_data(found, channel.name) | {
         "confirmed_by": said.confirmed_by,
@@ -226,15 +226,6 @@ def _moment(workspace: "Workspace", channel: "Channel", text: str) -> datetime:
 
     zone = channel.timezone or workspace.settings_for(channel.name).timezone or "UTC"
     return moment_from(text, zone)
-
-
-def _login_name() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return ""
 
 
 def _changed(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from wacoex_cli.channels.account import OFFBOARDED_HERE
 from wacoex_cli.devices.model import MOST_LINKED, Break, DeviceState
 from wacoex_cli.foundation.clock import from_text
 
@@ -80,6 +81,6 @@ def breaks(events: Iterable[AccountEvent]) -> list[Break]:
     return [
         Break(one.at, "offboarding", one.source)
         for one in events
-        if one.event == "ACCOUNT_OFFBOARDED"
+        if one.event in {"ACCOUNT_OFFBOARDED", OFFBOARDED_HERE}
         or (one.event == "PARTNER_REMOVED" and one.reason != "COMPANION_INACTIVITY")
     ]

@@ -103,7 +103,8 @@ def _of_channel(
 ) -> Iterator[Event]:
     wanted = frozenset(Kind) if kinds is None else kinds
     own = evidence_ledger.addresses_for(state, channel)
-    addresses = (*own, f"waba_id:{channel.waba_id}") if channel.waba_id else own
+    accounts = filter(None, (channel.waba_id, *channel.former("waba_id")))
+    addresses = (*own, *(f"waba_id:{one}" for one in accounts))
     told = ledger.find_events(
         state,
         kinds=wanted - {Kind.ACCOUNT_UPDATE},
@@ -129,12 +130,15 @@ class _Names:
     def __init__(self, state: State) -> None:
         self._of_address: dict[str, str] = {}
         of_account: dict[str, list[str]] = {}
+        former: dict[str, list[str]] = {}
         for channel in channel_ledger.all_channels(state):
             for address in evidence_ledger.addresses_for(state, channel):
                 self._of_address[address] = channel.name
             of_account.setdefault(channel.waba_id or "", []).append(channel.name)
+            for waba_id in channel.former("waba_id"):
+                former.setdefault(waba_id, []).append(channel.name)
         self._of_account = {
-            waba_id: names[0] for waba_id, names in of_account.items() if len(names) == 1
+            waba_id: names[0] for waba_id, names in (former | of_account).items() if len(names) == 1
         }
 
     def of(self, event: Event) -> str | None:

@@ -49,6 +49,15 @@ CATALOGUE = (
     ),
     Entry("WX504", "The template cannot be sent as planned", (_CRITICAL,)),
     Entry("WX506", "Marketing messages are refused for some people", (_WARNING,)),
+    Entry("WX601", "The number may not be eligible for Coexistence", (_INFO, _WARNING, _CRITICAL)),
+    Entry("WX602", "An earlier partner's payment method stands in the way", (_WARNING, _CRITICAL)),
+    Entry("WX603", "The WhatsApp Business app is too old", (_CRITICAL,)),
+    Entry("WX604", "The number is not linked in Meta Business Suite yet", (_WARNING,)),
+    Entry("WX605", "Contacts and history are copied once, within 24 hours", (_INFO, _WARNING)),
+    Entry("WX606", "Features of the app change with connecting", (_INFO,)),
+    Entry("WX607", "A Meta Verified badge should be looked after", (_INFO,)),
+    Entry("WX608", "The signup did not finish", (_WARNING, _CRITICAL)),
+    Entry("WX609", "The signup does not show the number of the channel", (_CRITICAL,)),
     Entry(
         "WX701", "The token is missing, refused, ends soon or lacks a right", (_WARNING, _UNKNOWN)
     ),

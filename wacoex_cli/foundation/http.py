@@ -116,14 +116,15 @@ class Http:
         headers: Mapping[str, str],
         json: object,
         params: Mapping[str, str] | None = None,
+        method: str = "POST",
     ) -> Answer:
-        """Post JSON in one single try, whatever happens.
+        """Post JSON, or ask for another change, in one single try, whatever happens.
 
         Raises:
             NotSentError: no connection was made; the request never left.
             UnansweredError: it may have left, and no whole answer came back.
         """
-        outcome = await self._exchange("POST", url, headers=headers, json=json, params=params or {})
+        outcome = await self._exchange(method, url, headers=headers, json=json, params=params or {})
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

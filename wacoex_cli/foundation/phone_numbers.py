@@ -80,6 +80,20 @@ def region_of(phone: str) -> str | None:
     return None if region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else region
 
 
+def line_of(phone: str) -> str | None:
+    """The kind of line an E.164 number is: `mobile`, `fixed line or mobile`, `voip`, ...
+
+    None when the numbering plans, as far as libphonenumber knows them, have no such number.
+    """
+    import phonenumbers
+
+    number = phonenumbers.parse(phone)
+    if not phonenumbers.is_valid_number(number):
+        return None
+    kind = phonenumbers.PhoneNumberType.to_string(phonenumbers.number_type(number))
+    return kind.lower().replace("_", " ")
+
+
 def mask(phone: str) -> str:
     """A number that may be shown to others: `+60*****4321`. Hides whatever is no number."""
     if not _E164.fullmatch(phone):

@@ -15,7 +15,7 @@ import uvicorn
 from wacoex_cli.errors import TemporaryError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from starlette.types import ASGIApp
 
@@ -58,6 +58,34 @@ async def serve(
         for listener in listeners:
             listener.close()
     return received[0]
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    app: ASGIApp, host: str, port: int, *, log: Callable[[str], None]
+) -> AsyncIterator[str]:
+    """Serve while the block runs; gives the base URL. Signals are left to others.
+
+    Requests under way when the block is left may take `DRAIN_SECONDS`. `port` 0 takes a free one.
+
+    Raises what `serve` raises.
+    """
+    listeners = _listen(host, port)
+    ready = asyncio.Event()
+    server = _Server(_config(app), ready.set)
+    try:
+        with _complaining(log):
+            task = asyncio.create_task(server.serve(sockets=listeners))
+            try:
+                started = asyncio.create_task(ready.wait())
+                await asyncio.wait({started, task}, return_when=asyncio.FIRST_COMPLETED)
+                yield _base_url(listeners[0])
+            finally:
+                server.should_exit = True
+                await task
+    finally:
+        for listener in listeners:
+            listener.close()
 
 
 class _Server(uvicorn.Server):

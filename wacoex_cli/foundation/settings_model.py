@@ -35,6 +35,7 @@ from wacoex_cli.foundation.settings import (
 from wacoex_cli.foundation.time_zones import is_known_zone
 
 META_BASE_URL = "https://graph.facebook.com"
+META_SDK_URL = "https://connect.facebook.net/en_US/sdk.js"
 RESPONDIO_BASE_URL = "https://api.respond.io/v2"
 _PER_CHANNEL = frozenset(
     {
@@ -42,6 +43,7 @@ _PER_CHANNEL = frozenset(
         "meta_config_id",
         "meta_base_url",
         "meta_api_version",
+        "meta_sdk_url",
         "respondio_base_url",
         "timezone",
         "inactivity",
@@ -137,6 +139,11 @@ class Settings(BaseSettings):
     meta_api_version: Annotated[
         str, Field(pattern=r"^v[0-9]{1,3}\.[0-9]$", description="a Graph version such as v26.0")
     ] = "v26.0"
+    meta_sdk_url: Annotated[
+        str,
+        AfterValidator(_safe_url),
+        Field(description="an https URL, or an http URL of this machine (127.0.0.1, localhost)"),
+    ] = META_SDK_URL
     respondio_base_url: Annotated[
         str,
         AfterValidator(_safe_url),

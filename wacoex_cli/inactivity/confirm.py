@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.events.projection import catch_up
 from wacoex_cli.events.projections import CHANNELS
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.person import known_login_name
 from wacoex_cli.foundation.time_zones import local_text
 from wacoex_cli.inactivity import reading
 
@@ -92,14 +92,14 @@ def confirm(
 
 def login_name() -> str:
     """Who runs this program; raises UsageError where the system does not tell."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
+    name = known_login_name()
+    if name is None:
         raise UsageError(
             "who says so? this system does not tell the name of its user",
             hint="give a name with `--by WHO`",
             code="no_name",
-        ) from None
+        )
+    return name
 
 
 def _checked_name(said_by: str) -> str:

@@ -56,6 +56,17 @@ def access_token_in(said: Mapping[str, object]) -> AccessToken:
     )
 
 
+def accounts_in(said: Mapping[str, object]) -> tuple[str, ...]:
+    """The ids of the WABAs that `debug_token` names as granted, in order; often it names none."""
+    rights = said.get("granular_scopes")
+    found: set[str] = set()
+    for right in rights if isinstance(rights, list) else ():
+        if isinstance(right, Mapping) and right.get("scope") in NEEDED_SCOPES:
+            targets = right.get("target_ids")
+            found.update(str(one) for one in (targets if isinstance(targets, list) else ()))
+    return tuple(sorted(found))
+
+
 def _in_days(moment: datetime, now: datetime) -> str:
     day = moment.strftime("%Y-%m-%d")
     if moment <= now:

@@ -85,9 +85,10 @@ class Meta:
         """Fields of a WhatsApp Business Account."""
         return await self._node(waba_id, fields)
 
-    async def phone_numbers(self, waba_id: str) -> list[Node]:
-        """All phone numbers of a WABA, with Meta's default fields."""
-        return await self._pages(f"{waba_id}/phone_numbers", {})
+    async def phone_numbers(self, waba_id: str, fields: Sequence[str] = ()) -> list[Node]:
+        """All phone numbers of a WABA, with those fields, or with Meta's default ones."""
+        params = {"fields": ",".join(fields)} if fields else {}
+        return await self._pages(f"{waba_id}/phone_numbers", params)
 
     async def templates(self, waba_id: str, *, name: str | None = None) -> list[Node]:
         """All templates of a WABA. `name` narrows the list, but not always to that name alone."""
@@ -123,12 +124,23 @@ class Meta:
 
         Done in one single try; it may be done again. Source: "Meta: subscribed_apps".
         """
+        await self._change_subscription("POST", waba_id)
+
+    async def unsubscribe_app(self, waba_id: str) -> None:
+        """Detach the app of this token from a WABA, which ends its webhooks and nothing else.
+
+        Done in one single try; it may be done again. Source: "Meta: subscribed_apps".
+        """
+        await self._change_subscription("DELETE", waba_id)
+
+    async def _change_subscription(self, method: str, waba_id: str) -> None:
         try:
             answer = await self._http.send(
                 f"{self._root}/{waba_id}/subscribed_apps",
                 headers=self._headers(),
                 params=self._proof(),
-                json={},
+                json={} if method == "POST" else None,
+                method=method,
             )
         except (NotSentError, UnansweredError) as error:
             reason = error.reason
@@ -175,6 +187,20 @@ class Meta:
         reply = reply_in(answer, self._http.clock.now())
         return self._redacted(reply) if isinstance(reply, Refused) else reply
 
+    async def post_once(self, path: str, body: Mapping[str, object]) -> Answer:
+        """Post to a path below the Graph version in one single try.
+
+        Raises NotSentError and UnansweredError, nothing for what Meta answers.
+        """
+        return await self._http.send(
+            f"{self._root}/{path}", headers=self._headers(), params=self._proof(), json=body
+        )
+
+    def refusal(self, answer: Answer) -> Refused | None:
+        """The refusal that an answer holds, without the token; None when it holds none."""
+        refused = refusal_in(answer, self._http.clock.now())
+        return self._redacted(refused) if refused is not None else None
+
     async def _node(self, node_id: str, fields: Sequence[str]) -> Node:
         node = await self._get(node_id, {"fields": ",".join(fields)})
         if "id" not in node:
@@ -211,9 +237,9 @@ class Meta:
         return self._checked(answer)
 
     def _checked(self, answer: Answer) -> Node:
-        refused = refusal_in(answer, self._http.clock.now())
+        refused = self.refusal(answer)
         if refused is not None:
-            raise _error(self._redacted(refused))
+            raise error_of(refused)
         if answer.status != 200 or not isinstance(answer.json, dict):
             raise _unusable(f"HTTP {answer.status}, {answer.size} bytes")
         return answer.json
@@ -272,7 +298,8 @@ def _unusable(why: str) -> TemporaryError:
     )
 
 
-def _error(refused: Refused) -> WacoexError:
+def error_of(refused: Refused) -> WacoexError:
+    """The failure that a refusal of Meta is told as."""
     known = classify(refused.code, refused.subcode)
     facts = {
         "code": refused.code,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from wacoex_cli.sandbox import control, graph, respondio
+from wacoex_cli.sandbox import browser, control, graph, respondio
 from wacoex_cli.sandbox.wire import ClientLeft, deliver, read_call
 from wacoex_cli.sandbox.world import World
 
@@ -23,6 +23,8 @@ def application(world: World) -> ASGIApp:
             reply = await control.answer(world, call)
         elif call.path.startswith(respondio.PREFIX):
             reply = respondio.answer(world, call)
+        elif browser.is_for_browser(call.path):
+            reply = browser.answer(world, call)
         else:
             reply = await graph.answer(world, call)
         await deliver(reply, receive, send)

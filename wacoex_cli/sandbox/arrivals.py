@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from wacoex_cli.sandbox.limits import SlidingSecond
@@ -27,6 +27,19 @@ class Arrival:
     code: int | None
     message_id: str | None
     without_plus: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SyncCall:
+    """One call to copy contacts or history; `onboarding` is when the number was connected.
+
+    `code` is that of the refusal, None when it was taken.
+    """
+
+    phone_number_id: str
+    sync_type: str
+    onboarding: str
+    code: int | None
 
 
 class Tally:
@@ -80,6 +93,7 @@ class ArrivalLog:
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
         self.violations: list[str] = []
+        self.syncs: list[SyncCall] = []
         self._all = Tally()
         self._each: dict[str, Tally] = {}
 
@@ -103,11 +117,13 @@ class ArrivalLog:
     def summary(self) -> dict[str, Any]:
         """All figures as JSON values, with `accepted_by_recipient` over all numbers.
 
-        `violations` are requests that nobody may make of a Coexistence number.
+        `violations` are requests that nobody may make of a Coexistence number, `syncs` the
+        calls to copy contacts and history.
         """
         return {
             **self._all.figures(),
             "accepted_by_recipient": dict(self._all.by_recipient),
             "violations": list(self.violations),
+            "syncs": [asdict(one) for one in self.syncs],
             "phone_numbers": {each: tally.figures() for each, tally in self._each.items()},
         }

@@ -31,7 +31,7 @@ def start(
 
     It is strict: it refuses what Meta refuses, with Meta's codes, and takes 20 messages a second.
     """
-    from wacoex_cli.sandbox import respondio, respondio_world, world
+    from wacoex_cli.sandbox import browser, respondio, respondio_world, world
     from wacoex_cli.sandbox.defaults import default_world
     from wacoex_cli.sandbox.serve import serve
     from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -47,6 +47,8 @@ def start(
             f"  export WACOEX_META_TOKEN={world.DEFAULT_TOKEN}",
             f"  export WACOEX_META_APP_ID={world.APP_ID}",
             f"  export WACOEX_META_APP_SECRET={world.APP_SECRET}",
+            f"  export WACOEX_META_CONFIG_ID={browser.CONFIG_ID}",
+            f"  export WACOEX_META_SDK_URL={base_url}{browser.SDK_PATH}",
             f"  export WACOEX_RESPONDIO_BASE_URL={base_url}{respondio.PREFIX.rstrip('/')}",
             f"  export WACOEX_RESPONDIO_TOKEN={respondio_world.DEFAULT_RESPONDIO_TOKEN}",
             f"  export WACOEX_RESPONDIO_SIGNING_KEYS={world.SIGNING_KEY}",

@@ -167,6 +167,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "throttle_status": int,
     "pair_rate": bool,
     "message_history": bool,
+    "shares_history": bool,
 }
 _HANDLERS: Mapping[tuple[str, str], Callable[[World, Call], object]] = {
     ("GET", "summary"): _summary,

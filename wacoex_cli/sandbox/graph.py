@@ -12,10 +12,12 @@ from wacoex_cli.sandbox.faults import Fault, Request
 from wacoex_cli.sandbox.history_edge import message_history
 from wacoex_cli.sandbox.messages import recipient_of
 from wacoex_cli.sandbox.nodes import PHONE_NUMBER, WABA, Node, select
+from wacoex_cli.sandbox.oauth import exchange
 from wacoex_cli.sandbox.paging import StaleCursor, page
 from wacoex_cli.sandbox.refusals import Refusal, error_body, nonexisting_field, unknown_object
 from wacoex_cli.sandbox.sending import send_message
 from wacoex_cli.sandbox.subscriptions import change, of_app
+from wacoex_cli.sandbox.sync_edge import start_sync
 from wacoex_cli.sandbox.wire import Call, Reply, json_reply
 from wacoex_cli.sandbox.world import READ_SCOPE, World
 
@@ -79,10 +81,14 @@ def _read(world: World, call: Call, target: _Target | None, fault: Fault | None)
 def _answer_read(world: World, call: Call, target: _Target | None) -> dict[str, object]:
     if target is not None and call.method == "GET" and target.edge == "subscriptions":
         return of_app(world, call, target.node)
+    if target is not None and (target.node, target.edge) == ("oauth", "access_token"):
+        return exchange(world, call)
     token = token_of(world, call)
     if target is not None and call.method in _WRITES and target.edge == "subscribed_apps":
         node = visible_node(world, token, call, target.node, READ_SCOPE)
         return change(world, call, token, node)
+    if target is not None and call.method == "POST" and target.edge == "smb_app_data":
+        return start_sync(world, call, visible_node(world, token, call, target.node, READ_SCOPE))
     _record_violation(world, call, target)
     if target is None or call.method != "GET":
         raise unknown_object(call.method, target.node if target else call.path)

@@ -60,11 +60,18 @@ def reconnect(world: World, *, phone_number_id: str = PHONE_NUMBER_ID) -> Emitte
 
 
 def add_partner(
-    world: World, *, phone_number_id: str = PHONE_NUMBER_ID, shape: str = "onboarding"
+    world: World,
+    *,
+    phone_number_id: str = PHONE_NUMBER_ID,
+    shape: str = "onboarding",
+    with_partner_app: bool = True,
 ) -> Emitted:
-    """PARTNER_ADDED: the number was connected anew, and its onboarding begins again."""
+    """PARTNER_ADDED: the number was connected anew, and its onboarding begins again.
+
+    Without the partner's app it was connected through the signup of an app of our own.
+    """
     node = number(world, phone_number_id)
-    _restore(world, node)
+    _restore(world, node, with_partner_app=with_partner_app)
     node.patch({"last_onboarded_time": meta_time(world.now())})
     return _tell(world, node, "PARTNER_ADDED", shape)
 
@@ -85,13 +92,14 @@ def _tell(
     return post(world, scene, updates)
 
 
-def _restore(world: World, node: Node) -> None:
+def _restore(world: World, node: Node, *, with_partner_app: bool = True) -> None:
     world.suspended.discard(node.id)
     world.hidden.discard(node.id)
     world.opened_at[node.id] = world.now()
     node.patch(_CONNECTED)
     apps = world.subscribed_apps.setdefault(node.waba_id, [])
-    if not any(app["whatsapp_business_api_data"]["id"] == PARTNER_APP_ID for app in apps):
+    is_there = any(app["whatsapp_business_api_data"]["id"] == PARTNER_APP_ID for app in apps)
+    if with_partner_app and not is_there:
         apps.insert(0, subscribed_app(PARTNER_APP_ID, PARTNER_APP_NAME))
 
 

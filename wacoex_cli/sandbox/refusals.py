@@ -75,6 +75,8 @@ KNOWN_CODES: Mapping[int, tuple[int, str]] = {
     135000: (400, "Generic user error"),
     137000: (400, "The identity of the user has changed"),
     2494100: (400, "The phone number is being upgraded"),
+    2593107: (400, "The sync was requested too many times"),
+    2593108: (400, "The sync was requested outside of the allowed time"),
 }
 
 

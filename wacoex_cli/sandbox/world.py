@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from wacoex_cli.sandbox.arrivals import Arrival, ArrivalLog
+from wacoex_cli.sandbox.codes import Codes
 from wacoex_cli.sandbox.faults import Faults
 from wacoex_cli.sandbox.limits import COEXISTENCE_LIMIT, PairRate, SlidingSecond
 from wacoex_cli.sandbox.nodes import PHONE_NUMBER, TEMPLATE, Node
@@ -68,12 +69,16 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the world behaves; `app_secret` makes `appsecret_proof` compulsory."""
+    """How the world behaves; `app_secret` makes `appsecret_proof` compulsory.
+
+    `shares_history` is what the owner of the phone chose while connecting.
+    """
 
     app_secret: str | None = field(default=None, repr=False)
     throttle_status: int = 400
     pair_rate: bool = True
     message_history: bool = True
+    shares_history: bool = True
 
 
 class World:
@@ -113,6 +118,7 @@ class World:
         self.webhook_fields = list(WEBHOOK_FIELDS)
         self.callbacks = Callbacks()
         self.outbox = Outbox()
+        self.codes = Codes()
         # By phone_number_id: when the app was opened, which may not send, which are not seen.
         self.opened_at: dict[str, float] = {}
         self.suspended: set[str] = set()

@@ -1,7 +1,11 @@
 """Asking a person, and telling them things on standard error."""
 
+import contextlib
 import getpass
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from wacoex_cli.errors import UsageError
@@ -66,7 +70,8 @@ class TerminalDialogue:
             return _first_line()
         self._demand_person("a secret cannot be typed in", "give it on standard input: `< FILE`")
         try:
-            return getpass.getpass(streams.printable(f"{question}: "), stream=sys.stderr)
+            with _interruptible():
+                return getpass.getpass(streams.printable(f"{question}: "), stream=sys.stderr)
         except EOFError:
             return ""
 
@@ -94,7 +99,8 @@ class TerminalDialogue:
 
     def _answer(self, prompt: str) -> str:
         streams.write(sys.stderr, streams.printable(prompt))
-        line = sys.stdin.readline()
+        with _interruptible():
+            line = sys.stdin.readline()
         if not line.endswith("\n"):
             streams.write(sys.stderr, "\n")
         return line.strip()
@@ -104,6 +110,23 @@ class TerminalDialogue:
             raise UsageError(f"with `--no-input` {need}", hint=hint, code="needs_answer")
         if not sys.stdin.isatty():
             raise UsageError(f"without a terminal {need}", hint=hint, code="needs_answer")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a question at once, also inside an event loop.
+
+    asyncio takes the first one for itself, and acts on it when the loop runs again: never, as
+    long as a question is waited for.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _first_line() -> str:

@@ -1,0 +1,367 @@
+"""`wacoex connect` as it is typed: resuming, the check, the receipt."""
+
+from __future__ import annotations
+
+import pytest
+from freezegun import freeze_time
+
+from wacoex_cli.errors import TemporaryError, UsageError
+from wacoex_cli.findings.model import Severity
+from wacoex_cli.foundation.state import State
+from wacoex_cli.onboarding import checks, connect, ledger, questions
+from wacoex_cli.onboarding.journey import Context, Wishes
+from wacoex_cli.onboarding.model import Outcome, Route, StepState
+from wacoex_cli.onboarding.steps import CONNECT_STEPS
+from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.options import Invocation
+
+ELIGIBLE = ["2.25.3", "y", "n"]
+CHECKED = [*ELIGIBLE, "y", "n"]
+KEYS = {"channel", "journey_id", "kind", "via", "status", "steps", "findings", "aftercare"}
+
+
+@pytest.fixture(autouse=True)
+def place(state: State, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WACOEX_STATE", str(state.path))
+    monkeypatch.setenv("LOGNAME", "bo")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    with freeze_time("2026-11-07T12:00:00Z"):
+        yield
+
+
+@pytest.fixture
+def shop(run) -> None:
+    run("channel", "add", "shop", "--phone", "+6591234567")
+
+
+def typed(*lines: str) -> dict[str, object]:
+    """What a person types at a terminal, and then goes away."""
+    return {"tty": True, "stdin": "".join(f"{line}\n" for line in lines)}
+
+
+def states(data) -> dict[str, str]:
+    return {one["step"]: one["state"] for one in data["steps"]}
+
+
+class Killed(BaseException):
+    """The end of the process, as far as a step can feel it."""
+
+
+class Steps:
+    """Steps whose end the test decides; they remember how often each was gone through."""
+
+    def __init__(self, **ends: Outcome | BaseException) -> None:
+        self.ends = {name.replace("_", "-"): end for name, end in ends.items()}
+        self.gone: list[str] = []
+
+    def actions(self):
+        return {step.id: self._action(step.id) for step in CONNECT_STEPS}
+
+    def _action(self, step: str):
+        async def act(context: Context) -> Outcome:
+            self.gone.append(step)
+            end = self.ends.get(step, Outcome(StepState.SETTLED, {"of": step}, "bo"))
+            if isinstance(end, BaseException):
+                raise end
+            return end
+
+        return act
+
+
+def walk(steps: Steps, via: Route | None = None, *, is_check: bool = False) -> connect.Connected:
+    invocation = Invocation(channel="shop")
+    dialogue = TerminalDialogue(invocation)
+    with invocation.open_workspace() as workspace:
+        chosen = connect.channel_to_connect(
+            workspace, invocation, dialogue, None, via or Route.RESPONDIO
+        )
+        return connect.connect(
+            workspace,
+            dialogue,
+            chosen,
+            Wishes(),
+            via=via,
+            is_check=is_check,
+            actions=steps.actions(),
+        )
+
+
+def test_the_check_asks_its_questions_and_ends_with_findings(run, shop) -> None:
+    done = run("connect", "shop", "--check", "--json", **typed(*CHECKED))
+
+    assert done.code == 0
+    assert set(done.data) >= KEYS
+    assert (done.data["kind"], done.data["via"], done.data["status"]) == (
+        "connect",
+        "respondio",
+        "open",
+    )
+    assert [one["id"] for one in done.data["findings"]] == ["WX606"]
+    assert list(states(done.data).values())[:5] == ["settled"] * 4 + ["open"]
+    eligibility = done.data["steps"][1]
+    assert eligibility == {
+        "step": "eligibility",
+        "title": "Can it be connected",
+        "nature": "asked",
+        "state": "settled",
+        "said_by": "bo",
+        "at": "2026-11-07T12:00:00.000Z",
+        "answer": {
+            "phone": "+6591234567",
+            "app_version": "2.25.3",
+            "in_real_use": True,
+            "meta_verified": False,
+        },
+    }
+
+
+def test_the_check_goes_through_all_questions_even_when_one_fails(run, shop) -> None:
+    done = run("connect", "shop", "--check", "--json", **typed("2.23.1", "n", "n", "n", "y", "n"))
+
+    assert done.code == 5
+    assert [one["id"] for one in done.data["findings"]] == [
+        "WX603",
+        "WX602",
+        "WX604",
+        "WX601",
+        "WX606",
+    ]
+
+
+def test_a_second_check_keeps_the_answers_and_asks_only_what_is_open(run, shop) -> None:
+    run("connect", "shop", "--check", **typed("2.23.1", "n", "n", "y", "n"))
+
+    again = run("connect", "shop", "--check", "--json", **typed("2.25.3", "n", "n"))
+
+    assert again.code == 0
+    assert {one["id"] for one in again.data["findings"]} == {"WX601", "WX606"}
+    assert run("connect", "shop", "--check", "--json").code == 0
+
+
+def test_the_walk_goes_on_from_the_answers_of_the_check(run, shop) -> None:
+    run("connect", "shop", "--check", **typed(*CHECKED))
+
+    done = run("connect", "shop", "--json", **typed("yes"))
+
+    assert states(done.data)["changes"] == "settled"
+    assert states(done.data)["signup"] == "open"
+
+
+def test_a_failed_step_ends_the_walk_and_is_asked_again_the_next_time(run, shop) -> None:
+    done = run("connect", "shop", "--json", **typed("2.23.1", "y", "n"))
+
+    assert done.code == 5
+    assert states(done.data)["eligibility"] == "failed"
+    assert states(done.data)["business-suite"] == "open"
+    again = run("connect", "shop", "--json", **typed(*ELIGIBLE, "n"))
+    assert states(again.data)["eligibility"] == "settled"
+    assert again.code == 6
+
+
+def test_the_receipt_is_a_line_for_each_step(run, shop) -> None:
+    shown = run("connect", "shop", "--check", **typed(*CHECKED)).out
+
+    assert shown.splitlines()[0].split() == ["STATE", "STEP", "TITLE", "SAID", "BY", "AT"]
+    [line] = [line for line in shown.splitlines() if "eligibility" in line]
+    assert line.startswith("done   eligibility     Can it be connected")
+    assert line.endswith("bo       2026-11-07T12:00:00Z")
+    answer = "  app_version 2.25.3, in_real_use yes, meta_verified no, phone +6591234567"
+    assert f"\nCan it be connected:\n{answer}\n" in shown
+    assert "info WX606 (shop)" in shown
+    assert shown.endswith("not finished; go on with: wacoex connect shop\n")
+
+
+def test_what_is_settled_is_shown_and_not_asked_again(run, shop) -> None:
+    run("connect", "shop", "--check", **typed(*CHECKED))
+
+    done = run("connect", "shop", **typed())
+
+    assert "done: Can it be connected (2026-11-07T12:00:00.000Z, bo)" in done.err
+    assert "version of the WhatsApp Business app" not in done.err
+
+
+def test_nobody_to_answer_is_told_and_what_is_settled_is_kept(run, shop) -> None:
+    done = run("connect", "shop", "--json")
+
+    assert done.code == 2
+    assert done.envelope["errors"][0]["code"] == "needs_answer"
+    assert "run `wacoex connect shop` in a terminal" in done.envelope["errors"][0]["hint"]
+    assert states(done.data)["number"] == "settled"
+    assert states(done.data)["eligibility"] == "open"
+
+
+def test_an_unknown_name_is_asked_for_its_number_and_added(run) -> None:
+    done = run("connect", "cafe", "--check", "--json", **typed("y", "+65 9123 4567", *CHECKED))
+
+    assert done.code == 0
+    [channel] = run("channel", "list", "--json").data["channels"]
+    assert (channel["channel"], channel["phone"], channel["provider"]) == (
+        "cafe",
+        "+6591234567",
+        "respondio",
+    )
+
+
+def test_an_unknown_name_that_is_not_to_be_added_changes_nothing(run) -> None:
+    assert run("connect", "cafe", **typed("n")).code == 1
+    assert run("channel", "list", "--json").data["channels"] == []
+
+
+def test_an_unknown_name_without_a_terminal_is_a_usage_error(run) -> None:
+    done = run("connect", "cafe")
+
+    assert done.code == 2
+    assert "hint: add it with `wacoex channel add cafe --phone +65...`" in done.err
+
+
+def test_a_name_that_is_nearly_right_is_asked_back(run, shop) -> None:
+    assert "did you mean `shop`?" in run("connect", "shpo").err
+    assert "did you mean `shop`?" in run("connect", "shpo", **typed("n")).err
+
+
+def test_the_number_of_another_channel_is_refused(run, shop) -> None:
+    done = run("connect", "cafe", **typed("y", "+6591234567"))
+
+    assert done.code == 2
+    assert "belongs to channel `shop`" in done.err
+
+
+def test_two_names_are_one_too_many(run, shop) -> None:
+    assert run("connect", "shop", "-c", "cafe").code == 2
+
+
+@pytest.mark.parametrize("options", [("--port", "0"), ("--port", "70000"), ("--via", "meta")])
+def test_unfit_options_are_usage_errors(run, shop, options) -> None:
+    assert run("connect", "shop", *options).code == 2
+
+
+def test_a_walk_to_the_end_finishes_the_journey(shop_added: None) -> None:
+    steps = Steps(after_care=Outcome(StepState.SETTLED, {"deadline_at": "soon"}, "wacoex"))
+
+    done = walk(steps)
+
+    assert (done.exit_code, done.receipt.is_finished) == (0, True)
+    assert steps.gone == [one.id for one in CONNECT_STEPS if one.id != "sync"]
+
+
+def test_contacts_and_history_belong_to_the_own_app_only(shop_added: None) -> None:
+    steps = Steps()
+
+    walk(steps, Route.SIGNUP)
+
+    assert "sync" in steps.gone
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (Outcome(StepState.OPEN), 6),
+        (Outcome(StepState.UNCERTAIN), 7),
+        (Outcome(StepState.FAILED), 5),
+        (TemporaryError("Meta gives no answer"), 6),
+    ],
+)
+def test_a_step_that_is_not_settled_ends_the_walk(shop_added: None, end, code: int) -> None:
+    steps, others = Steps(signup=end), Steps()
+
+    done = walk(steps)
+
+    assert done.exit_code == code
+    assert steps.gone[-1] == "signup"
+    assert not done.receipt.is_finished
+    walk(others)
+    assert others.gone[0] == "signup"
+
+
+def test_a_refusal_of_meta_is_told_with_its_finding(shop_added: None) -> None:
+    finding = checks.not_eligible("shop", "3441041", "2026-11-07T12:00:00.000Z")
+    done = walk(Steps(signup=Outcome(StepState.FAILED, findings=(finding,))))
+
+    assert done.exit_code == 5
+    assert [one for one in done.receipt.findings if one.severity is Severity.CRITICAL] == [finding]
+
+
+def test_an_interrupted_step_is_gone_through_again_and_no_other(shop_added: None) -> None:
+    with pytest.raises(Killed):
+        walk(Steps(proof=Killed()))
+    steps = Steps()
+
+    assert walk(steps).receipt.is_finished
+    assert steps.gone[0] == "proof"
+
+
+def test_the_way_of_signing_up_can_change_until_signup_is_done(shop_added: None) -> None:
+    walk(Steps(signup=Outcome(StepState.OPEN)))
+
+    done = walk(Steps(proof=Outcome(StepState.OPEN)), Route.SIGNUP)
+
+    assert done.receipt.journey.via is Route.SIGNUP
+    with pytest.raises(UsageError, match="through signup already"):
+        walk(Steps(), Route.RESPONDIO)
+
+
+def test_the_check_of_a_finished_journey_shows_its_receipt(run, shop_added: None) -> None:
+    walk(Steps(after_care=Outcome(StepState.SETTLED, {"deadline_at": "soon"}, "wacoex")))
+
+    done = run("connect", "shop", "--check", "--json")
+
+    assert (done.code, done.data["status"]) == (0, "finished")
+    assert done.data["aftercare"] == {"deadline_at": "soon"}
+    assert "not finished" not in run("connect", "shop", "--check", tty=True).out
+
+
+def test_connecting_a_connected_channel_again_is_asked_first(run, shop_added: None) -> None:
+    walk(Steps())
+
+    assert run("connect", "shop").code == 2
+    assert run("connect", "shop", **typed("n")).code == 1
+    done = run("connect", "shop", "--json", **typed("y", *CHECKED))
+    assert done.data["journey_id"] == 2
+    assert [one["step"] for one in done.data["steps"]][:2] == ["switching", "number"]
+    assert states(done.data)["number"] == "settled"
+
+
+def test_every_step_has_something_to_do(state: State) -> None:
+    assert list(connect.CONNECT_ACTIONS) == [one.id for one in CONNECT_STEPS]
+    assert connect.CONNECT_ACTIONS["number"] is questions.number
+    assert ledger.records(state, 1) == {}
+
+
+@pytest.fixture
+def shop_added(shop) -> None:
+    """The channel of `shop`, for tests that do not type commands."""
+
+
+def test_without_any_token_it_is_a_checklist_with_receipts(run, shop) -> None:
+    answers = [*CHECKED, "yes", "y", "y", ""]
+
+    done = run("connect", "shop", "--skip-proof", "--json", **typed(*answers))
+
+    assert (done.code, done.data["status"]) == (0, "finished")
+    assert states(done.data) == {
+        **dict.fromkeys(["number", "eligibility", "business-suite", "other-partner"], "settled"),
+        "changes": "settled",
+        "signup": "settled",
+        **dict.fromkeys(["proof", "partner", "echo-proof"], "skipped"),
+        "after-care": "settled",
+    }
+    assert done.data["findings"] == []
+    assert done.data["aftercare"]
+    for step in done.data["steps"]:
+        assert step["at"], step
+
+
+def test_in_a_pipe_the_receipt_is_one_line_of_fields_for_each_step(run, shop) -> None:
+    run("connect", "shop", "--check", **typed(*CHECKED))
+
+    lines = run("connect", "shop", "--check").out.splitlines()
+
+    assert lines[1].split("\t") == [
+        "done",
+        "eligibility",
+        "Can it be connected",
+        "bo",
+        "2026-11-07T12:00:00Z",
+    ]
+    assert lines[4].split("\t") == ["open", "changes", "What changes in the app", "", ""]

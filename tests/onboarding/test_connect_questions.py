@@ -1,0 +1,330 @@
+"""The first five steps, each asked or checked: what is asked, what is kept."""
+
+from __future__ import annotations
+
+import os
+import webbrowser
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from wacoex_cli.channels import ledger as channels_ledger
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import Details
+from wacoex_cli.errors import TemporaryError
+from wacoex_cli.foundation.workspace import Workspace, open_workspace
+from wacoex_cli.onboarding import app_changes, ledger, questions
+from wacoex_cli.onboarding.journey import Context, Wishes
+from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
+from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.serve import running
+from wacoex_cli.sandbox.world import (
+    APP_ID,
+    DEFAULT_TOKEN,
+    FOREIGN_WABA_ID,
+    PHONE,
+    PHONE_NUMBER_ID,
+    WABA_ID,
+    World,
+)
+
+OLD = ["2.24.16", "y", "n"]
+NEW = ["2.25.3", "y", "n"]
+
+
+class Person:
+    """Answers in order, and remembers what was asked and told."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.told: list[str] = []
+
+    def ask(self, question: str, *, flag: str) -> str:
+        self.asked.append(question)
+        return self.answers.pop(0)
+
+    def confirm(self, question: str, *, flag: str) -> bool:
+        return self.ask(question, flag=flag) == "y"
+
+    def secret(self, question: str) -> str:
+        raise AssertionError("no step asks for a secret")
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
+    def warn(self, text: str) -> None:
+        self.told.append(text)
+
+    def detail(self, text: str, level: int = 1) -> None:
+        self.told.append(text)
+
+
+Open = Callable[..., Workspace]
+Go = Callable[..., Outcome]
+
+
+@pytest.fixture
+def workspace(
+    tmp_path, clock, monkeypatch: pytest.MonkeyPatch, world: World
+) -> Iterator[Workspace]:
+    monkeypatch.setenv("LOGNAME", "bo")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def silent(_: object) -> None:
+        return None
+
+    with open_workspace(
+        environ={**os.environ, "WACOEX_STATE": str(tmp_path / "wacoex.db")},
+        clock=clock,
+        warn=silent,
+        log=silent,
+        announce=silent,
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    world = default_world()
+    with running(world) as url:
+        monkeypatch.setenv("WACOEX_META_BASE_URL", url)
+        monkeypatch.setenv("WACOEX_META_APP_ID", APP_ID)
+        yield world
+
+
+@pytest.fixture
+def token(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    monkeypatch.setenv("WACOEX_META_TOKEN", DEFAULT_TOKEN)
+
+
+@pytest.fixture
+def go(workspace: Workspace) -> Go:
+    """Go through one step of a new channel with a person who answers; keeps the outcome."""
+
+    def step(
+        action: Any, person: Person, *, via: Route = Route.RESPONDIO, **details: Any
+    ) -> Outcome:
+        state, now = workspace.state, workspace.clock.now()
+        channel = channels_ledger.find(state, "shop") or registry.add_channel(
+            state, "shop", Details(**{"phone": PHONE, **details}), now
+        )
+        with state.transaction():
+            journey = ledger.open_journey(
+                state, channel.channel_id, JourneyKind.CONNECT
+            ) or ledger.start(state, channel.channel_id, JourneyKind.CONNECT, via, now)
+        context = Context(workspace, person, journey, "shop", Wishes())
+        outcome: Outcome = workspace.run(action(context))
+        with state.transaction():
+            ledger.record(state, journey.journey_id, _step(action), outcome, now)
+        return outcome
+
+    return step
+
+
+def _step(action: Any) -> str:
+    return str(action.__name__).replace("_", "-")
+
+
+def test_a_mobile_number_is_settled_without_a_word(go: Go) -> None:
+    person = Person()
+
+    outcome = go(questions.number, person, phone="+65 9123 4567")
+
+    assert outcome.state is StepState.SETTLED
+    assert outcome.answer == {"phone": "+6591234567", "region": "SG", "line": "mobile"}
+    assert (person.asked, person.told) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("phone", "told"),
+    [("+6560000001", "fixed line"), ("+6580000001", "no numbering plan knows +6580000001")],
+)
+def test_a_number_that_is_not_mobile_is_warned_about_and_taken(
+    go: Go, phone: str, told: str
+) -> None:
+    person = Person()
+
+    assert go(questions.number, person, phone=phone).state is StepState.SETTLED
+    assert told in person.told[0]
+
+
+def test_eligibility_keeps_what_was_said_and_by_whom(go: Go) -> None:
+    outcome = go(questions.eligibility, Person(*NEW))
+
+    assert outcome.state is StepState.SETTLED
+    assert outcome.said_by == "bo"
+    assert outcome.answer == {
+        "phone": PHONE,
+        "app_version": "2.25.3",
+        "in_real_use": True,
+        "meta_verified": False,
+    }
+    assert outcome.findings == ()
+
+
+def test_an_old_app_fails_the_step_with_its_finding(go: Go) -> None:
+    outcome = go(questions.eligibility, Person(*OLD))
+
+    assert outcome.state is StepState.FAILED
+    assert [one.id for one in outcome.findings] == ["WX603"]
+
+
+def test_a_version_is_asked_for_again_until_it_is_one(go: Go) -> None:
+    person = Person("the new one", "", "2.25.3", "y", "n")
+
+    assert go(questions.eligibility, person).state is StepState.SETTLED
+    assert person.told == ["write it like `2.24.17`"] * 2
+
+
+def test_without_a_version_the_step_stays_open(go: Go) -> None:
+    outcome = go(questions.eligibility, Person("", "", ""))
+
+    assert (outcome.state, outcome.answer) == (StepState.OPEN, {})
+
+
+def test_a_country_opened_lately_is_told_with_the_date_and_blocks_nothing(go: Go) -> None:
+    person = Person(*NEW)
+
+    outcome = go(questions.eligibility, person, phone="+2348031234567")
+
+    assert outcome.state is StepState.SETTLED
+    assert "15 April 2026" in person.told[0]
+    assert [one.id for one in outcome.findings] == ["WX601"]
+
+
+def test_linking_is_asked_where_there_is_no_token(go: Go) -> None:
+    person = Person("y")
+
+    outcome = go(questions.business_suite, person, waba_id=WABA_ID)
+
+    assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "bo")
+    assert any("Link a WhatsApp Business account" in text for text in person.told)
+    assert any("https://business.facebook.com/" in text for text in person.told)
+
+
+@pytest.mark.parametrize(("answers", "count"), [(["y", "y"], 1), (["n", "y"], 0)])
+def test_the_browser_opens_only_on_request(
+    go: Go, monkeypatch: pytest.MonkeyPatch, answers: list[str], count: int
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setenv("DISPLAY", ":0")
+    person = Person(*answers)
+
+    assert go(questions.business_suite, person).state is StepState.SETTLED
+    assert person.asked[0] == "open Meta Business Suite in the browser?"
+    assert len(opened) == count
+
+
+def test_a_number_that_is_not_linked_leaves_the_step_open(go: Go) -> None:
+    outcome = go(questions.business_suite, Person("n"))
+
+    assert outcome.state is StepState.OPEN
+    assert [one.id for one in outcome.findings] == ["WX604"]
+
+
+def test_meta_answers_about_linking_where_there_is_a_token(
+    token: None, go: Go, workspace: Workspace
+) -> None:
+    person = Person()
+
+    outcome = go(questions.business_suite, person, waba_id=WABA_ID)
+
+    assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "meta")
+    assert outcome.answer["phone_number_id"] == PHONE_NUMBER_ID
+    assert registry.known(workspace.state, "shop").phone_number_id == PHONE_NUMBER_ID
+    assert person.asked == []
+
+
+def test_an_account_that_may_not_be_looked_at_is_asked_about(token: None, go: Go) -> None:
+    person = Person("y")
+
+    outcome = go(questions.business_suite, person, waba_id=FOREIGN_WABA_ID)
+
+    assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "bo")
+    assert "cannot be looked at" in person.told[0]
+
+
+def test_a_network_that_fails_leaves_the_step_as_it_was(
+    token: None, go: Go, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+) -> None:
+    workspace.settings = workspace.settings.model_copy(
+        update={"meta_base_url": "http://127.0.0.1:9"}
+    )
+
+    with pytest.raises(TemporaryError):
+        go(questions.business_suite, Person(), waba_id=WABA_ID)
+
+
+def test_nobody_else_holding_the_number_settles_the_step(go: Go) -> None:
+    person = Person("n")
+
+    outcome = go(questions.other_partner, person)
+
+    assert outcome.answer == {"other_partner": False, "seen": []}
+    assert "another partner than respond.io" in person.asked[0]
+
+
+def test_respond_io_is_no_other_partner_of_a_channel_that_goes_there(token: None, go: Go) -> None:
+    assert go(questions.other_partner, Person("n"), waba_id=WABA_ID).answer["seen"] == []
+
+
+def test_what_meta_shows_of_another_partner_is_shown_and_kept(token: None, go: Go) -> None:
+    person = Person("y", "y")
+
+    outcome = go(questions.other_partner, person, via=Route.SIGNUP, waba_id=WABA_ID)
+
+    seen = outcome.answer["seen"]
+    assert isinstance(seen, list)
+    assert any("respond.io WA BSP" in text for text in seen)
+    assert "the account is run on behalf of respond.io" in seen
+    assert [text for text in person.told if text.startswith("Meta shows:")]
+    assert not any(APP_ID in text for text in seen)
+
+
+def test_another_partner_leads_through_four_steps_and_waits_for_them(go: Go) -> None:
+    person = Person("y", "n")
+
+    outcome = go(questions.other_partner, person)
+
+    assert outcome.state is StepState.OPEN
+    assert [one.id for one in outcome.findings] == ["WX602"]
+    assert [text[:2] for text in person.told] == ["1.", "2.", "3.", "4."]
+    assert go(questions.other_partner, Person("y", "y")).state is StepState.SETTLED
+
+
+def test_one_typed_yes_acknowledges_every_change(go: Go) -> None:
+    person = Person("yes")
+
+    outcome = go(questions.changes, person)
+
+    assert outcome.state is StepState.SETTLED
+    rows = app_changes.rows(Route.RESPONDIO)
+    assert outcome.answer == {"acknowledged": [one.id for one in rows]}
+    assert outcome.said_by == "bo"
+    assert all(one.text in person.asked[0] for one in rows)
+
+
+def test_changes_can_be_acknowledged_one_by_one(go: Go) -> None:
+    rows = app_changes.rows(Route.RESPONDIO)
+    person = Person("", *["y"] * len(rows))
+
+    assert go(questions.changes, person).state is StepState.SETTLED
+    assert len(person.asked) == 1 + len(rows)
+
+
+def test_what_is_not_acknowledged_is_asked_again_and_nothing_else(go: Go) -> None:
+    rows = app_changes.rows(Route.RESPONDIO)
+    first = go(questions.changes, Person("", "n", *["y"] * (len(rows) - 1)))
+    person = Person("yes")
+
+    second = go(questions.changes, person)
+
+    assert first.state is StepState.OPEN
+    assert [one.id for one in first.findings] == ["WX606"]
+    assert second.state is StepState.SETTLED
+    assert rows[0].text in person.asked[0]
+    assert rows[1].text not in person.asked[0]

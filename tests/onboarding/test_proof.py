@@ -1,0 +1,239 @@
+"""Proof of a connection: Meta's word, who gets the messages, and an echo from the phone."""
+
+from __future__ import annotations
+
+import pytest
+
+from wacoex_cli.channels import facts_ledger
+from wacoex_cli.channels.facts import values_of
+from wacoex_cli.errors import CredentialError
+from wacoex_cli.onboarding.model import Outcome, Route, StepState
+from wacoex_cli.onboarding.proof import echo_proof, partner, proof
+from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
+from wacoex_cli.sandbox.travel import open_phone
+from wacoex_cli.sandbox.world import APP_ID, PARTNER_APP_ID, PHONE_NUMBER_ID, WABA_ID
+
+PERSON = "+6591234567"
+
+
+def shown(stage, **values: object) -> None:
+    stage.world.patch_node(stage.world.nodes[PHONE_NUMBER_ID], values)
+
+
+def test_a_number_that_meta_shows_in_coexistence_is_proven(at_meta, make_talker) -> None:
+    outcome = at_meta.go("proof", proof, make_talker({}))
+
+    assert outcome.state is StepState.SETTLED
+    assert outcome.said_by == "meta"
+    assert outcome.answer == {
+        "is_on_biz_app": True,
+        "platform_type": "CLOUD_API",
+        "status": "CONNECTED",
+        "onboarded_at": "2026-11-07T11:00:00.000Z",
+        "source": "meta",
+        "observed_at": "2026-11-07T12:00:00.000Z",
+    }
+    stored = facts_ledger.facts_by_channel(at_meta.workspace.state)
+    assert values_of(next(iter(stored.values())))["is_on_biz_app"] is True
+
+
+def test_while_meta_lags_it_is_asked_again_with_growing_pauses(at_meta, make_talker) -> None:
+    shown(at_meta, is_on_biz_app=False, platform_type="NOT_APPLICABLE")
+    talker = make_talker({})
+
+    def settles() -> None:
+        if sum(at_meta.clock.slept) >= 75:
+            shown(at_meta, is_on_biz_app=True, platform_type="CLOUD_API")
+
+    talker.acts["settling"] = settles
+    outcome = at_meta.go("proof", proof, talker)
+
+    assert outcome.state is StepState.SETTLED
+    assert at_meta.clock.slept == [5, 10, 20, 40, 60]
+
+
+def test_after_half_an_hour_it_stays_open_and_is_no_alarm(at_meta, make_talker) -> None:
+    shown(at_meta, is_on_biz_app=False)
+
+    outcome = at_meta.go("proof", proof, make_talker({}))
+
+    assert outcome.state is StepState.OPEN
+    assert 1800 <= sum(at_meta.clock.slept) < 1860
+    assert {(one.id, one.severity) for one in outcome.findings} == {
+        ("WX201", "info"),
+        ("WX208", "info"),
+    }
+    assert "wacoex connect shop" in str(outcome.note)
+
+
+def test_a_number_meta_does_not_show_stays_open_with_what_to_check(at_meta, make_talker) -> None:
+    at_meta.world.hidden.add(PHONE_NUMBER_ID)
+
+    outcome = at_meta.go("proof", proof, make_talker({}))
+
+    assert outcome.state is StepState.OPEN
+    assert "phone_number_id" in str(outcome.note)
+
+
+def test_a_bad_token_ends_the_walk(at_meta, make_talker) -> None:
+    at_meta.reopen(WACOEX_META_TOKEN="of-somebody-else")
+
+    with pytest.raises(CredentialError):
+        at_meta.go("proof", proof, make_talker({}))
+
+
+@pytest.mark.parametrize("action", [proof, partner])
+def test_without_a_token_or_an_id_the_step_is_skipped_with_the_reason(
+    stage, make_talker, action
+) -> None:
+    stage.channel(phone_number_id=None, waba_id=None)
+    without_token = stage.go("proof", action, make_talker({}))
+    stage.reopen(WACOEX_META_TOKEN="token")
+    without_id = stage.go("proof", action, make_talker({}))
+
+    assert (without_token.state, without_id.state) == (StepState.SKIPPED, StepState.SKIPPED)
+    assert without_token.answer == {"reason": "there is no meta-token"}
+    assert "wacoex channel edit shop --" in str(without_id.answer["reason"])
+
+
+def test_respond_io_is_found_among_the_apps_by_its_name(at_meta, make_talker) -> None:
+    outcome = at_meta.go("partner", partner, make_talker({}))
+
+    assert outcome.state is StepState.SETTLED
+    assert (outcome.answer["expected"], outcome.answer["seen"]) == ("respond.io", True)
+    assert {"id": PARTNER_APP_ID, "name": "respond.io WA BSP"} in outcome.answer["apps"]
+
+
+def test_a_partner_that_is_not_seen_is_told_and_is_no_proof(at_meta, make_talker) -> None:
+    at_meta.world.subscribed_apps[WABA_ID] = []
+
+    outcome = at_meta.go("partner", partner, make_talker({}))
+
+    assert outcome.state is StepState.SETTLED
+    assert outcome.answer["seen"] is False
+    assert "no proof" in str(outcome.note)
+
+
+def test_with_an_own_signup_the_own_app_is_looked_for(at_meta, make_talker) -> None:
+    outcome = at_meta.go("partner", partner, make_talker({}), via=Route.SIGNUP)
+
+    assert (outcome.answer["expected"], outcome.answer["seen"]) == (APP_ID, True)
+
+
+def test_an_account_the_token_may_not_see_skips_the_partner(at_meta, make_talker) -> None:
+    at_meta.world.patch_token("sandbox-token-0123456789", {"waba_ids": frozenset()})
+
+    outcome = at_meta.go("partner", partner, make_talker({}))
+
+    assert outcome.state is StepState.SKIPPED
+
+
+def test_an_echo_that_webhooks_tell_of_settles_it(at_meta, make_talker) -> None:
+    talker = make_talker({})
+
+    def typed() -> None:
+        open_phone(at_meta.world)
+        at_meta.listen()
+
+    talker.acts["send any message"] = typed
+    outcome = at_meta.go("echo-proof", echo_proof, talker, via=Route.SIGNUP)
+
+    assert outcome.state is StepState.SETTLED
+    assert outcome.said_by == "meta"
+    assert outcome.answer["echo_at"] == "2026-11-07T12:00:00.000Z"
+    assert any("wacoex events listen" in line for line in talker.told)
+
+
+def test_an_older_echo_proves_nothing(at_meta, make_talker) -> None:
+    open_phone(at_meta.world, days_ago=0.01)
+    at_meta.listen()
+
+    outcome = at_meta.go("echo-proof", echo_proof, make_talker({}), via=Route.SIGNUP)
+
+    assert outcome.state is StepState.OPEN
+    assert 600 <= sum(at_meta.clock.slept) < 610
+    assert "--skip-proof" in str(outcome.note)
+
+
+def test_an_echo_that_came_after_the_time_limit_counts_when_it_is_resumed(
+    at_meta, make_talker
+) -> None:
+    at_meta.go("echo-proof", echo_proof, make_talker({}), via=Route.SIGNUP)
+    open_phone(at_meta.world)
+    at_meta.listen()
+    at_meta.clock.advance(3600)
+    at_meta.reopen()
+
+    outcome = at_meta.go("echo-proof", echo_proof, make_talker({}))
+
+    assert outcome.state is StepState.SETTLED
+    assert outcome.answer["began_at"] == "2026-11-07T12:00:00.000Z"
+
+
+@pytest.fixture
+def pulling(at_respondio):
+    at_respondio.workspace.close()
+    at_respondio.open()
+    from wacoex_cli.channels import registry
+
+    changes = {"respondio_channel_id": RESPONDIO_CHANNEL_ID}
+    registry.edit_channel(at_respondio.workspace.state, "shop", changes, at_respondio.clock.now())
+    return at_respondio
+
+
+def test_with_a_respondio_token_the_echo_is_read_there(pulling, make_talker) -> None:
+    talker = make_talker({"to which number": ["somebody", PERSON]})
+    talker.acts["send any message"] = lambda: open_phone(pulling.world)
+
+    outcome = pulling.go("echo-proof", echo_proof, talker)
+
+    assert outcome.state is StepState.SETTLED
+    assert outcome.said_by == "respondio"
+
+
+def test_a_message_to_somebody_respond_io_does_not_know_yet_is_waited_for(
+    pulling, make_talker
+) -> None:
+    talker = make_talker({"to which number": "+6592222222"})
+
+    outcome = pulling.go("echo-proof", echo_proof, talker)
+
+    assert outcome.state is StepState.OPEN
+
+
+def asked(stage, make_talker, answer: str) -> Outcome:
+    stage.channel()
+    outcome: Outcome = stage.go("echo-proof", echo_proof, make_talker({"did it appear": answer}))
+    return outcome
+
+
+def test_where_nothing_tells_of_messages_the_person_is_asked(stage, make_talker) -> None:
+    outcome = asked(stage, make_talker, "yes")
+
+    assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "bo")
+    assert outcome.answer["source"] == "person"
+    assert stage.clock.slept == []
+
+
+def test_what_did_not_appear_stays_open(stage, make_talker) -> None:
+    assert asked(stage, make_talker, "no").state is StepState.OPEN
+
+
+def test_the_proof_can_be_left_out_which_is_kept_with_who_said_so(at_meta, make_talker) -> None:
+    outcome = at_meta.go("echo-proof", echo_proof, make_talker({}), skip_proof=True)
+
+    assert (outcome.state, outcome.said_by) == (StepState.SKIPPED, "bo")
+
+
+def test_a_probe_contact_of_the_configuration_is_looked_at(
+    pulling, make_talker, isolated_home
+) -> None:
+    config = isolated_home / ".config" / "wacoex"
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "config.toml").write_text(f'[events]\nprobe_contact = "{PERSON}"\n')
+    pulling.reopen()
+    talker = make_talker({})
+    talker.acts["send any message"] = lambda: open_phone(pulling.world)
+
+    assert pulling.go("echo-proof", echo_proof, talker).state is StepState.SETTLED
+    assert DEFAULT_RESPONDIO_TOKEN not in " ".join(talker.told)

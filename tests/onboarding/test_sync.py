@@ -1,0 +1,236 @@
+"""Contacts and history: asked for once, in one try, never again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from wacoex_cli.errors import CredentialError
+from wacoex_cli.events.projection import catch_up
+from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.findings.model import Severity
+from wacoex_cli.onboarding import sync_checks
+from wacoex_cli.onboarding.model import Route, StepState
+from wacoex_cli.onboarding.sync import sync
+from wacoex_cli.onboarding.sync_progress import progress_of
+from wacoex_cli.sandbox.emission import emit
+from wacoex_cli.sandbox.faults import Fault
+
+YES = {"copy the contacts": "yes", "copy the chats": "yes", "go on without": "yes"}
+EDGE = "smb_app_data"
+
+
+@pytest.fixture
+def stand(at_meta):
+    """The own signup is done, an hour after Meta's own time of it was told."""
+    at_meta.settle("signup", via=Route.SIGNUP)
+    at_meta.settle("proof", said_by="meta", onboarded_at="2026-11-07T11:00:00.000Z")
+    return at_meta
+
+
+def calls(stage) -> list[tuple[str, int | None]]:
+    return [(one.sync_type, one.code) for one in stage.world.log.syncs]
+
+
+def go(stage, talker) -> Any:
+    return stage.go("sync", sync, talker)
+
+
+def test_both_are_asked_for_in_order_and_their_ids_are_kept(stand, make_talker) -> None:
+    talker = make_talker(YES)
+
+    outcome = go(stand, talker)
+
+    assert outcome.state is StepState.SETTLED
+    assert calls(stand) == [("smb_app_state_sync", None), ("history", None)]
+    assert outcome.answer["contacts"]["state"] == "taken"
+    assert str(outcome.answer["history"]["request_id"]).startswith("sync-")
+    assert outcome.answer["closes_at"] == "2026-11-08T12:00:00.000Z"
+    assert all("until 2026-11-08T12:00:00.000Z" in question for question in talker.asked)
+
+
+def test_what_is_not_wanted_is_not_asked_for(stand, make_talker) -> None:
+    outcome = go(stand, make_talker(YES | {"copy the chats": "no"}))
+
+    assert outcome.state is StepState.SETTLED
+    assert calls(stand) == [("smb_app_state_sync", None)]
+    assert outcome.answer["history"] == {"state": "declined", "at": "2026-11-07T12:00:00.000Z"}
+
+
+def test_the_progress_is_told_from_the_webhooks(stand, make_talker) -> None:
+    talker = make_talker(YES)
+    stand.clock.sleep = listening(stand)
+
+    outcome = go(stand, talker)
+
+    assert outcome.note == "copied so far: 1 contacts, history 100 %"
+
+
+def listening(stage):
+    """Somebody listens while the program sleeps."""
+
+    async def sleep(seconds: float) -> None:
+        stage.clock.advance(seconds)
+        stage.listen()
+
+    return sleep
+
+
+def test_progress_counts_the_most_of_each_phase_whatever_the_order(stand) -> None:
+    emit(stand.world, "history", chunks=3, shuffled=True, seed=4)
+    stand.listen()
+    catch_up(stand.workspace.state, [CHANNELS], stand.clock)
+    channel = stand.context(None).channel
+    since = datetime(2026, 11, 7, 11, tzinfo=UTC)
+
+    found = progress_of(stand.workspace.state, channel, since).to_json()
+
+    assert found["history_phases"] == {"0": 33, "1": 66, "2": 100}
+    assert found["history_percent"] == 100
+
+
+def test_an_answer_that_never_came_is_uncertain_and_never_repeated(stand, make_talker) -> None:
+    stand.world.faults.replace([Fault("reset_after", on="reads", path=EDGE, count=1)])
+
+    first = go(stand, make_talker(YES))
+    stand.reopen()
+    second = go(stand, make_talker({"copy the chats": "yes", "go on without": "no"}))
+
+    assert (first.state, second.state) == (StepState.UNCERTAIN, StepState.UNCERTAIN)
+    assert "never repeated" in str(first.note)
+    assert "wacoex events list --kind contact_sync" in str(first.note)
+    assert calls(stand) == [("smb_app_state_sync", None), ("history", None)]
+
+
+def test_webhooks_show_that_an_uncertain_request_was_taken(stand, make_talker) -> None:
+    stand.world.faults.replace([Fault("reset_after", on="reads", path=EDGE, count=1)])
+    go(stand, make_talker(YES))
+    stand.listen()
+
+    outcome = go(stand, make_talker({"copy the chats": "yes"}))
+
+    assert outcome.state is StepState.SETTLED
+    assert outcome.answer["contacts"]["state"] == "seen"
+
+
+def test_a_person_goes_on_without_what_is_uncertain(stand, make_talker) -> None:
+    stand.world.faults.replace([Fault("reset_before", on="reads", path=EDGE, count=1)])
+    go(stand, make_talker(YES))
+
+    outcome = go(stand, make_talker(YES))
+
+    assert (outcome.state, outcome.said_by) == (StepState.SKIPPED, "bo")
+    assert calls(stand) == [("history", None)]
+
+
+@pytest.mark.parametrize(("code", "both"), [(2593107, True), (2593108, False)])
+def test_a_refusal_is_explained_and_the_request_is_not_made_again(
+    stand, make_talker, code: int, both: bool
+) -> None:
+    stand.world.faults.replace([Fault("refuse", on="reads", path=EDGE, code=code, count=1)])
+
+    first = go(stand, make_talker(YES))
+    second = go(stand, make_talker(YES))
+
+    assert (first.state, first.said_by) == (StepState.FAILED, "meta")
+    assert first.findings[0].id == "WX605"
+    assert f"code {code}" in first.findings[0].evidence[0].text
+    assert second.state is StepState.SKIPPED
+    assert calls(stand) == ([("history", None)] if both else [])
+
+
+def test_a_history_that_is_not_shared_is_told_at_once(stand, make_talker) -> None:
+    stand.world.patch_settings({"shares_history": False})
+    stand.clock.sleep = listening(stand)
+
+    outcome = go(stand, make_talker(YES))
+
+    assert outcome.state is StepState.FAILED
+    [finding] = outcome.findings
+    assert (finding.id, finding.severity) == ("WX605", Severity.WARNING)
+    assert "code 2593109" in finding.evidence[0].text
+    assert go(stand, make_talker(YES)).state is StepState.SKIPPED
+
+
+def test_after_the_window_nothing_is_asked_for(stand, make_talker) -> None:
+    stand.clock.advance(25 * 3600)
+
+    outcome = go(stand, make_talker({}))
+
+    assert outcome.state is StepState.SKIPPED
+    assert calls(stand) == []
+    assert [(one.id, one.severity) for one in outcome.findings] == [("WX605", Severity.WARNING)]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("refuse", on="reads", path=EDGE, code=80007, count=1),
+        Fault("throttled", on="reads", path=EDGE, count=1),
+    ],
+)
+def test_a_throttled_request_is_not_used_up(stand, make_talker, fault: Fault) -> None:
+    stand.world.faults.replace([fault])
+
+    first = go(stand, make_talker(YES))
+    second = go(stand, make_talker(YES))
+
+    assert (first.state, second.state) == (StepState.OPEN, StepState.SETTLED)
+    assert [(one.id, one.severity) for one in first.findings] == [("WX605", Severity.INFO)]
+    assert calls(stand) == [("smb_app_state_sync", None), ("history", None)]
+
+
+def test_a_request_that_never_left_is_not_used_up(stand, make_talker) -> None:
+    url = stand.environ["WACOEX_META_BASE_URL"]
+    stand.reopen(WACOEX_META_BASE_URL="http://127.0.0.1:9")
+    first = go(stand, make_talker(YES))
+    stand.reopen(WACOEX_META_BASE_URL=url)
+
+    second = go(stand, make_talker(YES))
+
+    assert (first.state, second.state) == (StepState.OPEN, StepState.SETTLED)
+    assert len(calls(stand)) == 2
+
+
+def test_a_token_that_is_refused_frees_the_request(stand, make_talker) -> None:
+    stand.world.faults.replace([Fault("expired_token", on="reads", path=EDGE, count=1)])
+    with pytest.raises(CredentialError):
+        go(stand, make_talker(YES))
+
+    assert go(stand, make_talker(YES)).state is StepState.SETTLED
+
+
+@pytest.mark.parametrize("kind", ["server_error", "html", "empty_object", "truncated_json"])
+def test_every_unusable_answer_is_uncertain(stand, make_talker, kind: str) -> None:
+    stand.world.faults.replace([Fault(kind, on="reads", path=EDGE, count=1)])
+
+    assert go(stand, make_talker(YES)).state is StepState.UNCERTAIN
+
+
+def test_respond_io_never_copies(at_meta, make_talker) -> None:
+    at_meta.settle("signup", connected_at="2026-11-07T12:00:00.000Z")
+
+    outcome = go(at_meta, make_talker({}))
+
+    assert outcome.state is StepState.SKIPPED
+    assert calls(at_meta) == []
+
+
+def test_without_a_token_nothing_is_copied(stage, make_talker) -> None:
+    stage.channel()
+    stage.settle("signup", via=Route.SIGNUP)
+
+    assert go(stage, make_talker({})).state is StepState.SKIPPED
+
+
+def test_the_finding_says_until_when_and_then_that_it_is_over() -> None:
+    closes = datetime(2026, 11, 8, 12, tzinfo=UTC)
+    before = datetime(2026, 11, 8, 11, 59, tzinfo=UTC)
+
+    [open_one] = sync_checks.check_window(closes, "shop", before, "meta")
+    [closed] = sync_checks.check_window(closes, "shop", closes, "meta")
+
+    assert (open_one.severity, closed.severity) == (Severity.INFO, Severity.WARNING)
+    assert "wacoex connect shop" in open_one.remedy[0]

@@ -1,0 +1,1 @@
+"""`wacoex demo`: a tour of the real commands against a pretend Meta."""

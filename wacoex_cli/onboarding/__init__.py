@@ -1,0 +1,1 @@
+"""Connecting a channel and letting it go, step by step."""

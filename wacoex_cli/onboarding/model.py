@@ -1,0 +1,92 @@
+"""A journey: connecting or letting go of one channel, as steps that are kept in the state file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wacoex_cli.findings.model import Finding
+
+
+class JourneyKind(StrEnum):
+    """Where it leads."""
+
+    CONNECT = "connect"
+    OFFBOARD = "offboard"
+
+
+class Route(StrEnum):
+    """Through whose signup a channel is connected."""
+
+    RESPONDIO = "respondio"
+    SIGNUP = "signup"
+
+
+class Nature(StrEnum):
+    """What settles a step: a person's word, an answer or event from outside, or an act of ours."""
+
+    ASKED = "asked"
+    CHECKED = "checked"
+    DONE = "done"
+
+
+class StepState(StrEnum):
+    """Where a step stands. `settled` and `skipped` steps are never gone through again."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step as the list names it; `routes` are those it belongs to."""
+
+    id: str
+    title: str
+    nature: Nature
+    routes: frozenset[Route] = frozenset(Route)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What going through a step came to.
+
+    `answer` is what was confirmed or answered, as JSON, and never a secret. `said_by` is the
+    person, or `meta`, `respondio` for what was checked. `note` is a sentence for the person.
+    """
+
+    state: StepState
+    answer: Mapping[str, object] = field(default_factory=dict)
+    said_by: str | None = None
+    findings: tuple[Finding, ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A step of one journey as it is kept. `at` is RFC 3339 in UTC; None while it is open."""
+
+    step: str
+    state: StepState
+    at: str | None = None
+    said_by: str | None = None
+    answer: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Journey:
+    """One journey of one channel. Times are RFC 3339 in UTC."""
+
+    journey_id: int
+    channel_id: int
+    kind: JourneyKind
+    via: Route
+    started_at: str
+    finished_at: str | None = None

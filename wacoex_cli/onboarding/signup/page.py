@@ -1,0 +1,223 @@
+"""The signup page as a web application: shown once, heard once, to nobody else on the network."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import secrets
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from wacoex_cli.onboarding.signup.report import Report, report_in
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+_MOST_BYTES = 16 * 1024
+_FILES = {"/page.js": "text/javascript", "/page.css": "text/css"}
+_FACEBOOK = "https://www.facebook.com https://*.facebook.com"
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_ONCE = (
+    "This page is shown once, and it was shown already. If that was you, go back to that tab."
+    " If it was not, press Ctrl-C in the terminal and begin again."
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the page shows, and what Meta's script is called with; no secret is among it."""
+
+    app_id: str
+    config_id: str
+    api_version: str
+    sdk_url: str
+    channel: str
+    phone: str
+    kept_in: str
+
+    @property
+    def sdk_origin(self) -> str:
+        """Where the script comes from, as a browser writes origins."""
+        parts = urlsplit(self.sdk_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def extra_origin(self) -> str:
+        """An origin besides Facebook's that may tell of the session: a stand-in on this machine."""
+        return self.sdk_origin if urlsplit(self.sdk_url).scheme == "http" else ""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the page shows at the end."""
+
+    ok: bool
+    title: str
+    lines: tuple[str, ...]
+
+
+class SignupPage:
+    """The ASGI application. `take` is given the one report, and its answer is shown.
+
+    The paths, the nonce and the cookie are made anew for each page and used once.
+    """
+
+    def __init__(self, setup: Setup, take: Callable[[Report], Awaitable[Told]]) -> None:
+        self.path = f"/{secrets.token_urlsafe(24)}"
+        self.was_heard = False
+        self._setup = setup
+        self._take = take
+        self._report_path = f"/{secrets.token_urlsafe(24)}"
+        self._nonce = secrets.token_urlsafe(24)
+        # Browsers share cookies among the ports of a machine, so each page has its own name.
+        self._cookie = f"wacoex_signup_{secrets.token_hex(4)}"
+        self._session = secrets.token_urlsafe(24)
+        self._was_shown = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return
+        response.headers.update(_HEADERS)
+        response.headers.setdefault("Content-Security-Policy", "default-src 'none'")
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if not _is_from_here(request):
+            return _refusal(403, "Only the machine that runs wacoex may ask.")
+        # A name that somebody else points at this machine is not let in (DNS rebinding).
+        if request.headers.get("host") not in _hosts(request):
+            return _refusal(421, "Open the address as wacoex shows it.")
+        path, method = request.url.path, request.method
+        if path in _FILES and method == "GET":
+            return Response(_read(path), media_type=_FILES[path])
+        if path == self.path:
+            return self._shown() if method == "GET" else _refusal(405, "Only GET is known here.")
+        if path == self._report_path:
+            posted = method == "POST"
+            return await self._heard(request) if posted else _refusal(405, "Only POST.")
+        return _refusal(404, "There is nothing here.")
+
+    def _shown(self) -> Response:
+        if self._was_shown:
+            return _refusal(410, _ONCE)
+        self._was_shown = True
+        page = Template(_read("/page.html")).substitute(self._values())
+        response = Response(page, media_type="text/html")
+        response.headers["Content-Security-Policy"] = _policy(self._setup)
+        response.set_cookie(self._cookie, self._session, httponly=True, samesite="strict")
+        return response
+
+    def _values(self) -> Mapping[str, str]:
+        setup = self._setup
+        values = {
+            "app_id": setup.app_id,
+            "config_id": setup.config_id,
+            "api_version": setup.api_version,
+            "sdk_url": setup.sdk_url,
+            "sdk_host": urlsplit(setup.sdk_url).netloc,
+            "extra_origin": setup.extra_origin,
+            "channel": setup.channel,
+            "phone": setup.phone,
+            "kept_in": setup.kept_in,
+            "report_path": self._report_path,
+            "state": self._nonce,
+        }
+        return {name: escape(value) for name, value in values.items()}
+
+    async def _heard(self, request: Request) -> Response:
+        refused = self._why_forged(request)
+        if refused is not None:
+            return refused
+        body = await _limited_body(request)
+        if body is None:
+            return _refusal(413, "That is too long.")
+        values = _object(body)
+        if not _is_same(values.get("state"), self._nonce):
+            return _refusal(403, "That did not come from the page.")
+        try:
+            report = report_in(values)
+        except ValueError:
+            return _refusal(422, "That is no report of the page.")
+        if self.was_heard:
+            return _refusal(410, _ONCE)
+        self.was_heard = True
+        told = await self._take(report)
+        return JSONResponse({"ok": told.ok, "title": told.title, "lines": list(told.lines)})
+
+    def _why_forged(self, request: Request) -> Response | None:
+        if request.headers.get("origin") != f"http://{request.headers['host']}":
+            return _refusal(403, "That did not come from the page.")
+        if not _is_same(request.cookies.get(self._cookie), self._session):
+            return _refusal(403, "That did not come from the page.")
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return _refusal(415, "Only JSON is known here.")
+        return None
+
+
+def _policy(setup: Setup) -> str:
+    frames = " ".join(filter(None, (_FACEBOOK, setup.extra_origin)))
+    return (
+        f"default-src 'none'; script-src 'self' {setup.sdk_origin}; style-src 'self';"
+        f" connect-src 'self'; img-src data:; frame-src {frames};"
+        " form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def _is_from_here(request: Request) -> bool:
+    return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+
+
+def _hosts(request: Request) -> frozenset[str]:
+    port = request.scope["server"][1]
+    return frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+
+
+def _is_same(given: object, expected: str) -> bool:
+    return isinstance(given, str) and hmac.compare_digest(given.encode(), expected.encode())
+
+
+async def _limited_body(request: Request) -> bytes | None:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MOST_BYTES:
+            return None
+    return body
+
+
+def _object(body: bytes) -> dict[str, object]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _read(path: str) -> str:
+    return (files(__package__) / path.removeprefix("/")).read_text(encoding="utf-8")
+
+
+def _refusal(status: int, text: str) -> Response:
+    return PlainTextResponse(f"{text}\n", status)
