@@ -11,12 +11,14 @@ from wacoex_cli import __version__
 from wacoex_cli.audience import commands as audience
 from wacoex_cli.broadcast import report_commands as broadcast
 from wacoex_cli.channels import discover_commands as channels
-from wacoex_cli.devices import commands as devices
+from wacoex_cli.devices import probe_commands as devices
 from wacoex_cli.diagnosis import commands as diagnosis
+from wacoex_cli.diagnosis import doctor_commands as doctor
 from wacoex_cli.events import consumers, mac_commands
 from wacoex_cli.events import pull_commands as events
 from wacoex_cli.inactivity import schedule_commands as reminder
 from wacoex_cli.onboarding import offboard_commands as onboarding
+from wacoex_cli.partners import commands as partners
 from wacoex_cli.sandbox import commands as sandbox
 from wacoex_cli.setup import auth_commands as auth
 from wacoex_cli.setup import completion_commands as completion
@@ -80,11 +82,13 @@ app.add_typer(channels.app, name="channel", rich_help_panel="Set up")
 app.add_typer(onboarding.app)
 app.add_typer(diagnosis.app)
 app.add_typer(reminder.app, name="reminder", rich_help_panel="Watch")
+app.add_typer(partners.app, name="partner", rich_help_panel="Watch")
 app.add_typer(devices.app, name="device", rich_help_panel="Watch")
 app.add_typer(events.app, name="events", rich_help_panel="Watch")
 command(app, "mac", path=mac_commands.PATH, examples=mac_commands.EXAMPLES, heading="Watch")(
     mac_commands.mac
 )
+app.add_typer(doctor.app)
 app.add_typer(templates.app, name="template", rich_help_panel="Send")
 app.add_typer(broadcast.app, name="broadcast", rich_help_panel="Send")
 app.add_typer(audience.app, name="optout", rich_help_panel="Send")

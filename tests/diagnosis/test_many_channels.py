@@ -17,7 +17,7 @@ from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.world import World
+from wacoex_cli.sandbox.world import WABA_ID, World
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 
@@ -37,7 +37,8 @@ class SlowMeta(httpx.AsyncBaseTransport):
         self.most = max(self.most, self.open)
         await asyncio.sleep(0.005)
         self.open -= 1
-        return httpx.Response(200, json={"id": "1", "status": "CONNECTED", "data": {}})
+        data: object = [] if request.url.path.endswith("/subscribed_apps") else {}
+        return httpx.Response(200, json={"id": "1", "status": "CONNECTED", "data": data})
 
 
 @pytest.fixture
@@ -79,10 +80,10 @@ def test_two_hundred_channels_are_read_side_by_side_with_a_bound(
 
     assert len(found) == 200
     assert all(one.is_known and not one.failures for one in found.values())
-    # One read of each number; token and account are asked about once, for all of them.
-    assert AT_ONCE <= meta.most <= AT_ONCE + 2
-    assert (meta.asked, meta.of_token, meta.of_account) == (202, 1, 1)
-    assert gatherer.calls == {"900": 202}
+    # One read of each number; token, account and its apps are asked about once, for all of them.
+    assert meta.most == AT_ONCE
+    assert (meta.asked, meta.of_token, meta.of_account) == (203, 1, 1)
+    assert gatherer.calls == {"900": 203}
 
 
 def test_beyond_half_of_the_hourly_limit_what_is_stored_counts(
@@ -97,7 +98,7 @@ def test_beyond_half_of_the_hourly_limit_what_is_stored_counts(
     assert found[0].is_known
     assert found[0].facts == []
     assert found[1].facts
-    assert gatherer.calls == {"900": 3}
+    assert gatherer.calls == {"900": 4}
 
 
 def test_a_hanging_server_hangs_no_status(
@@ -106,7 +107,7 @@ def test_a_hanging_server_hangs_no_status(
     add_numbers: Callable[[int], None],
     configure: Callable[[str], None],
 ) -> None:
-    add_numbers(20)
+    add_numbers(AT_ONCE + 2)
     configure("status_seconds_per_channel = 0.4\nstatus_seconds = 0.6\n")
     world.faults.replace([Fault("hang", on="reads")])
 
@@ -114,7 +115,7 @@ def test_a_hanging_server_hangs_no_status(
 
     reasons = {one["failures"][0]["message"] for one in outcome.data["channels"]}
     assert outcome.code == 3
-    assert [one["verdict"] for one in outcome.data["channels"]] == ["unknown"] * 20
+    assert [one["verdict"] for one in outcome.data["channels"]] == ["unknown"] * (AT_ONCE + 2)
     assert reasons == {
         "no answer within 0.4 seconds",
         "no answer within 0.6 seconds, the limit for all channels together",
@@ -133,3 +134,37 @@ def test_one_channel_that_fails_spoils_no_other(
     assert outcome.code == 3
     assert verdicts == {"shop-0": "ok", "shop-1": "unknown", "shop-2": "ok"}
     assert outcome.envelope["errors"][0]["details"] == {"channels": ["shop-1"]}
+
+
+def test_a_board_of_many_channels_fits_one_screen_of_100_columns(
+    run: Callable[..., Any], world: World, add_numbers: Callable[[int], None]
+) -> None:
+    add_numbers(40)
+    long = "a-shop-with-a-name-that-would-fill-the-whole-line-of-a-terminal"
+    options = ["--phone-number-id", "106000000009999", "--waba-id", WABA_ID]
+    run("channel", "add", long, "--phone", "+6580099999", *options)
+    run("device", "add", "desktop-windows", "--channel", long)
+    for number in (3, 5):
+        world.nodes[str(106000000001000 + number)].patch({"quality_rating": "RED"})
+
+    outcome = run("status", tty=True)
+
+    lines = outcome.out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert len(lines) <= 40
+    rows = [line.split()[:2] for line in lines[1:4]]
+    assert rows[0] == ["unknown", "a-shop-with-a-name-th..."]
+    assert rows[1:] == [["warning", "shop-3"], ["warning", "shop-5"]]
+    assert lines[4] == "and 38 more: 38 ok"
+    assert any(line.split()[:3] == ["warning", "WX501", "2"] for line in lines)
+
+
+def test_a_pipe_gets_a_row_for_each_of_many_channels(
+    run: Callable[..., Any], world: World, add_numbers: Callable[[int], None]
+) -> None:
+    add_numbers(30)
+
+    rows = run("status").out.splitlines()
+
+    assert len(rows) == 30
+    assert all(len(row.split("\t")) == 7 for row in rows)

@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID, World
+from wacoex_cli.sandbox.world import (
+    APP_ID,
+    DEFAULT_TOKEN,
+    PHONE,
+    PHONE_NUMBER_ID,
+    WABA_ID,
+    World,
+)
 
 Run = Callable[..., Any]
 
@@ -46,7 +53,7 @@ def test_a_healthy_channel_is_ok(run: Run, shop: str) -> None:
         "PHONE_NUMBER",
         "WABA",
     ]
-    assert channel["partner"] == {"expected": None, "seen": None}
+    assert channel["partner"] == {"expected": "respond.io", "seen": True}
     names = {fact["name"] for fact in channel["facts"]}
     assert {"status", "waba.currency", "token.scopes"} <= names
     assert "certificate" not in names
@@ -187,6 +194,7 @@ def test_what_meta_says_decides_the_exit_status(
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
+        ("expired_token", "expired"),
         ("html", "unusable answer: HTTP 200"),
         ("server_error", "unusable answer: HTTP 500"),
         ("empty_object", "unusable answer: it holds no id"),
@@ -435,3 +443,120 @@ def test_no_output_holds_the_token(run: Run, shop: str, world: World) -> None:
 
 def test_the_messaging_limit_of_a_fresh_number_is_not_used_up(run: Run, shop: str) -> None:
     assert "WX502" not in json.dumps(run("status", "--json").data)
+
+
+def tell_the_state_file(run: Run) -> None:
+    """Something for the state file to tell: a Windows companion, and a confirmation of long ago."""
+    at = (datetime.now(UTC) - timedelta(days=11)).isoformat()
+    assert run("reminder", "confirm", "shop", "--at", at, "--by", "Ann").code == 0
+    assert run("device", "add", "desktop-windows", "--channel", "shop").code == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("html", on="reads"),
+        Fault("server_error", on="reads"),
+        Fault("empty_body", on="reads"),
+        Fault("empty_object", on="reads"),
+        Fault("reset_before", on="reads"),
+        Fault("expired_token", on="reads"),
+        Fault("refuse", on="reads", code=1),
+        Fault("refuse", on="reads", code=424242),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.code or ''}".strip(),
+)
+def test_whatever_meta_answers_the_findings_of_the_state_file_are_told(
+    run: Run, shop: str, world: World, fault: Fault
+) -> None:
+    tell_the_state_file(run)
+    world.faults.replace([fault])
+
+    outcome = run("status", "--json")
+    told = run("status", tty=True)
+
+    channel = the_channel(outcome)
+    assert (outcome.code, told.code, channel["verdict"]) == (3, 3, "unknown")
+    assert channel["failures"]
+    assert {"WX101", "WX301"} <= set(ids(outcome))
+    assert "Traceback" not in outcome.err + told.err
+
+
+def test_an_empty_object_for_every_field_is_unknown_and_breaks_nothing(
+    run: Run, shop: str, world: World
+) -> None:
+    assert run("device", "add", "desktop-windows", "--channel", "shop").code == 0
+    for node_id in (PHONE_NUMBER_ID, WABA_ID):
+        values = world.nodes[node_id].values
+        world.nodes[node_id].patch({name: {} for name in values if name != "id"})
+    world.subscribed_apps[WABA_ID] = [{}]
+
+    outcome = run("status", "--json")
+    told = run("status", tty=True)
+
+    assert (outcome.code, told.code) == (3, 3)
+    assert the_channel(outcome)["verdict"] == "unknown"
+    assert "WX301" in ids(outcome)
+    assert "Traceback" not in outcome.err + told.err
+
+
+def test_a_partner_that_is_gone_is_seen_and_remembered(run: Run, shop: str, world: World) -> None:
+    apps = world.subscribed_apps[WABA_ID]
+    apps[:] = [one for one in apps if one["whatsapp_business_api_data"]["id"] == APP_ID]
+
+    for options in ([], ["--offline"]):
+        outcome = run("status", "--json", *options)
+
+        channel = the_channel(outcome)
+        assert channel["partner"] == {"expected": "respond.io", "seen": False}
+        assert (outcome.code, ids(outcome)) == (2, ["WX202"])
+
+
+def test_another_partner_may_be_expected(run: Run, shop: str) -> None:
+    run("channel", "edit", "shop", "--partner-app-id", APP_ID)
+
+    assert the_channel(run("status", "--json"))["partner"] == {"expected": APP_ID, "seen": True}
+
+
+def test_apps_that_the_token_may_not_see_leave_the_partner_open(
+    run: Run, shop: str, world: World
+) -> None:
+    world.faults.replace([Fault("refuse", on="reads", path="/subscribed_apps", code=10)])
+
+    outcome = run("status", "--json")
+
+    assert (outcome.code, the_channel(outcome)["partner"]["seen"]) == (0, None)
+
+
+def test_our_own_app_that_is_not_attached_gets_no_events(run: Run, shop: str, world: World) -> None:
+    apps = world.subscribed_apps[WABA_ID]
+    apps[:] = [one for one in apps if one["whatsapp_business_api_data"]["id"] != APP_ID]
+
+    outcome = run("status", "--json")
+
+    assert (outcome.code, ids(outcome)) == (2, ["WX210"])
+
+
+def test_what_broadcasts_left_open_is_told(run: Run, shop: str, isolated_home: Path) -> None:
+    assert run("status").code == 0
+    db = sqlite3.connect(isolated_home / ".local/state/wacoex/wacoex.db")
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.000Z}"
+    with db:
+        db.execute(
+            "INSERT INTO broadcasts (broadcast_id, channel_id, status, template,"
+            " parameter_sources, recipients_file, api_base_url, rate, planned_at, started_at)"
+            " VALUES (4, 1, 'completed', '{}', '[]', '-', 'http://127.0.0.1', 20, ?, ?)",
+            [now, now],
+        )
+        db.execute(
+            "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state,"
+            " answered_at) VALUES (4, 1, 2, '+6591000001', '[]', 'ambiguous', ?)",
+            [now],
+        )
+    db.close()
+
+    outcome = run("status", "--json", "--offline")
+
+    [finding] = the_channel(outcome)["findings"]
+    assert (outcome.code, finding["id"], finding["severity"]) == (1, "WX505", "warning")
+    assert "`wacoex broadcast reconcile 4`" in finding["remedy"][0]

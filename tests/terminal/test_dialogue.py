@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -116,3 +117,36 @@ def test_how_much_is_told(capsys, invocation: Invocation, told: str) -> None:
     dialogue.detail("dd", 2)
 
     assert capsys.readouterr().err == told
+
+
+def test_enter_is_noticed_without_waiting_for_it(typing, capsys) -> None:
+    typing("\n")
+    dialogue = TerminalDialogue(Invocation())
+
+    assert dialogue.can_ask()
+    assert dialogue.is_enter_pressed()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("invocation", "is_terminal"), [(Invocation(no_input=True), True), (Invocation(), False)]
+)
+def test_nobody_presses_enter_where_nobody_may_be_asked(
+    typing, invocation: Invocation, is_terminal: bool
+) -> None:
+    typing("\n", is_terminal=is_terminal)
+
+    assert not TerminalDialogue(invocation).can_ask()
+    assert not TerminalDialogue(invocation).is_enter_pressed()
+
+
+def test_a_terminal_at_which_nobody_types_is_not_waited_for(monkeypatch) -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, encoding="utf-8") as terminal, os.fdopen(ours, "wb", 0) as keyboard:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        dialogue = TerminalDialogue(Invocation())
+
+        assert not dialogue.is_enter_pressed()
+        keyboard.write(b"\n")
+        assert dialogue.is_enter_pressed()
+        assert not dialogue.is_enter_pressed()

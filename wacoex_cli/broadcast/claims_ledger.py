@@ -252,13 +252,24 @@ def mark_run(
     *,
     active_seconds: float,
     peak: int,
+    throttled: int,
     now: datetime,
 ) -> None:
-    """Note how long a run has been active and its most messages in one second."""
+    """Note how long a run has been active, its most messages in one second, and new refusals.
+
+    `throttled` is how many were refused for being too fast since the last call.
+    """
+    moment = to_text(now)
     state.execute(
         "UPDATE broadcast_runs SET last_active_at = ?, active_seconds = ? WHERE run_id = ?",
-        [to_text(now), active_seconds, run_id],
+        [moment, active_seconds, run_id],
     )
+    if throttled:
+        state.execute(
+            "UPDATE broadcast_runs SET throttled = throttled + ?, throttled_at = ?"
+            " WHERE run_id = ?",
+            [throttled, moment, run_id],
+        )
     state.execute(
         "UPDATE broadcasts SET peak_in_one_second = ? WHERE broadcast_id = ?"
         " AND peak_in_one_second < ?",

@@ -173,6 +173,7 @@ class Exchange:
             self._run.run_id,
             active_seconds=now - self._run.started_at,
             peak=report.peak,
+            throttled=sum(answer.was_throttled for answer in report.answers),
             now=self._clock.now(),
         )
 

@@ -65,6 +65,10 @@ WABA_FIELDS = (
 )
 """Fields of the WhatsApp Business Account node (Meta: WhatsApp Business Account)."""
 
+SUBSCRIBED_APPS = "subscribed_apps"
+"""The apps that get the webhooks of the account, each with `id`, `name` and, where it has one,
+`override` of its callback (Meta: subscribed_apps)."""
+
 TOKEN_FIELDS = ("is_valid", "type", "app_id", "expires_at", "data_access_expires_at", "scopes")
 """What `debug_token` says about the token in use (Meta: debug_token)."""
 
@@ -105,7 +109,7 @@ def in_order(facts: Iterable[Fact]) -> list[Fact]:
     names = [
         *PHONE_NUMBER_FIELDS,
         *(f"{TOKEN_PREFIX}{name}" for name in TOKEN_FIELDS),
-        *(f"{WABA_PREFIX}{name}" for name in WABA_FIELDS),
+        *(f"{WABA_PREFIX}{name}" for name in (*WABA_FIELDS, SUBSCRIBED_APPS)),
     ]
     places = {name: place for place, name in enumerate(names)}
     return sorted(facts, key=lambda one: (places.get(one.name, len(names)), one.name))

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.facts import (
+    META,
     PHONE_NUMBER_FIELDS,
+    SUBSCRIBED_APPS,
     TOKEN_FIELDS,
     TOKEN_PREFIX,
     WABA_FIELDS,
@@ -17,7 +19,7 @@ from wacoex_cli.channels.facts import (
     from_node,
     not_available,
 )
-from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
+from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
 from wacoex_cli.foundation.clock import to_text
 
 if TYPE_CHECKING:
@@ -62,6 +64,19 @@ async def read_waba(meta: Meta, waba_id: str, now: datetime) -> list[Fact]:
     return from_node(WABA_PREFIX, WABA_FIELDS, found.given, found.refused, to_text(now))
 
 
+async def read_subscribed_apps(meta: Meta, waba_id: str, now: datetime) -> list[Fact]:
+    """The apps attached to the account. A list this token may not see is not available.
+
+    Raises TemporaryError when Meta gives no usable answer.
+    """
+    try:
+        nodes = await meta.subscribed_apps(waba_id)
+    except (CredentialError, RefusedError) as error:
+        return not_available(WABA_PREFIX, [SUBSCRIBED_APPS], error.message, to_text(now))
+    apps = [_app(node) for node in nodes]
+    return [Fact(f"{WABA_PREFIX}{SUBSCRIBED_APPS}", apps, META, to_text(now))]
+
+
 async def read_token(meta: Meta, now: datetime) -> list[Fact]:
     """Validity, expiry and scopes of the token. Not every token may ask about itself.
 
@@ -75,6 +90,24 @@ async def read_token(meta: Meta, now: datetime) -> list[Fact]:
         name: _moment_text(value) if name in _MOMENTS else value for name, value in said.items()
     }
     return from_node(TOKEN_PREFIX, TOKEN_FIELDS, known, {}, to_text(now))
+
+
+def _app(node: Node) -> dict[str, str]:
+    inner = node.get("whatsapp_business_api_data")
+    said = {**node, **(inner if isinstance(inner, dict) else {})}
+    told = {name: str(said[name]) for name in ("id", "name") if _is_text(said.get(name))}
+    if not told:
+        raise TemporaryError(
+            "Meta's list of apps cannot be read",
+            hint="try again in a minute; see whether a proxy answers in Meta's place",
+            code="unusable_answer",
+        )
+    override = said.get("override_callback_uri")
+    return told | ({"override": override} if isinstance(override, str) and override else {})
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str | int) and bool(value)
 
 
 async def _read_node(read: ReadNode, node_id: str, fields: Sequence[str]) -> _Fields:

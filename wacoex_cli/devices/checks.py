@@ -1,4 +1,4 @@
-"""Findings about the list of companions (WX107, WX301 to WX303). Pure."""
+"""Findings about the list of companions (WX107, WX301 to WX304). Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.devices.model import MOST_LINKED, DeviceState
+from wacoex_cli.devices.probe_rule import THE_PHONE, WordOutcome
 from wacoex_cli.devices.rule import relink_from
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.devices.model import Break, Device
+    from wacoex_cli.devices.probe_rule import Answer
 
 UNLINKED_AFTER = timedelta(days=30)
 """A companion that is not used for about so long is unlinked (Meta: account_update)."""
@@ -139,6 +141,75 @@ def _check_unused(linked: Sequence[Device], channel: str, now: datetime) -> list
             verify=_verify(channel),
         )
     ]
+
+
+def check_probes(
+    listed: Sequence[tuple[Device, DeviceState]], answers: Sequence[Answer], channel: str
+) -> list[Finding]:
+    """WX304: a word that was sent from a supported device, or from the phone, never came back.
+
+    Says nothing about unsupported kinds (WX301), about a device that was linked anew since, and
+    about one that is not linked. Where nothing at all came in, the way in is looked at first.
+    """
+    linked = {one.device_id: one for one, state in listed if state is DeviceState.LINKED}
+    unseen = [
+        one
+        for one in answers
+        if one.outcome is WordOutcome.NOT_SEEN and _can_be_seen(linked.get(one.device_id), one)
+    ]
+    if not unseen:
+        return []
+    heard = [one for one in unseen if one.heard]
+    found = [linked[one.device_id] for one in unseen if one.device_id != THE_PHONE]
+    return [
+        Finding(
+            id="WX304",
+            severity=Severity.WARNING,
+            channel=channel,
+            title="a word sent as a probe never came back: what is sent from there is not heard"
+            if heard
+            else "no word sent as a probe came back, and nothing else did",
+            evidence=tuple(
+                Evidence(
+                    f"`{one.word}`, sent from {_sender(linked.get(one.device_id))},"
+                    f" never came back; {'other echoes did' if one.heard else 'no echo did'}",
+                    "probe",
+                    one.asked_at,
+                )
+                for one in unseen
+            ),
+            remedy=(
+                *(() if heard else _WAY_IN),
+                "on the phone, see whether the word stands in the chat: if not, the device is no"
+                " longer linked",
+                *(
+                    f"log {_name(one)} out on the phone, link it again, then"
+                    f" `wacoex device relink {one.device_id}`"
+                    for one in found
+                ),
+                "until then answer customers from a device that is visible, or in the inbox",
+            ),
+            verify=f"wacoex device probe -c {channel}",
+        )
+    ]
+
+
+_WAY_IN = (
+    "see whether the partner is still connected: `wacoex partner check`",
+    "see whether anything can come in: `wacoex events subscribe --check`, and that"
+    " `wacoex events listen` runs; or read at respond.io: `wacoex events pull`",
+)
+
+
+def _can_be_seen(device: Device | None, answer: Answer) -> bool:
+    if answer.device_id == THE_PHONE:
+        return True
+    is_same_link = device is not None and device.newest_link_at <= answer.asked_at
+    return device is not None and device.kind.is_supported and is_same_link
+
+
+def _sender(device: Device | None) -> str:
+    return "the phone" if device is None else _name(device)
 
 
 def _age(moment: str, now: datetime) -> timedelta:

@@ -72,7 +72,7 @@ def add(
 
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
-        _take_in_events(workspace)
+        take_in_events(workspace)
         now = workspace.clock.now()
         before = registry.inventory(workspace.state, channel, now)
         device = registry.add_device(
@@ -107,7 +107,7 @@ def list_devices(invocation: Invocation) -> "Result":
 
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
-        _take_in_events(workspace)
+        take_in_events(workspace)
         now = workspace.clock.now()
         found = registry.inventory(workspace.state, channel, now)
     return Result(view.inventory_data(found, channel.name), list(view.inventory_text(found, now)))
@@ -186,7 +186,7 @@ def confirm(
 
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
-        _take_in_events(workspace)
+        take_in_events(workspace)
         now = workspace.clock.now()
         said_by = (known_login_name() or "") if by is None else by
         said = registry.confirm_list(workspace.state, channel, said_by, now, dry_run=dry_run)
@@ -208,12 +208,12 @@ def _named(
 
     named = registry.active(workspace.state, invocation.channel) if invocation.channel else None
     device = known_device(workspace.state, device_id, named)
-    _take_in_events(workspace)
+    take_in_events(workspace)
     channels = ledger.all_channels(workspace.state)
     return device, next(one for one in channels if one.channel_id == device.channel_id)
 
 
-def _take_in_events(workspace: "Workspace") -> None:
+def take_in_events(workspace: "Workspace") -> None:
     """What came in since the last look: connecting and offboarding unlink companions."""
     from wacoex_cli.events.projection import catch_up
     from wacoex_cli.events.projections import CHANNELS

@@ -62,6 +62,20 @@ def set_relinked(state: State, device_id: int, moment: str) -> None:
     )
 
 
+def set_visible(state: State, device_id: int, visible: bool) -> None:
+    """Keep whether what is sent from a companion comes through to the partner."""
+    state.execute("UPDATE devices SET visible = ? WHERE device_id = ?", [int(visible), device_id])
+
+
+def note_used(state: State, device_id: int, moment: str) -> None:
+    """A companion was in use at that moment; what is newer already stays."""
+    state.execute(
+        "UPDATE devices SET last_used_at = ? WHERE device_id = ?"
+        " AND (last_used_at IS NULL OR last_used_at < ?)",
+        [moment, device_id, moment],
+    )
+
+
 def add_confirmation(state: State, channel_id: int, confirmation: Confirmation) -> None:
     """Keep that somebody said the list is complete."""
     state.execute(

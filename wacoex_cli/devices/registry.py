@@ -10,18 +10,20 @@ from wacoex_cli.channels import evidence_ledger, facts_ledger, stored_connection
 from wacoex_cli.channels.connection import connected_at
 from wacoex_cli.channels.evidence import EvidenceKind
 from wacoex_cli.channels.facts import values_of
-from wacoex_cli.devices import ledger, rule
-from wacoex_cli.devices.checks import check_devices
+from wacoex_cli.devices import ledger, probe_ledger, rule
+from wacoex_cli.devices.checks import check_devices, check_probes
 from wacoex_cli.devices.model import MOST_LINKED, Break, Confirmation, Device, DeviceState
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.findings.model import worst_first
 from wacoex_cli.foundation.clock import to_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.model import DeviceKind
+    from wacoex_cli.devices.probe_rule import Answer
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
 
@@ -30,13 +32,17 @@ _LONGEST_NAME = 64
 
 @dataclass(frozen=True)
 class Inventory:
-    """The companions of a channel, each with its state, and what there is to say about them."""
+    """The companions of a channel, each with its state, and what there is to say about them.
+
+    `answers` are what the newest probes of them came to.
+    """
 
     devices: tuple[tuple[Device, DeviceState], ...]
     last_break: Break | None
     confirmation: Confirmation | None
     is_primary_only: bool
     findings: tuple[Finding, ...]
+    answers: tuple[Answer, ...] = ()
 
     @property
     def free_slots(self) -> int:
@@ -46,18 +52,35 @@ class Inventory:
 
 def inventory(state: State, channel: Channel, now: datetime) -> Inventory:
     """What is known about the companions of a channel."""
-    last_break = _last_break(state, channel, now)
+    return inventories(state, [channel], now)[channel.channel_id]
+
+
+def inventories(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Inventory]:
+    """What is known about the companions of each of these channels, by channel_id."""
+    breaks = _last_breaks(state, channels, now)
+    return {one.channel_id: _inventory(state, one, breaks[one.channel_id], now) for one in channels}
+
+
+def _inventory(
+    state: State, channel: Channel, last_break: Break | None, now: datetime
+) -> Inventory:
     listed = tuple(
         (one, rule.state_of(one, last_break, now))
         for one in ledger.listed(state, channel.channel_id)
     )
     intervals = ledger.primary_only_for(state, channel.channel_id)
+    answers = probe_ledger.answers(state, channel.channel_id)
+    findings = [
+        *check_devices(listed, last_break, channel.name, now),
+        *check_probes(listed, answers, channel.name),
+    ]
     return Inventory(
         devices=listed,
         last_break=last_break,
         confirmation=ledger.last_confirmation(state, channel.channel_id),
         is_primary_only=any(one.end is None for one in intervals),
-        findings=tuple(worst_first(check_devices(listed, last_break, channel.name, now))),
+        findings=tuple(worst_first(findings)),
+        answers=answers,
     )
 
 
@@ -171,20 +194,26 @@ def _demand_slot(state: State, channel: Channel, device: Device, now: datetime) 
         )
 
 
-def _last_break(state: State, channel: Channel, now: datetime) -> Break | None:
-    """When all companions were last unlinked: by connecting or by offboarding."""
-    events = stored_connection.account_events(state, [channel])[channel.channel_id]
+def _last_breaks(
+    state: State, channels: Sequence[Channel], now: datetime
+) -> dict[int, Break | None]:
+    """When all companions were last unlinked, by connecting or by offboarding; by channel_id."""
+    events = stored_connection.account_events(state, channels)
     facts = facts_ledger.facts_by_channel(state, ["last_onboarded_time"])
-    onboarded = connected_at(values_of(facts.get(channel.channel_id, ())))
-    sign = evidence_ledger.newest(
-        state,
-        evidence_ledger.addresses_for(state, channel),
-        EvidenceKind.CONNECTED,
-        until=to_text(now),
-    )
-    found = rule.breaks(events)
-    if onboarded:
-        found.append(Break(to_text(onboarded), "connecting", "meta"))
-    if sign:
-        found.append(Break(sign.at, "connecting", sign.source))
-    return max(found, key=lambda one: (one.at, one.because, one.source), default=None)
+    found = {}
+    for channel in channels:
+        onboarded = connected_at(values_of(facts.get(channel.channel_id, ())))
+        sign = evidence_ledger.newest(
+            state,
+            evidence_ledger.addresses_for(state, channel),
+            EvidenceKind.CONNECTED,
+            until=to_text(now),
+        )
+        breaks = rule.breaks(events[channel.channel_id])
+        if onboarded:
+            breaks.append(Break(to_text(onboarded), "connecting", "meta"))
+        if sign:
+            breaks.append(Break(sign.at, "connecting", sign.source))
+        newest = max(breaks, key=lambda one: (one.at, one.because, one.source), default=None)
+        found[channel.channel_id] = newest
+    return found

@@ -76,7 +76,7 @@ def status(
         "wacoex explain WX206",
         "wacoex explain 131049",
         "wacoex explain exit-codes",
-        "wacoex explain --search quality",
+        'wacoex explain --search "already has an existing payment method"',
     ),
     heading="Watch",
 )
@@ -91,12 +91,15 @@ def explain(
         ),
     ] = None,
     search: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="List what mentions this text.")
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="List the pages about a text, such as an error as it is shown."
+        ),
     ] = None,
 ) -> "Result":
     """Explain a finding, an error code of Meta, or a topic."""
     from wacoex_cli.diagnosis import explain as explaining
-    from wacoex_cli.terminal.render import Result, Table
+    from wacoex_cli.terminal.render import Markdown, Result, Table
 
     if (word is None) == (search is None):
         raise UsageError(
@@ -107,14 +110,9 @@ def explain(
         hits = explaining.search(search)
         rows = [(one.id, one.title) for one in hits]
         data = [{"id": one.id, "title": one.title} for one in hits]
-        return Result({"results": data}, [Table(("id", "title"), rows)])
+        table = Table(("id", "title"), rows, when_empty="nothing mentions that")
+        return Result({"results": data}, [table])
     article = explaining.explain(word or "")
-    see_also = [f"see also: {', '.join(article.see_also)}"] if article.see_also else []
-    text = [
-        f"{article.id}: {article.title}",
-        "",
-        article.body,
-        *([""] if see_also else []),
-        *see_also,
-    ]
-    return Result(article.to_json(), text)
+    see_also = f"\n\nSee also: {', '.join(article.see_also)}" if article.see_also else ""
+    text = f"{article.id}: {article.title}\n\n{article.body}{see_also}"
+    return Result(article.to_json(), [Markdown(text)])

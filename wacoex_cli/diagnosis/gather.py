@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.channels import access, reading
 from wacoex_cli.channels.facts import (
     PHONE_NUMBER_FIELDS,
+    SUBSCRIBED_APPS,
     TOKEN_FIELDS,
     TOKEN_PREFIX,
     WABA_FIELDS,
@@ -22,15 +23,17 @@ from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, Wacoe
 from wacoex_cli.foundation.clock import from_text, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
 
-AT_ONCE = 8
-"""Channels that are read at the same time."""
+AT_ONCE = 48
+"""Questions that are open at the same time."""
+BESIDE = 16
+"""What may be asked beside them: together they are the 64 connections of the HTTP client."""
 CALLS_PER_HOUR = 2500
 """Reads of one WABA in a clock hour: half of Meta's 5,000 in any hour (Meta: rate limits)."""
 REUSABLE_FOR = timedelta(hours=1)
@@ -71,18 +74,13 @@ class Gatherer:
         self._now = now
         self._seconds = workspace.settings.status_seconds_per_channel
         self._end = workspace.clock.monotonic() + workspace.settings.status_seconds
-        self._shared: dict[tuple[str, str], asyncio.Task[list[Fact]]] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._shared: dict[tuple[str, str], asyncio.Task[list[Fact] | WacoexError]] = {}
 
     async def read_all(self, channels: Sequence[Channel]) -> dict[int, Reading]:
         """Ask about every channel, by channel_id; what fails for one spoils no other."""
-        slots = asyncio.Semaphore(AT_ONCE)
-
-        async def one(channel: Channel) -> Reading:
-            async with slots:
-                return await self._read(channel)
-
         try:
-            found = await asyncio.gather(*(one(channel) for channel in channels))
+            found = await asyncio.gather(*(self._read(channel) for channel in channels))
         finally:
             for task in self._shared.values():
                 task.cancel()
@@ -98,9 +96,9 @@ class Gatherer:
         if self._is_spent(channel) and self._is_fresh(channel):
             return Reading(is_known=True)
         phone, *others = await asyncio.gather(
-            self._attempt(reading.read_phone_number(meta, phone_number_id, self._now)),
-            self._attempt(self._of_token(meta)),
-            self._attempt(self._of_waba(meta, channel)),
+            self._ask(reading.read_phone_number(meta, phone_number_id, self._now)),
+            self._once(meta, "token", lambda: reading.read_token(meta, self._now)),
+            *self._of_waba(meta, channel),
         )
         self._count(meta, channel)
         result = self._put_together(channel, phone, others)
@@ -134,7 +132,7 @@ class Gatherer:
         seen = to_text(self._now)
         groups = (
             ("", PHONE_NUMBER_FIELDS),
-            (WABA_PREFIX, WABA_FIELDS),
+            (WABA_PREFIX, (*WABA_FIELDS, SUBSCRIBED_APPS)),
             (TOKEN_PREFIX, TOKEN_FIELDS),
         )
         facts = [
@@ -144,43 +142,58 @@ class Gatherer:
         ]
         return Reading(facts, is_known=True)
 
-    async def _attempt(
-        self, operation: Coroutine[object, object, list[Fact]]
+    async def _ask(
+        self, question: Coroutine[object, object, list[Fact]]
     ) -> list[Fact] | WacoexError:
-        left = self._end - self._workspace.clock.monotonic()
-        try:
-            async with asyncio.timeout(min(self._seconds, max(left, 0))):
-                return await operation
-        except TimeoutError:
-            is_own = left >= self._seconds
-            limit = self._seconds if is_own else self._workspace.settings.status_seconds
-            whose = "" if is_own else ", the limit for all channels together"
-            return TemporaryError(
-                f"no answer within {limit:g} seconds{whose}",
-                hint="try again; `-vv` shows each request and how long it took",
-                code="too_slow",
-            )
-        except WacoexError as error:
-            return error
+        """The answer, or why there is none; the wait for a turn is not part of its time."""
+        async with self._slots:
+            left = self._end - self._workspace.clock.monotonic()
+            try:
+                async with asyncio.timeout(min(self._seconds, max(left, 0))):
+                    return await question
+            except TimeoutError:
+                return self._too_slow(is_own=left >= self._seconds)
+            except WacoexError as error:
+                return error
 
-    async def _of_token(self, meta: Meta) -> list[Fact]:
-        """Asked once for all channels that share the token."""
-        key = (meta.caller, "token")
+    def _too_slow(self, *, is_own: bool) -> WacoexError:
+        limit = self._seconds if is_own else self._workspace.settings.status_seconds
+        whose = "" if is_own else ", the limit for all channels together"
+        return TemporaryError(
+            f"no answer within {limit:g} seconds{whose}",
+            hint="try again; `-vv` shows each request and how long it took",
+            code="too_slow",
+        )
+
+    async def _once(
+        self, meta: Meta, about: str, ask: Callable[[], Coroutine[object, object, list[Fact]]]
+    ) -> list[Fact] | WacoexError:
+        """Asked once for all channels that share the token, and the account where it is about."""
+        key = (meta.caller, about)
         if key not in self._shared:
-            self._shared[key] = asyncio.create_task(reading.read_token(meta, self._now))
+            self._shared[key] = asyncio.create_task(self._ask(ask()))
         return await asyncio.shield(self._shared[key])
 
-    async def _of_waba(self, meta: Meta, channel: Channel) -> list[Fact]:
-        """Asked once for all channels of the account that share the token."""
-        if channel.waba_id is None:
-            reason = f"channel `{channel.name}` has no waba_id"
-            return not_available(WABA_PREFIX, WABA_FIELDS, reason, to_text(self._now))
-        key = (meta.caller, channel.waba_id)
-        if key not in self._shared:
-            self._shared[key] = asyncio.create_task(
-                reading.read_waba(meta, channel.waba_id, self._now)
-            )
-        return await asyncio.shield(self._shared[key])
+    def _of_waba(
+        self, meta: Meta, channel: Channel
+    ) -> list[Coroutine[object, object, list[Fact] | WacoexError]]:
+        """The questions about the account, none where it is not known."""
+        waba_id = channel.waba_id
+        if waba_id is None:
+            return [self._without_waba(channel)]
+        return [
+            self._once(meta, waba_id, lambda: reading.read_waba(meta, waba_id, self._now)),
+            self._once(
+                meta,
+                f"{waba_id}/subscribed_apps",
+                lambda: reading.read_subscribed_apps(meta, waba_id, self._now),
+            ),
+        ]
+
+    async def _without_waba(self, channel: Channel) -> list[Fact]:
+        reason = f"channel `{channel.name}` has no waba_id"
+        fields = (*WABA_FIELDS, SUBSCRIBED_APPS)
+        return not_available(WABA_PREFIX, fields, reason, to_text(self._now))
 
     def _count(self, meta: Meta, channel: Channel) -> None:
         key = _account(channel)

@@ -7,11 +7,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.facts import NOT_AVAILABLE, Fact, values_of
+from wacoex_cli.diagnosis.board import FEW, board, cut, said
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.findings.text import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.inactivity.view import countdown_data
-from wacoex_cli.terminal.render import ForPerson, Table, relative
+from wacoex_cli.terminal.render import ForPerson, ForPipe, Table, relative
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from wacoex_cli.diagnosis.status import ChannelStatus, Status
     from wacoex_cli.inactivity.model import Standing
 
+_COLUMNS = ("verdict", "channel", "phone", "connection", "deadline", "quality", "findings")
 _LONGEST_NAME = 34
 _LONGEST_VALUE = 20
 _LIMIT = "whatsapp_business_manager_messaging_limit"
@@ -54,19 +56,20 @@ def failures(status: Status) -> list[WacoexError]:
     ]
 
 
-def status_text(status: Status, now: datetime) -> Iterator[Table | ForPerson]:
+def status_text(status: Status, now: datetime) -> Iterator[ForPerson | ForPipe]:
     """A line for each channel; for a person also the facts of a single one, and what was found.
 
     The facts come first: they are long, and what matters is to stand above the next prompt.
     """
     if len(status.channels) == 1:
         yield from _facts_text(status.channels[0], now)
-    yield Table(
-        ("verdict", "channel", "phone", "connection", "deadline", "quality", "findings"),
-        [_row(one) for one in status.channels],
-    )
-    found = [finding for one in status.channels for finding in one.findings]
-    for finding in [*found, *status.findings]:
+    rows = [_row(one) for one in status.channels]
+    yield ForPipe(Table(_COLUMNS, rows))
+    yield from board(status.channels, _COLUMNS, rows)
+    told = status.findings
+    if len(status.channels) <= FEW:
+        told = (*(finding for one in status.channels for finding in one.findings), *told)
+    for finding in told:
         yield ForPerson(f"\n{finding_text(finding, now)}")
 
 
@@ -76,7 +79,7 @@ def _channel_data(one: ChannelStatus, now: datetime) -> dict[str, Any]:
         "channel": one.channel.name,
         "phone": one.channel.phone,
         "verdict": one.verdict.value,
-        **one.connection.to_json(),
+        **one.view.connection.to_json(),
         "is_on_biz_app": values.get("is_on_biz_app"),
         "platform_type": values.get("platform_type"),
         "quality_rating": values.get("quality_rating"),
@@ -86,11 +89,11 @@ def _channel_data(one: ChannelStatus, now: datetime) -> dict[str, Any]:
             "can_send_message": _inside(values.get("health_status"), "can_send_message"),
             "entities": _inside(values.get("health_status"), "entities") or [],
         },
-        "inactivity": countdown_data(one.standing),
-        "partner": {"expected": one.channel.partner_app_id, "seen": None},
+        "inactivity": countdown_data(one.view.standing),
+        "partner": {"expected": one.view.partner.label, "seen": one.partner_seen},
         "facts": [
             {**fact.to_json(), "age_seconds": _age_seconds(fact, now)}
-            for fact in [*one.facts, _last_opened(one.standing)]
+            for fact in [*one.facts, _last_opened(one.view.standing)]
         ],
         "findings": [finding.to_json() for finding in one.findings],
         "failures": [
@@ -121,15 +124,14 @@ def _age_seconds(fact: Fact, now: datetime) -> int | None:
 
 def _row(one: ChannelStatus) -> tuple[object, ...]:
     values = values_of(one.facts) if not one.failures else {}
-    said = [*(finding.id for finding in one.findings), *(error.code for error in one.failures)]
     return (
         one.verdict.value,
         one.channel.name,
         one.channel.phone,
-        one.connection.state.value if one.connection.state else None,
-        one.standing.deadline_at,
+        one.view.connection.state.value if one.view.connection.state else None,
+        one.view.standing.deadline_at,
         values.get("quality_rating"),
-        " ".join(dict.fromkeys(said)) or None,
+        " ".join(said(one)) or None,
     )
 
 
@@ -138,8 +140,8 @@ def _facts_text(one: ChannelStatus, now: datetime) -> Iterator[ForPerson]:
     if not shown:
         return
     rows = [
-        (_cut(_short(fact.name), _LONGEST_NAME), _value_text(fact), fact.source, _age(fact, now))
-        for fact in [*shown, _last_opened(one.standing)]
+        (cut(_short(fact.name), _LONGEST_NAME), _value_text(fact), fact.source, _age(fact, now))
+        for fact in [*shown, _last_opened(one.view.standing)]
     ]
     yield ForPerson(Table(("fact", "value", "source", "seen"), rows))
     yield ForPerson("")
@@ -157,17 +159,13 @@ def _value_text(fact: Fact) -> str:
         if isinstance(value, dict) and key in value:
             value = value[key]
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return _cut(", ".join(value), _LONGEST_VALUE)
+        return cut(", ".join(value), _LONGEST_VALUE)
     text = value if isinstance(value, str) else json.dumps(value)
-    return _cut(text, _LONGEST_VALUE)
+    return cut(text, _LONGEST_VALUE)
 
 
 def _age(fact: Fact, now: datetime) -> str:
     return relative(from_text(fact.observed_at), now) if fact.observed_at else "never"
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _some(names: list[str]) -> str:

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from wacoex_cli.channels.access import respondio_for
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.events import ledger, pull_ledger, values
 from wacoex_cli.events.model import Source, UnfitPayload, Via
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from wacoex_cli.channels.model import Channel
     from wacoex_cli.events.model import Kind, Payload
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.respondio import Node, RespondIO
 
 # The rate is kept by the client; side by side only hides the time each answer takes.
@@ -226,3 +229,19 @@ def _body(person: Person, item: Node) -> dict[str, Any]:
         "message": item,
         "channel": {"id": item.get("channelId")},
     }
+
+
+def reader_of(workspace: Workspace, channel: Channel, since: datetime) -> Reader | None:
+    """Reads a channel's messages at respond.io; None without a token or a channel id there."""
+    token = workspace.secrets.find("respondio-token", channel.name)
+    if token is None or channel.respondio_channel_id is None:
+        return None
+    kept = Log(
+        workspace.state,
+        workspace.clock,
+        Tally(),
+        key=workspace.secrets.local_key(),
+        store_bodies=workspace.settings.events.store_bodies,
+    )
+    respondio = respondio_for(workspace, channel)
+    return Reader(respondio, channel.respondio_channel_id, kept, since=since)

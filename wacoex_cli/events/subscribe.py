@@ -70,19 +70,23 @@ class Subscription:
         }
 
 
-async def look(workspace: Workspace, channel: Channel) -> Subscription:
+async def look(
+    workspace: Workspace, channel: Channel, *, patience_seconds: float | None = None
+) -> Subscription:
     """Ask Meta; changes nothing. What the access at hand cannot tell is left open, with the reason.
+
+    `patience_seconds` shortens how long a failed read is tried again.
 
     Raises:
         UsageError: the channel has no waba_id.
         CredentialError, RefusedError, TemporaryError: Meta cannot be asked about the WABA.
     """
     waba_id = channel.demand_waba_id()
-    meta = meta_for(workspace, channel)
+    meta = meta_for(workspace, channel, patience_seconds=patience_seconds)
     apps = [_api_data(node) for node in await meta.subscribed_apps(waba_id)]
     app_id, why = await _own_app_id(workspace, channel, meta)
     own = next((app for app in apps if app_id is not None and app.get("id") == app_id), None)
-    hook, why_no_fields = await _hook(workspace, channel, app_id)
+    hook, why_no_fields = await _hook(workspace, channel, app_id, patience_seconds)
     return Subscription(
         channel=channel.name,
         waba_id=waba_id,
@@ -98,13 +102,15 @@ async def look(workspace: Workspace, channel: Channel) -> Subscription:
     )
 
 
-async def look_if_ours(workspace: Workspace, channel: Channel) -> Subscription | None:
+async def look_if_ours(
+    workspace: Workspace, channel: Channel, *, patience_seconds: float | None = None
+) -> Subscription | None:
     """Like `look`, but None for a channel that works without Meta: no own app, nothing to miss.
 
     Raises what `look` raises.
     """
     try:
-        return await look(workspace, channel)
+        return await look(workspace, channel, patience_seconds=patience_seconds)
     except (CredentialError, UsageError) as error:
         is_left_out = error.code in {"credentials_missing", "channel_incomplete"}
         if channel.provider is Provider.META or not is_left_out:
@@ -152,26 +158,39 @@ async def _own_app_id(workspace: Workspace, channel: Channel, meta: Meta) -> tup
 
 
 async def _hook(
-    workspace: Workspace, channel: Channel, app_id: str | None
+    workspace: Workspace, channel: Channel, app_id: str | None, patience_seconds: float | None
 ) -> tuple[Mapping[str, Any] | None, str]:
     """The app's webhook for WhatsApp, empty when it has none; None when it cannot be read."""
     secret = workspace.secrets.find("meta-app-secret", channel.name)
     if app_id is None or secret is None:
         return None, "there is no meta-app-secret, and Meta shows the fields to the app alone"
     try:
-        hooks = await _as_app(workspace, channel, app_id, secret).app_subscriptions(app_id)
+        as_app = _as_app(workspace, channel, app_id, secret, patience_seconds)
+        hooks = await as_app.app_subscriptions(app_id)
     except WacoexError as error:
         return None, f"the fields cannot be read: {error.message}"
     return next((one for one in hooks if one.get("object") == _WHATSAPP), {}), ""
 
 
-def _as_app(workspace: Workspace, channel: Channel, app_id: str, secret: Secret) -> Meta:
+def _as_app(
+    workspace: Workspace,
+    channel: Channel,
+    app_id: str,
+    secret: Secret,
+    patience_seconds: float | None,
+) -> Meta:
     """The Graph API as the app itself. Source: "Meta: access tokens, app access tokens"."""
     from wacoex_cli.platforms.meta import Meta
 
     settings = workspace.settings_for(channel.name)
     token = Secret(f"{app_id}|{secret.reveal()}", secret.source)
-    return Meta(workspace.http, token, settings.meta_base_url, settings.meta_api_version)
+    return Meta(
+        workspace.http,
+        token,
+        settings.meta_base_url,
+        settings.meta_api_version,
+        patience_seconds=patience_seconds,
+    )
 
 
 def _api_data(node: Mapping[str, Any]) -> dict[str, Any]:

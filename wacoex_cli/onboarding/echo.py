@@ -6,13 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels.access import respondio_for
 from wacoex_cli.channels.evidence import EvidenceKind
 from wacoex_cli.events import ledger as log
 from wacoex_cli.events.model import Source
 from wacoex_cli.events.projection import catch_up
 from wacoex_cli.events.projections import CHANNELS
-from wacoex_cli.events.pull import Log, Person, Reader, Tally
+from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
 from wacoex_cli.foundation.phone_numbers import normalise
@@ -47,7 +46,7 @@ async def echo_proof(context: Context) -> Outcome:
     since = _whole_second(str(kept[BEGAN_AT]))
     if (found := _newest_echo(context, since)) is not None:
         return _seen(found, kept)
-    reader = _reader(context, since)
+    reader = reader_of(context.workspace, context.channel, since)
     if reader is None and not _is_told(context):
         return _asked(context, kept)
     return await _waited(context, reader, since, kept)
@@ -105,23 +104,6 @@ def _newest_echo(context: Context, since: datetime) -> Sign | None:
         since=to_text(since),
         until=to_text(workspace.clock.now() + _CLOCKS_DIFFER_AT_MOST),
     )
-
-
-def _reader(context: Context, since: datetime) -> Reader | None:
-    """Reads messages at respond.io; None without a token or a channel id there."""
-    workspace, channel = context.workspace, context.channel
-    token = workspace.secrets.find("respondio-token", channel.name)
-    if token is None or channel.respondio_channel_id is None:
-        return None
-    kept = Log(
-        workspace.state,
-        workspace.clock,
-        Tally(),
-        key=workspace.secrets.local_key(),
-        store_bodies=workspace.settings.events.store_bodies,
-    )
-    respondio = respondio_for(workspace, channel)
-    return Reader(respondio, channel.respondio_channel_id, kept, since=since)
 
 
 def _people(context: Context) -> list[Person]:

@@ -14,6 +14,9 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding.access import meta_or_reason, skipped
 from wacoex_cli.onboarding.echo import echo_proof
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
+from wacoex_cli.partners.reading import app_in
+from wacoex_cli.partners.rule import NO_PROOF, is_expected
+from wacoex_cli.partners.rule import expected as expected_partner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.onboarding.journey import Context
+    from wacoex_cli.partners.model import Expected
     from wacoex_cli.platforms.meta import Meta
 
 __all__ = ["echo_proof", "partner", "proof"]
@@ -32,11 +36,6 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 60.0
 _SHOWN = ("is_on_biz_app", "platform_type", "status")
 _NOT_VISIBLE = (100, 33)
 _TOKEN_IS_BAD = 190
-_PARTNER_NAME = "respond.io"
-_NO_PROOF = (
-    "Meta has no list of partners: this is evidence, no proof;"
-    " see WhatsApp Manager > Account settings > Partners"
-)
 
 
 async def proof(context: Context) -> Outcome:
@@ -77,17 +76,17 @@ async def partner(context: Context) -> Outcome:
         if error.details.get("code") == _TOKEN_IS_BAD:
             raise
         return skipped(error.message)
-    named = [_app(one) for one in apps]
+    named = [app_in(one) for one in apps]
     expected = _expected(context)
-    is_seen = any(_is_expected(one, expected) for one in named)
+    is_seen = any(is_expected(one, expected) for one in named)
     answer = {
-        "expected": expected,
+        "expected": expected.label,
         "seen": is_seen,
-        "apps": named,
+        "apps": [{"id": one.id, "name": one.name} for one in named],
         "source": "meta",
         "observed_at": to_text(context.workspace.clock.now()),
     }
-    note = None if is_seen else f"{expected} is not among the apps of the account; {_NO_PROOF}"
+    note = None if is_seen else f"{expected.label} is not among the apps of the account; {NO_PROOF}"
     return Outcome(StepState.SETTLED, answer, said_by="meta", note=note)
 
 
@@ -155,22 +154,7 @@ def _in_words(told: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {told.get(name)}" for name in _SHOWN)
 
 
-def _expected(context: Context) -> str:
-    """The app id or name of the partner; with an own app it is that app."""
-    channel = context.channel
-    if channel.partner_app_id:
-        return channel.partner_app_id
-    own = context.workspace.settings_for(channel.name).meta_app_id
-    return own if own and context.journey.via is Route.SIGNUP else _PARTNER_NAME
-
-
-def _app(row: Mapping[str, Any]) -> dict[str, object]:
-    data = row.get("whatsapp_business_api_data")
-    told = data if isinstance(data, dict) else {}
-    return {"id": told.get("id"), "name": told.get("name")}
-
-
-def _is_expected(app: Mapping[str, object], expected: str) -> bool:
-    # respond.io's app is called after it, with more words.
-    by_name = expected == _PARTNER_NAME and expected in str(app["name"]).lower()
-    return app["id"] == expected or by_name
+def _expected(context: Context) -> Expected:
+    """The partner's app; of a signup through an own app it is that app."""
+    own = context.workspace.settings_for(context.channel_name).meta_app_id
+    return expected_partner(context.channel, own if context.journey.via is Route.SIGNUP else None)

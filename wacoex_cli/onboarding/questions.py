@@ -11,6 +11,7 @@ from wacoex_cli.foundation.phone_numbers import line_of, region_of
 from wacoex_cli.onboarding import app_changes, checks, rule, seen
 from wacoex_cli.onboarding.browser import offer_to_open
 from wacoex_cli.onboarding.model import Outcome, Record, Route, StepState
+from wacoex_cli.partners.model import PARTNER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,7 +117,7 @@ async def other_partner(context: Context) -> Outcome:
     for text in shown:
         dialogue.warn(f"Meta shows: {text}")
     is_respondio = context.journey.via is Route.RESPONDIO
-    partner = seen.RESPONDIO_NAME if is_respondio else "your own app"
+    partner = PARTNER_NAME if is_respondio else "your own app"
     has_other = dialogue.confirm(_OTHER.format(partner=partner), flag=ONLY_A_PERSON)
     answer: dict[str, object] = {"other_partner": has_other, "seen": list(shown)}
     if has_other:

@@ -11,14 +11,13 @@ from wacoex_cli.channels.facts import values_of
 from wacoex_cli.channels.reading import read_waba
 from wacoex_cli.errors import CredentialError, RefusedError
 from wacoex_cli.onboarding.model import Route
+from wacoex_cli.partners.model import PARTNER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from wacoex_cli.onboarding.journey import Context
     from wacoex_cli.platforms.meta import Meta, Node
-
-RESPONDIO_NAME = "respond.io"
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,7 @@ async def partners(context: Context) -> tuple[str, ...]:
     expected = {channel.partner_app_id, own_app} - {None}
     is_respondio = context.journey.via is Route.RESPONDIO
     told = [*_apps(apps, expected), *_businesses(values_of(facts))]
-    return tuple(
-        text for name, text in told if not (is_respondio and RESPONDIO_NAME in name.lower())
-    )
+    return tuple(text for name, text in told if not (is_respondio and PARTNER_NAME in name.lower()))
 
 
 def _meta(context: Context) -> Meta | None:

@@ -12,7 +12,7 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.onboarding import ledger
 from wacoex_cli.onboarding.sync_progress import Progress, progress_of
 from wacoex_cli.platforms.error_codes import Outcome, classify
-from wacoex_cli.platforms.meta import error_of
+from wacoex_cli.platforms.graph import error_of
 from wacoex_cli.platforms.meta_sync import Requested, SyncType, request_sync
 from wacoex_cli.platforms.replies import NotSent, Refused, Unclear
 

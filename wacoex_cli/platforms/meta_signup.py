@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.errors import CredentialError, TemporaryError
 from wacoex_cli.foundation.answer import NotSentError, UnansweredError
 from wacoex_cli.foundation.secrets import Secret, why_unfit
-from wacoex_cli.platforms.meta import error_of
+from wacoex_cli.platforms.graph import error_of
 from wacoex_cli.platforms.replies import Refused, refusal_in
 
 if TYPE_CHECKING:

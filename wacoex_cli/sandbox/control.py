@@ -83,13 +83,16 @@ def _reset(world: World, call: Call) -> dict[str, object]:
 
 
 def _patch_world(world: World, call: Call) -> dict[str, object]:
-    known = {*_NODE_SECTIONS, "subscribed_apps", "webhook_fields", "tokens", "settings"}
+    edges = {"subscribed_apps", "assigned_users"}
+    known = {*_NODE_SECTIONS, *edges, "webhook_fields", "tokens", "settings"}
     values = _object(call, known)
     for section, kind in _NODE_SECTIONS.items():
         for name, changes in _changes(values, section):
             world.patch_node(_node(world, kind, name), changes)
     for name, apps in _mapping(values.get("subscribed_apps", {}), "subscribed_apps").items():
         world.subscribed_apps[_node(world, WABA, name).id] = apps
+    for name, users in _mapping(values.get("assigned_users", {}), "assigned_users").items():
+        world.assigned_users[_node(world, WABA, name).id] = users
     world.webhook_fields = _names(values.get("webhook_fields", world.webhook_fields))
     for name, changes in _changes(values, "tokens"):
         world.patch_token(name, _typed(changes))

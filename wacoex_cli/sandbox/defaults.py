@@ -84,6 +84,9 @@ def default_contents(extra_templates: int, onboarded_at: float) -> Contents:
                 subscribed_app(APP_ID, APP_NAME),
             ]
         },
+        assigned_users={
+            WABA_ID: [{"id": "122000000000001", "name": "wacoex", "tasks": ["MANAGE", "DEVELOP"]}]
+        },
     )
 
 

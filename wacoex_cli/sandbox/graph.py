@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from wacoex_cli.sandbox.access import examine, token_of, visible_node
+from wacoex_cli.sandbox.assigned import assigned_users
 from wacoex_cli.sandbox.breakages import spoil
 from wacoex_cli.sandbox.faults import Fault, Request
 from wacoex_cli.sandbox.history_edge import message_history
@@ -115,6 +116,8 @@ def _edge(world: World, call: Call, node: Node, target: _Target) -> dict[str, ob
         return _list(call, templates, f"templates:{world.templates_revision}", target)
     if node.kind is WABA and target.edge == "subscribed_apps":
         return {"data": list(world.subscribed_apps.get(node.id, []))}
+    if node.kind is WABA and target.edge == "assigned_users":
+        return assigned_users(world, call, node)
     if node.kind is PHONE_NUMBER and target.edge == "message_history":
         return message_history(world, call, node)
     raise nonexisting_field(target.edge or "", node.kind.name)

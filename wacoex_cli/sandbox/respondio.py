@@ -187,6 +187,8 @@ def _changed(respondio: RespondIOWorld, values: Mapping[str, Any]) -> dict[str, 
     messages = [_added(respondio, one)["messageId"] for one in values.get("messages", [])]
     for one in values.get("statuses", []):
         respondio.add_status(int(one["messageId"]), str(one["value"]), one.get("message"))
+    if "channels" in values:
+        respondio.set_channels(values["channels"])
     for endpoint, limit in values.get("limits", {}).items():
         respondio.set_limit(endpoint, int(limit))
     respondio.retry_after = int(values.get("retry_after", respondio.retry_after))
@@ -216,5 +218,7 @@ _ROUTES: Sequence[tuple[str, re.Pattern[str], str, Handler]] = (
     ("GET", re.compile(f"{_CONTACT}/message/list"), "message/list", _messages),
     ("GET", re.compile(rf"{_CONTACT}/message/(?P<message>[0-9]+)"), "message", _message),
 )
-CHANGES = frozenset({"contacts", "messages", "statuses", "limits", "retry_after", "token"})
+CHANGES = frozenset(
+    {"channels", "contacts", "messages", "statuses", "limits", "retry_after", "token"}
+)
 """What `change` takes."""

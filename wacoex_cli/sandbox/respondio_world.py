@@ -116,6 +116,19 @@ class RespondIOWorld:
             "Retry-After": str(self.retry_after),
         }
 
+    def set_channels(self, channels: list[Values]) -> None:
+        """Let these be all channels; each needs an `id`."""
+        began = int(self._now())
+        self.channels[:] = [
+            _channel(
+                int(one["id"]),
+                str(one.get("name", "Corner Bakery")),
+                str(one.get("source", "whatsapp_business")),
+                began,
+            )
+            for one in channels
+        ]
+
     def add_contact(
         self, phone: str | None, first_name: str = "", *, ready_in: float = 0.0
     ) -> Contact:

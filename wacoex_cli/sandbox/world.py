@@ -65,6 +65,7 @@ class Contents:
     nodes: dict[str, Node]
     tokens: dict[str, Token]
     subscribed_apps: dict[str, list[dict[str, Any]]]
+    assigned_users: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class World:
         self.nodes = contents.nodes
         self.tokens = contents.tokens
         self.subscribed_apps = contents.subscribed_apps
+        self.assigned_users = contents.assigned_users
         self.settings = self._first_settings
         self.faults.replace([], seed=self._seed)
         self.log = ArrivalLog()

@@ -33,12 +33,10 @@ def broadcasts(env_file: Path | None) -> Iterable[Candidate]:
 
 
 def topics(env_file: Path | None) -> Iterable[Candidate]:
-    """Finding ids and topics that `explain` has a text for, with the text's title."""
-    from wacoex_cli.findings import articles
+    """Finding ids, topics and codes that `explain` has a text for, with a few words."""
+    from wacoex_cli.diagnosis import explain
 
-    for name in articles.names():
-        article = articles.find(name)
-        yield name, article.title if article else ""
+    return explain.candidates()
 
 
 SOURCES: Mapping[str, ValueSource] = {

@@ -2,11 +2,13 @@
 
 import contextlib
 import getpass
+import io
+import select
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal import streams
@@ -88,6 +90,17 @@ class TerminalDialogue:
         if self._invocation.verbose >= level:
             self._tell(text)
 
+    def can_ask(self) -> bool:
+        """Whether a person sits there who may be asked."""
+        return self._invocation.allows_input and sys.stdin.isatty()
+
+    def is_enter_pressed(self) -> bool:
+        """Whether a person has pressed Enter (or Ctrl-D) since it was last asked; does not wait."""
+        if not self.can_ask() or not _has_line(sys.stdin):
+            return False
+        sys.stdin.readline()
+        return True
+
     def banner(self, text: str) -> None:
         """A line that belongs on every screen; only `-qq` hides it."""
         if self._invocation.quiet < 2:
@@ -127,6 +140,13 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _has_line(stream: TextIO) -> bool:
+    try:
+        return bool(select.select([stream], [], [], 0)[0])
+    except io.UnsupportedOperation:  # a stream in memory, which nobody has to be waited for at
+        return True
 
 
 def _first_line() -> str:

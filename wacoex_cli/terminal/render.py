@@ -44,6 +44,20 @@ class ForPerson:
 
 
 @dataclass(frozen=True)
+class Markdown:
+    """An article: laid out on a terminal, as it is in a pipe."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ForPipe:
+    """A part that only a pipe gets, where a terminal shows something shorter."""
+
+    part: Table
+
+
+@dataclass(frozen=True)
 class Result:
     """What a command has to say: `data` for JSON, `text` for a person, and how it ended.
 
@@ -51,7 +65,7 @@ class Result:
     """
 
     data: Mapping[str, object]
-    text: Sequence[str | Table | ForPerson] = ()
+    text: Sequence[str | Table | ForPerson | ForPipe | Markdown] = ()
     exit_code: int = 0
     errors: Sequence[WacoexError] = field(default=())
     lists: Mapping[str, Iterable[object]] = field(default_factory=dict)
@@ -71,12 +85,15 @@ def emit(result: Result, invocation: "Invocation", command_path: "CommandPath") 
         return result.exit_code
     if invocation.quiet < 2:
         now = datetime.now(UTC)
+        left_out = ForPipe if sys.stdout.isatty() else ForPerson
         for one in result.text:
-            if isinstance(one, ForPerson) and not sys.stdout.isatty():
+            if isinstance(one, left_out):
                 continue
-            part = one.part if isinstance(one, ForPerson) else one
+            part = one.part if isinstance(one, ForPerson | ForPipe) else one
             if isinstance(part, Table):
                 lines = _table_lines(part, invocation, now)
+            elif isinstance(part, Markdown):
+                lines = iter([_article(part, invocation)])
             else:
                 lines = iter([streams.printable(part)])
             streams.write(sys.stdout, "".join(f"{line}\n" for line in lines))
@@ -175,6 +192,15 @@ def _write_error(error: WacoexError, invocation: "Invocation") -> None:
 
 def _label(word: str, invocation: "Invocation") -> str:
     return streams.paint(word, sys.stderr, invocation.color)
+
+
+def _article(part: Markdown, invocation: "Invocation") -> str:
+    text = streams.printable(part.text)
+    if not sys.stdout.isatty():
+        return text
+    from wacoex_cli.terminal.markdown import laid_out
+
+    return laid_out(text, color=streams.shows_color(sys.stdout, invocation.color))
 
 
 def _table_lines(table: Table, invocation: "Invocation", now: datetime) -> Iterator[str]:

@@ -1,0 +1,167 @@
+"""Why a message came in unsupported (WX401 to WX405), and echoes that stay away (WX406)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from wacoex_cli.events.echo_flow import EchoFlow
+from wacoex_cli.events.missing_checks import check_missing
+from wacoex_cli.events.model import Source
+from wacoex_cli.events.unsupported import Summary, Unsupported
+from wacoex_cli.events.unsupported_checks import likeliest, rank
+from wacoex_cli.findings.model import Finding, Severity
+from wacoex_cli.foundation.clock import to_text
+
+NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
+CAUSES = ("WX401", "WX402", "WX403", "WX404", "WX405")
+
+
+def unsupported(**known: Any) -> Unsupported:
+    return Unsupported(to_text(NOW - timedelta(hours=1)), **{"source": Source.META, **known})
+
+
+def ranked(*messages: Unsupported, is_asked: bool = False) -> list[Finding]:
+    return rank(Summary(messages, in_all=len(messages)), "shop", NOW, is_asked=is_asked)
+
+
+@pytest.mark.parametrize(
+    ("known", "cause"),
+    [
+        ({"code": 131060}, "WX401"),
+        ({"source": Source.RESPONDIO}, "WX401"),
+        ({"code": 131060, "is_first": False, "quiet_days": 9.9}, "WX401"),
+        ({"code": 131060, "quiet_days": 10.0}, "WX402"),
+        ({"source": Source.RESPONDIO, "is_after_connecting": True}, "WX402"),
+        ({"code": 131060, "quiet_days": 30.0, "is_first": True}, "WX402"),
+        ({"code": 131051, "type": "poll_creation"}, "WX403"),
+        ({"code": 131051, "type": "poll_creation", "is_referred": True}, "WX403"),
+        ({"code": 131051, "quiet_days": 30.0, "is_first": True}, "WX403"),
+        ({"code": 131060, "is_referred": True, "quiet_days": 30.0}, "WX404"),
+        ({"code": 131060, "type": "media_placeholder", "is_first": True}, "WX404"),
+        ({"code": 131051, "type": "errors", "is_referred": True}, "WX404"),
+        ({"code": 131051, "type": "edit"}, "WX405"),
+        ({"source": Source.RESPONDIO, "is_edit": True, "is_first": True}, "WX405"),
+    ],
+)
+def test_each_message_is_put_down_to_what_speaks_most_for_itself(
+    known: dict[str, Any], cause: str
+) -> None:
+    assert likeliest(unsupported(**known)) == cause
+
+
+@pytest.mark.parametrize(
+    ("finding_id", "known", "reason"),
+    [
+        ("WX401", {"code": 131060}, "code 131060; nothing at hand speaks for another cause"),
+        ("WX402", {"quiet_days": 12.4}, "no sign of the app for 12 days before"),
+        ("WX403", {"code": 131051, "type": "button"}, "code 131051; button (1)"),
+        ("WX402", {"is_after_connecting": True}, "connected less than 24 hours before"),
+        ("WX404", {"code": 131060, "is_referred": True}, "1 through an ad or a link"),
+        ("WX404", {"is_first": True}, "no code; 1 of contacts that were never seen before"),
+        ("WX405", {"type": "edit"}, "an edit of the same contact"),
+    ],
+)
+def test_each_cause_says_how_it_is_known_and_what_to_do(
+    finding_id: str, known: dict[str, Any], reason: str
+) -> None:
+    [found] = ranked(unsupported(**known))
+
+    assert (found.id, found.channel) == (finding_id, "shop")
+    text = found.evidence[0].text
+    assert text.startswith("1 of 1 unsupported messages in 7 days: ")
+    assert reason in text
+    assert "in the WhatsApp Business app on the phone" in " ".join(found.remedy)
+    assert found.verify == "wacoex events list --kind unsupported -c shop"
+
+
+def test_nothing_is_said_where_nothing_came_in_unsupported() -> None:
+    assert ranked() == []
+    assert rank(Summary(resolved=3), "shop", NOW) == []
+
+
+def test_the_cause_of_most_messages_comes_first() -> None:
+    poll = unsupported(code=131051, type="poll_creation")
+
+    found = ranked(unsupported(code=131060), poll, poll)
+
+    assert [one.id for one in found] == ["WX403", "WX401"]
+    assert "2 of 3 unsupported messages" in found[0].evidence[0].text
+
+
+def test_only_a_lead_that_waits_is_more_than_information() -> None:
+    assert ranked(unsupported(code=131060, is_first=True))[0].severity is Severity.INFO
+    assert ranked(unsupported(code=131060, is_referred=True))[0].severity is Severity.WARNING
+
+
+def test_who_asks_is_told_all_five_the_likely_ones_first() -> None:
+    found = ranked(unsupported(code=131051, type="gif"), is_asked=True)
+
+    assert [one.id for one in found] == ["WX403", "WX401", "WX402", "WX404", "WX405"]
+    assert found[1].title.startswith("possible: ")
+    assert found[1].evidence[0].text == "none of 1 unsupported messages in 7 days speaks for it"
+    assert {one.severity for one in found} == {Severity.INFO}
+    assert tuple(one.id for one in ranked(is_asked=True)) == CAUSES
+
+
+def day(days_ago: int) -> str:
+    return to_text(NOW - timedelta(days=days_ago))[:10]
+
+
+def flow(echoes: list[int], *, inbound: dict[int, int] | None = None) -> EchoFlow:
+    """Echoes so many days ago each; messages of contacts by days ago."""
+    return EchoFlow(
+        tuple(sorted(day(one) for one in echoes)),
+        to_text(NOW - timedelta(days=min(echoes))) if echoes else None,
+        tuple(sorted((day(one), count) for one, count in (inbound or {4: 6, 2: 6}).items())),
+    )
+
+
+DAILY = list(range(6, 15))
+
+
+def test_wx406_echoes_stopped_while_contacts_go_on_writing() -> None:
+    [found] = check_missing(flow(DAILY), "shop", NOW)
+
+    assert (found.id, found.severity) == ("WX406", Severity.INFO)
+    assert found.evidence[0].text == (
+        "the newest echo is 6 days old; before, the longest time between two was 1 days,"
+        " and 12 messages of contacts came in since"
+    )
+    assert "wacoex connect shop" in found.remedy[-1]
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        (flow([]), "there never was an echo"),
+        (flow([6, 7, 8, 9]), "four days make no habit"),
+        (flow([2, *DAILY]), "two days of silence are a weekend"),
+        (flow([6, 9, 12, 15, 18]), "six days are not more than twice three"),
+        (flow(DAILY, inbound={4: 9, 8: 50}), "nobody writes any more"),
+    ],
+)
+def test_no_wx406_as_long_as_it_may_be_nothing(seen: EchoFlow, why: str) -> None:
+    assert check_missing(seen, "shop", NOW) == []
+
+
+def test_who_misses_messages_is_told_the_three_steps() -> None:
+    windows = ("2 desktop-windows `till`",)
+
+    [found] = check_missing(flow([]), "shop", NOW, is_asked=True, unsupported=windows)
+
+    assert found.severity is Severity.WARNING
+    assert found.evidence[0].text.startswith("no echo came in within 28 days")
+    assert found.evidence[1].text.startswith("2 desktop-windows `till` is on the list")
+    assert "stands in the app on the phone, and not in the inbox" in found.remedy[0]
+    assert "wacoex device probe" in found.remedy[1]
+    assert "wacoex partner check -c shop" in found.remedy[2]
+
+
+def test_nobody_is_told_to_connect_again_while_whatsapp_may_reconnect() -> None:
+    [found] = check_missing(flow([]), "shop", NOW, is_asked=True, must_wait=True)
+
+    assert "wacoex connect" not in " ".join(found.remedy)
+    assert "wacoex explain WX204" in found.remedy[-1]

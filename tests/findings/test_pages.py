@@ -1,0 +1,125 @@
+"""Every page tells what it is, why, what to do, whose rule it is, and who says so since when."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from wacoex_cli.app import app
+from wacoex_cli.diagnosis.code_articles import about_code
+from wacoex_cli.findings import articles
+from wacoex_cli.findings.articles import Article
+from wacoex_cli.platforms.error_codes import known_codes
+from wacoex_cli.platforms.error_titles import TITLES
+from wacoex_cli.terminal.markdown import laid_out
+
+# Pages about the program itself: neither Meta nor respond.io has a part in them.
+MANUAL = {"cron", "environment", "exit-codes", "files", "json"}
+PAGES = list(articles.everything())
+CODES = [about_code(code) for code in known_codes()]
+ROOT = get_command(app)
+
+
+def identity(article: Article) -> str:
+    return article.id
+
+
+def has(article: Article, *labels: str) -> bool:
+    """Whether a paragraph of the page begins with one of the labels."""
+    return any(re.search(rf"^{re.escape(label)}", article.body, re.MULTILINE) for label in labels)
+
+
+@pytest.mark.parametrize("article", [*PAGES, *CODES], ids=identity)
+def test_every_page_is_short_and_plain_and_leads_on_to_others_that_exist(article: Article) -> None:
+    lines = article.body.splitlines()
+
+    assert article.title
+    assert [line for line in lines if len(line) > 80] == []
+    assert len(lines) <= 60
+    assert article.body.isascii()
+    assert article.see_also
+    assert [name for name in article.see_also if not articles.find(name)] == []
+    assert article.id not in article.see_also
+
+
+@pytest.mark.parametrize("article", [*PAGES, *CODES], ids=identity)
+def test_every_page_names_its_source_and_the_date(article: Article) -> None:
+    source = re.search(r"^Source: (.+?)(?:\n\n|\Z)", article.body, re.MULTILINE | re.DOTALL)
+
+    assert source
+    assert re.search(r"\b20\d\d(-\d\d)?\b", source.group(1))
+
+
+@pytest.mark.parametrize("article", [*PAGES, *CODES], ids=identity)
+def test_every_page_says_whose_rule_it_is(article: Article) -> None:
+    of_others = has(article, "Meta's rule: ") and has(article, "respond.io's rule: ")
+
+    assert of_others != has(article, "wacoex's rule: ")
+
+
+@pytest.mark.parametrize(
+    "article", [one for one in PAGES if one.id not in MANUAL and one.id[:2] != "WX"], ids=identity
+)
+def test_every_topic_tells_what_why_and_what_to_do(article: Article) -> None:
+    assert has(article, "What it is: ")
+    assert has(article, "Why it is so: ", "Why it happens: ")
+    assert has(article, "What to do")
+    assert has(article, "How to verify: ")
+
+
+@pytest.mark.parametrize("article", [one for one in PAGES if one.id not in MANUAL], ids=identity)
+def test_what_to_do_is_numbered_from_one_without_a_gap(article: Article) -> None:
+    todo = re.split(r"^What to do", article.body, flags=re.MULTILINE)[1]
+    steps = [int(number) for number in re.findall(r"^(\d+)\. ", todo, re.MULTILINE)]
+
+    assert steps == list(range(1, len(steps) + 1))
+    assert steps
+
+
+@pytest.mark.parametrize("article", PAGES, ids=identity)
+def test_every_command_on_a_page_exists_with_its_options(article: Article) -> None:
+    commands = re.findall(r"`(wacoex [^`]+)`", article.body)
+    commands += re.findall(r"^ {4}(wacoex [^|]+)$", article.body, re.MULTILINE)
+
+    for line in commands:
+        found = ROOT
+        words = shlex.split(line.replace("\n", " "))[1:]
+        while isinstance(found, TyperGroup) and words and not words[0].startswith("-"):
+            name, *words = words
+            assert name in found.commands, line
+            found = found.commands[name]
+        options = {option for parameter in found.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+
+
+@pytest.mark.parametrize("article", [*PAGES, *CODES[:3]], ids=identity)
+@pytest.mark.parametrize("columns", [40, 100])
+def test_a_terminal_of_any_width_shows_every_word(
+    article: Article, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    shown = laid_out(f"{article.id}: {article.title}\n\n{article.body}", color=False)
+
+    assert [line for line in shown.splitlines() if len(line) > columns] == []
+    assert letters(article.body) <= letters(shown)
+
+
+def letters(text: str) -> set[str]:
+    """The words as far as no line break can part them, without signs of Markdown."""
+    return set(re.findall(r"[a-z]{2,12}", text.lower()))
+
+
+def test_titles_are_of_codes_that_are_known() -> None:
+    assert set(TITLES) <= set(known_codes())
+
+
+@pytest.mark.parametrize("article", PAGES, ids=identity)
+def test_every_part_is_a_paragraph_of_its_own(article: Article) -> None:
+    label = r"(?:What it means|Why it happens|How to verify|[\w.]+'s rule|Source|Also shown as):"
+
+    assert re.findall(rf"[^\n]\n{label}", article.body) == []

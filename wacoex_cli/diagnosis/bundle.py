@@ -1,0 +1,105 @@
+"""What support needs to help, in one file: numbers masked, no secrets, no texts of messages."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from typing import TYPE_CHECKING, Any
+
+import wacoex_cli
+from wacoex_cli.diagnosis import masking
+from wacoex_cli.diagnosis.doctor_view import doctor_data
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.new_file import new_private_file
+from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from wacoex_cli.diagnosis.doctor import Diagnosis
+    from wacoex_cli.diagnosis.snapshot import ChannelView
+    from wacoex_cli.foundation.workspace import Workspace
+
+_BUNDLE_VERSION = 1
+
+
+def write(workspace: Workspace, found: Diagnosis, path: Path) -> None:
+    """Write the bundle as JSON, readable for its owner only.
+
+    Raises UsageError when the file exists or cannot be written, StateError on a full disk.
+    """
+    whole = masking.masked(contents(workspace, found), _secrets(workspace, found))
+    text = json.dumps(whole, indent=1)
+    with new_private_file(path) as part:
+        part.write_text(f"{text}\n", encoding="utf-8")
+
+
+def contents(workspace: Workspace, found: Diagnosis) -> dict[str, Any]:
+    """Everything that goes into the bundle, before it is masked."""
+    views = found.snapshot.channels if found.snapshot else ()
+    return {
+        "wacoex_bundle": _BUNDLE_VERSION,
+        "written_at": to_text(workspace.clock.now()),
+        "version": wacoex_cli.__version__,
+        "python": sys.version.split()[0],
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "settings": dict(_settings(workspace)),
+        "secrets": {name: _is_given(workspace, name, found) for name in SECRET_VARIABLES},
+        "diagnosis": doctor_data(found),
+        "details": [_channel(one) for one in views],
+        "arrivals": {
+            source.value: [list(hour) for hour in hours]
+            for source, hours in (found.snapshot.arrivals if found.snapshot else {}).items()
+        },
+    }
+
+
+def _channel(view: ChannelView) -> dict[str, Any]:
+    standing = view.standing
+    return {
+        **view.channel.to_json(),
+        "facts": [one.to_json() for one in view.facts],
+        "failures": [
+            {"code": one.code, "message": one.message, "details": one.details}
+            for one in view.reading.failures
+        ],
+        "stage": standing.stage.value,
+        "grade": standing.grade.value,
+        "last_opened_at": to_text(standing.last_opened_at) if standing.last_opened_at else None,
+        "account_events": [
+            {
+                "event": one.event,
+                "at": one.at,
+                "reason": one.reason,
+                "initiated_by": one.initiated_by,
+            }
+            for one in view.account_events
+        ],
+        "devices": [
+            {"kind": one.kind.value, "state": state.value, "visible": one.visible}
+            for one, state in view.inventory.devices
+        ],
+        "steps": {step: record.state.value for step, record in view.records.items()},
+    }
+
+
+def _settings(workspace: Workspace) -> Iterator[tuple[str, dict[str, object]]]:
+    origins = settings_origins(workspace.sources)
+    for name, value in workspace.settings.model_dump(mode="json").items():
+        yield name, {"value": value, "from": origins.get(name, "default")}
+
+
+def _is_given(workspace: Workspace, name: str, found: Diagnosis) -> bool:
+    views = found.snapshot.channels if found.snapshot else ()
+    owners = [None, *(one.name for one in views)]
+    return any(workspace.secrets.find(name, owner) is not None for owner in owners)
+
+
+def _secrets(workspace: Workspace, found: Diagnosis) -> list[str]:
+    """Every secret at hand, so that none can come in by way of a message of somebody else."""
+    views = found.snapshot.channels if found.snapshot else ()
+    owners = [None, *(one.name for one in views)]
+    given = (workspace.secrets.find(name, owner) for name in SECRET_VARIABLES for owner in owners)
+    return [one.reveal() for one in given if one is not None]

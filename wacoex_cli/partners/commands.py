@@ -1,0 +1,57 @@
+"""`wacoex partner`: who is connected to the WhatsApp Business Account."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wacoex_cli.errors import UsageError
+from wacoex_cli.terminal.options import Invocation, command, completing, group
+
+if TYPE_CHECKING:
+    from wacoex_cli.terminal.render import Result
+
+app = group("Who is connected to the WhatsApp Business Account, as far as it can be seen.")
+
+
+@command(
+    app,
+    "check",
+    path=("partner", "check"),
+    examples=("wacoex partner check", "wacoex partner check shop --json"),
+    is_check=True,
+)
+def check(
+    invocation: Invocation,
+    channel: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CHANNEL",
+            help="The channel to look at; all unless one is named.",
+            autocompletion=completing("channel"),
+        ),
+    ] = None,
+) -> "Result":
+    """Show whether the partner is there, who else is, and where messages are diverted.
+
+    Meta has no list of partners, so this is evidence and no proof.
+    Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
+    """
+    from wacoex_cli.findings.model import check_exit_status, worst
+    from wacoex_cli.partners import view
+    from wacoex_cli.partners.check import check as look
+    from wacoex_cli.terminal.render import Result
+
+    if channel and invocation.channel and channel != invocation.channel:
+        raise UsageError(
+            f"two channels are named: `{channel}` and `{invocation.channel}`",
+            hint="name one, or none to see them all",
+        )
+    with invocation.open_workspace() as workspace:
+        now = workspace.clock.now()
+        found = look(workspace, channel or invocation.channel, now)
+    return Result(
+        view.check_data(found),
+        list(view.check_text(found, now)),
+        exit_code=check_exit_status(worst(one.verdict for one in found)),
+        errors=view.failures(found),
+    )
