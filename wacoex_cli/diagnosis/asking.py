@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from wacoex_cli.broadcast.ledger import of_channel
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.channels import access, evidence_ledger, facts_ledger
-from wacoex_cli.channels.facts import values_of
-from wacoex_cli.diagnosis.gather import BESIDE, Gatherer, Reading
+from wacoex_cli.channels import access, facts_ledger
+from wacoex_cli.diagnosis.asked import Asked, keep
+from wacoex_cli.diagnosis.gather import BESIDE, Gatherer
 from wacoex_cli.diagnosis.judge import blames_the_token
 from wacoex_cli.diagnosis.snapshot import META, RESPONDIO, Failed
 from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.events import subscribe
-from wacoex_cli.inactivity import reading as countdown
 from wacoex_cli.partners import reading as partners
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_template
@@ -27,9 +25,9 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.facts import Fact
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.diagnosis.asked import Pair
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.partners.model import Listed
 
 Answer = TypeVar("Answer")
 
@@ -37,22 +35,6 @@ _NO_ACCESS = frozenset({"credentials_missing", "channel_incomplete"})
 _PATIENCE_SECONDS = 2.0
 _TO_BE_SENT = frozenset({Status.PLANNED, Status.PAUSED, Status.SENDING})
 _MOST_TEMPLATES = 5
-
-Pair = tuple[Template, Template]
-"""A template as it was planned, and as Meta has it now."""
-
-
-@dataclass
-class Asked:
-    """What came of asking. By channel_id, except `failed` and `asked`, the sources asked."""
-
-    readings: dict[int, Reading] = field(default_factory=dict)
-    subscriptions: dict[int, subscribe.Subscription | None] = field(default_factory=dict)
-    listed: dict[int, Listed] = field(default_factory=dict)
-    templates: dict[int, tuple[Pair, ...]] = field(default_factory=dict)
-    failed: list[Failed] = field(default_factory=list)
-    asked: set[str] = field(default_factory=set)
-    clock_skew_seconds: float | None = None
 
 
 async def ask(
@@ -189,19 +171,3 @@ async def _attempt(
         return answer
     asked.failed.append(Failed(source, channel.name, error))
     return None
-
-
-def keep(
-    state: State,
-    channels: Sequence[Channel],
-    readings: dict[int, Reading],
-    calls: dict[str, int],
-    now: datetime,
-) -> None:
-    """Store what was read, the evidence in it, and how many calls it took."""
-    with state.transaction():
-        for channel in channels:
-            facts = readings[channel.channel_id].facts
-            facts_ledger.store(state, channel.channel_id, facts)
-            evidence_ledger.add(state, countdown.onboarding(channel, values_of(facts), now))
-        facts_ledger.count_calls(state, calls, now)

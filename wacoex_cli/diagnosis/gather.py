@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from wacoex_cli.channels.facts import (
     not_available,
 )
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.diagnosis.asked import Reading
 from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
 
@@ -39,21 +39,6 @@ CALLS_PER_HOUR = 2500
 REUSABLE_FOR = timedelta(hours=1)
 _PATIENCE_SECONDS = 2.0
 _THROTTLED = frozenset({4, 17, 613, 80007, 80008})
-
-
-@dataclass
-class Reading:
-    """What came of asking about one channel.
-
-    `facts` are those read now. `failures` are why something could not be read; `is_known` says
-    whether the number itself was, or was read so short a while ago that it counts.
-    """
-
-    facts: list[Fact] = field(default_factory=list)
-    failures: list[WacoexError] = field(default_factory=list)
-    is_known: bool = False
-    lacks_token: bool = False
-    lacks_app_secret: bool = False
 
 
 class Gatherer:

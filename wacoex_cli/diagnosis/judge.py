@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.facts import Fact
-    from wacoex_cli.diagnosis.gather import Reading
+    from wacoex_cli.diagnosis.asked import Reading
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.onboarding.model import Journey, Record

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.facts import Fact
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.registry import Inventory
-    from wacoex_cli.diagnosis.gather import Reading
+    from wacoex_cli.diagnosis.asked import Reading
     from wacoex_cli.diagnosis.machine import Machine
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.events.echo_flow import EchoFlow

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.channels import facts_ledger, ledger
 from wacoex_cli.diagnosis import apps, checks, machine
 from wacoex_cli.diagnosis.all_checks import CHANNEL_CHECKS, GENERAL_CHECKS
-from wacoex_cli.diagnosis.asking import Asked, keep
-from wacoex_cli.diagnosis.gather import Gatherer, Reading
+from wacoex_cli.diagnosis.asked import Asked, Reading, keep
 from wacoex_cli.diagnosis.snapshot import Snapshot
 from wacoex_cli.diagnosis.take_snapshot import arrivals, views
 from wacoex_cli.errors import StateError, UsageError, WacoexError
@@ -142,6 +141,9 @@ def _ask(
     now: datetime,
 ) -> Asked:
     """Ask Meta about the numbers, the accounts and the tokens, and nobody about anything else."""
+    # Imported only now: who looks offline needs nothing of what asks.
+    from wacoex_cli.diagnosis.gather import Gatherer
+
     state = workspace.state
     gatherer = Gatherer(workspace, stored, facts_ledger.calls_in_hour(state, now), now)
     readings = workspace.run(gatherer.read_all(channels))

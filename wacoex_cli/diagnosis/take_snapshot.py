@@ -13,8 +13,7 @@ from wacoex_cli.channels.connection import connection_of
 from wacoex_cli.channels.facts import in_order, values_of
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.diagnosis import machine
-from wacoex_cli.diagnosis.asking import Asked, ask
-from wacoex_cli.diagnosis.gather import Reading
+from wacoex_cli.diagnosis.asked import Asked, Reading
 from wacoex_cli.diagnosis.snapshot import (
     META,
     RESPONDIO,
@@ -35,7 +34,7 @@ from wacoex_cli.inactivity import runs_ledger
 from wacoex_cli.onboarding import ledger as journeys
 from wacoex_cli.onboarding.model import JourneyKind
 from wacoex_cli.partners import reading as partners
-from wacoex_cli.partners.check import expected_of
+from wacoex_cli.partners.expectation import expected_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,6 +68,9 @@ def take_snapshot(
     if is_offline:
         asked = Asked({one.channel_id: _from_store(one, stored) for one in channels})
     else:
+        # Imported only now: who looks offline needs nothing of what asks.
+        from wacoex_cli.diagnosis.asking import ask
+
         asked = workspace.run(ask(workspace, channels, stored, now))
     return Snapshot(
         now=now,

@@ -1,9 +1,7 @@
 """Time as an argument: the wall clock, the pacing clock, and which boot they belong to."""
 
-import asyncio
 import contextlib
 import functools
-import subprocess
 import sys
 import time
 import uuid
@@ -47,6 +45,9 @@ class SystemClock:
         return _system_boot_id()
 
     async def sleep(self, seconds: float) -> None:
+        # Imported only here: most commands tell the time and never wait.
+        import asyncio
+
         await asyncio.sleep(seconds)
 
 
@@ -65,6 +66,8 @@ def _system_boot_id() -> str:
     with contextlib.suppress(OSError):
         return _LINUX_BOOT_ID.read_text(encoding="ascii").strip()
     if sys.platform == "darwin":
+        import subprocess
+
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             answer = subprocess.run(
                 ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -14,6 +13,7 @@ from wacoex_cli.foundation.settings import Sources, load_settings, read_sources
 from wacoex_cli.foundation.stored_secrets import StoredSecrets
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
@@ -101,6 +101,8 @@ class Workspace:
 
     @functools.cached_property
     def _runner(self) -> asyncio.Runner:
+        import asyncio
+
         return asyncio.Runner()
 
     def __enter__(self) -> Self:

@@ -18,6 +18,7 @@ from wacoex_cli.partners.account_checks import check_account
 from wacoex_cli.partners.asking import Asked, Asker
 from wacoex_cli.partners.checks import check_override, check_partner
 from wacoex_cli.partners.drift_checks import check_drift
+from wacoex_cli.partners.expectation import expected_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,15 +79,6 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> list[Held]:
         for one in channels
     ]
     return sorted(found, key=lambda one: (by_severity(one.verdict), one.channel.name))
-
-
-def expected_of(workspace: Workspace, channel: Channel) -> Expected:
-    """The partner that should hold a channel's WABA, from the channel and its settings.
-
-    With a signup configuration of our own, numbers are connected with our own app.
-    """
-    settings = workspace.settings_for(channel.name)
-    return rule.expected(channel, settings.meta_app_id if settings.meta_config_id else None)
 
 
 def _active(state: State) -> list[Channel]:

@@ -9,7 +9,6 @@ restricted_templates(state, channel, now)           template events of the last 
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
@@ -41,6 +40,9 @@ async def read(meta: Meta, channel: Channel, now: datetime, values: Mapping[str,
         return Seen(to_text(now), why=f"channel `{channel.name}` has no waba_id")
     owner = values.get("waba.owner_business_info")
     owner_id = str(owner.get("id") or "") if isinstance(owner, dict) else ""
+    # Imported only here: whoever looks at what is stored does not wait for anything.
+    import asyncio
+
     seen, users = await asyncio.gather(
         read_apps(meta, channel.waba_id, now), _users(meta, channel.waba_id, owner_id)
     )
