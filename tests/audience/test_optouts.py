@@ -35,6 +35,25 @@ def test_somebody_removed_is_no_longer_on_the_list(state: State) -> None:
     assert not ledger.is_opted_out(state, "+6591234567")
 
 
+@pytest.mark.parametrize(
+    ("webhook", "typed"),
+    [
+        ("+5215512345678", "+52 1 55 1234 5678"),
+        ("+551187654321", "+55 11 98765-4321"),
+        ("+5491123456789", "+54 11 2345-6789"),
+    ],
+)
+def test_somebody_is_found_and_removed_by_either_spelling(
+    run: Run, state: State, webhook: str, typed: str
+) -> None:
+    with state.transaction():
+        ledger.add_optout(state, webhook, "meta-user_preferences", None, NOON)
+    env = {"WACOEX_STATE": str(state.path)}
+    assert "on the opt-out list already" in run("optout", "add", typed, env=env).out
+    assert run("optout", "remove", typed, "--yes", env=env).code == 0
+    assert ledger.list_optouts(state) == []
+
+
 def test_an_import_counts_each_person_once(state: State) -> None:
     with state.transaction():
         ledger.add_optout(state, "+651", "operator", None, NOON)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from wacoex_cli.audience.files import open_recipients
 from wacoex_cli.audience.model import SourceRow
+from wacoex_cli.audience.text import is_blank
 from wacoex_cli.errors import UsageError
 
 
@@ -57,13 +58,18 @@ def workbook(lines: Iterable[Iterable[object]]) -> bytes:
         "\ufeffphone,name\n+651,Ana\n+652,Bo\n",
         "phone, name\n+651, Ana\n+652, Bo\n",
         '"phone","name"\n"+651","Ana"\n"+652","Bo"\n',
+        "phone|name\n+651|Ana\n+652|Bo\n",
+        "sep=;\nphone;name\n+651;Ana\n+652;Bo\n",
+        "\u200ephone,'name\n+651,Ana\n+652,Bo\n",
         "phone,name\n+651,Ana\n+652,Bo\n".encode("utf-16"),
+        "phone,name\n+651,Ana\n+652,Bo\n".encode("utf-16-le"),
+        "phone,name\n+651,Ana\n+652,Bo\n".encode("utf-16-be"),
         '{"phone": "+651", "name": "Ana"}\n{"phone": "+652", "name": "Bo"}\n',
         workbook([("phone", "name"), ("+651", "Ana"), ("+652", "Bo")]),
     ],
     ids=[
-        *("comma", "semicolon", "tab", "crlf", "cr", "bom", "spaces", "quotes", "utf-16"),
-        *("ndjson", "xlsx"),
+        *("comma", "semicolon", "tab", "crlf", "cr", "bom", "spaces", "quotes", "bar", "said"),
+        *("invisible", "utf-16", "utf-16-le", "utf-16-be", "ndjson", "xlsx"),
     ],
 )
 def test_every_usual_form_is_read_alike(content: str | bytes) -> None:
@@ -185,6 +191,17 @@ def test_values_beyond_the_header_of_a_workbook_are_refused() -> None:
         ("number,phone,mobile,whatsapp", "whatsapp"),
         ("number,phone,Mobile", "Mobile"),
         ("number,tel", "tel"),
+        ("nombre,Teléfono", "Teléfono"),
+        ("nome,Número de Celular", "Número de Celular"),
+        ("Name,Handy-Nr.,Telefon", "Telefon"),
+        ("nama,No. HP", "No. HP"),
+        ("имя,Номер телефона", "Номер телефона"),
+        ("الاسم,رقم الهاتف", "رقم الهاتف"),
+        ("姓名,手机号码", "手机号码"),
+        ("名前,電話番号", "電話番号"),
+        ("ชื่อ,เบอร์โทรศัพท์", "เบอร์โทรศัพท์"),
+        ("नाम,मोबाइल नंबर", "मोबाइल नंबर"),
+        ("Name,Phone 1 - Value", "Phone 1 - Value"),
     ],
 )
 def test_the_phone_column_is_the_one_with_the_most_specific_name(columns: str, chosen: str) -> None:
@@ -201,7 +218,7 @@ def test_the_phone_column_is_the_one_with_the_most_specific_name(columns: str, c
         (",,\n1,2,3\n", "no_header", "has no header"),
         ("+6591234567,Ana\n", "no_header", "its first line holds data"),
         ("name,city\n", "no_phone_column", "no phone column among `name`, `city`"),
-        ("phone|name\n", "no_phone_column", "among `phone|name`"),
+        ("phone:name\n", "no_phone_column", "among `phone:name`"),
         ("phone,name,name\n", "duplicate_column", "two columns named `name`"),
         ("phone,phone_number\n", "several_phone_columns", "`phone` and `phone_number`"),
         ("mobile,cell,phone\n", "several_phone_columns", "`mobile` and `cell`"),
@@ -213,8 +230,9 @@ def test_the_phone_column_is_the_one_with_the_most_specific_name(columns: str, c
         ('{"phone": "1", "tags": ["x"]}', "bad_row", "has a list or an object in `tags`"),
         ('[{"phone": "1"}]', "bad_row", "is a JSON array"),
         ("phone\n1\n\0\n", "bad_encoding", "a NUL character in line 3"),
-        ("phone\n1\n".encode("utf-16-le"), "bad_encoding", "a NUL character in line 1"),
-        ("phone,name\n1,Jos\xe9\n".encode("latin-1"), "bad_encoding", "line 2 has the byte 0xe9"),
+        (b"phone,name\n1,Jos\x81\n", "bad_encoding", "line 2 has the byte 0x81"),
+        (b"phone,name\n1,Jos\xc3\xa9\n2,\xe9\n", "bad_encoding", "line 3 has the byte 0xe9"),
+        (b"\xef\xbb\xbfphone,name\n1,Jos\xe9\n", "bad_encoding", "line 2 has the byte 0xe9"),
         (b"\xff\xfep\0h\0o", "bad_encoding", "begins like UTF-16 but is not"),
         (b"PK\x03\x04 no zip", "unreadable_file", "cannot be read as an Excel workbook"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "unreadable_file", "an old `.xls`"),
@@ -228,9 +246,38 @@ def test_an_unfit_file_is_refused_with_the_place_and_the_way_out(
     assert message in error.message
 
 
+def test_a_list_of_an_old_spreadsheet_is_read_as_windows_1252() -> None:
+    content = "téléphone;nom\n+651;Zoë “Œuf”\n".encode("windows-1252")
+    with open_recipients(None, stdin=io.BytesIO(content)) as recipients:
+        assert recipients.encoding == "windows-1252"
+        assert [row.values["nom"] for row in recipients] == ["Zoë “Œuf”"]
+
+
+@pytest.mark.parametrize("wanted", ["Contact", "contact", "CON-TACT"])
+def test_the_phone_column_can_be_said(wanted: str) -> None:
+    content = io.BytesIO(b"phone,Contact\n+651,+652\n")
+    with open_recipients(None, stdin=content, phone_column=wanted) as recipients:
+        assert [row.phone for row in recipients] == ["+652"]
+
+
+def test_a_phone_column_that_is_not_there_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="no column `Contakt`") as caught:
+        open_recipients(None, stdin=io.BytesIO(b"a,Contact\n"), phone_column="Contakt")
+    assert (caught.value.code, caught.value.hint) == ("no_phone_column", "did you mean `Contact`?")
+
+
+def test_rows_in_which_nothing_can_be_seen_are_passed_over() -> None:
+    assert rows("phone,name\n \u200b, \n\u200f,\u00a0\n+651,x\n") == [(4, "+651")]
+
+
+def test_names_written_from_right_to_left_stay_as_they_are() -> None:
+    name = "\u200fשרה\u200c"
+    assert read(f"phone,name\n+651,{name}\n")[1][0].values["name"] == name
+
+
 def test_a_bad_byte_far_down_is_found_by_its_line() -> None:
-    content = b"phone,name\n" + b"1,x\n" * 20_000 + b"2,\xff\n"
-    assert "line 20002 has the byte 0xff" in refused(content).message
+    content = b"phone,name\n" + b"1,x\n" * 20_000 + b"2,\x81\n"
+    assert "line 20002 has the byte 0x81" in refused(content).message
 
 
 def test_a_missing_file_a_directory_and_a_closed_one_are_named(tmp_path: Path) -> None:
@@ -269,4 +316,4 @@ def test_whatever_a_csv_writer_writes_comes_back(
 
     found = [(row.values["phone"], row.values["name"]) for row in read(file.getvalue())[1]]
 
-    assert found == [record for record in records if any(record)]
+    assert found == [record for record in records if not is_blank(record)]

@@ -22,11 +22,47 @@ def practice(run, monkeypatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("practice")
-def test_list_names_language_status_and_placeholders(run):
+def test_list_tells_of_each_template_what_matters_for_sending_it(run):
     lines = run("template", "list").out.splitlines()
 
-    assert "spring_sale\ten_US\tAPPROVED\tMARKETING\tfirst_name" in lines
+    assert "appointment\ten_US\tAPPROVED\tUTILITY\theader.1 1 button.0\tGREEN\tTEXT\tURL" in lines
+    assert "spring_sale\ten_US\tAPPROVED\tMARKETING\tfirst_name\tGREEN\t\tQUICK_REPLY" in lines
+    assert "new_menu\ten_US\tAPPROVED\tMARKETING\t1\tGREEN\tIMAGE\t" in lines
     assert "flash_sale\ten_US\tPAUSED" in "\n".join(lines)
+
+
+@pytest.mark.usefixtures("practice")
+def test_the_json_of_a_template_names_every_place_and_button(run):
+    [shown] = run("template", "show", "appointment", "--json").data["templates"]
+
+    assert (shown["status"], shown["category"], shown["quality"]) == (
+        "APPROVED",
+        "UTILITY",
+        "GREEN",
+    )
+    assert (shown["parameter_format"], shown["header"]) == ("POSITIONAL", "TEXT")
+    assert shown["placeholders"] == [
+        {"key": "header.1", "where": "header", "index": None, "example": "Monday"},
+        {"key": "1", "where": "body", "index": None, "example": "Ana"},
+        {
+            "key": "button.0",
+            "where": "button",
+            "index": 0,
+            "example": "https://bakery.example/a/17",
+        },
+    ]
+    assert shown["buttons"] == [
+        {
+            "index": 0,
+            "type": "URL",
+            "text": "Change it",
+            "url": "https://bakery.example/a/{{1}}",
+            "phone_number": None,
+        }
+    ]
+    assert shown["why_not"] is None
+    listed = run("template", "list", "--json").data["templates"]
+    assert shown in listed
 
 
 @pytest.mark.usefixtures("practice")
@@ -34,12 +70,37 @@ def test_show_prints_the_text_and_how_to_fill_it(run):
     shown = run("template", "show", "spring_sale")
 
     assert shown.out.splitlines() == [
-        "spring_sale (en_US): APPROVED, MARKETING",
+        "spring_sale (en_US): APPROVED, MARKETING, quality GREEN",
         "  | Hello {{first_name}}, our spring sale is on.",
         "  | ",
         "  | [Stop promotions]",
         "  --param first_name=COLUMN",
+        "  placeholders (named):",
+        "    first_name: in the body, for example Ana",
     ]
+
+
+@pytest.mark.usefixtures("practice")
+def test_show_of_media_in_a_header_says_that_wacoex_cannot_send_it(run):
+    shown = run("template", "show", "new_menu").out
+
+    assert "  | (IMAGE)\n  | \n  | Hello {{1}}, here is our new menu." in shown
+    assert "has a header of format IMAGE, which wacoex cannot fill" in shown
+    assert "--param" not in shown
+
+
+@pytest.mark.usefixtures("practice")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("flash_sale", "its status is PAUSED"), ("free_money", "  rejected: SCAM")],
+)
+def test_show_says_why_a_template_cannot_be_sent(run, name, said):
+    assert said in run("template", "show", name).out
+
+
+@pytest.mark.usefixtures("practice")
+def test_show_of_a_template_without_placeholders_has_nothing_to_fill(run):
+    assert run("template", "show", "opening_hours").out.count("  nothing to fill\n") == 2
 
 
 @pytest.mark.usefixtures("practice")

@@ -95,6 +95,12 @@ def test_the_preview_shows_what_a_person_reads() -> None:
     )
 
 
+def test_the_media_of_a_header_stands_in_the_preview_as_its_kind() -> None:
+    assert preview(template({"type": "HEADER", "format": "image"}, BODY), ("Ana", "tea")) == (
+        "(IMAGE)\n\nHi Ana, tea for you, Ana"
+    )
+
+
 def test_a_value_that_looks_like_a_placeholder_is_left_as_it_is() -> None:
     assert preview(template(BODY), ("{{2}}", r"\1")) == r"Hi {{2}}, \1 for you, {{2}}"
 

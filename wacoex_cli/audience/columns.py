@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from wacoex_cli.audience.header_names import PHONE_NAMES, plain
 from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# From the most to the least specific; within a group no name says more than another.
-_PHONE_NAMES = (
-    (
-        "whatsapp",
-        "whatsapp_number",
-        "whatsapp_phone",
-        "whatsapp_phone_number",
-        "wa_id",
-        "wa_number",
-    ),
-    ("mobile", "mobile_number", "mobile_phone", "cell", "cell_phone", "cell_number", "msisdn"),
-    ("phone", "phone_number", "telephone", "telephone_number", "tel", "e164"),
-    ("number", "to"),
-)
 _SHOWN_NAMES = ("phone", "phone_number", "mobile", "whatsapp", "msisdn", "tel", "number", "to")
-_FILLERS = re.compile(r"[\s_.\-]+")
 _LIKE_DATA = re.compile(r"\d{6}")
 
 
@@ -47,25 +34,46 @@ def check_header(title: str, columns: Sequence[str]) -> None:
         )
 
 
-def phone_column(title: str, columns: Sequence[str]) -> str:
-    """The column with the phone numbers: the one with the most specific of the known names.
+def phone_column(title: str, columns: Sequence[str], wanted: str | None = None) -> str:
+    """The column with the phone numbers: the `wanted` one, else that with the most specific name.
 
     Raises:
-        UsageError: no column has a known name, or two of them are equally good.
+        UsageError: there is no such column, no name is known, or two are equally good.
     """
-    for names in _PHONE_NAMES:
-        known = {_plain(name) for name in names}
-        found = [column for column in columns if _plain(column) in known]
+    if wanted is not None:
+        return _named(title, columns, wanted)
+    for names in PHONE_NAMES:
+        found = [column for column in columns if plain(column) in names]
         if len(found) == 1:
             return found[0]
         if found:
             listed = " and ".join(f"`{column}`" for column in found)
             raise UsageError(
                 f"{title} has more than one phone column: {listed}",
-                hint="keep the one to send to, and rename or remove the others",
+                hint="name the one to send to with `--phone-column`, or rename the others",
                 code="several_phone_columns",
             )
     raise _no_phone_column(title, columns)
+
+
+def has_column(columns: Sequence[str], wanted: str) -> bool:
+    """Whether a column has this name, upper and lower case and signs apart."""
+    return wanted in columns or any(plain(column) == plain(wanted) for column in columns)
+
+
+def _named(title: str, columns: Sequence[str], wanted: str) -> str:
+    if wanted in columns:
+        return wanted
+    found = [column for column in columns if plain(column) == plain(wanted)]
+    if len(found) == 1:
+        return found[0]
+    near = difflib.get_close_matches(wanted, columns, n=1)
+    listed = ", ".join(f"`{column}`" for column in columns)
+    raise UsageError(
+        f"{title} has no column `{wanted}` for `--phone-column`",
+        hint=f"did you mean `{near[0]}`?" if near else f"its columns are {listed}",
+        code="no_phone_column",
+    )
 
 
 def _no_phone_column(title: str, columns: Sequence[str]) -> UsageError:
@@ -79,11 +87,7 @@ def _no_phone_column(title: str, columns: Sequence[str]) -> UsageError:
     names = ", ".join(f"`{name}`" for name in _SHOWN_NAMES)
     return UsageError(
         f"{title} has no phone column among {found}",
-        hint=f"name the column with the numbers one of {names};"
-        " columns are separated by comma, semicolon or tab",
+        hint=f"say which it is with `--phone-column`, or name it one of {names};"
+        " columns are separated by comma, semicolon, tab or |",
         code="no_phone_column",
     )
-
-
-def _plain(name: str) -> str:
-    return _FILLERS.sub("", name).casefold()

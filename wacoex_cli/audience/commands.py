@@ -118,6 +118,10 @@ def import_optouts(
         Path, typer.Argument(metavar="FILE", help="CSV, TSV, NDJSON or XLSX; - is standard input.")
     ],
     country: CountryOption = None,
+    phone_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The column with the numbers, if not recognised."),
+    ] = None,
     dry_run: DryRunOption = False,
 ) -> "Result":
     """Add everybody in a file. Exit status 7 when some numbers could not be read."""
@@ -129,7 +133,10 @@ def import_optouts(
     with (
         invocation.open_workspace() as workspace,
         open_recipients(
-            source, stdin=sys.stdin.buffer, stdin_is_terminal=sys.stdin.isatty()
+            source,
+            stdin=sys.stdin.buffer,
+            stdin_is_terminal=sys.stdin.isatty(),
+            phone_column=phone_column,
         ) as recipients,
     ):
         now = workspace.clock.now()

@@ -8,13 +8,16 @@ import re
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.model import Sheet
+from wacoex_cli.audience.text import header_name, is_blank
 from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from _csv import Reader
     from collections.abc import Iterator, Mapping, Sequence
 
-_DELIMITERS = "\t;,"
+_DELIMITERS = "\t;,|"
+# What Excel writes above the header to say which separator follows.
+_SAID = re.compile(r'"?sep=([\t;,|])"?\s*')
 _QUOTED = re.compile(r'"[^"]*"')
 
 
@@ -24,14 +27,17 @@ def read(title: str, first: str, rest: Iterator[str], before: int) -> Sheet:
     Raises:
         UsageError: now or while reading, for a broken quote or a row longer than the header.
     """
+    said = _SAID.fullmatch(first)
+    if said:
+        first, before = next(rest, ""), before + 1
     reader = csv.reader(
         itertools.chain([first], rest),
-        delimiter=_delimiter(first),
+        delimiter=said[1] if said else _delimiter(first),
         skipinitialspace=True,
         strict=True,
     )
     try:
-        columns = tuple(name.strip() for name in next(reader))
+        columns = tuple(header_name(name) for name in next(reader))
     except csv.Error as error:
         raise _broken(title, before + 1, error) from error
     return Sheet(columns, _records(title, reader, columns, before))
@@ -50,9 +56,9 @@ def _records(
     line = before + reader.line_num + 1
     try:
         for row in reader:
-            if len(row) > width and any(row[width:]):
+            if len(row) > width and not is_blank(row[width:]):
                 raise _too_long(title, line, row, columns)
-            if any(row):
+            if not is_blank(row):
                 # A short row is legal: what it lacks counts as empty.
                 yield line, dict(zip(columns, row, strict=False))
             line = before + reader.line_num + 1

@@ -25,12 +25,22 @@ _KEPT_IN_MEMORY = 8 * 1024 * 1024
 class RecipientsFile:
     """An open recipients file, to be read once, from top to bottom, in little memory."""
 
-    def __init__(self, title: str, stream: BinaryIO) -> None:
+    def __init__(
+        self,
+        title: str,
+        stream: BinaryIO,
+        phone_column: str | None = None,
+        *,
+        must_have: bool = True,
+    ) -> None:
+        self.title = title
         self._stream = stream
-        self._sheet = _sheet(title, stream)
+        self._sheet, self.encoding = _sheet(title, stream)
         columns.check_header(title, self._sheet.columns)
         self.columns = tuple(name for name in self._sheet.columns if name)
-        self.phone_column = columns.phone_column(title, self.columns)
+        if phone_column and not (must_have or columns.has_column(self.columns, phone_column)):
+            phone_column = None
+        self.phone_column = columns.phone_column(title, self.columns, phone_column)
 
     def __iter__(self) -> Iterator[SourceRow]:
         """The records in order; blank ones are passed over.
@@ -54,9 +64,15 @@ class RecipientsFile:
 
 
 def open_recipients(
-    source: Path | None, *, stdin: BinaryIO | None = None, stdin_is_terminal: bool = False
+    source: Path | None,
+    *,
+    stdin: BinaryIO | None = None,
+    stdin_is_terminal: bool = False,
+    phone_column: str | None = None,
 ) -> RecipientsFile:
     """Open the file at `source`, or `stdin` when `source` is None, and read its header.
+
+    `phone_column` names the column with the numbers; without it the header decides.
 
     Raises:
         UsageError: it cannot be opened or decoded, or has no header or no phone column.
@@ -64,7 +80,21 @@ def open_recipients(
     title = "standard input" if source is None else f"`{source}`"
     stream = _spooled_stdin(stdin, stdin_is_terminal) if source is None else _opened(source)
     try:
-        return RecipientsFile(title, stream)
+        return RecipientsFile(title, stream, phone_column)
+    except BaseException:
+        stream.close()
+        raise
+
+
+def open_excluded(source: Path, phone_column: str | None) -> RecipientsFile:
+    """Open a file of people to leave out; it need not have the column that the list has.
+
+    Raises:
+        UsageError: as for `open_recipients`.
+    """
+    stream = _opened(source)
+    try:
+        return RecipientsFile(f"`{source}`", stream, phone_column, must_have=False)
     except BaseException:
         stream.close()
         raise
@@ -107,25 +137,27 @@ def _spooled(stream: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", copy)
 
 
-def _sheet(title: str, stream: BinaryIO) -> Sheet:
+def _sheet(title: str, stream: BinaryIO) -> tuple[Sheet, str | None]:
+    """The sheet, and the encoding of a text file."""
     magic = stream.read(_MAGIC_BYTES)
     stream.seek(0)
     if magic == _ZIP:
-        return xlsx.read(title, stream)
+        return xlsx.read(title, stream), None
     if magic == _OLD_OFFICE:
         raise UsageError(
             f"{title} is an old `.xls` or a workbook with a password",
             hint="save it in Excel as XLSX without a password, or as CSV UTF-8",
             code="unreadable_file",
         )
-    rest = text.lines(title, stream)
+    encoding = text.encoding_of(title, stream)
+    rest = text.lines(title, stream, encoding)
     for before, line in enumerate(rest):
         if line.isspace():
             continue
         if line.lstrip().startswith("["):
             raise ndjson.refuse_array(title)
         read = ndjson.read if line.lstrip().startswith("{") else delimited.read
-        return read(title, line, rest, before)
+        return read(title, line, rest, before), encoding
     raise UsageError(
         f"{title} is empty",
         hint="the first line names the columns, for example `phone,first_name`",

@@ -24,6 +24,32 @@ _ADD = (
 )
 
 
+def other_spelling(phone: str) -> str:
+    """SQL for the other spelling of one WhatsApp number, NULL where there is none.
+
+    `phone` is the SQL of an E.164 number. Argentina's mobile numbers have a 9 after +54 that local
+    writing leaves out, Mexico's had a 1 after +52 that WhatsApp's ids kept, and Brazil's got a
+    ninth digit that older lists and ids lack. Brazil's landlines begin with 2 to 5 and have one.
+    """
+    ten = "_" * 10
+    return (
+        f"CASE WHEN {phone} LIKE '+549{ten}' THEN '+54' || substr({phone}, 5)"
+        f" WHEN {phone} LIKE '+54{ten}' THEN '+549' || substr({phone}, 4)"
+        f" WHEN {phone} LIKE '+521{ten}' THEN '+52' || substr({phone}, 5)"
+        f" WHEN {phone} LIKE '+52{ten}' THEN '+521' || substr({phone}, 4)"
+        f" WHEN {phone} LIKE '+55__9________' AND substr({phone}, 7, 1) IN ('6', '7', '8', '9')"
+        f" THEN substr({phone}, 1, 5) || substr({phone}, 7)"
+        f" WHEN {phone} LIKE '+55{ten}' AND substr({phone}, 6, 1) IN ('6', '7', '8', '9')"
+        f" THEN substr({phone}, 1, 5) || '9' || substr({phone}, 6) END"
+    )
+
+
+EITHER_SPELLING = (
+    f"(?, (SELECT {other_spelling('given.phone')} FROM (SELECT CAST(? AS TEXT) AS phone) given))"
+)
+"""SQL for `phone IN`: a number, given twice, and its other spelling."""
+
+
 def add_optout(state: State, phone: str, source: str, note: str | None, now: datetime) -> bool:
     """Put an E.164 number on the list; False when it is there already, which stays as it is."""
     return state.execute(_ADD, [phone, source, note, to_text(now)]) == 1
@@ -51,8 +77,10 @@ def add_stop(state: State, phone: str, stopped_at: str, now: datetime) -> None:
 
 
 def remove_optout(state: State, phone: str) -> bool:
-    """Take a number off the list; False when it was not there."""
-    return state.execute("DELETE FROM optouts WHERE phone = ?", [phone]) == 1
+    """Take a number off the list in either spelling; False when it was not there."""
+    return (
+        state.execute(f"DELETE FROM optouts WHERE phone IN {EITHER_SPELLING}", [phone, phone]) > 0
+    )
 
 
 def import_optouts(state: State, phones: Iterable[str], source: str, now: datetime) -> ImportCounts:
@@ -64,8 +92,9 @@ def import_optouts(state: State, phones: Iterable[str], source: str, now: dateti
 
 
 def is_opted_out(state: State, phone: str) -> bool:
-    """Whether an E.164 number is on the list."""
-    return state.value("SELECT 1 FROM optouts WHERE phone = ?", [phone]) is not None
+    """Whether an E.164 number is on the list, in either spelling."""
+    found = state.value(f"SELECT 1 FROM optouts WHERE phone IN {EITHER_SPELLING}", [phone, phone])
+    return found is not None
 
 
 def list_optouts(state: State) -> list[OptOut]:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.model import Sheet
+from wacoex_cli.audience.text import header_name
 from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _values(title: str, line: int, text: str) -> dict[str, str]:
         raise _bad(title, line, "is not valid JSON") from error
     if not isinstance(found, dict):
         raise _bad(title, line, "is not a JSON object")
-    return {key.strip(): _text(title, line, key, value) for key, value in found.items()}
+    return {header_name(key): _text(title, line, key, value) for key, value in found.items()}
 
 
 def _text(title: str, line: int, key: str, value: Any) -> str:

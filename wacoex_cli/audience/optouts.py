@@ -47,9 +47,10 @@ def add(
 ) -> Change:
     """Put one number on the list. Raises UsageError when it is no phone number."""
     phone = _readable(text, country)
-    if dry_run:
-        return Change(phone, not ledger.is_opted_out(state, phone))
     with state.transaction():
+        is_known = ledger.is_opted_out(state, phone)
+        if dry_run or is_known:
+            return Change(phone, not is_known)
         return Change(phone, ledger.add_optout(state, phone, _BY_HAND, note, now))
 
 

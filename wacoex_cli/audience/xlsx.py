@@ -8,6 +8,7 @@ from datetime import datetime, time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from wacoex_cli.audience.model import Sheet
+from wacoex_cli.audience.text import header_name, is_blank
 from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def read(title: str, stream: BinaryIO) -> Sheet:
     """
     rows = _rows(title, stream)
     for number, header in rows:
-        if any(header):
-            columns = tuple(name.strip() for name in header)
+        if not is_blank(header):
+            columns = tuple(header_name(name) for name in header)
             return Sheet(columns, _records(title, number, columns, rows))
     return Sheet((), iter(()))
 
@@ -35,13 +36,13 @@ def _records(
 ) -> Iterator[tuple[int, Mapping[str, str]]]:
     width = len(columns)
     for number, row in rows:
-        if any(row[width:]):
+        if not is_blank(row[width:]):
             raise UsageError(
                 f"row {number} of {title} has values beyond the last column of the header",
                 hint=f"give every column a name in row {header_number}, or clear those cells",
                 code="bad_row",
             )
-        if any(row):
+        if not is_blank(row):
             yield number, dict(zip(columns, row, strict=False))
 
 

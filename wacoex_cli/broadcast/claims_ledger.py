@@ -9,6 +9,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from wacoex_cli.audience.ledger import other_spelling
 from wacoex_cli.broadcast import ledger
 from wacoex_cli.broadcast.model import Claim, Settled, Status, attempt_id
 from wacoex_cli.broadcast.rule import LONGEST_RETRY_IN_RUN, MOST_TRIES_IN_RUN
@@ -35,7 +36,10 @@ _UNCLAIM = (
     " state = CASE WHEN tries_in_run > 1 THEN 'retry' ELSE 'pending' END,"
     " first_try_in_run_at = CASE WHEN tries_in_run > 1 THEN first_try_in_run_at END"
 )
-_NOT_OPTED_OUT = "NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone = recipients.phone)"
+_NOT_OPTED_OUT = (
+    "NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone"
+    f" IN (recipients.phone, {other_spelling('recipients.phone')}))"
+)
 _PENDING = (
     "SELECT row FROM recipients WHERE broadcast_id = ? AND state = 'pending'"
     f" AND {_NOT_OPTED_OUT} ORDER BY row LIMIT ?"

@@ -1,9 +1,22 @@
-"""`wacoex broadcast plan | send | resume`."""
+"""`wacoex broadcast send | resume`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wacoex_cli.broadcast.plan_commands import (
+    CountryOption,
+    ExcludeOption,
+    LanguageOption,
+    NameOption,
+    ParamOption,
+    PhoneColumnOption,
+    TemplateOption,
+    TextOption,
+    app,
+    demand_meta,
+    sending_channel,
+)
 from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import (
     DryRunOption,
@@ -12,7 +25,6 @@ from wacoex_cli.terminal.options import (
     YesOption,
     command,
     completing,
-    group,
 )
 
 if TYPE_CHECKING:
@@ -21,43 +33,13 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import Result
 
-app = group("Plan a broadcast, send it at a safe pace, know what became of every row.")
+__all__ = ["app"]
 
 _LOWEST_RATE, _HIGHEST_RATE = 1.0, 20.0
 
-RecipientsArgument = Annotated[
-    str, typer.Argument(metavar="RECIPIENTS", help="CSV, TSV, NDJSON or XLSX file; - is stdin.")
-]
 ToOption = Annotated[
     str | None,
     typer.Option("--to", metavar="RECIPIENTS", help="Plan from this file and send in one go."),
-]
-TemplateOption = Annotated[
-    str | None, typer.Option("--template", metavar="NAME", help="Name of the template.")
-]
-LanguageOption = Annotated[
-    str | None, typer.Option("--lang", metavar="CODE", help="Its language, such as en_US.")
-]
-ParamOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--param",
-        metavar="PLACEHOLDER=COLUMN",
-        help="Fill a placeholder from a column: 1=first_name, header.1=city, button.0=code.",
-    ),
-]
-TextOption = Annotated[
-    list[str] | None,
-    typer.Option("--text", metavar="PLACEHOLDER=VALUE", help="The same text for everybody."),
-]
-NameOption = Annotated[
-    str | None, typer.Option("--name", metavar="TEXT", help="A name to know it by.")
-]
-CountryOption = Annotated[
-    str | None,
-    typer.Option(
-        "--country", metavar="CODE", help="Country of numbers written without +, such as SG."
-    ),
 ]
 RateOption = Annotated[
     float | None, typer.Option("--rate", metavar="N", help="Messages per second, 1 to 20.")
@@ -76,35 +58,6 @@ IdArgument = Annotated[
         metavar="ID", help="The broadcast's number.", autocompletion=completing("broadcast")
     ),
 ]
-
-
-@command(
-    app,
-    "plan",
-    path=("broadcast", "plan"),
-    examples=(
-        "wacoex broadcast plan customers.csv --template spring_offer --lang en_US \\",
-        "  --param 1=first_name --param 2=city",
-    ),
-)
-def plan(
-    invocation: Invocation,
-    recipients: RecipientsArgument,
-    template: TemplateOption = None,
-    lang: LanguageOption = None,
-    param: ParamOption = None,
-    text: TextOption = None,
-    name: NameOption = None,
-    country: CountryOption = None,
-    dry_run: DryRunOption = False,
-) -> "Result":
-    """Check a list of recipients against a template and freeze it. Nothing is sent."""
-    from wacoex_cli.broadcast.planning import PlanOptions, plan_broadcast, show_plan
-
-    options = PlanOptions(template, lang, param, text, name, country)
-    with invocation.open_workspace() as workspace:
-        channel = _sending_channel(workspace, invocation)
-        return show_plan(plan_broadcast(workspace, channel, recipients, options, dry_run=dry_run))
 
 
 @command(
@@ -128,6 +81,8 @@ def send(
     text: TextOption = None,
     name: NameOption = None,
     country: CountryOption = None,
+    phone_column: PhoneColumnOption = None,
+    exclude: ExcludeOption = None,
     rate: RateOption = None,
     expect: ExpectOption = None,
     overrule: OverruleOption = None,
@@ -146,7 +101,7 @@ def send(
     from wacoex_cli.broadcast.sending import SendOptions, send_broadcast, show_requests
 
     asked = SendOptions(rate, expect, _known_findings(overrule), yes)
-    options = PlanOptions(template, lang, param, text, name, country)
+    options = PlanOptions(template, lang, param, text, name, country, phone_column, exclude)
     with invocation.open_workspace() as workspace:
         if to is None:
             options.refuse_all()
@@ -154,7 +109,7 @@ def send(
             rows = None
         else:
             _check_one_go(invocation, broadcast_id, may_ask=not (yes or dry_run))
-            channel = _sending_channel(workspace, invocation)
+            channel = sending_channel(workspace, invocation)
             planned = plan_broadcast(workspace, channel, to, options, dry_run=dry_run)
             broadcast, rows = planned.broadcast, planned.first_rows
         if dry_run:
@@ -239,25 +194,6 @@ def _check_one_go(invocation: Invocation, broadcast_id: int | None, *, may_ask: 
         TerminalDialogue(invocation).demand_person("--yes")
 
 
-def _sending_channel(workspace: "Workspace", invocation: Invocation) -> "Channel":
-    from wacoex_cli.channels.access import choose_channel
-
-    return _demand_meta(choose_channel(workspace, invocation))
-
-
-def _demand_meta(channel: "Channel") -> "Channel":
-    from wacoex_cli.channels.model import Provider
-
-    if channel.provider is not Provider.META:
-        raise UsageError(
-            f"channel {channel.name} sends through {channel.provider.value};"
-            " broadcasts leave through Meta's API",
-            hint=f"with a Meta token: wacoex channel edit {channel.name} --provider meta",
-            code="provider_cannot_send",
-        )
-    return channel
-
-
 def _chosen(
     workspace: "Workspace", invocation: Invocation, broadcast_id: int | None
 ) -> tuple["Broadcast", "Channel"]:
@@ -266,7 +202,7 @@ def _chosen(
 
     if broadcast_id is not None:
         broadcast = ledger.get(workspace.state, broadcast_id)
-        channel = _demand_meta(active(workspace.state, broadcast.channel))
+        channel = demand_meta(active(workspace.state, broadcast.channel))
         if invocation.channel not in (None, channel.name):
             raise UsageError(
                 f"broadcast {broadcast_id} belongs to channel {channel.name},"
@@ -275,7 +211,7 @@ def _chosen(
                 code="other_channel",
             )
         return broadcast, channel
-    channel = _sending_channel(workspace, invocation)
+    channel = sending_channel(workspace, invocation)
     return _only_planned(workspace, channel), channel
 
 

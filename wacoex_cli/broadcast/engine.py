@@ -37,6 +37,7 @@ DRAIN_SECONDS = 10.0
 _UNREACHABLE_SECONDS = 120.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _LONGEST_HOLD_SECONDS = 600.0
+_CLAIMED_THROUGH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,9 @@ class Engine:
     def _report(self) -> Report:
         room = self._window - len(self._under_way) - len(self._slots)
         given_back: tuple[Claim, ...] = ()
-        if self._stop:
+        is_held = self._hold_until > self._clock.monotonic() + _CLAIMED_THROUGH_SECONDS
+        if self._stop or is_held:
+            # Who opts out during a long wait is not sent to after it: claims do not wait.
             given_back, room = tuple(self._claims), 0
             self._slots.clear()
         return Report(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wacoex_cli.audience.ledger import other_spelling
 from wacoex_cli.broadcast.model import Broadcast, Counts, RowState, Status
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import to_text
@@ -97,7 +98,8 @@ def skip_opted_out(state: State, broadcast_id: int) -> int:
     """Skip everybody who is on the opt-out list now; returns how many. Inside a transaction."""
     return state.execute(
         "UPDATE recipients SET state = 'skipped', reason = 'opted_out' WHERE broadcast_id = ?"
-        " AND state IN ('pending', 'retry') AND phone IN (SELECT phone FROM optouts)",
+        " AND state IN ('pending', 'retry') AND phone IN (SELECT phone FROM optouts"
+        f" UNION ALL SELECT {other_spelling('phone')} FROM optouts)",
         [broadcast_id],
     )
 
@@ -107,8 +109,10 @@ def skip_cooling_down(state: State, broadcast_id: int, since: datetime) -> None:
     state.execute(
         "UPDATE recipients SET state = 'skipped', reason = 'cooling_down'"
         " WHERE broadcast_id = ? AND state = 'pending' AND phone IN"
-        " (SELECT phone FROM recipients WHERE code = 131049 AND answered_at > ?)",
-        [broadcast_id, to_text(since)],
+        " (SELECT phone FROM recipients WHERE code = 131049 AND answered_at > ? UNION ALL"
+        f" SELECT {other_spelling('phone')} FROM recipients"
+        " WHERE code = 131049 AND answered_at > ?)",
+        [broadcast_id, to_text(since), to_text(since)],
     )
 
 

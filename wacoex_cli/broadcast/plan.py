@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience import files
+from wacoex_cli.audience.invalid import why_invalid
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.broadcast import checks, ledger, preflight
+from wacoex_cli.broadcast import audience_ledger, checks, exclusion, ledger, preflight
 from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.broadcast.model import RowState, Status
 from wacoex_cli.broadcast.recovery import sender_of
@@ -22,7 +24,7 @@ from wacoex_cli.templates import rule as template_rule
 from wacoex_cli.templates.reading import find_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -38,12 +40,15 @@ if TYPE_CHECKING:
 
 # Small enough that a broadcast running beside it gets its turn at the state file in time.
 _BATCH_ROWS = 5_000
-_COOLING_DOWN = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What a person asked for. `source` None is standard input; `rate` in messages per second."""
+    """What a person asked for. `source` None is standard input; `rate` in messages per second.
+
+    `first_rows` is how many of the rows to be sent are given back, to be looked at. Nobody in
+    the files of `exclude` is sent to.
+    """
 
     source: Path | None
     template: str
@@ -52,13 +57,19 @@ class PlanRequest:
     texts: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
     country: str | None = None
+    phone_column: str | None = None
+    exclude: Sequence[Path] = ()
     rate: float = 20.0
     dry_run: bool = False
+    first_rows: int = 3
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A planned broadcast and what to know before it is sent."""
+    """A planned broadcast and what to know before it is sent.
+
+    `encoding` is that of a text file, None for a workbook.
+    """
 
     broadcast: Broadcast
     template: Template
@@ -69,6 +80,8 @@ class Planned:
     estimate: Mapping[str, object]
     findings: tuple[Finding, ...]
     dry_run: bool
+    phone_column: str = ""
+    encoding: str | None = None
 
 
 async def plan(
@@ -92,7 +105,9 @@ async def plan(
         CredentialError, RefusedError, TemporaryError: Meta could not be asked.
         StateError: the state file cannot be written.
     """
-    with files.open_recipients(request.source, stdin=stdin) as recipients:
+    with files.open_recipients(
+        request.source, stdin=stdin, phone_column=request.phone_column
+    ) as recipients:
         template = await find_template(
             meta, channel.demand_waba_id(), request.template, request.language
         )
@@ -106,7 +121,15 @@ async def plan(
             broadcast_id = _draft(
                 state, channel, request, template, sources, presence, clock, api_base_url
             )
-            _read_rows(state, broadcast_id, recipients, sources, request.country, clock)
+            _read_rows(state, broadcast_id, recipients, sources, request.country)
+            exclusion.leave_out(
+                state,
+                broadcast_id,
+                request.exclude,
+                phone_column=request.phone_column,
+                country=request.country,
+                now=clock.now(),
+            )
             found += preflight.check_audience(
                 state,
                 broadcast_id,
@@ -115,7 +138,12 @@ async def plan(
                 category=template.category,
                 now=clock.now(),
             )
-            return _freeze(state, broadcast_id, channel, request, template, sources, found, clock)
+            planned = _freeze(
+                state, broadcast_id, channel, request, template, sources, found, clock
+            )
+            return replace(
+                planned, phone_column=recipients.phone_column, encoding=recipients.encoding
+            )
         finally:
             _tidy(state, presence, clock)
 
@@ -153,18 +181,15 @@ def _read_rows(
     recipients: RecipientsFile,
     sources: tuple[Source, ...],
     country: str | None,
-    clock: Clock,
 ) -> None:
-    batch: list[PlannedRow] = []
-    for row in _planned_rows(broadcast_id, recipients, sources, country):
-        batch.append(row)
-        if len(batch) == _BATCH_ROWS:
-            ledger.add_rows(state, batch)
-            batch.clear()
-    ledger.add_rows(state, batch)
-    with state.transaction():
-        ledger.skip_opted_out(state, broadcast_id)
-        ledger.skip_cooling_down(state, broadcast_id, clock.now() - _COOLING_DOWN)
+    rows = _planned_rows(broadcast_id, recipients, sources, country)
+    while batch := list(itertools.islice(rows, _BATCH_ROWS)):
+        ledger.add_rows(state, batch)
+        invalid = [row for row in batch if row[6] == SkipReason.INVALID]
+        if invalid:
+            details = [(why_invalid(row[3], country), row[1]) for row in invalid]
+            with state.transaction():
+                audience_ledger.explain(state, broadcast_id, details)
 
 
 def _planned_rows(
@@ -216,7 +241,7 @@ def _freeze(
         sources=sources,
         skipped=skipped,
         skipped_rows=tuple(ledger.rows_in(state, broadcast_id, RowState.SKIPPED, 20)),
-        first_rows=tuple(ledger.rows_in(state, broadcast_id, RowState.PENDING, 3)),
+        first_rows=tuple(ledger.rows_in(state, broadcast_id, RowState.PENDING, request.first_rows)),
         estimate=_estimate(state, broadcast, channel, request.rate, clock),
         findings=tuple(worst_first(found)),
         dry_run=request.dry_run,

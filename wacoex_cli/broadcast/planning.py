@@ -20,6 +20,7 @@ from wacoex_cli.terminal.render import Result
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wacoex_cli.broadcast.trial import Trial
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
 
@@ -34,12 +35,14 @@ class PlanOptions:
     text: Sequence[str] | None
     name: str | None
     country: str | None
+    phone_column: str | None
+    exclude: Sequence[Path] | None
 
     def refuse_all(self) -> None:
         """Raise UsageError when any is given: a planned broadcast is frozen."""
         if any(astuple(self)):
             raise UsageError(
-                "template, parameters, name and country belong to `--to` or to `broadcast plan`",
+                "template, parameters, name and the list belong to `--to` or to `broadcast plan`",
                 hint="a planned broadcast is frozen; leave them out, or plan a new one",
                 code="already_planned",
             )
@@ -52,6 +55,7 @@ def plan_broadcast(
     options: PlanOptions,
     *,
     dry_run: bool,
+    first_rows: int = 3,
 ) -> Planned:
     """Plan from a file, or from standard input when `recipients` is `-`.
 
@@ -72,7 +76,10 @@ def plan_broadcast(
         texts=_pairs("--text", "PLACEHOLDER=VALUE", options.text),
         name=options.name,
         country=check_country(options.country) if options.country else None,
+        phone_column=options.phone_column,
+        exclude=tuple(options.exclude or ()),
         dry_run=dry_run,
+        first_rows=first_rows,
     )
     return workspace.run(
         plan(
@@ -88,12 +95,29 @@ def plan_broadcast(
     )
 
 
-def show_plan(planned: Planned) -> Result:
-    """The plan for a person and as `data`."""
+def show_plan(planned: Planned, trial: Trial | None = None) -> Result:
+    """The plan for a person and as `data`, with every row in `first_rows` as it will be read."""
     data = plan_data(planned)
-    values = json.loads(planned.first_rows[0]["parameters"])
-    read = preview(planned.template, values)
-    return Result(data, tuple(plan_text(data, read, planned.findings)))
+    data["preview"] = [
+        {
+            "line": row["line"],
+            "phone": row["phone"],
+            "text": preview(planned.template, json.loads(row["parameters"])),
+        }
+        for row in planned.first_rows
+    ]
+    data["test"] = trial.to_json() if trial else None
+    text = [*plan_text(data, planned.findings)]
+    if trial is None:
+        return Result(data, text)
+    if trial.state and not trial.errors:
+        text.append(f"test to {trial.phone}: {trial.state.value}")
+    return Result(data, text, trial.exit_status, trial.errors)
+
+
+def first_reading(planned: Planned) -> str:
+    """What the first recipient will read."""
+    return preview(planned.template, json.loads(planned.first_rows[0]["parameters"]))
 
 
 def _pairs(option: str, form: str, given: Sequence[str] | None) -> dict[str, str]:

@@ -9,13 +9,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import ledger, report_ledger, view
+from wacoex_cli.broadcast.model import RowState
 from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.terminal.render import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from wacoex_cli.broadcast.model import Broadcast
@@ -50,14 +51,43 @@ def totals(state: State, broadcast: Broadcast) -> dict[str, Any]:
     return {
         **data,
         "codes": codes,
+        "funnel": funnel(data["counts"]),
         "runs": report_ledger.runs(state, broadcast_id),
         "decisions": report_ledger.decisions(state, broadcast_id),
     }
 
 
+def funnel(counts: Mapping[str, int]) -> dict[str, int]:
+    """How many messages came how far; who read a message also counts as delivered and sent."""
+    read = counts[RowState.READ]
+    delivered = counts[RowState.DELIVERED] + read
+    sent = counts[RowState.SENT] + delivered
+    failed = counts[RowState.FAILED]
+    return {
+        "recipients": sum(counts.values()) - counts[RowState.SKIPPED],
+        "accepted": counts[RowState.ACCEPTED] + sent + failed,
+        "sent": sent,
+        "delivered": delivered,
+        "read": read,
+        "failed": failed,
+    }
+
+
+def share(part: int, whole: int) -> str:
+    """A part in percent with one decimal; it says 100.0 % and 0.0 % only when that is so."""
+    if not whole or part in (0, whole):
+        return "100.0 %" if part else "0.0 %"
+    return f"{min(99.9, max(0.1, 100 * part / whole)):.1f} %"
+
+
 def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
     """The same for a person, with the first rows that did not go well."""
     yield from view.sentences(data)
+    steps = dict(data["funnel"])
+    people = steps.pop("recipients")
+    if data["started_at"]:
+        told = ", ".join(f"{n} {name} ({share(n, people)})" for name, n in steps.items())
+        yield f"  how far the {people} came: {told}"
     for run in data["runs"]:
         yield (
             f"  run {run['run_id']}: {run['started_at']} to {run['last_active_at']},"

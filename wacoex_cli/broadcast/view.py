@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from wacoex_cli.audience.text import WINDOWS
 from wacoex_cli.broadcast import claims_ledger, ledger
 from wacoex_cli.broadcast.model import RowState, Status
 from wacoex_cli.platforms.error_codes import classify
@@ -92,25 +93,26 @@ def plan_data(planned: Planned) -> dict[str, Any]:
         "recipients": broadcast.recipients,
         "skipped": dict(planned.skipped),
         "skipped_rows": [
-            {"line": row["line"], "phone": row["phone"], "reason": row["reason"]}
+            {name: row[name] for name in ("line", "phone", "reason", "detail")}
             for row in planned.skipped_rows
         ],
+        "phone_column": planned.phone_column,
+        "encoding": planned.encoding,
         "parameters": [source.to_json() for source in planned.sources],
         "estimate": dict(planned.estimate),
         "findings": [one.to_json() for one in planned.findings],
     }
 
 
-def plan_text(
-    data: dict[str, Any], preview: str, findings: tuple[Finding, ...]
-) -> Iterator[str | Table]:
+def plan_text(data: dict[str, Any], findings: tuple[Finding, ...]) -> Iterator[str | Table]:
     """A plan for a person: who, what, how long, and what was left out and why."""
     number = data["broadcast_id"]
     head = "would be planned (dry run)" if data["dry_run"] else f"broadcast {number} planned"
     people = f"{data['recipients']} recipients"
     yield f"{head} on {data['channel']}: {people}, template {data['template']}"
-    yield "the first recipient would read:"
-    yield from (f"  | {line}" for line in preview.splitlines())
+    yield from _readings(data["preview"])
+    if data["encoding"] == WINDOWS:
+        yield "  the list is no UTF-8 and was read as Windows-1252: look at the accents"
     for source in data["parameters"]:
         origin = f"column {source['column']}" if source["column"] else f"text {source['text']!r}"
         yield f"  placeholder {source['key']}: {origin}"
@@ -118,9 +120,11 @@ def plan_text(
         yield f"  skipped: {n} {reason}"
     if data["skipped_rows"]:
         yield Table(
-            ("line", "phone", "reason"),
-            [(row["line"], row["phone"], row["reason"]) for row in data["skipped_rows"]],
+            ("line", "phone", "reason", "detail"),
+            [tuple(row.values()) for row in data["skipped_rows"]],
         )
+        if number is not None:
+            yield f"every skipped row: wacoex broadcast report {number} --csv FILE"
     estimate = data["estimate"]
     yield (
         f"at {estimate['rate']:g}/s it takes {duration(estimate['seconds'])};"
@@ -129,6 +133,15 @@ def plan_text(
     yield from findings_text(findings)
     if number is not None:
         yield f"to send it: wacoex broadcast send {number}"
+
+
+def _readings(previews: list[dict[str, Any]]) -> Iterator[str]:
+    for one in previews:
+        if len(previews) == 1:
+            yield "the first recipient would read:"
+        else:
+            yield f"line {one['line']}, {one['phone']} would read:"
+        yield from (f"  | {line}" for line in one["text"].splitlines())
 
 
 def findings_text(findings: tuple[Finding, ...]) -> Iterator[str]:

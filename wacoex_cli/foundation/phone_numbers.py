@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from phonenumbers import PhoneMetadata
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+# Mexico dropped the 1 of its mobile numbers in 2019; lists and WhatsApp's ids still have it.
+_OLD_MEXICAN = re.compile(r"\+521([0-9]{10})")
 _CLEANED = re.compile(r"\+?[0-9]+")
 # What a spreadsheet makes of a number it took for a decimal. Dropping just the point would
 # append a digit, and so call a stranger.
@@ -64,7 +66,11 @@ def normalise(text: str, country: str | None = None) -> str | None:
     cleaned = text if _E164.fullmatch(text) else _cleaned(text)
     if cleaned is None:
         return None
+    if country and country.upper() == "MX" and _OLD_MEXICAN.fullmatch(f"+{cleaned}"):
+        cleaned = f"+{cleaned}"
     if cleaned.startswith("+"):
+        if old := _OLD_MEXICAN.fullmatch(cleaned):
+            cleaned = f"+52{old[1]}"
         return cleaned if _is_settled(cleaned) else _interpreted(cleaned, None)
     return _read_in_country(cleaned, country) if country else None
 

@@ -11,7 +11,9 @@ from wacoex_cli.platforms.replies import NotSent, Refused, Reply, Taken, Unclear
 
 __all__ = ["Meta", "Node", "NotSent", "Refused", "Reply", "Taken", "Unclear"]
 
-_TEMPLATE_FIELDS = "id,name,language,status,category,components,parameter_format"
+_TEMPLATE_FIELDS = (
+    "id,name,language,status,category,components,parameter_format,quality_score,rejected_reason"
+)
 _HISTORY_FIELDS = "id,message_id,events{delivery_status,timestamp,error_description}"
 _STALE_CURSOR = 131059
 

@@ -7,7 +7,6 @@ import typer
 from wacoex_cli.terminal.options import Invocation, command, group
 
 if TYPE_CHECKING:
-    from wacoex_cli.templates.model import Template
     from wacoex_cli.terminal.render import Result
 
 app = group("The message templates of a channel's WhatsApp Business Account.")
@@ -20,10 +19,10 @@ app = group("The message templates of a channel's WhatsApp Business Account.")
     examples=("wacoex template list", "wacoex template list --channel shop --json"),
 )
 def list_templates(invocation: Invocation) -> "Result":
-    """List the templates with language, status and the placeholders to fill."""
+    """List the templates: status, category, placeholders to fill, quality, header and buttons."""
     from wacoex_cli.channels.access import choose_channel, meta_for
+    from wacoex_cli.templates import view
     from wacoex_cli.templates.model import Template
-    from wacoex_cli.templates.placeholders import placeholders
     from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
@@ -31,19 +30,8 @@ def list_templates(invocation: Invocation) -> "Result":
         meta = meta_for(workspace, channel)
         records = workspace.run(meta.templates(channel.demand_waba_id()))
     found = sorted(map(Template.from_meta, records), key=lambda one: (one.name, one.language))
-    rows = [
-        (
-            one.name,
-            one.language,
-            one.status,
-            one.category,
-            " ".join(place.key for place in placeholders(one)),
-        )
-        for one in found
-    ]
-    columns = ("name", "language", "status", "category", "placeholders")
-    data = [dict(zip(columns, row, strict=True)) for row in rows]
-    return Result({"templates": data}, (Table(columns, rows, "this WABA has no templates"),))
+    table = Table(view.COLUMNS, [view.row(one) for one in found], "this WABA has no templates")
+    return Result({"templates": [view.record(one) for one in found]}, (table,))
 
 
 @command(
@@ -56,8 +44,13 @@ def show(
     invocation: Invocation,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The template's name.")],
 ) -> "Result":
-    """Show a template in every language it has: its text, and what can be filled in."""
+    """Show a template in every language it has: its state, its text, what can be filled in.
+
+    Names of placeholders: `1` or `first_name` in the body, `header.1` in the header, `button.0`
+    for the link of the first button. (IMAGE) stands for the media of a header.
+    """
     from wacoex_cli.channels.access import choose_channel, meta_for
+    from wacoex_cli.templates import view
     from wacoex_cli.templates.reading import find_versions
     from wacoex_cli.terminal.render import Result
 
@@ -65,16 +58,5 @@ def show(
         channel = choose_channel(workspace, invocation)
         meta = meta_for(workspace, channel)
         found = workspace.run(find_versions(meta, channel.demand_waba_id(), name))
-    text = [line for template in found for line in _lines(template)]
-    return Result({"templates": [one.to_json() for one in found]}, tuple(text))
-
-
-def _lines(template: "Template") -> list[str]:
-    from wacoex_cli.templates.message import preview
-    from wacoex_cli.templates.placeholders import placeholders
-
-    places = placeholders(template)
-    shown = preview(template, [f"{{{{{place.key}}}}}" for place in places])
-    filled = ", ".join(f"--param {place.key}=COLUMN" for place in places) or "nothing to fill"
-    title = f"{template.name} ({template.language}): {template.status}, {template.category}"
-    return [title, *(f"  | {line}" for line in shown.splitlines()), f"  {filled}"]
+    text = [line for template in found for line in view.lines(template)]
+    return Result({"templates": [view.record(one) for one in found]}, tuple(text))

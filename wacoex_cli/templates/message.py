@@ -37,11 +37,14 @@ def message_body(
 
 
 def preview(template: Template, values: Sequence[str]) -> str:
-    """The text a person will read, buttons in square brackets; values in placeholder order."""
+    """The text a person will read, values in placeholder order.
+
+    Buttons stand in square brackets, the media of a header as `(IMAGE)`.
+    """
     keys = (place.key for place in placeholders(template))
     known = dict(zip(keys, values, strict=True))
     parts = [
-        _filled(template.component("HEADER"), "text", "header.", known),
+        _header(template, known),
         _filled(template.component("BODY"), "text", "", known),
         _filled(template.component("FOOTER"), "text", "", {}),
         "\n".join(_button(index, button, known) for index, button in enumerate(template.buttons)),
@@ -66,6 +69,13 @@ def _components(is_named: bool, keys: Sequence[str], values: Sequence[str]) -> l
     texts = (("header", header), ("body", body))
     filled = [{"type": kind, "parameters": given} for kind, given in texts if given]
     return [*filled, *buttons]
+
+
+def _header(template: Template, known: Mapping[str, str]) -> str:
+    media = template.header_format
+    if media in (None, "TEXT"):
+        return _filled(template.component("HEADER"), "text", "header.", known)
+    return f"({media})"
 
 
 def _filled(part: Mapping[str, Any], field: str, prefix: str, known: Mapping[str, str]) -> str:

@@ -17,7 +17,10 @@ Place = Literal["header", "body", "button"]
 
 @dataclass(frozen=True)
 class Template:
-    """One template in one language. `components` stay exactly as Meta gave them."""
+    """One template in one language. `components` stay exactly as Meta gave them.
+
+    `quality` is GREEN, YELLOW, RED or UNKNOWN; None when Meta does not say.
+    """
 
     name: str
     language: str
@@ -26,6 +29,8 @@ class Template:
     parameter_format: str
     components: tuple[dict[str, Any], ...]
     template_id: str
+    quality: str | None = None
+    rejected_reason: str | None = None
 
     @classmethod
     def from_meta(cls, record: Mapping[str, Any]) -> Template:
@@ -38,6 +43,8 @@ class Template:
             parameter_format=str(record.get("parameter_format") or POSITIONAL).upper(),
             components=tuple(record.get("components") or ()),
             template_id=str(record.get("id", "")),
+            quality=_quality(record.get("quality_score")),
+            rejected_reason=_reason(record.get("rejected_reason")),
         )
 
     @classmethod
@@ -58,6 +65,12 @@ class Template:
         """The component of that type (`BODY`, `HEADER`, ...); empty when there is none."""
         wanted = (part for part in self.components if kind_of(part) == kind)
         return next(wanted, {})
+
+    @property
+    def header_format(self) -> str | None:
+        """TEXT, or the kind of media (IMAGE, VIDEO, DOCUMENT, LOCATION); None without a header."""
+        header = self.component("HEADER")
+        return str(header.get("format") or "TEXT").upper() if header else None
 
     @property
     def buttons(self) -> tuple[dict[str, Any], ...]:
@@ -88,3 +101,13 @@ class Placeholder:
 def kind_of(part: Mapping[str, Any]) -> str:
     """The type of a component or a button, in capitals."""
     return str(part.get("type", "")).upper()
+
+
+def _quality(value: object) -> str | None:
+    score = value.get("score") if isinstance(value, dict) else value
+    return score.upper() if isinstance(score, str) and score else None
+
+
+def _reason(value: object) -> str | None:
+    # Meta says NONE for a template that was not rejected.
+    return value.upper() if isinstance(value, str) and value.upper() not in ("", "NONE") else None

@@ -1,0 +1,537 @@
+"""Kills, pauses, faults, decisions and webhooks in any order: nobody twice, nobody lost.
+
+Everything runs in this process: the pretend Meta behind an ASGI transport, and an event loop
+whose time leaps to the next thing that is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import io
+import itertools
+import json
+import selectors
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from wacoex_cli.audience.ledger import add_optout
+from wacoex_cli.broadcast import control, ledger, reconcile
+from wacoex_cli.broadcast.model import Broadcast, RowState, Status
+from wacoex_cli.broadcast.plan import PlanRequest, plan
+from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.reconcile import Decision
+from wacoex_cli.broadcast.send import SendRequest, send
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import Details
+from wacoex_cli.errors import UsageError
+from wacoex_cli.events import ledger as log
+from wacoex_cli.events.model import Source, Via
+from wacoex_cli.events.payloads import payload_of
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.http import Http
+from wacoex_cli.foundation.secrets import Secret
+from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.platforms.meta import Meta
+from wacoex_cli.sandbox.app import application
+from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.webhooks import Callbacks
+from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID
+
+PARTS = 4
+EXAMPLES = 1_000 // PARTS
+URL = "http://127.0.0.1:4555"
+COMMIT_SECONDS = 0.002
+# What was claimed before an opt-out became known may still leave: two looks ahead.
+ALREADY_CLAIMED_SECONDS = 1.3
+RANKS = {"accepted": 0, "sent": 1, "failed": 2, "delivered": 3, "read": 4}
+DONE = {*RANKS, "rejected", "ambiguous", "skipped"}
+FAULTS = {
+    "throttled": Fault("throttled"),
+    "server error": Fault("server_error"),
+    "server error, but taken": Fault("server_error", accepts=True),
+    "perhaps taken": Fault("refuse", code=131000, accepts=True),
+    "undeliverable": Fault("refuse", code=131026),
+    "opted out": Fault("refuse", code=131050),
+    "asked to wait": Fault("throttled", headers={"Retry-After": "60"}),
+    "stop": Fault("expired_token"),
+    "no body, but taken": Fault("empty_body"),
+}
+LUCK = st.sampled_from(
+    [
+        "fine",
+        *FAULTS,
+        "slow",
+        "told before the answer",
+        "no connection",
+        "reset before",
+        "reset after",
+        "silence",
+    ]
+)
+
+
+class Killed(BaseException):
+    """The sender is gone, between one instant and the next."""
+
+
+class Fate:
+    """Kills the sender at an instant; from then on it can do nothing at all. None is never."""
+
+    def __init__(self, kill_at: int | None) -> None:
+        self.left, self.is_dead = kill_at, False
+
+    def tick(self) -> None:
+        if self.left is not None:
+            self.left -= 1
+            self.is_dead = self.is_dead or self.left <= 0
+        if self.is_dead:
+            raise Killed
+
+
+class MortalState:
+    """The state file of a sender that may die right before and right after each commit."""
+
+    def __init__(self, inner: State, fate: Fate) -> None:
+        self._inner, self._fate = inner, fate
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    @contextlib.contextmanager
+    def transaction(self):
+        with self._inner.transaction():
+            yield
+            self._fate.tick()
+        self._fate.tick()
+
+
+class LoopClock:
+    """The test's clock for programs on the leaping loop; a mortal one may die in its sleep."""
+
+    def __init__(self, clock: Any, fate: Fate) -> None:
+        self.now, self.monotonic, self.boot_id = clock.now, clock.monotonic, clock.boot_id
+        self._fate = fate
+
+    async def sleep(self, seconds: float) -> None:
+        self._fate.tick()
+        await asyncio.sleep(seconds)
+        self._fate.tick()
+
+
+class LeapingSelector(selectors.SelectSelector):
+    """Nobody waits: when nothing is ready, the clock leaps to what is due next."""
+
+    def __init__(self, clock: Any) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> Any:
+        assert timeout is not None, "everybody waits for somebody else"
+        self._clock.advance(timeout)
+        return super().select(0)
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """An event loop in the time of the test's clock, whose threads work at once."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        super().__init__(LeapingSelector(clock))
+        self.set_exception_handler(lambda loop, context: None)  # the dead leave things undone
+
+    def time(self) -> float:
+        seconds: float = self._clock.monotonic()
+        return seconds
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
+        future = self.create_future()
+        try:
+            settle, outcome = future.set_result, func(*args)
+        except BaseException as error:
+            settle, outcome = future.set_exception, error
+        self.call_later(COMMIT_SECONDS, lambda: future.done() or settle(outcome))
+        return future
+
+
+class Network(httpx.AsyncBaseTransport):
+    """The way to the pretend Meta; each message has the luck that is next in line.
+
+    What is on its way arrives, even when the sender dies meanwhile.
+    """
+
+    def __init__(self, shop: Shop, fate: Fate, luck: list[str]) -> None:
+        self._shop, self._fate, self._luck = shop, fate, iter(luck)
+        self._inner = httpx.ASGITransport(application(shop.world))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "POST":
+            return await self._inner.handle_async_request(request)
+        self._fate.tick()
+        luck = next(self._luck, "fine")
+        if luck == "no connection":
+            raise httpx.ConnectError("refused")
+        await asyncio.sleep(0.02)
+        if luck == "reset before":
+            raise httpx.ReadError("reset")
+        self._shop.world.faults.replace([FAULTS[luck]] if luck in FAULTS else [])
+        response = await self._inner.handle_async_request(request)
+        await self._come_back(luck)
+        self._fate.tick()
+        return response
+
+    async def _come_back(self, luck: str) -> None:
+        if luck == "told before the answer":
+            await asyncio.sleep(0.6)
+            self._shop.deliver(self._shop.told())
+        if luck == "silence":
+            await asyncio.sleep(100.0)
+        await asyncio.sleep(1.0 if luck in {"slow", "told before the answer"} else 0.02)
+        if luck == "reset after":
+            raise httpx.ReadError("reset")
+
+
+@dataclass
+class Shop:
+    """One channel on a state file of its own, and what happens to it."""
+
+    state: State
+    clock: Any
+
+    def __post_init__(self) -> None:
+        clock, details = self.clock, Details(PHONE, PHONE_NUMBER_ID, WABA_ID)
+        self.world = default_world(monotonic=clock.monotonic, now=lambda: clock.now().timestamp())
+        self.world.callbacks = Callbacks(statuses=True)
+        self.channel = registry.add_channel(self.state, "shop", details, clock.now())
+
+    def run(self, program: Any) -> Any:
+        with asyncio.Runner(loop_factory=lambda: LeapingLoop(self.clock)) as runner:
+            return runner.run(program)
+
+    @contextlib.asynccontextmanager
+    async def meta(self, fate: Fate, luck: list[str]):
+        clock = LoopClock(self.clock, fate)
+        http = Http(clock, log=lambda text: None, transport=Network(self, fate, luck))
+        yield clock, Meta(http, Secret(DEFAULT_TOKEN, "the test"), URL, "v26.0")
+
+    async def plan(self, people: Path) -> Broadcast:
+        async with self.meta(Fate(None), []) as (clock, meta):
+            planned = await plan(
+                self.state,
+                meta,
+                self.channel,
+                PlanRequest(people, "opening_hours", "en_US"),
+                clock=clock,
+                api_base_url=URL,
+                stdin=io.BytesIO(),
+            )
+        return planned.broadcast
+
+    async def send(self, broadcast: Broadcast, night: Night, acts: list[Any]) -> None:
+        fate = Fate(night.kill_at)
+        async with self.meta(fate, night.luck) as (clock, meta):
+            sending = asyncio.ensure_future(
+                send(
+                    MortalState(self.state, fate),  # type: ignore[arg-type]
+                    meta,
+                    self.channel,
+                    broadcast,
+                    SendRequest(rate=20.0),
+                    clock=clock,
+                    on_counts=lambda counts: None,
+                    on_signal=lambda text: None,
+                )
+            )
+            beside = [asyncio.ensure_future(act) for act in acts]
+            try:
+                await sending
+            except Killed:
+                if night.ends_in_a_power_cut:
+                    return
+            await asyncio.gather(*beside)
+
+    async def pause(self, broadcast: Broadcast, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        with contextlib.suppress(UsageError):
+            await control.pause(self.state, broadcast, "Ana", LoopClock(self.clock, Fate(None)))
+
+    def told(self) -> list[Any]:
+        return self.world.outbox.emitted(self.clock.monotonic())
+
+    def deliver(self, bodies: list[Any]) -> None:
+        """Webhooks come in, as by a listener in another process."""
+        now = self.clock.now()
+        payloads = [
+            payload_of(Source.META, body, len(json.dumps(body)), key=b"k", received_at=now)
+            for body in bodies
+        ]
+        for one in payloads:
+            with self.state.transaction():
+                log.store(self.state, [one], Via.LISTEN, now)
+
+
+@dataclass(frozen=True)
+class Night:
+    """How one run goes: the luck of each message in turn, a kill, a pause, an opt-out.
+
+    `kill_at` counts instants, `pause_after` is in seconds, `opts_out` is a person.
+    """
+
+    luck: list[str]
+    kill_at: int | None
+    ends_in_a_power_cut: bool
+    pause_after: float
+    opts_out: int | None
+
+
+NIGHTS = st.builds(
+    Night,
+    luck=st.lists(LUCK, max_size=6),
+    kill_at=st.none() | st.integers(1, 40),
+    ends_in_a_power_cut=st.booleans(),
+    pause_after=st.sampled_from([0.0, 0.1, 0.25, 0.5, 3.0]),
+    opts_out=st.none() | st.integers(0, 4),
+)
+FAIR = Night([], kill_at=None, ends_in_a_power_cut=False, pause_after=30.0, opts_out=None)
+
+
+class AnyNights(RuleBasedStateMachine):
+    """One broadcast, whatever happens to it, and what may never happen."""
+
+    def __init__(self, directory: Path, clock: Any) -> None:
+        super().__init__()
+        self.directory, self.clock = directory, clock
+        self.state = open_state(directory / "wacoex.db")
+        # Only a power cut could tell the difference.
+        self.state.value("PRAGMA synchronous = OFF")
+        self.shop = Shop(self.state, clock)
+        self.may_take: Counter[str] = Counter()
+        self.doubted: set[str] = set()  # of whom a person said something
+        self.silent_from: dict[str, float] = {}
+        self.rank: dict[int, int] = {}
+
+    @initialize(people=st.integers(1, 5), is_repeated=st.booleans())
+    def plan(self, people: int, is_repeated: bool) -> None:
+        self.phones = [f"+659100000{n}" for n in range(people)]
+        lines = ["phone", *self.phones, *self.phones[: int(is_repeated)]]
+        file = self.directory / "people.csv"
+        file.write_text("\n".join(lines) + "\n")
+        self.broadcast_id = self.shop.run(self.shop.plan(file)).broadcast_id
+        self.size = len(lines) - 1
+        self.may_take.update(self.phones)
+
+    @property
+    def broadcast(self) -> Broadcast:
+        return ledger.get(self.state, self.broadcast_id)
+
+    def rows(self) -> list[Any]:
+        return self.state.rows("SELECT * FROM recipients ORDER BY row")
+
+    def has_more(self) -> bool:
+        return self.broadcast.status in {Status.PLANNED, Status.SENDING, Status.PAUSED}
+
+    @precondition(has_more)
+    @rule(night=NIGHTS)
+    def send(self, night: Night) -> None:
+        bring_up_to_date(self.state, self.clock)
+        broadcast = self.broadcast
+        acts = [self.shop.pause(broadcast, night.pause_after)]
+        if night.opts_out is not None:
+            acts.append(self.opt_out_meanwhile(self.phones[night.opts_out % len(self.phones)]))
+        self.shop.run(self.shop.send(broadcast, night, acts))
+        if night.ends_in_a_power_cut:
+            self.another_boot()
+
+    async def opt_out_meanwhile(self, phone: str) -> None:
+        await asyncio.sleep(0.1)
+        self.opt_out(phone, ALREADY_CLAIMED_SECONDS)
+
+    @rule(data=st.data())
+    def opt_out_by_day(self, data: Any) -> None:
+        self.opt_out(data.draw(st.sampled_from(self.phones)), 0.0)
+
+    def opt_out(self, phone: str, already_claimed: float) -> None:
+        with self.state.transaction():
+            add_optout(self.state, phone, "operator", None, self.clock.now())
+        self.silent_from.setdefault(phone, self.clock.monotonic() + already_claimed)
+
+    @precondition(lambda self: self.shop.told())
+    @rule(data=st.data())
+    def webhooks_come_late_and_again(self, data: Any) -> None:
+        told = self.shop.told()
+        which = data.draw(st.lists(st.integers(0, len(told) - 1), max_size=8))
+        self.shop.deliver([told[n] for n in which])
+        bring_up_to_date(self.state, self.clock)
+
+    @precondition(lambda self: any(row["state"] == "ambiguous" for row in self.rows()))
+    @rule(decision=st.sampled_from(Decision), data=st.data())
+    def a_person_decides(self, decision: Decision, data: Any) -> None:
+        ambiguous = [row for row in self.rows() if row["state"] == "ambiguous"]
+        row = data.draw(st.sampled_from(ambiguous))
+        number, phone = row["row"], row["phone"]
+        reconcile.decide(self.state, self.broadcast, [number], decision, "Ana", self.clock)
+        self.doubted.add(phone)
+        self.may_take[phone] += decision is Decision.RESEND
+
+    @rule(seconds=st.sampled_from([1.0, 70.0, 700.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    def another_boot(self) -> None:
+        """A power cut takes the notes of a sender, which are never synchronised."""
+        self.clock.advance(locks.SILENCE_SECONDS + 1.0)
+        self.clock.boot += "+"
+        for notes in locks.presence_directory(self.state.path).glob("*"):
+            notes.write_text("")
+
+    @invariant()
+    def nobody_is_sent_to_twice(self) -> None:
+        taken = Counter(one.recipient for one in self.shop.world.log.accepted())
+        assert taken <= self.may_take
+
+    @invariant()
+    def nobody_is_lost(self) -> None:
+        rows = self.rows()
+        assert [row["row"] for row in rows] == list(range(1, self.size + 1))
+        counts = ledger.counts(self.state, self.broadcast_id)
+        assert counts.total == self.size
+        assert counts.to_json() == {
+            state.value: sum(row["state"] == state for row in rows) for state in RowState
+        }
+
+    @invariant()
+    def what_is_recorded_is_what_happened(self) -> None:
+        taken = {one.recipient for one in self.shop.world.log.accepted()}
+        for row in self.rows():
+            if row["phone"] in self.doubted or row["reason"] == "duplicate":
+                continue
+            if row["phone"] in taken:
+                assert row["state"] in {*RANKS, "ambiguous", "sending"}
+            else:
+                assert row["state"] not in RANKS
+
+    @invariant()
+    def delivery_never_goes_backwards(self) -> None:
+        for row in self.rows():
+            before = self.rank.get(row["row"], -1)
+            rank = self.rank[row["row"]] = RANKS.get(row["state"], -1)
+            assert rank >= before
+
+    @invariant()
+    def nobody_hears_from_us_after_opting_out(self) -> None:
+        late = [
+            one
+            for one in self.shop.world.log.arrivals
+            if one.recipient in self.silent_from and one.at > self.silent_from[one.recipient]
+        ]
+        assert late == []
+
+    def best_news(self) -> dict[str, int]:
+        """The highest status that was told of each person."""
+        best: dict[str, int] = {}
+        for body in self.shop.told():
+            for one in body["entry"][0]["changes"][0]["value"]["statuses"]:
+                phone = f"+{one['recipient_id']}"
+                best[phone] = max(best.get(phone, 0), RANKS[one["status"]])
+        return best
+
+    def teardown(self) -> None:
+        """In a fair night at last everybody is dealt with, and the news comes once more."""
+        try:
+            if hasattr(self, "broadcast_id"):
+                self.finish()
+        finally:
+            self.state.close()
+
+    def finish(self) -> None:
+        self.time_passes(700.0)
+        if self.has_more():
+            self.send(FAIR)
+        self.clock.advance(1.0)
+        self.shop.deliver(self.shop.told()[::-1])
+        bring_up_to_date(self.state, self.clock)
+        assert self.broadcast.status is Status.COMPLETED
+        news = self.best_news()
+        for row in self.rows():
+            assert row["state"] in DONE
+            if row["state"] != "skipped" and row["phone"] in news:
+                assert RANKS.get(row["state"]) == news[row["phone"]]
+            if row["state"] in {"rejected", "ambiguous", "skipped", "failed"}:
+                assert row["reason"] or row["code"] or row["detail"]
+        for check in (
+            self.nobody_is_sent_to_twice,
+            self.nobody_is_lost,
+            self.what_is_recorded_is_what_happened,
+            self.delivery_never_goes_backwards,
+            self.nobody_hears_from_us_after_opting_out,
+        ):
+            check()
+
+
+@pytest.fixture
+def new_machine(tmp_path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch):
+    """Machines, each with a fresh state file and a clock of its own."""
+    # A sender collects garbage before it starts; here it starts thousands of times.
+    monkeypatch.setattr(gc, "collect", lambda *args: 0)
+    empty, numbers = tmp_path / "empty.db", itertools.count()
+    open_state(empty).close()
+
+    def make() -> AnyNights:
+        directory = tmp_path / f"{next(numbers)}"
+        directory.mkdir()
+        shutil.copyfile(empty, directory / "wacoex.db")
+        return AnyNights(directory, type(clock)(clock.moment))
+
+    return make
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_sequence_of_events_sends_anybody_twice_or_loses_one(new_machine, part: int) -> None:
+    run_state_machine_as_test(
+        new_machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=6,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_who_opts_out_while_meta_asks_to_wait_is_not_sent_to(tmp_path: Path, state, clock) -> None:
+    shop = Shop(state, clock)
+    file = tmp_path / "people.csv"
+    file.write_text("phone\n+6591000001\n+6591000002\n+6591000003\n")
+    broadcast = shop.run(shop.plan(file))
+
+    async def opt_out() -> None:
+        await asyncio.sleep(10.0)
+        with state.transaction():
+            add_optout(state, "+6591000003", "operator", None, clock.now())
+
+    night = Night(["asked to wait"], None, False, 0.0, None)
+    shop.run(shop.send(broadcast, night, [opt_out()]))
+
+    taken = {one.recipient for one in shop.world.log.accepted()}
+    assert taken == {"+6591000001", "+6591000002"}
+    assert ledger.get(state, broadcast.broadcast_id).status is Status.COMPLETED
