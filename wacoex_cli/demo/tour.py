@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import time
 from dataclasses import dataclass
@@ -69,6 +70,9 @@ def tour(dialogue: Dialogue, *, is_json: bool) -> Toured:
     directory = Path(tempfile.mkdtemp(prefix="wacoex-demo-"))
     world = _neglected_world()
     world.faults.replace([Fault("latency", seconds=_ANSWER_SECONDS)])
+    # A full garbage collection here would date an arrival late, and two would seem to come at once.
+    gc.collect()
+    gc.freeze()
     with running(world) as base_url:
         guide = Guide(directory, base_url, dialogue, is_json=is_json)
         guide.introduce()
