@@ -130,6 +130,18 @@ def fit_details(details: Details, others: Iterable[Channel]) -> Details:
     return fit
 
 
+def all_active(state: State) -> list[Channel]:
+    """Every channel that is not archived; raises UsageError when there is none."""
+    found = [one for one in ledger.all_channels(state) if not one.archived_at]
+    if not found:
+        raise UsageError(
+            "there is no channel yet",
+            hint="add one with `wacoex channel add NAME --phone +65...`",
+            code="channel_missing",
+        )
+    return found
+
+
 def _unknown(name: str, names: list[str]) -> UsageError:
     near = difflib.get_close_matches(name, names, n=1)
     if near:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.terminal.options import Invocation, command, completing
+from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, completing
 
 if TYPE_CHECKING:
     from wacoex_cli.terminal.render import Result
@@ -28,14 +28,7 @@ app = typer.Typer(rich_markup_mode=None)
 )
 def status(
     invocation: Invocation,
-    channel: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="CHANNEL",
-            help="The channel to look at; all unless one is named.",
-            autocompletion=completing("channel"),
-        ),
-    ] = None,
+    channel: LookedAtArgument = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask nobody: show what is stored, with its age.")
     ] = False,
@@ -50,13 +43,9 @@ def status(
     from wacoex_cli.findings.model import check_exit_status
     from wacoex_cli.terminal.render import Result
 
-    if channel and invocation.channel and channel != invocation.channel:
-        raise UsageError(
-            f"two channels are named: `{channel}` and `{invocation.channel}`",
-            hint="name one, or none to see them all",
-        )
+    name = invocation.one_channel(channel)
     with invocation.open_workspace() as workspace:
-        found = check_or_tell_why_not(workspace, channel or invocation.channel, offline=offline)
+        found = check_or_tell_why_not(workspace, name, offline=offline)
         if found.channels:
             warn_about_unknown_tables(workspace)
         now = workspace.clock.now()

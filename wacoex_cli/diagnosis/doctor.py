@@ -15,7 +15,6 @@ from wacoex_cli.diagnosis.symptoms import rank
 from wacoex_cli.diagnosis.take_snapshot import take_snapshot
 from wacoex_cli.errors import StateError, UsageError
 from wacoex_cli.findings.model import Finding, Severity, worst
-from wacoex_cli.inactivity.check import active_channels
 
 if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
@@ -123,7 +122,7 @@ def _answer(dialogue: Dialogue, question: Question) -> bool | str | None:
 def _channels(workspace: Workspace, name: str | None, symptom: Symptom | None) -> list[Channel]:
     state = workspace.state
     name = name or (workspace.settings.channel if symptom else None)
-    channels = [registry.active(state, name)] if name else active_channels(state)
+    channels = [registry.active(state, name)] if name else registry.all_active(state)
     warn_about_unknown_tables(workspace)
     in_use = [one for one in channels if one.is_in_use]
     if symptom is None or len(channels) == 1:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import UsageError
-from wacoex_cli.terminal.options import Invocation, command, completing
+from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command
 
 if TYPE_CHECKING:
     from wacoex_cli.terminal.render import Result
@@ -42,14 +41,7 @@ class SymptomName(enum.StrEnum):
 )
 def doctor(
     invocation: Invocation,
-    channel: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="CHANNEL",
-            help="The channel to look at; all unless one is named.",
-            autocompletion=completing("channel"),
-        ),
-    ] = None,
+    channel: LookedAtArgument = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask nobody: judge what is stored.")
     ] = False,
@@ -74,15 +66,11 @@ def doctor(
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
 
-    if channel and invocation.channel and channel != invocation.channel:
-        raise UsageError(
-            f"two channels are named: `{channel}` and `{invocation.channel}`",
-            hint="name one, or none to see them all",
-        )
+    name = invocation.one_channel(channel)
     with invocation.open_workspace() as workspace:
         found = diagnose(
             workspace,
-            channel or invocation.channel,
+            name,
             is_offline=offline,
             symptom=Symptom(symptom) if symptom else None,
             dialogue=TerminalDialogue(invocation),

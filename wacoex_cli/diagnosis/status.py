@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import facts_ledger, ledger
+from wacoex_cli.channels import facts_ledger, registry
 from wacoex_cli.diagnosis import apps, checks, machine
 from wacoex_cli.diagnosis.all_checks import CHANNEL_CHECKS, GENERAL_CHECKS
 from wacoex_cli.diagnosis.asked import Asked, Reading, keep
 from wacoex_cli.diagnosis.snapshot import Snapshot
 from wacoex_cli.diagnosis.take_snapshot import arrivals, views
-from wacoex_cli.errors import StateError, UsageError, WacoexError
+from wacoex_cli.errors import StateError, WacoexError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.projection import catch_up
 from wacoex_cli.events.projections import CHANNELS
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.facts import Fact
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.diagnosis.snapshot import ChannelView
-    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
 
 # Whether the reminder runs is for `reminder check` and `doctor`: no channel is worse for it.
@@ -85,7 +84,7 @@ def check(workspace: Workspace, named: Channel | None, *, offline: bool) -> Stat
     """
     now, state = workspace.clock.now(), workspace.state
     catch_up(state, consumers.projections() or [CHANNELS], workspace.clock)
-    channels = [named] if named else _active(state)
+    channels = [named] if named else registry.all_active(state)
     newest = machine.newest_stored_at(workspace)
     stored = facts_ledger.facts_by_channel(state)
     if offline:
@@ -112,8 +111,6 @@ def check_or_tell_why_not(workspace: Workspace, name: str | None, *, offline: bo
 
     Raises UsageError for an unknown or archived channel.
     """
-    from wacoex_cli.channels import registry
-
     try:
         named = registry.active(workspace.state, name) if name else None
         return check(workspace, named, offline=offline)
@@ -121,17 +118,6 @@ def check_or_tell_why_not(workspace: Workspace, name: str | None, *, offline: bo
         if error.code != "state_newer":
             raise
         return Status((), (checks.newer_schema(error, workspace.clock.now()),))
-
-
-def _active(state: State) -> list[Channel]:
-    found = [one for one in ledger.all_channels(state) if not one.archived_at]
-    if not found:
-        raise UsageError(
-            "there is no channel yet",
-            hint="add one with `wacoex channel add NAME --phone +65...`",
-            code="channel_missing",
-        )
-    return found
 
 
 def _ask(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import ledger, registry, stored_connection
+from wacoex_cli.channels import registry, stored_connection
 from wacoex_cli.channels.access import warn_about_unknown_tables
 from wacoex_cli.channels.removal import check_connection
-from wacoex_cli.errors import UsageError
 from wacoex_cli.events.projection import catch_up
 from wacoex_cli.events.projections import CHANNELS
 from wacoex_cli.findings.model import Severity, by_severity, worst, worst_first
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.settings_model import InactivitySettings
-    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
 
@@ -80,7 +78,7 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> ReminderChec
     state file.
     """
     state = workspace.state
-    channels = [registry.active(state, name)] if name else active_channels(state)
+    channels = [registry.active(state, name)] if name else registry.all_active(state)
     warn_about_unknown_tables(workspace)
     catch_up(state, [CHANNELS], workspace.clock)
     run = runs_ledger.last_run(state)
@@ -109,18 +107,6 @@ def watch(workspace: Workspace, channels: Sequence[Channel], now: datetime) -> l
             Watched(channel, standing, connection, tuple(worst_first(findings)), zone, settings)
         )
     return sorted(found, key=_place)
-
-
-def active_channels(state: State) -> list[Channel]:
-    """All channels that are not archived; raises UsageError when there is none."""
-    found = [one for one in ledger.all_channels(state) if not one.archived_at]
-    if not found:
-        raise UsageError(
-            "there is no channel yet",
-            hint="add one with `wacoex channel add NAME --phone +65...`",
-            code="channel_missing",
-        )
-    return found
 
 
 def _place(one: Watched) -> tuple[int, int, str, str]:

@@ -5,8 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import UsageError, WacoexError
-from wacoex_cli.terminal.options import DryRunOption, Invocation, command, completing, group
+from wacoex_cli.errors import WacoexError
+from wacoex_cli.terminal.options import (
+    DryRunOption,
+    Invocation,
+    LookedAtArgument,
+    command,
+    completing,
+    group,
+)
 
 if TYPE_CHECKING:
     from wacoex_cli.inactivity.check import ReminderCheck
@@ -33,14 +40,7 @@ ChannelArgument = Annotated[
 )
 def check(
     invocation: Invocation,
-    channel: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="CHANNEL",
-            help="The channel to look at; all unless one is named.",
-            autocompletion=completing("channel"),
-        ),
-    ] = None,
+    channel: LookedAtArgument = None,
     nagios: Annotated[
         bool,
         typer.Option("--nagios", help="One status line with performance data, then the details."),
@@ -99,7 +99,7 @@ def confirm(
     from wacoex_cli.inactivity import reading, view
     from wacoex_cli.terminal.render import Result
 
-    named = _named(invocation, channel)
+    named = invocation.one_channel(channel)
     with invocation.open_workspace() as workspace:
         chosen = choose_channel(workspace, dataclasses.replace(invocation, channel=named))
         now = workspace.clock.now()
@@ -123,15 +123,6 @@ def _checked(invocation: Invocation, channel: str | None, *, is_plugin: bool) ->
 
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
-        found: ReminderCheck = look(workspace, _named(invocation, channel), now)
+        found: ReminderCheck = look(workspace, invocation.one_channel(channel), now)
     text = list(nagios_lines(found, now)) if is_plugin else list(view.check_text(found, now))
     return Result(view.check_data(found), text, exit_code=check_exit_status(found.severity))
-
-
-def _named(invocation: Invocation, channel: str | None) -> str | None:
-    if channel and invocation.channel and channel != invocation.channel:
-        raise UsageError(
-            f"two channels are named: `{channel}` and `{invocation.channel}`",
-            hint="name one of them",
-        )
-    return channel or invocation.channel

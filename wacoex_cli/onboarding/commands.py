@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import Invocation, command, completing
 
 if TYPE_CHECKING:
@@ -78,10 +77,7 @@ def connect(
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
 
-    if channel and invocation.channel and channel != invocation.channel:
-        raise UsageError(
-            f"two channels are named: `{channel}` and `{invocation.channel}`", hint="name one"
-        )
+    invocation.one_channel(channel)
     route = Route(via) if via else None
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import UsageError
 from wacoex_cli.onboarding.commands import app
 from wacoex_cli.terminal.options import (
     DryRunOption,
@@ -94,10 +93,5 @@ def _chosen(workspace: "Workspace", invocation: Invocation, name: str | None) ->
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.channels.registry import known
 
-    if name and invocation.channel and name != invocation.channel:
-        raise UsageError(
-            f"two channels are named: `{name}` and `{invocation.channel}`",
-            hint="name one of them",
-        )
-    named = name or invocation.channel
+    named = invocation.one_channel(name)
     return known(workspace.state, named) if named else choose_channel(workspace, invocation)

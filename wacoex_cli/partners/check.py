@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.channels import facts_ledger, ledger, registry, stored_connection
 from wacoex_cli.channels.connection import connection_of
 from wacoex_cli.channels.facts import values_of
-from wacoex_cli.errors import UsageError, WacoexError
+from wacoex_cli.errors import WacoexError
 from wacoex_cli.events.projection import catch_up
 from wacoex_cli.events.projections import CHANNELS
 from wacoex_cli.findings.model import Evidence, Finding, Severity, by_severity, worst, worst_first
@@ -57,7 +57,7 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> list[Held]:
     Raises UsageError for an unknown or archived channel, or when there is none.
     """
     state = workspace.state
-    channels = [registry.active(state, name)] if name else _active(state)
+    channels = [registry.active(state, name)] if name else registry.all_active(state)
     catch_up(state, [CHANNELS], workspace.clock)
     asker = Asker(workspace, now)
     asked = workspace.run(asker.ask_all(channels))
@@ -79,17 +79,6 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> list[Held]:
         for one in channels
     ]
     return sorted(found, key=lambda one: (by_severity(one.verdict), one.channel.name))
-
-
-def _active(state: State) -> list[Channel]:
-    found = [one for one in ledger.all_channels(state) if not one.archived_at]
-    if not found:
-        raise UsageError(
-            "there is no channel yet",
-            hint="add one with `wacoex channel add NAME --phone +65...`",
-            code="channel_missing",
-        )
-    return found
 
 
 def _judged(

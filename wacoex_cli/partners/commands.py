@@ -1,11 +1,8 @@
 """`wacoex partner`: who is connected to the WhatsApp Business Account."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from wacoex_cli.errors import UsageError
-from wacoex_cli.terminal.options import Invocation, command, completing, group
+from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, group
 
 if TYPE_CHECKING:
     from wacoex_cli.terminal.render import Result
@@ -22,14 +19,7 @@ app = group("Who is connected to the WhatsApp Business Account, as far as it can
 )
 def check(
     invocation: Invocation,
-    channel: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="CHANNEL",
-            help="The channel to look at; all unless one is named.",
-            autocompletion=completing("channel"),
-        ),
-    ] = None,
+    channel: LookedAtArgument = None,
 ) -> "Result":
     """Show whether the partner is there, who else is, and where messages are diverted.
 
@@ -41,14 +31,10 @@ def check(
     from wacoex_cli.partners.check import check as look
     from wacoex_cli.terminal.render import Result
 
-    if channel and invocation.channel and channel != invocation.channel:
-        raise UsageError(
-            f"two channels are named: `{channel}` and `{invocation.channel}`",
-            hint="name one, or none to see them all",
-        )
+    name = invocation.one_channel(channel)
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
-        found = look(workspace, channel or invocation.channel, now)
+        found = look(workspace, name, now)
     return Result(
         view.check_data(found),
         list(view.check_text(found, now)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.help import GLOBAL_PANEL, PlainCommand, PlainGroup
 
 if TYPE_CHECKING:
@@ -59,6 +60,15 @@ class Invocation:
         """Whether standard output is for a program: one envelope, or a stream that ends in one."""
         return self.json or self.learnt.streams
 
+    def one_channel(self, named: str | None) -> str | None:
+        """The channel named as argument or by `--channel`; raises UsageError when they differ."""
+        if named and self.channel and named != self.channel:
+            raise UsageError(
+                f"two channels are named: `{named}` and `{self.channel}`",
+                hint="name one, or none to see them all",
+            )
+        return named or self.channel
+
     def stream(self) -> None:
         """Let progress be one JSON object a line on standard output, the envelope last."""
         self.learnt.streams = True
@@ -106,6 +116,16 @@ def completing(kind: str) -> Callable[[typer.Context, str], list[Candidate]]:
         return [one for one in values if one[0].startswith(incomplete)]
 
     return offered
+
+
+LookedAtArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="CHANNEL",
+        help="The channel to look at; all unless one is named.",
+        autocompletion=completing("channel"),
+    ),
+]
 
 
 def _env_file_before(ctx: Any) -> Path | None:
