@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import signal
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +19,13 @@ from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.errors import StateError, UsageError, WacoexError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.interruption import STOPPING, interruptible
 from wacoex_cli.templates.message import message_body
 from wacoex_cli.templates.model import Template
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterator
+    from collections.abc import AsyncIterator, Callable, Collection
+    from contextlib import AbstractContextManager
 
     from wacoex_cli.broadcast.model import Broadcast, Claim, Counts
     from wacoex_cli.channels.model import Channel
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 _WARM_CONNECTIONS = 4
 _WARM_UP_SECONDS = 3.0
-_SAME_KEYSTROKE_SECONDS = 0.2
 _LEARN_EVERY_SECONDS = 0.5
 
 
@@ -90,7 +90,7 @@ async def send(
             clock,
             Breaker(request.breaker_rows, request.breaker_share),
         )
-        with _signals(engine, on_signal) as received:
+        with _interruptible(engine, on_signal) as received:
             await _warm_up(meta, channel)
             async with _learning(state, clock):
                 stop = await engine.run()
@@ -216,31 +216,20 @@ def message_maker(
     return make
 
 
-@contextlib.contextmanager
-def _signals(engine: Engine, on_signal: Callable[[str], None]) -> Iterator[list[int]]:
+def _interruptible(
+    engine: Engine, on_signal: Callable[[str], None]
+) -> AbstractContextManager[list[int]]:
     """First Ctrl-C or SIGTERM: drain and record. Second: stop now."""
-    loop = asyncio.get_running_loop()
-    received: list[int] = []
-    first_at = 0.0
 
-    def handle(number: signal.Signals) -> None:
-        nonlocal first_at
-        if received and loop.time() - first_at < _SAME_KEYSTROKE_SECONDS:
-            return
-        if not received:
-            first_at = loop.time()
-            on_signal("stopping: requests under way may end (10 s at most); again to stop at once")
-        engine.stop(Stop("it was interrupted", 128 + number), at_once=bool(received))
-        received.append(number)
+    def drain(number: int) -> None:
+        on_signal(STOPPING)
+        engine.stop(_interrupted(number))
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, handle, number)
-    try:
-        yield received
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+    return interruptible(drain, lambda number: engine.stop(_interrupted(number), at_once=True))
+
+
+def _interrupted(number: int) -> Stop:
+    return Stop("it was interrupted", 128 + number)
 
 
 def _close(

@@ -16,6 +16,7 @@ from wacoex_cli.events.payloads import read_payload
 from wacoex_cli.events.projector import Projector
 from wacoex_cli.events.writer import Writer
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.interruption import STOPPING
 from wacoex_cli.foundation.server import serve
 from wacoex_cli.foundation.state import open_state
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.dialogue import Dialogue
 
-_STOPPING = "stopping: requests under way may end (10 s at most); again to stop at once"
 _NAMES = {Source.META: "Meta", Source.RESPONDIO: "respond.io"}
 _WHERE = {
     Source.META: "App Dashboard, WhatsApp, Configuration, Callback URL",
@@ -100,7 +100,7 @@ async def listen(workspace: Workspace, door: Door, dialogue: Dialogue, telling: 
             door.host,
             door.port,
             on_ready=ready,
-            on_stopping=lambda: dialogue.note(_STOPPING),
+            on_stopping=lambda: dialogue.note(STOPPING),
             log=telling.trouble,
         )
     return Heard(

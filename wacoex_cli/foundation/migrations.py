@@ -8,15 +8,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from wacoex_cli.foundation.migrations_watching import (
-    m005_events,
-    m006_evidence,
-    m007_devices,
-    m008_reminders,
-    m009_pulling,
-    m010_onboarding,
-    m011_probes,
-)
+from wacoex_cli.foundation import migrations_watching as watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,12 +208,12 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m002_locks_and_pace,
     m003_broadcasts,
     m004_facts,
-    m005_events,
-    m006_evidence,
-    m007_devices,
-    m008_reminders,
-    m009_pulling,
-    m010_onboarding,
-    m011_probes,
+    watching.m005_events,
+    watching.m006_evidence,
+    watching.m007_devices,
+    watching.m008_reminders,
+    watching.m009_pulling,
+    watching.m010_onboarding,
+    watching.m011_probes,
     m012_throttled,
 )

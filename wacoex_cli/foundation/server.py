@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import errno
 import logging
-import signal
 import socket
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from wacoex_cli.errors import TemporaryError, UsageError
+from wacoex_cli.foundation.interruption import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 DRAIN_SECONDS = 10
 """How long requests under way may take after the first signal."""
 
-_SAME_KEYSTROKE_SECONDS = 0.2
 # Longer than proxies keep their connections, so that it is they who close them.
 _KEEP_ALIVE_SECONDS = 75
 _MOST_CONNECTIONS = 1_000
@@ -52,7 +51,13 @@ async def serve(
     listeners = _listen(host, port)
     try:
         server = _Server(_config(app), lambda: on_ready(_base_url(listeners[0])))
-        with _complaining(log), _signals(server, on_stopping) as received:
+
+        def stop(number: int) -> None:
+            server.should_exit = True
+            on_stopping()
+
+        stopping = interruptible(stop, lambda number: server.break_off())
+        with _complaining(log), stopping as received:
             await server.serve(sockets=listeners)
     finally:
         for listener in listeners:
@@ -127,32 +132,6 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-
-
-@contextlib.contextmanager
-def _signals(server: _Server, on_stopping: Callable[[], None]) -> Iterator[list[int]]:
-    loop = asyncio.get_running_loop()
-    received: list[int] = []
-    first_at = 0.0
-
-    def handle(number: signal.Signals) -> None:
-        nonlocal first_at
-        if not received:
-            first_at = loop.time()
-            server.should_exit = True
-            on_stopping()
-        elif loop.time() - first_at >= _SAME_KEYSTROKE_SECONDS:
-            server.break_off()
-        received.append(number)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, handle, number)
-    try:
-        yield received
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 @contextlib.contextmanager
