@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import migrations
-from wacoex_cli.foundation.state import open_state
+from wacoex_cli.foundation.state import open_state, write_queue
 
 OPENER = "import sys; from pathlib import Path;"
 OPENER += (
@@ -85,6 +87,22 @@ def test_four_programs_that_start_together_migrate_once(tmp_path):
     with closing(open_state(path)) as state:
         names = state.rows("SELECT name FROM _sqlite_migrations ORDER BY id")
     assert [row["name"] for row in names] == [step.__name__ for step in migrations.STEPS]
+
+
+def test_a_new_file_that_another_program_is_setting_up_is_waited_for(tmp_path):
+    path = tmp_path / "wacoex.db"
+    with (
+        closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other,
+        contextlib.ExitStack() as setting_up,
+    ):
+        setting_up.enter_context(write_queue(path))
+        other.execute("BEGIN IMMEDIATE")
+        setting_up.callback(other.rollback)
+        done = threading.Timer(0.05, setting_up.close)
+        done.start()
+        with closing(open_state(path)) as state:
+            assert state.value("PRAGMA journal_mode") == "wal"
+        done.join()
 
 
 @pytest.mark.parametrize("known", range(1, len(migrations.STEPS)))

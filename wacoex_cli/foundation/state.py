@@ -110,7 +110,7 @@ def open_state(path: Path) -> State:
         connection = _connect(path)
         try:
             applied = _demand_ours(path, connection)
-            _configure(connection)
+            _configure(path, connection)
             _migrate(path, connection, applied)
         except BaseException:
             connection.close()
@@ -160,8 +160,11 @@ def _demand_ours(path: Path, connection: sqlite3.Connection) -> set[str]:
     return applied
 
 
-def _configure(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+def _configure(path: Path, connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        # SQLite gives up at once when another program makes the same change at this moment.
+        with write_queue(path):
+            connection.execute("PRAGMA journal_mode = WAL")
     # FULL: a claim must have reached the disk before its request leaves.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
