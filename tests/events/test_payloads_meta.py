@@ -296,7 +296,17 @@ def events_of(body: dict[str, Any]) -> tuple[Event, ...]:
         ),
         ("security", Kind.OTHER, {"field": "security", "type": "PIN_CHANGED"}),
         ("phone_number_name", Kind.OTHER, {"field": "phone_number_name_update"}),
-        ("template_quality", Kind.OTHER, {"field": "message_template_quality_update"}),
+        (
+            "template_quality",
+            Kind.QUALITY,
+            {
+                "old": "GREEN",
+                "new": "YELLOW",
+                "template_id": "1689556908129832",
+                "template_name": "autumn_offer",
+                "template_language": "en_US",
+            },
+        ),
         ("system_message", Kind.OTHER, {"field": "messages", "type": "system"}),
         (
             "system_error",

@@ -12,7 +12,14 @@ import pytest
 
 from wacoex_cli.sandbox.app import application
 from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, World
+
+Call = Callable[..., httpx.Response]
+OPENING_HOURS = {
+    "type": "whatsapp_template",
+    "template": {"name": "opening_hours", "languageCode": "en_US"},
+}
 
 
 @pytest.fixture
@@ -59,5 +66,53 @@ def send(call: Callable[..., httpx.Response]) -> Callable[..., httpx.Response]:
             **changes,
         }
         return call("POST", f"/v26.0/{number}/messages", json=message)
+
+    return run
+
+
+@pytest.fixture
+def ask(call: Call) -> Call:
+    """Make one request to respond.io."""
+
+    def run(method: str, path: str, **more: Any) -> httpx.Response:
+        return call(method, f"/respondio/v2/{path}", **{"token": DEFAULT_RESPONDIO_TOKEN, **more})
+
+    return run
+
+
+@pytest.fixture
+def change(call: Call) -> Call:
+    """Change the workspace of respond.io."""
+
+    def run(**values: Any) -> httpx.Response:
+        return call("POST", "/_sandbox/respondio", token=None, json=values)
+
+    return run
+
+
+@pytest.fixture
+def write(ask: Call) -> Call:
+    """Send a message to somebody, the plain template to Ana if nothing else is said."""
+
+    def run(
+        message: object = None,
+        *,
+        to: str = "phone:+6591000001",
+        channel: object = RESPONDIO_CHANNEL_ID,
+        **more: Any,
+    ) -> httpx.Response:
+        body = {"channelId": channel, "message": OPENING_HOURS if message is None else message}
+        return ask("POST", f"contact/{to}/message", **{"json": body, **more})
+
+    return run
+
+
+@pytest.fixture
+def read(ask: Call) -> Callable[[httpx.Response], dict[str, Any]]:
+    """The message that an answer names, as the API shows it."""
+
+    def run(answer: httpx.Response) -> dict[str, Any]:
+        found = ask("GET", f"contact/phone:+6591000001/message/{answer.json()['messageId']}").json()
+        return dict(found)
 
     return run

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from wacoex_cli.sandbox.respondio_world import (
-    DEFAULT_RESPONDIO_TOKEN,
     RESPONDIO_CHANNEL_ID,
 )
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, World
@@ -18,22 +17,6 @@ from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, World
 EVERYBODY = {"search": "", "timezone": "UTC", "filter": {"$and": []}}
 ANA = "phone:+6591000001"
 Call = Callable[..., httpx.Response]
-
-
-@pytest.fixture
-def ask(call: Call) -> Call:
-    def run(method: str, path: str, **more: Any) -> httpx.Response:
-        return call(method, f"/respondio/v2/{path}", **{"token": DEFAULT_RESPONDIO_TOKEN, **more})
-
-    return run
-
-
-@pytest.fixture
-def change(call: Call) -> Call:
-    def run(**values: Any) -> httpx.Response:
-        return call("POST", "/_sandbox/respondio", token=None, json=values)
-
-    return run
 
 
 def test_without_credentials_a_firewall_answers_in_html(ask: Call) -> None:

@@ -1,8 +1,8 @@
 """Events out of the fields in which Meta tells about accounts, numbers and the first sync.
 
 Source: Meta, webhooks reference (smb_app_state_sync, history, account_update, account_alerts,
-message_template_status_update, phone_number_quality_update, business_capability_update,
-user_preferences).
+message_template_status_update, message_template_quality_update, phone_number_quality_update,
+business_capability_update, user_preferences).
 """
 
 from __future__ import annotations
@@ -106,6 +106,19 @@ def _quality(change: Change) -> Iterator[Event]:
     )
 
 
+def _template_quality(change: Change) -> Iterator[Event]:
+    value = change.value
+    yield change.event(
+        Kind.QUALITY,
+        value,
+        old=value.get("previous_quality_score"),
+        new=value.get("new_quality_score"),
+        template_id=value.get("message_template_id"),
+        template_name=value.get("message_template_name"),
+        template_language=value.get("message_template_language"),
+    )
+
+
 def _capability(change: Change) -> Iterator[Event]:
     yield change.event(Kind.CAPABILITY, change.value, **change.value)
 
@@ -149,6 +162,7 @@ READERS: dict[str, Callable[[Change], Iterator[Event]]] = {
     "history": _history,
     "account_update": _account_update,
     "message_template_status_update": _template_status,
+    "message_template_quality_update": _template_quality,
     "phone_number_quality_update": _quality,
     "business_capability_update": _capability,
     "account_alerts": _alert,

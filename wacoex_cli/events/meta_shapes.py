@@ -150,6 +150,15 @@ _FIELDS: dict[str, Rule] = {
             "disable_info": record({"disable_date": day}),
         }
     ),
+    "message_template_quality_update": record(
+        {
+            "previous_quality_score": word,
+            "new_quality_score": word,
+            "message_template_id": identifier,
+            "message_template_name": identifier,
+            "message_template_language": word,
+        }
+    ),
     "phone_number_quality_update": record(
         {
             **_NUMBER,

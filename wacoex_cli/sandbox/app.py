@@ -22,7 +22,7 @@ def application(world: World) -> ASGIApp:
         if call.path.startswith(control.PREFIX):
             reply = await control.answer(world, call)
         elif call.path.startswith(respondio.PREFIX):
-            reply = respondio.answer(world, call)
+            reply = await respondio.answer(world, call)
         elif browser.is_for_browser(call.path):
             reply = browser.answer(world, call)
         else:

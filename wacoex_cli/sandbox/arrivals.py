@@ -14,7 +14,9 @@ class Arrival:
     """One attempt to send; `at` is monotonic seconds, `number` counts from 1 since the reset.
 
     `outcome` is `accepted`, `refused`, or the kind of fault that spoilt the answer;
-    `accepted` says whether the message was taken, whatever the sender got to read.
+    `accepted` says whether the message was taken, whatever the sender got to read. `api` is
+    `meta`, or `respondio`: there `code` is the HTTP status of a refusal, and `message_id` the
+    one of respond.io.
     """
 
     number: int
@@ -27,6 +29,7 @@ class Arrival:
     code: int | None
     message_id: str | None
     without_plus: bool = False
+    api: str = "meta"
 
 
 @dataclass(frozen=True, slots=True)

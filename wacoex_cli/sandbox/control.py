@@ -8,7 +8,7 @@ from inspect import isawaitable
 from types import NoneType
 from typing import Any
 
-from wacoex_cli.sandbox import respondio, stories
+from wacoex_cli.sandbox import respondio_control, stories
 from wacoex_cli.sandbox.faults import fault_from_json
 from wacoex_cli.sandbox.nodes import PHONE_NUMBER, TEMPLATE, WABA, Node, NodeKind
 from wacoex_cli.sandbox.wire import Call, Reply, json_reply
@@ -101,7 +101,12 @@ def _patch_world(world: World, call: Call) -> dict[str, object]:
 
 
 def _change_respondio(world: World, call: Call) -> dict[str, object]:
-    return respondio.change(world.respondio, _object(call, set(respondio.CHANGES)))
+    values = _object(call, set(respondio_control.CHANGES))
+    return respondio_control.change(world.respondio, values)
+
+
+def _show_respondio(world: World, call: Call) -> dict[str, object]:
+    return respondio_control.show(world.respondio)
 
 
 def _typed(changes: Values) -> Values:
@@ -179,6 +184,7 @@ _HANDLERS: Mapping[tuple[str, str], Callable[[World, Call], object]] = {
     ("DELETE", "faults"): _clear_faults,
     ("POST", "limit"): _set_limit,
     ("POST", "world"): _patch_world,
+    ("GET", "respondio"): _show_respondio,
     ("POST", "respondio"): _change_respondio,
     ("POST", "reset"): _reset,
     **stories.HANDLERS,

@@ -33,6 +33,7 @@ META_KINDS: Mapping[str, Maker] = {
     "history": sync.history,
     "account_update": account.account_update,
     "template_status": account.template_status,
+    "template_quality": account.template_quality,
     "quality": account.quality,
     "capability": account.capability,
     "alert": account.alert,

@@ -52,6 +52,10 @@ class Fault:
     `arrival_jitter` (before the arrival counts), and the whole length of a `slow_answer`.
     `accepts` says whether a message is taken although its answer is spoilt.
 
+    At respond.io the same faults strike, in its own words: `throttled` is 429, `expired_token`
+    401, and the `code` of a `refuse` may be an HTTP status (449, 404); `html` with the `status`
+    403 is its firewall. What is no message there is struck only by a fault with a `path`.
+
     The `status_...` kinds concern the statuses that are told of accepted messages: each status
     may be lost or told twice; those of one message may come in reverse order, or be one failure
     with `code` (131026 if none is given).
@@ -108,6 +112,8 @@ class Fault:
         """Whether this request is one of those the fault is for."""
         if self.on != "all" and (self.on == "messages") != request.is_message:
             return False
+        if self.path is None and request.only_by_path:
+            return False
         if self.path is not None and self.path not in request.path:
             return False
         if self.phone_number_id not in (None, request.phone_number_id):
@@ -118,12 +124,13 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the choosing looks at."""
+    """What the choosing looks at; `only_by_path`: a fault strikes it only if it has a `path`."""
 
     path: str
     is_message: bool = False
     phone_number_id: str | None = None
     recipient: str | None = None
+    only_by_path: bool = False
 
 
 @dataclass(frozen=True, slots=True)

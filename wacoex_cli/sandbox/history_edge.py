@@ -30,6 +30,7 @@ _STATUSES = ("SENT", "DELIVERED")
 def message_history(world: World, call: Call, phone_number: Node) -> dict[str, object]:
     """The history of one message or a page of all (Meta: message history API).
 
+    Messages that came through respond.io are left out, for the sake of simplicity.
     Raises Refusal 100 when the world's setting says that there is no such edge.
     """
     if not world.settings.message_history:
@@ -41,7 +42,9 @@ def message_history(world: World, call: Call, phone_number: Node) -> dict[str, o
     rows = [
         _row(world, arrival, selection)
         for arrival in reversed(world.log.accepted())
-        if arrival.phone_number_id == phone_number.id and wanted in (None, arrival.message_id)
+        if arrival.api == "meta"
+        and arrival.phone_number_id == phone_number.id
+        and wanted in (None, arrival.message_id)
     ]
     try:
         return page(rows, call.query, url=f"{call.origin}{call.path}", revision="message_history")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,21 +18,32 @@ FIRST_CONTACT_ID = 21000001
 Values = Mapping[str, Any]
 
 # Requests per second of each endpoint (respond.io: rate limits; message lists as seen live).
+# Those of the template lists are not documented: our choice.
 LIMITS: Mapping[str, int] = {
     "contact": 10,
-    "contact/list": 5,
     "contact/channels": 5,
+    "contact/create": 5,
+    "contact/create_or_update": 5,
+    "contact/list": 5,
+    "contact/update": 5,
     "message": 15,
     "message/list": 20,
+    "message/send": 10,
     "space/channel": 5,
+    "space/channel/mtm": 5,
+    "space/channel/template": 5,
     "space/user": 10,
 }
+TEMPLATE_PATHS = ("template", "mtm")
 _DAY = 86_400
 
 
 @dataclass(slots=True)
 class Contact:
-    """One contact; until `ready_at` (Unix seconds) the API is still busy with it."""
+    """One contact; until `ready_at` (Unix seconds) the API is still busy with it.
+
+    `more` are the fields of the API that nothing here looks at.
+    """
 
     id: int
     phone: str | None
@@ -39,6 +51,13 @@ class Contact:
     created_at: float
     ready_at: float = 0.0
     messages: dict[int, dict[str, Any]] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def email(self) -> str | None:
+        """Its address, in lower case: the API compares without case (respond.io: contacts)."""
+        address = self.more.get("email")
+        return address.lower() if isinstance(address, str) else None
 
     def to_json(self) -> dict[str, Any]:
         """The contact as the API shows it (respond.io: contacts)."""
@@ -49,6 +68,7 @@ class Contact:
             "phone": self.phone,
             "email": None,
             "language": None,
+            "profilePic": None,
             "countryCode": None,
             "status": "open",
             "tags": [],
@@ -56,6 +76,7 @@ class Contact:
             "lifecycle": None,
             "custom_fields": [],
             "created_at": int(self.created_at),
+            **self.more,
         }
 
     def newest_first(self) -> list[dict[str, Any]]:
@@ -64,7 +85,12 @@ class Contact:
 
 
 class RespondIOWorld:
-    """One workspace. `now` gives Unix seconds, `monotonic` times the rate limits."""
+    """One workspace. `now` gives Unix seconds, `monotonic` times the rate limits.
+
+    `contact_ready_seconds` is how long a contact that was made through the API is busy,
+    `template_path` which of the two ways to the templates there is, `components_as_text`
+    whether their components are a JSON string.
+    """
 
     def __init__(self, now: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self._now = now
@@ -72,12 +98,18 @@ class RespondIOWorld:
         began = int(now())
         self.token = DEFAULT_RESPONDIO_TOKEN
         self.retry_after = 1
+        self.contact_ready_seconds = 0.0
+        self.template_path = TEMPLATE_PATHS[0]
+        self.components_as_text = True
         self.calls: Counter[str] = Counter()
         self.channels = [
             _channel(RESPONDIO_CHANNEL_ID, "Corner Bakery", "whatsapp_business", began),
             _channel(RESPONDIO_WEBCHAT_ID, "Website chat", "webchat", began),
         ]
         self.contacts: dict[int, Contact] = {}
+        self._by_phone: dict[str, Contact] = {}
+        self._items: dict[int, dict[str, Any]] = {}
+        self._to_come: list[tuple[float, int, str, str | None]] = []
         self._limits = dict(LIMITS)
         self._seconds: dict[str, SlidingSecond] = {}
         self._fill(began)
@@ -87,14 +119,15 @@ class RespondIOWorld:
         return self._now()
 
     def find(self, identifier: str) -> Contact | None:
-        """The contact of `id:123` or `phone:+65...`; raises ValueError for other identifiers."""
+        """The contact of `id:123`, `phone:+65...` or `email:...`; raises ValueError for others."""
         kind, _, value = identifier.partition(":")
         if kind == "id" and value.isascii() and value.isdecimal():
             return self.contacts.get(int(value))
         if kind == "phone" and value.startswith("+") and value[1:].isdecimal():
-            return next((one for one in self.contacts.values() if one.phone == value), None)
+            return self._by_phone.get(value)
         if kind == "email" and "@" in value:
-            return None
+            wanted = value.lower()
+            return next((one for one in self.contacts.values() if one.email == wanted), None)
         raise ValueError("identifier must be id:<number>, email:<address> or phone:<E.164>")
 
     def admit(self, endpoint: str) -> tuple[bool, dict[str, str]]:
@@ -110,11 +143,21 @@ class RespondIOWorld:
             second.add(now)
             self.calls[endpoint] += 1
             used += 1
-        headers = {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(limit - used)}
-        return is_admitted, headers if is_admitted else {
-            **headers,
-            "Retry-After": str(self.retry_after),
-        }
+        if not is_admitted:
+            return False, self.turned_away(endpoint)
+        return True, self._rate_headers(endpoint, limit - used)
+
+    def turned_away(self, endpoint: str) -> dict[str, str]:
+        """The headers of an answer 429."""
+        return {**self._rate_headers(endpoint, 0), "Retry-After": str(self.retry_after)}
+
+    def limits(self) -> dict[str, int]:
+        """How many calls a second each endpoint allows at present."""
+        return dict(self._limits)
+
+    def _rate_headers(self, endpoint: str, remaining: int) -> dict[str, str]:
+        limit = str(self._limits[endpoint])
+        return {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": str(remaining)}
 
     def set_channels(self, channels: list[Values]) -> None:
         """Let these be all channels; each needs an `id`."""
@@ -137,7 +180,16 @@ class RespondIOWorld:
         now = self._now()
         contact = Contact(number, phone, first_name, created_at=now, ready_at=now + ready_in)
         self.contacts[number] = contact
+        self.set_phone(contact, phone)
         return contact
+
+    def set_phone(self, contact: Contact, phone: str | None) -> None:
+        """Let the contact have this number from now on; of several the first one is found."""
+        if contact.phone is not None and self._by_phone.get(contact.phone) is contact:
+            del self._by_phone[contact.phone]
+        contact.phone = phone
+        if phone is not None:
+            self._by_phone.setdefault(phone, contact)
 
     def add_message(
         self,
@@ -155,7 +207,7 @@ class RespondIOWorld:
         moment = self._now() if at is None else at
         # Ids of incoming messages are whole seconds (respond.io: messages, as seen live).
         number = int(moment) * 1_000_000 if traffic == "incoming" else int(moment * 1_000_000)
-        while any(number in one.messages for one in self.contacts.values()):
+        while number in self._items:
             number += 1
         item: dict[str, Any] = {
             "messageId": number,
@@ -170,19 +222,35 @@ class RespondIOWorld:
             item["status"] = list(status or [{"value": "sent", "timestamp": milliseconds}])
         if source is not None:
             item["sender"] = {"source": source}
-        contact.messages[number] = item
+        contact.messages[number] = self._items[number] = item
         return item
 
-    def add_status(self, message_id: int, value: str, text: str | None = None) -> None:
-        """Add an entry to the status list of a message; raises ValueError when there is none."""
-        for contact in self.contacts.values():
-            if message_id in contact.messages:
-                entry: dict[str, Any] = {"value": value, "timestamp": int(self._now() * 1000)}
-                if text is not None:
-                    entry["message"] = text
-                contact.messages[message_id].setdefault("status", []).append(entry)
-                return
-        raise ValueError(f"there is no message {message_id}")
+    def add_status(
+        self, message_id: int, value: str, text: str | None = None, *, at: float | None = None
+    ) -> None:
+        """Add an entry, told at `at` (Unix seconds, now by default), to the statuses of a message.
+
+        Raises ValueError when there is no such message.
+        """
+        if message_id not in self._items:
+            raise ValueError(f"there is no message {message_id}")
+        moment = self._now() if at is None else at
+        entry: dict[str, Any] = {"value": value, "timestamp": int(moment * 1000)}
+        if text is not None:
+            entry["message"] = text
+        self._items[message_id].setdefault("status", []).append(entry)
+
+    def add_status_later(
+        self, message_id: int, value: str, text: str | None = None, *, at: float
+    ) -> None:
+        """Let `catch_up` add an entry once it is `at` (Unix seconds)."""
+        heapq.heappush(self._to_come, (at, message_id, value, text))
+
+    def catch_up(self) -> None:
+        """Add the statuses that have fallen due by now."""
+        while self._to_come and self._to_come[0][0] <= self._now():
+            at, message_id, value, text = heapq.heappop(self._to_come)
+            self.add_status(message_id, value, text, at=at)
 
     def set_limit(self, endpoint: str, limit: int) -> None:
         """Allow so many calls a second; raises ValueError for an unknown endpoint."""

@@ -75,8 +75,32 @@ def template_status(
     return [Update("message_template_status_update", value)]
 
 
+def template_quality(
+    scene: Scene,
+    *,
+    before: str = "GREEN",
+    now: str = "RED",
+    template_id: int = 108000000000001,
+    name: str = "spring_sale",
+    language: str = "en_US",
+) -> list[Update]:
+    """The quality of a template changed."""
+    value = {
+        "previous_quality_score": before,
+        "new_quality_score": now,
+        "message_template_id": template_id,
+        "message_template_name": name,
+        "message_template_language": language,
+    }
+    return [Update("message_template_quality_update", value)]
+
+
 def quality(
-    scene: Scene, *, event: str = "THROUGHPUT_UPGRADE", limit: str = "TIER_2K"
+    scene: Scene,
+    *,
+    event: str = "THROUGHPUT_UPGRADE",
+    limit: str = "TIER_2K",
+    old_limit: str | None = None,
 ) -> list[Update]:
     """The quality or the throughput of a number changed."""
     value = {
@@ -84,6 +108,8 @@ def quality(
         "event": event,
         "max_daily_conversations_per_business": limit,
     }
+    if old_limit is not None:
+        value["old_limit"] = old_limit
     return [Update("phone_number_quality_update", value)]
 
 

@@ -76,7 +76,12 @@ def outgoing(
         channel_id=channel_id,
         channel_message_id=message_id or desk.new_message_id(contact),
     )
-    return [_body(desk, "message.sent", person, item)]
+    return [sent(desk, person, item)]
+
+
+def sent(desk: Desk, person: Contact, item: Body) -> Body:
+    """`message.sent` of a message that is in the workspace already."""
+    return _body(desk, "message.sent", person, {**item, "status": list(item["status"])})
 
 
 def echo(
