@@ -8,7 +8,7 @@ help:
 	@echo "make test    set everything up in $(VENV) and run the tests"
 	@echo "make lint    check format, style and types"
 	@echo "make demo    a tour against a pretend Meta on this machine"
-	@echo "make bench   the measurements, one after the other (about 30 minutes)"
+	@echo "make bench   the measurements, one after the other (about 35 minutes)"
 
 setup: $(VENV)/.installed
 
@@ -34,7 +34,7 @@ demo: setup
 	$(BIN)/wacoex demo
 
 bench: setup
-	for script in rate controller shared_budget against_sequential kills large listen many_events board startup; do \
+	for script in rate controller shared_budget respondio against_sequential kills large listen many_events board startup; do \
 		$(BIN)/python -m tests.bench.$$script || exit 1; \
 	done
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from wacoex_cli.audience import ledger
-from wacoex_cli.audience.model import ImportCounts, OptOut
+from wacoex_cli.audience.model import ImportCounts, OptOut, Scope
 from wacoex_cli.foundation.state import State
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -23,7 +23,7 @@ def test_somebody_added_twice_stays_as_first_written(state: State) -> None:
         assert ledger.add_optout(state, "+6591234567", "operator", "in the shop", NOON)
         assert not ledger.add_optout(state, "+6591234567", "meta-131050", None, LATER)
     assert ledger.list_optouts(state) == [
-        OptOut("+6591234567", "operator", "in the shop", "2026-11-23T12:00:00.000Z")
+        OptOut("+6591234567", Scope.ALL, "operator", "in the shop", "2026-11-23T12:00:00.000Z")
     ]
 
 
@@ -54,6 +54,32 @@ def test_somebody_is_found_and_removed_by_either_spelling(
     assert ledger.list_optouts(state) == []
 
 
+def test_a_wider_scope_takes_the_place_of_a_narrower_one_and_never_the_other_way_round(
+    state: State,
+) -> None:
+    phone = "+6591234567"
+    with state.transaction():
+        ledger.add_optout(state, phone, "operator", None, NOON, Scope.MARKETING)
+        assert not ledger.add_optout(state, phone, "import", None, LATER, Scope.MARKETING)
+        assert not ledger.is_opted_out(state, phone, Scope.ALL)
+        assert ledger.is_opted_out(state, phone)
+
+        assert ledger.add_optout(state, phone, "meta-131050", None, LATER)
+        assert not ledger.add_optout(state, phone, "operator", None, LATER, Scope.MARKETING)
+    assert ledger.list_optouts(state) == [
+        OptOut(phone, Scope.ALL, "meta-131050", None, "2026-11-24T12:00:00.000Z")
+    ]
+
+
+def test_a_stop_said_to_meta_widens_what_an_operator_narrowed(state: State) -> None:
+    with state.transaction():
+        ledger.add_optout(state, "+6591234567", "operator", None, NOON, Scope.MARKETING)
+        ledger.add_stop(state, "+6591234567", "2026-11-24T11:00:00.000Z", LATER)
+    [found] = ledger.list_optouts(state)
+    assert (found.scope, found.source) == (Scope.ALL, "meta-user_preferences")
+    assert found.added_at == "2026-11-24T12:00:00.000Z"
+
+
 def test_an_import_counts_each_person_once(state: State) -> None:
     with state.transaction():
         ledger.add_optout(state, "+651", "operator", None, NOON)
@@ -78,8 +104,8 @@ def test_add_says_whether_the_list_changed(run: Run) -> None:
 
 def test_the_list_in_a_pipe_is_plain_columns(run: Run) -> None:
     run("optout", "add", "+6591234567", "--note", "in the shop")
-    phone, source, note, added_at = run("optout", "list").out.rstrip("\n").split("\t")
-    assert (phone, source, note) == ("+6591234567", "operator", "in the shop")
+    phone, scope, source, note, added_at = run("optout", "list").out.rstrip("\n").split("\t")
+    assert (phone, scope, source, note) == ("+6591234567", "all", "operator", "in the shop")
     assert added_at.endswith("Z")
 
 
@@ -99,6 +125,30 @@ def test_unfit_input_is_a_usage_error(run: Run, arguments: list[str], code: str)
     assert outcome.code == 2
     assert outcome.envelope["errors"][0]["code"] == code
     assert listed(run) == []
+
+
+def test_the_scope_is_told_and_only_widened(run: Run) -> None:
+    narrow = run("optout", "add", "+6591234567", "--scope", "marketing", "--json")
+    same = run("optout", "add", "+6591234567", "--scope", "marketing")
+    wide = run("optout", "add", "+6591234567")
+    back = run("optout", "add", "+6591234567", "--scope", "marketing", "--json")
+    assert (narrow.data["scope"], narrow.data["added"]) == ("marketing", True)
+    assert same.out == "+6591234567 is on the opt-out list for marketing already\n"
+    assert wide.out == "+6591234567 added to the opt-out list\n"
+    assert (back.data["scope"], back.data["added"]) == ("all", False)
+    assert run("optout", "add", "+6591230000", "--scope", "some").code == 2
+
+
+def test_an_import_has_one_scope_and_counts_whom_it_widens_as_added(run: Run) -> None:
+    content = "phone\n+6591234567\n+6591230000\n"
+    run("optout", "import", "-", "--scope", "marketing", stdin=content)
+    run("optout", "add", "+6591230000")
+    dry = run("optout", "import", "-", "--dry-run", "--json", stdin=content)
+    again = run("optout", "import", "-", "--json", stdin=content)
+    assert (dry.data["added"], dry.data["known"]) == (1, 1)
+    assert (again.data["added"], again.data["known"]) == (1, 1)
+    listed = run("optout", "list", "--json").data["optouts"]
+    assert [one["scope"] for one in listed] == ["all", "all"]
 
 
 def test_remove_asks_first(run: Run) -> None:

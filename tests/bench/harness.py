@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tests.bench.figures import Arrivals
+from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.world import (
     DEFAULT_TOKEN,
     PHONE,
@@ -84,6 +85,8 @@ class Home:
             "WACOEX_STATE": str(self.state),
             "WACOEX_META_BASE_URL": base_url,
             "WACOEX_META_TOKEN": DEFAULT_TOKEN,
+            "WACOEX_RESPONDIO_BASE_URL": f"{base_url}/respondio/v2",
+            "WACOEX_RESPONDIO_TOKEN": DEFAULT_RESPONDIO_TOKEN,
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -102,6 +105,11 @@ class Home:
         for name, (phone, number) in _CHANNELS.items():
             ids = ("--phone-number-id", number, "--waba-id", WABA_ID)
             finished(self.start("channel", "add", name, "--phone", phone, *ids))
+
+    def send_through_respondio(self) -> None:
+        """Let the first number send through respond.io."""
+        provider = ("--provider", "respondio", "--respondio-channel-id", str(RESPONDIO_CHANNEL_ID))
+        finished(self.start("channel", "edit", "first", *provider))
 
     def start_planning(
         self, recipients: int, *, first: int = 0, channel: str = "first"
@@ -178,5 +186,10 @@ def _write_recipients(path: Path, recipients: int, first: int) -> None:
         writer = csv.writer(file)
         writer.writerow(("phone", "name", "id"))
         for place in range(first, first + recipients):
-            # 7919 and ten million have no divisor in common: every place gives another number.
-            writer.writerow((f"+659{place * 7919 % 10_000_000:07}", f"Person {place}", place))
+            writer.writerow((phone(place), f"Person {place}", place))
+
+
+def phone(place: int) -> str:
+    """The number of the person at a place of the list; no two places share one."""
+    # 7919 and ten million have no divisor in common.
+    return f"+659{place * 7919 % 10_000_000:07}"

@@ -1,26 +1,30 @@
-"""A million rows: planning them, memory while sending, and what the last rows cost.
+"""A million rows: planning them, taking them up again, memory, and what the last rows cost.
 
-    python -m tests.bench.large [plan] [memory] [ledger]
+    python -m tests.bench.large [plan] [xlsx] [resume] [memory] [ledger]
 
-Without words all three, about six minutes. Memory is read from /proc (Linux).
+Without words all five, about eight minutes. Memory is read from /proc (Linux).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import signal
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import openpyxl  # type: ignore[import-untyped]
 
 from tests.bench.figures import Figure, show
-from tests.bench.harness import Home, bench
+from tests.bench.harness import TEMPLATE, Home, Sandbox, bench, finished
 from tests.bench.ticks import Ticks
 from wacoex_cli.broadcast import ledger
 from wacoex_cli.broadcast.model import RowState
+from wacoex_cli.broadcast.providers import MetaProvider
 from wacoex_cli.broadcast.send import SendRequest, send
 from wacoex_cli.channels.registry import active
 from wacoex_cli.foundation.clock import SystemClock
@@ -31,9 +35,13 @@ from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN
 
 if TYPE_CHECKING:
+    import resource
+    import subprocess
+
     from wacoex_cli.broadcast.model import Counts
 
 MILLION = 1_000_000
+WORKBOOK_ROWS = 200_000
 MEMORY_ROWS = 100_000
 SETTLED_ROWS = 10_000
 SAMPLED_EVERY = 5_000
@@ -48,14 +56,8 @@ def plan(home: Home) -> None:
     started = time.monotonic()
     planning = home.start_planning(MILLION)
     written = time.monotonic()
-    # Not `communicate`: only `wait4` tells the memory of this one process.
-    assert planning.stdout is not None
-    said = planning.stdout.read()
-    _, status, usage = os.wait4(planning.pid, 0)
+    usage = _used_by(planning)
     seconds = time.monotonic() - written
-    planning.returncode = os.waitstatus_to_exitcode(status)
-    if status:
-        sys.exit(f"planning failed: {said}")
     show(
         "`broadcast plan` of a million rows",
         (
@@ -65,6 +67,54 @@ def plan(home: Home) -> None:
             Figure("state file, MB", home.state.stat().st_size / 1e6),
             Figure("seconds to write the list before", written - started, decimals=1),
         ),
+    )
+
+
+def _used_by(command: subprocess.Popen[str]) -> resource.struct_rusage:
+    """Wait for a command; what it used. Not `communicate`: only `wait4` tells it of one process."""
+    assert command.stdout is not None
+    said = command.stdout.read()
+    _, status, usage = os.wait4(command.pid, 0)
+    command.returncode = os.waitstatus_to_exitcode(status)
+    if status:
+        sys.exit(f"a command failed: {said}")
+    return usage
+
+
+def workbook(home: Home) -> None:
+    """Plan the rows of a workbook, which openpyxl reads; for information."""
+    path = home.directory / "recipients.xlsx"
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet()
+    sheet.append(("phone", "name", "id", "city", "since"))
+    for place in range(WORKBOOK_ROWS):
+        sheet.append((f"+659{place:07}", f"Person {place}", place, f"Town {place % 90}", "2026"))
+    book.save(path)
+    started = time.monotonic()
+    usage = _used_by(home.start("broadcast", "plan", str(path), *TEMPLATE, "--channel", "first"))
+    show(
+        f"`broadcast plan` of a workbook of {WORKBOOK_ROWS:,} rows and five columns",
+        (
+            Figure("seconds", time.monotonic() - started, decimals=1),
+            Figure("peak memory, MB", usage.ru_maxrss / 1024, at_most=200),
+        ),
+    )
+
+
+def resume(home: Home, sandbox: Sandbox, broadcast_id: int) -> None:
+    """Take up a broadcast again of which half is done."""
+    ticks = Ticks(home.state, broadcast_id, UNCAPPED)
+    ticks.pass_over(MILLION // 2)
+    ticks.close()
+    started = time.monotonic()
+    sending = home.start("broadcast", "resume", str(broadcast_id), "--yes")
+    sandbox.await_first_arrival()
+    first = sandbox.arrivals().at[0]
+    sending.send_signal(signal.SIGTERM)
+    finished(sending, interrupted=True)
+    show(
+        "`broadcast resume` of a million rows, half of them done",
+        (Figure("seconds to the first arrival", first - started, at_most=2, decimals=2),),
     )
 
 
@@ -119,10 +169,11 @@ async def _send_all(home: Home, broadcast_id: int, transport: httpx.AsyncBaseTra
     clock, state = SystemClock(), open_state(home.state)
     http = Http(clock, log=lambda line: None, transport=transport)
     meta = Meta(http, Secret(DEFAULT_TOKEN, "the benchmark"), "http://127.0.0.1", "v26.0")
+    channel = active(state, "first")
     sent = await send(
         state,
-        meta,
-        active(state, "first"),
+        MetaProvider(meta, channel, "http://127.0.0.1"),
+        channel,
         ledger.get(state, broadcast_id),
         SendRequest(rate=MEMORY_RATE, limit=MEMORY_RATE),
         clock=clock,
@@ -141,10 +192,12 @@ def ledger_costs(home: Home, broadcast_id: int) -> None:
     ticks.pass_over(MILLION - 2 * MEASURED_ROWS)
     last = ticks.measure(MEASURED_ROWS)
     open_rows = ticks.close()
+    state_file = home.state.stat().st_size / 1e6
     show(
         "claim and record in ticks of two rows, a million rows in one broadcast",
         (
             Figure("rows left open", open_rows, at_most=0),
+            Figure("state file, MB", state_file, at_most=600),
             Figure("first 10,000: CPU ms a row", first.cpu, decimals=3),
             Figure("last 10,000: CPU ms a row", last.cpu, decimals=3),
             Figure("last to first, CPU", last.cpu / first.cpu, 0.7, 1.3, decimals=2),
@@ -160,12 +213,22 @@ def ledger_costs(home: Home, broadcast_id: int) -> None:
 
 def main() -> None:
     """What was asked for, or everything."""
-    asked = set(sys.argv[1:]) or {"plan", "memory", "ledger"}
-    if asked & {"plan", "ledger"}:
-        with bench() as (_, home):
+    asked = set(sys.argv[1:]) or {"plan", "xlsx", "resume", "memory", "ledger"}
+    if asked & {"plan", "resume", "ledger"}:
+        with bench() as (sandbox, home):
             plan(home)
+            planned = home.directory / "planned.db"
+            shutil.copyfile(home.state, planned)
             if "ledger" in asked:
                 ledger_costs(home, 1)
+            if "resume" in asked:
+                for path in home.directory.glob("wacoex.db-*"):
+                    path.unlink()
+                planned.replace(home.state)
+                resume(home, sandbox, 1)
+    if "xlsx" in asked:
+        with bench() as (_, home):
+            workbook(home)
     if "memory" in asked:
         with bench() as (_, home):
             memory(home)

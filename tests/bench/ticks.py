@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import claims_ledger, ledger
+from wacoex_cli.broadcast import ledger, runs_ledger
 from wacoex_cli.broadcast.exchange import Exchange, Report, Run, lock_purpose
 from wacoex_cli.broadcast.model import RowState, Settled
 from wacoex_cli.foundation import locks
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 ROWS_IN_A_TICK = 2
 """At 20 messages per second and a tick every 100 ms."""
+
+ID_DIGITS = 54
+"""Meta's message ids are about 60 characters long."""
 
 _ROWS_IN_A_LEAP = 5_000
 
@@ -45,7 +48,7 @@ class Ticks:
         self._broadcast_id = broadcast_id
         with self._state.transaction():
             locks.acquire(self._state, lock_purpose(broadcast_id), self._presence, clock)
-            run_id = claims_ledger.start_run(
+            run_id = runs_ledger.start_run(
                 self._state, broadcast_id, self._presence.holder, rate, clock.now()
             )
         started_at = clock.monotonic()
@@ -83,7 +86,12 @@ class Ticks:
     def _tick(self, rows: int) -> None:
         settled = tuple(
             (
-                Settled(one.row, one.attempt, RowState.ACCEPTED, message_id=f"wamid.{one.row}"),
+                Settled(
+                    one.row,
+                    one.attempt,
+                    RowState.ACCEPTED,
+                    message_id=f"wamid.{one.row:0{ID_DIGITS}}",
+                ),
                 one.phone,
             )
             for one in self._claims

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,17 +17,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import wacoex_cli
-from wacoex_cli.broadcast import ledger
+from wacoex_cli.broadcast import draft_ledger, ledger
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.plan import PlanRequest, plan
+from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider
 from wacoex_cli.broadcast.send import SendRequest, send
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.model import Details
+from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.platforms.meta import Meta
+from wacoex_cli.platforms.respondio import RespondIO
 from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID, World
 
@@ -34,8 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from datetime import datetime
 
+    from wacoex_cli.broadcast.live import Snapshot
     from wacoex_cli.broadcast.model import Broadcast
     from wacoex_cli.broadcast.plan import Planned
+    from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.broadcast.send import Sent
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.sandbox.faults import Fault
@@ -84,18 +90,30 @@ async def nothing() -> None:
 
 
 class Shop:
-    """One channel, its state file, and the pretend Meta that it talks to.
+    """One channel, its state file, and the pretend Meta or respond.io that it talks to.
 
-    `plan` and `send` run in this process, as fast as two cores allow.
+    `plan` and `send` run in this process, as fast as two cores allow; through respond.io as fast
+    as it says, and people have to be its contacts (`befriend`).
     """
 
-    def __init__(self, directory: Path, state: State, world: World, base_url: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        state: State,
+        world: World,
+        base_url: str,
+        provider: Provider = Provider.META,
+    ) -> None:
         self.directory = directory
         self.state = state
         self.world = world
         self.base_url = base_url
         self.clock = LeapingClock()
+        self.shots: list[Snapshot] = []
         details = Details(phone=PHONE, phone_number_id=PHONE_NUMBER_ID, waba_id=WABA_ID)
+        if provider is Provider.RESPONDIO:
+            number = RESPONDIO_CHANNEL_ID
+            details = replace(details, provider=provider, respondio_channel_id=number)
         self.channel = registry.add_channel(state, "shop", details, self.clock.now())
         self.environ = {
             "WACOEX_STATE": str(state.path),
@@ -103,6 +121,23 @@ class Shop:
             "WACOEX_META_TOKEN": DEFAULT_TOKEN,
             "WACOEX_KEYRING": "off",
         }
+        if provider is Provider.RESPONDIO:
+            self.environ |= {
+                "WACOEX_RESPONDIO_BASE_URL": self.respondio_url,
+                "WACOEX_RESPONDIO_TOKEN": DEFAULT_RESPONDIO_TOKEN,
+            }
+
+    @property
+    def respondio_url(self) -> str:
+        """Where the pretend respond.io is."""
+        return f"{self.base_url}/respondio/v2"
+
+    def befriend(self, people: int) -> None:
+        """Let the first people be contacts at respond.io."""
+        respondio = self.world.respondio
+        for phone in map(self.phone, range(1, people + 1)):
+            if respondio.find(f"phone:{phone}") is None:
+                respondio.add_contact(phone, "Ana")
 
     def phone(self, row: int) -> str:
         """The number of the person in a row, counted from 1, of the lists that `people` makes."""
@@ -185,15 +220,14 @@ class Shop:
         )
 
     async def _plan(self, request: PlanRequest) -> Planned:
-        http, meta = self._meta(60.0)
+        http, provider = self._provider(60.0)
         try:
             return await plan(
                 self.state,
-                meta,
+                provider,
                 self.channel,
                 request,
                 clock=self.clock,
-                api_base_url=self.base_url,
                 stdin=io.BytesIO(),
             )
         finally:
@@ -206,15 +240,15 @@ class Shop:
         during: Callable[[], Awaitable[None]],
         exchange_seconds: float,
     ) -> Sent:
-        http, meta = self._meta(exchange_seconds)
+        http, provider = self._provider(exchange_seconds)
         sending = send(
             self.state,
-            meta,
+            provider,
             self.channel,
             broadcast,
             request,
             clock=self.clock,
-            on_counts=lambda counts: None,
+            on_counts=self.shots.append,
             on_signal=lambda text: None,
         )
         try:
@@ -223,9 +257,14 @@ class Shop:
             await http.aclose()
         return sent
 
-    def _meta(self, exchange_seconds: float) -> tuple[Http, Meta]:
+    def _provider(self, exchange_seconds: float) -> tuple[Http, SendingProvider]:
         http = Http(self.clock, log=lambda text: None, exchange_seconds=exchange_seconds)
-        return http, Meta(http, Secret(DEFAULT_TOKEN, "the test"), self.base_url, "v26.0")
+        if self.channel.provider is Provider.RESPONDIO:
+            token = Secret(DEFAULT_RESPONDIO_TOKEN, "the test")
+            respondio = RespondIO(http, token, self.respondio_url, clock=self.clock)
+            return http, RespondIOProvider(respondio, self.channel, self.respondio_url)
+        meta = Meta(http, Secret(DEFAULT_TOKEN, "the test"), self.base_url, "v26.0")
+        return http, MetaProvider(meta, self.channel, self.base_url)
 
 
 @pytest.fixture
@@ -238,10 +277,16 @@ def world() -> World:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, state: State, world: World) -> Iterator[Shop]:
+def provider() -> Provider:
+    """The API that the shop sends through; a test can choose another one."""
+    return Provider.META
+
+
+@pytest.fixture
+def shop(tmp_path: Path, state: State, world: World, provider: Provider) -> Iterator[Shop]:
     """A shop of this test's own."""
     with running(world) as base_url:
-        yield Shop(tmp_path, state, world, base_url)
+        yield Shop(tmp_path, state, world, base_url, provider)
 
 
 @pytest.fixture
@@ -268,22 +313,24 @@ def plan_rows(state: State) -> Callable[[int], int]:
     def plan_them(rows: int) -> int:
         channel_id = _any_channel(state, now)
         with state.transaction():
-            broadcast_id = ledger.start_draft(
+            broadcast_id = draft_ledger.start_draft(
                 state,
                 channel_id=channel_id,
                 name=None,
                 template="{}",
                 parameter_sources="[]",
                 recipients_file="-",
+                provider=Provider.META,
                 api_base_url="http://127.0.0.1",
                 rate=20.0,
                 now=now,
             )
             ledger.set_status(state, broadcast_id, Status.PLANNED)
-        wanted = range(1, rows + 1)
-        ledger.add_rows(
-            state, [(broadcast_id, n, n + 1, f"+6591{n:06}", "[]", "pending", None) for n in wanted]
-        )
+        planned = [
+            (broadcast_id, n, n + 1, f"+6591{n:06}", "[]", "pending", None, None)
+            for n in range(1, rows + 1)
+        ]
+        draft_ledger.add_rows(state, planned)
         return broadcast_id
 
     return plan_them

@@ -1,5 +1,7 @@
 """A process that sends one broadcast as fast as it is told, made to be killed by a test.
 
+It sends through the provider of the broadcast's channel.
+
 python sender_process.py BASE_URL BROADCAST_ID MESSAGES_PER_SECOND EXCHANGE_SECONDS
 """
 
@@ -11,13 +13,16 @@ import sys
 from pathlib import Path
 
 from wacoex_cli.broadcast import ledger
+from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
 from wacoex_cli.broadcast.send import SendRequest, send
 from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.platforms.meta import Meta
+from wacoex_cli.platforms.respondio import RespondIO
 
 
 async def main(base_url: str, broadcast_id: int, rate: float, exchange_seconds: float) -> int:
@@ -25,13 +30,13 @@ async def main(base_url: str, broadcast_id: int, rate: float, exchange_seconds: 
     state = open_state(Path(os.environ["WACOEX_STATE"]))
     clock = SystemClock()
     http = Http(clock, log=lambda text: None, exchange_seconds=exchange_seconds)
-    token = Secret(os.environ["WACOEX_META_TOKEN"], "the environment")
     broadcast = ledger.get(state, broadcast_id)
     print("sending", flush=True)
+    channel = registry.active(state, broadcast.channel)
     sent = await send(
         state,
-        Meta(http, token, base_url, "v26.0"),
-        registry.active(state, broadcast.channel),
+        provider_for(channel, http, clock, base_url),
+        channel,
         broadcast,
         SendRequest(rate, limit=1_000.0),
         clock=clock,
@@ -41,6 +46,18 @@ async def main(base_url: str, broadcast_id: int, rate: float, exchange_seconds: 
     await http.aclose()
     state.close()
     return sent.exit_status
+
+
+def provider_for(
+    channel: Channel, http: Http, clock: SystemClock, base_url: str
+) -> SendingProvider:
+    """The channel's provider, with the token of the environment."""
+    if channel.provider is Provider.RESPONDIO:
+        token = Secret(os.environ["WACOEX_RESPONDIO_TOKEN"], "the environment")
+        url = os.environ["WACOEX_RESPONDIO_BASE_URL"]
+        return RespondIOProvider(RespondIO(http, token, url, clock=clock), channel, url)
+    token = Secret(os.environ["WACOEX_META_TOKEN"], "the environment")
+    return MetaProvider(Meta(http, token, base_url, "v26.0"), channel, base_url)
 
 
 if __name__ == "__main__":

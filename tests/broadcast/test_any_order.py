@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from wacoex_cli.broadcast import claims_ledger, ledger
+from wacoex_cli.broadcast import ledger, runs_ledger
 from wacoex_cli.broadcast.exchange import Exchange, Report, Run, lock_purpose
 from wacoex_cli.broadcast.model import RowState, attempt_id
 from wacoex_cli.broadcast.recovery import take_the_lock
@@ -45,7 +45,7 @@ class Process:
         self.held, self.under_way, self.settled = [], [], []
         with state.transaction():
             take_the_lock(state, broadcast_id, self.presence, clock)
-            run_id = claims_ledger.start_run(
+            run_id = runs_ledger.start_run(
                 state, broadcast_id, self.presence.holder, 20.0, clock.now()
             )
         run = Run(broadcast_id, "+6560000001", run_id, 20.0, 20.0, clock.monotonic())

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from wacoex_cli.broadcast import claims_ledger, ledger
+from wacoex_cli.broadcast import claims_ledger, ledger, runs_ledger
 from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.broadcast.model import RowState, Settled, attempt_id
 from wacoex_cli.broadcast.recovery import take_the_lock
@@ -26,7 +26,7 @@ class Sender:
         self.presence = locks.Presence(state.path)
         with state.transaction():
             take_the_lock(state, broadcast_id, self.presence, clock)
-            claims_ledger.start_run(
+            runs_ledger.start_run(
                 state, broadcast_id, self.presence.holder, rate=20.0, now=clock.now()
             )
 

@@ -122,7 +122,7 @@ def test_a_row_that_is_to_be_sent_again_but_had_gone_out_is_left_alone(shop, cli
     shop.faults(Fault("reset_after", recipients=frozenset({shop.phone(1)})))
     shop.send(broadcast)
     shop.faults()
-    cli("broadcast", "reconcile", 1, "--as", "resend", "--expect", "1")
+    cli("broadcast", "reconcile", 1, "--resend", "--expect", "1")
     assert shop.states(broadcast) == ["pending"]
 
     tell(shop.state, shop.clock, status(shop.state, broadcast, 1, "sent"))

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from wacoex_cli.broadcast.breaker import Breaker
 from wacoex_cli.broadcast.engine import Engine, Hooks
 from wacoex_cli.broadcast.exchange import Granted
 from wacoex_cli.broadcast.model import Claim, RowState, Status
-from wacoex_cli.broadcast.rule import Breaker, Stop
+from wacoex_cli.broadcast.rule import Stop
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.platforms.meta import Taken
@@ -85,6 +86,15 @@ def test_every_claim_leaves_once_and_is_settled():
     assert [one.message_id for one in record.settled().values()] == [
         f"wamid.{row}" for row in network.left
     ]
+
+
+def test_the_reports_say_how_many_left_in_the_last_second_and_which_is_the_last():
+    record, network = Record(5), Network()
+    run(record, network)
+
+    assert [report.is_last for report in record.reports].index(True) == len(record.reports) - 1
+    assert (record.reports[0].last_second, record.reports[0].peak) == (0, 0)
+    assert record.reports[-1].peak == 5
 
 
 def test_a_departure_that_cannot_be_noted_does_not_take_place():

@@ -7,7 +7,7 @@ from collections import deque
 import pytest
 
 from wacoex_cli.audience.ledger import add_optout, is_opted_out
-from wacoex_cli.broadcast import claims_ledger, ledger, throttle
+from wacoex_cli.broadcast import claims_ledger, ledger, runs_ledger, throttle
 from wacoex_cli.broadcast.exchange import Exchange, Report, Run, lock_purpose
 from wacoex_cli.broadcast.model import RowState, Settled, Status
 from wacoex_cli.broadcast.throttle import Answered
@@ -30,7 +30,7 @@ def join(state, clock):
         presence = locks.Presence(own.path)
         with own.transaction():
             locks.acquire(own, lock_purpose(broadcast_id), presence, clock)
-            run_id = claims_ledger.start_run(own, broadcast_id, presence.holder, rate, clock.now())
+            run_id = runs_ledger.start_run(own, broadcast_id, presence.holder, rate, clock.now())
         return Exchange(
             own, presence, clock, Run(broadcast_id, PHONE, run_id, rate, 20.0, clock.monotonic())
         )
@@ -194,11 +194,27 @@ def test_counts_come_about_once_a_second(clock, join, plan_rows):
     sender = join(plan_rows(99))
     seen = []
     for _ in range(30):
-        seen.append(sender(ROOM).counts)
+        seen.append(sender(ROOM).snapshot)
         clock.advance(0.1)
 
     assert seen[0] is not None
-    assert 2 <= sum(counts is not None for counts in seen) <= 4
+    assert 2 <= sum(one is not None for one in seen) <= 4
+
+
+def test_what_is_told_about_the_rate_comes_from_the_sender_and_the_last_minute(
+    clock, join, plan_rows
+):
+    sender = join(plan_rows(2_000))
+    for _ in range(90):
+        claims = sender(Report(room=10)).claims
+        taken = [Settled(one.row, one.attempt, RowState.ACCEPTED) for one in claims]
+        sender(Report(settled=tuple((one, "") for one in taken)))
+        clock.advance(1.0)
+    told = sender(Report(last_second=7, peak=9, is_last=True)).snapshot
+
+    assert (told.last_second, told.peak) == (7, 9)
+    assert told.finished_rate == pytest.approx(told.counts.of(RowState.ACCEPTED) / 90, rel=0.1)
+    assert told.seconds_left == pytest.approx(told.counts.open / told.finished_rate)
 
 
 def test_a_sender_at_work_renews_its_heartbeat(state, clock, join, plan_rows):
@@ -218,5 +234,5 @@ def test_a_run_notes_how_long_it_was_active_and_its_busiest_second(state, clock,
         clock.advance(10)
         sender(Report(peak=peak))
 
-    assert claims_ledger.active_seconds(state, broadcast_id) == 30
+    assert runs_ledger.active_seconds(state, broadcast_id) == 30
     assert ledger.get(state, broadcast_id).peak_in_one_second == 7

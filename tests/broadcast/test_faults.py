@@ -9,7 +9,6 @@ from collections import Counter
 import pytest
 
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.serve import running
 
 # The fault, and what the record says of the row that it struck.
 UNUSABLE = [
@@ -122,22 +121,6 @@ def test_a_server_that_cannot_be_reached_pauses_the_broadcast_and_nobody_is_ambi
     shop.clock.leap(600)
     assert shop.resume(broadcast).exit_status == 0
     assert shop.taken_twice() == []
-
-
-def test_a_short_outage_is_waited_out(shop, world, eventually):
-    with running(world) as shop.base_url:
-        broadcast = shop.planned(10)
-
-    async def come_back():
-        await eventually(lambda: "retry" in shop.states(broadcast))
-        with running(world, port=int(shop.base_url.rpartition(":")[2])):
-            while shop.current(broadcast).status.value == "sending":
-                shop.clock.leap(2)
-                await asyncio.sleep(0.2)
-
-    assert shop.send(broadcast, during=come_back).exit_status == 0
-    assert shop.counts(broadcast) == {"accepted": 10}
-    assert len(world.log.arrivals) == 10, "what could not leave did not arrive"
 
 
 def test_a_server_that_hangs_is_drained_for_ten_seconds_and_no_longer(shop, eventually):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from wacoex_cli.broadcast.model import Claim, Counts, RowState, Settled
-from wacoex_cli.broadcast.rule import Breaker, Stop, exit_status, judge
+from wacoex_cli.broadcast.rule import Stop, exit_status, judge
 from wacoex_cli.platforms.meta import NotSent, Refused, Taken, Unclear
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
@@ -150,56 +150,6 @@ def test_the_whole_number_waits_when_meta_asks_for_it_or_the_code_is_of_the_numb
     code, asked, seconds
 ):
     assert after_refusal(code, **asked).hold_seconds == seconds
-
-
-def outcome(state: RowState, code: int | None = None) -> Settled:
-    return Settled(1, 1, state, code=code)
-
-
-GOOD = outcome(RowState.ACCEPTED)
-BAD = outcome(RowState.REJECTED, 131026)
-
-
-def opened(outcomes: list[Settled], breaker: Breaker | None = None) -> Stop | None:
-    breaker = breaker or Breaker()
-    for one in outcomes:
-        breaker.saw(one)
-    return breaker.verdict()
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "opens"),
-    [
-        ([], False),
-        ([BAD] * 19, False),
-        ([BAD] * 20, True),
-        ([BAD] * 5 + [GOOD] * 15, False),
-        ([BAD] * 6 + [GOOD] * 14, True),
-        ([GOOD] * 1000 + [BAD] * 29, False),
-        ([GOOD] * 1000 + [BAD] * 30, True),
-        ([BAD] * 6 + [GOOD] * 100, False),
-        ([outcome(RowState.FAILED, 131026)] * 20, True),
-        ([outcome(RowState.AMBIGUOUS)] * 20, True),
-        ([outcome(RowState.RETRY, 130429)] * 500, False),
-        ([outcome(RowState.RETRY, 130429)] * 19 + [BAD], False),
-    ],
-)
-def test_the_breaker_opens_at_20_rows_of_which_30_in_100_went_wrong(outcomes, opens):
-    assert (opened(outcomes) is not None) is opens
-
-
-def test_the_breaker_names_the_codes_and_how_often_they_came():
-    faults = [BAD] * 12 + [outcome(RowState.REJECTED, 4242)] * 6 + [outcome(RowState.AMBIGUOUS)] * 2
-    stop = opened(faults)
-
-    assert stop is not None
-    assert stop.exit_status == 5
-    assert "code 131026 (12 times), code 4242 (6 times), no usable answer (2 times)" in stop.reason
-
-
-def test_the_breaker_can_be_set():
-    assert opened([BAD] * 2 + [GOOD] * 2, Breaker(least_rows=4, share=0.5))
-    assert not opened([BAD] * 2 + [GOOD] * 3, Breaker(least_rows=4, share=0.5))
 
 
 CREDENTIALS, REFUSED, TEMPORARY = (Stop("why", status) for status in (4, 5, 6))

@@ -7,8 +7,9 @@ import io
 
 import pytest
 
-from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import ledger
+from wacoex_cli.audience.ledger import add_optout, list_optouts
+from wacoex_cli.audience.model import Scope
+from wacoex_cli.broadcast import ledger, upkeep_ledger
 from wacoex_cli.errors import UsageError
 
 OPTIONS = ("--template", "opening_hours", "--lang", "en_US")
@@ -113,3 +114,38 @@ def test_a_list_read_as_windows_1252_says_so(shop, cli, tmp_path):
 
     assert "was read as Windows-1252" in outcome.out
     assert ledger.get(shop.state, 1).recipients == 1
+
+
+SALE = {"template": "spring_sale", "parameters": {"first_name": "name"}}
+
+
+def test_who_wants_no_marketing_still_hears_that_the_shop_is_open(shop, state):
+    people = shop.file("people.csv", [(shop.phone(n), "Ana") for n in (1, 2, 3)], ("phone", "name"))
+    with state.transaction():
+        add_optout(state, shop.phone(1), "operator", None, shop.clock.now(), Scope.MARKETING)
+        add_optout(state, shop.phone(2), "operator", None, shop.clock.now())
+
+    assert skipped(shop, shop.plan(people, **SALE)) == {2: "opted_out", 3: "opted_out"}
+    assert skipped(shop, shop.plan(people)) == {3: "opted_out"}
+
+
+def test_an_opt_out_of_marketing_after_the_plan_counts_and_others_still_go_out(shop, state):
+    people = shop.file("people.csv", [(shop.phone(n), "Ana") for n in (1, 2)], ("phone", "name"))
+    sale, opening = shop.planned(people, **SALE), shop.planned(people)
+    with state.transaction():
+        add_optout(state, shop.phone(1), "operator", None, shop.clock.now(), Scope.MARKETING)
+    shop.send(sale)
+    shop.send(opening)
+
+    assert shop.counts(sale) == {"skipped": 1, "accepted": 1}
+    assert shop.counts(opening) == {"accepted": 2}
+    assert upkeep_ledger.taken_after_optout(state) == []
+
+
+def test_what_was_taken_after_lifts_no_opt_out_of_marketing(shop, state):
+    with state.transaction():
+        add_optout(state, shop.phone(1), "operator", None, shop.clock.now(), Scope.MARKETING)
+    shop.send(shop.planned(1))
+
+    [found] = list_optouts(state)
+    assert (found.phone, found.scope) == (shop.phone(1), Scope.MARKETING)

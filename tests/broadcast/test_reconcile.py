@@ -1,4 +1,4 @@
-"""Rows whose fate is unknown: listed, and settled by a person's word alone."""
+"""Rows whose fate is unknown: listed, and settled by a person's word."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def test_the_json_lists_every_row(shop, cli, broadcast):
         (2, 3, shop.phone(2)),
         (4, 5, shop.phone(4)),
     ]
-    assert {row["why"] for row in data["rows"]} == {"the connection broke"}
+    assert {row["detail"] for row in data["rows"]} == {"the connection broke"}
+    assert {row["verdict"] for row in data["rows"]} == {"unknown"}
+    assert {row["why"][:9] for row in data["rows"]} == {"too early"}
 
 
 @pytest.mark.parametrize(("word", "end"), [("sent", "accepted"), ("not-sent", "rejected")])
@@ -89,9 +91,10 @@ def test_settling_asks_first(shop, cli, broadcast, word):
 
 
 def test_sending_again_needs_the_number_of_rows_typed(shop, cli, broadcast):
-    asked = reconcile(cli, "--as", "resend", tty=True, stdin="2\n")
+    asked = reconcile(cli, "--resend", tty=True, stdin="2\n")
 
     assert asked.code == 0
+    assert "2 tried less than 10 minutes ago: a status may still come" in asked.err
     assert "2 people may get the message twice; type 2 to send it again" in asked.err
     assert shop.counts(broadcast) == {"accepted": 3, "pending": 2}
     assert shop.current(broadcast).status.value == "paused"
@@ -111,19 +114,19 @@ def test_sending_again_needs_the_number_of_rows_typed(shop, cli, broadcast):
     ],
 )
 def test_any_other_number_changes_nothing(shop, cli, broadcast, options, typed, status):
-    refused = reconcile(cli, "--as", "resend", *options, tty=True, stdin=typed)
+    refused = reconcile(cli, "--resend", *options, tty=True, stdin=typed)
 
     assert refused.code == status
     assert shop.counts(broadcast) == {"accepted": 3, "ambiguous": 2}
 
 
 def test_a_script_gives_the_number_as_an_option(shop, cli, broadcast):
-    assert reconcile(cli, "--as", "resend", "--expect", 2).code == 0
+    assert reconcile(cli, "--resend", "--expect", 2).code == 0
     assert shop.counts(broadcast) == {"accepted": 3, "pending": 2}
 
 
 def test_what_is_to_be_sent_again_is_sent_once_more_and_under_another_attempt(shop, cli, broadcast):
-    reconcile(cli, "--as", "resend", "--row", 2, "--expect", 1)
+    reconcile(cli, "--resend", "--row", 2, "--expect", 1)
     resumed = cli("broadcast", "resume", 1, "--yes")
 
     assert resumed.code == 7, "row 4 is still open"
@@ -137,7 +140,7 @@ def test_what_is_to_be_sent_again_is_sent_once_more_and_under_another_attempt(sh
 
 
 def test_a_row_to_be_sent_again_waits_for_its_turn_even_if_a_run_ends_before(shop, cli, broadcast):
-    reconcile(cli, "--as", "resend", "--expect", 2)
+    reconcile(cli, "--resend", "--expect", 2)
     shop.faults(Fault("refuse", code=190))
     assert shop.resume(broadcast, rate=10.0).exit_status == 7
     shop.faults()
@@ -148,6 +151,9 @@ def test_a_row_to_be_sent_again_waits_for_its_turn_even_if_a_run_ends_before(sho
 
 def test_an_unknown_word_is_refused_and_nothing_open_is_said_so(shop, cli, broadcast):
     assert reconcile(cli, "--as", "maybe", "--yes").code == 2
+    assert "to send rows again: `--resend`" in reconcile(cli, "--as", "resend").err
+    assert reconcile(cli, "--as", "sent", "--resend").code == 2
+    assert shop.counts(broadcast)["ambiguous"] == 2
     reconcile(cli, "--as", "sent", "--yes")
     assert "has no row that waits for a decision" in reconcile(cli).out
 
@@ -157,7 +163,7 @@ def test_of_a_cancelled_broadcast_nothing_is_sent_again(shop, cli):
     broadcast = shop.planned(4)
     shop.send(broadcast, rate=20.0)
     cli("broadcast", "cancel", 1, "--yes")
-    refused = reconcile(cli, "--as", "resend", "--expect", 1)
+    refused = reconcile(cli, "--resend", "--expect", 1)
 
     assert refused.code == 2
     assert "was cancelled" in refused.err

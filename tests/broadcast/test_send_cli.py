@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from wacoex_cli.sandbox.faults import Fault
@@ -170,7 +172,50 @@ def test_a_log_gets_a_line_at_the_start_and_at_the_end(shop, cli):
     lines = cli(*SEND, "--rate", 20, "--yes").err.splitlines()
 
     assert "broadcast 1: 0 of 3" in lines
-    assert "broadcast 1: 3 of 3, 3 accepted" in lines
+    assert (
+        "broadcast 1: 3 of 3, 3 accepted, 0 failed, 0 ambiguous, at most 3 in one second" in lines
+    )
+
+
+def test_a_terminal_shows_errors_by_code_below_the_bar_and_nobody_s_number(shop, cli, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    shop.faults(Fault("refuse", code=131026, recipients=frozenset({shop.phone(2)})))
+    shop.planned(3)
+    shown = cli(*SEND, "--rate", 20, "--yes", "--no-color", tty=True).err
+
+    last = [line.rstrip() for line in shown.split("\r")[-1].splitlines()]
+    assert "3/3" in last[0]
+    assert last[1:3] == [
+        "  most in one second: 3",
+        "  2 accepted, 0 failed, 1 rejected, 0 ambiguous",
+    ]
+    assert last[3].startswith("  code 131026 (1 rejected): the message cannot be delivered")
+    assert shop.phone(2) not in shown
+
+
+def test_a_program_follows_the_rate_the_outcomes_and_the_codes(shop, cli):
+    shop.faults(Fault("refuse", code=131026, recipients=frozenset({shop.phone(2)})))
+    shop.planned(3)
+    *progress, envelope = [
+        json.loads(line)
+        for line in cli(*SEND, "--rate", 20, "--yes", "--progress", "json").out.splitlines()
+    ]
+
+    last = progress[-1]
+    assert (last["event"], last["of"], last["done"], last["total"]) == (
+        "progress",
+        "broadcast 1",
+        3,
+        3,
+    )
+    assert (last["counts"]["accepted"], last["counts"]["rejected"]) == (2, 1)
+    assert last["rate"].keys() == {"now", "last_minute", "peak_in_one_second", "told_limit"}
+    assert last["rate"]["peak_in_one_second"] == 3
+    assert [(one["code"], one["state"], one["n"]) for one in last["codes"]] == [
+        (131026, "rejected", 1)
+    ]
+    assert (last["held"], last["seconds_left"]) == ([], None)
+    assert envelope["data"]["counts"] == last["counts"]
 
 
 def test_a_stopped_broadcast_exits_by_cause_and_says_how_to_go_on(shop, cli):

@@ -35,12 +35,13 @@ def refused(pace: Pace, now: float) -> Pace:
 
 
 def test_slots_are_spaced_evenly_a_guard_wider_than_the_limit():
-    _, _, slots = book(fresh(20, 0.0), fresh(20, 0.0), 0.0, 0.2, 10)
+    _, _, slots = book(fresh(20, 0.0), [fresh(20, 0.0)], 0.0, 0.2, 10)
     assert slots == pytest.approx((0.0, 0.05125, 0.1025, 0.15375))
 
 
 def test_a_broadcast_with_a_lower_rate_goes_at_its_own():
-    number, own = fresh(20, 0.0), fresh(2, 0.0)
+    number: Pace = fresh(20, 0.0)
+    own: tuple[Pace, ...] = (fresh(2, 0.0),)
     slots: list[float] = []
     for tick in range(16):
         number, own, booked = book(number, own, tick * 0.1, tick * 0.1 + 0.6, 10)
@@ -50,13 +51,13 @@ def test_a_broadcast_with_a_lower_rate_goes_at_its_own():
 
 def test_two_broadcasts_of_one_number_share_its_slots():
     number = fresh(20, 0.0)
-    number, _, first = book(number, fresh(20, 0.0), 0.0, 0.5, 3)
-    _, _, second = book(number, fresh(20, 0.0), 0.0, 0.5, 3)
+    number, _, first = book(number, [fresh(20, 0.0)], 0.0, 0.5, 3)
+    _, _, second = book(number, [fresh(20, 0.0)], 0.0, 0.5, 3)
     assert [*first, *second] == pytest.approx([n * 0.05125 for n in range(6)])
 
 
 def test_time_that_was_slept_through_is_not_made_up():
-    number, own, _ = book(fresh(20, 0.0), fresh(20, 0.0), 0.0, 0.2, 10)
+    number, own, _ = book(fresh(20, 0.0), [fresh(20, 0.0)], 0.0, 0.2, 10)
     _, _, slots = book(number, own, 3600.0, 3600.2, 10)
     assert slots[0] == 3600.0
     assert len(slots) == 4
@@ -72,8 +73,8 @@ def test_after_another_boot_the_pace_starts_anew_one_second_later():
 
 def test_nothing_leaves_during_a_hold():
     number = throttle.hold(fresh(20, 0.0), 5.0)
-    assert book(number, fresh(20, 0.0), 0.0, 4.9, 10)[2] == ()
-    assert book(number, fresh(20, 0.0), 4.5, 5.02, 10)[2] == (5.0,)
+    assert book(number, [fresh(20, 0.0)], 0.0, 4.9, 10)[2] == ()
+    assert book(number, [fresh(20, 0.0)], 4.5, 5.02, 10)[2] == (5.0,)
 
 
 def test_a_slot_is_late_after_ten_milliseconds():
@@ -143,7 +144,7 @@ def test_no_order_of_events_puts_more_than_twenty_slots_into_one_second(steps):
             number = throttle.hold(number, now + 1.0)
         elif answer != "nothing":
             number = learn(number, Answered(now, answer == "refused"), LIMIT, now)
-        number, own[which], booked = book(number, own[which], now, now + 0.6, most)
+        number, (own[which],), booked = book(number, [own[which]], now, now + 0.6, most)
         assert all(slot >= number.hold_until or slot < now for slot in booked)
         slots[which] += booked
     both = sorted([*slots[0], *slots[1]])
@@ -173,7 +174,7 @@ def test_a_slow_broadcast_takes_no_slot_that_a_fast_one_beside_it_could_use():
         now = tick * 0.1
         for which in ("slow", "fast"):
             own = slow if which == "slow" else fast
-            number, own, booked = book(number, own, now, now + 0.6, 10)
+            number, (own,), booked = book(number, [own], now, now + 0.6, 10)
             slow, fast = (own, fast) if which == "slow" else (slow, own)
             slots += booked
     assert len(slots) / 10 > 19.0

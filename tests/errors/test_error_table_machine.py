@@ -60,6 +60,8 @@ def test_an_unfit_variable(
         ("no TOML", b"breaker_rows =", "config_invalid", "is not valid TOML", "name = value"),
         ("unknown", b"brekaer_rows = 1", "config_invalid", "not a setting", "`breaker_rows`?"),
         ("too much", b"breaker_share = 2", "config_invalid", "is not fit", "at most 1"),
+        ("no error", b"breaker_limits.oops = 5", "config_invalid", "is not fit", "error codes"),
+        ("no limit", b"breaker_limits.row = '200%'", "config_invalid", "is not fit", "20%"),
         ("a secret", b"meta_token = 'x'", "config_invalid", "`meta_token`", "in the environment"),
         ("no table", b"channels = 3", "config_invalid", "must hold tables", "[channels.NAME]"),
         ("latin-1", b"channel = '\xfc'", "config_unreadable", "not UTF-8 text", "UTF-8"),

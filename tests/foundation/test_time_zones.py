@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation.time_zones import local_text, moment_from
+from wacoex_cli.foundation.time_zones import local_text, moment_ahead, moment_from
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,25 @@ def test_a_moment_is_shown_as_the_clocks_there_show_it() -> None:
 
     assert local_text(moment, "Asia/Singapore") == "2026-11-20 09:30 Asia/Singapore"
     assert local_text(moment, "America/Lima") == "2026-11-19 20:30 America/Lima"
+
+
+@pytest.mark.parametrize(
+    ("typed", "moment"),
+    [
+        ("21:00", "2026-11-23T13:00:00+00:00"),
+        ("9:30", "2026-11-24T01:30:00+00:00"),
+        ("20:00", "2026-11-24T12:00:00+00:00"),
+        ("2026-11-30 09:30", "2026-11-30T01:30:00+00:00"),
+        ("2026-11-30T09:30:00Z", "2026-11-30T09:30:00+00:00"),
+    ],
+)
+def test_a_time_of_day_is_the_next_one_there(typed, moment):
+    eight_in_the_evening = datetime.fromisoformat("2026-11-23T12:00:00+00:00")
+    ahead = moment_ahead(typed, "Asia/Singapore", eight_in_the_evening)
+    assert ahead.isoformat() == moment
+
+
+def test_a_time_of_day_that_is_none_is_refused():
+    now = datetime.fromisoformat("2026-11-23T12:00:00+00:00")
+    with pytest.raises(UsageError, match="is not a time"):
+        moment_ahead("25:00", "Asia/Singapore", now)

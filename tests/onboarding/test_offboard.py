@@ -12,11 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
+from wacoex_cli.broadcast import draft_ledger
 from wacoex_cli.broadcast import ledger as broadcasts
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.channels import facts_ledger, registry
 from wacoex_cli.channels.facts import Fact
-from wacoex_cli.channels.model import Details
+from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.devices.model import DeviceKind, DeviceState
 from wacoex_cli.errors import CredentialError, DeclinedError, TemporaryError
@@ -451,13 +452,14 @@ def test_an_unanswered_unsubscription_is_done_again(shop: Shop) -> None:
 
 def planned(state: State, status: Status) -> int:
     with state.transaction():
-        broadcast_id = broadcasts.start_draft(
+        broadcast_id = draft_ledger.start_draft(
             state,
             channel_id=1,
             name=None,
             template="{}",
             parameter_sources="{}",
             recipients_file="people.csv",
+            provider=Provider.META,
             api_base_url=BASE_URL,
             rate=20.0,
             now=from_text("2026-11-07T11:00:00.000Z"),

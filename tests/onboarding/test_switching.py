@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from wacoex_cli.broadcast import draft_ledger
 from wacoex_cli.broadcast import ledger as broadcasts
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.channels import account_ledger, registry
 from wacoex_cli.channels.account import AccountEvent
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import DeclinedError, RefusedError, UsageError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding import ledger
@@ -51,13 +53,14 @@ def tell(stage, event: str, *, minutes_ago: float, reason: str | None = None) ->
 def send_with(stage, template: str, language: str) -> None:
     state = stage.workspace.state
     with state.transaction():
-        broadcast_id = broadcasts.start_draft(
+        broadcast_id = draft_ledger.start_draft(
             state,
             channel_id=1,
             name=None,
             template=json.dumps({"name": template, "language": language}),
             parameter_sources="{}",
             recipients_file="list.csv",
+            provider=Provider.META,
             api_base_url="http://127.0.0.1",
             rate=20,
             now=stage.clock.now(),

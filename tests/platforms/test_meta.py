@@ -40,11 +40,6 @@ def problem(code: object, subcode: int | None = None, message: str = "no") -> di
 
 
 @pytest.fixture
-def asked() -> list[httpx.Request]:
-    return []
-
-
-@pytest.fixture
 def call(clock, asked: list[httpx.Request]):
     """Call a method of Meta with the answers that will come, the last one for ever."""
 

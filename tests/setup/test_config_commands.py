@@ -78,3 +78,12 @@ def test_the_paths_are_shown_whether_they_exist_or_not(run, config: Path) -> Non
     assert found["state"]["exists"] is False
     assert found[".env"]["path"] == str(Path(".env").absolute())
     assert not Path(found["state"]["path"]).parent.exists(), "looking creates nothing"
+
+
+def test_a_limit_of_an_error_is_a_number_of_rows_or_a_share(run, config: Path) -> None:
+    config.write_text('[breaker_limits]\nambiguous = 5\n"131026" = 200\n"131049" = "20%"\n')
+
+    shown = by_name(run("config", "show", "--json").data["settings"])
+
+    told = "{'ambiguous': 5, '131026': 200, '131049': 0.2}"
+    assert shown["breaker_limits"] == (told, f"breaker_limits in {config}")

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.broadcast import ledger
+from wacoex_cli.broadcast import draft_ledger, ledger
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.model import Details
+from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.foundation.locks import Presence, acquire, presence_directory
 from wacoex_cli.foundation.state import State
 
@@ -36,19 +36,20 @@ def wacoex(run, state: State) -> Cli:
 
 def plan(state: State) -> int:
     with state.transaction():
-        number = ledger.start_draft(
+        number = draft_ledger.start_draft(
             state,
             channel_id=1,
             name=None,
             template="{}",
             parameter_sources="[]",
             recipients_file="-",
+            provider=Provider.META,
             api_base_url="http://127.0.0.1",
             rate=20.0,
             now=NOW,
         )
-    rows = [(number, n, n, f"+65910000{n:02}", "[]", "pending", None) for n in (1, 2, 3)]
-    ledger.add_rows(state, rows)
+    rows = [(number, n, n, f"+65910000{n:02}", "[]", "pending", None, None) for n in (1, 2, 3)]
+    draft_ledger.add_rows(state, rows)
     with state.transaction():
         ledger.count_again(state, number)
         ledger.set_status(state, number, Status.PLANNED)
@@ -184,7 +185,10 @@ def test_a_backup_comes_back_on_a_machine_that_has_no_state_file(wacoex, run, tm
             "attempts",
         ),
         ("UPDATE broadcasts SET status = 'cancelled'", "broadcasts"),
-        ("INSERT INTO optouts VALUES ('+6591000001', 'person', NULL, '2026-11-08')", "optouts"),
+        (
+            "INSERT INTO optouts VALUES ('+6591000001', 'person', NULL, '2026-11-08', 'all')",
+            "optouts",
+        ),
         ("INSERT INTO decisions VALUES (1, 1, 1, '2026-11-08', 'ana', 'sent')", "decisions"),
     ],
 )

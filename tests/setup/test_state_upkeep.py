@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import ledger
+from wacoex_cli.broadcast import draft_ledger, ledger
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.model import Details
+from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
 
@@ -49,13 +49,14 @@ def broadcast(wacoex, state: State) -> Callable[..., int]:
         **columns: object,
     ) -> int:
         with state.transaction():
-            number = ledger.start_draft(
+            number = draft_ledger.start_draft(
                 state,
                 channel_id=1,
                 name=None,
                 template="{}",
                 parameter_sources="[]",
                 recipients_file="-",
+                provider=Provider.META,
                 api_base_url="http://127.0.0.1",
                 rate=20.0,
                 now=at,
@@ -270,8 +271,11 @@ def test_a_dry_run_removes_nothing_and_a_no_neither(wacoex, broadcast, state):
 
 def test_the_space_is_given_back_when_asked(wacoex, broadcast, state):
     number = broadcast()
-    rows = [(number, n, n, f"+65{n:08}", "[]" * 50, "skipped", "excluded") for n in range(2, 5_000)]
-    ledger.add_rows(state, rows)
+    rows = [
+        (number, n, n, f"+65{n:08}", "[]" * 50, "skipped", "excluded", None)
+        for n in range(2, 5_000)
+    ]
+    draft_ledger.add_rows(state, rows)
     with state.transaction():
         ledger.count_again(state, number)
     broadcast()
@@ -306,7 +310,7 @@ def exported(text: str) -> list[dict[str, Any]]:
 
 def test_an_export_has_every_row_of_every_table_with_numbers_masked(wacoex, broadcast, state):
     broadcast(detail=f"sent to {PERSON} and +65 9123 4567", phone=PERSON)
-    change(state, "INSERT INTO paces VALUES ('+6560000001', 'b', 1, 1, 1, 0, 0, 0, 0)")
+    change(state, "INSERT INTO paces VALUES ('+6560000001', 'b', 1, 1, 1, 0, 0, 0, 0, NULL)")
 
     shown = wacoex("state", "export")
 

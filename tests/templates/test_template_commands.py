@@ -8,6 +8,7 @@ import pytest
 
 from wacoex_cli.sandbox import world as pretend
 from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
 
 
@@ -109,3 +110,31 @@ def test_show_of_an_unknown_template_suggests_the_nearest(run):
 
     assert shown.code == 2
     assert "hint: did you mean `spring_sale`?" in shown.err
+
+
+@pytest.fixture
+def respondio_practice(run, monkeypatch) -> Iterator[None]:
+    with running(default_world()) as base_url:
+        monkeypatch.setenv("WACOEX_RESPONDIO_BASE_URL", f"{base_url}/respondio/v2")
+        monkeypatch.setenv("WACOEX_RESPONDIO_TOKEN", DEFAULT_RESPONDIO_TOKEN)
+        ids = ("--provider", "respondio", "--respondio-channel-id", str(RESPONDIO_CHANNEL_ID))
+        assert run("channel", "add", "practice", "--phone", pretend.PHONE, *ids).code == 0
+        yield
+
+
+@pytest.mark.usefixtures("respondio_practice")
+def test_a_channel_of_respondio_has_the_templates_that_respondio_knows(run):
+    listed = run("template", "list", "--json").data
+
+    assert listed["source"] == "respondio"
+    assert {one["quality"] for one in listed["templates"]} == {None}
+    lines = run("template", "list").out.splitlines()
+    assert "appointment\ten_US\tAPPROVED\tUTILITY\theader.1 1 button.0\t\tTEXT\tURL" in lines
+    shown = run("template", "show", "spring_sale").out
+    assert "APPROVED, MARKETING, quality not told by respond.io" in shown
+    assert "--param first_name=COLUMN" in shown
+
+
+@pytest.mark.usefixtures("respondio_practice")
+def test_an_unknown_template_of_respondio_suggests_the_nearest(run):
+    assert "did you mean `spring_sale`?" in run("template", "show", "spring_sail").err

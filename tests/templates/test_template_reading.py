@@ -1,4 +1,4 @@
-"""Finding a template at Meta by its exact name and language."""
+"""Finding a template by its exact name and language."""
 
 from __future__ import annotations
 
@@ -65,4 +65,4 @@ def test_an_unknown_template_is_answered_with_what_there_is(
 def test_a_waba_without_templates_says_so() -> None:
     with pytest.raises(UsageError) as caught:
         find("promo", "en", Templates())
-    assert caught.value.hint == "the WABA has no templates"
+    assert caught.value.hint == "there are no templates yet"

@@ -45,6 +45,62 @@ def test_a_person_gets_a_bar(shown, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "100 accepted" in bar
 
 
+LINES = (
+    "19/s now, most in one second: 20, about 3 min left",
+    "1204 held until 08:00 in Asia/Singapore, in the zone of each of the people",
+)
+
+
+@pytest.fixture
+def display(monkeypatch: pytest.MonkeyPatch, make_stream):
+    """The last picture of a display with lines, on a terminal so many columns wide."""
+
+    def draw(columns: int, color: bool | None = False, lines: tuple[str, ...] = LINES) -> list[str]:
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", str(columns))
+        err = make_stream(is_terminal=True)
+        monkeypatch.setattr(sys, "stderr", err)
+        with open_progress(Invocation(color=color), "broadcast 7", 5_000) as progress:
+            progress.update(1_204, "beside the bar", {}, lines)
+        picture = err.written().split("\r")[-1].removeprefix("\x1b[2K").split("\x1b[?25h")[0]
+        return [line.rstrip() for line in picture.splitlines()]
+
+    return draw
+
+
+def test_lines_stand_below_the_bar_instead_of_the_text_beside_it(display) -> None:
+    bar, *below = display(100)
+
+    assert bar.startswith("broadcast 7 ━")
+    assert bar.endswith("1204/5000")
+    assert below == [f"  {line}" for line in LINES]
+
+
+@pytest.mark.parametrize("columns", [24, 30, 50, 79])
+def test_a_narrow_terminal_loses_no_word(display, columns: int) -> None:
+    shown = display(columns)
+
+    assert max(len(line) for line in shown) <= columns
+    assert "1204/5000" in shown[0]
+    assert " ".join(" ".join(shown[1:]).split()) == " ".join(LINES)
+
+
+def test_without_colour_nothing_is_coloured(display) -> None:
+    assert "\x1b[" not in "".join(display(100))
+    assert "\x1b[" in "".join(display(100, color=True))
+
+
+def test_lines_cannot_play_tricks_on_the_terminal(display) -> None:
+    assert display(100, lines=("a\x1b[2Jb \u202edc [bold]e",))[1:] == ["  a?[2Jb ?dc [bold]e"]
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines_like_a_log(shown) -> None:
+    # TERM is `dumb` in every test that says nothing else.
+    assert shown(Invocation(), is_terminal=True) == (
+        "sending: 0 of 100\nsending: 60 of 100, 60 accepted\nsending: 100 of 100, 100 accepted\n"
+    )
+
+
 def test_a_program_gets_an_object_a_line_on_standard_output(
     monkeypatch: pytest.MonkeyPatch, clock, make_stream
 ) -> None:

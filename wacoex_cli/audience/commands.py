@@ -1,5 +1,6 @@
 """`wacoex optout`: the people who are never to be sent to."""
 
+import enum
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 
 app = group("The people who want no more messages. No broadcast is ever sent to them.")
 
+
+class ScopeName(enum.StrEnum):
+    """What somebody is not sent."""
+
+    ALL = "all"
+    MARKETING = "marketing"
+
+
 _PARTIAL = 7
 _LINES_SHOWN = 10
 
@@ -21,6 +30,14 @@ PhoneArgument = Annotated[str, typer.Argument(metavar="PHONE", help="With `+` an
 CountryOption = Annotated[
     str | None,
     typer.Option(metavar="CC", help="The country of numbers without `+`, such as SG."),
+]
+ScopeOption = Annotated[
+    ScopeName,
+    typer.Option(
+        "--scope",
+        metavar="all|marketing",
+        help="What they are not sent. `marketing` lets utility and authentication through.",
+    ),
 ]
 
 
@@ -31,27 +48,42 @@ CountryOption = Annotated[
     examples=(
         "wacoex optout add +6591234567",
         'wacoex optout add +6591234567 --note "asked in the shop"',
+        "wacoex optout add +6591234567 --scope marketing",
     ),
 )
 def add(
     invocation: Invocation,
     phone: PhoneArgument,
     note: Annotated[str | None, typer.Option(metavar="TEXT", help="When, where or why.")] = None,
+    scope: ScopeOption = ScopeName.ALL,
     country: CountryOption = None,
     dry_run: DryRunOption = False,
 ) -> "Result":
-    """Never send to a person again."""
+    """Never send to a person again.
+
+    Who is on the list for marketing is added for all, never the other way round: to take that back,
+    remove them first.
+    """
     from wacoex_cli.audience import optouts
+    from wacoex_cli.audience.model import Scope
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
-        change = optouts.add(workspace.state, phone, country, note, now, dry_run=dry_run)
+        change = optouts.add(
+            workspace.state, phone, country, note, now, scope=Scope(scope), dry_run=dry_run
+        )
+    only = " for marketing" if change.scope is Scope.MARKETING else ""
     if change.is_change:
-        text = f"{change.phone} {'would be ' if dry_run else ''}added to the opt-out list"
+        text = f"{change.phone} {'would be ' if dry_run else ''}added to the opt-out list{only}"
     else:
-        text = f"{change.phone} is on the opt-out list already"
-    data = {"phone": change.phone, "added": change.is_change, "dry_run": dry_run}
+        text = f"{change.phone} is on the opt-out list{only} already"
+    data = {
+        "phone": change.phone,
+        "scope": change.scope.value,
+        "added": change.is_change,
+        "dry_run": dry_run,
+    }
     return Result(data, [text])
 
 
@@ -101,8 +133,10 @@ def list_optouts(invocation: Invocation) -> "Result":
 
     with invocation.open_workspace() as workspace:
         found = ledger.list_optouts(workspace.state)
-    rows = [[one.phone, one.source, one.note, from_text(one.added_at)] for one in found]
-    table = Table(("phone", "source", "note", "added"), rows, "nobody has opted out")
+    rows = [
+        [one.phone, one.scope.value, one.source, one.note, from_text(one.added_at)] for one in found
+    ]
+    table = Table(("phone", "scope", "source", "note", "added"), rows, "nobody has opted out")
     return Result({"optouts": [asdict(one) for one in found]}, [table])
 
 
@@ -110,13 +144,17 @@ def list_optouts(invocation: Invocation) -> "Result":
     app,
     "import",
     path=("optout", "import"),
-    examples=("wacoex optout import stop.csv", "wacoex optout import stop.xlsx --country SG"),
+    examples=(
+        "wacoex optout import stop.csv",
+        "wacoex optout import stop.xlsx --country SG --scope marketing",
+    ),
 )
 def import_optouts(
     invocation: Invocation,
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="CSV, TSV, NDJSON or XLSX; - is standard input.")
     ],
+    scope: ScopeOption = ScopeName.ALL,
     country: CountryOption = None,
     phone_column: Annotated[
         str | None,
@@ -127,6 +165,7 @@ def import_optouts(
     """Add everybody in a file. Exit status 7 when some numbers could not be read."""
     from wacoex_cli.audience import optouts
     from wacoex_cli.audience.files import open_recipients
+    from wacoex_cli.audience.model import Scope
     from wacoex_cli.terminal.render import Result
 
     source = None if str(file) == "-" else file
@@ -140,7 +179,9 @@ def import_optouts(
         ) as recipients,
     ):
         now = workspace.clock.now()
-        done = optouts.import_file(workspace.state, recipients, country, now, dry_run=dry_run)
+        done = optouts.import_file(
+            workspace.state, recipients, country, now, scope=Scope(scope), dry_run=dry_run
+        )
     added, known, invalid = done.counts.added, done.counts.known, done.invalid_lines
     text = [f"{added} {'would be ' if dry_run else ''}added, {known} on the list already"]
     if invalid:

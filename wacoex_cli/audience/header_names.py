@@ -1,8 +1,12 @@
-"""The names people, spreadsheets and other programs give to a column of phone numbers."""
+"""The names people, spreadsheets and other programs give to columns: of numbers, of names."""
 
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _WHATSAPP = """
     whatsapp; whatsapp number; whatsapp no; whatsapp phone; whatsapp phone number; phone whatsapp
@@ -45,3 +49,19 @@ def _names(listed: str) -> frozenset[str]:
 
 # From the most to the least specific; within a group no name says more than another.
 PHONE_NAMES = tuple(_names(listed) for listed in (_WHATSAPP, _MOBILE, _PHONE, _NUMBER))
+
+_FIRST = """
+    first name; firstname; given name; name; full name; contact name; customer name; customer
+    nombre; nombre completo; nome; nome completo; prenom; nom; vorname; voornaam; naam; nama
+    nama depan; imie; isim; ad; имя; όνομα; الاسم; שם; नाम; 名字; 姓名; 名前; 이름; ชื่อ; tên; họ tên
+"""
+NAME_NAMES = _names(_FIRST)
+"""What a column of people's names is called."""
+
+
+def first_name(values: Mapping[str, str]) -> str | None:
+    """The first filled value of a row whose column is called like a name; None without one."""
+    found = (
+        value.strip() for column, value in values.items() if value and plain(column) in NAME_NAMES
+    )
+    return next((value for value in found if value), None)

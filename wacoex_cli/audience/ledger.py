@@ -1,4 +1,6 @@
-"""The people who are never to be sent to, in the state file.
+"""The people who want no more messages, in the state file.
+
+An entry grows by itself, from `marketing` to `all`, and never shrinks but by a person's hand.
 
 Functions that change something are called inside a transaction of the state.
 """
@@ -7,20 +9,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.audience.model import ImportCounts, OptOut
+from wacoex_cli.audience.model import ImportCounts, OptOut, Scope
 from wacoex_cli.foundation.clock import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.state import Row, State
 
 _BY_PREFERENCE = "meta-user_preferences"
 _BY_REFUSAL = "meta-131050"
+_COLUMNS = "phone, scope, source, note, added_at"
+_NO_MARKETING = ("UTILITY", "AUTHENTICATION")
 _ADD = (
-    "INSERT INTO optouts (phone, source, note, added_at) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (phone) DO NOTHING"
+    "INSERT INTO optouts (phone, scope, source, note, added_at) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (phone) DO UPDATE SET scope = excluded.scope, source = excluded.source,"
+    " note = excluded.note, added_at = excluded.added_at"
+    " WHERE optouts.scope = 'marketing' AND excluded.scope = 'all'"
 )
 
 
@@ -50,24 +56,47 @@ EITHER_SPELLING = (
 """SQL for `phone IN`: a number, given twice, and its other spelling."""
 
 
-def add_optout(state: State, phone: str, source: str, note: str | None, now: datetime) -> bool:
-    """Put an E.164 number on the list; False when it is there already, which stays as it is."""
-    return state.execute(_ADD, [phone, source, note, to_text(now)]) == 1
+def holds_back(template: str, optout: str = "optouts") -> str:
+    """SQL that is true when a row of `optouts` stands against a broadcast.
+
+    `template` is the SQL of its frozen template, `optout` the table's name in the query. A new
+    category counts as marketing.
+    """
+    welcome = " OR ".join(f'{template} LIKE \'%"category": "{one}"%\'' for one in _NO_MARKETING)
+    return f"({optout}.scope = 'all' OR NOT ({welcome}))"
+
+
+def add_optout(
+    state: State,
+    phone: str,
+    source: str,
+    note: str | None,
+    now: datetime,
+    scope: Scope = Scope.ALL,
+) -> bool:
+    """Put an E.164 number on the list; False when it is there already, which stays as it is.
+
+    Only a wider scope takes the place of what is there.
+    """
+    return state.execute(_ADD, [phone, scope, source, note, to_text(now)]) == 1
 
 
 def add_stop(state: State, phone: str, stopped_at: str, now: datetime) -> None:
     """Put somebody on the list who told Meta to stop; of several times the first is noted.
 
     It says more than a message that Meta refused for it. What an operator or a file said before
-    stays as it is. `stopped_at` is RFC 3339 in UTC.
+    stays as it is, unless it was said of marketing only. `stopped_at` is RFC 3339 in UTC.
     """
     state.execute(
-        "INSERT INTO optouts (phone, source, note, added_at) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (phone) DO UPDATE SET source = excluded.source, note = excluded.note"
-        " WHERE optouts.source = ?"
+        "INSERT INTO optouts (phone, scope, source, note, added_at) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (phone) DO UPDATE SET scope = excluded.scope, source = excluded.source,"
+        " note = excluded.note, added_at = CASE WHEN optouts.scope = 'all' THEN optouts.added_at"
+        " ELSE excluded.added_at END"
+        " WHERE optouts.scope = 'marketing' OR optouts.source = ?"
         " OR (optouts.source = excluded.source AND excluded.note < optouts.note)",
         [
             phone,
+            Scope.ALL,
             _BY_PREFERENCE,
             f"stopped marketing messages at {stopped_at}",
             to_text(now),
@@ -83,23 +112,36 @@ def remove_optout(state: State, phone: str) -> bool:
     )
 
 
-def import_optouts(state: State, phones: Iterable[str], source: str, now: datetime) -> ImportCounts:
+def import_optouts(
+    state: State, phones: Iterable[str], source: str, now: datetime, scope: Scope = Scope.ALL
+) -> ImportCounts:
     """Put many E.164 numbers on the list, each once."""
     distinct = set(phones)
-    rows = [(phone, source, None, to_text(now)) for phone in distinct]
+    rows = [(phone, scope, source, None, to_text(now)) for phone in distinct]
     added = state.execute_many(_ADD, rows) if rows else 0
     return ImportCounts(added=added, known=len(distinct) - added)
 
 
-def is_opted_out(state: State, phone: str) -> bool:
-    """Whether an E.164 number is on the list, in either spelling."""
-    found = state.value(f"SELECT 1 FROM optouts WHERE phone IN {EITHER_SPELLING}", [phone, phone])
-    return found is not None
+def find_optout(state: State, phone: str) -> OptOut | None:
+    """The entry of an E.164 number, in either spelling; of two the wider."""
+    found = state.row(
+        f"SELECT {_COLUMNS} FROM optouts WHERE phone IN {EITHER_SPELLING} ORDER BY scope LIMIT 1",
+        [phone, phone],
+    )
+    return _optout(found) if found else None
+
+
+def is_opted_out(state: State, phone: str, scope: Scope = Scope.MARKETING) -> bool:
+    """Whether an E.164 number is on the list, in either spelling, for what is in the scope."""
+    found = find_optout(state, phone)
+    return found is not None and found.scope.covers(scope)
 
 
 def list_optouts(state: State) -> list[OptOut]:
     """Everybody on the list, the newest first."""
-    rows = state.rows(
-        "SELECT phone, source, note, added_at FROM optouts ORDER BY added_at DESC, phone"
-    )
-    return [OptOut(**row) for row in rows]
+    rows = state.rows(f"SELECT {_COLUMNS} FROM optouts ORDER BY added_at DESC, phone")
+    return [_optout(row) for row in rows]
+
+
+def _optout(row: Row) -> OptOut:
+    return OptOut(**{**row, "scope": Scope(row["scope"])})

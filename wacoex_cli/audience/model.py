@@ -22,6 +22,20 @@ class SkipReason(StrEnum):
     NO_CONTACT = "no_contact"
 
 
+class Scope(StrEnum):
+    """What somebody on the opt-out list is not sent.
+
+    `MARKETING` lets templates of the categories UTILITY and AUTHENTICATION through.
+    """
+
+    ALL = "all"
+    MARKETING = "marketing"
+
+    def covers(self, other: Scope) -> bool:
+        """Whether nothing of the other scope is missing in this one."""
+        return self in (Scope.ALL, other)
+
+
 class SourceRow(NamedTuple):
     """One record of a recipients file. `line` is where it starts, counted from 1."""
 
@@ -43,9 +57,10 @@ class Sheet:
 
 @dataclass(frozen=True)
 class OptOut:
-    """Somebody who is never to be sent to. `added_at` is RFC 3339 in UTC."""
+    """Somebody who wants no more messages. `added_at` is RFC 3339 in UTC."""
 
     phone: str
+    scope: Scope
     source: str
     note: str | None
     added_at: str
@@ -53,7 +68,7 @@ class OptOut:
 
 @dataclass(frozen=True)
 class ImportCounts:
-    """What became of a list of opt-outs: new ones, and ones already known."""
+    """What became of a list of opt-outs: new or wider ones, and ones already known."""
 
     added: int
     known: int

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience import ledger
-from wacoex_cli.audience.model import ImportCounts
+from wacoex_cli.audience.model import ImportCounts, Scope
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
 
@@ -22,9 +22,10 @@ _BY_FILE = "import"
 
 @dataclass(frozen=True)
 class Change:
-    """One number, and whether the list changes for it."""
+    """One number, what it is not sent afterwards, and whether the list changes for it."""
 
     phone: str
+    scope: Scope
     is_change: bool
 
 
@@ -43,15 +44,22 @@ def add(
     note: str | None,
     now: datetime,
     *,
+    scope: Scope = Scope.ALL,
     dry_run: bool = False,
 ) -> Change:
-    """Put one number on the list. Raises UsageError when it is no phone number."""
+    """Put one number on the list, or widen what it is not sent.
+
+    Raises UsageError when it is no phone number.
+    """
     phone = _readable(text, country)
     with state.transaction():
-        is_known = ledger.is_opted_out(state, phone)
-        if dry_run or is_known:
-            return Change(phone, not is_known)
-        return Change(phone, ledger.add_optout(state, phone, _BY_HAND, note, now))
+        known = ledger.find_optout(state, phone)
+        if known and known.scope.covers(scope):
+            return Change(phone, known.scope, is_change=False)
+        if not dry_run:
+            stored = known.phone if known else phone
+            ledger.add_optout(state, stored, _BY_HAND, note, now, scope)
+    return Change(phone, scope, is_change=True)
 
 
 def find(state: State, text: str, country: str | None) -> str:
@@ -78,6 +86,7 @@ def import_file(
     country: str | None,
     now: datetime,
     *,
+    scope: Scope = Scope.ALL,
     dry_run: bool = False,
 ) -> Imported:
     """Put everybody in a file on the list.
@@ -95,10 +104,11 @@ def import_file(
             code="invalid_phone",
         )
     if dry_run:
-        known = len(phones & {one.phone for one in ledger.list_optouts(state)})
+        listed = ledger.list_optouts(state)
+        known = len(phones & {one.phone for one in listed if one.scope.covers(scope)})
         return Imported(ImportCounts(added=len(phones) - known, known=known), invalid)
     with state.transaction():
-        return Imported(ledger.import_optouts(state, phones, _BY_FILE, now), invalid)
+        return Imported(ledger.import_optouts(state, phones, _BY_FILE, now, scope), invalid)
 
 
 def _numbers(recipients: RecipientsFile, country: str | None) -> tuple[set[str], tuple[int, ...]]:

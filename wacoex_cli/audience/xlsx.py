@@ -51,11 +51,10 @@ def _rows(title: str, stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     from openpyxl.cell.cell import ERROR_CODES  # type: ignore[import-untyped]
 
     errors = frozenset(ERROR_CODES)
+    # It warns of styles and extensions it drops, which hold no value, and of impossible dates.
+    warnings.filterwarnings("ignore", module=r"openpyxl\.")
     try:
-        with warnings.catch_warnings():
-            # It warns of styles and extensions it drops: neither holds a value.
-            warnings.simplefilter("ignore")
-            book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
+        book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
         with contextlib.closing(book):
             sheet = next(sheet for sheet in book.worksheets if sheet.sheet_state == "visible")
             # Some programs write a wrong size, which would cut the sheet short.

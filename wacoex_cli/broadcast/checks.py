@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.throttle import slot_interval
 from wacoex_cli.findings.model import Evidence, Finding, Severity
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _LIMITS = {
     "TIER_50": 50,
@@ -129,13 +125,3 @@ def check_us_marketing(
 def sending_seconds(recipients: int, rate: float) -> float:
     """Seconds a broadcast takes at a rate in messages per second, the guard included."""
     return max(0, recipients - 1) * slot_interval(rate)
-
-
-def estimate(recipients: int, rate: float, finish_at: str, new_macs: int) -> Mapping[str, object]:
-    """The estimate under the keys that the JSON output fixes."""
-    return {
-        "rate": rate,
-        "seconds": round(sending_seconds(recipients, rate), 1),
-        "finish_at": finish_at,
-        "new_macs": new_macs,
-    }

@@ -4,8 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wacoex_cli.broadcast.guard_commands import (
+    CanaryLimitOption,
+    CanaryOption,
+    CanaryWaitOption,
+    NotBeforeOption,
+    QuietHoursOption,
+    UntilOption,
+)
 from wacoex_cli.broadcast.plan_commands import (
     CountryOption,
+    CreateContactsOption,
     ExcludeOption,
     LanguageOption,
     NameOption,
@@ -14,8 +23,6 @@ from wacoex_cli.broadcast.plan_commands import (
     TemplateOption,
     TextOption,
     app,
-    demand_meta,
-    sending_channel,
 )
 from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import (
@@ -52,6 +59,15 @@ OverruleOption = Annotated[
     list[str] | None,
     typer.Option("--overrule", metavar="ID", help="Send although this check is critical."),
 ]
+RetryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--retry-failed",
+        metavar="CLASS",
+        help="Send the failed rows of ID again, in a broadcast of their own:"
+        " failed, rejected, all, a code of Meta, or retry, row, stop.",
+    ),
+]
 IdArgument = Annotated[
     int | None,
     typer.Argument(
@@ -65,8 +81,9 @@ IdArgument = Annotated[
     "send",
     path=("broadcast", "send"),
     examples=(
-        "wacoex broadcast send --rate 20",
-        "wacoex broadcast send 7 --expect 1200 --yes",
+        "wacoex broadcast send 7 --rate 20 --expect 1200 --yes",
+        "wacoex broadcast send 7 --canary 10 --quiet-hours 21:00-08:00",
+        "wacoex broadcast send 7 --retry-failed 131026",
         "wacoex broadcast send --to customers.csv --template spring_offer --lang en_US \\",
         "  --param 1=first_name --param 2=city --rate 10",
     ),
@@ -83,9 +100,17 @@ def send(
     country: CountryOption = None,
     phone_column: PhoneColumnOption = None,
     exclude: ExcludeOption = None,
+    create_contacts: CreateContactsOption = False,
+    retry_failed: RetryOption = None,
     rate: RateOption = None,
     expect: ExpectOption = None,
     overrule: OverruleOption = None,
+    canary: CanaryOption = None,
+    canary_wait: CanaryWaitOption = None,
+    canary_limit: CanaryLimitOption = None,
+    quiet_hours: QuietHoursOption = None,
+    not_before: NotBeforeOption = None,
+    until: UntilOption = None,
     progress: ProgressOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -93,23 +118,45 @@ def send(
     """Send a planned broadcast, or plan and send in one go with --to.
 
     Without an id the one planned broadcast of the channel is sent. Ctrl-C once lets requests
-    under way end and prints how to continue; twice stops at once.
+    under way end and prints how to continue; twice stops at once. A canary and quiet hours stay
+    with the broadcast: `resume` minds them too.
     """
     _check_rate(rate)
     _check_progress(invocation, progress)
+    from wacoex_cli.broadcast.guards import wishes
     from wacoex_cli.broadcast.planning import PlanOptions, plan_broadcast
-    from wacoex_cli.broadcast.sending import SendOptions, send_broadcast, show_requests
+    from wacoex_cli.broadcast.retrying import check_retry, plan_again
+    from wacoex_cli.broadcast.sending import (
+        SendOptions,
+        check_wishes,
+        send_broadcast,
+        show_requests,
+    )
+    from wacoex_cli.channels.access import choose_channel
 
-    asked = SendOptions(rate, expect, _known_findings(overrule), yes)
-    options = PlanOptions(template, lang, param, text, name, country, phone_column, exclude)
+    minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
+    asked = SendOptions(rate, expect, _known_findings(overrule), yes, wishes=minded)
+    options = PlanOptions(
+        template, lang, param, text, name, country, phone_column, exclude, create_contacts
+    )
     with invocation.open_workspace() as workspace:
-        if to is None:
+        if retry_failed is not None:
+            options.refuse_all()
+            check_retry(invocation, broadcast_id, to, may_ask=not (yes or dry_run))
+            source, channel = _chosen(workspace, invocation, broadcast_id)
+            check_wishes(workspace, channel, minded)
+            retry = plan_again(
+                workspace, invocation, channel, source, retry_failed, dry_run=dry_run
+            )
+            broadcast, rows = retry.broadcast, retry.first_rows
+        elif to is None:
             options.refuse_all()
             broadcast, channel = _chosen(workspace, invocation, broadcast_id)
             rows = None
         else:
             _check_one_go(invocation, broadcast_id, may_ask=not (yes or dry_run))
-            channel = sending_channel(workspace, invocation)
+            channel = choose_channel(workspace, invocation)
+            check_wishes(workspace, channel, minded)
             planned = plan_broadcast(workspace, channel, to, options, dry_run=dry_run)
             broadcast, rows = planned.broadcast, planned.first_rows
         if dry_run:
@@ -121,7 +168,11 @@ def send(
     app,
     "resume",
     path=("broadcast", "resume"),
-    examples=("wacoex broadcast resume 7", "wacoex broadcast resume 7 --rate 5 --yes"),
+    examples=(
+        "wacoex broadcast resume 7",
+        "wacoex broadcast resume 7 --rate 5 --yes",
+        'wacoex broadcast resume 7 --not-before "2026-12-01 09:00" --until "2026-12-01 20:00"',
+    ),
 )
 def resume(
     invocation: Invocation,
@@ -134,15 +185,23 @@ def resume(
     rate: RateOption = None,
     expect: ExpectOption = None,
     overrule: OverruleOption = None,
+    canary: CanaryOption = None,
+    canary_wait: CanaryWaitOption = None,
+    canary_limit: CanaryLimitOption = None,
+    quiet_hours: QuietHoursOption = None,
+    not_before: NotBeforeOption = None,
+    until: UntilOption = None,
     progress: ProgressOption = None,
     yes: YesOption = False,
 ) -> "Result":
     """Go on with a broadcast that was paused, interrupted or killed. Nobody is sent to twice."""
     _check_rate(rate)
     _check_progress(invocation, progress)
+    from wacoex_cli.broadcast.guards import wishes
     from wacoex_cli.broadcast.sending import SendOptions, send_broadcast
 
-    asked = SendOptions(rate, expect, _known_findings(overrule), yes, resume=True)
+    minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
+    asked = SendOptions(rate, expect, _known_findings(overrule), yes, resume=True, wishes=minded)
     with invocation.open_workspace() as workspace:
         broadcast, channel = _chosen(workspace, invocation, broadcast_id)
         return send_broadcast(workspace, invocation, channel, broadcast, asked)
@@ -202,7 +261,7 @@ def _chosen(
 
     if broadcast_id is not None:
         broadcast = ledger.get(workspace.state, broadcast_id)
-        channel = demand_meta(active(workspace.state, broadcast.channel))
+        channel = active(workspace.state, broadcast.channel)
         if invocation.channel not in (None, channel.name):
             raise UsageError(
                 f"broadcast {broadcast_id} belongs to channel {channel.name},"
@@ -211,7 +270,9 @@ def _chosen(
                 code="other_channel",
             )
         return broadcast, channel
-    channel = sending_channel(workspace, invocation)
+    from wacoex_cli.channels.access import choose_channel
+
+    channel = choose_channel(workspace, invocation)
     return _only_planned(workspace, channel), channel
 
 
@@ -219,7 +280,9 @@ def _only_planned(workspace: "Workspace", channel: "Channel") -> "Broadcast":
     from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.model import Status
 
-    planned = ledger.of_channel(workspace.state, channel.channel_id, Status.PLANNED)
+    found = ledger.of_channel(workspace.state, channel.channel_id, Status.PLANNED)
+    # A test whose sender was killed before it began is nothing that anybody planned.
+    planned = [one for one in found if one.test_of is None]
     if len(planned) == 1:
         return planned[0]
     if not planned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.model import RowState, attempt_id
@@ -24,6 +25,19 @@ _RANK_NOW = (
     " WHEN 'read' THEN 4 ELSE 0 END"
 )
 
+# The ids of the two providers differ in kind, and Meta's need no index.
+_IS_OF_RESPONDIO = "message_id NOT LIKE 'wamid.%'"
+
+
+@dataclass(frozen=True, slots=True)
+class OnItsWay:
+    """A row whose message was taken and has not come to an end."""
+
+    row: int
+    attempt: int
+    phone: str
+    message_id: str
+
 
 def move_on(
     state: State,
@@ -34,20 +48,51 @@ def move_on(
     reached: RowState,
     code: int | None,
     message_id: str | None,
+    detail: str | None = None,
 ) -> None:
     """Take a row to the state that a status event proves.
 
     Never backwards. A row that is ambiguous, refused, or waits for another try has gone out
-    after all, so it is not sent again. Inside a transaction.
+    after all, so it is not sent again. `detail` is what was said of a failure. Inside a
+    transaction.
     """
     state.execute(
         "UPDATE recipients SET state = ?, message_id = COALESCE(message_id, ?), code = ?,"
-        " detail = NULL, not_before = NULL, holder = NULL,"
+        " detail = ?, not_before = NULL, holder = NULL,"
         " answered_at = COALESCE(answered_at, claimed_at)"
         f" WHERE broadcast_id = ? AND row = ? AND state <> 'skipped' AND attempts >= ?"
         f" AND {_RANK_NOW} < ?",
-        [reached, message_id, code, broadcast_id, row, attempt, _RANK[reached]],
+        [reached, message_id, code, detail, broadcast_id, row, attempt, _RANK[reached]],
     )
+
+
+def row_of_message(state: State, message_id: str) -> tuple[int, int, int] | None:
+    """The broadcast, the row and the attempt that respond.io gave that message id to."""
+    found = state.row(
+        "SELECT broadcast_id, row, attempts FROM recipients"
+        f" WHERE message_id = ? AND {_IS_OF_RESPONDIO}",
+        [message_id],
+    )
+    return (found["broadcast_id"], found["row"], found["attempts"]) if found else None
+
+
+def on_their_way(state: State, broadcast_id: int, before: datetime, most: int) -> list[OnItsWay]:
+    """Rows taken before a moment and not yet known as delivered, read or failed, newest first."""
+    found = [
+        row
+        for reached in (RowState.ACCEPTED, RowState.SENT)
+        for row in state.rows(
+            "SELECT row, attempts, phone, message_id FROM recipients"
+            " WHERE broadcast_id = ? AND state = ? AND message_id IS NOT NULL"
+            " AND answered_at <= ? ORDER BY row DESC LIMIT ?",
+            [broadcast_id, reached, to_text(before), most],
+        )
+    ]
+    found.sort(key=lambda one: -one["row"])
+    return [
+        OnItsWay(one["row"], one["attempts"], one["phone"], one["message_id"])
+        for one in found[:most]
+    ]
 
 
 def phone_of(state: State, broadcast_id: int, row: int) -> str | None:
@@ -70,9 +115,14 @@ def last_started_at(state: State, broadcast_id: int) -> str:
 
 
 def people_to_ask_about(state: State, channel_id: int, since: datetime) -> list[str]:
-    """Numbers of the channel's broadcasts since a moment; those with ambiguous rows first."""
+    """Numbers of the channel's broadcasts since a moment; those with ambiguous rows first.
+
+    Then those whose message went through respond.io, which tells its end only when asked.
+    """
     found = state.rows(
-        "SELECT r.phone, MAX(CASE WHEN r.state = 'ambiguous' THEN 1 ELSE 0 END) AS doubtful"
+        "SELECT r.phone, MAX(CASE WHEN r.state = 'ambiguous' THEN 2"
+        " WHEN b.provider = 'respondio' AND r.state IN ('accepted', 'sent') THEN 1"
+        " ELSE 0 END) AS doubtful"
         " FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
         " WHERE b.channel_id = ? AND r.attempts > 0"
         " AND (r.state = 'ambiguous' OR r.answered_at >= ?)"
@@ -85,11 +135,11 @@ def people_to_ask_about(state: State, channel_id: int, since: datetime) -> list[
 def messages_to_ask_about(
     state: State, channel_id: int, since: datetime, most: int, state_id: str
 ) -> dict[str, str]:
-    """Message ids whose fate is not final, the newest first, each with its attempt id."""
+    """Message ids of Meta's whose fate is not final, newest first, each with its attempt id."""
     found = state.rows(
         "SELECT r.message_id, r.broadcast_id, r.row, r.attempts FROM broadcasts b"
         " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-        " WHERE b.channel_id = ? AND r.state IN ('accepted', 'sent')"
+        " WHERE b.channel_id = ? AND b.provider = 'meta' AND r.state IN ('accepted', 'sent')"
         " AND r.message_id IS NOT NULL AND r.answered_at >= ?"
         " ORDER BY r.answered_at DESC, r.broadcast_id, r.row LIMIT ?",
         [channel_id, to_text(since), most],

@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import rule, throttle
+from wacoex_cli.broadcast.breaker import Breaker
 from wacoex_cli.broadcast.exchange import Report
-from wacoex_cli.broadcast.model import Claim, Counts, Settled, Status
-from wacoex_cli.broadcast.rule import Breaker, Stop
-from wacoex_cli.platforms.meta import NotSent, Unclear
+from wacoex_cli.broadcast.model import Claim, RowState, Settled, Status
+from wacoex_cli.broadcast.rule import Stop
+from wacoex_cli.foundation.garbage import short_collections
+from wacoex_cli.platforms.replies import NotSent, Unclear
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from wacoex_cli.broadcast.exchange import Granted
+    from wacoex_cli.broadcast.live import Snapshot
     from wacoex_cli.foundation.clock import Clock
-    from wacoex_cli.platforms.meta import Reply
+    from wacoex_cli.platforms.replies import Reply
 
 WINDOW = 64
 """Most requests under way at once; when a server hangs this gives, not the pace."""
@@ -42,12 +44,16 @@ _CLAIMED_THROUGH_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the engine is given: how to trade with the ledger, note a departure, and send."""
+    """What the engine is given: how to trade with the ledger, note a departure, and send.
+
+    `remote` is the name of the other side, for people.
+    """
 
     exchange: Callable[[Report], Granted]
     note_departure: Callable[[Claim], None]
     send: Callable[[Claim], Awaitable[Reply]]
-    on_counts: Callable[[Counts], None]
+    on_counts: Callable[[Snapshot], None]
+    remote: str = "Meta"
 
 
 class Engine:
@@ -90,7 +96,7 @@ class Engine:
             StateError: the state file could not be written; nothing leaves after that.
         """
         with (
-            _short_collections(),
+            short_collections(),
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") as ledger,
         ):
             dispatcher = asyncio.create_task(self._dispatch())
@@ -117,8 +123,10 @@ class Engine:
                 self.stop(Stop(f"it was {granted.status.value} by another command", 1))
             elif not (granted.has_more or self._is_busy()):
                 return
+            elif granted.stop:
+                self.stop(granted.stop)
             elif (hold := granted.hold_until - self._clock.monotonic()) > _LONGEST_HOLD_SECONDS:
-                self.stop(_too_long_a_hold(hold, None))
+                self.stop(self._too_long_a_hold(hold, None))
             else:
                 await self._until_next_tick()
 
@@ -130,8 +138,8 @@ class Engine:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
 
-    async def _trade(self, ledger: ThreadPoolExecutor) -> Granted:
-        report = self._report()
+    async def _trade(self, ledger: ThreadPoolExecutor, *, is_last: bool = False) -> Granted:
+        report = self._report(is_last=is_last)
         loop = asyncio.get_running_loop()
         granted = await loop.run_in_executor(ledger, self._hooks.exchange, report)
         # Only now: what a failed transaction did not record must go into the next one.
@@ -139,8 +147,9 @@ class Engine:
         del self._answers[: len(report.answers)]
         if report.given_back:
             self._claims.clear()
-        if granted.counts:
-            self._hooks.on_counts(granted.counts)
+        if granted.snapshot:
+            self._hooks.on_counts(granted.snapshot)
+            self._watch_statuses(granted.snapshot)
         self._claims.extend(granted.claims)
         self._slots.extend(granted.slots)
         self._hold(granted.hold_until)
@@ -148,7 +157,7 @@ class Engine:
             self._has_slots.set()
         return granted
 
-    def _report(self) -> Report:
+    def _report(self, *, is_last: bool) -> Report:
         room = self._window - len(self._under_way) - len(self._slots)
         given_back: tuple[Claim, ...] = ()
         is_held = self._hold_until > self._clock.monotonic() + _CLAIMED_THROUGH_SECONDS
@@ -164,12 +173,14 @@ class Engine:
             waiting_claims=len(self._claims) - len(given_back),
             waiting_slots=len(self._slots),
             room=max(0, room),
+            last_second=self._left_in_last_second(self._clock.monotonic()),
             peak=self._peak,
+            is_last=is_last,
         )
 
     async def _last_trade(self, ledger: ThreadPoolExecutor) -> None:
         try:
-            await self._trade(ledger)
+            await self._trade(ledger, is_last=True)
         except Exception as error:
             self._fail(error)
 
@@ -202,12 +213,15 @@ class Engine:
 
     def _launch(self, claim: Claim, now: float) -> None:
         self._departures.append(now)
-        while self._departures[0] <= now - 1.0:
-            self._departures.popleft()
-        self._peak = max(self._peak, len(self._departures))
+        self._peak = max(self._peak, self._left_in_last_second(now))
         task = asyncio.create_task(self._deliver(claim, now))
         self._under_way[task] = claim
         task.add_done_callback(self._ended)
+
+    def _left_in_last_second(self, now: float) -> int:
+        while self._departures and self._departures[0] <= now - 1.0:
+            self._departures.popleft()
+        return len(self._departures)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         claim = self._under_way.pop(task)
@@ -240,8 +254,19 @@ class Engine:
         self._breaker.saw(verdict.settled)
         stop = verdict.stop or self._breaker.verdict()
         if verdict.hold_seconds > _LONGEST_HOLD_SECONDS:
-            stop = verdict.stop or _too_long_a_hold(verdict.hold_seconds, verdict.settled.code)
+            stop = verdict.stop or self._too_long_a_hold(verdict.hold_seconds, verdict.settled.code)
         if stop:
+            self.stop(stop)
+
+    def _watch_statuses(self, shot: Snapshot) -> None:
+        """What was accepted may fail a moment later, all of it."""
+        failed: dict[int | None, int] = {
+            one.code: one.n for one in shot.codes if one.state is RowState.FAILED
+        }
+        failed[None] = shot.counts.of(RowState.FAILED) - sum(failed.values())
+        well = shot.counts.of(RowState.DELIVERED, RowState.READ)
+        self._breaker.saw_statuses(failed, well)
+        if stop := self._breaker.verdict():
             self.stop(stop)
 
     def _watch_connection(self, reply: Reply) -> None:
@@ -253,7 +278,7 @@ class Engine:
             now if self._unreachable_since is None else self._unreachable_since
         )
         if now - self._unreachable_since >= _UNREACHABLE_SECONDS:
-            self.stop(Stop(f"Meta cannot be reached: {reply.reason}", 6))
+            self.stop(Stop(f"{self._hooks.remote} cannot be reached: {reply.reason}", 6))
         if now >= self._hold_until:
             self._hold(now + min(_LONGEST_PAUSE_SECONDS, 2.0**self._failed_connects))
             self._failed_connects += 1
@@ -262,6 +287,11 @@ class Engine:
         if until > self._hold_until:
             self._hold_until = until
             self._slots = deque(slot for slot in self._slots if slot >= until)
+
+    def _too_long_a_hold(self, seconds: float, code: int | None) -> Stop:
+        told = "" if code is None else f" (code {code})"
+        asks = f"{self._hooks.remote} asks to wait {round(seconds / 60)} minutes{told}"
+        return Stop(asks, 6, code)
 
     async def _drain(self) -> None:
         deadline = self._clock.monotonic() + DRAIN_SECONDS
@@ -273,22 +303,3 @@ class Engine:
         if unfinished:
             await asyncio.wait(unfinished)
             await asyncio.sleep(0)  # the done callbacks record them as ambiguous
-
-
-@contextlib.contextmanager
-def _short_collections() -> Iterator[None]:
-    """A full garbage collection of the loaded program takes 30 ms: longer than the guard.
-
-    A message that waited for it arrived too close to the one twenty slots later.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _too_long_a_hold(seconds: float, code: int | None) -> Stop:
-    told = "" if code is None else f" (code {code})"
-    return Stop(f"Meta asks to wait {round(seconds / 60)} minutes{told}", 6, code)

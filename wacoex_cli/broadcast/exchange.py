@@ -10,11 +10,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import claims_ledger, ledger, throttle
-from wacoex_cli.broadcast.model import Claim, Counts, Settled, Status
+from wacoex_cli.broadcast import claims_ledger, ledger, paces_ledger, runs_ledger, throttle
+from wacoex_cli.broadcast.guarding import Leave, Warden
+from wacoex_cli.broadcast.guards import UNGUARDED, Guards
+from wacoex_cli.broadcast.live import CodeCount, Course, Snapshot
+from wacoex_cli.broadcast.model import Claim, RowState, Settled, Status
+from wacoex_cli.broadcast.projection import project_known
 from wacoex_cli.foundation import locks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from wacoex_cli.broadcast.rule import Stop
     from wacoex_cli.broadcast.throttle import Answered, Pace
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.locks import Presence
@@ -27,7 +35,12 @@ _BEAT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Run:
-    """One process sending one broadcast."""
+    """One process sending one broadcast.
+
+    `endpoint` is the account whose limit is kept besides that of the number, and `told_limit`
+    gives what it says it allows, in messages per second. `zone` is that of the channel; nothing
+    leaves from `until` on.
+    """
 
     broadcast_id: int
     phone: str
@@ -35,6 +48,11 @@ class Run:
     rate: float
     limit: float
     started_at: float
+    endpoint: str | None = None
+    told_limit: Callable[[], float | None] = lambda: None
+    guards: Guards = UNGUARDED
+    zone: str = "UTC"
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +60,8 @@ class Report:
     """What happened since the last tick. Times are seconds of the monotonic clock.
 
     `waiting_claims` and `waiting_slots` are what the sender still holds; `room` is how many more
-    requests it can have under way.
+    requests it can have under way. `last_second` is how many left in the last second, `peak` the
+    most in any. After the last report nothing more is sent.
     """
 
     settled: tuple[tuple[Settled, str], ...] = ()
@@ -52,15 +71,18 @@ class Report:
     waiting_claims: int = 0
     waiting_slots: int = 0
     room: int = 0
+    last_second: int = 0
     peak: int = 0
+    is_last: bool = False
 
 
 @dataclass(frozen=True)
 class Granted:
     """What the sender may do next.
 
-    `has_more` says that rows of this run are still to be sent, now or when their wait is over.
-    `counts` comes about once a second, None in between.
+    `has_more` says that rows of this run are still to be sent, now or when their wait is over,
+    `stop` that a guard forbids it.
+    `snapshot` comes about once a second and at the end, None in between.
     """
 
     claims: tuple[Claim, ...]
@@ -69,7 +91,8 @@ class Granted:
     is_ours: bool
     hold_until: float
     has_more: bool
-    counts: Counts | None
+    snapshot: Snapshot | None
+    stop: Stop | None = None
 
 
 class Exchange:
@@ -82,7 +105,13 @@ class Exchange:
         self._run = run
         self._purpose = lock_purpose(run.broadcast_id)
         self._last_beat = float("-inf")
-        self._next_counts = float("-inf")
+        self._next_snapshot = float("-inf")
+        self._course = Course()
+        self._warden = Warden(state, clock, run)
+        self._last_tick = run.started_at
+        self._idle_seconds = 0.0
+        self._was_idle = False
+        self._is_guarded = run.guards != UNGUARDED
 
     def __call__(self, report: Report) -> Granted:
         """Record, learn, book and claim; durable when it returns.
@@ -94,18 +123,20 @@ class Exchange:
         with self._state.transaction():
             is_ours = self._beat(now)
             self._record(report)
-            number = self._learn(report, now)
+            paces = self._learn(report, now)
             status = claims_ledger.status_of(self._state, self._run.broadcast_id)
             may_send = is_ours and status is Status.SENDING
             claims: tuple[Claim, ...] = ()
             slots: tuple[float, ...] = ()
-            if may_send:
-                claims, slots, number = self._grant(report, number, now)
-            claims_ledger.save_pace(self._state, self._run.phone, number, self._clock)
+            leave = self._warden.leave() if may_send else Leave()
+            if may_send and leave.stop is None:
+                claims, slots, paces = self._grant(report, paces, leave, now)
+            self._save(paces)
             has_more = bool(claims) or self._has_more()
-            self._mark(report, now)
-        hold_until = number.hold_until
-        return Granted(claims, slots, status, is_ours, hold_until, has_more, self._counts(now))
+            self._mark(report, bool(claims), now)
+        hold_until = max(one.hold_until for one in paces)
+        snapshot = self._snapshot(report, paces[-1].told_limit, now)
+        return Granted(claims, slots, status, is_ours, hold_until, has_more, snapshot, leave.stop)
 
     def _beat(self, now: float) -> bool:
         if now - self._last_beat >= _BEAT_SECONDS:
@@ -118,60 +149,92 @@ class Exchange:
         claims_ledger.give_back(self._state, run.broadcast_id, holder, report.given_back)
         settled = [one for one, _ in report.settled]
         claims_ledger.record(self._state, run.broadcast_id, holder, settled, now)
+        if run.endpoint:
+            project_known(self._state, [one.message_id for one in settled if one.message_id], now)
         for one, phone in report.settled:
             if one.opts_out:
                 add_optout(self._state, phone, "meta-131050", None, now)
 
-    def _learn(self, report: Report, now: float) -> Pace:
-        run = self._run
-        number = claims_ledger.load_pace(self._state, run.phone, run.limit, self._clock)
+    def _learn(self, report: Report, now: float) -> tuple[Pace, ...]:
+        """The pace of the number, and that of the account: the last one is whose answers these are.
+
+        An account that answers for Meta says nothing about what the number itself bears.
+        """
+        run, clock = self._run, self._clock
+        paces = [paces_ledger.load_pace(self._state, run.phone, run.limit, clock)]
+        limit = run.limit
+        if run.endpoint:
+            untold = throttle.UNTOLD_MESSAGES_PER_SECOND
+            account = paces_ledger.load_pace(self._state, run.endpoint, untold, clock)
+            if (told := run.told_limit()) is not None:
+                account = throttle.told(account, told, now)
+            paces.append(account)
+            limit = account.told_limit or untold
+        answering = paces[-1]
         for answer in report.answers:
-            number = throttle.learn(number, answer, run.limit, now)
+            answering = throttle.learn(answering, answer, limit, now)
         if report.hold_until > now:
-            number = throttle.hold(number, report.hold_until)
-        return number
+            answering = throttle.hold(answering, report.hold_until)
+        return (*paces[:-1], answering)
+
+    def _save(self, paces: tuple[Pace, ...]) -> None:
+        run = self._run
+        for key, pace in zip((run.phone, run.endpoint), paces, strict=False):
+            paces_ledger.save_pace(self._state, str(key), pace, self._clock)
 
     def _grant(
-        self, report: Report, number: Pace, now: float
-    ) -> tuple[tuple[Claim, ...], tuple[float, ...], Pace]:
+        self, report: Report, paces: tuple[Pace, ...], leave: Leave, now: float
+    ) -> tuple[tuple[Claim, ...], tuple[float, ...], tuple[Pace, ...]]:
         run = self._run
         key = pace_key(run.broadcast_id)
-        own = claims_ledger.load_pace(self._state, key, run.rate, self._clock)
+        own = paces_ledger.load_pace(self._state, key, run.rate, self._clock)
         interval = throttle.slot_interval(run.rate)
         own = replace(own, interval=interval, anchor=interval)
-        start, horizon = now + LEAD_SECONDS, now + LOOK_AHEAD_SECONDS
-        _, _, possible = throttle.book(number, own, start, horizon, report.room)
+        start, horizon = now + LEAD_SECONDS, min(now + LOOK_AHEAD_SECONDS, leave.before)
+        number, others = paces[0], (own, *paces[1:])
+        _, _, possible = throttle.book(number, others, start, horizon, report.room)
         wanted = len(possible) + report.waiting_slots - report.waiting_claims
-        claims = claims_ledger.claim(
-            self._state,
-            run.broadcast_id,
-            self._presence.holder,
-            max(0, wanted),
-            self._clock.now(),
-        )
+        claims = self._warden.claim(self._presence.holder, max(0, min(wanted, leave.rows)))
         needed = len(claims) + report.waiting_claims - report.waiting_slots
-        number, own, slots = throttle.book(number, own, start, horizon, max(0, needed))
+        number, others, slots = throttle.book(number, others, start, horizon, max(0, needed))
         # Without a slot too: else a pace from another boot would start anew at every tick.
-        claims_ledger.save_pace(self._state, key, own, self._clock)
-        return claims, slots, number
+        paces_ledger.save_pace(self._state, key, others[0], self._clock)
+        return claims, slots, (number, *others[1:])
 
     def _has_more(self) -> bool:
         return claims_ledger.has_more(self._state, self._run.broadcast_id, self._clock.now())
 
-    def _counts(self, now: float) -> Counts | None:
-        if now < self._next_counts:
+    def _snapshot(self, report: Report, told_limit: float | None, now: float) -> Snapshot | None:
+        if now < self._next_snapshot and not report.is_last:
             return None
-        counts = ledger.counts(self._state, self._run.broadcast_id)
+        state, broadcast_id = self._state, self._run.broadcast_id
+        counts = ledger.counts(state, broadcast_id)
+        codes = ledger.codes(state, broadcast_id)
+        held = self._warden.held()
         # Counting a million rows takes a while; it may cost a twentieth of the time, not more.
-        self._next_counts = now + max(1.0, 20 * (self._clock.monotonic() - now))
-        return counts
+        self._next_snapshot = now + max(1.0, 20 * (self._clock.monotonic() - now))
+        return Snapshot(
+            counts=counts,
+            last_second=report.last_second,
+            peak=report.peak,
+            codes=tuple(CodeCount(row["code"], RowState(row["state"]), row["n"]) for row in codes),
+            held=held,
+            told_limit=told_limit,
+            finished_rate=self._course.rate(counts.total - counts.open, now),
+        )
 
-    def _mark(self, report: Report, now: float) -> None:
-        claims_ledger.mark_run(
+    def _mark(self, report: Report, has_claimed: bool, now: float) -> None:
+        # The rate that is told is that of sending, not of waiting for a morning.
+        if self._was_idle:
+            self._idle_seconds += now - self._last_tick
+        is_busy = has_claimed or report.waiting_claims or report.settled
+        self._was_idle = self._is_guarded and not is_busy
+        self._last_tick = now
+        runs_ledger.mark_run(
             self._state,
             self._run.broadcast_id,
             self._run.run_id,
-            active_seconds=now - self._run.started_at,
+            active_seconds=now - self._run.started_at - self._idle_seconds,
             peak=report.peak,
             throttled=sum(answer.was_throttled for answer in report.answers),
             now=self._clock.now(),

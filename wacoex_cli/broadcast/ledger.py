@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.audience.ledger import other_spelling
+from wacoex_cli.audience.ledger import holds_back, other_spelling
 from wacoex_cli.broadcast.model import Broadcast, Counts, RowState, Status
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import to_text
 
@@ -17,17 +18,12 @@ if TYPE_CHECKING:
 
 _BROADCAST = (
     "SELECT b.broadcast_id, b.channel_id, c.name AS channel, c.phone, b.name, b.status, b.reason,"
-    " b.reason_code, b.template, b.parameter_sources, b.recipients_file, b.api_base_url, b.rate,"
-    " b.recipients, b.skipped, b.planned_at, b.started_at, b.finished_at, b.peak_in_one_second"
+    " b.reason_code, b.template, b.parameter_sources, b.recipients_file, b.api_base_url,"
+    " b.provider, b.guards, b.rate, b.recipients, b.skipped, b.planned_at, b.started_at,"
+    " b.finished_at, b.peak_in_one_second, b.retry_of, b.test_of"
     " FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
 )
-_INSERT_ROW = (
-    "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state, reason)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
-
-PlannedRow = tuple[int, int, int, str, str, str, str | None]
-"""broadcast_id, row, line, phone, parameters, state, reason."""
+_TAKEN = "state IN ('accepted', 'sent', 'delivered', 'read', 'failed')"
 
 
 def state_id(state: State) -> str:
@@ -35,72 +31,15 @@ def state_id(state: State) -> str:
     return str(state.value("SELECT value FROM about WHERE key = 'state_id'"))
 
 
-def start_draft(
-    state: State,
-    *,
-    channel_id: int,
-    name: str | None,
-    template: str,
-    parameter_sources: str,
-    recipients_file: str,
-    api_base_url: str,
-    rate: float,
-    now: datetime,
-) -> int:
-    """Create a broadcast that is still being planned; returns its id. Inside a transaction."""
-    broadcast_id = int(state.value("SELECT COALESCE(MAX(broadcast_id), 0) + 1 FROM broadcasts"))
-    state.execute(
-        "INSERT INTO broadcasts (broadcast_id, channel_id, name, status, template,"
-        " parameter_sources, recipients_file, api_base_url, rate, planned_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            broadcast_id,
-            channel_id,
-            name,
-            Status.DRAFT,
-            template,
-            parameter_sources,
-            recipients_file,
-            api_base_url,
-            rate,
-            to_text(now),
-        ],
-    )
-    return broadcast_id
-
-
-def add_rows(state: State, rows: Sequence[PlannedRow]) -> None:
-    """Write a batch of planned rows; a person's second row becomes `skipped(duplicate)`."""
-    if not rows:
-        return
-    with state.transaction():
-        written = state.execute_many(_INSERT_ROW, rows)
-        if written < len(rows):
-            _add_duplicates(state, rows)
-
-
-def _add_duplicates(state: State, rows: Sequence[PlannedRow]) -> None:
-    broadcast_id, first, last = rows[0][0], rows[0][1], rows[-1][1]
-    kept = {
-        found["row"]
-        for found in state.rows(
-            "SELECT row FROM recipients WHERE broadcast_id = ? AND row BETWEEN ? AND ?",
-            [broadcast_id, first, last],
-        )
-    }
-    state.execute_many(
-        _INSERT_ROW,
-        [(*row[:5], RowState.SKIPPED.value, "duplicate") for row in rows if row[1] not in kept],
-    )
-
-
 def skip_opted_out(state: State, broadcast_id: int) -> int:
-    """Skip everybody who is on the opt-out list now; returns how many. Inside a transaction."""
+    """Skip everybody who has opted out of it by now; returns how many. Inside a transaction."""
+    template = "(SELECT template FROM broadcasts WHERE broadcast_id = ?)"
+    stands = f"FROM optouts WHERE {holds_back(template)}"
     return state.execute(
         "UPDATE recipients SET state = 'skipped', reason = 'opted_out' WHERE broadcast_id = ?"
-        " AND state IN ('pending', 'retry') AND phone IN (SELECT phone FROM optouts"
-        f" UNION ALL SELECT {other_spelling('phone')} FROM optouts)",
-        [broadcast_id],
+        f" AND state IN ('pending', 'retry') AND phone IN (SELECT phone {stands}"
+        f" UNION ALL SELECT {other_spelling('phone')} {stands})",
+        [broadcast_id] * 5,
     )
 
 
@@ -126,20 +65,6 @@ def count_again(state: State, broadcast_id: int) -> None:
         " AND r.state <> 'skipped') WHERE broadcast_id = ?",
         [broadcast_id, broadcast_id, broadcast_id],
     )
-
-
-def discard(state: State, broadcast_id: int) -> None:
-    """Remove a draft and its rows, as if it had never been planned; what is no draft stays."""
-    draft = "(SELECT broadcast_id FROM broadcasts WHERE broadcast_id = ? AND status = 'draft')"
-    with state.transaction():
-        for table in ("recipients", "broadcasts"):
-            state.execute(f"DELETE FROM {table} WHERE broadcast_id IN {draft}", [broadcast_id])
-
-
-def drafts(state: State) -> list[int]:
-    """Broadcasts whose planning has not ended."""
-    found = state.rows("SELECT broadcast_id FROM broadcasts WHERE status = 'draft'")
-    return [row["broadcast_id"] for row in found]
 
 
 def get(state: State, broadcast_id: int) -> Broadcast:
@@ -243,32 +168,30 @@ def row_numbers(state: State, broadcast_id: int, wanted: RowState) -> list[int]:
 
 
 def taken_since(state: State, phone: str, since: datetime) -> int:
-    """Different people whom one number had messages accepted for since a moment."""
+    """Different people whom one number had messages accepted for since a moment.
+
+    A person counts in the largest broadcast, so that the rows of that one, which may be a million,
+    are looked for nowhere else.
+    """
+    moment = to_text(since)
     return int(
         state.value(
-            "SELECT COUNT(DISTINCT r.phone) FROM broadcasts b"
+            "WITH recent AS (SELECT b.broadcast_id, b.recipients FROM broadcasts b"
             " JOIN channels c ON c.channel_id = b.channel_id"
-            " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
             " WHERE c.phone = ? AND b.started_at IS NOT NULL"
-            " AND (b.finished_at IS NULL OR b.finished_at > ?)"
-            " AND r.state IN ('accepted', 'sent', 'delivered', 'read', 'failed')"
-            " AND r.answered_at > ?",
-            [phone, to_text(since), to_text(since)],
-        )
-    )
-
-
-def people_since(state: State, phone: str, broadcast_id: int, since: datetime) -> int:
-    """Rows of a broadcast whose person already had a message accepted since a moment."""
-    return int(
-        state.value(
-            "SELECT COUNT(*) FROM recipients planned WHERE planned.broadcast_id = ?"
-            " AND planned.state = 'pending' AND planned.phone IN ("
-            " SELECT r.phone FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
-            " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-            " WHERE c.phone = ? AND b.started_at IS NOT NULL"
-            " AND r.state IN ('accepted', 'sent', 'delivered', 'read') AND r.answered_at > ?)",
-            [broadcast_id, phone, to_text(since)],
+            " AND (b.finished_at IS NULL OR b.finished_at > ?))"
+            " SELECT COUNT(*) FROM recent"
+            " JOIN recipients r ON r.broadcast_id = recent.broadcast_id"
+            f" WHERE r.{_TAKEN} AND r.answered_at > ? AND NOT EXISTS"
+            " (SELECT 1 FROM recent larger JOIN recipients same"
+            " ON same.broadcast_id = larger.broadcast_id AND same.phone = r.phone"
+            " WHERE (larger.recipients > recent.recipients"
+            " OR (larger.recipients = recent.recipients"
+            " AND larger.broadcast_id < recent.broadcast_id))"
+            # The index of people is the one to use; CASE keeps that of states out of it.
+            " AND same.state <> 'skipped'"
+            f" AND CASE WHEN same.{_TAKEN} AND same.answered_at > ? THEN 1 ELSE 0 END = 1)",
+            [phone, moment, moment, moment],
         )
     )
 
@@ -320,4 +243,5 @@ def record_decision(
 
 
 def _broadcast(row: Row) -> Broadcast:
-    return Broadcast(**{**row, "status": Status(row["status"])})
+    told = {**row, "status": Status(row["status"]), "provider": Provider(row["provider"])}
+    return Broadcast(**told)

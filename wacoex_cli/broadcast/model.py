@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from wacoex_cli.channels.model import Provider
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -53,7 +55,12 @@ OPEN_STATES = (RowState.PENDING, RowState.SENDING, RowState.RETRY)
 
 @dataclass(frozen=True)
 class Broadcast:
-    """One planned send, as the state file knows it. Times are RFC 3339 text in UTC."""
+    """One planned send, as the state file knows it. Times are RFC 3339 text in UTC.
+
+    `provider` is the API it was planned for, `guards` (JSON) is what `send` was told to mind.
+    `retry_of` is the first broadcast whose failed rows it sends again, also when they failed in
+    other such ones since; `test_of` the broadcast that it is a test message of.
+    """
 
     broadcast_id: int
     channel_id: int
@@ -67,6 +74,8 @@ class Broadcast:
     parameter_sources: str
     recipients_file: str
     api_base_url: str
+    provider: Provider
+    guards: str
     rate: float
     recipients: int
     skipped: int
@@ -74,6 +83,8 @@ class Broadcast:
     started_at: str | None
     finished_at: str | None
     peak_in_one_second: int
+    retry_of: int | None = None
+    test_of: int | None = None
 
 
 @dataclass(frozen=True)

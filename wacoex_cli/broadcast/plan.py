@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience import files
-from wacoex_cli.audience.invalid import why_invalid
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.broadcast import audience_ledger, checks, exclusion, ledger, preflight
+from wacoex_cli.broadcast import draft_ledger, exclusion, ledger, preflight
+from wacoex_cli.broadcast.contacts import find_contacts
+from wacoex_cli.broadcast.drafting import read_rows, tidy
+from wacoex_cli.broadcast.estimate import Means, estimate
 from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.broadcast.model import RowState, Status
-from wacoex_cli.broadcast.recovery import sender_of
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings.model import Finding, worst_first
 from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.templates import rule as template_rule
-from wacoex_cli.templates.reading import find_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
-    from wacoex_cli.audience.files import RecipientsFile
-    from wacoex_cli.broadcast.ledger import PlannedRow
     from wacoex_cli.broadcast.model import Broadcast
+    from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
-    from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.templates.model import Template
     from wacoex_cli.templates.rule import Source
-
-# Small enough that a broadcast running beside it gets its turn at the state file in time.
-_BATCH_ROWS = 5_000
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,8 @@ class PlanRequest:
     """What a person asked for. `source` None is standard input; `rate` in messages per second.
 
     `first_rows` is how many of the rows to be sent are given back, to be looked at. Nobody in
-    the files of `exclude` is sent to.
+    the files of `exclude` is sent to. With `create_contacts` people who are no contact at
+    respond.io become one before they are sent to; else they are skipped.
     """
 
     source: Path | None
@@ -59,6 +51,7 @@ class PlanRequest:
     country: str | None = None
     phone_column: str | None = None
     exclude: Sequence[Path] = ()
+    create_contacts: bool = False
     rate: float = 20.0
     dry_run: bool = False
     first_rows: int = 3
@@ -82,46 +75,46 @@ class Planned:
     dry_run: bool
     phone_column: str = ""
     encoding: str | None = None
+    new_contacts: int = 0
 
 
 async def plan(
     state: State,
-    meta: Meta,
+    provider: SendingProvider,
     channel: Channel,
     request: PlanRequest,
     *,
     clock: Clock,
-    api_base_url: str,
     stdin: BinaryIO,
     check_standing: preflight.StandingCheck | None = None,
+    means: Means | None = None,
 ) -> Planned:
     """Read, check and freeze a broadcast.
 
     A row that cannot be sent to is kept as `skipped` with its reason and line. With `dry_run`
-    everything is done and then taken back.
+    everything is done and then taken back. `means` is what the estimate may use besides.
 
     Raises:
         UsageError: the file, the template or the mapping is unfit; nothing is planned then.
-        CredentialError, RefusedError, TemporaryError: Meta could not be asked.
+        CredentialError, RefusedError, TemporaryError: Meta or respond.io could not be asked.
         StateError: the state file cannot be written.
     """
+    _check_request(provider, channel, request)
     with files.open_recipients(
         request.source, stdin=stdin, phone_column=request.phone_column
     ) as recipients:
-        template = await find_template(
-            meta, channel.demand_waba_id(), request.template, request.language
-        )
+        template = await provider.find_template(request.template, request.language)
         template_rule.check_sendable(template)
         sources = template_rule.resolve_sources(
             template, request.parameters, request.texts, recipients.columns
         )
-        found, tier = await preflight.check_channel(meta, channel, clock.now(), check_standing)
+        found, tier = await preflight.check_channel(provider, channel, clock.now(), check_standing)
         presence = locks.Presence(state.path)
         try:
             broadcast_id = _draft(
-                state, channel, request, template, sources, presence, clock, api_base_url
+                state, provider, channel, request, template, sources, presence, clock
             )
-            _read_rows(state, broadcast_id, recipients, sources, request.country)
+            read_rows(state, broadcast_id, recipients, sources, request.country, provider.kind)
             exclusion.leave_out(
                 state,
                 broadcast_id,
@@ -130,6 +123,7 @@ async def plan(
                 country=request.country,
                 now=clock.now(),
             )
+            new_contacts = await _find_contacts(state, provider, broadcast_id, request)
             found += preflight.check_audience(
                 state,
                 broadcast_id,
@@ -138,35 +132,68 @@ async def plan(
                 category=template.category,
                 now=clock.now(),
             )
-            planned = _freeze(
-                state, broadcast_id, channel, request, template, sources, found, clock
+            estimated = await estimate(
+                state,
+                provider,
+                channel,
+                _counted(state, broadcast_id),
+                rate=request.rate,
+                tier=tier,
+                new_contacts=new_contacts,
+                means=means or Means(),
+                clock=clock,
             )
+            planned = _freeze(state, broadcast_id, request, template, sources, found, estimated)
             return replace(
-                planned, phone_column=recipients.phone_column, encoding=recipients.encoding
+                planned,
+                phone_column=recipients.phone_column,
+                encoding=recipients.encoding,
+                new_contacts=new_contacts,
             )
         finally:
-            _tidy(state, presence, clock)
+            tidy(state, presence, clock)
+
+
+def _check_request(provider: SendingProvider, channel: Channel, request: PlanRequest) -> None:
+    if request.create_contacts and provider.respondio is None:
+        raise UsageError(
+            f"channel {channel.name} sends through {provider.kind.known_as},"
+            " which knows no contacts",
+            hint="leave `--create-contacts` out; it is for channels with --provider respondio",
+            code="not_for_provider",
+        )
+
+
+async def _find_contacts(
+    state: State, provider: SendingProvider, broadcast_id: int, request: PlanRequest
+) -> int:
+    if provider.respondio is None:
+        return 0
+    return await find_contacts(
+        state, provider.respondio, broadcast_id, create=request.create_contacts
+    )
 
 
 def _draft(
     state: State,
+    provider: SendingProvider,
     channel: Channel,
     request: PlanRequest,
     template: Template,
     sources: tuple[Source, ...],
     presence: locks.Presence,
     clock: Clock,
-    api_base_url: str,
 ) -> int:
     with state.transaction():
-        broadcast_id = ledger.start_draft(
+        broadcast_id = draft_ledger.start_draft(
             state,
             channel_id=channel.channel_id,
             name=request.name,
             template=json.dumps(template.to_json(), ensure_ascii=False),
             parameter_sources=json.dumps([one.to_json() for one in sources], ensure_ascii=False),
             recipients_file=str(request.source or "-"),
-            api_base_url=api_base_url,
+            provider=provider.kind,
+            api_base_url=provider.base_url,
             rate=request.rate,
             now=clock.now(),
         )
@@ -175,88 +202,36 @@ def _draft(
     return broadcast_id
 
 
-def _read_rows(
-    state: State,
-    broadcast_id: int,
-    recipients: RecipientsFile,
-    sources: tuple[Source, ...],
-    country: str | None,
-) -> None:
-    rows = _planned_rows(broadcast_id, recipients, sources, country)
-    while batch := list(itertools.islice(rows, _BATCH_ROWS)):
-        ledger.add_rows(state, batch)
-        invalid = [row for row in batch if row[6] == SkipReason.INVALID]
-        if invalid:
-            details = [(why_invalid(row[3], country), row[1]) for row in invalid]
-            with state.transaction():
-                audience_ledger.explain(state, broadcast_id, details)
-
-
-def _planned_rows(
-    broadcast_id: int,
-    recipients: RecipientsFile,
-    sources: tuple[Source, ...],
-    country: str | None,
-) -> Iterator[PlannedRow]:
-    for number, source_row in enumerate(recipients, start=1):
-        phone = normalise(source_row.phone, country)
-        values = template_rule.fill(sources, source_row.values) if phone else None
-        state, reason = RowState.PENDING, None
-        if phone is None:
-            state, reason = RowState.SKIPPED, SkipReason.INVALID.value
-        elif values is None:
-            state, reason = RowState.SKIPPED, SkipReason.MISSING_PARAMETER.value
-        yield (
-            broadcast_id,
-            number,
-            source_row.line,
-            phone or source_row.phone,
-            json.dumps(values or (), ensure_ascii=False),
-            state.value,
-            reason,
-        )
+def _counted(state: State, broadcast_id: int) -> Broadcast:
+    if not ledger.open_rows(state, broadcast_id):
+        raise _nobody(ledger.skip_reasons(state, broadcast_id))
+    with state.transaction():
+        ledger.count_again(state, broadcast_id)
+    return ledger.get(state, broadcast_id)
 
 
 def _freeze(
     state: State,
     broadcast_id: int,
-    channel: Channel,
     request: PlanRequest,
     template: Template,
     sources: tuple[Source, ...],
     found: list[Finding],
-    clock: Clock,
+    estimated: Mapping[str, object],
 ) -> Planned:
-    skipped = ledger.skip_reasons(state, broadcast_id)
-    if not ledger.open_rows(state, broadcast_id):
-        raise _nobody(skipped)
-    with state.transaction():
-        ledger.count_again(state, broadcast_id)
-        if not request.dry_run:
+    if not request.dry_run:
+        with state.transaction():
             ledger.set_status(state, broadcast_id, Status.PLANNED)
-    broadcast = ledger.get(state, broadcast_id)
     return Planned(
-        broadcast=broadcast,
+        broadcast=ledger.get(state, broadcast_id),
         template=template,
         sources=sources,
-        skipped=skipped,
+        skipped=ledger.skip_reasons(state, broadcast_id),
         skipped_rows=tuple(ledger.rows_in(state, broadcast_id, RowState.SKIPPED, 20)),
         first_rows=tuple(ledger.rows_in(state, broadcast_id, RowState.PENDING, request.first_rows)),
-        estimate=_estimate(state, broadcast, channel, request.rate, clock),
+        estimate=estimated,
         findings=tuple(worst_first(found)),
         dry_run=request.dry_run,
-    )
-
-
-def _estimate(
-    state: State, broadcast: Broadcast, channel: Channel, rate: float, clock: Clock
-) -> Mapping[str, object]:
-    now = clock.now()
-    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    known = ledger.people_since(state, channel.phone, broadcast.broadcast_id, month)
-    finish_at = now + timedelta(seconds=checks.sending_seconds(broadcast.recipients, rate))
-    return checks.estimate(
-        broadcast.recipients, rate, to_text(finish_at), broadcast.recipients - known
     )
 
 
@@ -270,13 +245,3 @@ def _nobody(skipped: Mapping[str, int]) -> UsageError:
         hint=hint if skipped else "write one person a line below the header",
         code="no_recipients",
     )
-
-
-def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
-    """Release this plan's lock and remove every draft whose planner is gone: a dry run's too."""
-    presence.leave()
-    for broadcast_id in ledger.drafts(state):
-        if sender_of(state, broadcast_id, clock) is None:
-            ledger.discard(state, broadcast_id)
-    with state.transaction():
-        locks.release_all(state, presence)

@@ -5,12 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
 
 if TYPE_CHECKING:
-    from wacoex_cli.channels.model import Channel
-    from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import Result
 
 app = group("Plan a broadcast, send it at a safe pace, know what became of every row.")
@@ -57,6 +54,13 @@ ExcludeOption = Annotated[
         "--exclude", metavar="FILE", help="Send to nobody in this list. May be given again."
     ),
 ]
+CreateContactsOption = Annotated[
+    bool,
+    typer.Option(
+        "--create-contacts",
+        help="respond.io: make a contact of everybody who is none; each may count as a MAC.",
+    ),
+]
 PreviewOption = Annotated[
     int,
     typer.Option(
@@ -101,6 +105,7 @@ def plan(
     country: CountryOption = None,
     phone_column: PhoneColumnOption = None,
     exclude: ExcludeOption = None,
+    create_contacts: CreateContactsOption = False,
     preview: PreviewOption = 1,
     test: TestOption = None,
     yes: YesOption = False,
@@ -111,6 +116,7 @@ def plan(
     With --test one message goes to the number given, after a yes: a broadcast of its own, with
     what the first row has. It waits up to a minute for its status, which a listener must receive.
     """
+    from wacoex_cli.broadcast.estimate import means_of
     from wacoex_cli.broadcast.planning import (
         PlanOptions,
         first_reading,
@@ -118,17 +124,26 @@ def plan(
         show_plan,
     )
     from wacoex_cli.broadcast.trial import check_wanted, try_out
+    from wacoex_cli.channels.access import choose_channel
 
-    options = PlanOptions(template, lang, param, text, name, country, phone_column, exclude)
+    options = PlanOptions(
+        template, lang, param, text, name, country, phone_column, exclude, create_contacts
+    )
     with invocation.open_workspace() as workspace:
-        channel = sending_channel(workspace, invocation)
+        channel = choose_channel(workspace, invocation)
         phone = None
         if test is not None:
             phone = check_wanted(
                 workspace.state, invocation, test, country, may_ask=not yes, dry_run=dry_run
             )
         planned = plan_broadcast(
-            workspace, channel, recipients, options, dry_run=dry_run, first_rows=preview
+            workspace,
+            channel,
+            recipients,
+            options,
+            dry_run=dry_run,
+            first_rows=preview,
+            means=means_of(workspace, channel),
         )
         if phone is None:
             return show_plan(planned)
@@ -136,24 +151,3 @@ def plan(
             workspace, invocation, channel, planned, phone, first_reading(planned), yes=yes
         )
         return show_plan(planned, trial)
-
-
-def sending_channel(workspace: "Workspace", invocation: Invocation) -> "Channel":
-    """The channel that is meant; raises UsageError for one that does not send through Meta."""
-    from wacoex_cli.channels.access import choose_channel
-
-    return demand_meta(choose_channel(workspace, invocation))
-
-
-def demand_meta(channel: "Channel") -> "Channel":
-    """The channel itself; raises UsageError for one that does not send through Meta."""
-    from wacoex_cli.channels.model import Provider
-
-    if channel.provider is not Provider.META:
-        raise UsageError(
-            f"channel {channel.name} sends through {channel.provider.value};"
-            " broadcasts leave through Meta's API",
-            hint=f"with a Meta token: wacoex channel edit {channel.name} --provider meta",
-            code="provider_cannot_send",
-        )
-    return channel

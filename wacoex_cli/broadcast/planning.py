@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.plan import Planned, PlanRequest, plan
 from wacoex_cli.broadcast.preflight import standing_check
+from wacoex_cli.broadcast.providers import provider_for
 from wacoex_cli.broadcast.view import plan_data, plan_text
-from wacoex_cli.channels.access import meta_for
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.phone_numbers import check_country
 from wacoex_cli.templates.message import preview
@@ -20,6 +20,7 @@ from wacoex_cli.terminal.render import Result
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wacoex_cli.broadcast.estimate import Means
     from wacoex_cli.broadcast.trial import Trial
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
@@ -37,6 +38,7 @@ class PlanOptions:
     country: str | None
     phone_column: str | None
     exclude: Sequence[Path] | None
+    create_contacts: bool = False
 
     def refuse_all(self) -> None:
         """Raise UsageError when any is given: a planned broadcast is frozen."""
@@ -56,8 +58,11 @@ def plan_broadcast(
     *,
     dry_run: bool,
     first_rows: int = 3,
+    means: Means | None = None,
 ) -> Planned:
     """Plan from a file, or from standard input when `recipients` is `-`.
+
+    `means` is what the estimate may use besides the way that the channel sends.
 
     Raises:
         WacoexError: an option or the file is unfit, or Meta could not be asked.
@@ -78,19 +83,20 @@ def plan_broadcast(
         country=check_country(options.country) if options.country else None,
         phone_column=options.phone_column,
         exclude=tuple(options.exclude or ()),
+        create_contacts=options.create_contacts,
         dry_run=dry_run,
         first_rows=first_rows,
     )
     return workspace.run(
         plan(
             workspace.state,
-            meta_for(workspace, channel),
+            provider_for(workspace, channel),
             channel,
             request,
             clock=workspace.clock,
-            api_base_url=workspace.settings_for(channel.name).meta_base_url,
             stdin=sys.stdin.buffer,
             check_standing=standing_check(workspace, channel),
+            means=means,
         )
     )
 

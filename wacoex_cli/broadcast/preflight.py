@@ -10,7 +10,7 @@ from wacoex_cli.broadcast import checks, ledger
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.channels import stored_connection
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send
-from wacoex_cli.channels.connection import connection_of
+from wacoex_cli.channels.connection import Connection, connection_of
 from wacoex_cli.channels.removal import check_connection, wait_for
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.events.projection import catch_up
@@ -21,52 +21,57 @@ from wacoex_cli.inactivity import reading
 from wacoex_cli.inactivity.checks import check_opened
 from wacoex_cli.templates.checks import check_still_as_planned
 from wacoex_cli.templates.model import Template
-from wacoex_cli.templates.reading import find_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from wacoex_cli.broadcast.model import Broadcast
+    from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.meta import Meta
 
-    StandingCheck = Callable[[Mapping[str, Any]], list[Finding]]
+    StandingCheck = Callable[[Mapping[str, Any]], tuple[Connection, list[Finding]]]
 
 _FIELDS = (*SENDING_FIELDS, "last_onboarded_time")
 
 
 async def check_channel(
-    meta: Meta, channel: Channel, now: datetime, check_standing: StandingCheck | None = None
+    provider: SendingProvider,
+    channel: Channel,
+    now: datetime,
+    check_standing: StandingCheck | None = None,
 ) -> tuple[list[Finding], object]:
     """What speaks against sending now, and the portfolio's messaging limit (None: not said).
 
     `check_standing` adds what is known here, given what Meta says about the number.
 
     Raises:
-        CredentialError, RefusedError, TemporaryError: Meta could not be asked.
+        CredentialError, RefusedError, TemporaryError: Meta or respond.io could not be asked.
     """
-    node = await meta.phone_number(channel.demand_phone_number_id(), _FIELDS)
-    known = check_standing(node) if check_standing else []
-    found = wait_for(known, check_can_send(node, channel.name, to_text(now)))
-    return [*known, *found], node.get("whatsapp_business_manager_messaging_limit")
+    node = await provider.phone_facts(_FIELDS)
+    connection, known = check_standing(node) if check_standing else (Connection(), [])
+    found = check_can_send(node, channel.name, to_text(now)) if node else []
+    found += await provider.check_channel(connection, now)
+    limit = node.get("whatsapp_business_manager_messaging_limit")
+    return [*known, *wait_for(known, found)], limit
 
 
 def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
     """The check of the countdown and of the connection (WX101 to WX105, WX203, WX204)."""
 
-    def check(values: Mapping[str, Any]) -> list[Finding]:
+    def check(values: Mapping[str, Any]) -> tuple[Connection, list[Finding]]:
         state, now = workspace.state, workspace.clock.now()
         catch_up(state, [CHANNELS], workspace.clock)
         onboarding = {channel.channel_id: reading.onboarding(channel, values, now)}
         standings = reading.standings(workspace, [channel], now, onboarding)
         events = stored_connection.account_events(state, [channel])[channel.channel_id]
         zone = reading.zone_of(workspace, channel)
-        return [
-            *check_connection(connection_of(channel, events, values, now), channel.name, now),
+        connection = connection_of(channel, events, values, now)
+        return connection, [
+            *check_connection(connection, channel.name, now),
             *check_opened(standings[channel.channel_id], channel.name, zone, now),
         ]
 
@@ -121,11 +126,10 @@ def refuse_critical(findings: Collection[Finding], overruled: Collection[str]) -
 
 async def check_before_sending(
     state: State,
-    meta: Meta,
+    provider: SendingProvider,
     channel: Channel,
     broadcast: Broadcast,
     clock: Clock,
-    base_url: str,
     check_standing: StandingCheck | None = None,
 ) -> list[Finding]:
     """Everything that speaks against sending this broadcast now.
@@ -133,17 +137,12 @@ async def check_before_sending(
     Raises:
         RefusedError: it was planned against another API than the one configured now.
     """
-    if broadcast.api_base_url != base_url:
-        raise RefusedError(
-            f"broadcast {broadcast.broadcast_id} was planned against {broadcast.api_base_url},"
-            f" but now {base_url} is configured",
-            hint="set `WACOEX_META_BASE_URL` back, or plan the broadcast anew",
-            code="other_api",
-        )
+    check_same_api(provider, channel, broadcast)
     planned = Template.from_json(json.loads(broadcast.template))
-    current = await find_template(meta, channel.demand_waba_id(), planned.name, planned.language)
-    found, tier = await check_channel(meta, channel, clock.now(), check_standing)
-    found += check_still_as_planned(planned, current, channel.name, to_text(clock.now()))
+    current = await provider.find_template(planned.name, planned.language)
+    found, tier = await check_channel(provider, channel, clock.now(), check_standing)
+    seen_at = to_text(clock.now())
+    found += check_still_as_planned(planned, current, channel.name, seen_at, provider.kind)
     found += check_audience(
         state,
         broadcast.broadcast_id,
@@ -153,6 +152,29 @@ async def check_before_sending(
         now=clock.now(),
     )
     return found
+
+
+def check_same_api(provider: SendingProvider, channel: Channel, broadcast: Broadcast) -> None:
+    """Refuse a broadcast that was planned for another API than the one configured now.
+
+    Raises:
+        RefusedError: with what to set back.
+    """
+    if broadcast.provider is not provider.kind:
+        raise RefusedError(
+            f"broadcast {broadcast.broadcast_id} was planned for {broadcast.provider.value},"
+            f" but channel {channel.name} now sends through {provider.kind.value}",
+            hint=f"wacoex channel edit {channel.name} --provider {broadcast.provider.value},"
+            " or plan the broadcast anew",
+            code="other_provider",
+        )
+    if broadcast.api_base_url != provider.base_url:
+        raise RefusedError(
+            f"broadcast {broadcast.broadcast_id} was planned against {broadcast.api_base_url},"
+            f" but now {provider.base_url} is configured",
+            hint=f"set `{provider.base_url_variable}` back, or plan the broadcast anew",
+            code="other_api",
+        )
 
 
 def check_can_start(broadcast: Broadcast, *, resume: bool) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.ledger import add_optout
 from wacoex_cli.audience.projection import OPTOUTS
-from wacoex_cli.broadcast import delivery_ledger, ledger
+from wacoex_cli.broadcast import delivery_ledger, ledger, stopping
 from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.stopping import why_stop
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.account import concerns
 from wacoex_cli.channels.projection import account_event
-from wacoex_cli.events.model import Kind
+from wacoex_cli.events import ledger as events_ledger
+from wacoex_cli.events.model import Kind, Source
 from wacoex_cli.events.projection import Projection, catch_up
 from wacoex_cli.platforms.error_codes import classify
+from wacoex_cli.templates.model import Template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,34 +36,41 @@ _STATES = {
     "played": RowState.READ,
     "failed": RowState.FAILED,
 }
-# While one of these stands nothing sent through the API arrives (Meta: account_update).
-_STOPS_SENDING = frozenset({"PARTNER_REMOVED", "ACCOUNT_OFFBOARDED"})
 _EVENTS_AT_ONCE = 50
 
 
 def project(state: State, events: Sequence[Event], now: datetime) -> None:
-    """Move rows on by what statuses say, and pause what is sent on a channel that was removed."""
+    """Move rows on by what statuses say, and pause what an event speaks against."""
     this_file = ledger.state_id(state)
     for one in events:
         if one.kind is Kind.STATUS:
             _move_on(state, one, this_file, now)
-        elif one.data.get("event") in _STOPS_SENDING:
+        else:
             _pause(state, one)
 
 
+def project_known(state: State, message_ids: Sequence[str], now: datetime) -> None:
+    """Move rows on by statuses of respond.io that had come in before their message was known.
+
+    Inside a transaction.
+    """
+    for one in message_ids:
+        prefix = f"{Source.RESPONDIO}:{Kind.STATUS}:{one}:"
+        project(state, events_ledger.events_with_key(state, prefix), now)
+
+
 def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
-    """Only the attempt id joins a status to its row: an ambiguous row has no message id."""
     reached = _STATES.get(str(event.data.get("status")))
-    attempt = _ATTEMPT.fullmatch(str(event.data.get("attempt_id")))
-    if reached is None or attempt is None or attempt[1] != this_file:
+    target = _target(state, event, this_file)
+    if reached is None or target is None:
         return
+    broadcast_id, row, attempt = target
     code = event.data.get("code") if reached is RowState.FAILED else None
-    broadcast_id, row = int(attempt[2]), int(attempt[3])
     delivery_ledger.move_on(
         state,
         broadcast_id=broadcast_id,
         row=row,
-        attempt=int(attempt[4]),
+        attempt=attempt,
         reached=reached,
         code=code if isinstance(code, int) else None,
         message_id=event.message_id,
@@ -71,19 +82,34 @@ def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
             add_optout(state, phone, f"meta-{code}", None, now)
 
 
+def _target(state: State, event: Event, this_file: str) -> tuple[int, int, int] | None:
+    """The broadcast, row and attempt that a status is about.
+
+    Of Meta's only the attempt id tells: an ambiguous row has no message id. respond.io knows no
+    attempt ids, and its statuses come when somebody asks about a message id.
+    """
+    if event.source is Source.RESPONDIO:
+        return delivery_ledger.row_of_message(state, str(event.data.get("respondio_message_id")))
+    attempt = _ATTEMPT.fullmatch(str(event.data.get("attempt_id")))
+    if attempt is None or attempt[1] != this_file:
+        return None
+    return int(attempt[2]), int(attempt[3]), int(attempt[4])
+
+
 def _pause(state: State, event: Event) -> None:
+    """Only what came after the newest run began counts: who resumes has seen the rest."""
     told = account_event(event)
-    why = ", ".join(one for one in (told.reason, told.initiated_by) if one)
-    reason = f"Meta says {told.event}{f' ({why})' if why else ''} at {event.at}"
     for broadcast in ledger.of_channel(state, None, Status.SENDING):
-        is_about_it = concerns(registry.known(state, broadcast.channel), told)
-        if is_about_it and event.at >= delivery_ledger.last_started_at(
-            state, broadcast.broadcast_id
+        why = why_stop(event, Template.from_json(json.loads(broadcast.template)))
+        if (
+            why
+            and concerns(registry.known(state, broadcast.channel), told)
+            and event.at >= delivery_ledger.last_started_at(state, broadcast.broadcast_id)
         ):
-            ledger.set_status(state, broadcast.broadcast_id, Status.PAUSED, reason=reason)
+            ledger.set_status(state, broadcast.broadcast_id, Status.PAUSED, reason=why)
 
 
-DELIVERIES = Projection("deliveries", frozenset({Kind.STATUS, Kind.ACCOUNT_UPDATE}), project)
+DELIVERIES = Projection("deliveries", stopping.KINDS | {Kind.STATUS}, project)
 
 
 def bring_up_to_date(state: State, clock: Clock) -> None:

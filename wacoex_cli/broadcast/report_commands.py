@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.broadcast.manage_commands import IdArgument, app
+from wacoex_cli.broadcast.manage_commands import IdArgument
+from wacoex_cli.broadcast.reconcile_commands import app
 from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import Invocation, command
 

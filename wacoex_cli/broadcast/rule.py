@@ -1,21 +1,24 @@
-"""What one answer means for its row and for the broadcast; when to stop. Pure decisions.
+"""What one answer means for its row and for the broadcast. Pure decisions.
 
 The classes of codes are Meta's (Meta: error codes); what is ambiguous is never sent again here.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast.model import Claim, Counts, RowState, Settled
 from wacoex_cli.platforms.error_codes import ErrorCode, Outcome, classify, retry_delay_seconds
-from wacoex_cli.platforms.meta import NotSent, Refused, Reply, Taken, Unclear
+from wacoex_cli.platforms.replies import Declined, NotSent, Refused, Reply, Taken, Unclear
 
 MOST_TRIES_IN_RUN = 5
 LONGEST_RETRY_IN_RUN = timedelta(minutes=10)
 _NOT_SENT_WAIT_SECONDS = 1.0
+_TOO_MANY_REQUESTS, _BEING_PROCESSED, _NOT_FOUND = 429, 449, 404
+_TURNED_AWAY = frozenset({401, 403})
+_SHORTEST_PAUSE_SECONDS, _PROCESSING_SECONDS = 1.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,36 @@ def judge(claim: Claim, reply: Reply, now: datetime) -> Verdict:
     if isinstance(reply, NotSent):
         wait = _NOT_SENT_WAIT_SECONDS * 4 ** (claim.tries_in_run - 1)
         return Verdict(_retry(claim, now + timedelta(seconds=wait), detail=reply.reason))
+    if isinstance(reply, Declined):
+        return _judge_declined(claim, reply, now)
     return _judge_refusal(claim, reply, now)
+
+
+def _judge_declined(claim: Claim, reply: Declined, now: datetime) -> Verdict:
+    """Source: "respond.io: errors". None of these was taken."""
+    detail = f"HTTP {reply.status}{f': {reply.said}' if reply.said else ''}"
+    if reply.status in _TURNED_AWAY or not reply.from_api:
+        stop = Stop(f"respond.io turned the request away: {detail}", _cause(reply))
+        return Verdict(_retry(claim, now, detail=detail), throttled=False, stop=stop)
+    if reply.status == _TOO_MANY_REQUESTS:
+        wait = max(reply.retry_after_seconds or 0.0, _SHORTEST_PAUSE_SECONDS)
+        again = now + timedelta(seconds=wait)
+        return Verdict(_retry(claim, again, detail=detail), throttled=True, hold_seconds=wait)
+    if reply.status == _BEING_PROCESSED:
+        asked = reply.retry_after_seconds or _PROCESSING_SECONDS * claim.tries_in_run
+        again = now + timedelta(seconds=asked)
+        return Verdict(_retry(claim, again, detail=detail), throttled=False)
+    if reply.status == _NOT_FOUND:
+        state, reason = RowState.SKIPPED, SkipReason.NO_CONTACT.value
+        return Verdict(
+            Settled(claim.row, claim.attempt, state, reason=reason, detail=detail), throttled=False
+        )
+    rejected = Settled(claim.row, claim.attempt, RowState.REJECTED, detail=detail)
+    return Verdict(rejected, throttled=False)
+
+
+def _cause(reply: Declined) -> int:
+    return 4 if reply.status in _TURNED_AWAY else 6
 
 
 def _judge_refusal(claim: Claim, reply: Refused, now: datetime) -> Verdict:
@@ -121,41 +153,6 @@ def _retry(
         not_before=not_before,
         is_exhausted=not_before - claim.first_try_in_run_at >= LONGEST_RETRY_IN_RUN,
     )
-
-
-@dataclass
-class Breaker:
-    """Pauses a broadcast that mostly fails.
-
-    It opens when at least `least_rows` answers came and at least `share` of the last 100 were
-    rejected, failed, or brought no usable answer.
-    """
-
-    least_rows: int = 20
-    share: float = 0.30
-    _last: deque[str | None] = field(default_factory=lambda: deque(maxlen=100))
-
-    def saw(self, settled: Settled) -> None:
-        """Count one outcome; rows that will be tried again are no outcome."""
-        if settled.state is RowState.RETRY:
-            return
-        self._last.append(_fault(settled))
-
-    def verdict(self) -> Stop | None:
-        """The stop to make, naming the codes, or None."""
-        faults = [fault for fault in self._last if fault]
-        if len(self._last) < self.least_rows or len(faults) < self.share * len(self._last):
-            return None
-        named = ", ".join(f"{fault} ({n} times)" for fault, n in Counter(faults).most_common(5))
-        return Stop(f"{len(faults)} of the last {len(self._last)} rows went wrong: {named}", 5)
-
-
-def _fault(settled: Settled) -> str | None:
-    if settled.state is RowState.AMBIGUOUS:
-        return "no usable answer"
-    if settled.state in (RowState.REJECTED, RowState.FAILED):
-        return f"code {settled.code}" if settled.code is not None else "refused"
-    return None
 
 
 def exit_status(counts: Counts, stop: Stop | None) -> int:

@@ -4,43 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import claims_ledger, ledger, rule
+from wacoex_cli.broadcast import guards_ledger, ledger, retry_ledger, rule, runs_ledger
+from wacoex_cli.broadcast.breaker import Breaker
+from wacoex_cli.broadcast.contacts import creating
 from wacoex_cli.broadcast.engine import Engine, Hooks
 from wacoex_cli.broadcast.exchange import Exchange, Run, lock_purpose
+from wacoex_cli.broadcast.guards import Guards
 from wacoex_cli.broadcast.model import RowState, Status, attempt_id
+from wacoex_cli.broadcast.polling import polling
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.recovery import take_the_lock
-from wacoex_cli.broadcast.rule import Breaker, Stop
+from wacoex_cli.broadcast.rule import Stop
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.errors import StateError, UsageError, WacoexError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.interruption import STOPPING, interruptible
-from wacoex_cli.templates.message import message_body
-from wacoex_cli.templates.model import Template
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
+    from wacoex_cli.broadcast.live import Snapshot
     from wacoex_cli.broadcast.model import Broadcast, Claim, Counts
+    from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
-    from wacoex_cli.platforms.meta import Meta
 
-_WARM_CONNECTIONS = 4
 _WARM_UP_SECONDS = 3.0
 _LEARN_EVERY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class SendRequest:
-    """How to send: `rate` and `limit` in messages per second, and who says so."""
+    """How to send: `rate` and `limit` in messages per second, and who says so.
+
+    `guards` stay with the broadcast; None: as they are. `zone` is the channel's, for numbers of no
+    known zone. `until` belongs to this run alone.
+    """
 
     rate: float
     overruled: tuple[str, ...] = ()
@@ -48,6 +54,10 @@ class SendRequest:
     limit: float = MESSAGES_PER_SECOND
     breaker_rows: int = 20
     breaker_share: float = 0.30
+    breaker_limits: Mapping[str, int | float] = field(default_factory=dict)
+    guards: Guards | None = None
+    zone: str = "UTC"
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -63,13 +73,13 @@ class Sent:
 
 async def send(
     state: State,
-    meta: Meta,
+    provider: SendingProvider,
     channel: Channel,
     broadcast: Broadcast,
     request: SendRequest,
     *,
     clock: Clock,
-    on_counts: Callable[[Counts], None],
+    on_counts: Callable[[Snapshot], None],
     on_signal: Callable[[str], None],
 ) -> Sent:
     """Send every row that is still open, at most once each.
@@ -80,22 +90,27 @@ async def send(
     """
     presence = locks.Presence(state.path)
     try:
-        run = _begin(state, channel, broadcast, request, presence, clock)
+        run = _begin(state, provider, channel, broadcast, request, presence, clock)
     except BaseException:
         presence.leave()
         raise
     try:
         engine = Engine(
-            _hooks(state, meta, channel, broadcast, run, presence, clock, on_counts),
+            _hooks(state, provider, broadcast, run, presence, clock, on_counts),
             clock,
-            Breaker(request.breaker_rows, request.breaker_share),
+            Breaker(request.breaker_rows, request.breaker_share, request.breaker_limits),
         )
         with _interruptible(engine, on_signal) as received:
-            await _warm_up(meta, channel)
-            async with _learning(state, clock):
+            await _warm_up(provider)
+            async with (
+                _learning(state, clock),
+                creating(state, provider, broadcast, clock, engine),
+                polling(state, provider.respondio, run.broadcast_id, clock) as poller,
+            ):
                 stop = await engine.run()
+                if poller and stop is None:
+                    await poller.wait_for_last_news(lambda: not received)
         sent = _close(state, broadcast, run, stop, presence, clock, received)
-        on_counts(sent.counts)
     except BaseException as error:
         # The notes stay: whoever resumes learns from them what had left.
         presence.abandon()
@@ -108,6 +123,7 @@ async def send(
 
 def _begin(
     state: State,
+    provider: SendingProvider,
     channel: Channel,
     broadcast: Broadcast,
     request: SendRequest,
@@ -119,12 +135,14 @@ def _begin(
         former = take_the_lock(state, broadcast_id, presence, clock)
         _check_unchanged(state, broadcast)
         ledger.skip_opted_out(state, broadcast_id)
+        retry_ledger.skip_sent_to(state, broadcast)
         ledger.count_again(state, broadcast_id)
         for finding in request.overruled:
             ledger.record_decision(
                 state, broadcast_id, None, f"overruled {finding}", request.who, to_text(now)
             )
-        run_id = claims_ledger.start_run(state, broadcast_id, presence.holder, request.rate, now)
+        guards = _keep_guards(state, broadcast, request.guards, now)
+        run_id = runs_ledger.start_run(state, broadcast_id, presence.holder, request.rate, now)
     if former and former["holder"] != presence.holder:
         locks.forget(state.path, former["holder"])
     return Run(
@@ -134,7 +152,24 @@ def _begin(
         rate=request.rate,
         limit=request.limit,
         started_at=clock.monotonic(),
+        endpoint=provider.endpoint,
+        told_limit=provider.told_limit,
+        guards=guards,
+        zone=request.zone,
+        until=request.until,
     )
+
+
+def _keep_guards(state: State, broadcast: Broadcast, asked: Guards | None, now: datetime) -> Guards:
+    kept = Guards.from_json(broadcast.guards)
+    if asked is None:
+        return kept
+    if asked.canary and asked.canary_since is None:
+        asked = replace(asked, canary_since=to_text(now))
+    if asked.quiet_hours != kept.quiet_hours:
+        guards_ledger.look_again(state, broadcast.broadcast_id, now)
+    guards_ledger.keep(state, broadcast.broadcast_id, asked.to_json())
+    return asked
 
 
 def _check_unchanged(state: State, broadcast: Broadcast) -> None:
@@ -148,15 +183,11 @@ def _check_unchanged(state: State, broadcast: Broadcast) -> None:
         )
 
 
-async def _warm_up(meta: Meta, channel: Channel) -> None:
+async def _warm_up(provider: SendingProvider) -> None:
     """A cold TLS connection arrives two round trips late, which would put messages together."""
-    reads = (
-        meta.phone_number(channel.demand_phone_number_id(), ("id",))
-        for _ in range(_WARM_CONNECTIONS)
-    )
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_WARM_UP_SECONDS):
-            await asyncio.gather(*reads, return_exceptions=True)
+            await provider.warm_up()
 
 
 @contextlib.asynccontextmanager
@@ -180,40 +211,21 @@ async def _learning(state: State, clock: Clock) -> AsyncIterator[None]:
 
 def _hooks(
     state: State,
-    meta: Meta,
-    channel: Channel,
+    provider: SendingProvider,
     broadcast: Broadcast,
     run: Run,
     presence: locks.Presence,
     clock: Clock,
-    on_counts: Callable[[Counts], None],
+    on_counts: Callable[[Snapshot], None],
 ) -> Hooks:
     this_file = ledger.state_id(state)
-    body_of = message_maker(broadcast, this_file)
-    phone_number_id = channel.demand_phone_number_id()
+    mailer = provider.mailer(broadcast, this_file)
+    exchange = Exchange(state, presence, clock, run)
 
     def note_departure(claim: Claim) -> None:
         presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
 
-    async def deliver(claim: Claim) -> Any:
-        body = body_of(claim.row, claim.attempt, claim.phone, claim.parameters)
-        return await meta.send_message(phone_number_id, body)
-
-    return Hooks(Exchange(state, presence, clock, run), note_departure, deliver, on_counts)
-
-
-def message_maker(
-    broadcast: Broadcast, state_id: str
-) -> Callable[[int, int, str, str], dict[str, Any]]:
-    """A function of row, attempt, phone and parameters (JSON) that makes the request's body."""
-    template = Template.from_json(json.loads(broadcast.template))
-    keys = [source["key"] for source in json.loads(broadcast.parameter_sources)]
-
-    def make(row: int, attempt: int, phone: str, parameters: str) -> dict[str, Any]:
-        name = attempt_id(state_id, broadcast.broadcast_id, row, attempt)
-        return message_body(template, keys, json.loads(parameters), phone, name)
-
-    return make
+    return Hooks(exchange, note_departure, mailer.deliver, on_counts, provider.kind.known_as)
 
 
 def _interruptible(
@@ -232,6 +244,13 @@ def _interrupted(number: int) -> Stop:
     return Stop("it was interrupted", 128 + number)
 
 
+def _nothing_left_to_try(state: State, broadcast_id: int, counts: Counts) -> Stop:
+    if n := guards_ledger.at_no_hour(state, broadcast_id):
+        why = f"{n} rows can leave at no hour: in one of their time zones it is always quiet"
+        return Stop(f"{why}; `--quiet-hours` with fewer hours, or none, lets them go", 5)
+    return Stop(f"{counts.of(RowState.RETRY)} rows used up their tries of this run", 6)
+
+
 def _close(
     state: State,
     broadcast: Broadcast,
@@ -242,15 +261,17 @@ def _close(
     received: Collection[int],
 ) -> Sent:
     broadcast_id = broadcast.broadcast_id
+    with state.transaction():
+        # respond.io may have said of a planned row that there is no such contact any more.
+        ledger.count_again(state, broadcast_id)
     counts = ledger.counts(state, broadcast_id)
     if stop is None and counts.open:
-        waiting = counts.of(RowState.RETRY)
-        stop = Stop(f"{waiting} rows used up their tries of this run", 6)
+        stop = _nothing_left_to_try(state, broadcast_id, counts)
     status = Status.PAUSED if counts.open else Status.COMPLETED
     with state.transaction():
-        claims_ledger.end_run(state, run.run_id, status.value)
+        runs_ledger.end_run(state, run.run_id, status.value)
         if locks.is_held_by(state, lock_purpose(broadcast_id), presence):
-            claims_ledger.finish(
+            runs_ledger.finish(
                 state,
                 broadcast_id,
                 status,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import ledger, view
+from wacoex_cli.broadcast import guards_ledger, ledger, live, view
 from wacoex_cli.broadcast.checks import sending_seconds
-from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.guards import NO_WISHES, UNGUARDED, Guards, Wishes, check_times
+from wacoex_cli.broadcast.model import Claim, RowState, Status
 from wacoex_cli.broadcast.preflight import (
     check_before_sending,
     check_can_start,
@@ -16,13 +17,8 @@ from wacoex_cli.broadcast.preflight import (
     standing_check,
 )
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.send import (
-    SendRequest,
-    Sent,
-    message_maker,
-    send,
-)
-from wacoex_cli.channels.access import meta_for
+from wacoex_cli.broadcast.providers import provider_for
+from wacoex_cli.broadcast.send import SendRequest, Sent, send
 from wacoex_cli.errors import (
     CredentialError,
     DeclinedError,
@@ -31,6 +27,8 @@ from wacoex_cli.errors import (
     WacoexError,
 )
 from wacoex_cli.foundation.person import login_name
+from wacoex_cli.foundation.time_zones import local_text, moment_ahead
+from wacoex_cli.inactivity.reading import zone_of
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
@@ -38,16 +36,19 @@ from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
-    from wacoex_cli.broadcast.model import Broadcast, Counts
+    from wacoex_cli.broadcast.live import Snapshot
+    from wacoex_cli.broadcast.model import Broadcast
+    from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import Row
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.terminal.options import Invocation
 
 _SHOWN_REQUESTS = 3
+_LOOK_EVERY_SECONDS = 0.5
 _KINDS: dict[int, type[WacoexError]] = {
     kind.exit_status: kind for kind in (CredentialError, RefusedError, TemporaryError)
 }
@@ -63,6 +64,7 @@ class SendOptions:
     overrule: tuple[str, ...]
     yes: bool
     resume: bool = False
+    wishes: Wishes = NO_WISHES
 
 
 def send_broadcast(
@@ -78,36 +80,105 @@ def send_broadcast(
         WacoexError: nothing was sent, or the state file failed while sending.
     """
     dialogue = TerminalDialogue(invocation)
-    bring_up_to_date(workspace.state, workspace.clock)
-    check_can_start(broadcast, resume=options.resume)
-    _check_expected(workspace, broadcast, options.expect)
+    not_before, request = _request(workspace, channel, broadcast, options)
+    provider = provider_for(workspace, channel)
+    findings = _check(workspace, provider, channel, broadcast, options)
+    for line in view.findings_text(tuple(findings)):
+        dialogue.note(line)
+    if minded := _still_minded(workspace, broadcast, request.guards):
+        dialogue.note(f"guards: {minded}")
+    if not options.yes:
+        _ask(dialogue, workspace, channel, broadcast, request.rate)
+    if not_before:
+        dialogue.note(
+            f"waiting until {local_text(not_before, request.zone)}; Ctrl-C leaves it as it is"
+        )
+        workspace.run(_wait_until(workspace, broadcast, not_before))
+        findings = _check(workspace, provider, channel, broadcast, options)
+    sent = _run(workspace, invocation, dialogue, provider, channel, broadcast, request)
+    return _result(workspace, sent, findings)
+
+
+def _request(
+    workspace: Workspace, channel: Channel, broadcast: Broadcast, options: SendOptions
+) -> tuple[datetime | None, SendRequest]:
+    """When to begin, None for now, and how to send."""
+    wishes, zone = options.wishes, zone_of(workspace, channel)
+    not_before, until = _times(workspace, wishes, zone)
     settings = workspace.settings_for(channel.name)
-    request = SendRequest(
+    return not_before, SendRequest(
         rate=options.rate or broadcast.rate,
         overruled=options.overrule,
         who=login_name(),
         breaker_rows=settings.breaker_rows,
         breaker_share=settings.breaker_share,
+        breaker_limits=settings.breaker_limits,
+        guards=wishes.applied_to(Guards.from_json(broadcast.guards)),
+        zone=zone,
+        until=until,
     )
-    meta = meta_for(workspace, channel)
+
+
+def _still_minded(workspace: Workspace, broadcast: Broadcast, guards: Guards | None) -> str:
+    """The guards in words, without a canary that has let the rest go."""
+    if guards is None:
+        return ""
+    since, broadcast_id = guards.canary_since, broadcast.broadcast_id
+    if since and guards_ledger.has_decided(workspace.state, broadcast_id, since):
+        guards = replace(guards, canary=None)
+    return guards.told()
+
+
+def check_wishes(workspace: Workspace, channel: Channel, wishes: Wishes) -> None:
+    """Whether a new broadcast can be sent as asked. Called before anything is planned.
+
+    Raises:
+        UsageError: a time is none or over, or a canary is told how to be and there is none.
+    """
+    wishes.applied_to(UNGUARDED)
+    _times(workspace, wishes, zone_of(workspace, channel))
+
+
+def _times(
+    workspace: Workspace, wishes: Wishes, zone: str
+) -> tuple[datetime | None, datetime | None]:
+    now = workspace.clock.now()
+    not_before = moment_ahead(wishes.not_before, zone, now) if wishes.not_before else None
+    until = moment_ahead(wishes.until, zone, not_before or now) if wishes.until else None
+    check_times(not_before, until, now)
+    return not_before, until
+
+
+def _check(
+    workspace: Workspace,
+    provider: SendingProvider,
+    channel: Channel,
+    broadcast: Broadcast,
+    options: SendOptions,
+) -> Sequence[Finding]:
+    bring_up_to_date(workspace.state, workspace.clock)
+    check_can_start(ledger.get(workspace.state, broadcast.broadcast_id), resume=options.resume)
+    _check_expected(workspace, broadcast, options.expect)
     findings = workspace.run(
         check_before_sending(
             workspace.state,
-            meta,
+            provider,
             channel,
             broadcast,
             workspace.clock,
-            settings.meta_base_url,
             standing_check(workspace, channel),
         )
     )
     refuse_critical(findings, options.overrule)
-    for line in view.findings_text(tuple(findings)):
-        dialogue.note(line)
-    if not options.yes:
-        _ask(dialogue, workspace, channel, broadcast, request.rate)
-    sent = _run(workspace, invocation, dialogue, meta, channel, broadcast, request)
-    return _result(workspace, sent, findings)
+    return findings
+
+
+async def _wait_until(workspace: Workspace, broadcast: Broadcast, moment: datetime) -> None:
+    """Wait, by the wall clock: a computer may sleep meanwhile. Ends when it was cancelled."""
+    while (left := (moment - workspace.clock.now()).total_seconds()) > 0:
+        if ledger.get(workspace.state, broadcast.broadcast_id).status is not broadcast.status:
+            return
+        await workspace.clock.sleep(min(left, _LOOK_EVERY_SECONDS))
 
 
 def _check_expected(workspace: Workspace, broadcast: Broadcast, expect: int | None) -> None:
@@ -146,7 +217,7 @@ def _run(
     workspace: Workspace,
     invocation: Invocation,
     dialogue: TerminalDialogue,
-    meta: Meta,
+    provider: SendingProvider,
     channel: Channel,
     broadcast: Broadcast,
     request: SendRequest,
@@ -155,14 +226,14 @@ def _run(
     title = f"broadcast {broadcast.broadcast_id}"
     with open_progress(invocation, title, people, clock=workspace.clock) as progress:
 
-        def show(counts: Counts) -> None:
-            done = people - counts.open
-            progress.update(done, _short(counts), {"counts": counts.to_json()})
+        def show(shot: Snapshot) -> None:
+            done = people - shot.counts.open
+            progress.update(done, live.line(shot), live.to_json(shot), live.lines(shot))
 
         return workspace.run(
             send(
                 workspace.state,
-                meta,
+                provider,
                 channel,
                 broadcast,
                 request,
@@ -171,21 +242,6 @@ def _run(
                 on_signal=dialogue.note,
             )
         )
-
-
-def _short(counts: Counts) -> str:
-    shown = (
-        RowState.ACCEPTED,
-        RowState.SENT,
-        RowState.DELIVERED,
-        RowState.READ,
-        RowState.FAILED,
-        RowState.REJECTED,
-        RowState.RETRY,
-        RowState.AMBIGUOUS,
-    )
-    told = [f"{counts.of(state)} {state.value}" for state in shown if counts.of(state)]
-    return ", ".join(told) or "starting"
 
 
 def _result(workspace: Workspace, sent: Sent, findings: Sequence[Finding]) -> Result:
@@ -225,18 +281,13 @@ def show_requests(
             *ledger.rows_in(state, broadcast_id, RowState.RETRY, _SHOWN_REQUESTS),
             *ledger.rows_in(state, broadcast_id, RowState.PENDING, _SHOWN_REQUESTS),
         ][:_SHOWN_REQUESTS]
-    make = message_maker(broadcast, ledger.state_id(state))
-    url = meta_for(workspace, channel).messages_url(channel.demand_phone_number_id())
-    requests: list[dict[str, Any]] = [
-        {
-            "line": row["line"],
-            "method": "POST",
-            "url": url,
-            "headers": {"Authorization": "Bearer ****", "Content-Type": "application/json"},
-            "body": make(row["row"], row["attempts"] + 1, row["phone"], row["parameters"]),
-        }
-        for row in rows
-    ]
+    mailer = provider_for(workspace, channel).mailer(broadcast, ledger.state_id(state))
+    requests: list[dict[str, Any]] = []
+    for row in rows:
+        url, body = mailer.request(_next_claim(row, workspace.clock.now()))
+        headers = {"Authorization": "Bearer ****", "Content-Type": "application/json"}
+        request = {"method": "POST", "url": url, "headers": headers, "body": body}
+        requests.append({"line": row["line"], **request})
     text = [f"would send to {broadcast.recipients} people; the first {len(requests)} requests:"]
     for request in requests:
         text += [
@@ -245,3 +296,7 @@ def show_requests(
         ]
     data = {"dry_run": True, "recipients": broadcast.recipients, "requests": requests}
     return Result(data, tuple(text))
+
+
+def _next_claim(row: Row, now: datetime) -> Claim:
+    return Claim(row["row"], row["phone"], row["parameters"], row["attempts"] + 1, 1, now)

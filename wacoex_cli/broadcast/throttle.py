@@ -11,9 +11,16 @@ All times are seconds of one boot's monotonic clock. Nothing in here knows what 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MESSAGES_PER_SECOND = 20.0
 """Meta's fixed throughput of a Coexistence number (Meta: throughput, coexistence onboarding)."""
+
+UNTOLD_MESSAGES_PER_SECOND = 5.0
+"""What an account is asked for until it says how much it allows (respond.io: rate limits)."""
 
 GUARD = 0.025
 """Share by which a slot is wider than the limit allows; above the jitter of a usual network."""
@@ -47,6 +54,7 @@ class Pace:
         quiet_answers: accepted answers since the last refusal.
         changed_at: answers to requests that left before this say nothing new about the pace.
         hold_until: nothing leaves before this.
+        told_limit: messages per second that the other side said it allows; None if it did not.
     """
 
     next_slot: float
@@ -56,6 +64,7 @@ class Pace:
     quiet_answers: int = 0
     changed_at: float = 0.0
     hold_until: float = 0.0
+    told_limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,25 +94,27 @@ def after_boot(pace: Pace, now: float) -> Pace:
 
 
 def book(
-    number: Pace, broadcast: Pace, now: float, horizon: float, most: int
-) -> tuple[Pace, Pace, tuple[float, ...]]:
-    """Book up to `most` slots before `horizon`, each free for the number and for the broadcast.
+    number: Pace, others: Sequence[Pace], now: float, horizon: float, most: int
+) -> tuple[Pace, tuple[Pace, ...], tuple[float, ...]]:
+    """Book up to `most` slots before `horizon`, each free for the number and for all `others`.
 
-    Missed time is never made up: the first slot is `now` at the earliest. Returns both paces
-    with their `next_slot` moved on, and the moments of the slots.
+    The others are the broadcast's own pace, and that of the account it leaves through. Missed
+    time is never made up: the first slot is `now` at the earliest. Returns the paces with their
+    `next_slot` moved on, and the moments of the slots.
     """
     slots: list[float] = []
+    paces = tuple(others)
     while len(slots) < most:
         free = max(now, number.next_slot, number.hold_until)
-        slot = max(free, broadcast.next_slot)
+        slot = max(free, *(max(one.next_slot, one.hold_until) for one in paces))
         # A slow broadcast that books far ahead would take what a fast one beside it could use.
         leaves_gap = slot > free + number.interval
         if slot > (min(horizon, now + _NEAR_SECONDS) if leaves_gap else horizon):
             break
         slots.append(slot)
         number = replace(number, next_slot=slot + number.interval)
-        broadcast = replace(broadcast, next_slot=slot + broadcast.interval)
-    return number, broadcast, tuple(slots)
+        paces = tuple(replace(one, next_slot=slot + one.interval) for one in paces)
+    return number, paces, tuple(slots)
 
 
 def is_late(slot: float, now: float) -> bool:
@@ -128,6 +139,19 @@ def learn(pace: Pace, answer: Answered, messages_per_second: float, now: float) 
         return _cut(pace, now)
     widened = min(pace.interval * _WIDEN, pace.anchor * _WIDEST_BY_STRAYS)
     return replace(pace, interval=widened, quiet_answers=0, changed_at=now)
+
+
+def told(pace: Pace, messages_per_second: float, now: float) -> Pace:
+    """The pace after the other side said how much it allows; what it said before changes nothing.
+
+    A limit that was learned from refusals stays below it: others share the account.
+    """
+    if messages_per_second == pace.told_limit:
+        return pace
+    interval = slot_interval(messages_per_second)
+    return replace(
+        pace, interval=interval, anchor=interval, told_limit=messages_per_second, changed_at=now
+    )
 
 
 def hold(pace: Pace, until: float) -> Pace:

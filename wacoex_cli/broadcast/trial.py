@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.ledger import is_opted_out
-from wacoex_cli.broadcast import ledger, trial_ledger
+from wacoex_cli.audience.model import Scope, SkipReason
+from wacoex_cli.broadcast import draft_ledger, ledger, trial_ledger
 from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.polling import polling
 from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.providers import provider_for
 from wacoex_cli.broadcast.sending import SendOptions, send_broadcast
 from wacoex_cli.broadcast.view import template_name
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import DeclinedError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
 from wacoex_cli.platforms.error_codes import classify
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from wacoex_cli.broadcast.plan import Planned
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
-    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.options import Invocation
 
@@ -88,7 +92,7 @@ def check_wanted(
             hint="write it with + and the country code: --test +6591234567",
             code="bad_phone",
         )
-    if is_opted_out(state, found):
+    if is_opted_out(state, found, Scope.ALL):
         raise UsageError(
             f"{found} is on the opt-out list, so no test is sent to it",
             hint=f"use another number, or: wacoex optout remove {found}",
@@ -145,8 +149,14 @@ def _send(
         return Trial(phone, number, _reached(state, number), None, None, sent.exit_code, errors)
     if _reached(state, number) in _NOT_YET_CERTAIN:
         TerminalDialogue(invocation).note(f"waiting for its status, {WAITS_SECONDS:g} s at most")
-        workspace.run(wait_for_status(state, number, workspace.clock))
+        workspace.run(_wait(workspace, channel, number))
     return outcome(state, number, phone, sent.exit_code, sent.errors)
+
+
+async def _wait(workspace: Workspace, channel: Channel, broadcast_id: int) -> None:
+    respondio = provider_for(workspace, channel).respondio
+    async with polling(workspace.state, respondio, broadcast_id, workspace.clock):
+        await wait_for_status(workspace.state, broadcast_id, workspace.clock)
 
 
 def _reached(state: State, broadcast_id: int) -> RowState:
@@ -175,16 +185,13 @@ def plan_test(state: State, planned: Planned, phone: str, clock: Clock) -> Broad
     """
     model, first = planned.broadcast, planned.first_rows[0]
     with state.transaction():
-        broadcast_id = ledger.start_draft(
+        broadcast_id = draft_ledger.start_like(
             state,
-            channel_id=model.channel_id,
+            model,
             name=f"test of {model.broadcast_id}",
-            template=model.template,
-            parameter_sources=model.parameter_sources,
-            recipients_file=model.recipients_file,
-            api_base_url=model.api_base_url,
             rate=_RATE,
             now=clock.now(),
+            test_of=model.broadcast_id,
         )
         trial_ledger.add_row(state, broadcast_id, first["line"], phone, first["parameters"])
         ledger.count_again(state, broadcast_id)
@@ -215,7 +222,7 @@ def outcome(
     """What is known about a test now; `exit_status` and `errors` are those of sending it."""
     row = trial_ledger.row(state, broadcast_id)
     reached = RowState(row["state"])
-    told = _what_is_wrong(reached, row["code"], row["reason"], broadcast_id, phone)
+    told = _what_is_wrong(reached, row, ledger.get(state, broadcast_id), phone)
     if told is not None:
         exit_status, errors = told.exit_status, (told,)
     elif reached in (RowState.SENT, RowState.DELIVERED, RowState.READ):
@@ -226,22 +233,36 @@ def outcome(
 
 
 def _what_is_wrong(
-    reached: RowState, code: int | None, reason: str | None, broadcast_id: int, phone: str
+    reached: RowState, row: Row, broadcast: Broadcast, phone: str
 ) -> WacoexError | None:
+    broadcast_id, code = broadcast.broadcast_id, row["code"]
+    reason = row["reason"] or row["detail"]
     if reached in (RowState.FAILED, RowState.REJECTED):
         known = classify(code) if code is not None else None
-        why = f"code {code}, {known.meaning}" if known else reason or "Meta does not say why"
+        why = f"code {code}, {known.meaning}" if known else reason or "nobody says why"
         verb = "failed" if reached is RowState.FAILED else "was rejected"
         return RefusedError(
             f"the test to {phone} {verb}: {why[:1].lower()}{why[1:].rstrip('.')}",
             hint=known.hint if known else f"look at it: wacoex broadcast show {broadcast_id}",
             code=f"meta_{code}" if known else "test_failed",
         )
+    if reached is RowState.SKIPPED and reason == SkipReason.NO_CONTACT:
+        return RefusedError(
+            f"no test was sent: {phone} is no contact at respond.io",
+            hint="write to that number from respond.io once, or use the number of a contact",
+            code=SkipReason.NO_CONTACT,
+        )
     if reached is RowState.SKIPPED:
         return RefusedError(
-            f"no test was sent: {phone} has opted out meanwhile",
+            f"no test was sent: {phone} is on the opt-out list",
             hint=f"use another number, or: wacoex optout remove {phone}",
             code="opted_out",
+        )
+    if reached is RowState.ACCEPTED and broadcast.provider is Provider.RESPONDIO:
+        return TemporaryError(
+            f"respond.io accepted the test to {phone}, but told no status in {WAITS_SECONDS:g} s",
+            hint=f"look at the phone; `wacoex events pull --contact {phone}` asks again",
+            code="no_status",
         )
     if reached is RowState.ACCEPTED:
         return TemporaryError(

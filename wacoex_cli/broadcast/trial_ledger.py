@@ -22,9 +22,10 @@ def add_row(state: State, broadcast_id: int, line: int, phone: str, parameters: 
 
 
 def row(state: State, broadcast_id: int) -> Row:
-    """State, reason, code and message id of the one row of a test."""
+    """State, reason, detail, code and message id of the one row of a test."""
     found = state.rows(
-        "SELECT state, reason, code, message_id FROM recipients WHERE broadcast_id = ? AND row = ?",
+        "SELECT state, reason, detail, code, message_id FROM recipients"
+        " WHERE broadcast_id = ? AND row = ?",
         [broadcast_id, _ROW],
     )
     return found[0]

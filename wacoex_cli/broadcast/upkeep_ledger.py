@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wacoex_cli.audience.ledger import holds_back
 from wacoex_cli.broadcast.exchange import lock_purpose, pace_key
 from wacoex_cli.foundation.clock import to_text
 
@@ -64,8 +65,9 @@ def taken_after_optout(state: State) -> list[Row]:
     return state.rows(
         "SELECT r.broadcast_id, COUNT(*) AS people FROM optouts o"
         " JOIN recipients r ON r.phone = o.phone"
+        " JOIN broadcasts b ON b.broadcast_id = r.broadcast_id"
         " WHERE r.state IN ('sending', 'accepted', 'sent', 'delivered', 'read', 'failed')"
-        " AND r.claimed_at > o.added_at"
+        f" AND r.claimed_at > o.added_at AND {holds_back('b.template', 'o')}"
         " GROUP BY r.broadcast_id ORDER BY r.broadcast_id"
     )
 

@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.text import WINDOWS
-from wacoex_cli.broadcast import claims_ledger, ledger
+from wacoex_cli.broadcast import guards_ledger, ledger, runs_ledger
 from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.channels.model import Provider
+from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.terminal.render import Table
 
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
 
 def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any]:
     """The `data` of `broadcast send`, `show` and `resume`."""
-    seconds = claims_ledger.active_seconds(state, broadcast.broadcast_id)
+    seconds = runs_ledger.active_seconds(state, broadcast.broadcast_id)
     achieved = counts.taken / seconds if seconds and counts.taken else 0.0
     return {
         "broadcast_id": broadcast.broadcast_id,
         "name": broadcast.name,
         "channel": broadcast.channel,
+        "provider": broadcast.provider.value,
         "status": broadcast.status.value,
         "reason": broadcast.reason,
         "reason_code": broadcast.reason_code,
@@ -37,6 +40,7 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
         "codes": ledger.codes(state, broadcast.broadcast_id),
         "skipped": ledger.skip_reasons(state, broadcast.broadcast_id),
         "taken": counts.taken,
+        "held": _held(state, broadcast.broadcast_id),
         "rate": {
             "requested": broadcast.rate,
             "achieved": round(achieved, 2),
@@ -45,6 +49,17 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
         "planned_at": broadcast.planned_at,
         "started_at": broadcast.started_at,
         "finished_at": broadcast.finished_at,
+    }
+
+
+def _held(state: State, broadcast_id: int) -> dict[str, Any]:
+    """Rows that quiet hours hold back, in all and at no hour, and when the first may leave."""
+    waiting = guards_ledger.held(state, broadcast_id)
+    never = guards_ledger.at_no_hour(state, broadcast_id)
+    return {
+        "rows": sum(rows for _, rows, _ in waiting) + never,
+        "at_no_hour": never,
+        "until": to_text(waiting[0][0]) if waiting else None,
     }
 
 
@@ -61,6 +76,7 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
         known = classify(entry["code"])
         yield f"  code {entry['code']} ({entry['n']} {entry['state']}): {known.meaning}"
         yield f"    {known.action}"
+    yield from _held_text(data["held"])
     rate = data["rate"]
     if data["started_at"]:
         yield (
@@ -68,6 +84,13 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
             f" {rate['peak_in_one_second']} most in one second"
         )
     yield from _next_steps(number, data)
+
+
+def _held_text(held: dict[str, Any]) -> Iterator[str]:
+    if waiting := held["rows"] - held["at_no_hour"]:
+        yield f"  held back by quiet hours: {waiting}, the first until {held['until']}"
+    if held["at_no_hour"]:
+        yield f"  held back at every hour: {held['at_no_hour']}; one of their zones is always quiet"
 
 
 def _next_steps(number: int, data: dict[str, Any]) -> Iterator[str]:
@@ -100,6 +123,7 @@ def plan_data(planned: Planned) -> dict[str, Any]:
         "encoding": planned.encoding,
         "parameters": [source.to_json() for source in planned.sources],
         "estimate": dict(planned.estimate),
+        "new_contacts": planned.new_contacts,
         "findings": [one.to_json() for one in planned.findings],
     }
 
@@ -125,14 +149,42 @@ def plan_text(data: dict[str, Any], findings: tuple[Finding, ...]) -> Iterator[s
         )
         if number is not None:
             yield f"every skipped row: wacoex broadcast report {number} --csv FILE"
-    estimate = data["estimate"]
-    yield (
-        f"at {estimate['rate']:g}/s it takes {duration(estimate['seconds'])};"
-        f" at most {estimate['new_macs']} new MACs at respond.io"
-    )
+    yield from estimate_text(data["estimate"])
+    if data["new_contacts"]:
+        yield f"contacts to create: {data['new_contacts']}, each counts as a new MAC"
     yield from findings_text(findings)
     if number is not None:
         yield f"to send it: wacoex broadcast send {number}"
+
+
+def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
+    """How long it takes either way, what is left of the limit, whom respond.io will charge for."""
+    first, *others = estimate["ways"]
+    until = f"{estimate['finish_at'][:16].replace('T', ' ')} UTC"
+    yield (
+        f"at {first['messages_per_second']:g}/s ({first['why']})"
+        f" it takes {duration(first['seconds'])}, until {until} if sent now"
+    )
+    for way in others:
+        provider = Provider(way["provider"]).known_as
+        yield (
+            f"  through {provider} it would take {duration(way['seconds'])}"
+            f" at {way['messages_per_second']:g}/s ({way['why']})"
+        )
+    limit = estimate["limit"]
+    told = f"the portfolio's limit is not known ({limit['why']})"
+    if limit["messaging_limit"] is not None:
+        told = f"{limit['share']:.1%} of the portfolio's {limit['messaging_limit']} people in 24 h"
+    elif limit["share"] is not None:
+        told = "the portfolio's limit is none"
+    yield f"  {told}; {limit['used_in_24_hours']} were messaged in the last 24 h"
+    basis = estimate["new_macs_basis"]
+    most = "at most " if basis["not_known"] else ""
+    looked_up = f", {basis['asked_at_respondio']} looked up" if basis["asked_at_respondio"] else ""
+    yield (
+        f"  {most}{estimate['new_macs']} new MACs at respond.io: by the events here"
+        f" {basis['active_by_events']} were active this month{looked_up}"
+    )
 
 
 def _readings(previews: list[dict[str, Any]]) -> Iterator[str]:

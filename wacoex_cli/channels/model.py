@@ -17,6 +17,11 @@ class Provider(StrEnum):
     META = "meta"
     RESPONDIO = "respondio"
 
+    @property
+    def known_as(self) -> str:
+        """Its name for people."""
+        return "respond.io" if self is Provider.RESPONDIO else "Meta"
+
 
 @dataclass(frozen=True)
 class Details:
@@ -69,6 +74,12 @@ class Channel(Details):
     def demand_waba_id(self) -> str:
         """The id of the WhatsApp Business Account; raises UsageError when it is not known."""
         return self._demanded(self.waba_id, "waba_id", "--waba-id")
+
+    def demand_respondio_channel_id(self) -> int:
+        """The id of the channel at respond.io; raises UsageError when it is not known."""
+        number = self.respondio_channel_id
+        text = None if number is None else str(number)
+        return int(self._demanded(text, "respondio_channel_id", "--respondio-channel-id"))
 
     def to_json(self) -> dict[str, object]:
         """The entry of `channel list`, without how it is connected."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from wacoex_cli.broadcast.ledger import of_channel
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.channels import access, facts_ledger
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.diagnosis.asked import Asked, keep
 from wacoex_cli.diagnosis.gather import BESIDE, Gatherer
 from wacoex_cli.diagnosis.judge import blames_the_token
@@ -90,9 +91,13 @@ async def _ask_more(workspace: Workspace, channel: Channel, asked: Asked) -> Non
 
 
 def _waiting(state: State, channel: Channel) -> list[Template]:
-    """The templates of broadcasts that are still to be sent, as they were planned."""
+    """The templates of broadcasts that Meta is still to be sent, as they were planned.
+
+    What was planned for respond.io is checked against its own copy before it is sent.
+    """
     broadcasts = of_channel(state, channel.channel_id, None)
-    texts = (one.template for one in broadcasts if one.status in _TO_BE_SENT)
+    through_meta = (one for one in broadcasts if one.provider is Provider.META)
+    texts = (one.template for one in through_meta if one.status in _TO_BE_SENT)
     found = [Template.from_json(json.loads(one)) for one in dict.fromkeys(texts)]
     return found[:_MOST_TEMPLATES]
 

@@ -136,6 +136,15 @@ def events_after(
     return events, events[-1].event_id if len(events) == most else last
 
 
+def events_with_key(state: State, prefix: str) -> list[Event]:
+    """The events whose keys begin so; the prefix ends in a colon."""
+    beyond = f"{prefix[:-1]};"
+    rows = state.rows(
+        f"SELECT {COLUMNS} FROM events WHERE event_key > ? AND event_key < ?", [prefix, beyond]
+    )
+    return [event_in(row) for row in rows]
+
+
 def find_events(
     state: State,
     *,

@@ -196,7 +196,7 @@ class Reader:
         ours = [one for one in items if identity(one.get("channelId")) == self.respondio_channel_id]
         self.log.tally.elsewhere += len(items) - len(ours)
         wanted = [one for one in ours if self._is_wanted(_number(one), known)]
-        self.log.keep(Source.RESPONDIO, [_body(person, one) for one in wanted])
+        self.log.keep(Source.RESPONDIO, [body_of(person, one) for one in wanted])
 
     def _is_wanted(self, number: int | None, known: Watermark | None) -> bool:
         if known is not None and number is not None and number > known.message_id:
@@ -219,7 +219,7 @@ def _number(item: Node) -> int | None:
     return identity(item.get("messageId"))
 
 
-def _body(person: Person, item: Node) -> dict[str, Any]:
+def body_of(person: Person, item: Mapping[str, Any]) -> dict[str, Any]:
     """A message of a list in the shape in which a webhook would have delivered it."""
     is_incoming = item.get("traffic") == "incoming"
     return {

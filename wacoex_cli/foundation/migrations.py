@@ -203,6 +203,29 @@ def m012_throttled(db: Database) -> None:
     db.execute("ALTER TABLE broadcast_runs ADD COLUMN throttled_at TEXT")
 
 
+def m013_providers_and_guards(db: Database) -> None:
+    db.execute("ALTER TABLE broadcasts ADD COLUMN provider TEXT NOT NULL DEFAULT 'meta'")
+    db.execute("ALTER TABLE broadcasts ADD COLUMN guards TEXT NOT NULL DEFAULT '{}'")
+    # The first broadcast whose failed rows this one sends again; the one that this is a test of.
+    db.execute("ALTER TABLE broadcasts ADD COLUMN retry_of INTEGER")
+    db.execute("ALTER TABLE broadcasts ADD COLUMN test_of INTEGER")
+    # The first name of a contact that respond.io has to be given before this row can be sent.
+    db.execute("ALTER TABLE recipients ADD COLUMN new_contact TEXT")
+    # Statuses of respond.io name the message only; Meta's name the attempt.
+    db.execute(
+        "CREATE INDEX recipients_by_message ON recipients (message_id)"
+        " WHERE message_id NOT LIKE 'wamid.%'"
+    )
+    # A million rows may wait for the morning; looking whose turn it is must not read them all.
+    db.execute(
+        "CREATE INDEX recipients_due ON recipients (broadcast_id, not_before, row)"
+        " WHERE state = 'retry'"
+    )
+    # A limit that a server told about, in calls per second.
+    db.execute("ALTER TABLE paces ADD COLUMN told_limit REAL")
+    db.execute("ALTER TABLE optouts ADD COLUMN scope TEXT NOT NULL DEFAULT 'all'")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -216,4 +239,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     watching.m010_onboarding,
     watching.m011_probes,
     m012_throttled,
+    m013_providers_and_guards,
 )

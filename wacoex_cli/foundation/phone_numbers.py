@@ -100,6 +100,31 @@ def line_of(phone: str) -> str | None:
     return kind.lower().replace("_", " ")
 
 
+def zones_of(phone: str) -> tuple[str, ...]:
+    """The time zones (IANA names) in which the owner of an E.164 number may be.
+
+    What a number's range says, all zones of its country otherwise; none for a number of no
+    country, such as one of a satellite network.
+    """
+    from phonenumbers.tzdata import TIMEZONE_DATA
+
+    everywhere = tuple(TIMEZONE_DATA.get(_calling_code(phone), ()))
+    return everywhere if len(everywhere) < 2 else _zones_of_range(phone) or everywhere
+
+
+def _zones_of_range(phone: str) -> tuple[str, ...]:
+    import phonenumbers
+    from phonenumbers import timezone
+
+    try:
+        number = phonenumbers.parse(phone)
+    except phonenumbers.NumberParseException:
+        return ()
+    # A range that is too new for the library is in its country nevertheless.
+    found = timezone.time_zones_for_number(number)
+    return tuple(zone for zone in found if zone != timezone.UNKNOWN_TIMEZONE)
+
+
 def mask(phone: str) -> str:
     """A number that may be shown to others: `+60*****4321`. Hides whatever is no number."""
     if not _E164.fullmatch(phone):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -49,11 +51,17 @@ _PER_CHANNEL = frozenset(
         "inactivity",
     }
 )
+ERROR_CLASSES = frozenset({"ambiguous", "retry", "row", "stop", "unknown"})
+"""What `breaker_limits` may name besides codes."""
+
+_CODE = re.compile(r"[0-9]{1,9}")
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)%")
 _NOT_IN_CONFIG = frozenset({"config_dir"})
 _ONLY_IN_CONFIG = frozenset(
     {
         "breaker_rows",
         "breaker_share",
+        "breaker_limits",
         "status_seconds",
         "status_seconds_per_channel",
         "inactivity",
@@ -87,6 +95,24 @@ def _known_zone(name: str) -> str:
 
 def _user_path(path: Path) -> Path:
     return path.expanduser().absolute()
+
+
+def _limits(value: object) -> object:
+    """Each limit as a count (int) or as a share of 1 (float), which is written `"20%"`."""
+    if not isinstance(value, dict):
+        raise ValueError
+    return {name: _limit(name, limit) for name, limit in value.items()}
+
+
+def _limit(name: object, limit: object) -> int | float:
+    if not (isinstance(name, str) and (name in ERROR_CLASSES or _CODE.fullmatch(name))):
+        raise ValueError
+    if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0:
+        return limit
+    share = _SHARE.fullmatch(limit) if isinstance(limit, str) else None
+    if share is None or not 0 < float(share[1]) <= 100:
+        raise ValueError
+    return float(share[1]) / 100
 
 
 UserPath = Annotated[Path, AfterValidator(_user_path)]
@@ -166,6 +192,14 @@ class Settings(BaseSettings):
     breaker_share: Annotated[float, Field(gt=0, le=1, description="a share above 0, at most 1")] = (
         0.30
     )
+    breaker_limits: Annotated[
+        dict[str, int | float],
+        BeforeValidator(_limits),
+        Field(
+            description="a table of error codes or the words ambiguous, retry, row, stop, unknown,"
+            ' each with a number of rows (5) or a share of the last 100 ("20%")'
+        ),
+    ] = {}
     status_seconds: Annotated[
         float, Field(gt=0, le=3600, description="seconds above 0, at most 3600")
     ] = 60.0

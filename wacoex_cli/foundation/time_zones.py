@@ -1,9 +1,12 @@
 """Time zones (IANA names): moments as people there write and read them."""
 
+import re
 import zoneinfo
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from wacoex_cli.errors import UsageError
+
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]")
 
 
 def is_known_zone(name: str) -> bool:
@@ -45,3 +48,16 @@ def moment_from(text: str, zone: str) -> datetime:
             code="bad_time",
         )
     return moment
+
+
+def moment_ahead(text: str, zone: str, now: datetime) -> datetime:
+    """A moment to come: a time of day such as `21:00` means the next one; else `moment_from`.
+
+    Raises UsageError like `moment_from`.
+    """
+    if not _CLOCK.fullmatch(text.strip()):
+        return moment_from(text, zone)
+    today = now.astimezone(zoneinfo.ZoneInfo(zone)).date()
+    hour = text.strip().zfill(5)
+    moment = moment_from(f"{today} {hour}", zone)
+    return moment if moment > now else moment_from(f"{today + timedelta(days=1)} {hour}", zone)

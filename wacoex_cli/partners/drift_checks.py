@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.connection import ConnectionState
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.partners.model import DriftKind
 
@@ -56,7 +57,7 @@ def check_drift(
 
 def _drift_title(found: Sequence[Drift]) -> str:
     first = found[0]
-    where = "respond.io" if first.source == "respondio" else "Meta"
+    where = Provider(first.source).known_as
     if first.kind is DriftKind.GONE:
         return f"{where} does not have the channel any more"
     return f"{where} has another channel than the one that is stored"

@@ -125,6 +125,11 @@ def retry_delay_seconds(code: ErrorCode, tries: int) -> float:
     return code.wait_seconds * 4.0 ** (tries - 1)
 
 
+def is_known(code: int) -> bool:
+    """Whether a code is in the list; one that is not concerns its row only."""
+    return code in _PERMISSIONS or code in error_texts.TEXTS
+
+
 def known_codes() -> tuple[int, ...]:
     """Every code that has words of its own, ascending; 200 stands for 200 to 299."""
     return tuple(sorted(error_texts.TEXTS))

@@ -7,7 +7,7 @@ import email.utils
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
@@ -85,7 +85,11 @@ class Graph:
         return node
 
     async def _pages(self, path: str, params: Mapping[str, str]) -> list[Node]:
-        found: list[Node] = []
+        return [node async for page in self._each_page(path, params) for node in page]
+
+    async def _each_page(
+        self, path: str, params: Mapping[str, str]
+    ) -> AsyncGenerator[list[Node], None]:
         cursor: str | None = None
         seen: set[str] = set()
         while True:
@@ -94,10 +98,10 @@ class Graph:
             data = body.get("data")
             if not isinstance(data, list):
                 raise unusable("it holds no list")
-            found += [node for node in data if isinstance(node, dict)]
+            yield [node for node in data if isinstance(node, dict)]
             cursor = _next_cursor(body)
             if cursor is None or cursor in seen:
-                return found
+                return
             seen.add(cursor)
 
     async def _get(self, path: str, params: Mapping[str, str]) -> Node:

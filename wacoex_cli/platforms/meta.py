@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from wacoex_cli.errors import TemporaryError, WacoexError
 from wacoex_cli.foundation.answer import NotSentError, UnansweredError
@@ -57,6 +57,14 @@ class Meta(Graph):
         """
         params = {"message_id": message_id, "fields": _HISTORY_FIELDS}
         return await self._pages(f"{phone_number_id}/message_history", params)
+
+    def listed_messages(self, phone_number_id: str) -> AsyncGenerator[list[Node], None]:
+        """The messages of a number as entries of its history: newest first, a page at a time.
+
+        They name neither the recipient nor the attempt. Raises as `message_history` does.
+        Source: "Meta: message history API".
+        """
+        return self._each_page(f"{phone_number_id}/message_history", {"fields": _HISTORY_FIELDS})
 
     async def debug_token(self) -> Node:
         """What Meta says about this token: validity, app, expiry, scopes."""

@@ -1,4 +1,4 @@
-"""What Meta's answer to a message means: taken, refused, unclear, or never sent. Pure."""
+"""What the answer to a message means: taken, refused, declined, unclear, or never sent. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _USAGE_HEADER = "x-business-use-case-usage"
 
 @dataclass(frozen=True)
 class Taken:
-    """Meta took the message. `message_status` may be `held_for_quality_assessment` or absent."""
+    """The message was taken. Meta's `message_status` may be `held_for_quality_assessment`."""
 
     message_id: str
     message_status: str | None = None
@@ -58,7 +58,21 @@ class NotSent:
     reason: str
 
 
-Reply = Taken | Refused | Unclear | NotSent
+@dataclass(frozen=True)
+class Declined:
+    """respond.io did not take the message: the HTTP status decides what that means.
+
+    `said` is its own text, or what stood in its place; `retry_after_seconds` the wait it asked
+    for, if it did. `from_api` is False when something else answered, such as a firewall in HTML.
+    """
+
+    status: int
+    said: str = ""
+    retry_after_seconds: float | None = None
+    from_api: bool = True
+
+
+Reply = Taken | Refused | Declined | Unclear | NotSent
 
 
 def reply_in(answer: Answer, now: datetime) -> Reply:

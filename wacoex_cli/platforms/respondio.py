@@ -1,4 +1,4 @@
-"""respond.io's Developer API v2, as far as wacoex uses it: reading contacts and messages."""
+"""respond.io's Developer API v2, as far as wacoex uses it: contacts, messages and templates."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import hashlib
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
+from wacoex_cli.foundation.answer import NotSentError, UnansweredError
+from wacoex_cli.platforms.replies import NotSent, Reply, Unclear
 from wacoex_cli.platforms.respondio_pace import Pace, learn, take_slot
-from wacoex_cli.platforms.respondio_replies import Node, Page, page_in, refusal
+from wacoex_cli.platforms.respondio_replies import Node, Page, page_in, refusal, reply_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,24 +20,40 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.http import Http
     from wacoex_cli.foundation.secrets import Secret
 
-__all__ = ["CONTACTS", "MESSAGES", "PAGE_OF_CONTACTS", "Node", "Page", "RespondIO"]
+__all__ = [
+    "CONTACTS",
+    "CREATING",
+    "MESSAGE",
+    "MESSAGES",
+    "PAGE_OF_CONTACTS",
+    "SENDING",
+    "Node",
+    "Page",
+    "RespondIO",
+]
 
 PAGE_OF_CONTACTS = 100
 """Most contacts that one call lists."""
 CONTACTS, MESSAGES = "contact/list", "message/list"
 """The endpoints whose pace decides how long a sweep takes."""
+MESSAGE, SENDING, CREATING = "message", "message/send", "contact/create"
+"""The endpoints whose pace decides how long a broadcast takes."""
 
 _MOST_ITEMS = "100"
+_MOST_TRIES, _RETRY_SECONDS = 3, 2.0
+_CONFLICT = 409
+_NOT_FOUND, _BEING_PROCESSED = "respondio_404", "respondio_449"
 _ALL_CONTACTS: Mapping[str, object] = {"search": "", "timezone": "UTC", "filter": {"$and": []}}
 
 
 class RespondIO:
     """The Developer API with one token, which travels in one header only.
 
-    A contact is named by `id:123` or `phone:+65...` (respond.io: contacts). Every call waits for
-    its turn, and raises CredentialError when the token is at fault, TemporaryError for
-    throttling, an unreachable server, a contact that is still being processed or an unusable
-    answer, and RefusedError for anything else; the code is `respondio_` and the HTTP status.
+    A contact is named by `id:123` or `phone:+65...` (respond.io: contacts). Every call but
+    `send_message` waits for its turn, and raises CredentialError when the token is at fault,
+    TemporaryError for throttling, an unreachable server, a contact that is still being processed
+    or an unusable answer, and RefusedError for anything else; the code is `respondio_` and the
+    HTTP status.
     """
 
     def __init__(self, http: Http, token: Secret, base_url: str, *, clock: Clock) -> None:
@@ -71,6 +90,61 @@ class RespondIO:
         """The channels a contact has written on or was written to."""
         return await self._all("contact/channels", f"{_contact(identifier)}/channels")
 
+    async def get_message(self, identifier: str, message_id: str) -> Node:
+        """One message of a contact, with its `status` list (respond.io: messages)."""
+        answer = await self._read(
+            "GET", MESSAGE, f"{_contact(identifier)}/message/{message_id}", {}
+        )
+        return answer.json if isinstance(answer.json, dict) else {}
+
+    async def templates(self, channel_id: int) -> list[Node]:
+        """The templates of a channel as respond.io holds them, which may lag behind Meta.
+
+        Its own programs use two paths for them, so the second is asked where the first is none.
+        """
+        try:
+            return await self._all("space/template", f"space/channel/{channel_id}/template")
+        except WacoexError as error:
+            if error.code != _NOT_FOUND:
+                raise
+        return await self._all("space/mtm", f"space/channel/{channel_id}/mtm")
+
+    async def create_contact(self, identifier: str, first_name: str) -> None:
+        """See to it that there is a contact `phone:+65...`; one that is there is left as it is.
+
+        A try whose outcome is not known is followed by a look, so that nothing is done twice.
+        Raises TemporaryError when even that leaves it open.
+        """
+        for tries in range(1, _MOST_TRIES + 1):
+            error = await self._try_to_create(identifier, first_name)
+            if error is None or await self.has_contact(identifier):
+                return
+            if tries == _MOST_TRIES:
+                raise error
+            await self._clock.sleep(_RETRY_SECONDS * tries)
+
+    def messages_url(self, identifier: str) -> str:
+        """Where messages to a contact are posted to."""
+        return f"{self._root}/{_contact(identifier)}/message"
+
+    async def send_message(self, identifier: str, body: Mapping[str, object]) -> Reply:
+        """Send one message in one single try; never raises for what the network or respond.io does.
+
+        It waits for no turn: whoever sends keeps the pace. Source: "respond.io: messages".
+        """
+        try:
+            answer = await self._post(SENDING, self.messages_url(identifier), body)
+        except NotSentError as error:
+            return NotSent(error.reason)
+        except UnansweredError as error:
+            return Unclear(error.reason)
+        return reply_in(answer, self._token.reveal(), self._clock.now())
+
+    def told_limit(self, endpoint: str) -> float | None:
+        """Calls per second that an endpoint said it allows, 1 to 20; None until it has."""
+        pace = self._paces.get(endpoint, Pace())
+        return float(pace.limit) if pace.is_told else None
+
     def calls_per_second(self, endpoint: str) -> float:
         """The rate at which an endpoint is asked, as far as it has told."""
         return self._paces.get(endpoint, Pace()).calls_per_second
@@ -100,16 +174,54 @@ class RespondIO:
         answer = await self._http.read(
             method,
             f"{self._root}/{path}",
-            headers={"Authorization": f"Bearer {self._token.reveal()}"},
+            headers=self._headers(),
             params=params,
             json=json,
         )
-        pace = self._paces.get(endpoint, Pace())
-        self._paces[endpoint] = learn(pace, answer.headers, self._clock.monotonic())
+        self._learn(endpoint, answer)
         error = refusal(answer, self._token.reveal(), self._clock.now())
         if error is not None:
             raise error
         return answer
+
+    async def _try_to_create(self, identifier: str, first_name: str) -> TemporaryError | None:
+        """Post once; returns the failure that leaves open whether the contact is there."""
+        await self._take_turn(CREATING)
+        url = f"{self._root}/{_contact(identifier)}"
+        try:
+            answer = await self._post(CREATING, url, {"firstName": first_name})
+        except (NotSentError, UnansweredError) as failure:
+            hint = "check the network, then try again"
+            reason = f"respond.io gives no answer: {failure.reason}"
+            return TemporaryError(reason, hint=hint, code="unreachable")
+        if answer.status == _CONFLICT:
+            return None
+        error = refusal(answer, self._token.reveal(), self._clock.now())
+        if error is None or (isinstance(error, TemporaryError) and answer.status // 100 != 4):
+            return error
+        raise error
+
+    async def has_contact(self, identifier: str) -> bool:
+        """Whether there is such a contact, one that is still being processed included."""
+        try:
+            await self.get_contact(identifier)
+        except (RefusedError, TemporaryError) as error:
+            if error.code not in (_NOT_FOUND, _BEING_PROCESSED):
+                raise
+            return error.code == _BEING_PROCESSED
+        return True
+
+    async def _post(self, endpoint: str, url: str, body: Mapping[str, object]) -> Answer:
+        answer = await self._http.send(url, headers=self._headers(), json=body)
+        self._learn(endpoint, answer)
+        return answer
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token.reveal()}"}
+
+    def _learn(self, endpoint: str, answer: Answer) -> None:
+        pace = self._paces.get(endpoint, Pace())
+        self._paces[endpoint] = learn(pace, answer.headers, self._clock.monotonic())
 
     async def _take_turn(self, endpoint: str) -> None:
         pace, wait = take_slot(self._paces.get(endpoint, Pace()), self._clock.monotonic())

@@ -23,13 +23,15 @@ _JITTER_SECONDS = 0.2
 class Pace:
     """What is known of one endpoint: the rate, its limit, when the next call may leave.
 
-    `left_at` are the times of the newest calls, as many as the limit.
+    `left_at` are the times of the newest calls, as many as the limit. `is_told`: whether the
+    limit is what an answer said.
     """
 
     calls_per_second: float = UNKNOWN_RATE
     limit: int = int(UNKNOWN_RATE)
     free_at: float = 0.0
     left_at: tuple[float, ...] = ()
+    is_told: bool = False
 
 
 def take_slot(pace: Pace, now: float) -> tuple[Pace, float]:
@@ -49,7 +51,7 @@ def learn(pace: Pace, headers: Mapping[str, str], now: float) -> Pace:
     if told:
         limit = min(max(int(told), 1), HIGHEST_LIMIT)
         rate = max(limit * _SHARE_OF_LIMIT, 1.0)
-        pace = replace(pace, calls_per_second=rate, limit=limit)
+        pace = replace(pace, calls_per_second=rate, limit=limit, is_told=True)
     if _number(headers.get("x-ratelimit-remaining")) == 0 and not _is_of_our_making(pace):
         pace = replace(pace, free_at=max(pace.free_at, now + _WINDOW_SECONDS))
     return pace

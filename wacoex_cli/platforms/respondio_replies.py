@@ -1,4 +1,4 @@
-"""What respond.io's answers mean: a page, a moment, or a refusal. Pure."""
+"""What respond.io's answers mean: a page, a message taken or not, or a refusal. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
 from wacoex_cli.foundation.answer import retry_after_seconds
+from wacoex_cli.platforms.replies import Declined, Reply, Taken, Unclear
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 Node = dict[str, Any]
 
-_BEING_PROCESSED = 449
+_THROTTLED, _BEING_PROCESSED = 429, 449
+# A firewall, or another server at a wrong address, says these in HTML: nothing went further.
+_TURNED_AWAY = frozenset({401, 403, 404})
 _LONGEST_SAID = 300
 # The state file holds no larger numbers.
 _LARGEST_ID = 2**63
@@ -52,6 +55,27 @@ def identity(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_ID:
         return value
     return None
+
+
+def reply_in(answer: Answer, secret: str, now: datetime) -> Reply:
+    """What an answer to `POST /contact/{identifier}/message` says, without the secret.
+
+    Only a 2xx with a message id is taken. Declined is what the API refuses in its own words, and
+    what never reached it. Everything else may have been taken: a 5xx, a redirect, a broken or
+    empty body. Source: "respond.io: errors".
+    """
+    status, wait = answer.status, retry_after_seconds(answer.headers, now)
+    body = answer.json if isinstance(answer.json, dict) else {}
+    if 200 <= status < 300:
+        message_id = identity(body.get("messageId"))
+        return Taken(str(message_id)) if message_id else Unclear(_shape_of_reply(answer), wait)
+    is_its_own = 400 <= status < 500 and not body.keys().isdisjoint({"code", "message"})
+    said = _said(answer).replace(secret, "****") or ("" if is_its_own else _shape(answer))
+    if is_its_own or status in (_THROTTLED, _BEING_PROCESSED):
+        return Declined(status, said, wait)
+    if status in _TURNED_AWAY:
+        return Declined(status, said, wait, from_api=False)
+    return Unclear(_shape_of_reply(answer), wait)
 
 
 def refusal(answer: Answer, secret: str, now: datetime) -> WacoexError | None:
@@ -111,7 +135,7 @@ _HOW_TO_GET_IN = (
 )
 _REFUSED = {
     400: "the request is not valid",
-    404: "there is no such contact or message",
+    404: "there is no such contact, message or channel",
     409: "it conflicts with what is there",
 }
 
@@ -135,3 +159,12 @@ def _said(answer: Answer) -> str:
 
 def _shape(answer: Answer) -> str:
     return f"HTTP {answer.status}, {answer.size} bytes that are no JSON object"
+
+
+def _shape_of_reply(answer: Answer) -> str:
+    if 300 <= answer.status < 400:
+        target = urlsplit(answer.headers.get("location", "")).hostname or "another path"
+        return f"HTTP {answer.status}, a redirect to {target}"
+    if isinstance(answer.json, dict):
+        return f"HTTP {answer.status} without a message id"
+    return _shape(answer)

@@ -1,1 +1,1 @@
-"""Message templates: what they hold, what has to be filled in, and the body Meta is sent."""
+"""Message templates: what they hold, what has to be filled in, and the bodies that are sent."""

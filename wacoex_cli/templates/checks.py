@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 
 def check_still_as_planned(
-    planned: Template, current: Template, channel: str, observed_at: str
+    planned: Template, current: Template, channel: str, observed_at: str, source: str = "meta"
 ) -> list[Finding]:
     """WX504: the template was paused, disabled, rejected or changed since planning.
 
+    `source` is whose word `current` is, that of the provider it was planned for.
     Source: Meta, template management (statuses; pausing 3 h, 6 h, then disabled).
     """
     evidence: list[str] = []
@@ -30,7 +31,7 @@ def check_still_as_planned(
             severity=Severity.CRITICAL,
             channel=channel,
             title="the template cannot be sent as planned",
-            evidence=tuple(Evidence(text, "meta", observed_at) for text in evidence),
+            evidence=tuple(Evidence(text, source, observed_at) for text in evidence),
             remedy=(
                 "open WhatsApp Manager, Message templates, and look at the template",
                 "when it is approved again, or changed on purpose, plan the broadcast anew",

@@ -19,19 +19,21 @@ app = group("The message templates of a channel's WhatsApp Business Account.")
     examples=("wacoex template list", "wacoex template list --channel shop --json"),
 )
 def list_templates(invocation: Invocation) -> "Result":
-    """List the templates: status, category, placeholders to fill, quality, header and buttons."""
-    from wacoex_cli.channels.access import choose_channel, meta_for
+    """List the templates: status, category, placeholders to fill, quality, header and buttons.
+
+    They are those of Meta, or respond.io's copy for a channel that sends through respond.io.
+    """
+    from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.templates import view
-    from wacoex_cli.templates.model import Template
+    from wacoex_cli.templates.access import shelf_of
     from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
-        channel = choose_channel(workspace, invocation)
-        meta = meta_for(workspace, channel)
-        records = workspace.run(meta.templates(channel.demand_waba_id()))
-    found = sorted(map(Template.from_meta, records), key=lambda one: (one.name, one.language))
-    table = Table(view.COLUMNS, [view.row(one) for one in found], "this WABA has no templates")
-    return Result({"templates": [view.record(one) for one in found]}, (table,))
+        shelf = shelf_of(workspace, choose_channel(workspace, invocation))
+        found = workspace.run(shelf.all())
+    none = f"{shelf.provider.known_as} has no templates for this channel"
+    table = Table(view.COLUMNS, [view.row(one) for one in found], none)
+    return Result(view.data(shelf.provider, found), (table,))
 
 
 @command(
@@ -49,14 +51,13 @@ def show(
     Names of placeholders: `1` or `first_name` in the body, `header.1` in the header, `button.0`
     for the link of the first button. (IMAGE) stands for the media of a header.
     """
-    from wacoex_cli.channels.access import choose_channel, meta_for
+    from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.templates import view
-    from wacoex_cli.templates.reading import find_versions
+    from wacoex_cli.templates.access import shelf_of
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
-        channel = choose_channel(workspace, invocation)
-        meta = meta_for(workspace, channel)
-        found = workspace.run(find_versions(meta, channel.demand_waba_id(), name))
-    text = [line for template in found for line in view.lines(template)]
-    return Result({"templates": [view.record(one) for one in found]}, tuple(text))
+        shelf = shelf_of(workspace, choose_channel(workspace, invocation))
+        found = workspace.run(shelf.versions(name))
+    text = [line for template in found for line in view.lines(template, shelf.provider.known_as)]
+    return Result(view.data(shelf.provider, found), tuple(text))

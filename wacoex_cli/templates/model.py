@@ -17,9 +17,9 @@ Place = Literal["header", "body", "button"]
 
 @dataclass(frozen=True)
 class Template:
-    """One template in one language. `components` stay exactly as Meta gave them.
+    """One template in one language. `components` stay as Meta, or respond.io, gave them.
 
-    `quality` is GREEN, YELLOW, RED or UNKNOWN; None when Meta does not say.
+    `quality` is GREEN, YELLOW, RED or UNKNOWN; None when nobody says.
     """
 
     name: str

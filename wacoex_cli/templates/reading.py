@@ -1,4 +1,4 @@
-"""Finding a template at Meta by its name and language."""
+"""Finding a template by its name and language, at Meta or at respond.io."""
 
 from __future__ import annotations
 
@@ -13,35 +13,39 @@ if TYPE_CHECKING:
 
 
 class TemplateList(Protocol):
-    """Whoever can list the templates of a WABA, all pages of them."""
+    """Whoever can list the templates of a WABA or of a channel of respond.io, all of them."""
 
-    async def templates(self, waba_id: str, *, name: str | None = None) -> list[dict[str, Any]]:
-        """Meta's records; with `name` those whose name contains it."""
+    async def templates(self, owner_id: str, /, *, name: str | None = None) -> list[dict[str, Any]]:
+        """Records in Meta's words; with `name` those whose name is or contains it."""
         ...
 
 
-async def find_template(meta: TemplateList, waba_id: str, name: str, language: str) -> Template:
+async def find_template(
+    templates: TemplateList, owner_id: str, name: str, language: str
+) -> Template:
     """The template of exactly this name and language, whatever its status.
+
+    `owner_id` is the WABA's, or that of the channel at respond.io.
 
     Raises:
         UsageError: there is none (code `unknown_template`); the hint names what there is.
-        CredentialError, RefusedError, TemporaryError: Meta could not be asked.
+        CredentialError, RefusedError, TemporaryError: the server could not be asked.
     """
-    versions = await find_versions(meta, waba_id, name)
+    versions = await find_versions(templates, owner_id, name)
     for version in versions:
         if version.language == language:
             return version
     raise _unknown_language(name, language, [version.language for version in versions])
 
 
-async def find_versions(meta: TemplateList, waba_id: str, name: str) -> list[Template]:
+async def find_versions(templates: TemplateList, owner_id: str, name: str) -> list[Template]:
     """The template of exactly this name in every language it has; raises like `find_template`."""
     # Meta's filter is a search: `promo` finds `promo_2` too.
-    found = await meta.templates(waba_id, name=name)
+    found = await templates.templates(owner_id, name=name)
     versions = [Template.from_meta(record) for record in found if record.get("name") == name]
     if versions:
         return versions
-    names = {str(record["name"]) for record in await meta.templates(waba_id)}
+    names = {str(record["name"]) for record in await templates.templates(owner_id)}
     raise _unknown_name(name, sorted(names))
 
 
@@ -60,5 +64,5 @@ def _unknown_name(name: str, existing: Sequence[str]) -> UsageError:
     if near:
         hint = f"did you mean {listed}?"
     else:
-        hint = "`wacoex template list` shows them all" if existing else "the WABA has no templates"
+        hint = "`wacoex template list` shows them all" if existing else "there are no templates yet"
     return UsageError(f"there is no template `{name}`", hint=hint, code="unknown_template")

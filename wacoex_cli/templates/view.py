@@ -11,7 +11,7 @@ from wacoex_cli.templates.placeholders import placeholders
 from wacoex_cli.templates.rule import check_sendable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from wacoex_cli.templates.model import Template
 
@@ -27,8 +27,13 @@ COLUMNS = (
 )
 
 
+def data(source: str, templates: Sequence[Template]) -> dict[str, Any]:
+    """The JSON of a list; `source` is whose word it is, `meta` or `respondio`."""
+    return {"source": source, "templates": [record(one) for one in templates]}
+
+
 def record(template: Template) -> dict[str, Any]:
-    """The JSON of one template: what Meta says of it, and what wacoex makes of that.
+    """The JSON of one template: what its source says of it, and what wacoex makes of that.
 
     `why_not` says why wacoex cannot send it, and is null when it can.
     """
@@ -72,10 +77,11 @@ def row(template: Template) -> tuple[str | None, ...]:
     )
 
 
-def lines(template: Template) -> Iterator[str]:
+def lines(template: Template, told_by: str) -> Iterator[str]:
     """A template for a person: its state, its text, and how it is filled in."""
     places = placeholders(template)
-    quality = f"quality {template.quality}" if template.quality else "quality not told"
+    told = template.quality
+    quality = f"quality {told}" if told else f"quality not told by {told_by}"
     yield (
         f"{template.name} ({template.language}): {template.status}, {template.category}, {quality}"
     )

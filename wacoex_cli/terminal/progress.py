@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,18 +12,29 @@ from wacoex_cli.foundation.clock import Clock, SystemClock, to_text
 from wacoex_cli.terminal import streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rich.console import RenderableType
 
     from wacoex_cli.terminal.options import Invocation
 
 LINE_EVERY_SECONDS = 60.0
+_BAR = 40
+_LEAST_COLUMNS_FOR_WIDE_BAR = 80
+_LEAST_COLUMNS_FOR_BAR = 40
+_INDENT = (0, 0, 0, 2)
 
 
 class Progress(Protocol):
     """What a long run reports to."""
 
-    def update(self, done: int, text: str, data: Mapping[str, object]) -> None:
-        """`done` of the total are finished; `text` and `data` say how it goes."""
+    def update(
+        self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
+    ) -> None:
+        """`done` of the total are finished; `text` and `data` say how it goes.
+
+        A terminal shows `lines` below its bar, when there are any, instead of `text` beside it.
+        """
         ...
 
 
@@ -32,14 +44,15 @@ def open_progress(
 ) -> Iterator[Progress]:
     """Show progress on standard error while the block runs.
 
-    A bar on a terminal; otherwise a line at the start, at the end and every minute. Nothing with
-    `-q` or `--json`; with `--progress json` an object a line on standard output.
+    A bar on a terminal; otherwise, and on one that cannot move its cursor, a line at the start,
+    at the end and every minute. Nothing with `-q` or `--json`; with `--progress json` an object a
+    line on standard output.
     """
     if invocation.learnt.streams:
         yield _Stream(title, total, clock or SystemClock())
     elif invocation.quiet or invocation.json:
         yield _Silent()
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _bar(invocation, title, total) as bar:
             yield bar
     else:
@@ -56,7 +69,9 @@ class _Stream:
         self._total = total
         self._clock = clock
 
-    def update(self, done: int, text: str, data: Mapping[str, object]) -> None:
+    def update(
+        self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
+    ) -> None:
         entry = {
             **data,
             "event": "progress",
@@ -69,7 +84,9 @@ class _Stream:
 
 
 class _Silent:
-    def update(self, done: int, text: str, data: Mapping[str, object]) -> None:
+    def update(
+        self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
+    ) -> None:
         """Nobody wants to know."""
 
 
@@ -82,7 +99,9 @@ class _Lines:
         self._last = (0, "")
         self._write(f"{title}: 0 of {total}")
 
-    def update(self, done: int, text: str, data: Mapping[str, object]) -> None:
+    def update(
+        self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
+    ) -> None:
         self._last = (done, text)
         if self._clock.monotonic() >= self._next:
             self._next = self._clock.monotonic() + LINE_EVERY_SECONDS
@@ -100,20 +119,37 @@ class _Lines:
 def _bar(invocation: Invocation, title: str, total: int) -> Iterator[Progress]:
     from rich import progress
     from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
 
     plain = not streams.shows_color(sys.stderr, invocation.color)
     console = Console(file=sys.stderr, no_color=plain, markup=False, highlight=False)
-    columns = (
+    columns: list[progress.ProgressColumn] = [
         progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[text]}", markup=False),
-    )
-    with progress.Progress(*columns, console=console, refresh_per_second=4) as shown:
+    ]
+    if console.width >= _LEAST_COLUMNS_FOR_BAR:
+        is_wide = console.width >= _LEAST_COLUMNS_FOR_WIDE_BAR
+        columns.insert(1, progress.BarColumn(_BAR if is_wide else None))
+
+    class Display(progress.Progress):
+        lines: Sequence[str] = ()
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield from super().get_renderables()
+            for line in self.lines:
+                yield Padding(Text(streams.printable(line)), _INDENT)
+
+    with Display(*columns, console=console, refresh_per_second=4) as shown:
         task = shown.add_task(title, total=total, text="")
 
         class Bar:
-            def update(self, done: int, text: str, data: Mapping[str, object]) -> None:
-                shown.update(task, completed=done, text=streams.printable(text))
+            def update(
+                self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
+            ) -> None:
+                shown.lines = lines
+                beside = "" if lines else streams.printable(text)
+                shown.update(task, completed=done, text=beside)
 
         yield Bar()

@@ -1,0 +1,298 @@
+"""What every provider has to keep: through Meta or respond.io, the same states and nobody twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from wacoex_cli.channels.model import Provider
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.respondio_world import LIMITS
+from wacoex_cli.sandbox.serve import running
+from wacoex_cli.sandbox.webhooks import Callbacks
+
+DRIVER = Path(__file__).with_name("sender_process.py")
+PEOPLE = 40
+THROUGH_RESPONDIO = pytest.mark.parametrize("provider", [Provider.RESPONDIO], ids=str)
+# Whatever spoils an answer, it is not known whether the message was taken.
+UNUSABLE = (
+    Fault("reset_before"),
+    Fault("reset_after"),
+    Fault("hang"),
+    Fault("server_error"),
+    Fault("server_error", status=503, accepts=True),
+    Fault("html"),
+    Fault("html", status=502),
+    Fault("redirect"),
+    Fault("truncated_json"),
+    Fault("empty_body"),
+    Fault("empty_object"),
+)
+
+
+@pytest.fixture(params=list(Provider), ids=str)
+def provider(request):
+    return request.param
+
+
+@pytest.fixture
+def shop(shop):
+    """A shop whose people are contacts, where respond.io allows as much as Meta."""
+    shop.befriend(PEOPLE)
+    for endpoint in LIMITS:
+        shop.world.respondio.set_limit(endpoint, 20)
+    return shop
+
+
+@pytest.fixture
+def strike(shop):
+    """Let a fault strike one row; its other properties stay."""
+
+    def put(*faults: tuple[int, Fault]) -> None:
+        shop.faults(*(one_person(fault, shop.phone(row)) for row, fault in faults))
+
+    return put
+
+
+def one_person(fault, phone):
+    told = {name: getattr(fault, name) for name in ("kind", "code", "status", "count", "accepts")}
+    return Fault(**told, recipients=frozenset({phone}))
+
+
+def refusal(provider):
+    """A refusal of one row, in the provider's own terms."""
+    return Fault("refuse", code=131026 if provider is Provider.META else 400)
+
+
+def test_everybody_is_sent_to_once(shop, provider):
+    broadcast = shop.planned(6)
+    sent = shop.send(broadcast)
+
+    assert shop.counts(broadcast).keys() <= {"accepted", "sent", "delivered", "read"}
+    assert (sent.exit_status, sent.broadcast.status.value) == (0, "completed")
+    assert sent.broadcast.provider is provider
+    arrivals = shop.world.log.arrivals
+    assert [one.recipient for one in arrivals] == [shop.phone(row) for row in range(1, 7)]
+    assert {one.api for one in arrivals} == {provider.value}
+    ids = [row["message_id"] for row in shop.rows(broadcast).values()]
+    assert ids == [one.message_id for one in arrivals]
+
+
+def test_a_refused_row_is_rejected_and_the_others_go_on(shop, strike, provider):
+    strike((2, refusal(provider)))
+    broadcast = shop.planned(4)
+    sent = shop.send(broadcast)
+
+    assert [state == "rejected" for state in shop.states(broadcast)] == [False, True, False, False]
+    assert (sent.exit_status, sent.broadcast.status.value) == (7, "completed")
+    assert shop.rows(broadcast)[2]["attempts"] == 1
+
+
+def test_a_throttled_row_is_tried_again_and_nobody_is_sent_to_twice(shop, strike):
+    strike((2, Fault("throttled", count=1)))
+    broadcast = shop.planned(4)
+    sent = shop.send(broadcast)
+
+    assert sent.exit_status == 0
+    assert "rejected" not in shop.states(broadcast)
+    assert [row["attempts"] for row in shop.rows(broadcast).values()] == [1, 2, 1, 1]
+    assert shop.taken_twice() == []
+    assert len(shop.world.log.accepted()) == 4
+
+
+def test_without_a_usable_answer_a_row_is_ambiguous_and_never_sent_again(shop, strike):
+    strike(*enumerate(UNUSABLE, start=1))
+    broadcast = shop.planned(len(UNUSABLE) + 1)
+    sent = shop.send(broadcast, exchange_seconds=2.0)
+    shop.faults()
+
+    *struck, last = shop.states(broadcast)
+    assert set(struck) == {"ambiguous"}
+    assert last != "ambiguous"
+    assert (sent.exit_status, sent.broadcast.status.value) == (7, "completed")
+    assert len(shop.world.log.arrivals) == len(UNUSABLE) + 1
+
+
+def test_a_token_that_is_refused_stops_and_the_rows_wait(shop):
+    shop.faults(Fault("expired_token"))
+    broadcast = shop.planned(6)
+    sent = shop.send(broadcast)
+
+    assert (sent.exit_status, sent.broadcast.status.value) == (4, "paused")
+    assert shop.counts(broadcast).keys() <= {"pending", "retry"}
+
+    shop.faults()
+    assert shop.resume(broadcast).exit_status == 0
+    assert shop.taken_twice() == []
+    assert len(shop.world.log.accepted()) == 6
+
+
+def test_what_could_not_leave_leaves_when_the_network_is_back(shop, world, eventually):
+    with running(world) as shop.base_url:
+        broadcast = shop.planned(3)
+
+    async def come_back():
+        await eventually(lambda: "retry" in shop.states(broadcast))
+        with running(world, port=int(shop.base_url.rpartition(":")[2])):
+            while shop.current(broadcast).status.value == "sending":
+                shop.clock.leap(2)
+                await asyncio.sleep(0.2)
+
+    assert shop.send(broadcast, during=come_back).exit_status == 0
+    assert len(world.log.arrivals) == 3, "what could not leave did not arrive"
+    assert shop.taken_twice() == []
+
+
+def test_statuses_move_the_rows(shop, strike, cli, tmp_path, eventually, provider):
+    """Meta tells them by webhook, respond.io only when it is asked."""
+    expected = ["read", "failed", "read", "delivered", "read"]
+    shop.world.callbacks = Callbacks(statuses=True)
+    strike((2, Fault("status_failed")))
+    broadcast = shop.planned(5)
+
+    async def told():
+        if provider is Provider.RESPONDIO:
+            await eventually(lambda: shop.states(broadcast) == expected)
+            shop.clock.leap(60)
+
+    shop.send(broadcast, during=told)
+    if provider is Provider.META:
+        archive = tmp_path / "told.ndjson"
+        emitted = shop.world.outbox.emitted(shop.world.monotonic() + 1.0)
+        archive.write_text("".join(f"{json.dumps(one)}\n" for one in emitted))
+        assert cli("events", "import", archive).code == 0
+
+    assert shop.states(broadcast) == expected
+
+
+def test_the_report_is_the_same(shop, strike, cli, provider):
+    strike((2, refusal(provider)), (3, Fault("reset_after")))
+    people = [(shop.phone(1),), (shop.phone(2),), ("=1+1",), (shop.phone(3),), (shop.phone(1),)]
+    shop.send(shop.planned(shop.file("five.csv", people)))
+
+    data = cli("broadcast", "report", 1, "--json").data
+
+    assert (data["status"], data["recipients"]) == ("completed", 3)
+    told = [(row["line"], row["state"], row["reason"]) for row in data["rows"]]
+    assert told[1:] == [
+        (3, "rejected", None),
+        (4, "skipped", "invalid"),
+        (5, "ambiguous", None),
+        (6, "skipped", "duplicate"),
+    ]
+    assert data["taken"] == 1
+    assert [run["ended_as"] for run in data["runs"]] == ["completed"]
+
+
+def test_killed_and_resumed_everybody_is_sent_to_and_nobody_twice(shop):
+    shop.faults(Fault("latency", seconds=0.3))
+    broadcast = shop.planned(PEOPLE)
+    kills = sum(killed(shop, broadcast, seconds) for seconds in (0.5, 1.0))
+    last = start(shop, broadcast)
+    last.communicate()
+
+    counts = shop.counts(broadcast)
+    open_or_lost = counts.keys() & {"pending", "sending", "retry", "rejected"}
+    at_the_server = {arrival.recipient for arrival in shop.world.log.accepted()}
+    taken = [row["phone"] for row in shop.rows(broadcast).values() if row["state"] != "ambiguous"]
+    assert kills == 2
+    assert not open_or_lost
+    assert last.returncode == (7 if "ambiguous" in counts else 0)
+    assert shop.taken_twice() == []
+    assert set(taken) <= at_the_server
+
+
+def start(shop, broadcast):
+    """A sender as a process of its own, which has begun."""
+    child = shop.start(DRIVER, shop.base_url, broadcast.broadcast_id, 20, 60)
+    assert child.stdout.readline() == "sending\n"
+    return child
+
+
+def killed(shop, broadcast, seconds):
+    """Kill a sender so many seconds after it began; False when it had ended."""
+    child = start(shop, broadcast)
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+    child.communicate()
+    return child.returncode < 0
+
+
+@THROUGH_RESPONDIO
+def test_who_is_no_contact_any_more_is_skipped(shop, strike, provider):
+    strike((2, Fault("refuse", code=404)))
+    broadcast = shop.planned(3)
+    sent = shop.send(broadcast)
+
+    assert shop.rows(broadcast)[2]["state"] == "skipped"
+    assert shop.rows(broadcast)[2]["reason"] == "no_contact"
+    assert sent.exit_status == 0
+    assert sent.broadcast.recipients == 2
+
+
+@THROUGH_RESPONDIO
+def test_a_contact_that_is_still_being_processed_is_tried_again(shop, strike, eventually, provider):
+    strike((2, Fault("refuse", code=449, count=1)))
+    broadcast = shop.planned(3)
+
+    async def leap():
+        await eventually(lambda: "retry" in shop.states(broadcast))
+        shop.clock.leap(61)
+
+    assert shop.send(broadcast, during=leap).exit_status == 0
+    assert [row["attempts"] for row in shop.rows(broadcast).values()] == [1, 2, 1]
+    assert shop.taken_twice() == []
+
+
+@THROUGH_RESPONDIO
+def test_the_firewall_stops_a_broadcast(shop, provider):
+    shop.faults(Fault("html", status=403))
+    broadcast = shop.planned(4)
+    sent = shop.send(broadcast)
+
+    assert (sent.exit_status, sent.broadcast.status.value) == (4, "paused")
+    assert shop.counts(broadcast).keys() <= {"pending", "retry"}
+
+    shop.faults()
+    assert shop.resume(broadcast).exit_status == 0
+    assert shop.taken_twice() == []
+
+
+@THROUGH_RESPONDIO
+def test_who_is_no_contact_is_skipped_when_planning(shop, provider):
+    broadcast = shop.planned(shop.file("two.csv", [(shop.phone(1),), (shop.phone(99),)]))
+    shop.send(broadcast)
+
+    skipped = shop.rows(broadcast)[2]
+    assert (skipped["state"], skipped["reason"]) == ("skipped", "no_contact")
+    assert [one.recipient for one in shop.world.log.arrivals] == [shop.phone(1)]
+
+
+@THROUGH_RESPONDIO
+def test_who_is_no_contact_can_become_one_and_is_sent_to_when_it_is_there(
+    shop, eventually, provider
+):
+    shop.world.respondio.contact_ready_seconds = 1.0
+    people = shop.file(
+        "two.csv",
+        [(shop.phone(98), "Cleo"), (shop.phone(1), "Ana")],
+        header=("phone", "first name"),
+    )
+    broadcast = shop.planned(people, create_contacts=True)
+    assert shop.world.respondio.find(f"phone:{shop.phone(98)}") is None
+
+    async def leap():
+        await eventually(lambda: "retry" in shop.states(broadcast))
+        await asyncio.sleep(1.0)
+        shop.clock.leap(61)
+
+    assert shop.send(broadcast, during=leap).exit_status == 0
+    assert shop.world.respondio.find(f"phone:{shop.phone(98)}").first_name == "Cleo"
+    assert shop.taken_twice() == []
+    assert len(shop.world.log.accepted()) == 2

@@ -1,0 +1,55 @@
+"""Clients whose answers a test decides, and what they asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from wacoex_cli.foundation.http import Http
+from wacoex_cli.foundation.secrets import Secret
+from wacoex_cli.platforms.respondio import RespondIO
+
+TOKEN = "respondio-token-0123456789"
+BASE = "https://api.example/v2"
+
+
+@pytest.fixture
+def asked() -> list[httpx.Request]:
+    return []
+
+
+@pytest.fixture
+def logged() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def client(clock, asked, logged) -> Callable[..., Any]:
+    """Use a client with the answers that will come, the last one for ever."""
+
+    def run(use: Callable[[RespondIO], Any], *answers: httpx.Response | Exception) -> Any:
+        waiting = list(answers)
+
+        def handle(request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        http = Http(clock, log=logged.append, transport=httpx.MockTransport(handle))
+        respondio = RespondIO(http, Secret(TOKEN, "test"), BASE, clock=clock)
+
+        async def operation() -> Any:
+            try:
+                return await use(respondio)
+            finally:
+                await http.aclose()
+
+        return asyncio.run(operation())
+
+    return run

@@ -1,0 +1,138 @@
+"""respond.io sends to contacts: who is one is found out when planning, the others are made later.
+
+Making a contact has a limit of its own, narrower than that of sending, so it goes on beside the
+sending, ahead of it: a row waits until its contact is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from wacoex_cli.broadcast import contacts_ledger
+from wacoex_cli.broadcast.rule import Stop
+from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from wacoex_cli.broadcast.engine import Engine
+    from wacoex_cli.broadcast.model import Broadcast
+    from wacoex_cli.broadcast.providers import SendingProvider
+    from wacoex_cli.foundation.clock import Clock
+    from wacoex_cli.foundation.state import State
+    from wacoex_cli.platforms.respondio import RespondIO
+
+MOST_ASKED_SINGLY = 300
+"""Up to so many people are asked about one by one; for more, all contacts are listed."""
+
+_AT_ONCE = 5
+_WAIT_SECONDS, _PATIENCE_SECONDS = 5.0, 120.0
+
+
+def identifier(phone: str) -> str:
+    """How respond.io is told whom is meant (respond.io: contacts). `phone` is E.164."""
+    return f"phone:{phone}"
+
+
+async def find_contacts(
+    state: State, respondio: RespondIO, broadcast_id: int, *, create: bool
+) -> int:
+    """Find out which people of a draft are contacts; returns how many are to be created.
+
+    Without `create` the others are skipped (`no_contact`).
+
+    Raises:
+        CredentialError, RefusedError, TemporaryError: respond.io could not be asked.
+    """
+    people = contacts_ledger.without_contact(state, broadcast_id, MOST_ASKED_SINGLY + 1)
+    if len(people) > MOST_ASKED_SINGLY:
+        await _list_all(state, respondio, broadcast_id)
+    else:
+        await _ask_singly(state, respondio, broadcast_id, [phone for _, phone, _ in people])
+    if not create:
+        with state.transaction():
+            contacts_ledger.skip_without_contact(state, broadcast_id)
+    return contacts_ledger.count_without_contact(state, broadcast_id)
+
+
+async def _ask_singly(
+    state: State, respondio: RespondIO, broadcast_id: int, phones: Sequence[str]
+) -> None:
+    for start in range(0, len(phones), _AT_ONCE):
+        part = phones[start : start + _AT_ONCE]
+        known = await asyncio.gather(*(respondio.has_contact(identifier(phone)) for phone in part))
+        found = [phone for phone, is_known in zip(part, known, strict=True) if is_known]
+        with state.transaction():
+            contacts_ledger.has_contact(state, broadcast_id, found)
+
+
+async def _list_all(state: State, respondio: RespondIO, broadcast_id: int) -> None:
+    cursor: str | None = None
+    seen: set[str] = set()
+    while True:
+        page = await respondio.list_contacts(cursor)
+        phones = [str(one["phone"]) for one in page.items if one.get("phone")]
+        with state.transaction():
+            contacts_ledger.has_contact(state, broadcast_id, phones)
+        cursor = page.next_cursor
+        if cursor is None or cursor in seen:
+            return
+        seen.add(cursor)
+
+
+@contextlib.asynccontextmanager
+async def creating(
+    state: State, provider: SendingProvider, broadcast: Broadcast, clock: Clock, engine: Engine
+) -> AsyncIterator[None]:
+    """Meanwhile make the contacts that rows wait for. What makes it impossible stops the engine."""
+    if provider.respondio is None:
+        yield
+        return
+    maker = asyncio.create_task(
+        _create_all(state, provider.respondio, broadcast.broadcast_id, clock, engine)
+    )
+    try:
+        yield
+    finally:
+        maker.cancel()
+        await asyncio.wait([maker])
+
+
+async def _create_all(
+    state: State, respondio: RespondIO, broadcast_id: int, clock: Clock, engine: Engine
+) -> None:
+    failing_since: float | None = None
+    while people := contacts_ledger.without_contact(state, broadcast_id, _AT_ONCE):
+        outcomes = await asyncio.gather(
+            *(_create(state, respondio, broadcast_id, *person) for person in people)
+        )
+        failures = [one for one in outcomes if one is not None]
+        if not failures:
+            failing_since = None
+            continue
+        failing_since = clock.monotonic() if failing_since is None else failing_since
+        is_hopeless = clock.monotonic() - failing_since >= _PATIENCE_SECONDS
+        worst = next((one for one in failures if not isinstance(one, TemporaryError)), failures[0])
+        if is_hopeless or not isinstance(worst, TemporaryError):
+            engine.stop(Stop(f"contacts cannot be created: {worst.message}", worst.exit_status))
+            return
+        await clock.sleep(_WAIT_SECONDS)
+
+
+async def _create(
+    state: State, respondio: RespondIO, broadcast_id: int, row: int, phone: str, first_name: str
+) -> WacoexError | None:
+    """Make one contact; returns the failure that concerns more than this one."""
+    try:
+        await respondio.create_contact(identifier(phone), first_name)
+    except RefusedError as error:
+        with state.transaction():
+            contacts_ledger.reject(state, broadcast_id, row, error.message)
+    except WacoexError as error:
+        return error
+    else:
+        with state.transaction():
+            contacts_ledger.has_contact(state, broadcast_id, [phone])
+    return None
