@@ -20,6 +20,8 @@ from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.sandbox import world as pretend
 from wacoex_cli.sandbox.browser import CONFIG_ID, SDK_PATH
+from wacoex_cli.sandbox.respondio import PREFIX
+from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN
 from wacoex_cli.sandbox.webhooks import Callbacks
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Guide:
     def __init__(
         self, directory: Path, base_url: str, dialogue: Dialogue, *, is_json: bool
     ) -> None:
+        self._steps = 0
         self._directory = directory
         self._dialogue = dialogue
         self._stdout = sys.stderr if is_json else None
@@ -51,11 +54,16 @@ class Guide:
             "WACOEX_META_APP_SECRET": pretend.APP_SECRET,
             "WACOEX_META_CONFIG_ID": CONFIG_ID,
             "WACOEX_META_SDK_URL": f"{base_url}{SDK_PATH}",
+            "WACOEX_RESPONDIO_BASE_URL": f"{base_url}{PREFIX.rstrip('/')}",
             "WACOEX_STATE": str(directory / "wacoex.db"),
             "WACOEX_CONFIG_DIR": str(directory),
             "WACOEX_KEYRING": "off",
             "PYTHONPATH": str(Path(wacoex_cli.__file__).parents[1]),
         }
+
+    def use_respondio(self) -> None:
+        """From now on commands have a token for respond.io."""
+        self._settings["WACOEX_RESPONDIO_TOKEN"] = DEFAULT_RESPONDIO_TOKEN
 
     def introduce(self) -> None:
         self._dialogue.note("a pretend Meta runs on this machine; no message leaves it")
@@ -64,7 +72,8 @@ class Guide:
         self._dialogue.note(f"  cd {shlex.quote(str(self._directory))}")
 
     def step(self, title: str) -> None:
-        self._dialogue.note(f"\n== {title}")
+        self._steps += 1
+        self._dialogue.note(f"\n== {self._steps}. {title}")
 
     def write(self, name: str, rows: Iterable[tuple[str, str]]) -> None:
         with (self._directory / name).open("w", encoding="utf-8", newline="") as file:

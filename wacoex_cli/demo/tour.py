@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wacoex_cli.demo.broadcasts import ANSWERS_AFTER, let_it_tell, send_broadcasts
 from wacoex_cli.demo.guide import Guide
 from wacoex_cli.demo.signup import sign_up
 from wacoex_cli.sandbox import world as pretend
 from wacoex_cli.sandbox.defaults import default_world
-from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.nodes import meta_time
 from wacoex_cli.sandbox.partner import remove_partner
 from wacoex_cli.sandbox.serve import running
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from wacoex_cli.sandbox.world import World
     from wacoex_cli.terminal.dialogue import Dialogue
 
-PEOPLE = 200
-_ANSWER_SECONDS = 0.25
 _CHECKED = (0, 1, 2)  # a check that finds something says so by its exit status
-_TOLD_WITHIN_SECONDS = 10.0
 _DAY_SECONDS = 86_400.0
 # When the numbers were connected: nobody has opened the app on their phones since.
 _PRACTICE_DAYS_AGO = 10.5
@@ -38,14 +35,6 @@ _TYPED = (
     (r"pay for it\? \[y/N\] $", "n"),
     (r"go through it one by one: $", "yes"),
     (r"\[y/N\] $", "y"),
-)
-_MESSY_ROWS = (
-    ("+65 9100-0001", "Ana"),
-    ("0065 9100 0002", "Ben"),
-    ("(+65) 91000001", "Ana again"),
-    ("not a number", "Chris"),
-    ("+6591000003", ""),
-    ("91000004", "Dana"),
 )
 
 
@@ -69,7 +58,7 @@ def tour(dialogue: Dialogue, *, is_json: bool) -> Toured:
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="wacoex-demo-"))
     world = _neglected_world()
-    world.faults.replace([Fault("latency", seconds=_ANSWER_SECONDS)])
+    world.faults.replace([ANSWERS_AFTER])
     # A full garbage collection here would date an arrival late, and two would seem to come at once.
     gc.collect()
     gc.freeze()
@@ -78,7 +67,7 @@ def tour(dialogue: Dialogue, *, is_json: bool) -> Toured:
         guide.introduce()
         _connect(guide)
         with guide.listening(world):
-            _broadcast(guide, world)
+            send_broadcasts(guide, world)
             _watch(guide, world)
             _let_go_and_come_back(guide, world, base_url)
     summary = world.log.summary()
@@ -104,57 +93,40 @@ def _neglected_world() -> World:
 
 
 def _connect(guide: Guide) -> None:
-    guide.step("1. A channel: the number, and Meta's two ids for it")
+    guide.step("A channel: the number, and Meta's two ids for it")
     guide.run(*_channel("practice", pretend.PHONE, pretend.PHONE_NUMBER_ID))
-    guide.step("2. How it stands, from what Meta says")
+    guide.step("How it stands, from what Meta says")
     guide.run("status", "practice", expected=_CHECKED)
-    guide.step("3. Meta's webhooks are received, their signatures checked, in the background")
-
-
-def _broadcast(guide: Guide, world: World) -> None:
-    guide.step("4. A messy list is planned: what is skipped, and why")
-    guide.write("messy.csv", _MESSY_ROWS)
-    guide.run(*_plan("messy.csv"), "--country", "SG")
-    guide.run("broadcast", "cancel", "1", "--yes")
-    guide.step(f"5. {PEOPLE} people at 20 messages a second, and a Ctrl-C in the middle")
-    guide.write("customers.csv", [(f"+65920{n:05d}", f"Guest {n}") for n in range(PEOPLE)])
-    guide.run(*_plan("customers.csv"))
-    guide.interrupt(world, "broadcast", "send", "--rate", "20", "--yes")
-    guide.step("6. It goes on where it stopped; nobody is sent to twice")
-    guide.run("broadcast", "resume", "2", "--yes")
-    guide.step("7. What became of it, as webhooks tell, and the most messages in one second")
-    _let_it_tell(world)
-    guide.run("broadcast", "report", "2")
-    guide.run("broadcast", "list")
+    guide.step("Meta's webhooks are received, their signatures checked, in the background")
 
 
 def _watch(guide: Guide, world: World) -> None:
-    guide.step("8. A second phone that nobody has opened for 12 days: Meta disconnects after 14")
+    guide.step("A second phone that nobody has opened for 12 days: Meta disconnects after 14")
     guide.run(*_channel("corner", pretend.SECOND_PHONE, pretend.SECOND_PHONE_NUMBER_ID))
     guide.run("status", "corner", expected=_CHECKED)
-    guide.step("9. Somebody writes from a computer: told by webhook, but no proof of the phone")
+    guide.step("Somebody writes from a computer: told by webhook, but no proof of the phone")
     companion_echo(world)
-    _let_it_tell(world)
+    let_it_tell(world)
     guide.run("events", "list", "--kind", "echo")
     guide.run("reminder", "check", expected=_CHECKED)
-    guide.step("10. Whom a cron job would tell, and what")
+    guide.step("Whom a cron job would tell, and what")
     guide.run("reminder", "notify", "--to", "ntfys://ntfy.sh/bakery-phones", "--dry-run")
-    guide.step("11. Ana opens the app on that phone and says so: the countdown begins anew")
+    guide.step("Ana opens the app on that phone and says so: the countdown begins anew")
     guide.run("reminder", "confirm", "corner", "--by", "Ana")
     guide.run("reminder", "check", expected=_CHECKED)
-    guide.step("12. The month's active contacts")
+    guide.step("The month's active contacts")
     guide.run("mac")
 
 
 def _let_go_and_come_back(guide: Guide, world: World, base_url: str) -> None:
     number = pretend.SECOND_PHONE_NUMBER_ID
-    guide.step("13. The corner shop leaves: what changes, both ways to disconnect, and the proof")
+    guide.step("The corner shop leaves: what changes, both ways to disconnect, and the proof")
 
     def disconnect(seen: str) -> None:
         remove_partner(world, initiated_by="USER", phone_number_id=number)
 
     guide.type([("waiting until the disconnection shows", disconnect)], *_OFFBOARD)
-    guide.step("14. It comes back, by the signup page of an own Meta app, with a message as proof")
+    guide.step("It comes back, by the signup page of an own Meta app, with a message as proof")
     guide.run("channel", "restore", "corner")
     guide.keep_secret("meta-app-secret", pretend.APP_SECRET, "-c", "corner", "--insecure-file")
 
@@ -176,17 +148,6 @@ def _let_go_and_come_back(guide: Guide, world: World, base_url: str) -> None:
     guide.run("reminder", "check", "corner", expected=_CHECKED)
 
 
-def _let_it_tell(world: World) -> None:
-    """Wait until what has happened was told by webhook, if that does not take long."""
-    until = time.monotonic() + _TOLD_WITHIN_SECONDS
-    while world.outbox.waiting() and time.monotonic() < until:
-        time.sleep(0.05)
-
-
 def _channel(name: str, phone: str, phone_number_id: str) -> tuple[str, ...]:
     ids = ("--phone-number-id", phone_number_id, "--waba-id", pretend.WABA_ID)
     return ("channel", "add", name, "--phone", phone, *ids)
-
-
-def _plan(file: str) -> tuple[str, ...]:
-    return ("broadcast", "plan", file, "--template", "spring_sale", "--lang", "en_US")
