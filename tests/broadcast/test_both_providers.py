@@ -11,7 +11,7 @@ import pytest
 
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.respondio_world import LIMITS
+from wacoex_cli.sandbox.respondio_world import LIMITS, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.webhooks import Callbacks
 
@@ -296,3 +296,29 @@ def test_who_is_no_contact_can_become_one_and_is_sent_to_when_it_is_there(
     assert shop.world.respondio.find(f"phone:{shop.phone(98)}").first_name == "Cleo"
     assert shop.taken_twice() == []
     assert len(shop.world.log.accepted()) == 2
+
+
+@THROUGH_RESPONDIO
+def test_a_dead_meta_token_does_not_keep_respond_io_from_sending(shop, cli, provider):
+    shop.environ["WACOEX_META_TOKEN"] = "EAA-no-longer-good"
+    options = ("--template", "opening_hours", "--lang", "en_US")
+    planned = cli("broadcast", "plan", shop.people(1), *options, "--json")
+
+    assert planned.code == 0
+    [untold] = [one for one in planned.data["findings"] if one["id"] == "WX709"]
+    assert untold["severity"] == "unknown"
+    assert untold["evidence"][0]["source"] == "meta"
+    assert cli("broadcast", "send", "--yes").code == 0
+
+
+@THROUGH_RESPONDIO
+def test_a_channel_that_left_the_workspace_is_not_sent_through(shop, cli, provider):
+    del shop.environ["WACOEX_META_TOKEN"]
+    broadcast = shop.planned(2)
+    shop.world.respondio.set_channels([{"id": 77, "name": "Website", "source": "webchat"}])
+    refused = cli("broadcast", "send", "--yes")
+
+    assert refused.code == 5
+    assert f"no channel {RESPONDIO_CHANNEL_ID} in the workspace" in refused.err
+    assert shop.counts(broadcast) == {"pending": 2}
+    assert shop.world.log.arrivals == []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.broadcast import contacts_ledger
 from wacoex_cli.broadcast.rule import Stop
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
+from wacoex_cli.platforms.respondio import contact_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -29,11 +30,6 @@ MOST_ASKED_SINGLY = 300
 
 _AT_ONCE = 5
 _WAIT_SECONDS, _PATIENCE_SECONDS = 5.0, 120.0
-
-
-def identifier(phone: str) -> str:
-    """How respond.io is told whom is meant (respond.io: contacts). `phone` is E.164."""
-    return f"phone:{phone}"
 
 
 async def find_contacts(
@@ -62,7 +58,7 @@ async def _ask_singly(
 ) -> None:
     for start in range(0, len(phones), _AT_ONCE):
         part = phones[start : start + _AT_ONCE]
-        known = await asyncio.gather(*(respondio.has_contact(identifier(phone)) for phone in part))
+        known = await asyncio.gather(*(respondio.has_contact(contact_by(phone)) for phone in part))
         found = [phone for phone, is_known in zip(part, known, strict=True) if is_known]
         with state.transaction():
             contacts_ledger.has_contact(state, broadcast_id, found)
@@ -126,7 +122,7 @@ async def _create(
 ) -> WacoexError | None:
     """Make one contact; returns the failure that concerns more than this one."""
     try:
-        await respondio.create_contact(identifier(phone), first_name)
+        await respondio.create_contact(contact_by(phone), first_name)
     except RefusedError as error:
         with state.transaction():
             contacts_ledger.reject(state, broadcast_id, row, error.message)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import ledger, paces_ledger
 from wacoex_cli.broadcast.checks import messaging_limit, sending_seconds
-from wacoex_cli.broadcast.contacts import identifier
 from wacoex_cli.broadcast.estimate_ledger import Month
 from wacoex_cli.broadcast.providers import provider_for
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND, UNTOLD_MESSAGES_PER_SECOND
@@ -22,7 +21,7 @@ from wacoex_cli.events.projection import catch_up
 from wacoex_cli.events.projections import CHANNELS, MAC
 from wacoex_cli.events.values import moment
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.platforms.respondio import CREATING
+from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, contact_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +39,6 @@ _ASKING_SECONDS = 10.0
 # Of more people than these, what can be asked in that time would tell next to nothing.
 _WORTH_ASKING = 500
 _AT_ONCE = 5
-_NOT_FOUND = "respondio_404"
 _DAY = timedelta(hours=24)
 
 
@@ -247,9 +245,9 @@ async def _ask(
 async def _last_message_at(respondio: RespondIO, phone: str) -> str | None:
     """When somebody's last message on any channel was, either way; None for no contact."""
     try:
-        channels = await respondio.contact_channels(identifier(phone))
+        channels = await respondio.contact_channels(contact_by(phone))
     except RefusedError as error:
-        if error.code != _NOT_FOUND:
+        if error.code != NOT_FOUND:
             raise
         return None
     return max(filter(None, (moment(one.get("lastMessageTime")) for one in channels)), default=None)

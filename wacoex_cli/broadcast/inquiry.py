@@ -12,6 +12,7 @@ from wacoex_cli.broadcast import evidence, evidence_ledger
 from wacoex_cli.broadcast.evidence import META, RESPONDIO, SETTLES_AFTER, Conversation, History
 from wacoex_cli.broadcast.evidence_reading import candidate, listed, moment_of
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
+from wacoex_cli.platforms.respondio import BEING_PROCESSED, NOT_FOUND, contact_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
 # A history of twenty thousand messages, and a thousand of one person.
 MOST_PAGES, MOST_PAGES_OF_A_CONTACT = 200, 20
 _CONTACTS_AT_ONCE = 5
-_NOT_FOUND, _BEING_PROCESSED = "respondio_404", "respondio_449"
 _ONE_CONTACT_ONLY = {
-    _NOT_FOUND: "respond.io knows no such contact now; it may have been deleted or merged",
-    _BEING_PROCESSED: "respond.io is still busy with this contact; ask again in a few minutes",
+    NOT_FOUND: "respond.io knows no such contact now; it may have been deleted or merged",
+    BEING_PROCESSED: "respond.io is still busy with this contact; ask again in a few minutes",
     "respondio_400": "respond.io refused to list this contact's messages",
     "respondio_409": "respond.io refused to list this contact's messages",
 }
@@ -171,7 +171,7 @@ class _Conversations:
         cursor: str | None = None
         seen: set[str] = set()
         for _ in range(MOST_PAGES_OF_A_CONTACT):
-            page = await self._respondio.list_messages(f"phone:{doubt.phone}", cursor)
+            page = await self._respondio.list_messages(contact_by(doubt.phone), cursor)
             for item in page.items:
                 one = candidate(item, self._channel_id, self._template, self._language)
                 if one is not None:

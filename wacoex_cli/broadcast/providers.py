@@ -10,14 +10,16 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wacoex_cli.broadcast.contacts import identifier
 from wacoex_cli.broadcast.model import Claim, attempt_id
 from wacoex_cli.channels.access import meta_for, respondio_for
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.errors import RefusedError, WacoexError
+from wacoex_cli.findings.model import Evidence, Finding, Severity
+from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.partners import drift
 from wacoex_cli.partners.drift_checks import check_drift
 from wacoex_cli.partners.reading import read_respondio
-from wacoex_cli.platforms.respondio import SENDING
+from wacoex_cli.platforms.respondio import NOT_FOUND, SENDING, contact_by
 from wacoex_cli.templates.message import message_body
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_template
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from wacoex_cli.broadcast.model import Broadcast
     from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.platforms.replies import Reply
@@ -180,28 +181,53 @@ class RespondIOProvider:
         self.endpoint = f"respondio {respondio.caller[:16]} {SENDING}"
         self._channel = channel
         self._meta = meta
+        self._untold: WacoexError | None = None
 
     def told_limit(self) -> float | None:
         """What `X-RateLimit-Limit` of the newest answer said (respond.io: rate limits)."""
         return self.respondio.told_limit(SENDING)
 
     async def find_template(self, name: str, language: str) -> Template:
-        """The template as respond.io has it; raises like `templates.reading.find_template`."""
+        """The template as respond.io has it; raises like `templates.reading.find_template`.
+
+        Raises RefusedError when the workspace has no such channel either.
+        """
         number = self._channel.demand_respondio_channel_id()
-        return await find_template(RespondIOTemplates(self.respondio), str(number), name, language)
+        listing = RespondIOTemplates(self.respondio)
+        try:
+            return await find_template(listing, str(number), name, language)
+        except RefusedError as error:
+            if error.code != NOT_FOUND:
+                raise
+            raise RefusedError(
+                f"respond.io has no channel {number} in the workspace of this token",
+                hint=f"`wacoex partner check {self._channel.name}` shows which it has",
+                code=NOT_FOUND,
+            ) from None
 
     async def phone_facts(self, fields: Sequence[str]) -> Mapping[str, Any]:
-        """What Meta says, with a Meta token; respond.io itself tells nothing about a number."""
+        """What Meta says, with a Meta token; respond.io itself tells nothing about a number.
+
+        Where Meta does not tell, `check_channel` says so: nothing is sent through it.
+        """
+        self._untold = None
         if self._meta is None or self._channel.phone_number_id is None:
             return {}
-        return await self._meta.phone_number(self._channel.phone_number_id, fields)
+        try:
+            return await self._meta.phone_number(self._channel.phone_number_id, fields)
+        except WacoexError as error:
+            self._untold = error
+            return {}
 
     async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
-        """WX207: the workspace has not got the channel."""
+        """WX207: the workspace has not got the channel; WX709: Meta did not tell about it."""
         self._channel.demand_respondio_channel_id()
         listed = await read_respondio(self.respondio, now)
         drifts = drift.at_respondio(self._channel, listed)
-        return check_drift(listed, drifts, connection, self._channel.name)
+        found = check_drift(listed, drifts, connection, self._channel.name)
+        if self._untold:
+            found.append(_not_told(self._untold, self._channel.name, now))
+        return found
 
     async def warm_up(self) -> None:
         """Nothing: at its rates a cold connection does not matter, and reads are rationed."""
@@ -221,11 +247,11 @@ class _RespondIOMailer:
     def request(self, claim: Claim) -> Request:
         values = json.loads(claim.parameters)
         body = respondio_body(self._template, self._keys, values, self._channel_id)
-        return self._respondio.messages_url(identifier(claim.phone)), body
+        return self._respondio.messages_url(contact_by(claim.phone)), body
 
     async def deliver(self, claim: Claim) -> Reply:
         _, body = self.request(claim)
-        return await self._respondio.send_message(identifier(claim.phone), body)
+        return await self._respondio.send_message(contact_by(claim.phone), body)
 
 
 def provider_for(workspace: Workspace, channel: Channel) -> SendingProvider:
@@ -254,6 +280,18 @@ _PROVIDERS: Mapping[Provider, Callable[[Workspace, Channel], SendingProvider]] =
     Provider.META: _meta_provider,
     Provider.RESPONDIO: _respondio_provider,
 }
+
+
+def _not_told(error: WacoexError, channel: str, now: datetime) -> Finding:
+    return Finding(
+        id="WX709",
+        severity=Severity.UNKNOWN,
+        channel=channel,
+        title="Meta did not tell whether the number can send, and how much",
+        evidence=(Evidence(error.message, "meta", to_text(now)),),
+        remedy=(error.hint or "try again in a minute",),
+        verify="wacoex status",
+    )
 
 
 def _frozen(broadcast: Broadcast) -> tuple[Template, list[str]]:

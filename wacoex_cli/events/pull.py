@@ -19,6 +19,7 @@ from wacoex_cli.events.model import Source, UnfitPayload, Via
 from wacoex_cli.events.payloads import payload_of
 from wacoex_cli.events.pull_ledger import Watermark
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.respondio import BEING_PROCESSED, NOT_FOUND, contact_by
 from wacoex_cli.platforms.respondio_replies import identity
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 # The rate is kept by the client; side by side only hides the time each answer takes.
 CONTACTS_AT_ONCE = 5
-_NOT_FOUND, _BEING_PROCESSED = "respondio_404", "respondio_449"
 _ONE_CONTACT_ONLY = frozenset({"respondio_400", "respondio_409"})
 
 
@@ -50,7 +50,7 @@ class Person:
     @classmethod
     def of_phone(cls, phone: str) -> Person:
         """The contact with that number (E.164)."""
-        return cls(f"phone:{phone}", phone, phone)
+        return cls(contact_by(phone), phone, phone)
 
     @classmethod
     def of_contact(cls, contact: Node) -> Person | None:
@@ -158,9 +158,9 @@ class Reader:
     def _count(self, error: WacoexError) -> bool:
         """Count a failure that concerns one contact only; says whether it was one."""
         tally = self.log.tally
-        if error.code == _NOT_FOUND:
+        if error.code == NOT_FOUND:
             tally.not_found += 1
-        elif error.code == _BEING_PROCESSED:
+        elif error.code == BEING_PROCESSED:
             tally.not_ready += 1
         elif error.code in _ONE_CONTACT_ONLY:
             tally.refused += 1

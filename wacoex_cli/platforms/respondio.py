@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.secrets import Secret
 
 __all__ = [
+    "BEING_PROCESSED",
     "CONTACTS",
     "CREATING",
     "MESSAGE",
     "MESSAGES",
+    "NOT_FOUND",
     "PAGE_OF_CONTACTS",
     "SENDING",
     "Node",
     "Page",
     "RespondIO",
+    "contact_by",
 ]
 
 PAGE_OF_CONTACTS = 100
@@ -42,7 +45,8 @@ MESSAGE, SENDING, CREATING = "message", "message/send", "contact/create"
 _MOST_ITEMS = "100"
 _MOST_TRIES, _RETRY_SECONDS = 3, 2.0
 _CONFLICT = 409
-_NOT_FOUND, _BEING_PROCESSED = "respondio_404", "respondio_449"
+NOT_FOUND, BEING_PROCESSED = "respondio_404", "respondio_449"
+"""The codes of the failures that concern one contact or message only."""
 _ALL_CONTACTS: Mapping[str, object] = {"search": "", "timezone": "UTC", "filter": {"$and": []}}
 
 
@@ -105,7 +109,7 @@ class RespondIO:
         try:
             return await self._all("space/template", f"space/channel/{channel_id}/template")
         except WacoexError as error:
-            if error.code != _NOT_FOUND:
+            if error.code != NOT_FOUND:
                 raise
         return await self._all("space/mtm", f"space/channel/{channel_id}/mtm")
 
@@ -206,9 +210,9 @@ class RespondIO:
         try:
             await self.get_contact(identifier)
         except (RefusedError, TemporaryError) as error:
-            if error.code not in (_NOT_FOUND, _BEING_PROCESSED):
+            if error.code not in (NOT_FOUND, BEING_PROCESSED):
                 raise
-            return error.code == _BEING_PROCESSED
+            return error.code == BEING_PROCESSED
         return True
 
     async def _post(self, endpoint: str, url: str, body: Mapping[str, object]) -> Answer:
@@ -228,6 +232,11 @@ class RespondIO:
         self._paces[endpoint] = pace
         if wait > 0:
             await self._clock.sleep(wait)
+
+
+def contact_by(phone: str) -> str:
+    """How the API is told which contact is meant, by the number (E.164) of that person."""
+    return f"phone:{phone}"
 
 
 def _contact(identifier: str) -> str:
