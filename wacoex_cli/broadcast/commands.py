@@ -123,6 +123,7 @@ def send(
     """
     _check_rate(rate)
     _check_progress(invocation, progress)
+    from wacoex_cli.broadcast.dry_run import show_requests
     from wacoex_cli.broadcast.guards import wishes
     from wacoex_cli.broadcast.planning import PlanOptions, plan_broadcast
     from wacoex_cli.broadcast.retrying import check_retry, plan_again
@@ -130,7 +131,6 @@ def send(
         SendOptions,
         check_wishes,
         send_broadcast,
-        show_requests,
     )
     from wacoex_cli.channels.access import choose_channel
 

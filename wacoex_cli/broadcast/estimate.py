@@ -139,7 +139,7 @@ async def estimate(
     """
     people = broadcast.recipients
     ways = [
-        _way(state, one, people, rate, new_contacts if one is provider else 0, clock)
+        way_through(state, one, people, rate, new_contacts if one is provider else 0, clock)
         for one in (provider, *means.others)
     ]
     macs = await _new_macs(state, channel, broadcast, new_contacts, means.respondio, clock)
@@ -155,7 +155,7 @@ async def estimate(
     }
 
 
-def _way(
+def way_through(
     state: State,
     provider: SendingProvider,
     people: int,
@@ -163,6 +163,10 @@ def _way(
     new_contacts: int,
     clock: Clock,
 ) -> Way:
+    """How long a provider takes for so many people, at `asked_rate` at most.
+
+    `new_contacts` are those who become contacts at respond.io first.
+    """
     allowed, why = MESSAGES_PER_SECOND, "Meta's limit of a number in Coexistence"
     if provider.endpoint is not None:
         stored = paces_ledger.load_pace(

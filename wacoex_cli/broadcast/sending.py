@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import guards_ledger, ledger, live, view
-from wacoex_cli.broadcast.checks import sending_seconds
+from wacoex_cli.broadcast import contacts_ledger, guards_ledger, ledger, live, view
+from wacoex_cli.broadcast.estimate import way_through
 from wacoex_cli.broadcast.guards import NO_WISHES, UNGUARDED, Guards, Wishes, check_times
-from wacoex_cli.broadcast.model import Claim, RowState, Status
+from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.preflight import (
     check_before_sending,
     check_can_start,
@@ -43,11 +42,9 @@ if TYPE_CHECKING:
     from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
-    from wacoex_cli.foundation.state import Row
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.options import Invocation
 
-_SHOWN_REQUESTS = 3
 _LOOK_EVERY_SECONDS = 0.5
 _KINDS: dict[int, type[WacoexError]] = {
     kind.exit_status: kind for kind in (CredentialError, RefusedError, TemporaryError)
@@ -88,7 +85,7 @@ def send_broadcast(
     if minded := _still_minded(workspace, broadcast, request.guards):
         dialogue.note(f"guards: {minded}")
     if not options.yes:
-        _ask(dialogue, workspace, channel, broadcast, request.rate)
+        _ask(dialogue, workspace, provider, channel, broadcast, request)
     if not_before:
         dialogue.note(
             f"waiting until {local_text(not_before, request.zone)}; Ctrl-C leaves it as it is"
@@ -196,15 +193,22 @@ def _check_expected(workspace: Workspace, broadcast: Broadcast, expect: int | No
 def _ask(
     dialogue: TerminalDialogue,
     workspace: Workspace,
+    provider: SendingProvider,
     channel: Channel,
     broadcast: Broadcast,
-    rate: float,
+    request: SendRequest,
 ) -> None:
     people = ledger.open_rows(workspace.state, broadcast.broadcast_id)
-    time = view.duration(sending_seconds(people, rate))
+    new_contacts = contacts_ledger.count_without_contact(workspace.state, broadcast.broadcast_id)
+    way = way_through(
+        workspace.state, provider, people, request.rate, new_contacts, workspace.clock
+    )
+    time = view.duration(way.seconds)
+    holds = " beside what quiet hours hold" if request.guards and request.guards.quiet_hours else ""
     question = (
         f"send template {view.template_name(broadcast)} to {people} people"
-        f" from {channel.phone} ({channel.name}) at {rate:g}/s, about {time}?"
+        f" from {channel.phone} ({channel.name}) at {way.messages_per_second:g}/s,"
+        f" about {time}{holds}?"
     )
     if not dialogue.confirm(question, flag="--yes"):
         raise DeclinedError(
@@ -269,34 +273,3 @@ def _failures(sent: Sent) -> Iterator[WacoexError]:
         hint=hint,
         code=code,
     )
-
-
-def show_requests(
-    workspace: Workspace, channel: Channel, broadcast: Broadcast, rows: Sequence[Row] | None
-) -> Result:
-    """The exact requests of the first three rows, with the token hidden. Nothing is sent."""
-    state, broadcast_id = workspace.state, broadcast.broadcast_id
-    if rows is None:
-        rows = [
-            *ledger.rows_in(state, broadcast_id, RowState.RETRY, _SHOWN_REQUESTS),
-            *ledger.rows_in(state, broadcast_id, RowState.PENDING, _SHOWN_REQUESTS),
-        ][:_SHOWN_REQUESTS]
-    mailer = provider_for(workspace, channel).mailer(broadcast, ledger.state_id(state))
-    requests: list[dict[str, Any]] = []
-    for row in rows:
-        url, body = mailer.request(_next_claim(row, workspace.clock.now()))
-        headers = {"Authorization": "Bearer ****", "Content-Type": "application/json"}
-        request = {"method": "POST", "url": url, "headers": headers, "body": body}
-        requests.append({"line": row["line"], **request})
-    text = [f"would send to {broadcast.recipients} people; the first {len(requests)} requests:"]
-    for request in requests:
-        text += [
-            f"line {request['line']}: POST {request['url']}",
-            json.dumps(request["body"], ensure_ascii=False, indent=2),
-        ]
-    data = {"dry_run": True, "recipients": broadcast.recipients, "requests": requests}
-    return Result(data, tuple(text))
-
-
-def _next_claim(row: Row, now: datetime) -> Claim:
-    return Claim(row["row"], row["phone"], row["parameters"], row["attempts"] + 1, 1, now)
