@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from wacoex_cli.broadcast import report_ledger
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import LIMITS, RESPONDIO_CHANNEL_ID
@@ -248,6 +249,18 @@ def test_a_contact_that_is_still_being_processed_is_tried_again(shop, strike, ev
     assert shop.send(broadcast, during=leap).exit_status == 0
     assert [row["attempts"] for row in shop.rows(broadcast).values()] == [1, 2, 1]
     assert shop.taken_twice() == []
+
+
+@THROUGH_RESPONDIO
+def test_a_report_draws_how_far_polled_messages_came(shop, provider):
+    broadcast = shop.planned(3)
+    shop.send(broadcast)
+    since, stretch = broadcast.planned_at, 10
+    drawn = report_ledger.deliveries(shop.state, broadcast.broadcast_id, since, "", stretch)
+
+    told = {row["status"]: row["n"] for row in drawn}
+    assert (told["accepted"], told["sent"], told["delivered"]) == (3, 3, 3)
+    assert report_ledger.deliveries_end(shop.state, broadcast.broadcast_id, since, "") > since
 
 
 @THROUGH_RESPONDIO

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from wacoex_cli.broadcast import claims_ledger, ledger, runs_ledger
+from wacoex_cli.broadcast import claims_ledger, delivery_ledger, ledger, runs_ledger
 from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.broadcast.model import RowState, Settled, attempt_id
 from wacoex_cli.broadcast.recovery import take_the_lock
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.clock import to_text
 
 PENDING, RETRY, AMBIGUOUS = "pending", "retry", "ambiguous"
 
@@ -51,6 +52,7 @@ class Sender:
                 [settled],
                 self.clock.now(),
             )
+            claims_ledger.note_departures(self.state, self.broadcast_id, [settled])
 
     def give_back(self, *claims):
         with self.state.transaction():
@@ -239,3 +241,22 @@ def test_a_row_to_be_sent_again_has_all_its_tries_and_survives_being_given_back(
     sender.give_back(again)
 
     assert [one.row for one in sender.claim()] == [1]
+
+
+def test_when_a_message_left_is_kept_though_its_status_came_before_the_answer(sender, state, clock):
+    [claim] = sender.claim()
+    left_at = clock.now() + timedelta(seconds=0.4)
+    with state.transaction():
+        delivery_ledger.move_on(
+            state,
+            broadcast_id=sender.broadcast_id,
+            row=claim.row,
+            attempt=claim.attempt,
+            reached=RowState.DELIVERED,
+            code=None,
+            message_id="wamid.1",
+        )
+    sender.settle(claim, "accepted", left_at=left_at)
+
+    row = rows_of(state, sender.broadcast_id)[claim.row]
+    assert (row["state"], row["left_at"]) == ("delivered", to_text(left_at))

@@ -86,6 +86,8 @@ def test_every_claim_leaves_once_and_is_settled():
     assert [one.message_id for one in record.settled().values()] == [
         f"wamid.{row}" for row in network.left
     ]
+    moments = [one.left_at for one in record.settled().values()]
+    assert moments == sorted(moments)
 
 
 def test_the_reports_say_how_many_left_in_the_last_second_and_which_is_the_last():

@@ -258,7 +258,7 @@ def test_each_message_counts_once_for_each_status_in_the_picture(shop):
     tell(shop, broadcast, 3, "failed", "delivered")
     since, attempts = broadcast.planned_at, f"wacoex-{ledger.state_id(shop.state)}-1-"
 
-    assert report_ledger.deliveries_end(shop.state, since, attempts) == LATER[1]
+    assert report_ledger.deliveries_end(shop.state, 1, since, attempts) == LATER[1]
     rows = report_ledger.deliveries(shop.state, 1, since, attempts, 19)
 
     first, second = (one[:19] for one in LATER)

@@ -158,6 +158,18 @@ def record(
     )
 
 
+def note_departures(state: State, broadcast_id: int, settled: Sequence[Settled]) -> None:
+    """Write when requests began, also of rows that a status has moved on before their answer."""
+    state.execute_many(
+        "UPDATE recipients SET left_at = ? WHERE broadcast_id = ? AND row = ? AND attempts = ?",
+        [
+            (to_text(one.left_at), broadcast_id, one.row, one.attempt)
+            for one in settled
+            if one.left_at
+        ],
+    )
+
+
 def status_of(state: State, broadcast_id: int) -> Status:
     """The status another process may just have set (`pause`, `cancel`)."""
     return Status(

@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.broadcast import rule, throttle
 from wacoex_cli.broadcast.breaker import Breaker
@@ -24,6 +24,7 @@ from wacoex_cli.platforms.replies import NotSent, Unclear
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from wacoex_cli.broadcast.exchange import Granted
     from wacoex_cli.broadcast.live import Snapshot
@@ -56,6 +57,14 @@ class Hooks:
     remote: str = "Meta"
 
 
+class _Departure(NamedTuple):
+    """A request under way: when it began, by the monotonic clock and by the calendar."""
+
+    claim: Claim
+    left_at: float
+    moment: datetime
+
+
 class Engine:
     """One run of one broadcast in this process."""
 
@@ -68,7 +77,7 @@ class Engine:
         self._window = window
         self._claims: deque[Claim] = deque()
         self._slots: deque[float] = deque()
-        self._under_way: dict[asyncio.Task[None], Claim] = {}
+        self._under_way: dict[asyncio.Task[None], _Departure] = {}
         self._settled: list[tuple[Settled, str]] = []
         self._answers: list[throttle.Answered] = []
         self._departures: deque[float] = deque()
@@ -214,8 +223,9 @@ class Engine:
     def _launch(self, claim: Claim, now: float) -> None:
         self._departures.append(now)
         self._peak = max(self._peak, self._left_in_last_second(now))
-        task = asyncio.create_task(self._deliver(claim, now))
-        self._under_way[task] = claim
+        departure = _Departure(claim, now, self._clock.now())
+        task = asyncio.create_task(self._deliver(departure))
+        self._under_way[task] = departure
         task.add_done_callback(self._ended)
 
     def _left_in_last_second(self, now: float) -> int:
@@ -224,11 +234,11 @@ class Engine:
         return len(self._departures)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        claim = self._under_way.pop(task)
+        departure = self._under_way.pop(task)
         if task.cancelled():
-            self._take(claim, Unclear("no answer before the program had to end"), None)
+            self._take(departure, Unclear("no answer before the program had to end"))
         elif (error := task.exception()) is not None:
-            self._take(claim, Unclear(f"the request broke off ({type(error).__name__})"), None)
+            self._take(departure, Unclear(f"the request broke off ({type(error).__name__})"))
             self._fail(error)
 
     def _dispatcher_ended(self, task: asyncio.Task[None]) -> None:
@@ -239,15 +249,15 @@ class Engine:
         self._failure = self._failure or error
         self.stop(Stop("an unexpected failure", 1))
 
-    async def _deliver(self, claim: Claim, left_at: float) -> None:
-        reply = await self._hooks.send(claim)
-        self._take(claim, reply, left_at)
+    async def _deliver(self, departure: _Departure) -> None:
+        self._take(departure, await self._hooks.send(departure.claim))
 
-    def _take(self, claim: Claim, reply: Reply, left_at: float | None) -> None:
+    def _take(self, departure: _Departure, reply: Reply) -> None:
+        claim = departure.claim
         verdict = rule.judge(claim, reply, self._clock.now())
-        self._settled.append((verdict.settled, claim.phone))
-        if left_at is not None and verdict.throttled is not None:
-            self._answers.append(throttle.Answered(left_at, verdict.throttled))
+        self._settled.append((replace(verdict.settled, left_at=departure.moment), claim.phone))
+        if verdict.throttled is not None:
+            self._answers.append(throttle.Answered(departure.left_at, verdict.throttled))
         if verdict.hold_seconds:
             self._hold(self._clock.monotonic() + verdict.hold_seconds)
         self._watch_connection(reply)

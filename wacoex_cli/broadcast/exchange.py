@@ -149,6 +149,7 @@ class Exchange:
         claims_ledger.give_back(self._state, run.broadcast_id, holder, report.given_back)
         settled = [one for one, _ in report.settled]
         claims_ledger.record(self._state, run.broadcast_id, holder, settled, now)
+        claims_ledger.note_departures(self._state, run.broadcast_id, settled)
         if run.endpoint:
             project_known(self._state, [one.message_id for one in settled if one.message_id], now)
         for one, phone in report.settled:

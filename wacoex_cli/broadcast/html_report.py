@@ -120,10 +120,7 @@ def _rate(report: Report) -> Iterator[str]:
     told = (
         f"At most {rate['peak_in_one_second']} messages left in any one second; the cap is {cap:g}."
     )
-    note = (
-        " Drawn by when the answer to the last try of each message came, so a second may show"
-        " more than left in it."
-    )
+    note = " Drawn by when the last try of each message left."
     picture = pictures.rate_picture(counted, stretch, cap, told)
     yield f"<figure>{picture}<figcaption>{told}{note}</figcaption></figure>"
 
@@ -156,7 +153,7 @@ def _progress(report: Report, whole: int) -> Iterator[str]:
         return
     since = report.data["planned_at"]
     attempts = f"wacoex-{ledger.state_id(state)}-{broadcast_id}-"
-    end = report_ledger.deliveries_end(state, since, attempts)
+    end = report_ledger.deliveries_end(state, broadcast_id, since, attempts)
     stretch = pictures.stretch_for(span[0], max(span[1], end or ""))
     reached = report_ledger.deliveries(state, broadcast_id, since, attempts, stretch.width)
     told = "How many messages had come how far by when."

@@ -101,7 +101,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Settled:
-    """What became of one claim. `is_exhausted`: not to be tried again in this run."""
+    """What became of one claim.
+
+    `is_exhausted`: not to be tried again in this run. `left_at` is when its request began.
+    """
 
     row: int
     attempt: int
@@ -114,6 +117,7 @@ class Settled:
     message_status: str | None = None
     opts_out: bool = False
     is_exhausted: bool = False
+    left_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,31 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import Row, State
 
 _PAGE = 2_000
-_TRIED_AT = "COALESCE(answered_at, claimed_at)"
+_TRIED_AT = "COALESCE(left_at, answered_at, claimed_at)"
 _TRIED = "broadcast_id = ? AND claimed_at IS NOT NULL AND state <> 'skipped'"
 _HAS = 'data LIKE \'%"status":"{}"%\''
 _IS_READ = f"({_HAS.format('read')} OR {_HAS.format('played')})"
 _IS_DELIVERED = f"({_HAS.format('delivered')} OR {_IS_READ})"
 _IS_SENT = f"({_HAS.format('sent')} OR {_IS_DELIVERED})"
+# Meta's statuses name the attempt; those of respond.io are known by their message.
+_OF_RESPONDIO = ", ".join(
+    f"'respondio:status:' || r.message_id || ':{status}'"
+    for status in ("sent", "delivered", "read", "failed")
+)
+_TOLD = (
+    "SELECT message_id, at, data FROM events WHERE kind = 'status' AND at >= ? AND data LIKE ?"
+    " AND message_id IS NOT NULL"
+    " UNION ALL SELECT r.message_id, e.at, e.data FROM recipients r"
+    f" JOIN events e ON e.event_key IN ({_OF_RESPONDIO})"
+    " WHERE r.broadcast_id = ? AND r.message_id NOT LIKE 'wamid.%'"
+)
 _REACHED = (
     "SELECT message_id,"
     f" MIN(CASE WHEN {_IS_SENT} THEN at END) AS sent_at,"
     f" MIN(CASE WHEN {_IS_DELIVERED} THEN at END) AS delivered_at,"
     f" MIN(CASE WHEN {_IS_READ} THEN at END) AS read_at,"
     f" MIN(CASE WHEN {_HAS.format('failed')} THEN at END) AS failed_at"
-    " FROM events WHERE kind = 'status' AND at >= ? AND data LIKE ?"
-    " AND message_id IS NOT NULL GROUP BY message_id"
+    f" FROM ({_TOLD}) AS told GROUP BY message_id"
 )
 _SERIES = (
     ("sent", " AND (failed_at IS NULL OR delivered_at IS NOT NULL)"),
@@ -78,7 +89,7 @@ def decisions(state: State, broadcast_id: int) -> list[Row]:
 
 
 def dispatch_span(state: State, broadcast_id: int) -> tuple[str, str] | None:
-    """When the first and the last try were answered (RFC 3339 in UTC); None before the first."""
+    """When the first and the last try left (RFC 3339 in UTC); None before the first."""
     found = state.row(
         f"SELECT MIN({_TRIED_AT}) AS first, MAX({_TRIED_AT}) AS last FROM recipients"
         f" WHERE {_TRIED}",
@@ -100,14 +111,14 @@ def dispatch(state: State, broadcast_id: int, width: int) -> list[Row]:
     )
 
 
-def deliveries_end(state: State, since: str, attempts: str) -> str | None:
+def deliveries_end(state: State, broadcast_id: int, since: str, attempts: str) -> str | None:
     """When the newest status of a message of the broadcast came about; None without one.
 
     `since` bounds the search. `attempts` is what the attempt ids of the broadcast begin with.
     """
     newest = state.value(
-        "SELECT MAX(at) FROM events WHERE kind = 'status' AND at >= ? AND data LIKE ?",
-        [since, f'%"attempt_id":"{attempts}%'],
+        f"SELECT MAX(at) FROM ({_TOLD}) AS told",
+        [since, f'%"attempt_id":"{attempts}%', broadcast_id],
     )
     return None if newest is None else str(newest)
 
@@ -130,5 +141,5 @@ def deliveries(state: State, broadcast_id: int, since: str, attempts: str, width
             for name, more in _SERIES
         )
         + " ORDER BY 1, 2",
-        [since, f'%"attempt_id":"{attempts}%', broadcast_id],
+        [since, f'%"attempt_id":"{attempts}%', broadcast_id, broadcast_id],
     )

@@ -211,6 +211,8 @@ def m013_providers_and_guards(db: Database) -> None:
     db.execute("ALTER TABLE broadcasts ADD COLUMN test_of INTEGER")
     # The first name of a contact that respond.io has to be given before this row can be sent.
     db.execute("ALTER TABLE recipients ADD COLUMN new_contact TEXT")
+    # When the request of the last try began; it was claimed a little earlier.
+    db.execute("ALTER TABLE recipients ADD COLUMN left_at TEXT")
     # Statuses of respond.io name the message only; Meta's name the attempt.
     db.execute(
         "CREATE INDEX recipients_by_message ON recipients (message_id)"
