@@ -47,7 +47,7 @@ def test_a_person_sees_the_rate_the_outcomes_and_the_errors_with_their_meaning()
 def test_a_log_gets_the_same_in_one_line() -> None:
     assert live.line(BUSY) == (
         "1220 accepted (320 delivered, 20 read), 4 failed, 2 ambiguous, 19/s now, at most 20 in one"
-        " second, 4 with code 131026, 2 with code 1, about 3 min left"
+        " second, 4 failed with code 131026, 2 ambiguous with code 1, about 3 min left"
     )
 
 

@@ -192,7 +192,7 @@ def _states(shot: Snapshot) -> str:
 
 def _codes_in_short(shot: Snapshot) -> Iterator[str]:
     for one in shot.codes[:_MOST_CODES]:
-        yield f"{one.n} with code {one.code}"
+        yield f"{one.n} {one.state.value} with code {one.code}"
 
 
 def _held_text(held: Held) -> str:
