@@ -42,7 +42,7 @@ class Ticks:
     """A sender that gets every message accepted in the same tick."""
 
     def __init__(self, state_path: Path, broadcast_id: int, rate: float) -> None:
-        clock = SystemClock()
+        self._clock = clock = SystemClock()
         self._state = open_state(state_path)
         self._presence = locks.Presence(state_path)
         self._broadcast_id = broadcast_id
@@ -84,6 +84,7 @@ class Ticks:
         return counts.open
 
     def _tick(self, rows: int) -> None:
+        left_at = self._clock.now()
         settled = tuple(
             (
                 Settled(
@@ -91,6 +92,7 @@ class Ticks:
                     one.attempt,
                     RowState.ACCEPTED,
                     message_id=f"wamid.{one.row:0{ID_DIGITS}}",
+                    left_at=left_at,
                 ),
                 one.phone,
             )
