@@ -11,6 +11,7 @@ import pytest
 
 from wacoex_cli.broadcast import report_ledger
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.errors import StateError
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import LIMITS, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
@@ -309,6 +310,25 @@ def test_who_is_no_contact_can_become_one_and_is_sent_to_when_it_is_there(
     assert shop.world.respondio.find(f"phone:{shop.phone(98)}").first_name == "Cleo"
     assert shop.taken_twice() == []
     assert len(shop.world.log.accepted()) == 2
+
+
+@THROUGH_RESPONDIO
+def test_a_contact_that_cannot_be_noted_ends_the_run_and_no_row_waits_for_ever(shop, provider):
+    people = shop.file("one.csv", [(shop.phone(98), "Cleo")], header=("phone", "first name"))
+    broadcast = shop.planned(people, create_contacts=True)
+    with shop.state.transaction():
+        shop.state.execute(
+            "CREATE TRIGGER no_room BEFORE UPDATE OF new_contact ON recipients"
+            " BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+
+    with pytest.raises(StateError, match="full"):
+        shop.send(broadcast)
+
+    with shop.state.transaction():
+        shop.state.execute("DROP TRIGGER no_room")
+    assert shop.resume(broadcast).exit_status == 0
+    assert len(shop.world.log.accepted()) == 1
 
 
 @THROUGH_RESPONDIO

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.broadcast import contacts_ledger
 from wacoex_cli.broadcast.rule import Stop
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
+from wacoex_cli.foundation.meanwhile import meanwhile
 from wacoex_cli.platforms.respondio import contact_by
 
 if TYPE_CHECKING:
@@ -86,14 +87,9 @@ async def creating(
     if provider.respondio is None:
         yield
         return
-    maker = asyncio.create_task(
-        _create_all(state, provider.respondio, broadcast.broadcast_id, clock, engine)
-    )
-    try:
+    making = _create_all(state, provider.respondio, broadcast.broadcast_id, clock, engine)
+    async with meanwhile(making, engine.fail):
         yield
-    finally:
-        maker.cancel()
-        await asyncio.wait([maker])
 
 
 async def _create_all(

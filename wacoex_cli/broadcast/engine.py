@@ -20,6 +20,7 @@ from wacoex_cli.broadcast.exchange import Report
 from wacoex_cli.broadcast.model import Claim, RowState, Settled, Status
 from wacoex_cli.broadcast.rule import Stop
 from wacoex_cli.foundation.garbage import short_collections
+from wacoex_cli.foundation.meanwhile import meanwhile
 from wacoex_cli.platforms.replies import NotSent, Unclear
 
 if TYPE_CHECKING:
@@ -98,25 +99,28 @@ class Engine:
         self._abort = self._abort or at_once
         self._stopped.set()
 
+    def fail(self, error: BaseException) -> None:
+        """Stop like that because of an error, which `run` then raises."""
+        self._failure = self._failure or error
+        self.stop(Stop("an unexpected failure", 1))
+
     async def run(self) -> Stop | None:
         """Send until nothing is left or something stops it; returns what stopped it.
 
         Raises:
             StateError: the state file could not be written; nothing leaves after that.
+            BaseException: what `fail` was told.
         """
         with (
             short_collections(),
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") as ledger,
         ):
-            dispatcher = asyncio.create_task(self._dispatch())
-            dispatcher.add_done_callback(self._dispatcher_ended)
             try:
-                await self._tick_until_done(ledger)
+                async with meanwhile(self._dispatch(), self.fail):
+                    await self._tick_until_done(ledger)
             except Exception as error:
-                self._fail(error)
+                self.fail(error)
             finally:
-                dispatcher.cancel()
-                await asyncio.wait([dispatcher])
                 await self._drain()
                 await self._last_trade(ledger)
         if self._failure:
@@ -191,7 +195,7 @@ class Engine:
         try:
             await self._trade(ledger, is_last=True)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
 
     async def _dispatch(self) -> None:
         while True:
@@ -239,15 +243,7 @@ class Engine:
             self._take(departure, Unclear("no answer before the program had to end"))
         elif (error := task.exception()) is not None:
             self._take(departure, Unclear(f"the request broke off ({type(error).__name__})"))
-            self._fail(error)
-
-    def _dispatcher_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        self._failure = self._failure or error
-        self.stop(Stop("an unexpected failure", 1))
+            self.fail(error)
 
     async def _deliver(self, departure: _Departure) -> None:
         self._take(departure, await self._hooks.send(departure.claim))

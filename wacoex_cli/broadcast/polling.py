@@ -19,6 +19,7 @@ from wacoex_cli.errors import WacoexError
 from wacoex_cli.events.model import Source
 from wacoex_cli.events.privacy import meta_code
 from wacoex_cli.events.pull import Log, Person, Tally, body_of
+from wacoex_cli.foundation.meanwhile import meanwhile
 from wacoex_cli.platforms.respondio_replies import identity
 
 if TYPE_CHECKING:
@@ -149,16 +150,16 @@ def _without_text(item: Mapping[str, object]) -> dict[str, object]:
 
 @contextlib.asynccontextmanager
 async def polling(
-    state: State, respondio: RespondIO | None, broadcast_id: int, clock: Clock
+    state: State,
+    respondio: RespondIO | None,
+    broadcast_id: int,
+    clock: Clock,
+    on_failure: Callable[[BaseException], None] | None = None,
 ) -> AsyncIterator[Poller | None]:
     """Meanwhile ask what becomes of the messages; nobody asks where statuses come by themselves."""
     if respondio is None:
         yield None
         return
     poller = Poller(state, respondio, broadcast_id, clock)
-    task = asyncio.create_task(poller.ask_for_ever())
-    try:
+    async with meanwhile(poller.ask_for_ever(), on_failure):
         yield poller
-    finally:
-        task.cancel()
-        await asyncio.wait([task])

@@ -23,9 +23,10 @@ from wacoex_cli.errors import StateError, UsageError, WacoexError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.interruption import STOPPING, interruptible
+from wacoex_cli.foundation.meanwhile import meanwhile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -103,9 +104,9 @@ async def send(
         with _interruptible(engine, on_signal) as received:
             await _warm_up(provider)
             async with (
-                _learning(state, clock),
+                meanwhile(_learn(state, clock), engine.fail),
                 creating(state, provider, broadcast, clock, engine),
-                polling(state, provider.respondio, run.broadcast_id, clock) as poller,
+                polling(state, provider.respondio, run.broadcast_id, clock, engine.fail) as poller,
             ):
                 stop = await engine.run()
                 if poller and stop is None:
@@ -190,23 +191,13 @@ async def _warm_up(provider: SendingProvider) -> None:
             await provider.warm_up()
 
 
-@contextlib.asynccontextmanager
-async def _learning(state: State, clock: Clock) -> AsyncIterator[None]:
-    """Meanwhile project what a listener stores: opt-outs, statuses, and what must pause us."""
-
-    async def learn() -> None:
-        while True:
-            # A state file that cannot be used stops the engine, which tells it.
-            with contextlib.suppress(WacoexError):
-                await asyncio.to_thread(bring_up_to_date, state, clock)
-            await asyncio.sleep(_LEARN_EVERY_SECONDS)
-
-    learner = asyncio.create_task(learn())
-    try:
-        yield
-    finally:
-        learner.cancel()
-        await asyncio.wait([learner])
+async def _learn(state: State, clock: Clock) -> None:
+    """Project what a listener stores: opt-outs, statuses, and what must pause us."""
+    while True:
+        # A state file that cannot be used stops the engine, which tells it.
+        with contextlib.suppress(WacoexError):
+            await asyncio.to_thread(bring_up_to_date, state, clock)
+        await asyncio.sleep(_LEARN_EVERY_SECONDS)
 
 
 def _hooks(
