@@ -14,7 +14,7 @@ from wacoex_cli.broadcast import contacts_ledger
 from wacoex_cli.broadcast.rule import Stop
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.foundation.meanwhile import meanwhile
-from wacoex_cli.platforms.respondio import contact_by
+from wacoex_cli.platforms.respondio import contact_by, each_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -62,21 +62,14 @@ async def _ask_singly(
         known = await asyncio.gather(*(respondio.has_contact(contact_by(phone)) for phone in part))
         found = [phone for phone, is_known in zip(part, known, strict=True) if is_known]
         with state.transaction():
-            contacts_ledger.has_contact(state, broadcast_id, found)
+            contacts_ledger.note_contacts(state, broadcast_id, found)
 
 
 async def _list_all(state: State, respondio: RespondIO, broadcast_id: int) -> None:
-    cursor: str | None = None
-    seen: set[str] = set()
-    while True:
-        page = await respondio.list_contacts(cursor)
+    async for page in each_page(respondio.list_contacts):
         phones = [str(one["phone"]) for one in page.items if one.get("phone")]
         with state.transaction():
-            contacts_ledger.has_contact(state, broadcast_id, phones)
-        cursor = page.next_cursor
-        if cursor is None or cursor in seen:
-            return
-        seen.add(cursor)
+            contacts_ledger.note_contacts(state, broadcast_id, phones)
 
 
 @contextlib.asynccontextmanager
@@ -126,5 +119,5 @@ async def _create(
         return error
     else:
         with state.transaction():
-            contacts_ledger.has_contact(state, broadcast_id, [phone])
+            contacts_ledger.note_contacts(state, broadcast_id, [phone])
     return None

@@ -29,8 +29,8 @@ def count_without_contact(state: State, broadcast_id: int) -> int:
     return int(state.value(f"SELECT COUNT(*) FROM recipients WHERE {_WAITING}", [broadcast_id]))
 
 
-def has_contact(state: State, broadcast_id: int, phones: Sequence[str]) -> None:
-    """Let the rows of these people (E.164) wait no longer."""
+def note_contacts(state: State, broadcast_id: int, phones: Sequence[str]) -> None:
+    """Let the rows of these people (E.164) wait no longer: their contacts are there."""
     if phones:
         state.execute_many(
             "UPDATE recipients SET new_contact = NULL WHERE broadcast_id = ? AND phone = ?"

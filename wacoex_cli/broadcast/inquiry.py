@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import evidence, evidence_ledger
 from wacoex_cli.broadcast.evidence import META, RESPONDIO, SETTLES_AFTER, Conversation, History
 from wacoex_cli.broadcast.evidence_reading import candidate, listed, moment_of
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
-from wacoex_cli.platforms.respondio import BEING_PROCESSED, NOT_FOUND, contact_by
+from wacoex_cli.platforms.respondio import BEING_PROCESSED, NOT_FOUND, contact_by, each_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -168,19 +169,18 @@ class _Conversations:
     async def _read(self, doubt: Doubt) -> tuple[list[Candidate], bool]:
         earliest = evidence.earliest_of(doubt)
         candidates: list[Candidate] = []
-        cursor: str | None = None
-        seen: set[str] = set()
-        for _ in range(MOST_PAGES_OF_A_CONTACT):
-            page = await self._respondio.list_messages(contact_by(doubt.phone), cursor)
-            for item in page.items:
-                one = candidate(item, self._channel_id, self._template, self._language)
-                if one is not None:
-                    candidates.append(one)
-            moments = [at for item in page.items if (at := moment_of(item)) is not None]
-            cursor = page.next_cursor
-            if cursor is None or (moments and min(moments) < earliest):
-                return candidates, True
-            if cursor in seen:
-                break
-            seen.add(cursor)
+        read = 0
+        ask = partial(self._respondio.list_messages, contact_by(doubt.phone))
+        async with contextlib.aclosing(each_page(ask)) as pages:
+            async for page in pages:
+                read += 1
+                for item in page.items:
+                    one = candidate(item, self._channel_id, self._template, self._language)
+                    if one is not None:
+                        candidates.append(one)
+                moments = [at for item in page.items if (at := moment_of(item)) is not None]
+                if page.next_cursor is None or (moments and min(moments) < earliest):
+                    return candidates, True
+                if read == MOST_PAGES_OF_A_CONTACT:
+                    break
         return candidates, False

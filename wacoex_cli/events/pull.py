@@ -7,9 +7,11 @@ back, newest first, to where the last pull began.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.access import respondio_for
@@ -19,7 +21,7 @@ from wacoex_cli.events.model import Source, UnfitPayload, Via
 from wacoex_cli.events.payloads import payload_of
 from wacoex_cli.events.pull_ledger import Watermark
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.platforms.respondio import BEING_PROCESSED, NOT_FOUND, contact_by
+from wacoex_cli.platforms.respondio import BEING_PROCESSED, NOT_FOUND, contact_by, each_page
 from wacoex_cli.platforms.respondio_replies import identity
 
 if TYPE_CHECKING:
@@ -174,17 +176,15 @@ class Reader:
         known = pull_ledger.watermark(log.state, self.respondio_channel_id, person.name)
         if known is not None and known.read_from > self._since:
             known = None  # this time more is wanted
-        newest, cursor = 0, None
-        seen: set[str] = set()
-        while True:
-            page = await self.respondio.list_messages(person.identifier, cursor)
-            numbers = [number for one in page.items if (number := _number(one)) is not None]
-            newest = max([newest, *numbers])
-            self._keep(person, page.items, known)
-            cursor = page.next_cursor
-            if cursor is None or cursor in seen or self._is_far_enough(numbers, known):
-                break
-            seen.add(cursor)
+        newest = 0
+        ask = partial(self.respondio.list_messages, person.identifier)
+        async with contextlib.aclosing(each_page(ask)) as pages:
+            async for page in pages:
+                numbers = [number for one in page.items if (number := _number(one)) is not None]
+                newest = max([newest, *numbers])
+                self._keep(person, page.items, known)
+                if self._is_far_enough(numbers, known):
+                    break
         if newest:
             reached = Watermark(newest, known.read_from if known else self._since)
             with log.state.transaction():

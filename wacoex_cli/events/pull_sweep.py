@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from wacoex_cli.errors import RefusedError, TemporaryError
 from wacoex_cli.events import pull_ledger
 from wacoex_cli.events.pull import Person
-from wacoex_cli.platforms.respondio import CONTACTS, MESSAGES
+from wacoex_cli.platforms.respondio import CONTACTS, MESSAGES, each_page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from wacoex_cli.events.pull import Reader
-    from wacoex_cli.platforms.respondio import Page, RespondIO
+    from wacoex_cli.platforms.respondio import RespondIO
 
 _CURSOR_IS_GONE = "respondio_400"
 
@@ -96,7 +96,7 @@ async def sweep(
     def show(of_this_page: int) -> None:
         on_progress(done + of_this_page)
 
-    async for page in _pages(reader.respondio, survey.cursor):
+    async for page in each_page(reader.respondio.list_contacts, survey.cursor):
         people = [one for item in page.items if (one := Person.of_contact(item)) is not None]
         await reader.read(people, show)
         done += len(people)
@@ -109,7 +109,7 @@ async def sweep(
 async def _counted(respondio: RespondIO, cursor: str | None) -> tuple[int, int]:
     contacts = pages = 0
     first: Person | None = None
-    async for page in _pages(respondio, cursor):
+    async for page in each_page(respondio.list_contacts, cursor):
         pages += 1
         contacts += len(page.items)
         if first is None and page.items:
@@ -119,17 +119,6 @@ async def _counted(respondio: RespondIO, cursor: str | None) -> tuple[int, int]:
         with contextlib.suppress(RefusedError, TemporaryError):
             await respondio.list_messages(first.identifier)
     return contacts, pages
-
-
-async def _pages(respondio: RespondIO, cursor: str | None) -> AsyncIterator[Page]:
-    seen: set[str] = set()
-    while True:
-        page = await respondio.list_contacts(cursor)
-        yield page
-        cursor = page.next_cursor
-        if cursor is None or cursor in seen:
-            return
-        seen.add(cursor)
 
 
 def _estimated(

@@ -13,7 +13,7 @@ from wacoex_cli.platforms.respondio_pace import Pace, learn, take_slot
 from wacoex_cli.platforms.respondio_replies import Node, Page, page_in, refusal, reply_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from wacoex_cli.foundation.answer import Answer
     from wacoex_cli.foundation.clock import Clock
@@ -33,6 +33,7 @@ __all__ = [
     "Page",
     "RespondIO",
     "contact_by",
+    "each_page",
 ]
 
 PAGE_OF_CONTACTS = 100
@@ -154,16 +155,11 @@ class RespondIO:
         return self._paces.get(endpoint, Pace()).calls_per_second
 
     async def _all(self, endpoint: str, path: str) -> list[Node]:
-        found: list[Node] = []
-        cursor: str | None = None
-        seen: set[str] = set()
-        while True:
-            page = page_in(await self._read("GET", endpoint, path, _paging(cursor, _MOST_ITEMS)))
-            found += page.items
-            cursor = page.next_cursor
-            if cursor is None or cursor in seen:
-                return found
-            seen.add(cursor)
+        async def ask(cursor: str | None) -> Page:
+            params = _paging(cursor, _MOST_ITEMS)
+            return page_in(await self._read("GET", endpoint, path, params))
+
+        return [item async for page in each_page(ask) for item in page.items]
 
     async def _read(
         self,
@@ -232,6 +228,20 @@ class RespondIO:
         self._paces[endpoint] = pace
         if wait > 0:
             await self._clock.sleep(wait)
+
+
+async def each_page(
+    ask: Callable[[str | None], Awaitable[Page]], cursor: str | None = None
+) -> AsyncGenerator[Page, None]:
+    """One page after another, from that cursor on; one that comes again ends them."""
+    seen: set[str] = set()
+    while True:
+        page = await ask(cursor)
+        yield page
+        cursor = page.next_cursor
+        if cursor is None or cursor in seen:
+            return
+        seen.add(cursor)
 
 
 def contact_by(phone: str) -> str:
