@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -28,10 +28,10 @@ def logged() -> list[str]:
 
 
 @pytest.fixture
-def client(clock, asked, logged) -> Callable[..., Any]:
-    """Use a client with the answers that will come, the last one for ever."""
+def answering(asked) -> Callable[..., httpx.MockTransport]:
+    """A server with the answers that will come, the last one for ever."""
 
-    def run(use: Callable[[RespondIO], Any], *answers: httpx.Response | Exception) -> Any:
+    def make(answers: Sequence[httpx.Response | Exception]) -> httpx.MockTransport:
         waiting = list(answers)
 
         def handle(request: httpx.Request) -> httpx.Response:
@@ -41,7 +41,17 @@ def client(clock, asked, logged) -> Callable[..., Any]:
                 raise answer
             return answer
 
-        http = Http(clock, log=logged.append, transport=httpx.MockTransport(handle))
+        return httpx.MockTransport(handle)
+
+    return make
+
+
+@pytest.fixture
+def client(clock, answering, logged) -> Callable[..., Any]:
+    """Use a client with the answers that will come, the last one for ever."""
+
+    def run(use: Callable[[RespondIO], Any], *answers: httpx.Response | Exception) -> Any:
+        http = Http(clock, log=logged.append, transport=answering(answers))
         respondio = RespondIO(http, Secret(TOKEN, "test"), BASE, clock=clock)
 
         async def operation() -> Any:

@@ -40,7 +40,7 @@ def problem(code: object, subcode: int | None = None, message: str = "no") -> di
 
 
 @pytest.fixture
-def call(clock, asked: list[httpx.Request]):
+def call(clock, answering):
     """Call a method of Meta with the answers that will come, the last one for ever."""
 
     def run(
@@ -50,16 +50,7 @@ def call(clock, asked: list[httpx.Request]):
         secret: str = "",
         **named: Any,
     ) -> Any:
-        waiting = list(answers)
-
-        def handle(request: httpx.Request) -> httpx.Response:
-            asked.append(request)
-            answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        http = Http(clock, log=lambda text: None, transport=httpx.MockTransport(handle))
+        http = Http(clock, log=lambda text: None, transport=answering(answers))
         app_secret = Secret(secret, "test") if secret else None
         meta = Meta(http, Secret(TOKEN, "test"), "https://graph.example", "v26.0", app_secret)
 

@@ -19,27 +19,19 @@ TOKEN = "EAAG-token-0123456789"
 
 
 @pytest.fixture
-def ask(clock):
+def ask(clock, answering, asked):
     """Ask for the history, with the answer that will come; gives the reply and the requests."""
 
     def run(answer: httpx.Response | Exception) -> tuple[Any, list[httpx.Request]]:
-        seen: list[httpx.Request] = []
-
-        def handle(request: httpx.Request) -> httpx.Response:
-            seen.append(request)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
         async def go() -> Any:
-            http = Http(clock, log=lambda text: None, transport=httpx.MockTransport(handle))
+            http = Http(clock, log=lambda text: None, transport=answering([answer]))
             meta = Meta(http, Secret(TOKEN, "test"), "https://graph.example", "v26.0")
             try:
                 return await request_sync(meta, "106", SyncType.HISTORY)
             finally:
                 await http.aclose()
 
-        return asyncio.run(go()), seen
+        return asyncio.run(go()), asked
 
     return run
 
