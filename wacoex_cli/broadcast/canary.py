@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from wacoex_cli.broadcast.model import Counts, RowState
 from wacoex_cli.broadcast.rule import Stop
 
+WORD = "canary"
+"""What the record of its success begins with."""
+
 _ARRIVED = (RowState.DELIVERED, RowState.READ)
 _REFUSED = (RowState.FAILED, RowState.REJECTED)
 
@@ -60,7 +63,7 @@ def verdict(canary: Canary, counts: Counts, quiet_seconds: float) -> Wait | Go |
     if unheard * 2 > left:
         return _nothing_heard(canary, unheard, left)
     arrived = counts.of(RowState.SENT, *_ARRIVED)
-    return Go(f"canary: {arrived} of {left} well, {refused + ambiguous} failed")
+    return Go(f"{WORD}: {arrived} of {left} well, {refused + ambiguous} failed")
 
 
 def _went_wrong(canary: Canary, counts: Counts) -> Stop:

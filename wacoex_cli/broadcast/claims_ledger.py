@@ -1,4 +1,4 @@
-"""The record that a send is safe by: claims, what became of them, runs, and the shared pace.
+"""The record that a send is safe by: claims, and what became of them.
 
 Every function here is called inside the one transaction of a tick, see `exchange`.
 """

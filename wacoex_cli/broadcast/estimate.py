@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import ledger, paces_ledger
+from wacoex_cli.broadcast import paces_ledger
 from wacoex_cli.broadcast.checks import messaging_limit, sending_seconds
 from wacoex_cli.broadcast.estimate_ledger import Month
 from wacoex_cli.broadcast.providers import provider_for
@@ -39,7 +39,6 @@ _ASKING_SECONDS = 10.0
 # Of more people than these, what can be asked in that time would tell next to nothing.
 _WORTH_ASKING = 500
 _AT_ONCE = 5
-_DAY = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -129,11 +128,14 @@ async def estimate(
     *,
     rate: float,
     tier: object,
+    taken: int,
     new_contacts: int,
     means: Means,
     clock: Clock,
 ) -> Mapping[str, Any]:
     """The `estimate` of a plan. `rate` is the one asked for, in messages per second.
+
+    `tier` is the portfolio's limit as Meta tells it, `taken` how much of it was used in 24 hours.
 
     With respond.io's API in `means` it is asked for up to ten seconds, unless too many are new.
     """
@@ -151,7 +153,7 @@ async def estimate(
         "new_macs": macs.most,
         "new_macs_basis": macs.to_json(),
         "ways": [one.to_json() for one in ways],
-        "limit": _limit(tier, people, ledger.taken_since(state, channel.phone, clock.now() - _DAY)),
+        "limit": _limit(tier, people, taken),
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import claims_ledger
+from wacoex_cli.broadcast import canary, claims_ledger
 from wacoex_cli.broadcast.model import Counts, RowState
 from wacoex_cli.broadcast.quiet_hours import NEVER
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -23,7 +23,6 @@ _IS_HELD = "state = 'retry' AND reason = 'quiet_hours'"
 _HAVE_LEFT = (
     "('sending', 'accepted', 'sent', 'delivered', 'read', 'failed', 'rejected', 'ambiguous')"
 )
-_CANARY_WORD = "canary: %"
 
 
 def keep(state: State, broadcast_id: int, guards: str) -> None:
@@ -118,6 +117,6 @@ def has_decided(state: State, broadcast_id: int, since: str) -> bool:
         state.value(
             "SELECT EXISTS (SELECT 1 FROM decisions WHERE broadcast_id = ? AND row IS NULL"
             " AND decision LIKE ? AND decided_at >= ?)",
-            [broadcast_id, _CANARY_WORD, since],
+            [broadcast_id, f"{canary.WORD}: %", since],
         )
     )

@@ -124,12 +124,14 @@ async def plan(
                 now=clock.now(),
             )
             new_contacts = await _find_contacts(state, provider, broadcast_id, request)
+            taken = preflight.messaged_lately(state, channel, clock.now())
             found += preflight.check_audience(
                 state,
                 broadcast_id,
                 channel,
                 tier=tier,
                 category=template.category,
+                taken=taken,
                 now=clock.now(),
             )
             estimated = await estimate(
@@ -139,6 +141,7 @@ async def plan(
                 _counted(state, broadcast_id),
                 rate=request.rate,
                 tier=tier,
+                taken=taken,
                 new_contacts=new_contacts,
                 means=means or Means(),
                 clock=clock,

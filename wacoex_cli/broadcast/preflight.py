@@ -78,6 +78,11 @@ def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
     return check
 
 
+def messaged_lately(state: State, channel: Channel, now: datetime) -> int:
+    """People the number had messages accepted for in the last 24 h: what Meta's limit counts."""
+    return ledger.taken_since(state, channel.phone, now - timedelta(hours=24))
+
+
 def check_audience(
     state: State,
     broadcast_id: int,
@@ -85,12 +90,12 @@ def check_audience(
     *,
     tier: object,
     category: str,
+    taken: int,
     now: datetime,
 ) -> list[Finding]:
-    """What the recipients of a planned broadcast mean for the limits."""
+    """What the recipients of a planned broadcast mean for the limits, after `taken` others."""
     observed_at = to_text(now)
     recipients = ledger.open_rows(state, broadcast_id)
-    taken = ledger.taken_since(state, channel.phone, now - timedelta(hours=24))
     plus_one = ledger.open_rows(state, broadcast_id, calling_code="+1")
     return [
         *checks.check_messaging_limit(tier, recipients, taken, channel.name, observed_at),
@@ -149,6 +154,7 @@ async def check_before_sending(
         channel,
         tier=tier,
         category=planned.category,
+        taken=messaged_lately(state, channel, clock.now()),
         now=clock.now(),
     )
     return found

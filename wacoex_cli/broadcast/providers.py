@@ -46,9 +46,9 @@ Request = tuple[str, dict[str, Any]]
 class SendingProvider(Protocol):
     """One API that messages leave through, for one channel.
 
-    `endpoint` names the limit that it keeps besides that of the
-    number, shared by everybody who uses the same account there; None when it keeps none.
-    `respondio` is respond.io's API, where that is the way.
+    `endpoint` names the limit that it keeps besides that of the number, shared by everybody who
+    uses the same account there; None when it keeps none. `respondio` is respond.io's API, where
+    that is the way.
     """
 
     kind: Provider

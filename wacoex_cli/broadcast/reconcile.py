@@ -23,10 +23,10 @@ from wacoex_cli.broadcast.evidence import (
 from wacoex_cli.broadcast.inquiry import Asked
 from wacoex_cli.broadcast.model import RowState, Status
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.recovery import sender_of
+from wacoex_cli.broadcast.recovery import check_not_being_sent
 from wacoex_cli.channels.access import meta_for, respondio_for
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.errors import TemporaryError, UsageError, WacoexError
+from wacoex_cli.errors import UsageError, WacoexError
 from wacoex_cli.foundation.clock import to_text
 
 if TYPE_CHECKING:
@@ -236,13 +236,8 @@ def check_can_decide(state: State, broadcast: Broadcast, decision: Decision, clo
             hint="settle its rows as sent or not-sent, and plan a new broadcast",
             code="wrong_status",
         )
-    holder = sender_of(state, broadcast_id, clock)
-    if holder:
-        raise TemporaryError(
-            f"broadcast {broadcast_id} is being sent by process {holder['pid']}",
-            hint=f"pause it first: wacoex broadcast pause {broadcast_id}",
-            code="locked",
-        )
+    hint = f"pause it first: wacoex broadcast pause {broadcast_id}"
+    check_not_being_sent(state, broadcast_id, hint, clock)
 
 
 def decide(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import claims_ledger, ledger
 from wacoex_cli.broadcast.exchange import lock_purpose
+from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation import locks
 
 if TYPE_CHECKING:
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 def sender_of(state: State, broadcast_id: int, clock: Clock) -> Row | None:
     """The lock of the process that is sending (or planning) a broadcast now, else None."""
     return locks.living_holder(state, lock_purpose(broadcast_id), clock)
+
+
+def check_not_being_sent(state: State, broadcast_id: int, hint: str, clock: Clock) -> None:
+    """Refuse what must wait until nobody sends a broadcast; `hint` says how to go about it.
+
+    Raises:
+        TemporaryError: somebody is sending it right now.
+    """
+    holder = sender_of(state, broadcast_id, clock)
+    if holder:
+        raise TemporaryError(
+            f"broadcast {broadcast_id} is being sent by process {holder['pid']}",
+            hint=hint,
+            code="locked",
+        )
 
 
 def take_the_lock(state: State, broadcast_id: int, presence: Presence, clock: Clock) -> Row | None:

@@ -12,8 +12,8 @@ from wacoex_cli.broadcast.drafting import tidy
 from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.broadcast.model import RowState, Status
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.recovery import sender_of
-from wacoex_cli.errors import TemporaryError, UsageError
+from wacoex_cli.broadcast.recovery import check_not_being_sent
+from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation import locks
 from wacoex_cli.platforms.error_codes import Outcome, classify
 
@@ -69,7 +69,8 @@ async def plan_retry(
         CredentialError, RefusedError: respond.io could not be asked for its contacts.
     """
     bring_up_to_date(state, clock)
-    _check_not_sending(state, source, clock)
+    hint = f"wait until it ends, or: wacoex broadcast pause {source.broadcast_id}"
+    check_not_being_sent(state, source.broadcast_id, hint, clock)
     wanted = _chosen(state, source, word)
     presence = locks.Presence(state.path)
     try:
@@ -82,16 +83,6 @@ async def plan_retry(
         return _freeze(state, source, broadcast_id, dry_run=dry_run)
     finally:
         tidy(state, presence, clock)
-
-
-def _check_not_sending(state: State, source: Broadcast, clock: Clock) -> None:
-    holder = sender_of(state, source.broadcast_id, clock)
-    if holder:
-        raise TemporaryError(
-            f"broadcast {source.broadcast_id} is being sent by process {holder['pid']}",
-            hint=f"wait until it ends, or: wacoex broadcast pause {source.broadcast_id}",
-            code="locked",
-        )
 
 
 def _chosen(state: State, source: Broadcast, word: str) -> list[Failure]:

@@ -138,14 +138,11 @@ class RespondIOWorld:
         now, limit = self._monotonic(), self._limits[endpoint]
         second = self._seconds.setdefault(endpoint, SlidingSecond())
         used = second.count(now)
-        is_admitted = used < limit
-        if is_admitted:
-            second.add(now)
-            self.calls[endpoint] += 1
-            used += 1
-        if not is_admitted:
+        if used >= limit:
             return False, self.turned_away(endpoint)
-        return True, self._rate_headers(endpoint, limit - used)
+        second.add(now)
+        self.calls[endpoint] += 1
+        return True, self._rate_headers(endpoint, limit - used - 1)
 
     def turned_away(self, endpoint: str) -> dict[str, str]:
         """The headers of an answer 429."""
