@@ -177,6 +177,18 @@ def test_a_log_gets_a_line_at_the_start_and_at_the_end(shop, cli):
     )
 
 
+def test_the_line_at_the_start_of_a_resume_counts_what_was_done_before(shop, cli):
+    broadcast = shop.planned(3)
+    shop.faults(Fault("expired_token", arrivals=frozenset({2})))
+    cli(*SEND, "--yes")
+    done = shop.counts(broadcast)["accepted"]
+    shop.faults()
+    lines = cli("broadcast", "resume", 1, "--yes").err.splitlines()
+
+    assert done in (1, 2)
+    assert f"broadcast 1: {done} of 3" in lines
+
+
 def test_a_terminal_shows_errors_by_code_below_the_bar_and_nobody_s_number(shop, cli, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     shop.faults(Fault("refuse", code=131026, recipients=frozenset({shop.phone(2)})))

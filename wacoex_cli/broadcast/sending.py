@@ -227,8 +227,9 @@ def _run(
     request: SendRequest,
 ) -> Sent:
     people = broadcast.recipients
+    before = people - ledger.open_rows(workspace.state, broadcast.broadcast_id)
     title = f"broadcast {broadcast.broadcast_id}"
-    with open_progress(invocation, title, people, clock=workspace.clock) as progress:
+    with open_progress(invocation, title, people, done=before, clock=workspace.clock) as progress:
 
         def show(shot: Snapshot) -> None:
             done = people - shot.counts.open

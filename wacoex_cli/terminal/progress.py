@@ -40,9 +40,9 @@ class Progress(Protocol):
 
 @contextlib.contextmanager
 def open_progress(
-    invocation: Invocation, title: str, total: int, *, clock: Clock | None = None
+    invocation: Invocation, title: str, total: int, *, done: int = 0, clock: Clock | None = None
 ) -> Iterator[Progress]:
-    """Show progress on standard error while the block runs.
+    """Show progress on standard error while the block runs; `done` of the total are before it.
 
     A bar on a terminal; otherwise, and on one that cannot move its cursor, a line at the start,
     at the end and every minute. Nothing with `-q` or `--json`; with `--progress json` an object a
@@ -53,14 +53,14 @@ def open_progress(
     elif invocation.quiet or invocation.json:
         yield _Silent()
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        with _bar(invocation, title, total) as bar:
+        with _bar(invocation, title, total, done) as bar:
             yield bar
     else:
-        lines = _Lines(title, total, clock or SystemClock())
+        lines = _Lines(title, total, done, clock or SystemClock())
         try:
             yield lines
         finally:
-            lines.finish()
+            lines.tell()
 
 
 class _Stream:
@@ -91,13 +91,13 @@ class _Silent:
 
 
 class _Lines:
-    def __init__(self, title: str, total: int, clock: Clock) -> None:
+    def __init__(self, title: str, total: int, done: int, clock: Clock) -> None:
         self._title = title
         self._total = total
         self._clock = clock
         self._next = clock.monotonic() + LINE_EVERY_SECONDS
-        self._last = (0, "")
-        self._write(f"{title}: 0 of {total}")
+        self._last = (done, "")
+        self.tell()
 
     def update(
         self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
@@ -105,9 +105,9 @@ class _Lines:
         self._last = (done, text)
         if self._clock.monotonic() >= self._next:
             self._next = self._clock.monotonic() + LINE_EVERY_SECONDS
-            self.finish()
+            self.tell()
 
-    def finish(self) -> None:
+    def tell(self) -> None:
         done, text = self._last
         self._write(f"{self._title}: {done} of {self._total}{f', {text}' if text else ''}")
 
@@ -116,7 +116,7 @@ class _Lines:
 
 
 @contextlib.contextmanager
-def _bar(invocation: Invocation, title: str, total: int) -> Iterator[Progress]:
+def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[Progress]:
     from rich import progress
     from rich.console import Console
     from rich.padding import Padding
@@ -142,7 +142,7 @@ def _bar(invocation: Invocation, title: str, total: int) -> Iterator[Progress]:
                 yield Padding(Text(streams.printable(line)), _INDENT)
 
     with Display(*columns, console=console, refresh_per_second=4) as shown:
-        task = shown.add_task(title, total=total, text="")
+        task = shown.add_task(title, total=total, completed=done, text="")
 
         class Bar:
             def update(
