@@ -62,12 +62,17 @@ def opened(signup: Any, tab: Any) -> Callable[[], tuple[Any, Any]]:
     def open_window() -> tuple[Any, Any]:
         run = signup.start()
         tab.goto(run.url)
-        with tab.expect_popup() as popup:
-            tab.click(BUTTON)
-        popup.value.wait_for_load_state()
-        return run, popup.value
+        return run, window_after(tab, lambda: tab.click(BUTTON))
 
     return open_window
+
+
+def window_after(tab: Any, act: Callable[[], None]) -> Any:
+    """Facebook's window that opens, once its buttons do something."""
+    with tab.expect_popup() as popup:
+        act()
+    popup.value.wait_for_load_state()
+    return popup.value
 
 
 def shown_end(tab: Any) -> str:
@@ -269,9 +274,7 @@ def test_a_window_that_does_not_open_can_be_tried_again(signup: Any, tab: Any) -
     assert "Allow pop-up windows" in tab.inner_text("#status")
 
     tab.evaluate("() => { window.open = window.realOpen; }")
-    with tab.expect_popup() as popup:
-        tab.click(BUTTON)
-    press(popup.value, "#finish")
+    press(window_after(tab, lambda: tab.click(BUTTON)), "#finish")
     shown_end(tab)
     assert run.end().state is StepState.SETTLED
 
@@ -287,9 +290,7 @@ def test_a_script_that_does_not_load_can_be_loaded_again(signup: Any, tab: Any) 
     tab.click(BUTTON)
     tab.wait_for_selector("text=Continue with Facebook")
     tab.wait_for_selector(f"{BUTTON}:enabled")
-    with tab.expect_popup() as popup:
-        tab.click(BUTTON)
-    press(popup.value, "#cancel")
+    press(window_after(tab, lambda: tab.click(BUTTON)), "#cancel")
     shown_end(tab)
     run.end()
 
@@ -301,9 +302,7 @@ def test_the_keyboard_alone_is_enough(signup: Any, tab: Any) -> None:
     tab.keyboard.press("Tab")
     assert tab.evaluate("document.activeElement.id") == "begin"
     assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    with tab.expect_popup() as popup:
-        tab.keyboard.press("Enter")
-    window = popup.value
+    window = window_after(tab, lambda: tab.keyboard.press("Enter"))
     window.focus("#finish")
     window.keyboard.press("Enter")
 
@@ -327,9 +326,7 @@ def test_it_can_be_read_at_any_width_by_day_and_by_night(signup: Any, tab: Any) 
     assert tab.evaluate("document.documentElement.lang") == "en"
     assert tab.get_attribute("#status", "aria-live") == "polite"
     assert "The token never comes to this page" in tab.inner_text("#data")
-    with tab.expect_popup() as popup:
-        tab.click(BUTTON)
-    press(popup.value, "#cancel")
+    press(window_after(tab, lambda: tab.click(BUTTON)), "#cancel")
     shown_end(tab)
     run.end()
 
