@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.events.consumers import Interest, Page
-    from wacoex_cli.events.projection import Projection
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.events import Projection
     from wacoex_cli.terminal.render import Result
 
 
@@ -49,7 +49,8 @@ def projections() -> "Sequence[Projection]":
     """What each room makes of events."""
     from wacoex_cli.audience.projection import OPTOUTS
     from wacoex_cli.broadcast.projection import DELIVERIES
-    from wacoex_cli.events.projections import CHANNELS, MAC
+    from wacoex_cli.channels.projection import CHANNELS
+    from wacoex_cli.events.mac import MAC
 
     return (CHANNELS, MAC, OPTOUTS, DELIVERIES)
 

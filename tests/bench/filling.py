@@ -16,13 +16,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from wacoex_cli.app import projections
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
-from wacoex_cli.events.rows import event_row, payload_row
+from wacoex_cli.events.store import event_row, payload_row
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.platforms.events import Event, EventData, Kind, Payload, Source, Via
 
 KINDS = (Kind.MESSAGE, Kind.ECHO, Kind.STATUS, Kind.MESSAGE, Kind.STATUS)
-DATA: dict[Kind, dict[str, object]] = {
+DATA: dict[Kind, EventData] = {
     Kind.MESSAGE: {"direction": "in", "type": "text"},
     Kind.ECHO: {"type": "text"},
     Kind.STATUS: {"status": "delivered", "pricing": {"billable": True, "category": "marketing"}},

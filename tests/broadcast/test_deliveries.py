@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,9 +15,9 @@ from wacoex_cli.audience.ledger import list_optouts
 from wacoex_cli.broadcast import ledger
 from wacoex_cli.broadcast.model import Status, attempt_id
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.events.ledger import store
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.events import Event, EventData, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID
 
@@ -27,7 +28,7 @@ def tell(state, clock, *events):
     """Deliver events, each in a payload of its own, and let broadcasts learn them."""
     payloads = [Payload(Source.META, f"digest {next(numbers)}", 1, "{}", (one,)) for one in events]
     with state.transaction():
-        store(state, payloads, Via.LISTEN, clock.now())
+        EventLog(state).store(payloads, Via.LISTEN, clock.now())
     bring_up_to_date(state, clock)
 
 
@@ -53,7 +54,7 @@ def account(event, at, **more):
         source=Source.META,
         at=to_text(at),
         waba_id=WABA_ID,
-        data={"event": event, "entry_id": WABA_ID, **more},
+        data=cast(EventData, {"event": event, "entry_id": WABA_ID, **more}),
     )
 
 
@@ -164,7 +165,7 @@ def test_a_status_of_another_state_file_or_of_nobody_changes_nothing(shop):
                 Kind.STATUS,
                 Source.META,
                 foreign.at,
-                data={"status": "read", "attempt_id": name},
+                data={"status": "read", "attempt_id": str(name)},
             )
             for n, name in enumerate(names)
         ),
@@ -224,7 +225,7 @@ def test_a_running_broadcast_pauses_when_its_channel_is_removed(shop, eventually
             Source.META, event, 1, "{}", (account(event, shop.clock.now(), **removed),)
         )
         with shop.state.transaction():
-            store(shop.state, [payload], Via.LISTEN, shop.clock.now())
+            EventLog(shop.state).store([payload], Via.LISTEN, shop.clock.now())
 
     sent = shop.send(broadcast, during=remove, rate=50.0)
 
@@ -271,8 +272,7 @@ def test_somebody_who_says_stop_while_it_runs_is_not_sent_to(shop, eventually):
             data={"value": "stop"},
         )
         with shop.state.transaction():
-            store(
-                shop.state,
+            EventLog(shop.state).store(
                 [Payload(Source.META, "d", 1, "{}", (stop,))],
                 Via.LISTEN,
                 shop.clock.now(),

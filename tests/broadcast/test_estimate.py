@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.events.ledger import store
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
 
@@ -52,7 +52,7 @@ def active(shop, phone, kind=Kind.MESSAGE, number=PHONE_NUMBER_ID, days_ago=0):
         contact=phone, message_id=phone,
     )  # fmt: skip
     with shop.state.transaction():
-        store(shop.state, [Payload(Source.META, key, 1, "{}", (one,))], Via.LISTEN, at)
+        EventLog(shop.state).store([Payload(Source.META, key, 1, "{}", (one,))], Via.LISTEN, at)
 
 
 def wrote(shop, row, days_ago=0):

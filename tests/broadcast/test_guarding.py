@@ -18,9 +18,9 @@ from wacoex_cli.broadcast.model import Status, attempt_id
 from wacoex_cli.broadcast.quiet_hours import QuietHours
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
-from wacoex_cli.events.ledger import store
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
 
@@ -49,7 +49,7 @@ def tell(shop, broadcast, rows, word, code=None):
     )
     payload = Payload(Source.META, f"digest {next(numbers)}", 1, "{}", events)
     with shop.state.transaction():
-        store(shop.state, [payload], Via.LISTEN, shop.clock.now())
+        EventLog(shop.state).store([payload], Via.LISTEN, shop.clock.now())
 
 
 def go_to(shop, hour, minute=0, zone=SINGAPORE):

@@ -13,8 +13,8 @@ from wacoex_cli.broadcast import html_report, ledger, report, report_ledger
 from wacoex_cli.broadcast import html_report_pictures as pictures
 from wacoex_cli.broadcast.model import attempt_id
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.events.ledger import store
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
+from wacoex_cli.events.store import EventLog
+from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
 
@@ -98,7 +98,7 @@ def tell(shop, broadcast, row, *words):
     ]
     with shop.state.transaction():
         payload = Payload(Source.META, f"digest {row}", 1, "{}", tuple(events))
-        store(shop.state, [payload], Via.LISTEN, shop.clock.now())
+        EventLog(shop.state).store([payload], Via.LISTEN, shop.clock.now())
     bring_up_to_date(shop.state, shop.clock)
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.events.ledger import store
-from wacoex_cli.events.model import Source, Via
-from wacoex_cli.events.payloads import payload_of
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.platforms.events import Source, Via
+from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID
@@ -322,7 +322,7 @@ def test_what_respondio_took_without_an_answer_is_found_and_nobody_is_sent_to_tw
 def test_statuses_that_had_come_in_settle_their_rows_first(shop, cli):
     broadcast = in_doubt(shop, is_taken=True)
     with shop.state.transaction():
-        store(shop.state, [status_of(shop, 3)], Via.LISTEN, shop.clock.now())
+        EventLog(shop.state).store([status_of(shop, 3)], Via.LISTEN, shop.clock.now())
     told = reconcile(cli, "--json")
 
     assert told.data["settled_by_webhooks"] == 1

@@ -51,15 +51,15 @@ from wacoex_cli.broadcast.send import SendRequest, send
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.errors import UsageError
-from wacoex_cli.events import ledger as log
-from wacoex_cli.events.model import Source, Via
-from wacoex_cli.events.payloads import payload_of
 from wacoex_cli.events.pull import Log, Person, Reader, Tally
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.meta import Meta
+from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.platforms.respondio import RespondIO
 from wacoex_cli.sandbox.app import application
 from wacoex_cli.sandbox.defaults import default_world
@@ -361,7 +361,7 @@ class Shop:
         ]
         for one in payloads:
             with self.state.transaction():
-                log.store(self.state, [one], Via.LISTEN, now)
+                EventLog(self.state).store([one], Via.LISTEN, now)
 
 
 @dataclass(frozen=True)

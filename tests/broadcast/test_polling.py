@@ -15,12 +15,12 @@ from wacoex_cli.broadcast.interest import interest
 from wacoex_cli.broadcast.polling import LAST_NEWS_SECONDS, Poller
 from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
 from wacoex_cli.channels import registry
-from wacoex_cli.events import ledger as log
-from wacoex_cli.events.model import Source, Via
-from wacoex_cli.events.payloads import payload_of
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
+from wacoex_cli.platforms.events import Source, Via
+from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.platforms.respondio import RespondIO
 
 BASE = "https://api.example/v2"
@@ -258,7 +258,7 @@ def pulled(shop: Asked, row: int, status: str) -> None:
     now = shop.clock.now()
     payload = payload_of(Source.RESPONDIO, body, 9, key=b"k", received_at=now)
     with shop.state.transaction():
-        log.store(shop.state, [payload], Via.PULL, now)
+        EventLog(shop.state).store([payload], Via.PULL, now)
     bring_up_to_date(shop.state, shop.clock)
 
 

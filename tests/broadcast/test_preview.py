@@ -13,9 +13,9 @@ import pytest
 from wacoex_cli.audience.ledger import add_optout
 from wacoex_cli.broadcast import ledger, trial, trial_ledger
 from wacoex_cli.broadcast.model import RowState, attempt_id
-from wacoex_cli.events.ledger import store
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
 
@@ -50,7 +50,7 @@ def tell(state, clock, word, code=None):
     )
     with state.transaction():
         payload = Payload(Source.META, f"digest {word}", 1, "{}", (one,))
-        store(state, [payload], Via.LISTEN, clock.now())
+        EventLog(state).store([payload], Via.LISTEN, clock.now())
 
 
 @contextlib.contextmanager

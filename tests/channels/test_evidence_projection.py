@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from wacoex_cli.channels import account_ledger
 from wacoex_cli.channels.account import AccountEvent
-from wacoex_cli.channels.projection import KINDS, project
-from wacoex_cli.events.model import Event, Kind, Source
+from wacoex_cli.channels.projection import CHANNELS, project
 from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.platforms.events import Event, Kind, Source
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 TABLES = ("evidence", "account_events", "numbers_seen")
@@ -133,7 +133,7 @@ def test_every_event_tells_which_id_meta_uses_for_a_number(state: State) -> None
 
 
 def test_the_kinds_are_kinds_of_events() -> None:
-    assert {Kind(kind) for kind in KINDS} >= {Kind.ECHO, Kind.CONTACT_SYNC, Kind.ACCOUNT_UPDATE}
+    assert CHANNELS.kinds >= {Kind.ECHO, Kind.CONTACT_SYNC, Kind.ACCOUNT_UPDATE}
 
 
 @pytest.fixture(scope="module")

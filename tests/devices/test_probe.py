@@ -17,10 +17,10 @@ from wacoex_cli.devices import ledger, registry
 from wacoex_cli.devices.model import Device, DeviceKind
 from wacoex_cli.devices.probe import WAITS_SECONDS, Prober
 from wacoex_cli.devices.probe_rule import THE_PHONE, Probe, ProbeWord, WordOutcome, new_word
-from wacoex_cli.events import ledger as log
-from wacoex_cli.events.model import Source, Via
-from wacoex_cli.events.payloads import payload_of
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
+from wacoex_cli.platforms.events import Source, Via
+from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.emission import emit
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
@@ -60,7 +60,7 @@ class Shop:
             for body in self.world.outbox.emitted(self.world.monotonic())
         ]
         with self.workspace.state.transaction():
-            log.store(self.workspace.state, payloads, Via.LISTEN, self.clock.now())
+            EventLog(self.workspace.state).store(payloads, Via.LISTEN, self.clock.now())
 
     def wait(
         self, probe: Probe, *, is_over: Callable[[], bool] = lambda: False, pulls: bool = False

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.events import ledger as log
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
-from wacoex_cli.events.privacy import text_hash
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.foundation.workspace import open_workspace
+from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via, text_hash
 
 SHOP = "+6560000001"
 
@@ -84,7 +83,7 @@ def hear(state: State, told: list[str]) -> None:
         for word in told
     )
     with state.transaction():
-        log.store(state, [Payload(Source.META, told[0], 1, "{}", events)], Via.LISTEN, now)
+        EventLog(state).store([Payload(Source.META, told[0], 1, "{}", events)], Via.LISTEN, now)
 
 
 def test_it_says_what_to_send_and_which_devices_are_visible(

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from wacoex_cli.app import projections
 from wacoex_cli.broadcast.model import attempt_id
-from wacoex_cli.events import importing
-from wacoex_cli.events.archive import Item
-from wacoex_cli.events.importing import import_items, reader, storing
-from wacoex_cli.events.projection import catch_up
+from wacoex_cli.events import import_file
+from wacoex_cli.events.import_file import Item, import_items, reader, storing
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import Row, State, open_state
 
@@ -194,6 +193,6 @@ def test_all_fixtures_backwards_twice_and_one_by_one_end_the_same() -> None:
 
 def test_batches_have_no_say_in_it(monkeypatch) -> None:
     forwards = end_of([FIXTURES])
-    monkeypatch.setattr(importing, "_PAYLOADS_AT_ONCE", 1)
+    monkeypatch.setattr(import_file, "_PAYLOADS_AT_ONCE", 1)
 
     assert end_of([FIXTURES]) == forwards

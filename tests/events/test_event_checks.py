@@ -13,9 +13,9 @@ from wacoex_cli.events.checks import (
     check_silence,
     check_subscription,
 )
-from wacoex_cli.events.model import Source
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.events import Source
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 ALL = frozenset(one.name for one in FIELDS)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.events import archive, ledger
-from wacoex_cli.events.model import Kind
+from wacoex_cli.events import import_file
+from wacoex_cli.events.store import EventLog
+from wacoex_cli.platforms.events import Kind
 
 FIXTURES = Path(__file__).parent / "fixtures"
 BODIES = {path.stem: json.loads(path.read_text()) for path in sorted(FIXTURES.glob("*.json"))}
@@ -174,7 +175,7 @@ def test_a_payload_of_three_megabytes_is_read_and_a_longer_line_is_not(imported)
     long = {**message, "id": "wamid.L", "text": {"body": "x" * 3 * 1024**2}}
     value = {**change["value"], "messages": [long]}
     body = {**TEXT, "entry": [{**TEXT["entry"][0], "changes": [{**change, "value": value}]}]}
-    too_long = '{"object": "' + "x" * (archive.LARGEST_BYTES * 2) + '"}\n'
+    too_long = '{"object": "' + "x" * (import_file.LARGEST_BYTES * 2) + '"}\n'
 
     done = imported(lines(body) + too_long + lines(ECHO))
 
@@ -218,4 +219,4 @@ def test_a_file_is_imported_and_a_missing_one_refused(run, state, tmp_path):
     assert "2 payloads read: 2 stored, 0 known already, 0 unfit" in done.out
     assert missing.code == terminal.code == 2
     assert "no such file" in missing.err
-    assert list(ledger.find_events(state, kinds={Kind.ECHO}))
+    assert list(EventLog(state).find(kinds={Kind.ECHO}))

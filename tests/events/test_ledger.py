@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from wacoex_cli.events import ledger
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
-from wacoex_cli.events.projection import Projection, catch_up
+from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via
 
 NOW = datetime(2026, 11, 7, 12, 30, tzinfo=UTC)
 
@@ -26,7 +25,7 @@ def payload(digest: str, *events: Event, source: Source = Source.META) -> Payloa
 
 def store(state, *payloads: Payload, via: Via = Via.LISTEN, now: datetime = NOW):
     with state.transaction():
-        return ledger.store(state, payloads, via, now)
+        return EventLog(state).store(payloads, via, now)
 
 
 def keys(events: Iterable[Event]) -> list[str]:
@@ -51,7 +50,7 @@ def test_within_one_batch_too(state):
     told = store(state, one, one, other, payload("c", event("2")))
 
     assert [stored.is_new for stored in told] == [True, False, True, False]
-    assert keys(ledger.find_events(state, newest_first=False)) == ["1", "2"]
+    assert keys(EventLog(state).find(newest_first=False)) == ["1", "2"]
 
 
 def test_an_event_told_again_in_another_payload_is_no_new_one(state):
@@ -78,7 +77,7 @@ def test_an_event_comes_back_as_it_was(state):
     )
     store(state, payload("a", one))
 
-    [found] = ledger.find_events(state)
+    [found] = EventLog(state).find()
 
     assert (found.key, found.kind, found.source, found.at) == (one.key, one.kind, "meta", one.at)
     assert found.data == one.data
@@ -88,7 +87,7 @@ def test_an_event_comes_back_as_it_was(state):
 
 def test_what_is_undone_leaves_nothing(state):
     with pytest.raises(ZeroDivisionError), state.transaction():
-        ledger.store(state, [payload("a", event("1"))], Via.LISTEN, NOW)
+        EventLog(state).store([payload("a", event("1"))], Via.LISTEN, NOW)
         raise ZeroDivisionError
 
     assert store(state, payload("a", event("1")))[0].is_new
@@ -120,20 +119,20 @@ def test_a_reader_gets_each_event_of_its_kinds_once(state, clock):
     catch_up(state, [echoes], clock)
 
     assert (given, seen) == (2, ["1", "3", "4"])
-    assert not ledger.is_behind(state, "test")
+    assert not EventLog(state).is_behind("test")
 
 
 def test_a_reader_of_which_nothing_is_told_is_soon_at_the_end(state, clock):
     seen: list[str] = []
     store(state, payload("a", *(event(str(number)) for number in range(25_000))))
 
-    assert ledger.is_behind(state, "test")
+    assert EventLog(state).is_behind("test")
     with state.transaction():
-        events, reached = ledger.events_after(state, 0, {Kind.ALERT}, 500)
+        events, reached = EventLog(state).after(0, {Kind.ALERT}, 500)
         assert (events, reached) == ([], 10_000)
     assert catch_up(state, [projection(seen, Kind.ALERT)], clock) == 0
-    assert not ledger.is_behind(state, "test")
-    assert ledger.cursor(state, "test") == 25_000
+    assert not EventLog(state).is_behind("test")
+    assert EventLog(state).cursor("test") == 25_000
 
 
 def test_a_reader_is_not_held_up_by_events_that_were_removed(state):
@@ -141,7 +140,7 @@ def test_a_reader_is_not_held_up_by_events_that_were_removed(state):
     with state.transaction():
         state.execute("DELETE FROM events WHERE event_id < 29990")
 
-    events, reached = ledger.events_after(state, 0, {Kind.MESSAGE}, 5)
+    events, reached = EventLog(state).after(0, {Kind.MESSAGE}, 5)
 
     assert [one.event_id for one in events] == [29990, 29991, 29992, 29993, 29994]
     assert reached == 29994
@@ -179,8 +178,8 @@ def filled(state) -> None:
 def test_events_are_found_in_order_of_time_whatever_the_order_of_arrival(state):
     filled(state)
 
-    newest = list(ledger.find_events(state))
-    oldest = list(ledger.find_events(state, newest_first=False))
+    newest = list(EventLog(state).find())
+    oldest = list(EventLog(state).find(newest_first=False))
 
     assert len(newest) == 3_001
     assert oldest == newest[::-1]
@@ -192,35 +191,33 @@ def test_events_are_found_by_kind_time_and_address(state):
     since = datetime(2026, 11, 5, tzinfo=UTC)
 
     kinds = {Kind.ECHO, Kind.STATUS}
-    found = list(
-        ledger.find_events(state, kinds=kinds, since=since, addresses=["phone_number_id:101"])
-    )
+    found = list(EventLog(state).find(kinds=kinds, since=since, addresses=["phone_number_id:101"]))
 
     assert found == [
         one
-        for one in ledger.find_events(state)
+        for one in EventLog(state).find()
         if one.kind in kinds and one.at >= to_text(since) and one.phone_number_id == "101"
     ]
     assert len(found) == 200
-    assert len(list(ledger.find_events(state, kinds=kinds, most=1_500))) == 1_500
-    assert keys(ledger.find_events(state, most=1)) == ["account"]
+    assert len(list(EventLog(state).find(kinds=kinds, most=1_500))) == 1_500
+    assert keys(EventLog(state).find(most=1)) == ["account"]
 
 
 def test_an_account_is_found_without_what_concerns_its_numbers(state):
     filled(state)
 
-    assert keys(ledger.find_events(state, addresses=["waba_id:20"])) == ["account"]
-    assert list(ledger.find_events(state, addresses=["channel:1"])) == []
-    assert list(ledger.find_events(state, addresses=[])) == []
+    assert keys(EventLog(state).find(addresses=["waba_id:20"])) == ["account"]
+    assert list(EventLog(state).find(addresses=["channel:1"])) == []
+    assert list(EventLog(state).find(addresses=[])) == []
 
 
 def test_the_oldest_event_of_some_kinds_is_known(state):
     filled(state)
 
-    assert ledger.oldest_event_at(state, {Kind.ECHO, Kind.STATUS}) == datetime(
+    assert EventLog(state).oldest_at({Kind.ECHO, Kind.STATUS}) == datetime(
         2026, 11, 1, 12, tzinfo=UTC
     )
-    assert ledger.oldest_event_at(state, {Kind.REVOKE}) is None
+    assert EventLog(state).oldest_at({Kind.REVOKE}) is None
 
 
 def test_arrivals_are_counted_by_the_hour_but_not_imports(state):
@@ -230,15 +227,15 @@ def test_arrivals_are_counted_by_the_hour_but_not_imports(state):
     store(state, payload("d"), now=NOW + timedelta(hours=2), via=Via.PULL)
     store(state, payload("e"), now=NOW + timedelta(hours=9), via=Via.IMPORT)
 
-    assert ledger.arrival_hours(state, Source.META, NOW) == [
+    assert EventLog(state).arrival_hours(Source.META, NOW) == [
         ("2026-11-07T12:00:00.000Z", 3, "2026-11-07T12:50:00.000Z"),
         ("2026-11-07T14:00:00.000Z", 1, "2026-11-07T14:30:00.000Z"),
     ]
-    assert ledger.newest_arrival(state, Source.RESPONDIO) == NOW
-    assert ledger.newest_arrival(state, Source.META) == NOW + timedelta(hours=2)
+    assert EventLog(state).newest_arrival(Source.RESPONDIO) == NOW
+    assert EventLog(state).newest_arrival(Source.META) == NOW + timedelta(hours=2)
 
 
 def test_nothing_came_in_yet(state):
-    assert ledger.newest_arrival(state, Source.META) is None
-    assert not ledger.is_behind(state, "test")
-    assert ledger.events_after(state, 0, {Kind.ECHO}, 10) == ([], 0)
+    assert EventLog(state).newest_arrival(Source.META) is None
+    assert not EventLog(state).is_behind("test")
+    assert EventLog(state).after(0, {Kind.ECHO}, 10) == ([], 0)

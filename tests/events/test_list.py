@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wacoex_cli.events.model import Kind
+from wacoex_cli.platforms.events import Kind
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NUMBER, NUMBER_ID, WABA = "+6563210000", "106540352242922", "102290129340398"

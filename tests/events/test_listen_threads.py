@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.events import ledger
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
-from wacoex_cli.events.projection import Projection
-from wacoex_cli.events.projector import Projector
-from wacoex_cli.events.writer import Writer
+from wacoex_cli.events.deliveries import Projector, Writer
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via
 
 AT = "2026-11-07T12:00:00.000Z"
 
@@ -33,7 +31,7 @@ def stored_by(state: State, clock: Any, payloads: Sequence[Payload]) -> tuple[li
     commits: list[int] = []
 
     async def operation() -> list[Any]:
-        writer = Writer(state, Via.LISTEN, clock, on_stored=lambda: commits.append(1))
+        writer = Writer(state, clock, on_stored=lambda: commits.append(1))
         calls = [asyncio.ensure_future(writer.store(one)) for one in payloads]
         await asyncio.sleep(0)
         assert writer.waiting == len(payloads)
@@ -73,7 +71,7 @@ def test_one_that_cannot_be_stored_does_not_take_the_others_with_it(state, clock
 
 def test_a_full_disk_fails_all_of_them_and_passes(state, clock) -> None:
     async def operation() -> tuple[list[Any], Any, Exception | None]:
-        writer = Writer(state, Via.LISTEN, clock, on_stored=lambda: None)
+        writer = Writer(state, clock, on_stored=lambda: None)
         writer.start()
         many = [payload(f"{number}") for number in range(400)]
         state.rows("PRAGMA max_page_count = 1")
@@ -132,7 +130,7 @@ def projecting(state: State):
 def store(state: State, *names: str) -> None:
     with state.transaction():
         moment = datetime.fromisoformat(AT)
-        ledger.store(state, [payload(name) for name in names], Via.LISTEN, moment)
+        EventLog(state).store([payload(name) for name in names], Via.LISTEN, moment)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -158,7 +156,7 @@ def test_new_events_reach_every_room_once(state, projecting) -> None:
     for name in "ABC":
         store(state, name)
         projector.wake()
-    until(lambda: not ledger.is_behind(state, "second"))
+    until(lambda: not EventLog(state).is_behind("second"))
     projector.close()
 
     assert first.seen == [f"meta:message:{name}" for name in "ABC"]

@@ -15,14 +15,12 @@ import httpx
 import pytest
 
 from wacoex_cli.errors import StateError
-from wacoex_cli.events import intake, listening
+from wacoex_cli.events import deliveries
 from wacoex_cli.events.consumers import Page, PageAnswer, PageRequest
-from wacoex_cli.events.intake import MOST_BYTES, Face, Intake
-from wacoex_cli.events.listener import Listener, prefix_of
-from wacoex_cli.events.model import Source, Via
-from wacoex_cli.events.payloads import read_payload
-from wacoex_cli.events.telling import Telling
-from wacoex_cli.events.writer import Writer
+from wacoex_cli.events.deliveries import MOST_BYTES, Face, Intake, Writer
+from wacoex_cli.events.listener import Listener, ListenReport, health_of, prefix_of
+from wacoex_cli.platforms.events import Source
+from wacoex_cli.platforms.payloads import read_payload
 
 SECRET, SIGNING_KEY, VERIFY_TOKEN = "app-secret-1", "signing-key-1", "verify-token-1"
 META, RESPONDIO = "/webhooks/meta", "/webhooks/respondio"
@@ -131,10 +129,10 @@ def talk(state, clock, notes: Notes) -> Talk:
         def read(source: Source, body: bytes) -> Any:
             return read_payload(source, body, key=b"local", received_at=clock.now())
 
-        writer = Writer(state, Via.LISTEN, clock, on_stored=lambda: None)
-        telling = Telling(notes, clock, streams_json=False)
-        health = listening.health_of(writer, telling, before=None, started_at=clock.now())
-        listener = Listener(Intake(faces, read, writer), verify_tokens, health, telling)
+        writer = Writer(state, clock, on_stored=lambda: None)
+        report = ListenReport(notes, clock, streams_json=False)
+        health = health_of(writer, report, before=None, started_at=clock.now())
+        listener = Listener(Intake(faces, read, writer), verify_tokens, health, report)
         application = listener.application(pages, prefix_of(public_url))
         transport = httpx.ASGITransport(application)
         writer.start()
@@ -266,7 +264,7 @@ def test_a_body_that_hides_its_length_is_cut_off_at_the_limit(talk: Talk, state)
 def test_too_much_at_once_is_asked_to_come_again(
     talk: Talk, state, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "_MOST_HELD_BYTES", 1000)
+    monkeypatch.setattr(deliveries, "_MOST_HELD_BYTES", 1000)
 
     (answer,) = talk(signed(delivery("wamid.A", text="x" * 1000)))
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from wacoex_cli.events import ledger
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
+from wacoex_cli.events.store import EventLog
+from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 
 _numbers = itertools.count()
 ANA, BEN, CAI = "+6591000001", "+6591000002", "+6591000003"
@@ -27,7 +27,7 @@ def happened(state):
     def call(*events: Event) -> None:
         payload = Payload(Source.META, str(next(_numbers)), 1, "{}", events)
         with state.transaction():
-            ledger.store(state, [payload], Via.LISTEN, datetime(2026, 11, 8, tzinfo=UTC))
+            EventLog(state).store([payload], Via.LISTEN, datetime(2026, 11, 8, tzinfo=UTC))
 
     return call
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wacoex_cli.events.model import Kind, Payload, Source, UnfitPayload
-from wacoex_cli.events.payloads import payload_of, read_payload, source_of
+from wacoex_cli.platforms.events import Kind, Payload, Source, UnreadablePayload
+from wacoex_cli.platforms.payloads import payload_of, read_payload, source_of
 
 FIXTURES = {
     path.stem: json.loads(path.read_bytes())
@@ -75,14 +75,14 @@ def is_storable(payload: Payload) -> bool:
     ],
 )
 def test_what_is_not_a_payload_is_refused_with_a_reason(raw: bytes, why: str) -> None:
-    with pytest.raises(UnfitPayload, match=why):
+    with pytest.raises(UnreadablePayload, match=why):
         read(raw)
 
 
 def test_a_payload_cut_anywhere_is_refused() -> None:
     raw = json.dumps(FIXTURES["meta_message_text"]).encode()
     for end in range(1, len(raw), 37):
-        with pytest.raises(UnfitPayload):
+        with pytest.raises(UnreadablePayload):
             read(raw[:end])
 
 
@@ -129,7 +129,7 @@ def test_any_object_is_read_or_refused(body: dict[str, Any]) -> None:
         for source in Source:
             try:
                 assert is_storable(payload_of(source, told, 1, key=KEY, received_at=RECEIVED))
-            except UnfitPayload:
+            except UnreadablePayload:
                 assert source is Source.META
 
 
@@ -172,5 +172,5 @@ def test_a_payload_with_parts_missing_or_of_another_type_is_read_or_refused(
             del container[key]
     try:
         assert is_storable(payload_of(source, body, 1, key=KEY, received_at=RECEIVED))
-    except UnfitPayload:
+    except UnreadablePayload:
         assert source is Source.META

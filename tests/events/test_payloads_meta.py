@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.events.model import Event, Kind, Source
-from wacoex_cli.events.payloads import payload_of, read_payload
-from wacoex_cli.events.privacy import text_hash
+from wacoex_cli.platforms.events import Event, Kind, Source, text_hash
+from wacoex_cli.platforms.payloads import payload_of, read_payload
 
 FIXTURES = Path(__file__).parent / "fixtures"
 KEY = b"k" * 32

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.events.model import Payload, Source
-from wacoex_cli.events.payloads import payload_of, source_of
-from wacoex_cli.events.privacy import text_hash
+from wacoex_cli.platforms.events import Payload, Source, text_hash
+from wacoex_cli.platforms.payloads import payload_of, source_of
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("*.json"))
 KEY = b"k" * 32

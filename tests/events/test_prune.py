@@ -12,10 +12,9 @@ from freezegun import freeze_time
 from wacoex_cli.app import projections
 from wacoex_cli.channels import evidence_ledger
 from wacoex_cli.channels.evidence import EvidenceKind
-from wacoex_cli.events import ledger
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
-from wacoex_cli.events.projection import catch_up
+from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.foundation.clock import SystemClock, to_text
+from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ADDRESS = "phone_number_id:106"
@@ -39,7 +38,7 @@ def told(state):
         )
         body = json.dumps({"from": "6560000001", "to": contact[1:]})
         with state.transaction():
-            ledger.store(state, [Payload(Source.META, name, 9, body, (echo,))], Via.LISTEN, at)
+            EventLog(state).store([Payload(Source.META, name, 9, body, (echo,))], Via.LISTEN, at)
         if projected:
             catch_up(state, projections(), SystemClock())
 
@@ -61,13 +60,13 @@ def test_old_events_go_and_newer_ones_stay(wacoex, told, state):
         told(days)
 
     tried = wacoex("prune", "--older-than", 100, "--dry-run", "--json")
-    before = len(list(ledger.find_events(state)))
+    before = len(list(EventLog(state).find()))
     pruned = wacoex("prune", "--older-than", 100, "--yes", "--json")
 
     removed = {"payloads": 2, "events": 2, "active_contacts": 2}
     assert tried.data["removed_events"] == pruned.data["removed_events"] == removed
     assert before == 3
-    assert [one.event_id for one in ledger.find_events(state)] == [3]
+    assert [one.event_id for one in EventLog(state).find()] == [3]
     assert state.value("SELECT COUNT(*) FROM payloads") == 1
     assert state.value("SELECT COUNT(*) FROM active_contacts") == 1
     assert wacoex("check").code == 0
@@ -103,7 +102,7 @@ def test_the_newest_event_stays_so_that_readers_see_the_next_one(wacoex, told, s
     wacoex("prune", "--older-than", 100, "--yes")
     told(1)
 
-    assert [one.event_id for one in ledger.find_events(state)] == [3, 2]
+    assert [one.event_id for one in EventLog(state).find()] == [3, 2]
     assert state.value("SELECT COUNT(*) FROM evidence") == 3
     assert wacoex("check").code == 0
 
@@ -118,7 +117,7 @@ def test_a_person_is_asked_before_events_go(wacoex, told, state):
     assert "remove 1 events in 1 payloads and 1 active contacts of old months for good?" in (
         declined.err
     )
-    assert len(list(ledger.find_events(state))) == 2
+    assert len(list(EventLog(state).find())) == 2
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import CredentialError, TemporaryError
-from wacoex_cli.events import ledger, pull_ledger
-from wacoex_cli.events.model import Kind, Source
-from wacoex_cli.events.pull import Log, Person, Reader, Tally
-from wacoex_cli.events.pull_sweep import Survey, survey, sweep
+from wacoex_cli.events.pull import Log, Person, Reader, Survey, Tally, survey, sweep
+from wacoex_cli.events.store import EventLog, PullProgress
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.platforms.events import Kind, Source
 from wacoex_cli.platforms.respondio import RespondIO
 from wacoex_cli.sandbox.app import application
 from wacoex_cli.sandbox.defaults import default_world
@@ -102,8 +101,8 @@ class Workspace:
 
     def known(self, *kinds: Kind) -> list[str]:
         """The respond.io ids of the messages in the log, oldest first."""
-        found = ledger.find_events(
-            self.state, kinds=kinds or (Kind.MESSAGE, Kind.ECHO), newest_first=False
+        found = EventLog(self.state).find(
+            kinds=kinds or (Kind.MESSAGE, Kind.ECHO), newest_first=False
         )
         return [str(event.data["respondio_message_id"]) for event in found]
 
@@ -136,7 +135,7 @@ def test_messages_echoes_and_unsupported_ones_become_events(there: Workspace) ->
 
     assert tally.by_kind == {Kind.MESSAGE: 1, Kind.ECHO: 1, Kind.STATUS: 1, Kind.UNSUPPORTED: 1}
     assert (tally.contacts, tally.stored, tally.duplicates) == (2, 3, 0)
-    [echo] = ledger.find_events(there.state, kinds=[Kind.ECHO])
+    [echo] = EventLog(there.state).find(kinds=[Kind.ECHO])
     assert (echo.contact, echo.respondio_channel_id) == (ANA.name, RESPONDIO_CHANNEL_ID)
 
 
@@ -154,16 +153,16 @@ def test_what_was_read_is_not_stored_again(there: Workspace) -> None:
     again = there.read(ANA)
 
     assert (again.stored, again.duplicates) == (0, 2)
-    assert ledger.newest_arrival(there.state, Source.RESPONDIO) is not None
+    assert EventLog(there.state).newest_arrival(Source.RESPONDIO) is not None
 
 
 def test_what_is_known_already_counts_as_no_arrival(there: Workspace) -> None:
     there.read(ANA)
-    before = ledger.newest_arrival(there.state, Source.RESPONDIO)
+    before = EventLog(there.state).newest_arrival(Source.RESPONDIO)
     there.clock.advance(3600)
     there.read(ANA)
 
-    assert ledger.newest_arrival(there.state, Source.RESPONDIO) == before
+    assert EventLog(there.state).newest_arrival(Source.RESPONDIO) == before
 
 
 def test_a_burst_is_paged_back_to_the_watermark(there: Workspace) -> None:
@@ -282,13 +281,13 @@ def test_a_limit_is_waited_out(there: Workspace) -> None:
 
 def test_the_watermark_stays_when_a_pull_breaks_in_the_middle(there: Workspace) -> None:
     there.read(ANA)
-    before = pull_ledger.watermark(there.state, RESPONDIO_CHANNEL_ID, ANA.name)
+    before = PullProgress(there.state, RESPONDIO_CHANNEL_ID).watermark(ANA.name)
     there.write(130)
 
     with pytest.raises(TemporaryError):
         there.read(ANA, breaks_after=1)
 
-    assert pull_ledger.watermark(there.state, RESPONDIO_CHANNEL_ID, ANA.name) == before
+    assert PullProgress(there.state, RESPONDIO_CHANNEL_ID).watermark(ANA.name) == before
     assert there.tally.stored == 50
     assert there.read(ANA).stored == 80
 
@@ -321,9 +320,9 @@ def test_a_sweep_reads_everybody_with_or_without_a_number(there: Workspace) -> N
     there.respondio.add_message(nobody, {"type": "text", "text": "hi"})
 
     assert there.sweep().contacts == 3
-    contacts = {event.contact for event in ledger.find_events(there.state)}
+    contacts = {event.contact for event in EventLog(there.state).find()}
     assert contacts == {ANA.name, BEN.name, f"contact:{nobody.id}"}
-    assert pull_ledger.open_sweep(there.state, RESPONDIO_CHANNEL_ID) is None
+    assert PullProgress(there.state, RESPONDIO_CHANNEL_ID).open_sweep() is None
 
 
 def test_a_sweep_and_a_pull_share_the_watermark_of_a_number(there: Workspace) -> None:
@@ -355,9 +354,9 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(there: Workspace) -> None
 
 def test_a_sweep_whose_place_is_gone_begins_again(there: Workspace) -> None:
     with there.state.transaction():
-        now = there.clock.now()
-        pull_ledger.begin_sweep(there.state, RESPONDIO_CHANNEL_ID, now)
-        pull_ledger.advance_sweep(there.state, RESPONDIO_CHANNEL_ID, "99", 100, now)
+        now, progress = there.clock.now(), PullProgress(there.state, RESPONDIO_CHANNEL_ID)
+        progress.begin_sweep(now)
+        progress.advance_sweep("99", 100, now)
 
     assert there.survey().began_at is None
     assert there.sweep().contacts == 2

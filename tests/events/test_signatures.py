@@ -8,8 +8,8 @@ import hmac
 
 import pytest
 
-from wacoex_cli.events.model import Source
-from wacoex_cli.events.signatures import is_same, is_signed
+from wacoex_cli.events.deliveries import is_same, is_signed
+from wacoex_cli.platforms.events import Source
 
 BODY = b'{"object": "whatsapp_business_account",  "entry": []}'
 KEYS = ("first-key", "second-key")

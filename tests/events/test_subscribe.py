@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.events import ledger
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.nodes import subscribed_app
 from wacoex_cli.sandbox.serve import running
@@ -214,7 +214,7 @@ def arrived(path: Any, source: Source, *days_ago: float) -> None:
         event = Event(f"{source}:{days}", Kind.OTHER, source, to_text(moment))
         payload = Payload(source, f"{source}:{days}", 1, "{}", (event,))
         with state.transaction():
-            ledger.store(state, [payload], Via.LISTEN, moment)
+            EventLog(state).store([payload], Via.LISTEN, moment)
     state.close()
 
 

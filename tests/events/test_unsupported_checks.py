@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.events.echo_flow import EchoFlow
 from wacoex_cli.events.missing_checks import check_missing
-from wacoex_cli.events.model import Source
-from wacoex_cli.events.unsupported import Summary, Unsupported
+from wacoex_cli.events.traffic import EchoFlow, Summary, Unsupported
 from wacoex_cli.events.unsupported_checks import likeliest, rank
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.events import Source
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 CAUSES = ("WX401", "WX402", "WX403", "WX404", "WX405")

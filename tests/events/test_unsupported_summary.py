@@ -9,14 +9,12 @@ import pytest
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Details
-from wacoex_cli.events import ledger as log
-from wacoex_cli.events.echo_flow import flows
-from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
-from wacoex_cli.events.unsupported import Summary, Unsupported, summaries
+from wacoex_cli.channels.projection import CHANNELS
+from wacoex_cli.events.store import EventLog, catch_up
+from wacoex_cli.events.traffic import Summary, Unsupported, flows, summaries
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
+from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 
 ANA, BEN = "+6591000001", "+6591000002"
 NUMBER = "106540352242922"
@@ -47,7 +45,7 @@ class Log:
         event = Event(f"{self.told}", kind, source, at, **{"contact": ANA, **address, **known})
         payload = Payload(source, f"{self.told}", 1, "{}", (event,))
         with self.state.transaction():
-            log.store(self.state, [payload], Via.LISTEN, self.now)
+            EventLog(self.state).store([payload], Via.LISTEN, self.now)
 
     @property
     def now(self) -> datetime:

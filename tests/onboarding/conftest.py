@@ -12,13 +12,13 @@ import pytest
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
-from wacoex_cli.events import ledger as log
-from wacoex_cli.events.model import Source, Via
-from wacoex_cli.events.payloads import payload_of
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.onboarding import ledger
 from wacoex_cli.onboarding.journey import Context, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
+from wacoex_cli.platforms.events import Source, Via
+from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN
 from wacoex_cli.sandbox.serve import running
@@ -138,7 +138,7 @@ class Stage:
             for body in self.world.outbox.emitted(self.world.monotonic())
         ]
         with self.workspace.state.transaction():
-            log.store(self.workspace.state, payloads, Via.LISTEN, self.clock.now())
+            EventLog(self.workspace.state).store(payloads, Via.LISTEN, self.clock.now())
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
@@ -156,9 +157,9 @@ def is_over(workspace: Workspace, channel_id: int) -> bool:
 
 def listen(world: World, workspace: Workspace) -> None:
     """What Meta told comes in, as by a listener beside this program."""
-    from wacoex_cli.events import ledger as log
-    from wacoex_cli.events.model import Source, Via
-    from wacoex_cli.events.payloads import payload_of
+
+    from wacoex_cli.platforms.events import Source, Via
+    from wacoex_cli.platforms.payloads import payload_of
 
     inner = workspace.state._inner  # type: ignore[attr-defined]
     now = workspace.clock.now()
@@ -169,7 +170,7 @@ def listen(world: World, workspace: Workspace) -> None:
         for body in world.outbox.emitted(world.monotonic())
     ]
     with inner.transaction():
-        log.store(inner, payloads, Via.LISTEN, now)
+        EventLog(inner).store(payloads, Via.LISTEN, now)
 
 
 def without_dates(value: Any) -> Any:

@@ -21,9 +21,7 @@ from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.devices.model import DeviceKind, DeviceState
 from wacoex_cli.errors import CredentialError, DeclinedError, TemporaryError
-from wacoex_cli.events.importing import storing
-from wacoex_cli.events.model import Source
-from wacoex_cli.events.payloads import payload_of
+from wacoex_cli.events.import_file import storing
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State, open_state
@@ -33,6 +31,8 @@ from wacoex_cli.onboarding.journey import Wishes
 from wacoex_cli.onboarding.model import JourneyKind, StepState
 from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, Offboarded, offboard
 from wacoex_cli.onboarding.offboard_preview import preview
+from wacoex_cli.platforms.events import Source
+from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.sandbox.app import application
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault

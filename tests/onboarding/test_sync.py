@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.errors import CredentialError
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.onboarding import sync_checks
 from wacoex_cli.onboarding.model import Route, StepState

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from wacoex_cli.channels.account import AccountEvent
-from wacoex_cli.events.model import Event, Kind, Source
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.partners.account_checks import check_account
+from wacoex_cli.platforms.events import Event, EventData, Kind, Source
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 BROADCASTS = "RESTRICTED_BIZ_INITIATED_MESSAGING"
@@ -36,7 +36,7 @@ def ban(state: str, **more: Any) -> AccountEvent:
 
 
 def template(event: str, *, days_ago: float = 1, reason: str | None = None) -> Event:
-    data = {
+    data: EventData = {
         "event": event,
         "template_id": "40",
         "template_name": "promo",

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience import ledger
-from wacoex_cli.events.model import Kind
-from wacoex_cli.events.projection import Projection
+from wacoex_cli.platforms.events import Kind, Projection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from wacoex_cli.events.model import Event
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.platforms.events import Event
 
 
 def project(state: State, events: Sequence[Event], now: datetime) -> None:

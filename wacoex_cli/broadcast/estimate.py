@@ -16,11 +16,12 @@ from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND, UNTOLD_MESSAGES_P
 from wacoex_cli.channels import evidence_ledger
 from wacoex_cli.channels.access import respondio_for
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.errors import RefusedError, WacoexError
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS, MAC
-from wacoex_cli.events.values import moment
+from wacoex_cli.events.mac import MAC
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, contact_by
 
 if TYPE_CHECKING:
@@ -256,4 +257,6 @@ async def _last_message_at(respondio: RespondIO, phone: str) -> str | None:
         if error.code != NOT_FOUND:
             raise
         return None
-    return max(filter(None, (moment(one.get("lastMessageTime")) for one in channels)), default=None)
+    return max(
+        filter(None, (read_moment(one.get("lastMessageTime")) for one in channels)), default=None
+    )

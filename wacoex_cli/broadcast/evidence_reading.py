@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast.evidence import Candidate, Listed
 from wacoex_cli.broadcast.model import RowState
-from wacoex_cli.events import values
 from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio_replies import identity
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def status_in(told: object) -> tuple[RowState, str | None]:
 
 
 def _moment(value: object) -> datetime | None:
-    text = values.moment(value)
+    text = read_moment(value)
     return from_text(text) if text else None
 
 

@@ -16,10 +16,9 @@ from wacoex_cli.broadcast import claims_ledger, delivery_ledger
 from wacoex_cli.broadcast.evidence_reading import status_in
 from wacoex_cli.broadcast.model import RowState, Status
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.events.model import Source
-from wacoex_cli.events.privacy import meta_code
 from wacoex_cli.events.pull import Log, Person, Tally, body_of
 from wacoex_cli.foundation.meanwhile import meanwhile
+from wacoex_cli.platforms.events import Source, meta_code
 from wacoex_cli.platforms.respondio_replies import identity
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ class Poller:
                 row=one.row,
                 attempt=one.attempt,
                 reached=reached,
-                code=meta_code(failure, b""),
+                code=meta_code(failure),
                 detail=failure,
                 message_id=one.message_id,
             )

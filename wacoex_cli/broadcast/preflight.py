@@ -11,10 +11,10 @@ from wacoex_cli.broadcast.model import Status
 from wacoex_cli.channels import stored_connection
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send
 from wacoex_cli.channels.connection import Connection, connection_of
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.channels.removal import check_connection, wait_for
 from wacoex_cli.errors import RefusedError, UsageError
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.inactivity import reading

@@ -14,19 +14,18 @@ from wacoex_cli.broadcast.stopping import why_stop
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.account import concerns
 from wacoex_cli.channels.projection import account_event
-from wacoex_cli.events import ledger as events_ledger
-from wacoex_cli.events.model import Kind, Source
-from wacoex_cli.events.projection import Projection, catch_up
+from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.platforms.error_codes import classify
+from wacoex_cli.platforms.events import Kind, Projection, Source
 from wacoex_cli.templates.model import Template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from wacoex_cli.events.model import Event
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.platforms.events import Event
 
 _ATTEMPT = re.compile(r"wacoex-([0-9a-f]+)-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,9})")
 _STATES = {
@@ -56,7 +55,7 @@ def project_known(state: State, message_ids: Sequence[str], now: datetime) -> No
     """
     for one in message_ids:
         prefix = f"{Source.RESPONDIO}:{Kind.STATUS}:{one}:"
-        project(state, events_ledger.events_with_key(state, prefix), now)
+        project(state, EventLog(state).with_key(prefix), now)
 
 
 def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.checks import messaging_limit
-from wacoex_cli.events import values
-from wacoex_cli.events.model import Kind
+from wacoex_cli.platforms.events import Kind, read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from wacoex_cli.events.model import Event
+    from wacoex_cli.platforms.events import Event
     from wacoex_cli.templates.model import Template
 
 # Nothing sent through the API arrives, or soon nothing will (Meta: account_update). A violation
@@ -78,7 +77,7 @@ def _restriction(event: Event, template: Template) -> str | None:
     listed = event.data.get("restriction_info")
     for one in listed if isinstance(listed, list) else ():
         restriction = _record(one)
-        ends = values.moment(restriction.get("expiration"))
+        ends = read_moment(restriction.get("expiration"))
         if restriction.get("restriction_type") in minded and (ends is None or ends > event.at):
             return str(restriction["restriction_type"])
     return None

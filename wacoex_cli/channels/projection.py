@@ -3,63 +3,41 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import account_ledger, evidence_ledger
 from wacoex_cli.channels.account import AccountEvent
 from wacoex_cli.channels.evidence import EvidenceKind, Sign, address_of
+from wacoex_cli.platforms.events import Kind, Projection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.platforms.events import Event
 
-KINDS = frozenset(
+# The kinds of events that say something about a channel, and those that name our number.
+_KINDS = frozenset(
     {
-        "message",
-        "unsupported",
-        "edit",
-        "revoke",
-        "status",
-        "echo",
-        "contact_sync",
-        "history",
-        "account_update",
-        "user_preference",
-        "other",
+        Kind.MESSAGE,
+        Kind.UNSUPPORTED,
+        Kind.EDIT,
+        Kind.REVOKE,
+        Kind.STATUS,
+        Kind.ECHO,
+        Kind.CONTACT_SYNC,
+        Kind.HISTORY,
+        Kind.ACCOUNT_UPDATE,
+        Kind.USER_PREFERENCE,
+        Kind.OTHER,
     }
 )
-"""The kinds of events that say something about a channel, and those that name our number."""
-
-_SIGNS = {"echo": EvidenceKind.ECHO, "contact_sync": EvidenceKind.PHONEBOOK}
+_SIGNS = {Kind.ECHO: EvidenceKind.ECHO, Kind.CONTACT_SYNC: EvidenceKind.PHONEBOOK}
 _COLUMNS_OF_ITS_OWN = frozenset({"event", "entry_id", "reason", "initiated_by"})
 
 
-class Told(Protocol):
-    """An event, as far as this room looks at it."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def at(self) -> str: ...
-    @property
-    def phone_number_id(self) -> str | None: ...
-    @property
-    def phone(self) -> str | None: ...
-    @property
-    def waba_id(self) -> str | None: ...
-    @property
-    def respondio_channel_id(self) -> int | None: ...
-    @property
-    def data(self) -> Mapping[str, object]: ...
-
-
-def project(state: State, events: Sequence[Told], now: datetime) -> None:
+def project(state: State, events: Sequence[Event], now: datetime) -> None:
     """Keep what the events tell; in whatever order, however often, it comes to the same.
 
     Called inside a transaction. `now` does not matter: each event has its own time.
@@ -77,17 +55,13 @@ def project(state: State, events: Sequence[Told], now: datetime) -> None:
     )
     evidence_ledger.add(state, [sign for one in events if (sign := _sign(one))])
     account_ledger.add(
-        state, [account_event(one) for one in events if one.kind == "account_update"]
+        state, [account_event(one) for one in events if one.kind is Kind.ACCOUNT_UPDATE]
     )
 
 
-def _sign(event: Told) -> Sign | None:
+def _sign(event: Event) -> Sign | None:
     kind = _SIGNS.get(event.kind)
-    address = address_of(
-        phone_number_id=event.phone_number_id,
-        phone=event.phone,
-        respondio_channel_id=event.respondio_channel_id,
-    )
+    address = address_of_event(event)
     # Not told by which event: of many in a second one is enough, and the time finds them all.
     # An old archive without times would else prove that the phone was opened just now.
     is_dated = not event.data.get("undated")
@@ -96,23 +70,31 @@ def _sign(event: Told) -> Sign | None:
     )
 
 
-def account_event(event: Told) -> AccountEvent:
+def address_of_event(event: Event) -> str | None:
+    """The address of our number that an event is about; None when it names none."""
+    return address_of(
+        phone_number_id=event.phone_number_id,
+        phone=event.phone,
+        respondio_channel_id=event.respondio_channel_id,
+    )
+
+
+def account_event(event: Event) -> AccountEvent:
     """An `account_update` as it is kept."""
     rest = {name: one for name, one in event.data.items() if name not in _COLUMNS_OF_ITS_OWN}
     return AccountEvent(
         event_key=event.key,
-        event=_text(event.data.get("event")) or "",
+        event=event.data.get("event") or "",
         at=event.at,
         source=str(event.source),
         waba_id=event.waba_id,
         phone_number_id=event.phone_number_id,
         phone=event.phone,
-        entry_id=_text(event.data.get("entry_id")),
-        reason=_text(event.data.get("reason")),
-        initiated_by=_text(event.data.get("initiated_by")),
+        entry_id=event.data.get("entry_id"),
+        reason=event.data.get("reason"),
+        initiated_by=event.data.get("initiated_by"),
         data=json.dumps(rest, sort_keys=True),
     )
 
 
-def _text(value: object) -> str | None:
-    return str(value) if value is not None else None
+CHANNELS = Projection("channels", _KINDS, project)

@@ -215,8 +215,8 @@ def _named(
 
 def take_in_events(workspace: "Workspace") -> None:
     """What came in since the last look: connecting and offboarding unlink companions."""
-    from wacoex_cli.events.projection import catch_up
-    from wacoex_cli.events.projections import CHANNELS
+    from wacoex_cli.channels.projection import CHANNELS
+    from wacoex_cli.events.store import catch_up
 
     catch_up(workspace.state, (CHANNELS,), workspace.clock)
 

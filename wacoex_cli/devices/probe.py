@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import evidence_ledger
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.devices import ledger, probe_ledger
 from wacoex_cli.devices.probe_rule import (
     THE_PHONE,
@@ -18,13 +19,10 @@ from wacoex_cli.devices.probe_rule import (
     visibility,
 )
 from wacoex_cli.errors import TemporaryError, WacoexError
-from wacoex_cli.events import ledger as log
-from wacoex_cli.events.model import Kind, Source
-from wacoex_cli.events.privacy import text_hash
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
 from wacoex_cli.events.pull import Person, Reader, reader_of
+from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.platforms.events import Kind, Source, text_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.model import Device
-    from wacoex_cli.events.model import Event
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.events import Event
 
 WAITS_SECONDS = 300.0
 _LOOKS_EVERY_SECONDS = 1.0
@@ -81,7 +79,7 @@ class Prober:
     def is_told(self) -> bool:
         """Whether something has come in by itself in the last 24 hours."""
         now = self._workspace.clock.now()
-        arrivals = [log.newest_arrival(self._state, source) for source in Source]
+        arrivals = [EventLog(self._state).newest_arrival(source) for source in Source]
         return any(one is not None and now - one < _LISTENS for one in arrivals)
 
     def reader(self, probe: Probe) -> Reader | None:
@@ -176,8 +174,7 @@ class Prober:
     def _echoes(self, probe: Probe) -> Iterable[Event]:
         """The echoes of the channel since the probe began."""
         catch_up(self._state, (CHANNELS,), self._workspace.clock)
-        return log.find_events(
-            self._state,
+        return EventLog(self._state).find(
             kinds=(Kind.ECHO,),
             since=_since(probe),
             addresses=evidence_ledger.addresses_for(self._state, self._channel),

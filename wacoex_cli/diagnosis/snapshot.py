@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from wacoex_cli.diagnosis.asked import Reading
     from wacoex_cli.diagnosis.machine import Machine
     from wacoex_cli.errors import WacoexError
-    from wacoex_cli.events.echo_flow import EchoFlow
-    from wacoex_cli.events.model import Event, Source
     from wacoex_cli.events.subscribe import Subscription
-    from wacoex_cli.events.unsupported import Summary
+    from wacoex_cli.events.traffic import EchoFlow, Summary
     from wacoex_cli.inactivity.model import Standing
     from wacoex_cli.onboarding.model import Journey, Record
     from wacoex_cli.partners.model import Expected, Listed
+    from wacoex_cli.platforms.events import Event, Source
     from wacoex_cli.templates.model import Template
 
 STATE, META, RESPONDIO = "state", "meta", "respondio"

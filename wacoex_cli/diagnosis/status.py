@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import facts_ledger, registry
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.diagnosis import apps, checks, machine
 from wacoex_cli.diagnosis.all_checks import CHANNEL_CHECKS, GENERAL_CHECKS
 from wacoex_cli.diagnosis.asked import Asked, Reading, keep
@@ -13,8 +14,7 @@ from wacoex_cli.diagnosis.snapshot import Snapshot
 from wacoex_cli.diagnosis.take_snapshot import arrivals, views
 from wacoex_cli.errors import StateError, WacoexError
 from wacoex_cli.events import consumers
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Finding, Severity, by_severity, worst, worst_first
 from wacoex_cli.partners.rule import is_seen
 

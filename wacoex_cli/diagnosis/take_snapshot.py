@@ -11,6 +11,7 @@ from wacoex_cli.broadcast.trouble import troubles
 from wacoex_cli.channels import facts_ledger, ledger, stored_connection
 from wacoex_cli.channels.connection import connection_of
 from wacoex_cli.channels.facts import in_order, values_of
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.diagnosis import machine
 from wacoex_cli.diagnosis.asked import Asked, Reading
@@ -22,19 +23,17 @@ from wacoex_cli.diagnosis.snapshot import (
     Snapshot,
     SourceSeen,
 )
-from wacoex_cli.events import consumers, echo_flow
-from wacoex_cli.events import ledger as events
+from wacoex_cli.events import consumers, traffic
 from wacoex_cli.events.checks import SILENCE_WINDOW
-from wacoex_cli.events.model import Source
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
-from wacoex_cli.events.unsupported import summaries
+from wacoex_cli.events.store import EventLog, catch_up
+from wacoex_cli.events.traffic import summaries
 from wacoex_cli.inactivity import reading as countdown
 from wacoex_cli.inactivity import runs_ledger
 from wacoex_cli.onboarding import ledger as journeys
 from wacoex_cli.onboarding.model import JourneyKind
 from wacoex_cli.partners import reading as partners
 from wacoex_cli.partners.expectation import expected_of
+from wacoex_cli.platforms.events import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +44,7 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.facts import Fact
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.registry import Inventory
-    from wacoex_cli.events.echo_flow import EchoFlow
-    from wacoex_cli.events.unsupported import Summary
+    from wacoex_cli.events.traffic import EchoFlow, Summary
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
@@ -125,7 +123,7 @@ def views(
         inventories=devices.inventories(state, channels, now),
         troubles=troubles(state, channels, now),
         unsupported=summaries(state, channels, now),
-        flows=echo_flow.flows(state, channels, now),
+        flows=traffic.flows(state, channels, now),
         respondio_ids={
             one.channel_id: one.respondio_channel_id for one in ledger.all_channels(state)
         },
@@ -172,9 +170,9 @@ def arrivals(state: State) -> dict[Source, list[tuple[str, int, str]]]:
     """The hours in which something came in, by source, back to before any usual silence."""
     found = {}
     for source in Source:
-        newest = events.newest_arrival(state, source)
+        newest = EventLog(state).newest_arrival(source)
         if newest is not None:
-            found[source] = events.arrival_hours(state, source, newest - SILENCE_WINDOW)
+            found[source] = EventLog(state).arrival_hours(source, newest - SILENCE_WINDOW)
     return found
 
 

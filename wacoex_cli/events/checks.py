@@ -6,9 +6,9 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.events.model import Source
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.platforms.events import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import DryRunOption, Invocation, command, group
 
 if TYPE_CHECKING:
-    from wacoex_cli.events.importing import Imported
+    from wacoex_cli.events.import_file import Imported
     from wacoex_cli.events.listing import Listed
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import ForPerson, Result
@@ -45,7 +45,7 @@ def import_events(
     when none could.
     """
     from wacoex_cli.events import consumers
-    from wacoex_cli.events.projection import catch_up
+    from wacoex_cli.events.store import catch_up
 
     with invocation.open_workspace() as workspace:
         done = _import(workspace, invocation, file, dry_run=dry_run)
@@ -60,19 +60,19 @@ def _import(
     import contextlib
     from pathlib import Path
 
-    from wacoex_cli.events import archive, importing
+    from wacoex_cli.events import import_file
     from wacoex_cli.terminal.progress import open_progress
 
     now = workspace.clock.now()
     store_bodies = workspace.settings.events.store_bodies
-    read = importing.reader(workspace.secrets.local_key(), now, store_bodies=store_bodies)
+    read = import_file.reader(workspace.secrets.local_key(), now, store_bodies=store_bodies)
     with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(archive.opened(file))
+        stream = stack.enter_context(import_file.opened(file))
         state = workspace.state
         if dry_run:
-            store = stack.enter_context(importing.trying(state, now))
+            store = stack.enter_context(import_file.trying(state, now))
         else:
-            store = importing.storing(state, now)
+            store = import_file.storing(state, now)
         is_file = file != "-" and Path(file).is_file()
         size = Path(file).stat().st_size if is_file else 0
         progress = None
@@ -85,8 +85,8 @@ def _import(
                 text = f"{done.stored} stored"
                 progress.update(stream.tell() // _MIB, text, {"read": done.read})
 
-        return importing.import_items(
-            archive.items(stream),
+        return import_file.import_items(
+            import_file.items(stream),
             read,
             store,
             on_invalid=lambda line, reason: workspace.warn(f"line {line}: {reason}"),
@@ -151,9 +151,9 @@ def list_events(
     gives everything.
     """
     from wacoex_cli.channels import registry
+    from wacoex_cli.channels.projection import CHANNELS
     from wacoex_cli.events import listing
-    from wacoex_cli.events.projection import catch_up
-    from wacoex_cli.events.projections import CHANNELS
+    from wacoex_cli.events.store import catch_up
     from wacoex_cli.foundation.durations import moment_ago
 
     kinds = listing.kinds_named(kind)

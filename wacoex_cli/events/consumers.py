@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.events.projection import Projection
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.events import Projection
 
 
 @dataclass(frozen=True)

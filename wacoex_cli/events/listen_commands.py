@@ -84,22 +84,22 @@ def listen(
     webhook-verify-token. Put a reverse proxy with TLS before it. With --json each delivery is
     one object a line.
     """
-    from wacoex_cli.events.listening import Door
-    from wacoex_cli.events.listening import listen as operation
-    from wacoex_cli.events.telling import Telling
+    from wacoex_cli.events.listener import ListenReport
+    from wacoex_cli.events.listener import listen as operation
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
-        telling = Telling(dialogue, workspace.clock, streams_json=invocation.json)
-        door = Door(host, port, insecure)
-        heard = workspace.run(operation(workspace, door, dialogue, telling))
-    told = (
-        f"{heard.stored} deliveries stored, {heard.duplicates} known before,"
-        f" {heard.refused} requests refused"
+        report = ListenReport(dialogue, workspace.clock, streams_json=invocation.json)
+        signal_number = workspace.run(
+            operation(workspace, host, port, dialogue, report, insecure=insecure)
+        )
+    text = (
+        f"{report.stored} deliveries stored, {report.duplicates} known before,"
+        f" {report.refused} requests refused"
     )
-    return Result(heard.to_json(), (told,), exit_code=128 + heard.signal_number)
+    return Result(report.to_json(), (text,), exit_code=128 + signal_number)
 
 
 def _checked(workspace: "Workspace", invocation: Invocation) -> "Result":

@@ -1,4 +1,4 @@
-"""The listener as a web application: Meta's and respond.io's deliveries, health, and our pages.
+"""`events listen`: deliveries of Meta and respond.io, health and our pages over HTTP.
 
 It answers 200 only for what is in the log. What it logs names neither content nor people.
 """
@@ -6,8 +6,14 @@ It answers 200 only for what is in the log. What it logs names neither content n
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import sys
+import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from starlette.applications import Starlette
@@ -16,27 +22,49 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from wacoex_cli.errors import WacoexError
+from wacoex_cli.channels.ledger import all_channels
+from wacoex_cli.errors import CredentialError, UsageError, WacoexError
+from wacoex_cli.events import consumers
 from wacoex_cli.events.consumers import Page, PageRequest
-from wacoex_cli.events.intake import Intake, Refusal, unable
-from wacoex_cli.events.model import Source
-from wacoex_cli.events.signatures import is_same
+from wacoex_cli.events.deliveries import Face, Intake, Projector, Refusal, Writer, is_same, unable
+from wacoex_cli.events.store import EventLog
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.interruption import STOPPING
+from wacoex_cli.foundation.server import serve
+from wacoex_cli.foundation.settings import ways_to_give
+from wacoex_cli.foundation.settings_model import is_loopback
+from wacoex_cli.foundation.state import open_state
+from wacoex_cli.platforms.events import Kind, Source
+from wacoex_cli.platforms.payloads import read_payload
+from wacoex_cli.terminal import streams
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Iterator, Sequence
+    from datetime import datetime
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from wacoex_cli.events.ledger import Stored
-    from wacoex_cli.events.model import Payload
+    from wacoex_cli.events.store import Stored
+    from wacoex_cli.foundation.clock import Clock
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.events import Payload
+    from wacoex_cli.terminal.dialogue import Dialogue
+
+    Handler = Callable[[Request], Awaitable[Response]]
 
 PATHS = {Source.META: "/webhooks/meta", Source.RESPONDIO: "/webhooks/respondio"}
 """Where each of them delivers to."""
 
+_NAMES = {Source.META: "Meta", Source.RESPONDIO: "respond.io"}
+_WHERE = {
+    Source.META: "App Dashboard, WhatsApp, Configuration, Callback URL",
+    Source.RESPONDIO: "Workspace Settings, Integrations, Webhooks",
+}
 _HEALTH = "/healthz"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MOST_FORM_BYTES = 4 * 1024
 _MOST_CHALLENGE = 1_024
+_SAME_TROUBLE_SECONDS = 60.0
 _PRIVATE = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline';"
@@ -48,54 +76,189 @@ _PRIVATE = {
 }
 
 
-class Teller(Protocol):
-    """What the application reports to."""
+@dataclass(frozen=True, repr=False)
+class Keys:
+    """Every app secret, signing key and verify token there is, shared ones and channels' own."""
+
+    app_secrets: tuple[str, ...]
+    signing_keys: tuple[str, ...]
+    verify_tokens: tuple[str, ...]
+
+    @classmethod
+    def known(cls, workspace: Workspace) -> Keys:
+        """All keys as they are now; whoever changes one starts the listener again.
+
+        Raises CredentialError when one of them cannot be a secret.
+        """
+        owners = [
+            None,
+            *(channel.name for channel in all_channels(workspace.state) if not channel.archived_at),
+        ]
+
+        def values(name: str) -> tuple[str, ...]:
+            found = (workspace.secrets.find(name, owner) for owner in owners)
+            return tuple(dict.fromkeys(secret.reveal() for secret in found if secret is not None))
+
+        signing = (key for text in values("respondio-signing-key") for key in text.split(","))
+        return cls(
+            app_secrets=values("meta-app-secret"),
+            signing_keys=tuple(dict.fromkeys(filter(None, signing))),
+            verify_tokens=values("webhook-verify-token"),
+        )
+
+    def demand(self, host: str, *, insecure: bool) -> None:
+        """Raise unless deliveries can be told from forgeries, or only this machine can deliver.
+
+        Raises:
+            CredentialError: there is neither an app secret nor a signing key.
+            UsageError: unsigned deliveries are to be taken from other machines.
+        """
+        if insecure and not is_loopback(host):
+            raise UsageError(
+                f"`--insecure` takes what nobody signed, and `{host}` is open to other machines",
+                hint="leave out `--host`, or give the keys and leave out `--insecure`",
+                code="insecure_host",
+            )
+        if not (insecure or self.app_secrets or self.signing_keys):
+            raise CredentialError(
+                "there is neither a meta-app-secret nor a respondio-signing-key:"
+                " anybody could deliver anything",
+                hint=f"{ways_to_give('meta-app-secret')}; for respond.io"
+                f" {ways_to_give('respondio-signing-key')};"
+                " to try it on this machine add `--insecure`",
+                code="credentials_missing",
+            )
+
+    def faces(self, *, insecure: bool) -> dict[Source, Face]:
+        """The two senders with their keys."""
+        return {
+            Source.META: Face(Source.META, self.app_secrets, insecure),
+            Source.RESPONDIO: Face(Source.RESPONDIO, self.signing_keys, insecure),
+        }
+
+
+class ListenReport:
+    """Counts and reports what comes in: lines for a person, or a JSON object a line.
+
+    Never the content of a message, a number or a key.
+    """
+
+    def __init__(self, dialogue: Dialogue, clock: Clock, *, streams_json: bool) -> None:
+        self._dialogue = dialogue
+        self._clock = clock
+        self._streams_json = streams_json
+        self._reported_at: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self.stored = 0
+        self.duplicates = 0
+        self.refused = 0
+        self.events: Counter[Kind] = Counter()
+        """New events by kind."""
+        self.newest_at: datetime | None = None
+        """When something last came in; None while nothing has."""
+
+    def to_json(self) -> dict[str, object]:
+        """The `data` of `events listen`."""
+        return {
+            "stored": self.stored,
+            "duplicates": self.duplicates,
+            "refused": self.refused,
+            "by_kind": {kind.value: self.events[kind] for kind in Kind},
+        }
+
+    def ready(self, url: str) -> None:
+        """Requests are answered from now on."""
+        self._stream({"event": "ready", "url": url})
 
     def took(self, payload: Payload, stored: Stored) -> None:
         """A delivery is in the log, or was already."""
-        ...
+        self.newest_at = self._clock.now()
+        events = {kind.value: count for kind, count in sorted(stored.events.items())}
+        self.events.update(stored.events)
+        if stored.is_new:
+            self.stored += 1
+        else:
+            self.duplicates += 1
+        what = "stored" if stored.is_new else "duplicate"
+        self._stream({"event": what, "source": payload.source.value, "events": events})
+        counts = ", ".join(f"{count} {kind}" for kind, count in events.items())
+        self._dialogue.detail(f"{payload.source.value}: {what}{f' ({counts})' if counts else ''}")
 
-    def turned_away(self, source: Source | None, request: str, status: int, why: str) -> None:
-        """A request was refused."""
-        ...
+    def refuse(self, source: Source | None, request: str, status: int, why: str) -> None:
+        """A request was refused; `request` names method and place without what was asked for."""
+        self.refused += 1
+        self._stream(
+            {"event": "refused", "source": source, "events": {}, "status": status, "why": why}
+        )
+        if status == 503 and self._was_reported_lately(why):
+            return
+        self._dialogue.warn(f"{to_text(self._clock.now())} {request}: {status}, {why}")
+
+    def trouble(self, text: str) -> None:
+        """Something of our own does not work; the same is reported once a minute."""
+        if not self._was_reported_lately(text):
+            self._dialogue.warn(f"{to_text(self._clock.now())} {text}")
+
+    def _was_reported_lately(self, text: str) -> bool:
+        now = self._clock.monotonic()
+        with self._lock:
+            before = self._reported_at.get(text, float("-inf"))
+            is_lately = now < before + _SAME_TROUBLE_SECONDS
+            if not is_lately:
+                self._reported_at[text] = now
+        return is_lately
+
+    def _stream(self, entry: dict[str, object]) -> None:
+        if self._streams_json:
+            line = {**entry, "at": to_text(self._clock.now())}
+            streams.write(sys.stdout, f"{json.dumps(line, sort_keys=True)}\n")
 
 
 class Listener:
-    """The handlers; `health` gives the JSON of `/healthz`, in which `ok` stands."""
+    """The web application; `health` gives the JSON of `/healthz`, in which `ok` stands."""
 
     def __init__(
         self,
         intake: Intake,
         verify_tokens: Sequence[str],
         health: Callable[[], Mapping[str, object]],
-        tell: Teller,
+        report: ListenReport,
     ) -> None:
         self._intake = intake
         self._verify_tokens = verify_tokens
         self._health = health
-        self._tell = tell
+        self._report = report
 
     def application(self, pages: Sequence[Page], prefix: str) -> ASGIApp:
         """The whole application. It answers under the prefix and without it."""
         meta, respondio = PATHS[Source.META], PATHS[Source.RESPONDIO]
         routes = [
-            Route(meta, self._told(self._meta, meta, Source.META), methods=["GET", "POST"]),
+            Route(meta, self._answering(self._meta, meta, Source.META), methods=["GET", "POST"]),
             Route(
                 respondio,
-                self._told(self._respondio, respondio, Source.RESPONDIO),
+                self._answering(self._respondio, respondio, Source.RESPONDIO),
                 methods=["POST"],
             ),
             Route(_HEALTH, self._healthz, methods=["GET"]),
             *(
-                Route(one.path, self._told(_page(one), one.path), methods=[*one.methods])
-                for one in pages
+                Route(page.path, self._answering(_show(page), page.path), methods=[*page.methods])
+                for page in pages
             ),
         ]
         handlers = {HTTPException: self._unserved, Exception: self._unexpected}
         served = Starlette(routes=routes, exception_handlers=handlers)
         # A redirect would be made from the Host header, which anybody may choose.
         served.router.redirect_slashes = False
-        return _without_prefix(served, prefix)
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            path = str(scope.get("path", ""))
+            if prefix and path.startswith(f"{prefix}/"):
+                scope = {**scope, "path": path.removeprefix(prefix)}
+            # What fails was answered and reported; the framework raises it again to be printed.
+            with contextlib.suppress(Exception):
+                await served(scope, receive, send)
+
+        return application
 
     async def _meta(self, request: Request) -> Response:
         if request.method == "POST":
@@ -107,19 +270,19 @@ class Listener:
 
     async def _deliver(self, source: Source, request: Request) -> Response:
         payload, stored = await self._intake.take(source, request)
-        self._tell.took(payload, stored)
+        self._report.took(payload, stored)
         return Response()
 
     def _handshake(self, request: Request) -> Response:
         """Source: "Meta: webhooks, verification requests"."""
         self._intake.faces[Source.META].demand_open()
-        asked = request.query_params
-        challenge = asked.get("hub.challenge", "")
+        query = request.query_params
+        challenge = query.get("hub.challenge", "")
         if not self._verify_tokens:
             raise Refusal(403, "no webhook-verify-token is known")
-        if asked.get("hub.mode") != "subscribe" or not 0 < len(challenge) <= _MOST_CHALLENGE:
+        if query.get("hub.mode") != "subscribe" or not 0 < len(challenge) <= _MOST_CHALLENGE:
             raise Refusal(403, "this is no handshake of Meta")
-        if not is_same(asked.get("hub.verify_token", ""), self._verify_tokens):
+        if not is_same(query.get("hub.verify_token", ""), self._verify_tokens):
             raise Refusal(403, "the verify token is another one")
         return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
 
@@ -127,13 +290,8 @@ class Listener:
         health = self._health()
         return JSONResponse(health, 200 if health["ok"] else 503, {"Cache-Control": "no-store"})
 
-    def _told(
-        self,
-        handle: Callable[[Request], Awaitable[Response]],
-        place: str,
-        source: Source | None = None,
-    ) -> Callable[[Request], Awaitable[Response]]:
-        async def told(request: Request) -> Response:
+    def _answering(self, handle: Handler, place: str, source: Source | None = None) -> Handler:
+        async def answer(request: Request) -> Response:
             try:
                 return await handle(request)
             except ClientDisconnect:
@@ -142,23 +300,21 @@ class Listener:
                 refusal = error
             except WacoexError as error:
                 refusal = unable(error)
-            self._tell.turned_away(source, f"{request.method} {place}", refusal.status, refusal.why)
-            wait = refusal.retry_after_seconds
-            return _answer(
-                refusal.status, refusal.why, {"Retry-After": str(wait)} if wait else None
-            )
+            status, why, wait = refusal.status, refusal.why, refusal.retry_after_seconds
+            self._report.refuse(source, f"{request.method} {place}", status, why)
+            return _answer(status, why, {"Retry-After": str(wait)} if wait else None)
 
-        return told
+        return answer
 
     async def _unserved(self, request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 500)
         why = "there is nothing of that name" if status == 404 else "not with this method"
-        self._tell.turned_away(None, _described(request), status, why)
+        self._report.refuse(None, _described(request), status, why)
         return _answer(status, why, getattr(error, "headers", None))
 
     async def _unexpected(self, request: Request, error: Exception) -> Response:
         why = f"it failed unexpectedly ({type(error).__name__})"
-        self._tell.turned_away(None, _described(request), 500, why)
+        self._report.refuse(None, _described(request), 500, why)
         return _answer(500, why)
 
 
@@ -167,28 +323,12 @@ def prefix_of(public_url: str | None) -> str:
     return unquote(urlsplit(public_url or "").path).rstrip("/")
 
 
-def _without_prefix(served: ASGIApp, prefix: str) -> ASGIApp:
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        path = str(scope.get("path", ""))
-        if prefix and path.startswith(f"{prefix}/"):
-            scope = {**scope, "path": path.removeprefix(prefix)}
-        try:
-            await served(scope, receive, send)
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            # It was answered and told already; the framework raises it again to be printed.
-            return
-
-    return application
-
-
-def _page(page: Page) -> Callable[[Request], Awaitable[Response]]:
+def _show(page: Page) -> Handler:
     async def show(request: Request) -> Response:
         form = await _form(request) if request.method == "POST" else {}
-        asked = PageRequest(request.method, str(request.path_params.get("token", "")), form)
+        wanted = PageRequest(request.method, str(request.path_params.get("token", "")), form)
         # In a thread: a page asks the state file, which a large commit may hold.
-        answer = await asyncio.to_thread(page.handler, asked)
+        answer = await asyncio.to_thread(page.handler, wanted)
         return HTMLResponse(answer.html, answer.status, _PRIVATE)
 
     return show
@@ -213,3 +353,117 @@ def _described(request: Request) -> str:
     path = request.scope["path"]
     method = request.method if request.method in _METHODS else "another method"
     return f"{method} {path if path in {_HEALTH, *PATHS.values()} else 'another path'}"
+
+
+async def listen(
+    workspace: Workspace,
+    host: str,
+    port: int,
+    dialogue: Dialogue,
+    report: ListenReport,
+    *,
+    insecure: bool = False,
+) -> int:
+    """Receive until a signal, then store and project what came in before it.
+
+    `insecure` takes unsigned deliveries, which only this machine may send. Returns the number of
+    the signal.
+
+    Raises:
+        CredentialError: no key is known by which deliveries could be told from forgeries.
+        UsageError: unsigned deliveries from other machines, or a host or port that cannot be had.
+        TemporaryError: the port is taken.
+        StateError: the state file cannot be used.
+    """
+    keys = Keys.known(workspace)
+    keys.demand(host, insecure=insecure)
+    faces = keys.faces(insecure=insecure)
+    clock, public_url = workspace.clock, workspace.settings.public_url
+    key, store_bodies = workspace.secrets.local_key(), workspace.settings.events.store_bodies
+
+    def read(source: Source, body: bytes) -> Payload:
+        now = clock.now()
+        return read_payload(source, body, key=key, received_at=now, store_bodies=store_bodies)
+
+    def ready(url: str) -> None:
+        for line in _opening(url, public_url, faces, keys):
+            dialogue.note(line)
+        report.ready(url)
+
+    with _storing(workspace, report) as writer:
+        log = EventLog(workspace.state)
+        arrivals = filter(None, map(log.newest_arrival, Source))
+        health = health_of(
+            writer, report, before=max(arrivals, default=None), started_at=clock.now()
+        )
+        listener = Listener(Intake(faces, read, writer), keys.verify_tokens, health, report)
+        return await serve(
+            listener.application(consumers.pages(workspace), prefix_of(public_url)),
+            host,
+            port,
+            on_ready=ready,
+            on_stopping=lambda: dialogue.note(STOPPING),
+            log=report.trouble,
+        )
+
+
+@contextlib.contextmanager
+def _storing(workspace: Workspace, report: ListenReport) -> Iterator[Writer]:
+    """A writer, and the projections reading on behind it; both finish when the block is left."""
+
+    def failed(name: str, why: str) -> None:
+        report.trouble(f"what comes in is stored, but projection `{name}` fails: {why}")
+
+    # They read on a connection of their own, so that their commits hold up no answer.
+    with contextlib.closing(open_state(workspace.state.path)) as state:
+        clock = workspace.clock
+        projector = Projector(state, consumers.projections(), clock, on_failure=failed)
+        writer = Writer(workspace.state, clock, on_stored=projector.wake)
+        projector.start()
+        writer.start()
+        try:
+            yield writer
+        finally:
+            writer.close()
+            projector.close()
+
+
+def health_of(
+    writer: Writer, report: ListenReport, *, before: datetime | None, started_at: datetime
+) -> Callable[[], dict[str, object]]:
+    """What `/healthz` says. It does not ask the state file: a full disk must not delay it.
+
+    `before` is the newest arrival before this listener started.
+    """
+
+    def health() -> dict[str, object]:
+        newest = report.newest_at or before
+        return {
+            "ok": writer.problem is None,
+            "stored": report.stored,
+            "duplicates": report.duplicates,
+            "queued": writer.waiting,
+            "newest_at": to_text(newest) if newest else None,
+            "started_at": to_text(started_at),
+        }
+
+    return health
+
+
+def _opening(
+    url: str, public_url: str | None, faces: Mapping[Source, Face], keys: Keys
+) -> Iterator[str]:
+    yield f"listening at {url}; stop it with Ctrl-C"
+    for source, face in faces.items():
+        name = _NAMES[source]
+        if not (face.keys or face.takes_unsigned):
+            yield f"{name}: closed, there is no {face.key_name}"
+            continue
+        known = f"{len(face.keys)} {face.key_name} known"
+        yield f"{name}: open, {known if face.keys else 'UNSIGNED deliveries are taken'}"
+        yield f"  enter {public_url or 'https://YOUR-HOST'}{PATHS[source]}"
+        yield f"  at {_WHERE[source]}"
+    if faces[Source.META].keys and not keys.verify_tokens:
+        yield "Meta's handshake will be refused: there is no webhook-verify-token"
+    if public_url is None:
+        yield "set `WACOEX_PUBLIC_URL` to the address under which this is reached from outside"

@@ -1,64 +1,133 @@
-"""The events of the log, as `events list` shows them."""
+"""The events of the log, as `events list` shows them, and what each kind does."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels import evidence_ledger
 from wacoex_cli.channels import ledger as channel_ledger
 from wacoex_cli.channels.account import concerns
-from wacoex_cli.channels.evidence import address_of
-from wacoex_cli.channels.projection import account_event
+from wacoex_cli.channels.projection import account_event, address_of_event
 from wacoex_cli.errors import UsageError
-from wacoex_cli.events import ledger, rule
-from wacoex_cli.events.model import Kind
+from wacoex_cli.events.store import EventLog
+from wacoex_cli.platforms.events import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.events.model import Event
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.platforms.events import Event
 
-_TELLING = ("status", "event", "value", "action", "type", "code", "reason", "initiated_by")
+
+_SUMMED_UP = ("status", "event", "value", "action", "type", "code", "reason", "initiated_by")
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Effect(NamedTuple):
+    """What an event of a kind does; None where neither Meta nor respond.io states it.
+
+    `creates_contact` means: if there is none yet. `note` is the sentence that explains it.
+    Sources: respond.io: WhatsApp Coexistence (echoes, edited messages); Meta: customer service
+    window.
+    """
+
+    opens_window: bool | None
+    triggers_automation: bool | None
+    starts_conversation: bool | None
+    creates_contact: bool | None
+    counts_as_mac: bool | None
+    note: str
+
+
+_INBOUND = Effect(
+    *(True, True, True, True, True),
+    "a message from a contact opens the 24-hour window in which answers need no template",
+)
+_OUTBOUND = Effect(
+    *(False, None, None, None, True),
+    "a message sent through the API or respond.io opens no window; only the contact's answer does",
+)
+_OF_THE_ACCOUNT = Effect(
+    *(False, False, False, False, False), "about the account or its settings, not a message"
+)
+_EFFECTS = {
+    Kind.ECHO: Effect(
+        *(False, False, False, True, True),
+        "sent in the WhatsApp Business app; it counts as MAC even when the contact is new",
+    ),
+    Kind.EDIT: Effect(
+        *(False, False, False, True, None),
+        "the contact changed a message; respond.io shows it as edited, or as unsupported",
+    ),
+    Kind.REVOKE: Effect(
+        *(None, None, None, None, None),
+        "the contact took a message back; respond.io is silent on it",
+    ),
+    Kind.UNSUPPORTED: Effect(
+        *(None, None, None, None, None),
+        "its content did not pass; read it in the app on the phone. wacoex counts it as MAC",
+    ),
+    Kind.STATUS: Effect(
+        *(False, False, False, False, True),
+        "news of a message of ours; the contact it was sent or delivered to counts as MAC",
+    ),
+    Kind.HISTORY: Effect(
+        *(False, False, False, None, None), "older messages, told once after connecting"
+    ),
+    Kind.CONTACT_SYNC: Effect(
+        *(False, False, False, None, False),
+        "a change in the phone book of the phone; respond.io takes nothing from it",
+    ),
+}
+
+
+class Listed(NamedTuple):
     """An event with the name of the channel it belongs to, as far as one is known."""
 
     event: Event
     channel: str | None
 
+    @property
+    def effect(self) -> Effect:
+        """What the event does to the conversation with its contact."""
+        if self.event.kind is Kind.MESSAGE:
+            return _OUTBOUND if self.event.data.get("direction") == "out" else _INBOUND
+        return _EFFECTS.get(self.event.kind, _OF_THE_ACCOUNT)
+
+    @property
+    def label(self) -> str:
+        """What the effect depends on: the kind, and the direction of an ordinary message."""
+        if self.event.kind is Kind.MESSAGE:
+            return f"message {'out' if self.event.data.get('direction') == 'out' else 'in'}"
+        return self.event.kind.value
+
     def to_json(self) -> dict[str, object]:
         """The entry of `events list --json`."""
-        one = self.event
-        effect = asdict(rule.effect(one))
+        event, effect = self.event, self.effect._asdict()
         del effect["note"]
         return {
-            "event_id": one.event_id,
-            "kind": one.kind.value,
-            "source": one.source.value,
-            "at": one.at,
+            "event_id": event.event_id,
+            "kind": event.kind.value,
+            "source": event.source.value,
+            "at": event.at,
             "channel": self.channel,
-            "phone": one.phone,
-            "phone_number_id": one.phone_number_id,
-            "waba_id": one.waba_id,
-            "respondio_channel_id": one.respondio_channel_id,
-            "contact": one.contact,
-            "message_id": one.message_id,
-            "data": dict(one.data),
+            "phone": event.phone,
+            "phone_number_id": event.phone_number_id,
+            "waba_id": event.waba_id,
+            "respondio_channel_id": event.respondio_channel_id,
+            "contact": event.contact,
+            "message_id": event.message_id,
+            "data": event.data,
             **effect,
         }
 
     def summary(self) -> str:
         """A few words on what it says, such as `PARTNER_REMOVED PRIMARY_INACTIVITY SYSTEM`."""
-        data = self.event.data
-        words = [str(data[name]) for name in _TELLING if isinstance(data.get(name), str | int)]
+        data: Mapping[str, object] = self.event.data
+        words = [str(data[name]) for name in _SUMMED_UP if isinstance(data.get(name), str | int)]
         if self.event.kind is Kind.MESSAGE:
             words.insert(0, str(data.get("direction", "in")))
         return " ".join(words)
@@ -87,7 +156,7 @@ def list_events(
 ) -> list[Listed]:
     """The newest events first. With a channel those of its number and of its whole account."""
     if channel is None:
-        found = ledger.find_events(state, kinds=kinds, since=since, most=most)
+        found = EventLog(state).find(kinds=kinds, since=since, most=most)
     else:
         found = itertools.islice(_of_channel(state, channel, kinds, since, most), most)
     names = _Names(state)
@@ -105,23 +174,22 @@ def _of_channel(
     own = evidence_ledger.addresses_for(state, channel)
     accounts = filter(None, (channel.waba_id, *channel.former("waba_id")))
     addresses = (*own, *(f"waba_id:{one}" for one in accounts))
-    told = ledger.find_events(
-        state,
+    told = EventLog(state).find(
         kinds=wanted - {Kind.ACCOUNT_UPDATE},
         since=since,
         addresses=addresses,
         most=most,
     )
     # Which channel these are about takes more than an address to tell.
-    updates = ledger.find_events(state, kinds=wanted & {Kind.ACCOUNT_UPDATE}, since=since)
+    updates = EventLog(state).find(kinds=wanted & {Kind.ACCOUNT_UPDATE}, since=since)
     about_it = (one for one in updates if concerns(channel, account_event(one)))
     return heapq.merge(told, about_it, key=lambda event: (event.at, event.event_id), reverse=True)
 
 
-def notes(shown: Iterable[Listed]) -> Mapping[str, rule.Effect]:
+def notes(shown: Iterable[Listed]) -> Mapping[str, Effect]:
     """What each sort of event about a person does, in the order of first appearance."""
-    found = {rule.label(one.event): rule.effect(one.event) for one in shown}
-    return {name: effect for name, effect in found.items() if effect != rule.OF_THE_ACCOUNT}
+    found = {listed.label: listed.effect for listed in shown}
+    return {name: effect for name, effect in found.items() if effect != _OF_THE_ACCOUNT}
 
 
 class _Names:
@@ -143,12 +211,8 @@ class _Names:
 
     def of(self, event: Event) -> str | None:
         """The name of the channel, None when it is not known or not one."""
-        address = address_of(
-            phone_number_id=event.phone_number_id,
-            phone=event.phone,
-            respondio_channel_id=event.respondio_channel_id,
-        )
+        address = address_of_event(event)
         if address is not None:
             return self._of_address.get(address)
         account = event.waba_id or event.data.get("entry_id")
-        return self._of_account.get(str(account)) if account else None
+        return self._of_account.get(account) if account else None

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import evidence_ledger
 from wacoex_cli.channels import ledger as channel_ledger
+from wacoex_cli.channels.projection import address_of_event
 from wacoex_cli.errors import UsageError
-from wacoex_cli.events import ledger, mac_ledger
-from wacoex_cli.events.projections import MAC_KINDS
+from wacoex_cli.events.store import ActiveContacts, EventLog
+from wacoex_cli.platforms.events import Kind, Projection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.platforms.events import Event
 
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+# Reading a message is neither sending nor receiving one, and may happen months later.
+_REACHED = frozenset({"sent", "delivered"})
+_KINDS = frozenset({Kind.MESSAGE, Kind.UNSUPPORTED, Kind.STATUS, Kind.ECHO})
 
 
 @dataclass(frozen=True)
@@ -68,22 +73,39 @@ def month_named(text: str | None, now: datetime) -> str:
 
 def count(state: State, month: str, channels: Iterable[Channel] | None = None) -> Mac:
     """Count the active contacts of a month; with `channels` only those of their numbers."""
-    by_address = mac_ledger.by_address(state, month)
+    active = ActiveContacts(state)
+    addresses = active.addresses(month)
     chosen = channel_ledger.all_channels(state) if channels is None else tuple(channels)
     counts = []
     seen: set[str] = set()
     for channel in chosen:
-        own = by_address.keys() & set(evidence_ledger.addresses_for(state, channel))
+        own = addresses & set(evidence_ledger.addresses_for(state, channel))
         if own:
-            counts.append(_count(state, month, channel.name, own))
+            counts.append(Count(channel.name, *active.count(month, own)))
             seen |= own
-    unknown = by_address.keys() - seen if channels is None else set()
+    unknown = addresses - seen if channels is None else set()
     if unknown:
-        counts.append(_count(state, month, None, unknown))
-    contacts, echo_only = mac_ledger.distinct(state, month, seen | unknown)
-    since = ledger.oldest_event_at(state, MAC_KINDS)
-    return Mac(month, contacts, echo_only, tuple(counts), since)
+        counts.append(Count(None, *active.count(month, unknown)))
+    in_all = active.count(month, seen | unknown)
+    return Mac(month, *in_all, tuple(counts), EventLog(state).oldest_at(_KINDS))
 
 
-def _count(state: State, month: str, channel: str | None, addresses: set[str]) -> Count:
-    return Count(channel, *mac_ledger.distinct(state, month, addresses))
+def _project(state: State, events: Sequence[Event], now: datetime) -> None:
+    """Remember which contacts were active in which month, and whether by echoes only.
+
+    respond.io: a monthly active contact sends or receives a message; echoes count.
+    """
+    ActiveContacts(state).add(_active(events))
+
+
+def _active(events: Sequence[Event]) -> Iterator[tuple[str, str, str, bool, bool]]:
+    for event in events:
+        if event.contact is None:
+            continue
+        if event.kind is Kind.STATUS and event.data.get("status") not in _REACHED:
+            continue
+        is_echo = event.kind is Kind.ECHO
+        yield event.at[:7], address_of_event(event) or "", event.contact, not is_echo, is_echo
+
+
+MAC = Projection("mac", _KINDS, _project)

@@ -27,9 +27,10 @@ def mac(
     This one is counted from the events that are here.
     """
     from wacoex_cli.channels import registry
+    from wacoex_cli.channels.projection import CHANNELS
     from wacoex_cli.events import mac as operation
-    from wacoex_cli.events.projection import catch_up
-    from wacoex_cli.events.projections import CHANNELS, MAC
+    from wacoex_cli.events.mac import MAC
+    from wacoex_cli.events.store import catch_up
 
     with invocation.open_workspace() as workspace:
         state = workspace.state

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from wacoex_cli.events.echo_flow import EchoFlow
+    from wacoex_cli.events.traffic import EchoFlow
 
 _LEAST_DAYS_WITH_ECHOES = 5
 _LEAST_SILENCE = timedelta(days=3)

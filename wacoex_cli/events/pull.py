@@ -1,7 +1,7 @@
-"""Reading respond.io's messages contact by contact, where no webhook delivers them.
+"""`events pull`: reading messages and statuses where no webhook delivers them.
 
 There is no list of messages over all contacts (respond.io: messages), so each contact is paged
-back, newest first, to where the last pull began.
+back, newest first, to where the last pull began. Meta is asked for the fate of our own messages.
 """
 
 from __future__ import annotations
@@ -9,34 +9,67 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.access import respondio_for
-from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
-from wacoex_cli.events import ledger, pull_ledger, values
-from wacoex_cli.events.model import Source, UnfitPayload, Via
-from wacoex_cli.events.payloads import payload_of
-from wacoex_cli.events.pull_ledger import Watermark
+from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.errors import (
+    CredentialError,
+    DeclinedError,
+    RefusedError,
+    TemporaryError,
+    UsageError,
+    WacoexError,
+)
+from wacoex_cli.events import consumers
+from wacoex_cli.events.store import EventLog, PullProgress, Watermark, catch_up
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.platforms.respondio import BEING_PROCESSED, NOT_FOUND, contact_by, each_page
+from wacoex_cli.foundation.settings import ways_to_give
+from wacoex_cli.platforms.events import (
+    Kind,
+    Source,
+    UnreadablePayload,
+    Via,
+    read_moment,
+    read_phone,
+)
+from wacoex_cli.platforms.payloads import payload_of
+from wacoex_cli.platforms.respondio import (
+    BEING_PROCESSED,
+    CONTACTS,
+    MESSAGES,
+    NOT_FOUND,
+    contact_by,
+    each_page,
+)
 from wacoex_cli.platforms.respondio_replies import identity
+from wacoex_cli.terminal.progress import open_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.events.model import Kind, Payload
+    from wacoex_cli.events.consumers import Interest
+    from wacoex_cli.events.store import Sweep
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.events import Payload
+    from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.platforms.respondio import Node, RespondIO
+    from wacoex_cli.terminal.dialogue import TerminalDialogue
+    from wacoex_cli.terminal.options import Invocation
 
 # The rate is kept by the client; side by side only hides the time each answer takes.
 CONTACTS_AT_ONCE = 5
+_PARTIAL = 7
+# Without these permissions there is no history either, but nothing else is wrong.
+_PERMISSIONS = frozenset({3, 10, *range(200, 300)})
+_CURSOR_IS_GONE = "respondio_400"
 _ONE_CONTACT_ONLY = frozenset({"respondio_400", "respondio_409"})
 
 
@@ -60,7 +93,7 @@ class Person:
         contact_id = identity(contact.get("id"))
         if contact_id is None:
             return None
-        phone = values.phone(contact.get("phone"))
+        phone = read_phone(contact.get("phone"))
         return cls(f"id:{contact_id}", phone or f"contact:{contact_id}", phone, contact_id)
 
 
@@ -90,17 +123,28 @@ class Log:
         self._key = key
         self._store_bodies = store_bodies
 
+    @classmethod
+    def of(cls, workspace: Workspace, tally: Tally) -> Log:
+        """The log of the installation."""
+        return cls(
+            workspace.state,
+            workspace.clock,
+            tally,
+            key=workspace.secrets.local_key(),
+            store_bodies=workspace.settings.events.store_bodies,
+        )
+
     def keep(self, source: Source, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Store what is new of these bodies; it is durable when this returns."""
         payloads = [one for body in bodies if (one := self._payload(source, body)) is not None]
-        news = ledger.unknown_events(self.state, payloads)
+        news = EventLog(self.state).unknown_events(payloads)
         # What is known did not arrive just now, so it must not count as an arrival.
         fresh = [one for one, events in zip(payloads, news, strict=True) if events is not None]
         self.tally.duplicates += len(payloads) - len(fresh)
         if not fresh:
             return
         with self.state.transaction():
-            outcomes = ledger.store(self.state, fresh, Via.PULL, self.clock.now())
+            outcomes = EventLog(self.state).store(fresh, Via.PULL, self.clock.now())
         for outcome in outcomes:
             self.tally.stored += outcome.is_new
             self.tally.duplicates += not outcome.is_new
@@ -116,7 +160,7 @@ class Log:
                 received_at=self.clock.now(),
                 store_bodies=self._store_bodies,
             )
-        except (UnfitPayload, RecursionError):
+        except (UnreadablePayload, RecursionError):
             return None
 
 
@@ -129,6 +173,7 @@ class Reader:
         self.respondio = respondio
         self.respondio_channel_id = respondio_channel_id
         self.log = log
+        self.progress = PullProgress(log.state, respondio_channel_id)
         self._since = to_text(since)
 
     async def read(self, people: Sequence[Person], on_progress: Callable[[int], None]) -> None:
@@ -152,28 +197,21 @@ class Reader:
         try:
             await self._read(person)
         except (RefusedError, TemporaryError) as error:
-            if not self._count(error):
+            if error.code == NOT_FOUND:
+                tally.not_found += 1
+            elif error.code == BEING_PROCESSED:
+                tally.not_ready += 1
+            elif error.code in _ONE_CONTACT_ONLY:
+                tally.refused += 1
+            else:
                 raise
         else:
             tally.contacts += 1
 
-    def _count(self, error: WacoexError) -> bool:
-        """Count a failure that concerns one contact only; says whether it was one."""
-        tally = self.log.tally
-        if error.code == NOT_FOUND:
-            tally.not_found += 1
-        elif error.code == BEING_PROCESSED:
-            tally.not_ready += 1
-        elif error.code in _ONE_CONTACT_ONLY:
-            tally.refused += 1
-        else:
-            return False
-        return True
-
     async def _read(self, person: Person) -> None:
         """Page back to the watermark. It moves only when everything above it is durable."""
         log = self.log
-        known = pull_ledger.watermark(log.state, self.respondio_channel_id, person.name)
+        known = self.progress.watermark(person.name)
         if known is not None and known.read_from > self._since:
             known = None  # this time more is wanted
         newest = 0
@@ -188,9 +226,7 @@ class Reader:
         if newest:
             reached = Watermark(newest, known.read_from if known else self._since)
             with log.state.transaction():
-                pull_ledger.set_watermark(
-                    log.state, self.respondio_channel_id, person.name, reached, log.clock.now()
-                )
+                self.progress.set_watermark(person.name, reached, log.clock.now())
 
     def _keep(self, person: Person, items: Sequence[Node], known: Watermark | None) -> None:
         ours = [one for one in items if identity(one.get("channelId")) == self.respondio_channel_id]
@@ -202,7 +238,7 @@ class Reader:
         if known is not None and number is not None and number > known.message_id:
             return True
         # Older ones on the same page are free, and their status may have changed.
-        at = values.moment(number)
+        at = read_moment(number)
         return at is None or at >= self._since
 
     def _is_far_enough(self, numbers: Sequence[int], known: Watermark | None) -> bool:
@@ -210,7 +246,7 @@ class Reader:
             return False
         if known is not None:
             return min(numbers) <= known.message_id
-        at = values.moment(min(numbers))
+        at = read_moment(min(numbers))
         return at is not None and at < self._since
 
 
@@ -236,12 +272,381 @@ def reader_of(workspace: Workspace, channel: Channel, since: datetime) -> Reader
     token = workspace.secrets.find("respondio-token", channel.name)
     if token is None or channel.respondio_channel_id is None:
         return None
-    kept = Log(
-        workspace.state,
-        workspace.clock,
-        Tally(),
-        key=workspace.secrets.local_key(),
-        store_bodies=workspace.settings.events.store_bodies,
-    )
+    log = Log.of(workspace, Tally())
     respondio = respondio_for(workspace, channel)
-    return Reader(respondio, channel.respondio_channel_id, kept, since=since)
+    return Reader(respondio, channel.respondio_channel_id, log, since=since)
+
+
+@dataclass(frozen=True)
+class History:
+    """Whether this number has a message history (None: never asked), and how many were asked."""
+
+    available: bool | None = None
+    checked: int = 0
+    why_not: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The `history` of the JSON output."""
+        return {"available": self.available, "checked": self.checked, "why_not": self.why_not}
+
+
+async def read_statuses(
+    meta: Meta,
+    phone_number_id: str,
+    messages: Mapping[str, str],
+    log: Log,
+    on_progress: Callable[[int], None],
+) -> History:
+    """Store the statuses of messages of ours, each given with the attempt id it was sent under.
+
+    The edge is documented and not offered everywhere, so the first refusal ends it quietly.
+    Raises CredentialError for a dead token, TemporaryError when Meta cannot be reached.
+    Source: "Meta: message history API".
+    """
+    checked = 0
+    for message_id, attempt_id in messages.items():
+        try:
+            entries = await meta.message_history(phone_number_id, message_id)
+        except (RefusedError, CredentialError) as error:
+            if not _is_not_offered(error):
+                raise
+            if not checked:
+                return History(False, 0, error.message)
+            entries = []
+        checked += 1
+        if entries:
+            body = {
+                "object": "message_history",
+                "phone_number_id": phone_number_id,
+                "message_id": message_id,
+                "biz_opaque_callback_data": attempt_id,
+                "data": entries,
+            }
+            log.keep(Source.META, [body])
+        on_progress(checked)
+    return History(True if checked else None, checked)
+
+
+def _is_not_offered(error: WacoexError) -> bool:
+    return isinstance(error, RefusedError) or error.details.get("code") in _PERMISSIONS
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is left to read: contacts, the fewest calls and seconds that takes, at what rate.
+
+    `cursor` is where the list goes on after a sweep that was interrupted at `began_at`, when
+    `contacts_done` were read.
+    """
+
+    contacts: int
+    calls: int
+    seconds: float
+    calls_per_second: float
+    cursor: str | None = None
+    contacts_done: int = 0
+    began_at: str | None = None
+
+    def sentence(self) -> str:
+        """What it will take, in words."""
+        text = (
+            f"contacts to read: {self.contacts}, at least {self.calls} calls,"
+            f" about {max(1, math.ceil(self.seconds / 60))} min"
+            f" at {self.calls_per_second:g} message lists a second"
+        )
+        if self.began_at is None:
+            return text
+        return f"{text}; goes on with the sweep of {self.began_at}, {self.contacts_done} are done"
+
+    def to_json(self) -> dict[str, object]:
+        """The `estimate` of the JSON output."""
+        return {
+            "contacts": self.contacts,
+            "calls": self.calls,
+            "seconds": round(self.seconds, 1),
+            "calls_per_second": self.calls_per_second,
+        }
+
+
+async def survey(reader: Reader) -> Survey:
+    """Count the contacts, which takes a call for each hundred, and learn the rate.
+
+    Raises as `RespondIO` does.
+    """
+    begun = reader.progress.open_sweep()
+    if begun is not None and begun.cursor:
+        try:
+            return await _survey(reader.respondio, begun)
+        except RefusedError as error:
+            if error.code != _CURSOR_IS_GONE:
+                raise
+    return await _survey(reader.respondio, None)
+
+
+async def _survey(respondio: RespondIO, begun: Sweep | None) -> Survey:
+    contacts = pages = 0
+    first: Person | None = None
+    cursor = begun.cursor if begun else None
+    async for page in each_page(respondio.list_contacts, cursor):
+        pages += 1
+        contacts += len(page.items)
+        if first is None and page.items:
+            first = Person.of_contact(page.items[0])
+    if first is not None:
+        # Only an answer tells the limit; that this contact cannot be read does not matter here.
+        with contextlib.suppress(RefusedError, TemporaryError):
+            await respondio.list_messages(first.identifier)
+    rate = respondio.calls_per_second(MESSAGES)
+    return Survey(
+        contacts=contacts,
+        calls=contacts + pages,
+        seconds=contacts / rate + pages / respondio.calls_per_second(CONTACTS),
+        calls_per_second=rate,
+        cursor=cursor,
+        contacts_done=begun.contacts_done if begun else 0,
+        began_at=begun.started_at if begun else None,
+    )
+
+
+async def sweep(
+    reader: Reader,
+    survey: Survey,
+    on_progress: Callable[[int], None],
+    on_page: Callable[[], None],
+) -> None:
+    """Read every contact that the survey counted; `on_page` is called after each hundred.
+
+    How far it has come is kept, so that after an interruption the next sweep goes on there.
+    Raises as `Reader.read` does.
+    """
+    state, clock = reader.log.state, reader.log.clock
+    if survey.began_at is None:
+        with state.transaction():
+            reader.progress.begin_sweep(clock.now())
+    done = 0
+
+    def show(of_this_page: int) -> None:
+        on_progress(done + of_this_page)
+
+    async for page in each_page(reader.respondio.list_contacts, survey.cursor):
+        people = [one for item in page.items if (one := Person.of_contact(item)) is not None]
+        await reader.read(people, show)
+        done += len(people)
+        with state.transaction():
+            reader.progress.advance_sweep(page.next_cursor, len(people), clock.now())
+        on_page()
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """What a person asked for; `phones` (E.164) come on top of those that matter anyway."""
+
+    phones: tuple[str, ...]
+    all_contacts: bool
+    since: datetime
+    dry_run: bool = False
+    is_confirmed: bool = False
+
+    @property
+    def needs_respondio(self) -> bool:
+        """Whether it makes no sense without respond.io."""
+        return bool(self.phones) or self.all_contacts
+
+
+@dataclass
+class Pulled:
+    """What a pull came to. `worked` counts the platforms that were read to the end.
+
+    `statuses_wanted` are messages of ours whose fate Meta may know.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    history: History = field(default_factory=History)
+    estimate: Survey | None = None
+    statuses_wanted: int = 0
+    calls: int = 0
+    worked: int = 0
+    errors: list[WacoexError] = field(default_factory=list)
+
+    @property
+    def exit_status(self) -> int:
+        """0, 7 when only a part could be read, or the status of what made it impossible."""
+        if self.errors and not self.worked:
+            return self.errors[0].exit_status
+        is_whole = not (self.errors or self.tally.not_ready or self.tally.refused)
+        return 0 if is_whole else _PARTIAL
+
+    def to_json(self) -> dict[str, object]:
+        """The `data` of the JSON output."""
+        tally = self.tally
+        return {
+            "contacts": tally.contacts,
+            "calls": self.calls,
+            "stored": tally.stored,
+            "duplicates": tally.duplicates,
+            "by_kind": {kind.value: tally.by_kind[kind] for kind in Kind},
+            "not_found": tally.not_found,
+            "not_ready": tally.not_ready,
+            "refused": tally.refused,
+            "elsewhere": tally.elsewhere,
+            "history": self.history.to_json(),
+            "estimate": self.estimate.to_json() if self.estimate else None,
+            "resumed": self.estimate is not None and self.estimate.began_at is not None,
+            "finished": self.exit_status == 0,
+        }
+
+
+class Pull:
+    """One run for one channel."""
+
+    def __init__(
+        self, workspace: Workspace, invocation: Invocation, channel: Channel, request: PullRequest
+    ) -> None:
+        self._workspace = workspace
+        self._invocation = invocation
+        self._channel = channel
+        self._request = request
+        self._pulled = Pulled()
+        self._log = Log.of(workspace, self._pulled.tally)
+
+    def run(self, dialogue: TerminalDialogue) -> Pulled:
+        """Read what matters, or everything, and let every room learn from it.
+
+        Raises:
+            CredentialError: there is neither a token for respond.io nor one for Meta.
+            UsageError: the channel lacks the ids that the tokens need.
+            DeclinedError: a person did not want to read all contacts.
+        """
+        respondio, meta = self._sources()
+        interest = self._interest()
+        try:
+            if respondio is not None:
+                self._part(lambda: self._read_respondio(respondio, interest, dialogue))
+            if meta is not None and interest.message_ids:
+                self._part(lambda: self._read_meta(meta, interest))
+        except KeyboardInterrupt:
+            if self._pulled.tally.contacts:
+                dialogue.note("what was read is kept; the same command goes on from there")
+            raise
+        self._catch_up()
+        self._pulled.calls = sum(one.calls for one in (respondio, meta) if one is not None)
+        return self._pulled
+
+    def _sources(self) -> tuple[RespondIO | None, Meta | None]:
+        channel, secrets = self._channel, self._workspace.secrets
+        has_token = secrets.find("respondio-token", channel.name) is not None
+        if self._request.needs_respondio:
+            secrets.need("respondio-token", channel.name)
+        is_known_there = channel.respondio_channel_id is not None
+        respondio = meta = None
+        if has_token and is_known_there:
+            respondio = respondio_for(self._workspace, channel)
+        has_meta_token = secrets.find("meta-token", channel.name) is not None
+        if has_meta_token and channel.phone_number_id:
+            meta = meta_for(self._workspace, channel)
+        if respondio is None and (self._request.needs_respondio or meta is None):
+            raise self._nothing_to_ask(has_token, has_meta_token)
+        return respondio, meta
+
+    def _nothing_to_ask(self, has_token: bool, has_meta_token: bool) -> WacoexError:
+        name = self._channel.name
+        if has_token:
+            return UsageError(
+                f"channel `{name}` has no respondio_channel_id",
+                hint=f"run `wacoex channel edit {name} --respondio-channel-id N`"
+                f"{self._known_channels()}",
+                code="channel_incomplete",
+            )
+        if has_meta_token:
+            self._channel.demand_phone_number_id()
+        return CredentialError(
+            f"there is neither a respondio-token nor a meta-token for channel `{name}`",
+            hint=f"{ways_to_give('respondio-token')}; for Meta {ways_to_give('meta-token')}",
+            code="credentials_missing",
+        )
+
+    def _known_channels(self) -> str:
+        """The workspace's WhatsApp channels, as the end of a hint; empty when they are unknown."""
+        found: list[Node] = []
+        with contextlib.suppress(WacoexError):
+            respondio = respondio_for(self._workspace, self._channel)
+            found = self._workspace.run(respondio.list_channels())
+        # Which `source` a Coexistence channel shows is not documented (respond.io: channels).
+        named = [
+            f"{one.get('id')} ({one.get('name')})"
+            for one in found
+            if "whatsapp" in str(one.get("source")).lower()
+        ]
+        return f"; N is one of {', '.join(named)}" if named else ""
+
+    def _interest(self) -> Interest:
+        workspace = self._workspace
+        found = consumers.interest(workspace.state, self._channel, workspace.clock.now())
+        probe = workspace.settings.events.probe_contact
+        people = (*self._request.phones, *([probe] if probe else []), *found.phones)
+        return consumers.Interest(tuple(dict.fromkeys(people)), found.message_ids)
+
+    def _part(self, read: Callable[[], None]) -> None:
+        try:
+            read()
+        except (CredentialError, RefusedError, TemporaryError) as error:
+            self._pulled.errors.append(error)
+
+    def _read_respondio(
+        self, respondio: RespondIO, interest: Interest, dialogue: TerminalDialogue
+    ) -> None:
+        channel_id = self._channel.respondio_channel_id
+        assert channel_id is not None  # noqa: S101 - `_sources` has seen to it
+        reader = Reader(respondio, channel_id, self._log, since=self._request.since)
+        if self._request.all_contacts:
+            self._sweep(reader, dialogue)
+        elif self._request.dry_run:
+            rate = respondio.calls_per_second(MESSAGES)
+            count = len(interest.phones)
+            self._pulled.estimate = Survey(count, count, count / rate, rate) if count else None
+        elif interest.phones:
+            people = [Person.of_phone(phone) for phone in interest.phones]
+            with self._progress("contacts read", len(people)) as show:
+                self._workspace.run(reader.read(people, show))
+            self._pulled.worked += 1
+
+    def _sweep(self, reader: Reader, dialogue: TerminalDialogue) -> None:
+        must_ask = not (self._request.is_confirmed or self._request.dry_run)
+        if must_ask:
+            dialogue.demand_person("--yes")  # before the contacts are counted, not after
+        found = self._workspace.run(survey(reader))
+        self._pulled.estimate = found
+        if self._request.dry_run:
+            return
+        dialogue.note(found.sentence())
+        if must_ask and not dialogue.confirm(f"read {found.contacts} contacts?", flag="--yes"):
+            raise DeclinedError("nothing was read")
+        with self._progress("contacts read", found.contacts) as show:
+            self._workspace.run(sweep(reader, found, show, self._catch_up))
+        self._pulled.worked += 1
+
+    def _read_meta(self, meta: Meta, interest: Interest) -> None:
+        messages = interest.message_ids
+        self._pulled.statuses_wanted = len(messages)
+        if self._request.dry_run:
+            return
+        with self._progress("statuses asked for", len(messages)) as show:
+            self._pulled.history = self._workspace.run(
+                read_statuses(
+                    meta, self._channel.demand_phone_number_id(), messages, self._log, show
+                )
+            )
+        self._pulled.worked += self._pulled.history.available is True
+
+    @contextlib.contextmanager
+    def _progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        with open_progress(self._invocation, title, total, clock=self._workspace.clock) as shown:
+            tally = self._log.tally
+
+            def show(done: int) -> None:
+                shown.update(done, f"{tally.stored} stored", {"stored": tally.stored})
+
+            yield show
+
+    def _catch_up(self) -> None:
+        catch_up(self._workspace.state, consumers.projections(), self._workspace.clock)

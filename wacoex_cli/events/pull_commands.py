@@ -11,7 +11,7 @@ from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, com
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wacoex_cli.events.pulling import Pulled
+    from wacoex_cli.events.pull import Pulled
     from wacoex_cli.terminal.render import Result
 
 __all__ = ["app"]
@@ -52,7 +52,7 @@ def pull(
     pull began. Meta is asked for the statuses of our own messages, where it offers that.
     """
     from wacoex_cli.channels.access import choose_channel
-    from wacoex_cli.events.pulling import Pull, PullRequest
+    from wacoex_cli.events.pull import Pull, PullRequest
     from wacoex_cli.foundation.durations import moment_ago
     from wacoex_cli.terminal.dialogue import TerminalDialogue
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError
-from wacoex_cli.events import ledger
 from wacoex_cli.events.checks import (
     FIELDS,
     SILENCE_WINDOW,
@@ -16,10 +15,11 @@ from wacoex_cli.events.checks import (
     check_silence,
     check_subscription,
 )
-from wacoex_cli.events.model import Source
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.findings.model import Finding, worst_first
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.secrets import Secret
+from wacoex_cli.platforms.events import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,9 +139,9 @@ def findings(state: State, found: Subscription | None, now: datetime) -> list[Fi
     """WX210 from what Meta said, and WX108 from what came in; worst first."""
     told = check_subscription(found.seen, found.channel, to_text(now)) if found else []
     for source in Source:
-        newest = ledger.newest_arrival(state, source)
+        newest = EventLog(state).newest_arrival(source)
         if newest is not None:
-            hours = ledger.arrival_hours(state, source, newest - SILENCE_WINDOW)
+            hours = EventLog(state).arrival_hours(source, newest - SILENCE_WINDOW)
             told += check_silence(hours, now, source)
     return worst_first(told)
 

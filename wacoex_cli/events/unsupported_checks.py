@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from wacoex_cli.events.unsupported import Summary, Unsupported
+    from wacoex_cli.events.traffic import Summary, Unsupported
 
 QUIET_DAYS = 10
 """After so many days without a sign of the app, what is unsupported is put down to catching up."""

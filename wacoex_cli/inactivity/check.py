@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry, stored_connection
 from wacoex_cli.channels.access import warn_about_unknown_tables
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.channels.removal import check_connection
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Severity, by_severity, worst, worst_first
 from wacoex_cli.inactivity import reading, runs_ledger
 from wacoex_cli.inactivity.checks import check_opened

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import evidence_ledger, stored_connection
 from wacoex_cli.channels.evidence import EvidenceKind, Sign, channel_address
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.errors import RefusedError, UsageError
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import known_login_name
 from wacoex_cli.foundation.time_zones import local_text

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import ledger, registry
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.errors import UsageError
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.settings import ways_to_give
 from wacoex_cli.inactivity import delivery, notices_ledger
 from wacoex_cli.inactivity.check import watch

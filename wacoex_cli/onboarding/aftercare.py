@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import evidence_ledger
 from wacoex_cli.channels.evidence import EvidenceKind, Sign, channel_address
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.devices.model import DeviceState
 from wacoex_cli.devices.rule import relink_from
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.person import login_name
 from wacoex_cli.foundation.time_zones import local_text

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import evidence_ledger
 from wacoex_cli.channels.evidence import EvidenceKind
-from wacoex_cli.events import ledger as log
-from wacoex_cli.events.model import Source
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.events.pull import Person, Reader, reader_of
+from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.onboarding.beginning import BEGAN_AT, begin, begun
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
+from wacoex_cli.platforms.events import Source
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -126,7 +125,7 @@ def _is_told(context: Context) -> bool:
     if context.journey.via is Route.SIGNUP:
         return True
     state, now = context.workspace.state, context.workspace.clock.now()
-    arrivals = [log.newest_arrival(state, source) for source in Source]
+    arrivals = [EventLog(state).newest_arrival(source) for source in Source]
     return any(one is not None and now - one < _LISTENS for one in arrivals)
 
 

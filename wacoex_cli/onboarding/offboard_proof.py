@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import facts_ledger
 from wacoex_cli.channels.facts import values_of
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.channels.projection import CHANNELS
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.person import login_name
 from wacoex_cli.onboarding.model import Outcome, StepState

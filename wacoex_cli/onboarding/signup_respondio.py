@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import respondio_for
-from wacoex_cli.events import values
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.person import login_name
 from wacoex_cli.onboarding.beginning import BEGAN_AT, begin, begun
 from wacoex_cli.onboarding.browser import offer_to_open
 from wacoex_cli.onboarding.model import Outcome, StepState
 from wacoex_cli.onboarding.questions import ONLY_A_PERSON
+from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio_replies import identity
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _settled(context: Context, chosen: Node, kept: dict[str, object]) -> Outcome
     registry.edit_channel(context.workspace.state, context.channel_name, changes, now)
     is_new = channel_id not in _known(kept)
     # A channel that was there before says nothing about now, but when it was made.
-    connected_at = values.moment(chosen.get("created_at")) or (to_text(now) if is_new else None)
+    connected_at = read_moment(chosen.get("created_at")) or (to_text(now) if is_new else None)
     answer = {
         BEGAN_AT: kept[BEGAN_AT],
         "respondio_channel_id": channel_id,

@@ -14,11 +14,11 @@ from wacoex_cli.broadcast.ledger import of_channel
 from wacoex_cli.channels.account import RE_REGISTERED
 from wacoex_cli.channels.connection import ConnectionState
 from wacoex_cli.channels.model import ID_NAMES
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.channels.removal import RETURNS_WITHIN
 from wacoex_cli.channels.stored_connection import connections
 from wacoex_cli.errors import DeclinedError, RefusedError, UsageError
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
 from wacoex_cli.onboarding import ledger

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.events.ledger import find_events
-from wacoex_cli.events.model import Kind
+from wacoex_cli.events.store import EventLog
+from wacoex_cli.platforms.events import Kind
 from wacoex_cli.platforms.meta_sync import NOT_SHARED
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def progress_of(state: State, channel: Channel, since: datetime) -> Progress:
     contacts = 0
     phases: dict[int, int] = {}
     declined_at: str | None = None
-    for event in find_events(
-        state, kinds=kinds, since=since, addresses=addresses, newest_first=False
+    for event in EventLog(state).find(
+        kinds=kinds, since=since, addresses=addresses, newest_first=False
     ):
         if event.kind is Kind.CONTACT_SYNC:
             contacts += 1

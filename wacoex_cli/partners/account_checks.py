@@ -6,16 +6,16 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.events.values import moment
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.events import read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from wacoex_cli.channels.account import AccountEvent
-    from wacoex_cli.events.model import Event
+    from wacoex_cli.platforms.events import Event
 
 STANDS_FOR = timedelta(days=30)
 """How long something counts that Meta gave no end: its longest block of sending lasts 30 days."""
@@ -127,7 +127,7 @@ def _restrictions(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
         for row in rows:
             info = row if isinstance(row, dict) else {}
             name = str(info.get("restriction_type") or "a restriction that is not named")
-            until = moment(info.get("expiration"))
+            until = read_moment(info.get("expiration"))
             newest.pop(name, None)
             if until > to_text(now) if until else _is_recent(event.at, now):
                 newest[name] = _restriction(name, until, event.at)

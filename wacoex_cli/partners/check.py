@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.channels import facts_ledger, ledger, registry, stored_connection
 from wacoex_cli.channels.connection import connection_of
 from wacoex_cli.channels.facts import values_of
+from wacoex_cli.channels.projection import CHANNELS
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.events.projection import catch_up
-from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Evidence, Finding, Severity, by_severity, worst, worst_first
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.partners import drift, reading, rule

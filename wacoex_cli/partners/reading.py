@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
-from wacoex_cli.events import ledger
-from wacoex_cli.events.model import Kind
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.partners.account_checks import STANDS_FOR
 from wacoex_cli.partners.model import App, Listed, Seen, User, WorkspaceChannel
+from wacoex_cli.platforms.events import Kind
 from wacoex_cli.platforms.respondio_replies import identity
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.events.model import Event
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.platforms.events import Event
     from wacoex_cli.platforms.meta import Meta, Node
     from wacoex_cli.platforms.respondio import RespondIO
 
@@ -89,8 +89,7 @@ def restricted_templates(state: State, channel: Channel, now: datetime) -> Seque
     """What became of templates of the channel's WABA in the last 30 days, oldest first."""
     if channel.waba_id is None:
         return []
-    found = ledger.find_events(
-        state,
+    found = EventLog(state).find(
         kinds={Kind.TEMPLATE_STATUS},
         since=now - STANDS_FOR,
         addresses=[f"waba_id:{channel.waba_id}"],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.broadcast import upkeep_ledger
 from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.errors import StateError
-from wacoex_cli.events import upkeep_ledger as log_ledger
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation import backup, locks
 from wacoex_cli.foundation.state import open_state
 
@@ -98,10 +98,10 @@ def _wrong_sums(state: State) -> Iterator[Problem]:
 
 
 def _wrong_log(state: State) -> Iterator[Problem]:
-    lost = log_ledger.events_of_no_payload(state)
+    lost = EventLog(state).events_of_no_payload()
     if lost:
         yield Problem(f"{lost} events belong to no payload", _RESTORE)
-    for row in log_ledger.readers_ahead(state):
+    for row in EventLog(state).readers_ahead():
         yield Problem(
             f"`{row['consumer']}` has read events up to {row['event_id']}, but there are none so"
             " far: it would pass over what comes in",

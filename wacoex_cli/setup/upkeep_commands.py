@@ -13,7 +13,7 @@ from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, com
 
 if TYPE_CHECKING:
     from wacoex_cli.broadcast.prune import Choice
-    from wacoex_cli.events.prune import OldEvents
+    from wacoex_cli.events.store import OldEvents
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import Result
 
@@ -64,7 +64,7 @@ def prune(
 
     from wacoex_cli.broadcast import prune as operation
     from wacoex_cli.events import consumers
-    from wacoex_cli.events import prune as log
+    from wacoex_cli.events.store import EventLog
     from wacoex_cli.foundation import backup
 
     with invocation.open_workspace() as workspace:
@@ -73,7 +73,8 @@ def prune(
         backup.demand_file(workspace.settings.state)
         readers = [one.name for one in consumers.projections()]
         choice = operation.choose(workspace.state, moment, now)
-        old = log.choose(workspace.state, moment, readers)
+        log = EventLog(workspace.state)
+        old = log.choose_old(moment, readers)
         if not dry_run:
             if vacuum:
                 _demand_alone(workspace)
@@ -81,7 +82,7 @@ def prune(
                 _confirm(invocation, choice, old, yes)
             choice = replace(choice, removable=operation.remove(workspace.state, choice))
             if old:
-                log.remove(workspace.state, old, moment, now)
+                log.remove_old(old, moment, now)
             if vacuum:
                 backup.compact(workspace.settings.state)
         return _pruned(choice, old, moment, dry_run=dry_run, vacuumed=vacuum and not dry_run)

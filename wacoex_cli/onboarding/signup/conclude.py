@@ -11,13 +11,13 @@ from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.connection import connected_at
 from wacoex_cli.channels.token_checks import refused_token
 from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
-from wacoex_cli.events import values
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding import ledger
 from wacoex_cli.onboarding.model import Outcome, StepState
 from wacoex_cli.onboarding.signup import checks
 from wacoex_cli.onboarding.signup.report import Cancelled, Closed, Failed, Finished
 from wacoex_cli.platforms.access_token import access_token_in
+from wacoex_cli.platforms.events import read_phone
 from wacoex_cli.platforms.meta_signup import exchange_code
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _chosen(numbers: Sequence[tuple[str, Node]], phone: str) -> tuple[str, Node]
 
     Meta's `is_on_biz_app` lags behind a signup, so the number itself counts for more.
     """
-    by_phone = [one for one in numbers if values.phone(one[1].get("display_phone_number")) == phone]
+    by_phone = [one for one in numbers if read_phone(one[1].get("display_phone_number")) == phone]
     if by_phone:
         return by_phone[0] if len(by_phone) == 1 else None
     on_app = [one for one in numbers if one[1].get("is_on_biz_app") is True]

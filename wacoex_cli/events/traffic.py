@@ -1,4 +1,4 @@
-"""The unsupported messages of channels, each with what is known around it."""
+"""What came in for channels over the last weeks: echoes, messages, and unsupported ones."""
 
 from __future__ import annotations
 
@@ -10,18 +10,61 @@ from typing import TYPE_CHECKING
 from wacoex_cli.channels import evidence_ledger, stored_connection
 from wacoex_cli.channels.connection import reconnections
 from wacoex_cli.channels.evidence import EvidenceKind
-from wacoex_cli.events import ledger as log
-from wacoex_cli.events import traffic_ledger
-from wacoex_cli.events.model import Kind, Source
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.platforms.events import Kind, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.events.model import Event
+    from wacoex_cli.events.store import Day
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.platforms.events import Event
+
+FLOW_WINDOW = timedelta(days=28)
+"""How far back echoes and messages are counted."""
+
+
+@dataclass(frozen=True)
+class EchoFlow:
+    """The days (`2026-11-07`, UTC) of the last 28 with echoes, and with messages of contacts.
+
+    `last_echo_at` is RFC 3339 in UTC; None when there was no echo.
+    """
+
+    echo_days: tuple[str, ...] = ()
+    last_echo_at: str | None = None
+    inbound: tuple[tuple[str, int], ...] = ()
+
+
+def flows(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, EchoFlow]:
+    """How echoes and messages of contacts came in, by channel_id."""
+    since = now - FLOW_WINDOW
+    echoes = EventLog(state).echo_days(since)
+    inbound = EventLog(state).inbound_days(since) if echoes else []
+    found = {}
+    for one in channels:
+        own = frozenset(evidence_ledger.addresses_for(state, one))
+        found[one.channel_id] = _flow(
+            [day for day in echoes if day.addresses & own],
+            [day for day in inbound if day.addresses & own],
+        )
+    return found
+
+
+def _flow(echoes: Sequence[Day], inbound: Sequence[Day]) -> EchoFlow:
+    messages: dict[str, int] = {}
+    for one in inbound:
+        # Meta and respond.io may tell the same messages.
+        messages[one.day] = max(messages.get(one.day, 0), one.messages)
+    return EchoFlow(
+        tuple(sorted({one.day for one in echoes})),
+        max((one.newest_at for one in echoes), default=None),
+        tuple(sorted(messages.items())),
+    )
+
 
 LOOKED_AT = timedelta(days=7)
 """How far back unsupported messages are looked at."""
@@ -70,7 +113,7 @@ class Summary:
 def summaries(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Summary]:
     """What came in unsupported, by channel_id; the projection of the channels has caught up."""
     since = now - LOOKED_AT
-    told = list(log.find_events(state, kinds=(Kind.UNSUPPORTED,), since=since))
+    told = list(EventLog(state).find(kinds=(Kind.UNSUPPORTED,), since=since))
     told = [one for one in told if one.at <= to_text(now)]
     if not told:
         return {one.channel_id: Summary() for one in channels}
@@ -98,13 +141,13 @@ class _Around:
     @classmethod
     def of(cls, state: State, told: Sequence[Event], since: datetime) -> _Around:
         edits: dict[str, list[datetime]] = defaultdict(list)
-        for one in log.find_events(state, kinds=(Kind.EDIT,), since=since - _EDIT_COMES_WITHIN):
+        for one in EventLog(state).find(kinds=(Kind.EDIT,), since=since - _EDIT_COMES_WITHIN):
             edits[one.contact or ""].append(from_text(one.at))
         message_ids = {one.message_id for one in told if one.message_id}
         return cls(
-            traffic_ledger.delivered_after_all(state, message_ids, since),
-            traffic_ledger.first_seen(state, {one.contact for one in told if one.contact}),
-            log.oldest_event_at(state, (Kind.ECHO, Kind.MESSAGE)),
+            EventLog(state).delivered_after_all(message_ids, since),
+            EventLog(state).first_seen({one.contact for one in told if one.contact}),
+            EventLog(state).oldest_at((Kind.ECHO, Kind.MESSAGE)),
             edits,
         )
 

@@ -1,0 +1,194 @@
+"""What of a payload may be kept: a list of what is allowed, never one of what is forbidden.
+
+The models of `meta_webhooks` and `respondio_webhooks` are that list. Each field has one of the
+types below, whose validator returns what is kept of a value, or None: a wrong value never drops
+what stands beside it. What no model names is dropped, so a field that is new tomorrow cannot leak
+a text. The depth of the models bounds the depth of the work, whatever is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from math import isfinite
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    ValidationInfo,
+    model_validator,
+)
+
+from wacoex_cli.platforms import events
+
+LONGEST_HASHED_TEXT = 40
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_.:+=/@|-]{1,256}")
+_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_CONSTANT = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_TIME = re.compile(r"[0-9TZ:.+-]{1,40}")
+_DAY = re.compile(r"[A-Za-z0-9 ,:.+-]{1,40}")
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+_LARGEST = 2**63
+_STRUCTURAL_NAME = re.compile(
+    r"(?:[a-z0-9_]*_)?(?:ids?|type|event|status|code|field|action|time|timestamp|date|at)"
+    r"|[a-z][A-Za-z0-9]*(?:Id|Ids|Type|Status|Time|Timestamp|At)"
+)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_DEEPEST = 6
+_NAME_DIGITS = 32
+
+Element = TypeVar("Element")
+
+
+def identifier(value: Any) -> str | None:
+    """An id: text without spaces, or a number, which becomes text."""
+    if isinstance(value, str):
+        return value if _IDENTIFIER.fullmatch(value) else None
+    whole = number(value)
+    return None if whole is None else str(whole)
+
+
+def identifiers(value: Any) -> list[str] | None:
+    """A list of ids."""
+    if not isinstance(value, list):
+        return None
+    return [kept for part in value if (kept := identifier(part)) is not None]
+
+
+def word(value: Any) -> str | None:
+    """One value of an enumeration, known or not."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+
+
+def constant(value: Any) -> str | None:
+    """A value in capitals, where the same field may also hold a sentence."""
+    return value if isinstance(value, str) and _CONSTANT.fullmatch(value) else None
+
+
+def number(value: Any) -> int | None:
+    """A whole number, also when it was sent as text."""
+    if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value < _LARGEST:
+        return value
+    return None
+
+
+def flag(value: Any) -> bool | None:
+    """True or false."""
+    return value if isinstance(value, bool) else None
+
+
+def time(value: Any) -> str | int | float | None:
+    """A moment in whatever form it came."""
+    if isinstance(value, str):
+        return value if _TIME.fullmatch(value) else None
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return number(value)
+
+
+def day(value: Any) -> str | int | None:
+    """A date, also one with the month in letters (Meta: `waba_ban_date`)."""
+    if isinstance(value, str):
+        return value if _DAY.fullmatch(value) else None
+    return number(value)
+
+
+def hashed_text(value: Any, info: ValidationInfo) -> dict[str, str] | None:
+    """Of a short text its keyed hash only: a word that we know can be found, no other read."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not 0 < len(text) <= LONGEST_HASHED_TEXT:
+        return None
+    key: Any = info.context
+    return {"hash": events.text_hash(text, key)}
+
+
+def structure(value: Any, depth: int = _DEEPEST) -> Any:
+    """Of something unknown: ids, types, times and the like, and where they stood."""
+    if depth == 0:
+        return None
+    if isinstance(value, list):
+        return [clean for part in value if (clean := structure(part, depth - 1))]
+    if not isinstance(value, dict):
+        return None
+    found = {}
+    for name, part in value.items():
+        kept: Any = None
+        if isinstance(part, dict | list) and _NAME.fullmatch(name):
+            is_ids = name.endswith(("_ids", "Ids"))
+            kept = structure(part, depth - 1) or (identifiers(part) if is_ids else None)
+        elif _STRUCTURAL_NAME.fullmatch(name):
+            kept = identifier(part)
+        if kept:
+            found[name] = kept
+    return found
+
+
+Identifier = Annotated[str | None, PlainValidator(identifier)]
+Identifiers = Annotated[list[str] | None, PlainValidator(identifiers)]
+Word = Annotated[str | None, PlainValidator(word)]
+Constant = Annotated[str | None, PlainValidator(constant)]
+Number = Annotated[int | None, PlainValidator(number)]
+Flag = Annotated[bool | None, PlainValidator(flag)]
+Time = Annotated[str | int | float | None, PlainValidator(time)]
+Day = Annotated[str | int | None, PlainValidator(day)]
+Phone = Annotated[str | None, PlainValidator(events.read_phone)]
+MetaCode = Annotated[int | None, PlainValidator(events.meta_code)]
+HashedText = Annotated[dict[str, str] | None, PlainValidator(hashed_text)]
+Part = Annotated[
+    Element | None, BeforeValidator(lambda value: value if isinstance(value, dict) else None)
+]
+"""An object of its own model; None for what is no object."""
+Parts = Annotated[
+    list[Element] | None,
+    BeforeValidator(
+        lambda value: (
+            [part for part in value if isinstance(part, dict)] if isinstance(value, list) else None
+        )
+    ),
+]
+"""A list of objects; what is no object is left out of it."""
+
+
+class Kept(BaseModel):
+    """What is kept of an object; false when that is nothing. Validated with the key as context."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    def __bool__(self) -> bool:
+        return any(value is not None for _, value in self)
+
+    def kept(self) -> dict[str, Any]:
+        """The same as JSON, without what was not reported or was no such value."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class Open(Kept, extra="allow"):
+    """Of such an object the `structure` of unknown fields is kept too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reduce(cls, value: dict[str, Any]) -> dict[str, Any]:
+        known = {name: part for name, part in value.items() if name in cls.model_fields}
+        rest = {name: part for name, part in value.items() if name not in cls.model_fields}
+        return {**structure(rest), **known}
+
+
+def canonical(value: Any) -> str:
+    """JSON that is the same for the same content, however it was laid out."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def digest(text: str) -> str:
+    """The SHA-256 of a text, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def name_of(value: object) -> str:
+    """What names something that has no id of its own: 32 hex digits, by what it says."""
+    return digest(canonical(value))[:_NAME_DIGITS]
