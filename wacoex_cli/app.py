@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.events.consumers import Interest, Page
+    from wacoex_cli.events.consumers import Interest, WebPage
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.events import Projection
@@ -55,7 +55,7 @@ def projections() -> "Sequence[Projection]":
     return (CHANNELS, MAC, OPTOUTS, DELIVERIES)
 
 
-def _pages(workspace: "Workspace") -> "Sequence[Page]":
+def _pages(workspace: "Workspace") -> "Sequence[WebPage]":
     from wacoex_cli.inactivity.link_page import pages
 
     return pages(workspace)

@@ -16,7 +16,7 @@ import pytest
 
 from wacoex_cli.errors import StateError
 from wacoex_cli.events import deliveries
-from wacoex_cli.events.consumers import Page, PageAnswer, PageRequest
+from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
 from wacoex_cli.events.deliveries import MOST_BYTES, Face, Intake, Writer
 from wacoex_cli.events.listener import Listener, ListenReport, health_of, prefix_of
 from wacoex_cli.platforms.events import Source
@@ -122,7 +122,7 @@ def talk(state, clock, notes: Notes) -> Talk:
         requests: Sequence[httpx.Request],
         faces: dict[Source, Face],
         verify_tokens: tuple[str, ...],
-        pages: Sequence[Page],
+        pages: Sequence[WebPage],
         public_url: str | None,
         at_once: bool,
     ) -> list[httpx.Response]:
@@ -150,7 +150,7 @@ def talk(state, clock, notes: Notes) -> Talk:
         signing_keys: tuple[str, ...] = (SIGNING_KEY,),
         verify_tokens: tuple[str, ...] = (VERIFY_TOKEN,),
         insecure: bool = False,
-        pages: Sequence[Page] = (),
+        pages: Sequence[WebPage] = (),
         public_url: str | None = None,
         at_once: bool = False,
     ) -> list[httpx.Response]:
@@ -380,7 +380,7 @@ class Shown:
     def __init__(self, answer: Callable[[PageRequest], PageAnswer] | None = None) -> None:
         self.asked: list[PageRequest] = []
         self._answer = answer or (lambda request: PageAnswer(200, "<p>sure?</p>"))
-        self.page = Page("/confirm/{token}", ("GET", "POST"), self.show)
+        self.page = WebPage("/confirm/{token}", ("GET", "POST"), self.show)
 
     def show(self, request: PageRequest) -> PageAnswer:
         self.asked.append(request)

@@ -59,7 +59,7 @@ def project_known(state: State, message_ids: Sequence[str], now: datetime) -> No
 
 
 def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
-    reached = _STATES.get(str(event.data.get("status")))
+    reached = _STATES.get(event.data.get("status") or "")
     target = _target(state, event, this_file)
     if reached is None or target is None:
         return
@@ -71,10 +71,10 @@ def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
         row=row,
         attempt=attempt,
         reached=reached,
-        code=code if isinstance(code, int) else None,
+        code=code,
         message_id=event.message_id,
     )
-    if isinstance(code, int) and classify(code).opts_out:
+    if code is not None and classify(code).opts_out:
         # Whether or not the row moved: which status comes first must not decide it.
         phone = delivery_ledger.phone_of(state, broadcast_id, row)
         if phone is not None:
@@ -88,8 +88,8 @@ def _target(state: State, event: Event, this_file: str) -> tuple[int, int, int] 
     attempt ids, and its statuses come when somebody asks about a message id.
     """
     if event.source is Source.RESPONDIO:
-        return delivery_ledger.row_of_message(state, str(event.data.get("respondio_message_id")))
-    attempt = _ATTEMPT.fullmatch(str(event.data.get("attempt_id")))
+        return delivery_ledger.row_of_message(state, event.data.get("respondio_message_id") or "")
+    attempt = _ATTEMPT.fullmatch(event.data.get("attempt_id") or "")
     if attempt is None or attempt[1] != this_file:
         return None
     return int(attempt[2]), int(attempt[3]), int(attempt[4])

@@ -57,14 +57,14 @@ def why_stop(event: Event, template: Template) -> str | None:
 
 
 def _account(event: Event, template: Template) -> str | None:
-    data, name = event.data, str(event.data.get("event"))
+    data, name = event.data, event.data.get("event") or ""
     if name in _ACCOUNT_EVENTS:
         told = (data.get("reason") or data.get("violation_type"), data.get("initiated_by"))
         why = ", ".join(str(one) for one in told if one)
         return f"{name} ({why})" if why else name
     if name == "DISABLED_UPDATE":
-        ban = _record(data.get("ban_info"))
-        return f"{name} ({ban['waba_ban_state']})" if ban.get("waba_ban_state") in _BANS else None
+        ban = (data.get("ban_info") or {}).get("waba_ban_state")
+        return f"{name} ({ban})" if ban in _BANS else None
     if name == "ACCOUNT_RESTRICTION":
         found = _restriction(event, template)
         return f"{name} ({found})" if found else None
@@ -74,17 +74,15 @@ def _account(event: Event, template: Template) -> str | None:
 def _restriction(event: Event, template: Template) -> str | None:
     is_utility = template.category == "UTILITY"
     minded = _RESTRICTIONS | (_UTILITY_RESTRICTIONS if is_utility else frozenset())
-    listed = event.data.get("restriction_info")
-    for one in listed if isinstance(listed, list) else ():
-        restriction = _record(one)
+    for restriction in event.data.get("restriction_info") or ():
         ends = read_moment(restriction.get("expiration"))
         if restriction.get("restriction_type") in minded and (ends is None or ends > event.at):
-            return str(restriction["restriction_type"])
+            return restriction["restriction_type"]
     return None
 
 
 def _template_status(event: Event, template: Template) -> str | None:
-    status = str(event.data.get("event")).upper()
+    status = (event.data.get("event") or "").upper()
     if status not in _TEMPLATE_STATUSES or not _is_about(event, template):
         return None
     told = event.data.get("reason") or event.data.get("title")
@@ -117,22 +115,18 @@ def _alert(event: Event, template: Template) -> str | None:
 
 def _is_about(event: Event, template: Template) -> bool:
     """Languages are `en_US` in templates, and also `en-US` in webhooks."""
-    language = str(event.data.get("template_language")).replace("-", "_").casefold()
+    language = (event.data.get("template_language") or "").replace("-", "_").casefold()
     return (
         event.data.get("template_name") == template.name
         and language == template.language.replace("-", "_").casefold()
     )
 
 
-def _is_lower_quality(before: object, now: object) -> bool:
+def _is_lower_quality(before: str | None, now: str | None) -> bool:
     if now not in _QUALITIES:
         return False
-    is_fall = before in _QUALITIES and _QUALITIES.index(str(now)) < _QUALITIES.index(str(before))
+    is_fall = before in _QUALITIES and _QUALITIES.index(now) < _QUALITIES.index(before)
     return now == _QUALITIES[0] or is_fall
-
-
-def _record(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
 
 
 _REASONS: Mapping[Kind, Callable[[Event, Template], str | None]] = {

@@ -130,7 +130,7 @@ class Prober:
         expected = {text_hash(one.word, self._key): one for one in probe.waiting}
         seen: dict[int, ProbeWord] = {}
         for event in self._echoes(probe):
-            word = expected.get(str(event.data.get("text_hash")))
+            word = expected.get(event.data.get("text_hash") or "")
             if word is not None and word.device_id not in seen:
                 now = to_text(self._workspace.clock.now())
                 seen[word.device_id] = dataclasses.replace(

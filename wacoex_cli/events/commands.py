@@ -8,8 +8,8 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import DryRunOption, Invocation, command, group
 
 if TYPE_CHECKING:
-    from wacoex_cli.events.import_file import Imported
-    from wacoex_cli.events.listing import Listed
+    from wacoex_cli.events.import_file import ImportCount
+    from wacoex_cli.events.listing import ListedEvent
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import ForPerson, Result
 
@@ -56,7 +56,7 @@ def import_events(
 
 def _import(
     workspace: "Workspace", invocation: Invocation, file: str, *, dry_run: bool
-) -> "Imported":
+) -> "ImportCount":
     import contextlib
     from pathlib import Path
 
@@ -80,7 +80,7 @@ def _import(
             title = f"MiB of {file} imported"
             progress = stack.enter_context(open_progress(invocation, title, size // _MIB))
 
-        def on_batch(done: "Imported") -> None:
+        def on_batch(done: "ImportCount") -> None:
             if progress:
                 text = f"{done.stored} stored"
                 progress.update(stream.tell() // _MIB, text, {"read": done.read})
@@ -94,7 +94,7 @@ def _import(
         )
 
 
-def _imported(done: "Imported", file: str, *, dry_run: bool) -> "Result":
+def _imported(done: "ImportCount", file: str, *, dry_run: bool) -> "Result":
     from wacoex_cli.terminal.render import Result, Table
 
     would = "would be " if dry_run else ""
@@ -167,7 +167,7 @@ def list_events(
     return _listed(found)
 
 
-def _listed(found: list["Listed"]) -> "Result":
+def _listed(found: list["ListedEvent"]) -> "Result":
     from wacoex_cli.foundation.clock import from_text
     from wacoex_cli.terminal.render import Result, Table
 
@@ -188,7 +188,7 @@ def _listed(found: list["Listed"]) -> "Result":
     return Result(data, (table, *_effects(found)))
 
 
-def _effects(found: list["Listed"]) -> list["ForPerson"]:
+def _effects(found: list["ListedEvent"]) -> list["ForPerson"]:
     from wacoex_cli.events.listing import notes
     from wacoex_cli.terminal.render import ForPerson, Table
 

@@ -36,7 +36,7 @@ class PageAnswer:
 
 
 @dataclass(frozen=True)
-class Page:
+class WebPage:
     """A page that `events listen` serves beside the webhooks, such as `/confirm/{token}`."""
 
     path: str
@@ -60,7 +60,7 @@ class Consumers:
     """Everything that is handed over. Each is called only when a command needs it."""
 
     projections: Callable[[], Sequence[Projection]]
-    pages: Callable[[Workspace], Sequence[Page]]
+    pages: Callable[[Workspace], Sequence[WebPage]]
     interest: Callable[[State, Channel, datetime], Interest]
 
 
@@ -69,7 +69,7 @@ _handed_over: list[Consumers] = []
 
 def hand_over(
     projections: Callable[[], Sequence[Projection]],
-    pages: Callable[[Workspace], Sequence[Page]],
+    pages: Callable[[Workspace], Sequence[WebPage]],
     interest: Callable[[State, Channel, datetime], Interest],
 ) -> None:
     """Say what there is to project, to serve and to ask about; replaces what was said before."""
@@ -81,7 +81,7 @@ def projections() -> tuple[Projection, ...]:
     return tuple(one for consumers in _handed_over for one in consumers.projections())
 
 
-def pages(workspace: Workspace) -> tuple[Page, ...]:
+def pages(workspace: Workspace) -> tuple[WebPage, ...]:
     """Every page that the listener serves beside the webhooks."""
     return tuple(one for consumers in _handed_over for one in consumers.pages(workspace))
 

@@ -76,7 +76,7 @@ def is_same(given: str, known: Iterable[str]) -> bool:
     return any(hmac.compare_digest(given.encode(), word.encode()) for word in known)
 
 
-class Refusal(Exception):
+class RefusedRequest(Exception):
     """A request that is turned away: the HTTP status, and why in words without its content."""
 
     def __init__(self, status: int, why: str, *, retry_after_seconds: int | None = None) -> None:
@@ -86,9 +86,9 @@ class Refusal(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-def unable(error: WacoexError) -> Refusal:
+def unable(error: WacoexError) -> RefusedRequest:
     """The refusal when something of ours fails: whoever asked is to come again."""
-    return Refusal(503, error.message, retry_after_seconds=RETRY_AFTER_SECONDS)
+    return RefusedRequest(503, error.message, retry_after_seconds=RETRY_AFTER_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -108,15 +108,15 @@ class Face:
         return _KEY_NAMES[self.source]
 
     def demand_open(self) -> None:
-        """Raises Refusal (403) while no key is known."""
+        """Raises RefusedRequest (403) while no key is known."""
         if not (self.keys or self.takes_unsigned):
-            raise Refusal(403, f"no {self.key_name} is known, so nothing can be trusted")
+            raise RefusedRequest(403, f"no {self.key_name} is known, so nothing can be trusted")
 
     def demand_signature(self, body: bytes, signature: str | None) -> None:
-        """Raises Refusal (401) when the body is not signed with one of the keys."""
+        """Raises RefusedRequest (401) when the body is not signed with one of the keys."""
         if self.keys and not is_signed(self.source, body, signature, self.keys):
             what = "does not fit" if signature else "is missing"
-            raise Refusal(401, f"the signature {what}")
+            raise RefusedRequest(401, f"the signature {what}")
 
 
 class Intake:
@@ -137,7 +137,7 @@ class Intake:
     async def take(self, source: Source, request: Request) -> tuple[Payload, Stored]:
         """Check and store one delivery; when this returns, it is durable.
 
-        Raises Refusal for whatever is not stored.
+        Raises RefusedRequest for whatever is not stored.
         """
         self.faces[source].demand_open()
         signature = request.headers.get(HEADERS[source])
@@ -154,7 +154,7 @@ class Intake:
         try:
             return self._read(source, body)
         except UnreadablePayload as error:
-            raise Refusal(400, str(error)) from None
+            raise RefusedRequest(400, str(error)) from None
 
     async def _keep(self, payload: Payload) -> tuple[Payload, Stored]:
         try:
@@ -166,7 +166,7 @@ class Intake:
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
         """The whole body, which counts as held until the block is left."""
         body = bytearray()
-        too_large = Refusal(413, f"the body is larger than {MOST_BYTES // 1024**2} MiB")
+        too_large = RefusedRequest(413, f"the body is larger than {MOST_BYTES // 1024**2} MiB")
         declared = request.headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared) > MOST_BYTES:
             raise too_large
@@ -178,10 +178,14 @@ class Intake:
                     if len(body) > MOST_BYTES:
                         raise too_large
                     if self._held_bytes > _MOST_HELD_BYTES:
-                        raise Refusal(503, "too much comes in at once", retry_after_seconds=1)
+                        raise RefusedRequest(
+                            503, "too much comes in at once", retry_after_seconds=1
+                        )
             yield bytes(body)
         except TimeoutError:
-            raise Refusal(408, f"the body took longer than {_BODY_SECONDS:g} seconds") from None
+            raise RefusedRequest(
+                408, f"the body took longer than {_BODY_SECONDS:g} seconds"
+            ) from None
         finally:
             self._held_bytes -= len(body)
 

@@ -196,7 +196,7 @@ _BYTES_AT_ONCE = 4 * 1024 * 1024
 
 
 @dataclass
-class Imported:
+class ImportCount:
     """How far an import has come. Counts payloads; `by_kind` counts events that are new."""
 
     read: int = 0
@@ -284,14 +284,14 @@ def import_items(
     store: Storer,
     *,
     on_invalid: Callable[[int, str], None],
-    on_batch: Callable[[Imported], None],
-) -> Imported:
+    on_batch: Callable[[ImportCount], None],
+) -> ImportCount:
     """Read payloads and store them in batches; what is stored stays when a later one fails.
 
     `on_invalid` is told the line and the reason of each of the first hundred that are unfit.
     Raises StateError when the log cannot be written.
     """
-    done = Imported()
+    done = ImportCount()
     batch: list[Payload] = []
     size = 0
     for item in items:

@@ -25,8 +25,16 @@ from starlette.routing import Route
 from wacoex_cli.channels.ledger import all_channels
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import consumers
-from wacoex_cli.events.consumers import Page, PageRequest
-from wacoex_cli.events.deliveries import Face, Intake, Projector, Refusal, Writer, is_same, unable
+from wacoex_cli.events.consumers import PageRequest, WebPage
+from wacoex_cli.events.deliveries import (
+    Face,
+    Intake,
+    Projector,
+    RefusedRequest,
+    Writer,
+    is_same,
+    unable,
+)
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.interruption import STOPPING
@@ -229,7 +237,7 @@ class Listener:
         self._health = health
         self._report = report
 
-    def application(self, pages: Sequence[Page], prefix: str) -> ASGIApp:
+    def application(self, pages: Sequence[WebPage], prefix: str) -> ASGIApp:
         """The whole application. It answers under the prefix and without it."""
         meta, respondio = PATHS[Source.META], PATHS[Source.RESPONDIO]
         routes = [
@@ -279,11 +287,11 @@ class Listener:
         query = request.query_params
         challenge = query.get("hub.challenge", "")
         if not self._verify_tokens:
-            raise Refusal(403, "no webhook-verify-token is known")
+            raise RefusedRequest(403, "no webhook-verify-token is known")
         if query.get("hub.mode") != "subscribe" or not 0 < len(challenge) <= _MOST_CHALLENGE:
-            raise Refusal(403, "this is no handshake of Meta")
+            raise RefusedRequest(403, "this is no handshake of Meta")
         if not is_same(query.get("hub.verify_token", ""), self._verify_tokens):
-            raise Refusal(403, "the verify token is another one")
+            raise RefusedRequest(403, "the verify token is another one")
         return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
 
     async def _healthz(self, request: Request) -> Response:
@@ -295,8 +303,8 @@ class Listener:
             try:
                 return await handle(request)
             except ClientDisconnect:
-                refusal = Refusal(400, "the sender left before the end")
-            except Refusal as error:
+                refusal = RefusedRequest(400, "the sender left before the end")
+            except RefusedRequest as error:
                 refusal = error
             except WacoexError as error:
                 refusal = unable(error)
@@ -323,7 +331,7 @@ def prefix_of(public_url: str | None) -> str:
     return unquote(urlsplit(public_url or "").path).rstrip("/")
 
 
-def _show(page: Page) -> Handler:
+def _show(page: WebPage) -> Handler:
     async def show(request: Request) -> Response:
         form = await _form(request) if request.method == "POST" else {}
         wanted = PageRequest(request.method, str(request.path_params.get("token", "")), form)
@@ -339,7 +347,7 @@ async def _form(request: Request) -> dict[str, str]:
     async for piece in request.stream():
         body += piece
         if len(body) > _MOST_FORM_BYTES:
-            raise Refusal(413, "the form is too large")
+            raise RefusedRequest(413, "the form is too large")
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 

@@ -84,7 +84,7 @@ _EFFECTS = {
 }
 
 
-class Listed(NamedTuple):
+class ListedEvent(NamedTuple):
     """An event with the name of the channel it belongs to, as far as one is known."""
 
     event: Event
@@ -153,14 +153,14 @@ def list_events(
     since: datetime | None,
     channel: Channel | None,
     most: int,
-) -> list[Listed]:
+) -> list[ListedEvent]:
     """The newest events first. With a channel those of its number and of its whole account."""
     if channel is None:
         found = EventLog(state).find(kinds=kinds, since=since, most=most)
     else:
         found = itertools.islice(_of_channel(state, channel, kinds, since, most), most)
     names = _Names(state)
-    return [Listed(event, names.of(event)) for event in found]
+    return [ListedEvent(event, names.of(event)) for event in found]
 
 
 def _of_channel(
@@ -186,7 +186,7 @@ def _of_channel(
     return heapq.merge(told, about_it, key=lambda event: (event.at, event.event_id), reverse=True)
 
 
-def notes(shown: Iterable[Listed]) -> Mapping[str, Effect]:
+def notes(shown: Iterable[ListedEvent]) -> Mapping[str, Effect]:
     """What each sort of event about a person does, in the order of first appearance."""
     found = {listed.label: listed.effect for listed in shown}
     return {name: effect for name, effect in found.items() if effect != _OF_THE_ACCOUNT}

@@ -98,7 +98,7 @@ class Person:
 
 
 @dataclass
-class Tally:
+class PullTally:
     """What a pull has come to so far. `elsewhere` are messages of other channels, left alone."""
 
     contacts: int = 0
@@ -115,7 +115,7 @@ class Log:
     """Where what was pulled goes to: the log, each thing once."""
 
     def __init__(
-        self, state: State, clock: Clock, tally: Tally, *, key: bytes, store_bodies: bool
+        self, state: State, clock: Clock, tally: PullTally, *, key: bytes, store_bodies: bool
     ) -> None:
         self.state = state
         self.clock = clock
@@ -124,7 +124,7 @@ class Log:
         self._store_bodies = store_bodies
 
     @classmethod
-    def of(cls, workspace: Workspace, tally: Tally) -> Log:
+    def of(cls, workspace: Workspace, tally: PullTally) -> Log:
         """The log of the installation."""
         return cls(
             workspace.state,
@@ -272,13 +272,13 @@ def reader_of(workspace: Workspace, channel: Channel, since: datetime) -> Reader
     token = workspace.secrets.find("respondio-token", channel.name)
     if token is None or channel.respondio_channel_id is None:
         return None
-    log = Log.of(workspace, Tally())
+    log = Log.of(workspace, PullTally())
     respondio = respondio_for(workspace, channel)
     return Reader(respondio, channel.respondio_channel_id, log, since=since)
 
 
 @dataclass(frozen=True)
-class History:
+class MessageHistory:
     """Whether this number has a message history (None: never asked), and how many were asked."""
 
     available: bool | None = None
@@ -296,7 +296,7 @@ async def read_statuses(
     messages: Mapping[str, str],
     log: Log,
     on_progress: Callable[[int], None],
-) -> History:
+) -> MessageHistory:
     """Store the statuses of messages of ours, each given with the attempt id it was sent under.
 
     The edge is documented and not offered everywhere, so the first refusal ends it quietly.
@@ -311,7 +311,7 @@ async def read_statuses(
             if not _is_not_offered(error):
                 raise
             if not checked:
-                return History(False, 0, error.message)
+                return MessageHistory(False, 0, error.message)
             entries = []
         checked += 1
         if entries:
@@ -324,7 +324,7 @@ async def read_statuses(
             }
             log.keep(Source.META, [body])
         on_progress(checked)
-    return History(True if checked else None, checked)
+    return MessageHistory(True if checked else None, checked)
 
 
 def _is_not_offered(error: WacoexError) -> bool:
@@ -460,8 +460,8 @@ class Pulled:
     `statuses_wanted` are messages of ours whose fate Meta may know.
     """
 
-    tally: Tally = field(default_factory=Tally)
-    history: History = field(default_factory=History)
+    tally: PullTally = field(default_factory=PullTally)
+    history: MessageHistory = field(default_factory=MessageHistory)
     estimate: Survey | None = None
     statuses_wanted: int = 0
     calls: int = 0

@@ -211,12 +211,11 @@ def _each_once(told: Iterable[Event]) -> list[Event]:
 
 def _read(one: Event, around: _Around, signs: _Signs) -> Unsupported:
     data, at = one.data, from_text(one.at)
-    code, type_ = data.get("code"), data.get("unsupported_type")
     return Unsupported(
         at=one.at,
         source=one.source,
-        code=code if isinstance(code, int) else None,
-        type=type_ if isinstance(type_, str) else None,
+        code=data.get("code"),
+        type=data.get("unsupported_type"),
         is_referred=bool(data.get("from_ad") or data.get("has_referral")),
         is_first=around.is_first(one),
         quiet_days=signs.quiet_days(at),

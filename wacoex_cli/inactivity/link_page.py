@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import ledger
-from wacoex_cli.events.consumers import Page, PageAnswer, PageRequest
+from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
 from wacoex_cli.foundation.time_zones import local_text
 from wacoex_cli.inactivity import links
 from wacoex_cli.inactivity.links import Link, Validity
@@ -50,7 +50,7 @@ button:focus-visible {{ outline: 3px solid #1a73e8; outline-offset: 3px; }}
 """
 
 
-def pages(workspace: Workspace) -> Sequence[Page]:
+def pages(workspace: Workspace) -> Sequence[WebPage]:
     """What `events listen` serves for this room."""
 
     def handle(request: PageRequest) -> PageAnswer:
@@ -58,7 +58,7 @@ def pages(workspace: Workspace) -> Sequence[Page]:
             return _confirmed(workspace, request.token)
         return _asked(workspace, request.token)
 
-    return (Page("/confirm/{token}", ("GET", "POST"), handle),)
+    return (WebPage("/confirm/{token}", ("GET", "POST"), handle),)
 
 
 def _asked(workspace: Workspace, token: str) -> PageAnswer:

@@ -72,6 +72,6 @@ def progress_of(state: State, channel: Channel, since: datetime) -> Progress:
             declined_at = event.at
         else:
             phase, percent = event.data.get("phase"), event.data.get("progress")
-            if isinstance(phase, int) and isinstance(percent, int):
+            if phase is not None and percent is not None:
                 phases[phase] = max(min(percent, _DONE), phases.get(phase, 0))
     return Progress(contacts, phases, declined_at)

@@ -64,7 +64,6 @@ class _Origin:
         self,
         kind: Kind,
         part: Kept | Sequence[Kept],
-        *,
         name: str | None = None,
         time: object = None,
         contact: str | None = None,
@@ -139,6 +138,12 @@ class _Contact(Kept):
     wa_id: Phone = None
     user_id: Identifier = None
 
+    def named(self, phone: str | None, *user_ids: str | None) -> str | None:
+        """The other person: by a number, else by the first business-scoped user id."""
+        if number := phone or self.wa_id:
+            return number
+        return next((f"user_id:{found}" for found in (*user_ids, self.user_id) if found), None)
+
 
 class _Type(Kept):
     type: Word = None
@@ -205,35 +210,24 @@ class _Message(Kept):
     def event(self, origin: _Origin, person: _Contact) -> Event:
         if self.kind is Kind.OTHER:
             return origin.other(self, self.type)
-        contact = _contact(
-            self.sender or person.wa_id, self.from_user_id, self.user_id, person.user_id
-        )
+        contact = person.named(self.sender, self.from_user_id, self.user_id)
         return origin.event(
-            self.kind,
-            self,
-            name=self.id,
-            time=self.timestamp,
-            contact=contact,
-            message_id=self.id,
-            **self._data(),
+            self.kind, self, self.id, self.timestamp, contact, self.id, **self._data()
         )
 
     def _data(self) -> EventData:
-        if self.kind is Kind.EDIT:
-            new = self.edit.message if self.edit else None
-            return EventData(
-                original_message_id=self.original_message_id, type=new.type if new else None
-            )
-        if self.kind is Kind.REVOKE:
-            return EventData(original_message_id=self.original_message_id)
-        origin = EventData(
+        if self.kind in (Kind.EDIT, Kind.REVOKE):
+            new = self.edit.message if self.edit and self.kind is Kind.EDIT else None
+            original = self.original_message_id
+            return EventData(original_message_id=original, type=new.type if new else None)
+        data = EventData(
             has_referral=True if self.referral is not None else None,
             from_ad=True if self.referral and self.referral.source_type == _AD else None,
         )
         if self.kind is Kind.UNSUPPORTED:
             type_ = self.unsupported.type if self.unsupported else None
-            return {**origin, "code": _first_code(self.errors), "unsupported_type": type_}
-        return {**origin, "direction": "in", "type": self.type}
+            return {**data, "code": _first_code(self.errors), "unsupported_type": type_}
+        return {**data, "direction": "in", "type": self.type}
 
 
 class _Pricing(Kept):
@@ -253,28 +247,22 @@ class _MessageStatus(Kept):
     pricing: Part[_Pricing] = None
     errors: Parts[_Error] = None
 
-    def event(self, origin: _Origin, person: _Contact) -> Iterator[Event]:
+    def events(self, origin: _Origin, person: _Contact) -> Iterator[Event]:
         if not (self.id and self.status):
             return
         status = self.status.lower()
+        contact = person.named(self.recipient_id, self.recipient_user_id)
         pricing = None
         if self.pricing is not None:
-            kept = self.pricing.kept()
-            kept.pop("pricing_model", None)
-            pricing = cast("Pricing", kept)
+            pricing = self.pricing.model_dump(exclude={"pricing_model"}, exclude_none=True)
         yield origin.event(
             Kind.STATUS,
             self,
-            name=f"{self.id}:{status}",
-            time=self.timestamp,
-            contact=_contact(
-                self.recipient_id or person.wa_id, self.recipient_user_id, person.user_id
-            ),
-            message_id=self.id,
+            *(f"{self.id}:{status}", self.timestamp, contact, self.id),
             status=status,
             attempt_id=self.biz_opaque_callback_data,
             code=_first_code(self.errors),
-            pricing=pricing,
+            pricing=cast("Pricing | None", pricing),
         )
 
 
@@ -289,7 +277,7 @@ class _Messages(_NumberValue):
         for message in self.messages or ():
             yield message.event(origin, person)
         for status in self.statuses or ():
-            yield from status.event(origin, person)
+            yield from status.events(origin, person)
         if not (self.messages or self.statuses):
             for error in self.errors or ():
                 yield origin.other(error, "system_error", error.code)
@@ -313,18 +301,11 @@ class _Echoes(_NumberValue):
             # An echo is from our own number: the only place that names it when metadata does not.
             of_ours = origin if origin.phone else replace(origin, phone=echo.sender)
             body = echo.text.body if echo.text else None
+            contact = person.named(echo.to, echo.to_user_id, echo.recipient_user_id)
             yield of_ours.event(
                 Kind.ECHO,
                 echo,
-                name=echo.id,
-                time=echo.timestamp,
-                contact=_contact(
-                    echo.to or person.wa_id,
-                    echo.to_user_id,
-                    echo.recipient_user_id,
-                    person.user_id,
-                ),
-                message_id=echo.id,
+                *(echo.id, echo.timestamp, contact, echo.id),
                 type=echo.type,
                 text_hash=body["hash"] if body else None,
                 original_message_id=echo.original_message_id,
@@ -352,13 +333,11 @@ class _ContactSync(_NumberValue):
 
     def events(self, origin: _Origin) -> Iterator[Event]:
         for change in self.state_sync or ():
-            contact = change.contact or _BookEntry()
+            entry = change.contact or _BookEntry()
+            contact = _Contact().named(entry.phone_number, entry.user_id)
+            time = change.metadata.timestamp if change.metadata else None
             yield origin.event(
-                Kind.CONTACT_SYNC,
-                change,
-                time=change.metadata.timestamp if change.metadata else None,
-                contact=_contact(contact.phone_number, contact.user_id),
-                action=change.action,
+                Kind.CONTACT_SYNC, change, time=time, contact=contact, action=change.action
             )
 
 
@@ -587,9 +566,7 @@ class _Preferences(_NumberValue):
                 Kind.USER_PREFERENCE,
                 preference,
                 time=preference.timestamp,
-                contact=_contact(
-                    preference.wa_id or person.wa_id, preference.user_id, person.user_id
-                ),
+                contact=person.named(preference.wa_id, preference.user_id),
                 category=preference.category,
                 value=preference.value,
             )
@@ -697,13 +674,6 @@ class MetaMessageHistory(Kept):
 
 def _first_code(errors: Sequence[_Error] | None) -> int | None:
     return next((error.code for error in errors or () if error.code is not None), None)
-
-
-def _contact(phone: str | None, *user_ids: str | None) -> str | None:
-    """The other person: by number, else by the business-scoped user id."""
-    if phone:
-        return phone
-    return next((f"user_id:{user_id}" for user_id in user_ids if user_id), None)
 
 
 def _only(contacts: Sequence[_Contact] | None) -> _Contact:

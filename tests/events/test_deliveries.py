@@ -1,8 +1,11 @@
-"""Group commit and the rooms behind it: nobody is held up, nobody takes the others along."""
+"""Signatures, the group commit and the projections behind it: nobody is held up."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,11 +15,82 @@ from typing import Any
 import pytest
 
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.events.deliveries import Projector, Writer
+from wacoex_cli.events.deliveries import Projector, Writer, is_same, is_signed
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via
+
+BODY = b'{"object": "whatsapp_business_account",  "entry": []}'
+KEYS = ("first-key", "second-key")
+
+
+def meta(key: str, body: bytes = BODY) -> str:
+    return f"sha256={hmac.new(key.encode(), body, hashlib.sha256).hexdigest()}"
+
+
+def respondio(key: str, body: bytes = BODY) -> str:
+    return base64.b64encode(hmac.new(key.encode(), body, hashlib.sha256).digest()).decode()
+
+
+def test_the_published_example_of_an_hmac_fits() -> None:
+    # RFC 4231, test case 2.
+    body = b"what do ya want for nothing?"
+    digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+
+    assert is_signed(Source.META, body, f"sha256={digest}", ["Jefe"])
+    assert is_signed(
+        Source.RESPONDIO, body, base64.b64encode(bytes.fromhex(digest)).decode(), ["Jefe"]
+    )
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_any_of_the_keys_may_have_signed(key: str) -> None:
+    assert is_signed(Source.META, BODY, meta(key), KEYS)
+    assert is_signed(Source.RESPONDIO, BODY, respondio(key), KEYS)
+
+
+@pytest.mark.parametrize("source", Source)
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "sha256=",
+        "sha256=zz",
+        "sha256=00",
+        "sha1=" + "0" * 40,
+        "=",
+        "nonsense",
+        "Ä",
+        meta("another-key"),
+        respondio("another-key"),
+        meta(KEYS[0], BODY + b" "),
+        respondio(KEYS[0], BODY.replace(b"  ", b" ")),
+        meta(KEYS[0])[:-2],
+        respondio(KEYS[0])[:-4],
+    ],
+)
+def test_nothing_else_fits(source: Source, header: str | None) -> None:
+    assert not is_signed(source, BODY, header, KEYS)
+
+
+def test_a_signature_of_one_sender_is_none_of_the_other() -> None:
+    assert not is_signed(Source.RESPONDIO, BODY, meta(KEYS[0]), KEYS)
+    assert not is_signed(Source.META, BODY, respondio(KEYS[0]), KEYS)
+
+
+@pytest.mark.parametrize("source", Source)
+def test_without_a_key_nothing_fits(source: Source) -> None:
+    assert not is_signed(source, BODY, meta(""), ())
+
+
+def test_verify_tokens_are_compared_whole() -> None:
+    assert is_same("token-two", ("token-one", "token-two"))
+    assert not is_same("token", ("token-one", "token-two"))
+    assert not is_same("", ())
+    assert not is_same("tökén", ("token-one",))
+
 
 AT = "2026-11-07T12:00:00.000Z"
 
@@ -127,7 +201,7 @@ def projecting(state: State):
         own.close()
 
 
-def store(state: State, *names: str) -> None:
+def store_events(state: State, *names: str) -> None:
     with state.transaction():
         moment = datetime.fromisoformat(AT)
         EventLog(state).store([payload(name) for name in names], Via.LISTEN, moment)
@@ -141,7 +215,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_what_an_earlier_process_left_is_worked_on_at_the_start(state, projecting) -> None:
-    store(state, "A", "B")
+    store_events(state, "A", "B")
     first, second = Room("first"), Room("second")
 
     projecting(first, second)
@@ -154,7 +228,7 @@ def test_new_events_reach_every_room_once(state, projecting) -> None:
     projector = projecting(first, uninterested)
 
     for name in "ABC":
-        store(state, name)
+        store_events(state, name)
         projector.wake()
     until(lambda: not EventLog(state).is_behind("second"))
     projector.close()
@@ -169,7 +243,7 @@ def test_a_room_that_fails_holds_up_no_other_and_is_told_without_what_it_saw(
     told: list[tuple[str, str]] = []
     failing, other = Room("failing"), Room("other")
     failing.failures = 1
-    store(state, "A")
+    store_events(state, "A")
 
     projector = projecting(failing, other, told=told)
 
@@ -182,7 +256,7 @@ def test_a_room_that_fails_holds_up_no_other_and_is_told_without_what_it_saw(
 def test_closing_lets_the_rooms_finish(state, projecting) -> None:
     room = Room("room")
     projector = projecting(room)
-    store(state, *(f"{number}" for number in range(500)))
+    store_events(state, *(f"{number}" for number in range(500)))
 
     projector.close()
 
