@@ -14,7 +14,6 @@ from wacoex_cli.diagnosis.code_articles import about_code
 from wacoex_cli.findings import articles
 from wacoex_cli.findings.articles import Article
 from wacoex_cli.platforms.error_codes import known_codes
-from wacoex_cli.platforms.error_titles import TITLES
 from wacoex_cli.terminal.markdown import laid_out
 
 # Pages about the program itself: neither Meta nor respond.io has a part in them.
@@ -112,10 +111,6 @@ def test_a_terminal_of_any_width_shows_every_word(
 def letters(text: str) -> set[str]:
     """The words as far as no line break can part them, without signs of Markdown."""
     return set(re.findall(r"[a-z]{2,12}", text.lower()))
-
-
-def test_titles_are_of_codes_that_are_known() -> None:
-    assert set(TITLES) <= set(known_codes())
 
 
 @pytest.mark.parametrize("article", PAGES, ids=identity)

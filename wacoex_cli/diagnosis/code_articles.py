@@ -6,8 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from wacoex_cli.findings.articles import Article
-from wacoex_cli.platforms.error_codes import Outcome, classify, known_codes
-from wacoex_cli.platforms.error_titles import TITLES
+from wacoex_cli.platforms.error_codes import Outcome, classify
 
 if TYPE_CHECKING:
     from wacoex_cli.platforms.error_codes import ErrorCode
@@ -48,52 +47,15 @@ _RESPONDIO = (
 )
 _SOURCE = "Source: Meta, error codes (2026-09){}; respond.io, Developer API (2026-04)."
 _SEEN = "; the code itself was seen, or is in a client library, and is not in Meta's list"
-_NOT_IN_METAS_LIST = frozenset({131030, 131044, 132008, 138024, 138025, 141002, 141006, 141010})
-_SEE_ALSO: dict[int, tuple[str, ...]] = {
-    10: ("WX701", "WX203"),
-    33: ("WX203", "WX201"),
-    100: ("WX701",),
-    104: ("WX702",),
-    190: ("WX701",),
-    200: ("WX701",),
-    130429: ("WX503", "rate-limit"),
-    131000: ("WX505",),
-    131005: ("WX701", "WX203"),
-    131031: ("WX209",),
-    131042: ("fees", "WX206"),
-    131044: ("fees", "WX206"),
-    131045: ("WX201", "coexistence"),
-    131047: ("echoes", "limitations"),
-    131048: ("WX501",),
-    131049: ("WX506",),
-    131050: ("WX506",),
-    131051: ("unsupported-messages",),
-    131056: ("rate-limit",),
-    131060: ("unsupported-messages", "WX404"),
-    132015: ("WX504",),
-    132016: ("WX504",),
-    133010: ("WX201", "WX203"),
-    133016: ("limitations", "offboarding"),
-    141006: ("fees", "WX206"),
-    141010: ("WX206",),
-    2593107: ("WX605", "history"),
-    2593108: ("WX605", "history"),
-    2593109: ("WX605", "history"),
-}
 _ALWAYS = ("rate-limit", "exit-codes")
-
-
-def is_known(code: int) -> bool:
-    """Whether there is something to say about a code: it is listed, or a permission (200-299)."""
-    return code in known_codes() or classify(code).meaning == classify(200).meaning
 
 
 def about_code(code: int) -> Article:
     """What a code of Meta means, what wacoex does about it, and what a person does."""
     known = classify(code)
     name, consequence = _CLASSES[known.outcome]
-    shown_as = "; ".join(f'"{title}"' for title in TITLES.get(code, ()))
-    source = _SOURCE.format(_SEEN if code in _NOT_IN_METAS_LIST else "")
+    shown_as = "; ".join(f'"{title}"' for title in known.titles)
+    source = _SOURCE.format("" if known.is_listed else _SEEN)
     paragraphs = (
         f"What it means: {known.meaning}.",
         *([f"Also shown as: {shown_as}."] if shown_as else ()),
@@ -107,7 +69,7 @@ def about_code(code: int) -> Article:
     )
     body = "\n\n".join(_wrapped(one) for one in paragraphs)
     title = f"Meta error: {known.meaning}"
-    return Article(str(code), title, body, _SEE_ALSO.get(code, _ALWAYS))
+    return Article(str(code), title, body, known.see_also or _ALWAYS)
 
 
 def _wrapped(paragraph: str) -> str:

@@ -6,12 +6,12 @@ import dataclasses
 import difflib
 from typing import TYPE_CHECKING
 
-from wacoex_cli.diagnosis.code_articles import about_code, is_known
+from wacoex_cli.diagnosis.code_articles import about_code
 from wacoex_cli.diagnosis.search import matching
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings import articles
 from wacoex_cli.findings.catalogue import CATALOGUE
-from wacoex_cli.platforms.error_codes import classify, known_codes
+from wacoex_cli.platforms.error_codes import classify, is_known, known_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

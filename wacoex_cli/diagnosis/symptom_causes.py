@@ -30,14 +30,6 @@ _PERSON = "person"
 _LATELY = timedelta(days=14)
 _NUMBER = re.compile(r"(?<![0-9])[0-9]{1,7}(?![0-9])")
 _SEVERITIES = {one.id: one.severities for one in CATALOGUE}
-_BY_CODE = {
-    131049: "WX506",
-    131050: "WX506",
-    130429: "WX503",
-    131031: "WX209",
-    368: "WX209",
-    33: "WX201",
-}
 
 
 def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
@@ -154,9 +146,7 @@ def _cannot_send(answers: Answers, view: ChannelView, now: str) -> list[Finding]
     found = []
     for code in [one for one in dict.fromkeys(numbers) if one in known]:
         meant = classify(code)
-        finding_id = _BY_CODE.get(code, "WX701" if meant.is_credential else "WX206")
-        if 132000 <= code < 133000:
-            finding_id = "WX504"
+        finding_id = meant.finding or ("WX701" if meant.is_credential else "WX206")
         title = f"Meta refuses with code {code}: {meant.meaning}"
         steps = (meant.hint, f"read `wacoex explain {code}`")
         found.append(_told(finding_id, view, title, f"code {code} is shown", steps, now))

@@ -1,13 +1,13 @@
 """Meta's error codes: what one means for a message, for its broadcast, and for the operator.
 
-The classes are a closed list. The words for people stand in `error_texts`.
+They stand in `meta_errors.toml`; the classes are a closed list.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Literal
-
-from wacoex_cli.platforms import error_texts
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
 
 Scope = Literal["person", "number", "account"]
 
@@ -29,7 +29,8 @@ class ErrorCode:
     `wait_seconds` is the first wait of a retry. `holds_number` means that the whole number waits,
     `slows_down` that its rate is lowered, `is_credential` that the token or its rights are at
     fault, `opts_out` that the person wants no more, `cools_down` that they are to be left alone
-    for 24 hours.
+    for 24 hours. `titles` is what Meta shows or has shown, `see_also` names articles, `finding` is
+    what a person who is shown the code most likely has. `is_listed`: Meta documents the code.
     """
 
     code: int
@@ -43,6 +44,10 @@ class ErrorCode:
     is_credential: bool = False
     opts_out: bool = False
     cools_down: bool = False
+    titles: tuple[str, ...] = ()
+    see_also: tuple[str, ...] = ()
+    finding: str | None = None
+    is_listed: bool = True
 
     @property
     def hint(self) -> str:
@@ -50,48 +55,14 @@ class ErrorCode:
         return self.action[:1].lower() + self.action[1:].rstrip(".")
 
 
-_RETRY_WAITS: dict[int, float] = {
-    2: 5.0,
-    4: 60.0,
-    17: 60.0,
-    341: 60.0,
-    613: 60.0,
-    80007: 60.0,
-    80008: 60.0,
-    130429: 1.0,
-    131016: 5.0,
-    131056: 1.0,
-    131057: 60.0,
-    132069: 60.0,
-    133004: 5.0,
-    133015: 300.0,
-    134101: 600.0,
-    2494100: 60.0,
-}
-_AMBIGUOUS = frozenset({1, 131000})
-_STOP = frozenset(
-    {0, 3, 10, 33, 102, 104, 190, 368}
-    | {131005, 131031, 131037, 131042, 131044, 131045, 131048, 131055, 131063, 131064}
-    | {132000, 132001, 132007, 132012, 132015, 132016, 132068}
-    | {133005, 133006, 133007, 133008, 133009, 133010}
-    | {134011, 134100, 134102}
-)
-_CREDENTIAL = frozenset({0, 3, 10, 102, 104, 190, 131005})
-_HOLDS_NUMBER = frozenset({4, 17, 341, 613, 80007, 80008, 131057, 133015, 134101, 2494100})
-_OF_THE_NUMBER = frozenset(
-    {33, 130429, 131037, 131045, 131048, 131057, 133000, 133004, 133005, 133006, 133007}
-    | {133008, 133009, 133010, 133015, 133016, 2494100, 2593107, 2593108, 2593109}
-)
-_OF_THE_ACCOUNT = frozenset(
-    {1, 2, 4, 17, 341, 613, 80007, 80008, 131000, 131016, 131059, 132069, 134101}
-    | {138024, 138025, 141002, 141006, 141010}
-)
 _PERMISSIONS = range(200, 300)
-_SLOWS_DOWN = 130429
-_OPTS_OUT = 131050
-_COOLS_DOWN = 131049
-_BAD_PARAMETER = 100
-_OBJECT_NOT_VISIBLE = 33
+_UNKNOWN = ErrorCode(
+    code=-1,
+    meaning="unknown to this version of wacoex",
+    outcome=Outcome.ROW,
+    action="Look the code up in Meta's list of error codes, and read the details it gives.",
+    scope="person",
+)
 
 
 def classify(code: int, subcode: int | None = None) -> ErrorCode:
@@ -99,23 +70,11 @@ def classify(code: int, subcode: int | None = None) -> ErrorCode:
 
     A code that is not in the list concerns its row only. Source: "Meta: error codes".
     """
-    not_visible = code == _BAD_PARAMETER and subcode == _OBJECT_NOT_VISIBLE
-    is_permission = code in _PERMISSIONS
-    outcome = Outcome.STOP if not_visible or is_permission else _outcome(code)
-    meaning, action = error_texts.OBJECT_NOT_VISIBLE if not_visible else _words(code)
-    return ErrorCode(
-        code=code,
-        meaning=meaning,
-        outcome=outcome,
-        action=action,
-        scope=_scope(code, outcome),
-        wait_seconds=_RETRY_WAITS.get(code, 0.0),
-        slows_down=code == _SLOWS_DOWN,
-        holds_number=code in _HOLDS_NUMBER,
-        is_credential=not_visible or is_permission or code in _CREDENTIAL,
-        opts_out=code == _OPTS_OUT,
-        cools_down=code == _COOLS_DOWN,
-    )
+    table = _table()
+    listed = _PERMISSIONS.start if code in _PERMISSIONS else code
+    found = table.get((listed, subcode)) or table.get((listed, None), _UNKNOWN)
+    # Titles and articles of 200 are of that very code.
+    return found if found.code == code else replace(found, code=code, titles=(), see_also=())
 
 
 def retry_delay_seconds(code: ErrorCode, tries: int) -> float:
@@ -127,30 +86,27 @@ def retry_delay_seconds(code: ErrorCode, tries: int) -> float:
 
 def is_known(code: int) -> bool:
     """Whether a code is in the list; one that is not concerns its row only."""
-    return code in _PERMISSIONS or code in error_texts.TEXTS
+    return code in _PERMISSIONS or (code, None) in _table()
 
 
 def known_codes() -> tuple[int, ...]:
     """Every code that has words of its own, ascending; 200 stands for 200 to 299."""
-    return tuple(sorted(error_texts.TEXTS))
+    return tuple(sorted(code for code, subcode in _table() if subcode is None))
 
 
-def _outcome(code: int) -> Outcome:
-    if code in _RETRY_WAITS:
-        return Outcome.RETRY
-    if code in _AMBIGUOUS:
-        return Outcome.AMBIGUOUS
-    return Outcome.STOP if code in _STOP else Outcome.ROW
+@cache
+def _table() -> dict[tuple[int, int | None], ErrorCode]:
+    import tomllib  # takes a while, and most commands meet no error
 
-
-def _words(code: int) -> tuple[str, str]:
-    key = _PERMISSIONS.start if code in _PERMISSIONS else code
-    return error_texts.TEXTS.get(key, error_texts.UNKNOWN)
-
-
-def _scope(code: int, outcome: Outcome) -> Scope:
-    if code in _OF_THE_NUMBER:
-        return "number"
-    if code in _OF_THE_ACCOUNT or outcome is Outcome.STOP:
-        return "account"
-    return "person"
+    text = Path(__file__).with_name("meta_errors.toml").read_text(encoding="utf-8")
+    kept = {field.name for field in fields(ErrorCode)}
+    table = {}
+    for entry in tomllib.loads(text)["error"]:
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in entry.items()
+            if name in kept
+        }
+        key = entry["code"], entry.get("subcode")
+        table[key] = ErrorCode(outcome=Outcome(entry["class"]), **values)
+    return table
