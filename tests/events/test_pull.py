@@ -24,13 +24,13 @@ from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.platforms.respondio import RespondIO
-from wacoex_cli.sandbox.app import application
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.respondio_world import (
     DEFAULT_RESPONDIO_TOKEN,
     RESPONDIO_CHANNEL_ID,
     RESPONDIO_WEBCHAT_ID,
 )
+from wacoex_cli.sandbox.serve import application
 
 ANA = Person.of_phone("+6591000001")
 BEN = Person.of_phone("+6591000002")

@@ -11,7 +11,7 @@ import pytest
 from wacoex_cli.events.model import Kind, Source
 from wacoex_cli.events.payloads import payload_of, source_of
 from wacoex_cli.sandbox.defaults import default_world
-from wacoex_cli.sandbox.emission import META_KINDS, RESPONDIO_KINDS, emit
+from wacoex_cli.sandbox.webhooks import META_KINDS, RESPONDIO_KINDS, emit
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID
 
 NOW = datetime.fromtimestamp(1_790_000_000, UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,7 +156,7 @@ class RespondIOWorld:
         limit = str(self._limits[endpoint])
         return {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": str(remaining)}
 
-    def set_channels(self, channels: list[Values]) -> None:
+    def set_channels(self, channels: Sequence[Values]) -> None:
         """Let these be all channels; each needs an `id`."""
         began = int(self._now())
         self.channels[:] = [
