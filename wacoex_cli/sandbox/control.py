@@ -69,8 +69,8 @@ class _World(_Body):
 
 class _Channel(_Body):
     id: int
-    name: str = "Corner Bakery"
-    source: str = "whatsapp_business"
+    name: str = ""
+    source: str = ""
 
 
 class _Contact(_Body):
@@ -202,7 +202,7 @@ class _Control:
             "components_as_text": respondio.components_as_text,
             "contact_ready_seconds": respondio.contact_ready_seconds,
             "contacts": len(respondio.contacts),
-            "limits": respondio.limits(),
+            "limits": respondio.limits,
             "retry_after": respondio.retry_after,
             "template_path": respondio.template_path,
             "calls": dict(sorted(respondio.calls.items())),
@@ -215,7 +215,8 @@ class _Control:
         for name in body.model_fields_set.intersection((*plain, "token")):
             setattr(respondio, name, getattr(body, name))
         if "channels" in body.model_fields_set:
-            respondio.set_channels([each.model_dump() for each in body.channels])
+            channels = [each.model_dump(exclude_unset=True) for each in body.channels]
+            respondio.set_channels(channels)
         for endpoint, limit in body.limits.items():
             respondio.set_limit(endpoint, limit)
         contacts = [
@@ -328,9 +329,12 @@ def _emitted(emitted: Emitted) -> object:
 
 @cache
 def _parameters(maker: Callable[..., object]) -> Mapping[str, Any]:
-    """The types of what a function or a dataclass takes by name; the world is not among them."""
-    hints = get_type_hints(maker)
-    return {name: hints[name] for name in inspect.signature(maker).parameters if name != "world"}
+    """The types of what a function or a dataclass takes by name.
+
+    Left out is what a control call never says: the world of a function, the `value` of a token.
+    """
+    hints, names = get_type_hints(maker), inspect.signature(maker).parameters
+    return {name: hints[name] for name in names if name not in ("world", "value")}
 
 
 def _given(

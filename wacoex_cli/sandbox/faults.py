@@ -129,9 +129,9 @@ class GraphError(Exception):
         return json_reply(body, status=self.status, headers=self.headers)
 
 
-def wrong_parameter(message: str, subcode: int | None = None) -> GraphError:
+def wrong_parameter(message: str) -> GraphError:
     """Code 100 with these words as its message."""
-    return GraphError(100, subcode=subcode, message=f"(#100) {message}")
+    return GraphError(100, message=f"(#100) {message}")
 
 
 def unknown_object(method: str, node_id: str) -> GraphError:
@@ -145,9 +145,8 @@ def unknown_object(method: str, node_id: str) -> GraphError:
 
 def nonexisting_field(field: str, node_type: str) -> GraphError:
     """Code 100, as the Graph API says it of a field or an edge that a node does not have."""
-    return wrong_parameter(
-        f"Tried accessing nonexisting field ({field}) on node type ({node_type})"
-    )
+    tried = f"nonexisting field ({field}) on node type ({node_type})"
+    return wrong_parameter(f"Tried accessing {tried}")
 
 
 DELAYS = frozenset({"latency", "arrival_jitter"})
@@ -198,8 +197,8 @@ class Fault:
     401, and the `code` of a `refuse` may be an HTTP status (449, 404); `html` with the `status`
     403 is its firewall. What is no message there is struck only by a fault with a `path`.
 
-    The `status_...` kinds concern the statuses that are told of accepted messages: each status
-    may be lost or told twice; those of one message may come in reverse order, or be one failure
+    The `status_...` kinds concern the statuses that follow accepted messages: each status
+    may be lost or come twice; those of one message may come in reverse order, or be one failure
     with `code` (131026 if none is given).
     """
 

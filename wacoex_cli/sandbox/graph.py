@@ -145,10 +145,11 @@ def _edge(world: World, call: Call, node: Node, target: _Target) -> dict[str, ob
         return _page(call, rows, "phone_numbers")
     if node.kind is WABA and target.edge == "message_templates":
         wanted = {name: call.query[name] for name in _TEMPLATE_FILTERS if call.query.get(name)}
-        templates = [
-            each for each in world.templates(node.id) if wanted.items() <= _filterable(each).items()
+        rows = [
+            select(each, fields)
+            for each in world.templates(node.id)
+            if all(each.values[name] == text for name, text in wanted.items())
         ]
-        rows = [select(each, fields) for each in templates]
         stale = wrong_parameter("Invalid cursor")
         if target.major >= _STALE_CURSOR_MAJOR:
             stale = GraphError(131059, "Start again without a cursor.")
@@ -160,10 +161,6 @@ def _edge(world: World, call: Call, node: Node, target: _Target) -> dict[str, ob
     if node.kind is PHONE_NUMBER and target.edge == "message_history":
         return _message_history(world, call, node)
     raise nonexisting_field(target.edge or "", node.kind.name)
-
-
-def _filterable(template: Node) -> dict[str, Any]:
-    return {name: template.values[name] for name in _TEMPLATE_FILTERS}
 
 
 def _page(

@@ -185,6 +185,6 @@ class ArrivalLog:
             **self._all.figures(),
             "accepted_by_recipient": dict(self._all.by_recipient),
             "violations": list(self.violations),
-            "syncs": [asdict(one) for one in self.syncs],
-            "phone_numbers": {each: tally.figures() for each, tally in self._each.items()},
+            "syncs": [asdict(sync) for sync in self.syncs],
+            "phone_numbers": {number: each.figures() for number, each in self._each.items()},
         }

@@ -205,6 +205,10 @@ def _whole_number(text: str) -> int:
         raise WorkspaceError(400, f"{text} is not a number") from None
 
 
+def _channels(world: World, call: Call, match: re.Match[str]) -> object:
+    return _page(call, world.respondio.channels)
+
+
 def _users(world: World, call: Call, match: re.Match[str]) -> object:
     owner = {"id": 1, "firstName": "Sandbox", "lastName": "", "role": "owner", "team": None}
     return _page(call, [owner])
@@ -285,10 +289,14 @@ def _contacts(world: World, call: Call, match: re.Match[str]) -> object:
         raise WorkspaceError(400, "this sandbox knows no filter conditions")
     rows = [
         contact.to_json()
-        for number, contact in sorted(world.respondio.contacts.items(), reverse=True)
+        for _, contact in sorted(world.respondio.contacts.items(), reverse=True)
         if str(body["search"]) in f"{contact.first_name} {contact.phone or ''}"
     ]
     return _page(call, rows)
+
+
+def _contact(world: World, call: Call, match: re.Match[str]) -> object:
+    return _found(world.respondio, match["contact"]).to_json()
 
 
 def _contact_channels(world: World, call: Call, match: re.Match[str]) -> object:
@@ -514,35 +522,17 @@ def _record(
 
 
 _CONTACT = r"contact/(?P<contact>[^/]+)"
+_CREATE_OR_UPDATE = r"contact/create_or_update/(?P<contact>[^/]+)"
+_TEMPLATES = r"space/channel/(?P<channel>[0-9]+)/(?P<path>template|mtm)"
 _ROUTES: Sequence[tuple[str, str, str, Handler]] = (
-    (
-        "GET",
-        "space/channel",
-        "space/channel",
-        lambda world, call, _: _page(call, world.respondio.channels),
-    ),
+    ("GET", "space/channel", "space/channel", _channels),
     ("GET", "space/user", "space/user", _users),
-    (
-        "GET",
-        r"space/channel/(?P<channel>[0-9]+)/(?P<path>template|mtm)",
-        "space/channel/{path}",
-        _templates,
-    ),
+    ("GET", _TEMPLATES, "space/channel/{path}", _templates),
     ("POST", "contact/list", "contact/list", _contacts),
-    (
-        "GET",
-        _CONTACT,
-        "contact",
-        lambda world, _, match: _found(world.respondio, match["contact"]).to_json(),
-    ),
+    ("GET", _CONTACT, "contact", _contact),
     ("POST", _CONTACT, "contact/create", _create),
     ("PUT", _CONTACT, "contact/update", _update),
-    (
-        "POST",
-        r"contact/create_or_update/(?P<contact>[^/]+)",
-        "contact/create_or_update",
-        _create_or_update,
-    ),
+    ("POST", _CREATE_OR_UPDATE, "contact/create_or_update", _create_or_update),
     ("POST", f"{_CONTACT}/message", _SEND, _send),
     ("GET", f"{_CONTACT}/channels", "contact/channels", _contact_channels),
     ("GET", f"{_CONTACT}/message/list", "message/list", _messages),

@@ -338,29 +338,22 @@ def _error(code: int, title: str) -> Value:
     return {"code": code, "title": title, "message": title, "error_data": {"details": title}}
 
 
+_INBOUND = {"contact": PERSON, "is_from_ad": False, "without_phone_number": False}
+_CHANGED = {"contact": PERSON, "original_message_id": ""}
+_TEMPLATE = {"template_id": 108000000000001, "name": "spring_sale", "language": "en_US"}
+
 # Meta: webhooks reference.
 META_KINDS: Mapping[str, WebhookKind] = {
     "message": _kind(
         lambda scene, v: _from_contact(scene, v, _content(v.type, v.text)),
-        contact=PERSON,
+        **_INBOUND,
         text="Are you open today?",
         type="text",
-        is_from_ad=False,
-        without_phone_number=False,
     ),
-    "unsupported": _kind(
-        _unsupported,
-        contact=PERSON,
-        code=131051,
-        type="",
-        is_from_ad=False,
-        without_phone_number=False,
-    ),
-    "edit": _kind(_edit, contact=PERSON, original_message_id="", text="Are you open tomorrow?"),
+    "unsupported": _kind(_unsupported, **_INBOUND, code=131051, type=""),
+    "edit": _kind(_edit, **_CHANGED, text="Are you open tomorrow?"),
     "revoke": _kind(
-        lambda scene, v: _from_contact(scene, v, _changed(scene, v, "revoke")),
-        contact=PERSON,
-        original_message_id="",
+        lambda scene, v: _from_contact(scene, v, _changed(scene, v, "revoke")), **_CHANGED
     ),
     "status": _kind(
         _status,
@@ -372,9 +365,7 @@ META_KINDS: Mapping[str, WebhookKind] = {
         category="marketing",
         without_phone_number=False,
     ),
-    "echo": _kind(
-        _echo, contact=PERSON, text="We open at nine.", type="text", original_message_id=""
-    ),
+    "echo": _kind(_echo, **_CHANGED, text="We open at nine.", type="text"),
     "contact_sync": _kind(_contact_sync, contact=PERSON, contacts=list, action="add"),
     "history": _kind(
         _history,
@@ -395,23 +386,15 @@ META_KINDS: Mapping[str, WebhookKind] = {
         details=dict,
     ),
     "template_status": _kind(
-        _template_status,
-        event="PAUSED",
-        template_id=108000000000001,
-        name="spring_sale",
-        language="en_US",
-        reason=str,
-        title="FIRST_PAUSE",
+        _template_status, event="PAUSED", **_TEMPLATE, reason=str, title="FIRST_PAUSE"
     ),
     "template_quality": _kind(
         lambda scene, v: _template(
             "quality", v, previous_quality_score=v.before, new_quality_score=v.now
         ),
+        **_TEMPLATE,
         before="GREEN",
         now="RED",
-        template_id=108000000000001,
-        name="spring_sale",
-        language="en_US",
     ),
     "quality": _kind(_quality, event="THROUGHPUT_UPGRADE", limit="TIER_2K", old_limit=str),
     "capability": _kind(_capability, limit=2000, numbers=2),
@@ -493,33 +476,28 @@ def _respondio_event(
     }
 
 
+_HERE = {"contact": PERSON, "channel_id": RESPONDIO_CHANNEL_ID}
+
 # respond.io: webhooks, as its integrations read them.
 RESPONDIO_KINDS: Mapping[str, WebhookKind] = {
     "message": _kind(
         lambda scene, v: _received(scene, v, {"type": "text", "text": v.text}),
-        contact=PERSON,
+        **_HERE,
         text="Are you open today?",
-        channel_id=RESPONDIO_CHANNEL_ID,
     ),
-    "unsupported": _kind(
-        lambda scene, v: _received(scene, v, {"type": "unsupported"}),
-        contact=PERSON,
-        channel_id=RESPONDIO_CHANNEL_ID,
-    ),
+    "unsupported": _kind(lambda scene, v: _received(scene, v, {"type": "unsupported"}), **_HERE),
     "outgoing": _kind(
         lambda scene, v: _outgoing(scene, v, v.sent_by),
-        contact=PERSON,
+        **_HERE,
         text="We open at nine.",
         sent_by="user",
         message_id="",
-        channel_id=RESPONDIO_CHANNEL_ID,
     ),
     "echo": _kind(
         lambda scene, v: _outgoing(scene, v, "echo"),
-        contact=PERSON,
+        **_HERE,
         text="We open at nine.",
         message_id="",
-        channel_id=RESPONDIO_CHANNEL_ID,
     ),
     "other": _kind(_respondio_other, event_type="contact.created", contact=PERSON),
 }
