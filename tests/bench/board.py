@@ -23,9 +23,8 @@ from pathlib import Path
 from tests.bench.figures import Figure, show
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.nodes import Node
 from wacoex_cli.sandbox.serve import running
-from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, WABA_ID, World
+from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, WABA_ID, Node, World
 
 CHANNELS, FEW = 200, 3
 _ANSWER_SECONDS = 0.3

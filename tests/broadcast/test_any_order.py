@@ -20,7 +20,7 @@ from wacoex_cli.broadcast.model import RowState, attempt_id
 from wacoex_cli.broadcast.recovery import take_the_lock
 from wacoex_cli.broadcast.rule import MOST_TRIES_IN_RUN, judge
 from wacoex_cli.foundation import locks
-from wacoex_cli.platforms.meta import NotSent, Refused, Taken, Unclear
+from wacoex_cli.platforms.replies import NotSent, Refused, Taken, Unclear
 
 ROWS = 6
 REPLIES = {

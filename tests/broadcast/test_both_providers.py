@@ -15,7 +15,7 @@ from wacoex_cli.errors import StateError
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import LIMITS, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
-from wacoex_cli.sandbox.webhooks import Callbacks
+from wacoex_cli.sandbox.wire import Callbacks
 
 DRIVER = Path(__file__).with_name("sender_process.py")
 PEOPLE = 40

@@ -13,7 +13,7 @@ from wacoex_cli.broadcast.model import Claim, RowState, Status
 from wacoex_cli.broadcast.rule import Stop
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation.clock import SystemClock
-from wacoex_cli.platforms.meta import Taken
+from wacoex_cli.platforms.replies import Taken
 
 CLOCK = SystemClock()
 

@@ -6,7 +6,7 @@ import pytest
 
 from wacoex_cli.broadcast.model import Claim, Counts, RowState, Settled
 from wacoex_cli.broadcast.rule import Stop, exit_status, judge
-from wacoex_cli.platforms.meta import NotSent, Refused, Taken, Unclear
+from wacoex_cli.platforms.replies import NotSent, Refused, Taken, Unclear
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 

@@ -61,11 +61,11 @@ from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.platforms.respondio import RespondIO
-from wacoex_cli.sandbox.app import application
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
-from wacoex_cli.sandbox.webhooks import Callbacks
+from wacoex_cli.sandbox.serve import application
+from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID
 
 PARTS = 2

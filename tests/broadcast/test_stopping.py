@@ -7,7 +7,7 @@ import json
 import pytest
 
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.sandbox.emission import emit
+from wacoex_cli.sandbox.webhooks import emit
 
 RUNNING = "opening_hours"
 

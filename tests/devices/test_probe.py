@@ -22,11 +22,9 @@ from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.sandbox.defaults import default_world
-from wacoex_cli.sandbox.emission import emit
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
-from wacoex_cli.sandbox.webhook_respondio import desk_of
-from wacoex_cli.sandbox.webhook_respondio import echo as respondio_echo
+from wacoex_cli.sandbox.webhooks import emit
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID, World
 
 TESTER = "+6591234567"
@@ -280,7 +278,7 @@ def test_what_is_not_a_word_of_this_probe_is_let_be(shop: Shop) -> None:
 def test_without_a_listener_the_words_are_read_at_respondio(shop: Shop) -> None:
     begun = shop.prober().begin(TESTER)
     for word in words(begun).values():
-        respondio_echo(desk_of(shop.world, shop.world.now()), contact=TESTER, text=word)
+        emit(shop.world, "echo", source="respondio", contact=TESTER, text=word)
 
     waited = shop.wait(begun, pulls=True)
 

@@ -15,7 +15,6 @@ import pytest
 
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.sandbox.defaults import default_world
-from wacoex_cli.sandbox.nodes import Node
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import (
@@ -25,6 +24,7 @@ from wacoex_cli.sandbox.world import (
     PHONE,
     PHONE_NUMBER_ID,
     WABA_ID,
+    Node,
     World,
 )
 

@@ -13,14 +13,7 @@ from typing import Any
 import pytest
 
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.world import (
-    APP_ID,
-    DEFAULT_TOKEN,
-    PHONE,
-    PHONE_NUMBER_ID,
-    WABA_ID,
-    World,
-)
+from wacoex_cli.sandbox.world import APP_ID, DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID, World
 
 Run = Callable[..., Any]
 

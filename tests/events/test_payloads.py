@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from wacoex_cli.platforms.events import Kind, Payload, Source, UnreadablePayload, text_hash
 from wacoex_cli.platforms.payloads import payload_of, read_payload, source_of
 from wacoex_cli.sandbox.defaults import default_world
-from wacoex_cli.sandbox.emission import META_KINDS, RESPONDIO_KINDS, emit
+from wacoex_cli.sandbox.webhooks import META_KINDS, RESPONDIO_KINDS, emit
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID
 
 FIXTURES = {

@@ -23,14 +23,13 @@ from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.platforms.events import Kind, Source
 from wacoex_cli.platforms.respondio import RespondIO
-from wacoex_cli.sandbox.app import application
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.respondio_world import (
     DEFAULT_RESPONDIO_TOKEN,
     RESPONDIO_CHANNEL_ID,
     RESPONDIO_WEBCHAT_ID,
 )
-from wacoex_cli.sandbox.serve import running
+from wacoex_cli.sandbox.serve import application, running
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID, World
 
 ANA = Person.of_phone("+6591000001")

@@ -13,7 +13,6 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.defaults import default_world
-from wacoex_cli.sandbox.nodes import subscribed_app
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import (
     APP_ID,
@@ -24,6 +23,7 @@ from wacoex_cli.sandbox.world import (
     PHONE_NUMBER_ID,
     WABA_ID,
     World,
+    subscribed_app,
 )
 
 PARTNER = subscribed_app(PARTNER_APP_ID, "respond.io WA BSP")

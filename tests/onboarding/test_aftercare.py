@@ -12,7 +12,7 @@ from wacoex_cli.inactivity import reading
 from wacoex_cli.inactivity.model import Grade
 from wacoex_cli.onboarding.aftercare import after_care
 from wacoex_cli.onboarding.model import Route, StepState
-from wacoex_cli.sandbox.emission import emit
+from wacoex_cli.sandbox.webhooks import emit
 
 NOW, DEADLINE = "2026-11-07T12:00:00.000Z", "2026-11-21T12:00:00.000Z"
 

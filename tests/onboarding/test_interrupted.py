@@ -25,10 +25,10 @@ from wacoex_cli.onboarding import ledger
 from wacoex_cli.onboarding.connect import connect
 from wacoex_cli.onboarding.journey import Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
-from wacoex_cli.sandbox.app import application
+from wacoex_cli.sandbox.account import open_phone
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
-from wacoex_cli.sandbox.travel import open_phone
+from wacoex_cli.sandbox.serve import application
 from wacoex_cli.sandbox.world import APP_ID, DEFAULT_TOKEN, World
 
 PERSON, NEW = "+6591234567", 5001

@@ -33,12 +33,12 @@ from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, Offboarded, offboard
 from wacoex_cli.onboarding.offboard_preview import preview
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.platforms.payloads import payload_of
-from wacoex_cli.sandbox.app import application
+from wacoex_cli.sandbox.account import offboard as lose_for_a_while
+from wacoex_cli.sandbox.account import remove_partner
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.partner import offboard as lose_for_a_while
-from wacoex_cli.sandbox.partner import remove_partner
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
+from wacoex_cli.sandbox.serve import application
 from wacoex_cli.sandbox.world import (
     APP_ID,
     DEFAULT_TOKEN,

@@ -8,8 +8,8 @@ import pytest
 
 from wacoex_cli.errors import UsageError
 from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS
+from wacoex_cli.sandbox.account import remove_partner
 from wacoex_cli.sandbox.defaults import default_world
-from wacoex_cli.sandbox.partner import remove_partner
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import (
     DEFAULT_TOKEN,

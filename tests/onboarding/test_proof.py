@@ -7,10 +7,11 @@ import pytest
 from wacoex_cli.channels import facts_ledger
 from wacoex_cli.channels.facts import values_of
 from wacoex_cli.errors import CredentialError
+from wacoex_cli.onboarding.echo import echo_proof
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
-from wacoex_cli.onboarding.proof import echo_proof, partner, proof
+from wacoex_cli.onboarding.proof import partner, proof
+from wacoex_cli.sandbox.account import open_phone
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
-from wacoex_cli.sandbox.travel import open_phone
 from wacoex_cli.sandbox.world import APP_ID, PARTNER_APP_ID, PHONE_NUMBER_ID, WABA_ID
 
 PERSON = "+6591234567"

@@ -15,8 +15,8 @@ from wacoex_cli.onboarding import sync_checks
 from wacoex_cli.onboarding.model import Route, StepState
 from wacoex_cli.onboarding.sync import sync
 from wacoex_cli.onboarding.sync_progress import progress_of
-from wacoex_cli.sandbox.emission import emit
 from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.webhooks import emit
 
 YES = {"copy the contacts": "yes", "copy the chats": "yes", "go on without": "yes"}
 EDGE = "smb_app_data"

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.nodes import subscribed_app
 from wacoex_cli.sandbox.respondio_world import RESPONDIO_CHANNEL_ID, RESPONDIO_WEBCHAT_ID
 from wacoex_cli.sandbox.world import (
     APP_ID,
@@ -23,6 +22,7 @@ from wacoex_cli.sandbox.world import (
     SECOND_PHONE_NUMBER_ID,
     WABA_ID,
     World,
+    subscribed_app,
 )
 
 Run = Callable[..., Any]

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError
-from wacoex_cli.platforms.respondio import MESSAGES, Page, RespondIO
+from wacoex_cli.platforms.respondio import MESSAGES, RespondIO
 from wacoex_cli.platforms.respondio_pace import HIGHEST_LIMIT, Pace, learn, take_slot
-from wacoex_cli.platforms.respondio_replies import identity
+from wacoex_cli.platforms.respondio_replies import Page, identity
 
 TOKEN = "respondio-token-0123456789"
 BASE = "https://api.example/v2"

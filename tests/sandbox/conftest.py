@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from wacoex_cli.sandbox.app import application
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
+from wacoex_cli.sandbox.serve import application
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, World
 
 Call = Callable[..., httpx.Response]

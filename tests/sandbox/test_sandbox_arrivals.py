@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from wacoex_cli.sandbox.arrivals import Arrival, ArrivalLog
+from wacoex_cli.sandbox.limits import Arrival, ArrivalLog
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, SECOND_PHONE_NUMBER_ID, World
 
 Send = Callable[..., httpx.Response]

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from wacoex_cli.sandbox.browser import CONFIG_ID
+from wacoex_cli.sandbox.account import CONFIG_ID
 from wacoex_cli.sandbox.world import (
     APP_ID,
     APP_SECRET,

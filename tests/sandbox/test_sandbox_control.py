@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from wacoex_cli.sandbox.app import application
+from wacoex_cli.sandbox.serve import application
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, WABA_ID, World
 
 Call = Callable[..., httpx.Response]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.faults import GraphError
 from wacoex_cli.sandbox.limits import PairRate, SlidingSecond
-from wacoex_cli.sandbox.refusals import Refusal
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, SECOND_PHONE_NUMBER_ID, World
 
 Send = Callable[..., httpx.Response]
@@ -21,7 +21,7 @@ Send = Callable[..., httpx.Response]
 def taken(world: World, at: float, *, number: str = PHONE_NUMBER_ID, to: str | None = None) -> bool:
     try:
         world.take(number, to or f"+65{at}", at)
-    except Refusal as refusal:
+    except GraphError as refusal:
         assert refusal.code in (130429, 131056)
         return False
     return True

@@ -11,15 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.sandbox.app import application
 from wacoex_cli.sandbox.defaults import default_world
-from wacoex_cli.sandbox.nodes import PHONE_NUMBER, TEMPLATE, WABA, overall_health, parse_fields
-from wacoex_cli.sandbox.refusals import Refusal
+from wacoex_cli.sandbox.faults import GraphError
+from wacoex_cli.sandbox.graph import overall_health, parse_fields
+from wacoex_cli.sandbox.serve import application
 from wacoex_cli.sandbox.world import (
     DEFAULT_TOKEN,
     PARTNER_APP_ID,
+    PHONE_NUMBER,
     PHONE_NUMBER_ID,
     SECOND_PHONE_NUMBER_ID,
+    TEMPLATE,
+    WABA,
     WABA_ID,
     World,
 )
@@ -195,7 +198,7 @@ def test_a_made_up_cursor_is_stale(call: Call) -> None:
 
 @pytest.mark.parametrize("text", ["a,", ",a", "a{", "a}", "{a}", "a{b}c", "a b", "a{}", "a-b", ","])
 def test_a_malformed_list_of_fields_is_refused(text: str) -> None:
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(GraphError) as refusal:
         parse_fields(text)
     assert refusal.value.code == 100
 

@@ -9,9 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from wacoex_cli.sandbox.respondio_world import (
-    RESPONDIO_CHANNEL_ID,
-)
+from wacoex_cli.sandbox.respondio_world import RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, World
 
 EVERYBODY = {"search": "", "timezone": "UTC", "filter": {"$and": []}}

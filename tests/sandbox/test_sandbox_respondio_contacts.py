@@ -10,10 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from wacoex_cli.sandbox.respondio_world import (
-    RESPONDIO_CHANNEL_ID,
-    RESPONDIO_WEBCHAT_ID,
-)
+from wacoex_cli.sandbox.respondio_world import RESPONDIO_CHANNEL_ID, RESPONDIO_WEBCHAT_ID
 from wacoex_cli.sandbox.world import World
 
 Call = Callable[..., httpx.Response]

@@ -11,11 +11,8 @@ import httpx
 import pytest
 
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.respondio_world import (
-    RESPONDIO_CHANNEL_ID,
-    RESPONDIO_WEBCHAT_ID,
-)
-from wacoex_cli.sandbox.webhooks import Callbacks
+from wacoex_cli.sandbox.respondio_world import RESPONDIO_CHANNEL_ID, RESPONDIO_WEBCHAT_ID
+from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, World
 
 Call = Callable[..., httpx.Response]

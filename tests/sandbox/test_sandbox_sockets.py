@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from wacoex_cli.errors import TemporaryError
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.serve import running
@@ -189,20 +190,19 @@ def test_stopping_waits_for_no_hanging_or_delayed_answer(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_port_that_is_taken_is_an_os_error() -> None:
+def test_a_port_that_is_taken_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(OSError, match="in use"), running(default_world(), port):
+        with pytest.raises(TemporaryError, match="in use"), running(default_world(), port):
             pass
 
 
 SERVING = """
+import signal
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import serve
-try:
-    serve(default_world(), 0, lambda base_url: print(base_url, flush=True))
-except KeyboardInterrupt:
-    print("interrupted")
+number = serve(default_world(), 0, lambda base_url: print(base_url, flush=True))
+print("interrupted" if number == signal.SIGINT else number)
 """
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from wacoex_cli.sandbox.emission import emit
-from wacoex_cli.sandbox.webhooks import WEBHOOK_FIELDS, Callbacks
+from wacoex_cli.sandbox.webhooks import emit
+from wacoex_cli.sandbox.wire import WEBHOOK_FIELDS, Callbacks
 from wacoex_cli.sandbox.world import (
     APP_ID,
     APP_SECRET,

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from wacoex_cli.sandbox.partner import add_partner
+from wacoex_cli.sandbox.account import add_partner
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, SECOND_PHONE_NUMBER_ID, WABA_ID, World
 
 Call = Callable[..., httpx.Response]

@@ -17,10 +17,10 @@ import httpx
 import pytest
 
 from wacoex_cli.sandbox.defaults import default_world
-from wacoex_cli.sandbox.emission import META_KINDS, RESPONDIO_KINDS, emit
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.serve import running
-from wacoex_cli.sandbox.webhooks import Callbacks
+from wacoex_cli.sandbox.webhooks import META_KINDS, RESPONDIO_KINDS, emit
+from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import (
     APP_SECRET,
     PHONE,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.broadcast.commands import app
+from wacoex_cli.broadcast.plan_commands import app
 from wacoex_cli.errors import DeclinedError
 from wacoex_cli.terminal.options import Invocation, YesOption, command, completing
 

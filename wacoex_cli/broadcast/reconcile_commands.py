@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.broadcast.manage_commands import IdArgument, app, shown
+from wacoex_cli.broadcast.manage_commands import IdArgument, shown
+from wacoex_cli.broadcast.plan_commands import app
 from wacoex_cli.errors import DeclinedError, UsageError
 from wacoex_cli.terminal.options import Invocation, YesOption, command
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wacoex_cli.broadcast.manage_commands import IdArgument
-from wacoex_cli.broadcast.reconcile_commands import app
+from wacoex_cli.broadcast.plan_commands import app
 from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import Invocation, command
 

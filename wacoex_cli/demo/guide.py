@@ -19,10 +19,10 @@ from wacoex_cli.demo.typist import Typist
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.sandbox import world as pretend
-from wacoex_cli.sandbox.browser import CONFIG_ID, SDK_PATH
+from wacoex_cli.sandbox.account import CONFIG_ID, SDK_PATH
 from wacoex_cli.sandbox.respondio import PREFIX
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN
-from wacoex_cli.sandbox.webhooks import Callbacks
+from wacoex_cli.sandbox.wire import Callbacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -13,11 +13,10 @@ from wacoex_cli.demo.broadcasts import ANSWERS_AFTER, let_it_tell, send_broadcas
 from wacoex_cli.demo.guide import Guide
 from wacoex_cli.demo.signup import sign_up
 from wacoex_cli.sandbox import world as pretend
+from wacoex_cli.sandbox.account import companion_echo, open_phone, remove_partner
 from wacoex_cli.sandbox.defaults import default_world
-from wacoex_cli.sandbox.nodes import meta_time
-from wacoex_cli.sandbox.partner import remove_partner
 from wacoex_cli.sandbox.serve import running
-from wacoex_cli.sandbox.travel import companion_echo, open_phone
+from wacoex_cli.sandbox.world import meta_time
 
 if TYPE_CHECKING:
     from wacoex_cli.sandbox.world import World

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.events.listen_commands import app
+from wacoex_cli.events.commands import app
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command
 
 if TYPE_CHECKING:

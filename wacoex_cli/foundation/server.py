@@ -37,12 +37,14 @@ async def serve(
     on_ready: Callable[[str], None],
     on_stopping: Callable[[], None],
     log: Callable[[str], None],
+    drain_seconds: int = DRAIN_SECONDS,
 ) -> int:
     """Serve until SIGINT or SIGTERM; returns the number of the signal.
 
-    The first signal closes the door and lets requests under way end, `DRAIN_SECONDS` at most; a
-    second one breaks them off. `port` 0 takes a free one; `on_ready` is given the base URL as
-    soon as requests are answered. `log` is told what the server itself has to complain about.
+    The first signal closes the door and lets requests under way end, `drain_seconds` at most (0
+    breaks them off); a second one breaks them off. `port` 0 takes a free one; `on_ready` is given
+    the base URL as soon as requests are answered. `log` is told what the server itself has to
+    complain about.
 
     Raises:
         UsageError: the host is none of this machine, or the port is reserved for the system.
@@ -50,7 +52,7 @@ async def serve(
     """
     listeners = _listen(host, port)
     try:
-        server = _Server(_config(app), lambda: on_ready(_base_url(listeners[0])))
+        server = _Server(_config(app, drain_seconds), lambda: on_ready(_base_url(listeners[0])))
 
         def stop(number: int) -> None:
             server.should_exit = True
@@ -67,17 +69,22 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: ASGIApp, host: str, port: int, *, log: Callable[[str], None]
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    log: Callable[[str], None],
+    drain_seconds: int = DRAIN_SECONDS,
 ) -> AsyncIterator[str]:
     """Serve while the block runs; gives the base URL. Signals are left to others.
 
-    Requests under way when the block is left may take `DRAIN_SECONDS`. `port` 0 takes a free one.
+    Requests under way when the block is left may take `drain_seconds`. `port` 0 takes a free one.
 
     Raises what `serve` raises.
     """
     listeners = _listen(host, port)
     ready = asyncio.Event()
-    server = _Server(_config(app), ready.set)
+    server = _Server(_config(app, drain_seconds), ready.set)
     try:
         with _complaining(log):
             task = asyncio.create_task(server.serve(sockets=listeners))
@@ -104,6 +111,14 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         self._on_ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.config.timeout_graceful_shutdown:
+            return await super().shutdown(sockets)
+        for server in self.servers:
+            server.close()
+        self.break_off()
+        return await asyncio.sleep(0)  # lets the connections learn that they are gone
+
     def break_off(self) -> None:
         """Wait for nothing any more: requests under way lose their connection."""
         self.force_exit = True
@@ -115,7 +130,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, drain_seconds: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="h11",
@@ -130,7 +145,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         backlog=_BACKLOG,
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=drain_seconds,
     )
 
 

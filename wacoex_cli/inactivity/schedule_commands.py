@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.inactivity.notify_commands import app
+from wacoex_cli.inactivity.commands import app
 from wacoex_cli.terminal.options import DryRunOption, Invocation, command, group
 
 if TYPE_CHECKING:

@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import TemporaryError
 from wacoex_cli.terminal.options import Invocation, command, group
 
 if TYPE_CHECKING:
     from wacoex_cli.terminal.render import Result
 
-_INTERRUPTED = 130
+_ENDED_BY_SIGNAL = 128
 
 app = group("A pretend Meta on this machine. No message leaves, no account is needed.")
 
@@ -31,7 +30,7 @@ def start(
 
     It is strict: it refuses what Meta refuses, with Meta's codes, and takes 20 messages a second.
     """
-    from wacoex_cli.sandbox import browser, respondio, respondio_world, world
+    from wacoex_cli.sandbox import account, respondio, respondio_world, world
     from wacoex_cli.sandbox.defaults import default_world
     from wacoex_cli.sandbox.serve import serve
     from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -39,7 +38,7 @@ def start(
 
     dialogue = TerminalDialogue(invocation)
 
-    def tell(base_url: str) -> None:
+    def say(base_url: str) -> None:
         for line in (
             f"sandbox ready at {base_url} (this is not Meta); stop it with Ctrl-C",
             "in another terminal:",
@@ -47,8 +46,8 @@ def start(
             f"  export WACOEX_META_TOKEN={world.DEFAULT_TOKEN}",
             f"  export WACOEX_META_APP_ID={world.APP_ID}",
             f"  export WACOEX_META_APP_SECRET={world.APP_SECRET}",
-            f"  export WACOEX_META_CONFIG_ID={browser.CONFIG_ID}",
-            f"  export WACOEX_META_SDK_URL={base_url}{browser.SDK_PATH}",
+            f"  export WACOEX_META_CONFIG_ID={account.CONFIG_ID}",
+            f"  export WACOEX_META_SDK_URL={base_url}{account.SDK_PATH}",
             f"  export WACOEX_RESPONDIO_BASE_URL={base_url}{respondio.PREFIX.rstrip('/')}",
             f"  export WACOEX_RESPONDIO_TOKEN={respondio_world.DEFAULT_RESPONDIO_TOKEN}",
             f"  export WACOEX_RESPONDIO_SIGNING_KEYS={world.SIGNING_KEY}",
@@ -65,14 +64,6 @@ def start(
             dialogue.note(line)
 
     pretend = default_world()
-    try:
-        serve(pretend, port, tell)
-    except KeyboardInterrupt:
-        dialogue.note("sandbox stopped")
-    except OSError as error:
-        raise TemporaryError(
-            f"the sandbox cannot listen on port {port}: {error.strerror or error}",
-            hint="choose another one with `--port`",
-            code="port_taken",
-        ) from error
-    return Result({"summary": pretend.log.summary()}, exit_code=_INTERRUPTED)
+    received = serve(pretend, port, say)
+    dialogue.note("sandbox stopped")
+    return Result({"summary": pretend.log.summary()}, exit_code=_ENDED_BY_SIGNAL + received)

@@ -2,190 +2,368 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cache
 from inspect import isawaitable
-from types import NoneType
-from typing import Any
+from typing import Any, Literal, TypeVar, get_type_hints
 
-from wacoex_cli.sandbox import respondio_control, stories
-from wacoex_cli.sandbox.faults import fault_from_json
-from wacoex_cli.sandbox.nodes import PHONE_NUMBER, TEMPLATE, WABA, Node, NodeKind
-from wacoex_cli.sandbox.wire import Call, Reply, json_reply
-from wacoex_cli.sandbox.world import World
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.respondio_world import RESPONDIO_CHANNEL_ID
+from wacoex_cli.sandbox.webhooks import TIMING, Emitted, Timing, emit, kind_of
+from wacoex_cli.sandbox.wire import LOOPBACK, Call, Callbacks, Reply, json_reply, shake_hands
+from wacoex_cli.sandbox.world import (
+    PHONE_NUMBER,
+    TEMPLATE,
+    WABA,
+    Behaviour,
+    Node,
+    NodeKind,
+    Token,
+    World,
+    meta_time,
+)
 
 PREFIX = "/_sandbox/"
-_LOOPBACK = ("127.0.0.1", "::1")
 
-Values = Mapping[str, Any]
+Stories = Mapping[str, Mapping[str, Callable[..., Any]]]
+"""What may happen to a number: functions by the name of the call and the word that chooses."""
 
-
-async def answer(world: World, call: Call) -> Reply:
-    """The answer to a control call: 400 with a text for what it cannot use."""
-    if call.client not in _LOOPBACK:
-        return json_reply({"error": "control calls come from this machine only"}, status=403)
-    handler = _HANDLERS.get((call.method, call.path.removeprefix(PREFIX)))
-    if handler is None:
-        known = [f"{method} {PREFIX}{name}" for method, name in _HANDLERS]
-        text = f"`{call.method} {call.path}` is no control call; known: {', '.join(known)}"
-        return json_reply({"error": text}, status=404)
-    try:
-        found = handler(world, call)
-        return json_reply(await found if isawaitable(found) else found)
-    except ValueError as error:
-        return json_reply({"error": str(error)}, status=400)
-
-
-def _summary(world: World, call: Call) -> dict[str, object]:
-    return world.log.summary()
-
-
-def _arrivals(world: World, call: Call) -> dict[str, object]:
-    since = call.query.get("since", "0")
-    if not since.isdecimal():
-        raise ValueError("`since` is the number of an arrival, 0 or more")
-    rows = [asdict(arrival) for arrival in world.log.since(int(since))]
-    return {"arrivals": rows, "last": len(world.log)}
-
-
-def _put_faults(world: World, call: Call) -> dict[str, object]:
-    values = _object(call, {"faults", "seed"})
-    rows = values.get("faults")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("`faults` must be a list of objects")
-    seed = values.get("seed")
-    if seed is not None and not isinstance(seed, int):
-        raise ValueError("`seed` must be a whole number")
-    world.faults.replace([fault_from_json(row) for row in rows], seed=seed)
-    return {"faults": len(rows)}
-
-
-def _clear_faults(world: World, call: Call) -> dict[str, object]:
-    world.faults.clear()
-    return {"faults": 0}
-
-
-def _set_limit(world: World, call: Call) -> dict[str, object]:
-    values = _object(call, {"phone_number_id", "limit"})
-    phone_number_id, limit = values.get("phone_number_id"), values.get("limit")
-    node = world.nodes.get(str(phone_number_id))
-    if node is None or node.kind is not PHONE_NUMBER:
-        raise ValueError(f"`{phone_number_id}` is no phone number of this world")
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
-        raise ValueError("`limit` must be a whole number of messages per second, 0 or more")
-    world.set_limit(node.id, limit)
-    return {"phone_number_id": node.id, "limit": limit}
-
-
-def _reset(world: World, call: Call) -> dict[str, object]:
-    world.reset()
-    return {"reset": True}
-
-
-def _patch_world(world: World, call: Call) -> dict[str, object]:
-    edges = {"subscribed_apps", "assigned_users"}
-    known = {*_NODE_SECTIONS, *edges, "webhook_fields", "tokens", "settings"}
-    values = _object(call, known)
-    for section, kind in _NODE_SECTIONS.items():
-        for name, changes in _changes(values, section):
-            world.patch_node(_node(world, kind, name), changes)
-    for name, apps in _mapping(values.get("subscribed_apps", {}), "subscribed_apps").items():
-        world.subscribed_apps[_node(world, WABA, name).id] = apps
-    for name, users in _mapping(values.get("assigned_users", {}), "assigned_users").items():
-        world.assigned_users[_node(world, WABA, name).id] = users
-    world.webhook_fields = _names(values.get("webhook_fields", world.webhook_fields))
-    for name, changes in _changes(values, "tokens"):
-        world.patch_token(name, _typed(changes))
-    world.patch_settings(_typed(_mapping(values.get("settings", {}), "settings")))
-    return {"changed": sorted(values)}
-
-
-def _change_respondio(world: World, call: Call) -> dict[str, object]:
-    values = _object(call, set(respondio_control.CHANGES))
-    return respondio_control.change(world.respondio, values)
-
-
-def _show_respondio(world: World, call: Call) -> dict[str, object]:
-    return respondio_control.show(world.respondio)
-
-
-def _typed(changes: Values) -> Values:
-    """The properties of a token or settings; raises ValueError for one of the wrong type."""
-    for name, value in changes.items():
-        if not isinstance(value, _TYPES.get(name, str)):
-            raise ValueError(f"`{name}` has the wrong type")
-    return {
-        name: frozenset(value) if isinstance(value, list) else value
-        for name, value in changes.items()
-    }
-
-
-def _node(world: World, kind: NodeKind, name: str) -> Node:
-    """A node by its id; a template also by `name/language`."""
-    found = world.nodes.get(name)
-    if found is None and kind is TEMPLATE:
-        template, _, language = name.partition("/")
-        wabas = {node.waba_id for node in world.nodes.values()}
-        candidates = (world.template(waba_id, template, language) for waba_id in sorted(wabas))
-        found = next((node for node in candidates if node is not None), None)
-    if found is None or found.kind is not kind:
-        raise ValueError(f"`{name}` is no {kind.name} of this world")
-    return found
-
-
-def _changes(values: Values, section: str) -> list[tuple[str, Values]]:
-    rows = _mapping(values.get(section, {}), section)
-    return [(name, _mapping(changes, name)) for name, changes in rows.items()]
-
-
-def _names(value: object) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise ValueError("`webhook_fields` must be a list of names")
-    return value
-
-
-def _mapping(value: object, name: str) -> Values:
-    if not isinstance(value, dict):
-        raise ValueError(f"`{name}` must be an object")
-    return value
-
-
-def _object(call: Call, known: set[str]) -> Values:
-    values = call.json()
-    if not isinstance(values, dict):
-        raise ValueError("the body must be a JSON object")
-    unknown = sorted(values.keys() - known)
-    if unknown:
-        raise ValueError(f"`{unknown[0]}` is not known here; known: {', '.join(sorted(known))}")
-    return values
-
-
+_Values = dict[str, Any]
+_Rows = dict[str, _Values]
 _NODE_SECTIONS: Mapping[str, NodeKind] = {
     "phone_numbers": PHONE_NUMBER,
     "wabas": WABA,
     "templates": TEMPLATE,
 }
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "scopes": list,
-    "waba_ids": list,
-    "expires_at": (int, float),
-    "data_access_expires_at": (int, float),
-    "revoked": bool,
-    "app_secret": (str, NoneType),
-    "throttle_status": int,
-    "pair_rate": bool,
-    "message_history": bool,
-    "shares_history": bool,
-}
-_HANDLERS: Mapping[tuple[str, str], Callable[[World, Call], object]] = {
-    ("GET", "summary"): _summary,
-    ("GET", "arrivals"): _arrivals,
-    ("POST", "faults"): _put_faults,
-    ("DELETE", "faults"): _clear_faults,
-    ("POST", "limit"): _set_limit,
-    ("POST", "world"): _patch_world,
-    ("GET", "respondio"): _show_respondio,
-    ("POST", "respondio"): _change_respondio,
-    ("POST", "reset"): _reset,
-    **stories.HANDLERS,
-}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Faults(_Body):
+    faults: list[_Values]
+    seed: int | None = None
+
+
+class _Limit(_Body):
+    phone_number_id: str
+    limit: int = Field(ge=0)
+
+
+class _World(_Body):
+    phone_numbers: _Rows = {}
+    wabas: _Rows = {}
+    templates: _Rows = {}
+    subscribed_apps: dict[str, list[_Values]] = {}
+    assigned_users: dict[str, list[_Values]] = {}
+    webhook_fields: list[str] = []
+    tokens: _Rows = {}
+    settings: _Values = {}
+
+
+class _Channel(_Body):
+    id: int
+    name: str = ""
+    source: str = ""
+
+
+class _Contact(_Body):
+    phone: str | None = None
+    firstName: str = ""
+    ready_in: float = 0.0
+
+
+class _Message(_Body):
+    contact: str
+    message: _Values
+    traffic: Literal["incoming", "outgoing"] = "incoming"
+    source: str | None = None
+    at: float | None = None
+    channel_id: int = RESPONDIO_CHANNEL_ID
+    channel_message_id: str | None = None
+    status: list[_Values] | None = None
+
+
+class _Status(_Body):
+    messageId: int
+    value: str
+    message: str | None = None
+
+
+class _RespondIO(_Body):
+    channels: list[_Channel] = []
+    components_as_text: bool = True
+    contact_ready_seconds: float = 0.0
+    contacts: list[_Contact] = []
+    limits: dict[str, int] = {}
+    messages: list[_Message] = []
+    retry_after: int = 1
+    statuses: list[_Status] = []
+    template_path: Literal["template", "mtm"] = "template"
+    token: str = ""
+
+
+_B = TypeVar("_B", bound=BaseModel)
+
+
+def fault_from_json(values: Mapping[str, Any]) -> Fault:
+    """A fault from JSON values; raises ValueError, with the name of what is wrong."""
+    if "kind" not in values:
+        raise ValueError("a fault needs a `kind`")
+    return Fault(**_given(_parameters(Fault), values, "fault"))
+
+
+async def answer(world: World, call: Call, stories: Stories) -> Reply:
+    """The answer to a control call: 400 with a text for what it cannot use."""
+    if call.client not in LOOPBACK:
+        return json_reply({"error": "control calls come from this machine only"}, status=403)
+    known = {
+        f"{method.upper()} {PREFIX}{name}": handler
+        for method, _, name, handler in (
+            (*attribute.partition("_"), handler) for attribute, handler in vars(_Control).items()
+        )
+        if method in ("get", "post", "delete")
+    }
+    handler = known.get(f"{call.method} {call.path}")
+    if handler is None:
+        text = f"`{call.method} {call.path}` is no control call; known: {', '.join(known)}"
+        return json_reply({"error": text}, status=404)
+    try:
+        found = handler(_Control(world, call, stories))
+        return json_reply(await found if isawaitable(found) else found)
+    except ValueError as error:
+        return json_reply({"error": str(error)}, status=400)
+
+
+class _Control:
+    """One control call; its methods are named by what they answer: `get_summary` and so on."""
+
+    def __init__(self, world: World, call: Call, stories: Stories) -> None:
+        self._world = world
+        self._call = call
+        self._stories = stories
+
+    def get_summary(self) -> object:
+        return self._world.log.summary()
+
+    def get_arrivals(self) -> object:
+        since = self._call.query.get("since", "0")
+        if not since.isdecimal():
+            raise ValueError("`since` is the number of an arrival, 0 or more")
+        rows = [asdict(arrival) for arrival in self._world.log.since(int(since))]
+        return {"arrivals": rows, "last": len(self._world.log)}
+
+    def post_faults(self) -> object:
+        body = self._body(_Faults)
+        self._world.faults.replace([fault_from_json(row) for row in body.faults], seed=body.seed)
+        return {"faults": len(body.faults)}
+
+    def delete_faults(self) -> object:
+        self._world.faults.clear()
+        return {"faults": 0}
+
+    def post_limit(self) -> object:
+        body = self._body(_Limit)
+        self._world.set_limit(self._world.phone_number(body.phone_number_id).id, body.limit)
+        return body.model_dump()
+
+    def post_reset(self) -> object:
+        self._world.reset()
+        return {"reset": True}
+
+    def post_world(self) -> object:
+        world, body = self._world, self._body(_World)
+        for section, kind in _NODE_SECTIONS.items():
+            for name, changes in getattr(body, section).items():
+                world.patch_node(self._node(kind, name), changes)
+        for name, apps in body.subscribed_apps.items():
+            world.subscribed_apps[self._node(WABA, name).id] = apps
+        for name, users in body.assigned_users.items():
+            world.assigned_users[self._node(WABA, name).id] = users
+        if "webhook_fields" in body.model_fields_set:
+            world.webhook_fields = body.webhook_fields
+        for name, changes in body.tokens.items():
+            typed = _given(_parameters(Token), changes, "", unknown="is no token property")
+            world.patch_token(name, typed)
+        typed = _given(_parameters(Behaviour), body.settings, "", unknown="is no setting")
+        world.patch_settings(typed)
+        return {"changed": sorted(body.model_fields_set)}
+
+    def get_respondio(self) -> object:
+        respondio = self._world.respondio
+        return {
+            "channels": respondio.channels,
+            "components_as_text": respondio.components_as_text,
+            "contact_ready_seconds": respondio.contact_ready_seconds,
+            "contacts": len(respondio.contacts),
+            "limits": respondio.limits,
+            "retry_after": respondio.retry_after,
+            "template_path": respondio.template_path,
+            "calls": dict(sorted(respondio.calls.items())),
+        }
+
+    def post_respondio(self) -> object:
+        """How the workspace behaves, and contacts, messages and statuses that are added."""
+        respondio, body = self._world.respondio, self._body(_RespondIO)
+        plain = ("components_as_text", "contact_ready_seconds", "retry_after", "template_path")
+        for name in body.model_fields_set.intersection((*plain, "token")):
+            setattr(respondio, name, getattr(body, name))
+        if "channels" in body.model_fields_set:
+            channels = [each.model_dump(exclude_unset=True) for each in body.channels]
+            respondio.set_channels(channels)
+        for endpoint, limit in body.limits.items():
+            respondio.set_limit(endpoint, limit)
+        contacts = [
+            respondio.add_contact(each.phone, each.firstName, ready_in=each.ready_in).id
+            for each in body.contacts
+        ]
+        messages = []
+        for message in body.messages:
+            contact = respondio.find(message.contact)
+            if contact is None:
+                raise ValueError(f"there is no contact `{message.contact}`")
+            item = respondio.add_message(contact, **message.model_dump(exclude={"contact"}))
+            messages.append(item["messageId"])
+        for status in body.statuses:
+            respondio.add_status(status.messageId, status.value, status.message)
+        return {"contacts": contacts, "messages": messages}
+
+    def get_webhooks(self) -> object:
+        """Where webhooks go, every try to deliver one, and how many still wait."""
+        callbacks, outbox = self._world.callbacks, self._world.outbox
+        return {
+            "meta_url": callbacks.meta_url,
+            "respondio_url": callbacks.respondio_url,
+            "statuses": callbacks.sends_statuses,
+            "deliveries": [asdict(delivery) for delivery in outbox.deliveries],
+            "waiting": outbox.waiting(),
+        }
+
+    async def post_webhooks(self) -> object:
+        """Say where webhooks go; with a `verify_token` the receiver has to shake hands first."""
+        values = _given(_parameters(Callbacks), self._values(), "webhooks")
+        wanted = replace(self._world.callbacks, **values)
+        if wanted.meta_url and wanted.verify_token and {"meta_url", "verify_token"} & values.keys():
+            await shake_hands(wanted.meta_url, wanted.verify_token)
+        self._world.callbacks = wanted
+        return {
+            "meta_url": wanted.meta_url,
+            "respondio_url": wanted.respondio_url,
+            "statuses": wanted.sends_statuses,
+        }
+
+    def get_outbox(self) -> object:
+        """Everything that was sent, as an archive of raw payloads."""
+        return self._world.outbox.emitted(self._world.monotonic())
+
+    def post_emit(self) -> object:
+        """Say something of one kind: `{"kind": "echo", "days_ago": 2}`."""
+        values = self._values()
+        kind = str(values.pop("kind", None))
+        known = kind_of(str(values.get("source", "meta")), kind).values
+        timing = {name: values.pop(name) for name in TIMING if name in values}
+        fields = {
+            name: (value if isinstance(value, type) else type(value))
+            for name, value in known.items()
+        }
+        timing = _given(_parameters(Timing), timing, "emit")
+        return _emitted(emit(self._world, kind, **timing, **_given(fields, values, kind)))
+
+    def post_phone(self) -> object:
+        return _emitted(self._happens("phone", "action"))
+
+    def post_partner(self) -> object:
+        return _emitted(self._happens("partner", "event"))
+
+    def get_time(self) -> dict[str, object]:
+        world = self._world
+        return {"now": meta_time(world.now()), "travelled_days": world.travelled / 86_400}
+
+    def post_time(self) -> object:
+        """Let days pass: tokens expire, and a phone that nobody opened loses its partner."""
+        pass_days = self._stories["time"]["days"]
+        removed = pass_days(self._world, **_given(_parameters(pass_days), self._values(), "time"))
+        return {**self.get_time(), "removed": removed}
+
+    def _happens(self, name: str, chosen_by: str) -> Emitted:
+        values, known = self._values(), self._stories[name]
+        word = str(values.pop(chosen_by, None))
+        if word not in known:
+            raise ValueError(f"`{chosen_by}` must be one of {', '.join(known)}")
+        given = _given(_parameters(known[word]), values, word)
+        emitted: Emitted = known[word](self._world, **given)
+        return emitted
+
+    def _values(self) -> _Values:
+        values = self._call.json()
+        if not isinstance(values, dict):
+            raise ValueError("the body must be a JSON object")
+        return values
+
+    def _body(self, model: type[_B]) -> _B:
+        return _checked(model, self._values(), "")
+
+    def _node(self, kind: NodeKind, name: str) -> Node:
+        """A node by its id; a template also by `name/language`."""
+        found = self._world.nodes.get(name)
+        if found is None and kind is TEMPLATE:
+            template, _, language = name.partition("/")
+            wabas = sorted({node.waba_id for node in self._world.nodes.values()})
+            templates = (self._world.template(waba_id, template, language) for waba_id in wabas)
+            found = next(filter(None, templates), None)
+        if found is None or found.kind is not kind:
+            raise ValueError(f"`{name}` is no {kind.name} of this world")
+        return found
+
+
+def _emitted(emitted: Emitted) -> object:
+    payloads = list(emitted.payloads)
+    return {"emitted": len(payloads), "withheld": emitted.withheld, "payloads": payloads}
+
+
+@cache
+def _parameters(maker: Callable[..., object]) -> Mapping[str, Any]:
+    """The types of what a function or a dataclass takes by name.
+
+    Left out is what a control call never says: the world of a function, the `value` of a token.
+    """
+    hints, names = get_type_hints(maker), inspect.signature(maker).parameters
+    return {name: hints[name] for name in names if name not in ("world", "value")}
+
+
+def _given(
+    fields: Mapping[str, Any], values: Mapping[str, Any], name: str, *, unknown: str = ""
+) -> dict[str, Any]:
+    """The values, each of the type of its field; none is required."""
+    optional: dict[str, Any] = {key: (kind | None, None) for key, kind in fields.items()}
+    model = create_model("given", __base__=_Body, **optional)
+    checked = _checked(model, values, name, unknown)
+    return {key: getattr(checked, key) for key in checked.model_fields_set}
+
+
+def _checked(model: type[_B], values: Mapping[str, Any], name: str, unknown: str = "") -> _B:
+    """The values as a model; raises ValueError, with the name of what is wrong."""
+    try:
+        return model.model_validate_json(json.dumps(values))
+    except ValidationError as invalid:
+        errors = sorted(invalid.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    kind, place = errors[0]["type"], errors[0]["loc"]
+    key = [part for part in place if isinstance(part, str)][-1]
+    of = f" of `{name}`" if name else ""
+    if kind == "extra_forbidden":
+        known = f"is not known{of}; known: {', '.join(model.model_fields)}"
+        raise ValueError(f"`{key}` {unknown or known}")
+    texts = {
+        "list_type": "must be a list",
+        "dict_type": "must be an object",
+        "missing": "is required",
+        "literal_error": errors[0]["msg"],
+        "greater_than_equal": "must be 0 or more",
+    }
+    raise ValueError(f"`{key}`{of} {texts.get(kind, 'has the wrong type')}")

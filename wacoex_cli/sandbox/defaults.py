@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
-from wacoex_cli.sandbox.nodes import (
-    PHONE_NUMBER,
-    TEMPLATE,
-    WABA,
-    Node,
-    meta_time,
-    subscribed_app,
-)
-from wacoex_cli.sandbox.templates import default_templates, plain_template
 from wacoex_cli.sandbox.world import (
     APP_ID,
     APP_NAME,
@@ -26,25 +18,33 @@ from wacoex_cli.sandbox.world import (
     PARTNER_APP_NAME,
     PARTNER_BUSINESS_ID,
     PHONE,
+    PHONE_NUMBER,
     PHONE_NUMBER_ID,
     SECOND_PHONE,
     SECOND_PHONE_NUMBER_ID,
+    TEMPLATE,
+    WABA,
     WABA_ID,
+    Behaviour,
     Contents,
-    Settings,
+    Node,
     Token,
     World,
+    meta_time,
+    subscribed_app,
 )
 
 _FIRST_TEMPLATE_ID = 108000000000001
 _DAY_SECONDS = 86_400.0
+
+Component = dict[str, Any]
 
 
 def default_world(
     *,
     extra_templates: int = 0,
     onboarded_days_ago: float = 3.0,
-    settings: Settings | None = None,
+    settings: Behaviour | None = None,
     seed: int = 0,
     monotonic: Callable[[], float] = time.monotonic,
     now: Callable[[], float] = time.time,
@@ -56,15 +56,16 @@ def default_world(
     """
 
     def build() -> Contents:
-        return default_contents(extra_templates, now() - onboarded_days_ago * _DAY_SECONDS)
+        return _contents(extra_templates, meta_time(now() - onboarded_days_ago * _DAY_SECONDS))
 
     return World(build, settings=settings, seed=seed, monotonic=monotonic, now=now)
 
 
-def default_contents(extra_templates: int, onboarded_at: float) -> Contents:
-    """The contents of the default world, freshly made; `onboarded_at` is Unix seconds."""
-    onboarded = meta_time(onboarded_at)
-    extra = [plain_template(f"extra_{number:03}") for number in range(1, extra_templates + 1)]
+def _contents(extra_templates: int, onboarded: str) -> Contents:
+    extra = [
+        _template(f"extra_{number:03}", "UTILITY", _OPENING_HOURS)
+        for number in range(1, extra_templates + 1)
+    ]
     nodes = [
         _waba(WABA_ID, "Corner Bakery", BUSINESS_ID),
         _waba(FOREIGN_WABA_ID, "Somebody Else", "102000000000009"),
@@ -73,31 +74,26 @@ def default_contents(extra_templates: int, onboarded_at: float) -> Contents:
             SECOND_PHONE_NUMBER_ID, WABA_ID, SECOND_PHONE, onboarded, is_on_biz_app=False
         ),
         _phone_number(FOREIGN_PHONE_NUMBER_ID, FOREIGN_WABA_ID, "+6560000009", onboarded),
-        *_template_nodes([*default_templates(), *extra]),
     ]
+    for number, values in enumerate([*_templates(), *extra], start=_FIRST_TEMPLATE_ID):
+        health = _health(("MESSAGE_TEMPLATE", str(number)), ("WABA", WABA_ID))
+        nodes.append(Node(TEMPLATE, str(number), WABA_ID, {**values, "health_status": health}))
+    apps = [subscribed_app(PARTNER_APP_ID, PARTNER_APP_NAME), subscribed_app(APP_ID, APP_NAME)]
+    user = {"id": "122000000000001", "name": "wacoex", "tasks": ["MANAGE", "DEVELOP"]}
     return Contents(
         nodes={node.id: node for node in nodes},
         tokens={DEFAULT_TOKEN: Token(DEFAULT_TOKEN)},
-        subscribed_apps={
-            WABA_ID: [
-                subscribed_app(PARTNER_APP_ID, PARTNER_APP_NAME),
-                subscribed_app(APP_ID, APP_NAME),
-            ]
-        },
-        assigned_users={
-            WABA_ID: [{"id": "122000000000001", "name": "wacoex", "tasks": ["MANAGE", "DEVELOP"]}]
-        },
+        subscribed_apps={WABA_ID: apps},
+        assigned_users={WABA_ID: [user]},
     )
 
 
 def _health(*entities: tuple[str, str]) -> dict[str, Any]:
-    everywhere = [("BUSINESS", BUSINESS_ID), ("APP", APP_ID)]
-    return {
-        "entities": [
-            {"entity_type": kind, "id": entity_id, "can_send_message": "AVAILABLE"}
-            for kind, entity_id in [*entities, *everywhere]
-        ]
-    }
+    rows = [
+        {"entity_type": kind, "id": entity_id, "can_send_message": "AVAILABLE"}
+        for kind, entity_id in (*entities, ("BUSINESS", BUSINESS_ID), ("APP", APP_ID))
+    ]
+    return {"entities": rows}
 
 
 def _waba(waba_id: str, name: str, owner_id: str) -> Node:
@@ -165,13 +161,74 @@ def _phone_number(
     return Node(PHONE_NUMBER, phone_number_id, waba_id, values)
 
 
-def _template_nodes(templates: Iterable[dict[str, Any]]) -> list[Node]:
+def _template(
+    name: str,
+    category: str,
+    *components: Component,
+    language: str = "en_US",
+    parameter_format: str = "POSITIONAL",
+    status: str = "APPROVED",
+    rejected_reason: str = "NONE",
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "language": language,
+        "status": status,
+        "category": category,
+        "components": deepcopy(list(components)),
+        "parameter_format": parameter_format,
+        "quality_score": {"score": "GREEN", "date": 1760000000},
+        "rejected_reason": rejected_reason,
+    }
+
+
+def _body(text: str) -> Component:
+    values = ["Ana", "A-17"][: text.count("{{")]
+    return {"type": "BODY", "text": text, "example": {"body_text": [values]}}
+
+
+_OPENING_HOURS = {"type": "BODY", "text": "We are open from 8 to 18 every day."}
+_SPRING_SALE = {
+    "type": "BODY",
+    "text": "Hello {{first_name}}, our spring sale is on.",
+    "example": {"body_text_named_params": [{"param_name": "first_name", "example": "Ana"}]},
+}
+_STOP = {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "Stop promotions"}]}
+_CHANGE = {
+    "type": "URL",
+    "text": "Change it",
+    "url": "https://bakery.example/a/{{1}}",
+    "example": ["https://bakery.example/a/17"],
+}
+_APPOINTMENT: tuple[Component, ...] = (
+    {
+        "type": "HEADER",
+        "format": "TEXT",
+        "text": "Appointment on {{1}}",
+        "example": {"header_text": ["Monday"]},
+    },
+    _body("Hello {{1}}, we expect you."),
+    {"type": "FOOTER", "text": "Corner Bakery"},
+    {"type": "BUTTONS", "buttons": [_CHANGE]},
+)
+_IMAGE = {"type": "HEADER", "format": "IMAGE", "example": {"header_handle": ["sandbox"]}}
+
+
+def _templates() -> list[dict[str, Any]]:
+    """One of each shape that makes a difference, as the values of its node."""
+    ready, fertig = (
+        "Hello {{1}}, order {{2}} is ready.",
+        "Hallo {{1}}, Bestellung {{2}} ist fertig.",
+    )
+    scam = {"status": "REJECTED", "rejected_reason": "SCAM"}
     return [
-        _template_node(str(template_id), values)
-        for template_id, values in enumerate(templates, start=_FIRST_TEMPLATE_ID)
+        _template("order_ready", "UTILITY", _body(ready)),
+        _template("order_ready", "UTILITY", _body(fertig), language="de"),
+        _template("spring_sale", "MARKETING", _SPRING_SALE, _STOP, parameter_format="NAMED"),
+        _template("appointment", "UTILITY", *_APPOINTMENT),
+        _template("opening_hours", "UTILITY", _OPENING_HOURS),
+        _template("opening_hours", "UTILITY", _OPENING_HOURS, language="de"),
+        _template("new_menu", "MARKETING", _IMAGE, _body("Hello {{1}}, here is our new menu.")),
+        _template("flash_sale", "MARKETING", _body("Only today, {{1}}."), status="PAUSED"),
+        _template("free_money", "MARKETING", _body("Free money, {{1}}."), **scam),
     ]
-
-
-def _template_node(template_id: str, values: dict[str, Any]) -> Node:
-    health = _health(("MESSAGE_TEMPLATE", template_id), ("WABA", WABA_ID))
-    return Node(TEMPLATE, template_id, WABA_ID, {**values, "health_status": health})

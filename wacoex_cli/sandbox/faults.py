@@ -1,12 +1,153 @@
-"""Faults as data, and the choosing of those that strike one request."""
+"""How an answer goes wrong: what Meta refuses with its codes, and the faults that stand."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, replace
+
+from wacoex_cli.sandbox.wire import Reply, json_reply
+
+# Meta: error codes. Code -> (HTTP status, title); Meta gives no status for some, 400 stands there.
+_CODES: Mapping[int, tuple[int, str]] = {
+    0: (401, "We were unable to authenticate the app user"),
+    1: (400, "Invalid request or possible server error"),
+    2: (503, "Temporary due to downtime or due to being overloaded"),
+    3: (500, "Capability or permissions issue"),
+    4: (400, "The app has reached its API call rate limit"),
+    10: (403, "Permission is either not granted or has been removed"),
+    17: (400, "User request limit reached"),
+    33: (400, "The business phone number has been deleted"),
+    100: (400, "Invalid parameter"),
+    190: (401, "Invalid OAuth access token - Cannot parse access token"),
+    200: (403, "You do not have the necessary permissions"),
+    341: (400, "Application request limit reached"),
+    368: (403, "The account has been temporarily blocked for policy violations"),
+    613: (400, "Calls to this api have exceeded the rate limit"),
+    80007: (400, "The WhatsApp Business Account has reached its rate limit"),
+    80008: (400, "There have been too many calls to this WhatsApp Business account"),
+    130403: (400, "The business has blocked this user"),
+    130429: (400, "Rate limit hit"),
+    130472: (400, "User's number is part of an experiment"),
+    130497: (403, "Business account is restricted from messaging users in this country"),
+    131000: (500, "Something went wrong"),
+    131005: (403, "Access denied"),
+    131008: (400, "Required parameter is missing"),
+    131009: (400, "Parameter value is not valid"),
+    131016: (500, "Service unavailable"),
+    131021: (400, "Recipient cannot be sender"),
+    131026: (400, "Message undeliverable"),
+    131030: (400, "Recipient phone number not in allowed list"),
+    131031: (403, "Business Account locked"),
+    131037: (400, "Display name approval is needed"),
+    131042: (400, "Business eligibility payment issue"),
+    131044: (400, "Business eligibility payment issue"),
+    131045: (500, "Incorrect certificate"),
+    131047: (400, "Re-engagement message"),
+    131048: (400, "Spam rate limit hit"),
+    131049: (400, "Meta chose not to deliver this message"),
+    131050: (400, "User has stopped marketing messages from this business"),
+    131051: (400, "Unsupported message type"),
+    131052: (400, "Media download error"),
+    131053: (400, "Media upload error"),
+    131055: (400, "Method not allowed"),
+    131056: (400, "(Business Account, Consumer Account) pair rate limit hit"),
+    131057: (500, "Account in maintenance mode"),
+    131059: (400, "Invalid or stale cursor"),
+    131062: (400, "Business-scoped user id is not supported for this message"),
+    131063: (400, "Marketing messages are disabled on Cloud API"),
+    131064: (400, "Limit for misclassified templates reached"),
+    132000: (400, "Number of parameters does not match the expected number of params"),
+    132001: (404, "Template name does not exist in the translation"),
+    132005: (400, "Translated text too long"),
+    132007: (400, "Template content policy violated"),
+    132008: (400, "Invalid template parameter"),
+    132012: (400, "Parameter format does not match format in the created template"),
+    132015: (400, "Template is paused"),
+    132016: (400, "Template is disabled"),
+    132018: (400, "There is an issue with the parameters in the template"),
+    132068: (400, "Flow is in blocked state"),
+    132069: (400, "Flow is in throttled state"),
+    133000: (500, "Incomplete deregistration"),
+    133004: (503, "Server temporarily unavailable"),
+    133010: (400, "Phone number not registered"),
+    133015: (400, "The phone number was deleted a moment ago"),
+    134011: (400, "Payments terms have not been accepted"),
+    134100: (400, "Only marketing messages are supported"),
+    134101: (400, "Template is syncing"),
+    134102: (500, "Template is unavailable"),
+    135000: (400, "Generic user error"),
+    137000: (400, "The identity of the user has changed"),
+    2494100: (400, "The phone number is being upgraded"),
+    2593107: (400, "The sync was requested too many times"),
+    2593108: (400, "The sync was requested outside of the allowed time"),
+}
+
+
+def meta_error(code: int, unknown: str = "An unknown error has occurred") -> tuple[int, str]:
+    """The HTTP status and the title of a code; `unknown` is the title of one not in the table."""
+    return _CODES.get(code, (400, unknown))
+
+
+class GraphError(Exception):
+    """The pretend Graph API refuses; `details` is what Meta puts into `error_data`."""
+
+    def __init__(
+        self,
+        code: int,
+        details: str | None = None,
+        *,
+        subcode: int | None = None,
+        status: int | None = None,
+        message: str | None = None,
+        error_type: str = "OAuthException",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        known_status, title = meta_error(code)
+        super().__init__(details or title)
+        self.code = code
+        self.details = details
+        self.subcode = subcode
+        self.status = known_status if status is None else status
+        self.message = message or f"(#{code}) {title}"
+        self.error_type = error_type
+        self.headers = headers
+
+    def reply(self, trace_id: str) -> Reply:
+        """The answer, in the shape of the Graph API (Meta: error codes)."""
+        error: dict[str, object] = {
+            "message": self.message,
+            "type": self.error_type,
+            "code": self.code,
+        }
+        if self.details is not None:
+            error["error_data"] = {"messaging_product": "whatsapp", "details": self.details}
+        if self.subcode is not None:
+            error["error_subcode"] = self.subcode
+        body = {"error": {**error, "fbtrace_id": trace_id}}
+        return json_reply(body, status=self.status, headers=self.headers)
+
+
+def wrong_parameter(message: str) -> GraphError:
+    """Code 100 with these words as its message."""
+    return GraphError(100, message=f"(#100) {message}")
+
+
+def unknown_object(method: str, node_id: str) -> GraphError:
+    """Code 100 with subcode 33: the object is not there, or this token may not see it."""
+    message = (
+        f"Unsupported {method.lower()} request. Object with ID '{node_id}' does not exist, "
+        "cannot be loaded due to missing permissions, or does not support this operation"
+    )
+    return GraphError(100, subcode=33, message=message, error_type="GraphMethodException")
+
+
+def nonexisting_field(field: str, node_type: str) -> GraphError:
+    """Code 100, as the Graph API says it of a field or an edge that a node does not have."""
+    tried = f"nonexisting field ({field}) on node type ({node_type})"
+    return wrong_parameter(f"Tried accessing {tried}")
+
 
 DELAYS = frozenset({"latency", "arrival_jitter"})
 # Refusals with a code: (code, subcode, HTTP status or None for the documented one).
@@ -56,8 +197,8 @@ class Fault:
     401, and the `code` of a `refuse` may be an HTTP status (449, 404); `html` with the `status`
     403 is its firewall. What is no message there is struck only by a fault with a `path`.
 
-    The `status_...` kinds concern the statuses that are told of accepted messages: each status
-    may be lost or told twice; those of one message may come in reverse order, or be one failure
+    The `status_...` kinds concern the statuses that follow accepted messages: each status
+    may be lost or come twice; those of one message may come in reverse order, or be one failure
     with `code` (131026 if none is given).
     """
 
@@ -213,47 +354,46 @@ class Faults:
         return True
 
 
-_JSON_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "kind": str,
-    "on": str,
-    "path": str,
-    "phone_number_id": str,
-    "recipients": list,
-    "arrivals": list,
-    "probability": (int, float),
-    "count": int,
-    "after_seconds": (int, float),
-    "for_seconds": (int, float),
-    "seconds": (int, float),
-    "seconds_max": (int, float),
-    "code": int,
-    "subcode": int,
-    "status": int,
-    "details": str,
-    "headers": dict,
-    "location": str,
-    "accepts": bool,
+_PAGE = b"<!DOCTYPE html><html><head><title>Sorry</title></head><body>Sorry, something went wrong."
+
+
+def spoil(fault: Fault, reply: Reply, trace_id: str) -> Reply:
+    """What the sender gets to see in place of `reply`."""
+    if fault.kind not in REFUSALS:
+        return _BREAKAGES[fault.kind](fault, reply)
+    _, subcode, status = REFUSALS[fault.kind]
+    return GraphError(
+        fault.error_code or 0,
+        fault.details,
+        subcode=subcode if fault.subcode is None else fault.subcode,
+        status=status if fault.status is None else fault.status,
+        headers=fault.headers,
+    ).reply(trace_id)
+
+
+def _text(fault: Fault, status: int, body: bytes, media_type: str) -> Reply:
+    return Reply(fault.status or status, body, {"Content-Type": media_type, **fault.headers})
+
+
+def _with_body(fault: Fault, reply: Reply, body: bytes) -> Reply:
+    headers = {**reply.headers, "Content-Type": "application/json", **fault.headers}
+    return replace(reply, status=fault.status or reply.status, body=body, headers=headers)
+
+
+_BREAKAGES: Mapping[str, Callable[[Fault, Reply], Reply]] = {
+    "server_error": lambda fault, _: _text(fault, 500, b"Internal Server Error", "text/plain"),
+    "html": lambda fault, _: _text(fault, 200, _PAGE, "text/html; charset=utf-8"),
+    "redirect": lambda fault, _: Reply(
+        fault.status or 302, b"", {"Location": fault.location, **fault.headers}
+    ),
+    "reset_before": lambda _, __: Reply(manner="reset"),
+    "reset_after": lambda _, __: Reply(manner="reset"),
+    "hang": lambda _, __: Reply(manner="hang"),
+    "slow_answer": lambda fault, reply: replace(reply, manner="drip", seconds=fault.seconds),
+    "truncated_json": lambda fault, reply: _with_body(
+        fault, reply, reply.body[: len(reply.body) // 2]
+    ),
+    "invalid_json": lambda fault, reply: _with_body(fault, reply, b'{"messages": [{"id": wamid'),
+    "empty_body": lambda fault, reply: _with_body(fault, reply, b""),
+    "empty_object": lambda fault, reply: _with_body(fault, reply, b"{}"),
 }
-_ITEM_TYPES: Mapping[str, type] = {"recipients": str, "arrivals": int, "headers": str}
-
-
-def fault_from_json(values: Mapping[str, Any]) -> Fault:
-    """A fault from JSON values; raises ValueError, with the name of what is wrong."""
-    unknown = sorted(values.keys() - {each.name for each in fields(Fault)})
-    if unknown:
-        raise ValueError(f"`{unknown[0]}` is no property of a fault")
-    if "kind" not in values:
-        raise ValueError("a fault needs a `kind`")
-    for name, value in values.items():
-        if not isinstance(value, _JSON_TYPES[name]):
-            raise ValueError(f"`{name}` of a fault has the wrong type")
-        if not all(isinstance(item, _ITEM_TYPES.get(name, object)) for item in _items(value)):
-            raise ValueError(f"`{name}` of a fault holds a value of the wrong type")
-    sets = {name: frozenset(values[name]) for name in ("recipients", "arrivals") if name in values}
-    return Fault(**{**values, **sets})
-
-
-def _items(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()

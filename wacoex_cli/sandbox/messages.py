@@ -1,113 +1,340 @@
-"""Checking the body of a message (Meta: send messages)."""
+"""Checking a message and what fills its template, in Meta's grammar and in respond.io's."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from wacoex_cli.sandbox.nodes import Node
-from wacoex_cli.sandbox.parameters import check_parameters
-from wacoex_cli.sandbox.refusals import Refusal
+from wacoex_cli.sandbox.faults import GraphError
+from wacoex_cli.sandbox.world import Node
 
 LONGEST_TEXT = 4096
 LONGEST_CALLBACK_DATA = 512
-_E164 = re.compile(r"\+?[1-9][0-9]{6,14}")
-_KEYS = {"messaging_product", "recipient_type", "to", "type", "biz_opaque_callback_data"}
+E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 FindTemplate = Callable[[str, str], Node | None]
+Part = Mapping[str, Any]
+Given = dict[str, list[dict[str, Any]]]
+
+_KEYS = {"messaging_product", "recipient_type", "to", "type", "biz_opaque_callback_data"}
+_PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_FORBIDDEN_SPACE = re.compile(r"[\n\t]| {5}")
+_META_KEYS: Mapping[str, set[str]] = {
+    "header": {"type", "parameters"},
+    "body": {"type", "parameters"},
+    "button": {"type", "sub_type", "index", "parameters"},
+}
+# What the parameter of a button is called: (type of the parameter, key of its value).
+_BUTTON_PARAMETERS: Mapping[str, tuple[str, str]] = {
+    "url": ("text", "text"),
+    "quick_reply": ("payload", "payload"),
+    "copy_code": ("coupon_code", "coupon_code"),
+}
+_RESPONDIO_KEYS: Mapping[str, set[str]] = {
+    "header": {"type", "format", "text", "parameters"},
+    "body": {"type", "text", "parameters"},
+    "footer": {"type", "text"},
+    "buttons": {"type", "buttons"},
+}
+_RESPONDIO_BUTTON_KEYS = {"type", "text", "url", "phone_number", "parameters"}
+_RESPONDIO_BUTTON_TYPES = ("quick_reply", "phone_number", "url")
+# What the value of a parameter needs; the keys of media that may be there besides.
+_RESPONDIO_MEDIA: Mapping[str, set[str]] = {
+    "image": {"link"},
+    "video": {"link"},
+    "document": {"link", "filename"},
+    "location": {"latitude", "longitude", "name", "address"},
+}
+_RESPONDIO_MEDIA_KEYS = {"link", "filename", "caption"}
 
 
 def recipient_of(body: object) -> str | None:
     """The recipient as `+` and digits, or None when there is none that could be meant."""
     to = body.get("to") if isinstance(body, dict) else None
-    if not isinstance(to, str) or not _E164.fullmatch(to):
+    if not isinstance(to, str):
         return None
-    return to if to.startswith("+") else f"+{to}"
+    number = to if to.startswith("+") else f"+{to}"
+    return number if E164.fullmatch(number) else None
 
 
 def check_message(body: object, *, sender: str, find_template: FindTemplate) -> str:
     """The recipient (E.164) of a message that Meta would take from `sender` (E.164).
 
-    Raises Refusal with the code that Meta documents for what is wrong.
+    Raises GraphError with the code that Meta documents for what is wrong (Meta: send messages).
     """
     if not isinstance(body, dict):
-        raise Refusal(100, "The body must be a JSON object.")
-    kind = _kind(body)
-    _refuse_unknown_keys(body, _KEYS | {kind}, "the message")
-    recipient = _recipient(body)
-    _check_callback_data(body.get("biz_opaque_callback_data"))
-    content = body.get(kind)
-    if not isinstance(content, dict):
-        raise Refusal(131008, f"Parameter {kind} is required.")
-    if kind == "text":
-        _check_text(content)
-    else:
-        _check_template(content, find_template)
-    if recipient == sender:
-        raise Refusal(131021)
-    return recipient
-
-
-def _kind(body: dict[str, Any]) -> str:
+        raise GraphError(100, "The body must be a JSON object.")
     if "messaging_product" not in body:
-        raise Refusal(100, message="(#100) The parameter messaging_product is required.")
+        raise GraphError(100, message="(#100) The parameter messaging_product is required.")
     if body["messaging_product"] != "whatsapp":
-        details = "Param messaging_product must be one of {WHATSAPP}."
-        raise Refusal(100, details)
+        raise GraphError(100, "Param messaging_product must be one of {WHATSAPP}.")
     if body.get("recipient_type", "individual") != "individual":
-        raise Refusal(131009, "Param recipient_type must be one of {INDIVIDUAL}.")
+        raise GraphError(131009, "Param recipient_type must be one of {INDIVIDUAL}.")
     kind = body.get("type", "text")
     if kind not in ("text", "template"):
-        raise Refusal(131051, "The sandbox takes messages of type text and template.")
-    return str(kind)
-
-
-def _refuse_unknown_keys(given: dict[str, Any], known: set[str], where: str) -> None:
-    unknown = sorted(given.keys() - known)
-    if unknown:
-        raise Refusal(100, f'Unexpected key "{unknown[0]}" on {where}.')
-
-
-def _recipient(body: dict[str, Any]) -> str:
+        raise GraphError(131051, "The sandbox takes messages of type text and template.")
+    _refuse_unknown_keys(body, {*_KEYS, kind}, "the message")
     if "to" not in body:
-        raise Refusal(100, message="(#100) The parameter to is required.")
+        raise GraphError(100, message="(#100) The parameter to is required.")
     recipient = recipient_of(body)
     if recipient is None:
-        raise Refusal(131009, "Param to must be a phone number with country code.")
+        raise GraphError(131009, "Param to must be a phone number with country code.")
+    data = body.get("biz_opaque_callback_data")
+    if data is not None and (not isinstance(data, str) or len(data) > LONGEST_CALLBACK_DATA):
+        longest = f"must be a string of at most {LONGEST_CALLBACK_DATA} characters"
+        raise GraphError(100, f"Param biz_opaque_callback_data {longest}.")
+    content = body.get(kind)
+    if not isinstance(content, dict):
+        raise GraphError(131008, f"Parameter {kind} is required.")
+    check = _check_text if kind == "text" else _check_template
+    check(content, find_template)
+    if recipient == sender:
+        raise GraphError(131021)
     return recipient
 
 
-def _check_callback_data(value: object) -> None:
-    if value is not None and (not isinstance(value, str) or len(value) > LONGEST_CALLBACK_DATA):
-        details = f"must be a string of at most {LONGEST_CALLBACK_DATA} characters"
-        raise Refusal(100, f"Param biz_opaque_callback_data {details}.")
-
-
-def _check_text(text: dict[str, Any]) -> None:
+def _check_text(text: dict[str, Any], _: FindTemplate) -> None:
     _refuse_unknown_keys(text, {"body", "preview_url"}, "text")
     body = text.get("body")
     if not isinstance(body, str) or not body:
-        raise Refusal(131008, "Param text['body'] is required.")
+        raise GraphError(131008, "Param text['body'] is required.")
     if len(body) > LONGEST_TEXT:
-        raise Refusal(100, f"Param text['body'] must be at most {LONGEST_TEXT} characters long.")
+        raise GraphError(100, f"Param text['body'] must be at most {LONGEST_TEXT} characters long.")
     if not isinstance(text.get("preview_url", False), bool):
-        raise Refusal(100, "Param text['preview_url'] must be a boolean.")
+        raise GraphError(100, "Param text['preview_url'] must be a boolean.")
 
 
 def _check_template(template: dict[str, Any], find_template: FindTemplate) -> None:
     _refuse_unknown_keys(template, {"name", "language", "components"}, "template")
     name, language = template.get("name"), template.get("language")
     if not isinstance(name, str) or not isinstance(language, dict):
-        raise Refusal(131008, "Params template['name'] and template['language'] are required.")
+        raise GraphError(131008, "Params template['name'] and template['language'] are required.")
     _refuse_unknown_keys(language, {"code", "policy"}, "template['language']")
     code = language.get("code")
     if not isinstance(code, str):
-        raise Refusal(131008, "Param template['language']['code'] is required.")
+        raise GraphError(131008, "Param template['language']['code'] is required.")
     found = find_template(name, code)
     status = found.values["status"] if found else None
     if status in ("PAUSED", "DISABLED"):
-        raise Refusal(132015 if status == "PAUSED" else 132016)
+        raise GraphError(132015 if status == "PAUSED" else 132016)
     if found is None or status != "APPROVED":
-        raise Refusal(132001, f"template name ({name}) does not exist in {code}")
-    check_parameters(found.values, template.get("components", []))
+        raise GraphError(132001, f"template name ({name}) does not exist in {code}")
+    is_named = found.values["parameter_format"] == "NAMED"
+    grammar = _Grammar(_read_meta, _check_meta_medium, is_meta=True, is_named=is_named)
+    _fill(grammar, found.values["components"], template.get("components", []))
+
+
+def check_respondio_template(template: object, find_template: FindTemplate) -> None:
+    """Raises GraphError unless this fills an approved template (respond.io: template message).
+
+    Documented: the component types, one `buttons` component for all buttons, parameters by
+    position, one for each different placeholder, a file name for documents, texts for a location.
+    Our choice, so that a mistake shows: a text, a label or an address that is given must be the
+    template's own, all buttons are listed, and nothing unknown is taken.
+    """
+    if not isinstance(template, dict):
+        raise GraphError(100, "message.template is required")
+    _refuse_unknown_keys(template, {"name", "languageCode", "components"}, "template")
+    name, language = template.get("name"), template.get("languageCode")
+    if not isinstance(name, str) or not isinstance(language, str):
+        raise GraphError(100, "template.name and template.languageCode are required")
+    found = find_template(name, language)
+    if found is None or found.values["status"] != "APPROVED":
+        raise GraphError(132001, f"Template {name} ({language}) is not an approved template")
+    grammar = _Grammar(_read_respondio, _check_respondio_medium)
+    _fill(grammar, found.values["components"], template.get("components", []))
+
+
+@dataclass(frozen=True, slots=True)
+class _Grammar:
+    """How a platform writes parameters: by place (`header`, `body`, `url button 0` and so on)."""
+
+    read: Callable[[Sequence[Part], object], Given]
+    check_medium: Callable[[str, list[dict[str, Any]]], None]
+    is_meta: bool = False
+    is_named: bool = False
+
+
+def _fill(grammar: _Grammar, parts: Sequence[Part], components: object) -> None:
+    """Raise GraphError unless `components` fill the parts of a template exactly.
+
+    132000 a wrong number of parameters, 132012 a wrong kind or name, 131008 a missing value,
+    132018 a value that templates do not take, 100 a malformed component (Meta: error codes).
+    """
+    given = grammar.read(parts, components)
+    for part in parts:
+        place = part["type"].lower()
+        if place == "header" and part["format"] != "TEXT":
+            grammar.check_medium(part["format"].lower(), given.pop(place, []))
+        elif place in ("header", "body"):
+            _check_texts(grammar, place, _placeholders(part["text"]), given.pop(place, []))
+        elif place == "buttons":
+            for index, button in enumerate(part["buttons"]):
+                _check_button(grammar, index, button, given)
+    for place, parameters in given.items():
+        _check_number(place, 0, len(parameters))
+
+
+def _check_texts(
+    grammar: _Grammar, place: str, expected: Sequence[str], parameters: Sequence[Part]
+) -> None:
+    _check_number(place, len(expected), len(parameters))
+    for parameter in parameters:
+        _check_value(grammar, place, parameter, "text", "text")
+        if grammar.is_meta and _FORBIDDEN_SPACE.search(parameter["text"]):
+            details = "Param text cannot have new-line/tab characters or more than 4 spaces."
+            raise GraphError(132018, f"{place}: {details}")
+    names = {parameter.get("parameter_name") for parameter in parameters}
+    wanted: set[str | None] = set(expected) if grammar.is_named else {None}
+    if names and names != wanted:
+        raise GraphError(132012, f"{place}: parameter_name does not match the template.")
+
+
+def _check_button(grammar: _Grammar, index: int, button: Part, given: Given) -> None:
+    sub_type = button["type"].lower()
+    place = f"{sub_type} button {index}"
+    parameters = given.pop(place, [])
+    is_needed = sub_type == "copy_code" or bool(_placeholders(button.get("url", "")))
+    if is_needed and not parameters:
+        details = f"Button at index {index} of type {sub_type} requires a parameter"
+        raise GraphError(131008, f"buttons: {details}")
+    may_be = is_needed or (grammar.is_meta and sub_type == "quick_reply")
+    if parameters:
+        _check_number(place, 1 if may_be else 0, len(parameters))
+        _check_value(grammar, place, parameters[0], *_BUTTON_PARAMETERS[sub_type])
+
+
+def _check_number(place: str, expected: int, given: int) -> None:
+    if expected != given:
+        raise GraphError(
+            132000,
+            f"{place}: number of localizable_params ({given}) does not match "
+            f"the expected number of params ({expected})",
+        )
+
+
+def _check_value(grammar: _Grammar, place: str, parameter: Part, kind: str, key: str) -> None:
+    if parameter.get("type") != kind:
+        raise _mismatch(place, kind, parameter.get("type"))
+    known = {"type", key, "parameter_name"} if grammar.is_meta else {"type", key}
+    _refuse_unknown_keys(parameter, known, "a parameter", f"{place}: ")
+    if not isinstance(parameter.get(key), str) or not parameter[key]:
+        raise GraphError(131008, f"{place}: Parameter of type {kind} is missing {key} value.")
+
+
+def _mismatch(place: str, expected: str, received: object) -> GraphError:
+    details = f"expected {expected.upper()}, received {str(received).upper()}"
+    return GraphError(132012, f"{place}: Format mismatch, {details}")
+
+
+def _refuse_unknown_keys(given: Part, known: set[str], where: str, place: str = "") -> None:
+    unknown = sorted(given.keys() - known)
+    if unknown:
+        raise GraphError(100, f'{place}Unexpected key "{unknown[0]}" on {where}.')
+
+
+def _placeholders(text: str) -> list[str]:
+    """The names in `{{...}}`, each once, in order."""
+    return list(dict.fromkeys(_PLACEHOLDER.findall(text)))
+
+
+def _parameters(place: str, component: Part) -> list[dict[str, Any]]:
+    parameters = component.get("parameters", [])
+    if not isinstance(parameters, list) or not all(isinstance(each, dict) for each in parameters):
+        raise GraphError(100, f"{place}: parameters must be an array of objects.")
+    return parameters
+
+
+def _components(components: object, keys: Mapping[str, set[str]]) -> list[dict[str, Any]]:
+    """The components, none of an unknown type or with an unknown key."""
+    if not isinstance(components, list):
+        raise GraphError(100, "Param template['components'] must be an array.")
+    for component in components:
+        kind = str(component.get("type")) if isinstance(component, dict) else ""
+        if kind not in keys:
+            raise GraphError(100, f"Each component needs a type: {', '.join(keys)}.")
+        _refuse_unknown_keys(component, keys[kind], f"a {kind} component")
+    return components
+
+
+def _read_meta(parts: Sequence[Part], components: object) -> Given:
+    given: Given = {}
+    for component in _components(components, _META_KEYS):
+        place = str(component["type"])
+        if place == "button":
+            sub_type, index = component.get("sub_type"), component.get("index")
+            if sub_type not in _BUTTON_PARAMETERS or not str(index).isdecimal():
+                raise GraphError(100, "A button needs a known sub_type and an index.")
+            place = f"{sub_type} button {int(str(index))}"
+        if place in given:
+            raise GraphError(100, f"{place}: this component is there twice.")
+        given[place] = _parameters(place, component)
+    return given
+
+
+def _check_meta_medium(kind: str, parameters: list[dict[str, Any]]) -> None:
+    received = parameters[0].get("type") if len(parameters) == 1 else "unknown"
+    if received != kind:
+        raise _mismatch("header", kind, received)
+    medium = parameters[0].get(kind)
+    if not isinstance(medium, dict) or not (medium.get("id") or medium.get("link")):
+        raise GraphError(131008, f"header: Parameter of type {kind} needs an id or a link.")
+
+
+def _read_respondio(parts: Sequence[Part], components: object) -> Given:
+    own = {str(part["type"]).lower(): part for part in parts}
+    given: Given = {}
+    for component in _components(components, _RESPONDIO_KEYS):
+        kind = str(component["type"])
+        if kind in given:
+            raise GraphError(100, f"{kind}: this component is there twice.")
+        if kind not in own:
+            raise GraphError(100, f"The template has no {kind}.")
+        _check_own_words(kind, own[kind], component, {"text"})
+        given[kind] = _parameters(kind, component)
+        wanted = str(own[kind].get("format", "TEXT")).lower()
+        if kind == "header" and component.get("format") != wanted:
+            raise _mismatch(kind, wanted, component.get("format"))
+        if kind == "buttons" and "buttons" in component:
+            listed = component["buttons"]
+            if not isinstance(listed, list) or len(listed) != len(own[kind]["buttons"]):
+                raise GraphError(100, f"buttons: the template has {len(own[kind]['buttons'])}")
+            for index, (button, row) in enumerate(zip(own[kind]["buttons"], listed, strict=True)):
+                given[f"{str(button['type']).lower()} button {index}"] = _read_button(button, row)
+    for button in own.get("buttons", {}).get("buttons", []):
+        if str(button["type"]).lower() not in _RESPONDIO_BUTTON_TYPES:
+            raise GraphError(100, f"The sandbox cannot send a {button['type']} button here.")
+    return given
+
+
+def _read_button(own: Part, given: object) -> list[dict[str, Any]]:
+    kind = str(own["type"]).lower()
+    if not isinstance(given, dict) or given.get("type") != kind:
+        raise GraphError(100, f"buttons: this one must be of type {kind}")
+    _refuse_unknown_keys(given, _RESPONDIO_BUTTON_KEYS, "a button")
+    _check_own_words("buttons", own, given, {"text", "url", "phone_number"})
+    parameters = _parameters("buttons", given)
+    _check_number("buttons", len(_placeholders(own.get("url", ""))), len(parameters))
+    return parameters
+
+
+def _check_own_words(place: str, own: Part, given: Part, keys: set[str]) -> None:
+    for key in keys & given.keys():
+        if given[key] != own.get(key):
+            raise GraphError(100, f"{place}: {key} is not the template's own")
+
+
+def _check_respondio_medium(kind: str, parameters: list[dict[str, Any]]) -> None:
+    value = parameters[0].get(kind) if len(parameters) == 1 else None
+    if not isinstance(value, dict) or parameters[0] != {"type": kind, kind: value}:
+        raise GraphError(132012, f"header: one parameter of type {kind} is needed")
+    needed = _RESPONDIO_MEDIA[kind]
+    known = needed if kind == "location" else _RESPONDIO_MEDIA_KEYS
+    _refuse_unknown_keys(value, known, kind)
+    for name in sorted(needed):
+        if not isinstance(value.get(name), str) or not value[name]:
+            raise GraphError(131008, f"header: {kind} needs a {name}")
+    if "link" in needed and not value["link"].startswith(("http://", "https://")):
+        raise GraphError(100, f"header: the link of the {kind} must be a public URL")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +34,6 @@ LIMITS: Mapping[str, int] = {
     "space/channel/template": 5,
     "space/user": 10,
 }
-TEMPLATE_PATHS = ("template", "mtm")
 _DAY = 86_400
 
 
@@ -93,30 +92,25 @@ class RespondIOWorld:
     """
 
     def __init__(self, now: Callable[[], float], monotonic: Callable[[], float]) -> None:
-        self._now = now
+        self.now = now
         self._monotonic = monotonic
         began = int(now())
         self.token = DEFAULT_RESPONDIO_TOKEN
         self.retry_after = 1
         self.contact_ready_seconds = 0.0
-        self.template_path = TEMPLATE_PATHS[0]
+        self.template_path = "template"
         self.components_as_text = True
         self.calls: Counter[str] = Counter()
-        self.channels = [
-            _channel(RESPONDIO_CHANNEL_ID, "Corner Bakery", "whatsapp_business", began),
-            _channel(RESPONDIO_WEBCHAT_ID, "Website chat", "webchat", began),
-        ]
+        self.channels: list[dict[str, Any]] = []
+        webchat = {"id": RESPONDIO_WEBCHAT_ID, "name": "Website chat", "source": "webchat"}
+        self.set_channels([{"id": RESPONDIO_CHANNEL_ID}, webchat])
         self.contacts: dict[int, Contact] = {}
         self._by_phone: dict[str, Contact] = {}
         self._items: dict[int, dict[str, Any]] = {}
         self._to_come: list[tuple[float, int, str, str | None]] = []
-        self._limits = dict(LIMITS)
+        self.limits = dict(LIMITS)
         self._seconds: dict[str, SlidingSecond] = {}
         self._fill(began)
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return self._now()
 
     def find(self, identifier: str) -> Contact | None:
         """The contact of `id:123`, `phone:+65...` or `email:...`; raises ValueError for others."""
@@ -126,8 +120,8 @@ class RespondIOWorld:
         if kind == "phone" and value.startswith("+") and value[1:].isdecimal():
             return self._by_phone.get(value)
         if kind == "email" and "@" in value:
-            wanted = value.lower()
-            return next((one for one in self.contacts.values() if one.email == wanted), None)
+            contacts = self.contacts.values()
+            return next((each for each in contacts if each.email == value.lower()), None)
         raise ValueError("identifier must be id:<number>, email:<address> or phone:<E.164>")
 
     def admit(self, endpoint: str) -> tuple[bool, dict[str, str]]:
@@ -135,7 +129,7 @@ class RespondIOWorld:
 
         Calls that are turned away do not count (respond.io: rate limits).
         """
-        now, limit = self._monotonic(), self._limits[endpoint]
+        now, limit = self._monotonic(), self.limits[endpoint]
         second = self._seconds.setdefault(endpoint, SlidingSecond())
         used = second.count(now)
         if used >= limit:
@@ -148,33 +142,22 @@ class RespondIOWorld:
         """The headers of an answer 429."""
         return {**self._rate_headers(endpoint, 0), "Retry-After": str(self.retry_after)}
 
-    def limits(self) -> dict[str, int]:
-        """How many calls a second each endpoint allows at present."""
-        return dict(self._limits)
-
     def _rate_headers(self, endpoint: str, remaining: int) -> dict[str, str]:
-        limit = str(self._limits[endpoint])
+        limit = str(self.limits[endpoint])
         return {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": str(remaining)}
 
-    def set_channels(self, channels: list[Values]) -> None:
+    def set_channels(self, channels: Sequence[Values]) -> None:
         """Let these be all channels; each needs an `id`."""
-        began = int(self._now())
-        self.channels[:] = [
-            _channel(
-                int(one["id"]),
-                str(one.get("name", "Corner Bakery")),
-                str(one.get("source", "whatsapp_business")),
-                began,
-            )
-            for one in channels
-        ]
+        defaults = {"name": "Corner Bakery", "source": "whatsapp_business"}
+        created_at = {"created_at": int(self.now())}
+        self.channels[:] = [{**defaults, **channel, **created_at} for channel in channels]
 
     def add_contact(
         self, phone: str | None, first_name: str = "", *, ready_in: float = 0.0
     ) -> Contact:
         """Add a contact; for `ready_in` seconds the API is still busy with it."""
         number = max(self.contacts, default=FIRST_CONTACT_ID - 1) + 1
-        now = self._now()
+        now = self.now()
         contact = Contact(number, phone, first_name, created_at=now, ready_at=now + ready_in)
         self.contacts[number] = contact
         self.set_phone(contact, phone)
@@ -201,7 +184,7 @@ class RespondIOWorld:
         status: list[Values] | None = None,
     ) -> dict[str, Any]:
         """Add a message that was written at `at` (Unix seconds, now by default)."""
-        moment = self._now() if at is None else at
+        moment = self.now() if at is None else at
         # Ids of incoming messages are whole seconds (respond.io: messages, as seen live).
         number = int(moment) * 1_000_000 if traffic == "incoming" else int(moment * 1_000_000)
         while number in self._items:
@@ -225,13 +208,13 @@ class RespondIOWorld:
     def add_status(
         self, message_id: int, value: str, text: str | None = None, *, at: float | None = None
     ) -> None:
-        """Add an entry, told at `at` (Unix seconds, now by default), to the statuses of a message.
+        """Add an entry, made at `at` (Unix seconds, now by default), to the statuses of a message.
 
         Raises ValueError when there is no such message.
         """
         if message_id not in self._items:
             raise ValueError(f"there is no message {message_id}")
-        moment = self._now() if at is None else at
+        moment = self.now() if at is None else at
         entry: dict[str, Any] = {"value": value, "timestamp": int(moment * 1000)}
         if text is not None:
             entry["message"] = text
@@ -245,7 +228,7 @@ class RespondIOWorld:
 
     def catch_up(self) -> None:
         """Add the statuses that have fallen due by now."""
-        while self._to_come and self._to_come[0][0] <= self._now():
+        while self._to_come and self._to_come[0][0] <= self.now():
             at, message_id, value, text = heapq.heappop(self._to_come)
             self.add_status(message_id, value, text, at=at)
 
@@ -253,29 +236,17 @@ class RespondIOWorld:
         """Allow so many calls a second; raises ValueError for an unknown endpoint."""
         if endpoint not in LIMITS:
             raise ValueError(f"`{endpoint}` is no endpoint; known: {', '.join(LIMITS)}")
-        self._limits[endpoint] = limit
+        self.limits[endpoint] = limit
 
     def _fill(self, began: int) -> None:
         """Two people: one who was answered from the phone, one whose message cannot be shown."""
-        ana = self.add_contact("+6591000001", "Ana")
-        self.add_message(ana, _text("Do you have rye bread?"), at=began - _DAY)
-        self.add_message(
-            ana,
-            _text("Yes, from eight."),
-            traffic="outgoing",
-            source="echo",
-            at=began - _DAY + 90.5,
+        question, reply, hello = (
+            {"type": "text", "text": text}
+            for text in ("Do you have rye bread?", "Yes, from eight.", "Hello from the website")
         )
-        ben = self.add_contact("+6591000002", "Ben")
+        ana, ben = self.add_contact("+6591000001", "Ana"), self.add_contact("+6591000002", "Ben")
+        yesterday = began - _DAY
+        self.add_message(ana, question, at=yesterday)
+        self.add_message(ana, reply, traffic="outgoing", source="echo", at=yesterday + 90.5)
         self.add_message(ben, {"type": "unsupported"}, at=began - _DAY // 2)
-        self.add_message(
-            ben, _text("Hello from the website"), at=began - 60, channel_id=RESPONDIO_WEBCHAT_ID
-        )
-
-
-def _channel(number: int, name: str, source: str, created_at: int) -> dict[str, Any]:
-    return {"id": number, "name": name, "source": source, "created_at": created_at}
-
-
-def _text(text: str) -> dict[str, str]:
-    return {"type": "text", "text": text}
+        self.add_message(ben, hello, at=began - 60, channel_id=RESPONDIO_WEBCHAT_ID)

@@ -1,137 +1,159 @@
-"""Running the sandbox on a loopback socket: in a thread for tests, or blocking for a command."""
+"""The sandbox as an ASGI application, on a socket of this machine: its faces and its webhooks."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import socket
+import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
-import uvicorn
+import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from wacoex_cli.sandbox.app import application
-from wacoex_cli.sandbox.courier import deliver_webhooks
-from wacoex_cli.sandbox.world import World
+from wacoex_cli.foundation.server import serve as serve_until_signal
+from wacoex_cli.foundation.server import serving
+from wacoex_cli.sandbox import account, control, graph, respondio
+from wacoex_cli.sandbox.wire import (
+    ClientLeft,
+    Delivery,
+    DueWebhook,
+    deliver,
+    is_loopback,
+    read_call,
+    webhook_client,
+)
+from wacoex_cli.sandbox.world import SIGNING_KEY, World
 
 _HOST = "127.0.0.1"
-_KEEP_ALIVE_SECONDS = 120  # longer than clients keep connections, so that they close them
+# How long to wait before each further try; Meta goes on for days, with growing pauses.
+_RETRY_AFTER_SECONDS = (0.2, 0.5, 1.0, 2.0)
+_LOOKS_EVERY_SECONDS = 0.02
+_complain = logging.getLogger("wacoex.sandbox").warning
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn that says when it is ready, and stops without waiting for hanging answers."""
+def application(world: World) -> ASGIApp:
+    """An ASGI application over one world; every answer carries `X-Wacoex-Sandbox: 1`."""
 
-    def __init__(self, config: uvicorn.Config, world: World, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._world = world
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self._courier = asyncio.create_task(deliver_webhooks(self._world))
-        self._on_ready()
-
-    async def main_loop(self) -> None:
-        while not await self.on_tick(0):
-            await asyncio.sleep(0.05)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await asyncio.sleep(0)  # lets the connections learn that they are gone
-        tasks = [*self.server_state.tasks, self._courier]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _quietly(app: ASGIApp) -> ASGIApp:
-    """Uvicorn logs the cancelling of a delayed answer as an error; here it is the normal end."""
-
-    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
         try:
-            await app(scope, receive, send)
-        except asyncio.CancelledError:
+            call = await read_call(scope, receive)
+            if call.path.startswith(control.PREFIX):
+                reply = await control.answer(world, call, account.STORIES)
+            elif call.path.startswith(respondio.PREFIX):
+                reply = await respondio.answer(world, call)
+            elif call.path == account.SDK_PATH or call.path.startswith(account.WINDOW_PREFIX):
+                reply = account.signup_window(world, call)
+            else:
+                reply = await graph.answer(world, call)
+            await deliver(reply, receive, send)
+        except (ClientLeft, asyncio.CancelledError):
+            # Cancelling a delayed answer is its normal end here, and no error.
             return
 
-    return quiet
+    return app
 
 
-def _listen(port: int) -> socket.socket:
-    # With the protocol named, asyncio switches Nagle's algorithm off: else answers lag by 40 ms.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((_HOST, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
+def serve(world: World, port: int, on_ready: Callable[[str], None]) -> int:
+    """Serve on the loopback address until SIGINT or SIGTERM; returns the number of the signal.
 
-
-def _server(world: World, on_ready: Callable[[], None]) -> _Server:
-    config = uvicorn.Config(
-        _quietly(application(world)),
-        http="h11",
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        interface="asgi3",
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-    )
-    return _Server(config, world, on_ready)
-
-
-def serve(world: World, port: int, on_ready: Callable[[str], None]) -> None:
-    """Serve on the loopback address until SIGINT or SIGTERM, which is then raised again.
-
-    `port` 0 takes a free one; `on_ready` is given the base URL as soon as requests are
-    answered. Raises OSError when the port cannot be had.
+    `port` 0 takes a free one; `on_ready` is given the base URL as soon as requests are answered.
+    Requests under way are broken off at the end. Raises what `foundation.server.serve` raises.
     """
-    with _listen(port) as listener:
-        base_url = _base_url(listener)
-        # A full garbage collection would date an arrival 20 ms late: the clock of this world.
-        gc.collect()
-        gc.freeze()
-        _server(world, lambda: on_ready(base_url)).run(sockets=[listener])
+
+    async def run() -> int:
+        async with _delivering(world):
+            return await serve_until_signal(
+                application(world),
+                _HOST,
+                port,
+                on_ready=on_ready,
+                on_stopping=lambda: None,
+                log=_complain,
+                drain_seconds=0,
+            )
+
+    # A full garbage collection would date an arrival 20 ms late: the clock of this world.
+    gc.collect()
+    gc.freeze()
+    return asyncio.run(run())
 
 
 @contextmanager
 def running(world: World, port: int = 0) -> Iterator[str]:
     """Serve from a thread with its own event loop; yields the base URL.
 
-    Raises OSError when the port cannot be had.
+    Raises what `foundation.server.serving` raises.
     """
-    with _listen(port) as listener:
-        ready = threading.Event()
-        server = _server(world, ready.set)
+    ready: Future[tuple[str, Callable[[], object]]] = Future()
 
-        def run() -> None:
-            try:
-                server.run(sockets=[listener])
-            finally:
-                ready.set()
-
-        base_url = _base_url(listener)
-        thread = threading.Thread(target=run, name="sandbox", daemon=True)
-        thread.start()
+    async def run() -> None:
+        end, loop = asyncio.Event(), asyncio.get_running_loop()
+        app = application(world)
         try:
-            ready.wait()
-            if not server.started:
-                raise RuntimeError("the sandbox did not start")
-            yield base_url
-        finally:
-            server.should_exit = True
-            thread.join()
+            async with (
+                serving(app, _HOST, port, log=_complain, drain_seconds=0) as base_url,
+                _delivering(world),
+            ):
+                ready.set_result((base_url, lambda: loop.call_soon_threadsafe(end.set)))
+                await end.wait()
+        except Exception as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), name="sandbox", daemon=True)
+    thread.start()
+    base_url, stop = ready.result()
+    try:
+        yield base_url
+    finally:
+        stop()
+        thread.join()
 
 
-def _base_url(listener: socket.socket) -> str:
-    return f"http://{_HOST}:{listener.getsockname()[1]}"
+@asynccontextmanager
+async def _delivering(world: World) -> AsyncIterator[None]:
+    """Deliver webhooks that fall due, one after the other, while the block runs."""
+
+    async def run() -> None:
+        async with webhook_client() as client:
+            while True:
+                while (webhook := world.outbox.take(world.monotonic())) is not None:
+                    await _deliver(world, client, webhook)
+                await asyncio.sleep(_LOOKS_EVERY_SECONDS)
+
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _deliver(world: World, client: httpx.AsyncClient, webhook: DueWebhook) -> None:
+    """Try once; a receiver that is not there, or does not say 200, is tried again later."""
+    outbox, callbacks, tried, again = world.outbox, world.callbacks, None, None
+    is_meta = webhook.source == "meta"
+    url = webhook.url or (callbacks.meta_url if is_meta else callbacks.respondio_url)
+    key = world.app_secret() if is_meta else callbacks.signing_key or SIGNING_KEY
+    headers = {"Content-Type": "application/json", **webhook.signature(key)}
+    try:
+        if url is None or not is_loopback(url):
+            return
+        status = failure = None
+        try:
+            status = (await client.post(url, content=webhook.content, headers=headers)).status_code
+        except httpx.HTTPError as error:
+            failure = type(error).__name__
+        tried = Delivery(webhook.number, webhook.source, webhook.tries + 1, status, failure)
+        if status != 200 and webhook.tries < len(_RETRY_AFTER_SECONDS):
+            due = world.monotonic() + _RETRY_AFTER_SECONDS[webhook.tries]
+            again = replace(webhook, due=due, tries=webhook.tries + 1)
+    finally:
+        outbox.settle(tried, again)

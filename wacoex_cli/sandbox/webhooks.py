@@ -1,153 +1,632 @@
-"""What the pretend world tells by webhook: where to, signed how, and everything it has told."""
+"""What the world says by webhook: payloads by kind, and the statuses of an accepted message."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import heapq
-import hmac
-import json
-import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+import random
+import uuid
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from types import SimpleNamespace
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-Source = Literal["meta", "respondio"]
-
-# Meta: webhook fields of a WhatsApp Business Account; all of them are switched on at first.
-WEBHOOK_FIELDS = (
-    "messages",
-    "smb_message_echoes",
-    "smb_app_state_sync",
-    "history",
-    "account_update",
-    "account_alerts",
-    "business_capability_update",
-    "message_template_status_update",
-    "phone_number_name_update",
-    "phone_number_quality_update",
-    "security",
-    "user_preferences",
+from wacoex_cli.sandbox.faults import Fault, Request
+from wacoex_cli.sandbox.limits import Arrival
+from wacoex_cli.sandbox.respondio_world import RESPONDIO_CHANNEL_ID, Contact
+from wacoex_cli.sandbox.wire import WEBHOOK_FIELDS
+from wacoex_cli.sandbox.world import (
+    APP_ID,
+    PARTNER_BUSINESS_ID,
+    PHONE_NUMBER_ID,
+    Node,
+    World,
+    app_of,
 )
-# How long to wait before each further try; Meta goes on for days, with growing pauses.
-RETRY_AFTER_SECONDS = (0.2, 0.5, 1.0, 2.0)
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+PERSON = "+6591234567"
+DAY_SECONDS = 86_400.0
+FAILS_AFTER = 0.15
+# Seconds after the acceptance.
+_STATUS_DELAYS = {"sent": 0.05, "delivered": FAILS_AFTER, "read": 0.4}
+_SENT_AGAIN_AFTER = 0.1
+_ONE_IN_SO_MANY_DOES_NOT_READ = 3
+# Days ago of the messages of each phase of a history (Meta: history).
+_PHASE_BEGINS_DAYS_AGO = (0, 1, 90)
+_WITHOUT_NUMBER = ("ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED")
+
+Value = dict[str, Any]
+
+# What Meta adds to some account updates when nothing else is asked for.
+_RESTRICTION = {"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": 1800000000}
+_DETAILS: Mapping[str, Value] = {
+    "ACCOUNT_VIOLATION": {"violation_info": {"violation_type": "SPAM"}},
+    "DISABLED_UPDATE": {
+        "ban_info": {"waba_ban_state": "DISABLE", "waba_ban_date": "April 17, 2025"}
+    },
+    "ACCOUNT_RESTRICTION": {"restriction_info": [_RESTRICTION]},
+}
+_REFERRAL = {
+    "source_type": "ad",
+    "source_id": "120",
+    "source_url": "https://fb.example/ad",
+    "headline": "Spring sale",
+    "ctwa_clid": "sandbox-click",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Callbacks:
-    """Where webhooks go. Without a secret of its own the world signs with its default one.
+class Scene:
+    """Which number something happens to, and when (Unix seconds)."""
 
-    `statuses` says whether accepted messages are followed by statuses; None: if `meta_url` is set.
+    world: World
+    node: Node
+    at: float
+
+    @property
+    def digits(self) -> str:
+        """The number without its plus, as Meta writes it."""
+        return self.node.phone.removeprefix("+")
+
+    @property
+    def owner(self) -> str:
+        """The portfolio that owns the WABA."""
+        return str(self.world.nodes[self.node.waba_id].values["owner_business"])
+
+    def value(self, **parts: Any) -> Value:
+        """A value that names the number, as those about messages do."""
+        metadata = {"display_phone_number": self.digits, "phone_number_id": self.node.id}
+        return {"messaging_product": "whatsapp", "metadata": metadata, **parts}
+
+    def message(self, person: str, *, seconds_ago: int = 0) -> Value:
+        """The id and the time of a new message from or to `person` (E.164)."""
+        at = str(int(self.at) - seconds_ago)
+        return {"id": self.world.message_id(person), "timestamp": at}
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One change of a webhook of Meta's; `entry_id` where it is not the WABA."""
+
+    field: str
+    value: Value
+    entry_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookKind:
+    """What can be said of one kind of webhook, with defaults, and what is made of that.
+
+    A type in place of a default: None unless it is given. What is made are `Update`s of Meta's, or
+    whole bodies of respond.io's.
     """
 
-    meta_url: str | None = None
-    app_secret: str | None = field(default=None, repr=False)
-    verify_token: str | None = field(default=None, repr=False)
-    respondio_url: str | None = None
-    signing_key: str | None = field(default=None, repr=False)
-    statuses: bool | None = None
+    make: Callable[[Scene, Any], list[Any]]
+    values: Mapping[str, Any]
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for an address that is not on this machine."""
-        for url in filter(None, (self.meta_url, self.respondio_url)):
-            if not is_loopback(url):
-                raise ValueError(f"`{url}` is no http address of this machine; nothing leaves it")
-
-    @property
-    def tells_statuses(self) -> bool:
-        """Whether accepted messages are followed by statuses."""
-        return self.meta_url is not None if self.statuses is None else self.statuses
+    def payloads(self, scene: Scene, **given: Any) -> list[Any]:
+        """What is told; raises ValueError for a value that this kind does not have."""
+        unknown = sorted(given.keys() - self.values.keys())
+        if unknown:
+            raise ValueError(f"`{unknown[0]}` is not known; known: {', '.join(self.values)}")
+        defaults = {
+            name: None if isinstance(default, type) else default
+            for name, default in self.values.items()
+        }
+        return self.make(scene, SimpleNamespace(**{**defaults, **given}))
 
 
-def is_loopback(url: str) -> bool:
-    """Whether `url` is an http address of this machine."""
-    parts = urlsplit(url)
-    return parts.scheme == "http" and parts.hostname in _LOOPBACK
+def _kind(make: Callable[[Scene, Any], list[Any]], /, **values: Any) -> WebhookKind:
+    return WebhookKind(make, values)
+
+
+def _from_contact(scene: Scene, v: Any, content: Mapping[str, Any]) -> list[Update]:
+    user_id = _user_id(v.contact)
+    who: Value = {"profile": {"name": "Ana"}, "user_id": user_id}
+    sender: Value = {"from_user_id": user_id}
+    if not vars(v).get("without_phone_number"):
+        who["wa_id"] = sender["from"] = v.contact.removeprefix("+")
+    message = {**sender, **scene.message(v.contact), **content}
+    if vars(v).get("is_from_ad"):
+        message["referral"] = _REFERRAL
+    return [Update("messages", scene.value(contacts=[who], messages=[message]))]
+
+
+def _unsupported(scene: Scene, v: Any) -> list[Update]:
+    """A message that the Cloud API does not carry (131051) or cannot show (131060)."""
+    is_unknown = v.code == 131051
+    inner = v.type or ("poll_creation" if is_unknown else "media_placeholder")
+    title = "Message type unknown" if is_unknown else "This message is unavailable"
+    content = {"unsupported": {"type": inner}, "errors": [_error(v.code, title)]}
+    return _from_contact(scene, v, {"type": "unsupported", **content})
+
+
+def _changed(scene: Scene, v: Any, kind: str) -> Value:
+    """The content of an edit (at most 15 minutes later) or a revocation (at most two days)."""
+    original = v.original_message_id or scene.world.message_id(v.contact)
+    content: Value = {"original_message_id": original}
+    if kind == "edit":
+        content["message"] = {"type": "text", "text": {"body": v.text}}
+    return {"type": kind, kind: content}
+
+
+def _edit(scene: Scene, v: Any) -> list[Update]:
+    changed = _changed(scene, v, "edit")
+    changed["edit"]["message"]["context"] = {"id": changed["edit"]["original_message_id"]}
+    return _from_contact(scene, v, changed)
+
+
+def _status(scene: Scene, v: Any) -> list[Update]:
+    message_id = v.message_id or scene.world.message_id(v.contact)
+    status: Value = {
+        "id": message_id,
+        "status": v.status,
+        "timestamp": str(int(scene.at)),
+        "recipient_user_id": _user_id(v.contact),
+    }
+    if not v.without_phone_number:
+        status["recipient_id"] = v.contact.removeprefix("+")
+    if v.callback_data is not None:
+        status["biz_opaque_callback_data"] = v.callback_data
+    if v.code is not None or v.status == "failed":
+        status["errors"] = [_error(v.code or 131026, "Message undeliverable")]
+    else:
+        is_service = v.category == "service"
+        status["pricing"] = {
+            "billable": not is_service,
+            "pricing_model": "PMP",
+            "type": "free_customer_service" if is_service else "regular",
+            "category": v.category,
+        }
+    return [Update("messages", scene.value(statuses=[status]))]
+
+
+def _echo(scene: Scene, v: Any) -> list[Update]:
+    """A message sent in the Business app, or on a companion that is supported."""
+    is_change = v.type in ("edit", "revoke")
+    content = _changed(scene, v, v.type) if is_change else _content(v.type, v.text)
+    message = {
+        "from": scene.digits,
+        "to": v.contact.removeprefix("+"),
+        **scene.message(v.contact),
+        **content,
+    }
+    return [Update("smb_message_echoes", scene.value(message_echoes=[message]))]
+
+
+def _contact_sync(scene: Scene, v: Any) -> list[Update]:
+    """Contacts of the app's phone book that were added, changed or removed."""
+    name = {} if v.action == "remove" else {"full_name": "Ana Lim", "first_name": "Ana"}
+    rows = [
+        {
+            "type": "contact",
+            "contact": {"phone_number": phone.removeprefix("+"), **name},
+            "action": v.action,
+            "metadata": {"timestamp": str(int(scene.at))},
+        }
+        for phone in v.contacts or [v.contact]
+    ]
+    return [Update("smb_app_state_sync", scene.value(state_sync=rows))]
+
+
+def _history(scene: Scene, v: Any) -> list[Update]:
+    """The chats of the app in `chunks` webhooks of `messages` each, out of order if `shuffled`.
+
+    `declined` says that the business shared none, `media` adds a file that comes later.
+    """
+    if v.declined:
+        error = _error(2593109, "History sharing is turned off by the business.")
+        return [Update("history", scene.value(history=[{"errors": [error]}]))]
+
+    ends = {"from": scene.digits, "to": v.contact.removeprefix("+")}
+    updates = []
+    for number in range(1, v.chunks + 1):
+        phase = min(2, (number - 1) * 3 // v.chunks)
+        metadata = {"phase": phase, "chunk_order": number, "progress": number * 100 // v.chunks}
+        ends_ago = int(_PHASE_BEGINS_DAYS_AGO[phase] * DAY_SECONDS)
+        messages = [
+            {
+                **ends,
+                **scene.message(v.contact, seconds_ago=ends_ago + place),
+                **_content("text", f"an old message, {place}"),
+                "history_context": {"status": "READ"},
+            }
+            for place in range(1, v.messages + 1)
+        ]
+        chunk = {"metadata": metadata, "threads": [{"id": ends["to"], "messages": messages}]}
+        updates.append(Update("history", scene.value(history=[chunk])))
+    if v.shuffled:
+        random.Random(v.seed).shuffle(updates)
+    if v.media:
+        picture = {"id": "1100000000000002", "mime_type": "image/jpeg"}
+        message = {**ends, **scene.message(v.contact), "type": "image", "image": picture}
+        updates.append(Update("history", scene.value(messages=[message])))
+    return updates
+
+
+def _account_update(scene: Scene, v: Any) -> list[Update]:
+    """Of the two shapes that Meta documents, `onboarding` names the phone and the WABA is the
+    entry, `reference` names the WABA and the entry is a portfolio. Raises ValueError for others.
+    """
+    if v.shape not in ("onboarding", "reference"):
+        raise ValueError("`shape` must be `onboarding` or `reference`")
+    value: Value = {"event": v.event}
+    entry_id = None
+    if v.event not in _WITHOUT_NUMBER and v.shape == "onboarding":
+        value["phone_number"] = scene.digits
+    elif v.event not in _WITHOUT_NUMBER:
+        value["waba_info"] = {"waba_id": scene.node.waba_id, "owner_business_id": scene.owner}
+        entry_id = PARTNER_BUSINESS_ID
+    if v.reason is not None:
+        initiator = v.initiated_by or "SYSTEM"
+        value["disconnection_info"] = {"reason": v.reason, "initiated_by": initiator}
+    extra = _DETAILS.get(v.event, {}) if v.details is None else v.details
+    return [Update("account_update", {**value, **extra}, entry_id)]
+
+
+def _template(field: str, v: Any, **value: Any) -> list[Update]:
+    names = {"id": v.template_id, "name": v.name, "language": v.language}
+    template = {f"message_template_{key}": text for key, text in names.items()}
+    return [Update(f"message_template_{field}_update", {**value, **template})]
+
+
+def _template_status(scene: Scene, v: Any) -> list[Update]:
+    info = {"title": v.title, "description": "The template has low quality."}
+    return _template("status", v, event=v.event, reason=v.reason, other_info=info)
+
+
+def _quality(scene: Scene, v: Any) -> list[Update]:
+    value = {
+        "display_phone_number": scene.digits,
+        "event": v.event,
+        "max_daily_conversations_per_business": v.limit,
+    }
+    old_limit = {} if v.old_limit is None else {"old_limit": v.old_limit}
+    return [Update("phone_number_quality_update", {**value, **old_limit})]
+
+
+def _capability(scene: Scene, v: Any) -> list[Update]:
+    """How many people a day the portfolio may write to, and how many numbers it may have."""
+    value = {
+        "max_daily_conversations_per_business": v.limit,
+        "max_phone_numbers_per_business": v.numbers,
+    }
+    return [Update("business_capability_update", value)]
+
+
+def _alert(scene: Scene, v: Any) -> list[Update]:
+    info = {
+        "alert_severity": v.severity,
+        "alert_status": v.status,
+        "alert_type": v.type,
+        "alert_description": "See WhatsApp Manager.",
+    }
+    value = {"entity_type": v.entity_type, "entity_id": scene.owner, "alert_info": info}
+    return [Update("account_alerts", value)]
+
+
+def _user_preference(scene: Scene, v: Any) -> list[Update]:
+    digits = v.contact.removeprefix("+")
+    preference = {
+        "wa_id": digits,
+        "category": v.category,
+        "value": v.value,
+        "detail": f"User requested to {v.value} marketing messages",
+        "timestamp": int(scene.at),
+    }
+    contact = {"profile": {"name": "Ana"}, "wa_id": digits}
+    value = scene.value(contacts=[contact], user_preferences=[preference])
+    return [Update("user_preferences", value)]
+
+
+def _other(scene: Scene, v: Any) -> list[Update]:
+    default = {"display_phone_number": scene.digits, "event": "PIN_CHANGED"}
+    return [Update(v.field, default if v.value is None else v.value)]
+
+
+def _content(kind: str, text: str) -> Value:
+    if kind == "text":
+        return {"type": kind, kind: {"body": text}}
+    file = {"id": "1100000000000001", "mime_type": "application/octet-stream", "caption": text}
+    return {"type": kind, kind: file}
+
+
+def _user_id(contact: str) -> str:
+    return f"SG.9{contact[-9:].removeprefix('+')}"
+
+
+def _error(code: int, title: str) -> Value:
+    return {"code": code, "title": title, "message": title, "error_data": {"details": title}}
+
+
+_INBOUND = {"contact": PERSON, "is_from_ad": False, "without_phone_number": False}
+_CHANGED = {"contact": PERSON, "original_message_id": ""}
+_TEMPLATE = {"template_id": 108000000000001, "name": "spring_sale", "language": "en_US"}
+
+# Meta: webhooks reference.
+META_KINDS: Mapping[str, WebhookKind] = {
+    "message": _kind(
+        lambda scene, v: _from_contact(scene, v, _content(v.type, v.text)),
+        **_INBOUND,
+        text="Are you open today?",
+        type="text",
+    ),
+    "unsupported": _kind(_unsupported, **_INBOUND, code=131051, type=""),
+    "edit": _kind(_edit, **_CHANGED, text="Are you open tomorrow?"),
+    "revoke": _kind(
+        lambda scene, v: _from_contact(scene, v, _changed(scene, v, "revoke")), **_CHANGED
+    ),
+    "status": _kind(
+        _status,
+        contact=PERSON,
+        message_id="",
+        status="delivered",
+        callback_data=str,
+        code=int,
+        category="marketing",
+        without_phone_number=False,
+    ),
+    "echo": _kind(_echo, **_CHANGED, text="We open at nine.", type="text"),
+    "contact_sync": _kind(_contact_sync, contact=PERSON, contacts=list, action="add"),
+    "history": _kind(
+        _history,
+        contact=PERSON,
+        chunks=3,
+        messages=2,
+        shuffled=False,
+        seed=0,
+        declined=False,
+        media=False,
+    ),
+    "account_update": _kind(
+        _account_update,
+        event="PARTNER_REMOVED",
+        shape="onboarding",
+        reason=str,
+        initiated_by=str,
+        details=dict,
+    ),
+    "template_status": _kind(
+        _template_status, event="PAUSED", **_TEMPLATE, reason=str, title="FIRST_PAUSE"
+    ),
+    "template_quality": _kind(
+        lambda scene, v: _template(
+            "quality", v, previous_quality_score=v.before, new_quality_score=v.now
+        ),
+        **_TEMPLATE,
+        before="GREEN",
+        now="RED",
+    ),
+    "quality": _kind(_quality, event="THROUGHPUT_UPGRADE", limit="TIER_2K", old_limit=str),
+    "capability": _kind(_capability, limit=2000, numbers=2),
+    "alert": _kind(
+        _alert,
+        severity="WARNING",
+        status="ACTIVE",
+        type="INCREASED_CAPABILITIES_ELIGIBILITY_DEFERRED",
+        entity_type="BUSINESS",
+    ),
+    "user_preference": _kind(
+        _user_preference, contact=PERSON, value="stop", category="marketing_messages"
+    ),
+    "other": _kind(_other, field="security", value=dict),
+}
+
+
+def _received(scene: Scene, v: Any, content: Mapping[str, Any]) -> list[Value]:
+    person = _person(scene, v.contact)
+    item = scene.world.respondio.add_message(
+        person,
+        content,
+        at=scene.at,
+        channel_id=v.channel_id,
+        channel_message_id=scene.world.message_id(v.contact),
+    )
+    return [_respondio_event(scene.world, "message.received", person, item, scene.at)]
+
+
+def _outgoing(scene: Scene, v: Any, sent_by: str) -> list[Value]:
+    """A message of the business; `sent_by` is the source of its sender, `echo` the app."""
+    person = _person(scene, v.contact)
+    item = scene.world.respondio.add_message(
+        person,
+        {"type": "text", "text": v.text},
+        traffic="outgoing",
+        source=sent_by,
+        at=scene.at,
+        channel_id=v.channel_id,
+        channel_message_id=v.message_id or scene.world.message_id(v.contact),
+    )
+    return [message_sent(scene.world, person, item, scene.at)]
+
+
+def _respondio_other(scene: Scene, v: Any) -> list[Value]:
+    """Any other event; an empty `event_type` is the `Send Test` call, which has none."""
+    body: Value = {"contact": _person(scene, v.contact).to_json()}
+    if v.event_type:
+        body |= {"event_type": v.event_type, "event_id": _event_id(scene.world)}
+    return [body]
+
+
+def _person(scene: Scene, phone: str) -> Contact:
+    respondio = scene.world.respondio
+    return respondio.find(f"phone:{phone}") or respondio.add_contact(phone, "Ana")
+
+
+def _event_id(world: World) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, world.message_id("event")))
+
+
+def message_sent(world: World, person: Contact, item: Value, at: float) -> Value:
+    """`message.sent` of a message of the workspace, at `at` (Unix seconds)."""
+    copied = {**item, "status": list(item["status"])}
+    return _respondio_event(world, "message.sent", person, copied, at)
+
+
+def _respondio_event(
+    world: World, event_type: str, person: Contact, item: Value, at: float
+) -> Value:
+    unknown = {"id": item["channelId"]}
+    channels = world.respondio.channels
+    return {
+        "event_type": event_type,
+        "event_id": _event_id(world),
+        "contact": person.to_json(),
+        "message": {**item, "timestamp": int(at)},
+        "channel": next((each for each in channels if each["id"] == unknown["id"]), unknown),
+    }
+
+
+_HERE = {"contact": PERSON, "channel_id": RESPONDIO_CHANNEL_ID}
+
+# respond.io: webhooks, as its integrations read them.
+RESPONDIO_KINDS: Mapping[str, WebhookKind] = {
+    "message": _kind(
+        lambda scene, v: _received(scene, v, {"type": "text", "text": v.text}),
+        **_HERE,
+        text="Are you open today?",
+    ),
+    "unsupported": _kind(lambda scene, v: _received(scene, v, {"type": "unsupported"}), **_HERE),
+    "outgoing": _kind(
+        lambda scene, v: _outgoing(scene, v, v.sent_by),
+        **_HERE,
+        text="We open at nine.",
+        sent_by="user",
+        message_id="",
+    ),
+    "echo": _kind(
+        lambda scene, v: _outgoing(scene, v, "echo"),
+        **_HERE,
+        text="We open at nine.",
+        message_id="",
+    ),
+    "other": _kind(_respondio_other, event_type="contact.created", contact=PERSON),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One webhook: due at monotonic seconds `due`, to `url` instead of the usual one."""
+class Emitted:
+    """What was sent, and how many webhooks Meta kept to itself: nobody subscribed to them."""
 
-    number: int
-    due: float
-    source: Source
-    body: Mapping[str, Any]
-    url: str | None = None
-    tries: int = 0
-
-    @property
-    def content(self) -> bytes:
-        """The exact bytes that travel, and that are signed."""
-        return json.dumps(self.body, separators=(",", ":")).encode()
+    payloads: tuple[Mapping[str, Any], ...]
+    withheld: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """One try to deliver a letter: the status of the answer, or why there was none."""
+class Timing:
+    """Who says something, and when it happened.
 
-    letter: int
-    source: Source
-    attempt: int
-    status: int | None = None
-    error: str | None = None
+    It happened `days_ago` days before the world's present, or at `at` (Unix seconds), and is
+    delivered `times` times.
+    """
 
-
-class Outbox:
-    """Every webhook this world has emitted, and those still to be delivered. Thread-safe."""
-
-    def __init__(self) -> None:
-        self.deliveries: list[Delivery] = []
-        self._letters: list[Letter] = []
-        self._waiting: list[tuple[float, int, Letter]] = []
-        self._under_way = 0
-        self._lock = threading.Lock()
-
-    def add(
-        self, source: Source, body: Mapping[str, Any], *, due: float, url: str | None = None
-    ) -> None:
-        """Let a webhook be told at `due` (monotonic seconds)."""
-        with self._lock:
-            letter = Letter(len(self._letters) + 1, due, source, body, url)
-            self._letters.append(letter)
-            heapq.heappush(self._waiting, (due, letter.number, letter))
-
-    def take(self, now: float) -> Letter | None:
-        """The next letter that is due by `now`; the taker reports `delivered` or `again`."""
-        with self._lock:
-            if not self._waiting or self._waiting[0][0] > now:
-                return None
-            self._under_way += 1
-            return heapq.heappop(self._waiting)[2]
-
-    def settle(self, delivery: Delivery | None, again: Letter | None = None) -> None:
-        """A letter that was taken has been tried; `again` is the same letter, due later."""
-        with self._lock:
-            self._under_way -= 1
-            if delivery is not None:
-                self.deliveries.append(delivery)
-            if again is not None:
-                heapq.heappush(self._waiting, (again.due, again.number, again))
-
-    def waiting(self) -> int:
-        """How many letters are still to be delivered."""
-        with self._lock:
-            return len(self._waiting) + self._under_way
-
-    def emitted(self, now: float) -> list[Mapping[str, Any]]:
-        """The payloads told by `now`, in the order in which they were due."""
-        with self._lock:
-            told = [letter for letter in self._letters if letter.due <= now]
-        return [one.body for one in sorted(told, key=lambda one: (one.due, one.number))]
+    source: str = "meta"
+    phone_number_id: str = PHONE_NUMBER_ID
+    days_ago: float = 0.0
+    at: float = 0.0
+    times: int = 1
 
 
-def signature(source: Source, key: str, content: bytes) -> dict[str, str]:
-    """The header that signs these very bytes (Meta: validating payloads; respond.io webhooks)."""
-    digest = hmac.new(key.encode(), content, hashlib.sha256)
-    if source == "meta":
-        return {"X-Hub-Signature-256": f"sha256={digest.hexdigest()}"}
-    return {"X-Webhook-Signature": base64.b64encode(digest.digest()).decode()}
+TIMING = tuple(each.name for each in fields(Timing))
+
+
+def emit(world: World, kind: str, **values: Any) -> Emitted:
+    """Let Meta (or respond.io, with `source="respondio"`) say something of that kind.
+
+    `values` are those of `Timing` and of the kind. Raises ValueError for a kind, a value or a
+    number that is not known.
+    """
+    timing = Timing(**{name: values.pop(name) for name in TIMING if name in values})
+    at = timing.at or world.now() - timing.days_ago * DAY_SECONDS
+    scene = Scene(world, world.phone_number(timing.phone_number_id), at)
+    payloads = kind_of(timing.source, kind).payloads(scene, **values) * timing.times
+    if timing.source == "meta":
+        return post(scene, payloads)
+    for body in payloads:
+        world.outbox.add("respondio", body, due=world.monotonic())
+    return Emitted(tuple(payloads))
+
+
+def kind_of(source: str, kind: str) -> WebhookKind:
+    """What makes payloads of that kind; raises ValueError for a kind that is not known."""
+    kinds = {"meta": META_KINDS, "respondio": RESPONDIO_KINDS}.get(source)
+    if kinds is None:
+        raise ValueError("`source` must be `meta` or `respondio`")
+    if kind not in kinds:
+        raise ValueError(f"`{kind}` is no kind; known: {', '.join(kinds)}")
+    return kinds[kind]
+
+
+def post(scene: Scene, updates: list[Update], *, after: float = 0.0) -> Emitted:
+    """Put Meta's webhooks into the outbox, due in `after` seconds.
+
+    Meta tells only an app that is attached to the WABA, and only the fields that are on; fields
+    that this world does not know always are.
+    """
+    world, waba_id = scene.world, scene.node.waba_id
+    apps = world.subscribed_apps.get(waba_id, [])
+    attached = next((row for row in apps if app_of(row) == APP_ID), None)
+    bodies = []
+    for update in updates:
+        is_on = update.field in world.webhook_fields or update.field not in WEBHOOK_FIELDS
+        if attached is None or not is_on:
+            continue
+        change = {"field": update.field, "value": update.value}
+        entry = {"id": update.entry_id or waba_id, "time": int(scene.at), "changes": [change]}
+        body = {"object": "whatsapp_business_account", "entry": [entry]}
+        diverted = attached.get("override_callback_uri") if update.field == "messages" else None
+        world.outbox.add("meta", body, due=world.monotonic() + after, url=diverted)
+        bodies.append(body)
+    return Emitted(tuple(bodies), withheld=len(updates) - len(bodies))
+
+
+@dataclass(frozen=True, slots=True)
+class StatusStep:
+    """One status, told so many seconds after the acceptance: once, twice, or never."""
+
+    name: str
+    delay: float
+    sent_after: tuple[float, ...]
+    failure: Fault | None = None
+
+
+def follow(world: World, arrival: Arrival, body: Mapping[str, Any]) -> None:
+    """Let the statuses of an accepted message follow, if there is somebody to tell them to."""
+    recipient, number_id = arrival.recipient, arrival.phone_number_id
+    if not world.callbacks.sends_statuses or recipient is None:
+        return
+    at, node = world.now(), world.nodes[number_id]
+    category, template = "service", body.get("template")
+    if isinstance(template, dict):
+        found = world.template(node.waba_id, template["name"], template["language"]["code"])
+        category = str(found.values["category"]).lower() if found else "marketing"
+    for step in course(world, number_id, recipient):
+        scene = Scene(world, node, at + step.delay)
+        updates = META_KINDS["status"].payloads(
+            scene,
+            contact=recipient,
+            message_id=arrival.message_id or "",
+            status=step.name,
+            callback_data=arrival.biz_opaque_callback_data,
+            code=step.failure.error_code if step.failure else None,
+            category=category,
+        )
+        for after in step.sent_after:
+            post(scene, updates, after=after)
+
+
+def course(world: World, number_id: str, recipient: str) -> Iterable[StatusStep]:
+    """What becomes of an accepted message, with the faults that strike its statuses."""
+    request = Request("", True, number_id, recipient)
+    failure = world.faults.strikes("status_failed", request)
+    reads = zlib.crc32(recipient.encode()) % _ONE_IN_SO_MANY_DOES_NOT_READ != 0
+    names = [name for name in _STATUS_DELAYS if reads or name != "read"]
+    delays = [_STATUS_DELAYS[name] for name in names]
+    if failure is not None:
+        names, delays = ["failed"], [FAILS_AFTER]
+    elif world.faults.strikes("status_reordered", request) is not None:
+        delays.reverse()
+    for name, delay in zip(names, delays, strict=True):
+        lost = world.faults.strikes("status_lost", request)
+        again = world.faults.strikes("status_duplicated", request)
+        times = () if lost else (delay, delay + _SENT_AGAIN_AFTER) if again else (delay,)
+        yield StatusStep(name, delay, times, failure)

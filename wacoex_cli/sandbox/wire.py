@@ -1,20 +1,48 @@
-"""A request and an answer as data, and the ways an answer can travel, or not."""
+"""What travels: requests and answers as data, the ways an answer can take, and webhooks."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import heapq
+import hmac
 import json
+import secrets
 import socket
+import ssl
 import struct
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 from starlette.types import Receive, Scope, Send
 
 SANDBOX_HEADER = "X-Wacoex-Sandbox"
 _DRIPS = 10
+
+Source = Literal["meta", "respondio"]
+
+# Meta: webhook fields of a WhatsApp Business Account; all of them are switched on at first.
+WEBHOOK_FIELDS = (
+    "messages",
+    "smb_message_echoes",
+    "smb_app_state_sync",
+    "history",
+    "account_update",
+    "account_alerts",
+    "business_capability_update",
+    "message_template_status_update",
+    "phone_number_name_update",
+    "phone_number_quality_update",
+    "security",
+    "user_preferences",
+)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ANSWER_WITHIN_SECONDS = 5.0
 
 
 class ClientLeft(Exception):
@@ -57,9 +85,8 @@ def json_reply(
 ) -> Reply:
     """An answer with a JSON body."""
     body = json.dumps(value, separators=(",", ":")).encode()
-    return Reply(
-        status, body, {"Content-Type": "application/json; charset=UTF-8", **(headers or {})}
-    )
+    media_type = {"Content-Type": "application/json; charset=UTF-8"}
+    return Reply(status, body, {**media_type, **(headers or {})})
 
 
 async def read_call(scope: Scope, receive: Receive) -> Call:
@@ -87,26 +114,25 @@ async def read_call(scope: Scope, receive: Receive) -> Call:
 
 
 async def deliver(reply: Reply, receive: Receive, send: Send) -> None:
-    """Send the answer in its manner."""
+    """Send the answer in its manner; a `reset` breaks the connection as a crashed proxy does."""
     if reply.manner == "reset":
-        await _reset(receive, send)
-    elif reply.manner == "hang":
-        await _until_closed(receive)
-    else:
-        await _send_start(reply, send)
-        pieces = _DRIPS if reply.manner == "drip" else 1
-        await _send_body(reply, send, pieces)
-
-
-async def _send_start(reply: Reply, send: Send) -> None:
+        # ASGI has no word for this: uvicorn's `send` is a method of the object with the transport.
+        transport = getattr(getattr(send, "__self__", None), "transport", None)
+        if transport is None:
+            raise ConnectionResetError("the sandbox broke the connection")
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    if reply.manner in ("reset", "hang"):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
     headers = {**reply.headers, "Content-Length": str(len(reply.body)), SANDBOX_HEADER: "1"}
     raw = [
         (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": raw})
-
-
-async def _send_body(reply: Reply, send: Send, pieces: int) -> None:
+    pieces = _DRIPS if reply.manner == "drip" else 1
     size = max(1, -(-len(reply.body) // pieces))
     starts = range(0, max(1, len(reply.body)), size)
     for start in starts:
@@ -116,18 +142,140 @@ async def _send_body(reply: Reply, send: Send, pieces: int) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
-async def _reset(receive: Receive, send: Send) -> None:
-    """Break the connection with a reset (RST), as a crashed load balancer does."""
-    # ASGI has no word for this: uvicorn's `send` is a method of the object with the transport.
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if transport is None:
-        raise ConnectionResetError("the sandbox broke the connection")
-    connection = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-    await _until_closed(receive)
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Where webhooks go. Without a secret of its own the world signs with its default one.
+
+    `statuses` says whether accepted messages are followed by statuses; None: if `meta_url` is set.
+    """
+
+    meta_url: str | None = None
+    app_secret: str | None = field(default=None, repr=False)
+    verify_token: str | None = field(default=None, repr=False)
+    respondio_url: str | None = None
+    signing_key: str | None = field(default=None, repr=False)
+    statuses: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an address that is not on this machine."""
+        for url in filter(None, (self.meta_url, self.respondio_url)):
+            if not is_loopback(url):
+                raise ValueError(f"`{url}` is no http address of this machine; nothing leaves it")
+
+    @property
+    def sends_statuses(self) -> bool:
+        """Whether accepted messages are followed by statuses."""
+        return self.meta_url is not None if self.statuses is None else self.statuses
 
 
-async def _until_closed(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def is_loopback(url: str) -> bool:
+    """Whether `url` is an http address of this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname in LOOPBACK
+
+
+@dataclass(frozen=True, slots=True)
+class DueWebhook:
+    """One webhook: due at monotonic seconds `due`, to `url` instead of the usual one."""
+
+    number: int
+    due: float
+    source: Source
+    body: Mapping[str, Any]
+    url: str | None = None
+    tries: int = 0
+
+    @property
+    def content(self) -> bytes:
+        """The exact bytes that travel, and that are signed."""
+        return json.dumps(self.body, separators=(",", ":")).encode()
+
+    def signature(self, key: str) -> dict[str, str]:
+        """The header that signs these bytes (Meta: validating payloads; respond.io: webhooks)."""
+        digest = hmac.new(key.encode(), self.content, hashlib.sha256)
+        if self.source == "meta":
+            return {"X-Hub-Signature-256": f"sha256={digest.hexdigest()}"}
+        return {"X-Webhook-Signature": base64.b64encode(digest.digest()).decode()}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One try to deliver a webhook: the status of the answer, or why there was none."""
+
+    letter: int
+    source: Source
+    attempt: int
+    status: int | None = None
+    error: str | None = None
+
+
+class Outbox:
+    """Every webhook this world has emitted, and those still to be delivered. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self._webhooks: list[DueWebhook] = []
+        self._waiting: list[tuple[float, int, DueWebhook]] = []
+        self._under_way = 0
+        self._lock = threading.Lock()
+
+    def add(
+        self, source: Source, body: Mapping[str, Any], *, due: float, url: str | None = None
+    ) -> None:
+        """Let a webhook be sent at `due` (monotonic seconds)."""
+        with self._lock:
+            webhook = DueWebhook(len(self._webhooks) + 1, due, source, body, url)
+            self._webhooks.append(webhook)
+            heapq.heappush(self._waiting, (due, webhook.number, webhook))
+
+    def take(self, now: float) -> DueWebhook | None:
+        """The next webhook that is due by `now`; the taker reports to `settle`."""
+        with self._lock:
+            if not self._waiting or self._waiting[0][0] > now:
+                return None
+            self._under_way += 1
+            return heapq.heappop(self._waiting)[2]
+
+    def settle(self, delivery: Delivery | None, again: DueWebhook | None = None) -> None:
+        """A webhook that was taken has been tried; `again` is the same one, due later."""
+        with self._lock:
+            self._under_way -= 1
+            if delivery is not None:
+                self.deliveries.append(delivery)
+            if again is not None:
+                heapq.heappush(self._waiting, (again.due, again.number, again))
+
+    def waiting(self) -> int:
+        """How many webhooks are still to be delivered."""
+        with self._lock:
+            return len(self._waiting) + self._under_way
+
+    def emitted(self, now: float) -> list[Mapping[str, Any]]:
+        """The payloads sent by `now`, in the order in which they were due."""
+        with self._lock:
+            sent = [webhook for webhook in self._webhooks if webhook.due <= now]
+        return [each.body for each in sorted(sent, key=lambda each: (each.due, each.number))]
+
+
+def webhook_client() -> httpx.AsyncClient:
+    """A client for receivers of webhooks, which are all on this machine."""
+    # Only http to this machine: an empty context saves reading the system's certificates.
+    return httpx.AsyncClient(
+        timeout=_ANSWER_WITHIN_SECONDS,
+        trust_env=False,
+        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+    )
+
+
+async def shake_hands(url: str, verify_token: str) -> None:
+    """Meta's handshake; raises ValueError when the receiver does not return the challenge."""
+    challenge = secrets.token_hex(8)
+    query = {"mode": "subscribe", "challenge": challenge, "verify_token": verify_token}
+    try:
+        async with webhook_client() as client:
+            params = {f"hub.{name}": text for name, text in query.items()}
+            answer = await client.get(url, params=params)
+    except httpx.HTTPError as error:
+        raise ValueError(f"`{url}` could not be reached: {type(error).__name__}") from error
+    if answer.status_code != 200 or answer.text != challenge:
+        raise ValueError(f"`{url}` did not return the challenge: status {answer.status_code}")

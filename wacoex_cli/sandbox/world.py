@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
+import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from wacoex_cli.sandbox.arrivals import Arrival, ArrivalLog
-from wacoex_cli.sandbox.codes import Codes
-from wacoex_cli.sandbox.faults import Faults
-from wacoex_cli.sandbox.limits import COEXISTENCE_LIMIT, PairRate, SlidingSecond
-from wacoex_cli.sandbox.nodes import PHONE_NUMBER, TEMPLATE, Node
-from wacoex_cli.sandbox.refusals import Refusal
+from wacoex_cli.sandbox.faults import Faults, GraphError, unknown_object
+from wacoex_cli.sandbox.limits import COEXISTENCE_LIMIT, ArrivalLog, PairRate, SlidingSecond
 from wacoex_cli.sandbox.respondio_world import RespondIOWorld
-from wacoex_cli.sandbox.webhooks import WEBHOOK_FIELDS, Callbacks, Outbox
+from wacoex_cli.sandbox.wire import WEBHOOK_FIELDS, Call, Callbacks, Outbox
 
 DEFAULT_TOKEN = "sandbox-token-0123456789"  # noqa: S105 - a marker, no secret
 APP_SECRET = "sandbox-app-secret-0123456789"  # noqa: S105 - a marker, no secret
@@ -40,6 +40,91 @@ READ_SCOPE = "whatsapp_business_management"
 
 
 @dataclass(frozen=True, slots=True)
+class NodeKind:
+    """A type of node: every field it has, and those it answers with when none is named."""
+
+    name: str
+    fields: frozenset[str]
+    default_fields: tuple[str, ...]
+
+
+def _kind(name: str, default_fields: str, other_fields: str) -> NodeKind:
+    defaults = tuple(default_fields.split())
+    return NodeKind(name, frozenset([*defaults, *other_fields.split()]), defaults)
+
+
+# Meta: WhatsApp Business Account phone number API
+PHONE_NUMBER = _kind(
+    "WhatsAppBusinessPhoneNumber",
+    "id display_phone_number verified_name quality_rating",
+    "status is_on_biz_app platform_type host_platform quality_score throughput "
+    "whatsapp_business_manager_messaging_limit messaging_limit_tier name_status new_name_status "
+    "code_verification_status account_mode last_onboarded_time is_official_business_account "
+    "official_business_account health_status webhook_configuration is_pin_enabled "
+    "is_preverified_number search_visibility country_code country_dial_code username certificate",
+)
+# Meta: WhatsApp Business Account API
+WABA = _kind(
+    "WhatsAppBusinessAccount",
+    "id name timezone_id message_template_namespace",
+    "status account_review_status business_verification_status country currency creation_time "
+    "ownership_type owner_business owner_business_info on_behalf_of_business_info "
+    "is_shared_with_partners primary_funding_id primary_business_location health_status "
+    "is_enabled_for_insights marketing_messages_onboarding_status "
+    "disable_marketing_messages_on_cloud_api whatsapp_business_manager_messaging_limit",
+)
+# Meta: template management
+TEMPLATE = _kind(
+    "WhatsAppMessageTemplate",
+    "id name language status category components parameter_format",
+    "quality_score rejected_reason health_status",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One object of the Graph; a field without a value is left out of answers, as Meta does."""
+
+    kind: NodeKind
+    id: str
+    waba_id: str
+    values: dict[str, Any]
+
+    def patch(self, values: Mapping[str, object]) -> None:
+        """Set fields; raises ValueError for one that this kind of node does not have."""
+        unknown = sorted(values.keys() - (self.kind.fields - {"id"}))
+        if unknown:
+            raise ValueError(f"`{unknown[0]}` cannot be set on a {self.kind.name}")
+        self.values.update(values)
+
+    @property
+    def phone(self) -> str:
+        """The number of a phone number (E.164)."""
+        return "+" + "".join(filter(str.isdigit, str(self.values["display_phone_number"])))
+
+
+def meta_time(at: float) -> str:
+    """A moment (Unix seconds) as the Graph API writes times."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def moment_of(text: str) -> float:
+    """The Unix seconds of a time as the Graph API writes it."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def subscribed_app(app_id: str, name: str) -> dict[str, Any]:
+    """A row of `subscribed_apps`."""
+    link = f"https://www.facebook.com/games/?app_id={app_id}"
+    return {"whatsapp_business_api_data": {"id": app_id, "name": name, "link": link}}
+
+
+def app_of(row: Mapping[str, Any]) -> str:
+    """The id of the app in a row of `subscribed_apps`."""
+    return str(row["whatsapp_business_api_data"]["id"])
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """An access token; times are Unix seconds, 0 means never (Meta: debug_token)."""
 
@@ -59,8 +144,51 @@ class Token:
 
 
 @dataclass(slots=True)
+class Code:
+    """A code of the signup window; `at` is Unix seconds, `tries` how often it was shown."""
+
+    waba_id: str
+    at: float
+    tries: int = 0
+
+
+class Codes:
+    """The codes that signup windows handed out since the reset, by their values.
+
+    One becomes a token once, within 30 seconds (Meta: embedded signup implementation).
+    """
+
+    LIFETIME_SECONDS = 30.0
+
+    def __init__(self) -> None:
+        self.issued: dict[str, Code] = {}
+
+    def issue(self, waba_id: str, now: float) -> str:
+        """A new code for that WABA."""
+        value = f"AQsandbox{secrets.token_hex(16)}"
+        self.issued[value] = Code(waba_id, now)
+        return value
+
+    def take(self, value: str, now: float) -> str:
+        """The WABA of a code.
+
+        Raises GraphError 100 with subcode 36009 for one that was used, 36007 for one that expired.
+        """
+        code = self.issued.get(value)
+        if code is None:
+            raise GraphError(100, message="Invalid verification code format.")
+        code.tries += 1
+        if code.tries > 1:
+            raise GraphError(100, subcode=36009, message="This authorization code has been used.")
+        if now - code.at > self.LIFETIME_SECONDS:
+            message = "This authorization code has expired."
+            raise GraphError(100, subcode=36007, message=message)
+        return code.waba_id
+
+
+@dataclass(slots=True)
 class Contents:
-    """Everything that a reset brings back."""
+    """Everything that a reset brings back; apps and users by the id of their WABA."""
 
     nodes: dict[str, Node]
     tokens: dict[str, Token]
@@ -69,7 +197,7 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Behaviour:
     """How the world behaves; `app_secret` makes `appsecret_proof` compulsory.
 
     `shares_history` is what the owner of the phone chose while connecting.
@@ -89,13 +217,13 @@ class World:
         self,
         build: Callable[[], Contents],
         *,
-        settings: Settings | None = None,
+        settings: Behaviour | None = None,
         seed: int = 0,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._build = build
-        self._first_settings = settings or Settings()
+        self._first_settings = settings or Behaviour()
         self._seed = seed
         self.monotonic = monotonic
         self._wall = now
@@ -144,30 +272,35 @@ class World:
         self._traces += 1
         return f"Asandbox{self._traces:08d}"
 
+    def app_secret(self) -> str:
+        """The secret of the pretend app: it signs webhooks and is half of the app's token."""
+        return self.callbacks.app_secret or self.settings.app_secret or APP_SECRET
+
     def phone_numbers(self, waba_id: str) -> list[Node]:
         """The phone numbers of a WABA that can be seen."""
-        found = self._of(PHONE_NUMBER.name, waba_id)
-        return [node for node in found if node.id not in self.hidden]
+        return [node for node in self._of(PHONE_NUMBER, waba_id) if node.id not in self.hidden]
+
+    def phone_number(self, phone_number_id: str) -> Node:
+        """The phone number of that id; raises ValueError when there is none."""
+        node = self.nodes.get(phone_number_id)
+        if node is None or node.kind is not PHONE_NUMBER:
+            raise ValueError(f"`{phone_number_id}` is no phone number of this world")
+        return node
 
     def templates(self, waba_id: str) -> list[Node]:
         """The templates of a WABA."""
-        return list(self._of(TEMPLATE.name, waba_id))
+        return self._of(TEMPLATE, waba_id)
 
     def template(self, waba_id: str, name: str, language: str) -> Node | None:
         """The template of that name in that language, whatever its status."""
-        wanted = (name, language)
-        return next(
-            (
-                node
-                for node in self._of(TEMPLATE.name, waba_id)
-                if (node.values["name"], node.values["language"]) == wanted
-            ),
-            None,
-        )
+        for node in self._of(TEMPLATE, waba_id):
+            if (node.values["name"], node.values["language"]) == (name, language):
+                return node
+        return None
 
-    def _of(self, kind: str, waba_id: str) -> Iterator[Node]:
+    def _of(self, kind: NodeKind, waba_id: str) -> list[Node]:
         nodes = self.nodes.values()
-        return (node for node in nodes if node.kind.name == kind and node.waba_id == waba_id)
+        return [node for node in nodes if node.kind is kind and node.waba_id == waba_id]
 
     def set_limit(self, phone_number_id: str, limit: int) -> None:
         """From now on take at most `limit` messages of that number in any second."""
@@ -180,29 +313,76 @@ class World:
             self.templates_revision += 1
 
     def patch_token(self, value: str, changes: Mapping[str, Any]) -> None:
-        """Set properties of a token, or add one; raises ValueError for an unknown property."""
-        known = {each.name for each in fields(Token)} - {"value"}
-        _refuse_unknown(changes, known, "token property")
+        """Set properties of a token, or add one."""
         self.tokens[value] = replace(self.tokens.get(value, Token(value)), **changes)
 
     def patch_settings(self, changes: Mapping[str, Any]) -> None:
-        """Set how the world behaves; raises ValueError for an unknown setting."""
-        _refuse_unknown(changes, {each.name for each in fields(Settings)}, "setting")
+        """Set how the world behaves."""
         self.settings = replace(self.settings, **changes)
+
+    def token_of(self, call: Call) -> Token:
+        """The token of a request; raises GraphError 0 without one, 190 when it is no good.
+
+        Subcodes of 190: 463 expired, 467 invalid (Meta: error handling).
+        """
+        scheme, _, value = call.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not value:
+            raise GraphError(0, message="An access token is required to request this resource.")
+        token = self.tokens.get(value)
+        if token is None:
+            raise GraphError(190)
+        reason = "Error validating access token: "
+        if token.revoked:
+            message = f"{reason}the session has been invalidated."
+            raise GraphError(190, subcode=467, message=message)
+        if token.expired(self.now()):
+            raise GraphError(190, subcode=463, message=f"{reason}Session has expired.")
+        if self.settings.app_secret is not None:
+            self._check_proof(call.query.get("appsecret_proof"), self.settings.app_secret, value)
+        return token
+
+    def _check_proof(self, proof: str | None, secret: str, token: str) -> None:
+        """HMAC-SHA256 of the token, keyed by the app secret (Meta: secure requests)."""
+        expected = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
+        if proof is None:
+            message = "API calls from the server require an appsecret_proof argument"
+        elif not hmac.compare_digest(proof.encode(), expected.encode()):
+            message = "Invalid appsecret_proof provided in the API argument"
+        else:
+            return
+        raise GraphError(100, message=message, error_type="GraphMethodException")
+
+    def visible_node(self, token: Token, call: Call, node_id: str, scope: str) -> Node:
+        """The node, if the token may use it.
+
+        Raises GraphError 100 with subcode 33 when it is unknown or somebody else's, 200 when it is
+        in the token's portfolio but not assigned to it, and 10 when the token lacks the scope.
+        """
+        node = self.nodes.get(node_id)
+        if node is None or node.id in self.hidden:
+            raise unknown_object(call.method, node_id)
+        if node.waba_id not in token.waba_ids:
+            waba = self.nodes[node.waba_id]
+            if waba.values.get("owner_business") != token.business_id:
+                raise unknown_object(call.method, node_id)
+            raise GraphError(200, message="(#200) You do not have the necessary permissions")
+        if scope not in token.scopes:
+            raise GraphError(10, message=f"(#10) This call requires the {scope} permission")
+        return node
 
     def take(self, phone_number_id: str, recipient: str, at: float) -> str:
         """Take a message that arrived at `at` (monotonic seconds) and give its id.
 
-        Raises Refusal 130429 above the limit of messages per second of the number (refused
+        Raises GraphError 130429 above the limit of messages per second of the number (refused
         ones do not count; Meta: throughput) and 131056 above the pair rate.
         """
         rate = self._rates.setdefault(phone_number_id, SlidingSecond())
         pair = self._pairs.setdefault(phone_number_id, PairRate())
         if rate.count(at) >= self._limits.get(phone_number_id, COEXISTENCE_LIMIT):
             details = "Message failed to send because the throughput limit was reached."
-            raise Refusal(130429, details, status=self.settings.throttle_status)
+            raise GraphError(130429, details, status=self.settings.throttle_status)
         if self.settings.pair_rate and not pair.allows(recipient, at):
-            raise Refusal(131056, "Too many messages were sent to this user in a short time.")
+            raise GraphError(131056, "Too many messages were sent to this user in a short time.")
         rate.add(at)
         pair.add(recipient, at)
         return self.message_id(recipient)
@@ -216,13 +396,3 @@ class World:
         """A number that this world gives once, also after a reset."""
         self._taken += 1
         return self._taken
-
-    def record(self, arrival: Arrival) -> None:
-        """Keep an arrival in the log."""
-        self.log.add(arrival)
-
-
-def _refuse_unknown(changes: Mapping[str, object], known: set[str], what: str) -> None:
-    unknown = sorted(changes.keys() - known)
-    if unknown:
-        raise ValueError(f"`{unknown[0]}` is no {what}")

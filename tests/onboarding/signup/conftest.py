@@ -20,7 +20,7 @@ from wacoex_cli.onboarding import ledger
 from wacoex_cli.onboarding.journey import Context, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route
 from wacoex_cli.onboarding.signup_step import signup_own_app
-from wacoex_cli.sandbox.browser import CONFIG_ID, SDK_PATH
+from wacoex_cli.sandbox.account import CONFIG_ID, SDK_PATH
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import APP_ID, APP_SECRET, PHONE, World
