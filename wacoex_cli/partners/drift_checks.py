@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels.connection import ConnectionState
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.partners.model import DriftKind
@@ -24,50 +23,29 @@ def check_drift(
     Critical when it is gone, a warning when another one is there, unknown when respond.io gave
     no usable list. `listed` is None where respond.io was not asked.
     """
-    found = [one for one in drifts if one.kind is not DriftKind.FORMER]
+    found = [drift for drift in drifts if drift.kind is not DriftKind.FORMER]
     if found:
-        is_gone = any(one.kind is DriftKind.GONE for one in found)
+        is_gone = any(drift.kind is DriftKind.GONE for drift in found)
         return [
             Finding(
-                id="WX207",
-                severity=Severity.CRITICAL if is_gone else Severity.WARNING,
-                channel=channel,
-                title=_drift_title(found),
-                evidence=tuple(Evidence(one.text, one.source, one.observed_at) for one in drifts),
-                remedy=tuple(_ways_to_channel(found, connection, channel)),
-                verify=f"wacoex partner check {channel}",
+                "WX207",
+                Severity.CRITICAL if is_gone else Severity.WARNING,
+                channel,
+                [Evidence(drift.text, drift.source, drift.observed_at) for drift in drifts],
+                case="gone" if found[0].kind is DriftKind.GONE else "another",
+                provider=Provider(found[0].source).known_as,
+                cause=connection.loss_finding,
+                steps=[] if connection.is_lost else list(_ways_to_channel(found, channel)),
             )
         ]
     if listed is None or listed.error is None:
         return []
-    return [
-        Finding(
-            id="WX207",
-            severity=Severity.UNKNOWN,
-            channel=channel,
-            title="it is unclear whether respond.io has the channel",
-            evidence=(
-                Evidence(listed.why or "respond.io gave no list", "respondio", listed.observed_at),
-            ),
-            remedy=(listed.error.hint or "try again in a minute", "see `wacoex auth status`"),
-            verify=f"wacoex partner check {channel}",
-        )
-    ]
+    said = Evidence(listed.why or "respond.io gave no list", "respondio", listed.observed_at)
+    hint = listed.error.hint or "try again in a minute"
+    return [Finding("WX207", Severity.UNKNOWN, channel, said, hint=hint)]
 
 
-def _drift_title(found: Sequence[Drift]) -> str:
-    first = found[0]
-    where = Provider(first.source).known_as
-    if first.kind is DriftKind.GONE:
-        return f"{where} does not have the channel any more"
-    return f"{where} has another channel than the one that is stored"
-
-
-def _ways_to_channel(found: Sequence[Drift], connection: Connection, channel: str) -> Iterator[str]:
-    if connection.is_lost:
-        cause = "WX204" if connection.state is ConnectionState.RECONNECTING else "WX203"
-        yield f"first do what {cause} says"
-        return
+def _ways_to_channel(found: Sequence[Drift], channel: str) -> Iterator[str]:
     for one in found:
         option = f"--{one.name.replace('_', '-')}"
         if one.use:
