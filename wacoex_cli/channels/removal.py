@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.account import RE_REGISTERED
 from wacoex_cli.channels.connection import ConnectionState
+from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
 
@@ -18,18 +19,6 @@ if TYPE_CHECKING:
 
 RETURNS_WITHIN = timedelta(hours=1)
 """WhatsApp usually brings a partner back within minutes (Meta: reconnect offboarded clients)."""
-
-# The reasons that the page of WX203 has its own words for.
-_REASONS = frozenset(
-    {
-        "PRIMARY_INACTIVITY",
-        "COMPANION_INACTIVITY",
-        RE_REGISTERED,
-        "CHANGE_NUMBER",
-        "BUSINESS_DOWNGRADE",
-        "ACCOUNT_DISCONNECTED",
-    }
-)
 
 
 def check_connection(connection: Connection, channel: str, now: datetime) -> list[Finding]:
@@ -63,7 +52,7 @@ def check_connection(connection: Connection, channel: str, now: datetime) -> lis
             Severity.CRITICAL,
             channel,
             Evidence(f"PARTNER_REMOVED{details}", "meta", connection.since),
-            case=reason if reason in _REASONS else "",
+            case=reason if reason in wording("WX203").cases else "",
             is_waiting=may_return and now < until,
             until=to_text(until),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from typing import TYPE_CHECKING
 
@@ -61,7 +60,7 @@ def _with_severity(article: Article) -> Article:
     if article.id not in catalogue.finding_ids():
         return article
     told = f"Severity: {' or '.join(catalogue.wording(article.id).severities)}"
-    return dataclasses.replace(article, body=f"{told}\n\n{article.body}")
+    return article._replace(body=f"{told}\n\n{article.body}")
 
 
 def _nearest(word: str) -> str:

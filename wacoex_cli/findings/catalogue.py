@@ -2,8 +2,8 @@
 
 The page of a finding begins with TOML between two lines `+++`: `severity` lists how bad it can be,
 `title`, `remedy` and `verify` are what a check says with it. A finding with several faces has
-cases that override them: `[case.NAME]`; a case named like a severity is that severity's face.
-Finding ids never change.
+cases that override them: `[case.name]`; a case named like a severity is that severity's face, one
+in capitals is for a word of Meta's, such as the reason of a disconnection. Ids never change.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 import functools
 import re
 import string
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,8 +23,7 @@ _SEE_ALSO = "See also:"
 _SHOWN_AS = re.compile(r"^Also shown as:(.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Article:
+class Article(NamedTuple):
     """What `explain` says about one finding, topic or error code."""
 
     id: str
@@ -50,8 +48,7 @@ class Article:
         }
 
 
-@dataclass(frozen=True)
-class Wording:
+class Wording(NamedTuple):
     """What the front matter of a finding's page says: severities, and texts by case.
 
     The case "" is the front matter itself. Each case has `title`, `remedy` and `verify`, as far

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.onboarding.checks import existing_payment_method, not_eligible
 
@@ -15,17 +16,6 @@ if TYPE_CHECKING:
 NOT_ELIGIBLE = frozenset({"3441041", "2655093"})
 """Codes seen with "not eligible"; Meta documents neither (2026-11)."""
 
-# The screens that the page of WX608 has its own words for.
-_STEPS = frozenset(
-    {
-        "BUSINESS_ACCOUNT_SELECTION",
-        "WABA_PHONE_PROFILE_PICKER",
-        "WHATSAPP_BUSINESS_PROFILE_SETUP",
-        "PHONE_NUMBER_SETUP",
-        "PHONE_NUMBER_VERIFICATION",
-    }
-)
-
 
 def cancelled(step: str | None, channel: str, phone: str, observed_at: str) -> Finding:
     """WX608: the person left the window; `step` is the screen as Meta names it."""
@@ -35,7 +25,7 @@ def cancelled(step: str | None, channel: str, phone: str, observed_at: str) -> F
         Severity.WARNING,
         channel,
         Evidence(said, "meta", observed_at),
-        case=step if step in _STEPS else "left",
+        case=step if step and step in wording("WX608").cases else "left",
         step=step or "that Meta does not name",
         phone=phone,
     )
