@@ -9,7 +9,7 @@ from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.partners.model import DriftKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from wacoex_cli.channels.connection import Connection
     from wacoex_cli.partners.model import Drift, Listed
@@ -26,6 +26,10 @@ def check_drift(
     found = [drift for drift in drifts if drift.kind is not DriftKind.FORMER]
     if found:
         is_gone = any(drift.kind is DriftKind.GONE for drift in found)
+        # What a lost connection needs comes first, and may settle the rest.
+        ways = [] if connection.is_lost else found
+        named = [drift for drift in ways if drift.use]
+        unnamed = [drift for drift in ways if not drift.use]
         return [
             Finding(
                 "WX207",
@@ -35,7 +39,11 @@ def check_drift(
                 case="gone" if found[0].kind is DriftKind.GONE else "another",
                 provider=Provider(found[0].source).known_as,
                 cause=connection.loss_finding,
-                steps=[] if connection.is_lost else list(_ways_to_channel(found, channel)),
+                options=[f"--{drift.name.replace('_', '-')}" for drift in named],
+                uses=[drift.use for drift in named],
+                at_respondio=any(drift.source == "respondio" for drift in unnamed),
+                of_phone=any(drift.name == "phone" for drift in unnamed),
+                of_id=any(drift.name == "phone_number_id" for drift in unnamed),
             )
         ]
     if listed is None or listed.error is None:
@@ -43,29 +51,3 @@ def check_drift(
     said = Evidence(listed.why or "respond.io gave no list", "respondio", listed.observed_at)
     hint = listed.error.hint or "try again in a minute"
     return [Finding("WX207", Severity.UNKNOWN, channel, said, hint=hint)]
-
-
-def _ways_to_channel(found: Sequence[Drift], channel: str) -> Iterator[str]:
-    for one in found:
-        option = f"--{one.name.replace('_', '-')}"
-        if one.use:
-            yield (
-                f"if that is this number, tell wacoex:"
-                f" `wacoex channel edit {channel} {option} {one.use}`"
-            )
-        elif one.source == "respondio":
-            yield "see whether the respond.io token is of the right workspace: `wacoex auth status`"
-            yield (
-                "open respond.io, Settings, Channels; if the channel was connected again, tell"
-                f" wacoex: `wacoex channel edit {channel} {option} N`"
-            )
-        elif one.name == "phone":
-            yield (
-                "open WhatsApp Manager, Phone numbers: which id has the number?"
-                f" `wacoex channel edit {channel} --phone-number-id ID`"
-            )
-        else:
-            yield (
-                "find the number in WhatsApp Manager, Phone numbers; in another account? tell"
-                f" wacoex: `wacoex channel edit {channel} --waba-id ID --phone-number-id ID`"
-            )
