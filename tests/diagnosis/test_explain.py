@@ -10,7 +10,7 @@ import pytest
 
 from wacoex_cli import errors
 from wacoex_cli.diagnosis.explain import explain
-from wacoex_cli.findings import articles
+from wacoex_cli.findings import catalogue
 from wacoex_cli.foundation.settings import VARIABLES
 from wacoex_cli.foundation.settings_model import Settings
 from wacoex_cli.platforms.error_codes import known_codes
@@ -148,7 +148,7 @@ def test_colours_are_used_where_they_are_wanted(run: Run) -> None:
 
 
 def body(name: str) -> str:
-    article = articles.find(name)
+    article = catalogue.find(name)
     assert article
     return article.body
 

@@ -10,7 +10,7 @@ import itertools
 
 import pytest
 
-from wacoex_cli.findings import articles
+from wacoex_cli.findings import catalogue
 
 TOLD = {
     # Purpose and capabilities
@@ -171,7 +171,7 @@ META_SAYS = {
 
 def page(name: str) -> str:
     """The page in one line, as a reader takes it in."""
-    found = articles.find(name)
+    found = catalogue.find(name)
     assert found, f"there is no page `{name}`"
     return " ".join(found.body.split())
 

@@ -11,14 +11,14 @@ from typer.main import get_command
 
 from wacoex_cli.app import app
 from wacoex_cli.diagnosis.code_articles import about_code
-from wacoex_cli.findings import articles
-from wacoex_cli.findings.articles import Article
+from wacoex_cli.findings import catalogue
+from wacoex_cli.findings.catalogue import Article
 from wacoex_cli.platforms.error_codes import known_codes
 from wacoex_cli.terminal.markdown import laid_out
 
 # Pages about the program itself: neither Meta nor respond.io has a part in them.
 MANUAL = {"cron", "environment", "exit-codes", "files", "json"}
-PAGES = list(articles.everything())
+PAGES = list(catalogue.everything())
 CODES = [about_code(code) for code in known_codes()]
 ROOT = get_command(app)
 
@@ -41,7 +41,7 @@ def test_every_page_is_short_and_plain_and_leads_on_to_others_that_exist(article
     assert len(lines) <= 60
     assert article.body.isascii()
     assert article.see_also
-    assert [name for name in article.see_also if not articles.find(name)] == []
+    assert [name for name in article.see_also if not catalogue.find(name)] == []
     assert article.id not in article.see_also
 
 

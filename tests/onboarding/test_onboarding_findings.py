@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wacoex_cli.findings import articles
+from wacoex_cli.findings import catalogue
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.onboarding import checks
 from wacoex_cli.onboarding.app_changes import FEATURES, rows
@@ -106,7 +106,7 @@ def test_the_refusal_over_a_payment_method_is_critical() -> None:
     finding = checks.existing_payment_method("shop", "already has a payment method", AT)
 
     assert (finding.id, finding.severity) == ("WX602", Severity.CRITICAL)
-    assert finding.remedy == checks.FOUR_STEPS
+    assert finding.remedy == checks.four_steps()
 
 
 def test_features_nobody_has_acknowledged_are_told() -> None:
@@ -143,7 +143,7 @@ def test_after_signup_only_the_badge_is_left_to_look_after() -> None:
 def test_both_statements_about_editing_are_told() -> None:
     [row] = [one for one in FEATURES if one.id == "edit-revoke"]
 
-    page = articles.find("features")
+    page = catalogue.find("features")
     assert page
     for text in (row.text, " ".join(page.body.split())):
         assert "Meta" in text
@@ -160,7 +160,7 @@ def test_the_rows_about_history_fit_the_way_of_signing_up() -> None:
 
 @pytest.mark.parametrize("topic", ["coexistence", "features", "limitations", "history", "fees"])
 def test_every_topic_about_connecting_names_its_sources(topic: str) -> None:
-    article = articles.find(topic)
+    article = catalogue.find(topic)
 
     assert article
     assert "Source: " in article.body

@@ -17,7 +17,7 @@ from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import DeclinedError, RefusedError, UsageError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding import ledger
-from wacoex_cli.onboarding.checks import FOUR_STEPS
+from wacoex_cli.onboarding.checks import four_steps
 from wacoex_cli.onboarding.journey import Context
 from wacoex_cli.onboarding.model import JourneyKind, Route, StepState
 from wacoex_cli.onboarding.switching import STEP, begin_again
@@ -78,7 +78,7 @@ def test_the_four_steps_the_new_ids_and_the_templates_are_told_before_it_asks(
     begin_again(context)
 
     told = "\n".join(context.dialogue.told)
-    places = [told.index(step) for step in FOUR_STEPS]
+    places = [told.index(step) for step in four_steps()]
     assert places == sorted(places)
     assert "new waba_id" in told
     assert "respondio_channel_id 4242" in told

@@ -38,34 +38,13 @@ def check_messaging_limit(
     if limit is None or recipients + taken_in_24_hours <= limit:
         return []
     room = max(0, int(limit) - taken_in_24_hours)
-    return [
-        Finding(
-            id="WX502",
-            severity=Severity.CRITICAL,
-            channel=channel,
-            title="the messaging limit is smaller than the plan",
-            evidence=(
-                Evidence(
-                    f"the portfolio may message {int(limit)} people in 24 h", "meta", observed_at
-                ),
-                Evidence(
-                    f"{taken_in_24_hours} were messaged from this number in the last 24 h",
-                    "ledger",
-                    observed_at,
-                ),
-                Evidence(
-                    f"the plan holds {recipients}, there is room for at most {room}",
-                    "plan",
-                    observed_at,
-                ),
-            ),
-            remedy=(
-                f"split the list: at most {room} people now, the rest tomorrow",
-                "or raise the limit: verify the business in Meta Business settings",
-            ),
-            verify="wacoex status",
-        )
-    ]
+    said = (
+        (f"the portfolio may message {int(limit)} people in 24 h", "meta"),
+        (f"{taken_in_24_hours} were messaged from this number in the last 24 h", "ledger"),
+        (f"the plan holds {recipients}, there is room for at most {room}", "plan"),
+    )
+    evidence = [Evidence(text, source, observed_at) for text, source in said]
+    return [Finding("WX502", Severity.CRITICAL, channel, evidence, room=room)]
 
 
 def check_limit_used_up(
@@ -80,24 +59,13 @@ def check_limit_used_up(
     limit = messaging_limit(tier)
     if limit is not None and taken_in_24_hours < limit:
         return []
-    is_known = limit is not None
-    told = f"{taken_in_24_hours} people were messaged from this number in the last 24 h"
-    return [
-        Finding(
-            id="WX502",
-            severity=Severity.WARNING if is_known else Severity.UNKNOWN,
-            channel=channel,
-            title="the messaging limit is used up" if is_known else "the messaging limit is new",
-            evidence=(
-                Evidence(f"the portfolio's messaging limit is {tier}", "meta", observed_at),
-                Evidence(told, "ledger", observed_at),
-            ),
-            remedy=("send the rest tomorrow, or verify the business to raise the limit",)
-            if is_known
-            else ("update wacoex: this version does not know that limit",),
-            verify="wacoex status",
-        )
-    ]
+    said = (
+        (f"the portfolio's messaging limit is {tier}", "meta"),
+        (f"{taken_in_24_hours} people were messaged from this number in the last 24 h", "ledger"),
+    )
+    evidence = [Evidence(text, source, observed_at) for text, source in said]
+    severity = Severity.UNKNOWN if limit is None else Severity.WARNING
+    return [Finding("WX502", severity, channel, evidence)]
 
 
 def check_us_marketing(
@@ -106,20 +74,11 @@ def check_us_marketing(
     """WX506: marketing templates are not delivered to +1 numbers (Meta: per-user limits)."""
     if category != "MARKETING" or not plus_one_recipients:
         return []
-    return [
-        Finding(
-            id="WX506",
-            severity=Severity.WARNING,
-            channel=channel,
-            title="marketing messages to US numbers (+1) are not delivered",
-            evidence=(
-                Evidence(f"{plus_one_recipients} recipients have a +1 number", "plan", observed_at),
-                Evidence("the template's category is MARKETING", "meta", observed_at),
-            ),
-            remedy=("leave these people out, or use a utility template for them",),
-            verify="wacoex broadcast plan",
-        )
-    ]
+    evidence = (
+        Evidence(f"{plus_one_recipients} recipients have a +1 number", "plan", observed_at),
+        Evidence("the template's category is MARKETING", "meta", observed_at),
+    )
+    return [Finding("WX506", Severity.WARNING, channel, evidence)]
 
 
 def sending_seconds(recipients: int, rate: float) -> float:

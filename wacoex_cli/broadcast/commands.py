@@ -220,9 +220,9 @@ def _known_findings(ids: list[str] | None) -> tuple[str, ...]:
     """The ids of `--overrule`, each of them one that a check before sending can have."""
     import difflib
 
-    from wacoex_cli.findings.catalogue import CATALOGUE
+    from wacoex_cli.findings.catalogue import finding_ids
 
-    known = [entry.id for entry in CATALOGUE]
+    known = finding_ids()
     for one in ids or ():
         if one not in known:
             near = difflib.get_close_matches(one.upper(), known, n=1)

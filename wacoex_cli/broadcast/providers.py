@@ -284,13 +284,12 @@ _PROVIDERS: Mapping[Provider, Callable[[Workspace, Channel], SendingProvider]] =
 
 def _not_told(error: WacoexError, channel: str, now: datetime) -> Finding:
     return Finding(
-        id="WX709",
-        severity=Severity.UNKNOWN,
-        channel=channel,
-        title="Meta did not tell whether the number can send, and how much",
-        evidence=(Evidence(error.message, "meta", to_text(now)),),
-        remedy=(error.hint or "try again in a minute",),
-        verify="wacoex status",
+        "WX709",
+        Severity.UNKNOWN,
+        channel,
+        Evidence(error.message, "meta", to_text(now)),
+        case="before_sending",
+        hints=error.hint or "try again in a minute",
     )
 
 

@@ -34,31 +34,19 @@ def check_throttled(trouble: Trouble, channel: str) -> list[Finding]:
     if not trouble.throttled:
         return []
     times = sum(one.times for one in trouble.throttled)
-    is_much = times >= MESSAGES_PER_SECOND
     return [
         Finding(
-            id="WX503",
-            severity=Severity.WARNING if is_much else Severity.INFO,
-            channel=channel,
-            title="Meta throttled this number: who else sends on it?"
-            if is_much
-            else "Meta throttled this number now and then",
-            evidence=tuple(
+            "WX503",
+            Severity.WARNING if times >= MESSAGES_PER_SECOND else Severity.INFO,
+            channel,
+            [
                 Evidence(
-                    f"130429 came {_times(one.times)} while broadcast {one.broadcast_id} was sent",
+                    f"130429 came {_times(row.times)} while broadcast {row.broadcast_id} was sent",
                     "meta",
-                    one.at,
+                    row.at,
                 )
-                for one in trouble.throttled
-            ),
-            remedy=(
-                "look for a broadcast in respond.io at the same time, and send one after the other",
-                "look for another app that sends, or a second state file:"
-                f" `wacoex partner check {channel}`",
-                "leave room for them and for inbound messages, which count too:"
-                " `wacoex broadcast send --rate 10`",
-            ),
-            verify=f"wacoex status {channel}",
+                for row in trouble.throttled
+            ],
         )
     ]
 
@@ -70,23 +58,19 @@ def check_doubtful(trouble: Trouble, channel: str) -> list[Finding]:
     rows = sum(one.rows for one in trouble.doubtful)
     return [
         Finding(
-            id="WX505",
-            severity=Severity.WARNING,
-            channel=channel,
-            title=f"it is not known whether {_messages(rows)} went out",
-            evidence=tuple(
+            "WX505",
+            Severity.WARNING,
+            channel,
+            [
                 Evidence(
-                    f"broadcast {one.broadcast_id}: {one.rows} ambiguous, not sent again by itself",
+                    f"broadcast {row.broadcast_id}: {row.rows} ambiguous, not sent again by itself",
                     "ledger",
-                    one.at,
+                    row.at,
                 )
-                for one in trouble.doubtful
-            ),
-            remedy=tuple(
-                f"see which, and decide: `wacoex broadcast reconcile {one.broadcast_id}`"
-                for one in trouble.doubtful
-            ),
-            verify=f"wacoex status {channel}",
+                for row in trouble.doubtful
+            ],
+            messages=f"{rows} message{'' if rows == 1 else 's'}",
+            broadcasts=[row.broadcast_id for row in trouble.doubtful],
         )
     ]
 
@@ -98,23 +82,11 @@ def check_refused_people(trouble: Trouble, channel: str) -> list[Finding]:
     """
     if not trouble.refused:
         return []
-    return [
-        Finding(
-            id="WX506",
-            severity=Severity.INFO,
-            channel=channel,
-            title="marketing messages were refused for some people",
-            evidence=tuple(
-                Evidence(f"{_people(people)}, {code}: {_REFUSED[code]}", "meta", trouble.refused_at)
-                for code, people in trouble.refused.items()
-            ),
-            remedy=(
-                "write to nobody again within 24 hours: plans leave these people out",
-                "see who they are: `wacoex broadcast list`, then `wacoex broadcast report ID`",
-            ),
-            verify=f"wacoex status {channel}",
-        )
+    evidence = [
+        Evidence(f"{_people(people)}, {code}: {_REFUSED[code]}", "meta", trouble.refused_at)
+        for code, people in trouble.refused.items()
     ]
+    return [Finding("WX506", Severity.INFO, channel, evidence)]
 
 
 def _times(count: int) -> str:
@@ -123,7 +95,3 @@ def _times(count: int) -> str:
 
 def _people(count: int) -> str:
     return "1 person" if count == 1 else f"{count} people"
-
-
-def _messages(count: int) -> str:
-    return f"{count} message{'' if count == 1 else 's'}"

@@ -58,21 +58,7 @@ def _check_coexistence(
     said = list(_coexistence_facts(node))
     if said:
         severity = worst(one for _, one in said)
-        is_known = severity is Severity.CRITICAL
-        yield Finding(
-            id="WX201",
-            severity=severity,
-            channel=channel,
-            title="the number is not in Coexistence"
-            if is_known
-            else "it is unclear whether the number is in Coexistence",
-            evidence=_evidence(said, observed_at),
-            remedy=(
-                "check on the phone: WhatsApp Business app, Settings, Account, Business Platform",
-                "if nothing is connected there, connect the number again",
-            ),
-            verify="wacoex status",
-        )
+        yield Finding("WX201", severity, channel, _evidence(said, observed_at))
 
 
 def _coexistence_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
@@ -91,22 +77,9 @@ def _coexistence_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
 def _check_health(node: Mapping[str, Any], channel: str, observed_at: str) -> Iterator[Finding]:
     said = [*_status_facts(node), *_health_facts(node)]
     severity = worst(one for _, one in said)
-    titles = {
-        Severity.CRITICAL: "Meta blocks sending",
-        Severity.UNKNOWN: "it is unclear whether Meta lets this number send",
-        Severity.WARNING: "Meta limits sending",
-    }
-    if severity in titles:
-        yield Finding(
-            id="WX206",
-            severity=severity,
-            channel=channel,
-            title=titles[severity],
-            evidence=_evidence(said, observed_at),
-            remedy=_solutions(node)
-            or ("open WhatsApp Manager, Overview, and follow what it says about this number",),
-            verify="wacoex status",
-        )
+    if severity not in {Severity.OK, Severity.INFO}:
+        evidence = _evidence(said, observed_at)
+        yield Finding("WX206", severity, channel, evidence, solutions=_solutions(node))
 
 
 def _status_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
@@ -186,18 +159,11 @@ def _check_quality(node: Mapping[str, Any], channel: str, observed_at: str) -> I
     is_low = rating in _LOW_QUALITY
     if is_low or rating not in _QUALITY_WORDS:
         yield Finding(
-            id="WX501",
-            severity=Severity.WARNING if is_low else Severity.UNKNOWN,
-            channel=channel,
-            title=f"the quality rating is {rating.lower()}"
-            if is_low
-            else "the quality rating is a word that is not known",
-            evidence=(Evidence(f"quality_rating is {rating}", "meta", observed_at),),
-            remedy=(
-                "send only to people who asked for it, and less often",
-                "look at WhatsApp Manager, Insights, for blocks and reports",
-            ),
-            verify="wacoex status",
+            "WX501",
+            Severity.WARNING if is_low else Severity.UNKNOWN,
+            channel,
+            Evidence(f"quality_rating is {rating}", "meta", observed_at),
+            rating=rating.lower(),
         )
 
 

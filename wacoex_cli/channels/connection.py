@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -59,6 +58,13 @@ class Connection:
     def is_lost(self) -> bool:
         """Nothing can be sent or received through the API."""
         return self.state in {ConnectionState.RECONNECTING, ConnectionState.REMOVED}
+
+    @property
+    def loss_finding(self) -> str:
+        """The id of the finding that says what to do about a loss; empty when there is none."""
+        if not self.is_lost:
+            return ""
+        return "WX204" if self.state is ConnectionState.RECONNECTING else "WX203"
 
     def to_json(self) -> dict[str, object]:
         """The keys that commands show about it."""
@@ -180,22 +186,9 @@ def allow_for_settling(
         return list(findings)
     is_excused = values.get("status") not in _FINAL
     softened = [
-        dataclasses.replace(one, severity=Severity.INFO) if is_excused and one.id in _LAGS else one
-        for one in findings
+        found.replace(severity=Severity.INFO) if is_excused and found.id in _LAGS else found
+        for found in findings
     ]
-    return [*softened, _settling(moment, channel, seen)]
-
-
-def _settling(moment: datetime, channel: str, seen: str) -> Finding:
-    return Finding(
-        id="WX208",
-        severity=Severity.INFO,
-        channel=channel,
-        title="connected a short while ago, Meta's data may lag",
-        evidence=(Evidence(f"last_onboarded_time is {to_text(moment)}", "meta", seen),),
-        remedy=(
-            "leave the app open and online until its sync is done",
-            f"look again after {to_text(moment + SETTLES_WITHIN)}",
-        ),
-        verify="wacoex status",
-    )
+    said = Evidence(f"last_onboarded_time is {to_text(moment)}", "meta", seen)
+    until = to_text(moment + SETTLES_WITHIN)
+    return [*softened, Finding("WX208", Severity.INFO, channel, said, until=until)]

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 _VERSION_ENDS_SOON = timedelta(days=90)
-_STORE_IT = "create a new token and store it with `wacoex auth login meta-token`"
 
 VERSION_ENDS = {
     20: date(2026, 9, 24),
@@ -28,18 +27,14 @@ VERSION_ENDS = {
 
 def missing_token(channel: str, observed_at: str) -> Finding:
     """WX701: a channel that works through Meta has no token."""
-    steps = ("create a token in Meta Business settings, System users", _STORE_IT)
-    evidence = "no meta-token is configured for this channel"
-    return _token_finding(
-        channel, Severity.UNKNOWN, "there is no token", (evidence, "settings"), steps, observed_at
-    )
+    said = Evidence("no meta-token is configured for this channel", "settings", observed_at)
+    return Finding("WX701", Severity.UNKNOWN, channel, said, case="missing")
 
 
 def refused_token(channel: str, said: str, observed_at: str) -> Finding:
     """WX701: Meta refused the token, or a right it lacks; so nothing can be known."""
-    steps = (_STORE_IT, f"its system user needs the WABA and the rights {_rights()}")
-    title = "Meta refuses the token"
-    return _token_finding(channel, Severity.UNKNOWN, title, (said, "meta"), steps, observed_at)
+    evidence = Evidence(said, "meta", observed_at)
+    return Finding("WX701", Severity.UNKNOWN, channel, evidence, case="refused", rights=_rights())
 
 
 def check_token(
@@ -52,18 +47,15 @@ def check_token(
         return [refused_token(channel, when, observed_at)]
     found = []
     if expires_at and expires_at - now < EXPIRES_SOON:
-        told = (f"it expires at {to_text(expires_at)}", "meta")
-        title = "the token expires within 14 days"
-        found.append(
-            _token_finding(channel, Severity.WARNING, title, told, (_STORE_IT,), observed_at)
-        )
+        said = Evidence(f"it expires at {to_text(expires_at)}", "meta", observed_at)
+        found.append(Finding("WX701", Severity.WARNING, channel, said, case="expires"))
     scopes = values.get("token.scopes")
-    lacking = [one for one in NEEDED_SCOPES if isinstance(scopes, list) and one not in scopes]
+    lacking = [scope for scope in NEEDED_SCOPES if isinstance(scopes, list) and scope not in scopes]
     if lacking:
-        told = (f"it lacks {' and '.join(lacking)}", "meta")
-        steps = (f"create a token with the rights {_rights()}", _STORE_IT)
-        title = "the token lacks a right"
-        found.append(_token_finding(channel, Severity.WARNING, title, told, steps, observed_at))
+        said = Evidence(f"it lacks {' and '.join(lacking)}", "meta", observed_at)
+        found.append(
+            Finding("WX701", Severity.WARNING, channel, said, case="lacks_right", rights=_rights())
+        )
     return found
 
 
@@ -72,22 +64,8 @@ def check_app_secret(channels: Collection[str], observed_at: str) -> list[Findin
     if not channels:
         return []
     names = ", ".join(sorted(channels)[:3]) + (", ..." if len(channels) > 3 else "")
-    return [
-        Finding(
-            id="WX702",
-            severity=Severity.INFO,
-            channel=None,
-            title="there is no app secret: calls to Meta are not signed",
-            evidence=(
-                Evidence(f"no meta-app-secret is configured for {names}", "settings", observed_at),
-            ),
-            remedy=(
-                "nothing, unless the app demands it (App Dashboard, Settings, Advanced)",
-                "else copy it there from Settings, Basic, into `wacoex auth login meta-app-secret`",
-            ),
-            verify="wacoex status",
-        )
-    ]
+    said = f"no meta-app-secret is configured for {names}"
+    return [Finding("WX702", Severity.INFO, None, Evidence(said, "settings", observed_at))]
 
 
 def check_version(version: str, now: datetime, observed_at: str) -> list[Finding]:
@@ -101,40 +79,9 @@ def check_version(version: str, now: datetime, observed_at: str) -> list[Finding
         return []
     has_ended = left <= timedelta(0)
     when = f"{version} {'ended' if has_ended else 'ends'} on {end}" if end else f"{version} is gone"
-    return [
-        Finding(
-            id="WX703",
-            severity=Severity.WARNING,
-            channel=None,
-            title="the Graph version has ended" if has_ended else "the Graph version ends soon",
-            evidence=(Evidence(when, "wacoex", observed_at),),
-            remedy=(
-                "remove `WACOEX_META_API_VERSION` from the settings, or raise it",
-                "update wacoex: its default is a living version",
-            ),
-            verify="wacoex status",
-        )
-    ]
-
-
-def _token_finding(
-    channel: str,
-    severity: Severity,
-    title: str,
-    said: tuple[str, str],
-    remedy: tuple[str, ...],
-    observed_at: str,
-) -> Finding:
-    text, source = said
-    return Finding(
-        id="WX701",
-        severity=severity,
-        channel=channel,
-        title=title,
-        evidence=(Evidence(text, source, observed_at),),
-        remedy=remedy,
-        verify="wacoex auth status",
-    )
+    evidence = Evidence(when, "wacoex", observed_at)
+    case = "ended" if has_ended else "ends"
+    return [Finding("WX703", Severity.WARNING, None, evidence, case=case)]
 
 
 def _rights() -> str:

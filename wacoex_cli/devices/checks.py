@@ -33,53 +33,33 @@ def check_devices(
     """Everything that is wrong with the companions of a channel, each with its state."""
     linked = [device for device, state in listed if state is DeviceState.LINKED]
     cut_off = [device for device, state in listed if state is not DeviceState.LINKED]
+    too_many = []
+    if len(linked) > MOST_LINKED:
+        too_many.append(
+            Finding(
+                "WX302",
+                Severity.WARNING,
+                channel,
+                _evidence(linked),
+                linked=len(linked),
+                most=MOST_LINKED,
+            )
+        )
     return [
         *_check_unused(linked, channel, now),
         *check_supported((device for device, _ in listed), channel),
-        *_check_number(linked, channel, now),
+        *too_many,
         *(_check_cut_off(cut_off, last_break, channel, now) if last_break else ()),
     ]
 
 
 def check_supported(devices: Iterable[Device], channel: str) -> list[Finding]:
     """WX301: companions whose messages never reach the partner."""
-    found = [one for one in devices if not one.kind.is_supported]
+    found = [device for device in devices if not device.kind.is_supported]
     if not found:
         return []
-    return [
-        Finding(
-            id="WX301",
-            severity=Severity.WARNING,
-            channel=channel,
-            title="an unsupported companion is linked: what is sent there reaches no partner",
-            evidence=_evidence(found),
-            remedy=(
-                "answer customers on the phone, in WhatsApp Web in a browser, or in the inbox",
-                "log it out on the phone: WhatsApp Business app, Settings, Linked devices",
-                *(f"then `wacoex device remove {one.device_id}`" for one in found),
-            ),
-            verify=_verify(channel),
-        )
-    ]
-
-
-def _check_number(linked: Sequence[Device], channel: str, now: datetime) -> list[Finding]:
-    if len(linked) <= MOST_LINKED:
-        return []
-    return [
-        Finding(
-            id="WX302",
-            severity=Severity.WARNING,
-            channel=channel,
-            title=f"{len(linked)} companions are listed as linked, WhatsApp allows {MOST_LINKED}",
-            evidence=_evidence(linked),
-            remedy=(
-                "compare with the phone: WhatsApp Business app, Settings, Linked devices",
-                "take off the list what is not there: `wacoex device remove ID`",
-            ),
-            verify=_verify(channel),
-        )
-    ]
+    ids = [device.device_id for device in found]
+    return [Finding("WX301", Severity.WARNING, channel, _evidence(found), devices=ids)]
 
 
 def _check_cut_off(
@@ -89,27 +69,16 @@ def _check_cut_off(
         return []
     since = relink_from(last_break)
     is_waiting = now < since
-    when = f"from {to_text(since)} on" if is_waiting else "now"
+    text = f"{last_break.because}; unlinked: {', '.join(_name(device) for device in cut_off)}"
     return [
         Finding(
-            id="WX303",
-            severity=Severity.INFO if is_waiting else Severity.WARNING,
-            channel=channel,
-            title=f"companions were unlinked by {last_break.because}: link them again {when}",
-            evidence=(
-                Evidence(
-                    f"{last_break.because}; unlinked: {_names(cut_off)}",
-                    last_break.source,
-                    last_break.at,
-                ),
-            ),
-            remedy=(
-                "link each again: WhatsApp Business app on the phone, Settings, Linked devices;"
-                " before the sync is done that may fail",
-                *(f"then `wacoex device relink {one.device_id}`" for one in cut_off),
-                "one that is no longer used: `wacoex device remove ID`",
-            ),
-            verify=_verify(channel),
+            "WX303",
+            Severity.INFO if is_waiting else Severity.WARNING,
+            channel,
+            Evidence(text, last_break.source, last_break.at),
+            because=last_break.because,
+            when=f"from {to_text(since)} on" if is_waiting else "now",
+            devices=[device.device_id for device in cut_off],
         )
     ]
 
@@ -123,22 +92,17 @@ def _check_unused(linked: Sequence[Device], channel: str, now: datetime) -> list
     is_over = any(_age(str(one.last_used_at), now) >= UNLINKED_AFTER for one in unused)
     return [
         Finding(
-            id="WX107",
-            severity=Severity.WARNING,
-            channel=channel,
-            title="a companion was not used for 30 days: WhatsApp has probably unlinked it"
-            if is_over
-            else "a companion was not used for almost 30 days, as far as is known",
-            evidence=tuple(
-                Evidence(f"{_name(one)} was last known to be used", _SOURCE, str(one.last_used_at))
-                for one in unused
-            ),
-            remedy=(
-                "open WhatsApp on it, and link it again if it asks for that",
-                *(f"say so: `wacoex device relink {one.device_id}`" for one in unused),
-                "one that nobody uses: log it out on the phone, then `wacoex device remove ID`",
-            ),
-            verify=_verify(channel),
+            "WX107",
+            Severity.WARNING,
+            channel,
+            [
+                Evidence(
+                    f"{_name(device)} was last known to be used", _SOURCE, str(device.last_used_at)
+                )
+                for device in unused
+            ],
+            case="over" if is_over else "almost",
+            devices=[device.device_id for device in unused],
         )
     ]
 
@@ -159,46 +123,28 @@ def check_probes(
     ]
     if not unseen:
         return []
-    heard = [one for one in unseen if one.heard]
-    found = [linked[one.device_id] for one in unseen if one.device_id != THE_PHONE]
+    is_heard = any(answer.heard for answer in unseen)
+    found = [linked[answer.device_id] for answer in unseen if answer.device_id != THE_PHONE]
     return [
         Finding(
-            id="WX304",
-            severity=Severity.WARNING,
-            channel=channel,
-            title="a word sent as a probe never came back: what is sent from there is not heard"
-            if heard
-            else "no word sent as a probe came back, and nothing else did",
-            evidence=tuple(
+            "WX304",
+            Severity.WARNING,
+            channel,
+            [
                 Evidence(
-                    f"`{one.word}`, sent from {_sender(linked.get(one.device_id))},"
-                    f" never came back; {'other echoes did' if one.heard else 'no echo did'}",
+                    f"`{answer.word}`, sent from {_sender(linked.get(answer.device_id))},"
+                    f" never came back; {'other echoes did' if answer.heard else 'no echo did'}",
                     "probe",
-                    one.asked_at,
+                    answer.asked_at,
                 )
-                for one in unseen
-            ),
-            remedy=(
-                *(() if heard else _WAY_IN),
-                "on the phone, see whether the word stands in the chat: if not, the device is no"
-                " longer linked",
-                *(
-                    f"log {_name(one)} out on the phone, link it again, then"
-                    f" `wacoex device relink {one.device_id}`"
-                    for one in found
-                ),
-                "until then answer customers from a device that is visible, or in the inbox",
-            ),
-            verify=f"wacoex device probe -c {channel}",
+                for answer in unseen
+            ],
+            case="one_way" if is_heard else "silence",
+            is_heard=is_heard,
+            names=[_name(device) for device in found],
+            devices=[device.device_id for device in found],
         )
     ]
-
-
-_WAY_IN = (
-    "see whether the partner is still connected: `wacoex partner check`",
-    "see whether anything can come in: `wacoex events subscribe --check`, and that"
-    " `wacoex events listen` runs; or read at respond.io: `wacoex events pull`",
-)
 
 
 def _can_be_seen(device: Device | None, answer: Answer) -> bool:
@@ -220,13 +166,5 @@ def _evidence(devices: Iterable[Device]) -> tuple[Evidence, ...]:
     return tuple(Evidence(_name(one), _SOURCE, one.newest_link_at) for one in devices)
 
 
-def _names(devices: Iterable[Device]) -> str:
-    return ", ".join(_name(one) for one in devices)
-
-
 def _name(device: Device) -> str:
     return f"{device.device_id} {device.kind.value} `{device.name}`"
-
-
-def _verify(channel: str) -> str:
-    return f"wacoex device list -c {channel}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.devices import view
 from wacoex_cli.devices.model import DeviceState
 from wacoex_cli.devices.probe_rule import THE_PHONE, WordOutcome, is_silence_expected, visibility
-from wacoex_cli.findings.text import finding_text
+from wacoex_cli.findings.model import finding_text
 from wacoex_cli.terminal.render import ForPerson, Table
 
 if TYPE_CHECKING:

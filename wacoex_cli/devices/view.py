@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.devices.model import MOST_LINKED
 from wacoex_cli.devices.rule import relink_from
-from wacoex_cli.findings.text import finding_text
+from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.terminal.render import ForPerson, Table
 

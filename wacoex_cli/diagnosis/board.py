@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from wacoex_cli.findings.catalogue import CATALOGUE
+from wacoex_cli.findings.catalogue import find
 from wacoex_cli.findings.model import by_severity
 from wacoex_cli.terminal.render import ForPerson, Table
 
@@ -106,4 +106,5 @@ def _title(findings: Sequence[Finding]) -> str:
     titles = {one.title for one in findings}
     if len(titles) == 1:
         return cut(titles.pop(), _LONGEST_TITLE)
-    return next(entry.title for entry in CATALOGUE if entry.id == findings[0].id)
+    article = find(findings[0].id)
+    return article.title if article else ""

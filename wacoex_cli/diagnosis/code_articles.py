@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from wacoex_cli.findings.articles import Article
+from wacoex_cli.findings.catalogue import Article
 from wacoex_cli.platforms.error_codes import Outcome, classify
 
 if TYPE_CHECKING:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from wacoex_cli.diagnosis.masking import masked, masked_text
-from wacoex_cli.findings.model import by_severity, worst
-from wacoex_cli.findings.text import finding_text
+from wacoex_cli.findings.model import by_severity, finding_text, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,8 +65,7 @@ def doctor_text(found: Diagnosis, now: datetime) -> Iterator[str]:
 def _block(findings: Sequence[Finding], now: datetime) -> Iterator[str]:
     for one in findings:
         # The heading above has the name of the channel already.
-        shown = dataclasses.replace(one, channel=None)
-        yield f"\n{masked_text(finding_text(shown, now))}"
+        yield f"\n{masked_text(finding_text(one, now, shows_channel=False))}"
     yield ""
 
 

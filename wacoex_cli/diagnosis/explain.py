@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from typing import TYPE_CHECKING
 
 from wacoex_cli.diagnosis.code_articles import about_code
 from wacoex_cli.diagnosis.search import matching
 from wacoex_cli.errors import UsageError
-from wacoex_cli.findings import articles
-from wacoex_cli.findings.catalogue import CATALOGUE
+from wacoex_cli.findings import catalogue
 from wacoex_cli.platforms.error_codes import classify, is_known, known_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wacoex_cli.findings.articles import Article
+    from wacoex_cli.findings.catalogue import Article
 
 
 def explain(word: str) -> Article:
@@ -25,13 +23,13 @@ def explain(word: str) -> Article:
     A number that is no code of its own is looked for in what the articles are also shown as.
     Raises UsageError with the nearest word when there is none.
     """
-    article = articles.find(word)
+    article = catalogue.find(word)
     if article:
         return _with_severity(article)
     if word.isascii() and word.isdigit():
         if is_known(int(word)):
             return about_code(int(word))
-        named = next((one for one in articles.everything() if word in one.shown_as), None)
+        named = next((one for one in catalogue.everything() if word in one.shown_as), None)
         if named:
             return _with_severity(named)
     raise UsageError(
@@ -43,31 +41,30 @@ def explain(word: str) -> Article:
 
 def topics() -> list[str]:
     """The names of the articles that are about no finding."""
-    return [name for name in articles.names() if not name.startswith("WX")]
+    return [name for name in catalogue.names() if not name.startswith("WX")]
 
 
 def candidates() -> Iterator[tuple[str, str]]:
     """Everything that can be explained, each with a few words: ids, topics, codes of Meta."""
-    yield from articles.titles()
+    yield from catalogue.titles()
     for code in known_codes():
         yield str(code), classify(code).meaning
 
 
 def search(text: str) -> list[Article]:
     """The articles about a text, best first; of equally good ones articles before codes."""
-    return matching(text, [*articles.everything(), *map(about_code, known_codes())])
+    return matching(text, [*catalogue.everything(), *map(about_code, known_codes())])
 
 
 def _with_severity(article: Article) -> Article:
-    entry = next((one for one in CATALOGUE if one.id == article.id), None)
-    if entry is None:
+    if article.id not in catalogue.finding_ids():
         return article
-    told = f"Severity: {' or '.join(entry.severities)}"
-    return dataclasses.replace(article, body=f"{told}\n\n{article.body}")
+    told = f"Severity: {' or '.join(catalogue.wording(article.id).severities)}"
+    return article._replace(body=f"{told}\n\n{article.body}")
 
 
 def _nearest(word: str) -> str:
-    names = {name.lower(): name for name in articles.names()}
+    names = {name.lower(): name for name in catalogue.names()}
     names |= {str(code): str(code) for code in known_codes()}
     close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
     if close:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from wacoex_cli.findings.articles import Article
+    from wacoex_cli.findings.catalogue import Article
 
 _NUMBER = re.compile(r"\d+")
 _IN_WORDS = 6

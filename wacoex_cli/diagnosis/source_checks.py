@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -54,7 +53,7 @@ def _as_one(found: list[Finding]) -> list[Finding]:
     ordered = worst_first(found)
     evidence = tuple(fact for one in ordered for fact in one.evidence)
     remedy = tuple(dict.fromkeys(step for one in ordered for step in one.remedy))
-    return [dataclasses.replace(ordered[0], evidence=evidence, remedy=remedy)]
+    return [ordered[0].replace(evidence=evidence, remedy=remedy)]
 
 
 def _not_asked(source: str, told: list[Failed], now: datetime) -> Finding:
@@ -64,16 +63,15 @@ def _not_asked(source: str, told: list[Failed], now: datetime) -> Finding:
         reasons[one.error.message].append(one.channel)
     hints = dict.fromkeys(one.error.hint or "try again in a minute" for one in told)
     return Finding(
-        id="WX709",
-        severity=Severity.UNKNOWN,
-        channel=channels[0] if len(channels) == 1 else None,
-        title=f"{_NAMES.get(source, source)} did not tell: what depends on it is not known",
-        evidence=tuple(
+        "WX709",
+        Severity.UNKNOWN,
+        channels[0] if len(channels) == 1 else None,
+        [
             Evidence(f"{message} (asked about {_some(names)})", source, to_text(now))
             for message, names in reasons.items()
-        ),
-        remedy=(*hints, "until then: `wacoex doctor --offline` judges what is stored"),
-        verify="wacoex doctor",
+        ],
+        source=_NAMES.get(source, source),
+        hints=list(hints),
     )
 
 

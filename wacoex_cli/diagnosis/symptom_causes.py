@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.diagnosis.symptom_questions import QUESTIONS, Answers, Symptom
 from wacoex_cli.events import unsupported_checks
 from wacoex_cli.events.missing_checks import check_missing
-from wacoex_cli.findings.catalogue import CATALOGUE
+from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.onboarding.checks import check_records
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 _PERSON = "person"
 _LATELY = timedelta(days=14)
 _NUMBER = re.compile(r"(?<![0-9])[0-9]{1,7}(?![0-9])")
-_SEVERITIES = {one.id: one.severities for one in CATALOGUE}
 
 
 def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
@@ -54,16 +52,11 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
     if answers.says("on_phone", False):
         check = _with(check, "they are not on the primary phone: they were not sent", _PERSON, now)
     if answers.says("from_unsupported"):
-        title = "the messages were sent from a companion that reaches no partner"
         said = "they were sent from WhatsApp for Windows or a watch with Wear OS"
-        steps = (
-            "answer customers on the phone, in WhatsApp Web in a browser, or in the inbox",
-            "log it out on the phone: WhatsApp Business app, Settings, Linked devices",
-        )
-        found.append(_told("WX301", view, title, said, steps, now))
+        found.append(_answered("WX301", view, said, now))
     if answers.says("partner_listed", False):
-        title = "WhatsApp Manager does not list the partner as active"
-        found.append(_told("WX202", view, title, title, check.remedy[-1:], now))
+        said = "WhatsApp Manager does not list the partner as active"
+        found.append(_answered("WX202", view, said, now, step=check.remedy[-1]))
     return [*found, check]
 
 
@@ -88,8 +81,7 @@ def _unsupported(answers: Answers, view: ChannelView, now: str) -> list[Finding]
 
 
 def _with(finding: Finding, text: str, source: str, now: str) -> Finding:
-    more = Evidence(text, source, now)
-    return dataclasses.replace(finding, evidence=(*finding.evidence, more))
+    return finding.replace(evidence=(*finding.evidence, Evidence(text, source, now)))
 
 
 # In the order of the questions.
@@ -102,41 +94,25 @@ _UNSUPPORTED = {
 
 
 def _unlinked(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
-    again = "link it again: WhatsApp Business app on the phone, Settings, Linked devices"
     causes = {
         "was_connected": (
             "WX303",
-            "companions are unlinked when a number is connected, disconnected or registered",
             "the number was connected, disconnected or registered lately",
-            (f"{again}; before the sync is done, up to 24 hours, that may fail",),
         ),
-        "app_was_closed": (
-            "WX103",
-            "companions are logged out when the app on the phone stays closed",
-            "the app on the phone was closed for 14 days or longer",
-            ("open the app on the primary phone and leave it online", again),
-        ),
-        "was_unused": (
-            "WX107",
-            "a companion that is not used for about 30 days is unlinked",
-            "the device was not used for about 30 days",
-            (again,),
-        ),
+        "app_was_closed": ("WX103", "the app on the phone was closed for 14 days or longer"),
+        "was_unused": ("WX107", "the device was not used for about 30 days"),
     }
     found = [
-        _told(finding_id, view, title, said, remedy, now)
-        for question, (finding_id, title, said, remedy) in causes.items()
+        _answered(finding_id, view, said, now)
+        for question, (finding_id, said) in causes.items()
         if answers.says(question)
     ]
     last = view.inventory.last_break
     if last and from_text(now) - from_text(last.at) <= _LATELY:
-        finding_id, title, _, remedy = causes["was_connected"]
         known = Evidence(f"{last.because} unlinked all companions", last.source, last.at)
-        others = [one for one in found if one.id != finding_id]
-        told = [one.evidence for one in found if one.id == finding_id]
-        first = _told(finding_id, view, title, "", remedy, now)
-        evidence = (known, *(one for each in told for one in each))
-        return [dataclasses.replace(first, evidence=evidence), *others]
+        reported = [fact for cause in found if cause.id == "WX303" for fact in cause.evidence]
+        first = _answered("WX303", view, "", now).replace(evidence=(known, *reported))
+        return [first, *(cause for cause in found if cause.id != "WX303")]
     return found
 
 
@@ -147,9 +123,9 @@ def _cannot_send(answers: Answers, view: ChannelView, now: str) -> list[Finding]
     for code in [one for one in dict.fromkeys(numbers) if one in known]:
         meant = classify(code)
         finding_id = meant.finding or ("WX701" if meant.is_credential else "WX206")
-        title = f"Meta refuses with code {code}: {meant.meaning}"
-        steps = (meant.hint, f"read `wacoex explain {code}`")
-        found.append(_told(finding_id, view, title, f"code {code} is shown", steps, now))
+        values = {"code": str(code), "meaning": meant.meaning, "hint": meant.hint}
+        said = f"code {code} is shown"
+        found.append(_answered(finding_id, view, said, now, case="code", **values))
     return found
 
 
@@ -178,13 +154,7 @@ def _cannot_connect(answers: Answers, view: ChannelView, now: str) -> list[Findi
 def _rate_limited(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
     if not answers.says("others_send"):
         return []
-    steps = (
-        "let only one of them send at a time: Meta takes 20 messages a second of this number,"
-        " of all senders together",
-        "or send slower here: `wacoex broadcast send --rate 10`",
-    )
-    said = "somebody else sends on this number too"
-    return [_told("WX503", view, "several send on this number at once", said, steps, now)]
+    return [_answered("WX503", view, "somebody else sends on this number too", now)]
 
 
 FROM_ANSWERS: Mapping[Symptom, FromAnswers] = {
@@ -198,21 +168,10 @@ FROM_ANSWERS: Mapping[Symptom, FromAnswers] = {
 """The causes that the answers speak for, the likeliest first; each is given the moment as text."""
 
 
-def _told(
-    finding_id: str,
-    view: ChannelView,
-    title: str,
-    said: str,
-    remedy: tuple[str, ...],
-    now: str,
+def _answered(
+    finding_id: str, view: ChannelView, said: str, now: str, case: str = "answered", **values: str
 ) -> Finding:
-    allowed = _SEVERITIES[finding_id]
-    return Finding(
-        id=finding_id,
-        severity=Severity.WARNING if Severity.WARNING in allowed else allowed[-1],
-        channel=view.name,
-        title=title,
-        evidence=(Evidence(said, _PERSON, now),),
-        remedy=remedy,
-        verify=f"wacoex doctor {view.name}",
-    )
+    allowed = [Severity(word) for word in wording(finding_id).severities]
+    severity = Severity.WARNING if Severity.WARNING in allowed else allowed[-1]
+    evidence = Evidence(said, _PERSON, now)
+    return Finding(finding_id, severity, view.name, evidence, case=case, **values)

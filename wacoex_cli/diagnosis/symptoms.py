@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from wacoex_cli.diagnosis.symptom_causes import FROM_ANSWERS
@@ -60,12 +59,13 @@ def rank(
         left_open = _left_open(symptom, unknown, view.name, now)
         if left_open.id not in {one.id for one in causes}:
             return [*causes, left_open]
-        return [_beside(one, left_open) if one.id == left_open.id else one for one in causes]
+        return [
+            cause.replace(evidence=(*cause.evidence, *left_open.evidence))
+            if cause.id == left_open.id
+            else cause
+            for cause in causes
+        ]
     return causes
-
-
-def _beside(one: Finding, left_open: Finding) -> Finding:
-    return dataclasses.replace(one, evidence=(*one.evidence, *left_open.evidence))
 
 
 def _joined(found: Sequence[Finding], told: Sequence[Finding]) -> list[Finding]:
@@ -78,40 +78,18 @@ def _joined(found: Sequence[Finding], told: Sequence[Finding]) -> list[Finding]:
 def _both(one: Finding, other: Finding) -> Finding:
     evidence = tuple(dict.fromkeys((*one.evidence, *other.evidence)))
     severity = worst((one.severity, other.severity))
-    return dataclasses.replace(one, severity=severity, evidence=evidence)
+    return one.replace(severity=severity, evidence=evidence)
 
 
 def _left_open(symptom: Symptom, unknown: Sequence[str], channel: str, now: str) -> Finding:
     command = f"wacoex doctor {channel} --symptom {symptom.value}"
     said = f"not known: {'; '.join(unknown)}" if unknown else "nothing that is known explains it"
     return Finding(
-        id=_OPEN_IN[symptom],
-        severity=Severity.UNKNOWN,
-        channel=channel,
-        title=f"{symptom.value}: {'not everything is known' if unknown else 'no cause was found'}",
-        evidence=(Evidence(said, "wacoex", now),),
-        remedy=(
-            f"answer the questions: `{command}` in a terminal, without `--no-input`",
-            *_LOOK_FURTHER[symptom],
-        ),
-        verify=command,
+        _OPEN_IN[symptom],
+        Severity.UNKNOWN,
+        channel,
+        Evidence(said, "wacoex", now),
+        case="left_open",
+        outcome="not everything is known" if unknown else "no cause was found",
+        command=command,
     )
-
-
-_LOOK_FURTHER: Mapping[Symptom, tuple[str, ...]] = {
-    Symptom.UNLINKED_DEVICES: (
-        "open the app on the primary phone, Settings, Linked devices, and link them again there",
-        "list what is linked: `wacoex device add KIND`, then `wacoex device confirm`",
-    ),
-    Symptom.CANNOT_SEND: (
-        "send one message and note the code that is shown: `wacoex explain CODE` tells its meaning",
-    ),
-    Symptom.CANNOT_CONNECT: (
-        "go through the checks before connecting: `wacoex connect --check`",
-        "look the text of the error up: `wacoex explain --search TEXT`",
-    ),
-    Symptom.RATE_LIMITED: (
-        "ask everybody who sends on this number, and send one broadcast after the other",
-        "see what was refused: `wacoex broadcast list`",
-    ),
-}

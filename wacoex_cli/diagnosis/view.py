@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.channels.facts import NOT_AVAILABLE, Fact, values_of
 from wacoex_cli.diagnosis.board import FEW, board, cut, said
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.findings.text import finding_text
+from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.inactivity.view import countdown_data
 from wacoex_cli.terminal.render import ForPerson, ForPipe, Table, relative

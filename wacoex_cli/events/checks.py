@@ -11,7 +11,7 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.events import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
 SILENCE_WINDOW = timedelta(days=28)
@@ -20,20 +20,6 @@ SILENCE_WINDOW = timedelta(days=28)
 _LEAST_SILENCE = timedelta(hours=24)
 _LEAST_HISTORY = timedelta(days=3)
 _SOURCE_NAMES = {Source.META: "Meta", Source.RESPONDIO: "respond.io"}
-
-_SILENCE_REMEDY: Mapping[Source, tuple[str, ...]] = {
-    Source.META: (
-        "see whether `wacoex events listen` runs and is reached: open its `/healthz` from outside",
-        "see whether Meta delivers: `wacoex events subscribe --check`",
-        "send a message to the number from another phone, and look: `wacoex events list`",
-    ),
-    Source.RESPONDIO: (
-        "see whether `wacoex events listen` runs and is reached: open its `/healthz` from outside",
-        "in respond.io open Workspace Settings, Integrations, Webhooks: a webhook that failed"
-        " too often is switched off there",
-        "fetch what was missed: `wacoex events pull`",
-    ),
-}
 
 
 class Field(NamedTuple):
@@ -61,14 +47,6 @@ FIELDS = (
 """The fields an operations tool lives on. Source: "Meta: webhooks, overview"."""
 
 
-CLICKS = (
-    "App Dashboard (developers.facebook.com/apps), your app, WhatsApp, Configuration,"
-    " Webhook fields, Manage",
-    "switch each of these fields on (Subscribe)",
-)
-"""The way to the webhook fields, which no command of ours switches."""
-
-
 class Subscribed(NamedTuple):
     """What Meta says about the subscription of one app.
 
@@ -85,71 +63,36 @@ class Subscribed(NamedTuple):
 
 def check_subscription(seen: Subscribed, channel: str, observed_at: str) -> list[Finding]:
     """WX210: the WABA is not attached to the app, fields are off, or that cannot be known."""
-    return [
-        Finding(
-            id="WX210",
-            severity=one.severity,
-            channel=channel,
-            title=one.title,
-            evidence=(Evidence(one.said, "meta", observed_at),),
-            remedy=one.remedy,
-            verify=f"wacoex events subscribe --check --channel {channel}",
-        )
-        for one in (*_nothing_comes(seen, channel), *_fields_off(seen), *_not_known(seen))
-    ]
+    found = []
 
+    def add(severity: Severity, said: str, case: str = "", **values: str) -> None:
+        evidence = Evidence(said, "meta", observed_at)
+        found.append(Finding("WX210", severity, channel, evidence, case=case, **values))
 
-class _Problem(NamedTuple):
-    severity: Severity
-    title: str
-    said: str
-    remedy: tuple[str, ...]
-
-
-def _nothing_comes(seen: Subscribed, channel: str) -> Iterator[_Problem]:
     if seen.is_attached is False:
-        yield _Problem(
-            Severity.CRITICAL,
-            "Meta delivers nothing: the WABA is not attached to our app",
-            f"app {seen.app_id} is not among the subscribed apps",
-            (f"run `wacoex events subscribe --channel {channel}`",),
-        )
+        text = f"app {seen.app_id} is not among the subscribed apps"
+        add(Severity.CRITICAL, text, case="detached")
     if seen.fields and not seen.is_active:
-        yield _Problem(
-            Severity.CRITICAL,
-            "Meta delivers nothing: the webhook is switched off",
-            f"the subscription of app {seen.app_id} is not active",
-            (f"{CLICKS[0].removesuffix(', Webhook fields, Manage')}: verify and save again",),
-        )
-
-
-def _fields_off(seen: Subscribed) -> Iterator[_Problem]:
-    on = seen.fields
-    missing = [one for one in FIELDS if on is not None and one.name not in on]
+        text = f"the subscription of app {seen.app_id} is not active"
+        add(Severity.CRITICAL, text, case="switched_off")
     for severity in (Severity.CRITICAL, Severity.WARNING, Severity.INFO):
-        fields = [one for one in missing if one.severity is severity]
-        if fields:
-            names = ", ".join(one.name for one in fields)
-            yield _Problem(
+        off = [
+            field
+            for field in FIELDS
+            if seen.fields is not None
+            and field.severity is severity
+            and field.name not in seen.fields
+        ]
+        if off:
+            add(
                 severity,
-                f"webhook {'field is' if len(fields) == 1 else 'fields are'} off: {names}",
-                "; ".join(f"{one.name} tells of {one.purpose}" for one in fields),
-                CLICKS,
+                "; ".join(f"{field.name} tells of {field.purpose}" for field in off),
+                fields="field is" if len(off) == 1 else "fields are",
+                names=", ".join(field.name for field in off),
             )
-
-
-def _not_known(seen: Subscribed) -> Iterator[_Problem]:
     if seen.is_attached is None or seen.fields is None:
-        yield _Problem(
-            Severity.UNKNOWN,
-            "it cannot be read which webhooks are on",
-            seen.why,
-            (
-                "set `WACOEX_META_APP_ID`, and the app secret with"
-                " `wacoex auth login meta-app-secret`",
-                f"or look by eye: {CLICKS[0]}",
-            ),
-        )
+        add(Severity.UNKNOWN, seen.why)
+    return found
 
 
 def check_silence(
@@ -171,23 +114,19 @@ def check_silence(
     usual = max(longest, _LEAST_SILENCE)
     if now - newest <= usual:
         return []
-    name = _SOURCE_NAMES[source]
+    text = (
+        f"the newest arrival was at {to_text(newest)}; the longest silence of the 28"
+        f" days before it was {_in_hours(longest)}"
+    )
     return [
         Finding(
-            id="WX108",
-            severity=Severity.WARNING,
-            channel=None,
-            title=f"nothing has come in from {name} for {_in_hours(now - newest)}",
-            evidence=(
-                Evidence(
-                    f"the newest arrival was at {to_text(newest)}; the longest silence of the 28"
-                    f" days before it was {_in_hours(longest)}",
-                    "wacoex",
-                    to_text(newest),
-                ),
-            ),
-            remedy=_SILENCE_REMEDY[source],
-            verify="wacoex events subscribe --check",
+            "WX108",
+            Severity.WARNING,
+            None,
+            Evidence(text, "wacoex", to_text(newest)),
+            case="meta" if source is Source.META else "respondio",
+            provider=_SOURCE_NAMES[source],
+            duration=_in_hours(now - newest),
         )
     ]
 

@@ -159,7 +159,7 @@ def _told(
     found: "Subscription | None", findings: "Sequence[Finding]", now: "datetime"
 ) -> "Iterator[str | Table | ForPerson]":
     from wacoex_cli.events.checks import FIELDS
-    from wacoex_cli.findings.text import finding_text
+    from wacoex_cli.findings.model import finding_text
     from wacoex_cli.terminal.render import ForPerson, Table
 
     if found is not None:

@@ -40,37 +40,13 @@ def check_missing(
         return []
     return [
         Finding(
-            id="WX406",
-            severity=Severity.WARNING if is_asked else Severity.INFO,
-            channel=channel,
-            title="messages sent in the app do not appear at the partner"
-            if is_asked
-            else "no echo comes in any more, while contacts go on writing",
-            evidence=_evidence(flow, stopped, unsupported, now),
-            remedy=(
-                "take one message: it stands in the app on the phone, and not in the inbox?"
-                " If it is not on the phone, it was not sent",
-                "see which device it was sent from: `wacoex device list`; Windows and Wear OS"
-                " never come through, the others are tried with `wacoex device probe`",
-                "see in WhatsApp Manager that respond.io is listed as an active partner:"
-                f" `wacoex partner check -c {channel}`",
-                _reconnect(channel, must_wait=must_wait),
-            ),
-            verify=f"wacoex device probe -c {channel}",
+            "WX406",
+            Severity.WARNING if is_asked else Severity.INFO,
+            channel,
+            _evidence(flow, stopped, unsupported, now),
+            must_wait=must_wait,
         )
     ]
-
-
-def _reconnect(channel: str, *, must_wait: bool) -> str:
-    if must_wait:
-        return (
-            "if it is not listed: wait, WhatsApp may reconnect by itself, and connect nobody"
-            " meanwhile (`wacoex explain WX204`)"
-        )
-    return (
-        "if it is not listed: delete the channel in respond.io, then connect again:"
-        f" `wacoex connect {channel}`"
-    )
 
 
 def _stopped(flow: EchoFlow, now: datetime) -> str | None:

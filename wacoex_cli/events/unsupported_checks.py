@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
@@ -20,48 +20,7 @@ QUIET_DAYS = 10
 _NOT_CARRIED = 131051
 # They stand for the message as a whole, and say nothing about its type.
 _NO_TYPES = frozenset({"media_placeholder", "errors", "unknown"})
-_ON_THE_PHONE = "read it in the WhatsApp Business app on the phone, and answer it"
-
-
-class _Cause(NamedTuple):
-    id: str
-    title: str
-    remedy: tuple[str, ...]
-
-
-_COMPANION = _Cause(
-    "WX401",
-    "the contact probably wrote on WhatsApp for Windows or a watch, which is not carried",
-    (
-        _ON_THE_PHONE,
-        "ask the contact to write from the phone; nobody but the contact can see the device",
-    ),
-)
-_CATCHING_UP = _Cause(
-    "WX402",
-    "the app was catching up: this heals by itself",
-    (
-        "open the WhatsApp Business app on the phone and leave it open until it has synced",
-        "wait: messages that come later arrive as they should",
-        "what stays unsupported: read it in the WhatsApp Business app on the phone",
-    ),
-)
-_TYPE = _Cause(
-    "WX403",
-    "the contact sent something that the Cloud API does not carry",
-    (_ON_THE_PHONE, "there is no way around it; ask for a text where it matters"),
-)
-_FIRST = _Cause(
-    "WX404",
-    "it was the first message of a contact",
-    (
-        _ON_THE_PHONE,
-        "some of them arrive seconds later; those that did are not counted here",
-        "with click-to-WhatsApp ads, let somebody watch the phone while the ad runs",
-    ),
-)
-_EDIT = _Cause("WX405", "the contact edited a message", (_ON_THE_PHONE,))
-_CAUSES = (_COMPANION, _CATCHING_UP, _TYPE, _FIRST, _EDIT)
+_COMPANION, _CATCHING_UP, _TYPE, _FIRST, _EDIT = "WX401", "WX402", "WX403", "WX404", "WX405"
 
 
 def rank(summary: Summary, channel: str, now: datetime, *, is_asked: bool = False) -> list[Finding]:
@@ -73,11 +32,11 @@ def rank(summary: Summary, channel: str, now: datetime, *, is_asked: bool = Fals
     found: dict[str, list[Unsupported]] = defaultdict(list)
     for one in summary.messages:
         found[likeliest(one)].append(one)
-    ordered = sorted(_CAUSES, key=lambda cause: -len(found[cause.id]))
+    causes = (_COMPANION, _CATCHING_UP, _TYPE, _FIRST, _EDIT)
     return [
-        _finding(cause, found[cause.id], summary, channel, now)
-        for cause in ordered
-        if found[cause.id] or is_asked
+        _finding(cause, found[cause], summary, channel, now)
+        for cause in sorted(causes, key=lambda cause: -len(found[cause]))
+        if found[cause] or is_asked
     ]
 
 
@@ -94,50 +53,38 @@ def likeliest(one: Unsupported) -> str:
         (one.is_first is True, _FIRST),
     )
     # The contact's device is what is left: nothing that comes in could ever speak for it.
-    return next((cause.id for holds, cause in reasons if holds), _COMPANION.id)
+    return next((cause for holds, cause in reasons if holds), _COMPANION)
 
 
 def _finding(
-    cause: _Cause, messages: Sequence[Unsupported], summary: Summary, channel: str, now: datetime
+    cause: str, messages: Sequence[Unsupported], summary: Summary, channel: str, now: datetime
 ) -> Finding:
-    is_lead_lost = cause is _FIRST and any(one.is_referred for one in messages)
-    return Finding(
-        id=cause.id,
-        severity=Severity.WARNING if is_lead_lost else Severity.INFO,
-        channel=channel,
-        title=f"unsupported messages: {cause.title}" if messages else f"possible: {cause.title}",
-        evidence=(_evidence(cause, messages, summary, now),),
-        remedy=cause.remedy,
-        verify=f"wacoex events list --kind unsupported -c {channel}",
-    )
-
-
-def _evidence(
-    cause: _Cause, messages: Sequence[Unsupported], summary: Summary, now: datetime
-) -> Evidence:
     of_all = f"of {summary.in_all} unsupported messages in 7 days"
     if not messages:
-        return Evidence(f"none {of_all} speaks for it", "wacoex", to_text(now))
-    newest = max(messages, key=lambda one: one.at)
+        nothing = Evidence(f"none {of_all} speaks for it", "wacoex", to_text(now))
+        return Finding(cause, Severity.INFO, channel, nothing, case="possible")
+    is_lead_lost = cause == _FIRST and any(message.is_referred for message in messages)
+    severity = Severity.WARNING if is_lead_lost else Severity.INFO
+    newest = max(messages, key=lambda message: message.at)
     text = f"{len(messages)} {of_all}: {_reason(cause, messages)}"
-    return Evidence(text, newest.source.value, newest.at)
+    return Finding(cause, severity, channel, Evidence(text, newest.source.value, newest.at))
 
 
-def _reason(cause: _Cause, messages: Sequence[Unsupported]) -> str:
+def _reason(cause: str, messages: Sequence[Unsupported]) -> str:
     codes = ", ".join(f"code {code}" for code in sorted({one.code for one in messages if one.code}))
-    if cause is _TYPE:
+    if cause == _TYPE:
         types = Counter(one.type or "not named" for one in messages)
         named = ", ".join(f"{name} ({count})" for name, count in sorted(types.items()))
         return f"{codes}; {named}"
-    if cause is _EDIT:
+    if cause == _EDIT:
         return "an edit of the same contact came at that moment, or Meta says so"
-    if cause is _FIRST:
+    if cause == _FIRST:
         referred = sum(one.is_referred for one in messages)
         told = [f"{referred} through an ad or a link"] if referred else []
         if new := len(messages) - referred:
             told.append(f"{new} of contacts that were never seen before")
         return f"{codes or 'no code'}; {', '.join(told)}"
-    if cause is _CATCHING_UP:
+    if cause == _CATCHING_UP:
         days = max((one.quiet_days or 0 for one in messages), default=0)
         if days >= QUIET_DAYS:
             return f"no sign of the app for {days:.0f} days before"

@@ -1,101 +1,157 @@
-"""Every finding there is: its id, what it says, and how bad it can be. Ids never change."""
+"""The pages under `knowledge/`: one Markdown file for each finding and each topic.
+
+The page of a finding begins with TOML between two lines `+++`: `severity` lists how bad it can be,
+`title`, `remedy` and `verify` are what a check says with it. A finding with several faces has
+cases that override them: `[case.name]`; a case named like a severity is that severity's face, one
+in capitals is for a word of Meta's, such as the reason of a disconnection. Ids never change.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import re
+import string
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.findings.model import Severity
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
-_INFO, _WARNING = Severity.INFO, Severity.WARNING
-_UNKNOWN, _CRITICAL = Severity.UNKNOWN, Severity.CRITICAL
+_DIRECTORY = Path(__file__).parent / "knowledge"
+_FENCE = "+++\n"
+_SEE_ALSO = "See also:"
+_SHOWN_AS = re.compile(r"^Also shown as:(.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One finding as the catalogue lists it."""
+class Article(NamedTuple):
+    """What `explain` says about one finding, topic or error code."""
 
     id: str
     title: str
-    severities: tuple[Severity, ...]
+    body: str
+    see_also: tuple[str, ...]
+
+    @property
+    def shown_as(self) -> tuple[str, ...]:
+        """The texts under which people meet it: what stands after `Also shown as:`."""
+        found = _SHOWN_AS.search(self.body)
+        phrases = " ".join(found.group(1).split()).split(";") if found else []
+        return tuple(phrase.strip(' ."') for phrase in phrases)
+
+    def to_json(self) -> dict[str, object]:
+        """The `data` of `explain`."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "body": self.body,
+            "see_also": list(self.see_also),
+        }
 
 
-CATALOGUE = (
-    Entry("WX101", "The app was not opened for long", (_WARNING,)),
-    Entry("WX102", "The app must be opened now", (_CRITICAL,)),
-    Entry("WX103", "The app was not opened in time", (_CRITICAL,)),
-    Entry("WX104", "Nothing says when the app was last opened", (_UNKNOWN,)),
-    Entry("WX105", "Only weak evidence says that the app was opened", (_UNKNOWN,)),
-    Entry("WX106", "The reminder itself is not running", (_WARNING,)),
-    Entry("WX107", "A companion unused for almost 30 days", (_WARNING,)),
-    Entry("WX108", "Nothing has come in for longer than usual", (_WARNING,)),
-    Entry("WX201", "The number is not in Coexistence", (_INFO, _UNKNOWN, _CRITICAL)),
-    Entry("WX202", "The expected partner is not connected", (_INFO, _UNKNOWN, _CRITICAL)),
-    Entry("WX203", "The partner was removed", (_CRITICAL,)),
-    Entry("WX204", "Offboarded, WhatsApp is reconnecting", (_CRITICAL,)),
-    Entry("WX205", "A webhook override sends messages elsewhere", (_INFO, _WARNING)),
-    Entry("WX206", "Meta limits or blocks sending", (_INFO, _WARNING, _UNKNOWN, _CRITICAL)),
-    Entry(
-        "WX207",
-        "The channel is not in respond.io any more, or is another one",
-        (_WARNING, _UNKNOWN, _CRITICAL),
-    ),
-    Entry("WX208", "Settling after connecting", (_INFO,)),
-    Entry(
-        "WX209",
-        "The account is restricted or disabled, or broke a policy",
-        (_INFO, _WARNING, _UNKNOWN, _CRITICAL),
-    ),
-    Entry(
-        "WX210",
-        "Webhook fields are missing, or the WABA is not subscribed",
-        (_INFO, _WARNING, _UNKNOWN, _CRITICAL),
-    ),
-    Entry("WX301", "An unsupported companion is linked", (_WARNING,)),
-    Entry("WX302", "More than four companions", (_WARNING,)),
-    Entry(
-        "WX303",
-        "Companions were unlinked by connecting or offboarding",
-        (_INFO, _WARNING, _UNKNOWN),
-    ),
-    Entry("WX304", "A probe word never came back", (_WARNING,)),
-    Entry("WX401", "Unsupported: the contact wrote on a device that is not carried", (_INFO,)),
-    Entry("WX402", "Unsupported: the app was catching up after a silence", (_INFO,)),
-    Entry("WX403", "Unsupported: a type that the Cloud API does not carry", (_INFO,)),
-    Entry("WX404", "Unsupported: the first message of a contact", (_INFO, _WARNING)),
-    Entry("WX405", "Unsupported: the contact edited a message", (_INFO,)),
-    Entry("WX406", "Messages sent in the app do not appear", (_INFO, _WARNING)),
-    Entry("WX501", "The quality rating is yellow or red", (_WARNING, _UNKNOWN)),
-    Entry(
-        "WX502",
-        "The messaging limit is smaller than the plan, or used up",
-        (_WARNING, _UNKNOWN, _CRITICAL),
-    ),
-    Entry("WX503", "Meta throttled the number", (_INFO, _WARNING, _UNKNOWN)),
-    Entry("WX504", "The template cannot be sent as planned", (_CRITICAL,)),
-    Entry("WX505", "It is not known whether some messages went out", (_WARNING,)),
-    Entry("WX506", "Marketing messages are refused for some people", (_INFO, _WARNING)),
-    Entry(
-        "WX601",
-        "The number may not be eligible for Coexistence",
-        (_INFO, _WARNING, _UNKNOWN, _CRITICAL),
-    ),
-    Entry("WX602", "An earlier partner's payment method stands in the way", (_WARNING, _CRITICAL)),
-    Entry("WX603", "The WhatsApp Business app is too old", (_CRITICAL,)),
-    Entry("WX604", "The number is not linked in Meta Business Suite yet", (_WARNING,)),
-    Entry("WX605", "Contacts and history are copied once, within 24 hours", (_INFO, _WARNING)),
-    Entry("WX606", "Features of the app change with connecting", (_INFO,)),
-    Entry("WX607", "A Meta Verified badge should be looked after", (_INFO,)),
-    Entry("WX608", "The signup did not finish", (_WARNING, _CRITICAL)),
-    Entry("WX609", "The signup does not show the number of the channel", (_CRITICAL,)),
-    Entry(
-        "WX701", "The token is missing, refused, ends soon or lacks a right", (_WARNING, _UNKNOWN)
-    ),
-    Entry("WX702", "There is no app secret", (_INFO,)),
-    Entry("WX703", "The Graph version has ended or ends soon", (_WARNING,)),
-    Entry("WX704", "Private files are open to others", (_WARNING,)),
-    Entry("WX705", "The clock is wrong or was moved", (_WARNING,)),
-    Entry("WX706", "The keyring cannot be used", (_WARNING,)),
-    Entry("WX707", "The disk is nearly full", (_WARNING, _CRITICAL)),
-    Entry("WX708", "The state file is newer than this program", (_UNKNOWN,)),
-    Entry("WX709", "Meta or respond.io did not tell", (_UNKNOWN,)),
-)
+class Wording(NamedTuple):
+    """What the front matter of a finding's page says: severities, and texts by case.
+
+    The case "" is the front matter itself. Each case has `title`, `remedy` and `verify`, as far
+    as it or the front matter gives them.
+    """
+
+    severities: tuple[str, ...]
+    cases: Mapping[str, Mapping[str, Any]]
+
+    def texts(
+        self, severity: str, case: str, values: Mapping[str, object]
+    ) -> tuple[str, tuple[str, ...], str]:
+        """Title, remedy and verify with the values in the places of their `{names}`.
+
+        Without a case, the case named like the severity counts where there is one. A step of the
+        remedy that names lists is repeated for each row of them; `{ when = "name", step = "..." }`
+        is there only when the value is true, and `unless` only when it is not. Raises ValueError
+        for a severity that the page does not list, KeyError for an unknown case or a missing value.
+        """
+        if severity not in self.severities:
+            raise ValueError(f"the page does not list the severity {severity}")
+        face = self.cases[case or (severity if severity in self.cases else "")]
+        steps = (text for step in face["remedy"] for text in _steps(step, values))
+        return (
+            face["title"].format_map(values),
+            tuple(steps),
+            face["verify"].format_map(values),
+        )
+
+
+def placeholders(text: str) -> list[str]:
+    """The names that stand in braces in a text."""
+    return [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+
+
+@functools.cache
+def wording(finding_id: str) -> Wording:
+    """The front matter of a finding's page. Raises FileNotFoundError, KeyError for a wrong id."""
+    import tomllib
+
+    front = tomllib.loads(_read(finding_id)[0])
+    cases = front.pop("case", {})
+    return Wording(
+        tuple(front["severity"]), {"": front, **{name: front | cases[name] for name in cases}}
+    )
+
+
+def names() -> list[str]:
+    """All ids and topics, findings first."""
+    found = [path.stem for path in _DIRECTORY.glob("*.md")]
+    return sorted(found, key=lambda name: (not name.startswith("WX"), name))
+
+
+def finding_ids() -> list[str]:
+    """The ids of all findings, in order."""
+    return [name for name in names() if name.startswith("WX")]
+
+
+def everything() -> Iterator[Article]:
+    """All articles in the order of their names."""
+    return map(_article, names())
+
+
+def titles() -> Iterator[tuple[str, str]]:
+    """All names with their titles."""
+    return ((name, _article(name).title) for name in names())
+
+
+def find(name: str) -> Article | None:
+    """The article of that name, upper or lower case; None when there is none."""
+    stem = next((known for known in names() if known.lower() == name.lower()), None)
+    return None if stem is None else _article(stem)
+
+
+def _read(name: str) -> tuple[str, str]:
+    """The front matter of a page, empty for a topic, and what stands below it."""
+    text = (_DIRECTORY / f"{name}.md").read_text(encoding="utf-8")
+    if not text.startswith(_FENCE):
+        return "", text
+    _, front, body = text.split(_FENCE, 2)
+    return front, body
+
+
+def _article(name: str) -> Article:
+    """A heading, the body, and a last line `See also: a, b`."""
+    heading, _, rest = _read(name)[1].strip().partition("\n")
+    body, _, others = rest.partition(f"\n{_SEE_ALSO}")
+    see_also = tuple(other.strip() for other in others.split(",") if other.strip())
+    return Article(name, heading.strip().removeprefix("# "), body.strip("\n"), see_also)
+
+
+def _steps(step: str | Mapping[str, str], values: Mapping[str, object]) -> Iterator[str]:
+    if not isinstance(step, str):
+        is_shown = values[step["when"]] if "when" in step else not values[step["unless"]]
+        if is_shown:
+            yield from _steps(step["step"], values)
+        return
+    lists = {
+        name: value
+        for name in placeholders(step)
+        if isinstance(value := values[name], list | tuple)
+    }
+    if not lists:
+        yield step.format_map(values)
+    for row in zip(*lists.values(), strict=True):
+        yield step.format_map({**values, **dict(zip(lists, row, strict=True))})

@@ -16,7 +16,7 @@ from wacoex_cli.channels.removal import check_connection
 from wacoex_cli.devices.registry import inventory
 from wacoex_cli.devices.rule import SYNC_TAKES_AT_MOST
 from wacoex_cli.errors import DeclinedError, UsageError, WacoexError
-from wacoex_cli.findings.text import finding_text
+from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
 from wacoex_cli.onboarding import offboard_texts

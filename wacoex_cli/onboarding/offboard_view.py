@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.findings.text import finding_text
+from wacoex_cli.findings.model import finding_text
 from wacoex_cli.onboarding import offboard_texts
 from wacoex_cli.onboarding.offboard_preview import NOT_BEGUN
 from wacoex_cli.onboarding.view import receipt_data, receipt_text

@@ -121,7 +121,7 @@ async def other_partner(context: Context) -> Outcome:
     has_other = dialogue.confirm(_OTHER.format(partner=partner), flag=ONLY_A_PERSON)
     answer: dict[str, object] = {"other_partner": has_other, "seen": list(shown)}
     if has_other:
-        for place, text in enumerate(checks.FOUR_STEPS, start=1):
+        for place, text in enumerate(checks.four_steps(), start=1):
             dialogue.note(f"{place}. {text}")
         answer["cleared"] = dialogue.confirm("are steps 1 to 3 done?", flag=ONLY_A_PERSON)
     state = StepState.SETTLED if answer.get("cleared", True) else StepState.OPEN

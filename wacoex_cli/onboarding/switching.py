@@ -22,7 +22,7 @@ from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
 from wacoex_cli.onboarding import ledger
-from wacoex_cli.onboarding.checks import FOUR_STEPS
+from wacoex_cli.onboarding.checks import four_steps
 from wacoex_cli.onboarding.model import JourneyKind, Nature, Outcome, Step, StepState
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def begin_again(context: Context, via: Route | None = None) -> Journey:
         raise DeclinedError("declined", hint="nothing was changed")
     outcome = Outcome(
         StepState.SETTLED,
-        {"steps": list(FOUR_STEPS), "ids": dict(before.ids), "templates": list(before.templates)},
+        {"steps": list(four_steps()), "ids": dict(before.ids), "templates": list(before.templates)},
         login_name(),
     )
     with state.transaction():
@@ -106,7 +106,7 @@ def told(channel: Channel, before: Before) -> list[str]:
     lines = [
         f"channel {channel.name} was connected before{now}",
         "to change the partner, in this order:",
-        *(f"  {number}. {step}" for number, step in enumerate(FOUR_STEPS, start=1)),
+        *(f"  {number}. {step}" for number, step in enumerate(four_steps(), start=1)),
         "it gets a new waba_id and a new channel id at respond.io; the old ids stay known here,"
         " and what was told under them still belongs to the channel"
         + (f": {_listed(before.ids)}" if before.ids else ""),

@@ -6,8 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.findings.model import worst_first
-from wacoex_cli.findings.text import finding_text
+from wacoex_cli.findings.model import finding_text, worst_first
 from wacoex_cli.onboarding.model import Record, StepState
 from wacoex_cli.terminal.render import ForPerson, Table
 

@@ -41,9 +41,10 @@ _ENDED = frozenset({"BANNED", "DISABLED", "RESTRICTED", "SUSPENDED"})
 
 class _Told(NamedTuple):
     severity: Severity
-    title: str
     text: str
     at: str
+    case: str = ""
+    values: Mapping[str, str] = {}
 
 
 def check_account(
@@ -71,18 +72,20 @@ def check_account(
     if severity is Severity.OK:
         return []
     leading = next(one for one in found if one.severity is severity)
+    texts = " ".join(fact.text for fact in found)
     return [
         Finding(
-            id="WX209",
-            severity=severity,
-            channel=channel,
-            title=leading.title,
-            evidence=tuple(
-                Evidence(one.text, "meta", one.at)
-                for one in [*found, *_beside(values, observed_at)]
-            ),
-            remedy=tuple(_remedy(found)),
-            verify=f"wacoex partner check {channel}",
+            "WX209",
+            severity,
+            channel,
+            [
+                Evidence(fact.text, "meta", fact.at)
+                for fact in [*found, *_beside(values, observed_at)]
+            ],
+            case=leading.case,
+            stops_broadcasts=_BROADCASTS in texts,
+            has_template="template " in texts,
+            **leading.values,
         )
     ]
 
@@ -96,7 +99,7 @@ def _disabled(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
         if one.event in {"DISABLED_UPDATE", "ACCOUNT_DELETED"} and one.at > connected
     }
     if deleted := newest.get("ACCOUNT_DELETED"):
-        yield _Told(Severity.CRITICAL, "the account was deleted", "ACCOUNT_DELETED", deleted.at)
+        yield _Told(Severity.CRITICAL, "ACCOUNT_DELETED", deleted.at, "deleted")
     if event := newest.get("DISABLED_UPDATE"):
         yield from _ban(event, now)
 
@@ -107,14 +110,12 @@ def _ban(event: AccountEvent, now: datetime) -> Iterator[_Told]:
     state, date = info.get("waba_ban_state"), info.get("waba_ban_date")
     text = f"DISABLED_UPDATE, {state or 'without a state'}{f', {date}' if date else ''}"
     if state == "DISABLE":
-        yield _Told(Severity.CRITICAL, "Meta has disabled the account", text, event.at)
+        yield _Told(Severity.CRITICAL, text, event.at, "disabled")
     elif state == "SCHEDULE_FOR_DISABLE":
         when = f" ({date})" if date else ""
-        title = f"Meta is going to disable the account{when}"
-        yield _Told(Severity.CRITICAL, title, text, event.at)
+        yield _Told(Severity.CRITICAL, text, event.at, "disabled_soon", {"when": when})
     elif state != "REINSTATE" and _is_recent(event.at, now):
-        title = "it is unclear whether Meta has disabled the account"
-        yield _Told(Severity.UNKNOWN, title, text, event.at)
+        yield _Told(Severity.UNKNOWN, text, event.at, "disabled_unclear")
 
 
 def _restrictions(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
@@ -140,8 +141,8 @@ def _restriction(name: str, until: str | None, at: str) -> _Told:
         unknown = (Severity.INFO, "it concerns calls")
     severity, effect = _RESTRICTIONS.get(name, unknown)
     end = f"until {until}" if until else "its end is not told"
-    title = f"Meta restricts the account: {effect}, {end}"
-    return _Told(severity, title, f"ACCOUNT_RESTRICTION, {name}, {end}", at)
+    values = {"effect": effect, "end": end}
+    return _Told(severity, f"ACCOUNT_RESTRICTION, {name}, {end}", at, "restricted", values)
 
 
 def _violations(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
@@ -151,8 +152,8 @@ def _violations(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
         if one.event == "ACCOUNT_VIOLATION" and _is_recent(one.at, now)
     }
     for name, event in newest.items():
-        title = f"Meta tells of a violation of its policy: {name}"
-        yield _Told(Severity.WARNING, title, f"ACCOUNT_VIOLATION, {name}", event.at)
+        text = f"ACCOUNT_VIOLATION, {name}"
+        yield _Told(Severity.WARNING, text, event.at, "violation", {"name": name})
 
 
 def _of_templates(events: Iterable[Event], now: datetime) -> Iterator[_Told]:
@@ -169,36 +170,23 @@ def _of_templates(events: Iterable[Event], now: datetime) -> Iterator[_Told]:
         name = f"{one.data.get('template_name')} ({one.data.get('template_language')})"
         because = ", ".join(str(why) for why in (reason, one.data.get("title")) if why)
         text = f"template {name} is {word}{f', {because}' if because else ''}"
-        yield _Told(severity, f"the template {name} is {word.lower()}", text, one.at)
+        yield _Told(severity, text, one.at, "template", {"name": name, "word": word.lower()})
 
 
 def _facts(values: Mapping[str, Any], observed_at: str) -> Iterator[_Told]:
     status = str(values.get("waba.status"))
     if status in _ENDED:
-        title = f"the account is {status.lower()}"
-        yield _Told(Severity.CRITICAL, title, f"status of the account is {status}", observed_at)
+        text, word = f"status of the account is {status}", {"status": status.lower()}
+        yield _Told(Severity.CRITICAL, text, observed_at, "status", word)
     if values.get("waba.account_review_status") == "REJECTED":
         text = "account_review_status is REJECTED"
-        yield _Told(Severity.WARNING, "Meta's review rejected the account", text, observed_at)
+        yield _Told(Severity.WARNING, text, observed_at, "review")
 
 
 def _beside(values: Mapping[str, Any], observed_at: str) -> Iterator[_Told]:
     """What the number itself says; that alone is WX206."""
     if status := values.get("status"):
-        yield _Told(Severity.OK, "", f"status of the number is {status}", observed_at)
-
-
-def _remedy(found: list[_Told]) -> Iterator[str]:
-    texts = " ".join(one.text for one in found)
-    if _BROADCASTS in texts:
-        yield "send no broadcasts meanwhile: each try is refused, and may count against the account"
-    yield (
-        "read what Meta says: WhatsApp Manager, Account settings, or Business Support Home"
-        " (business.facebook.com/business-support-home), the account, its violations"
-    )
-    if "template " in texts:
-        yield "look at the template: WhatsApp Manager, Message templates; change it, or appeal"
-    yield "ask there for a review if it is a mistake; else remove the cause, and wait for the end"
+        yield _Told(Severity.OK, f"status of the number is {status}", observed_at)
 
 
 def _is_recent(at: str, now: datetime) -> bool:

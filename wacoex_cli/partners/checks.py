@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from wacoex_cli.partners.model import App, Expected, Seen
 
 _META = "meta"
-_MANAGER = "open WhatsApp Manager (business.facebook.com/wa/manage), Account settings, Partners"
 
 
 def check_partner(
@@ -33,17 +32,30 @@ def check_partner(
     if not seen.is_available or rule.is_seen(partner, seen):
         return []
     if seen.apps is None:
-        return [_partner_unclear(partner, seen, channel)]
+        hint = (seen.error.hint if seen.error else None) or "try again in a minute"
+        said = Evidence(seen.why or "Meta did not tell", _META, seen.observed_at)
+        return [Finding("WX202", Severity.UNKNOWN, channel, said, partner=partner.label, hint=hint)]
     is_settling = connection.state is ConnectionState.SETTLING
+    named = next((app for app in seen.apps if PARTNER_NAME in (app.name or "").lower()), None)
+    case, until = "settling" if is_settling else "missing", ""
+    # The advice to connect again would end an automatic return.
+    if connection.since and connection.is_lost:
+        returns_until = from_text(connection.since) + RETURNS_WITHIN
+        case, until = "waiting" if now < returns_until else "lost", to_text(returns_until)
     return [
         Finding(
-            id="WX202",
-            severity=Severity.INFO if is_settling else Severity.CRITICAL,
-            channel=channel,
-            title=f"{partner.label} is not among the apps of the account",
-            evidence=(Evidence(_apps_seen(seen), _META, seen.observed_at),),
-            remedy=_ways_to_partner(partner, seen, connection, channel, now),
-            verify=_verify(channel),
+            "WX202",
+            Severity.INFO if is_settling else Severity.CRITICAL,
+            channel,
+            Evidence(_apps_seen(seen), _META, seen.observed_at),
+            case=case,
+            partner=partner.label,
+            named=named.label if named else "",
+            named_id=named.id if named and partner.app_id else "",
+            whose="the partner" if partner.app_id else PARTNER_NAME,
+            app_id=partner.app_id,
+            cause=connection.loss_finding,
+            until=until,
         )
     ]
 
@@ -71,36 +83,9 @@ def check_override(
     ]
     if not told:
         return []
-    severity = worst(one for one, _ in told)
-    return [
-        Finding(
-            id="WX205",
-            severity=severity,
-            channel=channel,
-            title="a webhook override sends messages elsewhere"
-            if severity is Severity.WARNING
-            else "messages go to another app as well, by an override",
-            evidence=tuple(one for _, one in told),
-            remedy=tuple(_ways_out_of_override(partner, channel, severity)),
-            verify=_verify(channel),
-        )
-    ]
-
-
-def _partner_unclear(partner: Expected, seen: Seen, channel: str) -> Finding:
-    hint = seen.error.hint if seen.error else None
-    return Finding(
-        id="WX202",
-        severity=Severity.UNKNOWN,
-        channel=channel,
-        title=f"it is unclear whether {partner.label} is connected",
-        evidence=(Evidence(seen.why or "Meta did not tell", _META, seen.observed_at),),
-        remedy=(
-            hint or "try again in a minute",
-            f"or look yourself: {_MANAGER}",
-        ),
-        verify=_verify(channel),
-    )
+    severity = worst(severity for severity, _ in told)
+    facts = [fact for _, fact in told]
+    return [Finding("WX205", severity, channel, facts, partner=partner.label)]
 
 
 def _apps_seen(seen: Seen) -> str:
@@ -108,54 +93,6 @@ def _apps_seen(seen: Seen) -> str:
         return "no app gets the webhooks of the account"
     names = ", ".join(one.label for one in seen.apps)
     return f"these apps get the webhooks of the account: {names}"
-
-
-def _ways_to_partner(
-    partner: Expected, seen: Seen, connection: Connection, channel: str, now: datetime
-) -> tuple[str, ...]:
-    waiting = _while_lost(connection, now)
-    if waiting:
-        return waiting
-    if connection.state is ConnectionState.SETTLING:
-        return ("look again tomorrow: right after connecting Meta's data lags",)
-    return tuple(_reconnecting_steps(partner, seen, channel))
-
-
-def _while_lost(connection: Connection, now: datetime) -> tuple[str, ...]:
-    """Instead of the advice to connect again, which would end an automatic return."""
-    if connection.since is None or not connection.is_lost:
-        return ()
-    until = from_text(connection.since) + RETURNS_WITHIN
-    cause = "WX204" if connection.state is ConnectionState.RECONNECTING else "WX203"
-    if now < until:
-        return (
-            f"wait until {to_text(until)}: WhatsApp may bring the partner back by itself;"
-            " connect no other partner meanwhile",
-            f"then do what {cause} says",
-        )
-    return (f"first do what {cause} says",)
-
-
-def _reconnecting_steps(partner: Expected, seen: Seen, channel: str) -> Iterator[str]:
-    named = next((one for one in seen.apps or () if PARTNER_NAME in (one.name or "").lower()), None)
-    if named and partner.app_id:
-        yield (
-            f"if {named.label} is the partner, say so:"
-            f" `wacoex channel edit {channel} --partner-app-id {named.id}`"
-        )
-    whose = PARTNER_NAME if partner.app_id is None else "the partner"
-    yield f"{_MANAGER}: is {whose} listed there, and active?"
-    yield (
-        f"if it is not, delete the channel at {whose} and connect the number again there,"
-        " as a new channel"
-    )
-    more = " --respondio-channel-id N" if partner.app_id is None else ""
-    yield f"then give wacoex the new ids: `wacoex channel edit {channel} --waba-id ID{more}`"
-    if partner.app_id is None:
-        yield (
-            "if the number is with another partner, say which:"
-            f" `wacoex channel edit {channel} --partner-app-id ID`"
-        )
 
 
 def _app_overrides(
@@ -199,16 +136,3 @@ def _callbacks(values: Mapping[str, Any]) -> dict[str, str]:
     told = values.get("webhook_configuration")
     found = told if isinstance(told, dict) else {}
     return {name: url for name, url in found.items() if isinstance(url, str)}
-
-
-def _ways_out_of_override(partner: Expected, channel: str, severity: Severity) -> Iterator[str]:
-    if severity is Severity.WARNING:
-        yield "ask whoever runs that address whether the messages are meant to go there"
-        yield f"an override of our own app is cleared by `wacoex events subscribe -c {channel}`"
-        yield f"one of the partner's app is for {partner.label} to clear: ask its support"
-    else:
-        yield f"{_MANAGER}: remove a partner that nobody knows; it gets the messages of customers"
-
-
-def _verify(channel: str) -> str:
-    return f"wacoex partner check {channel}"

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.findings.text import finding_text
+from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.partners import rule
 from wacoex_cli.terminal.render import ForPerson, Table, relative

@@ -25,17 +25,5 @@ def check_still_as_planned(
         evidence.append(f"the text of template `{current.name}` changed after planning")
     if not evidence:
         return []
-    return [
-        Finding(
-            id="WX504",
-            severity=Severity.CRITICAL,
-            channel=channel,
-            title="the template cannot be sent as planned",
-            evidence=tuple(Evidence(text, source, observed_at) for text in evidence),
-            remedy=(
-                "open WhatsApp Manager, Message templates, and look at the template",
-                "when it is approved again, or changed on purpose, plan the broadcast anew",
-            ),
-            verify=f"wacoex template show {current.name}",
-        )
-    ]
+    facts = [Evidence(text, source, observed_at) for text in evidence]
+    return [Finding("WX504", Severity.CRITICAL, channel, facts, template=current.name)]
