@@ -14,7 +14,9 @@ from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.partners import drift
 from wacoex_cli.partners.drift_checks import check_drift
-from wacoex_cli.partners.model import Drift, DriftKind, Listed, WorkspaceChannel
+from wacoex_cli.partners.model import Drift, DriftKind, Listed
+from wacoex_cli.platforms.meta_answers import ListedNumber
+from wacoex_cli.platforms.respondio_replies import WorkspaceChannel
 
 AT = to_text(datetime(2026, 11, 7, 12, 0, tzinfo=UTC))
 SHOP = Channel(
@@ -106,7 +108,7 @@ def test_while_whatsapp_may_bring_it_back_the_ids_can_wait() -> None:
 
 
 def test_a_number_under_another_id_is_found_in_its_account() -> None:
-    numbers = [{"id": "107", "display_phone_number": "+65 6000 0001"}]
+    numbers = [ListedNumber("107", "+65 6000 0001")]
 
     [one] = drift.at_meta(SHOP, {}, numbers, AT)
 
@@ -115,7 +117,7 @@ def test_a_number_under_another_id_is_found_in_its_account() -> None:
 
 
 def test_a_number_that_its_account_does_not_list_is_gone() -> None:
-    [one] = drift.at_meta(SHOP, {}, [{"id": "108", "display_phone_number": "+1 555"}], AT)
+    [one] = drift.at_meta(SHOP, {}, [ListedNumber("108", "+1 555")], AT)
 
     assert found_for([one]).severity is Severity.CRITICAL
 

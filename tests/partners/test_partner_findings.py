@@ -14,7 +14,8 @@ from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.partners import rule
 from wacoex_cli.partners.checks import check_override, check_partner
-from wacoex_cli.partners.model import App, Expected, Seen, User
+from wacoex_cli.partners.model import Expected, Seen
+from wacoex_cli.platforms.meta_answers import App, User
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 SEEN_AT = to_text(NOW)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from wacoex_cli.channels import access
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
 from wacoex_cli.foundation.phone_numbers import normalise
-from wacoex_cli.platforms.access_token import accounts_in
-from wacoex_cli.platforms.respondio_replies import identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.meta import Meta, Node
+    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.meta_answers import ListedNumber
     from wacoex_cli.platforms.respondio import RespondIO
 
     Api = TypeVar("Api", Meta, RespondIO)
@@ -166,7 +165,7 @@ class _Search:
     async def _ask_meta(self, meta: Meta, users: Sequence[Channel]) -> None:
         wabas = {one.waba_id for one in users if one.waba_id}
         try:
-            wabas.update(accounts_in(await meta.debug_token()))
+            wabas.update((await meta.debug_token()).accounts)
         except WacoexError as error:
             self.failures.append(error)
             if isinstance(error, TemporaryError) or error.details.get("code") == _BAD_TOKEN:
@@ -179,34 +178,28 @@ class _Search:
     async def _ask_account(self, meta: Meta, waba_id: str) -> None:
         async with self._slots:
             try:
-                nodes = await _phone_numbers(meta, waba_id)
+                listed = await _phone_numbers(meta, waba_id)
             except WacoexError as error:
                 self.failures.append(_of(f"account {waba_id}", error))
                 return
         self.answers += 1
-        for node in nodes:
-            number = _number(node, waba_id, self._channels)
+        for entry in listed:
+            number = _number(entry, waba_id, self._channels)
             self.numbers.setdefault(number.phone_number_id, number)
 
     async def _ask_respondio(self, respondio: RespondIO) -> None:
         try:
-            nodes = await respondio.list_channels()
+            listed = await respondio.list_channels()
         except WacoexError as error:
             self.failures.append(error)
             return
         self.answers += 1
-        for node in nodes:
-            number = identity(node.get("id"))
-            if number is not None:
-                self.respondio[number] = FoundRespondIO(
-                    number,
-                    str(node.get("name") or ""),
-                    str(node.get("source") or ""),
-                    _known_at_respondio(self._channels, number),
-                )
+        for entry in listed:
+            known_as = _known_at_respondio(self._channels, entry.id)
+            self.respondio[entry.id] = FoundRespondIO(entry.id, entry.name, entry.source, known_as)
 
 
-async def _phone_numbers(meta: Meta, waba_id: str) -> list[Node]:
+async def _phone_numbers(meta: Meta, waba_id: str) -> tuple[ListedNumber, ...]:
     """With `platform_type` where this version of the API lists it (Meta: phone numbers)."""
     try:
         return await meta.phone_numbers(waba_id, _FIELDS)
@@ -217,21 +210,18 @@ async def _phone_numbers(meta: Meta, waba_id: str) -> list[Node]:
     return await meta.phone_numbers(waba_id, _FEWER_FIELDS)
 
 
-def _number(node: Node, waba_id: str, channels: Sequence[Channel]) -> FoundNumber:
-    shown = str(node.get("display_phone_number") or "")
+def _number(entry: ListedNumber, waba_id: str, channels: Sequence[Channel]) -> FoundNumber:
     # Meta writes most numbers with `+`, some without.
-    phone = normalise(shown) or normalise(f"+{shown}")
-    phone_number_id = str(node.get("id") or "")
-    is_on_biz_app = node.get("is_on_biz_app")
+    phone = normalise(entry.shown) or normalise(f"+{entry.shown}")
     return FoundNumber(
         phone,
-        phone_number_id,
+        entry.phone_number_id,
         waba_id,
-        _text(node.get("verified_name")),
-        is_on_biz_app if isinstance(is_on_biz_app, bool) else None,
-        _text(node.get("platform_type")),
-        _text(node.get("status")),
-        _known_at_meta(channels, phone, phone_number_id),
+        entry.verified_name,
+        entry.is_on_biz_app,
+        entry.platform_type,
+        entry.status,
+        _known_at_meta(channels, phone, entry.phone_number_id),
     )
 
 
@@ -250,10 +240,6 @@ def _known_at_respondio(channels: Sequence[Channel], number: int) -> str | None:
         if number == one.respondio_channel_id or str(number) in one.former("respondio_channel_id"):
             return one.name
     return None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _of(whose: str, error: WacoexError) -> WacoexError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.facts import (
@@ -19,7 +19,7 @@ from wacoex_cli.channels.facts import (
     from_node,
     not_available,
 )
-from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
+from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
 from wacoex_cli.foundation.clock import to_text
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ _MOST_CALLS_FOR_ONE_NODE = 16
 _FIELD_REFUSED = 100
 _PERMISSIONS = frozenset({3, 10, *range(200, 300)})
 _NAMED_FIELD = re.compile(r"nonexisting field \((\w+)\)")
-# Moments that Meta gives as Unix seconds; 0 is never.
-_MOMENTS = frozenset({"expires_at", "data_access_expires_at"})
 
 
 @dataclass
@@ -70,10 +68,10 @@ async def read_subscribed_apps(meta: Meta, waba_id: str, now: datetime) -> list[
     Raises TemporaryError when Meta gives no usable answer.
     """
     try:
-        nodes = await meta.subscribed_apps(waba_id)
+        found = await meta.subscribed_apps(waba_id)
     except (CredentialError, RefusedError) as error:
         return not_available(WABA_PREFIX, [SUBSCRIBED_APPS], error.message, to_text(now))
-    apps = [_app(node) for node in nodes]
+    apps = [{name: value for name, value in app._asdict().items() if value} for app in found]
     return [Fact(f"{WABA_PREFIX}{SUBSCRIBED_APPS}", apps, META, to_text(now))]
 
 
@@ -83,31 +81,10 @@ async def read_token(meta: Meta, now: datetime) -> list[Fact]:
     Raises TemporaryError when Meta gives no usable answer.
     """
     try:
-        said = await meta.debug_token()
+        token = await meta.debug_token()
     except (CredentialError, RefusedError) as error:
         return not_available(TOKEN_PREFIX, TOKEN_FIELDS, error.message, to_text(now))
-    known = {
-        name: _moment_text(value) if name in _MOMENTS else value for name, value in said.items()
-    }
-    return from_node(TOKEN_PREFIX, TOKEN_FIELDS, known, {}, to_text(now))
-
-
-def _app(node: Node) -> dict[str, str]:
-    inner = node.get("whatsapp_business_api_data")
-    said = {**node, **(inner if isinstance(inner, dict) else {})}
-    told = {name: str(said[name]) for name in ("id", "name") if _is_text(said.get(name))}
-    if not told:
-        raise TemporaryError(
-            "Meta's list of apps cannot be read",
-            hint="try again in a minute; see whether a proxy answers in Meta's place",
-            code="unusable_answer",
-        )
-    override = said.get("override_callback_uri")
-    return told | ({"override": override} if isinstance(override, str) and override else {})
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str | int) and bool(value)
+    return from_node(TOKEN_PREFIX, TOKEN_FIELDS, token.values, {}, to_text(now))
 
 
 async def _read_node(read: ReadNode, node_id: str, fields: Sequence[str]) -> _Fields:
@@ -155,12 +132,3 @@ def _concerns_a_field(error: WacoexError) -> bool:
     if code == _FIELD_REFUSED:
         return error.details.get("subcode") is None
     return code in _PERMISSIONS
-
-
-def _moment_text(seconds: object) -> object:
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-        return seconds
-    try:
-        return to_text(datetime.fromtimestamp(seconds, UTC)) if seconds else "never"
-    except (ValueError, OverflowError, OSError):
-        return str(seconds)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.platforms.access_token import EXPIRES_SOON, NEEDED_SCOPES
+from wacoex_cli.platforms.meta_answers import EXPIRES_SOON, NEEDED_SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -8,7 +8,8 @@ from wacoex_cli.channels.facts import SUBSCRIBED_APPS, WABA_PREFIX
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.events.checks import Subscribed, check_subscription
 from wacoex_cli.findings.model import Severity
-from wacoex_cli.partners.model import App, Seen
+from wacoex_cli.partners.model import Seen
+from wacoex_cli.platforms.meta_answers import App
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -83,9 +83,9 @@ async def look(
     """
     waba_id = channel.demand_waba_id()
     meta = meta_for(workspace, channel, patience_seconds=patience_seconds)
-    apps = [_api_data(node) for node in await meta.subscribed_apps(waba_id)]
+    apps = await meta.subscribed_apps(waba_id)
     app_id, why = await _own_app_id(workspace, channel, meta)
-    own = next((app for app in apps if app_id is not None and app.get("id") == app_id), None)
+    own = next((app for app in apps if app_id is not None and app.id == app_id), None)
     hook, why_no_fields = await _hook(workspace, channel, app_id, patience_seconds)
     return Subscription(
         channel=channel.name,
@@ -97,7 +97,7 @@ async def look(
             is_active=(hook or {}).get("active") is not False,
             why=why or why_no_fields,
         ),
-        override=_text((own or {}).get("override_callback_uri")),
+        override=own.override if own else None,
         callback_url=_text((hook or {}).get("callback_url")),
     )
 
@@ -151,7 +151,7 @@ async def _own_app_id(workspace: Workspace, channel: Channel, meta: Meta) -> tup
     if configured:
         return configured, ""
     try:
-        app_id = _text((await meta.debug_token()).get("app_id"))
+        app_id = (await meta.debug_token()).app_id
     except WacoexError as error:
         return None, f"which app is ours is not known: {error.message}"
     return app_id, "" if app_id else "which app is ours is not known: Meta does not say"
@@ -191,11 +191,6 @@ def _as_app(
         settings.meta_api_version,
         patience_seconds=patience_seconds,
     )
-
-
-def _api_data(node: Mapping[str, Any]) -> dict[str, Any]:
-    inner = node.get("whatsapp_business_api_data")
-    return {**node, **(inner if isinstance(inner, dict) else {})}
 
 
 def _fields(hook: Mapping[str, Any]) -> frozenset[str]:

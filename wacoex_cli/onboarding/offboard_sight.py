@@ -164,13 +164,9 @@ async def _is_not_listed(meta: Meta, channel: Channel, waba_id: str) -> bool:
         listed = await meta.phone_numbers(waba_id)
     except (CredentialError, RefusedError):
         return False
-    ids = {str(one.get("id")) for one in listed}
-    shown = {_digits(str(one.get("display_phone_number", ""))) for one in listed}
-    return channel.phone_number_id not in ids and _digits(channel.phone) not in shown
-
-
-def _digits(text: str) -> str:
-    return "".join(one for one in text if one.isdigit())
+    ids = {number.phone_number_id for number in listed}
+    shown = {f"+{number.digits}" for number in listed}
+    return channel.phone_number_id not in ids and channel.phone not in shown
 
 
 async def _at_respondio(workspace: Workspace, channel: Channel) -> Sight:
@@ -180,7 +176,7 @@ async def _at_respondio(workspace: Workspace, channel: Channel) -> Sight:
     except WacoexError as error:
         verdict, text = _unanswered(error), error.message
     else:
-        is_there = number in {one.get("id") for one in listed}
+        is_there = number in {one.id for one in listed}
         verdict = Verdict.THERE if is_there else Verdict.HIDDEN
         text = f"channel {number} is {'in' if is_there else 'not in'} the respond.io workspace"
     return Sight(RESPONDIO, verdict, text, to_text(workspace.clock.now()))

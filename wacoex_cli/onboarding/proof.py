@@ -14,7 +14,6 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding.access import meta_or_reason, skipped
 from wacoex_cli.onboarding.echo import echo_proof
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
-from wacoex_cli.partners.reading import app_in
 from wacoex_cli.partners.rule import NO_PROOF, is_expected
 from wacoex_cli.partners.rule import expected as expected_partner
 
@@ -76,13 +75,12 @@ async def partner(context: Context) -> Outcome:
         if error.details.get("code") == _TOKEN_IS_BAD:
             raise
         return skipped(error.message)
-    named = [app_in(one) for one in apps]
     expected = _expected(context)
-    is_seen = any(is_expected(one, expected) for one in named)
+    is_seen = any(is_expected(one, expected) for one in apps)
     answer = {
         "expected": expected.label,
         "seen": is_seen,
-        "apps": [{"id": one.id, "name": one.name} for one in named],
+        "apps": [{"id": one.id, "name": one.name} for one in apps],
         "source": "meta",
         "observed_at": to_text(context.workspace.clock.now()),
     }

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.meta import Meta, Node
+    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.meta_answers import ListedNumber
 
 _T = TypeVar("_T")
 _Key = TypeVar("_Key")
@@ -40,7 +41,7 @@ class Asked:
 
     seen: Seen
     facts: list[Fact] = field(default_factory=list)
-    numbers: list[Node] | None = None
+    numbers: tuple[ListedNumber, ...] | None = None
     listed: Listed | None = None
     failures: list[WacoexError] = field(default_factory=list)
 
@@ -113,7 +114,7 @@ class Asker:
         if (error.details.get("code"), error.details.get("subcode")) == _NOT_VISIBLE:
             numbers = await self._read(reading.read_numbers(meta, channel))
             asked.numbers = None if isinstance(numbers, WacoexError) else numbers
-        listed = {str(one.get("id")) for one in asked.numbers or ()}
+        listed = {number.phone_number_id for number in asked.numbers or ()}
         is_explained = asked.numbers is not None and channel.phone_number_id not in listed
         if not is_explained and asked.seen.error is None:
             asked.failures.append(error)

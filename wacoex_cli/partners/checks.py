@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.connection import Connection
-    from wacoex_cli.partners.model import App, Expected, Seen
+    from wacoex_cli.partners.model import Expected, Seen
+    from wacoex_cli.platforms.meta_answers import App
 
 _META = "meta"
 _MANAGER = "open WhatsApp Manager (business.facebook.com/wa/manage), Account settings, Partners"

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.partners.model import Listed, WorkspaceChannel
+    from wacoex_cli.partners.model import Listed
+    from wacoex_cli.platforms.meta_answers import ListedNumber
+    from wacoex_cli.platforms.respondio_replies import WorkspaceChannel
 
 _RESPONDIO_ID = "respondio_channel_id"
 # Some countries write a number with a digit more or less between country code and subscriber.
@@ -43,7 +45,7 @@ def at_respondio(
 def at_meta(
     channel: Channel,
     values: Mapping[str, Any],
-    numbers: Sequence[Mapping[str, Any]] | None,
+    numbers: Sequence[ListedNumber] | None,
     observed_at: str,
 ) -> list[Drift]:
     """How the stored number differs from what Meta shows for its phone_number_id.
@@ -54,7 +56,7 @@ def at_meta(
     stored = channel.phone_number_id
     if stored is None:
         return []
-    ids = {str(one.get("id")): str(one.get("display_phone_number") or "") for one in numbers or ()}
+    ids = {number.phone_number_id: number.shown for number in numbers or ()}
     shown = ids.get(stored) or str(values.get("display_phone_number") or "")
     if numbers is not None and stored not in ids:
         return [_not_listed(channel, stored, ids, observed_at)]
@@ -74,7 +76,7 @@ def _not_listed(channel: Channel, stored: str, ids: Mapping[str, str], observed_
 
 
 def _beside(channel: Channel, own: WorkspaceChannel, listed: Listed) -> Iterator[Drift]:
-    if not own.may_be_whatsapp:
+    if own.source and not own.is_whatsapp:
         text = f"respond.io has {_named(own)}, which is no WhatsApp channel"
         yield _respondio(DriftKind.ANOTHER, own.id, text, listed)
     former = set(channel.former(_RESPONDIO_ID))
@@ -88,11 +90,7 @@ def _candidate(
     channel: Channel, listed: Listed, others: Collection[int | None]
 ) -> WorkspaceChannel | None:
     """The one channel that may have taken the place; None when there are several or none."""
-    free = [
-        one
-        for one in listed.channels or ()
-        if one.source and one.may_be_whatsapp and one.id not in others
-    ]
+    free = [one for one in listed.channels or () if one.is_whatsapp and one.id not in others]
     former = [one for one in free if str(one.id) in channel.former(_RESPONDIO_ID)]
     found = former or free
     return found[0] if len(found) == 1 else None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wacoex_cli.errors import WacoexError
+    from wacoex_cli.platforms.meta_answers import App, User
+    from wacoex_cli.platforms.respondio_replies import WorkspaceChannel
 
 PARTNER_NAME = "respond.io"
 
@@ -23,30 +25,6 @@ class Expected:
     def label(self) -> str:
         """What it is called in findings and in the JSON output."""
         return self.app_id or self.name
-
-
-@dataclass(frozen=True)
-class App:
-    """An app that gets the webhooks of a WABA; an override goes before its own callback."""
-
-    id: str | None
-    name: str | None
-    override: str | None = None
-
-    @property
-    def label(self) -> str:
-        """Its name and id, as far as they are told."""
-        if self.name and self.id:
-            return f"{self.name} ({self.id})"
-        return self.name or self.id or "an app without a name"
-
-
-@dataclass(frozen=True)
-class User:
-    """A user of a business portfolio whom the WABA is assigned to, and what they may do."""
-
-    name: str
-    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,20 +45,6 @@ class Seen:
     def is_available(self) -> bool:
         """Whether Meta could be asked at all."""
         return self.apps is not None or self.error is not None
-
-
-@dataclass(frozen=True)
-class WorkspaceChannel:
-    """A channel as respond.io lists it; its list of `source` words is open."""
-
-    id: int
-    name: str
-    source: str
-
-    @property
-    def may_be_whatsapp(self) -> bool:
-        """Unless its source is told and is something else (respond.io: channels)."""
-        return not self.source or "whatsapp" in self.source.lower()
 
 
 @dataclass(frozen=True)

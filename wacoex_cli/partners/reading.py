@@ -16,8 +16,7 @@ from wacoex_cli.events import ledger
 from wacoex_cli.events.model import Kind
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.partners.account_checks import STANDS_FOR
-from wacoex_cli.partners.model import App, Listed, Seen, User, WorkspaceChannel
-from wacoex_cli.platforms.respondio_replies import identity
+from wacoex_cli.partners.model import Listed, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.events.model import Event
     from wacoex_cli.foundation.state import State
-    from wacoex_cli.platforms.meta import Meta, Node
+    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.meta_answers import ListedNumber, User
     from wacoex_cli.platforms.respondio import RespondIO
 
 
@@ -53,12 +53,12 @@ async def read_apps(meta: Meta, waba_id: str, now: datetime) -> Seen:
     """The apps that get the webhooks of a WABA. Never raises for what Meta answers."""
     try:
         rows = await meta.subscribed_apps(waba_id)
-        return Seen(to_text(now), tuple(map(app_in, rows)))
+        return Seen(to_text(now), rows)
     except WacoexError as error:
         return Seen(to_text(now), why=error.message, error=error)
 
 
-async def read_numbers(meta: Meta, channel: Channel) -> list[Node] | None:
+async def read_numbers(meta: Meta, channel: Channel) -> tuple[ListedNumber, ...] | None:
     """The numbers that Meta lists in the channel's WABA; None where it does not tell."""
     if channel.waba_id is None:
         return None
@@ -74,15 +74,7 @@ async def read_respondio(respondio: RespondIO, now: datetime) -> Listed:
         rows = await respondio.list_channels()
     except WacoexError as error:
         return Listed(to_text(now), why=error.message, error=error)
-    channels = tuple(
-        WorkspaceChannel(number, str(row.get("name") or ""), str(row.get("source") or ""))
-        for row in rows
-        if (number := identity(row.get("id"))) is not None
-    )
-    if rows and not channels:
-        unreadable = TemporaryError("respond.io's list of channels cannot be read")
-        return Listed(to_text(now), why=unreadable.message, error=unreadable)
-    return Listed(to_text(now), channels)
+    return Listed(to_text(now), rows)
 
 
 def restricted_templates(state: State, channel: Channel, now: datetime) -> Sequence[Event]:
@@ -106,29 +98,4 @@ async def _users(meta: Meta, waba_id: str, owner_id: str) -> tuple[User, ...] | 
         rows = await meta.assigned_users(waba_id, owner_id)
     except (CredentialError, RefusedError, TemporaryError):
         return None
-    return tuple(map(_user, rows))
-
-
-def app_in(row: Node) -> App:
-    """The app that an entry of `subscribed_apps` tells of.
-
-    Raises TemporaryError for an entry that names none.
-    """
-    told = row.get("whatsapp_business_api_data")
-    data = told if isinstance(told, dict) else {}
-    app_id, name = _text(data.get("id")), _text(data.get("name"))
-    if app_id is None and name is None:
-        raise TemporaryError("Meta's list of apps cannot be read", code="unusable_answer")
-    return App(app_id, name, _text(row.get("override_callback_uri")))
-
-
-def _user(row: Node) -> User:
-    tasks = row.get("tasks")
-    return User(
-        _text(row.get("name")) or _text(row.get("id")) or "a user without a name",
-        tuple(map(str, tasks)) if isinstance(tasks, list) else (),
-    )
-
-
-def _text(value: object) -> str | None:
-    return str(value) if isinstance(value, str | int) and str(value) else None
+    return rows

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from wacoex_cli.findings.model import Evidence
-from wacoex_cli.partners.model import PARTNER_NAME, App, Expected, Seen
+from wacoex_cli.partners.model import PARTNER_NAME, Expected, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.platforms.meta_answers import App
 
 NO_PROOF = (
     "Meta has no list of partners: this is evidence, no proof;"
