@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.channels.checks import check_can_send
-from wacoex_cli.channels.connection import allow_for_settling, connection
+from wacoex_cli.channels.checks import allow_for_settling, check_can_send
+from wacoex_cli.channels.connection import connection
 from wacoex_cli.findings.model import Finding, Severity
 
 SEEN = "2026-11-07T12:00:00.000Z"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.channels.listing import read_list
+from wacoex_cli.channels.import_file import read_list
 from wacoex_cli.errors import UsageError
 
 HEADER = "name,phone,phone_number_id,waba_id,respondio_channel_id,provider,owner,timezone"

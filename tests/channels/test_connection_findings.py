@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from wacoex_cli.channels.checks import check_connection
 from wacoex_cli.channels.connection import Connection, ConnectionState
-from wacoex_cli.channels.removal import check_connection
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 

@@ -10,15 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.channels.account import AccountEvent, account_events_for, by_channel
 from wacoex_cli.channels.connection import (
     Connection,
     ConnectionState,
     connection_of,
     reconnections,
 )
-from wacoex_cli.channels.evidence import EvidenceKind, Sign
-from wacoex_cli.channels.model import Channel
+from wacoex_cli.channels.model import (
+    AccountEvent,
+    Channel,
+    EvidenceKind,
+    Sign,
+    account_events_for,
+    by_channel,
+)
 from wacoex_cli.foundation.clock import to_text
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.channels.discover import FoundNumber
+from wacoex_cli.channels.discover import FoundNumber, suggest_name
 from wacoex_cli.channels.model import Channel
-from wacoex_cli.channels.offer import suggest_name
 from wacoex_cli.platforms.meta_answers import access_token_in
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels.evidence import EvidenceKind, Sign, address_of, addresses_of
-from wacoex_cli.channels.model import Channel
+from wacoex_cli.channels import store
+from wacoex_cli.channels.model import Channel, EvidenceKind, Sign, address_of, addresses_of
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.foundation.state import State
 
 SHOP = Channel(phone="+6560000001", phone_number_id="1001", channel_id=3, name="shop")
@@ -24,13 +24,11 @@ def echo(address: str, day: int, source: str = "meta") -> Sign:
 
 def keep(state: State, *signs: Sign) -> None:
     with state.transaction():
-        evidence_ledger.add(state, signs)
+        Signs(state).add(signs)
 
 
 def newest_day(state: State, *, until: str = EVER, since: str | None = None) -> str | None:
-    found = evidence_ledger.newest(
-        state, [ID, PHONE, OWN], EvidenceKind.ECHO, until=until, since=since
-    )
+    found = Signs(state).newest([ID, PHONE, OWN], EvidenceKind.ECHO, until=until, since=since)
     return found.at if found else None
 
 
@@ -53,8 +51,8 @@ def test_other_kinds_and_nothing_at_all_are_no_echo(state: State) -> None:
     keep(state, Sign(ID, EvidenceKind.PHONEBOOK, at(3), "meta"))
 
     assert newest_day(state) is None
-    assert evidence_ledger.newest(state, [], EvidenceKind.ECHO, until=EVER) is None
-    assert evidence_ledger.first_at(state, [], EvidenceKind.ECHO) is None
+    assert Signs(state).newest([], EvidenceKind.ECHO, until=EVER) is None
+    assert Signs(state).first_at([], EvidenceKind.ECHO) is None
 
 
 def test_the_same_evidence_is_kept_once(state: State) -> None:
@@ -68,7 +66,7 @@ def test_of_the_same_moment_the_order_of_arrival_does_not_decide(state: State) -
     keep(state, echo(ID, 3, "respondio"))
     keep(state, echo(PHONE, 3, "meta"))
 
-    found = evidence_ledger.newest(state, [PHONE, ID], EvidenceKind.ECHO, until=EVER)
+    found = Signs(state).newest([PHONE, ID], EvidenceKind.ECHO, until=EVER)
 
     assert found == echo(ID, 3, "respondio")
 
@@ -77,7 +75,7 @@ def test_what_claims_to_be_from_later_is_found_apart(state: State) -> None:
     keep(state, echo(ID, 3), Sign(OWN, EvidenceKind.CONFIRMED, at(9), "person", "Ana"))
 
     def after(moment: str) -> Sign | None:
-        return evidence_ledger.newest_after(state, [ID, PHONE, OWN], moment)
+        return Signs(state).newest_after([ID, PHONE, OWN], moment)
 
     assert after(at(2)) == Sign(OWN, EvidenceKind.CONFIRMED, at(9), "person", "Ana")
     assert after(at(9)) is None
@@ -86,27 +84,27 @@ def test_what_claims_to_be_from_later_is_found_apart(state: State) -> None:
 def test_the_first_of_a_kind_is_found(state: State) -> None:
     keep(state, echo(ID, 5), echo(PHONE, 4), echo(OWN, 6))
 
-    assert evidence_ledger.first_at(state, [ID, PHONE, OWN], EvidenceKind.ECHO) == at(4)
+    assert Signs(state).first_at([ID, PHONE, OWN], EvidenceKind.ECHO) == at(4)
 
 
 def test_a_channel_without_its_id_is_known_by_the_ids_meta_uses_for_its_number(
     state: State,
 ) -> None:
     with state.transaction():
-        evidence_ledger.note_numbers(
-            state, [("1001", "+6560000001"), ("1001", "+6560000001"), ("900", "+6560000001")]
+        Signs(state).note_numbers(
+            [("1001", "+6560000001"), ("1001", "+6560000001"), ("900", "+6560000001")]
         )
     nameless = Channel(phone="+6560000001", respondio_channel_id=7, channel_id=3)
 
-    assert evidence_ledger.phone_number_ids_of(state, "+6560000001") == ("1001", "900")
-    assert evidence_ledger.addresses_for(state, nameless) == (
+    assert Signs(state).phone_number_ids_of("+6560000001") == ("1001", "900")
+    assert Signs(state).addresses_for(nameless) == (
         OWN,
         ID,
         "phone_number_id:900",
         PHONE,
         "respondio_channel_id:7",
     )
-    assert evidence_ledger.addresses_for(state, SHOP) == addresses_of(SHOP, ("1001", "900"))
+    assert Signs(state).addresses_for(SHOP) == addresses_of(SHOP, ("1001", "900"))
 
 
 @pytest.mark.parametrize(
@@ -127,9 +125,9 @@ def test_evidence_is_kept_under_the_surest_name(told: dict[str, str], address: s
 def test_every_read_looks_up_the_key_and_scans_nothing(state: State) -> None:
     kinds = [(ID, "echo", "", EVER), (PHONE, "echo", "", EVER)]
     queries = [
-        evidence_ledger._all_of(evidence_ledger._NEWEST, kinds),
-        evidence_ledger._all_of(evidence_ledger._NEWEST_AFTER, [one[:3] for one in kinds]),
-        evidence_ledger._all_of(evidence_ledger._FIRST, [one[:2] for one in kinds]),
+        store._all_of(store._NEWEST, kinds),
+        store._all_of(store._NEWEST_AFTER, [one[:3] for one in kinds]),
+        store._all_of(store._FIRST, [one[:2] for one in kinds]),
         ("SELECT phone_number_id FROM numbers_seen WHERE phone = ?", [PHONE]),
     ]
     for sql, parameters in queries:

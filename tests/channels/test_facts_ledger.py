@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from wacoex_cli.channels import facts_ledger, ledger, registry
-from wacoex_cli.channels.facts import Fact, in_order
-from wacoex_cli.channels.model import Details
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import Details, Fact, in_order
+from wacoex_cli.channels.store import Channels, Facts
 from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.state import State, open_state
 
@@ -26,18 +26,18 @@ def test_a_newer_observation_takes_the_place_of_the_older(state: State) -> None:
 
     for facts in ([fact("status", "CONNECTED"), fact("name_status", None)], [later]):
         with state.transaction():
-            facts_ledger.store(state, 1, facts)
+            Facts(state).store(1, facts)
 
-    assert facts_ledger.facts_by_channel(state) == {1: [fact("name_status", None), later]}
+    assert Facts(state).facts_by_channel() == {1: [fact("name_status", None), later]}
 
 
 def test_a_fact_that_is_not_available_keeps_its_reason(state: State) -> None:
     registry.add_channel(state, "shop", Details("+6560000001"), NOW)
     refused = Fact("username", None, "meta", "2026-11-07T12:00:00.000Z", "Meta refused")
     with state.transaction():
-        facts_ledger.store(state, 1, [refused])
+        Facts(state).store(1, [refused])
 
-    [kept] = facts_ledger.facts_by_channel(state)[1]
+    [kept] = Facts(state).facts_by_channel()[1]
 
     assert kept == refused
     assert kept.to_json()["value"] == "not_available"
@@ -46,10 +46,10 @@ def test_a_fact_that_is_not_available_keeps_its_reason(state: State) -> None:
 def test_reads_are_counted_in_their_clock_hour(state: State) -> None:
     for moment in (NOW, NOW + timedelta(minutes=29)):
         with state.transaction():
-            facts_ledger.count_calls(state, {"900": 3}, moment)
+            Facts(state).count_calls({"900": 3}, moment)
 
-    assert facts_ledger.calls_in_hour(state, NOW) == {"900": 6}
-    assert facts_ledger.calls_in_hour(state, NOW + timedelta(hours=1)) == {}
+    assert Facts(state).calls_in_hour(NOW) == {"900": 6}
+    assert Facts(state).calls_in_hour(NOW + timedelta(hours=1)) == {}
 
 
 def test_a_state_file_from_before_facts_is_brought_up_to_date(
@@ -60,13 +60,13 @@ def test_a_state_file_from_before_facts_is_brought_up_to_date(
         patch.setattr(migrations, "STEPS", migrations.STEPS[:3])
         old = open_state(path)
         with old.transaction():
-            ledger.insert(old, "shop", Details("+6560000001"), NOW)
+            Channels(old).insert("shop", Details("+6560000001"), NOW)
         old.close()
 
     state = open_state(path)
 
-    assert [one.name for one in ledger.all_channels(state)] == ["shop"]
-    assert facts_ledger.facts_by_channel(state) == {}
+    assert [one.name for one in Channels(state).all_channels()] == ["shop"]
+    assert Facts(state).facts_by_channel() == {}
     state.close()
 
 

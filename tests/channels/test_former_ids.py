@@ -7,11 +7,19 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.channels import account_ledger, evidence_ledger, ledger, registry
-from wacoex_cli.channels.account import AccountEvent, account_events_for, by_channel
-from wacoex_cli.channels.evidence import EvidenceKind, Sign
-from wacoex_cli.channels.model import Channel, Details, FormerId
-from wacoex_cli.channels.stored_connection import connections
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.model import (
+    AccountEvent,
+    Channel,
+    Details,
+    EvidenceKind,
+    FormerId,
+    Sign,
+    account_events_for,
+    by_channel,
+)
+from wacoex_cli.channels.store import AccountEvents, Channels, Signs
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
 
@@ -41,7 +49,7 @@ def test_an_id_that_another_takes_the_place_of_is_kept(state: State, shop: Chann
         FormerId("respondio_channel_id", "7", until),
         FormerId("waba_id", "20", until),
     )
-    assert ledger.all_channels(state) == [shop]
+    assert Channels(state).all_channels() == [shop]
     assert registry.known(state, "shop") == shop
 
 
@@ -102,8 +110,8 @@ def test_a_removal_of_the_old_account_is_remembered_and_a_later_one_is_not_ours(
 ) -> None:
     def connection(*events: AccountEvent) -> str | None:
         with state.transaction():
-            account_ledger.add(state, events)
-        found = connections(state, [shop], LATER)[shop.channel_id].state
+            AccountEvents(state).add(events)
+        found = stored_facts(state, [shop], LATER)[shop.channel_id].connection.state
         return found.value if found else None
 
     assert connection(told(LATER, waba_id="20")) is None
@@ -115,10 +123,10 @@ def test_a_removal_of_the_old_account_is_remembered_and_a_later_one_is_not_ours(
 )
 def test_evidence_under_an_old_id_still_counts(state: State, shop: Channel, address: str) -> None:
     with state.transaction():
-        evidence_ledger.add(state, [Sign(address, EvidenceKind.ECHO, to_text(THEN), "meta")])
+        Signs(state).add([Sign(address, EvidenceKind.ECHO, to_text(THEN), "meta")])
 
-    addresses = evidence_ledger.addresses_for(state, shop)
-    newest = evidence_ledger.newest(state, addresses, EvidenceKind.ECHO, until=to_text(LATER))
+    addresses = Signs(state).addresses_for(shop)
+    newest = Signs(state).newest(addresses, EvidenceKind.ECHO, until=to_text(LATER))
 
     assert newest is not None
     assert len(addresses) == len(set(addresses))

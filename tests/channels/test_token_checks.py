@@ -7,12 +7,7 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.channels.token_checks import (
-    check_app_secret,
-    check_token,
-    check_version,
-    missing_token,
-)
+from wacoex_cli.channels.checks import check_app_secret, check_token, check_version, missing_token
 from wacoex_cli.findings.model import Severity
 
 SEEN = "2026-11-07T12:00:00.000Z"

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from freezegun import freeze_time
 
-from wacoex_cli.channels import account_ledger
-from wacoex_cli.channels.account import AccountEvent
+from wacoex_cli.channels.model import AccountEvent
+from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.devices import ledger
 from wacoex_cli.devices.commands import KindName
 from wacoex_cli.devices.model import DeviceKind
@@ -239,8 +239,8 @@ def test_offboarding_unlinks_all_and_each_is_linked_again_by_hand(
     clock_at_noon.tick(timedelta(hours=1))
     gone = to_text(NOON + timedelta(hours=1))
     with state.transaction():
-        account_ledger.add(
-            state, [AccountEvent("1", "ACCOUNT_OFFBOARDED", gone, phone="+6560000001")]
+        AccountEvents(state).add(
+            [AccountEvent("1", "ACCOUNT_OFFBOARDED", gone, phone="+6560000001")]
         )
 
     def states() -> list[str]:
@@ -267,8 +267,8 @@ def test_linking_a_fifth_one_again_is_refused(run, state: State, clock_at_noon) 
     clock_at_noon.tick(timedelta(hours=1))
     with state.transaction():
         moment = to_text(NOON + timedelta(minutes=30))
-        account_ledger.add(
-            state, [AccountEvent("1", "PARTNER_REMOVED", moment, phone="+6560000001")]
+        AccountEvents(state).add(
+            [AccountEvent("1", "PARTNER_REMOVED", moment, phone="+6560000001")]
         )
     for _ in range(4):
         assert run("device", "add", "web").code == 0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.channels.account import AccountEvent
+from wacoex_cli.channels.model import AccountEvent
 from wacoex_cli.devices.model import Break, Confirmation, Device, DeviceKind, DeviceState
 from wacoex_cli.devices.rule import Interval, breaks, free_slots, primary_only, state_of
 

@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from wacoex_cli.channels.facts import Fact
-from wacoex_cli.channels.model import Channel
+from wacoex_cli.channels.model import Channel, Fact
 from wacoex_cli.diagnosis.gather import AT_ONCE, CALLS_PER_HOUR, Gatherer
 from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.http import Http

@@ -10,8 +10,8 @@ import pytest
 from freezegun import freeze_time
 
 from wacoex_cli.app import projections
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels.evidence import EvidenceKind
+from wacoex_cli.channels.model import EvidenceKind
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.events import ledger
 from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
 from wacoex_cli.events.projection import catch_up
@@ -79,7 +79,7 @@ def test_when_the_app_was_opened_is_not_forgotten(wacoex, told, state):
 
     wacoex("prune", "--older-than", 1, "--yes")
 
-    newest = evidence_ledger.newest(state, [ADDRESS], EvidenceKind.ECHO, until=to_text(NOW))
+    newest = Signs(state).newest([ADDRESS], EvidenceKind.ECHO, until=to_text(NOW))
     assert newest is not None
     assert newest.at == to_text(NOW - timedelta(days=5))
     assert state.value("SELECT COUNT(*) FROM evidence") == 3

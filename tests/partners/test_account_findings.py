@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.channels.account import AccountEvent
+from wacoex_cli.channels.model import AccountEvent
 from wacoex_cli.events.model import Event, Kind, Source
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import checks, ledger
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.channels import stored_connection
-from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send
+from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_connection, wait_for
 from wacoex_cli.channels.connection import Connection, connection_of
-from wacoex_cli.channels.removal import check_connection, wait_for
+from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.events.projection import catch_up
 from wacoex_cli.events.projections import CHANNELS
@@ -67,7 +66,7 @@ def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
         catch_up(state, [CHANNELS], workspace.clock)
         onboarding = {channel.channel_id: reading.onboarding(channel, values, now)}
         standings = reading.standings(workspace, [channel], now, onboarding)
-        events = stored_connection.account_events(state, [channel])[channel.channel_id]
+        events = AccountEvents(state).of_channels([channel])[channel.channel_id]
         zone = reading.zone_of(workspace, channel)
         connection = connection_of(channel, events, values, now)
         return connection, [

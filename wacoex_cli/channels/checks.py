@@ -1,13 +1,28 @@
-"""Findings about a channel, from facts that were read from Meta. Pure."""
+"""Findings about a channel, its connection and its token, from what is known. Pure."""
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from wacoex_cli.channels.connection import (
+    CANNOT_SEND,
+    SETTLES_WITHIN,
+    ConnectionState,
+    connected_at,
+    is_settling,
+)
+from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.platforms.meta_answers import EXPIRES_SOON, NEEDED_SCOPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from wacoex_cli.channels.connection import Connection
+
 
 SENDING_FIELDS = (
     "status",
@@ -19,11 +34,9 @@ SENDING_FIELDS = (
 )
 """Fields of the phone number node that decide whether a broadcast can leave."""
 
-CANNOT_SEND = frozenset(
-    {"DISCONNECTED", "UNVERIFIED", "RESTRICTED", "BANNED", "MIGRATED", "DELETED", "PENDING"}
-)
-"""Values of `status` of a number that cannot send (Meta: phone number)."""
-
+_LAGS = frozenset({"WX201", "WX206"})
+# These are decisions of somebody, no lag.
+_FINAL = CANNOT_SEND - {"PENDING", "DISCONNECTED", "UNVERIFIED"}
 _IMPAIRED = frozenset({"FLAGGED", "RATE_LIMITED"})
 _OTHER_PLATFORMS = frozenset({"ON_PREMISE", "NOT_APPLICABLE"})
 _HEALTH_WORDS = {
@@ -203,3 +216,317 @@ def _check_quality(node: Mapping[str, Any], channel: str, observed_at: str) -> I
 
 def _evidence(said: Iterable[_Said], observed_at: str) -> tuple[Evidence, ...]:
     return tuple(Evidence(text, "meta", observed_at) for text, _ in said)
+
+
+RETURNS_WITHIN = timedelta(hours=1)
+"""WhatsApp usually brings a partner back within minutes (Meta: reconnect offboarded clients)."""
+
+_WHY = {
+    "PRIMARY_INACTIVITY": "the app was not opened on the phone for about 14 days",
+    "COMPANION_INACTIVITY": "a companion was not used for about 30 days",
+    RE_REGISTERED: "the number was registered anew on a phone",
+    "CHANGE_NUMBER": "the number of the app was changed",
+    "BUSINESS_DOWNGRADE": "the number went to the ordinary WhatsApp app",
+    "ACCOUNT_DISCONNECTED": "the account was disconnected or deleted",
+}
+_FIRST = {
+    "PRIMARY_INACTIVITY": ("open the WhatsApp Business app on the phone and leave it online",),
+    "COMPANION_INACTIVITY": (
+        "open the WhatsApp Business app on the phone, then Settings, Linked devices:"
+        " log out what nobody uses",
+    ),
+    RE_REGISTERED: (
+        "look on the phone: WhatsApp Business app, Settings, Account, Business Platform:"
+        " is the partner there again?",
+    ),
+    "CHANGE_NUMBER": ("find out which number the app has now: another number is another channel",),
+    "BUSINESS_DOWNGRADE": ("register the number in the WhatsApp Business app again",),
+    "ACCOUNT_DISCONNECTED": (
+        "look in WhatsApp Manager, Overview, whether the account is restricted, and appeal there",
+    ),
+}
+_LOOK = (
+    "look on the phone: WhatsApp Business app, Settings, Account, Business Platform, and ask"
+    " who disconnected it"
+)
+
+
+def check_connection(connection: Connection, channel: str, now: datetime) -> list[Finding]:
+    """WX203 when the partner was removed, WX204 while WhatsApp is reconnecting it.
+
+    Both are critical: nothing can be sent or received through the API. The remedy follows from
+    reason, initiator and age (Meta: account_update; Meta: reconnect offboarded clients).
+    """
+    if connection.since is None:
+        return []
+    if connection.state is ConnectionState.RECONNECTING:
+        return [_reconnecting(connection, connection.since, channel, now)]
+    if connection.state is ConnectionState.REMOVED:
+        return [_removed(connection, connection.since, channel, now)]
+    return []
+
+
+def wait_for(lost: Sequence[Finding], findings: Iterable[Finding]) -> list[Finding]:
+    """What else was found, without the advice to connect again (WX201) beside a lost connection.
+
+    `lost` is what `check_connection` found: its remedy knows whether to wait.
+    """
+    steps = tuple(f"first do what {one.id} says" for one in lost)
+    return [
+        dataclasses.replace(one, remedy=steps) if steps and one.id == "WX201" else one
+        for one in findings
+    ]
+
+
+def _reconnecting(connection: Connection, since: str, channel: str, now: datetime) -> Finding:
+    until = from_text(since) + RETURNS_WITHIN
+    steps = [_wait(until)] if now < until else _after_waiting(channel)
+    return Finding(
+        id="WX204",
+        severity=Severity.CRITICAL,
+        channel=channel,
+        title="offboarded, WhatsApp is reconnecting it: connect no other partner",
+        evidence=(
+            Evidence(f"ACCOUNT_OFFBOARDED{_details(connection)}, and no return yet", "meta", since),
+        ),
+        remedy=(
+            *steps,
+            "send nothing through the API meanwhile; the app itself works",
+        ),
+        verify=f"wacoex status {channel}",
+    )
+
+
+def _removed(connection: Connection, since: str, channel: str, now: datetime) -> Finding:
+    until = from_text(since) + RETURNS_WITHIN
+    why = _WHY.get(connection.reason or "", "")
+    return Finding(
+        id="WX203",
+        severity=Severity.CRITICAL,
+        channel=channel,
+        title=f"the partner was removed: {why}" if why else "the partner was removed",
+        evidence=(Evidence(f"PARTNER_REMOVED{_details(connection)}", "meta", since),),
+        remedy=_ways_back(connection, until, channel, now),
+        verify=f"wacoex status {channel}",
+    )
+
+
+def _ways_back(
+    connection: Connection, until: datetime, channel: str, now: datetime
+) -> tuple[str, ...]:
+    if now < until and _may_return(connection):
+        waiting = (_wait(until),)
+        return waiting if connection.reason == RE_REGISTERED else (*waiting, *_again(connection))
+    if connection.reason == RE_REGISTERED:
+        return tuple(_after_waiting(channel))
+    return (*_again(connection), *_new_ids(channel))
+
+
+def _may_return(connection: Connection) -> bool:
+    """Whether WhatsApp may bring the partner back by itself."""
+    return connection.reason == RE_REGISTERED or connection.initiated_by != "USER"
+
+
+def _again(connection: Connection) -> tuple[str, ...]:
+    first = _FIRST.get(connection.reason or "", (_LOOK,))
+    number = "its number" if connection.reason == "CHANGE_NUMBER" else "the number"
+    return (*first, f"then connect {number} again, as a new channel of the partner")
+
+
+def _after_waiting(channel: str) -> list[str]:
+    return [
+        *_FIRST[RE_REGISTERED],
+        "if the app asks whether to connect the partner again, say yes; connect no other partner"
+        " before that: it would end the automatic return",
+        "only if nothing is connected there and nothing asks, connect the number again,"
+        " as a new channel of the partner",
+        *_new_ids(channel),
+    ]
+
+
+def _new_ids(channel: str) -> tuple[str, ...]:
+    return (f"give wacoex the new ids: `wacoex channel edit {channel} --waba-id ID`",)
+
+
+def _wait(until: datetime) -> str:
+    return (
+        f"wait until {to_text(until)}: WhatsApp usually reconnects by itself within minutes;"
+        " connect no other partner meanwhile"
+    )
+
+
+def _details(connection: Connection) -> str:
+    reason = f", reason {connection.reason}" if connection.reason else ""
+    by = f", initiated by {connection.initiated_by}" if connection.initiated_by else ""
+    return reason + by
+
+
+_VERSION_ENDS_SOON = timedelta(days=90)
+_STORE_IT = "create a new token and store it with `wacoex auth login meta-token`"
+
+VERSION_ENDS = {
+    20: date(2026, 9, 24),
+    21: date(2027, 1, 21),
+    22: date(2027, 5, 20),
+    23: date(2027, 10, 8),
+    24: date(2028, 2, 18),
+    25: date(2028, 7, 29),
+}
+"""The day each Graph version ends; what is not listed is older or newer (Meta: versions)."""
+
+
+def missing_token(channel: str, observed_at: str) -> Finding:
+    """WX701: a channel that works through Meta has no token."""
+    steps = ("create a token in Meta Business settings, System users", _STORE_IT)
+    evidence = "no meta-token is configured for this channel"
+    return _token_finding(
+        channel, Severity.UNKNOWN, "there is no token", (evidence, "settings"), steps, observed_at
+    )
+
+
+def refused_token(channel: str, said: str, observed_at: str) -> Finding:
+    """WX701: Meta refused the token, or a right it lacks; so nothing can be known."""
+    steps = (_STORE_IT, f"its system user needs the WABA and the rights {_rights()}")
+    title = "Meta refuses the token"
+    return _token_finding(channel, Severity.UNKNOWN, title, (said, "meta"), steps, observed_at)
+
+
+def check_token(
+    values: Mapping[str, Any], channel: str, now: datetime, observed_at: str
+) -> list[Finding]:
+    """WX701 from what `debug_token` said: no longer valid, ends within 14 days, lacks a scope."""
+    expires_at = _moment(values.get("token.expires_at"))
+    if values.get("token.is_valid") is False or (expires_at and expires_at <= now):
+        when = f"it expired at {to_text(expires_at)}" if expires_at else "is_valid is false"
+        return [refused_token(channel, when, observed_at)]
+    found = []
+    if expires_at and expires_at - now < EXPIRES_SOON:
+        told = (f"it expires at {to_text(expires_at)}", "meta")
+        title = "the token expires within 14 days"
+        found.append(
+            _token_finding(channel, Severity.WARNING, title, told, (_STORE_IT,), observed_at)
+        )
+    scopes = values.get("token.scopes")
+    lacking = [one for one in NEEDED_SCOPES if isinstance(scopes, list) and one not in scopes]
+    if lacking:
+        told = (f"it lacks {' and '.join(lacking)}", "meta")
+        steps = (f"create a token with the rights {_rights()}", _STORE_IT)
+        title = "the token lacks a right"
+        found.append(_token_finding(channel, Severity.WARNING, title, told, steps, observed_at))
+    return found
+
+
+def check_app_secret(channels: Collection[str], observed_at: str) -> list[Finding]:
+    """WX702: channels whose calls to Meta are not signed (Meta: secure requests)."""
+    if not channels:
+        return []
+    names = ", ".join(sorted(channels)[:3]) + (", ..." if len(channels) > 3 else "")
+    return [
+        Finding(
+            id="WX702",
+            severity=Severity.INFO,
+            channel=None,
+            title="there is no app secret: calls to Meta are not signed",
+            evidence=(
+                Evidence(f"no meta-app-secret is configured for {names}", "settings", observed_at),
+            ),
+            remedy=(
+                "nothing, unless the app demands it (App Dashboard, Settings, Advanced)",
+                "else copy it there from Settings, Basic, into `wacoex auth login meta-app-secret`",
+            ),
+            verify="wacoex status",
+        )
+    ]
+
+
+def check_version(version: str, now: datetime, observed_at: str) -> list[Finding]:
+    """WX703: the Graph version in use has ended or ends within 90 days."""
+    major = int(version.removeprefix("v").partition(".")[0])
+    end = VERSION_ENDS.get(major)
+    if end is None and major > min(VERSION_ENDS):
+        return []
+    left = (end - now.astimezone(UTC).date()) if end else timedelta(days=-1)
+    if left >= _VERSION_ENDS_SOON:
+        return []
+    has_ended = left <= timedelta(0)
+    when = f"{version} {'ended' if has_ended else 'ends'} on {end}" if end else f"{version} is gone"
+    return [
+        Finding(
+            id="WX703",
+            severity=Severity.WARNING,
+            channel=None,
+            title="the Graph version has ended" if has_ended else "the Graph version ends soon",
+            evidence=(Evidence(when, "wacoex", observed_at),),
+            remedy=(
+                "remove `WACOEX_META_API_VERSION` from the settings, or raise it",
+                "update wacoex: its default is a living version",
+            ),
+            verify="wacoex status",
+        )
+    ]
+
+
+def _token_finding(
+    channel: str,
+    severity: Severity,
+    title: str,
+    said: tuple[str, str],
+    remedy: tuple[str, ...],
+    observed_at: str,
+) -> Finding:
+    text, source = said
+    return Finding(
+        id="WX701",
+        severity=severity,
+        channel=channel,
+        title=title,
+        evidence=(Evidence(text, source, observed_at),),
+        remedy=remedy,
+        verify="wacoex auth status",
+    )
+
+
+def _rights() -> str:
+    return " and ".join(NEEDED_SCOPES)
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def allow_for_settling(
+    findings: Iterable[Finding], values: Mapping[str, Any], channel: str, now: datetime, seen: str
+) -> list[Finding]:
+    """WX208 beside what was found, which counts as information while the number settles.
+
+    A number that was banned, restricted, migrated or deleted is not excused. `seen` is when the
+    facts were read.
+    """
+    moment = connected_at(values)
+    if moment is None or not is_settling(values, now):
+        return list(findings)
+    is_excused = values.get("status") not in _FINAL
+    softened = [
+        dataclasses.replace(one, severity=Severity.INFO) if is_excused and one.id in _LAGS else one
+        for one in findings
+    ]
+    return [*softened, _settling(moment, channel, seen)]
+
+
+def _settling(moment: datetime, channel: str, seen: str) -> Finding:
+    return Finding(
+        id="WX208",
+        severity=Severity.INFO,
+        channel=channel,
+        title="connected a short while ago, Meta's data may lag",
+        evidence=(Evidence(f"last_onboarded_time is {to_text(moment)}", "meta", seen),),
+        remedy=(
+            "leave the app open and online until its sync is done",
+            f"look again after {to_text(moment + SETTLES_WITHIN)}",
+        ),
+        verify="wacoex status",
+    )

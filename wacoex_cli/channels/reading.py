@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.facts import (
+from wacoex_cli.channels.model import (
     META,
     PHONE_NUMBER_FIELDS,
     SUBSCRIBED_APPS,

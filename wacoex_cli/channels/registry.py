@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import former_ledger, ledger, rule
+from wacoex_cli.channels import rule
 from wacoex_cli.channels.model import Channel, Details
+from wacoex_cli.channels.store import Channels, FormerIds
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.time_zones import is_known_zone
@@ -26,12 +27,12 @@ def add_channel(
     Raises UsageError for a name, number, id or time zone that is unfit or taken.
     """
     with state.transaction():
-        others = ledger.all_channels(state)
+        others = Channels(state).all_channels()
         rule.check_name(name, others)
         fit = fit_details(details, others)
         if dry_run:
             return Channel(**dataclasses.asdict(fit), name=name)
-        ledger.insert(state, name, fit, now)
+        Channels(state).insert(name, fit, now)
         return known(state, name)
 
 
@@ -51,12 +52,14 @@ def edit_channel(
     with state.transaction():
         channel = known(state, name)
         changed: Channel = dataclasses.replace(channel, **changes)  # type: ignore[arg-type]
-        others = [one for one in ledger.all_channels(state) if one.channel_id != channel.channel_id]
+        others = [
+            one for one in Channels(state).all_channels() if one.channel_id != channel.channel_id
+        ]
         fit = dataclasses.replace(changed, phone=fit_details(changed, others).phone)
         if dry_run:
             return fit
-        former_ledger.keep_replaced(state, channel.channel_id, channel, fit, now)
-        ledger.update(state, channel.channel_id, fit)
+        FormerIds(state).keep_replaced(channel.channel_id, channel, fit, now)
+        Channels(state).update(channel.channel_id, fit)
         return known(state, name)
 
 
@@ -64,7 +67,7 @@ def archive_channel(state: State, name: str, now: datetime) -> Channel:
     """Put a channel away; its history is kept and it can be restored."""
     with state.transaction():
         channel = active(state, name)
-        ledger.set_archived(state, channel.channel_id, now)
+        Channels(state).set_archived(channel.channel_id, now)
         return known(state, name)
 
 
@@ -75,7 +78,7 @@ def restore_channel(state: State, name: str, *, dry_run: bool = False) -> Channe
         if dry_run:
             return dataclasses.replace(channel, archived_at=None)
         if channel.archived_at:
-            ledger.set_archived(state, channel.channel_id, None)
+            Channels(state).set_archived(channel.channel_id, None)
         return known(state, name)
 
 
@@ -85,15 +88,15 @@ def use_channel(state: State, name: str, *, dry_run: bool = False) -> Channel:
         channel = active(state, name)
         if dry_run:
             return dataclasses.replace(channel, is_in_use=True)
-        ledger.set_in_use(state, channel.channel_id)
+        Channels(state).set_in_use(channel.channel_id)
         return known(state, name)
 
 
 def known(state: State, name: str) -> Channel:
     """The channel of that name, archived or not; raises UsageError with the nearest name."""
-    channel = ledger.find(state, name)
+    channel = Channels(state).find(name)
     if channel is None:
-        raise _unknown(name, [one.name for one in ledger.all_channels(state)])
+        raise _unknown(name, [one.name for one in Channels(state).all_channels()])
     return channel
 
 
@@ -132,7 +135,7 @@ def fit_details(details: Details, others: Iterable[Channel]) -> Details:
 
 def all_active(state: State) -> list[Channel]:
     """Every channel that is not archived; raises UsageError when there is none."""
-    found = [one for one in ledger.all_channels(state) if not one.archived_at]
+    found = [one for one in Channels(state).all_channels() if not one.archived_at]
     if not found:
         raise UsageError(
             "there is no channel yet",

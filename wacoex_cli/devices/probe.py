@@ -7,7 +7,7 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.devices import ledger, probe_ledger
 from wacoex_cli.devices.probe_rule import (
     THE_PHONE,
@@ -180,7 +180,7 @@ class Prober:
             self._state,
             kinds=(Kind.ECHO,),
             since=_since(probe),
-            addresses=evidence_ledger.addresses_for(self._state, self._channel),
+            addresses=Signs(self._state).addresses_for(self._channel),
         )
 
 

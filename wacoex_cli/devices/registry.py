@@ -6,10 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger, facts_ledger, stored_connection
 from wacoex_cli.channels.connection import connected_at
-from wacoex_cli.channels.evidence import EvidenceKind
-from wacoex_cli.channels.facts import values_of
+from wacoex_cli.channels.model import EvidenceKind, values_of
+from wacoex_cli.channels.store import AccountEvents, Facts, Signs
 from wacoex_cli.devices import ledger, probe_ledger, rule
 from wacoex_cli.devices.checks import check_devices, check_probes
 from wacoex_cli.devices.model import MOST_LINKED, Break, Confirmation, Device, DeviceState
@@ -198,14 +197,13 @@ def _last_breaks(
     state: State, channels: Sequence[Channel], now: datetime
 ) -> dict[int, Break | None]:
     """When all companions were last unlinked, by connecting or by offboarding; by channel_id."""
-    events = stored_connection.account_events(state, channels)
-    facts = facts_ledger.facts_by_channel(state, ["last_onboarded_time"])
+    events = AccountEvents(state).of_channels(channels)
+    facts = Facts(state).facts_by_channel(["last_onboarded_time"])
     found = {}
     for channel in channels:
         onboarded = connected_at(values_of(facts.get(channel.channel_id, ())))
-        sign = evidence_ledger.newest(
-            state,
-            evidence_ledger.addresses_for(state, channel),
+        sign = Signs(state).newest(
+            Signs(state).addresses_for(channel),
             EvidenceKind.CONNECTED,
             until=to_text(now),
         )

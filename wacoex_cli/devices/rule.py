@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels.account import OFFBOARDED_HERE
+from wacoex_cli.channels.model import OFFBOARDED_HERE
 from wacoex_cli.devices.model import MOST_LINKED, Break, DeviceState
 from wacoex_cli.foundation.clock import from_text
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from wacoex_cli.channels.account import AccountEvent
+    from wacoex_cli.channels.model import AccountEvent
     from wacoex_cli.devices.model import Confirmation, Device
 
 SYNC_TAKES_AT_MOST = timedelta(hours=24)

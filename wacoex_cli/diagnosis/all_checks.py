@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wacoex_cli.broadcast.trouble_checks import check_trouble
+from wacoex_cli.channels.checks import check_app_secret, check_connection, check_version
 from wacoex_cli.channels.connection import connected_at
-from wacoex_cli.channels.removal import check_connection
-from wacoex_cli.channels.token_checks import check_app_secret, check_version
 from wacoex_cli.diagnosis import apps, judge
 from wacoex_cli.diagnosis.checks import check_machine
 from wacoex_cli.diagnosis.snapshot import ChannelView, Snapshot

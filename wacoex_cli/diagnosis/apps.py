@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels.facts import SUBSCRIBED_APPS, WABA_PREFIX
-from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.model import SUBSCRIBED_APPS, WABA_PREFIX, Provider
 from wacoex_cli.events.checks import Subscribed, check_subscription
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.partners.model import Seen
@@ -14,8 +13,7 @@ from wacoex_cli.platforms.meta_answers import App
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from wacoex_cli.channels.facts import Fact
-    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.model import Channel, Fact
     from wacoex_cli.findings.model import Finding
 
 _LISTED = f"{WABA_PREFIX}{SUBSCRIBED_APPS}"

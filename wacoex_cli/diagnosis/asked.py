@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger, facts_ledger
-from wacoex_cli.channels.facts import values_of
+from wacoex_cli.channels.model import values_of
+from wacoex_cli.channels.store import Facts, Signs
 from wacoex_cli.inactivity import reading as countdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.facts import Fact
-    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.model import Channel, Fact
     from wacoex_cli.diagnosis.snapshot import Failed
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.events.subscribe import Subscription
@@ -65,6 +64,6 @@ def keep(
     with state.transaction():
         for channel in channels:
             facts = readings[channel.channel_id].facts
-            facts_ledger.store(state, channel.channel_id, facts)
-            evidence_ledger.add(state, countdown.onboarding(channel, values_of(facts), now))
-        facts_ledger.count_calls(state, calls, now)
+            Facts(state).store(channel.channel_id, facts)
+            Signs(state).add(countdown.onboarding(channel, values_of(facts), now))
+        Facts(state).count_calls(calls, now)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from wacoex_cli.broadcast.ledger import of_channel
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.channels import access, facts_ledger
+from wacoex_cli.channels import access
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.store import Facts
 from wacoex_cli.diagnosis.asked import Asked, keep
 from wacoex_cli.diagnosis.gather import BESIDE, Gatherer
 from wacoex_cli.diagnosis.judge import blames_the_token
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.facts import Fact
-    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.model import Channel, Fact
     from wacoex_cli.diagnosis.asked import Pair
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
@@ -46,7 +46,7 @@ async def ask(
 ) -> Asked:
     """Ask Meta and respond.io about these channels, side by side; keep what Meta said."""
     state = workspace.state
-    gatherer = Gatherer(workspace, stored, facts_ledger.calls_in_hour(state, now), now)
+    gatherer = Gatherer(workspace, stored, Facts(state).calls_in_hour(now), now)
     asked = Asked()
     slots = asyncio.Semaphore(BESIDE)
 

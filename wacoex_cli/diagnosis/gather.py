@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import access, reading
-from wacoex_cli.channels.facts import (
+from wacoex_cli.channels.model import (
     PHONE_NUMBER_FIELDS,
     SUBSCRIBED_APPS,
     TOKEN_FIELDS,
@@ -15,9 +15,9 @@ from wacoex_cli.channels.facts import (
     WABA_FIELDS,
     WABA_PREFIX,
     Fact,
+    Provider,
     not_available,
 )
-from wacoex_cli.channels.model import Provider
 from wacoex_cli.diagnosis.asked import Reading
 from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text

@@ -6,11 +6,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.checks import check_limit_used_up
-from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send
-from wacoex_cli.channels.connection import allow_for_settling
-from wacoex_cli.channels.facts import values_of
-from wacoex_cli.channels.removal import wait_for
-from wacoex_cli.channels.token_checks import check_token, missing_token, refused_token
+from wacoex_cli.channels.checks import (
+    SENDING_FIELDS,
+    allow_for_settling,
+    check_can_send,
+    check_token,
+    missing_token,
+    refused_token,
+    wait_for,
+)
+from wacoex_cli.channels.model import values_of
 from wacoex_cli.errors import CredentialError
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.facts import Fact
+    from wacoex_cli.channels.model import Fact
     from wacoex_cli.diagnosis.asked import Reading
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.findings.model import Finding

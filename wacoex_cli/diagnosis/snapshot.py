@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.connection import ConnectionState
-from wacoex_cli.channels.facts import values_of
-from wacoex_cli.channels.removal import RETURNS_WITHIN
+from wacoex_cli.channels.model import values_of
 from wacoex_cli.foundation.clock import from_text, to_text
 
 if TYPE_CHECKING:
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.broadcast.trouble import Trouble
-    from wacoex_cli.channels.account import AccountEvent
     from wacoex_cli.channels.connection import Connection
-    from wacoex_cli.channels.facts import Fact
-    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.model import AccountEvent, Channel, Fact
     from wacoex_cli.devices.registry import Inventory
     from wacoex_cli.diagnosis.asked import Reading
     from wacoex_cli.diagnosis.machine import Machine

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import facts_ledger, registry
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.store import Facts
 from wacoex_cli.diagnosis import apps, checks, machine
 from wacoex_cli.diagnosis.all_checks import CHANNEL_CHECKS, GENERAL_CHECKS
 from wacoex_cli.diagnosis.asked import Asked, Reading, keep
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.facts import Fact
-    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.model import Channel, Fact
     from wacoex_cli.diagnosis.snapshot import ChannelView
     from wacoex_cli.foundation.workspace import Workspace
 
@@ -86,7 +86,7 @@ def check(workspace: Workspace, named: Channel | None, *, offline: bool) -> Stat
     catch_up(state, consumers.projections() or [CHANNELS], workspace.clock)
     channels = [named] if named else registry.all_active(state)
     newest = machine.newest_stored_at(workspace)
-    stored = facts_ledger.facts_by_channel(state)
+    stored = Facts(state).facts_by_channel()
     if offline:
         asked = Asked({one.channel_id: _from_store(one, stored) for one in channels})
     else:
@@ -131,7 +131,7 @@ def _ask(
     from wacoex_cli.diagnosis.gather import Gatherer
 
     state = workspace.state
-    gatherer = Gatherer(workspace, stored, facts_ledger.calls_in_hour(state, now), now)
+    gatherer = Gatherer(workspace, stored, Facts(state).calls_in_hour(now), now)
     readings = workspace.run(gatherer.read_all(channels))
     keep(state, channels, readings, gatherer.calls, now)
     return Asked(readings, clock_skew_seconds=gatherer.clock_skew_seconds)

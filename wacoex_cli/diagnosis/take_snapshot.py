@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.ledger import taken_since
 from wacoex_cli.broadcast.trouble import troubles
-from wacoex_cli.channels import facts_ledger, ledger, stored_connection
 from wacoex_cli.channels.connection import connection_of
-from wacoex_cli.channels.facts import in_order, values_of
+from wacoex_cli.channels.model import in_order, values_of
+from wacoex_cli.channels.store import AccountEvents, Channels, Facts
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.diagnosis import machine
 from wacoex_cli.diagnosis.asked import Asked, Reading
@@ -41,9 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.broadcast.trouble import Trouble
-    from wacoex_cli.channels.account import AccountEvent
-    from wacoex_cli.channels.facts import Fact
-    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.model import AccountEvent, Channel, Fact
     from wacoex_cli.devices.registry import Inventory
     from wacoex_cli.events.echo_flow import EchoFlow
     from wacoex_cli.events.unsupported import Summary
@@ -64,7 +62,7 @@ def take_snapshot(
     now, state = workspace.clock.now(), workspace.state
     catch_up(state, consumers.projections() or [CHANNELS], workspace.clock)
     newest = machine.newest_stored_at(workspace)
-    stored = facts_ledger.facts_by_channel(state)
+    stored = Facts(state).facts_by_channel()
     if is_offline:
         asked = Asked({one.channel_id: _from_store(one, stored) for one in channels})
     else:
@@ -121,13 +119,13 @@ def views(
     known = _Known(
         stored=stored,
         standings=countdown.standings(workspace, channels, now),
-        told=stored_connection.account_events(state, channels),
+        told=AccountEvents(state).of_channels(channels),
         inventories=devices.inventories(state, channels, now),
         troubles=troubles(state, channels, now),
         unsupported=summaries(state, channels, now),
         flows=echo_flow.flows(state, channels, now),
         respondio_ids={
-            one.channel_id: one.respondio_channel_id for one in ledger.all_channels(state)
+            one.channel_id: one.respondio_channel_id for one in Channels(state).all_channels()
         },
     )
     return [_view(workspace, channel, known, asked, now) for channel in channels]

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.facts import NOT_AVAILABLE, Fact, values_of
+from wacoex_cli.channels.model import NOT_AVAILABLE, Fact, values_of
 from wacoex_cli.diagnosis.board import FEW, board, cut, said
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.findings.text import finding_text

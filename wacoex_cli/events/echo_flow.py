@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.events import traffic_ledger
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def flows(state: State, channels: Sequence[Channel], now: datetime) -> dict[int,
     inbound = traffic_ledger.inbound_days(state, since) if echoes else []
     found = {}
     for one in channels:
-        own = frozenset(evidence_ledger.addresses_for(state, one))
+        own = frozenset(Signs(state).addresses_for(one))
         found[one.channel_id] = _flow(
             [day for day in echoes if day.addresses & own],
             [day for day in inbound if day.addresses & own],

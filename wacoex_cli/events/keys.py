@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels.ledger import all_channels
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, UsageError
 from wacoex_cli.foundation.settings import ways_to_give
 from wacoex_cli.foundation.settings_model import is_loopback
@@ -61,6 +61,6 @@ def demand_keys(keys: Keys, host: str, *, insecure: bool) -> None:
 
 
 def _values(workspace: Workspace, name: str) -> tuple[str, ...]:
-    channels = [one.name for one in all_channels(workspace.state) if not one.archived_at]
+    channels = [one.name for one in Channels(workspace.state).all_channels() if not one.archived_at]
     found = (workspace.secrets.find(name, owner) for owner in (None, *channels))
     return tuple(dict.fromkeys(one.reveal() for one in found if one is not None))

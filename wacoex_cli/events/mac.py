@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels import ledger as channel_ledger
+from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events import ledger, mac_ledger
 from wacoex_cli.events.projections import MAC_KINDS
@@ -69,11 +68,11 @@ def month_named(text: str | None, now: datetime) -> str:
 def count(state: State, month: str, channels: Iterable[Channel] | None = None) -> Mac:
     """Count the active contacts of a month; with `channels` only those of their numbers."""
     by_address = mac_ledger.by_address(state, month)
-    chosen = channel_ledger.all_channels(state) if channels is None else tuple(channels)
+    chosen = Channels(state).all_channels() if channels is None else tuple(channels)
     counts = []
     seen: set[str] = set()
     for channel in chosen:
-        own = by_address.keys() & set(evidence_ledger.addresses_for(state, channel))
+        own = by_address.keys() & set(Signs(state).addresses_for(channel))
         if own:
             counts.append(_count(state, month, channel.name, own))
             seen |= own

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import projection as channels
-from wacoex_cli.channels.evidence import address_of
+from wacoex_cli.channels.evidence import KINDS, project
+from wacoex_cli.channels.model import address_of
 from wacoex_cli.events import mac_ledger
 from wacoex_cli.events.model import Kind
 from wacoex_cli.events.projection import Projection
@@ -46,7 +46,5 @@ def _active(events: Sequence[Event]) -> Iterator[tuple[str, str, str, bool, bool
         yield one.at[:7], address or "", one.contact, not is_echo, is_echo
 
 
-CHANNELS = Projection(
-    "channels", frozenset(Kind(kind) for kind in channels.KINDS), channels.project
-)
+CHANNELS = Projection("channels", frozenset(Kind(kind) for kind in KINDS), project)
 MAC = Projection("mac", MAC_KINDS, count_active)

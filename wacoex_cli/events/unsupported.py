@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger, stored_connection
 from wacoex_cli.channels.connection import reconnections
-from wacoex_cli.channels.evidence import EvidenceKind
+from wacoex_cli.channels.model import EvidenceKind
+from wacoex_cli.channels.store import AccountEvents, Signs
 from wacoex_cli.events import ledger as log
 from wacoex_cli.events import traffic_ledger
 from wacoex_cli.events.model import Kind, Source
@@ -75,10 +75,10 @@ def summaries(state: State, channels: Sequence[Channel], now: datetime) -> dict[
     if not told:
         return {one.channel_id: Summary() for one in channels}
     around = _Around.of(state, told, since)
-    account = stored_connection.account_events(state, channels)
+    account = AccountEvents(state).of_channels(channels)
     found = {}
     for channel in channels:
-        addresses = frozenset(evidence_ledger.addresses_for(state, channel))
+        addresses = frozenset(Signs(state).addresses_for(channel))
         own = [one for one in told if addresses & _addresses(one)]
         reconnected = reconnections(channel, account[channel.channel_id])
         signs = _Signs(state, tuple(sorted(addresses)), tuple(one.at for one in reconnected))
@@ -145,7 +145,7 @@ class _Signs:
         return any(since <= one <= until for one in connected)
 
     def _newest(self, kind: EvidenceKind, until: str) -> str | None:
-        found = evidence_ledger.newest(self.state, self.addresses, kind, until=until)
+        found = Signs(self.state).newest(self.addresses, kind, until=until)
         return found.at if found else None
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import registry, stored_connection
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import warn_about_unknown_tables
-from wacoex_cli.channels.removal import check_connection
+from wacoex_cli.channels.checks import check_connection
+from wacoex_cli.channels.connection import FACTS
+from wacoex_cli.channels.facts import stored_facts
 from wacoex_cli.events.projection import catch_up
 from wacoex_cli.events.projections import CHANNELS
 from wacoex_cli.findings.model import Severity, by_severity, worst, worst_first
@@ -93,10 +95,11 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> ReminderChec
 def watch(workspace: Workspace, channels: Sequence[Channel], now: datetime) -> list[Watched]:
     """The countdowns and connections of these channels, worst first, as they are stored."""
     standings = reading.standings(workspace, channels, now)
-    connections = stored_connection.connections(workspace.state, channels, now)
+    facts = stored_facts(workspace.state, channels, now, FACTS)
     found = []
     for channel in channels:
-        standing, connection = standings[channel.channel_id], connections[channel.channel_id]
+        standing = standings[channel.channel_id]
+        connection = facts[channel.channel_id].connection
         zone = reading.zone_of(workspace, channel)
         findings = [
             *check_opened(standing, channel.name, zone, now),

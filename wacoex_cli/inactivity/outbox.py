@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import ledger, registry
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.projection import catch_up
 from wacoex_cli.events.projections import CHANNELS
@@ -92,7 +93,7 @@ def _decide(occasion: Occasion, target: Target, former: LastNotice | None) -> Du
 def _channels(state: State, name: str | None) -> list[Channel]:
     if name:
         return [registry.active(state, name)]
-    known = ledger.all_channels(state)
+    known = Channels(state).all_channels()
     if not known:
         # Under cron this is more likely another state file than a person without channels.
         raise UsageError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels.evidence import EvidenceKind
+from wacoex_cli.channels.model import EvidenceKind
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.events import ledger as log
 from wacoex_cli.events.model import Source
 from wacoex_cli.events.projection import catch_up
@@ -21,7 +21,7 @@ from wacoex_cli.onboarding.model import Outcome, Route, StepState
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from wacoex_cli.channels.evidence import Sign
+    from wacoex_cli.channels.model import Sign
     from wacoex_cli.onboarding.journey import Context
 
 STEP = "echo-proof"
@@ -97,9 +97,8 @@ def _not_seen(context: Context, kept: dict[str, object]) -> Outcome:
 def _newest_echo(context: Context, since: datetime) -> Sign | None:
     workspace = context.workspace
     catch_up(workspace.state, (CHANNELS,), workspace.clock)
-    return evidence_ledger.newest(
-        workspace.state,
-        evidence_ledger.addresses_for(workspace.state, context.channel),
+    return Signs(workspace.state).newest(
+        Signs(workspace.state).addresses_for(context.channel),
         EvidenceKind.ECHO,
         since=to_text(since),
         until=to_text(workspace.clock.now() + _CLOCKS_DIFFER_AT_MOST),

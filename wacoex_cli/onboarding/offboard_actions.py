@@ -8,11 +8,12 @@ from wacoex_cli.broadcast import control
 from wacoex_cli.broadcast import ledger as broadcasts_ledger
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.recovery import sender_of
-from wacoex_cli.channels import account_ledger, registry
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import meta_for
-from wacoex_cli.channels.account import OFFBOARDED_HERE, AccountEvent
+from wacoex_cli.channels.checks import check_connection
 from wacoex_cli.channels.connection import ConnectionState
-from wacoex_cli.channels.removal import check_connection
+from wacoex_cli.channels.model import OFFBOARDED_HERE, AccountEvent
+from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.devices.registry import inventory
 from wacoex_cli.devices.rule import SYNC_TAKES_AT_MOST
 from wacoex_cli.errors import DeclinedError, UsageError, WacoexError
@@ -168,7 +169,7 @@ async def companions(context: Context) -> Outcome:
         key = f"wacoex:offboard:{journey_id}"
         event = AccountEvent(key, OFFBOARDED_HERE, at, "wacoex offboard", phone=phone)
         with state.transaction():
-            account_ledger.add(state, [event])
+            AccountEvents(state).add([event])
     found = inventory(state, context.channel, context.workspace.clock.now())
     answer = {
         "unlinked_at": at,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels import stored_connection
 from wacoex_cli.channels.access import meta_for, respondio_for
-from wacoex_cli.channels.account import RE_REGISTERED
-from wacoex_cli.channels.connection import ConnectionState, is_settling
-from wacoex_cli.channels.removal import RETURNS_WITHIN
+from wacoex_cli.channels.checks import RETURNS_WITHIN
+from wacoex_cli.channels.connection import FACTS, ConnectionState, is_settling
+from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
 
@@ -85,7 +85,8 @@ def may_return(connection: Connection, now: datetime) -> bool:
 def stored(workspace: Workspace, channel: Channel) -> Connection:
     """How the channel is connected, from what is stored."""
     now = workspace.clock.now()
-    return stored_connection.connections(workspace.state, [channel], now)[channel.channel_id]
+    facts = stored_facts(workspace.state, [channel], now, FACTS)
+    return facts[channel.channel_id].connection
 
 
 async def look(workspace: Workspace, channel: Channel) -> list[Sight]:

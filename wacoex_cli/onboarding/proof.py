@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels import facts_ledger
-from wacoex_cli.channels.checks import check_can_send
-from wacoex_cli.channels.connection import allow_for_settling, connected_at
-from wacoex_cli.channels.facts import values_of
+from wacoex_cli.channels.checks import allow_for_settling, check_can_send
+from wacoex_cli.channels.connection import connected_at
+from wacoex_cli.channels.model import values_of
 from wacoex_cli.channels.reading import read_phone_number
+from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import CredentialError, RefusedError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding.access import meta_or_reason, skipped
@@ -20,7 +20,7 @@ from wacoex_cli.partners.rule import expected as expected_partner
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from wacoex_cli.channels.facts import Fact
+    from wacoex_cli.channels.model import Fact
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.onboarding.journey import Context
@@ -101,9 +101,9 @@ async def _look(context: Context, meta: Meta) -> Mapping[str, Any]:
         return {}
     state = context.workspace.state
     with state.transaction():
-        facts_ledger.store(state, channel.channel_id, facts)
+        Facts(state).store(channel.channel_id, facts)
         calls = {channel.waba_id or "": meta.calls - calls_before}
-        facts_ledger.count_calls(state, calls, now)
+        Facts(state).count_calls(calls, now)
     return values_of(facts)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels import access
-from wacoex_cli.channels.facts import values_of
+from wacoex_cli.channels.model import values_of
 from wacoex_cli.channels.reading import read_waba
 from wacoex_cli.errors import CredentialError, RefusedError
 from wacoex_cli.onboarding.model import Route

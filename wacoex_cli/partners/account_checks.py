@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from wacoex_cli.channels.account import AccountEvent
+    from wacoex_cli.channels.model import AccountEvent
     from wacoex_cli.events.model import Event
 
 STANDS_FOR = timedelta(days=30)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from wacoex_cli.channels.access import meta_for, respondio_for
-from wacoex_cli.channels.facts import Fact, values_of
-from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.model import Fact, Provider, values_of
 from wacoex_cli.channels.reading import read_phone_number, read_token, read_waba
 from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import to_text

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels import facts_ledger, ledger, registry, stored_connection
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.connection import connection_of
-from wacoex_cli.channels.facts import values_of
+from wacoex_cli.channels.model import values_of
+from wacoex_cli.channels.store import AccountEvents, Channels, Facts
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.events.projection import catch_up
 from wacoex_cli.events.projections import CHANNELS
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.account import AccountEvent
-    from wacoex_cli.channels.facts import Fact
-    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.model import AccountEvent, Channel, Fact
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.partners.model import Drift, Expected, Seen
@@ -63,10 +62,10 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> list[Held]:
     asked = workspace.run(asker.ask_all(channels))
     with state.transaction():
         for one in channels:
-            facts_ledger.store(state, one.channel_id, asked[one.channel_id].facts)
-        facts_ledger.count_calls(state, asker.calls, now)
-    stored = facts_ledger.facts_by_channel(state)
-    events = stored_connection.account_events(state, channels)
+            Facts(state).store(one.channel_id, asked[one.channel_id].facts)
+        Facts(state).count_calls(asker.calls, now)
+    stored = Facts(state).facts_by_channel()
+    events = AccountEvents(state).of_channels(channels)
     found = [
         _judged(
             workspace,
@@ -125,7 +124,7 @@ def _drifts(
 ) -> list[Drift]:
     others = {
         one.respondio_channel_id
-        for one in ledger.all_channels(state)
+        for one in Channels(state).all_channels()
         if one.channel_id != channel.channel_id
     }
     at_respondio = drift.at_respondio(channel, asked.listed, others) if asked.listed else []

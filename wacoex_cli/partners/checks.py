@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.connection import ConnectionState
-from wacoex_cli.channels.removal import RETURNS_WITHIN
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.partners import rule

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import meta_for
+from wacoex_cli.channels.checks import refused_token
 from wacoex_cli.channels.connection import connected_at
-from wacoex_cli.channels.token_checks import refused_token
 from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
 from wacoex_cli.events import values
 from wacoex_cli.foundation.clock import to_text
