@@ -10,8 +10,8 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
+from wacoex_cli.channels.look import read_phone_number, read_token, read_waba
 from wacoex_cli.channels.model import PHONE_NUMBER_FIELDS, Fact, values_of
-from wacoex_cli.channels.reading import read_phone_number, read_token, read_waba
 from wacoex_cli.errors import CredentialError, TemporaryError
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http

@@ -13,7 +13,7 @@ from wacoex_cli.channels.model import AccountEvent
 from wacoex_cli.events.model import Event, Kind, Source
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.partners.account_checks import check_account
+from wacoex_cli.partners.checks import check_account
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 BROADCASTS = "RESTRICTED_BIZ_INITIATED_MESSAGING"

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from wacoex_cli.channels.connection import Connection, ConnectionState
+from wacoex_cli.channels.facts import WorkspaceList
 from wacoex_cli.channels.model import Channel, FormerId
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.partners import drift
-from wacoex_cli.partners.drift_checks import check_drift
-from wacoex_cli.partners.model import Drift, DriftKind, Listed
+from wacoex_cli.partners import rule
+from wacoex_cli.partners.checks import check_drift
+from wacoex_cli.partners.model import Drift, DriftKind
+from wacoex_cli.partners.rule import at_meta
 from wacoex_cli.platforms.meta_answers import ListedNumber
 from wacoex_cli.platforms.respondio_replies import WorkspaceChannel
 
@@ -36,7 +38,7 @@ def whatsapp(number: int) -> WorkspaceChannel:
 
 
 def at_respondio(*channels: WorkspaceChannel, others: tuple[int, ...] = ()) -> list[Drift]:
-    return drift.at_respondio(SHOP, Listed(AT, channels), others)
+    return rule.at_respondio(SHOP, WorkspaceList(AT, channels), others)
 
 
 def found_for(drifts: list[Drift], connection: Connection = CONNECTED) -> Any:
@@ -47,7 +49,7 @@ def found_for(drifts: list[Drift], connection: Connection = CONNECTED) -> Any:
 def test_a_channel_that_is_there_is_no_finding() -> None:
     assert at_respondio(whatsapp(7), WEBCHAT) == []
     assert at_respondio(WorkspaceChannel(7, "Bakery", "")) == []
-    assert check_drift(Listed(AT, (whatsapp(7),)), [], CONNECTED, "shop") == []
+    assert check_drift(WorkspaceList(AT, (whatsapp(7),)), [], CONNECTED, "shop") == []
 
 
 def test_a_channel_that_is_gone_is_critical() -> None:
@@ -78,7 +80,7 @@ def test_of_several_none_is_guessed() -> None:
 
 
 def test_a_channel_of_another_kind_is_another_one() -> None:
-    drifts = drift.at_respondio(SHOP, Listed(AT, (WorkspaceChannel(7, "Site", "webchat"),)))
+    drifts = rule.at_respondio(SHOP, WorkspaceList(AT, (WorkspaceChannel(7, "Site", "webchat"),)))
 
     assert found_for(drifts).severity is Severity.WARNING
 
@@ -93,7 +95,7 @@ def test_an_earlier_channel_that_is_still_there_is_told_and_no_finding() -> None
 def test_no_usable_list_is_unknown() -> None:
     error = TemporaryError("respond.io gives no answer")
 
-    [found] = check_drift(Listed(AT, None, error.message, error), [], CONNECTED, "shop")
+    [found] = check_drift(WorkspaceList(AT, None, error.message, error), [], CONNECTED, "shop")
 
     assert (found.id, found.severity) == ("WX207", Severity.UNKNOWN)
     assert check_drift(None, [], CONNECTED, "shop") == []
@@ -110,14 +112,14 @@ def test_while_whatsapp_may_bring_it_back_the_ids_can_wait() -> None:
 def test_a_number_under_another_id_is_found_in_its_account() -> None:
     numbers = [ListedNumber("107", "+65 6000 0001")]
 
-    [one] = drift.at_meta(SHOP, {}, numbers, AT)
+    [one] = at_meta(SHOP, {}, numbers, AT)
 
     assert (one.kind, one.name, one.use) == (DriftKind.ANOTHER, "phone_number_id", "107")
     assert "--phone-number-id 107`" in found_for([one]).remedy[0]
 
 
 def test_a_number_that_its_account_does_not_list_is_gone() -> None:
-    [one] = drift.at_meta(SHOP, {}, [ListedNumber("108", "+1 555")], AT)
+    [one] = at_meta(SHOP, {}, [ListedNumber("108", "+1 555")], AT)
 
     assert found_for([one]).severity is Severity.CRITICAL
 
@@ -127,7 +129,7 @@ def test_a_number_that_its_account_does_not_list_is_gone() -> None:
     [("+65 6000 0001", []), (None, []), ("6560000001", []), ("+65 6000 0077", ["another"])],
 )
 def test_the_number_behind_an_id_is_compared(shown: str | None, kinds: list[str]) -> None:
-    found = drift.at_meta(SHOP, {"display_phone_number": shown}, None, AT)
+    found = at_meta(SHOP, {"display_phone_number": shown}, None, AT)
 
     assert [one.kind.value for one in found] == kinds
     assert all(found_for([one]).severity is Severity.WARNING for one in found)

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from wacoex_cli.channels.connection import Connection, ConnectionState
+from wacoex_cli.channels.facts import AppsSeen
 from wacoex_cli.channels.model import Channel
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.partners import rule
 from wacoex_cli.partners.checks import check_override, check_partner
-from wacoex_cli.partners.model import Expected, Seen
+from wacoex_cli.partners.model import Expected
 from wacoex_cli.platforms.meta_answers import App, User
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
@@ -25,8 +26,8 @@ CONNECTED = Connection(ConnectionState.CONNECTED, to_text(NOW - timedelta(days=3
 AGAIN = "connect the number again"
 
 
-def seen(*apps: App) -> Seen:
-    return Seen(SEEN_AT, apps)
+def seen(*apps: App) -> AppsSeen:
+    return AppsSeen(SEEN_AT, apps)
 
 
 def lost(age: timedelta, state: ConnectionState = ConnectionState.REMOVED) -> Connection:
@@ -34,7 +35,7 @@ def lost(age: timedelta, state: ConnectionState = ConnectionState.REMOVED) -> Co
 
 
 def partner_findings(
-    shown: Seen, connection: Connection = CONNECTED, partner: Expected | None = None
+    shown: AppsSeen, connection: Connection = CONNECTED, partner: Expected | None = None
 ) -> list[Finding]:
     return check_partner(partner or Expected(), shown, connection, "shop", NOW)
 
@@ -91,11 +92,11 @@ def test_right_after_connecting_it_is_information() -> None:
 def test_an_answer_that_did_not_come_is_unknown_and_no_access_is_nothing() -> None:
     error = TemporaryError("Meta gives no answer", hint="check the network")
 
-    [found] = partner_findings(Seen(SEEN_AT, why=error.message, error=error))
+    [found] = partner_findings(AppsSeen(SEEN_AT, why=error.message, error=error))
 
     assert (found.id, found.severity) == ("WX202", Severity.UNKNOWN)
     assert found.remedy[0] == "check the network"
-    assert partner_findings(Seen(SEEN_AT, why="there is no token")) == []
+    assert partner_findings(AppsSeen(SEEN_AT, why="there is no token")) == []
 
 
 def test_who_is_expected_follows_from_the_channel() -> None:
@@ -108,7 +109,9 @@ def test_who_is_expected_follows_from_the_channel() -> None:
 
 
 def test_everything_that_hints_at_a_holder_is_evidence() -> None:
-    shown = Seen(SEEN_AT, (PARTNER, OWN), tuple(User(f"user {n}", ("MANAGE",)) for n in range(7)))
+    shown = AppsSeen(
+        SEEN_AT, (PARTNER, OWN), tuple(User(f"user {n}", ("MANAGE",)) for n in range(7))
+    )
     values = {
         "token.app_id": "1",
         "waba.owner_business_info": {"id": "30", "name": "Bakery"},

@@ -278,23 +278,23 @@ _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True)
-class Taken:
+class Adopted:
     """What became of the offers. `linked` are channels that have a respond.io channel now."""
 
     added: tuple[Channel, ...] = ()
     linked: tuple[Channel, ...] = ()
 
 
-def add_all(state: State, found: Found, now: datetime, *, dry_run: bool) -> Taken:
+def add_all(state: State, found: Found, now: datetime, *, dry_run: bool) -> Adopted:
     """Add each new Coexistence number under a name made from its verified name or its digits."""
     added: list[Channel] = []
     for number in found.new:
         name = suggest_name(number, [*found.channels, *added])
         added.append(registry.add_channel(state, name, _details(number), now, dry_run=dry_run))
-    return Taken(tuple(added))
+    return Adopted(tuple(added))
 
 
-def offer(state: State, found: Found, dialogue: Dialogue, now: datetime) -> Taken:
+def offer(state: State, found: Found, dialogue: Dialogue, now: datetime) -> Adopted:
     """Ask about each new Coexistence number, then about each respond.io channel for WhatsApp.
 
     Raises UsageError when nobody can be asked.
@@ -309,7 +309,7 @@ def offer(state: State, found: Found, dialogue: Dialogue, now: datetime) -> Take
         and one.may_be_whatsapp
         and (channel := _offer_link(state, found, one, dialogue, now))
     ]
-    return Taken(tuple(added), tuple(linked))
+    return Adopted(tuple(added), tuple(linked))
 
 
 def suggest_name(number: FoundNumber, others: Iterable[Channel]) -> str:

@@ -11,7 +11,7 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command
 
 if TYPE_CHECKING:
-    from wacoex_cli.channels.discover import Found, FoundNumber, Taken
+    from wacoex_cli.channels.discover import Adopted, Found, FoundNumber
     from wacoex_cli.channels.import_file import Imported
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
@@ -101,9 +101,9 @@ def _taken(
     *,
     yes: bool,
     dry_run: bool,
-) -> "Taken":
+) -> "Adopted":
     """What is added: all with `--yes`; else what a person picks, where there is one."""
-    from wacoex_cli.channels.discover import Taken, add_all, offer
+    from wacoex_cli.channels.discover import Adopted, add_all, offer
 
     now = workspace.clock.now()
     if yes:
@@ -111,11 +111,11 @@ def _taken(
     try:
         dialogue.demand_person("--yes")
     except UsageError:
-        return Taken()
-    return Taken() if dry_run else offer(workspace.state, found, dialogue, now)
+        return Adopted()
+    return Adopted() if dry_run else offer(workspace.state, found, dialogue, now)
 
 
-def _shown(found: "Found", taken: "Taken", dry_run: bool) -> "list[str | Table | ForPerson]":
+def _shown(found: "Found", taken: "Adopted", dry_run: bool) -> "list[str | Table | ForPerson]":
     from wacoex_cli.terminal.render import ForPerson, Table
 
     names: dict[str | None, str] = {one.phone: one.name for one in taken.added}
@@ -147,7 +147,7 @@ def _shown(found: "Found", taken: "Taken", dry_run: bool) -> "list[str | Table |
     return [table, *(ForPerson(line) for line in hints)]
 
 
-def _hints(found: "Found", taken: "Taken") -> list[str]:
+def _hints(found: "Found", taken: "Adopted") -> list[str]:
     """What is left to do, as commands."""
     by_name = {one.name: one for one in found.channels}
     lines = []

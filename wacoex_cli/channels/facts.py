@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from wacoex_cli.channels.connection import connection_of
 from wacoex_cli.channels.model import SUBSCRIBED_APPS, WABA_PREFIX, in_order, values_of
 from wacoex_cli.channels.store import AccountEvents, Facts
+from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms.meta_answers import App
 
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.model import AccountEvent, Channel, Fact
-    from wacoex_cli.errors import WacoexError
     from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.meta_answers import ListedNumber, User
     from wacoex_cli.platforms.respondio_replies import WorkspaceChannel
 
 
+Part = Literal["number", "token", "account", "apps", "respondio"]
+"""What may fail when it is asked about a channel."""
+
+
 @dataclass(frozen=True)
-class Seen:
+class AppsSeen:
     """What Meta shows of a WABA's partners beside its fields. `observed_at` is RFC 3339 in UTC.
 
     `apps` is None where that could not be read; `why` says why, and without an `error` the
@@ -44,7 +48,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Listed:
+class WorkspaceList:
     """The channels of a respond.io workspace. `channels` is None where they could not be read."""
 
     observed_at: str
@@ -57,10 +61,10 @@ class Listed:
 class ChannelFacts:
     """What is known of one channel at `now`, from the state file and from asking just now.
 
-    `facts` are the newest known, `read` those of just now; `failures` say why something could not
-    be read. `is_known` is whether the number itself was, or was read so short a while ago that it
-    counts. `apps` and `listed` are None where they were not asked for, `numbers` (those of the
-    WABA) unless Meta hides the channel's own.
+    `facts` are the newest known, `read` those of just now, `failures` what could not be asked.
+    `is_known` is whether the number itself was read, or so short a while ago that it counts.
+    `apps` and `listed` are None where they were not asked for, `numbers` (those of the WABA)
+    unless Meta hides the channel's own.
     """
 
     channel: Channel
@@ -68,13 +72,13 @@ class ChannelFacts:
     facts: list[Fact] = field(default_factory=list)
     account_events: tuple[AccountEvent, ...] = ()
     read: list[Fact] = field(default_factory=list)
-    failures: list[WacoexError] = field(default_factory=list)
+    failures: dict[Part, WacoexError] = field(default_factory=dict)
     is_known: bool = False
     lacks_token: bool = False
     lacks_app_secret: bool = False
-    apps: Seen | None = None
+    apps: AppsSeen | None = None
     numbers: tuple[ListedNumber, ...] | None = None
-    listed: Listed | None = None
+    listed: WorkspaceList | None = None
 
     @property
     def name(self) -> str:
@@ -93,16 +97,16 @@ class ChannelFacts:
         return connection_of(self.channel, self.account_events, values, self.now)
 
     @property
-    def seen(self) -> Seen | None:
+    def seen(self) -> AppsSeen | None:
         """The apps among the facts, as they were last read; None where they never were."""
         name = f"{WABA_PREFIX}{SUBSCRIBED_APPS}"
         fact = next((fact for fact in self.facts if fact.name == name), None)
         if fact is None:
             return None
         if not (fact.is_available and isinstance(fact.value, list)):
-            return Seen(fact.observed_at, why=fact.reason)
+            return AppsSeen(fact.observed_at, why=fact.reason)
         apps = (App(app.get("id"), app.get("name"), app.get("override")) for app in fact.value)
-        return Seen(fact.observed_at, apps=tuple(apps))
+        return AppsSeen(fact.observed_at, apps=tuple(apps))
 
     def observed_at(self, names: Collection[str] = ()) -> str:
         """When the oldest of the facts, or of those of these names, was read; else now."""
@@ -112,6 +116,13 @@ class ChannelFacts:
             if fact.observed_at and (not names or fact.name in names)
         )
         return min(times, default=to_text(self.now))
+
+    def take(self, part: Part, answer: list[Fact] | WacoexError) -> None:
+        """Take in the answer about a part, or why there is none."""
+        if isinstance(answer, list):
+            self.add(answer)
+        else:
+            self.failures[part] = answer
 
     def add(self, facts: Iterable[Fact]) -> None:
         """Take in what was read just now."""

@@ -90,7 +90,7 @@ def _channel_data(one: ChannelStatus, now: datetime) -> dict[str, Any]:
             "entities": _inside(values.get("health_status"), "entities") or [],
         },
         "inactivity": countdown_data(one.view.standing),
-        "partner": {"expected": one.view.partner.label, "seen": one.partner_seen},
+        "partner": {"expected": one.view.partner.expected.label, "seen": one.partner_seen},
         "facts": [
             {**fact.to_json(), "age_seconds": _age_seconds(fact, now)}
             for fact in [*one.facts, _last_opened(one.view.standing)]

@@ -22,13 +22,15 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.secrets import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.meta_answers import App
 
 _WHATSAPP = "whatsapp_business_account"
 
@@ -85,11 +87,35 @@ async def look(
     meta = meta_for(workspace, channel, patience_seconds=patience_seconds)
     apps = await meta.subscribed_apps(waba_id)
     app_id, why = await _own_app_id(workspace, channel, meta)
+    return await _subscription(workspace, channel, apps, (app_id, why), patience_seconds)
+
+
+async def look_beside(
+    workspace: Workspace, facts: ChannelFacts, *, patience_seconds: float | None = None
+) -> Subscription | None:
+    """The same where apps and token were asked about; None where the apps were not told."""
+    if facts.apps is None or facts.apps.apps is None:
+        return None
+    name = facts.name
+    app_id = workspace.settings_for(name).meta_app_id or facts.values.get("token.app_id")
+    why = "" if app_id else "which app is ours is not known: Meta does not say"
+    own = (str(app_id) if app_id else None, why)
+    return await _subscription(workspace, facts.channel, facts.apps.apps, own, patience_seconds)
+
+
+async def _subscription(
+    workspace: Workspace,
+    channel: Channel,
+    apps: Iterable[App],
+    own_app: tuple[str | None, str],
+    patience_seconds: float | None,
+) -> Subscription:
+    app_id, why = own_app
     own = next((app for app in apps if app_id is not None and app.id == app_id), None)
     hook, why_no_fields = await _hook(workspace, channel, app_id, patience_seconds)
     return Subscription(
         channel=channel.name,
-        waba_id=waba_id,
+        waba_id=channel.demand_waba_id(),
         seen=Subscribed(
             app_id=app_id,
             is_attached=None if app_id is None else own is not None,

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import warn_about_unknown_tables
-from wacoex_cli.channels.checks import check_connection
 from wacoex_cli.channels.connection import FACTS
 from wacoex_cli.channels.facts import stored_facts
 from wacoex_cli.events.projection import catch_up
 from wacoex_cli.events.projections import CHANNELS
 from wacoex_cli.findings.model import Severity, by_severity, worst, worst_first
 from wacoex_cli.inactivity import reading, runs_ledger
-from wacoex_cli.inactivity.checks import check_opened
+from wacoex_cli.inactivity.checks import check_standing
 from wacoex_cli.inactivity.model import Stage
 from wacoex_cli.inactivity.reminder_checks import check_running
 
@@ -101,10 +100,7 @@ def watch(workspace: Workspace, channels: Sequence[Channel], now: datetime) -> l
         standing = standings[channel.channel_id]
         connection = facts[channel.channel_id].connection
         zone = reading.zone_of(workspace, channel)
-        findings = [
-            *check_opened(standing, channel.name, zone, now),
-            *check_connection(connection, channel.name, now),
-        ]
+        findings = check_standing(facts[channel.channel_id], standing, zone)
         settings = workspace.settings_for(channel.name).inactivity
         found.append(
             Watched(channel, standing, connection, tuple(worst_first(findings)), zone, settings)

@@ -24,7 +24,8 @@ from wacoex_cli.onboarding import offboard_texts
 from wacoex_cli.onboarding.access import skipped
 from wacoex_cli.onboarding.model import Outcome, StepState
 from wacoex_cli.onboarding.offboard_proof import CONNECTED_SAYS, sights_now, there_in
-from wacoex_cli.onboarding.offboard_sight import EVENTS, is_not_visible, may_return, stored
+from wacoex_cli.onboarding.offboard_sight import EVENTS, may_return, stored
+from wacoex_cli.platforms.meta_answers import is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,6 +13,7 @@ from wacoex_cli.channels.facts import stored_facts
 from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.platforms.meta_answers import is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 EVENTS, META, RESPONDIO = "events", "meta", "respondio"
 _FIELDS = ("id", "is_on_biz_app", "platform_type", "last_onboarded_time")
-_NOT_VISIBLE = (100, 33)
 
 
 class Verdict(StrEnum):
@@ -62,11 +62,6 @@ def proof_in(sights: Iterable[Sight], there_before: Collection[str]) -> Sight | 
         ),
         None,
     )
-
-
-def is_not_visible(error: WacoexError) -> bool:
-    """Meta knows no such object, or does not show it to this token (Meta: error codes)."""
-    return (error.details.get("code"), error.details.get("subcode")) == _NOT_VISIBLE
 
 
 def may_return(connection: Connection, now: datetime) -> bool:

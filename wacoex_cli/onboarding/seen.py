@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels import access
+from wacoex_cli.channels.look import read_waba
 from wacoex_cli.channels.model import values_of
-from wacoex_cli.channels.reading import read_waba
 from wacoex_cli.errors import CredentialError, RefusedError
 from wacoex_cli.onboarding.model import Route
 from wacoex_cli.partners.model import PARTNER_NAME

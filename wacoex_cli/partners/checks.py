@@ -1,30 +1,261 @@
-"""Findings about who holds the WABA, from what was seen of it. Pure."""
+"""Findings about who holds the WABA, and what Meta holds against it. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.connection import ConnectionState
+from wacoex_cli.channels.model import META, Provider
+from wacoex_cli.events.values import moment
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.partners import rule
-from wacoex_cli.partners.model import PARTNER_NAME
+from wacoex_cli.partners.model import PARTNER_NAME, DriftKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.connection import Connection
-    from wacoex_cli.partners.model import Expected, Seen
+    from wacoex_cli.channels.facts import AppsSeen, ChannelFacts, WorkspaceList
+    from wacoex_cli.channels.model import AccountEvent
+    from wacoex_cli.events.model import Event
+    from wacoex_cli.partners.model import Drift, Expected, PartnerRows
     from wacoex_cli.platforms.meta_answers import App
 
-_META = "meta"
+
+STANDS_FOR = timedelta(days=30)
+"""How long something counts that Meta gave no end: its longest block of sending lasts 30 days."""
+
+_CONNECTING = frozenset({"PARTNER_ADDED", "ACCOUNT_RECONNECTED"})
+_BROADCASTS = "RESTRICTED_BIZ_INITIATED_MESSAGING"
+_RESTRICTIONS = {
+    _BROADCASTS: (Severity.CRITICAL, "no broadcasts and no templates to people"),
+    "RESTRICTED_CUSTOMER_INITIATED_MESSAGING": (Severity.CRITICAL, "no answers to people either"),
+    "RESTRICTED_UTILITY_TEMPLATES": (Severity.WARNING, "no utility templates"),
+    "RESTRICTED_DIRECT_SEND_UTILITY_TEMPLATES": (Severity.WARNING, "no utility templates"),
+    "RESTRICTED_ADD_PHONE_NUMBER_ACTION": (Severity.INFO, "no further phone numbers"),
+}
+_TEMPLATES = {
+    "DISABLED": Severity.WARNING,
+    "LOCKED": Severity.WARNING,
+    "FLAGGED": Severity.WARNING,
+    "PAUSED": Severity.INFO,
+}
+_POLICY_REASONS = frozenset({"ABUSIVE_CONTENT", "SCAM"})
+_ENDED = frozenset({"BANNED", "DISABLED", "RESTRICTED", "SUSPENDED"})
+
+
+class _Told(NamedTuple):
+    severity: Severity
+    title: str
+    text: str
+    at: str
+
+
+def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_asked: bool) -> list[Finding]:
+    """WX202, WX205, WX207 and WX209: who holds the WABA, and what Meta holds against it.
+
+    `is_asked` is whether it was asked about just now and for itself: then it is told here what
+    Meta and respond.io did not say, else that stands once for all channels (WX709).
+    """
+    name, now, values = facts.name, facts.now, facts.values
+    read_at = facts.observed_at(("webhook_configuration",))
+    seen, listed = (facts.apps if is_asked else facts.seen), facts.listed
+    found = []
+    if seen is not None and (is_asked or seen.apps is not None):
+        found += check_partner(rows.expected, seen, facts.connection, name, now)
+        found += check_override(
+            rows.expected,
+            seen,
+            values,
+            name,
+            read_at,
+            own_app_id=rows.own_app_id or values.get("token.app_id"),
+            public_url=rows.public_url,
+        )
+    told = listed if is_asked or (listed and listed.channels is not None) else None
+    found += check_drift(told, rule.drifts(facts, rows), facts.connection, name)
+    return found + check_account(
+        facts.account_events, rows.template_events, values, name, now, read_at
+    )
+
+
+def check_account(
+    events: Iterable[AccountEvent],
+    templates: Iterable[Event],
+    values: Mapping[str, Any],
+    channel: str,
+    now: datetime,
+    observed_at: str,
+) -> list[Finding]:
+    """WX209: restricted, disabled, a violation, a template withdrawn (Meta: account_update).
+
+    `events` are the account events of the channel, `templates` its template events. `values` are
+    facts read at `observed_at`. A restriction that has ended does not count.
+    """
+    told = sorted(events, key=lambda one: (one.at, one.event_key))
+    found = [
+        *_disabled(told, now),
+        *_restrictions(told, now),
+        *_violations(told, now),
+        *_of_templates(templates, now),
+        *_facts(values, observed_at),
+    ]
+    severity = worst(one.severity for one in found)
+    if severity is Severity.OK:
+        return []
+    leading = next(one for one in found if one.severity is severity)
+    return [
+        Finding(
+            id="WX209",
+            severity=severity,
+            channel=channel,
+            title=leading.title,
+            evidence=tuple(
+                Evidence(one.text, "meta", one.at)
+                for one in [*found, *_beside(values, observed_at)]
+            ),
+            remedy=tuple(_remedy(found)),
+            verify=f"wacoex partner check {channel}",
+        )
+    ]
+
+
+def _disabled(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
+    """The newest word on it; whoever was connected later was not disabled any more."""
+    connected = max((one.at for one in events if one.event in _CONNECTING), default="")
+    newest: dict[str, AccountEvent] = {
+        one.event: one
+        for one in events
+        if one.event in {"DISABLED_UPDATE", "ACCOUNT_DELETED"} and one.at > connected
+    }
+    if deleted := newest.get("ACCOUNT_DELETED"):
+        yield _Told(Severity.CRITICAL, "the account was deleted", "ACCOUNT_DELETED", deleted.at)
+    if event := newest.get("DISABLED_UPDATE"):
+        yield from _ban(event, now)
+
+
+def _ban(event: AccountEvent, now: datetime) -> Iterator[_Told]:
+    told = _data(event).get("ban_info")
+    info = told if isinstance(told, dict) else {}
+    state, date = info.get("waba_ban_state"), info.get("waba_ban_date")
+    text = f"DISABLED_UPDATE, {state or 'without a state'}{f', {date}' if date else ''}"
+    if state == "DISABLE":
+        yield _Told(Severity.CRITICAL, "Meta has disabled the account", text, event.at)
+    elif state == "SCHEDULE_FOR_DISABLE":
+        when = f" ({date})" if date else ""
+        title = f"Meta is going to disable the account{when}"
+        yield _Told(Severity.CRITICAL, title, text, event.at)
+    elif state != "REINSTATE" and _is_recent(event.at, now):
+        title = "it is unclear whether Meta has disabled the account"
+        yield _Told(Severity.UNKNOWN, title, text, event.at)
+
+
+def _restrictions(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
+    newest: dict[str, _Told] = {}
+    for event in events:
+        if event.event != "ACCOUNT_RESTRICTION":
+            continue
+        told = _data(event).get("restriction_info")
+        rows = told if isinstance(told, list) and told else [{}]
+        for row in rows:
+            info = row if isinstance(row, dict) else {}
+            name = str(info.get("restriction_type") or "a restriction that is not named")
+            until = moment(info.get("expiration"))
+            newest.pop(name, None)
+            if until > to_text(now) if until else _is_recent(event.at, now):
+                newest[name] = _restriction(name, until, event.at)
+    yield from newest.values()
+
+
+def _restriction(name: str, until: str | None, at: str) -> _Told:
+    unknown = (Severity.UNKNOWN, "what it stops is not known here")
+    if "CALL" in name:
+        unknown = (Severity.INFO, "it concerns calls")
+    severity, effect = _RESTRICTIONS.get(name, unknown)
+    end = f"until {until}" if until else "its end is not told"
+    title = f"Meta restricts the account: {effect}, {end}"
+    return _Told(severity, title, f"ACCOUNT_RESTRICTION, {name}, {end}", at)
+
+
+def _violations(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
+    newest = {
+        str(_data(one).get("violation_type") or "of a kind that is not told"): one
+        for one in events
+        if one.event == "ACCOUNT_VIOLATION" and _is_recent(one.at, now)
+    }
+    for name, event in newest.items():
+        title = f"Meta tells of a violation of its policy: {name}"
+        yield _Told(Severity.WARNING, title, f"ACCOUNT_VIOLATION, {name}", event.at)
+
+
+def _of_templates(events: Iterable[Event], now: datetime) -> Iterator[_Told]:
+    newest: dict[str, Event] = {}
+    for one in sorted(events, key=lambda one: (one.at, one.key)):
+        newest[str(one.data.get("template_id") or one.data.get("template_name"))] = one
+    for one in newest.values():
+        word, reason = str(one.data.get("event")), one.data.get("reason")
+        severity = _TEMPLATES.get(word)
+        if word == "REJECTED" and str(reason) in _POLICY_REASONS:
+            severity = Severity.WARNING
+        if severity is None or not _is_recent(one.at, now):
+            continue
+        name = f"{one.data.get('template_name')} ({one.data.get('template_language')})"
+        because = ", ".join(str(why) for why in (reason, one.data.get("title")) if why)
+        text = f"template {name} is {word}{f', {because}' if because else ''}"
+        yield _Told(severity, f"the template {name} is {word.lower()}", text, one.at)
+
+
+def _facts(values: Mapping[str, Any], observed_at: str) -> Iterator[_Told]:
+    status = str(values.get("waba.status"))
+    if status in _ENDED:
+        title = f"the account is {status.lower()}"
+        yield _Told(Severity.CRITICAL, title, f"status of the account is {status}", observed_at)
+    if values.get("waba.account_review_status") == "REJECTED":
+        text = "account_review_status is REJECTED"
+        yield _Told(Severity.WARNING, "Meta's review rejected the account", text, observed_at)
+
+
+def _beside(values: Mapping[str, Any], observed_at: str) -> Iterator[_Told]:
+    """What the number itself says; that alone is WX206."""
+    if status := values.get("status"):
+        yield _Told(Severity.OK, "", f"status of the number is {status}", observed_at)
+
+
+def _remedy(found: list[_Told]) -> Iterator[str]:
+    texts = " ".join(one.text for one in found)
+    if _BROADCASTS in texts:
+        yield "send no broadcasts meanwhile: each try is refused, and may count against the account"
+    yield (
+        "read what Meta says: WhatsApp Manager, Account settings, or Business Support Home"
+        " (business.facebook.com/business-support-home), the account, its violations"
+    )
+    if "template " in texts:
+        yield "look at the template: WhatsApp Manager, Message templates; change it, or appeal"
+    yield "ask there for a review if it is a mistake; else remove the cause, and wait for the end"
+
+
+def _is_recent(at: str, now: datetime) -> bool:
+    return at > to_text(now - STANDS_FOR)
+
+
+def _data(event: AccountEvent) -> dict[str, Any]:
+    try:
+        data = json.loads(event.data)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
 _MANAGER = "open WhatsApp Manager (business.facebook.com/wa/manage), Account settings, Partners"
 
 
 def check_partner(
-    partner: Expected, seen: Seen, connection: Connection, channel: str, now: datetime
+    partner: Expected, seen: AppsSeen, connection: Connection, channel: str, now: datetime
 ) -> list[Finding]:
     """WX202: the partner's app is not among those that get the webhooks (Meta: subscribed_apps).
 
@@ -42,7 +273,7 @@ def check_partner(
             severity=Severity.INFO if is_settling else Severity.CRITICAL,
             channel=channel,
             title=f"{partner.label} is not among the apps of the account",
-            evidence=(Evidence(_apps_seen(seen), _META, seen.observed_at),),
+            evidence=(Evidence(_apps_seen(seen), META, seen.observed_at),),
             remedy=_ways_to_partner(partner, seen, connection, channel, now),
             verify=_verify(channel),
         )
@@ -51,7 +282,7 @@ def check_partner(
 
 def check_override(
     partner: Expected,
-    seen: Seen,
+    seen: AppsSeen,
     values: Mapping[str, Any],
     channel: str,
     observed_at: str,
@@ -88,14 +319,14 @@ def check_override(
     ]
 
 
-def _partner_unclear(partner: Expected, seen: Seen, channel: str) -> Finding:
+def _partner_unclear(partner: Expected, seen: AppsSeen, channel: str) -> Finding:
     hint = seen.error.hint if seen.error else None
     return Finding(
         id="WX202",
         severity=Severity.UNKNOWN,
         channel=channel,
         title=f"it is unclear whether {partner.label} is connected",
-        evidence=(Evidence(seen.why or "Meta did not tell", _META, seen.observed_at),),
+        evidence=(Evidence(seen.why or "Meta did not tell", META, seen.observed_at),),
         remedy=(
             hint or "try again in a minute",
             f"or look yourself: {_MANAGER}",
@@ -104,7 +335,7 @@ def _partner_unclear(partner: Expected, seen: Seen, channel: str) -> Finding:
     )
 
 
-def _apps_seen(seen: Seen) -> str:
+def _apps_seen(seen: AppsSeen) -> str:
     if not seen.apps:
         return "no app gets the webhooks of the account"
     names = ", ".join(one.label for one in seen.apps)
@@ -112,7 +343,7 @@ def _apps_seen(seen: Seen) -> str:
 
 
 def _ways_to_partner(
-    partner: Expected, seen: Seen, connection: Connection, channel: str, now: datetime
+    partner: Expected, seen: AppsSeen, connection: Connection, channel: str, now: datetime
 ) -> tuple[str, ...]:
     waiting = _while_lost(connection, now)
     if waiting:
@@ -137,7 +368,7 @@ def _while_lost(connection: Connection, now: datetime) -> tuple[str, ...]:
     return (f"first do what {cause} says",)
 
 
-def _reconnecting_steps(partner: Expected, seen: Seen, channel: str) -> Iterator[str]:
+def _reconnecting_steps(partner: Expected, seen: AppsSeen, channel: str) -> Iterator[str]:
     named = next((one for one in seen.apps or () if PARTNER_NAME in (one.name or "").lower()), None)
     if named and partner.app_id:
         yield (
@@ -160,7 +391,7 @@ def _reconnecting_steps(partner: Expected, seen: Seen, channel: str) -> Iterator
 
 
 def _app_overrides(
-    partner: Expected, seen: Seen, homes: Iterable[str | None], own_app_id: str | None
+    partner: Expected, seen: AppsSeen, homes: Iterable[str | None], own_app_id: str | None
 ) -> Iterator[tuple[Severity, Evidence]]:
     for app in seen.apps or ():
         if not app.override:
@@ -171,7 +402,7 @@ def _app_overrides(
         is_ours = app.id is not None and app.id == own_app_id
         severity = Severity.WARNING if is_ours or is_partner else Severity.INFO
         text = f"messages of {_whose(app, is_ours=is_ours)} go to {rule.place(app.override)}"
-        yield severity, Evidence(f"{text}, by an override", _META, seen.observed_at)
+        yield severity, Evidence(f"{text}, by an override", META, seen.observed_at)
 
 
 def _whose(app: App, *, is_ours: bool) -> str:
@@ -191,7 +422,7 @@ def _number_overrides(
             continue
         if url not in set(known) and not rule.leads_to(url, homes, is_partner=True):
             text = f"messages of the {what} go to {rule.place(url)}, by an override of the {what}"
-            yield Severity.WARNING, Evidence(text, _META, observed_at)
+            yield Severity.WARNING, Evidence(text, META, observed_at)
         return
 
 
@@ -213,3 +444,80 @@ def _ways_out_of_override(partner: Expected, channel: str, severity: Severity) -
 
 def _verify(channel: str) -> str:
     return f"wacoex partner check {channel}"
+
+
+def check_drift(
+    listed: WorkspaceList | None, drifts: Sequence[Drift], connection: Connection, channel: str
+) -> list[Finding]:
+    """WX207: respond.io, or Meta, does not have the channel under the ids that are stored.
+
+    Critical when it is gone, a warning when another one is there, unknown when respond.io gave
+    no usable list. `listed` is None where respond.io was not asked.
+    """
+    found = [one for one in drifts if one.kind is not DriftKind.FORMER]
+    if found:
+        is_gone = any(one.kind is DriftKind.GONE for one in found)
+        return [
+            Finding(
+                id="WX207",
+                severity=Severity.CRITICAL if is_gone else Severity.WARNING,
+                channel=channel,
+                title=_drift_title(found),
+                evidence=tuple(Evidence(one.text, one.source, one.observed_at) for one in drifts),
+                remedy=tuple(_ways_to_channel(found, connection, channel)),
+                verify=f"wacoex partner check {channel}",
+            )
+        ]
+    if listed is None or listed.error is None:
+        return []
+    return [
+        Finding(
+            id="WX207",
+            severity=Severity.UNKNOWN,
+            channel=channel,
+            title="it is unclear whether respond.io has the channel",
+            evidence=(
+                Evidence(listed.why or "respond.io gave no list", "respondio", listed.observed_at),
+            ),
+            remedy=(listed.error.hint or "try again in a minute", "see `wacoex auth status`"),
+            verify=f"wacoex partner check {channel}",
+        )
+    ]
+
+
+def _drift_title(found: Sequence[Drift]) -> str:
+    first = found[0]
+    where = Provider(first.source).known_as
+    if first.kind is DriftKind.GONE:
+        return f"{where} does not have the channel any more"
+    return f"{where} has another channel than the one that is stored"
+
+
+def _ways_to_channel(found: Sequence[Drift], connection: Connection, channel: str) -> Iterator[str]:
+    if connection.is_lost:
+        cause = "WX204" if connection.state is ConnectionState.RECONNECTING else "WX203"
+        yield f"first do what {cause} says"
+        return
+    for one in found:
+        option = f"--{one.name.replace('_', '-')}"
+        if one.use:
+            yield (
+                f"if that is this number, tell wacoex:"
+                f" `wacoex channel edit {channel} {option} {one.use}`"
+            )
+        elif one.source == "respondio":
+            yield "see whether the respond.io token is of the right workspace: `wacoex auth status`"
+            yield (
+                "open respond.io, Settings, Channels; if the channel was connected again, tell"
+                f" wacoex: `wacoex channel edit {channel} {option} N`"
+            )
+        elif one.name == "phone":
+            yield (
+                "open WhatsApp Manager, Phone numbers: which id has the number?"
+                f" `wacoex channel edit {channel} --phone-number-id ID`"
+            )
+        else:
+            yield (
+                "find the number in WhatsApp Manager, Phone numbers; in another account? tell"
+                f" wacoex: `wacoex channel edit {channel} --waba-id ID --phone-number-id ID`"
+            )

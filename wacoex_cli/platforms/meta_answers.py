@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from wacoex_cli.errors import TemporaryError
+from wacoex_cli.errors import TemporaryError, WacoexError
 from wacoex_cli.foundation.clock import to_text
 
 NEEDED_SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging")
@@ -136,6 +136,11 @@ def numbers_in(nodes: Iterable[Mapping[str, Any]]) -> tuple[ListedNumber, ...]:
         )
         for node in nodes
     )
+
+
+def is_not_visible(error: WacoexError) -> bool:
+    """Meta knows no such object, or does not show it to this token (Meta: error codes)."""
+    return (error.details.get("code"), error.details.get("subcode")) == (100, 33)
 
 
 def _app(node: Mapping[str, Any]) -> App:
