@@ -6,7 +6,7 @@ import pytest
 
 from wacoex_cli.devices.checks import check_probes
 from wacoex_cli.devices.model import Device, DeviceKind, DeviceState
-from wacoex_cli.devices.probe_rule import Answer, WordOutcome
+from wacoex_cli.devices.rule import Answer, WordOutcome
 from wacoex_cli.findings.model import Severity
 
 BEFORE, ASKED, AFTER = (f"2026-11-0{day}T12:00:00.000Z" for day in (5, 6, 7))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wacoex_cli.diagnosis.symptom_questions import QUESTIONS, Symptom
+from wacoex_cli.diagnosis.symptoms import QUESTIONS, Symptom
 from wacoex_cli.sandbox.world import WABA_ID
 
 

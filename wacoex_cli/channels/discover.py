@@ -9,8 +9,9 @@ import unicodedata
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from wacoex_cli.channels import access, registry, rule
+from wacoex_cli.channels import access, registry
 from wacoex_cli.channels.model import Details
+from wacoex_cli.channels.registry import alike
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.phone_numbers import normalise
@@ -314,8 +315,8 @@ def offer(state: State, found: Found, dialogue: Dialogue, now: datetime) -> Adop
 
 def suggest_name(number: FoundNumber, others: Iterable[Channel]) -> str:
     """A name that is free: from the verified name, else from the digits of the number."""
-    taken = {rule.alike(one.name) for one in others}
-    return next(name for name in _names(number) if rule.alike(name) not in taken)
+    taken = {alike(one.name) for one in others}
+    return next(name for name in _names(number) if alike(name) not in taken)
 
 
 def _names(number: FoundNumber) -> Iterator[str]:

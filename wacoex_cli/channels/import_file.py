@@ -11,8 +11,9 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels import registry, rule
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Details, Provider
+from wacoex_cli.channels.registry import alike, check_name
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
 from wacoex_cli.platforms.respondio_replies import identity
@@ -244,7 +245,7 @@ class _Check:
                 _demand_same(known, details, row.values)
                 self.known.append(known)
                 return
-            rule.check_name(name, self._channels)
+            check_name(name, self._channels)
             fit = registry.fit_details(details, self._channels)
             self.added.append(Channel(**dataclasses.asdict(fit), name=name))
         except UsageError as error:
@@ -252,7 +253,7 @@ class _Check:
 
     def _demand_once(self, line: int, name: str, details: Details) -> None:
         keys = {
-            ("name", rule.alike(name)): f"the name `{name}`",
+            ("name", alike(name)): f"the name `{name}`",
             ("phone", details.phone): f"the number {details.phone}",
             ("id", details.phone_number_id or ""): f"the phone_number_id {details.phone_number_id}",
         }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.foundation.state import Row, State
 
+# An id that another channel has now says nothing about this one any more: it was a slip.
 _FORMER = (
     "SELECT channel_id, name, value, MAX(until) AS until FROM former_ids AS former"
     " WHERE (? IS NULL OR channel_id = ?) AND NOT EXISTS ("

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import wacoex_cli
 from wacoex_cli.diagnosis import masking
-from wacoex_cli.diagnosis.doctor_view import doctor_data
+from wacoex_cli.diagnosis.view import doctor_data
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins

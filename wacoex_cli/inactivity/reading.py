@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.channels.connection import connected_at, reconnections
 from wacoex_cli.channels.model import EvidenceKind, Sign, address_of
 from wacoex_cli.channels.store import AccountEvents, Signs
-from wacoex_cli.devices import ledger as devices
+from wacoex_cli.devices.store import Devices
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.inactivity import rule
 from wacoex_cli.inactivity.model import Grade, GradedSign
@@ -40,7 +40,7 @@ def standings(
     """
     state = workspace.state
     told = AccountEvents(state).of_channels(channels)
-    alone = devices.primary_only_by_channel(state)
+    alone = Devices(state).primary_only_by_channel()
     found = {}
     for one in channels:
         extra = [*reconnections(one, told[one.channel_id]), *(more or {}).get(one.channel_id, ())]
