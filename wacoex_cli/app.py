@@ -49,7 +49,7 @@ def projections() -> "Sequence[Projection]":
     """What each room makes of events."""
     from wacoex_cli.audience.projection import OPTOUTS
     from wacoex_cli.broadcast.projection import DELIVERIES
-    from wacoex_cli.channels.projection import CHANNELS
+    from wacoex_cli.channels.evidence import CHANNELS
     from wacoex_cli.events.mac import MAC
 
     return (CHANNELS, MAC, OPTOUTS, DELIVERIES)

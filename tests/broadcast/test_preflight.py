@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from wacoex_cli.channels import account_ledger
-from wacoex_cli.channels.account import AccountEvent
+from wacoex_cli.channels.model import AccountEvent
+from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID
@@ -90,7 +90,7 @@ def happened(state, event, reason=None):
     at = to_text(datetime.now(UTC) - timedelta(hours=3))
     told = AccountEvent(event, event, at, phone=PHONE, reason=reason)
     with state.transaction():
-        account_ledger.add(state, [told])
+        AccountEvents(state).add([told])
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from wacoex_cli.channels import account_ledger, facts_ledger
-from wacoex_cli.channels.account import AccountEvent
-from wacoex_cli.channels.facts import Fact
+from wacoex_cli.channels.model import AccountEvent, Fact
+from wacoex_cli.channels.store import AccountEvents, Facts
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
 
@@ -28,7 +27,7 @@ def shop(run, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WACOEX_STATE", str(state.path))
     # What was told before the channel was added counts, too.
     with state.transaction():
-        account_ledger.add(state, [REMOVED])
+        AccountEvents(state).add([REMOVED])
     run("channel", "add", "shop", "--phone", "+6560000001")
     run("channel", "add", "desk", "--phone", "+6560000002")
 
@@ -54,7 +53,7 @@ def test_a_removed_channel_is_shown_with_reason_and_initiator(run) -> None:
 def test_a_stored_onboarding_that_is_newer_ends_the_removal(run, state: State) -> None:
     now = to_text(datetime.now(UTC))
     with state.transaction():
-        facts_ledger.store(state, 1, [Fact("last_onboarded_time", now, "meta", now)])
+        Facts(state).store(1, [Fact("last_onboarded_time", now, "meta", now)])
 
     assert run("channel", "show", "shop", "--json").data["connection"] == "settling"
 

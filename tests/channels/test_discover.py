@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.channels.discover import FoundNumber
+from wacoex_cli.channels.discover import FoundNumber, suggest_name
 from wacoex_cli.channels.model import Channel
-from wacoex_cli.channels.offer import suggest_name
-from wacoex_cli.platforms.access_token import accounts_in
+from wacoex_cli.platforms.meta_answers import access_token_in
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
@@ -172,8 +171,9 @@ def test_only_accounts_of_whatsapp_rights_are_taken() -> None:
         ]
     }
 
-    assert accounts_in(said) == ("1", "2")
-    assert accounts_in({}) == accounts_in({"granular_scopes": None}) == ()
+    assert access_token_in(said).accounts == ("1", "2")
+    assert access_token_in({}).accounts == ()
+    assert access_token_in({"granular_scopes": None}).accounts == ()
 
 
 @pytest.mark.usefixtures("meta")

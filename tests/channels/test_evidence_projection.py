@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wacoex_cli.channels import account_ledger
-from wacoex_cli.channels.account import AccountEvent
-from wacoex_cli.channels.projection import CHANNELS, project
+from wacoex_cli.channels.evidence import CHANNELS, project
+from wacoex_cli.channels.model import AccountEvent
+from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.platforms.events import Event, Kind, Source
 
@@ -100,7 +100,7 @@ def test_an_echo_that_tells_no_time_is_no_evidence(state: State) -> None:
 def test_an_account_event_is_kept_with_reason_and_initiator(state: State) -> None:
     take(state, REMOVED)
 
-    assert account_ledger.all_account_events(state) == [
+    assert AccountEvents(state).all_account_events() == [
         AccountEvent(
             event_key="meta:account_update:1",
             event="PARTNER_REMOVED",
@@ -118,7 +118,7 @@ def test_an_account_event_is_kept_with_reason_and_initiator(state: State) -> Non
 def test_an_account_event_without_anything_known_is_kept_too(state: State) -> None:
     take(state, event(Kind.ACCOUNT_UPDATE, waba_id=None, phone=None, data={}))
 
-    [kept] = account_ledger.all_account_events(state)
+    [kept] = AccountEvents(state).all_account_events()
     assert (kept.event, kept.reason) == ("", None)
 
 

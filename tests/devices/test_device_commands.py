@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from freezegun import freeze_time
 
-from wacoex_cli.channels import account_ledger
-from wacoex_cli.channels.account import AccountEvent
-from wacoex_cli.devices import ledger
+from wacoex_cli.channels.model import AccountEvent
+from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.devices.commands import KindName
 from wacoex_cli.devices.model import DeviceKind
 from wacoex_cli.devices.rule import Interval
+from wacoex_cli.devices.store import Devices
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
 
@@ -33,7 +33,7 @@ def shop(run, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def intervals(state: State) -> tuple[Interval, ...]:
-    return ledger.primary_only_for(state, 1)
+    return Devices(state).primary_only_for(1)
 
 
 def test_a_companion_is_listed_with_all_it_is(run) -> None:
@@ -189,7 +189,7 @@ def test_an_empty_list_that_is_confirmed_makes_echoes_strong(run, state: State) 
     listed = run("device", "list", "--json").data
     assert (listed["confirmed_at"], listed["confirmed_by"]) == ("2026-11-07T12:00:00.000Z", "Ana")
     assert listed["echo_is_strong"] is True
-    assert ledger.primary_only_by_channel(state) == {1: intervals(state)}
+    assert Devices(state).primary_only_by_channel() == {1: intervals(state)}
 
 
 def test_a_list_with_a_companion_keeps_echoes_weak_and_says_why(run, state: State) -> None:
@@ -203,7 +203,7 @@ def test_a_list_with_a_companion_keeps_echoes_weak_and_says_why(run, state: Stat
     )
     assert run("device", "list", "--json").data["confirmed_by"] == "bo"
     assert intervals(state) == ()
-    assert ledger.primary_only_by_channel(state) == {}
+    assert Devices(state).primary_only_by_channel() == {}
 
 
 def test_linking_a_companion_ends_it_and_only_a_confirmation_begins_it_again(
@@ -239,8 +239,8 @@ def test_offboarding_unlinks_all_and_each_is_linked_again_by_hand(
     clock_at_noon.tick(timedelta(hours=1))
     gone = to_text(NOON + timedelta(hours=1))
     with state.transaction():
-        account_ledger.add(
-            state, [AccountEvent("1", "ACCOUNT_OFFBOARDED", gone, phone="+6560000001")]
+        AccountEvents(state).add(
+            [AccountEvent("1", "ACCOUNT_OFFBOARDED", gone, phone="+6560000001")]
         )
 
     def states() -> list[str]:
@@ -267,8 +267,8 @@ def test_linking_a_fifth_one_again_is_refused(run, state: State, clock_at_noon) 
     clock_at_noon.tick(timedelta(hours=1))
     with state.transaction():
         moment = to_text(NOON + timedelta(minutes=30))
-        account_ledger.add(
-            state, [AccountEvent("1", "PARTNER_REMOVED", moment, phone="+6560000001")]
+        AccountEvents(state).add(
+            [AccountEvent("1", "PARTNER_REMOVED", moment, phone="+6560000001")]
         )
     for _ in range(4):
         assert run("device", "add", "web").code == 0

@@ -13,10 +13,11 @@ import pytest
 
 from wacoex_cli.channels import registry as channels
 from wacoex_cli.channels.model import Channel, Details
-from wacoex_cli.devices import ledger, registry
+from wacoex_cli.devices import registry
 from wacoex_cli.devices.model import Device, DeviceKind
 from wacoex_cli.devices.probe import WAITS_SECONDS, Prober
-from wacoex_cli.devices.probe_rule import THE_PHONE, Probe, ProbeWord, WordOutcome, new_word
+from wacoex_cli.devices.rule import THE_PHONE, Probe, ProbeWord, WordOutcome, new_word
+from wacoex_cli.devices.store import Devices
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.platforms.events import Source, Via
@@ -74,7 +75,7 @@ class Shop:
         return self.prober().finish(probe, said)
 
     def visible(self) -> list[bool | None]:
-        return [one.visible for one in ledger.listed(self.workspace.state, 1)]
+        return [one.visible for one in Devices(self.workspace.state).listed(1)]
 
     def findings(self) -> list[Any]:
         now = self.clock.now()
@@ -156,7 +157,7 @@ def test_the_words_that_come_back_are_visible_and_that_is_remembered(shop: Shop)
     assert outcomes(ended) == {THE_PHONE: "seen", 1: "seen", 2: "not_seen"}
     assert ended.heard is True
     assert shop.visible() == [True, False]
-    web, _ = ledger.listed(shop.workspace.state, 1)
+    web, _ = Devices(shop.workspace.state).listed(1)
     assert web.last_used_at == "2026-11-07T13:00:40.000Z"
     assert [one.device_id for one in shop.seen] == [THE_PHONE, 1]
     assert shop.findings() == []  # WX304 is silent about Windows: WX301 says it

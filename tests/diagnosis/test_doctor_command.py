@@ -1,12 +1,20 @@
-"""`wacoex doctor`: sources that fail, what is shown, and to whom."""
+"""`doctor`: what it finds, the causes of a symptom, and the bundle for support."""
 
 from __future__ import annotations
 
+import json
+import os
+import stat
+from pathlib import Path
+
 import pytest
 
+from wacoex_cli.diagnosis.masking import masked, masked_text
+from wacoex_cli.diagnosis.symptoms import QUESTIONS, Symptom
+from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN
-from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID
+from wacoex_cli.sandbox.world import APP_SECRET, DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID
 
 
 def severities(outcome) -> list[tuple[str, str]]:
@@ -203,3 +211,234 @@ def test_webhook_fields_that_are_off_are_one_finding(clinic) -> None:
 
     assert severities(outcome) == [("critical", "WX210")]
     assert len(outcome.data["findings"][0]["evidence"]) == 3
+
+
+def causes(outcome) -> list[str]:
+    found: list[str] = outcome.data["symptom"]["causes"]
+    assert [one["id"] for one in outcome.data["findings"]][: len(found)] == found
+    return found
+
+
+def evidence(outcome, finding_id: str) -> str:
+    [found] = [one for one in outcome.data["findings"] if one["id"] == finding_id]
+    return " / ".join(one["text"] for one in found["evidence"])
+
+
+def asked(clinic, symptom: str, *answers: str):
+    lines = "".join(f"{one}\n" for one in answers)
+    return clinic.doctor("--symptom", symptom, stdin=lines, tty=True)
+
+
+@pytest.mark.parametrize("symptom", Symptom)
+def test_without_a_person_a_finding_says_what_is_not_known(clinic, symptom: Symptom) -> None:
+    outcome = clinic.doctor("--symptom", symptom.value, "--no-input", tty=True)
+
+    said = " / ".join(fact["text"] for one in outcome.data["findings"] for fact in one["evidence"])
+    assert outcome.err.count("?") == 0
+    assert outcome.data["symptom"]["answers"] == {}
+    for question in QUESTIONS[symptom]:
+        assert question.unknown in said
+
+
+def test_a_pipe_is_asked_nothing(clinic) -> None:
+    assert clinic.run("doctor", "--symptom", "rate-limited", stdin="yes\n").code == 3
+
+
+def test_messages_from_windows_are_the_likeliest_cause(clinic) -> None:
+    outcome = asked(clinic, "missing-messages", "yes", "yes", "yes")
+
+    assert (outcome.code, causes(outcome)) == (1, ["WX301", "WX406"])
+    assert "Windows" in evidence(outcome, "WX301")
+
+
+def test_a_partner_that_is_not_listed_leads_to_connecting_again(clinic) -> None:
+    outcome = asked(clinic, "missing-messages", "yes", "no", "no")
+
+    assert (outcome.code, causes(outcome)) == (2, ["WX202", "WX406"])
+    assert "connect again" in outcome.data["findings"][0]["remedy"][0]
+
+
+def test_nobody_is_told_to_connect_again_while_whatsapp_may_do_it(clinic) -> None:
+    clinic.account_update("ACCOUNT_OFFBOARDED", days_ago=0.01)
+
+    outcome = asked(clinic, "missing-messages", "yes", "no", "no")
+
+    assert causes(outcome) == ["WX202", "WX204", "WX406"]
+    for one in outcome.data["findings"]:
+        assert "connect again:" not in " ".join(one["remedy"])
+
+
+def test_what_a_check_found_and_what_is_said_become_one_finding(clinic) -> None:
+    clinic.run("device", "add", "desktop-windows")
+
+    outcome = asked(clinic, "missing-messages", "yes", "yes", "")
+
+    assert causes(outcome) == ["WX301", "WX406"]
+    assert "desktop-windows" in evidence(outcome, "WX301")
+    assert "they were sent from WhatsApp for Windows" in evidence(outcome, "WX301")
+    assert "not known: whether WhatsApp Manager lists" in evidence(outcome, "WX406")
+
+
+def test_an_answer_that_is_none_is_asked_for_again(clinic) -> None:
+    outcome = asked(clinic, "missing-messages", "maybe", "yes", "no", "yes")
+
+    assert outcome.data["symptom"]["answers"]["on_phone"] is True
+    assert outcome.err.count("primary phone") == 2
+
+
+def test_what_a_person_confirms_comes_first_and_what_is_ruled_out_goes(clinic) -> None:
+    outcome = asked(clinic, "unsupported-messages", "no", "no", "yes", "no")
+
+    assert causes(outcome) == ["WX405", "WX403"]
+
+
+def test_an_ad_is_known_without_asking(clinic) -> None:
+    referral = {"source_type": "ad", "source_id": "1"}
+    clinic.message(type="unsupported", errors=[{"code": 131060}], referral=referral)
+
+    assert causes(asked(clinic, "unsupported-messages", "", "", "", ""))[0] == "WX404"
+
+
+def test_connecting_unlinks_companions_also_those_that_nobody_listed(clinic) -> None:
+    outcome = asked(clinic, "unlinked-devices", "", "no", "no")
+
+    assert (outcome.code, causes(outcome)) == (1, ["WX303"])
+    assert "not known: whether the number was connected" in evidence(outcome, "WX303")
+    assert "connecting unlinked all companions" in evidence(outcome, "WX303")
+
+
+def test_a_phone_that_stayed_closed_logs_companions_out(clinic) -> None:
+    clinic.onboarded(60)
+    clinic.run("reminder", "confirm", "shop")
+
+    assert causes(asked(clinic, "unlinked-devices", "no", "yes", "yes")) == ["WX103", "WX107"]
+
+
+@pytest.mark.parametrize(
+    ("error", "finding"),
+    [
+        ("131049", "WX506"),
+        ("(#130429) Rate limit hit", "WX503"),
+        ("error 132015", "WX504"),
+        ("190", "WX701"),
+        ("131042", "WX206"),
+    ],
+)
+def test_a_code_is_put_down_to_its_cause(clinic, error: str, finding: str) -> None:
+    outcome = asked(clinic, "cannot-send", error)
+
+    assert causes(outcome) == [finding]
+    assert "is shown" in evidence(outcome, finding)
+
+
+def test_an_error_that_means_nothing_leaves_it_open(clinic) -> None:
+    outcome = asked(clinic, "cannot-send", "it does not work")
+
+    assert (outcome.code, causes(outcome)) == (3, ["WX206"])
+    assert evidence(outcome, "WX206") == "nothing that is known explains it"
+
+
+@pytest.mark.parametrize(
+    ("answers", "found"),
+    [
+        (("already has an existing payment method", "2.25.1", "yes", "yes", "no"), ["WX602"]),
+        (("3441041: not eligible", "2.25.1", "yes", "yes", "no"), ["WX601"]),
+        (("something broke", "2.20.1", "yes", "no", "yes"), ["WX603", "WX608", "WX602", "WX604"]),
+    ],
+)
+def test_what_meta_and_the_phone_show_tells_why_it_cannot_be_connected(
+    clinic, answers: tuple[str, ...], found: list[str]
+) -> None:
+    outcome = asked(clinic, "cannot-connect", *answers)
+
+    assert sorted(causes(outcome)) == sorted(found)
+
+
+def test_somebody_else_who_sends_explains_the_limit(clinic) -> None:
+    outcome = asked(clinic, "rate-limited", "yes")
+
+    assert (outcome.code, causes(outcome)) == (1, ["WX503"])
+
+
+def test_several_channels_have_to_be_told_apart(clinic, add_numbers) -> None:
+    add_numbers(1)
+    clinic.world.subscribed_apps[WABA_ID].clear()
+
+    outcome = clinic.doctor("--symptom", "missing-messages")
+
+    assert outcome.code == 3
+    assert "`shop`, `shop-0`" in outcome.envelope["errors"][0]["hint"]
+    assert clinic.doctor("shop", "--symptom", "missing-messages").code == 2
+
+
+GIVEN = {"WACOEX_META_TOKEN", "WACOEX_META_APP_SECRET", "WACOEX_RESPONDIO_TOKEN"}
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every secret there is, in the environment; some are lists."""
+    for number, variable in enumerate(SECRET_VARIABLES.values()):
+        if variable not in GIVEN:
+            monkeypatch.setenv(variable, f"https://SECRET{number}a-0123,https://SECRET{number}b-01")
+    return [DEFAULT_TOKEN, APP_SECRET, DEFAULT_RESPONDIO_TOKEN, "SECRET"]
+
+
+def test_no_secret_and_no_whole_number_is_in_it(clinic, secrets: list[str]) -> None:
+    clinic.run("channel", "edit", "shop", "--owner", f"Ana {PHONE}, token {DEFAULT_TOKEN}")
+    clinic.message(type="unsupported", errors=[{"code": 131051, "title": "unknown"}])
+
+    outcome = clinic.doctor("--bundle", "support.json")
+
+    text = Path("support.json").read_text()
+    assert outcome.data["bundle"] == "support.json"
+    for variable in SECRET_VARIABLES.values():
+        assert os.environ[variable] not in text
+    for secret in secrets:
+        assert secret not in text
+    for number in (PHONE, PHONE[1:], "+65 6000 0001", "6591000001", "wamid.1"):
+        assert number not in text
+
+
+def test_it_holds_what_support_asks_for(clinic) -> None:
+    clinic.patch(quality_rating="RED")
+    clinic.run("device", "add", "wear-os")
+
+    clinic.doctor("--bundle", "support.json")
+
+    bundle = json.loads(Path("support.json").read_text())
+    [channel] = bundle["details"]
+    assert {"version", "python", "system", "settings", "secrets", "diagnosis"} <= bundle.keys()
+    assert bundle["secrets"]["meta-token"] is True
+    assert bundle["secrets"]["notify-urls"] is False
+    assert [one["id"] for one in bundle["diagnosis"]["findings"]] == ["WX301", "WX501"]
+    assert {one["name"] for one in channel["facts"]} >= {"status", "waba.currency"}
+    assert channel["devices"] == [{"kind": "wear-os", "state": "linked", "visible": None}]
+
+
+def test_only_its_owner_may_read_it_and_nothing_is_overwritten(clinic) -> None:
+    clinic.doctor("--bundle", "support.json")
+    again = clinic.doctor("--bundle", "support.json")
+
+    assert stat.S_IMODE(Path("support.json").stat().st_mode) == 0o600
+    assert (again.code, again.envelope["errors"][0]["code"]) == (3, "file_exists")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("call +6591000001 now", "call +65****0001 now"),
+        ("Meta shows +65 9100 0001", "Meta shows +65****0001"),
+        ("+1 (415) 555-0100", "+1******0100"),
+        ("message wamid.HBgMNjU5MQ== failed", "message wamid.****MQ== failed"),
+        ("2026-11-07T12:00:00.000Z and +08:00", "2026-11-07T12:00:00.000Z and +08:00"),
+        ("phone_number_id 106000000000001", "phone_number_id 106000000000001"),
+    ],
+)
+def test_what_is_masked_in_a_text(text: str, shown: str) -> None:
+    assert masked_text(text) == shown
+
+
+def test_parts_of_a_list_of_secrets_are_masked_too() -> None:
+    assert masked({"a": ["mailto://one", 1, None]}, ["json://first, mailto://one"]) == {
+        "a": ["****", 1, None]
+    }

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from wacoex_cli.channels.facts import Fact
-from wacoex_cli.channels.model import Channel
-from wacoex_cli.diagnosis.gather import AT_ONCE, CALLS_PER_HOUR, Gatherer
+from wacoex_cli.channels.facts import ChannelFacts
+from wacoex_cli.channels.look import AT_ONCE, CALLS_PER_HOUR, Look
+from wacoex_cli.channels.model import Channel, Fact
 from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
@@ -74,31 +74,32 @@ def channels(count: int) -> list[Channel]:
 def test_two_hundred_channels_are_read_side_by_side_with_a_bound(
     workspace: Workspace, meta: SlowMeta
 ) -> None:
-    gatherer = Gatherer(workspace, {}, {}, NOW)
+    look = Look(workspace, NOW, {})
+    found = [ChannelFacts(one, NOW) for one in channels(200)]
 
-    found = workspace.run(gatherer.read_all(channels(200)))
+    workspace.run(look.read(found))
 
-    assert len(found) == 200
-    assert all(one.is_known and not one.failures for one in found.values())
+    assert all(one.is_known and not one.failures for one in found)
     # One read of each number; token, account and its apps are asked about once, for all of them.
     assert meta.most == AT_ONCE
     assert (meta.asked, meta.of_token, meta.of_account) == (203, 1, 1)
-    assert gatherer.calls == {"900": 203}
+    assert look.calls == {"900": 203}
 
 
 def test_beyond_half_of_the_hourly_limit_what_is_stored_counts(
     workspace: Workspace, meta: SlowMeta
 ) -> None:
-    fresh = {0: [Fact("status", "CONNECTED", "meta", to_text(NOW))]}
-    gatherer = Gatherer(workspace, fresh, {"900": CALLS_PER_HOUR}, NOW)
+    found = [ChannelFacts(one, NOW) for one in channels(2)]
+    found[0].facts = [Fact("status", "CONNECTED", "meta", to_text(NOW))]
+    look = Look(workspace, NOW, {"900": CALLS_PER_HOUR})
 
-    found = workspace.run(gatherer.read_all(channels(2)))
+    workspace.run(look.read(found))
 
     # The second channel was never read, so it is asked about all the same.
     assert found[0].is_known
-    assert found[0].facts == []
-    assert found[1].facts
-    assert gatherer.calls == {"900": 4}
+    assert found[0].read == []
+    assert found[1].read
+    assert look.calls == {"900": 4}
 
 
 def test_a_hanging_server_hangs_no_status(

@@ -11,8 +11,8 @@ import pytest
 from freezegun import freeze_time
 
 from wacoex_cli.app import projections
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels.evidence import EvidenceKind
+from wacoex_cli.channels.model import EvidenceKind
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via
@@ -308,7 +308,7 @@ def test_when_the_app_was_opened_is_not_forgotten(wacoex, told, state):
 
     wacoex("prune", "--older-than", 1, "--yes")
 
-    newest = evidence_ledger.newest(state, [ADDRESS], EvidenceKind.ECHO, until=to_text(TODAY))
+    newest = Signs(state).newest([ADDRESS], EvidenceKind.ECHO, until=to_text(TODAY))
     assert newest is not None
     assert newest.at == to_text(TODAY - timedelta(days=5))
     assert state.value("SELECT COUNT(*) FROM evidence") == 3

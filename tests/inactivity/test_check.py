@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from wacoex_cli.channels import account_ledger, evidence_ledger
-from wacoex_cli.channels.account import AccountEvent
-from wacoex_cli.channels.evidence import EvidenceKind, Sign
+from wacoex_cli.channels.model import AccountEvent, EvidenceKind, Sign
+from wacoex_cli.channels.store import AccountEvents, Signs
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
 
@@ -47,13 +46,13 @@ def add(run: Run, state: State) -> Callable[..., None]:
 def keep(state: State, address: str, kind: str, days: float, said_by: str = "ana") -> None:
     sign = Sign(address, EvidenceKind(kind), ago(days), "meta", said_by)
     with state.transaction():
-        evidence_ledger.add(state, [sign])
+        Signs(state).add([sign])
 
 
 def tell(state: State, event: str, days: float, **more: Any) -> None:
     with state.transaction():
         told = AccountEvent(f"{event}-{days}", event, ago(days), phone=PHONES["shop"], **more)
-        account_ledger.add(state, [told])
+        AccountEvents(state).add([told])
 
 
 def ago(days: float) -> str:
@@ -193,7 +192,7 @@ def test_the_newest_echo_of_the_phone_counts_although_later_ones_are_weak(
 def test_evidence_under_any_address_of_the_channel_counts(run: Run, add: Any, state: State) -> None:
     add("shop", 11, options=("--phone-number-id", "106", "--respondio-channel-id", "7"))
     with state.transaction():
-        evidence_ledger.note_numbers(state, [("109", PHONES["shop"])])
+        Signs(state).note_numbers([("109", PHONES["shop"])])
 
     for days, address in [
         (9, "phone_number_id:106"),

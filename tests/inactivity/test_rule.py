@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.channels.evidence import EvidenceKind
+from wacoex_cli.channels.model import EvidenceKind
 from wacoex_cli.devices.rule import Interval
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.settings_model import InactivitySettings

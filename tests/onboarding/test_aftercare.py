@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels.evidence import EvidenceKind, Sign, channel_address
+from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.devices.model import DeviceKind
 from wacoex_cli.inactivity import reading
@@ -84,7 +84,7 @@ def test_a_newer_proof_decides_about_the_deadline(stage, make_talker) -> None:
     address = channel_address(stage.context(None).channel.channel_id)
     with stage.workspace.state.transaction():
         sign = Sign(address, EvidenceKind.CONFIRMED, NOW, "person", "Ana")
-        evidence_ledger.add(stage.workspace.state, [sign])
+        Signs(stage.workspace.state).add([sign])
 
     assert go(stage, make_talker).answer["deadline_at"] == DEADLINE
 

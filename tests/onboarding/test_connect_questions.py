@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.channels import ledger as channels_ledger
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.onboarding import app_changes, ledger, questions
@@ -108,7 +108,7 @@ def go(workspace: Workspace) -> Go:
         action: Any, person: Person, *, via: Route = Route.RESPONDIO, **details: Any
     ) -> Outcome:
         state, now = workspace.state, workspace.clock.now()
-        channel = channels_ledger.find(state, "shop") or registry.add_channel(
+        channel = Channels(state).find("shop") or registry.add_channel(
             state, "shop", Details(**{"phone": PHONE, **details}), now
         )
         with state.transaction():

@@ -15,9 +15,9 @@ import pytest
 from wacoex_cli.broadcast import draft_ledger
 from wacoex_cli.broadcast import ledger as broadcasts
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.channels import facts_ledger, registry
-from wacoex_cli.channels.facts import Fact
-from wacoex_cli.channels.model import Details, Provider
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import Details, Fact, Provider
+from wacoex_cli.channels.store import Facts
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.devices.model import DeviceKind, DeviceState
 from wacoex_cli.errors import CredentialError, DeclinedError, TemporaryError
@@ -297,7 +297,7 @@ def test_a_number_that_was_never_seen_proves_nothing_by_not_being_seen(shop: Sho
 
     with shop.state() as state, state.transaction():
         fact = Fact("is_on_biz_app", True, "meta", to_text(shop.clock.now()))
-        facts_ledger.store(state, 1, [fact])
+        Facts(state).store(1, [fact])
     assert shop.offboard().exit_code == 0
 
 

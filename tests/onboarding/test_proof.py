@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wacoex_cli.channels import facts_ledger
-from wacoex_cli.channels.facts import values_of
+from wacoex_cli.channels.model import values_of
+from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import CredentialError
 from wacoex_cli.onboarding.echo import echo_proof
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
@@ -34,7 +34,7 @@ def test_a_number_that_meta_shows_in_coexistence_is_proven(at_meta, make_talker)
         "source": "meta",
         "observed_at": "2026-11-07T12:00:00.000Z",
     }
-    stored = facts_ledger.facts_by_channel(at_meta.workspace.state)
+    stored = Facts(at_meta.workspace.state).facts_by_channel()
     assert values_of(next(iter(stored.values())))["is_on_biz_app"] is True
 
 

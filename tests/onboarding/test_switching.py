@@ -11,9 +11,9 @@ import pytest
 from wacoex_cli.broadcast import draft_ledger
 from wacoex_cli.broadcast import ledger as broadcasts
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.channels import account_ledger, registry
-from wacoex_cli.channels.account import AccountEvent
-from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import AccountEvent, Provider
+from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.errors import DeclinedError, RefusedError, UsageError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding import ledger
@@ -44,8 +44,7 @@ def finished(stage, make_talker):
 def tell(stage, event: str, *, minutes_ago: float, reason: str | None = None) -> None:
     at = to_text(stage.clock.now() - timedelta(minutes=minutes_ago))
     with stage.workspace.state.transaction():
-        account_ledger.add(
-            stage.workspace.state,
+        AccountEvents(stage.workspace.state).add(
             [AccountEvent(f"{event} {at}", event, at, phone="+6560000001", reason=reason)],
         )
 

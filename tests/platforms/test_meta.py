@@ -104,7 +104,7 @@ def page(*names: str, after: str | None = None) -> httpx.Response:
 
 
 def test_lists_are_read_to_their_end(call, asked) -> None:
-    nodes = call("phone_numbers", "2002", answers=[page("a", "b", after="c1"), page("c")])
+    nodes = call("templates", "2002", answers=[page("a", "b", after="c1"), page("c")])
 
     assert [node["name"] for node in nodes] == ["a", "b", "c"]
     assert "after" not in asked[0].url.params
@@ -158,7 +158,7 @@ def test_a_number_without_message_history_is_refused(call) -> None:
 def test_the_token_is_examined(call) -> None:
     answer = httpx.Response(200, json={"data": {"is_valid": True}})
 
-    assert call("debug_token", answers=[answer]) == {"is_valid": True}
+    assert call("debug_token", answers=[answer]).is_valid is True
 
 
 @pytest.mark.parametrize(

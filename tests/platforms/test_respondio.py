@@ -80,7 +80,7 @@ def test_channels_are_listed_to_the_end_of_a_list_even_one_in_a_circle(client, a
 
     found = client(lambda respondio: respondio.list_channels(), circle)
 
-    assert [one["source"] for one in found] == ["new_source"] * 2
+    assert [one.source for one in found] == ["new_source"] * 2
     assert len(asked) == 2
 
 

@@ -13,10 +13,10 @@ from wacoex_cli.broadcast.checks import messaging_limit, sending_seconds
 from wacoex_cli.broadcast.estimate_ledger import Month
 from wacoex_cli.broadcast.providers import provider_for
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND, UNTOLD_MESSAGES_PER_SECOND
-from wacoex_cli.channels import evidence_ledger
 from wacoex_cli.channels.access import respondio_for
+from wacoex_cli.channels.evidence import CHANNELS
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.channels.projection import CHANNELS
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.errors import RefusedError, WacoexError
 from wacoex_cli.events.mac import MAC
 from wacoex_cli.events.store import catch_up
@@ -217,7 +217,7 @@ async def _new_macs(
 ) -> NewMacs:
     catch_up(state, (CHANNELS, MAC), clock)
     begins = clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    addresses = evidence_ledger.addresses_for(state, channel)
+    addresses = Signs(state).addresses_for(channel)
     month = Month(state, broadcast.broadcast_id, channel, addresses, begins)
     macs = NewMacs(broadcast.recipients, month.count_active(), new_contacts)
     if respondio is None or not 0 < macs.most - new_contacts <= _WORTH_ASKING:

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import checks, ledger
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.channels import stored_connection
-from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send
-from wacoex_cli.channels.connection import Connection, connection_of
-from wacoex_cli.channels.projection import CHANNELS
-from wacoex_cli.channels.removal import check_connection, wait_for
+from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, wait_for
+from wacoex_cli.channels.connection import Connection
+from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.facts import ChannelFacts
+from wacoex_cli.channels.model import META, Fact
+from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.inactivity import reading
-from wacoex_cli.inactivity.checks import check_opened
+from wacoex_cli.inactivity.checks import check_standing
 from wacoex_cli.templates.checks import check_still_as_planned
 from wacoex_cli.templates.model import Template
 
@@ -66,14 +67,12 @@ def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
         state, now = workspace.state, workspace.clock.now()
         catch_up(state, [CHANNELS], workspace.clock)
         onboarding = {channel.channel_id: reading.onboarding(channel, values, now)}
-        standings = reading.standings(workspace, [channel], now, onboarding)
-        events = stored_connection.account_events(state, [channel])[channel.channel_id]
+        standing = reading.standings(workspace, [channel], now, onboarding)[channel.channel_id]
+        events = AccountEvents(state).of_channels([channel])[channel.channel_id]
+        facts = ChannelFacts(channel, now, account_events=events, is_known=True)
+        facts.add(Fact(name, value, META, to_text(now)) for name, value in values.items())
         zone = reading.zone_of(workspace, channel)
-        connection = connection_of(channel, events, values, now)
-        return connection, [
-            *check_connection(connection, channel.name, now),
-            *check_opened(standings[channel.channel_id], channel.name, zone, now),
-        ]
+        return facts.connection, check_standing(facts, standing, zone)
 
     return check
 

@@ -12,8 +12,8 @@ from wacoex_cli.broadcast import delivery_ledger, ledger, stopping
 from wacoex_cli.broadcast.model import RowState, Status
 from wacoex_cli.broadcast.stopping import why_stop
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.account import concerns
-from wacoex_cli.channels.projection import account_event
+from wacoex_cli.channels.evidence import account_event
+from wacoex_cli.channels.model import concerns
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.platforms.events import Kind, Projection, Source

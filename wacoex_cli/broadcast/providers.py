@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from wacoex_cli.broadcast.model import Claim, attempt_id
 from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.channels.look import read_respondio
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import RefusedError, WacoexError
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.partners import drift
-from wacoex_cli.partners.drift_checks import check_drift
-from wacoex_cli.partners.reading import read_respondio
+from wacoex_cli.partners.checks import check_drift
+from wacoex_cli.partners.rule import at_respondio
 from wacoex_cli.platforms.respondio import NOT_FOUND, SENDING, contact_by
 from wacoex_cli.templates.message import message_body
 from wacoex_cli.templates.model import Template
@@ -223,7 +223,7 @@ class RespondIOProvider:
         """WX207: the workspace has not got the channel; WX709: Meta did not tell about it."""
         self._channel.demand_respondio_channel_id()
         listed = await read_respondio(self.respondio, now)
-        drifts = drift.at_respondio(self._channel, listed)
+        drifts = at_respondio(self._channel, listed)
         found = check_drift(listed, drifts, connection, self._channel.name)
         if self._untold:
             found.append(_not_told(self._untold, self._channel.name, now))

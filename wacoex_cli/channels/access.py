@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import ledger, registry
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def choose_channel(workspace: Workspace, invocation: Invocation) -> Channel:
     name = invocation.channel or workspace.settings.channel
     if name:
         return registry.active(workspace.state, name)
-    channels = [one for one in ledger.all_channels(workspace.state) if not one.archived_at]
+    channels = [one for one in Channels(workspace.state).all_channels() if not one.archived_at]
     in_use = [one for one in channels if one.is_in_use]
     if in_use or len(channels) == 1:
         return (in_use or channels)[0]
@@ -85,7 +86,7 @@ def warn_about_unknown_tables(workspace: Workspace) -> None:
     """Tell of each `[channels.NAME]` in config.toml whose channel does not exist."""
     if not workspace.channel_tables:
         return
-    names = {channel.name for channel in ledger.all_channels(workspace.state)}
+    names = {channel.name for channel in Channels(workspace.state).all_channels()}
     for name in sorted(workspace.channel_tables.keys() - names):
         workspace.warn(f"`[channels.{name}]` in config.toml: there is no channel of that name")
 

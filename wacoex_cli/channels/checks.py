@@ -1,13 +1,28 @@
-"""Findings about a channel, from facts that were read from Meta. Pure."""
+"""Findings about a channel, its connection and its token, from what is known. Pure."""
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from wacoex_cli.channels.connection import (
+    CANNOT_SEND,
+    SETTLES_WITHIN,
+    ConnectionState,
+    connected_at,
+    is_settling,
+)
+from wacoex_cli.channels.model import RE_REGISTERED
+from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.platforms.meta_answers import EXPIRES_SOON, NEEDED_SCOPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from wacoex_cli.channels.connection import Connection
+
 
 SENDING_FIELDS = (
     "status",
@@ -19,11 +34,9 @@ SENDING_FIELDS = (
 )
 """Fields of the phone number node that decide whether a broadcast can leave."""
 
-CANNOT_SEND = frozenset(
-    {"DISCONNECTED", "UNVERIFIED", "RESTRICTED", "BANNED", "MIGRATED", "DELETED", "PENDING"}
-)
-"""Values of `status` of a number that cannot send (Meta: phone number)."""
-
+_LAGS = frozenset({"WX201", "WX206"})
+# These are decisions of somebody, no lag.
+_FINAL = CANNOT_SEND - {"PENDING", "DISCONNECTED", "UNVERIFIED"}
 _IMPAIRED = frozenset({"FLAGGED", "RATE_LIMITED"})
 _OTHER_PLATFORMS = frozenset({"ON_PREMISE", "NOT_APPLICABLE"})
 _HEALTH_WORDS = {
@@ -169,3 +182,163 @@ def _check_quality(node: Mapping[str, Any], channel: str, observed_at: str) -> I
 
 def _evidence(said: Iterable[_Said], observed_at: str) -> tuple[Evidence, ...]:
     return tuple(Evidence(text, "meta", observed_at) for text, _ in said)
+
+
+RETURNS_WITHIN = timedelta(hours=1)
+"""WhatsApp usually brings a partner back within minutes (Meta: reconnect offboarded clients)."""
+
+
+def check_connection(connection: Connection, channel: str, now: datetime) -> list[Finding]:
+    """WX203 when the partner was removed, WX204 while WhatsApp is reconnecting it.
+
+    Both are critical: nothing can be sent or received through the API. The remedy follows from
+    reason, initiator and age (Meta: account_update; Meta: reconnect offboarded clients).
+    """
+    if connection.since is None or not connection.is_lost:
+        return []
+    until = from_text(connection.since) + RETURNS_WITHIN
+    reason, by = connection.reason or "", connection.initiated_by
+    details = (f", reason {reason}" if reason else "") + (f", initiated by {by}" if by else "")
+    if connection.state is ConnectionState.RECONNECTING:
+        said = f"ACCOUNT_OFFBOARDED{details}, and no return yet"
+        evidence = Evidence(said, "meta", connection.since)
+        return [
+            Finding(
+                "WX204",
+                Severity.CRITICAL,
+                channel,
+                evidence,
+                is_waiting=now < until,
+                until=to_text(until),
+            )
+        ]
+    may_return = reason == RE_REGISTERED or by != "USER"
+    return [
+        Finding(
+            "WX203",
+            Severity.CRITICAL,
+            channel,
+            Evidence(f"PARTNER_REMOVED{details}", "meta", connection.since),
+            case=reason if reason in wording("WX203").cases else "",
+            is_waiting=may_return and now < until,
+            until=to_text(until),
+        )
+    ]
+
+
+def wait_for(lost: Sequence[Finding], findings: Iterable[Finding]) -> list[Finding]:
+    """What else was found, without the advice to connect again (WX201) beside a lost connection.
+
+    `lost` is what `check_connection` found: its remedy knows whether to wait.
+    """
+    steps = tuple(f"first do what {one.id} says" for one in lost)
+    return [
+        found.replace(remedy=steps) if steps and found.id == "WX201" else found
+        for found in findings
+    ]
+
+
+_VERSION_ENDS_SOON = timedelta(days=90)
+
+
+VERSION_ENDS = {
+    20: date(2026, 9, 24),
+    21: date(2027, 1, 21),
+    22: date(2027, 5, 20),
+    23: date(2027, 10, 8),
+    24: date(2028, 2, 18),
+    25: date(2028, 7, 29),
+}
+"""The day each Graph version ends; what is not listed is older or newer (Meta: versions)."""
+
+
+def missing_token(channel: str, observed_at: str) -> Finding:
+    """WX701: a channel that works through Meta has no token."""
+    said = Evidence("no meta-token is configured for this channel", "settings", observed_at)
+    return Finding("WX701", Severity.UNKNOWN, channel, said, case="missing")
+
+
+def refused_token(channel: str, said: str, observed_at: str) -> Finding:
+    """WX701: Meta refused the token, or a right it lacks; so nothing can be known."""
+    evidence = Evidence(said, "meta", observed_at)
+    return Finding("WX701", Severity.UNKNOWN, channel, evidence, case="refused", rights=_rights())
+
+
+def check_token(
+    values: Mapping[str, Any], channel: str, now: datetime, observed_at: str
+) -> list[Finding]:
+    """WX701 from what `debug_token` said: no longer valid, ends within 14 days, lacks a scope."""
+    expires_at = _moment(values.get("token.expires_at"))
+    if values.get("token.is_valid") is False or (expires_at and expires_at <= now):
+        when = f"it expired at {to_text(expires_at)}" if expires_at else "is_valid is false"
+        return [refused_token(channel, when, observed_at)]
+    found = []
+    if expires_at and expires_at - now < EXPIRES_SOON:
+        said = Evidence(f"it expires at {to_text(expires_at)}", "meta", observed_at)
+        found.append(Finding("WX701", Severity.WARNING, channel, said, case="expires"))
+    scopes = values.get("token.scopes")
+    lacking = [scope for scope in NEEDED_SCOPES if isinstance(scopes, list) and scope not in scopes]
+    if lacking:
+        said = Evidence(f"it lacks {' and '.join(lacking)}", "meta", observed_at)
+        found.append(
+            Finding("WX701", Severity.WARNING, channel, said, case="lacks_right", rights=_rights())
+        )
+    return found
+
+
+def check_app_secret(channels: Collection[str], observed_at: str) -> list[Finding]:
+    """WX702: channels whose calls to Meta are not signed (Meta: secure requests)."""
+    if not channels:
+        return []
+    names = ", ".join(sorted(channels)[:3]) + (", ..." if len(channels) > 3 else "")
+    said = f"no meta-app-secret is configured for {names}"
+    return [Finding("WX702", Severity.INFO, None, Evidence(said, "settings", observed_at))]
+
+
+def check_version(version: str, now: datetime, observed_at: str) -> list[Finding]:
+    """WX703: the Graph version in use has ended or ends within 90 days."""
+    major = int(version.removeprefix("v").partition(".")[0])
+    end = VERSION_ENDS.get(major)
+    if end is None and major > min(VERSION_ENDS):
+        return []
+    left = (end - now.astimezone(UTC).date()) if end else timedelta(days=-1)
+    if left >= _VERSION_ENDS_SOON:
+        return []
+    has_ended = left <= timedelta(0)
+    when = f"{version} {'ended' if has_ended else 'ends'} on {end}" if end else f"{version} is gone"
+    evidence = Evidence(when, "wacoex", observed_at)
+    case = "ended" if has_ended else "ends"
+    return [Finding("WX703", Severity.WARNING, None, evidence, case=case)]
+
+
+def _rights() -> str:
+    return " and ".join(NEEDED_SCOPES)
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def allow_for_settling(
+    findings: Iterable[Finding], values: Mapping[str, Any], channel: str, now: datetime, seen: str
+) -> list[Finding]:
+    """WX208 beside what was found, which counts as information while the number settles.
+
+    A number that was banned, restricted, migrated or deleted is not excused. `seen` is when the
+    facts were read.
+    """
+    moment = connected_at(values)
+    if moment is None or not is_settling(values, now):
+        return list(findings)
+    is_excused = values.get("status") not in _FINAL
+    softened = [
+        found.replace(severity=Severity.INFO) if is_excused and found.id in _LAGS else found
+        for found in findings
+    ]
+    said = Evidence(f"last_onboarded_time is {to_text(moment)}", "meta", seen)
+    until = to_text(moment + SETTLES_WITHIN)
+    return [*softened, Finding("WX208", Severity.INFO, channel, said, until=until)]

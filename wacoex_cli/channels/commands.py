@@ -134,12 +134,13 @@ def list_channels(
     archived: Annotated[bool, typer.Option("--archived", help="Archived ones too.")] = False,
 ) -> "Result":
     """List the channels."""
-    from wacoex_cli.channels import access, ledger
+    from wacoex_cli.channels import access
+    from wacoex_cli.channels.store import Channels
     from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
         access.warn_about_unknown_tables(workspace)
-        found = ledger.all_channels(workspace.state)
+        found = Channels(workspace.state).all_channels()
         entries = _entries(workspace, [one for one in found if archived or not one.archived_at])
     rows = [[entry[column] for column in _COLUMNS] for entry in entries]
     return Result({"channels": entries}, [Table(_COLUMNS, rows, _NO_CHANNEL)])
@@ -280,10 +281,11 @@ def use(invocation: Invocation, name: NameArgument, dry_run: DryRunOption = Fals
 
 def _entries(workspace: "Workspace", channels: list["Channel"]) -> list[dict[str, object]]:
     """What is told about each channel, and how it is connected as far as is stored."""
-    from wacoex_cli.channels.stored_connection import connections
+    from wacoex_cli.channels.connection import FACTS
+    from wacoex_cli.channels.facts import stored_facts
 
-    found = connections(workspace.state, channels, workspace.clock.now())
-    return [one.to_json() | found[one.channel_id].to_json() for one in channels]
+    found = stored_facts(workspace.state, channels, workspace.clock.now(), FACTS)
+    return [one.to_json() | found[one.channel_id].connection.to_json() for one in channels]
 
 
 def _changed(workspace: "Workspace", channel: "Channel", what: str, dry_run: bool) -> "Result":

@@ -7,29 +7,32 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.account import RE_REGISTERED
-from wacoex_cli.channels.checks import CANNOT_SEND
-from wacoex_cli.channels.evidence import EvidenceKind, Sign, channel_address
-from wacoex_cli.findings.model import Evidence, Finding, Severity
+from wacoex_cli.channels.model import (
+    RE_REGISTERED,
+    EvidenceKind,
+    Sign,
+    channel_address,
+)
 from wacoex_cli.foundation.clock import from_text, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from wacoex_cli.channels.account import AccountEvent
-    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.model import AccountEvent, Channel
+
 
 FACTS = ("last_onboarded_time", "is_on_biz_app", "status", "platform_type")
 """The facts that `connection_of` looks at."""
 SETTLES_WITHIN = timedelta(hours=24)
+CANNOT_SEND = frozenset(
+    {"DISCONNECTED", "UNVERIFIED", "RESTRICTED", "BANNED", "MIGRATED", "DELETED", "PENDING"}
+)
+"""Values of `status` of a number that cannot send (Meta: phone number)."""
 _CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
 _OFFBOARDED = "ACCOUNT_OFFBOARDED"
 _REMOVED = "PARTNER_REMOVED"
 _RECONNECTED = "ACCOUNT_RECONNECTED"
 _CONNECTING = frozenset({"PARTNER_ADDED", _RECONNECTED})
-_LAGS = frozenset({"WX201", "WX206"})
-# These are decisions of somebody, no lag.
-_FINAL = CANNOT_SEND - {"PENDING", "DISCONNECTED", "UNVERIFIED"}
 
 
 class ConnectionState(StrEnum):
@@ -171,24 +174,3 @@ def connection(values: Mapping[str, Any], now: datetime) -> ConnectionState | No
         and values.get("platform_type", "CLOUD_API") == "CLOUD_API"
     )
     return ConnectionState.CONNECTED if is_connected else None
-
-
-def allow_for_settling(
-    findings: Iterable[Finding], values: Mapping[str, Any], channel: str, now: datetime, seen: str
-) -> list[Finding]:
-    """WX208 beside what was found, which counts as information while the number settles.
-
-    A number that was banned, restricted, migrated or deleted is not excused. `seen` is when the
-    facts were read.
-    """
-    moment = connected_at(values)
-    if moment is None or not is_settling(values, now):
-        return list(findings)
-    is_excused = values.get("status") not in _FINAL
-    softened = [
-        found.replace(severity=Severity.INFO) if is_excused and found.id in _LAGS else found
-        for found in findings
-    ]
-    said = Evidence(f"last_onboarded_time is {to_text(moment)}", "meta", seen)
-    until = to_text(moment + SETTLES_WITHIN)
-    return [*softened, Finding("WX208", Severity.INFO, channel, said, until=until)]

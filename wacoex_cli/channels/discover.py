@@ -1,24 +1,32 @@
-"""Every number and every respond.io channel that the configured tokens can see."""
+"""Every number and respond.io channel that the configured tokens can see, and adding them."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import re
+import unicodedata
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from wacoex_cli.channels import access
-from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
+from wacoex_cli.channels import access, registry
+from wacoex_cli.channels.model import Details
+from wacoex_cli.channels.registry import alike
+from wacoex_cli.channels.store import Channels
+from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.phone_numbers import normalise
-from wacoex_cli.platforms.access_token import accounts_in
-from wacoex_cli.platforms.respondio_replies import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.meta import Meta, Node
+    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.meta_answers import ListedNumber
     from wacoex_cli.platforms.respondio import RespondIO
+    from wacoex_cli.terminal.dialogue import Dialogue
 
     Api = TypeVar("Api", Meta, RespondIO)
 
@@ -166,7 +174,7 @@ class _Search:
     async def _ask_meta(self, meta: Meta, users: Sequence[Channel]) -> None:
         wabas = {one.waba_id for one in users if one.waba_id}
         try:
-            wabas.update(accounts_in(await meta.debug_token()))
+            wabas.update((await meta.debug_token()).accounts)
         except WacoexError as error:
             self.failures.append(error)
             if isinstance(error, TemporaryError) or error.details.get("code") == _BAD_TOKEN:
@@ -179,34 +187,28 @@ class _Search:
     async def _ask_account(self, meta: Meta, waba_id: str) -> None:
         async with self._slots:
             try:
-                nodes = await _phone_numbers(meta, waba_id)
+                listed = await _phone_numbers(meta, waba_id)
             except WacoexError as error:
                 self.failures.append(_of(f"account {waba_id}", error))
                 return
         self.answers += 1
-        for node in nodes:
-            number = _number(node, waba_id, self._channels)
+        for entry in listed:
+            number = _number(entry, waba_id, self._channels)
             self.numbers.setdefault(number.phone_number_id, number)
 
     async def _ask_respondio(self, respondio: RespondIO) -> None:
         try:
-            nodes = await respondio.list_channels()
+            listed = await respondio.list_channels()
         except WacoexError as error:
             self.failures.append(error)
             return
         self.answers += 1
-        for node in nodes:
-            number = identity(node.get("id"))
-            if number is not None:
-                self.respondio[number] = FoundRespondIO(
-                    number,
-                    str(node.get("name") or ""),
-                    str(node.get("source") or ""),
-                    _known_at_respondio(self._channels, number),
-                )
+        for entry in listed:
+            known_as = _known_at_respondio(self._channels, entry.id)
+            self.respondio[entry.id] = FoundRespondIO(entry.id, entry.name, entry.source, known_as)
 
 
-async def _phone_numbers(meta: Meta, waba_id: str) -> list[Node]:
+async def _phone_numbers(meta: Meta, waba_id: str) -> tuple[ListedNumber, ...]:
     """With `platform_type` where this version of the API lists it (Meta: phone numbers)."""
     try:
         return await meta.phone_numbers(waba_id, _FIELDS)
@@ -217,21 +219,18 @@ async def _phone_numbers(meta: Meta, waba_id: str) -> list[Node]:
     return await meta.phone_numbers(waba_id, _FEWER_FIELDS)
 
 
-def _number(node: Node, waba_id: str, channels: Sequence[Channel]) -> FoundNumber:
-    shown = str(node.get("display_phone_number") or "")
+def _number(entry: ListedNumber, waba_id: str, channels: Sequence[Channel]) -> FoundNumber:
     # Meta writes most numbers with `+`, some without.
-    phone = normalise(shown) or normalise(f"+{shown}")
-    phone_number_id = str(node.get("id") or "")
-    is_on_biz_app = node.get("is_on_biz_app")
+    phone = normalise(entry.shown) or normalise(f"+{entry.shown}")
     return FoundNumber(
         phone,
-        phone_number_id,
+        entry.phone_number_id,
         waba_id,
-        _text(node.get("verified_name")),
-        is_on_biz_app if isinstance(is_on_biz_app, bool) else None,
-        _text(node.get("platform_type")),
-        _text(node.get("status")),
-        _known_at_meta(channels, phone, phone_number_id),
+        entry.verified_name,
+        entry.is_on_biz_app,
+        entry.platform_type,
+        entry.status,
+        _known_at_meta(channels, phone, entry.phone_number_id),
     )
 
 
@@ -250,10 +249,6 @@ def _known_at_respondio(channels: Sequence[Channel], number: int) -> str | None:
         if number == one.respondio_channel_id or str(number) in one.former("respondio_channel_id"):
             return one.name
     return None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _of(whose: str, error: WacoexError) -> WacoexError:
@@ -277,3 +272,108 @@ def _names_no_account() -> CredentialError:
         hint="name one: `wacoex channel add NAME --phone +65... --waba-id ID`, then look again",
         code="accounts_unknown",
     )
+
+
+_LONGEST_NAME = 40
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What became of the offers. `linked` are channels that have a respond.io channel now."""
+
+    added: tuple[Channel, ...] = ()
+    linked: tuple[Channel, ...] = ()
+
+
+def add_all(state: State, found: Found, now: datetime, *, dry_run: bool) -> Adopted:
+    """Add each new Coexistence number under a name made from its verified name or its digits."""
+    added: list[Channel] = []
+    for number in found.new:
+        name = suggest_name(number, [*found.channels, *added])
+        added.append(registry.add_channel(state, name, _details(number), now, dry_run=dry_run))
+    return Adopted(tuple(added))
+
+
+def offer(state: State, found: Found, dialogue: Dialogue, now: datetime) -> Adopted:
+    """Ask about each new Coexistence number, then about each respond.io channel for WhatsApp.
+
+    Raises UsageError when nobody can be asked.
+    """
+    added = [
+        channel for number in found.new if (channel := _offer_number(state, number, dialogue, now))
+    ]
+    linked = [
+        channel
+        for one in found.respondio
+        if one.known_as is None
+        and one.may_be_whatsapp
+        and (channel := _offer_link(state, found, one, dialogue, now))
+    ]
+    return Adopted(tuple(added), tuple(linked))
+
+
+def suggest_name(number: FoundNumber, others: Iterable[Channel]) -> str:
+    """A name that is free: from the verified name, else from the digits of the number."""
+    taken = {alike(one.name) for one in others}
+    return next(name for name in _names(number) if alike(name) not in taken)
+
+
+def _names(number: FoundNumber) -> Iterator[str]:
+    plain = unicodedata.normalize("NFKD", number.verified_name or "")
+    ascii_text = plain.encode("ascii", "ignore").decode().lower()
+    slug = _NOT_IN_NAMES.sub("-", ascii_text)[:_LONGEST_NAME].strip("-")
+    digits = (number.phone or number.phone_number_id).removeprefix("+")
+    if slug:
+        yield slug
+        yield f"{slug}-{digits[-4:]}"
+    yield digits
+    for count in itertools.count(2):
+        yield f"{digits}-{count}"
+
+
+def _details(number: FoundNumber) -> Details:
+    return Details(
+        number.phone or "", phone_number_id=number.phone_number_id, waba_id=number.waba_id
+    )
+
+
+def _offer_number(
+    state: State, number: FoundNumber, dialogue: Dialogue, now: datetime
+) -> Channel | None:
+    called = f", {number.verified_name}" if number.verified_name else ""
+    if not dialogue.confirm(f"{number.phone}{called}: add it?", flag="--yes"):
+        return None
+    suggested = suggest_name(number, Channels(state).all_channels())
+    while True:
+        name = dialogue.ask(f"its name here [{suggested}]", flag="--yes") or suggested
+        try:
+            return registry.add_channel(state, name, _details(number), now)
+        except UsageError as error:
+            if name == suggested:
+                raise
+            dialogue.warn(error.message)
+
+
+def _offer_link(
+    state: State, found: Found, one: FoundRespondIO, dialogue: Dialogue, now: datetime
+) -> Channel | None:
+    # A number that is connected again is a new channel there, and the old one is gone.
+    present = {each.id for each in found.respondio}
+    names = [
+        channel.name
+        for channel in Channels(state).all_channels()
+        if not channel.archived_at and channel.respondio_channel_id not in present
+    ]
+    if not names:
+        return None
+    question = (
+        f"respond.io channel {one.id}, {one.name} ({one.source}): which channel is it"
+        f" ({', '.join(names)}; empty for none)"
+    )
+    while name := dialogue.ask(question, flag="--yes"):
+        if name in names:
+            changes = {"respondio_channel_id": one.id}
+            return registry.edit_channel(state, name, changes, now)
+        dialogue.warn(f"`{name}` is none of {', '.join(f'`{each}`' for each in names)}")
+    return None

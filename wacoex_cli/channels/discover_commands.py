@@ -11,10 +11,9 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command
 
 if TYPE_CHECKING:
-    from wacoex_cli.channels.discover import Found, FoundNumber
+    from wacoex_cli.channels.discover import Adopted, Found, FoundNumber
     from wacoex_cli.channels.import_file import Imported
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.channels.offer import Taken
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import ForPerson, Result, Table
@@ -40,13 +39,13 @@ def discover(
     invocation: Invocation, yes: YesOption = False, dry_run: DryRunOption = False
 ) -> "Result":
     """List what the tokens can see, and offer to add new Coexistence numbers."""
-    from wacoex_cli.channels import ledger
     from wacoex_cli.channels.discover import look_around
+    from wacoex_cli.channels.store import Channels
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
-        channels = ledger.all_channels(workspace.state)
+        channels = Channels(workspace.state).all_channels()
         found = workspace.run(look_around(workspace, channels))
         taken = _taken(workspace, found, TerminalDialogue(invocation), yes=yes, dry_run=dry_run)
     data = {
@@ -79,8 +78,7 @@ def import_list(
     dry_run: DryRunOption = False,
 ) -> "Result":
     """Add the channels of a list, all of them or none. Columns are named as in `channel list`."""
-    from wacoex_cli.channels.import_file import import_channels
-    from wacoex_cli.channels.listing import read_list
+    from wacoex_cli.channels.import_file import import_channels, read_list
     from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     title = "standard input" if str(file) == "-" else f"`{file}`"
@@ -103,9 +101,9 @@ def _taken(
     *,
     yes: bool,
     dry_run: bool,
-) -> "Taken":
+) -> "Adopted":
     """What is added: all with `--yes`; else what a person picks, where there is one."""
-    from wacoex_cli.channels.offer import Taken, add_all, offer
+    from wacoex_cli.channels.discover import Adopted, add_all, offer
 
     now = workspace.clock.now()
     if yes:
@@ -113,11 +111,11 @@ def _taken(
     try:
         dialogue.demand_person("--yes")
     except UsageError:
-        return Taken()
-    return Taken() if dry_run else offer(workspace.state, found, dialogue, now)
+        return Adopted()
+    return Adopted() if dry_run else offer(workspace.state, found, dialogue, now)
 
 
-def _shown(found: "Found", taken: "Taken", dry_run: bool) -> "list[str | Table | ForPerson]":
+def _shown(found: "Found", taken: "Adopted", dry_run: bool) -> "list[str | Table | ForPerson]":
     from wacoex_cli.terminal.render import ForPerson, Table
 
     names: dict[str | None, str] = {one.phone: one.name for one in taken.added}
@@ -149,7 +147,7 @@ def _shown(found: "Found", taken: "Taken", dry_run: bool) -> "list[str | Table |
     return [table, *(ForPerson(line) for line in hints)]
 
 
-def _hints(found: "Found", taken: "Taken") -> list[str]:
+def _hints(found: "Found", taken: "Adopted") -> list[str]:
     """What is left to do, as commands."""
     by_name = {one.name: one for one in found.channels}
     lines = []

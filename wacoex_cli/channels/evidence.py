@@ -1,71 +1,101 @@
-"""Evidence that the WhatsApp Business app was opened: what it is, and where it belongs.
+"""Evidence that the WhatsApp Business app was opened, and what events tell about channels.
 
 There is no way to ask Meta when the app was last opened, so the countdown rests on dated facts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+import json
 from typing import TYPE_CHECKING
 
+from wacoex_cli.channels.model import AccountEvent, EvidenceKind, Sign, address_of
+from wacoex_cli.channels.store import AccountEvents, Signs
+from wacoex_cli.platforms.events import Event, Kind, Projection
+
 if TYPE_CHECKING:
-    from wacoex_cli.channels.model import Channel
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from wacoex_cli.foundation.state import State
 
 
-class EvidenceKind(StrEnum):
-    """What happened. How much an echo proves depends on the companion devices of its time."""
+_SIGNS = {Kind.ECHO: EvidenceKind.ECHO, Kind.CONTACT_SYNC: EvidenceKind.PHONEBOOK}
+# The kinds of events that say something about a channel, and those that name our number.
+_KINDS = frozenset(
+    {
+        Kind.MESSAGE,
+        Kind.UNSUPPORTED,
+        Kind.EDIT,
+        Kind.REVOKE,
+        Kind.STATUS,
+        Kind.ECHO,
+        Kind.CONTACT_SYNC,
+        Kind.HISTORY,
+        Kind.ACCOUNT_UPDATE,
+        Kind.USER_PREFERENCE,
+        Kind.OTHER,
+    }
+)
+_COLUMNS_OF_ITS_OWN = frozenset({"event", "entry_id", "reason", "initiated_by"})
 
-    CONFIRMED = "confirmed"
-    CONNECTED = "connected"
-    ECHO = "echo"
-    PHONEBOOK = "phonebook"
 
+def project(state: State, events: Sequence[Event], now: datetime) -> None:
+    """Keep what the events tell; in whatever order, however often, it comes to the same.
 
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """One dated fact. `at` is RFC 3339 in UTC, `source` is `meta`, `respondio` or `person`.
-
-    `said_by` names the person who confirmed, or the event that told it.
+    Called inside a transaction. `now` does not matter: each event has its own time.
     """
-
-    address: str
-    kind: EvidenceKind
-    at: str
-    source: str
-    said_by: str = ""
-
-
-def channel_address(channel_id: int) -> str:
-    """The address of what is known about a channel itself, whatever its ids are."""
-    return f"channel:{channel_id}"
-
-
-def address_of(
-    *, phone_number_id: str | None, phone: str | None, respondio_channel_id: int | None
-) -> str | None:
-    """The address of a number that something was told about; None when it named none."""
-    if phone_number_id:
-        return f"phone_number_id:{phone_number_id}"
-    if phone:
-        return f"phone:{phone}"
-    if respondio_channel_id is not None:
-        return f"respondio_channel_id:{respondio_channel_id}"
-    return None
+    del now
+    Signs(state).note_numbers(
+        sorted(
+            {
+                (one.phone_number_id, one.phone)
+                for one in events
+                if one.phone_number_id and one.phone
+            }
+        ),
+    )
+    Signs(state).add([sign for one in events if (sign := _sign(one))])
+    AccountEvents(state).add(
+        [account_event(event) for event in events if event.kind is Kind.ACCOUNT_UPDATE]
+    )
 
 
-def addresses_of(channel: Channel, phone_number_ids: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Every address under which something about a channel may be kept.
+def _sign(event: Event) -> Sign | None:
+    kind = _SIGNS.get(event.kind)
+    address = address_of_event(event)
+    # Not told by which event: of many in a second one is enough, and the time finds them all.
+    # An old archive without times would else prove that the phone was opened just now.
+    is_dated = not event.data.get("undated")
+    return (
+        Sign(address, kind, event.at, str(event.source)) if kind and address and is_dated else None
+    )
 
-    `phone_number_ids` are those that Meta has used for its number. The ids that it had before
-    count like those it has.
-    """
-    known = (channel.phone_number_id, *channel.former("phone_number_id"), *phone_number_ids)
-    ids = dict.fromkeys(filter(None, known))
-    found = [channel_address(channel.channel_id)]
-    found += [f"phone_number_id:{one}" for one in ids]
-    found.append(f"phone:{channel.phone}")
-    if channel.respondio_channel_id is not None:
-        found.append(f"respondio_channel_id:{channel.respondio_channel_id}")
-    found += [f"respondio_channel_id:{one}" for one in channel.former("respondio_channel_id")]
-    return tuple(found)
+
+def address_of_event(event: Event) -> str | None:
+    """The address of our number that an event is about; None when it names none."""
+    return address_of(
+        phone_number_id=event.phone_number_id,
+        phone=event.phone,
+        respondio_channel_id=event.respondio_channel_id,
+    )
+
+
+def account_event(event: Event) -> AccountEvent:
+    """An `account_update` as it is kept."""
+    rest = {name: one for name, one in event.data.items() if name not in _COLUMNS_OF_ITS_OWN}
+    return AccountEvent(
+        event_key=event.key,
+        event=event.data.get("event") or "",
+        at=event.at,
+        source=str(event.source),
+        waba_id=event.waba_id,
+        phone_number_id=event.phone_number_id,
+        phone=event.phone,
+        entry_id=event.data.get("entry_id"),
+        reason=event.data.get("reason"),
+        initiated_by=event.data.get("initiated_by"),
+        data=json.dumps(rest, sort_keys=True),
+    )
+
+
+CHANNELS = Projection("channels", _KINDS, project)

@@ -1,134 +1,151 @@
-"""What is known about a channel, each fact with its source and its time. Pure."""
+"""What is known of a channel: its facts, its connection, and what could not be asked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from wacoex_cli.channels.connection import connection_of
+from wacoex_cli.channels.model import SUBSCRIBED_APPS, WABA_PREFIX, in_order, values_of
+from wacoex_cli.channels.store import AccountEvents, Facts
+from wacoex_cli.errors import WacoexError
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.meta_answers import App
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import datetime
 
-META = "meta"
-NOT_AVAILABLE = "not_available"
-WABA_PREFIX = "waba."
-TOKEN_PREFIX = "token."  # noqa: S105 - the beginning of a fact's name
+    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.model import AccountEvent, Channel, Fact
+    from wacoex_cli.foundation.state import State
+    from wacoex_cli.platforms.meta_answers import ListedNumber, User
+    from wacoex_cli.platforms.respondio_replies import WorkspaceChannel
 
-PHONE_NUMBER_FIELDS = (
-    "status",
-    "is_on_biz_app",
-    "platform_type",
-    "health_status",
-    "quality_rating",
-    "quality_score",
-    "throughput",
-    "whatsapp_business_manager_messaging_limit",
-    "display_phone_number",
-    "verified_name",
-    "name_status",
-    "new_name_status",
-    "code_verification_status",
-    "account_mode",
-    "last_onboarded_time",
-    "is_official_business_account",
-    "official_business_account",
-    "webhook_configuration",
-    "is_pin_enabled",
-    "is_preverified_number",
-    "search_visibility",
-    "country_code",
-    "country_dial_code",
-    "username",
-)
-"""Fields of the phone number node but `certificate`, which is a secret (Meta: phone number)."""
 
-WABA_FIELDS = (
-    "name",
-    "status",
-    "account_review_status",
-    "business_verification_status",
-    "country",
-    "currency",
-    "timezone_id",
-    "creation_time",
-    "ownership_type",
-    "owner_business_info",
-    "on_behalf_of_business_info",
-    "is_shared_with_partners",
-    "primary_funding_id",
-    "primary_business_location",
-    "health_status",
-    "is_enabled_for_insights",
-    "marketing_messages_onboarding_status",
-    "disable_marketing_messages_on_cloud_api",
-    "whatsapp_business_manager_messaging_limit",
-    "message_template_namespace",
-)
-"""Fields of the WhatsApp Business Account node (Meta: WhatsApp Business Account)."""
-
-SUBSCRIBED_APPS = "subscribed_apps"
-"""The apps that get the webhooks of the account, each with `id`, `name` and, where it has one,
-`override` of its callback (Meta: subscribed_apps)."""
-
-TOKEN_FIELDS = ("is_valid", "type", "app_id", "expires_at", "data_access_expires_at", "scopes")
-"""What `debug_token` says about the token in use (Meta: debug_token)."""
+Part = Literal["number", "token", "account", "apps", "respondio"]
+"""What may fail when it is asked about a channel."""
 
 
 @dataclass(frozen=True)
-class Fact:
-    """One thing that is known. With a `reason` the configured access could not give it."""
+class AppsSeen:
+    """What Meta shows of a WABA's partners beside its fields. `observed_at` is RFC 3339 in UTC.
 
-    name: str
-    value: Any
-    source: str
+    `apps` is None where that could not be read; `why` says why, and without an `error` the
+    configured access cannot give it at all. `users` is None where they are not shown.
+    """
+
     observed_at: str
-    reason: str | None = None
+    apps: tuple[App, ...] | None = None
+    users: tuple[User, ...] | None = None
+    why: str | None = None
+    error: WacoexError | None = None
 
     @property
     def is_available(self) -> bool:
-        """Whether there is a value; None is one too: Meta was asked and gave none."""
-        return self.reason is None
-
-    def to_json(self) -> dict[str, object]:
-        """The entry of `facts`; a fact that is not available has that word as its value."""
-        return {
-            "name": self.name,
-            "value": self.value if self.is_available else NOT_AVAILABLE,
-            "source": self.source,
-            "observed_at": self.observed_at,
-            "reason": self.reason,
-        }
+        """Whether Meta could be asked at all."""
+        return self.apps is not None or self.error is not None
 
 
-def values_of(facts: Iterable[Fact]) -> dict[str, Any]:
-    """The values that were given, by name; what is not available or not given is left out."""
-    return {one.name: one.value for one in facts if one.is_available and one.value is not None}
+@dataclass(frozen=True)
+class WorkspaceList:
+    """The channels of a respond.io workspace. `channels` is None where they could not be read."""
+
+    observed_at: str
+    channels: tuple[WorkspaceChannel, ...] | None = None
+    why: str | None = None
+    error: WacoexError | None = None
 
 
-def in_order(facts: Iterable[Fact]) -> list[Fact]:
-    """The number's facts, then those of the token and of the account, each as listed above."""
-    names = [
-        *PHONE_NUMBER_FIELDS,
-        *(f"{TOKEN_PREFIX}{name}" for name in TOKEN_FIELDS),
-        *(f"{WABA_PREFIX}{name}" for name in (*WABA_FIELDS, SUBSCRIBED_APPS)),
-    ]
-    places = {name: place for place, name in enumerate(names)}
-    return sorted(facts, key=lambda one: (places.get(one.name, len(names)), one.name))
+@dataclass
+class ChannelFacts:
+    """What is known of one channel at `now`, from the state file and from asking just now.
+
+    `facts` are the newest known, `read` those of just now, `failures` what could not be asked.
+    `is_known` is whether the number itself was read, or so short a while ago that it counts.
+    `apps` and `listed` are None where they were not asked for, `numbers` (those of the WABA)
+    unless Meta hides the channel's own.
+    """
+
+    channel: Channel
+    now: datetime
+    facts: list[Fact] = field(default_factory=list)
+    account_events: tuple[AccountEvent, ...] = ()
+    read: list[Fact] = field(default_factory=list)
+    failures: dict[Part, WacoexError] = field(default_factory=dict)
+    is_known: bool = False
+    lacks_token: bool = False
+    lacks_app_secret: bool = False
+    apps: AppsSeen | None = None
+    numbers: tuple[ListedNumber, ...] | None = None
+    listed: WorkspaceList | None = None
+
+    @property
+    def name(self) -> str:
+        """The channel's name."""
+        return self.channel.name
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values of the facts that were given, by name."""
+        return values_of(self.facts)
+
+    @property
+    def connection(self) -> Connection:
+        """How the channel is connected; facts of a number that is not known now do not count."""
+        values = self.values if self.is_known else {}
+        return connection_of(self.channel, self.account_events, values, self.now)
+
+    @property
+    def seen(self) -> AppsSeen | None:
+        """The apps among the facts, as they were last read; None where they never were."""
+        name = f"{WABA_PREFIX}{SUBSCRIBED_APPS}"
+        fact = next((fact for fact in self.facts if fact.name == name), None)
+        if fact is None:
+            return None
+        if not (fact.is_available and isinstance(fact.value, list)):
+            return AppsSeen(fact.observed_at, why=fact.reason)
+        apps = (App(app.get("id"), app.get("name"), app.get("override")) for app in fact.value)
+        return AppsSeen(fact.observed_at, apps=tuple(apps))
+
+    def observed_at(self, names: Collection[str] = ()) -> str:
+        """When the oldest of the facts, or of those of these names, was read; else now."""
+        times = (
+            fact.observed_at
+            for fact in self.facts
+            if fact.observed_at and (not names or fact.name in names)
+        )
+        return min(times, default=to_text(self.now))
+
+    def take(self, part: Part, answer: list[Fact] | WacoexError) -> None:
+        """Take in the answer about a part, or why there is none."""
+        if isinstance(answer, list):
+            self.add(answer)
+        else:
+            self.failures[part] = answer
+
+    def add(self, facts: Iterable[Fact]) -> None:
+        """Take in what was read just now."""
+        self.read += facts
+        self.facts = in_order({fact.name: fact for fact in (*self.facts, *self.read)}.values())
 
 
-def from_node(
-    prefix: str,
-    fields: Iterable[str],
-    node: Mapping[str, object],
-    refused: Mapping[str, str],
-    observed_at: str,
-) -> list[Fact]:
-    """Facts from a Graph node: each field asked for, with the reason where it was refused."""
-    return [
-        Fact(f"{prefix}{name}", node.get(name), META, observed_at, refused.get(name))
-        for name in fields
-    ]
+def stored_facts(
+    state: State, channels: Sequence[Channel], now: datetime, names: Sequence[str] = ()
+) -> dict[int, ChannelFacts]:
+    """What the state file knows of each of these channels, by channel_id. Asks nobody.
 
-
-def not_available(prefix: str, fields: Iterable[str], reason: str, observed_at: str) -> list[Fact]:
-    """The same facts when the configured access cannot give any of them."""
-    return [Fact(f"{prefix}{name}", None, META, observed_at, reason) for name in fields]
+    With `names` only the facts of those names.
+    """
+    facts = Facts(state).facts_by_channel(names)
+    events = AccountEvents(state).of_channels(channels)
+    return {
+        channel.channel_id: ChannelFacts(
+            channel,
+            now,
+            in_order(facts.get(channel.channel_id, ())),
+            events[channel.channel_id],
+            is_known=channel.channel_id in facts,
+        )
+        for channel in channels
+    }

@@ -1,11 +1,17 @@
-"""A channel: one phone number in use with the WhatsApp Business app and the Cloud API at once."""
+"""A channel, what Meta told about its account, and the facts that are known of it. Pure."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 
 ID_NAMES = ("phone_number_id", "waba_id", "respondio_channel_id")
 """The ids of a channel that change when its number is connected again."""
@@ -105,3 +111,262 @@ class Channel(Details):
                 code="channel_incomplete",
             )
         return value
+
+
+RE_REGISTERED = "USER_RE_REGISTERED"
+"""The reason of a removal that WhatsApp usually takes back by itself."""
+OFFBOARDED_HERE = "WACOEX_OFFBOARDED"
+"""No event of Meta's: `wacoex offboard` saw the proof, where Meta told of no removal."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEvent:
+    """One `account_update`. `at` is RFC 3339 in UTC; `data` is the rest of it as JSON."""
+
+    event_key: str
+    event: str
+    at: str
+    source: str = "meta"
+    waba_id: str | None = None
+    phone_number_id: str | None = None
+    phone: str | None = None
+    entry_id: str | None = None
+    reason: str | None = None
+    initiated_by: str | None = None
+    data: str = "{}"
+
+
+def concerns(channel: Channel, event: AccountEvent) -> bool:
+    """Whether an account event is about that channel (Meta: account_update).
+
+    A number that is named decides alone: a WABA may hold several, and a number gets another WABA
+    when it is connected again. Else the WABA decides; the id of the webhook's entry is that of
+    the WABA only where nothing else is told. An id that the channel had then counts like its own.
+    """
+    if event.phone:
+        return event.phone == channel.phone
+    if event.phone_number_id and channel.phone_number_id:
+        return channel.has_or_had("phone_number_id", event.phone_number_id, event.at)
+    account = event.waba_id or event.entry_id
+    return account is not None and channel.has_or_had("waba_id", account, event.at)
+
+
+def account_events_for(channel: Channel, rows: Iterable[AccountEvent]) -> tuple[AccountEvent, ...]:
+    """Those of the events that are about one channel, in their order."""
+    return tuple(one for one in rows if concerns(channel, one))
+
+
+def by_channel(
+    channels: Iterable[Channel], rows: Iterable[AccountEvent]
+) -> dict[int, tuple[AccountEvent, ...]]:
+    """The same for many channels at once, by channel_id; none is left out."""
+    by_name: dict[str, list[AccountEvent]] = defaultdict(list)
+    for event in rows:
+        for name in _names(event):
+            by_name[name].append(event)
+    return {
+        one.channel_id: account_events_for(
+            one,
+            dict.fromkeys(event for name in _own_names(one) for event in by_name.get(name, ())),
+        )
+        for one in channels
+    }
+
+
+def _own_names(channel: Channel) -> tuple[str, ...]:
+    """What a channel is or was known by."""
+    present = (channel.phone, channel.phone_number_id, channel.waba_id)
+    former = (*channel.former("phone_number_id"), *channel.former("waba_id"))
+    return tuple(filter(None, (*present, *former)))
+
+
+def _names(event: AccountEvent) -> set[str]:
+    """What a channel that the event is about is known by."""
+    if event.phone:
+        return {event.phone}
+    named = (event.phone_number_id, event.waba_id or event.entry_id)
+    return {one for one in named if one}
+
+
+META = "meta"
+NOT_AVAILABLE = "not_available"
+WABA_PREFIX = "waba."
+TOKEN_PREFIX = "token."  # noqa: S105 - the beginning of a fact's name
+
+PHONE_NUMBER_FIELDS = (
+    "status",
+    "is_on_biz_app",
+    "platform_type",
+    "health_status",
+    "quality_rating",
+    "quality_score",
+    "throughput",
+    "whatsapp_business_manager_messaging_limit",
+    "display_phone_number",
+    "verified_name",
+    "name_status",
+    "new_name_status",
+    "code_verification_status",
+    "account_mode",
+    "last_onboarded_time",
+    "is_official_business_account",
+    "official_business_account",
+    "webhook_configuration",
+    "is_pin_enabled",
+    "is_preverified_number",
+    "search_visibility",
+    "country_code",
+    "country_dial_code",
+    "username",
+)
+"""Fields of the phone number node but `certificate`, which is a secret (Meta: phone number)."""
+
+WABA_FIELDS = (
+    "name",
+    "status",
+    "account_review_status",
+    "business_verification_status",
+    "country",
+    "currency",
+    "timezone_id",
+    "creation_time",
+    "ownership_type",
+    "owner_business_info",
+    "on_behalf_of_business_info",
+    "is_shared_with_partners",
+    "primary_funding_id",
+    "primary_business_location",
+    "health_status",
+    "is_enabled_for_insights",
+    "marketing_messages_onboarding_status",
+    "disable_marketing_messages_on_cloud_api",
+    "whatsapp_business_manager_messaging_limit",
+    "message_template_namespace",
+)
+"""Fields of the WhatsApp Business Account node (Meta: WhatsApp Business Account)."""
+
+SUBSCRIBED_APPS = "subscribed_apps"
+"""The apps that get the webhooks of the account, each with `id`, `name` and, where it has one,
+`override` of its callback (Meta: subscribed_apps)."""
+
+TOKEN_FIELDS = ("is_valid", "type", "app_id", "expires_at", "data_access_expires_at", "scopes")
+"""What `debug_token` says about the token in use (Meta: debug_token)."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that is known. With a `reason` the configured access could not give it."""
+
+    name: str
+    value: Any
+    source: str
+    observed_at: str
+    reason: str | None = None
+
+    @property
+    def is_available(self) -> bool:
+        """Whether there is a value; None is one too: Meta was asked and gave none."""
+        return self.reason is None
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of `facts`; a fact that is not available has that word as its value."""
+        return {
+            "name": self.name,
+            "value": self.value if self.is_available else NOT_AVAILABLE,
+            "source": self.source,
+            "observed_at": self.observed_at,
+            "reason": self.reason,
+        }
+
+
+def values_of(facts: Iterable[Fact]) -> dict[str, Any]:
+    """The values that were given, by name; what is not available or not given is left out."""
+    return {one.name: one.value for one in facts if one.is_available and one.value is not None}
+
+
+def in_order(facts: Iterable[Fact]) -> list[Fact]:
+    """The number's facts, then those of the token and of the account, each as listed above."""
+    names = [
+        *PHONE_NUMBER_FIELDS,
+        *(f"{TOKEN_PREFIX}{name}" for name in TOKEN_FIELDS),
+        *(f"{WABA_PREFIX}{name}" for name in (*WABA_FIELDS, SUBSCRIBED_APPS)),
+    ]
+    places = {name: place for place, name in enumerate(names)}
+    return sorted(facts, key=lambda one: (places.get(one.name, len(names)), one.name))
+
+
+def from_node(
+    prefix: str,
+    fields: Iterable[str],
+    node: Mapping[str, object],
+    refused: Mapping[str, str],
+    observed_at: str,
+) -> list[Fact]:
+    """Facts from a Graph node: each field asked for, with the reason where it was refused."""
+    return [
+        Fact(f"{prefix}{name}", node.get(name), META, observed_at, refused.get(name))
+        for name in fields
+    ]
+
+
+def not_available(prefix: str, fields: Iterable[str], reason: str, observed_at: str) -> list[Fact]:
+    """The same facts when the configured access cannot give any of them."""
+    return [Fact(f"{prefix}{name}", None, META, observed_at, reason) for name in fields]
+
+
+class EvidenceKind(StrEnum):
+    """What happened. How much an echo proves depends on the companion devices of its time."""
+
+    CONFIRMED = "confirmed"
+    CONNECTED = "connected"
+    ECHO = "echo"
+    PHONEBOOK = "phonebook"
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One dated fact. `at` is RFC 3339 in UTC, `source` is `meta`, `respondio` or `person`.
+
+    `said_by` names the person who confirmed, or the event that told it.
+    """
+
+    address: str
+    kind: EvidenceKind
+    at: str
+    source: str
+    said_by: str = ""
+
+
+def channel_address(channel_id: int) -> str:
+    """The address of what is known about a channel itself, whatever its ids are."""
+    return f"channel:{channel_id}"
+
+
+def address_of(
+    *, phone_number_id: str | None, phone: str | None, respondio_channel_id: int | None
+) -> str | None:
+    """The address of a number that something was told about; None when it named none."""
+    if phone_number_id:
+        return f"phone_number_id:{phone_number_id}"
+    if phone:
+        return f"phone:{phone}"
+    if respondio_channel_id is not None:
+        return f"respondio_channel_id:{respondio_channel_id}"
+    return None
+
+
+def addresses_of(channel: Channel, phone_number_ids: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Every address under which something about a channel may be kept.
+
+    `phone_number_ids` are those that Meta has used for its number. The ids that it had before
+    count like those it has.
+    """
+    known = (channel.phone_number_id, *channel.former("phone_number_id"), *phone_number_ids)
+    ids = dict.fromkeys(filter(None, known))
+    found = [channel_address(channel.channel_id)]
+    found += [f"phone_number_id:{one}" for one in ids]
+    found.append(f"phone:{channel.phone}")
+    if channel.respondio_channel_id is not None:
+        found.append(f"respondio_channel_id:{channel.respondio_channel_id}")
+    found += [f"respondio_channel_id:{one}" for one in channel.former("respondio_channel_id")]
+    return tuple(found)

@@ -1,15 +1,19 @@
-"""Adding, changing and archiving channels. Each call is one transaction."""
+"""Adding, changing and archiving channels, and which may stand beside each other.
+
+Each call that changes something is one transaction.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import former_ledger, ledger, rule
 from wacoex_cli.channels.model import Channel, Details
+from wacoex_cli.channels.store import Channels, FormerIds
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.time_zones import is_known_zone
@@ -26,12 +30,12 @@ def add_channel(
     Raises UsageError for a name, number, id or time zone that is unfit or taken.
     """
     with state.transaction():
-        others = ledger.all_channels(state)
-        rule.check_name(name, others)
+        others = Channels(state).all_channels()
+        check_name(name, others)
         fit = fit_details(details, others)
         if dry_run:
             return Channel(**dataclasses.asdict(fit), name=name)
-        ledger.insert(state, name, fit, now)
+        Channels(state).insert(name, fit, now)
         return known(state, name)
 
 
@@ -51,12 +55,14 @@ def edit_channel(
     with state.transaction():
         channel = known(state, name)
         changed: Channel = dataclasses.replace(channel, **changes)  # type: ignore[arg-type]
-        others = [one for one in ledger.all_channels(state) if one.channel_id != channel.channel_id]
+        others = [
+            one for one in Channels(state).all_channels() if one.channel_id != channel.channel_id
+        ]
         fit = dataclasses.replace(changed, phone=fit_details(changed, others).phone)
         if dry_run:
             return fit
-        former_ledger.keep_replaced(state, channel.channel_id, channel, fit, now)
-        ledger.update(state, channel.channel_id, fit)
+        FormerIds(state).keep_replaced(channel.channel_id, channel, fit, now)
+        Channels(state).update(channel.channel_id, fit)
         return known(state, name)
 
 
@@ -64,7 +70,7 @@ def archive_channel(state: State, name: str, now: datetime) -> Channel:
     """Put a channel away; its history is kept and it can be restored."""
     with state.transaction():
         channel = active(state, name)
-        ledger.set_archived(state, channel.channel_id, now)
+        Channels(state).set_archived(channel.channel_id, now)
         return known(state, name)
 
 
@@ -75,7 +81,7 @@ def restore_channel(state: State, name: str, *, dry_run: bool = False) -> Channe
         if dry_run:
             return dataclasses.replace(channel, archived_at=None)
         if channel.archived_at:
-            ledger.set_archived(state, channel.channel_id, None)
+            Channels(state).set_archived(channel.channel_id, None)
         return known(state, name)
 
 
@@ -85,15 +91,15 @@ def use_channel(state: State, name: str, *, dry_run: bool = False) -> Channel:
         channel = active(state, name)
         if dry_run:
             return dataclasses.replace(channel, is_in_use=True)
-        ledger.set_in_use(state, channel.channel_id)
+        Channels(state).set_in_use(channel.channel_id)
         return known(state, name)
 
 
 def known(state: State, name: str) -> Channel:
     """The channel of that name, archived or not; raises UsageError with the nearest name."""
-    channel = ledger.find(state, name)
+    channel = Channels(state).find(name)
     if channel is None:
-        raise _unknown(name, [one.name for one in ledger.all_channels(state)])
+        raise _unknown(name, [one.name for one in Channels(state).all_channels()])
     return channel
 
 
@@ -126,13 +132,13 @@ def fit_details(details: Details, others: Iterable[Channel]) -> Details:
         )
     fields = {field.name: getattr(details, field.name) for field in dataclasses.fields(Details)}
     fit = Details(**{**fields, "phone": phone})
-    rule.check_details(fit, others)
+    check_details(fit, others)
     return fit
 
 
 def all_active(state: State) -> list[Channel]:
     """Every channel that is not archived; raises UsageError when there is none."""
-    found = [one for one in ledger.all_channels(state) if not one.archived_at]
+    found = [one for one in Channels(state).all_channels() if not one.archived_at]
     if not found:
         raise UsageError(
             "there is no channel yet",
@@ -151,3 +157,70 @@ def _unknown(name: str, names: list[str]) -> UsageError:
     else:
         hint = "add it with `wacoex channel add NAME --phone +65...`"
     return UsageError(f"there is no channel `{name}`", hint=hint, code="channel_unknown")
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ID = re.compile(r"[0-9]{1,32}")
+
+
+def check_name(name: str, others: Iterable[Channel]) -> None:
+    """Raises UsageError for a name that cannot be one, or that is taken.
+
+    Names that differ in case or punctuation alone would share the environment variables of
+    their secrets (`WACOEX_META_TOKEN_SHOP_2`), so they count as the same.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"`{name}` cannot be the name of a channel",
+            hint="use up to 64 letters, digits, `-`, `_` and `.`, and begin with a letter or digit",
+            code="channel_name",
+        )
+    for other in others:
+        if alike(name) == alike(other.name):
+            same = name == other.name
+            raise UsageError(
+                f"there is a channel `{other.name}` already"
+                + ("" if same else f", and `{name}` would share its secrets"),
+                hint=_way_out(other),
+                code="channel_exists",
+            )
+
+
+def check_details(details: Details, others: Iterable[Channel]) -> None:
+    """Raises UsageError for an id that is none, and for a number that another channel has."""
+    ids = {
+        "--phone-number-id": details.phone_number_id,
+        "--waba-id": details.waba_id,
+        "--partner-app-id": details.partner_app_id,
+    }
+    for option, value in ids.items():
+        if value is not None and not _ID.fullmatch(value):
+            raise UsageError(
+                f"`{option}` must be digits only",
+                hint="copy the id from WhatsApp Manager, without spaces",
+                code="channel_id",
+            )
+    for other in others:
+        if other.phone == details.phone:
+            raise _taken(f"the number {details.phone}", other)
+        if details.phone_number_id and other.phone_number_id == details.phone_number_id:
+            raise _taken(f"the phone_number_id {details.phone_number_id}", other)
+
+
+def _taken(what: str, other: Channel) -> UsageError:
+    archived = ", which is archived" if other.archived_at else ""
+    return UsageError(
+        f"{what} belongs to channel `{other.name}`{archived}",
+        hint=_way_out(other),
+        code="channel_exists",
+    )
+
+
+def _way_out(other: Channel) -> str:
+    verb = "restore" if other.archived_at else "show"
+    return f"run `wacoex channel {verb} {other.name}`"
+
+
+def alike(name: str) -> str:
+    """The same for names that would share the environment variables of their secrets."""
+    return re.sub(r"[._-]", "_", name.upper())

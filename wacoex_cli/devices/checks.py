@@ -6,8 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.devices.model import MOST_LINKED, DeviceState
-from wacoex_cli.devices.probe_rule import THE_PHONE, WordOutcome
-from wacoex_cli.devices.rule import relink_from
+from wacoex_cli.devices.rule import THE_PHONE, WordOutcome, relink_from
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.devices.model import Break, Device
-    from wacoex_cli.devices.probe_rule import Answer
+    from wacoex_cli.devices.rule import Answer
 
 UNLINKED_AFTER = timedelta(days=30)
 """A companion that is not used for about so long is unlinked (Meta: account_update)."""

@@ -203,19 +203,20 @@ def _named(
     workspace: "Workspace", invocation: Invocation, device_id: int
 ) -> tuple["Device", "Channel"]:
     """The companion of that number, and its channel; `--channel` only guards against a mix-up."""
-    from wacoex_cli.channels import ledger, registry
+    from wacoex_cli.channels import registry
+    from wacoex_cli.channels.store import Channels
     from wacoex_cli.devices.registry import known_device
 
     named = registry.active(workspace.state, invocation.channel) if invocation.channel else None
     device = known_device(workspace.state, device_id, named)
     take_in_events(workspace)
-    channels = ledger.all_channels(workspace.state)
+    channels = Channels(workspace.state).all_channels()
     return device, next(one for one in channels if one.channel_id == device.channel_id)
 
 
 def take_in_events(workspace: "Workspace") -> None:
     """What came in since the last look: connecting and offboarding unlink companions."""
-    from wacoex_cli.channels.projection import CHANNELS
+    from wacoex_cli.channels.evidence import CHANNELS
     from wacoex_cli.events.store import catch_up
 
     catch_up(workspace.state, (CHANNELS,), workspace.clock)

@@ -7,17 +7,10 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels.projection import CHANNELS
-from wacoex_cli.devices import ledger, probe_ledger
-from wacoex_cli.devices.probe_rule import (
-    THE_PHONE,
-    Probe,
-    ProbeWord,
-    WordOutcome,
-    new_word,
-    visibility,
-)
+from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.store import Signs
+from wacoex_cli.devices.rule import THE_PHONE, Probe, ProbeWord, WordOutcome, new_word, visibility
+from wacoex_cli.devices.store import Devices, Probes
 from wacoex_cli.errors import TemporaryError, WacoexError
 from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.events.store import EventLog, catch_up
@@ -55,7 +48,7 @@ class Prober:
     def unfinished(self) -> Probe | None:
         """The probe of the last 24 hours that was interrupted."""
         since = to_text(self._workspace.clock.now() - _RESUMED_WITHIN)
-        return probe_ledger.open_probe(self._state, self._channel.channel_id, since)
+        return Probes(self._state).open_probe(self._channel.channel_id, since)
 
     def begin(self, contact: str) -> Probe:
         """Go on with the probe that was interrupted, or begin one, with a word for each device.
@@ -66,14 +59,14 @@ class Prober:
             found = self.unfinished()
             if found is None:
                 now = to_text(self._workspace.clock.now())
-                found = probe_ledger.start(self._state, self._channel.channel_id, contact, now)
+                found = Probes(self._state).start(self._channel.channel_id, contact, now)
             words = {one.device_id: one for one in found.words}
-            taken = set(probe_ledger.words_ever(self._state))
+            taken = set(Probes(self._state).words_ever())
             for device_id in self._device_ids:
                 if device_id not in words:
                     words[device_id] = ProbeWord(device_id, new_word(taken, secrets.choice))
                     taken.add(words[device_id].word)
-                    probe_ledger.add_word(self._state, found.probe_id, words[device_id])
+                    Probes(self._state).add_word(found.probe_id, words[device_id])
         return dataclasses.replace(found, words=tuple(words[one] for one in self._device_ids))
 
     def is_told(self) -> bool:
@@ -160,16 +153,16 @@ class Prober:
         with self._state.transaction():
             for word in words:
                 self._keep(ended, word, heard=heard)
-            probe_ledger.end(self._state, ended)
+            Probes(self._state).end(ended)
         return ended
 
     def _keep(self, probe: Probe, word: ProbeWord, *, heard: bool) -> None:
-        probe_ledger.set_outcome(self._state, probe.probe_id, word)
+        Probes(self._state).set_outcome(probe.probe_id, word)
         visible = visibility(word, heard=heard)
         if visible is not None and word.device_id != THE_PHONE:
-            ledger.set_visible(self._state, word.device_id, visible)
+            Devices(self._state).set_visible(word.device_id, visible)
         if word.seen_at is not None:
-            ledger.note_used(self._state, word.device_id, word.seen_at)
+            Devices(self._state).note_used(word.device_id, word.seen_at)
 
     def _echoes(self, probe: Probe) -> Iterable[Event]:
         """The echoes of the channel since the probe began."""
@@ -177,7 +170,7 @@ class Prober:
         return EventLog(self._state).find(
             kinds=(Kind.ECHO,),
             since=_since(probe),
-            addresses=evidence_ledger.addresses_for(self._state, self._channel),
+            addresses=Signs(self._state).addresses_for(self._channel),
         )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.model import Device
     from wacoex_cli.devices.probe import Prober
-    from wacoex_cli.devices.probe_rule import Probe, ProbeWord, WordOutcome
+    from wacoex_cli.devices.rule import Probe, ProbeWord, WordOutcome
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
@@ -41,10 +41,16 @@ def probe(invocation: Invocation, dry_run: DryRunOption = False) -> "Result":
     visible. Waits 5 minutes; Enter ends it earlier, and after Ctrl-C the same command goes on.
     """
     from wacoex_cli.channels.access import choose_channel
-    from wacoex_cli.devices import probe_view, registry
+    from wacoex_cli.devices import registry
     from wacoex_cli.devices.commands import take_in_events
     from wacoex_cli.devices.model import DeviceState
     from wacoex_cli.devices.probe import Prober
+    from wacoex_cli.devices.view import (
+        PROBE_FINDINGS,
+        not_probed,
+        probe_data,
+        probe_text,
+    )
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
 
@@ -54,7 +60,7 @@ def probe(invocation: Invocation, dry_run: DryRunOption = False) -> "Result":
         take_in_events(workspace)
         before = registry.inventory(workspace.state, channel, workspace.clock.now())
         devices = [one for one, state in before.devices if state is DeviceState.LINKED]
-        for line in probe_view.not_probed(before):
+        for line in not_probed(before):
             dialogue.note(line)
         if dry_run:
             return _planned(channel, devices)
@@ -63,10 +69,10 @@ def probe(invocation: Invocation, dry_run: DryRunOption = False) -> "Result":
         ended = _go_through(workspace, prober, prober.begin(contact), devices, dialogue)
         now = workspace.clock.now()
         after = registry.inventory(workspace.state, channel, now)
-    findings = [one for one in after.findings if one.id in probe_view.PROBE_FINDINGS]
+    findings = [one for one in after.findings if one.id in PROBE_FINDINGS]
     return Result(
-        probe_view.probe_data(ended, after, channel.name, findings),
-        list(probe_view.probe_text(ended, after, findings, now)),
+        probe_data(ended, after, channel.name, findings),
+        list(probe_text(ended, after, findings, now)),
     )
 
 
@@ -104,7 +110,7 @@ def _go_through(
     devices: "Sequence[Device]",
     dialogue: "TerminalDialogue",
 ) -> "Probe":
-    from wacoex_cli.devices import probe_view
+    from wacoex_cli.devices.view import instructions
 
     known = {one.device_id: one for one in devices}
 
@@ -112,7 +118,7 @@ def _go_through(
         dialogue.banner(f"{word.word} came back: {_name(known, word)} is visible")
 
     begun = prober.look(begun)
-    for line in probe_view.instructions(begun, devices):
+    for line in instructions(begun, devices):
         dialogue.banner(line)
     reader = prober.reader(begun)
     if reader is None and not prober.is_told():
@@ -135,7 +141,7 @@ def _asked(
     probe: "Probe", known: "Mapping[int, Device]", dialogue: "TerminalDialogue"
 ) -> "dict[int, WordOutcome]":
     """What a person says about the words that have not come back; nobody asked, nothing said."""
-    from wacoex_cli.devices.probe_rule import WordOutcome
+    from wacoex_cli.devices.rule import WordOutcome
 
     if not dialogue.can_ask():
         return {}
@@ -148,16 +154,16 @@ def _asked(
 
 
 def _name(known: "Mapping[int, Device]", word: "ProbeWord") -> str:
-    from wacoex_cli.devices import probe_view
+    from wacoex_cli.devices.view import name_of
 
-    return probe_view.name_of(known.get(word.device_id))
+    return name_of(known.get(word.device_id))
 
 
 def _planned(channel: "Channel", devices: "Sequence[Device]") -> "Result":
-    from wacoex_cli.devices import probe_view
+    from wacoex_cli.devices.view import name_of
     from wacoex_cli.terminal.render import Result
 
-    names = [probe_view.name_of(None), *map(probe_view.name_of, devices)]
+    names = [name_of(None), *map(name_of, devices)]
     data = {
         "channel": channel.name,
         "devices": [{"id": one.device_id, "kind": one.kind.value} for one in devices],

@@ -6,13 +6,13 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger, facts_ledger, stored_connection
 from wacoex_cli.channels.connection import connected_at
-from wacoex_cli.channels.evidence import EvidenceKind
-from wacoex_cli.channels.facts import values_of
-from wacoex_cli.devices import ledger, probe_ledger, rule
+from wacoex_cli.channels.model import EvidenceKind, values_of
+from wacoex_cli.channels.store import AccountEvents, Facts, Signs
+from wacoex_cli.devices import rule
 from wacoex_cli.devices.checks import check_devices, check_probes
 from wacoex_cli.devices.model import MOST_LINKED, Break, Confirmation, Device, DeviceState
+from wacoex_cli.devices.store import Devices, Probes
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.findings.model import worst_first
 from wacoex_cli.foundation.clock import to_text
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.model import DeviceKind
-    from wacoex_cli.devices.probe_rule import Answer
+    from wacoex_cli.devices.rule import Answer
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
 
@@ -66,10 +66,10 @@ def _inventory(
 ) -> Inventory:
     listed = tuple(
         (one, rule.state_of(one, last_break, now))
-        for one in ledger.listed(state, channel.channel_id)
+        for one in Devices(state).listed(channel.channel_id)
     )
-    intervals = ledger.primary_only_for(state, channel.channel_id)
-    answers = probe_ledger.answers(state, channel.channel_id)
+    intervals = Devices(state).primary_only_for(channel.channel_id)
+    answers = Probes(state).answers(channel.channel_id)
     findings = [
         *check_devices(listed, last_break, channel.name, now),
         *check_probes(listed, answers, channel.name),
@@ -77,7 +77,7 @@ def _inventory(
     return Inventory(
         devices=listed,
         last_break=last_break,
-        confirmation=ledger.last_confirmation(state, channel.channel_id),
+        confirmation=Devices(state).last_confirmation(channel.channel_id),
         is_primary_only=any(one.end is None for one in intervals),
         findings=tuple(worst_first(findings)),
         answers=answers,
@@ -115,7 +115,7 @@ def add_device(
     device = Device(0, channel.channel_id, kind, fit, moment, last_used_at=moment)
     with state.transaction():
         _demand_slot(state, channel, device, now)
-        return device if dry_run else ledger.insert(state, device)
+        return device if dry_run else Devices(state).insert(device)
 
 
 def relink_device(
@@ -126,14 +126,14 @@ def relink_device(
     with state.transaction():
         _demand_slot(state, channel, device, now)
         if not dry_run:
-            ledger.set_relinked(state, device.device_id, moment)
+            Devices(state).set_relinked(device.device_id, moment)
     return dataclasses.replace(device, relinked_at=moment, last_used_at=moment)
 
 
 def remove_device(state: State, device: Device, now: datetime) -> None:
     """Take a companion off the list, since it is no longer linked on the phone."""
     with state.transaction():
-        ledger.set_removed(state, device.device_id, to_text(now))
+        Devices(state).set_removed(device.device_id, to_text(now))
 
 
 def confirm_list(
@@ -152,11 +152,11 @@ def confirm_list(
         confirmation = Confirmation(
             to_text(now),
             confirmed_by.strip(),
-            len(ledger.listed(state, channel.channel_id)),
-            ledger.highest_device_id(state),
+            len(Devices(state).listed(channel.channel_id)),
+            Devices(state).highest_device_id(),
         )
         if not dry_run:
-            ledger.add_confirmation(state, channel.channel_id, confirmation)
+            Devices(state).add_confirmation(channel.channel_id, confirmation)
     return confirmation
 
 
@@ -165,7 +165,7 @@ def known_device(state: State, device_id: int, channel: Channel | None) -> Devic
 
     Raises UsageError when there is none, or when it was removed.
     """
-    device = ledger.find(state, device_id)
+    device = Devices(state).find(device_id)
     is_there = device is not None and device.removed_at is None
     if device is None or not is_there or (channel and channel.channel_id != device.channel_id):
         whose = f" of channel `{channel.name}`" if channel else ""
@@ -198,14 +198,13 @@ def _last_breaks(
     state: State, channels: Sequence[Channel], now: datetime
 ) -> dict[int, Break | None]:
     """When all companions were last unlinked, by connecting or by offboarding; by channel_id."""
-    events = stored_connection.account_events(state, channels)
-    facts = facts_ledger.facts_by_channel(state, ["last_onboarded_time"])
+    events = AccountEvents(state).of_channels(channels)
+    facts = Facts(state).facts_by_channel(["last_onboarded_time"])
     found = {}
     for channel in channels:
         onboarded = connected_at(values_of(facts.get(channel.channel_id, ())))
-        sign = evidence_ledger.newest(
-            state,
-            evidence_ledger.addresses_for(state, channel),
+        sign = Signs(state).newest(
+            Signs(state).addresses_for(channel),
             EvidenceKind.CONNECTED,
             until=to_text(now),
         )

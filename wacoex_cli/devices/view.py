@@ -1,21 +1,30 @@
-"""Companions as people and scripts see them."""
+"""Companions and probes as people and scripts see them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.devices.model import MOST_LINKED
-from wacoex_cli.devices.rule import relink_from
+from wacoex_cli.devices.model import MOST_LINKED, DeviceState
+from wacoex_cli.devices.rule import (
+    THE_PHONE,
+    WordOutcome,
+    is_silence_expected,
+    relink_from,
+    visibility,
+)
 from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.terminal.render import ForPerson, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from wacoex_cli.devices.model import Confirmation, Device, DeviceState
+    from wacoex_cli.devices.model import Confirmation, Device
     from wacoex_cli.devices.registry import Inventory
+    from wacoex_cli.devices.rule import Probe, ProbeWord
+    from wacoex_cli.findings.model import Finding
+
 
 NO_LONGER_STRONG = (
     "until now an echo could only come from the phone; from its link on it is weak evidence"
@@ -128,3 +137,91 @@ def confirmed(said: Confirmation, found: Inventory, channel: str, *, dry_run: bo
 
 def _would(dry_run: bool) -> str:
     return "would be " if dry_run else ""
+
+
+PROBE_FINDINGS = frozenset({"WX301", "WX304"})
+_PHONE = "the phone itself"
+_PROBE_COLUMNS = ("device", "word", "result")
+_WORDS = {
+    WordOutcome.SEEN: "visible",
+    WordOutcome.NOT_SEEN: "not seen",
+    WordOutcome.NOT_SENT: "not sent",
+}
+
+
+def name_of(device: Device | None) -> str:
+    """`companion 2 (web, front desk)`, or the phone."""
+    return _PHONE if device is None else described(device)
+
+
+def instructions(probe: Probe, devices: Sequence[Device]) -> Iterator[str]:
+    """What to send from where, a line for each word that has not come back."""
+    known = {one.device_id: one for one in devices}
+    for word in probe.waiting:
+        yield (
+            f"send  {word.word}  from {name_of(known.get(word.device_id))} to {probe.contact},"
+            " as it stands"
+        )
+
+
+def not_probed(found: Inventory) -> Iterator[str]:
+    """The companions that have to be linked again before they can be probed."""
+    for device, state in found.devices:
+        if state is not DeviceState.LINKED:
+            yield f"{described(device)} is {state.value}, so it is left out"
+
+
+def probe_data(
+    probe: Probe, found: Inventory, channel: str, findings: Sequence[Finding]
+) -> dict[str, object]:
+    """The `data` of `device probe`."""
+    words = {one.device_id: one for one in probe.words}
+    phone = words[THE_PHONE]
+    return {
+        "channel": channel,
+        "contact": probe.contact,
+        "began_at": probe.began_at,
+        "ended_at": probe.ended_at,
+        "heard": probe.heard,
+        "phone": {
+            "visible": visibility(phone, heard=bool(probe.heard)),
+            **_word_data(phone),
+        },
+        "devices": [
+            {**device_data(device, state), **_word_data(words.get(device.device_id))}
+            for device, state in found.devices
+        ],
+        "findings": [one.to_json() for one in findings],
+    }
+
+
+def probe_text(
+    probe: Probe, found: Inventory, findings: Sequence[Finding], now: datetime
+) -> Iterator[str | Table | ForPerson]:
+    """Visible or not seen, for each device; for a person also what follows from it."""
+    known = {device.device_id: device for device, _ in found.devices}
+    rows = [
+        (name_of(known.get(one.device_id)), one.word, _WORDS[one.outcome])
+        for one in probe.words
+        if one.outcome is not None
+    ]
+    yield Table(_PROBE_COLUMNS, rows)
+    for word in probe.words:
+        device = known.get(word.device_id)
+        if device is not None and is_silence_expected(device, word):
+            yield ForPerson(
+                f"{described(device)}: to be expected, what is sent on {device.kind.value}"
+                " reaches no partner"
+            )
+    if not probe.heard:
+        yield ForPerson("no echo came in at all meanwhile, so nothing is learnt about any device")
+    for finding in findings:
+        yield ForPerson(f"\n{finding_text(finding, now)}")
+
+
+def _word_data(word: ProbeWord | None) -> dict[str, object]:
+    return {
+        "word": word.word if word else None,
+        "outcome": word.outcome.value if word and word.outcome else None,
+        "seen_at": word.seen_at if word else None,
+    }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import wacoex_cli
 from wacoex_cli.diagnosis import masking
-from wacoex_cli.diagnosis.doctor_view import doctor_data
+from wacoex_cli.diagnosis.view import doctor_data
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
@@ -60,10 +60,10 @@ def _channel(view: ChannelView) -> dict[str, Any]:
     standing = view.standing
     return {
         **view.channel.to_json(),
-        "facts": [one.to_json() for one in view.facts],
+        "facts": [one.to_json() for one in view.facts.facts],
         "failures": [
             {"code": one.code, "message": one.message, "details": one.details}
-            for one in view.reading.failures
+            for one in view.facts.failures.values()
         ],
         "stage": standing.stage.value,
         "grade": standing.grade.value,
@@ -75,7 +75,7 @@ def _channel(view: ChannelView) -> dict[str, Any]:
                 "reason": one.reason,
                 "initiated_by": one.initiated_by,
             }
-            for one in view.account_events
+            for one in view.facts.account_events
         ],
         "devices": [
             {"kind": one.kind.value, "state": state.value, "visible": one.visible}

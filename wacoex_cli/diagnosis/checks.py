@@ -1,19 +1,251 @@
-"""Findings about this machine, from facts gathered by `machine`. Pure."""
+"""Every check of status and doctor in one list, and those of sources and machine. Pure."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.broadcast.checks import check_limit_used_up
+from wacoex_cli.broadcast.trouble_checks import check_trouble
+from wacoex_cli.channels.checks import (
+    SENDING_FIELDS,
+    allow_for_settling,
+    check_app_secret,
+    check_can_send,
+    check_connection,
+    check_token,
+    check_version,
+    missing_token,
+    refused_token,
+    wait_for,
+)
+from wacoex_cli.channels.connection import connected_at
+from wacoex_cli.channels.model import (
+    TOKEN_PREFIX,
+    Provider,
+    values_of,
+)
+from wacoex_cli.diagnosis.snapshot import blames_the_token
+from wacoex_cli.events import unsupported_checks
+from wacoex_cli.events.checks import Subscribed, check_silence, check_subscription
+from wacoex_cli.events.missing_checks import check_missing
+from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.inactivity.checks import check_standing
+from wacoex_cli.inactivity.reminder_checks import check_running
+from wacoex_cli.onboarding.checks import check_records
+from wacoex_cli.onboarding.model import Route, StepState
+from wacoex_cli.onboarding.onboarded import SYNC_WINDOW
+from wacoex_cli.onboarding.sync_checks import check_window
+from wacoex_cli.partners.checks import check_partners
+from wacoex_cli.templates.checks import check_still_as_planned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.diagnosis.machine import Machine
+    from wacoex_cli.diagnosis.snapshot import ChannelView, Failed, Snapshot
     from wacoex_cli.errors import StateError
+    from wacoex_cli.onboarding.model import Journey, Record
+
+
+CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...] = (
+    lambda at, it: check_standing(it.facts, it.standing, it.zone),
+    lambda at, it: check_access(it.facts),
+    lambda at, it: check_sending(it.facts, it.taken_in_24_hours),
+    lambda at, it: check_webhooks(it, at.now),
+    lambda at, it: it.inventory.findings,
+    lambda at, it: check_partners(it.facts, it.partner, is_asked=False),
+    lambda at, it: unsupported_checks.rank(it.unsupported, it.name, at.now),
+    lambda at, it: check_missing(it.echo_flow, it.name, at.now, must_wait=it.must_wait(at.now)),
+    lambda at, it: (
+        one
+        for planned, current in it.templates
+        for one in check_still_as_planned(planned, current, it.name, to_text(at.now))
+    ),
+    lambda at, it: check_trouble(it.trouble, it.name),
+    lambda at, it: check_journey(
+        it.journey, it.records, connected_at(it.facts.values), it.name, at.now
+    ),
+)
+"""The checks of a channel. To add one: a function in its package, a line here, a page."""
+
+GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
+    lambda at: check_sources(at.failed, at.now),
+    lambda at: check_machine(at.machine, at.now),
+    lambda at: check_running(at.last_run, at.schedule, at.now) if at.is_whole else (),
+    lambda at: (
+        one for source, hours in at.arrivals.items() for one in check_silence(hours, at.now, source)
+    ),
+    lambda at: check_app_secret(at.unsigned, to_text(at.now)),
+    lambda at: (
+        one for version in at.versions for one in check_version(version, at.now, to_text(at.now))
+    ),
+)
+"""Checks of this machine, and of what all channels share."""
+
+
+def channel_findings(snapshot: Snapshot, view: ChannelView) -> list[Finding]:
+    """What the checks say about one channel, worst first."""
+    return worst_first(one for check in CHANNEL_CHECKS for one in check(snapshot, view))
+
+
+def general_findings(snapshot: Snapshot) -> list[Finding]:
+    """What they say about what concerns no single channel, worst first."""
+    return worst_first(one for check in GENERAL_CHECKS for one in check(snapshot))
+
+
+def run_checks(snapshot: Snapshot) -> list[Finding]:
+    """All of it. Worst first; of the same severity what is general, then channel by channel."""
+    found = general_findings(snapshot)
+    for view in snapshot.channels:
+        found += channel_findings(snapshot, view)
+    return worst_first(found)
+
+
+_LOOKED_AFTER = timedelta(days=30)
+
+
+def check_sending(facts: ChannelFacts, taken_in_24_hours: int) -> list[Finding]:
+    """WX201, WX206, WX208, WX501 and WX502 from the facts, unless the number itself is not known.
+
+    Beside a lost connection nobody is told to connect again.
+    """
+    if not facts.is_known:
+        return []
+    values, name, now = facts.values, facts.name, facts.now
+    seen = facts.observed_at(SENDING_FIELDS)
+    limit = values.get("whatsapp_business_manager_messaging_limit")
+    found = check_can_send(values, name, seen)
+    found = allow_for_settling(found, values, name, now, seen)
+    found += check_limit_used_up(limit, taken_in_24_hours, name, seen)
+    return wait_for(check_connection(facts.connection, name, now), found)
+
+
+def check_access(facts: ChannelFacts) -> list[Finding]:
+    """WX701 from what Meta said about the token, or from how it refused it."""
+    name, seen = facts.name, to_text(facts.now)
+    if facts.lacks_token:
+        return [missing_token(name, seen)]
+    said = values_of(facts.facts if facts.is_known else facts.read)
+    read = [fact.observed_at for fact in facts.read if fact.name.startswith(TOKEN_PREFIX)]
+    found = check_token(said, name, facts.now, min(read, default=seen))
+    refusal = next(filter(blames_the_token, facts.failures.values()), None)
+    if refusal and all(one.severity is not Severity.UNKNOWN for one in found):
+        found.append(refused_token(name, refusal.message, seen))
+    return found
+
+
+def check_journey(
+    journey: Journey | None,
+    records: Mapping[str, Record],
+    onboarded_at: datetime | None,
+    channel: str,
+    now: datetime,
+) -> list[Finding]:
+    """WX601 to WX607 from a journey of connecting that is open, or ended less than 30 days ago.
+
+    `onboarded_at` is when Meta says that the number was connected.
+    """
+    if journey is None:
+        return []
+    if journey.finished_at and now - from_text(journey.finished_at) > _LOOKED_AFTER:
+        return []
+    found = check_records(records, channel, to_text(now))
+    signup, sync = records.get("signup"), records.get("sync")
+    is_open = sync is None or sync.state is StepState.OPEN
+    is_due = signup is not None and signup.state is StepState.SETTLED and is_open
+    if journey.via is Route.SIGNUP and onboarded_at and is_due and not journey.finished_at:
+        found += check_window(onboarded_at + SYNC_WINDOW, channel, now, "meta")
+    return found
+
+
+_BY_APP_ALONE = "which fields are on is told to the app alone"
+
+
+def check_attached(facts: ChannelFacts, configured_app_id: str | None) -> list[Finding]:
+    """WX210 when our own app is not among the subscribed ones, where we send through Meta.
+
+    Ours is the configured one, else the token's. What cannot be read changes nothing here.
+    """
+    app_id = configured_app_id or str(facts.values.get("token.app_id") or "")
+    seen, is_meta = facts.seen, facts.channel.provider is Provider.META
+    if not app_id or seen is None or seen.apps is None or not is_meta:
+        return []
+    is_attached = any(app.id == app_id for app in seen.apps)
+    told = Subscribed(app_id, is_attached, None, is_active=True, why=_BY_APP_ALONE)
+    found = check_subscription(told, facts.name, seen.observed_at)
+    return [one for one in found if one.severity is not Severity.UNKNOWN]
+
+
+_NAMES = {"meta": "Meta", "respondio": "respond.io"}
+_SHOWN = 3
+
+
+def check_sources(failed: Iterable[Failed], now: datetime) -> list[Finding]:
+    """WX709: a source could not be asked, or gave no usable answer; once for each source.
+
+    What depends on it is not known, which is no sign of a fault (and none of health).
+    """
+    by_source: dict[str, list[Failed]] = defaultdict(list)
+    for one in failed:
+        by_source[one.source].append(one)
+    return [_not_asked(source, told, now) for source, told in by_source.items()]
+
+
+def check_webhooks(view: ChannelView, now: datetime) -> list[Finding]:
+    """WX210 as one finding.
+
+    What only the app secret could tell is left out where there is none: that is WX702.
+    """
+    if view.subscription is None:
+        return check_attached(view.facts, view.partner.own_app_id)
+    seen = view.subscription.seen
+    found = check_subscription(seen, view.name, to_text(now))
+    is_out_of_reach = view.facts.lacks_app_secret and seen.is_attached is not None
+    if is_out_of_reach:
+        found = [one for one in found if one.severity is not Severity.UNKNOWN]
+    return _as_one(found)
+
+
+def _as_one(found: list[Finding]) -> list[Finding]:
+    """The worst of several about the same thing, with what all of them rest on and advise."""
+    if len(found) < 2:
+        return found
+    ordered = worst_first(found)
+    evidence = tuple(fact for one in ordered for fact in one.evidence)
+    remedy = tuple(dict.fromkeys(step for one in ordered for step in one.remedy))
+    return [ordered[0].replace(evidence=evidence, remedy=remedy)]
+
+
+def _not_asked(source: str, told: list[Failed], now: datetime) -> Finding:
+    channels = list(dict.fromkeys(one.channel for one in told))
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for one in told:
+        reasons[one.error.message].append(one.channel)
+    hints = dict.fromkeys(one.error.hint or "try again in a minute" for one in told)
+    return Finding(
+        "WX709",
+        Severity.UNKNOWN,
+        channels[0] if len(channels) == 1 else None,
+        [
+            Evidence(f"{message} (asked about {_some(names)})", source, to_text(now))
+            for message, names in reasons.items()
+        ],
+        source=_NAMES.get(source, source),
+        hints=list(hints),
+    )
+
+
+def _some(names: list[str]) -> str:
+    different = list(dict.fromkeys(names))
+    more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
+    return ", ".join(different[:_SHOWN]) + more
+
 
 _CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
 _MEBIBYTE = 2**20

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import warn_about_unknown_tables
-from wacoex_cli.diagnosis.all_checks import run_checks
-from wacoex_cli.diagnosis.checks import newer_schema
-from wacoex_cli.diagnosis.snapshot import STATE, SourceSeen
-from wacoex_cli.diagnosis.symptom_questions import QUESTIONS, Answers, Question, Symptom
-from wacoex_cli.diagnosis.symptoms import rank
-from wacoex_cli.diagnosis.take_snapshot import take_snapshot
+from wacoex_cli.diagnosis.checks import newer_schema, run_checks
+from wacoex_cli.diagnosis.snapshot import STATE, SourceSeen, take_snapshot
+from wacoex_cli.diagnosis.symptoms import QUESTIONS, Answers, Question, Symptom, rank
 from wacoex_cli.errors import StateError, UsageError
 from wacoex_cli.findings.model import Finding, Severity, worst
 

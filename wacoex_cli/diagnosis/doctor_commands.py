@@ -59,9 +59,9 @@ def doctor(
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
     from wacoex_cli.diagnosis import bundle as bundling
-    from wacoex_cli.diagnosis import doctor_view
     from wacoex_cli.diagnosis.doctor import diagnose
-    from wacoex_cli.diagnosis.symptom_questions import Symptom
+    from wacoex_cli.diagnosis.symptoms import Symptom
+    from wacoex_cli.diagnosis.view import doctor_data, doctor_text
     from wacoex_cli.findings.model import check_exit_status
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
@@ -76,8 +76,8 @@ def doctor(
             dialogue=TerminalDialogue(invocation),
         )
         now = workspace.clock.now()
-        data = doctor_view.doctor_data(found)
-        text = list(doctor_view.doctor_text(found, now))
+        data = doctor_data(found)
+        text = list(doctor_text(found, now))
         if bundle is not None:
             bundling.write(workspace, found, bundle)
             data["bundle"] = str(bundle)

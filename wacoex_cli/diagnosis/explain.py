@@ -1,18 +1,18 @@
-"""`explain`: findings, topics and Meta's error codes, each as one short article."""
+"""`explain`: findings, topics and Meta's error codes, each as one short article, and the search."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING
 
 from wacoex_cli.diagnosis.code_articles import about_code
-from wacoex_cli.diagnosis.search import matching
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings import catalogue
 from wacoex_cli.platforms.error_codes import classify, is_known, known_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from wacoex_cli.findings.catalogue import Article
 
@@ -70,3 +70,68 @@ def _nearest(word: str) -> str:
     if close:
         return f"did you mean `{names[close[0]]}`?"
     return f"search with `--search`; topics: {', '.join(topics())}"
+
+
+_NUMBER = re.compile(r"\d+")
+_IN_WORDS = 6
+_SHARE_OF_A_LONG_TEXT = 0.6
+_WORDS_OF_A_LONG_TEXT = 4
+_WORDS_OF_A_PHRASE = 2
+
+
+def matching(text: str, articles: Iterable[Article]) -> list[Article]:
+    """The articles that fit a text, best first; of equally good ones in the order given.
+
+    What an article says it is also shown as beats its title, and that its body. Of a longer text
+    that fits nothing whole, articles with most of its words are better than none.
+    """
+    wanted = _plain(text)
+    if not wanted:
+        return []
+    known = list(articles)
+    ranked = [(rank, one) for one in known if (rank := _rank(wanted, one)) is not None]
+    if ranked:
+        return [one for _, one in sorted(ranked, key=lambda pair: pair[0])]
+    return _with_most_words(wanted.split(), known)
+
+
+def _rank(wanted: str, article: Article) -> tuple[int, int] | None:
+    """How well it fits, smaller is better: the kind of match, then the phrase left over."""
+    shown_as = [_plain(phrase) for phrase in article.shown_as]
+    name, title, body = _plain(article.id), _plain(article.title), _plain(article.body)
+    if wanted in (name, *shown_as) or (name.isdigit() and name in _NUMBER.findall(wanted)):
+        return (0, 0)
+    held = [len(phrase) for phrase in shown_as if _says(wanted, phrase) or wanted in phrase]
+    if held:
+        return (1, min(abs(length - len(wanted)) for length in held))
+    words = wanted.split()
+    tests = (
+        wanted in title,
+        all(word in f"{name} {title}" for word in words),
+        wanted in body,
+        all(word in f"{name} {title} {body}" for word in words),
+    )
+    return next(((kind, 0) for kind, holds in enumerate(tests, start=2) if holds), None)
+
+
+def _says(wanted: str, phrase: str) -> bool:
+    """Whether a pasted text holds a phrase; a single word would be found in too many."""
+    return phrase in wanted and len(phrase.split()) >= _WORDS_OF_A_PHRASE
+
+
+def _with_most_words(words: list[str], articles: list[Article]) -> list[Article]:
+    if len(words) < _WORDS_OF_A_LONG_TEXT:
+        return []
+    shares = [(_share(words, one), one) for one in articles]
+    enough = [pair for pair in shares if pair[0] >= _SHARE_OF_A_LONG_TEXT]
+    return [one for _, one in sorted(enough, key=lambda pair: -pair[0])[:_IN_WORDS]]
+
+
+def _share(words: list[str], article: Article) -> float:
+    told = set(_plain(f"{article.title} {article.body}").split())
+    return sum(word in told for word in words) / len(words)
+
+
+def _plain(text: str) -> str:
+    """Lower case, without punctuation and line ends, so that a wrapped or quoted text is found."""
+    return " ".join(re.sub(r"[^\w.+-]+|[.](?!\w)", " ", text.lower()).split())

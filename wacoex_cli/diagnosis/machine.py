@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wacoex_cli.diagnosis import ledger
+from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
 
 
@@ -59,9 +60,18 @@ def look_at(
     )
 
 
-def newest_stored_at(workspace: Workspace) -> datetime | None:
-    """The latest moment in the state file, to be asked before anything new is stored."""
-    return ledger.newest_time(workspace.state)
+def newest_stored_at(state: State) -> datetime | None:
+    """The latest moment at which anything was recorded; None in a fresh file.
+
+    To be asked before anything new is stored.
+    """
+    found = state.value(
+        "SELECT MAX(moment) FROM ("
+        " SELECT MAX(observed_at) AS moment FROM facts"
+        " UNION ALL SELECT MAX(created_at) FROM channels"
+        " UNION ALL SELECT MAX(last_active_at) FROM broadcast_runs) AS moments"
+    )
+    return from_text(found) if found else None
 
 
 def _keyring_problem(workspace: Workspace) -> str | None:

@@ -5,30 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import facts_ledger, registry
-from wacoex_cli.channels.projection import CHANNELS
-from wacoex_cli.diagnosis import apps, checks, machine
-from wacoex_cli.diagnosis.all_checks import CHANNEL_CHECKS, GENERAL_CHECKS
-from wacoex_cli.diagnosis.asked import Asked, Reading, keep
-from wacoex_cli.diagnosis.snapshot import Snapshot
-from wacoex_cli.diagnosis.take_snapshot import arrivals, views
+from wacoex_cli.channels import registry
+from wacoex_cli.diagnosis.checks import channel_findings, general_findings, newer_schema
+from wacoex_cli.diagnosis.snapshot import take_snapshot
 from wacoex_cli.errors import StateError, WacoexError
-from wacoex_cli.events import consumers
-from wacoex_cli.events.store import catch_up
-from wacoex_cli.findings.model import Finding, Severity, by_severity, worst, worst_first
+from wacoex_cli.findings.model import Finding, Severity, by_severity, worst
 from wacoex_cli.partners.rule import is_seen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Iterator
 
-    from wacoex_cli.channels.facts import Fact
-    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.model import Channel, Fact
     from wacoex_cli.diagnosis.snapshot import ChannelView
     from wacoex_cli.foundation.workspace import Workspace
-
-# Whether the reminder runs is for `reminder check` and `doctor`: no channel is worse for it.
-_LEFT_OUT = frozenset({"reminder"})
 
 
 @dataclass(frozen=True)
@@ -45,14 +34,14 @@ class ChannelStatus:
         return self.view.channel
 
     @property
-    def facts(self) -> tuple[Fact, ...]:
+    def facts(self) -> list[Fact]:
         """The newest facts known about it."""
-        return self.view.facts
+        return self.view.facts.facts
 
     @property
     def partner_seen(self) -> bool | None:
         """Whether the partner that is expected is there; None where nobody could tell."""
-        return is_seen(self.view.partner, apps.seen_in(self.view.facts))
+        return is_seen(self.view.partner.expected, self.view.facts.seen)
 
     @property
     def verdict(self) -> Severity:
@@ -82,28 +71,14 @@ def check(workspace: Workspace, named: Channel | None, *, offline: bool) -> Stat
     With `offline` nothing is asked: what is stored is judged, with its age.
     Raises UsageError when there is no channel, StateError for an unusable state file.
     """
-    now, state = workspace.clock.now(), workspace.state
-    catch_up(state, consumers.projections() or [CHANNELS], workspace.clock)
-    channels = [named] if named else registry.all_active(state)
-    newest = machine.newest_stored_at(workspace)
-    stored = facts_ledger.facts_by_channel(state)
-    if offline:
-        asked = Asked({one.channel_id: _from_store(one, stored) for one in channels})
-    else:
-        asked = _ask(workspace, channels, stored, now)
-    snapshot = Snapshot(
-        now=now,
-        is_offline=offline,
-        channels=tuple(views(workspace, channels, stored, asked, now)),
-        machine=machine.look_at(
-            workspace, newest, clock_skew_seconds=asked.clock_skew_seconds, offline=offline
-        ),
-        arrivals=arrivals(state),
-        versions=tuple(
-            sorted({workspace.settings_for(one.name).meta_api_version for one in channels})
-        ),
-    )
-    return _judged(snapshot)
+    channels = [named] if named else registry.all_active(workspace.state)
+    snapshot = take_snapshot(workspace, channels, is_offline=offline, is_whole=False)
+    judged = [
+        ChannelStatus(view, tuple(channel_findings(snapshot, view)), tuple(_failures(view)))
+        for view in snapshot.channels
+    ]
+    judged.sort(key=lambda one: (by_severity(one.verdict), one.channel.name))
+    return Status(tuple(judged), tuple(general_findings(snapshot)))
 
 
 def check_or_tell_why_not(workspace: Workspace, name: str | None, *, offline: bool) -> Status:
@@ -117,49 +92,15 @@ def check_or_tell_why_not(workspace: Workspace, name: str | None, *, offline: bo
     except StateError as error:
         if error.code != "state_newer":
             raise
-        return Status((), (checks.newer_schema(error, workspace.clock.now()),))
+        return Status((), (newer_schema(error, workspace.clock.now()),))
 
 
-def _ask(
-    workspace: Workspace,
-    channels: Sequence[Channel],
-    stored: dict[int, list[Fact]],
-    now: datetime,
-) -> Asked:
-    """Ask Meta about the numbers, the accounts and the tokens, and nobody about anything else."""
-    # Imported only now: who looks offline needs nothing of what asks.
-    from wacoex_cli.diagnosis.gather import Gatherer
-
-    state = workspace.state
-    gatherer = Gatherer(workspace, stored, facts_ledger.calls_in_hour(state, now), now)
-    readings = workspace.run(gatherer.read_all(channels))
-    keep(state, channels, readings, gatherer.calls, now)
-    return Asked(readings, clock_skew_seconds=gatherer.clock_skew_seconds)
-
-
-def _from_store(channel: Channel, stored: dict[int, list[Fact]]) -> Reading:
-    if stored.get(channel.channel_id):
-        return Reading(is_known=True)
-    missing = WacoexError(
-        f"nothing is stored about channel `{channel.name}` yet",
-        hint="run `wacoex status` without `--offline`",
-        code="no_facts",
-    )
-    return Reading(failures=[missing])
-
-
-def _judged(snapshot: Snapshot) -> Status:
-    judged = [
-        ChannelStatus(
-            view,
-            tuple(
-                worst_first(one for each in CHANNEL_CHECKS for one in each.function(snapshot, view))
-            ),
-            tuple(view.reading.failures),
+def _failures(view: ChannelView) -> Iterator[WacoexError]:
+    """What could not be asked; offline, that nothing is stored."""
+    yield from view.facts.failures.values()
+    if not (view.facts.failures or view.facts.is_known):
+        yield WacoexError(
+            f"nothing is stored about channel `{view.name}` yet",
+            hint="run `wacoex status` without `--offline`",
+            code="no_facts",
         )
-        for view in snapshot.channels
-    ]
-    judged.sort(key=lambda one: (by_severity(one.verdict), one.channel.name))
-    general = [each for each in GENERAL_CHECKS if each.name not in _LEFT_OUT]
-    everywhere = (one for each in general for one in each.function(snapshot))
-    return Status(tuple(judged), tuple(worst_first(everywhere)))

@@ -151,7 +151,7 @@ def list_events(
     gives everything.
     """
     from wacoex_cli.channels import registry
-    from wacoex_cli.channels.projection import CHANNELS
+    from wacoex_cli.channels.evidence import CHANNELS
     from wacoex_cli.events import listing
     from wacoex_cli.events.store import catch_up
     from wacoex_cli.foundation.durations import moment_ago

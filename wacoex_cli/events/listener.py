@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from wacoex_cli.channels.ledger import all_channels
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.consumers import PageRequest, WebPage
@@ -100,7 +100,11 @@ class Keys:
         """
         owners = [
             None,
-            *(channel.name for channel in all_channels(workspace.state) if not channel.archived_at),
+            *(
+                channel.name
+                for channel in Channels(workspace.state).all_channels()
+                if not channel.archived_at
+            ),
         ]
 
         def values(name: str) -> tuple[str, ...]:

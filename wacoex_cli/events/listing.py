@@ -6,10 +6,9 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels import ledger as channel_ledger
-from wacoex_cli.channels.account import concerns
-from wacoex_cli.channels.projection import account_event, address_of_event
+from wacoex_cli.channels.evidence import account_event, address_of_event
+from wacoex_cli.channels.model import concerns
+from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.platforms.events import Kind
@@ -171,7 +170,7 @@ def _of_channel(
     most: int,
 ) -> Iterator[Event]:
     wanted = frozenset(Kind) if kinds is None else kinds
-    own = evidence_ledger.addresses_for(state, channel)
+    own = Signs(state).addresses_for(channel)
     accounts = filter(None, (channel.waba_id, *channel.former("waba_id")))
     addresses = (*own, *(f"waba_id:{one}" for one in accounts))
     told = EventLog(state).find(
@@ -199,8 +198,8 @@ class _Names:
         self._of_address: dict[str, str] = {}
         of_account: dict[str, list[str]] = {}
         former: dict[str, list[str]] = {}
-        for channel in channel_ledger.all_channels(state):
-            for address in evidence_ledger.addresses_for(state, channel):
+        for channel in Channels(state).all_channels():
+            for address in Signs(state).addresses_for(channel):
                 self._of_address[address] = channel.name
             of_account.setdefault(channel.waba_id or "", []).append(channel.name)
             for waba_id in channel.former("waba_id"):

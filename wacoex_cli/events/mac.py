@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels import ledger as channel_ledger
-from wacoex_cli.channels.projection import address_of_event
+from wacoex_cli.channels.evidence import address_of_event
+from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import ActiveContacts, EventLog
 from wacoex_cli.platforms.events import Kind, Projection
@@ -75,11 +74,11 @@ def count(state: State, month: str, channels: Iterable[Channel] | None = None) -
     """Count the active contacts of a month; with `channels` only those of their numbers."""
     active = ActiveContacts(state)
     addresses = active.addresses(month)
-    chosen = channel_ledger.all_channels(state) if channels is None else tuple(channels)
+    chosen = Channels(state).all_channels() if channels is None else tuple(channels)
     counts = []
     seen: set[str] = set()
     for channel in chosen:
-        own = addresses & set(evidence_ledger.addresses_for(state, channel))
+        own = addresses & set(Signs(state).addresses_for(channel))
         if own:
             counts.append(Count(channel.name, *active.count(month, own)))
             seen |= own

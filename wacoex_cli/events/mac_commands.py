@@ -27,7 +27,7 @@ def mac(
     This one is counted from the events that are here.
     """
     from wacoex_cli.channels import registry
-    from wacoex_cli.channels.projection import CHANNELS
+    from wacoex_cli.channels.evidence import CHANNELS
     from wacoex_cli.events import mac as operation
     from wacoex_cli.events.mac import MAC
     from wacoex_cli.events.store import catch_up

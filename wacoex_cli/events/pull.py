@@ -45,7 +45,7 @@ from wacoex_cli.platforms.respondio import (
     contact_by,
     each_page,
 )
-from wacoex_cli.platforms.respondio_replies import identity
+from wacoex_cli.platforms.respondio_replies import WorkspaceChannel, identity
 from wacoex_cli.terminal.progress import open_progress
 
 if TYPE_CHECKING:
@@ -567,16 +567,12 @@ class Pull:
 
     def _known_channels(self) -> str:
         """The workspace's WhatsApp channels, as the end of a hint; empty when they are unknown."""
-        found: list[Node] = []
+        found: tuple[WorkspaceChannel, ...] = ()
         with contextlib.suppress(WacoexError):
             respondio = respondio_for(self._workspace, self._channel)
             found = self._workspace.run(respondio.list_channels())
         # Which `source` a Coexistence channel shows is not documented (respond.io: channels).
-        named = [
-            f"{one.get('id')} ({one.get('name')})"
-            for one in found
-            if "whatsapp" in str(one.get("source")).lower()
-        ]
+        named = [f"{channel.id} ({channel.name})" for channel in found if channel.is_whatsapp]
         return f"; N is one of {', '.join(named)}" if named else ""
 
     def _interest(self) -> Interest:

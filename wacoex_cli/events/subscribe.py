@@ -22,13 +22,15 @@ from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.platforms.events import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.meta_answers import App
 
 _WHATSAPP = "whatsapp_business_account"
 
@@ -83,13 +85,37 @@ async def look(
     """
     waba_id = channel.demand_waba_id()
     meta = meta_for(workspace, channel, patience_seconds=patience_seconds)
-    apps = [_api_data(node) for node in await meta.subscribed_apps(waba_id)]
+    apps = await meta.subscribed_apps(waba_id)
     app_id, why = await _own_app_id(workspace, channel, meta)
-    own = next((app for app in apps if app_id is not None and app.get("id") == app_id), None)
+    return await _subscription(workspace, channel, apps, (app_id, why), patience_seconds)
+
+
+async def look_beside(
+    workspace: Workspace, facts: ChannelFacts, *, patience_seconds: float | None = None
+) -> Subscription | None:
+    """The same where apps and token were asked about; None where the apps were not told."""
+    if facts.apps is None or facts.apps.apps is None:
+        return None
+    name = facts.name
+    app_id = workspace.settings_for(name).meta_app_id or facts.values.get("token.app_id")
+    why = "" if app_id else "which app is ours is not known: Meta does not say"
+    own = (str(app_id) if app_id else None, why)
+    return await _subscription(workspace, facts.channel, facts.apps.apps, own, patience_seconds)
+
+
+async def _subscription(
+    workspace: Workspace,
+    channel: Channel,
+    apps: Iterable[App],
+    own_app: tuple[str | None, str],
+    patience_seconds: float | None,
+) -> Subscription:
+    app_id, why = own_app
+    own = next((app for app in apps if app_id is not None and app.id == app_id), None)
     hook, why_no_fields = await _hook(workspace, channel, app_id, patience_seconds)
     return Subscription(
         channel=channel.name,
-        waba_id=waba_id,
+        waba_id=channel.demand_waba_id(),
         seen=Subscribed(
             app_id=app_id,
             is_attached=None if app_id is None else own is not None,
@@ -97,7 +123,7 @@ async def look(
             is_active=(hook or {}).get("active") is not False,
             why=why or why_no_fields,
         ),
-        override=_text((own or {}).get("override_callback_uri")),
+        override=own.override if own else None,
         callback_url=_text((hook or {}).get("callback_url")),
     )
 
@@ -151,7 +177,7 @@ async def _own_app_id(workspace: Workspace, channel: Channel, meta: Meta) -> tup
     if configured:
         return configured, ""
     try:
-        app_id = _text((await meta.debug_token()).get("app_id"))
+        app_id = (await meta.debug_token()).app_id
     except WacoexError as error:
         return None, f"which app is ours is not known: {error.message}"
     return app_id, "" if app_id else "which app is ours is not known: Meta does not say"
@@ -191,11 +217,6 @@ def _as_app(
         settings.meta_api_version,
         patience_seconds=patience_seconds,
     )
-
-
-def _api_data(node: Mapping[str, Any]) -> dict[str, Any]:
-    inner = node.get("whatsapp_business_api_data")
-    return {**node, **(inner if isinstance(inner, dict) else {})}
 
 
 def _fields(hook: Mapping[str, Any]) -> frozenset[str]:

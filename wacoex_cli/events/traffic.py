@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger, stored_connection
 from wacoex_cli.channels.connection import reconnections
-from wacoex_cli.channels.evidence import EvidenceKind
+from wacoex_cli.channels.model import EvidenceKind
+from wacoex_cli.channels.store import AccountEvents, Signs
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.events import Kind, Source
@@ -46,7 +46,7 @@ def flows(state: State, channels: Sequence[Channel], now: datetime) -> dict[int,
     inbound = EventLog(state).inbound_days(since) if echoes else []
     found = {}
     for one in channels:
-        own = frozenset(evidence_ledger.addresses_for(state, one))
+        own = frozenset(Signs(state).addresses_for(one))
         found[one.channel_id] = _flow(
             [day for day in echoes if day.addresses & own],
             [day for day in inbound if day.addresses & own],
@@ -118,10 +118,10 @@ def summaries(state: State, channels: Sequence[Channel], now: datetime) -> dict[
     if not told:
         return {one.channel_id: Summary() for one in channels}
     around = _Around.of(state, told, since)
-    account = stored_connection.account_events(state, channels)
+    account = AccountEvents(state).of_channels(channels)
     found = {}
     for channel in channels:
-        addresses = frozenset(evidence_ledger.addresses_for(state, channel))
+        addresses = frozenset(Signs(state).addresses_for(channel))
         own = [one for one in told if addresses & _addresses(one)]
         reconnected = reconnections(channel, account[channel.channel_id])
         signs = _Signs(state, tuple(sorted(addresses)), tuple(one.at for one in reconnected))
@@ -188,7 +188,7 @@ class _Signs:
         return any(since <= one <= until for one in connected)
 
     def _newest(self, kind: EvidenceKind, until: str) -> str | None:
-        found = evidence_ledger.newest(self.state, self.addresses, kind, until=until)
+        found = Signs(self.state).newest(self.addresses, kind, until=until)
         return found.at if found else None
 
 

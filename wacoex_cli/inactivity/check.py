@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import registry, stored_connection
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import warn_about_unknown_tables
-from wacoex_cli.channels.projection import CHANNELS
-from wacoex_cli.channels.removal import check_connection
+from wacoex_cli.channels.connection import FACTS
+from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.facts import stored_facts
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Severity, by_severity, worst, worst_first
 from wacoex_cli.inactivity import reading, runs_ledger
-from wacoex_cli.inactivity.checks import check_opened
+from wacoex_cli.inactivity.checks import check_standing
 from wacoex_cli.inactivity.model import Stage
 from wacoex_cli.inactivity.reminder_checks import check_running
 
@@ -93,15 +94,13 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> ReminderChec
 def watch(workspace: Workspace, channels: Sequence[Channel], now: datetime) -> list[Watched]:
     """The countdowns and connections of these channels, worst first, as they are stored."""
     standings = reading.standings(workspace, channels, now)
-    connections = stored_connection.connections(workspace.state, channels, now)
+    facts = stored_facts(workspace.state, channels, now, FACTS)
     found = []
     for channel in channels:
-        standing, connection = standings[channel.channel_id], connections[channel.channel_id]
+        standing = standings[channel.channel_id]
+        connection = facts[channel.channel_id].connection
         zone = reading.zone_of(workspace, channel)
-        findings = [
-            *check_opened(standing, channel.name, zone, now),
-            *check_connection(connection, channel.name, now),
-        ]
+        findings = check_standing(facts[channel.channel_id], standing, zone)
         settings = workspace.settings_for(channel.name).inactivity
         found.append(
             Watched(channel, standing, connection, tuple(worst_first(findings)), zone, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wacoex_cli.channels.checks import check_connection
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.time_zones import local_text
@@ -12,6 +13,7 @@ from wacoex_cli.inactivity.model import Stage
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.inactivity.model import GradedSign, Standing
 
 SAID = {
@@ -24,6 +26,17 @@ SAID = {
 """What each word of the evidence table says, for a person."""
 
 _LATE = {Stage.WARNING: "WX101", Stage.CRITICAL: "WX102", Stage.OVERDUE: "WX103"}
+
+
+def check_standing(facts: ChannelFacts, standing: Standing, zone: str) -> list[Finding]:
+    """WX101 to WX105, WX203 and WX204: the countdown of a channel, and a lost connection.
+
+    `zone` is the channel's own time zone.
+    """
+    return [
+        *check_opened(standing, facts.name, zone, facts.now),
+        *check_connection(facts.connection, facts.name, facts.now),
+    ]
 
 
 def check_opened(standing: Standing, channel: str, zone: str, now: datetime) -> list[Finding]:

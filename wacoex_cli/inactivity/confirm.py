@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger, stored_connection
-from wacoex_cli.channels.evidence import EvidenceKind, Sign, channel_address
-from wacoex_cli.channels.projection import CHANNELS
+from wacoex_cli.channels.connection import FACTS
+from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -74,10 +76,10 @@ def confirm(
     is_new = _is_new(state, sign)
     if is_new and not dry_run:
         with state.transaction():
-            evidence_ledger.add(state, [sign])
+            Signs(state).add([sign])
     # A dry run counts what would be kept, so that it shows the deadline that would follow.
     standing = reading.standings(workspace, [channel], now, {channel.channel_id: [sign]})
-    connection = stored_connection.connections(state, [channel], now)
+    facts = stored_facts(state, [channel], now, FACTS)
     return Confirmation(
         channel,
         from_text(sign.at),
@@ -85,7 +87,7 @@ def confirm(
         is_new,
         dry_run,
         standing[channel.channel_id],
-        connection[channel.channel_id],
+        facts[channel.channel_id].connection,
         zone,
     )
 
@@ -128,5 +130,5 @@ def _refuse_before_proof(
 
 
 def _is_new(state: State, sign: Sign) -> bool:
-    found = evidence_ledger.newest(state, [sign.address], sign.kind, since=sign.at, until=sign.at)
+    found = Signs(state).newest([sign.address], sign.kind, since=sign.at, until=sign.at)
     return found is None or found.said_by != sign.said_by

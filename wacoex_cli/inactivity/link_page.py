@@ -8,7 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import ledger
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
 from wacoex_cli.foundation.time_zones import local_text
 from wacoex_cli.inactivity import links
@@ -97,7 +97,7 @@ def _refusal(link: Link) -> PageAnswer:
 
 
 def _deadline(workspace: Workspace, link: Link) -> str:
-    channel = ledger.find(workspace.state, link.channel)
+    channel = Channels(workspace.state).find(link.channel)
     if channel is None:
         return ""
     known = standings(workspace, [channel], workspace.clock.now())[channel.channel_id]

@@ -9,8 +9,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels.evidence import EvidenceKind, Sign, channel_address
+from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.inactivity import notices_ledger
 
@@ -83,9 +83,7 @@ def confirm(state: State, token: str, now: datetime) -> Link:
         notices_ledger.use_link(state, _hash(token), now)
         said_by = f"link sent to {link.sent_to}"
         address = channel_address(link.channel_id)
-        evidence_ledger.add(
-            state, [Sign(address, EvidenceKind.CONFIRMED, to_text(now), "person", said_by)]
-        )
+        Signs(state).add([Sign(address, EvidenceKind.CONFIRMED, to_text(now), "person", said_by)])
     return link
 
 

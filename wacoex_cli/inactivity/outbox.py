@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import ledger, registry
-from wacoex_cli.channels.projection import CHANNELS
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.settings import ways_to_give
@@ -92,7 +93,7 @@ def _decide(occasion: Occasion, target: Target, former: LastNotice | None) -> Du
 def _channels(state: State, name: str | None) -> list[Channel]:
     if name:
         return [registry.active(state, name)]
-    known = ledger.all_channels(state)
+    known = Channels(state).all_channels()
     if not known:
         # Under cron this is more likely another state file than a person without channels.
         raise UsageError(

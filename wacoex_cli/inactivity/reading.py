@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger, stored_connection
 from wacoex_cli.channels.connection import connected_at, reconnections
-from wacoex_cli.channels.evidence import EvidenceKind, Sign, address_of
-from wacoex_cli.devices import ledger as devices
+from wacoex_cli.channels.model import EvidenceKind, Sign, address_of
+from wacoex_cli.channels.store import AccountEvents, Signs
+from wacoex_cli.devices.store import Devices
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.inactivity import rule
 from wacoex_cli.inactivity.model import Grade, GradedSign
@@ -39,8 +39,8 @@ def standings(
     projection of the channels has caught up, which is the caller's to do.
     """
     state = workspace.state
-    told = stored_connection.account_events(state, channels)
-    alone = devices.primary_only_by_channel(state)
+    told = AccountEvents(state).of_channels(channels)
+    alone = Devices(state).primary_only_by_channel()
     found = {}
     for one in channels:
         extra = [*reconnections(one, told[one.channel_id]), *(more or {}).get(one.channel_id, ())]
@@ -78,8 +78,8 @@ def onboarding(channel: Channel, values: Mapping[str, Any], now: datetime) -> li
 
 def last_proof(state: State, channel: Channel, now: datetime) -> Sign | None:
     """The newest evidence of the grade proof that is not later than now."""
-    told = stored_connection.account_events(state, [channel])
-    addresses = evidence_ledger.addresses_for(state, channel)
+    told = AccountEvents(state).of_channels([channel])
+    addresses = Signs(state).addresses_for(channel)
     until = to_text(now)
     return max(
         (
@@ -100,14 +100,14 @@ def _signs(
     now: datetime,
 ) -> list[GradedSign]:
     """What can decide the countdown; of a million echoes only the newest of each grade matters."""
-    addresses = evidence_ledger.addresses_for(state, channel)
+    addresses = Signs(state).addresses_for(channel)
     until = to_text(now + rule.CLOCKS_DIFFER_AT_MOST)
     proofs = [
         *_newest(state, addresses, EvidenceKind.CONFIRMED, until),
         *_newest(state, addresses, EvidenceKind.CONNECTED, until),
         *extra,
     ]
-    ahead = evidence_ledger.newest_after(state, addresses, until)
+    ahead = Signs(state).newest_after(addresses, until)
     found = [
         *proofs,
         *_echoes(state, addresses, alone, until),
@@ -138,7 +138,7 @@ def _phonebook(
 ) -> Iterator[Sign]:
     """The newest change of the phonebook, unless it came with the first sync."""
     for newest in _newest(state, addresses, EvidenceKind.PHONEBOOK, until):
-        first = evidence_ledger.first_at(state, addresses, EvidenceKind.PHONEBOOK)
+        first = Signs(state).first_at(addresses, EvidenceKind.PHONEBOOK)
         connected = [one.at for one in proofs if one.kind is EvidenceKind.CONNECTED]
         began = [from_text(one) for one in (first, *connected) if one]
         if not rule.is_of_first_sync(from_text(newest.at), *began):
@@ -152,7 +152,7 @@ def _newest(
     until: str,
     since: str | None = None,
 ) -> Iterator[Sign]:
-    found = evidence_ledger.newest(state, addresses, kind, until=until, since=since)
+    found = Signs(state).newest(addresses, kind, until=until, since=since)
     if found:
         yield found
 

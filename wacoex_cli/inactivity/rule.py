@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels.evidence import EvidenceKind
+from wacoex_cli.channels.model import EvidenceKind
 from wacoex_cli.inactivity.model import Grade, GradedSign, Stage, Standing
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from wacoex_cli.channels import ledger
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.inactivity import runs_ledger
 from wacoex_cli.inactivity.crontab import Crontab
@@ -94,7 +94,7 @@ def install(workspace: Workspace, kind: str | None, *, dry_run: bool) -> Schedul
     demand_startable()
     planned = way.planned(job, _minute(workspace))
     changed = way.there() != planned or not way.is_active()
-    channels = [one for one in ledger.all_channels(workspace.state) if not one.archived_at]
+    channels = [one for one in Channels(workspace.state).all_channels() if not one.archived_at]
     for text in left_behind(workspace, channels, reaches_keyring=way.reaches_keyring):
         workspace.warn(text)
     if not dry_run:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels.evidence import EvidenceKind, Sign, channel_address
-from wacoex_cli.channels.projection import CHANNELS
+from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.devices.model import DeviceState
 from wacoex_cli.devices.rule import relink_from
@@ -75,7 +75,7 @@ def _keep_evidence(context: Context, moment: Onboarded | None, now: datetime) ->
         said_by,
     )
     with context.workspace.state.transaction():
-        evidence_ledger.add(context.workspace.state, [sign])
+        Signs(context.workspace.state).add([sign])
 
 
 def _companions(found: Inventory) -> dict[str, object]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger
-from wacoex_cli.channels.evidence import EvidenceKind
-from wacoex_cli.channels.projection import CHANNELS
+from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.model import EvidenceKind
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -20,7 +20,7 @@ from wacoex_cli.platforms.events import Source
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from wacoex_cli.channels.evidence import Sign
+    from wacoex_cli.channels.model import Sign
     from wacoex_cli.onboarding.journey import Context
 
 STEP = "echo-proof"
@@ -96,9 +96,8 @@ def _not_seen(context: Context, kept: dict[str, object]) -> Outcome:
 def _newest_echo(context: Context, since: datetime) -> Sign | None:
     workspace = context.workspace
     catch_up(workspace.state, (CHANNELS,), workspace.clock)
-    return evidence_ledger.newest(
-        workspace.state,
-        evidence_ledger.addresses_for(workspace.state, context.channel),
+    return Signs(workspace.state).newest(
+        Signs(workspace.state).addresses_for(context.channel),
         EvidenceKind.ECHO,
         since=to_text(since),
         until=to_text(workspace.clock.now() + _CLOCKS_DIFFER_AT_MOST),

@@ -8,11 +8,12 @@ from wacoex_cli.broadcast import control
 from wacoex_cli.broadcast import ledger as broadcasts_ledger
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.recovery import sender_of
-from wacoex_cli.channels import account_ledger, registry
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import meta_for
-from wacoex_cli.channels.account import OFFBOARDED_HERE, AccountEvent
+from wacoex_cli.channels.checks import check_connection
 from wacoex_cli.channels.connection import ConnectionState
-from wacoex_cli.channels.removal import check_connection
+from wacoex_cli.channels.model import OFFBOARDED_HERE, AccountEvent
+from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.devices.registry import inventory
 from wacoex_cli.devices.rule import SYNC_TAKES_AT_MOST
 from wacoex_cli.errors import DeclinedError, UsageError, WacoexError
@@ -23,7 +24,8 @@ from wacoex_cli.onboarding import offboard_texts
 from wacoex_cli.onboarding.access import skipped
 from wacoex_cli.onboarding.model import Outcome, StepState
 from wacoex_cli.onboarding.offboard_proof import CONNECTED_SAYS, sights_now, there_in
-from wacoex_cli.onboarding.offboard_sight import EVENTS, is_not_visible, may_return, stored
+from wacoex_cli.onboarding.offboard_sight import EVENTS, may_return, stored
+from wacoex_cli.platforms.meta_answers import is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -168,7 +170,7 @@ async def companions(context: Context) -> Outcome:
         key = f"wacoex:offboard:{journey_id}"
         event = AccountEvent(key, OFFBOARDED_HERE, at, "wacoex offboard", phone=phone)
         with state.transaction():
-            account_ledger.add(state, [event])
+            AccountEvents(state).add([event])
     found = inventory(state, context.channel, context.workspace.clock.now())
     answer = {
         "unlinked_at": at,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.removal import check_connection
+from wacoex_cli.channels.checks import check_connection
 from wacoex_cli.devices.registry import inventory
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding import ledger, offboard_texts

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import facts_ledger
-from wacoex_cli.channels.facts import values_of
-from wacoex_cli.channels.projection import CHANNELS
+from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.model import values_of
+from wacoex_cli.channels.store import Facts
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.person import login_name
@@ -73,7 +73,7 @@ def _seen_before(context: Context) -> set[str]:
     for step in ("what-changes", "proof"):
         listed = kept[step].answer.get(CONNECTED_SAYS) if step in kept else None
         there |= set(listed) if isinstance(listed, list) else set()
-    facts = facts_ledger.facts_by_channel(context.workspace.state, ["is_on_biz_app"])
+    facts = Facts(context.workspace.state).facts_by_channel(["is_on_biz_app"])
     values = values_of(facts.get(context.channel.channel_id, ()))
     return there | ({META} if values.get("is_on_biz_app") is True else set())
 

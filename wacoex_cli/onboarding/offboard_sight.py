@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels import stored_connection
 from wacoex_cli.channels.access import meta_for, respondio_for
-from wacoex_cli.channels.account import RE_REGISTERED
-from wacoex_cli.channels.connection import ConnectionState, is_settling
-from wacoex_cli.channels.removal import RETURNS_WITHIN
+from wacoex_cli.channels.checks import RETURNS_WITHIN
+from wacoex_cli.channels.connection import FACTS, ConnectionState, is_settling
+from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.platforms.meta_answers import is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 EVENTS, META, RESPONDIO = "events", "meta", "respondio"
 _FIELDS = ("id", "is_on_biz_app", "platform_type", "last_onboarded_time")
-_NOT_VISIBLE = (100, 33)
 
 
 class Verdict(StrEnum):
@@ -64,11 +64,6 @@ def proof_in(sights: Iterable[Sight], there_before: Collection[str]) -> Sight | 
     )
 
 
-def is_not_visible(error: WacoexError) -> bool:
-    """Meta knows no such object, or does not show it to this token (Meta: error codes)."""
-    return (error.details.get("code"), error.details.get("subcode")) == _NOT_VISIBLE
-
-
 def may_return(connection: Connection, now: datetime) -> bool:
     """WhatsApp is likely to reconnect it by itself: a loss that is no offboarding.
 
@@ -85,7 +80,8 @@ def may_return(connection: Connection, now: datetime) -> bool:
 def stored(workspace: Workspace, channel: Channel) -> Connection:
     """How the channel is connected, from what is stored."""
     now = workspace.clock.now()
-    return stored_connection.connections(workspace.state, [channel], now)[channel.channel_id]
+    facts = stored_facts(workspace.state, [channel], now, FACTS)
+    return facts[channel.channel_id].connection
 
 
 async def look(workspace: Workspace, channel: Channel) -> list[Sight]:
@@ -164,13 +160,9 @@ async def _is_not_listed(meta: Meta, channel: Channel, waba_id: str) -> bool:
         listed = await meta.phone_numbers(waba_id)
     except (CredentialError, RefusedError):
         return False
-    ids = {str(one.get("id")) for one in listed}
-    shown = {_digits(str(one.get("display_phone_number", ""))) for one in listed}
-    return channel.phone_number_id not in ids and _digits(channel.phone) not in shown
-
-
-def _digits(text: str) -> str:
-    return "".join(one for one in text if one.isdigit())
+    ids = {number.phone_number_id for number in listed}
+    shown = {f"+{number.digits}" for number in listed}
+    return channel.phone_number_id not in ids and channel.phone not in shown
 
 
 async def _at_respondio(workspace: Workspace, channel: Channel) -> Sight:
@@ -180,7 +172,7 @@ async def _at_respondio(workspace: Workspace, channel: Channel) -> Sight:
     except WacoexError as error:
         verdict, text = _unanswered(error), error.message
     else:
-        is_there = number in {one.get("id") for one in listed}
+        is_there = number in {one.id for one in listed}
         verdict = Verdict.THERE if is_there else Verdict.HIDDEN
         text = f"channel {number} is {'in' if is_there else 'not in'} the respond.io workspace"
     return Sight(RESPONDIO, verdict, text, to_text(workspace.clock.now()))

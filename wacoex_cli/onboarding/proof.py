@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels import facts_ledger
-from wacoex_cli.channels.checks import check_can_send
-from wacoex_cli.channels.connection import allow_for_settling, connected_at
-from wacoex_cli.channels.facts import values_of
-from wacoex_cli.channels.reading import read_phone_number
+from wacoex_cli.channels.checks import allow_for_settling, check_can_send
+from wacoex_cli.channels.connection import connected_at
+from wacoex_cli.channels.look import read_phone_number
+from wacoex_cli.channels.model import values_of
+from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import CredentialError, RefusedError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding.access import meta_or_reason, skipped
 from wacoex_cli.onboarding.echo import echo_proof
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
-from wacoex_cli.partners.reading import app_in
 from wacoex_cli.partners.rule import NO_PROOF, is_expected
 from wacoex_cli.partners.rule import expected as expected_partner
+from wacoex_cli.platforms.meta_answers import is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from wacoex_cli.channels.facts import Fact
-    from wacoex_cli.errors import WacoexError
+    from wacoex_cli.channels.model import Fact
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.onboarding.journey import Context
     from wacoex_cli.partners.model import Expected
@@ -34,7 +33,6 @@ SETTLES_WITHIN_SECONDS = 1800.0
 """How long Meta's answers lag behind a signup, as far as was seen."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 60.0
 _SHOWN = ("is_on_biz_app", "platform_type", "status")
-_NOT_VISIBLE = (100, 33)
 _TOKEN_IS_BAD = 190
 
 
@@ -76,13 +74,12 @@ async def partner(context: Context) -> Outcome:
         if error.details.get("code") == _TOKEN_IS_BAD:
             raise
         return skipped(error.message)
-    named = [app_in(one) for one in apps]
     expected = _expected(context)
-    is_seen = any(is_expected(one, expected) for one in named)
+    is_seen = any(is_expected(one, expected) for one in apps)
     answer = {
         "expected": expected.label,
         "seen": is_seen,
-        "apps": [{"id": one.id, "name": one.name} for one in named],
+        "apps": [{"id": one.id, "name": one.name} for one in apps],
         "source": "meta",
         "observed_at": to_text(context.workspace.clock.now()),
     }
@@ -98,19 +95,15 @@ async def _look(context: Context, meta: Meta) -> Mapping[str, Any]:
     try:
         facts = await read_phone_number(meta, channel.demand_phone_number_id(), now)
     except CredentialError as error:
-        if not _is_not_visible(error):
+        if not is_not_visible(error):
             raise
         return {}
     state = context.workspace.state
     with state.transaction():
-        facts_ledger.store(state, channel.channel_id, facts)
+        Facts(state).store(channel.channel_id, facts)
         calls = {channel.waba_id or "": meta.calls - calls_before}
-        facts_ledger.count_calls(state, calls, now)
+        Facts(state).count_calls(calls, now)
     return values_of(facts)
-
-
-def _is_not_visible(error: WacoexError) -> bool:
-    return (error.details.get("code"), error.details.get("subcode")) == _NOT_VISIBLE
 
 
 def _is_connected(told: Mapping[str, Any]) -> bool:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels import access
-from wacoex_cli.channels.facts import values_of
-from wacoex_cli.channels.reading import read_waba
+from wacoex_cli.channels.look import read_waba
+from wacoex_cli.channels.model import values_of
 from wacoex_cli.errors import CredentialError, RefusedError
 from wacoex_cli.onboarding.model import Route
 from wacoex_cli.partners.model import PARTNER_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from wacoex_cli.onboarding.journey import Context
-    from wacoex_cli.platforms.meta import Meta, Node
+    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.meta_answers import App
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ async def number_on_account(context: Context) -> OnAccount | None:
     if meta is None or channel.waba_id is None:
         return None
     try:
-        nodes = await meta.phone_numbers(channel.waba_id)
+        listed = await meta.phone_numbers(channel.waba_id)
     except (CredentialError, RefusedError) as error:
         context.dialogue.warn(f"the account {channel.waba_id} cannot be looked at: {error.message}")
         return None
-    for node in nodes:
-        is_it = str(node.get("id")) == channel.phone_number_id
-        if is_it or f"+{_digits(node.get('display_phone_number'))}" == channel.phone:
-            return OnAccount(str(node["id"]), channel.waba_id)
+    for number in listed:
+        is_it = number.phone_number_id == channel.phone_number_id
+        if is_it or f"+{number.digits}" == channel.phone:
+            return OnAccount(number.phone_number_id, channel.waba_id)
     return None
 
 
@@ -63,7 +63,7 @@ async def partners(context: Context) -> tuple[str, ...]:
         apps = await meta.subscribed_apps(channel.waba_id)
     except (CredentialError, RefusedError) as error:
         context.dialogue.detail(f"the apps of the account cannot be seen: {error.message}")
-        apps = []
+        apps = ()
     own_app = context.workspace.settings_for(channel.name).meta_app_id
     expected = {channel.partner_app_id, own_app} - {None}
     is_respondio = context.journey.via is Route.RESPONDIO
@@ -78,13 +78,11 @@ def _meta(context: Context) -> Meta | None:
     return access.meta_for(context.workspace, channel)
 
 
-def _apps(apps: list[Node], expected: set[str | None]) -> Iterator[tuple[str, str]]:
+def _apps(apps: Iterable[App], expected: set[str | None]) -> Iterator[tuple[str, str]]:
     for app in apps:
-        data = app.get("whatsapp_business_api_data")
-        node = data if isinstance(data, dict) else {}
-        name, app_id = str(node.get("name", "?")), str(node.get("id", "?"))
-        if app_id not in expected:
-            yield name, f"the app {name} ({app_id}) gets its messages"
+        name = app.name or "?"
+        if app.id not in expected:
+            yield name, f"the app {name} ({app.id or '?'}) gets its messages"
 
 
 def _businesses(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -92,7 +90,3 @@ def _businesses(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     name = behalf.get("name") if isinstance(behalf, dict) else None
     if name:
         yield str(name), f"the account is run on behalf of {name}"
-
-
-def _digits(text: object) -> str:
-    return re.sub(r"[^0-9]", "", str(text or ""))

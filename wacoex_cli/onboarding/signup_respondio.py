@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from wacoex_cli.onboarding.journey import Context
-    from wacoex_cli.platforms.respondio import Node, RespondIO
+    from wacoex_cli.platforms.respondio import RespondIO
+    from wacoex_cli.platforms.respondio_replies import WorkspaceChannel
 
 STEP = "signup"
 RESPONDIO_APP = "https://app.respond.io"
@@ -93,13 +94,13 @@ def _typed_id(context: Context) -> int | None:
 
 async def _appeared(
     context: Context, respondio: RespondIO, known: Collection[int]
-) -> Sequence[Node]:
+) -> Sequence[WorkspaceChannel]:
     """The channels of the workspace, as soon as there is a new one or the person knows better."""
     clock, dialogue = context.workspace.clock, context.dialogue
     listed = await respondio.list_channels()
     if _ids(listed) - set(known):
         return listed
-    likely = [one for one in listed if _is_whatsapp(one)]
+    likely = [one for one in listed if one.is_whatsapp]
     if likely:
         dialogue.note(f"there already: {', '.join(_named(one) for one in likely)}")
         if dialogue.confirm("is the number one of these?", flag=ONLY_A_PERSON):
@@ -113,15 +114,17 @@ async def _appeared(
     return listed
 
 
-def _choose(context: Context, listed: Sequence[Node], known: Collection[int]) -> Node | None:
+def _choose(
+    context: Context, listed: Sequence[WorkspaceChannel], known: Collection[int]
+) -> WorkspaceChannel | None:
     """The channel that the person picks; None when it is none of them."""
     dialogue = context.dialogue
-    new = [one for one in listed if identity(one.get("id")) not in known]
+    new = [one for one in listed if one.id not in known]
     if len(new) == 1 and dialogue.confirm(f"is it {_named(new[0])}?", flag=ONLY_A_PERSON):
         return new[0]
     for one in listed:
         dialogue.note(f"  {_named(one)}{', new' if one in new else ''}")
-    by_id = {identity(one.get("id")): one for one in listed}
+    by_id: dict[int | None, WorkspaceChannel] = {one.id: one for one in listed}
     while text := dialogue.ask("which one is it? type its id; empty if none", flag=ONLY_A_PERSON):
         if (found := by_id.get(identity(text))) is not None:
             return found
@@ -129,19 +132,19 @@ def _choose(context: Context, listed: Sequence[Node], known: Collection[int]) ->
     return None
 
 
-def _settled(context: Context, chosen: Node, kept: dict[str, object]) -> Outcome:
-    channel_id = identity(chosen.get("id"))
+def _settled(context: Context, chosen: WorkspaceChannel, kept: dict[str, object]) -> Outcome:
+    channel_id = chosen.id
     now = context.workspace.clock.now()
     changes = {"respondio_channel_id": channel_id}
     registry.edit_channel(context.workspace.state, context.channel_name, changes, now)
     is_new = channel_id not in _known(kept)
     # A channel that was there before says nothing about now, but when it was made.
-    connected_at = read_moment(chosen.get("created_at")) or (to_text(now) if is_new else None)
+    connected_at = read_moment(chosen.created_at) or (to_text(now) if is_new else None)
     answer = {
         BEGAN_AT: kept[BEGAN_AT],
         "respondio_channel_id": channel_id,
-        "name": chosen.get("name"),
-        "source": chosen.get("source"),
+        "name": chosen.name,
+        "source": chosen.source,
         "is_new": is_new,
         "connected_at": connected_at,
         "connected_source": "respondio",
@@ -154,22 +157,14 @@ def _known(kept: dict[str, object]) -> frozenset[int]:
     return frozenset(ids) if isinstance(ids, list) else frozenset()
 
 
-def _in_order(listed: Sequence[Node], known: Collection[int]) -> list[Node]:
+def _in_order(listed: Sequence[WorkspaceChannel], known: Collection[int]) -> list[WorkspaceChannel]:
     """The new ones first, then those that look like WhatsApp."""
-    return sorted(
-        (one for one in listed if identity(one.get("id")) is not None),
-        key=lambda one: (identity(one.get("id")) in known, not _is_whatsapp(one)),
-    )
+    return sorted(listed, key=lambda one: (one.id in known, not one.is_whatsapp))
 
 
-def _ids(listed: Sequence[Node]) -> set[int]:
-    return {found for one in listed if (found := identity(one.get("id"))) is not None}
+def _ids(listed: Sequence[WorkspaceChannel]) -> set[int]:
+    return {one.id for one in listed}
 
 
-def _is_whatsapp(node: Node) -> bool:
-    # Which `source` a Coexistence channel shows is not documented (respond.io: channels).
-    return "whatsapp" in str(node.get("source")).lower()
-
-
-def _named(node: Node) -> str:
-    return f"{node.get('id')} ({node.get('name')}, {node.get('source')})"
+def _named(channel: WorkspaceChannel) -> str:
+    return f"{channel.id} ({channel.name}, {channel.source})"

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.ledger import of_channel
-from wacoex_cli.channels.account import RE_REGISTERED
-from wacoex_cli.channels.connection import ConnectionState
-from wacoex_cli.channels.model import ID_NAMES
-from wacoex_cli.channels.projection import CHANNELS
-from wacoex_cli.channels.removal import RETURNS_WITHIN
-from wacoex_cli.channels.stored_connection import connections
+from wacoex_cli.channels.checks import RETURNS_WITHIN
+from wacoex_cli.channels.connection import FACTS, ConnectionState
+from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.model import ID_NAMES, RE_REGISTERED
 from wacoex_cli.errors import DeclinedError, RefusedError, UsageError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -88,7 +87,7 @@ def begin_again(context: Context, via: Route | None = None) -> Journey:
 def look_back(state: State, channel: Channel, clock: Clock) -> Before:
     """What the channel has now and will have no more, from what is stored."""
     catch_up(state, (CHANNELS,), clock)
-    connection = connections(state, [channel], clock.now())[channel.channel_id]
+    connection = stored_facts(state, [channel], clock.now(), FACTS)[channel.channel_id].connection
     ids = {name: getattr(channel, name) for name in ID_NAMES}
     templates = (
         json.loads(one.template) for one in of_channel(state, channel.channel_id, status=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import evidence_ledger
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.platforms.events import Kind
 from wacoex_cli.platforms.meta_sync import NOT_SHARED
@@ -58,7 +58,7 @@ class Progress:
 
 def progress_of(state: State, channel: Channel, since: datetime) -> Progress:
     """What webhooks told since that moment, in whatever order (Meta: history)."""
-    addresses = evidence_ledger.addresses_for(state, channel)
+    addresses = Signs(state).addresses_for(channel)
     kinds = (Kind.CONTACT_SYNC, Kind.HISTORY)
     contacts = 0
     phases: dict[int, int] = {}

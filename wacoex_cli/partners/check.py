@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import facts_ledger, ledger, registry, stored_connection
-from wacoex_cli.channels.connection import connection_of
-from wacoex_cli.channels.facts import values_of
-from wacoex_cli.channels.projection import CHANNELS
-from wacoex_cli.errors import WacoexError
-from wacoex_cli.events.store import catch_up
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.facts import AppsSeen, stored_facts
+from wacoex_cli.channels.store import Channels
+from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.findings.model import Evidence, Finding, Severity, by_severity, worst, worst_first
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.partners import drift, reading, rule
-from wacoex_cli.partners.account_checks import check_account
-from wacoex_cli.partners.asking import Asked, Asker
-from wacoex_cli.partners.checks import check_override, check_partner
-from wacoex_cli.partners.drift_checks import check_drift
-from wacoex_cli.partners.expectation import expected_of
+from wacoex_cli.partners import rule
+from wacoex_cli.partners.checks import STANDS_FOR, check_partners
+from wacoex_cli.partners.model import Expected, PartnerRows
+from wacoex_cli.platforms.events import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.account import AccountEvent
-    from wacoex_cli.channels.facts import Fact
+    from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.foundation.state import State
+    from wacoex_cli.errors import WacoexError
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.partners.model import Drift, Expected, Seen
+    from wacoex_cli.partners.model import Drift
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class Held:
 
     channel: Channel
     expected: Expected
-    seen: Seen
+    seen: AppsSeen
     evidence: tuple[Evidence, ...]
     drifts: tuple[Drift, ...]
     findings: tuple[Finding, ...]
@@ -56,83 +52,67 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> list[Held]:
 
     Raises UsageError for an unknown or archived channel, or when there is none.
     """
+    # Imported only now: who judges what is stored does not wait for what asks.
+    from wacoex_cli.channels.look import Look
+
     state = workspace.state
     channels = [registry.active(state, name)] if name else registry.all_active(state)
     catch_up(state, [CHANNELS], workspace.clock)
-    asker = Asker(workspace, now)
-    asked = workspace.run(asker.ask_all(channels))
+    facts = stored_facts(state, channels, now)
+    look = Look(workspace, now)
+    workspace.run(look.read(facts.values(), with_users=True, with_respondio=True))
     with state.transaction():
-        for one in channels:
-            facts_ledger.store(state, one.channel_id, asked[one.channel_id].facts)
-        facts_ledger.count_calls(state, asker.calls, now)
-    stored = facts_ledger.facts_by_channel(state)
-    events = stored_connection.account_events(state, channels)
-    found = [
-        _judged(
-            workspace,
-            one,
-            asked[one.channel_id],
-            stored.get(one.channel_id, []),
-            events[one.channel_id],
-            now,
-        )
-        for one in channels
-    ]
+        look.keep(state, facts.values())
+    rows = rows_of(workspace, channels, now)
+    found = [_judged(one, rows[one.channel.channel_id]) for one in facts.values()]
     return sorted(found, key=lambda one: (by_severity(one.verdict), one.channel.name))
 
 
-def _judged(
-    workspace: Workspace,
-    channel: Channel,
-    asked: Asked,
-    facts: Sequence[Fact],
-    events: Sequence[AccountEvent],
-    now: datetime,
-) -> Held:
-    values, read_at = values_of(facts), _read_at(facts, now)
-    partner = expected_of(workspace, channel)
-    connection = connection_of(channel, events, values, now)
-    settings = workspace.settings_for(channel.name)
-    drifts = _drifts(workspace.state, channel, asked, values, read_at)
-    templates = reading.restricted_templates(workspace.state, channel, now)
-    findings = [
-        *check_partner(partner, asked.seen, connection, channel.name, now),
-        *check_override(
-            partner,
-            asked.seen,
-            values,
-            channel.name,
-            read_at,
-            own_app_id=settings.meta_app_id or values.get("token.app_id"),
-            public_url=settings.public_url,
-        ),
-        *check_drift(asked.listed, drifts, connection, channel.name),
-        *check_account(events, templates, values, channel.name, now, read_at),
-    ]
+def rows_of(
+    workspace: Workspace, channels: Sequence[Channel], now: datetime
+) -> dict[int, PartnerRows]:
+    """What is known here about the partners of each of these channels, by channel_id."""
+    state = workspace.state
+    ids = {one.channel_id: one.respondio_channel_id for one in Channels(state).all_channels()}
+    found = {}
+    for channel in channels:
+        settings = workspace.settings_for(channel.name)
+        events = EventLog(state).find(
+            kinds={Kind.TEMPLATE_STATUS},
+            since=now - STANDS_FOR,
+            addresses=[f"waba_id:{channel.waba_id}"],
+            newest_first=False,
+        )
+        # With a signup configuration of our own, numbers are connected with our own app.
+        found[channel.channel_id] = PartnerRows(
+            rule.expected(channel, settings.meta_app_id if settings.meta_config_id else None),
+            settings.meta_app_id,
+            settings.public_url,
+            tuple(events) if channel.waba_id else (),
+            tuple(number for key, number in ids.items() if number and key != channel.channel_id),
+        )
+    return found
+
+
+def _judged(facts: ChannelFacts, rows: PartnerRows) -> Held:
+    seen = facts.apps or AppsSeen(to_text(facts.now))
+    read_at = facts.observed_at(("webhook_configuration",))
     return Held(
-        channel,
-        partner,
-        asked.seen,
-        tuple(rule.evidence(partner, asked.seen, values, read_at)),
-        tuple(drifts),
-        tuple(worst_first(findings)),
-        tuple(asked.failures),
+        facts.channel,
+        rows.expected,
+        seen,
+        tuple(rule.evidence(rows.expected, seen, facts.values, read_at)),
+        tuple(rule.drifts(facts, rows)),
+        tuple(worst_first(check_partners(facts, rows, is_asked=True))),
+        tuple(_failures(facts, seen)),
     )
 
 
-def _drifts(
-    state: State, channel: Channel, asked: Asked, values: dict[str, Any], read_at: str
-) -> list[Drift]:
-    others = {
-        one.respondio_channel_id
-        for one in ledger.all_channels(state)
-        if one.channel_id != channel.channel_id
-    }
-    at_respondio = drift.at_respondio(channel, asked.listed, others) if asked.listed else []
-    return [*at_respondio, *drift.at_meta(channel, values, asked.numbers, read_at)]
-
-
-def _read_at(facts: Sequence[Fact], now: datetime) -> str:
-    """When the number was read last: now, unless it could not be read."""
-    times = [one.observed_at for one in facts if one.name == "webhook_configuration"]
-    return min(times, default=to_text(now))
+def _failures(facts: ChannelFacts, seen: AppsSeen) -> Iterator[WacoexError]:
+    """What is told by no finding: a number that cannot be read, for no reason that is seen."""
+    listed = {number.phone_number_id for number in facts.numbers or ()}
+    is_moved = facts.numbers is not None and facts.channel.phone_number_id not in listed
+    if "number" in facts.failures and not is_moved and seen.error is None:
+        yield facts.failures["number"]
+    if "respondio" in facts.failures:
+        yield facts.failures["respondio"]

@@ -1,28 +1,246 @@
-"""Findings about who holds the WABA, from what was seen of it. Pure."""
+"""Findings about who holds the WABA, and what Meta holds against it. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.connection import ConnectionState
-from wacoex_cli.channels.removal import RETURNS_WITHIN
+from wacoex_cli.channels.model import META, Provider
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.partners import rule
-from wacoex_cli.partners.model import PARTNER_NAME
+from wacoex_cli.partners.model import PARTNER_NAME, DriftKind
+from wacoex_cli.platforms.events import read_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.connection import Connection
-    from wacoex_cli.partners.model import App, Expected, Seen
+    from wacoex_cli.channels.facts import AppsSeen, ChannelFacts, WorkspaceList
+    from wacoex_cli.channels.model import AccountEvent
+    from wacoex_cli.partners.model import Drift, Expected, PartnerRows
+    from wacoex_cli.platforms.events import Event
+    from wacoex_cli.platforms.meta_answers import App
 
-_META = "meta"
+
+STANDS_FOR = timedelta(days=30)
+"""How long something counts that Meta gave no end: its longest block of sending lasts 30 days."""
+
+_CONNECTING = frozenset({"PARTNER_ADDED", "ACCOUNT_RECONNECTED"})
+_BROADCASTS = "RESTRICTED_BIZ_INITIATED_MESSAGING"
+_RESTRICTIONS = {
+    _BROADCASTS: (Severity.CRITICAL, "no broadcasts and no templates to people"),
+    "RESTRICTED_CUSTOMER_INITIATED_MESSAGING": (Severity.CRITICAL, "no answers to people either"),
+    "RESTRICTED_UTILITY_TEMPLATES": (Severity.WARNING, "no utility templates"),
+    "RESTRICTED_DIRECT_SEND_UTILITY_TEMPLATES": (Severity.WARNING, "no utility templates"),
+    "RESTRICTED_ADD_PHONE_NUMBER_ACTION": (Severity.INFO, "no further phone numbers"),
+}
+_TEMPLATES = {
+    "DISABLED": Severity.WARNING,
+    "LOCKED": Severity.WARNING,
+    "FLAGGED": Severity.WARNING,
+    "PAUSED": Severity.INFO,
+}
+_POLICY_REASONS = frozenset({"ABUSIVE_CONTENT", "SCAM"})
+_ENDED = frozenset({"BANNED", "DISABLED", "RESTRICTED", "SUSPENDED"})
+
+
+class _Told(NamedTuple):
+    severity: Severity
+    text: str
+    at: str
+    case: str = ""
+    values: Mapping[str, str] = {}
+
+
+def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_asked: bool) -> list[Finding]:
+    """WX202, WX205, WX207 and WX209: who holds the WABA, and what Meta holds against it.
+
+    `is_asked` is whether it was asked about just now and for itself: then it is told here what
+    Meta and respond.io did not say, else that stands once for all channels (WX709).
+    """
+    name, now, values = facts.name, facts.now, facts.values
+    read_at = facts.observed_at(("webhook_configuration",))
+    seen, listed = (facts.apps if is_asked else facts.seen), facts.listed
+    found = []
+    if seen is not None and (is_asked or seen.apps is not None):
+        found += check_partner(rows.expected, seen, facts.connection, name, now)
+        found += check_override(
+            rows.expected,
+            seen,
+            values,
+            name,
+            read_at,
+            own_app_id=rows.own_app_id or values.get("token.app_id"),
+            public_url=rows.public_url,
+        )
+    told = listed if is_asked or (listed and listed.channels is not None) else None
+    found += check_drift(told, rule.drifts(facts, rows), facts.connection, name)
+    return found + check_account(
+        facts.account_events, rows.template_events, values, name, now, read_at
+    )
+
+
+def check_account(
+    events: Iterable[AccountEvent],
+    templates: Iterable[Event],
+    values: Mapping[str, Any],
+    channel: str,
+    now: datetime,
+    observed_at: str,
+) -> list[Finding]:
+    """WX209: restricted, disabled, a violation, a template withdrawn (Meta: account_update).
+
+    `events` are the account events of the channel, `templates` its template events. `values` are
+    facts read at `observed_at`. A restriction that has ended does not count.
+    """
+    told = sorted(events, key=lambda one: (one.at, one.event_key))
+    found = [
+        *_disabled(told, now),
+        *_restrictions(told, now),
+        *_violations(told, now),
+        *_of_templates(templates, now),
+        *_facts(values, observed_at),
+    ]
+    severity = worst(one.severity for one in found)
+    if severity is Severity.OK:
+        return []
+    leading = next(one for one in found if one.severity is severity)
+    texts = " ".join(fact.text for fact in found)
+    return [
+        Finding(
+            "WX209",
+            severity,
+            channel,
+            [
+                Evidence(fact.text, "meta", fact.at)
+                for fact in [*found, *_beside(values, observed_at)]
+            ],
+            case=leading.case,
+            stops_broadcasts=_BROADCASTS in texts,
+            has_template="template " in texts,
+            **leading.values,
+        )
+    ]
+
+
+def _disabled(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
+    """The newest word on it; whoever was connected later was not disabled any more."""
+    connected = max((one.at for one in events if one.event in _CONNECTING), default="")
+    newest: dict[str, AccountEvent] = {
+        one.event: one
+        for one in events
+        if one.event in {"DISABLED_UPDATE", "ACCOUNT_DELETED"} and one.at > connected
+    }
+    if deleted := newest.get("ACCOUNT_DELETED"):
+        yield _Told(Severity.CRITICAL, "ACCOUNT_DELETED", deleted.at, "deleted")
+    if event := newest.get("DISABLED_UPDATE"):
+        yield from _ban(event, now)
+
+
+def _ban(event: AccountEvent, now: datetime) -> Iterator[_Told]:
+    told = _data(event).get("ban_info")
+    info = told if isinstance(told, dict) else {}
+    state, date = info.get("waba_ban_state"), info.get("waba_ban_date")
+    text = f"DISABLED_UPDATE, {state or 'without a state'}{f', {date}' if date else ''}"
+    if state == "DISABLE":
+        yield _Told(Severity.CRITICAL, text, event.at, "disabled")
+    elif state == "SCHEDULE_FOR_DISABLE":
+        when = f" ({date})" if date else ""
+        yield _Told(Severity.CRITICAL, text, event.at, "disabled_soon", {"when": when})
+    elif state != "REINSTATE" and _is_recent(event.at, now):
+        yield _Told(Severity.UNKNOWN, text, event.at, "disabled_unclear")
+
+
+def _restrictions(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
+    newest: dict[str, _Told] = {}
+    for event in events:
+        if event.event != "ACCOUNT_RESTRICTION":
+            continue
+        told = _data(event).get("restriction_info")
+        rows = told if isinstance(told, list) and told else [{}]
+        for row in rows:
+            info = row if isinstance(row, dict) else {}
+            name = str(info.get("restriction_type") or "a restriction that is not named")
+            until = read_moment(info.get("expiration"))
+            newest.pop(name, None)
+            if until > to_text(now) if until else _is_recent(event.at, now):
+                newest[name] = _restriction(name, until, event.at)
+    yield from newest.values()
+
+
+def _restriction(name: str, until: str | None, at: str) -> _Told:
+    unknown = (Severity.UNKNOWN, "what it stops is not known here")
+    if "CALL" in name:
+        unknown = (Severity.INFO, "it concerns calls")
+    severity, effect = _RESTRICTIONS.get(name, unknown)
+    end = f"until {until}" if until else "its end is not told"
+    values = {"effect": effect, "end": end}
+    return _Told(severity, f"ACCOUNT_RESTRICTION, {name}, {end}", at, "restricted", values)
+
+
+def _violations(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
+    newest = {
+        str(_data(one).get("violation_type") or "of a kind that is not told"): one
+        for one in events
+        if one.event == "ACCOUNT_VIOLATION" and _is_recent(one.at, now)
+    }
+    for name, event in newest.items():
+        text = f"ACCOUNT_VIOLATION, {name}"
+        yield _Told(Severity.WARNING, text, event.at, "violation", {"name": name})
+
+
+def _of_templates(events: Iterable[Event], now: datetime) -> Iterator[_Told]:
+    newest: dict[str, Event] = {}
+    for one in sorted(events, key=lambda one: (one.at, one.key)):
+        newest[str(one.data.get("template_id") or one.data.get("template_name"))] = one
+    for one in newest.values():
+        word, reason = str(one.data.get("event")), one.data.get("reason")
+        severity = _TEMPLATES.get(word)
+        if word == "REJECTED" and str(reason) in _POLICY_REASONS:
+            severity = Severity.WARNING
+        if severity is None or not _is_recent(one.at, now):
+            continue
+        name = f"{one.data.get('template_name')} ({one.data.get('template_language')})"
+        because = ", ".join(str(why) for why in (reason, one.data.get("title")) if why)
+        text = f"template {name} is {word}{f', {because}' if because else ''}"
+        yield _Told(severity, text, one.at, "template", {"name": name, "word": word.lower()})
+
+
+def _facts(values: Mapping[str, Any], observed_at: str) -> Iterator[_Told]:
+    status = str(values.get("waba.status"))
+    if status in _ENDED:
+        text, word = f"status of the account is {status}", {"status": status.lower()}
+        yield _Told(Severity.CRITICAL, text, observed_at, "status", word)
+    if values.get("waba.account_review_status") == "REJECTED":
+        text = "account_review_status is REJECTED"
+        yield _Told(Severity.WARNING, text, observed_at, "review")
+
+
+def _beside(values: Mapping[str, Any], observed_at: str) -> Iterator[_Told]:
+    """What the number itself says; that alone is WX206."""
+    if status := values.get("status"):
+        yield _Told(Severity.OK, f"status of the number is {status}", observed_at)
+
+
+def _is_recent(at: str, now: datetime) -> bool:
+    return at > to_text(now - STANDS_FOR)
+
+
+def _data(event: AccountEvent) -> dict[str, Any]:
+    try:
+        data = json.loads(event.data)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def check_partner(
-    partner: Expected, seen: Seen, connection: Connection, channel: str, now: datetime
+    partner: Expected, seen: AppsSeen, connection: Connection, channel: str, now: datetime
 ) -> list[Finding]:
     """WX202: the partner's app is not among those that get the webhooks (Meta: subscribed_apps).
 
@@ -33,7 +251,7 @@ def check_partner(
         return []
     if seen.apps is None:
         hint = (seen.error.hint if seen.error else None) or "try again in a minute"
-        said = Evidence(seen.why or "Meta did not tell", _META, seen.observed_at)
+        said = Evidence(seen.why or "Meta did not tell", META, seen.observed_at)
         return [Finding("WX202", Severity.UNKNOWN, channel, said, partner=partner.label, hint=hint)]
     is_settling = connection.state is ConnectionState.SETTLING
     named = next((app for app in seen.apps if PARTNER_NAME in (app.name or "").lower()), None)
@@ -47,7 +265,7 @@ def check_partner(
             "WX202",
             Severity.INFO if is_settling else Severity.CRITICAL,
             channel,
-            Evidence(_apps_seen(seen), _META, seen.observed_at),
+            Evidence(_apps_seen(seen), META, seen.observed_at),
             case=case,
             partner=partner.label,
             named=named.label if named else "",
@@ -62,7 +280,7 @@ def check_partner(
 
 def check_override(
     partner: Expected,
-    seen: Seen,
+    seen: AppsSeen,
     values: Mapping[str, Any],
     channel: str,
     observed_at: str,
@@ -88,7 +306,7 @@ def check_override(
     return [Finding("WX205", severity, channel, facts, partner=partner.label)]
 
 
-def _apps_seen(seen: Seen) -> str:
+def _apps_seen(seen: AppsSeen) -> str:
     if not seen.apps:
         return "no app gets the webhooks of the account"
     names = ", ".join(one.label for one in seen.apps)
@@ -96,7 +314,7 @@ def _apps_seen(seen: Seen) -> str:
 
 
 def _app_overrides(
-    partner: Expected, seen: Seen, homes: Iterable[str | None], own_app_id: str | None
+    partner: Expected, seen: AppsSeen, homes: Iterable[str | None], own_app_id: str | None
 ) -> Iterator[tuple[Severity, Evidence]]:
     for app in seen.apps or ():
         if not app.override:
@@ -107,7 +325,7 @@ def _app_overrides(
         is_ours = app.id is not None and app.id == own_app_id
         severity = Severity.WARNING if is_ours or is_partner else Severity.INFO
         text = f"messages of {_whose(app, is_ours=is_ours)} go to {rule.place(app.override)}"
-        yield severity, Evidence(f"{text}, by an override", _META, seen.observed_at)
+        yield severity, Evidence(f"{text}, by an override", META, seen.observed_at)
 
 
 def _whose(app: App, *, is_ours: bool) -> str:
@@ -127,7 +345,7 @@ def _number_overrides(
             continue
         if url not in set(known) and not rule.leads_to(url, homes, is_partner=True):
             text = f"messages of the {what} go to {rule.place(url)}, by an override of the {what}"
-            yield Severity.WARNING, Evidence(text, _META, observed_at)
+            yield Severity.WARNING, Evidence(text, META, observed_at)
         return
 
 
@@ -136,3 +354,41 @@ def _callbacks(values: Mapping[str, Any]) -> dict[str, str]:
     told = values.get("webhook_configuration")
     found = told if isinstance(told, dict) else {}
     return {name: url for name, url in found.items() if isinstance(url, str)}
+
+
+def check_drift(
+    listed: WorkspaceList | None, drifts: Sequence[Drift], connection: Connection, channel: str
+) -> list[Finding]:
+    """WX207: respond.io, or Meta, does not have the channel under the ids that are stored.
+
+    Critical when it is gone, a warning when another one is there, unknown when respond.io gave
+    no usable list. `listed` is None where respond.io was not asked.
+    """
+    found = [drift for drift in drifts if drift.kind is not DriftKind.FORMER]
+    if found:
+        is_gone = any(drift.kind is DriftKind.GONE for drift in found)
+        # What a lost connection needs comes first, and may settle the rest.
+        ways = [] if connection.is_lost else found
+        named = [drift for drift in ways if drift.use]
+        unnamed = [drift for drift in ways if not drift.use]
+        return [
+            Finding(
+                "WX207",
+                Severity.CRITICAL if is_gone else Severity.WARNING,
+                channel,
+                [Evidence(drift.text, drift.source, drift.observed_at) for drift in drifts],
+                case="gone" if found[0].kind is DriftKind.GONE else "another",
+                provider=Provider(found[0].source).known_as,
+                cause=connection.loss_finding,
+                options=[f"--{drift.name.replace('_', '-')}" for drift in named],
+                uses=[drift.use for drift in named],
+                at_respondio=any(drift.source == "respondio" for drift in unnamed),
+                of_phone=any(drift.name == "phone" for drift in unnamed),
+                of_id=any(drift.name == "phone_number_id" for drift in unnamed),
+            )
+        ]
+    if listed is None or listed.error is None:
+        return []
+    said = Evidence(listed.why or "respond.io gave no list", "respondio", listed.observed_at)
+    hint = listed.error.hint or "try again in a minute"
+    return [Finding("WX207", Severity.UNKNOWN, channel, said, hint=hint)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from wacoex_cli.errors import WacoexError
+    from wacoex_cli.platforms.events import Event
 
 PARTNER_NAME = "respond.io"
 
@@ -23,74 +23,6 @@ class Expected:
     def label(self) -> str:
         """What it is called in findings and in the JSON output."""
         return self.app_id or self.name
-
-
-@dataclass(frozen=True)
-class App:
-    """An app that gets the webhooks of a WABA; an override goes before its own callback."""
-
-    id: str | None
-    name: str | None
-    override: str | None = None
-
-    @property
-    def label(self) -> str:
-        """Its name and id, as far as they are told."""
-        if self.name and self.id:
-            return f"{self.name} ({self.id})"
-        return self.name or self.id or "an app without a name"
-
-
-@dataclass(frozen=True)
-class User:
-    """A user of a business portfolio whom the WABA is assigned to, and what they may do."""
-
-    name: str
-    tasks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What Meta shows of a WABA's partners beside its fields. `observed_at` is RFC 3339 in UTC.
-
-    `apps` is None where that could not be read; `why` says why, and without an `error` the
-    configured access cannot give it at all. `users` is None where they are not shown.
-    """
-
-    observed_at: str
-    apps: tuple[App, ...] | None = None
-    users: tuple[User, ...] | None = None
-    why: str | None = None
-    error: WacoexError | None = None
-
-    @property
-    def is_available(self) -> bool:
-        """Whether Meta could be asked at all."""
-        return self.apps is not None or self.error is not None
-
-
-@dataclass(frozen=True)
-class WorkspaceChannel:
-    """A channel as respond.io lists it; its list of `source` words is open."""
-
-    id: int
-    name: str
-    source: str
-
-    @property
-    def may_be_whatsapp(self) -> bool:
-        """Unless its source is told and is something else (respond.io: channels)."""
-        return not self.source or "whatsapp" in self.source.lower()
-
-
-@dataclass(frozen=True)
-class Listed:
-    """The channels of a respond.io workspace. `channels` is None where they could not be read."""
-
-    observed_at: str
-    channels: tuple[WorkspaceChannel, ...] | None = None
-    why: str | None = None
-    error: WacoexError | None = None
 
 
 class DriftKind(StrEnum):
@@ -124,3 +56,17 @@ class Drift:
             "observed_at": self.observed_at,
             "use": self.use,
         }
+
+
+class PartnerRows(NamedTuple):
+    """What is known here about the partners of a channel.
+
+    `own_app_id` is the configured app, `public_url` where `events listen` is reached. The events
+    are those of its templates; `other_respondio_ids` belong to our other channels.
+    """
+
+    expected: Expected
+    own_app_id: str | None = None
+    public_url: str | None = None
+    template_events: tuple[Event, ...] = ()
+    other_respondio_ids: tuple[int, ...] = ()

@@ -7,6 +7,16 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from wacoex_cli.errors import TemporaryError, WacoexError
 from wacoex_cli.foundation.answer import NotSentError, UnansweredError
 from wacoex_cli.platforms.graph import Graph, Node, unusable
+from wacoex_cli.platforms.meta_answers import (
+    AccessToken,
+    App,
+    ListedNumber,
+    User,
+    access_token_in,
+    apps_in,
+    numbers_in,
+    users_in,
+)
 from wacoex_cli.platforms.replies import NotSent, Refused, Reply, Taken, Unclear, reply_in
 
 __all__ = ["Meta", "Node", "NotSent", "Refused", "Reply", "Taken", "Unclear"]
@@ -34,10 +44,12 @@ class Meta(Graph):
         """Fields of a WhatsApp Business Account."""
         return await self._node(waba_id, fields)
 
-    async def phone_numbers(self, waba_id: str, fields: Sequence[str] = ()) -> list[Node]:
+    async def phone_numbers(
+        self, waba_id: str, fields: Sequence[str] = ()
+    ) -> tuple[ListedNumber, ...]:
         """All phone numbers of a WABA, with those fields, or with Meta's default ones."""
         params = {"fields": ",".join(fields)} if fields else {}
-        return await self._pages(f"{waba_id}/phone_numbers", params)
+        return numbers_in(await self._pages(f"{waba_id}/phone_numbers", params))
 
     async def templates(self, waba_id: str, *, name: str | None = None) -> list[Node]:
         """All templates of a WABA. `name` narrows the list, but not always to that name alone."""
@@ -66,23 +78,23 @@ class Meta(Graph):
         """
         return self._each_page(f"{phone_number_id}/message_history", {"fields": _HISTORY_FIELDS})
 
-    async def debug_token(self) -> Node:
+    async def debug_token(self) -> AccessToken:
         """What Meta says about this token: validity, app, expiry, scopes."""
         body = await self._get("debug_token", {"input_token": self._token.reveal()})
         data = body.get("data")
-        return data if isinstance(data, dict) else {}
+        return access_token_in(data if isinstance(data, dict) else {})
 
-    async def subscribed_apps(self, waba_id: str) -> list[Node]:
+    async def subscribed_apps(self, waba_id: str) -> tuple[App, ...]:
         """The apps that get the webhooks of a WABA, ours and those of partners."""
-        return await self._pages(f"{waba_id}/subscribed_apps", {})
+        return apps_in(await self._pages(f"{waba_id}/subscribed_apps", {}))
 
-    async def assigned_users(self, waba_id: str, business_id: str) -> list[Node]:
-        """The users of that portfolio whom a WABA is assigned to: `id`, `name`, `tasks`.
+    async def assigned_users(self, waba_id: str, business_id: str) -> tuple[User, ...]:
+        """The users of that portfolio whom a WABA is assigned to.
 
         Source: "Meta: assigned users".
         """
         params = {"business": business_id, "fields": "id,name,tasks"}
-        return await self._pages(f"{waba_id}/assigned_users", params)
+        return users_in(await self._pages(f"{waba_id}/assigned_users", params))
 
     async def subscribe_app(self, waba_id: str) -> None:
         """Attach the app of this token to a WABA; an override of its callback is cleared by it.

@@ -10,7 +10,15 @@ from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.foundation.answer import NotSentError, UnansweredError
 from wacoex_cli.platforms.replies import NotSent, Reply, Unclear
 from wacoex_cli.platforms.respondio_pace import Pace, learn, take_slot
-from wacoex_cli.platforms.respondio_replies import Node, Page, page_in, refusal, reply_in
+from wacoex_cli.platforms.respondio_replies import (
+    Node,
+    Page,
+    WorkspaceChannel,
+    channels_in,
+    page_in,
+    refusal,
+    reply_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -72,9 +80,9 @@ class RespondIO:
         self.caller = hashlib.sha256(f"{self._root} {token.reveal()}".encode()).hexdigest()
         """The same for all that ask the same server with the same token."""
 
-    async def list_channels(self) -> list[Node]:
-        """All channels of the workspace: `id`, `name`, `source`, `created_at`."""
-        return await self._all("space/channel", "space/channel")
+    async def list_channels(self) -> tuple[WorkspaceChannel, ...]:
+        """All channels of the workspace."""
+        return channels_in(await self._all("space/channel", "space/channel"))
 
     async def get_contact(self, identifier: str) -> Node:
         """One contact. Raises RefusedError `respondio_404` when there is none."""

@@ -11,6 +11,7 @@ from wacoex_cli.foundation.answer import retry_after_seconds
 from wacoex_cli.platforms.replies import Declined, Reply, Taken, Unclear
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.answer import Answer
@@ -32,6 +33,41 @@ class Page:
 
     items: tuple[Node, ...]
     next_cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class WorkspaceChannel:
+    """A channel as respond.io lists it; its list of `source` words is open."""
+
+    id: int
+    name: str
+    source: str
+    created_at: object = None
+
+    @property
+    def is_whatsapp(self) -> bool:
+        """Its source says so. Which one a Coexistence channel has is not documented."""
+        return "whatsapp" in self.source.lower()
+
+
+def channels_in(nodes: Sequence[Node]) -> tuple[WorkspaceChannel, ...]:
+    """The channels of a workspace, as far as they have an id (respond.io: channels).
+
+    Raises TemporaryError when none of the entries can be read.
+    """
+    channels = tuple(
+        WorkspaceChannel(
+            number,
+            str(node.get("name") or ""),
+            str(node.get("source") or ""),
+            node.get("created_at"),
+        )
+        for node in nodes
+        if (number := identity(node.get("id"))) is not None
+    )
+    if nodes and not channels:
+        raise TemporaryError("respond.io's list of channels cannot be read")
+    return channels
 
 
 def page_in(answer: Answer) -> Page:

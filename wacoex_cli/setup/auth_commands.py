@@ -136,7 +136,8 @@ def status(
     ] = False,
 ) -> "Result":
     """Show where each secret comes from and whether it works."""
-    from wacoex_cli.channels import access, ledger, registry
+    from wacoex_cli.channels import access, registry
+    from wacoex_cli.channels.store import Channels
     from wacoex_cli.setup import status as operation
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result, Table
@@ -148,7 +149,7 @@ def status(
         channels = (
             [registry.active(workspace.state, only)]
             if only
-            else [one for one in ledger.all_channels(workspace.state) if not one.archived_at]
+            else [one for one in Channels(workspace.state).all_channels() if not one.archived_at]
         )
         found = operation.entries(workspace, channels, only=only, offline=offline)
         now = workspace.clock.now()
@@ -168,7 +169,7 @@ def status(
 
 
 def _logged_in(name: str, channel: str | None, done: "LoggedIn") -> "Result":
-    from wacoex_cli.platforms.access_token import AccessToken
+    from wacoex_cli.platforms.meta_answers import AccessToken
     from wacoex_cli.terminal.render import Result
 
     token = done.examined.token if done.examined else AccessToken()

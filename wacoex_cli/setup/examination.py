@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wacoex_cli.errors import CredentialError, WacoexError
-from wacoex_cli.platforms.access_token import AccessToken, access_token_in
+from wacoex_cli.platforms.meta_answers import AccessToken
 
 if TYPE_CHECKING:
     from wacoex_cli.foundation.secrets import Secret
@@ -78,7 +78,7 @@ async def _examine(
 ) -> Examined:
     async with free:
         try:
-            return Examined(access_token_in(await _meta(workspace, token, channel).debug_token()))
+            return Examined(await _meta(workspace, token, channel).debug_token())
         except WacoexError as error:
             is_no_good = error.code in _NO_GOOD
             return Examined(AccessToken(is_valid=False if is_no_good else None), error)

@@ -10,7 +10,7 @@ from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.errors import CredentialError, TemporaryError, WacoexError
 from wacoex_cli.foundation.secrets import Place
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
-from wacoex_cli.platforms.access_token import AccessToken
+from wacoex_cli.platforms.meta_answers import AccessToken
 from wacoex_cli.setup.configuration import unmarked
 from wacoex_cli.setup.examination import Examined, examine
 

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 def channels(env_file: Path | None) -> Iterable[Candidate]:
     """Names of the channels that are not archived, with their numbers."""
-    from wacoex_cli.channels import glimpse_ledger
+    from wacoex_cli.channels.store import channel_names
 
-    return glimpse_ledger.names(archived=False, env_file=env_file)
+    return channel_names(archived=False, env_file=env_file)
 
 
 def archived_channels(env_file: Path | None) -> Iterable[Candidate]:
     """Names of the archived channels, with their numbers."""
-    from wacoex_cli.channels import glimpse_ledger
+    from wacoex_cli.channels.store import channel_names
 
-    return glimpse_ledger.names(archived=True, env_file=env_file)
+    return channel_names(archived=True, env_file=env_file)
 
 
 def broadcasts(env_file: Path | None) -> Iterable[Candidate]:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import meta_for
+from wacoex_cli.channels.checks import refused_token
 from wacoex_cli.channels.connection import connected_at
-from wacoex_cli.channels.token_checks import refused_token
 from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding import ledger
 from wacoex_cli.onboarding.model import Outcome, StepState
 from wacoex_cli.onboarding.signup import checks
 from wacoex_cli.onboarding.signup.report import Cancelled, Closed, Failed, Finished
-from wacoex_cli.platforms.access_token import access_token_in
 from wacoex_cli.platforms.events import read_phone
 from wacoex_cli.platforms.meta_signup import exchange_code
 
@@ -28,14 +27,14 @@ if TYPE_CHECKING:
     from wacoex_cli.onboarding.journey import Context
     from wacoex_cli.onboarding.signup.access import Access
     from wacoex_cli.onboarding.signup.report import Report
-    from wacoex_cli.platforms.meta import Meta, Node
+    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.meta_answers import ListedNumber
 
 ACTION = "signup"
 """The one-shot whose answer says that the token is kept and the rest may still be missing."""
 
 _FIELDS = ("id", "display_phone_number", "is_on_biz_app", "platform_type")
 _ONBOARDING_FIELDS = ("is_on_biz_app", "platform_type", "last_onboarded_time")
-_SCOPE = "whatsapp_business_management"
 
 
 @dataclass(frozen=True)
@@ -118,22 +117,21 @@ def _remember(context: Context, signup: dict[str, object]) -> None:
 
 
 async def _finish(context: Context, meta: Meta, signup: Mapping[str, Any]) -> Outcome:
-    said = await meta.debug_token()
-    token = access_token_in(said)
-    waba_ids = [signup["waba_id"]] if signup.get("waba_id") else _targets(said)
+    token = await meta.debug_token()
+    waba_ids = [signup["waba_id"]] if signup.get("waba_id") else token.accounts
     numbers = [
-        (waba_id, node)
+        (waba_id, number)
         for waba_id in waba_ids
-        for node in await meta.phone_numbers(waba_id, _FIELDS)
+        for number in await meta.phone_numbers(waba_id, _FIELDS)
     ]
     channel = context.channel
     chosen = _chosen(numbers, channel.phone)
     if chosen is None:
-        listed = [_in_words(node) for _, node in numbers if node.get("is_on_biz_app") is True]
+        listed = [_in_words(number) for _, number in numbers if number.is_on_biz_app]
         found = checks.wrong_number(channel.name, channel.phone, listed, _now(context))
         return _ended(StepState.FAILED, found, **signup)
-    waba_id, node = chosen
-    ids = {"waba_id": waba_id, "phone_number_id": str(node["id"])}
+    waba_id, number = chosen
+    ids = {"waba_id": waba_id, "phone_number_id": number.phone_number_id}
     now = context.workspace.clock.now()
     registry.edit_channel(context.workspace.state, channel.name, ids, now)
     await meta.subscribe_app(waba_id)
@@ -144,24 +142,18 @@ async def _finish(context: Context, meta: Meta, signup: Mapping[str, Any]) -> Ou
     return Outcome(StepState.SETTLED, answer, said_by="meta", note=note)
 
 
-def _targets(said: Mapping[str, Any]) -> list[str]:
-    """The WABAs that the token was made for, when the window did not name one."""
-    granular = said.get("granular_scopes")
-    rows = [one for one in granular if isinstance(one, dict)] if isinstance(granular, list) else []
-    ids = [one.get("target_ids") for one in rows if one.get("scope") == _SCOPE]
-    return [str(one) for found in ids if isinstance(found, list) for one in found]
-
-
-def _chosen(numbers: Sequence[tuple[str, Node]], phone: str) -> tuple[str, Node] | None:
+def _chosen(
+    numbers: Sequence[tuple[str, ListedNumber]], phone: str
+) -> tuple[str, ListedNumber] | None:
     """The number of the channel; one that shows no number must be the only one on the app.
 
     Meta's `is_on_biz_app` lags behind a signup, so the number itself counts for more.
     """
-    by_phone = [one for one in numbers if read_phone(one[1].get("display_phone_number")) == phone]
+    by_phone = [number for number in numbers if read_phone(number[1].shown) == phone]
     if by_phone:
         return by_phone[0] if len(by_phone) == 1 else None
-    on_app = [one for one in numbers if one[1].get("is_on_biz_app") is True]
-    is_nameless = len(on_app) == 1 and not on_app[0][1].get("display_phone_number")
+    on_app = [one for one in numbers if one[1].is_on_biz_app]
+    is_nameless = len(on_app) == 1 and not on_app[0][1].shown
     return on_app[0] if is_nameless else None
 
 
@@ -195,8 +187,8 @@ def _ended(state: StepState, found: Finding, **answer: object) -> Outcome:
     return Outcome(state, answer, said_by="meta", findings=(found,), note=found.title)
 
 
-def _in_words(node: Node) -> str:
-    return f"{node.get('display_phone_number') or 'no number'} (id {node.get('id')})"
+def _in_words(number: ListedNumber) -> str:
+    return f"{number.shown or 'no number'} (id {number.phone_number_id})"
 
 
 def _words(error: RefusedError) -> str:

@@ -1,22 +1,25 @@
-"""Reading facts: a field that Meta refuses costs only itself."""
+"""Asking about a channel: a field that Meta refuses costs only itself."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
 
-from wacoex_cli.channels.facts import PHONE_NUMBER_FIELDS, Fact, values_of
-from wacoex_cli.channels.reading import read_phone_number, read_token, read_waba
-from wacoex_cli.errors import CredentialError, TemporaryError
+from wacoex_cli.channels.access import meta_for
+from wacoex_cli.channels.look import read_phone_number, read_token, read_waba
+from wacoex_cli.channels.model import PHONE_NUMBER_FIELDS, Channel, Fact, values_of
+from wacoex_cli.errors import CredentialError, TemporaryError, UsageError
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.platforms.meta import Meta
+from wacoex_cli.terminal.options import Invocation
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 Answer = Callable[[list[str]], httpx.Response]
@@ -116,3 +119,39 @@ def test_a_token_that_may_not_ask_about_itself_is_not_available() -> None:
     facts = asyncio.run(read_token(meta_that(lambda fields: refusal(100)), NOW))
 
     assert all(not fact.is_available for fact in facts)
+
+
+SHOP = Channel(phone="+6560000001", name="shop-2", channel_id=1)
+
+
+def test_a_channel_without_a_token_cannot_reach_meta() -> None:
+    with (
+        Invocation().open_workspace() as workspace,
+        pytest.raises(CredentialError, match="there is no meta-token for channel `shop-2`"),
+    ):
+        meta_for(workspace, SHOP)
+
+
+def test_a_channel_with_its_own_server_says_so(
+    monkeypatch: pytest.MonkeyPatch, isolated_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = isolated_home / ".config/wacoex/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('[channels.shop-2]\nmeta_base_url = "http://localhost:4555/"\n')
+    monkeypatch.setenv("WACOEX_META_TOKEN_SHOP_2", "token-0123456789")
+    invocation = Invocation()
+
+    with invocation.open_workspace() as workspace:
+        assert capsys.readouterr().err == ""
+        meta_for(workspace, SHOP)
+        meta_for(workspace, SHOP)
+
+    assert capsys.readouterr().err == ("sandbox: talking to http://localhost:4555, not to Meta\n")
+    assert invocation.learnt.sandbox_url == "http://localhost:4555"
+
+
+def test_an_id_that_is_not_known_is_asked_for() -> None:
+    with pytest.raises(UsageError, match="channel `shop-2` has no waba_id") as raised:
+        SHOP.demand_waba_id()
+
+    assert raised.value.hint == "run `wacoex channel edit shop-2 --waba-id ID`"

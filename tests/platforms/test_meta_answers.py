@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from wacoex_cli.platforms.access_token import AccessToken, access_token_in
+from wacoex_cli.platforms.meta_answers import AccessToken, access_token_in
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 SCOPES = ["whatsapp_business_management", "whatsapp_business_messaging"]
@@ -39,7 +39,7 @@ def test_an_answer_is_understood() -> None:
     "said",
     [
         {},
-        {"is_valid": "yes", "type": 3, "app_id": 4, "scopes": "all", "expires_at": "soon"},
+        {"is_valid": "yes", "type": 3, "scopes": "all", "expires_at": "soon"},
         {"expires_at": 10**30, "data_access_expires_at": -5},
         {"expires_at": True, "data_access_expires_at": None, "scopes": None},
     ],

@@ -1,0 +1,376 @@
+"""What the state file keeps about channels: evidence, facts, and the ids they had before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wacoex_cli.channels import registry, store
+from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.model import (
+    AccountEvent,
+    Channel,
+    Details,
+    EvidenceKind,
+    Fact,
+    FormerId,
+    Sign,
+    account_events_for,
+    address_of,
+    addresses_of,
+    by_channel,
+    in_order,
+)
+from wacoex_cli.channels.store import AccountEvents, Channels, Facts, Signs
+from wacoex_cli.foundation import migrations
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.state import State, open_state
+
+SHOP = Channel(phone="+6560000001", phone_number_id="1001", channel_id=3, name="shop")
+ID, PHONE, OWN = "phone_number_id:1001", "phone:+6560000001", "channel:3"
+EVER = "2027-01-01T00:00:00.000Z"
+
+
+def at(day: int) -> str:
+    return f"2026-11-{day:02}T12:00:00.000Z"
+
+
+def echo(address: str, day: int, source: str = "meta") -> Sign:
+    return Sign(address, EvidenceKind.ECHO, at(day), source)
+
+
+def keep(state: State, *signs: Sign) -> None:
+    with state.transaction():
+        Signs(state).add(signs)
+
+
+def newest_day(state: State, *, until: str = EVER, since: str | None = None) -> str | None:
+    found = Signs(state).newest([ID, PHONE, OWN], EvidenceKind.ECHO, until=until, since=since)
+    return found.at if found else None
+
+
+def test_the_newest_counts_whatever_address_it_is_kept_under(state: State) -> None:
+    keep(state, echo(ID, 3), echo(PHONE, 5), echo(OWN, 4), echo("phone:+6560000002", 9))
+
+    assert newest_day(state) == at(5)
+
+
+def test_both_ends_of_the_time_asked_for_are_included(state: State) -> None:
+    keep(state, echo(ID, 3), echo(ID, 5))
+
+    assert newest_day(state, until=at(5)) == at(5)
+    assert newest_day(state, until=at(4)) == at(3)
+    assert newest_day(state, until=at(4), since=at(3)) == at(3)
+    assert newest_day(state, until=at(4), since=at(4)) is None
+
+
+def test_other_kinds_and_nothing_at_all_are_no_echo(state: State) -> None:
+    keep(state, Sign(ID, EvidenceKind.PHONEBOOK, at(3), "meta"))
+
+    assert newest_day(state) is None
+    assert Signs(state).newest([], EvidenceKind.ECHO, until=EVER) is None
+    assert Signs(state).first_at([], EvidenceKind.ECHO) is None
+
+
+def test_the_same_evidence_is_kept_once(state: State) -> None:
+    keep(state, echo(ID, 3))
+    keep(state, echo(ID, 3), echo(ID, 3))
+
+    assert state.value("SELECT COUNT(*) FROM evidence") == 1
+
+
+def test_of_the_same_moment_the_order_of_arrival_does_not_decide(state: State) -> None:
+    keep(state, echo(ID, 3, "respondio"))
+    keep(state, echo(PHONE, 3, "meta"))
+
+    found = Signs(state).newest([PHONE, ID], EvidenceKind.ECHO, until=EVER)
+
+    assert found == echo(ID, 3, "respondio")
+
+
+def test_what_claims_to_be_from_later_is_found_apart(state: State) -> None:
+    keep(state, echo(ID, 3), Sign(OWN, EvidenceKind.CONFIRMED, at(9), "person", "Ana"))
+
+    def after(moment: str) -> Sign | None:
+        return Signs(state).newest_after([ID, PHONE, OWN], moment)
+
+    assert after(at(2)) == Sign(OWN, EvidenceKind.CONFIRMED, at(9), "person", "Ana")
+    assert after(at(9)) is None
+
+
+def test_the_first_of_a_kind_is_found(state: State) -> None:
+    keep(state, echo(ID, 5), echo(PHONE, 4), echo(OWN, 6))
+
+    assert Signs(state).first_at([ID, PHONE, OWN], EvidenceKind.ECHO) == at(4)
+
+
+def test_a_channel_without_its_id_is_known_by_the_ids_meta_uses_for_its_number(
+    state: State,
+) -> None:
+    with state.transaction():
+        Signs(state).note_numbers(
+            [("1001", "+6560000001"), ("1001", "+6560000001"), ("900", "+6560000001")]
+        )
+    nameless = Channel(phone="+6560000001", respondio_channel_id=7, channel_id=3)
+
+    assert Signs(state).phone_number_ids_of("+6560000001") == ("1001", "900")
+    assert Signs(state).addresses_for(nameless) == (
+        OWN,
+        ID,
+        "phone_number_id:900",
+        PHONE,
+        "respondio_channel_id:7",
+    )
+    assert Signs(state).addresses_for(SHOP) == addresses_of(SHOP, ("1001", "900"))
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ({"phone_number_id": "1001", "phone": "+6560000001"}, ID),
+        ({"phone": "+6560000001", "respondio_channel_id": 7}, PHONE),
+        ({"respondio_channel_id": 7}, "respondio_channel_id:7"),
+        ({}, None),
+    ],
+)
+def test_evidence_is_kept_under_the_surest_name(told: dict[str, str], address: str | None) -> None:
+    nothing = {"phone_number_id": None, "phone": None, "respondio_channel_id": None}
+
+    assert address_of(**{**nothing, **told}) == address  # type: ignore[arg-type]
+
+
+def test_every_read_looks_up_the_key_and_scans_nothing(state: State) -> None:
+    kinds = [(ID, "echo", "", EVER), (PHONE, "echo", "", EVER)]
+    queries = [
+        store._all_of(store._NEWEST, kinds),
+        store._all_of(store._NEWEST_AFTER, [one[:3] for one in kinds]),
+        store._all_of(store._FIRST, [one[:2] for one in kinds]),
+        ("SELECT phone_number_id FROM numbers_seen WHERE phone = ?", [PHONE]),
+    ]
+    for sql, parameters in queries:
+        plan = [row["detail"] for row in state.rows(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+
+        assert not [step for step in plan if step.startswith(("SCAN evidence", "SCAN numbers"))]
+        assert not [step for step in plan if "TEMP B-TREE" in step]
+
+
+NOW = datetime(2026, 11, 7, 12, 30, tzinfo=UTC)
+
+
+def fact(name: str, value: object, at: str = "2026-11-07T12:00:00.000Z") -> Fact:
+    return Fact(name, value, "meta", at)
+
+
+def test_a_newer_observation_takes_the_place_of_the_older(state: State) -> None:
+    registry.add_channel(state, "shop", Details("+6560000001"), NOW)
+    later = fact("status", {"any": ["json", None]}, "2026-11-07T13:00:00.000Z")
+
+    for facts in ([fact("status", "CONNECTED"), fact("name_status", None)], [later]):
+        with state.transaction():
+            Facts(state).store(1, facts)
+
+    assert Facts(state).facts_by_channel() == {1: [fact("name_status", None), later]}
+
+
+def test_a_fact_that_is_not_available_keeps_its_reason(state: State) -> None:
+    registry.add_channel(state, "shop", Details("+6560000001"), NOW)
+    refused = Fact("username", None, "meta", "2026-11-07T12:00:00.000Z", "Meta refused")
+    with state.transaction():
+        Facts(state).store(1, [refused])
+
+    [kept] = Facts(state).facts_by_channel()[1]
+
+    assert kept == refused
+    assert kept.to_json()["value"] == "not_available"
+
+
+def test_reads_are_counted_in_their_clock_hour(state: State) -> None:
+    for moment in (NOW, NOW + timedelta(minutes=29)):
+        with state.transaction():
+            Facts(state).count_calls({"900": 3}, moment)
+
+    assert Facts(state).calls_in_hour(NOW) == {"900": 6}
+    assert Facts(state).calls_in_hour(NOW + timedelta(hours=1)) == {}
+
+
+def test_a_state_file_from_before_facts_is_brought_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "old.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "STEPS", migrations.STEPS[:3])
+        old = open_state(path)
+        with old.transaction():
+            Channels(old).insert("shop", Details("+6560000001"), NOW)
+        old.close()
+
+    state = open_state(path)
+
+    assert [one.name for one in Channels(state).all_channels()] == ["shop"]
+    assert Facts(state).facts_by_channel() == {}
+    state.close()
+
+
+def test_facts_are_shown_in_a_fixed_order() -> None:
+    names = ["waba.name", "token.is_valid", "quality_rating", "status"]
+
+    assert [one.name for one in in_order([fact(name, 1) for name in names])] == [
+        "status",
+        "quality_rating",
+        "token.is_valid",
+        "waba.name",
+    ]
+
+
+THEN = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+CHANGED = THEN + timedelta(days=3)
+LATER = CHANGED + timedelta(days=1)
+OLD = {"phone_number_id": "1001", "waba_id": "20", "respondio_channel_id": 7}
+NEW = {"phone_number_id": "1002", "waba_id": "30", "respondio_channel_id": 8}
+
+
+@pytest.fixture
+def shop(state: State) -> Channel:
+    """`shop` with other ids since `CHANGED`."""
+    registry.add_channel(state, "shop", Details("+6560000001", **OLD), THEN)  # type: ignore[arg-type]
+    return registry.edit_channel(state, "shop", NEW, CHANGED)
+
+
+def told(at: datetime, **ids: Any) -> AccountEvent:
+    return AccountEvent(f"{at} {ids}", "PARTNER_REMOVED", to_text(at), **ids)
+
+
+def test_an_id_that_another_takes_the_place_of_is_kept(state: State, shop: Channel) -> None:
+    until = to_text(CHANGED)
+
+    assert shop.former_ids == (
+        FormerId("phone_number_id", "1001", until),
+        FormerId("respondio_channel_id", "7", until),
+        FormerId("waba_id", "20", until),
+    )
+    assert Channels(state).all_channels() == [shop]
+    assert registry.known(state, "shop") == shop
+
+
+def test_an_id_that_comes_first_or_stays_or_is_only_taken_away_is_not(state: State) -> None:
+    registry.add_channel(state, "shop", Details("+6560000001", phone_number_id="1001"), THEN)
+    for changes in ({"waba_id": "20"}, {"waba_id": "20", "owner": "Ana"}, {"waba_id": None}):
+        edited = registry.edit_channel(state, "shop", changes, CHANGED)
+
+    assert edited.former_ids == ()
+
+
+def test_an_id_that_comes_back_is_former_no_more(state: State, shop: Channel) -> None:
+    back = registry.edit_channel(state, "shop", OLD, LATER)
+
+    assert {one.value for one in back.former_ids} == {"1002", "30", "8"}
+
+
+def test_a_dry_run_keeps_nothing(state: State, shop: Channel) -> None:
+    registry.edit_channel(state, "shop", OLD, LATER, dry_run=True)
+
+    assert registry.known(state, "shop") == shop
+
+
+def test_a_slip_that_is_another_channels_id_says_nothing(state: State, shop: Channel) -> None:
+    lab = Details("+6560000002", phone_number_id="1001", respondio_channel_id=7)
+    registry.add_channel(state, "lab", lab, LATER)
+
+    assert registry.known(state, "shop").former_ids == (
+        FormerId("waba_id", "20", to_text(CHANGED)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "ids", "concerned"),
+    [
+        (THEN, {"waba_id": "20"}, True),
+        (CHANGED, {"entry_id": "20"}, True),
+        (LATER, {"waba_id": "20"}, False),
+        (LATER, {"waba_id": "30"}, True),
+        (THEN, {"phone_number_id": "1001", "waba_id": "20"}, True),
+        (LATER, {"phone_number_id": "1001"}, False),
+        (LATER, {"phone_number_id": "1002"}, True),
+        (THEN, {"waba_id": "77"}, False),
+    ],
+    ids=str,
+)
+def test_an_account_event_counts_while_the_id_was_the_channels(
+    shop: Channel, at: datetime, ids: dict[str, Any], concerned: bool
+) -> None:
+    event = told(at, **ids)
+
+    assert bool(account_events_for(shop, [event])) is concerned
+    assert bool(by_channel([shop], [event])[shop.channel_id]) is concerned
+
+
+def test_a_removal_of_the_old_account_is_remembered_and_a_later_one_is_not_ours(
+    state: State, shop: Channel
+) -> None:
+    def connection(*events: AccountEvent) -> str | None:
+        with state.transaction():
+            AccountEvents(state).add(events)
+        found = stored_facts(state, [shop], LATER)[shop.channel_id].connection.state
+        return found.value if found else None
+
+    assert connection(told(LATER, waba_id="20")) is None
+    assert connection(told(THEN, waba_id="20")) == "removed"
+
+
+@pytest.mark.parametrize(
+    "address", ["phone_number_id:1001", "respondio_channel_id:7", "phone_number_id:1002"]
+)
+def test_evidence_under_an_old_id_still_counts(state: State, shop: Channel, address: str) -> None:
+    with state.transaction():
+        Signs(state).add([Sign(address, EvidenceKind.ECHO, to_text(THEN), "meta")])
+
+    addresses = Signs(state).addresses_for(shop)
+    newest = Signs(state).newest(addresses, EvidenceKind.ECHO, until=to_text(LATER))
+
+    assert newest is not None
+    assert len(addresses) == len(set(addresses))
+
+
+def test_show_tells_the_former_ids(run) -> None:
+    run("channel", "add", "shop", "--phone", "+6560000001", "--waba-id", "20")
+    run("channel", "edit", "shop", "--waba-id", "30")
+
+    [former] = run("channel", "show", "shop", "--json").data["former_ids"]
+
+    assert (former["name"], former["value"]) == ("waba_id", "20")
+    assert f"former waba_id\t20 until {former['until']}\n" in run("channel", "show", "shop").out
+
+
+def test_events_of_the_old_account_are_listed_with_the_channel(run, state: State) -> None:
+    env = {"WACOEX_STATE": str(state.path)}
+    body = (
+        '{"object": "whatsapp_business_account", "entry": [{"id": "20", "time": 1793000000,'
+        ' "changes": [{"field": "message_template_status_update", "value":'
+        ' {"event": "APPROVED", "message_template_id": 1, "message_template_name": "offer",'
+        ' "message_template_language": "en"}}]}]}'
+    )
+    run("channel", "add", "shop", "--phone", "+6560000001", "--waba-id", "20", env=env)
+    run("events", "import", "-", stdin=body, env=env)
+    run("channel", "edit", "shop", "--waba-id", "30", env=env)
+
+    def listed(channel: str) -> list[str | None]:
+        events = run("events", "list", "-c", channel, "--json", env=env).data["events"]
+        return [one["channel"] for one in events]
+
+    assert listed("shop") == ["shop"]
+
+    run("channel", "add", "lab", "--phone", "+6560000002", "--waba-id", "20", env=env)
+
+    assert listed("lab") == ["lab"]
+
+
+def test_an_archived_channel_is_hidden_kept_and_comes_back_whole(
+    state: State, shop: Channel
+) -> None:
+    put_away = registry.archive_channel(state, "shop", LATER)
+    assert put_away.former_ids == shop.former_ids
+
+    assert registry.restore_channel(state, "shop") == shop

@@ -1,0 +1,374 @@
+"""Asking Meta and respond.io about channels, each question once for whoever shares it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.channels.facts import AppsSeen, WorkspaceList
+from wacoex_cli.channels.model import (
+    META,
+    PHONE_NUMBER_FIELDS,
+    SUBSCRIBED_APPS,
+    TOKEN_FIELDS,
+    TOKEN_PREFIX,
+    WABA_FIELDS,
+    WABA_PREFIX,
+    Fact,
+    Provider,
+    from_node,
+    not_available,
+)
+from wacoex_cli.channels.store import Facts
+from wacoex_cli.errors import (
+    CredentialError,
+    RefusedError,
+    TemporaryError,
+    UsageError,
+    WacoexError,
+)
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.platforms.meta_answers import is_not_visible
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from datetime import datetime
+
+    from wacoex_cli.channels.facts import ChannelFacts
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.meta import Meta, Node
+    from wacoex_cli.platforms.respondio import RespondIO
+
+    ReadNode = Callable[[str, Sequence[str]], Awaitable[Node]]
+
+Answer = TypeVar("Answer")
+
+AT_ONCE = 48
+"""Questions that are open at the same time, of the 64 connections of the HTTP client."""
+CALLS_PER_HOUR = 2500
+"""Reads of one WABA in a clock hour: half of Meta's 5,000 in any hour (Meta: rate limits)."""
+REUSABLE_FOR = timedelta(hours=1)
+PATIENCE_SECONDS = 2.0
+"""How long a failed read is tried again."""
+_THROTTLED = frozenset({4, 17, 613, 80007, 80008})
+_MOST_CALLS_FOR_ONE_NODE = 16
+_FIELD_REFUSED = 100
+_PERMISSIONS = frozenset({3, 10, *range(200, 300)})
+_NAMED_FIELD = re.compile(r"nonexisting field \((\w+)\)")
+
+
+class Look:
+    """Asks about channels. `calls` are the reads made, by waba_id.
+
+    `calls_in_hour` are those of the present clock hour: a number that was read within the hour is
+    not read again once they are spent. None for a look that is not rationed.
+    """
+
+    def __init__(
+        self, workspace: Workspace, now: datetime, calls_in_hour: Mapping[str, int] | None = None
+    ) -> None:
+        self.calls: dict[str, int] = {}
+        self.clock_skew_seconds: float | None = None
+        self._workspace = workspace
+        self._now = now
+        self._calls_before = calls_in_hour
+        self._seconds = workspace.settings.status_seconds_per_channel
+        self._end = workspace.clock.monotonic() + workspace.settings.status_seconds
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._shared: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+
+    async def read(
+        self,
+        found: Collection[ChannelFacts],
+        *,
+        with_users: bool = False,
+        with_respondio: bool = False,
+        more: Callable[[ChannelFacts], Awaitable[None]] | None = None,
+    ) -> None:
+        """Ask about every channel's number, token, account and apps; one failure spoils no other.
+
+        `with_users` asks also who else holds the account, `with_respondio` about the channels of
+        the respond.io workspace. `more` is what else is asked about a channel, after its facts.
+        """
+
+        async def read(facts: ChannelFacts) -> None:
+            facts.failures, facts.is_known = {}, False
+            at_respondio = [self._at_respondio(facts)] if with_respondio else []
+            await asyncio.gather(self._at_meta(facts, with_users), *at_respondio)
+            if more is not None:
+                await more(facts)
+
+        try:
+            await asyncio.gather(*map(read, found))
+        finally:
+            for task in self._shared.values():
+                task.cancel()
+            await asyncio.gather(*self._shared.values(), return_exceptions=True)
+
+    def keep(self, state: State, found: Collection[ChannelFacts]) -> None:
+        """Store what was read, and how many calls it took. Needs a transaction."""
+        for facts in found:
+            Facts(state).store(facts.channel.channel_id, facts.read)
+        Facts(state).count_calls(self.calls, self._now)
+
+    async def ask(self, operation: Coroutine[object, object, Answer]) -> Answer | WacoexError:
+        """The answer, or why there is none; the wait for a turn is not part of its time."""
+        async with self._slots:
+            left = self._end - self._workspace.clock.monotonic()
+            try:
+                async with asyncio.timeout(min(self._seconds, max(left, 0))):
+                    return await operation
+            except TimeoutError:
+                is_own = left >= self._seconds
+            except WacoexError as error:
+                return error
+        limit = self._seconds if is_own else self._workspace.settings.status_seconds
+        whose = "" if is_own else ", the limit for all channels together"
+        return TemporaryError(
+            f"no answer within {limit:g} seconds{whose}",
+            hint="try again; `-vv` shows each request and how long it took",
+            code="too_slow",
+        )
+
+    async def _once(
+        self, key: tuple[str, ...], operation: Callable[[], Coroutine[object, object, Answer]]
+    ) -> Answer | WacoexError:
+        """Asked once for all channels with the same key: who asks, and what about."""
+        if key not in self._shared:
+            self._shared[key] = asyncio.create_task(self.ask(operation()))
+        return await asyncio.shield(self._shared[key])
+
+    async def _at_meta(self, facts: ChannelFacts, with_users: bool) -> None:
+        channel = facts.channel
+        try:
+            meta = meta_for(self._workspace, channel, patience_seconds=PATIENCE_SECONDS)
+            if with_users:
+                channel.demand_waba_id()
+            else:
+                channel.demand_phone_number_id()
+        except (CredentialError, UsageError) as error:
+            self._unreachable(facts, error)
+            return
+        is_fresh = self._is_fresh(facts)
+        if is_fresh and (self._calls_before or {}).get(_account(channel), 0) >= CALLS_PER_HOUR:
+            facts.is_known = True
+            return
+        number, token, _ = await asyncio.gather(
+            self._number(meta, facts, with_users),
+            self._once((meta.caller, "token"), lambda: read_token(meta, self._now)),
+            self._of_account(meta, facts, with_users),
+        )
+        facts.take("token", token)
+        facts.lacks_app_secret = not meta.signs
+        self.calls[_account(channel)] = self.calls.get(_account(channel), 0) + meta.calls
+        if meta.clock_skew_seconds is not None:
+            self.clock_skew_seconds = meta.clock_skew_seconds
+        facts.is_known = isinstance(number, list) or (number is None and bool(facts.facts))
+        if facts.failures and all(map(_is_throttled, facts.failures.values())) and is_fresh:
+            facts.failures, facts.is_known = {}, True
+        elif isinstance(number, list) and _says_nothing(number):
+            facts.is_known = False
+            facts.failures["number"] = TemporaryError(
+                "Meta's answer tells nothing about this number",
+                hint="try again in a minute; check the channel's `phone_number_id`",
+                code="unusable_answer",
+            )
+
+    async def _number(
+        self, meta: Meta, facts: ChannelFacts, with_users: bool
+    ) -> list[Fact] | WacoexError | None:
+        channel = facts.channel
+        if channel.phone_number_id is None:
+            return None
+        number = await self.ask(read_phone_number(meta, channel.phone_number_id, self._now))
+        facts.take("number", number)
+        is_hidden = isinstance(number, WacoexError) and is_not_visible(number)
+        if is_hidden and with_users and channel.waba_id:
+            # One that Meta hides may have another id by now.
+            numbers = await self.ask(meta.phone_numbers(channel.waba_id))
+            facts.numbers = None if isinstance(numbers, WacoexError) else numbers
+        return number
+
+    async def _of_account(self, meta: Meta, facts: ChannelFacts, with_users: bool) -> None:
+        """The fields of the account, its apps, and its users where they are asked for."""
+        seen_at, waba_id = to_text(self._now), facts.channel.waba_id
+        if waba_id is None:
+            reason = f"channel `{facts.name}` has no waba_id"
+            fields = (*WABA_FIELDS, SUBSCRIBED_APPS)
+            facts.add(not_available(WABA_PREFIX, fields, reason, seen_at))
+            return
+        account, apps = await asyncio.gather(
+            self._once((meta.caller, waba_id), lambda: read_waba(meta, waba_id, self._now)),
+            self._once((meta.caller, waba_id, "apps"), lambda: meta.subscribed_apps(waba_id)),
+        )
+        facts.take("account", account)
+        if isinstance(apps, WacoexError):
+            facts.apps = AppsSeen(seen_at, why=apps.message, error=apps)
+            is_refused = isinstance(apps, (CredentialError, RefusedError))
+            unseen = not_available(WABA_PREFIX, [SUBSCRIBED_APPS], apps.message, seen_at)
+            facts.take("apps", unseen if is_refused else apps)
+            return
+        kept = [{name: value for name, value in app._asdict().items() if value} for app in apps]
+        facts.add([Fact(f"{WABA_PREFIX}{SUBSCRIBED_APPS}", kept, META, seen_at)])
+        users = None
+        if with_users:
+            owner = facts.values.get("waba.owner_business_info")
+            owner_id = str(owner.get("id") or "") if isinstance(owner, dict) else ""
+            if owner_id:
+                users = await self._once(
+                    (meta.caller, waba_id, "users"), lambda: meta.assigned_users(waba_id, owner_id)
+                )
+        facts.apps = AppsSeen(seen_at, apps, None if isinstance(users, WacoexError) else users)
+
+    async def _at_respondio(self, facts: ChannelFacts) -> None:
+        if facts.channel.respondio_channel_id is None:
+            return
+        try:
+            respondio = respondio_for(self._workspace, facts.channel)
+        except CredentialError as error:
+            if facts.channel.provider is Provider.RESPONDIO:
+                facts.failures["respondio"] = error
+            return
+        key = (respondio.caller, "channels")
+        listed = await self._once(key, lambda: read_respondio(respondio, self._now))
+        if isinstance(listed, WacoexError):
+            listed = WorkspaceList(to_text(self._now), why=listed.message, error=listed)
+        facts.listed = listed
+
+    def _unreachable(self, facts: ChannelFacts, error: WacoexError) -> None:
+        """Without a token or an id: a fault where Meta is the provider, else not available."""
+        seen_at, lacks_token = to_text(self._now), error.code == "credentials_missing"
+        facts.apps = AppsSeen(seen_at, why=error.message)
+        is_unset = lacks_token or error.code == "channel_incomplete"
+        if facts.channel.provider is Provider.META or not is_unset:
+            facts.failures["number"], facts.lacks_token = error, lacks_token
+            return
+        facts.is_known = True
+        if lacks_token or facts.channel.phone_number_id is None:
+            facts.add(not_available("", PHONE_NUMBER_FIELDS, error.message, seen_at))
+            fields = (*WABA_FIELDS, SUBSCRIBED_APPS)
+            facts.add(not_available(WABA_PREFIX, fields, error.message, seen_at))
+            facts.add(not_available(TOKEN_PREFIX, TOKEN_FIELDS, error.message, seen_at))
+
+    def _is_fresh(self, facts: ChannelFacts) -> bool:
+        """Whether the number was read within the hour, where reads are rationed."""
+        seen = [
+            from_text(fact.observed_at) for fact in facts.facts if fact.name in PHONE_NUMBER_FIELDS
+        ]
+        is_rationed = self._calls_before is not None
+        return is_rationed and bool(seen) and timedelta(0) <= self._now - max(seen) < REUSABLE_FOR
+
+
+def _account(channel: Channel) -> str:
+    return channel.waba_id or channel.phone_number_id or ""
+
+
+def _is_throttled(error: WacoexError) -> bool:
+    return error.details.get("code") in _THROTTLED
+
+
+def _says_nothing(facts: Sequence[Fact]) -> bool:
+    names = {"status", "is_on_biz_app", "health_status"}
+    values = [fact.value for fact in facts if fact.name in names and fact.is_available]
+    return bool(values) and all(value is None for value in values)
+
+
+async def read_respondio(respondio: RespondIO, now: datetime) -> WorkspaceList:
+    """The channels of the workspace. Never raises for what respond.io answers."""
+    try:
+        return WorkspaceList(to_text(now), await respondio.list_channels())
+    except WacoexError as error:
+        return WorkspaceList(to_text(now), why=error.message, error=error)
+
+
+@dataclass
+class _Fields:
+    """What one node gave, which fields were refused and why, and the calls that took."""
+
+    given: dict[str, Any] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    calls: int = 0
+
+
+async def read_phone_number(meta: Meta, phone_number_id: str, now: datetime) -> list[Fact]:
+    """Everything about the number. Raises as `Meta` does when the node itself is refused."""
+    found = await _read_node(meta.phone_number, phone_number_id, PHONE_NUMBER_FIELDS)
+    return from_node("", PHONE_NUMBER_FIELDS, found.given, found.refused, to_text(now))
+
+
+async def read_waba(meta: Meta, waba_id: str, now: datetime) -> list[Fact]:
+    """Everything about the account. One that this token may not see is not available.
+
+    Raises TemporaryError when Meta gives no usable answer.
+    """
+    try:
+        found = await _read_node(meta.waba, waba_id, WABA_FIELDS)
+    except (CredentialError, RefusedError) as error:
+        return not_available(WABA_PREFIX, WABA_FIELDS, error.message, to_text(now))
+    return from_node(WABA_PREFIX, WABA_FIELDS, found.given, found.refused, to_text(now))
+
+
+async def read_token(meta: Meta, now: datetime) -> list[Fact]:
+    """Validity, expiry and scopes of the token. Not every token may ask about itself.
+
+    Raises TemporaryError when Meta gives no usable answer.
+    """
+    try:
+        token = await meta.debug_token()
+    except (CredentialError, RefusedError) as error:
+        return not_available(TOKEN_PREFIX, TOKEN_FIELDS, error.message, to_text(now))
+    return from_node(TOKEN_PREFIX, TOKEN_FIELDS, token.values, {}, to_text(now))
+
+
+async def _read_node(read: ReadNode, node_id: str, fields: Sequence[str]) -> _Fields:
+    """All fields in one call; where that is refused, without the field at fault."""
+    found = _Fields()
+    groups = [list(fields)]
+    while groups:
+        group = groups.pop(0)
+        if found.calls >= _MOST_CALLS_FOR_ONE_NODE:
+            found.refused.update(dict.fromkeys(group, "Meta refused too many fields to go on"))
+            continue
+        try:
+            found.given.update(await _one_call(found, read, node_id, group))
+        except WacoexError as error:
+            if not _concerns_a_field(error):
+                raise
+            groups += await _without_the_culprit(found, read, node_id, group, error)
+    return found
+
+
+async def _without_the_culprit(
+    found: _Fields, read: ReadNode, node_id: str, group: list[str], error: WacoexError
+) -> list[list[str]]:
+    """The groups to try next, after Meta refused this one."""
+    named = _NAMED_FIELD.search(str(error.details.get("message", "")))
+    culprit = group[0] if len(group) == 1 else named[1] if named else ""
+    if culprit in group:
+        found.refused[culprit] = error.message
+        rest = [name for name in group if name != culprit]
+        return [rest] if rest else []
+    if found.calls == 1:
+        # Raises when it is the node that is refused, not one of its fields.
+        await _one_call(found, read, node_id, ["id"])
+    middle = len(group) // 2
+    return [group[:middle], group[middle:]]
+
+
+async def _one_call(found: _Fields, read: ReadNode, node_id: str, fields: Sequence[str]) -> Node:
+    found.calls += 1
+    return await read(node_id, fields)
+
+
+def _concerns_a_field(error: WacoexError) -> bool:
+    code = error.details.get("code")
+    if code == _FIELD_REFUSED:
+        return error.details.get("subcode") is None
+    return code in _PERMISSIONS

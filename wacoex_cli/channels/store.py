@@ -1,0 +1,347 @@
+"""Channels in the state file: all of their SQL. Writers need a transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from wacoex_cli.channels.model import (
+    ID_NAMES,
+    AccountEvent,
+    Channel,
+    Details,
+    EvidenceKind,
+    Fact,
+    FormerId,
+    Provider,
+    Sign,
+    addresses_of,
+    by_channel,
+)
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.glimpse import glimpse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from wacoex_cli.foundation.state import Row, State
+
+# An id that another channel has now says nothing about this one any more: it was a slip.
+_FORMER = (
+    "SELECT channel_id, name, value, MAX(until) AS until FROM former_ids AS former"
+    " WHERE (? IS NULL OR channel_id = ?) AND NOT EXISTS ("
+    "SELECT 1 FROM channels AS present WHERE"
+    " (former.name = 'phone_number_id' AND present.phone_number_id = former.value) OR"
+    " (former.name = 'respondio_channel_id'"
+    " AND CAST(present.respondio_channel_id AS TEXT) = former.value) OR"
+    " (former.name = 'waba_id' AND present.waba_id = former.value"
+    " AND present.channel_id = former.channel_id))"
+    " GROUP BY channel_id, name, value ORDER BY channel_id, MAX(until), name, value"
+)
+_HOUR = "%Y-%m-%dT%H"
+_COLUMNS = (
+    "event_key, event, at, source, waba_id, phone_number_id, phone, entry_id, reason,"
+    " initiated_by, data"
+)
+_NEWEST = (
+    "SELECT * FROM (SELECT address, kind, at, source, said_by FROM evidence"
+    " WHERE address = ? AND kind = ? AND at >= ? AND at <= ?"
+    " ORDER BY at DESC, source DESC, said_by DESC LIMIT 1) AS newest"
+)
+_NEWEST_AFTER = _NEWEST.replace("at >= ? AND at <= ?", "at > ?")
+_FIRST = (
+    "SELECT * FROM (SELECT at FROM evidence WHERE address = ? AND kind = ?"
+    " ORDER BY at LIMIT 1) AS first"
+)
+_EVER = ""
+
+
+class Channels:
+    """Channels, archived ones too."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def all_channels(self) -> list[Channel]:
+        """Every channel, archived ones too, by name."""
+        rows = self._state.rows("SELECT * FROM channels ORDER BY name")
+        former = FormerIds(self._state).former_ids()
+        return [_channel(row, former.get(row["channel_id"], ())) for row in rows]
+
+    def find(self, name: str) -> Channel | None:
+        """The channel of exactly that name, archived or not."""
+        row = self._state.row("SELECT * FROM channels WHERE name = ?", [name])
+        if row is None:
+            return None
+        channel_id = int(row["channel_id"])
+        return _channel(row, FormerIds(self._state).former_ids(channel_id).get(channel_id, ()))
+
+    def insert(self, name: str, details: Details, now: datetime) -> None:
+        """Add a channel."""
+        self._state.execute(
+            "INSERT INTO channels (channel_id, name, phone, phone_number_id, waba_id,"
+            " respondio_channel_id, provider, owner, timezone, partner_app_id, created_at)"
+            " SELECT COALESCE(MAX(channel_id), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM channels",
+            [name, *_values(details), to_text(now)],
+        )
+
+    def update(self, channel_id: int, details: Details) -> None:
+        """Replace what a person told about a channel."""
+        self._state.execute(
+            "UPDATE channels SET phone = ?, phone_number_id = ?, waba_id = ?,"
+            " respondio_channel_id = ?, provider = ?, owner = ?, timezone = ?, partner_app_id = ?"
+            " WHERE channel_id = ?",
+            [*_values(details), channel_id],
+        )
+
+    def set_archived(self, channel_id: int, moment: datetime | None) -> None:
+        """Archive a channel, which is then no longer the one in use; None takes it back."""
+        self._state.execute(
+            "UPDATE channels SET archived_at = ?, is_in_use = 0 WHERE channel_id = ?",
+            [to_text(moment) if moment else None, channel_id],
+        )
+
+    def set_in_use(self, channel_id: int) -> None:
+        """Make this the channel that is meant when none is named."""
+        self._state.execute(
+            "UPDATE channels SET is_in_use = CASE WHEN channel_id = ? THEN 1 ELSE 0 END",
+            [channel_id],
+        )
+
+
+class FormerIds:
+    """The ids that channels had before."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def former_ids(self, channel_id: int | None = None) -> dict[int, tuple[FormerId, ...]]:
+        """The ids that one channel had before, or all of them, by channel_id, oldest first."""
+        found: dict[int, tuple[FormerId, ...]] = {}
+        for row in self._state.rows(_FORMER, [channel_id, channel_id]):
+            former = FormerId(row["name"], row["value"], row["until"])
+            own = int(row["channel_id"])
+            found[own] = (*found.get(own, ()), former)
+        return found
+
+    def keep_replaced(
+        self, channel_id: int, before: Details, after: Details, now: datetime
+    ) -> None:
+        """Keep each id that another takes the place of, and none that is only taken away."""
+        changes = [(name, getattr(before, name), getattr(after, name)) for name in ID_NAMES]
+        self._state.execute_many(
+            "INSERT INTO former_ids (channel_id, name, value, until) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (channel_id, name, value, until) DO NOTHING",
+            [
+                (channel_id, name, str(old), to_text(now))
+                for name, old, new in changes
+                if old is not None and new is not None and old != new
+            ],
+        )
+
+
+class Facts:
+    """What was read about channels, and how many reads that cost."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def facts_by_channel(self, names: Sequence[str] = ()) -> dict[int, list[Fact]]:
+        """Everything that is stored, or the facts of those names, by channel_id."""
+        found: dict[int, list[Fact]] = {}
+        among = f" WHERE name IN ({', '.join('?' * len(names))})" if names else ""
+        for row in self._state.rows(
+            "SELECT channel_id, name, value, source, observed_at, reason"
+            f" FROM facts{among} ORDER BY name",
+            names,
+        ):
+            channel_id = int(row.pop("channel_id"))
+            fact = Fact(**{**row, "value": json.loads(row["value"])})
+            found.setdefault(channel_id, []).append(fact)
+        return found
+
+    def store(self, channel_id: int, facts: Iterable[Fact]) -> None:
+        """Keep what was read; a newer observation takes the place of the one before."""
+        self._state.execute_many(
+            "INSERT INTO facts (channel_id, name, value, source, observed_at, reason)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel_id, name) DO UPDATE SET"
+            " value = excluded.value, source = excluded.source,"
+            " observed_at = excluded.observed_at, reason = excluded.reason",
+            [
+                (
+                    channel_id,
+                    one.name,
+                    json.dumps(one.value),
+                    one.source,
+                    one.observed_at,
+                    one.reason,
+                )
+                for one in facts
+            ],
+        )
+
+    def calls_in_hour(self, now: datetime) -> dict[str, int]:
+        """Reads made in the present clock hour, by waba_id."""
+        rows = self._state.rows(
+            "SELECT waba_id, calls FROM reads WHERE hour = ?", [now.strftime(_HOUR)]
+        )
+        return {row["waba_id"]: int(row["calls"]) for row in rows}
+
+    def count_calls(self, calls: Mapping[str, int], now: datetime) -> None:
+        """Add reads to the present clock hour, and forget the hours before."""
+        hour = now.strftime(_HOUR)
+        self._state.execute("DELETE FROM reads WHERE hour <> ?", [hour])
+        self._state.execute_many(
+            "INSERT INTO reads (waba_id, hour, calls) VALUES (?, ?, ?)"
+            " ON CONFLICT (waba_id, hour) DO UPDATE SET calls = reads.calls + excluded.calls",
+            [(waba_id, hour, count) for waba_id, count in calls.items()],
+        )
+
+
+class AccountEvents:
+    """What Meta told about accounts."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def add(self, events: Iterable[AccountEvent]) -> None:
+        """Keep account events; one that is there already stays as it is."""
+        self._state.execute_many(
+            f"INSERT INTO account_events ({_COLUMNS})"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_key) DO NOTHING",
+            [
+                (
+                    one.event_key,
+                    one.event,
+                    one.at,
+                    one.source,
+                    one.waba_id,
+                    one.phone_number_id,
+                    one.phone,
+                    one.entry_id,
+                    one.reason,
+                    one.initiated_by,
+                    one.data,
+                )
+                for one in events
+            ],
+        )
+
+    def all_account_events(self) -> list[AccountEvent]:
+        """Everything that is kept, oldest first."""
+        rows = self._state.rows(f"SELECT {_COLUMNS} FROM account_events ORDER BY at, event_key")
+        return [AccountEvent(**row) for row in rows]
+
+    def of_channels(self, channels: Iterable[Channel]) -> dict[int, tuple[AccountEvent, ...]]:
+        """Those about each of these channels, by channel_id, oldest first."""
+        return by_channel(channels, self.all_account_events())
+
+
+class Signs:
+    """Evidence that the app was opened, by address.
+
+    Every reader looks up single entries of the primary key, however much evidence there is.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def add(self, signs: Iterable[Sign]) -> None:
+        """Keep evidence; what is there already stays as it is."""
+        self._state.execute_many(
+            "INSERT INTO evidence (address, kind, at, source, said_by) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (address, kind, at, source, said_by) DO NOTHING",
+            [(one.address, one.kind.value, one.at, one.source, one.said_by) for one in signs],
+        )
+
+    def note_numbers(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Keep which phone_number_id Meta uses for which phone (E.164)."""
+        self._state.execute_many(
+            "INSERT INTO numbers_seen (phone_number_id, phone) VALUES (?, ?)"
+            " ON CONFLICT (phone, phone_number_id) DO NOTHING",
+            list(pairs),
+        )
+
+    def phone_number_ids_of(self, phone: str) -> tuple[str, ...]:
+        """Every phone_number_id that Meta has used for that phone (E.164), in order."""
+        rows = self._state.rows(
+            "SELECT phone_number_id FROM numbers_seen WHERE phone = ? ORDER BY phone_number_id",
+            [phone],
+        )
+        return tuple(str(row["phone_number_id"]) for row in rows)
+
+    def addresses_for(self, channel: Channel) -> tuple[str, ...]:
+        """Every address under which something about that channel may be kept."""
+        return addresses_of(channel, self.phone_number_ids_of(channel.phone))
+
+    def newest(
+        self,
+        addresses: Sequence[str],
+        kind: EvidenceKind,
+        *,
+        until: str,
+        since: str | None = None,
+    ) -> Sign | None:
+        """The newest evidence of that kind; `since` and `until` (RFC 3339, UTC) are included."""
+        asked = [(address, kind.value, since or _EVER, until) for address in addresses]
+        return self._latest(_NEWEST, asked)
+
+    def newest_after(self, addresses: Sequence[str], moment: str) -> Sign | None:
+        """The newest evidence of any kind that claims to be from later than `moment`."""
+        asked = [(address, kind.value, moment) for address in addresses for kind in EvidenceKind]
+        return self._latest(_NEWEST_AFTER, asked)
+
+    def first_at(self, addresses: Sequence[str], kind: EvidenceKind) -> str | None:
+        """When evidence of that kind was first there."""
+        asked = [(address, kind.value) for address in addresses]
+        rows = self._state.rows(*_all_of(_FIRST, asked)) if asked else []
+        return min((str(row["at"]) for row in rows), default=None)
+
+    def _latest(self, query: str, asked: Sequence[tuple[str, ...]]) -> Sign | None:
+        rows = self._state.rows(*_all_of(query, asked)) if asked else []
+        found = (Sign(**{**row, "kind": EvidenceKind(row["kind"])}) for row in rows)
+        # Of two at the same moment the same one is told, whichever came in first.
+        return max(
+            found, key=lambda one: (one.at, one.source, one.said_by, one.address), default=None
+        )
+
+
+def _values(details: Details) -> list[object]:
+    return [
+        details.phone,
+        details.phone_number_id,
+        details.waba_id,
+        details.respondio_channel_id,
+        details.provider.value,
+        details.owner,
+        details.timezone,
+        details.partner_app_id,
+    ]
+
+
+def _channel(row: Row, former: tuple[FormerId, ...]) -> Channel:
+    names = {field.name for field in dataclasses.fields(Channel)} - {"former_ids"}
+    fields = {name: row[name] for name in names}
+    fields["provider"] = Provider(row["provider"])
+    fields["is_in_use"] = bool(row["is_in_use"])
+    return Channel(**fields, former_ids=former)
+
+
+def _all_of(query: str, asked: Sequence[tuple[str, ...]]) -> tuple[str, list[str]]:
+    """One statement that asks the same of several entries of the key."""
+    return " UNION ALL ".join([query] * len(asked)), [one for entry in asked for one in entry]
+
+
+def channel_names(*, archived: bool, env_file: Path | None = None) -> list[tuple[str, str]]:
+    """Name and phone number of each channel, the archived ones or the others, by name."""
+    condition = "IS NOT NULL" if archived else "IS NULL"
+    return [
+        (str(name), str(phone))
+        for name, phone in glimpse(
+            f"SELECT name, phone FROM channels WHERE archived_at {condition} ORDER BY name",
+            env_file=env_file,
+        )
+    ]

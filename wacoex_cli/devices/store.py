@@ -1,0 +1,211 @@
+"""Companions and probes in the state file: all of their SQL. Writers need a transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from wacoex_cli.devices.model import Confirmation, Device, DeviceKind
+from wacoex_cli.devices.rule import Answer, Probe, ProbeWord, WordOutcome, primary_only
+
+if TYPE_CHECKING:
+    from wacoex_cli.devices.rule import Interval
+    from wacoex_cli.foundation.state import Row, State
+
+_DEVICES = "SELECT * FROM devices"
+_CONFIRMATIONS = "SELECT * FROM device_confirmations"
+_HIGHEST = "SELECT COALESCE(MAX(device_id), 0) FROM devices"
+_NEWEST_OPEN = (
+    "SELECT * FROM probes WHERE channel_id = ? AND ended_at IS NULL AND began_at >= ?"
+    " ORDER BY probe_id DESC LIMIT 1"
+)
+# Of each device the newest probe in which its word was sent.
+_ANSWERS = (
+    "SELECT w.device_id, w.word, w.outcome, p.began_at, p.heard, p.probe_id"
+    " FROM probe_words AS w JOIN probes AS p ON p.probe_id = w.probe_id"
+    " WHERE p.channel_id = ? AND p.ended_at IS NOT NULL AND w.outcome IN ('seen', 'not_seen')"
+    " ORDER BY p.probe_id"
+)
+
+
+class Devices:
+    """Companions, and who confirmed the list."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def listed(self, channel_id: int) -> list[Device]:
+        """The companions of a channel that were not removed, in the order they were added."""
+        rows = self._state.rows(
+            f"{_DEVICES} WHERE channel_id = ? AND removed_at IS NULL ORDER BY device_id",
+            [channel_id],
+        )
+        return [_device(row) for row in rows]
+
+    def find(self, device_id: int) -> Device | None:
+        """The companion of that number, removed or not."""
+        row = self._state.row(f"{_DEVICES} WHERE device_id = ?", [device_id])
+        return _device(row) if row else None
+
+    def insert(self, device: Device) -> Device:
+        """List a companion; returns it with its number, the number it came with is ignored."""
+        device_id = 1 + self.highest_device_id()
+        numbered = dataclasses.replace(device, device_id=device_id)
+        values = {field.name: getattr(numbered, field.name) for field in dataclasses.fields(Device)}
+        self._state.execute(
+            f"INSERT INTO devices ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",
+            list(values.values()),
+        )
+        return numbered
+
+    def highest_device_id(self) -> int:
+        """The highest number that any companion ever had; 0 when there is none."""
+        return int(self._state.value(_HIGHEST))
+
+    def set_removed(self, device_id: int, moment: str) -> None:
+        """Take a companion off the list; what is known of it is kept."""
+        self._state.execute(
+            "UPDATE devices SET removed_at = ? WHERE device_id = ?", [moment, device_id]
+        )
+
+    def set_relinked(self, device_id: int, moment: str) -> None:
+        """A companion is linked again, and in use, as of that moment."""
+        self._state.execute(
+            "UPDATE devices SET relinked_at = ?, last_used_at = ? WHERE device_id = ?",
+            [moment, moment, device_id],
+        )
+
+    def set_visible(self, device_id: int, visible: bool) -> None:
+        """Keep whether what is sent from a companion comes through to the partner."""
+        self._state.execute(
+            "UPDATE devices SET visible = ? WHERE device_id = ?", [int(visible), device_id]
+        )
+
+    def note_used(self, device_id: int, moment: str) -> None:
+        """A companion was in use at that moment; what is newer already stays."""
+        self._state.execute(
+            "UPDATE devices SET last_used_at = ? WHERE device_id = ?"
+            " AND (last_used_at IS NULL OR last_used_at < ?)",
+            [moment, device_id, moment],
+        )
+
+    def add_confirmation(self, channel_id: int, confirmation: Confirmation) -> None:
+        """Keep that somebody said the list is complete."""
+        self._state.execute(
+            "INSERT INTO device_confirmations"
+            " (channel_id, confirmed_at, confirmed_by, companions, last_device_id)"
+            " VALUES (?, ?, ?, ?, ?) ON CONFLICT (channel_id, confirmed_at) DO UPDATE SET"
+            " confirmed_by = excluded.confirmed_by, companions = excluded.companions,"
+            " last_device_id = excluded.last_device_id",
+            [channel_id, *dataclasses.astuple(confirmation)],
+        )
+
+    def last_confirmation(self, channel_id: int) -> Confirmation | None:
+        """Who last said that the list is complete, and when."""
+        row = self._state.row(
+            f"{_CONFIRMATIONS} WHERE channel_id = ? ORDER BY confirmed_at DESC LIMIT 1",
+            [channel_id],
+        )
+        return _confirmation(row) if row else None
+
+    def primary_only_for(self, channel_id: int) -> tuple[Interval, ...]:
+        """The times at which only the phone of a channel can have sent an echo."""
+        devices = self._state.rows(f"{_DEVICES} WHERE channel_id = ?", [channel_id])
+        said = self._state.rows(f"{_CONFIRMATIONS} WHERE channel_id = ?", [channel_id])
+        return primary_only(map(_device, devices), map(_confirmation, said))
+
+    def primary_only_by_channel(self) -> dict[int, tuple[Interval, ...]]:
+        """The same for all channels, by channel_id; one without such a time is left out."""
+        devices: dict[int, list[Device]] = defaultdict(list)
+        for row in self._state.rows(_DEVICES):
+            devices[row["channel_id"]].append(_device(row))
+        said: dict[int, list[Confirmation]] = defaultdict(list)
+        for row in self._state.rows(_CONFIRMATIONS):
+            said[row["channel_id"]].append(_confirmation(row))
+        found = {one: primary_only(devices.get(one, ()), said[one]) for one in said}
+        return {channel_id: intervals for channel_id, intervals in found.items() if intervals}
+
+
+class Probes:
+    """Probes, and the word of each device."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def start(self, channel_id: int, contact: str, began_at: str) -> Probe:
+        """A new probe, without words."""
+        probe_id = 1 + int(self._state.value("SELECT COALESCE(MAX(probe_id), 0) FROM probes"))
+        self._state.execute(
+            "INSERT INTO probes (probe_id, channel_id, contact, began_at) VALUES (?, ?, ?, ?)",
+            [probe_id, channel_id, contact, began_at],
+        )
+        return Probe(probe_id, channel_id, contact, began_at)
+
+    def open_probe(self, channel_id: int, since: str) -> Probe | None:
+        """The probe of a channel that began since then and has not ended."""
+        row = self._state.row(_NEWEST_OPEN, [channel_id, since])
+        return self._probe(row) if row else None
+
+    def words_ever(self) -> frozenset[str]:
+        """Every word that any probe used."""
+        return frozenset(
+            str(row["word"]) for row in self._state.rows("SELECT word FROM probe_words")
+        )
+
+    def add_word(self, probe_id: int, word: ProbeWord) -> None:
+        """Give a device its word."""
+        self._state.execute(
+            "INSERT INTO probe_words (probe_id, device_id, word) VALUES (?, ?, ?)",
+            [probe_id, word.device_id, word.word],
+        )
+
+    def set_outcome(self, probe_id: int, word: ProbeWord) -> None:
+        """Keep what became of a word."""
+        self._state.execute(
+            "UPDATE probe_words SET outcome = ?, seen_at = ? WHERE probe_id = ? AND device_id = ?",
+            [word.outcome, word.seen_at, probe_id, word.device_id],
+        )
+
+    def end(self, probe: Probe) -> None:
+        """Keep that a probe has ended, and whether any echo came in meanwhile."""
+        self._state.execute(
+            "UPDATE probes SET ended_at = ?, heard = ? WHERE probe_id = ?",
+            [probe.ended_at, int(bool(probe.heard)), probe.probe_id],
+        )
+
+    def answers(self, channel_id: int) -> tuple[Answer, ...]:
+        """What the newest probe of each device came to, the phone (0) first."""
+        newest = {
+            row["device_id"]: Answer(
+                row["device_id"],
+                row["word"],
+                WordOutcome(row["outcome"]),
+                row["began_at"],
+                bool(row["heard"]),
+            )
+            for row in self._state.rows(_ANSWERS, [channel_id])
+        }
+        return tuple(newest[device_id] for device_id in sorted(newest))
+
+    def _probe(self, row: Row) -> Probe:
+        words = self._state.rows(
+            "SELECT * FROM probe_words WHERE probe_id = ? ORDER BY device_id", [row["probe_id"]]
+        )
+        heard = None if row["heard"] is None else bool(row["heard"])
+        return Probe(**{**row, "heard": heard}, words=tuple(map(_word, words)))
+
+
+def _device(row: Row) -> Device:
+    visible = None if row["visible"] is None else bool(row["visible"])
+    return Device(**{**row, "kind": DeviceKind(row["kind"]), "visible": visible})
+
+
+def _confirmation(row: Row) -> Confirmation:
+    fields = {field.name: row[field.name] for field in dataclasses.fields(Confirmation)}
+    return Confirmation(**fields)
+
+
+def _word(row: Row) -> ProbeWord:
+    outcome = None if row["outcome"] is None else WordOutcome(row["outcome"])
+    return ProbeWord(row["device_id"], row["word"], outcome, row["seen_at"])
