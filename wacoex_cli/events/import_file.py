@@ -270,7 +270,7 @@ def import_items(
 ) -> ImportCount:
     """Read payloads and store them in batches; what is stored stays when a later one fails.
 
-    `on_invalid` is told the line and the reason of each of the first hundred that are unfit.
+    `on_invalid` gets the line and the reason of each of the first hundred that cannot be read.
     Raises StateError when the log cannot be written.
     """
     done = ImportCount()

@@ -177,7 +177,7 @@ class Reader:
         self._since = to_text(since)
 
     async def read(self, people: Sequence[Person], on_progress: Callable[[int], None]) -> None:
-        """Read these contacts; `on_progress` is told how many are done.
+        """Read these contacts; `on_progress` gets how many are done.
 
         A contact that is unknown, not ready, or refused is counted, and the others go on. Raises
         CredentialError and TemporaryError; what was stored before stays stored.
