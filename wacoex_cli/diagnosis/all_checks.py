@@ -17,9 +17,7 @@ from wacoex_cli.diagnosis import apps, judge
 from wacoex_cli.diagnosis.checks import check_machine
 from wacoex_cli.diagnosis.snapshot import ChannelView, Snapshot
 from wacoex_cli.diagnosis.source_checks import check_sources, check_webhooks
-from wacoex_cli.events import unsupported_checks
-from wacoex_cli.events.checks import check_silence
-from wacoex_cli.events.missing_checks import check_missing
+from wacoex_cli.events.checks import check_missing, check_silence, rank_causes
 from wacoex_cli.findings.model import Finding, worst_first
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.inactivity.checks import check_opened
@@ -64,9 +62,7 @@ CHANNEL_CHECKS = (
             it.account_events, it.template_events, it.values, it.name, at.now, it.seen_at(at.now)
         ),
     ),
-    ChannelCheck(
-        "unsupported", lambda at, it: unsupported_checks.rank(it.unsupported, it.name, at.now)
-    ),
+    ChannelCheck("unsupported", lambda at, it: rank_causes(it.unsupported, it.name, at.now)),
     ChannelCheck(
         "missing",
         lambda at, it: check_missing(it.echo_flow, it.name, at.now, must_wait=it.must_wait(at.now)),
