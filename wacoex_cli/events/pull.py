@@ -111,7 +111,7 @@ class PullTally:
     by_kind: Counter[Kind] = field(default_factory=Counter)
 
 
-class Log:
+class PullLog:
     """Where what was pulled goes to: the log, each thing once."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Log:
         self._store_bodies = store_bodies
 
     @classmethod
-    def of(cls, workspace: Workspace, tally: PullTally) -> Log:
+    def of(cls, workspace: Workspace, tally: PullTally) -> PullLog:
         """The log of the installation."""
         return cls(
             workspace.state,
@@ -168,7 +168,7 @@ class Reader:
     """Reads contacts of one respond.io channel into the log, back to `since` the first time."""
 
     def __init__(
-        self, respondio: RespondIO, respondio_channel_id: int, log: Log, *, since: datetime
+        self, respondio: RespondIO, respondio_channel_id: int, log: PullLog, *, since: datetime
     ) -> None:
         self.respondio = respondio
         self.respondio_channel_id = respondio_channel_id
@@ -270,7 +270,7 @@ def reader_of(workspace: Workspace, channel: Channel, since: datetime) -> Reader
     token = workspace.secrets.find("respondio-token", channel.name)
     if token is None or channel.respondio_channel_id is None:
         return None
-    log = Log.of(workspace, PullTally())
+    log = PullLog.of(workspace, PullTally())
     respondio = respondio_for(workspace, channel)
     return Reader(respondio, channel.respondio_channel_id, log, since=since)
 
@@ -287,7 +287,7 @@ async def read_statuses(
     meta: Meta,
     phone_number_id: str,
     messages: Mapping[str, str],
-    log: Log,
+    log: PullLog,
     on_progress: Callable[[int], None],
 ) -> MessageHistory:
     """Store the statuses of messages of ours, each given with the attempt id it was sent under.
@@ -490,7 +490,7 @@ class Pull:
         self._channel = channel
         self._request = request
         self._pulled = Pulled()
-        self._log = Log.of(workspace, self._pulled.tally)
+        self._log = PullLog.of(workspace, self._pulled.tally)
 
     def run(self, dialogue: TerminalDialogue) -> Pulled:
         """Read what matters, or everything, and let every projection learn from it.
