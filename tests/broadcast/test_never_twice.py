@@ -51,7 +51,7 @@ from wacoex_cli.broadcast.send import SendRequest, send
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.errors import UsageError
-from wacoex_cli.events.pull import Log, Person, PullTally, Reader
+from wacoex_cli.events.pull import Person, PullLog, PullTally, Reader
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.http import Http
@@ -308,7 +308,7 @@ class Shop:
         """Read what respond.io lists of these people into the log of events."""
         clock = LoopClock(self.clock, Fate(None))
         respondio = self.respondio(self.http(clock, Fate(None), []))
-        kept = Log(self.state, clock, PullTally(), key=b"k", store_bodies=False)
+        kept = PullLog(self.state, clock, PullTally(), key=b"k", store_bodies=False)
         a_month_ago = clock.now() - timedelta(days=30)
         reader = Reader(respondio, RESPONDIO_CHANNEL_ID, kept, since=a_month_ago)
         await reader.read([Person.of_phone(one) for one in phones], lambda done: None)

@@ -11,12 +11,13 @@ from wacoex_cli.events.checks import (
     FIELDS,
     SILENCE_WINDOW,
     Subscribed,
+    check_missing,
     check_silence,
     check_subscription,
+    likeliest_cause,
+    rank_causes,
 )
-from wacoex_cli.events.missing_checks import check_missing
 from wacoex_cli.events.traffic import EchoFlow, Summary, Unsupported
-from wacoex_cli.events.unsupported_checks import likeliest, rank
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms.events import Source
@@ -148,7 +149,9 @@ def unsupported(**known: Any) -> Unsupported:
 
 
 def ranked(*messages: Unsupported, is_asked: bool = False) -> list[Finding]:
-    return rank(Summary(messages, in_all=len(messages)), "shop", MONTH_END, is_asked=is_asked)
+    return rank_causes(
+        Summary(messages, in_all=len(messages)), "shop", MONTH_END, is_asked=is_asked
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,7 +176,7 @@ def ranked(*messages: Unsupported, is_asked: bool = False) -> list[Finding]:
 def test_each_message_is_put_down_to_what_speaks_most_for_itself(
     known: dict[str, Any], cause: str
 ) -> None:
-    assert likeliest(unsupported(**known)) == cause
+    assert likeliest_cause(unsupported(**known)) == cause
 
 
 @pytest.mark.parametrize(
@@ -203,7 +206,7 @@ def test_each_cause_says_how_it_is_known_and_what_to_do(
 
 def test_nothing_is_said_where_nothing_came_in_unsupported() -> None:
     assert ranked() == []
-    assert rank(Summary(resolved=3), "shop", MONTH_END) == []
+    assert rank_causes(Summary(resolved=3), "shop", MONTH_END) == []
 
 
 def test_the_cause_of_most_messages_comes_first() -> None:

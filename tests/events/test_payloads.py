@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -302,6 +303,19 @@ def test_the_digest_does_not_depend_on_the_layout_of_the_json() -> None:
 def test_two_payloads_that_differ_have_two_digests() -> None:
     digests = {read_any(json.loads(path.read_bytes())).digest for path in FILES}
     assert len(digests) == len(FILES)
+
+
+def test_a_payload_from_before_the_update_is_known_when_it_is_delivered_again() -> None:
+    """What is stored of a payload, the keys and the data of its events are those of 0.1.0."""
+    lines = []
+    for path in FILES:
+        payload = read_any(json.loads(path.read_bytes()))
+        events = [[one.key, one.at, one.contact, one.data] for one in payload.events]
+        lines.append(json.dumps([path.stem, payload.digest, payload.body, events], sort_keys=True))
+    whole = "\n".join(lines).encode()
+    assert hashlib.sha256(whole).hexdigest() == (
+        "866096ffff8d6b9a88cc0562bdace11ac5dc9504370d13ecd0ec4c07dbadf41a"
+    )
 
 
 def test_the_source_is_kept_with_the_payload() -> None:

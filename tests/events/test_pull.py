@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import CredentialError, TemporaryError
-from wacoex_cli.events.pull import Log, Person, PullTally, Reader, Survey, survey, sweep
+from wacoex_cli.events.pull import Person, PullLog, PullTally, Reader, Survey, survey, sweep
 from wacoex_cli.events.store import EventLog, PullProgress
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
@@ -82,7 +82,7 @@ class Workspace:
         client = RespondIO(
             http, Secret(self.token, "test"), "http://sandbox/respondio/v2", clock=self.clock
         )
-        log = Log(self.state, self.clock, self.tally, key=b"key", store_bodies=False)
+        log = PullLog(self.state, self.clock, self.tally, key=b"key", store_bodies=False)
         moment = self.clock.now() - timedelta(days=since)
         try:
             await what(Reader(client, RESPONDIO_CHANNEL_ID, log, since=moment))
@@ -224,7 +224,7 @@ def test_a_status_that_changed_later_is_seen(there: Workspace) -> None:
 
 def test_a_message_and_its_webhook_are_one_event(there: Workspace) -> None:
     there.read(ANA)
-    log = Log(there.state, there.clock, PullTally(), key=b"key", store_bodies=False)
+    log = PullLog(there.state, there.clock, PullTally(), key=b"key", store_bodies=False)
     [item] = [
         one for one in there.respondio.contacts[21000001].messages.values() if "sender" in one
     ]

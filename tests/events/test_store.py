@@ -382,3 +382,15 @@ def test_an_export_gives_no_number_and_no_body_away(wacoex, told):
     assert "60000001" not in shared
     assert "6591000001" in whole
     assert "6560000001" in whole
+
+
+def test_an_event_of_an_older_version_is_read_with_what_it_lacks(state):
+    with state.transaction():
+        state.execute(
+            "INSERT INTO events (event_id, event_key, payload_id, kind, source, at, data)"
+            " VALUES (7, 'meta:status:wamid.A:sent', 1, 'status', 'meta', ?, ?)",
+            ["2026-11-07T12:00:00.000Z", '{"a_field_of_once":[1],"status":"sent"}'],
+        )
+    [found] = EventLog(state).find()
+    assert (found.event_id, found.kind, found.contact) == (7, Kind.STATUS, None)
+    assert (found.data.get("status"), found.data.get("code")) == ("sent", None)

@@ -16,7 +16,7 @@ from wacoex_cli.broadcast import claims_ledger, delivery_ledger
 from wacoex_cli.broadcast.evidence_reading import status_in
 from wacoex_cli.broadcast.model import RowState, Status
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.events.pull import Log, Person, PullTally, body_of
+from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
 from wacoex_cli.foundation.meanwhile import meanwhile
 from wacoex_cli.platforms.events import Source, meta_code
 from wacoex_cli.platforms.respondio_replies import identity
@@ -122,7 +122,7 @@ class Poller:
             for one, item in told:
                 self._move_on(one, item)
         # Without its text there is nothing in a message that would be kept under a key.
-        log = Log(self._state, self._clock, PullTally(), key=b"", store_bodies=False)
+        log = PullLog(self._state, self._clock, PullTally(), key=b"", store_bodies=False)
         bodies = [body_of(Person.of_phone(one.phone), _without_text(item)) for one, item in told]
         log.keep(Source.RESPONDIO, bodies)
 

@@ -28,9 +28,13 @@ from wacoex_cli.channels.model import (
     values_of,
 )
 from wacoex_cli.diagnosis.snapshot import blames_the_token
-from wacoex_cli.events import unsupported_checks
-from wacoex_cli.events.checks import Subscribed, check_silence, check_subscription
-from wacoex_cli.events.missing_checks import check_missing
+from wacoex_cli.events.checks import (
+    Subscribed,
+    check_missing,
+    check_silence,
+    check_subscription,
+    rank_causes,
+)
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.inactivity.checks import check_standing
@@ -60,7 +64,7 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
     lambda at, it: check_webhooks(it, at.now),
     lambda at, it: it.inventory.findings,
     lambda at, it: check_partners(it.facts, it.partner, is_asked=False),
-    lambda at, it: unsupported_checks.rank(it.unsupported, it.name, at.now),
+    lambda at, it: rank_causes(it.unsupported, it.name, at.now),
     lambda at, it: check_missing(it.echo_flow, it.name, at.now, must_wait=it.must_wait(at.now)),
     lambda at, it: (
         one

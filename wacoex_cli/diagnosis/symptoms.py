@@ -9,8 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from wacoex_cli.events import unsupported_checks
-from wacoex_cli.events.missing_checks import check_missing
+from wacoex_cli.events.checks import check_missing, rank_causes
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity, by_severity, worst
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -202,7 +201,7 @@ def _unsupported(answers: Answers, view: ChannelView, now: str) -> list[Finding]
 
     What a person rules out, and nothing else speaks for, is left out.
     """
-    causes = unsupported_checks.rank(view.unsupported, view.name, from_text(now), is_asked=True)
+    causes = rank_causes(view.unsupported, view.name, from_text(now), is_asked=True)
     asked = dict(zip(_UNSUPPORTED, QUESTIONS[Symptom.UNSUPPORTED_MESSAGES], strict=True))
     confirmed: list[Finding] = []
     others: list[Finding] = []

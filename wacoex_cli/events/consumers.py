@@ -1,12 +1,11 @@
-"""What the rooms to the right bring to the events, handed over by `app` before a command runs.
+"""What packages further down bring to the events, handed over by `app` before a command runs.
 
-So `events listen` and `events pull` can serve rooms that they may not import.
+So `events listen` and `events pull` can serve packages that they may not import.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,25 +17,22 @@ if TYPE_CHECKING:
     from wacoex_cli.platforms.events import Projection
 
 
-@dataclass(frozen=True)
-class PageRequest:
+class PageRequest(NamedTuple):
     """A browser asks for a page. `method` is GET or POST, `token` the last part of the path."""
 
     method: str
     token: str
-    form: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class PageAnswer:
+class PageAnswer(NamedTuple):
     """What the browser is shown, with its HTTP status."""
 
     status: int
     html: str
 
 
-@dataclass(frozen=True)
-class WebPage:
+class WebPage(NamedTuple):
     """A page that `events listen` serves beside the webhooks, such as `/confirm/{token}`."""
 
     path: str
@@ -44,27 +40,23 @@ class WebPage:
     handler: Callable[[PageRequest], PageAnswer]
 
 
-@dataclass(frozen=True)
-class Interest:
-    """What the rooms wait for news about: people (E.164), and messages of ours by their id.
+class Interest(NamedTuple):
+    """Whose news is waited for: people (E.164), and messages of ours by their id.
 
     Each message id comes with the attempt id it was sent under.
     """
 
     phones: tuple[str, ...] = ()
-    message_ids: Mapping[str, str] = field(default_factory=dict)
+    message_ids: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class Consumers:
-    """Everything that is handed over. Each is called only when a command needs it."""
-
-    projections: Callable[[], Sequence[Projection]]
-    pages: Callable[[Workspace], Sequence[WebPage]]
-    interest: Callable[[State, Channel, datetime], Interest]
+class _HandedOver(NamedTuple):
+    projections: Callable[[], Sequence[Projection]] = tuple
+    pages: Callable[[Workspace], Sequence[WebPage]] = lambda workspace: ()
+    interest: Callable[[State, Channel, datetime], Interest] = lambda *about: Interest()
 
 
-_handed_over: list[Consumers] = []
+_handed_over = [_HandedOver()]
 
 
 def hand_over(
@@ -72,22 +64,23 @@ def hand_over(
     pages: Callable[[Workspace], Sequence[WebPage]],
     interest: Callable[[State, Channel, datetime], Interest],
 ) -> None:
-    """Say what there is to project, to serve and to ask about; replaces what was said before."""
-    _handed_over[:] = [Consumers(projections, pages, interest)]
+    """Say what there is to project, to serve and to ask about; each is called when needed.
+
+    Replaces what was said before.
+    """
+    _handed_over[0] = _HandedOver(projections, pages, interest)
 
 
 def projections() -> tuple[Projection, ...]:
-    """Every room's projection of the events."""
-    return tuple(one for consumers in _handed_over for one in consumers.projections())
+    """Every package's projection of the events."""
+    return tuple(_handed_over[0].projections())
 
 
 def pages(workspace: Workspace) -> tuple[WebPage, ...]:
     """Every page that the listener serves beside the webhooks."""
-    return tuple(one for consumers in _handed_over for one in consumers.pages(workspace))
+    return tuple(_handed_over[0].pages(workspace))
 
 
 def interest(state: State, channel: Channel, now: datetime) -> Interest:
     """What is worth asking about on a channel."""
-    for consumers in _handed_over:
-        return consumers.interest(state, channel, now)
-    return Interest()
+    return _handed_over[0].interest(state, channel, now)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import json
 import re
 import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO
 
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import EventLog, Stored
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.platforms.events import Kind, UnreadablePayload, Via
-from wacoex_cli.platforms.payloads import payload_of, source_of
+from wacoex_cli.platforms.payloads import DECODER, NOT_JSON, TOO_DEEP, payload_of, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,16 +33,6 @@ LARGEST_BYTES = 8 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 _BETWEEN = re.compile(r"[\s,]*")
 _TOO_LARGE = f"it is longer than {LARGEST_BYTES // 1024**2} MiB"
-_TOO_DEEP = "it is nested too deep"
-_NOT_JSON = "it is not JSON, or was cut short"
-_NOT_UTF8 = "it is not UTF-8"
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"`{constant}` is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +96,16 @@ def _lines(stream: BinaryIO, raw: bytes, line: int) -> Iterator[Item]:
             while raw and not raw.endswith(b"\n"):
                 raw = stream.readline(_PIECE_BYTES)
         elif not raw.isspace():
-            yield _item(line, raw)
+            try:
+                yield Item(line, len(raw), DECODER.decode(raw.decode()))
+            except UnicodeDecodeError:
+                yield Item(line, len(raw), fault="it is not UTF-8")
+            except ValueError:
+                yield Item(line, len(raw), fault=NOT_JSON)
+            except RecursionError:
+                yield Item(line, len(raw), fault=TOO_DEEP)
         raw = stream.readline(LARGEST_BYTES + 1)
         line += 1
-
-
-def _item(line: int, raw: bytes) -> Item:
-    try:
-        return Item(line, len(raw), _DECODER.decode(raw.decode()))
-    except UnicodeDecodeError:
-        fault = _NOT_UTF8
-    except ValueError:
-        fault = _NOT_JSON
-    except RecursionError:
-        fault = _TOO_DEEP
-    return Item(line, len(raw), fault=fault)
 
 
 class _BrokenValueError(Exception):
@@ -149,7 +133,7 @@ class _Values:
                 self._pass_to(end)
             return
         except RecursionError:
-            fault = _TOO_DEEP
+            fault = TOO_DEEP
         except _BrokenValueError as error:
             fault = str(error)
         yield Item(self._line, len(self._text) - self._at, fault=f"{fault}; reading ends here")
@@ -169,14 +153,14 @@ class _Values:
         """The value that begins here, which may be cut off at first, and where it ends."""
         while True:
             try:
-                return _DECODER.raw_decode(self._text, self._at)
+                return DECODER.raw_decode(self._text, self._at)
             except ValueError:
                 present = len(self._text) - self._at
             if present > LARGEST_BYTES:
-                raise _BrokenValueError(f"{_NOT_JSON}; or {_TOO_LARGE}")
+                raise _BrokenValueError(f"{NOT_JSON}; or {_TOO_LARGE}")
             # As much again each time, so that a long value is not begun too often.
             if not self._more(max(present, _PIECE_BYTES)):
-                raise _BrokenValueError(_NOT_JSON)
+                raise _BrokenValueError(NOT_JSON)
 
     def _more(self, size: int) -> bool:
         piece = self._pending or self._stream.read(size)
@@ -267,13 +251,11 @@ def trying(state: State, now: datetime) -> Iterator[Storer]:
             store = storing(scratch, now)
 
             def pretend(payloads: Sequence[Payload]) -> list[Stored]:
-                told = [Stored(is_new=False, events={}) for _ in payloads]
                 known = EventLog(state).unknown_events(payloads)
-                new = [(at, events) for at, events in enumerate(known) if events is not None]
-                kept = store([replace(payloads[at], body="", events=e) for at, e in new])
-                for (at, _), stored in zip(new, kept, strict=True):
-                    told[at] = stored
-                return told
+                pairs = zip(payloads, known, strict=True)
+                new = [replace(one, body="", events=e) for one, e in pairs if e is not None]
+                kept = iter(store(new))
+                return [Stored(False, {}) if e is None else next(kept) for e in known]
 
             yield pretend
 
@@ -288,7 +270,7 @@ def import_items(
 ) -> ImportCount:
     """Read payloads and store them in batches; what is stored stays when a later one fails.
 
-    `on_invalid` is told the line and the reason of each of the first hundred that are unfit.
+    `on_invalid` gets the line and the reason of each of the first hundred that cannot be read.
     Raises StateError when the log cannot be written.
     """
     done = ImportCount()

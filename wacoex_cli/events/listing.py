@@ -173,7 +173,7 @@ def _of_channel(
     own = Signs(state).addresses_for(channel)
     accounts = filter(None, (channel.waba_id, *channel.former("waba_id")))
     addresses = (*own, *(f"waba_id:{one}" for one in accounts))
-    told = EventLog(state).find(
+    found = EventLog(state).find(
         kinds=wanted - {Kind.ACCOUNT_UPDATE},
         since=since,
         addresses=addresses,
@@ -182,7 +182,7 @@ def _of_channel(
     # Which channel these are about takes more than an address to tell.
     updates = EventLog(state).find(kinds=wanted & {Kind.ACCOUNT_UPDATE}, since=since)
     about_it = (one for one in updates if concerns(channel, account_event(one)))
-    return heapq.merge(told, about_it, key=lambda event: (event.at, event.event_id), reverse=True)
+    return heapq.merge(found, about_it, key=lambda event: (event.at, event.event_id), reverse=True)
 
 
 def notes(shown: Iterable[ListedEvent]) -> Mapping[str, Effect]:

@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.access import meta_for, respondio_for
 from wacoex_cli.errors import (
@@ -45,7 +45,7 @@ from wacoex_cli.platforms.respondio import (
     contact_by,
     each_page,
 )
-from wacoex_cli.platforms.respondio_replies import WorkspaceChannel, identity
+from wacoex_cli.platforms.respondio_replies import identity
 from wacoex_cli.terminal.progress import open_progress
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from wacoex_cli.platforms.events import Payload
     from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.platforms.respondio import Node, RespondIO
+    from wacoex_cli.platforms.respondio_replies import WorkspaceChannel
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.options import Invocation
 
@@ -111,7 +112,7 @@ class PullTally:
     by_kind: Counter[Kind] = field(default_factory=Counter)
 
 
-class Log:
+class PullLog:
     """Where what was pulled goes to: the log, each thing once."""
 
     def __init__(
@@ -124,7 +125,7 @@ class Log:
         self._store_bodies = store_bodies
 
     @classmethod
-    def of(cls, workspace: Workspace, tally: PullTally) -> Log:
+    def of(cls, workspace: Workspace, tally: PullTally) -> PullLog:
         """The log of the installation."""
         return cls(
             workspace.state,
@@ -168,7 +169,7 @@ class Reader:
     """Reads contacts of one respond.io channel into the log, back to `since` the first time."""
 
     def __init__(
-        self, respondio: RespondIO, respondio_channel_id: int, log: Log, *, since: datetime
+        self, respondio: RespondIO, respondio_channel_id: int, log: PullLog, *, since: datetime
     ) -> None:
         self.respondio = respondio
         self.respondio_channel_id = respondio_channel_id
@@ -177,7 +178,7 @@ class Reader:
         self._since = to_text(since)
 
     async def read(self, people: Sequence[Person], on_progress: Callable[[int], None]) -> None:
-        """Read these contacts; `on_progress` is told how many are done.
+        """Read these contacts; `on_progress` gets how many are done.
 
         A contact that is unknown, not ready, or refused is counted, and the others go on. Raises
         CredentialError and TemporaryError; what was stored before stays stored.
@@ -229,25 +230,23 @@ class Reader:
                 self.progress.set_watermark(person.name, reached, log.clock.now())
 
     def _keep(self, person: Person, items: Sequence[Node], known: Watermark | None) -> None:
-        ours = [one for one in items if identity(one.get("channelId")) == self.respondio_channel_id]
-        self.log.tally.elsewhere += len(items) - len(ours)
-        wanted = [one for one in ours if self._is_wanted(_number(one), known)]
-        self.log.keep(Source.RESPONDIO, [body_of(person, one) for one in wanted])
-
-    def _is_wanted(self, number: int | None, known: Watermark | None) -> bool:
-        if known is not None and number is not None and number > known.message_id:
-            return True
-        # Older ones on the same page are free, and their status may have changed.
-        at = read_moment(number)
-        return at is None or at >= self._since
+        wanted = []
+        for item in items:
+            number = _number(item)
+            is_new = known and number is not None and number > known.message_id
+            if identity(item.get("channelId")) != self.respondio_channel_id:
+                self.log.tally.elsewhere += 1
+            # Older ones on the same page are free, and their status may have changed.
+            elif is_new or (read_moment(number) or self._since) >= self._since:
+                wanted.append(item)
+        self.log.keep(Source.RESPONDIO, [body_of(person, item) for item in wanted])
 
     def _is_far_enough(self, numbers: Sequence[int], known: Watermark | None) -> bool:
         if not numbers:
             return False
         if known is not None:
             return min(numbers) <= known.message_id
-        at = read_moment(min(numbers))
-        return at is not None and at < self._since
+        return (read_moment(min(numbers)) or self._since) < self._since
 
 
 def _number(item: Node) -> int | None:
@@ -272,29 +271,24 @@ def reader_of(workspace: Workspace, channel: Channel, since: datetime) -> Reader
     token = workspace.secrets.find("respondio-token", channel.name)
     if token is None or channel.respondio_channel_id is None:
         return None
-    log = Log.of(workspace, PullTally())
+    log = PullLog.of(workspace, PullTally())
     respondio = respondio_for(workspace, channel)
     return Reader(respondio, channel.respondio_channel_id, log, since=since)
 
 
-@dataclass(frozen=True)
-class MessageHistory:
+class MessageHistory(NamedTuple):
     """Whether this number has a message history (None: never asked), and how many were asked."""
 
     available: bool | None = None
     checked: int = 0
     why_not: str | None = None
 
-    def to_json(self) -> dict[str, object]:
-        """The `history` of the JSON output."""
-        return {"available": self.available, "checked": self.checked, "why_not": self.why_not}
-
 
 async def read_statuses(
     meta: Meta,
     phone_number_id: str,
     messages: Mapping[str, str],
-    log: Log,
+    log: PullLog,
     on_progress: Callable[[int], None],
 ) -> MessageHistory:
     """Store the statuses of messages of ours, each given with the attempt id it was sent under.
@@ -308,7 +302,8 @@ async def read_statuses(
         try:
             entries = await meta.message_history(phone_number_id, message_id)
         except (RefusedError, CredentialError) as error:
-            if not _is_not_offered(error):
+            is_refusal = isinstance(error, RefusedError)
+            if not (is_refusal or error.details.get("code") in _PERMISSIONS):
                 raise
             if not checked:
                 return MessageHistory(False, 0, error.message)
@@ -325,10 +320,6 @@ async def read_statuses(
             log.keep(Source.META, [body])
         on_progress(checked)
     return MessageHistory(True if checked else None, checked)
-
-
-def _is_not_offered(error: WacoexError) -> bool:
-    return isinstance(error, RefusedError) or error.details.get("code") in _PERMISSIONS
 
 
 @dataclass(frozen=True)
@@ -478,18 +469,11 @@ class Pulled:
 
     def to_json(self) -> dict[str, object]:
         """The `data` of the JSON output."""
-        tally = self.tally
         return {
-            "contacts": tally.contacts,
+            **vars(self.tally),
             "calls": self.calls,
-            "stored": tally.stored,
-            "duplicates": tally.duplicates,
-            "by_kind": {kind.value: tally.by_kind[kind] for kind in Kind},
-            "not_found": tally.not_found,
-            "not_ready": tally.not_ready,
-            "refused": tally.refused,
-            "elsewhere": tally.elsewhere,
-            "history": self.history.to_json(),
+            "by_kind": {kind.value: self.tally.by_kind[kind] for kind in Kind},
+            "history": self.history._asdict(),
             "estimate": self.estimate.to_json() if self.estimate else None,
             "resumed": self.estimate is not None and self.estimate.began_at is not None,
             "finished": self.exit_status == 0,
@@ -507,10 +491,10 @@ class Pull:
         self._channel = channel
         self._request = request
         self._pulled = Pulled()
-        self._log = Log.of(workspace, self._pulled.tally)
+        self._log = PullLog.of(workspace, self._pulled.tally)
 
     def run(self, dialogue: TerminalDialogue) -> Pulled:
-        """Read what matters, or everything, and let every room learn from it.
+        """Read what matters, or everything, and let every projection learn from it.
 
         Raises:
             CredentialError: there is neither a token for respond.io nor one for Meta.
@@ -533,34 +517,29 @@ class Pull:
         return self._pulled
 
     def _sources(self) -> tuple[RespondIO | None, Meta | None]:
-        channel, secrets = self._channel, self._workspace.secrets
+        channel, secrets, request = self._channel, self._workspace.secrets, self._request
         has_token = secrets.find("respondio-token", channel.name) is not None
-        if self._request.needs_respondio:
+        if request.needs_respondio:
             secrets.need("respondio-token", channel.name)
-        is_known_there = channel.respondio_channel_id is not None
-        respondio = meta = None
-        if has_token and is_known_there:
-            respondio = respondio_for(self._workspace, channel)
         has_meta_token = secrets.find("meta-token", channel.name) is not None
+        respondio = meta = None
+        if has_token and channel.respondio_channel_id is not None:
+            respondio = respondio_for(self._workspace, channel)
         if has_meta_token and channel.phone_number_id:
             meta = meta_for(self._workspace, channel)
-        if respondio is None and (self._request.needs_respondio or meta is None):
-            raise self._nothing_to_ask(has_token, has_meta_token)
-        return respondio, meta
-
-    def _nothing_to_ask(self, has_token: bool, has_meta_token: bool) -> WacoexError:
-        name = self._channel.name
+        if respondio or (meta and not request.needs_respondio):
+            return respondio, meta
         if has_token:
-            return UsageError(
-                f"channel `{name}` has no respondio_channel_id",
-                hint=f"run `wacoex channel edit {name} --respondio-channel-id N`"
-                f"{self._known_channels()}",
+            hint = f"run `wacoex channel edit {channel.name} --respondio-channel-id N`"
+            raise UsageError(
+                f"channel `{channel.name}` has no respondio_channel_id",
+                hint=f"{hint}{self._known_channels()}",
                 code="channel_incomplete",
             )
         if has_meta_token:
-            self._channel.demand_phone_number_id()
-        return CredentialError(
-            f"there is neither a respondio-token nor a meta-token for channel `{name}`",
+            channel.demand_phone_number_id()
+        raise CredentialError(
+            f"there is neither a respondio-token nor a meta-token for channel `{channel.name}`",
             hint=f"{ways_to_give('respondio-token')}; for Meta {ways_to_give('meta-token')}",
             code="credentials_missing",
         )

@@ -22,7 +22,7 @@ import itertools
 import json
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.events import Event, Kind, Source, Via
@@ -355,21 +355,17 @@ class EventLog:
         )
         newest = value("SELECT payload_id FROM events ORDER BY event_id DESC LIMIT 1")
         first_payload = min(int(kept), int(unread or kept), int(newest or kept))
-        first_event = int(
-            value(
-                "SELECT event_id FROM events WHERE payload_id >= ? ORDER BY event_id LIMIT 1",
-                [first_payload],
-            )
-            or 0
+        first_event = value(
+            "SELECT event_id FROM events WHERE payload_id >= ? ORDER BY event_id LIMIT 1",
+            [first_payload],
         )
-        return OldEvents(
-            int(value("SELECT COUNT(*) FROM payloads WHERE payload_id < ?", [first_payload])),
-            int(value("SELECT COUNT(*) FROM events WHERE event_id < ?", [first_event])),
-            int(value("SELECT COUNT(*) FROM active_contacts WHERE month < ?", [month])),
-            first_payload,
-            first_event,
-            month,
+        counts = (
+            value("SELECT COUNT(*) FROM payloads WHERE payload_id < ?", [first_payload]),
+            value("SELECT COUNT(*) FROM events WHERE event_id < ?", [first_event or 0]),
+            value("SELECT COUNT(*) FROM active_contacts WHERE month < ?", [month]),
         )
+        payloads, events, active = map(int, counts)
+        return OldEvents(payloads, events, active, first_payload, int(first_event or 0), month)
 
     def remove_old(self, old: OldEvents, before: datetime, now: datetime) -> None:
         """Remove what was chosen, in transactions of some milliseconds.
@@ -578,51 +574,22 @@ def payload_row(
     payload_id: int, payload: Payload, via: Via, received_at: str
 ) -> tuple[object, ...]:
     """The row of the table `payloads`, all columns in order."""
-    return (
-        payload_id,
-        payload.digest,
-        payload.source,
-        via,
-        received_at,
-        payload.size,
-        payload.body,
-    )
+    came = (payload.source, via, received_at)
+    return (payload_id, payload.digest, *came, payload.size, payload.body)
 
 
 def event_row(event_id: int, payload_id: int, event: Event) -> tuple[object, ...]:
     """The row of the table `events`, all columns in order."""
-    return (
-        event_id,
-        event.key,
-        payload_id,
-        event.kind,
-        event.source,
-        event.at,
-        event.phone_number_id,
-        event.phone,
-        event.waba_id,
-        event.respondio_channel_id,
-        event.contact,
-        event.message_id,
-        json.dumps(event.data, sort_keys=True, separators=(",", ":")),
-    )
+    ours = (event.phone_number_id, event.phone, event.waba_id, event.respondio_channel_id)
+    data = json.dumps(event.data, sort_keys=True, separators=(",", ":"))
+    what = (event.kind, event.source, event.at, *ours, event.contact, event.message_id, data)
+    return (event_id, event.key, payload_id, *what)
 
 
 def _event(row: Row) -> Event:
-    return Event(
-        key=row["event_key"],
-        kind=Kind(row["kind"]),
-        source=Source(row["source"]),
-        at=row["at"],
-        phone_number_id=row["phone_number_id"],
-        phone=row["phone"],
-        waba_id=row["waba_id"],
-        respondio_channel_id=row["respondio_channel_id"],
-        contact=row["contact"],
-        message_id=row["message_id"],
-        data=json.loads(row["data"]),
-        event_id=row["event_id"],
-    )
+    event_id, key, kind, source, *known, data = row.values()
+    values: list[Any] = [key, Kind(kind), Source(source), *known, json.loads(data), event_id]
+    return Event(*values)
 
 
 def _marks(values: Collection[object]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels.connection import reconnections
 from wacoex_cli.channels.model import EvidenceKind
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.events.store import Day
     from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.events import Event
 
@@ -41,29 +40,24 @@ class EchoFlow:
 
 def flows(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, EchoFlow]:
     """How echoes and messages of contacts came in, by channel_id."""
-    since = now - FLOW_WINDOW
-    echoes = EventLog(state).echo_days(since)
-    inbound = EventLog(state).inbound_days(since) if echoes else []
+    log, since = EventLog(state), now - FLOW_WINDOW
+    all_echoes = log.echo_days(since)
+    all_inbound = log.inbound_days(since) if all_echoes else []
     found = {}
-    for one in channels:
-        own = frozenset(Signs(state).addresses_for(one))
-        found[one.channel_id] = _flow(
-            [day for day in echoes if day.addresses & own],
-            [day for day in inbound if day.addresses & own],
+    for channel in channels:
+        own = frozenset(Signs(state).addresses_for(channel))
+        echoes = [day for day in all_echoes if day.addresses & own]
+        messages: dict[str, int] = {}
+        for day in all_inbound:
+            if day.addresses & own:
+                # Meta and respond.io may report the same messages.
+                messages[day.day] = max(messages.get(day.day, 0), day.messages)
+        found[channel.channel_id] = EchoFlow(
+            tuple(sorted({day.day for day in echoes})),
+            max((day.newest_at for day in echoes), default=None),
+            tuple(sorted(messages.items())),
         )
     return found
-
-
-def _flow(echoes: Sequence[Day], inbound: Sequence[Day]) -> EchoFlow:
-    messages: dict[str, int] = {}
-    for one in inbound:
-        # Meta and respond.io may tell the same messages.
-        messages[one.day] = max(messages.get(one.day, 0), one.messages)
-    return EchoFlow(
-        tuple(sorted({one.day for one in echoes})),
-        max((one.newest_at for one in echoes), default=None),
-        tuple(sorted(messages.items())),
-    )
 
 
 LOOKED_AT = timedelta(days=7)
@@ -113,24 +107,25 @@ class Summary:
 def summaries(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Summary]:
     """What came in unsupported, by channel_id; the projection of the channels has caught up."""
     since = now - LOOKED_AT
-    told = list(EventLog(state).find(kinds=(Kind.UNSUPPORTED,), since=since))
-    told = [one for one in told if one.at <= to_text(now)]
-    if not told:
-        return {one.channel_id: Summary() for one in channels}
-    around = _Around.of(state, told, since)
+    found = EventLog(state).find(kinds=(Kind.UNSUPPORTED,), since=since)
+    unsupported = [event for event in found if event.at <= to_text(now)]
+    if not unsupported:
+        return {channel.channel_id: Summary() for channel in channels}
+    around = _Around.of(state, unsupported, since)
     account = AccountEvents(state).of_channels(channels)
-    found = {}
+    summed_up = {}
     for channel in channels:
         addresses = frozenset(Signs(state).addresses_for(channel))
-        own = [one for one in told if addresses & _addresses(one)]
+        own = _each_once(event for event in unsupported if addresses & _addresses(event))
+        left = [event for event in own if event.message_id not in around.resolved]
         reconnected = reconnections(channel, account[channel.channel_id])
-        signs = _Signs(state, tuple(sorted(addresses)), tuple(one.at for one in reconnected))
-        found[channel.channel_id] = _summary(own, around, signs)
-    return found
+        signs = _Signs(state, tuple(sorted(addresses)), tuple(sign.at for sign in reconnected))
+        messages = tuple(_read(event, around, signs) for event in left[:_MOST_PER_CHANNEL])
+        summed_up[channel.channel_id] = Summary(messages, len(left), len(own) - len(left))
+    return summed_up
 
 
-@dataclass(frozen=True)
-class _Around:
+class _Around(NamedTuple):
     """What the log says about the same messages and the same people."""
 
     resolved: set[str]
@@ -139,35 +134,33 @@ class _Around:
     edits: Mapping[str, list[datetime]]
 
     @classmethod
-    def of(cls, state: State, told: Sequence[Event], since: datetime) -> _Around:
-        edits: dict[str, list[datetime]] = defaultdict(list)
-        for one in EventLog(state).find(kinds=(Kind.EDIT,), since=since - _EDIT_COMES_WITHIN):
-            edits[one.contact or ""].append(from_text(one.at))
-        message_ids = {one.message_id for one in told if one.message_id}
+    def of(cls, state: State, events: Sequence[Event], since: datetime) -> _Around:
+        log, edits = EventLog(state), defaultdict(list)
+        for edit in log.find(kinds=(Kind.EDIT,), since=since - _EDIT_COMES_WITHIN):
+            edits[edit.contact or ""].append(from_text(edit.at))
         return cls(
-            EventLog(state).delivered_after_all(message_ids, since),
-            EventLog(state).first_seen({one.contact for one in told if one.contact}),
-            EventLog(state).oldest_at((Kind.ECHO, Kind.MESSAGE)),
+            log.delivered_after_all({one.message_id for one in events if one.message_id}, since),
+            log.first_seen({one.contact for one in events if one.contact}),
+            log.oldest_at((Kind.ECHO, Kind.MESSAGE)),
             edits,
         )
 
-    def is_first(self, one: Event) -> bool | None:
-        at, began = from_text(one.at), self.log_began_at
-        first = self.first_seen.get(one.contact or "")
+    def is_first(self, event: Event) -> bool | None:
+        at, began = from_text(event.at), self.log_began_at
+        first = self.first_seen.get(event.contact or "")
         if first is None:
             return None
         if from_text(first) < at - _SAME_MESSAGE_WITHIN:
             return False
         return True if began is not None and at - began >= _LOG_KNOWS_AFTER else None
 
-    def is_edit(self, one: Event) -> bool:
-        at = from_text(one.at)
-        edits = self.edits.get(one.contact or "", ())
-        return bool(one.contact) and any(abs(at - edit) <= _EDIT_COMES_WITHIN for edit in edits)
+    def is_edit(self, event: Event) -> bool:
+        at = from_text(event.at)
+        edits = self.edits.get(event.contact, ()) if event.contact else ()
+        return any(abs(at - edit) <= _EDIT_COMES_WITHIN for edit in edits)
 
 
-@dataclass(frozen=True)
-class _Signs:
+class _Signs(NamedTuple):
     """When the app of one channel was seen to be in use, or was connected."""
 
     state: State
@@ -178,56 +171,45 @@ class _Signs:
         # What ends a silence comes within a day of the messages that are then caught up with.
         until = to_text(at - _SYNC_TAKES_AT_MOST)
         kept = (self._newest(kind, until) for kind in EvidenceKind)
-        signs = [*filter(None, kept), *(one for one in self.reconnected if one <= until)]
+        signs = [*filter(None, kept), *(moment for moment in self.reconnected if moment <= until)]
         return (at - from_text(max(signs))).total_seconds() / 86_400 if signs else None
 
     def is_after_connecting(self, at: datetime) -> bool:
         since, until = to_text(at - _SYNC_TAKES_AT_MOST), to_text(at)
         kept = self._newest(EvidenceKind.CONNECTED, until)
-        connected = [*self.reconnected, *([kept] if kept else [])]
-        return any(since <= one <= until for one in connected)
+        return any(since <= moment <= until for moment in (*self.reconnected, kept) if moment)
 
     def _newest(self, kind: EvidenceKind, until: str) -> str | None:
         found = Signs(self.state).newest(self.addresses, kind, until=until)
         return found.at if found else None
 
 
-def _summary(told: Iterable[Event], around: _Around, signs: _Signs) -> Summary:
-    once = _each_once(told)
-    left = [one for one in once if one.message_id not in around.resolved]
-    messages = tuple(_read(one, around, signs) for one in left[:_MOST_PER_CHANNEL])
-    return Summary(messages, in_all=len(left), resolved=len(once) - len(left))
-
-
-def _each_once(told: Iterable[Event]) -> list[Event]:
-    """Meta and respond.io may tell the same message; Meta says more about it."""
+def _each_once(events: Iterable[Event]) -> list[Event]:
+    """Newest first. Meta and respond.io may report the same message; Meta says more about it."""
     found: dict[str, Event] = {}
-    for one in told:
-        name = one.message_id or one.key
-        if name not in found or one.source is Source.META:
-            found[name] = one
-    return sorted(found.values(), key=lambda one: (one.at, one.key), reverse=True)
+    for event in events:
+        name = event.message_id or event.key
+        if name not in found or event.source is Source.META:
+            found[name] = event
+    return sorted(found.values(), key=lambda event: (event.at, event.key), reverse=True)
 
 
-def _read(one: Event, around: _Around, signs: _Signs) -> Unsupported:
-    data, at = one.data, from_text(one.at)
+def _read(event: Event, around: _Around, signs: _Signs) -> Unsupported:
+    data, at = event.data, from_text(event.at)
     return Unsupported(
-        at=one.at,
-        source=one.source,
+        at=event.at,
+        source=event.source,
         code=data.get("code"),
         type=data.get("unsupported_type"),
         is_referred=bool(data.get("from_ad") or data.get("has_referral")),
-        is_first=around.is_first(one),
+        is_first=around.is_first(event),
         quiet_days=signs.quiet_days(at),
         is_after_connecting=signs.is_after_connecting(at),
-        is_edit=around.is_edit(one),
+        is_edit=around.is_edit(event),
     )
 
 
-def _addresses(one: Event) -> frozenset[str]:
-    known = {
-        "phone_number_id": one.phone_number_id,
-        "phone": one.phone,
-        "respondio_channel_id": one.respondio_channel_id,
-    }
+def _addresses(event: Event) -> frozenset[str]:
+    names = ("phone_number_id", "phone", "respondio_channel_id")
+    known = {name: getattr(event, name) for name in names}
     return frozenset(f"{name}:{value}" for name, value in known.items() if value is not None)

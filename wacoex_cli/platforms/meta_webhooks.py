@@ -604,8 +604,8 @@ class _Change(Kept):
         )
         found = list(self.value.events(origin)) if self.value else []
         if not found:
-            told = self.value.kept()
-            type_ = told.get("type") or told.get("event")
+            kept = self.value.kept()
+            type_ = kept.get("type") or kept.get("event")
             found = [origin.other(self, type_ if isinstance(type_, str) else None)]
         yield from found
 

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 _META_OBJECT = "whatsapp_business_account"
 _HISTORY_OBJECT = "message_history"
-_TOO_DEEP = "it is nested too deep"
+TOO_DEEP = "it is nested too deep"
+NOT_JSON = "it is not JSON, or was cut short"
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"`{constant}` is not JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse)
+"""Refuses `NaN` and the like, which are no JSON."""
 
 
 def read_payload(
@@ -30,11 +39,11 @@ def read_payload(
     Raises UnreadablePayload for what is not JSON, no object, or not what this source sends.
     """
     try:
-        body = _DECODER.decode(raw.decode("utf-8-sig"))
+        body = DECODER.decode(raw.decode("utf-8-sig"))
     except RecursionError:
-        raise UnreadablePayload(_TOO_DEEP) from None
+        raise UnreadablePayload(TOO_DEEP) from None
     except ValueError:
-        raise UnreadablePayload("it is not JSON, or was cut short") from None
+        raise UnreadablePayload(NOT_JSON) from None
     if not isinstance(body, dict):
         raise UnreadablePayload("it is JSON, but no object")
     return payload_of(
@@ -63,7 +72,7 @@ def payload_of(
     try:
         kept = canonical(body) if store_bodies else text
     except RecursionError:
-        raise UnreadablePayload(_TOO_DEEP) from None
+        raise UnreadablePayload(TOO_DEEP) from None
     return Payload(
         source=source,
         digest=digest(text),
@@ -94,10 +103,3 @@ def _shape(
     if body.get("object") == _META_OBJECT:
         return MetaWebhook, "entry"
     raise UnreadablePayload(f"its `object` is not `{_META_OBJECT}`")
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"`{constant}` is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
