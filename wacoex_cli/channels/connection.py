@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.model import (
     RE_REGISTERED,
@@ -45,8 +44,7 @@ class ConnectionState(StrEnum):
     ARCHIVED = "archived"
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(NamedTuple):
     """How a channel is connected and since when (RFC 3339, UTC); None where nothing tells.
 
     `reason` and `initiated_by` are Meta's words for a loss, where it gave them.

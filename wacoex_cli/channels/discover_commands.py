@@ -201,7 +201,6 @@ def _content(file: Path) -> bytes:
 
 
 def _imported(done: "Imported", dialogue: "TerminalDialogue", dry_run: bool) -> "Result":
-    from dataclasses import asdict
 
     from wacoex_cli.terminal.render import Result
 
@@ -211,7 +210,7 @@ def _imported(done: "Imported", dialogue: "TerminalDialogue", dry_run: bool) -> 
         "added": len(done.added),
         "known": len(done.known),
         "channels": [one.name for one in done.added],
-        "problems": [asdict(one) for one in told],
+        "problems": [one._asdict() for one in told],
         "dry_run": dry_run,
     }
     if not done.problems:

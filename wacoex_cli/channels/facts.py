@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from wacoex_cli.channels.connection import connection_of
 from wacoex_cli.channels.model import SUBSCRIBED_APPS, WABA_PREFIX, in_order, values_of
@@ -27,8 +27,7 @@ Part = Literal["number", "token", "account", "apps", "respondio"]
 """What may fail when it is asked about a channel."""
 
 
-@dataclass(frozen=True)
-class AppsSeen:
+class AppsSeen(NamedTuple):
     """What Meta shows of a WABA's partners beside its fields. `observed_at` is RFC 3339 in UTC.
 
     `apps` is None where that could not be read; `why` says why, and without an `error` the
@@ -47,8 +46,7 @@ class AppsSeen:
         return self.apps is not None or self.error is not None
 
 
-@dataclass(frozen=True)
-class WorkspaceList:
+class WorkspaceList(NamedTuple):
     """The channels of a respond.io workspace. `channels` is None where they could not be read."""
 
     observed_at: str

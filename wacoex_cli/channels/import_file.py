@@ -8,8 +8,7 @@ import io
 import json
 import re
 import shlex
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Details, Provider
@@ -36,8 +35,7 @@ _HEADER_HINT = "the first line names the columns, for example `name,phone,waba_i
 _NDJSON_HINT = 'write one object a line, such as `{"name": "shop", "phone": "+6560000001"}`'
 
 
-@dataclass(frozen=True)
-class ListedRow:
+class ListedRow(NamedTuple):
     """One row: what it says under the names of `COLUMNS`, or `fault`, why it cannot be read."""
 
     line: int
@@ -45,8 +43,7 @@ class ListedRow:
     fault: UsageError | None = None
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(NamedTuple):
     """What a list says; `ignored` are columns that mean nothing here."""
 
     rows: tuple[ListedRow, ...]
@@ -175,8 +172,7 @@ def _demand_columns(title: str, columns: Sequence[str]) -> None:
             raise UsageError(f"{title} has no column `{name}`", hint=_HEADER_HINT, code="no_header")
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """Why a row cannot be added."""
 
     line: int
@@ -184,8 +180,7 @@ class Problem:
     hint: str | None
 
 
-@dataclass(frozen=True)
-class Imported:
+class Imported(NamedTuple):
     """What became of the rows. With problems nothing was added.
 
     `archived` are those of the `known` channels that are put away.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.errors import UsageError
 
@@ -43,8 +43,7 @@ class Details:
     partner_app_id: str | None = None
 
 
-@dataclass(frozen=True)
-class FormerId:
+class FormerId(NamedTuple):
     """An id that a channel had `until` then (RFC 3339, UTC); `name` is one of `ID_NAMES`."""
 
     name: str
@@ -119,8 +118,7 @@ OFFBOARDED_HERE = "WACOEX_OFFBOARDED"
 """No event of Meta's: `wacoex offboard` saw the proof, where Meta told of no removal."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountEvent:
+class AccountEvent(NamedTuple):
     """One `account_update`. `at` is RFC 3339 in UTC; `data` is the rest of it as JSON."""
 
     event_key: str
@@ -253,8 +251,7 @@ TOKEN_FIELDS = ("is_valid", "type", "app_id", "expires_at", "data_access_expires
 """What `debug_token` says about the token in use (Meta: debug_token)."""
 
 
-@dataclass(frozen=True)
-class Fact:
+class Fact(NamedTuple):
     """One thing that is known. With a `reason` the configured access could not give it."""
 
     name: str
@@ -323,8 +320,7 @@ class EvidenceKind(StrEnum):
     PHONEBOOK = "phonebook"
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(NamedTuple):
     """One dated fact. `at` is RFC 3339 in UTC, `source` is `meta`, `respondio` or `person`.
 
     `said_by` names the person who confirmed, or the event that told it.

@@ -212,22 +212,7 @@ class AccountEvents:
         self._state.execute_many(
             f"INSERT INTO account_events ({_COLUMNS})"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_key) DO NOTHING",
-            [
-                (
-                    one.event_key,
-                    one.event,
-                    one.at,
-                    one.source,
-                    one.waba_id,
-                    one.phone_number_id,
-                    one.phone,
-                    one.entry_id,
-                    one.reason,
-                    one.initiated_by,
-                    one.data,
-                )
-                for one in events
-            ],
+            list(events),
         )
 
     def all_account_events(self) -> list[AccountEvent]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels.model import OFFBOARDED_HERE
 from wacoex_cli.devices.model import MOST_LINKED, Break, DeviceState
@@ -23,8 +22,7 @@ SYNC_TAKES_AT_MOST = timedelta(hours=24)
 """How long to wait before a companion is linked again (respond.io; Meta names no wait)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """A stretch of time, RFC 3339 in UTC: from `start` on, before `end`; None is no end yet."""
 
     start: str
@@ -104,8 +102,7 @@ class WordOutcome(StrEnum):
     NOT_SENT = "not_sent"
 
 
-@dataclass(frozen=True)
-class ProbeWord:
+class ProbeWord(NamedTuple):
     """The word for one device; `seen_at` is when it was sent, RFC 3339 in UTC.
 
     `outcome` is None as long as it is waited for.
@@ -117,8 +114,7 @@ class ProbeWord:
     seen_at: str | None = None
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(NamedTuple):
     """One probe of a channel. `heard` is whether any echo came in while it went on.
 
     `contact` (E.164) is whom the words are sent to. Times are RFC 3339 in UTC.
@@ -138,8 +134,7 @@ class Probe:
         return tuple(one for one in self.words if one.outcome is not WordOutcome.SEEN)
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What the newest probe of a device came to. `asked_at` is when that probe began."""
 
     device_id: int

@@ -98,7 +98,7 @@ class Devices:
             " VALUES (?, ?, ?, ?, ?) ON CONFLICT (channel_id, confirmed_at) DO UPDATE SET"
             " confirmed_by = excluded.confirmed_by, companions = excluded.companions,"
             " last_device_id = excluded.last_device_id",
-            [channel_id, *dataclasses.astuple(confirmation)],
+            [channel_id, *confirmation],
         )
 
     def last_confirmation(self, channel_id: int) -> Confirmation | None:
@@ -202,8 +202,7 @@ def _device(row: Row) -> Device:
 
 
 def _confirmation(row: Row) -> Confirmation:
-    fields = {field.name: row[field.name] for field in dataclasses.fields(Confirmation)}
-    return Confirmation(**fields)
+    return Confirmation(*(row[name] for name in Confirmation._fields))
 
 
 def _word(row: Row) -> ProbeWord:
