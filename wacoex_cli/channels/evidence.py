@@ -18,21 +18,10 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import State
 
 
-KINDS = frozenset(
-    {
-        "message",
-        "unsupported",
-        "edit",
-        "revoke",
-        "status",
-        "echo",
-        "contact_sync",
-        "history",
-        "account_update",
-        "user_preference",
-        "other",
-    }
-)
+KINDS = frozenset({
+    "message", "unsupported", "edit", "revoke", "status", "echo", "contact_sync", "history",
+    "account_update", "user_preference", "other",
+})  # fmt: skip
 """The kinds of events that say something about a channel, and those that name our number."""
 
 _SIGNS = {"echo": EvidenceKind.ECHO, "contact_sync": EvidenceKind.PHONEBOOK}

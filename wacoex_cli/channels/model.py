@@ -192,55 +192,23 @@ WABA_PREFIX = "waba."
 TOKEN_PREFIX = "token."  # noqa: S105 - the beginning of a fact's name
 
 PHONE_NUMBER_FIELDS = (
-    "status",
-    "is_on_biz_app",
-    "platform_type",
-    "health_status",
-    "quality_rating",
-    "quality_score",
-    "throughput",
-    "whatsapp_business_manager_messaging_limit",
-    "display_phone_number",
-    "verified_name",
-    "name_status",
-    "new_name_status",
-    "code_verification_status",
-    "account_mode",
-    "last_onboarded_time",
-    "is_official_business_account",
-    "official_business_account",
-    "webhook_configuration",
-    "is_pin_enabled",
-    "is_preverified_number",
-    "search_visibility",
-    "country_code",
-    "country_dial_code",
-    "username",
-)
+    "status", "is_on_biz_app", "platform_type", "health_status", "quality_rating", "quality_score",
+    "throughput", "whatsapp_business_manager_messaging_limit", "display_phone_number",
+    "verified_name", "name_status", "new_name_status", "code_verification_status", "account_mode",
+    "last_onboarded_time", "is_official_business_account", "official_business_account",
+    "webhook_configuration", "is_pin_enabled", "is_preverified_number", "search_visibility",
+    "country_code", "country_dial_code", "username",
+)  # fmt: skip
 """Fields of the phone number node but `certificate`, which is a secret (Meta: phone number)."""
 
 WABA_FIELDS = (
-    "name",
-    "status",
-    "account_review_status",
-    "business_verification_status",
-    "country",
-    "currency",
-    "timezone_id",
-    "creation_time",
-    "ownership_type",
-    "owner_business_info",
-    "on_behalf_of_business_info",
-    "is_shared_with_partners",
-    "primary_funding_id",
-    "primary_business_location",
-    "health_status",
-    "is_enabled_for_insights",
-    "marketing_messages_onboarding_status",
-    "disable_marketing_messages_on_cloud_api",
-    "whatsapp_business_manager_messaging_limit",
-    "message_template_namespace",
-)
+    "name", "status", "account_review_status", "business_verification_status", "country",
+    "currency", "timezone_id", "creation_time", "ownership_type", "owner_business_info",
+    "on_behalf_of_business_info", "is_shared_with_partners", "primary_funding_id",
+    "primary_business_location", "health_status", "is_enabled_for_insights",
+    "marketing_messages_onboarding_status", "disable_marketing_messages_on_cloud_api",
+    "whatsapp_business_manager_messaging_limit", "message_template_namespace",
+)  # fmt: skip
 """Fields of the WhatsApp Business Account node (Meta: WhatsApp Business Account)."""
 
 SUBSCRIBED_APPS = "subscribed_apps"

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.model import Channel, Details
-from wacoex_cli.channels.store import Channels, FormerIds
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.time_zones import is_known_zone
@@ -61,7 +61,7 @@ def edit_channel(
         fit = dataclasses.replace(changed, phone=fit_details(changed, others).phone)
         if dry_run:
             return fit
-        FormerIds(state).keep_replaced(channel.channel_id, channel, fit, now)
+        Channels(state).keep_replaced(channel.channel_id, channel, fit, now)
         Channels(state).update(channel.channel_id, fit)
         return known(state, name)
 

@@ -97,7 +97,7 @@ def _check_cut_off(
             title=f"companions were unlinked by {last_break.because}: link them again {when}",
             evidence=(
                 Evidence(
-                    f"{last_break.because}; unlinked: {_names(cut_off)}",
+                    f"{last_break.because}; unlinked: {', '.join(map(_name, cut_off))}",
                     last_break.source,
                     last_break.at,
                 ),
@@ -170,7 +170,7 @@ def check_probes(
             else "no word sent as a probe came back, and nothing else did",
             evidence=tuple(
                 Evidence(
-                    f"`{one.word}`, sent from {_sender(linked.get(one.device_id))},"
+                    f"`{one.word}`, sent from {_name(linked.get(one.device_id))},"
                     f" never came back; {'other echoes did' if one.heard else 'no echo did'}",
                     "probe",
                     one.asked_at,
@@ -207,10 +207,6 @@ def _can_be_seen(device: Device | None, answer: Answer) -> bool:
     return device is not None and device.kind.is_supported and is_same_link
 
 
-def _sender(device: Device | None) -> str:
-    return "the phone" if device is None else _name(device)
-
-
 def _age(moment: str, now: datetime) -> timedelta:
     return now - from_text(moment)
 
@@ -219,11 +215,9 @@ def _evidence(devices: Iterable[Device]) -> tuple[Evidence, ...]:
     return tuple(Evidence(_name(one), _SOURCE, one.newest_link_at) for one in devices)
 
 
-def _names(devices: Iterable[Device]) -> str:
-    return ", ".join(_name(one) for one in devices)
-
-
-def _name(device: Device) -> str:
+def _name(device: Device | None) -> str:
+    if device is None:
+        return "the phone"
     return f"{device.device_id} {device.kind.value} `{device.name}`"
 
 

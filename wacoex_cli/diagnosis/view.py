@@ -146,15 +146,16 @@ def _facts_text(one: ChannelStatus, now: datetime) -> Iterator[ForPerson]:
     if not shown:
         return
     rows = [
-        (cut(_short(fact.name), _LONGEST_NAME), _value_text(fact), fact.source, _age(fact, now))
+        (
+            cut(fact.name.replace(_LIMIT, "messaging_limit"), _LONGEST_NAME),
+            _value_text(fact),
+            fact.source,
+            _age(fact, now),
+        )
         for fact in [*shown, _last_opened(one.view.standing)]
     ]
     yield ForPerson(Table(("fact", "value", "source", "seen"), rows))
     yield ForPerson("")
-
-
-def _short(name: str) -> str:
-    return name.replace(_LIMIT, "messaging_limit")
 
 
 def _value_text(fact: Fact) -> str:
