@@ -74,10 +74,6 @@ class SourceSeen(NamedTuple):
     ok: bool | None
     reason: str | None = None
 
-    def to_json(self) -> dict[str, object]:
-        """The entry of `sources`."""
-        return {"name": self.name, "ok": self.ok, "reason": self.reason}
-
 
 class Failed(NamedTuple):
     """A source that could not be asked about one channel."""

@@ -293,7 +293,7 @@ def doctor_data(found: Diagnosis) -> dict[str, object]:
             }
             for one in views
         ],
-        "sources": [one.to_json() for one in found.sources],
+        "sources": [one._asdict() for one in found.sources],
         "verdict": found.verdict.value,
     }
     if found.symptomatic:

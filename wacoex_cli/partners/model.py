@@ -42,18 +42,6 @@ class Drift(NamedTuple):
     observed_at: str
     use: str | None = None
 
-    def to_json(self) -> dict[str, object]:
-        """The entry of `drift`."""
-        return {
-            "kind": self.kind.value,
-            "name": self.name,
-            "stored": self.stored,
-            "text": self.text,
-            "source": self.source,
-            "observed_at": self.observed_at,
-            "use": self.use,
-        }
-
 
 class PartnerRows(NamedTuple):
     """What is known here about the partners of a channel.

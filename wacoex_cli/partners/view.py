@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.findings.model import Evidence
     from wacoex_cli.partners.check import Held
+    from wacoex_cli.partners.model import Drift
 
 _WORDS = {True: "yes", False: "no", None: "not known"}
 
@@ -75,7 +76,7 @@ def _partner_data(one: Held) -> dict[str, Any]:
             {"text": told.text, "source": told.source, "observed_at": told.observed_at}
             for told in one.evidence
         ],
-        "drift": [each.to_json() for each in one.drifts],
+        "drift": [each._asdict() for each in one.drifts],
         "verdict": one.verdict.value,
     }
 
@@ -92,15 +93,10 @@ def _row(one: Held) -> tuple[object, ...]:
 
 
 def _evidence_lines(one: Held, now: datetime) -> Iterator[str]:
-    for told in one.evidence:
-        yield f"  {told.text} ({_said(told, now)})"
-    for each in one.drifts:
-        yield f"  {each.text} ({each.source}, {relative(from_text(each.observed_at), now)})"
+    seen: tuple[Evidence | Drift, ...] = (*one.evidence, *one.drifts)
+    for told in seen:
+        yield f"  {told.text} ({told.source}, {relative(from_text(told.observed_at), now)})"
     if not one.seen.is_available and one.seen.why:
         yield f"  what Meta shows is not available: {one.seen.why}"
     elif one.seen.apps is None:
         yield f"  who gets the webhooks is not known: {one.seen.why}"
-
-
-def _said(told: Evidence, now: datetime) -> str:
-    return f"{told.source}, {relative(from_text(told.observed_at), now)}"
