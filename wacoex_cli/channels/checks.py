@@ -50,6 +50,47 @@ _NEWER_WORD = "this version of wacoex does not know that value"
 
 # What was found, and how bad that is.
 _Said = tuple[str, Severity]
+RETURNS_WITHIN = timedelta(hours=1)
+"""WhatsApp usually brings a partner back within minutes (Meta: reconnect offboarded clients)."""
+_WHY = {
+    "PRIMARY_INACTIVITY": "the app was not opened on the phone for about 14 days",
+    "COMPANION_INACTIVITY": "a companion was not used for about 30 days",
+    RE_REGISTERED: "the number was registered anew on a phone",
+    "CHANGE_NUMBER": "the number of the app was changed",
+    "BUSINESS_DOWNGRADE": "the number went to the ordinary WhatsApp app",
+    "ACCOUNT_DISCONNECTED": "the account was disconnected or deleted",
+}
+_FIRST = {
+    "PRIMARY_INACTIVITY": ("open the WhatsApp Business app on the phone and leave it online",),
+    "COMPANION_INACTIVITY": (
+        "open the WhatsApp Business app on the phone, then Settings, Linked devices:"
+        " log out what nobody uses",
+    ),
+    RE_REGISTERED: (
+        "look on the phone: WhatsApp Business app, Settings, Account, Business Platform:"
+        " is the partner there again?",
+    ),
+    "CHANGE_NUMBER": ("find out which number the app has now: another number is another channel",),
+    "BUSINESS_DOWNGRADE": ("register the number in the WhatsApp Business app again",),
+    "ACCOUNT_DISCONNECTED": (
+        "look in WhatsApp Manager, Overview, whether the account is restricted, and appeal there",
+    ),
+}
+_LOOK = (
+    "look on the phone: WhatsApp Business app, Settings, Account, Business Platform, and ask"
+    " who disconnected it"
+)
+_VERSION_ENDS_SOON = timedelta(days=90)
+_STORE_IT = "create a new token and store it with `wacoex auth login meta-token`"
+VERSION_ENDS = {
+    20: date(2026, 9, 24),
+    21: date(2027, 1, 21),
+    22: date(2027, 5, 20),
+    23: date(2027, 10, 8),
+    24: date(2028, 2, 18),
+    25: date(2028, 7, 29),
+}
+"""The day each Graph version ends; what is not listed is older or newer (Meta: versions)."""
 
 
 def check_can_send(node: Mapping[str, Any], channel: str, observed_at: str) -> list[Finding]:
@@ -218,39 +259,6 @@ def _evidence(said: Iterable[_Said], observed_at: str) -> tuple[Evidence, ...]:
     return tuple(Evidence(text, "meta", observed_at) for text, _ in said)
 
 
-RETURNS_WITHIN = timedelta(hours=1)
-"""WhatsApp usually brings a partner back within minutes (Meta: reconnect offboarded clients)."""
-
-_WHY = {
-    "PRIMARY_INACTIVITY": "the app was not opened on the phone for about 14 days",
-    "COMPANION_INACTIVITY": "a companion was not used for about 30 days",
-    RE_REGISTERED: "the number was registered anew on a phone",
-    "CHANGE_NUMBER": "the number of the app was changed",
-    "BUSINESS_DOWNGRADE": "the number went to the ordinary WhatsApp app",
-    "ACCOUNT_DISCONNECTED": "the account was disconnected or deleted",
-}
-_FIRST = {
-    "PRIMARY_INACTIVITY": ("open the WhatsApp Business app on the phone and leave it online",),
-    "COMPANION_INACTIVITY": (
-        "open the WhatsApp Business app on the phone, then Settings, Linked devices:"
-        " log out what nobody uses",
-    ),
-    RE_REGISTERED: (
-        "look on the phone: WhatsApp Business app, Settings, Account, Business Platform:"
-        " is the partner there again?",
-    ),
-    "CHANGE_NUMBER": ("find out which number the app has now: another number is another channel",),
-    "BUSINESS_DOWNGRADE": ("register the number in the WhatsApp Business app again",),
-    "ACCOUNT_DISCONNECTED": (
-        "look in WhatsApp Manager, Overview, whether the account is restricted, and appeal there",
-    ),
-}
-_LOOK = (
-    "look on the phone: WhatsApp Business app, Settings, Account, Business Platform, and ask"
-    " who disconnected it"
-)
-
-
 def check_connection(connection: Connection, channel: str, now: datetime) -> list[Finding]:
     """WX203 when the partner was removed, WX204 while WhatsApp is reconnecting it.
 
@@ -359,20 +367,6 @@ def _details(connection: Connection) -> str:
     reason = f", reason {connection.reason}" if connection.reason else ""
     by = f", initiated by {connection.initiated_by}" if connection.initiated_by else ""
     return reason + by
-
-
-_VERSION_ENDS_SOON = timedelta(days=90)
-_STORE_IT = "create a new token and store it with `wacoex auth login meta-token`"
-
-VERSION_ENDS = {
-    20: date(2026, 9, 24),
-    21: date(2027, 1, 21),
-    22: date(2027, 5, 20),
-    23: date(2027, 10, 8),
-    24: date(2028, 2, 18),
-    25: date(2028, 7, 29),
-}
-"""The day each Graph version ends; what is not listed is older or newer (Meta: versions)."""
 
 
 def missing_token(channel: str, observed_at: str) -> Finding:

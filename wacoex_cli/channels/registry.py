@@ -21,6 +21,9 @@ from wacoex_cli.foundation.time_zones import is_known_zone
 if TYPE_CHECKING:
     from wacoex_cli.foundation.state import State
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ID = re.compile(r"[0-9]{1,32}")
+
 
 def add_channel(
     state: State, name: str, details: Details, now: datetime, *, dry_run: bool = False
@@ -157,10 +160,6 @@ def _unknown(name: str, names: list[str]) -> UsageError:
     else:
         hint = "add it with `wacoex channel add NAME --phone +65...`"
     return UsageError(f"there is no channel `{name}`", hint=hint, code="channel_unknown")
-
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ID = re.compile(r"[0-9]{1,32}")
 
 
 def check_name(name: str, others: Iterable[Channel]) -> None:

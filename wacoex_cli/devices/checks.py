@@ -21,6 +21,11 @@ UNLINKED_AFTER = timedelta(days=30)
 """A companion that is not used for about so long is unlinked (Meta: account_update)."""
 WARNED_AFTER = timedelta(days=25)
 _SOURCE = "device list"
+_WAY_IN = (
+    "see whether the partner is still connected: `wacoex partner check`",
+    "see whether anything can come in: `wacoex events subscribe --check`, and that"
+    " `wacoex events listen` runs; or read at respond.io: `wacoex events pull`",
+)
 
 
 def check_devices(
@@ -191,13 +196,6 @@ def check_probes(
             verify=f"wacoex device probe -c {channel}",
         )
     ]
-
-
-_WAY_IN = (
-    "see whether the partner is still connected: `wacoex partner check`",
-    "see whether anything can come in: `wacoex events subscribe --check`, and that"
-    " `wacoex events listen` runs; or read at respond.io: `wacoex events pull`",
-)
 
 
 def _can_be_seen(device: Device | None, answer: Answer) -> bool:

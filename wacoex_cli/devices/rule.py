@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 SYNC_TAKES_AT_MOST = timedelta(hours=24)
 """How long to wait before a companion is linked again (respond.io; Meta names no wait)."""
+THE_PHONE = 0
+"""The number of the phone itself where companions have theirs."""
+_CONSONANTS = "bdfgklmnprstvz"
+_VOWELS = "aeiou"
+_SYLLABLES = 4
 
 
 class Interval(NamedTuple):
@@ -84,14 +89,6 @@ def breaks(events: Iterable[AccountEvent]) -> list[Break]:
         if one.event in {"ACCOUNT_OFFBOARDED", OFFBOARDED_HERE}
         or (one.event == "PARTNER_REMOVED" and one.reason != "COMPANION_INACTIVITY")
     ]
-
-
-THE_PHONE = 0
-"""The number of the phone itself where companions have theirs."""
-
-_CONSONANTS = "bdfgklmnprstvz"
-_VOWELS = "aeiou"
-_SYLLABLES = 4
 
 
 class WordOutcome(StrEnum):

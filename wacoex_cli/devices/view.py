@@ -32,6 +32,14 @@ NO_LONGER_STRONG = (
 CONFIRM_NEXT = "then compare the list with the phone and run `wacoex device confirm -c {channel}`"
 _COLUMNS = ("id", "kind", "name", "supported", "visible", "last_used_at", "state")
 _EMPTY = "no companion is listed; add one: wacoex device add KIND"
+PROBE_FINDINGS = frozenset({"WX301", "WX304"})
+_PHONE = "the phone itself"
+_PROBE_COLUMNS = ("device", "word", "result")
+_WORDS = {
+    WordOutcome.SEEN: "visible",
+    WordOutcome.NOT_SEEN: "not seen",
+    WordOutcome.NOT_SENT: "not sent",
+}
 
 
 def inventory_data(found: Inventory, channel: str) -> dict[str, object]:
@@ -137,16 +145,6 @@ def confirmed(said: Confirmation, found: Inventory, channel: str, *, dry_run: bo
 
 def _would(dry_run: bool) -> str:
     return "would be " if dry_run else ""
-
-
-PROBE_FINDINGS = frozenset({"WX301", "WX304"})
-_PHONE = "the phone itself"
-_PROBE_COLUMNS = ("device", "word", "result")
-_WORDS = {
-    WordOutcome.SEEN: "visible",
-    WordOutcome.NOT_SEEN: "not seen",
-    WordOutcome.NOT_SENT: "not sent",
-}
 
 
 def name_of(device: Device | None) -> str:

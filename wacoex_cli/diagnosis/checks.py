@@ -88,6 +88,14 @@ GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
 )
 """Checks of this machine, and of what all channels share."""
+_LOOKED_AFTER = timedelta(days=30)
+_BY_APP_ALONE = "which fields are on is told to the app alone"
+_NAMES = {"meta": "Meta", "respondio": "respond.io"}
+_SHOWN = 3
+_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
+_MEBIBYTE = 2**20
+_SCARCE = 200 * _MEBIBYTE
+_NEARLY_NONE = 20 * _MEBIBYTE
 
 
 def channel_findings(snapshot: Snapshot, view: ChannelView) -> list[Finding]:
@@ -106,9 +114,6 @@ def run_checks(snapshot: Snapshot) -> list[Finding]:
     for view in snapshot.channels:
         found += channel_findings(snapshot, view)
     return worst_first(found)
-
-
-_LOOKED_AFTER = timedelta(days=30)
 
 
 def check_sending(facts: ChannelFacts, taken_in_24_hours: int) -> list[Finding]:
@@ -165,9 +170,6 @@ def check_journey(
     return found
 
 
-_BY_APP_ALONE = "which fields are on is told to the app alone"
-
-
 def check_attached(facts: ChannelFacts, configured_app_id: str | None) -> list[Finding]:
     """WX210 when our own app is not among the subscribed ones, where we send through Meta.
 
@@ -181,10 +183,6 @@ def check_attached(facts: ChannelFacts, configured_app_id: str | None) -> list[F
     told = Subscribed(app_id, is_attached, None, is_active=True, why=_BY_APP_ALONE)
     found = check_subscription(told, facts.name, seen.observed_at)
     return [one for one in found if one.severity is not Severity.UNKNOWN]
-
-
-_NAMES = {"meta": "Meta", "respondio": "respond.io"}
-_SHOWN = 3
 
 
 def check_sources(failed: Iterable[Failed], now: datetime) -> list[Finding]:
@@ -247,12 +245,6 @@ def _some(names: list[str]) -> str:
     different = list(dict.fromkeys(names))
     more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
     return ", ".join(different[:_SHOWN]) + more
-
-
-_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
-_MEBIBYTE = 2**20
-_SCARCE = 200 * _MEBIBYTE
-_NEARLY_NONE = 20 * _MEBIBYTE
 
 
 def check_machine(machine: Machine, now: datetime) -> list[Finding]:

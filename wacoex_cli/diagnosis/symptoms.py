@@ -28,6 +28,27 @@ if TYPE_CHECKING:
 
     FromAnswers = Callable[["Answers", ChannelView, str], list[Finding]]
 
+_PERSON = "person"
+_LATELY = timedelta(days=14)
+_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,7}(?![0-9])")
+_SEVERITIES = {one.id: one.severities for one in CATALOGUE}
+_BY_CODE = {
+    131049: "WX506",
+    131050: "WX506",
+    130429: "WX503",
+    131031: "WX209",
+    368: "WX209",
+    33: "WX201",
+}
+# In the order of the questions.
+_UNSUPPORTED = {
+    "WX402": "the app was closed for days before these messages",
+    "WX404": "they are first messages of contacts",
+    "WX405": "the contact had edited the message",
+    "WX401": "the contact writes from WhatsApp for Windows or a watch with Wear OS",
+}
+_LOST = ("WX204", "WX203", "WX201")
+
 
 class Symptom(StrEnum):
     """What somebody sees, as `--symptom` spells it."""
@@ -163,20 +184,6 @@ QUESTIONS: Mapping[Symptom, tuple[Question, ...]] = {
 """What is asked for each symptom, in this order."""
 
 
-_PERSON = "person"
-_LATELY = timedelta(days=14)
-_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,7}(?![0-9])")
-_SEVERITIES = {one.id: one.severities for one in CATALOGUE}
-_BY_CODE = {
-    131049: "WX506",
-    131050: "WX506",
-    130429: "WX503",
-    131031: "WX209",
-    368: "WX209",
-    33: "WX201",
-}
-
-
 def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
     """The three-step check, with what is known of each step, after the causes that are told."""
     moment = from_text(now)
@@ -235,15 +242,6 @@ def _unsupported(answers: Answers, view: ChannelView, now: str) -> list[Finding]
 def _with(finding: Finding, text: str, source: str, now: str) -> Finding:
     more = Evidence(text, source, now)
     return dataclasses.replace(finding, evidence=(*finding.evidence, more))
-
-
-# In the order of the questions.
-_UNSUPPORTED = {
-    "WX402": "the app was closed for days before these messages",
-    "WX404": "they are first messages of contacts",
-    "WX405": "the contact had edited the message",
-    "WX401": "the contact writes from WhatsApp for Windows or a watch with Wear OS",
-}
 
 
 def _unlinked(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
@@ -365,7 +363,6 @@ def _told(
     )
 
 
-_LOST = ("WX204", "WX203", "WX201")
 _CAUSES: Mapping[Symptom, tuple[str, ...]] = {
     Symptom.MISSING_MESSAGES: (
         *_LOST, "WX103", "WX202", "WX205", "WX207", "WX210", "WX301", "WX304", "WX303", "WX108",

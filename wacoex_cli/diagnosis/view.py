@@ -32,6 +32,15 @@ _LONGEST_NAME = 34
 _LONGEST_VALUE = 20
 _LIMIT = "whatsapp_business_manager_messaging_limit"
 _NO_EVIDENCE = "nobody confirmed it and no event proves it"
+FEW = 3
+"""Up to so many channels a person reads all findings in full; above, one line for each kind."""
+_ROWS = 24
+_WIDTH = 100
+# Everything but channel, phone and connection at its widest, with the gaps between columns.
+_REST = 55
+_LONGEST_FINDINGS = 14
+_LONGEST_TITLE = 60
+_EVERYWHERE = "all channels, and this machine"
 
 
 def status_data(status: Status, now: datetime) -> dict[str, Any]:
@@ -180,17 +189,6 @@ def _some(names: list[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
-FEW = 3
-"""Up to so many channels a person reads all findings in full; above, one line for each kind."""
-
-_ROWS = 24
-_WIDTH = 100
-# Everything but channel, phone and connection at its widest, with the gaps between columns.
-_REST = 55
-_LONGEST_FINDINGS = 14
-_LONGEST_TITLE = 60
-
-
 def board(
     channels: Sequence[ChannelStatus], columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]
 ) -> Iterator[ForPerson]:
@@ -272,9 +270,6 @@ def _title(findings: Sequence[Finding]) -> str:
     if len(titles) == 1:
         return cut(titles.pop(), _LONGEST_TITLE)
     return next(entry.title for entry in CATALOGUE if entry.id == findings[0].id)
-
-
-_EVERYWHERE = "all channels, and this machine"
 
 
 def doctor_data(found: Diagnosis) -> dict[str, object]:

@@ -47,6 +47,7 @@ _TEMPLATES = {
 }
 _POLICY_REASONS = frozenset({"ABUSIVE_CONTENT", "SCAM"})
 _ENDED = frozenset({"BANNED", "DISABLED", "RESTRICTED", "SUSPENDED"})
+_MANAGER = "open WhatsApp Manager (business.facebook.com/wa/manage), Account settings, Partners"
 
 
 class _Told(NamedTuple):
@@ -249,9 +250,6 @@ def _data(event: AccountEvent) -> dict[str, Any]:
     except ValueError:
         return {}
     return data if isinstance(data, dict) else {}
-
-
-_MANAGER = "open WhatsApp Manager (business.facebook.com/wa/manage), Account settings, Partners"
 
 
 def check_partner(
