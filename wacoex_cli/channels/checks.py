@@ -12,6 +12,7 @@ from wacoex_cli.channels.connection import (
     ConnectionState,
     connected_at,
     is_settling,
+    moment_of,
 )
 from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
@@ -389,7 +390,7 @@ def check_token(
     values: Mapping[str, Any], channel: str, now: datetime, observed_at: str
 ) -> list[Finding]:
     """WX701 from what `debug_token` said: no longer valid, ends within 14 days, lacks a scope."""
-    expires_at = _moment(values.get("token.expires_at"))
+    expires_at = moment_of(values.get("token.expires_at"))
     if values.get("token.is_valid") is False or (expires_at and expires_at <= now):
         when = f"it expired at {to_text(expires_at)}" if expires_at else "is_valid is false"
         return [refused_token(channel, when, observed_at)]
@@ -482,14 +483,6 @@ def _token_finding(
 
 def _rights() -> str:
     return " and ".join(NEEDED_SCOPES)
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def allow_for_settling(

@@ -133,7 +133,11 @@ def _heals(removal: AccountEvent) -> bool:
 
 def connected_at(values: Mapping[str, Any]) -> datetime | None:
     """When the number was last onboarded, as Meta tells it; None without a usable time."""
-    told = values.get("last_onboarded_time")
+    return moment_of(values.get("last_onboarded_time"))
+
+
+def moment_of(told: object) -> datetime | None:
+    """A moment that Meta gives as Unix seconds or as ISO 8601; None when it is neither."""
     try:
         if isinstance(told, int | float):
             return datetime.fromtimestamp(told, UTC)

@@ -13,7 +13,7 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms.meta_answers import App
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.connection import Connection
@@ -126,6 +126,27 @@ class ChannelFacts:
         """Take in what was read just now."""
         self.read += facts
         self.facts = in_order({fact.name: fact for fact in (*self.facts, *self.read)}.values())
+
+
+def cannot_check(
+    failures: Iterable[tuple[str, WacoexError]], listed: Callable[[list[str]], str] = ", ".join
+) -> list[WacoexError]:
+    """Why channels could not be checked, each reason once with the channels it is about.
+
+    `failures` are names of channels, each with an error; `listed` puts several into words.
+    """
+    names: dict[tuple[str, str, str | None], dict[str, None]] = {}
+    for name, error in failures:
+        names.setdefault((error.code, error.message, error.hint), {})[name] = None
+    return [
+        WacoexError(
+            f"cannot check {listed(list(channels))}: {message}",
+            hint=hint,
+            code=code,
+            details={"channels": list(channels)},
+        )
+        for (code, message, hint), channels in names.items()
+    ]
 
 
 def stored_facts(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.channels.access import PATIENCE_SECONDS, meta_for, respondio_for
 from wacoex_cli.channels.facts import AppsSeen, WorkspaceList
 from wacoex_cli.channels.model import (
     META,
@@ -55,8 +55,6 @@ AT_ONCE = 48
 CALLS_PER_HOUR = 2500
 """Reads of one WABA in a clock hour: half of Meta's 5,000 in any hour (Meta: rate limits)."""
 REUSABLE_FOR = timedelta(hours=1)
-PATIENCE_SECONDS = 2.0
-"""How long a failed read is tried again."""
 _THROTTLED = frozenset({4, 17, 613, 80007, 80008})
 _MOST_CALLS_FOR_ONE_NODE = 16
 _FIELD_REFUSED = 100

@@ -7,6 +7,7 @@ import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
+from wacoex_cli.channels.facts import cannot_check
 from wacoex_cli.channels.model import NOT_AVAILABLE, Fact, values_of
 from wacoex_cli.diagnosis.masking import masked, masked_text
 from wacoex_cli.errors import WacoexError
@@ -54,21 +55,8 @@ def status_data(status: Status, now: datetime) -> dict[str, Any]:
 
 def failures(status: Status) -> list[WacoexError]:
     """Why channels could not be checked, each reason once with the channels it is about."""
-    names: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
-    for one in status.channels:
-        for error in one.failures:
-            key = (error.code, error.message, error.hint)
-            if one.channel.name not in names[key]:
-                names[key].append(one.channel.name)
-    return [
-        WacoexError(
-            f"cannot check {_some(channels)}: {message}",
-            hint=hint,
-            code=code,
-            details={"channels": channels},
-        )
-        for (code, message, hint), channels in names.items()
-    ]
+    failed = ((one.channel.name, error) for one in status.channels for error in one.failures)
+    return cannot_check(failed, _some)
 
 
 def status_text(status: Status, now: datetime) -> Iterator[ForPerson | ForPipe]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from wacoex_cli.channels.facts import cannot_check
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.findings.text import finding_text
 from wacoex_cli.foundation.clock import from_text
@@ -45,19 +45,8 @@ def check_text(found: Sequence[Held], now: datetime) -> Iterator[Table | ForPers
 
 def failures(found: Sequence[Held]) -> list[WacoexError]:
     """Why channels could not be checked, each reason once with the channels it is about."""
-    names: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
-    for one in found:
-        for error in one.failures:
-            names[(error.code, error.message, error.hint)].append(one.channel.name)
-    return [
-        WacoexError(
-            f"cannot check {', '.join(channels)}: {message}",
-            hint=hint,
-            code=code,
-            details={"channels": channels},
-        )
-        for (code, message, hint), channels in names.items()
-    ]
+    failed = ((one.channel.name, error) for one in found for error in one.failures)
+    return cannot_check(failed)
 
 
 def _partner_data(one: Held) -> dict[str, Any]:
@@ -94,8 +83,8 @@ def _row(one: Held) -> tuple[object, ...]:
 
 def _evidence_lines(one: Held, now: datetime) -> Iterator[str]:
     seen: tuple[Evidence | Drift, ...] = (*one.evidence, *one.drifts)
-    for told in seen:
-        yield f"  {told.text} ({told.source}, {relative(from_text(told.observed_at), now)})"
+    for fact in seen:
+        yield f"  {fact.text} ({fact.source}, {relative(from_text(fact.observed_at), now)})"
     if not one.seen.is_available and one.seen.why:
         yield f"  what Meta shows is not available: {one.seen.why}"
     elif one.seen.apps is None:

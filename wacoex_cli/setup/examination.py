@@ -62,8 +62,8 @@ async def _examine_all(
 
     # The event loop has started, so that the HTTP client belongs to it.
     look = Look(workspace, workspace.clock.now())
-    asked = (look.token(_meta(workspace, token, channel)) for channel, token in tokens.items())
-    answers = await asyncio.gather(*asked)
+    questions = (look.token(_meta(workspace, token, channel)) for channel, token in tokens.items())
+    answers = await asyncio.gather(*questions)
     return {channel: _examined(answer) for channel, answer in zip(tokens, answers, strict=True)}
 
 
