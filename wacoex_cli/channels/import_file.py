@@ -172,7 +172,7 @@ def _demand_columns(title: str, columns: Sequence[str]) -> None:
             raise UsageError(f"{title} has no column `{name}`", hint=_HEADER_HINT, code="no_header")
 
 
-class Problem(NamedTuple):
+class RowProblem(NamedTuple):
     """Why a row cannot be added."""
 
     line: int
@@ -180,7 +180,7 @@ class Problem(NamedTuple):
     hint: str | None
 
 
-class Imported(NamedTuple):
+class ImportedChannels(NamedTuple):
     """What became of the rows. With problems nothing was added.
 
     `archived` are those of the `known` channels that are put away.
@@ -190,12 +190,12 @@ class Imported(NamedTuple):
     added: tuple[Channel, ...]
     known: tuple[str, ...]
     archived: tuple[str, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[RowProblem, ...]
 
 
 def import_channels(
     state: State, listing: Listing, now: datetime, *, dry_run: bool = False
-) -> Imported:
+) -> ImportedChannels:
     """Add every channel that is not known yet, in one transaction, or none when a row is unfit.
 
     A row that says of a known channel what is known changes nothing; one that says otherwise is
@@ -208,7 +208,7 @@ def import_channels(
         if not (check.problems or dry_run):
             for one in check.added:
                 Channels(state).insert(one.name, one, now)
-    return Imported(
+    return ImportedChannels(
         len(listing.rows),
         () if check.problems else tuple(check.added),
         tuple(one.name for one in check.known),
@@ -223,7 +223,7 @@ class _Check:
     def __init__(self, channels: Sequence[Channel]) -> None:
         self.added: list[Channel] = []
         self.known: list[Channel] = []
-        self.problems: list[Problem] = []
+        self.problems: list[RowProblem] = []
         self._channels = channels
         self._by_name = {one.name: one for one in channels}
         self._lines: dict[tuple[str, str], int] = {}
@@ -244,7 +244,7 @@ class _Check:
             fit = registry.fit_details(details, self._channels)
             self.added.append(Channel(**dataclasses.asdict(fit), name=name))
         except UsageError as error:
-            self.problems.append(Problem(row.line, error.message, error.hint))
+            self.problems.append(RowProblem(row.line, error.message, error.hint))
 
     def _demand_once(self, line: int, name: str, details: Details) -> None:
         keys = {

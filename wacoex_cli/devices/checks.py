@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.devices.model import Break, Device
-    from wacoex_cli.devices.rule import Answer
+    from wacoex_cli.devices.rule import ProbeAnswer
 
 UNLINKED_AFTER = timedelta(days=30)
 """A companion that is not used for about so long is unlinked (Meta: account_update)."""
@@ -148,7 +148,7 @@ def _check_unused(linked: Sequence[Device], channel: str, now: datetime) -> list
 
 
 def check_probes(
-    listed: Sequence[tuple[Device, DeviceState]], answers: Sequence[Answer], channel: str
+    listed: Sequence[tuple[Device, DeviceState]], answers: Sequence[ProbeAnswer], channel: str
 ) -> list[Finding]:
     """WX304: a word that was sent from a supported device, or from the phone, never came back.
 
@@ -198,7 +198,7 @@ def check_probes(
     ]
 
 
-def _can_be_seen(device: Device | None, answer: Answer) -> bool:
+def _can_be_seen(device: Device | None, answer: ProbeAnswer) -> bool:
     if answer.device_id == THE_PHONE:
         return True
     is_same_link = device is not None and device.newest_link_at <= answer.asked_at

@@ -60,7 +60,7 @@ class Device:
         return max(self.linked_at, self.relinked_at or "")
 
 
-class Confirmation(NamedTuple):
+class ListConfirmation(NamedTuple):
     """Somebody said that the list is complete; it held so many companions then.
 
     `last_device_id` is the highest number that any companion had by then.

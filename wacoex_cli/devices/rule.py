@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.model import AccountEvent
-    from wacoex_cli.devices.model import Confirmation, Device
+    from wacoex_cli.devices.model import Device, ListConfirmation
 
 
 SYNC_TAKES_AT_MOST = timedelta(hours=24)
@@ -35,7 +35,7 @@ class Interval(NamedTuple):
 
 
 def primary_only(
-    devices: Iterable[Device], confirmations: Iterable[Confirmation]
+    devices: Iterable[Device], confirmations: Iterable[ListConfirmation]
 ) -> tuple[Interval, ...]:
     """The times at which only the phone can have sent an echo, in order, apart from each other.
 
@@ -131,7 +131,7 @@ class Probe(NamedTuple):
         return tuple(one for one in self.words if one.outcome is not WordOutcome.SEEN)
 
 
-class Answer(NamedTuple):
+class ProbeAnswer(NamedTuple):
     """What the newest probe of a device came to. `asked_at` is when that probe began."""
 
     device_id: int

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from wacoex_cli.devices.model import Confirmation, Device
+    from wacoex_cli.devices.model import Device, ListConfirmation
     from wacoex_cli.devices.registry import Inventory
     from wacoex_cli.devices.rule import Probe, ProbeWord
     from wacoex_cli.findings.model import Finding
@@ -126,7 +126,9 @@ def relinked(device: Device, channel: str, *, dry_run: bool) -> str:
     return f"{described(device)} of channel {channel} {verb} as linked and in use as of now"
 
 
-def confirmed(said: Confirmation, found: Inventory, channel: str, *, dry_run: bool) -> list[str]:
+def confirmed(
+    said: ListConfirmation, found: Inventory, channel: str, *, dry_run: bool
+) -> list[str]:
     """What `device confirm` says, above all what it changes about an echo."""
     lines = [
         f"{said.confirmed_by} {'would confirm' if dry_run else 'confirms'} at"

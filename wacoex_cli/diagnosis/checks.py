@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.diagnosis.machine import Exposed, Machine
-    from wacoex_cli.diagnosis.snapshot import ChannelView, Failed, Snapshot
+    from wacoex_cli.diagnosis.snapshot import ChannelView, Snapshot, Unanswered
     from wacoex_cli.errors import StateError
     from wacoex_cli.onboarding.model import Journey, Record
 
@@ -185,12 +185,12 @@ def check_attached(facts: ChannelFacts, configured_app_id: str | None) -> list[F
     return [one for one in found if one.severity is not Severity.UNKNOWN]
 
 
-def check_sources(failed: Iterable[Failed], now: datetime) -> list[Finding]:
+def check_sources(failed: Iterable[Unanswered], now: datetime) -> list[Finding]:
     """WX709: a source could not be asked, or gave no usable answer; once for each source.
 
     What depends on it is not known, which is no sign of a fault (and none of health).
     """
-    by_source: dict[str, list[Failed]] = defaultdict(list)
+    by_source: dict[str, list[Unanswered]] = defaultdict(list)
     for one in failed:
         by_source[one.source].append(one)
     return [_not_asked(source, told, now) for source, told in by_source.items()]
@@ -221,7 +221,7 @@ def _as_one(found: list[Finding]) -> list[Finding]:
     return [dataclasses.replace(ordered[0], evidence=evidence, remedy=remedy)]
 
 
-def _not_asked(source: str, told: list[Failed], now: datetime) -> Finding:
+def _not_asked(source: str, told: list[Unanswered], now: datetime) -> Finding:
     channels = list(dict.fromkeys(one.channel for one in told))
     reasons: dict[str, list[str]] = defaultdict(list)
     for one in told:

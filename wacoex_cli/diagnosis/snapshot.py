@@ -77,7 +77,7 @@ class SourceSeen(NamedTuple):
     reason: str | None = None
 
 
-class Failed(NamedTuple):
+class Unanswered(NamedTuple):
     """A source that could not be asked about one channel."""
 
     source: str
@@ -145,7 +145,7 @@ class Snapshot:
     channels: tuple[ChannelView, ...]
     machine: Machine
     sources: tuple[SourceSeen, ...] = ()
-    failed: tuple[Failed, ...] = ()
+    failed: tuple[Unanswered, ...] = ()
     arrivals: Mapping[Source, list[tuple[str, int, str]]] = field(default_factory=dict)
     last_run: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
@@ -163,7 +163,7 @@ class _Gathered:
 
     subscriptions: dict[int, Subscription | None] = field(default_factory=dict)
     templates: dict[int, tuple[Pair, ...]] = field(default_factory=dict)
-    failed: list[Failed] = field(default_factory=list)
+    failed: list[Unanswered] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
     clock_skew_seconds: float | None = None
 
@@ -255,7 +255,7 @@ async def _ask_more(
     pairs = await look.ask(_templates(workspace, facts.channel, waiting)) if waiting else ()
     for error in (hook, pairs):
         if isinstance(error, WacoexError) and error.code not in _NO_ACCESS:
-            gathered.failed.append(Failed(META, facts.name, error))
+            gathered.failed.append(Unanswered(META, facts.name, error))
     gathered.subscriptions[key] = None if isinstance(hook, WacoexError) else hook
     gathered.templates[key] = () if isinstance(pairs, WacoexError) else pairs
 
@@ -299,12 +299,12 @@ def _take_failures(facts: ChannelFacts, gathered: _Gathered) -> None:
             one for one in gathered.failed if (one.source, one.channel) != (META, name)
         ]
     else:
-        gathered.failed += [Failed(META, name, error) for error in at_meta]
+        gathered.failed += [Unanswered(META, name, error) for error in at_meta]
         refused = facts.apps.error if facts.apps else None
         if refused and "apps" not in facts.failures:
-            gathered.failed.append(Failed(META, name, refused))
+            gathered.failed.append(Unanswered(META, name, refused))
     if facts.listed and facts.listed.error:
-        gathered.failed.append(Failed(RESPONDIO, name, facts.listed.error))
+        gathered.failed.append(Unanswered(RESPONDIO, name, facts.listed.error))
     elif facts.listed:
         gathered.answered.add(RESPONDIO)
 

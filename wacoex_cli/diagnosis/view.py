@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.diagnosis.doctor import Diagnosis
-    from wacoex_cli.diagnosis.status import ChannelStatus, Status
+    from wacoex_cli.diagnosis.status import ChannelStatus, StatusReport
     from wacoex_cli.findings.model import Finding, Severity
     from wacoex_cli.inactivity.model import Standing
 
@@ -44,7 +44,7 @@ _LONGEST_TITLE = 60
 _EVERYWHERE = "all channels, and this machine"
 
 
-def status_data(status: Status, now: datetime) -> dict[str, Any]:
+def status_data(status: StatusReport, now: datetime) -> dict[str, Any]:
     """The `data` of `status`."""
     return {
         "channels": [_channel_data(one, now) for one in status.channels],
@@ -53,13 +53,13 @@ def status_data(status: Status, now: datetime) -> dict[str, Any]:
     }
 
 
-def failures(status: Status) -> list[WacoexError]:
+def failures(status: StatusReport) -> list[WacoexError]:
     """Why channels could not be checked, each reason once with the channels it is about."""
     failed = ((one.channel.name, error) for one in status.channels for error in one.failures)
     return cannot_check(failed, _some)
 
 
-def status_text(status: Status, now: datetime) -> Iterator[ForPerson | ForPipe]:
+def status_text(status: StatusReport, now: datetime) -> Iterator[ForPerson | ForPipe]:
     """A line for each channel; for a person also the facts of a single one, and what was found.
 
     The facts come first: they are long, and what matters is to stand above the next prompt.

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.findings.model import Evidence
-    from wacoex_cli.partners.check import Held
+    from wacoex_cli.partners.check import CheckedPartner
     from wacoex_cli.partners.model import Drift
 
 _WORDS = {True: "yes", False: "no", None: "not known"}
 
 
-def check_data(found: Sequence[Held]) -> dict[str, Any]:
+def check_data(found: Sequence[CheckedPartner]) -> dict[str, Any]:
     """The `data` of `partner check`."""
     return {
         "findings": [finding.to_json() for one in found for finding in one.findings],
@@ -30,7 +30,7 @@ def check_data(found: Sequence[Held]) -> dict[str, Any]:
     }
 
 
-def check_text(found: Sequence[Held], now: datetime) -> Iterator[Table | ForPerson]:
+def check_text(found: Sequence[CheckedPartner], now: datetime) -> Iterator[Table | ForPerson]:
     """A line for each channel; for a person also what it rests on, and what was found."""
     columns = ("verdict", "channel", "expected", "seen", "findings")
     yield Table(columns, [_row(one) for one in found])
@@ -43,13 +43,13 @@ def check_text(found: Sequence[Held], now: datetime) -> Iterator[Table | ForPers
         yield ForPerson(f"\n{rule.NO_PROOF}")
 
 
-def failures(found: Sequence[Held]) -> list[WacoexError]:
+def failures(found: Sequence[CheckedPartner]) -> list[WacoexError]:
     """Why channels could not be checked, each reason once with the channels it is about."""
     failed = ((one.channel.name, error) for one in found for error in one.failures)
     return cannot_check(failed)
 
 
-def _partner_data(one: Held) -> dict[str, Any]:
+def _partner_data(one: CheckedPartner) -> dict[str, Any]:
     apps = one.seen.apps
     return {
         "channel": one.channel.name,
@@ -70,7 +70,7 @@ def _partner_data(one: Held) -> dict[str, Any]:
     }
 
 
-def _row(one: Held) -> tuple[object, ...]:
+def _row(one: CheckedPartner) -> tuple[object, ...]:
     said = [*(finding.id for finding in one.findings), *(error.code for error in one.failures)]
     return (
         one.verdict.value,
@@ -81,7 +81,7 @@ def _row(one: Held) -> tuple[object, ...]:
     )
 
 
-def _evidence_lines(one: Held, now: datetime) -> Iterator[str]:
+def _evidence_lines(one: CheckedPartner, now: datetime) -> Iterator[str]:
     seen: tuple[Evidence | Drift, ...] = (*one.evidence, *one.drifts)
     for fact in seen:
         yield f"  {fact.text} ({fact.source}, {relative(from_text(fact.observed_at), now)})"
