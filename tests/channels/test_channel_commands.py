@@ -332,7 +332,7 @@ def test_an_archived_channel_stays_put_away(run) -> None:
     bring(run, HEADER, LISTED_SHOP)
     run("channel", "remove", "shop", "--yes")
 
-    done = run("channel", "import", "-", stdin=f"{HEADER}\n{SHOP}\n")
+    done = run("channel", "import", "-", stdin=f"{HEADER}\n{LISTED_SHOP}\n")
 
     assert (done.code, done.out) == (0, "0 added, 1 known already\n")
     assert "`wacoex channel restore shop`" in done.err

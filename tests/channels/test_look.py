@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from wacoex_cli.channels.access import meta_for
-from wacoex_cli.channels.look import read_phone_number, read_token, read_waba
+from wacoex_cli.channels.look import read_phone_number, read_waba, token_facts
 from wacoex_cli.channels.model import PHONE_NUMBER_FIELDS, Channel, Fact, values_of
-from wacoex_cli.errors import CredentialError, TemporaryError, UsageError
+from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
@@ -44,6 +44,15 @@ def node(fields: list[str]) -> httpx.Response:
 
 def unavailable(facts: list[Fact]) -> set[str]:
     return {fact.name for fact in facts if not fact.is_available}
+
+
+def read_token(meta: Meta) -> list[Fact]:
+    try:
+        found = token_facts(asyncio.run(meta.debug_token()), NOW)
+    except WacoexError as error:
+        found = token_facts(error, NOW)
+    assert isinstance(found, list)
+    return found
 
 
 def test_a_field_that_meta_names_as_unknown_is_left_out_and_the_rest_read() -> None:
@@ -110,13 +119,13 @@ def test_an_answer_without_an_id_is_unusable() -> None:
 )
 def test_the_expiry_of_a_token_is_told_as_a_time(expires_at: object, told: str) -> None:
     body = {"data": {"is_valid": True, "expires_at": expires_at}}
-    facts = asyncio.run(read_token(meta_that(lambda _: httpx.Response(200, json=body)), NOW))
+    facts = read_token(meta_that(lambda _: httpx.Response(200, json=body)))
 
     assert values_of(facts)["token.expires_at"] == told
 
 
 def test_a_token_that_may_not_ask_about_itself_is_not_available() -> None:
-    facts = asyncio.run(read_token(meta_that(lambda fields: refusal(100)), NOW))
+    facts = read_token(meta_that(lambda fields: refusal(100)))
 
     assert all(not fact.is_available for fact in facts)
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from wacoex_cli.channels.model import AccountEvent
 from wacoex_cli.devices.checks import check_devices, check_probes
-from wacoex_cli.devices.model import Break, Confirmation, Device, DeviceKind, DeviceState
+from wacoex_cli.devices.model import Break, Device, DeviceKind, DeviceState, ListConfirmation
 from wacoex_cli.devices.rule import (
-    Answer,
     Interval,
+    ProbeAnswer,
     WordOutcome,
     breaks,
     free_slots,
@@ -44,9 +44,9 @@ def device(
     )
 
 
-def said(day: int, companions: int = 0, *, known: int = 0) -> Confirmation:
+def said(day: int, companions: int = 0, *, known: int = 0) -> ListConfirmation:
     """Somebody confirms a list that knows companions up to that number."""
-    return Confirmation(at(day), "Ana", companions, known)
+    return ListConfirmation(at(day), "Ana", companions, known)
 
 
 def test_nobody_has_confirmed_so_anything_may_have_sent_it() -> None:
@@ -267,11 +267,13 @@ def probed_device(kind: DeviceKind = DeviceKind.WEB, *, linked_at: str = BEFORE)
 
 def answer(
     outcome: WordOutcome = WordOutcome.NOT_SEEN, *, device_id: int = 1, heard: bool = True
-) -> Answer:
-    return Answer(device_id, "babadobu", outcome, ASKED, heard)
+) -> ProbeAnswer:
+    return ProbeAnswer(device_id, "babadobu", outcome, ASKED, heard)
 
 
-def probe_ids(one: Device, *answers: Answer, state: DeviceState = DeviceState.LINKED) -> list[str]:
+def probe_ids(
+    one: Device, *answers: ProbeAnswer, state: DeviceState = DeviceState.LINKED
+) -> list[str]:
     return [found.id for found in check_probes([(one, state)], answers, "shop")]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +19,7 @@ MEBIBYTE = 2**20
 
 
 def found(**changes: object) -> list[tuple[str, Severity]]:
-    machine = dataclasses.replace(WELL, **changes)  # type: ignore[arg-type]
+    machine = WELL._replace(**changes)  # type: ignore[arg-type]
     return [(one.id, one.severity) for one in check_machine(machine, NOW)]
 
 
@@ -31,7 +30,7 @@ def test_a_machine_that_is_well_has_no_findings() -> None:
 def test_a_file_that_others_may_read_comes_with_the_command_that_closes_it() -> None:
     exposed = (Exposed("/home/ann/.env", 0o644, "holds a secret"),)
 
-    [finding] = check_machine(dataclasses.replace(WELL, exposed=exposed), NOW)
+    [finding] = check_machine(WELL._replace(exposed=exposed), NOW)
 
     assert (finding.id, finding.severity) == ("WX704", Severity.WARNING)
     assert finding.evidence[0].text == "/home/ann/.env holds a secret and has the mode 0644"

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from wacoex_cli.terminal.options import Invocation
 
 
+PATIENCE_SECONDS = 2.0
+"""How long a failed read is tried again where many channels are looked at."""
+
+
 def choose_channel(workspace: Workspace, invocation: Invocation) -> Channel:
     """`--channel`, else `WACOEX_CHANNEL`, else the one in use, else the only one.
 

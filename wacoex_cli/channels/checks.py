@@ -11,6 +11,7 @@ from wacoex_cli.channels.connection import (
     ConnectionState,
     connected_at,
     is_settling,
+    moment_of,
 )
 from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.findings.catalogue import wording
@@ -50,6 +51,18 @@ _NEWER_WORD = "this version of wacoex does not know that value"
 
 # What was found, and how bad that is.
 _Said = tuple[str, Severity]
+RETURNS_WITHIN = timedelta(hours=1)
+"""WhatsApp usually brings a partner back within minutes (Meta: reconnect offboarded clients)."""
+_VERSION_ENDS_SOON = timedelta(days=90)
+VERSION_ENDS = {
+    20: date(2026, 9, 24),
+    21: date(2027, 1, 21),
+    22: date(2027, 5, 20),
+    23: date(2027, 10, 8),
+    24: date(2028, 2, 18),
+    25: date(2028, 7, 29),
+}
+"""The day each Graph version ends; what is not listed is older or newer (Meta: versions)."""
 
 
 def check_can_send(node: Mapping[str, Any], channel: str, observed_at: str) -> list[Finding]:
@@ -184,10 +197,6 @@ def _evidence(said: Iterable[_Said], observed_at: str) -> tuple[Evidence, ...]:
     return tuple(Evidence(text, "meta", observed_at) for text, _ in said)
 
 
-RETURNS_WITHIN = timedelta(hours=1)
-"""WhatsApp usually brings a partner back within minutes (Meta: reconnect offboarded clients)."""
-
-
 def check_connection(connection: Connection, channel: str, now: datetime) -> list[Finding]:
     """WX203 when the partner was removed, WX204 while WhatsApp is reconnecting it.
 
@@ -238,20 +247,6 @@ def wait_for(lost: Sequence[Finding], findings: Iterable[Finding]) -> list[Findi
     ]
 
 
-_VERSION_ENDS_SOON = timedelta(days=90)
-
-
-VERSION_ENDS = {
-    20: date(2026, 9, 24),
-    21: date(2027, 1, 21),
-    22: date(2027, 5, 20),
-    23: date(2027, 10, 8),
-    24: date(2028, 2, 18),
-    25: date(2028, 7, 29),
-}
-"""The day each Graph version ends; what is not listed is older or newer (Meta: versions)."""
-
-
 def missing_token(channel: str, observed_at: str) -> Finding:
     """WX701: a channel that works through Meta has no token."""
     said = Evidence("no meta-token is configured for this channel", "settings", observed_at)
@@ -268,7 +263,7 @@ def check_token(
     values: Mapping[str, Any], channel: str, now: datetime, observed_at: str
 ) -> list[Finding]:
     """WX701 from what `debug_token` said: no longer valid, ends within 14 days, lacks a scope."""
-    expires_at = _moment(values.get("token.expires_at"))
+    expires_at = moment_of(values.get("token.expires_at"))
     if values.get("token.is_valid") is False or (expires_at and expires_at <= now):
         when = f"it expired at {to_text(expires_at)}" if expires_at else "is_valid is false"
         return [refused_token(channel, when, observed_at)]
@@ -313,14 +308,6 @@ def check_version(version: str, now: datetime, observed_at: str) -> list[Finding
 
 def _rights() -> str:
     return " and ".join(NEEDED_SCOPES)
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def allow_for_settling(

@@ -162,7 +162,6 @@ def show(
     ] = None,
 ) -> "Result":
     """Show what is known about one channel."""
-    from dataclasses import asdict
 
     from wacoex_cli.channels import access, registry
     from wacoex_cli.terminal.render import Result, Table
@@ -177,7 +176,7 @@ def show(
     former = [
         (f"former {one.name}", f"{one.value} until {one.until}") for one in channel.former_ids
     ]
-    data = {**entry, "former_ids": [asdict(one) for one in channel.former_ids]}
+    data = {**entry, "former_ids": [one._asdict() for one in channel.former_ids]}
     return Result(data, [Table(("field", "value"), [*entry.items(), *former])])
 
 

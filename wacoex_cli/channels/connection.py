@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.model import (
     RE_REGISTERED,
@@ -45,8 +44,7 @@ class ConnectionState(StrEnum):
     ARCHIVED = "archived"
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(NamedTuple):
     """How a channel is connected and since when (RFC 3339, UTC); None where nothing tells.
 
     `reason` and `initiated_by` are Meta's words for a loss, where it gave them.
@@ -89,7 +87,10 @@ def connection_of(
     """
     if channel.archived_at:
         return Connection(ConnectionState.ARCHIVED, channel.archived_at)
-    told = sorted(events, key=_in_time)
+    told = sorted(
+        events,
+        key=lambda one: (one.at, one.event, one.reason or "", one.initiated_by or ""),
+    )
     onboarded = connected_at(values)
     gained = max((one.at for one in told if one.event in _CONNECTING), default="")
     connected = max(gained, to_text(onboarded) if onboarded else "")
@@ -98,7 +99,9 @@ def connection_of(
     if loss:
         return loss
     state = connection(values, now)
-    if state is None and gained and _still_counts(gained, values, now):
+    # Facts that were given and prove no connection are believed once they cannot lag.
+    may_lag = bool(gained) and now - from_text(gained) < SETTLES_WITHIN
+    if state is None and gained and (may_lag or "status" not in values):
         state = ConnectionState.CONNECTED
     return Connection(state, connected or None) if state else Connection()
 
@@ -113,15 +116,14 @@ def reconnections(channel: Channel, events: Iterable[AccountEvent]) -> tuple[Sig
     )
 
 
-def _in_time(event: AccountEvent) -> tuple[str, str, str, str]:
-    return (event.at, event.event, event.reason or "", event.initiated_by or "")
-
-
 def _loss(events: Sequence[AccountEvent]) -> Connection | None:
     """What happened since the number was last connected; None when it was not lost."""
     offboarded = next((one for one in reversed(events) if one.event == _OFFBOARDED), None)
     removed = next((one for one in reversed(events) if one.event == _REMOVED), None)
-    if offboarded and not any(_is_final(one, offboarded) for one in events):
+    is_final = offboarded and any(
+        one.event == _REMOVED and one.at >= offboarded.at and not _heals(one) for one in events
+    )
+    if offboarded and not is_final:
         beside = removed if removed and _heals(removed) else offboarded
         return Connection(
             ConnectionState.RECONNECTING, offboarded.at, beside.reason, beside.initiated_by
@@ -131,24 +133,18 @@ def _loss(events: Sequence[AccountEvent]) -> Connection | None:
     return None
 
 
-def _is_final(event: AccountEvent, offboarded: AccountEvent) -> bool:
-    """A removal, not before the offboarding, for a reason that does not heal by itself."""
-    return event.event == _REMOVED and event.at >= offboarded.at and not _heals(event)
-
-
 def _heals(removal: AccountEvent) -> bool:
     # Meta did not always tell a reason; beside an offboarding the registration is the likely one.
     return removal.reason in {None, RE_REGISTERED}
 
 
-def _still_counts(gained: str, values: Mapping[str, Any], now: datetime) -> bool:
-    """Facts that were given and prove no connection are believed once they cannot lag."""
-    return "status" not in values or now - from_text(gained) < SETTLES_WITHIN
-
-
 def connected_at(values: Mapping[str, Any]) -> datetime | None:
     """When the number was last onboarded, as Meta tells it; None without a usable time."""
-    told = values.get("last_onboarded_time")
+    return moment_of(values.get("last_onboarded_time"))
+
+
+def moment_of(told: object) -> datetime | None:
+    """A moment that Meta gives as Unix seconds or as ISO 8601; None when it is neither."""
     try:
         if isinstance(told, int | float):
             return datetime.fromtimestamp(told, UTC)

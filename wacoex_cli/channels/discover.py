@@ -36,6 +36,8 @@ _FIELDS = (*_FEWER_FIELDS, "platform_type")
 _FIELD_REFUSED = 100
 _BAD_TOKEN = 190
 _CONNECTED = "CONNECTED"
+_LONGEST_NAME = 40
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -272,10 +274,6 @@ def _names_no_account() -> CredentialError:
         hint="name one: `wacoex channel add NAME --phone +65... --waba-id ID`, then look again",
         code="accounts_unknown",
     )
-
-
-_LONGEST_NAME = 40
-_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, com
 
 if TYPE_CHECKING:
     from wacoex_cli.channels.discover import Adopted, Found, FoundNumber
-    from wacoex_cli.channels.import_file import Imported
+    from wacoex_cli.channels.import_file import ImportedChannels
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -200,8 +200,7 @@ def _content(file: Path) -> bytes:
         ) from error
 
 
-def _imported(done: "Imported", dialogue: "TerminalDialogue", dry_run: bool) -> "Result":
-    from dataclasses import asdict
+def _imported(done: "ImportedChannels", dialogue: "TerminalDialogue", dry_run: bool) -> "Result":
 
     from wacoex_cli.terminal.render import Result
 
@@ -211,7 +210,7 @@ def _imported(done: "Imported", dialogue: "TerminalDialogue", dry_run: bool) -> 
         "added": len(done.added),
         "known": len(done.known),
         "channels": [one.name for one in done.added],
-        "problems": [asdict(one) for one in told],
+        "problems": [one._asdict() for one in told],
         "dry_run": dry_run,
     }
     if not done.problems:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from wacoex_cli.channels.connection import connection_of
 from wacoex_cli.channels.model import SUBSCRIBED_APPS, WABA_PREFIX, in_order, values_of
@@ -13,7 +13,7 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms.meta_answers import App
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.connection import Connection
@@ -27,8 +27,7 @@ Part = Literal["number", "token", "account", "apps", "respondio"]
 """What may fail when it is asked about a channel."""
 
 
-@dataclass(frozen=True)
-class AppsSeen:
+class AppsSeen(NamedTuple):
     """What Meta shows of a WABA's partners beside its fields. `observed_at` is RFC 3339 in UTC.
 
     `apps` is None where that could not be read; `why` says why, and without an `error` the
@@ -47,8 +46,7 @@ class AppsSeen:
         return self.apps is not None or self.error is not None
 
 
-@dataclass(frozen=True)
-class WorkspaceList:
+class WorkspaceList(NamedTuple):
     """The channels of a respond.io workspace. `channels` is None where they could not be read."""
 
     observed_at: str
@@ -128,6 +126,27 @@ class ChannelFacts:
         """Take in what was read just now."""
         self.read += facts
         self.facts = in_order({fact.name: fact for fact in (*self.facts, *self.read)}.values())
+
+
+def cannot_check(
+    failures: Iterable[tuple[str, WacoexError]], listed: Callable[[list[str]], str] = ", ".join
+) -> list[WacoexError]:
+    """Why channels could not be checked, each reason once with the channels it is about.
+
+    `failures` are names of channels, each with an error; `listed` puts several into words.
+    """
+    names: dict[tuple[str, str, str | None], dict[str, None]] = {}
+    for name, error in failures:
+        names.setdefault((error.code, error.message, error.hint), {})[name] = None
+    return [
+        WacoexError(
+            f"cannot check {listed(list(channels))}: {message}",
+            hint=hint,
+            code=code,
+            details={"channels": list(channels)},
+        )
+        for (code, message, hint), channels in names.items()
+    ]
 
 
 def stored_facts(

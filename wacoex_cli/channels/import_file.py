@@ -8,8 +8,7 @@ import io
 import json
 import re
 import shlex
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Details, Provider
@@ -36,8 +35,7 @@ _HEADER_HINT = "the first line names the columns, for example `name,phone,waba_i
 _NDJSON_HINT = 'write one object a line, such as `{"name": "shop", "phone": "+6560000001"}`'
 
 
-@dataclass(frozen=True)
-class ListedRow:
+class ListedRow(NamedTuple):
     """One row: what it says under the names of `COLUMNS`, or `fault`, why it cannot be read."""
 
     line: int
@@ -45,8 +43,7 @@ class ListedRow:
     fault: UsageError | None = None
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(NamedTuple):
     """What a list says; `ignored` are columns that mean nothing here."""
 
     rows: tuple[ListedRow, ...]
@@ -175,8 +172,7 @@ def _demand_columns(title: str, columns: Sequence[str]) -> None:
             raise UsageError(f"{title} has no column `{name}`", hint=_HEADER_HINT, code="no_header")
 
 
-@dataclass(frozen=True)
-class Problem:
+class RowProblem(NamedTuple):
     """Why a row cannot be added."""
 
     line: int
@@ -184,8 +180,7 @@ class Problem:
     hint: str | None
 
 
-@dataclass(frozen=True)
-class Imported:
+class ImportedChannels(NamedTuple):
     """What became of the rows. With problems nothing was added.
 
     `archived` are those of the `known` channels that are put away.
@@ -195,12 +190,12 @@ class Imported:
     added: tuple[Channel, ...]
     known: tuple[str, ...]
     archived: tuple[str, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[RowProblem, ...]
 
 
 def import_channels(
     state: State, listing: Listing, now: datetime, *, dry_run: bool = False
-) -> Imported:
+) -> ImportedChannels:
     """Add every channel that is not known yet, in one transaction, or none when a row is unfit.
 
     A row that says of a known channel what is known changes nothing; one that says otherwise is
@@ -213,7 +208,7 @@ def import_channels(
         if not (check.problems or dry_run):
             for one in check.added:
                 Channels(state).insert(one.name, one, now)
-    return Imported(
+    return ImportedChannels(
         len(listing.rows),
         () if check.problems else tuple(check.added),
         tuple(one.name for one in check.known),
@@ -228,7 +223,7 @@ class _Check:
     def __init__(self, channels: Sequence[Channel]) -> None:
         self.added: list[Channel] = []
         self.known: list[Channel] = []
-        self.problems: list[Problem] = []
+        self.problems: list[RowProblem] = []
         self._channels = channels
         self._by_name = {one.name: one for one in channels}
         self._lines: dict[tuple[str, str], int] = {}
@@ -249,7 +244,7 @@ class _Check:
             fit = registry.fit_details(details, self._channels)
             self.added.append(Channel(**dataclasses.asdict(fit), name=name))
         except UsageError as error:
-            self.problems.append(Problem(row.line, error.message, error.hint))
+            self.problems.append(RowProblem(row.line, error.message, error.hint))
 
     def _demand_once(self, line: int, name: str, details: Details) -> None:
         keys = {

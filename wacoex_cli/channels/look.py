@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.channels.access import PATIENCE_SECONDS, meta_for, respondio_for
 from wacoex_cli.channels.facts import AppsSeen, WorkspaceList
 from wacoex_cli.channels.model import (
     META,
@@ -33,7 +33,7 @@ from wacoex_cli.errors import (
     WacoexError,
 )
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.meta_answers import is_not_visible
+from wacoex_cli.platforms.meta_answers import AccessToken, is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -55,8 +55,6 @@ AT_ONCE = 48
 CALLS_PER_HOUR = 2500
 """Reads of one WABA in a clock hour: half of Meta's 5,000 in any hour (Meta: rate limits)."""
 REUSABLE_FOR = timedelta(hours=1)
-PATIENCE_SECONDS = 2.0
-"""How long a failed read is tried again."""
 _THROTTLED = frozenset({4, 17, 613, 80007, 80008})
 _MOST_CALLS_FOR_ONE_NODE = 16
 _FIELD_REFUSED = 100
@@ -137,6 +135,10 @@ class Look:
             code="too_slow",
         )
 
+    async def token(self, meta: Meta) -> AccessToken | WacoexError:
+        """What Meta says about the token, asked once for all channels that have it."""
+        return await self._once((meta.caller, "token"), meta.debug_token)
+
     async def _once(
         self, key: tuple[str, ...], operation: Callable[[], Coroutine[object, object, Answer]]
     ) -> Answer | WacoexError:
@@ -162,10 +164,10 @@ class Look:
             return
         number, token, _ = await asyncio.gather(
             self._number(meta, facts, with_users),
-            self._once((meta.caller, "token"), lambda: read_token(meta, self._now)),
+            self.token(meta),
             self._of_account(meta, facts, with_users),
         )
-        facts.take("token", token)
+        facts.take("token", token_facts(token, self._now))
         facts.lacks_app_secret = not meta.signs
         self.calls[_account(channel)] = self.calls.get(_account(channel), 0) + meta.calls
         if meta.clock_skew_seconds is not None:
@@ -315,16 +317,13 @@ async def read_waba(meta: Meta, waba_id: str, now: datetime) -> list[Fact]:
     return from_node(WABA_PREFIX, WABA_FIELDS, found.given, found.refused, to_text(now))
 
 
-async def read_token(meta: Meta, now: datetime) -> list[Fact]:
-    """Validity, expiry and scopes of the token. Not every token may ask about itself.
-
-    Raises TemporaryError when Meta gives no usable answer.
-    """
-    try:
-        token = await meta.debug_token()
-    except (CredentialError, RefusedError) as error:
-        return not_available(TOKEN_PREFIX, TOKEN_FIELDS, error.message, to_text(now))
-    return from_node(TOKEN_PREFIX, TOKEN_FIELDS, token.values, {}, to_text(now))
+def token_facts(token: AccessToken | WacoexError, now: datetime) -> list[Fact] | WacoexError:
+    """Validity, expiry and scopes. A token that may not ask about itself is not available."""
+    if isinstance(token, AccessToken):
+        return from_node(TOKEN_PREFIX, TOKEN_FIELDS, token.values, {}, to_text(now))
+    if isinstance(token, (CredentialError, RefusedError)):
+        return not_available(TOKEN_PREFIX, TOKEN_FIELDS, token.message, to_text(now))
+    return token
 
 
 async def _read_node(read: ReadNode, node_id: str, fields: Sequence[str]) -> _Fields:

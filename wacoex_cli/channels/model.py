@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.errors import UsageError
 
@@ -15,6 +15,37 @@ if TYPE_CHECKING:
 
 ID_NAMES = ("phone_number_id", "waba_id", "respondio_channel_id")
 """The ids of a channel that change when its number is connected again."""
+RE_REGISTERED = "USER_RE_REGISTERED"
+"""The reason of a removal that WhatsApp usually takes back by itself."""
+OFFBOARDED_HERE = "WACOEX_OFFBOARDED"
+"""No event of Meta's: `wacoex offboard` saw the proof, where Meta told of no removal."""
+META = "meta"
+NOT_AVAILABLE = "not_available"
+WABA_PREFIX = "waba."
+TOKEN_PREFIX = "token."  # noqa: S105 - the beginning of a fact's name
+PHONE_NUMBER_FIELDS = (
+    "status", "is_on_biz_app", "platform_type", "health_status", "quality_rating", "quality_score",
+    "throughput", "whatsapp_business_manager_messaging_limit", "display_phone_number",
+    "verified_name", "name_status", "new_name_status", "code_verification_status", "account_mode",
+    "last_onboarded_time", "is_official_business_account", "official_business_account",
+    "webhook_configuration", "is_pin_enabled", "is_preverified_number", "search_visibility",
+    "country_code", "country_dial_code", "username",
+)  # fmt: skip
+"""Fields of the phone number node but `certificate`, which is a secret (Meta: phone number)."""
+WABA_FIELDS = (
+    "name", "status", "account_review_status", "business_verification_status", "country",
+    "currency", "timezone_id", "creation_time", "ownership_type", "owner_business_info",
+    "on_behalf_of_business_info", "is_shared_with_partners", "primary_funding_id",
+    "primary_business_location", "health_status", "is_enabled_for_insights",
+    "marketing_messages_onboarding_status", "disable_marketing_messages_on_cloud_api",
+    "whatsapp_business_manager_messaging_limit", "message_template_namespace",
+)  # fmt: skip
+"""Fields of the WhatsApp Business Account node (Meta: WhatsApp Business Account)."""
+SUBSCRIBED_APPS = "subscribed_apps"
+"""The apps that get the webhooks of the account, each with `id`, `name` and, where it has one,
+`override` of its callback (Meta: subscribed_apps)."""
+TOKEN_FIELDS = ("is_valid", "type", "app_id", "expires_at", "data_access_expires_at", "scopes")
+"""What `debug_token` says about the token in use (Meta: debug_token)."""
 
 
 class Provider(StrEnum):
@@ -43,8 +74,7 @@ class Details:
     partner_app_id: str | None = None
 
 
-@dataclass(frozen=True)
-class FormerId:
+class FormerId(NamedTuple):
     """An id that a channel had `until` then (RFC 3339, UTC); `name` is one of `ID_NAMES`."""
 
     name: str
@@ -113,14 +143,7 @@ class Channel(Details):
         return value
 
 
-RE_REGISTERED = "USER_RE_REGISTERED"
-"""The reason of a removal that WhatsApp usually takes back by itself."""
-OFFBOARDED_HERE = "WACOEX_OFFBOARDED"
-"""No event of Meta's: `wacoex offboard` saw the proof, where Meta told of no removal."""
-
-
-@dataclass(frozen=True, slots=True)
-class AccountEvent:
+class AccountEvent(NamedTuple):
     """One `account_update`. `at` is RFC 3339 in UTC; `data` is the rest of it as JSON."""
 
     event_key: str
@@ -188,73 +211,7 @@ def _names(event: AccountEvent) -> set[str]:
     return {one for one in named if one}
 
 
-META = "meta"
-NOT_AVAILABLE = "not_available"
-WABA_PREFIX = "waba."
-TOKEN_PREFIX = "token."  # noqa: S105 - the beginning of a fact's name
-
-PHONE_NUMBER_FIELDS = (
-    "status",
-    "is_on_biz_app",
-    "platform_type",
-    "health_status",
-    "quality_rating",
-    "quality_score",
-    "throughput",
-    "whatsapp_business_manager_messaging_limit",
-    "display_phone_number",
-    "verified_name",
-    "name_status",
-    "new_name_status",
-    "code_verification_status",
-    "account_mode",
-    "last_onboarded_time",
-    "is_official_business_account",
-    "official_business_account",
-    "webhook_configuration",
-    "is_pin_enabled",
-    "is_preverified_number",
-    "search_visibility",
-    "country_code",
-    "country_dial_code",
-    "username",
-)
-"""Fields of the phone number node but `certificate`, which is a secret (Meta: phone number)."""
-
-WABA_FIELDS = (
-    "name",
-    "status",
-    "account_review_status",
-    "business_verification_status",
-    "country",
-    "currency",
-    "timezone_id",
-    "creation_time",
-    "ownership_type",
-    "owner_business_info",
-    "on_behalf_of_business_info",
-    "is_shared_with_partners",
-    "primary_funding_id",
-    "primary_business_location",
-    "health_status",
-    "is_enabled_for_insights",
-    "marketing_messages_onboarding_status",
-    "disable_marketing_messages_on_cloud_api",
-    "whatsapp_business_manager_messaging_limit",
-    "message_template_namespace",
-)
-"""Fields of the WhatsApp Business Account node (Meta: WhatsApp Business Account)."""
-
-SUBSCRIBED_APPS = "subscribed_apps"
-"""The apps that get the webhooks of the account, each with `id`, `name` and, where it has one,
-`override` of its callback (Meta: subscribed_apps)."""
-
-TOKEN_FIELDS = ("is_valid", "type", "app_id", "expires_at", "data_access_expires_at", "scopes")
-"""What `debug_token` says about the token in use (Meta: debug_token)."""
-
-
-@dataclass(frozen=True)
-class Fact:
+class Fact(NamedTuple):
     """One thing that is known. With a `reason` the configured access could not give it."""
 
     name: str
@@ -323,8 +280,7 @@ class EvidenceKind(StrEnum):
     PHONEBOOK = "phonebook"
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(NamedTuple):
     """One dated fact. `at` is RFC 3339 in UTC, `source` is `meta`, `respondio` or `person`.
 
     `said_by` names the person who confirmed, or the event that told it.

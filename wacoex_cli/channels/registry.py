@@ -13,13 +13,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.model import Channel, Details
-from wacoex_cli.channels.store import Channels, FormerIds
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.time_zones import is_known_zone
 
 if TYPE_CHECKING:
     from wacoex_cli.foundation.state import State
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ID = re.compile(r"[0-9]{1,32}")
 
 
 def add_channel(
@@ -61,7 +64,7 @@ def edit_channel(
         fit = dataclasses.replace(changed, phone=fit_details(changed, others).phone)
         if dry_run:
             return fit
-        FormerIds(state).keep_replaced(channel.channel_id, channel, fit, now)
+        Channels(state).keep_replaced(channel.channel_id, channel, fit, now)
         Channels(state).update(channel.channel_id, fit)
         return known(state, name)
 
@@ -157,10 +160,6 @@ def _unknown(name: str, names: list[str]) -> UsageError:
     else:
         hint = "add it with `wacoex channel add NAME --phone +65...`"
     return UsageError(f"there is no channel `{name}`", hint=hint, code="channel_unknown")
-
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ID = re.compile(r"[0-9]{1,32}")
 
 
 def check_name(name: str, others: Iterable[Channel]) -> None:

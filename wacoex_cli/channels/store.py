@@ -56,11 +56,10 @@ _FIRST = (
     "SELECT * FROM (SELECT at FROM evidence WHERE address = ? AND kind = ?"
     " ORDER BY at LIMIT 1) AS first"
 )
-_EVER = ""
 
 
 class Channels:
-    """Channels, archived ones too."""
+    """Channels, archived ones too, and the ids they had before."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -68,7 +67,7 @@ class Channels:
     def all_channels(self) -> list[Channel]:
         """Every channel, archived ones too, by name."""
         rows = self._state.rows("SELECT * FROM channels ORDER BY name")
-        former = FormerIds(self._state).former_ids()
+        former = self.former_ids()
         return [_channel(row, former.get(row["channel_id"], ())) for row in rows]
 
     def find(self, name: str) -> Channel | None:
@@ -77,7 +76,7 @@ class Channels:
         if row is None:
             return None
         channel_id = int(row["channel_id"])
-        return _channel(row, FormerIds(self._state).former_ids(channel_id).get(channel_id, ()))
+        return _channel(row, self.former_ids(channel_id).get(channel_id, ()))
 
     def insert(self, name: str, details: Details, now: datetime) -> None:
         """Add a channel."""
@@ -110,13 +109,6 @@ class Channels:
             "UPDATE channels SET is_in_use = CASE WHEN channel_id = ? THEN 1 ELSE 0 END",
             [channel_id],
         )
-
-
-class FormerIds:
-    """The ids that channels had before."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
 
     def former_ids(self, channel_id: int | None = None) -> dict[int, tuple[FormerId, ...]]:
         """The ids that one channel had before, or all of them, by channel_id, oldest first."""
@@ -212,22 +204,7 @@ class AccountEvents:
         self._state.execute_many(
             f"INSERT INTO account_events ({_COLUMNS})"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_key) DO NOTHING",
-            [
-                (
-                    one.event_key,
-                    one.event,
-                    one.at,
-                    one.source,
-                    one.waba_id,
-                    one.phone_number_id,
-                    one.phone,
-                    one.entry_id,
-                    one.reason,
-                    one.initiated_by,
-                    one.data,
-                )
-                for one in events
-            ],
+            list(events),
         )
 
     def all_account_events(self) -> list[AccountEvent]:
@@ -286,22 +263,22 @@ class Signs:
         since: str | None = None,
     ) -> Sign | None:
         """The newest evidence of that kind; `since` and `until` (RFC 3339, UTC) are included."""
-        asked = [(address, kind.value, since or _EVER, until) for address in addresses]
-        return self._latest(_NEWEST, asked)
+        keys = [(address, kind.value, since or "", until) for address in addresses]
+        return self._latest(_NEWEST, keys)
 
     def newest_after(self, addresses: Sequence[str], moment: str) -> Sign | None:
         """The newest evidence of any kind that claims to be from later than `moment`."""
-        asked = [(address, kind.value, moment) for address in addresses for kind in EvidenceKind]
-        return self._latest(_NEWEST_AFTER, asked)
+        keys = [(address, kind.value, moment) for address in addresses for kind in EvidenceKind]
+        return self._latest(_NEWEST_AFTER, keys)
 
     def first_at(self, addresses: Sequence[str], kind: EvidenceKind) -> str | None:
         """When evidence of that kind was first there."""
-        asked = [(address, kind.value) for address in addresses]
-        rows = self._state.rows(*_all_of(_FIRST, asked)) if asked else []
+        keys = [(address, kind.value) for address in addresses]
+        rows = self._state.rows(*_all_of(_FIRST, keys)) if keys else []
         return min((str(row["at"]) for row in rows), default=None)
 
-    def _latest(self, query: str, asked: Sequence[tuple[str, ...]]) -> Sign | None:
-        rows = self._state.rows(*_all_of(query, asked)) if asked else []
+    def _latest(self, query: str, keys: Sequence[tuple[str, ...]]) -> Sign | None:
+        rows = self._state.rows(*_all_of(query, keys)) if keys else []
         found = (Sign(**{**row, "kind": EvidenceKind(row["kind"])}) for row in rows)
         # Of two at the same moment the same one is told, whichever came in first.
         return max(
@@ -310,16 +287,7 @@ class Signs:
 
 
 def _values(details: Details) -> list[object]:
-    return [
-        details.phone,
-        details.phone_number_id,
-        details.waba_id,
-        details.respondio_channel_id,
-        details.provider.value,
-        details.owner,
-        details.timezone,
-        details.partner_app_id,
-    ]
+    return [getattr(details, field.name) for field in dataclasses.fields(Details)]
 
 
 def _channel(row: Row, former: tuple[FormerId, ...]) -> Channel:
@@ -330,9 +298,9 @@ def _channel(row: Row, former: tuple[FormerId, ...]) -> Channel:
     return Channel(**fields, former_ids=former)
 
 
-def _all_of(query: str, asked: Sequence[tuple[str, ...]]) -> tuple[str, list[str]]:
+def _all_of(query: str, keys: Sequence[tuple[str, ...]]) -> tuple[str, list[str]]:
     """One statement that asks the same of several entries of the key."""
-    return " UNION ALL ".join([query] * len(asked)), [one for entry in asked for one in entry]
+    return " UNION ALL ".join([query] * len(keys)), [part for key in keys for part in key]
 
 
 def channel_names(*, archived: bool, env_file: Path | None = None) -> list[tuple[str, str]]:

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.devices.model import Break, Device
-    from wacoex_cli.devices.rule import Answer
+    from wacoex_cli.devices.rule import ProbeAnswer
 
 UNLINKED_AFTER = timedelta(days=30)
 """A companion that is not used for about so long is unlinked (Meta: account_update)."""
 WARNED_AFTER = timedelta(days=25)
 _SOURCE = "device list"
+_WAY_IN = (
+    "see whether the partner is still connected: `wacoex partner check`",
+    "see whether anything can come in: `wacoex events subscribe --check`, and that"
+    " `wacoex events listen` runs; or read at respond.io: `wacoex events pull`",
+)
 
 
 def check_devices(
@@ -107,7 +112,7 @@ def _check_unused(linked: Sequence[Device], channel: str, now: datetime) -> list
 
 
 def check_probes(
-    listed: Sequence[tuple[Device, DeviceState]], answers: Sequence[Answer], channel: str
+    listed: Sequence[tuple[Device, DeviceState]], answers: Sequence[ProbeAnswer], channel: str
 ) -> list[Finding]:
     """WX304: a word that was sent from a supported device, or from the phone, never came back.
 
@@ -131,7 +136,7 @@ def check_probes(
             channel,
             [
                 Evidence(
-                    f"`{answer.word}`, sent from {_sender(linked.get(answer.device_id))},"
+                    f"`{answer.word}`, sent from {_name(linked.get(answer.device_id))},"
                     f" never came back; {'other echoes did' if answer.heard else 'no echo did'}",
                     "probe",
                     answer.asked_at,
@@ -146,15 +151,11 @@ def check_probes(
     ]
 
 
-def _can_be_seen(device: Device | None, answer: Answer) -> bool:
+def _can_be_seen(device: Device | None, answer: ProbeAnswer) -> bool:
     if answer.device_id == THE_PHONE:
         return True
     is_same_link = device is not None and device.newest_link_at <= answer.asked_at
     return device is not None and device.kind.is_supported and is_same_link
-
-
-def _sender(device: Device | None) -> str:
-    return "the phone" if device is None else _name(device)
 
 
 def _age(moment: str, now: datetime) -> timedelta:
@@ -165,5 +166,7 @@ def _evidence(devices: Iterable[Device]) -> tuple[Evidence, ...]:
     return tuple(Evidence(_name(one), _SOURCE, one.newest_link_at) for one in devices)
 
 
-def _name(device: Device) -> str:
+def _name(device: Device | None) -> str:
+    if device is None:
+        return "the phone"
     return f"{device.device_id} {device.kind.value} `{device.name}`"

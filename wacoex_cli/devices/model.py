@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 MOST_LINKED = 4
 """Companions that one phone can have (Meta: onboarding business app users)."""
@@ -59,8 +60,7 @@ class Device:
         return max(self.linked_at, self.relinked_at or "")
 
 
-@dataclass(frozen=True)
-class Confirmation:
+class ListConfirmation(NamedTuple):
     """Somebody said that the list is complete; it held so many companions then.
 
     `last_device_id` is the highest number that any companion had by then.
@@ -72,8 +72,7 @@ class Confirmation:
     last_device_id: int
 
 
-@dataclass(frozen=True)
-class Break:
+class Break(NamedTuple):
     """A moment at which all companions were unlinked, and what did that."""
 
     at: str

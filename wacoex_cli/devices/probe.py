@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -67,7 +66,7 @@ class Prober:
                     words[device_id] = ProbeWord(device_id, new_word(taken, secrets.choice))
                     taken.add(words[device_id].word)
                     Probes(self._state).add_word(found.probe_id, words[device_id])
-        return dataclasses.replace(found, words=tuple(words[one] for one in self._device_ids))
+        return found._replace(words=tuple(words[one] for one in self._device_ids))
 
     def is_told(self) -> bool:
         """Whether something has come in by itself in the last 24 hours."""
@@ -126,15 +125,15 @@ class Prober:
             word = expected.get(event.data.get("text_hash") or "")
             if word is not None and word.device_id not in seen:
                 now = to_text(self._workspace.clock.now())
-                seen[word.device_id] = dataclasses.replace(
-                    word, outcome=WordOutcome.SEEN, seen_at=min(event.at, now)
+                seen[word.device_id] = word._replace(
+                    outcome=WordOutcome.SEEN, seen_at=min(event.at, now)
                 )
         if seen:
             with self._state.transaction():
                 for word in seen.values():
                     self._keep(probe, word, heard=True)
         words = tuple(seen.get(one.device_id, one) for one in probe.words)
-        return dataclasses.replace(probe, words=words)
+        return probe._replace(words=words)
 
     def finish(self, probe: Probe, outcomes: Mapping[int, WordOutcome]) -> Probe:
         """End the probe; `outcomes` are those of the words that have not come back, by device.
@@ -143,13 +142,13 @@ class Prober:
         """
         heard = any(True for _ in self._echoes(probe))
         words = tuple(
-            dataclasses.replace(one, outcome=outcomes.get(one.device_id, WordOutcome.NOT_SEEN))
+            one._replace(outcome=outcomes.get(one.device_id, WordOutcome.NOT_SEEN))
             if one.outcome is not WordOutcome.SEEN
             else one
             for one in probe.words
         )
         now = to_text(self._workspace.clock.now())
-        ended = dataclasses.replace(probe, words=words, ended_at=now, heard=heard)
+        ended = probe._replace(words=words, ended_at=now, heard=heard)
         with self._state.transaction():
             for word in words:
                 self._keep(ended, word, heard=heard)

@@ -11,7 +11,7 @@ from wacoex_cli.channels.model import EvidenceKind, values_of
 from wacoex_cli.channels.store import AccountEvents, Facts, Signs
 from wacoex_cli.devices import rule
 from wacoex_cli.devices.checks import check_devices, check_probes
-from wacoex_cli.devices.model import MOST_LINKED, Break, Confirmation, Device, DeviceState
+from wacoex_cli.devices.model import MOST_LINKED, Break, Device, DeviceState, ListConfirmation
 from wacoex_cli.devices.store import Devices, Probes
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.findings.model import worst_first
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.model import DeviceKind
-    from wacoex_cli.devices.rule import Answer
+    from wacoex_cli.devices.rule import ProbeAnswer
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
 
@@ -39,10 +39,10 @@ class Inventory:
 
     devices: tuple[tuple[Device, DeviceState], ...]
     last_break: Break | None
-    confirmation: Confirmation | None
+    confirmation: ListConfirmation | None
     is_primary_only: bool
     findings: tuple[Finding, ...]
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[ProbeAnswer, ...] = ()
 
     @property
     def free_slots(self) -> int:
@@ -138,7 +138,7 @@ def remove_device(state: State, device: Device, now: datetime) -> None:
 
 def confirm_list(
     state: State, channel: Channel, confirmed_by: str, now: datetime, *, dry_run: bool = False
-) -> Confirmation:
+) -> ListConfirmation:
     """Somebody says that the list is complete; keeps how many companions it holds.
 
     Those that wait to be linked again count: that they are unlinked is only concluded.
@@ -149,7 +149,7 @@ def confirm_list(
             "who confirms that is not told", hint="add `--by WHO`", code="confirmed_by"
         )
     with state.transaction():
-        confirmation = Confirmation(
+        confirmation = ListConfirmation(
             to_text(now),
             confirmed_by.strip(),
             len(Devices(state).listed(channel.channel_id)),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels.model import OFFBOARDED_HERE
 from wacoex_cli.devices.model import MOST_LINKED, Break, DeviceState
@@ -16,15 +15,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.model import AccountEvent
-    from wacoex_cli.devices.model import Confirmation, Device
+    from wacoex_cli.devices.model import Device, ListConfirmation
 
 
 SYNC_TAKES_AT_MOST = timedelta(hours=24)
 """How long to wait before a companion is linked again (respond.io; Meta names no wait)."""
+THE_PHONE = 0
+"""The number of the phone itself where companions have theirs."""
+_CONSONANTS = "bdfgklmnprstvz"
+_VOWELS = "aeiou"
+_SYLLABLES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """A stretch of time, RFC 3339 in UTC: from `start` on, before `end`; None is no end yet."""
 
     start: str
@@ -32,7 +35,7 @@ class Interval:
 
 
 def primary_only(
-    devices: Iterable[Device], confirmations: Iterable[Confirmation]
+    devices: Iterable[Device], confirmations: Iterable[ListConfirmation]
 ) -> tuple[Interval, ...]:
     """The times at which only the phone can have sent an echo, in order, apart from each other.
 
@@ -88,14 +91,6 @@ def breaks(events: Iterable[AccountEvent]) -> list[Break]:
     ]
 
 
-THE_PHONE = 0
-"""The number of the phone itself where companions have theirs."""
-
-_CONSONANTS = "bdfgklmnprstvz"
-_VOWELS = "aeiou"
-_SYLLABLES = 4
-
-
 class WordOutcome(StrEnum):
     """What became of a word. `not_sent` is what a person says: then nothing was learnt."""
 
@@ -104,8 +99,7 @@ class WordOutcome(StrEnum):
     NOT_SENT = "not_sent"
 
 
-@dataclass(frozen=True)
-class ProbeWord:
+class ProbeWord(NamedTuple):
     """The word for one device; `seen_at` is when it was sent, RFC 3339 in UTC.
 
     `outcome` is None as long as it is waited for.
@@ -117,8 +111,7 @@ class ProbeWord:
     seen_at: str | None = None
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(NamedTuple):
     """One probe of a channel. `heard` is whether any echo came in while it went on.
 
     `contact` (E.164) is whom the words are sent to. Times are RFC 3339 in UTC.
@@ -138,8 +131,7 @@ class Probe:
         return tuple(one for one in self.words if one.outcome is not WordOutcome.SEEN)
 
 
-@dataclass(frozen=True)
-class Answer:
+class ProbeAnswer(NamedTuple):
     """What the newest probe of a device came to. `asked_at` is when that probe began."""
 
     device_id: int

@@ -6,8 +6,8 @@ import dataclasses
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from wacoex_cli.devices.model import Confirmation, Device, DeviceKind
-from wacoex_cli.devices.rule import Answer, Probe, ProbeWord, WordOutcome, primary_only
+from wacoex_cli.devices.model import Device, DeviceKind, ListConfirmation
+from wacoex_cli.devices.rule import Probe, ProbeAnswer, ProbeWord, WordOutcome, primary_only
 
 if TYPE_CHECKING:
     from wacoex_cli.devices.rule import Interval
@@ -90,7 +90,7 @@ class Devices:
             [moment, device_id, moment],
         )
 
-    def add_confirmation(self, channel_id: int, confirmation: Confirmation) -> None:
+    def add_confirmation(self, channel_id: int, confirmation: ListConfirmation) -> None:
         """Keep that somebody said the list is complete."""
         self._state.execute(
             "INSERT INTO device_confirmations"
@@ -98,10 +98,10 @@ class Devices:
             " VALUES (?, ?, ?, ?, ?) ON CONFLICT (channel_id, confirmed_at) DO UPDATE SET"
             " confirmed_by = excluded.confirmed_by, companions = excluded.companions,"
             " last_device_id = excluded.last_device_id",
-            [channel_id, *dataclasses.astuple(confirmation)],
+            [channel_id, *confirmation],
         )
 
-    def last_confirmation(self, channel_id: int) -> Confirmation | None:
+    def last_confirmation(self, channel_id: int) -> ListConfirmation | None:
         """Who last said that the list is complete, and when."""
         row = self._state.row(
             f"{_CONFIRMATIONS} WHERE channel_id = ? ORDER BY confirmed_at DESC LIMIT 1",
@@ -120,7 +120,7 @@ class Devices:
         devices: dict[int, list[Device]] = defaultdict(list)
         for row in self._state.rows(_DEVICES):
             devices[row["channel_id"]].append(_device(row))
-        said: dict[int, list[Confirmation]] = defaultdict(list)
+        said: dict[int, list[ListConfirmation]] = defaultdict(list)
         for row in self._state.rows(_CONFIRMATIONS):
             said[row["channel_id"]].append(_confirmation(row))
         found = {one: primary_only(devices.get(one, ()), said[one]) for one in said}
@@ -174,10 +174,10 @@ class Probes:
             [probe.ended_at, int(bool(probe.heard)), probe.probe_id],
         )
 
-    def answers(self, channel_id: int) -> tuple[Answer, ...]:
+    def answers(self, channel_id: int) -> tuple[ProbeAnswer, ...]:
         """What the newest probe of each device came to, the phone (0) first."""
         newest = {
-            row["device_id"]: Answer(
+            row["device_id"]: ProbeAnswer(
                 row["device_id"],
                 row["word"],
                 WordOutcome(row["outcome"]),
@@ -201,9 +201,8 @@ def _device(row: Row) -> Device:
     return Device(**{**row, "kind": DeviceKind(row["kind"]), "visible": visible})
 
 
-def _confirmation(row: Row) -> Confirmation:
-    fields = {field.name: row[field.name] for field in dataclasses.fields(Confirmation)}
-    return Confirmation(**fields)
+def _confirmation(row: Row) -> ListConfirmation:
+    return ListConfirmation(*(row[name] for name in ListConfirmation._fields))
 
 
 def _word(row: Row) -> ProbeWord:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from wacoex_cli.devices.model import Confirmation, Device
+    from wacoex_cli.devices.model import Device, ListConfirmation
     from wacoex_cli.devices.registry import Inventory
     from wacoex_cli.devices.rule import Probe, ProbeWord
     from wacoex_cli.findings.model import Finding
@@ -32,6 +32,14 @@ NO_LONGER_STRONG = (
 CONFIRM_NEXT = "then compare the list with the phone and run `wacoex device confirm -c {channel}`"
 _COLUMNS = ("id", "kind", "name", "supported", "visible", "last_used_at", "state")
 _EMPTY = "no companion is listed; add one: wacoex device add KIND"
+PROBE_FINDINGS = frozenset({"WX301", "WX304"})
+_PHONE = "the phone itself"
+_PROBE_COLUMNS = ("device", "word", "result")
+_WORDS = {
+    WordOutcome.SEEN: "visible",
+    WordOutcome.NOT_SEEN: "not seen",
+    WordOutcome.NOT_SENT: "not sent",
+}
 
 
 def inventory_data(found: Inventory, channel: str) -> dict[str, object]:
@@ -118,7 +126,9 @@ def relinked(device: Device, channel: str, *, dry_run: bool) -> str:
     return f"{described(device)} of channel {channel} {verb} as linked and in use as of now"
 
 
-def confirmed(said: Confirmation, found: Inventory, channel: str, *, dry_run: bool) -> list[str]:
+def confirmed(
+    said: ListConfirmation, found: Inventory, channel: str, *, dry_run: bool
+) -> list[str]:
     """What `device confirm` says, above all what it changes about an echo."""
     lines = [
         f"{said.confirmed_by} {'would confirm' if dry_run else 'confirms'} at"
@@ -137,16 +147,6 @@ def confirmed(said: Confirmation, found: Inventory, channel: str, *, dry_run: bo
 
 def _would(dry_run: bool) -> str:
     return "would be " if dry_run else ""
-
-
-PROBE_FINDINGS = frozenset({"WX301", "WX304"})
-_PHONE = "the phone itself"
-_PROBE_COLUMNS = ("device", "word", "result")
-_WORDS = {
-    WordOutcome.SEEN: "visible",
-    WordOutcome.NOT_SEEN: "not seen",
-    WordOutcome.NOT_SENT: "not sent",
-}
 
 
 def name_of(device: Device | None) -> str:

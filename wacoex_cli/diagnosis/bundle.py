@@ -15,7 +15,6 @@ from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from wacoex_cli.diagnosis.doctor import Diagnosis
@@ -30,8 +29,9 @@ def write(workspace: Workspace, found: Diagnosis, path: Path) -> None:
 
     Raises UsageError when the file exists or cannot be written, StateError on a full disk.
     """
-    whole = masking.masked(contents(workspace, found), _secrets(workspace, found))
-    text = json.dumps(whole, indent=1)
+    # Every secret at hand, so that none can come in by way of a message of somebody else.
+    secrets = [one for name in SECRET_VARIABLES for one in _secrets(workspace, found, name)]
+    text = json.dumps(masking.masked(contents(workspace, found), secrets), indent=1)
     with new_private_file(path) as part:
         part.write_text(f"{text}\n", encoding="utf-8")
 
@@ -39,14 +39,18 @@ def write(workspace: Workspace, found: Diagnosis, path: Path) -> None:
 def contents(workspace: Workspace, found: Diagnosis) -> dict[str, Any]:
     """Everything that goes into the bundle, before it is masked."""
     views = found.snapshot.channels if found.snapshot else ()
+    origins = settings_origins(workspace.sources)
     return {
         "wacoex_bundle": _BUNDLE_VERSION,
         "written_at": to_text(workspace.clock.now()),
         "version": wacoex_cli.__version__,
         "python": sys.version.split()[0],
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "settings": dict(_settings(workspace)),
-        "secrets": {name: _is_given(workspace, name, found) for name in SECRET_VARIABLES},
+        "settings": {
+            name: {"value": value, "from": origins.get(name, "default")}
+            for name, value in workspace.settings.model_dump(mode="json").items()
+        },
+        "secrets": {name: bool(_secrets(workspace, found, name)) for name in SECRET_VARIABLES},
         "diagnosis": doctor_data(found),
         "details": [_channel(one) for one in views],
         "arrivals": {
@@ -85,21 +89,8 @@ def _channel(view: ChannelView) -> dict[str, Any]:
     }
 
 
-def _settings(workspace: Workspace) -> Iterator[tuple[str, dict[str, object]]]:
-    origins = settings_origins(workspace.sources)
-    for name, value in workspace.settings.model_dump(mode="json").items():
-        yield name, {"value": value, "from": origins.get(name, "default")}
-
-
-def _is_given(workspace: Workspace, name: str, found: Diagnosis) -> bool:
-    views = found.snapshot.channels if found.snapshot else ()
-    owners = [None, *(one.name for one in views)]
-    return any(workspace.secrets.find(name, owner) is not None for owner in owners)
-
-
-def _secrets(workspace: Workspace, found: Diagnosis) -> list[str]:
-    """Every secret at hand, so that none can come in by way of a message of somebody else."""
-    views = found.snapshot.channels if found.snapshot else ()
-    owners = [None, *(one.name for one in views)]
-    given = (workspace.secrets.find(name, owner) for name in SECRET_VARIABLES for owner in owners)
-    return [one.reveal() for one in given if one is not None]
+def _secrets(workspace: Workspace, found: Diagnosis, name: str) -> list[str]:
+    """The secrets of that name, of no channel in particular and of those looked at."""
+    owners = [None, *(one.name for one in found.snapshot.channels)] if found.snapshot else [None]
+    given = (workspace.secrets.find(name, owner) for owner in owners)
+    return [secret.reveal() for secret in given if secret is not None]

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.diagnosis.machine import Machine
-    from wacoex_cli.diagnosis.snapshot import ChannelView, Failed, Snapshot
+    from wacoex_cli.diagnosis.snapshot import ChannelView, Snapshot, Unanswered
     from wacoex_cli.errors import StateError
     from wacoex_cli.onboarding.model import Journey, Record
 
@@ -91,6 +91,14 @@ GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
 )
 """Checks of this machine, and of what all channels share."""
+_LOOKED_AFTER = timedelta(days=30)
+_BY_APP_ALONE = "which fields are on is told to the app alone"
+_NAMES = {"meta": "Meta", "respondio": "respond.io"}
+_SHOWN = 3
+_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
+_MEBIBYTE = 2**20
+_SCARCE = 200 * _MEBIBYTE
+_NEARLY_NONE = 20 * _MEBIBYTE
 
 
 def channel_findings(snapshot: Snapshot, view: ChannelView) -> list[Finding]:
@@ -109,9 +117,6 @@ def run_checks(snapshot: Snapshot) -> list[Finding]:
     for view in snapshot.channels:
         found += channel_findings(snapshot, view)
     return worst_first(found)
-
-
-_LOOKED_AFTER = timedelta(days=30)
 
 
 def check_sending(facts: ChannelFacts, taken_in_24_hours: int) -> list[Finding]:
@@ -168,9 +173,6 @@ def check_journey(
     return found
 
 
-_BY_APP_ALONE = "which fields are on is told to the app alone"
-
-
 def check_attached(facts: ChannelFacts, configured_app_id: str | None) -> list[Finding]:
     """WX210 when our own app is not among the subscribed ones, where we send through Meta.
 
@@ -186,16 +188,12 @@ def check_attached(facts: ChannelFacts, configured_app_id: str | None) -> list[F
     return [one for one in found if one.severity is not Severity.UNKNOWN]
 
 
-_NAMES = {"meta": "Meta", "respondio": "respond.io"}
-_SHOWN = 3
-
-
-def check_sources(failed: Iterable[Failed], now: datetime) -> list[Finding]:
+def check_sources(failed: Iterable[Unanswered], now: datetime) -> list[Finding]:
     """WX709: a source could not be asked, or gave no usable answer; once for each source.
 
     What depends on it is not known, which is no sign of a fault (and none of health).
     """
-    by_source: dict[str, list[Failed]] = defaultdict(list)
+    by_source: dict[str, list[Unanswered]] = defaultdict(list)
     for one in failed:
         by_source[one.source].append(one)
     return [_not_asked(source, told, now) for source, told in by_source.items()]
@@ -226,7 +224,7 @@ def _as_one(found: list[Finding]) -> list[Finding]:
     return [ordered[0].replace(evidence=evidence, remedy=remedy)]
 
 
-def _not_asked(source: str, told: list[Failed], now: datetime) -> Finding:
+def _not_asked(source: str, told: list[Unanswered], now: datetime) -> Finding:
     channels = list(dict.fromkeys(one.channel for one in told))
     reasons: dict[str, list[str]] = defaultdict(list)
     for one in told:
@@ -249,12 +247,6 @@ def _some(names: list[str]) -> str:
     different = list(dict.fromkeys(names))
     more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
     return ", ".join(different[:_SHOWN]) + more
-
-
-_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
-_MEBIBYTE = 2**20
-_SCARCE = 200 * _MEBIBYTE
-_NEARLY_NONE = 20 * _MEBIBYTE
 
 
 def check_machine(machine: Machine, now: datetime) -> list[Finding]:

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
     from wacoex_cli.findings.catalogue import Article
 
+_NUMBER = re.compile(r"\d+")
+_IN_WORDS = 6
+_SHARE_OF_A_LONG_TEXT = 0.6
+_WORDS_OF_A_LONG_TEXT = 4
+_WORDS_OF_A_PHRASE = 2
+
 
 def explain(word: str) -> Article:
     """The article about a finding id, a topic or an error code of Meta; upper or lower case.
@@ -70,13 +76,6 @@ def _nearest(word: str) -> str:
     if close:
         return f"did you mean `{names[close[0]]}`?"
     return f"search with `--search`; topics: {', '.join(topics())}"
-
-
-_NUMBER = re.compile(r"\d+")
-_IN_WORDS = 6
-_SHARE_OF_A_LONG_TEXT = 0.6
-_WORDS_OF_A_LONG_TEXT = 4
-_WORDS_OF_A_PHRASE = 2
 
 
 def matching(text: str, articles: Iterable[Article]) -> list[Article]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class Exposed:
+class Exposed(NamedTuple):
     """A file that others may read, or a directory that others may write; `mode` as chmod has it."""
 
     path: str
@@ -29,8 +27,7 @@ class Exposed:
     what: str
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(NamedTuple):
     """What was found here. Sizes are bytes, `clock_skew_seconds` is Meta's clock minus ours."""
 
     exposed: tuple[Exposed, ...]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wacoex_cli.broadcast.ledger import of_channel, taken_since
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.trouble import troubles
+from wacoex_cli.channels.access import PATIENCE_SECONDS, meta_for
 from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.connection import ConnectionState
 from wacoex_cli.channels.evidence import CHANNELS
@@ -19,7 +20,7 @@ from wacoex_cli.channels.store import Facts, Signs
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.diagnosis import machine
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
-from wacoex_cli.events import consumers, traffic
+from wacoex_cli.events import consumers, subscribe, traffic
 from wacoex_cli.events.checks import SILENCE_WINDOW
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.events.traffic import summaries
@@ -30,6 +31,8 @@ from wacoex_cli.onboarding import ledger as journeys
 from wacoex_cli.onboarding.model import JourneyKind
 from wacoex_cli.partners.check import rows_of
 from wacoex_cli.platforms.events import Source
+from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.reading import find_template
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
     from wacoex_cli.inactivity.model import Standing
     from wacoex_cli.onboarding.model import Journey, Record
     from wacoex_cli.partners.model import PartnerRows
-    from wacoex_cli.templates.model import Template
 
     Pair = tuple[Template, Template]
     """A template as it was planned, and as Meta has it now."""
@@ -65,19 +67,15 @@ _MOST_TEMPLATES = 5
 class SourceSeen(NamedTuple):
     """One source: whether it answered, or why it was not asked or did not answer.
 
-    `ok` is None for a source that was not asked: offline, or without access to it.
+    `ok` is None for a source that was not gathered: offline, or without access to it.
     """
 
     name: str
     ok: bool | None
     reason: str | None = None
 
-    def to_json(self) -> dict[str, object]:
-        """The entry of `sources`."""
-        return {"name": self.name, "ok": self.ok, "reason": self.reason}
 
-
-class Failed(NamedTuple):
+class Unanswered(NamedTuple):
     """A source that could not be asked about one channel."""
 
     source: str
@@ -145,7 +143,7 @@ class Snapshot:
     channels: tuple[ChannelView, ...]
     machine: Machine
     sources: tuple[SourceSeen, ...] = ()
-    failed: tuple[Failed, ...] = ()
+    failed: tuple[Unanswered, ...] = ()
     arrivals: Mapping[Source, list[tuple[str, int, str]]] = field(default_factory=dict)
     last_run: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
@@ -158,12 +156,12 @@ class Snapshot:
 
 
 @dataclass
-class _Asked:
+class _Gathered:
     """What came of asking beside the facts: webhooks and templates by channel_id, and failures."""
 
     subscriptions: dict[int, Subscription | None] = field(default_factory=dict)
     templates: dict[int, tuple[Pair, ...]] = field(default_factory=dict)
-    failed: list[Failed] = field(default_factory=list)
+    failed: list[Unanswered] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
     clock_skew_seconds: float | None = None
 
@@ -181,19 +179,19 @@ def take_snapshot(
     catch_up(state, consumers.projections() or [CHANNELS], workspace.clock)
     newest = machine.newest_stored_at(state)
     facts = stored_facts(state, channels, now)
-    asked = _Asked()
+    gathered = _Gathered()
     if not is_offline:
-        _ask(workspace, list(facts.values()), asked, now, is_whole=is_whole)
+        _ask(workspace, list(facts.values()), gathered, now, is_whole=is_whole)
     return Snapshot(
         now=now,
         is_offline=is_offline,
         is_whole=is_whole,
-        channels=tuple(_views(workspace, facts, asked, now)),
+        channels=tuple(_views(workspace, facts, gathered, now)),
         machine=machine.look_at(
-            workspace, newest, clock_skew_seconds=asked.clock_skew_seconds, offline=is_offline
+            workspace, newest, clock_skew_seconds=gathered.clock_skew_seconds, offline=is_offline
         ),
-        sources=tuple(_sources(workspace, facts.values(), asked, is_offline=is_offline)),
-        failed=tuple(asked.failed),
+        sources=tuple(_sources(workspace, facts.values(), gathered, is_offline=is_offline)),
+        failed=tuple(gathered.failed),
         arrivals=_arrivals(state),
         last_run=runs_ledger.last_run(state),
         schedule=runs_ledger.schedule(state),
@@ -217,7 +215,7 @@ def blames_the_token(error: WacoexError) -> bool:
 def _ask(
     workspace: Workspace,
     found: Sequence[ChannelFacts],
-    asked: _Asked,
+    gathered: _Gathered,
     now: datetime,
     *,
     is_whole: bool,
@@ -229,25 +227,24 @@ def _ask(
     look = Look(workspace, now, Facts(state).calls_in_hour(now))
 
     async def more(facts: ChannelFacts) -> None:
-        await _ask_more(workspace, look, facts, asked)
+        await _ask_more(workspace, look, facts, gathered)
 
     reading = look.read(found, with_respondio=is_whole, more=more if is_whole else None)
     workspace.run(reading)
-    asked.clock_skew_seconds = look.clock_skew_seconds
+    gathered.clock_skew_seconds = look.clock_skew_seconds
     with state.transaction():
         look.keep(state, found)
         for facts in found:
-            told = countdown.onboarding(facts.channel, values_of(facts.read), now)
-            Signs(state).add(told)
+            signs = countdown.onboarding(facts.channel, values_of(facts.read), now)
+            Signs(state).add(signs)
     for facts in found if is_whole else ():
-        _take_failures(facts, asked)
+        _take_failures(facts, gathered)
 
 
-async def _ask_more(workspace: Workspace, look: Look, facts: ChannelFacts, asked: _Asked) -> None:
+async def _ask_more(
+    workspace: Workspace, look: Look, facts: ChannelFacts, gathered: _Gathered
+) -> None:
     """What Meta knows beside number and account: our app's webhooks, templates to be sent."""
-    from wacoex_cli.channels.look import PATIENCE_SECONDS
-    from wacoex_cli.events import subscribe
-
     key = facts.channel.channel_id
     hook = await look.ask(
         subscribe.look_beside(workspace, facts, patience_seconds=PATIENCE_SECONDS)
@@ -256,9 +253,9 @@ async def _ask_more(workspace: Workspace, look: Look, facts: ChannelFacts, asked
     pairs = await look.ask(_templates(workspace, facts.channel, waiting)) if waiting else ()
     for error in (hook, pairs):
         if isinstance(error, WacoexError) and error.code not in _NO_ACCESS:
-            asked.failed.append(Failed(META, facts.name, error))
-    asked.subscriptions[key] = None if isinstance(hook, WacoexError) else hook
-    asked.templates[key] = () if isinstance(pairs, WacoexError) else pairs
+            gathered.failed.append(Unanswered(META, facts.name, error))
+    gathered.subscriptions[key] = None if isinstance(hook, WacoexError) else hook
+    gathered.templates[key] = () if isinstance(pairs, WacoexError) else pairs
 
 
 def _waiting(state: State, channel: Channel) -> list[Template]:
@@ -266,8 +263,6 @@ def _waiting(state: State, channel: Channel) -> list[Template]:
 
     What was planned for respond.io is checked against its own copy before it is sent.
     """
-    from wacoex_cli.templates.model import Template
-
     broadcasts = of_channel(state, channel.channel_id, None)
     through_meta = (one for one in broadcasts if one.provider is Provider.META)
     texts = (one.template for one in through_meta if one.status in _TO_BE_SENT)
@@ -278,10 +273,6 @@ def _waiting(state: State, channel: Channel) -> list[Template]:
 async def _templates(
     workspace: Workspace, channel: Channel, waiting: Sequence[Template]
 ) -> tuple[Pair, ...]:
-    from wacoex_cli.channels.access import meta_for
-    from wacoex_cli.channels.look import PATIENCE_SECONDS
-    from wacoex_cli.templates.reading import find_template
-
     meta = meta_for(workspace, channel, patience_seconds=PATIENCE_SECONDS)
     found = []
     for one in waiting:
@@ -295,27 +286,29 @@ async def _templates(
     return tuple(found)
 
 
-def _take_failures(facts: ChannelFacts, asked: _Asked) -> None:
+def _take_failures(facts: ChannelFacts, gathered: _Gathered) -> None:
     """What the token is to blame for is told as that (WX701), and only once."""
     name = facts.name
     if any(fact.is_available for fact in facts.read):
-        asked.answered.add(META)
+        gathered.answered.add(META)
     at_meta = [error for part, error in facts.failures.items() if part != "respondio"]
     if facts.lacks_token or any(map(blames_the_token, at_meta)):
-        asked.failed = [one for one in asked.failed if (one.source, one.channel) != (META, name)]
+        gathered.failed = [
+            one for one in gathered.failed if (one.source, one.channel) != (META, name)
+        ]
     else:
-        asked.failed += [Failed(META, name, error) for error in at_meta]
+        gathered.failed += [Unanswered(META, name, error) for error in at_meta]
         refused = facts.apps.error if facts.apps else None
         if refused and "apps" not in facts.failures:
-            asked.failed.append(Failed(META, name, refused))
+            gathered.failed.append(Unanswered(META, name, refused))
     if facts.listed and facts.listed.error:
-        asked.failed.append(Failed(RESPONDIO, name, facts.listed.error))
+        gathered.failed.append(Unanswered(RESPONDIO, name, facts.listed.error))
     elif facts.listed:
-        asked.answered.add(RESPONDIO)
+        gathered.answered.add(RESPONDIO)
 
 
 def _views(
-    workspace: Workspace, found: Mapping[int, ChannelFacts], asked: _Asked, now: datetime
+    workspace: Workspace, found: Mapping[int, ChannelFacts], gathered: _Gathered, now: datetime
 ) -> list[ChannelView]:
     """Each channel with everything that the state file knows and that was read just now."""
     state, channels = workspace.state, [facts.channel for facts in found.values()]
@@ -339,8 +332,8 @@ def _views(
                 unsupported=unsupported[key],
                 echo_flow=flows[key],
                 taken_in_24_hours=taken_since(state, facts.channel.phone, now - _DAY),
-                templates=asked.templates.get(key, ()),
-                subscription=asked.subscriptions.get(key),
+                templates=gathered.templates.get(key, ()),
+                subscription=gathered.subscriptions.get(key),
                 journey=journey,
                 records=journeys.records(state, journey.journey_id) if journey else {},
             )
@@ -359,12 +352,12 @@ def _arrivals(state: State) -> dict[Source, list[tuple[str, int, str]]]:
 
 
 def _sources(
-    workspace: Workspace, found: Collection[ChannelFacts], asked: _Asked, *, is_offline: bool
+    workspace: Workspace, found: Collection[ChannelFacts], gathered: _Gathered, *, is_offline: bool
 ) -> list[SourceSeen]:
     sources = [SourceSeen(STATE, True)]
     secrets = {META: "meta-token", RESPONDIO: "respondio-token"}
     for source, secret in secrets.items():
-        failed = [one.error for one in asked.failed if one.source == source]
+        failed = [one.error for one in gathered.failed if one.source == source]
         if source == META:
             failed += [
                 error for one in found for part, error in one.failures.items() if part != RESPONDIO
@@ -377,7 +370,7 @@ def _sources(
             sources.append(SourceSeen(source, None, f"there is no {secret}"))
         elif reasons:
             sources.append(SourceSeen(source, False, reasons[0]))
-        elif source in asked.answered:
+        elif source in gathered.answered:
             sources.append(SourceSeen(source, True))
         else:
             sources.append(SourceSeen(source, None, "no channel needs it"))

@@ -51,7 +51,7 @@ class ChannelStatus:
 
 
 @dataclass(frozen=True)
-class Status:
+class StatusReport:
     """All channels, worst first, and the findings that concern no single one of them."""
 
     channels: tuple[ChannelStatus, ...]
@@ -65,7 +65,7 @@ class Status:
         )
 
 
-def check(workspace: Workspace, named: Channel | None, *, offline: bool) -> Status:
+def check(workspace: Workspace, named: Channel | None, *, offline: bool) -> StatusReport:
     """Look at one channel, or at all that are not archived; store what was read.
 
     With `offline` nothing is asked: what is stored is judged, with its age.
@@ -78,10 +78,10 @@ def check(workspace: Workspace, named: Channel | None, *, offline: bool) -> Stat
         for view in snapshot.channels
     ]
     judged.sort(key=lambda one: (by_severity(one.verdict), one.channel.name))
-    return Status(tuple(judged), tuple(general_findings(snapshot)))
+    return StatusReport(tuple(judged), tuple(general_findings(snapshot)))
 
 
-def check_or_tell_why_not(workspace: Workspace, name: str | None, *, offline: bool) -> Status:
+def check_or_tell_why_not(workspace: Workspace, name: str | None, *, offline: bool) -> StatusReport:
     """Like `check`, but a state file that is newer than this program is a finding (WX708).
 
     Raises UsageError for an unknown or archived channel.
@@ -92,7 +92,7 @@ def check_or_tell_why_not(workspace: Workspace, name: str | None, *, offline: bo
     except StateError as error:
         if error.code != "state_newer":
             raise
-        return Status((), (newer_schema(error, workspace.clock.now()),))
+        return StatusReport((), (newer_schema(error, workspace.clock.now()),))
 
 
 def _failures(view: ChannelView) -> Iterator[WacoexError]:

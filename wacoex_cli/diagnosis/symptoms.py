@@ -26,6 +26,18 @@ if TYPE_CHECKING:
 
     FromAnswers = Callable[["Answers", ChannelView, str], list[Finding]]
 
+_PERSON = "person"
+_LATELY = timedelta(days=14)
+_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,7}(?![0-9])")
+# In the order of the questions.
+_UNSUPPORTED = {
+    "WX402": "the app was closed for days before these messages",
+    "WX404": "they are first messages of contacts",
+    "WX405": "the contact had edited the message",
+    "WX401": "the contact writes from WhatsApp for Windows or a watch with Wear OS",
+}
+_LOST = ("WX204", "WX203", "WX201")
+
 
 class Symptom(StrEnum):
     """What somebody sees, as `--symptom` spells it."""
@@ -161,11 +173,6 @@ QUESTIONS: Mapping[Symptom, tuple[Question, ...]] = {
 """What is asked for each symptom, in this order."""
 
 
-_PERSON = "person"
-_LATELY = timedelta(days=14)
-_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,7}(?![0-9])")
-
-
 def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
     """The three-step check, with what is known of each step, after the causes that are told."""
     moment = from_text(now)
@@ -218,15 +225,6 @@ def _unsupported(answers: Answers, view: ChannelView, now: str) -> list[Finding]
 
 def _with(finding: Finding, text: str, source: str, now: str) -> Finding:
     return finding.replace(evidence=(*finding.evidence, Evidence(text, source, now)))
-
-
-# In the order of the questions.
-_UNSUPPORTED = {
-    "WX402": "the app was closed for days before these messages",
-    "WX404": "they are first messages of contacts",
-    "WX405": "the contact had edited the message",
-    "WX401": "the contact writes from WhatsApp for Windows or a watch with Wear OS",
-}
 
 
 def _unlinked(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
@@ -313,7 +311,6 @@ def _answered(
     return Finding(finding_id, severity, view.name, evidence, case=case, **values)
 
 
-_LOST = ("WX204", "WX203", "WX201")
 _CAUSES: Mapping[Symptom, tuple[str, ...]] = {
     Symptom.MISSING_MESSAGES: (
         *_LOST, "WX103", "WX202", "WX205", "WX207", "WX210", "WX301", "WX304", "WX303", "WX108",

@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
+from wacoex_cli.channels.facts import cannot_check
 from wacoex_cli.channels.model import NOT_AVAILABLE, Fact, values_of
 from wacoex_cli.diagnosis.masking import masked, masked_text
 from wacoex_cli.errors import WacoexError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.diagnosis.doctor import Diagnosis
-    from wacoex_cli.diagnosis.status import ChannelStatus, Status
+    from wacoex_cli.diagnosis.status import ChannelStatus, StatusReport
     from wacoex_cli.findings.model import Finding, Severity
     from wacoex_cli.inactivity.model import Standing
 
@@ -30,9 +31,18 @@ _LONGEST_NAME = 34
 _LONGEST_VALUE = 20
 _LIMIT = "whatsapp_business_manager_messaging_limit"
 _NO_EVIDENCE = "nobody confirmed it and no event proves it"
+FEW = 3
+"""Up to so many channels a person reads all findings in full; above, one line for each kind."""
+_ROWS = 24
+_WIDTH = 100
+# Everything but channel, phone and connection at its widest, with the gaps between columns.
+_REST = 55
+_LONGEST_FINDINGS = 14
+_LONGEST_TITLE = 60
+_EVERYWHERE = "all channels, and this machine"
 
 
-def status_data(status: Status, now: datetime) -> dict[str, Any]:
+def status_data(status: StatusReport, now: datetime) -> dict[str, Any]:
     """The `data` of `status`."""
     return {
         "channels": [_channel_data(one, now) for one in status.channels],
@@ -41,26 +51,13 @@ def status_data(status: Status, now: datetime) -> dict[str, Any]:
     }
 
 
-def failures(status: Status) -> list[WacoexError]:
+def failures(status: StatusReport) -> list[WacoexError]:
     """Why channels could not be checked, each reason once with the channels it is about."""
-    names: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
-    for one in status.channels:
-        for error in one.failures:
-            key = (error.code, error.message, error.hint)
-            if one.channel.name not in names[key]:
-                names[key].append(one.channel.name)
-    return [
-        WacoexError(
-            f"cannot check {_some(channels)}: {message}",
-            hint=hint,
-            code=code,
-            details={"channels": channels},
-        )
-        for (code, message, hint), channels in names.items()
-    ]
+    failed = ((one.channel.name, error) for one in status.channels for error in one.failures)
+    return cannot_check(failed, _some)
 
 
-def status_text(status: Status, now: datetime) -> Iterator[ForPerson | ForPipe]:
+def status_text(status: StatusReport, now: datetime) -> Iterator[ForPerson | ForPipe]:
     """A line for each channel; for a person also the facts of a single one, and what was found.
 
     The facts come first: they are long, and what matters is to stand above the next prompt.
@@ -144,15 +141,16 @@ def _facts_text(one: ChannelStatus, now: datetime) -> Iterator[ForPerson]:
     if not shown:
         return
     rows = [
-        (cut(_short(fact.name), _LONGEST_NAME), _value_text(fact), fact.source, _age(fact, now))
+        (
+            cut(fact.name.replace(_LIMIT, "messaging_limit"), _LONGEST_NAME),
+            _value_text(fact),
+            fact.source,
+            _age(fact, now),
+        )
         for fact in [*shown, _last_opened(one.view.standing)]
     ]
     yield ForPerson(Table(("fact", "value", "source", "seen"), rows))
     yield ForPerson("")
-
-
-def _short(name: str) -> str:
-    return name.replace(_LIMIT, "messaging_limit")
 
 
 def _value_text(fact: Fact) -> str:
@@ -175,17 +173,6 @@ def _age(fact: Fact, now: datetime) -> str:
 def _some(names: list[str]) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-FEW = 3
-"""Up to so many channels a person reads all findings in full; above, one line for each kind."""
-
-_ROWS = 24
-_WIDTH = 100
-# Everything but channel, phone and connection at its widest, with the gaps between columns.
-_REST = 55
-_LONGEST_FINDINGS = 14
-_LONGEST_TITLE = 60
 
 
 def board(
@@ -272,9 +259,6 @@ def _title(findings: Sequence[Finding]) -> str:
     return article.title if article else ""
 
 
-_EVERYWHERE = "all channels, and this machine"
-
-
 def doctor_data(found: Diagnosis) -> dict[str, object]:
     """The `data` of `doctor`, numbers masked: it is often shown to others."""
     views = found.snapshot.channels if found.snapshot else ()
@@ -291,7 +275,7 @@ def doctor_data(found: Diagnosis) -> dict[str, object]:
             }
             for one in views
         ],
-        "sources": [one.to_json() for one in found.sources],
+        "sources": [one._asdict() for one in found.sources],
         "verdict": found.verdict.value,
     }
     if found.symptomatic:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Held:
+class CheckedPartner:
     """Who holds one channel's WABA, what speaks against it, and what could not be found out."""
 
     channel: Channel
@@ -47,7 +47,7 @@ class Held:
         return worst([*failed, *(one.severity for one in self.findings)])
 
 
-def check(workspace: Workspace, name: str | None, now: datetime) -> list[Held]:
+def check(workspace: Workspace, name: str | None, now: datetime) -> list[CheckedPartner]:
     """Look at one channel, or at all that are not archived, worst first; keep the facts read.
 
     Raises UsageError for an unknown or archived channel, or when there is none.
@@ -94,10 +94,10 @@ def rows_of(
     return found
 
 
-def _judged(facts: ChannelFacts, rows: PartnerRows) -> Held:
+def _judged(facts: ChannelFacts, rows: PartnerRows) -> CheckedPartner:
     seen = facts.apps or AppsSeen(to_text(facts.now))
     read_at = facts.observed_at(("webhook_configuration",))
-    return Held(
+    return CheckedPartner(
         facts.channel,
         rows.expected,
         seen,

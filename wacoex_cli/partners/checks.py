@@ -47,6 +47,7 @@ _TEMPLATES = {
 }
 _POLICY_REASONS = frozenset({"ABUSIVE_CONTENT", "SCAM"})
 _ENDED = frozenset({"BANNED", "DISABLED", "RESTRICTED", "SUSPENDED"})
+_MANAGER = "open WhatsApp Manager (business.facebook.com/wa/manage), Account settings, Partners"
 
 
 class _Told(NamedTuple):
@@ -78,8 +79,9 @@ def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_asked: bool) ->
             own_app_id=rows.own_app_id or values.get("token.app_id"),
             public_url=rows.public_url,
         )
-    told = listed if is_asked or (listed and listed.channels is not None) else None
-    found += check_drift(told, rule.drifts(facts, rows), facts.connection, name)
+    if listed and listed.channels is None and not is_asked:
+        listed = None
+    found += check_drift(listed, rule.drifts(facts, rows), facts.connection, name)
     return found + check_account(
         facts.account_events, rows.template_events, values, name, now, read_at
     )

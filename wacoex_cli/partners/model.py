@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
 PARTNER_NAME = "respond.io"
 
 
-@dataclass(frozen=True)
-class Expected:
+class Expected(NamedTuple):
     """The partner that should hold the WABA: an app id, or a name that its app's name contains."""
 
     app_id: str | None = None
@@ -33,8 +31,7 @@ class DriftKind(StrEnum):
     FORMER = "former"
 
 
-@dataclass(frozen=True)
-class Drift:
+class Drift(NamedTuple):
     """One id of the state file that is not what is seen; `use` is the id to take instead."""
 
     kind: DriftKind
@@ -44,18 +41,6 @@ class Drift:
     source: str
     observed_at: str
     use: str | None = None
-
-    def to_json(self) -> dict[str, object]:
-        """The entry of `drift`."""
-        return {
-            "kind": self.kind.value,
-            "name": self.name,
-            "stored": self.stored,
-            "text": self.text,
-            "source": self.source,
-            "observed_at": self.observed_at,
-            "use": self.use,
-        }
 
 
 class PartnerRows(NamedTuple):

@@ -25,6 +25,9 @@ NO_PROOF = (
     " WhatsApp Manager, Account settings, Partners shows them"
 )
 _SHOWN_USERS = 5
+_RESPONDIO_ID = "respondio_channel_id"
+# Some countries write a number with a digit more or less between country code and subscriber.
+_SAME_END = 8
 
 
 def expected(channel: Channel, own_app_id: str | None = None) -> Expected:
@@ -126,11 +129,6 @@ def _host(url: str) -> str:
         return (urlsplit(url).hostname or "").lower()
     except ValueError:
         return ""
-
-
-_RESPONDIO_ID = "respondio_channel_id"
-# Some countries write a number with a digit more or less between country code and subscriber.
-_SAME_END = 8
 
 
 def drifts(facts: ChannelFacts, rows: PartnerRows) -> list[Drift]:

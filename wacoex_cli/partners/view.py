@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from wacoex_cli.channels.facts import cannot_check
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.findings.model import Evidence
-    from wacoex_cli.partners.check import Held
+    from wacoex_cli.partners.check import CheckedPartner
+    from wacoex_cli.partners.model import Drift
 
 _WORDS = {True: "yes", False: "no", None: "not known"}
 
 
-def check_data(found: Sequence[Held]) -> dict[str, Any]:
+def check_data(found: Sequence[CheckedPartner]) -> dict[str, Any]:
     """The `data` of `partner check`."""
     return {
         "findings": [finding.to_json() for one in found for finding in one.findings],
@@ -29,7 +30,7 @@ def check_data(found: Sequence[Held]) -> dict[str, Any]:
     }
 
 
-def check_text(found: Sequence[Held], now: datetime) -> Iterator[Table | ForPerson]:
+def check_text(found: Sequence[CheckedPartner], now: datetime) -> Iterator[Table | ForPerson]:
     """A line for each channel; for a person also what it rests on, and what was found."""
     columns = ("verdict", "channel", "expected", "seen", "findings")
     yield Table(columns, [_row(one) for one in found])
@@ -42,24 +43,13 @@ def check_text(found: Sequence[Held], now: datetime) -> Iterator[Table | ForPers
         yield ForPerson(f"\n{rule.NO_PROOF}")
 
 
-def failures(found: Sequence[Held]) -> list[WacoexError]:
+def failures(found: Sequence[CheckedPartner]) -> list[WacoexError]:
     """Why channels could not be checked, each reason once with the channels it is about."""
-    names: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
-    for one in found:
-        for error in one.failures:
-            names[(error.code, error.message, error.hint)].append(one.channel.name)
-    return [
-        WacoexError(
-            f"cannot check {', '.join(channels)}: {message}",
-            hint=hint,
-            code=code,
-            details={"channels": channels},
-        )
-        for (code, message, hint), channels in names.items()
-    ]
+    failed = ((one.channel.name, error) for one in found for error in one.failures)
+    return cannot_check(failed)
 
 
-def _partner_data(one: Held) -> dict[str, Any]:
+def _partner_data(one: CheckedPartner) -> dict[str, Any]:
     apps = one.seen.apps
     return {
         "channel": one.channel.name,
@@ -75,12 +65,12 @@ def _partner_data(one: Held) -> dict[str, Any]:
             {"text": told.text, "source": told.source, "observed_at": told.observed_at}
             for told in one.evidence
         ],
-        "drift": [each.to_json() for each in one.drifts],
+        "drift": [each._asdict() for each in one.drifts],
         "verdict": one.verdict.value,
     }
 
 
-def _row(one: Held) -> tuple[object, ...]:
+def _row(one: CheckedPartner) -> tuple[object, ...]:
     said = [*(finding.id for finding in one.findings), *(error.code for error in one.failures)]
     return (
         one.verdict.value,
@@ -91,16 +81,11 @@ def _row(one: Held) -> tuple[object, ...]:
     )
 
 
-def _evidence_lines(one: Held, now: datetime) -> Iterator[str]:
-    for told in one.evidence:
-        yield f"  {told.text} ({_said(told, now)})"
-    for each in one.drifts:
-        yield f"  {each.text} ({each.source}, {relative(from_text(each.observed_at), now)})"
+def _evidence_lines(one: CheckedPartner, now: datetime) -> Iterator[str]:
+    seen: tuple[Evidence | Drift, ...] = (*one.evidence, *one.drifts)
+    for fact in seen:
+        yield f"  {fact.text} ({fact.source}, {relative(from_text(fact.observed_at), now)})"
     if not one.seen.is_available and one.seen.why:
         yield f"  what Meta shows is not available: {one.seen.why}"
     elif one.seen.apps is None:
         yield f"  who gets the webhooks is not known: {one.seen.why}"
-
-
-def _said(told: Evidence, now: datetime) -> str:
-    return f"{told.source}, {relative(from_text(told.observed_at), now)}"

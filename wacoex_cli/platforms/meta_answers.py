@@ -145,9 +145,11 @@ def is_not_visible(error: WacoexError) -> bool:
 
 def _app(node: Mapping[str, Any]) -> App:
     inner = node.get("whatsapp_business_api_data")
-    told = {**node, **(inner if isinstance(inner, dict) else {})}
+    fields = {**node, **(inner if isinstance(inner, dict) else {})}
     app = App(
-        _name(told.get("id")), _name(told.get("name")), _text(told.get("override_callback_uri"))
+        _name(fields.get("id")),
+        _name(fields.get("name")),
+        _text(fields.get("override_callback_uri")),
     )
     if app.id is None and app.name is None:
         raise TemporaryError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
@@ -35,8 +35,7 @@ class Page:
     next_cursor: str | None = None
 
 
-@dataclass(frozen=True)
-class WorkspaceChannel:
+class WorkspaceChannel(NamedTuple):
     """A channel as respond.io lists it; its list of `source` words is open."""
 
     id: int

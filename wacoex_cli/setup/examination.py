@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
 
-_AT_ONCE = 8
 _PATIENCE_SECONDS = 5.0
 # These alone say that the token is no good; a good one may lack the right to ask about itself.
 _NO_GOOD = frozenset({"meta_0", "meta_102", "meta_190"})
@@ -59,29 +58,19 @@ def examine(
 async def _examine_all(
     workspace: Workspace, tokens: Mapping[str | None, Secret]
 ) -> dict[str | None, Examined]:
+    from wacoex_cli.channels.look import Look
+
     # The event loop has started, so that the HTTP client belongs to it.
-    free = asyncio.Semaphore(_AT_ONCE)
-    running: dict[tuple[str, ...], asyncio.Task[Examined]] = {}
-    of_channel = {}
-    for channel, token in tokens.items():
-        settings = workspace.settings_for(channel) if channel else workspace.settings
-        same = (settings.meta_base_url, settings.meta_api_version, token.reveal())
-        if same not in running:
-            running[same] = asyncio.create_task(_examine(workspace, token, channel, free))
-        of_channel[channel] = running[same]
-    await asyncio.gather(*running.values())
-    return {channel: task.result() for channel, task in of_channel.items()}
+    look = Look(workspace, workspace.clock.now())
+    questions = (look.token(_meta(workspace, token, channel)) for channel, token in tokens.items())
+    answers = await asyncio.gather(*questions)
+    return {channel: _examined(answer) for channel, answer in zip(tokens, answers, strict=True)}
 
 
-async def _examine(
-    workspace: Workspace, token: Secret, channel: str | None, free: asyncio.Semaphore
-) -> Examined:
-    async with free:
-        try:
-            return Examined(await _meta(workspace, token, channel).debug_token())
-        except WacoexError as error:
-            is_no_good = error.code in _NO_GOOD
-            return Examined(AccessToken(is_valid=False if is_no_good else None), error)
+def _examined(answer: AccessToken | WacoexError) -> Examined:
+    if isinstance(answer, AccessToken):
+        return Examined(answer)
+    return Examined(AccessToken(is_valid=False if answer.code in _NO_GOOD else None), answer)
 
 
 def _meta(workspace: Workspace, token: Secret, channel: str | None) -> Meta:
