@@ -363,7 +363,7 @@ def _checked(model: type[_B], values: Mapping[str, Any], name: str, unknown: str
         "list_type": "must be a list",
         "dict_type": "must be an object",
         "missing": "is required",
-        "literal_error": errors[0]["msg"],
+        "literal_error": f"must be {errors[0].get('ctx', {}).get('expected')}",
         "greater_than_equal": "must be 0 or more",
     }
     raise ValueError(f"`{key}`{of} {texts.get(kind, 'has the wrong type')}")
