@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import cache
-from inspect import isawaitable
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -136,7 +135,7 @@ async def answer(world: World, call: Call, stories: Stories) -> Reply:
         return json_reply({"error": text}, status=404)
     try:
         found = handler(_Control(world, call, stories))
-        return json_reply(await found if isawaitable(found) else found)
+        return json_reply(await found if inspect.isawaitable(found) else found)
     except ValueError as error:
         return json_reply({"error": str(error)}, status=400)
 
@@ -269,7 +268,7 @@ class _Control:
         known = kind_of(str(values.get("source", "meta")), kind).values
         timing = {name: values.pop(name) for name in TIMING if name in values}
         fields = {
-            name: (value if isinstance(value, type) else type(value))
+            name: (value | None if isinstance(value, type) else type(value))
             for name, value in known.items()
         }
         timing = _given(_parameters(Timing), timing, "emit")
@@ -341,7 +340,7 @@ def _given(
     fields: Mapping[str, Any], values: Mapping[str, Any], name: str, *, unknown: str = ""
 ) -> dict[str, Any]:
     """The values, each of the type of its field; none is required."""
-    optional: dict[str, Any] = {key: (kind | None, None) for key, kind in fields.items()}
+    optional: dict[str, Any] = {key: (kind, None) for key, kind in fields.items()}
     model = create_model("given", __base__=_Body, **optional)
     checked = _checked(model, values, name, unknown)
     return {key: getattr(checked, key) for key in checked.model_fields_set}
