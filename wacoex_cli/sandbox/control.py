@@ -45,17 +45,17 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Faults(_Body):
+class _FaultsBody(_Body):
     faults: list[_Values]
     seed: int | None = None
 
 
-class _Limit(_Body):
+class _LimitBody(_Body):
     phone_number_id: str
     limit: int = Field(ge=0)
 
 
-class _World(_Body):
+class _WorldBody(_Body):
     phone_numbers: _Rows = {}
     wabas: _Rows = {}
     templates: _Rows = {}
@@ -66,19 +66,19 @@ class _World(_Body):
     settings: _Values = {}
 
 
-class _Channel(_Body):
+class _ChannelBody(_Body):
     id: int
     name: str = ""
     source: str = ""
 
 
-class _Contact(_Body):
+class _ContactBody(_Body):
     phone: str | None = None
     firstName: str = ""
     ready_in: float = 0.0
 
 
-class _Message(_Body):
+class _MessageBody(_Body):
     contact: str
     message: _Values
     traffic: Literal["incoming", "outgoing"] = "incoming"
@@ -89,21 +89,21 @@ class _Message(_Body):
     status: list[_Values] | None = None
 
 
-class _Status(_Body):
+class _StatusBody(_Body):
     messageId: int
     value: str
     message: str | None = None
 
 
-class _RespondIO(_Body):
-    channels: list[_Channel] = []
+class _RespondIOBody(_Body):
+    channels: list[_ChannelBody] = []
     components_as_text: bool = True
     contact_ready_seconds: float = 0.0
-    contacts: list[_Contact] = []
+    contacts: list[_ContactBody] = []
     limits: dict[str, int] = {}
-    messages: list[_Message] = []
+    messages: list[_MessageBody] = []
     retry_after: int = 1
-    statuses: list[_Status] = []
+    statuses: list[_StatusBody] = []
     template_path: Literal["template", "mtm"] = "template"
     token: str = ""
 
@@ -159,7 +159,7 @@ class _Control:
         return {"arrivals": rows, "last": len(self._world.log)}
 
     def post_faults(self) -> object:
-        body = self._body(_Faults)
+        body = self._body(_FaultsBody)
         self._world.faults.replace([fault_from_json(row) for row in body.faults], seed=body.seed)
         return {"faults": len(body.faults)}
 
@@ -168,7 +168,7 @@ class _Control:
         return {"faults": 0}
 
     def post_limit(self) -> object:
-        body = self._body(_Limit)
+        body = self._body(_LimitBody)
         self._world.set_limit(self._world.phone_number(body.phone_number_id).id, body.limit)
         return body.model_dump()
 
@@ -177,7 +177,7 @@ class _Control:
         return {"reset": True}
 
     def post_world(self) -> object:
-        world, body = self._world, self._body(_World)
+        world, body = self._world, self._body(_WorldBody)
         for section, kind in _NODE_SECTIONS.items():
             for name, changes in getattr(body, section).items():
                 world.patch_node(self._node(kind, name), changes)
@@ -209,7 +209,7 @@ class _Control:
 
     def post_respondio(self) -> object:
         """How the workspace behaves, and contacts, messages and statuses that are added."""
-        respondio, body = self._world.respondio, self._body(_RespondIO)
+        respondio, body = self._world.respondio, self._body(_RespondIOBody)
         plain = ("components_as_text", "contact_ready_seconds", "retry_after", "template_path")
         for name in body.model_fields_set.intersection((*plain, "token")):
             setattr(respondio, name, getattr(body, name))
