@@ -24,6 +24,7 @@ DRAIN_SECONDS = 10
 
 # Longer than proxies keep their connections, so that it is they who close them.
 _KEEP_ALIVE_SECONDS = 75
+_LOOKS_EVERY_SECONDS = 0.05
 _MOST_CONNECTIONS = 1_000
 _BACKLOG = 1_024
 _NOT_ON_THIS_MACHINE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -110,6 +111,10 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._on_ready()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            await asyncio.sleep(_LOOKS_EVERY_SECONDS)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self.config.timeout_graceful_shutdown:

@@ -180,9 +180,9 @@ def open_phone(
 def companion_echo(
     world: World, *, phone_number_id: str = PHONE_NUMBER_ID, days_ago: float = 0.0
 ) -> Emitted:
-    """Something was typed on a companion: told like the other, but nobody opened the phone.
+    """Something was typed on a companion: reported like the other, but nobody opened the phone.
 
-    Meta tells it; respond.io lists it, and tells it too if it has somebody to tell.
+    Meta reports it; respond.io lists it, and reports it too if it has a callback.
     """
     emitted = emit(world, "echo", phone_number_id=phone_number_id, days_ago=days_ago)
     if phone_number_id != PHONE_NUMBER_ID:

@@ -1,5 +1,6 @@
 """`wacoex sandbox start`: the pretend world as a server, to practise against."""
 
+import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,6 +65,7 @@ def start(
             dialogue.note(line)
 
     pretend = default_world()
-    received = serve(pretend, port, say)
+    if (received := serve(pretend, port, say)) != signal.SIGINT:
+        raise SystemExit(_ENDED_BY_SIGNAL + received)
     dialogue.note("sandbox stopped")
     return Result({"summary": pretend.log.summary()}, exit_code=_ENDED_BY_SIGNAL + received)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import cache
-from inspect import isawaitable
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -46,17 +45,17 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Faults(_Body):
+class _FaultsBody(_Body):
     faults: list[_Values]
     seed: int | None = None
 
 
-class _Limit(_Body):
+class _LimitBody(_Body):
     phone_number_id: str
     limit: int = Field(ge=0)
 
 
-class _World(_Body):
+class _WorldBody(_Body):
     phone_numbers: _Rows = {}
     wabas: _Rows = {}
     templates: _Rows = {}
@@ -67,19 +66,19 @@ class _World(_Body):
     settings: _Values = {}
 
 
-class _Channel(_Body):
+class _ChannelBody(_Body):
     id: int
     name: str = ""
     source: str = ""
 
 
-class _Contact(_Body):
+class _ContactBody(_Body):
     phone: str | None = None
     firstName: str = ""
     ready_in: float = 0.0
 
 
-class _Message(_Body):
+class _MessageBody(_Body):
     contact: str
     message: _Values
     traffic: Literal["incoming", "outgoing"] = "incoming"
@@ -90,21 +89,21 @@ class _Message(_Body):
     status: list[_Values] | None = None
 
 
-class _Status(_Body):
+class _StatusBody(_Body):
     messageId: int
     value: str
     message: str | None = None
 
 
-class _RespondIO(_Body):
-    channels: list[_Channel] = []
+class _RespondIOBody(_Body):
+    channels: list[_ChannelBody] = []
     components_as_text: bool = True
     contact_ready_seconds: float = 0.0
-    contacts: list[_Contact] = []
+    contacts: list[_ContactBody] = []
     limits: dict[str, int] = {}
-    messages: list[_Message] = []
+    messages: list[_MessageBody] = []
     retry_after: int = 1
-    statuses: list[_Status] = []
+    statuses: list[_StatusBody] = []
     template_path: Literal["template", "mtm"] = "template"
     token: str = ""
 
@@ -136,7 +135,7 @@ async def answer(world: World, call: Call, stories: Stories) -> Reply:
         return json_reply({"error": text}, status=404)
     try:
         found = handler(_Control(world, call, stories))
-        return json_reply(await found if isawaitable(found) else found)
+        return json_reply(await found if inspect.isawaitable(found) else found)
     except ValueError as error:
         return json_reply({"error": str(error)}, status=400)
 
@@ -160,7 +159,7 @@ class _Control:
         return {"arrivals": rows, "last": len(self._world.log)}
 
     def post_faults(self) -> object:
-        body = self._body(_Faults)
+        body = self._body(_FaultsBody)
         self._world.faults.replace([fault_from_json(row) for row in body.faults], seed=body.seed)
         return {"faults": len(body.faults)}
 
@@ -169,7 +168,7 @@ class _Control:
         return {"faults": 0}
 
     def post_limit(self) -> object:
-        body = self._body(_Limit)
+        body = self._body(_LimitBody)
         self._world.set_limit(self._world.phone_number(body.phone_number_id).id, body.limit)
         return body.model_dump()
 
@@ -178,7 +177,7 @@ class _Control:
         return {"reset": True}
 
     def post_world(self) -> object:
-        world, body = self._world, self._body(_World)
+        world, body = self._world, self._body(_WorldBody)
         for section, kind in _NODE_SECTIONS.items():
             for name, changes in getattr(body, section).items():
                 world.patch_node(self._node(kind, name), changes)
@@ -210,7 +209,7 @@ class _Control:
 
     def post_respondio(self) -> object:
         """How the workspace behaves, and contacts, messages and statuses that are added."""
-        respondio, body = self._world.respondio, self._body(_RespondIO)
+        respondio, body = self._world.respondio, self._body(_RespondIOBody)
         plain = ("components_as_text", "contact_ready_seconds", "retry_after", "template_path")
         for name in body.model_fields_set.intersection((*plain, "token")):
             setattr(respondio, name, getattr(body, name))
@@ -269,7 +268,7 @@ class _Control:
         known = kind_of(str(values.get("source", "meta")), kind).values
         timing = {name: values.pop(name) for name in TIMING if name in values}
         fields = {
-            name: (value if isinstance(value, type) else type(value))
+            name: (value | None if isinstance(value, type) else type(value))
             for name, value in known.items()
         }
         timing = _given(_parameters(Timing), timing, "emit")
@@ -341,7 +340,7 @@ def _given(
     fields: Mapping[str, Any], values: Mapping[str, Any], name: str, *, unknown: str = ""
 ) -> dict[str, Any]:
     """The values, each of the type of its field; none is required."""
-    optional: dict[str, Any] = {key: (kind | None, None) for key, kind in fields.items()}
+    optional: dict[str, Any] = {key: (kind, None) for key, kind in fields.items()}
     model = create_model("given", __base__=_Body, **optional)
     checked = _checked(model, values, name, unknown)
     return {key: getattr(checked, key) for key in checked.model_fields_set}
@@ -363,7 +362,7 @@ def _checked(model: type[_B], values: Mapping[str, Any], name: str, unknown: str
         "list_type": "must be a list",
         "dict_type": "must be an object",
         "missing": "is required",
-        "literal_error": errors[0]["msg"],
+        "literal_error": f"must be {errors[0].get('ctx', {}).get('expected')}",
         "greater_than_equal": "must be 0 or more",
     }
     raise ValueError(f"`{key}`{of} {texts.get(kind, 'has the wrong type')}")

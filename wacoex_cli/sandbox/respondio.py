@@ -135,7 +135,7 @@ def _status_of(fault: Fault) -> int:
     return _FAULT_STATUSES.get(fault.kind, 400)
 
 
-def _sought(respondio: RespondIOWorld, identifier: str) -> Contact | None:
+def _find_contact(respondio: RespondIOWorld, identifier: str) -> Contact | None:
     """The contact, if there is one. Raises WorkspaceError 400 for what is no identifier."""
     try:
         return respondio.find(identifier)
@@ -143,9 +143,9 @@ def _sought(respondio: RespondIOWorld, identifier: str) -> Contact | None:
         raise WorkspaceError(400, str(error)) from error
 
 
-def _found(respondio: RespondIOWorld, identifier: str) -> Contact:
+def _ready_contact(respondio: RespondIOWorld, identifier: str) -> Contact:
     """The contact. Raises WorkspaceError 400 for no identifier, 404 for nobody, 449 while busy."""
-    contact = _sought(respondio, identifier)
+    contact = _find_contact(respondio, identifier)
     if contact is None:
         raise WorkspaceError(404, "Contact not found")
     if contact.ready_at > respondio.now():
@@ -296,12 +296,12 @@ def _contacts(world: World, call: Call, match: re.Match[str]) -> object:
 
 
 def _contact(world: World, call: Call, match: re.Match[str]) -> object:
-    return _found(world.respondio, match["contact"]).to_json()
+    return _ready_contact(world.respondio, match["contact"]).to_json()
 
 
 def _contact_channels(world: World, call: Call, match: re.Match[str]) -> object:
     """Times are Unix milliseconds (respond.io: contact channels, as seen live)."""
-    items = _found(world.respondio, match["contact"]).messages.values()
+    items = _ready_contact(world.respondio, match["contact"]).messages.values()
     rows = []
     for channel in sorted(world.respondio.channels, key=lambda each: each["id"]):
         here = [item for item in items if item["channelId"] == channel["id"]]
@@ -317,12 +317,12 @@ def _contact_channels(world: World, call: Call, match: re.Match[str]) -> object:
 
 
 def _messages(world: World, call: Call, match: re.Match[str]) -> object:
-    items = _found(world.respondio, match["contact"]).newest_first()
+    items = _ready_contact(world.respondio, match["contact"]).newest_first()
     return _page(call, items, "messageId", LARGEST_PAGE_OF_MESSAGES)
 
 
 def _message(world: World, call: Call, match: re.Match[str]) -> object:
-    item = _found(world.respondio, match["contact"]).messages.get(int(match["message"]))
+    item = _ready_contact(world.respondio, match["contact"]).messages.get(int(match["message"]))
     if item is None:
         raise WorkspaceError(404, "Message not found")
     return item
@@ -331,7 +331,7 @@ def _message(world: World, call: Call, match: re.Match[str]) -> object:
 def _create(world: World, call: Call, match: re.Match[str]) -> object:
     """A new contact, by phone or email; the answer names no id. Raises WorkspaceError 409."""
     fields = _fields(call, needs_name=True)
-    if _sought(world.respondio, match["contact"]) is not None:
+    if _find_contact(world.respondio, match["contact"]) is not None:
         raise WorkspaceError(409, "Contact already exists")
     _add(world.respondio, match["contact"], fields)
     return {"code": 200, "message": "Contact created"}
@@ -340,15 +340,15 @@ def _create(world: World, call: Call, match: re.Match[str]) -> object:
 def _create_or_update(world: World, call: Call, match: re.Match[str]) -> object:
     """The contact with these fields, whether it was there before or not."""
     fields = _fields(call, needs_name=True)
-    if _sought(world.respondio, match["contact"]) is None:
+    if _find_contact(world.respondio, match["contact"]) is None:
         return {"contactId": _add(world.respondio, match["contact"], fields).id}
-    return _write(world.respondio, _found(world.respondio, match["contact"]), fields)
+    return _write(world.respondio, _ready_contact(world.respondio, match["contact"]), fields)
 
 
 def _update(world: World, call: Call, match: re.Match[str]) -> object:
     """The contact with some fields changed. Raises WorkspaceError 404 when there is none."""
     fields = _fields(call)
-    return _write(world.respondio, _found(world.respondio, match["contact"]), fields)
+    return _write(world.respondio, _ready_contact(world.respondio, match["contact"]), fields)
 
 
 def _add(respondio: RespondIOWorld, identifier: str, fields: Mapping[str, Any]) -> Contact:
@@ -431,7 +431,7 @@ def _send(world: World, call: Call, match: re.Match[str]) -> object:
     if number is None:
         raise WorkspaceError(400, f"channel {channel_id} is no WhatsApp channel of this workspace")
     _check_message(world, number, body.get("message"))
-    contact = _found(respondio, match["contact"])
+    contact = _ready_contact(respondio, match["contact"])
     if contact.phone is None:
         raise WorkspaceError(400, "the contact has no phone number")
     item = respondio.add_message(

@@ -96,15 +96,15 @@ class Update:
 class WebhookKind:
     """What can be said of one kind of webhook, with defaults, and what is made of that.
 
-    A type in place of a default: None unless it is given. What is made are `Update`s of Meta's, or
-    whole bodies of respond.io's.
+    `make` takes the values as attributes and gives `Update`s of Meta's, or whole bodies of
+    respond.io's. A type in place of a default: None unless it is given.
     """
 
     make: Callable[[Scene, Any], list[Any]]
     values: Mapping[str, Any]
 
     def payloads(self, scene: Scene, **given: Any) -> list[Any]:
-        """What is told; raises ValueError for a value that this kind does not have."""
+        """What this kind says; raises ValueError for a value that it does not have."""
         unknown = sorted(given.keys() - self.values.keys())
         if unknown:
             raise ValueError(f"`{unknown[0]}` is not known; known: {', '.join(self.values)}")
@@ -216,17 +216,16 @@ def _history(scene: Scene, v: Any) -> list[Update]:
     if v.declined:
         error = _error(2593109, "History sharing is turned off by the business.")
         return [Update("history", scene.value(history=[{"errors": [error]}]))]
-
     ends = {"from": scene.digits, "to": v.contact.removeprefix("+")}
     updates = []
     for number in range(1, v.chunks + 1):
         phase = min(2, (number - 1) * 3 // v.chunks)
         metadata = {"phase": phase, "chunk_order": number, "progress": number * 100 // v.chunks}
-        ends_ago = int(_PHASE_BEGINS_DAYS_AGO[phase] * DAY_SECONDS)
+        begins_ago = int(_PHASE_BEGINS_DAYS_AGO[phase] * DAY_SECONDS)
         messages = [
             {
                 **ends,
-                **scene.message(v.contact, seconds_ago=ends_ago + place),
+                **scene.message(v.contact, seconds_ago=begins_ago + place),
                 **_content("text", f"an old message, {place}"),
                 "history_context": {"status": "READ"},
             }
@@ -244,8 +243,9 @@ def _history(scene: Scene, v: Any) -> list[Update]:
 
 
 def _account_update(scene: Scene, v: Any) -> list[Update]:
-    """Of the two shapes that Meta documents, `onboarding` names the phone and the WABA is the
-    entry, `reference` names the WABA and the entry is a portfolio. Raises ValueError for others.
+    """Meta documents two shapes; raises ValueError for others.
+
+    `onboarding` names the phone, with the WABA as the entry; `reference` the WABA, in a portfolio.
     """
     if v.shape not in ("onboarding", "reference"):
         raise ValueError("`shape` must be `onboarding` or `reference`")
@@ -559,7 +559,7 @@ def kind_of(source: str, kind: str) -> WebhookKind:
 def post(scene: Scene, updates: list[Update], *, after: float = 0.0) -> Emitted:
     """Put Meta's webhooks into the outbox, due in `after` seconds.
 
-    Meta tells only an app that is attached to the WABA, and only the fields that are on; fields
+    Meta sends only to an app that is attached to the WABA, and only the fields that are on; fields
     that this world does not know always are.
     """
     world, waba_id = scene.world, scene.node.waba_id
@@ -581,7 +581,7 @@ def post(scene: Scene, updates: list[Update], *, after: float = 0.0) -> Emitted:
 
 @dataclass(frozen=True, slots=True)
 class StatusStep:
-    """One status, told so many seconds after the acceptance: once, twice, or never."""
+    """One status, sent so many seconds after the acceptance: once, twice, or never."""
 
     name: str
     delay: float

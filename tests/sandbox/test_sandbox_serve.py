@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import http.client
 import itertools
@@ -12,11 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import wacoex_cli.sandbox
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
@@ -24,6 +27,7 @@ from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, WABA_ID, World
 
 HEADERS = {"Authorization": f"Bearer {DEFAULT_TOKEN}"}
+
 MESSAGES = f"/v26.0/{PHONE_NUMBER_ID}/messages"
 
 
@@ -229,3 +233,30 @@ def test_one_world_takes_many_messages_on_few_connections(
         client.post(MESSAGES, json=message(to)).raise_for_status()
 
     assert world.log.summary()["accepted"] == 100
+
+
+ROOM = Path(wacoex_cli.sandbox.__file__).parent
+
+
+def imported_by(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return {name for name in found if name.startswith("wacoex_cli")}
+
+
+def test_the_sandbox_imports_only_itself_and_the_server() -> None:
+    files = [path for path in ROOM.glob("*.py") if path.name != "commands.py"]
+
+    strangers = {
+        (path.name, name)
+        for path in files
+        for name in imported_by(path)
+        if not name.startswith(("wacoex_cli.sandbox", "wacoex_cli.foundation.server"))
+    }
+
+    assert files
+    assert strangers == set()
