@@ -30,16 +30,19 @@ def _run(arguments: list[str]) -> int:
     options.forget_running()
     is_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if is_main_thread else None
+    root = None
     try:
-        from wacoex_cli.app import run
+        from wacoex_cli.app import app, run
+
+        root = app
 
         _demand_text(arguments)
         return run(arguments)
     except KeyboardInterrupt:
-        return failure.report(SystemExit(failure.INTERRUPTED), arguments, debug=False)
+        return failure.report(SystemExit(failure.INTERRUPTED), arguments, root, debug=False)
     except BaseException as error:
         debug = os.environ.get("WACOEX_DEBUG", "").lower() in {"1", "true", "yes", "on"}
-        return failure.report(error, arguments, debug=debug)
+        return failure.report(error, arguments, root, debug=debug)
     finally:
         if is_main_thread:
             signal.signal(signal.SIGTERM, before)

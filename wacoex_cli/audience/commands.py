@@ -13,7 +13,7 @@ from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, com
 if TYPE_CHECKING:
     from wacoex_cli.terminal.render import Result
 
-app = group("The people who want no more messages. No broadcast is ever sent to them.")
+app = group("optout", "The people who want no more messages. No broadcast is ever sent to them.")
 
 
 class ScopeName(enum.StrEnum):
@@ -44,12 +44,9 @@ ScopeOption = Annotated[
 @command(
     app,
     "add",
-    path=("optout", "add"),
-    examples=(
-        "wacoex optout add +6591234567",
-        'wacoex optout add +6591234567 --note "asked in the shop"',
-        "wacoex optout add +6591234567 --scope marketing",
-    ),
+    "wacoex optout add +6591234567",
+    'wacoex optout add +6591234567 --note "asked in the shop"',
+    "wacoex optout add +6591234567 --scope marketing",
 )
 def add(
     invocation: Invocation,
@@ -88,10 +85,7 @@ def add(
 
 
 @command(
-    app,
-    "remove",
-    path=("optout", "remove"),
-    examples=("wacoex optout remove +6591234567", "wacoex optout remove +6591234567 --yes"),
+    app, "remove", "wacoex optout remove +6591234567", "wacoex optout remove +6591234567 --yes"
 )
 def remove(
     invocation: Invocation,
@@ -117,12 +111,7 @@ def remove(
     return Result(data, [f"{found} {would}removed from the opt-out list"])
 
 
-@command(
-    app,
-    "list",
-    path=("optout", "list"),
-    examples=("wacoex optout list", "wacoex optout list --json"),
-)
+@command(app, "list", "wacoex optout list", "wacoex optout list --json")
 def list_optouts(invocation: Invocation) -> "Result":
     """List them, the newest first."""
     from dataclasses import asdict
@@ -143,11 +132,8 @@ def list_optouts(invocation: Invocation) -> "Result":
 @command(
     app,
     "import",
-    path=("optout", "import"),
-    examples=(
-        "wacoex optout import stop.csv",
-        "wacoex optout import stop.xlsx --country SG --scope marketing",
-    ),
+    "wacoex optout import stop.csv",
+    "wacoex optout import stop.xlsx --country SG --scope marketing",
 )
 def import_optouts(
     invocation: Invocation,

@@ -7,16 +7,12 @@ from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, g
 if TYPE_CHECKING:
     from wacoex_cli.terminal.render import Result
 
-app = group("Who is connected to the WhatsApp Business Account, as far as it can be seen.")
-
-
-@command(
-    app,
-    "check",
-    path=("partner", "check"),
-    examples=("wacoex partner check", "wacoex partner check shop --json"),
-    is_check=True,
+app = group(
+    "partner", "Who is connected to the WhatsApp Business Account, as far as it can be seen."
 )
+
+
+@command(app, "check", "wacoex partner check", "wacoex partner check shop --json", is_check=True)
 def check(
     invocation: Invocation,
     channel: LookedAtArgument = None,

@@ -12,15 +12,10 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 
-app = group("A pretend Meta on this machine. No message leaves, no account is needed.")
+app = group("sandbox", "A pretend Meta on this machine. No message leaves, no account is needed.")
 
 
-@command(
-    app,
-    "start",
-    path=("sandbox", "start"),
-    examples=("wacoex sandbox start", "wacoex sandbox start --port 4600"),
-)
+@command(app, "start", "wacoex sandbox start", "wacoex sandbox start --port 4600")
 def start(
     invocation: Invocation,
     port: Annotated[

@@ -9,15 +9,10 @@ from wacoex_cli.terminal.options import Invocation, command, group
 if TYPE_CHECKING:
     from wacoex_cli.terminal.render import Result
 
-app = group("The message templates of a channel's WhatsApp Business Account.")
+app = group("template", "The message templates of a channel's WhatsApp Business Account.")
 
 
-@command(
-    app,
-    "list",
-    path=("template", "list"),
-    examples=("wacoex template list", "wacoex template list --channel shop --json"),
-)
+@command(app, "list", "wacoex template list", "wacoex template list --channel shop --json")
 def list_templates(invocation: Invocation) -> "Result":
     """List the templates: status, category, placeholders to fill, quality, header and buttons.
 
@@ -37,10 +32,7 @@ def list_templates(invocation: Invocation) -> "Result":
 
 
 @command(
-    app,
-    "show",
-    path=("template", "show"),
-    examples=("wacoex template show spring_offer", "wacoex template show spring_offer --json"),
+    app, "show", "wacoex template show spring_offer", "wacoex template show spring_offer --json"
 )
 def show(
     invocation: Invocation,

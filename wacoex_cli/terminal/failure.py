@@ -10,6 +10,7 @@ from typer.exceptions import Abort, TyperException
 
 from wacoex_cli.errors import UsageError, WacoexError
 from wacoex_cli.terminal import streams
+from wacoex_cli.terminal.help import PlainGroup
 from wacoex_cli.terminal.options import Invocation, Running, running
 from wacoex_cli.terminal.render import emit_error
 
@@ -18,12 +19,16 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
-def report(error: BaseException, arguments: Sequence[str], *, debug: bool) -> int:
+def report(
+    error: BaseException, arguments: Sequence[str], root: PlainGroup | None, *, debug: bool
+) -> int:
     """Tell why the command failed and return the exit status of the process.
+
+    `root` is the program as far as it is known by then: it tells which command was meant.
 
     A check that fails, for whatever reason, is 3 (unknown): its other exit codes are answers.
     """
-    at = running(arguments)
+    at = running(root, arguments)
     if isinstance(error, SystemExit):
         return _report_exit(error, at)
     if isinstance(error, NoArgsIsHelpError) and not at.invocation.json:

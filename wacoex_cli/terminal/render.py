@@ -16,7 +16,8 @@ from wacoex_cli.errors import WacoexError
 from wacoex_cli.terminal import streams
 
 if TYPE_CHECKING:
-    from wacoex_cli.terminal.options import CommandPath, Invocation
+    from wacoex_cli.terminal.help import CommandPath
+    from wacoex_cli.terminal.options import Invocation
 
 ENVELOPE_VERSION = 1
 _PARTIAL = 7
