@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wacoex_cli import __version__
-from wacoex_cli.terminal.help import Entry, PlainCommand, PlainGroup
+from wacoex_cli.terminal.help import ListedCommand, PlainCommand, PlainGroup
 from wacoex_cli.terminal.options import Candidate, group, offer_values, parameters
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ app = group(
     more=parameters(_root_options)[0],
 )
 app.entries.update(
-    (name, Entry(line, functools.cache(functools.partial(_load, name, place)), heading))
+    (name, ListedCommand(line, functools.cache(functools.partial(_load, name, place)), heading))
     for heading, rows in TABLE.items()
     for name, place, line in rows
 )

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from wacoex_cli.broadcast.model import Broadcast
     from wacoex_cli.broadcast.reconcile import Decision, Reconciled
-    from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
@@ -132,12 +131,7 @@ def plan(
     what the first row has. It waits up to a minute for its status, which a listener must receive.
     """
     from wacoex_cli.broadcast.estimate import means_of
-    from wacoex_cli.broadcast.planning import (
-        PlanOptions,
-        first_reading,
-        plan_broadcast,
-        show_plan,
-    )
+    from wacoex_cli.broadcast.planning import PlanOptions, first_reading, plan_broadcast, show_plan
     from wacoex_cli.broadcast.trial import check_wanted, try_out
     from wacoex_cli.channels.access import choose_channel
 
@@ -292,11 +286,7 @@ def send(
     from wacoex_cli.broadcast.guards import wishes
     from wacoex_cli.broadcast.planning import PlanOptions, plan_broadcast
     from wacoex_cli.broadcast.retrying import check_retry, plan_again
-    from wacoex_cli.broadcast.sending import (
-        SendOptions,
-        check_wishes,
-        send_broadcast,
-    )
+    from wacoex_cli.broadcast.sending import SendOptions, check_wishes, chosen, send_broadcast
     from wacoex_cli.channels.access import choose_channel
 
     minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
@@ -308,7 +298,7 @@ def send(
         if retry_failed is not None:
             options.refuse_all()
             check_retry(invocation, broadcast_id, to, may_ask=not (yes or dry_run))
-            source, channel = _chosen(workspace, invocation, broadcast_id)
+            source, channel = chosen(workspace, invocation, broadcast_id)
             check_wishes(workspace, channel, minded)
             retry = plan_again(
                 workspace, invocation, channel, source, retry_failed, dry_run=dry_run
@@ -316,7 +306,7 @@ def send(
             broadcast, rows = retry.broadcast, retry.first_rows
         elif to is None:
             options.refuse_all()
-            broadcast, channel = _chosen(workspace, invocation, broadcast_id)
+            broadcast, channel = chosen(workspace, invocation, broadcast_id)
             rows = None
         else:
             _check_one_go(invocation, broadcast_id, may_ask=not (yes or dry_run))
@@ -355,12 +345,12 @@ def resume(
     _check_rate(rate)
     _check_progress(invocation, progress)
     from wacoex_cli.broadcast.guards import wishes
-    from wacoex_cli.broadcast.sending import SendOptions, send_broadcast
+    from wacoex_cli.broadcast.sending import SendOptions, chosen, send_broadcast
 
     minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
     asked = SendOptions(rate, expect, _known_findings(overrule), yes, resume=True, wishes=minded)
     with invocation.open_workspace() as workspace:
-        broadcast, channel = _chosen(workspace, invocation, broadcast_id)
+        broadcast, channel = chosen(workspace, invocation, broadcast_id)
         return send_broadcast(workspace, invocation, channel, broadcast, asked)
 
 
@@ -410,55 +400,6 @@ def _check_one_go(invocation: Invocation, broadcast_id: int | None, *, may_ask: 
         TerminalDialogue(invocation).demand_person("--yes")
 
 
-def _chosen(
-    workspace: "Workspace", invocation: Invocation, broadcast_id: int | None
-) -> tuple["Broadcast", "Channel"]:
-    from wacoex_cli.broadcast import ledger
-    from wacoex_cli.channels.registry import active
-
-    if broadcast_id is not None:
-        broadcast = ledger.get(workspace.state, broadcast_id)
-        channel = active(workspace.state, broadcast.channel)
-        if invocation.channel not in (None, channel.name):
-            raise UsageError(
-                f"broadcast {broadcast_id} belongs to channel {channel.name},"
-                f" not to {invocation.channel}",
-                hint="leave `--channel` out",
-                code="other_channel",
-            )
-        return broadcast, channel
-    from wacoex_cli.channels.access import choose_channel
-
-    channel = choose_channel(workspace, invocation)
-    return _only_planned(workspace, channel), channel
-
-
-def _only_planned(workspace: "Workspace", channel: "Channel") -> "Broadcast":
-    from wacoex_cli.broadcast import ledger
-    from wacoex_cli.broadcast.model import Status
-
-    found = ledger.of_channel(workspace.state, channel.channel_id, Status.PLANNED)
-    # A test whose sender was killed before it began is nothing that anybody planned.
-    planned = [one for one in found if one.test_of is None]
-    if len(planned) == 1:
-        return planned[0]
-    if not planned:
-        raise UsageError(
-            f"no broadcast of channel {channel.name} is planned",
-            hint="plan one: wacoex broadcast plan RECIPIENTS --template NAME --lang CODE",
-            code="nothing_planned",
-        )
-    listed = ", ".join(
-        f"{one.broadcast_id} ({one.name or one.recipients_file}, {one.recipients} recipients)"
-        for one in reversed(planned)
-    )
-    raise UsageError(
-        f"several broadcasts of channel {channel.name} are planned: {listed}",
-        hint=f"name one: wacoex broadcast send {planned[-1].broadcast_id}",
-        code="several_planned",
-    )
-
-
 @command(app, "list", "wacoex broadcast list", "wacoex broadcast list --channel shop --json")
 def list_broadcasts(invocation: Invocation) -> "Result":
     """List the broadcasts, newest first; with --channel those of one channel."""
@@ -489,20 +430,11 @@ def list_broadcasts(invocation: Invocation) -> "Result":
             }
             for one in found
         ]
-    columns = ("id", "channel", "status", "taken", "recipients", "template", "planned", "name")
+    keys = ("broadcast_id", "channel", "status", "taken", "recipients", "template")
     table = Table(
-        columns,
+        ("id", *keys[1:], "planned", "name"),
         [
-            (
-                row["broadcast_id"],
-                row["channel"],
-                row["status"],
-                row["taken"],
-                row["recipients"],
-                row["template"],
-                from_text(str(row["planned_at"])),
-                row["name"],
-            )
+            (*(row[key] for key in keys), from_text(str(row["planned_at"])), row["name"])
             for row in rows
         ],
         "there is no broadcast; plan one: wacoex broadcast plan RECIPIENTS ...",
@@ -568,9 +500,6 @@ def shown(workspace: "Workspace", broadcast: "Broadcast", **more: object) -> "Re
     return Result(data, tuple(sentences(data)))
 
 
-_MOST_SHOWN = 1_000
-
-
 @command(
     app,
     "reconcile",
@@ -608,10 +537,16 @@ def reconcile(
     `--as not-sent` (they have not, and it is not sent again), or `--resend`, which needs the
     number of rows typed.
     """
-    from wacoex_cli.broadcast import ledger
+    from wacoex_cli.broadcast import ledger, view
     from wacoex_cli.broadcast.projection import bring_up_to_date
+    from wacoex_cli.terminal.render import Result
 
-    _check_one_way(decision, resend=resend)
+    if decision is not None and resend:
+        raise UsageError(
+            "give `--as` or `--resend`, not both",
+            hint="`--resend` sends again, `--as` only records what you know",
+            code="bad_decision",
+        )
     with invocation.open_workspace() as workspace:
         broadcast = ledger.get(workspace.state, broadcast_id)
         wanted = row or []
@@ -623,16 +558,9 @@ def reconcile(
         if resend:
             return _sent_again(workspace, invocation, broadcast, wanted, expect, offline)
         found = _find_out(workspace, invocation, broadcast, wanted, offline)
-        return _listed(workspace, broadcast, found)
-
-
-def _check_one_way(word: str | None, *, resend: bool) -> None:
-    if word is not None and resend:
-        raise UsageError(
-            "give `--as` or `--resend`, not both",
-            hint="`--resend` sends again, `--as` only records what you know",
-            code="bad_decision",
-        )
+        text = view.reconciled_text(workspace.state, broadcast, found, workspace.clock.now())
+    data = {"broadcast_id": broadcast_id, **found.to_json(view.MOST_RECONCILED)}
+    return Result(data, text)
 
 
 def _decision(word: str) -> "Decision":
@@ -678,6 +606,7 @@ def _sent_again(
     offline: bool,
 ) -> "Result":
     """Ask first: who has the message by then is no longer among those it is sent to again."""
+    from wacoex_cli.broadcast import view
     from wacoex_cli.broadcast.reconcile import Decision, check_can_decide, choose_rows
     from wacoex_cli.terminal.dialogue import TerminalDialogue
 
@@ -688,11 +617,11 @@ def _sent_again(
     found = _find_out(workspace, invocation, broadcast, wanted, offline)
     rows = [one.doubt.row for one in found.left]
     if rows:
-        for line in _findings(workspace, found):
+        for line in view.reconciled_sentences(found, workspace.clock.now()):
             dialogue.note(line)
         typed = str(expect) if expect is not None else _typed(dialogue, found)
         _check_number(broadcast, len(rows), typed)
-    more = found.to_json(_MOST_SHOWN)
+    more = found.to_json(view.MOST_RECONCILED)
     return _decided(workspace, broadcast, rows, Decision.RESEND, more)
 
 
@@ -766,69 +695,6 @@ def _asking(
         yield lambda done: progress.update(done, "", {})
 
 
-def _listed(workspace: "Workspace", broadcast: "Broadcast", found: "Reconciled") -> "Result":
-    from wacoex_cli.terminal.render import Result, Table
-
-    number = broadcast.broadcast_id
-    data = {"broadcast_id": number, **found.to_json(_MOST_SHOWN)}
-    findings = tuple(_findings(workspace, found))
-    if not found.rows:
-        nothing = f"broadcast {number} has no row that waits for a decision"
-        return Result(data, (*findings, nothing))
-    table = Table(
-        ("row", "line", "phone", "tried", "happened", "verdict", "why"),
-        [
-            (
-                one.doubt.row,
-                one.doubt.line,
-                one.doubt.phone,
-                one.doubt.claimed_at,
-                one.doubt.happened,
-                one.judgement.fate.value.replace("_", " "),
-                one.judgement.why,
-            )
-            for one in found.rows[:_MOST_SHOWN]
-        ],
-    )
-    return Result(data, (table, *findings, *_next_steps(workspace, number, found)))
-
-
-def _findings(workspace: "Workspace", found: "Reconciled") -> list[str]:
-    """How many rows went out, did not, or are unknown: one sentence each."""
-    from wacoex_cli.broadcast.evidence import SETTLES_AFTER, Fate
-
-    counted = (
-        (found.by_webhooks, "settled by statuses that had come in"),
-        (len(found.of(Fate.WENT_OUT)), "went out, and moved on"),
-        (len(found.of(Fate.DID_NOT)), "did not go out, as far as the list tells; not sent again"),
-        (len(found.of(Fate.UNKNOWN)), "still unknown"),
-    )
-    lines = [f"{number} {text}" for number, text in counted if number]
-    early = found.too_early(workspace.clock.now())
-    if early:
-        minutes = SETTLES_AFTER.seconds // 60
-        lines.append(f"{early} tried less than {minutes} minutes ago: a status may still come")
-    return lines
-
-
-def _next_steps(workspace: "Workspace", number: int, found: "Reconciled") -> list[str]:
-    from wacoex_cli.broadcast import ledger
-    from wacoex_cli.broadcast.model import Status
-
-    steps = []
-    if found.left:
-        steps = [
-            "look at the chats of those left on the phone, then settle them:",
-            f"  wacoex broadcast reconcile {number} --as sent --row ROW",
-            f"  wacoex broadcast reconcile {number} --as not-sent --row ROW",
-            f"to send again what is not known to have gone out:"
-            f" wacoex broadcast reconcile {number} --resend",
-        ]
-    if ledger.get(workspace.state, number).status is Status.PAUSED:
-        steps.append(f"to continue: wacoex broadcast resume {number}")
-    return steps
-
-
 @command(
     app,
     "report",
@@ -876,7 +742,10 @@ def report(
         if html is not None:
             html_report.write(Path(html), workspace.state, data, shows_numbers=show_numbers)
             more["html"] = html
-            told.append(f"the report is in {html}: {_care(show_numbers)}")
+            care = "its numbers are masked"
+            if show_numbers:
+                care = "it shows phone numbers, keep it private"
+            told.append(f"the report is in {html}: {care}")
         if csv == "-":
             for piece in operation.csv_text(rows):
                 streams.write(sys.stdout, piece)
@@ -908,7 +777,3 @@ def _demand_sense(csv: str | None, html: str | None, *, json: bool, show_numbers
             hint="add `--html FILE`; text, CSV and JSON show the numbers anyway",
             code="no_page",
         )
-
-
-def _care(show_numbers: bool) -> str:
-    return "it shows phone numbers, keep it private" if show_numbers else "its numbers are masked"

@@ -87,7 +87,7 @@ def _channel(view: ChannelView) -> dict[str, Any]:
 
 def _settings(workspace: Workspace) -> Iterator[tuple[str, dict[str, object]]]:
     origins = settings_origins(workspace.sources)
-    for name, value in workspace.settings.model_dump(mode="json").items():
+    for name, value in workspace.settings.to_json().items():
         yield name, {"value": value, "from": origins.get(name, "default")}
 
 

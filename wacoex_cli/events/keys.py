@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.ledger import all_channels
 from wacoex_cli.errors import CredentialError, UsageError
-from wacoex_cli.foundation.settings import ways_to_give
-from wacoex_cli.foundation.settings_model import is_loopback
+from wacoex_cli.foundation.settings import is_loopback, ways_to_give
 
 if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from wacoex_cli.errors import WacoexError
 
+LOCAL_KEY = "local-key"
+
 
 def path_of(directory: Path, name: str, channel: str | None) -> Path:
     """Where a secret lies. No name of a secret holds a dot, so no two secrets share a file."""
@@ -46,6 +48,12 @@ def write_once(path: Path, value: str) -> None:
             path.hardlink_to(new)
 
     _put(path, value, link)
+
+
+def new_local_key(path: Path) -> None:
+    """Make the key of this installation unless there is one. Raises WacoexError."""
+    if not is_there(path):
+        write_once(path, os.urandom(32).hex())
 
 
 def remove(path: Path, *, dry_run: bool = False) -> bool:

@@ -14,7 +14,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"]}
 CommandPath = tuple[str, ...]
 
 
-class Entry(NamedTuple):
+class ListedCommand(NamedTuple):
     """A command or group by what lists say about it; `make` makes it when it is used."""
 
     first_line: str
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 class _Made(Mapping[str, "PlainCommand | PlainGroup"]):
     """The commands of a group by name, each made when it is taken out."""
 
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, entries: Mapping[str, ListedCommand]) -> None:
         self._entries = entries
 
     def __getitem__(self, name: str) -> "PlainCommand | PlainGroup":
@@ -102,12 +102,12 @@ class PlainGroup(TyperGroup):
             context_settings=_SETTINGS.copy(),
         )
         self.path = path
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, ListedCommand] = {}
         self.commands = _Made(self.entries)  # type: ignore[assignment]  # Typer only reads it
 
     def add(self, group: "PlainGroup") -> None:
         """Put a group below this one."""
-        self.entries[group.path[-1]] = Entry(first_sentence(group.help), lambda: group)
+        self.entries[group.path[-1]] = ListedCommand(first_sentence(group.help), lambda: group)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.entries)

@@ -6,7 +6,7 @@ from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 
 if TYPE_CHECKING:
-    from wacoex_cli.foundation.settings_model import Settings
+    from wacoex_cli.foundation.settings import Settings
     from wacoex_cli.terminal.options import Invocation
 
 

@@ -15,7 +15,7 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.help import (
     GLOBAL_PANEL,
     CommandPath,
-    Entry,
+    ListedCommand,
     PlainCommand,
     PlainGroup,
     find_command,
@@ -216,7 +216,7 @@ def command(
         make = functools.cache(
             lambda: _made(function, (*app.path, name), examples, is_check=is_check)
         )
-        app.entries[name] = Entry(first_sentence(function.__doc__), make)
+        app.entries[name] = ListedCommand(first_sentence(function.__doc__), make)
         return function
 
     return register
