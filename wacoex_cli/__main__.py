@@ -24,9 +24,9 @@ def main() -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from wacoex_cli.terminal import failure, options, streams
+    from wacoex_cli.terminal import options, render
 
-    streams.never_fail_on_encoding()
+    render.never_fail_on_encoding()
     options.forget_running()
     is_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if is_main_thread else None
@@ -39,10 +39,10 @@ def _run(arguments: list[str]) -> int:
         _demand_text(arguments)
         return run(arguments)
     except KeyboardInterrupt:
-        return failure.report(SystemExit(failure.INTERRUPTED), arguments, root, debug=False)
+        return render.report_failure(SystemExit(render.INTERRUPTED), arguments, root, debug=False)
     except BaseException as error:
         debug = os.environ.get("WACOEX_DEBUG", "").lower() in {"1", "true", "yes", "on"}
-        return failure.report(error, arguments, root, debug=debug)
+        return render.report_failure(error, arguments, root, debug=debug)
     finally:
         if is_main_thread:
             signal.signal(signal.SIGTERM, before)

@@ -13,7 +13,7 @@ from wacoex_cli.diagnosis.explain import explain
 from wacoex_cli.findings import articles
 from wacoex_cli.foundation.settings import VARIABLES, Settings
 from wacoex_cli.platforms.error_codes import known_codes
-from wacoex_cli.terminal.failure import INTERRUPTED, TERMINATED
+from wacoex_cli.terminal.render import INTERRUPTED, TERMINATED
 
 Run = Callable[..., Any]
 

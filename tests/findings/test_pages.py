@@ -15,7 +15,7 @@ from wacoex_cli.findings import articles
 from wacoex_cli.findings.articles import Article
 from wacoex_cli.platforms.error_codes import known_codes
 from wacoex_cli.platforms.error_titles import TITLES
-from wacoex_cli.terminal.markdown import laid_out
+from wacoex_cli.terminal.render import laid_out
 
 # Pages about the program itself: neither Meta nor respond.io has a part in them.
 MANUAL = {"cron", "environment", "exit-codes", "files", "json"}

@@ -7,10 +7,9 @@ import signal
 import pytest
 
 from wacoex_cli.errors import TemporaryError
-from wacoex_cli.terminal import failure
 from wacoex_cli.terminal.help import PlainGroup
 from wacoex_cli.terminal.options import Invocation, command, forget_running, group
-from wacoex_cli.terminal.render import Result
+from wacoex_cli.terminal.render import Result, report_failure
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def start(app: PlainGroup, *arguments: str) -> int:
     try:
         status = app.main(list(arguments), prog_name="wacoex", standalone_mode=False)
     except BaseException as error:
-        return failure.report(error, arguments, app, debug=False)
+        return report_failure(error, arguments, app, debug=False)
     assert isinstance(status, int)
     return status
 

@@ -729,7 +729,7 @@ def report(
     from wacoex_cli.broadcast import html_report, ledger
     from wacoex_cli.broadcast import report as operation
     from wacoex_cli.broadcast.projection import bring_up_to_date
-    from wacoex_cli.terminal import streams
+    from wacoex_cli.terminal import render
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
@@ -748,7 +748,7 @@ def report(
             told.append(f"the report is in {html}: {care}")
         if csv == "-":
             for piece in operation.csv_text(rows):
-                streams.write(sys.stdout, piece)
+                render.write(sys.stdout, piece)
             return Result({})
         if csv is not None:
             written = operation.write_csv(Path(csv), rows)

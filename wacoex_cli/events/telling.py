@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.terminal import streams
+from wacoex_cli.terminal import render
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -83,4 +83,4 @@ class Telling:
     def _stream(self, entry: dict[str, object]) -> None:
         if self._streams_json:
             told = {**entry, "at": to_text(self._clock.now())}
-            streams.write(sys.stdout, f"{json.dumps(told, sort_keys=True)}\n")
+            render.write(sys.stdout, f"{json.dumps(told, sort_keys=True)}\n")

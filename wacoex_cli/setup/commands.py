@@ -632,7 +632,7 @@ def export(
     """
     from wacoex_cli.foundation import backup
     from wacoex_cli.setup import export as operation
-    from wacoex_cli.terminal import streams
+    from wacoex_cli.terminal import render
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
@@ -640,7 +640,7 @@ def export(
         lines = operation.lines(workspace.state, show_numbers=show_numbers)
         if out is None:
             for piece in operation.pieces(lines):
-                streams.write(sys.stdout, piece)
+                render.write(sys.stdout, piece)
             return Result({"masked": not show_numbers})
         written = operation.write(out, lines)
     data = {"file": out, "lines": written, "masked": not show_numbers}

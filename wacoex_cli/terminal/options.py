@@ -23,6 +23,7 @@ from wacoex_cli.terminal.help import (
 )
 
 if TYPE_CHECKING:
+    from wacoex_cli.foundation.settings import Settings
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import Result
 
@@ -92,9 +93,25 @@ class Invocation:
 
         Says on standard error, and in the JSON, when the API it talks to is not Meta's.
         """
-        from wacoex_cli.terminal.opening import open_for
+        from wacoex_cli.foundation.workspace import open_workspace
+        from wacoex_cli.terminal.dialogue import TerminalDialogue
 
-        return open_for(self)
+        dialogue, learnt = TerminalDialogue(self), self.learnt
+
+        def announce(settings: "Settings") -> None:
+            learnt.no_input = settings.no_input
+            learnt.debug = settings.debug
+            if not settings.talks_to_meta and learnt.sandbox_url != settings.meta_base_url:
+                learnt.sandbox_url = settings.meta_base_url
+                dialogue.banner(f"sandbox: talking to {settings.meta_base_url}, not to Meta")
+
+        return open_workspace(
+            env_file=self.env_file,
+            warn=dialogue.warn,
+            log=lambda text: dialogue.detail(text, 2),
+            detail=dialogue.detail,
+            announce=announce,
+        )
 
 
 class Running(NamedTuple):
