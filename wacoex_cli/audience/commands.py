@@ -1,12 +1,12 @@
 """`wacoex optout`: the people who are never to be sent to."""
 
-import enum
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wacoex_cli.audience.model import Scope
 from wacoex_cli.errors import DeclinedError
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
 
@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from wacoex_cli.terminal.render import Result
 
 app = group("optout", "The people who want no more messages. No broadcast is ever sent to them.")
-
-
-class ScopeName(enum.StrEnum):
-    """What somebody is not sent."""
-
-    ALL = "all"
-    MARKETING = "marketing"
 
 
 _PARTIAL = 7
@@ -32,7 +25,7 @@ CountryOption = Annotated[
     typer.Option(metavar="CC", help="The country of numbers without `+`, such as SG."),
 ]
 ScopeOption = Annotated[
-    ScopeName,
+    Scope,
     typer.Option(
         "--scope",
         metavar="all|marketing",
@@ -52,7 +45,7 @@ def add(
     invocation: Invocation,
     phone: PhoneArgument,
     note: Annotated[str | None, typer.Option(metavar="TEXT", help="When, where or why.")] = None,
-    scope: ScopeOption = ScopeName.ALL,
+    scope: ScopeOption = Scope.ALL,
     country: CountryOption = None,
     dry_run: DryRunOption = False,
 ) -> "Result":
@@ -62,13 +55,12 @@ def add(
     remove them first.
     """
     from wacoex_cli.audience import optouts
-    from wacoex_cli.audience.model import Scope
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
         change = optouts.add(
-            workspace.state, phone, country, note, now, scope=Scope(scope), dry_run=dry_run
+            workspace.state, phone, country, note, now, scope=scope, dry_run=dry_run
         )
     only = " for marketing" if change.scope is Scope.MARKETING else ""
     if change.is_change:
@@ -140,7 +132,7 @@ def import_optouts(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="CSV, TSV, NDJSON or XLSX; - is standard input.")
     ],
-    scope: ScopeOption = ScopeName.ALL,
+    scope: ScopeOption = Scope.ALL,
     country: CountryOption = None,
     phone_column: Annotated[
         str | None,
@@ -151,7 +143,6 @@ def import_optouts(
     """Add everybody in a file. Exit status 7 when some numbers could not be read."""
     from wacoex_cli.audience import optouts
     from wacoex_cli.audience.files import open_recipients
-    from wacoex_cli.audience.model import Scope
     from wacoex_cli.terminal.render import Result
 
     source = None if str(file) == "-" else file
@@ -166,7 +157,7 @@ def import_optouts(
     ):
         now = workspace.clock.now()
         done = optouts.import_file(
-            workspace.state, recipients, country, now, scope=Scope(scope), dry_run=dry_run
+            workspace.state, recipients, country, now, scope=scope, dry_run=dry_run
         )
     added, known, invalid = done.counts.added, done.counts.known, done.invalid_lines
     text = [f"{added} {'would be ' if dry_run else ''}added, {known} on the list already"]

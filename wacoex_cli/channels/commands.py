@@ -1,12 +1,12 @@
 """`wacoex channel`: the numbers that wacoex looks after."""
 
-import enum
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.options import (
     DryRunOption,
@@ -41,13 +41,6 @@ _COLUMNS = (
 )
 
 
-class ProviderName(enum.StrEnum):
-    """The APIs a channel can be reached through, as options spell them."""
-
-    META = "meta"
-    RESPONDIO = "respondio"
-
-
 NewNameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="A name for it: letters, digits, `-`, `_`, `.`.")
 ]
@@ -75,7 +68,7 @@ RespondioOption = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="respond.io's number of the channel.")
 ]
 ProviderOption = Annotated[
-    ProviderName | None, typer.Option(help="The API that wacoex sends and reads through.")
+    Provider | None, typer.Option(help="The API that wacoex sends and reads through.")
 ]
 OwnerOption = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Who holds the phone and answers for it.")
@@ -108,7 +101,6 @@ def add(
     dry_run: DryRunOption = False,
 ) -> "Result":
     """Add a phone number."""
-    from wacoex_cli.channels.model import Details, Provider
     from wacoex_cli.channels.registry import add_channel
 
     details = Details(
@@ -116,7 +108,7 @@ def add(
         phone_number_id=phone_number_id,
         waba_id=waba_id,
         respondio_channel_id=respondio_channel_id,
-        provider=Provider(provider or ProviderName.META),
+        provider=provider or Provider.META,
         owner=owner,
         timezone=timezone,
         partner_app_id=partner_app_id,
@@ -196,7 +188,6 @@ def edit(
     dry_run: DryRunOption = False,
 ) -> "Result":
     """Change a channel's details; an empty text removes one. Replaced ids are kept."""
-    from wacoex_cli.channels.model import Provider
     from wacoex_cli.channels.registry import edit_channel
     from wacoex_cli.errors import UsageError
 
@@ -204,7 +195,7 @@ def edit(
         "phone_number_id": phone_number_id,
         "waba_id": waba_id,
         "respondio_channel_id": respondio_channel_id,
-        "provider": Provider(provider) if provider else None,
+        "provider": provider,
         "owner": owner,
         "timezone": timezone,
         "partner_app_id": partner_app_id,

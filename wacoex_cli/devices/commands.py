@@ -1,11 +1,11 @@
 """`wacoex device`: the companions linked to the phone."""
 
-import enum
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wacoex_cli.devices.model import DeviceKind
 from wacoex_cli.errors import DeclinedError, UsageError
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
 
@@ -26,19 +26,6 @@ app = group(
 )
 
 
-class KindName(enum.StrEnum):
-    """The kinds of companions, as they are typed."""
-
-    WEB = "web"
-    DESKTOP_WINDOWS = "desktop-windows"
-    DESKTOP_MAC = "desktop-mac"
-    ANDROID_TABLET = "android-tablet"
-    IPAD = "ipad"
-    SECOND_PHONE = "second-phone"
-    WEAR_OS = "wear-os"
-    OTHER = "other"
-
-
 IdArgument = Annotated[
     int, typer.Argument(metavar="ID", min=1, help="The number `wacoex device list` shows.")
 ]
@@ -53,10 +40,10 @@ IdArgument = Annotated[
 def add(
     invocation: Invocation,
     kind: Annotated[
-        KindName,
+        DeviceKind,
         typer.Argument(
             metavar="KIND",
-            help=f"{', '.join(KindName)}. WhatsApp Web in a browser is `web`, on Windows too.",
+            help=f"{', '.join(DeviceKind)}. WhatsApp Web in a browser is `web`, on Windows too.",
         ),
     ],
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="A name to know it by.")] = None,
@@ -70,7 +57,6 @@ def add(
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.devices import registry, view
     from wacoex_cli.devices.checks import check_supported
-    from wacoex_cli.devices.model import DeviceKind
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
 
@@ -82,7 +68,7 @@ def add(
         device = registry.add_device(
             workspace.state,
             channel,
-            DeviceKind(kind),
+            kind,
             name,
             _moment(workspace, channel, linked_at) if linked_at else now,
             now,

@@ -1,10 +1,10 @@
 """`wacoex connect` and `offboard`: into Coexistence and out of it, step by step."""
 
-import enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wacoex_cli.onboarding.model import Route
 from wacoex_cli.terminal.options import (
     DryRunOption,
     Invocation,
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     from wacoex_cli.terminal.render import Result
 
 root = group("", "Commands that stand beside the groups.")
-
-
-class RouteName(enum.StrEnum):
-    """Through whose signup a number is connected, as the option spells it."""
-
-    RESPONDIO = "respondio"
-    SIGNUP = "signup"
 
 
 @command(
@@ -48,7 +41,7 @@ def connect(
         ),
     ] = None,
     via: Annotated[
-        RouteName | None,
+        Route | None,
         typer.Option(
             help="Sign up in respond.io (the default), or with a Meta app of your own.",
         ),
@@ -77,23 +70,21 @@ def connect(
     from wacoex_cli.onboarding import connect as connecting
     from wacoex_cli.onboarding import view
     from wacoex_cli.onboarding.journey import Wishes
-    from wacoex_cli.onboarding.model import Route
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
 
     invocation.one_channel(channel)
-    route = Route(via) if via else None
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
         chosen = connecting.channel_to_connect(
-            workspace, invocation, dialogue, channel, route or Route.RESPONDIO
+            workspace, invocation, dialogue, channel, via or Route.RESPONDIO
         )
         done = connecting.connect(
             workspace,
             dialogue,
             chosen,
             Wishes(port=port or 0, skip_proof=skip_proof),
-            via=route,
+            via=via,
             is_check=check,
         )
         now = workspace.clock.now()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from wacoex_cli.broadcast.prune import Choice
     from wacoex_cli.events.prune import OldEvents
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.setup.login import LoggedIn
-    from wacoex_cli.setup.restore import Comparison
+    from wacoex_cli.setup.auth import LoggedIn
+    from wacoex_cli.setup.state import Comparison
     from wacoex_cli.terminal.render import Result
 
 root = group("", "Commands that stand beside the groups.")
@@ -73,7 +73,7 @@ def login(
     that channel alone, else for every channel without one of its own.
     """
     from wacoex_cli.errors import UsageError
-    from wacoex_cli.setup import login as operation
+    from wacoex_cli.setup import auth as operation
     from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     operation.check_name(name)
@@ -111,7 +111,7 @@ def logout(
 ) -> "Result":
     """Delete a stored secret from this machine. It stays valid elsewhere."""
     from wacoex_cli.errors import DeclinedError
-    from wacoex_cli.setup import login as operation
+    from wacoex_cli.setup import auth as operation
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result
 
@@ -141,7 +141,7 @@ def status(
 ) -> "Result":
     """Show where each secret comes from and whether it works."""
     from wacoex_cli.channels import access, ledger, registry
-    from wacoex_cli.setup import status as operation
+    from wacoex_cli.setup import auth as operation
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.render import Result, Table
 
@@ -198,7 +198,7 @@ def _owner(channel: str | None) -> str:
 @command(config, "show", "wacoex config show", "wacoex config show --channel shop --json")
 def show(invocation: Invocation) -> "Result":
     """Show every setting and secret with its source; of a secret its last four characters."""
-    from wacoex_cli.setup.configuration import secrets_in_force, settings_in_force
+    from wacoex_cli.setup.config import secrets_in_force, settings_in_force
     from wacoex_cli.terminal.render import Result, Table
 
     flags: dict[str, object] = {
@@ -220,7 +220,7 @@ def show(invocation: Invocation) -> "Result":
 @command(config, "path", "wacoex config path", "wacoex config path --json")
 def config_path(invocation: Invocation) -> "Result":
     """Show where wacoex keeps and looks for its files."""
-    from wacoex_cli.setup.configuration import locations
+    from wacoex_cli.setup.config import locations
     from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
@@ -334,7 +334,7 @@ def backup(
     numbers and no secrets; only you may read it.
     """
     from wacoex_cli.foundation import backup as operation
-    from wacoex_cli.setup.restore import beside
+    from wacoex_cli.setup.state import beside
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
@@ -373,7 +373,7 @@ def restore(
     knows: what it never heard of would be sent again. Rows that were being sent when the backup
     was made become ambiguous.
     """
-    from wacoex_cli.setup.restore import prepare
+    from wacoex_cli.setup.state import prepare
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
@@ -448,7 +448,7 @@ def check(invocation: Invocation) -> "Result":
     """
     from dataclasses import asdict
 
-    from wacoex_cli.setup.state_check import check as look_for_problems
+    from wacoex_cli.setup.state import check as look_for_problems
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
@@ -559,7 +559,7 @@ def _cutoff(before: str | None, older_than: int | None, now: datetime) -> dateti
 
 
 def _demand_alone(workspace: "Workspace") -> None:
-    from wacoex_cli.setup.restore import refuse_living
+    from wacoex_cli.setup.state import refuse_living
 
     refuse_living(workspace.settings.state, workspace.clock)
 
