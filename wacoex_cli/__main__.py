@@ -1,13 +1,8 @@
 """The program: one command line in, one exit status out, no traceback in between."""
 
-import os
-import signal
 import sys
-import threading
-from types import FrameType
 
 from wacoex_cli import __version__
-from wacoex_cli.errors import UsageError
 
 
 def main() -> int:
@@ -24,6 +19,10 @@ def main() -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    import os
+    import signal
+    import threading
+
     from wacoex_cli.terminal import options, render
 
     render.never_fail_on_encoding()
@@ -35,7 +34,6 @@ def _run(arguments: list[str]) -> int:
         from wacoex_cli.app import app, run
 
         root = app
-
         _demand_text(arguments)
         return run(arguments)
     except KeyboardInterrupt:
@@ -52,13 +50,15 @@ def _demand_text(arguments: list[str]) -> None:
     try:
         "".join(arguments).encode()
     except UnicodeEncodeError:
+        from wacoex_cli.errors import UsageError
+
         raise UsageError(
             "an argument is not text in the character set of this system",
             hint="use a UTF-8 locale, for example `LC_ALL=C.UTF-8`",
         ) from None
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
+def _terminate(number: int, frame: object) -> None:
     sys.exit(128 + number)
 
 
