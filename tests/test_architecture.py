@@ -35,7 +35,14 @@ ROW = [
 ]
 PACKAGE = Path(wacoex_cli.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-LIGHT = ("typer", "wacoex_cli.terminal.options", "wacoex_cli.errors")
+LIGHT = (
+    "typer",
+    "wacoex_cli.errors",
+    "wacoex_cli.foundation.clock",
+    "wacoex_cli.terminal.dialogue",
+    "wacoex_cli.terminal.options",
+    "wacoex_cli.terminal.render",
+)
 
 
 def imports(body: list[ast.stmt] | ast.Module) -> Iterator[str]:

@@ -95,7 +95,6 @@ def _change(monkeypatch: pytest.MonkeyPatch, config: Path, tmp_path: Path, what:
 def test_whatever_is_changed_is_validated_anew(
     monkeypatch: pytest.MonkeyPatch, cache: Path, config: Path, tmp_path: Path, what: str
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parents[1]))
     environ = {"WACOEX_STATE": "mine.db"} if what == "directory" else {}
     before = load(environ)
 

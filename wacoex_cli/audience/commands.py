@@ -1,17 +1,18 @@
 """`wacoex optout`: the people who are never to be sent to."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from wacoex_cli.audience.model import Scope
 from wacoex_cli.errors import DeclinedError
+from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
-
-if TYPE_CHECKING:
-    from wacoex_cli.terminal.render import Result
+from wacoex_cli.terminal.render import Result, Table
 
 app = group("optout", "The people who want no more messages. No broadcast is ever sent to them.")
 
@@ -48,14 +49,13 @@ def add(
     scope: ScopeOption = Scope.ALL,
     country: CountryOption = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Never send to a person again.
 
     Who is on the list for marketing is added for all, never the other way round: to take that back,
     remove them first.
     """
     from wacoex_cli.audience import optouts
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
@@ -85,11 +85,9 @@ def remove(
     country: CountryOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Let a person be sent to again."""
     from wacoex_cli.audience import optouts
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         found = optouts.find(workspace.state, phone, country)
@@ -104,13 +102,10 @@ def remove(
 
 
 @command(app, "list", "wacoex optout list", "wacoex optout list --json")
-def list_optouts(invocation: Invocation) -> "Result":
+def list_optouts(invocation: Invocation) -> Result:
     """List them, the newest first."""
-    from dataclasses import asdict
 
     from wacoex_cli.audience import ledger
-    from wacoex_cli.foundation.clock import from_text
-    from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
         found = ledger.list_optouts(workspace.state)
@@ -139,11 +134,10 @@ def import_optouts(
         typer.Option(metavar="NAME", help="The column with the numbers, if not recognised."),
     ] = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Add everybody in a file. Exit status 7 when some numbers could not be read."""
     from wacoex_cli.audience import optouts
     from wacoex_cli.audience.files import open_recipients
-    from wacoex_cli.terminal.render import Result
 
     source = None if str(file) == "-" else file
     with (

@@ -1,13 +1,17 @@
 """`wacoex broadcast`: plan, send and settle broadcasts."""
 
 import contextlib
+import difflib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wacoex_cli.errors import DeclinedError, UsageError
+from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import (
     DryRunOption,
     Invocation,
@@ -17,15 +21,12 @@ from wacoex_cli.terminal.options import (
     completing,
     group,
 )
+from wacoex_cli.terminal.render import Result, Table, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from wacoex_cli.broadcast.model import Broadcast
     from wacoex_cli.broadcast.reconcile import Decision, Reconciled
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
 app = group("broadcast", "Plan a broadcast, send it at a safe pace, know what became of every row.")
 
@@ -124,7 +125,7 @@ def plan(
     test: TestOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Check a list of recipients against a template and freeze it. Nobody on it is sent to.
 
     With --test one message goes to the number given, after a yes: a broadcast of its own, with
@@ -273,7 +274,7 @@ def send(
     progress: ProgressOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Send a planned broadcast, or plan and send in one go with --to.
 
     Without an id the one planned broadcast of the channel is sent. Ctrl-C once lets requests
@@ -340,7 +341,7 @@ def resume(
     until: UntilOption = None,
     progress: ProgressOption = None,
     yes: YesOption = False,
-) -> "Result":
+) -> Result:
     """Go on with a broadcast that was paused, interrupted or killed. Nobody is sent to twice."""
     _check_rate(rate)
     _check_progress(invocation, progress)
@@ -365,7 +366,6 @@ def _check_rate(rate: float | None) -> None:
 
 def _known_findings(ids: list[str] | None) -> tuple[str, ...]:
     """The ids of `--overrule`, each of them one that a check before sending can have."""
-    import difflib
 
     from wacoex_cli.findings.catalogue import CATALOGUE
 
@@ -392,7 +392,6 @@ def _check_progress(invocation: Invocation, progress: str | None) -> None:
 
 def _check_one_go(invocation: Invocation, broadcast_id: int | None, *, may_ask: bool) -> None:
     """Refuse before anything is planned: a cron job would leave one more plan each time."""
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     if broadcast_id is not None:
         raise UsageError("give an id or `--to`, not both", hint="`--to` plans a new broadcast")
@@ -401,14 +400,12 @@ def _check_one_go(invocation: Invocation, broadcast_id: int | None, *, may_ask: 
 
 
 @command(app, "list", "wacoex broadcast list", "wacoex broadcast list --channel shop --json")
-def list_broadcasts(invocation: Invocation) -> "Result":
+def list_broadcasts(invocation: Invocation) -> Result:
     """List the broadcasts, newest first; with --channel those of one channel."""
     from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.projection import bring_up_to_date
     from wacoex_cli.broadcast.view import template_name
     from wacoex_cli.channels.access import choose_channel
-    from wacoex_cli.foundation.clock import from_text
-    from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
         bring_up_to_date(workspace.state, workspace.clock)
@@ -443,7 +440,7 @@ def list_broadcasts(invocation: Invocation) -> "Result":
 
 
 @command(app, "show", "wacoex broadcast show 7", "wacoex broadcast show 7 --json")
-def show(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
+def show(invocation: Invocation, broadcast_id: IdArgument) -> Result:
     """Show where a broadcast stands, what went wrong, and what to do next."""
     from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.projection import bring_up_to_date
@@ -457,7 +454,7 @@ def show(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
 
 
 @command(app, "pause", "wacoex broadcast pause 7")
-def pause(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
+def pause(invocation: Invocation, broadcast_id: IdArgument) -> Result:
     """Pause a broadcast that is being sent, here or in another process."""
     from wacoex_cli.broadcast import control, ledger
     from wacoex_cli.foundation.person import login_name
@@ -471,11 +468,10 @@ def pause(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
 
 
 @command(app, "cancel", "wacoex broadcast cancel 7", "wacoex broadcast cancel 7 --yes")
-def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = False) -> "Result":
+def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = False) -> Result:
     """End a broadcast for good. What was sent stays sent; the rest is never sent."""
     from wacoex_cli.broadcast import control, ledger
     from wacoex_cli.foundation.person import login_name
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     with invocation.open_workspace() as workspace:
         broadcast = ledger.get(workspace.state, broadcast_id)
@@ -489,11 +485,10 @@ def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = Fa
         return shown(workspace, cancelled)
 
 
-def shown(workspace: "Workspace", broadcast: "Broadcast", **more: object) -> "Result":
+def shown(workspace: "Workspace", broadcast: "Broadcast", **more: object) -> Result:
     """Where a broadcast stands; `more` is added to the JSON output."""
     from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.view import sentences, summary
-    from wacoex_cli.terminal.render import Result
 
     counts = ledger.counts(workspace.state, broadcast.broadcast_id)
     data = {**summary(workspace.state, broadcast, counts), **more}
@@ -529,7 +524,7 @@ def reconcile(
         bool, typer.Option("--offline", help="Ask neither Meta nor respond.io.")
     ] = False,
     yes: YesOption = False,
-) -> "Result":
+) -> Result:
     """Find out which rows of unknown fate went out, and settle the others.
 
     Stored statuses are looked at, then the API that sent is asked. What is proven to have gone
@@ -539,7 +534,6 @@ def reconcile(
     """
     from wacoex_cli.broadcast import ledger, view
     from wacoex_cli.broadcast.projection import bring_up_to_date
-    from wacoex_cli.terminal.render import Result
 
     if decision is not None and resend:
         raise UsageError(
@@ -583,9 +577,8 @@ def _settled(
     decision: "Decision",
     expect: int | None,
     yes: bool,
-) -> "Result":
+) -> Result:
     from wacoex_cli.broadcast import reconcile as operation
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     rows = operation.choose_rows(workspace.state, broadcast.broadcast_id, wanted)
     if rows and expect is not None:
@@ -604,11 +597,10 @@ def _sent_again(
     wanted: list[int],
     expect: int | None,
     offline: bool,
-) -> "Result":
+) -> Result:
     """Ask first: who has the message by then is no longer among those it is sent to again."""
     from wacoex_cli.broadcast import view
     from wacoex_cli.broadcast.reconcile import Decision, check_can_decide, choose_rows
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     dialogue = TerminalDialogue(invocation)
     check_can_decide(workspace.state, broadcast, Decision.RESEND, workspace.clock)
@@ -625,7 +617,7 @@ def _sent_again(
     return _decided(workspace, broadcast, rows, Decision.RESEND, more)
 
 
-def _typed(dialogue: "TerminalDialogue", found: "Reconciled") -> str:
+def _typed(dialogue: TerminalDialogue, found: "Reconciled") -> str:
     from wacoex_cli.broadcast.evidence import Fate
 
     left, unknown = len(found.left), len(found.of(Fate.UNKNOWN))
@@ -647,7 +639,7 @@ def _decided(
     rows: list[int],
     decision: "Decision",
     more: dict[str, object],
-) -> "Result":
+) -> Result:
     from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.reconcile import decide
     from wacoex_cli.foundation.person import login_name
@@ -667,7 +659,6 @@ def _find_out(
 ) -> "Reconciled":
     from wacoex_cli.broadcast.reconcile import choose_rows, find_out
     from wacoex_cli.channels.registry import known
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     rows = choose_rows(workspace.state, broadcast.broadcast_id, wanted)
     channel = known(workspace.state, broadcast.channel)
@@ -717,7 +708,7 @@ def report(
     show_numbers: Annotated[
         bool, typer.Option("--show-numbers", help="Do not mask the phone numbers in the page.")
     ] = False,
-) -> "Result":
+) -> Result:
     """Tell what became of a broadcast: totals, rates, runs, decisions, and each row.
 
     In CSV an apostrophe stands before a cell that a spreadsheet would run as a formula, and so
@@ -729,8 +720,6 @@ def report(
     from wacoex_cli.broadcast import html_report, ledger
     from wacoex_cli.broadcast import report as operation
     from wacoex_cli.broadcast.projection import bring_up_to_date
-    from wacoex_cli.terminal import render
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         bring_up_to_date(workspace.state, workspace.clock)
@@ -748,7 +737,7 @@ def report(
             told.append(f"the report is in {html}: {care}")
         if csv == "-":
             for piece in operation.csv_text(rows):
-                render.write(sys.stdout, piece)
+                write(sys.stdout, piece)
             return Result({})
         if csv is not None:
             written = operation.write_csv(Path(csv), rows)

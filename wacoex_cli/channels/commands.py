@@ -1,13 +1,15 @@
 """`wacoex channel`: the numbers that wacoex looks after."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wacoex_cli.channels.model import Details, Provider
-from wacoex_cli.errors import UsageError
+from wacoex_cli.errors import DeclinedError, UsageError
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import (
     DryRunOption,
     Invocation,
@@ -16,6 +18,7 @@ from wacoex_cli.terminal.options import (
     completing,
     group,
 )
+from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
     from wacoex_cli.channels.discover import Found, FoundNumber
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.channels.offer import Taken
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 app = group("channel", "The phone numbers wacoex looks after.")
 
@@ -99,7 +100,7 @@ def add(
     timezone: TimezoneOption = None,
     partner_app_id: PartnerOption = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Add a phone number."""
     from wacoex_cli.channels.registry import add_channel
 
@@ -123,10 +124,9 @@ def add(
 def list_channels(
     invocation: Invocation,
     archived: Annotated[bool, typer.Option("--archived", help="Archived ones too.")] = False,
-) -> "Result":
+) -> Result:
     """List the channels."""
     from wacoex_cli.channels import access, ledger
-    from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
         access.warn_about_unknown_tables(workspace)
@@ -145,12 +145,10 @@ def show(
             metavar="NAME", help="The name of the channel.", autocompletion=completing("channel")
         ),
     ] = None,
-) -> "Result":
+) -> Result:
     """Show what is known about one channel."""
-    from dataclasses import asdict
 
     from wacoex_cli.channels import access, registry
-    from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
         channel = (
@@ -186,10 +184,9 @@ def edit(
     timezone: TimezoneOption = None,
     partner_app_id: PartnerOption = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Change a channel's details; an empty text removes one. Replaced ids are kept."""
     from wacoex_cli.channels.registry import edit_channel
-    from wacoex_cli.errors import UsageError
 
     given = {
         "phone_number_id": phone_number_id,
@@ -217,11 +214,9 @@ def remove(
     name: NameArgument,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Archive a channel. Its history is kept, and `restore` takes it back."""
     from wacoex_cli.channels import registry
-    from wacoex_cli.errors import DeclinedError
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     with invocation.open_workspace() as workspace:
         channel = registry.active(workspace.state, name)
@@ -236,7 +231,7 @@ def remove(
 @command(app, "restore", "wacoex channel restore shop")
 def restore(
     invocation: Invocation, name: ArchivedNameArgument, dry_run: DryRunOption = False
-) -> "Result":
+) -> Result:
     """Take an archived channel back."""
     from wacoex_cli.channels.registry import restore_channel
 
@@ -246,7 +241,7 @@ def restore(
 
 
 @command(app, "use", "wacoex channel use shop")
-def use(invocation: Invocation, name: NameArgument, dry_run: DryRunOption = False) -> "Result":
+def use(invocation: Invocation, name: NameArgument, dry_run: DryRunOption = False) -> Result:
     """Make a channel the one that is meant when none is named."""
     from wacoex_cli.channels.registry import use_channel
 
@@ -263,8 +258,7 @@ def _entries(workspace: "Workspace", channels: list["Channel"]) -> list[dict[str
     return [one.to_json() | found[one.channel_id].to_json() for one in channels]
 
 
-def _changed(workspace: "Workspace", channel: "Channel", what: str, dry_run: bool) -> "Result":
-    from wacoex_cli.terminal.render import Result
+def _changed(workspace: "Workspace", channel: "Channel", what: str, dry_run: bool) -> Result:
 
     would = "would be " if dry_run else ""
     [entry] = _entries(workspace, [channel])
@@ -288,12 +282,10 @@ _FOUND_COLUMNS = ("source", "phone", "id", "account", "name", "coexistence", "ch
 )
 def discover(
     invocation: Invocation, yes: YesOption = False, dry_run: DryRunOption = False
-) -> "Result":
+) -> Result:
     """List what the tokens can see, and offer to add new Coexistence numbers."""
     from wacoex_cli.channels import ledger
     from wacoex_cli.channels.discover import look_around
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         channels = ledger.all_channels(workspace.state)
@@ -324,11 +316,10 @@ def import_list(
         Path, typer.Argument(metavar="FILE", help="CSV, TSV or NDJSON; - is standard input.")
     ],
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Add the channels of a list, all of them or none. Columns are named as in `channel list`."""
     from wacoex_cli.channels.import_file import import_channels
     from wacoex_cli.channels.listing import read_list
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     title = "standard input" if str(file) == "-" else f"`{file}`"
     dialogue = TerminalDialogue(invocation)
@@ -346,7 +337,7 @@ def import_list(
 def _taken(
     workspace: "Workspace",
     found: "Found",
-    dialogue: "TerminalDialogue",
+    dialogue: TerminalDialogue,
     *,
     yes: bool,
     dry_run: bool,
@@ -365,7 +356,6 @@ def _taken(
 
 
 def _shown(found: "Found", taken: "Taken", dry_run: bool) -> "list[str | Table | ForPerson]":
-    from wacoex_cli.terminal.render import ForPerson, Table
 
     names: dict[str | None, str] = {one.phone: one.name for one in taken.added}
     linked = {one.respondio_channel_id: one.name for one in taken.linked}
@@ -449,10 +439,7 @@ def _content(file: Path) -> bytes:
         ) from error
 
 
-def _imported(done: "Imported", dialogue: "TerminalDialogue", dry_run: bool) -> "Result":
-    from dataclasses import asdict
-
-    from wacoex_cli.terminal.render import Result
+def _imported(done: "Imported", dialogue: TerminalDialogue, dry_run: bool) -> Result:
 
     told = done.problems[:_PROBLEMS_TOLD]
     data = {

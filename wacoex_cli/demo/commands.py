@@ -1,22 +1,18 @@
 """`wacoex demo`."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation, command, group
-
-if TYPE_CHECKING:
-    from wacoex_cli.terminal.render import Result
+from wacoex_cli.terminal.render import Result
 
 root = group("", "Commands that stand beside the groups.")
 
 
 @command(root, "demo", "wacoex demo")
-def demo(invocation: Invocation) -> "Result":
+def demo(invocation: Invocation) -> Result:
     """A tour of the real commands against a pretend Meta on this machine."""
     from wacoex_cli.demo.tour import tour
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     seen = tour(TerminalDialogue(invocation), is_json=invocation.json)
     text = (

@@ -1,5 +1,6 @@
 """`wacoex device`: the companions linked to the phone."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,19 +8,17 @@ import typer
 
 from wacoex_cli.devices.model import DeviceKind
 from wacoex_cli.errors import DeclinedError, UsageError
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
+from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.model import Device, DeviceState
     from wacoex_cli.devices.probe import Prober
     from wacoex_cli.devices.probe_rule import Probe, ProbeWord, WordOutcome
     from wacoex_cli.devices.registry import Inventory
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
 app = group(
     "device", "The companions linked to the phone: no API lists them, so wacoex keeps the list."
@@ -52,13 +51,11 @@ def add(
         typer.Option(metavar="TIME", help="When it was linked; now unless given."),
     ] = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """List a companion that is linked to the phone."""
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.devices import registry, view
     from wacoex_cli.devices.checks import check_supported
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
@@ -84,11 +81,10 @@ def add(
 
 
 @command(app, "list", "wacoex device list", "wacoex device list -c shop --json")
-def list_devices(invocation: Invocation) -> "Result":
+def list_devices(invocation: Invocation) -> Result:
     """List the companions of a channel, and what is wrong with them."""
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.devices import registry, view
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
@@ -104,11 +100,9 @@ def remove(
     device_id: IdArgument,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Take a companion off the list, once it is logged out on the phone."""
     from wacoex_cli.devices import registry, view
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         device, channel = _named(workspace, invocation, device_id)
@@ -124,12 +118,9 @@ def remove(
 
 
 @command(app, "relink", "wacoex device relink 2")
-def relink(
-    invocation: Invocation, device_id: IdArgument, dry_run: DryRunOption = False
-) -> "Result":
+def relink(invocation: Invocation, device_id: IdArgument, dry_run: DryRunOption = False) -> Result:
     """Say that a companion is linked, again or still, and in use as of now."""
     from wacoex_cli.devices import registry, view
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         found, channel = _named(workspace, invocation, device_id)
@@ -148,7 +139,7 @@ def confirm(
         typer.Option(metavar="WHO", help="Who has looked; your login name unless given."),
     ] = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Say that the list equals Linked devices on the phone.
 
     While it holds no companion, only the phone can send an echo: one then counts as strong
@@ -157,7 +148,6 @@ def confirm(
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.devices import registry, view
     from wacoex_cli.foundation.person import known_login_name
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
@@ -232,7 +222,7 @@ _SETTING = "events.probe_contact"
     "wacoex device probe -c shop --json",
     "wacoex device probe --dry-run",
 )
-def probe(invocation: Invocation, dry_run: DryRunOption = False) -> "Result":
+def probe(invocation: Invocation, dry_run: DryRunOption = False) -> Result:
     """Try out which devices the partner hears.
 
     Each linked companion and the phone get a short word, to be sent to a test contact: the probe
@@ -244,8 +234,6 @@ def probe(invocation: Invocation, dry_run: DryRunOption = False) -> "Result":
     from wacoex_cli.devices import probe_view, registry
     from wacoex_cli.devices.model import DeviceState
     from wacoex_cli.devices.probe import Prober
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
@@ -269,7 +257,7 @@ def probe(invocation: Invocation, dry_run: DryRunOption = False) -> "Result":
     )
 
 
-def _contact(workspace: "Workspace", prober: "Prober", dialogue: "TerminalDialogue") -> str:
+def _contact(workspace: "Workspace", prober: "Prober", dialogue: TerminalDialogue) -> str:
     """Whom the words are sent to: as the interrupted probe says, the settings, or the person."""
     from wacoex_cli.foundation.phone_numbers import normalise
 
@@ -301,7 +289,7 @@ def _go_through(
     prober: "Prober",
     begun: "Probe",
     devices: "Sequence[Device]",
-    dialogue: "TerminalDialogue",
+    dialogue: TerminalDialogue,
 ) -> "Probe":
     from wacoex_cli.devices import probe_view
 
@@ -331,7 +319,7 @@ def _go_through(
 
 
 def _asked(
-    probe: "Probe", known: "Mapping[int, Device]", dialogue: "TerminalDialogue"
+    probe: "Probe", known: "Mapping[int, Device]", dialogue: TerminalDialogue
 ) -> "dict[int, WordOutcome]":
     """What a person says about the words that have not come back; nobody asked, nothing said."""
     from wacoex_cli.devices.probe_rule import WordOutcome
@@ -352,9 +340,8 @@ def _name(known: "Mapping[int, Device]", word: "ProbeWord") -> str:
     return probe_view.name_of(known.get(word.device_id))
 
 
-def _planned(channel: "Channel", devices: "Sequence[Device]") -> "Result":
+def _planned(channel: "Channel", devices: "Sequence[Device]") -> Result:
     from wacoex_cli.devices import probe_view
-    from wacoex_cli.terminal.render import Result
 
     names = [probe_view.name_of(None), *map(probe_view.name_of, devices)]
     data = {

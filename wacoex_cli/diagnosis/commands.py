@@ -2,15 +2,14 @@
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from wacoex_cli.errors import UsageError
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, completing, group
-
-if TYPE_CHECKING:
-    from wacoex_cli.terminal.render import Result
+from wacoex_cli.terminal.render import Markdown, Result, Table
 
 root = group("", "Commands that stand beside the groups.")
 
@@ -29,7 +28,7 @@ def status(
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask nobody: show what is stored, with its age.")
     ] = False,
-) -> "Result":
+) -> Result:
     """Show the channels: what Meta says, what was found, and what to do.
 
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
@@ -38,7 +37,6 @@ def status(
     from wacoex_cli.diagnosis import view
     from wacoex_cli.diagnosis.status import check_or_tell_why_not
     from wacoex_cli.findings.model import check_exit_status
-    from wacoex_cli.terminal.render import Result
 
     name = invocation.one_channel(channel)
     with invocation.open_workspace() as workspace:
@@ -78,10 +76,9 @@ def explain(
             metavar="TEXT", help="List the pages about a text, such as an error as it is shown."
         ),
     ] = None,
-) -> "Result":
+) -> Result:
     """Explain a finding, an error code of Meta, or a topic."""
     from wacoex_cli.diagnosis import explain as explaining
-    from wacoex_cli.terminal.render import Markdown, Result, Table
 
     if (word is None) == (search is None):
         raise UsageError(
@@ -134,7 +131,7 @@ def doctor(
         Path | None,
         typer.Option(metavar="FILE", help="Also write what support needs, without secrets."),
     ] = None,
-) -> "Result":
+) -> Result:
     """Find what is wrong: how that is known, what to do, how to see that it helped.
 
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
@@ -144,8 +141,6 @@ def doctor(
     from wacoex_cli.diagnosis.doctor import diagnose
     from wacoex_cli.diagnosis.symptom_questions import Symptom
     from wacoex_cli.findings.model import check_exit_status
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     name = invocation.one_channel(channel)
     with invocation.open_workspace() as workspace:

@@ -1,16 +1,21 @@
 """`wacoex events` and `wacoex mac`."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wacoex_cli.errors import DeclinedError, UsageError, WacoexError
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
+from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
-
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.events.importing import Imported
     from wacoex_cli.events.listing import Listed
@@ -19,8 +24,6 @@ if TYPE_CHECKING:
     from wacoex_cli.events.subscribe import Subscription
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 root = group("", "Commands that stand beside the groups.")
 app = group("events", "Take in what Meta and respond.io tell, and look at it.")
@@ -45,7 +48,7 @@ def import_events(
         ),
     ],
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Import archived webhooks of Meta and respond.io, each once, in any order.
 
     Texts, media and names are not stored. Exit status 7 when some payloads could not be read, 2
@@ -64,8 +67,6 @@ def import_events(
 def _import(
     workspace: "Workspace", invocation: Invocation, file: str, *, dry_run: bool
 ) -> "Imported":
-    import contextlib
-    from pathlib import Path
 
     from wacoex_cli.events import archive, importing
     from wacoex_cli.terminal.progress import open_progress
@@ -101,8 +102,7 @@ def _import(
         )
 
 
-def _imported(done: "Imported", file: str, *, dry_run: bool) -> "Result":
-    from wacoex_cli.terminal.render import Result, Table
+def _imported(done: "Imported", file: str, *, dry_run: bool) -> Result:
 
     would = "would be " if dry_run else ""
     text = (
@@ -148,7 +148,7 @@ def list_events(
             "--limit", metavar="N", min=1, max=_MOST_LISTED, help="So many, the newest ones."
         ),
     ] = 100,
-) -> "Result":
+) -> Result:
     """List events, newest first, and what each kind does and does not do.
 
     With --channel those of one channel. Phone numbers are shown whole. `wacoex state export`
@@ -171,9 +171,7 @@ def list_events(
     return _listed(found)
 
 
-def _listed(found: list["Listed"]) -> "Result":
-    from wacoex_cli.foundation.clock import from_text
-    from wacoex_cli.terminal.render import Result, Table
+def _listed(found: list["Listed"]) -> Result:
 
     rows = [
         (
@@ -192,9 +190,8 @@ def _listed(found: list["Listed"]) -> "Result":
     return Result(data, (table, *_effects(found)))
 
 
-def _effects(found: list["Listed"]) -> list["ForPerson"]:
+def _effects(found: list["Listed"]) -> list[ForPerson]:
     from wacoex_cli.events.listing import notes
-    from wacoex_cli.terminal.render import ForPerson, Table
 
     effects = notes(found)
     if not effects:
@@ -234,14 +231,13 @@ def subscribe(
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Attach your own Meta app to the channel's account, and show which webhooks are on.
 
     The webhook fields are switched on by hand: the clicks are shown. With --check the exit
     status is 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
     from wacoex_cli.channels.access import choose_channel
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
@@ -266,7 +262,7 @@ def listen(
         bool,
         typer.Option("--insecure", help="Take unsigned deliveries, from this machine only."),
     ] = False,
-) -> "Result":
+) -> Result:
     """Receive the webhooks of Meta and respond.io until Ctrl-C or SIGTERM.
 
     Each delivery is answered once it lies in the state file, and worked on afterwards. It needs
@@ -277,8 +273,6 @@ def listen(
     from wacoex_cli.events.listening import Door
     from wacoex_cli.events.listening import listen as operation
     from wacoex_cli.events.telling import Telling
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
@@ -292,11 +286,10 @@ def listen(
     return Result(heard.to_json(), (told,), exit_code=128 + heard.signal_number)
 
 
-def _checked(workspace: "Workspace", invocation: Invocation) -> "Result":
+def _checked(workspace: "Workspace", invocation: Invocation) -> Result:
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.events import subscribe as operation
     from wacoex_cli.findings.model import check_exit_status, worst
-    from wacoex_cli.terminal.render import Result
 
     found: Subscription | None = None
     failures: tuple[WacoexError, ...] = ()
@@ -319,13 +312,12 @@ def _checked(workspace: "Workspace", invocation: Invocation) -> "Result":
 def _attached(
     workspace: "Workspace",
     channel: "Channel",
-    dialogue: "TerminalDialogue",
+    dialogue: TerminalDialogue,
     *,
     yes: bool,
     dry_run: bool,
-) -> "Result":
+) -> Result:
     from wacoex_cli.events import subscribe as operation
-    from wacoex_cli.terminal.render import Result
 
     found = workspace.run(operation.look(workspace, channel))
     what = f"app {found.seen.app_id or '(unknown)'} to WABA {found.waba_id} ({channel.name})"
@@ -350,7 +342,6 @@ def _subscription_text(
 ) -> "Iterator[str | Table | ForPerson]":
     from wacoex_cli.events.checks import FIELDS
     from wacoex_cli.findings.text import finding_text
-    from wacoex_cli.terminal.render import ForPerson, Table
 
     if found is not None:
         on = found.seen.fields
@@ -388,7 +379,7 @@ def pull(
     ] = "30d",
     dry_run: DryRunOption = False,
     yes: YesOption = False,
-) -> "Result":
+) -> Result:
     """Read messages and statuses from respond.io and Meta, without a webhook server.
 
     respond.io has no list of all messages, so this reads the contacts that matter: recipients of
@@ -398,7 +389,6 @@ def pull(
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.events.pulling import Pull, PullRequest
     from wacoex_cli.foundation.durations import moment_ago
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     phones = tuple(_phone(text) for text in contact or ())
     with invocation.open_workspace() as workspace:
@@ -428,8 +418,7 @@ def _phone(text: str) -> str:
     return phone
 
 
-def _result(pulled: "Pulled", channel: str, *, dry_run: bool) -> "Result":
-    from wacoex_cli.terminal.render import Result
+def _result(pulled: "Pulled", channel: str, *, dry_run: bool) -> Result:
 
     data = {"channel": channel, **pulled.to_json(), "dry_run": dry_run}
     lines = tuple(_planned(pulled) if dry_run else _pulled_text(pulled))
@@ -488,7 +477,7 @@ def mac(
         str | None,
         typer.Option("--month", metavar="YYYY-MM", help="The month, in UTC; else the present one."),
     ] = None,
-) -> "Result":
+) -> Result:
     """Count the contacts that were active in a month, and those that only echoes made active.
 
     respond.io charges by monthly active contacts (MAC) and gives its own figure to no program.
@@ -507,11 +496,7 @@ def mac(
         return _counted(operation.count(state, named, only))
 
 
-def _counted(counted: "Mac") -> "Result":
-    from dataclasses import asdict
-
-    from wacoex_cli.foundation.clock import to_text
-    from wacoex_cli.terminal.render import ForPerson, Result, Table
+def _counted(counted: "Mac") -> Result:
 
     table = Table(
         ("channel", "contacts", "echoes only"),

@@ -5,8 +5,8 @@ So `events listen` and `events pull` can serve rooms that they may not import.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,25 +18,22 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class PageRequest:
+class PageRequest(NamedTuple):
     """A browser asks for a page. `method` is GET or POST, `token` the last part of the path."""
 
     method: str
     token: str
-    form: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class PageAnswer:
+class PageAnswer(NamedTuple):
     """What the browser is shown, with its HTTP status."""
 
     status: int
     html: str
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """A page that `events listen` serves beside the webhooks, such as `/confirm/{token}`."""
 
     path: str
@@ -44,19 +41,17 @@ class Page:
     handler: Callable[[PageRequest], PageAnswer]
 
 
-@dataclass(frozen=True)
-class Interest:
+class Interest(NamedTuple):
     """What the rooms wait for news about: people (E.164), and messages of ours by their id.
 
     Each message id comes with the attempt id it was sent under.
     """
 
     phones: tuple[str, ...] = ()
-    message_ids: Mapping[str, str] = field(default_factory=dict)
+    message_ids: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Consumers:
+class Consumers(NamedTuple):
     """Everything that is handed over. Each is called only when a command needs it."""
 
     projections: Callable[[], Sequence[Projection]]

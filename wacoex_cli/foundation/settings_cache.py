@@ -83,7 +83,7 @@ class SettingsCache:
             entries = {other: entry for other, entry in self._entries().items() if other != name}
             newest = list(entries.items())[1 - _MOST_KEPT :]
             entry = {"settings": kept, "mac": _hmac(key, _signed(name, kept))}
-            write(self._path, json.dumps({**dict(newest), name: entry}))
+            write(self._path, json.dumps({**dict(newest), name: entry}), is_durable=False)
 
     def _entries(self) -> dict[str, Any]:
         content = _private(self._path)

@@ -1,11 +1,13 @@
 """`wacoex reminder`: how long the phone's app may still stay closed."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wacoex_cli.errors import TemporaryError, UsageError, WacoexError
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import (
     DryRunOption,
     Invocation,
@@ -14,15 +16,13 @@ from wacoex_cli.terminal.options import (
     completing,
     group,
 )
+from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from wacoex_cli.inactivity.check import ReminderCheck
     from wacoex_cli.inactivity.notify import Notified, Told
     from wacoex_cli.inactivity.outbox import NotDue
     from wacoex_cli.inactivity.schedule import Shown
-    from wacoex_cli.terminal.render import Result
 
 app = group("reminder", "Never lose a channel: the app must be opened on the phone every 14 days.")
 
@@ -47,13 +47,12 @@ def check(
         bool,
         typer.Option("--nagios", help="One status line with performance data, then the details."),
     ] = False,
-) -> "Result":
+) -> Result:
     """Show the days left for each channel, worst first. Asks nobody.
 
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
     from wacoex_cli.inactivity import nagios as plugin
-    from wacoex_cli.terminal.render import Result
 
     try:
         return _checked(invocation, channel, is_plugin=nagios)
@@ -86,7 +85,7 @@ def confirm(
         bool, typer.Option("--force", help="Also keep a time before the newest proof.")
     ] = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Say that the WhatsApp Business app was open on the primary phone.
 
     The countdown of 14 days begins anew. Messages through the API, messages of customers and
@@ -96,7 +95,6 @@ def confirm(
     from wacoex_cli.foundation.time_zones import moment_from
     from wacoex_cli.inactivity import confirm as confirming
     from wacoex_cli.inactivity import reading, view
-    from wacoex_cli.terminal.render import Result
 
     named = invocation.one_channel(channel)
     with invocation.open_workspace() as workspace:
@@ -113,12 +111,11 @@ def confirm(
     return Result(view.confirmed_data(done), list(view.confirmed_text(done, now)))
 
 
-def _checked(invocation: Invocation, channel: str | None, *, is_plugin: bool) -> "Result":
+def _checked(invocation: Invocation, channel: str | None, *, is_plugin: bool) -> Result:
     from wacoex_cli.findings.model import check_exit_status
     from wacoex_cli.inactivity import view
     from wacoex_cli.inactivity.check import check as look
     from wacoex_cli.inactivity.nagios import nagios_lines
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
@@ -144,7 +141,7 @@ def notify(
         ),
     ] = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Tell people which phones must be opened; made for cron.
 
     Nothing due: silent, exit status 0. A notice is due when the stage of a channel changes, every
@@ -152,7 +149,6 @@ def notify(
     some notices could not be sent, 6 when none could.
     """
     from wacoex_cli.inactivity import notify as operation
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     with invocation.open_workspace() as workspace:
         urls, channel = to or [], invocation.channel
@@ -162,8 +158,7 @@ def notify(
         return _notified(operation.notify(workspace, urls, channel, log=log))
 
 
-def _notified(done: "Notified") -> "Result":
-    from wacoex_cli.terminal.render import Result
+def _notified(done: "Notified") -> Result:
 
     data = {
         "sent": [one.to_json() for one in done.sent],
@@ -193,8 +188,7 @@ def _what(one: "Told") -> str:
     return f"{on.channel.name} {on.standing.stage.value} ({one.message.kind.value})"
 
 
-def _previewed(due: "list[Told]", others: "list[NotDue]") -> "Result":
-    from wacoex_cli.terminal.render import Result
+def _previewed(due: "list[Told]", others: "list[NotDue]") -> Result:
 
     data = {
         "sent": [],
@@ -230,10 +224,9 @@ SystemdOption = Annotated[bool, typer.Option("--systemd", help="A timer of your 
 )
 def show(
     invocation: Invocation, cron: CronOption = False, systemd: SystemdOption = False
-) -> "Result":
+) -> Result:
     """Show what is installed, and what would be."""
     from wacoex_cli.inactivity import schedule
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         found = schedule.show(workspace, _kind(cron, systemd))
@@ -253,14 +246,13 @@ def install(
     cron: CronOption = False,
     systemd: SystemdOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Install a systemd timer where that works, else a line in your crontab.
 
     It starts `reminder notify` each hour, with the state file and the settings that are in force
     here, and without any secret. Installing it again changes nothing.
     """
     from wacoex_cli.inactivity import schedule
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         done = schedule.install(workspace, _kind(cron, systemd), dry_run=dry_run)
@@ -291,10 +283,9 @@ def remove(
     cron: CronOption = False,
     systemd: SystemdOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Remove what `install` added, and nothing else."""
     from wacoex_cli.inactivity import schedule
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         removed = schedule.remove(workspace, _kind(cron, systemd), dry_run=dry_run)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wacoex_cli.onboarding.model import Route
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import (
     DryRunOption,
     Invocation,
@@ -13,11 +14,11 @@ from wacoex_cli.terminal.options import (
     completing,
     group,
 )
+from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.terminal.render import Result
 
 root = group("", "Commands that stand beside the groups.")
 
@@ -61,7 +62,7 @@ def connect(
     skip_proof: Annotated[
         bool, typer.Option("--skip-proof", help="Do not wait for a message from the phone.")
     ] = False,
-) -> "Result":
+) -> Result:
     """Connect a number to the WhatsApp Business Platform and keep the app.
 
     It asks, checks and does one step after the other, and keeps each with who and when. When it
@@ -70,8 +71,6 @@ def connect(
     from wacoex_cli.onboarding import connect as connecting
     from wacoex_cli.onboarding import view
     from wacoex_cli.onboarding.journey import Wishes
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     invocation.one_channel(channel)
     dialogue = TerminalDialogue(invocation)
@@ -119,7 +118,7 @@ def offboard(
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Disconnect a channel from its partner, wait for the proof, and archive it.
 
     Neither the WhatsApp Business Account nor the number is deleted. The steps are kept: after an
@@ -128,8 +127,6 @@ def offboard(
     from wacoex_cli.onboarding.journey import Wishes
     from wacoex_cli.onboarding.offboard import offboard as operation
     from wacoex_cli.onboarding.offboard_view import offboard_data, offboard_text
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     wishes = Wishes(unsubscribe=unsubscribe, is_confirmed=yes)
     with invocation.open_workspace() as workspace:
@@ -147,10 +144,9 @@ def offboard(
     )
 
 
-def _previewed(workspace: "Workspace", channel: "Channel", unsubscribe: bool) -> "Result":
+def _previewed(workspace: "Workspace", channel: "Channel", unsubscribe: bool) -> Result:
     from wacoex_cli.onboarding.offboard_preview import preview
     from wacoex_cli.onboarding.offboard_view import offboard_data, preview_text
-    from wacoex_cli.terminal.render import Result
 
     receipt = workspace.run(preview(workspace, channel, unsubscribe=unsubscribe))
     now = workspace.clock.now()

@@ -1,14 +1,13 @@
 """`wacoex sandbox start`: the pretend world as a server, to practise against."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from wacoex_cli.errors import TemporaryError
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation, command, group
-
-if TYPE_CHECKING:
-    from wacoex_cli.terminal.render import Result
+from wacoex_cli.terminal.render import Result
 
 _INTERRUPTED = 130
 
@@ -21,7 +20,7 @@ def start(
     port: Annotated[
         int, typer.Option("--port", min=1, max=65535, help="The port on 127.0.0.1.")
     ] = 4555,
-) -> "Result":
+) -> Result:
     """Run the sandbox until Ctrl-C, and say how to point wacoex at it.
 
     It is strict: it refuses what Meta refuses, with Meta's codes, and takes 20 messages a second.
@@ -29,8 +28,6 @@ def start(
     from wacoex_cli.sandbox import browser, respondio, respondio_world, world
     from wacoex_cli.sandbox.defaults import default_world
     from wacoex_cli.sandbox.serve import serve
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     dialogue = TerminalDialogue(invocation)
 

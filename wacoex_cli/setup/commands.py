@@ -3,24 +3,26 @@
 import dataclasses
 import enum
 import sys
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wacoex_cli.errors import DeclinedError, RefusedError, StateError, UsageError
+from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
+from wacoex_cli.terminal.render import Result, Table, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from wacoex_cli.broadcast.prune import Choice
     from wacoex_cli.events.prune import OldEvents
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.setup.auth import LoggedIn
     from wacoex_cli.setup.state import Comparison
-    from wacoex_cli.terminal.render import Result
 
 root = group("", "Commands that stand beside the groups.")
 auth = group("auth", "Tokens and other secrets: store them, delete them, see whether they work.")
@@ -66,15 +68,13 @@ def login(
         ),
     ] = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Store a secret in the system's keyring.
 
     It is asked for without being shown, or read from standard input. With `--channel` it is for
     that channel alone, else for every channel without one of its own.
     """
-    from wacoex_cli.errors import UsageError
     from wacoex_cli.setup import auth as operation
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     operation.check_name(name)
     if more:
@@ -108,12 +108,9 @@ def logout(
     name: NameArgument,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Delete a stored secret from this machine. It stays valid elsewhere."""
-    from wacoex_cli.errors import DeclinedError
     from wacoex_cli.setup import auth as operation
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     operation.check_name(name)
     owner = _owner(invocation.channel)
@@ -138,12 +135,10 @@ def status(
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask Meta whether tokens work.")
     ] = False,
-) -> "Result":
+) -> Result:
     """Show where each secret comes from and whether it works."""
     from wacoex_cli.channels import access, ledger, registry
     from wacoex_cli.setup import auth as operation
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result, Table
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
@@ -171,9 +166,8 @@ def status(
     )
 
 
-def _logged_in(name: str, channel: str | None, done: "LoggedIn") -> "Result":
+def _logged_in(name: str, channel: str | None, done: "LoggedIn") -> Result:
     from wacoex_cli.platforms.access_token import AccessToken
-    from wacoex_cli.terminal.render import Result
 
     token = done.examined.token if done.examined else AccessToken()
     data = {
@@ -196,10 +190,9 @@ def _owner(channel: str | None) -> str:
 
 
 @command(config, "show", "wacoex config show", "wacoex config show --channel shop --json")
-def show(invocation: Invocation) -> "Result":
+def show(invocation: Invocation) -> Result:
     """Show every setting and secret with its source; of a secret its last four characters."""
     from wacoex_cli.setup.config import secrets_in_force, settings_in_force
-    from wacoex_cli.terminal.render import Result, Table
 
     flags: dict[str, object] = {
         name: value
@@ -218,10 +211,9 @@ def show(invocation: Invocation) -> "Result":
 
 
 @command(config, "path", "wacoex config path", "wacoex config path --json")
-def config_path(invocation: Invocation) -> "Result":
+def config_path(invocation: Invocation) -> Result:
     """Show where wacoex keeps and looks for its files."""
     from wacoex_cli.setup.config import locations
-    from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
         found = locations(workspace)
@@ -250,14 +242,13 @@ class ShellName(enum.StrEnum):
 def completion(
     invocation: Invocation,
     shell: Annotated[ShellName, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
-) -> "Result":
+) -> Result:
     """Print the completion script of a shell.
 
     It completes commands, options, channels and broadcasts. Put it where the examples say and
     open a new shell; an installer that takes over a program's shared files has done so already.
     """
     from wacoex_cli.terminal.completion import script
-    from wacoex_cli.terminal.render import Result
 
     text = script(shell.value)
     return Result({"shell": shell.value, "script": text}, [text])
@@ -272,10 +263,9 @@ _LOST_WORDS = {
 
 
 @command(state, "path", "wacoex state path", "wacoex state path --json")
-def state_path(invocation: Invocation) -> "Result":
+def state_path(invocation: Invocation) -> Result:
     """Say where the state file is, how large, and which processes are using it."""
     from wacoex_cli.foundation import backup
-    from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
         file = workspace.settings.state
@@ -327,7 +317,7 @@ def backup(
         Path | None,
         typer.Argument(metavar="FILE", help="A new file, or a directory; else beside the state."),
     ] = None,
-) -> "Result":
+) -> Result:
     """Copy the state file, also while a broadcast runs, and check the copy.
 
     Without FILE its name holds the time in UTC. Nothing is ever overwritten. The copy holds phone
@@ -335,7 +325,6 @@ def backup(
     """
     from wacoex_cli.foundation import backup as operation
     from wacoex_cli.setup.state import beside
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         state = workspace.settings.state
@@ -366,7 +355,7 @@ def restore(
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Put a backup in the place of the state file, which is kept beside it.
 
     Refused while a process uses the state file, and for a backup that lacks what the state file
@@ -374,7 +363,6 @@ def restore(
     was made become ambiguous.
     """
     from wacoex_cli.setup.state import prepare
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         state = workspace.settings.state
@@ -425,7 +413,6 @@ def _losses(found: "Comparison") -> "Iterator[str]":
 
 
 def _confirm_restore(invocation: Invocation, state: Path, file: Path, found: "Comparison") -> None:
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     dialogue = TerminalDialogue(invocation)
     for told in _losses(found):
@@ -441,15 +428,13 @@ def _confirm_restore(invocation: Invocation, state: Path, file: Path, found: "Co
 
 
 @command(state, "check", "wacoex state check", "wacoex state check --json")
-def check(invocation: Invocation) -> "Result":
+def check(invocation: Invocation) -> Result:
     """Check the state file: SQLite's own check, file modes, and sums that must hold.
 
     Exit status 0 when all is well, 8 when something is not.
     """
-    from dataclasses import asdict
 
     from wacoex_cli.setup.state import check as look_for_problems
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         state = workspace.settings.state
@@ -498,13 +483,12 @@ def prune(
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Remove old finished broadcasts and all of their rows, and events that came in long ago.
 
     Kept whatever their age: broadcasts that are not finished, have ambiguous rows, or people who
     are cooling down, the newest one, all opt-outs, and the evidence of when each app was opened.
     """
-    from dataclasses import replace
 
     from wacoex_cli.broadcast import prune as operation
     from wacoex_cli.events import consumers
@@ -532,7 +516,6 @@ def prune(
 
 
 def _cutoff(before: str | None, older_than: int | None, now: datetime) -> datetime:
-    from datetime import UTC, timedelta
 
     if (before is None) == (older_than is None):
         raise UsageError(
@@ -565,7 +548,6 @@ def _demand_alone(workspace: "Workspace") -> None:
 
 
 def _confirm_prune(invocation: Invocation, choice: "Choice", old: "OldEvents", yes: bool) -> None:
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     rows = sum(one.rows for one in choice.removable)
     things = [f"{len(choice.removable)} broadcasts with {rows} rows"] if choice.removable else []
@@ -585,11 +567,7 @@ def _told(old: "OldEvents") -> str:
 
 def _pruned(
     choice: "Choice", old: "OldEvents", moment: datetime, *, dry_run: bool, vacuumed: bool
-) -> "Result":
-    from dataclasses import asdict
-
-    from wacoex_cli.foundation.clock import from_text
-    from wacoex_cli.terminal.render import Result, Table
+) -> Result:
 
     data = {
         "before": moment,
@@ -624,7 +602,7 @@ def export(
     show_numbers: Annotated[
         bool, typer.Option("--show-numbers", help="Do not mask or leave out anything.")
     ] = False,
-) -> "Result":
+) -> Result:
     """Write everything in the state file as NDJSON: one object a line, its table under `table`.
 
     Phone numbers are masked, and message ids too, which hold one; the bodies of webhooks are left
@@ -632,15 +610,13 @@ def export(
     """
     from wacoex_cli.foundation import backup
     from wacoex_cli.setup import export as operation
-    from wacoex_cli.terminal import render
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         backup.demand_file(workspace.settings.state)
         lines = operation.lines(workspace.state, show_numbers=show_numbers)
         if out is None:
             for piece in operation.pieces(lines):
-                render.write(sys.stdout, piece)
+                write(sys.stdout, piece)
             return Result({"masked": not show_numbers})
         written = operation.write(out, lines)
     data = {"file": out, "lines": written, "masked": not show_numbers}

@@ -14,11 +14,11 @@ import sys
 import traceback
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import TextIO
+from types import MappingProxyType
+from typing import NamedTuple, TextIO
 
 from typer._click.exceptions import NoArgsIsHelpError, NoSuchOption
 from typer._click.exceptions import UsageError as ParsingError
@@ -59,8 +59,7 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u206
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Rows for a person or a pipe. A cell may be text, a number, a bool, a moment or None.
 
     `when_empty` is what a person reads instead of no rows.
@@ -71,29 +70,25 @@ class Table:
     when_empty: str = ""
 
 
-@dataclass(frozen=True)
-class ForPerson:
+class ForPerson(NamedTuple):
     """A part that only a terminal shows; in a pipe it would spoil the rows."""
 
     part: str | Table
 
 
-@dataclass(frozen=True)
-class Markdown:
+class Markdown(NamedTuple):
     """An article: laid out on a terminal, as it is in a pipe."""
 
     text: str
 
 
-@dataclass(frozen=True)
-class ForPipe:
+class ForPipe(NamedTuple):
     """A part that only a pipe gets, where a terminal shows something shorter."""
 
     part: Table
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What a command has to say: `data` for JSON, `text` for a person, and how it ended.
 
     `lists` are further entries of `data`, too long for memory: read while they are written.
@@ -102,8 +97,8 @@ class Result:
     data: Mapping[str, object]
     text: Sequence[str | Table | ForPerson | ForPipe | Markdown] = ()
     exit_code: int = 0
-    errors: Sequence[WacoexError] = field(default=())
-    lists: Mapping[str, Iterable[object]] = field(default_factory=dict)
+    errors: Sequence[WacoexError] = ()
+    lists: Mapping[str, Iterable[object]] = MappingProxyType({})
 
     @property
     def status(self) -> str:
