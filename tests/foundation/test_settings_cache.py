@@ -254,6 +254,15 @@ def test_only_the_newest_configurations_are_kept(cache: Path) -> None:
     ]
 
 
+def test_in_the_home_of_somebody_else_nothing_is_left(isolated_home: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can be in the home of somebody else")
+    os.chown(isolated_home, 65534, -1)
+
+    assert load() == load()
+    assert list(isolated_home.iterdir()) == []
+
+
 @pytest.mark.parametrize("place", [".cache", ".config/wacoex/secrets"])
 def test_where_nothing_can_be_kept_everything_works(isolated_home: Path, place: str) -> None:
     blocked = isolated_home / place

@@ -45,7 +45,7 @@ class SettingsCache:
         self._key_path = sources.toml_path.absolute().parent / "secrets" / LOCAL_KEY
         try:
             self._ingredients: bytes | None = _ingredients(sources, table)
-        except (OSError, RuntimeError, AttributeError):
+        except (OSError, RuntimeError, AttributeError, TypeError, ValueError):
             self._ingredients = None  # something cannot be named, so nothing can be kept
 
     def read(self) -> Settings | None:
@@ -75,7 +75,10 @@ class SettingsCache:
         if self._ingredients is None or _USER_IN_URL.search(json.dumps(kept)):
             return
         with contextlib.suppress(OSError, WacoexError):
-            new_local_key(self._key_path)
+            # With `sudo`, whose home may be another user's, nothing must be left there.
+            place = next(path for path in self._key_path.parents if path.exists())
+            if place.stat().st_uid == os.geteuid():
+                new_local_key(self._key_path)
             key = _private(self._key_path)
             if key is None:
                 return
