@@ -45,12 +45,10 @@ _COLUMNS = (
 NewNameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="A name for it: letters, digits, `-`, `_`, `.`.")
 ]
-NameArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME", help="The name of the channel.", autocompletion=completing("channel")
-    ),
-]
+_NAME = typer.Argument(
+    metavar="NAME", help="The name of the channel.", autocompletion=completing("channel")
+)
+NameArgument = Annotated[str, _NAME]
 ArchivedNameArgument = Annotated[
     str,
     typer.Argument(
@@ -139,12 +137,7 @@ def list_channels(
 @command(app, "show", "wacoex channel show", "wacoex channel show shop --json")
 def show(
     invocation: Invocation,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME", help="The name of the channel.", autocompletion=completing("channel")
-        ),
-    ] = None,
+    name: Annotated[str | None, _NAME] = None,
 ) -> Result:
     """Show what is known about one channel."""
 

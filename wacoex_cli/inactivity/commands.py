@@ -12,8 +12,8 @@ from wacoex_cli.terminal.options import (
     DryRunOption,
     Invocation,
     LookedAtArgument,
+    channel_argument,
     command,
-    completing,
     group,
 )
 from wacoex_cli.terminal.render import Result
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from wacoex_cli.inactivity.schedule import Shown
 
 app = group("reminder", "Never lose a channel: the app must be opened on the phone every 14 days.")
-
-ChannelArgument = Annotated[
-    str | None,
-    typer.Argument(metavar="CHANNEL", help="The channel.", autocompletion=completing("channel")),
-]
 
 
 @command(
@@ -70,7 +65,7 @@ def check(
 )
 def confirm(
     invocation: Invocation,
-    channel: ChannelArgument = None,
+    channel: Annotated[str | None, channel_argument("The channel.")] = None,
     at: Annotated[
         str | None,
         typer.Option(

@@ -10,8 +10,8 @@ from wacoex_cli.terminal.options import (
     DryRunOption,
     Invocation,
     YesOption,
+    channel_argument,
     command,
-    completing,
     group,
 )
 from wacoex_cli.terminal.render import Result
@@ -35,11 +35,7 @@ def connect(
     invocation: Invocation,
     channel: Annotated[
         str | None,
-        typer.Argument(
-            metavar="CHANNEL",
-            help="The channel to connect; a new name is asked for its number.",
-            autocompletion=completing("channel"),
-        ),
+        channel_argument("The channel to connect; a new name is asked for its number."),
     ] = None,
     via: Annotated[
         Route | None,
@@ -104,14 +100,7 @@ def connect(
 )
 def offboard(
     invocation: Invocation,
-    channel: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="CHANNEL",
-            help="The channel to let go.",
-            autocompletion=completing("channel"),
-        ),
-    ] = None,
+    channel: Annotated[str | None, channel_argument("The channel to let go.")] = None,
     unsubscribe: Annotated[
         bool,
         typer.Option("--unsubscribe", help="Detach the own Meta app from the account, too."),

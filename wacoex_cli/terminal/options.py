@@ -142,13 +142,13 @@ def completing(kind: str) -> Callable[[typer.Context, str], list[Candidate]]:
     return offered
 
 
+def channel_argument(help: str) -> Any:
+    """A channel as argument, whose names TAB offers."""
+    return typer.Argument(metavar="CHANNEL", help=help, autocompletion=completing("channel"))
+
+
 LookedAtArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="CHANNEL",
-        help="The channel to look at; all unless one is named.",
-        autocompletion=completing("channel"),
-    ),
+    str | None, channel_argument("The channel to look at; all unless one is named.")
 ]
 
 
