@@ -45,6 +45,7 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / ".local/state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
     # Child processes start elsewhere, and must run the very code that is tested here.
     monkeypatch.setenv("PYTHONPATH", str(Path(wacoex_cli.__file__).parents[1]))
     monkeypatch.setenv("COLUMNS", "100")

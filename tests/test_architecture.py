@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import wacoex_cli
+from wacoex_cli.app import TABLE
 
 ROW = [
     "errors",
@@ -34,7 +35,14 @@ ROW = [
 ]
 PACKAGE = Path(wacoex_cli.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-LIGHT = ("typer", "wacoex_cli.terminal.options", "wacoex_cli.errors")
+LIGHT = (
+    "typer",
+    "wacoex_cli.errors",
+    "wacoex_cli.foundation.clock",
+    "wacoex_cli.terminal.dialogue",
+    "wacoex_cli.terminal.options",
+    "wacoex_cli.terminal.render",
+)
 
 
 def imports(body: list[ast.stmt] | ast.Module) -> Iterator[str]:
@@ -72,9 +80,18 @@ def test_imports_go_to_the_left_only(path: Path) -> None:
             assert is_to_the_left or is_at_the_end, f"{path.name} imports {name}"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*commands.py")), ids=room)
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("commands.py")), ids=room)
 def test_commands_import_nothing_heavy_when_they_are_loaded(path: Path) -> None:
     for name in imports(ast.parse(path.read_text()).body):
         is_standard = name.split(".")[0] in sys.stdlib_module_names
-        is_sibling = name.startswith(f"wacoex_cli.{room(path)}.") and name.endswith("commands")
-        assert is_standard or is_sibling or name in LIGHT, f"{path} imports {name}"
+        is_own_model = name == f"wacoex_cli.{room(path)}.model"
+        assert is_standard or is_own_model or name in LIGHT, f"{path} imports {name}"
+
+
+def test_each_package_has_one_command_file_that_only_the_table_names() -> None:
+    named = {place.split(":")[0] for rows in TABLE.values() for _, place, _ in rows}
+
+    assert {room(path) for path in PACKAGE.rglob("*commands.py")} == named
+    for path in FILES:
+        found = [name for name in imports(ast.parse(path.read_text())) if name.endswith("commands")]
+        assert found == [], path

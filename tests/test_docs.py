@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from wacoex_cli import errors
 from wacoex_cli.app import app
@@ -59,11 +58,11 @@ def test_every_command_of_the_readme_parses(line: str) -> None:
     arguments = shlex.split(line)
     if arguments in (["--version"], ["--help"]):
         return
-    assert parse(get_command(app), arguments)[0] == "wacoex"
+    assert parse(app, arguments)[0] == "wacoex"
 
 
 def test_the_readme_shows_every_command() -> None:
-    for path in paths(get_command(app)):
+    for path in paths(app):
         assert f"wacoex {' '.join(path)}" in README
 
 
@@ -86,6 +85,6 @@ def test_the_readme_names_real_make_targets() -> None:
 
 def test_a_group_made_alone_parses_too() -> None:
     """The parser this file relies on refuses what the program refuses."""
-    empty = get_command(group("Nothing in here."))
+    empty = group("", "Nothing in here.")
     with pytest.raises(Exception, match="No such command"):
         parse(empty, ["bogus"])

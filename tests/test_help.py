@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 from typer._click.core import Context
 from typer.core import TyperCommand, TyperGroup
-from typer.main import get_command
 
 from wacoex_cli.app import app
+from wacoex_cli.terminal.help import first_sentence
 
-ROOT = get_command(app)
+ROOT = app
 Path = tuple[str, ...]
 
 
@@ -99,7 +99,7 @@ def test_every_parameter_is_explained() -> None:
     silent = [
         (path, parameter.name)
         for path, command in PAGES
-        for parameter in command.get_params(Context(command))
+        for parameter in command.get_params(Context(command, help_option_names=["-h", "--help"]))
         if not (getattr(parameter, "help", None) or getattr(parameter, "hidden", False))
     ]
     assert silent == []
@@ -131,6 +131,12 @@ def test_the_first_page_lists_commands_in_the_order_of_use(run) -> None:
         "sandbox",
     ]
     assert [one for one in order if one in known] == known
+
+
+def test_the_table_says_what_the_commands_say() -> None:
+    told = {name: entry.first_line for name, entry in ROOT.entries.items()}
+
+    assert told == {name: first_sentence(made.help) for name, made in ROOT.commands.items()}
 
 
 def test_a_list_of_commands_wraps_instead_of_cutting(run) -> None:

@@ -27,6 +27,27 @@ def test_a_bare_call_with_json_is_an_envelope_too(run) -> None:
     assert ended.envelope["status"] == "error"
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["status", "shop"], 3),
+        (["reminder", "check"], 3),
+        (["partner", "check"], 3),
+        (["reminder", "schedule", "show"], 2),
+        (["explain", "WX206"], 2),
+        (["chanel", "list"], 2),
+    ],
+)
+def test_a_mistake_before_the_command_is_known_counts_as_one_of_that_command(
+    run, words: list[str], code: int
+) -> None:
+    ended = run("--nope", *words, "--json").envelope
+
+    arguments = {"shop", "WX206", "chanel", "list"}
+    assert ended["command"] == [word for word in words if word not in arguments]
+    assert (ended["exit_code"], ended["status"]) == (code, "error")
+
+
 @pytest.fixture
 def crash(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(arguments: list[str]) -> int:

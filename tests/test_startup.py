@@ -91,6 +91,32 @@ def test_completes_names_without_heavy_libraries(run, state, shell: str, offered
     assert ended.stdout.splitlines() == [offered, "loaded: platformdirs"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        (["--help"], {}),
+        (["chanel", "--json"], {}),
+        ([], {"_WACOEX_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "wacoex chan"}),
+    ],
+)
+def test_the_list_of_commands_is_known_without_any_of_them(
+    arguments: list[str], environ: dict[str, str]
+) -> None:
+    loaded = "m for m in sys.modules if m.startswith('wacoex_cli') and m.endswith('commands')"
+    program = PROBE.replace("m for m in {heavy!r} if m in sys.modules", loaded)
+
+    assert start(*arguments, program=program, **environ).stdout.splitlines()[-1] == "loaded:"
+
+
+def test_only_the_command_that_is_used_is_loaded() -> None:
+    loaded = "m for m in sys.modules if m.startswith('wacoex_cli') and m.endswith('commands')"
+    program = PROBE.replace("m for m in {heavy!r} if m in sys.modules", loaded)
+
+    ended = start("channel", "add", "--help", program=program)
+
+    assert ended.stdout.splitlines()[-1] == "loaded: wacoex_cli.channels.commands"
+
+
 def test_version_loads_not_even_typer() -> None:
     program = (
         "import sys; from wacoex_cli.__main__ import main; main(); print('typer' in sys.modules)"

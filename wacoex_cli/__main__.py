@@ -1,13 +1,8 @@
 """The program: one command line in, one exit status out, no traceback in between."""
 
-import os
-import signal
 import sys
-import threading
-from types import FrameType
 
 from wacoex_cli import __version__
-from wacoex_cli.errors import UsageError
 
 
 def main() -> int:
@@ -24,22 +19,28 @@ def main() -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from wacoex_cli.terminal import failure, options, streams
+    import os
+    import signal
+    import threading
 
-    streams.never_fail_on_encoding()
+    from wacoex_cli.terminal import options, render
+
+    render.never_fail_on_encoding()
     options.forget_running()
     is_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if is_main_thread else None
+    root = None
     try:
-        from wacoex_cli.app import run
+        from wacoex_cli.app import app, run
 
+        root = app
         _demand_text(arguments)
         return run(arguments)
     except KeyboardInterrupt:
-        return failure.report(SystemExit(failure.INTERRUPTED), arguments, debug=False)
+        return render.report_failure(SystemExit(render.INTERRUPTED), arguments, root, debug=False)
     except BaseException as error:
         debug = os.environ.get("WACOEX_DEBUG", "").lower() in {"1", "true", "yes", "on"}
-        return failure.report(error, arguments, debug=debug)
+        return render.report_failure(error, arguments, root, debug=debug)
     finally:
         if is_main_thread:
             signal.signal(signal.SIGTERM, before)
@@ -49,13 +50,15 @@ def _demand_text(arguments: list[str]) -> None:
     try:
         "".join(arguments).encode()
     except UnicodeEncodeError:
+        from wacoex_cli.errors import UsageError
+
         raise UsageError(
             "an argument is not text in the character set of this system",
             hint="use a UTF-8 locale, for example `LC_ALL=C.UTF-8`",
         ) from None
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
+def _terminate(number: int, frame: object) -> None:
     sys.exit(128 + number)
 
 

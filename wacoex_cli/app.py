@@ -1,52 +1,114 @@
-"""The root command: its groups, in the order a person meets them."""
+"""The command table: what there is, in the order a person meets it, and where it is made."""
 
-import dataclasses
-from collections.abc import Sequence
+import functools
+import importlib
+import os
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.main import get_command
 
 from wacoex_cli import __version__
-from wacoex_cli.audience import commands as audience
-from wacoex_cli.broadcast import report_commands as broadcast
-from wacoex_cli.channels import discover_commands as channels
-from wacoex_cli.devices import probe_commands as devices
-from wacoex_cli.diagnosis import commands as diagnosis
-from wacoex_cli.diagnosis import doctor_commands as doctor
-from wacoex_cli.events import consumers, mac_commands
-from wacoex_cli.events import pull_commands as events
-from wacoex_cli.inactivity import schedule_commands as reminder
-from wacoex_cli.onboarding import offboard_commands as onboarding
-from wacoex_cli.partners import commands as partners
-from wacoex_cli.sandbox import commands as sandbox
-from wacoex_cli.setup import auth_commands as auth
-from wacoex_cli.setup import completion_commands as completion
-from wacoex_cli.setup import config_commands as config
-from wacoex_cli.setup import upkeep_commands as state
-from wacoex_cli.setup import values
-from wacoex_cli.templates import commands as templates
-from wacoex_cli.terminal.options import (
-    Invocation,
-    accepting_global_options,
-    command,
-    group,
-    offer_values,
-)
+from wacoex_cli.terminal.help import ListedCommand, PlainCommand, PlainGroup
+from wacoex_cli.terminal.options import Candidate, group, offer_values, parameters
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.events.consumers import Interest, WebPage
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.events import Projection
-    from wacoex_cli.terminal.render import Result
+
+# Under each heading: name, `package:group` (the group itself, or the one that holds the command)
+# and what a list says about it. The package's commands.py is imported when it is used.
+TABLE = {
+    "Set up": (
+        (
+            "auth",
+            "setup:auth",
+            "Tokens and other secrets: store them, delete them, see whether they work.",
+        ),
+        ("channel", "channels:app", "The phone numbers wacoex looks after."),
+        (
+            "connect",
+            "onboarding:root",
+            "Connect a number to the WhatsApp Business Platform and keep the app.",
+        ),
+        (
+            "offboard",
+            "onboarding:root",
+            "Disconnect a channel from its partner, wait for the proof, and archive it.",
+        ),
+    ),
+    "Watch": (
+        (
+            "status",
+            "diagnosis:root",
+            "Show the channels: what Meta says, what was found, and what to do.",
+        ),
+        (
+            "reminder",
+            "inactivity:app",
+            "Never lose a channel: the app must be opened on the phone every 14 days.",
+        ),
+        (
+            "partner",
+            "partners:app",
+            "Who is connected to the WhatsApp Business Account, as far as it can be seen.",
+        ),
+        (
+            "device",
+            "devices:app",
+            "The companions linked to the phone: no API lists them, so wacoex keeps the list.",
+        ),
+        ("events", "events:app", "Take in what Meta and respond.io tell, and look at it."),
+        (
+            "mac",
+            "events:root",
+            "Count the contacts that were active in a month, and those that only echoes made"
+            " active.",
+        ),
+        (
+            "doctor",
+            "diagnosis:root",
+            "Find what is wrong: how that is known, what to do, how to see that it helped.",
+        ),
+        ("explain", "diagnosis:root", "Explain a finding, an error code of Meta, or a topic."),
+    ),
+    "Send": (
+        (
+            "template",
+            "templates:app",
+            "The message templates of a channel's WhatsApp Business Account.",
+        ),
+        (
+            "broadcast",
+            "broadcast:app",
+            "Plan a broadcast, send it at a safe pace, know what became of every row.",
+        ),
+        ("optout", "audience:app", "The people who want no more messages."),
+    ),
+    "State": (
+        ("config", "setup:config", "The settings in force, and the files they come from."),
+        ("state", "setup:state", "The one file that wacoex remembers everything in."),
+        ("completion", "setup:root", "Print the completion script of a shell."),
+    ),
+    "Try it": (
+        (
+            "demo",
+            "demo:root",
+            "A tour of the real commands against a pretend Meta on this machine.",
+        ),
+        ("sandbox", "sandbox:app", "A pretend Meta on this machine."),
+    ),
+}
 
 
 def projections() -> "Sequence[Projection]":
-    """What each room makes of events."""
+    """What each package makes of events."""
     from wacoex_cli.audience.projection import OPTOUTS
     from wacoex_cli.broadcast.projection import DELIVERIES
     from wacoex_cli.channels.evidence import CHANNELS
@@ -67,62 +129,42 @@ def _interest(state: "State", channel: "Channel", now: "datetime") -> "Interest"
     return interest(state, channel, now)
 
 
-consumers.hand_over(projections, _pages, _interest)
-offer_values(values.SOURCES)
-app = group(
-    "Run WhatsApp Coexistence channels: watch them, and send broadcasts that arrive once.",
-    examples=(
-        "wacoex demo",
-        "wacoex channel add shop --phone +6560000001 --phone-number-id 106540352242922",
-        "wacoex broadcast plan customers.csv --template spring_offer --lang en_US",
-        "wacoex broadcast send --rate 20",
-    ),
+def _load(name: str, place: str) -> PlainCommand | PlainGroup:
+    from wacoex_cli.events import consumers
+
+    consumers.hand_over(projections, _pages, _interest)
+    package, _, attribute = place.partition(":")
+    module = importlib.import_module(f"wacoex_cli.{package}.commands")
+    found: PlainGroup = getattr(module, attribute)
+    return found if found.name == name else found.entries[name].make()
+
+
+def _channel_names(env_file: "Path | None", *, archived: bool) -> Iterable[Candidate]:
+    from wacoex_cli.channels.store import channel_names
+
+    return channel_names(archived=archived, env_file=env_file)
+
+
+def _broadcast_ids(env_file: "Path | None") -> Iterable[Candidate]:
+    from wacoex_cli.broadcast import glimpse_ledger
+
+    return glimpse_ledger.newest(env_file=env_file)
+
+
+def _topics(env_file: "Path | None") -> Iterable[Candidate]:
+    from wacoex_cli.diagnosis import explain
+
+    return explain.candidates()
+
+
+offer_values(
+    {
+        "channel": functools.partial(_channel_names, archived=False),
+        "archived channel": functools.partial(_channel_names, archived=True),
+        "broadcast": _broadcast_ids,
+        "topic": _topics,
+    }
 )
-app.add_typer(auth.app, name="auth", rich_help_panel="Set up")
-app.add_typer(channels.app, name="channel", rich_help_panel="Set up")
-app.add_typer(onboarding.app)
-app.add_typer(diagnosis.app)
-app.add_typer(reminder.app, name="reminder", rich_help_panel="Watch")
-app.add_typer(partners.app, name="partner", rich_help_panel="Watch")
-app.add_typer(devices.app, name="device", rich_help_panel="Watch")
-app.add_typer(events.app, name="events", rich_help_panel="Watch")
-command(app, "mac", path=mac_commands.PATH, examples=mac_commands.EXAMPLES, heading="Watch")(
-    mac_commands.mac
-)
-app.add_typer(doctor.app)
-app.add_typer(templates.app, name="template", rich_help_panel="Send")
-app.add_typer(broadcast.app, name="broadcast", rich_help_panel="Send")
-app.add_typer(audience.app, name="optout", rich_help_panel="Send")
-app.add_typer(config.app, name="config", rich_help_panel="State")
-app.add_typer(state.app, name="state", rich_help_panel="State")
-command(app, "completion", path=completion.PATH, examples=completion.EXAMPLES, heading="State")(
-    completion.completion
-)
-
-
-@command(
-    app,
-    "demo",
-    path=("demo",),
-    examples=("wacoex demo",),
-    heading="Try it",
-)
-def demo(invocation: Invocation) -> "Result":
-    """A tour of the real commands against a pretend Meta on this machine."""
-    from wacoex_cli.demo.tour import tour
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
-
-    seen = tour(TerminalDialogue(invocation), is_json=invocation.json)
-    text = (
-        f"the pretend Meta accepted {seen.accepted} messages, {seen.sent_twice} people got two,"
-        f" at most {seen.most_in_one_second} messages arrived in one second",
-        f"files of this tour: {seen.directory}",
-    )
-    return Result(dataclasses.asdict(seen), text)
-
-
-app.add_typer(sandbox.app, name="sandbox", rich_help_panel="Try it")
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -131,27 +173,43 @@ def _show_version(is_wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-@accepting_global_options
-def root(
+def _root_options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", "-V", callback=_show_version, is_eager=True, help="Show the version."
+            "--version",
+            "-V",
+            callback=_show_version,
+            is_eager=True,
+            expose_value=False,
+            help="Show the version.",
         ),
     ] = False,
 ) -> None:
-    """Run WhatsApp Coexistence channels: watch them, and send broadcasts that arrive once."""
+    """What only the program itself takes."""
+
+
+app = group(
+    "",
+    "Run WhatsApp Coexistence channels: watch them, and send broadcasts that arrive once.",
+    "wacoex demo",
+    "wacoex channel add shop --phone +6560000001 --phone-number-id 106540352242922",
+    "wacoex broadcast plan customers.csv --template spring_offer --lang en_US",
+    "wacoex broadcast send --rate 20",
+    more=parameters(_root_options)[0],
+)
+app.entries.update(
+    (name, ListedCommand(line, functools.cache(functools.partial(_load, name, place)), heading))
+    for heading, rows in TABLE.items()
+    for name, place, line in rows
+)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit status, raises for whoever reports failures."""
-    from wacoex_cli.terminal.completion import answer_shells
+    if "_WACOEX_COMPLETE" in os.environ:
+        from wacoex_cli.terminal.completion import answer_shells
 
-    command = get_command(app)
-    answer_shells()
-    # Typer's own options to write into a shell's start-up files; completion itself stays on.
-    unwanted = {"install_completion", "show_completion"}
-    command.params = [one for one in command.params if one.name not in unwanted]
-    status = command.main(list(arguments), prog_name="wacoex", standalone_mode=False)
+        answer_shells()
+    status = app.main(list(arguments), prog_name="wacoex", standalone_mode=False)
     return status if isinstance(status, int) else 0

@@ -9,8 +9,6 @@ from freezegun import freeze_time
 
 from wacoex_cli.channels.model import AccountEvent
 from wacoex_cli.channels.store import AccountEvents
-from wacoex_cli.devices.commands import KindName
-from wacoex_cli.devices.model import DeviceKind
 from wacoex_cli.devices.rule import Interval
 from wacoex_cli.devices.store import Devices
 from wacoex_cli.foundation.clock import to_text
@@ -74,10 +72,6 @@ def test_a_person_reads_what_the_list_means(run) -> None:
     ]
     assert "3 of 4 places are free; nobody has confirmed that the list is complete" in shown
     assert run("device", "list").out == "1\tipad\tipad\tyes\t\t2026-11-07T12:00:00.000Z\tlinked\n"
-
-
-def test_the_kinds_that_can_be_typed_are_all_kinds() -> None:
-    assert [one.value for one in KindName] == [one.value for one in DeviceKind]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ import pytest
 from wacoex_cli import errors
 from wacoex_cli.diagnosis.explain import explain
 from wacoex_cli.findings import catalogue
-from wacoex_cli.foundation.settings import VARIABLES
-from wacoex_cli.foundation.settings_model import Settings
+from wacoex_cli.foundation.settings import VARIABLES, Settings
 from wacoex_cli.platforms.error_codes import known_codes
-from wacoex_cli.terminal.failure import INTERRUPTED, TERMINATED
+from wacoex_cli.terminal.render import INTERRUPTED, TERMINATED
 
 Run = Callable[..., Any]
 
@@ -165,14 +164,14 @@ def test_the_environment_is_what_the_settings_read() -> None:
     told = set(re.findall(r"^ {4}(WACOEX_\w+)", body("environment"), re.MULTILINE))
 
     assert told == set(VARIABLES)
-    assert Settings.model_fields["meta_api_version"].default in body("environment")
-    assert Settings.model_fields["meta_base_url"].default in body("environment")
+    assert Settings._field_defaults["meta_api_version"] in body("environment")
+    assert Settings._field_defaults["meta_base_url"] in body("environment")
 
 
 def test_the_limits_of_status_are_told_with_their_defaults() -> None:
     for name in ("status_seconds", "status_seconds_per_channel"):
         assert f"`{name}`" in body("files")
-        assert f"default {Settings.model_fields[name].default:g}" in body("files")
+        assert f"default {Settings._field_defaults[name]:g}" in body("files")
 
 
 def test_the_json_page_names_every_key_of_the_envelope(run: Run) -> None:

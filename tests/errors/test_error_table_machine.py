@@ -71,7 +71,7 @@ def test_an_unfit_config_file(
     fails: Fails, isolated_home: Path, content: bytes, code: str, message: str, hint: str
 ) -> None:
     config = isolated_home / ".config/wacoex/config.toml"
-    config.parent.mkdir(parents=True)
+    config.parent.mkdir(parents=True, exist_ok=True)
     config.write_bytes(content)
 
     fails(PLAN, 2, code, message, hint)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 import pytest
 from typer.core import TyperGroup
-from typer.main import get_command
 
 from wacoex_cli.app import app
 from wacoex_cli.diagnosis.code_articles import about_code
 from wacoex_cli.findings import catalogue
 from wacoex_cli.findings.catalogue import Article
 from wacoex_cli.platforms.error_codes import known_codes
-from wacoex_cli.terminal.markdown import laid_out
+from wacoex_cli.terminal.render import laid_out
 
 # Pages about the program itself: neither Meta nor respond.io has a part in them.
 MANUAL = {"cron", "environment", "exit-codes", "files", "json"}
 PAGES = list(catalogue.everything())
 CODES = [about_code(code) for code in known_codes()]
-ROOT = get_command(app)
+ROOT = app
 
 
 def identity(article: Article) -> str:
@@ -85,7 +85,7 @@ def test_every_command_on_a_page_exists_with_its_options(article: Article) -> No
     commands += re.findall(r"^ {4}(wacoex [^|]+)$", article.body, re.MULTILINE)
 
     for line in commands:
-        found = ROOT
+        found: Any = ROOT
         words = shlex.split(line.replace("\n", " "))[1:]
         while isinstance(found, TyperGroup) and words and not words[0].startswith("-"):
             name, *words = words

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation.settings import VARIABLES, load_settings, read_sources
-from wacoex_cli.foundation.settings_model import Settings
+from wacoex_cli.foundation.settings import VARIABLES, Settings, load_settings, read_sources
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from wacoex_cli.findings.model import Finding, Severity
-from wacoex_cli.foundation.settings_model import InactivitySettings
+from wacoex_cli.foundation.settings import InactivitySettings
 from wacoex_cli.inactivity.checks import check_opened
 from wacoex_cli.inactivity.model import Grade, GradedSign
 from wacoex_cli.inactivity.rule import standing

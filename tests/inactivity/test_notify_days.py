@@ -7,7 +7,7 @@ from typing import Any
 
 from freezegun import freeze_time
 
-from wacoex_cli.inactivity.notify_commands import notify
+from wacoex_cli.inactivity.commands import notify
 from wacoex_cli.terminal.options import Invocation
 
 OPENED = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from wacoex_cli.channels.model import EvidenceKind
 from wacoex_cli.devices.rule import Interval
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.settings_model import InactivitySettings
+from wacoex_cli.foundation.settings import InactivitySettings, Trust
 from wacoex_cli.inactivity.model import Grade, GradedSign, Stage
 from wacoex_cli.inactivity.rule import days_until, grade, is_of_first_sync, standing
 
@@ -98,9 +98,9 @@ def test_only_weak_evidence_is_unknown_too_but_named() -> None:
     ],
 )
 def test_the_clock_runs_from_the_newest_evidence_that_is_trusted(
-    trust: str, counted: str, weaker: list[str]
+    trust: Trust, counted: str, weaker: list[str]
 ) -> None:
-    settings = InactivitySettings.model_validate({"trust": trust})
+    settings = InactivitySettings(trust=trust)
     signs = [
         sign("confirmed", NOW - 9 * DAY),
         sign("phonebook", NOW - 10 * DAY),
@@ -235,9 +235,9 @@ SIGNS = st.builds(
 
 @given(st.lists(SIGNS, max_size=12), st.sampled_from(["proof", "strong", "weak"]), st.randoms())
 def test_order_and_repetition_change_nothing(
-    signs: list[GradedSign], trust: str, chance: random.Random
+    signs: list[GradedSign], trust: Trust, chance: random.Random
 ) -> None:
-    settings = InactivitySettings.model_validate({"trust": trust})
+    settings = InactivitySettings(trust=trust)
     again = [*signs, *signs]
     chance.shuffle(again)
 

@@ -251,9 +251,7 @@ def test_an_account_that_may_not_be_looked_at_is_asked_about(token: None, go: Go
 def test_a_network_that_fails_leaves_the_step_as_it_was(
     token: None, go: Go, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
 ) -> None:
-    workspace.settings = workspace.settings.model_copy(
-        update={"meta_base_url": "http://127.0.0.1:9"}
-    )
+    workspace.settings = workspace.settings._replace(meta_base_url="http://127.0.0.1:9")
 
     with pytest.raises(TemporaryError):
         go(questions.business_suite, Person(), waba_id=WABA_ID)

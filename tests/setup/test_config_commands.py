@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.foundation.settings import SECRET_VARIABLES
-from wacoex_cli.foundation.settings_model import Settings
+from wacoex_cli.foundation.settings import SECRET_VARIABLES, Settings
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def by_name(entries: list[dict[str, Any]]) -> dict[str, tuple[Any, str]]:
 def test_every_setting_and_secret_is_shown(run) -> None:
     data = run("config", "show", "--json").data
 
-    assert [entry["name"] for entry in data["settings"]] == list(Settings.model_fields)
+    assert [entry["name"] for entry in data["settings"]] == list(Settings._fields)
     assert [entry["name"] for entry in data["secrets"]] == list(SECRET_VARIABLES)
 
 

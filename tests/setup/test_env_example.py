@@ -10,10 +10,10 @@ import wacoex_cli
 from wacoex_cli.foundation.settings import (
     SECRET_VARIABLES,
     VARIABLES,
+    Settings,
     load_settings,
     read_sources,
 )
-from wacoex_cli.foundation.settings_model import Settings
 
 EXAMPLE = Path(wacoex_cli.__file__).parents[1] / ".env.example"
 LINE = re.compile(r"^#(WACOEX_[A-Z_]+)=(\S+)$", re.MULTILINE)
@@ -51,4 +51,4 @@ def test_the_defaults_are_those_of_the_program() -> None:
     told = dict(LINE.findall(EXAMPLE.read_text()))
 
     for name in ("meta_base_url", "meta_api_version", "meta_sdk_url"):
-        assert told[f"WACOEX_{name.upper()}"] == Settings.model_fields[name].default
+        assert told[f"WACOEX_{name.upper()}"] == Settings._field_defaults[name]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from wacoex_cli.app import app
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
@@ -32,7 +31,7 @@ SHOP = ("--phone", PHONE, "--phone-number-id", PHONE_NUMBER_ID, "--waba-id", WAB
 
 
 def commands(at: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    found = at or get_command(app)
+    found = at or app
     if not hasattr(found, "commands"):
         yield path, found
         return

@@ -5,13 +5,11 @@ import os
 import signal
 
 import pytest
-import typer
-from typer.main import get_command
 
 from wacoex_cli.errors import TemporaryError
-from wacoex_cli.terminal import failure
+from wacoex_cli.terminal.help import PlainGroup
 from wacoex_cli.terminal.options import Invocation, command, forget_running, group
-from wacoex_cli.terminal.render import Result
+from wacoex_cli.terminal.render import Result, report_failure
 
 
 @pytest.fixture
@@ -20,18 +18,18 @@ def seen() -> list[Invocation]:
 
 
 @pytest.fixture
-def app(seen: list[Invocation]) -> typer.Typer:
+def app(seen: list[Invocation]) -> PlainGroup:
     """A program with one group, one command that answers and one check that cannot."""
-    root, watch = group("A program."), group("Watching.")
-    root.add_typer(watch, name="watch", rich_help_panel="Watch")
+    root, watch = group("", "A program."), group("watch", "Watching.")
+    root.add(watch)
 
-    @command(watch, "look", path=("watch", "look"), examples=("wacoex watch look --far",))
+    @command(watch, "look", "wacoex watch look --far")
     def look(invocation: Invocation, far: bool = False) -> Result:
         """Look around."""
         seen.append(invocation)
         return Result({"far": far}, ["looked"], exit_code=7 if far else 0)
 
-    @command(watch, "check", path=("watch", "check"), examples=(), is_check=True)
+    @command(watch, "check", is_check=True)
     def check(invocation: Invocation) -> Result:
         """Check it."""
         raise TemporaryError("no network", hint="wait")
@@ -39,18 +37,18 @@ def app(seen: list[Invocation]) -> typer.Typer:
     return root
 
 
-def start(app: typer.Typer, *arguments: str) -> int:
+def start(app: PlainGroup, *arguments: str) -> int:
     forget_running()
     try:
-        status = get_command(app).main(list(arguments), prog_name="wacoex", standalone_mode=False)
+        status = app.main(list(arguments), prog_name="wacoex", standalone_mode=False)
     except BaseException as error:
-        return failure.report(error, arguments, debug=False)
+        return report_failure(error, arguments, app, debug=False)
     assert isinstance(status, int)
     return status
 
 
 def test_global_options_count_before_within_and_after_the_subcommand(
-    app: typer.Typer, seen: list[Invocation]
+    app: PlainGroup, seen: list[Invocation]
 ) -> None:
     start(app, "-q", "-c", "a", "watch", "--no-color", "look", "-q", "-c", "b", "--no-input")
 
@@ -58,14 +56,14 @@ def test_global_options_count_before_within_and_after_the_subcommand(
 
 
 def test_the_result_is_shown_and_its_exit_code_ends_the_process(
-    app: typer.Typer, capsys: pytest.CaptureFixture[str]
+    app: PlainGroup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start(app, "watch", "look", "--far") == 7
     assert capsys.readouterr().out == "looked\n"
 
 
 def test_help_shows_examples_and_keeps_global_options_apart(
-    app: typer.Typer, capsys: pytest.CaptureFixture[str]
+    app: PlainGroup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start(app, "watch", "look", "-h")
 
@@ -75,27 +73,25 @@ def test_help_shows_examples_and_keeps_global_options_apart(
 
 
 def test_a_typo_is_answered_with_the_likely_word(
-    app: typer.Typer, capsys: pytest.CaptureFixture[str]
+    app: PlainGroup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start(app, "watch", "lok") == 2
     assert capsys.readouterr().err == "error: no such command `lok`\n\nhint: did you mean `look`?\n"
 
 
-def test_an_unknown_option_is_named(app: typer.Typer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_option_is_named(app: PlainGroup, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(app, "watch", "look", "--xyz") == 2
     assert capsys.readouterr().err == (
         "error: no such option `--xyz`\n\nhint: see `wacoex watch look --help`\n"
     )
 
 
-def test_a_bare_group_shows_its_help(app: typer.Typer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bare_group_shows_its_help(app: PlainGroup, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(app, "watch") == 2
     assert "Look around." in capsys.readouterr().err
 
 
-def test_a_usage_error_speaks_json_too(
-    app: typer.Typer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_usage_error_speaks_json_too(app: PlainGroup, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(app, "watch", "look", "--json", "--nope") == 2
 
     envelope = json.loads(capsys.readouterr().out)
@@ -109,24 +105,24 @@ def test_a_usage_error_speaks_json_too(
     [["watch", "check"], ["watch", "check", "--nope"], ["-c", "look", "watch", "check", "-x"]],
 )
 def test_a_check_that_cannot_be_made_is_unknown(
-    app: typer.Typer, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    app: PlainGroup, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start(app, *arguments) == 3
     assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_what_follows_two_dashes_is_no_option(
-    app: typer.Typer, capsys: pytest.CaptureFixture[str]
+    app: PlainGroup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start(app, "watch", "look", "--", "--json") == 2
     assert capsys.readouterr().err.startswith("error: got unexpected extra argument")
 
 
-def failing_with(error: BaseException) -> typer.Typer:
-    root, things = group("A program."), group("Things.")
-    root.add_typer(things, name="do")
+def failing_with(error: BaseException) -> PlainGroup:
+    root, things = group("", "A program."), group("do", "Things.")
+    root.add(things)
 
-    @command(things, "it", path=("do", "it"), examples=())
+    @command(things, "it")
     def do_it(invocation: Invocation) -> Result:
         """Do it."""
         raise error

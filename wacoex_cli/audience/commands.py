@@ -1,26 +1,20 @@
 """`wacoex optout`: the people who are never to be sent to."""
 
-import enum
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from wacoex_cli.audience.model import Scope
 from wacoex_cli.errors import DeclinedError
+from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
+from wacoex_cli.terminal.render import Result, Table
 
-if TYPE_CHECKING:
-    from wacoex_cli.terminal.render import Result
-
-app = group("The people who want no more messages. No broadcast is ever sent to them.")
-
-
-class ScopeName(enum.StrEnum):
-    """What somebody is not sent."""
-
-    ALL = "all"
-    MARKETING = "marketing"
+app = group("optout", "The people who want no more messages. No broadcast is ever sent to them.")
 
 
 _PARTIAL = 7
@@ -32,7 +26,7 @@ CountryOption = Annotated[
     typer.Option(metavar="CC", help="The country of numbers without `+`, such as SG."),
 ]
 ScopeOption = Annotated[
-    ScopeName,
+    Scope,
     typer.Option(
         "--scope",
         metavar="all|marketing",
@@ -44,34 +38,29 @@ ScopeOption = Annotated[
 @command(
     app,
     "add",
-    path=("optout", "add"),
-    examples=(
-        "wacoex optout add +6591234567",
-        'wacoex optout add +6591234567 --note "asked in the shop"',
-        "wacoex optout add +6591234567 --scope marketing",
-    ),
+    "wacoex optout add +6591234567",
+    'wacoex optout add +6591234567 --note "asked in the shop"',
+    "wacoex optout add +6591234567 --scope marketing",
 )
 def add(
     invocation: Invocation,
     phone: PhoneArgument,
     note: Annotated[str | None, typer.Option(metavar="TEXT", help="When, where or why.")] = None,
-    scope: ScopeOption = ScopeName.ALL,
+    scope: ScopeOption = Scope.ALL,
     country: CountryOption = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Never send to a person again.
 
     Who is on the list for marketing is added for all, never the other way round: to take that back,
     remove them first.
     """
     from wacoex_cli.audience import optouts
-    from wacoex_cli.audience.model import Scope
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
         change = optouts.add(
-            workspace.state, phone, country, note, now, scope=Scope(scope), dry_run=dry_run
+            workspace.state, phone, country, note, now, scope=scope, dry_run=dry_run
         )
     only = " for marketing" if change.scope is Scope.MARKETING else ""
     if change.is_change:
@@ -88,10 +77,7 @@ def add(
 
 
 @command(
-    app,
-    "remove",
-    path=("optout", "remove"),
-    examples=("wacoex optout remove +6591234567", "wacoex optout remove +6591234567 --yes"),
+    app, "remove", "wacoex optout remove +6591234567", "wacoex optout remove +6591234567 --yes"
 )
 def remove(
     invocation: Invocation,
@@ -99,11 +85,9 @@ def remove(
     country: CountryOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Let a person be sent to again."""
     from wacoex_cli.audience import optouts
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         found = optouts.find(workspace.state, phone, country)
@@ -117,19 +101,11 @@ def remove(
     return Result(data, [f"{found} {would}removed from the opt-out list"])
 
 
-@command(
-    app,
-    "list",
-    path=("optout", "list"),
-    examples=("wacoex optout list", "wacoex optout list --json"),
-)
-def list_optouts(invocation: Invocation) -> "Result":
+@command(app, "list", "wacoex optout list", "wacoex optout list --json")
+def list_optouts(invocation: Invocation) -> Result:
     """List them, the newest first."""
-    from dataclasses import asdict
 
     from wacoex_cli.audience import ledger
-    from wacoex_cli.foundation.clock import from_text
-    from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
         found = ledger.list_optouts(workspace.state)
@@ -143,30 +119,25 @@ def list_optouts(invocation: Invocation) -> "Result":
 @command(
     app,
     "import",
-    path=("optout", "import"),
-    examples=(
-        "wacoex optout import stop.csv",
-        "wacoex optout import stop.xlsx --country SG --scope marketing",
-    ),
+    "wacoex optout import stop.csv",
+    "wacoex optout import stop.xlsx --country SG --scope marketing",
 )
 def import_optouts(
     invocation: Invocation,
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="CSV, TSV, NDJSON or XLSX; - is standard input.")
     ],
-    scope: ScopeOption = ScopeName.ALL,
+    scope: ScopeOption = Scope.ALL,
     country: CountryOption = None,
     phone_column: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The column with the numbers, if not recognised."),
     ] = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Add everybody in a file. Exit status 7 when some numbers could not be read."""
     from wacoex_cli.audience import optouts
     from wacoex_cli.audience.files import open_recipients
-    from wacoex_cli.audience.model import Scope
-    from wacoex_cli.terminal.render import Result
 
     source = None if str(file) == "-" else file
     with (
@@ -180,7 +151,7 @@ def import_optouts(
     ):
         now = workspace.clock.now()
         done = optouts.import_file(
-            workspace.state, recipients, country, now, scope=Scope(scope), dry_run=dry_run
+            workspace.state, recipients, country, now, scope=scope, dry_run=dry_run
         )
     added, known, invalid = done.counts.added, done.counts.known, done.invalid_lines
     text = [f"{added} {'would be ' if dry_run else ''}added, {known} on the list already"]

@@ -18,11 +18,14 @@ from wacoex_cli.broadcast.preflight import (
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import provider_for
 from wacoex_cli.broadcast.send import SendRequest, Sent, send
+from wacoex_cli.channels.access import choose_channel
+from wacoex_cli.channels.registry import active
 from wacoex_cli.errors import (
     CredentialError,
     DeclinedError,
     RefusedError,
     TemporaryError,
+    UsageError,
     WacoexError,
 )
 from wacoex_cli.foundation.person import login_name
@@ -62,6 +65,51 @@ class SendOptions:
     yes: bool
     resume: bool = False
     wishes: Wishes = NO_WISHES
+
+
+def chosen(
+    workspace: Workspace, invocation: Invocation, broadcast_id: int | None
+) -> tuple[Broadcast, Channel]:
+    """The broadcast of that number, or else the only planned one of the channel in use.
+
+    Raises UsageError when `--channel` names another channel, or when not exactly one is planned.
+    """
+    if broadcast_id is None:
+        channel = choose_channel(workspace, invocation)
+        return _only_planned(workspace, channel), channel
+    broadcast = ledger.get(workspace.state, broadcast_id)
+    channel = active(workspace.state, broadcast.channel)
+    if invocation.channel not in (None, channel.name):
+        raise UsageError(
+            f"broadcast {broadcast_id} belongs to channel {channel.name},"
+            f" not to {invocation.channel}",
+            hint="leave `--channel` out",
+            code="other_channel",
+        )
+    return broadcast, channel
+
+
+def _only_planned(workspace: Workspace, channel: Channel) -> Broadcast:
+    found = ledger.of_channel(workspace.state, channel.channel_id, Status.PLANNED)
+    # A test whose sender was killed before it began is nothing that anybody planned.
+    planned = [row for row in found if row.test_of is None]
+    if len(planned) == 1:
+        return planned[0]
+    if not planned:
+        raise UsageError(
+            f"no broadcast of channel {channel.name} is planned",
+            hint="plan one: wacoex broadcast plan RECIPIENTS --template NAME --lang CODE",
+            code="nothing_planned",
+        )
+    listed = ", ".join(
+        f"{row.broadcast_id} ({row.name or row.recipients_file}, {row.recipients} recipients)"
+        for row in reversed(planned)
+    )
+    raise UsageError(
+        f"several broadcasts of channel {channel.name} are planned: {listed}",
+        hint=f"name one: wacoex broadcast send {planned[-1].broadcast_id}",
+        code="several_planned",
+    )
 
 
 def send_broadcast(

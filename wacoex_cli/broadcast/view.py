@@ -15,11 +15,16 @@ from wacoex_cli.terminal.render import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from wacoex_cli.broadcast.model import Broadcast, Counts
     from wacoex_cli.broadcast.plan import Planned
+    from wacoex_cli.broadcast.reconcile import Reconciled
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
+
+MOST_RECONCILED = 1_000
+"""Rows that `broadcast reconcile` lists."""
 
 
 def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any]:
@@ -219,3 +224,58 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def reconciled_text(
+    state: State, broadcast: Broadcast, found: Reconciled, now: datetime
+) -> list[str | Table]:
+    """What `broadcast reconcile` found out, row by row, and what can be done next."""
+    number = broadcast.broadcast_id
+    sentences = reconciled_sentences(found, now)
+    if not found.rows:
+        return [*sentences, f"broadcast {number} has no row that waits for a decision"]
+    table = Table(
+        ("row", "line", "phone", "tried", "happened", "verdict", "why"),
+        [
+            (
+                one.doubt.row,
+                one.doubt.line,
+                one.doubt.phone,
+                one.doubt.claimed_at,
+                one.doubt.happened,
+                one.judgement.fate.value.replace("_", " "),
+                one.judgement.why,
+            )
+            for one in found.rows[:MOST_RECONCILED]
+        ],
+    )
+    steps = []
+    if found.left:
+        steps = [
+            "look at the chats of those left on the phone, then settle them:",
+            f"  wacoex broadcast reconcile {number} --as sent --row ROW",
+            f"  wacoex broadcast reconcile {number} --as not-sent --row ROW",
+            f"to send again what is not known to have gone out:"
+            f" wacoex broadcast reconcile {number} --resend",
+        ]
+    if ledger.get(state, number).status is Status.PAUSED:
+        steps.append(f"to continue: wacoex broadcast resume {number}")
+    return [table, *sentences, *steps]
+
+
+def reconciled_sentences(found: Reconciled, now: datetime) -> list[str]:
+    """How many rows went out, did not, or are unknown: one sentence each."""
+    from wacoex_cli.broadcast.evidence import SETTLES_AFTER, Fate
+
+    counted = (
+        (found.by_webhooks, "settled by statuses that had come in"),
+        (len(found.of(Fate.WENT_OUT)), "went out, and moved on"),
+        (len(found.of(Fate.DID_NOT)), "did not go out, as far as the list tells; not sent again"),
+        (len(found.of(Fate.UNKNOWN)), "still unknown"),
+    )
+    lines = [f"{number} {text}" for number, text in counted if number]
+    early = found.too_early(now)
+    if early:
+        minutes = SETTLES_AFTER.seconds // 60
+        lines.append(f"{early} tried less than {minutes} minutes ago: a status may still come")
+    return lines

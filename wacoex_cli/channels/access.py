@@ -10,7 +10,7 @@ from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.foundation.settings_model import Settings
+    from wacoex_cli.foundation.settings import Settings
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.platforms.respondio import RespondIO

@@ -1,10 +1,15 @@
 """`wacoex channel`: the numbers that wacoex looks after."""
 
-import enum
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wacoex_cli.channels.discover import Adopted
+from wacoex_cli.channels.model import Details, Provider
+from wacoex_cli.errors import DeclinedError, UsageError
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import (
     DryRunOption,
     Invocation,
@@ -13,13 +18,15 @@ from wacoex_cli.terminal.options import (
     completing,
     group,
 )
+from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
+    from wacoex_cli.channels.discover import Found, FoundNumber
+    from wacoex_cli.channels.import_file import ImportedChannels
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.terminal.render import Result
 
-app = group("The phone numbers wacoex looks after.")
+app = group("channel", "The phone numbers wacoex looks after.")
 
 _NO_CHANNEL = "there is no channel; add one: wacoex channel add NAME --phone +65..."
 _COLUMNS = (
@@ -34,22 +41,13 @@ _COLUMNS = (
 )
 
 
-class ProviderName(enum.StrEnum):
-    """The APIs a channel can be reached through, as options spell them."""
-
-    META = "meta"
-    RESPONDIO = "respondio"
-
-
 NewNameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="A name for it: letters, digits, `-`, `_`, `.`.")
 ]
-NameArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME", help="The name of the channel.", autocompletion=completing("channel")
-    ),
-]
+_NAME = typer.Argument(
+    metavar="NAME", help="The name of the channel.", autocompletion=completing("channel")
+)
+NameArgument = Annotated[str, _NAME]
 ArchivedNameArgument = Annotated[
     str,
     typer.Argument(
@@ -68,7 +66,7 @@ RespondioOption = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="respond.io's number of the channel.")
 ]
 ProviderOption = Annotated[
-    ProviderName | None, typer.Option(help="The API that wacoex sends and reads through.")
+    Provider | None, typer.Option(help="The API that wacoex sends and reads through.")
 ]
 OwnerOption = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Who holds the phone and answers for it.")
@@ -84,11 +82,8 @@ PartnerOption = Annotated[
 @command(
     app,
     "add",
-    path=("channel", "add"),
-    examples=(
-        "wacoex channel add shop --phone +6560000001",
-        "wacoex channel add shop --phone +6560000001 --phone-number-id 106540352242922",
-    ),
+    "wacoex channel add shop --phone +6560000001",
+    "wacoex channel add shop --phone +6560000001 --phone-number-id 106540352242922",
 )
 def add(
     invocation: Invocation,
@@ -102,9 +97,8 @@ def add(
     timezone: TimezoneOption = None,
     partner_app_id: PartnerOption = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Add a phone number."""
-    from wacoex_cli.channels.model import Details, Provider
     from wacoex_cli.channels.registry import add_channel
 
     details = Details(
@@ -112,7 +106,7 @@ def add(
         phone_number_id=phone_number_id,
         waba_id=waba_id,
         respondio_channel_id=respondio_channel_id,
-        provider=Provider(provider or ProviderName.META),
+        provider=provider or Provider.META,
         owner=owner,
         timezone=timezone,
         partner_app_id=partner_app_id,
@@ -123,20 +117,14 @@ def add(
         return _changed(workspace, channel, "added", dry_run)
 
 
-@command(
-    app,
-    "list",
-    path=("channel", "list"),
-    examples=("wacoex channel list", "wacoex channel list --archived --json"),
-)
+@command(app, "list", "wacoex channel list", "wacoex channel list --archived --json")
 def list_channels(
     invocation: Invocation,
     archived: Annotated[bool, typer.Option("--archived", help="Archived ones too.")] = False,
-) -> "Result":
+) -> Result:
     """List the channels."""
     from wacoex_cli.channels import access
     from wacoex_cli.channels.store import Channels
-    from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
         access.warn_about_unknown_tables(workspace)
@@ -146,25 +134,14 @@ def list_channels(
     return Result({"channels": entries}, [Table(_COLUMNS, rows, _NO_CHANNEL)])
 
 
-@command(
-    app,
-    "show",
-    path=("channel", "show"),
-    examples=("wacoex channel show", "wacoex channel show shop --json"),
-)
+@command(app, "show", "wacoex channel show", "wacoex channel show shop --json")
 def show(
     invocation: Invocation,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME", help="The name of the channel.", autocompletion=completing("channel")
-        ),
-    ] = None,
-) -> "Result":
+    name: Annotated[str | None, _NAME] = None,
+) -> Result:
     """Show what is known about one channel."""
 
     from wacoex_cli.channels import access, registry
-    from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
         channel = (
@@ -183,11 +160,8 @@ def show(
 @command(
     app,
     "edit",
-    path=("channel", "edit"),
-    examples=(
-        "wacoex channel edit shop --waba-id 102290129340398",
-        'wacoex channel edit shop --owner ""',
-    ),
+    "wacoex channel edit shop --waba-id 102290129340398",
+    'wacoex channel edit shop --owner ""',
 )
 def edit(
     invocation: Invocation,
@@ -203,17 +177,15 @@ def edit(
     timezone: TimezoneOption = None,
     partner_app_id: PartnerOption = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Change a channel's details; an empty text removes one. Replaced ids are kept."""
-    from wacoex_cli.channels.model import Provider
     from wacoex_cli.channels.registry import edit_channel
-    from wacoex_cli.errors import UsageError
 
     given = {
         "phone_number_id": phone_number_id,
         "waba_id": waba_id,
         "respondio_channel_id": respondio_channel_id,
-        "provider": Provider(provider) if provider else None,
+        "provider": provider,
         "owner": owner,
         "timezone": timezone,
         "partner_app_id": partner_app_id,
@@ -229,22 +201,15 @@ def edit(
         return _changed(workspace, channel, "changed", dry_run)
 
 
-@command(
-    app,
-    "remove",
-    path=("channel", "remove"),
-    examples=("wacoex channel remove shop", "wacoex channel remove shop --yes"),
-)
+@command(app, "remove", "wacoex channel remove shop", "wacoex channel remove shop --yes")
 def remove(
     invocation: Invocation,
     name: NameArgument,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Archive a channel. Its history is kept, and `restore` takes it back."""
     from wacoex_cli.channels import registry
-    from wacoex_cli.errors import DeclinedError
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     with invocation.open_workspace() as workspace:
         channel = registry.active(workspace.state, name)
@@ -256,10 +221,10 @@ def remove(
         return _changed(workspace, channel, "archived", dry_run)
 
 
-@command(app, "restore", path=("channel", "restore"), examples=("wacoex channel restore shop",))
+@command(app, "restore", "wacoex channel restore shop")
 def restore(
     invocation: Invocation, name: ArchivedNameArgument, dry_run: DryRunOption = False
-) -> "Result":
+) -> Result:
     """Take an archived channel back."""
     from wacoex_cli.channels.registry import restore_channel
 
@@ -268,8 +233,8 @@ def restore(
         return _changed(workspace, channel, "restored", dry_run)
 
 
-@command(app, "use", path=("channel", "use"), examples=("wacoex channel use shop",))
-def use(invocation: Invocation, name: NameArgument, dry_run: DryRunOption = False) -> "Result":
+@command(app, "use", "wacoex channel use shop")
+def use(invocation: Invocation, name: NameArgument, dry_run: DryRunOption = False) -> Result:
     """Make a channel the one that is meant when none is named."""
     from wacoex_cli.channels.registry import use_channel
 
@@ -287,8 +252,7 @@ def _entries(workspace: "Workspace", channels: list["Channel"]) -> list[dict[str
     return [one.to_json() | found[one.channel_id].connection.to_json() for one in channels]
 
 
-def _changed(workspace: "Workspace", channel: "Channel", what: str, dry_run: bool) -> "Result":
-    from wacoex_cli.terminal.render import Result
+def _changed(workspace: "Workspace", channel: "Channel", what: str, dry_run: bool) -> Result:
 
     would = "would be " if dry_run else ""
     [entry] = _entries(workspace, [channel])
@@ -296,3 +260,199 @@ def _changed(workspace: "Workspace", channel: "Channel", what: str, dry_run: boo
         {**entry, "dry_run": dry_run},
         [f"channel {channel.name} ({channel.phone}) {would}{what}"],
     )
+
+
+_PARTIAL = 7
+_PROBLEMS_TOLD = 20
+_FOUND_COLUMNS = ("source", "phone", "id", "account", "name", "coexistence", "channel")
+
+
+@command(
+    app,
+    "discover",
+    "wacoex channel discover",
+    "wacoex channel discover --yes",
+    "wacoex channel discover --dry-run --json",
+)
+def discover(
+    invocation: Invocation, yes: YesOption = False, dry_run: DryRunOption = False
+) -> Result:
+    """List what the tokens can see, and offer to add new Coexistence numbers."""
+    from wacoex_cli.channels.discover import look_around
+    from wacoex_cli.channels.store import Channels
+
+    with invocation.open_workspace() as workspace:
+        channels = Channels(workspace.state).all_channels()
+        found = workspace.run(look_around(workspace, channels))
+        taken = _taken(workspace, found, TerminalDialogue(invocation), yes=yes, dry_run=dry_run)
+    data = {
+        **found.to_json(),
+        "added": [one.name for one in taken.added],
+        "linked": [one.name for one in taken.linked],
+        "dry_run": dry_run,
+    }
+    exit_code = 0
+    if found.failures:
+        exit_code = _PARTIAL if found.answers else found.failures[0].exit_status
+    return Result(data, _shown(found, taken, dry_run), exit_code, errors=found.failures)
+
+
+@command(
+    app,
+    "import",
+    "wacoex channel import channels.csv --dry-run",
+    "wacoex channel import channels.csv",
+    "wacoex channel import -",
+)
+def import_list(
+    invocation: Invocation,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV, TSV or NDJSON; - is standard input.")
+    ],
+    dry_run: DryRunOption = False,
+) -> Result:
+    """Add the channels of a list, all of them or none. Columns are named as in `channel list`."""
+    from wacoex_cli.channels.import_file import import_channels, read_list
+
+    title = "standard input" if str(file) == "-" else f"`{file}`"
+    dialogue = TerminalDialogue(invocation)
+    with invocation.open_workspace() as workspace:
+        listing = read_list(title, _content(file))
+        if listing.ignored:
+            dialogue.note(f"columns without a meaning here: {', '.join(listing.ignored)}")
+        now = workspace.clock.now()
+        done = import_channels(workspace.state, listing, now, dry_run=dry_run)
+    for name in done.archived:
+        dialogue.note(f"channel {name} is archived: `wacoex channel restore {name}`")
+    return _imported(done, dialogue, dry_run)
+
+
+def _taken(
+    workspace: "Workspace",
+    found: "Found",
+    dialogue: TerminalDialogue,
+    *,
+    yes: bool,
+    dry_run: bool,
+) -> "Adopted":
+    """What is added: all with `--yes`; else what a person picks, where there is one."""
+    from wacoex_cli.channels.discover import Adopted, add_all, offer
+
+    now = workspace.clock.now()
+    if yes:
+        return add_all(workspace.state, found, now, dry_run=dry_run)
+    try:
+        dialogue.demand_person("--yes")
+    except UsageError:
+        return Adopted()
+    return Adopted() if dry_run else offer(workspace.state, found, dialogue, now)
+
+
+def _shown(found: "Found", taken: "Adopted", dry_run: bool) -> "list[str | Table | ForPerson]":
+
+    names: dict[str | None, str] = {one.phone: one.name for one in taken.added}
+    linked = {one.respondio_channel_id: one.name for one in taken.linked}
+    rows: list[list[object]] = [
+        [
+            "meta",
+            one.phone,
+            one.phone_number_id,
+            one.waba_id,
+            one.verified_name,
+            "unknown" if one.is_on_biz_app is None else one.is_coexistence,
+            one.known_as or names.get(one.phone),
+        ]
+        for one in found.numbers
+    ]
+    rows += [
+        ["respondio", None, one.id, one.source, one.name, None, one.known_as or linked.get(one.id)]
+        for one in found.respondio
+    ]
+    would = "would be " if dry_run else ""
+    told = [f"channel {one.name} ({one.phone}) {would}added" for one in taken.added]
+    told += [
+        f"channel {one.name} is respond.io's channel {one.respondio_channel_id}"
+        for one in taken.linked
+    ]
+    hints = [*told, *_hints(found, taken)]
+    table = Table(_FOUND_COLUMNS, rows, "the tokens can see no number and no channel")
+    return [table, *(ForPerson(line) for line in hints)]
+
+
+def _hints(found: "Found", taken: "Adopted") -> list[str]:
+    """What is left to do, as commands."""
+    by_name = {one.name: one for one in found.channels}
+    lines = []
+    left = len(found.new) - len(taken.added)
+    if left:
+        lines.append(f"{left} new in Coexistence: `wacoex channel discover --yes` adds them all")
+    linked = {one.respondio_channel_id for one in taken.linked}
+    lines += [
+        f"respond.io's channel {other.id} is none of yours yet:"
+        f" `wacoex channel edit NAME --respondio-channel-id {other.id}`"
+        for other in found.respondio
+        if other.may_be_whatsapp and other.known_as is None and other.id not in linked
+    ]
+    for one in found.numbers:
+        channel = by_name.get(one.known_as or "")
+        if channel and _is_told_wrong(channel, one):
+            lines.append(
+                f"channel {channel.name} has other ids here: `wacoex channel edit {channel.name}"
+                f" --phone-number-id {one.phone_number_id} --waba-id {one.waba_id}`"
+            )
+    return lines
+
+
+def _is_told_wrong(channel: "Channel", number: "FoundNumber") -> bool:
+    """Whether Meta has other ids for a channel's number now than are known here."""
+    if channel.archived_at or channel.phone != number.phone:
+        return False
+    if number.phone_number_id in channel.former("phone_number_id"):
+        return False
+    ids = (number.phone_number_id, number.waba_id)
+    return (channel.phone_number_id, channel.waba_id) != ids
+
+
+def _content(file: Path) -> bytes:
+    if str(file) == "-":
+        if sys.stdin.isatty():
+            raise UsageError(
+                "no list on standard input: it is a terminal",
+                hint="pipe a list into wacoex, or name a file instead of `-`",
+                code="unreadable_file",
+            )
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read `{file}`: {(error.strerror or str(error)).lower()}",
+            hint="check the path and its permissions",
+            code="unreadable_file",
+        ) from error
+
+
+def _imported(done: "ImportedChannels", dialogue: TerminalDialogue, dry_run: bool) -> Result:
+
+    told = done.problems[:_PROBLEMS_TOLD]
+    data = {
+        "read": done.read,
+        "added": len(done.added),
+        "known": len(done.known),
+        "channels": [one.name for one in done.added],
+        "problems": [one._asdict() for one in told],
+        "dry_run": dry_run,
+    }
+    if not done.problems:
+        would = "would be " if dry_run else ""
+        return Result(data, [f"{len(done.added)} {would}added, {len(done.known)} known already"])
+    for one in told:
+        dialogue.warn(f"line {one.line}: {one.message}" + (f"; {one.hint}" if one.hint else ""))
+    if len(done.problems) > len(told):
+        dialogue.warn(f"and {len(done.problems) - len(told)} more")
+    error = UsageError(
+        f"{len(done.problems)} of {done.read} rows cannot be added, so none was",
+        hint="correct the lines named above, then run it again",
+        code="rows_unfit",
+    )
+    return Result(data, exit_code=error.exit_status, errors=[error])

@@ -10,7 +10,7 @@ import subprocess
 import termios
 from typing import IO, TYPE_CHECKING, TextIO
 
-from wacoex_cli.terminal import streams
+from wacoex_cli.terminal import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +63,7 @@ class Typist:
         with contextlib.suppress(OSError):
             while piece := line.read(_MOST_BYTES):
                 text = piece.decode("utf-8", "replace").replace("\r\n", "\n")
-                streams.write(self._screen, text)
+                render.write(self._screen, text)
                 self._unread += text
                 self._answer(line)
 
@@ -74,7 +74,7 @@ class Typist:
                 continue
             self._unread = self._unread[found.end() :]
             if isinstance(answer, str):
-                streams.write(self._screen, f"{answer}\n")
+                render.write(self._screen, f"{answer}\n")
                 line.write(f"{answer}\n".encode())
             else:
                 answer(found[0])

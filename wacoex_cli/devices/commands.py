@@ -1,35 +1,28 @@
 """`wacoex device`: the companions linked to the phone."""
 
-import enum
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import DeclinedError
+from wacoex_cli.devices.model import DeviceKind
+from wacoex_cli.errors import DeclinedError, UsageError
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
+from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.model import Device, DeviceState
+    from wacoex_cli.devices.probe import Prober
     from wacoex_cli.devices.registry import Inventory
+    from wacoex_cli.devices.rule import Probe, ProbeWord, WordOutcome
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.terminal.render import Result
 
-app = group("The companions linked to the phone: no API lists them, so wacoex keeps the list.")
-
-
-class KindName(enum.StrEnum):
-    """The kinds of companions, as they are typed."""
-
-    WEB = "web"
-    DESKTOP_WINDOWS = "desktop-windows"
-    DESKTOP_MAC = "desktop-mac"
-    ANDROID_TABLET = "android-tablet"
-    IPAD = "ipad"
-    SECOND_PHONE = "second-phone"
-    WEAR_OS = "wear-os"
-    OTHER = "other"
+app = group(
+    "device", "The companions linked to the phone: no API lists them, so wacoex keeps the list."
+)
 
 
 IdArgument = Annotated[
@@ -40,19 +33,16 @@ IdArgument = Annotated[
 @command(
     app,
     "add",
-    path=("device", "add"),
-    examples=(
-        'wacoex device add web --name "front desk"',
-        "wacoex device add second-phone --linked-at 2026-11-02T09:30:00Z",
-    ),
+    'wacoex device add web --name "front desk"',
+    "wacoex device add second-phone --linked-at 2026-11-02T09:30:00Z",
 )
 def add(
     invocation: Invocation,
     kind: Annotated[
-        KindName,
+        DeviceKind,
         typer.Argument(
             metavar="KIND",
-            help=f"{', '.join(KindName)}. WhatsApp Web in a browser is `web`, on Windows too.",
+            help=f"{', '.join(DeviceKind)}. WhatsApp Web in a browser is `web`, on Windows too.",
         ),
     ],
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="A name to know it by.")] = None,
@@ -61,14 +51,11 @@ def add(
         typer.Option(metavar="TIME", help="When it was linked; now unless given."),
     ] = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """List a companion that is linked to the phone."""
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.devices import registry, view
     from wacoex_cli.devices.checks import check_supported
-    from wacoex_cli.devices.model import DeviceKind
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
@@ -78,7 +65,7 @@ def add(
         device = registry.add_device(
             workspace.state,
             channel,
-            DeviceKind(kind),
+            kind,
             name,
             _moment(workspace, channel, linked_at) if linked_at else now,
             now,
@@ -93,17 +80,11 @@ def add(
     return Result(_changed(device, after, channel, dry_run), text)
 
 
-@command(
-    app,
-    "list",
-    path=("device", "list"),
-    examples=("wacoex device list", "wacoex device list -c shop --json"),
-)
-def list_devices(invocation: Invocation) -> "Result":
+@command(app, "list", "wacoex device list", "wacoex device list -c shop --json")
+def list_devices(invocation: Invocation) -> Result:
     """List the companions of a channel, and what is wrong with them."""
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.devices import registry, view
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
@@ -113,22 +94,15 @@ def list_devices(invocation: Invocation) -> "Result":
     return Result(view.inventory_data(found, channel.name), list(view.inventory_text(found, now)))
 
 
-@command(
-    app,
-    "remove",
-    path=("device", "remove"),
-    examples=("wacoex device remove 2", "wacoex device remove 2 --yes"),
-)
+@command(app, "remove", "wacoex device remove 2", "wacoex device remove 2 --yes")
 def remove(
     invocation: Invocation,
     device_id: IdArgument,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Take a companion off the list, once it is logged out on the phone."""
     from wacoex_cli.devices import registry, view
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         device, channel = _named(workspace, invocation, device_id)
@@ -143,13 +117,10 @@ def remove(
     return Result(_changed(device, after, channel, dry_run), text)
 
 
-@command(app, "relink", path=("device", "relink"), examples=("wacoex device relink 2",))
-def relink(
-    invocation: Invocation, device_id: IdArgument, dry_run: DryRunOption = False
-) -> "Result":
+@command(app, "relink", "wacoex device relink 2")
+def relink(invocation: Invocation, device_id: IdArgument, dry_run: DryRunOption = False) -> Result:
     """Say that a companion is linked, again or still, and in use as of now."""
     from wacoex_cli.devices import registry, view
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         found, channel = _named(workspace, invocation, device_id)
@@ -160,12 +131,7 @@ def relink(
     return Result(_changed(device, after, channel, dry_run), text)
 
 
-@command(
-    app,
-    "confirm",
-    path=("device", "confirm"),
-    examples=("wacoex device confirm", "wacoex device confirm -c shop --by Ana"),
-)
+@command(app, "confirm", "wacoex device confirm", "wacoex device confirm -c shop --by Ana")
 def confirm(
     invocation: Invocation,
     by: Annotated[
@@ -173,7 +139,7 @@ def confirm(
         typer.Option(metavar="WHO", help="Who has looked; your login name unless given."),
     ] = None,
     dry_run: DryRunOption = False,
-) -> "Result":
+) -> Result:
     """Say that the list equals Linked devices on the phone.
 
     While it holds no companion, only the phone can send an echo: one then counts as strong
@@ -182,7 +148,6 @@ def confirm(
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.devices import registry, view
     from wacoex_cli.foundation.person import known_login_name
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
@@ -246,3 +211,148 @@ def _state(device: "Device", after: "Inventory") -> "DeviceState | None":
     """None for one that is not on the list: removed, or not added by a dry run."""
     listed = {one.device_id: state for one, state in after.devices}
     return listed.get(device.device_id)
+
+
+_SETTING = "events.probe_contact"
+
+
+@command(
+    app,
+    "probe",
+    "wacoex device probe",
+    "wacoex device probe -c shop --json",
+    "wacoex device probe --dry-run",
+)
+def probe(invocation: Invocation, dry_run: DryRunOption = False) -> Result:
+    """Try out which devices the partner hears.
+
+    Each linked companion and the phone get a short word, to be sent to a test contact: the probe
+    contact of config.toml, or one that is asked for. The echo that comes back, through
+    `wacoex events listen` in another terminal or read at respond.io, shows that the device is
+    visible. Waits 5 minutes; Enter ends it earlier, and after Ctrl-C the same command goes on.
+    """
+    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.devices import registry
+    from wacoex_cli.devices.model import DeviceState
+    from wacoex_cli.devices.probe import Prober
+    from wacoex_cli.devices.view import PROBE_FINDINGS, not_probed, probe_data, probe_text
+
+    dialogue = TerminalDialogue(invocation)
+    with invocation.open_workspace() as workspace:
+        channel = choose_channel(workspace, invocation)
+        take_in_events(workspace)
+        before = registry.inventory(workspace.state, channel, workspace.clock.now())
+        devices = [one for one, state in before.devices if state is DeviceState.LINKED]
+        for line in not_probed(before):
+            dialogue.note(line)
+        if dry_run:
+            return _planned(channel, devices)
+        prober = Prober(workspace, channel, devices)
+        contact = _contact(workspace, prober, dialogue)
+        ended = _go_through(workspace, prober, prober.begin(contact), devices, dialogue)
+        now = workspace.clock.now()
+        after = registry.inventory(workspace.state, channel, now)
+    findings = [one for one in after.findings if one.id in PROBE_FINDINGS]
+    return Result(
+        probe_data(ended, after, channel.name, findings),
+        list(probe_text(ended, after, findings, now)),
+    )
+
+
+def _contact(workspace: "Workspace", prober: "Prober", dialogue: TerminalDialogue) -> str:
+    """Whom the words are sent to: as the interrupted probe says, the settings, or the person."""
+    from wacoex_cli.foundation.phone_numbers import normalise
+
+    unfinished = prober.unfinished()
+    if unfinished is not None:
+        dialogue.note(f"going on with the probe that began at {unfinished.began_at}")
+        return unfinished.contact
+    if told := workspace.settings.events.probe_contact:
+        return told
+    if not dialogue.can_ask():
+        raise UsageError(
+            "it is not known to whom the words are to be sent",
+            hint=f"set `{_SETTING}` in config.toml to a test number, such as `+6591234567`",
+            code="needs_answer",
+        )
+    text = dialogue.ask("to which number, not of a customer, will the words go", flag=_SETTING)
+    phone = normalise(text)
+    if phone is None:
+        raise UsageError(
+            f"`{text}` is not a phone number",
+            hint="write it with `+` and the country code, such as `+6591234567`",
+            code="bad_contact",
+        )
+    return phone
+
+
+def _go_through(
+    workspace: "Workspace",
+    prober: "Prober",
+    begun: "Probe",
+    devices: "Sequence[Device]",
+    dialogue: TerminalDialogue,
+) -> "Probe":
+    from wacoex_cli.devices.view import instructions
+
+    known = {one.device_id: one for one in devices}
+
+    def tell(word: "ProbeWord") -> None:
+        dialogue.banner(f"{word.word} came back: {_name(known, word)} is visible")
+
+    begun = prober.look(begun)
+    for line in instructions(begun, devices):
+        dialogue.banner(line)
+    reader = prober.reader(begun)
+    if reader is None and not prober.is_told():
+        dialogue.warn(
+            "nothing has come in for a day, and there is no respondio-token to read with; start"
+            " `wacoex events listen` in another terminal"
+        )
+    dialogue.note(f"{_WAITING}{_ENTER if dialogue.can_ask() else ''}")
+    try:
+        waited = workspace.run(
+            prober.wait(begun, reader, on_seen=tell, is_over=dialogue.is_enter_pressed)
+        )
+    except KeyboardInterrupt:
+        dialogue.note("what came back is kept; the same command goes on from there")
+        raise
+    return prober.finish(waited, _asked(waited, known, dialogue))
+
+
+def _asked(
+    probe: "Probe", known: "Mapping[int, Device]", dialogue: TerminalDialogue
+) -> "dict[int, WordOutcome]":
+    """What a person says about the words that have not come back; nobody asked, nothing said."""
+    from wacoex_cli.devices.rule import WordOutcome
+
+    if not dialogue.can_ask():
+        return {}
+    said = {}
+    for word in probe.waiting:
+        question = f"{word.word}: did you send it from {_name(known, word)}?"
+        is_sent = dialogue.confirm(question, flag="--no-input")
+        said[word.device_id] = WordOutcome.NOT_SEEN if is_sent else WordOutcome.NOT_SENT
+    return said
+
+
+def _name(known: "Mapping[int, Device]", word: "ProbeWord") -> str:
+    from wacoex_cli.devices.view import name_of
+
+    return name_of(known.get(word.device_id))
+
+
+def _planned(channel: "Channel", devices: "Sequence[Device]") -> Result:
+    from wacoex_cli.devices.view import name_of
+
+    names = [name_of(None), *map(name_of, devices)]
+    data = {
+        "channel": channel.name,
+        "devices": [{"id": one.device_id, "kind": one.kind.value} for one in devices],
+        "dry_run": True,
+    }
+    return Result(data, [f"{name} of channel {channel.name} would get a word" for name in names])
+
+
+_WAITING = "waiting up to 5 minutes for them to come back"
+_ENTER = "; press Enter when all are sent and you want to wait no longer"

@@ -48,7 +48,7 @@ def contents(workspace: Workspace, found: Diagnosis) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "settings": {
             name: {"value": value, "from": origins.get(name, "default")}
-            for name, value in workspace.settings.model_dump(mode="json").items()
+            for name, value in workspace.settings.to_json().items()
         },
         "secrets": {name: bool(_secrets(workspace, found, name)) for name in SECRET_VARIABLES},
         "diagnosis": doctor_data(found),

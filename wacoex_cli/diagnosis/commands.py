@@ -1,30 +1,26 @@
-"""`wacoex status` and `wacoex explain`."""
+"""`wacoex status`, `explain` and `doctor`."""
 
-from typing import TYPE_CHECKING, Annotated
+import enum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, completing
+from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, completing, group
+from wacoex_cli.terminal.render import Markdown, Result, Table
 
-if TYPE_CHECKING:
-    from wacoex_cli.terminal.render import Result
-
-# Without a callback of its own, so that its commands join those of the root.
-app = typer.Typer(rich_markup_mode=None)
+root = group("", "Commands that stand beside the groups.")
 
 
 @command(
-    app,
+    root,
     "status",
-    path=("status",),
-    examples=(
-        "wacoex status",
-        "wacoex status shop --offline",
-        "wacoex status --json",
-    ),
+    "wacoex status",
+    "wacoex status shop --offline",
+    "wacoex status --json",
     is_check=True,
-    heading="Watch",
 )
 def status(
     invocation: Invocation,
@@ -32,7 +28,7 @@ def status(
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask nobody: show what is stored, with its age.")
     ] = False,
-) -> "Result":
+) -> Result:
     """Show the channels: what Meta says, what was found, and what to do.
 
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
@@ -41,7 +37,6 @@ def status(
     from wacoex_cli.diagnosis import view
     from wacoex_cli.diagnosis.status import check_or_tell_why_not
     from wacoex_cli.findings.model import check_exit_status
-    from wacoex_cli.terminal.render import Result
 
     name = invocation.one_channel(channel)
     with invocation.open_workspace() as workspace:
@@ -58,16 +53,12 @@ def status(
 
 
 @command(
-    app,
+    root,
     "explain",
-    path=("explain",),
-    examples=(
-        "wacoex explain WX206",
-        "wacoex explain 131049",
-        "wacoex explain exit-codes",
-        'wacoex explain --search "already has an existing payment method"',
-    ),
-    heading="Watch",
+    "wacoex explain WX206",
+    "wacoex explain 131049",
+    "wacoex explain exit-codes",
+    'wacoex explain --search "already has an existing payment method"',
 )
 def explain(
     invocation: Invocation,
@@ -85,10 +76,9 @@ def explain(
             metavar="TEXT", help="List the pages about a text, such as an error as it is shown."
         ),
     ] = None,
-) -> "Result":
+) -> Result:
     """Explain a finding, an error code of Meta, or a topic."""
     from wacoex_cli.diagnosis import explain as explaining
-    from wacoex_cli.terminal.render import Markdown, Result, Table
 
     if (word is None) == (search is None):
         raise UsageError(
@@ -105,3 +95,67 @@ def explain(
     see_also = f"\n\nSee also: {', '.join(article.see_also)}" if article.see_also else ""
     text = f"{article.id}: {article.title}\n\n{article.body}{see_also}"
     return Result(article.to_json(), [Markdown(text)])
+
+
+class SymptomName(enum.StrEnum):
+    """What somebody sees, as the option spells it."""
+
+    MISSING_MESSAGES = "missing-messages"
+    UNSUPPORTED_MESSAGES = "unsupported-messages"
+    UNLINKED_DEVICES = "unlinked-devices"
+    CANNOT_SEND = "cannot-send"
+    CANNOT_CONNECT = "cannot-connect"
+    RATE_LIMITED = "rate-limited"
+
+
+@command(
+    root,
+    "doctor",
+    "wacoex doctor",
+    "wacoex doctor shop --symptom missing-messages",
+    "wacoex doctor --offline --json",
+    "wacoex doctor shop --bundle support.json",
+    is_check=True,
+)
+def doctor(
+    invocation: Invocation,
+    channel: LookedAtArgument = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask nobody: judge what is stored.")
+    ] = False,
+    symptom: Annotated[
+        SymptomName | None,
+        typer.Option(metavar="NAME", help=f"What you see: {', '.join(SymptomName)}."),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write what support needs, without secrets."),
+    ] = None,
+) -> Result:
+    """Find what is wrong: how that is known, what to do, how to see that it helped.
+
+    Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
+    """
+    from wacoex_cli.diagnosis import bundle as bundling
+    from wacoex_cli.diagnosis.doctor import diagnose
+    from wacoex_cli.diagnosis.symptoms import Symptom
+    from wacoex_cli.diagnosis.view import doctor_data, doctor_text
+    from wacoex_cli.findings.model import check_exit_status
+
+    name = invocation.one_channel(channel)
+    with invocation.open_workspace() as workspace:
+        found = diagnose(
+            workspace,
+            name,
+            is_offline=offline,
+            symptom=Symptom(symptom) if symptom else None,
+            dialogue=TerminalDialogue(invocation),
+        )
+        now = workspace.clock.now()
+        data = doctor_data(found)
+        text = list(doctor_text(found, now))
+        if bundle is not None:
+            bundling.write(workspace, found, bundle)
+            data["bundle"] = str(bundle)
+            text.append(f"written to {bundle}: numbers are masked, secrets are not in it")
+    return Result(data, text, exit_code=check_exit_status(found.verdict))

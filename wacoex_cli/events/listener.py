@@ -39,12 +39,11 @@ from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.interruption import STOPPING
 from wacoex_cli.foundation.server import serve
-from wacoex_cli.foundation.settings import ways_to_give
-from wacoex_cli.foundation.settings_model import is_loopback
+from wacoex_cli.foundation.settings import is_loopback, ways_to_give
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.platforms.events import Kind, Source
 from wacoex_cli.platforms.payloads import read_payload
-from wacoex_cli.terminal import streams
+from wacoex_cli.terminal import render
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator, Sequence
@@ -223,7 +222,7 @@ class ListenReport:
     def _stream(self, entry: dict[str, object]) -> None:
         if self._streams_json:
             line = {**entry, "at": to_text(self._clock.now())}
-            streams.write(sys.stdout, f"{json.dumps(line, sort_keys=True)}\n")
+            render.write(sys.stdout, f"{json.dumps(line, sort_keys=True)}\n")
 
 
 class Listener:

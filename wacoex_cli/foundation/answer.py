@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +45,9 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | No
 
 
 def _seconds_until(text: str, now: datetime) -> float | None:
+    # Imported only here: it takes longer to load than all the rest of a short command.
+    import email.utils
+
     try:
         moment = email.utils.parsedate_to_datetime(text)
     except ValueError:

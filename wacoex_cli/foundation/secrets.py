@@ -7,14 +7,12 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from secrets import token_hex
 
 from wacoex_cli.errors import CredentialError
-from wacoex_cli.foundation.secret_files import is_there, write_once
+from wacoex_cli.foundation.secret_files import LOCAL_KEY, is_there, new_local_key
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, ways_to_give
 from wacoex_cli.foundation.stored_secrets import StoredSecrets
 
-_LOCAL_KEY = "local-key"
 _TAIL_LENGTH = 4
 _SHORTEST_WITH_TAIL = 16
 
@@ -110,9 +108,8 @@ class Secrets:
         With it short texts are hashed, so that whoever reads the state file cannot guess them.
         Raises WacoexError when it can be neither read nor written.
         """
-        path = self.stored.directory / _LOCAL_KEY
-        if not is_there(path):
-            write_once(path, token_hex(32))
+        path = self.stored.directory / LOCAL_KEY
+        new_local_key(path)
         return self._from_file(path, str(path)).reveal().encode()
 
     def keyring_problem(self) -> str | None:

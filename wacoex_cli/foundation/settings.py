@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from wacoex_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from wacoex_cli.foundation.settings_model import Settings
 
 PREFIX = "WACOEX_"
 SECRET_VARIABLES = {
@@ -42,10 +41,78 @@ _PLAIN_VARIABLES = (
     "WACOEX_DEBUG",
 )
 VARIABLES = (*_PLAIN_VARIABLES, *SECRET_VARIABLES.values())
+Trust = Literal["proof", "strong", "weak"]
+META_BASE_URL = "https://graph.facebook.com"
 
 
-@dataclass(frozen=True)
-class Sources:
+class InactivitySettings(NamedTuple):
+    """`[inactivity]`: when the countdown warns, in days since the app was last opened."""
+
+    trust: Trust = "strong"
+    warning_days: float = 10.0
+    critical_days: float = 12.0
+    act_by_days: float = 13.0
+
+
+class EventsSettings(NamedTuple):
+    """`[events]`: what is kept of a payload, and a contact to write to from every device."""
+
+    store_bodies: bool = False
+    probe_contact: str | None = None
+
+
+class Settings(NamedTuple):
+    """One value for each setting, with its default; secrets are not in here."""
+
+    state: Path
+    config_dir: Path
+    channel: str | None = None
+    meta_app_id: str | None = None
+    meta_config_id: str | None = None
+    meta_base_url: str = META_BASE_URL
+    meta_api_version: str = "v26.0"
+    meta_sdk_url: str = "https://connect.facebook.net/en_US/sdk.js"
+    respondio_base_url: str = "https://api.respond.io/v2"
+    public_url: str | None = None
+    timezone: str | None = None
+    no_input: bool = False
+    keyring: bool = True
+    debug: bool = False
+    breaker_rows: int = 20
+    breaker_share: float = 0.30
+    breaker_limits: Mapping[str, int | float] = MappingProxyType({})
+    status_seconds: float = 60.0
+    status_seconds_per_channel: float = 10.0
+    inactivity: InactivitySettings = InactivitySettings()
+    events: EventsSettings = EventsSettings()
+
+    @property
+    def talks_to_meta(self) -> bool:
+        """Whether the Graph API in use is Meta's own."""
+        return urlsplit(self.meta_base_url).hostname == urlsplit(META_BASE_URL).hostname
+
+    def to_json(self) -> dict[str, Any]:
+        """Every setting by its name, as JSON holds it."""
+        return self._asdict() | {
+            "state": str(self.state),
+            "config_dir": str(self.config_dir),
+            "breaker_limits": dict(self.breaker_limits),
+            "inactivity": self.inactivity._asdict(),
+            "events": self.events._asdict(),
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        """What `to_json` gave; raises KeyError, TypeError or ValueError for anything else."""
+        return cls(**kept)._replace(
+            state=Path(kept["state"]),
+            config_dir=Path(kept["config_dir"]),
+            inactivity=InactivitySettings(**kept["inactivity"]),
+            events=EventsSettings(**kept["events"]),
+        )
+
+
+class Sources(NamedTuple):
     """What was found in each place, before it is put together."""
 
     environ: Mapping[str, str]
@@ -87,10 +154,17 @@ def load_settings(sources: Sources, channel: str | None = None) -> Settings:
 
     Raises UsageError naming the place, the name and what is allowed.
     """
-    from wacoex_cli.foundation.settings_model import build
+    from wacoex_cli.foundation.settings_cache import SettingsCache
 
     table = sources.channel_tables.get(channel, {}) if channel else {}
-    return build(sources, table)
+    cache = SettingsCache(sources, table)
+    settings = cache.read()
+    if settings is None:
+        from wacoex_cli.foundation.settings_model import build
+
+        settings = build(sources, table)
+        cache.keep(settings)
+    return settings
 
 
 def ways_to_give(name: str) -> str:
@@ -104,6 +178,14 @@ def settings_origins(sources: Sources, channel: str | None = None) -> Mapping[st
     from wacoex_cli.foundation.settings_model import origins
 
     return origins(sources, sources.channel_tables.get(channel, {}) if channel else {})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, given as a name or an address, is this machine as only it sees itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def default_config_dir() -> Path:

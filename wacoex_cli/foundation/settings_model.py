@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -30,15 +29,17 @@ from pydantic_settings import (
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.settings import (
     PREFIX,
+    EventsSettings,
+    InactivitySettings,
+    Settings,
     Sources,
+    Trust,
     default_config_dir,
     default_state_path,
+    is_loopback,
 )
 from wacoex_cli.foundation.time_zones import is_known_zone
 
-META_BASE_URL = "https://graph.facebook.com"
-META_SDK_URL = "https://connect.facebook.net/en_US/sdk.js"
-RESPONDIO_BASE_URL = "https://api.respond.io/v2"
 _PER_CHANNEL = frozenset(
     {
         "meta_app_id",
@@ -79,14 +80,6 @@ def _safe_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host, given as a name or an address, is this machine as only it sees itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _known_zone(name: str) -> str:
     if not is_known_zone(name):
         raise ValueError
@@ -119,15 +112,19 @@ UserPath = Annotated[Path, AfterValidator(_user_path)]
 Digits = Annotated[str, Field(pattern=r"^[0-9]{1,32}$", description="digits only")]
 
 
-class InactivitySettings(BaseModel):
-    """`[inactivity]`: when the countdown warns, in days since the app was last opened."""
+_URL = "an https URL, or an http URL of this machine (127.0.0.1, localhost)"
+Url = Annotated[str, AfterValidator(_safe_url), Field(description=_URL)]
+
+
+class InactivityTable(BaseModel):
+    """What `[inactivity]` may hold."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    trust: Literal["proof", "strong", "weak"] = "strong"
-    warning_days: Annotated[float, Field(gt=0, lt=14)] = 10.0
-    critical_days: Annotated[float, Field(gt=0, lt=14)] = 12.0
-    act_by_days: Annotated[float, Field(gt=0, le=14)] = 13.0
+    trust: Trust
+    warning_days: Annotated[float, Field(gt=0, lt=14)]
+    critical_days: Annotated[float, Field(gt=0, lt=14)]
+    act_by_days: Annotated[float, Field(gt=0, le=14)]
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -136,17 +133,17 @@ class InactivitySettings(BaseModel):
         return self
 
 
-class EventsSettings(BaseModel):
-    """`[events]`: what is kept of a payload, and a contact to write to from every device."""
+class EventsTable(BaseModel):
+    """What `[events]` may hold."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    store_bodies: bool = False
-    probe_contact: Annotated[str | None, Field(pattern=r"^\+[1-9][0-9]{6,14}$")] = None
+    store_bodies: bool
+    probe_contact: Annotated[str | None, Field(pattern=r"^\+[1-9][0-9]{6,14}$")]
 
 
-class Settings(BaseSettings):
-    """One value for each setting. Descriptions say what is allowed; secrets are not in here."""
+class SettingsModel(BaseSettings):
+    """What each setting may be, as its description says. The defaults are those of `Settings`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="forbid", frozen=True, coerce_numbers_to_str=True
@@ -154,44 +151,25 @@ class Settings(BaseSettings):
 
     state: Annotated[UserPath, Field(description="the path of the state file")]
     config_dir: Annotated[UserPath, Field(description="the path of a directory")]
-    channel: Annotated[str | None, Field(description="the name of a channel")] = None
-    meta_app_id: Digits | None = None
-    meta_config_id: Digits | None = None
-    meta_base_url: Annotated[
-        str,
-        AfterValidator(_safe_url),
-        Field(description="an https URL, or an http URL of this machine (127.0.0.1, localhost)"),
-    ] = META_BASE_URL
+    channel: Annotated[str | None, Field(description="the name of a channel")]
+    meta_app_id: Digits | None
+    meta_config_id: Digits | None
+    meta_base_url: Url
     meta_api_version: Annotated[
         str, Field(pattern=r"^v[0-9]{1,3}\.[0-9]$", description="a Graph version such as v26.0")
-    ] = "v26.0"
-    meta_sdk_url: Annotated[
-        str,
-        AfterValidator(_safe_url),
-        Field(description="an https URL, or an http URL of this machine (127.0.0.1, localhost)"),
-    ] = META_SDK_URL
-    respondio_base_url: Annotated[
-        str,
-        AfterValidator(_safe_url),
-        Field(description="an https URL, or an http URL of this machine (127.0.0.1, localhost)"),
-    ] = RESPONDIO_BASE_URL
-    public_url: Annotated[
-        Annotated[str, AfterValidator(_safe_url)] | None,
-        Field(description="an https URL, or an http URL of this machine (127.0.0.1, localhost)"),
-    ] = None
+    ]
+    meta_sdk_url: Url
+    respondio_base_url: Url
+    public_url: Annotated[Url | None, Field(description=_URL)]
     timezone: Annotated[
         Annotated[str, AfterValidator(_known_zone)] | None,
         Field(description="a time zone such as Asia/Singapore"),
-    ] = None
-    no_input: Annotated[bool, Field(description="on or off")] = False
-    keyring: Annotated[bool, Field(description="on or off")] = True
-    debug: Annotated[bool, Field(description="on or off")] = False
-    breaker_rows: Annotated[
-        int, Field(ge=1, le=100, description="a number of rows from 1 to 100")
-    ] = 20
-    breaker_share: Annotated[float, Field(gt=0, le=1, description="a share above 0, at most 1")] = (
-        0.30
-    )
+    ]
+    no_input: Annotated[bool, Field(description="on or off")]
+    keyring: Annotated[bool, Field(description="on or off")]
+    debug: Annotated[bool, Field(description="on or off")]
+    breaker_rows: Annotated[int, Field(ge=1, le=100, description="a number of rows from 1 to 100")]
+    breaker_share: Annotated[float, Field(gt=0, le=1, description="a share above 0, at most 1")]
     breaker_limits: Annotated[
         dict[str, int | float],
         BeforeValidator(_limits),
@@ -199,29 +177,24 @@ class Settings(BaseSettings):
             description="a table of error codes or the words ambiguous, retry, row, stop, unknown,"
             ' each with a number of rows (5) or a share of the last 100 ("20%")'
         ),
-    ] = {}
+    ]
     status_seconds: Annotated[
         float, Field(gt=0, le=3600, description="seconds above 0, at most 3600")
-    ] = 60.0
+    ]
     status_seconds_per_channel: Annotated[
         float, Field(gt=0, le=60, description="seconds above 0, at most 60")
-    ] = 10.0
+    ]
     inactivity: Annotated[
-        InactivitySettings,
+        InactivityTable,
         Field(
             description="`trust` (proof, strong or weak) and `warning_days`, `critical_days`,"
             " `act_by_days`: days above 0 and at most 14, the warning before the rest"
         ),
-    ] = InactivitySettings()
+    ]
     events: Annotated[
-        EventsSettings,
+        EventsTable,
         Field(description="`store_bodies` (true or false) and `probe_contact` (a number, +65...)"),
-    ] = EventsSettings()
-
-    @property
-    def talks_to_meta(self) -> bool:
-        """Whether the Graph API in use is Meta's own."""
-        return urlsplit(self.meta_base_url).hostname == urlsplit(META_BASE_URL).hostname
+    ]
 
 
 def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
@@ -229,9 +202,9 @@ def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
     _check_names(sources)
     environ, dotenv = _fields_in(sources.environ), _fields_in(sources.dotenv)
     config = {name: value for name, value in sources.toml.items() if name != "channels"}
-    defaults = {"state": default_state_path(), "config_dir": default_config_dir()}
+    defaults = Settings(default_state_path(), default_config_dir()).to_json()
 
-    class Layered(Settings):
+    class Layered(SettingsModel):
         @classmethod
         def settings_customise_sources(  # type: ignore[override]
             cls, settings_cls: type[BaseSettings], **_: PydanticBaseSettingsSource
@@ -244,15 +217,19 @@ def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
             )
 
     try:
-        return Layered()  # type: ignore[call-arg]  # the sources fill it
+        model = Layered()  # type: ignore[call-arg]  # the sources fill it
     except ValidationError as error:
         name = str(error.errors(include_input=False, include_url=False)[0]["loc"][0])
         place = _place(name, environ, dotenv, channel_table, sources)
         raise UsageError(
             f"{place} is not fit",
-            hint=f"allowed is {Settings.model_fields[name].description or 'digits only'}",
+            hint=f"allowed is {SettingsModel.model_fields[name].description or 'digits only'}",
             code="config_invalid",
         ) from None
+    values = {name: getattr(model, name) for name in Settings._fields}
+    values["inactivity"] = InactivitySettings(**dict(model.inactivity))
+    values["events"] = EventsSettings(**dict(model.events))
+    return Settings(**values)
 
 
 def origins(sources: Sources, channel_table: Mapping[str, Any]) -> dict[str, str]:
@@ -261,7 +238,7 @@ def origins(sources: Sources, channel_table: Mapping[str, Any]) -> dict[str, str
     given = environ.keys() | dotenv.keys() | channel_table.keys() | sources.toml.keys()
     return {
         name: _place(name, environ, dotenv, channel_table, sources) if name in given else "default"
-        for name in Settings.model_fields
+        for name in Settings._fields
     }
 
 
@@ -273,13 +250,13 @@ def _variables(settings_cls: type[BaseSettings], values: Mapping[str, str]) -> E
 
 def _fields_in(variables: Mapping[str, str]) -> dict[str, str]:
     """The settings among environment variables; an empty one counts as not set."""
-    fields = Settings.model_fields.keys() - _ONLY_IN_CONFIG
+    fields = set(Settings._fields) - _ONLY_IN_CONFIG
     names = {f"{PREFIX}{field.upper()}": field for field in fields}
     return {names[name]: value for name, value in variables.items() if name in names and value}
 
 
 def _check_names(sources: Sources) -> None:
-    fields = frozenset(Settings.model_fields)
+    fields = frozenset(Settings._fields)
     _check_table(sources, "", sources.toml, fields - _NOT_IN_CONFIG | {"channels"})
     for channel, table in sources.channel_tables.items():
         _check_table(sources, f" under `[channels.{channel}]`", table, _PER_CHANNEL)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wacoex_cli.foundation.http import Http
-    from wacoex_cli.foundation.settings_model import Settings
+    from wacoex_cli.foundation.settings import Settings
     from wacoex_cli.foundation.state import State
 
 Answer = TypeVar("Answer")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
-    from wacoex_cli.foundation.settings_model import InactivitySettings
+    from wacoex_cli.foundation.settings import InactivitySettings
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.devices.rule import Interval
-    from wacoex_cli.foundation.settings_model import InactivitySettings
+    from wacoex_cli.foundation.settings import InactivitySettings
 
 DISCONNECTS_AFTER = timedelta(days=14)
 """How long the app may stay closed: always 14 x 24 hours, whatever the clocks on the wall do.

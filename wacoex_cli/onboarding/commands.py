@@ -1,50 +1,44 @@
-"""`wacoex connect`: bringing a number into Coexistence, step by step."""
+"""`wacoex connect` and `offboard`: into Coexistence and out of it, step by step."""
 
-import enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.terminal.options import Invocation, command, completing
+from wacoex_cli.onboarding.model import Route
+from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.options import (
+    DryRunOption,
+    Invocation,
+    YesOption,
+    channel_argument,
+    command,
+    group,
+)
+from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
-    from wacoex_cli.terminal.render import Result
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.workspace import Workspace
 
-# Without a callback of its own, so that its commands join those of the root.
-app = typer.Typer(rich_markup_mode=None)
-
-
-class RouteName(enum.StrEnum):
-    """Through whose signup a number is connected, as the option spells it."""
-
-    RESPONDIO = "respondio"
-    SIGNUP = "signup"
+root = group("", "Commands that stand beside the groups.")
 
 
 @command(
-    app,
+    root,
     "connect",
-    path=("connect",),
-    examples=(
-        "wacoex connect shop --check",
-        "wacoex connect shop",
-        "wacoex connect shop --via signup --port 8460",
-        "wacoex connect shop --skip-proof --json",
-    ),
-    heading="Set up",
+    "wacoex connect shop --check",
+    "wacoex connect shop",
+    "wacoex connect shop --via signup --port 8460",
+    "wacoex connect shop --skip-proof --json",
 )
 def connect(
     invocation: Invocation,
     channel: Annotated[
         str | None,
-        typer.Argument(
-            metavar="CHANNEL",
-            help="The channel to connect; a new name is asked for its number.",
-            autocompletion=completing("channel"),
-        ),
+        channel_argument("The channel to connect; a new name is asked for its number."),
     ] = None,
     via: Annotated[
-        RouteName | None,
+        Route | None,
         typer.Option(
             help="Sign up in respond.io (the default), or with a Meta app of your own.",
         ),
@@ -64,7 +58,7 @@ def connect(
     skip_proof: Annotated[
         bool, typer.Option("--skip-proof", help="Do not wait for a message from the phone.")
     ] = False,
-) -> "Result":
+) -> Result:
     """Connect a number to the WhatsApp Business Platform and keep the app.
 
     It asks, checks and does one step after the other, and keeps each with who and when. When it
@@ -73,23 +67,19 @@ def connect(
     from wacoex_cli.onboarding import connect as connecting
     from wacoex_cli.onboarding import view
     from wacoex_cli.onboarding.journey import Wishes
-    from wacoex_cli.onboarding.model import Route
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     invocation.one_channel(channel)
-    route = Route(via) if via else None
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
         chosen = connecting.channel_to_connect(
-            workspace, invocation, dialogue, channel, route or Route.RESPONDIO
+            workspace, invocation, dialogue, channel, via or Route.RESPONDIO
         )
         done = connecting.connect(
             workspace,
             dialogue,
             chosen,
             Wishes(port=port or 0, skip_proof=skip_proof),
-            via=route,
+            via=via,
             is_check=check,
         )
         now = workspace.clock.now()
@@ -99,3 +89,65 @@ def connect(
         exit_code=done.exit_code,
         errors=[done.error] if done.error else (),
     )
+
+
+@command(
+    root,
+    "offboard",
+    "wacoex offboard shop --dry-run",
+    "wacoex offboard shop",
+    "wacoex offboard shop --unsubscribe --json",
+)
+def offboard(
+    invocation: Invocation,
+    channel: Annotated[str | None, channel_argument("The channel to let go.")] = None,
+    unsubscribe: Annotated[
+        bool,
+        typer.Option("--unsubscribe", help="Detach the own Meta app from the account, too."),
+    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+) -> Result:
+    """Disconnect a channel from its partner, wait for the proof, and archive it.
+
+    Neither the WhatsApp Business Account nor the number is deleted. The steps are kept: after an
+    interruption the same command goes on where it stopped.
+    """
+    from wacoex_cli.onboarding.journey import Wishes
+    from wacoex_cli.onboarding.offboard import offboard as operation
+    from wacoex_cli.onboarding.offboard_view import offboard_data, offboard_text
+
+    wishes = Wishes(unsubscribe=unsubscribe, is_confirmed=yes)
+    with invocation.open_workspace() as workspace:
+        chosen = _chosen(workspace, invocation, channel)
+        if dry_run:
+            return _previewed(workspace, chosen, unsubscribe)
+        dialogue = TerminalDialogue(invocation)
+        ended = operation(workspace, dialogue, chosen, wishes)
+        now = workspace.clock.now()
+    return Result(
+        offboard_data(ended.receipt, chosen, dry_run=False),
+        list(offboard_text(ended.receipt, chosen, now)) if ended.receipt.records else (),
+        exit_code=ended.exit_code,
+        errors=[ended.error] if ended.error else [],
+    )
+
+
+def _previewed(workspace: "Workspace", channel: "Channel", unsubscribe: bool) -> Result:
+    from wacoex_cli.onboarding.offboard_preview import preview
+    from wacoex_cli.onboarding.offboard_view import offboard_data, preview_text
+
+    receipt = workspace.run(preview(workspace, channel, unsubscribe=unsubscribe))
+    now = workspace.clock.now()
+    return Result(
+        offboard_data(receipt, channel, dry_run=True), list(preview_text(receipt, channel, now))
+    )
+
+
+def _chosen(workspace: "Workspace", invocation: Invocation, name: str | None) -> "Channel":
+    """The channel that is meant; one that is named may be archived already."""
+    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.channels.registry import known
+
+    named = invocation.one_channel(name)
+    return known(workspace.state, named) if named else choose_channel(workspace, invocation)

@@ -1,26 +1,18 @@
 """`wacoex partner`: who is connected to the WhatsApp Business Account."""
 
-from typing import TYPE_CHECKING
-
 from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, group
+from wacoex_cli.terminal.render import Result
 
-if TYPE_CHECKING:
-    from wacoex_cli.terminal.render import Result
-
-app = group("Who is connected to the WhatsApp Business Account, as far as it can be seen.")
-
-
-@command(
-    app,
-    "check",
-    path=("partner", "check"),
-    examples=("wacoex partner check", "wacoex partner check shop --json"),
-    is_check=True,
+app = group(
+    "partner", "Who is connected to the WhatsApp Business Account, as far as it can be seen."
 )
+
+
+@command(app, "check", "wacoex partner check", "wacoex partner check shop --json", is_check=True)
 def check(
     invocation: Invocation,
     channel: LookedAtArgument = None,
-) -> "Result":
+) -> Result:
     """Show whether the partner is there, who else is, and where messages are diverted.
 
     Meta has no list of partners, so this is evidence and no proof.
@@ -29,7 +21,6 @@ def check(
     from wacoex_cli.findings.model import check_exit_status, worst
     from wacoex_cli.partners import view
     from wacoex_cli.partners.check import check as look
-    from wacoex_cli.terminal.render import Result
 
     name = invocation.one_channel(channel)
     with invocation.open_workspace() as workspace:

@@ -1,32 +1,26 @@
 """`wacoex sandbox start`: the pretend world as a server, to practise against."""
 
 import signal
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation, command, group
-
-if TYPE_CHECKING:
-    from wacoex_cli.terminal.render import Result
+from wacoex_cli.terminal.render import Result
 
 _ENDED_BY_SIGNAL = 128
 
-app = group("A pretend Meta on this machine. No message leaves, no account is needed.")
+app = group("sandbox", "A pretend Meta on this machine. No message leaves, no account is needed.")
 
 
-@command(
-    app,
-    "start",
-    path=("sandbox", "start"),
-    examples=("wacoex sandbox start", "wacoex sandbox start --port 4600"),
-)
+@command(app, "start", "wacoex sandbox start", "wacoex sandbox start --port 4600")
 def start(
     invocation: Invocation,
     port: Annotated[
         int, typer.Option("--port", min=1, max=65535, help="The port on 127.0.0.1.")
     ] = 4555,
-) -> "Result":
+) -> Result:
     """Run the sandbox until Ctrl-C, and say how to point wacoex at it.
 
     It is strict: it refuses what Meta refuses, with Meta's codes, and takes 20 messages a second.
@@ -34,8 +28,6 @@ def start(
     from wacoex_cli.sandbox import account, respondio, respondio_world, world
     from wacoex_cli.sandbox.defaults import default_world
     from wacoex_cli.sandbox.serve import serve
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
-    from wacoex_cli.terminal.render import Result
 
     dialogue = TerminalDialogue(invocation)
 

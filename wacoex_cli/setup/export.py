@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.phone_numbers import mask
-from wacoex_cli.setup import export_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,12 +22,13 @@ _MESSAGE_ID = re.compile(r"wamid\.[A-Za-z0-9+/=_-]*")
 _NOT_DIGITS = re.compile(r"[^0-9]")
 _SHOWN_OF_MESSAGE_ID = 8
 _LINES_AT_ONCE = 1_000
+_PAGE = 2_000
 
 
 def lines(state: State, *, show_numbers: bool) -> Iterator[str]:
     """One JSON object a line, with the name of its table under `table`."""
-    for table in export_ledger.tables(state):
-        for row in export_ledger.rows(state, table):
+    for table in _tables(state):
+        for row in _table_rows(state, table):
             shown = row if show_numbers else _shareable(table, row)
             yield json.dumps({"table": table, **shown}, ensure_ascii=False) + "\n"
 
@@ -71,3 +71,25 @@ def _masked(name: str, value: Any) -> Any:
 def _tail(message_id: str) -> str:
     shown = message_id.removeprefix("wamid.").rstrip("=")[-_SHOWN_OF_MESSAGE_ID:]
     return f"wamid.*{shown}"
+
+
+def _tables(state: State) -> list[str]:
+    """The names of all tables but SQLite's own, in order."""
+    found = state.rows(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%'"
+        " ESCAPE '!' ORDER BY name"
+    )
+    return [row["name"] for row in found]
+
+
+def _table_rows(state: State, table: str) -> Iterator[Row]:
+    """Every row of a table, read a page at a time, each page as things are when it is read."""
+    last = -1
+    while page := state.rows(
+        f'SELECT rowid AS export_place, * FROM "{table}" WHERE rowid > ? ORDER BY rowid LIMIT ?',
+        [last, _PAGE],
+    ):
+        last = page[-1]["export_place"]
+        for row in page:
+            del row["export_place"]
+            yield row

@@ -1,24 +1,17 @@
 """`wacoex template list | show`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from wacoex_cli.terminal.options import Invocation, command, group
+from wacoex_cli.terminal.render import Result, Table
 
-if TYPE_CHECKING:
-    from wacoex_cli.terminal.render import Result
-
-app = group("The message templates of a channel's WhatsApp Business Account.")
+app = group("template", "The message templates of a channel's WhatsApp Business Account.")
 
 
-@command(
-    app,
-    "list",
-    path=("template", "list"),
-    examples=("wacoex template list", "wacoex template list --channel shop --json"),
-)
-def list_templates(invocation: Invocation) -> "Result":
+@command(app, "list", "wacoex template list", "wacoex template list --channel shop --json")
+def list_templates(invocation: Invocation) -> Result:
     """List the templates: status, category, placeholders to fill, quality, header and buttons.
 
     They are those of Meta, or respond.io's copy for a channel that sends through respond.io.
@@ -26,7 +19,6 @@ def list_templates(invocation: Invocation) -> "Result":
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.templates import view
     from wacoex_cli.templates.access import shelf_of
-    from wacoex_cli.terminal.render import Result, Table
 
     with invocation.open_workspace() as workspace:
         shelf = shelf_of(workspace, choose_channel(workspace, invocation))
@@ -37,15 +29,12 @@ def list_templates(invocation: Invocation) -> "Result":
 
 
 @command(
-    app,
-    "show",
-    path=("template", "show"),
-    examples=("wacoex template show spring_offer", "wacoex template show spring_offer --json"),
+    app, "show", "wacoex template show spring_offer", "wacoex template show spring_offer --json"
 )
 def show(
     invocation: Invocation,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The template's name.")],
-) -> "Result":
+) -> Result:
     """Show a template in every language it has: its state, its text, what can be filled in.
 
     Names of placeholders: `1` or `first_name` in the body, `header.1` in the header, `button.0`
@@ -54,7 +43,6 @@ def show(
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.templates import view
     from wacoex_cli.templates.access import shelf_of
-    from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         shelf = shelf_of(workspace, choose_channel(workspace, invocation))

@@ -11,7 +11,7 @@ import re
 from typer._click.shell_completion import CompletionItem, add_completion_class
 from typer._completion_classes import BashComplete, FishComplete, ZshComplete
 
-from wacoex_cli.terminal import streams
+from wacoex_cli.terminal import render
 
 _ZSH = r"""
 #compdef %(prog_name)s
@@ -111,4 +111,4 @@ def _items(shell: Bash | Zsh | Fish) -> list[CompletionItem]:
 
 
 def _told(item: CompletionItem) -> str:
-    return streams.printable(" ".join((item.help or "").split()))
+    return render.printable(" ".join((item.help or "").split()))

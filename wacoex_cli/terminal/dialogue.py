@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.terminal import streams
+from wacoex_cli.terminal import render
 
 if TYPE_CHECKING:
     from wacoex_cli.terminal.options import Invocation
@@ -73,7 +73,7 @@ class TerminalDialogue:
         self._demand_person("a secret cannot be typed in", "give it on standard input: `< FILE`")
         try:
             with _interruptible():
-                return getpass.getpass(streams.printable(f"{question}: "), stream=sys.stderr)
+                return getpass.getpass(render.printable(f"{question}: "), stream=sys.stderr)
         except EOFError:
             return ""
 
@@ -83,7 +83,7 @@ class TerminalDialogue:
 
     def warn(self, text: str) -> None:
         if self._invocation.quiet < 2:
-            label = streams.paint("warning", sys.stderr, self._invocation.color)
+            label = render.paint("warning", sys.stderr, self._invocation.color)
             self._tell(f"{label}: ", text)
 
     def detail(self, text: str, level: int = 1) -> None:
@@ -108,14 +108,14 @@ class TerminalDialogue:
 
     def _tell(self, *parts: str) -> None:
         *label, text = parts
-        streams.write(sys.stderr, "".join([*label, streams.printable(text), "\n"]))
+        render.write(sys.stderr, "".join([*label, render.printable(text), "\n"]))
 
     def _answer(self, prompt: str) -> str:
-        streams.write(sys.stderr, streams.printable(prompt))
+        render.write(sys.stderr, render.printable(prompt))
         with _interruptible():
             line = sys.stdin.readline()
         if not line.endswith("\n"):
-            streams.write(sys.stderr, "\n")
+            render.write(sys.stderr, "\n")
         return line.strip()
 
     def _demand_person(self, need: str, hint: str) -> None:

@@ -2,32 +2,75 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
+from typer._click.shell_completion import CompletionItem
 from typer.core import TyperCommand, TyperGroup
 
 GLOBAL_PANEL = "Global options"
-# Typer lists commands before groups; people meet them in this order.
-_HEADINGS = ("Set up", "Watch", "Send", "State", "Try it")
-_COMMANDS = (
-    *("auth", "channel", "connect", "offboard"),
-    *("status", "reminder", "partner", "device", "events", "mac", "doctor", "explain"),
-    *("template", "broadcast", "optout"),
-    *("config", "state", "completion"),
-    *("demo", "sandbox"),
-)
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+CommandPath = tuple[str, ...]
+
+
+class ListedCommand(NamedTuple):
+    """A command or group by what lists say about it; `make` makes it when it is used."""
+
+    first_line: str
+    make: "Callable[[], PlainCommand | PlainGroup]"
+    heading: str = "Commands"
+
+
+class _Made(Mapping[str, "PlainCommand | PlainGroup"]):
+    """The commands of a group by name, each made when it is taken out."""
+
+    def __init__(self, entries: Mapping[str, ListedCommand]) -> None:
+        self._entries = entries
+
+    def __getitem__(self, name: str) -> "PlainCommand | PlainGroup":
+        return self._entries[name].make()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
 
 class PlainCommand(TyperCommand):
-    """A command whose help separates its own options from those every command has."""
+    """A command whose help separates its own options from those every command has.
 
-    def get_short_help_str(self, limit: int = 0) -> str:
-        return _first_sentence(self.help)
+    A check answers in the four exit codes of monitoring systems, so any failure of it is 3.
+    """
+
+    def __init__(
+        self,
+        path: CommandPath,
+        help: str,
+        examples: Iterable[str],
+        *,
+        params: list[Any],
+        callback: Callable[..., int],
+        is_check: bool,
+    ) -> None:
+        super().__init__(
+            path[-1],
+            help=help,
+            epilog="\n".join(examples),
+            params=params,
+            callback=callback,
+            rich_markup_mode=None,
+            context_settings=_SETTINGS.copy(),
+        )
+        self.path = path
+        self.is_check = is_check
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         # Typer puts braces around what is required; in our notation they hold a choice.
-        return [re.sub(r"^\{([^{}]+)\}$", r"\1", one) for one in super().collect_usage_pieces(ctx)]
+        return [
+            re.sub(r"^\{([^{}]+)\}$", r"\1", word) for word in super().collect_usage_pieces(ctx)
+        ]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _write_parameters(self.get_params(ctx), ctx, formatter)
@@ -37,14 +80,45 @@ class PlainCommand(TyperCommand):
 
 
 class PlainGroup(TyperGroup):
-    """A group whose help lists its commands under the headings they were added with."""
+    """A group that lists its commands without making them, in the order they were added."""
 
-    def get_short_help_str(self, limit: int = 0) -> str:
-        return _first_sentence(self.help)
+    def __init__(
+        self,
+        path: CommandPath,
+        help: str,
+        examples: Iterable[str] = (),
+        *,
+        params: list[Any],
+        callback: Callable[..., None],
+    ) -> None:
+        super().__init__(
+            name=path[-1] if path else "",
+            help=help,
+            epilog="\n".join(examples),
+            params=params,
+            callback=callback,
+            no_args_is_help=True,
+            rich_markup_mode=None,
+            context_settings=_SETTINGS.copy(),
+        )
+        self.path = path
+        self.entries: dict[str, ListedCommand] = {}
+        self.commands = _Made(self.entries)  # type: ignore[assignment]  # Typer only reads it
+
+    def add(self, group: "PlainGroup") -> None:
+        """Put a group below this one."""
+        self.entries[group.path[-1]] = ListedCommand(first_sentence(group.help), lambda: group)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        names = super().list_commands(ctx)
-        return names if ctx.parent else sorted(names, key=_position)
+        return list(self.entries)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[CompletionItem]:
+        named = [
+            CompletionItem(name, help=entry.first_line)
+            for name, entry in self.entries.items()
+            if name.startswith(incomplete)
+        ]
+        return [*named, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         _write_examples(self.epilog, formatter)
@@ -54,31 +128,27 @@ class PlainGroup(TyperGroup):
         _write_parameters(self.get_params(ctx), ctx, formatter)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
-        width = max((len(name) for name, _ in commands), default=0)
+        width = max(map(len, self.entries), default=0)
         sections = _by_heading(
-            (
-                getattr(one, "rich_help_panel", None) or "Commands",
-                (name.ljust(width), one.get_short_help_str()),
-            )
-            for name, one in commands
-            if not one.hidden
+            (entry.heading, (name.ljust(width), entry.first_line))
+            for name, entry in self.entries.items()
         )
-        for heading, rows in sorted(sections, key=_place):
+        for heading, rows in sections:
             with formatter.section(heading):
                 formatter.write_dl(rows)
 
 
-def _place(section: tuple[str, object]) -> int:
-    heading, _ = section
-    return _HEADINGS.index(heading) if heading in _HEADINGS else len(_HEADINGS)
+def find_command(group: PlainGroup, words: Iterable[str]) -> PlainCommand | None:
+    """The command that the first of these words name; what follows it does not matter."""
+    at: PlainCommand | PlainGroup = group
+    for word in words:
+        if isinstance(at, PlainCommand) or word not in at.entries:
+            break
+        at = at.entries[word].make()
+    return at if isinstance(at, PlainCommand) else None
 
 
-def _position(name: str) -> int:
-    return _COMMANDS.index(name) if name in _COMMANDS else len(_COMMANDS)
-
-
-def _first_sentence(help: str | None) -> str:
+def first_sentence(help: str | None) -> str:
     """What a list of commands says about one of them, however many lines it takes."""
     paragraph = inspect.cleandoc(help or "").partition("\n\n")[0]
     return re.split(r"(?<=\.)\s", " ".join(paragraph.split()), maxsplit=1)[0]
@@ -101,11 +171,11 @@ def _heading(parameter: Any) -> str:
 
 def _by_heading(
     rows: Iterable[tuple[str, tuple[str, str]]],
-) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+) -> Iterable[tuple[str, list[tuple[str, str]]]]:
     sections: dict[str, list[tuple[str, str]]] = {}
     for heading, row in rows:
         sections.setdefault(heading, []).append(row)
-    yield from sections.items()
+    return sections.items()
 
 
 def _write_examples(examples: str | None, formatter: Any) -> None:

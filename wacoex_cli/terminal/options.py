@@ -5,18 +5,28 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
+from typer._click.globals import get_current_context
+from typer.main import get_params_convertors_ctx_param_name_from_function
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.terminal.help import GLOBAL_PANEL, PlainCommand, PlainGroup
+from wacoex_cli.terminal.help import (
+    GLOBAL_PANEL,
+    CommandPath,
+    ListedCommand,
+    PlainCommand,
+    PlainGroup,
+    find_command,
+    first_sentence,
+)
 
 if TYPE_CHECKING:
+    from wacoex_cli.foundation.settings import Settings
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import Result
 
-CommandPath = tuple[str, ...]
 # A value and what it is; where such values come from, given the file named by `--env-file`.
 Candidate = tuple[str, str]
 ValueSource = Callable[[Path | None], Iterable[Candidate]]
@@ -83,13 +93,28 @@ class Invocation:
 
         Says on standard error, and in the JSON, when the API it talks to is not Meta's.
         """
-        from wacoex_cli.terminal.opening import open_for
+        from wacoex_cli.foundation.workspace import open_workspace
+        from wacoex_cli.terminal.dialogue import TerminalDialogue
 
-        return open_for(self)
+        dialogue, learnt = TerminalDialogue(self), self.learnt
+
+        def announce(settings: "Settings") -> None:
+            learnt.no_input = settings.no_input
+            learnt.debug = settings.debug
+            if not settings.talks_to_meta and learnt.sandbox_url != settings.meta_base_url:
+                learnt.sandbox_url = settings.meta_base_url
+                dialogue.banner(f"sandbox: talking to {settings.meta_base_url}, not to Meta")
+
+        return open_workspace(
+            env_file=self.env_file,
+            warn=dialogue.warn,
+            log=lambda text: dialogue.detail(text, 2),
+            detail=dialogue.detail,
+            announce=announce,
+        )
 
 
-@dataclass(frozen=True)
-class Running:
+class Running(NamedTuple):
     """The command in force, for whoever has to report how it failed."""
 
     invocation: Invocation
@@ -97,7 +122,6 @@ class Running:
     is_check: bool
 
 
-_registered: dict[CommandPath, bool] = {}
 _running: list[Running] = []
 _value_sources: dict[str, ValueSource] = {}
 
@@ -118,13 +142,13 @@ def completing(kind: str) -> Callable[[typer.Context, str], list[Candidate]]:
     return offered
 
 
+def channel_argument(help: str) -> Any:
+    """A channel as argument, whose names TAB offers."""
+    return typer.Argument(metavar="CHANNEL", help=help, autocompletion=completing("channel"))
+
+
 LookedAtArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="CHANNEL",
-        help="The channel to look at; all unless one is named.",
-        autocompletion=completing("channel"),
-    ),
+    str | None, channel_argument("The channel to look at; all unless one is named.")
 ]
 
 
@@ -140,8 +164,8 @@ def _option(*names: str, help: str, **more: Any) -> Any:
 
 
 # Prefixed, because a command may have parameters of its own called `channel` or `json`.
-_GLOBAL_OPTIONS = {
-    "global_channel": Annotated[
+def _global_options(
+    global_channel: Annotated[
         str | None,
         _option(
             "--channel",
@@ -150,114 +174,119 @@ _GLOBAL_OPTIONS = {
             help="The channel to use (WACOEX_CHANNEL).",
             autocompletion=completing("channel"),
         ),
-    ],
-    "global_json": Annotated[bool, _option("--json", help="Print one JSON object.")],
-    "global_quiet": Annotated[
+    ] = None,
+    global_json: Annotated[bool, _option("--json", help="Print one JSON object.")] = False,
+    global_quiet: Annotated[
         int, _option("--quiet", "-q", count=True, help="Say less; twice: only errors.")
-    ],
-    "global_verbose": Annotated[
+    ] = 0,
+    global_verbose: Annotated[
         int, _option("--verbose", "-v", count=True, help="Say what is done; twice: each request.")
-    ],
-    "global_color": Annotated[
+    ] = 0,
+    global_color: Annotated[
         bool | None, _option("--color/--no-color", help="Force colours on or off.")
-    ],
-    "global_no_input": Annotated[
+    ] = None,
+    global_no_input: Annotated[
         bool, _option("--no-input", help="Never ask anything (WACOEX_NO_INPUT).")
-    ],
-    "global_env_file": Annotated[
+    ] = False,
+    global_env_file: Annotated[
         Path | None,
         _option("--env-file", metavar="FILE", help="Read this file instead of `.env`."),
-    ],
-    "global_debug": Annotated[
+    ] = None,
+    global_debug: Annotated[
         bool, _option("--debug", help="Show a traceback on a crash (WACOEX_DEBUG).")
-    ],
-}
-_GLOBAL_DEFAULTS: dict[str, object] = {
-    "global_channel": None,
-    "global_json": False,
-    "global_quiet": 0,
-    "global_verbose": 0,
-    "global_color": None,
-    "global_no_input": False,
-    "global_env_file": None,
-    "global_debug": False,
-}
+    ] = False,
+) -> None:
+    """What every group and every command takes, as Typer reads it from a signature."""
 
 
-def group(help: str, *, examples: tuple[str, ...] = ()) -> typer.Typer:
-    """A plain group of commands: no markup, no boxes, help when it is called bare."""
-    app = typer.Typer(
-        help=help,
-        epilog="\n".join(examples),
-        cls=PlainGroup,
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+@functools.cache
+def _global_parameters() -> list[Any]:
+    return parameters(_global_options)[0]
+
+
+Function = TypeVar("Function", bound=Callable[..., "Result"])
+
+
+def group(path: str, help: str, *examples: str, more: Sequence[Any] = ()) -> PlainGroup:
+    """A plain group of commands: no markup, no boxes, help when it is called bare.
+
+    `path` is the group as typed, without the program's name; `more` are Click parameters of its
+    own beside the global options.
+    """
+    params = [*more, *_global_parameters()]
+    return PlainGroup(
+        tuple(path.split()), help, examples, params=params, callback=_keep_global_options
     )
-    app.callback()(accepting_global_options(_nothing_more))
-    return app
 
 
 def command(
-    app: typer.Typer,
-    name: str,
-    *,
-    examples: tuple[str, ...],
-    path: CommandPath,
-    is_check: bool = False,
-    heading: str | None = None,
-) -> Callable[[Callable[..., "Result"]], Callable[..., "Result"]]:
-    """Register a function as a command.
+    app: PlainGroup, name: str, *examples: str, is_check: bool = False
+) -> Callable[[Function], Function]:
+    """Register a function as a command of a group; it is handed back unchanged.
 
     The function takes the `Invocation` and then its own parameters, and returns a `Result`, which
-    is rendered; its exit code becomes the exit status of the process. The function itself is
-    handed back unchanged. `path` is the command as typed, without the program's name. A check
-    answers in the four exit codes of monitoring systems, so any failure of it is 3 (unknown).
+    is rendered; its exit code becomes the exit status of the process. A check answers in the four
+    exit codes of monitoring systems, so any failure of it is 3 (unknown).
     """
-    _registered[path] = is_check
 
-    def register(function: Callable[..., "Result"]) -> Callable[..., "Result"]:
-        @functools.wraps(function)
-        def run(ctx: typer.Context, **values: Any) -> None:
-            from wacoex_cli.terminal.render import emit
-
-            invocation = _merged(ctx, values)
-            _running[:] = [Running(invocation, path, is_check)]
-            try:
-                result = function(invocation, **values)
-            except KeyboardInterrupt:
-                # Typer would end without a word; this way the caller of main() gets to tell it.
-                raise SystemExit(130) from None
-            raise typer.Exit(emit(result, invocation, path))
-
-        own = list(inspect.signature(function).parameters.values())[1:]
-        _pose_as(run, own)
-        app.command(
-            name,
-            cls=PlainCommand,
-            epilog="\n".join(examples),
-            rich_help_panel=heading,
-            context_settings={"help_option_names": ["-h", "--help"]},
-        )(run)
+    def register(function: Function) -> Function:
+        make = functools.cache(
+            lambda: _made(function, (*app.path, name), examples, is_check=is_check)
+        )
+        app.entries[name] = ListedCommand(first_sentence(function.__doc__), make)
         return function
 
     return register
 
 
-def accepting_global_options(function: Callable[..., None]) -> Callable[..., None]:
-    """A group's callback that keeps the global options given before the subcommand."""
+def parameters(function: Callable[..., object]) -> tuple[list[Any], dict[str, Any]]:
+    """Click's parameters of a function, and what converts their values, both by Typer."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = [one.replace(kind=keyword) for one in inspect.signature(function).parameters.values()]
 
-    @functools.wraps(function)
-    def run(ctx: typer.Context, **values: Any) -> None:
-        ctx.obj = _merged(ctx, values)
-        function(**values)
+    def posing() -> None:
+        pass
 
-    _pose_as(run, list(inspect.signature(function).parameters.values()))
-    return run
+    # Typer would evaluate every annotation, those of the result too.
+    posing.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+    made, convertors, _ = get_params_convertors_ctx_param_name_from_function(posing)
+    return made, convertors
 
 
-def running(arguments: Sequence[str]) -> Running:
+def _made(
+    function: Callable[..., "Result"],
+    path: CommandPath,
+    examples: tuple[str, ...],
+    *,
+    is_check: bool,
+) -> PlainCommand:
+    own, convertors = parameters(functools.partial(function, Invocation()))
+
+    def run(**values: Any) -> int:
+        from wacoex_cli.terminal.render import emit
+
+        invocation = _merged(get_current_context(), values)
+        _running[:] = [Running(invocation, path, is_check)]
+        for name, convert in convertors.items():
+            values[name] = convert(values[name])
+        try:
+            result = function(invocation, **values)
+        except KeyboardInterrupt:
+            # Typer would end without a word; this way the caller of main() gets to report it.
+            raise SystemExit(130) from None
+        return emit(result, invocation, path)
+
+    return PlainCommand(
+        path,
+        inspect.getdoc(function) or "",
+        examples,
+        params=[*own, *_global_parameters()],
+        callback=run,
+        is_check=is_check,
+    )
+
+
+def running(root: PlainGroup | None, arguments: Sequence[str]) -> Running:
     """The command in force; when parsing never got that far, what the arguments give away."""
     if _running:
         return _running[0]
@@ -268,8 +297,14 @@ def running(arguments: Sequence[str]) -> Running:
         debug="--debug" in words,
         color=next((color[word] for word in reversed(words) if word in color), None),
     )
-    path = _path_in(words)
-    return Running(invocation, path, _registered.get(path, False))
+    takes_value = {"-c", "--channel", "--env-file"}
+    named = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if not word.startswith("-") and before not in takes_value
+    ]
+    found = find_command(root, named) if root else None
+    return Running(invocation, found.path if found else (), found is not None and found.is_check)
 
 
 def forget_running() -> None:
@@ -277,19 +312,17 @@ def forget_running() -> None:
     _running.clear()
 
 
-def _path_in(words: Sequence[str]) -> CommandPath:
-    named = []
-    takes_value = {"-c", "--channel", "--env-file"}
-    for before, word in zip(["", *words], words, strict=False):
-        if not word.startswith("-") and before not in takes_value:
-            named.append(word)
-    prefixes = (tuple(named[:length]) for length in range(len(named), 0, -1))
-    return next((prefix for prefix in prefixes if prefix in _registered), ())
+def _keep_global_options(**values: Any) -> None:
+    context = get_current_context()
+    context.obj = _merged(context, values)
 
 
-def _merged(ctx: typer.Context, values: dict[str, Any]) -> Invocation:
+def _merged(ctx: Any, values: dict[str, Any]) -> Invocation:
+    """Takes the global options out of `values`, over those given before the subcommand."""
     before = ctx.obj if isinstance(ctx.obj, Invocation) else Invocation()
-    given = {name.removeprefix("global_"): values.pop(name) for name in _GLOBAL_OPTIONS}
+    given = {name: values.pop(name) for name in list(values) if name.startswith("global_")}
+    given = {name.removeprefix("global_"): value for name, value in given.items()}
+    env_file = given["env_file"]
     return replace(
         before,
         channel=given["channel"] or before.channel,
@@ -298,23 +331,6 @@ def _merged(ctx: typer.Context, values: dict[str, Any]) -> Invocation:
         verbose=given["verbose"] + before.verbose,
         color=before.color if given["color"] is None else given["color"],
         no_input=given["no_input"] or before.no_input,
-        env_file=given["env_file"] or before.env_file,
+        env_file=before.env_file if env_file is None else Path(env_file),
         debug=given["debug"] or before.debug,
     )
-
-
-def _pose_as(run: Callable[..., None], own: Sequence[inspect.Parameter]) -> None:
-    """Let Typer see the context, the command's own parameters and the global options."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    context = inspect.Parameter("ctx", keyword, annotation=typer.Context)
-    shared = [
-        inspect.Parameter(name, keyword, annotation=annotation, default=_GLOBAL_DEFAULTS[name])
-        for name, annotation in _GLOBAL_OPTIONS.items()
-    ]
-    mine = [parameter.replace(kind=keyword) for parameter in own]
-    run.__signature__ = inspect.Signature([context, *mine, *shared])  # type: ignore[attr-defined]
-    run.__annotations__ = {}
-
-
-def _nothing_more() -> None:
-    """A group without options of its own."""

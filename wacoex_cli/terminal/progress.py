@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from wacoex_cli.foundation.clock import Clock, SystemClock, to_text
-from wacoex_cli.terminal import streams
+from wacoex_cli.terminal import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,7 +80,7 @@ class _Stream:
             "total": self._total,
             "at": to_text(self._clock.now()),
         }
-        streams.write(sys.stdout, f"{json.dumps(entry, sort_keys=True)}\n")
+        render.write(sys.stdout, f"{json.dumps(entry, sort_keys=True)}\n")
 
 
 class _Silent:
@@ -112,7 +112,7 @@ class _Lines:
         self._write(f"{self._title}: {done} of {self._total}{f', {text}' if text else ''}")
 
     def _write(self, line: str) -> None:
-        streams.write(sys.stderr, f"{streams.printable(line)}\n")
+        render.write(sys.stderr, f"{render.printable(line)}\n")
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
     from rich.padding import Padding
     from rich.text import Text
 
-    plain = not streams.shows_color(sys.stderr, invocation.color)
+    plain = not render.shows_color(sys.stderr, invocation.color)
     console = Console(file=sys.stderr, no_color=plain, markup=False, highlight=False)
     columns: list[progress.ProgressColumn] = [
         progress.TextColumn("{task.description}", markup=False),
@@ -139,7 +139,7 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
         def get_renderables(self) -> Iterator[RenderableType]:
             yield from super().get_renderables()
             for line in self.lines:
-                yield Padding(Text(streams.printable(line)), _INDENT)
+                yield Padding(Text(render.printable(line)), _INDENT)
 
     with Display(*columns, console=console, refresh_per_second=4) as shown:
         task = shown.add_task(title, total=total, completed=done, text="")
@@ -149,7 +149,7 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
                 self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
             ) -> None:
                 shown.lines = lines
-                beside = "" if lines else streams.printable(text)
+                beside = "" if lines else render.printable(text)
                 shown.update(task, completed=done, text=beside)
 
         yield Bar()

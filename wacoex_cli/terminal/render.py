@@ -1,31 +1,65 @@
-"""A result or a failure, as text for a person, TSV for a pipe, or the JSON envelope."""
+"""All that is printed: text for a person, TSV for a pipe, the JSON envelope, and failures.
 
+Colour only where it is wanted; a closed pipe is met in silence.
+"""
+
+import contextlib
+import io
 import itertools
 import json
+import os
 import re
+import shutil
 import sys
+import traceback
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import NamedTuple, TextIO
 
-from wacoex_cli.errors import WacoexError
-from wacoex_cli.terminal import streams
+from typer._click.exceptions import NoArgsIsHelpError, NoSuchOption
+from typer._click.exceptions import UsageError as ParsingError
+from typer.exceptions import Abort, TyperException
 
-if TYPE_CHECKING:
-    from wacoex_cli.terminal.options import CommandPath, Invocation
+from wacoex_cli.errors import UsageError, WacoexError
+from wacoex_cli.terminal.help import CommandPath, PlainGroup
+from wacoex_cli.terminal.options import Invocation, Running, running
 
 ENVELOPE_VERSION = 1
+CHECK_IMPOSSIBLE = 3
+INTERRUPTED = 130
+TERMINATED = 143
 _PARTIAL = 7
 _ITEMS_AT_ONCE = 1_000
+_WIDEST = 100
+_LABEL = r"(?<=\n\n)((?:[A-Z]|respond\.io's |wacoex's )[A-Za-z' ]{2,28}:)(?=\s|$)"
+_CODE = r"`([^`]+)`"
+_INDENTED = "    "
+# Colours of the terminal's own palette and no background, so that it fits light and dark ones.
+_STYLES = {
+    "markdown.code": "cyan",
+    "markdown.item.number": "bold",
+}
+_COLORS = {"green": "32", "yellow": "33", "red": "31", "cyan": "36"}
+_WORDS = {
+    "ok": "green",
+    "warning": "yellow",
+    "unknown": "yellow",
+    "critical": "red",
+    "overdue": "red",
+    "error": "red",
+    "hint": "cyan",
+}
+# Control characters and changes of writing direction: names and texts come from outside, and
+# must not move the cursor or turn a line around.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Rows for a person or a pipe. A cell may be text, a number, a bool, a moment or None.
 
     `when_empty` is what a person reads instead of no rows.
@@ -36,29 +70,25 @@ class Table:
     when_empty: str = ""
 
 
-@dataclass(frozen=True)
-class ForPerson:
+class ForPerson(NamedTuple):
     """A part that only a terminal shows; in a pipe it would spoil the rows."""
 
     part: str | Table
 
 
-@dataclass(frozen=True)
-class Markdown:
+class Markdown(NamedTuple):
     """An article: laid out on a terminal, as it is in a pipe."""
 
     text: str
 
 
-@dataclass(frozen=True)
-class ForPipe:
+class ForPipe(NamedTuple):
     """A part that only a pipe gets, where a terminal shows something shorter."""
 
     part: Table
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What a command has to say: `data` for JSON, `text` for a person, and how it ended.
 
     `lists` are further entries of `data`, too long for memory: read while they are written.
@@ -67,8 +97,8 @@ class Result:
     data: Mapping[str, object]
     text: Sequence[str | Table | ForPerson | ForPipe | Markdown] = ()
     exit_code: int = 0
-    errors: Sequence[WacoexError] = field(default=())
-    lists: Mapping[str, Iterable[object]] = field(default_factory=dict)
+    errors: Sequence[WacoexError] = ()
+    lists: Mapping[str, Iterable[object]] = MappingProxyType({})
 
     @property
     def status(self) -> str:
@@ -78,7 +108,7 @@ class Result:
         return "error" if self.errors else "ok"
 
 
-def emit(result: Result, invocation: "Invocation", command_path: "CommandPath") -> int:
+def emit(result: Result, invocation: Invocation, command_path: CommandPath) -> int:
     """Show a result as the invocation asks for; returns its exit code."""
     if invocation.wants_json:
         _write_envelope(result, invocation, command_path)
@@ -95,8 +125,8 @@ def emit(result: Result, invocation: "Invocation", command_path: "CommandPath") 
             elif isinstance(part, Markdown):
                 lines = iter([_article(part, invocation)])
             else:
-                lines = iter([streams.printable(part)])
-            streams.write(sys.stdout, "".join(f"{line}\n" for line in lines))
+                lines = iter([printable(part)])
+            write(sys.stdout, "".join(f"{line}\n" for line in lines))
     for error in result.errors:
         _write_error(error, invocation)
     return result.exit_code
@@ -104,8 +134,8 @@ def emit(result: Result, invocation: "Invocation", command_path: "CommandPath") 
 
 def emit_error(
     error: WacoexError,
-    invocation: "Invocation",
-    command_path: "CommandPath",
+    invocation: Invocation,
+    command_path: CommandPath,
     *,
     exit_status: int | None = None,
 ) -> int:
@@ -119,7 +149,74 @@ def emit_error(
     return status
 
 
-def _write_envelope(result: Result, invocation: "Invocation", command_path: "CommandPath") -> None:
+def report_failure(
+    error: BaseException, arguments: Sequence[str], root: PlainGroup | None, *, debug: bool
+) -> int:
+    """Tell why the command failed and return the exit status of the process.
+
+    `root` is the program as far as it is known by then: it tells which command was meant.
+
+    A check that fails, for whatever reason, is 3 (unknown): its other exit codes are answers.
+    """
+    at = running(root, arguments)
+    if isinstance(error, SystemExit):
+        return _report_exit(error, at)
+    if isinstance(error, NoArgsIsHelpError) and not at.invocation.json:
+        write(sys.stderr, f"{error.format_message()}\n")
+        return UsageError.exit_status
+    told = _told(error)
+    if debug or _wants_traceback(at.invocation):
+        write(sys.stderr, "".join(traceback.format_exception(error)))
+    status = CHECK_IMPOSSIBLE if at.is_check else told.exit_status
+    return emit_error(told, at.invocation, at.path, exit_status=status)
+
+
+def _told(error: BaseException) -> WacoexError:
+    if isinstance(error, WacoexError):
+        return error
+    if isinstance(error, NoArgsIsHelpError):
+        return UsageError("no command is given", hint=f"see `{error.ctx.command_path} --help`")
+    if isinstance(error, ParsingError):
+        return _misuse(error)
+    if isinstance(error, TyperException):
+        return UsageError(_in_our_style(error.format_message()))
+    if isinstance(error, Abort):
+        return WacoexError("no answer was given", hint="nothing was changed", code="declined")
+    return WacoexError(
+        f"wacoex failed in a way it did not expect ({type(error).__name__})",
+        hint="run the command again with `--debug` and report what it prints",
+        code="unexpected",
+    )
+
+
+def _misuse(error: ParsingError) -> UsageError:
+    message, _, suggestion = error.format_message().partition(" Did you mean ")
+    nearest = _in_our_style(suggestion.rstrip("?"))
+    if isinstance(error, NoSuchOption):
+        message = f"no such option `{error.option_name}`"
+        nearest = " or ".join(f"`{one}`" for one in sorted(error.possibilities or ()))
+    command = error.ctx.command_path if error.ctx else "wacoex"
+    hint = f"did you mean {nearest}?" if nearest else f"see `{command} --help`"
+    return UsageError(_in_our_style(message), hint=hint)
+
+
+def _in_our_style(text: str) -> str:
+    return (text[:1].lower() + text[1:]).rstrip(".").replace("'", "`")
+
+
+def _report_exit(error: SystemExit, at: Running) -> int:
+    status = error.code if isinstance(error.code, int) else 1 if error.code else 0
+    if status in {INTERRUPTED, TERMINATED}:
+        how = "interrupted" if status == INTERRUPTED else "terminated"
+        emit_error(WacoexError(how, code=how), at.invocation, at.path, exit_status=status)
+    return status
+
+
+def _wants_traceback(invocation: Invocation) -> bool:
+    return invocation.debug or invocation.learnt.debug
+
+
+def _write_envelope(result: Result, invocation: Invocation, command_path: CommandPath) -> None:
     marks = _marks(result.lists)
     envelope: dict[str, object] = {
         "wacoex_json": ENVELOPE_VERSION,
@@ -134,9 +231,9 @@ def _write_envelope(result: Result, invocation: "Invocation", command_path: "Com
     rest = _json(envelope)
     for name, mark in marks.items():
         before, rest = rest.split(_json(mark), 1)
-        streams.write(sys.stdout, before)
+        write(sys.stdout, before)
         _write_list(result.lists[name])
-    streams.write(sys.stdout, f"{rest}\n")
+    write(sys.stdout, f"{rest}\n")
 
 
 def _marks(names: Iterable[str]) -> dict[str, str]:
@@ -150,11 +247,11 @@ def _marks(names: Iterable[str]) -> dict[str, str]:
 
 def _write_list(items: Iterable[object]) -> None:
     remaining, separator = iter(items), ""
-    streams.write(sys.stdout, "[")
+    write(sys.stdout, "[")
     while piece := list(itertools.islice(remaining, _ITEMS_AT_ONCE)):
-        streams.write(sys.stdout, separator + ", ".join(_json(item) for item in piece))
+        write(sys.stdout, separator + ", ".join(_json(item) for item in piece))
         separator = ", "
-    streams.write(sys.stdout, "]")
+    write(sys.stdout, "]")
 
 
 def _json(value: object) -> str:
@@ -180,30 +277,28 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _write_error(error: WacoexError, invocation: "Invocation") -> None:
-    lines = [f"{_label('error', invocation)}: {streams.printable(error.message)}"]
+def _write_error(error: WacoexError, invocation: Invocation) -> None:
+    lines = [f"{_label('error', invocation)}: {printable(error.message)}"]
     if error.details and invocation.verbose:
         facts = ", ".join(f"{name} {value}" for name, value in sorted(error.details.items()))
-        lines += [f"detail: {streams.printable(facts)}"]
+        lines += [f"detail: {printable(facts)}"]
     if error.hint:
-        lines += ["", f"{_label('hint', invocation)}: {streams.printable(error.hint)}"]
-    streams.write(sys.stderr, "\n".join(lines) + "\n")
+        lines += ["", f"{_label('hint', invocation)}: {printable(error.hint)}"]
+    write(sys.stderr, "\n".join(lines) + "\n")
 
 
-def _label(word: str, invocation: "Invocation") -> str:
-    return streams.paint(word, sys.stderr, invocation.color)
+def _label(word: str, invocation: Invocation) -> str:
+    return paint(word, sys.stderr, invocation.color)
 
 
-def _article(part: Markdown, invocation: "Invocation") -> str:
-    text = streams.printable(part.text)
+def _article(part: Markdown, invocation: Invocation) -> str:
+    text = printable(part.text)
     if not sys.stdout.isatty():
         return text
-    from wacoex_cli.terminal.markdown import laid_out
-
-    return laid_out(text, color=streams.shows_color(sys.stdout, invocation.color))
+    return laid_out(text, color=shows_color(sys.stdout, invocation.color))
 
 
-def _table_lines(table: Table, invocation: "Invocation", now: datetime) -> Iterator[str]:
+def _table_lines(table: Table, invocation: Invocation, now: datetime) -> Iterator[str]:
     if not sys.stdout.isatty():
         for row in table.rows:
             yield "\t".join(_one_line(_cell_for_pipe(cell)) for cell in row)
@@ -257,11 +352,11 @@ def relative(moment: datetime, now: datetime) -> str:
 
 
 def _one_line(text: str) -> str:
-    return streams.printable(re.sub(r"[\t\r\n]+", " ", text))
+    return printable(re.sub(r"[\t\r\n]+", " ", text))
 
 
-def _padded(cell: str, width: int, invocation: "Invocation") -> str:
-    painted = streams.paint(cell, sys.stdout, invocation.color)
+def _padded(cell: str, width: int, invocation: Invocation) -> str:
+    painted = paint(cell, sys.stdout, invocation.color)
     return painted + " " * (width - _width(cell))
 
 
@@ -271,3 +366,91 @@ def _width(text: str) -> int:
         0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
         for one in text
     )
+
+
+def laid_out(text: str, *, color: bool) -> str:
+    """The article as wide as the terminal, 100 columns at most; plain letters without `color`.
+
+    The first line is its title; words before a colon at the start of a paragraph head a part.
+    """
+    from rich.console import Console
+    from rich.markdown import Markdown
+    from rich.theme import Theme
+
+    console = Console(
+        file=io.StringIO(),
+        width=min(shutil.get_terminal_size().columns, _WIDEST),
+        height=25,  # without it a dumb terminal would be taken for 80 columns
+        force_terminal=True,
+        color_system="standard" if color else None,
+        no_color=not color,
+        legacy_windows=False,
+        theme=Theme(_STYLES),
+    )
+    source = _emphasized(text if color else _with_visible_backticks(text))
+    with console.capture() as captured:
+        console.print(Markdown(source, code_theme="ansi_dark", hyperlinks=False))
+    shown = "\n".join(line.rstrip() for line in captured.get().splitlines())
+    return re.sub(r"\n{3,}", "\n\n", shown)
+
+
+def _emphasized(text: str) -> str:
+    title, _, _ = text.partition("\n")
+    labelled = re.sub(_LABEL, r"**\1**", text)
+    return labelled.replace(title, f"**{title}**", 1)
+
+
+def _with_visible_backticks(text: str) -> str:
+    """Without colour nothing else would set a command apart from the sentence around it."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(
+        one if one.startswith(_INDENTED) else re.sub(_CODE, r"`` `\1` ``", one)
+        for one in paragraphs
+    )
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write and flush. A reader that went away is no error: the rest is dropped in silence."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        _silence(stream)
+
+
+def printable(text: str) -> str:
+    """The text without characters that could play tricks on a terminal; line ends stay."""
+    return _UNPRINTABLE.sub("?", text)
+
+
+def paint(word: str, stream: TextIO, color: bool | None) -> str:
+    """A word such as `ok` or `error` in its colour, if it has one and the stream shows colours."""
+    name = _WORDS.get(word)
+    if name is None or not shows_color(stream, color):
+        return word
+    return f"\x1b[{_COLORS[name]}m{word}\x1b[0m"
+
+
+def shows_color(stream: TextIO, color: bool | None) -> bool:
+    """Option, then `NO_COLOR`, then `FORCE_COLOR`, then whether this is a capable terminal."""
+    if color is not None:
+        return color
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def never_fail_on_encoding() -> None:
+    """Let both streams replace what their encoding cannot express."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _silence(stream: TextIO) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Putting a backup in the place of the state file, without making anybody get a message twice."""
+"""The state file as a whole: restoring a backup so that nobody gets a message twice; checks."""
 
 from __future__ import annotations
 
@@ -9,17 +9,84 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wacoex_cli.broadcast import upkeep_ledger
+from wacoex_cli.broadcast.exchange import lock_purpose
 from wacoex_cli.errors import StateError, TemporaryError, UsageError
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation import backup, locks, migrations
+from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.state import explained, open_state, write_queue
-from wacoex_cli.setup import restore_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from wacoex_cli.foundation.clock import Clock
-    from wacoex_cli.foundation.state import Row
+    from wacoex_cli.foundation.state import Row, State
+
+# One broadcast is the same in both files when it has the same number and was planned at the
+# same moment; a number alone may have been given out twice after an earlier restore.
+_SAME = "m.broadcast_id = c.broadcast_id AND m.planned_at = c.planned_at"
+_LOST_BROADCASTS = (
+    "SELECT COUNT(*) FROM replaced.broadcasts c WHERE c.status <> 'draft' AND NOT EXISTS"
+    f" (SELECT 1 FROM main.broadcasts m WHERE {_SAME}"
+    " AND (m.status = c.status OR c.status NOT IN ('completed', 'cancelled')))"
+)
+_LOST_ATTEMPTS = (
+    "SELECT COUNT(*) FROM replaced.broadcasts c JOIN replaced.recipients old"
+    " ON old.broadcast_id = c.broadcast_id WHERE old.attempts > 0 AND NOT EXISTS"
+    " (SELECT 1 FROM main.broadcasts m JOIN main.recipients new"
+    f" ON new.broadcast_id = m.broadcast_id WHERE {_SAME} AND new.row = old.row"
+    " AND new.phone = old.phone AND new.attempts >= old.attempts"
+    " AND COALESCE(new.answered_at, '') >= COALESCE(old.answered_at, ''))"
+)
+_LOST_DECISIONS = (
+    "SELECT COUNT(*) FROM replaced.decisions old WHERE NOT EXISTS"
+    " (SELECT 1 FROM main.decisions new WHERE new.decision_id = old.decision_id"
+    " AND new.decided_at = old.decided_at AND new.decision = old.decision)"
+)
+_LOST_OPTOUTS = (
+    "SELECT COUNT(*) FROM replaced.optouts old WHERE NOT EXISTS"
+    " (SELECT 1 FROM main.optouts new WHERE new.phone = old.phone)"
+)
+_FOR_OTHERS = 0o077
+_RESTORE = "keep a copy of the file, then restore the last good backup: wacoex state restore FILE"
+
+
+def _lost(both: sqlite3.Connection) -> dict[str, int]:
+    """How much of the file that is `replaced` is missing in `main`: all zero when nothing is."""
+    queries = {
+        "attempts": _LOST_ATTEMPTS,
+        "broadcasts": _LOST_BROADCASTS,
+        "decisions": _LOST_DECISIONS,
+        "optouts": _LOST_OPTOUTS,
+    }
+    return {what: int(both.execute(query).fetchone()[0]) for what, query in queries.items()}
+
+
+def _known_holders(replaced: sqlite3.Connection) -> list[str]:
+    """The processes that a state file knows from their locks and claims."""
+    found = replaced.execute(
+        "SELECT holder FROM locks UNION"
+        " SELECT holder FROM recipients WHERE state = 'sending' AND holder IS NOT NULL"
+    )
+    return [holder for (holder,) in found]
+
+
+def _close_claims(copy: State, now: datetime) -> int:
+    """Make every row that was being sent when the copy was taken ambiguous; returns how many.
+
+    What left after the copy was taken is nowhere noted, so nobody may send these again unasked.
+    """
+    with copy.transaction():
+        copy.execute("DELETE FROM locks")
+        return copy.execute(
+            "UPDATE recipients SET state = 'ambiguous', holder = NULL, answered_at = ?,"
+            " detail = 'it was being sent when the backup was made'"
+            " WHERE broadcast_id IN (SELECT broadcast_id FROM broadcasts) AND state = 'sending'",
+            [to_text(now)],
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +140,7 @@ class Restoration:
                     code="state_changed",
                 )
             with contextlib.closing(open_state(self._copy)) as copy:
-                closed = restore_ledger.close_claims(copy, self._clock.now())
+                closed = _close_claims(copy, self._clock.now())
             dead = self._holders()
             kept = self._keep()
             with explained(self._path):
@@ -88,7 +155,7 @@ class Restoration:
             return Comparison(unreadable=self._damage)
         try:
             with backup.both(self._copy, self._path) as both:
-                return Comparison(restore_ledger.lost(both))
+                return Comparison(_lost(both))
         except sqlite3.DatabaseError as error:
             return Comparison(unreadable=str(error))
 
@@ -96,7 +163,7 @@ class Restoration:
         if self.comparison.unreadable or not self._path.exists():
             return []
         with explained(self._path), backup.reading(self._path) as replaced:
-            return restore_ledger.holders(replaced)
+            return _known_holders(replaced)
 
     def _keep(self) -> Path | None:
         if not self._path.exists():
@@ -216,3 +283,109 @@ def _copy_up_to_date(source: Path, copy: Path) -> None:
             code="unreadable_backup",
         ) from error
     open_state(copy).close()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong with the state file, and what to do about it."""
+
+    problem: str
+    remedy: str
+
+
+def check(path: Path, clock: Clock) -> list[Problem]:
+    """Everything that is wrong; a damaged file is not opened for more than that.
+
+    Raises:
+        StateError: there is no state file.
+    """
+    backup.demand_file(path)
+    found = [*_open_to_others(path)]
+    damage = backup.problems_in(path)
+    if damage:
+        return [*found, *(Problem(f"SQLite finds damage: {one}", _RESTORE) for one in damage)]
+    try:
+        state = open_state(path)
+    except StateError as error:
+        return [*found, Problem(error.message, error.hint or _RESTORE)]
+    with contextlib.closing(state):
+        return [
+            *found,
+            *_wrong_sums(state),
+            *_wrong_log(state),
+            *_stranded(state, clock),
+        ]
+
+
+def _open_to_others(path: Path) -> Iterator[Problem]:
+    presences = locks.presence_directory(path)
+    endings = ("", *backup.COMPANIONS, ".lock")
+    files = [path.with_name(f"{path.name}{ending}") for ending in endings]
+    for file in [*files, presences]:
+        if file.exists() and file.stat().st_mode & _FOR_OTHERS:
+            mode = "700" if file == presences else "600"
+            yield Problem(f"others may use {file}", f"chmod {mode} {file}")
+
+
+def _wrong_sums(state: State) -> Iterator[Problem]:
+    for row in upkeep_ledger.wrong_sums(state):
+        yield Problem(
+            f"broadcast {row['broadcast_id']} counts {row['recipients']} recipients and"
+            f" {row['skipped']} skipped, but has {row['found']} rows of which"
+            f" {row['found_skipped']} are skipped",
+            _RESTORE,
+        )
+    for row in upkeep_ledger.people_twice(state):
+        yield Problem(
+            f"broadcast {row['broadcast_id']} has {row['people']} people more than once",
+            f"do not send it: wacoex broadcast cancel {row['broadcast_id']}",
+        )
+    for row in upkeep_ledger.taken_without_message_id(state):
+        yield Problem(
+            f"broadcast {row['broadcast_id']} has {row['n']} accepted rows without a message id",
+            _RESTORE,
+        )
+    for row in upkeep_ledger.taken_after_optout(state):
+        yield Problem(
+            f"broadcast {row['broadcast_id']} was sent to {row['people']} people after they opted"
+            " out",
+            "was this file restored, or changed by another program? tell these people",
+        )
+    for row in upkeep_ledger.completed_but_open(state):
+        yield Problem(
+            f"broadcast {row['broadcast_id']} is completed, but {row['n']} rows are still open",
+            _RESTORE,
+        )
+
+
+def _wrong_log(state: State) -> Iterator[Problem]:
+    lost = EventLog(state).events_of_no_payload()
+    if lost:
+        yield Problem(f"{lost} events belong to no payload", _RESTORE)
+    for row in EventLog(state).readers_ahead():
+        yield Problem(
+            f"`{row['consumer']}` has read events up to {row['event_id']}, but there are none so"
+            " far: it would pass over what comes in",
+            _RESTORE,
+        )
+
+
+def _stranded(state: State, clock: Clock) -> Iterator[Problem]:
+    """Claims whose sender is dead. Read twice: a sender may end between two reads."""
+    dead = _claims_of_the_dead(state, clock)
+    for number, holder, rows in _claims_of_the_dead(state, clock) if dead else ():
+        if any((number, holder) == one[:2] for one in dead):
+            yield Problem(
+                f"{rows} rows of broadcast {number} are being sent by nobody: its sender died",
+                f"wacoex broadcast resume {number} settles them",
+            )
+
+
+def _claims_of_the_dead(state: State, clock: Clock) -> list[tuple[int, str, int]]:
+    claims = upkeep_ledger.sending_rows(state)
+    alive = {(row["purpose"], row["holder"]) for row, lives in locks.held(state, clock) if lives}
+    return [
+        (row["broadcast_id"], row["holder"], row["n"])
+        for row in claims
+        if (lock_purpose(row["broadcast_id"]), row["holder"]) not in alive
+    ]

@@ -1,0 +1,625 @@
+"""`wacoex auth`, `config`, `completion` and `state`."""
+
+import dataclasses
+import enum
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wacoex_cli.errors import DeclinedError, RefusedError, StateError, UsageError
+from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
+from wacoex_cli.terminal.render import Result, Table, write
+
+if TYPE_CHECKING:
+    from wacoex_cli.broadcast.prune import Choice
+    from wacoex_cli.events.store import OldEvents
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.setup.auth import LoggedIn
+    from wacoex_cli.setup.state import Comparison
+
+root = group("", "Commands that stand beside the groups.")
+auth = group("auth", "Tokens and other secrets: store them, delete them, see whether they work.")
+config = group("config", "The settings in force, and the files they come from.")
+state = group("state", "The one file that wacoex remembers everything in.")
+
+_COLUMNS = ("name", "channel", "source", "ends in", "works", "expires")
+
+
+def _names(incomplete: str) -> list[str]:
+    from wacoex_cli.foundation.settings import SECRET_VARIABLES
+
+    return [name for name in SECRET_VARIABLES if name.startswith(incomplete)]
+
+
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        autocompletion=_names,
+        help="meta-token, meta-app-secret, respondio-token, respondio-signing-key"
+        " or webhook-verify-token.",
+    ),
+]
+# Catches what should never be typed, so that no message repeats it; shown as where it belongs.
+MoreArgument = Annotated[list[str] | None, typer.Argument(metavar="< FILE", hidden=True)]
+
+
+@command(
+    auth,
+    "login",
+    "wacoex auth login meta-token",
+    "wacoex auth login meta-token --channel shop < token.txt",
+)
+def login(
+    invocation: Invocation,
+    name: NameArgument,
+    more: MoreArgument = None,
+    insecure_file: Annotated[
+        bool,
+        typer.Option(
+            "--insecure-file", help="Keep it unencrypted in a file that only you may read."
+        ),
+    ] = False,
+    dry_run: DryRunOption = False,
+) -> Result:
+    """Store a secret in the system's keyring.
+
+    It is asked for without being shown, or read from standard input. With `--channel` it is for
+    that channel alone, else for every channel without one of its own.
+    """
+    from wacoex_cli.setup import auth as operation
+
+    operation.check_name(name)
+    if more:
+        raise UsageError(
+            "a secret is never given as an argument: others could read it in the process list",
+            hint=f"run `wacoex auth login {name}` and paste it when asked; this one was seen,"
+            " so better make a new one",
+            code="secret_in_arguments",
+        )
+    dialogue = TerminalDialogue(invocation)
+    with invocation.open_workspace() as workspace:
+        operation.check_free(workspace, name, invocation.channel, insecure_file=insecure_file)
+        done = operation.log_in(
+            workspace,
+            name,
+            invocation.channel,
+            dialogue.secret(f"{name}{_owner(invocation.channel)}"),
+            insecure_file=insecure_file,
+            dry_run=dry_run,
+        )
+    for warning in done.warnings:
+        dialogue.warn(f"{name}: {warning}")
+    return _logged_in(name, invocation.channel, done)
+
+
+@command(
+    auth, "logout", "wacoex auth logout meta-token", "wacoex auth logout meta-token -c shop --yes"
+)
+def logout(
+    invocation: Invocation,
+    name: NameArgument,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+) -> Result:
+    """Delete a stored secret from this machine. It stays valid elsewhere."""
+    from wacoex_cli.setup import auth as operation
+
+    operation.check_name(name)
+    owner = _owner(invocation.channel)
+    dialogue = TerminalDialogue(invocation)
+    with invocation.open_workspace() as workspace:
+        question = f"Delete the stored {name}{owner}?"
+        if not (yes or dry_run or dialogue.confirm(question, flag="--yes")):
+            raise DeclinedError("declined", hint="nothing was changed")
+        places = operation.log_out(workspace, name, invocation.channel, dry_run=dry_run)
+        left = workspace.secrets.given(name, invocation.channel)
+    if left is not None:
+        dialogue.warn(f"{name}{owner} still comes from {left.source}")
+    data = {"name": name, "channel": invocation.channel, "removed": places, "dry_run": dry_run}
+    would = "would be deleted" if dry_run else "deleted"
+    text = [f"{name}{owner} {would}: {place}" for place in places]
+    return Result(data, text or [f"there was no stored {name}{owner}"])
+
+
+@command(auth, "status", "wacoex auth status", "wacoex auth status --channel shop --offline --json")
+def status(
+    invocation: Invocation,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask Meta whether tokens work.")
+    ] = False,
+) -> Result:
+    """Show where each secret comes from and whether it works."""
+    from wacoex_cli.channels import access, registry
+    from wacoex_cli.channels.store import Channels
+    from wacoex_cli.setup import auth as operation
+
+    dialogue = TerminalDialogue(invocation)
+    with invocation.open_workspace() as workspace:
+        access.warn_about_unknown_tables(workspace)
+        only = invocation.channel
+        channels = (
+            [registry.active(workspace.state, only)]
+            if only
+            else [one for one in Channels(workspace.state).all_channels() if not one.archived_at]
+        )
+        found = operation.entries(workspace, channels, only=only, offline=offline)
+        now = workspace.clock.now()
+    shown = [one.to_json(now) for one in found]
+    if not invocation.json:
+        for one in found:
+            for warning in one.warnings(now):
+                dialogue.warn(f"{one.name}{_owner(one.channel)}: {warning}")
+    if not found:
+        dialogue.note("there is no secret yet; `wacoex auth login meta-token` stores one")
+    return Result(
+        {"secrets": shown},
+        [Table(_COLUMNS, [one.to_row() for one in found])],
+        operation.exit_status(found),
+        [error for one in found if (error := one.error) is not None],
+    )
+
+
+def _logged_in(name: str, channel: str | None, done: "LoggedIn") -> Result:
+    from wacoex_cli.platforms.meta_answers import AccessToken
+
+    token = done.examined.token if done.examined else AccessToken()
+    data = {
+        "name": name,
+        "channel": channel,
+        "stored_in": done.stored_in,
+        "tail": done.secret.tail,
+        "is_valid": token.is_valid,
+        "expires_at": token.expires_at,
+        "scopes": None if token.scopes is None else list(token.scopes),
+        "warnings": list(done.warnings),
+        "dry_run": done.stored_in is None,
+    }
+    where = f"stored in {done.stored_in}" if done.stored_in else "would be stored"
+    return Result(data, [f"{name}{_owner(channel)} ({done.secret}) {where}"])
+
+
+def _owner(channel: str | None) -> str:
+    return f" of channel `{channel}`" if channel else ""
+
+
+@command(config, "show", "wacoex config show", "wacoex config show --channel shop --json")
+def show(invocation: Invocation) -> Result:
+    """Show every setting and secret with its source; of a secret its last four characters."""
+    from wacoex_cli.setup.config import secrets_in_force, settings_in_force
+
+    flags: dict[str, object] = {
+        name: value
+        for name in ("channel", "no_input", "debug")
+        if (value := getattr(invocation, name))
+    }
+    with invocation.open_workspace() as workspace:
+        settings = settings_in_force(workspace, invocation.channel, flags)
+        secrets = secrets_in_force(workspace, invocation.channel)
+    data = {
+        "settings": [dataclasses.asdict(one) for one in settings],
+        "secrets": [dataclasses.asdict(one) for one in secrets],
+    }
+    rows = [(one.name, one.value, one.source) for one in (*settings, *secrets)]
+    return Result(data, [Table(("name", "value", "source"), rows)])
+
+
+@command(config, "path", "wacoex config path", "wacoex config path --json")
+def config_path(invocation: Invocation) -> Result:
+    """Show where wacoex keeps and looks for its files."""
+    from wacoex_cli.setup.config import locations
+
+    with invocation.open_workspace() as workspace:
+        found = locations(workspace)
+    rows = [(one.name, one.path, one.exists) for one in found]
+    return Result(
+        {"paths": [dataclasses.asdict(one) for one in found]},
+        [Table(("name", "path", "exists"), rows)],
+    )
+
+
+class ShellName(enum.StrEnum):
+    """The shells there is a script for."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+@command(
+    root,
+    "completion",
+    "wacoex completion bash > ~/.local/share/bash-completion/completions/wacoex",
+    'wacoex completion zsh > "${fpath[1]}/_wacoex"',
+    "wacoex completion fish > ~/.config/fish/completions/wacoex.fish",
+)
+def completion(
+    invocation: Invocation,
+    shell: Annotated[ShellName, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+) -> Result:
+    """Print the completion script of a shell.
+
+    It completes commands, options, channels and broadcasts. Put it where the examples say and
+    open a new shell; an installer that takes over a program's shared files has done so already.
+    """
+    from wacoex_cli.terminal.completion import script
+
+    text = script(shell.value)
+    return Result({"shell": shell.value, "script": text}, [text])
+
+
+_LOST_WORDS = {
+    "attempts": "people who were sent to since",
+    "broadcasts": "broadcasts, or how they ended",
+    "decisions": "decisions of people",
+    "optouts": "people who opted out",
+}
+
+
+@command(state, "path", "wacoex state path", "wacoex state path --json")
+def state_path(invocation: Invocation) -> Result:
+    """Say where the state file is, how large, and which processes are using it."""
+    from wacoex_cli.foundation import backup
+
+    with invocation.open_workspace() as workspace:
+        file = workspace.settings.state
+        seen = backup.look(file)
+        problem = seen.problem
+        holders: list[dict[str, object]] = []
+        try:
+            holders = _holders(workspace) if seen.schema else []
+        except StateError as error:
+            problem = error
+    data = {
+        "path": str(file),
+        "exists": seen.exists,
+        "bytes": seen.bytes,
+        "schema": seen.schema[-1] if seen.schema else None,
+        "locks": holders,
+    }
+    if not seen.exists:
+        return Result(data, (str(file), "it does not exist yet"))
+    schema = data["schema"] or "no state file of wacoex"
+    columns = ("purpose", "process", "host", "since", "is_alive")
+    rows = [[one[name] for name in ("purpose", "pid", "host", "since", "alive")] for one in holders]
+    told = (str(file), f"{seen.bytes} bytes, schema {schema}", Table(columns, rows))
+    if problem:
+        return Result(data, told, exit_code=problem.exit_status, errors=[problem])
+    return Result(data, told)
+
+
+def _holders(workspace: "Workspace") -> list[dict[str, object]]:
+    from wacoex_cli.foundation import locks
+
+    found = locks.held(workspace.state, workspace.clock)
+    return [
+        {
+            "purpose": row["purpose"],
+            "pid": row["pid"],
+            "host": row["host"],
+            "since": row["acquired_at"],
+            "alive": is_alive,
+        }
+        for row, is_alive in found
+    ]
+
+
+@command(state, "backup", "wacoex state backup", "wacoex state backup /backups/wacoex-monday.db")
+def backup(
+    invocation: Invocation,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="A new file, or a directory; else beside the state."),
+    ] = None,
+) -> Result:
+    """Copy the state file, also while a broadcast runs, and check the copy.
+
+    Without FILE its name holds the time in UTC. Nothing is ever overwritten. The copy holds phone
+    numbers and no secrets; only you may read it.
+    """
+    from wacoex_cli.foundation import backup as operation
+    from wacoex_cli.setup.state import beside
+
+    with invocation.open_workspace() as workspace:
+        state = workspace.settings.state
+        operation.demand_file(state)
+        default = beside(state, "backup", workspace.clock)
+        target = default if file is None else file / default.name if file.is_dir() else file
+        seen = operation.write_backup(state, target)
+    data = {"file": target, "bytes": seen.bytes, "schema": seen.schema[-1], "integrity": "ok"}
+    told = (
+        f"{target}: {seen.bytes} bytes, checked",
+        "it holds phone numbers and no secrets; keep it private",
+    )
+    return Result(data, told)
+
+
+@command(
+    state,
+    "restore",
+    "wacoex state restore wacoex-backup-20261123T093000Z.db",
+    "wacoex state restore wacoex-backup-20261123T093000Z.db --dry-run",
+)
+def restore(
+    invocation: Invocation,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `state backup` wrote.")],
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Although it is older and people may get a message twice."),
+    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+) -> Result:
+    """Put a backup in the place of the state file, which is kept beside it.
+
+    Refused while a process uses the state file, and for a backup that lacks what the state file
+    knows: what it never heard of would be sent again. Rows that were being sent when the backup
+    was made become ambiguous.
+    """
+    from wacoex_cli.setup.state import prepare
+
+    with invocation.open_workspace() as workspace:
+        state = workspace.settings.state
+        with prepare(state, file, workspace.clock) as restoration:
+            found = restoration.comparison
+            if not (found.is_safe or force):
+                raise _too_old(file, found)
+            data = {"path": state, "file": file, "lost": found.lost, "dry_run": dry_run}
+            if dry_run:
+                would = f"{state} would be replaced by {file}"
+                return Result(data, (would, *_losses(found)))
+            if not yes:
+                _confirm_restore(invocation, state, file, found)
+            restored = restoration.put()
+    closed = restored.closed_claims
+    text = [f"{state} restored from {file}", *_losses(found)]
+    text += [f"what it held is in {restored.kept}"] if restored.kept else []
+    text += [f"{closed} rows were being sent then and are now ambiguous"] if closed else []
+    return Result({**data, "kept": restored.kept, "ambiguous": closed}, text)
+
+
+def _too_old(file: Path, found: "Comparison") -> RefusedError:
+    if found.unreadable:
+        return RefusedError(
+            "nothing was restored: the present state file cannot be read, so nobody knows what"
+            f" {file} lacks ({found.unreadable})",
+            hint="if it is the newest backup there is, add `--force`; before you send anything,"
+            " settle what was sent after it",
+            code="state_unreadable",
+        )
+    return RefusedError(
+        f"nothing was restored: {file} is older than the present state file and lacks"
+        f" {', '.join(_lacks(found))}",
+        hint="restore a newer backup; with `--force` people may get a message twice",
+        code="older_state",
+        details={"lost": dict(found.lost)},
+    )
+
+
+def _lacks(found: "Comparison") -> "Iterator[str]":
+    return (f"{n} {_LOST_WORDS[what]}" for what, n in found.lost.items() if n)
+
+
+def _losses(found: "Comparison") -> "Iterator[str]":
+    if found.unreadable:
+        yield f"what it replaces could not be read: {found.unreadable}"
+    yield from (f"it lacks {told}" for told in _lacks(found))
+
+
+def _confirm_restore(invocation: Invocation, state: Path, file: Path, found: "Comparison") -> None:
+
+    dialogue = TerminalDialogue(invocation)
+    for told in _losses(found):
+        dialogue.warn(told)
+    twice = found.lost.get("attempts", 0)
+    if twice:
+        question = f"{twice} people may get a message twice; type {twice} to restore {file}"
+        is_sure = dialogue.ask(question, flag="--yes") == str(twice)
+    else:
+        is_sure = dialogue.confirm(f"replace {state} with {file}?", flag="--yes")
+    if not is_sure:
+        raise DeclinedError("declined", hint="nothing was changed")
+
+
+@command(state, "check", "wacoex state check", "wacoex state check --json")
+def check(invocation: Invocation) -> Result:
+    """Check the state file: SQLite's own check, file modes, and sums that must hold.
+
+    Exit status 0 when all is well, 8 when something is not.
+    """
+
+    from wacoex_cli.setup.state import check as look_for_problems
+
+    with invocation.open_workspace() as workspace:
+        state = workspace.settings.state
+        problems = look_for_problems(state, workspace.clock)
+    data = {"path": state, "problems": [asdict(one) for one in problems]}
+    if not problems:
+        return Result(data, (f"{state} is sound",))
+    text = [line for one in problems for line in (one.problem, f"  {one.remedy}")]
+    error = StateError(
+        f"the state file {state} has {len(problems)} problems",
+        hint="the line below each problem says what to do",
+        code="state_unsound",
+    )
+    return Result(data, text, exit_code=error.exit_status, errors=[error])
+
+
+_KEPT_WORDS = {
+    "open": "not finished",
+    "ambiguous": "has rows whose fate is unknown",
+    "cooling_down": "has people to be left alone for 24 hours",
+    "recent": "was sent in the last 24 hours",
+    "newest": "is the newest, so that its number is not given out again",
+}
+
+
+@command(
+    state,
+    "prune",
+    "wacoex state prune --older-than 400 --dry-run",
+    "wacoex state prune --before 2026-01-01 --vacuum --yes",
+)
+def prune(
+    invocation: Invocation,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            "--before", metavar="TIME", help="Ended or came in before, such as 2026-01-01."
+        ),
+    ] = None,
+    older_than: Annotated[
+        int | None,
+        typer.Option("--older-than", metavar="DAYS", min=1, max=36_500, help="So many days ago."),
+    ] = None,
+    vacuum: Annotated[
+        bool, typer.Option("--vacuum", help="Then give the space back; senders must wait.")
+    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+) -> Result:
+    """Remove old finished broadcasts and all of their rows, and events that came in long ago.
+
+    Kept whatever their age: broadcasts that are not finished, have ambiguous rows, or people who
+    are cooling down, the newest one, all opt-outs, and the evidence of when each app was opened.
+    """
+
+    from wacoex_cli.broadcast import prune as operation
+    from wacoex_cli.events import consumers
+    from wacoex_cli.events.store import EventLog
+    from wacoex_cli.foundation import backup
+
+    with invocation.open_workspace() as workspace:
+        now = workspace.clock.now()
+        moment = _cutoff(before, older_than, now)
+        backup.demand_file(workspace.settings.state)
+        readers = [one.name for one in consumers.projections()]
+        choice = operation.choose(workspace.state, moment, now)
+        log = EventLog(workspace.state)
+        old = log.choose_old(moment, readers)
+        if not dry_run:
+            if vacuum:
+                _demand_alone(workspace)
+            if choice.removable or old:
+                _confirm_prune(invocation, choice, old, yes)
+            choice = replace(choice, removable=operation.remove(workspace.state, choice))
+            if old:
+                log.remove_old(old, moment, now)
+            if vacuum:
+                backup.compact(workspace.settings.state)
+        return _pruned(choice, old, moment, dry_run=dry_run, vacuumed=vacuum and not dry_run)
+
+
+def _cutoff(before: str | None, older_than: int | None, now: datetime) -> datetime:
+
+    if (before is None) == (older_than is None):
+        raise UsageError(
+            "give `--before` or `--older-than`",
+            hint="for example: wacoex state prune --older-than 400 --dry-run",
+            code="missing_age",
+        )
+    if before is None:
+        return now - timedelta(days=older_than or 0)
+    try:
+        moment = datetime.fromisoformat(before)
+    except ValueError:
+        raise UsageError(
+            f"`--before {before}` is not a time",
+            hint="write it as 2026-01-01 or 2026-01-01T12:00:00Z",
+            code="bad_time",
+        ) from None
+    moment = moment.replace(tzinfo=moment.tzinfo or UTC)
+    if moment > now:
+        raise UsageError(
+            f"`--before {before}` lies in the future", hint="give a time that has passed"
+        )
+    return moment
+
+
+def _demand_alone(workspace: "Workspace") -> None:
+    from wacoex_cli.setup.state import refuse_living
+
+    refuse_living(workspace.settings.state, workspace.clock)
+
+
+def _confirm_prune(invocation: Invocation, choice: "Choice", old: "OldEvents", yes: bool) -> None:
+
+    rows = sum(one.rows for one in choice.removable)
+    things = [f"{len(choice.removable)} broadcasts with {rows} rows"] if choice.removable else []
+    if old:
+        things.append(_told(old))
+    question = f"remove {' and '.join(things)} for good?"
+    if not yes and not TerminalDialogue(invocation).confirm(question, flag="--yes"):
+        raise DeclinedError("declined", hint="nothing was changed")
+
+
+def _told(old: "OldEvents") -> str:
+    return (
+        f"{old.events} events in {old.payloads} payloads"
+        f" and {old.active_contacts} active contacts of old months"
+    )
+
+
+def _pruned(
+    choice: "Choice", old: "OldEvents", moment: datetime, *, dry_run: bool, vacuumed: bool
+) -> Result:
+
+    data = {
+        "before": moment,
+        "removed": [asdict(one) for one in choice.removable],
+        "kept": dict(choice.kept),
+        "removed_events": old.to_json(),
+        "dry_run": dry_run,
+        "vacuumed": vacuumed,
+    }
+    rows = [
+        (one.broadcast_id, one.status, from_text(one.ended_at), one.rows, one.name)
+        for one in choice.removable
+    ]
+    would = "would be " if dry_run else ""
+    kept = [f"kept: {n}, {_KEPT_WORDS[reason]}" for reason, n in choice.kept.items()]
+    table = Table(("id", "status", "ended", "rows", "name"), rows)
+    events = [f"{_told(old)} {would}removed"] if old else []
+    return Result(data, (table, f"{len(rows)} broadcasts {would}removed", *kept, *events))
+
+
+@command(
+    state,
+    "export",
+    "wacoex state export --out wacoex.ndjson",
+    "wacoex state export --show-numbers | grep optouts",
+)
+def export(
+    invocation: Invocation,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="A new file; else stdout.")
+    ] = None,
+    show_numbers: Annotated[
+        bool, typer.Option("--show-numbers", help="Do not mask or leave out anything.")
+    ] = False,
+) -> Result:
+    """Write everything in the state file as NDJSON: one object a line, its table under `table`.
+
+    Phone numbers are masked, and message ids too, which hold one; the bodies of webhooks are left
+    out. There are no secrets in it.
+    """
+    from wacoex_cli.foundation import backup
+    from wacoex_cli.setup import export as operation
+
+    with invocation.open_workspace() as workspace:
+        backup.demand_file(workspace.settings.state)
+        lines = operation.lines(workspace.state, show_numbers=show_numbers)
+        if out is None:
+            for piece in operation.pieces(lines):
+                write(sys.stdout, piece)
+            return Result({"masked": not show_numbers})
+        written = operation.write(out, lines)
+    data = {"file": out, "lines": written, "masked": not show_numbers}
+    return Result(data, (f"{written} lines written to {out}",))
