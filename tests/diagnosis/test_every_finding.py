@@ -16,7 +16,7 @@ import pytest
 
 from wacoex_cli.findings.catalogue import CATALOGUE
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.onboarding import ledger as journeys
+from wacoex_cli.onboarding import store as journeys
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, WABA_ID

@@ -16,7 +16,7 @@ from wacoex_cli.events import ledger as log
 from wacoex_cli.events.model import Source, Via
 from wacoex_cli.events.payloads import payload_of
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding import ledger
+from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.journey import Context, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
 from wacoex_cli.sandbox.defaults import default_world

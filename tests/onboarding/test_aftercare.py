@@ -10,7 +10,7 @@ from wacoex_cli.devices import registry as devices
 from wacoex_cli.devices.model import DeviceKind
 from wacoex_cli.inactivity import reading
 from wacoex_cli.inactivity.model import Grade
-from wacoex_cli.onboarding.aftercare import after_care
+from wacoex_cli.onboarding.connect import after_care
 from wacoex_cli.onboarding.model import Route, StepState
 from wacoex_cli.sandbox.emission import emit
 

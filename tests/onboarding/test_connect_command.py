@@ -8,10 +8,11 @@ from freezegun import freeze_time
 from wacoex_cli.errors import TemporaryError, UsageError
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.state import State
-from wacoex_cli.onboarding import checks, connect, ledger, questions
+from wacoex_cli.onboarding import checks, connect
+from wacoex_cli.onboarding import store as ledger
+from wacoex_cli.onboarding.connect import CONNECT_STEPS
 from wacoex_cli.onboarding.journey import Context, Wishes
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
-from wacoex_cli.onboarding.steps import CONNECT_STEPS
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation
 
@@ -324,7 +325,7 @@ def test_connecting_a_connected_channel_again_is_asked_first(run, shop_added: No
 
 def test_every_step_has_something_to_do(state: State) -> None:
     assert list(connect.CONNECT_ACTIONS) == [one.id for one in CONNECT_STEPS]
-    assert connect.CONNECT_ACTIONS["number"] is questions.number
+    assert connect.CONNECT_ACTIONS["number"] is connect.number
     assert ledger.records(state, 1) == {}
 
 

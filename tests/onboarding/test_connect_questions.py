@@ -14,7 +14,8 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding import app_changes, ledger, questions
+from wacoex_cli.onboarding import checks, connect
+from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.journey import Context, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
 from wacoex_cli.sandbox.defaults import default_world
@@ -131,7 +132,7 @@ def _step(action: Any) -> str:
 def test_a_mobile_number_is_settled_without_a_word(go: Go) -> None:
     person = Person()
 
-    outcome = go(questions.number, person, phone="+65 9123 4567")
+    outcome = go(connect.number, person, phone="+65 9123 4567")
 
     assert outcome.state is StepState.SETTLED
     assert outcome.answer == {"phone": "+6591234567", "region": "SG", "line": "mobile"}
@@ -147,12 +148,12 @@ def test_a_number_that_is_not_mobile_is_warned_about_and_taken(
 ) -> None:
     person = Person()
 
-    assert go(questions.number, person, phone=phone).state is StepState.SETTLED
+    assert go(connect.number, person, phone=phone).state is StepState.SETTLED
     assert told in person.told[0]
 
 
 def test_eligibility_keeps_what_was_said_and_by_whom(go: Go) -> None:
-    outcome = go(questions.eligibility, Person(*NEW))
+    outcome = go(connect.eligibility, Person(*NEW))
 
     assert outcome.state is StepState.SETTLED
     assert outcome.said_by == "bo"
@@ -166,7 +167,7 @@ def test_eligibility_keeps_what_was_said_and_by_whom(go: Go) -> None:
 
 
 def test_an_old_app_fails_the_step_with_its_finding(go: Go) -> None:
-    outcome = go(questions.eligibility, Person(*OLD))
+    outcome = go(connect.eligibility, Person(*OLD))
 
     assert outcome.state is StepState.FAILED
     assert [one.id for one in outcome.findings] == ["WX603"]
@@ -175,12 +176,12 @@ def test_an_old_app_fails_the_step_with_its_finding(go: Go) -> None:
 def test_a_version_is_asked_for_again_until_it_is_one(go: Go) -> None:
     person = Person("the new one", "", "2.25.3", "y", "n")
 
-    assert go(questions.eligibility, person).state is StepState.SETTLED
+    assert go(connect.eligibility, person).state is StepState.SETTLED
     assert person.told == ["write it like `2.24.17`"] * 2
 
 
 def test_without_a_version_the_step_stays_open(go: Go) -> None:
-    outcome = go(questions.eligibility, Person("", "", ""))
+    outcome = go(connect.eligibility, Person("", "", ""))
 
     assert (outcome.state, outcome.answer) == (StepState.OPEN, {})
 
@@ -188,7 +189,7 @@ def test_without_a_version_the_step_stays_open(go: Go) -> None:
 def test_a_country_opened_lately_is_told_with_the_date_and_blocks_nothing(go: Go) -> None:
     person = Person(*NEW)
 
-    outcome = go(questions.eligibility, person, phone="+2348031234567")
+    outcome = go(connect.eligibility, person, phone="+2348031234567")
 
     assert outcome.state is StepState.SETTLED
     assert "15 April 2026" in person.told[0]
@@ -198,7 +199,7 @@ def test_a_country_opened_lately_is_told_with_the_date_and_blocks_nothing(go: Go
 def test_linking_is_asked_where_there_is_no_token(go: Go) -> None:
     person = Person("y")
 
-    outcome = go(questions.business_suite, person, waba_id=WABA_ID)
+    outcome = go(connect.business_suite, person, waba_id=WABA_ID)
 
     assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "bo")
     assert any("Link a WhatsApp Business account" in text for text in person.told)
@@ -214,13 +215,13 @@ def test_the_browser_opens_only_on_request(
     monkeypatch.setenv("DISPLAY", ":0")
     person = Person(*answers)
 
-    assert go(questions.business_suite, person).state is StepState.SETTLED
+    assert go(connect.business_suite, person).state is StepState.SETTLED
     assert person.asked[0] == "open Meta Business Suite in the browser?"
     assert len(opened) == count
 
 
 def test_a_number_that_is_not_linked_leaves_the_step_open(go: Go) -> None:
-    outcome = go(questions.business_suite, Person("n"))
+    outcome = go(connect.business_suite, Person("n"))
 
     assert outcome.state is StepState.OPEN
     assert [one.id for one in outcome.findings] == ["WX604"]
@@ -231,7 +232,7 @@ def test_meta_answers_about_linking_where_there_is_a_token(
 ) -> None:
     person = Person()
 
-    outcome = go(questions.business_suite, person, waba_id=WABA_ID)
+    outcome = go(connect.business_suite, person, waba_id=WABA_ID)
 
     assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "meta")
     assert outcome.answer["phone_number_id"] == PHONE_NUMBER_ID
@@ -242,7 +243,7 @@ def test_meta_answers_about_linking_where_there_is_a_token(
 def test_an_account_that_may_not_be_looked_at_is_asked_about(token: None, go: Go) -> None:
     person = Person("y")
 
-    outcome = go(questions.business_suite, person, waba_id=FOREIGN_WABA_ID)
+    outcome = go(connect.business_suite, person, waba_id=FOREIGN_WABA_ID)
 
     assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "bo")
     assert "cannot be looked at" in person.told[0]
@@ -256,26 +257,26 @@ def test_a_network_that_fails_leaves_the_step_as_it_was(
     )
 
     with pytest.raises(TemporaryError):
-        go(questions.business_suite, Person(), waba_id=WABA_ID)
+        go(connect.business_suite, Person(), waba_id=WABA_ID)
 
 
 def test_nobody_else_holding_the_number_settles_the_step(go: Go) -> None:
     person = Person("n")
 
-    outcome = go(questions.other_partner, person)
+    outcome = go(connect.other_partner, person)
 
     assert outcome.answer == {"other_partner": False, "seen": []}
     assert "another partner than respond.io" in person.asked[0]
 
 
 def test_respond_io_is_no_other_partner_of_a_channel_that_goes_there(token: None, go: Go) -> None:
-    assert go(questions.other_partner, Person("n"), waba_id=WABA_ID).answer["seen"] == []
+    assert go(connect.other_partner, Person("n"), waba_id=WABA_ID).answer["seen"] == []
 
 
 def test_what_meta_shows_of_another_partner_is_shown_and_kept(token: None, go: Go) -> None:
     person = Person("y", "y")
 
-    outcome = go(questions.other_partner, person, via=Route.SIGNUP, waba_id=WABA_ID)
+    outcome = go(connect.other_partner, person, via=Route.SIGNUP, waba_id=WABA_ID)
 
     seen = outcome.answer["seen"]
     assert isinstance(seen, list)
@@ -288,40 +289,40 @@ def test_what_meta_shows_of_another_partner_is_shown_and_kept(token: None, go: G
 def test_another_partner_leads_through_four_steps_and_waits_for_them(go: Go) -> None:
     person = Person("y", "n")
 
-    outcome = go(questions.other_partner, person)
+    outcome = go(connect.other_partner, person)
 
     assert outcome.state is StepState.OPEN
     assert [one.id for one in outcome.findings] == ["WX602"]
     assert [text[:2] for text in person.told] == ["1.", "2.", "3.", "4."]
-    assert go(questions.other_partner, Person("y", "y")).state is StepState.SETTLED
+    assert go(connect.other_partner, Person("y", "y")).state is StepState.SETTLED
 
 
 def test_one_typed_yes_acknowledges_every_change(go: Go) -> None:
     person = Person("yes")
 
-    outcome = go(questions.changes, person)
+    outcome = go(connect.changes, person)
 
     assert outcome.state is StepState.SETTLED
-    rows = app_changes.rows(Route.RESPONDIO)
+    rows = checks.app_changes(Route.RESPONDIO)
     assert outcome.answer == {"acknowledged": [one.id for one in rows]}
     assert outcome.said_by == "bo"
     assert all(one.text in person.asked[0] for one in rows)
 
 
 def test_changes_can_be_acknowledged_one_by_one(go: Go) -> None:
-    rows = app_changes.rows(Route.RESPONDIO)
+    rows = checks.app_changes(Route.RESPONDIO)
     person = Person("", *["y"] * len(rows))
 
-    assert go(questions.changes, person).state is StepState.SETTLED
+    assert go(connect.changes, person).state is StepState.SETTLED
     assert len(person.asked) == 1 + len(rows)
 
 
 def test_what_is_not_acknowledged_is_asked_again_and_nothing_else(go: Go) -> None:
-    rows = app_changes.rows(Route.RESPONDIO)
-    first = go(questions.changes, Person("", "n", *["y"] * (len(rows) - 1)))
+    rows = checks.app_changes(Route.RESPONDIO)
+    first = go(connect.changes, Person("", "n", *["y"] * (len(rows) - 1)))
     person = Person("yes")
 
-    second = go(questions.changes, person)
+    second = go(connect.changes, person)
 
     assert first.state is StepState.OPEN
     assert [one.id for one in first.findings] == ["WX606"]

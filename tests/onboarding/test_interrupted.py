@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding import ledger
+from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.connect import connect
 from wacoex_cli.onboarding.journey import Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState

@@ -28,11 +28,10 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding import ledger
+from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.journey import Wishes
 from wacoex_cli.onboarding.model import JourneyKind, StepState
-from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, Offboarded, offboard
-from wacoex_cli.onboarding.offboard_preview import preview
+from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, Offboarded, offboard, preview
 from wacoex_cli.sandbox.app import application
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault

@@ -7,13 +7,12 @@ import pytest
 from wacoex_cli.findings import articles
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.onboarding import checks
-from wacoex_cli.onboarding.app_changes import FEATURES, rows
+from wacoex_cli.onboarding.checks import FEATURES, app_changes, lately_opened, version_in
 from wacoex_cli.onboarding.model import Record, Route, StepState
-from wacoex_cli.onboarding.rule import lately_opened, version_in
 
 AT = "2026-11-07T12:00:00.000Z"
 GOOD = {"phone": "+6591234567", "app_version": "2.24.17", "in_real_use": True}
-ALL = [one.id for one in rows(Route.RESPONDIO)]
+ALL = [one.id for one in app_changes(Route.RESPONDIO)]
 
 
 def found(
@@ -152,7 +151,7 @@ def test_both_statements_about_editing_are_told() -> None:
 
 
 def test_the_rows_about_history_fit_the_way_of_signing_up() -> None:
-    texts = {via: {one.id: one.text for one in rows(via)}["history"] for via in Route}
+    texts = {via: {one.id: one.text for one in app_changes(via)}["history"] for via in Route}
 
     assert "respond.io imports neither" in texts[Route.RESPONDIO]
     assert "once, within 24 hours" in texts[Route.SIGNUP]

@@ -16,11 +16,11 @@ from wacoex_cli.channels.account import AccountEvent
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import DeclinedError, RefusedError, UsageError
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.onboarding import ledger
+from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.checks import FOUR_STEPS
+from wacoex_cli.onboarding.connect import SWITCHING, begin_again
 from wacoex_cli.onboarding.journey import Context
 from wacoex_cli.onboarding.model import JourneyKind, Route, StepState
-from wacoex_cli.onboarding.switching import STEP, begin_again
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation
 
@@ -94,7 +94,7 @@ def test_a_new_journey_begins_with_who_agreed_to_what(stage, finished) -> None:
     assert newest == journey
     assert (journey.journey_id, journey.via) == (2, Route.RESPONDIO)
     assert journey.finished_at is None
-    record = ledger.records(stage.workspace.state, journey.journey_id)[STEP.id]
+    record = ledger.records(stage.workspace.state, journey.journey_id)[SWITCHING.id]
     assert (record.state, record.said_by) == (StepState.SETTLED, "bo")
     assert record.answer["ids"] == {
         "phone_number_id": context.channel.phone_number_id,

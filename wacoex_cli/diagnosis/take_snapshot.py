@@ -31,7 +31,7 @@ from wacoex_cli.events.projections import CHANNELS
 from wacoex_cli.events.unsupported import summaries
 from wacoex_cli.inactivity import reading as countdown
 from wacoex_cli.inactivity import runs_ledger
-from wacoex_cli.onboarding import ledger as journeys
+from wacoex_cli.onboarding import store as journeys
 from wacoex_cli.onboarding.model import JourneyKind
 from wacoex_cli.partners import reading as partners
 from wacoex_cli.partners.expectation import expected_of

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from wacoex_cli.findings.model import Finding
 
@@ -90,3 +90,28 @@ class Journey:
     via: Route
     started_at: str
     finished_at: str | None = None
+
+
+NOT_BEGUN = 0
+"""The number of a journey that there is not."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A journey as it is kept, with its steps in order and what was found on the way."""
+
+    channel: str
+    journey: Journey
+    steps: Sequence[Step]
+    records: Mapping[str, Record]
+    findings: Sequence[Finding] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.journey.finished_at is not None
+
+
+def mark(state: StepState) -> str:
+    """The word for a state: done, skipped, open, failed, uncertain."""
+    return "done" if state is StepState.SETTLED else state.value

@@ -1,29 +1,52 @@
-"""Proof that a number is connected: what Meta says of it, who gets its messages, and an echo."""
+"""Proof that a number is connected, or disconnected."""
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels import facts_ledger
+from wacoex_cli.channels import evidence_ledger, facts_ledger, stored_connection
+from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.channels.account import RE_REGISTERED
 from wacoex_cli.channels.checks import check_can_send
-from wacoex_cli.channels.connection import allow_for_settling, connected_at
+from wacoex_cli.channels.connection import (
+    ConnectionState,
+    allow_for_settling,
+    connected_at,
+    is_settling,
+)
+from wacoex_cli.channels.evidence import EvidenceKind
 from wacoex_cli.channels.facts import values_of
 from wacoex_cli.channels.reading import read_phone_number
-from wacoex_cli.errors import CredentialError, RefusedError
-from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.onboarding.access import meta_or_reason, skipped
-from wacoex_cli.onboarding.echo import echo_proof
+from wacoex_cli.channels.removal import RETURNS_WITHIN
+from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
+from wacoex_cli.events import ledger as log
+from wacoex_cli.events.model import Source
+from wacoex_cli.events.projection import catch_up
+from wacoex_cli.events.projections import CHANNELS
+from wacoex_cli.events.pull import Person, Reader, reader_of
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.person import login_name
+from wacoex_cli.foundation.phone_numbers import normalise
+from wacoex_cli.onboarding.journey import BEGAN_AT, begin, begun, meta_or_reason, skipped
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
 from wacoex_cli.partners.reading import app_in
 from wacoex_cli.partners.rule import NO_PROOF, is_expected
 from wacoex_cli.partners.rule import expected as expected_partner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
 
+    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.evidence import Sign
     from wacoex_cli.channels.facts import Fact
-    from wacoex_cli.errors import WacoexError
+    from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
+    from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Context
     from wacoex_cli.partners.model import Expected
     from wacoex_cli.platforms.meta import Meta
@@ -50,7 +73,7 @@ async def proof(context: Context) -> Outcome:
     clock, pause = context.workspace.clock, _FIRST_PAUSE_SECONDS
     until = clock.monotonic() + SETTLES_WITHIN_SECONDS
     while True:
-        told = await _look(context, meta)
+        told = await _read_number(context, meta)
         if _is_connected(told):
             return Outcome(StepState.SETTLED, _answer(context, told), said_by="meta")
         if clock.monotonic() >= until:
@@ -90,7 +113,7 @@ async def partner(context: Context) -> Outcome:
     return Outcome(StepState.SETTLED, answer, said_by="meta", note=note)
 
 
-async def _look(context: Context, meta: Meta) -> Mapping[str, Any]:
+async def _read_number(context: Context, meta: Meta) -> Mapping[str, Any]:
     """What Meta says of the number, which is also stored; nothing while it does not show it."""
     channel, now = context.channel, context.workspace.clock.now()
     facts: list[Fact]
@@ -98,7 +121,7 @@ async def _look(context: Context, meta: Meta) -> Mapping[str, Any]:
     try:
         facts = await read_phone_number(meta, channel.demand_phone_number_id(), now)
     except CredentialError as error:
-        if not _is_not_visible(error):
+        if not is_not_visible(error):
             raise
         return {}
     state = context.workspace.state
@@ -107,10 +130,6 @@ async def _look(context: Context, meta: Meta) -> Mapping[str, Any]:
         calls = {channel.waba_id or "": meta.calls - calls_before}
         facts_ledger.count_calls(state, calls, now)
     return values_of(facts)
-
-
-def _is_not_visible(error: WacoexError) -> bool:
-    return (error.details.get("code"), error.details.get("subcode")) == _NOT_VISIBLE
 
 
 def _is_connected(told: Mapping[str, Any]) -> bool:
@@ -158,3 +177,389 @@ def _expected(context: Context) -> Expected:
     """The partner's app; of a signup through an own app it is that app."""
     own = context.workspace.settings_for(context.channel_name).meta_app_id
     return expected_partner(context.channel, own if context.journey.via is Route.SIGNUP else None)
+
+
+STEP = "echo-proof"
+WAITS_SECONDS = 600.0
+_LOOKS_EVERY_SECONDS = 3.0
+_LISTENS = timedelta(hours=24)
+_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
+_FLAG = "--skip-proof"
+_SEND = "send any message from the phone now, in the WhatsApp Business app"
+
+
+async def echo_proof(context: Context) -> Outcome:
+    """Wait up to 10 minutes for an echo that is not older than the beginning of the step.
+
+    It comes by `wacoex events listen` in another terminal, or is read at respond.io where a
+    token is there. Where neither is at hand the person is asked what they see.
+    """
+    if context.wishes.skip_proof:
+        reason = "`--skip-proof`: nobody has seen a message from the phone come through"
+        return Outcome(StepState.SKIPPED, {"reason": reason}, login_name(), note=reason)
+    kept = begun(context, STEP) or begin(context, STEP)
+    since = _whole_second(str(kept[BEGAN_AT]))
+    if (found := _newest_echo(context, since)) is not None:
+        return _echo_seen(found, kept)
+    reader = reader_of(context.workspace, context.channel, since)
+    if reader is None and not _is_told(context):
+        return _ask_for_echo(context, kept)
+    return await _waited(context, reader, since, kept)
+
+
+async def _waited(
+    context: Context, reader: Reader | None, since: datetime, kept: dict[str, object]
+) -> Outcome:
+    clock, dialogue = context.workspace.clock, context.dialogue
+    people = _people(context) if reader is not None else []
+    if reader is None or not people:
+        dialogue.note("keep `wacoex events listen` running in another terminal")
+    dialogue.note(f"{_SEND}; waiting up to {WAITS_SECONDS / 60:.0f} minutes, Ctrl-C is safe")
+    until = clock.monotonic() + WAITS_SECONDS
+    while True:
+        if reader is not None and people:
+            await reader.read(people, lambda done: None)
+        if (found := _newest_echo(context, since)) is not None:
+            return _echo_seen(found, kept)
+        if clock.monotonic() >= until:
+            return _echo_not_seen(context, kept)
+        await clock.sleep(_LOOKS_EVERY_SECONDS)
+
+
+def _ask_for_echo(context: Context, kept: dict[str, object]) -> Outcome:
+    """Nothing tells us of messages: the person looks into respond.io."""
+    question = f"{_SEND}; did it appear in the inbox of respond.io?"
+    if not context.dialogue.confirm(question, flag=_FLAG):
+        return _echo_not_seen(context, kept)
+    answer = {**kept, "echo_at": None, "source": "person"}
+    return Outcome(StepState.SETTLED, answer, said_by=login_name())
+
+
+def _echo_seen(echo: Sign, kept: dict[str, object]) -> Outcome:
+    answer = {**kept, "echo_at": echo.at, "source": echo.source}
+    return Outcome(StepState.SETTLED, answer, said_by=echo.source)
+
+
+def _echo_not_seen(context: Context, kept: dict[str, object]) -> Outcome:
+    command = f"wacoex connect {context.channel_name}"
+    note = (
+        f"no message from the phone has come through yet; run `{command}` again to go on waiting,"
+        f" or `{command} --skip-proof`; more: `wacoex explain echoes`"
+    )
+    return Outcome(StepState.OPEN, kept, note=note)
+
+
+def _newest_echo(context: Context, since: datetime) -> Sign | None:
+    workspace = context.workspace
+    catch_up(workspace.state, (CHANNELS,), workspace.clock)
+    return evidence_ledger.newest(
+        workspace.state,
+        evidence_ledger.addresses_for(workspace.state, context.channel),
+        EvidenceKind.ECHO,
+        since=to_text(since),
+        until=to_text(workspace.clock.now() + _CLOCKS_DIFFER_AT_MOST),
+    )
+
+
+def _people(context: Context) -> list[Person]:
+    """Whom to look at: respond.io has no list of messages over all contacts."""
+    probe = context.workspace.settings.events.probe_contact
+    if probe:
+        context.dialogue.note(f"send it to {probe}, the probe contact of the configuration")
+        return [Person.of_phone(probe)]
+    question = "to which number will you send a message from the phone? empty if webhooks tell"
+    while text := context.dialogue.ask(question, flag=_FLAG):
+        phone = normalise(text)
+        if phone is not None:
+            return [Person.of_phone(phone)]
+        context.dialogue.warn(f"`{text}` is no number; write it with `+`, such as +6591234567")
+    return []
+
+
+def _is_told(context: Context) -> bool:
+    """Whether webhooks are to be expected: with an own app, or when some came in lately."""
+    if context.journey.via is Route.SIGNUP:
+        return True
+    state, now = context.workspace.state, context.workspace.clock.now()
+    arrivals = [log.newest_arrival(state, source) for source in Source]
+    return any(one is not None and now - one < _LISTENS for one in arrivals)
+
+
+def _whole_second(moment: str) -> datetime:
+    # Meta tells the times of messages in whole seconds.
+    return from_text(moment).replace(microsecond=0)
+
+
+EVENTS, META, RESPONDIO = "events", "meta", "respondio"
+_SIGHT_FIELDS = ("id", "is_on_biz_app", "platform_type", "last_onboarded_time")
+
+
+class Verdict(StrEnum):
+    """What a sight says; `hidden` proves the end only of what was seen before."""
+
+    GONE = "gone"
+    THERE = "there"
+    HIDDEN = "hidden"
+    UNCERTAIN = "uncertain"
+    NO_ACCESS = "no_access"
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one source shows. `at` is when it happened or was seen, RFC 3339 in UTC."""
+
+    source: str
+    verdict: Verdict
+    text: str
+    at: str
+
+
+def proof_in(sights: Iterable[Sight], there_before: Collection[str]) -> Sight | None:
+    """The first sight that proves the disconnection; `there_before` are sources that saw it live.
+
+    What cannot be seen and never was may be a mistyped id, or the token of somebody else.
+    """
+    return next(
+        (
+            one
+            for one in sights
+            if one.verdict is Verdict.GONE
+            or (one.verdict is Verdict.HIDDEN and one.source in there_before)
+        ),
+        None,
+    )
+
+
+def is_not_visible(error: WacoexError) -> bool:
+    """Meta knows no such object, or does not show it to this token (Meta: error codes)."""
+    return (error.details.get("code"), error.details.get("subcode")) == _NOT_VISIBLE
+
+
+def may_return(connection: Connection, now: datetime) -> bool:
+    """WhatsApp is likely to reconnect it by itself: a loss that is no offboarding.
+
+    Source: "Meta: reconnect offboarded clients".
+    """
+    if connection.since is None or now >= from_text(connection.since) + RETURNS_WITHIN:
+        return False
+    is_removed = connection.state is ConnectionState.REMOVED
+    return connection.state is ConnectionState.RECONNECTING or (
+        is_removed and connection.reason == RE_REGISTERED
+    )
+
+
+def stored(workspace: Workspace, channel: Channel) -> Connection:
+    """How the channel is connected, from what is stored."""
+    now = workspace.clock.now()
+    return stored_connection.connections(workspace.state, [channel], now)[channel.channel_id]
+
+
+async def look(workspace: Workspace, channel: Channel) -> list[Sight]:
+    """What the stored events, Meta and respond.io show; never raises for what they answer.
+
+    A source whose access or id is not configured is left out. The events are those that are
+    projected: bring them up to date first.
+    """
+    connection = stored(workspace, channel)
+    now = workspace.clock.now()
+    sights = [_in_events(connection, now)]
+    if channel.phone_number_id and workspace.secrets.find("meta-token", channel.name):
+        sights.append(await _at_meta(workspace, channel, channel.phone_number_id, connection))
+    if channel.respondio_channel_id and workspace.secrets.find("respondio-token", channel.name):
+        sights.append(await _at_respondio(workspace, channel))
+    return sights
+
+
+def _in_events(connection: Connection, now: datetime) -> Sight:
+    at = connection.since or to_text(now)
+    if may_return(connection, now):
+        text = "the number was registered anew, WhatsApp usually reconnects it within minutes"
+        return Sight(EVENTS, Verdict.UNCERTAIN, text, at)
+    if connection.state is ConnectionState.REMOVED:
+        reason = f", reason {connection.reason}" if connection.reason else ""
+        by = f", initiated by {connection.initiated_by}" if connection.initiated_by else ""
+        return Sight(EVENTS, Verdict.GONE, f"Meta told PARTNER_REMOVED{reason}{by}", at)
+    return Sight(EVENTS, Verdict.UNCERTAIN, "no removal was told", to_text(now))
+
+
+async def _at_meta(
+    workspace: Workspace, channel: Channel, phone_number_id: str, connection: Connection
+) -> Sight:
+    meta = meta_for(workspace, channel)
+    try:
+        verdict, text = await _number(meta, channel, phone_number_id, workspace.clock.now())
+    except WacoexError as error:
+        verdict, text = _unanswered(error), error.message
+    now = workspace.clock.now()
+    if verdict in {Verdict.GONE, Verdict.HIDDEN} and may_return(connection, now):
+        verdict, text = Verdict.UNCERTAIN, f"{text}, while WhatsApp is reconnecting it"
+    return Sight(META, verdict, text, to_text(now))
+
+
+async def _number(
+    meta: Meta, channel: Channel, phone_number_id: str, now: datetime
+) -> tuple[Verdict, str]:
+    try:
+        node = await meta.phone_number(phone_number_id, _SIGHT_FIELDS)
+    except WacoexError as error:
+        if not is_not_visible(error):
+            raise
+    else:
+        return _judged(node, now)
+    if channel.waba_id is not None and await _is_not_listed(meta, channel, channel.waba_id):
+        return Verdict.GONE, "the number is not in its WhatsApp Business Account any more"
+    return Verdict.HIDDEN, "Meta does not show the number to this token"
+
+
+def _judged(node: Mapping[str, Any], now: datetime) -> tuple[Verdict, str]:
+    text = f"platform_type is {node.get('platform_type', 'not told')}"
+    is_on_biz_app = node.get("is_on_biz_app")
+    if is_on_biz_app is None:
+        return Verdict.UNCERTAIN, f"is_on_biz_app is not told, {text}"
+    text = f"is_on_biz_app is {str(is_on_biz_app).lower()}, {text}"
+    if is_on_biz_app is not False:
+        return Verdict.THERE, text
+    if is_settling(node, now):
+        return Verdict.UNCERTAIN, f"{text}, but it was connected a short while ago"
+    return Verdict.GONE, text
+
+
+async def _is_not_listed(meta: Meta, channel: Channel, waba_id: str) -> bool:
+    """Whether this token sees the account, and in it neither the number nor its id."""
+    try:
+        listed = await meta.phone_numbers(waba_id)
+    except (CredentialError, RefusedError):
+        return False
+    ids = {str(one.get("id")) for one in listed}
+    shown = {_digits(str(one.get("display_phone_number", ""))) for one in listed}
+    return channel.phone_number_id not in ids and _digits(channel.phone) not in shown
+
+
+def _digits(text: str) -> str:
+    return "".join(one for one in text if one.isdigit())
+
+
+async def _at_respondio(workspace: Workspace, channel: Channel) -> Sight:
+    number = channel.respondio_channel_id
+    try:
+        listed = await respondio_for(workspace, channel).list_channels()
+    except WacoexError as error:
+        verdict, text = _unanswered(error), error.message
+    else:
+        is_there = number in {one.get("id") for one in listed}
+        verdict = Verdict.THERE if is_there else Verdict.HIDDEN
+        text = f"channel {number} is {'in' if is_there else 'not in'} the respond.io workspace"
+    return Sight(RESPONDIO, verdict, text, to_text(workspace.clock.now()))
+
+
+def _unanswered(error: WacoexError) -> Verdict:
+    return Verdict.NO_ACCESS if isinstance(error, CredentialError) else Verdict.UNCERTAIN
+
+
+PATIENCE_SECONDS = 600.0
+MAY_LAG = (
+    "Meta may show a healthy number for a while after the disconnection, and names no time."
+    " This step stays open; the clicks are in `wacoex explain offboarding`"
+)
+CONNECTED_SAYS = "connected_says"
+"""The key under which the sources that saw the channel connected are kept."""
+_FIRST_SIGHT_PAUSE_SECONDS = 2.0
+_LONGEST_SIGHT_PAUSE_SECONDS = 30.0
+_GROWTH = 1.5
+_QUESTION = (
+    "does the app on the phone show no partner any more (Settings, Account, Business Platform)?"
+)
+
+
+async def sights_now(context: Context) -> list[Sight]:
+    """What shows just now, with the events that have come in."""
+    catch_up(context.workspace.state, [CHANNELS], context.workspace.clock)
+    return await look(context.workspace, context.channel)
+
+
+def there_in(sights: Iterable[Sight]) -> set[str]:
+    """The sources that see the channel connected."""
+    return {one.source for one in sights if one.verdict is Verdict.THERE}
+
+
+async def disconnected(context: Context) -> Outcome:
+    """Look with growing pauses until the end is proved, ten minutes at most.
+
+    Where nothing can be asked, a person's word settles it. An answer that did not come proves
+    nothing; the step then stays open, and the next walk looks again.
+    """
+    clock = context.workspace.clock
+    give_up_at = clock.monotonic() + PATIENCE_SECONDS
+    there, told, pause = _seen_before(context), "", _FIRST_SIGHT_PAUSE_SECONDS
+    while True:
+        sights = await sights_now(context)
+        there |= there_in(sights)
+        found = proof_in(sights, there)
+        if found:
+            return _proved(found)
+        if not _may_show(sights):
+            return _ask_whether_gone(context, sights, there)
+        told = _tell(context, sights, told)
+        if clock.monotonic() + pause > give_up_at:
+            return _open(sights, there)
+        await clock.sleep(pause)
+        pause = min(pause * _GROWTH, _LONGEST_SIGHT_PAUSE_SECONDS)
+
+
+def _seen_before(context: Context) -> set[str]:
+    """The sources that saw it connected: in this journey, or by a fact from earlier."""
+    kept = context.records()
+    there: set[str] = set()
+    for step in ("what-changes", "proof"):
+        listed = kept[step].answer.get(CONNECTED_SAYS) if step in kept else None
+        there |= set(listed) if isinstance(listed, list) else set()
+    facts = facts_ledger.facts_by_channel(context.workspace.state, ["is_on_biz_app"])
+    values = values_of(facts.get(context.channel.channel_id, ()))
+    return there | ({META} if values.get("is_on_biz_app") is True else set())
+
+
+def _may_show(sights: Sequence[Sight]) -> bool:
+    """Whether asking again may show anything: some API can be asked."""
+    return any(one.source != EVENTS and one.verdict is not Verdict.NO_ACCESS for one in sights)
+
+
+def _tell(context: Context, sights: Iterable[Sight], told: str) -> str:
+    text = "; ".join(one.text for one in sights)
+    if text != told:
+        context.dialogue.note(f"waiting until the disconnection shows: {text}")
+    if not told:
+        context.dialogue.note(
+            f"Ctrl-C leaves this step open; `wacoex offboard {context.channel_name}` goes on"
+        )
+    return text
+
+
+def _sights_answer(sights: Iterable[Sight], there: set[str]) -> dict[str, object]:
+    return {"seen": [one.text for one in sights], CONNECTED_SAYS: sorted(there)}
+
+
+def _proved(found: Sight) -> Outcome:
+    answer = {"proved_by": found.source, "text": found.text, "disconnected_at": found.at}
+    said_by = META if found.source == EVENTS else found.source
+    return Outcome(StepState.SETTLED, answer, said_by, note=f"proved: {found.text}")
+
+
+def _open(sights: Iterable[Sight], there: set[str]) -> Outcome:
+    return Outcome(StepState.OPEN, _sights_answer(sights, there), note=f"not proved yet: {MAY_LAG}")
+
+
+def _ask_whether_gone(context: Context, sights: Sequence[Sight], there: set[str]) -> Outcome:
+    refused = [one.text for one in sights if one.verdict is Verdict.NO_ACCESS]
+    reason = "; ".join(refused) or "no token is configured that could show it"
+    answer = {**_sights_answer(sights, there), "reason": reason}
+    if context.wishes.is_confirmed:
+        # Archiving would silence the reminder of a channel that may still be connected.
+        return Outcome(
+            StepState.OPEN, answer, note=f"not proved: {reason}; run it without `--yes` to say so"
+        )
+    context.dialogue.note(f"nothing here can prove it: {reason}")
+    if not context.dialogue.confirm(_QUESTION, flag="--yes"):
+        return dataclasses.replace(_open(sights, there), said_by=login_name())
+    said = {"proved_by": "person", "text": "the app shows no partner any more"}
+    said |= {"disconnected_at": to_text(context.workspace.clock.now())}
+    return Outcome(StepState.SETTLED, {**answer, **said}, login_name())

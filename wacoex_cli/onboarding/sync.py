@@ -2,36 +2,244 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.channels import evidence_ledger
+from wacoex_cli.events.ledger import find_events
+from wacoex_cli.events.model import Kind
+from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
-from wacoex_cli.onboarding import sync_checks
-from wacoex_cli.onboarding.access import meta_or_reason, skipped
+from wacoex_cli.onboarding import checks
+from wacoex_cli.onboarding import store as ledger
+from wacoex_cli.onboarding.journey import ONLY_A_PERSON, meta_or_reason, onboarded, skipped
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
-from wacoex_cli.onboarding.onboarded import onboarded
-from wacoex_cli.onboarding.questions import ONLY_A_PERSON
-from wacoex_cli.onboarding.sync_parts import (
-    COPIES,
-    Copy,
-    Part,
-    PartState,
-    ask_once,
-    declined,
-    kept,
-    told_since,
-)
+from wacoex_cli.platforms.error_codes import Outcome as Fate
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.platforms.meta_sync import NOT_SHARED, TOO_LATE
+from wacoex_cli.platforms.graph import error_of
+from wacoex_cli.platforms.meta_sync import NOT_SHARED, TOO_LATE, Requested, SyncType, request_sync
+from wacoex_cli.platforms.replies import NotSent, Refused, Unclear
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
+    from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
-    from wacoex_cli.onboarding.journey import Context
-    from wacoex_cli.onboarding.onboarded import Onboarded
-    from wacoex_cli.onboarding.sync_progress import Progress
+    from wacoex_cli.foundation.state import State
+    from wacoex_cli.onboarding.journey import Context, Onboarded
     from wacoex_cli.platforms.meta import Meta
+
+_DONE = 100
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What has come in. `phases` is the highest percentage told of each phase of the history.
+
+    `declined_at` is when Meta told that the owner of the phone shares no history.
+    """
+
+    contacts: int = 0
+    phases: Mapping[int, int] = field(default_factory=dict)
+    declined_at: str | None = None
+
+    @property
+    def has_history(self) -> bool:
+        """Whether anything about the history has come."""
+        return bool(self.phases) or self.declined_at is not None
+
+    @property
+    def percent(self) -> int:
+        """How far the history is; 100 ends it, whatever the phases say (Meta: history)."""
+        return max(self.phases.values(), default=0)
+
+    def sentence(self) -> str:
+        """How far it is, in words."""
+        history = "not shared on the phone" if self.declined_at else f"{self.percent} %"
+        return f"copied so far: {self.contacts} contacts, history {history}"
+
+    def to_json(self) -> dict[str, object]:
+        """The same for scripts."""
+        return {
+            "contacts": self.contacts,
+            "history_percent": self.percent,
+            "history_phases": {str(one): self.phases[one] for one in sorted(self.phases)},
+            "declined_at": self.declined_at,
+        }
+
+
+def progress_of(state: State, channel: Channel, since: datetime) -> Progress:
+    """What webhooks told since that moment, in whatever order (Meta: history)."""
+    addresses = evidence_ledger.addresses_for(state, channel)
+    kinds = (Kind.CONTACT_SYNC, Kind.HISTORY)
+    contacts = 0
+    phases: dict[int, int] = {}
+    declined_at: str | None = None
+    for event in find_events(
+        state, kinds=kinds, since=since, addresses=addresses, newest_first=False
+    ):
+        if event.kind is Kind.CONTACT_SYNC:
+            contacts += 1
+        elif event.data.get("code") == NOT_SHARED:
+            declined_at = event.at
+        else:
+            phase, percent = event.data.get("phase"), event.data.get("progress")
+            if isinstance(phase, int) and isinstance(percent, int):
+                phases[phase] = max(min(percent, _DONE), phases.get(phase, 0))
+    return Progress(contacts, phases, declined_at)
+
+
+_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
+
+
+class PartState(StrEnum):
+    """What became of one of the two. `seen`: unclear at first, then its webhooks came."""
+
+    NOT_ASKED = "not_asked"
+    DECLINED = "declined"
+    TAKEN = "taken"
+    SEEN = "seen"
+    REFUSED = "refused"
+    UNCERTAIN = "uncertain"
+    TOO_LATE = "too_late"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the two, with what Meta answered. `at` is RFC 3339 in UTC."""
+
+    state: PartState
+    at: str | None = None
+    request_id: str | None = None
+    code: int | None = None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """What is known of it."""
+        told = {"state": self.state.value, "at": self.at, "request_id": self.request_id}
+        more = {"code": self.code, "reason": self.reason}
+        return {name: one for name, one in (told | more).items() if one is not None}
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One of the two: its name, Meta's word for it, its kind of events, and the question."""
+
+    name: str
+    sync_type: SyncType
+    event_kind: str
+    question: str
+
+    @property
+    def action(self) -> str:
+        """The name of the call that is made only once."""
+        return f"sync:{self.name}"
+
+
+COPIES = (
+    Copy(
+        "contacts",
+        SyncType.CONTACTS,
+        "contact_sync",
+        "copy the contacts of the app now? it works once, until {closes}; `no` leaves them out",
+    ),
+    Copy(
+        "history",
+        SyncType.HISTORY,
+        "history",
+        "copy the chats of up to 180 days now? it works once, until {closes}; `no` leaves them out",
+    ),
+)
+
+
+async def ask_once(context: Context, meta: Meta, copy: Copy) -> Part:
+    """Ask Meta, in one single try; claimed durably before it leaves.
+
+    Raises CredentialError when Meta refuses the token: the claim is free again then.
+    """
+    state, journey_id = context.workspace.state, context.journey.journey_id
+    with state.transaction():
+        is_ours = ledger.claim_once(state, journey_id, copy.action, context.workspace.clock.now())
+    if not is_ours:  # by another process, between the question and now
+        return kept(context, copy) or Part(PartState.UNCERTAIN)
+    reply = await request_sync(meta, context.channel.demand_phone_number_id(), copy.sync_type)
+    if isinstance(reply, Requested):
+        part = Part(PartState.TAKEN, _now(context), reply.request_id)
+        return _answered(context, copy, part)
+    if isinstance(reply, Unclear):
+        return Part(PartState.UNCERTAIN, _now(context), reason=reply.reason)
+    return _refused_part(context, copy, reply)
+
+
+def _refused_part(context: Context, copy: Copy, reply: Refused | NotSent) -> Part:
+    """A refusal for good is kept; one that is provably without effect frees the claim."""
+    if isinstance(reply, NotSent):
+        return _given_back(context, copy, reply.reason)
+    known = classify(reply.code, reply.subcode)
+    if known.is_credential:
+        _given_back(context, copy, known.meaning)
+        raise error_of(reply)
+    if known.outcome is Fate.AMBIGUOUS or reply.http_status >= 500:
+        return Part(PartState.UNCERTAIN, _now(context), code=reply.code, reason=known.meaning)
+    if known.outcome is Fate.RETRY:
+        return _given_back(context, copy, known.meaning)
+    part = Part(PartState.REFUSED, _now(context), code=reply.code, reason=known.meaning)
+    return _answered(context, copy, part)
+
+
+def declined(context: Context, copy: Copy) -> Part:
+    """Keep that the person does not want it, so that it is not asked for again."""
+    state, now = context.workspace.state, context.workspace.clock.now()
+    part = Part(PartState.DECLINED, to_text(now))
+    with state.transaction():
+        ledger.claim_once(state, context.journey.journey_id, copy.action, now)
+        ledger.answer_once(state, context.journey.journey_id, copy.action, part.to_json(), now)
+    return part
+
+
+def _answered(context: Context, copy: Copy, part: Part) -> Part:
+    state, now = context.workspace.state, context.workspace.clock.now()
+    with state.transaction():
+        ledger.answer_once(state, context.journey.journey_id, copy.action, part.to_json(), now)
+    return part
+
+
+def _given_back(context: Context, copy: Copy, reason: str) -> Part:
+    with context.workspace.state.transaction():
+        ledger.give_back(context.workspace.state, context.journey.journey_id, copy.action)
+    return Part(PartState.NOT_ASKED, reason=reason)
+
+
+def kept(context: Context, copy: Copy) -> Part | None:
+    """What an earlier walk came to; a claim without an answer may have left."""
+    row = ledger.one_shot(context.workspace.state, context.journey.journey_id, copy.action)
+    if row is None:
+        return None
+    if row["answer"] is None:
+        return _seen_or_unsure(context, copy, row["claimed_at"])
+    told = json.loads(row["answer"])
+    return Part(**{**told, "state": PartState(told["state"])})
+
+
+def _seen_or_unsure(context: Context, copy: Copy, claimed_at: str) -> Part:
+    found = told_since(context, claimed_at)
+    has_come = found.contacts if copy.sync_type is SyncType.CONTACTS else found.has_history
+    return Part(PartState.SEEN if has_come else PartState.UNCERTAIN, claimed_at)
+
+
+def told_since(context: Context, since: str) -> Progress:
+    """What has come in since that moment (RFC 3339, UTC), as Meta's clock may tell it."""
+    moment = from_text(since) - _CLOCKS_DIFFER_AT_MOST
+    return progress_of(context.workspace.state, context.channel, moment)
+
+
+def _now(context: Context) -> str:
+    return to_text(context.workspace.clock.now())
+
 
 STEP = "sync"
 _FIRST_LOOKS_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -156,16 +364,16 @@ def _findings(
 ) -> tuple[Finding, ...]:
     name, now = context.channel_name, context.workspace.clock.now()
     found = [
-        sync_checks.refused(part.code, part.reason or "", name, part.at or to_text(now))
+        checks.sync_refused(part.code, part.reason or "", name, part.at or to_text(now))
         for part in parts.values()
         if part.state is PartState.REFUSED and part.code is not None
     ]
     if progress is not None and progress.declined_at:
         meaning = classify(NOT_SHARED).meaning
-        found.append(sync_checks.refused(NOT_SHARED, meaning, name, progress.declined_at))
+        found.append(checks.sync_refused(NOT_SHARED, meaning, name, progress.declined_at))
     not_asked = {PartState.TOO_LATE, PartState.NOT_ASKED}
     if len(parts) < len(COPIES) or any(part.state in not_asked for part in parts.values()):
-        found += sync_checks.check_window(moment.sync_closes_at, name, now, moment.source)
+        found += checks.check_window(moment.sync_closes_at, name, now, moment.source)
     return tuple(found)
 
 

@@ -1,48 +1,26 @@
-"""The receipt of a journey: what was confirmed by whom, checked with what answer, done when."""
+"""The receipt of a journey, for scripts and in words."""
 
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.findings.model import worst_first
 from wacoex_cli.findings.text import finding_text
-from wacoex_cli.onboarding.model import Record, StepState
+from wacoex_cli.onboarding import offboard
+from wacoex_cli.onboarding.model import NOT_BEGUN, Receipt, Record, StepState, mark
 from wacoex_cli.terminal.render import ForPerson, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from wacoex_cli.findings.model import Finding
-    from wacoex_cli.onboarding.model import Journey, Step
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.onboarding.model import Step
 
 _COLUMNS = ("state", "step", "title", "said by", "at")
 _WIDTH = 78
 _AFTER_CARE = "after-care"
-_MARKS = {StepState.SETTLED: "done"}
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """A journey as it is kept, with its steps in order and what was found on the way."""
-
-    channel: str
-    journey: Journey
-    steps: Sequence[Step]
-    records: Mapping[str, Record]
-    findings: Sequence[Finding] = ()
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether there is nothing left to do."""
-        return self.journey.finished_at is not None
-
-
-def mark(state: StepState) -> str:
-    """The word for a state: done, skipped, open, failed, uncertain."""
-    return _MARKS.get(state, state.value)
 
 
 def receipt_data(receipt: Receipt) -> dict[str, object]:
@@ -129,3 +107,65 @@ def _word(value: object) -> str:
 
 def _to_the_second(at: str | None) -> str | None:
     return f"{at[:19]}Z" if at else None
+
+
+def offboard_data(receipt: Receipt, channel: Channel, *, dry_run: bool) -> dict[str, object]:
+    """The `data` of `offboard`."""
+    data = receipt_data(receipt)
+    if receipt.journey.journey_id == NOT_BEGUN:
+        data |= {"journey_id": None, "started_at": None}
+    return {**data, "aftercare": _aftercare(receipt, channel), "dry_run": dry_run}
+
+
+def offboard_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[Table | ForPerson]:
+    """A line for each step; for a person also what is left to do."""
+    yield from receipt_text(receipt, now)
+    left = _aftercare(receipt, channel)
+    if left:
+        yield ForPerson(
+            "\n".join(
+                ["", "left to do:", *(f"  - {one}" for one in _left_to_do(left, channel.name))]
+            )
+        )
+
+
+def preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[str]:
+    """What would be told and done."""
+    answers = {one: record.answer for one, record in receipt.records.items()}
+    yield offboard.text_of_changes()
+    yield offboard.text_of_backup()
+    yield offboard.text_of_routes(channel)
+    for finding in receipt.findings:
+        yield finding_text(finding, now)
+    done = [one for one, record in receipt.records.items() if record.at]
+    if done:
+        yield f"settled already: {', '.join(done)}"
+    yield f"stands now: {_listed(answers['proof'].get('seen'))}"
+    yield f"would be paused: broadcasts {_listed(answers['broadcasts'].get('sending'))}"
+    would = "would" if answers["unsubscribe"].get("would_detach") else "would not"
+    yield f"the own app {would} be detached from the webhooks of the account"
+    yield f"companions on the list: {_listed(answers['companions'].get('listed'))}"
+    yield f"channel {channel.name} ({channel.phone}) would be archived; nothing was changed"
+
+
+def _aftercare(receipt: Receipt, channel: Channel) -> dict[str, object] | None:
+    if not receipt.is_finished:
+        return None
+    return {
+        "relink_from": receipt.records["companions"].answer.get("relink_from"),
+        "at_the_partner": list(offboard.afterwards(channel)),
+        "restore": f"wacoex channel restore {channel.name}",
+    }
+
+
+def _left_to_do(left: dict[str, object], name: str) -> Iterator[str]:
+    since = f"from {left['relink_from']} on" if left["relink_from"] else "after a day"
+    yield f"link the companions again, {since}: on the phone, Settings, Linked devices"
+    at_the_partner = left["at_the_partner"]
+    if isinstance(at_the_partner, list):
+        yield from at_the_partner
+    yield f"to take the channel back: `{left['restore']}`, then `wacoex connect {name}`"
+
+
+def _listed(values: object) -> str:
+    return ", ".join(map(str, values)) if isinstance(values, list) and values else "none"

@@ -16,7 +16,7 @@ import pytest
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Details
 from wacoex_cli.foundation.workspace import open_workspace
-from wacoex_cli.onboarding import ledger
+from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.journey import Context, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route
 from wacoex_cli.onboarding.signup_step import signup_own_app

@@ -13,7 +13,7 @@ from wacoex_cli.channels.token_checks import refused_token
 from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
 from wacoex_cli.events import values
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.onboarding import ledger
+from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.model import Outcome, StepState
 from wacoex_cli.onboarding.signup import checks
 from wacoex_cli.onboarding.signup.report import Cancelled, Closed, Failed, Finished

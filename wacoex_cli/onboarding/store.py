@@ -1,7 +1,6 @@
 """Journeys in the state file: their steps, and the calls that may be made only once.
 
-Functions that change something are called inside a transaction of the state.
-"""
+Functions that change something are called inside a transaction of the state."""
 
 from __future__ import annotations
 
