@@ -9,10 +9,10 @@ from wacoex_cli.errors import TemporaryError, UsageError
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.state import State
 from wacoex_cli.onboarding import checks, connect
-from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.connect import CONNECT_STEPS
-from wacoex_cli.onboarding.journey import Context, Wishes
+from wacoex_cli.onboarding.journey import Context, Ended, Wishes
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation
 
@@ -70,7 +70,7 @@ class Steps:
         return act
 
 
-def walk(steps: Steps, via: Route | None = None, *, is_check: bool = False) -> connect.Connected:
+def walk(steps: Steps, via: Route | None = None, *, is_check: bool = False) -> Ended:
     invocation = Invocation(channel="shop")
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
@@ -326,7 +326,7 @@ def test_connecting_a_connected_channel_again_is_asked_first(run, shop_added: No
 def test_every_step_has_something_to_do(state: State) -> None:
     assert list(connect.CONNECT_ACTIONS) == [one.id for one in CONNECT_STEPS]
     assert connect.CONNECT_ACTIONS["number"] is connect.number
-    assert ledger.records(state, 1) == {}
+    assert Journeys(state).records(1) == {}
 
 
 @pytest.fixture

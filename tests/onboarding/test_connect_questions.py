@@ -15,9 +15,9 @@ from wacoex_cli.channels.model import Details
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.onboarding import checks, connect
-from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.journey import Context, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import (
@@ -113,13 +113,13 @@ def go(workspace: Workspace) -> Go:
             state, "shop", Details(**{"phone": PHONE, **details}), now
         )
         with state.transaction():
-            journey = ledger.open_journey(
-                state, channel.channel_id, JourneyKind.CONNECT
-            ) or ledger.start(state, channel.channel_id, JourneyKind.CONNECT, via, now)
+            journey = Journeys(state).unfinished(
+                channel.channel_id, JourneyKind.CONNECT
+            ) or Journeys(state).start(channel.channel_id, JourneyKind.CONNECT, via, now)
         context = Context(workspace, person, journey, "shop", Wishes())
         outcome: Outcome = workspace.run(action(context))
         with state.transaction():
-            ledger.record(state, journey.journey_id, _step(action), outcome, now)
+            Journeys(state).record(journey.journey_id, _step(action), outcome, now)
         return outcome
 
     return step

@@ -28,10 +28,10 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding import store as ledger
-from wacoex_cli.onboarding.journey import Wishes
+from wacoex_cli.onboarding.journey import Ended, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, StepState
-from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, Offboarded, offboard, preview
+from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, offboard, preview
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.app import application
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
@@ -181,7 +181,7 @@ class Shop:
         fuse: Fuse | None = None,
         person: Person | None = None,
         **wishes: bool,
-    ) -> Offboarded:
+    ) -> Ended:
         fuse = fuse or Fuse()
         with self.workspace(fuse) as workspace:
             channel = registry.known(workspace.state, "shop")
@@ -204,12 +204,12 @@ class Shop:
     def states(self) -> dict[str, str]:
         with self.state() as state:
             channel = registry.known(state, "shop")
-            newest = ledger.newest_journey(state, channel.channel_id, JourneyKind.OFFBOARD)
+            newest = Journeys(state).newest(channel.channel_id, JourneyKind.OFFBOARD)
             assert newest
-            kept = ledger.records(state, newest.journey_id)
+            kept = Journeys(state).records(newest.journey_id)
         return {one: kept[one].state.value for one in IDS if one in kept}
 
-    def answer(self, done: Offboarded, step: str) -> Mapping[str, Any]:
+    def answer(self, done: Ended, step: str) -> Mapping[str, Any]:
         return done.receipt.records[step].answer
 
 
@@ -436,7 +436,7 @@ def test_an_unsubscription_that_cannot_be_done_is_told_before_anything(shop: Sho
         shop.offboard(unsubscribe=True)
 
     with shop.state() as state:
-        assert ledger.newest_journey(state, 1, JourneyKind.OFFBOARD) is None
+        assert Journeys(state).newest(1, JourneyKind.OFFBOARD) is None
 
 
 def test_an_unanswered_unsubscription_is_done_again(shop: Shop) -> None:
@@ -510,8 +510,8 @@ def kept(shop: Shop) -> dict[str, Any]:
     with shop.state() as state:
         channel = registry.known(state, "shop")
         [number] = {one["journey_id"] for one in state.rows("SELECT journey_id FROM journeys")}
-        records = ledger.records(state, number)
-        journey = ledger.newest_journey(state, 1, JourneyKind.OFFBOARD)
+        records = Journeys(state).records(number)
+        journey = Journeys(state).newest(1, JourneyKind.OFFBOARD)
         events = state.rows("SELECT event, source FROM account_events ORDER BY event")
         statuses = [one.status for one in broadcasts.of_channel(state, 1, None)]
     answers = {

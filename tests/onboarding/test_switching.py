@@ -16,11 +16,11 @@ from wacoex_cli.channels.account import AccountEvent
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import DeclinedError, RefusedError, UsageError
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.checks import FOUR_STEPS
 from wacoex_cli.onboarding.connect import SWITCHING, begin_again
 from wacoex_cli.onboarding.journey import Context
 from wacoex_cli.onboarding.model import JourneyKind, Route, StepState
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation
 
@@ -35,7 +35,7 @@ def finished(stage, make_talker):
     def context(answers: dict[str, str] | None = None, **more: Any) -> Context:
         made: Context = stage.context(make_talker(YES if answers is None else answers), **more)
         with stage.workspace.state.transaction():
-            ledger.finish(stage.workspace.state, made.journey.journey_id, stage.clock.now())
+            Journeys(stage.workspace.state).finish(made.journey.journey_id, stage.clock.now())
         return made
 
     return context
@@ -90,11 +90,11 @@ def test_a_new_journey_begins_with_who_agreed_to_what(stage, finished) -> None:
 
     journey = begin_again(context)
 
-    newest = ledger.newest_journey(stage.workspace.state, 1, JourneyKind.CONNECT)
+    newest = Journeys(stage.workspace.state).newest(1, JourneyKind.CONNECT)
     assert newest == journey
     assert (journey.journey_id, journey.via) == (2, Route.RESPONDIO)
     assert journey.finished_at is None
-    record = ledger.records(stage.workspace.state, journey.journey_id)[SWITCHING.id]
+    record = Journeys(stage.workspace.state).records(journey.journey_id)[SWITCHING.id]
     assert (record.state, record.said_by) == (StepState.SETTLED, "bo")
     assert record.answer["ids"] == {
         "phone_number_id": context.channel.phone_number_id,
@@ -112,7 +112,7 @@ def test_no_leaves_everything_as_it_was(stage, finished) -> None:
     with pytest.raises(DeclinedError):
         begin_again(finished({"Connect `shop`": "no"}))
 
-    assert ledger.open_journey(stage.workspace.state, 1, JourneyKind.CONNECT) is None
+    assert Journeys(stage.workspace.state).unfinished(1, JourneyKind.CONNECT) is None
 
 
 def test_without_anybody_to_ask_nothing_begins(stage, finished) -> None:
@@ -129,7 +129,7 @@ def test_without_anybody_to_ask_nothing_begins(stage, finished) -> None:
         begin_again(alone)
 
     assert raised.value.hint == "run `wacoex connect shop` in a terminal"
-    assert ledger.open_journey(stage.workspace.state, 1, JourneyKind.CONNECT) is None
+    assert Journeys(stage.workspace.state).unfinished(1, JourneyKind.CONNECT) is None
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_a_channel_that_was_let_go_is_restored_first_and_then_connected_again(
     finished()
     state = stage.workspace.state
     with state.transaction():
-        gone = ledger.start(state, 1, JourneyKind.OFFBOARD, Route.RESPONDIO, stage.clock.now())
-        ledger.finish(state, gone.journey_id, stage.clock.now())
+        gone = Journeys(state).start(1, JourneyKind.OFFBOARD, Route.RESPONDIO, stage.clock.now())
+        Journeys(state).finish(gone.journey_id, stage.clock.now())
     registry.archive_channel(state, "shop", stage.clock.now())
     monkeypatch.setenv("WACOEX_STATE", str(state.path))
 
@@ -200,5 +200,5 @@ def test_a_channel_that_was_let_go_is_restored_first_and_then_connected_again(
     assert hidden == []
     assert (refused.code, "wacoex channel restore shop" in refused.err) == (2, True)
     assert (restored.code, restored.data["archived_at"]) == (0, None)
-    assert ledger.newest_journey(state, 1, JourneyKind.OFFBOARD) is not None
+    assert Journeys(state).newest(1, JourneyKind.OFFBOARD) is not None
     assert begin_again(finished()).kind is JourneyKind.CONNECT

@@ -31,8 +31,8 @@ from wacoex_cli.events.projections import CHANNELS
 from wacoex_cli.events.unsupported import summaries
 from wacoex_cli.inactivity import reading as countdown
 from wacoex_cli.inactivity import runs_ledger
-from wacoex_cli.onboarding import store as journeys
 from wacoex_cli.onboarding.model import JourneyKind
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.partners import reading as partners
 from wacoex_cli.partners.expectation import expected_of
 
@@ -140,7 +140,7 @@ def _view(
     reading = asked.readings[key]
     facts = {one.name: one for one in [*known.stored.get(key, ()), *reading.facts]}
     values = values_of(facts.values()) if reading.is_known else {}
-    journey = journeys.newest_journey(state, key, JourneyKind.CONNECT)
+    journey = Journeys(state).newest(key, JourneyKind.CONNECT)
     others = (number for other, number in known.respondio_ids.items() if other != key)
     return ChannelView(
         channel=channel,
@@ -164,7 +164,7 @@ def _view(
         other_respondio_ids=tuple(number for number in others if number is not None),
         subscription=asked.subscriptions.get(key),
         journey=journey,
-        records=journeys.records(state, journey.journey_id) if journey else {},
+        records=Journeys(state).records(journey.journey_id) if journey else {},
     )
 
 

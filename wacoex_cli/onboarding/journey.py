@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import meta_for
+from wacoex_cli.errors import WacoexError
+from wacoex_cli.findings.model import Finding
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
+from wacoex_cli.onboarding.store import Journeys
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.findings.model import Finding
+    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.onboarding.model import Journey, Record, Step
+    from wacoex_cli.onboarding.model import Journey, Receipt, Record, Step
     from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.terminal.dialogue import Dialogue
 
@@ -30,6 +32,16 @@ ONLY_A_PERSON = "--yes"
 """The option that a question names where only a person can answer it."""
 GONE_THROUGH = frozenset({StepState.SETTLED, StepState.SKIPPED})
 """A step in one of these states is never gone through again."""
+BEGAN_AT = "began_at"
+SYNC_WINDOW = timedelta(hours=24)
+"""How long after connecting contacts and history can be copied (Meta: onboarding app users)."""
+REFUSED, _TEMPORARY, _PARTIAL = 5, 6, 7
+_EXIT_OF = {
+    StepState.FAILED: REFUSED,
+    StepState.OPEN: _TEMPORARY,
+    StepState.UNCERTAIN: _PARTIAL,
+}
+_OPTIONS = {"phone_number_id": "--phone-number-id", "waba_id": "--waba-id"}
 
 
 @dataclass(frozen=True)
@@ -56,11 +68,45 @@ class Context:
     @property
     def channel(self) -> Channel:
         """The channel as it is known now: steps fill in its ids."""
-        return registry.known(self.workspace.state, self.channel_name)
+        return registry.known(self.state, self.channel_name)
+
+    @property
+    def state(self) -> State:
+        """The state file."""
+        return self.workspace.state
+
+    @property
+    def store(self) -> Journeys:
+        """The journeys in it."""
+        return Journeys(self.state)
+
+    @property
+    def now(self) -> datetime:
+        """The wall clock, aware, UTC."""
+        return self.workspace.clock.now()
+
+    @property
+    def now_text(self) -> str:
+        """The same as RFC 3339."""
+        return to_text(self.now)
 
     def records(self) -> Mapping[str, Record]:
         """What the steps so far came to."""
-        return ledger.records(self.workspace.state, self.journey.journey_id)
+        return self.store.records(self.journey.journey_id)
+
+    def keep(self, step: str, outcome: Outcome) -> None:
+        """Keep what a step came to, durably."""
+        with self.state.transaction():
+            self.store.record(self.journey.journey_id, step, outcome, self.now)
+
+    def keep_call(self, action: str, answer: Mapping[str, object]) -> None:
+        """Keep the answer to a call that is made only once, durably."""
+        with self.state.transaction():
+            self.store.answer_call(self.journey.journey_id, action, answer, self.now)
+
+    def has_token(self, name: str) -> bool:
+        """Whether there is such a token (`meta-token`, say) for the channel."""
+        return self.workspace.secrets.find(name, self.channel_name) is not None
 
 
 if TYPE_CHECKING:
@@ -69,49 +115,88 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Walked:
-    """How far it went: every finding of this walk, and the step it stopped at, if it did."""
+    """How far it went: every finding of this walk, and what stopped it, if something did."""
 
-    findings: tuple[Finding, ...]
-    stopped_at: str | None
+    findings: tuple[Finding, ...] = ()
+    stopped: StepState | None = None
+    error: WacoexError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 to the end, 5 refused, 6 a step stays open, 7 one is uncertain; or the error's."""
+        if self.error:
+            return self.error.exit_status
+        return _EXIT_OF[self.stopped] if self.stopped else 0
 
 
-async def walk(
+@dataclass(frozen=True)
+class Ended:
+    """What a command shows. `error` is what ended it; everything settled before it is kept."""
+
+    receipt: Receipt
+    exit_code: int
+    error: WacoexError | None = None
+
+
+def walk(
     context: Context,
     steps: Sequence[Step],
     actions: Mapping[str, Action],
     *,
-    on_step: Callable[[Step, Outcome], None],
+    with_titles: bool = False,
     is_check: bool = False,
 ) -> Walked:
     """Go through the steps in order, from the first that is not settled.
 
     Stops at a step that fails, stays open or is uncertain. A check goes through all of them, and
-    does not end the journey. Raises what a step raises; everything before it is kept, and the
-    step itself stays as it was.
+    does not end the journey. When a step raises a WacoexError everything before it is kept, and
+    the step itself stays as it was.
     """
-    state, journey = context.workspace.state, context.journey
-    findings: list[Finding] = []
+    try:
+        return context.workspace.run(_walk(context, steps, actions, with_titles, is_check))
+    except WacoexError as error:
+        return Walked(error=error)
+
+
+async def _walk(
+    context: Context,
+    steps: Sequence[Step],
+    actions: Mapping[str, Action],
+    with_titles: bool,
+    is_check: bool,
+) -> Walked:
+    note, findings = context.dialogue.note, list[Finding]()
     for step in steps:
         kept = context.records().get(step.id)
-        if journey.via not in step.routes or (kept and kept.state in GONE_THROUGH):
+        if context.journey.via not in step.routes or (kept and kept.state in GONE_THROUGH):
             continue
+        if with_titles:
+            note(f"\n{step.title}")
         outcome = await actions[step.id](context)
         findings += outcome.findings
-        with state.transaction():
-            ledger.record(
-                state, journey.journey_id, step.id, outcome, context.workspace.clock.now()
-            )
-        on_step(step, outcome)
+        context.keep(step.id, outcome)
+        note(f"{'  ' * with_titles}{outcome.state.word}: {outcome.note or step.title}")
         if outcome.state not in GONE_THROUGH and not is_check:
-            return Walked(tuple(findings), step.id)
-    if is_check:
-        return Walked(tuple(findings), None)
-    with state.transaction():
-        ledger.finish(state, journey.journey_id, context.workspace.clock.now())
-    return Walked(tuple(findings), None)
+            return Walked(tuple(findings), outcome.state)
+    if not is_check:
+        with context.state.transaction():
+            context.store.finish(context.journey.journey_id, context.now)
+    return Walked(tuple(findings))
 
 
-_OPTIONS = {"phone_number_id": "--phone-number-id", "waba_id": "--waba-id"}
+def begun(context: Context, step: str) -> dict[str, object] | None:
+    """What a step that waits kept when it began; None when it begins now."""
+    kept = context.records().get(step)
+    if kept is None or kept.state is not StepState.OPEN or BEGAN_AT not in kept.answer:
+        return None
+    return dict(kept.answer)
+
+
+def begin(context: Context, step: str, **facts: object) -> dict[str, object]:
+    """Keep when a step began, and what it needs to know of that moment: a resumed walk goes on."""
+    answer = {BEGAN_AT: context.now_text, **facts}
+    context.keep(step, Outcome(StepState.OPEN, answer))
+    return answer
 
 
 def meta_or_reason(context: Context, needed: str) -> Meta | Outcome:
@@ -120,7 +205,7 @@ def meta_or_reason(context: Context, needed: str) -> Meta | Outcome:
     `needed` is the id that the step works on: `phone_number_id` or `waba_id`.
     """
     channel = context.channel
-    if context.workspace.secrets.find("meta-token", channel.name) is None:
+    if not context.has_token("meta-token"):
         return skipped("there is no meta-token")
     if getattr(channel, needed) is None:
         command = f"wacoex channel edit {channel.name} {_OPTIONS[needed]} ID"
@@ -133,57 +218,29 @@ def skipped(reason: str, **more: object) -> Outcome:
     return Outcome(StepState.SKIPPED, {"reason": reason, **more}, note=reason)
 
 
-def offer_to_open(context: Context, name: str, url: str) -> bool:
-    """Show the address, and open it when the person wants that; returns whether it was opened.
-
-    Only shows it where no window can come up: over SSH, say, a browser in the terminal would
-    take the screen away from the questions.
-    """
+def offer_to_open(context: Context, name: str, url: str) -> None:
+    """Show the address, and open it when the person wants that."""
     context.dialogue.note(f"{name}: {url}")
-    if not context.wishes.open_browser or not has_windows():
+    if wants_browser(context, f"open {name} in the browser?"):
+        webbrowser.open(url)
+
+
+def wants_browser(context: Context, question: str) -> bool:
+    """Ask whether to open a browser; no where no window can come up.
+
+    Over SSH, say, a browser in the terminal would take the screen away from the questions.
+    """
+    has_windows = sys.platform == "darwin" or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME")
+    )
+    if not context.wishes.open_browser or not has_windows:
         return False
-    if not context.dialogue.confirm(f"open {name} in the browser?", flag="--yes"):
-        return False
-    return webbrowser.open(url)
-
-
-def has_windows() -> bool:
-    """Whether a browser could show a page here; over SSH, say, it could not."""
-    if sys.platform == "darwin":
-        return True
-    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"))
-
-
-BEGAN_AT = "began_at"
-
-
-def begun(context: Context, step: str) -> dict[str, object] | None:
-    """What was kept when an open step began; None when it begins now."""
-    kept = context.records().get(step)
-    if kept is None or kept.state is not StepState.OPEN or BEGAN_AT not in kept.answer:
-        return None
-    return dict(kept.answer)
-
-
-def begin(
-    context: Context, step: str, facts: Mapping[str, object] | None = None
-) -> dict[str, object]:
-    """Keep when a step began, and what it needs to know of that moment."""
-    now = context.workspace.clock.now()
-    answer = {BEGAN_AT: to_text(now), **(facts or {})}
-    with context.workspace.state.transaction():
-        outcome = Outcome(StepState.OPEN, answer)
-        ledger.record(context.workspace.state, context.journey.journey_id, step, outcome, now)
-    return answer
-
-
-SYNC_WINDOW = timedelta(hours=24)
-"""How long after connecting contacts and history can be copied (Meta: onboarding app users)."""
+    return context.dialogue.confirm(question, flag=ONLY_A_PERSON)
 
 
 @dataclass(frozen=True)
 class Onboarded:
-    """The moment, aware UTC, and who tells it: `meta`, `respondio` or `person`."""
+    """When a number was connected, aware UTC, and who tells it: `meta`, `respondio`, `person`."""
 
     at: datetime
     source: str
@@ -199,23 +256,15 @@ def onboarded(context: Context) -> Onboarded | None:
 
     Meta's own may still be the one before: it lags after connecting.
     """
-    records = context.records()
-    told = [*_by_meta(records.get("proof")), *_by_signup(context, records)]
-    return max(told, key=lambda one: one.at, default=None)
-
-
-def _by_meta(proof: Record | None) -> list[Onboarded]:
-    moment = proof.answer.get("onboarded_at") if proof else None
-    return [Onboarded(from_text(moment), "meta")] if isinstance(moment, str) else []
-
-
-def _by_signup(context: Context, records: Mapping[str, Record]) -> list[Onboarded]:
-    signup = records.get("signup")
-    if signup is None or signup.state is not StepState.SETTLED or signup.at is None:
-        return []
-    if context.journey.via is Route.SIGNUP:
-        # Meta's own window reported its end to the step, which was settled at once.
-        return [Onboarded(from_text(signup.at), "meta")]
-    moment = signup.answer.get("connected_at")
-    source = str(signup.answer.get("connected_source", "person"))
-    return [Onboarded(from_text(moment), source)] if isinstance(moment, str) else []
+    records, found = context.records(), list[Onboarded]()
+    proof, signup = records.get("proof"), records.get("signup")
+    if proof and isinstance(moment := proof.answer.get("onboarded_at"), str):
+        found.append(Onboarded(from_text(moment), "meta"))
+    if signup and signup.state is StepState.SETTLED and signup.at:
+        if context.journey.via is Route.SIGNUP:
+            # Meta's own window reported its end to the step, which was settled at once.
+            found.append(Onboarded(from_text(signup.at), "meta"))
+        elif isinstance(moment := signup.answer.get("connected_at"), str):
+            source = str(signup.answer.get("connected_source", "person"))
+            found.append(Onboarded(from_text(moment), source))
+    return max(found, key=lambda moment: moment.at, default=None)

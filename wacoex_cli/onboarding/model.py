@@ -43,6 +43,11 @@ class StepState(StrEnum):
     FAILED = "failed"
     UNCERTAIN = "uncertain"
 
+    @property
+    def word(self) -> str:
+        """For a person: done, skipped, open, failed, uncertain."""
+        return "done" if self is StepState.SETTLED else self.value
+
 
 @dataclass(frozen=True)
 class Step:
@@ -110,8 +115,3 @@ class Receipt:
     def is_finished(self) -> bool:
         """Whether there is nothing left to do."""
         return self.journey.finished_at is not None
-
-
-def mark(state: StepState) -> str:
-    """The word for a state: done, skipped, open, failed, uncertain."""
-    return "done" if state is StepState.SETTLED else state.value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import control
@@ -20,8 +19,7 @@ from wacoex_cli.errors import DeclinedError, UsageError, WacoexError
 from wacoex_cli.findings.text import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
-from wacoex_cli.onboarding import store as ledger
-from wacoex_cli.onboarding.journey import GONE_THROUGH, Context, Walked, skipped, walk
+from wacoex_cli.onboarding.journey import GONE_THROUGH, Context, Ended, Walked, skipped, walk
 from wacoex_cli.onboarding.model import (
     NOT_BEGUN,
     Journey,
@@ -33,7 +31,6 @@ from wacoex_cli.onboarding.model import (
     Route,
     Step,
     StepState,
-    mark,
 )
 from wacoex_cli.onboarding.proof import (
     CONNECTED_SAYS,
@@ -46,16 +43,30 @@ from wacoex_cli.onboarding.proof import (
     stored,
     there_in,
 )
+from wacoex_cli.onboarding.store import Journeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.devices.registry import Inventory
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Action, Wishes
     from wacoex_cli.terminal.dialogue import Dialogue
 
+OFFBOARD_STEPS = (
+    Step("what-changes", "What changes, confirmed by name", Nature.ASKED),
+    Step("broadcasts", "Broadcasts under way are paused", Nature.DONE),
+    Step("backup", "A backup", Nature.ASKED),
+    Step("route", "Disconnect it, in the app or in Meta Business Settings", Nature.ASKED),
+    Step("proof", "The disconnection is proved", Nature.CHECKED),
+    Step("unsubscribe", "The own app is detached from the account", Nature.DONE),
+    Step("companions", "When companions can be linked again", Nature.DONE),
+    Step("archive", "The channel is archived, its reminder stops", Nature.DONE),
+)
+_ROUTES = {"1": "app", "2": "meta_business_settings"}
+_NOBODY_ASKED = "nobody was asked: `--yes`"
 CHANGES = (
     "the partner (respond.io, say) loses the number: nothing comes in or goes out through the API",
     "wacoex can send no broadcast on this number; those under way are paused",
@@ -99,37 +110,114 @@ def afterwards(channel: Channel) -> tuple[str, ...]:
 
 def text_of_changes() -> str:
     """What to read before the name is typed."""
-    return "\n".join([*_list("what changes:", CHANGES), *_list("what stays:", STAYS)])
+    return "\n".join([_list("what changes:", CHANGES), _list("what stays:", STAYS)])
 
 
 def text_of_backup() -> str:
     """The backup that is advised."""
-    return "\n".join(_list("make a backup first:", BACKUP))
+    return _list("make a backup first:", BACKUP)
 
 
 def text_of_routes(channel: Channel) -> str:
     """Both ways to disconnect, with the clicks."""
     lines = [
-        *_steps("1. in the app:", IN_THE_APP),
-        *_steps("2. or in Meta Business Settings:", IN_META_BUSINESS_SETTINGS),
+        "1. in the app:",
+        *_steps(IN_THE_APP),
+        "2. or in Meta Business Settings:",
+        *_steps(IN_META_BUSINESS_SETTINGS),
     ]
     if after := afterwards(channel):
-        lines += _list("when that is done:", after)
+        lines.append(_list("when that is done:", after))
     return "\n".join(lines)
 
 
-def _list(heading: str, texts: Iterable[str]) -> Iterator[str]:
-    yield heading
-    yield from (f"  - {one}" for one in texts)
+def _list(heading: str, texts: Iterable[str]) -> str:
+    return "\n".join([heading, *(f"  - {text}" for text in texts)])
 
 
-def _steps(heading: str, texts: Iterable[str]) -> Iterator[str]:
-    yield heading
-    yield from (f"   {letter}. {one}" for letter, one in zip("abcdef", texts, strict=False))
+def _steps(texts: Iterable[str]) -> Iterator[str]:
+    return (f"   {letter}. {text}" for letter, text in zip("abcdef", texts, strict=False))
 
 
-_ROUTES = {"1": "app", "2": "meta_business_settings"}
-_NOBODY_ASKED = "nobody was asked: `--yes`"
+def offboard(workspace: Workspace, dialogue: Dialogue, channel: Channel, wishes: Wishes) -> Ended:
+    """Walk from the first step that is not settled; a channel that is archived was let go.
+
+    Exit codes: 0 finished, 5 refused, 6 a step stays open, else that of the error. Raises
+    UsageError for a channel that was archived otherwise, and what `demand_what_is_wished` raises.
+    """
+    state, store, key = workspace.state, Journeys(workspace.state), channel.channel_id
+    journey, walked = store.newest(key, JourneyKind.OFFBOARD), Walked()
+    if journey is None or journey.finished_at is None or not channel.archived_at:
+        if wishes.unsubscribe:
+            demand_what_is_wished(workspace, channel)
+        with state.transaction():
+            journey = store.unfinished(key, JourneyKind.OFFBOARD)
+            if journey is None:
+                registry.active(state, channel.name)
+                way, now = _route_of(state, channel), workspace.clock.now()
+                journey = store.start(key, JourneyKind.OFFBOARD, way, now)
+        context = Context(workspace, dialogue, journey, channel.name, wishes)
+        settled = [row.step for row in context.records().values() if row.state in GONE_THROUGH]
+        if settled:
+            dialogue.note(f"settled already: {', '.join(settled)}")
+        walked = walk(context, OFFBOARD_STEPS, OFFBOARD_ACTIONS)
+        journey = store.newest(key, JourneyKind.OFFBOARD) or journey
+    records = store.records(journey.journey_id)
+    receipt = Receipt(channel.name, journey, OFFBOARD_STEPS, records, walked.findings)
+    return Ended(receipt, walked.exit_code, walked.error)
+
+
+def demand_what_is_wished(workspace: Workspace, channel: Channel) -> None:
+    """Raise UsageError or CredentialError when `--unsubscribe` cannot be done."""
+    channel.demand_waba_id()
+    workspace.secrets.need("meta-token", channel.name)
+
+
+def _route_of(state: State, channel: Channel) -> Route:
+    """Through whose signup a channel was connected, as far as is known."""
+    connected = Journeys(state).newest(channel.channel_id, JourneyKind.CONNECT)
+    if connected:
+        return connected.via
+    return Route.SIGNUP if channel.respondio_channel_id is None else Route.RESPONDIO
+
+
+async def preview(workspace: Workspace, channel: Channel, *, unsubscribe: bool) -> Receipt:
+    """Each step as it is kept, or as it would go, and what speaks against it.
+
+    Reads only: nothing is written here, at Meta or at respond.io, and no event is projected.
+    Raises UsageError for an archived channel that is not being let go, and what
+    `demand_what_is_wished` raises.
+    """
+    state, now = workspace.state, workspace.clock.now()
+    if unsubscribe:
+        demand_what_is_wished(workspace, channel)
+    store = Journeys(state)
+    journey = store.unfinished(channel.channel_id, JourneyKind.OFFBOARD)
+    records = store.records(journey.journey_id) if journey else {}
+    kept = {step: row for step, row in records.items() if row.state in GONE_THROUGH}
+    if journey is None:
+        registry.active(state, channel.name)
+        way = _route_of(state, channel)
+        journey = Journey(NOT_BEGUN, channel.channel_id, JourneyKind.OFFBOARD, way, to_text(now))
+    would: dict[str, dict[str, object]] = {
+        "what-changes": {"changes": list(CHANGES), "stays": list(STAYS)},
+        "broadcasts": {**_broadcasts_waiting(state, channel.channel_id)},
+        "backup": {"advice": list(BACKUP)},
+        "route": {
+            "app": list(IN_THE_APP),
+            "meta_business_settings": list(IN_META_BUSINESS_SETTINGS),
+            "afterwards": list(afterwards(channel)),
+        },
+        "proof": {"seen": [sight.text for sight in await look(workspace, channel)]},
+        "unsubscribe": {"would_detach": unsubscribe, "waba_id": channel.waba_id},
+        "companions": {"listed": _names(inventory(state, channel, now))},
+        "archive": {"would_archive": channel.name},
+    }
+    planned = {
+        step.id: Record(step.id, StepState.OPEN, answer=would[step.id]) for step in OFFBOARD_STEPS
+    }
+    findings = check_connection(stored(workspace, channel), channel.name, now)
+    return Receipt(channel.name, journey, OFFBOARD_STEPS, {**planned, **kept}, findings)
 
 
 async def what_changes(context: Context) -> Outcome:
@@ -138,74 +226,62 @@ async def what_changes(context: Context) -> Outcome:
     Raises DeclinedError for another name.
     """
     sights = await sights_now(context)
-    channel, now = context.channel, context.workspace.clock.now()
+    channel, now = context.channel, context.now
     connection = stored(context.workspace, channel)
     is_urgent = connection.state is ConnectionState.RECONNECTING or may_return(connection, now)
     waiting = tuple(check_connection(connection, channel.name, now)) if is_urgent else ()
     dialogue = context.dialogue
     dialogue.note(text_of_changes())
-    for one in waiting:
-        dialogue.warn(finding_text(one, now))
+    for finding in waiting:
+        dialogue.warn(finding_text(finding, now))
     if context.wishes.is_confirmed and is_urgent:
         reason = (
             "WhatsApp may reconnect the channel by itself: wait, or type its name in a terminal"
         )
         return Outcome(StepState.FAILED, {"reason": reason}, findings=waiting, note=reason)
     if not context.wishes.is_confirmed:
-        _let_type_the_name(context, is_urgent=is_urgent)
+        why = "it may come back by itself; to offboard it all the same"
+        question = f"type the name of the channel, {channel.name}"
+        typed = dialogue.ask(f"{why if is_urgent else 'to offboard'}, {question}", flag="--yes")
+        if typed != channel.name:
+            raise DeclinedError("nothing changed: that is not the name of the channel")
     answer = {
         "confirmed_with": "--yes" if context.wishes.is_confirmed else channel.name,
-        "seen": [one.text for one in sights],
+        "seen": [sight.text for sight in sights],
         CONNECTED_SAYS: sorted(there_in(sights)),
     }
     return Outcome(StepState.SETTLED, answer, login_name(), waiting)
 
 
-def _let_type_the_name(context: Context, *, is_urgent: bool) -> None:
-    name = context.channel_name
-    why = "it may come back by itself; to offboard it all the same" if is_urgent else "to offboard"
-    typed = context.dialogue.ask(f"{why}, type the name of the channel, {name}", flag="--yes")
-    if typed != name:
-        raise DeclinedError("nothing changed: that is not the name of the channel")
-
-
 async def broadcasts(context: Context) -> Outcome:
     """Pause what is being sent, and name what is planned or paused."""
-    state, clock = context.workspace.state, context.workspace.clock
+    state, clock = context.state, context.workspace.clock
     channel_id = context.channel.channel_id
-    for one in broadcasts_ledger.of_channel(state, channel_id, Status.SENDING):
+    for broadcast in broadcasts_ledger.of_channel(state, channel_id, Status.SENDING):
         try:
-            await control.pause(state, one, login_name(), clock)
+            await control.pause(state, broadcast, login_name(), clock)
         except UsageError as error:
             # It came to its end by itself meanwhile.
             context.dialogue.detail(error.message)
-        if sender_of(state, one.broadcast_id, clock):
-            note = f"the sender of broadcast {one.broadcast_id} has not stopped yet"
-            return Outcome(StepState.OPEN, {"sending": one.broadcast_id}, note=note)
-    found = broadcasts_waiting(state, channel_id)
-    return Outcome(StepState.SETTLED, found, note=_about_broadcasts(found))
+        number = broadcast.broadcast_id
+        if sender_of(state, number, clock):
+            note = f"the sender of broadcast {number} has not stopped yet"
+            return Outcome(StepState.OPEN, {"sending": number}, note=note)
+    found = _broadcasts_waiting(state, channel_id)
+    waiting = [f"{status}: {', '.join(map(str, ids))}" for status, ids in found.items() if ids]
+    cancel = "; to end one for good: `wacoex broadcast cancel ID`"
+    summary = f"broadcasts {'; '.join(waiting)}{cancel}" if waiting else None
+    return Outcome(StepState.SETTLED, found, note=summary)
 
 
-def broadcasts_waiting(state: State, channel_id: int) -> dict[str, list[int]]:
+def _broadcasts_waiting(state: State, channel_id: int) -> dict[str, list[int]]:
     """The ids of the broadcasts of a channel that have not ended, by status."""
-    waiting = (Status.SENDING, Status.PAUSED, Status.PLANNED)
     return {
         status.value: [
-            one.broadcast_id for one in broadcasts_ledger.of_channel(state, channel_id, status)
+            row.broadcast_id for row in broadcasts_ledger.of_channel(state, channel_id, status)
         ]
-        for status in waiting
+        for status in (Status.SENDING, Status.PAUSED, Status.PLANNED)
     }
-
-
-def _about_broadcasts(found: Mapping[str, list[int]]) -> str | None:
-    told = [
-        f"{status}: {', '.join(map(str, broadcast_ids))}"
-        for status, broadcast_ids in found.items()
-        if broadcast_ids
-    ]
-    if not told:
-        return None
-    return f"broadcasts {'; '.join(told)}; to end one for good: `wacoex broadcast cancel ID`"
 
 
 async def backup(context: Context) -> Outcome:
@@ -256,43 +332,36 @@ async def companions(context: Context) -> Outcome:
     Offboarding unlinks them all (respond.io: help article). Where Meta told of it the list of
     devices knows; else it is told here.
     """
-    state, proved = context.workspace.state, context.records()["proof"]
+    state, proved = context.state, context.records()["proof"]
     at = proved.answer.get("disconnected_at")
     if not isinstance(at, str):
         return skipped("nothing tells when it was disconnected")
     if proved.answer.get("proved_by") != EVENTS:
-        journey_id, phone = context.journey.journey_id, context.channel.phone
-        key = f"wacoex:offboard:{journey_id}"
+        key, phone = f"wacoex:offboard:{context.journey.journey_id}", context.channel.phone
         event = AccountEvent(key, OFFBOARDED_HERE, at, "wacoex offboard", phone=phone)
         with state.transaction():
             account_ledger.add(state, [event])
-    found = inventory(state, context.channel, context.workspace.clock.now())
+    found = inventory(state, context.channel, context.now)
     answer = {
         "unlinked_at": at,
         "relink_from": to_text(from_text(at) + SYNC_TAKES_AT_MOST),
-        "listed": [one.name for one, _ in found.devices],
+        "listed": _names(found),
     }
     return Outcome(StepState.SETTLED, answer)
 
 
+def _names(found: Inventory) -> list[str]:
+    return [device.name for device, _ in found.devices]
+
+
 async def archive(context: Context) -> Outcome:
     """Archive the channel; kept, hidden, and taken back by `channel restore`."""
-    workspace, channel = context.workspace, context.channel
+    channel = context.channel
     if not channel.archived_at:
-        channel = registry.archive_channel(workspace.state, channel.name, workspace.clock.now())
+        channel = registry.archive_channel(context.state, channel.name, context.now)
     return Outcome(StepState.SETTLED, {"archived_at": channel.archived_at})
 
 
-OFFBOARD_STEPS = (
-    Step("what-changes", "What changes, confirmed by name", Nature.ASKED),
-    Step("broadcasts", "Broadcasts under way are paused", Nature.DONE),
-    Step("backup", "A backup", Nature.ASKED),
-    Step("route", "Disconnect it, in the app or in Meta Business Settings", Nature.ASKED),
-    Step("proof", "The disconnection is proved", Nature.CHECKED),
-    Step("unsubscribe", "The own app is detached from the account", Nature.DONE),
-    Step("companions", "When companions can be linked again", Nature.DONE),
-    Step("archive", "The channel is archived, its reminder stops", Nature.DONE),
-)
 OFFBOARD_ACTIONS: Mapping[str, Action] = {
     "what-changes": what_changes,
     "broadcasts": broadcasts,
@@ -303,137 +372,3 @@ OFFBOARD_ACTIONS: Mapping[str, Action] = {
     "companions": companions,
     "archive": archive,
 }
-_REFUSED, _TEMPORARY = 5, 6
-_EXIT_OF = {StepState.FAILED: _REFUSED, StepState.OPEN: _TEMPORARY}
-
-
-@dataclass(frozen=True)
-class Offboarded:
-    """How far it went. `error` is what ended it; everything settled before it is kept."""
-
-    receipt: Receipt
-    exit_code: int
-    error: WacoexError | None = None
-
-
-def offboard(
-    workspace: Workspace, dialogue: Dialogue, channel: Channel, wishes: Wishes
-) -> Offboarded:
-    """Walk from the first step that is not settled; a channel that is archived was let go.
-
-    Exit codes: 0 finished, 5 refused, 6 a step stays open, else that of the error. Raises
-    UsageError for a channel that was archived otherwise, and what `demand_what_is_wished` raises.
-    """
-    finished = _finished(workspace.state, channel)
-    if finished:
-        return _offboarded(workspace, channel, finished, Walked((), None))
-    if wishes.unsubscribe:
-        demand_what_is_wished(workspace, channel)
-    journey = _journey(workspace, channel)
-    context = Context(workspace, dialogue, journey, channel.name, wishes)
-    settled = [one for one in context.records().values() if one.state in GONE_THROUGH]
-    if settled:
-        dialogue.note(f"settled already: {', '.join(one.step for one in settled)}")
-
-    def on_step(step: Step, outcome: Outcome) -> None:
-        dialogue.note(f"{mark(outcome.state)}: {outcome.note or step.title}")
-
-    try:
-        walked = workspace.run(walk(context, OFFBOARD_STEPS, OFFBOARD_ACTIONS, on_step=on_step))
-    except WacoexError as error:
-        return _offboarded(workspace, channel, journey, Walked((), None), error)
-    return _offboarded(workspace, channel, journey, walked)
-
-
-def demand_what_is_wished(workspace: Workspace, channel: Channel) -> None:
-    """Raise UsageError or CredentialError when `--unsubscribe` cannot be done."""
-    channel.demand_waba_id()
-    workspace.secrets.need("meta-token", channel.name)
-
-
-def via(state: State, channel: Channel) -> Route:
-    """Through whose signup a channel was connected, as far as is known."""
-    connected = ledger.newest_journey(state, channel.channel_id, JourneyKind.CONNECT)
-    if connected:
-        return connected.via
-    return Route.SIGNUP if channel.respondio_channel_id is None else Route.RESPONDIO
-
-
-def _finished(state: State, channel: Channel) -> Journey | None:
-    """The journey that let an archived channel go; None when there is something to do."""
-    newest = ledger.newest_journey(state, channel.channel_id, JourneyKind.OFFBOARD)
-    return newest if newest and newest.finished_at and channel.archived_at else None
-
-
-def _journey(workspace: Workspace, channel: Channel) -> Journey:
-    state = workspace.state
-    with state.transaction():
-        going_on = ledger.open_journey(state, channel.channel_id, JourneyKind.OFFBOARD)
-        if going_on:
-            return going_on
-        registry.active(state, channel.name)
-        return ledger.start(
-            state,
-            channel.channel_id,
-            JourneyKind.OFFBOARD,
-            via(state, channel),
-            workspace.clock.now(),
-        )
-
-
-def _offboarded(
-    workspace: Workspace,
-    channel: Channel,
-    journey: Journey,
-    walked: Walked,
-    error: WacoexError | None = None,
-) -> Offboarded:
-    state = workspace.state
-    newest = ledger.newest_journey(state, channel.channel_id, JourneyKind.OFFBOARD) or journey
-    records = ledger.records(state, newest.journey_id)
-    receipt = Receipt(channel.name, newest, OFFBOARD_STEPS, records, walked.findings)
-    if error is not None:
-        return Offboarded(receipt, error.exit_status, error)
-    stopped = records.get(walked.stopped_at) if walked.stopped_at else None
-    return Offboarded(receipt, _EXIT_OF.get(stopped.state, 0) if stopped else 0)
-
-
-async def preview(workspace: Workspace, channel: Channel, *, unsubscribe: bool) -> Receipt:
-    """Each step as it is kept, or as it would go, and what speaks against it.
-
-    Reads only: nothing is written here, at Meta or at respond.io, and no event is projected.
-    Raises UsageError for an archived channel that is not being let go, and what
-    `demand_what_is_wished` raises.
-    """
-    state, now = workspace.state, workspace.clock.now()
-    if unsubscribe:
-        demand_what_is_wished(workspace, channel)
-    journey = ledger.open_journey(state, channel.channel_id, JourneyKind.OFFBOARD)
-    records = ledger.records(state, journey.journey_id) if journey else {}
-    kept = {name: one for name, one in records.items() if one.state in GONE_THROUGH}
-    if journey is None:
-        registry.active(state, channel.name)
-        way = via(state, channel)
-        journey = Journey(NOT_BEGUN, channel.channel_id, JourneyKind.OFFBOARD, way, to_text(now))
-    would: dict[str, dict[str, object]] = {
-        "what-changes": {
-            "changes": list(CHANGES),
-            "stays": list(STAYS),
-        },
-        "broadcasts": {**broadcasts_waiting(state, channel.channel_id)},
-        "backup": {"advice": list(BACKUP)},
-        "route": {
-            "app": list(IN_THE_APP),
-            "meta_business_settings": list(IN_META_BUSINESS_SETTINGS),
-            "afterwards": list(afterwards(channel)),
-        },
-        "proof": {"seen": [one.text for one in await look(workspace, channel)]},
-        "unsubscribe": {"would_detach": unsubscribe, "waba_id": channel.waba_id},
-        "companions": {"listed": [one.name for one, _ in inventory(state, channel, now).devices]},
-        "archive": {"would_archive": channel.name},
-    }
-    planned = {
-        step.id: Record(step.id, StepState.OPEN, answer=would[step.id]) for step in OFFBOARD_STEPS
-    }
-    findings = check_connection(stored(workspace, channel), channel.name, now)
-    return Receipt(channel.name, journey, OFFBOARD_STEPS, {**planned, **kept}, findings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -31,7 +31,14 @@ from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
 from wacoex_cli.foundation.phone_numbers import normalise
-from wacoex_cli.onboarding.journey import BEGAN_AT, begin, begun, meta_or_reason, skipped
+from wacoex_cli.onboarding.journey import (
+    BEGAN_AT,
+    ONLY_A_PERSON,
+    begin,
+    begun,
+    meta_or_reason,
+    skipped,
+)
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
 from wacoex_cli.partners.reading import app_in
 from wacoex_cli.partners.rule import NO_PROOF, is_expected
@@ -45,13 +52,9 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.evidence import Sign
     from wacoex_cli.channels.facts import Fact
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Context
-    from wacoex_cli.partners.model import Expected
     from wacoex_cli.platforms.meta import Meta
-
-__all__ = ["echo_proof", "partner", "proof"]
 
 SETTLES_WITHIN_SECONDS = 1800.0
 """How long Meta's answers lag behind a signup, as far as was seen."""
@@ -59,6 +62,29 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 60.0
 _SHOWN = ("is_on_biz_app", "platform_type", "status")
 _NOT_VISIBLE = (100, 33)
 _TOKEN_IS_BAD = 190
+STEP = "echo-proof"
+WAITS_SECONDS = 600.0
+_LOOKS_EVERY_SECONDS = 3.0
+_LISTENS = timedelta(hours=24)
+_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
+_FLAG = "--skip-proof"
+_SEND = "send any message from the phone now, in the WhatsApp Business app"
+_APPEARED = f"{_SEND}; did it appear in the inbox of respond.io?"
+EVENTS, META, RESPONDIO = "events", "meta", "respondio"
+_SIGHT_FIELDS = ("id", "is_on_biz_app", "platform_type", "last_onboarded_time")
+PATIENCE_SECONDS = 600.0
+MAY_LAG = (
+    "Meta may show a healthy number for a while after the disconnection, and names no time."
+    " This step stays open; the clicks are in `wacoex explain offboarding`"
+)
+CONNECTED_SAYS = "connected_says"
+"""The key under which the sources that saw the channel connected are kept."""
+_FIRST_SIGHT_PAUSE_SECONDS = 2.0
+_LONGEST_SIGHT_PAUSE_SECONDS = 30.0
+_GROWTH = 1.5
+_QUESTION = (
+    "does the app on the phone show no partner any more (Settings, Account, Business Platform)?"
+)
 
 
 async def proof(context: Context) -> Outcome:
@@ -74,7 +100,8 @@ async def proof(context: Context) -> Outcome:
     until = clock.monotonic() + SETTLES_WITHIN_SECONDS
     while True:
         told = await _read_number(context, meta)
-        if _is_connected(told):
+        is_on_cloud = told.get("platform_type", "CLOUD_API") == "CLOUD_API"
+        if told.get("is_on_biz_app") is True and is_on_cloud:
             return Outcome(StepState.SETTLED, _answer(context, told), said_by="meta")
         if clock.monotonic() >= until:
             return _still_settling(context, told)
@@ -99,15 +126,17 @@ async def partner(context: Context) -> Outcome:
         if error.details.get("code") == _TOKEN_IS_BAD:
             raise
         return skipped(error.message)
-    named = [app_in(one) for one in apps]
-    expected = _expected(context)
-    is_seen = any(is_expected(one, expected) for one in named)
+    # Of a signup through an own app the partner is that app.
+    own = context.workspace.settings_for(channel.name).meta_app_id
+    expected = expected_partner(channel, own if context.journey.via is Route.SIGNUP else None)
+    named = [app_in(app) for app in apps]
+    is_seen = any(is_expected(app, expected) for app in named)
     answer = {
         "expected": expected.label,
         "seen": is_seen,
-        "apps": [{"id": one.id, "name": one.name} for one in named],
+        "apps": [{"id": app.id, "name": app.name} for app in named],
         "source": "meta",
-        "observed_at": to_text(context.workspace.clock.now()),
+        "observed_at": context.now_text,
     }
     note = None if is_seen else f"{expected.label} is not among the apps of the account; {NO_PROOF}"
     return Outcome(StepState.SETTLED, answer, said_by="meta", note=note)
@@ -115,7 +144,7 @@ async def partner(context: Context) -> Outcome:
 
 async def _read_number(context: Context, meta: Meta) -> Mapping[str, Any]:
     """What Meta says of the number, which is also stored; nothing while it does not show it."""
-    channel, now = context.channel, context.workspace.clock.now()
+    channel, now = context.channel, context.now
     facts: list[Fact]
     calls_before = meta.calls
     try:
@@ -124,17 +153,12 @@ async def _read_number(context: Context, meta: Meta) -> Mapping[str, Any]:
         if not is_not_visible(error):
             raise
         return {}
-    state = context.workspace.state
+    state = context.state
     with state.transaction():
         facts_ledger.store(state, channel.channel_id, facts)
         calls = {channel.waba_id or "": meta.calls - calls_before}
         facts_ledger.count_calls(state, calls, now)
     return values_of(facts)
-
-
-def _is_connected(told: Mapping[str, Any]) -> bool:
-    is_on_cloud = told.get("platform_type", "CLOUD_API") == "CLOUD_API"
-    return told.get("is_on_biz_app") is True and is_on_cloud
 
 
 def _still_settling(context: Context, told: Mapping[str, Any]) -> Outcome:
@@ -145,16 +169,10 @@ def _still_settling(context: Context, told: Mapping[str, Any]) -> Outcome:
         else "Meta shows no such number to this token;"
         f" check its phone_number_id: `wacoex channel show {name}`"
     )
-    return Outcome(
-        StepState.OPEN, _answer(context, told), "meta", _findings(context, told), note=note
-    )
-
-
-def _findings(context: Context, told: Mapping[str, Any]) -> tuple[Finding, ...]:
-    now = context.workspace.clock.now()
-    name, seen = context.channel_name, to_text(now)
-    shown = {one: told[one] for one in ("is_on_biz_app", "platform_type") if one in told}
-    return tuple(allow_for_settling(check_can_send(shown, name, seen), told, name, now, seen))
+    now, seen = context.now, context.now_text
+    shown = {fact: told[fact] for fact in ("is_on_biz_app", "platform_type") if fact in told}
+    found = allow_for_settling(check_can_send(shown, name, seen), told, name, now, seen)
+    return Outcome(StepState.OPEN, _answer(context, told), "meta", tuple(found), note=note)
 
 
 def _answer(context: Context, told: Mapping[str, Any]) -> dict[str, object]:
@@ -163,7 +181,7 @@ def _answer(context: Context, told: Mapping[str, Any]) -> dict[str, object]:
         **{name: told.get(name) for name in _SHOWN},
         "onboarded_at": to_text(moment) if moment else None,
         "source": "meta",
-        "observed_at": to_text(context.workspace.clock.now()),
+        "observed_at": context.now_text,
     }
 
 
@@ -171,21 +189,6 @@ def _in_words(told: Mapping[str, Any]) -> str:
     if not told:
         return "that it knows no such number"
     return ", ".join(f"{name} {told.get(name)}" for name in _SHOWN)
-
-
-def _expected(context: Context) -> Expected:
-    """The partner's app; of a signup through an own app it is that app."""
-    own = context.workspace.settings_for(context.channel_name).meta_app_id
-    return expected_partner(context.channel, own if context.journey.via is Route.SIGNUP else None)
-
-
-STEP = "echo-proof"
-WAITS_SECONDS = 600.0
-_LOOKS_EVERY_SECONDS = 3.0
-_LISTENS = timedelta(hours=24)
-_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
-_FLAG = "--skip-proof"
-_SEND = "send any message from the phone now, in the WhatsApp Business app"
 
 
 async def echo_proof(context: Context) -> Outcome:
@@ -198,18 +201,28 @@ async def echo_proof(context: Context) -> Outcome:
         reason = "`--skip-proof`: nobody has seen a message from the phone come through"
         return Outcome(StepState.SKIPPED, {"reason": reason}, login_name(), note=reason)
     kept = begun(context, STEP) or begin(context, STEP)
-    since = _whole_second(str(kept[BEGAN_AT]))
-    if (found := _newest_echo(context, since)) is not None:
-        return _echo_seen(found, kept)
-    reader = reader_of(context.workspace, context.channel, since)
-    if reader is None and not _is_told(context):
-        return _ask_for_echo(context, kept)
-    return await _waited(context, reader, since, kept)
+    # Meta tells the times of messages in whole seconds.
+    since = from_text(str(kept[BEGAN_AT])).replace(microsecond=0)
+    echo = _newest_echo(context, since)
+    if echo is None:
+        reader = reader_of(context.workspace, context.channel, since)
+        if reader is not None or _expects_webhooks(context):
+            echo = await _wait_for_echo(context, reader, since)
+        elif context.dialogue.confirm(_APPEARED, flag=_FLAG):
+            answer = {**kept, "echo_at": None, "source": "person"}
+            return Outcome(StepState.SETTLED, answer, said_by=login_name())
+    if echo is None:
+        command = f"wacoex connect {context.channel_name}"
+        note = (
+            f"no message from the phone has come through yet; run `{command}` again to go on"
+            f" waiting, or `{command} --skip-proof`; more: `wacoex explain echoes`"
+        )
+        return Outcome(StepState.OPEN, kept, note=note)
+    answer = {**kept, "echo_at": echo.at, "source": echo.source}
+    return Outcome(StepState.SETTLED, answer, said_by=echo.source)
 
 
-async def _waited(
-    context: Context, reader: Reader | None, since: datetime, kept: dict[str, object]
-) -> Outcome:
+async def _wait_for_echo(context: Context, reader: Reader | None, since: datetime) -> Sign | None:
     clock, dialogue = context.workspace.clock, context.dialogue
     people = _people(context) if reader is not None else []
     if reader is None or not people:
@@ -219,45 +232,21 @@ async def _waited(
     while True:
         if reader is not None and people:
             await reader.read(people, lambda done: None)
-        if (found := _newest_echo(context, since)) is not None:
-            return _echo_seen(found, kept)
-        if clock.monotonic() >= until:
-            return _echo_not_seen(context, kept)
+        echo = _newest_echo(context, since)
+        if echo is not None or clock.monotonic() >= until:
+            return echo
         await clock.sleep(_LOOKS_EVERY_SECONDS)
 
 
-def _ask_for_echo(context: Context, kept: dict[str, object]) -> Outcome:
-    """Nothing tells us of messages: the person looks into respond.io."""
-    question = f"{_SEND}; did it appear in the inbox of respond.io?"
-    if not context.dialogue.confirm(question, flag=_FLAG):
-        return _echo_not_seen(context, kept)
-    answer = {**kept, "echo_at": None, "source": "person"}
-    return Outcome(StepState.SETTLED, answer, said_by=login_name())
-
-
-def _echo_seen(echo: Sign, kept: dict[str, object]) -> Outcome:
-    answer = {**kept, "echo_at": echo.at, "source": echo.source}
-    return Outcome(StepState.SETTLED, answer, said_by=echo.source)
-
-
-def _echo_not_seen(context: Context, kept: dict[str, object]) -> Outcome:
-    command = f"wacoex connect {context.channel_name}"
-    note = (
-        f"no message from the phone has come through yet; run `{command}` again to go on waiting,"
-        f" or `{command} --skip-proof`; more: `wacoex explain echoes`"
-    )
-    return Outcome(StepState.OPEN, kept, note=note)
-
-
 def _newest_echo(context: Context, since: datetime) -> Sign | None:
-    workspace = context.workspace
-    catch_up(workspace.state, (CHANNELS,), workspace.clock)
+    state = context.state
+    catch_up(state, (CHANNELS,), context.workspace.clock)
     return evidence_ledger.newest(
-        workspace.state,
-        evidence_ledger.addresses_for(workspace.state, context.channel),
+        state,
+        evidence_ledger.addresses_for(state, context.channel),
         EvidenceKind.ECHO,
         since=to_text(since),
-        until=to_text(workspace.clock.now() + _CLOCKS_DIFFER_AT_MOST),
+        until=to_text(context.now + _CLOCKS_DIFFER_AT_MOST),
     )
 
 
@@ -276,22 +265,12 @@ def _people(context: Context) -> list[Person]:
     return []
 
 
-def _is_told(context: Context) -> bool:
-    """Whether webhooks are to be expected: with an own app, or when some came in lately."""
+def _expects_webhooks(context: Context) -> bool:
+    """With an own app, or when some came in lately."""
     if context.journey.via is Route.SIGNUP:
         return True
-    state, now = context.workspace.state, context.workspace.clock.now()
-    arrivals = [log.newest_arrival(state, source) for source in Source]
-    return any(one is not None and now - one < _LISTENS for one in arrivals)
-
-
-def _whole_second(moment: str) -> datetime:
-    # Meta tells the times of messages in whole seconds.
-    return from_text(moment).replace(microsecond=0)
-
-
-EVENTS, META, RESPONDIO = "events", "meta", "respondio"
-_SIGHT_FIELDS = ("id", "is_on_biz_app", "platform_type", "last_onboarded_time")
+    arrivals = [log.newest_arrival(context.state, source) for source in Source]
+    return any(at is not None and context.now - at < _LISTENS for at in arrivals)
 
 
 class Verdict(StrEnum):
@@ -319,15 +298,11 @@ def proof_in(sights: Iterable[Sight], there_before: Collection[str]) -> Sight | 
 
     What cannot be seen and never was may be a mistyped id, or the token of somebody else.
     """
-    return next(
-        (
-            one
-            for one in sights
-            if one.verdict is Verdict.GONE
-            or (one.verdict is Verdict.HIDDEN and one.source in there_before)
-        ),
-        None,
-    )
+    for sight in sights:
+        was_there = sight.source in there_before
+        if sight.verdict is Verdict.GONE or (sight.verdict is Verdict.HIDDEN and was_there):
+            return sight
+    return None
 
 
 def is_not_visible(error: WacoexError) -> bool:
@@ -430,13 +405,14 @@ async def _is_not_listed(meta: Meta, channel: Channel, waba_id: str) -> bool:
         listed = await meta.phone_numbers(waba_id)
     except (CredentialError, RefusedError):
         return False
-    ids = {str(one.get("id")) for one in listed}
-    shown = {_digits(str(one.get("display_phone_number", ""))) for one in listed}
-    return channel.phone_number_id not in ids and _digits(channel.phone) not in shown
+    ids = {str(node.get("id")) for node in listed}
+    shown = {digits(node.get("display_phone_number")) for node in listed}
+    return channel.phone_number_id not in ids and digits(channel.phone) not in shown
 
 
-def _digits(text: str) -> str:
-    return "".join(one for one in text if one.isdigit())
+def digits(text: object) -> str:
+    """The digits of a number, however Meta writes it."""
+    return re.sub(r"[^0-9]", "", str(text or ""))
 
 
 async def _at_respondio(workspace: Workspace, channel: Channel) -> Sight:
@@ -446,7 +422,7 @@ async def _at_respondio(workspace: Workspace, channel: Channel) -> Sight:
     except WacoexError as error:
         verdict, text = _unanswered(error), error.message
     else:
-        is_there = number in {one.get("id") for one in listed}
+        is_there = number in {node.get("id") for node in listed}
         verdict = Verdict.THERE if is_there else Verdict.HIDDEN
         text = f"channel {number} is {'in' if is_there else 'not in'} the respond.io workspace"
     return Sight(RESPONDIO, verdict, text, to_text(workspace.clock.now()))
@@ -456,30 +432,15 @@ def _unanswered(error: WacoexError) -> Verdict:
     return Verdict.NO_ACCESS if isinstance(error, CredentialError) else Verdict.UNCERTAIN
 
 
-PATIENCE_SECONDS = 600.0
-MAY_LAG = (
-    "Meta may show a healthy number for a while after the disconnection, and names no time."
-    " This step stays open; the clicks are in `wacoex explain offboarding`"
-)
-CONNECTED_SAYS = "connected_says"
-"""The key under which the sources that saw the channel connected are kept."""
-_FIRST_SIGHT_PAUSE_SECONDS = 2.0
-_LONGEST_SIGHT_PAUSE_SECONDS = 30.0
-_GROWTH = 1.5
-_QUESTION = (
-    "does the app on the phone show no partner any more (Settings, Account, Business Platform)?"
-)
-
-
 async def sights_now(context: Context) -> list[Sight]:
     """What shows just now, with the events that have come in."""
-    catch_up(context.workspace.state, [CHANNELS], context.workspace.clock)
+    catch_up(context.state, [CHANNELS], context.workspace.clock)
     return await look(context.workspace, context.channel)
 
 
 def there_in(sights: Iterable[Sight]) -> set[str]:
     """The sources that see the channel connected."""
-    return {one.source for one in sights if one.verdict is Verdict.THERE}
+    return {sight.source for sight in sights if sight.verdict is Verdict.THERE}
 
 
 async def disconnected(context: Context) -> Outcome:
@@ -488,20 +449,30 @@ async def disconnected(context: Context) -> Outcome:
     Where nothing can be asked, a person's word settles it. An answer that did not come proves
     nothing; the step then stays open, and the next walk looks again.
     """
-    clock = context.workspace.clock
+    clock, note = context.workspace.clock, context.dialogue.note
     give_up_at = clock.monotonic() + PATIENCE_SECONDS
-    there, told, pause = _seen_before(context), "", _FIRST_SIGHT_PAUSE_SECONDS
+    there, before, pause = _seen_before(context), "", _FIRST_SIGHT_PAUSE_SECONDS
     while True:
         sights = await sights_now(context)
         there |= there_in(sights)
         found = proof_in(sights, there)
         if found:
-            return _proved(found)
-        if not _may_show(sights):
-            return _ask_whether_gone(context, sights, there)
-        told = _tell(context, sights, told)
+            answer = {"proved_by": found.source, "text": found.text, "disconnected_at": found.at}
+            said_by = META if found.source == EVENTS else found.source
+            return Outcome(StepState.SETTLED, answer, said_by, note=f"proved: {found.text}")
+        texts = [sight.text for sight in sights]
+        seen = {"seen": texts, CONNECTED_SAYS: sorted(there)}
+        # Asking again may show something where some API can be asked.
+        apis = [sight for sight in sights if sight.source != EVENTS]
+        if all(sight.verdict is Verdict.NO_ACCESS for sight in apis):
+            return _ask_whether_gone(context, apis, seen)
+        if "; ".join(texts) != before:
+            note(f"waiting until the disconnection shows: {'; '.join(texts)}")
+        if not before:
+            note(f"Ctrl-C leaves this step open; `wacoex offboard {context.channel_name}` goes on")
+        before = "; ".join(texts)
         if clock.monotonic() + pause > give_up_at:
-            return _open(sights, there)
+            return Outcome(StepState.OPEN, seen, note=f"not proved yet: {MAY_LAG}")
         await clock.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_SIGHT_PAUSE_SECONDS)
 
@@ -513,53 +484,28 @@ def _seen_before(context: Context) -> set[str]:
     for step in ("what-changes", "proof"):
         listed = kept[step].answer.get(CONNECTED_SAYS) if step in kept else None
         there |= set(listed) if isinstance(listed, list) else set()
-    facts = facts_ledger.facts_by_channel(context.workspace.state, ["is_on_biz_app"])
+    facts = facts_ledger.facts_by_channel(context.state, ["is_on_biz_app"])
     values = values_of(facts.get(context.channel.channel_id, ()))
     return there | ({META} if values.get("is_on_biz_app") is True else set())
 
 
-def _may_show(sights: Sequence[Sight]) -> bool:
-    """Whether asking again may show anything: some API can be asked."""
-    return any(one.source != EVENTS and one.verdict is not Verdict.NO_ACCESS for one in sights)
-
-
-def _tell(context: Context, sights: Iterable[Sight], told: str) -> str:
-    text = "; ".join(one.text for one in sights)
-    if text != told:
-        context.dialogue.note(f"waiting until the disconnection shows: {text}")
-    if not told:
-        context.dialogue.note(
-            f"Ctrl-C leaves this step open; `wacoex offboard {context.channel_name}` goes on"
-        )
-    return text
-
-
-def _sights_answer(sights: Iterable[Sight], there: set[str]) -> dict[str, object]:
-    return {"seen": [one.text for one in sights], CONNECTED_SAYS: sorted(there)}
-
-
-def _proved(found: Sight) -> Outcome:
-    answer = {"proved_by": found.source, "text": found.text, "disconnected_at": found.at}
-    said_by = META if found.source == EVENTS else found.source
-    return Outcome(StepState.SETTLED, answer, said_by, note=f"proved: {found.text}")
-
-
-def _open(sights: Iterable[Sight], there: set[str]) -> Outcome:
-    return Outcome(StepState.OPEN, _sights_answer(sights, there), note=f"not proved yet: {MAY_LAG}")
-
-
-def _ask_whether_gone(context: Context, sights: Sequence[Sight], there: set[str]) -> Outcome:
-    refused = [one.text for one in sights if one.verdict is Verdict.NO_ACCESS]
-    reason = "; ".join(refused) or "no token is configured that could show it"
-    answer = {**_sights_answer(sights, there), "reason": reason}
+def _ask_whether_gone(
+    context: Context, refused: Sequence[Sight], seen: Mapping[str, object]
+) -> Outcome:
+    texts = "; ".join(sight.text for sight in refused)
+    reason = texts or "no token is configured that could show it"
     if context.wishes.is_confirmed:
         # Archiving would silence the reminder of a channel that may still be connected.
-        return Outcome(
-            StepState.OPEN, answer, note=f"not proved: {reason}; run it without `--yes` to say so"
-        )
+        note = f"not proved: {reason}; run it without `--yes` to say so"
+        return Outcome(StepState.OPEN, {**seen, "reason": reason}, note=note)
     context.dialogue.note(f"nothing here can prove it: {reason}")
-    if not context.dialogue.confirm(_QUESTION, flag="--yes"):
-        return dataclasses.replace(_open(sights, there), said_by=login_name())
-    said = {"proved_by": "person", "text": "the app shows no partner any more"}
-    said |= {"disconnected_at": to_text(context.workspace.clock.now())}
-    return Outcome(StepState.SETTLED, {**answer, **said}, login_name())
+    if not context.dialogue.confirm(_QUESTION, flag=ONLY_A_PERSON):
+        return Outcome(StepState.OPEN, seen, login_name(), note=f"not proved yet: {MAY_LAG}")
+    answer = {
+        **seen,
+        "reason": reason,
+        "proved_by": "person",
+        "text": "the app shows no partner any more",
+        "disconnected_at": context.now_text,
+    }
+    return Outcome(StepState.SETTLED, answer, login_name())

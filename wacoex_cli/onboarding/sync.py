@@ -14,14 +14,13 @@ from wacoex_cli.events.model import Kind
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
 from wacoex_cli.onboarding import checks
-from wacoex_cli.onboarding import store as ledger
 from wacoex_cli.onboarding.journey import ONLY_A_PERSON, meta_or_reason, onboarded, skipped
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
-from wacoex_cli.platforms.error_codes import Outcome as Fate
+from wacoex_cli.platforms.error_codes import Outcome as ErrorOutcome
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.platforms.graph import error_of
 from wacoex_cli.platforms.meta_sync import NOT_SHARED, TOO_LATE, Requested, SyncType, request_sync
-from wacoex_cli.platforms.replies import NotSent, Refused, Unclear
+from wacoex_cli.platforms.replies import NotSent, Unclear
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +32,14 @@ if TYPE_CHECKING:
     from wacoex_cli.onboarding.journey import Context, Onboarded
     from wacoex_cli.platforms.meta import Meta
 
+STEP = "sync"
 _DONE = 100
+_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
+_FIRST_LOOKS_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
+_UNSURE = (
+    "the request to copy the {name} may have reached Meta or not, and it is never repeated;"
+    " `wacoex events list --kind {kind}` shows whether it comes"
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Progress:
         return {
             "contacts": self.contacts,
             "history_percent": self.percent,
-            "history_phases": {str(one): self.phases[one] for one in sorted(self.phases)},
+            "history_phases": {str(phase): self.phases[phase] for phase in sorted(self.phases)},
             "declined_at": self.declined_at,
         }
 
@@ -76,9 +82,7 @@ def progress_of(state: State, channel: Channel, since: datetime) -> Progress:
     """What webhooks told since that moment, in whatever order (Meta: history)."""
     addresses = evidence_ledger.addresses_for(state, channel)
     kinds = (Kind.CONTACT_SYNC, Kind.HISTORY)
-    contacts = 0
-    phases: dict[int, int] = {}
-    declined_at: str | None = None
+    contacts, declined_at, phases = 0, None, dict[int, int]()
     for event in find_events(
         state, kinds=kinds, since=since, addresses=addresses, newest_first=False
     ):
@@ -91,9 +95,6 @@ def progress_of(state: State, channel: Channel, since: datetime) -> Progress:
             if isinstance(phase, int) and isinstance(percent, int):
                 phases[phase] = max(min(percent, _DONE), phases.get(phase, 0))
     return Progress(contacts, phases, declined_at)
-
-
-_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
 
 
 class PartState(StrEnum):
@@ -120,9 +121,7 @@ class Part:
 
     def to_json(self) -> dict[str, object]:
         """What is known of it."""
-        told = {"state": self.state.value, "at": self.at, "request_id": self.request_id}
-        more = {"code": self.code, "reason": self.reason}
-        return {name: one for name, one in (told | more).items() if one is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -156,97 +155,6 @@ COPIES = (
 )
 
 
-async def ask_once(context: Context, meta: Meta, copy: Copy) -> Part:
-    """Ask Meta, in one single try; claimed durably before it leaves.
-
-    Raises CredentialError when Meta refuses the token: the claim is free again then.
-    """
-    state, journey_id = context.workspace.state, context.journey.journey_id
-    with state.transaction():
-        is_ours = ledger.claim_once(state, journey_id, copy.action, context.workspace.clock.now())
-    if not is_ours:  # by another process, between the question and now
-        return kept(context, copy) or Part(PartState.UNCERTAIN)
-    reply = await request_sync(meta, context.channel.demand_phone_number_id(), copy.sync_type)
-    if isinstance(reply, Requested):
-        part = Part(PartState.TAKEN, _now(context), reply.request_id)
-        return _answered(context, copy, part)
-    if isinstance(reply, Unclear):
-        return Part(PartState.UNCERTAIN, _now(context), reason=reply.reason)
-    return _refused_part(context, copy, reply)
-
-
-def _refused_part(context: Context, copy: Copy, reply: Refused | NotSent) -> Part:
-    """A refusal for good is kept; one that is provably without effect frees the claim."""
-    if isinstance(reply, NotSent):
-        return _given_back(context, copy, reply.reason)
-    known = classify(reply.code, reply.subcode)
-    if known.is_credential:
-        _given_back(context, copy, known.meaning)
-        raise error_of(reply)
-    if known.outcome is Fate.AMBIGUOUS or reply.http_status >= 500:
-        return Part(PartState.UNCERTAIN, _now(context), code=reply.code, reason=known.meaning)
-    if known.outcome is Fate.RETRY:
-        return _given_back(context, copy, known.meaning)
-    part = Part(PartState.REFUSED, _now(context), code=reply.code, reason=known.meaning)
-    return _answered(context, copy, part)
-
-
-def declined(context: Context, copy: Copy) -> Part:
-    """Keep that the person does not want it, so that it is not asked for again."""
-    state, now = context.workspace.state, context.workspace.clock.now()
-    part = Part(PartState.DECLINED, to_text(now))
-    with state.transaction():
-        ledger.claim_once(state, context.journey.journey_id, copy.action, now)
-        ledger.answer_once(state, context.journey.journey_id, copy.action, part.to_json(), now)
-    return part
-
-
-def _answered(context: Context, copy: Copy, part: Part) -> Part:
-    state, now = context.workspace.state, context.workspace.clock.now()
-    with state.transaction():
-        ledger.answer_once(state, context.journey.journey_id, copy.action, part.to_json(), now)
-    return part
-
-
-def _given_back(context: Context, copy: Copy, reason: str) -> Part:
-    with context.workspace.state.transaction():
-        ledger.give_back(context.workspace.state, context.journey.journey_id, copy.action)
-    return Part(PartState.NOT_ASKED, reason=reason)
-
-
-def kept(context: Context, copy: Copy) -> Part | None:
-    """What an earlier walk came to; a claim without an answer may have left."""
-    row = ledger.one_shot(context.workspace.state, context.journey.journey_id, copy.action)
-    if row is None:
-        return None
-    if row["answer"] is None:
-        return _seen_or_unsure(context, copy, row["claimed_at"])
-    told = json.loads(row["answer"])
-    return Part(**{**told, "state": PartState(told["state"])})
-
-
-def _seen_or_unsure(context: Context, copy: Copy, claimed_at: str) -> Part:
-    found = told_since(context, claimed_at)
-    has_come = found.contacts if copy.sync_type is SyncType.CONTACTS else found.has_history
-    return Part(PartState.SEEN if has_come else PartState.UNCERTAIN, claimed_at)
-
-
-def told_since(context: Context, since: str) -> Progress:
-    """What has come in since that moment (RFC 3339, UTC), as Meta's clock may tell it."""
-    moment = from_text(since) - _CLOCKS_DIFFER_AT_MOST
-    return progress_of(context.workspace.state, context.channel, moment)
-
-
-def _now(context: Context) -> str:
-    return to_text(context.workspace.clock.now())
-
-
-STEP = "sync"
-_FIRST_LOOKS_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
-_UNSURE = (
-    "the request to copy the {name} may have reached Meta or not, and it is never repeated;"
-    " `wacoex events list --kind {kind}` shows whether it comes"
-)
 _OVER = frozenset({PartState.REFUSED, PartState.UNCERTAIN})
 
 
@@ -267,30 +175,89 @@ async def sync(context: Context) -> Outcome:
         return skipped("nothing tells when the number was connected")
     parts: dict[str, Part] = {}
     for copy in COPIES:
-        parts[copy.name] = await _part(context, meta, copy, moment)
-        if parts[copy.name].state is PartState.NOT_ASKED:
-            return _not_sent(context, parts, moment)
-        if _ends_here(context, parts[copy.name]):
+        part = await _part(context, meta, copy, moment)
+        parts[copy.name] = part
+        if part.state is PartState.NOT_ASKED:
+            answer = {name: part.to_json() for name, part in parts.items()}
+            command = f"wacoex connect {context.channel_name}"
+            note = (
+                f"nothing was asked for: {part.reason}; run `{command}` again, it was not used up"
+            )
+            findings = _findings(context, parts, None, moment)
+            return Outcome(StepState.OPEN, answer, None, findings, note)
+        # Later than 24 hours Meta refuses the other one, too.
+        if part.code == TOO_LATE or (part.state in _OVER and not _has_stopped_here(context)):
             break
     return await _outcome(context, parts, moment)
 
 
 async def _part(context: Context, meta: Meta, copy: Copy, moment: Onboarded) -> Part:
-    before = kept(context, copy)
+    before = _kept(context, copy)
     if before is not None:
         return before
     closes_at = moment.sync_closes_at
-    if context.workspace.clock.now() >= closes_at:
+    if context.now >= closes_at:
         return Part(PartState.TOO_LATE)
     question = copy.question.format(closes=to_text(closes_at))
     if context.dialogue.confirm(question, flag=ONLY_A_PERSON):
-        return await ask_once(context, meta, copy)
-    return declined(context, copy)
+        return await _ask_once(context, meta, copy)
+    # Kept, so that it is not asked for again.
+    return _answered(context, copy, Part(PartState.DECLINED, context.now_text))
 
 
-def _ends_here(context: Context, part: Part) -> bool:
-    """Whether the other is not asked for now; later than 24 hours Meta refuses both."""
-    return part.code == TOO_LATE or (part.state in _OVER and not _was_told(context))
+def _kept(context: Context, copy: Copy) -> Part | None:
+    """What an earlier walk came to; a claim without an answer may have left."""
+    row = context.store.call(context.journey.journey_id, copy.action)
+    if row is None:
+        return None
+    if row["answer"] is None:
+        found = _progress_since(context, row["claimed_at"])
+        has_come = found.contacts if copy.sync_type is SyncType.CONTACTS else found.has_history
+        return Part(PartState.SEEN if has_come else PartState.UNCERTAIN, row["claimed_at"])
+    answer = json.loads(row["answer"])
+    return Part(**{**answer, "state": PartState(answer["state"])})
+
+
+async def _ask_once(context: Context, meta: Meta, copy: Copy) -> Part:
+    """Ask Meta, in one single try; claimed durably before it leaves.
+
+    A refusal for good is kept; one that is provably without effect frees the claim. Raises
+    CredentialError when Meta refuses the token: the claim is free again then.
+    """
+    journey_id = context.journey.journey_id
+    with context.state.transaction():
+        is_ours = context.store.claim_call(journey_id, copy.action, context.now)
+    if not is_ours:  # by another process, between the question and now
+        return _kept(context, copy) or Part(PartState.UNCERTAIN)
+    reply = await request_sync(meta, context.channel.demand_phone_number_id(), copy.sync_type)
+    at = context.now_text
+    if isinstance(reply, Requested):
+        return _answered(context, copy, Part(PartState.TAKEN, at, reply.request_id))
+    if isinstance(reply, Unclear):
+        return Part(PartState.UNCERTAIN, at, reason=reply.reason)
+    if isinstance(reply, NotSent):
+        return _given_back(context, copy, reply.reason)
+    known = classify(reply.code, reply.subcode)
+    if known.is_credential:
+        _given_back(context, copy, known.meaning)
+        raise error_of(reply)
+    if known.outcome is ErrorOutcome.AMBIGUOUS or reply.http_status >= 500:
+        return Part(PartState.UNCERTAIN, at, code=reply.code, reason=known.meaning)
+    if known.outcome is ErrorOutcome.RETRY:
+        return _given_back(context, copy, known.meaning)
+    part = Part(PartState.REFUSED, at, code=reply.code, reason=known.meaning)
+    return _answered(context, copy, part)
+
+
+def _answered(context: Context, copy: Copy, part: Part) -> Part:
+    context.keep_call(copy.action, part.to_json())
+    return part
+
+
+def _given_back(context: Context, copy: Copy, reason: str) -> Part:
+    with context.state.transaction():
+        context.store.give_back(context.journey.journey_id, copy.action)
+    return Part(PartState.NOT_ASKED, reason=reason)
 
 
 async def _outcome(context: Context, parts: Mapping[str, Part], moment: Onboarded) -> Outcome:
@@ -307,9 +274,9 @@ async def _outcome(context: Context, parts: Mapping[str, Part], moment: Onboarde
     is_declined = progress is not None and progress.declined_at is not None
     if is_declined or states & _OVER:
         return _over(context, answer, parts, findings)
-    note = progress.sentence() if progress else None
     if states <= {PartState.TOO_LATE}:
         return Outcome(StepState.SKIPPED, answer, None, findings)
+    note = progress.sentence() if progress else None
     return Outcome(StepState.SETTLED, answer, login_name(), findings, note)
 
 
@@ -320,49 +287,50 @@ def _over(
     findings: tuple[Finding, ...],
 ) -> Outcome:
     """What cannot be had any more: told first, and left out once a person says so."""
-    unsure = [name for name, part in parts.items() if part.state is PartState.UNCERTAIN]
+    states = {name: part.state for name, part in parts.items()}
     notes = [
         _UNSURE.format(name=copy.name, kind=copy.event_kind)
         for copy in COPIES
-        if copy.name in unsure
+        if states.get(copy.name) is PartState.UNCERTAIN
     ]
-    note = "; ".join(notes) or None
-    if _was_told(context):
+    if _has_stopped_here(context):
         for text in notes:
             context.dialogue.note(text)
         if context.dialogue.confirm("go on without what was not copied?", flag=ONLY_A_PERSON):
             return Outcome(StepState.SKIPPED, answer, login_name(), findings)
-    is_refused = any(part.state is PartState.REFUSED for part in parts.values()) or not unsure
+    is_refused = PartState.REFUSED in states.values() or not notes
     state = StepState.FAILED if is_refused else StepState.UNCERTAIN
+    note = "; ".join(notes) or None
     return Outcome(state, answer, "meta" if is_refused else None, findings, note)
-
-
-def _not_sent(context: Context, parts: Mapping[str, Part], moment: Onboarded) -> Outcome:
-    answer = {name: part.to_json() for name, part in parts.items()}
-    reason = next(one.reason for one in parts.values() if one.state is PartState.NOT_ASKED)
-    command = f"wacoex connect {context.channel_name}"
-    note = f"nothing was asked for: {reason}; run `{command}` again, it was not used up"
-    return Outcome(StepState.OPEN, answer, None, _findings(context, parts, None, moment), note)
 
 
 async def _first_news(context: Context, since: str) -> Progress:
     """The first webhooks: within seconds they tell whether the history is shared at all."""
-    found = told_since(context, since)
-    for seconds in _FIRST_LOOKS_SECONDS if not _was_told(context) else ():
+    found = _progress_since(context, since)
+    for seconds in _FIRST_LOOKS_SECONDS if not _has_stopped_here(context) else ():
         if found.has_history:
             break
         await context.workspace.clock.sleep(seconds)
-        found = told_since(context, since)
+        found = _progress_since(context, since)
     return found
 
 
+def _progress_since(context: Context, since: str) -> Progress:
+    """What has come in since that moment (RFC 3339, UTC), as Meta's clock may tell it."""
+    moment = from_text(since) - _CLOCKS_DIFFER_AT_MOST
+    return progress_of(context.state, context.channel, moment)
+
+
+def _has_stopped_here(context: Context) -> bool:
+    """Whether an earlier walk has already stopped here and said why."""
+    record = context.records().get(STEP)
+    return record is not None and record.state in {StepState.FAILED, StepState.UNCERTAIN}
+
+
 def _findings(
-    context: Context,
-    parts: Mapping[str, Part],
-    progress: Progress | None,
-    moment: Onboarded,
+    context: Context, parts: Mapping[str, Part], progress: Progress | None, moment: Onboarded
 ) -> tuple[Finding, ...]:
-    name, now = context.channel_name, context.workspace.clock.now()
+    name, now = context.channel_name, context.now
     found = [
         checks.sync_refused(part.code, part.reason or "", name, part.at or to_text(now))
         for part in parts.values()
@@ -375,9 +343,3 @@ def _findings(
     if len(parts) < len(COPIES) or any(part.state in not_asked for part in parts.values()):
         found += checks.check_window(moment.sync_closes_at, name, now, moment.source)
     return tuple(found)
-
-
-def _was_told(context: Context) -> bool:
-    """Whether an earlier walk has already stopped here and said why."""
-    record = context.records().get(STEP)
-    return record is not None and record.state in {StepState.FAILED, StepState.UNCERTAIN}
