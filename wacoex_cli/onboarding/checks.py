@@ -66,16 +66,6 @@ FEATURES = (
 )
 """The five features that change (Meta: onboarding business app users)."""
 
-_NO_HISTORY = AppChange(
-    "history",
-    "history and contacts",
-    "stay on the phone; respond.io imports neither (Meta offers it, it depends on the partner)",
-)
-_HISTORY_ONCE = AppChange(
-    "history",
-    "history and contacts",
-    "can be synced once, within 24 hours; groups never, media of the last 14 days only",
-)
 _LIMITATIONS = (
     AppChange(
         "app-only", "groups, calls, status", "go on in the app and are not seen through the API"
@@ -97,8 +87,12 @@ _LIMITATIONS = (
 
 def app_changes(via: Route) -> tuple[AppChange, ...]:
     """Everything to acknowledge before connecting through that signup."""
-    history = _NO_HISTORY if via is Route.RESPONDIO else _HISTORY_ONCE
-    return (*FEATURES, history, *_LIMITATIONS)
+    history = (
+        "stay on the phone; respond.io imports neither (Meta offers it, it depends on the partner)"
+        if via is Route.RESPONDIO
+        else "can be synced once, within 24 hours; groups never, media of the last 14 days only"
+    )
+    return (*FEATURES, AppChange("history", "history and contacts", history), *_LIMITATIONS)
 
 
 FOUR_STEPS = (

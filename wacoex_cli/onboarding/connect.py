@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.ledger import of_channel
 from wacoex_cli.channels import access, evidence_ledger, registry
@@ -75,22 +75,7 @@ if TYPE_CHECKING:
 
     Check = Callable[[Record, str, str], list[Finding]]
 
-CONNECT_STEPS = (
-    Step("number", "The number", Nature.CHECKED),
-    Step("eligibility", "Can it be connected", Nature.ASKED),
-    Step("business-suite", "Linked in Meta Business Suite", Nature.ASKED),
-    Step("other-partner", "No other partner, no credit line of one", Nature.ASKED),
-    Step("changes", "What changes in the app", Nature.ASKED),
-    Step("signup", "Signup", Nature.DONE),
-    Step("proof", "Meta shows it in Coexistence", Nature.CHECKED),
-    Step("partner", "The partner gets its messages", Nature.CHECKED),
-    Step("echo-proof", "A message from the phone comes through", Nature.CHECKED),
-    Step("sync", "Contacts and history", Nature.DONE, frozenset({Route.SIGNUP})),
-    Step("after-care", "What has to be done from now on", Nature.DONE),
-)
-"""Connecting a channel; each settled step is kept under its id."""
-
-CHECKED_BEFORE = CONNECT_STEPS[:4]
+CHECKED_BEFORE = ("number", "eligibility", "business-suite", "other-partner")
 """The steps of `connect --check`: questions and checks that change nothing."""
 
 SWITCHING = Step("switching", "Connecting it again", Nature.ASKED)
@@ -158,7 +143,7 @@ def connect(
     *,
     via: Route | None = None,
     is_check: bool = False,
-    actions: Mapping[str, Action] | None = None,
+    steps: Mapping[Step, Action] | None = None,
 ) -> Ended:
     """Walk from the first step that is not settled; a finished journey begins again.
 
@@ -183,8 +168,10 @@ def connect(
         if record and record.state in GONE_THROUGH:
             by = f", {record.said_by}" if record.said_by else ""
             dialogue.note(f"{record.state.word}: {step.title} ({record.at}{by})")
-    steps = CHECKED_BEFORE if is_check else CONNECT_STEPS
-    walked = walk(context, steps, actions or CONNECT_ACTIONS, with_titles=True, is_check=is_check)
+    steps = CONNECT_STEPS if steps is None else steps
+    if is_check:
+        steps = {step: action for step, action in steps.items() if step.id in CHECKED_BEFORE}
+    walked = walk(context, steps, with_titles=True, is_check=is_check)
     if walked.error and walked.error.code == _NEEDS_PERSON:
         go_on = f"run `wacoex connect {channel.name}` in a terminal; what is settled is kept"
         message = "connecting asks questions, and nobody is there to answer"
@@ -219,7 +206,7 @@ def _ended(context: Context, walked: Walked) -> Ended:
     walked_ids = {finding.id for finding in walked.findings}
     kept = check_records(records, name, context.now_text)
     findings = (*walked.findings, *(finding for finding in kept if finding.id not in walked_ids))
-    steps = (SWITCHING, *CONNECT_STEPS) if SWITCHING.id in records else CONNECT_STEPS
+    steps = (*([SWITCHING] if SWITCHING.id in records else []), *CONNECT_STEPS)
     receipt = Receipt(name, newest or context.journey, steps, records, findings)
     is_critical = any(finding.severity is Severity.CRITICAL for finding in findings)
     code = REFUSED if is_critical and not walked.error else walked.exit_code
@@ -300,9 +287,8 @@ async def number(context: Context) -> Outcome:
     if line is None:
         context.dialogue.warn(f"no numbering plan knows {phone}: is it written right?")
     elif _MOBILE not in line:
-        context.dialogue.warn(
-            f"{phone} is a {line} number: the app must already be registered with it"
-        )
+        doubt = f"{phone} is a {line} number: the app must already be registered with it"
+        context.dialogue.warn(doubt)
     answer = {"phone": phone, "region": region_of(phone), "line": line}
     return Outcome(StepState.SETTLED, answer, "wacoex")
 
@@ -416,7 +402,10 @@ async def _partners_seen(context: Context) -> list[str]:
     own_app = context.workspace.settings_for(channel.name).meta_app_id
     expected = {channel.partner_app_id, own_app}
     is_respondio = context.journey.via is Route.RESPONDIO
-    seen = [*_apps(apps, expected), *_businesses(values_of(facts))]
+    seen = list(_apps(apps, expected))
+    behalf = values_of(facts).get("waba.on_behalf_of_business_info")
+    if isinstance(behalf, dict) and (name := behalf.get("name")):
+        seen.append((str(name), f"the account is run on behalf of {name}"))
     return [text for name, text in seen if not (is_respondio and PARTNER_NAME in name.lower())]
 
 
@@ -427,13 +416,6 @@ def _apps(apps: list[Node], expected: set[str | None]) -> Iterator[tuple[str, st
         name, app_id = str(node.get("name", "?")), str(node.get("id", "?"))
         if app_id not in expected:
             yield name, f"the app {name} ({app_id}) gets its messages"
-
-
-def _businesses(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    behalf = values.get("waba.on_behalf_of_business_info")
-    name = behalf.get("name") if isinstance(behalf, dict) else None
-    if name:
-        yield str(name), f"the account is run on behalf of {name}"
 
 
 async def changes(context: Context) -> Outcome:
@@ -545,17 +527,17 @@ def _note(standing: Standing, found: Inventory, zone: str) -> str:
     return f"{text}; link the companions again from {since} on"
 
 
-CONNECT_ACTIONS: Mapping[str, Action] = {
-    "number": number,
-    "eligibility": eligibility,
-    "business-suite": business_suite,
-    "other-partner": other_partner,
-    "changes": changes,
-    "signup": signup,
-    "proof": proof,
-    "partner": partner,
-    "echo-proof": echo_proof,
-    "sync": sync,
-    "after-care": after_care,
+CONNECT_STEPS: Mapping[Step, Action] = {
+    Step("number", "The number", Nature.CHECKED): number,
+    Step("eligibility", "Can it be connected", Nature.ASKED): eligibility,
+    Step("business-suite", "Linked in Meta Business Suite", Nature.ASKED): business_suite,
+    Step("other-partner", "No other partner, no credit line of one", Nature.ASKED): other_partner,
+    Step("changes", "What changes in the app", Nature.ASKED): changes,
+    Step("signup", "Signup", Nature.DONE): signup,
+    Step("proof", "Meta shows it in Coexistence", Nature.CHECKED): proof,
+    Step("partner", "The partner gets its messages", Nature.CHECKED): partner,
+    Step("echo-proof", "A message from the phone comes through", Nature.CHECKED): echo_proof,
+    Step("sync", "Contacts and history", Nature.DONE, frozenset({Route.SIGNUP})): sync,
+    Step("after-care", "What has to be done from now on", Nature.DONE): after_care,
 }
-"""What each step does."""
+"""Connecting a channel, in order; each settled step is kept under its id."""

@@ -18,7 +18,7 @@ from wacoex_cli.onboarding.model import Outcome, Route, StepState
 from wacoex_cli.onboarding.store import Journeys
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
@@ -35,12 +35,8 @@ GONE_THROUGH = frozenset({StepState.SETTLED, StepState.SKIPPED})
 BEGAN_AT = "began_at"
 SYNC_WINDOW = timedelta(hours=24)
 """How long after connecting contacts and history can be copied (Meta: onboarding app users)."""
-REFUSED, _TEMPORARY, _PARTIAL = 5, 6, 7
-_EXIT_OF = {
-    StepState.FAILED: REFUSED,
-    StepState.OPEN: _TEMPORARY,
-    StepState.UNCERTAIN: _PARTIAL,
-}
+REFUSED = 5
+_EXIT_OF = {StepState.FAILED: REFUSED, StepState.OPEN: 6, StepState.UNCERTAIN: 7}
 _OPTIONS = {"phone_number_id": "--phone-number-id", "waba_id": "--waba-id"}
 
 
@@ -140,8 +136,7 @@ class Ended:
 
 def walk(
     context: Context,
-    steps: Sequence[Step],
-    actions: Mapping[str, Action],
+    steps: Mapping[Step, Action],
     *,
     with_titles: bool = False,
     is_check: bool = False,
@@ -153,26 +148,22 @@ def walk(
     the step itself stays as it was.
     """
     try:
-        return context.workspace.run(_walk(context, steps, actions, with_titles, is_check))
+        return context.workspace.run(_walk(context, steps, with_titles, is_check))
     except WacoexError as error:
         return Walked(error=error)
 
 
 async def _walk(
-    context: Context,
-    steps: Sequence[Step],
-    actions: Mapping[str, Action],
-    with_titles: bool,
-    is_check: bool,
+    context: Context, steps: Mapping[Step, Action], with_titles: bool, is_check: bool
 ) -> Walked:
     note, findings = context.dialogue.note, list[Finding]()
-    for step in steps:
+    for step, action in steps.items():
         kept = context.records().get(step.id)
         if context.journey.via not in step.routes or (kept and kept.state in GONE_THROUGH):
             continue
         if with_titles:
             note(f"\n{step.title}")
-        outcome = await actions[step.id](context)
+        outcome = await action(context)
         findings += outcome.findings
         context.keep(step.id, outcome)
         note(f"{'  ' * with_titles}{outcome.state.word}: {outcome.note or step.title}")

@@ -55,16 +55,6 @@ if TYPE_CHECKING:
     from wacoex_cli.onboarding.journey import Action, Wishes
     from wacoex_cli.terminal.dialogue import Dialogue
 
-OFFBOARD_STEPS = (
-    Step("what-changes", "What changes, confirmed by name", Nature.ASKED),
-    Step("broadcasts", "Broadcasts under way are paused", Nature.DONE),
-    Step("backup", "A backup", Nature.ASKED),
-    Step("route", "Disconnect it, in the app or in Meta Business Settings", Nature.ASKED),
-    Step("proof", "The disconnection is proved", Nature.CHECKED),
-    Step("unsubscribe", "The own app is detached from the account", Nature.DONE),
-    Step("companions", "When companions can be linked again", Nature.DONE),
-    Step("archive", "The channel is archived, its reminder stops", Nature.DONE),
-)
 _ROUTES = {"1": "app", "2": "meta_business_settings"}
 _NOBODY_ASKED = "nobody was asked: `--yes`"
 CHANGES = (
@@ -108,16 +98,6 @@ def afterwards(channel: Channel) -> tuple[str, ...]:
     )
 
 
-def text_of_changes() -> str:
-    """What to read before the name is typed."""
-    return "\n".join([_list("what changes:", CHANGES), _list("what stays:", STAYS)])
-
-
-def text_of_backup() -> str:
-    """The backup that is advised."""
-    return _list("make a backup first:", BACKUP)
-
-
 def text_of_routes(channel: Channel) -> str:
     """Both ways to disconnect, with the clicks."""
     lines = [
@@ -126,17 +106,21 @@ def text_of_routes(channel: Channel) -> str:
         "2. or in Meta Business Settings:",
         *_steps(IN_META_BUSINESS_SETTINGS),
     ]
-    if after := afterwards(channel):
-        lines.append(_list("when that is done:", after))
-    return "\n".join(lines)
-
-
-def _list(heading: str, texts: Iterable[str]) -> str:
-    return "\n".join([heading, *(f"  - {text}" for text in texts)])
+    after = afterwards(channel)
+    return "\n".join([*lines, listing("when that is done:", after)] if after else lines)
 
 
 def _steps(texts: Iterable[str]) -> Iterator[str]:
     return (f"   {letter}. {text}" for letter, text in zip("abcdef", texts, strict=False))
+
+
+def listing(heading: str, texts: Iterable[str]) -> str:
+    """A heading, and a line for each text."""
+    return "\n".join([heading, *(f"  - {text}" for text in texts)])
+
+
+TEXT_OF_CHANGES = f"{listing('what changes:', CHANGES)}\n{listing('what stays:', STAYS)}"
+TEXT_OF_BACKUP = listing("make a backup first:", BACKUP)
 
 
 def offboard(workspace: Workspace, dialogue: Dialogue, channel: Channel, wishes: Wishes) -> Ended:
@@ -160,10 +144,10 @@ def offboard(workspace: Workspace, dialogue: Dialogue, channel: Channel, wishes:
         settled = [row.step for row in context.records().values() if row.state in GONE_THROUGH]
         if settled:
             dialogue.note(f"settled already: {', '.join(settled)}")
-        walked = walk(context, OFFBOARD_STEPS, OFFBOARD_ACTIONS)
+        walked = walk(context, OFFBOARD_STEPS)
         journey = store.newest(key, JourneyKind.OFFBOARD) or journey
     records = store.records(journey.journey_id)
-    receipt = Receipt(channel.name, journey, OFFBOARD_STEPS, records, walked.findings)
+    receipt = Receipt(channel.name, journey, tuple(OFFBOARD_STEPS), records, walked.findings)
     return Ended(receipt, walked.exit_code, walked.error)
 
 
@@ -217,7 +201,7 @@ async def preview(workspace: Workspace, channel: Channel, *, unsubscribe: bool) 
         step.id: Record(step.id, StepState.OPEN, answer=would[step.id]) for step in OFFBOARD_STEPS
     }
     findings = check_connection(stored(workspace, channel), channel.name, now)
-    return Receipt(channel.name, journey, OFFBOARD_STEPS, {**planned, **kept}, findings)
+    return Receipt(channel.name, journey, tuple(OFFBOARD_STEPS), {**planned, **kept}, findings)
 
 
 async def what_changes(context: Context) -> Outcome:
@@ -231,7 +215,7 @@ async def what_changes(context: Context) -> Outcome:
     is_urgent = connection.state is ConnectionState.RECONNECTING or may_return(connection, now)
     waiting = tuple(check_connection(connection, channel.name, now)) if is_urgent else ()
     dialogue = context.dialogue
-    dialogue.note(text_of_changes())
+    dialogue.note(TEXT_OF_CHANGES)
     for finding in waiting:
         dialogue.warn(finding_text(finding, now))
     if context.wishes.is_confirmed and is_urgent:
@@ -286,7 +270,7 @@ def _broadcasts_waiting(state: State, channel_id: int) -> dict[str, list[int]]:
 
 async def backup(context: Context) -> Outcome:
     """Advise a backup, and ask whether there is one; none is needed to go on."""
-    context.dialogue.note(text_of_backup())
+    context.dialogue.note(TEXT_OF_BACKUP)
     if context.wishes.is_confirmed:
         return skipped(_NOBODY_ASKED)
     if context.dialogue.confirm("is the backup made?", flag="--yes"):
@@ -362,13 +346,14 @@ async def archive(context: Context) -> Outcome:
     return Outcome(StepState.SETTLED, {"archived_at": channel.archived_at})
 
 
-OFFBOARD_ACTIONS: Mapping[str, Action] = {
-    "what-changes": what_changes,
-    "broadcasts": broadcasts,
-    "backup": backup,
-    "route": route,
-    "proof": disconnected,
-    "unsubscribe": unsubscribe,
-    "companions": companions,
-    "archive": archive,
+OFFBOARD_STEPS: Mapping[Step, Action] = {
+    Step("what-changes", "What changes, confirmed by name", Nature.ASKED): what_changes,
+    Step("broadcasts", "Broadcasts under way are paused", Nature.DONE): broadcasts,
+    Step("backup", "A backup", Nature.ASKED): backup,
+    Step("route", "Disconnect it, in the app or in Meta Business Settings", Nature.ASKED): route,
+    Step("proof", "The disconnection is proved", Nature.CHECKED): disconnected,
+    Step("unsubscribe", "The own app is detached from the account", Nature.DONE): unsubscribe,
+    Step("companions", "When companions can be linked again", Nature.DONE): companions,
+    Step("archive", "The channel is archived, its reminder stops", Nature.DONE): archive,
 }
+"""Letting a channel go, in order; each settled step is kept under its id."""

@@ -96,19 +96,30 @@ async def proof(context: Context) -> Outcome:
     meta = meta_or_reason(context, "phone_number_id")
     if isinstance(meta, Outcome):
         return meta
-    clock, pause = context.workspace.clock, _FIRST_PAUSE_SECONDS
+    clock, name, pause = context.workspace.clock, context.channel_name, _FIRST_PAUSE_SECONDS
     until = clock.monotonic() + SETTLES_WITHIN_SECONDS
     while True:
-        told = await _read_number(context, meta)
-        is_on_cloud = told.get("platform_type", "CLOUD_API") == "CLOUD_API"
-        if told.get("is_on_biz_app") is True and is_on_cloud:
-            return Outcome(StepState.SETTLED, _answer(context, told), said_by="meta")
+        node = await _read_number(context, meta)
+        is_on_cloud = node.get("platform_type", "CLOUD_API") == "CLOUD_API"
+        if node.get("is_on_biz_app") is True and is_on_cloud:
+            return Outcome(StepState.SETTLED, _answer(context, node), "meta")
+        shows = ", ".join(f"{field} {node.get(field)}" for field in _SHOWN)
         if clock.monotonic() >= until:
-            return _still_settling(context, told)
-        note = f"settling: Meta says {_in_words(told)}; asked again in {pause:.0f} s"
-        context.dialogue.note(f"{note}, Ctrl-C is safe")
+            break
+        said = shows if node else "that it knows no such number"
+        note = f"settling: Meta says {said}; asked again in {pause:.0f} s, Ctrl-C is safe"
+        context.dialogue.note(note)
         await clock.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+    if node:
+        note = f"Meta still says {shows}; run `wacoex connect {name}` again later"
+    else:
+        check = f"check its phone_number_id: `wacoex channel show {name}`"
+        note = f"Meta shows no such number to this token; {check}"
+    now, seen = context.now, context.now_text
+    shown = {field: node[field] for field in ("is_on_biz_app", "platform_type") if field in node}
+    found = allow_for_settling(check_can_send(shown, name, seen), node, name, now, seen)
+    return Outcome(StepState.OPEN, _answer(context, node), "meta", tuple(found), note)
 
 
 async def partner(context: Context) -> Outcome:
@@ -161,34 +172,14 @@ async def _read_number(context: Context, meta: Meta) -> Mapping[str, Any]:
     return values_of(facts)
 
 
-def _still_settling(context: Context, told: Mapping[str, Any]) -> Outcome:
-    name = context.channel_name
-    note = (
-        f"Meta still says {_in_words(told)}; run `wacoex connect {name}` again later"
-        if told
-        else "Meta shows no such number to this token;"
-        f" check its phone_number_id: `wacoex channel show {name}`"
-    )
-    now, seen = context.now, context.now_text
-    shown = {fact: told[fact] for fact in ("is_on_biz_app", "platform_type") if fact in told}
-    found = allow_for_settling(check_can_send(shown, name, seen), told, name, now, seen)
-    return Outcome(StepState.OPEN, _answer(context, told), "meta", tuple(found), note=note)
-
-
-def _answer(context: Context, told: Mapping[str, Any]) -> dict[str, object]:
-    moment = connected_at(told)
+def _answer(context: Context, node: Mapping[str, Any]) -> dict[str, object]:
+    moment = connected_at(node)
     return {
-        **{name: told.get(name) for name in _SHOWN},
+        **{name: node.get(name) for name in _SHOWN},
         "onboarded_at": to_text(moment) if moment else None,
         "source": "meta",
         "observed_at": context.now_text,
     }
-
-
-def _in_words(told: Mapping[str, Any]) -> str:
-    if not told:
-        return "that it knows no such number"
-    return ", ".join(f"{name} {told.get(name)}" for name in _SHOWN)
 
 
 async def echo_proof(context: Context) -> Outcome:

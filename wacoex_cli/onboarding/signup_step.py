@@ -218,7 +218,7 @@ async def _in_browser(
             outcome = await conclude(context, access, report, page)
         except WacoexError as error:
             ended.set_exception(error)
-            return _told_error(error)
+            return _told(context, error)
         except Exception as error:
             ended.set_exception(error)
             raise
@@ -259,21 +259,18 @@ async def _wait(context: Context, app: SignupPage, ended: asyncio.Future[Outcome
     return Outcome(StepState.OPEN, note=_TOO_LONG.format(channel=context.channel_name))
 
 
-def _told(context: Context, outcome: Outcome) -> Told:
+def _told(context: Context, ended: Outcome | WacoexError) -> Told:
     from wacoex_cli.onboarding.signup.page import Told
 
-    if outcome.state is StepState.SETTLED:
+    if isinstance(ended, WacoexError):
+        title, steps = ended.message, [ended.hint] if ended.hint else []
+    elif ended.state is StepState.SETTLED:
         lines = ("Leave the app open on the phone until it has refreshed itself.",)
         return Told(True, f"{context.channel.phone} is signed up", lines)
-    title = outcome.note or "The signup did not finish"
-    steps = tuple(_sentence(step) for found in outcome.findings for step in found.remedy)
-    return Told(False, _sentence(title), steps)
-
-
-def _told_error(error: WacoexError) -> Told:
-    from wacoex_cli.onboarding.signup.page import Told
-
-    return Told(False, _sentence(error.message), (_sentence(error.hint),) if error.hint else ())
+    else:
+        title = ended.note or "The signup did not finish"
+        steps = [step for found in ended.findings for step in found.remedy]
+    return Told(False, _sentence(title), tuple(map(_sentence, steps)))
 
 
 def _sentence(text: str) -> str:

@@ -110,14 +110,14 @@ def offboard_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator
         *offboard.afterwards(channel),
         f"to take the channel back: `{left['restore']}`, then `wacoex connect {channel.name}`",
     )
-    yield ForPerson("\n".join(["", "left to do:", *(f"  - {line}" for line in lines)]))
+    yield ForPerson(offboard.listing("\nleft to do:", lines))
 
 
 def preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[str]:
     """What would be told and done."""
     answers = {step: row.answer for step, row in receipt.records.items()}
-    yield offboard.text_of_changes()
-    yield offboard.text_of_backup()
+    yield offboard.TEXT_OF_CHANGES
+    yield offboard.TEXT_OF_BACKUP
     yield offboard.text_of_routes(channel)
     for finding in receipt.findings:
         yield finding_text(finding, now)
