@@ -15,8 +15,7 @@ from wacoex_cli.errors import CredentialError
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.onboarding.checks import check_records, check_window
-from wacoex_cli.onboarding.journey import SYNC_WINDOW
-from wacoex_cli.onboarding.model import Route, StepState
+from wacoex_cli.onboarding.model import SYNC_WINDOW, Route, StepState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -67,8 +67,8 @@ if TYPE_CHECKING:
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
-    from wacoex_cli.onboarding.journey import Action, Onboarded
-    from wacoex_cli.onboarding.model import Journey
+    from wacoex_cli.onboarding.journey import Action
+    from wacoex_cli.onboarding.model import Journey, Onboarded
     from wacoex_cli.platforms.meta import Node
     from wacoex_cli.terminal.dialogue import Dialogue
     from wacoex_cli.terminal.options import Invocation
@@ -84,8 +84,6 @@ SWITCHING = Step("switching", "Connecting it again", Nature.ASKED)
 _NEEDS_PERSON = "needs_answer"
 _UNKNOWN = "channel_unknown"
 _MOST_TRIES = 3
-_MOBILE = "mobile"
-_CUT_OFF = "WX303"
 _NOW: Mapping[ConnectionState | None, str] = {
     ConnectionState.CONNECTED: ", and still is: broadcasts stop when it is disconnected",
     ConnectionState.REMOVED: ", and its partner was removed since",
@@ -286,7 +284,7 @@ async def number(context: Context) -> Outcome:
     phone, line = context.channel.phone, line_of(context.channel.phone)
     if line is None:
         context.dialogue.warn(f"no numbering plan knows {phone}: is it written right?")
-    elif _MOBILE not in line:
+    elif "mobile" not in line:
         doubt = f"{phone} is a {line} number: the app must already be registered with it"
         context.dialogue.warn(doubt)
     answer = {"phone": phone, "region": region_of(phone), "line": line}
@@ -485,7 +483,7 @@ async def after_care(context: Context) -> Outcome:
     return Outcome(
         StepState.SETTLED,
         answer,
-        findings=tuple(finding for finding in found.findings if finding.id == _CUT_OFF),
+        findings=tuple(finding for finding in found.findings if finding.id == "WX303"),
         note=_note(standing, found, reading.zone_of(workspace, channel)),
     )
 
@@ -516,15 +514,14 @@ def _next(channel: str, standing: Standing, found: Inventory) -> Iterator[str]:
 
 
 def _note(standing: Standing, found: Inventory, zone: str) -> str:
-    if standing.deadline_at is None:
-        text = "nothing says when the app was last open: confirm it with `wacoex reminder confirm`"
-    else:
+    texts = ["nothing says when the app was last open: confirm it with `wacoex reminder confirm`"]
+    if standing.deadline_at is not None:
         deadline = local_text(standing.deadline_at, zone)
-        text = f"open the app again before {deadline}, the end of its 14 days"
-    if found.last_break is None:
-        return text
-    since = local_text(relink_from(found.last_break), zone)
-    return f"{text}; link the companions again from {since} on"
+        texts = [f"open the app again before {deadline}, the end of its 14 days"]
+    if found.last_break is not None:
+        since = local_text(relink_from(found.last_break), zone)
+        texts.append(f"link the companions again from {since} on")
+    return "; ".join(texts)
 
 
 CONNECT_STEPS: Mapping[Step, Action] = {

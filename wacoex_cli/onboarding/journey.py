@@ -6,15 +6,13 @@ import os
 import sys
 import webbrowser
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import meta_for
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.findings.model import Finding
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.onboarding.model import Outcome, Route, StepState
+from wacoex_cli.onboarding.model import Onboarded, Outcome, Route, StepState
 from wacoex_cli.onboarding.store import Journeys
 
 if TYPE_CHECKING:
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.model import Journey, Receipt, Record, Step
@@ -33,8 +32,6 @@ ONLY_A_PERSON = "--yes"
 GONE_THROUGH = frozenset({StepState.SETTLED, StepState.SKIPPED})
 """A step in one of these states is never gone through again."""
 BEGAN_AT = "began_at"
-SYNC_WINDOW = timedelta(hours=24)
-"""How long after connecting contacts and history can be copied (Meta: onboarding app users)."""
 REFUSED = 5
 _EXIT_OF = {StepState.FAILED: REFUSED, StepState.OPEN: 6, StepState.UNCERTAIN: 7}
 _OPTIONS = {"phone_number_id": "--phone-number-id", "waba_id": "--waba-id"}
@@ -156,7 +153,8 @@ def walk(
 async def _walk(
     context: Context, steps: Mapping[Step, Action], with_titles: bool, is_check: bool
 ) -> Walked:
-    note, findings = context.dialogue.note, list[Finding]()
+    note = context.dialogue.note
+    findings: list[Finding] = []
     for step, action in steps.items():
         kept = context.records().get(step.id)
         if context.journey.via not in step.routes or (kept and kept.state in GONE_THROUGH):
@@ -229,25 +227,13 @@ def wants_browser(context: Context, question: str) -> bool:
     return context.dialogue.confirm(question, flag=ONLY_A_PERSON)
 
 
-@dataclass(frozen=True)
-class Onboarded:
-    """When a number was connected, aware UTC, and who tells it: `meta`, `respondio`, `person`."""
-
-    at: datetime
-    source: str
-
-    @property
-    def sync_closes_at(self) -> datetime:
-        """Until when contacts and history can be copied."""
-        return self.at + SYNC_WINDOW
-
-
 def onboarded(context: Context) -> Onboarded | None:
     """The newest moment that the signup and Meta tell; None when neither does.
 
     Meta's own may still be the one before: it lags after connecting.
     """
-    records, found = context.records(), list[Onboarded]()
+    found: list[Onboarded] = []
+    records = context.records()
     proof, signup = records.get("proof"), records.get("signup")
     if proof and isinstance(moment := proof.answer.get("onboarded_at"), str):
         found.append(Onboarded(from_text(moment), "meta"))

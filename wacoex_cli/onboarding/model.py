@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from wacoex_cli.findings.model import Finding
 
@@ -95,6 +97,23 @@ class Journey:
     via: Route
     started_at: str
     finished_at: str | None = None
+
+
+SYNC_WINDOW = timedelta(hours=24)
+"""How long after connecting contacts and history can be copied (Meta: onboarding app users)."""
+
+
+@dataclass(frozen=True)
+class Onboarded:
+    """When a number was connected, aware UTC, and who tells it: `meta`, `respondio`, `person`."""
+
+    at: datetime
+    source: str
+
+    @property
+    def sync_closes_at(self) -> datetime:
+        """Until when contacts and history can be copied."""
+        return self.at + SYNC_WINDOW
 
 
 NOT_BEGUN = 0

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.devices.registry import Inventory
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Action, Wishes
@@ -194,7 +193,7 @@ async def preview(workspace: Workspace, channel: Channel, *, unsubscribe: bool) 
         },
         "proof": {"seen": [sight.text for sight in await look(workspace, channel)]},
         "unsubscribe": {"would_detach": unsubscribe, "waba_id": channel.waba_id},
-        "companions": {"listed": _names(inventory(state, channel, now))},
+        "companions": {"listed": [row.name for row, _ in inventory(state, channel, now).devices]},
         "archive": {"would_archive": channel.name},
     }
     planned = {
@@ -329,13 +328,9 @@ async def companions(context: Context) -> Outcome:
     answer = {
         "unlinked_at": at,
         "relink_from": to_text(from_text(at) + SYNC_TAKES_AT_MOST),
-        "listed": _names(found),
+        "listed": [row.name for row, _ in found.devices],
     }
     return Outcome(StepState.SETTLED, answer)
-
-
-def _names(found: Inventory) -> list[str]:
-    return [device.name for device, _ in found.devices]
 
 
 async def archive(context: Context) -> Outcome:

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.evidence import Sign
-    from wacoex_cli.channels.facts import Fact
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Context
@@ -156,7 +155,6 @@ async def partner(context: Context) -> Outcome:
 async def _read_number(context: Context, meta: Meta) -> Mapping[str, Any]:
     """What Meta says of the number, which is also stored; nothing while it does not show it."""
     channel, now = context.channel, context.now
-    facts: list[Fact]
     calls_before = meta.calls
     try:
         facts = await read_phone_number(meta, channel.demand_phone_number_id(), now)

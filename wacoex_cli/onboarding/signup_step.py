@@ -53,9 +53,8 @@ _TOO_LONG = "nothing came from the page within 10 minutes; run `wacoex connect {
 
 async def signup(context: Context) -> Outcome:
     """Sign up through the route of the journey. Raises as the two ways below do."""
-    if context.journey.via is Route.SIGNUP:
-        return await signup_own_app(context)
-    return await signup_respondio(context)
+    is_own_app = context.journey.via is Route.SIGNUP
+    return await (signup_own_app if is_own_app else signup_respondio)(context)
 
 
 async def signup_respondio(context: Context) -> Outcome:

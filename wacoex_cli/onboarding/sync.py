@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
-    from wacoex_cli.onboarding.journey import Context, Onboarded
+    from wacoex_cli.onboarding.journey import Context
+    from wacoex_cli.onboarding.model import Onboarded
     from wacoex_cli.platforms.meta import Meta
 
 STEP = "sync"
