@@ -27,7 +27,7 @@ from wacoex_cli.inactivity.model import Grade
 from wacoex_cli.onboarding import checks, connect
 from wacoex_cli.onboarding.checks import FOUR_STEPS
 from wacoex_cli.onboarding.connect import CONNECT_STEPS, SWITCHING, after_care, begin_again
-from wacoex_cli.onboarding.journey import Context, Ended, Wishes
+from wacoex_cli.onboarding.journey import Context, JourneyEnd, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.emission import emit
@@ -88,7 +88,7 @@ class Steps:
         return act
 
 
-def walk(steps: Steps, via: Route | None = None, *, is_check: bool = False) -> Ended:
+def walk(steps: Steps, via: Route | None = None, *, is_check: bool = False) -> JourneyEnd:
     invocation = Invocation(channel="shop")
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:

@@ -28,7 +28,7 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding.journey import Ended, Wishes
+from wacoex_cli.onboarding.journey import JourneyEnd, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, StepState
 from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, offboard, preview
 from wacoex_cli.onboarding.store import Journeys
@@ -183,7 +183,7 @@ class Shop:
         fuse: Fuse | None = None,
         person: Person | None = None,
         **wishes: bool,
-    ) -> Ended:
+    ) -> JourneyEnd:
         fuse = fuse or Fuse()
         with self.workspace(fuse) as workspace:
             channel = registry.known(workspace.state, "shop")
@@ -211,7 +211,7 @@ class Shop:
             kept = Journeys(state).records(newest.journey_id)
         return {one: kept[one].state.value for one in IDS if one in kept}
 
-    def answer(self, done: Ended, step: str) -> Mapping[str, Any]:
+    def answer(self, done: JourneyEnd, step: str) -> Mapping[str, Any]:
         return done.receipt.records[step].answer
 
 

@@ -34,12 +34,12 @@ from wacoex_cli.onboarding.journey import (
     ONLY_A_PERSON,
     REFUSED,
     Context,
-    Ended,
-    Walked,
+    JourneyEnd,
+    WalkEnd,
     Wishes,
     meta_or_reason,
+    newest_onboarding,
     offer_to_open,
-    onboarded,
     walk,
 )
 from wacoex_cli.onboarding.model import (
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
     from wacoex_cli.onboarding.journey import Action
-    from wacoex_cli.onboarding.model import Journey, Onboarded
+    from wacoex_cli.onboarding.model import Journey, Onboarding
     from wacoex_cli.platforms.meta import Node
     from wacoex_cli.terminal.dialogue import Dialogue
     from wacoex_cli.terminal.options import Invocation
@@ -142,7 +142,7 @@ def connect(
     via: Route | None = None,
     is_check: bool = False,
     steps: Mapping[Step, Action] | None = None,
-) -> Ended:
+) -> JourneyEnd:
     """Walk from the first step that is not settled; a finished journey begins again.
 
     A check asks and looks only, and changes nothing outside. Exit codes: 0 finished (or a check
@@ -157,7 +157,7 @@ def connect(
     else:
         finished = Context(workspace, dialogue, journey, channel.name, wishes)
         if is_check:
-            return _ended(finished, Walked())
+            return _end_of(finished, WalkEnd())
         journey = begin_again(finished, via)
     context = Context(workspace, dialogue, journey, channel.name, wishes)
     records = context.records()
@@ -173,8 +173,8 @@ def connect(
     if walked.error and walked.error.code == _NEEDS_PERSON:
         go_on = f"run `wacoex connect {channel.name}` in a terminal; what is settled is kept"
         message = "connecting asks questions, and nobody is there to answer"
-        walked = Walked(error=UsageError(message, hint=go_on, code=_NEEDS_PERSON))
-    return _ended(context, walked)
+        walked = WalkEnd(error=UsageError(message, hint=go_on, code=_NEEDS_PERSON))
+    return _end_of(context, walked)
 
 
 def _begin_or_resume(workspace: Workspace, channel: Channel, via: Route | None) -> Journey:
@@ -197,7 +197,7 @@ def _begin_or_resume(workspace: Workspace, channel: Channel, via: Route | None) 
         return store.change_route(journey, via)
 
 
-def _ended(context: Context, walked: Walked) -> Ended:
+def _end_of(context: Context, walked: WalkEnd) -> JourneyEnd:
     newest = context.store.newest(context.journey.channel_id, JourneyKind.CONNECT)
     records, name = context.records(), context.channel_name
     # Each finding once; what the walk itself found says it with more detail.
@@ -208,7 +208,7 @@ def _ended(context: Context, walked: Walked) -> Ended:
     receipt = Receipt(name, newest or context.journey, steps, records, findings)
     is_critical = any(finding.severity is Severity.CRITICAL for finding in findings)
     code = REFUSED if is_critical and not walked.error else walked.exit_code
-    return Ended(receipt, code, walked.error)
+    return JourneyEnd(receipt, code, walked.error)
 
 
 def begin_again(context: Context, via: Route | None = None) -> Journey:
@@ -455,7 +455,7 @@ async def after_care(context: Context) -> Outcome:
     """
     workspace, state, now = context.workspace, context.state, context.now
     catch_up(state, (CHANNELS,), workspace.clock)
-    moment = onboarded(context)
+    moment = newest_onboarding(context)
     if moment and now - moment.at <= DISCONNECTS_AFTER:
         _keep_evidence(context, moment)
     channel = context.channel
@@ -488,7 +488,7 @@ async def after_care(context: Context) -> Outcome:
     )
 
 
-def _keep_evidence(context: Context, moment: Onboarded) -> None:
+def _keep_evidence(context: Context, moment: Onboarding) -> None:
     signup = context.records().get("signup")
     sign = Sign(
         channel_address(context.channel.channel_id),

@@ -12,7 +12,7 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import meta_for
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.onboarding.model import Onboarded, Outcome, Route, StepState
+from wacoex_cli.onboarding.model import Onboarding, Outcome, Route, StepState
 from wacoex_cli.onboarding.store import Journeys
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Walked:
+class WalkEnd:
     """How far it went: every finding of this walk, and what stopped it, if something did."""
 
     findings: tuple[Finding, ...] = ()
@@ -123,7 +123,7 @@ class Walked:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JourneyEnd:
     """What a command shows. `error` is what ended it; everything settled before it is kept."""
 
     receipt: Receipt
@@ -137,7 +137,7 @@ def walk(
     *,
     with_titles: bool = False,
     is_check: bool = False,
-) -> Walked:
+) -> WalkEnd:
     """Go through the steps in order, from the first that is not settled.
 
     Stops at a step that fails, stays open or is uncertain. A check goes through all of them, and
@@ -147,12 +147,12 @@ def walk(
     try:
         return context.workspace.run(_walk(context, steps, with_titles, is_check))
     except WacoexError as error:
-        return Walked(error=error)
+        return WalkEnd(error=error)
 
 
 async def _walk(
     context: Context, steps: Mapping[Step, Action], with_titles: bool, is_check: bool
-) -> Walked:
+) -> WalkEnd:
     note = context.dialogue.note
     findings: list[Finding] = []
     for step, action in steps.items():
@@ -166,14 +166,14 @@ async def _walk(
         context.keep(step.id, outcome)
         note(f"{'  ' * with_titles}{outcome.state.word}: {outcome.note or step.title}")
         if outcome.state not in GONE_THROUGH and not is_check:
-            return Walked(tuple(findings), outcome.state)
+            return WalkEnd(tuple(findings), outcome.state)
     if not is_check:
         with context.state.transaction():
             context.store.finish(context.journey.journey_id, context.now)
-    return Walked(tuple(findings))
+    return WalkEnd(tuple(findings))
 
 
-def begun(context: Context, step: str) -> dict[str, object] | None:
+def resumed(context: Context, step: str) -> dict[str, object] | None:
     """What a step that waits kept when it began; None when it begins now."""
     kept = context.records().get(step)
     if kept is None or kept.state is not StepState.OPEN or BEGAN_AT not in kept.answer:
@@ -227,21 +227,21 @@ def wants_browser(context: Context, question: str) -> bool:
     return context.dialogue.confirm(question, flag=ONLY_A_PERSON)
 
 
-def onboarded(context: Context) -> Onboarded | None:
+def newest_onboarding(context: Context) -> Onboarding | None:
     """The newest moment that the signup and Meta tell; None when neither does.
 
     Meta's own may still be the one before: it lags after connecting.
     """
-    found: list[Onboarded] = []
+    found: list[Onboarding] = []
     records = context.records()
     proof, signup = records.get("proof"), records.get("signup")
     if proof and isinstance(moment := proof.answer.get("onboarded_at"), str):
-        found.append(Onboarded(from_text(moment), "meta"))
+        found.append(Onboarding(from_text(moment), "meta"))
     if signup and signup.state is StepState.SETTLED and signup.at:
         if context.journey.via is Route.SIGNUP:
             # Meta's own window reported its end to the step, which was settled at once.
-            found.append(Onboarded(from_text(signup.at), "meta"))
+            found.append(Onboarding(from_text(signup.at), "meta"))
         elif isinstance(moment := signup.answer.get("connected_at"), str):
             source = str(signup.answer.get("connected_source", "person"))
-            found.append(Onboarded(from_text(moment), source))
+            found.append(Onboarding(from_text(moment), source))
     return max(found, key=lambda moment: moment.at, default=None)

@@ -104,7 +104,7 @@ SYNC_WINDOW = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
-class Onboarded:
+class Onboarding:
     """When a number was connected, aware UTC, and who tells it: `meta`, `respondio`, `person`."""
 
     at: datetime

@@ -19,7 +19,7 @@ from wacoex_cli.errors import DeclinedError, UsageError, WacoexError
 from wacoex_cli.findings.text import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
-from wacoex_cli.onboarding.journey import GONE_THROUGH, Context, Ended, Walked, skipped, walk
+from wacoex_cli.onboarding.journey import GONE_THROUGH, Context, JourneyEnd, WalkEnd, skipped, walk
 from wacoex_cli.onboarding.model import (
     NOT_BEGUN,
     Journey,
@@ -122,14 +122,16 @@ TEXT_OF_CHANGES = f"{listing('what changes:', CHANGES)}\n{listing('what stays:',
 TEXT_OF_BACKUP = listing("make a backup first:", BACKUP)
 
 
-def offboard(workspace: Workspace, dialogue: Dialogue, channel: Channel, wishes: Wishes) -> Ended:
+def offboard(
+    workspace: Workspace, dialogue: Dialogue, channel: Channel, wishes: Wishes
+) -> JourneyEnd:
     """Walk from the first step that is not settled; a channel that is archived was let go.
 
     Exit codes: 0 finished, 5 refused, 6 a step stays open, else that of the error. Raises
     UsageError for a channel that was archived otherwise, and what `demand_what_is_wished` raises.
     """
     state, store, key = workspace.state, Journeys(workspace.state), channel.channel_id
-    journey, walked = store.newest(key, JourneyKind.OFFBOARD), Walked()
+    journey, walked = store.newest(key, JourneyKind.OFFBOARD), WalkEnd()
     if journey is None or journey.finished_at is None or not channel.archived_at:
         if wishes.unsubscribe:
             demand_what_is_wished(workspace, channel)
@@ -147,7 +149,7 @@ def offboard(workspace: Workspace, dialogue: Dialogue, channel: Channel, wishes:
         journey = store.newest(key, JourneyKind.OFFBOARD) or journey
     records = store.records(journey.journey_id)
     receipt = Receipt(channel.name, journey, tuple(OFFBOARD_STEPS), records, walked.findings)
-    return Ended(receipt, walked.exit_code, walked.error)
+    return JourneyEnd(receipt, walked.exit_code, walked.error)
 
 
 def demand_what_is_wished(workspace: Workspace, channel: Channel) -> None:

@@ -35,8 +35,8 @@ from wacoex_cli.onboarding.journey import (
     BEGAN_AT,
     ONLY_A_PERSON,
     begin,
-    begun,
     meta_or_reason,
+    resumed,
     skipped,
 )
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
@@ -162,11 +162,10 @@ async def _read_number(context: Context, meta: Meta) -> Mapping[str, Any]:
         if not is_not_visible(error):
             raise
         return {}
-    state = context.state
-    with state.transaction():
-        facts_ledger.store(state, channel.channel_id, facts)
+    with context.state.transaction():
+        facts_ledger.store(context.state, channel.channel_id, facts)
         calls = {channel.waba_id or "": meta.calls - calls_before}
-        facts_ledger.count_calls(state, calls, now)
+        facts_ledger.count_calls(context.state, calls, now)
     return values_of(facts)
 
 
@@ -189,7 +188,7 @@ async def echo_proof(context: Context) -> Outcome:
     if context.wishes.skip_proof:
         reason = "`--skip-proof`: nobody has seen a message from the phone come through"
         return Outcome(StepState.SKIPPED, {"reason": reason}, login_name(), note=reason)
-    kept = begun(context, STEP) or begin(context, STEP)
+    kept = resumed(context, STEP) or begin(context, STEP)
     # Meta tells the times of messages in whole seconds.
     since = from_text(str(kept[BEGAN_AT])).replace(microsecond=0)
     echo = _newest_echo(context, since)

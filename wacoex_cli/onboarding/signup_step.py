@@ -16,8 +16,8 @@ from wacoex_cli.onboarding.journey import (
     BEGAN_AT,
     ONLY_A_PERSON,
     begin,
-    begun,
     offer_to_open,
+    resumed,
     wants_browser,
 )
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
@@ -66,7 +66,7 @@ async def signup_respondio(context: Context) -> Outcome:
     if not context.has_token("respondio-token"):
         return _ask_person(context)
     respondio = respondio_for(context.workspace, context.channel)
-    kept = begun(context, STEP)
+    kept = resumed(context, STEP)
     if kept is None:
         kept = begin(context, STEP, known_ids=sorted(await _channels(respondio)))
     for line in CLICKS:
@@ -217,12 +217,12 @@ async def _in_browser(
             outcome = await conclude(context, access, report, page)
         except WacoexError as error:
             ended.set_exception(error)
-            return _told(context, error)
+            return _last_screen(context, error)
         except Exception as error:
             ended.set_exception(error)
             raise
         ended.set_result(outcome)
-        return _told(context, outcome)
+        return _last_screen(context, outcome)
 
     setup = Setup(
         app_id=access.app.app_id,
@@ -258,7 +258,7 @@ async def _wait(context: Context, app: SignupPage, ended: asyncio.Future[Outcome
     return Outcome(StepState.OPEN, note=_TOO_LONG.format(channel=context.channel_name))
 
 
-def _told(context: Context, ended: Outcome | WacoexError) -> Told:
+def _last_screen(context: Context, ended: Outcome | WacoexError) -> Told:
     from wacoex_cli.onboarding.signup.page import Told
 
     if isinstance(ended, WacoexError):

@@ -14,7 +14,7 @@ from wacoex_cli.events.model import Kind
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
 from wacoex_cli.onboarding import checks
-from wacoex_cli.onboarding.journey import ONLY_A_PERSON, meta_or_reason, onboarded, skipped
+from wacoex_cli.onboarding.journey import ONLY_A_PERSON, meta_or_reason, newest_onboarding, skipped
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
 from wacoex_cli.platforms.error_codes import Outcome as ErrorOutcome
 from wacoex_cli.platforms.error_codes import classify
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
     from wacoex_cli.onboarding.journey import Context
-    from wacoex_cli.onboarding.model import Onboarded
+    from wacoex_cli.onboarding.model import Onboarding
     from wacoex_cli.platforms.meta import Meta
 
 STEP = "sync"
@@ -171,7 +171,7 @@ async def sync(context: Context) -> Outcome:
     meta = meta_or_reason(context, "phone_number_id")
     if isinstance(meta, Outcome):
         return meta
-    moment = onboarded(context)
+    moment = newest_onboarding(context)
     if moment is None:
         return skipped("nothing tells when the number was connected")
     parts: dict[str, Part] = {}
@@ -192,7 +192,7 @@ async def sync(context: Context) -> Outcome:
     return await _outcome(context, parts, moment)
 
 
-async def _part(context: Context, meta: Meta, copy: Copy, moment: Onboarded) -> Part:
+async def _part(context: Context, meta: Meta, copy: Copy, moment: Onboarding) -> Part:
     before = _kept(context, copy)
     if before is not None:
         return before
@@ -261,7 +261,7 @@ def _given_back(context: Context, copy: Copy, reason: str) -> Part:
     return Part(PartState.NOT_ASKED, reason=reason)
 
 
-async def _outcome(context: Context, parts: Mapping[str, Part], moment: Onboarded) -> Outcome:
+async def _outcome(context: Context, parts: Mapping[str, Part], moment: Onboarding) -> Outcome:
     history = parts.get("history")
     progress = None
     if history is not None and history.state in {PartState.TAKEN, PartState.SEEN}:
@@ -329,7 +329,7 @@ def _has_stopped_here(context: Context) -> bool:
 
 
 def _findings(
-    context: Context, parts: Mapping[str, Part], progress: Progress | None, moment: Onboarded
+    context: Context, parts: Mapping[str, Part], progress: Progress | None, moment: Onboarding
 ) -> tuple[Finding, ...]:
     name, now = context.channel_name, context.now
     found = [
