@@ -16,8 +16,8 @@ import pytest
 
 from wacoex_cli.findings.catalogue import finding_ids
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.onboarding import ledger as journeys
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, WABA_ID
 
@@ -163,9 +163,9 @@ def journey(step: str, answer: dict[str, Any], via: Route = Route.RESPONDIO) -> 
     def change(clinic: Any) -> None:
         state, now = clinic.open_state(), datetime.now(UTC)
         with state.transaction():
-            begun = journeys.start(state, 1, JourneyKind.CONNECT, via, now)
+            begun = Journeys(state).start(1, JourneyKind.CONNECT, via, now)
             outcome = Outcome(StepState.SETTLED, answer, "bo")
-            journeys.record(state, begun.journey_id, step, outcome, now)
+            Journeys(state).record(begun.journey_id, step, outcome, now)
         state.close()
 
     return change

@@ -14,9 +14,9 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding import ledger
 from wacoex_cli.onboarding.journey import Context, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.sandbox.defaults import default_world
@@ -94,11 +94,11 @@ class Stage:
         """The journey of `shop`, which begins when there is none."""
         state = self.workspace.state
         channel = registry.known(state, "shop")
-        journey = ledger.open_journey(state, channel.channel_id, JourneyKind.CONNECT)
+        journey = Journeys(state).unfinished(channel.channel_id, JourneyKind.CONNECT)
         if journey is None:
             with state.transaction():
                 now = self.clock.now()
-                journey = ledger.start(state, channel.channel_id, JourneyKind.CONNECT, via, now)
+                journey = Journeys(state).start(channel.channel_id, JourneyKind.CONNECT, via, now)
         return Context(self.workspace, talker, journey, "shop", Wishes(**wishes))
 
     def settle(
@@ -107,8 +107,7 @@ class Stage:
         """A step of the journey is settled already."""
         context = self.context(Talker({}), via=via)
         with self.workspace.state.transaction():
-            ledger.record(
-                self.workspace.state,
+            Journeys(self.workspace.state).record(
                 context.journey.journey_id,
                 step,
                 Outcome(StepState.SETTLED, answer, said_by),
@@ -121,7 +120,7 @@ class Stage:
         outcome: Outcome = self.workspace.run(action(context))
         with self.workspace.state.transaction():
             journey_id, now = context.journey.journey_id, self.clock.now()
-            ledger.record(self.workspace.state, journey_id, step, outcome, now)
+            Journeys(self.workspace.state).record(journey_id, step, outcome, now)
         return outcome
 
     def listen(self) -> None:

@@ -21,10 +21,10 @@ from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding import ledger
 from wacoex_cli.onboarding.connect import connect
 from wacoex_cli.onboarding.journey import Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.account import open_phone
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
@@ -151,7 +151,7 @@ def registry_channel(workspace: Workspace) -> Any:
 
 
 def is_over(workspace: Workspace, channel_id: int) -> bool:
-    journey = ledger.newest_journey(workspace.state, channel_id, JourneyKind.CONNECT)
+    journey = Journeys(workspace.state).newest(channel_id, JourneyKind.CONNECT)
     return journey is not None and journey.finished_at is not None
 
 
@@ -183,9 +183,9 @@ def end_of(connecting: Connecting) -> dict[str, Any]:
     """What is kept at the end, but for the times."""
     with connecting.program() as workspace:
         state, channel = workspace.state, registry_channel(workspace)
-        journey = ledger.newest_journey(state, channel.channel_id, JourneyKind.CONNECT)
+        journey = Journeys(state).newest(channel.channel_id, JourneyKind.CONNECT)
         assert journey is not None
-        records = ledger.records(state, journey.journey_id)
+        records = Journeys(state).records(journey.journey_id)
         evidence = state.rows(
             "SELECT DISTINCT address, kind, source FROM evidence ORDER BY 1, 2, 3"
         )
@@ -258,9 +258,9 @@ def add_channel(connecting: Connecting, via: Route) -> None:
         channel = registry.add_channel(state, "shop", details, now)
         if is_own:
             with state.transaction():
-                journey = ledger.start(state, channel.channel_id, JourneyKind.CONNECT, via, now)
+                journey = Journeys(state).start(channel.channel_id, JourneyKind.CONNECT, via, now)
                 done = Outcome(StepState.SETTLED, {}, "bo")
-                ledger.record(state, journey.journey_id, "signup", done, now)
+                Journeys(state).record(journey.journey_id, "signup", done, now)
 
 
 @pytest.fixture

@@ -20,17 +20,16 @@ from wacoex_cli.channels.model import Details, Fact, Provider
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.devices.model import DeviceKind, DeviceState
-from wacoex_cli.errors import CredentialError, DeclinedError, TemporaryError
+from wacoex_cli.errors import CredentialError, DeclinedError, TemporaryError, UsageError
 from wacoex_cli.events.import_file import storing
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding import ledger
-from wacoex_cli.onboarding.journey import Wishes
+from wacoex_cli.onboarding.journey import JourneyEnd, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, StepState
-from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, Offboarded, offboard
-from wacoex_cli.onboarding.offboard_preview import preview
+from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, offboard, preview
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.sandbox.account import offboard as lose_for_a_while
@@ -38,13 +37,14 @@ from wacoex_cli.sandbox.account import remove_partner
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
-from wacoex_cli.sandbox.serve import application
+from wacoex_cli.sandbox.serve import application, running
 from wacoex_cli.sandbox.world import (
     APP_ID,
     DEFAULT_TOKEN,
     PARTNER_APP_ID,
     PHONE,
     PHONE_NUMBER_ID,
+    SECOND_PHONE,
     WABA_ID,
     World,
 )
@@ -182,7 +182,7 @@ class Shop:
         fuse: Fuse | None = None,
         person: Person | None = None,
         **wishes: bool,
-    ) -> Offboarded:
+    ) -> JourneyEnd:
         fuse = fuse or Fuse()
         with self.workspace(fuse) as workspace:
             channel = registry.known(workspace.state, "shop")
@@ -205,12 +205,12 @@ class Shop:
     def states(self) -> dict[str, str]:
         with self.state() as state:
             channel = registry.known(state, "shop")
-            newest = ledger.newest_journey(state, channel.channel_id, JourneyKind.OFFBOARD)
+            newest = Journeys(state).newest(channel.channel_id, JourneyKind.OFFBOARD)
             assert newest
-            kept = ledger.records(state, newest.journey_id)
+            kept = Journeys(state).records(newest.journey_id)
         return {one: kept[one].state.value for one in IDS if one in kept}
 
-    def answer(self, done: Offboarded, step: str) -> Mapping[str, Any]:
+    def answer(self, done: JourneyEnd, step: str) -> Mapping[str, Any]:
         return done.receipt.records[step].answer
 
 
@@ -437,7 +437,7 @@ def test_an_unsubscription_that_cannot_be_done_is_told_before_anything(shop: Sho
         shop.offboard(unsubscribe=True)
 
     with shop.state() as state:
-        assert ledger.newest_journey(state, 1, JourneyKind.OFFBOARD) is None
+        assert Journeys(state).newest(1, JourneyKind.OFFBOARD) is None
 
 
 def test_an_unanswered_unsubscription_is_done_again(shop: Shop) -> None:
@@ -511,8 +511,8 @@ def kept(shop: Shop) -> dict[str, Any]:
     with shop.state() as state:
         channel = registry.known(state, "shop")
         [number] = {one["journey_id"] for one in state.rows("SELECT journey_id FROM journeys")}
-        records = ledger.records(state, number)
-        journey = ledger.newest_journey(state, 1, JourneyKind.OFFBOARD)
+        records = Journeys(state).records(number)
+        journey = Journeys(state).newest(1, JourneyKind.OFFBOARD)
         events = state.rows("SELECT event, source FROM account_events ORDER BY event")
         statuses = [one.status for one in broadcasts.of_channel(state, 1, None)]
     answers = {
@@ -592,3 +592,88 @@ def test_a_dry_run_looks_and_changes_nothing(shop: Shop) -> None:
     assert answers["broadcasts"]["sending"] == [sending]
     assert "is_on_biz_app is true" in str(answers["proof"]["seen"])
     assert answers["unsubscribe"]["would_detach"] is True
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The pretend world behind a socket, as the program itself reaches it."""
+    real = default_world(onboarded_days_ago=30)
+    with running(real) as base_url:
+        monkeypatch.setenv("WACOEX_META_BASE_URL", base_url)
+        monkeypatch.setenv("WACOEX_META_TOKEN", DEFAULT_TOKEN)
+        yield real
+    assert real.log.violations == []
+
+
+ADD = ("--phone-number-id", PHONE_NUMBER_ID, "--waba-id", WABA_ID)
+
+
+def test_the_command_ends_the_reminder_and_keeps_the_channel(run, served: World) -> None:
+    run("channel", "add", "shop", "--phone", PHONE, *ADD, "--respondio-channel-id", "4242")
+    run("channel", "add", "other", "--phone", SECOND_PHONE)
+    remove_partner(served)
+
+    done = run("offboard", "shop", tty=True, stdin="shop\ny\n1\n")
+
+    assert done.code == 0, done.err
+    assert "link the companions again, from " in done.out
+    assert "in respond.io: Settings, Channels: delete channel 4242" in done.out
+    for command in (("reminder", "check"), ("channel", "list")):
+        listed = run(*command, "--json").data["channels"]
+        assert [one["channel"] for one in listed] == ["other"]
+    notices = run("reminder", "notify", "--dry-run", "--to", "json://127.0.0.1:9/", "--json")
+    assert "shop" not in notices.out
+    assert run("channel", "restore", "shop").code == 0
+
+
+def test_the_receipt_is_shown_again_afterwards(run, served: World) -> None:
+    run("channel", "add", "shop", "--phone", PHONE, *ADD)
+    remove_partner(served)
+
+    first = run("offboard", "shop", "--yes", "--json")
+    again = run("offboard", "shop", "--json")
+
+    assert (first.code, again.code) == (0, 0)
+    assert again.data == first.data
+    assert first.data["status"] == "finished"
+    assert first.data["kind"] == "offboard"
+    assert [one["step"] for one in first.data["steps"]] == IDS
+    assert first.data["aftercare"]["restore"] == "wacoex channel restore shop"
+    assert first.data["dry_run"] is False
+
+
+def test_without_a_terminal_it_wants_to_be_told_yes(run, served: World) -> None:
+    run("channel", "add", "shop", "--phone", PHONE, *ADD)
+
+    done = run("offboard", "shop", "--json")
+
+    assert done.code == 2
+    assert "--yes" in done.envelope["errors"][0]["hint"]
+
+
+def test_a_dry_run_tells_both_ways_and_asks_nothing(run, served: World) -> None:
+    run("channel", "add", "shop", "--phone", PHONE, *ADD)
+
+    done = run("offboard", "shop", "-n")
+
+    assert done.code == 0
+    assert "Settings, Account, Business Platform" in done.out
+    assert "Meta Business Settings, WhatsApp Accounts" in done.out
+    assert "stands now: no removal was told, is_on_biz_app is true" in done.out
+    told = run("offboard", "shop", "-n", "--json").data
+    assert (told["dry_run"], told["journey_id"], told["status"]) == (True, None, "open")
+    assert {one["state"] for one in told["steps"]} == {"open"}
+
+
+def test_a_channel_that_was_archived_otherwise_is_not_offboarded(run) -> None:
+    run("channel", "add", "shop", "--phone", PHONE)
+    run("channel", "remove", "shop", "--yes")
+
+    done = run("offboard", "shop", "--yes")
+
+    assert done.code == UsageError.exit_status
+    assert "wacoex channel restore shop" in done.err
+
+
+def test_two_names_are_one_too_many(run) -> None:
+    assert run("offboard", "shop", "-c", "other").code == 2

@@ -11,10 +11,9 @@ from wacoex_cli.channels.evidence import CHANNELS
 from wacoex_cli.errors import CredentialError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Severity
-from wacoex_cli.onboarding import sync_checks
+from wacoex_cli.onboarding import checks
 from wacoex_cli.onboarding.model import Route, StepState
-from wacoex_cli.onboarding.sync import sync
-from wacoex_cli.onboarding.sync_progress import progress_of
+from wacoex_cli.onboarding.sync import progress_of, sync
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.webhooks import emit
 
@@ -229,8 +228,8 @@ def test_the_finding_says_until_when_and_then_that_it_is_over() -> None:
     closes = datetime(2026, 11, 8, 12, tzinfo=UTC)
     before = datetime(2026, 11, 8, 11, 59, tzinfo=UTC)
 
-    [open_one] = sync_checks.check_window(closes, "shop", before, "meta")
-    [closed] = sync_checks.check_window(closes, "shop", closes, "meta")
+    [open_one] = checks.check_window(closes, "shop", before, "meta")
+    [closed] = checks.check_window(closes, "shop", closes, "meta")
 
     assert (open_one.severity, closed.severity) == (Severity.INFO, Severity.WARNING)
     assert "wacoex connect shop" in open_one.remedy[0]

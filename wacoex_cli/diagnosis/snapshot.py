@@ -27,8 +27,8 @@ from wacoex_cli.events.traffic import summaries
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.inactivity import reading as countdown
 from wacoex_cli.inactivity import runs_ledger
-from wacoex_cli.onboarding import ledger as journeys
 from wacoex_cli.onboarding.model import JourneyKind
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.partners.check import rows_of
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.templates.model import Template
@@ -320,7 +320,7 @@ def _views(
     flows = traffic.flows(state, channels, now)
     views = []
     for key, facts in found.items():
-        journey = journeys.newest_journey(state, key, JourneyKind.CONNECT)
+        journey = Journeys(state).newest(key, JourneyKind.CONNECT)
         views.append(
             ChannelView(
                 facts=facts,
@@ -335,7 +335,7 @@ def _views(
                 templates=gathered.templates.get(key, ()),
                 subscription=gathered.subscriptions.get(key),
                 journey=journey,
-                records=journeys.records(state, journey.journey_id) if journey else {},
+                records=Journeys(state).records(journey.journey_id) if journey else {},
             )
         )
     return views

@@ -1,19 +1,99 @@
-"""Findings about connecting a number, from what was answered in its steps. Pure."""
+"""Findings about connecting a number: what Meta asks of it, and what changes with it. Pure."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.onboarding import rule
-from wacoex_cli.onboarding.app_changes import FEATURES
-from wacoex_cli.onboarding.model import StepState
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.onboarding.model import Route, StepState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from wacoex_cli.onboarding.model import Record
+
+OLDEST_APP = (2, 24, 17)
+"""The oldest version of the WhatsApp Business app (Meta: onboarding business app users)."""
+
+OPENED_ON = "15 April 2026"
+"""The day on which Meta took the last countries off its list (Meta: changelog)."""
+
+_LATELY_OPENED = {"+234": "Nigeria", "+27": "South Africa"}
+_VERSION = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,6}))?(?:\.[0-9]{1,6})*")
+
+
+def version_in(text: str) -> tuple[int, int, int] | None:
+    """The first three parts of a version such as `2.24.17.80`; None for anything else."""
+    found = _VERSION.fullmatch(text.strip().lower())
+    if found is None:
+        return None
+    return int(found[1]), int(found[2]), int(found[3] or 0)
+
+
+def lately_opened(phone: str) -> str | None:
+    """The country of an E.164 number, when lists from before April 2026 exclude it."""
+    return next((name for code, name in _LATELY_OPENED.items() if phone.startswith(code)), None)
+
+
+@dataclass(frozen=True)
+class AppChange:
+    """One row; `id` is kept in the state file."""
+
+    id: str
+    title: str
+    text: str
+
+
+FEATURES = (
+    AppChange(
+        "broadcast-lists",
+        "broadcast lists",
+        "no new ones and no sending; those there are can only be read",
+    ),
+    AppChange(
+        "edit-revoke",
+        "editing and deleting for everyone",
+        "Meta, since November 2025: goes on working in chats with one person and is mirrored;"
+        " respond.io's older help article: no longer supported",
+    ),
+    AppChange("disappearing", "disappearing messages", "off in all chats with one person"),
+    AppChange("view-once", "view once", "off in chats with one person"),
+    AppChange("live-location", "live location", "off in chats with one person"),
+)
+"""The five features that change (Meta: onboarding business app users)."""
+
+_LIMITATIONS = (
+    AppChange(
+        "app-only", "groups, calls, status", "go on in the app and are not seen through the API"
+    ),
+    AppChange(
+        "companions",
+        "linked devices",
+        "all are unlinked; link them again by hand, up to 24 hours later. WhatsApp for Windows and"
+        " Wear OS do not work with it",
+    ),
+    AppChange("rate", "20 messages a second", "in and out together, fixed by Meta"),
+    AppChange(
+        "keep-open",
+        "the app stays in use",
+        "it must be opened on the phone at least every 14 days, or the connection is lost",
+    ),
+)
+
+
+def app_changes(via: Route) -> tuple[AppChange, ...]:
+    """Everything to acknowledge before connecting through that signup."""
+    history = (
+        "stay on the phone; respond.io imports neither (Meta offers it, it depends on the partner)"
+        if via is Route.RESPONDIO
+        else "can be synced once, within 24 hours; groups never, media of the last 14 days only"
+    )
+    return (*FEATURES, AppChange("history", "history and contacts", history), *_LIMITATIONS)
 
 
 def four_steps() -> tuple[str, ...]:
@@ -56,16 +136,16 @@ def check_eligibility(record: Record, channel: str, at: str) -> list[Finding]:
     source = record.said_by or "wacoex"
     answer = record.answer
     found = []
-    version = rule.version_in(str(answer.get("app_version", "")))
-    if version is not None and version < rule.OLDEST_APP:
+    version = version_in(str(answer.get("app_version", "")))
+    if version is not None and version < OLDEST_APP:
         said = Evidence(f"its version is {answer['app_version']}", source, at)
         found.append(Finding("WX603", Severity.CRITICAL, channel, said))
     doubts = []
     if answer.get("in_real_use") is False:
         doubts.append(Evidence("the number is not in real use with the app", source, at))
-    country = rule.lately_opened(str(answer.get("phone", "")))
+    country = lately_opened(str(answer.get("phone", "")))
     if country:
-        opened = f"{country}: Meta opened it on {rule.OPENED_ON}; pages from before exclude it"
+        opened = f"{country}: Meta opened it on {OPENED_ON}; pages from before exclude it"
         doubts.append(Evidence(opened, "wacoex", at))
     if doubts:
         severity = Severity.WARNING if country else Severity.INFO
@@ -113,3 +193,21 @@ _CHECKS = {
     "business-suite": check_linked,
     "other-partner": check_partner,
 }
+
+
+def check_window(closes_at: datetime, channel: str, now: datetime, source: str) -> list[Finding]:
+    """What there is to know about a copy that was not asked for yet (Meta: smb_app_data)."""
+    closes = to_text(closes_at)
+    text = f"connecting opens 24 hours, which end {closes}"
+    fact = Evidence(text, source, to_text(now))
+    severity = Severity.INFO if now < closes_at else Severity.WARNING
+    return [Finding("WX605", severity, channel, fact, closes=closes)]
+
+
+def sync_refused(code: int, meaning: str, channel: str, observed_at: str) -> Finding:
+    """Meta refused to copy, or told by webhook that nothing is shared.
+
+    Codes: 2593107 asked for more than once, 2593108 after 24 hours, 2593109 not shared.
+    """
+    fact = Evidence(f"code {code}: {meaning}", "meta", observed_at)
+    return Finding("WX605", Severity.WARNING, channel, fact, case="refused")

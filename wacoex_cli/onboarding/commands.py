@@ -115,7 +115,7 @@ def offboard(
     """
     from wacoex_cli.onboarding.journey import Wishes
     from wacoex_cli.onboarding.offboard import offboard as operation
-    from wacoex_cli.onboarding.offboard_view import offboard_data, offboard_text
+    from wacoex_cli.onboarding.view import offboard_data, offboard_text
 
     wishes = Wishes(unsubscribe=unsubscribe, is_confirmed=yes)
     with invocation.open_workspace() as workspace:
@@ -134,8 +134,8 @@ def offboard(
 
 
 def _previewed(workspace: "Workspace", channel: "Channel", unsubscribe: bool) -> Result:
-    from wacoex_cli.onboarding.offboard_preview import preview
-    from wacoex_cli.onboarding.offboard_view import offboard_data, preview_text
+    from wacoex_cli.onboarding.offboard import preview
+    from wacoex_cli.onboarding.view import offboard_data, preview_text
 
     receipt = workspace.run(preview(workspace, channel, unsubscribe=unsubscribe))
     now = workspace.clock.now()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from wacoex_cli.findings.model import Finding
 
@@ -42,6 +44,11 @@ class StepState(StrEnum):
     SKIPPED = "skipped"
     FAILED = "failed"
     UNCERTAIN = "uncertain"
+
+    @property
+    def word(self) -> str:
+        """For a person: done, skipped, open, failed, uncertain."""
+        return "done" if self is StepState.SETTLED else self.value
 
 
 @dataclass(frozen=True)
@@ -90,3 +97,40 @@ class Journey:
     via: Route
     started_at: str
     finished_at: str | None = None
+
+
+SYNC_WINDOW = timedelta(hours=24)
+"""How long after connecting contacts and history can be copied (Meta: onboarding app users)."""
+
+
+@dataclass(frozen=True)
+class Onboarding:
+    """When a number was connected, aware UTC, and who tells it: `meta`, `respondio`, `person`."""
+
+    at: datetime
+    source: str
+
+    @property
+    def sync_closes_at(self) -> datetime:
+        """Until when contacts and history can be copied."""
+        return self.at + SYNC_WINDOW
+
+
+NOT_BEGUN = 0
+"""The number of a journey that there is not."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A journey as it is kept, with its steps in order and what was found on the way."""
+
+    channel: str
+    journey: Journey
+    steps: Sequence[Step]
+    records: Mapping[str, Record]
+    findings: Sequence[Finding] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.journey.finished_at is not None

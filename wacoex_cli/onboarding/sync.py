@@ -2,43 +2,160 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.channels.store import Signs
+from wacoex_cli.events.store import EventLog
+from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.person import login_name
-from wacoex_cli.onboarding import sync_checks
-from wacoex_cli.onboarding.access import meta_or_reason, skipped
+from wacoex_cli.onboarding import checks
+from wacoex_cli.onboarding.journey import ONLY_A_PERSON, meta_or_reason, newest_onboarding, skipped
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
-from wacoex_cli.onboarding.onboarded import onboarded
-from wacoex_cli.onboarding.questions import ONLY_A_PERSON
-from wacoex_cli.onboarding.sync_parts import (
-    COPIES,
-    Copy,
-    Part,
-    PartState,
-    ask_once,
-    declined,
-    kept,
-    told_since,
-)
+from wacoex_cli.platforms.error_codes import Outcome as ErrorOutcome
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.platforms.meta_sync import NOT_SHARED, TOO_LATE
+from wacoex_cli.platforms.events import Kind
+from wacoex_cli.platforms.graph import error_of
+from wacoex_cli.platforms.meta_sync import NOT_SHARED, TOO_LATE, Requested, SyncType, request_sync
+from wacoex_cli.platforms.replies import NotSent, Unclear
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
+    from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
+    from wacoex_cli.foundation.state import State
     from wacoex_cli.onboarding.journey import Context
-    from wacoex_cli.onboarding.onboarded import Onboarded
-    from wacoex_cli.onboarding.sync_progress import Progress
+    from wacoex_cli.onboarding.model import Onboarding
     from wacoex_cli.platforms.meta import Meta
 
 STEP = "sync"
+_DONE = 100
+_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
 _FIRST_LOOKS_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
 _UNSURE = (
     "the request to copy the {name} may have reached Meta or not, and it is never repeated;"
     " `wacoex events list --kind {kind}` shows whether it comes"
 )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What has come in. `phases` is the highest percentage told of each phase of the history.
+
+    `declined_at` is when Meta told that the owner of the phone shares no history.
+    """
+
+    contacts: int = 0
+    phases: Mapping[int, int] = field(default_factory=dict)
+    declined_at: str | None = None
+
+    @property
+    def has_history(self) -> bool:
+        """Whether anything about the history has come."""
+        return bool(self.phases) or self.declined_at is not None
+
+    @property
+    def percent(self) -> int:
+        """How far the history is; 100 ends it, whatever the phases say (Meta: history)."""
+        return max(self.phases.values(), default=0)
+
+    def sentence(self) -> str:
+        """How far it is, in words."""
+        history = "not shared on the phone" if self.declined_at else f"{self.percent} %"
+        return f"copied so far: {self.contacts} contacts, history {history}"
+
+    def to_json(self) -> dict[str, object]:
+        """The same for scripts."""
+        return {
+            "contacts": self.contacts,
+            "history_percent": self.percent,
+            "history_phases": {str(phase): self.phases[phase] for phase in sorted(self.phases)},
+            "declined_at": self.declined_at,
+        }
+
+
+def progress_of(state: State, channel: Channel, since: datetime) -> Progress:
+    """What webhooks told since that moment, in whatever order (Meta: history)."""
+    addresses = Signs(state).addresses_for(channel)
+    kinds = (Kind.CONTACT_SYNC, Kind.HISTORY)
+    contacts, declined_at, phases = 0, None, dict[int, int]()
+    for event in EventLog(state).find(
+        kinds=kinds, since=since, addresses=addresses, newest_first=False
+    ):
+        if event.kind is Kind.CONTACT_SYNC:
+            contacts += 1
+        elif event.data.get("code") == NOT_SHARED:
+            declined_at = event.at
+        else:
+            phase, percent = event.data.get("phase"), event.data.get("progress")
+            if isinstance(phase, int) and isinstance(percent, int):
+                phases[phase] = max(min(percent, _DONE), phases.get(phase, 0))
+    return Progress(contacts, phases, declined_at)
+
+
+class PartState(StrEnum):
+    """What became of one of the two. `seen`: unclear at first, then its webhooks came."""
+
+    NOT_ASKED = "not_asked"
+    DECLINED = "declined"
+    TAKEN = "taken"
+    SEEN = "seen"
+    REFUSED = "refused"
+    UNCERTAIN = "uncertain"
+    TOO_LATE = "too_late"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the two, with what Meta answered. `at` is RFC 3339 in UTC."""
+
+    state: PartState
+    at: str | None = None
+    request_id: str | None = None
+    code: int | None = None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """What is known of it."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One of the two: its name, Meta's word for it, its kind of events, and the question."""
+
+    name: str
+    sync_type: SyncType
+    event_kind: str
+    question: str
+
+    @property
+    def action(self) -> str:
+        """The name of the call that is made only once."""
+        return f"sync:{self.name}"
+
+
+COPIES = (
+    Copy(
+        "contacts",
+        SyncType.CONTACTS,
+        "contact_sync",
+        "copy the contacts of the app now? it works once, until {closes}; `no` leaves them out",
+    ),
+    Copy(
+        "history",
+        SyncType.HISTORY,
+        "history",
+        "copy the chats of up to 180 days now? it works once, until {closes}; `no` leaves them out",
+    ),
+)
+
+
 _OVER = frozenset({PartState.REFUSED, PartState.UNCERTAIN})
 
 
@@ -54,38 +171,97 @@ async def sync(context: Context) -> Outcome:
     meta = meta_or_reason(context, "phone_number_id")
     if isinstance(meta, Outcome):
         return meta
-    moment = onboarded(context)
+    moment = newest_onboarding(context)
     if moment is None:
         return skipped("nothing tells when the number was connected")
     parts: dict[str, Part] = {}
     for copy in COPIES:
-        parts[copy.name] = await _part(context, meta, copy, moment)
-        if parts[copy.name].state is PartState.NOT_ASKED:
-            return _not_sent(context, parts, moment)
-        if _ends_here(context, parts[copy.name]):
+        part = await _part(context, meta, copy, moment)
+        parts[copy.name] = part
+        if part.state is PartState.NOT_ASKED:
+            answer = {name: part.to_json() for name, part in parts.items()}
+            command = f"wacoex connect {context.channel_name}"
+            note = (
+                f"nothing was asked for: {part.reason}; run `{command}` again, it was not used up"
+            )
+            findings = _findings(context, parts, None, moment)
+            return Outcome(StepState.OPEN, answer, None, findings, note)
+        # Later than 24 hours Meta refuses the other one, too.
+        if part.code == TOO_LATE or (part.state in _OVER and not _has_stopped_here(context)):
             break
     return await _outcome(context, parts, moment)
 
 
-async def _part(context: Context, meta: Meta, copy: Copy, moment: Onboarded) -> Part:
-    before = kept(context, copy)
+async def _part(context: Context, meta: Meta, copy: Copy, moment: Onboarding) -> Part:
+    before = _kept(context, copy)
     if before is not None:
         return before
     closes_at = moment.sync_closes_at
-    if context.workspace.clock.now() >= closes_at:
+    if context.now >= closes_at:
         return Part(PartState.TOO_LATE)
     question = copy.question.format(closes=to_text(closes_at))
     if context.dialogue.confirm(question, flag=ONLY_A_PERSON):
-        return await ask_once(context, meta, copy)
-    return declined(context, copy)
+        return await _ask_once(context, meta, copy)
+    # Kept, so that it is not asked for again.
+    return _answered(context, copy, Part(PartState.DECLINED, context.now_text))
 
 
-def _ends_here(context: Context, part: Part) -> bool:
-    """Whether the other is not asked for now; later than 24 hours Meta refuses both."""
-    return part.code == TOO_LATE or (part.state in _OVER and not _was_told(context))
+def _kept(context: Context, copy: Copy) -> Part | None:
+    """What an earlier walk came to; a claim without an answer may have left."""
+    row = context.store.call(context.journey.journey_id, copy.action)
+    if row is None:
+        return None
+    if row["answer"] is None:
+        found = _progress_since(context, row["claimed_at"])
+        has_come = found.contacts if copy.sync_type is SyncType.CONTACTS else found.has_history
+        return Part(PartState.SEEN if has_come else PartState.UNCERTAIN, row["claimed_at"])
+    answer = json.loads(row["answer"])
+    return Part(**{**answer, "state": PartState(answer["state"])})
 
 
-async def _outcome(context: Context, parts: Mapping[str, Part], moment: Onboarded) -> Outcome:
+async def _ask_once(context: Context, meta: Meta, copy: Copy) -> Part:
+    """Ask Meta, in one single try; claimed durably before it leaves.
+
+    A refusal for good is kept; one that is provably without effect frees the claim. Raises
+    CredentialError when Meta refuses the token: the claim is free again then.
+    """
+    journey_id = context.journey.journey_id
+    with context.state.transaction():
+        is_ours = context.store.claim_call(journey_id, copy.action, context.now)
+    if not is_ours:  # by another process, between the question and now
+        return _kept(context, copy) or Part(PartState.UNCERTAIN)
+    reply = await request_sync(meta, context.channel.demand_phone_number_id(), copy.sync_type)
+    at = context.now_text
+    if isinstance(reply, Requested):
+        return _answered(context, copy, Part(PartState.TAKEN, at, reply.request_id))
+    if isinstance(reply, Unclear):
+        return Part(PartState.UNCERTAIN, at, reason=reply.reason)
+    if isinstance(reply, NotSent):
+        return _given_back(context, copy, reply.reason)
+    known = classify(reply.code, reply.subcode)
+    if known.is_credential:
+        _given_back(context, copy, known.meaning)
+        raise error_of(reply)
+    if known.outcome is ErrorOutcome.AMBIGUOUS or reply.http_status >= 500:
+        return Part(PartState.UNCERTAIN, at, code=reply.code, reason=known.meaning)
+    if known.outcome is ErrorOutcome.RETRY:
+        return _given_back(context, copy, known.meaning)
+    part = Part(PartState.REFUSED, at, code=reply.code, reason=known.meaning)
+    return _answered(context, copy, part)
+
+
+def _answered(context: Context, copy: Copy, part: Part) -> Part:
+    context.keep_call(copy.action, part.to_json())
+    return part
+
+
+def _given_back(context: Context, copy: Copy, reason: str) -> Part:
+    with context.state.transaction():
+        context.store.give_back(context.journey.journey_id, copy.action)
+    return Part(PartState.NOT_ASKED, reason=reason)
+
+
+async def _outcome(context: Context, parts: Mapping[str, Part], moment: Onboarding) -> Outcome:
     history = parts.get("history")
     progress = None
     if history is not None and history.state in {PartState.TAKEN, PartState.SEEN}:
@@ -99,9 +275,9 @@ async def _outcome(context: Context, parts: Mapping[str, Part], moment: Onboarde
     is_declined = progress is not None and progress.declined_at is not None
     if is_declined or states & _OVER:
         return _over(context, answer, parts, findings)
-    note = progress.sentence() if progress else None
     if states <= {PartState.TOO_LATE}:
         return Outcome(StepState.SKIPPED, answer, None, findings)
+    note = progress.sentence() if progress else None
     return Outcome(StepState.SETTLED, answer, login_name(), findings, note)
 
 
@@ -112,64 +288,59 @@ def _over(
     findings: tuple[Finding, ...],
 ) -> Outcome:
     """What cannot be had any more: told first, and left out once a person says so."""
-    unsure = [name for name, part in parts.items() if part.state is PartState.UNCERTAIN]
+    states = {name: part.state for name, part in parts.items()}
     notes = [
         _UNSURE.format(name=copy.name, kind=copy.event_kind)
         for copy in COPIES
-        if copy.name in unsure
+        if states.get(copy.name) is PartState.UNCERTAIN
     ]
-    note = "; ".join(notes) or None
-    if _was_told(context):
+    if _has_stopped_here(context):
         for text in notes:
             context.dialogue.note(text)
         if context.dialogue.confirm("go on without what was not copied?", flag=ONLY_A_PERSON):
             return Outcome(StepState.SKIPPED, answer, login_name(), findings)
-    is_refused = any(part.state is PartState.REFUSED for part in parts.values()) or not unsure
+    is_refused = PartState.REFUSED in states.values() or not notes
     state = StepState.FAILED if is_refused else StepState.UNCERTAIN
+    note = "; ".join(notes) or None
     return Outcome(state, answer, "meta" if is_refused else None, findings, note)
-
-
-def _not_sent(context: Context, parts: Mapping[str, Part], moment: Onboarded) -> Outcome:
-    answer = {name: part.to_json() for name, part in parts.items()}
-    reason = next(one.reason for one in parts.values() if one.state is PartState.NOT_ASKED)
-    command = f"wacoex connect {context.channel_name}"
-    note = f"nothing was asked for: {reason}; run `{command}` again, it was not used up"
-    return Outcome(StepState.OPEN, answer, None, _findings(context, parts, None, moment), note)
 
 
 async def _first_news(context: Context, since: str) -> Progress:
     """The first webhooks: within seconds they tell whether the history is shared at all."""
-    found = told_since(context, since)
-    for seconds in _FIRST_LOOKS_SECONDS if not _was_told(context) else ():
+    found = _progress_since(context, since)
+    for seconds in _FIRST_LOOKS_SECONDS if not _has_stopped_here(context) else ():
         if found.has_history:
             break
         await context.workspace.clock.sleep(seconds)
-        found = told_since(context, since)
+        found = _progress_since(context, since)
     return found
 
 
+def _progress_since(context: Context, since: str) -> Progress:
+    """What has come in since that moment (RFC 3339, UTC), as Meta's clock may tell it."""
+    moment = from_text(since) - _CLOCKS_DIFFER_AT_MOST
+    return progress_of(context.state, context.channel, moment)
+
+
+def _has_stopped_here(context: Context) -> bool:
+    """Whether an earlier walk has already stopped here and said why."""
+    record = context.records().get(STEP)
+    return record is not None and record.state in {StepState.FAILED, StepState.UNCERTAIN}
+
+
 def _findings(
-    context: Context,
-    parts: Mapping[str, Part],
-    progress: Progress | None,
-    moment: Onboarded,
+    context: Context, parts: Mapping[str, Part], progress: Progress | None, moment: Onboarding
 ) -> tuple[Finding, ...]:
-    name, now = context.channel_name, context.workspace.clock.now()
+    name, now = context.channel_name, context.now
     found = [
-        sync_checks.refused(part.code, part.reason or "", name, part.at or to_text(now))
+        checks.sync_refused(part.code, part.reason or "", name, part.at or to_text(now))
         for part in parts.values()
         if part.state is PartState.REFUSED and part.code is not None
     ]
     if progress is not None and progress.declined_at:
         meaning = classify(NOT_SHARED).meaning
-        found.append(sync_checks.refused(NOT_SHARED, meaning, name, progress.declined_at))
+        found.append(checks.sync_refused(NOT_SHARED, meaning, name, progress.declined_at))
     not_asked = {PartState.TOO_LATE, PartState.NOT_ASKED}
     if len(parts) < len(COPIES) or any(part.state in not_asked for part in parts.values()):
-        found += sync_checks.check_window(moment.sync_closes_at, name, now, moment.source)
+        found += checks.check_window(moment.sync_closes_at, name, now, moment.source)
     return tuple(found)
-
-
-def _was_told(context: Context) -> bool:
-    """Whether an earlier walk has already stopped here and said why."""
-    record = context.records().get(STEP)
-    return record is not None and record.state in {StepState.FAILED, StepState.UNCERTAIN}

@@ -1,62 +1,50 @@
-"""The receipt of a journey: what was confirmed by whom, checked with what answer, done when."""
+"""The receipt of a journey, for scripts and in words."""
 
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.findings.model import finding_text, worst_first
-from wacoex_cli.onboarding.model import Record, StepState
+from wacoex_cli.onboarding import offboard
+from wacoex_cli.onboarding.model import NOT_BEGUN, Receipt, Record, StepState
 from wacoex_cli.terminal.render import ForPerson, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from wacoex_cli.findings.model import Finding
-    from wacoex_cli.onboarding.model import Journey, Step
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.onboarding.model import Step
 
 _COLUMNS = ("state", "step", "title", "said by", "at")
-_WIDTH = 78
-_AFTER_CARE = "after-care"
-_MARKS = {StepState.SETTLED: "done"}
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """A journey as it is kept, with its steps in order and what was found on the way."""
-
-    channel: str
-    journey: Journey
-    steps: Sequence[Step]
-    records: Mapping[str, Record]
-    findings: Sequence[Finding] = ()
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether there is nothing left to do."""
-        return self.journey.finished_at is not None
-
-
-def mark(state: StepState) -> str:
-    """The word for a state: done, skipped, open, failed, uncertain."""
-    return _MARKS.get(state, state.value)
+_EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 def receipt_data(receipt: Receipt) -> dict[str, object]:
     """The `data` of `connect` and `offboard`."""
-    after_care = receipt.records.get(_AFTER_CARE)
+    journey, after_care = receipt.journey, receipt.records.get("after-care")
     return {
         "channel": receipt.channel,
-        "journey_id": receipt.journey.journey_id,
-        "kind": receipt.journey.kind.value,
-        "via": receipt.journey.via.value,
+        "journey_id": journey.journey_id,
+        "kind": journey.kind.value,
+        "via": journey.via.value,
         "status": "finished" if receipt.is_finished else "open",
-        "started_at": receipt.journey.started_at,
-        "finished_at": receipt.journey.finished_at,
-        "steps": [_step_data(step, record) for step, record in _lines(receipt)],
-        "findings": [one.to_json() for one in worst_first(receipt.findings)],
+        "started_at": journey.started_at,
+        "finished_at": journey.finished_at,
+        "steps": [
+            {
+                "step": step.id,
+                "title": step.title,
+                "nature": step.nature.value,
+                "state": row.state.value,
+                "said_by": row.said_by,
+                "at": row.at,
+                "answer": dict(row.answer),
+            }
+            for step, row in _lines(receipt)
+        ],
+        "findings": [finding.to_json() for finding in worst_first(receipt.findings)],
         "aftercare": dict(after_care.answer) if after_care and after_care.at else None,
     }
 
@@ -64,18 +52,14 @@ def receipt_data(receipt: Receipt) -> dict[str, object]:
 def receipt_text(receipt: Receipt, now: datetime) -> Iterator[Table | ForPerson]:
     """A line for each step; for a person also its answer, the findings, and how to go on."""
     rows = [
-        (
-            mark(record.state),
-            step.id,
-            step.title,
-            record.said_by,
-            _to_the_second(record.at),
-        )
-        for step, record in _lines(receipt)
+        (row.state.word, step.id, step.title, row.said_by, f"{row.at[:19]}Z" if row.at else None)
+        for step, row in _lines(receipt)
     ]
     yield Table(_COLUMNS, rows)
-    for step, record in _lines(receipt):
-        yield from _answer(step, record)
+    for step, row in _lines(receipt):
+        if words := _in_words(row.answer):
+            wrapped = textwrap.wrap(words, 76, break_long_words=False, break_on_hyphens=False)
+            yield ForPerson("\n  ".join([f"\n{step.title}:", *wrapped]))
     for finding in worst_first(receipt.findings):
         yield ForPerson(f"\n{finding_text(finding, now)}")
     if not receipt.is_finished:
@@ -89,31 +73,10 @@ def _lines(receipt: Receipt) -> Iterator[tuple[Step, Record]]:
             yield step, receipt.records.get(step.id, Record(step.id, StepState.OPEN))
 
 
-def _step_data(step: Step, record: Record) -> dict[str, object]:
-    return {
-        "step": step.id,
-        "title": step.title,
-        "nature": step.nature.value,
-        "state": record.state.value,
-        "said_by": record.said_by,
-        "at": record.at,
-        "answer": dict(record.answer),
-    }
-
-
-def _answer(step: Step, record: Record) -> Iterator[ForPerson]:
-    told = _in_words(record.answer)
-    if told:
-        wrapped = textwrap.wrap(told, _WIDTH - 2, break_long_words=False, break_on_hyphens=False)
-        yield ForPerson("\n  ".join([f"\n{step.title}:", *wrapped]))
-
-
 def _in_words(answer: Mapping[str, object]) -> str:
     """`app_version 2.25.1, in_real_use yes`: what stands in the answer, without its syntax."""
-    return ", ".join(f"{name} {_word(value)}" for name, value in answer.items() if value not in _NO)
-
-
-_NO: tuple[object, ...] = (None, "", [], {})
+    said = {name: value for name, value in answer.items() if value not in _EMPTY}
+    return ", ".join(f"{name} {_word(value)}" for name, value in said.items())
 
 
 def _word(value: object) -> str:
@@ -126,5 +89,57 @@ def _word(value: object) -> str:
     return str(value)
 
 
-def _to_the_second(at: str | None) -> str | None:
-    return f"{at[:19]}Z" if at else None
+def offboard_data(receipt: Receipt, channel: Channel, *, dry_run: bool) -> dict[str, object]:
+    """The `data` of `offboard`."""
+    data = receipt_data(receipt)
+    if receipt.journey.journey_id == NOT_BEGUN:
+        data |= {"journey_id": None, "started_at": None}
+    return {**data, "aftercare": _aftercare(receipt, channel), "dry_run": dry_run}
+
+
+def offboard_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[Table | ForPerson]:
+    """A line for each step; for a person also what is left to do."""
+    yield from receipt_text(receipt, now)
+    left = _aftercare(receipt, channel)
+    if left is None:
+        return
+    since = f"from {left['relink_from']} on" if left["relink_from"] else "after a day"
+    lines = (
+        f"link the companions again, {since}: on the phone, Settings, Linked devices",
+        *offboard.afterwards(channel),
+        f"to take the channel back: `{left['restore']}`, then `wacoex connect {channel.name}`",
+    )
+    yield ForPerson(offboard.listing("\nleft to do:", lines))
+
+
+def preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[str]:
+    """What would be told and done."""
+    answers = {step: row.answer for step, row in receipt.records.items()}
+    yield offboard.TEXT_OF_CHANGES
+    yield offboard.TEXT_OF_BACKUP
+    yield offboard.text_of_routes(channel)
+    for finding in receipt.findings:
+        yield finding_text(finding, now)
+    done = [step for step, row in receipt.records.items() if row.at]
+    if done:
+        yield f"settled already: {', '.join(done)}"
+    yield f"stands now: {_listed(answers['proof'].get('seen'))}"
+    yield f"would be paused: broadcasts {_listed(answers['broadcasts'].get('sending'))}"
+    would = "would" if answers["unsubscribe"].get("would_detach") else "would not"
+    yield f"the own app {would} be detached from the webhooks of the account"
+    yield f"companions on the list: {_listed(answers['companions'].get('listed'))}"
+    yield f"channel {channel.name} ({channel.phone}) would be archived; nothing was changed"
+
+
+def _aftercare(receipt: Receipt, channel: Channel) -> dict[str, object] | None:
+    if not receipt.is_finished:
+        return None
+    return {
+        "relink_from": receipt.records["companions"].answer.get("relink_from"),
+        "at_the_partner": list(offboard.afterwards(channel)),
+        "restore": f"wacoex channel restore {channel.name}",
+    }
+
+
+def _listed(values: object) -> str:
+    return ", ".join(map(str, values)) if isinstance(values, list) and values else "none"

@@ -16,10 +16,10 @@ import pytest
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Details
 from wacoex_cli.foundation.workspace import open_workspace
-from wacoex_cli.onboarding import ledger
 from wacoex_cli.onboarding.journey import Context, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route
 from wacoex_cli.onboarding.signup_step import signup_own_app
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.account import CONFIG_ID, SDK_PATH
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import running
@@ -158,11 +158,11 @@ class Signup:
 
     def _context(self, workspace: Any, channel: Channel) -> Context:
         state, now = workspace.state, workspace.clock.now()
-        journey = ledger.open_journey(state, channel.channel_id, JourneyKind.CONNECT)
+        journey = Journeys(state).unfinished(channel.channel_id, JourneyKind.CONNECT)
         if journey is None:
             with state.transaction():
-                journey = ledger.start(
-                    state, channel.channel_id, JourneyKind.CONNECT, Route.SIGNUP, now
+                journey = Journeys(state).start(
+                    channel.channel_id, JourneyKind.CONNECT, Route.SIGNUP, now
                 )
         return Context(workspace, self.onlooker, journey, "shop", self.wishes)
 

@@ -12,7 +12,6 @@ from wacoex_cli.channels.checks import refused_token
 from wacoex_cli.channels.connection import connected_at
 from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.onboarding import ledger
 from wacoex_cli.onboarding.model import Outcome, StepState
 from wacoex_cli.onboarding.signup import checks
 from wacoex_cli.onboarding.signup.report import Cancelled, Closed, Failed, Finished
@@ -68,7 +67,7 @@ async def conclude(context: Context, access: Access, report: Report, page: Page)
 
 def kept_signup(context: Context) -> Mapping[str, Any] | None:
     """What is known of a signup whose token is kept, when the step was interrupted after it."""
-    kept = ledger.one_shot(context.workspace.state, context.journey.journey_id, ACTION)
+    kept = context.store.call(context.journey.journey_id, ACTION)
     if kept is None or kept["answered_at"] is None:
         return None
     answer: Mapping[str, Any] = json.loads(kept["answer"])
@@ -104,16 +103,8 @@ async def _finished(context: Context, access: Access, report: Finished) -> Outco
         "event": report.event,
         "token_kept_in": kept_in,
     }
-    _remember(context, signup)
+    context.keep_call(ACTION, signup)
     return await finish(context, signup)
-
-
-def _remember(context: Context, signup: dict[str, object]) -> None:
-    state, journey_id = context.workspace.state, context.journey.journey_id
-    now = context.workspace.clock.now()
-    with state.transaction():
-        ledger.claim_once(state, journey_id, ACTION, now)
-        ledger.answer_once(state, journey_id, ACTION, signup, now)
 
 
 async def _finish(context: Context, meta: Meta, signup: Mapping[str, Any]) -> Outcome:

@@ -1,4 +1,4 @@
-"""The first five steps, each asked or checked: what is asked, what is kept."""
+"""The first five steps: what is asked, what is kept, and what it means (WX601 to WX607)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import TemporaryError
+from wacoex_cli.findings import catalogue
+from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding import app_changes, ledger, questions
+from wacoex_cli.onboarding import checks, connect
+from wacoex_cli.onboarding.checks import FEATURES, app_changes, lately_opened, version_in
 from wacoex_cli.onboarding.journey import Context, Wishes
-from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
+from wacoex_cli.onboarding.model import JourneyKind, Outcome, Record, Route, StepState
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import (
@@ -112,13 +116,13 @@ def go(workspace: Workspace) -> Go:
             state, "shop", Details(**{"phone": PHONE, **details}), now
         )
         with state.transaction():
-            journey = ledger.open_journey(
-                state, channel.channel_id, JourneyKind.CONNECT
-            ) or ledger.start(state, channel.channel_id, JourneyKind.CONNECT, via, now)
+            journey = Journeys(state).unfinished(
+                channel.channel_id, JourneyKind.CONNECT
+            ) or Journeys(state).start(channel.channel_id, JourneyKind.CONNECT, via, now)
         context = Context(workspace, person, journey, "shop", Wishes())
         outcome: Outcome = workspace.run(action(context))
         with state.transaction():
-            ledger.record(state, journey.journey_id, _step(action), outcome, now)
+            Journeys(state).record(journey.journey_id, _step(action), outcome, now)
         return outcome
 
     return step
@@ -131,7 +135,7 @@ def _step(action: Any) -> str:
 def test_a_mobile_number_is_settled_without_a_word(go: Go) -> None:
     person = Person()
 
-    outcome = go(questions.number, person, phone="+65 9123 4567")
+    outcome = go(connect.number, person, phone="+65 9123 4567")
 
     assert outcome.state is StepState.SETTLED
     assert outcome.answer == {"phone": "+6591234567", "region": "SG", "line": "mobile"}
@@ -147,12 +151,12 @@ def test_a_number_that_is_not_mobile_is_warned_about_and_taken(
 ) -> None:
     person = Person()
 
-    assert go(questions.number, person, phone=phone).state is StepState.SETTLED
+    assert go(connect.number, person, phone=phone).state is StepState.SETTLED
     assert told in person.told[0]
 
 
 def test_eligibility_keeps_what_was_said_and_by_whom(go: Go) -> None:
-    outcome = go(questions.eligibility, Person(*NEW))
+    outcome = go(connect.eligibility, Person(*NEW))
 
     assert outcome.state is StepState.SETTLED
     assert outcome.said_by == "bo"
@@ -166,7 +170,7 @@ def test_eligibility_keeps_what_was_said_and_by_whom(go: Go) -> None:
 
 
 def test_an_old_app_fails_the_step_with_its_finding(go: Go) -> None:
-    outcome = go(questions.eligibility, Person(*OLD))
+    outcome = go(connect.eligibility, Person(*OLD))
 
     assert outcome.state is StepState.FAILED
     assert [one.id for one in outcome.findings] == ["WX603"]
@@ -175,12 +179,12 @@ def test_an_old_app_fails_the_step_with_its_finding(go: Go) -> None:
 def test_a_version_is_asked_for_again_until_it_is_one(go: Go) -> None:
     person = Person("the new one", "", "2.25.3", "y", "n")
 
-    assert go(questions.eligibility, person).state is StepState.SETTLED
+    assert go(connect.eligibility, person).state is StepState.SETTLED
     assert person.told == ["write it like `2.24.17`"] * 2
 
 
 def test_without_a_version_the_step_stays_open(go: Go) -> None:
-    outcome = go(questions.eligibility, Person("", "", ""))
+    outcome = go(connect.eligibility, Person("", "", ""))
 
     assert (outcome.state, outcome.answer) == (StepState.OPEN, {})
 
@@ -188,7 +192,7 @@ def test_without_a_version_the_step_stays_open(go: Go) -> None:
 def test_a_country_opened_lately_is_told_with_the_date_and_blocks_nothing(go: Go) -> None:
     person = Person(*NEW)
 
-    outcome = go(questions.eligibility, person, phone="+2348031234567")
+    outcome = go(connect.eligibility, person, phone="+2348031234567")
 
     assert outcome.state is StepState.SETTLED
     assert "15 April 2026" in person.told[0]
@@ -198,7 +202,7 @@ def test_a_country_opened_lately_is_told_with_the_date_and_blocks_nothing(go: Go
 def test_linking_is_asked_where_there_is_no_token(go: Go) -> None:
     person = Person("y")
 
-    outcome = go(questions.business_suite, person, waba_id=WABA_ID)
+    outcome = go(connect.business_suite, person, waba_id=WABA_ID)
 
     assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "bo")
     assert any("Link a WhatsApp Business account" in text for text in person.told)
@@ -214,13 +218,13 @@ def test_the_browser_opens_only_on_request(
     monkeypatch.setenv("DISPLAY", ":0")
     person = Person(*answers)
 
-    assert go(questions.business_suite, person).state is StepState.SETTLED
+    assert go(connect.business_suite, person).state is StepState.SETTLED
     assert person.asked[0] == "open Meta Business Suite in the browser?"
     assert len(opened) == count
 
 
 def test_a_number_that_is_not_linked_leaves_the_step_open(go: Go) -> None:
-    outcome = go(questions.business_suite, Person("n"))
+    outcome = go(connect.business_suite, Person("n"))
 
     assert outcome.state is StepState.OPEN
     assert [one.id for one in outcome.findings] == ["WX604"]
@@ -231,7 +235,7 @@ def test_meta_answers_about_linking_where_there_is_a_token(
 ) -> None:
     person = Person()
 
-    outcome = go(questions.business_suite, person, waba_id=WABA_ID)
+    outcome = go(connect.business_suite, person, waba_id=WABA_ID)
 
     assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "meta")
     assert outcome.answer["phone_number_id"] == PHONE_NUMBER_ID
@@ -242,7 +246,7 @@ def test_meta_answers_about_linking_where_there_is_a_token(
 def test_an_account_that_may_not_be_looked_at_is_asked_about(token: None, go: Go) -> None:
     person = Person("y")
 
-    outcome = go(questions.business_suite, person, waba_id=FOREIGN_WABA_ID)
+    outcome = go(connect.business_suite, person, waba_id=FOREIGN_WABA_ID)
 
     assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "bo")
     assert "cannot be looked at" in person.told[0]
@@ -254,26 +258,26 @@ def test_a_network_that_fails_leaves_the_step_as_it_was(
     workspace.settings = workspace.settings._replace(meta_base_url="http://127.0.0.1:9")
 
     with pytest.raises(TemporaryError):
-        go(questions.business_suite, Person(), waba_id=WABA_ID)
+        go(connect.business_suite, Person(), waba_id=WABA_ID)
 
 
 def test_nobody_else_holding_the_number_settles_the_step(go: Go) -> None:
     person = Person("n")
 
-    outcome = go(questions.other_partner, person)
+    outcome = go(connect.other_partner, person)
 
     assert outcome.answer == {"other_partner": False, "seen": []}
     assert "another partner than respond.io" in person.asked[0]
 
 
 def test_respond_io_is_no_other_partner_of_a_channel_that_goes_there(token: None, go: Go) -> None:
-    assert go(questions.other_partner, Person("n"), waba_id=WABA_ID).answer["seen"] == []
+    assert go(connect.other_partner, Person("n"), waba_id=WABA_ID).answer["seen"] == []
 
 
 def test_what_meta_shows_of_another_partner_is_shown_and_kept(token: None, go: Go) -> None:
     person = Person("y", "y")
 
-    outcome = go(questions.other_partner, person, via=Route.SIGNUP, waba_id=WABA_ID)
+    outcome = go(connect.other_partner, person, via=Route.SIGNUP, waba_id=WABA_ID)
 
     seen = outcome.answer["seen"]
     assert isinstance(seen, list)
@@ -286,43 +290,200 @@ def test_what_meta_shows_of_another_partner_is_shown_and_kept(token: None, go: G
 def test_another_partner_leads_through_four_steps_and_waits_for_them(go: Go) -> None:
     person = Person("y", "n")
 
-    outcome = go(questions.other_partner, person)
+    outcome = go(connect.other_partner, person)
 
     assert outcome.state is StepState.OPEN
     assert [one.id for one in outcome.findings] == ["WX602"]
     assert [text[:2] for text in person.told] == ["1.", "2.", "3.", "4."]
-    assert go(questions.other_partner, Person("y", "y")).state is StepState.SETTLED
+    assert go(connect.other_partner, Person("y", "y")).state is StepState.SETTLED
 
 
 def test_one_typed_yes_acknowledges_every_change(go: Go) -> None:
     person = Person("yes")
 
-    outcome = go(questions.changes, person)
+    outcome = go(connect.changes, person)
 
     assert outcome.state is StepState.SETTLED
-    rows = app_changes.rows(Route.RESPONDIO)
+    rows = checks.app_changes(Route.RESPONDIO)
     assert outcome.answer == {"acknowledged": [one.id for one in rows]}
     assert outcome.said_by == "bo"
     assert all(one.text in person.asked[0] for one in rows)
 
 
 def test_changes_can_be_acknowledged_one_by_one(go: Go) -> None:
-    rows = app_changes.rows(Route.RESPONDIO)
+    rows = checks.app_changes(Route.RESPONDIO)
     person = Person("", *["y"] * len(rows))
 
-    assert go(questions.changes, person).state is StepState.SETTLED
+    assert go(connect.changes, person).state is StepState.SETTLED
     assert len(person.asked) == 1 + len(rows)
 
 
 def test_what_is_not_acknowledged_is_asked_again_and_nothing_else(go: Go) -> None:
-    rows = app_changes.rows(Route.RESPONDIO)
-    first = go(questions.changes, Person("", "n", *["y"] * (len(rows) - 1)))
+    rows = checks.app_changes(Route.RESPONDIO)
+    first = go(connect.changes, Person("", "n", *["y"] * (len(rows) - 1)))
     person = Person("yes")
 
-    second = go(questions.changes, person)
+    second = go(connect.changes, person)
 
     assert first.state is StepState.OPEN
     assert [one.id for one in first.findings] == ["WX606"]
     assert second.state is StepState.SETTLED
     assert rows[0].text in person.asked[0]
     assert rows[1].text not in person.asked[0]
+
+
+AT = "2026-11-07T12:00:00.000Z"
+GOOD = {"phone": "+6591234567", "app_version": "2.24.17", "in_real_use": True}
+ALL = [one.id for one in app_changes(Route.RESPONDIO)]
+
+
+def found(
+    step: str, answer: dict[str, object], state: StepState = StepState.SETTLED
+) -> list[Finding]:
+    """What follows from one step; the changes count as acknowledged unless they are the step."""
+    records = {
+        "changes": Record("changes", StepState.SETTLED, AT, "bo", {"acknowledged": ALL}),
+        step: Record(step, state, AT, "bo", answer),
+    }
+    return checks.check_records(records, "shop", AT)
+
+
+def ids(step: str, **answer: object) -> list[tuple[str, Severity]]:
+    return [(one.id, one.severity) for one in found(step, answer)]
+
+
+def test_a_number_in_real_use_with_a_new_app_raises_nothing() -> None:
+    assert found("eligibility", GOOD) == []
+
+
+@pytest.mark.parametrize("version", ["2.24.16", "2.24.16.99", "2.23.25", "1.99.99"])
+def test_an_app_below_2_24_17_is_too_old(version: str) -> None:
+    [finding] = found("eligibility", GOOD | {"app_version": version}, StepState.FAILED)
+
+    assert (finding.id, finding.severity) == ("WX603", Severity.CRITICAL)
+    assert finding.evidence[0].text == f"its version is {version}"
+    assert (finding.evidence[0].source, finding.evidence[0].observed_at) == ("bo", AT)
+    assert finding.verify == "wacoex connect shop --check"
+
+
+@pytest.mark.parametrize("version", ["2.24.17", "v2.24.17.79", "2.25", "2.26.1.5", "3.0"])
+def test_2_24_17_and_newer_are_fit(version: str) -> None:
+    assert found("eligibility", GOOD | {"app_version": version}) == []
+
+
+@pytest.mark.parametrize("text", ["", "new", "2", "2.x", "2.24.17 beta", "2..3"])
+def test_what_is_no_version_is_not_guessed(text: str) -> None:
+    assert version_in(text) is None
+
+
+def test_a_number_that_is_hardly_used_is_told_about_but_not_stopped() -> None:
+    assert ids("eligibility", **GOOD | {"in_real_use": False}) == [("WX601", Severity.INFO)]
+
+
+@pytest.mark.parametrize("phone", ["+2348031234567", "+27821234567"])
+def test_a_country_that_older_lists_exclude_is_a_warning_with_a_date(phone: str) -> None:
+    [finding] = found("eligibility", GOOD | {"phone": phone})
+
+    assert (finding.id, finding.severity) == ("WX601", Severity.WARNING)
+    assert "15 April 2026" in finding.evidence[0].text
+
+
+@pytest.mark.parametrize("phone", ["+20100000000", "+254700000000", "+14155550100"])
+def test_other_countries_are_no_matter(phone: str) -> None:
+    assert lately_opened(phone) is None
+
+
+def test_the_refusal_of_meta_itself_is_critical() -> None:
+    finding = checks.not_eligible("shop", "3441041: not eligible", AT)
+
+    assert (finding.id, finding.severity) == ("WX601", Severity.CRITICAL)
+    assert finding.evidence[0].source == "meta"
+    assert len(finding.remedy) == 2
+
+
+def test_a_number_that_is_not_linked_gets_the_clicks() -> None:
+    [finding] = found("business-suite", {"linked": False}, StepState.OPEN)
+
+    assert (finding.id, finding.severity) == ("WX604", Severity.WARNING)
+    assert "Link a WhatsApp Business account" in finding.remedy[0]
+    assert ids("business-suite", linked=True) == []
+
+
+def test_another_partner_leads_to_the_four_steps() -> None:
+    answer = {"other_partner": True, "cleared": False, "seen": ["the app Acme (1)"]}
+    [finding] = found("other-partner", answer, StepState.OPEN)
+
+    assert (finding.id, finding.severity) == ("WX602", Severity.WARNING)
+    assert len(finding.remedy) == 4
+    assert [one.source for one in finding.evidence] == ["bo", "meta"]
+
+
+def test_a_partner_that_is_taken_off_is_no_finding() -> None:
+    assert ids("other-partner", other_partner=True, cleared=True) == []
+    assert ids("other-partner", other_partner=False) == []
+
+
+def test_the_refusal_over_a_payment_method_is_critical() -> None:
+    finding = checks.existing_payment_method("shop", "already has a payment method", AT)
+
+    assert (finding.id, finding.severity) == ("WX602", Severity.CRITICAL)
+    assert finding.remedy == checks.four_steps()
+
+
+def test_features_nobody_has_acknowledged_are_told() -> None:
+    [finding] = checks.check_records({}, "shop", AT)
+
+    assert (finding.id, finding.severity) == ("WX606", Severity.INFO)
+    assert all(one.title in finding.evidence[0].text for one in FEATURES)
+
+
+def test_only_what_is_left_of_the_features_is_told() -> None:
+    done = [one.id for one in FEATURES[1:]]
+    record = Record("changes", StepState.OPEN, AT, "bo", {"acknowledged": done})
+
+    [finding] = checks.check_records({"changes": record}, "shop", AT)
+
+    assert finding.evidence[0].text == "not acknowledged: broadcast lists"
+
+
+def test_a_badge_is_to_be_looked_after() -> None:
+    assert ids("eligibility", **GOOD, meta_verified=True) == [("WX607", Severity.INFO)]
+    assert ids("eligibility", **GOOD, meta_verified=False) == []
+
+
+def test_after_signup_only_the_badge_is_left_to_look_after() -> None:
+    answer = GOOD | {"in_real_use": False, "meta_verified": True}
+    records = {
+        "eligibility": Record("eligibility", StepState.SETTLED, AT, "bo", answer),
+        "signup": Record("signup", StepState.SETTLED, AT, "bo", {}),
+    }
+
+    assert [one.id for one in checks.check_records(records, "shop", AT)] == ["WX607"]
+
+
+def test_both_statements_about_editing_are_told() -> None:
+    [row] = [one for one in FEATURES if one.id == "edit-revoke"]
+
+    page = catalogue.find("features")
+    assert page
+    for text in (row.text, " ".join(page.body.split())):
+        assert "Meta" in text
+        assert "respond.io" in text
+        assert "no longer supported" in text
+
+
+def test_the_rows_about_history_fit_the_way_of_signing_up() -> None:
+    texts = {via: {one.id: one.text for one in app_changes(via)}["history"] for via in Route}
+
+    assert "respond.io imports neither" in texts[Route.RESPONDIO]
+    assert "once, within 24 hours" in texts[Route.SIGNUP]
+
+
+@pytest.mark.parametrize("topic", ["coexistence", "features", "limitations", "history", "fees"])
+def test_every_topic_about_connecting_names_its_sources(topic: str) -> None:
+    article = catalogue.find(topic)
+
+    assert article
+    assert "Source: " in article.body
+    assert "respond.io" in article.body
+    assert article.see_also
