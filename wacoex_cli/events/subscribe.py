@@ -96,9 +96,11 @@ async def look_beside(
     """The same where apps and token were asked about; None where the apps were not told."""
     if facts.apps is None or facts.apps.apps is None:
         return None
-    name = facts.name
-    app_id = workspace.settings_for(name).meta_app_id or facts.values.get("token.app_id")
-    why = "" if app_id else "which app is ours is not known: Meta does not say"
+    token_app = next((fact for fact in facts.facts if fact.name == "token.app_id"), None)
+    app_id = workspace.settings_for(facts.name).meta_app_id or (token_app and token_app.value)
+    failed = facts.failures.get("token")
+    reason = failed.message if failed else token_app and token_app.reason
+    why = "" if app_id else f"which app is ours is not known: {reason or 'Meta does not say'}"
     own = (str(app_id) if app_id else None, why)
     return await _subscription(workspace, facts.channel, facts.apps.apps, own, patience_seconds)
 
