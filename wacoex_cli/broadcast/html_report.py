@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -20,8 +19,8 @@ from wacoex_cli.broadcast import ledger, report_ledger
 from wacoex_cli.broadcast.report import share
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.broadcast.view import duration
+from wacoex_cli.foundation.masking import masked_text
 from wacoex_cli.foundation.new_file import new_private_file
-from wacoex_cli.foundation.phone_numbers import mask
 from wacoex_cli.platforms.error_codes import classify
 
 if TYPE_CHECKING:
@@ -32,10 +31,6 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 100
 _STATUSES = ("accepted", "sent", "delivered", "read", "failed")
-# Numbers in names, reasons and details too: with a plus sign and spaces, or as Meta writes them.
-_NUMBER = re.compile(
-    r"\+[1-9](?:[ ().-]{0,2}[0-9]){6,14}(?![0-9])|(?<![0-9A-Za-z])[1-9][0-9]{7,14}(?![0-9])"
-)
 
 
 @dataclass(frozen=True)
@@ -49,9 +44,7 @@ class Report:
     def said(self, text: object) -> str:
         """A text of anybody as HTML, its numbers masked unless they are to be shown."""
         plain = "" if text is None else str(text)
-        if not self.shows_numbers:
-            plain = _NUMBER.sub(lambda one: mask(f"+{re.sub('[^0-9]', '', one[0])}"), plain)
-        return escape(plain)
+        return escape(plain if self.shows_numbers else masked_text(plain))
 
 
 def write(target: Path, state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> None:

@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import wacoex_cli
-from wacoex_cli.diagnosis import masking
 from wacoex_cli.diagnosis.doctor_view import doctor_data
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.masking import masked
 from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 
@@ -30,7 +30,7 @@ def write(workspace: Workspace, found: Diagnosis, path: Path) -> None:
 
     Raises UsageError when the file exists or cannot be written, StateError on a full disk.
     """
-    whole = masking.masked(contents(workspace, found), _secrets(workspace, found))
+    whole = masked(contents(workspace, found), _secrets(workspace, found))
     text = json.dumps(whole, indent=1)
     with new_private_file(path) as part:
         part.write_text(f"{text}\n", encoding="utf-8")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from wacoex_cli.diagnosis.masking import masked, masked_text
 from wacoex_cli.findings.model import by_severity, worst
 from wacoex_cli.findings.text import finding_text
+from wacoex_cli.foundation.masking import masked, masked_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
