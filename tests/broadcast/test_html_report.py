@@ -9,8 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from wacoex_cli.broadcast import html_report_pictures as pictures
-from wacoex_cli.broadcast import ledger, report, report_ledger
+from wacoex_cli.broadcast import html_report, ledger, report, report_ledger
 from wacoex_cli.broadcast.model import attempt_id
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.events.ledger import store
@@ -280,7 +279,7 @@ def test_each_message_counts_once_for_each_status_in_the_picture(shop):
     ],
 )
 def test_a_picture_stays_small_however_long_it_took(last, name):
-    assert pictures.stretch_for("2026-11-07T12:00:00.000Z", last).name == name
+    assert html_report.stretch_for("2026-11-07T12:00:00.000Z", last).name == name
 
 
 def test_the_busiest_second_of_a_stretch_is_kept(state, plan_rows):
