@@ -134,7 +134,7 @@ def test_names_are_escaped(ask: Ask, state: State, token: str) -> None:
     with state.transaction():
         state.execute("UPDATE channels SET name = '<b>&\"'")
 
-    assert "<strong>&lt;b&gt;&amp;&quot;</strong>" in ask(token).html
+    assert "<strong>&lt;b&gt;&amp;&#34;</strong>" in ask(token).html
 
 
 def test_the_next_run_tells_that_all_is_well(
