@@ -1,4 +1,4 @@
-"""Findings about connecting a number, from what was answered in its steps. Pure."""
+"""Findings about connecting a number: from what was answered, and how a signup ended. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from wacoex_cli.onboarding.app_changes import FEATURES
 from wacoex_cli.onboarding.model import StepState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from wacoex_cli.onboarding.model import Record
+    from wacoex_cli.onboarding.model import Record, WindowFailed
 
 FOUR_STEPS = (
     "back up the chats on the phone: WhatsApp Business app, Settings, Chats, Chat backup",
@@ -25,6 +25,32 @@ FOUR_STEPS = (
 _CHECK = "wacoex connect {channel} --check"
 _GO_ON = "wacoex connect {channel}"
 _PLAIN_API = "or take another number, or use this one with the Cloud API alone, without the app"
+NOT_ELIGIBLE = frozenset({"3441041", "2655093"})
+"""Codes seen with "not eligible"; Meta documents neither (2026-11)."""
+
+_SIGN_UP_AGAIN = "run `wacoex connect {channel}` again"
+_WINDOW_STEPS = {
+    "BUSINESS_ACCOUNT_SELECTION": (
+        "choosing the business portfolio",
+        "log in to Facebook as somebody with full control of the portfolio, and choose it",
+    ),
+    "WABA_PHONE_PROFILE_PICKER": (
+        "choosing the WhatsApp Business account and the number",
+        "choose to connect the WhatsApp Business app you have, not to add a new number",
+    ),
+    "WHATSAPP_BUSINESS_PROFILE_SETUP": (
+        "filling in the business profile",
+        "have the display name, the category and the website of the business at hand",
+    ),
+    "PHONE_NUMBER_SETUP": (
+        "typing the number",
+        "type {phone}, the number of the app",
+    ),
+    "PHONE_NUMBER_VERIFICATION": (
+        "confirming the number in the app",
+        "keep the phone at hand: the app gets a message of Facebook Business with the next step",
+    ),
+}
 
 
 def not_eligible(channel: str, said: str, observed_at: str, source: str = "meta") -> Finding:
@@ -241,3 +267,128 @@ def _finding(
         remedy,
         verify.format(channel=channel),
     )
+
+
+def signup_cancelled(step: str | None, channel: str, phone: str, observed_at: str) -> Finding:
+    """WX608: the person left the window; `step` is the screen as Meta names it."""
+    where, advice = _WINDOW_STEPS.get(
+        step or "", (f"the step {step or 'that Meta does not name'}", "")
+    )
+    return _unfinished(
+        Severity.WARNING,
+        channel,
+        f"the signup was left at {where}",
+        f"the window was left at {step or 'a step that it does not name'}",
+        (advice.format(phone=phone),),
+        observed_at,
+    )
+
+
+def signup_closed(channel: str, shown: str, observed_at: str) -> Finding:
+    """WX608: the window was closed and told nothing; `shown` is what Meta's API says of it."""
+    return _unfinished(
+        Severity.WARNING,
+        channel,
+        "the window was closed, and whether the signup was finished is not known",
+        f"the window told nothing; {shown}",
+        (
+            "closed on its last screen it counts as success: look in the app, Settings, Account,"
+            " Business Platform",
+        ),
+        observed_at,
+    )
+
+
+def signup_reported(report: WindowFailed, channel: str, observed_at: str) -> Finding:
+    """WX601, WX602 or WX608 from an error that the window showed."""
+    text = report.text.lower()
+    said = _said(report)
+    if "payment method" in text or "credit line" in text:
+        return existing_payment_method(channel, said, observed_at)
+    if report.error_code in NOT_ELIGIBLE or "eligible" in text:
+        return not_eligible(channel, said, observed_at)
+    support = "if it comes again, write to Meta's support"
+    if report.session_id:
+        support += f" and name the session id {report.session_id}"
+    return _unfinished(
+        Severity.CRITICAL,
+        channel,
+        "Meta's signup reported an error",
+        said,
+        ("do what the text says", support),
+        observed_at,
+    )
+
+
+def code_refused(channel: str, said: str, observed_at: str) -> Finding:
+    """WX608: the code could not be exchanged (Meta: a code lives 30 seconds, for one use)."""
+    return _unfinished(
+        Severity.CRITICAL,
+        channel,
+        "Meta does not take the code of the signup",
+        said,
+        (
+            "a code lives 30 seconds: sign up once more and leave the page open until it answers",
+            "see that the clock of this computer runs right and the network is quick",
+        ),
+        observed_at,
+    )
+
+
+def signup_refused(channel: str, said: str, observed_at: str) -> Finding:
+    """WX608: Meta refused a call of the signup after its window had ended."""
+    return _unfinished(
+        Severity.CRITICAL,
+        channel,
+        "Meta refused a step after the signup",
+        said,
+        ("look at the account in WhatsApp Manager", "see `wacoex explain` with Meta's code"),
+        observed_at,
+    )
+
+
+def wrong_number(channel: str, phone: str, numbers: Iterable[str], observed_at: str) -> Finding:
+    """WX609: which number was connected cannot be told, or it is another one."""
+    listed = ", ".join(numbers) or "none"
+    return Finding(
+        "WX609",
+        Severity.CRITICAL,
+        channel,
+        f"the signup does not show {phone}",
+        (Evidence(f"numbers in Coexistence on the account: {listed}", "meta", observed_at),),
+        (
+            f"another number was meant: `wacoex channel edit {channel} --phone NUMBER`,"
+            " then connect again",
+            f"{phone} is meant: connect again, and type that number in Meta's window",
+        ),
+        f"wacoex connect {channel}",
+    )
+
+
+def _unfinished(
+    severity: Severity,
+    channel: str,
+    title: str,
+    said: str,
+    remedy: tuple[str, ...],
+    observed_at: str,
+) -> Finding:
+    steps = (*filter(None, remedy), _SIGN_UP_AGAIN.format(channel=channel))
+    return Finding(
+        "WX608",
+        severity,
+        channel,
+        title,
+        (Evidence(said, "meta", observed_at),),
+        steps,
+        f"wacoex connect {channel}",
+    )
+
+
+def _said(report: WindowFailed) -> str:
+    parts = [f"Meta's window: {report.text}"]
+    if report.error_code:
+        parts.append(f"code {report.error_code}")
+    if report.session_id:
+        parts.append(f"session id {report.session_id}")
+    return ", ".join(parts)

@@ -17,8 +17,8 @@ from wacoex_cli.onboarding.checks import check_records
 from wacoex_cli.onboarding.journey import GONE_THROUGH, Context, Walked, Wishes, walk
 from wacoex_cli.onboarding.model import JourneyKind, Route, StepState
 from wacoex_cli.onboarding.proof import echo_proof, partner, proof
+from wacoex_cli.onboarding.signup import signup_own_app
 from wacoex_cli.onboarding.signup_respondio import signup_respondio
-from wacoex_cli.onboarding.signup_step import signup_own_app
 from wacoex_cli.onboarding.steps import CHECKED_BEFORE, CONNECT_STEPS
 from wacoex_cli.onboarding.switching import STEP as SWITCHING
 from wacoex_cli.onboarding.switching import begin_again

@@ -19,7 +19,7 @@ from wacoex_cli.foundation.workspace import open_workspace
 from wacoex_cli.onboarding import ledger
 from wacoex_cli.onboarding.journey import Context, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route
-from wacoex_cli.onboarding.signup_step import signup_own_app
+from wacoex_cli.onboarding.signup import signup_own_app
 from wacoex_cli.sandbox.browser import CONFIG_ID, SDK_PATH
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import running
