@@ -55,7 +55,7 @@ def projections() -> "Sequence[Projection]":
 
 
 def _pages(workspace: "Workspace") -> "Sequence[Page]":
-    from wacoex_cli.inactivity.link_page import pages
+    from wacoex_cli.inactivity.links import pages
 
     return pages(workspace)
 
