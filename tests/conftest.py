@@ -172,6 +172,13 @@ def clock() -> SettableClock:
     return SettableClock(datetime(2026, 11, 7, 12, 0, tzinfo=UTC))
 
 
+@pytest.fixture(scope="session")
+def masked_texts() -> dict[str, str]:
+    """Texts, and how each is shown where numbers are masked."""
+    table = Path(__file__).parent / "support" / "masked_texts.json"
+    return dict(json.loads(table.read_text()))
+
+
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
     """An open state file of this test's own."""

@@ -12,6 +12,7 @@ HEAVY = [
     "asyncio",
     "apprise",
     "httpx",
+    "jinja2",
     "keyring",
     "openpyxl",
     "phonenumbers",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation.phone_numbers import check_country, mask, normalise, region_of
+from wacoex_cli.foundation.phone_numbers import check_country, normalise, region_of
 
 REGIONS = sorted(str(region) for region in phonenumbers.SUPPORTED_REGIONS)
 CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
@@ -222,26 +222,6 @@ def _as_libphonenumber_reads(text: str, country: str | None) -> str:
 )
 def test_the_region_of_a_number(phone: str, region: str | None) -> None:
     assert region_of(phone) == region
-
-
-@pytest.mark.parametrize(
-    ("phone", "masked"),
-    [
-        ("+60123454321", "+60*****4321"),
-        ("+6591234567", "+65****4567"),
-        ("+14155552671", "+1******2671"),
-        ("+390669812345", "+39******2345"),
-        ("someone", "*******"),
-        ("", ""),
-    ],
-)
-def test_a_masked_number_keeps_its_calling_code_and_four_digits(phone: str, masked: str) -> None:
-    assert mask(phone) == masked
-
-
-@pytest.mark.parametrize("code", CODES)
-def test_masking_knows_every_calling_code(code: int) -> None:
-    assert mask(f"+{code}00001234") == f"+{code}****1234"
 
 
 @pytest.mark.parametrize("text", ["SG", "sg", " Sg "])

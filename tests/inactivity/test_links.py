@@ -14,7 +14,7 @@ from freezegun import freeze_time
 from wacoex_cli.events.consumers import PageAnswer, PageRequest
 from wacoex_cli.foundation.state import State
 from wacoex_cli.foundation.workspace import open_workspace
-from wacoex_cli.inactivity import link_page
+from wacoex_cli.inactivity import links
 
 START = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 Ask = Callable[..., PageAnswer]
@@ -39,7 +39,7 @@ def ask(state: State, frozen: Any) -> Iterator[Ask]:
         log=ignore,
         announce=ignore,
     ) as workspace:
-        [page] = link_page.pages(workspace)
+        [page] = links.pages(workspace)
         assert page.path == "/confirm/{token}"
         assert page.methods == ("GET", "POST")
         yield lambda token, method="GET": page.handler(PageRequest(method, token))
@@ -134,7 +134,7 @@ def test_names_are_escaped(ask: Ask, state: State, token: str) -> None:
     with state.transaction():
         state.execute("UPDATE channels SET name = '<b>&\"'")
 
-    assert "<strong>&lt;b&gt;&amp;&quot;</strong>" in ask(token).html
+    assert "<strong>&lt;b&gt;&amp;&#34;</strong>" in ask(token).html
 
 
 def test_the_next_run_tells_that_all_is_well(

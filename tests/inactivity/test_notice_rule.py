@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from wacoex_cli.inactivity.model import Stage
-from wacoex_cli.inactivity.notice import LastNotice, NoticeKind, due
+from wacoex_cli.inactivity.model import LastNotice, NoticeKind, Stage
+from wacoex_cli.inactivity.rule import due
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 OK, WARNING, CRITICAL = Stage.OK, Stage.WARNING, Stage.CRITICAL

@@ -16,8 +16,7 @@ from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.inactivity import delivery
-from wacoex_cli.inactivity.model import Stage
-from wacoex_cli.inactivity.notice import NoticeKind
+from wacoex_cli.inactivity.model import NoticeKind, Stage
 from wacoex_cli.inactivity.notice_text import Message
 from wacoex_cli.inactivity.notify import LOCK_PURPOSE
 

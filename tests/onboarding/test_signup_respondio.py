@@ -7,7 +7,7 @@ import pytest
 from wacoex_cli.channels import registry
 from wacoex_cli.errors import CredentialError
 from wacoex_cli.onboarding.model import StepState
-from wacoex_cli.onboarding.signup_step import signup_respondio
+from wacoex_cli.onboarding.signup import signup_respondio
 from wacoex_cli.sandbox.respondio_world import RESPONDIO_CHANNEL_ID, RESPONDIO_WEBCHAT_ID
 
 NEW = 5001

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -48,8 +49,15 @@ def test_messages_are_listed_with_the_token_in_one_header_only(client, asked, lo
 def test_a_log_line_hides_most_of_a_number(client, logged) -> None:
     client(messages, page())
 
-    assert "+65*****0001" in logged[0]
+    assert "+65****0001" in logged[0]
     assert "91000001" not in logged[0]
+
+
+def test_a_log_line_masks_numbers_in_whatever_path(client, logged, masked_texts) -> None:
+    for text in masked_texts:
+        if re.fullmatch(r"[+\w.@]+", text):
+            client(lambda respondio, contact=text: respondio.list_messages(contact), page())
+            assert f"/contact/{masked_texts[text]}/message" in logged[-1]
 
 
 def test_of_the_next_page_only_the_cursor_is_taken(client, asked) -> None:

@@ -326,6 +326,17 @@ def test_an_export_has_every_row_of_every_table_with_numbers_masked(wacoex, broa
     assert recipient["detail"] == "sent to +65****4567 and +65****4567"
 
 
+def test_an_export_masks_numbers_in_whatever_text(wacoex, broadcast, masked_texts):
+    for text in masked_texts:
+        broadcast(detail=text, parameters=json.dumps([text]))
+
+    lines = exported(wacoex("state", "export").out)
+
+    rows = [line for line in lines if line["table"] == "recipients"]
+    assert [row["detail"] for row in rows] == list(masked_texts.values())
+    assert [json.loads(row["parameters"]) for row in rows] == [[t] for t in masked_texts.values()]
+
+
 def test_an_export_can_show_the_numbers(wacoex, broadcast):
     broadcast()
 

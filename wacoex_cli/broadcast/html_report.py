@@ -1,57 +1,114 @@
-"""A report as one page that needs no network: pictures, errors, runs, decisions.
+"""A report as one page that needs no network: charts, errors, runs, decisions.
 
 The rate, the deliveries and the codes are counted by the state file, and of long lists the page
-has the beginning: it stays as small for a million people as for ten.
+has the beginning: it stays as small for a million people as for ten. A chart is static SVG; its
+words stand in HTML beside it, so that they keep their size on a small screen.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import re
+import math
 from dataclasses import dataclass
-from html import escape
+from datetime import UTC, datetime
 from importlib.resources import files
-from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.broadcast import html_report_pictures as pictures
 from wacoex_cli.broadcast import ledger, report_ledger
 from wacoex_cli.broadcast.report import share
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.broadcast.view import duration
+from wacoex_cli.foundation.html import rendered
+from wacoex_cli.foundation.masking import masked_text
 from wacoex_cli.foundation.new_file import new_private_file
-from wacoex_cli.foundation.phone_numbers import mask
 from wacoex_cli.platforms.error_codes import classify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from wacoex_cli.foundation.state import State
 
 _MOST_LISTED = 100
 _STATUSES = ("accepted", "sent", "delivered", "read", "failed")
-# Numbers in names, reasons and details too: with a plus sign and spaces, or as Meta writes them.
-_NUMBER = re.compile(
-    r"\+[1-9](?:[ ().-]{0,2}[0-9]){6,14}(?![0-9])|(?<![0-9A-Za-z])[1-9][0-9]{7,14}(?![0-9])"
+# The size of a chart, in the units of its view box.
+_WIDTH, _HEIGHT = 1000, 200
+_HEADROOM = 1.1
+_ROUND = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
+_MOST_STRETCHES = 600
+_EARLIEST = "2000-01-01T00:00:00"
+
+
+class Stretch(NamedTuple):
+    """What a chart counts by: how many characters of an RFC 3339 moment name it, its seconds."""
+
+    width: int
+    seconds: int
+    name: str
+
+
+_STRETCHES = (
+    Stretch(19, 1, "second"),
+    Stretch(18, 10, "10 seconds"),
+    Stretch(16, 60, "minute"),
+    Stretch(15, 600, "10 minutes"),
+    Stretch(13, 3_600, "hour"),
+    Stretch(10, 86_400, "day"),
 )
 
 
+class Shape(NamedTuple):
+    """One shape of a chart: its class in the style sheet, and its outline."""
+
+    name: str
+    drawn: str
+
+
 @dataclass(frozen=True)
-class Report:
-    """What a page is made of: `data` as `report.totals` gives it, and whether to show numbers."""
+class Chart:
+    """What the template draws: shapes, the ends of both axes, and the legend (class, words)."""
 
-    state: State
-    data: Mapping[str, Any]
-    shows_numbers: bool
+    told: str
+    scale: Sequence[str]
+    first: str
+    last: str
+    paths: Sequence[Shape]
+    keys: Sequence[tuple[str, str]]
 
-    def said(self, text: object) -> str:
-        """A text of anybody as HTML, its numbers masked unless they are to be shown."""
-        plain = "" if text is None else str(text)
-        if not self.shows_numbers:
-            plain = _NUMBER.sub(lambda one: mask(f"+{re.sub('[^0-9]', '', one[0])}"), plain)
-        return escape(plain)
+
+class _Plot:
+    """Where values and moments (seconds since 1970, UTC) stand in a chart."""
+
+    def __init__(self, first: float, last: float, highest: float) -> None:
+        self.first, self.last = first, last
+        # The scale ends at a round number somewhat above the highest value.
+        wanted = highest * _HEADROOM
+        unit = 10.0 ** math.floor(math.log10(wanted))
+        self.top = unit * next(factor for factor in _ROUND if unit * factor >= wanted)
+
+    def x(self, moment: float) -> str:
+        return f"{_WIDTH * (moment - self.first) / (self.last - self.first):.1f}"
+
+    def y(self, value: float) -> str:
+        return f"{_HEIGHT * (1 - value / self.top):.1f}"
+
+    def bars(self, starts: Iterable[float], values: Iterable[float], seconds: int) -> str:
+        return "".join(
+            f"M{self.x(start)} {_HEIGHT}V{self.y(value)}H{self.x(start + seconds)}V{_HEIGHT}Z"
+            for start, value in zip(starts, values, strict=True)
+        )
+
+    def rising(self, points: Iterable[tuple[float, int]]) -> str:
+        path, height = f"M0 {_HEIGHT}", 0
+        for moment, n in points:
+            height += n
+            path += f"H{self.x(moment)}V{self.y(height)}"
+        return f"{path}H{_WIDTH}"
+
+    def chart(self, told: str, paths: Sequence[Shape], keys: Sequence[tuple[str, str]]) -> Chart:
+        scale = (_short(self.top), _short(self.top / 2), "0")
+        return Chart(told, scale, _clock(self.first), _clock(self.last), paths, keys)
 
 
 def write(target: Path, state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> None:
@@ -64,228 +121,106 @@ def write(target: Path, state: State, data: Mapping[str, Any], *, shows_numbers:
         StateError: the disk is full.
     """
     with new_private_file(target) as part:
-        part.write_text(page(Report(state, data, shows_numbers)), encoding="utf-8")
+        part.write_text(page(state, data, shows_numbers=shows_numbers), encoding="utf-8")
 
 
-def page(report: Report) -> str:
+def page(state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> str:
     """The whole page. Its policy lets a browser load nothing, and only its own style apply."""
-    style = _file("html_report.css")
+    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    sections = (_head, _rate, _funnel, _errors, _runs, _decisions, _unsettled)
-    return Template(_file("html_report.html")).substitute(
-        title=f"Broadcast {report.data['broadcast_id']} on {report.said(report.data['channel'])}",
+    broadcast_id, rate = data["broadcast_id"], data["rate"]
+    span = report_ledger.dispatch_span(state, broadcast_id)
+
+    def said(text: object) -> str:
+        plain = "" if text is None else str(text)
+        return plain if shows_numbers else masked_text(plain)
+
+    return rendered(
+        __package__,
+        "report.html.jinja",
+        data=data,
         style=style,
         style_hash=f"sha256-{digest}",
-        content="\n".join(part for section in sections for part in section(report)),
+        shows_numbers=shows_numbers,
+        facts={
+            "recipients": data["recipients"],
+            "accepted": data["taken"],
+            "skipped": data["counts"]["skipped"],
+            "messages a second": f"{rate['achieved']:g} of {rate['requested']:g}",
+            "most in one second": rate["peak_in_one_second"],
+            "time sending": duration(sum(run["active_seconds"] for run in data["runs"])),
+            "started": _time(data["started_at"]),
+            "finished": _time(data["finished_at"]),
+        },
+        rate=_rate_chart(state, data, span) if span else None,
+        progress=_progress_chart(state, data, span) if span and data["taken"] else None,
+        unsettled=report_ledger.unsettled_rows(state, broadcast_id, _MOST_LISTED + 1),
+        most_listed=_MOST_LISTED,
+        said=said,
+        time=_time,
+        share=share,
+        classify=classify,
     )
 
 
-def _head(report: Report) -> Iterator[str]:
-    data = report.data
-    reason = f": {data['reason']}" if data["reason"] else ""
-    named = f"{data['name']}, template" if data["name"] else "Template"
-    yield f"<p>{report.said(named)} {report.said(data['template'])}</p>"
-    yield f"<p><strong>{report.said(data['status'] + reason)}</strong></p>"
-    numbers = "Phone numbers are shown." if report.shows_numbers else "Phone numbers are masked."
-    yield f'<p class="soft">All times are UTC. {numbers}</p>'
-    rate = data["rate"]
-    seconds = sum(run["active_seconds"] for run in data["runs"])
-    facts = {
-        "recipients": data["recipients"],
-        "accepted": data["taken"],
-        "skipped": data["counts"]["skipped"],
-        "messages a second": f"{rate['achieved']:g} of {rate['requested']:g}",
-        "most in one second": rate["peak_in_one_second"],
-        "time sending": duration(seconds),
-        "started": _time(data["started_at"]),
-        "finished": _time(data["finished_at"]),
-    }
-    told = "".join(
-        f"<div><dt>{name}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts.items()
-    )
-    yield f"<dl>{told}</dl>"
+def stretch_for(first: str, last: str) -> Stretch:
+    """The finest stretch with which a chart between two moments stays small."""
+    seconds = _seconds(last[:19]) - _seconds(first[:19])
+    fitting = (stretch for stretch in _STRETCHES if seconds / stretch.seconds <= _MOST_STRETCHES)
+    return next(fitting, _STRETCHES[-1])
 
 
-def _rate(report: Report) -> Iterator[str]:
-    yield "<h2>Dispatch rate</h2>"
-    broadcast_id, rate = report.data["broadcast_id"], report.data["rate"]
-    span = report_ledger.dispatch_span(report.state, broadcast_id)
-    if span is None:
-        yield "<p>Nothing was sent yet.</p>"
-        return
-    stretch = pictures.stretch_for(*span)
-    counted = report_ledger.dispatch(report.state, broadcast_id, stretch.width)
-    asked = max([rate["requested"], *(run["rate"] for run in report.data["runs"])])
-    cap = min(asked, MESSAGES_PER_SECOND)
+def _rate_chart(state: State, data: Mapping[str, Any], span: tuple[str, str]) -> Chart:
+    """Messages per second: the mean and the busiest second of each stretch, under the cap."""
+    stretch, rate = stretch_for(*span), data["rate"]
+    counted = report_ledger.dispatch(state, data["broadcast_id"], stretch.width)
+    cap = min(max([rate["requested"], *(run["rate"] for run in data["runs"])]), MESSAGES_PER_SECOND)
+    starts = [_seconds(str(row["at"])) for row in counted]
+    busiest = [float(row["busiest"]) for row in counted]
+    plot = _Plot(starts[0], starts[-1] + stretch.seconds, max(cap, *busiest))
+    paths = [Shape("whole", plot.bars(starts, busiest, stretch.seconds))]
+    keys = [("whole", "busiest second")]
+    if stretch.seconds > 1:
+        means = [row["n"] / stretch.seconds for row in counted]
+        paths.append(Shape("mean", plot.bars(starts, means, stretch.seconds)))
+        keys.append(("mean", f"mean of each {stretch.name}"))
+    paths.append(Shape("cap", f"M0 {plot.y(cap)}H{_WIDTH}"))
+    keys.append(("cap", f"the cap: {cap:g} per second"))
     told = (
         f"At most {rate['peak_in_one_second']} messages left in any one second; the cap is {cap:g}."
     )
-    note = " Drawn by when the last try of each message left."
-    picture = pictures.rate_picture(counted, stretch, cap, told)
-    yield f"<figure>{picture}<figcaption>{told}{note}</figcaption></figure>"
+    return plot.chart(told, paths, keys)
 
 
-def _funnel(report: Report) -> Iterator[str]:
-    yield "<h2>Delivery</h2>"
-    steps = report.data["funnel"]
-    whole = steps["recipients"]
-    yield from _table(
-        ("", "messages", "of all", ""),
-        (
-            (
-                escape(name),
-                _number(n),
-                _number(share(n, whole)),
-                f'<td class="share">{pictures.share_bar(n, whole)}</td>',
-            )
-            for name, n in steps.items()
-        ),
-        "How many messages came how far",
-    )
-    yield from _progress(report, whole)
-
-
-def _progress(report: Report, whole: int) -> Iterator[str]:
-    """The lines over time, as far as the log of events still knows the statuses."""
-    state, broadcast_id = report.state, report.data["broadcast_id"]
-    span = report_ledger.dispatch_span(state, broadcast_id)
-    if span is None or not report.data["taken"]:
-        return
-    since = report.data["planned_at"]
+def _progress_chart(state: State, data: Mapping[str, Any], span: tuple[str, str]) -> Chart:
+    """How many messages had come how far by when, as far as the log of events still knows."""
+    broadcast_id, since = data["broadcast_id"], data["planned_at"]
     attempts = f"wacoex-{ledger.state_id(state)}-{broadcast_id}-"
     end = report_ledger.deliveries_end(state, broadcast_id, since, attempts)
-    stretch = pictures.stretch_for(span[0], max(span[1], end or ""))
-    reached = report_ledger.deliveries(state, broadcast_id, since, attempts, stretch.width)
-    told = "How many messages had come how far by when."
-    note = (
-        " Drawn from the status events that are in the state file; the table above counts every"
-        " message, also one whose events were pruned."
-    )
-    picture = pictures.progress_picture(reached, _STATUSES, stretch, whole, told)
-    yield f"<figure>{picture}<figcaption>{told}{note}</figcaption></figure>"
+    stretch = stretch_for(span[0], max(span[1], end or ""))
+    points: dict[str, list[tuple[float, int]]] = {name: [] for name in _STATUSES}
+    for row in report_ledger.deliveries(state, broadcast_id, since, attempts, stretch.width):
+        points[row["status"]].append((_seconds(row["at"]) + stretch.seconds, row["n"]))
+    moments = [moment for listed in points.values() for moment, _ in listed]
+    first = min(moments) - stretch.seconds
+    plot = _Plot(first, max(moments), max(data["funnel"]["recipients"], 1))
+    paths = [Shape(name, plot.rising(listed)) for name, listed in points.items() if listed]
+    keys = [(name, f"{name}: {sum(n for _, n in listed)}") for name, listed in points.items()]
+    return plot.chart("How many messages had come how far by when.", paths, keys)
 
 
-def _errors(report: Report) -> Iterator[str]:
-    yield "<h2>Errors and skipped rows</h2>"
-    codes, skipped = report.data["codes"], report.data["skipped"]
-    if not codes and not skipped:
-        yield "<p>None.</p>"
-    if codes:
-        whole = sum(one["n"] for one in codes)
-        rows = (
-            (
-                _number(one["code"]),
-                escape(one["state"]),
-                _number(one["n"]),
-                f'<td class="share">{pictures.share_bar(one["n"], whole)}</td>',
-                _wide(escape(one["meaning"])),
-                _wide(escape(classify(one["code"]).action)),
-            )
-            for one in codes
-        )
-        columns = ("code", "state", "rows", "", "what it means", "what to do")
-        yield from _table(columns, rows, "Errors by code")
-    if skipped:
-        lines = ((report.said(reason), _number(n)) for reason, n in skipped.items())
-        yield from _table(("skipped because", "rows"), lines, "Skipped rows by reason")
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
 
 
-def _runs(report: Report) -> Iterator[str]:
-    yield "<h2>Runs</h2>"
-    rows = (
-        (
-            _number(one["run_id"]),
-            _time(one["started_at"]),
-            _time(one["last_active_at"]),
-            _number(f"{one['active_seconds']:.1f}"),
-            _number(f"{one['rate']:g}"),
-            escape(one["ended_as"] or "unknown"),
-            report.said(f"process {one['pid']} on {one['host']}"),
-        )
-        for one in report.data["runs"]
-    )
-    columns = ("run", "from", "to", "seconds", "rate asked", "ended as", "sent by")
-    yield from _table(columns, rows, "Runs", "It was never sent.")
+def _seconds(moment: str) -> float:
+    whole = moment + _EARLIEST[len(moment) :]
+    return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
 
 
-def _decisions(report: Report) -> Iterator[str]:
-    yield "<h2>Decisions</h2>"
-    found = report.data["decisions"]
-    rows = (
-        (
-            _time(one["decided_at"]),
-            report.said(one["decided_by"]),
-            "all" if one["row"] is None else _number(one["row"]),
-            report.said(one["decision"]),
-        )
-        for one in found[:_MOST_LISTED]
-    )
-    columns = ("when", "by", "row", "decision")
-    yield from _table(columns, rows, "Decisions", "Nobody had to decide anything.")
-    if len(found) > _MOST_LISTED:
-        yield f"<p>And {len(found) - _MOST_LISTED} more: <code>--json</code> has them all.</p>"
-
-
-def _unsettled(report: Report) -> Iterator[str]:
-    yield "<h2>Rows that did not go well</h2>"
-    broadcast_id = report.data["broadcast_id"]
-    found = report_ledger.unsettled_rows(report.state, broadcast_id, _MOST_LISTED + 1)
-    rows = (
-        (
-            _number(one["row"]),
-            _number(one["line"]),
-            report.said(one["phone"]),
-            escape(one["state"]),
-            _number(one["code"] or ""),
-            _wide(report.said(one["detail"])),
-        )
-        for one in found[:_MOST_LISTED]
-    )
-    columns = ("row", "line", "phone", "state", "code", "detail")
-    yield from _table(columns, rows, "Rows that did not go well", "None.")
-    if len(found) > _MOST_LISTED:
-        yield "<p>And more: <code>--csv FILE</code> has every row.</p>"
-
-
-def _table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], name: str, when_empty: str = ""
-) -> Iterator[str]:
-    """A table that scrolls by itself on a small screen. A cell is HTML, with or without `td`."""
-    listed = list(rows)
-    if not listed:
-        yield f"<p>{when_empty}</p>"
-        return
-    head = "".join(map(_heading, columns, listed[0]))
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in listed)
-    yield (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">'
-        f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _heading(name: str, below: str) -> str:
-    """The head of a column, aligned as the cell below it."""
-    if not name:
-        return "<td></td>"
-    aligned = ' class="number"' if below.startswith('<td class="number"') else ""
-    return f'<th scope="col"{aligned}>{name}</th>'
-
-
-def _cell(content: str) -> str:
-    return content if content.startswith("<td") else f"<td>{content}</td>"
-
-
-def _number(value: object) -> str:
-    return f'<td class="number">{escape(str(value))}</td>'
-
-
-def _wide(content: str) -> str:
-    return f'<td class="wide">{content}</td>'
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _time(moment: str | None) -> str:
-    return escape(moment[:19].replace("T", " ")) if moment else "-"
-
-
-def _file(name: str) -> str:
-    return files("wacoex_cli.broadcast").joinpath(name).read_text(encoding="utf-8")
+    return moment[:19].replace("T", " ") if moment else "-"

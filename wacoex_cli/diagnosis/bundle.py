@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import wacoex_cli
-from wacoex_cli.diagnosis import masking
 from wacoex_cli.diagnosis.view import doctor_data
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.masking import masked
 from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 
@@ -31,7 +31,7 @@ def write(workspace: Workspace, found: Diagnosis, path: Path) -> None:
     """
     # Every secret at hand, so that none can come in by way of a message of somebody else.
     secrets = [one for name in SECRET_VARIABLES for one in _secrets(workspace, found, name)]
-    text = json.dumps(masking.masked(contents(workspace, found), secrets), indent=1)
+    text = json.dumps(masked(contents(workspace, found), secrets), indent=1)
     with new_private_file(path) as part:
         part.write_text(f"{text}\n", encoding="utf-8")
 

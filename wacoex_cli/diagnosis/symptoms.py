@@ -13,10 +13,8 @@ from wacoex_cli.events.checks import check_missing, rank_causes
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity, by_severity, worst
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.onboarding.checks import check_records
-from wacoex_cli.onboarding.model import Record, StepState
-from wacoex_cli.onboarding.signup import checks as signup_checks
-from wacoex_cli.onboarding.signup.report import Failed
+from wacoex_cli.onboarding.checks import check_records, signup_reported
+from wacoex_cli.onboarding.model import Record, StepState, WindowFailed
 from wacoex_cli.platforms.error_codes import classify, known_codes
 
 if TYPE_CHECKING:
@@ -280,7 +278,7 @@ def _cannot_connect(answers: Answers, view: ChannelView, now: str) -> list[Findi
     found = check_records(records, view.name, now)
     text = answers.text("error")
     if text:
-        shown = signup_checks.reported(Failed(text), view.name, now)
+        shown = signup_reported(WindowFailed(text), view.name, now)
         found = [shown, *(one for one in found if one.id != shown.id)]
     return found
 

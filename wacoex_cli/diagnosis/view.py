@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.facts import cannot_check
 from wacoex_cli.channels.model import NOT_AVAILABLE, Fact, values_of
-from wacoex_cli.diagnosis.masking import masked, masked_text
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.findings.catalogue import find
 from wacoex_cli.findings.model import by_severity, finding_text, worst
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.masking import masked, masked_text
 from wacoex_cli.inactivity.view import countdown_data
 from wacoex_cli.terminal.render import ForPerson, ForPipe, Table, relative
 

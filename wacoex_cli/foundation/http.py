@@ -12,7 +12,6 @@ import contextlib
 import json as json_module
 import logging
 import random
-import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
@@ -27,6 +26,7 @@ from wacoex_cli.foundation.answer import (
     retry_after_seconds,
 )
 from wacoex_cli.foundation.clock import Clock
+from wacoex_cli.foundation.masking import masked_text
 
 WINDOW = 64
 """Requests that may be open at once."""
@@ -42,8 +42,6 @@ _LONGEST_RETRY_AFTER_SECONDS = 60.0
 # The read time-out counts each piece of an answer anew, so an answer that drips needs an end too.
 _WHOLE_EXCHANGE_SECONDS = 60.0
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-# Some APIs name a person in the path, and logs are shown to others.
-_PHONE_NUMBER = re.compile(r"(\+[0-9]{2})[0-9]+([0-9]{4})")
 # A proxy for the outside world has no business with a server on this machine.
 _UNPROXIED = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
@@ -169,7 +167,8 @@ class Http:
             outcome = UnansweredError(_reason(error))
         milliseconds = (self.clock.monotonic() - started) * 1000
         result = outcome.status if isinstance(outcome, Answer) else outcome.reason
-        path = _PHONE_NUMBER.sub(r"\1*****\2", urlsplit(url).path)
+        # Some APIs name a person in the path, and logs are shown to others.
+        path = masked_text(urlsplit(url).path)
         self._log(f"{method} {_host(url)}{path}: {result} in {milliseconds:.0f} ms")
         return outcome
 

@@ -52,7 +52,6 @@ _TWO_DIGIT_CODES = frozenset(
     )
     for code in codes
 )
-_SHOWN_DIGITS = 4
 _NEVER = "(?!)"
 
 
@@ -108,7 +107,7 @@ def zones_of(phone: str) -> tuple[str, ...]:
     """
     from phonenumbers.tzdata import TIMEZONE_DATA
 
-    everywhere = tuple(TIMEZONE_DATA.get(_calling_code(phone), ()))
+    everywhere = tuple(TIMEZONE_DATA.get(calling_code(phone), ()))
     return everywhere if len(everywhere) < 2 else _zones_of_range(phone) or everywhere
 
 
@@ -125,13 +124,11 @@ def _zones_of_range(phone: str) -> tuple[str, ...]:
     return tuple(zone for zone in found if zone != timezone.UNKNOWN_TIMEZONE)
 
 
-def mask(phone: str) -> str:
-    """A number that may be shown to others: `+60*****4321`. Hides whatever is no number."""
-    if not _E164.fullmatch(phone):
-        return "*" * len(phone)
-    shown = len(_calling_code(phone)) + 1
-    hidden = max(0, len(phone) - shown - _SHOWN_DIGITS)
-    return phone[:shown] + "*" * hidden + phone[shown + hidden :]
+def calling_code(e164: str) -> str:
+    """The calling code of a number in E.164, without the plus sign."""
+    if e164[1] in _ONE_DIGIT_CODES:
+        return e164[1]
+    return e164[1:3] if e164[1:3] in _TWO_DIGIT_CODES else e164[1:4]
 
 
 def check_country(text: str) -> str:
@@ -242,7 +239,7 @@ def _is_settled(e164: str) -> bool:
     """Whether the number surely is its own E.164 form; about 20 times faster than parsing it."""
     if not _E164.fullmatch(e164):
         return False
-    code = _calling_code(e164)
+    code = calling_code(e164)
     plan = _plan_of_code(code)
     if plan is None:
         return False
@@ -271,12 +268,6 @@ def _plainly_read(plan: _Plan, digits: str) -> str | None:
         return None
     e164 = f"+{plan.code}{rest}"
     return e164 if len(rest) in plan.lengths and _is_settled(e164) else None
-
-
-def _calling_code(e164: str) -> str:
-    if e164[1] in _ONE_DIGIT_CODES:
-        return e164[1]
-    return e164[1:3] if e164[1:3] in _TWO_DIGIT_CODES else e164[1:4]
 
 
 @functools.cache

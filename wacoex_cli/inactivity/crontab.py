@@ -11,7 +11,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.inactivity.system_tools import is_there, run_tool
+from wacoex_cli.inactivity.job import is_there, run_tool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

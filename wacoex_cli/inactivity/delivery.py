@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.inactivity.model import Stage
-from wacoex_cli.inactivity.notice import NoticeKind
+from wacoex_cli.inactivity.model import NoticeKind, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

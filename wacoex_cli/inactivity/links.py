@@ -1,7 +1,11 @@
-"""One-time links that confirm a phone: a random token, of which only the hash is kept."""
+"""One-time links that confirm a phone: a random token, of which only the hash is kept, and a page.
+
+Showing the page changes nothing: mail scanners and previews follow links.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import secrets
 from dataclasses import dataclass
@@ -10,14 +14,20 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
-from wacoex_cli.channels.store import Signs
+from wacoex_cli.channels.store import Channels, Signs
+from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.html import rendered
+from wacoex_cli.foundation.time_zones import local_text
 from wacoex_cli.inactivity import notices_ledger
+from wacoex_cli.inactivity.reading import standings, zone_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.workspace import Workspace
 
 VALID_FOR = timedelta(days=7)
 _KEPT_FOR = timedelta(days=30)
@@ -89,3 +99,42 @@ def confirm(state: State, token: str, now: datetime) -> Link:
 
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def pages(workspace: Workspace) -> Sequence[WebPage]:
+    """What `events listen` serves for the confirmation links."""
+    return (
+        WebPage("/confirm/{token}", ("GET", "POST"), functools.partial(_page_answer, workspace)),
+    )
+
+
+def _page_answer(workspace: Workspace, request: PageRequest) -> PageAnswer:
+    is_post = request.method == "POST"
+    check = confirm if is_post else look_up
+    link = check(workspace.state, request.token, workspace.clock.now())
+    if link.validity is Validity.UNKNOWN:
+        return _page(404, "Unknown link", shows="unknown")
+    if link.validity is not Validity.VALID:
+        return _page(410, "This link no longer works", shows="expired")
+    return _page(
+        200,
+        "Thank you" if is_post else "Is the phone open?",
+        shows="thanks" if is_post else "question",
+        channel=link.channel,
+        phone=link.phone,
+        deadline=_deadline(workspace, link),
+    )
+
+
+def _page(status: int, title: str, **values: str) -> PageAnswer:
+    return PageAnswer(status, rendered(__package__, "confirm.html.jinja", title=title, **values))
+
+
+def _deadline(workspace: Workspace, link: Link) -> str:
+    channel = Channels(workspace.state).find(link.channel)
+    if channel is None:
+        return ""
+    known = standings(workspace, [channel], workspace.clock.now())[channel.channel_id]
+    if known.deadline_at is None:
+        return "Nobody knows when the app was last opened."
+    return f"Deadline: {local_text(known.deadline_at, zone_of(workspace, channel))}"

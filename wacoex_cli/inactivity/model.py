@@ -1,4 +1,4 @@
-"""Where a channel stands in the countdown to the day Meta disconnects it."""
+"""Where a channel stands in the countdown to the day Meta disconnects it, and what was told."""
 
 from __future__ import annotations
 
@@ -68,3 +68,21 @@ class Standing:
     def grade(self) -> Grade:
         """The grade of what the clock runs from."""
         return self.counted.grade if self.counted else Grade.NONE
+
+
+class NoticeKind(StrEnum):
+    """Why a notice is sent."""
+
+    STAGE = "stage"  # another stage than the last one told
+    REPEAT = "repeat"  # still critical or overdue
+    RECOVERY = "recovery"  # well again
+    REMOVED = "removed"  # the channel is no longer connected
+
+
+@dataclass(frozen=True)
+class LastNotice:
+    """The last notice that reached a target about a channel."""
+
+    kind: NoticeKind
+    stage: Stage
+    sent_at: datetime

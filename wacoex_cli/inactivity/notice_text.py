@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.time_zones import local_text
-from wacoex_cli.inactivity.model import Stage
-from wacoex_cli.inactivity.notice import NoticeKind
+from wacoex_cli.inactivity.model import NoticeKind, Stage
 from wacoex_cli.terminal.render import relative
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.inactivity.model import Stage
-from wacoex_cli.inactivity.notice import LastNotice, NoticeKind
+from wacoex_cli.inactivity.model import LastNotice, NoticeKind, Stage
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -16,7 +16,7 @@ from wacoex_cli.inactivity import (
     outbox,
     runs_ledger,
 )
-from wacoex_cli.inactivity.notice import NoticeKind
+from wacoex_cli.inactivity.model import NoticeKind
 from wacoex_cli.inactivity.notice_text import Message, compose
 
 if TYPE_CHECKING:

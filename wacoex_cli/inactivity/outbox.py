@@ -13,8 +13,8 @@ from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.settings import ways_to_give
 from wacoex_cli.inactivity import delivery, notices_ledger
 from wacoex_cli.inactivity.check import watch
-from wacoex_cli.inactivity.notice import due
 from wacoex_cli.inactivity.notice_text import Occasion
+from wacoex_cli.inactivity.rule import due
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.delivery import Target
-    from wacoex_cli.inactivity.model import Stage
-    from wacoex_cli.inactivity.notice import LastNotice
+    from wacoex_cli.inactivity.model import LastNotice, Stage
 
 
 @dataclass(frozen=True)

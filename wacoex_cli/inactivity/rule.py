@@ -1,4 +1,4 @@
-"""The 14-day rule: what a piece of evidence proves, and how near the end is. Pure."""
+"""The 14-day rule: what evidence proves, how near the end is, and when a notice is due. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.model import EvidenceKind
-from wacoex_cli.inactivity.model import Grade, GradedSign, Stage, Standing
+from wacoex_cli.inactivity.model import Grade, GradedSign, LastNotice, NoticeKind, Stage, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,6 +25,8 @@ Meta removes the partner for PRIMARY_INACTIVITY after "about" 14 days (Meta: acc
 CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
 _SYNC_TAKES_AT_MOST = timedelta(hours=24)
 _ONE_DAY = timedelta(days=1)
+_REPEATED_AFTER = timedelta(hours=24)
+_REPEATED = frozenset({Stage.CRITICAL, Stage.OVERDUE})
 _STRENGTH = {Grade.NONE: 0, Grade.WEAK: 1, Grade.STRONG: 2, Grade.PROOF: 3}
 
 
@@ -93,6 +95,29 @@ def days_until(deadline: datetime, now: datetime) -> float:
     """
     days = (deadline - now) / _ONE_DAY
     return round(days, 1) or math.copysign(0.1, days) if days else 0.0
+
+
+def due(
+    stage: Stage, connection: str | None, last: LastNotice | None, now: datetime
+) -> NoticeKind | None:
+    """Which notice a target is to get about a channel now; None for none.
+
+    A change of stage is told at once, critical and overdue again when 24 hours have passed, and
+    once that all is well again. A removed channel is told once, then no more; an archived one
+    never.
+    """
+    if connection == "archived":
+        return None
+    if connection == "removed":
+        return None if last and last.kind is NoticeKind.REMOVED else NoticeKind.REMOVED
+    told = last.stage if last and last.kind is not NoticeKind.REMOVED else None
+    if stage is Stage.OK:
+        return NoticeKind.RECOVERY if last and told is not Stage.OK else None
+    if last is None or told is not stage:
+        return NoticeKind.STAGE
+    # Either way: a notice dated in the future, by a wrong clock, must not silence the reminder.
+    has_passed = abs(now - last.sent_at) >= _REPEATED_AFTER
+    return NoticeKind.REPEAT if stage in _REPEATED and has_passed else None
 
 
 def _stage(age: timedelta, settings: InactivitySettings) -> Stage:

@@ -12,16 +12,19 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding.model import Route, StepState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from wacoex_cli.onboarding.model import Record
+    from wacoex_cli.onboarding.model import Record, WindowFailed
 
 OLDEST_APP = (2, 24, 17)
 """The oldest version of the WhatsApp Business app (Meta: onboarding business app users)."""
 
 OPENED_ON = "15 April 2026"
 """The day on which Meta took the last countries off its list (Meta: changelog)."""
+
+NOT_ELIGIBLE = frozenset({"3441041", "2655093"})
+"""Codes seen with "not eligible"; Meta documents neither (2026-11)."""
 
 _LATELY_OPENED = {"+234": "Nigeria", "+27": "South Africa"}
 _VERSION = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,6}))?(?:\.[0-9]{1,6})*")
@@ -211,3 +214,70 @@ def sync_refused(code: int, meaning: str, channel: str, observed_at: str) -> Fin
     """
     fact = Evidence(f"code {code}: {meaning}", "meta", observed_at)
     return Finding("WX605", Severity.WARNING, channel, fact, case="refused")
+
+
+def signup_cancelled(step: str | None, channel: str, phone: str, observed_at: str) -> Finding:
+    """WX608: the person left the window; `step` is the screen as Meta names it."""
+    said = f"the window was left at {step or 'a step that it does not name'}"
+    return Finding(
+        "WX608",
+        Severity.WARNING,
+        channel,
+        Evidence(said, "meta", observed_at),
+        case=step if step and step in wording("WX608").cases else "left",
+        step=step or "that Meta does not name",
+        phone=phone,
+    )
+
+
+def signup_closed(channel: str, shown: str, observed_at: str) -> Finding:
+    """WX608: the window was closed and told nothing; `shown` is what Meta's API says of it."""
+    evidence = Evidence(f"the window told nothing; {shown}", "meta", observed_at)
+    return Finding("WX608", Severity.WARNING, channel, evidence, case="closed")
+
+
+def signup_reported(report: WindowFailed, channel: str, observed_at: str) -> Finding:
+    """WX601, WX602 or WX608 from an error that the window showed."""
+    text = report.text.lower()
+    said = _said(report)
+    if "payment method" in text or "credit line" in text:
+        return existing_payment_method(channel, said, observed_at)
+    if report.error_code in NOT_ELIGIBLE or "eligible" in text:
+        return not_eligible(channel, said, observed_at)
+    return Finding(
+        "WX608",
+        Severity.CRITICAL,
+        channel,
+        Evidence(said, "meta", observed_at),
+        case="error",
+        session_id=report.session_id,
+    )
+
+
+def code_refused(channel: str, said: str, observed_at: str) -> Finding:
+    """WX608: the code could not be exchanged (Meta: a code lives 30 seconds, for one use)."""
+    evidence = Evidence(said, "meta", observed_at)
+    return Finding("WX608", Severity.CRITICAL, channel, evidence, case="code")
+
+
+def signup_refused(channel: str, said: str, observed_at: str) -> Finding:
+    """WX608: Meta refused a call of the signup after its window had ended."""
+    evidence = Evidence(said, "meta", observed_at)
+    return Finding("WX608", Severity.CRITICAL, channel, evidence, case="refused")
+
+
+def wrong_number(channel: str, phone: str, numbers: Iterable[str], observed_at: str) -> Finding:
+    """WX609: which number was connected cannot be told, or it is another one."""
+    listed = ", ".join(numbers) or "none"
+    said = f"numbers in Coexistence on the account: {listed}"
+    evidence = Evidence(said, "meta", observed_at)
+    return Finding("WX609", Severity.CRITICAL, channel, evidence, phone=phone)
+
+
+def _said(report: WindowFailed) -> str:
+    parts = [f"Meta's window: {report.text}"]
+    if report.error_code:
+        parts.append(f"code {report.error_code}")
+    if report.session_id:
+        parts.append(f"session id {report.session_id}")
+    return ", ".join(parts)

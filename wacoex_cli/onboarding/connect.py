@@ -61,7 +61,7 @@ from wacoex_cli.onboarding.model import (
     StepState,
 )
 from wacoex_cli.onboarding.proof import echo_proof, may_return, partner, proof, stored
-from wacoex_cli.onboarding.signup_step import signup
+from wacoex_cli.onboarding.signup import signup
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.onboarding.sync import progress_of, sync
 from wacoex_cli.partners.model import PARTNER_NAME

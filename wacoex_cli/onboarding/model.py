@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,3 +135,76 @@ class Receipt:
     def is_finished(self) -> bool:
         """Whether there is nothing left to do."""
         return self.journey.finished_at is not None
+
+
+@dataclass(frozen=True)
+class WindowFinished:
+    """The window gave a code, which lives 30 seconds. Meta does not always name the WABA."""
+
+    code: str = field(repr=False)
+    waba_id: str | None = None
+    event: str | None = None
+
+
+@dataclass(frozen=True)
+class WindowCancelled:
+    """The person left; `step` is the screen, as Meta names it."""
+
+    step: str | None = None
+
+
+@dataclass(frozen=True)
+class WindowFailed:
+    """The window showed an error, and the person reported it. The session id is for Meta."""
+
+    text: str
+    error_code: str | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True)
+class WindowClosed:
+    """The window was closed and told nothing; on its last screen that is success."""
+
+    waba_id: str | None = None
+
+
+WindowReport = WindowFinished | WindowCancelled | WindowFailed | WindowClosed
+
+
+@dataclass(frozen=True)
+class SignupSetup:
+    """What the page shows, and what Meta's script is called with; no secret is among it."""
+
+    app_id: str
+    config_id: str
+    api_version: str
+    sdk_url: str
+    channel: str
+    phone: str
+    kept_in: str
+
+    @property
+    def sdk_origin(self) -> str:
+        """Where the script comes from, as a browser writes origins."""
+        parts = urlsplit(self.sdk_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def sdk_host(self) -> str:
+        """The host that the script comes from, for the person."""
+        return urlsplit(self.sdk_url).netloc
+
+    @property
+    def extra_origin(self) -> str:
+        """An origin besides Facebook's that may tell of the session: a stand-in on this machine."""
+        return self.sdk_origin if urlsplit(self.sdk_url).scheme == "http" else ""
+
+
+@dataclass(frozen=True)
+class SignupEnd:
+    """What the page shows at the end."""
+
+    ok: bool
+    title: str
+    lines: tuple[str, ...]

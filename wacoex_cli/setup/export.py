@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
+from wacoex_cli.foundation.masking import mask, masked, masked_text
 from wacoex_cli.foundation.new_file import new_private_file
-from wacoex_cli.foundation.phone_numbers import mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
     from wacoex_cli.foundation.state import Row, State
 
-_NUMBER = re.compile(r"\+[0-9](?:[ ().-]{0,2}[0-9]){5,14}")
-# A message id holds the number of the person in Base64.
-_MESSAGE_ID = re.compile(r"wamid\.[A-Za-z0-9+/=_-]*")
-_NOT_DIGITS = re.compile(r"[^0-9]")
-_SHOWN_OF_MESSAGE_ID = 8
 _LINES_AT_ONCE = 1_000
 _PAGE = 2_000
 
@@ -64,13 +59,10 @@ def _masked(name: str, value: Any) -> Any:
         return value
     if name == "phone":
         return mask(value)
-    without_ids = _MESSAGE_ID.sub(lambda found: _tail(found[0]), value)
-    return _NUMBER.sub(lambda found: mask(f"+{_NOT_DIGITS.sub('', found[0])}"), without_ids)
-
-
-def _tail(message_id: str) -> str:
-    shown = message_id.removeprefix("wamid.").rstrip("=")[-_SHOWN_OF_MESSAGE_ID:]
-    return f"wamid.*{shown}"
+    if value.startswith(("{", "[")):
+        with contextlib.suppress(ValueError):
+            return json.dumps(masked(json.loads(value)), ensure_ascii=False)
+    return masked_text(value)
 
 
 def _tables(state: State) -> list[str]:

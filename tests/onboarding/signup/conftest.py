@@ -18,7 +18,7 @@ from wacoex_cli.channels.model import Channel, Details
 from wacoex_cli.foundation.workspace import open_workspace
 from wacoex_cli.onboarding.journey import Context, Wishes
 from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route
-from wacoex_cli.onboarding.signup_step import signup_own_app
+from wacoex_cli.onboarding.signup import signup_own_app
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.account import CONFIG_ID, SDK_PATH
 from wacoex_cli.sandbox.defaults import default_world

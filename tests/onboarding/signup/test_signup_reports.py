@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from wacoex_cli.findings.model import Severity
-from wacoex_cli.onboarding.signup import checks
-from wacoex_cli.onboarding.signup.report import Cancelled, Closed, Failed, Finished, report_in
+from wacoex_cli.onboarding import checks
+from wacoex_cli.onboarding.model import WindowCancelled, WindowClosed, WindowFailed, WindowFinished
+from wacoex_cli.onboarding.signup_page import report_in
 
 AT = "2026-11-07T12:00:00.000Z"
 STEPS = (
@@ -23,14 +24,14 @@ STEPS = (
 @pytest.mark.parametrize(
     ("values", "report"),
     [
-        ({"kind": "finished", "code": "AQ1", "waba_id": "104"}, Finished("AQ1", "104")),
-        ({"kind": "finished", "code": "AQ1", "waba_id": 104}, Finished("AQ1", "104")),
-        ({"kind": "finished", "code": "AQ1", "waba_id": "../me"}, Finished("AQ1")),
-        ({"kind": "cancelled", "current_step": "X"}, Cancelled("X")),
-        ({"kind": "cancelled"}, Cancelled()),
-        ({"kind": "error", "error_message": "no", "error_code": 1}, Failed("no", "1")),
-        ({"kind": "error", "error_message": "a\x1b[2Jb\nc"}, Failed("a [2Jb c")),
-        ({"kind": "closed", "waba_id": "104"}, Closed("104")),
+        ({"kind": "finished", "code": "AQ1", "waba_id": "104"}, WindowFinished("AQ1", "104")),
+        ({"kind": "finished", "code": "AQ1", "waba_id": 104}, WindowFinished("AQ1", "104")),
+        ({"kind": "finished", "code": "AQ1", "waba_id": "../me"}, WindowFinished("AQ1")),
+        ({"kind": "cancelled", "current_step": "X"}, WindowCancelled("X")),
+        ({"kind": "cancelled"}, WindowCancelled()),
+        ({"kind": "error", "error_message": "no", "error_code": 1}, WindowFailed("no", "1")),
+        ({"kind": "error", "error_message": "a\x1b[2Jb\nc"}, WindowFailed("a [2Jb c")),
+        ({"kind": "closed", "waba_id": "104"}, WindowClosed("104")),
     ],
 )
 def test_a_report_is_read_leniently(values: dict[str, Any], report: object) -> None:
@@ -54,12 +55,12 @@ def test_what_the_page_never_sends_is_no_report(values: dict[str, Any]) -> None:
 
 
 def test_a_code_is_not_shown_by_its_report() -> None:
-    assert "AQsecret" not in repr(Finished("AQsecret"))
+    assert "AQsecret" not in repr(WindowFinished("AQsecret"))
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_each_screen_on_which_somebody_leaves_has_its_own_advice(step: str) -> None:
-    found = checks.cancelled(step, "shop", "+6560000001", AT)
+    found = checks.signup_cancelled(step, "shop", "+6560000001", AT)
 
     assert found.id == "WX608"
     assert found.severity is Severity.WARNING
@@ -70,7 +71,7 @@ def test_each_screen_on_which_somebody_leaves_has_its_own_advice(step: str) -> N
 
 @pytest.mark.parametrize("step", ["A_NEW_SCREEN", None])
 def test_a_screen_that_nobody_knows_is_told_by_its_name(step: str | None) -> None:
-    found = checks.cancelled(step, "shop", "+6560000001", AT)
+    found = checks.signup_cancelled(step, "shop", "+6560000001", AT)
 
     assert (step or "does not name") in found.evidence[0].text
     assert found.remedy == ("run `wacoex connect shop` again",)
@@ -89,7 +90,7 @@ def test_a_screen_that_nobody_knows_is_told_by_its_name(step: str | None) -> Non
 def test_an_error_of_the_window_leads_to_the_finding_that_explains_it(
     text: str, code: str | None, finding_id: str
 ) -> None:
-    found = checks.reported(Failed(text, code, "session-7"), "shop", AT)
+    found = checks.signup_reported(WindowFailed(text, code, "session-7"), "shop", AT)
 
     assert found.id == finding_id
     assert found.severity is Severity.CRITICAL

@@ -11,9 +11,8 @@ import pytest
 
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.onboarding.journey import Wishes
-from wacoex_cli.onboarding.model import StepState
-from wacoex_cli.onboarding.signup.page import Setup, SignupPage, Told
-from wacoex_cli.onboarding.signup.report import Closed
+from wacoex_cli.onboarding.model import SignupEnd, SignupSetup, StepState, WindowClosed
+from wacoex_cli.onboarding.signup_page import SignupPage
 from wacoex_cli.sandbox.world import (
     APP_ID,
     APP_SECRET,
@@ -169,16 +168,16 @@ def test_whoever_is_not_the_page_gets_nothing_and_breaks_nothing(
 
 def page_alone(take: Any) -> SignupPage:
     sdk_url = "https://connect.facebook.net/en_US/sdk.js"
-    return SignupPage(Setup("1", "2", "v26.0", sdk_url, "shop", PHONE, "x"), take)
+    return SignupPage(SignupSetup("1", "2", "v26.0", sdk_url, "shop", PHONE, "x"), take)
 
 
 def test_the_page_is_heard_once_even_by_two_reports_at_the_same_time() -> None:
     heard: list[object] = []
 
-    async def take(report: object) -> Told:
+    async def take(report: object) -> SignupEnd:
         heard.append(report)
         await asyncio.sleep(0.05)
-        return Told(ok=True, title="done", lines=())
+        return SignupEnd(ok=True, title="done", lines=())
 
     async def report_twice() -> list[int]:
         page = page_alone(take)
@@ -195,7 +194,7 @@ def test_the_page_is_heard_once_even_by_two_reports_at_the_same_time() -> None:
             return [one.status_code for one in both]
 
     assert sorted(asyncio.run(report_twice())) == [200, 410]
-    assert heard == [Closed()]
+    assert heard == [WindowClosed()]
 
 
 def attribute(shown: str, name: str) -> str:
@@ -203,7 +202,7 @@ def attribute(shown: str, name: str) -> str:
 
 
 def test_only_this_machine_can_reach_it() -> None:
-    async def nobody(report: object) -> Told:
+    async def nobody(report: object) -> SignupEnd:
         raise AssertionError
 
     async def ask() -> int:
@@ -216,7 +215,9 @@ def test_only_this_machine_can_reach_it() -> None:
 
 
 def test_with_metas_own_script_only_facebook_may_tell_of_the_session() -> None:
-    setup = Setup("1", "2", "v26.0", "https://connect.facebook.net/en_US/sdk.js", "a", PHONE, "x")
+    setup = SignupSetup(
+        "1", "2", "v26.0", "https://connect.facebook.net/en_US/sdk.js", "a", PHONE, "x"
+    )
 
     assert setup.sdk_origin == "https://connect.facebook.net"
     assert setup.extra_origin == ""

@@ -5,26 +5,39 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+import re
 import secrets
-from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
-from string import Template
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from wacoex_cli.onboarding.signup.report import Report, report_in
+from wacoex_cli.foundation.html import rendered
+from wacoex_cli.onboarding.model import (
+    WindowCancelled,
+    WindowClosed,
+    WindowFailed,
+    WindowFinished,
+    WindowReport,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.types import Receive, Scope, Send
 
+    from wacoex_cli.onboarding.model import SignupEnd, SignupSetup
+
 _MOST_BYTES = 16 * 1024
-_FILES = {"/page.js": "text/javascript", "/page.css": "text/css"}
+_LONGEST_CODE = 4_096
+_LONGEST_TEXT = 500
+_ID = re.compile(r"[0-9]{1,32}")
+_UNPRINTABLE = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f]")
+_FILES = {
+    "/page.js": ("signup.js", "text/javascript"),
+    "/page.css": ("signup.css", "text/css"),
+}
 _FACEBOOK = "https://www.facebook.com https://*.facebook.com"
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -39,37 +52,26 @@ _ONCE = (
 )
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What the page shows, and what Meta's script is called with; no secret is among it."""
+def report_in(values: Mapping[str, object]) -> WindowReport:
+    """The report of the page. Raises ValueError for what the page never sends.
 
-    app_id: str
-    config_id: str
-    api_version: str
-    sdk_url: str
-    channel: str
-    phone: str
-    kept_in: str
-
-    @property
-    def sdk_origin(self) -> str:
-        """Where the script comes from, as a browser writes origins."""
-        parts = urlsplit(self.sdk_url)
-        return f"{parts.scheme}://{parts.netloc}"
-
-    @property
-    def extra_origin(self) -> str:
-        """An origin besides Facebook's that may tell of the session: a stand-in on this machine."""
-        return self.sdk_origin if urlsplit(self.sdk_url).scheme == "http" else ""
-
-
-@dataclass(frozen=True)
-class Told:
-    """What the page shows at the end."""
-
-    ok: bool
-    title: str
-    lines: tuple[str, ...]
+    Everything in it came through a browser: texts are cut and freed of control characters.
+    """
+    kind = values.get("kind")
+    if kind == "finished":
+        code = values.get("code")
+        if not isinstance(code, str) or not 0 < len(code) <= _LONGEST_CODE:
+            raise ValueError("no code")
+        return WindowFinished(code, _id(values.get("waba_id")), _text(values.get("event")))
+    if kind == "cancelled":
+        return WindowCancelled(_text(values.get("current_step")))
+    if kind == "error":
+        text = _text(values.get("error_message")) or "Meta gave no text"
+        code, session = _text(values.get("error_code")), _text(values.get("session_id"))
+        return WindowFailed(text, code, session)
+    if kind == "closed":
+        return WindowClosed(_id(values.get("waba_id")))
+    raise ValueError("no known kind")
 
 
 class SignupPage:
@@ -78,7 +80,9 @@ class SignupPage:
     The paths, the nonce and the cookie are made anew for each page and used once.
     """
 
-    def __init__(self, setup: Setup, take: Callable[[Report], Awaitable[Told]]) -> None:
+    def __init__(
+        self, setup: SignupSetup, take: Callable[[WindowReport], Awaitable[SignupEnd]]
+    ) -> None:
         self.path = f"/{secrets.token_urlsafe(24)}"
         self.was_heard = False
         self._setup = setup
@@ -111,7 +115,7 @@ class SignupPage:
             return _refusal(421, "Open the address as wacoex shows it.")
         path, method = request.url.path, request.method
         if path in _FILES and method == "GET":
-            return Response(_read(path), media_type=_FILES[path])
+            return Response(_read(path), media_type=_FILES[path][1])
         if path == self.path:
             return self._shown() if method == "GET" else _refusal(405, "Only GET is known here.")
         if path == self._report_path:
@@ -123,28 +127,17 @@ class SignupPage:
         if self._was_shown:
             return _refusal(410, _ONCE)
         self._was_shown = True
-        page = Template(_read("/page.html")).substitute(self._values())
+        page = rendered(
+            __package__,
+            "signup.html.jinja",
+            setup=self._setup,
+            report_path=self._report_path,
+            state=self._nonce,
+        )
         response = Response(page, media_type="text/html")
         response.headers["Content-Security-Policy"] = _policy(self._setup)
         response.set_cookie(self._cookie, self._session, httponly=True, samesite="strict")
         return response
-
-    def _values(self) -> Mapping[str, str]:
-        setup = self._setup
-        values = {
-            "app_id": setup.app_id,
-            "config_id": setup.config_id,
-            "api_version": setup.api_version,
-            "sdk_url": setup.sdk_url,
-            "sdk_host": urlsplit(setup.sdk_url).netloc,
-            "extra_origin": setup.extra_origin,
-            "channel": setup.channel,
-            "phone": setup.phone,
-            "kept_in": setup.kept_in,
-            "report_path": self._report_path,
-            "state": self._nonce,
-        }
-        return {name: escape(value) for name, value in values.items()}
 
     async def _heard(self, request: Request) -> Response:
         refused = self._why_forged(request)
@@ -176,7 +169,7 @@ class SignupPage:
         return None
 
 
-def _policy(setup: Setup) -> str:
+def _policy(setup: SignupSetup) -> str:
     frames = " ".join(filter(None, (_FACEBOOK, setup.extra_origin)))
     return (
         f"default-src 'none'; script-src 'self' {setup.sdk_origin}; style-src 'self';"
@@ -216,8 +209,19 @@ def _object(body: bytes) -> dict[str, object]:
 
 
 def _read(path: str) -> str:
-    return (files(__package__) / path.removeprefix("/")).read_text(encoding="utf-8")
+    return (files(__package__) / _FILES[path][0]).read_text(encoding="utf-8")
 
 
 def _refusal(status: int, text: str) -> Response:
     return PlainTextResponse(f"{text}\n", status)
+
+
+def _id(value: object) -> str | None:
+    text = _text(value)
+    return text if text and _ID.fullmatch(text) else None
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return _UNPRINTABLE.sub(" ", str(value)).strip()[:_LONGEST_TEXT] or None

@@ -1,0 +1,55 @@
+"""What is shared shows no phone number: the one way to mask it, and a table that all who do use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
+from wacoex_cli.foundation.masking import mask, masked, masked_text
+
+TABLE = Path(__file__).parents[1] / "support" / "masked_texts.json"
+
+
+@pytest.mark.parametrize(("text", "shown"), json.loads(TABLE.read_text()))
+def test_what_is_masked_in_a_text(text: str, shown: str) -> None:
+    assert masked_text(text) == shown
+
+
+@pytest.mark.parametrize(("text", "shown"), json.loads(TABLE.read_text()))
+def test_what_is_masked_stays_as_it_is(text: str, shown: str) -> None:
+    assert masked_text(shown).replace("*", "") == shown.replace("*", "")
+
+
+@pytest.mark.parametrize(
+    ("phone", "shown"),
+    [
+        ("+60123454321", "+60*****4321"),
+        ("+6591234567", "+65****4567"),
+        ("+14155552671", "+1******2671"),
+        ("+390669812345", "+39******2345"),
+        ("someone", "*******"),
+        ("", ""),
+    ],
+)
+def test_a_masked_number_keeps_its_calling_code_and_four_digits(phone: str, shown: str) -> None:
+    assert mask(phone) == shown
+
+
+@pytest.mark.parametrize("code", COUNTRY_CODE_TO_REGION_CODE)
+def test_masking_knows_every_calling_code(code: int) -> None:
+    assert mask(f"+{code}00001234") == f"+{code}****1234"
+
+
+def test_keys_and_parts_of_lists_are_masked_too() -> None:
+    assert masked({"+6591234567": ["wa_id 6591234567", 6591234567, None, True]}) == {
+        "+65****4567": ["wa_id +65****4567", 6591234567, None, True]
+    }
+
+
+def test_parts_of_a_list_of_secrets_are_masked_too() -> None:
+    assert masked({"a": ["mailto://one", 1, None]}, ["json://first, mailto://one"]) == {
+        "a": ["****", 1, None]
+    }

@@ -1,0 +1,70 @@
+"""Masking what is meant to be shown to others: phone numbers, ids of messages, secrets. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from wacoex_cli.foundation.phone_numbers import calling_code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+# With a plus sign, in one piece or with spaces; or as Meta writes it, bare digits. Meta's ids have
+# more of them, Unix times begin with 1 and have 10, a fraction stands behind its point.
+_NUMBER = re.compile(
+    r"(?:\+|%2B)(?:[1-9][0-9]{6,14}|[1-9](?:[ ().-]{0,2}[0-9]){6,14})(?![0-9])"
+    r"|(?<![0-9A-Za-z])(?<![0-9][.])(?:1[2-9][0-9]{9}|[2-9][0-9]{7,13})(?![0-9A-Za-z])"
+)
+# It holds the number of the person in Base64, at its beginning.
+_MESSAGE_ID = re.compile(r"wamid\.([A-Za-z0-9+/_-]*)=*")
+_SHOWN_DIGITS = 4
+_SHOWN_OF_MESSAGE_ID = 8
+_SHORTEST_SECRET = 6
+
+
+def mask(phone: str) -> str:
+    """A number that may be shown to others: `+60*****4321`. Hides whatever is no number."""
+    if not _E164.fullmatch(phone):
+        return "*" * len(phone)
+    shown = len(calling_code(phone)) + 1
+    hidden = max(0, len(phone) - shown - _SHOWN_DIGITS)
+    return phone[:shown] + "*" * hidden + phone[shown + hidden :]
+
+
+def masked_text(text: str) -> str:
+    """A text with every phone number and every message id of Meta in it masked."""
+    without_ids = _MESSAGE_ID.sub(_masked_id, text)
+    return _NUMBER.sub(_masked_number, without_ids)
+
+
+def masked(value: Any, secrets: Iterable[str] = ()) -> Any:
+    """A JSON value with every number, message id and secret in its texts and keys masked.
+
+    A secret may be a list: its parts are masked too.
+    """
+    parts = {part for secret in secrets for part in (secret, *re.split(r"[,\s]+", secret))}
+    hidden = sorted((part for part in parts if len(part) >= _SHORTEST_SECRET), key=len)
+    return _masked(value, hidden[::-1])
+
+
+def _masked(value: Any, hidden: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {_masked(key, hidden): _masked(part, hidden) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(part, hidden) for part in value]
+    if not isinstance(value, str):
+        return value
+    for secret in hidden:
+        value = value.replace(secret, "****")
+    return masked_text(value)
+
+
+def _masked_number(found: re.Match[str]) -> str:
+    return mask(f"+{re.sub('[^0-9]', '', found[0].removeprefix('%2B'))}")
+
+
+def _masked_id(found: re.Match[str]) -> str:
+    # Of a short one the end may hold digits of the number too.
+    return f"wamid.*{found[1][-_SHOWN_OF_MESSAGE_ID:] if len(found[1]) > 24 else ''}"
