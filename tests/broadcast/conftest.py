@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import wacoex_cli
-from wacoex_cli.broadcast import draft_ledger, ledger
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.plan import PlanRequest, plan
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider
 from wacoex_cli.broadcast.send import SendRequest, send
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.foundation.clock import SystemClock
@@ -184,7 +184,7 @@ class Shop:
 
     def current(self, broadcast: Broadcast) -> Broadcast:
         """The broadcast as the state file knows it now."""
-        return ledger.get(self.state, broadcast.broadcast_id)
+        return Broadcasts(self.state).get(broadcast.broadcast_id)
 
     def faults(self, *faults: Fault) -> None:
         """Let exactly these faults stand."""
@@ -313,8 +313,7 @@ def plan_rows(state: State) -> Callable[[int], int]:
     def plan_them(rows: int) -> int:
         channel_id = _any_channel(state, now)
         with state.transaction():
-            broadcast_id = draft_ledger.start_draft(
-                state,
+            broadcast_id = Broadcasts(state).start_draft(
                 channel_id=channel_id,
                 name=None,
                 template="{}",
@@ -325,12 +324,11 @@ def plan_rows(state: State) -> Callable[[int], int]:
                 rate=20.0,
                 now=now,
             )
-            ledger.set_status(state, broadcast_id, Status.PLANNED)
+            Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
         planned = [
-            (broadcast_id, n, n + 1, f"+6591{n:06}", "[]", "pending", None, None)
-            for n in range(1, rows + 1)
+            (n, n + 1, f"+6591{n:06}", "[]", "pending", None, None) for n in range(1, rows + 1)
         ]
-        draft_ledger.add_rows(state, planned)
+        Rows(state, broadcast_id).add(planned)
         return broadcast_id
 
     return plan_them

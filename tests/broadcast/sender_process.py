@@ -12,9 +12,9 @@ import os
 import sys
 from pathlib import Path
 
-from wacoex_cli.broadcast import ledger
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
 from wacoex_cli.broadcast.send import SendRequest, send
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.foundation.clock import SystemClock
@@ -30,7 +30,7 @@ async def main(base_url: str, broadcast_id: int, rate: float, exchange_seconds: 
     state = open_state(Path(os.environ["WACOEX_STATE"]))
     clock = SystemClock()
     http = Http(clock, log=lambda text: None, exchange_seconds=exchange_seconds)
-    broadcast = ledger.get(state, broadcast_id)
+    broadcast = Broadcasts(state).get(broadcast_id)
     print("sending", flush=True)
     channel = registry.active(state, broadcast.channel)
     sent = await send(

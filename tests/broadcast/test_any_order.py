@@ -14,11 +14,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from wacoex_cli.broadcast import ledger, runs_ledger
-from wacoex_cli.broadcast.exchange import Exchange, Report, Run, lock_purpose
-from wacoex_cli.broadcast.model import RowState, attempt_id
-from wacoex_cli.broadcast.recovery import take_the_lock
+from wacoex_cli.broadcast.exchange import Exchange, Report, Run
+from wacoex_cli.broadcast.model import RowState, attempt_id, lock_purpose
 from wacoex_cli.broadcast.rule import MOST_TRIES_IN_RUN, judge
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.foundation import locks
 from wacoex_cli.platforms.meta import NotSent, Refused, Taken, Unclear
 
@@ -44,9 +43,9 @@ class Process:
         self.presence = locks.Presence(state.path)
         self.held, self.under_way, self.settled = [], [], []
         with state.transaction():
-            take_the_lock(state, broadcast_id, self.presence, clock)
-            run_id = runs_ledger.start_run(
-                state, broadcast_id, self.presence.holder, 20.0, clock.now()
+            Broadcasts(state).take_lock(broadcast_id, self.presence, clock)
+            run_id = Broadcasts(state).start_run(
+                broadcast_id, self.presence.holder, 20.0, clock.now()
             )
         run = Run(broadcast_id, "+6560000001", run_id, 20.0, 20.0, clock.monotonic())
         self.exchange = Exchange(state, self.presence, clock, run)
@@ -65,7 +64,7 @@ class Process:
 
     def depart(self):
         claim = self.held.pop(0)
-        this_file = ledger.state_id(self.state)
+        this_file = Broadcasts(self.state).state_id
         self.presence.note(attempt_id(this_file, self.broadcast_id, claim.row, claim.attempt))
         self.under_way.append(claim)
         return claim
@@ -146,8 +145,8 @@ class AnyOrder(RuleBasedStateMachine):
             decision, RowState.PENDING
         )
         self.may_leave[row] = decision == "resend"
-        ledger.settle_by_person(
-            self.state, self.broadcast_id, [row], new_state, decision, "Ana", self.clock.now()
+        Rows(self.state, self.broadcast_id).settle(
+            [row], new_state, decision, "Ana", self.clock.now()
         )
 
     def note(self, settled):
@@ -158,7 +157,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def every_row_is_in_one_state(self):
         assert [row["row"] for row in self.rows()] == list(range(1, ROWS + 1))
-        assert ledger.counts(self.state, self.broadcast_id).total == ROWS
+        assert Rows(self.state, self.broadcast_id).counts().total == ROWS
 
     @invariant()
     def no_attempt_left_twice(self):

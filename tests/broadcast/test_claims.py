@@ -6,10 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from wacoex_cli.broadcast import claims_ledger, delivery_ledger, ledger, runs_ledger
-from wacoex_cli.broadcast.exchange import lock_purpose
-from wacoex_cli.broadcast.model import RowState, Settled, attempt_id
-from wacoex_cli.broadcast.recovery import take_the_lock
+from wacoex_cli.broadcast.model import RowState, Settled, attempt_id, lock_purpose
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text
@@ -26,40 +24,35 @@ class Sender:
         self.clock = clock
         self.presence = locks.Presence(state.path)
         with state.transaction():
-            take_the_lock(state, broadcast_id, self.presence, clock)
-            runs_ledger.start_run(
-                state, broadcast_id, self.presence.holder, rate=20.0, now=clock.now()
+            Broadcasts(state).take_lock(broadcast_id, self.presence, clock)
+            Broadcasts(state).start_run(
+                broadcast_id, self.presence.holder, rate=20.0, now=clock.now()
             )
 
     def claim(self, most=1):
         with self.state.transaction():
-            return claims_ledger.claim(
-                self.state, self.broadcast_id, self.presence.holder, most, self.clock.now()
+            return Rows(self.state, self.broadcast_id).claim(
+                self.presence.holder, most, self.clock.now()
             )
 
     def depart(self, claim):
-        this_file = ledger.state_id(self.state)
+        this_file = Broadcasts(self.state).state_id
         self.presence.note(attempt_id(this_file, self.broadcast_id, claim.row, claim.attempt))
 
     def settle(self, claim, state, *, seconds=0.0, **more):
         not_before = self.clock.now() + timedelta(seconds=seconds) if state == RETRY else None
         settled = Settled(claim.row, claim.attempt, RowState(state), not_before=not_before, **more)
         with self.state.transaction():
-            claims_ledger.record(
-                self.state,
-                self.broadcast_id,
-                self.presence.holder,
-                [settled],
-                self.clock.now(),
+            Rows(self.state, self.broadcast_id).record(
+                self.presence.holder, [settled], self.clock.now()
             )
-            claims_ledger.note_departures(self.state, self.broadcast_id, [settled])
 
     def give_back(self, *claims):
         with self.state.transaction():
-            claims_ledger.give_back(self.state, self.broadcast_id, self.presence.holder, claims)
+            Rows(self.state, self.broadcast_id).give_back(self.presence.holder, claims)
 
     def has_more(self):
-        return claims_ledger.has_more(self.state, self.broadcast_id, self.clock.now())
+        return Rows(self.state, self.broadcast_id).has_more(self.clock.now())
 
     def die(self):
         self.presence.abandon()
@@ -232,9 +225,7 @@ def test_a_row_to_be_sent_again_has_all_its_tries_and_survives_being_given_back(
     state, sender, row, clock
 ):
     sender.settle(*sender.claim(), AMBIGUOUS)
-    ledger.settle_by_person(
-        state, sender.broadcast_id, [1], RowState.PENDING, "resend", "Ana", clock.now()
-    )
+    Rows(state, sender.broadcast_id).settle([1], RowState.PENDING, "resend", "Ana", clock.now())
     clock.advance(3600)
     (again,) = sender.claim()
     assert (again.tries_in_run, again.first_try_in_run_at) == (1, clock.now())
@@ -247,12 +238,10 @@ def test_when_a_message_left_is_kept_though_its_status_came_before_the_answer(se
     [claim] = sender.claim()
     left_at = clock.now() + timedelta(seconds=0.4)
     with state.transaction():
-        delivery_ledger.move_on(
-            state,
-            broadcast_id=sender.broadcast_id,
-            row=claim.row,
-            attempt=claim.attempt,
-            reached=RowState.DELIVERED,
+        Rows(state, sender.broadcast_id).move_on(
+            claim.row,
+            claim.attempt,
+            RowState.DELIVERED,
             code=None,
             message_id="wamid.1",
         )

@@ -8,7 +8,8 @@ import json
 import pytest
 
 from wacoex_cli.audience.ledger import is_opted_out
-from wacoex_cli.broadcast import ledger, view
+from wacoex_cli.broadcast import view
+from wacoex_cli.broadcast.store import Rows
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.sandbox.faults import Fault
@@ -31,7 +32,7 @@ RETRY |= {131056: 1, 131057: 60, 2494100: 60, 132069: 60, 133004: 5, 133015: 300
 def shown(shop, broadcast):
     """What the program says about a broadcast."""
     current = shop.current(broadcast)
-    counts = ledger.counts(shop.state, current.broadcast_id)
+    counts = Rows(shop.state, current.broadcast_id).counts()
     return "\n".join(view.sentences(view.summary(shop.state, current, counts)))
 
 

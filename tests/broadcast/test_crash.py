@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wacoex_cli.broadcast import ledger
 from wacoex_cli.broadcast.engine import WINDOW
-from wacoex_cli.broadcast.exchange import lock_purpose
-from wacoex_cli.broadcast.model import attempt_id
+from wacoex_cli.broadcast.model import attempt_id, lock_purpose
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.foundation import locks
 from wacoex_cli.sandbox.faults import Fault
 
@@ -74,7 +73,7 @@ class Massacre:
         held = state.row("SELECT holder FROM locks WHERE purpose = ?", [purpose])
         if held is None:
             return set()
-        this_file, rows = ledger.state_id(state), self.shop.rows(self.broadcast)
+        this_file, rows = Broadcasts(state).state_id, self.shop.rows(self.broadcast)
         return locks.remains_of(state.path, held["holder"], same_boot=True).notes & {
             attempt_id(this_file, broadcast_id, number, row["attempts"])
             for number, row in rows.items()

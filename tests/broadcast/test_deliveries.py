@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli.audience.ledger import list_optouts
-from wacoex_cli.broadcast import ledger
 from wacoex_cli.broadcast.model import Status, attempt_id
 from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.events.ledger import store
 from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
 from wacoex_cli.foundation.clock import to_text
@@ -33,7 +33,7 @@ def tell(state, clock, *events):
 
 def status(state, broadcast, row, word, *, attempt=1, code=None):
     """A status webhook about one row."""
-    name = attempt_id(ledger.state_id(state), broadcast.broadcast_id, row, attempt)
+    name = attempt_id(Broadcasts(state).state_id, broadcast.broadcast_id, row, attempt)
     return Event(
         key=f"meta:status:wamid.{row}:{word}:{next(numbers)}",
         kind=Kind.STATUS,
@@ -94,7 +94,7 @@ def test_the_order_of_statuses_does_not_matter(state, clock, plan_rows, words, d
 
 
 def _ends(state, clock, plan_rows, words):
-    broadcast = ledger.get(state, plan_rows(1))
+    broadcast = Broadcasts(state).get(plan_rows(1))
     with state.transaction():
         state.execute("UPDATE recipients SET state = 'accepted', attempts = 1")
     for word in words:

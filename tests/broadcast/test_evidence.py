@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from wacoex_cli.broadcast.evidence import (
     Candidate,
     Conversation,
-    Doubt,
     Fate,
     History,
     Listed,
@@ -21,7 +20,7 @@ from wacoex_cli.broadcast.evidence import (
     by_history,
 )
 from wacoex_cli.broadcast.evidence_reading import candidate, listed
-from wacoex_cli.broadcast.model import RowState
+from wacoex_cli.broadcast.model import Doubt, RowState
 
 CLAIMED = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 LATER = CLAIMED + timedelta(minutes=30)

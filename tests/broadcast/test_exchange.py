@@ -7,9 +7,10 @@ from collections import deque
 import pytest
 
 from wacoex_cli.audience.ledger import add_optout, is_opted_out
-from wacoex_cli.broadcast import claims_ledger, ledger, runs_ledger, throttle
-from wacoex_cli.broadcast.exchange import Exchange, Report, Run, lock_purpose
-from wacoex_cli.broadcast.model import RowState, Settled, Status
+from wacoex_cli.broadcast import throttle
+from wacoex_cli.broadcast.exchange import Exchange, Report, Run
+from wacoex_cli.broadcast.model import RowState, Settled, Status, lock_purpose
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import Answered
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import from_text
@@ -30,7 +31,7 @@ def join(state, clock):
         presence = locks.Presence(own.path)
         with own.transaction():
             locks.acquire(own, lock_purpose(broadcast_id), presence, clock)
-            run_id = runs_ledger.start_run(own, broadcast_id, presence.holder, rate, clock.now())
+            run_id = Broadcasts(own).start_run(broadcast_id, presence.holder, rate, clock.now())
         return Exchange(
             own, presence, clock, Run(broadcast_id, PHONE, run_id, rate, 20.0, clock.monotonic())
         )
@@ -56,7 +57,7 @@ def test_what_is_granted_is_on_disk_as_claimed(state, clock, join, plan_rows):
     granted = join(broadcast_id)(ROOM)
 
     assert len(granted.claims) == len(granted.slots) > 5
-    assert ledger.counts(state, broadcast_id).of(RowState.SENDING) == len(granted.claims)
+    assert Rows(state, broadcast_id).counts().of(RowState.SENDING) == len(granted.claims)
     assert min(granted.slots) > clock.monotonic()
 
 
@@ -75,7 +76,7 @@ def test_a_tick_with_no_room_grants_nothing(state, join, plan_rows):
     granted = join(broadcast_id)(Report())
 
     assert (granted.claims, granted.slots) == ((), ())
-    assert ledger.counts(state, broadcast_id).of(RowState.PENDING) == 9
+    assert Rows(state, broadcast_id).counts().of(RowState.PENDING) == 9
 
 
 def test_broadcasts_of_one_number_share_its_slots_and_keep_their_own_rates(clock, join, plan_rows):
@@ -121,7 +122,7 @@ def test_a_pause_by_another_process_is_seen_and_stops_the_claims(state, join, pl
     broadcast_id = plan_rows(9)
     sender = join(broadcast_id)
     with state.transaction():
-        ledger.set_status(state, broadcast_id, Status.PAUSED)
+        Broadcasts(state).set_status(broadcast_id, Status.PAUSED)
 
     granted = sender(ROOM)
     assert (granted.status, granted.claims, granted.slots) == (Status.PAUSED, (), ())
@@ -138,11 +139,11 @@ def test_a_sender_whose_lock_was_taken_gets_nothing_and_records_nothing(
     join(broadcast_id)
     accepted = Settled(claim.row, claim.attempt, RowState.ACCEPTED, message_id="wamid.1")
     with state.transaction():
-        claims_ledger.take_over(state, broadcast_id, None, "", clock.now())
+        Rows(state, broadcast_id).take_over(None, "", clock.now())
 
     granted = sender(Report(settled=((accepted, claim.phone),), room=64))
     assert (granted.is_ours, granted.claims) == (False, ())
-    assert ledger.counts(state, broadcast_id).by_state == {
+    assert Rows(state, broadcast_id).counts().by_state == {
         RowState.AMBIGUOUS: 1,
         RowState.PENDING: 8,
     }
@@ -171,8 +172,8 @@ def test_somebody_who_opts_out_while_a_broadcast_runs_is_not_sent_to(state, cloc
     assert [one.row for one in granted.claims] == [3]
     clock.advance(1)
     assert not sender(ROOM).has_more
-    assert ledger.skip_reasons(state, broadcast_id) == {"opted_out": 1}
-    assert ledger.get(state, broadcast_id).recipients == 2
+    assert Rows(state, broadcast_id).skip_reasons() == {"opted_out": 1}
+    assert Broadcasts(state).get(broadcast_id).recipients == 2
 
 
 def test_after_another_boot_a_broadcast_goes_on_within_two_seconds(clock, join, plan_rows):
@@ -234,5 +235,5 @@ def test_a_run_notes_how_long_it_was_active_and_its_busiest_second(state, clock,
         clock.advance(10)
         sender(Report(peak=peak))
 
-    assert runs_ledger.active_seconds(state, broadcast_id) == 30
-    assert ledger.get(state, broadcast_id).peak_in_one_second == 7
+    assert Broadcasts(state).active_seconds(broadcast_id) == 30
+    assert Broadcasts(state).get(broadcast_id).peak_in_one_second == 7

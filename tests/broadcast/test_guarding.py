@@ -11,11 +11,12 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from wacoex_cli.broadcast import control, ledger
+from wacoex_cli.broadcast import control
 from wacoex_cli.broadcast.canary import Canary
 from wacoex_cli.broadcast.guards import Guards, wishes
 from wacoex_cli.broadcast.model import Status, attempt_id
 from wacoex_cli.broadcast.quiet_hours import QuietHours
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.ledger import store
@@ -31,7 +32,7 @@ numbers = itertools.count()
 
 def tell(shop, broadcast, rows, word, code=None):
     """A listener stores what became of rows; the sender learns it by itself."""
-    this_file = ledger.state_id(shop.state)
+    this_file = Broadcasts(shop.state).state_id
     events = tuple(
         Event(
             key=f"meta:status:{row}:{word}:{next(numbers)}",
@@ -381,7 +382,7 @@ def test_a_broadcast_waits_until_it_may_begin(shop, cli):
 
     assert done.code == 0
     assert "waiting until" in done.err
-    assert shop.current(ledger.get(shop.state, 1)).started_at >= to_text(begins)
+    assert shop.current(Broadcasts(shop.state).get(1)).started_at >= to_text(begins)
 
 
 @pytest.mark.parametrize("option", ["--not-before", "--until"])

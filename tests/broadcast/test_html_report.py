@@ -9,10 +9,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from wacoex_cli.broadcast import html_report, ledger, report, report_ledger
+from wacoex_cli.broadcast import html_report, report
 from wacoex_cli.broadcast import html_report_pictures as pictures
 from wacoex_cli.broadcast.model import attempt_id
 from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.events.ledger import store
 from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
@@ -83,7 +84,7 @@ def page(cli, shop):
 
 def tell(shop, broadcast, row, *words):
     """Status webhooks about one row, a second apart."""
-    name = attempt_id(ledger.state_id(shop.state), broadcast.broadcast_id, row, 1)
+    name = attempt_id(Broadcasts(shop.state).state_id, broadcast.broadcast_id, row, 1)
     events = [
         Event(
             key=f"meta:status:wamid.{row}:{word}",
@@ -256,10 +257,10 @@ def test_each_message_counts_once_for_each_status_in_the_picture(shop):
     tell(shop, broadcast, 1, "read", "delivered")
     tell(shop, broadcast, 2, "sent", "failed")
     tell(shop, broadcast, 3, "failed", "delivered")
-    since, attempts = broadcast.planned_at, f"wacoex-{ledger.state_id(shop.state)}-1-"
+    since, attempts = broadcast.planned_at, f"wacoex-{Broadcasts(shop.state).state_id}-1-"
 
-    assert report_ledger.deliveries_end(shop.state, 1, since, attempts) == LATER[1]
-    rows = report_ledger.deliveries(shop.state, 1, since, attempts, 19)
+    assert Rows(shop.state, 1).deliveries_end(since, attempts) == LATER[1]
+    rows = Rows(shop.state, 1).deliveries(since, attempts, 19)
 
     first, second = (one[:19] for one in LATER)
     assert [
@@ -301,7 +302,7 @@ def test_the_busiest_second_of_a_stretch_is_kept(state, plan_rows):
                 ["2026-11-07T12:00:00.000Z", f"2026-11-07T12:00:{moment}Z", row],
             )
 
-    [minute] = report_ledger.dispatch(state, broadcast_id, 16)
+    [minute] = Rows(state, broadcast_id).dispatch(16)
 
     assert minute == {"at": "2026-11-07T12:00", "n": 5, "busiest": 3}
 

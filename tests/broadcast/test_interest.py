@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from wacoex_cli import app
 from wacoex_cli.broadcast.interest import interest
-from wacoex_cli.broadcast.ledger import state_id
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.events import consumers
@@ -39,7 +39,7 @@ def test_who_is_unclear_comes_first_and_what_is_long_over_is_left_alone(state, c
     found = interest(state, channel, clock.now())
 
     assert found.phones == ("+6591000002", "+6591000001", "+6591000003")
-    assert found.message_ids == {"wamid.3": f"wacoex-{state_id(state)}-9-3-1"}
+    assert found.message_ids == {"wamid.3": f"wacoex-{Broadcasts(state).state_id}-9-3-1"}
     assert consumers.interest(state, channel, clock.now()) == found
 
 

@@ -8,9 +8,8 @@ from datetime import timedelta
 import pytest
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import draft_ledger, ledger
-from wacoex_cli.broadcast.exchange import lock_purpose
-from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.model import RowState, Status, lock_purpose
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation import locks
@@ -141,8 +140,7 @@ def test_an_unreadable_row_in_the_middle_leaves_nothing_behind(shop, tmp_path):
 
 def abandoned_draft(shop, presence):
     with shop.state.transaction():
-        draft = draft_ledger.start_draft(
-            shop.state,
+        draft = Broadcasts(shop.state).start_draft(
             channel_id=shop.channel.channel_id,
             name=None,
             template="{}",
@@ -154,7 +152,7 @@ def abandoned_draft(shop, presence):
             now=shop.clock.now(),
         )
         locks.acquire(shop.state, lock_purpose(draft), presence, shop.clock)
-    draft_ledger.add_rows(shop.state, [(draft, 1, 2, "+6591000001", "[]", "pending", None, None)])
+    Rows(shop.state, draft).add([(1, 2, "+6591000001", "[]", "pending", None, None)])
     return draft
 
 
@@ -174,14 +172,14 @@ def test_a_planner_that_is_still_at_work_is_left_alone(shop):
     draft = abandoned_draft(shop, at_work)
     shop.plan(2)
 
-    assert ledger.get(shop.state, draft).status is Status.DRAFT
-    assert ledger.counts(shop.state, draft).of(RowState.PENDING) == 1
+    assert Broadcasts(shop.state).get(draft).status is Status.DRAFT
+    assert Rows(shop.state, draft).counts().of(RowState.PENDING) == 1
     at_work.leave()
 
 
 def test_a_plan_that_was_finished_meanwhile_is_no_draft_to_discard(shop):
     broadcast = shop.planned(2)
-    draft_ledger.discard(shop.state, broadcast.broadcast_id)
+    Broadcasts(shop.state).discard(broadcast.broadcast_id)
 
     assert shop.counts(broadcast) == {"pending": 2}
 
@@ -210,7 +208,7 @@ def test_the_program_shows_the_plan_and_the_command_that_sends_it(shop, cli):
     assert "| Hello Ana, order A-1 is ready." in outcome.out
     assert "skipped: 1 invalid" in outcome.out
     assert "to send it: wacoex broadcast send 1" in outcome.out
-    assert ledger.get(shop.state, 1).name == "orders"
+    assert Broadcasts(shop.state).get(1).name == "orders"
 
 
 def test_the_json_of_a_plan_has_the_fixed_keys(shop, cli):

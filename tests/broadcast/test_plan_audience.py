@@ -9,7 +9,8 @@ import pytest
 
 from wacoex_cli.audience.ledger import add_optout, list_optouts
 from wacoex_cli.audience.model import Scope
-from wacoex_cli.broadcast import ledger, upkeep_ledger
+from wacoex_cli.broadcast import figures
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.errors import UsageError
 
 OPTIONS = ("--template", "opening_hours", "--lang", "en_US")
@@ -113,7 +114,7 @@ def test_a_list_read_as_windows_1252_says_so(shop, cli, tmp_path):
     outcome = cli("broadcast", "plan", file, *OPTIONS)
 
     assert "was read as Windows-1252" in outcome.out
-    assert ledger.get(shop.state, 1).recipients == 1
+    assert Broadcasts(shop.state).get(1).recipients == 1
 
 
 SALE = {"template": "spring_sale", "parameters": {"first_name": "name"}}
@@ -139,7 +140,7 @@ def test_an_opt_out_of_marketing_after_the_plan_counts_and_others_still_go_out(s
 
     assert shop.counts(sale) == {"skipped": 1, "accepted": 1}
     assert shop.counts(opening) == {"accepted": 2}
-    assert upkeep_ledger.taken_after_optout(state) == []
+    assert figures.taken_after_optout(state) == []
 
 
 def test_what_was_taken_after_lifts_no_opt_out_of_marketing(shop, state):

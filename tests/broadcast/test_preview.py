@@ -11,8 +11,9 @@ import time
 import pytest
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import ledger, trial, trial_ledger
+from wacoex_cli.broadcast import trial
 from wacoex_cli.broadcast.model import RowState, attempt_id
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.events.ledger import store
 from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
 from wacoex_cli.foundation.state import open_state
@@ -44,7 +45,7 @@ def tell(state, clock, word, code=None):
         message_id="wamid.test",
         data={
             "status": word,
-            "attempt_id": attempt_id(ledger.state_id(state), TEST_ID, 1, 1),
+            "attempt_id": attempt_id(Broadcasts(state).state_id, TEST_ID, 1, 1),
             "code": code,
         },
     )
@@ -132,9 +133,9 @@ def test_a_test_sends_the_first_rows_message_to_me_and_waits_for_its_status(shop
     assert (test["phone"], test["broadcast_id"], test["state"]) == (ME, TEST_ID, "delivered")
     [arrival] = shop.world.log.accepted()
     assert arrival.recipient == ME
-    assert trial_ledger.row(shop.state, TEST_ID)["message_id"] == test["message_id"]
-    assert ledger.get(shop.state, 1).status.value == "planned"
-    own = ledger.get(shop.state, TEST_ID)
+    assert Rows(shop.state, TEST_ID).one(1)["message_id"] == test["message_id"]
+    assert Broadcasts(shop.state).get(1).status.value == "planned"
+    own = Broadcasts(shop.state).get(TEST_ID)
     assert (own.name, own.status.value, own.recipients) == ("test of 1", "completed", 1)
     assert shop.rows(own)[1]["parameters"] == '["Ana1", "A-1"]'
 
@@ -158,7 +159,7 @@ def test_a_no_sends_nothing_and_leaves_the_plan_alone(shop, cli, people):
     assert "broadcast 1 planned on shop" in planned.out
     assert "no test was sent" in planned.err
     assert shop.world.log.arrivals == []
-    assert [one.broadcast_id for one in ledger.of_channel(shop.state, None, None)] == [1]
+    assert [one.broadcast_id for one in Broadcasts(shop.state).of_channel(None, None)] == [1]
 
 
 def test_a_test_that_meta_refuses_says_why(shop, cli, people):
@@ -191,7 +192,7 @@ def test_what_speaks_against_sending_stops_the_test_and_leaves_no_trace(shop, cl
     assert "--overrule" not in planned.envelope["errors"][0]["hint"]
     assert planned.data["test"]["state"] is None
     assert shop.world.log.arrivals == []
-    assert [one.broadcast_id for one in ledger.of_channel(shop.state, None, None)] == [1]
+    assert [one.broadcast_id for one in Broadcasts(shop.state).of_channel(None, None)] == [1]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_a_test_that_cannot_be_sent_is_refused_before_anything_is_planned(
 
     assert refused.code == 2
     assert said in refused.err
-    assert ledger.of_channel(shop.state, None, None) == []
+    assert Broadcasts(shop.state).of_channel(None, None) == []
 
 
 def test_nobody_who_opted_out_gets_a_test(shop, cli, people):
@@ -220,7 +221,7 @@ def test_nobody_who_opted_out_gets_a_test(shop, cli, people):
 
     assert refused.code == 2
     assert f"wacoex optout remove {ME}" in refused.err
-    assert ledger.of_channel(shop.state, None, None) == []
+    assert Broadcasts(shop.state).of_channel(None, None) == []
 
 
 def test_somebody_who_opts_out_just_before_the_test_gets_none(shop):
@@ -291,6 +292,6 @@ def test_an_interrupted_test_leaves_the_plan_as_it_is(shop, people, eventually, 
 
     assert child.returncode == 130
     assert [arrival.recipient for arrival in shop.world.log.arrivals] == [ME]
-    assert ledger.get(shop.state, 1).status.value == "planned"
+    assert Broadcasts(shop.state).get(1).status.value == "planned"
     reached = "ambiguous" if faults else "accepted"
-    assert shop.counts(ledger.get(shop.state, TEST_ID)) == {reached: 1}
+    assert shop.counts(Broadcasts(shop.state).get(TEST_ID)) == {reached: 1}

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import ledger, retry_ledger, trial
+from wacoex_cli.broadcast import trial
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.locks import Presence
@@ -52,7 +53,7 @@ def again(cli, word, *options, of=1, yes=True, **more):
 
 def retried(shop, broadcast_id=2):
     """The rows of a retry and where they stand."""
-    rows = shop.rows(ledger.get(shop.state, broadcast_id))
+    rows = shop.rows(Broadcasts(shop.state).get(broadcast_id))
     return {row: (one["state"], one["reason"]) for row, one in rows.items()}
 
 
@@ -193,7 +194,7 @@ def test_a_dry_run_shows_the_requests_and_leaves_nothing_behind(shop, cli, faile
 
 
 def test_a_broadcast_that_is_being_sent_is_not_retried(shop, cli, failed):
-    from wacoex_cli.broadcast.exchange import lock_purpose
+    from wacoex_cli.broadcast.model import lock_purpose
     from wacoex_cli.foundation import locks
 
     presence = Presence(shop.state.path)
@@ -254,16 +255,16 @@ def test_whatever_the_family_of_a_broadcast_has_done_a_person_waits_in_one_of_it
         _add_broadcasts(state, [("failed", False), *family])
         own = len(family) + 2
         _add_broadcasts(state, [("pending", False)], first=own)
-        broadcast = ledger.get(state, own)
+        broadcast = Broadcasts(state).get(own)
         with state.transaction():
-            retry_ledger.skip_relatives(state, broadcast)
+            Rows(state, own).skip_relatives(broadcast)
 
         has_or_waits = any(
             row in ("sending", "accepted", "delivered", "ambiguous")
             or (row in ("pending", "retry") and not is_cancelled)
             for row, is_cancelled in family
         )
-        assert (ledger.open_rows(state, own) == 0) == has_or_waits
+        assert (Rows(state, own).count_open() == 0) == has_or_waits
     finally:
         state.close()
 

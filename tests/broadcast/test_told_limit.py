@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from wacoex_cli.broadcast import runs_ledger, throttle
-from wacoex_cli.broadcast.exchange import Exchange, Report, Run, lock_purpose
-from wacoex_cli.broadcast.model import Claim, RowState, Settled
+from wacoex_cli.broadcast import throttle
+from wacoex_cli.broadcast.exchange import Exchange, Report, Run
+from wacoex_cli.broadcast.model import Claim, RowState, Settled, lock_purpose
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.broadcast.throttle import Answered, fresh, slot_interval, told
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.state import open_state
@@ -114,7 +115,7 @@ def join(state, clock):
         presence = locks.Presence(own.path)
         with own.transaction():
             locks.acquire(own, lock_purpose(broadcast_id), presence, clock)
-            run_id = runs_ledger.start_run(own, broadcast_id, presence.holder, 20.0, clock.now())
+            run_id = Broadcasts(own).start_run(broadcast_id, presence.holder, 20.0, clock.now())
         run = Run(
             broadcast_id=broadcast_id,
             phone=PHONE,

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.broadcast import draft_ledger
-from wacoex_cli.broadcast import ledger as broadcasts
 from wacoex_cli.broadcast.model import Status
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import account_ledger, registry
 from wacoex_cli.channels.account import AccountEvent
 from wacoex_cli.channels.model import Provider
@@ -53,8 +52,7 @@ def tell(stage, event: str, *, minutes_ago: float, reason: str | None = None) ->
 def send_with(stage, template: str, language: str) -> None:
     state = stage.workspace.state
     with state.transaction():
-        broadcast_id = draft_ledger.start_draft(
-            state,
+        broadcast_id = Broadcasts(state).start_draft(
             channel_id=1,
             name=None,
             template=json.dumps({"name": template, "language": language}),
@@ -65,7 +63,7 @@ def send_with(stage, template: str, language: str) -> None:
             rate=20,
             now=stage.clock.now(),
         )
-        broadcasts.set_status(state, broadcast_id, Status.COMPLETED)
+        Broadcasts(state).set_status(broadcast_id, Status.COMPLETED)
 
 
 def test_the_four_steps_the_new_ids_and_the_templates_are_told_before_it_asks(

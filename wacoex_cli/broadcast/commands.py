@@ -127,11 +127,7 @@ def send(
     from wacoex_cli.broadcast.guards import wishes
     from wacoex_cli.broadcast.planning import PlanOptions, plan_broadcast
     from wacoex_cli.broadcast.retrying import check_retry, plan_again
-    from wacoex_cli.broadcast.sending import (
-        SendOptions,
-        check_wishes,
-        send_broadcast,
-    )
+    from wacoex_cli.broadcast.sending import SendOptions, check_wishes, send_broadcast
     from wacoex_cli.channels.access import choose_channel
 
     minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
@@ -256,11 +252,11 @@ def _check_one_go(invocation: Invocation, broadcast_id: int | None, *, may_ask: 
 def _chosen(
     workspace: "Workspace", invocation: Invocation, broadcast_id: int | None
 ) -> tuple["Broadcast", "Channel"]:
-    from wacoex_cli.broadcast import ledger
+    from wacoex_cli.broadcast.store import Broadcasts
     from wacoex_cli.channels.registry import active
 
     if broadcast_id is not None:
-        broadcast = ledger.get(workspace.state, broadcast_id)
+        broadcast = Broadcasts(workspace.state).get(broadcast_id)
         channel = active(workspace.state, broadcast.channel)
         if invocation.channel not in (None, channel.name):
             raise UsageError(
@@ -277,10 +273,10 @@ def _chosen(
 
 
 def _only_planned(workspace: "Workspace", channel: "Channel") -> "Broadcast":
-    from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.model import Status
+    from wacoex_cli.broadcast.store import Broadcasts
 
-    found = ledger.of_channel(workspace.state, channel.channel_id, Status.PLANNED)
+    found = Broadcasts(workspace.state).of_channel(channel.channel_id, Status.PLANNED)
     # A test whose sender was killed before it began is nothing that anybody planned.
     planned = [one for one in found if one.test_of is None]
     if len(planned) == 1:

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import contacts_ledger
 from wacoex_cli.broadcast.rule import Stop
+from wacoex_cli.broadcast.store import Rows
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.foundation.meanwhile import meanwhile
 from wacoex_cli.platforms.respondio import contact_by, each_page
@@ -43,15 +43,15 @@ async def find_contacts(
     Raises:
         CredentialError, RefusedError, TemporaryError: respond.io could not be asked.
     """
-    people = contacts_ledger.without_contact(state, broadcast_id, MOST_ASKED_SINGLY + 1)
+    people = Rows(state, broadcast_id).without_contact(MOST_ASKED_SINGLY + 1)
     if len(people) > MOST_ASKED_SINGLY:
         await _list_all(state, respondio, broadcast_id)
     else:
         await _ask_singly(state, respondio, broadcast_id, [phone for _, phone, _ in people])
     if not create:
         with state.transaction():
-            contacts_ledger.skip_without_contact(state, broadcast_id)
-    return contacts_ledger.count_without_contact(state, broadcast_id)
+            Rows(state, broadcast_id).skip_without_contact()
+    return Rows(state, broadcast_id).count_without_contact()
 
 
 async def _ask_singly(
@@ -62,14 +62,14 @@ async def _ask_singly(
         known = await asyncio.gather(*(respondio.has_contact(contact_by(phone)) for phone in part))
         found = [phone for phone, is_known in zip(part, known, strict=True) if is_known]
         with state.transaction():
-            contacts_ledger.note_contacts(state, broadcast_id, found)
+            Rows(state, broadcast_id).note_contacts(found)
 
 
 async def _list_all(state: State, respondio: RespondIO, broadcast_id: int) -> None:
     async for page in each_page(respondio.list_contacts):
         phones = [str(one["phone"]) for one in page.items if one.get("phone")]
         with state.transaction():
-            contacts_ledger.note_contacts(state, broadcast_id, phones)
+            Rows(state, broadcast_id).note_contacts(phones)
 
 
 @contextlib.asynccontextmanager
@@ -89,7 +89,7 @@ async def _create_all(
     state: State, respondio: RespondIO, broadcast_id: int, clock: Clock, engine: Engine
 ) -> None:
     failing_since: float | None = None
-    while people := contacts_ledger.without_contact(state, broadcast_id, _AT_ONCE):
+    while people := Rows(state, broadcast_id).without_contact(_AT_ONCE):
         outcomes = await asyncio.gather(
             *(_create(state, respondio, broadcast_id, *person) for person in people)
         )
@@ -114,10 +114,10 @@ async def _create(
         await respondio.create_contact(contact_by(phone), first_name)
     except RefusedError as error:
         with state.transaction():
-            contacts_ledger.reject(state, broadcast_id, row, error.message)
+            Rows(state, broadcast_id).refuse_contact(row, error.message)
     except WacoexError as error:
         return error
     else:
         with state.transaction():
-            contacts_ledger.note_contacts(state, broadcast_id, [phone])
+            Rows(state, broadcast_id).note_contacts([phone])
     return None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import ledger
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.recovery import sender_of, settle_the_dead
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,17 +41,17 @@ async def _end(
 ) -> Broadcast:
     broadcast_id = broadcast.broadcast_id
     with state.transaction():
-        now = ledger.get(state, broadcast_id).status
+        now = Broadcasts(state).get(broadcast_id).status
         if now not in can_be:
             raise UsageError(
                 f"broadcast {broadcast_id} is {now.value} and cannot be {status.value}",
                 hint="`wacoex broadcast list` shows where each one stands",
                 code="wrong_status",
             )
-        ledger.set_status(state, broadcast_id, status, reason=f"{status.value} by {who}")
+        Broadcasts(state).set_status(broadcast_id, status, reason=f"{status.value} by {who}")
     deadline = clock.monotonic() + _PATIENCE_SECONDS
-    while sender_of(state, broadcast_id, clock) and clock.monotonic() < deadline:
+    while Broadcasts(state).sender(broadcast_id, clock) and clock.monotonic() < deadline:
         await clock.sleep(_POLL_SECONDS)
-    if not sender_of(state, broadcast_id, clock):
-        settle_the_dead(state, broadcast_id, clock)
-    return ledger.get(state, broadcast_id)
+    if not Broadcasts(state).sender(broadcast_id, clock):
+        Broadcasts(state).settle_dead(broadcast_id, clock)
+    return Broadcasts(state).get(broadcast_id)

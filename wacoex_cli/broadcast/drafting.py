@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from wacoex_cli.audience.header_names import first_name
 from wacoex_cli.audience.invalid import why_invalid
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.broadcast import audience_ledger, draft_ledger
 from wacoex_cli.broadcast.model import RowState
-from wacoex_cli.broadcast.recovery import sender_of
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.phone_numbers import normalise
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wacoex_cli.audience.files import RecipientsFile
-    from wacoex_cli.broadcast.draft_ledger import PlannedRow
+    from wacoex_cli.broadcast.store import PlannedRow
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.templates.rule import Source
@@ -42,18 +41,17 @@ def read_rows(
 
     `country` is that of numbers without a plus. Raises UsageError for a list that is unfit.
     """
-    rows = _planned_rows(broadcast_id, recipients, sources, country, provider)
+    rows = _planned_rows(recipients, sources, country, provider)
     while batch := list(itertools.islice(rows, _BATCH_ROWS)):
-        draft_ledger.add_rows(state, batch)
-        invalid = [row for row in batch if row[6] == SkipReason.INVALID]
+        Rows(state, broadcast_id).add(batch)
+        invalid = [row for row in batch if row[5] == SkipReason.INVALID]
         if invalid:
-            details = [(why_invalid(row[3], country), row[1]) for row in invalid]
+            details = [(why_invalid(row[2], country), row[0]) for row in invalid]
             with state.transaction():
-                audience_ledger.explain(state, broadcast_id, details)
+                Rows(state, broadcast_id).explain(details)
 
 
 def _planned_rows(
-    broadcast_id: int,
     recipients: RecipientsFile,
     sources: tuple[Source, ...],
     country: str | None,
@@ -69,7 +67,6 @@ def _planned_rows(
         elif values is None:
             state, reason = RowState.SKIPPED, SkipReason.MISSING_PARAMETER.value
         yield (
-            broadcast_id,
             number,
             source_row.line,
             phone or source_row.phone,
@@ -83,8 +80,8 @@ def _planned_rows(
 def tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
     """Release this plan's lock and remove every draft whose planner is gone: a dry run's too."""
     presence.leave()
-    for broadcast_id in draft_ledger.drafts(state):
-        if sender_of(state, broadcast_id, clock) is None:
-            draft_ledger.discard(state, broadcast_id)
+    for broadcast_id in Broadcasts(state).drafts():
+        if Broadcasts(state).sender(broadcast_id, clock) is None:
+            Broadcasts(state).discard(broadcast_id)
     with state.transaction():
         locks.release_all(state, presence)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import ledger
 from wacoex_cli.broadcast.model import Claim, RowState
 from wacoex_cli.broadcast.providers import provider_for
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ def show_requests(
     state, broadcast_id = workspace.state, broadcast.broadcast_id
     if rows is None:
         rows = [
-            *ledger.rows_in(state, broadcast_id, RowState.RETRY, _SHOWN_REQUESTS),
-            *ledger.rows_in(state, broadcast_id, RowState.PENDING, _SHOWN_REQUESTS),
+            *Rows(state, broadcast_id).first(RowState.RETRY, _SHOWN_REQUESTS),
+            *Rows(state, broadcast_id).first(RowState.PENDING, _SHOWN_REQUESTS),
         ][:_SHOWN_REQUESTS]
-    mailer = provider_for(workspace, channel).mailer(broadcast, ledger.state_id(state))
+    mailer = provider_for(workspace, channel).mailer(broadcast, Broadcasts(state).state_id)
     requests: list[dict[str, Any]] = []
     for row in rows:
         url, body = mailer.request(_next_claim(row, workspace.clock.now()))

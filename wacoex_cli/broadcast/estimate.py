@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import paces_ledger
 from wacoex_cli.broadcast.checks import messaging_limit, sending_seconds
-from wacoex_cli.broadcast.estimate_ledger import Month
+from wacoex_cli.broadcast.figures import Month
 from wacoex_cli.broadcast.providers import provider_for
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND, UNTOLD_MESSAGES_PER_SECOND
 from wacoex_cli.channels import evidence_ledger
 from wacoex_cli.channels.access import respondio_for
@@ -171,9 +171,11 @@ def way_through(
     """
     allowed, why = MESSAGES_PER_SECOND, "Meta's limit of a number in Coexistence"
     if provider.endpoint is not None:
-        stored = paces_ledger.load_pace(
-            state, provider.endpoint, UNTOLD_MESSAGES_PER_SECOND, clock
-        ).told_limit
+        stored = (
+            Broadcasts(state)
+            .load_pace(provider.endpoint, UNTOLD_MESSAGES_PER_SECOND, clock)
+            .told_limit
+        )
         told = provider.told_limit() or stored
         allowed = min(allowed, told or UNTOLD_MESSAGES_PER_SECOND)
         why = f"what {provider.kind.known_as} says it allows"

@@ -15,6 +15,8 @@ from wacoex_cli.broadcast.model import RowState
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from wacoex_cli.broadcast.model import Doubt
+
 META, RESPONDIO = "Meta's message history", "respond.io's message list"
 """The two sources."""
 
@@ -30,25 +32,6 @@ class Fate(StrEnum):
     WENT_OUT = "went_out"
     DID_NOT = "did_not"
     UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """An ambiguous row. `happened` is why it is in doubt.
-
-    `since` is from when on a message of it can have gone out: its claim, or the beginning of the
-    broadcast when it was tried before. `until` is when its sender gave up waiting for the answer,
-    or its claim when the sender died.
-    """
-
-    row: int
-    line: int
-    phone: str
-    attempt: int
-    claimed_at: datetime
-    since: datetime
-    until: datetime
-    happened: str | None = None
 
 
 @dataclass(frozen=True)

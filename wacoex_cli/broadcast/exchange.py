@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import claims_ledger, ledger, paces_ledger, runs_ledger, throttle
+from wacoex_cli.broadcast import throttle
 from wacoex_cli.broadcast.guarding import Leave, Warden
 from wacoex_cli.broadcast.guards import UNGUARDED, Guards
 from wacoex_cli.broadcast.live import CodeCount, Course, Snapshot
 from wacoex_cli.broadcast.model import Claim, RowState, Settled, Status
 from wacoex_cli.broadcast.projection import project_known
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.foundation import locks
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Exchange:
             is_ours = self._beat(now)
             self._record(report)
             paces = self._learn(report, now)
-            status = claims_ledger.status_of(self._state, self._run.broadcast_id)
+            status = Broadcasts(self._state).status(self._run.broadcast_id)
             may_send = is_ours and status is Status.SENDING
             claims: tuple[Claim, ...] = ()
             slots: tuple[float, ...] = ()
@@ -146,10 +147,9 @@ class Exchange:
 
     def _record(self, report: Report) -> None:
         run, holder, now = self._run, self._presence.holder, self._clock.now()
-        claims_ledger.give_back(self._state, run.broadcast_id, holder, report.given_back)
-        settled = [one for one, _ in report.settled]
-        claims_ledger.record(self._state, run.broadcast_id, holder, settled, now)
-        claims_ledger.note_departures(self._state, run.broadcast_id, settled)
+        rows, settled = Rows(self._state, run.broadcast_id), [one for one, _ in report.settled]
+        rows.give_back(holder, report.given_back)
+        rows.record(holder, settled, now)
         if run.endpoint:
             project_known(self._state, [one.message_id for one in settled if one.message_id], now)
         for one, phone in report.settled:
@@ -162,11 +162,11 @@ class Exchange:
         An account that answers for Meta says nothing about what the number itself bears.
         """
         run, clock = self._run, self._clock
-        paces = [paces_ledger.load_pace(self._state, run.phone, run.limit, clock)]
+        paces = [Broadcasts(self._state).load_pace(run.phone, run.limit, clock)]
         limit = run.limit
         if run.endpoint:
             untold = throttle.UNTOLD_MESSAGES_PER_SECOND
-            account = paces_ledger.load_pace(self._state, run.endpoint, untold, clock)
+            account = Broadcasts(self._state).load_pace(run.endpoint, untold, clock)
             if (told := run.told_limit()) is not None:
                 account = throttle.told(account, told, now)
             paces.append(account)
@@ -181,14 +181,14 @@ class Exchange:
     def _save(self, paces: tuple[Pace, ...]) -> None:
         run = self._run
         for key, pace in zip((run.phone, run.endpoint), paces, strict=False):
-            paces_ledger.save_pace(self._state, str(key), pace, self._clock)
+            Broadcasts(self._state).save_pace(str(key), pace, self._clock)
 
     def _grant(
         self, report: Report, paces: tuple[Pace, ...], leave: Leave, now: float
     ) -> tuple[tuple[Claim, ...], tuple[float, ...], tuple[Pace, ...]]:
         run = self._run
         key = pace_key(run.broadcast_id)
-        own = paces_ledger.load_pace(self._state, key, run.rate, self._clock)
+        own = Broadcasts(self._state).load_pace(key, run.rate, self._clock)
         interval = throttle.slot_interval(run.rate)
         own = replace(own, interval=interval, anchor=interval)
         start, horizon = now + LEAD_SECONDS, min(now + LOOK_AHEAD_SECONDS, leave.before)
@@ -199,18 +199,18 @@ class Exchange:
         needed = len(claims) + report.waiting_claims - report.waiting_slots
         number, others, slots = throttle.book(number, others, start, horizon, max(0, needed))
         # Without a slot too: else a pace from another boot would start anew at every tick.
-        paces_ledger.save_pace(self._state, key, others[0], self._clock)
+        Broadcasts(self._state).save_pace(key, others[0], self._clock)
         return claims, slots, (number, *others[1:])
 
     def _has_more(self) -> bool:
-        return claims_ledger.has_more(self._state, self._run.broadcast_id, self._clock.now())
+        return Rows(self._state, self._run.broadcast_id).has_more(self._clock.now())
 
     def _snapshot(self, report: Report, told_limit: float | None, now: float) -> Snapshot | None:
         if now < self._next_snapshot and not report.is_last:
             return None
         state, broadcast_id = self._state, self._run.broadcast_id
-        counts = ledger.counts(state, broadcast_id)
-        codes = ledger.codes(state, broadcast_id)
+        counts = Rows(state, broadcast_id).counts()
+        codes = Rows(state, broadcast_id).codes()
         held = self._warden.held()
         # Counting a million rows takes a while; it may cost a twentieth of the time, not more.
         self._next_snapshot = now + max(1.0, 20 * (self._clock.monotonic() - now))
@@ -231,8 +231,7 @@ class Exchange:
         is_busy = has_claimed or report.waiting_claims or report.settled
         self._was_idle = self._is_guarded and not is_busy
         self._last_tick = now
-        runs_ledger.mark_run(
-            self._state,
+        Broadcasts(self._state).mark_run(
             self._run.broadcast_id,
             self._run.run_id,
             active_seconds=now - self._run.started_at - self._idle_seconds,

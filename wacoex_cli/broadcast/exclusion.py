@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.audience import files
 from wacoex_cli.audience.invalid import why_invalid
-from wacoex_cli.broadcast import audience_ledger, ledger
+from wacoex_cli.broadcast.store import Rows
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.phone_numbers import normalise
 
@@ -43,11 +43,11 @@ def leave_out(
             phones = _excluded_phones(excluded, country)
             while batch := list(itertools.islice(phones, _BATCH)):
                 with state.transaction():
-                    audience_ledger.skip_excluded(state, broadcast_id, batch)
+                    Rows(state, broadcast_id).skip_excluded(batch)
     with state.transaction():
-        ledger.skip_opted_out(state, broadcast_id)
-        ledger.skip_cooling_down(state, broadcast_id, now - _COOLING_DOWN)
-        audience_ledger.skip_respelled(state, broadcast_id)
+        Rows(state, broadcast_id).skip_opted_out()
+        Rows(state, broadcast_id).skip_cooling_down(now - _COOLING_DOWN)
+        Rows(state, broadcast_id).skip_respelled()
 
 
 def _excluded_phones(excluded: RecipientsFile, country: str | None) -> Iterator[str]:

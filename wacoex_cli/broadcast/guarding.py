@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import canary, claims_ledger, guards_ledger, ledger
+from wacoex_cli.broadcast import canary
 from wacoex_cli.broadcast.canary import Go, Wait
 from wacoex_cli.broadcast.live import Held
-from wacoex_cli.broadcast.quiet_hours import ending_zone, held_until
+from wacoex_cli.broadcast.quiet_hours import NEVER, ending_zone, held_until
 from wacoex_cli.broadcast.rule import Stop
-from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.phone_numbers import zones_of
 from wacoex_cli.foundation.time_zones import local_text
 
@@ -40,12 +41,12 @@ class Warden:
     """Watches over one run. Everything is called inside the transaction of a tick."""
 
     def __init__(self, state: State, clock: Clock, run: Run) -> None:
-        self._state = state
+        self._rows = Rows(state, run.broadcast_id)
         self._clock = clock
         self._run = run
         guards, since = run.guards, run.guards.canary_since
         self._hours = guards.quiet_hours
-        is_open = since and not guards_ledger.has_decided(state, run.broadcast_id, since)
+        is_open = since and not Broadcasts(state).has_decision(run.broadcast_id, canary.WORD, since)
         self._canary = guards.canary if is_open else None
         self._next_look = self._next_sweep = float("-inf")
 
@@ -66,9 +67,7 @@ class Warden:
             return Leave(before=before)
         if now < self._next_look:
             return Leave(0, before)
-        counts, answered_at = guards_ledger.first_rows(
-            self._state, run.broadcast_id, run.guards.canary_since
-        )
+        counts, answered_at = self._rows.left_since(run.guards.canary_since)
         quiet = timedelta()
         if answered_at:
             quiet = self._clock.now() - from_text(answered_at)
@@ -84,32 +83,32 @@ class Warden:
 
     def _record(self, go: Go) -> None:
         self._canary = None
-        moment = to_text(self._clock.now())
-        ledger.record_decision(self._state, self._run.broadcast_id, None, go.told, _DECIDER, moment)
+        self._rows.note_decision(None, go.told, _DECIDER, self._clock.now())
 
     def claim(self, holder: str, wanted: int) -> tuple[Claim, ...]:
         """Claim up to `wanted` rows of people whose quiet hours it is not; hold the others back."""
-        state, broadcast_id, now = self._state, self._run.broadcast_id, self._clock.now()
-        hours = self._hours
+        hours, now = self._hours, self._clock.now()
         if not (hours and wanted):
-            return claims_ledger.claim(state, broadcast_id, holder, wanted, now)
-        free = guards_ledger.hold_back(
-            state,
-            broadcast_id,
-            now,
-            lambda phone: held_until(self._zones(phone), hours, now),
-            wanted=wanted,
-            most=max(_LOOKED_AT, wanted),
-        )
+            return self._rows.claim(holder, wanted, now)
+        free, held = 0, dict[int, datetime | None]()
+        for row, phone in self._rows.next_rows(now, max(_LOOKED_AT, wanted)):
+            if free == wanted:
+                break
+            until = held_until(self._zones(phone), hours, now)
+            if until is None:
+                free += 1
+            else:
+                held[row] = None if until == NEVER else until
+        self._rows.hold(held)
         if free < wanted:
             self._skip_opted_out()
-        return claims_ledger.claim(state, broadcast_id, holder, free, now)
+        return self._rows.claim(holder, free, now)
 
     def _skip_opted_out(self) -> None:
         """Now and then: with a million rows held back it takes longer than a tick."""
         began = self._clock.monotonic()
         if began >= self._next_sweep:
-            claims_ledger.skip_opted_out(self._state, self._run.broadcast_id)
+            self._rows.skip_opted_out()
             self._next_sweep = _next_time(began, self._clock.monotonic())
 
     def held(self) -> tuple[Held, ...]:
@@ -119,7 +118,7 @@ class Warden:
             return ()
         return tuple(
             Held(rows, until, ending_zone(self._zones(phone), hours, until))
-            for until, rows, phone in guards_ledger.held(self._state, self._run.broadcast_id)
+            for until, rows, phone in self._rows.held()
         )
 
     def _zones(self, phone: str) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import html_report_pictures as pictures
-from wacoex_cli.broadcast import ledger, report_ledger
 from wacoex_cli.broadcast.report import share
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.broadcast.view import duration
 from wacoex_cli.foundation.new_file import new_private_file
@@ -109,12 +109,12 @@ def _head(report: Report) -> Iterator[str]:
 def _rate(report: Report) -> Iterator[str]:
     yield "<h2>Dispatch rate</h2>"
     broadcast_id, rate = report.data["broadcast_id"], report.data["rate"]
-    span = report_ledger.dispatch_span(report.state, broadcast_id)
+    span = Rows(report.state, broadcast_id).dispatch_span()
     if span is None:
         yield "<p>Nothing was sent yet.</p>"
         return
     stretch = pictures.stretch_for(*span)
-    counted = report_ledger.dispatch(report.state, broadcast_id, stretch.width)
+    counted = Rows(report.state, broadcast_id).dispatch(stretch.width)
     asked = max([rate["requested"], *(run["rate"] for run in report.data["runs"])])
     cap = min(asked, MESSAGES_PER_SECOND)
     told = (
@@ -148,14 +148,14 @@ def _funnel(report: Report) -> Iterator[str]:
 def _progress(report: Report, whole: int) -> Iterator[str]:
     """The lines over time, as far as the log of events still knows the statuses."""
     state, broadcast_id = report.state, report.data["broadcast_id"]
-    span = report_ledger.dispatch_span(state, broadcast_id)
+    span = Rows(state, broadcast_id).dispatch_span()
     if span is None or not report.data["taken"]:
         return
     since = report.data["planned_at"]
-    attempts = f"wacoex-{ledger.state_id(state)}-{broadcast_id}-"
-    end = report_ledger.deliveries_end(state, broadcast_id, since, attempts)
+    attempts = f"wacoex-{Broadcasts(state).state_id}-{broadcast_id}-"
+    end = Rows(state, broadcast_id).deliveries_end(since, attempts)
     stretch = pictures.stretch_for(span[0], max(span[1], end or ""))
-    reached = report_ledger.deliveries(state, broadcast_id, since, attempts, stretch.width)
+    reached = Rows(state, broadcast_id).deliveries(since, attempts, stretch.width)
     told = "How many messages had come how far by when."
     note = (
         " Drawn from the status events that are in the state file; the table above counts every"
@@ -229,7 +229,7 @@ def _decisions(report: Report) -> Iterator[str]:
 def _unsettled(report: Report) -> Iterator[str]:
     yield "<h2>Rows that did not go well</h2>"
     broadcast_id = report.data["broadcast_id"]
-    found = report_ledger.unsettled_rows(report.state, broadcast_id, _MOST_LISTED + 1)
+    found = Rows(report.state, broadcast_id).unsettled(_MOST_LISTED + 1)
     rows = (
         (
             _number(one["row"]),

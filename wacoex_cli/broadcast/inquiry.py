@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import evidence, evidence_ledger
+from wacoex_cli.broadcast import evidence, figures
 from wacoex_cli.broadcast.evidence import META, RESPONDIO, SETTLES_AFTER, Conversation, History
 from wacoex_cli.broadcast.evidence_reading import candidate, listed, moment_of
+from wacoex_cli.broadcast.store import Rows
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.platforms.respondio import BEING_PROCESSED, NOT_FOUND, contact_by, each_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from wacoex_cli.broadcast.evidence import Candidate, Doubt, Judgement, Listed
-    from wacoex_cli.broadcast.model import Broadcast
+    from wacoex_cli.broadcast.evidence import Candidate, Judgement, Listed
+    from wacoex_cli.broadcast.model import Broadcast, Doubt
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
@@ -99,7 +100,7 @@ async def _history(state: State, meta: Meta, channel: Channel, doubts: Sequence[
             if (newest is not None and newest < first) or pages == MOST_PAGES:
                 is_whole = False
                 break
-    own = evidence_ledger.own_messages(state, channel.channel_id, first, last)
+    own = figures.own_messages(state, channel.channel_id, first, last)
     return History(entries, is_whole, own, ahead_seconds=meta.clock_skew_seconds or 0.0)
 
 
@@ -162,7 +163,7 @@ class _Conversations:
             if why is None:
                 raise
             return evidence.unproven(why, RESPONDIO)
-        taken, rivals = evidence_ledger.other_rows(self._state, self._broadcast_id, doubt)
+        taken, rivals = Rows(self._state, self._broadcast_id).other_rows(doubt)
         told = Conversation(candidates, reaches_back, taken, rivals)
         return evidence.by_conversation(doubt, told, self._clock.now())
 

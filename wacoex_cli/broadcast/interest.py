@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import delivery_ledger, ledger
+from wacoex_cli.broadcast import figures
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.events.consumers import Interest
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ _MOST_MESSAGES = 500
 def interest(state: State, channel: Channel, now: datetime) -> Interest:
     """People whose fate is unclear, then those sent to within a week; messages without an end."""
     since = now - _RECENT
-    phones = delivery_ledger.people_to_ask_about(state, channel.channel_id, since)
-    messages = delivery_ledger.messages_to_ask_about(
-        state, channel.channel_id, since, _MOST_MESSAGES, ledger.state_id(state)
+    phones = figures.people_to_ask_about(state, channel.channel_id, since)
+    messages = figures.messages_to_ask_about(
+        state, channel.channel_id, since, _MOST_MESSAGES, Broadcasts(state).state_id
     )
     return Interest(tuple(phones), messages)

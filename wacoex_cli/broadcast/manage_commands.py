@@ -31,8 +31,8 @@ IdArgument = Annotated[
 )
 def list_broadcasts(invocation: Invocation) -> "Result":
     """List the broadcasts, newest first; with --channel those of one channel."""
-    from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.projection import bring_up_to_date
+    from wacoex_cli.broadcast.store import Broadcasts, Rows
     from wacoex_cli.broadcast.view import template_name
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.foundation.clock import from_text
@@ -41,8 +41,8 @@ def list_broadcasts(invocation: Invocation) -> "Result":
     with invocation.open_workspace() as workspace:
         bring_up_to_date(workspace.state, workspace.clock)
         channel = choose_channel(workspace, invocation) if invocation.channel else None
-        found = ledger.of_channel(
-            workspace.state, channel.channel_id if channel else None, status=None
+        found = Broadcasts(workspace.state).of_channel(
+            channel.channel_id if channel else None, status=None
         )
         rows = [
             {
@@ -53,7 +53,7 @@ def list_broadcasts(invocation: Invocation) -> "Result":
                 "reason": one.reason,
                 "template": template_name(one),
                 "recipients": one.recipients,
-                "taken": ledger.counts(workspace.state, one.broadcast_id).taken,
+                "taken": Rows(workspace.state, one.broadcast_id).counts().taken,
                 "planned_at": one.planned_at,
             }
             for one in found
@@ -87,14 +87,13 @@ def list_broadcasts(invocation: Invocation) -> "Result":
 )
 def show(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
     """Show where a broadcast stands, what went wrong, and what to do next."""
-    from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.projection import bring_up_to_date
-    from wacoex_cli.broadcast.recovery import sender_of
+    from wacoex_cli.broadcast.store import Broadcasts
 
     with invocation.open_workspace() as workspace:
         bring_up_to_date(workspace.state, workspace.clock)
-        broadcast = ledger.get(workspace.state, broadcast_id)
-        sender = sender_of(workspace.state, broadcast_id, workspace.clock)
+        broadcast = Broadcasts(workspace.state).get(broadcast_id)
+        sender = Broadcasts(workspace.state).sender(broadcast_id, workspace.clock)
         return shown(workspace, broadcast, is_being_sent=sender is not None)
 
 
@@ -106,11 +105,12 @@ def show(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
 )
 def pause(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
     """Pause a broadcast that is being sent, here or in another process."""
-    from wacoex_cli.broadcast import control, ledger
+    from wacoex_cli.broadcast import control
+    from wacoex_cli.broadcast.store import Broadcasts
     from wacoex_cli.foundation.person import login_name
 
     with invocation.open_workspace() as workspace:
-        broadcast = ledger.get(workspace.state, broadcast_id)
+        broadcast = Broadcasts(workspace.state).get(broadcast_id)
         paused = workspace.run(
             control.pause(workspace.state, broadcast, login_name(), workspace.clock)
         )
@@ -125,13 +125,14 @@ def pause(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
 )
 def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = False) -> "Result":
     """End a broadcast for good. What was sent stays sent; the rest is never sent."""
-    from wacoex_cli.broadcast import control, ledger
+    from wacoex_cli.broadcast import control
+    from wacoex_cli.broadcast.store import Broadcasts, Rows
     from wacoex_cli.foundation.person import login_name
     from wacoex_cli.terminal.dialogue import TerminalDialogue
 
     with invocation.open_workspace() as workspace:
-        broadcast = ledger.get(workspace.state, broadcast_id)
-        waiting = ledger.open_rows(workspace.state, broadcast_id)
+        broadcast = Broadcasts(workspace.state).get(broadcast_id)
+        waiting = Rows(workspace.state, broadcast_id).count_open()
         question = f"cancel broadcast {broadcast_id}; {waiting} people will never be sent to?"
         if not yes and not TerminalDialogue(invocation).confirm(question, flag="--yes"):
             raise DeclinedError("nothing changed")
@@ -143,10 +144,10 @@ def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = Fa
 
 def shown(workspace: "Workspace", broadcast: "Broadcast", **more: object) -> "Result":
     """Where a broadcast stands; `more` is added to the JSON output."""
-    from wacoex_cli.broadcast import ledger
+    from wacoex_cli.broadcast.store import Rows
     from wacoex_cli.broadcast.view import sentences, summary
     from wacoex_cli.terminal.render import Result
 
-    counts = ledger.counts(workspace.state, broadcast.broadcast_id)
+    counts = Rows(workspace.state, broadcast.broadcast_id).counts()
     data = {**summary(workspace.state, broadcast, counts), **more}
     return Result(data, tuple(sentences(data)))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.audience import files
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.broadcast import draft_ledger, exclusion, ledger, preflight
+from wacoex_cli.broadcast import exclusion, preflight
 from wacoex_cli.broadcast.contacts import find_contacts
 from wacoex_cli.broadcast.drafting import read_rows, tidy
 from wacoex_cli.broadcast.estimate import Means, estimate
-from wacoex_cli.broadcast.exchange import lock_purpose
-from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.model import RowState, Status, lock_purpose
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings.model import Finding, worst_first
 from wacoex_cli.foundation import locks
@@ -188,8 +188,7 @@ def _draft(
     clock: Clock,
 ) -> int:
     with state.transaction():
-        broadcast_id = draft_ledger.start_draft(
-            state,
+        broadcast_id = Broadcasts(state).start_draft(
             channel_id=channel.channel_id,
             name=request.name,
             template=json.dumps(template.to_json(), ensure_ascii=False),
@@ -206,11 +205,11 @@ def _draft(
 
 
 def _counted(state: State, broadcast_id: int) -> Broadcast:
-    if not ledger.open_rows(state, broadcast_id):
-        raise _nobody(ledger.skip_reasons(state, broadcast_id))
+    if not Rows(state, broadcast_id).count_open():
+        raise _nobody(Rows(state, broadcast_id).skip_reasons())
     with state.transaction():
-        ledger.count_again(state, broadcast_id)
-    return ledger.get(state, broadcast_id)
+        Rows(state, broadcast_id).count_again()
+    return Broadcasts(state).get(broadcast_id)
 
 
 def _freeze(
@@ -224,14 +223,14 @@ def _freeze(
 ) -> Planned:
     if not request.dry_run:
         with state.transaction():
-            ledger.set_status(state, broadcast_id, Status.PLANNED)
+            Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
     return Planned(
-        broadcast=ledger.get(state, broadcast_id),
+        broadcast=Broadcasts(state).get(broadcast_id),
         template=template,
         sources=sources,
-        skipped=ledger.skip_reasons(state, broadcast_id),
-        skipped_rows=tuple(ledger.rows_in(state, broadcast_id, RowState.SKIPPED, 20)),
-        first_rows=tuple(ledger.rows_in(state, broadcast_id, RowState.PENDING, request.first_rows)),
+        skipped=Rows(state, broadcast_id).skip_reasons(),
+        skipped_rows=tuple(Rows(state, broadcast_id).first(RowState.SKIPPED, 20)),
+        first_rows=tuple(Rows(state, broadcast_id).first(RowState.PENDING, request.first_rows)),
         estimate=estimated,
         findings=tuple(worst_first(found)),
         dry_run=request.dry_run,

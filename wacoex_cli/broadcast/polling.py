@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import claims_ledger, delivery_ledger
 from wacoex_cli.broadcast.evidence_reading import status_in
 from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.events.model import Source
 from wacoex_cli.events.privacy import meta_code
@@ -25,7 +25,7 @@ from wacoex_cli.platforms.respondio_replies import identity
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from wacoex_cli.broadcast.delivery_ledger import OnItsWay
+    from wacoex_cli.broadcast.model import OnItsWay
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.respondio import Node, RespondIO
@@ -82,14 +82,14 @@ class Poller:
         while (
             is_wanted()
             and self._clock.monotonic() < deadline
-            and claims_ledger.status_of(self._state, self._broadcast_id) is Status.SENDING
-            and delivery_ledger.on_their_way(self._state, self._broadcast_id, self._clock.now(), 1)
+            and Broadcasts(self._state).status(self._broadcast_id) is Status.SENDING
+            and Rows(self._state, self._broadcast_id).on_their_way(self._clock.now(), 1)
         ):
             await self._clock.sleep(_IDLE_SECONDS)
 
     def _due(self) -> list[OnItsWay]:
         before, now = self._clock.now() - _FIRST_ASKED_AFTER, self._clock.monotonic()
-        rows = delivery_ledger.on_their_way(self._state, self._broadcast_id, before, _MOST_IN_SIGHT)
+        rows = Rows(self._state, self._broadcast_id).on_their_way(before, _MOST_IN_SIGHT)
         in_sight = {one.message_id for one in rows}
         self._asked = {
             name: asked
@@ -130,12 +130,10 @@ class Poller:
     def _move_on(self, one: OnItsWay, item: Node) -> None:
         reached, failure = status_in(item.get("status"))
         if reached is not RowState.ACCEPTED:
-            delivery_ledger.move_on(
-                self._state,
-                broadcast_id=self._broadcast_id,
-                row=one.row,
-                attempt=one.attempt,
-                reached=reached,
+            Rows(self._state, self._broadcast_id).move_on(
+                one.row,
+                one.attempt,
+                reached,
                 code=meta_code(failure, b""),
                 detail=failure,
                 message_id=one.message_id,

@@ -6,8 +6,9 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import checks, ledger
+from wacoex_cli.broadcast import checks, figures
 from wacoex_cli.broadcast.model import Status
+from wacoex_cli.broadcast.store import Rows
 from wacoex_cli.channels import stored_connection
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send
 from wacoex_cli.channels.connection import Connection, connection_of
@@ -80,7 +81,7 @@ def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
 
 def messaged_lately(state: State, channel: Channel, now: datetime) -> int:
     """People the number had messages accepted for in the last 24 h: what Meta's limit counts."""
-    return ledger.taken_since(state, channel.phone, now - timedelta(hours=24))
+    return figures.taken_since(state, channel.phone, now - timedelta(hours=24))
 
 
 def check_audience(
@@ -95,8 +96,8 @@ def check_audience(
 ) -> list[Finding]:
     """What the recipients of a planned broadcast mean for the limits, after `taken` others."""
     observed_at = to_text(now)
-    recipients = ledger.open_rows(state, broadcast_id)
-    plus_one = ledger.open_rows(state, broadcast_id, calling_code="+1")
+    recipients = Rows(state, broadcast_id).count_open()
+    plus_one = Rows(state, broadcast_id).count_open(calling_code="+1")
     return [
         *checks.check_messaging_limit(tier, recipients, taken, channel.name, observed_at),
         *checks.check_us_marketing(category, plus_one, channel.name, observed_at),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.ledger import add_optout
 from wacoex_cli.audience.projection import OPTOUTS
-from wacoex_cli.broadcast import delivery_ledger, ledger, stopping
+from wacoex_cli.broadcast import stopping
 from wacoex_cli.broadcast.model import RowState, Status
 from wacoex_cli.broadcast.stopping import why_stop
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.account import concerns
 from wacoex_cli.channels.projection import account_event
@@ -41,7 +42,7 @@ _EVENTS_AT_ONCE = 50
 
 def project(state: State, events: Sequence[Event], now: datetime) -> None:
     """Move rows on by what statuses say, and pause what an event speaks against."""
-    this_file = ledger.state_id(state)
+    this_file = Broadcasts(state).state_id
     for one in events:
         if one.kind is Kind.STATUS:
             _move_on(state, one, this_file, now)
@@ -66,18 +67,16 @@ def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
         return
     broadcast_id, row, attempt = target
     code = event.data.get("code") if reached is RowState.FAILED else None
-    delivery_ledger.move_on(
-        state,
-        broadcast_id=broadcast_id,
-        row=row,
-        attempt=attempt,
-        reached=reached,
+    Rows(state, broadcast_id).move_on(
+        row,
+        attempt,
+        reached,
         code=code if isinstance(code, int) else None,
         message_id=event.message_id,
     )
     if isinstance(code, int) and classify(code).opts_out:
         # Whether or not the row moved: which status comes first must not decide it.
-        phone = delivery_ledger.phone_of(state, broadcast_id, row)
+        phone = Rows(state, broadcast_id).phone_of(row)
         if phone is not None:
             add_optout(state, phone, f"meta-{code}", None, now)
 
@@ -89,7 +88,7 @@ def _target(state: State, event: Event, this_file: str) -> tuple[int, int, int] 
     attempt ids, and its statuses come when somebody asks about a message id.
     """
     if event.source is Source.RESPONDIO:
-        return delivery_ledger.row_of_message(state, str(event.data.get("respondio_message_id")))
+        return Broadcasts(state).row_of_message(str(event.data.get("respondio_message_id")))
     attempt = _ATTEMPT.fullmatch(str(event.data.get("attempt_id")))
     if attempt is None or attempt[1] != this_file:
         return None
@@ -99,14 +98,14 @@ def _target(state: State, event: Event, this_file: str) -> tuple[int, int, int] 
 def _pause(state: State, event: Event) -> None:
     """Only what came after the newest run began counts: who resumes has seen the rest."""
     told = account_event(event)
-    for broadcast in ledger.of_channel(state, None, Status.SENDING):
+    for broadcast in Broadcasts(state).of_channel(None, Status.SENDING):
         why = why_stop(event, Template.from_json(json.loads(broadcast.template)))
         if (
             why
             and concerns(registry.known(state, broadcast.channel), told)
-            and event.at >= delivery_ledger.last_started_at(state, broadcast.broadcast_id)
+            and event.at >= Broadcasts(state).last_started_at(broadcast.broadcast_id)
         ):
-            ledger.set_status(state, broadcast.broadcast_id, Status.PAUSED, reason=why)
+            Broadcasts(state).set_status(broadcast.broadcast_id, Status.PAUSED, reason=why)
 
 
 DELIVERIES = Projection("deliveries", stopping.KINDS | {Kind.STATUS}, project)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import upkeep_ledger
+from wacoex_cli.broadcast import figures
 from wacoex_cli.broadcast.model import Status
+from wacoex_cli.broadcast.store import Broadcasts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,10 +42,10 @@ class Choice:
 
 def choose(state: State, before: datetime, now: datetime) -> Choice:
     """Find the broadcasts that ended before a moment and that nothing needs any more."""
-    newest = upkeep_ledger.newest_id(state)
+    newest = Broadcasts(state).newest_id()
     kept: Counter[str] = Counter()
     removable = []
-    for row in upkeep_ledger.older_than(state, before, now - _COOLING_DOWN):
+    for row in figures.older_than(state, before, now - _COOLING_DOWN):
         if reason := why_kept(row, newest):
             kept[reason] += 1
         else:
@@ -72,4 +73,4 @@ def why_kept(row: Row, newest_id: int) -> str | None:
 
 def remove(state: State, choice: Choice) -> tuple[Old, ...]:
     """Remove what was chosen; returns what was, without what has changed meanwhile."""
-    return tuple(one for one in choice.removable if upkeep_ledger.remove(state, one.broadcast_id))
+    return tuple(one for one in choice.removable if Broadcasts(state).remove(one.broadcast_id))

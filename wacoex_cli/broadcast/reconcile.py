@@ -10,20 +10,19 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import evidence_ledger, inquiry, ledger
+from wacoex_cli.broadcast import inquiry
 from wacoex_cli.broadcast.evidence import (
     META,
     RESPONDIO,
-    Doubt,
     Fate,
     Judgement,
     is_too_early,
     unproven,
 )
 from wacoex_cli.broadcast.inquiry import Asked
-from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.model import Doubt, RowState, Status
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.recovery import check_not_being_sent
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.access import meta_for, respondio_for
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError, WacoexError
@@ -129,7 +128,7 @@ def choose_rows(state: State, broadcast_id: int, wanted: Sequence[int]) -> list[
     Raises:
         UsageError: a named row is not ambiguous.
     """
-    ambiguous = ledger.row_numbers(state, broadcast_id, RowState.AMBIGUOUS)
+    ambiguous = Rows(state, broadcast_id).numbers(RowState.AMBIGUOUS)
     if not wanted:
         return ambiguous
     known = set(ambiguous)
@@ -163,7 +162,7 @@ def find_out(
     state, number = workspace.state, broadcast.broadcast_id
     before = choose_rows(state, number, wanted)
     bring_up_to_date(state, workspace.clock)
-    doubts = evidence_ledger.doubts(state, number, before)
+    doubts = Rows(state, number).doubts(before)
     if offline or not doubts:
         found = inquiry.nobody(doubts, _OFFLINE)
     else:
@@ -208,18 +207,30 @@ def settle(
     state: State, broadcast_id: int, doubts: Sequence[Doubt], found: Inquiry, now: datetime
 ) -> tuple[Told, ...]:
     """Move the rows on that went out; a row that somebody else settled meanwhile is left alone."""
-    told = []
+    rows, told = Rows(state, broadcast_id), []
     for doubt in doubts:
         judgement = found.judgements[doubt.row]
         reached = RowState.AMBIGUOUS
         if judgement.fate is Fate.WENT_OUT:
             with state.transaction():
-                evidence_ledger.went_out(state, broadcast_id, doubt, judgement, now)
-                reached = evidence_ledger.state_of(state, broadcast_id, doubt.row)
+                _move_on(rows, doubt, judgement, now)
+                reached = RowState(rows.one(doubt.row)["state"])
             if reached is RowState.AMBIGUOUS:
                 judgement = unproven("the message found is another row's", judgement.source)
         told.append(Told(doubt, judgement, reached))
     return tuple(told)
+
+
+def _move_on(rows: Rows, doubt: Doubt, judgement: Judgement, now: datetime) -> None:
+    """Move a row to where its message came, unless that turned out to be another row's."""
+    message_id = judgement.message_id
+    taken, _ = rows.other_rows(doubt)
+    if message_id not in taken and rows.prove(
+        doubt.row, doubt.attempt, judgement.reached, message_id, judgement.failure
+    ):
+        rows.note_decision(
+            doubt.row, f"went out: message {message_id}", judgement.source or "", now
+        )
 
 
 def check_can_decide(state: State, broadcast: Broadcast, decision: Decision, clock: Clock) -> None:
@@ -237,7 +248,7 @@ def check_can_decide(state: State, broadcast: Broadcast, decision: Decision, clo
             code="wrong_status",
         )
     hint = f"pause it first: wacoex broadcast pause {broadcast_id}"
-    check_not_being_sent(state, broadcast_id, hint, clock)
+    Broadcasts(state).demand_idle(broadcast_id, hint, clock)
 
 
 def decide(
@@ -257,12 +268,6 @@ def decide(
         UsageError: `resend` for a broadcast that was cancelled.
     """
     check_can_decide(state, broadcast, decision, clock)
-    return ledger.settle_by_person(
-        state,
-        broadcast.broadcast_id,
-        rows,
-        _LEADS_TO[decision],
-        decision.value,
-        who,
-        clock.now(),
+    return Rows(state, broadcast.broadcast_id).settle(
+        rows, _LEADS_TO[decision], decision.value, who, clock.now()
     )

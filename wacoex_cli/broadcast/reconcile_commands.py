@@ -63,12 +63,12 @@ def reconcile(
     `--as not-sent` (they have not, and it is not sent again), or `--resend`, which needs the
     number of rows typed.
     """
-    from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.projection import bring_up_to_date
+    from wacoex_cli.broadcast.store import Broadcasts
 
     _check_one_way(decision, resend=resend)
     with invocation.open_workspace() as workspace:
-        broadcast = ledger.get(workspace.state, broadcast_id)
+        broadcast = Broadcasts(workspace.state).get(broadcast_id)
         wanted = row or []
         if decision is not None:
             bring_up_to_date(workspace.state, workspace.clock)
@@ -174,13 +174,13 @@ def _decided(
     decision: "Decision",
     more: dict[str, object],
 ) -> "Result":
-    from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.reconcile import decide
+    from wacoex_cli.broadcast.store import Broadcasts
     from wacoex_cli.foundation.person import login_name
 
     state, number = workspace.state, broadcast.broadcast_id
     settled = decide(state, broadcast, rows, decision, login_name(), workspace.clock)
-    now = ledger.get(state, number)
+    now = Broadcasts(state).get(number)
     return shown(workspace, now, settled=settled, decision=decision.value, **more)
 
 
@@ -267,8 +267,8 @@ def _findings(workspace: "Workspace", found: "Reconciled") -> list[str]:
 
 
 def _next_steps(workspace: "Workspace", number: int, found: "Reconciled") -> list[str]:
-    from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.model import Status
+    from wacoex_cli.broadcast.store import Broadcasts
 
     steps = []
     if found.left:
@@ -279,6 +279,6 @@ def _next_steps(workspace: "Workspace", number: int, found: "Reconciled") -> lis
             f"to send again what is not known to have gone out:"
             f" wacoex broadcast reconcile {number} --resend",
         ]
-    if ledger.get(workspace.state, number).status is Status.PAUSED:
+    if Broadcasts(workspace.state).get(number).status is Status.PAUSED:
         steps.append(f"to continue: wacoex broadcast resume {number}")
     return steps

@@ -8,8 +8,9 @@ import itertools
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import ledger, report_ledger, view
+from wacoex_cli.broadcast import view
 from wacoex_cli.broadcast.model import RowState
+from wacoex_cli.broadcast.store import Rows
 from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.platforms.error_codes import classify
@@ -46,14 +47,14 @@ _BEGINS_A_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 def totals(state: State, broadcast: Broadcast) -> dict[str, Any]:
     """The JSON of a report without its rows. Rates are messages per second."""
     broadcast_id = broadcast.broadcast_id
-    data = view.summary(state, broadcast, ledger.counts(state, broadcast_id))
+    data = view.summary(state, broadcast, Rows(state, broadcast_id).counts())
     codes = [{**entry, "meaning": _meaning(entry["code"])} for entry in data["codes"]]
     return {
         **data,
         "codes": codes,
         "funnel": funnel(data["counts"]),
-        "runs": report_ledger.runs(state, broadcast_id),
-        "decisions": report_ledger.decisions(state, broadcast_id),
+        "runs": Rows(state, broadcast_id).runs(),
+        "decisions": Rows(state, broadcast_id).decisions(),
     }
 
 
@@ -104,7 +105,7 @@ def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
 
 
 def _unsettled(state: State, broadcast_id: int) -> Iterator[str | Table]:
-    rows = report_ledger.unsettled_rows(state, broadcast_id, _MOST_SHOWN + 1)
+    rows = Rows(state, broadcast_id).unsettled(_MOST_SHOWN + 1)
     if not rows:
         return
     columns = ("row", "line", "phone", "state", "code", "detail")
@@ -120,7 +121,7 @@ def rows(path: Path, broadcast_id: int) -> Iterator[Row]:
     """
     state = open_state(path)
     try:
-        for row in report_ledger.rows(state, broadcast_id):
+        for row in Rows(state, broadcast_id).every_row():
             code = row["code"]
             yield {**row, "meaning": None if code is None else _meaning(code)}
     finally:

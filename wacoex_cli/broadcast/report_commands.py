@@ -51,15 +51,16 @@ def report(
     loads nothing from a network; it masks phone numbers unless you say --show-numbers.
     """
     _demand_sense(csv, html, json=invocation.json, show_numbers=show_numbers)
-    from wacoex_cli.broadcast import html_report, ledger
+    from wacoex_cli.broadcast import html_report
     from wacoex_cli.broadcast import report as operation
     from wacoex_cli.broadcast.projection import bring_up_to_date
+    from wacoex_cli.broadcast.store import Broadcasts
     from wacoex_cli.terminal import streams
     from wacoex_cli.terminal.render import Result
 
     with invocation.open_workspace() as workspace:
         bring_up_to_date(workspace.state, workspace.clock)
-        broadcast = ledger.get(workspace.state, broadcast_id)
+        broadcast = Broadcasts(workspace.state).get(broadcast_id)
         rows = operation.rows(workspace.state.path, broadcast_id)
         data = operation.totals(workspace.state, broadcast)
         more: dict[str, object] = {}

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.broadcast import draft_ledger, exclusion, ledger, retry_ledger
+from wacoex_cli.broadcast import exclusion
 from wacoex_cli.broadcast.contacts import find_contacts
 from wacoex_cli.broadcast.drafting import tidy
-from wacoex_cli.broadcast.exchange import lock_purpose
-from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.model import RowState, Status, lock_purpose
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.recovery import check_not_being_sent
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation import locks
 from wacoex_cli.platforms.error_codes import Outcome, classify
@@ -70,13 +69,13 @@ async def plan_retry(
     """
     bring_up_to_date(state, clock)
     hint = f"wait until it ends, or: wacoex broadcast pause {source.broadcast_id}"
-    check_not_being_sent(state, source.broadcast_id, hint, clock)
+    Broadcasts(state).demand_idle(source.broadcast_id, hint, clock)
     wanted = _chosen(state, source, word)
     presence = locks.Presence(state.path)
     try:
         broadcast_id = _draft(state, source, presence, clock)
         _fill(state, source, broadcast_id, wanted)
-        draft = ledger.get(state, broadcast_id)
+        draft = Broadcasts(state).get(broadcast_id)
         _leave_out(state, draft, clock)
         if provider.respondio is not None:
             await find_contacts(state, provider.respondio, broadcast_id, create=False)
@@ -100,7 +99,7 @@ def _chosen(state: State, source: Broadcast, word: str) -> list[Failure]:
             hint=f"a code of Meta such as 131026, or one of {', '.join(_WORDS)}",
             code="bad_class",
         )
-    failures = retry_ledger.failures(state, number)
+    failures = Rows(state, number).failures()
     chosen = [(row_state, code) for row_state, code, _ in failures if _is_of(word, row_state, code)]
     if not chosen:
         there = ", ".join(
@@ -127,13 +126,12 @@ def _is_of(word: str, row_state: RowState, code: int | None) -> bool:
 
 def _draft(state: State, source: Broadcast, presence: locks.Presence, clock: Clock) -> int:
     with state.transaction():
-        broadcast_id = draft_ledger.start_like(
-            state,
+        broadcast_id = Broadcasts(state).start_like(
             source,
             name=f"failed rows of {source.broadcast_id}",
             rate=source.rate,
             now=clock.now(),
-            retry_of=retry_ledger.family_of(source),
+            retry_of=source.family,
         )
         locks.acquire(state, lock_purpose(broadcast_id), presence, clock)
     return broadcast_id
@@ -143,7 +141,7 @@ def _fill(state: State, source: Broadcast, broadcast_id: int, wanted: Sequence[F
     row = 0
     while True:
         with state.transaction():
-            row = retry_ledger.copy_failed(state, source, broadcast_id, wanted, row, _BATCH_ROWS)
+            row = Rows(state, broadcast_id).copy_failed(source, wanted, row, _BATCH_ROWS)
         if not row:
             return
 
@@ -153,19 +151,19 @@ def _leave_out(state: State, draft: Broadcast, clock: Clock) -> None:
         state, draft.broadcast_id, (), phone_column=None, country=None, now=clock.now()
     )
     with state.transaction():
-        retry_ledger.skip_relatives(state, draft)
+        Rows(state, draft.broadcast_id).skip_relatives(draft)
 
 
 def _freeze(state: State, source: Broadcast, broadcast_id: int, *, dry_run: bool) -> Retry:
     with state.transaction():
-        if not ledger.open_rows(state, broadcast_id):
-            raise _nobody(source, ledger.skip_reasons(state, broadcast_id))
-        ledger.count_again(state, broadcast_id)
+        if not Rows(state, broadcast_id).count_open():
+            raise _nobody(source, Rows(state, broadcast_id).skip_reasons())
+        Rows(state, broadcast_id).count_again()
         if not dry_run:
-            ledger.set_status(state, broadcast_id, Status.PLANNED)
-    first = ledger.rows_in(state, broadcast_id, RowState.PENDING, _FIRST_ROWS)
-    skipped = ledger.skip_reasons(state, broadcast_id)
-    return Retry(ledger.get(state, broadcast_id), skipped, tuple(first))
+            Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
+    first = Rows(state, broadcast_id).first(RowState.PENDING, _FIRST_ROWS)
+    skipped = Rows(state, broadcast_id).skip_reasons()
+    return Retry(Broadcasts(state).get(broadcast_id), skipped, tuple(first))
 
 
 def _nobody(source: Broadcast, skipped: Mapping[str, int]) -> UsageError:

@@ -7,17 +7,17 @@ import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import guards_ledger, ledger, retry_ledger, rule, runs_ledger
+from wacoex_cli.broadcast import rule
 from wacoex_cli.broadcast.breaker import Breaker
 from wacoex_cli.broadcast.contacts import creating
 from wacoex_cli.broadcast.engine import Engine, Hooks
-from wacoex_cli.broadcast.exchange import Exchange, Run, lock_purpose
+from wacoex_cli.broadcast.exchange import Exchange, Run
 from wacoex_cli.broadcast.guards import Guards
-from wacoex_cli.broadcast.model import RowState, Status, attempt_id
+from wacoex_cli.broadcast.model import RowState, Status, attempt_id, lock_purpose
 from wacoex_cli.broadcast.polling import polling
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.recovery import take_the_lock
 from wacoex_cli.broadcast.rule import Stop
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.errors import StateError, UsageError, WacoexError
 from wacoex_cli.foundation import locks
@@ -133,17 +133,16 @@ def _begin(
 ) -> Run:
     broadcast_id, now = broadcast.broadcast_id, clock.now()
     with state.transaction():
-        former = take_the_lock(state, broadcast_id, presence, clock)
+        former = Broadcasts(state).take_lock(broadcast_id, presence, clock)
         _check_unchanged(state, broadcast)
-        ledger.skip_opted_out(state, broadcast_id)
-        retry_ledger.skip_sent_to(state, broadcast)
-        ledger.count_again(state, broadcast_id)
+        rows = Rows(state, broadcast_id)
+        rows.skip_opted_out()
+        rows.skip_sent_to(broadcast)
+        rows.count_again()
         for finding in request.overruled:
-            ledger.record_decision(
-                state, broadcast_id, None, f"overruled {finding}", request.who, to_text(now)
-            )
+            rows.note_decision(None, f"overruled {finding}", request.who, now)
         guards = _keep_guards(state, broadcast, request.guards, now)
-        run_id = runs_ledger.start_run(state, broadcast_id, presence.holder, request.rate, now)
+        run_id = Broadcasts(state).start_run(broadcast_id, presence.holder, request.rate, now)
     if former and former["holder"] != presence.holder:
         locks.forget(state.path, former["holder"])
     return Run(
@@ -168,14 +167,14 @@ def _keep_guards(state: State, broadcast: Broadcast, asked: Guards | None, now: 
     if asked.canary and asked.canary_since is None:
         asked = replace(asked, canary_since=to_text(now))
     if asked.quiet_hours != kept.quiet_hours:
-        guards_ledger.look_again(state, broadcast.broadcast_id, now)
-    guards_ledger.keep(state, broadcast.broadcast_id, asked.to_json())
+        Rows(state, broadcast.broadcast_id).look_again(now)
+    Broadcasts(state).keep_guards(broadcast.broadcast_id, asked.to_json())
     return asked
 
 
 def _check_unchanged(state: State, broadcast: Broadcast) -> None:
     """Between the checks and the lock somebody may have sent or cancelled it."""
-    now = ledger.get(state, broadcast.broadcast_id).status
+    now = Broadcasts(state).get(broadcast.broadcast_id).status
     if now is not broadcast.status:
         raise UsageError(
             f"broadcast {broadcast.broadcast_id} has become {now.value} meanwhile",
@@ -209,7 +208,7 @@ def _hooks(
     clock: Clock,
     on_counts: Callable[[Snapshot], None],
 ) -> Hooks:
-    this_file = ledger.state_id(state)
+    this_file = Broadcasts(state).state_id
     mailer = provider.mailer(broadcast, this_file)
     exchange = Exchange(state, presence, clock, run)
 
@@ -236,7 +235,7 @@ def _interrupted(number: int) -> Stop:
 
 
 def _nothing_left_to_try(state: State, broadcast_id: int, counts: Counts) -> Stop:
-    if n := guards_ledger.at_no_hour(state, broadcast_id):
+    if n := Rows(state, broadcast_id).at_no_hour():
         why = f"{n} rows can leave at no hour: in one of their time zones it is always quiet"
         return Stop(f"{why}; `--quiet-hours` with fewer hours, or none, lets them go", 5)
     return Stop(f"{counts.of(RowState.RETRY)} rows used up their tries of this run", 6)
@@ -254,16 +253,15 @@ def _close(
     broadcast_id = broadcast.broadcast_id
     with state.transaction():
         # respond.io may have said of a planned row that there is no such contact any more.
-        ledger.count_again(state, broadcast_id)
-    counts = ledger.counts(state, broadcast_id)
+        Rows(state, broadcast_id).count_again()
+    counts = Rows(state, broadcast_id).counts()
     if stop is None and counts.open:
         stop = _nothing_left_to_try(state, broadcast_id, counts)
     status = Status.PAUSED if counts.open else Status.COMPLETED
     with state.transaction():
-        runs_ledger.end_run(state, run.run_id, status.value)
+        Broadcasts(state).end_run(run.run_id, status.value)
         if locks.is_held_by(state, lock_purpose(broadcast_id), presence):
-            runs_ledger.finish(
-                state,
+            Broadcasts(state).finish(
                 broadcast_id,
                 status,
                 clock.now(),
@@ -272,7 +270,7 @@ def _close(
             )
             locks.release(state, lock_purpose(broadcast_id), presence)
     first = next(iter(received), None)
-    closed = ledger.get(state, broadcast_id)
+    closed = Broadcasts(state).get(broadcast_id)
     if stop and closed.status is Status.PAUSED and closed.reason:
         # Whoever paused it, a person or an event, said why.
         stop = replace(stop, reason=closed.reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import contacts_ledger, guards_ledger, ledger, live, view
+from wacoex_cli.broadcast import canary, live, view
 from wacoex_cli.broadcast.estimate import way_through
 from wacoex_cli.broadcast.guards import NO_WISHES, UNGUARDED, Guards, Wishes, check_times
 from wacoex_cli.broadcast.model import Status
@@ -18,6 +18,7 @@ from wacoex_cli.broadcast.preflight import (
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import provider_for
 from wacoex_cli.broadcast.send import SendRequest, Sent, send
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.errors import (
     CredentialError,
     DeclinedError,
@@ -121,7 +122,7 @@ def _still_minded(workspace: Workspace, broadcast: Broadcast, guards: Guards | N
     if guards is None:
         return ""
     since, broadcast_id = guards.canary_since, broadcast.broadcast_id
-    if since and guards_ledger.has_decided(workspace.state, broadcast_id, since):
+    if since and Broadcasts(workspace.state).has_decision(broadcast_id, canary.WORD, since):
         guards = replace(guards, canary=None)
     return guards.told()
 
@@ -154,7 +155,7 @@ def _check(
     options: SendOptions,
 ) -> Sequence[Finding]:
     bring_up_to_date(workspace.state, workspace.clock)
-    check_can_start(ledger.get(workspace.state, broadcast.broadcast_id), resume=options.resume)
+    check_can_start(Broadcasts(workspace.state).get(broadcast.broadcast_id), resume=options.resume)
     _check_expected(workspace, broadcast, options.expect)
     findings = workspace.run(
         check_before_sending(
@@ -173,7 +174,7 @@ def _check(
 async def _wait_until(workspace: Workspace, broadcast: Broadcast, moment: datetime) -> None:
     """Wait, by the wall clock: a computer may sleep meanwhile. Ends when it was cancelled."""
     while (left := (moment - workspace.clock.now()).total_seconds()) > 0:
-        if ledger.get(workspace.state, broadcast.broadcast_id).status is not broadcast.status:
+        if Broadcasts(workspace.state).get(broadcast.broadcast_id).status is not broadcast.status:
             return
         await workspace.clock.sleep(min(left, _LOOK_EVERY_SECONDS))
 
@@ -181,7 +182,7 @@ async def _wait_until(workspace: Workspace, broadcast: Broadcast, moment: dateti
 def _check_expected(workspace: Workspace, broadcast: Broadcast, expect: int | None) -> None:
     if expect is None:
         return
-    planned = ledger.open_rows(workspace.state, broadcast.broadcast_id)
+    planned = Rows(workspace.state, broadcast.broadcast_id).count_open()
     if expect != planned:
         raise RefusedError(
             f"nothing was sent: {planned} people would be sent to, not {expect}",
@@ -198,8 +199,8 @@ def _ask(
     broadcast: Broadcast,
     request: SendRequest,
 ) -> None:
-    people = ledger.open_rows(workspace.state, broadcast.broadcast_id)
-    new_contacts = contacts_ledger.count_without_contact(workspace.state, broadcast.broadcast_id)
+    people = Rows(workspace.state, broadcast.broadcast_id).count_open()
+    new_contacts = Rows(workspace.state, broadcast.broadcast_id).count_without_contact()
     way = way_through(
         workspace.state, provider, people, request.rate, new_contacts, workspace.clock
     )
@@ -227,7 +228,7 @@ def _run(
     request: SendRequest,
 ) -> Sent:
     people = broadcast.recipients
-    before = people - ledger.open_rows(workspace.state, broadcast.broadcast_id)
+    before = people - Rows(workspace.state, broadcast.broadcast_id).count_open()
     title = f"broadcast {broadcast.broadcast_id}"
     with open_progress(invocation, title, people, done=before, clock=workspace.clock) as progress:
 

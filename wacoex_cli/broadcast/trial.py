@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.ledger import is_opted_out
 from wacoex_cli.audience.model import Scope, SkipReason
-from wacoex_cli.broadcast import draft_ledger, ledger, trial_ledger
 from wacoex_cli.broadcast.model import RowState, Status
 from wacoex_cli.broadcast.polling import polling
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import provider_for
 from wacoex_cli.broadcast.sending import SendOptions, send_broadcast
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.view import template_name
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import DeclinedError, RefusedError, TemporaryError, UsageError, WacoexError
@@ -128,7 +128,7 @@ def try_out(
         return _send(workspace, invocation, channel, test, phone)
     finally:
         with workspace.state.transaction():
-            trial_ledger.forget_unsent(workspace.state, test.broadcast_id)
+            Broadcasts(workspace.state).forget_unsent(test.broadcast_id)
 
 
 def _send(
@@ -160,7 +160,7 @@ async def _wait(workspace: Workspace, channel: Channel, broadcast_id: int) -> No
 
 
 def _reached(state: State, broadcast_id: int) -> RowState:
-    return RowState(trial_ledger.row(state, broadcast_id)["state"])
+    return RowState(Rows(state, broadcast_id).one(1)["state"])
 
 
 def _agrees(
@@ -185,18 +185,17 @@ def plan_test(state: State, planned: Planned, phone: str, clock: Clock) -> Broad
     """
     model, first = planned.broadcast, planned.first_rows[0]
     with state.transaction():
-        broadcast_id = draft_ledger.start_like(
-            state,
+        broadcast_id = Broadcasts(state).start_like(
             model,
             name=f"test of {model.broadcast_id}",
             rate=_RATE,
             now=clock.now(),
             test_of=model.broadcast_id,
         )
-        trial_ledger.add_row(state, broadcast_id, first["line"], phone, first["parameters"])
-        ledger.count_again(state, broadcast_id)
-        ledger.set_status(state, broadcast_id, Status.PLANNED)
-    return ledger.get(state, broadcast_id)
+        Rows(state, broadcast_id).add_test(first["line"], phone, first["parameters"])
+        Rows(state, broadcast_id).count_again()
+        Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
+    return Broadcasts(state).get(broadcast_id)
 
 
 async def wait_for_status(state: State, broadcast_id: int, clock: Clock) -> None:
@@ -220,9 +219,9 @@ def outcome(
     errors: Sequence[WacoexError] = (),
 ) -> Trial:
     """What is known about a test now; `exit_status` and `errors` are those of sending it."""
-    row = trial_ledger.row(state, broadcast_id)
+    row = Rows(state, broadcast_id).one(1)
     reached = RowState(row["state"])
-    told = _what_is_wrong(reached, row, ledger.get(state, broadcast_id), phone)
+    told = _what_is_wrong(reached, row, Broadcasts(state).get(broadcast_id), phone)
     if told is not None:
         exit_status, errors = told.exit_status, (told,)
     elif reached in (RowState.SENT, RowState.DELIVERED, RowState.READ):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import trouble_ledger
+from wacoex_cli.broadcast import figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,9 +53,9 @@ class Trouble:
 def troubles(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Trouble]:
     """What went wrong with the broadcasts of each of these channels, by channel_id."""
     since = now - RECENT
-    doubtful = trouble_ledger.ambiguous(state)
-    throttled = trouble_ledger.throttled(state, since)
-    refused = trouble_ledger.refused(state, since)
+    doubtful = figures.ambiguous(state)
+    throttled = figures.throttled(state, since)
+    refused = figures.refused(state, since)
     found = {}
     for one in channels:
         own = [row for row in refused if row["channel_id"] == one.channel_id]

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.text import WINDOWS
-from wacoex_cli.broadcast import guards_ledger, ledger, runs_ledger
 from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms.error_codes import classify
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any]:
     """The `data` of `broadcast send`, `show` and `resume`."""
-    seconds = runs_ledger.active_seconds(state, broadcast.broadcast_id)
+    seconds = Broadcasts(state).active_seconds(broadcast.broadcast_id)
     achieved = counts.taken / seconds if seconds and counts.taken else 0.0
     return {
         "broadcast_id": broadcast.broadcast_id,
@@ -37,8 +37,8 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
         "template": template_name(broadcast),
         "recipients": broadcast.recipients,
         "counts": counts.to_json(),
-        "codes": ledger.codes(state, broadcast.broadcast_id),
-        "skipped": ledger.skip_reasons(state, broadcast.broadcast_id),
+        "codes": Rows(state, broadcast.broadcast_id).codes(),
+        "skipped": Rows(state, broadcast.broadcast_id).skip_reasons(),
         "taken": counts.taken,
         "held": _held(state, broadcast.broadcast_id),
         "rate": {
@@ -54,8 +54,8 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
 
 def _held(state: State, broadcast_id: int) -> dict[str, Any]:
     """Rows that quiet hours hold back, in all and at no hour, and when the first may leave."""
-    waiting = guards_ledger.held(state, broadcast_id)
-    never = guards_ledger.at_no_hour(state, broadcast_id)
+    waiting = Rows(state, broadcast_id).held()
+    never = Rows(state, broadcast_id).at_no_hour()
     return {
         "rows": sum(rows for _, rows, _ in waiting) + never,
         "at_no_hour": never,

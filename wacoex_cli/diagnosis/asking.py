@@ -6,8 +6,8 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, TypeVar
 
-from wacoex_cli.broadcast.ledger import of_channel
 from wacoex_cli.broadcast.model import Status
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import access, facts_ledger
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.diagnosis.asked import Asked, keep
@@ -95,7 +95,7 @@ def _waiting(state: State, channel: Channel) -> list[Template]:
 
     What was planned for respond.io is checked against its own copy before it is sent.
     """
-    broadcasts = of_channel(state, channel.channel_id, None)
+    broadcasts = Broadcasts(state).of_channel(channel.channel_id, None)
     through_meta = (one for one in broadcasts if one.provider is Provider.META)
     texts = (one.template for one in through_meta if one.status in _TO_BE_SENT)
     found = [Template.from_json(json.loads(one)) for one in dict.fromkeys(texts)]

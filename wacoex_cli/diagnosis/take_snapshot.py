@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast.ledger import taken_since
+from wacoex_cli.broadcast import figures
 from wacoex_cli.broadcast.trouble import troubles
 from wacoex_cli.channels import facts_ledger, ledger, stored_connection
 from wacoex_cli.channels.connection import connection_of
@@ -158,7 +158,7 @@ def _view(
         public_url=workspace.settings.public_url,
         account_events=known.told[key],
         template_events=tuple(partners.restricted_templates(state, channel, now)),
-        taken_in_24_hours=taken_since(state, channel.phone, now - _DAY),
+        taken_in_24_hours=figures.taken_since(state, channel.phone, now - _DAY),
         listed=asked.listed.get(key),
         templates=asked.templates.get(key, ()),
         other_respondio_ids=tuple(number for number in others if number is not None),

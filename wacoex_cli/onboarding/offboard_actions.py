@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import control
-from wacoex_cli.broadcast import ledger as broadcasts_ledger
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.recovery import sender_of
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import account_ledger, registry
 from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.account import OFFBOARDED_HERE, AccountEvent
@@ -76,13 +75,13 @@ async def broadcasts(context: Context) -> Outcome:
     """Pause what is being sent, and name what is planned or paused."""
     state, clock = context.workspace.state, context.workspace.clock
     channel_id = context.channel.channel_id
-    for one in broadcasts_ledger.of_channel(state, channel_id, Status.SENDING):
+    for one in Broadcasts(state).of_channel(channel_id, Status.SENDING):
         try:
             await control.pause(state, one, login_name(), clock)
         except UsageError as error:
             # It came to its end by itself meanwhile.
             context.dialogue.detail(error.message)
-        if sender_of(state, one.broadcast_id, clock):
+        if Broadcasts(state).sender(one.broadcast_id, clock):
             note = f"the sender of broadcast {one.broadcast_id} has not stopped yet"
             return Outcome(StepState.OPEN, {"sending": one.broadcast_id}, note=note)
     found = broadcasts_waiting(state, channel_id)
@@ -93,9 +92,7 @@ def broadcasts_waiting(state: State, channel_id: int) -> dict[str, list[int]]:
     """The ids of the broadcasts of a channel that have not ended, by status."""
     waiting = (Status.SENDING, Status.PAUSED, Status.PLANNED)
     return {
-        status.value: [
-            one.broadcast_id for one in broadcasts_ledger.of_channel(state, channel_id, status)
-        ]
+        status.value: [one.broadcast_id for one in Broadcasts(state).of_channel(channel_id, status)]
         for status in waiting
     }
 

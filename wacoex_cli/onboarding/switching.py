@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast.ledger import of_channel
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.account import RE_REGISTERED
 from wacoex_cli.channels.connection import ConnectionState
 from wacoex_cli.channels.model import ID_NAMES
@@ -91,7 +91,8 @@ def look_back(state: State, channel: Channel, clock: Clock) -> Before:
     connection = connections(state, [channel], clock.now())[channel.channel_id]
     ids = {name: getattr(channel, name) for name in ID_NAMES}
     templates = (
-        json.loads(one.template) for one in of_channel(state, channel.channel_id, status=None)
+        json.loads(one.template)
+        for one in Broadcasts(state).of_channel(channel.channel_id, status=None)
     )
     return Before(
         connection,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.broadcast.store import Rows
 
 if TYPE_CHECKING:
     import sqlite3
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # One broadcast is the same in both files when it has the same number and was planned at the
 # same moment; a number alone may have been given out twice after an earlier restore.
 _SAME = "m.broadcast_id = c.broadcast_id AND m.planned_at = c.planned_at"
+_WHY = "it was being sent when the backup was made"
 _LOST_BROADCASTS = (
     "SELECT COUNT(*) FROM replaced.broadcasts c WHERE c.status <> 'draft' AND NOT EXISTS"
     f" (SELECT 1 FROM main.broadcasts m WHERE {_SAME}"
@@ -66,9 +67,7 @@ def close_claims(copy: State, now: datetime) -> int:
     """
     with copy.transaction():
         copy.execute("DELETE FROM locks")
-        return copy.execute(
-            "UPDATE recipients SET state = 'ambiguous', holder = NULL, answered_at = ?,"
-            " detail = 'it was being sent when the backup was made'"
-            " WHERE broadcast_id IN (SELECT broadcast_id FROM broadcasts) AND state = 'sending'",
-            [to_text(now)],
+        return sum(
+            Rows(copy, row["broadcast_id"]).doubt_claims(_WHY, now)
+            for row in copy.rows("SELECT broadcast_id FROM broadcasts")
         )

@@ -6,8 +6,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import upkeep_ledger
-from wacoex_cli.broadcast.exchange import lock_purpose
+from wacoex_cli.broadcast import figures
+from wacoex_cli.broadcast.model import lock_purpose
 from wacoex_cli.errors import StateError
 from wacoex_cli.events import upkeep_ledger as log_ledger
 from wacoex_cli.foundation import backup, locks
@@ -67,30 +67,30 @@ def _open_to_others(path: Path) -> Iterator[Problem]:
 
 
 def _wrong_sums(state: State) -> Iterator[Problem]:
-    for row in upkeep_ledger.wrong_sums(state):
+    for row in figures.wrong_sums(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} counts {row['recipients']} recipients and"
             f" {row['skipped']} skipped, but has {row['found']} rows of which"
             f" {row['found_skipped']} are skipped",
             _RESTORE,
         )
-    for row in upkeep_ledger.people_twice(state):
+    for row in figures.people_twice(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} has {row['people']} people more than once",
             f"do not send it: wacoex broadcast cancel {row['broadcast_id']}",
         )
-    for row in upkeep_ledger.taken_without_message_id(state):
+    for row in figures.taken_without_message_id(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} has {row['n']} accepted rows without a message id",
             _RESTORE,
         )
-    for row in upkeep_ledger.taken_after_optout(state):
+    for row in figures.taken_after_optout(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} was sent to {row['people']} people after they opted"
             " out",
             "was this file restored, or changed by another program? tell these people",
         )
-    for row in upkeep_ledger.completed_but_open(state):
+    for row in figures.completed_but_open(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} is completed, but {row['n']} rows are still open",
             _RESTORE,
@@ -121,7 +121,7 @@ def _stranded(state: State, clock: Clock) -> Iterator[Problem]:
 
 
 def _claims_of_the_dead(state: State, clock: Clock) -> list[tuple[int, str, int]]:
-    claims = upkeep_ledger.sending_rows(state)
+    claims = figures.sending_rows(state)
     alive = {(row["purpose"], row["holder"]) for row, lives in locks.held(state, clock) if lives}
     return [
         (row["broadcast_id"], row["holder"], row["n"])

@@ -27,9 +27,9 @@ def archived_channels(env_file: Path | None) -> Iterable[Candidate]:
 
 def broadcasts(env_file: Path | None) -> Iterable[Candidate]:
     """Ids of the newest broadcasts, with status and name."""
-    from wacoex_cli.broadcast import glimpse_ledger
+    from wacoex_cli.broadcast import figures
 
-    return glimpse_ledger.newest(env_file=env_file)
+    return figures.newest(env_file=env_file)
 
 
 def topics(env_file: Path | None) -> Iterable[Candidate]:
