@@ -61,7 +61,7 @@ def _pages(workspace: "Workspace") -> "Sequence[Page]":
 
 
 def _interest(state: "State", channel: "Channel", now: "datetime") -> "Interest":
-    from wacoex_cli.broadcast.interest import interest
+    from wacoex_cli.broadcast.projection import interest
 
     return interest(state, channel, now)
 

@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast.exchange import Exchange, Report, Run
+from wacoex_cli.broadcast.engine import Exchange, Report
+from wacoex_cli.broadcast.guards import Run
 from wacoex_cli.broadcast.model import RowState, Settled, lock_purpose
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.foundation import locks

@@ -38,9 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.live import Snapshot
-    from wacoex_cli.broadcast.model import Broadcast
-    from wacoex_cli.broadcast.plan import Planned
+    from wacoex_cli.broadcast.model import Broadcast, Planned, Snapshot
     from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.broadcast.send import Sent
     from wacoex_cli.foundation.state import Row, State

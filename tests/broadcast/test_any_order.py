@@ -14,7 +14,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from wacoex_cli.broadcast.exchange import Exchange, Report, Run
+from wacoex_cli.broadcast.engine import Exchange, Report
+from wacoex_cli.broadcast.guards import Run
 from wacoex_cli.broadcast.model import RowState, attempt_id, lock_purpose
 from wacoex_cli.broadcast.rule import MOST_TRIES_IN_RUN, judge
 from wacoex_cli.broadcast.store import Broadcasts, Rows

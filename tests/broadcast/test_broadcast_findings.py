@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 
 from wacoex_cli.broadcast.checks import (
+    Doubtful,
+    Throttled,
+    Trouble,
+    check_doubtful,
     check_limit_used_up,
     check_messaging_limit,
-    check_us_marketing,
-)
-from wacoex_cli.broadcast.trouble import Doubtful, Throttled, Trouble, troubles
-from wacoex_cli.broadcast.trouble_checks import (
-    check_doubtful,
     check_refused_people,
     check_throttled,
     check_trouble,
+    check_us_marketing,
+    troubles,
 )
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.broadcast.canary import Canary, Go, Wait, verdict
+from wacoex_cli.broadcast.guards import Canary, Go, Wait, judge_canary
 from wacoex_cli.broadcast.model import Counts, RowState
 from wacoex_cli.broadcast.rule import Stop
 
@@ -33,7 +33,7 @@ def seen(**counts: int) -> Counts:
     ],
 )
 def test_it_waits_for_statuses_and_then_goes_on(counts, quiet_seconds, expected):
-    assert verdict(TEN, seen(**counts), quiet_seconds) == expected
+    assert judge_canary(TEN, seen(**counts), quiet_seconds) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_it_waits_for_statuses_and_then_goes_on(counts, quiet_seconds, expected)
     ],
 )
 def test_it_stops_when_too_many_went_wrong(counts, quiet_seconds, told):
-    stop = verdict(TEN, seen(**counts), quiet_seconds)
+    stop = judge_canary(TEN, seen(**counts), quiet_seconds)
 
     assert isinstance(stop, Stop)
     assert stop.exit_status == 5
@@ -55,7 +55,7 @@ def test_it_stops_when_too_many_went_wrong(counts, quiet_seconds, told):
 
 
 def test_without_any_word_it_does_not_go_on():
-    stop = verdict(TEN, seen(accepted=8, delivered=2), 600.0)
+    stop = judge_canary(TEN, seen(accepted=8, delivered=2), 600.0)
 
     assert isinstance(stop, Stop)
     assert stop.reason == (
@@ -67,8 +67,8 @@ def test_without_any_word_it_does_not_go_on():
 def test_a_higher_limit_lets_some_fail():
     canary = Canary(10, limit=0.3)
 
-    assert isinstance(verdict(canary, seen(delivered=8, failed=2), 1.0), Go)
-    assert isinstance(verdict(canary, seen(delivered=7, failed=3), 1.0), Stop)
+    assert isinstance(judge_canary(canary, seen(delivered=8, failed=2), 1.0), Go)
+    assert isinstance(judge_canary(canary, seen(delivered=7, failed=3), 1.0), Stop)
 
 
 @given(
@@ -80,7 +80,7 @@ def test_a_higher_limit_lets_some_fail():
     limit=st.floats(0.01, 1.0),
 )
 def test_it_never_goes_on_over_its_limit_or_without_a_word(counts, quiet_seconds, limit):
-    found = verdict(Canary(10, limit=limit), Counts(counts), quiet_seconds)
+    found = judge_canary(Canary(10, limit=limit), Counts(counts), quiet_seconds)
 
     left = sum(counts.values())
     bad = sum(counts.get(RowState(one), 0) for one in ("failed", "rejected", "ambiguous"))

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from wacoex_cli.audience.ledger import is_opted_out
-from wacoex_cli.broadcast import view
+from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.store import Rows
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.platforms.error_codes import classify
@@ -33,7 +33,7 @@ def shown(shop, broadcast):
     """What the program says about a broadcast."""
     current = shop.current(broadcast)
     counts = Rows(shop.state, current.broadcast_id).counts()
-    return "\n".join(view.sentences(view.summary(shop.state, current, counts)))
+    return "\n".join(report.sentences(report.summary(shop.state, current, counts)))
 
 
 def only(shop, row):

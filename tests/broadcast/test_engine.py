@@ -6,9 +6,8 @@ import asyncio
 
 import pytest
 
-from wacoex_cli.broadcast.breaker import Breaker
-from wacoex_cli.broadcast.engine import Engine, Hooks
-from wacoex_cli.broadcast.exchange import Granted
+from wacoex_cli.broadcast.engine import Engine, Granted, Hooks
+from wacoex_cli.broadcast.guards import Breaker
 from wacoex_cli.broadcast.model import Claim, RowState, Status
 from wacoex_cli.broadcast.rule import Stop
 from wacoex_cli.errors import StateError

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.broadcast.evidence import (
+from wacoex_cli.broadcast.model import Doubt, RowState
+from wacoex_cli.broadcast.reconcile import (
     Candidate,
     Conversation,
     Fate,
@@ -18,9 +19,9 @@ from wacoex_cli.broadcast.evidence import (
     Listed,
     by_conversation,
     by_history,
+    candidate,
+    listed,
 )
-from wacoex_cli.broadcast.evidence_reading import candidate, listed
-from wacoex_cli.broadcast.model import Doubt, RowState
 
 CLAIMED = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 LATER = CLAIMED + timedelta(minutes=30)

@@ -8,7 +8,8 @@ import pytest
 
 from wacoex_cli.audience.ledger import add_optout, is_opted_out
 from wacoex_cli.broadcast import throttle
-from wacoex_cli.broadcast.exchange import Exchange, Report, Run
+from wacoex_cli.broadcast.engine import Exchange, Report
+from wacoex_cli.broadcast.guards import Run
 from wacoex_cli.broadcast.model import RowState, Settled, Status, lock_purpose
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import Answered

@@ -11,11 +11,9 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from wacoex_cli.broadcast import control
-from wacoex_cli.broadcast.canary import Canary
-from wacoex_cli.broadcast.guards import Guards, wishes
+from wacoex_cli.broadcast import send
+from wacoex_cli.broadcast.guards import Canary, Guards, QuietHours, wishes
 from wacoex_cli.broadcast.model import Status, attempt_id
-from wacoex_cli.broadcast.quiet_hours import QuietHours
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
@@ -146,7 +144,7 @@ def test_another_process_pauses_it_while_it_waits_and_resume_goes_on_waiting(sho
     async def pause():
         await eventually(lambda: shop.counts(broadcast).get("accepted") == 5)
         began = real_time.monotonic()
-        await control.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
+        await send.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
         assert real_time.monotonic() - began < 5
 
     assert shop.send(broadcast, during=pause, guards=canary_of(5)).broadcast.reason == (
@@ -232,7 +230,7 @@ def test_the_live_view_is_told_who_waits_until_when(shop, eventually):
     async def stop_it():
         await eventually(lambda: shop.counts(broadcast) == {"retry": 3})
         await eventually(lambda: any(shot.held for shot in shop.shots))
-        await control.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
+        await send.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
 
     shop.send(broadcast, during=stop_it, guards=Guards(quiet_hours=NIGHT))
 
@@ -267,7 +265,7 @@ def test_while_all_are_held_back_until_and_other_hours_are_obeyed(shop, eventual
     async def pause():
         await asyncio.sleep(0.7)
         assert taken(shop) == 0
-        await control.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
+        await send.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
 
     shop.resume(broadcast, during=pause)
 
@@ -359,7 +357,7 @@ def test_a_canary_is_told_until_it_has_decided(shop, cli, eventually):
 
     async def arrive_and_pause():
         await eventually(lambda: shop.counts(broadcast).get("accepted") == 5)
-        await control.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
+        await send.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
         tell(shop, broadcast, range(1, 6), "delivered")
 
     shop.send(broadcast, during=arrive_and_pause, guards=canary_of(5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from wacoex_cli import app
-from wacoex_cli.broadcast.interest import interest
+from wacoex_cli.broadcast.projection import interest
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details

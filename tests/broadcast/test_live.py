@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from wacoex_cli.broadcast import live
-from wacoex_cli.broadcast.live import CodeCount, Course, Held, Snapshot
-from wacoex_cli.broadcast.model import Counts, RowState
+from wacoex_cli.broadcast import report
+from wacoex_cli.broadcast.engine import Course
+from wacoex_cli.broadcast.model import CodeCount, Counts, Held, RowState, Snapshot
 
 MORNING = datetime(2026, 11, 8, 0, 0, tzinfo=UTC)
 BUSY = Snapshot(
@@ -34,7 +34,7 @@ BUSY = Snapshot(
 
 
 def test_a_person_sees_the_rate_the_outcomes_and_the_errors_with_their_meaning() -> None:
-    assert live.lines(BUSY) == (
+    assert report.lines(BUSY) == (
         "19/s now, most in one second: 20, about 3 min left",
         "1220 accepted (320 delivered, 20 read), 4 failed, 2 ambiguous",
         "code 131026 (4 failed): the message cannot be delivered: no WhatsApp, an old version, or"
@@ -45,14 +45,14 @@ def test_a_person_sees_the_rate_the_outcomes_and_the_errors_with_their_meaning()
 
 
 def test_a_log_gets_the_same_in_one_line() -> None:
-    assert live.line(BUSY) == (
+    assert report.line(BUSY) == (
         "1220 accepted (320 delivered, 20 read), 4 failed, 2 ambiguous, 19/s now, at most 20 in one"
         " second, 4 failed with code 131026, 2 ambiguous with code 1, about 3 min left"
     )
 
 
 def test_a_program_gets_every_number() -> None:
-    told = live.to_json(BUSY)
+    told = report.to_json(BUSY)
 
     assert told["counts"]["accepted"] == 900
     assert told["counts"]["skipped"] == 11
@@ -82,15 +82,15 @@ def test_who_is_held_by_quiet_hours_is_told_in_their_own_time_and_waits_for_noth
     )
     shot = replace(BUSY, counts=counts, codes=(), held=held)
 
-    assert live.lines(shot) == (
+    assert report.lines(shot) == (
         "19/s now, most in one second: 20, about 10 s left",
         "0 accepted, 0 failed, 0 ambiguous, 3 retry",
         "1204 held until 08:00 in Asia/Singapore",
         "88 held until 08:00 in Europe/Berlin",
         "5 held until later",
     )
-    assert "1204 held until 08:00 in Asia/Singapore" in live.line(shot)
-    assert live.to_json(shot)["held"][0] == {
+    assert "1204 held until 08:00 in Asia/Singapore" in report.line(shot)
+    assert report.to_json(shot)["held"][0] == {
         "rows": 1_204,
         "until": "2026-11-08T00:00:00.000Z",
         "timezone": "Asia/Singapore",
@@ -102,36 +102,36 @@ def test_when_everybody_left_is_held_there_is_no_time_left_to_estimate() -> None
     shot = replace(BUSY, counts=counts, held=(Held(7, MORNING, "Asia/Singapore"),))
 
     assert shot.seconds_left is None
-    assert live.to_json(shot)["seconds_left"] is None
-    assert "left" not in live.line(shot)
+    assert report.to_json(shot)["seconds_left"] is None
+    assert "left" not in report.line(shot)
 
 
 def test_a_limit_that_the_api_tells_is_shown() -> None:
     shot = replace(BUSY, told_limit=5.0)
 
-    assert live.lines(shot)[0].startswith(
+    assert report.lines(shot)[0].startswith(
         "19/s now, most in one second: 20, the API takes 5/s, about"
     )
-    assert live.to_json(shot)["rate"]["told_limit"] == 5.0
+    assert report.to_json(shot)["rate"]["told_limit"] == 5.0
 
 
 def test_at_the_end_there_is_no_rate_now() -> None:
     over = Snapshot(Counts({RowState.READ: 3}), last_second=3, peak=3, finished_rate=2.0)
 
-    assert live.lines(over) == (
+    assert report.lines(over) == (
         "most in one second: 3",
         "3 accepted (3 delivered, 3 read), 0 failed, 0 ambiguous",
     )
-    assert live.line(over).endswith("0 ambiguous, at most 3 in one second")
+    assert report.line(over).endswith("0 ambiguous, at most 3 in one second")
 
 
 def test_many_codes_are_cut_short_for_a_person_not_for_a_program() -> None:
     codes = tuple(CodeCount(131000 + n, RowState.REJECTED, 20 - n) for n in range(1, 10))
     shot = replace(BUSY, codes=codes)
 
-    assert live.lines(shot)[-1] == "and 50 with other codes"
-    assert len([text for text in live.lines(shot) if text.startswith("code ")]) == 5
-    assert len(live.to_json(shot)["codes"]) == 9
+    assert report.lines(shot)[-1] == "and 50 with other codes"
+    assert len([text for text in report.lines(shot) if text.startswith("code ")]) == 5
+    assert len(report.to_json(shot)["codes"]) == 9
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_many_codes_are_cut_short_for_a_person_not_for_a_program() -> None:
     ],
 )
 def test_an_estimate_is_no_finer_than_it_deserves(seconds: float, told: str) -> None:
-    assert live.about(seconds) == told
+    assert report.about(seconds) == told
 
 
 def test_the_rate_for_the_estimate_is_that_of_the_last_minute() -> None:

@@ -36,18 +36,15 @@ from hypothesis.stateful import (
 )
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import control, reconcile
-from wacoex_cli.broadcast.canary import Canary
-from wacoex_cli.broadcast.evidence import Fate as Found
-from wacoex_cli.broadcast.guards import Guards
-from wacoex_cli.broadcast.inquiry import Inquiry, ask_meta, ask_respondio
+from wacoex_cli.broadcast import reconcile
+from wacoex_cli.broadcast.guards import Canary, Guards, QuietHours
 from wacoex_cli.broadcast.model import TRANSITIONS, Broadcast, RowState, Status, attempt_id
 from wacoex_cli.broadcast.plan import PlanRequest, plan
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
-from wacoex_cli.broadcast.quiet_hours import QuietHours
-from wacoex_cli.broadcast.reconcile import Decision
-from wacoex_cli.broadcast.send import SendRequest, send
+from wacoex_cli.broadcast.reconcile import Decision, Inquiry, ask_meta, ask_respondio
+from wacoex_cli.broadcast.reconcile import Fate as Found
+from wacoex_cli.broadcast.send import SendRequest, pause, send
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
@@ -346,7 +343,7 @@ class Shop:
     async def pause(self, broadcast: Broadcast, seconds: float) -> None:
         await asyncio.sleep(seconds)
         with contextlib.suppress(UsageError):
-            await control.pause(self.state, broadcast, "Ana", LoopClock(self.clock, Fate(None)))
+            await pause(self.state, broadcast, "Ana", LoopClock(self.clock, Fate(None)))
 
     async def tell(self, path: str) -> None:
         """What became of the newest message is known here already."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wacoex_cli.broadcast.quiet_hours import NEVER, QuietHours, held_until
+from wacoex_cli.broadcast.guards import NEVER, QuietHours, held_until
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.phone_numbers import zones_of
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from wacoex_cli.broadcast import throttle
-from wacoex_cli.broadcast.exchange import Exchange, Report, Run
+from wacoex_cli.broadcast.engine import Exchange, Report
+from wacoex_cli.broadcast.guards import Run
 from wacoex_cli.broadcast.model import Claim, RowState, Settled, lock_purpose
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.broadcast.throttle import Answered, fresh, slot_interval, told

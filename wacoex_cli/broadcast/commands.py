@@ -123,11 +123,9 @@ def send(
     """
     _check_rate(rate)
     _check_progress(invocation, progress)
-    from wacoex_cli.broadcast.dry_run import show_requests
     from wacoex_cli.broadcast.guards import wishes
-    from wacoex_cli.broadcast.planning import PlanOptions, plan_broadcast
-    from wacoex_cli.broadcast.retrying import check_retry, plan_again
-    from wacoex_cli.broadcast.sending import SendOptions, check_wishes, send_broadcast
+    from wacoex_cli.broadcast.plan import PlanOptions, check_retry, plan_again, plan_broadcast
+    from wacoex_cli.broadcast.send import SendOptions, check_wishes, send_broadcast, show_requests
     from wacoex_cli.channels.access import choose_channel
 
     minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
@@ -194,7 +192,7 @@ def resume(
     _check_rate(rate)
     _check_progress(invocation, progress)
     from wacoex_cli.broadcast.guards import wishes
-    from wacoex_cli.broadcast.sending import SendOptions, send_broadcast
+    from wacoex_cli.broadcast.send import SendOptions, send_broadcast
 
     minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
     asked = SendOptions(rate, expect, _known_findings(overrule), yes, resume=True, wishes=minded)

@@ -16,10 +16,9 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import html_report_pictures as pictures
-from wacoex_cli.broadcast.report import share
+from wacoex_cli.broadcast.report import duration, share
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
-from wacoex_cli.broadcast.view import duration
 from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.phone_numbers import mask
 from wacoex_cli.platforms.error_codes import classify

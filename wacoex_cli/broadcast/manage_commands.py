@@ -32,8 +32,8 @@ IdArgument = Annotated[
 def list_broadcasts(invocation: Invocation) -> "Result":
     """List the broadcasts, newest first; with --channel those of one channel."""
     from wacoex_cli.broadcast.projection import bring_up_to_date
+    from wacoex_cli.broadcast.report import template_name
     from wacoex_cli.broadcast.store import Broadcasts, Rows
-    from wacoex_cli.broadcast.view import template_name
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.foundation.clock import from_text
     from wacoex_cli.terminal.render import Result, Table
@@ -105,14 +105,14 @@ def show(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
 )
 def pause(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
     """Pause a broadcast that is being sent, here or in another process."""
-    from wacoex_cli.broadcast import control
+    from wacoex_cli.broadcast import send
     from wacoex_cli.broadcast.store import Broadcasts
     from wacoex_cli.foundation.person import login_name
 
     with invocation.open_workspace() as workspace:
         broadcast = Broadcasts(workspace.state).get(broadcast_id)
         paused = workspace.run(
-            control.pause(workspace.state, broadcast, login_name(), workspace.clock)
+            send.pause(workspace.state, broadcast, login_name(), workspace.clock)
         )
         return shown(workspace, paused)
 
@@ -125,7 +125,7 @@ def pause(invocation: Invocation, broadcast_id: IdArgument) -> "Result":
 )
 def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = False) -> "Result":
     """End a broadcast for good. What was sent stays sent; the rest is never sent."""
-    from wacoex_cli.broadcast import control
+    from wacoex_cli.broadcast import send
     from wacoex_cli.broadcast.store import Broadcasts, Rows
     from wacoex_cli.foundation.person import login_name
     from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -137,15 +137,15 @@ def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = Fa
         if not yes and not TerminalDialogue(invocation).confirm(question, flag="--yes"):
             raise DeclinedError("nothing changed")
         cancelled = workspace.run(
-            control.cancel(workspace.state, broadcast, login_name(), workspace.clock)
+            send.cancel(workspace.state, broadcast, login_name(), workspace.clock)
         )
         return shown(workspace, cancelled)
 
 
 def shown(workspace: "Workspace", broadcast: "Broadcast", **more: object) -> "Result":
     """Where a broadcast stands; `more` is added to the JSON output."""
+    from wacoex_cli.broadcast.report import sentences, summary
     from wacoex_cli.broadcast.store import Rows
-    from wacoex_cli.broadcast.view import sentences, summary
     from wacoex_cli.terminal.render import Result
 
     counts = Rows(workspace.state, broadcast.broadcast_id).counts()

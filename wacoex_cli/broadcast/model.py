@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from wacoex_cli.findings.model import Finding
+    from wacoex_cli.foundation.state import Row
+    from wacoex_cli.templates.model import Template
+    from wacoex_cli.templates.rule import Source
+
 
 class Status(StrEnum):
     """Where a broadcast stands. A draft is being planned and is shown to nobody."""
@@ -256,6 +261,75 @@ class Counts:
     def to_json(self) -> dict[str, int]:
         """Every state with its count, zeros included."""
         return {state.value: self.by_state.get(state, 0) for state in RowState}
+
+
+@dataclass(frozen=True)
+class CodeCount:
+    """How many rows are in a state because of an error code."""
+
+    code: int
+    state: RowState
+    n: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows that quiet hours hold back until a moment, in the zone of their recipients."""
+
+    rows: int
+    until: datetime
+    zone: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known about a broadcast at one moment. Rates are messages per second.
+
+    `held` comes soonest first. `told_limit` is what the API says that it takes, `finished_rate`
+    how many rows a second were done with over the last minute; None while it is not known.
+    """
+
+    counts: Counts
+    last_second: int
+    peak: int
+    codes: tuple[CodeCount, ...] = ()
+    held: tuple[Held, ...] = ()
+    told_limit: float | None = None
+    finished_rate: float | None = None
+
+    @property
+    def held_rows(self) -> int:
+        """Rows that quiet hours hold back; their state is `retry`."""
+        return sum(one.rows for one in self.held)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the rows that are not held back are done with, at the rate of the last minute."""
+        waiting = self.counts.open - self.held_rows
+        if waiting <= 0 or not self.finished_rate:
+            return None
+        return waiting / self.finished_rate
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A planned broadcast and what to know before it is sent.
+
+    `encoding` is that of a text file, None for a workbook.
+    """
+
+    broadcast: Broadcast
+    template: Template
+    sources: tuple[Source, ...]
+    skipped: Mapping[str, int]
+    skipped_rows: tuple[Row, ...]
+    first_rows: tuple[Row, ...]
+    estimate: Mapping[str, object]
+    findings: tuple[Finding, ...]
+    dry_run: bool
+    phone_column: str = ""
+    encoding: str | None = None
+    new_contacts: int = 0
 
 
 def attempt_id(state_id: str, broadcast_id: int, row: int, attempt: int) -> str:

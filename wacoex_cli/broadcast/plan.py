@@ -2,35 +2,161 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from dataclasses import dataclass, field, replace
+import sys
+from dataclasses import astuple, dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience import files
+from wacoex_cli.audience.header_names import first_name
+from wacoex_cli.audience.invalid import why_invalid
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.broadcast import exclusion, preflight
-from wacoex_cli.broadcast.contacts import find_contacts
-from wacoex_cli.broadcast.drafting import read_rows, tidy
-from wacoex_cli.broadcast.estimate import Means, estimate
-from wacoex_cli.broadcast.model import RowState, Status, lock_purpose
+from wacoex_cli.broadcast import preflight
+from wacoex_cli.broadcast.model import Planned, RowState, Status, lock_purpose
+from wacoex_cli.broadcast.preflight import Means, check_same_api, estimate, standing_check
+from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.providers import find_contacts, provider_for
+from wacoex_cli.broadcast.report import plan_data, plan_text
 from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings.model import Finding, worst_first
 from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.phone_numbers import check_country, normalise
+from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.templates import rule as template_rule
+from wacoex_cli.templates.message import preview
+from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
     from typing import BinaryIO
 
+    from wacoex_cli.audience.files import RecipientsFile
     from wacoex_cli.broadcast.model import Broadcast
     from wacoex_cli.broadcast.providers import SendingProvider
+    from wacoex_cli.broadcast.store import PlannedRow
+    from wacoex_cli.broadcast.trial import Trial
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.templates.model import Template
     from wacoex_cli.templates.rule import Source
+    from wacoex_cli.terminal.options import Invocation
+
+# Small enough that a broadcast running beside it gets its turn at the state file in time.
+_BATCH_ROWS = 5_000
+_COOLING_DOWN = timedelta(hours=24)
+
+
+def leave_out(
+    state: State,
+    broadcast_id: int,
+    exclude: Sequence[Path],
+    *,
+    phone_column: str | None,
+    country: str | None,
+    now: datetime,
+) -> None:
+    """Skip, among the rows of a draft, everybody who is not to be sent to.
+
+    Raises:
+        UsageError: a file of `exclude` or a number in it cannot be read.
+    """
+    for path in exclude:
+        with files.open_excluded(path, phone_column) as excluded:
+            phones = _excluded_phones(excluded, country)
+            while batch := list(itertools.islice(phones, _BATCH_ROWS)):
+                with state.transaction():
+                    Rows(state, broadcast_id).skip_excluded(batch)
+    with state.transaction():
+        Rows(state, broadcast_id).skip_opted_out()
+        Rows(state, broadcast_id).skip_cooling_down(now - _COOLING_DOWN)
+        Rows(state, broadcast_id).skip_respelled()
+
+
+def _excluded_phones(excluded: RecipientsFile, country: str | None) -> Iterator[str]:
+    """The numbers of a file to leave out. An unreadable one might be somebody who is to be sent to.
+
+    Raises:
+        UsageError: a number cannot be read; the message names its line.
+    """
+    for row in excluded:
+        if not row.phone.strip():
+            continue
+        phone = normalise(row.phone, country)
+        if phone is None:
+            raise UsageError(
+                f"line {row.line} of {excluded.title} to exclude cannot be read:"
+                f" {why_invalid(row.phone, country)}",
+                hint="mend or remove that line; nothing was planned",
+                code="invalid_phone",
+            )
+        yield phone
+
+
+def read_rows(
+    state: State,
+    broadcast_id: int,
+    recipients: RecipientsFile,
+    sources: tuple[Source, ...],
+    country: str | None,
+    provider: Provider,
+) -> None:
+    """Write every record of a list as a row of a draft: to be sent, or skipped with its reason.
+
+    `country` is that of numbers without a plus. Raises UsageError for a list that is unfit.
+    """
+    rows = _planned_rows(recipients, sources, country, provider)
+    while batch := list(itertools.islice(rows, _BATCH_ROWS)):
+        Rows(state, broadcast_id).add(batch)
+        invalid = [row for row in batch if row[5] == SkipReason.INVALID]
+        if invalid:
+            details = [(why_invalid(row[2], country), row[0]) for row in invalid]
+            with state.transaction():
+                Rows(state, broadcast_id).explain(details)
+
+
+def _planned_rows(
+    recipients: RecipientsFile,
+    sources: tuple[Source, ...],
+    country: str | None,
+    provider: Provider,
+) -> Iterator[PlannedRow]:
+    needs_contact = provider is Provider.RESPONDIO
+    for number, source_row in enumerate(recipients, start=1):
+        phone = normalise(source_row.phone, country)
+        values = template_rule.fill(sources, source_row.values) if phone else None
+        state, reason = RowState.PENDING, None
+        if phone is None:
+            state, reason = RowState.SKIPPED, SkipReason.INVALID.value
+        elif values is None:
+            state, reason = RowState.SKIPPED, SkipReason.MISSING_PARAMETER.value
+        yield (
+            number,
+            source_row.line,
+            phone or source_row.phone,
+            json.dumps(values or (), ensure_ascii=False),
+            state.value,
+            reason,
+            first_name(source_row.values) or phone if needs_contact and phone else None,
+        )
+
+
+def tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
+    """Release this plan's lock and remove every draft whose planner is gone: a dry run's too."""
+    presence.leave()
+    for broadcast_id in Broadcasts(state).drafts():
+        if Broadcasts(state).sender(broadcast_id, clock) is None:
+            Broadcasts(state).discard(broadcast_id)
+    with state.transaction():
+        locks.release_all(state, presence)
 
 
 @dataclass(frozen=True)
@@ -55,27 +181,6 @@ class PlanRequest:
     rate: float = 20.0
     dry_run: bool = False
     first_rows: int = 3
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A planned broadcast and what to know before it is sent.
-
-    `encoding` is that of a text file, None for a workbook.
-    """
-
-    broadcast: Broadcast
-    template: Template
-    sources: tuple[Source, ...]
-    skipped: Mapping[str, int]
-    skipped_rows: tuple[Row, ...]
-    first_rows: tuple[Row, ...]
-    estimate: Mapping[str, object]
-    findings: tuple[Finding, ...]
-    dry_run: bool
-    phone_column: str = ""
-    encoding: str | None = None
-    new_contacts: int = 0
 
 
 async def plan(
@@ -115,7 +220,7 @@ async def plan(
                 state, provider, channel, request, template, sources, presence, clock
             )
             read_rows(state, broadcast_id, recipients, sources, request.country, provider.kind)
-            exclusion.leave_out(
+            leave_out(
                 state,
                 broadcast_id,
                 request.exclude,
@@ -247,3 +352,318 @@ def _nobody(skipped: Mapping[str, int]) -> UsageError:
         hint=hint if skipped else "write one person a line below the header",
         code="no_recipients",
     )
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """The options of a plan as they were typed."""
+
+    template: str | None
+    language: str | None
+    param: Sequence[str] | None
+    text: Sequence[str] | None
+    name: str | None
+    country: str | None
+    phone_column: str | None
+    exclude: Sequence[Path] | None
+    create_contacts: bool = False
+
+    def refuse_all(self) -> None:
+        """Raise UsageError when any is given: a planned broadcast is frozen."""
+        if any(astuple(self)):
+            raise UsageError(
+                "template, parameters, name and the list belong to `--to` or to `broadcast plan`",
+                hint="a planned broadcast is frozen; leave them out, or plan a new one",
+                code="already_planned",
+            )
+
+
+def plan_broadcast(
+    workspace: Workspace,
+    channel: Channel,
+    recipients: str,
+    options: PlanOptions,
+    *,
+    dry_run: bool,
+    first_rows: int = 3,
+    means: Means | None = None,
+) -> Planned:
+    """Plan from a file, or from standard input when `recipients` is `-`.
+
+    `means` is what the estimate may use besides the way that the channel sends.
+
+    Raises:
+        WacoexError: an option or the file is unfit, or Meta could not be asked.
+    """
+    if not options.template or not options.language:
+        raise UsageError(
+            "which template? `--template` and `--lang` are missing",
+            hint="for example: --template spring_offer --lang en_US",
+            code="missing_template",
+        )
+    request = PlanRequest(
+        source=None if recipients == "-" else Path(recipients),
+        template=options.template,
+        language=options.language,
+        parameters=_pairs("--param", "PLACEHOLDER=COLUMN", options.param),
+        texts=_pairs("--text", "PLACEHOLDER=VALUE", options.text),
+        name=options.name,
+        country=check_country(options.country) if options.country else None,
+        phone_column=options.phone_column,
+        exclude=tuple(options.exclude or ()),
+        create_contacts=options.create_contacts,
+        dry_run=dry_run,
+        first_rows=first_rows,
+    )
+    return workspace.run(
+        plan(
+            workspace.state,
+            provider_for(workspace, channel),
+            channel,
+            request,
+            clock=workspace.clock,
+            stdin=sys.stdin.buffer,
+            check_standing=standing_check(workspace, channel),
+            means=means,
+        )
+    )
+
+
+def show_plan(planned: Planned, trial: Trial | None = None) -> Result:
+    """The plan for a person and as `data`, with every row in `first_rows` as it will be read."""
+    data = plan_data(planned)
+    data["preview"] = [
+        {
+            "line": row["line"],
+            "phone": row["phone"],
+            "text": preview(planned.template, json.loads(row["parameters"])),
+        }
+        for row in planned.first_rows
+    ]
+    data["test"] = trial.to_json() if trial else None
+    text = [*plan_text(data, planned.findings)]
+    if trial is None:
+        return Result(data, text)
+    if trial.state and not trial.errors:
+        text.append(f"test to {trial.phone}: {trial.state.value}")
+    return Result(data, text, trial.exit_status, trial.errors)
+
+
+def first_reading(planned: Planned) -> str:
+    """What the first recipient will read."""
+    return preview(planned.template, json.loads(planned.first_rows[0]["parameters"]))
+
+
+def _pairs(option: str, form: str, given: Sequence[str] | None) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for one in given or ():
+        key, equals, value = one.partition("=")
+        if not (key and equals and value):
+            raise UsageError(
+                f"`{option} {one}` is not of the form {form}",
+                hint=f"for example: {option} 1=first_name",
+                code="bad_pair",
+            )
+        if key in pairs:
+            raise UsageError(
+                f"`{option}` names placeholder {key} twice", hint="leave one of them out"
+            )
+        pairs[key] = value
+    return pairs
+
+
+Failure = tuple[RowState, int | None]
+
+_FIRST_ROWS = 3
+_ALL = "all"
+_STATES = {state.value: state for state in (RowState.FAILED, RowState.REJECTED)}
+_OUTCOMES = {one.value: one for one in (Outcome.RETRY, Outcome.ROW, Outcome.STOP)}
+_WORDS = (*_STATES, *_OUTCOMES, _ALL)
+
+
+@dataclass(frozen=True)
+class Retry:
+    """A planned broadcast of rows that failed in another, and its first rows.
+
+    `skipped` is how many were left out for which reason.
+    """
+
+    broadcast: Broadcast
+    skipped: Mapping[str, int]
+    first_rows: tuple[Row, ...]
+
+
+async def plan_retry(
+    state: State,
+    provider: SendingProvider,
+    source: Broadcast,
+    word: str,
+    *,
+    clock: Clock,
+    dry_run: bool,
+) -> Retry:
+    """Plan what failed in `source` anew: the frozen template and parameters, nothing else of it.
+
+    `word` chooses the rows: `failed`, `rejected`, a code of Meta, what follows from codes
+    (`retry`, `row`, `stop`), or `all`. Who has opted out, who got 131049 within 24 hours, and who
+    has or will get the message from another broadcast that began with the same failures, is
+    skipped. With `dry_run` everything is done and then taken back.
+
+    Raises:
+        UsageError: the word is unfit, or nobody is left; nothing is planned then.
+        TemporaryError: the broadcast is being sent right now.
+        CredentialError, RefusedError: respond.io could not be asked for its contacts.
+    """
+    bring_up_to_date(state, clock)
+    hint = f"wait until it ends, or: wacoex broadcast pause {source.broadcast_id}"
+    Broadcasts(state).demand_idle(source.broadcast_id, hint, clock)
+    wanted = _chosen(state, source, word)
+    presence = locks.Presence(state.path)
+    try:
+        broadcast_id = _draft_retry(state, source, presence, clock)
+        _fill(state, source, broadcast_id, wanted)
+        draft = Broadcasts(state).get(broadcast_id)
+        _leave_out(state, draft, clock)
+        if provider.respondio is not None:
+            await find_contacts(state, provider.respondio, broadcast_id, create=False)
+        return _freeze_retry(state, source, broadcast_id, dry_run=dry_run)
+    finally:
+        tidy(state, presence, clock)
+
+
+def _chosen(state: State, source: Broadcast, word: str) -> list[Failure]:
+    number = source.broadcast_id
+    if word == Outcome.AMBIGUOUS.value:
+        raise UsageError(
+            "nobody knows whether ambiguous rows went out, so they are no failures",
+            hint=f"find out, and settle them: wacoex broadcast reconcile {number}",
+            code="ambiguous",
+        )
+    is_code = word.isascii() and word.isdecimal()
+    if not is_code and word not in _WORDS:
+        raise UsageError(
+            f"`--retry-failed {word}` is no class of failures",
+            hint=f"a code of Meta such as 131026, or one of {', '.join(_WORDS)}",
+            code="bad_class",
+        )
+    failures = Rows(state, number).failures()
+    chosen = [(row_state, code) for row_state, code, _ in failures if _is_of(word, row_state, code)]
+    if not chosen:
+        there = ", ".join(
+            f"{n} {row_state.value}{f' with {code}' if code is not None else ''}"
+            for row_state, code, n in failures
+        )
+        raise UsageError(
+            f"broadcast {number} has no failed rows of class {word}",
+            hint=f"there are {there}" if there else f"see: wacoex broadcast show {number}",
+            code="nothing_to_retry",
+        )
+    return chosen
+
+
+def _is_of(word: str, row_state: RowState, code: int | None) -> bool:
+    if word == _ALL:
+        return True
+    if word in _STATES:
+        return row_state is _STATES[word]
+    if code is None:
+        return False
+    return classify(code).outcome is _OUTCOMES[word] if word in _OUTCOMES else code == int(word)
+
+
+def _draft_retry(state: State, source: Broadcast, presence: locks.Presence, clock: Clock) -> int:
+    with state.transaction():
+        broadcast_id = Broadcasts(state).start_like(
+            source,
+            name=f"failed rows of {source.broadcast_id}",
+            rate=source.rate,
+            now=clock.now(),
+            retry_of=source.family,
+        )
+        locks.acquire(state, lock_purpose(broadcast_id), presence, clock)
+    return broadcast_id
+
+
+def _fill(state: State, source: Broadcast, broadcast_id: int, wanted: Sequence[Failure]) -> None:
+    row = 0
+    while True:
+        with state.transaction():
+            row = Rows(state, broadcast_id).copy_failed(source, wanted, row, _BATCH_ROWS)
+        if not row:
+            return
+
+
+def _leave_out(state: State, draft: Broadcast, clock: Clock) -> None:
+    leave_out(state, draft.broadcast_id, (), phone_column=None, country=None, now=clock.now())
+    with state.transaction():
+        Rows(state, draft.broadcast_id).skip_relatives(draft)
+
+
+def _freeze_retry(state: State, source: Broadcast, broadcast_id: int, *, dry_run: bool) -> Retry:
+    with state.transaction():
+        if not Rows(state, broadcast_id).count_open():
+            raise _nobody_left(source, Rows(state, broadcast_id).skip_reasons())
+        Rows(state, broadcast_id).count_again()
+        if not dry_run:
+            Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
+    first = Rows(state, broadcast_id).first(RowState.PENDING, _FIRST_ROWS)
+    skipped = Rows(state, broadcast_id).skip_reasons()
+    return Retry(Broadcasts(state).get(broadcast_id), skipped, tuple(first))
+
+
+def _nobody_left(source: Broadcast, skipped: Mapping[str, int]) -> UsageError:
+    said = ", ".join(f"{reason} {n}" for reason, n in skipped.items())
+    hint = "`wacoex optout list` shows who opted out"
+    if SkipReason.DUPLICATE in skipped:
+        hint = "another broadcast sends to them already: wacoex broadcast list"
+    if SkipReason.COOLING_DOWN in skipped:
+        hint = "nobody is sent to within 24 hours of a 131049; try again after that"
+    return UsageError(
+        f"none of these rows of broadcast {source.broadcast_id} can be sent again ({said})",
+        hint=hint,
+        code="nothing_to_retry",
+    )
+
+
+def check_retry(
+    invocation: Invocation, broadcast_id: int | None, to: str | None, *, may_ask: bool
+) -> None:
+    """Refuse before anything is planned.
+
+    Raises:
+        UsageError: no broadcast is named, or a list too, or nobody could be asked.
+    """
+    if broadcast_id is None or to is not None:
+        raise UsageError(
+            "`--retry-failed` needs the id of the broadcast whose rows failed, and no `--to`",
+            hint="for example: wacoex broadcast send 7 --retry-failed all",
+            code="needs_id",
+        )
+    if may_ask:
+        TerminalDialogue(invocation).demand_person("--yes")
+
+
+def plan_again(
+    workspace: Workspace,
+    invocation: Invocation,
+    channel: Channel,
+    source: Broadcast,
+    word: str,
+    *,
+    dry_run: bool,
+) -> Retry:
+    """Plan the failed rows of a broadcast anew, and say how many are sent to and left out.
+
+    Raises:
+        WacoexError: nothing was planned.
+    """
+    provider = provider_for(workspace, channel)
+    check_same_api(provider, channel, source)
+    state, clock = workspace.state, workspace.clock
+    retry = workspace.run(plan_retry(state, provider, source, word, clock=clock, dry_run=dry_run))
+    skipped = "".join(f"; skipped: {n} {reason}" for reason, n in retry.skipped.items())
+    TerminalDialogue(invocation).note(
+        f"failed rows of broadcast {source.broadcast_id} to be sent again:"
+        f" {retry.broadcast.recipients}{skipped}"
+    )
+    return retry

@@ -116,13 +116,8 @@ def plan(
     With --test one message goes to the number given, after a yes: a broadcast of its own, with
     what the first row has. It waits up to a minute for its status, which a listener must receive.
     """
-    from wacoex_cli.broadcast.estimate import means_of
-    from wacoex_cli.broadcast.planning import (
-        PlanOptions,
-        first_reading,
-        plan_broadcast,
-        show_plan,
-    )
+    from wacoex_cli.broadcast.plan import PlanOptions, first_reading, plan_broadcast, show_plan
+    from wacoex_cli.broadcast.preflight import means_of
     from wacoex_cli.broadcast.trial import check_wanted, try_out
     from wacoex_cli.channels.access import choose_channel
 

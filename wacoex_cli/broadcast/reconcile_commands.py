@@ -152,7 +152,7 @@ def _sent_again(
 
 
 def _typed(dialogue: "TerminalDialogue", found: "Reconciled") -> str:
-    from wacoex_cli.broadcast.evidence import Fate
+    from wacoex_cli.broadcast.reconcile import Fate
 
     left, unknown = len(found.left), len(found.of(Fate.UNKNOWN))
     doubt = f"{unknown} people may get the message twice; " if unknown else ""
@@ -250,7 +250,7 @@ def _listed(workspace: "Workspace", broadcast: "Broadcast", found: "Reconciled")
 
 def _findings(workspace: "Workspace", found: "Reconciled") -> list[str]:
     """How many rows went out, did not, or are unknown: one sentence each."""
-    from wacoex_cli.broadcast.evidence import SETTLES_AFTER, Fate
+    from wacoex_cli.broadcast.reconcile import SETTLES_AFTER, Fate
 
     counted = (
         (found.by_webhooks, "settled by statuses that had come in"),

@@ -1,41 +1,116 @@
-"""Send a planned broadcast, or go on with one: take the lock, settle the past, run, close."""
+"""Send a planned broadcast, or go on with one: check, ask, take the lock, run, close."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import rule
-from wacoex_cli.broadcast.breaker import Breaker
-from wacoex_cli.broadcast.contacts import creating
-from wacoex_cli.broadcast.engine import Engine, Hooks
-from wacoex_cli.broadcast.exchange import Exchange, Run
-from wacoex_cli.broadcast.guards import Guards
-from wacoex_cli.broadcast.model import RowState, Status, attempt_id, lock_purpose
-from wacoex_cli.broadcast.polling import polling
+from wacoex_cli.broadcast import report, rule
+from wacoex_cli.broadcast.engine import Engine, Exchange, Hooks
+from wacoex_cli.broadcast.guards import (
+    CANARY_WORD,
+    NO_WISHES,
+    UNGUARDED,
+    Breaker,
+    Guards,
+    Run,
+    Wishes,
+    check_times,
+)
+from wacoex_cli.broadcast.model import Claim, RowState, Status, attempt_id, lock_purpose
+from wacoex_cli.broadcast.preflight import (
+    check_before_sending,
+    check_can_start,
+    refuse_critical,
+    standing_check,
+    way_through,
+)
 from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.providers import creating, polling, provider_for
 from wacoex_cli.broadcast.rule import Stop
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
-from wacoex_cli.errors import StateError, UsageError, WacoexError
+from wacoex_cli.errors import (
+    CredentialError,
+    DeclinedError,
+    RefusedError,
+    StateError,
+    TemporaryError,
+    UsageError,
+    WacoexError,
+)
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.interruption import STOPPING, interruptible
 from wacoex_cli.foundation.meanwhile import meanwhile
+from wacoex_cli.foundation.person import login_name
+from wacoex_cli.foundation.time_zones import local_text, moment_ahead
+from wacoex_cli.inactivity.reading import zone_of
+from wacoex_cli.platforms.error_codes import classify
+from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.progress import open_progress
+from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from wacoex_cli.broadcast.live import Snapshot
-    from wacoex_cli.broadcast.model import Broadcast, Claim, Counts
+    from wacoex_cli.broadcast.model import Broadcast, Counts, Snapshot
     from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.clock import Clock
-    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.terminal.options import Invocation
+
+_POLL_SECONDS = 0.1
+_PATIENCE_SECONDS = 15.0
+
+
+async def pause(state: State, broadcast: Broadcast, who: str, clock: Clock) -> Broadcast:
+    """Pause a broadcast that is being sent, and wait until its requests under way have ended.
+
+    Raises:
+        UsageError: it is not being sent.
+    """
+    return await _end(state, broadcast, Status.PAUSED, {Status.SENDING}, who, clock)
+
+
+async def cancel(state: State, broadcast: Broadcast, who: str, clock: Clock) -> Broadcast:
+    """End a broadcast for good; rows that were not sent stay as they are and are never sent.
+
+    Raises:
+        UsageError: it has already ended.
+    """
+    can_be = {Status.PLANNED, Status.SENDING, Status.PAUSED}
+    return await _end(state, broadcast, Status.CANCELLED, can_be, who, clock)
+
+
+async def _end(
+    state: State, broadcast: Broadcast, status: Status, can_be: set[Status], who: str, clock: Clock
+) -> Broadcast:
+    broadcast_id = broadcast.broadcast_id
+    with state.transaction():
+        now = Broadcasts(state).get(broadcast_id).status
+        if now not in can_be:
+            raise UsageError(
+                f"broadcast {broadcast_id} is {now.value} and cannot be {status.value}",
+                hint="`wacoex broadcast list` shows where each one stands",
+                code="wrong_status",
+            )
+        Broadcasts(state).set_status(broadcast_id, status, reason=f"{status.value} by {who}")
+    deadline = clock.monotonic() + _PATIENCE_SECONDS
+    while Broadcasts(state).sender(broadcast_id, clock) and clock.monotonic() < deadline:
+        await clock.sleep(_POLL_SECONDS)
+    if not Broadcasts(state).sender(broadcast_id, clock):
+        Broadcasts(state).settle_dead(broadcast_id, clock)
+    return Broadcasts(state).get(broadcast_id)
+
 
 _WARM_UP_SECONDS = 3.0
 _LEARN_EVERY_SECONDS = 0.5
@@ -281,3 +356,268 @@ def _close(
         signal_number=first,
         exit_status=128 + first if first else rule.exit_status(counts, stop),
     )
+
+
+_LOOK_EVERY_SECONDS = 0.5
+_KINDS: dict[int, type[WacoexError]] = {
+    kind.exit_status: kind for kind in (CredentialError, RefusedError, TemporaryError)
+}
+_SIGNALS = {130: "interrupted", 143: "terminated"}
+
+
+@dataclass(frozen=True)
+class SendOptions:
+    """The options of a send as they were typed; `rate` in messages per second."""
+
+    rate: float | None
+    expect: int | None
+    overrule: tuple[str, ...]
+    yes: bool
+    resume: bool = False
+    wishes: Wishes = NO_WISHES
+
+
+def send_broadcast(
+    workspace: Workspace,
+    invocation: Invocation,
+    channel: Channel,
+    broadcast: Broadcast,
+    options: SendOptions,
+) -> Result:
+    """Check, ask, send, and say how it ended.
+
+    Raises:
+        WacoexError: nothing was sent, or the state file failed while sending.
+    """
+    dialogue = TerminalDialogue(invocation)
+    not_before, request = _request(workspace, channel, broadcast, options)
+    provider = provider_for(workspace, channel)
+    findings = _check(workspace, provider, channel, broadcast, options)
+    for line in report.findings_text(tuple(findings)):
+        dialogue.note(line)
+    if minded := _still_minded(workspace, broadcast, request.guards):
+        dialogue.note(f"guards: {minded}")
+    if not options.yes:
+        _ask(dialogue, workspace, provider, channel, broadcast, request)
+    if not_before:
+        dialogue.note(
+            f"waiting until {local_text(not_before, request.zone)}; Ctrl-C leaves it as it is"
+        )
+        workspace.run(_wait_until(workspace, broadcast, not_before))
+        findings = _check(workspace, provider, channel, broadcast, options)
+    sent = _run(workspace, invocation, dialogue, provider, channel, broadcast, request)
+    return _result(workspace, sent, findings)
+
+
+def _request(
+    workspace: Workspace, channel: Channel, broadcast: Broadcast, options: SendOptions
+) -> tuple[datetime | None, SendRequest]:
+    """When to begin, None for now, and how to send."""
+    wishes, zone = options.wishes, zone_of(workspace, channel)
+    not_before, until = _times(workspace, wishes, zone)
+    settings = workspace.settings_for(channel.name)
+    return not_before, SendRequest(
+        rate=options.rate or broadcast.rate,
+        overruled=options.overrule,
+        who=login_name(),
+        breaker_rows=settings.breaker_rows,
+        breaker_share=settings.breaker_share,
+        breaker_limits=settings.breaker_limits,
+        guards=wishes.applied_to(Guards.from_json(broadcast.guards)),
+        zone=zone,
+        until=until,
+    )
+
+
+def _still_minded(workspace: Workspace, broadcast: Broadcast, guards: Guards | None) -> str:
+    """The guards in words, without a canary that has let the rest go."""
+    if guards is None:
+        return ""
+    since, broadcast_id = guards.canary_since, broadcast.broadcast_id
+    if since and Broadcasts(workspace.state).has_decision(broadcast_id, CANARY_WORD, since):
+        guards = replace(guards, canary=None)
+    return guards.told()
+
+
+def check_wishes(workspace: Workspace, channel: Channel, wishes: Wishes) -> None:
+    """Whether a new broadcast can be sent as asked. Called before anything is planned.
+
+    Raises:
+        UsageError: a time is none or over, or a canary is told how to be and there is none.
+    """
+    wishes.applied_to(UNGUARDED)
+    _times(workspace, wishes, zone_of(workspace, channel))
+
+
+def _times(
+    workspace: Workspace, wishes: Wishes, zone: str
+) -> tuple[datetime | None, datetime | None]:
+    now = workspace.clock.now()
+    not_before = moment_ahead(wishes.not_before, zone, now) if wishes.not_before else None
+    until = moment_ahead(wishes.until, zone, not_before or now) if wishes.until else None
+    check_times(not_before, until, now)
+    return not_before, until
+
+
+def _check(
+    workspace: Workspace,
+    provider: SendingProvider,
+    channel: Channel,
+    broadcast: Broadcast,
+    options: SendOptions,
+) -> Sequence[Finding]:
+    bring_up_to_date(workspace.state, workspace.clock)
+    check_can_start(Broadcasts(workspace.state).get(broadcast.broadcast_id), resume=options.resume)
+    _check_expected(workspace, broadcast, options.expect)
+    findings = workspace.run(
+        check_before_sending(
+            workspace.state,
+            provider,
+            channel,
+            broadcast,
+            workspace.clock,
+            standing_check(workspace, channel),
+        )
+    )
+    refuse_critical(findings, options.overrule)
+    return findings
+
+
+async def _wait_until(workspace: Workspace, broadcast: Broadcast, moment: datetime) -> None:
+    """Wait, by the wall clock: a computer may sleep meanwhile. Ends when it was cancelled."""
+    while (left := (moment - workspace.clock.now()).total_seconds()) > 0:
+        if Broadcasts(workspace.state).get(broadcast.broadcast_id).status is not broadcast.status:
+            return
+        await workspace.clock.sleep(min(left, _LOOK_EVERY_SECONDS))
+
+
+def _check_expected(workspace: Workspace, broadcast: Broadcast, expect: int | None) -> None:
+    if expect is None:
+        return
+    planned = Rows(workspace.state, broadcast.broadcast_id).count_open()
+    if expect != planned:
+        raise RefusedError(
+            f"nothing was sent: {planned} people would be sent to, not {expect}",
+            hint=f"look at it: wacoex broadcast show {broadcast.broadcast_id}",
+            code="unexpected_count",
+        )
+
+
+def _ask(
+    dialogue: TerminalDialogue,
+    workspace: Workspace,
+    provider: SendingProvider,
+    channel: Channel,
+    broadcast: Broadcast,
+    request: SendRequest,
+) -> None:
+    people = Rows(workspace.state, broadcast.broadcast_id).count_open()
+    new_contacts = Rows(workspace.state, broadcast.broadcast_id).count_without_contact()
+    way = way_through(
+        workspace.state, provider, people, request.rate, new_contacts, workspace.clock
+    )
+    time = report.duration(way.seconds)
+    holds = " beside what quiet hours hold" if request.guards and request.guards.quiet_hours else ""
+    question = (
+        f"send template {report.template_name(broadcast)} to {people} people"
+        f" from {channel.phone} ({channel.name}) at {way.messages_per_second:g}/s,"
+        f" about {time}{holds}?"
+    )
+    if not dialogue.confirm(question, flag="--yes"):
+        raise DeclinedError(
+            "nothing was sent",
+            hint=f"broadcast {broadcast.broadcast_id} stays as it is",
+        )
+
+
+def _run(
+    workspace: Workspace,
+    invocation: Invocation,
+    dialogue: TerminalDialogue,
+    provider: SendingProvider,
+    channel: Channel,
+    broadcast: Broadcast,
+    request: SendRequest,
+) -> Sent:
+    people = broadcast.recipients
+    before = people - Rows(workspace.state, broadcast.broadcast_id).count_open()
+    title = f"broadcast {broadcast.broadcast_id}"
+    with open_progress(invocation, title, people, done=before, clock=workspace.clock) as progress:
+
+        def show(shot: Snapshot) -> None:
+            done = people - shot.counts.open
+            progress.update(done, report.line(shot), report.to_json(shot), report.lines(shot))
+
+        return workspace.run(
+            send(
+                workspace.state,
+                provider,
+                channel,
+                broadcast,
+                request,
+                clock=workspace.clock,
+                on_counts=show,
+                on_signal=dialogue.note,
+            )
+        )
+
+
+def _result(workspace: Workspace, sent: Sent, findings: Sequence[Finding]) -> Result:
+    data = report.summary(workspace.state, sent.broadcast, sent.counts)
+    data["stopped_by"] = sent.stop.reason if sent.stop else None
+    data["findings"] = [one.to_json() for one in findings]
+    return Result(data, tuple(report.sentences(data)), sent.exit_status, tuple(_failures(sent)))
+
+
+def _failures(sent: Sent) -> Iterator[WacoexError]:
+    """Why rows are left to be sent, or why nobody was sent to."""
+    if not (sent.counts.open or sent.exit_status in _KINDS):
+        return
+    broadcast, stop = sent.broadcast, sent.stop
+    exit_status = stop.exit_status if stop else sent.exit_status
+    code, meta_code = _SIGNALS.get(exit_status), stop.code if stop else None
+    hint = f"look at it: wacoex broadcast show {broadcast.broadcast_id}"
+    if broadcast.status is Status.PAUSED:
+        hint = f"to continue: wacoex broadcast resume {broadcast.broadcast_id}"
+    if meta_code is not None:
+        code, hint = f"meta_{meta_code}", f"{classify(meta_code).hint}; {hint}"
+    yield _KINDS.get(exit_status, WacoexError)(
+        f"broadcast {broadcast.broadcast_id} is {broadcast.status.value}:"
+        f" {stop.reason if stop else 'nobody was sent to'}",
+        hint=hint,
+        code=code,
+    )
+
+
+_SHOWN_REQUESTS = 3
+
+
+def show_requests(
+    workspace: Workspace, channel: Channel, broadcast: Broadcast, rows: Sequence[Row] | None
+) -> Result:
+    """The exact requests of the first three rows, with the token hidden. Nothing is sent."""
+    state, broadcast_id = workspace.state, broadcast.broadcast_id
+    if rows is None:
+        rows = [
+            *Rows(state, broadcast_id).first(RowState.RETRY, _SHOWN_REQUESTS),
+            *Rows(state, broadcast_id).first(RowState.PENDING, _SHOWN_REQUESTS),
+        ][:_SHOWN_REQUESTS]
+    mailer = provider_for(workspace, channel).mailer(broadcast, Broadcasts(state).state_id)
+    requests: list[dict[str, Any]] = []
+    for row in rows:
+        url, body = mailer.request(_next_claim(row, workspace.clock.now()))
+        headers = {"Authorization": "Bearer ****", "Content-Type": "application/json"}
+        request = {"method": "POST", "url": url, "headers": headers, "body": body}
+        requests.append({"line": row["line"], **request})
+    text = [f"would send to {broadcast.recipients} people; the first {len(requests)} requests:"]
+    for request in requests:
+        text += [
+            f"line {request['line']}: POST {request['url']}",
+            json.dumps(request["body"], ensure_ascii=False, indent=2),
+        ]
+    data = {"dry_run": True, "recipients": broadcast.recipients, "requests": requests}
+    return Result(data, tuple(text))
+
+
+def _next_claim(row: Row, now: datetime) -> Claim:
+    return Claim(row["row"], row["phone"], row["parameters"], row["attempts"] + 1, 1, now)

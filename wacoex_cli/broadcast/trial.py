@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.audience.ledger import is_opted_out
 from wacoex_cli.audience.model import Scope, SkipReason
 from wacoex_cli.broadcast.model import RowState, Status
-from wacoex_cli.broadcast.polling import polling
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.providers import provider_for
-from wacoex_cli.broadcast.sending import SendOptions, send_broadcast
+from wacoex_cli.broadcast.providers import polling, provider_for
+from wacoex_cli.broadcast.report import template_name
+from wacoex_cli.broadcast.send import SendOptions, send_broadcast
 from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.broadcast.view import template_name
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import DeclinedError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
@@ -23,8 +22,7 @@ from wacoex_cli.terminal.dialogue import TerminalDialogue
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wacoex_cli.broadcast.model import Broadcast
-    from wacoex_cli.broadcast.plan import Planned
+    from wacoex_cli.broadcast.model import Broadcast, Planned
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wacoex_cli.broadcast.trouble_checks import check_trouble
+from wacoex_cli.broadcast.checks import check_trouble
 from wacoex_cli.channels.connection import connected_at
 from wacoex_cli.channels.removal import check_connection
 from wacoex_cli.channels.token_checks import check_app_secret, check_version

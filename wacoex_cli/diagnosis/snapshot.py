@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from wacoex_cli.broadcast.trouble import Trouble
+    from wacoex_cli.broadcast.checks import Trouble
     from wacoex_cli.channels.account import AccountEvent
     from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.facts import Fact

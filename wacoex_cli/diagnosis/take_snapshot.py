@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import figures
-from wacoex_cli.broadcast.trouble import troubles
+from wacoex_cli.broadcast.checks import troubles
 from wacoex_cli.channels import facts_ledger, ledger, stored_connection
 from wacoex_cli.channels.connection import connection_of
 from wacoex_cli.channels.facts import in_order, values_of
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.trouble import Trouble
+    from wacoex_cli.broadcast.checks import Trouble
     from wacoex_cli.channels.account import AccountEvent
     from wacoex_cli.channels.facts import Fact
     from wacoex_cli.channels.model import Channel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import control
+from wacoex_cli.broadcast import send
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import account_ledger, registry
@@ -77,7 +77,7 @@ async def broadcasts(context: Context) -> Outcome:
     channel_id = context.channel.channel_id
     for one in Broadcasts(state).of_channel(channel_id, Status.SENDING):
         try:
-            await control.pause(state, one, login_name(), clock)
+            await send.pause(state, one, login_name(), clock)
         except UsageError as error:
             # It came to its end by itself meanwhile.
             context.dialogue.detail(error.message)
