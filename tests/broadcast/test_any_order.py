@@ -14,10 +14,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from wacoex_cli.broadcast.engine import Exchange, Report
+from wacoex_cli.broadcast.engine import Exchange, Report, judge
 from wacoex_cli.broadcast.guards import Run
-from wacoex_cli.broadcast.model import RowState, attempt_id, lock_purpose
-from wacoex_cli.broadcast.rule import MOST_TRIES_IN_RUN, judge
+from wacoex_cli.broadcast.model import MOST_TRIES_IN_RUN, RowState, attempt_id, lock_purpose
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.foundation import locks
 from wacoex_cli.platforms.meta import NotSent, Refused, Taken, Unclear

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wacoex_cli.broadcast.guards import CLASSES, Breaker
-from wacoex_cli.broadcast.model import RowState, Settled
-from wacoex_cli.broadcast.rule import Stop
+from wacoex_cli.broadcast.model import RowState, Settled, Stop
 from wacoex_cli.foundation.settings_model import ERROR_CLASSES
 
 

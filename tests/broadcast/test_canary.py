@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.broadcast.guards import Canary, Go, Wait, judge_canary
-from wacoex_cli.broadcast.model import Counts, RowState
-from wacoex_cli.broadcast.rule import Stop
+from wacoex_cli.broadcast.model import Counts, RowState, Stop
 
 TEN = Canary(10, wait_seconds=600)
 

@@ -8,8 +8,7 @@ import pytest
 
 from wacoex_cli.broadcast.engine import Engine, Granted, Hooks
 from wacoex_cli.broadcast.guards import Breaker
-from wacoex_cli.broadcast.model import Claim, RowState, Status
-from wacoex_cli.broadcast.rule import Stop
+from wacoex_cli.broadcast.model import Claim, RowState, Status, Stop
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.platforms.meta import Taken

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from wacoex_cli.broadcast.model import Claim, Counts, RowState, Settled
-from wacoex_cli.broadcast.rule import Stop, exit_status, judge
+from wacoex_cli.broadcast.engine import exit_status, judge
+from wacoex_cli.broadcast.model import Claim, Counts, RowState, Settled, Stop
 from wacoex_cli.platforms.meta import NotSent, Refused, Taken, Unclear
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import trial
+from wacoex_cli.broadcast import send
 from wacoex_cli.broadcast.model import RowState, attempt_id
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.events.ledger import store
@@ -225,11 +225,11 @@ def test_nobody_who_opted_out_gets_a_test(shop, cli, people):
 
 
 def test_somebody_who_opts_out_just_before_the_test_gets_none(shop):
-    test = trial.plan_test(shop.state, shop.plan(2), ME, shop.clock)
+    test = send.plan_test(shop.state, shop.plan(2), ME, shop.clock)
     with shop.state.transaction():
         add_optout(shop.state, ME, "by hand", None, shop.clock.now())
     shop.send(test)
-    found = trial.outcome(shop.state, test.broadcast_id, ME)
+    found = send.outcome(shop.state, test.broadcast_id, ME)
 
     assert (found.state, found.exit_status) == (RowState.SKIPPED, 5)
     assert shop.world.log.arrivals == []
@@ -238,17 +238,17 @@ def test_somebody_who_opts_out_just_before_the_test_gets_none(shop):
 @pytest.fixture
 def sent_test(shop):
     """A test that the sandbox has taken, and nothing heard of it yet."""
-    test = trial.plan_test(shop.state, shop.plan(2), ME, shop.clock)
+    test = send.plan_test(shop.state, shop.plan(2), ME, shop.clock)
     shop.send(test)
     return test.broadcast_id
 
 
 def test_when_no_status_comes_it_asks_whether_anything_is_listening(shop, sent_test, clock):
     before = clock.now()
-    asyncio.run(trial.wait_for_status(shop.state, sent_test, clock))
-    found = trial.outcome(shop.state, sent_test, ME)
+    asyncio.run(send.wait_for_status(shop.state, sent_test, clock))
+    found = send.outcome(shop.state, sent_test, ME)
 
-    assert (clock.now() - before).total_seconds() == trial.WAITS_SECONDS
+    assert (clock.now() - before).total_seconds() == send.WAITS_SECONDS
     assert (found.state, found.exit_status) == (RowState.ACCEPTED, 6)
     assert "is anything listening?" in found.errors[0].message
     assert "wacoex events subscribe --check" in str(found.errors[0].hint)
@@ -256,23 +256,23 @@ def test_when_no_status_comes_it_asks_whether_anything_is_listening(shop, sent_t
 
 def test_sent_is_told_as_it_is_when_nothing_better_comes(shop, sent_test, clock):
     tell(shop.state, clock, "sent")
-    asyncio.run(trial.wait_for_status(shop.state, sent_test, clock))
-    found = trial.outcome(shop.state, sent_test, ME)
+    asyncio.run(send.wait_for_status(shop.state, sent_test, clock))
+    found = send.outcome(shop.state, sent_test, ME)
 
-    assert sum(clock.slept) == trial.WAITS_SECONDS
+    assert sum(clock.slept) == send.WAITS_SECONDS
     assert (found.state, found.exit_status, found.errors) == (RowState.SENT, 0, ())
 
 
 def test_a_test_whose_answer_never_came_is_settled_by_its_status(shop, clock):
     shop.faults(Fault("reset_after", recipients=frozenset({ME})))
-    test = trial.plan_test(shop.state, shop.plan(2), ME, shop.clock)
+    test = send.plan_test(shop.state, shop.plan(2), ME, shop.clock)
     shop.send(test)
-    unknown = trial.outcome(shop.state, test.broadcast_id, ME)
+    unknown = send.outcome(shop.state, test.broadcast_id, ME)
     tell(shop.state, clock, "delivered")
-    asyncio.run(trial.wait_for_status(shop.state, test.broadcast_id, clock))
+    asyncio.run(send.wait_for_status(shop.state, test.broadcast_id, clock))
 
     assert (unknown.state, unknown.errors[0].code) == (RowState.AMBIGUOUS, "ambiguous")
-    assert trial.outcome(shop.state, test.broadcast_id, ME).state is RowState.DELIVERED
+    assert send.outcome(shop.state, test.broadcast_id, ME).state is RowState.DELIVERED
     assert clock.slept == []
 
 

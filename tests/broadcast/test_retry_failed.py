@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import trial
+from wacoex_cli.broadcast import send
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.foundation.clock import to_text
@@ -216,7 +216,7 @@ def test_the_checks_before_sending_are_those_of_any_broadcast(shop, cli, failed)
 
 def test_a_test_whose_sender_was_killed_is_not_what_is_sent_without_an_id(shop, cli):
     planned = shop.plan(2)
-    orphan = trial.plan_test(shop.state, planned, "+6591999999", shop.clock)
+    orphan = send.plan_test(shop.state, planned, "+6591999999", shop.clock)
     assert orphan.test_of == planned.broadcast.broadcast_id
 
     done = cli("broadcast", "send", "--yes", "--json")

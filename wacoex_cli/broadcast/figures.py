@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.ledger import EITHER_SPELLING, holds_back, other_spelling
 from wacoex_cli.broadcast.model import (
+    LONGEST_RETRY_IN_RUN,
+    MOST_TRIES_IN_RUN,
     OPEN_STATES,
     TAKEN_STATES,
     Counts,
     Doubt,
     OnItsWay,
     RowState,
+    Status,
     attempt_id,
 )
-from wacoex_cli.broadcast.rule import LONGEST_RETRY_IN_RUN, MOST_TRIES_IN_RUN
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.glimpse import glimpse
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -60,6 +65,8 @@ FAILED = (
     " AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.broadcast_id = recipients.broadcast_id"
     " AND d.row = recipients.row AND d.decision = 'not-sent')"
 )
+# Meta: error codes, 131049. The limit on new conversations looks as far back.
+_COOLING_DOWN = timedelta(hours=24)
 _PAGE = 2_000
 _TRIED_AT = "COALESCE(left_at, answered_at, claimed_at)"
 _TRIED = "broadcast_id = ? AND claimed_at IS NOT NULL AND state <> 'skipped'"
@@ -710,3 +717,59 @@ def newest(*, env_file: Path | None = None) -> list[tuple[str, str]]:
             env_file=env_file,
         )
     ]
+
+
+@dataclass(frozen=True)
+class Old:
+    """A broadcast that can go. `ended_at` is RFC 3339 text in UTC."""
+
+    broadcast_id: int
+    name: str | None
+    status: str
+    ended_at: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What can go, and for which reasons how many broadcasts of that age are kept."""
+
+    removable: tuple[Old, ...]
+    kept: Mapping[str, int]
+
+
+def choose(state: State, before: datetime, now: datetime) -> Choice:
+    """Find the broadcasts that ended before a moment and that nothing needs any more."""
+    newest = newest_id(state)
+    kept: Counter[str] = Counter()
+    removable = []
+    for row in older_than(state, before, now - _COOLING_DOWN):
+        if reason := why_kept(row, newest):
+            kept[reason] += 1
+        else:
+            ended_at = max(row["ended_at"], row["last_answer_at"], row["last_decision_at"])
+            removable.append(
+                Old(row["broadcast_id"], row["name"], row["status"], ended_at, row["row_count"])
+            )
+    return Choice(tuple(removable), dict(kept))
+
+
+def why_kept(row: Row, newest_id: int) -> str | None:
+    """Why a broadcast stays although it is old; None when it can go."""
+    if row["status"] not in (Status.COMPLETED, Status.CANCELLED):
+        return "open"
+    if row["uncertain"]:
+        return "ambiguous"
+    if row["cooling"]:
+        return "cooling_down"
+    if row["recent"]:
+        return "recent"
+    # Its number would be given out again, and a late report about one of its messages
+    # would then be taken for news of another broadcast.
+    return "newest" if row["broadcast_id"] == newest_id else None
+
+
+def newest_id(state: State, *, drafts: bool = False) -> int:
+    """The highest number of a planned broadcast, or of a draft too; 0 when there is none."""
+    where = "" if drafts else " WHERE status <> 'draft'"
+    return int(state.value(f"SELECT COALESCE(MAX(broadcast_id), 0) FROM broadcasts{where}"))

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast.model import Counts, Held, RowState, Settled
-from wacoex_cli.broadcast.rule import Stop
+from wacoex_cli.broadcast.model import Counts, Held, RowState, Settled, Stop
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import from_text

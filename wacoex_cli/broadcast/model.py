@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.model import Provider
 
@@ -12,10 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from wacoex_cli.errors import WacoexError
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import Row
     from wacoex_cli.templates.model import Template
     from wacoex_cli.templates.rule import Source
+
+
+MOST_TRIES_IN_RUN = 5
+LONGEST_RETRY_IN_RUN = timedelta(minutes=10)
+"""How often, and for how long, one row is tried in one run."""
 
 
 class Status(StrEnum):
@@ -330,6 +337,41 @@ class Planned:
     phone_column: str = ""
     encoding: str | None = None
     new_contacts: int = 0
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why a broadcast takes no new rows. `exit_status` is the cause's, were nothing taken."""
+
+    reason: str
+    exit_status: int
+    code: int | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of a test message. `state` is None when none was sent.
+
+    `exit_status` and `errors` say why it is not known to have gone out, if so.
+    """
+
+    phone: str
+    broadcast_id: int | None = None
+    state: RowState | None = None
+    code: int | None = None
+    message_id: str | None = None
+    exit_status: int = 0
+    errors: tuple[WacoexError, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The `test` of `broadcast plan`."""
+        return {
+            "phone": self.phone,
+            "broadcast_id": self.broadcast_id,
+            "state": self.state.value if self.state else None,
+            "code": self.code,
+            "message_id": self.message_id,
+        }
 
 
 def attempt_id(state_id: str, broadcast_id: int, row: int, attempt: int) -> str:

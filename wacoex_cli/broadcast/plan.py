@@ -16,9 +16,9 @@ from wacoex_cli.audience.invalid import why_invalid
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import preflight
 from wacoex_cli.broadcast.model import Planned, RowState, Status, lock_purpose
-from wacoex_cli.broadcast.preflight import Means, check_same_api, estimate, standing_check
+from wacoex_cli.broadcast.preflight import check_same_api, estimate, standing_check
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.providers import find_contacts, provider_for
+from wacoex_cli.broadcast.providers import Means, find_contacts, provider_for
 from wacoex_cli.broadcast.report import plan_data, plan_text
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.model import Provider
@@ -38,10 +38,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from wacoex_cli.audience.files import RecipientsFile
-    from wacoex_cli.broadcast.model import Broadcast
+    from wacoex_cli.broadcast.model import Broadcast, Trial
     from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.broadcast.store import PlannedRow
-    from wacoex_cli.broadcast.trial import Trial
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State

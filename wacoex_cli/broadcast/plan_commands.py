@@ -117,8 +117,8 @@ def plan(
     what the first row has. It waits up to a minute for its status, which a listener must receive.
     """
     from wacoex_cli.broadcast.plan import PlanOptions, first_reading, plan_broadcast, show_plan
-    from wacoex_cli.broadcast.preflight import means_of
-    from wacoex_cli.broadcast.trial import check_wanted, try_out
+    from wacoex_cli.broadcast.providers import means_of
+    from wacoex_cli.broadcast.send import check_wanted, try_out
     from wacoex_cli.channels.access import choose_channel
 
     options = PlanOptions(

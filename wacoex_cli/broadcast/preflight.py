@@ -13,11 +13,10 @@ from wacoex_cli.broadcast import checks, figures
 from wacoex_cli.broadcast.checks import messaging_limit, sending_seconds
 from wacoex_cli.broadcast.figures import Month
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.providers import provider_for
+from wacoex_cli.broadcast.providers import Means
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND, UNTOLD_MESSAGES_PER_SECOND
 from wacoex_cli.channels import evidence_ledger, stored_connection
-from wacoex_cli.channels.access import respondio_for
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send
 from wacoex_cli.channels.connection import Connection, connection_of
 from wacoex_cli.channels.model import Provider
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.broadcast.model import Broadcast
-    from wacoex_cli.broadcast.providers import SendingProvider
+    from wacoex_cli.broadcast.providers import Means, SendingProvider
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
@@ -50,17 +49,6 @@ _ASKING_SECONDS = 10.0
 # Of more people than these, what can be asked in that time would tell next to nothing.
 _WORTH_ASKING = 500
 _AT_ONCE = 5
-
-
-@dataclass(frozen=True)
-class Means:
-    """What there is besides the way that a channel sends: `others` could send too.
-
-    `respondio` can be asked when somebody's last message was.
-    """
-
-    others: tuple[SendingProvider, ...] = ()
-    respondio: RespondIO | None = None
 
 
 @dataclass(frozen=True)
@@ -110,25 +98,6 @@ class NewMacs:
             "active_by_respondio": self.active_there,
             "not_known": max(0, self.recipients - self.active - self.created - self.asked),
         }
-
-
-def means_of(workspace: Workspace, channel: Channel) -> Means:
-    """What is configured for a channel besides the way it sends."""
-    has_token = {
-        Provider.META: workspace.secrets.find("meta-token", channel.name) is not None,
-        Provider.RESPONDIO: workspace.secrets.find("respondio-token", channel.name) is not None,
-    }
-    can_send = {
-        Provider.META: channel.phone_number_id is not None,
-        Provider.RESPONDIO: channel.respondio_channel_id is not None,
-    }
-    others = tuple(
-        provider_for(workspace, replace(channel, provider=kind))
-        for kind in Provider
-        if kind is not channel.provider and has_token[kind] and can_send[kind]
-    )
-    asked = respondio_for(workspace, channel) if has_token[Provider.RESPONDIO] else None
-    return Means(others, asked)
 
 
 async def estimate(

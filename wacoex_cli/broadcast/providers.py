@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wacoex_cli.broadcast.model import Claim, RowState, Status, attempt_id
+from wacoex_cli.broadcast.model import Claim, RowState, Status, Stop, attempt_id
 from wacoex_cli.broadcast.projection import status_in
-from wacoex_cli.broadcast.rule import Stop
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.access import meta_for, respondio_for
 from wacoex_cli.channels.model import Provider
@@ -295,6 +294,36 @@ _PROVIDERS: Mapping[Provider, Callable[[Workspace, Channel], SendingProvider]] =
     Provider.META: _meta_provider,
     Provider.RESPONDIO: _respondio_provider,
 }
+
+
+@dataclass(frozen=True)
+class Means:
+    """What there is besides the way that a channel sends: `others` could send too.
+
+    `respondio` can be asked when somebody's last message was.
+    """
+
+    others: tuple[SendingProvider, ...] = ()
+    respondio: RespondIO | None = None
+
+
+def means_of(workspace: Workspace, channel: Channel) -> Means:
+    """What is configured for a channel besides the way it sends."""
+    has_token = {
+        Provider.META: workspace.secrets.find("meta-token", channel.name) is not None,
+        Provider.RESPONDIO: workspace.secrets.find("respondio-token", channel.name) is not None,
+    }
+    can_send = {
+        Provider.META: channel.phone_number_id is not None,
+        Provider.RESPONDIO: channel.respondio_channel_id is not None,
+    }
+    others = tuple(
+        provider_for(workspace, replace(channel, provider=kind))
+        for kind in Provider
+        if kind is not channel.provider and has_token[kind] and can_send[kind]
+    )
+    asked = respondio_for(workspace, channel) if has_token[Provider.RESPONDIO] else None
+    return Means(others, asked)
 
 
 def _not_told(error: WacoexError, channel: str, now: datetime) -> Finding:

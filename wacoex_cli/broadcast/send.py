@@ -8,7 +8,9 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import report, rule
+from wacoex_cli.audience.ledger import is_opted_out
+from wacoex_cli.audience.model import Scope, SkipReason
+from wacoex_cli.broadcast import engine, report
 from wacoex_cli.broadcast.engine import Engine, Exchange, Hooks
 from wacoex_cli.broadcast.guards import (
     CANARY_WORD,
@@ -20,7 +22,15 @@ from wacoex_cli.broadcast.guards import (
     Wishes,
     check_times,
 )
-from wacoex_cli.broadcast.model import Claim, RowState, Status, attempt_id, lock_purpose
+from wacoex_cli.broadcast.model import (
+    Claim,
+    RowState,
+    Status,
+    Stop,
+    Trial,
+    attempt_id,
+    lock_purpose,
+)
 from wacoex_cli.broadcast.preflight import (
     check_before_sending,
     check_can_start,
@@ -30,9 +40,10 @@ from wacoex_cli.broadcast.preflight import (
 )
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import creating, polling, provider_for
-from wacoex_cli.broadcast.rule import Stop
+from wacoex_cli.broadcast.report import template_name
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import (
     CredentialError,
     DeclinedError,
@@ -47,6 +58,7 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.interruption import STOPPING, interruptible
 from wacoex_cli.foundation.meanwhile import meanwhile
 from wacoex_cli.foundation.person import login_name
+from wacoex_cli.foundation.phone_numbers import check_country, normalise
 from wacoex_cli.foundation.time_zones import local_text, moment_ahead
 from wacoex_cli.inactivity.reading import zone_of
 from wacoex_cli.platforms.error_codes import classify
@@ -59,7 +71,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from wacoex_cli.broadcast.model import Broadcast, Counts, Snapshot
+    from wacoex_cli.broadcast.model import Broadcast, Counts, Planned, Snapshot
     from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
@@ -354,7 +366,7 @@ def _close(
         counts=counts,
         stop=stop,
         signal_number=first,
-        exit_status=128 + first if first else rule.exit_status(counts, stop),
+        exit_status=128 + first if first else engine.exit_status(counts, stop),
     )
 
 
@@ -621,3 +633,225 @@ def show_requests(
 
 def _next_claim(row: Row, now: datetime) -> Claim:
     return Claim(row["row"], row["phone"], row["parameters"], row["attempts"] + 1, 1, now)
+
+
+WAITS_SECONDS = 60.0
+_LOOKS_EVERY_SECONDS = 0.5
+_RATE = 1.0
+_ENDED_BY_SIGNAL = 128
+_NOT_YET_CERTAIN = (RowState.ACCEPTED, RowState.SENT, RowState.AMBIGUOUS)
+
+
+def check_wanted(
+    state: State,
+    invocation: Invocation,
+    phone: str,
+    country: str | None,
+    *,
+    may_ask: bool,
+    dry_run: bool,
+) -> str:
+    """The E.164 form of the number that a test goes to. Called before anything is planned.
+
+    Raises:
+        UsageError: it is no number, `country` is no country, the number opted out, nobody could be
+            asked, or nothing may be sent in a dry run.
+    """
+    if dry_run:
+        raise UsageError(
+            "`--test` sends a message, which `--dry-run` forbids", hint="leave one of them out"
+        )
+    if may_ask:
+        TerminalDialogue(invocation).demand_person("--yes")
+    found = normalise(phone, check_country(country) if country else None)
+    if found is None:
+        raise UsageError(
+            f"`--test {phone}` is not a phone number",
+            hint="write it with + and the country code: --test +6591234567",
+            code="bad_phone",
+        )
+    if is_opted_out(state, found, Scope.ALL):
+        raise UsageError(
+            f"{found} is on the opt-out list, so no test is sent to it",
+            hint=f"use another number, or: wacoex optout remove {found}",
+            code="opted_out",
+        )
+    return found
+
+
+def try_out(
+    workspace: Workspace,
+    invocation: Invocation,
+    channel: Channel,
+    planned: Planned,
+    phone: str,
+    reading: str,
+    *,
+    yes: bool,
+) -> Trial:
+    """Ask, send the first row's message to `phone` (E.164), and wait for its status.
+
+    It is a broadcast of one row of its own. `reading` is what will be read, shown before the
+    question. The planned broadcast stays as it is, whatever becomes of the test.
+
+    Raises:
+        StateError: the state file cannot be used.
+    """
+    if not yes and not _agrees(invocation, channel, planned, phone, reading):
+        number = planned.broadcast.broadcast_id
+        declined = DeclinedError("no test was sent", hint=f"broadcast {number} stays planned")
+        return Trial(phone, exit_status=declined.exit_status, errors=(declined,))
+    test = plan_test(workspace.state, planned, phone, workspace.clock)
+    try:
+        return _send(workspace, invocation, channel, test, phone)
+    finally:
+        with workspace.state.transaction():
+            Broadcasts(workspace.state).forget_unsent(test.broadcast_id)
+
+
+def _send(
+    workspace: Workspace, invocation: Invocation, channel: Channel, test: Broadcast, phone: str
+) -> Trial:
+    state, number = workspace.state, test.broadcast_id
+    options = SendOptions(rate=_RATE, expect=None, overrule=(), yes=True)
+    try:
+        sent = send_broadcast(workspace, invocation, channel, test, options)
+    except WacoexError as error:
+        if _reached(state, number) is not RowState.PENDING:
+            raise
+        if error.code == "preflight":
+            error.hint = "the plan says what to do first; a test cannot overrule a finding"
+        return Trial(phone, exit_status=error.exit_status, errors=(error,))
+    if sent.exit_code > _ENDED_BY_SIGNAL:
+        errors = tuple(sent.errors)
+        return Trial(phone, number, _reached(state, number), None, None, sent.exit_code, errors)
+    if _reached(state, number) in _NOT_YET_CERTAIN:
+        TerminalDialogue(invocation).note(f"waiting for its status, {WAITS_SECONDS:g} s at most")
+        workspace.run(_wait(workspace, channel, number))
+    return outcome(state, number, phone, sent.exit_code, sent.errors)
+
+
+async def _wait(workspace: Workspace, channel: Channel, broadcast_id: int) -> None:
+    respondio = provider_for(workspace, channel).respondio
+    async with polling(workspace.state, respondio, broadcast_id, workspace.clock):
+        await wait_for_status(workspace.state, broadcast_id, workspace.clock)
+
+
+def _reached(state: State, broadcast_id: int) -> RowState:
+    return RowState(Rows(state, broadcast_id).one(1)["state"])
+
+
+def _agrees(
+    invocation: Invocation, channel: Channel, planned: Planned, phone: str, reading: str
+) -> bool:
+    dialogue = TerminalDialogue(invocation)
+    dialogue.note("the test would read:")
+    for line in reading.splitlines():
+        dialogue.note(f"  | {line}")
+    return dialogue.confirm(
+        f"send template {template_name(planned.broadcast)} once to {phone}"
+        f" from {channel.phone} ({channel.name})?",
+        flag="--yes",
+    )
+
+
+def plan_test(state: State, planned: Planned, phone: str, clock: Clock) -> Broadcast:
+    """A planned broadcast of one row, with what the first row of another has.
+
+    Raises:
+        StateError: the state file cannot be written.
+    """
+    model, first = planned.broadcast, planned.first_rows[0]
+    with state.transaction():
+        broadcast_id = Broadcasts(state).start_like(
+            model,
+            name=f"test of {model.broadcast_id}",
+            rate=_RATE,
+            now=clock.now(),
+            test_of=model.broadcast_id,
+        )
+        Rows(state, broadcast_id).add_test(first["line"], phone, first["parameters"])
+        Rows(state, broadcast_id).count_again()
+        Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
+    return Broadcasts(state).get(broadcast_id)
+
+
+async def wait_for_status(state: State, broadcast_id: int, clock: Clock) -> None:
+    """Let events come in until one settles the test, a minute at most.
+
+    `sent` settles nothing: Meta may still report that the message failed.
+    """
+    until = clock.monotonic() + WAITS_SECONDS
+    while clock.monotonic() < until:
+        bring_up_to_date(state, clock)
+        if _reached(state, broadcast_id) not in _NOT_YET_CERTAIN:
+            return
+        await clock.sleep(_LOOKS_EVERY_SECONDS)
+
+
+def outcome(
+    state: State,
+    broadcast_id: int,
+    phone: str,
+    exit_status: int = 0,
+    errors: Sequence[WacoexError] = (),
+) -> Trial:
+    """What is known about a test now; `exit_status` and `errors` are those of sending it."""
+    row = Rows(state, broadcast_id).one(1)
+    reached = RowState(row["state"])
+    told = _what_is_wrong(reached, row, Broadcasts(state).get(broadcast_id), phone)
+    if told is not None:
+        exit_status, errors = told.exit_status, (told,)
+    elif reached in (RowState.SENT, RowState.DELIVERED, RowState.READ):
+        exit_status, errors = 0, ()
+    return Trial(
+        phone, broadcast_id, reached, row["code"], row["message_id"], exit_status, tuple(errors)
+    )
+
+
+def _what_is_wrong(
+    reached: RowState, row: Row, broadcast: Broadcast, phone: str
+) -> WacoexError | None:
+    broadcast_id, code = broadcast.broadcast_id, row["code"]
+    reason = row["reason"] or row["detail"]
+    if reached in (RowState.FAILED, RowState.REJECTED):
+        known = classify(code) if code is not None else None
+        why = f"code {code}, {known.meaning}" if known else reason or "nobody says why"
+        verb = "failed" if reached is RowState.FAILED else "was rejected"
+        return RefusedError(
+            f"the test to {phone} {verb}: {why[:1].lower()}{why[1:].rstrip('.')}",
+            hint=known.hint if known else f"look at it: wacoex broadcast show {broadcast_id}",
+            code=f"meta_{code}" if known else "test_failed",
+        )
+    if reached is RowState.SKIPPED and reason == SkipReason.NO_CONTACT:
+        return RefusedError(
+            f"no test was sent: {phone} is no contact at respond.io",
+            hint="write to that number from respond.io once, or use the number of a contact",
+            code=SkipReason.NO_CONTACT,
+        )
+    if reached is RowState.SKIPPED:
+        return RefusedError(
+            f"no test was sent: {phone} is on the opt-out list",
+            hint=f"use another number, or: wacoex optout remove {phone}",
+            code="opted_out",
+        )
+    if reached is RowState.ACCEPTED and broadcast.provider is Provider.RESPONDIO:
+        return TemporaryError(
+            f"respond.io accepted the test to {phone}, but told no status in {WAITS_SECONDS:g} s",
+            hint=f"look at the phone; `wacoex events pull --contact {phone}` asks again",
+            code="no_status",
+        )
+    if reached is RowState.ACCEPTED:
+        return TemporaryError(
+            f"Meta accepted the test to {phone}, but no status came in {WAITS_SECONDS:g} s:"
+            " is anything listening?",
+            hint="`wacoex events subscribe --check` tells; look at the phone too",
+            code="no_status",
+        )
+    if reached is RowState.AMBIGUOUS:
+        return TemporaryError(
+            f"nobody knows whether the test to {phone} went out: {reason or 'no usable answer'}",
+            hint=f"look at the phone, then: wacoex broadcast reconcile {broadcast_id}",
+            code="ambiguous",
+        )
+    return None

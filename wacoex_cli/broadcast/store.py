@@ -11,8 +11,18 @@ import socket
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.ledger import EITHER_SPELLING, holds_back, other_spelling
-from wacoex_cli.broadcast.figures import DUE, FAILED, IS_HELD, OPEN, PENDING, Figures, sql_list
+from wacoex_cli.broadcast.figures import (
+    DUE,
+    FAILED,
+    IS_HELD,
+    OPEN,
+    PENDING,
+    Figures,
+    newest_id,
+    sql_list,
+)
 from wacoex_cli.broadcast.model import (
+    MOST_TRIES_IN_RUN,
     TRANSITIONS,
     Broadcast,
     Claim,
@@ -23,7 +33,6 @@ from wacoex_cli.broadcast.model import (
     lock_purpose,
     pace_key,
 )
-from wacoex_cli.broadcast.rule import MOST_TRIES_IN_RUN
 from wacoex_cli.broadcast.throttle import Pace, after_boot, fresh
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import TemporaryError, UsageError
@@ -565,7 +574,7 @@ class Broadcasts:
 
     def start_draft(self, *, now: datetime, **columns: object) -> int:
         """Create a broadcast that is still being planned, with these columns; returns its id."""
-        broadcast_id = self.newest_id(drafts=True) + 1
+        broadcast_id = newest_id(self.state, drafts=True) + 1
         own = {"broadcast_id": broadcast_id, "status": Status.DRAFT, "planned_at": to_text(now)}
         self._insert("broadcasts", {**own, **columns})
         return broadcast_id
@@ -594,12 +603,6 @@ class Broadcasts:
         for table in ("recipients", "broadcasts"):
             sql = f"DELETE FROM {table} WHERE broadcast_id IN {chosen}"
             self.state.execute(sql, [broadcast_id])
-
-    def newest_id(self, *, drafts: bool = False) -> int:
-        """The highest number of a planned broadcast, or of any; 0 when there is none."""
-        where = "" if drafts else " WHERE status <> 'draft'"
-        sql = f"SELECT COALESCE(MAX(broadcast_id), 0) FROM broadcasts{where}"
-        return int(self.state.value(sql))
 
     def remove(self, broadcast_id: int) -> bool:
         """Remove a finished broadcast and all that is known about it; False when it is none now.

@@ -12,7 +12,7 @@ from wacoex_cli.setup.state_commands import app
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command
 
 if TYPE_CHECKING:
-    from wacoex_cli.broadcast.prune import Choice
+    from wacoex_cli.broadcast.figures import Choice
     from wacoex_cli.events.prune import OldEvents
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.render import Result
@@ -62,7 +62,8 @@ def prune(
     """
     from dataclasses import replace
 
-    from wacoex_cli.broadcast import prune as operation
+    from wacoex_cli.broadcast.figures import choose
+    from wacoex_cli.broadcast.store import Broadcasts
     from wacoex_cli.events import consumers
     from wacoex_cli.events import prune as log
     from wacoex_cli.foundation import backup
@@ -72,14 +73,17 @@ def prune(
         moment = _cutoff(before, older_than, now)
         backup.demand_file(workspace.settings.state)
         readers = [one.name for one in consumers.projections()]
-        choice = operation.choose(workspace.state, moment, now)
+        choice = choose(workspace.state, moment, now)
         old = log.choose(workspace.state, moment, readers)
         if not dry_run:
             if vacuum:
                 _demand_alone(workspace)
             if choice.removable or old:
                 _confirm(invocation, choice, old, yes)
-            choice = replace(choice, removable=operation.remove(workspace.state, choice))
+            store = Broadcasts(workspace.state)
+            # What has changed meanwhile stays.
+            removed = [old for old in choice.removable if store.remove(old.broadcast_id)]
+            choice = replace(choice, removable=tuple(removed))
             if old:
                 log.remove(workspace.state, old, moment, now)
             if vacuum:
