@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.engine import Exchange, Report
-from wacoex_cli.broadcast.guards import Run
+from wacoex_cli.broadcast.guards import Run, SendOrder
 from wacoex_cli.broadcast.model import RowState, Settled, lock_purpose
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.foundation import locks
@@ -54,7 +54,7 @@ class Ticks:
             )
         started_at = clock.monotonic()
         # A number of its own: the pace is not what is measured.
-        run = Run(broadcast_id, "+6560000009", run_id, rate, rate, started_at)
+        run = Run(broadcast_id, "+6560000009", run_id, started_at, SendOrder(rate, limit=rate))
         self._exchange = Exchange(self._state, self._presence, clock, run)
         self._claims: tuple[Claim, ...] = ()
 

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import wacoex_cli
+from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.plan import PlanRequest, plan
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider
-from wacoex_cli.broadcast.send import SendRequest, send
+from wacoex_cli.broadcast.send import send
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
@@ -173,7 +174,7 @@ class Shop:
         **request: Any,
     ) -> Sent:
         """Send, and let `during` happen meanwhile."""
-        wanted = SendRequest(**{"rate": MESSAGES_PER_SECOND, "limit": 1_000.0, **request})
+        wanted = SendOrder(**{"rate": MESSAGES_PER_SECOND, "limit": 1_000.0, **request})
         return asyncio.run(self._send(broadcast, wanted, during, exchange_seconds))
 
     def resume(self, broadcast: Broadcast, **how: Any) -> Sent:
@@ -234,7 +235,7 @@ class Shop:
     async def _send(
         self,
         broadcast: Broadcast,
-        request: SendRequest,
+        request: SendOrder,
         during: Callable[[], Awaitable[None]],
         exchange_seconds: float,
     ) -> Sent:

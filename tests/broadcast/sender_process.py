@@ -12,8 +12,9 @@ import os
 import sys
 from pathlib import Path
 
+from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
-from wacoex_cli.broadcast.send import SendRequest, send
+from wacoex_cli.broadcast.send import send
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Provider
@@ -38,7 +39,7 @@ async def main(base_url: str, broadcast_id: int, rate: float, exchange_seconds: 
         provider_for(channel, http, clock, base_url),
         channel,
         broadcast,
-        SendRequest(rate, limit=1_000.0),
+        SendOrder(rate, limit=1_000.0),
         clock=clock,
         on_counts=lambda counts: None,
         on_signal=lambda text: None,

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 )
 
 from wacoex_cli.broadcast.engine import Exchange, Report, judge
-from wacoex_cli.broadcast.guards import Run
+from wacoex_cli.broadcast.guards import Run, SendOrder
 from wacoex_cli.broadcast.model import MOST_TRIES_IN_RUN, RowState, attempt_id, lock_purpose
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.foundation import locks
@@ -47,7 +47,7 @@ class Process:
             run_id = Broadcasts(state).start_run(
                 broadcast_id, self.presence.holder, 20.0, clock.now()
             )
-        run = Run(broadcast_id, "+6560000001", run_id, 20.0, 20.0, clock.monotonic())
+        run = Run(broadcast_id, "+6560000001", run_id, clock.monotonic(), SendOrder(20.0))
         self.exchange = Exchange(state, self.presence, clock, run)
 
     def tick(self, room, given_back=()):

@@ -9,7 +9,7 @@ import pytest
 from wacoex_cli.audience.ledger import add_optout, is_opted_out
 from wacoex_cli.broadcast import throttle
 from wacoex_cli.broadcast.engine import Exchange, Report
-from wacoex_cli.broadcast.guards import Run
+from wacoex_cli.broadcast.guards import Run, SendOrder
 from wacoex_cli.broadcast.model import RowState, Settled, Status, lock_purpose
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import Answered
@@ -34,7 +34,10 @@ def join(state, clock):
             locks.acquire(own, lock_purpose(broadcast_id), presence, clock)
             run_id = Broadcasts(own).start_run(broadcast_id, presence.holder, rate, clock.now())
         return Exchange(
-            own, presence, clock, Run(broadcast_id, PHONE, run_id, rate, 20.0, clock.monotonic())
+            own,
+            presence,
+            clock,
+            Run(broadcast_id, PHONE, run_id, clock.monotonic(), SendOrder(rate)),
         )
 
     yield become_sender

@@ -37,14 +37,14 @@ from hypothesis.stateful import (
 
 from wacoex_cli.audience.ledger import add_optout
 from wacoex_cli.broadcast import reconcile
-from wacoex_cli.broadcast.guards import Canary, Guards, QuietHours
+from wacoex_cli.broadcast.guards import Canary, Guards, QuietHours, SendOrder
 from wacoex_cli.broadcast.model import TRANSITIONS, Broadcast, RowState, Status, attempt_id
 from wacoex_cli.broadcast.plan import PlanRequest, plan
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
 from wacoex_cli.broadcast.reconcile import Decision, Inquiry, ask_meta, ask_respondio
 from wacoex_cli.broadcast.reconcile import Fate as Found
-from wacoex_cli.broadcast.send import SendRequest, pause, send
+from wacoex_cli.broadcast.send import pause, send
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
@@ -326,7 +326,7 @@ class Shop:
                     provider,
                     self.channel,
                     broadcast,
-                    SendRequest(rate=20.0, guards=guards_of(night.guards, self.clock.now())),
+                    SendOrder(rate=20.0, guards=guards_of(night.guards, self.clock.now())),
                     clock=clock,
                     on_counts=lambda counts: None,
                     on_signal=lambda text: None,

@@ -11,7 +11,7 @@ import pytest
 
 from wacoex_cli.broadcast import throttle
 from wacoex_cli.broadcast.engine import Exchange, Report
-from wacoex_cli.broadcast.guards import Run
+from wacoex_cli.broadcast.guards import Run, SendOrder
 from wacoex_cli.broadcast.model import Claim, RowState, Settled, lock_purpose
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.broadcast.throttle import Answered, fresh, slot_interval, told
@@ -121,9 +121,8 @@ def join(state, clock):
             broadcast_id=broadcast_id,
             phone=PHONE,
             run_id=run_id,
-            rate=20.0,
-            limit=20.0,
             started_at=clock.monotonic(),
+            order=SendOrder(20.0),
             endpoint=ACCOUNT,
             told_limit=lambda: account.told,
         )

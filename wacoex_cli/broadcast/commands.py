@@ -123,13 +123,13 @@ def send(
     """
     _check_rate(rate)
     _check_progress(invocation, progress)
-    from wacoex_cli.broadcast.guards import wishes
+    from wacoex_cli.broadcast.guards import SendOrder, wishes
     from wacoex_cli.broadcast.plan import PlanOptions, check_retry, plan_again, plan_broadcast
-    from wacoex_cli.broadcast.send import SendOptions, check_wishes, send_broadcast, show_requests
+    from wacoex_cli.broadcast.send import check_wishes, send_broadcast, show_requests
     from wacoex_cli.channels.access import choose_channel
 
     minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
-    asked = SendOptions(rate, expect, _known_findings(overrule), yes, wishes=minded)
+    asked = SendOrder(rate, expect, _known_findings(overrule), yes, wishes=minded)
     options = PlanOptions(
         template, lang, param, text, name, country, phone_column, exclude, create_contacts
     )
@@ -191,11 +191,11 @@ def resume(
     """Go on with a broadcast that was paused, interrupted or killed. Nobody is sent to twice."""
     _check_rate(rate)
     _check_progress(invocation, progress)
-    from wacoex_cli.broadcast.guards import wishes
-    from wacoex_cli.broadcast.send import SendOptions, send_broadcast
+    from wacoex_cli.broadcast.guards import SendOrder, wishes
+    from wacoex_cli.broadcast.send import send_broadcast
 
     minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
-    asked = SendOptions(rate, expect, _known_findings(overrule), yes, resume=True, wishes=minded)
+    asked = SendOrder(rate, expect, _known_findings(overrule), yes, resume=True, wishes=minded)
     with invocation.open_workspace() as workspace:
         broadcast, channel = _chosen(workspace, invocation, broadcast_id)
         return send_broadcast(workspace, invocation, channel, broadcast, asked)

@@ -329,8 +329,8 @@ class Exchange:
         An account that answers for Meta says nothing about what the number itself bears.
         """
         run, clock = self._run, self._clock
-        paces = [Broadcasts(self._state).load_pace(run.phone, run.limit, clock)]
-        limit = run.limit
+        paces = [Broadcasts(self._state).load_pace(run.phone, run.order.limit, clock)]
+        limit = run.order.limit
         if run.endpoint:
             untold = throttle.UNTOLD_MESSAGES_PER_SECOND
             account = Broadcasts(self._state).load_pace(run.endpoint, untold, clock)

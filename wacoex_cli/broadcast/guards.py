@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.model import Counts, Held, RowState, Settled, Stop
 from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.durations import duration_from
@@ -494,25 +495,55 @@ _DECIDER = "wacoex"
 
 
 @dataclass(frozen=True)
+class SendOrder:
+    """How one broadcast is to be sent, from the command line to the engine.
+
+    `rate` and `limit` are messages per second; `rate` None: as planned. With `expect` nothing is
+    sent unless so many people would be sent to. `guards` stay with the broadcast; None: as they
+    are. `zone` is the channel's, for numbers of no known zone; nothing leaves from `until` on.
+    """
+
+    rate: float | None = None
+    expect: int | None = None
+    overrule: tuple[str, ...] = ()
+    yes: bool = False
+    resume: bool = False
+    wishes: Wishes = NO_WISHES
+    who: str = "unknown"
+    limit: float = MESSAGES_PER_SECOND
+    breaker_rows: int = 20
+    breaker_share: float = 0.30
+    breaker_limits: Mapping[str, int | float] = field(default_factory=dict)
+    guards: Guards | None = None
+    zone: str = "UTC"
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Run:
     """One process sending one broadcast.
 
     `endpoint` is the account whose limit is kept besides that of the number, and `told_limit`
-    gives what it says it allows, in messages per second. `zone` is that of the channel; nothing
-    leaves from `until` on.
+    gives what it says it allows, in messages per second.
     """
 
     broadcast_id: int
     phone: str
     run_id: int
-    rate: float
-    limit: float
     started_at: float
+    order: SendOrder
     endpoint: str | None = None
     told_limit: Callable[[], float | None] = lambda: None
-    guards: Guards = UNGUARDED
-    zone: str = "UTC"
-    until: datetime | None = None
+
+    @property
+    def guards(self) -> Guards:
+        """What is minded while it runs."""
+        return self.order.guards or UNGUARDED
+
+    @property
+    def rate(self) -> float:
+        """The most messages per second of this broadcast."""
+        return self.order.rate or self.order.limit
 
 
 @dataclass(frozen=True)
@@ -539,12 +570,12 @@ class Warden:
 
     def leave(self) -> Leave:
         """What may leave at this tick."""
-        until = self._run.until
+        until = self._run.order.until
         if until is None:
             return self._after_canary(float("inf"))
         left = (until - self._clock.now()).total_seconds()
         if left <= 0:
-            told = local_text(until, self._run.zone)
+            told = local_text(until, self._run.order.zone)
             return Leave(0, stop=Stop(f"`--until {told}` is reached", 6))
         return self._after_canary(self._clock.monotonic() + left)
 
@@ -610,7 +641,7 @@ class Warden:
 
     def _zones(self, phone: str) -> tuple[str, ...]:
         """A number of no known zone goes by the clocks of the channel."""
-        return zones_of(phone) or (self._run.zone,)
+        return zones_of(phone) or (self._run.order.zone,)
 
 
 def _next_time(began: float, ended: float) -> float:

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.engine import Engine
     from wacoex_cli.broadcast.model import Broadcast, OnItsWay
     from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.model import Channel
@@ -391,19 +390,28 @@ async def _list_all(state: State, respondio: RespondIO, broadcast_id: int) -> No
 
 @contextlib.asynccontextmanager
 async def creating(
-    state: State, provider: SendingProvider, broadcast: Broadcast, clock: Clock, engine: Engine
+    state: State,
+    provider: SendingProvider,
+    broadcast: Broadcast,
+    clock: Clock,
+    on_stop: Callable[[Stop], None],
+    on_failure: Callable[[BaseException], None],
 ) -> AsyncIterator[None]:
-    """Meanwhile make the contacts that rows wait for. What makes it impossible stops the engine."""
+    """Meanwhile make the contacts that rows wait for; what makes that impossible stops."""
     if provider.respondio is None:
         yield
         return
-    making = _create_all(state, provider.respondio, broadcast.broadcast_id, clock, engine)
-    async with meanwhile(making, engine.fail):
+    making = _create_all(state, provider.respondio, broadcast.broadcast_id, clock, on_stop)
+    async with meanwhile(making, on_failure):
         yield
 
 
 async def _create_all(
-    state: State, respondio: RespondIO, broadcast_id: int, clock: Clock, engine: Engine
+    state: State,
+    respondio: RespondIO,
+    broadcast_id: int,
+    clock: Clock,
+    on_stop: Callable[[Stop], None],
 ) -> None:
     failing_since: float | None = None
     while people := Rows(state, broadcast_id).without_contact(_AT_ONCE):
@@ -418,7 +426,7 @@ async def _create_all(
         is_hopeless = clock.monotonic() - failing_since >= _PATIENCE_SECONDS
         worst = next((one for one in failures if not isinstance(one, TemporaryError)), failures[0])
         if is_hopeless or not isinstance(worst, TemporaryError):
-            engine.stop(Stop(f"contacts cannot be created: {worst.message}", worst.exit_status))
+            on_stop(Stop(f"contacts cannot be created: {worst.message}", worst.exit_status))
             return
         await clock.sleep(_WAIT_SECONDS)
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.ledger import is_opted_out
 from wacoex_cli.audience.model import Scope, SkipReason
-from wacoex_cli.broadcast import engine, report
-from wacoex_cli.broadcast.engine import Engine, Exchange, Hooks
+from wacoex_cli.broadcast import report
+from wacoex_cli.broadcast.engine import Engine, Exchange, Hooks, exit_status
 from wacoex_cli.broadcast.guards import (
     CANARY_WORD,
-    NO_WISHES,
     UNGUARDED,
     Breaker,
     Guards,
     Run,
+    SendOrder,
     Wishes,
     check_times,
 )
@@ -42,7 +42,6 @@ from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import creating, polling, provider_for
 from wacoex_cli.broadcast.report import template_name
 from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import (
     CredentialError,
@@ -67,7 +66,7 @@ from wacoex_cli.terminal.progress import open_progress
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -82,6 +81,20 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 15.0
+_WARM_UP_SECONDS = 3.0
+_LOOK_EVERY_SECONDS = 0.5
+_KINDS: dict[int, type[WacoexError]] = {
+    kind.exit_status: kind for kind in (CredentialError, RefusedError, TemporaryError)
+}
+_SIGNALS = {130: "interrupted", 143: "terminated"}
+_SHOWN_REQUESTS = 3
+
+WAITS_SECONDS = 60.0
+"""How long the status of a test message is waited for."""
+
+_TEST_RATE = 1.0
+_ENDED_BY_SIGNAL = 128
+_NOT_YET_CERTAIN = (RowState.ACCEPTED, RowState.SENT, RowState.AMBIGUOUS)
 
 
 async def pause(state: State, broadcast: Broadcast, who: str, clock: Clock) -> Broadcast:
@@ -124,30 +137,6 @@ async def _end(
     return Broadcasts(state).get(broadcast_id)
 
 
-_WARM_UP_SECONDS = 3.0
-_LEARN_EVERY_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class SendRequest:
-    """How to send: `rate` and `limit` in messages per second, and who says so.
-
-    `guards` stay with the broadcast; None: as they are. `zone` is the channel's, for numbers of no
-    known zone. `until` belongs to this run alone.
-    """
-
-    rate: float
-    overruled: tuple[str, ...] = ()
-    who: str = "unknown"
-    limit: float = MESSAGES_PER_SECOND
-    breaker_rows: int = 20
-    breaker_share: float = 0.30
-    breaker_limits: Mapping[str, int | float] = field(default_factory=dict)
-    guards: Guards | None = None
-    zone: str = "UTC"
-    until: datetime | None = None
-
-
 @dataclass(frozen=True)
 class Sent:
     """How a run ended. `signal_number` is set when a person or the system ended it."""
@@ -164,7 +153,7 @@ async def send(
     provider: SendingProvider,
     channel: Channel,
     broadcast: Broadcast,
-    request: SendRequest,
+    order: SendOrder,
     *,
     clock: Clock,
     on_counts: Callable[[Snapshot], None],
@@ -176,29 +165,33 @@ async def send(
         TemporaryError: another process is sending this broadcast.
         StateError: the state file could not be written; nothing left after that.
     """
-    presence = locks.Presence(state.path)
+    sender = _Sender(state, broadcast, clock)
+    presence = sender.presence
     try:
-        run = _begin(state, provider, channel, broadcast, request, presence, clock)
+        run = sender.begin(provider, channel, order)
     except BaseException:
         presence.leave()
         raise
     try:
         engine = Engine(
-            _hooks(state, provider, broadcast, run, presence, clock, on_counts),
+            sender.hooks(provider, run, on_counts),
             clock,
-            Breaker(request.breaker_rows, request.breaker_share, request.breaker_limits),
+            Breaker(order.breaker_rows, order.breaker_share, order.breaker_limits),
         )
         with _interruptible(engine, on_signal) as received:
-            await _warm_up(provider)
+            # A cold TLS connection arrives two round trips late: it would put messages together.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_WARM_UP_SECONDS):
+                    await provider.warm_up()
             async with (
                 meanwhile(_learn(state, clock), engine.fail),
-                creating(state, provider, broadcast, clock, engine),
+                creating(state, provider, broadcast, clock, engine.stop, engine.fail),
                 polling(state, provider.respondio, run.broadcast_id, clock, engine.fail) as poller,
             ):
                 stop = await engine.run()
                 if poller and stop is None:
                     await poller.wait_for_last_news(lambda: not received)
-        sent = _close(state, broadcast, run, stop, presence, clock, received)
+        sent = sender.close(run, stop, received)
     except BaseException as error:
         # The notes stay: whoever resumes learns from them what had left.
         presence.abandon()
@@ -209,72 +202,110 @@ async def send(
     return sent
 
 
-def _begin(
-    state: State,
-    provider: SendingProvider,
-    channel: Channel,
-    broadcast: Broadcast,
-    request: SendRequest,
-    presence: locks.Presence,
-    clock: Clock,
-) -> Run:
-    broadcast_id, now = broadcast.broadcast_id, clock.now()
-    with state.transaction():
-        former = Broadcasts(state).take_lock(broadcast_id, presence, clock)
-        _check_unchanged(state, broadcast)
-        rows = Rows(state, broadcast_id)
-        rows.skip_opted_out()
-        rows.skip_sent_to(broadcast)
-        rows.count_again()
-        for finding in request.overruled:
-            rows.note_decision(None, f"overruled {finding}", request.who, now)
-        guards = _keep_guards(state, broadcast, request.guards, now)
-        run_id = Broadcasts(state).start_run(broadcast_id, presence.holder, request.rate, now)
-    if former and former["holder"] != presence.holder:
-        locks.forget(state.path, former["holder"])
-    return Run(
-        broadcast_id=broadcast_id,
-        phone=channel.phone,
-        run_id=run_id,
-        rate=request.rate,
-        limit=request.limit,
-        started_at=clock.monotonic(),
-        endpoint=provider.endpoint,
-        told_limit=provider.told_limit,
-        guards=guards,
-        zone=request.zone,
-        until=request.until,
-    )
+class _Sender:
+    """This process as the one sender of a broadcast: it takes the lock, and gives it back."""
 
+    def __init__(self, state: State, broadcast: Broadcast, clock: Clock) -> None:
+        self.state = state
+        self.broadcast = broadcast
+        self.clock = clock
+        self.presence = locks.Presence(state.path)
+        self.broadcasts = Broadcasts(state)
+        self.rows = Rows(state, broadcast.broadcast_id)
 
-def _keep_guards(state: State, broadcast: Broadcast, asked: Guards | None, now: datetime) -> Guards:
-    kept = Guards.from_json(broadcast.guards)
-    if asked is None:
-        return kept
-    if asked.canary and asked.canary_since is None:
-        asked = replace(asked, canary_since=to_text(now))
-    if asked.quiet_hours != kept.quiet_hours:
-        Rows(state, broadcast.broadcast_id).look_again(now)
-    Broadcasts(state).keep_guards(broadcast.broadcast_id, asked.to_json())
-    return asked
-
-
-def _check_unchanged(state: State, broadcast: Broadcast) -> None:
-    """Between the checks and the lock somebody may have sent or cancelled it."""
-    now = Broadcasts(state).get(broadcast.broadcast_id).status
-    if now is not broadcast.status:
-        raise UsageError(
-            f"broadcast {broadcast.broadcast_id} has become {now.value} meanwhile",
-            hint=f"look at it: wacoex broadcast show {broadcast.broadcast_id}",
-            code="wrong_status",
+    def begin(self, provider: SendingProvider, channel: Channel, order: SendOrder) -> Run:
+        """Take the lock, settle what the sender before left, and open a run."""
+        number, now = self.broadcast.broadcast_id, self.clock.now()
+        rate = order.rate or self.broadcast.rate
+        with self.state.transaction():
+            former = self.broadcasts.take_lock(number, self.presence, self.clock)
+            # Between the checks and the lock somebody may have sent or cancelled it.
+            status = self.broadcasts.status(number)
+            if status is not self.broadcast.status:
+                raise UsageError(
+                    f"broadcast {number} has become {status.value} meanwhile",
+                    hint=f"look at it: wacoex broadcast show {number}",
+                    code="wrong_status",
+                )
+            self.rows.skip_opted_out()
+            self.rows.skip_sent_to(self.broadcast)
+            self.rows.count_again()
+            for finding in order.overrule:
+                self.rows.note_decision(None, f"overruled {finding}", order.who, now)
+            guards = self._keep_guards(order.guards, now)
+            run_id = self.broadcasts.start_run(number, self.presence.holder, rate, now)
+        if former and former["holder"] != self.presence.holder:
+            locks.forget(self.state.path, former["holder"])
+        return Run(
+            broadcast_id=number,
+            phone=channel.phone,
+            run_id=run_id,
+            started_at=self.clock.monotonic(),
+            order=replace(order, rate=rate, guards=guards),
+            endpoint=provider.endpoint,
+            told_limit=provider.told_limit,
         )
 
+    def _keep_guards(self, wanted: Guards | None, now: datetime) -> Guards:
+        kept = Guards.from_json(self.broadcast.guards)
+        if wanted is None:
+            return kept
+        if wanted.canary and wanted.canary_since is None:
+            wanted = replace(wanted, canary_since=to_text(now))
+        if wanted.quiet_hours != kept.quiet_hours:
+            self.rows.look_again(now)
+        self.broadcasts.keep_guards(self.broadcast.broadcast_id, wanted.to_json())
+        return wanted
 
-async def _warm_up(provider: SendingProvider) -> None:
-    """A cold TLS connection arrives two round trips late, which would put messages together."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_WARM_UP_SECONDS):
-            await provider.warm_up()
+    def hooks(
+        self, provider: SendingProvider, run: Run, on_counts: Callable[[Snapshot], None]
+    ) -> Hooks:
+        """What the engine trades with."""
+        this_file, presence = self.broadcasts.state_id, self.presence
+        mailer = provider.mailer(self.broadcast, this_file)
+        exchange = Exchange(self.state, presence, self.clock, run)
+
+        def note_departure(claim: Claim) -> None:
+            presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
+
+        return Hooks(exchange, note_departure, mailer.deliver, on_counts, provider.kind.known_as)
+
+    def close(self, run: Run, stop: Stop | None, received: Collection[int]) -> Sent:
+        """End the run: completed, or paused for a reason; `received` are signals."""
+        number = run.broadcast_id
+        with self.state.transaction():
+            # respond.io may have said of a planned row that there is no such contact any more.
+            self.rows.count_again()
+        counts = self.rows.counts()
+        if stop is None and counts.open:
+            stop = self._nothing_left_to_try(counts)
+        status, why = Status.COMPLETED, None
+        if counts.open:
+            status, why = Status.PAUSED, stop
+        with self.state.transaction():
+            self.broadcasts.end_run(run.run_id, status.value)
+            if locks.is_held_by(self.state, lock_purpose(number), self.presence):
+                self.broadcasts.finish(
+                    number,
+                    status,
+                    self.clock.now(),
+                    reason=why.reason if why else None,
+                    code=why.code if why else None,
+                )
+                locks.release(self.state, lock_purpose(number), self.presence)
+        first = next(iter(received), None)
+        closed = self.broadcasts.get(number)
+        if stop and closed.status is Status.PAUSED and closed.reason:
+            # Whoever paused it, a person or an event, said why.
+            stop = replace(stop, reason=closed.reason)
+        status_code = 128 + first if first else exit_status(counts, stop)
+        return Sent(closed, counts, stop, first, status_code)
+
+    def _nothing_left_to_try(self, counts: Counts) -> Stop:
+        if n := self.rows.at_no_hour():
+            why = f"{n} rows can leave at no hour: in one of their time zones it is always quiet"
+            return Stop(f"{why}; `--quiet-hours` with fewer hours, or none, lets them go", 5)
+        return Stop(f"{counts.of(RowState.RETRY)} rows used up their tries of this run", 6)
 
 
 async def _learn(state: State, clock: Clock) -> None:
@@ -283,26 +314,7 @@ async def _learn(state: State, clock: Clock) -> None:
         # A state file that cannot be used stops the engine, which tells it.
         with contextlib.suppress(WacoexError):
             await asyncio.to_thread(bring_up_to_date, state, clock)
-        await asyncio.sleep(_LEARN_EVERY_SECONDS)
-
-
-def _hooks(
-    state: State,
-    provider: SendingProvider,
-    broadcast: Broadcast,
-    run: Run,
-    presence: locks.Presence,
-    clock: Clock,
-    on_counts: Callable[[Snapshot], None],
-) -> Hooks:
-    this_file = Broadcasts(state).state_id
-    mailer = provider.mailer(broadcast, this_file)
-    exchange = Exchange(state, presence, clock, run)
-
-    def note_departure(claim: Claim) -> None:
-        presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
-
-    return Hooks(exchange, note_departure, mailer.deliver, on_counts, provider.kind.known_as)
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
 
 def _interruptible(
@@ -312,81 +324,12 @@ def _interruptible(
 
     def drain(number: int) -> None:
         on_signal(STOPPING)
-        engine.stop(_interrupted(number))
+        engine.stop(Stop("it was interrupted", 128 + number))
 
-    return interruptible(drain, lambda number: engine.stop(_interrupted(number), at_once=True))
+    def drop(number: int) -> None:
+        engine.stop(Stop("it was interrupted", 128 + number), at_once=True)
 
-
-def _interrupted(number: int) -> Stop:
-    return Stop("it was interrupted", 128 + number)
-
-
-def _nothing_left_to_try(state: State, broadcast_id: int, counts: Counts) -> Stop:
-    if n := Rows(state, broadcast_id).at_no_hour():
-        why = f"{n} rows can leave at no hour: in one of their time zones it is always quiet"
-        return Stop(f"{why}; `--quiet-hours` with fewer hours, or none, lets them go", 5)
-    return Stop(f"{counts.of(RowState.RETRY)} rows used up their tries of this run", 6)
-
-
-def _close(
-    state: State,
-    broadcast: Broadcast,
-    run: Run,
-    stop: Stop | None,
-    presence: locks.Presence,
-    clock: Clock,
-    received: Collection[int],
-) -> Sent:
-    broadcast_id = broadcast.broadcast_id
-    with state.transaction():
-        # respond.io may have said of a planned row that there is no such contact any more.
-        Rows(state, broadcast_id).count_again()
-    counts = Rows(state, broadcast_id).counts()
-    if stop is None and counts.open:
-        stop = _nothing_left_to_try(state, broadcast_id, counts)
-    status = Status.PAUSED if counts.open else Status.COMPLETED
-    with state.transaction():
-        Broadcasts(state).end_run(run.run_id, status.value)
-        if locks.is_held_by(state, lock_purpose(broadcast_id), presence):
-            Broadcasts(state).finish(
-                broadcast_id,
-                status,
-                clock.now(),
-                reason=stop.reason if stop and counts.open else None,
-                code=stop.code if stop and counts.open else None,
-            )
-            locks.release(state, lock_purpose(broadcast_id), presence)
-    first = next(iter(received), None)
-    closed = Broadcasts(state).get(broadcast_id)
-    if stop and closed.status is Status.PAUSED and closed.reason:
-        # Whoever paused it, a person or an event, said why.
-        stop = replace(stop, reason=closed.reason)
-    return Sent(
-        broadcast=closed,
-        counts=counts,
-        stop=stop,
-        signal_number=first,
-        exit_status=128 + first if first else engine.exit_status(counts, stop),
-    )
-
-
-_LOOK_EVERY_SECONDS = 0.5
-_KINDS: dict[int, type[WacoexError]] = {
-    kind.exit_status: kind for kind in (CredentialError, RefusedError, TemporaryError)
-}
-_SIGNALS = {130: "interrupted", 143: "terminated"}
-
-
-@dataclass(frozen=True)
-class SendOptions:
-    """The options of a send as they were typed; `rate` in messages per second."""
-
-    rate: float | None
-    expect: int | None
-    overrule: tuple[str, ...]
-    yes: bool
-    resume: bool = False
-    wishes: Wishes = NO_WISHES
+    return interruptible(drain, drop)
 
 
 def send_broadcast(
@@ -394,59 +337,73 @@ def send_broadcast(
     invocation: Invocation,
     channel: Channel,
     broadcast: Broadcast,
-    options: SendOptions,
+    order: SendOrder,
 ) -> Result:
     """Check, ask, send, and say how it ended.
 
     Raises:
         WacoexError: nothing was sent, or the state file failed while sending.
     """
-    dialogue = TerminalDialogue(invocation)
-    not_before, request = _request(workspace, channel, broadcast, options)
-    provider = provider_for(workspace, channel)
-    findings = _check(workspace, provider, channel, broadcast, options)
-    for line in report.findings_text(tuple(findings)):
-        dialogue.note(line)
-    if minded := _still_minded(workspace, broadcast, request.guards):
-        dialogue.note(f"guards: {minded}")
-    if not options.yes:
-        _ask(dialogue, workspace, provider, channel, broadcast, request)
-    if not_before:
-        dialogue.note(
-            f"waiting until {local_text(not_before, request.zone)}; Ctrl-C leaves it as it is"
-        )
-        workspace.run(_wait_until(workspace, broadcast, not_before))
-        findings = _check(workspace, provider, channel, broadcast, options)
-    sent = _run(workspace, invocation, dialogue, provider, channel, broadcast, request)
-    return _result(workspace, sent, findings)
-
-
-def _request(
-    workspace: Workspace, channel: Channel, broadcast: Broadcast, options: SendOptions
-) -> tuple[datetime | None, SendRequest]:
-    """When to begin, None for now, and how to send."""
-    wishes, zone = options.wishes, zone_of(workspace, channel)
-    not_before, until = _times(workspace, wishes, zone)
+    state, number, dialogue = workspace.state, broadcast.broadcast_id, TerminalDialogue(invocation)
+    zone = zone_of(workspace, channel)
+    not_before, until = _times(workspace, order.wishes, zone)
     settings = workspace.settings_for(channel.name)
-    return not_before, SendRequest(
-        rate=options.rate or broadcast.rate,
-        overruled=options.overrule,
+    order = replace(
+        order,
+        rate=order.rate or broadcast.rate,
         who=login_name(),
         breaker_rows=settings.breaker_rows,
         breaker_share=settings.breaker_share,
         breaker_limits=settings.breaker_limits,
-        guards=wishes.applied_to(Guards.from_json(broadcast.guards)),
+        guards=order.wishes.applied_to(Guards.from_json(broadcast.guards)),
         zone=zone,
         until=until,
     )
+    provider = provider_for(workspace, channel)
+    findings = _check(workspace, provider, channel, broadcast, order)
+    for line in report.findings_text(tuple(findings)):
+        dialogue.note(line)
+    if guards := _guards_in_words(workspace, broadcast, order):
+        dialogue.note(f"guards: {guards}")
+    if not order.yes:
+        question = _question(workspace, provider, channel, broadcast, order)
+        if not dialogue.confirm(question, flag="--yes"):
+            raise DeclinedError("nothing was sent", hint=f"broadcast {number} stays as it is")
+    if not_before:
+        dialogue.note(f"waiting until {local_text(not_before, zone)}; Ctrl-C leaves it as it is")
+        workspace.run(_wait_until(workspace, broadcast, not_before))
+        findings = _check(workspace, provider, channel, broadcast, order)
+    people = broadcast.recipients
+    done = people - Rows(state, number).count_open()
+    title, clock = f"broadcast {number}", workspace.clock
+    with open_progress(invocation, title, people, done=done, clock=clock) as progress:
+
+        def show(shot: Snapshot) -> None:
+            done = people - shot.counts.open
+            progress.update(done, report.line(shot), report.to_json(shot), report.lines(shot))
+
+        sending = send(
+            state,
+            provider,
+            channel,
+            broadcast,
+            order,
+            clock=clock,
+            on_counts=show,
+            on_signal=dialogue.note,
+        )
+        sent = workspace.run(sending)
+    data = report.summary(state, sent.broadcast, sent.counts)
+    data["stopped_by"] = sent.stop.reason if sent.stop else None
+    data["findings"] = [finding.to_json() for finding in findings]
+    return Result(data, tuple(report.sentences(data)), sent.exit_status, tuple(_failures(sent)))
 
 
-def _still_minded(workspace: Workspace, broadcast: Broadcast, guards: Guards | None) -> str:
-    """The guards in words, without a canary that has let the rest go."""
-    if guards is None:
-        return ""
-    since, broadcast_id = guards.canary_since, broadcast.broadcast_id
-    if since and Broadcasts(workspace.state).has_decision(broadcast_id, CANARY_WORD, since):
+def _guards_in_words(workspace: Workspace, broadcast: Broadcast, order: SendOrder) -> str:
+    """The guards, without a canary that has let the rest go."""
+    guards = order.guards or UNGUARDED
+    since, store = guards.canary_since, Broadcasts(workspace.state)
+    if since and store.has_decision(broadcast.broadcast_id, CANARY_WORD, since):
         guards = replace(guards, canary=None)
     return guards.told()
 
@@ -476,109 +433,50 @@ def _check(
     provider: SendingProvider,
     channel: Channel,
     broadcast: Broadcast,
-    options: SendOptions,
+    order: SendOrder,
 ) -> Sequence[Finding]:
-    bring_up_to_date(workspace.state, workspace.clock)
-    check_can_start(Broadcasts(workspace.state).get(broadcast.broadcast_id), resume=options.resume)
-    _check_expected(workspace, broadcast, options.expect)
-    findings = workspace.run(
-        check_before_sending(
-            workspace.state,
-            provider,
-            channel,
-            broadcast,
-            workspace.clock,
-            standing_check(workspace, channel),
+    state, clock, number = workspace.state, workspace.clock, broadcast.broadcast_id
+    bring_up_to_date(state, clock)
+    check_can_start(Broadcasts(state).get(number), resume=order.resume)
+    planned = Rows(state, number).count_open()
+    if order.expect not in (None, planned):
+        raise RefusedError(
+            f"nothing was sent: {planned} people would be sent to, not {order.expect}",
+            hint=f"look at it: wacoex broadcast show {number}",
+            code="unexpected_count",
         )
-    )
-    refuse_critical(findings, options.overrule)
+    standing = standing_check(workspace, channel)
+    checking = check_before_sending(state, provider, channel, broadcast, clock, standing)
+    findings = workspace.run(checking)
+    refuse_critical(findings, order.overrule)
     return findings
 
 
 async def _wait_until(workspace: Workspace, broadcast: Broadcast, moment: datetime) -> None:
     """Wait, by the wall clock: a computer may sleep meanwhile. Ends when it was cancelled."""
     while (left := (moment - workspace.clock.now()).total_seconds()) > 0:
-        if Broadcasts(workspace.state).get(broadcast.broadcast_id).status is not broadcast.status:
+        if Broadcasts(workspace.state).status(broadcast.broadcast_id) is not broadcast.status:
             return
         await workspace.clock.sleep(min(left, _LOOK_EVERY_SECONDS))
 
 
-def _check_expected(workspace: Workspace, broadcast: Broadcast, expect: int | None) -> None:
-    if expect is None:
-        return
-    planned = Rows(workspace.state, broadcast.broadcast_id).count_open()
-    if expect != planned:
-        raise RefusedError(
-            f"nothing was sent: {planned} people would be sent to, not {expect}",
-            hint=f"look at it: wacoex broadcast show {broadcast.broadcast_id}",
-            code="unexpected_count",
-        )
-
-
-def _ask(
-    dialogue: TerminalDialogue,
+def _question(
     workspace: Workspace,
     provider: SendingProvider,
     channel: Channel,
     broadcast: Broadcast,
-    request: SendRequest,
-) -> None:
-    people = Rows(workspace.state, broadcast.broadcast_id).count_open()
-    new_contacts = Rows(workspace.state, broadcast.broadcast_id).count_without_contact()
-    way = way_through(
-        workspace.state, provider, people, request.rate, new_contacts, workspace.clock
-    )
-    time = report.duration(way.seconds)
-    holds = " beside what quiet hours hold" if request.guards and request.guards.quiet_hours else ""
-    question = (
-        f"send template {report.template_name(broadcast)} to {people} people"
+    order: SendOrder,
+) -> str:
+    rows = Rows(workspace.state, broadcast.broadcast_id)
+    people, contacts = rows.count_open(), rows.count_without_contact()
+    rate = order.rate or broadcast.rate
+    way = way_through(workspace.state, provider, people, rate, contacts, workspace.clock)
+    holds = " beside what quiet hours hold" if order.guards and order.guards.quiet_hours else ""
+    return (
+        f"send template {template_name(broadcast)} to {people} people"
         f" from {channel.phone} ({channel.name}) at {way.messages_per_second:g}/s,"
-        f" about {time}{holds}?"
+        f" about {report.duration(way.seconds)}{holds}?"
     )
-    if not dialogue.confirm(question, flag="--yes"):
-        raise DeclinedError(
-            "nothing was sent",
-            hint=f"broadcast {broadcast.broadcast_id} stays as it is",
-        )
-
-
-def _run(
-    workspace: Workspace,
-    invocation: Invocation,
-    dialogue: TerminalDialogue,
-    provider: SendingProvider,
-    channel: Channel,
-    broadcast: Broadcast,
-    request: SendRequest,
-) -> Sent:
-    people = broadcast.recipients
-    before = people - Rows(workspace.state, broadcast.broadcast_id).count_open()
-    title = f"broadcast {broadcast.broadcast_id}"
-    with open_progress(invocation, title, people, done=before, clock=workspace.clock) as progress:
-
-        def show(shot: Snapshot) -> None:
-            done = people - shot.counts.open
-            progress.update(done, report.line(shot), report.to_json(shot), report.lines(shot))
-
-        return workspace.run(
-            send(
-                workspace.state,
-                provider,
-                channel,
-                broadcast,
-                request,
-                clock=workspace.clock,
-                on_counts=show,
-                on_signal=dialogue.note,
-            )
-        )
-
-
-def _result(workspace: Workspace, sent: Sent, findings: Sequence[Finding]) -> Result:
-    data = report.summary(workspace.state, sent.broadcast, sent.counts)
-    data["stopped_by"] = sent.stop.reason if sent.stop else None
-    data["findings"] = [one.to_json() for one in findings]
-    return Result(data, tuple(report.sentences(data)), sent.exit_status, tuple(_failures(sent)))
 
 
 def _failures(sent: Sent) -> Iterator[WacoexError]:
@@ -599,9 +497,6 @@ def _failures(sent: Sent) -> Iterator[WacoexError]:
         hint=hint,
         code=code,
     )
-
-
-_SHOWN_REQUESTS = 3
 
 
 def show_requests(
@@ -633,13 +528,6 @@ def show_requests(
 
 def _next_claim(row: Row, now: datetime) -> Claim:
     return Claim(row["row"], row["phone"], row["parameters"], row["attempts"] + 1, 1, now)
-
-
-WAITS_SECONDS = 60.0
-_LOOKS_EVERY_SECONDS = 0.5
-_RATE = 1.0
-_ENDED_BY_SIGNAL = 128
-_NOT_YET_CERTAIN = (RowState.ACCEPTED, RowState.SENT, RowState.AMBIGUOUS)
 
 
 def check_wanted(
@@ -713,9 +601,9 @@ def _send(
     workspace: Workspace, invocation: Invocation, channel: Channel, test: Broadcast, phone: str
 ) -> Trial:
     state, number = workspace.state, test.broadcast_id
-    options = SendOptions(rate=_RATE, expect=None, overrule=(), yes=True)
+    order = SendOrder(rate=_TEST_RATE, yes=True)
     try:
-        sent = send_broadcast(workspace, invocation, channel, test, options)
+        sent = send_broadcast(workspace, invocation, channel, test, order)
     except WacoexError as error:
         if _reached(state, number) is not RowState.PENDING:
             raise
@@ -766,7 +654,7 @@ def plan_test(state: State, planned: Planned, phone: str, clock: Clock) -> Broad
         broadcast_id = Broadcasts(state).start_like(
             model,
             name=f"test of {model.broadcast_id}",
-            rate=_RATE,
+            rate=_TEST_RATE,
             now=clock.now(),
             test_of=model.broadcast_id,
         )
@@ -786,7 +674,7 @@ async def wait_for_status(state: State, broadcast_id: int, clock: Clock) -> None
         bring_up_to_date(state, clock)
         if _reached(state, broadcast_id) not in _NOT_YET_CERTAIN:
             return
-        await clock.sleep(_LOOKS_EVERY_SECONDS)
+        await clock.sleep(_LOOK_EVERY_SECONDS)
 
 
 def outcome(
