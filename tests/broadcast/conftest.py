@@ -19,7 +19,7 @@ import pytest
 import wacoex_cli
 from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.plan import PlanRequest, plan
+from wacoex_cli.broadcast.plan import PlanOrder, plan
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider
 from wacoex_cli.broadcast.send import send
 from wacoex_cli.broadcast.store import Broadcasts, Rows
@@ -158,7 +158,7 @@ class Shop:
     def plan(self, people: int | Path, template: str = "opening_hours", **request: Any) -> Planned:
         """Plan for a file, or for so many people."""
         source = self.people(people) if isinstance(people, int) else people
-        wanted = PlanRequest(source, template, "en_US", **request)
+        wanted = PlanOrder(source, template, "en_US", **request)
         return asyncio.run(self._plan(wanted))
 
     def planned(self, people: int | Path, **request: Any) -> Broadcast:
@@ -218,7 +218,7 @@ class Shop:
             text=True,
         )
 
-    async def _plan(self, request: PlanRequest) -> Planned:
+    async def _plan(self, request: PlanOrder) -> Planned:
         http, provider = self._provider(60.0)
         try:
             return await plan(

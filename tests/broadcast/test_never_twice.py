@@ -39,7 +39,7 @@ from wacoex_cli.audience.ledger import add_optout
 from wacoex_cli.broadcast import reconcile
 from wacoex_cli.broadcast.guards import Canary, Guards, QuietHours, SendOrder
 from wacoex_cli.broadcast.model import TRANSITIONS, Broadcast, RowState, Status, attempt_id
-from wacoex_cli.broadcast.plan import PlanRequest, plan
+from wacoex_cli.broadcast.plan import PlanOrder, plan
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
 from wacoex_cli.broadcast.reconcile import Decision, Inquiry, ask_meta, ask_respondio
@@ -293,7 +293,7 @@ class Shop:
                 self.state,
                 provider,
                 self.channel,
-                PlanRequest(people, "opening_hours", "en_US", create_contacts=is_respondio),
+                PlanOrder(people, "opening_hours", "en_US", create_contacts=is_respondio),
                 clock=clock,
                 stdin=io.BytesIO(),
             )

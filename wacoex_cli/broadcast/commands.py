@@ -123,15 +123,26 @@ def send(
     """
     _check_rate(rate)
     _check_progress(invocation, progress)
+    from dataclasses import replace
+
     from wacoex_cli.broadcast.guards import SendOrder, wishes
-    from wacoex_cli.broadcast.plan import PlanOptions, check_retry, plan_again, plan_broadcast
+    from wacoex_cli.broadcast.plan import PlanOrder, check_retry, plan_again, plan_broadcast
     from wacoex_cli.broadcast.send import check_wishes, send_broadcast, show_requests
     from wacoex_cli.channels.access import choose_channel
 
     minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
     asked = SendOrder(rate, expect, _known_findings(overrule), yes, wishes=minded)
-    options = PlanOptions(
-        template, lang, param, text, name, country, phone_column, exclude, create_contacts
+    options = PlanOrder(
+        None,
+        template or "",
+        lang or "",
+        param or (),
+        text or (),
+        name,
+        country,
+        phone_column,
+        exclude or (),
+        create_contacts,
     )
     with invocation.open_workspace() as workspace:
         if retry_failed is not None:
@@ -151,7 +162,7 @@ def send(
             _check_one_go(invocation, broadcast_id, may_ask=not (yes or dry_run))
             channel = choose_channel(workspace, invocation)
             check_wishes(workspace, channel, minded)
-            planned = plan_broadcast(workspace, channel, to, options, dry_run=dry_run)
+            planned = plan_broadcast(workspace, channel, to, replace(options, dry_run=dry_run))
             broadcast, rows = planned.broadcast, planned.first_rows
         if dry_run:
             return show_requests(workspace, channel, broadcast, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,34 +159,46 @@ def tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
 
 
 @dataclass(frozen=True)
-class PlanRequest:
-    """What a person asked for. `source` None is standard input; `rate` in messages per second.
+class PlanOrder:
+    """What is to be planned, from the command line to the draft. `source` None: standard input.
 
-    `first_rows` is how many of the rows to be sent are given back, to be looked at. Nobody in
-    the files of `exclude` is sent to. With `create_contacts` people who are no contact at
-    respond.io become one before they are sent to; else they are skipped.
+    `param` and `text` are as they were typed, `parameters` and `texts` what they mean. `rate` is
+    in messages per second. `first_rows` of the rows to be sent are given back, to be looked at.
+    Nobody in the files of `exclude` is sent to. With `create_contacts` people who are no contact
+    at respond.io become one before they are sent to; else they are skipped.
     """
 
-    source: Path | None
-    template: str
-    language: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
+    source: Path | None = None
+    template: str = ""
+    language: str = ""
+    param: Sequence[str] = ()
+    text: Sequence[str] = ()
     name: str | None = None
     country: str | None = None
     phone_column: str | None = None
     exclude: Sequence[Path] = ()
     create_contacts: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     rate: float = 20.0
     dry_run: bool = False
     first_rows: int = 3
+
+    def refuse_all(self) -> None:
+        """Raise UsageError when any option is given: a planned broadcast is frozen."""
+        if self != PlanOrder():
+            raise UsageError(
+                "template, parameters, name and the list belong to `--to` or to `broadcast plan`",
+                hint="a planned broadcast is frozen; leave them out, or plan a new one",
+                code="already_planned",
+            )
 
 
 async def plan(
     state: State,
     provider: SendingProvider,
     channel: Channel,
-    request: PlanRequest,
+    order: PlanOrder,
     *,
     clock: Clock,
     stdin: BinaryIO,
@@ -203,31 +215,41 @@ async def plan(
         CredentialError, RefusedError, TemporaryError: Meta or respond.io could not be asked.
         StateError: the state file cannot be written.
     """
-    _check_request(provider, channel, request)
+    if order.create_contacts and provider.respondio is None:
+        raise UsageError(
+            f"channel {channel.name} sends through {provider.kind.known_as},"
+            " which knows no contacts",
+            hint="leave `--create-contacts` out; it is for channels with --provider respondio",
+            code="not_for_provider",
+        )
     with files.open_recipients(
-        request.source, stdin=stdin, phone_column=request.phone_column
+        order.source, stdin=stdin, phone_column=order.phone_column
     ) as recipients:
-        template = await provider.find_template(request.template, request.language)
+        template = await provider.find_template(order.template, order.language)
         template_rule.check_sendable(template)
         sources = template_rule.resolve_sources(
-            template, request.parameters, request.texts, recipients.columns
+            template, order.parameters, order.texts, recipients.columns
         )
         found, tier = await preflight.check_channel(provider, channel, clock.now(), check_standing)
         presence = locks.Presence(state.path)
         try:
             broadcast_id = _draft(
-                state, provider, channel, request, template, sources, presence, clock
+                state, provider, channel, order, template, sources, presence, clock
             )
-            read_rows(state, broadcast_id, recipients, sources, request.country, provider.kind)
+            read_rows(state, broadcast_id, recipients, sources, order.country, provider.kind)
             leave_out(
                 state,
                 broadcast_id,
-                request.exclude,
-                phone_column=request.phone_column,
-                country=request.country,
+                order.exclude,
+                phone_column=order.phone_column,
+                country=order.country,
                 now=clock.now(),
             )
-            new_contacts = await _find_contacts(state, provider, broadcast_id, request)
+            new_contacts = 0
+            if provider.respondio is not None:
+                new_contacts = await find_contacts(
+                    state, provider.respondio, broadcast_id, create=order.create_contacts
+                )
             taken = preflight.messaged_lately(state, channel, clock.now())
             found += preflight.check_audience(
                 state,
@@ -243,14 +265,14 @@ async def plan(
                 provider,
                 channel,
                 _counted(state, broadcast_id),
-                rate=request.rate,
+                rate=order.rate,
                 tier=tier,
                 taken=taken,
                 new_contacts=new_contacts,
                 means=means or Means(),
                 clock=clock,
             )
-            planned = _freeze(state, broadcast_id, request, template, sources, found, estimated)
+            planned = _freeze(state, broadcast_id, order, template, sources, found, estimated)
             return replace(
                 planned,
                 phone_column=recipients.phone_column,
@@ -261,31 +283,11 @@ async def plan(
             tidy(state, presence, clock)
 
 
-def _check_request(provider: SendingProvider, channel: Channel, request: PlanRequest) -> None:
-    if request.create_contacts and provider.respondio is None:
-        raise UsageError(
-            f"channel {channel.name} sends through {provider.kind.known_as},"
-            " which knows no contacts",
-            hint="leave `--create-contacts` out; it is for channels with --provider respondio",
-            code="not_for_provider",
-        )
-
-
-async def _find_contacts(
-    state: State, provider: SendingProvider, broadcast_id: int, request: PlanRequest
-) -> int:
-    if provider.respondio is None:
-        return 0
-    return await find_contacts(
-        state, provider.respondio, broadcast_id, create=request.create_contacts
-    )
-
-
 def _draft(
     state: State,
     provider: SendingProvider,
     channel: Channel,
-    request: PlanRequest,
+    order: PlanOrder,
     template: Template,
     sources: tuple[Source, ...],
     presence: locks.Presence,
@@ -294,13 +296,13 @@ def _draft(
     with state.transaction():
         broadcast_id = Broadcasts(state).start_draft(
             channel_id=channel.channel_id,
-            name=request.name,
+            name=order.name,
             template=json.dumps(template.to_json(), ensure_ascii=False),
             parameter_sources=json.dumps([one.to_json() for one in sources], ensure_ascii=False),
-            recipients_file=str(request.source or "-"),
+            recipients_file=str(order.source or "-"),
             provider=provider.kind,
             api_base_url=provider.base_url,
-            rate=request.rate,
+            rate=order.rate,
             now=clock.now(),
         )
         # In the same transaction, or a planner beside us would take the draft for abandoned.
@@ -319,13 +321,13 @@ def _counted(state: State, broadcast_id: int) -> Broadcast:
 def _freeze(
     state: State,
     broadcast_id: int,
-    request: PlanRequest,
+    order: PlanOrder,
     template: Template,
     sources: tuple[Source, ...],
     found: list[Finding],
     estimated: Mapping[str, object],
 ) -> Planned:
-    if not request.dry_run:
+    if not order.dry_run:
         with state.transaction():
             Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
     return Planned(
@@ -334,10 +336,10 @@ def _freeze(
         sources=sources,
         skipped=Rows(state, broadcast_id).skip_reasons(),
         skipped_rows=tuple(Rows(state, broadcast_id).first(RowState.SKIPPED, 20)),
-        first_rows=tuple(Rows(state, broadcast_id).first(RowState.PENDING, request.first_rows)),
+        first_rows=tuple(Rows(state, broadcast_id).first(RowState.PENDING, order.first_rows)),
         estimate=estimated,
         findings=tuple(worst_first(found)),
-        dry_run=request.dry_run,
+        dry_run=order.dry_run,
     )
 
 
@@ -353,38 +355,11 @@ def _nobody(skipped: Mapping[str, int]) -> UsageError:
     )
 
 
-@dataclass(frozen=True)
-class PlanOptions:
-    """The options of a plan as they were typed."""
-
-    template: str | None
-    language: str | None
-    param: Sequence[str] | None
-    text: Sequence[str] | None
-    name: str | None
-    country: str | None
-    phone_column: str | None
-    exclude: Sequence[Path] | None
-    create_contacts: bool = False
-
-    def refuse_all(self) -> None:
-        """Raise UsageError when any is given: a planned broadcast is frozen."""
-        if any(astuple(self)):
-            raise UsageError(
-                "template, parameters, name and the list belong to `--to` or to `broadcast plan`",
-                hint="a planned broadcast is frozen; leave them out, or plan a new one",
-                code="already_planned",
-            )
-
-
 def plan_broadcast(
     workspace: Workspace,
     channel: Channel,
     recipients: str,
-    options: PlanOptions,
-    *,
-    dry_run: bool,
-    first_rows: int = 3,
+    order: PlanOrder,
     means: Means | None = None,
 ) -> Planned:
     """Plan from a file, or from standard input when `recipients` is `-`.
@@ -394,38 +369,30 @@ def plan_broadcast(
     Raises:
         WacoexError: an option or the file is unfit, or Meta could not be asked.
     """
-    if not options.template or not options.language:
+    if not order.template or not order.language:
         raise UsageError(
             "which template? `--template` and `--lang` are missing",
             hint="for example: --template spring_offer --lang en_US",
             code="missing_template",
         )
-    request = PlanRequest(
+    order = replace(
+        order,
         source=None if recipients == "-" else Path(recipients),
-        template=options.template,
-        language=options.language,
-        parameters=_pairs("--param", "PLACEHOLDER=COLUMN", options.param),
-        texts=_pairs("--text", "PLACEHOLDER=VALUE", options.text),
-        name=options.name,
-        country=check_country(options.country) if options.country else None,
-        phone_column=options.phone_column,
-        exclude=tuple(options.exclude or ()),
-        create_contacts=options.create_contacts,
-        dry_run=dry_run,
-        first_rows=first_rows,
+        parameters=_pairs("--param", "PLACEHOLDER=COLUMN", order.param),
+        texts=_pairs("--text", "PLACEHOLDER=VALUE", order.text),
+        country=check_country(order.country) if order.country else None,
     )
-    return workspace.run(
-        plan(
-            workspace.state,
-            provider_for(workspace, channel),
-            channel,
-            request,
-            clock=workspace.clock,
-            stdin=sys.stdin.buffer,
-            check_standing=standing_check(workspace, channel),
-            means=means,
-        )
+    planning = plan(
+        workspace.state,
+        provider_for(workspace, channel),
+        channel,
+        order,
+        clock=workspace.clock,
+        stdin=sys.stdin.buffer,
+        check_standing=standing_check(workspace, channel),
+        means=means,
     )
+    return workspace.run(planning)
 
 
 def show_plan(planned: Planned, trial: Trial | None = None) -> Result:
@@ -453,9 +420,9 @@ def first_reading(planned: Planned) -> str:
     return preview(planned.template, json.loads(planned.first_rows[0]["parameters"]))
 
 
-def _pairs(option: str, form: str, given: Sequence[str] | None) -> dict[str, str]:
+def _pairs(option: str, form: str, given: Sequence[str]) -> dict[str, str]:
     pairs: dict[str, str] = {}
-    for one in given or ():
+    for one in given:
         key, equals, value = one.partition("=")
         if not (key and equals and value):
             raise UsageError(
@@ -520,9 +487,13 @@ async def plan_retry(
     presence = locks.Presence(state.path)
     try:
         broadcast_id = _draft_retry(state, source, presence, clock)
-        _fill(state, source, broadcast_id, wanted)
-        draft = Broadcasts(state).get(broadcast_id)
-        _leave_out(state, draft, clock)
+        rows, row = Rows(state, broadcast_id), -1
+        while row:
+            with state.transaction():
+                row = rows.copy_failed(source, wanted, max(row, 0), _BATCH_ROWS)
+        leave_out(state, broadcast_id, (), phone_column=None, country=None, now=clock.now())
+        with state.transaction():
+            rows.skip_relatives(Broadcasts(state).get(broadcast_id))
         if provider.respondio is not None:
             await find_contacts(state, provider.respondio, broadcast_id, create=False)
         return _freeze_retry(state, source, broadcast_id, dry_run=dry_run)
@@ -581,21 +552,6 @@ def _draft_retry(state: State, source: Broadcast, presence: locks.Presence, cloc
         )
         locks.acquire(state, lock_purpose(broadcast_id), presence, clock)
     return broadcast_id
-
-
-def _fill(state: State, source: Broadcast, broadcast_id: int, wanted: Sequence[Failure]) -> None:
-    row = 0
-    while True:
-        with state.transaction():
-            row = Rows(state, broadcast_id).copy_failed(source, wanted, row, _BATCH_ROWS)
-        if not row:
-            return
-
-
-def _leave_out(state: State, draft: Broadcast, clock: Clock) -> None:
-    leave_out(state, draft.broadcast_id, (), phone_column=None, country=None, now=clock.now())
-    with state.transaction():
-        Rows(state, draft.broadcast_id).skip_relatives(draft)
 
 
 def _freeze_retry(state: State, source: Broadcast, broadcast_id: int, *, dry_run: bool) -> Retry:

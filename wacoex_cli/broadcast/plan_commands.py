@@ -116,13 +116,24 @@ def plan(
     With --test one message goes to the number given, after a yes: a broadcast of its own, with
     what the first row has. It waits up to a minute for its status, which a listener must receive.
     """
-    from wacoex_cli.broadcast.plan import PlanOptions, first_reading, plan_broadcast, show_plan
+    from wacoex_cli.broadcast.plan import PlanOrder, first_reading, plan_broadcast, show_plan
     from wacoex_cli.broadcast.providers import means_of
     from wacoex_cli.broadcast.send import check_wanted, try_out
     from wacoex_cli.channels.access import choose_channel
 
-    options = PlanOptions(
-        template, lang, param, text, name, country, phone_column, exclude, create_contacts
+    order = PlanOrder(
+        None,
+        template or "",
+        lang or "",
+        param or (),
+        text or (),
+        name,
+        country,
+        phone_column,
+        exclude or (),
+        create_contacts,
+        dry_run=dry_run,
+        first_rows=preview,
     )
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
@@ -131,15 +142,8 @@ def plan(
             phone = check_wanted(
                 workspace.state, invocation, test, country, may_ask=not yes, dry_run=dry_run
             )
-        planned = plan_broadcast(
-            workspace,
-            channel,
-            recipients,
-            options,
-            dry_run=dry_run,
-            first_rows=preview,
-            means=means_of(workspace, channel),
-        )
+        means = means_of(workspace, channel)
+        planned = plan_broadcast(workspace, channel, recipients, order, means)
         if phone is None:
             return show_plan(planned)
         trial = try_out(
