@@ -79,8 +79,6 @@ _INSERT_ROW = (
     "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state, reason,"
     " new_contact) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
-# The ids of the two providers differ in kind, and Meta's need no index.
-_IS_OF_RESPONDIO = "message_id NOT LIKE 'wamid.%'"
 
 
 def moving(move: Move, to: RowState, changes: str = "", where: str = "") -> str:
@@ -103,8 +101,6 @@ def moving(move: Move, to: RowState, changes: str = "", where: str = "") -> str:
 
 class Rows(Figures):
     """The rows of one broadcast: what they say, and what moves them."""
-
-    # Plan
 
     def add(self, rows: Sequence[PlannedRow]) -> None:
         """Write a batch of rows, in its own transaction; a second row of a person is skipped."""
@@ -165,8 +161,6 @@ class Rows(Figures):
             "UPDATE recipients SET detail = ? WHERE broadcast_id = ? AND row = ?",
             [(detail, self.broadcast_id, row) for detail, row in details],
         )
-
-    # Leave out
 
     def skip_opted_out(self) -> None:
         """Skip everybody who has opted out of it by now, and count again."""
@@ -273,8 +267,6 @@ class Rows(Figures):
             [why, self.broadcast_id, row],
         )
 
-    # Quiet hours
-
     def hold(self, held: Mapping[int, datetime | None]) -> None:
         """Hold rows back until a moment each, or at every hour (None).
 
@@ -294,8 +286,6 @@ class Rows(Figures):
             f"UPDATE recipients SET not_before = ? WHERE broadcast_id = ? AND {IS_HELD}",
             [to_text(now), self.broadcast_id],
         )
-
-    # Send
 
     def claim(self, holder: str, most: int, now: datetime) -> tuple[Claim, ...]:
         """Claim up to `most` rows: those due for another try first, then pending ones, in order.
@@ -336,15 +326,14 @@ class Rows(Figures):
         """Return claims whose request never began, as if they had not been claimed."""
         keys = [(self.broadcast_id, claim.row, claim.attempt, holder) for claim in claims]
         if keys:
-            where = "row = ? AND attempts = ? AND holder = ?"
-            self._unclaim(RowState.RETRY, f"{where} AND tries_in_run > 1", keys)
-            self._unclaim(RowState.PENDING, f"{where} AND tries_in_run <= 1", keys)
+            self._unclaim("row = ? AND attempts = ? AND holder = ?", keys)
 
-    def _unclaim(self, to: RowState, where: str, keys: Sequence[Sequence[object]]) -> None:
+    def _unclaim(self, where: str, keys: Sequence[Sequence[object]]) -> None:
         changes = "holder = NULL, tries_in_run = tries_in_run - 1"
-        if to is RowState.PENDING:
-            changes += ", first_try_in_run_at = NULL"
-        self.state.execute_many(moving(Move.GIVE_BACK, to, changes, where), keys)
+        first = f"{changes}, first_try_in_run_at = NULL"
+        for to, new, tries in ((RowState.RETRY, changes, "> 1"), (RowState.PENDING, first, "<= 1")):
+            sql = moving(Move.GIVE_BACK, to, new, f"{where} AND tries_in_run {tries}")
+            self.state.execute_many(sql, keys)
 
     def record(self, holder: str, settled: Sequence[Settled], now: datetime) -> None:
         """Write what became of claims; a claim that was taken over meanwhile is left alone.
@@ -408,12 +397,10 @@ class Rows(Figures):
                 and attempt not in remains.notes
             )
             if stayed:
-                claimed = (self.broadcast_id, row["row"])
-                self._unclaim(RowState.RETRY, "row = ? AND tries_in_run > 1", [claimed])
-                self._unclaim(RowState.PENDING, "row = ? AND tries_in_run <= 1", [claimed])
-                continue
-            died = "the sender died after the request left, or may have"
-            self.doubt_claims(died, now, "row = ?", row["row"])
+                self._unclaim("row = ?", [(self.broadcast_id, row["row"])])
+            else:
+                died = "the sender died after the request left, or may have"
+                self.doubt_claims(died, now, "row = ?", row["row"])
 
     def doubt_claims(self, why: str, now: datetime, where: str = "", *values: object) -> int:
         """Make rows that are being sent ambiguous, all or those of a condition; how many."""
@@ -422,8 +409,6 @@ class Rows(Figures):
             moving(Move.TAKE_OVER, RowState.AMBIGUOUS, changes, where),
             [to_text(now), why, self.broadcast_id, *values],
         )
-
-    # Deliveries
 
     def move_on(
         self,
@@ -444,8 +429,6 @@ class Rows(Figures):
             moving(Move.STATUS, reached, changes, "row = ? AND attempts >= ?"),
             [message_id, code, detail, self.broadcast_id, row, attempt],
         )
-
-    # Reconcile
 
     def prove(
         self, row: int, attempt: int, reached: RowState, message_id: str | None, detail: str | None
@@ -493,8 +476,6 @@ class Rows(Figures):
             " VALUES (?, ?, ?, ?, ?)",
             [self.broadcast_id, row, to_text(now), who, decision],
         )
-
-    # Count and read
 
     def count_again(self) -> None:
         """Store how many rows can be sent to and how many are skipped."""
@@ -545,8 +526,9 @@ class Broadcasts:
     def row_of_message(self, message_id: str) -> tuple[int, int, int] | None:
         """The broadcast, the row and the attempt that respond.io gave that message id to."""
         found = self.state.row(
+            # The ids of the two providers differ in kind, and Meta's need no index.
             "SELECT broadcast_id, row, attempts FROM recipients"
-            f" WHERE message_id = ? AND {_IS_OF_RESPONDIO}",
+            " WHERE message_id = ? AND message_id NOT LIKE 'wamid.%'",
             [message_id],
         )
         return (found["broadcast_id"], found["row"], found["attempts"]) if found else None
@@ -569,8 +551,6 @@ class Broadcasts:
             "UPDATE broadcasts SET status = ?, reason = ?, reason_code = ? WHERE broadcast_id = ?",
             [status, reason, code, broadcast_id],
         )
-
-    # Plan and forget
 
     def start_draft(self, *, now: datetime, **columns: object) -> int:
         """Create a broadcast that is still being planned, with these columns; returns its id."""
@@ -636,8 +616,6 @@ class Broadcasts:
             state.execute("DELETE FROM broadcasts WHERE broadcast_id = ?", [broadcast_id])
         return True
 
-    # Decisions and guards
-
     def has_decision(self, broadcast_id: int, word: str, since: str) -> bool:
         """Whether a decision about the whole broadcast begins with a word, since a moment."""
         return bool(
@@ -652,8 +630,6 @@ class Broadcasts:
         """Keep the guards (JSON) of a broadcast for all its runs."""
         sql = "UPDATE broadcasts SET guards = ? WHERE broadcast_id = ?"
         self.state.execute(sql, [guards, broadcast_id])
-
-    # Runs
 
     def start_run(self, broadcast_id: int, holder: str, rate: float, now: datetime) -> int:
         """Open a run: the broadcast is `sending`, every row in retry has all its tries again."""
@@ -768,8 +744,6 @@ class Broadcasts:
         marks = ", ".join("?" * len(columns))
         sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}){conflict}"
         self.state.execute(sql, list(columns.values()))
-
-    # Who sends
 
     def sender(self, broadcast_id: int, clock: Clock) -> Row | None:
         """The lock of the process that is sending (or planning) a broadcast now, else None."""
