@@ -275,6 +275,8 @@ class Exchange:
         self._last_beat = float("-inf")
         self._next_snapshot = float("-inf")
         self._course = Course()
+        self._rows = Rows(state, run.broadcast_id)
+        self._broadcasts = Broadcasts(state)
         self._warden = Warden(state, clock, run)
         self._last_tick = run.started_at
         self._idle_seconds = 0.0
@@ -292,7 +294,7 @@ class Exchange:
             is_ours = self._beat(now)
             self._record(report)
             paces = self._learn(report, now)
-            status = Broadcasts(self._state).status(self._run.broadcast_id)
+            status = self._broadcasts.status(self._run.broadcast_id)
             may_send = is_ours and status is Status.SENDING
             claims: tuple[Claim, ...] = ()
             slots: tuple[float, ...] = ()
@@ -300,7 +302,7 @@ class Exchange:
             if may_send and leave.stop is None:
                 claims, slots, paces = self._grant(report, paces, leave, now)
             self._save(paces)
-            has_more = bool(claims) or self._has_more()
+            has_more = bool(claims) or self._rows.has_more(self._clock.now())
             self._mark(report, bool(claims), now)
         hold_until = max(one.hold_until for one in paces)
         snapshot = self._snapshot(report, paces[-1].told_limit, now)
@@ -314,9 +316,9 @@ class Exchange:
 
     def _record(self, report: Report) -> None:
         run, holder, now = self._run, self._presence.holder, self._clock.now()
-        rows, settled = Rows(self._state, run.broadcast_id), [one for one, _ in report.settled]
-        rows.give_back(holder, report.given_back)
-        rows.record(holder, settled, now)
+        settled = [one for one, _ in report.settled]
+        self._rows.give_back(holder, report.given_back)
+        self._rows.record(holder, settled, now)
         if run.endpoint:
             project_known(self._state, [one.message_id for one in settled if one.message_id], now)
         for one, phone in report.settled:
@@ -329,11 +331,11 @@ class Exchange:
         An account that answers for Meta says nothing about what the number itself bears.
         """
         run, clock = self._run, self._clock
-        paces = [Broadcasts(self._state).load_pace(run.phone, run.order.limit, clock)]
+        paces = [self._broadcasts.load_pace(run.phone, run.order.limit, clock)]
         limit = run.order.limit
         if run.endpoint:
             untold = throttle.UNTOLD_MESSAGES_PER_SECOND
-            account = Broadcasts(self._state).load_pace(run.endpoint, untold, clock)
+            account = self._broadcasts.load_pace(run.endpoint, untold, clock)
             if (told := run.told_limit()) is not None:
                 account = throttle.told(account, told, now)
             paces.append(account)
@@ -348,14 +350,14 @@ class Exchange:
     def _save(self, paces: tuple[Pace, ...]) -> None:
         run = self._run
         for key, pace in zip((run.phone, run.endpoint), paces, strict=False):
-            Broadcasts(self._state).save_pace(str(key), pace, self._clock)
+            self._broadcasts.save_pace(str(key), pace, self._clock)
 
     def _grant(
         self, report: Report, paces: tuple[Pace, ...], leave: Leave, now: float
     ) -> tuple[tuple[Claim, ...], tuple[float, ...], tuple[Pace, ...]]:
         run = self._run
         key = pace_key(run.broadcast_id)
-        own = Broadcasts(self._state).load_pace(key, run.rate, self._clock)
+        own = self._broadcasts.load_pace(key, run.rate, self._clock)
         interval = throttle.slot_interval(run.rate)
         own = replace(own, interval=interval, anchor=interval)
         start, horizon = now + LEAD_SECONDS, min(now + LOOK_AHEAD_SECONDS, leave.before)
@@ -366,18 +368,13 @@ class Exchange:
         needed = len(claims) + report.waiting_claims - report.waiting_slots
         number, others, slots = throttle.book(number, others, start, horizon, max(0, needed))
         # Without a slot too: else a pace from another boot would start anew at every tick.
-        Broadcasts(self._state).save_pace(key, others[0], self._clock)
+        self._broadcasts.save_pace(key, others[0], self._clock)
         return claims, slots, (number, *others[1:])
-
-    def _has_more(self) -> bool:
-        return Rows(self._state, self._run.broadcast_id).has_more(self._clock.now())
 
     def _snapshot(self, report: Report, told_limit: float | None, now: float) -> Snapshot | None:
         if now < self._next_snapshot and not report.is_last:
             return None
-        state, broadcast_id = self._state, self._run.broadcast_id
-        counts = Rows(state, broadcast_id).counts()
-        codes = Rows(state, broadcast_id).codes()
+        counts, codes = self._rows.counts(), self._rows.codes()
         held = self._warden.held()
         # Counting a million rows takes a while; it may cost a twentieth of the time, not more.
         self._next_snapshot = now + max(1.0, 20 * (self._clock.monotonic() - now))
@@ -398,7 +395,7 @@ class Exchange:
         is_busy = has_claimed or report.waiting_claims or report.settled
         self._was_idle = self._is_guarded and not is_busy
         self._last_tick = now
-        Broadcasts(self._state).mark_run(
+        self._broadcasts.mark_run(
             self._run.broadcast_id,
             self._run.run_id,
             active_seconds=now - self._run.started_at - self._idle_seconds,

@@ -273,26 +273,14 @@ def provider_for(workspace: Workspace, channel: Channel) -> SendingProvider:
     Raises:
         CredentialError: there is no token for it.
     """
-    return _PROVIDERS[channel.provider](workspace, channel)
-
-
-def _meta_provider(workspace: Workspace, channel: Channel) -> SendingProvider:
-    base_url = workspace.settings_for(channel.name).meta_base_url
-    return MetaProvider(meta_for(workspace, channel), channel, base_url)
-
-
-def _respondio_provider(workspace: Workspace, channel: Channel) -> SendingProvider:
-    base_url = workspace.settings_for(channel.name).respondio_base_url
+    settings = workspace.settings_for(channel.name)
+    if channel.provider is Provider.META:
+        return MetaProvider(meta_for(workspace, channel), channel, settings.meta_base_url)
     meta = None
     if workspace.secrets.find("meta-token", channel.name) is not None:
         meta = meta_for(workspace, channel)
-    return RespondIOProvider(respondio_for(workspace, channel), channel, base_url, meta)
-
-
-_PROVIDERS: Mapping[Provider, Callable[[Workspace, Channel], SendingProvider]] = {
-    Provider.META: _meta_provider,
-    Provider.RESPONDIO: _respondio_provider,
-}
+    respondio = respondio_for(workspace, channel)
+    return RespondIOProvider(respondio, channel, settings.respondio_base_url, meta)
 
 
 @dataclass(frozen=True)
@@ -359,33 +347,24 @@ async def find_contacts(
     Raises:
         CredentialError, RefusedError, TemporaryError: respond.io could not be asked.
     """
-    people = Rows(state, broadcast_id).without_contact(MOST_ASKED_SINGLY + 1)
+    rows = Rows(state, broadcast_id)
+    people = rows.without_contact(MOST_ASKED_SINGLY + 1)
     if len(people) > MOST_ASKED_SINGLY:
-        await _list_all(state, respondio, broadcast_id)
+        async for page in each_page(respondio.list_contacts):
+            with state.transaction():
+                rows.note_contacts([str(one["phone"]) for one in page.items if one.get("phone")])
     else:
-        await _ask_singly(state, respondio, broadcast_id, [phone for _, phone, _ in people])
+        for start in range(0, len(people), _AT_ONCE):
+            phones = [phone for _, phone, _ in people[start : start + _AT_ONCE]]
+            known = await asyncio.gather(*(respondio.has_contact(contact_by(p)) for p in phones))
+            with state.transaction():
+                rows.note_contacts(
+                    [p for p, is_known in zip(phones, known, strict=True) if is_known]
+                )
     if not create:
         with state.transaction():
-            Rows(state, broadcast_id).skip_without_contact()
-    return Rows(state, broadcast_id).count_without_contact()
-
-
-async def _ask_singly(
-    state: State, respondio: RespondIO, broadcast_id: int, phones: Sequence[str]
-) -> None:
-    for start in range(0, len(phones), _AT_ONCE):
-        part = phones[start : start + _AT_ONCE]
-        known = await asyncio.gather(*(respondio.has_contact(contact_by(phone)) for phone in part))
-        found = [phone for phone, is_known in zip(part, known, strict=True) if is_known]
-        with state.transaction():
-            Rows(state, broadcast_id).note_contacts(found)
-
-
-async def _list_all(state: State, respondio: RespondIO, broadcast_id: int) -> None:
-    async for page in each_page(respondio.list_contacts):
-        phones = [str(one["phone"]) for one in page.items if one.get("phone")]
-        with state.transaction():
-            Rows(state, broadcast_id).note_contacts(phones)
+            rows.skip_without_contact()
+    return rows.count_without_contact()
 
 
 @contextlib.asynccontextmanager

@@ -408,11 +408,27 @@ async def ask_respondio(
 
     Never raises for what respond.io or the network does: what was found before it stays.
     """
-    asking = _Conversations(state, respondio, channel, broadcast, clock)
+    channel_id = channel.demand_respondio_channel_id()
+    template = json.loads(broadcast.template)
+
+    async def judge(doubt: Doubt) -> Judgement:
+        try:
+            candidates, reaches_back = await _read(
+                respondio, doubt, channel_id, template["name"], template["language"]
+            )
+        except (RefusedError, TemporaryError) as error:
+            why = _ONE_CONTACT_ONLY.get(error.code or "")
+            if why is None:
+                raise
+            return unproven(why, RESPONDIO)
+        taken, rivals = Rows(state, broadcast.broadcast_id).other_rows(doubt)
+        listed = Conversation(candidates, reaches_back, taken, rivals)
+        return by_conversation(doubt, listed, clock.now())
+
     found: dict[int, Judgement] = {}
     for start in range(0, len(doubts), _CONTACTS_AT_ONCE):
         part = doubts[start : start + _CONTACTS_AT_ONCE]
-        outcomes = await asyncio.gather(*map(asking.judge, part), return_exceptions=True)
+        outcomes = await asyncio.gather(*map(judge, part), return_exceptions=True)
         failures = []
         for doubt, outcome in zip(part, outcomes, strict=True):
             if isinstance(outcome, WacoexError):
@@ -428,54 +444,25 @@ async def ask_respondio(
     return Inquiry(found, Asked(available=True))
 
 
-class _Conversations:
-    def __init__(
-        self,
-        state: State,
-        respondio: RespondIO,
-        channel: Channel,
-        broadcast: Broadcast,
-        clock: Clock,
-    ) -> None:
-        self._state = state
-        self._respondio = respondio
-        self._channel_id = channel.demand_respondio_channel_id()
-        self._broadcast_id = broadcast.broadcast_id
-        template = json.loads(broadcast.template)
-        self._template, self._language = template["name"], template["language"]
-        self._clock = clock
-
-    async def judge(self, doubt: Doubt) -> Judgement:
-        """Raises as `RespondIO` does, but for what concerns this contact alone."""
-        try:
-            candidates, reaches_back = await self._read(doubt)
-        except (RefusedError, TemporaryError) as error:
-            why = _ONE_CONTACT_ONLY.get(error.code or "")
-            if why is None:
-                raise
-            return unproven(why, RESPONDIO)
-        taken, rivals = Rows(self._state, self._broadcast_id).other_rows(doubt)
-        told = Conversation(candidates, reaches_back, taken, rivals)
-        return by_conversation(doubt, told, self._clock.now())
-
-    async def _read(self, doubt: Doubt) -> tuple[list[Candidate], bool]:
-        earliest = earliest_of(doubt)
-        candidates: list[Candidate] = []
-        read = 0
-        ask = partial(self._respondio.list_messages, contact_by(doubt.phone))
-        async with contextlib.aclosing(each_page(ask)) as pages:
-            async for page in pages:
-                read += 1
-                for item in page.items:
-                    one = candidate(item, self._channel_id, self._template, self._language)
-                    if one is not None:
-                        candidates.append(one)
-                moments = [at for item in page.items if (at := moment_of(item)) is not None]
-                if page.next_cursor is None or (moments and min(moments) < earliest):
-                    return candidates, True
-                if read == MOST_PAGES_OF_A_CONTACT:
-                    break
-        return candidates, False
+async def _read(
+    respondio: RespondIO, doubt: Doubt, channel_id: int, template: str, language: str
+) -> tuple[list[Candidate], bool]:
+    """Messages that may be the row's, and whether the list was read back to before its time."""
+    earliest = earliest_of(doubt)
+    candidates: list[Candidate] = []
+    read = 0
+    ask = partial(respondio.list_messages, contact_by(doubt.phone))
+    async with contextlib.aclosing(each_page(ask)) as pages:
+        async for page in pages:
+            read += 1
+            listed = (candidate(item, channel_id, template, language) for item in page.items)
+            candidates += filter(None, listed)
+            moments = [at for item in page.items if (at := moment_of(item)) is not None]
+            if page.next_cursor is None or (moments and min(moments) < earliest):
+                return candidates, True
+            if read == MOST_PAGES_OF_A_CONTACT:
+                break
+    return candidates, False
 
 
 _OFFLINE = "nobody was asked"
