@@ -1,4 +1,7 @@
-"""Seeing a message before it goes out: `broadcast plan --preview` and `--test`."""
+"""Seeing a message before it goes out: `broadcast plan --preview` and `--test`.
+
+`broadcast plan --test` through respond.io, which tells statuses only to those who ask.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from wacoex_cli.audience.ledger import add_optout
 from wacoex_cli.broadcast import send
 from wacoex_cli.broadcast.model import RowState, attempt_id
 from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.events.ledger import store
 from wacoex_cli.events.model import Event, Kind, Payload, Source, Via
 from wacoex_cli.foundation.state import open_state
@@ -295,3 +299,54 @@ def test_an_interrupted_test_leaves_the_plan_as_it_is(shop, people, eventually, 
     assert Broadcasts(shop.state).get(1).status.value == "planned"
     reached = "ambiguous" if faults else "accepted"
     assert shop.counts(Broadcasts(shop.state).get(TEST_ID)) == {reached: 1}
+
+
+PLAN = ("broadcast", "plan", "people.csv", "--template", "spring_sale", "--lang", "en_US")
+
+
+@pytest.fixture
+def plan(shop, cli, monkeypatch):
+    """Plan for two contacts and send the test to ME; gives the answer."""
+    shop.befriend(2)
+    shop.file("people.csv", [(shop.phone(1), "Ana"), (shop.phone(2), "Bo")], ("phone", "name"))
+    monkeypatch.chdir(shop.directory)
+
+    def run_it():
+        return cli(*PLAN, "--param", "first_name=name", "--test", ME, "--yes", "--json")
+
+    return run_it
+
+
+def sent_to(shop) -> list[str | None]:
+    return [one.recipient for one in shop.world.log.arrivals]
+
+
+@pytest.mark.parametrize("provider", [Provider.RESPONDIO])
+def test_a_test_waits_for_what_respondio_says_of_it(shop, plan):
+    shop.world.respondio.add_contact(ME, "Me")
+
+    planned = plan()
+
+    assert planned.code == 0
+    assert planned.data["test"]["state"] in {"delivered", "read"}
+    assert sent_to(shop) == [ME]
+
+
+@pytest.mark.parametrize("provider", [Provider.RESPONDIO])
+def test_a_test_that_failed_is_told_with_its_code(shop, plan):
+    shop.world.respondio.add_contact(ME, "Me")
+    shop.faults(Fault("status_failed", code=131026))
+
+    planned = plan()
+
+    assert planned.code == 5
+    assert (planned.data["test"]["state"], planned.data["test"]["code"]) == ("failed", 131026)
+
+
+@pytest.mark.parametrize("provider", [Provider.RESPONDIO])
+def test_a_test_to_somebody_who_is_no_contact_says_so(shop, plan):
+    planned = plan()
+
+    assert planned.code == 5
+    assert "is no contact at respond.io" in planned.err + planned.out
+    assert shop.world.log.accepted() == []
