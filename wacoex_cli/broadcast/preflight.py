@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.broadcast.model import Broadcast
-    from wacoex_cli.broadcast.providers import Means, SendingProvider
+    from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State

@@ -6,6 +6,7 @@ they make their own. What reports and estimates read beside this stands in `figu
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -55,6 +56,12 @@ _BATCH = 5_000
 # The other fields of a pace are columns of the same name.
 _PACE = {"interval": "slot_interval", "anchor": "anchor_interval"}
 _PACE_FIELDS = tuple(Pace.__dataclass_fields__)
+_PACE_COLUMNS = ("boot_id", *(_PACE.get(name, name) for name in _PACE_FIELDS))
+_SAVE_PACE = (
+    f"INSERT INTO paces (pace_key, {', '.join(_PACE_COLUMNS)})"
+    f" VALUES (?{', ?' * len(_PACE_COLUMNS)}) ON CONFLICT (pace_key) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _PACE_COLUMNS)
+)
 _SAME = (
     *("channel_id", "template", "parameter_sources", "recipients_file", "provider"),
     "api_base_url",
@@ -81,6 +88,7 @@ _INSERT_ROW = (
 )
 
 
+@functools.cache
 def moving(move: Move, to: RowState, changes: str = "", where: str = "") -> str:
     """The statement that moves rows of one broadcast; rows that may not move so stay as they are.
 
@@ -722,10 +730,8 @@ class Broadcasts:
         sql = "UPDATE broadcasts SET finished_at = ? WHERE broadcast_id = ?"
         self.state.execute(sql, [to_text(now), broadcast_id])
 
-    # Paces, shared by all processes
-
     def load_pace(self, key: str, messages_per_second: float, clock: Clock) -> Pace:
-        """The pace under a key (a phone number, an account, or one broadcast)."""
+        """The pace that all processes share: of a number, an account, or one broadcast."""
         row = self.state.row("SELECT * FROM paces WHERE pace_key = ?", [key])
         if row is None:
             return fresh(messages_per_second, clock.monotonic())
@@ -735,14 +741,12 @@ class Broadcasts:
 
     def save_pace(self, key: str, pace: Pace, clock: Clock) -> None:
         """Store a pace for all processes."""
-        columns: dict[str, object] = {"pace_key": key, "boot_id": clock.boot_id()}
-        columns |= {_PACE.get(name, name): getattr(pace, name) for name in _PACE_FIELDS}
-        new = ", ".join(f"{name} = excluded.{name}" for name in columns if name != "pace_key")
-        self._insert("paces", columns, f" ON CONFLICT (pace_key) DO UPDATE SET {new}")
+        values = [getattr(pace, name) for name in _PACE_FIELDS]
+        self.state.execute(_SAVE_PACE, [key, clock.boot_id(), *values])
 
-    def _insert(self, table: str, columns: Mapping[str, object], conflict: str = "") -> None:
+    def _insert(self, table: str, columns: Mapping[str, object]) -> None:
         marks = ", ".join("?" * len(columns))
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}){conflict}"
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
         self.state.execute(sql, list(columns.values()))
 
     def sender(self, broadcast_id: int, clock: Clock) -> Row | None:
