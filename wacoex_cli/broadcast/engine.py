@@ -53,6 +53,23 @@ _TURNED_AWAY = frozenset({401, 403})
 _SHORTEST_PAUSE_SECONDS, _PROCESSING_SECONDS = 1.0, 60.0
 
 
+LOOK_AHEAD_SECONDS = 0.6
+LEAD_SECONDS = 0.02
+_BEAT_SECONDS = 5.0
+REMEMBERED_SECONDS = 60.0
+_LEAST_SECONDS = 5.0
+WINDOW = 64
+"""Most requests under way at once; when a server hangs this gives, not the pace."""
+
+TICK_SECONDS = 0.1
+IDLE_TICK_SECONDS = 0.25
+DRAIN_SECONDS = 10.0
+_UNREACHABLE_SECONDS = 120.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_HOLD_SECONDS = 600.0
+_CLAIMED_THROUGH_SECONDS = 1.0
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What one answer leads to.
@@ -196,11 +213,6 @@ def exit_status(counts: Counts, stop: Stop | None) -> int:
     return 6 if counts.of(RowState.RETRY) else 5
 
 
-LOOK_AHEAD_SECONDS = 0.6
-LEAD_SECONDS = 0.02
-_BEAT_SECONDS = 5.0
-
-
 @dataclass(frozen=True)
 class Report:
     """What happened since the last tick. Times are seconds of the monotonic clock.
@@ -239,10 +251,6 @@ class Granted:
     has_more: bool
     snapshot: Snapshot | None
     stop: Stop | None = None
-
-
-REMEMBERED_SECONDS = 60.0
-_LEAST_SECONDS = 5.0
 
 
 class Course:
@@ -413,18 +421,6 @@ def lock_purpose(broadcast_id: int) -> str:
 def pace_key(broadcast_id: int) -> str:
     """Where the pace of one broadcast is kept, beside that of its number."""
     return f"broadcast {broadcast_id}"
-
-
-WINDOW = 64
-"""Most requests under way at once; when a server hangs this gives, not the pace."""
-
-TICK_SECONDS = 0.1
-IDLE_TICK_SECONDS = 0.25
-DRAIN_SECONDS = 10.0
-_UNREACHABLE_SECONDS = 120.0
-_LONGEST_PAUSE_SECONDS = 30.0
-_LONGEST_HOLD_SECONDS = 600.0
-_CLAIMED_THROUGH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)

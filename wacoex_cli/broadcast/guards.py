@@ -37,6 +37,24 @@ _LOOKED_AHEAD = timedelta(hours=48)
 _STEP = timedelta(minutes=15)
 
 
+CANARY_WORD = "canary"
+"""What the record of its success begins with."""
+
+_ARRIVED = (RowState.DELIVERED, RowState.READ)
+_REFUSED = (RowState.FAILED, RowState.REJECTED)
+_NONE = "none"
+_MOST_ROWS, _LONGEST_WAIT_SECONDS = 10_000, 24 * 3600.0
+AMBIGUOUS, UNKNOWN = Outcome.AMBIGUOUS.value, "unknown"
+CLASSES = frozenset({*(one.value for one in Outcome), UNKNOWN})
+"""The words by which a limit may name errors, besides their codes."""
+
+_LAST = 100
+_LOOKED_AT = 200
+_LOOK_EVERY_SECONDS = 0.5
+_UNLIMITED = 1_000_000
+_DECIDER = "wacoex"
+
+
 @dataclass(frozen=True)
 class QuietHours:
     """From `start` until `end`, which is no part of it; over midnight when `end` is earlier."""
@@ -122,13 +140,6 @@ def _changes(zones: list[zoneinfo.ZoneInfo], hours: QuietHours, minute: datetime
     return {one for one in moments if minute < one <= minute + _LOOKED_AHEAD}
 
 
-CANARY_WORD = "canary"
-"""What the record of its success begins with."""
-
-_ARRIVED = (RowState.DELIVERED, RowState.READ)
-_REFUSED = (RowState.FAILED, RowState.REJECTED)
-
-
 @dataclass(frozen=True)
 class Canary:
     """Send to `rows` people, then wait up to `wait_seconds` for what becomes of it.
@@ -194,10 +205,6 @@ def _nothing_heard(canary: Canary, unheard: int, left: int) -> Stop:
     minutes = f"{canary.wait_seconds / 60:g} min"
     reason = f"no status came for {unheard} of the {left} rows of the canary within {minutes}"
     return Stop(f"{reason}: is anything listening? `--canary 0` goes on all the same", 6)
-
-
-_NONE = "none"
-_MOST_ROWS, _LONGEST_WAIT_SECONDS = 10_000, 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -362,13 +369,6 @@ def _share(text: str) -> float:
     return share
 
 
-AMBIGUOUS, UNKNOWN = Outcome.AMBIGUOUS.value, "unknown"
-CLASSES = frozenset({*(one.value for one in Outcome), UNKNOWN})
-"""The words by which a limit may name errors, besides their codes."""
-
-_LAST = 100
-
-
 @dataclass(frozen=True)
 class _Fault:
     """What went wrong with one row: for people, and by which names a limit may mean it."""
@@ -486,12 +486,6 @@ def _mixed(groups: Iterable[tuple[_Fault | None, int]]) -> Iterable[_Fault | Non
         for n in range(count)
     ]
     return [fault for _, _, fault in sorted(places, key=lambda one: one[:2])]
-
-
-_LOOKED_AT = 200
-_LOOK_EVERY_SECONDS = 0.5
-_UNLIMITED = 1_000_000
-_DECIDER = "wacoex"
 
 
 @dataclass(frozen=True)

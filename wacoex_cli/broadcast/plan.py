@@ -54,6 +54,14 @@ _BATCH_ROWS = 5_000
 _COOLING_DOWN = timedelta(hours=24)
 
 
+Failure = tuple[RowState, int | None]
+_FIRST_ROWS = 3
+_ALL = "all"
+_STATES = {state.value: state for state in (RowState.FAILED, RowState.REJECTED)}
+_OUTCOMES = {one.value: one for one in (Outcome.RETRY, Outcome.ROW, Outcome.STOP)}
+_WORDS = (*_STATES, *_OUTCOMES, _ALL)
+
+
 def leave_out(
     state: State,
     broadcast_id: int,
@@ -436,15 +444,6 @@ def _pairs(option: str, form: str, given: Sequence[str]) -> dict[str, str]:
             )
         pairs[key] = value
     return pairs
-
-
-Failure = tuple[RowState, int | None]
-
-_FIRST_ROWS = 3
-_ALL = "all"
-_STATES = {state.value: state for state in (RowState.FAILED, RowState.REJECTED)}
-_OUTCOMES = {one.value: one for one in (Outcome.RETRY, Outcome.ROW, Outcome.STOP)}
-_WORDS = (*_STATES, *_OUTCOMES, _ALL)
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,27 @@ _HARMLESS_ALERTS = (
 )
 
 
+_ATTEMPT = re.compile(r"wacoex-([0-9a-f]+)-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,9})")
+_STATES = {
+    "sent": RowState.SENT,
+    "delivered": RowState.DELIVERED,
+    "read": RowState.READ,
+    "played": RowState.READ,
+    "failed": RowState.FAILED,
+}
+_ORDER = [
+    RowState.ACCEPTED,
+    RowState.SENT,
+    RowState.FAILED,
+    RowState.DELIVERED,
+    RowState.READ,
+]
+_LONGEST_FAILURE = 300
+_EVENTS_AT_ONCE = 50
+_RECENT = timedelta(days=7)
+_MOST_MESSAGES = 500
+
+
 def why_stop(event: Event, template: Template) -> str | None:
     """Why a broadcast of that template must not go on after an event about its channel, or None.
 
@@ -161,25 +182,6 @@ KINDS = frozenset(_REASONS)
 """The kinds of events that may be a reason."""
 
 
-_ATTEMPT = re.compile(r"wacoex-([0-9a-f]+)-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,9})")
-_STATES = {
-    "sent": RowState.SENT,
-    "delivered": RowState.DELIVERED,
-    "read": RowState.READ,
-    "played": RowState.READ,
-    "failed": RowState.FAILED,
-}
-_ORDER = [
-    RowState.ACCEPTED,
-    RowState.SENT,
-    RowState.FAILED,
-    RowState.DELIVERED,
-    RowState.READ,
-]
-_LONGEST_FAILURE = 300
-_EVENTS_AT_ONCE = 50
-
-
 def project(state: State, events: Sequence[Event], now: datetime) -> None:
     """Move rows on by what statuses say, and pause what an event speaks against."""
     this_file = Broadcasts(state).state_id
@@ -254,10 +256,6 @@ DELIVERIES = Projection("deliveries", KINDS | {Kind.STATUS}, project)
 def bring_up_to_date(state: State, clock: Clock) -> None:
     """Let broadcasts and the opt-out list learn what has come in, a little at a time."""
     catch_up(state, (OPTOUTS, DELIVERIES), clock, events_at_once=_EVENTS_AT_ONCE)
-
-
-_RECENT = timedelta(days=7)
-_MOST_MESSAGES = 500
 
 
 def interest(state: State, channel: Channel, now: datetime) -> Interest:

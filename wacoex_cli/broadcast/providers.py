@@ -56,6 +56,21 @@ Request = tuple[str, dict[str, Any]]
 """The URL that is posted to, and the body."""
 
 
+MOST_ASKED_SINGLY = 300
+"""Up to so many people are asked about one by one; for more, all contacts are listed."""
+
+# The rates are kept by the client; side by side only hides the time each answer takes.
+_AT_ONCE = 5
+_WAIT_SECONDS, _PATIENCE_SECONDS = 5.0, 120.0
+LAST_NEWS_SECONDS = 20.0
+"""How long news is waited for after the last message has left."""
+
+_MOST_IN_SIGHT = 1_000
+_FIRST_ASKED_AFTER = timedelta(seconds=1)
+_ASKED_AGAIN_AFTER_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 300.0
+_IDLE_SECONDS = 0.5
+
+
 class SendingProvider(Protocol):
     """One API that messages leave through, for one channel.
 
@@ -330,13 +345,6 @@ def _frozen(broadcast: Broadcast) -> tuple[Template, list[str]]:
     return template, [source["key"] for source in json.loads(broadcast.parameter_sources)]
 
 
-MOST_ASKED_SINGLY = 300
-"""Up to so many people are asked about one by one; for more, all contacts are listed."""
-
-_AT_ONCE = 5
-_WAIT_SECONDS, _PATIENCE_SECONDS = 5.0, 120.0
-
-
 async def find_contacts(
     state: State, respondio: RespondIO, broadcast_id: int, *, create: bool
 ) -> int:
@@ -425,17 +433,6 @@ async def _create(
         with state.transaction():
             Rows(state, broadcast_id).note_contacts([phone])
     return None
-
-
-LAST_NEWS_SECONDS = 20.0
-"""How long news is waited for after the last message has left."""
-
-# The rate is kept by the client; side by side only hides the time each answer takes.
-_AT_ONCE = 5
-_MOST_IN_SIGHT = 1_000
-_FIRST_ASKED_AFTER = timedelta(seconds=1)
-_ASKED_AGAIN_AFTER_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 300.0
-_IDLE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,24 @@ SETTLES_AFTER = timedelta(minutes=10)
 _BEFORE, _AFTER = timedelta(seconds=5), timedelta(minutes=2)
 
 
+_SENT = "sent"
+_API, _TEMPLATE = "api", "whatsapp_template"
+# Everybody else who writes for the business (respond.io: messages); an open set.
+_OTHER_SENDERS = frozenset(
+    {"user", "ai_agent", "workflow", "echo", "broadcast", "zapier", "make", "n8n", "bot"}
+)
+# A history of twenty thousand messages, and a thousand of one person.
+MOST_PAGES, MOST_PAGES_OF_A_CONTACT = 200, 20
+_CONTACTS_AT_ONCE = 5
+_ONE_CONTACT_ONLY = {
+    NOT_FOUND: "respond.io knows no such contact now; it may have been deleted or merged",
+    BEING_PROCESSED: "respond.io is still busy with this contact; ask again in a few minutes",
+    "respondio_400": "respond.io refused to list this contact's messages",
+    "respondio_409": "respond.io refused to list this contact's messages",
+}
+_OFFLINE = "nobody was asked"
+
+
 class Fate(StrEnum):
     """What became of a row in doubt."""
 
@@ -245,14 +263,6 @@ def _is_not_before(one: Candidate, moment: datetime) -> bool:
     return one.sent_at is None or one.sent_at >= moment
 
 
-_SENT = "sent"
-_API, _TEMPLATE = "api", "whatsapp_template"
-# Everybody else who writes for the business (respond.io: messages); an open set.
-_OTHER_SENDERS = frozenset(
-    {"user", "ai_agent", "workflow", "echo", "broadcast", "zapier", "make", "n8n", "bot"}
-)
-
-
 def listed(entry: Mapping[str, Any]) -> Listed | None:
     """An entry of Meta's message history; None for one without a message id."""
     message_id = entry.get("message_id")
@@ -316,17 +326,6 @@ def _moment(value: object) -> datetime | None:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-# A history of twenty thousand messages, and a thousand of one person.
-MOST_PAGES, MOST_PAGES_OF_A_CONTACT = 200, 20
-_CONTACTS_AT_ONCE = 5
-_ONE_CONTACT_ONLY = {
-    NOT_FOUND: "respond.io knows no such contact now; it may have been deleted or merged",
-    BEING_PROCESSED: "respond.io is still busy with this contact; ask again in a few minutes",
-    "respondio_400": "respond.io refused to list this contact's messages",
-    "respondio_409": "respond.io refused to list this contact's messages",
-}
 
 
 @dataclass(frozen=True)
@@ -463,9 +462,6 @@ async def _read(
             if read == MOST_PAGES_OF_A_CONTACT:
                 break
     return candidates, False
-
-
-_OFFLINE = "nobody was asked"
 
 
 class Decision(StrEnum):

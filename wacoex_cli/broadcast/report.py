@@ -37,6 +37,27 @@ _ACCEPTED = (RowState.ACCEPTED, RowState.SENT, RowState.DELIVERED, RowState.READ
 _ALWAYS_SHOWN = frozenset({"failed", "ambiguous"})
 
 
+COLUMNS = (
+    "row",
+    "line",
+    "phone",
+    "state",
+    "reason",
+    "code",
+    "meaning",
+    "detail",
+    "message_id",
+    "message_status",
+    "attempts",
+    "claimed_at",
+    "answered_at",
+)
+_MOST_SHOWN = 20
+_LINES_AT_ONCE = 1_000
+# Spreadsheets run a cell that begins like this; the wide forms count in East Asian versions.
+_BEGINS_A_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+
+
 def line(shot: Snapshot) -> str:
     """One line for a log: what became of the rows, how fast, how long still."""
     parts = [_states(shot)]
@@ -340,27 +361,6 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
-
-
-COLUMNS = (
-    "row",
-    "line",
-    "phone",
-    "state",
-    "reason",
-    "code",
-    "meaning",
-    "detail",
-    "message_id",
-    "message_status",
-    "attempts",
-    "claimed_at",
-    "answered_at",
-)
-_MOST_SHOWN = 20
-_LINES_AT_ONCE = 1_000
-# Spreadsheets run a cell that begins like this; the wide forms count in East Asian versions.
-_BEGINS_A_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def totals(state: State, broadcast: Broadcast) -> dict[str, Any]:
