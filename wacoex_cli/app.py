@@ -124,7 +124,7 @@ def _pages(workspace: "Workspace") -> "Sequence[WebPage]":
 
 
 def _interest(state: "State", channel: "Channel", now: "datetime") -> "Interest":
-    from wacoex_cli.broadcast.interest import interest
+    from wacoex_cli.broadcast.projection import interest
 
     return interest(state, channel, now)
 
@@ -146,9 +146,9 @@ def _channel_names(env_file: "Path | None", *, archived: bool) -> Iterable[Candi
 
 
 def _broadcast_ids(env_file: "Path | None") -> Iterable[Candidate]:
-    from wacoex_cli.broadcast import glimpse_ledger
+    from wacoex_cli.broadcast import figures
 
-    return glimpse_ledger.newest(env_file=env_file)
+    return figures.newest(env_file=env_file)
 
 
 def _topics(env_file: "Path | None") -> Iterable[Candidate]:

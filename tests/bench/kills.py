@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench.figures import Figure, show
 from tests.bench.harness import AFTER_300_MS, bench, finished
-from wacoex_cli.broadcast.exchange import lock_purpose
-from wacoex_cli.broadcast.model import attempt_id
+from wacoex_cli.broadcast.model import attempt_id, lock_purpose
 from wacoex_cli.foundation.locks import remains_of
 
 if TYPE_CHECKING:

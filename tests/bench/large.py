@@ -22,10 +22,11 @@ import openpyxl  # type: ignore[import-untyped]
 from tests.bench.figures import Figure, show
 from tests.bench.harness import TEMPLATE, Home, Sandbox, bench, finished
 from tests.bench.ticks import Ticks
-from wacoex_cli.broadcast import ledger
+from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.model import RowState
 from wacoex_cli.broadcast.providers import MetaProvider
-from wacoex_cli.broadcast.send import SendRequest, send
+from wacoex_cli.broadcast.send import send
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.registry import active
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http
@@ -174,8 +175,8 @@ async def _send_all(home: Home, broadcast_id: int, transport: httpx.AsyncBaseTra
         state,
         MetaProvider(meta, channel, "http://127.0.0.1"),
         channel,
-        ledger.get(state, broadcast_id),
-        SendRequest(rate=MEMORY_RATE, limit=MEMORY_RATE),
+        Broadcasts(state).get(broadcast_id),
+        SendOrder(rate=MEMORY_RATE, limit=MEMORY_RATE),
         clock=clock,
         on_counts=lambda counts: None,
         on_signal=lambda text: None,

@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import ledger, runs_ledger
-from wacoex_cli.broadcast.exchange import Exchange, Report, Run, lock_purpose
-from wacoex_cli.broadcast.model import RowState, Settled
+from wacoex_cli.broadcast.engine import Exchange, Report
+from wacoex_cli.broadcast.guards import Run, SendOrder
+from wacoex_cli.broadcast.model import RowState, Settled, lock_purpose
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import open_state
@@ -48,12 +49,12 @@ class Ticks:
         self._broadcast_id = broadcast_id
         with self._state.transaction():
             locks.acquire(self._state, lock_purpose(broadcast_id), self._presence, clock)
-            run_id = runs_ledger.start_run(
-                self._state, broadcast_id, self._presence.holder, rate, clock.now()
+            run_id = Broadcasts(self._state).start_run(
+                broadcast_id, self._presence.holder, rate, clock.now()
             )
         started_at = clock.monotonic()
         # A number of its own: the pace is not what is measured.
-        run = Run(broadcast_id, "+6560000009", run_id, rate, rate, started_at)
+        run = Run(broadcast_id, "+6560000009", run_id, started_at, SendOrder(rate, limit=rate))
         self._exchange = Exchange(self._state, self._presence, clock, run)
         self._claims: tuple[Claim, ...] = ()
 
@@ -78,7 +79,7 @@ class Ticks:
     def close(self) -> int:
         """Record what is left and close the file; returns how many rows are still open."""
         self._tick(0)
-        counts = ledger.counts(self._state, self._broadcast_id)
+        counts = Rows(self._state, self._broadcast_id).counts()
         self._presence.leave()
         self._state.close()
         return counts.open

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import wacoex_cli
-from wacoex_cli.broadcast import draft_ledger, ledger
+from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.plan import PlanRequest, plan
+from wacoex_cli.broadcast.plan import PlanOrder, plan
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider
-from wacoex_cli.broadcast.send import SendRequest, send
+from wacoex_cli.broadcast.send import send
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.foundation.clock import SystemClock
@@ -38,9 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.live import Snapshot
-    from wacoex_cli.broadcast.model import Broadcast
-    from wacoex_cli.broadcast.plan import Planned
+    from wacoex_cli.broadcast.model import Broadcast, Planned, Snapshot
     from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.broadcast.send import Sent
     from wacoex_cli.foundation.state import Row, State
@@ -159,7 +158,7 @@ class Shop:
     def plan(self, people: int | Path, template: str = "opening_hours", **request: Any) -> Planned:
         """Plan for a file, or for so many people."""
         source = self.people(people) if isinstance(people, int) else people
-        wanted = PlanRequest(source, template, "en_US", **request)
+        wanted = PlanOrder(source, template, "en_US", **request)
         return asyncio.run(self._plan(wanted))
 
     def planned(self, people: int | Path, **request: Any) -> Broadcast:
@@ -175,7 +174,7 @@ class Shop:
         **request: Any,
     ) -> Sent:
         """Send, and let `during` happen meanwhile."""
-        wanted = SendRequest(**{"rate": MESSAGES_PER_SECOND, "limit": 1_000.0, **request})
+        wanted = SendOrder(**{"rate": MESSAGES_PER_SECOND, "limit": 1_000.0, **request})
         return asyncio.run(self._send(broadcast, wanted, during, exchange_seconds))
 
     def resume(self, broadcast: Broadcast, **how: Any) -> Sent:
@@ -184,7 +183,7 @@ class Shop:
 
     def current(self, broadcast: Broadcast) -> Broadcast:
         """The broadcast as the state file knows it now."""
-        return ledger.get(self.state, broadcast.broadcast_id)
+        return Broadcasts(self.state).get(broadcast.broadcast_id)
 
     def faults(self, *faults: Fault) -> None:
         """Let exactly these faults stand."""
@@ -219,7 +218,7 @@ class Shop:
             text=True,
         )
 
-    async def _plan(self, request: PlanRequest) -> Planned:
+    async def _plan(self, request: PlanOrder) -> Planned:
         http, provider = self._provider(60.0)
         try:
             return await plan(
@@ -236,7 +235,7 @@ class Shop:
     async def _send(
         self,
         broadcast: Broadcast,
-        request: SendRequest,
+        request: SendOrder,
         during: Callable[[], Awaitable[None]],
         exchange_seconds: float,
     ) -> Sent:
@@ -313,8 +312,7 @@ def plan_rows(state: State) -> Callable[[int], int]:
     def plan_them(rows: int) -> int:
         channel_id = _any_channel(state, now)
         with state.transaction():
-            broadcast_id = draft_ledger.start_draft(
-                state,
+            broadcast_id = Broadcasts(state).start_draft(
                 channel_id=channel_id,
                 name=None,
                 template="{}",
@@ -325,12 +323,11 @@ def plan_rows(state: State) -> Callable[[int], int]:
                 rate=20.0,
                 now=now,
             )
-            ledger.set_status(state, broadcast_id, Status.PLANNED)
+            Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
         planned = [
-            (broadcast_id, n, n + 1, f"+6591{n:06}", "[]", "pending", None, None)
-            for n in range(1, rows + 1)
+            (n, n + 1, f"+6591{n:06}", "[]", "pending", None, None) for n in range(1, rows + 1)
         ]
-        draft_ledger.add_rows(state, planned)
+        Rows(state, broadcast_id).add(planned)
         return broadcast_id
 
     return plan_them

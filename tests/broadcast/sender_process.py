@@ -12,9 +12,10 @@ import os
 import sys
 from pathlib import Path
 
-from wacoex_cli.broadcast import ledger
+from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
-from wacoex_cli.broadcast.send import SendRequest, send
+from wacoex_cli.broadcast.send import send
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.foundation.clock import SystemClock
@@ -30,7 +31,7 @@ async def main(base_url: str, broadcast_id: int, rate: float, exchange_seconds: 
     state = open_state(Path(os.environ["WACOEX_STATE"]))
     clock = SystemClock()
     http = Http(clock, log=lambda text: None, exchange_seconds=exchange_seconds)
-    broadcast = ledger.get(state, broadcast_id)
+    broadcast = Broadcasts(state).get(broadcast_id)
     print("sending", flush=True)
     channel = registry.active(state, broadcast.channel)
     sent = await send(
@@ -38,7 +39,7 @@ async def main(base_url: str, broadcast_id: int, rate: float, exchange_seconds: 
         provider_for(channel, http, clock, base_url),
         channel,
         broadcast,
-        SendRequest(rate, limit=1_000.0),
+        SendOrder(rate, limit=1_000.0),
         clock=clock,
         on_counts=lambda counts: None,
         on_signal=lambda text: None,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wacoex_cli.broadcast import report_ledger
+from wacoex_cli.broadcast.store import Rows
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import StateError
 from wacoex_cli.sandbox.faults import Fault
@@ -257,11 +257,11 @@ def test_a_report_draws_how_far_polled_messages_came(shop, provider):
     broadcast = shop.planned(3)
     shop.send(broadcast)
     since, stretch = broadcast.planned_at, 10
-    drawn = report_ledger.deliveries(shop.state, broadcast.broadcast_id, since, "", stretch)
+    drawn = Rows(shop.state, broadcast.broadcast_id).deliveries(since, "", stretch)
 
     told = {row["status"]: row["n"] for row in drawn}
     assert (told["accepted"], told["sent"], told["delivered"]) == (3, 3, 3)
-    assert report_ledger.deliveries_end(shop.state, broadcast.broadcast_id, since, "") > since
+    assert Rows(shop.state, broadcast.broadcast_id).deliveries_end(since, "") > since
 
 
 @THROUGH_RESPONDIO

@@ -1,19 +1,48 @@
-"""The engine between the record and the network: what it does when one of them fails."""
+"""The engine between the record and the network: what it does when one of them fails.
+
+One tick with the state file: results in, slots and claims out, for every process at once.
+A sender that is killed at any moment: resume finds everybody, and nobody twice.
+A network and a server that misbehave: where each row ends, and that nobody is sent to twice.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import random
+import signal
+import subprocess
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wacoex_cli.broadcast.breaker import Breaker
-from wacoex_cli.broadcast.engine import Engine, Hooks
-from wacoex_cli.broadcast.exchange import Granted
-from wacoex_cli.broadcast.model import Claim, RowState, Status
-from wacoex_cli.broadcast.rule import Stop
+from wacoex_cli.audience.ledger import add_optout, is_opted_out
+from wacoex_cli.broadcast import throttle
+from wacoex_cli.broadcast.engine import WINDOW, Engine, Exchange, Granted, Hooks, Report
+from wacoex_cli.broadcast.guards import Breaker, Run, SendOrder
+from wacoex_cli.broadcast.model import (
+    Claim,
+    RowState,
+    Settled,
+    Status,
+    Stop,
+    attempt_id,
+    lock_purpose,
+)
+from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.throttle import Answered
 from wacoex_cli.errors import StateError
-from wacoex_cli.foundation.clock import SystemClock
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.clock import SystemClock, from_text
+from wacoex_cli.foundation.state import open_state
 from wacoex_cli.platforms.replies import Taken
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.world import PHONE
+
+if TYPE_CHECKING:
+    from wacoex_cli.broadcast.model import Broadcast
 
 CLOCK = SystemClock()
 
@@ -176,3 +205,542 @@ def test_a_broadcast_that_somebody_cancelled_takes_no_new_rows():
     stop = run(record, network)
     assert stop is not None
     assert "cancelled by another command" in stop.reason
+
+
+ROOM = Report(room=64)
+
+
+@pytest.fixture
+def join(state, clock):
+    """Become the sender of a broadcast, through a connection of its own to the state file."""
+    opened = []
+
+    def become_sender(broadcast_id, rate=20.0):
+        own = open_state(state.path)
+        opened.append(own)
+        presence = locks.Presence(own.path)
+        with own.transaction():
+            locks.acquire(own, lock_purpose(broadcast_id), presence, clock)
+            run_id = Broadcasts(own).start_run(broadcast_id, presence.holder, rate, clock.now())
+        return Exchange(
+            own,
+            presence,
+            clock,
+            Run(broadcast_id, PHONE, run_id, clock.monotonic(), SendOrder(rate)),
+        )
+
+    yield become_sender
+    for one in opened:
+        one.close()
+
+
+def most_in_one_second(moments):
+    window: deque[float] = deque()
+    most = 0
+    for moment in sorted(moments):
+        window.append(moment)
+        while window[0] <= moment - 1.0:
+            window.popleft()
+        most = max(most, len(window))
+    return most
+
+
+def test_what_is_granted_is_on_disk_as_claimed(state, clock, join, plan_rows):
+    broadcast_id = plan_rows(100)
+    granted = join(broadcast_id)(ROOM)
+
+    assert len(granted.claims) == len(granted.slots) > 5
+    assert Rows(state, broadcast_id).counts().of(RowState.SENDING) == len(granted.claims)
+    assert min(granted.slots) > clock.monotonic()
+
+
+def test_no_more_is_claimed_than_there_is_room_for(join, plan_rows):
+    assert len(join(plan_rows(100))(Report(room=3)).claims) == 3
+
+
+def test_a_sender_that_still_holds_claims_gets_slots_for_them_and_no_new_ones(join, plan_rows):
+    granted = join(plan_rows(100))(Report(room=4, waiting_claims=4))
+
+    assert (len(granted.slots), granted.claims) == (4, ())
+
+
+def test_a_tick_with_no_room_grants_nothing(state, join, plan_rows):
+    broadcast_id = plan_rows(9)
+    granted = join(broadcast_id)(Report())
+
+    assert (granted.claims, granted.slots) == ((), ())
+    assert Rows(state, broadcast_id).counts().of(RowState.PENDING) == 9
+
+
+def test_broadcasts_of_one_number_share_its_slots_and_keep_their_own_rates(clock, join, plan_rows):
+    fast, slow = join(plan_rows(300), rate=20.0), join(plan_rows(300), rate=5.0)
+    slots: dict[Exchange, list[float]] = {fast: [], slow: []}
+    for _ in range(60):
+        for sender in (slow, fast):
+            granted = sender(ROOM)
+            slots[sender] += granted.slots
+        clock.advance(0.1)
+
+    together = slots[fast] + slots[slow]
+    assert most_in_one_second(together) == 20
+    assert most_in_one_second(slots[slow]) == 5
+    assert len(together) > 6 * 15, "and few slots are wasted"
+    assert len(slots[slow]) > 6 * 4, "and the slow one is not starved"
+
+
+def test_a_hold_is_a_hold_for_every_broadcast_of_the_number(clock, join, plan_rows):
+    struck, other = join(plan_rows(9)), join(plan_rows(9))
+    until = clock.monotonic() + 30.0
+    struck(Report(hold_until=until))
+
+    granted = other(ROOM)
+    assert (granted.hold_until, granted.slots) == (until, ())
+    clock.advance(29.9)
+    assert other(ROOM).slots[0] == until
+
+
+def test_refusals_slow_every_broadcast_of_the_number_down(clock, join, plan_rows):
+    struck, other = join(plan_rows(99)), join(plan_rows(99))
+    clock.advance(10)
+    for _ in range(10):
+        clock.advance(0.1)
+        struck(Report(answers=(Answered(clock.monotonic(), was_throttled=True),)))
+    clock.advance(2)
+
+    slots = other(ROOM).slots
+    assert slots[1] - slots[0] > throttle.slot_interval(20.0) * 1.2
+
+
+def test_a_pause_by_another_process_is_seen_and_stops_the_claims(state, join, plan_rows):
+    broadcast_id = plan_rows(9)
+    sender = join(broadcast_id)
+    with state.transaction():
+        Broadcasts(state).set_status(broadcast_id, Status.PAUSED)
+
+    granted = sender(ROOM)
+    assert (granted.status, granted.claims, granted.slots) == (Status.PAUSED, (), ())
+
+
+def test_a_sender_whose_lock_was_taken_gets_nothing_and_records_nothing(
+    state, clock, join, plan_rows
+):
+    broadcast_id = plan_rows(9)
+    sender = join(broadcast_id)
+    claim = sender(Report(room=1)).claims[0]
+    clock.boot = "boot-2"
+    clock.advance(31)
+    join(broadcast_id)
+    accepted = Settled(claim.row, claim.attempt, RowState.ACCEPTED, message_id="wamid.1")
+    with state.transaction():
+        Rows(state, broadcast_id).take_over(None, "", clock.now())
+
+    granted = sender(Report(settled=((accepted, claim.phone),), room=64))
+    assert (granted.is_ours, granted.claims) == (False, ())
+    assert Rows(state, broadcast_id).counts().by_state == {
+        RowState.AMBIGUOUS: 1,
+        RowState.PENDING: 8,
+    }
+
+
+def test_somebody_who_opts_out_by_their_answer_is_on_the_list_with_the_result(
+    state, join, plan_rows
+):
+    sender = join(plan_rows(1))
+    claim = sender(Report(room=1)).claims[0]
+    gone = Settled(claim.row, claim.attempt, RowState.REJECTED, code=131050, opts_out=True)
+    sender(Report(settled=((gone, claim.phone),)))
+
+    assert is_opted_out(state, claim.phone)
+
+
+def test_somebody_who_opts_out_while_a_broadcast_runs_is_not_sent_to(state, clock, join, plan_rows):
+    broadcast_id = plan_rows(3)
+    sender = join(broadcast_id)
+    sender(Report(room=1))
+    with state.transaction():
+        add_optout(state, "+6591000002", "person", None, clock.now())
+    clock.advance(1)
+
+    granted = sender(ROOM)
+    assert [one.row for one in granted.claims] == [3]
+    clock.advance(1)
+    assert not sender(ROOM).has_more
+    assert Rows(state, broadcast_id).skip_reasons() == {"opted_out": 1}
+    assert Broadcasts(state).get(broadcast_id).recipients == 2
+
+
+def test_after_another_boot_a_broadcast_goes_on_within_two_seconds(clock, join, plan_rows):
+    broadcast_id = plan_rows(99)
+    join(broadcast_id)(ROOM)
+    clock.boot = "boot-2"
+    clock.seconds = 5.0
+    clock.moment = clock.moment.replace(hour=18)
+    sender = join(broadcast_id)
+    slots = []
+    for _ in range(20):
+        slots += sender(ROOM).slots
+        clock.advance(0.1)
+
+    assert 6.0 <= min(slots) < 7.0
+
+
+def test_counts_come_about_once_a_second(clock, join, plan_rows):
+    sender = join(plan_rows(99))
+    seen = []
+    for _ in range(30):
+        seen.append(sender(ROOM).snapshot)
+        clock.advance(0.1)
+
+    assert seen[0] is not None
+    assert 2 <= sum(one is not None for one in seen) <= 4
+
+
+def test_what_is_told_about_the_rate_comes_from_the_sender_and_the_last_minute(
+    clock, join, plan_rows
+):
+    sender = join(plan_rows(2_000))
+    for _ in range(90):
+        claims = sender(Report(room=10)).claims
+        taken = [Settled(one.row, one.attempt, RowState.ACCEPTED) for one in claims]
+        sender(Report(settled=tuple((one, "") for one in taken)))
+        clock.advance(1.0)
+    told = sender(Report(last_second=7, peak=9, is_last=True)).snapshot
+
+    assert (told.last_second, told.peak) == (7, 9)
+    assert told.finished_rate == pytest.approx(told.counts.of(RowState.ACCEPTED) / 90, rel=0.1)
+    assert told.seconds_left == pytest.approx(told.counts.open / told.finished_rate)
+
+
+def test_a_sender_at_work_renews_its_heartbeat(state, clock, join, plan_rows):
+    sender = join(plan_rows(99))
+    for _ in range(120):
+        sender(ROOM)
+        clock.advance(0.5)
+
+    beat = from_text(state.row("SELECT heartbeat_at FROM locks")["heartbeat_at"])
+    assert (clock.now() - beat).total_seconds() <= 6
+
+
+def test_a_run_notes_how_long_it_was_active_and_its_busiest_second(state, clock, join, plan_rows):
+    broadcast_id = plan_rows(9)
+    sender = join(broadcast_id)
+    for peak in (3, 7, 2):
+        clock.advance(10)
+        sender(Report(peak=peak))
+
+    assert Broadcasts(state).active_seconds(broadcast_id) == 30
+    assert Broadcasts(state).get(broadcast_id).peak_in_one_second == 7
+
+
+DRIVER = Path(__file__).with_name("sender_process.py")
+MESSAGES_PER_SECOND = 200
+KILLS = 10
+
+
+@dataclass
+class Massacre:
+    """Kills the sender of a broadcast again and again, and then lets it finish."""
+
+    shop: Any
+    broadcast: Broadcast
+    exchange_seconds: float = 60.0
+    in_flight: list[set[str]] = field(default_factory=list)
+
+    def kill_after(self, seconds):
+        """Start a sender and kill it so many seconds after it began; False when it had ended."""
+        child = self.start()
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+        child.communicate()
+        if child.returncode >= 0:
+            return False
+        self.in_flight.append(self.left_without_answer())
+        return True
+
+    def finish(self):
+        """Let a last sender do the rest; returns its exit status."""
+        child = self.start()
+        child.communicate()
+        return child.returncode
+
+    def start(self):
+        child = self.shop.start(
+            DRIVER,
+            self.shop.base_url,
+            self.broadcast.broadcast_id,
+            MESSAGES_PER_SECOND,
+            self.exchange_seconds,
+        )
+        assert child.stdout.readline() == "sending\n"
+        return child
+
+    def left_without_answer(self):
+        """The attempts that the dead sender let go, and whose answer is not recorded.
+
+        One that died before it had taken over leaves those of the sender before it.
+        """
+        state, broadcast_id = self.shop.state, self.broadcast.broadcast_id
+        purpose = lock_purpose(broadcast_id)
+        held = state.row("SELECT holder FROM locks WHERE purpose = ?", [purpose])
+        if held is None:
+            return set()
+        this_file, rows = Broadcasts(state).state_id, self.shop.rows(self.broadcast)
+        return locks.remains_of(state.path, held["holder"], same_boot=True).notes & {
+            attempt_id(this_file, broadcast_id, number, row["attempts"])
+            for number, row in rows.items()
+            if row["state"] == "sending"
+        }
+
+    def all_in_flight(self):
+        """How many requests were in flight at all kills together."""
+        return len(set().union(*self.in_flight))
+
+
+def moments(seed):
+    """When to kill: most in the middle of sending, some while the sender still begins."""
+    chance = random.Random(seed)
+    return [chance.uniform(0.0, 0.05 if n % 4 == 3 else 0.5) for n in range(KILLS)]
+
+
+def accepted_at_the_server(shop):
+    return {arrival.recipient for arrival in shop.world.log.accepted()}
+
+
+def phones(shop, broadcast, *states):
+    rows = shop.rows(broadcast).values()
+    return {row["phone"] for row in rows if row["state"] in states}
+
+
+def test_killed_at_random_moments_everybody_is_sent_to_and_nobody_twice(shop):
+    broadcast = shop.planned(700)
+    massacre = Massacre(shop, broadcast)
+    kills = sum(massacre.kill_after(seconds) for seconds in moments(seed=1))
+    status = massacre.finish()
+
+    counts = shop.counts(broadcast)
+    assert kills == KILLS
+    assert shop.taken_twice() == []
+    assert counts.get("ambiguous", 0) == massacre.all_in_flight()
+    assert max(map(len, massacre.in_flight)) <= WINDOW + 1
+    assert counts["accepted"] + counts.get("ambiguous", 0) == 700
+    at_the_server = accepted_at_the_server(shop)
+    assert phones(shop, broadcast, "accepted") <= at_the_server
+    assert at_the_server <= phones(shop, broadcast, "accepted", "ambiguous")
+    assert status == (7 if "ambiguous" in counts else 0)
+
+
+def test_killed_amid_every_kind_of_trouble_nobody_is_sent_to_twice(shop, cli):
+    shop.faults(
+        *(
+            Fault(kind, probability=0.01)
+            for kind in ("hang", "reset_before", "reset_after", "server_error", "throttled")
+        ),
+        Fault("refuse", code=131026, probability=0.01),
+        Fault("latency", seconds=0.0, seconds_max=0.1),
+    )
+    broadcast = shop.planned(700)
+    massacre = Massacre(shop, broadcast, exchange_seconds=1.0)
+    kills = sum(massacre.kill_after(seconds) for seconds in moments(seed=2))
+    massacre.finish()
+
+    counts = shop.counts(broadcast)
+    assert kills == KILLS
+    assert shop.taken_twice() == []
+    assert counts.keys() <= {"accepted", "ambiguous", "rejected"}
+    assert sum(counts.values()) == 700
+    at_the_server = accepted_at_the_server(shop)
+    assert phones(shop, broadcast, "accepted") <= at_the_server
+    assert at_the_server <= phones(shop, broadcast, "accepted", "ambiguous")
+    told = cli("broadcast", "reconcile", broadcast.broadcast_id, "--json").data
+    assert {row["phone"] for row in told["rows"]} == phones(shop, broadcast, "ambiguous")
+    assert told["ambiguous"] == counts["ambiguous"]
+
+
+@pytest.mark.parametrize("decision", ["sent", "not-sent"])
+def test_after_a_kill_a_person_settles_what_is_open_and_it_is_done(shop, cli, decision):
+    shop.faults(Fault("hang"))
+    broadcast = shop.planned(20)
+    massacre = Massacre(shop, broadcast)
+    assert massacre.kill_after(1.0)
+    shop.faults()
+    massacre.finish()
+    assert shop.counts(broadcast)["ambiguous"] == massacre.all_in_flight() > 0
+
+    cli("broadcast", "reconcile", 1, "--as", decision, "--yes")
+    assert "ambiguous" not in shop.counts(broadcast)
+    attempts = [arrival.biz_opaque_callback_data for arrival in shop.world.log.arrivals]
+    assert len(attempts) == len(set(attempts)) <= 20, "and nothing was sent again"
+
+
+# The fault, and what the record says of the row that it struck.
+UNUSABLE = [
+    (Fault("reset_before", count=1), "the connection broke"),
+    (Fault("reset_after", count=1), "the connection broke"),
+    (Fault("truncated_json", count=1), "HTTP 200 with a body that is not JSON"),
+    (Fault("invalid_json", count=1), "HTTP 200 with a body that is not JSON"),
+    (Fault("empty_body", count=1), "HTTP 200 with an empty body"),
+    (Fault("empty_object", count=1), "HTTP 200 without a message id and without an error code"),
+    (Fault("html", count=1), "HTTP 200 with a body that is not JSON"),
+    (Fault("html", status=502, count=1), "HTTP 502 with a body that is not JSON"),
+    (Fault("server_error", count=1), "HTTP 500 with a body that is not JSON"),
+    (Fault("server_error", status=503, count=1), "HTTP 503 with a body that is not JSON"),
+    (Fault("redirect", count=1), "HTTP 302, a redirect to redirected.example"),
+    (Fault("redirect", status=307, count=1), "HTTP 307, a redirect to redirected.example"),
+]
+
+
+def described(case):
+    return f"{case.kind}-{case.status}" if isinstance(case, Fault) else ""
+
+
+@pytest.mark.parametrize(("fault", "why"), UNUSABLE, ids=described)
+def test_without_a_usable_answer_a_row_is_ambiguous_and_never_sent_again(shop, fault, why):
+    shop.faults(fault)
+    broadcast = shop.planned(5)
+    sent = shop.send(broadcast)
+
+    assert shop.counts(broadcast) == {"accepted": 4, "ambiguous": 1}
+    [row] = [row for row in shop.rows(broadcast).values() if row["state"] == "ambiguous"]
+    assert (row["detail"], row["code"], row["attempts"]) == (why, None, 1)
+    assert (sent.exit_status, sent.broadcast.status.value) == (7, "completed")
+    assert len(shop.world.log.arrivals) == 5
+
+
+def test_an_answer_that_does_not_come_in_time_is_ambiguous(shop):
+    shop.faults(Fault("hang", arrivals=frozenset({3})))
+    broadcast = shop.planned(5)
+    sent = shop.send(broadcast, exchange_seconds=2.0)
+
+    assert shop.counts(broadcast) == {"accepted": 4, "ambiguous": 1}
+    assert sent.exit_status == 7
+    assert len(shop.world.log.accepted()) == 5, "and yet the message was taken"
+
+
+def test_an_answer_that_drips_too_slowly_is_ambiguous(shop):
+    shop.faults(Fault("slow_answer", seconds=30.0, arrivals=frozenset({3})))
+    broadcast = shop.planned(5)
+    shop.send(broadcast, exchange_seconds=2.0)
+
+    assert shop.counts(broadcast) == {"accepted": 4, "ambiguous": 1}
+
+
+def test_a_slow_server_slows_nobody_down_and_is_no_fault(shop):
+    shop.faults(Fault("latency", seconds=0.5))
+    broadcast = shop.planned(40)
+    sent = shop.send(broadcast)
+
+    assert sent.exit_status == 0
+    assert shop.counts(broadcast) == {"accepted": 40}
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 429, 500, 503])
+def test_the_code_decides_whatever_the_http_status(shop, status):
+    shop.faults(
+        *(
+            Fault(
+                "refuse", code=code, status=status, recipients=frozenset({shop.phone(row)}), count=1
+            )
+            for row, code in enumerate([131026, 131000], start=1)
+        )
+    )
+    broadcast = shop.planned(3)
+    shop.send(broadcast)
+
+    assert shop.states(broadcast) == ["rejected", "ambiguous", "accepted"]
+
+
+def test_an_error_inside_http_200_is_an_error(shop, eventually):
+    shop.faults(Fault("error_in_200", count=1))
+    broadcast = shop.planned(3)
+
+    async def leap():
+        await eventually(lambda: "retry" in shop.states(broadcast))
+        assert "131016" in {str(row["code"]) for row in shop.rows(broadcast).values()}
+        shop.clock.leap(5)
+
+    assert shop.send(broadcast, during=leap).exit_status == 0
+    assert shop.taken_twice() == []
+
+
+def test_a_server_that_cannot_be_reached_pauses_the_broadcast_and_nobody_is_ambiguous(
+    shop, eventually
+):
+    broadcast = shop.planned(30)
+    base_url, shop.base_url = shop.base_url, "http://127.0.0.1:9"
+
+    async def leap():
+        await eventually(lambda: "retry" in shop.states(broadcast))
+        while shop.current(broadcast).status.value == "sending":
+            shop.clock.leap(31)
+            await asyncio.sleep(0.2)
+
+    sent = shop.send(broadcast, during=leap)
+    assert (sent.exit_status, sent.broadcast.status.value) == (6, "paused")
+    assert "Meta cannot be reached" in str(sent.broadcast.reason)
+    assert shop.counts(broadcast).keys() <= {"retry", "pending"}
+
+    shop.base_url = base_url
+    shop.clock.leap(600)
+    assert shop.resume(broadcast).exit_status == 0
+    assert shop.taken_twice() == []
+
+
+def test_a_server_that_hangs_is_drained_for_ten_seconds_and_no_longer(shop, eventually):
+    shop.faults(Fault("hang"))
+    broadcast = shop.planned(100)
+
+    async def interrupt():
+        await eventually(lambda: len(shop.world.log.arrivals) >= 5)
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(0.5)
+        assert shop.current(broadcast).status.value == "sending", "it waits for answers"
+        shop.clock.leap(10)
+
+    sent = shop.send(broadcast, rate=50.0, during=interrupt)
+    left = len(shop.world.log.arrivals)
+    assert (sent.exit_status, sent.broadcast.status.value) == (130, "paused")
+    assert shop.counts(broadcast) == {"ambiguous": left, "pending": 100 - left}
+
+    shop.faults()
+    shop.resume(broadcast)
+    assert shop.counts(broadcast) == {"ambiguous": left, "accepted": 100 - left}
+    assert shop.taken_twice() == []
+
+
+def test_five_thousand_people_and_every_kind_of_trouble(shop):
+    """One percent each of five faults, at known rows: everybody ends where they should."""
+    people = 5_000
+    row_of = {
+        name: [*range(first, people + 1, 100)]
+        for name, first in zip(
+            ["hang", "reset_after", "server_error", "throttled", "undeliverable"],
+            [7, 23, 41, 68, 92],
+            strict=True,
+        )
+    }
+    persons = {name: [shop.phone(row) for row in rows] for name, rows in row_of.items()}
+    shop.faults(
+        *(
+            Fault(name, recipients=frozenset(persons[name]))
+            for name in ("hang", "reset_after", "server_error")
+        ),
+        *(Fault("throttled", recipients=frozenset({who}), count=1) for who in persons["throttled"]),
+        Fault("refuse", code=131026, recipients=frozenset(persons["undeliverable"])),
+    )
+    broadcast = shop.planned(people)
+    sent = shop.send(broadcast, exchange_seconds=6.0)
+
+    ends = {
+        row: "ambiguous" for name in ("hang", "reset_after", "server_error") for row in row_of[name]
+    }
+    ends |= dict.fromkeys(row_of["undeliverable"], "rejected")
+    expected = [ends.get(row, "accepted") for row in range(1, people + 1)]
+    assert shop.states(broadcast) == expected
+    assert shop.counts(broadcast) == Counter(expected)
+    assert {state.value: n for state, n in sent.counts.by_state.items() if n} == Counter(expected)
+    assert (sent.exit_status, sent.broadcast.status.value) == (7, "completed")
+    assert shop.taken_twice() == []
+    tried_twice = [row for row, found in shop.rows(broadcast).items() if found["attempts"] > 1]
+    assert tried_twice == row_of["throttled"]

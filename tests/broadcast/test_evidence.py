@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.broadcast.evidence import (
+from wacoex_cli.broadcast.model import Doubt, RowState
+from wacoex_cli.broadcast.reconcile import (
     Candidate,
     Conversation,
-    Doubt,
     Fate,
     History,
     Listed,
     by_conversation,
     by_history,
+    candidate,
+    listed,
 )
-from wacoex_cli.broadcast.evidence_reading import candidate, listed
-from wacoex_cli.broadcast.model import RowState
 
 CLAIMED = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 LATER = CLAIMED + timedelta(minutes=30)

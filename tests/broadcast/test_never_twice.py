@@ -36,18 +36,16 @@ from hypothesis.stateful import (
 )
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import control, evidence_ledger, ledger, reconcile
-from wacoex_cli.broadcast.canary import Canary
-from wacoex_cli.broadcast.evidence import Fate as Found
-from wacoex_cli.broadcast.guards import Guards
-from wacoex_cli.broadcast.inquiry import Inquiry, ask_meta, ask_respondio
-from wacoex_cli.broadcast.model import Broadcast, RowState, Status, attempt_id
-from wacoex_cli.broadcast.plan import PlanRequest, plan
+from wacoex_cli.broadcast import reconcile
+from wacoex_cli.broadcast.guards import Canary, Guards, QuietHours, SendOrder
+from wacoex_cli.broadcast.model import TRANSITIONS, Broadcast, RowState, Status, attempt_id
+from wacoex_cli.broadcast.plan import PlanOrder, plan
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
-from wacoex_cli.broadcast.quiet_hours import QuietHours
-from wacoex_cli.broadcast.reconcile import Decision
-from wacoex_cli.broadcast.send import SendRequest, send
+from wacoex_cli.broadcast.reconcile import Decision, Inquiry, ask_meta, ask_respondio
+from wacoex_cli.broadcast.reconcile import Fate as Found
+from wacoex_cli.broadcast.send import pause, send
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.errors import UsageError
@@ -75,6 +73,12 @@ RESPONDIO_URL = f"{URL}/respondio/v2"
 COMMIT_SECONDS = 0.002
 # What was claimed before an opt-out became known may still leave: two looks ahead.
 ALREADY_CLAIMED_SECONDS = 1.3
+LEGAL = {
+    (before.value, after.value)
+    for ways in TRANSITIONS.values()
+    for after, sources in ways.items()
+    for before in sources
+}
 RANKS = {"accepted": 0, "sent": 1, "failed": 2, "delivered": 3, "read": 4}
 DONE = {*RANKS, "rejected", "ambiguous", "skipped"}
 ANSWERS = {
@@ -289,7 +293,7 @@ class Shop:
                 self.state,
                 provider,
                 self.channel,
-                PlanRequest(people, "opening_hours", "en_US", create_contacts=is_respondio),
+                PlanOrder(people, "opening_hours", "en_US", create_contacts=is_respondio),
                 clock=clock,
                 stdin=io.BytesIO(),
             )
@@ -322,7 +326,7 @@ class Shop:
                     provider,
                     self.channel,
                     broadcast,
-                    SendRequest(rate=20.0, guards=guards_of(night.guards, self.clock.now())),
+                    SendOrder(rate=20.0, guards=guards_of(night.guards, self.clock.now())),
                     clock=clock,
                     on_counts=lambda counts: None,
                     on_signal=lambda text: None,
@@ -339,7 +343,7 @@ class Shop:
     async def pause(self, broadcast: Broadcast, seconds: float) -> None:
         await asyncio.sleep(seconds)
         with contextlib.suppress(UsageError):
-            await control.pause(self.state, broadcast, "Ana", LoopClock(self.clock, Fate(None)))
+            await pause(self.state, broadcast, "Ana", LoopClock(self.clock, Fate(None)))
 
     async def tell(self, path: str) -> None:
         """What became of the newest message is known here already."""
@@ -414,6 +418,13 @@ class AnyNights(RuleBasedStateMachine):
         self.state = open_state(directory / "wacoex.db")
         # Only a power cut could tell the difference.
         self.state.value("PRAGMA synchronous = OFF")
+        with self.state.transaction():
+            self.state.execute("CREATE TABLE moves (before TEXT NOT NULL, after TEXT NOT NULL)")
+            self.state.execute(
+                "CREATE TRIGGER moves AFTER UPDATE OF state ON recipients"
+                " WHEN OLD.state <> NEW.state BEGIN"
+                " INSERT INTO moves VALUES (OLD.state, NEW.state); END"
+            )
         self.shop = Shop(self.state, clock, provider)
         self.may_take: Counter[str] = Counter()
         self.doubted: set[str] = set()  # of whom a person said something
@@ -432,7 +443,7 @@ class AnyNights(RuleBasedStateMachine):
 
     @property
     def broadcast(self) -> Broadcast:
-        return ledger.get(self.state, self.broadcast_id)
+        return Broadcasts(self.state).get(self.broadcast_id)
 
     def rows(self) -> list[Any]:
         return self.state.rows("SELECT * FROM recipients ORDER BY row")
@@ -511,14 +522,14 @@ class AnyNights(RuleBasedStateMachine):
     def the_api_is_asked_what_became_of_them(self, is_resent: bool) -> None:
         """What it says did not go out never did, so sending it again is nobody's second one."""
         numbers = [row["row"] for row in self.in_doubt()]
-        doubts = evidence_ledger.doubts(self.state, self.broadcast_id, numbers)
+        doubts = Rows(self.state, self.broadcast_id).doubts(numbers)
         found = self.shop.run(self.shop.ask(self.broadcast, doubts))
         told = reconcile.settle(self.state, self.broadcast_id, doubts, found, self.clock.now())
         if not self.is_through_respondio():
             assert {one.state for one in told} == {RowState.AMBIGUOUS}
         unsent = [one.doubt for one in told if one.judgement.fate is Found.DID_NOT]
         taken = {one.biz_opaque_callback_data for one in self.shop.world.log.accepted()}
-        this_file = ledger.state_id(self.state)
+        this_file = Broadcasts(self.state).state_id
         for one in unsent:
             attempts = range(1, one.attempt + 1)
             names = {attempt_id(this_file, self.broadcast_id, one.row, n) for n in attempts}
@@ -544,10 +555,16 @@ class AnyNights(RuleBasedStateMachine):
         assert taken <= self.may_take
 
     @invariant()
+    def every_row_moves_as_the_table_says(self) -> None:
+        """The state file itself notes each move; none is missed between two steps."""
+        moves = self.state.rows("SELECT DISTINCT before, after FROM moves")
+        assert {(move["before"], move["after"]) for move in moves} <= LEGAL
+
+    @invariant()
     def nobody_is_lost(self) -> None:
         rows = self.rows()
         assert [row["row"] for row in rows] == list(range(1, self.size + 1))
-        counts = ledger.counts(self.state, self.broadcast_id)
+        counts = Rows(self.state, self.broadcast_id).counts()
         assert counts.total == self.size
         assert counts.to_json() == {
             state.value: sum(row["state"] == state for row in rows) for state in RowState
@@ -623,6 +640,7 @@ class AnyNights(RuleBasedStateMachine):
                 assert row["reason"] or row["code"] or row["detail"]
         for check in (
             self.nobody_is_sent_to_twice,
+            self.every_row_moves_as_the_table_says,
             self.nobody_is_lost,
             self.what_is_recorded_is_what_happened,
             self.delivery_never_goes_backwards,
@@ -683,4 +701,4 @@ def test_who_opts_out_while_meta_asks_to_wait_is_not_sent_to(tmp_path: Path, sta
 
     taken = {one.recipient for one in shop.world.log.accepted()}
     assert taken == {"+6591000001", "+6591000002"}
-    assert ledger.get(state, broadcast.broadcast_id).status is Status.COMPLETED
+    assert Broadcasts(state).get(broadcast.broadcast_id).status is Status.COMPLETED

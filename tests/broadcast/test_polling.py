@@ -11,9 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from wacoex_cli.broadcast.interest import interest
-from wacoex_cli.broadcast.polling import LAST_NEWS_SECONDS, Poller
-from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
+from wacoex_cli.broadcast.projection import bring_up_to_date, interest, project_known
+from wacoex_cli.broadcast.providers import LAST_NEWS_SECONDS, Poller
 from wacoex_cli.channels import registry
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text

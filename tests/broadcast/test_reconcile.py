@@ -1,10 +1,23 @@
-"""Rows whose fate is unknown: listed, and settled by a person's word."""
+"""Rows whose fate is unknown: listed, and settled by a person's word.
+
+Reconcile asks the API that sent: Meta's message history, respond.io's message lists.
+"""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import Provider
+from wacoex_cli.events.store import EventLog
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.platforms.events import Source, Via
+from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
+from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID
 
 
 @pytest.fixture
@@ -169,3 +182,331 @@ def test_of_a_cancelled_broadcast_nothing_is_sent_again(shop, cli):
     assert "was cancelled" in refused.err
     assert shop.counts(broadcast)["ambiguous"] == 1
     assert reconcile(cli, "--as", "sent", "--yes").code == 0
+
+
+HALF_AN_HOUR = 1800
+
+
+def in_doubt(shop, *, people=6, rows=(3, 5), is_taken=False):
+    """A broadcast of half an hour ago; the requests for these rows broke off on the way."""
+    doubtful = shop.planned(people)
+    broken = frozenset(shop.phone(row) for row in rows)
+    shop.faults(
+        Fault("server_error" if is_taken else "reset_after", recipients=broken, accepts=is_taken)
+    )
+    shop.send(doubtful)
+    shop.faults()
+    assert [
+        row for row, state in enumerate(shop.states(doubtful), 1) if state == "ambiguous"
+    ] == list(rows)
+    long_ago(shop, HALF_AN_HOUR)
+    return doubtful
+
+
+def long_ago(shop, seconds):
+    """Everything so far happened so many seconds before it did."""
+    shop.world.travel(-seconds)
+    with shop.state.transaction():
+        for row in shop.state.rows("SELECT broadcast_id, row, claimed_at FROM recipients"):
+            if row["claimed_at"]:
+                moment = to_text(from_text(row["claimed_at"]) - timedelta(seconds=seconds))
+                shop.state.execute(
+                    "UPDATE recipients SET claimed_at = ?, answered_at = ?"
+                    " WHERE broadcast_id = ? AND row = ?",
+                    [moment, moment, row["broadcast_id"], row["row"]],
+                )
+        for table in ("broadcasts", "broadcast_runs"):
+            shop.state.execute(
+                f"UPDATE {table} SET started_at = strftime('%Y-%m-%dT%H:%M:%fZ', started_at, ?)",
+                [f"-{seconds} seconds"],
+            )
+
+
+def verdicts(told):
+    return [(row["row"], row["verdict"]) for row in told.data["rows"]]
+
+
+def decided(shop):
+    found = shop.state.rows("SELECT row, decision, decided_by FROM decisions ORDER BY decision_id")
+    return [(one["row"], one["decision"], one["decided_by"]) for one in found]
+
+
+# Meta
+
+
+def test_a_history_without_a_message_of_that_moment_names_the_rows_that_did_not_go_out(shop, cli):
+    doubtful = in_doubt(shop)
+    told = reconcile(cli, "--json")
+
+    assert verdicts(told) == [(3, "did_not"), (5, "did_not")]
+    assert told.code == 0
+    assert (told.data["did_not"], told.data["ambiguous"]) == (2, 2)
+    assert told.data["asked"]["meta"] == {"available": True, "why_not": None}
+    assert told.data["asked"]["respondio"]["available"] is None
+    assert told.data["rows"][0]["source"] == "Meta's message history"
+    assert shop.counts(doubtful) == {"accepted": 4, "ambiguous": 2}, "and nothing moved"
+    text = reconcile(cli, tty=True).out
+    assert "2 did not go out, as far as the list tells; not sent again" in text
+    assert "wacoex broadcast reconcile 1 --resend" in text
+
+
+def test_messages_that_are_not_ours_by_id_leave_the_rows_unknown(shop, cli):
+    in_doubt(shop, is_taken=True)
+    told = reconcile(cli, "--json")
+
+    assert verdicts(told) == [(3, "unknown"), (5, "unknown")]
+    assert told.data["rows"][0]["why"] == (
+        "2 messages of that moment are not ours by id: it may have gone out"
+    )
+
+
+def test_a_history_of_many_pages_is_read_back_to_the_row(shop, cli):
+    in_doubt(shop, people=230, rows=(2,))
+
+    assert verdicts(reconcile(cli, "--json")) == [(2, "did_not")]
+
+
+def test_a_number_without_a_history_is_said_and_nothing_is_lost(shop, cli):
+    in_doubt(shop)
+    shop.world.patch_settings({"message_history": False})
+    told = reconcile(cli, "--json")
+
+    assert told.code == 0
+    assert verdicts(told) == [(3, "unknown"), (5, "unknown")]
+    assert told.data["asked"]["meta"]["available"] is False
+    assert "code 100" in told.data["asked"]["meta"]["why_not"]
+    assert "warning: not asked: Meta: Meta refused" in told.err
+
+
+def test_without_a_token_it_still_lists_the_rows(run, shop, cli):
+    in_doubt(shop)
+    environ = {name: value for name, value in shop.environ.items() if name != "WACOEX_META_TOKEN"}
+    told = run("broadcast", "reconcile", "1", "--json", env=environ)
+
+    assert told.code == 0
+    assert verdicts(told) == [(3, "unknown"), (5, "unknown")]
+    assert "meta-token" in told.data["asked"]["meta"]["why_not"]
+    assert "warning: not asked: " in told.err
+
+
+def test_offline_nobody_is_asked(shop, cli):
+    in_doubt(shop)
+    shop.faults(Fault("server_error", on="reads"))
+    told = reconcile(cli, "--offline", "--json")
+
+    assert verdicts(told) == [(3, "unknown"), (5, "unknown")]
+    assert told.data["rows"][0]["why"] == "nobody was asked"
+    assert told.data["asked"]["meta"] == {"available": None, "why_not": "nobody was asked"}
+
+
+def test_rows_of_a_moment_ago_are_not_asked_about(shop, cli):
+    doubtful = shop.planned(2)
+    shop.faults(Fault("reset_after", recipients=frozenset({shop.phone(2)})))
+    shop.send(doubtful)
+    shop.faults(Fault("server_error", on="reads"))
+    told = reconcile(cli, "--json")
+
+    assert verdicts(told) == [(2, "unknown")]
+    assert told.data["asked"]["meta"] == {"available": None, "why_not": None}
+
+
+def test_what_did_not_go_out_is_sent_again_after_the_number_is_typed(shop, cli):
+    doubtful = in_doubt(shop)
+    asked = reconcile(cli, "--resend", tty=True, stdin="2\n")
+
+    assert asked.code == 0
+    assert "2 did not go out" in asked.err
+    assert "type 2 to send it again" in asked.err
+    assert "may get the message twice" not in asked.err
+    assert shop.counts(doubtful) == {"accepted": 4, "pending": 2}
+    assert "wacoex broadcast resume 1" in asked.out
+    assert cli("broadcast", "resume", 1, "--yes").code == 0
+    assert shop.counts(doubtful) == {"accepted": 6}
+    assert shop.taken_twice() == []
+
+
+# respond.io
+
+
+@pytest.fixture
+def desk(shop):
+    """The shop's channel at respond.io."""
+    now = shop.clock.now()
+    registry.edit_channel(shop.state, "shop", {"respondio_channel_id": RESPONDIO_CHANNEL_ID}, now)
+    shop.environ["WACOEX_RESPONDIO_TOKEN"] = DEFAULT_RESPONDIO_TOKEN
+    shop.environ["WACOEX_RESPONDIO_BASE_URL"] = f"{shop.base_url}/respondio/v2"
+    return shop.world.respondio
+
+
+@pytest.fixture
+def doubtful(shop, desk):
+    """Rows 3 and 5 are in doubt since half an hour; respond.io knows everybody."""
+    doubtful = in_doubt(shop)
+    with shop.state.transaction():
+        shop.state.execute("UPDATE broadcasts SET provider = 'respondio'")
+    for row in range(1, 7):
+        desk.add_contact(shop.phone(row))
+    return doubtful
+
+
+def outgoing(shop, row, *, seconds=1.0, template="opening_hours", **more):
+    """A message of the API to the person in a row, so long after the row was claimed."""
+    desk = shop.world.respondio
+    claimed_at = from_text(shop.state.value("SELECT claimed_at FROM recipients WHERE row = 3"))
+    message = {
+        "type": "whatsapp_template",
+        "template": {"name": template, "languageCode": "en_US", "components": []},
+    }
+    how = {"traffic": "outgoing", "source": "api", "at": claimed_at.timestamp() + seconds, **more}
+    return desk.add_message(desk.find(f"phone:{shop.phone(row)}"), message, **how)["messageId"]
+
+
+def test_a_row_whose_message_is_listed_went_out_and_is_moved_to_where_it_came(shop, cli, doubtful):
+    statuses = [{"value": "pending", "timestamp": 1}, {"value": "delivered", "timestamp": 2}]
+    message_id = outgoing(shop, 3, status=statuses)
+    told = reconcile(cli, "--json")
+
+    assert verdicts(told) == [(3, "went_out"), (5, "did_not")]
+    assert [row["state"] for row in told.data["rows"]] == ["delivered", "ambiguous"]
+    assert (told.data["went_out"], told.data["did_not"], told.data["ambiguous"]) == (1, 1, 1)
+    assert told.data["asked"]["respondio"] == {"available": True, "why_not": None}
+    assert shop.counts(doubtful) == {"accepted": 4, "delivered": 1, "ambiguous": 1}
+    assert shop.rows(doubtful)[3]["message_id"] == str(message_id)
+    assert decided(shop) == [(3, f"went out: message {message_id}", "respond.io's message list")]
+    assert verdicts(reconcile(cli, "--json")) == [(5, "did_not")]
+    assert cli("state", "check").code == 0
+
+
+def test_a_message_that_failed_is_a_row_that_failed(shop, cli, doubtful):
+    outgoing(shop, 3, status=[{"value": "failed", "timestamp": 1, "message": "Undeliverable"}])
+    reconcile(cli)
+
+    row = shop.rows(doubtful)[3]
+    assert (row["state"], row["detail"]) == ("failed", "Undeliverable")
+
+
+def test_other_messages_to_the_person_are_not_taken_for_it(shop, cli, doubtful):
+    outgoing(shop, 3, template="something_else")
+    outgoing(shop, 3, source="broadcast")
+    outgoing(shop, 3, channel_id=4243)
+    outgoing(shop, 5, seconds=-900)
+
+    assert verdicts(reconcile(cli, "--json")) == [(3, "did_not"), (5, "did_not")]
+
+
+def test_two_that_could_be_it_leave_the_row_unknown(shop, cli, doubtful):
+    outgoing(shop, 3)
+    outgoing(shop, 3, seconds=20)
+    told = reconcile(cli, "--json")
+
+    assert verdicts(told)[0] == (3, "unknown")
+    assert "2 messages to this person could be it" in told.data["rows"][0]["why"]
+
+
+def test_a_message_that_is_another_broadcasts_row_is_not_taken_for_it(shop, cli, doubtful):
+    message_id = outgoing(shop, 3)
+    other = shop.planned(3)
+    with shop.state.transaction():
+        shop.state.execute(
+            "UPDATE recipients SET state = 'accepted', message_id = ?, claimed_at ="
+            " (SELECT claimed_at FROM recipients WHERE broadcast_id = 1 AND row = 3)"
+            " WHERE broadcast_id = ? AND row = 3",
+            [str(message_id), other.broadcast_id],
+        )
+
+    assert verdicts(reconcile(cli, "--json")) == [(3, "did_not"), (5, "did_not")]
+
+
+def test_a_contact_that_is_gone_leaves_its_row_unknown_and_the_others_are_asked_about(
+    shop, cli, doubtful, desk
+):
+    desk.set_phone(desk.find(f"phone:{shop.phone(3)}"), None)
+    outgoing(shop, 5)
+    told = reconcile(cli, "--json")
+
+    assert verdicts(told) == [(3, "unknown"), (5, "went_out")]
+    assert "it may have been deleted or merged" in told.data["rows"][0]["why"]
+    assert told.data["asked"]["respondio"]["available"] is True
+
+
+def test_a_token_that_is_not_accepted_is_said_and_nothing_is_lost(shop, cli, doubtful):
+    shop.environ["WACOEX_RESPONDIO_TOKEN"] = "expired"
+    told = reconcile(cli, "--json")
+
+    assert told.code == 0
+    assert verdicts(told) == [(3, "unknown"), (5, "unknown")]
+    assert told.data["asked"]["respondio"]["available"] is False
+    assert "warning: not asked: respond.io: " in told.err
+
+
+def test_sending_again_leaves_out_whom_the_asking_found(shop, cli, doubtful):
+    outgoing(shop, 3)
+    refused = reconcile(cli, "--resend", "--expect", "2")
+    assert refused.code == 1
+    assert "1 rows are meant, not 2" in refused.err
+
+    done = reconcile(cli, "--resend", "--expect", "1", "--json")
+
+    assert (done.data["settled"], done.data["decision"]) == (1, "resend")
+    assert shop.counts(doubtful) == {"accepted": 4, "sent": 1, "pending": 1}
+
+
+def test_the_wish_to_send_again_is_refused_before_anybody_is_asked(shop, cli, doubtful, desk):
+    assert reconcile(cli, "--resend").code == 2
+    cli("broadcast", "cancel", 1, "--yes")
+    with shop.state.transaction():
+        shop.state.execute("UPDATE broadcasts SET status = 'cancelled'")
+    assert reconcile(cli, "--resend", "--expect", "2").code == 2
+    assert desk.calls["message/list"] == 0
+
+
+@pytest.mark.parametrize("provider", [Provider.RESPONDIO], ids=str)
+def test_what_respondio_took_without_an_answer_is_found_and_nobody_is_sent_to_twice(shop, cli):
+    shop.befriend(6)
+    doubtful = shop.planned(6)
+    shop.faults(
+        Fault("server_error", accepts=True, recipients=frozenset({shop.phone(2)})),
+        Fault("reset_before", recipients=frozenset({shop.phone(5)})),
+    )
+    shop.send(doubtful)
+    shop.faults()
+    told = reconcile(cli, "--json")
+
+    assert verdicts(told) == [(2, "went_out"), (5, "unknown")]
+    assert told.data["rows"][1]["why"].startswith("too early")
+    assert reconcile(cli, "--resend", "--expect", "1").code == 0
+    assert cli("broadcast", "resume", 1, "--yes").code == 0
+    assert shop.taken_twice() == []
+    assert len(shop.world.log.accepted()) == 6
+
+
+# Stored webhooks
+
+
+def test_statuses_that_had_come_in_settle_their_rows_first(shop, cli):
+    doubtful = in_doubt(shop, is_taken=True)
+    with shop.state.transaction():
+        EventLog(shop.state).store([status_of(shop, 3)], Via.LISTEN, shop.clock.now())
+    told = reconcile(cli, "--json")
+
+    assert told.data["settled_by_webhooks"] == 1
+    assert verdicts(told) == [(5, "unknown")]
+    assert "1 message of that moment is not ours by id" in told.data["rows"][0]["why"]
+    assert shop.states(doubtful)[2] == "delivered"
+
+
+def status_of(shop, row):
+    sent = next(one for one in shop.world.log.accepted() if one.recipient == shop.phone(row))
+    told = {
+        "id": sent.message_id,
+        "status": "delivered",
+        "timestamp": str(int(shop.clock.now().timestamp())),
+        "biz_opaque_callback_data": sent.biz_opaque_callback_data,
+    }
+    value = {
+        "metadata": {"phone_number_id": PHONE_NUMBER_ID, "display_phone_number": PHONE},
+        "statuses": [told],
+    }
+    entry = {"id": WABA_ID, "changes": [{"field": "messages", "value": value}]}
+    body = {"object": "whatsapp_business_account", "entry": [entry]}
+    return payload_of(Source.META, body, 1, key=b"key", received_at=shop.clock.now())

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from wacoex_cli.broadcast import draft_ledger
-from wacoex_cli.broadcast import ledger as broadcasts
 from wacoex_cli.broadcast.model import Status
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import AccountEvent, EvidenceKind, Provider, Sign, channel_address
 from wacoex_cli.channels.store import AccountEvents, Signs
@@ -414,8 +413,7 @@ def tell(stage, event: str, *, minutes_ago: float, reason: str | None = None) ->
 def send_with(stage, template: str, language: str) -> None:
     state = stage.workspace.state
     with state.transaction():
-        broadcast_id = draft_ledger.start_draft(
-            state,
+        broadcast_id = Broadcasts(state).start_draft(
             channel_id=1,
             name=None,
             template=json.dumps({"name": template, "language": language}),
@@ -426,7 +424,7 @@ def send_with(stage, template: str, language: str) -> None:
             rate=20,
             now=stage.clock.now(),
         )
-        broadcasts.set_status(state, broadcast_id, Status.COMPLETED)
+        Broadcasts(state).set_status(broadcast_id, Status.COMPLETED)
 
 
 def test_the_four_steps_the_new_ids_and_the_templates_are_told_before_it_asks(

@@ -12,9 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from wacoex_cli.broadcast import draft_ledger
-from wacoex_cli.broadcast import ledger as broadcasts
 from wacoex_cli.broadcast.model import Status
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Fact, Provider
 from wacoex_cli.channels.store import Facts
@@ -452,8 +451,7 @@ def test_an_unanswered_unsubscription_is_done_again(shop: Shop) -> None:
 
 def planned(state: State, status: Status) -> int:
     with state.transaction():
-        broadcast_id = draft_ledger.start_draft(
-            state,
+        broadcast_id = Broadcasts(state).start_draft(
             channel_id=1,
             name=None,
             template="{}",
@@ -464,7 +462,7 @@ def planned(state: State, status: Status) -> int:
             rate=20.0,
             now=from_text("2026-11-07T11:00:00.000Z"),
         )
-        broadcasts.set_status(state, broadcast_id, status)
+        Broadcasts(state).set_status(broadcast_id, status)
     return broadcast_id
 
 
@@ -480,9 +478,9 @@ def test_broadcasts_under_way_are_paused_and_planned_ones_named(shop: Shop) -> N
         "planned": [waiting],
     }
     with shop.state() as state:
-        paused = broadcasts.get(state, sending)
+        paused = Broadcasts(state).get(sending)
         assert (paused.status, str(paused.reason)[:10]) == (Status.PAUSED, "paused by ")
-        assert broadcasts.get(state, waiting).status is Status.PLANNED
+        assert Broadcasts(state).get(waiting).status is Status.PLANNED
 
 
 def test_the_list_of_companions_knows_when_they_can_be_linked_again(shop: Shop) -> None:
@@ -514,7 +512,7 @@ def kept(shop: Shop) -> dict[str, Any]:
         records = Journeys(state).records(number)
         journey = Journeys(state).newest(1, JourneyKind.OFFBOARD)
         events = state.rows("SELECT event, source FROM account_events ORDER BY event")
-        statuses = [one.status for one in broadcasts.of_channel(state, 1, None)]
+        statuses = [one.status for one in Broadcasts(state).of_channel(1, None)]
     answers = {
         name: (one.state, one.said_by, {k: v for k, v in one.answer.items() if k not in times})
         for name, one in records.items()

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.broadcast import draft_ledger, ledger
 from wacoex_cli.broadcast.model import Status
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.foundation.locks import Presence, acquire, presence_directory
@@ -36,8 +36,7 @@ def wacoex(run, state: State) -> Cli:
 
 def plan(state: State) -> int:
     with state.transaction():
-        number = draft_ledger.start_draft(
-            state,
+        number = Broadcasts(state).start_draft(
             channel_id=1,
             name=None,
             template="{}",
@@ -48,11 +47,11 @@ def plan(state: State) -> int:
             rate=20.0,
             now=NOW,
         )
-    rows = [(number, n, n, f"+65910000{n:02}", "[]", "pending", None, None) for n in (1, 2, 3)]
-    draft_ledger.add_rows(state, rows)
+    rows = [(n, n, f"+65910000{n:02}", "[]", "pending", None, None) for n in (1, 2, 3)]
+    Rows(state, number).add(rows)
     with state.transaction():
-        ledger.count_again(state, number)
-        ledger.set_status(state, number, Status.PLANNED)
+        Rows(state, number).count_again()
+        Broadcasts(state).set_status(number, Status.PLANNED)
     return number
 
 
@@ -161,7 +160,7 @@ def test_a_restored_backup_is_in_place_and_what_it_replaced_is_beside_it(wacoex,
     assert kept.name.startswith("wacoex-replaced-2")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert wacoex("state", "check").code == 0
-    assert ledger.get(state, 1).recipients == 3
+    assert Broadcasts(state).get(1).recipients == 3
 
 
 def test_a_backup_comes_back_on_a_machine_that_has_no_state_file(wacoex, run, tmp_path):

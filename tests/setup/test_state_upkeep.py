@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import draft_ledger, ledger
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.foundation.clock import to_text
@@ -49,8 +49,7 @@ def broadcast(wacoex, state: State) -> Callable[..., int]:
         **columns: object,
     ) -> int:
         with state.transaction():
-            number = draft_ledger.start_draft(
-                state,
+            number = Broadcasts(state).start_draft(
                 channel_id=1,
                 name=None,
                 template="{}",
@@ -77,7 +76,7 @@ def broadcast(wacoex, state: State) -> Callable[..., int]:
             state.execute(
                 f"INSERT INTO recipients ({names}) VALUES ({marks})", list(values.values())
             )
-            ledger.count_again(state, number)
+            Rows(state, number).count_again()
             state.execute(
                 "UPDATE broadcasts SET status = ?, finished_at = ? WHERE broadcast_id = ?",
                 [status, to_text(at), number],
@@ -271,13 +270,10 @@ def test_a_dry_run_removes_nothing_and_a_no_neither(wacoex, broadcast, state):
 
 def test_the_space_is_given_back_when_asked(wacoex, broadcast, state):
     number = broadcast()
-    rows = [
-        (number, n, n, f"+65{n:08}", "[]" * 50, "skipped", "excluded", None)
-        for n in range(2, 5_000)
-    ]
-    draft_ledger.add_rows(state, rows)
+    rows = [(n, n, f"+65{n:08}", "[]" * 50, "skipped", "excluded", None) for n in range(2, 5_000)]
+    Rows(state, number).add(rows)
     with state.transaction():
-        ledger.count_again(state, number)
+        Rows(state, number).count_again()
     broadcast()
     state.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     before = state.path.stat().st_size

@@ -131,13 +131,24 @@ def plan(
     With --test one message goes to the number given, after a yes: a broadcast of its own, with
     what the first row has. It waits up to a minute for its status, which a listener must receive.
     """
-    from wacoex_cli.broadcast.estimate import means_of
-    from wacoex_cli.broadcast.planning import PlanOptions, first_reading, plan_broadcast, show_plan
-    from wacoex_cli.broadcast.trial import check_wanted, try_out
+    from wacoex_cli.broadcast.plan import PlanOrder, first_reading, plan_broadcast, show_plan
+    from wacoex_cli.broadcast.providers import means_of
+    from wacoex_cli.broadcast.send import check_wanted, try_out
     from wacoex_cli.channels.access import choose_channel
 
-    options = PlanOptions(
-        template, lang, param, text, name, country, phone_column, exclude, create_contacts
+    order = PlanOrder(
+        None,
+        template or "",
+        lang or "",
+        param or (),
+        text or (),
+        name,
+        country,
+        phone_column,
+        exclude or (),
+        create_contacts,
+        dry_run=dry_run,
+        first_rows=preview,
     )
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
@@ -146,15 +157,8 @@ def plan(
             phone = check_wanted(
                 workspace.state, invocation, test, country, may_ask=not yes, dry_run=dry_run
             )
-        planned = plan_broadcast(
-            workspace,
-            channel,
-            recipients,
-            options,
-            dry_run=dry_run,
-            first_rows=preview,
-            means=means_of(workspace, channel),
-        )
+        means = means_of(workspace, channel)
+        planned = plan_broadcast(workspace, channel, recipients, order, means)
         if phone is None:
             return show_plan(planned)
         trial = try_out(
@@ -283,17 +287,26 @@ def send(
     """
     _check_rate(rate)
     _check_progress(invocation, progress)
-    from wacoex_cli.broadcast.dry_run import show_requests
-    from wacoex_cli.broadcast.guards import wishes
-    from wacoex_cli.broadcast.planning import PlanOptions, plan_broadcast
-    from wacoex_cli.broadcast.retrying import check_retry, plan_again
-    from wacoex_cli.broadcast.sending import SendOptions, check_wishes, chosen, send_broadcast
+    from dataclasses import replace
+
+    from wacoex_cli.broadcast.guards import SendOrder, wishes
+    from wacoex_cli.broadcast.plan import PlanOrder, check_retry, plan_again, plan_broadcast
+    from wacoex_cli.broadcast.send import check_wishes, chosen, send_broadcast, show_requests
     from wacoex_cli.channels.access import choose_channel
 
     minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
-    asked = SendOptions(rate, expect, _known_findings(overrule), yes, wishes=minded)
-    options = PlanOptions(
-        template, lang, param, text, name, country, phone_column, exclude, create_contacts
+    asked = SendOrder(rate, expect, _known_findings(overrule), yes, wishes=minded)
+    options = PlanOrder(
+        None,
+        template or "",
+        lang or "",
+        param or (),
+        text or (),
+        name,
+        country,
+        phone_column,
+        exclude or (),
+        create_contacts,
     )
     with invocation.open_workspace() as workspace:
         if retry_failed is not None:
@@ -313,7 +326,7 @@ def send(
             _check_one_go(invocation, broadcast_id, may_ask=not (yes or dry_run))
             channel = choose_channel(workspace, invocation)
             check_wishes(workspace, channel, minded)
-            planned = plan_broadcast(workspace, channel, to, options, dry_run=dry_run)
+            planned = plan_broadcast(workspace, channel, to, replace(options, dry_run=dry_run))
             broadcast, rows = planned.broadcast, planned.first_rows
         if dry_run:
             return show_requests(workspace, channel, broadcast, rows)
@@ -345,11 +358,11 @@ def resume(
     """Go on with a broadcast that was paused, interrupted or killed. Nobody is sent to twice."""
     _check_rate(rate)
     _check_progress(invocation, progress)
-    from wacoex_cli.broadcast.guards import wishes
-    from wacoex_cli.broadcast.sending import SendOptions, chosen, send_broadcast
+    from wacoex_cli.broadcast.guards import SendOrder, wishes
+    from wacoex_cli.broadcast.send import chosen, send_broadcast
 
     minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
-    asked = SendOptions(rate, expect, _known_findings(overrule), yes, resume=True, wishes=minded)
+    asked = SendOrder(rate, expect, _known_findings(overrule), yes, resume=True, wishes=minded)
     with invocation.open_workspace() as workspace:
         broadcast, channel = chosen(workspace, invocation, broadcast_id)
         return send_broadcast(workspace, invocation, channel, broadcast, asked)
@@ -402,16 +415,16 @@ def _check_one_go(invocation: Invocation, broadcast_id: int | None, *, may_ask: 
 @command(app, "list", "wacoex broadcast list", "wacoex broadcast list --channel shop --json")
 def list_broadcasts(invocation: Invocation) -> Result:
     """List the broadcasts, newest first; with --channel those of one channel."""
-    from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.projection import bring_up_to_date
-    from wacoex_cli.broadcast.view import template_name
+    from wacoex_cli.broadcast.report import template_name
+    from wacoex_cli.broadcast.store import Broadcasts, Rows
     from wacoex_cli.channels.access import choose_channel
 
     with invocation.open_workspace() as workspace:
         bring_up_to_date(workspace.state, workspace.clock)
         channel = choose_channel(workspace, invocation) if invocation.channel else None
-        found = ledger.of_channel(
-            workspace.state, channel.channel_id if channel else None, status=None
+        found = Broadcasts(workspace.state).of_channel(
+            channel.channel_id if channel else None, status=None
         )
         rows = [
             {
@@ -422,7 +435,7 @@ def list_broadcasts(invocation: Invocation) -> Result:
                 "reason": one.reason,
                 "template": template_name(one),
                 "recipients": one.recipients,
-                "taken": ledger.counts(workspace.state, one.broadcast_id).taken,
+                "taken": Rows(workspace.state, one.broadcast_id).counts().taken,
                 "planned_at": one.planned_at,
             }
             for one in found
@@ -442,27 +455,27 @@ def list_broadcasts(invocation: Invocation) -> Result:
 @command(app, "show", "wacoex broadcast show 7", "wacoex broadcast show 7 --json")
 def show(invocation: Invocation, broadcast_id: IdArgument) -> Result:
     """Show where a broadcast stands, what went wrong, and what to do next."""
-    from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.projection import bring_up_to_date
-    from wacoex_cli.broadcast.recovery import sender_of
+    from wacoex_cli.broadcast.store import Broadcasts
 
     with invocation.open_workspace() as workspace:
         bring_up_to_date(workspace.state, workspace.clock)
-        broadcast = ledger.get(workspace.state, broadcast_id)
-        sender = sender_of(workspace.state, broadcast_id, workspace.clock)
+        broadcast = Broadcasts(workspace.state).get(broadcast_id)
+        sender = Broadcasts(workspace.state).sender(broadcast_id, workspace.clock)
         return shown(workspace, broadcast, is_being_sent=sender is not None)
 
 
 @command(app, "pause", "wacoex broadcast pause 7")
 def pause(invocation: Invocation, broadcast_id: IdArgument) -> Result:
     """Pause a broadcast that is being sent, here or in another process."""
-    from wacoex_cli.broadcast import control, ledger
+    from wacoex_cli.broadcast import send
+    from wacoex_cli.broadcast.store import Broadcasts
     from wacoex_cli.foundation.person import login_name
 
     with invocation.open_workspace() as workspace:
-        broadcast = ledger.get(workspace.state, broadcast_id)
+        broadcast = Broadcasts(workspace.state).get(broadcast_id)
         paused = workspace.run(
-            control.pause(workspace.state, broadcast, login_name(), workspace.clock)
+            send.pause(workspace.state, broadcast, login_name(), workspace.clock)
         )
         return shown(workspace, paused)
 
@@ -470,27 +483,28 @@ def pause(invocation: Invocation, broadcast_id: IdArgument) -> Result:
 @command(app, "cancel", "wacoex broadcast cancel 7", "wacoex broadcast cancel 7 --yes")
 def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = False) -> Result:
     """End a broadcast for good. What was sent stays sent; the rest is never sent."""
-    from wacoex_cli.broadcast import control, ledger
+    from wacoex_cli.broadcast import send
+    from wacoex_cli.broadcast.store import Broadcasts, Rows
     from wacoex_cli.foundation.person import login_name
 
     with invocation.open_workspace() as workspace:
-        broadcast = ledger.get(workspace.state, broadcast_id)
-        waiting = ledger.open_rows(workspace.state, broadcast_id)
+        broadcast = Broadcasts(workspace.state).get(broadcast_id)
+        waiting = Rows(workspace.state, broadcast_id).count_open()
         question = f"cancel broadcast {broadcast_id}; {waiting} people will never be sent to?"
         if not yes and not TerminalDialogue(invocation).confirm(question, flag="--yes"):
             raise DeclinedError("nothing changed")
         cancelled = workspace.run(
-            control.cancel(workspace.state, broadcast, login_name(), workspace.clock)
+            send.cancel(workspace.state, broadcast, login_name(), workspace.clock)
         )
         return shown(workspace, cancelled)
 
 
 def shown(workspace: "Workspace", broadcast: "Broadcast", **more: object) -> Result:
     """Where a broadcast stands; `more` is added to the JSON output."""
-    from wacoex_cli.broadcast import ledger
-    from wacoex_cli.broadcast.view import sentences, summary
+    from wacoex_cli.broadcast.report import sentences, summary
+    from wacoex_cli.broadcast.store import Rows
 
-    counts = ledger.counts(workspace.state, broadcast.broadcast_id)
+    counts = Rows(workspace.state, broadcast.broadcast_id).counts()
     data = {**summary(workspace.state, broadcast, counts), **more}
     return Result(data, tuple(sentences(data)))
 
@@ -532,8 +546,9 @@ def reconcile(
     `--as not-sent` (they have not, and it is not sent again), or `--resend`, which needs the
     number of rows typed.
     """
-    from wacoex_cli.broadcast import ledger, view
+    from wacoex_cli.broadcast import report as view
     from wacoex_cli.broadcast.projection import bring_up_to_date
+    from wacoex_cli.broadcast.store import Broadcasts
 
     if decision is not None and resend:
         raise UsageError(
@@ -542,7 +557,7 @@ def reconcile(
             code="bad_decision",
         )
     with invocation.open_workspace() as workspace:
-        broadcast = ledger.get(workspace.state, broadcast_id)
+        broadcast = Broadcasts(workspace.state).get(broadcast_id)
         wanted = row or []
         if decision is not None:
             bring_up_to_date(workspace.state, workspace.clock)
@@ -599,7 +614,7 @@ def _sent_again(
     offline: bool,
 ) -> Result:
     """Ask first: who has the message by then is no longer among those it is sent to again."""
-    from wacoex_cli.broadcast import view
+    from wacoex_cli.broadcast import report as view
     from wacoex_cli.broadcast.reconcile import Decision, check_can_decide, choose_rows
 
     dialogue = TerminalDialogue(invocation)
@@ -618,7 +633,7 @@ def _sent_again(
 
 
 def _typed(dialogue: TerminalDialogue, found: "Reconciled") -> str:
-    from wacoex_cli.broadcast.evidence import Fate
+    from wacoex_cli.broadcast.reconcile import Fate
 
     left, unknown = len(found.left), len(found.of(Fate.UNKNOWN))
     doubt = f"{unknown} people may get the message twice; " if unknown else ""
@@ -640,13 +655,13 @@ def _decided(
     decision: "Decision",
     more: dict[str, object],
 ) -> Result:
-    from wacoex_cli.broadcast import ledger
     from wacoex_cli.broadcast.reconcile import decide
+    from wacoex_cli.broadcast.store import Broadcasts
     from wacoex_cli.foundation.person import login_name
 
     state, number = workspace.state, broadcast.broadcast_id
     settled = decide(state, broadcast, rows, decision, login_name(), workspace.clock)
-    now = ledger.get(state, number)
+    now = Broadcasts(state).get(number)
     return shown(workspace, now, settled=settled, decision=decision.value, **more)
 
 
@@ -717,13 +732,14 @@ def report(
     loads nothing from a network; it masks phone numbers unless you say --show-numbers.
     """
     _demand_sense(csv, html, json=invocation.json, show_numbers=show_numbers)
-    from wacoex_cli.broadcast import html_report, ledger
+    from wacoex_cli.broadcast import html_report
     from wacoex_cli.broadcast import report as operation
     from wacoex_cli.broadcast.projection import bring_up_to_date
+    from wacoex_cli.broadcast.store import Broadcasts
 
     with invocation.open_workspace() as workspace:
         bring_up_to_date(workspace.state, workspace.clock)
-        broadcast = ledger.get(workspace.state, broadcast_id)
+        broadcast = Broadcasts(workspace.state).get(broadcast_id)
         rows = operation.rows(workspace.state.path, broadcast_id)
         data = operation.totals(workspace.state, broadcast)
         more: dict[str, object] = {}

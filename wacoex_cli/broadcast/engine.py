@@ -1,8 +1,9 @@
 """Sends the rows of one broadcast by the clock, and always knows what became of them.
 
 Dispatch is an open loop: a request leaves when its slot comes, whatever the answers do; only the
-number of requests under way is capped. A tick trades results for new claims and slots; it runs
-in a thread, so that a slow disk delays no request.
+number of requests under way is capped. A tick trades results for new claims and slots, in one
+durable transaction with the state file: a row that is handed out is on disk as claimed before its
+request can leave. It runs in a thread, so that a slow disk delays no request.
 """
 
 from __future__ import annotations
@@ -12,26 +13,51 @@ import contextlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.broadcast import rule, throttle
-from wacoex_cli.broadcast.breaker import Breaker
-from wacoex_cli.broadcast.exchange import Report
-from wacoex_cli.broadcast.model import Claim, RowState, Settled, Status
-from wacoex_cli.broadcast.rule import Stop
+from wacoex_cli.audience.ledger import add_optout
+from wacoex_cli.audience.model import SkipReason
+from wacoex_cli.broadcast import throttle
+from wacoex_cli.broadcast.guards import UNGUARDED, Breaker, Leave, Run, Warden
+from wacoex_cli.broadcast.model import (
+    LONGEST_RETRY_IN_RUN,
+    Claim,
+    CodeCount,
+    Counts,
+    RowState,
+    Settled,
+    Snapshot,
+    Status,
+    Stop,
+)
+from wacoex_cli.broadcast.projection import project_known
+from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.garbage import short_collections
 from wacoex_cli.foundation.meanwhile import meanwhile
-from wacoex_cli.platforms.replies import NotSent, Unclear
+from wacoex_cli.platforms.error_codes import ErrorCode, Outcome, classify, retry_delay_seconds
+from wacoex_cli.platforms.replies import Declined, NotSent, Refused, Reply, Taken, Unclear
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import datetime
 
-    from wacoex_cli.broadcast.exchange import Granted
-    from wacoex_cli.broadcast.live import Snapshot
+    from wacoex_cli.broadcast.throttle import Answered, Pace
     from wacoex_cli.foundation.clock import Clock
-    from wacoex_cli.platforms.replies import Reply
+    from wacoex_cli.foundation.locks import Presence
+    from wacoex_cli.foundation.state import State
 
+_NOT_SENT_WAIT_SECONDS = 1.0
+_TOO_MANY_REQUESTS, _BEING_PROCESSED, _NOT_FOUND = 429, 449, 404
+_TURNED_AWAY = frozenset({401, 403})
+_SHORTEST_PAUSE_SECONDS, _PROCESSING_SECONDS = 1.0, 60.0
+
+
+LOOK_AHEAD_SECONDS = 0.6
+LEAD_SECONDS = 0.02
+_BEAT_SECONDS = 5.0
+REMEMBERED_SECONDS = 60.0
+_LEAST_SECONDS = 5.0
 WINDOW = 64
 """Most requests under way at once; when a server hangs this gives, not the pace."""
 
@@ -42,6 +68,359 @@ _UNREACHABLE_SECONDS = 120.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _LONGEST_HOLD_SECONDS = 600.0
 _CLAIMED_THROUGH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one answer leads to.
+
+    Attributes:
+        settled: the row's new state.
+        throttled: True for a refusal of the rate, False for a usable answer, None for neither.
+        hold_seconds: for how long nothing more may leave for this number.
+        stop: set when the whole broadcast must pause.
+    """
+
+    settled: Settled
+    throttled: bool | None = None
+    hold_seconds: float = 0.0
+    stop: Stop | None = None
+
+
+def judge(claim: Claim, reply: Reply, now: datetime) -> Verdict:
+    """What a reply to a claim means."""
+    if isinstance(reply, Taken):
+        return Verdict(
+            Settled(
+                claim.row,
+                claim.attempt,
+                RowState.ACCEPTED,
+                message_id=reply.message_id,
+                message_status=reply.message_status,
+            ),
+            throttled=False,
+        )
+    if isinstance(reply, Unclear):
+        asked = reply.retry_after_seconds or 0.0
+        return Verdict(_ambiguous(claim, reply.reason), hold_seconds=asked)
+    if isinstance(reply, NotSent):
+        wait = _NOT_SENT_WAIT_SECONDS * 4 ** (claim.tries_in_run - 1)
+        return Verdict(_retry(claim, now + timedelta(seconds=wait), detail=reply.reason))
+    if isinstance(reply, Declined):
+        return _judge_declined(claim, reply, now)
+    return _judge_refusal(claim, reply, now)
+
+
+def _judge_declined(claim: Claim, reply: Declined, now: datetime) -> Verdict:
+    """Source: "respond.io: errors". None of these was taken."""
+    detail = f"HTTP {reply.status}{f': {reply.said}' if reply.said else ''}"
+    if reply.status in _TURNED_AWAY or not reply.from_api:
+        stop = Stop(f"respond.io turned the request away: {detail}", _cause(reply))
+        return Verdict(_retry(claim, now, detail=detail), throttled=False, stop=stop)
+    if reply.status == _TOO_MANY_REQUESTS:
+        wait = max(reply.retry_after_seconds or 0.0, _SHORTEST_PAUSE_SECONDS)
+        again = now + timedelta(seconds=wait)
+        return Verdict(_retry(claim, again, detail=detail), throttled=True, hold_seconds=wait)
+    if reply.status == _BEING_PROCESSED:
+        asked = reply.retry_after_seconds or _PROCESSING_SECONDS * claim.tries_in_run
+        again = now + timedelta(seconds=asked)
+        return Verdict(_retry(claim, again, detail=detail), throttled=False)
+    if reply.status == _NOT_FOUND:
+        state, reason = RowState.SKIPPED, SkipReason.NO_CONTACT.value
+        return Verdict(
+            Settled(claim.row, claim.attempt, state, reason=reason, detail=detail), throttled=False
+        )
+    rejected = Settled(claim.row, claim.attempt, RowState.REJECTED, detail=detail)
+    return Verdict(rejected, throttled=False)
+
+
+def _cause(reply: Declined) -> int:
+    return 4 if reply.status in _TURNED_AWAY else 6
+
+
+def _judge_refusal(claim: Claim, reply: Refused, now: datetime) -> Verdict:
+    known = classify(reply.code, reply.subcode)
+    detail = reply.details or reply.message
+    if known.outcome is Outcome.AMBIGUOUS:
+        return Verdict(_ambiguous(claim, detail, reply.code), throttled=False)
+    if known.outcome is Outcome.ROW:
+        return Verdict(
+            Settled(
+                claim.row,
+                claim.attempt,
+                RowState.REJECTED,
+                code=reply.code,
+                detail=detail,
+                opts_out=known.opts_out,
+            ),
+            throttled=False,
+        )
+    asked = _asked_wait(reply)
+    wait = max(retry_delay_seconds(known, claim.tries_in_run), asked)
+    if known.outcome is Outcome.STOP:
+        settled = _retry(claim, now, reply.code, detail)
+        return Verdict(settled, throttled=False, stop=_stop(known, reply))
+    settled = _retry(claim, now + timedelta(seconds=wait), reply.code, detail)
+    held = known.wait_seconds if known.holds_number else 0.0
+    return Verdict(settled, throttled=known.slows_down, hold_seconds=max(asked, held))
+
+
+def _stop(known: ErrorCode, reply: Refused) -> Stop:
+    return Stop(
+        f"Meta refused with code {reply.code}: {known.meaning}",
+        exit_status=4 if known.is_credential else 5,
+        code=reply.code,
+    )
+
+
+def _asked_wait(reply: Refused) -> float:
+    return max(reply.retry_after_seconds or 0.0, (reply.regain_minutes or 0.0) * 60.0)
+
+
+def _ambiguous(claim: Claim, reason: str, code: int | None = None) -> Settled:
+    return Settled(claim.row, claim.attempt, RowState.AMBIGUOUS, code=code, detail=reason)
+
+
+def _retry(
+    claim: Claim, not_before: datetime, code: int | None = None, detail: str | None = None
+) -> Settled:
+    return Settled(
+        claim.row,
+        claim.attempt,
+        RowState.RETRY,
+        code=code,
+        detail=detail,
+        not_before=not_before,
+        is_exhausted=not_before - claim.first_try_in_run_at >= LONGEST_RETRY_IN_RUN,
+    )
+
+
+def exit_status(counts: Counts, stop: Stop | None) -> int:
+    """The exit status of `broadcast send` and `resume`.
+
+    0 when every row is accepted or skipped, 7 as soon as one row was taken or is ambiguous and
+    any row is something else, otherwise by cause.
+    """
+    fine = counts.of(
+        RowState.ACCEPTED, RowState.SENT, RowState.DELIVERED, RowState.READ, RowState.SKIPPED
+    )
+    if fine == counts.total:
+        return 0
+    if counts.taken or counts.of(RowState.AMBIGUOUS):
+        return 7
+    if stop:
+        return stop.exit_status
+    return 6 if counts.of(RowState.RETRY) else 5
+
+
+@dataclass(frozen=True)
+class Report:
+    """What happened since the last tick. Times are seconds of the monotonic clock.
+
+    `waiting_claims` and `waiting_slots` are what the sender still holds; `room` is how many more
+    requests it can have under way. `last_second` is how many left in the last second, `peak` the
+    most in any. After the last report nothing more is sent.
+    """
+
+    settled: tuple[tuple[Settled, str], ...] = ()
+    answers: tuple[Answered, ...] = ()
+    given_back: tuple[Claim, ...] = ()
+    hold_until: float = 0.0
+    waiting_claims: int = 0
+    waiting_slots: int = 0
+    room: int = 0
+    last_second: int = 0
+    peak: int = 0
+    is_last: bool = False
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What the sender may do next.
+
+    `has_more` says that rows of this run are still to be sent, now or when their wait is over,
+    `stop` that a guard forbids it.
+    `snapshot` comes about once a second and at the end, None in between.
+    """
+
+    claims: tuple[Claim, ...]
+    slots: tuple[float, ...]
+    status: Status
+    is_ours: bool
+    hold_until: float
+    has_more: bool
+    snapshot: Snapshot | None
+    stop: Stop | None = None
+
+
+class Course:
+    """How many rows were done with over the last minute. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def rate(self, done: int, now: float) -> float | None:
+        """Rows a second since a minute ago, given those done by now; None in the first seconds."""
+        self._seen.append((now, done))
+        # The newest one that is old enough stays, else the minute would never be full.
+        while len(self._seen) > 1 and self._seen[1][0] <= now - REMEMBERED_SECONDS:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        if now - since < _LEAST_SECONDS:
+            return None
+        return max(0, done - before) / (now - since)
+
+
+class Exchange:
+    """The state file as the sender of one broadcast sees it."""
+
+    def __init__(self, state: State, presence: Presence, clock: Clock, run: Run) -> None:
+        self._state = state
+        self._presence = presence
+        self._clock = clock
+        self._run = run
+        self._purpose = lock_purpose(run.broadcast_id)
+        self._last_beat = float("-inf")
+        self._next_snapshot = float("-inf")
+        self._course = Course()
+        self._rows = Rows(state, run.broadcast_id)
+        self._broadcasts = Broadcasts(state)
+        self._warden = Warden(state, clock, run)
+        self._last_tick = run.started_at
+        self._idle_seconds = 0.0
+        self._was_idle = False
+        self._is_guarded = run.guards != UNGUARDED
+
+    def __call__(self, report: Report) -> Granted:
+        """Record, learn, book and claim; durable when it returns.
+
+        Raises:
+            StateError: the state file cannot be written.
+        """
+        now = self._clock.monotonic()
+        with self._state.transaction():
+            is_ours = self._beat(now)
+            self._record(report)
+            paces = self._learn(report, now)
+            status = self._broadcasts.status(self._run.broadcast_id)
+            may_send = is_ours and status is Status.SENDING
+            claims: tuple[Claim, ...] = ()
+            slots: tuple[float, ...] = ()
+            leave = self._warden.leave() if may_send else Leave()
+            if may_send and leave.stop is None:
+                claims, slots, paces = self._grant(report, paces, leave, now)
+            self._save(paces)
+            has_more = bool(claims) or self._rows.has_more(self._clock.now())
+            self._mark(report, bool(claims), now)
+        hold_until = max(one.hold_until for one in paces)
+        snapshot = self._snapshot(report, paces[-1].told_limit, now)
+        return Granted(claims, slots, status, is_ours, hold_until, has_more, snapshot, leave.stop)
+
+    def _beat(self, now: float) -> bool:
+        if now - self._last_beat >= _BEAT_SECONDS:
+            self._last_beat = now
+            return locks.beat(self._state, self._purpose, self._presence, self._clock)
+        return locks.is_held_by(self._state, self._purpose, self._presence)
+
+    def _record(self, report: Report) -> None:
+        run, holder, now = self._run, self._presence.holder, self._clock.now()
+        settled = [one for one, _ in report.settled]
+        self._rows.give_back(holder, report.given_back)
+        self._rows.record(holder, settled, now)
+        if run.endpoint:
+            project_known(self._state, [one.message_id for one in settled if one.message_id], now)
+        for one, phone in report.settled:
+            if one.opts_out:
+                add_optout(self._state, phone, "meta-131050", None, now)
+
+    def _learn(self, report: Report, now: float) -> tuple[Pace, ...]:
+        """The pace of the number, and that of the account: the last one is whose answers these are.
+
+        An account that answers for Meta says nothing about what the number itself bears.
+        """
+        run, clock = self._run, self._clock
+        paces = [self._broadcasts.load_pace(run.phone, run.order.limit, clock)]
+        limit = run.order.limit
+        if run.endpoint:
+            untold = throttle.UNTOLD_MESSAGES_PER_SECOND
+            account = self._broadcasts.load_pace(run.endpoint, untold, clock)
+            if (told := run.told_limit()) is not None:
+                account = throttle.told(account, told, now)
+            paces.append(account)
+            limit = account.told_limit or untold
+        answering = paces[-1]
+        for answer in report.answers:
+            answering = throttle.learn(answering, answer, limit, now)
+        if report.hold_until > now:
+            answering = throttle.hold(answering, report.hold_until)
+        return (*paces[:-1], answering)
+
+    def _save(self, paces: tuple[Pace, ...]) -> None:
+        run = self._run
+        for key, pace in zip((run.phone, run.endpoint), paces, strict=False):
+            self._broadcasts.save_pace(str(key), pace, self._clock)
+
+    def _grant(
+        self, report: Report, paces: tuple[Pace, ...], leave: Leave, now: float
+    ) -> tuple[tuple[Claim, ...], tuple[float, ...], tuple[Pace, ...]]:
+        run = self._run
+        key = pace_key(run.broadcast_id)
+        own = self._broadcasts.load_pace(key, run.rate, self._clock)
+        interval = throttle.slot_interval(run.rate)
+        own = replace(own, interval=interval, anchor=interval)
+        start, horizon = now + LEAD_SECONDS, min(now + LOOK_AHEAD_SECONDS, leave.before)
+        number, others = paces[0], (own, *paces[1:])
+        _, _, possible = throttle.book(number, others, start, horizon, report.room)
+        wanted = len(possible) + report.waiting_slots - report.waiting_claims
+        claims = self._warden.claim(self._presence.holder, max(0, min(wanted, leave.rows)))
+        needed = len(claims) + report.waiting_claims - report.waiting_slots
+        number, others, slots = throttle.book(number, others, start, horizon, max(0, needed))
+        # Without a slot too: else a pace from another boot would start anew at every tick.
+        self._broadcasts.save_pace(key, others[0], self._clock)
+        return claims, slots, (number, *others[1:])
+
+    def _snapshot(self, report: Report, told_limit: float | None, now: float) -> Snapshot | None:
+        if now < self._next_snapshot and not report.is_last:
+            return None
+        counts, codes = self._rows.counts(), self._rows.codes()
+        held = self._warden.held()
+        # Counting a million rows takes a while; it may cost a twentieth of the time, not more.
+        self._next_snapshot = now + max(1.0, 20 * (self._clock.monotonic() - now))
+        return Snapshot(
+            counts=counts,
+            last_second=report.last_second,
+            peak=report.peak,
+            codes=tuple(CodeCount(row["code"], RowState(row["state"]), row["n"]) for row in codes),
+            held=held,
+            told_limit=told_limit,
+            finished_rate=self._course.rate(counts.total - counts.open, now),
+        )
+
+    def _mark(self, report: Report, has_claimed: bool, now: float) -> None:
+        # The rate that is told is that of sending, not of waiting for a morning.
+        if self._was_idle:
+            self._idle_seconds += now - self._last_tick
+        is_busy = has_claimed or report.waiting_claims or report.settled
+        self._was_idle = self._is_guarded and not is_busy
+        self._last_tick = now
+        self._broadcasts.mark_run(
+            self._run.broadcast_id,
+            self._run.run_id,
+            active_seconds=now - self._run.started_at - self._idle_seconds,
+            peak=report.peak,
+            throttled=sum(answer.was_throttled for answer in report.answers),
+            now=self._clock.now(),
+        )
+
+
+def lock_purpose(broadcast_id: int) -> str:
+    """The lock that makes one process the sender of a broadcast."""
+    return f"broadcast {broadcast_id}"
+
+
+def pace_key(broadcast_id: int) -> str:
+    """Where the pace of one broadcast is kept, beside that of its number."""
+    return f"broadcast {broadcast_id}"
 
 
 @dataclass(frozen=True)
@@ -250,7 +629,7 @@ class Engine:
 
     def _take(self, departure: _Departure, reply: Reply) -> None:
         claim = departure.claim
-        verdict = rule.judge(claim, reply, self._clock.now())
+        verdict = judge(claim, reply, self._clock.now())
         self._settled.append((replace(verdict.settled, left_at=departure.moment), claim.phone))
         if verdict.throttled is not None:
             self._answers.append(throttle.Answered(departure.left_at, verdict.throttled))

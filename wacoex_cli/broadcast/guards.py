@@ -1,21 +1,210 @@
-"""What a broadcast was told to mind while it is sent, and what one run was told besides. Pure."""
+"""What holds a broadcast back, or stops it: quiet hours, a canary, the breaker."""
 
 from __future__ import annotations
 
+import functools
 import json
-from dataclasses import dataclass, replace
+import re
+import zoneinfo
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast.canary import Canary
-from wacoex_cli.broadcast.quiet_hours import QuietHours
+from wacoex_cli.broadcast.model import Counts, Held, RowState, Settled, Stop
+from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.durations import duration_from
+from wacoex_cli.foundation.phone_numbers import zones_of
+from wacoex_cli.foundation.time_zones import local_text
+from wacoex_cli.platforms.error_codes import Outcome, classify, is_known
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Mapping
 
+    from wacoex_cli.broadcast.model import Claim
+    from wacoex_cli.foundation.clock import Clock
+    from wacoex_cli.foundation.state import State
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""Said of a number whose zones leave no moment at which none of them is quiet."""
+
+_HOURS = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])-([01]?[0-9]|2[0-3]):([0-5][0-9])")
+_LOOKED_AHEAD = timedelta(hours=48)
+# Clocks are changed, all over the world, at a quarter of an hour of UTC.
+_STEP = timedelta(minutes=15)
+
+
+CANARY_WORD = "canary"
+"""What the record of its success begins with."""
+
+_ARRIVED = (RowState.DELIVERED, RowState.READ)
+_REFUSED = (RowState.FAILED, RowState.REJECTED)
 _NONE = "none"
 _MOST_ROWS, _LONGEST_WAIT_SECONDS = 10_000, 24 * 3600.0
+AMBIGUOUS, UNKNOWN = Outcome.AMBIGUOUS.value, "unknown"
+CLASSES = frozenset({*(one.value for one in Outcome), UNKNOWN})
+"""The words by which a limit may name errors, besides their codes."""
+
+_LAST = 100
+_LOOKED_AT = 200
+_LOOK_EVERY_SECONDS = 0.5
+_UNLIMITED = 1_000_000
+_DECIDER = "wacoex"
+
+
+@dataclass(frozen=True)
+class QuietHours:
+    """From `start` until `end`, which is no part of it; over midnight when `end` is earlier."""
+
+    start: time
+    end: time
+
+    @classmethod
+    def parse(cls, text: str) -> QuietHours:
+        """The hours of a text such as `21:00-08:00`.
+
+        Raises:
+            UsageError: it is none, or both ends are the same.
+        """
+        found = _HOURS.fullmatch(text.strip())
+        if found is None:
+            raise UsageError(
+                f"`--quiet-hours {text}` is not understood",
+                hint="write `21:00-08:00`, in the time of the recipient, or `none`",
+                code="bad_quiet_hours",
+            )
+        hours, minutes, end_hours, end_minutes = map(int, found.groups())
+        if (hours, minutes) == (end_hours, end_minutes):
+            raise UsageError(
+                f"`--quiet-hours {text}` ends when it begins: nothing could ever be sent",
+                hint="write `21:00-08:00`, or `none` to send at any hour",
+                code="bad_quiet_hours",
+            )
+        return cls(time(hours, minutes), time(end_hours, end_minutes))
+
+    def __str__(self) -> str:
+        return f"{self.start:%H:%M}-{self.end:%H:%M}"
+
+    def includes(self, clock_time: time) -> bool:
+        """Whether it is quiet when the clocks on the wall show that."""
+        if self.start < self.end:
+            return self.start <= clock_time < self.end
+        return clock_time >= self.start or clock_time < self.end
+
+
+def held_until(zones: tuple[str, ...], hours: QuietHours, now: datetime) -> datetime | None:
+    """When somebody who may be in any of these zones may be written to; None: now.
+
+    The strictest counts: it must be quiet in none of them. `NEVER` when that does not happen
+    within 48 hours. Clocks that are changed in between are taken into account.
+    """
+    return _held_until(zones, hours, now.astimezone(UTC).replace(second=0, microsecond=0))
+
+
+def ending_zone(zones: tuple[str, ...], hours: QuietHours, moment: datetime) -> str:
+    """The one of these zones in which quiet hours end at that moment, else the first."""
+
+    def ends(zone: str) -> bool:
+        return moment.astimezone(zoneinfo.ZoneInfo(zone)).time() == hours.end
+
+    return next(filter(ends, zones), zones[0])
+
+
+@functools.lru_cache(maxsize=10_000)
+def _held_until(zones: tuple[str, ...], hours: QuietHours, minute: datetime) -> datetime | None:
+    known = [zoneinfo.ZoneInfo(zone) for zone in zones]
+
+    def is_allowed(moment: datetime) -> bool:
+        return not any(hours.includes(moment.astimezone(zone).time()) for zone in known)
+
+    if is_allowed(minute):
+        return None
+    candidates = sorted(_changes(known, hours, minute))
+    return next((moment for moment in candidates if is_allowed(moment)), NEVER)
+
+
+def _changes(zones: list[zoneinfo.ZoneInfo], hours: QuietHours, minute: datetime) -> set[datetime]:
+    """Every moment in the next two days at which quiet hours may end somewhere."""
+    quarter = minute.replace(minute=minute.minute // 15 * 15)
+    moments = {quarter + n * _STEP for n in range(1, _LOOKED_AHEAD // _STEP + 1)}
+    for zone in zones:
+        today = minute.astimezone(zone).date()
+        for days in range(4):
+            day = today + timedelta(days=days)
+            for fold in (0, 1):
+                end = datetime.combine(day, hours.end, zone).replace(fold=fold)
+                moments.add(end.astimezone(UTC))
+    return {one for one in moments if minute < one <= minute + _LOOKED_AHEAD}
+
+
+@dataclass(frozen=True)
+class Canary:
+    """Send to `rows` people, then wait up to `wait_seconds` for what becomes of it.
+
+    The rest follows when less than the share `limit` of them failed.
+    """
+
+    rows: int
+    wait_seconds: float = 600.0
+    limit: float = 0.10
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Not known yet; meanwhile so many more may be sent to."""
+
+    room: int
+
+
+@dataclass(frozen=True)
+class Go:
+    """The rest may be sent; `told` says why, for the record."""
+
+    told: str
+
+
+def judge_canary(canary: Canary, counts: Counts, quiet_seconds: float) -> Wait | Go | Stop:
+    """What becomes of the first rows leads to.
+
+    `counts` are the rows that have left, or are about to; rows that wait for another try are none
+    of them. `quiet_seconds` is how long ago the last of them was answered. Failed are those that
+    failed or were rejected, and ambiguous ones as long as no status settles them. Once all are
+    settled there is nothing left to wait for.
+    """
+    left = counts.total
+    refused, ambiguous = counts.of(*_REFUSED), counts.of(RowState.AMBIGUOUS)
+    if refused and refused >= canary.limit * canary.rows:
+        return _went_wrong(canary, counts)
+    if left < canary.rows or counts.of(RowState.SENDING):
+        return Wait(canary.rows - left)
+    is_settled = counts.of(*_ARRIVED) + refused == left
+    if not is_settled and quiet_seconds < canary.wait_seconds:
+        return Wait(0)
+    if refused + ambiguous >= canary.limit * left:
+        return _went_wrong(canary, counts)
+    unheard = counts.of(RowState.ACCEPTED, RowState.AMBIGUOUS)
+    if unheard * 2 > left:
+        return _nothing_heard(canary, unheard, left)
+    arrived = counts.of(RowState.SENT, *_ARRIVED)
+    return Go(f"{CANARY_WORD}: {arrived} of {left} well, {refused + ambiguous} failed")
+
+
+def _went_wrong(canary: Canary, counts: Counts) -> Stop:
+    told = ", ".join(
+        f"{n} {state.value}" for state in (*_REFUSED, RowState.AMBIGUOUS) if (n := counts.of(state))
+    )
+    limit = f"{canary.limit * 100:g}%"
+    reason = f"the canary of {canary.rows} went wrong: {told}; the limit is {limit}"
+    return Stop(f"{reason}; `--canary 0` goes on all the same", 5)
+
+
+def _nothing_heard(canary: Canary, unheard: int, left: int) -> Stop:
+    minutes = f"{canary.wait_seconds / 60:g} min"
+    reason = f"no status came for {unheard} of the {left} rows of the canary within {minutes}"
+    return Stop(f"{reason}: is anything listening? `--canary 0` goes on all the same", 6)
 
 
 @dataclass(frozen=True)
@@ -178,3 +367,277 @@ def _share(text: str) -> float:
             hint="write a share from `1%` to `100%`",
         )
     return share
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What went wrong with one row: for people, and by which names a limit may mean it."""
+
+    told: str
+    names: frozenset[str]
+
+
+def _window() -> deque[_Fault | None]:
+    return deque(maxlen=_LAST)
+
+
+@dataclass
+class Breaker:
+    """Pauses a broadcast that mostly fails, or fails too often in one way.
+
+    It opens when at least `least_rows` answers came and at least `share` of the last 100 were
+    rejected, or brought no usable answer; when the same holds for the last 100 messages of which
+    it was told that they arrived or failed; and at a limit of `limits`. A limit is by code or by
+    one of `CLASSES`: a number of rows in this run, or a share of the last 100.
+    """
+
+    least_rows: int = 20
+    share: float = 0.30
+    limits: Mapping[str, int | float] = field(default_factory=dict)
+    _outcomes: deque[_Fault | None] = field(default_factory=_window)
+    _answers: deque[_Fault | None] = field(default_factory=_window)
+    _statuses: deque[_Fault | None] = field(default_factory=_window)
+    _times: Counter[str] = field(default_factory=Counter)
+    _failed: Counter[int | None] | None = None
+    _well: int = 0
+
+    def saw(self, settled: Settled) -> None:
+        """Count one answer. A row that will be tried again is no outcome; a limit may mean it."""
+        fault = _fault(settled)
+        self._answers.append(fault)
+        if fault:
+            self._times.update(fault.names)
+        if settled.state is not RowState.RETRY:
+            self._outcomes.append(fault)
+
+    def saw_statuses(self, failed: Mapping[int | None, int], well: int) -> None:
+        """Learn how many messages have failed after all, by code, and how many arrived, by now.
+
+        What was so at the first call is from before this run and does not count.
+        """
+        before, arrived = self._failed, well - self._well
+        self._failed, self._well = Counter(failed), well
+        if before is None:
+            return
+        new = self._failed - before
+        faults = {code: _failure(code) for code in new}
+        for code, n in new.items():
+            self._times.update(dict.fromkeys(faults[code].names, n))
+        groups = [(None, arrived), *((faults[code], n) for code, n in new.items())]
+        self._statuses.extend(_mixed(groups))
+
+    def verdict(self) -> Stop | None:
+        """The stop to make, naming codes and numbers, or None."""
+        return (
+            self._mostly(self._outcomes, "rows went wrong")
+            or self._mostly(self._statuses, "messages failed after they were accepted")
+            or self._at_a_limit()
+        )
+
+    def _mostly(self, window: deque[_Fault | None], what: str) -> Stop | None:
+        faults = [fault.told for fault in window if fault]
+        if len(window) < self.least_rows or len(faults) < self.share * len(window):
+            return None
+        named = ", ".join(f"{fault} ({n} times)" for fault, n in Counter(faults).most_common(5))
+        return Stop(f"{len(faults)} of the last {len(window)} {what}: {named}", 5)
+
+    def _at_a_limit(self) -> Stop | None:
+        for name, limit in self.limits.items():
+            called = f"code {name}" if name.isdigit() else name
+            if isinstance(limit, int):
+                if (n := self._times[name]) >= limit:
+                    return Stop(f"{called} came {n} times; the limit is {limit}", 5)
+                continue
+            for window in (self._answers, self._statuses):
+                n = sum(fault is not None and name in fault.names for fault in window)
+                if n and len(window) >= self.least_rows and n >= limit * len(window):
+                    told = f"{called} came {n} times in the last {len(window)}"
+                    return Stop(f"{told}; the limit is {limit * 100:g}%", 5)
+        return None
+
+
+def _fault(settled: Settled) -> _Fault | None:
+    code = settled.code
+    if settled.state is RowState.AMBIGUOUS:
+        return _Fault("no usable answer", frozenset({AMBIGUOUS, *_code_names(code)}))
+    if settled.state in (RowState.REJECTED, RowState.FAILED):
+        return _failure(code)
+    if settled.state is RowState.RETRY and code is not None:
+        return _failure(code)
+    return None
+
+
+def _failure(code: int | None) -> _Fault:
+    if code is None:
+        return _Fault("refused", frozenset({Outcome.ROW.value, UNKNOWN}))
+    names = {classify(code).outcome.value, *_code_names(code)}
+    return _Fault(f"code {code}", frozenset(names if is_known(code) else {*names, UNKNOWN}))
+
+
+def _code_names(code: int | None) -> tuple[str, ...]:
+    return () if code is None else (str(code),)
+
+
+def _mixed(groups: Iterable[tuple[_Fault | None, int]]) -> Iterable[_Fault | None]:
+    """All of them, evenly mixed: nobody knows in which order they came."""
+    places = [
+        ((n + 0.5) / count, order, fault)
+        for order, (fault, count) in enumerate(groups)
+        for n in range(count)
+    ]
+    return [fault for _, _, fault in sorted(places, key=lambda one: one[:2])]
+
+
+@dataclass(frozen=True)
+class SendOrder:
+    """How one broadcast is to be sent, from the command line to the engine.
+
+    `rate` and `limit` are messages per second; `rate` None: as planned. With `expect` nothing is
+    sent unless so many people would be sent to. `guards` stay with the broadcast; None: as they
+    are. `zone` is the channel's, for numbers of no known zone; nothing leaves from `until` on.
+    """
+
+    rate: float | None = None
+    expect: int | None = None
+    overrule: tuple[str, ...] = ()
+    yes: bool = False
+    resume: bool = False
+    wishes: Wishes = NO_WISHES
+    who: str = "unknown"
+    limit: float = MESSAGES_PER_SECOND
+    breaker_rows: int = 20
+    breaker_share: float = 0.30
+    breaker_limits: Mapping[str, int | float] = field(default_factory=dict)
+    guards: Guards | None = None
+    zone: str = "UTC"
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process sending one broadcast.
+
+    `endpoint` is the account whose limit is kept besides that of the number, and `told_limit`
+    gives what it says it allows, in messages per second.
+    """
+
+    broadcast_id: int
+    phone: str
+    run_id: int
+    started_at: float
+    order: SendOrder
+    endpoint: str | None = None
+    told_limit: Callable[[], float | None] = lambda: None
+
+    @property
+    def guards(self) -> Guards:
+        """What is minded while it runs."""
+        return self.order.guards or UNGUARDED
+
+    @property
+    def rate(self) -> float:
+        """The most messages per second of this broadcast."""
+        return self.order.rate or self.order.limit
+
+
+@dataclass(frozen=True)
+class Leave:
+    """How many more rows may leave now, until when (monotonic seconds), or why none may."""
+
+    rows: int = _UNLIMITED
+    before: float = float("inf")
+    stop: Stop | None = None
+
+
+class Warden:
+    """Watches over one run. Everything is called inside the transaction of a tick."""
+
+    def __init__(self, state: State, clock: Clock, run: Run) -> None:
+        self._rows = Rows(state, run.broadcast_id)
+        self._clock = clock
+        self._run = run
+        guards, since = run.guards, run.guards.canary_since
+        self._hours = guards.quiet_hours
+        is_open = since and not Broadcasts(state).has_decision(run.broadcast_id, CANARY_WORD, since)
+        self._canary = guards.canary if is_open else None
+        self._next_look = self._next_sweep = float("-inf")
+
+    def leave(self) -> Leave:
+        """What may leave at this tick."""
+        until = self._run.order.until
+        if until is None:
+            return self._after_canary(float("inf"))
+        left = (until - self._clock.now()).total_seconds()
+        if left <= 0:
+            told = local_text(until, self._run.order.zone)
+            return Leave(0, stop=Stop(f"`--until {told}` is reached", 6))
+        return self._after_canary(self._clock.monotonic() + left)
+
+    def _after_canary(self, before: float) -> Leave:
+        run, now = self._run, self._clock.monotonic()
+        if self._canary is None or run.guards.canary_since is None:
+            return Leave(before=before)
+        if now < self._next_look:
+            return Leave(0, before)
+        counts, answered_at = self._rows.left_since(run.guards.canary_since)
+        quiet = timedelta()
+        if answered_at:
+            quiet = self._clock.now() - from_text(answered_at)
+        found = judge_canary(self._canary, counts, quiet.total_seconds())
+        if isinstance(found, Stop):
+            return Leave(0, before, found)
+        if isinstance(found, Go):
+            self._record(found)
+            return Leave(before=before)
+        if found == Wait(0):
+            self._next_look = _next_time(now, self._clock.monotonic())
+        return Leave(found.room, before)
+
+    def _record(self, go: Go) -> None:
+        self._canary = None
+        self._rows.note_decision(None, go.told, _DECIDER, self._clock.now())
+
+    def claim(self, holder: str, wanted: int) -> tuple[Claim, ...]:
+        """Claim up to `wanted` rows of people whose quiet hours it is not; hold the others back."""
+        hours, now = self._hours, self._clock.now()
+        if not (hours and wanted):
+            return self._rows.claim(holder, wanted, now)
+        free, held = 0, dict[int, datetime | None]()
+        for row, phone in self._rows.next_rows(now, max(_LOOKED_AT, wanted)):
+            if free == wanted:
+                break
+            until = held_until(self._zones(phone), hours, now)
+            if until is None:
+                free += 1
+            else:
+                held[row] = None if until == NEVER else until
+        self._rows.hold(held)
+        if free < wanted:
+            self._skip_opted_out()
+        return self._rows.claim(holder, free, now)
+
+    def _skip_opted_out(self) -> None:
+        """Now and then: with a million rows held back it takes longer than a tick."""
+        began = self._clock.monotonic()
+        if began >= self._next_sweep:
+            self._rows.skip_opted_out()
+            self._next_sweep = _next_time(began, self._clock.monotonic())
+
+    def held(self) -> tuple[Held, ...]:
+        """What is held back, soonest first, each in a zone in which it is over at that moment."""
+        hours = self._hours
+        if hours is None:
+            return ()
+        return tuple(
+            Held(rows, until, ending_zone(self._zones(phone), hours, until))
+            for until, rows, phone in self._rows.held()
+        )
+
+    def _zones(self, phone: str) -> tuple[str, ...]:
+        """A number of no known zone goes by the clocks of the channel."""
+        return zones_of(phone) or (self._run.order.zone,)
+
+
+def _next_time(began: float, ended: float) -> float:
+    """Looking through a million rows takes a while; it may cost a twentieth of the time."""
+    return began + max(_LOOK_EVERY_SECONDS, 20 * (ended - began))

@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.broadcast import ledger, report_ledger
-from wacoex_cli.broadcast.report import share
+from wacoex_cli.broadcast.report import duration, share
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
-from wacoex_cli.broadcast.view import duration
 from wacoex_cli.foundation.html import rendered
 from wacoex_cli.foundation.masking import masked_text
 from wacoex_cli.foundation.new_file import new_private_file
@@ -129,7 +128,7 @@ def page(state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> str:
     style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     broadcast_id, rate = data["broadcast_id"], data["rate"]
-    span = report_ledger.dispatch_span(state, broadcast_id)
+    span = Rows(state, broadcast_id).dispatch_span()
 
     def said(text: object) -> str:
         plain = "" if text is None else str(text)
@@ -154,7 +153,7 @@ def page(state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> str:
         },
         rate=_rate_chart(state, data, span) if span else None,
         progress=_progress_chart(state, data, span) if span and data["taken"] else None,
-        unsettled=report_ledger.unsettled_rows(state, broadcast_id, _MOST_LISTED + 1),
+        unsettled=Rows(state, broadcast_id).unsettled(_MOST_LISTED + 1),
         most_listed=_MOST_LISTED,
         said=said,
         time=_time,
@@ -173,7 +172,7 @@ def stretch_for(first: str, last: str) -> Stretch:
 def _rate_chart(state: State, data: Mapping[str, Any], span: tuple[str, str]) -> Chart:
     """Messages per second: the mean and the busiest second of each stretch, under the cap."""
     stretch, rate = stretch_for(*span), data["rate"]
-    counted = report_ledger.dispatch(state, data["broadcast_id"], stretch.width)
+    counted = Rows(state, data["broadcast_id"]).dispatch(stretch.width)
     cap = min(max([rate["requested"], *(run["rate"] for run in data["runs"])]), MESSAGES_PER_SECOND)
     starts = [_seconds(str(row["at"])) for row in counted]
     busiest = [float(row["busiest"]) for row in counted]
@@ -195,11 +194,11 @@ def _rate_chart(state: State, data: Mapping[str, Any], span: tuple[str, str]) ->
 def _progress_chart(state: State, data: Mapping[str, Any], span: tuple[str, str]) -> Chart:
     """How many messages had come how far by when, as far as the log of events still knows."""
     broadcast_id, since = data["broadcast_id"], data["planned_at"]
-    attempts = f"wacoex-{ledger.state_id(state)}-{broadcast_id}-"
-    end = report_ledger.deliveries_end(state, broadcast_id, since, attempts)
+    attempts = f"wacoex-{Broadcasts(state).state_id}-{broadcast_id}-"
+    end = Rows(state, broadcast_id).deliveries_end(since, attempts)
     stretch = stretch_for(span[0], max(span[1], end or ""))
     points: dict[str, list[tuple[float, int]]] = {name: [] for name in _STATUSES}
-    for row in report_ledger.deliveries(state, broadcast_id, since, attempts, stretch.width):
+    for row in Rows(state, broadcast_id).deliveries(since, attempts, stretch.width):
         points[row["status"]].append((_seconds(row["at"]) + stretch.seconds, row["n"]))
     moments = [moment for listed in points.values() for moment, _ in listed]
     first = min(moments) - stretch.seconds

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.model import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from wacoex_cli.errors import WacoexError
+    from wacoex_cli.findings.model import Finding
+    from wacoex_cli.foundation.state import Row
+    from wacoex_cli.templates.model import Template
+    from wacoex_cli.templates.rule import Source
+
+
+MOST_TRIES_IN_RUN = 5
+LONGEST_RETRY_IN_RUN = timedelta(minutes=10)
+"""How often, and for how long, one row is tried in one run."""
 
 
 class Status(StrEnum):
@@ -53,6 +65,80 @@ OPEN_STATES = (RowState.PENDING, RowState.SENDING, RowState.RETRY)
 """States of a row that still has to be sent."""
 
 
+class Move(StrEnum):
+    """What moves a row from one state to another."""
+
+    SKIP = "skip"
+    """A plan, the start of a run or an opt-out leaves the person out: nothing is sent to them."""
+    HOLD = "hold"
+    """Quiet hours: the row waits like one to be tried again."""
+    REFUSE_CONTACT = "refuse_contact"
+    """respond.io makes no contact of the person."""
+    CLAIM = "claim"
+    """A sender takes the row for itself alone, before the request leaves."""
+    GIVE_BACK = "give_back"
+    """The request provably never left: the row is as before the claim."""
+    ANSWER = "answer"
+    """The API answered the request, or gave no usable answer."""
+    TAKE_OVER = "take_over"
+    """The sender died after the request left, or may have."""
+    STATUS = "status"
+    """A status event says how far the message came, or that it failed."""
+    HISTORY = "history"
+    """The provider's list of messages proves that the message went out."""
+    DECISION = "decision"
+    """A person says what became of the row, or has it sent again."""
+
+
+_BEFORE_STATUSES = (
+    RowState.PENDING,
+    RowState.SENDING,
+    RowState.RETRY,
+    RowState.REJECTED,
+    RowState.AMBIGUOUS,
+    RowState.ACCEPTED,
+)
+_UNSENT = (RowState.PENDING, RowState.RETRY)
+_CLAIMED = (RowState.SENDING,)
+_IN_DOUBT = (RowState.AMBIGUOUS,)
+
+TRANSITIONS: Mapping[Move, Mapping[RowState, tuple[RowState, ...]]] = {
+    Move.SKIP: {RowState.SKIPPED: _UNSENT},
+    Move.HOLD: {RowState.RETRY: _UNSENT},
+    Move.REFUSE_CONTACT: {RowState.REJECTED: (RowState.PENDING,)},
+    Move.CLAIM: {RowState.SENDING: _UNSENT},
+    Move.GIVE_BACK: {RowState.PENDING: _CLAIMED, RowState.RETRY: _CLAIMED},
+    Move.ANSWER: {
+        RowState.ACCEPTED: _CLAIMED,
+        RowState.REJECTED: _CLAIMED,
+        RowState.RETRY: _CLAIMED,
+        RowState.AMBIGUOUS: _CLAIMED,
+        RowState.SKIPPED: _CLAIMED,
+    },
+    Move.TAKE_OVER: {RowState.AMBIGUOUS: _CLAIMED},
+    # In any order, never backwards. Proof that a message arrived outweighs a report that it
+    # failed, and a row that waits, is refused or in doubt has gone out after all.
+    Move.STATUS: {
+        RowState.SENT: _BEFORE_STATUSES,
+        RowState.FAILED: (*_BEFORE_STATUSES, RowState.SENT),
+        RowState.DELIVERED: (*_BEFORE_STATUSES, RowState.SENT, RowState.FAILED),
+        RowState.READ: (*_BEFORE_STATUSES, RowState.SENT, RowState.FAILED, RowState.DELIVERED),
+    },
+    # A row that is pending again, because somebody had it resent, may have gone out the first time.
+    Move.HISTORY: dict.fromkeys(TAKEN_STATES, (RowState.AMBIGUOUS, RowState.PENDING)),
+    Move.DECISION: {
+        RowState.ACCEPTED: _IN_DOUBT,
+        RowState.REJECTED: _IN_DOUBT,
+        RowState.PENDING: _IN_DOUBT,
+    },
+}
+"""Every legal move of a row: what makes it, where it leads, and from which states.
+
+A row never leaves `skipped` and `read`; the end of a broadcast moves none. Who failed is sent to
+again by a broadcast of its own, with rows of its own.
+"""
+
+
 @dataclass(frozen=True)
 class Broadcast:
     """One planned send, as the state file knows it. Times are RFC 3339 text in UTC.
@@ -85,6 +171,11 @@ class Broadcast:
     peak_in_one_second: int
     retry_of: int | None = None
     test_of: int | None = None
+
+    @property
+    def family(self) -> int:
+        """The broadcast that it began with: itself, or the one whose failed rows it sends again."""
+        return self.retry_of or self.broadcast_id
 
 
 @dataclass(frozen=True)
@@ -120,6 +211,35 @@ class Settled:
     left_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OnItsWay:
+    """A row whose message was taken and has not come to an end."""
+
+    row: int
+    attempt: int
+    phone: str
+    message_id: str
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """An ambiguous row. `happened` is why it is in doubt.
+
+    `since` is from when on a message of it can have gone out: its claim, or the beginning of the
+    broadcast when it was tried before. `until` is when its sender gave up waiting for the answer,
+    or its claim when the sender died.
+    """
+
+    row: int
+    line: int
+    phone: str
+    attempt: int
+    claimed_at: datetime
+    since: datetime
+    until: datetime
+    happened: str | None = None
+
+
 @dataclass(frozen=True)
 class Counts:
     """How many rows are in each state; their sum is all rows of the file."""
@@ -150,6 +270,120 @@ class Counts:
         return {state.value: self.by_state.get(state, 0) for state in RowState}
 
 
+@dataclass(frozen=True)
+class CodeCount:
+    """How many rows are in a state because of an error code."""
+
+    code: int
+    state: RowState
+    n: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows that quiet hours hold back until a moment, in the zone of their recipients."""
+
+    rows: int
+    until: datetime
+    zone: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known about a broadcast at one moment. Rates are messages per second.
+
+    `held` comes soonest first. `told_limit` is what the API says that it takes, `finished_rate`
+    how many rows a second were done with over the last minute; None while it is not known.
+    """
+
+    counts: Counts
+    last_second: int
+    peak: int
+    codes: tuple[CodeCount, ...] = ()
+    held: tuple[Held, ...] = ()
+    told_limit: float | None = None
+    finished_rate: float | None = None
+
+    @property
+    def held_rows(self) -> int:
+        """Rows that quiet hours hold back; their state is `retry`."""
+        return sum(one.rows for one in self.held)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the rows that are not held back are done with, at the rate of the last minute."""
+        waiting = self.counts.open - self.held_rows
+        if waiting <= 0 or not self.finished_rate:
+            return None
+        return waiting / self.finished_rate
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A planned broadcast and what to know before it is sent.
+
+    `encoding` is that of a text file, None for a workbook.
+    """
+
+    broadcast: Broadcast
+    template: Template
+    sources: tuple[Source, ...]
+    skipped: Mapping[str, int]
+    skipped_rows: tuple[Row, ...]
+    first_rows: tuple[Row, ...]
+    estimate: Mapping[str, object]
+    findings: tuple[Finding, ...]
+    dry_run: bool
+    phone_column: str = ""
+    encoding: str | None = None
+    new_contacts: int = 0
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why a broadcast takes no new rows. `exit_status` is the cause's, were nothing taken."""
+
+    reason: str
+    exit_status: int
+    code: int | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of a test message. `state` is None when none was sent.
+
+    `exit_status` and `errors` say why it is not known to have gone out, if so.
+    """
+
+    phone: str
+    broadcast_id: int | None = None
+    state: RowState | None = None
+    code: int | None = None
+    message_id: str | None = None
+    exit_status: int = 0
+    errors: tuple[WacoexError, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The `test` of `broadcast plan`."""
+        return {
+            "phone": self.phone,
+            "broadcast_id": self.broadcast_id,
+            "state": self.state.value if self.state else None,
+            "code": self.code,
+            "message_id": self.message_id,
+        }
+
+
 def attempt_id(state_id: str, broadcast_id: int, row: int, attempt: int) -> str:
     """The name of one attempt; travels as `biz_opaque_callback_data` and comes back in webhooks."""
     return f"wacoex-{state_id}-{broadcast_id}-{row}-{attempt}"
+
+
+def lock_purpose(broadcast_id: int) -> str:
+    """The lock that makes one process the sender of a broadcast."""
+    return f"broadcast {broadcast_id}"
+
+
+def pace_key(broadcast_id: int) -> str:
+    """Where the pace of one broadcast is kept, beside that of its number."""
+    return f"broadcast {broadcast_id}"

@@ -4,28 +4,61 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.ledger import add_optout
 from wacoex_cli.audience.projection import OPTOUTS
-from wacoex_cli.broadcast import delivery_ledger, ledger, stopping
+from wacoex_cli.broadcast import figures
+from wacoex_cli.broadcast.checks import messaging_limit
 from wacoex_cli.broadcast.model import RowState, Status
-from wacoex_cli.broadcast.stopping import why_stop
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.evidence import account_event
 from wacoex_cli.channels.model import concerns
+from wacoex_cli.events.consumers import Interest
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.platforms.events import Kind, Projection, Source
+from wacoex_cli.platforms.events import Kind, Projection, Source, read_moment
 from wacoex_cli.templates.model import Template
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.events import Event
+
+# Nothing sent through the API arrives, or soon nothing will (Meta: account_update). A violation
+# is the step before a block: to go on with what may have caused it is how one gets there.
+_ACCOUNT_EVENTS = frozenset(
+    {"PARTNER_REMOVED", "ACCOUNT_OFFBOARDED", "ACCOUNT_DELETED", "ACCOUNT_VIOLATION"}
+)
+_BANS = frozenset({"DISABLE", "SCHEDULE_FOR_DISABLE"})
+# Without the second nobody who replies to a broadcast can be answered.
+_RESTRICTIONS = frozenset(
+    {"RESTRICTED_BIZ_INITIATED_MESSAGING", "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"}
+)
+_UTILITY_RESTRICTIONS = frozenset(
+    {"RESTRICTED_UTILITY_TEMPLATES", "RESTRICTED_DIRECT_SEND_UTILITY_TEMPLATES"}
+)
+# Meta: message_template_status_update. APPROVED, REINSTATED, UNARCHIVED, LOCKED (against edits)
+# and LIMIT_EXCEEDED (no more new templates) let a template be sent.
+_TEMPLATE_STATUSES = frozenset(
+    {"ARCHIVED", "DELETED", "DISABLED", "FLAGGED", "IN_APPEAL", "PAUSED", "PENDING"}
+    | {"PENDING_DELETION", "REJECTED"}
+)
+_NUMBER_EVENTS = frozenset({"FLAGGED", "DOWNGRADE"})
+_QUALITIES = ("RED", "YELLOW", "GREEN")
+# Meta: account_alerts. These are about the badge, the picture, and a limit that does not rise.
+_HARMLESS_ALERTS = (
+    "OBA_",
+    "PROFILE_PICTURE_",
+    "INCREASED_CAPABILITIES_ELIGIBILITY_",
+)
+
 
 _ATTEMPT = re.compile(r"wacoex-([0-9a-f]+)-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,9})")
 _STATES = {
@@ -35,12 +68,115 @@ _STATES = {
     "played": RowState.READ,
     "failed": RowState.FAILED,
 }
+_ORDER = [
+    RowState.ACCEPTED,
+    RowState.SENT,
+    RowState.FAILED,
+    RowState.DELIVERED,
+    RowState.READ,
+]
+_LONGEST_FAILURE = 300
 _EVENTS_AT_ONCE = 50
+_RECENT = timedelta(days=7)
+_MOST_MESSAGES = 500
+
+
+def why_stop(event: Event, template: Template) -> str | None:
+    """Why a broadcast of that template must not go on after an event about its channel, or None.
+
+    The answer names what was told; it ends without a full stop.
+    """
+    why = _REASONS.get(event.kind)
+    told = why(event, template) if why else None
+    return f"Meta says {told} at {event.at}" if told else None
+
+
+def _account(event: Event, template: Template) -> str | None:
+    data, name = event.data, event.data.get("event") or ""
+    if name in _ACCOUNT_EVENTS:
+        told = (data.get("reason") or data.get("violation_type"), data.get("initiated_by"))
+        why = ", ".join(str(one) for one in told if one)
+        return f"{name} ({why})" if why else name
+    if name == "DISABLED_UPDATE":
+        ban = (data.get("ban_info") or {}).get("waba_ban_state")
+        return f"{name} ({ban})" if ban in _BANS else None
+    if name == "ACCOUNT_RESTRICTION":
+        found = _restriction(event, template)
+        return f"{name} ({found})" if found else None
+    return None
+
+
+def _restriction(event: Event, template: Template) -> str | None:
+    is_utility = template.category == "UTILITY"
+    minded = _RESTRICTIONS | (_UTILITY_RESTRICTIONS if is_utility else frozenset())
+    for restriction in event.data.get("restriction_info") or ():
+        ends = read_moment(restriction.get("expiration"))
+        if restriction.get("restriction_type") in minded and (ends is None or ends > event.at):
+            return restriction["restriction_type"]
+    return None
+
+
+def _template_status(event: Event, template: Template) -> str | None:
+    status = (event.data.get("event") or "").upper()
+    if status not in _TEMPLATE_STATUSES or not _is_about(event, template):
+        return None
+    told = event.data.get("reason") or event.data.get("title")
+    why = f" ({told})" if told and told != "NONE" else ""
+    return f"template {template.name} ({template.language}) is {status}{why}"
+
+
+def _quality(event: Event, template: Template) -> str | None:
+    data = event.data
+    if "new" in data:
+        is_lower = _is_about(event, template) and _is_lower_quality(data.get("old"), data["new"])
+        what = f"the quality of template {template.name} ({template.language})"
+        return f"{what} is {data['new']}" if is_lower else None
+    if data.get("event") in _NUMBER_EVENTS:
+        return f"the quality of the number is lower ({data['event']})"
+    before, now = messaging_limit(data.get("old_limit")), messaging_limit(data.get("limit"))
+    if before is None or now is None or now >= before:
+        return None
+    return f"the messaging limit fell from {data['old_limit']} to {data['limit']}"
+
+
+def _alert(event: Event, template: Template) -> str | None:
+    """A critical alert of a kind that is not known to be harmless."""
+    data, name = event.data, str(event.data.get("type"))
+    is_critical = data.get("severity") == "CRITICAL" and data.get("status") != "NONE"
+    if not is_critical or name.startswith(_HARMLESS_ALERTS):
+        return None
+    return f"there is a critical alert ({name})"
+
+
+def _is_about(event: Event, template: Template) -> bool:
+    """Languages are `en_US` in templates, and also `en-US` in webhooks."""
+    language = (event.data.get("template_language") or "").replace("-", "_").casefold()
+    return (
+        event.data.get("template_name") == template.name
+        and language == template.language.replace("-", "_").casefold()
+    )
+
+
+def _is_lower_quality(before: str | None, now: str | None) -> bool:
+    if now not in _QUALITIES:
+        return False
+    is_fall = before in _QUALITIES and _QUALITIES.index(now) < _QUALITIES.index(before)
+    return now == _QUALITIES[0] or is_fall
+
+
+_REASONS: Mapping[Kind, Callable[[Event, Template], str | None]] = {
+    Kind.ACCOUNT_UPDATE: _account,
+    Kind.TEMPLATE_STATUS: _template_status,
+    Kind.QUALITY: _quality,
+    Kind.ALERT: _alert,
+}
+KINDS = frozenset(_REASONS)
+"""The kinds of events that may be a reason."""
 
 
 def project(state: State, events: Sequence[Event], now: datetime) -> None:
     """Move rows on by what statuses say, and pause what an event speaks against."""
-    this_file = ledger.state_id(state)
+    this_file = Broadcasts(state).state_id
     for one in events:
         if one.kind is Kind.STATUS:
             _move_on(state, one, this_file, now)
@@ -65,18 +201,16 @@ def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
         return
     broadcast_id, row, attempt = target
     code = event.data.get("code") if reached is RowState.FAILED else None
-    delivery_ledger.move_on(
-        state,
-        broadcast_id=broadcast_id,
-        row=row,
-        attempt=attempt,
-        reached=reached,
+    Rows(state, broadcast_id).move_on(
+        row,
+        attempt,
+        reached,
         code=code,
         message_id=event.message_id,
     )
     if code is not None and classify(code).opts_out:
         # Whether or not the row moved: which status comes first must not decide it.
-        phone = delivery_ledger.phone_of(state, broadcast_id, row)
+        phone = Rows(state, broadcast_id).phone_of(row)
         if phone is not None:
             add_optout(state, phone, f"meta-{code}", None, now)
 
@@ -88,7 +222,7 @@ def _target(state: State, event: Event, this_file: str) -> tuple[int, int, int] 
     attempt ids, and its statuses come when somebody asks about a message id.
     """
     if event.source is Source.RESPONDIO:
-        return delivery_ledger.row_of_message(state, event.data.get("respondio_message_id") or "")
+        return Broadcasts(state).row_of_message(event.data.get("respondio_message_id") or "")
     attempt = _ATTEMPT.fullmatch(event.data.get("attempt_id") or "")
     if attempt is None or attempt[1] != this_file:
         return None
@@ -98,19 +232,44 @@ def _target(state: State, event: Event, this_file: str) -> tuple[int, int, int] 
 def _pause(state: State, event: Event) -> None:
     """Only what came after the newest run began counts: who resumes has seen the rest."""
     told = account_event(event)
-    for broadcast in ledger.of_channel(state, None, Status.SENDING):
+    for broadcast in Broadcasts(state).of_channel(None, Status.SENDING):
         why = why_stop(event, Template.from_json(json.loads(broadcast.template)))
         if (
             why
             and concerns(registry.known(state, broadcast.channel), told)
-            and event.at >= delivery_ledger.last_started_at(state, broadcast.broadcast_id)
+            and event.at >= Broadcasts(state).last_started_at(broadcast.broadcast_id)
         ):
-            ledger.set_status(state, broadcast.broadcast_id, Status.PAUSED, reason=why)
+            Broadcasts(state).set_status(broadcast.broadcast_id, Status.PAUSED, reason=why)
 
 
-DELIVERIES = Projection("deliveries", stopping.KINDS | {Kind.STATUS}, project)
+DELIVERIES = Projection("deliveries", KINDS | {Kind.STATUS}, project)
 
 
 def bring_up_to_date(state: State, clock: Clock) -> None:
     """Let broadcasts and the opt-out list learn what has come in, a little at a time."""
     catch_up(state, (OPTOUTS, DELIVERIES), clock, events_at_once=_EVENTS_AT_ONCE)
+
+
+def interest(state: State, channel: Channel, now: datetime) -> Interest:
+    """People whose fate is unclear, then those sent to within a week; messages without an end."""
+    since = now - _RECENT
+    phones = figures.people_to_ask_about(state, channel.channel_id, since)
+    messages = figures.messages_to_ask_about(
+        state, channel.channel_id, since, _MOST_MESSAGES, Broadcasts(state).state_id
+    )
+    return Interest(tuple(phones), messages)
+
+
+def status_in(told: object) -> tuple[RowState, str | None]:
+    """How far the message came by its list of statuses, and what is said of a failure."""
+    entries = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    reached = max(
+        (_STATES.get(str(one.get("value")), RowState.ACCEPTED) for one in entries),
+        key=_ORDER.index,
+        default=RowState.ACCEPTED,
+    )
+    if reached is not RowState.FAILED:
+        return reached, None
+    said = [one.get("message") for one in entries if one.get("value") == "failed"]
+    text = next((one for one in said if isinstance(one, str) and one), None)
+    return reached, text[:_LONGEST_FAILURE] if text else None

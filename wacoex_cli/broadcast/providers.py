@@ -1,46 +1,73 @@
 """The ways a broadcast can leave: Meta's Graph API, or respond.io's Developer API.
 
-Plan, engine and ledger are the same for both. What differs stands here: whom to ask for the
-template, what speaks against sending, what a request looks like, and which limit is told.
+Plan, engine and store are the same for both. What differs stands here: whom to ask for the
+template, what speaks against sending, what a request looks like, which limit is told. respond.io
+sends to contacts, which may have to be made first, and tells statuses only when asked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wacoex_cli.broadcast.model import Claim, attempt_id
+from wacoex_cli.broadcast.model import Claim, RowState, Status, Stop, attempt_id
+from wacoex_cli.broadcast.projection import status_in
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.access import meta_for, respondio_for
 from wacoex_cli.channels.look import read_respondio
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.errors import RefusedError, WacoexError
+from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
+from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.meanwhile import meanwhile
 from wacoex_cli.partners.checks import check_drift
 from wacoex_cli.partners.rule import at_respondio
-from wacoex_cli.platforms.respondio import NOT_FOUND, SENDING, contact_by
+from wacoex_cli.platforms.events import Source, meta_code
+from wacoex_cli.platforms.respondio import NOT_FOUND, SENDING, contact_by, each_page
+from wacoex_cli.platforms.respondio_replies import identity
 from wacoex_cli.templates.message import message_body
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_template
 from wacoex_cli.templates.respondio import RespondIOTemplates, respondio_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.model import Broadcast
+    from wacoex_cli.broadcast.model import Broadcast, OnItsWay
     from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.clock import Clock
+    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.platforms.replies import Reply
-    from wacoex_cli.platforms.respondio import RespondIO
+    from wacoex_cli.platforms.respondio import Node, RespondIO
 
 WARM_CONNECTIONS = 4
 
 Request = tuple[str, dict[str, Any]]
 """The URL that is posted to, and the body."""
+
+
+MOST_ASKED_SINGLY = 300
+"""Up to so many people are asked about one by one; for more, all contacts are listed."""
+
+# The rates are kept by the client; side by side only hides the time each answer takes.
+_AT_ONCE = 5
+_WAIT_SECONDS, _PATIENCE_SECONDS = 5.0, 120.0
+LAST_NEWS_SECONDS = 20.0
+"""How long news is waited for after the last message has left."""
+
+_MOST_IN_SIGHT = 1_000
+_FIRST_ASKED_AFTER = timedelta(seconds=1)
+_ASKED_AGAIN_AFTER_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 300.0
+_IDLE_SECONDS = 0.5
 
 
 class SendingProvider(Protocol):
@@ -260,26 +287,44 @@ def provider_for(workspace: Workspace, channel: Channel) -> SendingProvider:
     Raises:
         CredentialError: there is no token for it.
     """
-    return _PROVIDERS[channel.provider](workspace, channel)
-
-
-def _meta_provider(workspace: Workspace, channel: Channel) -> SendingProvider:
-    base_url = workspace.settings_for(channel.name).meta_base_url
-    return MetaProvider(meta_for(workspace, channel), channel, base_url)
-
-
-def _respondio_provider(workspace: Workspace, channel: Channel) -> SendingProvider:
-    base_url = workspace.settings_for(channel.name).respondio_base_url
+    settings = workspace.settings_for(channel.name)
+    if channel.provider is Provider.META:
+        return MetaProvider(meta_for(workspace, channel), channel, settings.meta_base_url)
     meta = None
     if workspace.secrets.find("meta-token", channel.name) is not None:
         meta = meta_for(workspace, channel)
-    return RespondIOProvider(respondio_for(workspace, channel), channel, base_url, meta)
+    respondio = respondio_for(workspace, channel)
+    return RespondIOProvider(respondio, channel, settings.respondio_base_url, meta)
 
 
-_PROVIDERS: Mapping[Provider, Callable[[Workspace, Channel], SendingProvider]] = {
-    Provider.META: _meta_provider,
-    Provider.RESPONDIO: _respondio_provider,
-}
+@dataclass(frozen=True)
+class Means:
+    """What there is besides the way that a channel sends: `others` could send too.
+
+    `respondio` can be asked when somebody's last message was.
+    """
+
+    others: tuple[SendingProvider, ...] = ()
+    respondio: RespondIO | None = None
+
+
+def means_of(workspace: Workspace, channel: Channel) -> Means:
+    """What is configured for a channel besides the way it sends."""
+    has_token = {
+        Provider.META: workspace.secrets.find("meta-token", channel.name) is not None,
+        Provider.RESPONDIO: workspace.secrets.find("respondio-token", channel.name) is not None,
+    }
+    can_send = {
+        Provider.META: channel.phone_number_id is not None,
+        Provider.RESPONDIO: channel.respondio_channel_id is not None,
+    }
+    others = tuple(
+        provider_for(workspace, replace(channel, provider=kind))
+        for kind in Provider
+        if kind is not channel.provider and has_token[kind] and can_send[kind]
+    )
+    asked = respondio_for(workspace, channel) if has_token[Provider.RESPONDIO] else None
+    return Means(others, asked)
 
 
 def _not_told(error: WacoexError, channel: str, now: datetime) -> Finding:
@@ -296,3 +341,215 @@ def _not_told(error: WacoexError, channel: str, now: datetime) -> Finding:
 def _frozen(broadcast: Broadcast) -> tuple[Template, list[str]]:
     template = Template.from_json(json.loads(broadcast.template))
     return template, [source["key"] for source in json.loads(broadcast.parameter_sources)]
+
+
+async def find_contacts(
+    state: State, respondio: RespondIO, broadcast_id: int, *, create: bool
+) -> int:
+    """Find out which people of a draft are contacts; returns how many are to be created.
+
+    Without `create` the others are skipped (`no_contact`).
+
+    Raises:
+        CredentialError, RefusedError, TemporaryError: respond.io could not be asked.
+    """
+    rows = Rows(state, broadcast_id)
+    people = rows.without_contact(MOST_ASKED_SINGLY + 1)
+    if len(people) > MOST_ASKED_SINGLY:
+        async for page in each_page(respondio.list_contacts):
+            with state.transaction():
+                rows.note_contacts([str(one["phone"]) for one in page.items if one.get("phone")])
+    else:
+        for start in range(0, len(people), _AT_ONCE):
+            phones = [phone for _, phone, _ in people[start : start + _AT_ONCE]]
+            known = await asyncio.gather(*(respondio.has_contact(contact_by(p)) for p in phones))
+            with state.transaction():
+                rows.note_contacts(
+                    [p for p, is_known in zip(phones, known, strict=True) if is_known]
+                )
+    if not create:
+        with state.transaction():
+            rows.skip_without_contact()
+    return rows.count_without_contact()
+
+
+@contextlib.asynccontextmanager
+async def creating(
+    state: State,
+    provider: SendingProvider,
+    broadcast: Broadcast,
+    clock: Clock,
+    on_stop: Callable[[Stop], None],
+    on_failure: Callable[[BaseException], None],
+) -> AsyncIterator[None]:
+    """Meanwhile make the contacts that rows wait for; what makes that impossible stops."""
+    if provider.respondio is None:
+        yield
+        return
+    making = _create_all(state, provider.respondio, broadcast.broadcast_id, clock, on_stop)
+    async with meanwhile(making, on_failure):
+        yield
+
+
+async def _create_all(
+    state: State,
+    respondio: RespondIO,
+    broadcast_id: int,
+    clock: Clock,
+    on_stop: Callable[[Stop], None],
+) -> None:
+    failing_since: float | None = None
+    while people := Rows(state, broadcast_id).without_contact(_AT_ONCE):
+        outcomes = await asyncio.gather(
+            *(_create(state, respondio, broadcast_id, *person) for person in people)
+        )
+        failures = [one for one in outcomes if one is not None]
+        if not failures:
+            failing_since = None
+            continue
+        failing_since = clock.monotonic() if failing_since is None else failing_since
+        is_hopeless = clock.monotonic() - failing_since >= _PATIENCE_SECONDS
+        worst = next((one for one in failures if not isinstance(one, TemporaryError)), failures[0])
+        if is_hopeless or not isinstance(worst, TemporaryError):
+            on_stop(Stop(f"contacts cannot be created: {worst.message}", worst.exit_status))
+            return
+        await clock.sleep(_WAIT_SECONDS)
+
+
+async def _create(
+    state: State, respondio: RespondIO, broadcast_id: int, row: int, phone: str, first_name: str
+) -> WacoexError | None:
+    """Make one contact; returns the failure that concerns more than this one."""
+    try:
+        await respondio.create_contact(contact_by(phone), first_name)
+    except RefusedError as error:
+        with state.transaction():
+            Rows(state, broadcast_id).refuse_contact(row, error.message)
+    except WacoexError as error:
+        return error
+    else:
+        with state.transaction():
+            Rows(state, broadcast_id).note_contacts([phone])
+    return None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """How often a message was asked about, and when (monotonic seconds) it is its turn again."""
+
+    times: int
+    again_at: float
+
+
+class Poller:
+    """Asks about the messages of one broadcast: new ones first, the newest of them before others.
+
+    A message that stays without news is asked about every 10 seconds at first, then ever more
+    seldom, down to every 5 minutes.
+    """
+
+    def __init__(self, state: State, respondio: RespondIO, broadcast_id: int, clock: Clock) -> None:
+        self._state = state
+        self._respondio = respondio
+        self._broadcast_id = broadcast_id
+        self._clock = clock
+        self._asked: dict[str, _Asked] = {}
+
+    async def ask_for_ever(self) -> None:
+        """Ask about whatever is due, until cancelled; nothing that goes wrong ends it."""
+        while True:
+            due: list[OnItsWay] = []
+            # A state file that cannot be used stops the engine, which tells it.
+            with contextlib.suppress(WacoexError):
+                due = await asyncio.to_thread(self._due)
+                items = await asyncio.gather(*map(self._ask, due))
+                if told := [(one, item) for one, item in zip(due, items, strict=True) if item]:
+                    await asyncio.to_thread(self._learn, told)
+            if not due:
+                await self._clock.sleep(_IDLE_SECONDS)
+
+    async def wait_for_last_news(self, is_wanted: Callable[[], bool]) -> None:
+        """Wait while messages are without an end, for `LAST_NEWS_SECONDS` at most."""
+        deadline = self._clock.monotonic() + LAST_NEWS_SECONDS
+        while (
+            is_wanted()
+            and self._clock.monotonic() < deadline
+            and Broadcasts(self._state).status(self._broadcast_id) is Status.SENDING
+            and Rows(self._state, self._broadcast_id).on_their_way(self._clock.now(), 1)
+        ):
+            await self._clock.sleep(_IDLE_SECONDS)
+
+    def _due(self) -> list[OnItsWay]:
+        before, now = self._clock.now() - _FIRST_ASKED_AFTER, self._clock.monotonic()
+        rows = Rows(self._state, self._broadcast_id).on_their_way(before, _MOST_IN_SIGHT)
+        in_sight = {one.message_id for one in rows}
+        self._asked = {
+            name: asked
+            for name, asked in self._asked.items()
+            if name in in_sight or asked.again_at > now
+        }
+        new = [one for one in rows if one.message_id not in self._asked]
+        old = [one for one in rows if one.message_id in self._asked]
+        again = [one for one in old if self._asked[one.message_id].again_at <= now]
+        again.sort(key=lambda one: self._asked[one.message_id].again_at)
+        return [*new, *again][:_AT_ONCE]
+
+    async def _ask(self, one: OnItsWay) -> Node:
+        """What respond.io tells of a message; empty when it tells nothing usable."""
+        item: Node = {}
+        # Whatever it is, the message is asked about again; what is wrong with the token or the
+        # network, the sending itself tells.
+        with contextlib.suppress(WacoexError):
+            item = await self._respondio.get_message(
+                Person.of_phone(one.phone).identifier, one.message_id
+            )
+        known = self._asked.get(one.message_id)
+        times = known.times + 1 if known else 1
+        wait = min(_ASKED_AGAIN_AFTER_SECONDS * 2.0 ** (times - 1), _LONGEST_WAIT_SECONDS)
+        self._asked[one.message_id] = _Asked(times, self._clock.monotonic() + wait)
+        return item if str(identity(item.get("messageId"))) == one.message_id else {}
+
+    def _learn(self, told: Sequence[tuple[OnItsWay, Node]]) -> None:
+        """Rows move before the log is written: what stands there already moves nothing anew."""
+        with self._state.transaction():
+            for one, item in told:
+                self._move_on(one, item)
+        # Without its text there is nothing in a message that would be kept under a key.
+        log = PullLog(self._state, self._clock, PullTally(), key=b"", store_bodies=False)
+        bodies = [body_of(Person.of_phone(one.phone), _without_text(item)) for one, item in told]
+        log.keep(Source.RESPONDIO, bodies)
+
+    def _move_on(self, one: OnItsWay, item: Node) -> None:
+        reached, failure = status_in(item.get("status"))
+        if reached is not RowState.ACCEPTED:
+            Rows(self._state, self._broadcast_id).move_on(
+                one.row,
+                one.attempt,
+                reached,
+                code=meta_code(failure),
+                detail=failure,
+                message_id=one.message_id,
+            )
+
+
+def _without_text(item: Mapping[str, object]) -> dict[str, object]:
+    message = item.get("message")
+    kind = message.get("type") if isinstance(message, dict) else None
+    return {**item, "message": {"type": kind}}
+
+
+@contextlib.asynccontextmanager
+async def polling(
+    state: State,
+    respondio: RespondIO | None,
+    broadcast_id: int,
+    clock: Clock,
+    on_failure: Callable[[BaseException], None] | None = None,
+) -> AsyncIterator[Poller | None]:
+    """Meanwhile ask what becomes of the messages; nobody asks where statuses come by themselves."""
+    if respondio is None:
+        yield None
+        return
+    poller = Poller(state, respondio, broadcast_id, clock)
+    async with meanwhile(poller.ask_for_ever(), on_failure):
+        yield poller

@@ -1,46 +1,467 @@
 """Ambiguous rows: the request left and no usable answer came.
 
-What is proven to have gone out is moved on. Everything else a person settles.
+A list of messages can lag, and clocks differ: what is proven to have gone out is moved on.
+Everything else a person settles.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import evidence_ledger, inquiry, ledger
-from wacoex_cli.broadcast.evidence import (
-    META,
-    RESPONDIO,
-    Doubt,
-    Fate,
-    Judgement,
-    is_too_early,
-    unproven,
-)
-from wacoex_cli.broadcast.inquiry import Asked
-from wacoex_cli.broadcast.model import RowState, Status
-from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.recovery import check_not_being_sent
+from wacoex_cli.broadcast import figures
+from wacoex_cli.broadcast.model import Doubt, RowState, Status
+from wacoex_cli.broadcast.projection import bring_up_to_date, status_in
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.access import meta_for, respondio_for
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.errors import UsageError, WacoexError
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.errors import RefusedError, TemporaryError, UsageError, WacoexError
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.platforms.events import read_moment
+from wacoex_cli.platforms.respondio import BEING_PROCESSED, NOT_FOUND, contact_by, each_page
+from wacoex_cli.platforms.respondio_replies import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from wacoex_cli.broadcast.inquiry import Inquiry
     from wacoex_cli.broadcast.model import Broadcast
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.respondio import RespondIO
 
+META, RESPONDIO = "Meta's message history", "respond.io's message list"
+"""The two sources."""
+
+SETTLES_AFTER = timedelta(minutes=10)
+"""From this age on a list that lacks a message says something. Nearer than that, rows rival."""
+
+_BEFORE, _AFTER = timedelta(seconds=5), timedelta(minutes=2)
+
+
+_SENT = "sent"
+_API, _TEMPLATE = "api", "whatsapp_template"
+# Everybody else who writes for the business (respond.io: messages); an open set.
+_OTHER_SENDERS = frozenset(
+    {"user", "ai_agent", "workflow", "echo", "broadcast", "zapier", "make", "n8n", "bot"}
+)
+# A history of twenty thousand messages, and a thousand of one person.
+MOST_PAGES, MOST_PAGES_OF_A_CONTACT = 200, 20
+_CONTACTS_AT_ONCE = 5
+_ONE_CONTACT_ONLY = {
+    NOT_FOUND: "respond.io knows no such contact now; it may have been deleted or merged",
+    BEING_PROCESSED: "respond.io is still busy with this contact; ask again in a few minutes",
+    "respondio_400": "respond.io refused to list this contact's messages",
+    "respondio_409": "respond.io refused to list this contact's messages",
+}
 _OFFLINE = "nobody was asked"
+
+
+class Fate(StrEnum):
+    """What became of a row in doubt."""
+
+    WENT_OUT = "went_out"
+    DID_NOT = "did_not"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A row's fate, why, and says who; None when nobody was asked.
+
+    `reached` is how far the message came, `failure` what the platform says if it failed.
+    """
+
+    fate: Fate
+    why: str
+    source: str | None = None
+    message_id: str | None = None
+    reached: RowState = RowState.ACCEPTED
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A message of Meta's history: when it was sent, and its earliest event, as far as told."""
+
+    message_id: str
+    sent_at: datetime | None = None
+    first_event_at: datetime | None = None
+
+    @property
+    def dated(self) -> datetime | None:
+        """The earliest moment known of it."""
+        return self.sent_at or self.first_event_at
+
+
+@dataclass(frozen=True)
+class History:
+    """What Meta listed, newest first; `is_whole`: to the end. `own`: our ids, when claimed.
+
+    `ahead_seconds` is how far Meta's clock is ahead of ours.
+    """
+
+    messages: Sequence[Listed]
+    is_whole: bool
+    own: Mapping[str, datetime]
+    ahead_seconds: float = 0.0
+
+    def reaches_back(self, doubt: Doubt) -> bool:
+        """Whether something older than the row is in it, or of the same moment at its end.
+
+        Rows are claimed a few at a time, and Meta tells times in whole seconds.
+        """
+        oldest = min((one.dated for one in self.messages if one.dated), default=None)
+        if oldest is None:
+            return False
+        return oldest < self.begin(doubt) or (self.is_whole and oldest <= doubt.since + _BEFORE)
+
+    def begin(self, doubt: Doubt) -> datetime:
+        """From when on, by Meta's clock, the row's message can have been sent."""
+        return doubt.since - _BEFORE - timedelta(seconds=max(0.0, -self.ahead_seconds))
+
+    def can_be(self, message: Listed, doubt: Doubt) -> bool:
+        """Whether a message that is not ours by id is of the row's moment.
+
+        Without an event that says `sent`, a message may be older than its first event.
+        """
+        if message.sent_at is not None:
+            late = _AFTER + timedelta(seconds=max(0.0, self.ahead_seconds))
+            return self.begin(doubt) <= message.sent_at <= doubt.until + late
+        first = message.first_event_at
+        return first is None or first >= self.begin(doubt)
+
+
+def by_history(doubt: Doubt, history: History, now: datetime) -> Judgement:
+    """What Meta's history proves of a row: that it did not go out, or nothing.
+
+    It names no attempt and no recipient, so that it cannot prove of one row that it went out
+    (Meta: message history API).
+    """
+    if is_too_early(doubt, now):
+        return too_early()
+    if not history.reaches_back(doubt):
+        return unproven("the history does not reach back to then", META)
+    near = [
+        message_id
+        for message_id, claimed_at in history.own.items()
+        if doubt.since - _AFTER <= claimed_at <= doubt.until + _AFTER
+    ]
+    listed = {one.message_id for one in history.messages}
+    missing = sum(message_id not in listed for message_id in near)
+    if missing:
+        return unproven(f"{missing} of our own messages of that time are missing in it too", META)
+    if not near:
+        return unproven("no message of ours from that time shows that the history works", META)
+    others = sum(
+        one.message_id not in history.own and history.can_be(one, doubt) for one in history.messages
+    )
+    if others:
+        are = "1 message of that moment is"
+        if others > 1:
+            are = f"{others} messages of that moment are"
+        return unproven(f"{are} not ours by id: it may have gone out", META)
+    why = "the history holds our other messages of that time, and none that could be this one"
+    return Judgement(Fate.DID_NOT, why, META)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An outgoing message to the person that can be the row's, for all that is told of it.
+
+    `is_sure`: channel, sender, type and template are all told, and are the row's.
+    """
+
+    message_id: int | None
+    sent_at: datetime | None
+    is_sure: bool
+    reached: RowState = RowState.ACCEPTED
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What respond.io listed of a contact, and what else was sent to the person.
+
+    `reaches_back`: it was read to before the row's time. `taken` are the message ids of our other
+    rows, `rivals` the moments at which rows without a message id were tried.
+    """
+
+    candidates: Sequence[Candidate]
+    reaches_back: bool
+    taken: Collection[str] = ()
+    rivals: Sequence[datetime] = ()
+
+
+def by_conversation(doubt: Doubt, told: Conversation, now: datetime) -> Judgement:
+    """What the message list of a contact proves of a row (respond.io: messages)."""
+    free = [one for one in told.candidates if str(one.message_id) not in told.taken]
+    then = [one for one in free if _is_of_that_moment(one, doubt)]
+    has_rival = any(abs(at - doubt.claimed_at) <= SETTLES_AFTER for at in told.rivals)
+    if len(then) == 1 and then[0].is_sure and not has_rival:
+        found = then[0]
+        why = f"message {found.message_id} went to this person with this template at that moment"
+        return Judgement(
+            Fate.WENT_OUT, why, RESPONDIO, str(found.message_id), found.reached, found.failure
+        )
+    if then or any(_is_not_before(one, earliest_of(doubt)) for one in free):
+        return unproven(_why_open(then, has_rival=has_rival), RESPONDIO)
+    if is_too_early(doubt, now):
+        return too_early()
+    if not told.reaches_back:
+        return unproven("the list was not read back to then, it is too long", RESPONDIO)
+    why = "the list reaches back to before then and holds no such message"
+    return Judgement(Fate.DID_NOT, why, RESPONDIO)
+
+
+def earliest_of(doubt: Doubt) -> datetime:
+    """How far back a list must be read for a row, with room for clocks that differ."""
+    return doubt.since - SETTLES_AFTER
+
+
+def unproven(why: str, source: str | None = None) -> Judgement:
+    """The judgement where a source does not settle it, or nobody could be asked."""
+    return Judgement(Fate.UNKNOWN, why, source)
+
+
+def is_too_early(doubt: Doubt, now: datetime) -> bool:
+    """Whether a list may not have the message of a row yet."""
+    return now - doubt.until < SETTLES_AFTER
+
+
+def too_early() -> Judgement:
+    """The judgement on a row that was tried so recently that a list may not have it yet."""
+    minutes = SETTLES_AFTER.seconds // 60
+    return unproven(f"too early: it was tried less than {minutes} minutes ago", None)
+
+
+def _why_open(then: Sequence[Candidate], *, has_rival: bool) -> str:
+    if then and has_rival:
+        return "a message went out then, but another row for this person is in doubt too"
+    if len(then) > 1:
+        return f"{len(then)} messages to this person could be it"
+    if then:
+        return "a message went out then, but not all that would prove it is told of it"
+    return "a message like it went to this person, but at another moment"
+
+
+def _is_of_that_moment(one: Candidate, doubt: Doubt) -> bool:
+    at = one.sent_at
+    return at is not None and doubt.claimed_at - _BEFORE <= at <= doubt.until + _AFTER
+
+
+def _is_not_before(one: Candidate, moment: datetime) -> bool:
+    return one.sent_at is None or one.sent_at >= moment
+
+
+def listed(entry: Mapping[str, Any]) -> Listed | None:
+    """An entry of Meta's message history; None for one without a message id."""
+    message_id = entry.get("message_id")
+    if not isinstance(message_id, str) or not message_id:
+        return None
+    events = _mapping(entry.get("events")).get("data")
+    dated: list[tuple[str, datetime]] = []
+    for one in events if isinstance(events, list) else []:
+        at = _moment(_mapping(one).get("timestamp"))
+        if at is not None:
+            dated.append((str(_mapping(one).get("delivery_status")).lower(), at))
+    return Listed(
+        message_id,
+        sent_at=min((at for status, at in dated if status == _SENT), default=None),
+        first_event_at=min((at for _, at in dated), default=None),
+    )
+
+
+def candidate(
+    item: Mapping[str, Any], respondio_channel_id: int, template: str, language: str
+) -> Candidate | None:
+    """An item of a contact's message list; None when it cannot be a broadcast's message."""
+    message = _mapping(item.get("message"))
+    told = _mapping(message.get("template"))
+    source = _mapping(item.get("sender")).get("source")
+    channel_id = identity(item.get("channelId"))
+    pairs = (
+        (channel_id, respondio_channel_id),
+        (message.get("type"), _TEMPLATE),
+        (told.get("name"), template),
+    )
+    is_excluded = (
+        item.get("traffic") == "incoming"
+        or source in _OTHER_SENDERS
+        or told.get("languageCode") not in (None, language)
+        or any(is_told is not None and is_told != wanted for is_told, wanted in pairs)
+    )
+    if is_excluded:
+        return None
+    number = identity(item.get("messageId"))
+    is_ours = source == _API and all(is_told == wanted for is_told, wanted in pairs)
+    reached, failure = status_in(item.get("status"))
+    return Candidate(
+        number,
+        _moment(number),
+        is_sure=number is not None and is_ours,
+        reached=reached,
+        failure=failure,
+    )
+
+
+def moment_of(item: Mapping[str, Any]) -> datetime | None:
+    """When a message of respond.io was written: its id is the time (respond.io: messages)."""
+    return _moment(identity(item.get("messageId")))
+
+
+def _moment(value: object) -> datetime | None:
+    text = read_moment(value)
+    return from_text(text) if text else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whether a source could be asked; `available` is None when there was no need to."""
+
+    available: bool | None = None
+    why_not: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The entry in `asked` of the JSON output."""
+        return {"available": self.available, "why_not": self.why_not}
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """What was found out about each row, by its number, and whether the source could be asked."""
+
+    judgements: Mapping[int, Judgement]
+    asked: Asked = Asked()
+
+
+def nobody(doubts: Sequence[Doubt], why: str, *, source: str | None = None) -> Inquiry:
+    """The inquiry in which nobody could be asked (a source), or was meant to be (None)."""
+    unknown = unproven(why, source)
+    asked = Asked(False, why) if source else Asked(None, why)
+    return Inquiry(dict.fromkeys((one.row for one in doubts), unknown), asked)
+
+
+async def ask_meta(
+    state: State, meta: Meta, channel: Channel, doubts: Sequence[Doubt], clock: Clock
+) -> Inquiry:
+    """Read the message history of the number back to the first row in doubt.
+
+    It is not read for rows that are too young. Never raises for what Meta or the network does.
+    """
+    now = clock.now()
+    old = [one for one in doubts if not is_too_early(one, now)]
+    if not old:
+        return Inquiry({one.row: too_early() for one in doubts})
+    try:
+        history = await _history(state, meta, channel, old)
+    except WacoexError as error:
+        return nobody(doubts, f"Meta: {error.message}", source=META)
+    found = {one.row: by_history(one, history, now) for one in doubts}
+    return Inquiry(found, Asked(available=True))
+
+
+async def _history(state: State, meta: Meta, channel: Channel, doubts: Sequence[Doubt]) -> History:
+    first = min(earliest_of(one) for one in doubts)
+    last = max(one.until for one in doubts) + SETTLES_AFTER
+    entries: list[Listed] = []
+    pages, is_whole = 0, True
+    async with contextlib.aclosing(
+        meta.listed_messages(channel.demand_phone_number_id())
+    ) as listing:
+        async for page in listing:
+            part = [entry for node in page if (entry := listed(node)) is not None]
+            entries += part
+            pages += 1
+            newest = max((one.dated for one in part if one.dated), default=None)
+            if (newest is not None and newest < first) or pages == MOST_PAGES:
+                is_whole = False
+                break
+    own = figures.own_messages(state, channel.channel_id, first, last)
+    return History(entries, is_whole, own, ahead_seconds=meta.clock_skew_seconds or 0.0)
+
+
+async def ask_respondio(
+    state: State,
+    respondio: RespondIO,
+    channel: Channel,
+    broadcast: Broadcast,
+    doubts: Sequence[Doubt],
+    clock: Clock,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> Inquiry:
+    """Read the messages of each person in doubt; `on_progress` is told how many are read.
+
+    Never raises for what respond.io or the network does: what was found before it stays.
+    """
+    channel_id = channel.demand_respondio_channel_id()
+    template = json.loads(broadcast.template)
+
+    async def judge(doubt: Doubt) -> Judgement:
+        try:
+            candidates, reaches_back = await _read(
+                respondio, doubt, channel_id, template["name"], template["language"]
+            )
+        except (RefusedError, TemporaryError) as error:
+            why = _ONE_CONTACT_ONLY.get(error.code or "")
+            if why is None:
+                raise
+            return unproven(why, RESPONDIO)
+        taken, rivals = Rows(state, broadcast.broadcast_id).other_rows(doubt)
+        listed = Conversation(candidates, reaches_back, taken, rivals)
+        return by_conversation(doubt, listed, clock.now())
+
+    found: dict[int, Judgement] = {}
+    for start in range(0, len(doubts), _CONTACTS_AT_ONCE):
+        part = doubts[start : start + _CONTACTS_AT_ONCE]
+        outcomes = await asyncio.gather(*map(judge, part), return_exceptions=True)
+        failures = []
+        for doubt, outcome in zip(part, outcomes, strict=True):
+            if isinstance(outcome, WacoexError):
+                failures.append(outcome)
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                found[doubt.row] = outcome
+        if failures:
+            rest = nobody(doubts, f"respond.io: {failures[0].message}", source=RESPONDIO)
+            return Inquiry({**rest.judgements, **found}, rest.asked)
+        on_progress(start + len(part))
+    return Inquiry(found, Asked(available=True))
+
+
+async def _read(
+    respondio: RespondIO, doubt: Doubt, channel_id: int, template: str, language: str
+) -> tuple[list[Candidate], bool]:
+    """Messages that may be the row's, and whether the list was read back to before its time."""
+    earliest = earliest_of(doubt)
+    candidates: list[Candidate] = []
+    read = 0
+    ask = partial(respondio.list_messages, contact_by(doubt.phone))
+    async with contextlib.aclosing(each_page(ask)) as pages:
+        async for page in pages:
+            read += 1
+            listed = (candidate(item, channel_id, template, language) for item in page.items)
+            candidates += filter(None, listed)
+            moments = [at for item in page.items if (at := moment_of(item)) is not None]
+            if page.next_cursor is None or (moments and min(moments) < earliest):
+                return candidates, True
+            if read == MOST_PAGES_OF_A_CONTACT:
+                break
+    return candidates, False
 
 
 class Decision(StrEnum):
@@ -129,7 +550,7 @@ def choose_rows(state: State, broadcast_id: int, wanted: Sequence[int]) -> list[
     Raises:
         UsageError: a named row is not ambiguous.
     """
-    ambiguous = ledger.row_numbers(state, broadcast_id, RowState.AMBIGUOUS)
+    ambiguous = Rows(state, broadcast_id).numbers(RowState.AMBIGUOUS)
     if not wanted:
         return ambiguous
     known = set(ambiguous)
@@ -163,9 +584,9 @@ def find_out(
     state, number = workspace.state, broadcast.broadcast_id
     before = choose_rows(state, number, wanted)
     bring_up_to_date(state, workspace.clock)
-    doubts = evidence_ledger.doubts(state, number, before)
+    doubts = Rows(state, number).doubts(before)
     if offline or not doubts:
-        found = inquiry.nobody(doubts, _OFFLINE)
+        found = nobody(doubts, _OFFLINE)
     else:
         found = _ask(workspace, channel, broadcast, doubts, on_progress)
     return Reconciled(
@@ -188,7 +609,7 @@ def _ask(
     try:
         if is_respondio:
             return workspace.run(
-                inquiry.ask_respondio(
+                ask_respondio(
                     state,
                     respondio_for(workspace, channel),
                     channel,
@@ -199,27 +620,39 @@ def _ask(
                 )
             )
         meta = meta_for(workspace, channel)
-        return workspace.run(inquiry.ask_meta(state, meta, channel, doubts, clock))
+        return workspace.run(ask_meta(state, meta, channel, doubts, clock))
     except WacoexError as error:  # no token, or the channel lacks an id
-        return inquiry.nobody(doubts, error.message, source=RESPONDIO if is_respondio else META)
+        return nobody(doubts, error.message, source=RESPONDIO if is_respondio else META)
 
 
 def settle(
     state: State, broadcast_id: int, doubts: Sequence[Doubt], found: Inquiry, now: datetime
 ) -> tuple[Told, ...]:
     """Move the rows on that went out; a row that somebody else settled meanwhile is left alone."""
-    told = []
+    rows, told = Rows(state, broadcast_id), []
     for doubt in doubts:
         judgement = found.judgements[doubt.row]
         reached = RowState.AMBIGUOUS
         if judgement.fate is Fate.WENT_OUT:
             with state.transaction():
-                evidence_ledger.went_out(state, broadcast_id, doubt, judgement, now)
-                reached = evidence_ledger.state_of(state, broadcast_id, doubt.row)
+                _move_on(rows, doubt, judgement, now)
+                reached = RowState(rows.one(doubt.row)["state"])
             if reached is RowState.AMBIGUOUS:
                 judgement = unproven("the message found is another row's", judgement.source)
         told.append(Told(doubt, judgement, reached))
     return tuple(told)
+
+
+def _move_on(rows: Rows, doubt: Doubt, judgement: Judgement, now: datetime) -> None:
+    """Move a row to where its message came, unless that turned out to be another row's."""
+    message_id = judgement.message_id
+    taken, _ = rows.other_rows(doubt)
+    if message_id not in taken and rows.prove(
+        doubt.row, doubt.attempt, judgement.reached, message_id, judgement.failure
+    ):
+        rows.note_decision(
+            doubt.row, f"went out: message {message_id}", judgement.source or "", now
+        )
 
 
 def check_can_decide(state: State, broadcast: Broadcast, decision: Decision, clock: Clock) -> None:
@@ -237,7 +670,7 @@ def check_can_decide(state: State, broadcast: Broadcast, decision: Decision, clo
             code="wrong_status",
         )
     hint = f"pause it first: wacoex broadcast pause {broadcast_id}"
-    check_not_being_sent(state, broadcast_id, hint, clock)
+    Broadcasts(state).demand_idle(broadcast_id, hint, clock)
 
 
 def decide(
@@ -257,12 +690,6 @@ def decide(
         UsageError: `resend` for a broadcast that was cancelled.
     """
     check_can_decide(state, broadcast, decision, clock)
-    return ledger.settle_by_person(
-        state,
-        broadcast.broadcast_id,
-        rows,
-        _LEADS_TO[decision],
-        decision.value,
-        who,
-        clock.now(),
+    return Rows(state, broadcast.broadcast_id).settle(
+        rows, _LEADS_TO[decision], decision.value, who, clock.now()
     )

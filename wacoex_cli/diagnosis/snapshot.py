@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.broadcast.ledger import of_channel, taken_since
+from wacoex_cli.broadcast.checks import troubles
+from wacoex_cli.broadcast.figures import taken_since
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.trouble import troubles
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.access import PATIENCE_SECONDS, meta_for
 from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.connection import ConnectionState
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.trouble import Trouble
+    from wacoex_cli.broadcast.checks import Trouble
     from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.look import Look
     from wacoex_cli.channels.model import Channel
@@ -263,7 +264,7 @@ def _waiting(state: State, channel: Channel) -> list[Template]:
 
     What was planned for respond.io is checked against its own copy before it is sent.
     """
-    broadcasts = of_channel(state, channel.channel_id, None)
+    broadcasts = Broadcasts(state).of_channel(channel.channel_id, None)
     through_meta = (one for one in broadcasts if one.provider is Provider.META)
     texts = (one.template for one in through_meta if one.status in _TO_BE_SENT)
     found = [Template.from_json(json.loads(one)) for one in dict.fromkeys(texts)]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast.ledger import of_channel
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import access, registry
 from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.connection import ConnectionState
@@ -243,7 +243,10 @@ def begin_again(context: Context, via: Route | None = None) -> Journey:
             code="reconnecting",
         )
     ids = {name: str(known) for name in ID_NAMES if (known := getattr(channel, name)) is not None}
-    sent = (json.loads(row.template) for row in of_channel(state, channel.channel_id, status=None))
+    sent = (
+        json.loads(row.template)
+        for row in Broadcasts(state).of_channel(channel.channel_id, status=None)
+    )
     templates = sorted({f"{template['name']}/{template['language']}" for template in sent})
     for line in _what_changes(channel, connection, ids, templates):
         context.dialogue.note(line)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import control
-from wacoex_cli.broadcast import ledger as broadcasts_ledger
+from wacoex_cli.broadcast import send
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.recovery import sender_of
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.checks import check_connection
@@ -243,14 +242,14 @@ async def broadcasts(context: Context) -> Outcome:
     """Pause what is being sent, and name what is planned or paused."""
     state, clock = context.state, context.workspace.clock
     channel_id = context.channel.channel_id
-    for broadcast in broadcasts_ledger.of_channel(state, channel_id, Status.SENDING):
+    for broadcast in Broadcasts(state).of_channel(channel_id, Status.SENDING):
         try:
-            await control.pause(state, broadcast, login_name(), clock)
+            await send.pause(state, broadcast, login_name(), clock)
         except UsageError as error:
             # It came to its end by itself meanwhile.
             context.dialogue.detail(error.message)
         number = broadcast.broadcast_id
-        if sender_of(state, number, clock):
+        if Broadcasts(state).sender(number, clock):
             note = f"the sender of broadcast {number} has not stopped yet"
             return Outcome(StepState.OPEN, {"sending": number}, note=note)
     found = _broadcasts_waiting(state, channel_id)
@@ -263,9 +262,7 @@ async def broadcasts(context: Context) -> Outcome:
 def _broadcasts_waiting(state: State, channel_id: int) -> dict[str, list[int]]:
     """The ids of the broadcasts of a channel that have not ended, by status."""
     return {
-        status.value: [
-            row.broadcast_id for row in broadcasts_ledger.of_channel(state, channel_id, status)
-        ]
+        status.value: [row.broadcast_id for row in Broadcasts(state).of_channel(channel_id, status)]
         for status in (Status.SENDING, Status.PAUSED, Status.PLANNED)
     }
 

@@ -18,7 +18,7 @@ from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, com
 from wacoex_cli.terminal.render import Result, Table, write
 
 if TYPE_CHECKING:
-    from wacoex_cli.broadcast.prune import Choice
+    from wacoex_cli.broadcast.figures import Choice
     from wacoex_cli.events.store import OldEvents
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.setup.auth import LoggedIn
@@ -491,7 +491,8 @@ def prune(
     are cooling down, the newest one, all opt-outs, and the evidence of when each app was opened.
     """
 
-    from wacoex_cli.broadcast import prune as operation
+    from wacoex_cli.broadcast.figures import choose
+    from wacoex_cli.broadcast.store import Broadcasts
     from wacoex_cli.events import consumers
     from wacoex_cli.events.store import EventLog
     from wacoex_cli.foundation import backup
@@ -501,7 +502,7 @@ def prune(
         moment = _cutoff(before, older_than, now)
         backup.demand_file(workspace.settings.state)
         readers = [one.name for one in consumers.projections()]
-        choice = operation.choose(workspace.state, moment, now)
+        choice = choose(workspace.state, moment, now)
         log = EventLog(workspace.state)
         old = log.choose_old(moment, readers)
         if not dry_run:
@@ -509,7 +510,10 @@ def prune(
                 _demand_alone(workspace)
             if choice.removable or old:
                 _confirm_prune(invocation, choice, old, yes)
-            choice = replace(choice, removable=operation.remove(workspace.state, choice))
+            store = Broadcasts(workspace.state)
+            # What has changed meanwhile stays.
+            removed = [old for old in choice.removable if store.remove(old.broadcast_id)]
+            choice = replace(choice, removable=tuple(removed))
             if old:
                 log.remove_old(old, moment, now)
             if vacuum:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import upkeep_ledger
-from wacoex_cli.broadcast.exchange import lock_purpose
+from wacoex_cli.broadcast import figures
+from wacoex_cli.broadcast.model import lock_purpose
+from wacoex_cli.broadcast.store import Rows
 from wacoex_cli.errors import StateError, TemporaryError, UsageError
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation import backup, locks, migrations
-from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.state import explained, open_state, write_queue
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # One broadcast is the same in both files when it has the same number and was planned at the
 # same moment; a number alone may have been given out twice after an earlier restore.
 _SAME = "m.broadcast_id = c.broadcast_id AND m.planned_at = c.planned_at"
+_WHY = "it was being sent when the backup was made"
 _LOST_BROADCASTS = (
     "SELECT COUNT(*) FROM replaced.broadcasts c WHERE c.status <> 'draft' AND NOT EXISTS"
     f" (SELECT 1 FROM main.broadcasts m WHERE {_SAME}"
@@ -81,11 +82,9 @@ def _close_claims(copy: State, now: datetime) -> int:
     """
     with copy.transaction():
         copy.execute("DELETE FROM locks")
-        return copy.execute(
-            "UPDATE recipients SET state = 'ambiguous', holder = NULL, answered_at = ?,"
-            " detail = 'it was being sent when the backup was made'"
-            " WHERE broadcast_id IN (SELECT broadcast_id FROM broadcasts) AND state = 'sending'",
-            [to_text(now)],
+        return sum(
+            Rows(copy, row["broadcast_id"]).doubt_claims(_WHY, now)
+            for row in copy.rows("SELECT broadcast_id FROM broadcasts")
         )
 
 
@@ -328,30 +327,30 @@ def _open_to_others(path: Path) -> Iterator[Problem]:
 
 
 def _wrong_sums(state: State) -> Iterator[Problem]:
-    for row in upkeep_ledger.wrong_sums(state):
+    for row in figures.wrong_sums(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} counts {row['recipients']} recipients and"
             f" {row['skipped']} skipped, but has {row['found']} rows of which"
             f" {row['found_skipped']} are skipped",
             _RESTORE,
         )
-    for row in upkeep_ledger.people_twice(state):
+    for row in figures.people_twice(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} has {row['people']} people more than once",
             f"do not send it: wacoex broadcast cancel {row['broadcast_id']}",
         )
-    for row in upkeep_ledger.taken_without_message_id(state):
+    for row in figures.taken_without_message_id(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} has {row['n']} accepted rows without a message id",
             _RESTORE,
         )
-    for row in upkeep_ledger.taken_after_optout(state):
+    for row in figures.taken_after_optout(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} was sent to {row['people']} people after they opted"
             " out",
             "was this file restored, or changed by another program? tell these people",
         )
-    for row in upkeep_ledger.completed_but_open(state):
+    for row in figures.completed_but_open(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} is completed, but {row['n']} rows are still open",
             _RESTORE,
@@ -382,7 +381,7 @@ def _stranded(state: State, clock: Clock) -> Iterator[Problem]:
 
 
 def _claims_of_the_dead(state: State, clock: Clock) -> list[tuple[int, str, int]]:
-    claims = upkeep_ledger.sending_rows(state)
+    claims = figures.sending_rows(state)
     alive = {(row["purpose"], row["holder"]) for row, lives in locks.held(state, clock) if lives}
     return [
         (row["broadcast_id"], row["holder"], row["n"])

@@ -1,4 +1,7 @@
-"""A broadcast that minds a canary, the hours of its people, and the clock."""
+"""A broadcast that minds a canary, the hours of its people, and the clock.
+
+What becomes of the first few messages decides about the rest.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ import zoneinfo
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from wacoex_cli.broadcast import control, ledger
-from wacoex_cli.broadcast.canary import Canary
-from wacoex_cli.broadcast.guards import Guards, wishes
-from wacoex_cli.broadcast.model import Status, attempt_id
-from wacoex_cli.broadcast.quiet_hours import QuietHours
+from wacoex_cli.broadcast import send
+from wacoex_cli.broadcast.guards import Canary, Go, Guards, QuietHours, Wait, judge_canary, wishes
+from wacoex_cli.broadcast.model import Counts, RowState, Status, Stop, attempt_id
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import EventLog
@@ -31,7 +35,7 @@ numbers = itertools.count()
 
 def tell(shop, broadcast, rows, word, code=None):
     """A listener stores what became of rows; the sender learns it by itself."""
-    this_file = ledger.state_id(shop.state)
+    this_file = Broadcasts(shop.state).state_id
     events = tuple(
         Event(
             key=f"meta:status:{row}:{word}:{next(numbers)}",
@@ -145,7 +149,7 @@ def test_another_process_pauses_it_while_it_waits_and_resume_goes_on_waiting(sho
     async def pause():
         await eventually(lambda: shop.counts(broadcast).get("accepted") == 5)
         began = real_time.monotonic()
-        await control.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
+        await send.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
         assert real_time.monotonic() - began < 5
 
     assert shop.send(broadcast, during=pause, guards=canary_of(5)).broadcast.reason == (
@@ -231,7 +235,7 @@ def test_the_live_view_is_told_who_waits_until_when(shop, eventually):
     async def stop_it():
         await eventually(lambda: shop.counts(broadcast) == {"retry": 3})
         await eventually(lambda: any(shot.held for shot in shop.shots))
-        await control.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
+        await send.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
 
     shop.send(broadcast, during=stop_it, guards=Guards(quiet_hours=NIGHT))
 
@@ -266,7 +270,7 @@ def test_while_all_are_held_back_until_and_other_hours_are_obeyed(shop, eventual
     async def pause():
         await asyncio.sleep(0.7)
         assert taken(shop) == 0
-        await control.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
+        await send.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
 
     shop.resume(broadcast, during=pause)
 
@@ -358,7 +362,7 @@ def test_a_canary_is_told_until_it_has_decided(shop, cli, eventually):
 
     async def arrive_and_pause():
         await eventually(lambda: shop.counts(broadcast).get("accepted") == 5)
-        await control.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
+        await send.pause(shop.state, shop.current(broadcast), "ana", shop.clock)
         tell(shop, broadcast, range(1, 6), "delivered")
 
     shop.send(broadcast, during=arrive_and_pause, guards=canary_of(5))
@@ -381,7 +385,7 @@ def test_a_broadcast_waits_until_it_may_begin(shop, cli):
 
     assert done.code == 0
     assert "waiting until" in done.err
-    assert shop.current(ledger.get(shop.state, 1)).started_at >= to_text(begins)
+    assert shop.current(Broadcasts(shop.state).get(1)).started_at >= to_text(begins)
 
 
 @pytest.mark.parametrize("option", ["--not-before", "--until"])
@@ -484,3 +488,86 @@ def test_guards_are_kept_and_changed_one_by_one():
     assert later == Guards(Canary(10, 90.0, 0.25))
     assert wishes(0, None, None, None, None, None).applied_to(kept) == Guards(quiet_hours=NIGHT)
     assert Guards.from_json("{}") == Guards()
+
+
+TEN = Canary(10, wait_seconds=600)
+
+
+def seen(**counts: int) -> Counts:
+    return Counts({RowState(state): n for state, n in counts.items()})
+
+
+@pytest.mark.parametrize(
+    ("counts", "quiet_seconds", "expected"),
+    [
+        ({}, 0.0, Wait(10)),
+        ({"accepted": 3, "sending": 2}, 0.0, Wait(5)),
+        ({"accepted": 9, "sending": 1}, 900.0, Wait(0)),
+        ({"accepted": 10}, 0.0, Wait(0)),
+        ({"sent": 10}, 599.0, Wait(0)),
+        ({"delivered": 9, "accepted": 1}, 599.0, Wait(0)),
+        ({"delivered": 9, "ambiguous": 1}, 10.0, Wait(0)),
+        # Once all are settled nothing is waited for.
+        ({"delivered": 6, "read": 4}, 1.0, Go("canary: 10 of 10 well, 0 failed")),
+        ({"sent": 5, "accepted": 5}, 600.0, Go("canary: 5 of 10 well, 0 failed")),
+    ],
+)
+def test_it_waits_for_statuses_and_then_goes_on(counts, quiet_seconds, expected):
+    assert judge_canary(TEN, seen(**counts), quiet_seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("counts", "quiet_seconds", "told"),
+    [
+        ({"failed": 1, "accepted": 2, "sending": 1}, 0.0, "1 failed"),
+        ({"rejected": 1, "delivered": 9}, 0.0, "1 rejected"),
+        ({"ambiguous": 1, "delivered": 9}, 600.0, "1 ambiguous"),
+    ],
+)
+def test_it_stops_when_too_many_went_wrong(counts, quiet_seconds, told):
+    stop = judge_canary(TEN, seen(**counts), quiet_seconds)
+
+    assert isinstance(stop, Stop)
+    assert stop.exit_status == 5
+    assert stop.reason == (
+        f"the canary of 10 went wrong: {told}; the limit is 10%; `--canary 0` goes on all the same"
+    )
+
+
+def test_without_any_word_it_does_not_go_on():
+    stop = judge_canary(TEN, seen(accepted=8, delivered=2), 600.0)
+
+    assert isinstance(stop, Stop)
+    assert stop.reason == (
+        "no status came for 8 of the 10 rows of the canary within 10 min: is anything listening?"
+        " `--canary 0` goes on all the same"
+    )
+
+
+def test_a_higher_limit_lets_some_fail():
+    canary = Canary(10, limit=0.3)
+
+    assert isinstance(judge_canary(canary, seen(delivered=8, failed=2), 1.0), Go)
+    assert isinstance(judge_canary(canary, seen(delivered=7, failed=3), 1.0), Stop)
+
+
+@given(
+    counts=st.dictionaries(
+        st.sampled_from([one for one in RowState if one not in ("pending", "skipped", "retry")]),
+        st.integers(0, 10),
+    ),
+    quiet_seconds=st.floats(0, 1_000),
+    limit=st.floats(0.01, 1.0),
+)
+def test_it_never_goes_on_over_its_limit_or_without_a_word(counts, quiet_seconds, limit):
+    found = judge_canary(Canary(10, limit=limit), Counts(counts), quiet_seconds)
+
+    left = sum(counts.values())
+    bad = sum(counts.get(RowState(one), 0) for one in ("failed", "rejected", "ambiguous"))
+    unheard = sum(counts.get(RowState(one), 0) for one in ("accepted", "ambiguous"))
+    if isinstance(found, Go):
+        assert left >= 10
+        assert bad < limit * left
+        assert 2 * unheard <= left
+    if isinstance(found, Wait):
+        assert left + found.room <= max(left, 10)

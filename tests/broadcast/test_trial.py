@@ -1,4 +1,7 @@
-"""Seeing a message before it goes out: `broadcast plan --preview` and `--test`."""
+"""Seeing a message before it goes out: `broadcast plan --preview` and `--test`.
+
+`broadcast plan --test` through respond.io, which tells statuses only to those who ask.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ import time
 import pytest
 
 from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.broadcast import ledger, trial, trial_ledger
+from wacoex_cli.broadcast import send
 from wacoex_cli.broadcast.model import RowState, attempt_id
+from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
@@ -44,7 +49,7 @@ def tell(state, clock, word, code=None):
         message_id="wamid.test",
         data={
             "status": word,
-            "attempt_id": attempt_id(ledger.state_id(state), TEST_ID, 1, 1),
+            "attempt_id": attempt_id(Broadcasts(state).state_id, TEST_ID, 1, 1),
             "code": code,
         },
     )
@@ -132,9 +137,9 @@ def test_a_test_sends_the_first_rows_message_to_me_and_waits_for_its_status(shop
     assert (test["phone"], test["broadcast_id"], test["state"]) == (ME, TEST_ID, "delivered")
     [arrival] = shop.world.log.accepted()
     assert arrival.recipient == ME
-    assert trial_ledger.row(shop.state, TEST_ID)["message_id"] == test["message_id"]
-    assert ledger.get(shop.state, 1).status.value == "planned"
-    own = ledger.get(shop.state, TEST_ID)
+    assert Rows(shop.state, TEST_ID).one(1)["message_id"] == test["message_id"]
+    assert Broadcasts(shop.state).get(1).status.value == "planned"
+    own = Broadcasts(shop.state).get(TEST_ID)
     assert (own.name, own.status.value, own.recipients) == ("test of 1", "completed", 1)
     assert shop.rows(own)[1]["parameters"] == '["Ana1", "A-1"]'
 
@@ -158,7 +163,7 @@ def test_a_no_sends_nothing_and_leaves_the_plan_alone(shop, cli, people):
     assert "broadcast 1 planned on shop" in planned.out
     assert "no test was sent" in planned.err
     assert shop.world.log.arrivals == []
-    assert [one.broadcast_id for one in ledger.of_channel(shop.state, None, None)] == [1]
+    assert [one.broadcast_id for one in Broadcasts(shop.state).of_channel(None, None)] == [1]
 
 
 def test_a_test_that_meta_refuses_says_why(shop, cli, people):
@@ -191,7 +196,7 @@ def test_what_speaks_against_sending_stops_the_test_and_leaves_no_trace(shop, cl
     assert "--overrule" not in planned.envelope["errors"][0]["hint"]
     assert planned.data["test"]["state"] is None
     assert shop.world.log.arrivals == []
-    assert [one.broadcast_id for one in ledger.of_channel(shop.state, None, None)] == [1]
+    assert [one.broadcast_id for one in Broadcasts(shop.state).of_channel(None, None)] == [1]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +215,7 @@ def test_a_test_that_cannot_be_sent_is_refused_before_anything_is_planned(
 
     assert refused.code == 2
     assert said in refused.err
-    assert ledger.of_channel(shop.state, None, None) == []
+    assert Broadcasts(shop.state).of_channel(None, None) == []
 
 
 def test_nobody_who_opted_out_gets_a_test(shop, cli, people):
@@ -220,15 +225,15 @@ def test_nobody_who_opted_out_gets_a_test(shop, cli, people):
 
     assert refused.code == 2
     assert f"wacoex optout remove {ME}" in refused.err
-    assert ledger.of_channel(shop.state, None, None) == []
+    assert Broadcasts(shop.state).of_channel(None, None) == []
 
 
 def test_somebody_who_opts_out_just_before_the_test_gets_none(shop):
-    test = trial.plan_test(shop.state, shop.plan(2), ME, shop.clock)
+    test = send.plan_test(shop.state, shop.plan(2), ME, shop.clock)
     with shop.state.transaction():
         add_optout(shop.state, ME, "by hand", None, shop.clock.now())
     shop.send(test)
-    found = trial.outcome(shop.state, test.broadcast_id, ME)
+    found = send.outcome(shop.state, test.broadcast_id, ME)
 
     assert (found.state, found.exit_status) == (RowState.SKIPPED, 5)
     assert shop.world.log.arrivals == []
@@ -237,17 +242,17 @@ def test_somebody_who_opts_out_just_before_the_test_gets_none(shop):
 @pytest.fixture
 def sent_test(shop):
     """A test that the sandbox has taken, and nothing heard of it yet."""
-    test = trial.plan_test(shop.state, shop.plan(2), ME, shop.clock)
+    test = send.plan_test(shop.state, shop.plan(2), ME, shop.clock)
     shop.send(test)
     return test.broadcast_id
 
 
 def test_when_no_status_comes_it_asks_whether_anything_is_listening(shop, sent_test, clock):
     before = clock.now()
-    asyncio.run(trial.wait_for_status(shop.state, sent_test, clock))
-    found = trial.outcome(shop.state, sent_test, ME)
+    asyncio.run(send.wait_for_status(shop.state, sent_test, clock))
+    found = send.outcome(shop.state, sent_test, ME)
 
-    assert (clock.now() - before).total_seconds() == trial.WAITS_SECONDS
+    assert (clock.now() - before).total_seconds() == send.WAITS_SECONDS
     assert (found.state, found.exit_status) == (RowState.ACCEPTED, 6)
     assert "is anything listening?" in found.errors[0].message
     assert "wacoex events subscribe --check" in str(found.errors[0].hint)
@@ -255,23 +260,23 @@ def test_when_no_status_comes_it_asks_whether_anything_is_listening(shop, sent_t
 
 def test_sent_is_told_as_it_is_when_nothing_better_comes(shop, sent_test, clock):
     tell(shop.state, clock, "sent")
-    asyncio.run(trial.wait_for_status(shop.state, sent_test, clock))
-    found = trial.outcome(shop.state, sent_test, ME)
+    asyncio.run(send.wait_for_status(shop.state, sent_test, clock))
+    found = send.outcome(shop.state, sent_test, ME)
 
-    assert sum(clock.slept) == trial.WAITS_SECONDS
+    assert sum(clock.slept) == send.WAITS_SECONDS
     assert (found.state, found.exit_status, found.errors) == (RowState.SENT, 0, ())
 
 
 def test_a_test_whose_answer_never_came_is_settled_by_its_status(shop, clock):
     shop.faults(Fault("reset_after", recipients=frozenset({ME})))
-    test = trial.plan_test(shop.state, shop.plan(2), ME, shop.clock)
+    test = send.plan_test(shop.state, shop.plan(2), ME, shop.clock)
     shop.send(test)
-    unknown = trial.outcome(shop.state, test.broadcast_id, ME)
+    unknown = send.outcome(shop.state, test.broadcast_id, ME)
     tell(shop.state, clock, "delivered")
-    asyncio.run(trial.wait_for_status(shop.state, test.broadcast_id, clock))
+    asyncio.run(send.wait_for_status(shop.state, test.broadcast_id, clock))
 
     assert (unknown.state, unknown.errors[0].code) == (RowState.AMBIGUOUS, "ambiguous")
-    assert trial.outcome(shop.state, test.broadcast_id, ME).state is RowState.DELIVERED
+    assert send.outcome(shop.state, test.broadcast_id, ME).state is RowState.DELIVERED
     assert clock.slept == []
 
 
@@ -291,6 +296,57 @@ def test_an_interrupted_test_leaves_the_plan_as_it_is(shop, people, eventually, 
 
     assert child.returncode == 130
     assert [arrival.recipient for arrival in shop.world.log.arrivals] == [ME]
-    assert ledger.get(shop.state, 1).status.value == "planned"
+    assert Broadcasts(shop.state).get(1).status.value == "planned"
     reached = "ambiguous" if faults else "accepted"
-    assert shop.counts(ledger.get(shop.state, TEST_ID)) == {reached: 1}
+    assert shop.counts(Broadcasts(shop.state).get(TEST_ID)) == {reached: 1}
+
+
+PLAN = ("broadcast", "plan", "people.csv", "--template", "spring_sale", "--lang", "en_US")
+
+
+@pytest.fixture
+def plan(shop, cli, monkeypatch):
+    """Plan for two contacts and send the test to ME; gives the answer."""
+    shop.befriend(2)
+    shop.file("people.csv", [(shop.phone(1), "Ana"), (shop.phone(2), "Bo")], ("phone", "name"))
+    monkeypatch.chdir(shop.directory)
+
+    def run_it():
+        return cli(*PLAN, "--param", "first_name=name", "--test", ME, "--yes", "--json")
+
+    return run_it
+
+
+def sent_to(shop) -> list[str | None]:
+    return [one.recipient for one in shop.world.log.arrivals]
+
+
+@pytest.mark.parametrize("provider", [Provider.RESPONDIO])
+def test_a_test_waits_for_what_respondio_says_of_it(shop, plan):
+    shop.world.respondio.add_contact(ME, "Me")
+
+    planned = plan()
+
+    assert planned.code == 0
+    assert planned.data["test"]["state"] in {"delivered", "read"}
+    assert sent_to(shop) == [ME]
+
+
+@pytest.mark.parametrize("provider", [Provider.RESPONDIO])
+def test_a_test_that_failed_is_told_with_its_code(shop, plan):
+    shop.world.respondio.add_contact(ME, "Me")
+    shop.faults(Fault("status_failed", code=131026))
+
+    planned = plan()
+
+    assert planned.code == 5
+    assert (planned.data["test"]["state"], planned.data["test"]["code"]) == ("failed", 131026)
+
+
+@pytest.mark.parametrize("provider", [Provider.RESPONDIO])
+def test_a_test_to_somebody_who_is_no_contact_says_so(shop, plan):
+    planned = plan()
+
+    assert planned.code == 5
+    assert "is no contact at respond.io" in planned.err + planned.out
+    assert shop.world.log.accepted() == []

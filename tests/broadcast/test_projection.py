@@ -1,24 +1,34 @@
-"""What events tell about messages that were sent: any order, never backwards, nobody twice."""
+"""What events tell about messages that were sent: any order, never backwards, nobody twice.
+
+What Meta tells while a broadcast is sent, and which of it pauses the broadcast.
+What `events pull` goes and asks about: people whose fate is unclear, messages without an end.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import json
+from datetime import timedelta
 from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wacoex_cli import app
 from wacoex_cli.audience.ledger import list_optouts
-from wacoex_cli.broadcast import ledger
 from wacoex_cli.broadcast.model import Status, attempt_id
-from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.projection import bring_up_to_date, interest
+from wacoex_cli.broadcast.store import Broadcasts
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import Details
+from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms.events import Event, EventData, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.webhooks import emit
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID
 
 numbers = itertools.count()
@@ -34,7 +44,7 @@ def tell(state, clock, *events):
 
 def status(state, broadcast, row, word, *, attempt=1, code=None):
     """A status webhook about one row."""
-    name = attempt_id(ledger.state_id(state), broadcast.broadcast_id, row, attempt)
+    name = attempt_id(Broadcasts(state).state_id, broadcast.broadcast_id, row, attempt)
     return Event(
         key=f"meta:status:wamid.{row}:{word}:{next(numbers)}",
         kind=Kind.STATUS,
@@ -95,7 +105,7 @@ def test_the_order_of_statuses_does_not_matter(state, clock, plan_rows, words, d
 
 
 def _ends(state, clock, plan_rows, words):
-    broadcast = ledger.get(state, plan_rows(1))
+    broadcast = Broadcasts(state).get(plan_rows(1))
     with state.transaction():
         state.execute("UPDATE recipients SET state = 'accepted', attempts = 1")
     for word in words:
@@ -303,3 +313,196 @@ def test_the_phone_of_a_channel_is_enough_for_it_to_be_meant(shop):
     tell(shop.state, shop.clock, by_phone)
 
     assert shop.current(broadcast).status is Status.PAUSED
+
+
+RUNNING = "opening_hours"
+
+
+@pytest.fixture
+def running(shop):
+    """A broadcast of template opening_hours (en_US) that is being sent."""
+    broadcast = shop.planned(1)
+    shop.send(broadcast)
+    with shop.state.transaction():
+        shop.state.execute("UPDATE broadcasts SET status = 'sending'")
+    return broadcast
+
+
+@pytest.fixture
+def told(shop, cli, running):
+    """Let Meta tell something, import it, and give the broadcast as it is then."""
+
+    def tell(kind, **values):
+        at = values.pop("at", shop.clock.now().timestamp() + 60)
+        payloads = emit(shop.world, kind, at=at, **values).payloads
+        file = shop.directory / "told.ndjson"
+        file.write_text("".join(json.dumps(one) + "\n" for one in payloads))
+        assert payloads
+        assert cli("events", "import", file).code == 0
+        return shop.current(running)
+
+    return tell
+
+
+def restricted(word, expiration=1_900_000_000):
+    return {"restriction_info": [{"restriction_type": word, "expiration": expiration}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "reason"),
+    [
+        (
+            "template_status",
+            {"event": "PAUSED", "name": RUNNING},
+            "template opening_hours (en_US) is PAUSED (FIRST_PAUSE)",
+        ),
+        (
+            "template_status",
+            {"event": "REJECTED", "name": RUNNING, "language": "en-US", "reason": "SCAM"},
+            "template opening_hours (en_US) is REJECTED (SCAM)",
+        ),
+        (
+            "template_quality",
+            {"name": RUNNING, "before": "GREEN", "now": "YELLOW"},
+            "the quality of template opening_hours (en_US) is YELLOW",
+        ),
+        (
+            "template_quality",
+            {"name": RUNNING, "before": "UNKNOWN", "now": "RED"},
+            "the quality of template opening_hours (en_US) is RED",
+        ),
+        ("quality", {"event": "FLAGGED"}, "the quality of the number is lower (FLAGGED)"),
+        (
+            "quality",
+            {"event": "ONBOARDING", "old_limit": "TIER_2K", "limit": "TIER_250"},
+            "the messaging limit fell from TIER_2K to TIER_250",
+        ),
+        (
+            "account_update",
+            {"event": "ACCOUNT_RESTRICTION"},
+            "ACCOUNT_RESTRICTION (RESTRICTED_BIZ_INITIATED_MESSAGING)",
+        ),
+        (
+            "account_update",
+            {
+                "event": "ACCOUNT_RESTRICTION",
+                "details": restricted("RESTRICTED_CUSTOMER_INITIATED_MESSAGING"),
+            },
+            "ACCOUNT_RESTRICTION (RESTRICTED_CUSTOMER_INITIATED_MESSAGING)",
+        ),
+        ("account_update", {"event": "DISABLED_UPDATE"}, "DISABLED_UPDATE (DISABLE)"),
+        ("account_update", {"event": "ACCOUNT_VIOLATION"}, "ACCOUNT_VIOLATION (SPAM)"),
+        ("account_update", {"event": "ACCOUNT_DELETED"}, "ACCOUNT_DELETED"),
+        (
+            "account_update",
+            {"event": "PARTNER_REMOVED", "reason": "CHANGE_NUMBER"},
+            "PARTNER_REMOVED (CHANGE_NUMBER, SYSTEM)",
+        ),
+        (
+            "alert",
+            {"severity": "CRITICAL", "type": "SOMETHING_NEW"},
+            "there is a critical alert (SOMETHING_NEW)",
+        ),
+    ],
+)
+def test_it_pauses_what_is_sent(told, kind, values, reason):
+    paused = told(kind, **values)
+
+    assert paused.status is Status.PAUSED
+    assert paused.reason.startswith(f"Meta says {reason} at 20")
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("template_status", {"event": "APPROVED", "name": RUNNING}),
+        ("template_status", {"event": "PAUSED", "name": "another"}),
+        ("template_status", {"event": "PAUSED", "name": RUNNING, "language": "ms"}),
+        ("template_quality", {"name": RUNNING, "before": "YELLOW", "now": "GREEN"}),
+        ("template_quality", {"name": RUNNING, "before": "GREEN", "now": "UNKNOWN"}),
+        ("template_quality", {"name": "another", "now": "RED"}),
+        ("quality", {"event": "THROUGHPUT_UPGRADE"}),
+        ("quality", {"old_limit": "TIER_250", "limit": "TIER_2K"}),
+        ("account_update", {"event": "ACCOUNT_RECONNECTED"}),
+        ("account_update", {"event": "PARTNER_ADDED"}),
+        (
+            "account_update",
+            {"event": "DISABLED_UPDATE", "details": {"ban_info": {"waba_ban_state": "REINSTATE"}}},
+        ),
+        (
+            "account_update",
+            {
+                "event": "ACCOUNT_RESTRICTION",
+                "details": restricted("RESTRICTED_ADD_PHONE_NUMBER_ACTION"),
+            },
+        ),
+        (
+            "account_update",
+            {
+                "event": "ACCOUNT_RESTRICTION",
+                "details": restricted("RESTRICTED_BIZ_INITIATED_MESSAGING", 1_700_000_000),
+            },
+        ),
+        ("alert", {"severity": "CRITICAL", "type": "OBA_REJECTED"}),
+        ("alert", {"severity": "WARNING", "type": "SOMETHING_NEW"}),
+        ("alert", {"severity": "CRITICAL", "status": "NONE", "type": "SOMETHING_NEW"}),
+        ("capability", {}),
+    ],
+)
+def test_it_lets_go_on_what_is_sent(told, kind, values):
+    assert told(kind, **values).status is Status.SENDING
+
+
+@pytest.mark.parametrize(("category", "status"), [("UTILITY", "paused"), ("MARKETING", "sending")])
+def test_a_restriction_of_utility_templates_pauses_only_those(shop, told, category, status):
+    with shop.state.transaction():
+        shop.state.execute(
+            "UPDATE broadcasts SET template = json_set(template, '$.category', ?)", [category]
+        )
+
+    details = restricted("RESTRICTED_UTILITY_TEMPLATES")
+
+    assert told("account_update", event="ACCOUNT_RESTRICTION", details=details).status == status
+
+
+def test_what_happened_before_the_run_pauses_nothing(shop, told):
+    before = shop.clock.now().timestamp() - 3_600
+
+    assert told("template_status", name=RUNNING, at=before).status is Status.SENDING
+
+
+def test_who_is_unclear_comes_first_and_what_is_long_over_is_left_alone(state, clock):
+    channel = registry.add_channel(state, "shop", Details(phone="+6560000001"), clock.now())
+    lately, long_ago = (to_text(clock.now() - timedelta(days=days)) for days in (2, 30))
+    rows = [
+        (1, "+6591000001", "read", "wamid.1", lately),
+        (2, "+6591000002", "ambiguous", None, long_ago),
+        (3, "+6591000003", "sent", "wamid.3", lately),
+        (4, "+6591000004", "sent", "wamid.4", long_ago),
+        (5, "+6591000005", "skipped", None, None),
+    ]
+    with state.transaction():
+        state.execute(
+            "INSERT INTO broadcasts (broadcast_id, channel_id, status, template,"
+            " parameter_sources, recipients_file, api_base_url, rate, planned_at)"
+            " VALUES (9, ?, 'completed', '{}', '{}', '', '', 20, '')",
+            [channel.channel_id],
+        )
+        state.execute_many(
+            "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, attempts, state,"
+            " message_id, answered_at) VALUES (9, ?, 1, ?, '[]', 1, ?, ?, ?)",
+            rows,
+        )
+
+    found = interest(state, channel, clock.now())
+
+    assert found.phones == ("+6591000002", "+6591000001", "+6591000003")
+    assert found.message_ids == {"wamid.3": f"wacoex-{Broadcasts(state).state_id}-9-3-1"}
+    assert consumers.interest(state, channel, clock.now()) == found
+
+
+def test_the_program_hands_every_projection_over_under_a_name_of_its_own():
+    names = [one.name for one in consumers.projections()]
+
+    assert names == [one.name for one in app.projections()]
+    assert len(names) == len(set(names)) >= 4

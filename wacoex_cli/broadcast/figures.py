@@ -1,0 +1,775 @@
+"""What the tables of broadcasts say: of one broadcast, and sums over all. Reads only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from wacoex_cli.audience.ledger import EITHER_SPELLING, holds_back, other_spelling
+from wacoex_cli.broadcast.model import (
+    LONGEST_RETRY_IN_RUN,
+    MOST_TRIES_IN_RUN,
+    OPEN_STATES,
+    TAKEN_STATES,
+    Counts,
+    Doubt,
+    OnItsWay,
+    RowState,
+    Status,
+    attempt_id,
+)
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.glimpse import glimpse
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.state import Row, State
+
+
+def sql_list(states: Iterable[RowState]) -> str:
+    """SQL for `state IN`."""
+    return "({})".format(", ".join(f"'{state.value}'" for state in states))
+
+
+TAKEN = sql_list(TAKEN_STATES)
+OPEN = sql_list(OPEN_STATES)
+_TEMPLATE = "(SELECT b.template FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
+_NOT_OPTED_OUT = (
+    "NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone"
+    f" IN (recipients.phone, {other_spelling('recipients.phone')}) AND {holds_back(_TEMPLATE)})"
+)
+PENDING = (
+    "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'pending'"
+    f" AND new_contact IS NULL AND {_NOT_OPTED_OUT} ORDER BY row LIMIT ?"
+)
+_HAS_TRIES = "tries_in_run < ? AND (first_try_in_run_at IS NULL OR first_try_in_run_at > ?)"
+DUE = (
+    "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'retry'"
+    f" AND not_before <= ? AND {_HAS_TRIES} AND {_NOT_OPTED_OUT} ORDER BY not_before, row LIMIT ?"
+)
+IS_HELD = "state = 'retry' AND reason = 'quiet_hours'"
+_WAITS_FOR_CONTACT = "broadcast_id = ? AND state = 'pending' AND new_contact IS NOT NULL"
+# Named one by one: the index then leaves out a million rows that have not left.
+_HAVE_LEFT = sql_list(
+    (RowState.SENDING, *TAKEN_STATES, RowState.REJECTED, RowState.AMBIGUOUS),
+)
+FAILED = (
+    "broadcast_id = ? AND state IN ('failed', 'rejected')"
+    # A person knows that they have not got it, and that it is not to be sent again.
+    " AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.broadcast_id = recipients.broadcast_id"
+    " AND d.row = recipients.row AND d.decision = 'not-sent')"
+)
+# Meta: error codes, 131049. The limit on new conversations looks as far back.
+_COOLING_DOWN = timedelta(hours=24)
+_PAGE = 2_000
+_TRIED_AT = "COALESCE(left_at, answered_at, claimed_at)"
+_TRIED = "broadcast_id = ? AND claimed_at IS NOT NULL AND state <> 'skipped'"
+_HAS = 'data LIKE \'%"status":"{}"%\''
+_IS_READ = f"({_HAS.format('read')} OR {_HAS.format('played')})"
+_IS_DELIVERED = f"({_HAS.format('delivered')} OR {_IS_READ})"
+_IS_SENT = f"({_HAS.format('sent')} OR {_IS_DELIVERED})"
+# Meta's statuses name the attempt; those of respond.io are known by their message.
+_OF_RESPONDIO = ", ".join(
+    f"'respondio:status:' || r.message_id || ':{status}'"
+    for status in ("sent", "delivered", "read", "failed")
+)
+_TOLD = (
+    "SELECT message_id, at, data FROM events WHERE kind = 'status' AND at >= ? AND data LIKE ?"
+    " AND message_id IS NOT NULL"
+    " UNION ALL SELECT r.message_id, e.at, e.data FROM recipients r"
+    f" JOIN events e ON e.event_key IN ({_OF_RESPONDIO})"
+    " WHERE r.broadcast_id = ? AND r.message_id NOT LIKE 'wamid.%'"
+)
+_REACHED = (
+    "SELECT message_id,"
+    f" MIN(CASE WHEN {_IS_SENT} THEN at END) AS sent_at,"
+    f" MIN(CASE WHEN {_IS_DELIVERED} THEN at END) AS delivered_at,"
+    f" MIN(CASE WHEN {_IS_READ} THEN at END) AS read_at,"
+    f" MIN(CASE WHEN {_HAS.format('failed')} THEN at END) AS failed_at"
+    f" FROM ({_TOLD}) AS told GROUP BY message_id"
+)
+_SERIES = (
+    ("sent", " AND (failed_at IS NULL OR delivered_at IS NOT NULL)"),
+    ("delivered", ""),
+    ("read", ""),
+    ("failed", " AND delivered_at IS NULL"),
+)
+
+
+_OTHER_ROWS = (
+    "SELECT r.message_id, r.claimed_at FROM broadcasts b"
+    " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+    f" WHERE r.phone IN {EITHER_SPELLING} AND r.state <> 'skipped' AND r.claimed_at IS NOT NULL"
+    " AND NOT (r.broadcast_id = ? AND r.row = ?)"
+)
+
+
+_SENT_TO = (
+    "SELECT r.phone FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
+    " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+    " WHERE c.phone = ? AND b.started_at IS NOT NULL"
+    " AND r.state IN ('accepted', 'sent', 'delivered', 'read') AND r.answered_at >= ?"
+)
+# Only the numbers of Mexico, Argentina and Brazil have two spellings.
+_BOTH_SPELLINGS = (
+    "SELECT phone FROM active UNION ALL"
+    f" SELECT {other_spelling('phone')} FROM active"
+    f" WHERE phone LIKE '+5%' AND {other_spelling('phone')} IS NOT NULL"
+)
+
+
+# Rows that were answered since a moment are in broadcasts that did not end before it.
+_RECENT = (
+    " FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+    " WHERE b.started_at IS NOT NULL AND (b.finished_at IS NULL OR b.finished_at > ?)"
+    " AND r.answered_at > ?"
+)
+
+
+class Figures:
+    """What the rows of one broadcast say."""
+
+    def __init__(self, state: State, broadcast_id: int) -> None:
+        self.state = state
+        self.broadcast_id = broadcast_id
+
+    def counts(self) -> Counts:
+        """How many rows are in each state now."""
+        found = self._rows(
+            "SELECT state, COUNT(*) AS n FROM recipients WHERE broadcast_id = ? GROUP BY state"
+        )
+        return Counts({RowState(row["state"]): row["n"] for row in found})
+
+    def count_open(self, calling_code: str = "+") -> int:
+        """Rows still to be sent, of the numbers that begin with a calling code."""
+        return int(
+            self._value(
+                "SELECT COUNT(*) FROM recipients WHERE broadcast_id = ?"
+                f" AND state IN {OPEN} AND phone LIKE ?",
+                f"{calling_code}%",
+            )
+        )
+
+    def left_since(self, since: str) -> tuple[Counts, str]:
+        """The rows that left since a moment, by state, and when the last of them was answered.
+
+        Rows that wait for another try have not been taken, so they are none of them.
+        """
+        found = self._rows(
+            "SELECT state, COUNT(*) AS n, MAX(answered_at) AS answered_at FROM recipients"
+            f" WHERE broadcast_id = ? AND claimed_at >= ? AND state IN {_HAVE_LEFT}"
+            " GROUP BY state",
+            since,
+        )
+        last = max((str(row["answered_at"] or "") for row in found), default="")
+        return Counts({RowState(row["state"]): row["n"] for row in found}), last
+
+    def skip_reasons(self) -> dict[str, int]:
+        """How many rows were skipped for which reason."""
+        found = self._rows(
+            "SELECT reason, COUNT(*) AS n FROM recipients"
+            " WHERE broadcast_id = ? AND state = 'skipped' GROUP BY reason ORDER BY reason"
+        )
+        return {row["reason"]: row["n"] for row in found}
+
+    def codes(self) -> list[Row]:
+        """State, code and number of the rows that carry a code, most frequent first."""
+        return self._rows(
+            "SELECT state, code, COUNT(*) AS n FROM recipients WHERE broadcast_id = ?"
+            " AND state IN ('failed', 'rejected', 'retry', 'ambiguous') AND code IS NOT NULL"
+            " GROUP BY state, code ORDER BY n DESC, code"
+        )
+
+    def failures(self) -> list[tuple[RowState, int | None, int]]:
+        """State, code and number of the rows that failed or were rejected."""
+        found = self._rows(
+            f"SELECT state, code, COUNT(*) AS n FROM recipients WHERE {FAILED}"
+            " GROUP BY state, code ORDER BY state, code"
+        )
+        return [(RowState(row["state"]), row["code"], row["n"]) for row in found]
+
+    def first(self, wanted: RowState, most: int) -> list[Row]:
+        """The first rows in a state: row, line, phone, parameters, reason, code, detail, times."""
+        return self._rows(
+            "SELECT row, line, phone, parameters, reason, code, detail, attempts, claimed_at,"
+            " answered_at FROM recipients WHERE broadcast_id = ? AND state = ?"
+            " ORDER BY row LIMIT ?",
+            wanted,
+            most,
+        )
+
+    def numbers(self, wanted: RowState) -> list[int]:
+        """The numbers of all rows in a state, in order."""
+        found = self._rows(
+            "SELECT row FROM recipients WHERE broadcast_id = ? AND state = ? ORDER BY row", wanted
+        )
+        return [row["row"] for row in found]
+
+    def one(self, row: int) -> Row:
+        """State, reason, detail, code and message id of a row that is there."""
+        (found,) = self._rows(
+            "SELECT state, reason, detail, code, message_id FROM recipients"
+            " WHERE broadcast_id = ? AND row = ?",
+            row,
+        )
+        return found
+
+    def phone_of(self, row: int) -> str | None:
+        """The number (E.164) of a row that was to be sent to; None when there is no such row."""
+        found = self._value(
+            "SELECT phone FROM recipients WHERE broadcast_id = ? AND row = ?"
+            " AND state <> 'skipped'",
+            row,
+        )
+        return str(found) if found else None
+
+    def has_more(self, now: datetime) -> bool:
+        """Whether any row is still to be sent in this run, now or after its wait."""
+        since = to_text(now - LONGEST_RETRY_IN_RUN)
+        return bool(
+            self._value(
+                "SELECT EXISTS (SELECT 1 FROM recipients WHERE broadcast_id = ?"
+                " AND state = 'pending') OR EXISTS (SELECT 1 FROM recipients"
+                " WHERE broadcast_id = ? AND state = 'retry' AND not_before IS NOT NULL"
+                f" AND {_HAS_TRIES})",
+                self.broadcast_id,
+                MOST_TRIES_IN_RUN,
+                since,
+            )
+        )
+
+    def next_rows(self, now: datetime, most: int) -> Iterator[tuple[int, str]]:
+        """The rows that `claim` would take, and their numbers (E.164), in its order."""
+        for choice, values in ((DUE, self.due_values(now)), (PENDING, [self.broadcast_id])):
+            for row in self.state.rows(choice.format(columns="row, phone"), [*values, most]):
+                yield row["row"], row["phone"]
+                most -= 1
+
+    def due_values(self, now: datetime) -> list[object]:
+        """The values of `DUE`, but for how many."""
+        since = to_text(now - LONGEST_RETRY_IN_RUN)
+        return [self.broadcast_id, to_text(now), MOST_TRIES_IN_RUN, since]
+
+    def held(self) -> list[tuple[datetime, int, str]]:
+        """Rows that are held back: until when, how many, the number (E.164) of one of them."""
+        found = self._rows(
+            "SELECT not_before, COUNT(*) AS n, MIN(phone) AS phone FROM recipients"
+            f" WHERE broadcast_id = ? AND {IS_HELD} AND not_before IS NOT NULL"
+            " GROUP BY not_before ORDER BY not_before"
+        )
+        return [(from_text(row["not_before"]), row["n"], row["phone"]) for row in found]
+
+    def at_no_hour(self) -> int:
+        """Rows that can leave at no hour: it is always quiet in one of their zones."""
+        return int(
+            self._value(
+                f"SELECT COUNT(*) FROM recipients WHERE broadcast_id = ? AND {IS_HELD}"
+                " AND not_before IS NULL"
+            )
+        )
+
+    def without_contact(self, most: int) -> list[tuple[int, str, str]]:
+        """The first rows whose contact is not known to be there: row, phone (E.164), name."""
+        found = self._rows(
+            "SELECT row, phone, new_contact FROM recipients"
+            f" WHERE {_WAITS_FOR_CONTACT} ORDER BY row LIMIT ?",
+            most,
+        )
+        return [(row["row"], row["phone"], row["new_contact"]) for row in found]
+
+    def count_without_contact(self) -> int:
+        """How many rows wait for a contact."""
+        return int(self._value(f"SELECT COUNT(*) FROM recipients WHERE {_WAITS_FOR_CONTACT}"))
+
+    def on_their_way(self, before: datetime, most: int) -> list[OnItsWay]:
+        """Rows taken before a moment and not known as delivered, read or failed, newest first."""
+        found = [
+            row
+            for reached in (RowState.ACCEPTED, RowState.SENT)
+            for row in self._rows(
+                "SELECT row, attempts, phone, message_id FROM recipients"
+                " WHERE broadcast_id = ? AND state = ? AND message_id IS NOT NULL"
+                " AND answered_at <= ? ORDER BY row DESC LIMIT ?",
+                reached,
+                to_text(before),
+                most,
+            )
+        ]
+        found.sort(key=lambda row: -row["row"])
+        return [
+            OnItsWay(row["row"], row["attempts"], row["phone"], row["message_id"])
+            for row in found[:most]
+        ]
+
+    def every_row(self) -> Iterator[Row]:
+        """Every row in order, a page at a time: a million rows take no more memory than one page.
+
+        Each page is as things are when it is read. Between pages nothing is held, so that a slow
+        reader keeps no sender from tidying its write-ahead log.
+        """
+        last = -1
+        while page := self.state.rows(
+            "SELECT row, line, phone, state, reason, code, detail, attempts, message_id,"
+            " message_status, claimed_at, answered_at FROM recipients"
+            " WHERE broadcast_id = ? AND row > ? ORDER BY row LIMIT ?",
+            [self.broadcast_id, last, _PAGE],
+        ):
+            yield from page
+            last = page[-1]["row"]
+
+    def unsettled(self, most: int) -> list[Row]:
+        """The first rows that were not taken, or of which nobody knows, but for the skipped."""
+        return self.state.rows(
+            "SELECT row, line, phone, state, code, detail FROM recipients WHERE broadcast_id = ?"
+            " AND state IN ('failed', 'rejected', 'retry', 'ambiguous') ORDER BY row LIMIT ?",
+            [self.broadcast_id, most],
+        )
+
+    def runs(self) -> list[Row]:
+        """The runs, first one first: who sent, how fast, for how many seconds, how it ended."""
+        return self.state.rows(
+            "SELECT run_id, host, pid, rate, started_at, last_active_at, active_seconds, ended_as"
+            " FROM broadcast_runs WHERE broadcast_id = ? ORDER BY run_id",
+            [self.broadcast_id],
+        )
+
+    def decisions(self) -> list[Row]:
+        """What people decided, first one first; `row` is None when it was about the broadcast."""
+        return self.state.rows(
+            "SELECT decision_id, row, decided_at, decided_by, decision FROM decisions"
+            " WHERE broadcast_id = ? ORDER BY decision_id",
+            [self.broadcast_id],
+        )
+
+    def dispatch_span(self) -> tuple[str, str] | None:
+        """When the first and the last try left (RFC 3339 in UTC); None before the first."""
+        found = self.state.row(
+            f"SELECT MIN({_TRIED_AT}) AS first, MAX({_TRIED_AT}) AS last FROM recipients"
+            f" WHERE {_TRIED}",
+            [self.broadcast_id],
+        )
+        return (found["first"], found["last"]) if found and found["first"] else None
+
+    def dispatch(self, width: int) -> list[Row]:
+        """Tries by time: `at`, how many (`n`), and the most of them in one second (`busiest`).
+
+        `width` is how many characters of a moment name its stretch: 19 a second, 16 a minute.
+        """
+        return self.state.rows(
+            f"SELECT substr(second, 1, {width:d}) AS at, SUM(n) AS n, MAX(n) AS busiest FROM"
+            f" (SELECT substr({_TRIED_AT}, 1, 19) AS second, COUNT(*) AS n FROM recipients"
+            f" WHERE {_TRIED} GROUP BY 1) AS seconds GROUP BY 1 ORDER BY 1",
+            [self.broadcast_id],
+        )
+
+    def deliveries_end(self, since: str, attempts: str) -> str | None:
+        """When the newest status of a message of the broadcast came about; None without one.
+
+        `since` bounds the search. `attempts` is what the attempt ids of the broadcast begin with.
+        """
+        newest = self.state.value(
+            f"SELECT MAX(at) FROM ({_TOLD}) AS told",
+            [since, f'%"attempt_id":"{attempts}%', self.broadcast_id],
+        )
+        return None if newest is None else str(newest)
+
+    def deliveries(self, since: str, attempts: str, width: int) -> list[Row]:
+        """How many messages reached each status in each stretch of time: `status`, `at`, `n`.
+
+        A message counts once for a status, when it first had it or a later one. One that arrived
+        did not fail; one that failed counts as accepted and failed only, as its row does. `width`
+        is as for `dispatch`, `since` and `attempts` as for `deliveries_end`.
+        """
+        return self.state.rows(
+            f"WITH reached AS ({_REACHED})"
+            f" SELECT 'accepted' AS status, substr(answered_at, 1, {width:d}) AS at, COUNT(*) AS n"
+            " FROM recipients WHERE broadcast_id = ? AND answered_at IS NOT NULL"
+            " AND state IN ('accepted', 'sent', 'delivered', 'read', 'failed') GROUP BY 2"
+            + "".join(
+                f" UNION ALL SELECT '{name}', substr({name}_at, 1, {width:d}), COUNT(*)"
+                f" FROM reached WHERE {name}_at IS NOT NULL{more} GROUP BY 2"
+                for name, more in _SERIES
+            )
+            + " ORDER BY 1, 2",
+            [since, f'%"attempt_id":"{attempts}%', self.broadcast_id, self.broadcast_id],
+        )
+
+    def doubts(self, wanted: Collection[int]) -> tuple[Doubt, ...]:
+        """These rows of a broadcast as far as they are ambiguous, in order."""
+        found = self.state.rows(
+            "SELECT r.row, r.line, r.phone, r.attempts, r.claimed_at, r.detail, b.started_at,"
+            # Who took a row over from a dead sender took its holder away.
+            " CASE WHEN r.holder IS NOT NULL THEN r.answered_at END AS given_up_at"
+            " FROM recipients r JOIN broadcasts b ON b.broadcast_id = r.broadcast_id"
+            " WHERE r.broadcast_id = ? AND r.state = 'ambiguous' ORDER BY r.row",
+            [self.broadcast_id],
+        )
+        chosen = set(wanted)
+        return tuple(_doubt(row) for row in found if row["row"] in chosen)
+
+    def other_rows(self, doubt: Doubt) -> tuple[frozenset[str], tuple[datetime, ...]]:
+        """What other broadcasts sent to the person of a row, in either spelling of the number.
+
+        The ids of their messages, and when rows were tried that have none.
+        """
+        found = self.state.rows(
+            _OTHER_ROWS, [doubt.phone, doubt.phone, self.broadcast_id, doubt.row]
+        )
+        taken = frozenset(row["message_id"] for row in found if row["message_id"])
+        rivals = tuple(from_text(row["claimed_at"]) for row in found if not row["message_id"])
+        return taken, rivals
+
+    def _rows(self, sql: str, *values: object) -> list[Row]:
+        return self.state.rows(sql, [self.broadcast_id, *values])
+
+    def _value(self, sql: str, *values: object) -> Any:
+        return self.state.value(sql, [self.broadcast_id, *values])
+
+
+def _doubt(row: Row) -> Doubt:
+    since = row["claimed_at"]
+    if row["attempts"] > 1:
+        since = min(since, row["started_at"] or since)
+    return Doubt(
+        row=row["row"],
+        line=row["line"],
+        phone=row["phone"],
+        attempt=row["attempts"],
+        claimed_at=from_text(row["claimed_at"]),
+        since=from_text(since),
+        until=from_text(max(row["claimed_at"], row["given_up_at"] or "")),
+        happened=row["detail"],
+    )
+
+
+def own_messages(
+    state: State, channel_id: int, since: datetime, until: datetime
+) -> dict[str, datetime]:
+    """The messages of all broadcasts of a channel that were claimed in a time, by their ids."""
+    first, last = to_text(since), to_text(until)
+    found = state.rows(
+        "SELECT r.message_id, r.claimed_at FROM broadcasts b"
+        " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.channel_id = ? AND b.started_at <= ?"
+        " AND (b.finished_at IS NULL OR b.finished_at >= ?)"
+        " AND r.message_id IS NOT NULL AND r.claimed_at BETWEEN ? AND ?",
+        [channel_id, last, first, first, last],
+    )
+    return {row["message_id"]: from_text(row["claimed_at"]) for row in found}
+
+
+def taken_since(state: State, phone: str, since: datetime) -> int:
+    """Different people whom one number had messages accepted for since a moment.
+
+    A person counts in the largest broadcast, so that the rows of that one, which may be a million,
+    are looked for nowhere else.
+    """
+    moment = to_text(since)
+    return int(
+        state.value(
+            "WITH recent AS (SELECT b.broadcast_id, b.recipients FROM broadcasts b"
+            " JOIN channels c ON c.channel_id = b.channel_id"
+            " WHERE c.phone = ? AND b.started_at IS NOT NULL"
+            " AND (b.finished_at IS NULL OR b.finished_at > ?))"
+            " SELECT COUNT(*) FROM recent"
+            " JOIN recipients r ON r.broadcast_id = recent.broadcast_id"
+            f" WHERE r.state IN {TAKEN} AND r.answered_at > ? AND NOT EXISTS"
+            " (SELECT 1 FROM recent larger JOIN recipients same"
+            " ON same.broadcast_id = larger.broadcast_id AND same.phone = r.phone"
+            " WHERE (larger.recipients > recent.recipients"
+            " OR (larger.recipients = recent.recipients"
+            " AND larger.broadcast_id < recent.broadcast_id))"
+            # The index of people is the one to use; CASE keeps that of states out of it.
+            " AND same.state <> 'skipped'"
+            f" AND CASE WHEN same.state IN {TAKEN} AND same.answered_at > ? THEN 1 ELSE 0 END = 1)",
+            [phone, moment, moment, moment],
+        )
+    )
+
+
+def people_to_ask_about(state: State, channel_id: int, since: datetime) -> list[str]:
+    """Numbers of the channel's broadcasts since a moment; those with ambiguous rows first.
+
+    Then those whose message went through respond.io, which tells its end only when asked.
+    """
+    found = state.rows(
+        "SELECT r.phone, MAX(CASE WHEN r.state = 'ambiguous' THEN 2"
+        " WHEN b.provider = 'respondio' AND r.state IN ('accepted', 'sent') THEN 1"
+        " ELSE 0 END) AS doubtful"
+        " FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.channel_id = ? AND r.attempts > 0"
+        " AND (r.state = 'ambiguous' OR r.answered_at >= ?)"
+        " GROUP BY r.phone ORDER BY doubtful DESC, r.phone",
+        [channel_id, to_text(since)],
+    )
+    return [str(row["phone"]) for row in found]
+
+
+def messages_to_ask_about(
+    state: State, channel_id: int, since: datetime, most: int, state_id: str
+) -> dict[str, str]:
+    """Message ids of Meta's whose fate is not final, newest first, each with its attempt id."""
+    found = state.rows(
+        "SELECT r.message_id, r.broadcast_id, r.row, r.attempts FROM broadcasts b"
+        " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.channel_id = ? AND b.provider = 'meta' AND r.state IN ('accepted', 'sent')"
+        " AND r.message_id IS NOT NULL AND r.answered_at >= ?"
+        " ORDER BY r.answered_at DESC, r.broadcast_id, r.row LIMIT ?",
+        [channel_id, to_text(since), most],
+    )
+    return {
+        str(one["message_id"]): attempt_id(
+            state_id, one["broadcast_id"], one["row"], one["attempts"]
+        )
+        for one in found
+    }
+
+
+class Month:
+    """The people of one broadcast as a month knows them, through one channel's number."""
+
+    def __init__(
+        self,
+        state: State,
+        broadcast_id: int,
+        channel: Channel,
+        addresses: Sequence[str],
+        begins: datetime,
+    ) -> None:
+        self._state = state
+        self._broadcast_id = broadcast_id
+        marks = ", ".join("?" * len(addresses))
+        self._active = (
+            f"WITH active AS (SELECT contact AS phone FROM active_contacts WHERE month = ?"
+            f" AND address IN ({marks}) UNION ALL {_SENT_TO})"
+        )
+        moment = to_text(begins)
+        self._given = [moment[:7], *addresses, channel.phone, moment]
+
+    def count_active(self) -> int:
+        """How many of those to be sent to wrote, were sent a message or had an echo."""
+        return int(
+            self._state.value(
+                f"{self._active} SELECT COUNT(*) FROM recipients WHERE broadcast_id = ?"
+                f" AND state = 'pending' AND phone IN ({_BOTH_SPELLINGS})",
+                [*self._given, self._broadcast_id],
+            )
+        )
+
+    def unknown(self, most: int) -> list[str]:
+        """The first of the others (E.164), but for those who are no contacts anywhere yet."""
+        found = self._state.rows(
+            f"{self._active} SELECT r.phone FROM recipients r WHERE r.broadcast_id = ?"
+            " AND r.state = 'pending' AND r.new_contact IS NULL"
+            f" AND r.phone NOT IN ({_BOTH_SPELLINGS}) ORDER BY r.row LIMIT ?",
+            [*self._given, self._broadcast_id, most],
+        )
+        return [row["phone"] for row in found]
+
+
+def ambiguous(state: State) -> list[Row]:
+    """Ambiguous rows by broadcast: channel_id, broadcast_id, n, and `at`, the newest of them."""
+    return state.rows(
+        "SELECT b.channel_id, b.broadcast_id, COUNT(*) AS n,"
+        " MAX(COALESCE(r.answered_at, r.claimed_at, b.planned_at)) AS at"
+        " FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE r.state = 'ambiguous' AND b.status <> 'draft'"
+        " GROUP BY b.channel_id, b.broadcast_id ORDER BY b.broadcast_id"
+    )
+
+
+def throttled(state: State, since: datetime) -> list[Row]:
+    """How often 130429 came, by broadcast: channel_id, broadcast_id, n, and `at`, the last time.
+
+    What the runs counted, or the rows that show it: a row that was taken later does not.
+    """
+    moment = to_text(since)
+    return state.rows(
+        "SELECT channel_id, broadcast_id, MAX(n) AS n, MAX(at) AS at FROM ("
+        " SELECT b.channel_id, b.broadcast_id, SUM(u.throttled) AS n, MAX(u.throttled_at) AS at"
+        " FROM broadcasts b JOIN broadcast_runs u ON u.broadcast_id = b.broadcast_id"
+        " WHERE u.throttled_at > ? GROUP BY b.channel_id, b.broadcast_id"
+        " UNION ALL"
+        " SELECT b.channel_id, b.broadcast_id, COUNT(*) AS n, MAX(r.answered_at) AS at"
+        f"{_RECENT} AND r.state IN ('retry', 'failed', 'rejected') AND r.code = 130429"
+        " GROUP BY b.channel_id, b.broadcast_id"
+        ") AS seen GROUP BY channel_id, broadcast_id ORDER BY broadcast_id",
+        [moment, moment, moment],
+    )
+
+
+def refused(state: State, since: datetime) -> list[Row]:
+    """People who got nothing for 131049 or 131050: channel_id, code, n, and `at`, the newest."""
+    moment = to_text(since)
+    return state.rows(
+        "SELECT b.channel_id, r.code, COUNT(DISTINCT r.phone) AS n, MAX(r.answered_at) AS at"
+        f"{_RECENT} AND r.state IN ('failed', 'rejected') AND r.code IN (131049, 131050)"
+        " GROUP BY b.channel_id, r.code ORDER BY r.code",
+        [moment, moment],
+    )
+
+
+def wrong_sums(state: State) -> list[Row]:
+    """Broadcasts whose rows are not the recipients and the skipped that they count."""
+    return state.rows(
+        "SELECT b.broadcast_id, b.recipients, b.skipped, COUNT(r.row) AS found,"
+        " COALESCE(SUM(CASE WHEN r.state = 'skipped' THEN 1 ELSE 0 END), 0) AS found_skipped"
+        " FROM broadcasts b LEFT JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.status <> 'draft' GROUP BY b.broadcast_id, b.recipients, b.skipped"
+        " HAVING COUNT(r.row) <> b.recipients + b.skipped OR"
+        " COALESCE(SUM(CASE WHEN r.state = 'skipped' THEN 1 ELSE 0 END), 0) <> b.skipped"
+        " ORDER BY b.broadcast_id"
+    )
+
+
+def people_twice(state: State) -> list[Row]:
+    """Broadcasts with people who have more than one row that can be sent to, and how many."""
+    return state.rows(
+        "SELECT broadcast_id, COUNT(*) AS people FROM ("
+        " SELECT broadcast_id, phone FROM recipients WHERE state <> 'skipped'"
+        " GROUP BY broadcast_id, phone HAVING COUNT(*) > 1) AS twice"
+        " GROUP BY broadcast_id ORDER BY broadcast_id"
+    )
+
+
+def sending_rows(state: State) -> list[Row]:
+    """How many rows each holder has claimed in each broadcast that was not cancelled."""
+    return state.rows(
+        "SELECT r.broadcast_id, r.holder, COUNT(*) AS n FROM broadcasts b"
+        " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.status <> 'cancelled' AND r.state = 'sending'"
+        " GROUP BY r.broadcast_id, r.holder ORDER BY r.broadcast_id, r.holder"
+    )
+
+
+def taken_without_message_id(state: State) -> list[Row]:
+    """Broadcasts with rows that Meta took but gave no id for; those a person settled left out."""
+    return state.rows(
+        "SELECT r.broadcast_id, COUNT(*) AS n FROM recipients r"
+        " WHERE r.state IN ('accepted', 'sent', 'delivered', 'read', 'failed')"
+        " AND r.message_id IS NULL AND NOT EXISTS (SELECT 1 FROM decisions d"
+        " WHERE d.broadcast_id = r.broadcast_id AND d.row = r.row AND d.decision = 'sent')"
+        " GROUP BY r.broadcast_id ORDER BY r.broadcast_id"
+    )
+
+
+def taken_after_optout(state: State) -> list[Row]:
+    """Broadcasts that sent to people who were on the opt-out list already."""
+    return state.rows(
+        "SELECT r.broadcast_id, COUNT(*) AS people FROM optouts o"
+        " JOIN recipients r ON r.phone = o.phone"
+        " JOIN broadcasts b ON b.broadcast_id = r.broadcast_id"
+        " WHERE r.state IN ('sending', 'accepted', 'sent', 'delivered', 'read', 'failed')"
+        f" AND r.claimed_at > o.added_at AND {holds_back('b.template', 'o')}"
+        " GROUP BY r.broadcast_id ORDER BY r.broadcast_id"
+    )
+
+
+def completed_but_open(state: State) -> list[Row]:
+    """Completed broadcasts with rows that are still to be sent."""
+    return state.rows(
+        "SELECT b.broadcast_id, COUNT(*) AS n FROM broadcasts b"
+        " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.status = 'completed' AND r.state IN ('pending', 'retry', 'sending')"
+        " GROUP BY b.broadcast_id ORDER BY b.broadcast_id"
+    )
+
+
+def older_than(state: State, before: datetime, cooling_since: datetime) -> list[Row]:
+    """Broadcasts in which nothing happened since a moment, with what may speak for keeping them.
+
+    `uncertain` counts ambiguous rows and claims that nobody settled, `cooling` the answers 131049
+    and `recent` all answers since `cooling_since`.
+    """
+    since = to_text(cooling_since)
+    return state.rows(
+        "SELECT * FROM (SELECT b.broadcast_id, b.name, b.status, COUNT(r.row) AS row_count,"
+        " COALESCE(MAX(r.answered_at), '') AS last_answer_at,"
+        " COALESCE(b.finished_at, b.started_at, b.planned_at) AS ended_at,"
+        " COALESCE((SELECT MAX(d.decided_at) FROM decisions d"
+        " WHERE d.broadcast_id = b.broadcast_id), '') AS last_decision_at,"
+        " COALESCE(SUM(CASE WHEN r.state IN ('ambiguous', 'sending') THEN 1 ELSE 0 END), 0)"
+        " AS uncertain,"
+        " COALESCE(SUM(CASE WHEN r.code = 131049 AND r.answered_at > ? THEN 1 ELSE 0 END), 0)"
+        " AS cooling,"
+        " COALESCE(SUM(CASE WHEN r.answered_at > ? THEN 1 ELSE 0 END), 0) AS recent"
+        " FROM broadcasts b LEFT JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.status <> 'draft' GROUP BY b.broadcast_id) AS found"
+        " WHERE ended_at < ? AND last_answer_at < ? AND last_decision_at < ?"
+        " ORDER BY broadcast_id",
+        [since, since, *[to_text(before)] * 3],
+    )
+
+
+def newest(*, env_file: Path | None = None) -> list[tuple[str, str]]:
+    """Id, and status with name or file, of the newest hundred broadcasts, newest first."""
+    return [
+        (str(broadcast_id), f"{status}, {name}")
+        for broadcast_id, status, name in glimpse(
+            "SELECT broadcast_id, status, COALESCE(name, recipients_file) FROM broadcasts"
+            " ORDER BY broadcast_id DESC LIMIT 100",
+            env_file=env_file,
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class Old:
+    """A broadcast that can go. `ended_at` is RFC 3339 text in UTC."""
+
+    broadcast_id: int
+    name: str | None
+    status: str
+    ended_at: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What can go, and for which reasons how many broadcasts of that age are kept."""
+
+    removable: tuple[Old, ...]
+    kept: Mapping[str, int]
+
+
+def choose(state: State, before: datetime, now: datetime) -> Choice:
+    """Find the broadcasts that ended before a moment and that nothing needs any more."""
+    newest = newest_id(state)
+    kept: Counter[str] = Counter()
+    removable = []
+    for row in older_than(state, before, now - _COOLING_DOWN):
+        if reason := why_kept(row, newest):
+            kept[reason] += 1
+        else:
+            ended_at = max(row["ended_at"], row["last_answer_at"], row["last_decision_at"])
+            removable.append(
+                Old(row["broadcast_id"], row["name"], row["status"], ended_at, row["row_count"])
+            )
+    return Choice(tuple(removable), dict(kept))
+
+
+def why_kept(row: Row, newest_id: int) -> str | None:
+    """Why a broadcast stays although it is old; None when it can go."""
+    if row["status"] not in (Status.COMPLETED, Status.CANCELLED):
+        return "open"
+    if row["uncertain"]:
+        return "ambiguous"
+    if row["cooling"]:
+        return "cooling_down"
+    if row["recent"]:
+        return "recent"
+    # Its number would be given out again, and a late report about one of its messages
+    # would then be taken for news of another broadcast.
+    return "newest" if row["broadcast_id"] == newest_id else None
+
+
+def newest_id(state: State, *, drafts: bool = False) -> int:
+    """The highest number of a planned broadcast, or of a draft too; 0 when there is none."""
+    where = "" if drafts else " WHERE status <> 'draft'"
+    return int(state.value(f"SELECT COALESCE(MAX(broadcast_id), 0) FROM broadcasts{where}"))

@@ -1,0 +1,800 @@
+"""The tables of broadcasts, and the one way in which a row of recipients moves.
+
+Methods that change something are called inside a transaction of the state, unless they say that
+they make their own. What reports and estimates read beside this stands in `figures`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from wacoex_cli.audience.ledger import EITHER_SPELLING, holds_back, other_spelling
+from wacoex_cli.broadcast.figures import (
+    DUE,
+    FAILED,
+    IS_HELD,
+    OPEN,
+    PENDING,
+    Figures,
+    newest_id,
+    sql_list,
+)
+from wacoex_cli.broadcast.model import (
+    MOST_TRIES_IN_RUN,
+    TRANSITIONS,
+    Broadcast,
+    Claim,
+    Move,
+    RowState,
+    Status,
+    attempt_id,
+    lock_purpose,
+    pace_key,
+)
+from wacoex_cli.broadcast.throttle import Pace, after_boot, fresh
+from wacoex_cli.channels.model import Provider
+from wacoex_cli.errors import TemporaryError, UsageError
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.clock import from_text, to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from wacoex_cli.broadcast.model import Settled
+    from wacoex_cli.foundation.clock import Clock
+    from wacoex_cli.foundation.locks import Presence, Remains
+    from wacoex_cli.foundation.state import Row, State
+
+PlannedRow = tuple[int, int, str, str, str, str | None, str | None]
+"""row, line, phone, parameters (JSON), state, reason, new_contact."""
+
+_BATCH = 5_000
+# The other fields of a pace are columns of the same name.
+_PACE = {"interval": "slot_interval", "anchor": "anchor_interval"}
+_PACE_FIELDS = tuple(Pace.__dataclass_fields__)
+_PACE_COLUMNS = ("boot_id", *(_PACE.get(name, name) for name in _PACE_FIELDS))
+_SAVE_PACE = (
+    f"INSERT INTO paces (pace_key, {', '.join(_PACE_COLUMNS)})"
+    f" VALUES (?{', ?' * len(_PACE_COLUMNS)}) ON CONFLICT (pace_key) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _PACE_COLUMNS)
+)
+_SAME = (
+    *("channel_id", "template", "parameter_sources", "recipients_file", "provider"),
+    "api_base_url",
+)
+_BROADCAST = (
+    "SELECT b.broadcast_id, b.channel_id, c.name AS channel, c.phone, b.name, b.status, b.reason,"
+    " b.reason_code, b.template, b.parameter_sources, b.recipients_file, b.api_base_url,"
+    " b.provider, b.guards, b.rate, b.recipients, b.skipped, b.planned_at, b.started_at,"
+    " b.finished_at, b.peak_in_one_second, b.retry_of, b.test_of"
+    " FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
+)
+
+
+_CLAIMED = (
+    "attempts = attempts + 1, tries_in_run = tries_in_run + 1, holder = ?, claimed_at = ?,"
+    " first_try_in_run_at = COALESCE(first_try_in_run_at, ?),"
+    " reason = CASE WHEN reason = 'quiet_hours' THEN NULL ELSE reason END"
+)
+_WENT_OUT = "not_before = NULL, holder = NULL, answered_at = COALESCE(answered_at, claimed_at)"
+_HAVE_GOT_IT = "('sending', 'accepted', 'sent', 'delivered', 'read', 'ambiguous')"
+_INSERT_ROW = (
+    "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state, reason,"
+    " new_contact) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+
+
+@functools.cache
+def moving(move: Move, to: RowState, changes: str = "", where: str = "") -> str:
+    """The statement that moves rows of one broadcast; rows that may not move so stay as they are.
+
+    `changes` and `where` are SQL with `?`; the broadcast's id comes between their values. No other
+    statement changes the state of a row.
+
+    Raises:
+        ValueError: no row ever becomes that by this move.
+    """
+    sources = TRANSITIONS[move].get(to)
+    if not sources:
+        raise ValueError(f"no row becomes {to.value} by {move.value}")
+    return (
+        f"UPDATE recipients SET state = '{to.value}'{changes and f', {changes}'}"
+        f" WHERE broadcast_id = ?{where and f' AND {where}'} AND state IN {sql_list(sources)}"
+    )
+
+
+class Rows(Figures):
+    """The rows of one broadcast: what they say, and what moves them."""
+
+    def add(self, rows: Sequence[PlannedRow]) -> None:
+        """Write a batch of rows, in its own transaction; a second row of a person is skipped."""
+        if not rows:
+            return
+        with self.state.transaction():
+            written = self._insert(rows)
+            if written < len(rows):
+                found = self.state.rows(
+                    "SELECT row FROM recipients WHERE broadcast_id = ? AND row BETWEEN ? AND ?",
+                    [self.broadcast_id, rows[0][0], rows[-1][0]],
+                )
+                kept = {row["row"] for row in found}
+                duplicate = (RowState.SKIPPED.value, "duplicate", None)
+                self._insert([(*row[:4], *duplicate) for row in rows if row[0] not in kept])
+
+    def _insert(self, rows: Sequence[PlannedRow]) -> int:
+        return self.state.execute_many(_INSERT_ROW, [(self.broadcast_id, *row) for row in rows])
+
+    def add_test(self, line: int, phone: str, parameters: str) -> None:
+        """Write the one row of a test message, `parameters` as JSON."""
+        self._insert([(1, line, phone, parameters, RowState.PENDING.value, None, None)])
+
+    def copy_failed(
+        self,
+        source: Broadcast,
+        wanted: Sequence[tuple[RowState, int | None]],
+        after_row: int,
+        most: int,
+    ) -> int:
+        """Plan the next failed rows of another broadcast with these states and codes.
+
+        They keep their numbers. Returns the last one's; 0 when there are no more.
+        """
+        if not wanted:
+            return 0
+        chosen = " OR ".join("(state = ? AND COALESCE(code, -1) = COALESCE(?, -1))" for _ in wanted)
+        # Whether respond.io still has them as contacts is found out as for any plan.
+        contact = "phone" if source.provider is Provider.RESPONDIO else "NULL"
+        written = self.state.execute(
+            "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state,"
+            f" new_contact) SELECT ?, row, line, phone, parameters, 'pending', {contact}"
+            f" FROM recipients WHERE {FAILED} AND ({chosen}) AND row > ? ORDER BY row LIMIT ?",
+            [
+                self.broadcast_id,
+                source.broadcast_id,
+                *[value for state_and_code in wanted for value in state_and_code],
+                after_row,
+                most,
+            ],
+        )
+        last = "SELECT MAX(row) FROM recipients WHERE broadcast_id = ?"
+        return int(self._value(last)) if written else 0
+
+    def explain(self, details: Sequence[tuple[str, int]]) -> None:
+        """Write what is wrong beside rows: detail and row number."""
+        self.state.execute_many(
+            "UPDATE recipients SET detail = ? WHERE broadcast_id = ? AND row = ?",
+            [(detail, self.broadcast_id, row) for detail, row in details],
+        )
+
+    def skip_opted_out(self) -> None:
+        """Skip everybody who has opted out of it by now, and count again."""
+        template = "(SELECT template FROM broadcasts WHERE broadcast_id = ?)"
+        stands = f"FROM optouts WHERE {holds_back(template)}"
+        opted_out = f"(SELECT phone {stands} UNION ALL SELECT {other_spelling('phone')} {stands})"
+        if self._skip("opted_out", f"phone IN {opted_out}", [self.broadcast_id] * 4):
+            self.count_again()
+
+    def skip_cooling_down(self, since: datetime) -> None:
+        """Skip everybody for whom Meta answered 131049 after `since`."""
+        cooling = "FROM recipients WHERE code = 131049 AND answered_at > ?"
+        self._skip(
+            "cooling_down",
+            f"phone IN (SELECT phone {cooling} UNION ALL"
+            f" SELECT {other_spelling('phone')} {cooling})",
+            [to_text(since), to_text(since)],
+        )
+
+    def skip_excluded(self, phones: Sequence[str]) -> None:
+        """Skip people by E.164 numbers, also when the plan spells theirs otherwise."""
+        # What is asked of the state is what the index of one row a person has.
+        where = f"state <> 'skipped' AND phone IN {EITHER_SPELLING}"
+        self.state.execute_many(
+            moving(Move.SKIP, RowState.SKIPPED, "reason = 'excluded'", where),
+            [(self.broadcast_id, phone, phone) for phone in phones],
+        )
+
+    def skip_respelled(self) -> None:
+        """Of two rows that spell one person's number in two ways skip the later."""
+        self._skip(
+            "duplicate",
+            "(phone LIKE '+52%' OR phone LIKE '+54%' OR phone LIKE '+55%')"
+            " AND EXISTS (SELECT 1 FROM recipients first WHERE first.broadcast_id = ?"
+            f" AND first.phone = {other_spelling('recipients.phone')}"
+            " AND first.state <> 'skipped' AND first.row < recipients.row)",
+            [self.broadcast_id],
+            detail="an earlier row spells this number otherwise",
+        )
+
+    def skip_relatives(self, broadcast: Broadcast) -> None:
+        """Skip whom another broadcast of the family was taken for, or will be sent to."""
+        still = (
+            f"(theirs.state IN {OPEN} AND b.status <> '{Status.CANCELLED.value}')"
+            f" OR theirs.state IN {_HAVE_GOT_IT}"
+        )
+        self._skip_family(broadcast, still, "another broadcast has or had this row")
+
+    def skip_sent_to(self, broadcast: Broadcast) -> None:
+        """Skip who has the message after all: a failure was taken back, or a relative sent."""
+        if broadcast.retry_of is not None:
+            arrived = f"theirs.state IN {_HAVE_GOT_IT}"
+            self._skip_family(broadcast, arrived, "the message arrived after all")
+
+    def _skip_family(self, broadcast: Broadcast, condition: str, detail: str) -> None:
+        for spelling in ("recipients.phone", other_spelling("recipients.phone")):
+            self._skip(
+                "duplicate",
+                "EXISTS (SELECT 1 FROM broadcasts b JOIN recipients theirs"
+                " ON theirs.broadcast_id = b.broadcast_id"
+                " WHERE (b.broadcast_id = ? OR b.retry_of = ?) AND b.broadcast_id <> ?"
+                f" AND theirs.state <> 'skipped' AND theirs.phone = {spelling} AND ({condition}))",
+                [broadcast.family, broadcast.family, self.broadcast_id],
+                detail=detail,
+            )
+
+    def skip_without_contact(self) -> None:
+        """Skip everybody who is no contact at respond.io (`no_contact`)."""
+        self._skip("no_contact", "new_contact IS NOT NULL", [], changes=", new_contact = NULL")
+
+    def _skip(
+        self,
+        reason: str,
+        where: str,
+        values: Sequence[object],
+        *,
+        detail: str | None = None,
+        changes: str = "",
+    ) -> int:
+        new: list[object] = [reason]
+        if detail:
+            changes, new = f", detail = ?{changes}", [reason, detail]
+        return self.state.execute(
+            moving(Move.SKIP, RowState.SKIPPED, f"reason = ?{changes}", where),
+            [*new, self.broadcast_id, *values],
+        )
+
+    # Contacts of respond.io: `new_contact` is the first name that one will get
+
+    def note_contacts(self, phones: Sequence[str]) -> None:
+        """Let the rows of these people (E.164) wait no longer: their contacts are there."""
+        if phones:
+            self.state.execute_many(
+                "UPDATE recipients SET new_contact = NULL WHERE broadcast_id = ? AND phone = ?"
+                " AND state <> 'skipped'",
+                [(self.broadcast_id, phone) for phone in phones],
+            )
+
+    def refuse_contact(self, row: int, why: str) -> None:
+        """Give up one row whose contact respond.io refuses to make."""
+        changes, where = "detail = ?, new_contact = NULL", "new_contact IS NOT NULL AND row = ?"
+        self.state.execute(
+            moving(Move.REFUSE_CONTACT, RowState.REJECTED, changes, where),
+            [why, self.broadcast_id, row],
+        )
+
+    def hold(self, held: Mapping[int, datetime | None]) -> None:
+        """Hold rows back until a moment each, or at every hour (None).
+
+        It is not a try: who waits for the morning has all tries left, and ten minutes for them.
+        """
+        changes = (
+            "reason = 'quiet_hours', not_before = ?, tries_in_run = 0, first_try_in_run_at = NULL"
+        )
+        self.state.execute_many(
+            moving(Move.HOLD, RowState.RETRY, changes, "row = ?"),
+            [(moment and to_text(moment), self.broadcast_id, row) for row, moment in held.items()],
+        )
+
+    def look_again(self, now: datetime) -> None:
+        """Let every row that is held back be looked at anew: the quiet hours are others."""
+        self.state.execute(
+            f"UPDATE recipients SET not_before = ? WHERE broadcast_id = ? AND {IS_HELD}",
+            [to_text(now), self.broadcast_id],
+        )
+
+    def claim(self, holder: str, most: int, now: datetime) -> tuple[Claim, ...]:
+        """Claim up to `most` rows: those due for another try first, then pending ones, in order.
+
+        Who has opted out since the broadcast began is passed over, and skipped at its end.
+        """
+        claimed = self._claim(holder, now, DUE, [*self.due_values(now), most])
+        if len(claimed) < most:
+            rest = [self.broadcast_id, most - len(claimed)]
+            claimed += self._claim(holder, now, PENDING, rest)
+        if len(claimed) < most:
+            self.skip_opted_out()
+        return claimed
+
+    def _claim(
+        self, holder: str, now: datetime, choice: str, values: Sequence[object]
+    ) -> tuple[Claim, ...]:
+        moment = to_text(now)
+        where = f"row IN ({choice.format(columns='row')})"
+        found = self.state.rows(
+            f"{moving(Move.CLAIM, RowState.SENDING, _CLAIMED, where)}"
+            " RETURNING row, phone, parameters, attempts, tries_in_run, first_try_in_run_at",
+            [holder, moment, moment, self.broadcast_id, *values],
+        )
+        return tuple(
+            Claim(
+                row=row["row"],
+                phone=row["phone"],
+                parameters=row["parameters"],
+                attempt=row["attempts"],
+                tries_in_run=row["tries_in_run"],
+                first_try_in_run_at=from_text(row["first_try_in_run_at"]),
+            )
+            for row in sorted(found, key=lambda row: int(row["row"]))
+        )
+
+    def give_back(self, holder: str, claims: Iterable[Claim]) -> None:
+        """Return claims whose request never began, as if they had not been claimed."""
+        keys = [(self.broadcast_id, claim.row, claim.attempt, holder) for claim in claims]
+        if keys:
+            self._unclaim("row = ? AND attempts = ? AND holder = ?", keys)
+
+    def _unclaim(self, where: str, keys: Sequence[Sequence[object]]) -> None:
+        changes = "holder = NULL, tries_in_run = tries_in_run - 1"
+        first = f"{changes}, first_try_in_run_at = NULL"
+        for to, new, tries in ((RowState.RETRY, changes, "> 1"), (RowState.PENDING, first, "<= 1")):
+            sql = moving(Move.GIVE_BACK, to, new, f"{where} AND tries_in_run {tries}")
+            self.state.execute_many(sql, keys)
+
+    def record(self, holder: str, settled: Sequence[Settled], now: datetime) -> None:
+        """Write what became of claims; a claim that was taken over meanwhile is left alone.
+
+        When requests began is written too, also of rows that a status has moved on meanwhile.
+        """
+        moment = to_text(now)
+        for to in {one.state for one in settled}:
+            self.state.execute_many(
+                moving(
+                    Move.ANSWER,
+                    to,
+                    "reason = ?, code = ?, detail = ?, not_before = ?, message_id = ?,"
+                    " message_status = ?, answered_at = ?,"
+                    " tries_in_run = CASE WHEN ? = 1 THEN ? ELSE tries_in_run END",
+                    "row = ? AND holder = ? AND attempts = ?",
+                ),
+                [
+                    (
+                        one.reason,
+                        one.code,
+                        one.detail,
+                        one.not_before and to_text(one.not_before),
+                        one.message_id,
+                        one.message_status,
+                        moment,
+                        int(one.is_exhausted),
+                        MOST_TRIES_IN_RUN,
+                        self.broadcast_id,
+                        one.row,
+                        holder,
+                        one.attempt,
+                    )
+                    for one in settled
+                    if one.state is to
+                ],
+            )
+        self.state.execute_many(
+            "UPDATE recipients SET left_at = ? WHERE broadcast_id = ? AND row = ? AND attempts = ?",
+            [
+                (to_text(one.left_at), self.broadcast_id, one.row, one.attempt)
+                for one in settled
+                if one.left_at
+            ],
+        )
+
+    def take_over(self, remains: Remains | None, state_id: str, now: datetime) -> None:
+        """Settle what a dead sender left in `sending`.
+
+        Claimed but provably not left goes back to pending. What left, or may have, is ambiguous.
+        """
+        for row in self._rows(
+            "SELECT row, attempts, holder FROM recipients"
+            " WHERE broadcast_id = ? AND state = 'sending'"
+        ):
+            attempt = attempt_id(state_id, self.broadcast_id, row["row"], row["attempts"])
+            stayed = (
+                remains is not None
+                and remains.is_complete
+                and remains.holder == row["holder"]
+                and attempt not in remains.notes
+            )
+            if stayed:
+                self._unclaim("row = ?", [(self.broadcast_id, row["row"])])
+            else:
+                died = "the sender died after the request left, or may have"
+                self.doubt_claims(died, now, "row = ?", row["row"])
+
+    def doubt_claims(self, why: str, now: datetime, where: str = "", *values: object) -> int:
+        """Make rows that are being sent ambiguous, all or those of a condition; how many."""
+        changes = "holder = NULL, answered_at = ?, detail = ?"
+        return self.state.execute(
+            moving(Move.TAKE_OVER, RowState.AMBIGUOUS, changes, where),
+            [to_text(now), why, self.broadcast_id, *values],
+        )
+
+    def move_on(
+        self,
+        row: int,
+        attempt: int,
+        reached: RowState,
+        *,
+        code: int | None,
+        message_id: str | None,
+        detail: str | None = None,
+    ) -> None:
+        """Take a row to the state that a status event proves, never backwards.
+
+        `detail` is what was said of a failure.
+        """
+        changes = f"message_id = COALESCE(message_id, ?), code = ?, detail = ?, {_WENT_OUT}"
+        self.state.execute(
+            moving(Move.STATUS, reached, changes, "row = ? AND attempts >= ?"),
+            [message_id, code, detail, self.broadcast_id, row, attempt],
+        )
+
+    def prove(
+        self, row: int, attempt: int, reached: RowState, message_id: str | None, detail: str | None
+    ) -> bool:
+        """Move a row to where its message came, as a list of messages proves.
+
+        False when the row has moved on meanwhile. `detail` is what is said of a failure.
+        """
+        changes = f"message_id = ?, detail = ?, reason = NULL, code = NULL, {_WENT_OUT}"
+        moved = self.state.execute(
+            moving(Move.HISTORY, reached, changes, "row = ? AND attempts = ?"),
+            [message_id, detail, self.broadcast_id, row, attempt],
+        )
+        return bool(moved)
+
+    def settle(
+        self, rows: Sequence[int], to: RowState, decision: str, who: str, now: datetime
+    ) -> int:
+        """Record a person's decision about ambiguous rows, in its own transaction.
+
+        Returns for how many it was taken. Rows that are pending again reopen a completed
+        broadcast: it is paused, to be resumed.
+        """
+        changes = "reason = ?, holder = NULL, tries_in_run = 0, first_try_in_run_at = NULL"
+        statement = moving(Move.DECISION, to, changes, "row = ?")
+        settled = 0
+        with self.state.transaction():
+            for row in rows:
+                values = [f"{decision} (says {who})", self.broadcast_id, row]
+                if self.state.execute(statement, values):
+                    settled += 1
+                    self.note_decision(row, decision, who, now)
+            if settled and to is RowState.PENDING:
+                self.state.execute(
+                    "UPDATE broadcasts SET status = 'paused', reason = ?, reason_code = NULL"
+                    " WHERE broadcast_id = ? AND status = 'completed'",
+                    [f"{settled} rows are to be sent again", self.broadcast_id],
+                )
+        return settled
+
+    def note_decision(self, row: int | None, decision: str, who: str, now: datetime) -> None:
+        """Write down who decided what; `row` None: about the whole broadcast."""
+        self.state.execute(
+            "INSERT INTO decisions (broadcast_id, row, decided_at, decided_by, decision)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [self.broadcast_id, row, to_text(now), who, decision],
+        )
+
+    def count_again(self) -> None:
+        """Store how many rows can be sent to and how many are skipped."""
+        count = "(SELECT COUNT(*) FROM recipients r WHERE r.broadcast_id = ? AND r.state"
+        self.state.execute(
+            f"UPDATE broadcasts SET skipped = {count} = 'skipped'),"
+            f" recipients = {count} <> 'skipped') WHERE broadcast_id = ?",
+            [self.broadcast_id] * 3,
+        )
+
+
+class Broadcasts:
+    """All broadcasts of a state file: themselves, their runs, decisions, paces and senders."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    @property
+    def state_id(self) -> str:
+        """What makes the attempt ids of this state file unique."""
+        return str(self.state.value("SELECT value FROM about WHERE key = 'state_id'"))
+
+    def get(self, broadcast_id: int) -> Broadcast:
+        """A broadcast by its id, drafts too.
+
+        Raises:
+            UsageError: there is none.
+        """
+        found = self.state.row(f"{_BROADCAST} WHERE b.broadcast_id = ?", [broadcast_id])
+        if found is None:
+            raise UsageError(
+                f"there is no broadcast {broadcast_id}",
+                hint="`wacoex broadcast list` shows them",
+                code="unknown_broadcast",
+            )
+        return _broadcast(found)
+
+    def of_channel(self, channel_id: int | None, status: Status | None) -> list[Broadcast]:
+        """Broadcasts, newest first, of one channel or all, in one status or any."""
+        found = self.state.rows(
+            f"{_BROADCAST} WHERE b.status <> 'draft'"
+            " AND (? IS NULL OR b.channel_id = ?) AND (? IS NULL OR b.status = ?)"
+            " ORDER BY b.broadcast_id DESC",
+            [channel_id, channel_id, status, status],
+        )
+        return [_broadcast(row) for row in found]
+
+    def row_of_message(self, message_id: str) -> tuple[int, int, int] | None:
+        """The broadcast, the row and the attempt that respond.io gave that message id to."""
+        found = self.state.row(
+            # The ids of the two providers differ in kind, and Meta's need no index.
+            "SELECT broadcast_id, row, attempts FROM recipients"
+            " WHERE message_id = ? AND message_id NOT LIKE 'wamid.%'",
+            [message_id],
+        )
+        return (found["broadcast_id"], found["row"], found["attempts"]) if found else None
+
+    def status(self, broadcast_id: int) -> Status:
+        """The status another process may just have set (`pause`, `cancel`)."""
+        sql = "SELECT status FROM broadcasts WHERE broadcast_id = ?"
+        return Status(self.state.value(sql, [broadcast_id]))
+
+    def set_status(
+        self,
+        broadcast_id: int,
+        status: Status,
+        *,
+        reason: str | None = None,
+        code: int | None = None,
+    ) -> None:
+        """Move a broadcast to a status, with the reason for it."""
+        self.state.execute(
+            "UPDATE broadcasts SET status = ?, reason = ?, reason_code = ? WHERE broadcast_id = ?",
+            [status, reason, code, broadcast_id],
+        )
+
+    def start_draft(self, *, now: datetime, **columns: object) -> int:
+        """Create a broadcast that is still being planned, with these columns; returns its id."""
+        broadcast_id = newest_id(self.state, drafts=True) + 1
+        own = {"broadcast_id": broadcast_id, "status": Status.DRAFT, "planned_at": to_text(now)}
+        self._insert("broadcasts", {**own, **columns})
+        return broadcast_id
+
+    def start_like(self, model: Broadcast, *, now: datetime, **columns: object) -> int:
+        """Start a draft that sends the same from the same channel, without any rows yet."""
+        same = {name: getattr(model, name) for name in _SAME}
+        return self.start_draft(now=now, **same, **columns)
+
+    def drafts(self) -> list[int]:
+        """Broadcasts whose planning has not ended."""
+        found = self.state.rows("SELECT broadcast_id FROM broadcasts WHERE status = 'draft'")
+        return [row["broadcast_id"] for row in found]
+
+    def discard(self, broadcast_id: int) -> None:
+        """Remove a draft and its rows, in its own transaction; what is no draft stays."""
+        with self.state.transaction():
+            self._forget(broadcast_id, "status = 'draft'")
+
+    def forget_unsent(self, broadcast_id: int) -> None:
+        """Remove a test that never began to be sent; any other broadcast stays."""
+        self._forget(broadcast_id, "status = 'planned' AND started_at IS NULL")
+
+    def _forget(self, broadcast_id: int, condition: str) -> None:
+        chosen = f"(SELECT broadcast_id FROM broadcasts WHERE broadcast_id = ? AND {condition})"
+        for table in ("recipients", "broadcasts"):
+            sql = f"DELETE FROM {table} WHERE broadcast_id IN {chosen}"
+            self.state.execute(sql, [broadcast_id])
+
+    def remove(self, broadcast_id: int) -> bool:
+        """Remove a finished broadcast and all that is known about it; False when it is none now.
+
+        It is done in transactions of some milliseconds, so that a sender beside us keeps its pace.
+        From the first one on it counts as a draft: what a crash leaves, the next plan removes.
+        """
+        state = self.state
+        with state.transaction():
+            changed = state.execute(
+                "UPDATE broadcasts SET status = 'draft' WHERE broadcast_id = ?"
+                " AND status IN ('completed', 'cancelled') AND NOT EXISTS (SELECT 1"
+                " FROM recipients WHERE broadcast_id = ? AND state IN ('ambiguous', 'sending'))",
+                [broadcast_id, broadcast_id],
+            )
+            if changed != 1:
+                return False
+            for table in ("decisions", "broadcast_runs"):
+                state.execute(f"DELETE FROM {table} WHERE broadcast_id = ?", [broadcast_id])
+            state.execute("DELETE FROM paces WHERE pace_key = ?", [pace_key(broadcast_id)])
+            state.execute("DELETE FROM locks WHERE purpose = ?", [lock_purpose(broadcast_id)])
+        removed = _BATCH
+        while removed:
+            with state.transaction():
+                removed = state.execute(
+                    "DELETE FROM recipients WHERE broadcast_id = ? AND row IN (SELECT row"
+                    " FROM recipients WHERE broadcast_id = ? ORDER BY row LIMIT ?)",
+                    [broadcast_id, broadcast_id, _BATCH],
+                )
+        with state.transaction():
+            state.execute("DELETE FROM broadcasts WHERE broadcast_id = ?", [broadcast_id])
+        return True
+
+    def has_decision(self, broadcast_id: int, word: str, since: str) -> bool:
+        """Whether a decision about the whole broadcast begins with a word, since a moment."""
+        return bool(
+            self.state.value(
+                "SELECT EXISTS (SELECT 1 FROM decisions WHERE broadcast_id = ? AND row IS NULL"
+                " AND decision LIKE ? AND decided_at >= ?)",
+                [broadcast_id, f"{word}: %", since],
+            )
+        )
+
+    def keep_guards(self, broadcast_id: int, guards: str) -> None:
+        """Keep the guards (JSON) of a broadcast for all its runs."""
+        sql = "UPDATE broadcasts SET guards = ? WHERE broadcast_id = ?"
+        self.state.execute(sql, [guards, broadcast_id])
+
+    def start_run(self, broadcast_id: int, holder: str, rate: float, now: datetime) -> int:
+        """Open a run: the broadcast is `sending`, every row in retry has all its tries again."""
+        moment = to_text(now)
+        self.state.execute(
+            "UPDATE broadcasts SET status = 'sending', reason = NULL, reason_code = NULL, rate = ?,"
+            " started_at = COALESCE(started_at, ?), finished_at = NULL WHERE broadcast_id = ?",
+            [rate, moment, broadcast_id],
+        )
+        self.state.execute(
+            "UPDATE recipients SET tries_in_run = 0, first_try_in_run_at = NULL"
+            " WHERE broadcast_id = ? AND state = 'retry' AND tries_in_run > 0",
+            [broadcast_id],
+        )
+        run_id = int(self.state.value("SELECT COALESCE(MAX(run_id), 0) + 1 FROM broadcast_runs"))
+        columns = {
+            "run_id": run_id,
+            "broadcast_id": broadcast_id,
+            "holder": holder,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "rate": rate,
+            "started_at": moment,
+            "last_active_at": moment,
+        }
+        self._insert("broadcast_runs", columns)
+        return run_id
+
+    def mark_run(
+        self,
+        broadcast_id: int,
+        run_id: int,
+        *,
+        active_seconds: float,
+        peak: int,
+        throttled: int,
+        now: datetime,
+    ) -> None:
+        """Note how long a run has been active, its most messages in one second, new refusals.
+
+        `throttled` is how many were refused for being too fast since the last call.
+        """
+        moment = to_text(now)
+        self.state.execute(
+            "UPDATE broadcast_runs SET last_active_at = ?, active_seconds = ? WHERE run_id = ?",
+            [moment, active_seconds, run_id],
+        )
+        if throttled:
+            self.state.execute(
+                "UPDATE broadcast_runs SET throttled = throttled + ?, throttled_at = ?"
+                " WHERE run_id = ?",
+                [throttled, moment, run_id],
+            )
+        self.state.execute(
+            "UPDATE broadcasts SET peak_in_one_second = ? WHERE broadcast_id = ?"
+            " AND peak_in_one_second < ?",
+            [peak, broadcast_id, peak],
+        )
+
+    def end_run(self, run_id: int, ended_as: str) -> None:
+        """Note how a run ended."""
+        sql = "UPDATE broadcast_runs SET ended_as = ? WHERE run_id = ?"
+        self.state.execute(sql, [ended_as, run_id])
+
+    def active_seconds(self, broadcast_id: int) -> float:
+        """Seconds that all runs of a broadcast were active for."""
+        sql = "SELECT COALESCE(SUM(active_seconds), 0) FROM broadcast_runs WHERE broadcast_id = ?"
+        return float(self.state.value(sql, [broadcast_id]))
+
+    def last_started_at(self, broadcast_id: int) -> str:
+        """When the newest run of a broadcast began, as RFC 3339 text in UTC."""
+        sql = "SELECT COALESCE(MAX(started_at), '') FROM broadcast_runs WHERE broadcast_id = ?"
+        return str(self.state.value(sql, [broadcast_id]))
+
+    def finish(
+        self,
+        broadcast_id: int,
+        status: Status,
+        now: datetime,
+        *,
+        reason: str | None,
+        code: int | None,
+    ) -> None:
+        """Close a run: completed, or paused with a reason; what another process decided stands."""
+        self.state.execute(
+            "UPDATE broadcasts SET status = ?, reason = ?, reason_code = ?"
+            " WHERE broadcast_id = ? AND status = 'sending'",
+            [status, reason, code, broadcast_id],
+        )
+        sql = "UPDATE broadcasts SET finished_at = ? WHERE broadcast_id = ?"
+        self.state.execute(sql, [to_text(now), broadcast_id])
+
+    def load_pace(self, key: str, messages_per_second: float, clock: Clock) -> Pace:
+        """The pace that all processes share: of a number, an account, or one broadcast."""
+        row = self.state.row("SELECT * FROM paces WHERE pace_key = ?", [key])
+        if row is None:
+            return fresh(messages_per_second, clock.monotonic())
+        pace = Pace(**{name: row[_PACE.get(name, name)] for name in _PACE_FIELDS})
+        is_of_this_boot = row["boot_id"] == clock.boot_id()
+        return pace if is_of_this_boot else after_boot(pace, clock.monotonic())
+
+    def save_pace(self, key: str, pace: Pace, clock: Clock) -> None:
+        """Store a pace for all processes."""
+        values = [getattr(pace, name) for name in _PACE_FIELDS]
+        self.state.execute(_SAVE_PACE, [key, clock.boot_id(), *values])
+
+    def _insert(self, table: str, columns: Mapping[str, object]) -> None:
+        marks = ", ".join("?" * len(columns))
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+        self.state.execute(sql, list(columns.values()))
+
+    def sender(self, broadcast_id: int, clock: Clock) -> Row | None:
+        """The lock of the process that is sending (or planning) a broadcast now, else None."""
+        return locks.living_holder(self.state, lock_purpose(broadcast_id), clock)
+
+    def demand_idle(self, broadcast_id: int, hint: str, clock: Clock) -> None:
+        """Refuse what must wait until nobody sends a broadcast; `hint` says how to go about it.
+
+        Raises:
+            TemporaryError: somebody is sending it right now.
+        """
+        if holder := self.sender(broadcast_id, clock):
+            raise TemporaryError(
+                f"broadcast {broadcast_id} is being sent by process {holder['pid']}",
+                hint=hint,
+                code="locked",
+            )
+
+    def take_lock(self, broadcast_id: int, presence: Presence, clock: Clock) -> Row | None:
+        """Become the sender of a broadcast; returns the dead one before.
+
+        Its rows are settled in the same transaction: nobody ever sees them without an owner.
+
+        Raises:
+            TemporaryError: somebody who may be alive is sending it.
+        """
+        former = locks.acquire(self.state, lock_purpose(broadcast_id), presence, clock)
+        remains = None
+        if former:
+            same_boot = former["boot_id"] == clock.boot_id()
+            remains = locks.remains_of(self.state.path, former["holder"], same_boot=same_boot)
+        Rows(self.state, broadcast_id).take_over(remains, self.state_id, clock.now())
+        return former
+
+    def settle_dead(self, broadcast_id: int, clock: Clock) -> None:
+        """Settle the rows of a sender that died, in its own transaction, without sending."""
+        presence = locks.Presence(self.state.path)
+        try:
+            with self.state.transaction():
+                former = self.take_lock(broadcast_id, presence, clock)
+                locks.release(self.state, lock_purpose(broadcast_id), presence)
+        finally:
+            presence.leave()
+        if former:
+            locks.forget(self.state.path, former["holder"])
+
+
+def _broadcast(row: Row) -> Broadcast:
+    typed = {**row, "status": Status(row["status"]), "provider": Provider(row["provider"])}
+    return Broadcast(**typed)
