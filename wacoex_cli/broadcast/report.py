@@ -397,7 +397,7 @@ def reconciled_text(
             f"to send again what is not known to have gone out:"
             f" wacoex broadcast reconcile {number} --resend",
         ]
-    if ledger.get(state, number).status is Status.PAUSED:
+    if Broadcasts(state).get(number).status is Status.PAUSED:
         steps.append(f"to continue: wacoex broadcast resume {number}")
     return [table, *sentences, *steps]
 
