@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from wacoex_cli.foundation.glimpse import glimpse
+from wacoex_cli.foundation.state import glimpse
 
 FILES = {"bash": "wacoex.bash", "zsh": "_wacoex", "fish": "wacoex.fish"}
 SHIPPED = Path(__file__).parents[1] / "completions"

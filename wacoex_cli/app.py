@@ -89,7 +89,7 @@ TABLE = {
             "broadcast:app",
             "Plan a broadcast, send it at a safe pace, know what became of every row.",
         ),
-        ("optout", "audience:app", "The people who want no more messages."),
+        ("optout", "contacts:app", "The people who want no more messages."),
     ),
     "State": (
         ("config", "setup:config", "The settings in force, and the files they come from."),
@@ -109,9 +109,9 @@ TABLE = {
 
 def projections() -> "Sequence[Projection]":
     """What each package makes of events."""
-    from wacoex_cli.audience.projection import OPTOUTS
     from wacoex_cli.broadcast.projection import DELIVERIES
     from wacoex_cli.channels.evidence import CHANNELS
+    from wacoex_cli.contacts.store import OPTOUTS
     from wacoex_cli.events.mac import MAC
 
     return (CHANNELS, MAC, OPTOUTS, DELIVERIES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wacoex_cli.audience.invalid import why_invalid
+from wacoex_cli.audience.recipients_file import why_invalid
 
 
 @pytest.mark.parametrize("text", ["6.59E+10", "6,59E+10", "6.591234567e10", "'6.59E+10", "7E+9"])

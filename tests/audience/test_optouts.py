@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.audience import ledger
 from wacoex_cli.audience.model import ImportCounts, OptOut, Scope
+from wacoex_cli.contacts import store
 from wacoex_cli.foundation.state import State
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -20,19 +20,19 @@ Run = Callable[..., Any]
 
 def test_somebody_added_twice_stays_as_first_written(state: State) -> None:
     with state.transaction():
-        assert ledger.add_optout(state, "+6591234567", "operator", "in the shop", NOON)
-        assert not ledger.add_optout(state, "+6591234567", "meta-131050", None, LATER)
-    assert ledger.list_optouts(state) == [
+        assert store.add_optout(state, "+6591234567", "operator", "in the shop", NOON)
+        assert not store.add_optout(state, "+6591234567", "meta-131050", None, LATER)
+    assert store.list_optouts(state) == [
         OptOut("+6591234567", Scope.ALL, "operator", "in the shop", "2026-11-23T12:00:00.000Z")
     ]
 
 
 def test_somebody_removed_is_no_longer_on_the_list(state: State) -> None:
     with state.transaction():
-        ledger.add_optout(state, "+6591234567", "operator", None, NOON)
-        assert ledger.remove_optout(state, "+6591234567")
-        assert not ledger.remove_optout(state, "+6591234567")
-    assert not ledger.is_opted_out(state, "+6591234567")
+        store.add_optout(state, "+6591234567", "operator", None, NOON)
+        assert store.remove_optout(state, "+6591234567")
+        assert not store.remove_optout(state, "+6591234567")
+    assert not store.is_opted_out(state, "+6591234567")
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_somebody_is_found_and_removed_by_either_spelling(
     run: Run, state: State, webhook: str, typed: str
 ) -> None:
     with state.transaction():
-        ledger.add_optout(state, webhook, "meta-user_preferences", None, NOON)
+        store.add_optout(state, webhook, "meta-user_preferences", None, NOON)
     env = {"WACOEX_STATE": str(state.path)}
     assert "on the opt-out list already" in run("optout", "add", typed, env=env).out
     assert run("optout", "remove", typed, "--yes", env=env).code == 0
-    assert ledger.list_optouts(state) == []
+    assert store.list_optouts(state) == []
 
 
 def test_a_wider_scope_takes_the_place_of_a_narrower_one_and_never_the_other_way_round(
@@ -59,35 +59,35 @@ def test_a_wider_scope_takes_the_place_of_a_narrower_one_and_never_the_other_way
 ) -> None:
     phone = "+6591234567"
     with state.transaction():
-        ledger.add_optout(state, phone, "operator", None, NOON, Scope.MARKETING)
-        assert not ledger.add_optout(state, phone, "import", None, LATER, Scope.MARKETING)
-        assert not ledger.is_opted_out(state, phone, Scope.ALL)
-        assert ledger.is_opted_out(state, phone)
+        store.add_optout(state, phone, "operator", None, NOON, Scope.MARKETING)
+        assert not store.add_optout(state, phone, "import", None, LATER, Scope.MARKETING)
+        assert not store.is_opted_out(state, phone, Scope.ALL)
+        assert store.is_opted_out(state, phone)
 
-        assert ledger.add_optout(state, phone, "meta-131050", None, LATER)
-        assert not ledger.add_optout(state, phone, "operator", None, LATER, Scope.MARKETING)
-    assert ledger.list_optouts(state) == [
+        assert store.add_optout(state, phone, "meta-131050", None, LATER)
+        assert not store.add_optout(state, phone, "operator", None, LATER, Scope.MARKETING)
+    assert store.list_optouts(state) == [
         OptOut(phone, Scope.ALL, "meta-131050", None, "2026-11-24T12:00:00.000Z")
     ]
 
 
 def test_a_stop_said_to_meta_widens_what_an_operator_narrowed(state: State) -> None:
     with state.transaction():
-        ledger.add_optout(state, "+6591234567", "operator", None, NOON, Scope.MARKETING)
-        ledger.add_stop(state, "+6591234567", "2026-11-24T11:00:00.000Z", LATER)
-    [found] = ledger.list_optouts(state)
+        store.add_optout(state, "+6591234567", "operator", None, NOON, Scope.MARKETING)
+        store.add_stop(state, "+6591234567", "2026-11-24T11:00:00.000Z", LATER)
+    [found] = store.list_optouts(state)
     assert (found.scope, found.source) == (Scope.ALL, "meta-user_preferences")
     assert found.added_at == "2026-11-24T12:00:00.000Z"
 
 
 def test_an_import_counts_each_person_once(state: State) -> None:
     with state.transaction():
-        ledger.add_optout(state, "+651", "operator", None, NOON)
-        counts = ledger.import_optouts(state, ["+651", "+652", "+653", "+652"], "import", LATER)
-        nobody = ledger.import_optouts(state, [], "import", LATER)
+        store.add_optout(state, "+651", "operator", None, NOON)
+        counts = store.import_optouts(state, ["+651", "+652", "+653", "+652"], "import", LATER)
+        nobody = store.import_optouts(state, [], "import", LATER)
     assert counts == ImportCounts(added=2, known=1)
     assert nobody == ImportCounts(added=0, known=0)
-    assert [one.phone for one in ledger.list_optouts(state)] == ["+652", "+653", "+651"]
+    assert [one.phone for one in store.list_optouts(state)] == ["+652", "+653", "+651"]
 
 
 def listed(run: Run) -> list[str]:

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.audience.files import open_recipients
+from wacoex_cli.audience.formats import is_blank
 from wacoex_cli.audience.model import SourceRow
-from wacoex_cli.audience.text import is_blank
+from wacoex_cli.audience.recipients_file import open_recipients
 from wacoex_cli.errors import UsageError
 
 

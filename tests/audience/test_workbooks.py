@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-untyped]
 
-from wacoex_cli.audience.files import open_recipients
-from wacoex_cli.audience.text import is_blank
+from wacoex_cli.audience.formats import is_blank
+from wacoex_cli.audience.recipients_file import open_recipients
 from wacoex_cli.errors import UsageError
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wacoex_cli.audience.ledger import add_optout, is_opted_out
 from wacoex_cli.broadcast import throttle
 from wacoex_cli.broadcast.engine import WINDOW, Engine, Exchange, Granted, Hooks, Report
 from wacoex_cli.broadcast.guards import Breaker, Run, SendOrder
@@ -33,6 +32,7 @@ from wacoex_cli.broadcast.model import (
 )
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import Answered
+from wacoex_cli.contacts.store import add_optout, is_opted_out
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock, from_text

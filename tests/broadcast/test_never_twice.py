@@ -35,7 +35,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from wacoex_cli.audience.ledger import add_optout
 from wacoex_cli.broadcast import reconcile
 from wacoex_cli.broadcast.guards import Canary, Guards, QuietHours, SendOrder
 from wacoex_cli.broadcast.model import TRANSITIONS, Broadcast, RowState, Status, attempt_id
@@ -48,6 +47,7 @@ from wacoex_cli.broadcast.send import pause, send
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
+from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.pull import Person, PullLog, PullTally, Reader
 from wacoex_cli.events.store import EventLog

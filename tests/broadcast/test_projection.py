@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli import app
-from wacoex_cli.audience.ledger import list_optouts
 from wacoex_cli.broadcast.model import Status, attempt_id
 from wacoex_cli.broadcast.projection import bring_up_to_date, interest
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
+from wacoex_cli.contacts.store import list_optouts
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wacoex_cli.audience.ledger import is_opted_out
 from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.engine import exit_status, judge
 from wacoex_cli.broadcast.guards import CLASSES, NEVER, Breaker, QuietHours, held_until
 from wacoex_cli.broadcast.model import Claim, Counts, RowState, Settled, Stop
 from wacoex_cli.broadcast.store import Rows
+from wacoex_cli.contacts.store import is_opted_out
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.phone_numbers import zones_of

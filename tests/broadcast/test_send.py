@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation import backup
+from wacoex_cli.foundation.state import problems_in
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN
 
@@ -579,7 +579,7 @@ def test_a_backup_is_whole_private_and_does_not_disturb_the_sender(cli, shop, se
     taken = cli("state", "backup", target, "--json")
 
     assert (taken.code, taken.data["integrity"]) == (0, "ok")
-    assert backup.problems_in(target) == []
+    assert problems_in(target) == []
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert not list(shop.directory.glob("copy.db?*"))
     asyncio.run(eventually(lambda: len(shop.world.log.accepted()) >= before + 5))
@@ -615,7 +615,7 @@ def test_what_the_backup_never_heard_of_is_not_sent_again_unless_somebody_insist
     assert (refused.code, refused.envelope["errors"][0]["code"]) == (5, "older_state")
     assert refused.envelope["errors"][0]["details"]["lost"]["attempts"] > 0
     assert forced.code == 0
-    assert backup.problems_in(Path(forced.data["kept"])) == []
+    assert problems_in(Path(forced.data["kept"])) == []
     assert cli("state", "check").code == 0
     assert not list(Path(f"{shop.state.path}.presence").iterdir())
 

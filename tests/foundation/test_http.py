@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from wacoex_cli.errors import RefusedError, TemporaryError
-from wacoex_cli.foundation.answer import (
+from wacoex_cli.foundation.http import (
     Answer,
+    Http,
     NotSentError,
     UnansweredError,
     retry_after_seconds,
 )
-from wacoex_cli.foundation.http import Http
 
 URL = "https://graph.example/v26.0/1/messages"
 HEADERS = {"Authorization": "Bearer token-0123456789"}

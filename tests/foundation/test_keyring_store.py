@@ -15,7 +15,7 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked
 
-from wacoex_cli.foundation.keyring_store import Keyring, UnusableError
+from wacoex_cli.foundation.secrets import Keyring, UnusableKeyringError
 
 VALUE = "EAAtoken-0123456789"
 
@@ -92,9 +92,9 @@ def test_a_backend_that_keeps_nothing_is_unusable(
     use(name)
 
     assert store.get("meta-token") is None
-    with pytest.raises(UnusableError):
+    with pytest.raises(UnusableKeyringError):
         store.put("meta-token", VALUE)
-    with pytest.raises(UnusableError):
+    with pytest.raises(UnusableKeyringError):
         store.remove("meta-token")
     assert store.problem is not None
     assert store.problem.startswith(problem)
@@ -168,7 +168,7 @@ def test_whatever_a_backend_raises_means_unusable_without_its_words(
 def test_a_backend_that_forgets_is_found_out_by_reading_back(store: Keyring, use) -> None:
     use(Odd(lambda: None))
 
-    with pytest.raises(UnusableError, match="it does not give back what was stored in it"):
+    with pytest.raises(UnusableKeyringError, match="it does not give back what was stored in it"):
         store.put("meta-token", VALUE)
 
 

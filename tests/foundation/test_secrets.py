@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from wacoex_cli.errors import CredentialError
-from wacoex_cli.foundation.secrets import Secret, Secrets
-from wacoex_cli.foundation.stored_secrets import StoredSecrets
+from wacoex_cli.foundation.secrets import Secret, Secrets, StoredSecrets
 
 TOKEN = "EAAtoken-0123456789"
 

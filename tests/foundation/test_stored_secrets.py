@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from wacoex_cli.errors import CredentialError, WacoexError
-from wacoex_cli.foundation.keyring_store import Keyring
-from wacoex_cli.foundation.secrets import Place, Secrets
-from wacoex_cli.foundation.stored_secrets import StoredSecrets
+from wacoex_cli.foundation.secrets import Keyring, Place, Secrets, StoredSecrets
 
 VALUE = "EAAtoken-0123456789"
 Entries = dict[tuple[str, str], str]

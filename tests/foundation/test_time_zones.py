@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation.time_zones import local_text, moment_ahead, moment_from
+from wacoex_cli.foundation.clock import local_text, moment_ahead, moment_from
 
 
 @pytest.mark.parametrize(

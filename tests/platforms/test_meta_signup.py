@@ -12,7 +12,7 @@ import pytest
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
-from wacoex_cli.platforms.meta_signup import CODE_EXPIRED, CODE_SECONDS, SignupApp, exchange_code
+from wacoex_cli.platforms.meta import CODE_EXPIRED, CODE_SECONDS, SignupApp, exchange_code
 
 CODE, APP_SECRET, TOKEN = "AQcode0123456789", "app-secret-0123456789", "EAAtoken0123456789"
 APP = SignupApp("100", Secret(APP_SECRET, "test"), "https://graph.example", "v26.0")

@@ -11,8 +11,7 @@ import pytest
 
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
-from wacoex_cli.platforms.meta import Meta
-from wacoex_cli.platforms.meta_sync import Requested, SyncType, request_sync
+from wacoex_cli.platforms.meta import Meta, Requested, SyncType, request_sync
 from wacoex_cli.platforms.replies import NotSent, Refused, Unclear
 
 TOKEN = "EAAG-token-0123456789"

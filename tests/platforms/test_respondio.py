@@ -12,9 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError
-from wacoex_cli.platforms.respondio import MESSAGES, RespondIO
-from wacoex_cli.platforms.respondio_pace import HIGHEST_LIMIT, Pace, learn, take_slot
-from wacoex_cli.platforms.respondio_replies import Page, identity
+from wacoex_cli.platforms.replies import Page, identity
+from wacoex_cli.platforms.respondio import (
+    HIGHEST_LIMIT,
+    MESSAGES,
+    Pace,
+    RespondIO,
+    learn,
+    take_slot,
+)
 
 TOKEN = "respondio-token-0123456789"
 BASE = "https://api.example/v2"

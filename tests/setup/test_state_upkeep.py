@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.audience.ledger import add_optout
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
+from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
 

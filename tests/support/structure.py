@@ -1,6 +1,6 @@
 """The shape of the package in figures: sizes, import levels, circles, names that occur twice.
 
-    python -m tests.support.structure
+python -m tests.support.structure
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from wacoex_cli.findings.model import Severity
-from wacoex_cli.templates.checks import check_still_as_planned
 from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.rule import check_still_as_planned
 
 SEEN = "2026-11-07T12:00:00.000Z"
 PLANNED = Template(

@@ -8,10 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.templates.message import message_body, preview
-from wacoex_cli.templates.model import Template
-from wacoex_cli.templates.placeholders import placeholders
-from wacoex_cli.templates.rule import fill, resolve_sources
+from wacoex_cli.templates.model import Template, placeholders
+from wacoex_cli.templates.rule import fill, message_body, preview, resolve_sources
 
 
 def template(*components: dict[str, Any], parameter_format: str = "POSITIONAL") -> Template:

@@ -8,9 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.templates.model import Template
-from wacoex_cli.templates.placeholders import placeholders
-from wacoex_cli.templates.respondio import in_metas_words, respondio_body
+from wacoex_cli.templates.model import Template, placeholders
+from wacoex_cli.templates.reading import in_metas_words, respondio_body
 
 RECORD = {
     "id": 77,

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.templates.model import Placeholder, Template
-from wacoex_cli.templates.placeholders import placeholders
+from wacoex_cli.templates.model import Placeholder, Template, placeholders
 from wacoex_cli.templates.rule import Source, check_sendable, empty_keys, fill, resolve_sources
 
 

@@ -470,7 +470,7 @@ def pause(invocation: Invocation, broadcast_id: IdArgument) -> Result:
     """Pause a broadcast that is being sent, here or in another process."""
     from wacoex_cli.broadcast import send
     from wacoex_cli.broadcast.store import Broadcasts
-    from wacoex_cli.foundation.person import login_name
+    from wacoex_cli.foundation.workspace import login_name
 
     with invocation.open_workspace() as workspace:
         broadcast = Broadcasts(workspace.state).get(broadcast_id)
@@ -485,7 +485,7 @@ def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = Fa
     """End a broadcast for good. What was sent stays sent; the rest is never sent."""
     from wacoex_cli.broadcast import send
     from wacoex_cli.broadcast.store import Broadcasts, Rows
-    from wacoex_cli.foundation.person import login_name
+    from wacoex_cli.foundation.workspace import login_name
 
     with invocation.open_workspace() as workspace:
         broadcast = Broadcasts(workspace.state).get(broadcast_id)
@@ -657,7 +657,7 @@ def _decided(
 ) -> Result:
     from wacoex_cli.broadcast.reconcile import decide
     from wacoex_cli.broadcast.store import Broadcasts
-    from wacoex_cli.foundation.person import login_name
+    from wacoex_cli.foundation.workspace import login_name
 
     state, number = workspace.state, broadcast.broadcast_id
     settled = decide(state, broadcast, rows, decision, login_name(), workspace.clock)

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.audience.ledger import add_optout
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import throttle
 from wacoex_cli.broadcast.guards import UNGUARDED, Breaker, Leave, Run, Warden
@@ -33,9 +32,9 @@ from wacoex_cli.broadcast.model import (
 )
 from wacoex_cli.broadcast.projection import project_known
 from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.garbage import short_collections
-from wacoex_cli.foundation.meanwhile import meanwhile
+from wacoex_cli.foundation.process import meanwhile, short_collections
 from wacoex_cli.platforms.error_codes import ErrorCode, Outcome, classify, retry_delay_seconds
 from wacoex_cli.platforms.replies import Declined, NotSent, Refused, Reply, Taken, Unclear
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.audience.ledger import EITHER_SPELLING, holds_back, other_spelling
 from wacoex_cli.broadcast.model import (
     LONGEST_RETRY_IN_RUN,
     MOST_TRIES_IN_RUN,
@@ -20,8 +19,9 @@ from wacoex_cli.broadcast.model import (
     Status,
     attempt_id,
 )
+from wacoex_cli.contacts.store import EITHER_SPELLING, holds_back, other_spelling
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.foundation.glimpse import glimpse
+from wacoex_cli.foundation.state import glimpse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -15,10 +15,8 @@ from wacoex_cli.broadcast.model import Counts, Held, RowState, Settled, Stop
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation.clock import from_text
-from wacoex_cli.foundation.durations import duration_from
+from wacoex_cli.foundation.clock import duration_from, from_text, local_text
 from wacoex_cli.foundation.phone_numbers import zones_of
-from wacoex_cli.foundation.time_zones import local_text
 from wacoex_cli.platforms.error_codes import Outcome, classify, is_known
 
 if TYPE_CHECKING:

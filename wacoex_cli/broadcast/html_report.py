@@ -20,7 +20,7 @@ from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.foundation.html import rendered
 from wacoex_cli.foundation.masking import masked_text
-from wacoex_cli.foundation.new_file import new_private_file
+from wacoex_cli.foundation.state import new_private_file
 from wacoex_cli.platforms.error_codes import classify
 
 if TYPE_CHECKING:

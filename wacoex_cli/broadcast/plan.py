@@ -10,10 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wacoex_cli.audience import files
-from wacoex_cli.audience.header_names import first_name
-from wacoex_cli.audience.invalid import why_invalid
+from wacoex_cli.audience import recipients_file
 from wacoex_cli.audience.model import SkipReason
+from wacoex_cli.audience.recipients_file import first_name, why_invalid
 from wacoex_cli.broadcast import preflight
 from wacoex_cli.broadcast.model import Planned, RowState, Status, lock_purpose
 from wacoex_cli.broadcast.preflight import check_same_api, estimate, standing_check
@@ -27,8 +26,8 @@ from wacoex_cli.findings.model import Finding, worst_first
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
 from wacoex_cli.platforms.error_codes import Outcome, classify
-from wacoex_cli.templates import rule as template_rule
-from wacoex_cli.templates.message import preview
+from wacoex_cli.templates import rule
+from wacoex_cli.templates.rule import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.render import Result
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import BinaryIO
 
-    from wacoex_cli.audience.files import RecipientsFile
+    from wacoex_cli.audience.recipients_file import RecipientsFile
     from wacoex_cli.broadcast.model import Broadcast, Trial
     from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.broadcast.store import PlannedRow
@@ -77,7 +76,7 @@ def leave_out(
         UsageError: a file of `exclude` or a number in it cannot be read.
     """
     for path in exclude:
-        with files.open_excluded(path, phone_column) as excluded:
+        with recipients_file.open_excluded(path, phone_column) as excluded:
             phones = _excluded_phones(excluded, country)
             while batch := list(itertools.islice(phones, _BATCH_ROWS)):
                 with state.transaction():
@@ -139,7 +138,7 @@ def _planned_rows(
     needs_contact = provider is Provider.RESPONDIO
     for number, source_row in enumerate(recipients, start=1):
         phone = normalise(source_row.phone, country)
-        values = template_rule.fill(sources, source_row.values) if phone else None
+        values = rule.fill(sources, source_row.values) if phone else None
         state, reason = RowState.PENDING, None
         if phone is None:
             state, reason = RowState.SKIPPED, SkipReason.INVALID.value
@@ -230,14 +229,12 @@ async def plan(
             hint="leave `--create-contacts` out; it is for channels with --provider respondio",
             code="not_for_provider",
         )
-    with files.open_recipients(
+    with recipients_file.open_recipients(
         order.source, stdin=stdin, phone_column=order.phone_column
     ) as recipients:
         template = await provider.find_template(order.template, order.language)
-        template_rule.check_sendable(template)
-        sources = template_rule.resolve_sources(
-            template, order.parameters, order.texts, recipients.columns
-        )
+        rule.check_sendable(template)
+        sources = rule.resolve_sources(template, order.parameters, order.texts, recipients.columns)
         found, tier = await preflight.check_channel(provider, channel, clock.now(), check_standing)
         presence = locks.Presence(state.path)
         try:

@@ -31,8 +31,8 @@ from wacoex_cli.inactivity import reading
 from wacoex_cli.inactivity.checks import check_standing
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, contact_by
-from wacoex_cli.templates.checks import check_still_as_planned
 from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.rule import check_still_as_planned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -7,8 +7,6 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.audience.ledger import add_optout
-from wacoex_cli.audience.projection import OPTOUTS
 from wacoex_cli.broadcast import figures
 from wacoex_cli.broadcast.checks import messaging_limit
 from wacoex_cli.broadcast.model import RowState, Status
@@ -16,6 +14,7 @@ from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.evidence import account_event
 from wacoex_cli.channels.model import concerns
+from wacoex_cli.contacts.store import OPTOUTS, add_optout
 from wacoex_cli.events.consumers import Interest
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.platforms.error_codes import classify

@@ -24,16 +24,15 @@ from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.meanwhile import meanwhile
+from wacoex_cli.foundation.process import meanwhile
 from wacoex_cli.partners.checks import check_drift
 from wacoex_cli.partners.rule import at_respondio
 from wacoex_cli.platforms.events import Source, meta_code
+from wacoex_cli.platforms.replies import identity
 from wacoex_cli.platforms.respondio import NOT_FOUND, SENDING, contact_by, each_page
-from wacoex_cli.platforms.respondio_replies import identity
-from wacoex_cli.templates.message import message_body
 from wacoex_cli.templates.model import Template
-from wacoex_cli.templates.reading import find_template
-from wacoex_cli.templates.respondio import RespondIOTemplates, respondio_body
+from wacoex_cli.templates.reading import RespondIOTemplates, find_template, respondio_body
+from wacoex_cli.templates.rule import message_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence

@@ -14,14 +14,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.audience.text import WINDOWS
+from wacoex_cli.audience.formats import WINDOWS
 from wacoex_cli.broadcast.model import Held, RowState, Snapshot, Status
 from wacoex_cli.broadcast.reconcile import Reconciled
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.new_file import new_private_file
-from wacoex_cli.foundation.state import open_state
+from wacoex_cli.foundation.state import new_private_file, open_state
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.terminal.render import Table
 

@@ -11,7 +11,6 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from wacoex_cli.audience.ledger import EITHER_SPELLING, holds_back, other_spelling
 from wacoex_cli.broadcast.figures import (
     DUE,
     FAILED,
@@ -36,6 +35,7 @@ from wacoex_cli.broadcast.model import (
 )
 from wacoex_cli.broadcast.throttle import Pace, after_boot, fresh
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.contacts.store import EITHER_SPELLING, holds_back, other_spelling
 from wacoex_cli.errors import TemporaryError, UsageError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import from_text, to_text

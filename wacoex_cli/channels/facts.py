@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import AccountEvent, Channel, Fact
     from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.meta_answers import ListedNumber, User
-    from wacoex_cli.platforms.respondio_replies import WorkspaceChannel
+    from wacoex_cli.platforms.replies import WorkspaceChannel
 
 
 Part = Literal["number", "token", "account", "apps", "respondio"]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from wacoex_cli.channels.model import Channel, Details
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.clock import is_known_zone
 from wacoex_cli.foundation.phone_numbers import normalise
-from wacoex_cli.foundation.time_zones import is_known_zone
 
 if TYPE_CHECKING:
     from wacoex_cli.foundation.state import State

@@ -21,7 +21,7 @@ from wacoex_cli.channels.model import (
     by_channel,
 )
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.glimpse import glimpse
+from wacoex_cli.foundation.state import glimpse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -147,7 +147,7 @@ def confirm(
     """
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.devices import registry, view
-    from wacoex_cli.foundation.person import known_login_name
+    from wacoex_cli.foundation.workspace import known_login_name
 
     with invocation.open_workspace() as workspace:
         channel = choose_channel(workspace, invocation)
@@ -188,7 +188,7 @@ def take_in_events(workspace: "Workspace") -> None:
 
 
 def _moment(workspace: "Workspace", channel: "Channel", text: str) -> datetime:
-    from wacoex_cli.foundation.time_zones import moment_from
+    from wacoex_cli.foundation.clock import moment_from
 
     zone = channel.timezone or workspace.settings_for(channel.name).timezone or "UTC"
     return moment_from(text, zone)

@@ -11,8 +11,8 @@ import wacoex_cli
 from wacoex_cli.diagnosis.view import doctor_data
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.masking import masked
-from wacoex_cli.foundation.new_file import new_private_file
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
+from wacoex_cli.foundation.state import new_private_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -41,7 +41,7 @@ from wacoex_cli.inactivity.reminder_checks import check_running
 from wacoex_cli.onboarding.checks import check_records, check_window
 from wacoex_cli.onboarding.model import SYNC_WINDOW, Route, StepState
 from wacoex_cli.partners.checks import check_partners
-from wacoex_cli.templates.checks import check_still_as_planned
+from wacoex_cli.templates.rule import check_still_as_planned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

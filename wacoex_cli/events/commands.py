@@ -158,7 +158,7 @@ def list_events(
     from wacoex_cli.channels.evidence import CHANNELS
     from wacoex_cli.events import listing
     from wacoex_cli.events.store import catch_up
-    from wacoex_cli.foundation.durations import moment_ago
+    from wacoex_cli.foundation.clock import moment_ago
 
     kinds = listing.kinds_named(kind)
     with invocation.open_workspace() as workspace:
@@ -388,7 +388,7 @@ def pull(
     """
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.events.pull import Pull, PullRequest
-    from wacoex_cli.foundation.durations import moment_ago
+    from wacoex_cli.foundation.clock import moment_ago
 
     phones = tuple(_phone(text) for text in contact or ())
     with invocation.open_workspace() as workspace:

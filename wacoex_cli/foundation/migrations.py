@@ -1,19 +1,310 @@
-"""The schema of the state file, as steps that are only ever appended to.
-
-Wall times are RFC 3339 text in UTC, pacing times are seconds of the monotonic clock.
-"""
+"""Further steps of the schema: events and what is made of them, reminders, onboarding."""
 
 from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING
 
-from wacoex_cli.foundation import migrations_watching as watching
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlite_utils import Database
+
+
+def m005_events(db: Database) -> None:
+    # Payloads lie here without the content of messages, events are what was read out of them.
+    db.execute(
+        """
+        CREATE TABLE payloads (
+            payload_id INTEGER PRIMARY KEY,
+            digest TEXT NOT NULL UNIQUE,
+            source TEXT NOT NULL,
+            via TEXT NOT NULL,
+            received_at TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            body TEXT NOT NULL
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE events (
+            event_id INTEGER PRIMARY KEY,
+            event_key TEXT NOT NULL UNIQUE,
+            payload_id INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            source TEXT NOT NULL,
+            at TEXT NOT NULL,
+            phone_number_id TEXT,
+            phone TEXT,
+            waba_id TEXT,
+            respondio_channel_id INTEGER,
+            contact TEXT,
+            message_id TEXT,
+            data TEXT NOT NULL
+        )
+        """
+    )
+    db.execute("CREATE INDEX events_by_time ON events (at, event_id)")
+    db.execute("CREATE INDEX events_by_kind ON events (kind, at, event_id)")
+    db.execute("CREATE TABLE cursors (consumer TEXT PRIMARY KEY, event_id INTEGER NOT NULL)")
+    db.execute(
+        """
+        CREATE TABLE arrivals (
+            source TEXT NOT NULL,
+            hour TEXT NOT NULL,
+            payloads INTEGER NOT NULL,
+            newest_at TEXT NOT NULL,
+            PRIMARY KEY (source, hour)
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE numbers_seen (
+            phone TEXT NOT NULL,
+            phone_number_id TEXT NOT NULL,
+            PRIMARY KEY (phone, phone_number_id)
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE active_contacts (
+            month TEXT NOT NULL,
+            address TEXT NOT NULL,
+            contact TEXT NOT NULL,
+            by_message INTEGER NOT NULL,
+            by_echo INTEGER NOT NULL,
+            PRIMARY KEY (month, address, contact)
+        )
+        """
+    )
+
+
+def m006_evidence(db: Database) -> None:
+    # By address, not by channel: what comes in before a channel is added is not lost to it.
+    db.execute(
+        """
+        CREATE TABLE evidence (
+            address TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            at TEXT NOT NULL,
+            source TEXT NOT NULL,
+            said_by TEXT NOT NULL,
+            PRIMARY KEY (address, kind, at, source, said_by)
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE account_events (
+            event_key TEXT PRIMARY KEY,
+            event TEXT NOT NULL,
+            at TEXT NOT NULL,
+            source TEXT NOT NULL,
+            waba_id TEXT,
+            phone_number_id TEXT,
+            phone TEXT,
+            entry_id TEXT,
+            reason TEXT,
+            initiated_by TEXT,
+            data TEXT NOT NULL
+        )
+        """
+    )
+
+
+def m007_devices(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE devices (
+            device_id INTEGER PRIMARY KEY,
+            channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
+            kind TEXT NOT NULL,
+            name TEXT NOT NULL,
+            linked_at TEXT NOT NULL,
+            relinked_at TEXT,
+            last_used_at TEXT,
+            visible INTEGER,
+            removed_at TEXT
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE device_confirmations (
+            channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
+            confirmed_at TEXT NOT NULL,
+            confirmed_by TEXT NOT NULL,
+            companions INTEGER NOT NULL,
+            last_device_id INTEGER NOT NULL,
+            PRIMARY KEY (channel_id, confirmed_at)
+        )
+        """
+    )
+
+
+def m008_reminders(db: Database) -> None:
+    # `target` is a hash: an address such as a mail server's URL may hold a password.
+    db.execute(
+        """
+        CREATE TABLE notices (
+            notice_id INTEGER PRIMARY KEY,
+            channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
+            target TEXT NOT NULL,
+            shown_target TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            stage TEXT NOT NULL,
+            deadline_at TEXT,
+            sent_at TEXT NOT NULL
+        )
+        """
+    )
+    db.execute("CREATE INDEX notices_by_target ON notices (channel_id, target, notice_id)")
+    db.execute(
+        """
+        CREATE TABLE reminder_runs (
+            run_id INTEGER PRIMARY KEY,
+            started_at TEXT NOT NULL,
+            finished_at TEXT,
+            exit_status INTEGER,
+            sent INTEGER NOT NULL DEFAULT 0,
+            failed INTEGER NOT NULL DEFAULT 0
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE reminder_schedules (
+            host TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            every_seconds INTEGER NOT NULL,
+            installed_at TEXT NOT NULL,
+            PRIMARY KEY (host, kind)
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE confirmation_links (
+            token_hash TEXT PRIMARY KEY,
+            channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
+            sent_to TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            expires_at TEXT NOT NULL,
+            used_at TEXT
+        )
+        """
+    )
+
+
+def m009_pulling(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE pull_watermarks (
+            respondio_channel_id INTEGER NOT NULL,
+            contact TEXT NOT NULL,
+            message_id INTEGER NOT NULL,
+            read_from TEXT NOT NULL,
+            pulled_at TEXT NOT NULL,
+            PRIMARY KEY (respondio_channel_id, contact)
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE pull_sweeps (
+            respondio_channel_id INTEGER PRIMARY KEY,
+            started_at TEXT NOT NULL,
+            cursor TEXT,
+            contacts_done INTEGER NOT NULL DEFAULT 0,
+            finished_at TEXT
+        )
+        """
+    )
+
+
+def m010_onboarding(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE journeys (
+            journey_id INTEGER PRIMARY KEY,
+            channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
+            kind TEXT NOT NULL,
+            via TEXT NOT NULL,
+            started_at TEXT NOT NULL,
+            finished_at TEXT
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE journey_steps (
+            journey_id INTEGER NOT NULL REFERENCES journeys (journey_id),
+            step TEXT NOT NULL,
+            state TEXT NOT NULL,
+            at TEXT NOT NULL,
+            said_by TEXT,
+            answer TEXT NOT NULL,
+            PRIMARY KEY (journey_id, step)
+        )
+        """
+    )
+    # A call that Meta takes only once is claimed here before it leaves.
+    db.execute(
+        """
+        CREATE TABLE one_shots (
+            journey_id INTEGER NOT NULL REFERENCES journeys (journey_id),
+            action TEXT NOT NULL,
+            claimed_at TEXT NOT NULL,
+            answered_at TEXT,
+            answer TEXT,
+            PRIMARY KEY (journey_id, action)
+        )
+        """
+    )
+    # The ids a channel had before: a number that is connected again gets new ones.
+    db.execute(
+        """
+        CREATE TABLE former_ids (
+            channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
+            name TEXT NOT NULL,
+            value TEXT NOT NULL,
+            until TEXT NOT NULL,
+            PRIMARY KEY (channel_id, name, value, until)
+        )
+        """
+    )
+
+
+def m011_probes(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE probes (
+            probe_id INTEGER PRIMARY KEY,
+            channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
+            contact TEXT NOT NULL,
+            began_at TEXT NOT NULL,
+            ended_at TEXT,
+            heard INTEGER
+        )
+        """
+    )
+    # The phone itself is device 0.
+    db.execute(
+        """
+        CREATE TABLE probe_words (
+            probe_id INTEGER NOT NULL REFERENCES probes (probe_id),
+            device_id INTEGER NOT NULL,
+            word TEXT NOT NULL,
+            outcome TEXT,
+            seen_at TEXT,
+            PRIMARY KEY (probe_id, device_id)
+        )
+        """
+    )
+
 
 SET_NAME = "wacoex"
 
@@ -233,13 +524,13 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m002_locks_and_pace,
     m003_broadcasts,
     m004_facts,
-    watching.m005_events,
-    watching.m006_evidence,
-    watching.m007_devices,
-    watching.m008_reminders,
-    watching.m009_pulling,
-    watching.m010_onboarding,
-    watching.m011_probes,
+    m005_events,
+    m006_evidence,
+    m007_devices,
+    m008_reminders,
+    m009_pulling,
+    m010_onboarding,
+    m011_probes,
     m012_throttled,
     m013_providers_and_guards,
 )

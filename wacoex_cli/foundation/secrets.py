@@ -1,17 +1,358 @@
-"""Secrets: found in the environment, in files or in the keyring, shown to nobody."""
+"""Secrets in files of their own that only their owner may read: not encrypted, hence not liked."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import queue
 import re
 import stat
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from wacoex_cli.errors import CredentialError
-from wacoex_cli.foundation.secret_files import LOCAL_KEY, is_there, new_local_key
+from wacoex_cli.errors import CredentialError, WacoexError
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, ways_to_give
-from wacoex_cli.foundation.stored_secrets import StoredSecrets
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+LOCAL_KEY = "local-key"
+
+
+def secret_path(directory: Path, name: str, channel: str | None) -> Path:
+    """Where a secret lies. No name of a secret holds a dot, so no two secrets share a file."""
+    return directory / (f"{channel}.{name}" if channel else name)
+
+
+def has_secret_file(path: Path) -> bool:
+    """Whether there is a file; one that may not be looked at counts, so that reading it tells."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def write_secret(path: Path, value: str, *, is_durable: bool = True) -> None:
+    """Write a secret to its file, mode 0600 from the first moment, replacing the old one at once.
+
+    Raises WacoexError when that is impossible; the old file is then untouched. Unless it
+    `is_durable`, what is written may be lost or damaged when the machine loses its power.
+    """
+    _put_secret(path, value, lambda new: new.replace(path), is_durable=is_durable)
+
+
+def write_secret_once(path: Path, value: str) -> None:
+    """Write a secret unless somebody else has; of several who try at once, one succeeds.
+
+    Raises WacoexError when that is impossible.
+    """
+
+    def link(new: Path) -> None:
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(new)
+
+    _put_secret(path, value, link)
+
+
+def new_local_key(path: Path) -> None:
+    """Make the key of this installation unless there is one. Raises WacoexError."""
+    if not has_secret_file(path):
+        write_secret_once(path, os.urandom(32).hex())
+
+
+def remove_secret(path: Path, *, dry_run: bool = False) -> bool:
+    """Delete the file of a secret; whether there was one. Raises WacoexError."""
+    try:
+        path.lstat() if dry_run else path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unwritable_secret(f"cannot delete {path}", error) from error
+    return True
+
+
+def _put_secret(
+    path: Path, value: str, take_its_place: Callable[[Path], object], *, is_durable: bool = True
+) -> None:
+    new = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    try:
+        for directory in (path.parent.parent, path.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+        try:
+            _write_new_secret(new, value, is_durable=is_durable)
+            take_its_place(new)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable_secret(f"cannot write {path}", error) from error
+
+
+def _write_new_secret(path: Path, value: str, *, is_durable: bool) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{value}\n")
+        file.flush()
+        if is_durable:
+            os.fsync(file.fileno())
+
+
+def _unwritable_secret(what: str, error: OSError) -> WacoexError:
+    return WacoexError(
+        f"{what}: {(error.strerror or 'error').lower()}",
+        hint="check the permissions of the directory, and that the disk is not full",
+        code="credentials_unwritable",
+    )
+
+
+SERVICE = "wacoex"
+LIMIT_SECONDS = 3.0
+_LEAST_PRIORITY = 1  # from here on the library itself recommends a backend
+_NONE = "no keyring service is running here"
+
+Answer = TypeVar("Answer")
+
+
+class UnusableKeyringError(Exception):
+    """Why the keyring cannot be used. Caught in `foundation`; no user meets it."""
+
+
+class Keyring:
+    """Reads and writes secrets of the service `wacoex`. Once it failed, it is left alone.
+
+    The library is imported in the thread that asks, so that neither loading it nor a locked
+    keyring that waits for somebody holds up this program or its end.
+    """
+
+    def __init__(self, *, log: Callable[[str], None], seconds: float = LIMIT_SECONDS) -> None:
+        self.problem: str | None = None
+        self._log = log
+        self._seconds = seconds
+        self._known: dict[str, str | None] = {}
+
+    def get(self, user: str) -> str | None:
+        """The secret of that user name; None when there is none or the keyring is unusable.
+
+        `problem` says afterwards why it is unusable. Each name is asked for once.
+        """
+        if user not in self._known:
+            try:
+                self._known[user] = self._ask(lambda backend: backend.get_password(SERVICE, user))
+            except UnusableKeyringError:
+                return None
+        return self._known[user]
+
+    def put(self, user: str, value: str) -> None:
+        """Store a secret and read it back. Raises UnusableError unless it is really there."""
+
+        def store(backend: KeyringBackend) -> bool:
+            backend.set_password(SERVICE, user, value)
+            return backend.get_password(SERVICE, user) == value
+
+        self._known.pop(user, None)
+        if not self._ask(store):
+            raise self._unusable("it does not give back what was stored in it")
+
+    def remove(self, user: str, *, dry_run: bool = False) -> bool:
+        """Delete a secret; whether there was one. Raises UnusableError."""
+
+        def delete(backend: KeyringBackend) -> bool:
+            if backend.get_password(SERVICE, user) is None:
+                return False
+            if not dry_run:
+                backend.delete_password(SERVICE, user)
+            return True
+
+        self._known.pop(user, None)
+        return self._ask(delete)
+
+    def _ask(self, question: Callable[[KeyringBackend], Answer]) -> Answer:
+        if self.problem is not None:
+            raise UnusableKeyringError(self.problem)
+        answers: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                answers.put((True, question(_backend())))
+            except UnusableKeyringError as error:
+                answers.put((False, str(error)))
+            except BaseException as error:
+                # Of what a backend raises only the kind is told: its text might quote a secret.
+                answers.put((False, f"it failed ({type(error).__name__})"))
+
+        threading.Thread(target=work, name="keyring", daemon=True).start()
+        try:
+            is_answer, answer = answers.get(timeout=self._seconds)
+        except queue.Empty:
+            is_answer, answer = False, f"it gave no answer within {self._seconds:g} seconds"
+        if not is_answer:
+            raise self._unusable(answer)
+        return answer  # type: ignore[no-any-return]
+
+    def _unusable(self, problem: str) -> UnusableKeyringError:
+        self.problem = problem
+        self._log(f"the keyring cannot be used: {problem}")
+        return UnusableKeyringError(problem)
+
+
+def _backend() -> KeyringBackend:
+    """The backend in force, or the first one of a chain that is fit."""
+    try:
+        import keyring
+        from keyring.backends.chainer import ChainerBackend
+
+        found = keyring.get_keyring()
+        backends = list(found.backends) if isinstance(found, ChainerBackend) else [found]
+    except Exception as error:
+        raise UnusableKeyringError(
+            f"its backend cannot be loaded ({type(error).__name__});"
+            " check `PYTHON_KEYRING_BACKEND` and `keyringrc.cfg`"
+        ) from None
+    problems = [(backend, _why_unfit(backend)) for backend in backends]
+    fit = next((backend for backend, problem in problems if problem is None), None)
+    if fit is None:
+        raise UnusableKeyringError(problems[0][1] if problems else _NONE)
+    return fit
+
+
+def _why_unfit(backend: KeyringBackend) -> str | None:
+    from keyring.backends import fail, null
+
+    kind = type(backend)
+    if isinstance(backend, fail.Keyring):
+        return _NONE
+    if isinstance(backend, null.Keyring):
+        return "the null backend is in force, which stores nothing"
+    if kind.__module__.startswith("keyrings.alt") or "plaintext" in kind.__name__.lower():
+        return f"the backend `{kind.__module__}.{kind.__name__}` is no keyring of the system"
+    if backend.priority < _LEAST_PRIORITY:
+        return f"the backend `{kind.__module__}.{kind.__name__}` is not a recommended one"
+    return None
+
+
+class StoredSecrets:
+    """What `auth login` stores and `auth logout` deletes, for one channel or for all of them.
+
+    The keyring knows a secret as service `wacoex` and user name `CHANNEL/NAME`, or `NAME` alone
+    when it is for every channel.
+    """
+
+    def __init__(
+        self, directory: Path, keyring: Keyring | None, *, warn: Callable[[str], None]
+    ) -> None:
+        self.directory = directory
+        self._keyring = keyring
+        self._warn = warn
+
+    def files(self, name: str, channel: str | None) -> list[Path]:
+        """The files that hold a secret, the channel's own first."""
+        owners = _owner_chain(channel)
+        paths = (secret_path(self.directory, name, owner) for owner in owners)
+        return [path for path in paths if has_secret_file(path)]
+
+    def shared_file(self, name: str) -> Path | None:
+        """The file that holds a secret for all channels, if there is one."""
+        return next(iter(self.files(name, None)), None)
+
+    def in_keyring(self, name: str, channel: str | None) -> Iterator[tuple[str, str]]:
+        """What the keyring holds and where, the channel's own first; nothing when unusable."""
+        for owner in _owner_chain(channel):
+            user = _user_name(name, owner)
+            value = self._keyring.get(user) if self._keyring else None
+            if value is not None:
+                yield value, _in_words(user)
+
+    @property
+    def keyring_failure(self) -> str | None:
+        """Why the keyring could not be used so far, without asking it anything."""
+        return self._keyring.problem if self._keyring else None
+
+    def keyring_problem(self) -> str | None:
+        """Why the keyring cannot be used; None when it can be, or when it is switched off.
+
+        Asks the keyring, for at most three seconds and once in a process. Raises nothing.
+        """
+        if self._keyring is not None:
+            self._keyring.get(_user_name("meta-token", None))
+        return self.keyring_failure
+
+    def put(self, name: str, channel: str | None, value: str) -> str:
+        """Store a secret in the keyring; returns the place in words.
+
+        Raises CredentialError, with the other ways to keep it, when the keyring cannot be used.
+        """
+        user = _user_name(name, channel)
+        try:
+            if self._keyring is None:
+                raise UnusableKeyringError("`WACOEX_KEYRING` is off")
+            self._keyring.put(user, value)
+        except UnusableKeyringError as error:
+            problem = str(error)
+        else:
+            # A file would go before the keyring, and bring back the old secret.
+            remove_secret(secret_path(self.directory, name, channel))
+            return _in_words(user)
+        raise CredentialError(
+            f"the keyring cannot be used: {problem}",
+            hint=f"{ways_to_give(name)}; or add `--insecure-file` to keep it unencrypted in a file"
+            " that only you may read",
+            code="keyring_unusable",
+        )
+
+    def put_in_file(self, name: str, channel: str | None, value: str) -> str:
+        """Store a secret unencrypted in a file, mode 0600; returns its path.
+
+        Raises WacoexError when the file cannot be written.
+        """
+        path = secret_path(self.directory, name, channel)
+        write_secret(path, value)
+        return str(path)
+
+    def forget(self, name: str, channel: str | None, *, dry_run: bool = False) -> list[str]:
+        """Delete a secret from file and keyring; returns the places that had it.
+
+        With `dry_run` nothing is deleted.
+
+        Raises CredentialError when no file had it and the keyring could not be asked.
+        """
+        path = secret_path(self.directory, name, channel)
+        places = [str(path)] if remove_secret(path, dry_run=dry_run) else []
+        user = _user_name(name, channel)
+        try:
+            if self._keyring is not None and self._keyring.remove(user, dry_run=dry_run):
+                places.append(_in_words(user))
+        except UnusableKeyringError as error:
+            problem = str(error)
+        else:
+            return places
+        if not places:
+            raise CredentialError(
+                f"the keyring cannot be asked: {problem}",
+                hint="unlock it and try again; `WACOEX_KEYRING=off` leaves it out",
+                code="keyring_unusable",
+            )
+        self._warn(f"the keyring cannot be asked and may hold one too: {problem}")
+        return places
+
+
+def _owner_chain(channel: str | None) -> tuple[str | None, ...]:
+    return (channel, None) if channel else (None,)
+
+
+def _user_name(name: str, channel: str | None) -> str:
+    return f"{channel}/{name}" if channel else name
+
+
+def _in_words(user: str) -> str:
+    return f"keyring, user name `{user}` of service `{SERVICE}`"
+
 
 _TAIL_LENGTH = 4
 _SHORTEST_WITH_TAIL = 16
@@ -131,7 +472,7 @@ class Secrets:
                 if variables.get(one):
                     yield self._from_file(Path(variables[one]).expanduser(), f"`{one}`{place}")
         directory = self._environ.get("CREDENTIALS_DIRECTORY")
-        if directory and is_there(path := Path(directory) / f"wacoex-{name}"):
+        if directory and has_secret_file(path := Path(directory) / f"wacoex-{name}"):
             yield self._from_file(path, str(path))
 
     def _stored(self, name: str, channel: str | None) -> Iterator[Secret]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli import __version__
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation import settings as origin
-from wacoex_cli.foundation.secret_files import LOCAL_KEY, new_local_key, write
+from wacoex_cli.foundation.secrets import LOCAL_KEY, new_local_key, write_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ class SettingsCache:
         except (KeyError, TypeError, ValueError):
             return None
         if found.timezone is not None:
-            from wacoex_cli.foundation.time_zones import is_known_zone
+            from wacoex_cli.foundation.clock import is_known_zone
 
             # Which zones there are is the machine's business, and may have changed.
             return found if is_known_zone(found.timezone) else None
@@ -86,7 +86,7 @@ class SettingsCache:
             entries = {other: entry for other, entry in self._entries().items() if other != name}
             newest = list(entries.items())[1 - _MOST_KEPT :]
             entry = {"settings": kept, "mac": _hmac(key, _signed(name, kept))}
-            write(self._path, json.dumps({**dict(newest), name: entry}), is_durable=False)
+            write_secret(self._path, json.dumps({**dict(newest), name: entry}), is_durable=False)
 
     def _entries(self) -> dict[str, Any]:
         content = _private(self._path)

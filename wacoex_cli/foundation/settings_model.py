@@ -27,6 +27,7 @@ from pydantic_settings import (
 )
 
 from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.clock import is_known_zone
 from wacoex_cli.foundation.settings import (
     PREFIX,
     EventsSettings,
@@ -38,7 +39,6 @@ from wacoex_cli.foundation.settings import (
     default_state_path,
     is_loopback,
 )
-from wacoex_cli.foundation.time_zones import is_known_zone
 
 _PER_CHANNEL = frozenset(
     {

@@ -9,13 +9,16 @@ import os
 import sqlite3
 import threading
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.errors import StateError, TemporaryError, WacoexError
+from wacoex_cli.errors import StateError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation import migrations
+from wacoex_cli.foundation.settings import default_state_path, read_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _PATIENCE_SECONDS = 30.0
@@ -296,3 +299,240 @@ def _disk_full(path: Path) -> StateError:
         hint="free some space, then try again; what was recorded is kept",
         code="disk_full",
     )
+
+
+LIMIT_SECONDS = 0.1
+_STEPS_BETWEEN_LOOKS_AT_THE_CLOCK = 1000
+
+
+def glimpse(
+    sql: str, *, env_file: Path | None = None, environ: Mapping[str, str] | None = None
+) -> list[tuple[Any, ...]]:
+    """The rows of a query, or none when the file is missing, busy, damaged or slow (100 ms).
+
+    Nothing is created, checked or migrated, and the settings are not validated: only what says
+    where the state file lies is read.
+    """
+    try:
+        path = _path_of_state(env_file, os.environ if environ is None else environ)
+        with contextlib.closing(_open_read_only(path)) as connection:
+            end = time.monotonic() + LIMIT_SECONDS
+            connection.set_progress_handler(
+                lambda: time.monotonic() > end, _STEPS_BETWEEN_LOOKS_AT_THE_CLOCK
+            )
+            return connection.execute(sql).fetchall()
+    except (sqlite3.Error, OSError, ValueError, WacoexError):
+        return []
+
+
+def _path_of_state(env_file: Path | None, environ: Mapping[str, str]) -> Path:
+    sources = read_sources(env_file=env_file, environ=environ)
+    name = "WACOEX_STATE"
+    given = environ.get(name) or sources.dotenv.get(name) or sources.toml.get("state")
+    return Path(str(given)).expanduser().absolute() if given else default_state_path()
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    # Without a log beside it nobody is writing, and a reader need not leave one behind.
+    is_at_rest = not Path(f"{path}-wal").exists()
+    uri = f"{path.as_uri()}?mode=ro{'&immutable=1' if is_at_rest else ''}"
+    return sqlite3.connect(uri, uri=True, timeout=LIMIT_SECONDS)
+
+
+_PRIVATE = 0o600
+
+
+@contextlib.contextmanager
+def new_private_file(path: Path) -> Iterator[Path]:
+    """Yield an empty file (0600) to be filled; left without an exception, it becomes `path`.
+
+    Raises:
+        UsageError: `path` exists, or cannot be made.
+        StateError: the disk is full.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with _explained_new_file(path):
+        # The name is taken first, so that nobody else's file can come into it meanwhile.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE))
+        try:
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE))
+            yield part
+            _flush_file(part)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _flush_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _explained_new_file(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        raise UsageError(
+            f"{path} exists already", hint="choose another name", code="file_exists"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StateError(
+                f"the disk is full: {path} cannot be written",
+                hint="free some space, or choose a place on another disk",
+                code="disk_full",
+            ) from error
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="check the directory and its permissions, or choose another place",
+            code="unwritable_file",
+        ) from error
+
+
+MOST_PROBLEMS = 20
+COMPANIONS = ("-wal", "-shm", "-journal")
+_BUSY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class SeenFile:
+    """What a file is: its size in bytes with its write-ahead log, its schema, what is wrong."""
+
+    exists: bool
+    bytes: int
+    schema: tuple[str, ...]
+    problem: WacoexError | None
+
+
+def look_at_file(path: Path) -> SeenFile:
+    """Look at a state file without changing it, whatever it is."""
+    if not path.exists():
+        return SeenFile(exists=False, bytes=0, schema=(), problem=None)
+    try:
+        with explained(path), reading_file(path) as connection:
+            return SeenFile(True, _file_size(path), _file_schema(connection), None)
+    except WacoexError as error:
+        return SeenFile(True, _file_size(path), (), error)
+
+
+def demand_file(path: Path) -> None:
+    """Raise StateError when there is no state file yet; opening it would make one."""
+    if not path.exists():
+        raise StateError(
+            f"there is no state file {path}",
+            hint="the first command that keeps something makes it; or set `WACOEX_STATE`",
+            code="no_state",
+        )
+
+
+def problems_in(path: Path) -> list[str]:
+    """What SQLite finds wrong with a file and its references, the first twenty; none when sound."""
+    try:
+        with reading_file(path) as connection:
+            damage = [
+                str(told)
+                for (told,) in connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})")
+                if told != "ok"
+            ]
+            orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(MOST_PROBLEMS)
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+    return damage + [f"row {row} of {table} refers to no {to}" for table, row, to, _ in orphans]
+
+
+def write_backup(source: Path, target: Path) -> SeenFile:
+    """Copy a state file into a new one (0600), also while others write; the copy is checked.
+
+    Raises:
+        UsageError: the target exists or cannot be made.
+        StateError: the source is damaged, so that the copy is too, or the disk is full.
+    """
+    seen = look_at_file(source)
+    if seen.problem:
+        raise seen.problem
+    with new_private_file(target) as part:
+        with explained(target):
+            copy_file(source, part)
+        if problems := problems_in(part):
+            raise StateError(
+                f"nothing was written: the state file {source} is damaged ({problems[0]})",
+                hint="`wacoex state check` tells more; then restore the last good backup",
+                code="state_damaged",
+            )
+    return look_at_file(target)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Make the target's content that of the source, all or nothing, in a file of its own.
+
+    Other programs that have the target open see the new content from their next read on.
+    Raises sqlite3.Error.
+    """
+    with reading_file(source) as old, contextlib.closing(_open_file(target)) as new:
+        old.backup(new)
+        # A write-ahead log beside it would be a second file that can get lost.
+        new.execute("PRAGMA journal_mode = DELETE")
+
+
+def replace_file_content(source: Path, target: Path) -> None:
+    """Like `copy`, for a state file that is in use and keeps its write-ahead log."""
+    with reading_file(source) as old, contextlib.closing(_open_file(target)) as new:
+        old.backup(new)
+
+
+def compact_file(path: Path) -> None:
+    """Give the space of removed rows back to the disk. Writers wait meanwhile.
+
+    Raises:
+        StateError: there is not enough space for the work.
+    """
+    with explained(path), write_queue(path), contextlib.closing(_open_file(path)) as connection:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextlib.contextmanager
+def both_files(copy: Path, current: Path) -> Iterator[sqlite3.Connection]:
+    """Two state files to be compared in one query: `main`, and `replaced` for the current one."""
+    with reading_file(copy) as connection:
+        connection.execute("ATTACH DATABASE ? AS replaced", [f"{_file_uri(current)}?mode=ro"])
+        yield connection
+
+
+@contextlib.contextmanager
+def reading_file(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that can change nothing. Raises sqlite3.Error."""
+    uri = f"{_file_uri(path)}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    with contextlib.closing(connection):
+        yield connection
+
+
+def _open_file(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+
+
+def _file_uri(path: Path) -> str:
+    return path.absolute().as_uri()
+
+
+def _file_size(path: Path) -> int:
+    files = [path, path.with_name(f"{path.name}-wal")]
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def _file_schema(connection: sqlite3.Connection) -> tuple[str, ...]:
+    known = "SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'"
+    if connection.execute(known).fetchone() is None:
+        return ()
+    steps = connection.execute(
+        "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY name",
+        [migrations.SET_NAME],
+    )
+    return tuple(name for (name,) in steps)

@@ -1,16 +1,15 @@
-"""Everything a command works with, opened when it is first needed and closed together."""
+"""Who runs this program."""
 
 from __future__ import annotations
 
 import functools
+import getpass
 import os
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from wacoex_cli.foundation.clock import Clock, SystemClock
-from wacoex_cli.foundation.keyring_store import Keyring
-from wacoex_cli.foundation.secrets import Secrets
+from wacoex_cli.foundation.secrets import Keyring, Secrets, StoredSecrets
 from wacoex_cli.foundation.settings import Sources, load_settings, read_sources
-from wacoex_cli.foundation.stored_secrets import StoredSecrets
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,6 +19,20 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.http import Http
     from wacoex_cli.foundation.settings import Settings
     from wacoex_cli.foundation.state import State
+
+
+def known_login_name() -> str | None:
+    """The login name, or None where the system does not tell."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return None
+
+
+def login_name() -> str:
+    """The login name, for the record of who decided or confirmed something; else `unknown`."""
+    return known_login_name() or "unknown"
+
 
 Answer = TypeVar("Answer")
 

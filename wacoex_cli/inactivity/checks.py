@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.checks import check_connection
 from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.time_zones import local_text
+from wacoex_cli.foundation.clock import local_text, to_text
 from wacoex_cli.inactivity.model import Stage
 
 if TYPE_CHECKING:

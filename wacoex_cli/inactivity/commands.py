@@ -87,7 +87,7 @@ def confirm(
     broadcasts are no evidence that the app was opened.
     """
     from wacoex_cli.channels.access import choose_channel
-    from wacoex_cli.foundation.time_zones import moment_from
+    from wacoex_cli.foundation.clock import moment_from
     from wacoex_cli.inactivity import confirm as confirming
     from wacoex_cli.inactivity import reading, view
 

@@ -12,9 +12,8 @@ from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
 from wacoex_cli.channels.store import Signs
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.events.store import catch_up
-from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.foundation.person import known_login_name
-from wacoex_cli.foundation.time_zones import local_text
+from wacoex_cli.foundation.clock import from_text, local_text, to_text
+from wacoex_cli.foundation.workspace import known_login_name
 from wacoex_cli.inactivity import reading
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from wacoex_cli.foundation.time_zones import local_text
+from wacoex_cli.foundation.clock import local_text
 from wacoex_cli.inactivity.checks import said
 from wacoex_cli.inactivity.rule import DISCONNECTS_AFTER
 from wacoex_cli.inactivity.view import notify_text

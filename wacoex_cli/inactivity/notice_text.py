@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from wacoex_cli.foundation.clock import from_text
-from wacoex_cli.foundation.time_zones import local_text
+from wacoex_cli.foundation.clock import from_text, local_text
 from wacoex_cli.inactivity.model import NoticeKind, Stage
 from wacoex_cli.terminal.render import relative
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.findings.model import finding_text
-from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.foundation.time_zones import local_text
+from wacoex_cli.foundation.clock import from_text, local_text, to_text
 from wacoex_cli.inactivity.checks import said
 from wacoex_cli.terminal.render import ForPerson, Table, relative
 

@@ -29,10 +29,9 @@ from wacoex_cli.devices.rule import relink_from
 from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Severity
-from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.foundation.person import login_name
+from wacoex_cli.foundation.clock import from_text, local_text, to_text
 from wacoex_cli.foundation.phone_numbers import line_of, region_of
-from wacoex_cli.foundation.time_zones import local_text
+from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.inactivity import reading
 from wacoex_cli.inactivity.rule import DISCONNECTS_AFTER
 from wacoex_cli.onboarding import checks

@@ -18,7 +18,7 @@ from wacoex_cli.devices.rule import SYNC_TAKES_AT_MOST
 from wacoex_cli.errors import DeclinedError, UsageError, WacoexError
 from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.foundation.person import login_name
+from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.onboarding.journey import GONE_THROUGH, Context, JourneyEnd, WalkEnd, skipped, walk
 from wacoex_cli.onboarding.model import (
     NOT_BEGUN,

@@ -19,8 +19,8 @@ from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
 from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.foundation.person import login_name
 from wacoex_cli.foundation.phone_numbers import normalise
+from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.onboarding.journey import (
     BEGAN_AT,
     ONLY_A_PERSON,

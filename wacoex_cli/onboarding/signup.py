@@ -16,7 +16,7 @@ from wacoex_cli.channels.checks import refused_token
 from wacoex_cli.channels.connection import connected_at
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.person import login_name
+from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.onboarding import checks
 from wacoex_cli.onboarding.journey import (
     BEGAN_AT,
@@ -38,18 +38,17 @@ from wacoex_cli.onboarding.model import (
     WindowFinished,
 )
 from wacoex_cli.platforms.events import read_moment, read_phone
+from wacoex_cli.platforms.meta import SignupApp, exchange_code
 from wacoex_cli.platforms.meta_answers import ListedNumber
-from wacoex_cli.platforms.meta_signup import SignupApp, exchange_code
+from wacoex_cli.platforms.replies import WorkspaceChannel, identity
 from wacoex_cli.platforms.respondio import RespondIO
-from wacoex_cli.platforms.respondio_replies import WorkspaceChannel, identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.findings.model import Finding
-    from wacoex_cli.foundation.secrets import Secret
-    from wacoex_cli.foundation.stored_secrets import StoredSecrets
+    from wacoex_cli.foundation.secrets import Secret, StoredSecrets
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Context
     from wacoex_cli.onboarding.model import WindowReport

@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING
 from wacoex_cli.channels.store import Signs
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.foundation.person import login_name
+from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.onboarding import checks
 from wacoex_cli.onboarding.journey import ONLY_A_PERSON, meta_or_reason, newest_onboarding, skipped
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
 from wacoex_cli.platforms.error_codes import Outcome as ErrorOutcome
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.platforms.events import Kind
-from wacoex_cli.platforms.graph import error_of
-from wacoex_cli.platforms.meta_sync import NOT_SHARED, TOO_LATE, Requested, SyncType, request_sync
+from wacoex_cli.platforms.meta import (
+    NOT_SHARED,
+    TOO_LATE,
+    Requested,
+    SyncType,
+    error_of,
+    request_sync,
+)
 from wacoex_cli.platforms.replies import NotSent, Unclear
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.partners.model import PartnerRows
     from wacoex_cli.platforms.meta_answers import App, ListedNumber
-    from wacoex_cli.platforms.respondio_replies import WorkspaceChannel
+    from wacoex_cli.platforms.replies import WorkspaceChannel
 
 
 NO_PROOF = (

@@ -266,11 +266,11 @@ _LOST_WORDS = {
 @command(state, "path", "wacoex state path", "wacoex state path --json")
 def state_path(invocation: Invocation) -> Result:
     """Say where the state file is, how large, and which processes are using it."""
-    from wacoex_cli.foundation import backup
+    from wacoex_cli.foundation.state import look_at_file
 
     with invocation.open_workspace() as workspace:
         file = workspace.settings.state
-        seen = backup.look(file)
+        seen = look_at_file(file)
         problem = seen.problem
         holders: list[dict[str, object]] = []
         try:
@@ -324,15 +324,15 @@ def backup(
     Without FILE its name holds the time in UTC. Nothing is ever overwritten. The copy holds phone
     numbers and no secrets; only you may read it.
     """
-    from wacoex_cli.foundation import backup as operation
+    from wacoex_cli.foundation.state import demand_file, write_backup
     from wacoex_cli.setup.state import beside
 
     with invocation.open_workspace() as workspace:
         state = workspace.settings.state
-        operation.demand_file(state)
+        demand_file(state)
         default = beside(state, "backup", workspace.clock)
         target = default if file is None else file / default.name if file.is_dir() else file
-        seen = operation.write_backup(state, target)
+        seen = write_backup(state, target)
     data = {"file": target, "bytes": seen.bytes, "schema": seen.schema[-1], "integrity": "ok"}
     told = (
         f"{target}: {seen.bytes} bytes, checked",
@@ -495,12 +495,12 @@ def prune(
     from wacoex_cli.broadcast.store import Broadcasts
     from wacoex_cli.events import consumers
     from wacoex_cli.events.store import EventLog
-    from wacoex_cli.foundation import backup
+    from wacoex_cli.foundation.state import compact_file, demand_file
 
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
         moment = _cutoff(before, older_than, now)
-        backup.demand_file(workspace.settings.state)
+        demand_file(workspace.settings.state)
         readers = [one.name for one in consumers.projections()]
         choice = choose(workspace.state, moment, now)
         log = EventLog(workspace.state)
@@ -517,7 +517,7 @@ def prune(
             if old:
                 log.remove_old(old, moment, now)
             if vacuum:
-                backup.compact(workspace.settings.state)
+                compact_file(workspace.settings.state)
         return _pruned(choice, old, moment, dry_run=dry_run, vacuumed=vacuum and not dry_run)
 
 
@@ -614,11 +614,11 @@ def export(
     Phone numbers are masked, and message ids too, which hold one; the bodies of webhooks are left
     out. There are no secrets in it.
     """
-    from wacoex_cli.foundation import backup
+    from wacoex_cli.foundation.state import demand_file
     from wacoex_cli.setup import export as operation
 
     with invocation.open_workspace() as workspace:
-        backup.demand_file(workspace.settings.state)
+        demand_file(workspace.settings.state)
         lines = operation.lines(workspace.state, show_numbers=show_numbers)
         if out is None:
             for piece in operation.pieces(lines):

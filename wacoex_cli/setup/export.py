@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.foundation.masking import mask, masked, masked_text
-from wacoex_cli.foundation.new_file import new_private_file
+from wacoex_cli.foundation.state import new_private_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,9 +14,21 @@ from wacoex_cli.broadcast.model import lock_purpose
 from wacoex_cli.broadcast.store import Rows
 from wacoex_cli.errors import StateError, TemporaryError, UsageError
 from wacoex_cli.events.store import EventLog
-from wacoex_cli.foundation import backup, locks, migrations
-from wacoex_cli.foundation.new_file import new_private_file
-from wacoex_cli.foundation.state import explained, open_state, write_queue
+from wacoex_cli.foundation import locks, migrations
+from wacoex_cli.foundation.state import (
+    COMPANIONS,
+    both_files,
+    copy_file,
+    demand_file,
+    explained,
+    look_at_file,
+    new_private_file,
+    open_state,
+    problems_in,
+    reading_file,
+    replace_file_content,
+    write_queue,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -144,7 +156,7 @@ class Restoration:
             kept = self._keep()
             with explained(self._path):
                 self._path.touch(mode=0o600)
-                backup.replace_content(self._copy, self._path)
+                replace_file_content(self._copy, self._path)
             for holder in dead:
                 locks.forget(self._path, holder)
         return Restored(kept, closed)
@@ -153,7 +165,7 @@ class Restoration:
         if self._damage or not self._path.exists():
             return Comparison(unreadable=self._damage)
         try:
-            with backup.both(self._copy, self._path) as both:
+            with both_files(self._copy, self._path) as both:
                 return Comparison(_lost(both))
         except sqlite3.DatabaseError as error:
             return Comparison(unreadable=str(error))
@@ -161,7 +173,7 @@ class Restoration:
     def _holders(self) -> list[str]:
         if self.comparison.unreadable or not self._path.exists():
             return []
-        with explained(self._path), backup.reading(self._path) as replaced:
+        with explained(self._path), reading_file(self._path) as replaced:
             return _known_holders(replaced)
 
     def _keep(self) -> Path | None:
@@ -170,10 +182,10 @@ class Restoration:
         kept = beside(self._path, "replaced", self._clock)
         if self.comparison.unreadable is None:
             with new_private_file(kept) as part, explained(kept):
-                backup.copy(self._path, part)
+                copy_file(self._path, part)
             return kept
         # Nobody living uses a file that cannot be read, so its files can be moved as they are.
-        for ending in ("", *backup.COMPANIONS):
+        for ending in ("", *COMPANIONS):
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self._path}{ending}").rename(f"{kept}{ending}")
         return kept
@@ -191,7 +203,7 @@ def prepare(path: Path, source: Path, clock: Clock) -> Iterator[Restoration]:
     _check_source(path, source)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     refuse_living(path, clock)
-    damage = next(iter(backup.problems_in(path)), None) if path.exists() else None
+    damage = next(iter(problems_in(path)), None) if path.exists() else None
     if path.exists() and not damage:
         # A newer file stays as it is: what of it cannot be compared makes it unreadable.
         with contextlib.suppress(StateError):
@@ -219,7 +231,7 @@ def refuse_living(path: Path, clock: Clock) -> None:
 
 
 def _living_holders(path: Path, clock: Clock) -> list[Row]:
-    if backup.look(path).schema != _known_steps():
+    if look_at_file(path).schema != _known_steps():
         return []  # opening it would write to it
     with contextlib.suppress(StateError), contextlib.closing(open_state(path)) as state:
         return [row for row, is_alive in locks.held(state, clock) if is_alive]
@@ -245,9 +257,9 @@ def _check_source(path: Path, source: Path) -> None:
         raise UsageError(
             f"{source} is the state file itself", hint="give a backup of it", code="same_file"
         )
-    seen = backup.look(source)
+    seen = look_at_file(source)
     is_sqlite = seen.problem is None or seen.problem.code != "state_not_sqlite"
-    problems = backup.problems_in(source) if is_sqlite else []
+    problems = problems_in(source) if is_sqlite else []
     if problems:
         raise UsageError(
             f"{source} is damaged: {problems[0]}",
@@ -274,7 +286,7 @@ def _known_steps() -> tuple[str, ...]:
 
 def _copy_up_to_date(source: Path, copy: Path) -> None:
     try:
-        backup.copy(source, copy)
+        copy_file(source, copy)
     except sqlite3.Error as error:
         raise UsageError(
             f"{source} cannot be read: {error}",
@@ -298,9 +310,9 @@ def check(path: Path, clock: Clock) -> list[Problem]:
     Raises:
         StateError: there is no state file.
     """
-    backup.demand_file(path)
+    demand_file(path)
     found = [*_open_to_others(path)]
-    damage = backup.problems_in(path)
+    damage = problems_in(path)
     if damage:
         return [*found, *(Problem(f"SQLite finds damage: {one}", _RESTORE) for one in damage)]
     try:
@@ -318,7 +330,7 @@ def check(path: Path, clock: Clock) -> list[Problem]:
 
 def _open_to_others(path: Path) -> Iterator[Problem]:
     presences = locks.presence_directory(path)
-    endings = ("", *backup.COMPANIONS, ".lock")
+    endings = ("", *COMPANIONS, ".lock")
     files = [path.with_name(f"{path.name}{ending}") for ending in endings]
     for file in [*files, presences]:
         if file.exists() and file.stat().st_mode & _FOR_OTHERS:

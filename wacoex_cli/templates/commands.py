@@ -18,7 +18,7 @@ def list_templates(invocation: Invocation) -> Result:
     """
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.templates import view
-    from wacoex_cli.templates.access import shelf_of
+    from wacoex_cli.templates.reading import shelf_of
 
     with invocation.open_workspace() as workspace:
         shelf = shelf_of(workspace, choose_channel(workspace, invocation))
@@ -42,7 +42,7 @@ def show(
     """
     from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.templates import view
-    from wacoex_cli.templates.access import shelf_of
+    from wacoex_cli.templates.reading import shelf_of
 
     with invocation.open_workspace() as workspace:
         shelf = shelf_of(workspace, choose_channel(workspace, invocation))

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
-from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.model import BRACES, NAMED, POSITIONAL, Template, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.respondio import RespondIO
 
 
 class TemplateList(Protocol):
@@ -66,3 +74,173 @@ def _unknown_name(name: str, existing: Sequence[str]) -> UsageError:
     else:
         hint = "`wacoex template list` shows them all" if existing else "there are no templates yet"
     return UsageError(f"there is no template `{name}`", hint=hint, code="unknown_template")
+
+
+Node = dict[str, Any]
+
+
+class RespondIOTemplates:
+    """The templates of respond.io's channels, as records in Meta's words."""
+
+    def __init__(self, respondio: RespondIO) -> None:
+        self._respondio = respondio
+
+    async def templates(self, owner_id: str, *, name: str | None = None) -> list[Node]:
+        """The templates of the channel of that id, or those of exactly that name.
+
+        Raises what `RespondIO.templates` raises.
+        """
+        listed = await self._respondio.templates(int(owner_id))
+        found = [record for one in listed if (record := in_metas_words(one)) is not None]
+        return [one for one in found if name is None or one["name"] == name]
+
+
+def in_metas_words(record: Mapping[str, Any]) -> Node | None:
+    """A template of respond.io as Meta would tell it; None for one without a name or a language.
+
+    respond.io writes in small letters, gives `components` as a list or as its JSON text, and says
+    neither how parameters are given nor, mostly, the quality. Source: "respond.io: templates".
+    """
+    name, language = record.get("name"), record.get("languageCode")
+    if not (isinstance(name, str) and name and isinstance(language, str) and language):
+        return None
+    components = _components(record.get("components"))
+    quality = record.get("qualityScore")
+    status, category = _text(record.get("status")), _text(record.get("category"))
+    return {
+        "id": str(record.get("templateId") or record.get("id") or ""),
+        "name": name,
+        "language": language,
+        "status": status.upper(),
+        "category": category.upper(),
+        "components": components,
+        "parameter_format": _parameter_format(components),
+        "quality_score": quality if isinstance(quality, str | dict) else None,
+        "rejected_reason": _text(record.get("statusDetail")) if status == "rejected" else None,
+    }
+
+
+def respondio_body(
+    template: Template, keys: Sequence[str], values: Sequence[str], channel_id: int
+) -> Node:
+    """The JSON of one template message. Source: "respond.io: messages".
+
+    `keys` are those of the resolved sources, `values` what `fill` gave for them. Unlike Meta,
+    respond.io gets the template's own text beside the parameters, all buttons in one component,
+    and parameters by position only, also where the placeholders have names.
+    """
+    known = dict(zip(keys, values, strict=True))
+    parts = [_part(template, kind, known) for kind in ("HEADER", "BODY", "FOOTER")]
+    buttons = [_button(index, button, known) for index, button in enumerate(template.buttons)]
+    if buttons:
+        parts.append({"type": "buttons", "buttons": buttons})
+    content: Node = {"name": template.name, "languageCode": template.language}
+    if components := [part for part in parts if part]:
+        content["components"] = components
+    return {
+        "channelId": channel_id,
+        "message": {"type": "whatsapp_template", "template": content},
+    }
+
+
+def _part(template: Template, kind: str, known: Mapping[str, str]) -> Node:
+    component = template.component(kind)
+    if not component:
+        return {}
+    part: Node = {"type": kind.lower(), "text": str(component.get("text", ""))}
+    if kind == "HEADER":
+        part["format"] = str(template.header_format).lower()
+    values = [value for key, value in known.items() if _place(key) == kind]
+    return {**part, "parameters": _parameters(values)} if values else part
+
+
+def _button(index: int, button: Mapping[str, Any], known: Mapping[str, str]) -> Node:
+    told = ("text", "url", "phone_number")
+    part: Node = {"type": kind_of(button).lower()}
+    part |= {field: button[field] for field in told if button.get(field)}
+    value = known.get(f"button.{index}")
+    return part if value is None else {**part, "parameters": _parameters([value])}
+
+
+def _parameters(values: Sequence[str]) -> list[Node]:
+    return [{"type": "text", "text": value} for value in values]
+
+
+def _place(key: str) -> str:
+    """The component that a placeholder's key stands for: see `Placeholder`."""
+    place, dot, _ = key.partition(".")
+    return place.upper() if dot else "BODY"
+
+
+def _components(value: object) -> list[Node]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return []
+    parts = value if isinstance(value, list) else []
+    return [_component(part) for part in parts if isinstance(part, dict)]
+
+
+def _component(part: Mapping[str, Any]) -> Node:
+    """A component with its own kinds in capitals, as Meta writes them."""
+    told = {name: _text(part[name]).upper() for name in ("type", "format") if part.get(name)}
+    whole: Node = {**part, **told, "example": _example(part.get("example"))}
+    if "buttons" in part:
+        buttons = part["buttons"] if isinstance(part["buttons"], list) else []
+        whole["buttons"] = [{**one, "type": kind_of(one)} for one in buttons if _is_node(one)]
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+def _example(value: object) -> Node | None:
+    """The examples that have the form of Meta's; None without any."""
+    lists = value.items() if isinstance(value, dict) else ()
+    found = {
+        name: [one for one in given if _is_node(one) or not name.endswith("_named_params")]
+        for name, given in lists
+        if isinstance(given, list)
+    }
+    return found or None
+
+
+def _is_node(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _parameter_format(components: Sequence[Mapping[str, Any]]) -> str:
+    names = [name for part in components for name in BRACES.findall(str(part.get("text", "")))]
+    return POSITIONAL if all(name.isdecimal() for name in names) else NAMED
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The templates that a channel's provider holds, and whose they are there."""
+
+    provider: Provider
+    listing: TemplateList
+    owner_id: str
+
+    async def all(self) -> list[Template]:
+        """Every template, by name and language; raises what `TemplateList.templates` raises."""
+        found = map(Template.from_meta, await self.listing.templates(self.owner_id))
+        return sorted(found, key=lambda one: (one.name, one.language))
+
+    async def versions(self, name: str) -> list[Template]:
+        """One template in every language it has; raises like `reading.find_versions`."""
+        return await find_versions(self.listing, self.owner_id, name)
+
+
+def shelf_of(workspace: Workspace, channel: Channel) -> Shelf:
+    """Where the templates of a channel are asked for.
+
+    Raises UsageError without the id that names the channel there, CredentialError without a token.
+    """
+    if channel.provider is Provider.META:
+        meta = meta_for(workspace, channel)
+        return Shelf(channel.provider, meta, channel.demand_waba_id())
+    listing = RespondIOTemplates(respondio_for(workspace, channel))
+    return Shelf(channel.provider, listing, str(channel.demand_respondio_channel_id()))

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.templates.message import preview
-from wacoex_cli.templates.model import kind_of
-from wacoex_cli.templates.placeholders import placeholders
-from wacoex_cli.templates.rule import check_sendable
+from wacoex_cli.templates.model import kind_of, placeholders
+from wacoex_cli.templates.rule import check_sendable, preview
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.model import ImportCounts, OptOut, Scope
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.events import Kind, Projection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.platforms.events import Event
 
 _BY_PREFERENCE = "meta-user_preferences"
 _BY_REFUSAL = "meta-131050"
@@ -145,3 +147,17 @@ def list_optouts(state: State) -> list[OptOut]:
 
 def _optout(row: Row) -> OptOut:
     return OptOut(**{**row, "scope": Scope(row["scope"])})
+
+
+def project(state: State, events: Sequence[Event], now: datetime) -> None:
+    """Put everybody on the list who said stop (Meta: user_preferences webhook).
+
+    A later "resume" takes nobody off: `wacoex optout remove` does. Who is known by a user id
+    only cannot be put on a list of numbers; nobody sends to them by number either.
+    """
+    for one in events:
+        if one.data.get("value") == "stop" and (one.contact or "").startswith("+"):
+            add_stop(state, str(one.contact), one.at, now)
+
+
+OPTOUTS = Projection("opt-outs", frozenset({Kind.USER_PREFERENCE}), project)

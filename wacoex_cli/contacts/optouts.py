@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.audience import ledger
 from wacoex_cli.audience.model import ImportCounts, Scope
+from wacoex_cli.contacts import store
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from wacoex_cli.audience.files import RecipientsFile
+    from wacoex_cli.audience.recipients_file import RecipientsFile
     from wacoex_cli.foundation.state import State
 
 _BY_HAND = "operator"
@@ -53,19 +53,19 @@ def add(
     """
     phone = _readable(text, country)
     with state.transaction():
-        known = ledger.find_optout(state, phone)
+        known = store.find_optout(state, phone)
         if known and known.scope.covers(scope):
             return Change(phone, known.scope, is_change=False)
         if not dry_run:
             stored = known.phone if known else phone
-            ledger.add_optout(state, stored, _BY_HAND, note, now, scope)
+            store.add_optout(state, stored, _BY_HAND, note, now, scope)
     return Change(phone, scope, is_change=True)
 
 
 def find(state: State, text: str, country: str | None) -> str:
     """The E.164 number of somebody on the list. Raises UsageError when they are not on it."""
     phone = _readable(text, country)
-    if not ledger.is_opted_out(state, phone):
+    if not store.is_opted_out(state, phone):
         raise UsageError(
             f"{phone} is not on the opt-out list",
             hint="`wacoex optout list` shows who is",
@@ -77,7 +77,7 @@ def find(state: State, text: str, country: str | None) -> str:
 def remove(state: State, phone: str) -> None:
     """Take an E.164 number off the list."""
     with state.transaction():
-        ledger.remove_optout(state, phone)
+        store.remove_optout(state, phone)
 
 
 def import_file(
@@ -104,11 +104,11 @@ def import_file(
             code="invalid_phone",
         )
     if dry_run:
-        listed = ledger.list_optouts(state)
+        listed = store.list_optouts(state)
         known = len(phones & {one.phone for one in listed if one.scope.covers(scope)})
         return Imported(ImportCounts(added=len(phones) - known, known=known), invalid)
     with state.transaction():
-        return Imported(ledger.import_optouts(state, phones, _BY_FILE, now, scope), invalid)
+        return Imported(store.import_optouts(state, phones, _BY_FILE, now, scope), invalid)
 
 
 def _numbers(recipients: RecipientsFile, country: str | None) -> tuple[set[str], tuple[int, ...]]:

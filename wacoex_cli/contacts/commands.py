@@ -55,7 +55,7 @@ def add(
     Who is on the list for marketing is added for all, never the other way round: to take that back,
     remove them first.
     """
-    from wacoex_cli.audience import optouts
+    from wacoex_cli.contacts import optouts
 
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
@@ -87,7 +87,7 @@ def remove(
     dry_run: DryRunOption = False,
 ) -> Result:
     """Let a person be sent to again."""
-    from wacoex_cli.audience import optouts
+    from wacoex_cli.contacts import optouts
 
     with invocation.open_workspace() as workspace:
         found = optouts.find(workspace.state, phone, country)
@@ -105,10 +105,10 @@ def remove(
 def list_optouts(invocation: Invocation) -> Result:
     """List them, the newest first."""
 
-    from wacoex_cli.audience import ledger
+    from wacoex_cli.contacts import store
 
     with invocation.open_workspace() as workspace:
-        found = ledger.list_optouts(workspace.state)
+        found = store.list_optouts(workspace.state)
     rows = [
         [one.phone, one.scope.value, one.source, one.note, from_text(one.added_at)] for one in found
     ]
@@ -136,8 +136,8 @@ def import_optouts(
     dry_run: DryRunOption = False,
 ) -> Result:
     """Add everybody in a file. Exit status 7 when some numbers could not be read."""
-    from wacoex_cli.audience import optouts
-    from wacoex_cli.audience.files import open_recipients
+    from wacoex_cli.audience.recipients_file import open_recipients
+    from wacoex_cli.contacts import optouts
 
     source = None if str(file) == "-" else file
     with (

@@ -1,0 +1,328 @@
+"""The names people, spreadsheets and other programs give to columns: of numbers, of names."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+import stat
+import tempfile
+import unicodedata
+from collections import Counter
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
+
+from wacoex_cli.audience import formats
+from wacoex_cli.audience.model import Sheet, SourceRow
+from wacoex_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_WHATSAPP = """
+    whatsapp; whatsapp number; whatsapp no; whatsapp phone; whatsapp phone number; phone whatsapp
+    wa id; wa number; wa; numero whatsapp; numero de whatsapp; telefono whatsapp; nomor whatsapp
+    nomor wa; no wa; no whatsapp; whatsapp nummer; whatsapp numarasi; رقم الواتساب; واتساب
+    וואטסאפ; ватсап; व्हाट्सएप; whatsapp号码
+"""
+_MOBILE = """
+    mobile; mobile number; mobile no; mobile phone; mobile phone number; cell; cell phone
+    cell phone number; cell number; cellphone; msisdn; handphone; handphone number; hp; hp no
+    celular; numero celular; numero de celular; movil; telefono movil; numero movil
+    telemovel; telefone celular; portable; telephone portable; mobil; mobilnummer; mobiltelefon
+    handy; handynummer; cellulare; numero di cellulare; mobiel; mobiel nummer; nomor hp; no hp
+    telefon bimbit; nombor telefon bimbit; cep; cep telefonu; cep no; komorka; numer komorkowy
+    мобильный; мобильный телефон; сотовый; мобільний; جوال; رقم الجوال; موبايل; رقم الموبايل
+    נייד; טלפון נייד; मोबाइल; मोबाइल नंबर; 手机; 手机号; 手机号码; 手機; 手機號碼; 携帯; 携帯電話
+    携帯電話番号; 휴대폰; 휴대폰번호; 핸드폰; มือถือ; เบอร์มือถือ; di động; số di động
+"""
+_PHONE = """
+    phone; phone number; phone no; phone 1 value; telephone; telephone number; telephone no; tel
+    tel no; e164; contact number; contact no; telefono; numero de telefono; numero di telefono
+    telefone; numero de telefone; fone; numero de telephone; telefon; telefonnummer; rufnummer
+    telefoon; telefoonnummer; telepon; nomor telepon; no telepon; no telp; nombor telefon
+    no telefon; telefon numarasi; numer telefonu; telefonni cislo; puhelin; puhelinnumero
+    телефон; номер телефона; номер телефону; τηλέφωνο; هاتف; الهاتف; رقم الهاتف; تلفن; شماره تلفن
+    טלפון; מספר טלפון; फ़ोन; फ़ोन नंबर; ফোন; 电话; 电话号码; 電話; 電話號碼; 電話番号; 전화
+    전화번호; โทรศัพท์; เบอร์โทร; เบอร์โทรศัพท์; điện thoại; số điện thoại; sđt
+"""
+_NUMBER = "number; to; numero; nummer; nomor; nombor; номер; 号码; 號碼; 番号; 번호"
+
+
+def plain(name: str) -> str:
+    """A name without case, accents, spaces and signs: `Nº de Teléfono` and `no_de_telefono`."""
+    return "".join(one for one in unicodedata.normalize("NFKD", name).casefold() if one.isalnum())
+
+
+def _names(listed: str) -> frozenset[str]:
+    return frozenset(plain(name) for name in listed.replace("\n", ";").split(";")) - {""}
+
+
+# From the most to the least specific; within a group no name says more than another.
+PHONE_NAMES = tuple(_names(listed) for listed in (_WHATSAPP, _MOBILE, _PHONE, _NUMBER))
+
+_FIRST = """
+    first name; firstname; given name; name; full name; contact name; customer name; customer
+    nombre; nombre completo; nome; nome completo; prenom; nom; vorname; voornaam; naam; nama
+    nama depan; imie; isim; ad; имя; όνομα; الاسم; שם; नाम; 名字; 姓名; 名前; 이름; ชื่อ; tên; họ tên
+"""
+NAME_NAMES = _names(_FIRST)
+"""What a column of people's names is called."""
+
+
+def first_name(values: Mapping[str, str]) -> str | None:
+    """The first filled value of a row whose column is called like a name; None without one."""
+    found = (
+        value.strip() for column, value in values.items() if value and plain(column) in NAME_NAMES
+    )
+    return next((value for value in found if value), None)
+
+
+_SHOWN_NAMES = ("phone", "phone_number", "mobile", "whatsapp", "msisdn", "tel", "number", "to")
+_LIKE_DATA = re.compile(r"\d{6}")
+
+
+def check_header(title: str, columns: Sequence[str]) -> None:
+    """Raise UsageError when the header is empty or names a column twice."""
+    if not any(columns):
+        raise UsageError(
+            f"{title} has no header",
+            hint="the first line names the columns, for example `phone,first_name`",
+            code="no_header",
+        )
+    twice = [name for name, count in Counter(columns).items() if name and count > 1]
+    if twice:
+        raise UsageError(
+            f"{title} has two columns named `{twice[0]}`",
+            hint="rename or remove one of them",
+            code="duplicate_column",
+        )
+
+
+def choose_phone_column(title: str, columns: Sequence[str], wanted: str | None = None) -> str:
+    """The column with the phone numbers: the `wanted` one, else that with the most specific name.
+
+    Raises:
+        UsageError: there is no such column, no name is known, or two are equally good.
+    """
+    if wanted is not None:
+        return _named(title, columns, wanted)
+    for names in PHONE_NAMES:
+        found = [column for column in columns if plain(column) in names]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            listed = " and ".join(f"`{column}`" for column in found)
+            raise UsageError(
+                f"{title} has more than one phone column: {listed}",
+                hint="name the one to send to with `--phone-column`, or rename the others",
+                code="several_phone_columns",
+            )
+    raise _no_phone_column(title, columns)
+
+
+def has_column(columns: Sequence[str], wanted: str) -> bool:
+    """Whether a column has this name, upper and lower case and signs apart."""
+    return wanted in columns or any(plain(column) == plain(wanted) for column in columns)
+
+
+def _named(title: str, columns: Sequence[str], wanted: str) -> str:
+    if wanted in columns:
+        return wanted
+    found = [column for column in columns if plain(column) == plain(wanted)]
+    if len(found) == 1:
+        return found[0]
+    near = difflib.get_close_matches(wanted, columns, n=1)
+    listed = ", ".join(f"`{column}`" for column in columns)
+    raise UsageError(
+        f"{title} has no column `{wanted}` for `--phone-column`",
+        hint=f"did you mean `{near[0]}`?" if near else f"its columns are {listed}",
+        code="no_phone_column",
+    )
+
+
+def _no_phone_column(title: str, columns: Sequence[str]) -> UsageError:
+    if any(_LIKE_DATA.search(column) for column in columns):
+        return UsageError(
+            f"{title} has no header: its first line holds data",
+            hint="put the names of the columns on the first line, for example `phone,first_name`",
+            code="no_header",
+        )
+    found = ", ".join(f"`{column}`" for column in columns if column)
+    names = ", ".join(f"`{name}`" for name in _SHOWN_NAMES)
+    return UsageError(
+        f"{title} has no phone column among {found}",
+        hint=f"say which it is with `--phone-column`, or name it one of {names};"
+        " columns are separated by comma, semicolon, tab or |",
+        code="no_phone_column",
+    )
+
+
+_SHORTENED = re.compile(r"'?\+?[0-9](?:[.,][0-9]*)?[eE]\+?[0-9]{1,2}")
+_NATIONAL = re.compile(r"'?[0-9 ().\-/]+")
+
+
+def why_invalid(text: str, country: str | None) -> str:
+    """What is wrong with a text that is no phone number; `country` is the one of `--country`."""
+    text = text.strip()
+    if not text:
+        return "no number in this row"
+    if _SHORTENED.fullmatch(text):
+        return (
+            f"a spreadsheet shortened this number to {text} and its digits are lost:"
+            " format the column as text and enter or export it again"
+        )
+    if country is None and _NATIONAL.fullmatch(text):
+        return "neither + and country code nor --country"
+    where = f" of {country}" if country else ""
+    return f"not a phone number{where}"
+
+
+_ZIP = b"PK\x03\x04"
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0"
+_MAGIC_BYTES = 4
+_KEPT_IN_MEMORY = 8 * 1024 * 1024
+
+
+class RecipientsFile:
+    """An open recipients file, to be read once, from top to bottom, in little memory."""
+
+    def __init__(
+        self,
+        title: str,
+        stream: BinaryIO,
+        phone_column: str | None = None,
+        *,
+        must_have: bool = True,
+    ) -> None:
+        self.title = title
+        self._stream = stream
+        self._sheet, self.encoding = _sheet(title, stream)
+        check_header(title, self._sheet.columns)
+        self.columns = tuple(name for name in self._sheet.columns if name)
+        if phone_column and not (must_have or has_column(self.columns, phone_column)):
+            phone_column = None
+        self.phone_column = choose_phone_column(title, self.columns, phone_column)
+
+    def __iter__(self) -> Iterator[SourceRow]:
+        """The records in order; blank ones are passed over.
+
+        Raises:
+            UsageError: a record cannot be read; the message names its line.
+        """
+        phone_column = self.phone_column
+        for line, values in self._sheet.records:
+            yield SourceRow(line, values.get(phone_column, ""), values)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. A second call does nothing."""
+        self._stream.close()
+
+
+def open_recipients(
+    source: Path | None,
+    *,
+    stdin: BinaryIO | None = None,
+    stdin_is_terminal: bool = False,
+    phone_column: str | None = None,
+) -> RecipientsFile:
+    """Open the file at `source`, or `stdin` when `source` is None, and read its header.
+
+    `phone_column` names the column with the numbers; without it the header decides.
+
+    Raises:
+        UsageError: it cannot be opened or decoded, or has no header or no phone column.
+    """
+    title = "standard input" if source is None else f"`{source}`"
+    stream = _spooled_stdin(stdin, stdin_is_terminal) if source is None else _opened(source)
+    try:
+        return RecipientsFile(title, stream, phone_column)
+    except BaseException:
+        stream.close()
+        raise
+
+
+def open_excluded(source: Path, phone_column: str | None) -> RecipientsFile:
+    """Open a file of people to leave out; it need not have the column that the list has.
+
+    Raises:
+        UsageError: as for `open_recipients`.
+    """
+    stream = _opened(source)
+    try:
+        return RecipientsFile(f"`{source}`", stream, phone_column, must_have=False)
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise UsageError(
+            f"cannot read `{path}`: {(error.strerror or str(error)).lower()}",
+            hint="check the path and its permissions",
+            code="unreadable_file",
+        ) from error
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        return stream
+    with stream:
+        return _spooled(stream)
+
+
+def _spooled_stdin(stdin: BinaryIO | None, is_terminal: bool) -> BinaryIO:
+    if stdin is None or is_terminal or stdin.isatty():
+        raise UsageError(
+            "no recipients on standard input: it is a terminal",
+            hint="pipe a list into wacoex, or name a file instead of `-`",
+            code="unreadable_file",
+        )
+    return _spooled(stdin)
+
+
+def _spooled(stream: BinaryIO) -> BinaryIO:
+    """A copy that can be read from its start again; a large one goes to a private nameless file."""
+    copy = tempfile.SpooledTemporaryFile(_KEPT_IN_MEMORY)  # noqa: SIM115  # the caller closes it
+    try:
+        shutil.copyfileobj(stream, copy)
+        copy.seek(0)
+    except BaseException:
+        copy.close()
+        raise
+    return cast("BinaryIO", copy)
+
+
+def _sheet(title: str, stream: BinaryIO) -> tuple[Sheet, str | None]:
+    """The sheet, and the encoding of a text file."""
+    magic = stream.read(_MAGIC_BYTES)
+    stream.seek(0)
+    if magic == _ZIP:
+        return formats.read_xlsx(title, stream), None
+    if magic == _OLD_OFFICE:
+        raise UsageError(
+            f"{title} is an old `.xls` or a workbook with a password",
+            hint="save it in Excel as XLSX without a password, or as CSV UTF-8",
+            code="unreadable_file",
+        )
+    encoding = formats.encoding_of(title, stream)
+    rest = formats.lines(title, stream, encoding)
+    for before, line in enumerate(rest):
+        if line.isspace():
+            continue
+        if line.lstrip().startswith("["):
+            raise formats.refuse_array(title)
+        read = formats.read_ndjson if line.lstrip().startswith("{") else formats.read_delimited
+        return read(title, line, rest, before), encoding
+    raise UsageError(
+        f"{title} is empty",
+        hint="the first line names the columns, for example `phone,first_name`",
+        code="no_header",
+    )

@@ -1,0 +1,1 @@
+"""People: who wants no more messages."""
