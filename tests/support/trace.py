@@ -2,8 +2,8 @@
 
     python -m tests.support.trace FILES.txt broadcast plan customers.csv ...
 
-The names of the files, relative to `wacoex_cli/`, are added to FILES.txt, one a line. What runs when
-a module or a class is only loaded does not count.
+The names of the files, relative to `wacoex_cli/`, are added to FILES.txt, one a line. What runs
+when a module or a class is only loaded does not count.
 """
 
 from __future__ import annotations
