@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make test    set everything up in $(VENV) and run the tests"
-	@echo "make lint    check format, style and types"
+	@echo "make lint    check format, style, types and the order of the packages"
 	@echo "make demo    a tour against a pretend Meta on this machine"
 	@echo "make bench   the measurements, one after the other (about 35 minutes)"
 
@@ -25,6 +25,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: setup
 	$(BIN)/ruff format .
