@@ -462,6 +462,7 @@ def test_the_plan_tells_a_person_all_that(shop, cli, respondio):
     assert "  2 new MACs at respond.io: by the events here 0 were active this month, 3" in said
 
 
+@pytest.mark.usefixtures("silence")
 class TestThroughRespondIO:
     @pytest.fixture
     def provider(self):
