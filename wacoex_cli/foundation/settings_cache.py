@@ -120,7 +120,7 @@ def _ingredients(sources: Sources, table: Mapping[str, Any]) -> bytes:
         for place in (environ, sources.dotenv, sources.toml)
     ]
     code = Path(__file__).parent
-    files = [code / "settings.py", code / "settings_model.py", code / "time_zones.py"]
+    files = [code / "settings.py", code / "settings_model.py", code / "clock.py"]
     for library in ("pydantic", "pydantic_settings"):
         found = importlib.util.find_spec(library)
         files.append(Path(found.origin).with_name("version.py"))  # type: ignore[union-attr, arg-type]
