@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation.settings import VARIABLES, Settings, load_settings, read_sources
+from wacoex_cli.foundation.settings import VARIABLES, Settings, read_sources
+from wacoex_cli.foundation.settings_cache import load_settings
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation.settings import Settings, load_settings, read_sources
+from wacoex_cli.foundation.settings import Settings, read_sources
+from wacoex_cli.foundation.settings_cache import load_settings
 
 LOADS = "import sys; from wacoex_cli.__main__ import main; main(); print('pydantic' in sys.modules)"
 

@@ -7,13 +7,8 @@ import re
 from pathlib import Path
 
 import wacoex_cli
-from wacoex_cli.foundation.settings import (
-    SECRET_VARIABLES,
-    VARIABLES,
-    Settings,
-    load_settings,
-    read_sources,
-)
+from wacoex_cli.foundation.settings import SECRET_VARIABLES, VARIABLES, Settings, read_sources
+from wacoex_cli.foundation.settings_cache import load_settings
 
 EXAMPLE = Path(wacoex_cli.__file__).parents[1] / ".env.example"
 LINE = re.compile(r"^#(WACOEX_[A-Z_]+)=(\S+)$", re.MULTILINE)

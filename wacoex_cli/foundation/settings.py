@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import io
 import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from wacoex_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from platformdirs.api import PlatformDirsABC
 
 PREFIX = "WACOEX_"
 SECRET_VARIABLES = {
@@ -24,23 +29,6 @@ SECRET_VARIABLES = {
     "notify-urls": "WACOEX_NOTIFY_URLS",
     "heartbeat-url": "WACOEX_HEARTBEAT_URL",
 }
-_PLAIN_VARIABLES = (
-    "WACOEX_STATE",
-    "WACOEX_CONFIG_DIR",
-    "WACOEX_CHANNEL",
-    "WACOEX_META_APP_ID",
-    "WACOEX_META_CONFIG_ID",
-    "WACOEX_META_BASE_URL",
-    "WACOEX_META_API_VERSION",
-    "WACOEX_META_SDK_URL",
-    "WACOEX_RESPONDIO_BASE_URL",
-    "WACOEX_PUBLIC_URL",
-    "WACOEX_TIMEZONE",
-    "WACOEX_NO_INPUT",
-    "WACOEX_KEYRING",
-    "WACOEX_DEBUG",
-)
-VARIABLES = (*_PLAIN_VARIABLES, *SECRET_VARIABLES.values())
 Trust = Literal["proof", "strong", "weak"]
 META_BASE_URL = "https://graph.facebook.com"
 
@@ -112,6 +100,23 @@ class Settings(NamedTuple):
         )
 
 
+_ONLY_IN_CONFIG = frozenset(
+    {
+        "breaker_rows",
+        "breaker_share",
+        "breaker_limits",
+        "status_seconds",
+        "status_seconds_per_channel",
+        "inactivity",
+        "events",
+    }
+)
+_VARIABLE_OF = {
+    field: f"{PREFIX}{field.upper()}" for field in Settings._fields if field not in _ONLY_IN_CONFIG
+}
+VARIABLES = (*_VARIABLE_OF.values(), *SECRET_VARIABLES.values())
+
+
 class Sources(NamedTuple):
     """What was found in each place, before it is put together."""
 
@@ -126,6 +131,20 @@ class Sources(NamedTuple):
         """The `[channels.NAME]` tables of config.toml."""
         tables: Mapping[str, Mapping[str, Any]] = self.toml.get("channels", {})
         return tables
+
+    def table_of(self, channel: str | None) -> Mapping[str, Any]:
+        """The `[channels.NAME]` table of a channel; empty when there is none."""
+        return self.channel_tables.get(channel, {}) if channel else {}
+
+    def place_of(self, name: str, table: Mapping[str, Any]) -> str:
+        """Where a setting that is given comes from; `table` is what a channel has of its own."""
+        variable = _VARIABLE_OF.get(name)
+        if variable and self.environ.get(variable):
+            return f"`{variable}` in the environment"
+        if variable and self.dotenv.get(variable):
+            return f"`{variable}` in {self.dotenv_path}"
+        where = "of a channel " if name in table else ""
+        return f"`{name}` {where}in {self.toml_path}"
 
     def warnings(self) -> Iterator[str]:
         """Each `WACOEX_*` name that means nothing, with the nearest one that does."""
@@ -148,23 +167,9 @@ def read_sources(*, env_file: Path | None, environ: Mapping[str, str]) -> Source
     return Sources(environ, dotenv, dotenv_path, _read_toml(toml_path), toml_path)
 
 
-def load_settings(sources: Sources, channel: str | None = None) -> Settings:
-    """The settings in force; with a channel, its `[channels.NAME]` table goes before the rest
-    of config.toml.
-
-    Raises UsageError naming the place, the name and what is allowed.
-    """
-    from wacoex_cli.foundation.settings_cache import SettingsCache
-
-    table = sources.channel_tables.get(channel, {}) if channel else {}
-    cache = SettingsCache(sources, table)
-    settings = cache.read()
-    if settings is None:
-        from wacoex_cli.foundation.settings_model import build
-
-        settings = build(sources, table)
-        cache.keep(settings)
-    return settings
+def settings_in(variables: Mapping[str, str]) -> dict[str, str]:
+    """The settings among environment variables, by field; an empty one counts as not set."""
+    return {field: variables[name] for field, name in _VARIABLE_OF.items() if variables.get(name)}
 
 
 def ways_to_give(name: str) -> str:
@@ -175,9 +180,13 @@ def ways_to_give(name: str) -> str:
 
 def settings_origins(sources: Sources, channel: str | None = None) -> Mapping[str, str]:
     """For each setting the place its value in force comes from, or `default`."""
-    from wacoex_cli.foundation.settings_model import origins
-
-    return origins(sources, sources.channel_tables.get(channel, {}) if channel else {})
+    table = sources.table_of(channel)
+    variables = settings_in(sources.environ) | settings_in(sources.dotenv)
+    given = variables.keys() | table.keys() | sources.toml.keys()
+    return {
+        name: sources.place_of(name, table) if name in given else "default"
+        for name in Settings._fields
+    }
 
 
 def is_loopback(host: str) -> bool:
@@ -188,18 +197,22 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def default_config_dir() -> Path:
-    """The user's directory for config.toml."""
+@functools.cache
+def user_directories() -> PlatformDirsABC:
+    """Where this system keeps a user's settings, state and caches."""
     import platformdirs
 
-    return platformdirs.user_config_path("wacoex", appauthor=False)
+    return platformdirs.PlatformDirs("wacoex", appauthor=False)
+
+
+def default_config_dir() -> Path:
+    """The user's directory for config.toml."""
+    return user_directories().user_config_path
 
 
 def default_state_path() -> Path:
     """The state file in the user's directory for state."""
-    import platformdirs
-
-    return platformdirs.user_state_path("wacoex", appauthor=False) / "wacoex.db"
+    return user_directories().user_state_path / "wacoex.db"
 
 
 def _is_known(name: str) -> bool:
@@ -210,35 +223,27 @@ def _is_known(name: str) -> bool:
 
 def _nearest(name: str) -> str:
     # Without the prefix, which makes any two names look alike.
-    known = [one.removeprefix(PREFIX) for one in VARIABLES]
+    known = [variable.removeprefix(PREFIX) for variable in VARIABLES]
     close = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
     return f"; did you mean `{PREFIX}{close[0]}`?" if close else ""
 
 
 def _read_dotenv(path: Path, *, is_demanded: bool) -> dict[str, str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
+    text = _text_of(path, "utf-8-sig")
+    if text is None:
         if is_demanded:
-            raise _unreadable(path, "there is no such file") from error
+            raise _unreadable(path, "there is no such file")
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, _reason(error)) from error
-    from io import StringIO
-
     from dotenv import dotenv_values
 
-    found = dotenv_values(stream=StringIO(text), interpolate=False)
+    found = dotenv_values(stream=io.StringIO(text), interpolate=False)
     return {name: value for name, value in found.items() if value is not None}
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    text = _text_of(path, "utf-8")
+    if text is None:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, _reason(error)) from error
     import tomllib
 
     try:
@@ -250,7 +255,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
             code="config_invalid",
         ) from error
     tables = found.get("channels", {})
-    if not (isinstance(tables, dict) and all(isinstance(one, dict) for one in tables.values())):
+    if not (isinstance(tables, dict) and all(isinstance(table, dict) for table in tables.values())):
         raise UsageError(
             f"`channels` in {path} must hold tables",
             hint="write `[channels.NAME]` and the settings of that channel below it",
@@ -259,15 +264,21 @@ def _read_toml(path: Path) -> dict[str, Any]:
     return found
 
 
+def _text_of(path: Path, encoding: str) -> str | None:
+    """The text of a file; None when there is none."""
+    try:
+        return path.read_text(encoding=encoding)
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, "it is not UTF-8 text") from error
+    except OSError as error:
+        raise _unreadable(path, (error.strerror or "it cannot be opened").lower()) from error
+
+
 def _unreadable(path: Path, reason: str) -> UsageError:
     return UsageError(
         f"cannot read {os.fspath(path)}: {reason}",
         hint="check the path and its permissions; the file must be UTF-8 text",
         code="config_unreadable",
     )
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8 text"
-    return (error.strerror or "it cannot be opened").lower()

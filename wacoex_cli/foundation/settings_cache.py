@@ -22,26 +22,40 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli import __version__
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.foundation import settings as origin
+from wacoex_cli.foundation.clock import is_known_zone
 from wacoex_cli.foundation.secrets import LOCAL_KEY, new_local_key, write_secret
+from wacoex_cli.foundation.settings import PREFIX, Settings, Sources, user_directories
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from wacoex_cli.foundation.settings import Settings, Sources
 
 _MOST_KEPT = 16
 _MOST_BYTES = 1_000_000
 _USER_IN_URL = re.compile(r"://[^/]*@")
 
 
-class SettingsCache:
+def load_settings(sources: Sources, channel: str | None = None) -> Settings:
+    """The settings in force; with a channel, its `[channels.NAME]` table goes before the rest
+    of config.toml.
+
+    Raises UsageError naming the place, the name and what is allowed.
+    """
+    table = sources.table_of(channel)
+    cache = _Cache(sources, table)
+    settings = cache.read()
+    if settings is None:
+        from wacoex_cli.foundation.settings_model import build
+
+        settings = build(sources, table)
+        cache.keep(settings)
+    return settings
+
+
+class _Cache:
     """The kept settings of one configuration: these sources, with one channel's table."""
 
     def __init__(self, sources: Sources, table: Mapping[str, Any]) -> None:
-        import platformdirs
-
-        self._path = platformdirs.user_cache_path("wacoex", appauthor=False) / "settings.json"
+        self._path = user_directories().user_cache_path / "settings.json"
         self._key_path = sources.toml_path.absolute().parent / "secrets" / LOCAL_KEY
         try:
             self._ingredients: bytes | None = _ingredients(sources, table)
@@ -59,15 +73,11 @@ class SettingsCache:
             kept = entry["settings"]
             if not hmac.compare_digest(entry["mac"], _hmac(key, _signed(name, kept))):
                 return None
-            found = origin.Settings.from_json(kept)
+            found = Settings.from_json(kept)
         except (KeyError, TypeError, ValueError):
             return None
-        if found.timezone is not None:
-            from wacoex_cli.foundation.clock import is_known_zone
-
-            # Which zones there are is the machine's business, and may have changed.
-            return found if is_known_zone(found.timezone) else None
-        return found
+        # Which zones there are is the machine's business, and may have changed.
+        return found if found.timezone is None or is_known_zone(found.timezone) else None
 
     def keep(self, settings: Settings) -> None:
         """Keep the settings of this configuration, if that is safe and possible."""
@@ -131,11 +141,11 @@ def _ingredients(sources: Sources, table: Mapping[str, Any]) -> bytes:
         os.geteuid(),
         str(Path.cwd()),
         str(Path.home()),
-        str(origin.default_config_dir()),
-        str(origin.default_state_path()),
+        str(user_directories().user_config_path),
+        str(user_directories().user_state_path),
         # `~name` is looked up in the machine's list of users.
         [str(Path(path).expanduser()) for path in paths if isinstance(path, str)],
-        sorted(item for item in environ.items() if item[0].startswith((origin.PREFIX, "XDG_"))),
+        sorted(item for item in environ.items() if item[0].startswith((PREFIX, "XDG_"))),
         str(sources.dotenv_path),
         sorted(sources.dotenv.items()),
         str(sources.toml_path),

@@ -38,6 +38,7 @@ from wacoex_cli.foundation.settings import (
     default_config_dir,
     default_state_path,
     is_loopback,
+    settings_in,
 )
 
 _PER_CHANNEL = frozenset(
@@ -57,18 +58,6 @@ ERROR_CLASSES = frozenset({"ambiguous", "retry", "row", "stop", "unknown"})
 
 _CODE = re.compile(r"[0-9]{1,9}")
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)%")
-_NOT_IN_CONFIG = frozenset({"config_dir"})
-_ONLY_IN_CONFIG = frozenset(
-    {
-        "breaker_rows",
-        "breaker_share",
-        "breaker_limits",
-        "status_seconds",
-        "status_seconds_per_channel",
-        "inactivity",
-        "events",
-    }
-)
 
 
 def _safe_url(text: str) -> str:
@@ -84,10 +73,6 @@ def _known_zone(name: str) -> str:
     if not is_known_zone(name):
         raise ValueError
     return name
-
-
-def _user_path(path: Path) -> Path:
-    return path.expanduser().absolute()
 
 
 def _limits(value: object) -> object:
@@ -108,7 +93,7 @@ def _limit(name: object, limit: object) -> int | float:
     return float(share[1]) / 100
 
 
-UserPath = Annotated[Path, AfterValidator(_user_path)]
+UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 Digits = Annotated[str, Field(pattern=r"^[0-9]{1,32}$", description="digits only")]
 
 
@@ -200,7 +185,6 @@ class SettingsModel(BaseSettings):
 def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
     """Put the sources together, first one wins; raises UsageError for a value that is unfit."""
     _check_names(sources)
-    environ, dotenv = _fields_in(sources.environ), _fields_in(sources.dotenv)
     config = {name: value for name, value in sources.toml.items() if name != "channels"}
     defaults = Settings(default_state_path(), default_config_dir()).to_json()
 
@@ -211,8 +195,8 @@ def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             layers = ({**channel_table}, config, defaults)
             return (
-                _variables(settings_cls, environ),
-                _variables(settings_cls, dotenv),
+                _variables(settings_cls, sources.environ),
+                _variables(settings_cls, sources.dotenv),
                 *(InitSettingsSource(settings_cls, layer) for layer in layers),
             )
 
@@ -220,9 +204,8 @@ def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
         model = Layered()  # type: ignore[call-arg]  # the sources fill it
     except ValidationError as error:
         name = str(error.errors(include_input=False, include_url=False)[0]["loc"][0])
-        place = _place(name, environ, dotenv, channel_table, sources)
         raise UsageError(
-            f"{place} is not fit",
+            f"{sources.place_of(name, channel_table)} is not fit",
             hint=f"allowed is {SettingsModel.model_fields[name].description or 'digits only'}",
             code="config_invalid",
         ) from None
@@ -232,62 +215,29 @@ def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
     return Settings(**values)
 
 
-def origins(sources: Sources, channel_table: Mapping[str, Any]) -> dict[str, str]:
-    """The place of each setting, as an error would name it, or `default`."""
-    environ, dotenv = _fields_in(sources.environ), _fields_in(sources.dotenv)
-    given = environ.keys() | dotenv.keys() | channel_table.keys() | sources.toml.keys()
-    return {
-        name: _place(name, environ, dotenv, channel_table, sources) if name in given else "default"
-        for name in Settings._fields
-    }
-
-
-def _variables(settings_cls: type[BaseSettings], values: Mapping[str, str]) -> EnvSettingsSource:
+def _variables(settings_cls: type[BaseSettings], variables: Mapping[str, str]) -> EnvSettingsSource:
     source = EnvSettingsSource(settings_cls)
-    source.env_vars = {f"{PREFIX}{name}".lower(): value for name, value in values.items()}
+    fields = settings_in(variables).items()
+    source.env_vars = {f"{PREFIX}{field}".lower(): value for field, value in fields}
     return source
-
-
-def _fields_in(variables: Mapping[str, str]) -> dict[str, str]:
-    """The settings among environment variables; an empty one counts as not set."""
-    fields = set(Settings._fields) - _ONLY_IN_CONFIG
-    names = {f"{PREFIX}{field.upper()}": field for field in fields}
-    return {names[name]: value for name, value in variables.items() if name in names and value}
 
 
 def _check_names(sources: Sources) -> None:
     fields = frozenset(Settings._fields)
-    _check_table(sources, "", sources.toml, fields - _NOT_IN_CONFIG | {"channels"})
-    for channel, table in sources.channel_tables.items():
-        _check_table(sources, f" under `[channels.{channel}]`", table, _PER_CHANNEL)
-
-
-def _check_table(
-    sources: Sources, where: str, table: Mapping[str, Any], allowed: frozenset[str]
-) -> None:
-    for name in table:
-        if name not in allowed:
-            near = difflib.get_close_matches(name, allowed, n=1)
-            raise UsageError(
-                f"`{name}` in {sources.toml_path}{where} is not a setting",
-                hint=f"did you mean `{near[0]}`?"
-                if near
-                else f"allowed are {', '.join(sorted(allowed))}; secrets belong in the environment",
-                code="config_invalid",
-            )
-
-
-def _place(
-    name: str,
-    environ: Mapping[str, str],
-    dotenv: Mapping[str, str],
-    channel_table: Mapping[str, Any],
-    sources: Sources,
-) -> str:
-    variable = f"{PREFIX}{name.upper()}"
-    if name in environ:
-        return f"`{variable}` in the environment"
-    if name in dotenv:
-        return f"`{variable}` in {sources.dotenv_path}"
-    where = "of a channel " if name in channel_table else ""
-    return f"`{name}` {where}in {sources.toml_path}"
+    tables = [("", sources.toml, fields - {"config_dir"} | {"channels"})]
+    tables += [
+        (f" under `[channels.{channel}]`", table, _PER_CHANNEL)
+        for channel, table in sources.channel_tables.items()
+    ]
+    for where, table, allowed in tables:
+        for name in table:
+            if name not in allowed:
+                near = difflib.get_close_matches(name, allowed, n=1)
+                raise UsageError(
+                    f"`{name}` in {sources.toml_path}{where} is not a setting",
+                    hint=f"did you mean `{near[0]}`?"
+                    if near
+                    else f"allowed are {', '.join(sorted(allowed))};"
+                    " secrets belong in the environment",
+                    code="config_invalid",
+                )

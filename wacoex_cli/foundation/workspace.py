@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from wacoex_cli.foundation.clock import Clock, SystemClock
 from wacoex_cli.foundation.secrets import Keyring, Secrets, StoredSecrets
-from wacoex_cli.foundation.settings import Sources, load_settings, read_sources
+from wacoex_cli.foundation.settings import Settings, Sources, read_sources
+from wacoex_cli.foundation.settings_cache import load_settings
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wacoex_cli.foundation.http import Http
-    from wacoex_cli.foundation.settings import Settings
     from wacoex_cli.foundation.state import State
 
 
