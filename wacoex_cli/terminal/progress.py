@@ -9,14 +9,12 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from wacoex_cli.foundation.clock import Clock, SystemClock, to_text
-from wacoex_cli.terminal import render
+from wacoex_cli.terminal.render import Invocation, printable, shows_color, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
-
-    from wacoex_cli.terminal.options import Invocation
 
 LINE_EVERY_SECONDS = 60.0
 _BAR = 40
@@ -80,7 +78,7 @@ class _Stream:
             "total": self._total,
             "at": to_text(self._clock.now()),
         }
-        render.write(sys.stdout, f"{json.dumps(entry, sort_keys=True)}\n")
+        write(sys.stdout, f"{json.dumps(entry, sort_keys=True)}\n")
 
 
 class _Silent:
@@ -112,25 +110,22 @@ class _Lines:
         self._write(f"{self._title}: {done} of {self._total}{f', {text}' if text else ''}")
 
     def _write(self, line: str) -> None:
-        render.write(sys.stderr, f"{render.printable(line)}\n")
+        write(sys.stderr, f"{printable(line)}\n")
 
 
 @contextlib.contextmanager
 def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[Progress]:
-    from rich import progress
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.text import Text
+    from rich import console, padding, progress, text
 
-    plain = not render.shows_color(sys.stderr, invocation.color)
-    console = Console(file=sys.stderr, no_color=plain, markup=False, highlight=False)
+    plain = not shows_color(sys.stderr, invocation.color)
+    screen = console.Console(file=sys.stderr, no_color=plain, markup=False, highlight=False)
     columns: list[progress.ProgressColumn] = [
         progress.TextColumn("{task.description}", markup=False),
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[text]}", markup=False),
     ]
-    if console.width >= _LEAST_COLUMNS_FOR_BAR:
-        is_wide = console.width >= _LEAST_COLUMNS_FOR_WIDE_BAR
+    if screen.width >= _LEAST_COLUMNS_FOR_BAR:
+        is_wide = screen.width >= _LEAST_COLUMNS_FOR_WIDE_BAR
         columns.insert(1, progress.BarColumn(_BAR if is_wide else None))
 
     class Display(progress.Progress):
@@ -139,9 +134,9 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
         def get_renderables(self) -> Iterator[RenderableType]:
             yield from super().get_renderables()
             for line in self.lines:
-                yield Padding(Text(render.printable(line)), _INDENT)
+                yield padding.Padding(text.Text(printable(line)), _INDENT)
 
-    with Display(*columns, console=console, refresh_per_second=4) as shown:
+    with Display(*columns, console=screen, refresh_per_second=4) as shown:
         task = shown.add_task(title, total=total, completed=done, text="")
 
         class Bar:
@@ -149,7 +144,7 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
                 self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
             ) -> None:
                 shown.lines = lines
-                beside = "" if lines else render.printable(text)
+                beside = "" if lines else printable(text)
                 shown.update(task, completed=done, text=beside)
 
         yield Bar()
