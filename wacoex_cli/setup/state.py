@@ -1,23 +1,29 @@
-"""The state file as a whole: restoring a backup so that nobody gets a message twice; checks."""
+"""The state file as a whole: backups, restoring so that nobody gets a message twice, checks."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import sqlite3
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import figures
 from wacoex_cli.broadcast.model import lock_purpose
-from wacoex_cli.broadcast.store import Rows
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.errors import StateError, TemporaryError, UsageError
+from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation import locks, migrations
+from wacoex_cli.foundation.masking import mask, masked, masked_text
 from wacoex_cli.foundation.state import (
     COMPANIONS,
+    SeenFile,
     both_files,
+    compact_file,
     copy_file,
     demand_file,
     explained,
@@ -27,15 +33,17 @@ from wacoex_cli.foundation.state import (
     problems_in,
     reading_file,
     replace_file_content,
+    write_backup,
     write_queue,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.foundation.workspace import Workspace
 
 # One broadcast is the same in both files when it has the same number and was planned at the
 # same moment; a number alone may have been given out twice after an earlier restore.
@@ -64,6 +72,8 @@ _LOST_OPTOUTS = (
     " (SELECT 1 FROM main.optouts new WHERE new.phone = old.phone)"
 )
 _FOR_OTHERS = 0o077
+_LINES_AT_ONCE = 1_000
+_PAGE = 2_000
 _RESTORE = "keep a copy of the file, then restore the last good backup: wacoex state restore FILE"
 
 
@@ -214,6 +224,72 @@ def prepare(path: Path, source: Path, clock: Clock) -> Iterator[Restoration]:
         yield Restoration(path, copy, damage, clock)
 
 
+def usage(workspace: Workspace) -> tuple[SeenFile, list[dict[str, object]]]:
+    """What the state file is, and the locks in it: purpose, pid, host, since, and alive or not."""
+    seen = look_at_file(workspace.settings.state)
+    try:
+        found = locks.held(workspace.state, workspace.clock) if seen.schema else []
+    except StateError as error:
+        return replace(seen, problem=error), []
+    return seen, [
+        {
+            "purpose": row["purpose"],
+            "pid": row["pid"],
+            "host": row["host"],
+            "since": row["acquired_at"],
+            "alive": is_alive,
+        }
+        for row, is_alive in found
+    ]
+
+
+def back_up(workspace: Workspace, file: Path | None) -> tuple[Path, SeenFile]:
+    """Copy the state file to a new file, into a directory, or beside it (None); checks the copy.
+
+    Raises:
+        UsageError: the target exists or cannot be made.
+        StateError: there is no state file, it is damaged, or the disk is full.
+    """
+    state = workspace.settings.state
+    demand_file(state)
+    default = beside(state, "backup", workspace.clock)
+    target = default if file is None else file / default.name if file.is_dir() else file
+    return target, write_backup(state, target)
+
+
+class Pruning:
+    """What can go: finished broadcasts that ended, and events that came in, before a moment (UTC).
+
+    Raises StateError when there is no state file.
+    """
+
+    def __init__(self, workspace: Workspace, before: datetime) -> None:
+        demand_file(workspace.settings.state)
+        self._workspace = workspace
+        self._now = workspace.clock.now()
+        self._log = EventLog(workspace.state)
+        self.before = before
+        self.broadcasts = figures.choose(workspace.state, before, self._now)
+        readers = [projection.name for projection in consumers.projections()]
+        self.events = self._log.choose_old(before, readers)
+
+    def remove(self) -> None:
+        """Remove it for good; broadcasts that have changed meanwhile stay."""
+        store = Broadcasts(self._workspace.state)
+        removed = [old for old in self.broadcasts.removable if store.remove(old.broadcast_id)]
+        self.broadcasts = replace(self.broadcasts, removable=tuple(removed))
+        if self.events:
+            self._log.remove_old(self.events, self.before, self._now)
+
+    def demand_alone(self) -> None:
+        """Raise TemporaryError while a living process uses the state file."""
+        refuse_living(self._workspace.settings.state, self._workspace.clock)
+
+    def give_space_back(self) -> None:
+        """Give the space of removed rows back to the disk; writers wait meanwhile."""
+        compact_file(self._workspace.settings.state)
+
+
 def beside(path: Path, word: str, clock: Clock) -> Path:
     """A name beside the state file with a word and the time: `wacoex-backup-20261123T093000Z.db`.
 
@@ -314,7 +390,7 @@ def check(path: Path, clock: Clock) -> list[Problem]:
     found = [*_open_to_others(path)]
     damage = problems_in(path)
     if damage:
-        return [*found, *(Problem(f"SQLite finds damage: {one}", _RESTORE) for one in damage)]
+        return [*found, *(Problem(f"SQLite finds damage: {text}", _RESTORE) for text in damage)]
     try:
         state = open_state(path)
     except StateError as error:
@@ -385,7 +461,7 @@ def _stranded(state: State, clock: Clock) -> Iterator[Problem]:
     """Claims whose sender is dead. Read twice: a sender may end between two reads."""
     dead = _claims_of_the_dead(state, clock)
     for number, holder, rows in _claims_of_the_dead(state, clock) if dead else ():
-        if any((number, holder) == one[:2] for one in dead):
+        if any((number, holder) == claim[:2] for claim in dead):
             yield Problem(
                 f"{rows} rows of broadcast {number} are being sent by nobody: its sender died",
                 f"wacoex broadcast resume {number} settles them",
@@ -400,3 +476,65 @@ def _claims_of_the_dead(state: State, clock: Clock) -> list[tuple[int, str, int]
         for row in claims
         if (lock_purpose(row["broadcast_id"]), row["holder"]) not in alive
     ]
+
+
+def export(
+    workspace: Workspace, out: Path | None, show: Callable[[str], None], *, show_numbers: bool
+) -> int:
+    """Write every row as a line of JSON, its table under `table`; returns the number of lines.
+
+    They go to a new file that only its owner may read, or without one to `show`, a thousand at
+    once; numbers are masked unless `show_numbers`.
+
+    Raises:
+        UsageError: the file exists or cannot be made.
+        StateError: there is no state file, or the disk is full.
+    """
+    demand_file(workspace.settings.state)
+    lines = _export_lines(workspace.state, show_numbers=show_numbers)
+    if out is not None:
+        with new_private_file(out) as part, part.open("w", encoding="utf-8") as file:
+            return sum(1 for line in lines if file.write(line))
+    count = 0
+    while piece := list(itertools.islice(lines, _LINES_AT_ONCE)):
+        show("".join(piece))
+        count += len(piece)
+    return count
+
+
+def _export_lines(state: State, *, show_numbers: bool) -> Iterator[str]:
+    tables = state.rows(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%'"
+        " ESCAPE '!' ORDER BY name"
+    )
+    for table in (row["name"] for row in tables):
+        for row in _table_rows(state, table):
+            shown = row if show_numbers else {name: _masked(name, row[name]) for name in row}
+            if table == "payloads" and not show_numbers:
+                # In the body of a webhook a number is bare digits, among ids and times alike.
+                shown["body"] = None
+            yield json.dumps({"table": table, **shown}, ensure_ascii=False) + "\n"
+
+
+def _masked(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if name == "phone":
+        return mask(value)
+    if value.startswith(("{", "[")):
+        with contextlib.suppress(ValueError):
+            return json.dumps(masked(json.loads(value)), ensure_ascii=False)
+    return masked_text(value)
+
+
+def _table_rows(state: State, table: str) -> Iterator[Row]:
+    """Every row of a table, read a page at a time, each page as things are when it is read."""
+    last = -1
+    while page := state.rows(
+        f'SELECT rowid AS export_place, * FROM "{table}" WHERE rowid > ? ORDER BY rowid LIMIT ?',
+        [last, _PAGE],
+    ):
+        last = page[-1]["export_place"]
+        for row in page:
+            del row["export_place"]
+            yield row
