@@ -32,7 +32,6 @@ from wacoex_cli.foundation.state import (
     open_state,
     problems_in,
     reading_file,
-    replace_file_content,
     write_backup,
     write_queue,
 )
@@ -166,7 +165,7 @@ class Restoration:
             kept = self._keep()
             with explained(self._path):
                 self._path.touch(mode=0o600)
-                replace_file_content(self._copy, self._path)
+                copy_file(self._copy, self._path, is_in_use=True)
             for holder in dead:
                 locks.forget(self._path, holder)
         return Restored(kept, closed)
