@@ -142,7 +142,7 @@ def _check_free(
     if channel:
         registry.active(workspace.state, channel)
     given = workspace.secrets.given(name, channel)
-    shared = workspace.secrets.stored.shared_file(name)
+    shared = next(iter(workspace.secrets.stored.files(name, None)), None)
     if given is not None:
         source, hint = given.source, "remove it there first, then log in again"
     elif channel and not insecure_file and shared is not None:
