@@ -208,7 +208,7 @@ def test_a_keyring_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
         "    set_password = delete_password = get_password\n"
     )
     program = (
-        "from wacoex_cli.foundation.keyring_store import Keyring\n"
+        "from wacoex_cli.foundation.secrets import Keyring\n"
         "print(Keyring(log=print, seconds=1).get('meta-token'))"
     )
     path = f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"

@@ -32,7 +32,6 @@ from wacoex_cli.terminal.render import (
     TERMINATED,
     Result,
     emit,
-    emit_error,
     write,
 )
 from wacoex_cli.terminal.render import Invocation as Invocation  # commands take it from here
@@ -179,7 +178,8 @@ def command(
 def parameters(function: Callable[..., object]) -> tuple[list[Any], dict[str, Any]]:
     """Click's parameters of a function, and what converts their values, both by Typer."""
     keyword = inspect.Parameter.KEYWORD_ONLY
-    own = [one.replace(kind=keyword) for one in inspect.signature(function).parameters.values()]
+    given = inspect.signature(function).parameters.values()
+    own = [parameter.replace(kind=keyword) for parameter in given]
 
     def posing() -> None:
         pass
@@ -266,7 +266,7 @@ def report_failure(
     if debug or at.invocation.debug or at.invocation.learnt.debug:
         write(sys.stderr, "".join(traceback.format_exception(error)))
     status = CHECK_IMPOSSIBLE if at.is_check else reported.exit_status
-    return emit_error(reported, at.invocation, at.path, exit_status=status)
+    return emit(Result({}, exit_code=status, errors=[reported]), at.invocation, at.path)
 
 
 def _as_ours(error: BaseException) -> WacoexError:
@@ -306,7 +306,8 @@ def _report_exit(error: SystemExit, at: Running) -> int:
     status = error.code if isinstance(error.code, int) else 1 if error.code else 0
     if status in {INTERRUPTED, TERMINATED}:
         how = "interrupted" if status == INTERRUPTED else "terminated"
-        emit_error(WacoexError(how, code=how), at.invocation, at.path, exit_status=status)
+        failed = Result({}, exit_code=status, errors=[WacoexError(how, code=how)])
+        emit(failed, at.invocation, at.path)
     return status
 
 

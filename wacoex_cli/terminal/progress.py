@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from wacoex_cli.foundation.clock import Clock, SystemClock, to_text
 from wacoex_cli.terminal.render import Invocation, printable, shows_color, write
@@ -23,8 +23,8 @@ _LEAST_COLUMNS_FOR_BAR = 40
 _INDENT = (0, 0, 0, 2)
 
 
-class Progress(Protocol):
-    """What a long run reports to."""
+class Progress:
+    """What a long run reports to; this one shows nothing."""
 
     def update(
         self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
@@ -33,7 +33,6 @@ class Progress(Protocol):
 
         A terminal shows `lines` below its bar, when there are any, instead of `text` beside it.
         """
-        ...
 
 
 @contextlib.contextmanager
@@ -49,7 +48,7 @@ def open_progress(
     if invocation.learnt.streams:
         yield _Stream(title, total, clock or SystemClock())
     elif invocation.quiet or invocation.json:
-        yield _Silent()
+        yield Progress()
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _bar(invocation, title, total, done) as bar:
             yield bar
@@ -61,7 +60,7 @@ def open_progress(
             lines.tell()
 
 
-class _Stream:
+class _Stream(Progress):
     def __init__(self, title: str, total: int, clock: Clock) -> None:
         self._title = title
         self._total = total
@@ -81,14 +80,7 @@ class _Stream:
         write(sys.stdout, f"{json.dumps(entry, sort_keys=True)}\n")
 
 
-class _Silent:
-    def update(
-        self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
-    ) -> None:
-        """Nobody wants to know."""
-
-
-class _Lines:
+class _Lines(Progress):
     def __init__(self, title: str, total: int, done: int, clock: Clock) -> None:
         self._title = title
         self._total = total
@@ -107,9 +99,7 @@ class _Lines:
 
     def tell(self) -> None:
         done, text = self._last
-        self._write(f"{self._title}: {done} of {self._total}{f', {text}' if text else ''}")
-
-    def _write(self, line: str) -> None:
+        line = f"{self._title}: {done} of {self._total}{f', {text}' if text else ''}"
         write(sys.stderr, f"{printable(line)}\n")
 
 
@@ -139,7 +129,7 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
     with Display(*columns, console=screen, refresh_per_second=4) as shown:
         task = shown.add_task(title, total=total, completed=done, text="")
 
-        class Bar:
+        class Bar(Progress):
             def update(
                 self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
             ) -> None:

@@ -215,42 +215,27 @@ def emit(result: Result, invocation: Invocation, command_path: CommandPath) -> i
         return result.exit_code
     if invocation.quiet < 2:
         now = datetime.now(UTC)
-        left_out = ForPipe if sys.stdout.isatty() else ForPerson
-        for one in result.text:
-            if isinstance(one, left_out):
+        is_terminal = sys.stdout.isatty()
+        for part in result.text:
+            if isinstance(part, ForPipe if is_terminal else ForPerson):
                 continue
-            part = one.part if isinstance(one, ForPerson | ForPipe) else one
-            if isinstance(part, Table):
-                lines = _table_lines(part, invocation, now)
-            elif isinstance(part, Markdown):
-                lines = iter([_article(part, invocation)])
-            else:
-                lines = iter([printable(part)])
-            write(sys.stdout, "".join(f"{line}\n" for line in lines))
+            content = part.part if isinstance(part, ForPerson | ForPipe) else part
+            if isinstance(content, Table):
+                rows = _table_lines(content, invocation, now)
+                write(sys.stdout, "".join(f"{row}\n" for row in rows))
+                continue
+            text = printable(content.text if isinstance(content, Markdown) else content)
+            if isinstance(content, Markdown) and is_terminal:
+                text = laid_out(text, color=shows_color(sys.stdout, invocation.color))
+            write(sys.stdout, f"{text}\n")
     for error in result.errors:
         _write_error(error, invocation)
     return result.exit_code
 
 
-def emit_error(
-    error: WacoexError,
-    invocation: Invocation,
-    command_path: CommandPath,
-    *,
-    exit_status: int | None = None,
-) -> int:
-    """Show why a command failed; returns the exit status, the error's own unless one is given."""
-    status = error.exit_status if exit_status is None else exit_status
-    if invocation.wants_json:
-        failed = Result({}, exit_code=status, errors=[error])
-        _write_envelope(failed, invocation, command_path)
-    else:
-        _write_error(error, invocation)
-    return status
-
-
 def _write_envelope(result: Result, invocation: Invocation, command_path: CommandPath) -> None:
-    marks = _marks(result.lists)
+    # What stands for each long list until it is written, in the order of the sorted keys.
+    marks = {name: f"{name} {os.urandom(16).hex()}" for name in sorted(result.lists)}
     envelope: dict[str, object] = {
         "wacoex_json": ENVELOPE_VERSION,
         "command": list(command_path),
@@ -269,11 +254,6 @@ def _write_envelope(result: Result, invocation: Invocation, command_path: Comman
     write(sys.stdout, f"{rest}\n")
 
 
-def _marks(names: Iterable[str]) -> dict[str, str]:
-    """What stands for each long list until it is written, in the order of the sorted keys."""
-    return {name: f"{name} {os.urandom(16).hex()}" for name in sorted(names)}
-
-
 def _write_list(items: Iterable[object]) -> None:
     remaining, separator = iter(items), ""
     write(sys.stdout, "[")
@@ -288,14 +268,8 @@ def _json(value: object) -> str:
 
 
 def _error_entry(error: WacoexError) -> dict[str, object]:
-    entry: dict[str, object] = {
-        "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
-    }
-    if error.details:
-        entry["details"] = error.details
-    return entry
+    entry = {"code": error.code, "message": error.message, "hint": error.hint}
+    return entry | ({"details": error.details} if error.details else {})
 
 
 def _plain(value: object) -> object:
@@ -307,24 +281,14 @@ def _plain(value: object) -> object:
 
 
 def _write_error(error: WacoexError, invocation: Invocation) -> None:
-    lines = [f"{_label('error', invocation)}: {printable(error.message)}"]
+    label, hint = (paint(word, sys.stderr, invocation.color) for word in ("error", "hint"))
+    lines = [f"{label}: {printable(error.message)}"]
     if error.details and invocation.verbose:
         facts = ", ".join(f"{name} {value}" for name, value in sorted(error.details.items()))
         lines += [f"detail: {printable(facts)}"]
     if error.hint:
-        lines += ["", f"{_label('hint', invocation)}: {printable(error.hint)}"]
+        lines += ["", f"{hint}: {printable(error.hint)}"]
     write(sys.stderr, "\n".join(lines) + "\n")
-
-
-def _label(word: str, invocation: Invocation) -> str:
-    return paint(word, sys.stderr, invocation.color)
-
-
-def _article(part: Markdown, invocation: Invocation) -> str:
-    text = printable(part.text)
-    if not sys.stdout.isatty():
-        return text
-    return laid_out(text, color=shows_color(sys.stdout, invocation.color))
 
 
 def _table_lines(table: Table, invocation: Invocation, now: datetime) -> Iterator[str]:
@@ -340,7 +304,10 @@ def _table_lines(table: Table, invocation: Invocation, now: datetime) -> Iterato
     header = [column.upper() for column in table.columns]
     widths = [max(_width(row[at]) for row in [header, *rows]) for at in range(len(header))]
     for row in [header, *rows]:
-        cells = [_padded(cell, width, invocation) for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            paint(cell, sys.stdout, invocation.color) + " " * (width - _width(cell))
+            for cell, width in zip(row, widths, strict=True)
+        ]
         yield "  ".join(cells).rstrip()
 
 
@@ -377,16 +344,11 @@ def _one_line(text: str) -> str:
     return printable(re.sub(r"[\t\r\n]+", " ", text))
 
 
-def _padded(cell: str, width: int, invocation: Invocation) -> str:
-    painted = paint(cell, sys.stdout, invocation.color)
-    return painted + " " * (width - _width(cell))
-
-
 def _width(text: str) -> int:
     """Columns the text takes on a terminal: East Asian wide characters take two, marks none."""
     return sum(
-        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
-        for one in text
+        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+        for sign in text
     )
 
 
@@ -407,26 +369,17 @@ def laid_out(text: str, *, color: bool) -> str:
         legacy_windows=False,
         theme=theme.Theme(_STYLES),
     )
-    source = _emphasized(text if color else _with_visible_backticks(text))
+    if not color:  # nothing else would set a command apart from the sentence around it
+        text = "\n\n".join(
+            part if part.startswith(_INDENTED) else re.sub(_CODE, r"`` `\1` ``", part)
+            for part in text.split("\n\n")
+        )
+    title, _, _ = text.partition("\n")
+    source = re.sub(_LABEL, r"**\1**", text).replace(title, f"**{title}**", 1)
     with screen.capture() as captured:
         screen.print(markdown.Markdown(source, code_theme="ansi_dark", hyperlinks=False))
     shown = "\n".join(line.rstrip() for line in captured.get().splitlines())
     return re.sub(r"\n{3,}", "\n\n", shown)
-
-
-def _emphasized(text: str) -> str:
-    title, _, _ = text.partition("\n")
-    labelled = re.sub(_LABEL, r"**\1**", text)
-    return labelled.replace(title, f"**{title}**", 1)
-
-
-def _with_visible_backticks(text: str) -> str:
-    """Without colour nothing else would set a command apart from the sentence around it."""
-    paragraphs = text.split("\n\n")
-    return "\n\n".join(
-        one if one.startswith(_INDENTED) else re.sub(_CODE, r"`` `\1` ``", one)
-        for one in paragraphs
-    )
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -435,7 +388,10 @@ def write(stream: TextIO, text: str) -> None:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
-        _silence(stream)
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def printable(text: str) -> str:
@@ -467,10 +423,3 @@ def never_fail_on_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-
-
-def _silence(stream: TextIO) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
