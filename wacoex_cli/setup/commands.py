@@ -316,12 +316,11 @@ def restore(
                 return Result(data, (would, *_losses(found)))
             if not yes:
                 _confirm_restore(invocation, state, file, found)
-            restored = restoration.put()
-    closed = restored.closed_claims
+            kept, closed = restoration.put()
     text = [f"{state} restored from {file}", *_losses(found)]
-    text += [f"what it held is in {restored.kept}"] if restored.kept else []
+    text += [f"what it held is in {kept}"] if kept else []
     text += [f"{closed} rows were being sent then and are now ambiguous"] if closed else []
-    return Result({**data, "kept": restored.kept, "ambiguous": closed}, text)
+    return Result({**data, "kept": kept, "ambiguous": closed}, text)
 
 
 def _too_old(file: Path, found: "Comparison") -> RefusedError:
@@ -430,17 +429,13 @@ def prune(
     from wacoex_cli.setup.state import Pruning
 
     with invocation.open_workspace() as workspace:
-        pruning = Pruning(workspace, _cutoff(before, older_than, workspace.clock.now()))
-        if dry_run:
-            return _pruned(pruning, dry_run=True, vacuumed=False)
-        if vacuum:
-            pruning.demand_alone()
-        if pruning.broadcasts.removable or pruning.events:
-            _confirm_prune(invocation, pruning, yes)
-        pruning.remove()
-        if vacuum:
-            pruning.give_space_back()
-        return _pruned(pruning, dry_run=False, vacuumed=vacuum)
+        moment = _cutoff(before, older_than, workspace.clock.now())
+        pruning = Pruning(workspace, moment, vacuum=vacuum and not dry_run)
+        if not dry_run:
+            if pruning.broadcasts.removable or pruning.events:
+                _confirm_prune(invocation, pruning, yes)
+            pruning.remove()
+        return _pruned(pruning, dry_run=dry_run, vacuumed=vacuum and not dry_run)
 
 
 def _cutoff(before: str | None, older_than: int | None, now: datetime) -> datetime:

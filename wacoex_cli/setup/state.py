@@ -48,65 +48,41 @@ if TYPE_CHECKING:
 # same moment; a number alone may have been given out twice after an earlier restore.
 _SAME = "m.broadcast_id = c.broadcast_id AND m.planned_at = c.planned_at"
 _WHY = "it was being sent when the backup was made"
-_LOST_BROADCASTS = (
-    "SELECT COUNT(*) FROM replaced.broadcasts c WHERE c.status <> 'draft' AND NOT EXISTS"
-    f" (SELECT 1 FROM main.broadcasts m WHERE {_SAME}"
-    " AND (m.status = c.status OR c.status NOT IN ('completed', 'cancelled')))"
-)
-_LOST_ATTEMPTS = (
-    "SELECT COUNT(*) FROM replaced.broadcasts c JOIN replaced.recipients old"
-    " ON old.broadcast_id = c.broadcast_id WHERE old.attempts > 0 AND NOT EXISTS"
-    " (SELECT 1 FROM main.broadcasts m JOIN main.recipients new"
-    f" ON new.broadcast_id = m.broadcast_id WHERE {_SAME} AND new.row = old.row"
-    " AND new.phone = old.phone AND new.attempts >= old.attempts"
-    " AND COALESCE(new.answered_at, '') >= COALESCE(old.answered_at, ''))"
-)
-_LOST_DECISIONS = (
-    "SELECT COUNT(*) FROM replaced.decisions old WHERE NOT EXISTS"
-    " (SELECT 1 FROM main.decisions new WHERE new.decision_id = old.decision_id"
-    " AND new.decided_at = old.decided_at AND new.decision = old.decision)"
-)
-_LOST_OPTOUTS = (
-    "SELECT COUNT(*) FROM replaced.optouts old WHERE NOT EXISTS"
-    " (SELECT 1 FROM main.optouts new WHERE new.phone = old.phone)"
+# How much of the file that is `replaced` is missing in `main`.
+_LOST = {
+    "attempts": (
+        "SELECT COUNT(*) FROM replaced.broadcasts c JOIN replaced.recipients old"
+        " ON old.broadcast_id = c.broadcast_id WHERE old.attempts > 0 AND NOT EXISTS"
+        " (SELECT 1 FROM main.broadcasts m JOIN main.recipients new"
+        f" ON new.broadcast_id = m.broadcast_id WHERE {_SAME} AND new.row = old.row"
+        " AND new.phone = old.phone AND new.attempts >= old.attempts"
+        " AND COALESCE(new.answered_at, '') >= COALESCE(old.answered_at, ''))"
+    ),
+    "broadcasts": (
+        "SELECT COUNT(*) FROM replaced.broadcasts c WHERE c.status <> 'draft' AND NOT EXISTS"
+        f" (SELECT 1 FROM main.broadcasts m WHERE {_SAME}"
+        " AND (m.status = c.status OR c.status NOT IN ('completed', 'cancelled')))"
+    ),
+    "decisions": (
+        "SELECT COUNT(*) FROM replaced.decisions old WHERE NOT EXISTS"
+        " (SELECT 1 FROM main.decisions new WHERE new.decision_id = old.decision_id"
+        " AND new.decided_at = old.decided_at AND new.decision = old.decision)"
+    ),
+    "optouts": (
+        "SELECT COUNT(*) FROM replaced.optouts old WHERE NOT EXISTS"
+        " (SELECT 1 FROM main.optouts new WHERE new.phone = old.phone)"
+    ),
+}
+_BROADCAST_IDS = "SELECT broadcast_id FROM broadcasts"
+# The processes that a state file knows from their locks and claims.
+_HOLDERS = (
+    "SELECT holder FROM locks UNION"
+    " SELECT holder FROM recipients WHERE state = 'sending' AND holder IS NOT NULL"
 )
 _FOR_OTHERS = 0o077
 _LINES_AT_ONCE = 1_000
 _PAGE = 2_000
 _RESTORE = "keep a copy of the file, then restore the last good backup: wacoex state restore FILE"
-
-
-def _lost(both: sqlite3.Connection) -> dict[str, int]:
-    """How much of the file that is `replaced` is missing in `main`: all zero when nothing is."""
-    queries = {
-        "attempts": _LOST_ATTEMPTS,
-        "broadcasts": _LOST_BROADCASTS,
-        "decisions": _LOST_DECISIONS,
-        "optouts": _LOST_OPTOUTS,
-    }
-    return {what: int(both.execute(query).fetchone()[0]) for what, query in queries.items()}
-
-
-def _known_holders(replaced: sqlite3.Connection) -> list[str]:
-    """The processes that a state file knows from their locks and claims."""
-    found = replaced.execute(
-        "SELECT holder FROM locks UNION"
-        " SELECT holder FROM recipients WHERE state = 'sending' AND holder IS NOT NULL"
-    )
-    return [holder for (holder,) in found]
-
-
-def _close_claims(copy: State, now: datetime) -> int:
-    """Make every row that was being sent when the copy was taken ambiguous; returns how many.
-
-    What left after the copy was taken is nowhere noted, so nobody may send these again unasked.
-    """
-    with copy.transaction():
-        copy.execute("DELETE FROM locks")
-        return sum(
-            Rows(copy, row["broadcast_id"]).doubt_claims(_WHY, now)
-            for row in copy.rows("SELECT broadcast_id FROM broadcasts")
-        )
 
 
 @dataclass(frozen=True)
@@ -126,14 +102,6 @@ class Comparison:
         return self.unreadable is None and not any(self.lost.values())
 
 
-@dataclass(frozen=True)
-class Restored:
-    """What was done. `kept` is where the replaced file is now, None when there was none."""
-
-    kept: Path | None
-    closed_claims: int
-
-
 class Restoration:
     """A backup that was found good, ready to be put in place."""
 
@@ -144,8 +112,12 @@ class Restoration:
         self._clock = clock
         self.comparison = self._compare()
 
-    def put(self) -> Restored:
+    def put(self) -> tuple[Path | None, int]:
         """Replace the state file's content; what it held is kept in a file beside it.
+
+        Gives that file, None when there was nothing to keep, and the number of rows that were
+        being sent when the backup was made: they become ambiguous, as what left after it was made
+        is nowhere noted.
 
         Raises:
             TemporaryError: somebody began to use the state file meanwhile.
@@ -159,31 +131,32 @@ class Restoration:
                     hint="run the command again",
                     code="state_changed",
                 )
-            with contextlib.closing(open_state(self._copy)) as copy:
-                closed = _close_claims(copy, self._clock.now())
-            dead = self._holders()
+            now = self._clock.now()
+            with contextlib.closing(open_state(self._copy)) as copy, copy.transaction():
+                copy.execute("DELETE FROM locks")
+                numbers = [row["broadcast_id"] for row in copy.rows(_BROADCAST_IDS)]
+                closed = sum(Rows(copy, number).doubt_claims(_WHY, now) for number in numbers)
+            dead: list[str] = []
+            if self._path.exists() and not self.comparison.unreadable:
+                with explained(self._path), reading_file(self._path) as replaced:
+                    dead = [holder for (holder,) in replaced.execute(_HOLDERS)]
             kept = self._keep()
             with explained(self._path):
                 self._path.touch(mode=0o600)
                 copy_file(self._copy, self._path, is_in_use=True)
             for holder in dead:
                 locks.forget(self._path, holder)
-        return Restored(kept, closed)
+        return kept, closed
 
     def _compare(self) -> Comparison:
         if self._damage or not self._path.exists():
             return Comparison(unreadable=self._damage)
         try:
             with both_files(self._copy, self._path) as both:
-                return Comparison(_lost(both))
+                counts = {what: both.execute(sql).fetchone()[0] for what, sql in _LOST.items()}
+                return Comparison(counts)
         except sqlite3.DatabaseError as error:
             return Comparison(unreadable=str(error))
-
-    def _holders(self) -> list[str]:
-        if self.comparison.unreadable or not self._path.exists():
-            return []
-        with explained(self._path), reading_file(self._path) as replaced:
-            return _known_holders(replaced)
 
     def _keep(self) -> Path | None:
         if not self._path.exists():
@@ -219,7 +192,15 @@ def prepare(path: Path, source: Path, clock: Clock) -> Iterator[Restoration]:
             open_state(path).close()
     with tempfile.TemporaryDirectory(prefix=".wacoex-restore-", dir=path.parent) as directory:
         copy = Path(directory) / "copy.db"
-        _copy_up_to_date(source, copy)
+        try:
+            copy_file(source, copy)
+        except sqlite3.Error as error:
+            raise UsageError(
+                f"{source} cannot be read: {error}",
+                hint="check its permissions, or copy it to another place first",
+                code="unreadable_backup",
+            ) from error
+        open_state(copy).close()
         yield Restoration(path, copy, damage, clock)
 
 
@@ -259,14 +240,21 @@ def back_up(workspace: Workspace, file: Path | None) -> tuple[Path, SeenFile]:
 class Pruning:
     """What can go: finished broadcasts that ended, and events that came in, before a moment (UTC).
 
-    Raises StateError when there is no state file.
+    With `vacuum` the space is given back to the disk in the end.
+
+    Raises:
+        StateError: there is no state file.
+        TemporaryError: with `vacuum`, while a living process uses it.
     """
 
-    def __init__(self, workspace: Workspace, before: datetime) -> None:
-        demand_file(workspace.settings.state)
-        self._workspace = workspace
+    def __init__(self, workspace: Workspace, before: datetime, *, vacuum: bool) -> None:
+        self._path = workspace.settings.state
+        demand_file(self._path)
+        if vacuum:
+            refuse_living(self._path, workspace.clock)
+        self._vacuum = vacuum
         self._now = workspace.clock.now()
-        self._log = EventLog(workspace.state)
+        self._store, self._log = Broadcasts(workspace.state), EventLog(workspace.state)
         self.before = before
         self.broadcasts = figures.choose(workspace.state, before, self._now)
         readers = [projection.name for projection in consumers.projections()]
@@ -274,19 +262,13 @@ class Pruning:
 
     def remove(self) -> None:
         """Remove it for good; broadcasts that have changed meanwhile stay."""
-        store = Broadcasts(self._workspace.state)
-        removed = [old for old in self.broadcasts.removable if store.remove(old.broadcast_id)]
+        chosen = self.broadcasts.removable
+        removed = [old for old in chosen if self._store.remove(old.broadcast_id)]
         self.broadcasts = replace(self.broadcasts, removable=tuple(removed))
         if self.events:
             self._log.remove_old(self.events, self.before, self._now)
-
-    def demand_alone(self) -> None:
-        """Raise TemporaryError while a living process uses the state file."""
-        refuse_living(self._workspace.settings.state, self._workspace.clock)
-
-    def give_space_back(self) -> None:
-        """Give the space of removed rows back to the disk; writers wait meanwhile."""
-        compact_file(self._workspace.settings.state)
+        if self._vacuum:
+            compact_file(self._path)
 
 
 def beside(path: Path, word: str, clock: Clock) -> Path:
@@ -299,26 +281,21 @@ def beside(path: Path, word: str, clock: Clock) -> Path:
 
 def refuse_living(path: Path, clock: Clock) -> None:
     """Raise TemporaryError while a process that may be alive holds a lock of the state file."""
-    if locks.living_presences(path):
-        raise _in_use(f"a process of this machine is using {path}")
-    for row in _living_holders(path, clock):
-        raise _in_use(f"{row['purpose']} is held by process {row['pid']} on {row['host']}")
-
-
-def _living_holders(path: Path, clock: Clock) -> list[Row]:
-    if look_at_file(path).schema != _known_steps():
-        return []  # opening it would write to it
-    with contextlib.suppress(StateError), contextlib.closing(open_state(path)) as state:
-        return [row for row, is_alive in locks.held(state, clock) if is_alive]
-    return []  # damaged: presences are all there is to know
-
-
-def _in_use(message: str) -> TemporaryError:
-    return TemporaryError(
-        message,
-        hint="wait for it to end, or pause the broadcast: wacoex broadcast pause ID",
-        code="locked",
-    )
+    users = [f"a process of this machine is using {path}"] if locks.living_presences(path) else []
+    # Opening a file of another schema would write to it; of a damaged one presences tell all.
+    if not users and look_at_file(path).schema == _known_steps():
+        with contextlib.suppress(StateError), contextlib.closing(open_state(path)) as state:
+            users = [
+                f"{row['purpose']} is held by process {row['pid']} on {row['host']}"
+                for row, is_alive in locks.held(state, clock)
+                if is_alive
+            ]
+    if users:
+        raise TemporaryError(
+            users[0],
+            hint="wait for it to end, or pause the broadcast: wacoex broadcast pause ID",
+            code="locked",
+        )
 
 
 def _check_source(path: Path, source: Path) -> None:
@@ -359,18 +336,6 @@ def _known_steps() -> tuple[str, ...]:
     return tuple(step.__name__ for step in migrations.STEPS)
 
 
-def _copy_up_to_date(source: Path, copy: Path) -> None:
-    try:
-        copy_file(source, copy)
-    except sqlite3.Error as error:
-        raise UsageError(
-            f"{source} cannot be read: {error}",
-            hint="check its permissions, or copy it to another place first",
-            code="unreadable_backup",
-        ) from error
-    open_state(copy).close()
-
-
 @dataclass(frozen=True)
 class Problem:
     """Something that is wrong with the state file, and what to do about it."""
@@ -395,12 +360,7 @@ def check(path: Path, clock: Clock) -> list[Problem]:
     except StateError as error:
         return [*found, Problem(error.message, error.hint or _RESTORE)]
     with contextlib.closing(state):
-        return [
-            *found,
-            *_wrong_sums(state),
-            *_wrong_log(state),
-            *_stranded(state, clock),
-        ]
+        return [*found, *_wrong_sums(state), *_wrong_log(state), *_stranded(state, clock)]
 
 
 def _open_to_others(path: Path) -> Iterator[Problem]:
