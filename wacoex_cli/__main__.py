@@ -37,10 +37,10 @@ def _run(arguments: list[str]) -> int:
         _demand_text(arguments)
         return run(arguments)
     except KeyboardInterrupt:
-        return render.report_failure(SystemExit(render.INTERRUPTED), arguments, root, debug=False)
+        return options.report_failure(SystemExit(render.INTERRUPTED), arguments, root, debug=False)
     except BaseException as error:
         debug = os.environ.get("WACOEX_DEBUG", "").lower() in {"1", "true", "yes", "on"}
-        return render.report_failure(error, arguments, root, debug=debug)
+        return options.report_failure(error, arguments, root, debug=debug)
     finally:
         if is_main_thread:
             signal.signal(signal.SIGTERM, before)

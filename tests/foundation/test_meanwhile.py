@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from wacoex_cli.foundation.process import meanwhile
+from wacoex_cli.foundation.workspace import meanwhile
 
 
 async def for_ever() -> None:

@@ -8,8 +8,14 @@ import pytest
 
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.terminal.help import PlainGroup
-from wacoex_cli.terminal.options import Invocation, command, forget_running, group
-from wacoex_cli.terminal.render import Result, report_failure
+from wacoex_cli.terminal.options import (
+    Invocation,
+    command,
+    forget_running,
+    group,
+    report_failure,
+)
+from wacoex_cli.terminal.render import Result
 
 
 @pytest.fixture

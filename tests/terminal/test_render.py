@@ -11,7 +11,12 @@ import pytest
 
 from wacoex_cli.errors import CredentialError, WacoexError
 from wacoex_cli.terminal.options import Invocation
-from wacoex_cli.terminal.render import Result, Table, emit, emit_error, relative
+from wacoex_cli.terminal.render import Result, Table, emit, relative
+
+
+def emit_error(error: WacoexError, invocation: Invocation) -> int:
+    return emit(Result({}, exit_code=error.exit_status, errors=[error]), invocation, PATH)
+
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 PATH = ("channel", "list")
@@ -95,7 +100,7 @@ def test_colour_only_where_it_is_wanted(
         monkeypatch.setenv(name, value)
     _, err = streams(is_terminal=is_terminal)
 
-    emit_error(WacoexError("no"), Invocation(color=color), PATH)
+    emit_error(WacoexError("no"), Invocation(color=color))
 
     assert err.written() == ("\x1b[31merror\x1b[0m: no\n" if colored else "error: no\n")
 
@@ -147,18 +152,18 @@ def test_the_sandbox_shows_in_the_envelope(streams) -> None:
 def test_an_error_is_told_with_its_hint_and_at_v_with_its_facts(streams) -> None:
     error = CredentialError("no entry", hint="knock", details={"fbtrace_id": "Abc", "code": 190})
     _, err = streams()
-    assert emit_error(error, Invocation(), PATH) == 4
+    assert emit_error(error, Invocation()) == 4
     assert err.written() == "error: no entry\n\nhint: knock\n"
 
     _, err = streams()
-    emit_error(error, Invocation(verbose=1), PATH)
+    emit_error(error, Invocation(verbose=1))
     assert err.written() == "error: no entry\ndetail: code 190, fbtrace_id Abc\n\nhint: knock\n"
 
 
 def test_an_error_in_json_has_code_message_hint_and_details(streams) -> None:
     out, err = streams()
 
-    emit_error(CredentialError("no", details={"code": 190}), Invocation(json=True), PATH)
+    emit_error(CredentialError("no", details={"code": 190}), Invocation(json=True))
 
     assert json.loads(out.written())["errors"] == [
         {"code": "credentials", "message": "no", "hint": None, "details": {"code": 190}}

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wacoex_cli.broadcast.report import duration, share
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
-from wacoex_cli.foundation.html import rendered
-from wacoex_cli.foundation.masking import masked_text
+from wacoex_cli.foundation.masking import masked_text, rendered
 from wacoex_cli.foundation.state import new_private_file
 from wacoex_cli.platforms.error_codes import classify
 

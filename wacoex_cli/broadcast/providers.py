@@ -24,7 +24,7 @@ from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.process import meanwhile
+from wacoex_cli.foundation.workspace import meanwhile
 from wacoex_cli.partners.checks import check_drift
 from wacoex_cli.partners.rule import at_respondio
 from wacoex_cli.platforms.events import Source, meta_code

@@ -37,10 +37,10 @@ from wacoex_cli.events.deliveries import (
 )
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.process import STOPPING
 from wacoex_cli.foundation.server import serve
 from wacoex_cli.foundation.settings import is_loopback, ways_to_give
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.foundation.workspace import STOPPING
 from wacoex_cli.platforms.events import Kind, Source
 from wacoex_cli.platforms.payloads import read_payload
 from wacoex_cli.terminal import render

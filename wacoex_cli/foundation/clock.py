@@ -2,10 +2,11 @@
 
 import contextlib
 import functools
+import os
 import re
+import subprocess
 import sys
 import time
-import uuid
 import zoneinfo
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,8 +71,6 @@ def _system_boot_id() -> str:
     with contextlib.suppress(OSError):
         return _LINUX_BOOT_ID.read_text(encoding="ascii").strip()
     if sys.platform == "darwin":
-        import subprocess
-
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             answer = subprocess.run(
                 ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"],
@@ -83,7 +82,7 @@ def _system_boot_id() -> str:
             return answer.stdout.strip()
     # No way to tell one boot from the next: every process then counts as another boot,
     # and what it left behind is treated as uncertain rather than guessed.
-    return f"unknown-{uuid.uuid4()}"
+    return f"unknown-{os.urandom(16).hex()}"
 
 
 _DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d|w)")
@@ -133,17 +132,17 @@ def moment_from(text: str, zone: str) -> datetime:
     no moment, and for an hour that the clocks skip.
     """
     try:
-        told = datetime.fromisoformat(text.strip())
-        if told.tzinfo is not None:
-            return told.astimezone(UTC)
-        moment = told.replace(tzinfo=zoneinfo.ZoneInfo(zone)).astimezone(UTC)
+        given = datetime.fromisoformat(text.strip())
+        if given.tzinfo is not None:
+            return given.astimezone(UTC)
+        moment = given.replace(tzinfo=zoneinfo.ZoneInfo(zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(
             f"`{text}` is not a time",
             hint=f"write `2026-11-20T09:30:00Z`, or `2026-11-20 09:30` for the time in {zone}",
             code="bad_time",
         ) from None
-    if moment.astimezone(zoneinfo.ZoneInfo(zone)).replace(tzinfo=None) != told:
+    if moment.astimezone(zoneinfo.ZoneInfo(zone)).replace(tzinfo=None) != given:
         raise UsageError(
             f"`{text}` does not exist in {zone}: the clocks skip that hour",
             hint="give an hour earlier or later, or the time in UTC with a `Z` at its end",

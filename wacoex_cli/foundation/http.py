@@ -1,9 +1,10 @@
-"""What came back over HTTP, or why nothing did; free of the HTTP library itself."""
+"""HTTP: asking and sending, what came back, or why nothing did."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import email.utils
 import json as json_module
 import logging
 import math
@@ -53,21 +54,13 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | No
     try:
         seconds = float(text)
     except ValueError:
-        return _seconds_until(text, now)
+        try:
+            moment = email.utils.parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - now).total_seconds())
     return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _seconds_until(text: str, now: datetime) -> float | None:
-    # Imported only here: it takes longer to load than all the rest of a short command.
-    import email.utils
-
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
 
 
 WINDOW = 64
@@ -131,19 +124,21 @@ class Http:
         """
         give_up_at = self.clock.monotonic() + patience_seconds
         for tries in range(1, _MOST_TRIES + 1):
-            answer = await self._try_read(method, url, headers, params, json)
-            if isinstance(answer, Answer) and (not _may_get_better(answer) or is_final(answer)):
-                break
-            asked = self._asked_wait(answer)
-            give_up_at += asked
-            wait = asked or 2.0 ** (tries - 1) * (0.5 + self._jitter())
+            answer = await self._exchange(method, url, headers=headers, params=params, json=json)
+            demanded = 0.0
+            if isinstance(answer, Answer):
+                if not _may_get_better(answer) or is_final(answer):
+                    break
+                demanded = retry_after_seconds(answer.headers, self.clock.now()) or 0.0
+            give_up_at += demanded
+            wait = demanded or 2.0 ** (tries - 1) * (0.5 + self._jitter())
             is_late = self.clock.monotonic() + wait > give_up_at
-            if tries == _MOST_TRIES or is_late or asked > _LONGEST_RETRY_AFTER_SECONDS:
+            if tries == _MOST_TRIES or is_late or demanded > _LONGEST_RETRY_AFTER_SECONDS:
                 break
             await self.clock.sleep(wait)
-        if isinstance(answer, str):
+        if isinstance(answer, Exception):
             raise TemporaryError(
-                f"{_host(url)} gives no answer: {answer}",
+                f"{_host(url)} gives no answer: {answer.reason}",
                 hint="check the network, then try again",
                 code="unreachable",
             )
@@ -174,17 +169,6 @@ class Http:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
-
-    async def _try_read(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        params: Mapping[str, str],
-        json: object,
-    ) -> Answer | str:
-        outcome = await self._exchange(method, url, headers=headers, params=params, json=json)
-        return outcome if isinstance(outcome, Answer) else outcome.reason
 
     async def _exchange(
         self,
@@ -221,11 +205,6 @@ class Http:
                 logging.getLogger(name).setLevel(logging.WARNING)
             self._client = _new_client(self._transport)
         return self._client
-
-    def _asked_wait(self, answer: Answer | str) -> float:
-        if isinstance(answer, str):
-            return 0.0
-        return retry_after_seconds(answer.headers, self.clock.now()) or 0.0
 
 
 def _new_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:

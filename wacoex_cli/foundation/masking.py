@@ -1,4 +1,4 @@
-"""Masking what is meant to be shown to others: phone numbers, ids of messages, secrets. Pure."""
+"""What is shown to others: pages with escaped values; numbers, ids and secrets masked."""
 
 from __future__ import annotations
 
@@ -68,3 +68,21 @@ def _masked_number(found: re.Match[str]) -> str:
 def _masked_id(found: re.Match[str]) -> str:
     # Of a short one the end may hold digits of the number too.
     return f"wamid.*{found[1][-_SHOWN_OF_MESSAGE_ID:] if len(found[1]) > 24 else ''}"
+
+
+def rendered(package: str, template: str, **values: object) -> str:
+    """The page that `template`, a file in `package`, makes of these values.
+
+    Values are escaped; a name that the template uses and nobody gives raises an error.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader(package, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(values)

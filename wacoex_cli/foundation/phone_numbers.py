@@ -5,12 +5,9 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from wacoex_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from phonenumbers import PhoneMetadata
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 # Mexico dropped the 1 of its mobile numbers in 2019; lists and WhatsApp's ids still have it.
@@ -105,23 +102,17 @@ def zones_of(phone: str) -> tuple[str, ...]:
     What a number's range says, all zones of its country otherwise; none for a number of no
     country, such as one of a satellite network.
     """
-    from phonenumbers.tzdata import TIMEZONE_DATA
+    from phonenumbers import NumberParseException, parse, timezone, tzdata
 
-    everywhere = tuple(TIMEZONE_DATA.get(calling_code(phone), ()))
-    return everywhere if len(everywhere) < 2 else _zones_of_range(phone) or everywhere
-
-
-def _zones_of_range(phone: str) -> tuple[str, ...]:
-    import phonenumbers
-    from phonenumbers import timezone
-
+    everywhere = tuple(tzdata.TIMEZONE_DATA.get(calling_code(phone), ()))
+    if len(everywhere) < 2:
+        return everywhere
     try:
-        number = phonenumbers.parse(phone)
-    except phonenumbers.NumberParseException:
-        return ()
+        found = timezone.time_zones_for_number(parse(phone))
+    except NumberParseException:
+        return everywhere
     # A range that is too new for the library is in its country nevertheless.
-    found = timezone.time_zones_for_number(number)
-    return tuple(zone for zone in found if zone != timezone.UNKNOWN_TIMEZONE)
+    return tuple(zone for zone in found if zone != timezone.UNKNOWN_TIMEZONE) or everywhere
 
 
 def calling_code(e164: str) -> str:
@@ -133,10 +124,8 @@ def calling_code(e164: str) -> str:
 
 def check_country(text: str) -> str:
     """The ISO 3166 code in upper case. Raises UsageError for a code no numbering plan knows."""
-    import phonenumbers
-
     country = text.strip().upper()
-    if country in phonenumbers.SUPPORTED_REGIONS:
+    if country.isalpha() and _plan_of(country):
         return country
     hint = "use the two letters of ISO 3166, such as `SG`, `MY` or `US`"
     if country == "UK":
@@ -158,7 +147,7 @@ def _cleaned(text: str) -> str | None:
         text = decimal[1]
     text = text.translate(_REMOVED)
     if not text.isascii():
-        text = "".join(_western(character) for character in text)
+        text = "".join(str(unicodedata.decimal(character, character)) for character in text)
     if not _CLEANED.fullmatch(text):
         return None
     digits = text.removeprefix("+")
@@ -167,13 +156,8 @@ def _cleaned(text: str) -> str | None:
     return text
 
 
-def _western(character: str) -> str:
-    value = unicodedata.decimal(character, None)
-    return character if value is None else str(value)
-
-
 def _read_in_country(digits: str, country: str) -> str | None:
-    plan = _plan_of_country(country)
+    plan = _plan_of(country.upper())
     if plan is None:
         return None
     rest = digits.removeprefix(plan.code)
@@ -188,9 +172,9 @@ def _one_of_two(plan: _Plan, digits: str, rest: str) -> str | None:
     libphonenumber takes `62812345678` for a fixed line of Indonesia. Lists mean the mobile
     number, and the other reading is a stranger. Without a clear winner it is no number.
     """
-    is_mobile = [bool(plan.mobile.fullmatch(one)) for one in (rest, digits)]
-    readings = [f"+{plan.code}{one}" for one in (rest, digits)]
-    fits = is_mobile if any(is_mobile) else [_is_valid(one) for one in readings]
+    is_mobile = [bool(plan.mobile.fullmatch(national)) for national in (rest, digits)]
+    readings = [f"+{plan.code}{national}" for national in (rest, digits)]
+    fits = is_mobile if any(is_mobile) else [line_of(reading) is not None for reading in readings]
     return normalise(readings[fits.index(True)]) if sum(fits) == 1 else None
 
 
@@ -217,12 +201,6 @@ def _parsed(cleaned: str, country: str | None) -> str | None:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-def _is_valid(e164: str) -> bool:
-    import phonenumbers
-
-    return phonenumbers.is_valid_number(phonenumbers.parse(e164))
-
-
 class _Plan(NamedTuple):
     """What is needed of a numbering plan to see that libphonenumber would decide the same."""
 
@@ -240,7 +218,7 @@ def _is_settled(e164: str) -> bool:
     if not _E164.fullmatch(e164):
         return False
     code = calling_code(e164)
-    plan = _plan_of_code(code)
+    plan = _plan_of(code)
     if plan is None:
         return False
     start = len(code) + 1
@@ -271,21 +249,15 @@ def _plainly_read(plan: _Plan, digits: str) -> str | None:
 
 
 @functools.cache
-def _plan_of_code(code: str) -> _Plan | None:
+def _plan_of(place: str) -> _Plan | None:
+    """The plan of a country (ISO 3166, upper case) or of a calling code."""
     from phonenumbers import PhoneMetadata, region_code_for_country_code
 
-    region = region_code_for_country_code(int(code))
-    return _plan(PhoneMetadata.metadata_for_region_or_calling_code(int(code), region))
-
-
-@functools.cache
-def _plan_of_country(country: str) -> _Plan | None:
-    from phonenumbers import PhoneMetadata
-
-    return _plan(PhoneMetadata.metadata_for_region(country.upper(), None))
-
-
-def _plan(metadata: PhoneMetadata | None) -> _Plan | None:
+    if place.isdigit():
+        region = region_code_for_country_code(int(place))
+        metadata = PhoneMetadata.metadata_for_region_or_calling_code(int(place), region)
+    else:
+        metadata = PhoneMetadata.metadata_for_region(place, None)
     if metadata is None or metadata.general_desc is None:
         return None
     general, mobile = metadata.general_desc, metadata.mobile

@@ -1,4 +1,4 @@
-"""Secrets in files of their own that only their owner may read: not encrypted, hence not liked."""
+"""Secrets: where they are looked for, and the two places they are stored in, keyring and file."""
 
 from __future__ import annotations
 
@@ -38,32 +38,42 @@ def has_secret_file(path: Path) -> bool:
     return True
 
 
-def write_secret(path: Path, value: str, *, is_durable: bool = True) -> None:
+def write_secret(
+    path: Path, value: str, *, is_durable: bool = True, is_first: bool = False
+) -> None:
     """Write a secret to its file, mode 0600 from the first moment, replacing the old one at once.
 
     Raises WacoexError when that is impossible; the old file is then untouched. Unless it
-    `is_durable`, what is written may be lost or damaged when the machine loses its power.
+    `is_durable`, what is written may be lost or damaged when the machine loses its power. One that
+    `is_first` replaces none: of several who try at once, one succeeds.
     """
-    _put_secret(path, value, lambda new: new.replace(path), is_durable=is_durable)
-
-
-def write_secret_once(path: Path, value: str) -> None:
-    """Write a secret unless somebody else has; of several who try at once, one succeeds.
-
-    Raises WacoexError when that is impossible.
-    """
-
-    def link(new: Path) -> None:
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(new)
-
-    _put_secret(path, value, link)
+    new = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    try:
+        for directory in (path.parent.parent, path.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+        new.unlink(missing_ok=True)
+        try:
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(f"{value}\n")
+                file.flush()
+                if is_durable:
+                    os.fsync(file.fileno())
+            if is_first:
+                with contextlib.suppress(FileExistsError):
+                    path.hardlink_to(new)
+            else:
+                new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable_secret(f"cannot write {path}", error) from error
 
 
 def new_local_key(path: Path) -> None:
     """Make the key of this installation unless there is one. Raises WacoexError."""
     if not has_secret_file(path):
-        write_secret_once(path, os.urandom(32).hex())
+        write_secret(path, os.urandom(32).hex(), is_first=True)
 
 
 def remove_secret(path: Path, *, dry_run: bool = False) -> bool:
@@ -77,33 +87,6 @@ def remove_secret(path: Path, *, dry_run: bool = False) -> bool:
     return True
 
 
-def _put_secret(
-    path: Path, value: str, take_its_place: Callable[[Path], object], *, is_durable: bool = True
-) -> None:
-    new = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
-    try:
-        for directory in (path.parent.parent, path.parent):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.chmod(0o700)
-        try:
-            _write_new_secret(new, value, is_durable=is_durable)
-            take_its_place(new)
-        finally:
-            new.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable_secret(f"cannot write {path}", error) from error
-
-
-def _write_new_secret(path: Path, value: str, *, is_durable: bool) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"{value}\n")
-        file.flush()
-        if is_durable:
-            os.fsync(file.fileno())
-
-
 def _unwritable_secret(what: str, error: OSError) -> WacoexError:
     return WacoexError(
         f"{what}: {(error.strerror or 'error').lower()}",
@@ -112,8 +95,8 @@ def _unwritable_secret(what: str, error: OSError) -> WacoexError:
     )
 
 
-SERVICE = "wacoex"
-LIMIT_SECONDS = 3.0
+_SERVICE = "wacoex"
+_LIMIT_SECONDS = 3.0
 _LEAST_PRIORITY = 1  # from here on the library itself recommends a backend
 _NONE = "no keyring service is running here"
 
@@ -131,7 +114,7 @@ class Keyring:
     keyring that waits for somebody holds up this program or its end.
     """
 
-    def __init__(self, *, log: Callable[[str], None], seconds: float = LIMIT_SECONDS) -> None:
+    def __init__(self, *, log: Callable[[str], None], seconds: float = _LIMIT_SECONDS) -> None:
         self.problem: str | None = None
         self._log = log
         self._seconds = seconds
@@ -144,7 +127,7 @@ class Keyring:
         """
         if user not in self._known:
             try:
-                self._known[user] = self._ask(lambda backend: backend.get_password(SERVICE, user))
+                self._known[user] = self._ask(lambda backend: backend.get_password(_SERVICE, user))
             except UnusableKeyringError:
                 return None
         return self._known[user]
@@ -153,8 +136,8 @@ class Keyring:
         """Store a secret and read it back. Raises UnusableError unless it is really there."""
 
         def store(backend: KeyringBackend) -> bool:
-            backend.set_password(SERVICE, user, value)
-            return backend.get_password(SERVICE, user) == value
+            backend.set_password(_SERVICE, user, value)
+            return backend.get_password(_SERVICE, user) == value
 
         self._known.pop(user, None)
         if not self._ask(store):
@@ -164,10 +147,10 @@ class Keyring:
         """Delete a secret; whether there was one. Raises UnusableError."""
 
         def delete(backend: KeyringBackend) -> bool:
-            if backend.get_password(SERVICE, user) is None:
+            if backend.get_password(_SERVICE, user) is None:
                 return False
             if not dry_run:
-                backend.delete_password(SERVICE, user)
+                backend.delete_password(_SERVICE, user)
             return True
 
         self._known.pop(user, None)
@@ -203,32 +186,30 @@ class Keyring:
 
 
 def _backend() -> KeyringBackend:
-    """The backend in force, or the first one of a chain that is fit."""
+    """The backend in force, or the first one of a chain that can be used."""
     try:
-        import keyring
+        from keyring import get_keyring
         from keyring.backends.chainer import ChainerBackend
 
-        found = keyring.get_keyring()
+        found = get_keyring()
         backends = list(found.backends) if isinstance(found, ChainerBackend) else [found]
     except Exception as error:
         raise UnusableKeyringError(
             f"its backend cannot be loaded ({type(error).__name__});"
             " check `PYTHON_KEYRING_BACKEND` and `keyringrc.cfg`"
         ) from None
-    problems = [(backend, _why_unfit(backend)) for backend in backends]
-    fit = next((backend for backend, problem in problems if problem is None), None)
-    if fit is None:
-        raise UnusableKeyringError(problems[0][1] if problems else _NONE)
-    return fit
+    problems = [_backend_problem(backend) for backend in backends]
+    if None not in problems:
+        raise UnusableKeyringError(problems[0] if problems else _NONE)
+    return backends[problems.index(None)]
 
 
-def _why_unfit(backend: KeyringBackend) -> str | None:
-    from keyring.backends import fail, null
-
+def _backend_problem(backend: KeyringBackend) -> str | None:
     kind = type(backend)
-    if isinstance(backend, fail.Keyring):
+    modules = {base.__module__ for base in kind.__mro__}
+    if "keyring.backends.fail" in modules:
         return _NONE
-    if isinstance(backend, null.Keyring):
+    if "keyring.backends.null" in modules:
         return "the null backend is in force, which stores nothing"
     if kind.__module__.startswith("keyrings.alt") or "plaintext" in kind.__name__.lower():
         return f"the backend `{kind.__module__}.{kind.__name__}` is no keyring of the system"
@@ -257,10 +238,6 @@ class StoredSecrets:
         paths = (secret_path(self.directory, name, owner) for owner in owners)
         return [path for path in paths if has_secret_file(path)]
 
-    def shared_file(self, name: str) -> Path | None:
-        """The file that holds a secret for all channels, if there is one."""
-        return next(iter(self.files(name, None)), None)
-
     def in_keyring(self, name: str, channel: str | None) -> Iterator[tuple[str, str]]:
         """What the keyring holds and where, the channel's own first; nothing when unusable."""
         for owner in _owner_chain(channel):
@@ -273,15 +250,6 @@ class StoredSecrets:
     def keyring_failure(self) -> str | None:
         """Why the keyring could not be used so far, without asking it anything."""
         return self._keyring.problem if self._keyring else None
-
-    def keyring_problem(self) -> str | None:
-        """Why the keyring cannot be used; None when it can be, or when it is switched off.
-
-        Asks the keyring, for at most three seconds and once in a process. Raises nothing.
-        """
-        if self._keyring is not None:
-            self._keyring.get(_user_name("meta-token", None))
-        return self.keyring_failure
 
     def put(self, name: str, channel: str | None, value: str) -> str:
         """Store a secret in the keyring; returns the place in words.
@@ -351,7 +319,7 @@ def _user_name(name: str, channel: str | None) -> str:
 
 
 def _in_words(user: str) -> str:
-    return f"keyring, user name `{user}` of service `{SERVICE}`"
+    return f"keyring, user name `{user}` of service `{_SERVICE}`"
 
 
 _TAIL_LENGTH = 4
@@ -458,19 +426,26 @@ class Secrets:
 
         Asks it for at most three seconds, once in a process. Raises nothing.
         """
-        return self.stored.keyring_problem()
+        next(self.stored.in_keyring("meta-token", None), None)
+        return self.stored.keyring_failure
 
     def _candidates(self, variable: str, name: str, channel: str | None) -> Iterator[Secret]:
-        values, files = _variable_names(variable, channel)
+        values, files = [variable], [f"{variable}_FILE"]
+        if channel:
+            suffix = channel_suffix(channel)
+            own = f"{variable}_{suffix}"
+            values = [own, variable]
+            files = [f"{own}_FILE", f"{variable}_FILE_{suffix}", *files]
         for place, variables in (("", self._environ), (f" in {self._dotenv_path}", self._dotenv)):
-            for one in values:
-                if one in variables:
+            for given in values:
+                if given in variables:
                     if place:
                         self._warn_when_shared(self._dotenv_path)
-                    yield _checked(variables[one], f"`{one}`{place}")
-            for one in files:
-                if variables.get(one):
-                    yield self._from_file(Path(variables[one]).expanduser(), f"`{one}`{place}")
+                    yield _checked(variables[given], f"`{given}`{place}")
+            for given in files:
+                if variables.get(given):
+                    path = Path(variables[given]).expanduser()
+                    yield self._from_file(path, f"`{given}`{place}")
         directory = self._environ.get("CREDENTIALS_DIRECTORY")
         if directory and has_secret_file(path := Path(directory) / f"wacoex-{name}"):
             yield self._from_file(path, str(path))
@@ -506,15 +481,6 @@ class Secrets:
 def channel_suffix(channel: str) -> str:
     """A channel's name as variables carry it: `shop-2` is `SHOP_2`."""
     return re.sub(r"[^A-Z0-9]", "_", channel.upper())
-
-
-def _variable_names(variable: str, channel: str | None) -> tuple[list[str], list[str]]:
-    values = [f"{variable}_{channel_suffix(channel)}"] if channel else []
-    values.append(variable)
-    files = [f"{one}_FILE" for one in values]
-    if channel:
-        files.insert(1, f"{variable}_FILE_{channel_suffix(channel)}")
-    return values, files
 
 
 def why_unfit(value: str) -> str | None:

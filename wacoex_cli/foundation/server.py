@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from wacoex_cli.errors import TemporaryError, UsageError
-from wacoex_cli.foundation.process import interruptible
+from wacoex_cli.foundation.workspace import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -19,7 +19,6 @@ from wacoex_cli.foundation.settings import default_state_path, read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 _PATIENCE_SECONDS = 30.0
 _TURN_SECONDS = 0.002
@@ -78,20 +77,11 @@ class State:
             StateError: the file cannot be written (read-only, disk full, damaged).
             TemporaryError: another program held the file for half a minute.
         """
-        with self._writer, self._outermost(), explained(self.path), write_queue(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+        with self._writer:
+            if self._connection.in_transaction:
+                raise RuntimeError("transactions do not nest")
+            with explained(self.path), _written_at_once(self.path, self._connection):
                 yield
-            except BaseException:
-                self._connection.rollback()
-                raise
-            self._connection.execute("COMMIT")
-
-    @contextlib.contextmanager
-    def _outermost(self) -> Iterator[None]:
-        if self._connection.in_transaction:
-            raise RuntimeError("transactions do not nest")
-        yield
 
     def close(self) -> None:
         """Close the file. A second call does nothing."""
@@ -138,14 +128,27 @@ def _prepare_files(path: Path) -> None:
         )
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path | str, *, uri: bool = False) -> sqlite3.Connection:
     return sqlite3.connect(
         path,
         timeout=_PATIENCE_SECONDS,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
+        uri=uri,
     )
+
+
+@contextlib.contextmanager
+def _written_at_once(path: Path, connection: sqlite3.Connection) -> Iterator[None]:
+    with write_queue(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.execute("COMMIT")
 
 
 def _demand_ours(path: Path, connection: sqlite3.Connection) -> set[str]:
@@ -159,7 +162,14 @@ def _demand_ours(path: Path, connection: sqlite3.Connection) -> set[str]:
             hint="point `WACOEX_STATE` at the state file of wacoex, or at a new path",
             code="state_foreign",
         )
-    _refuse_newer(path, applied)
+    unknown = applied - {step.__name__ for step in migrations.STEPS}
+    if unknown:
+        raise StateError(
+            f"the state file {path} was written by a newer wacoex",
+            hint="update wacoex, or point `WACOEX_STATE` at another file",
+            code="state_newer",
+            details={"unknown_migrations": sorted(unknown)},
+        )
     return applied
 
 
@@ -183,14 +193,8 @@ def _migrate(path: Path, connection: sqlite3.Connection, applied: set[str]) -> N
     for step in migrations.STEPS:
         steps(name=step.__name__)(step)
     db = Database(connection, execute_plugins=False)
-    with write_queue(path):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            steps.apply(db)
-        except BaseException:
-            connection.rollback()
-            raise
-        connection.execute("COMMIT")
+    with _written_at_once(path, connection):
+        steps.apply(db)
 
 
 def _applied(connection: sqlite3.Connection) -> set[str]:
@@ -201,37 +205,22 @@ def _applied(connection: sqlite3.Connection) -> set[str]:
     return {str(name) for (name,) in connection.execute(names, [migrations.SET_NAME])}
 
 
-def _refuse_newer(path: Path, applied: set[str]) -> None:
-    unknown = applied - {step.__name__ for step in migrations.STEPS}
-    if unknown:
-        raise StateError(
-            f"the state file {path} was written by a newer wacoex",
-            hint="update wacoex, or point `WACOEX_STATE` at another file",
-            code="state_newer",
-            details={"unknown_migrations": sorted(unknown)},
-        )
-
-
 @contextlib.contextmanager
 def write_queue(path: Path) -> Iterator[None]:
     """Hold up every writer of a state file, in all processes, until it is left."""
     queue = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     try:
-        _await_turn(path, queue)
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if time.monotonic() > deadline:
+                raise _locked(path)
+            time.sleep(_TURN_SECONDS)
         yield
     finally:
         os.close(queue)
-
-
-def _await_turn(path: Path, queue: int) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            return fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise _locked(path) from None
-        time.sleep(_TURN_SECONDS)
 
 
 @contextlib.contextmanager
@@ -301,7 +290,7 @@ def _disk_full(path: Path) -> StateError:
     )
 
 
-LIMIT_SECONDS = 0.1
+_GLIMPSE_SECONDS = 0.1
 _STEPS_BETWEEN_LOOKS_AT_THE_CLOCK = 1000
 
 
@@ -313,33 +302,24 @@ def glimpse(
     Nothing is created, checked or migrated, and the settings are not validated: only what says
     where the state file lies is read.
     """
+    environ = os.environ if environ is None else environ
     try:
-        path = _path_of_state(env_file, os.environ if environ is None else environ)
-        with contextlib.closing(_open_read_only(path)) as connection:
-            end = time.monotonic() + LIMIT_SECONDS
+        sources = read_sources(env_file=env_file, environ=environ)
+        name = "WACOEX_STATE"
+        given = environ.get(name) or sources.dotenv.get(name) or sources.toml.get("state")
+        path = Path(str(given)).expanduser().absolute() if given else default_state_path()
+        # Without a log beside it nobody is writing, and a reader need not leave one behind.
+        is_at_rest = not Path(f"{path}-wal").exists()
+        uri = f"{path.as_uri()}?mode=ro{'&immutable=1' if is_at_rest else ''}"
+        reader = sqlite3.connect(uri, uri=True, timeout=_GLIMPSE_SECONDS)
+        with contextlib.closing(reader) as connection:
+            end = time.monotonic() + _GLIMPSE_SECONDS
             connection.set_progress_handler(
                 lambda: time.monotonic() > end, _STEPS_BETWEEN_LOOKS_AT_THE_CLOCK
             )
             return connection.execute(sql).fetchall()
     except (sqlite3.Error, OSError, ValueError, WacoexError):
         return []
-
-
-def _path_of_state(env_file: Path | None, environ: Mapping[str, str]) -> Path:
-    sources = read_sources(env_file=env_file, environ=environ)
-    name = "WACOEX_STATE"
-    given = environ.get(name) or sources.dotenv.get(name) or sources.toml.get("state")
-    return Path(str(given)).expanduser().absolute() if given else default_state_path()
-
-
-def _open_read_only(path: Path) -> sqlite3.Connection:
-    # Without a log beside it nobody is writing, and a reader need not leave one behind.
-    is_at_rest = not Path(f"{path}-wal").exists()
-    uri = f"{path.as_uri()}?mode=ro{'&immutable=1' if is_at_rest else ''}"
-    return sqlite3.connect(uri, uri=True, timeout=LIMIT_SECONDS)
-
-
-_PRIVATE = 0o600
 
 
 @contextlib.contextmanager
@@ -351,32 +331,19 @@ def new_private_file(path: Path) -> Iterator[Path]:
         StateError: the disk is full.
     """
     part = path.with_name(f".{path.name}.part")
-    with _explained_new_file(path):
+    try:
         # The name is taken first, so that nobody else's file can come into it meanwhile.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE))
         try:
-            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE))
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE_FILE))
             yield part
-            _flush_file(part)
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             raise
-
-
-def _flush_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _explained_new_file(path: Path) -> Iterator[None]:
-    try:
-        yield
     except FileExistsError as error:
         raise UsageError(
             f"{path} exists already", hint="choose another name", code="file_exists"
@@ -395,9 +362,9 @@ def _explained_new_file(path: Path) -> Iterator[None]:
         ) from error
 
 
-MOST_PROBLEMS = 20
 COMPANIONS = ("-wal", "-shm", "-journal")
-_BUSY_SECONDS = 30.0
+"""How the names of the files end that SQLite puts beside a database."""
+_MOST_PROBLEMS = 20
 
 
 @dataclass(frozen=True)
@@ -416,7 +383,7 @@ def look_at_file(path: Path) -> SeenFile:
         return SeenFile(exists=False, bytes=0, schema=(), problem=None)
     try:
         with explained(path), reading_file(path) as connection:
-            return SeenFile(True, _file_size(path), _file_schema(connection), None)
+            return SeenFile(True, _file_size(path), tuple(sorted(_applied(connection))), None)
     except WacoexError as error:
         return SeenFile(True, _file_size(path), (), error)
 
@@ -435,12 +402,9 @@ def problems_in(path: Path) -> list[str]:
     """What SQLite finds wrong with a file and its references, the first twenty; none when sound."""
     try:
         with reading_file(path) as connection:
-            damage = [
-                str(told)
-                for (told,) in connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})")
-                if told != "ok"
-            ]
-            orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(MOST_PROBLEMS)
+            found = connection.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")
+            damage = [str(text) for (text,) in found if text != "ok"]
+            orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS)
     except sqlite3.DatabaseError as error:
         return [str(error)]
     return damage + [f"row {row} of {table} refers to no {to}" for table, row, to, _ in orphans]
@@ -468,22 +432,17 @@ def write_backup(source: Path, target: Path) -> SeenFile:
     return look_at_file(target)
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """Make the target's content that of the source, all or nothing, in a file of its own.
+def copy_file(source: Path, target: Path, *, is_in_use: bool = False) -> None:
+    """Make the target's content that of the source, all or nothing.
 
-    Other programs that have the target open see the new content from their next read on.
+    Other programs that have the target open see the new content from their next read on. One that
+    `is_in_use` keeps its write-ahead log; any other becomes one file of its own.
     Raises sqlite3.Error.
     """
-    with reading_file(source) as old, contextlib.closing(_open_file(target)) as new:
+    with reading_file(source) as old, contextlib.closing(_connect(target)) as new:
         old.backup(new)
-        # A write-ahead log beside it would be a second file that can get lost.
-        new.execute("PRAGMA journal_mode = DELETE")
-
-
-def replace_file_content(source: Path, target: Path) -> None:
-    """Like `copy`, for a state file that is in use and keeps its write-ahead log."""
-    with reading_file(source) as old, contextlib.closing(_open_file(target)) as new:
-        old.backup(new)
+        if not is_in_use:
+            new.execute("PRAGMA journal_mode = DELETE")
 
 
 def compact_file(path: Path) -> None:
@@ -492,7 +451,7 @@ def compact_file(path: Path) -> None:
     Raises:
         StateError: there is not enough space for the work.
     """
-    with explained(path), write_queue(path), contextlib.closing(_open_file(path)) as connection:
+    with explained(path), write_queue(path), contextlib.closing(_connect(path)) as connection:
         connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -501,38 +460,19 @@ def compact_file(path: Path) -> None:
 def both_files(copy: Path, current: Path) -> Iterator[sqlite3.Connection]:
     """Two state files to be compared in one query: `main`, and `replaced` for the current one."""
     with reading_file(copy) as connection:
-        connection.execute("ATTACH DATABASE ? AS replaced", [f"{_file_uri(current)}?mode=ro"])
+        uri = f"{current.absolute().as_uri()}?mode=ro"
+        connection.execute("ATTACH DATABASE ? AS replaced", [uri])
         yield connection
 
 
 @contextlib.contextmanager
 def reading_file(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that can change nothing. Raises sqlite3.Error."""
-    uri = f"{_file_uri(path)}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
-    with contextlib.closing(connection):
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with contextlib.closing(_connect(uri, uri=True)) as connection:
         yield connection
-
-
-def _open_file(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-
-
-def _file_uri(path: Path) -> str:
-    return path.absolute().as_uri()
 
 
 def _file_size(path: Path) -> int:
     files = [path, path.with_name(f"{path.name}-wal")]
     return sum(file.stat().st_size for file in files if file.exists())
-
-
-def _file_schema(connection: sqlite3.Connection) -> tuple[str, ...]:
-    known = "SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'"
-    if connection.execute(known).fetchone() is None:
-        return ()
-    steps = connection.execute(
-        "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY name",
-        [migrations.SET_NAME],
-    )
-    return tuple(name for (name,) in steps)

@@ -1,24 +1,27 @@
-"""Who runs this program."""
+"""One process: its settings, secrets, state and HTTP client; its event loop and signals."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
+import gc
 import getpass
 import os
+import signal
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from wacoex_cli.foundation.clock import Clock, SystemClock
 from wacoex_cli.foundation.secrets import Keyring, Secrets, StoredSecrets
 from wacoex_cli.foundation.settings import Settings, Sources, read_sources
 from wacoex_cli.foundation.settings_cache import load_settings
+from wacoex_cli.foundation.state import State, open_state
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
     from pathlib import Path
 
     from wacoex_cli.foundation.http import Http
-    from wacoex_cli.foundation.state import State
 
 
 def known_login_name() -> str | None:
@@ -85,8 +88,6 @@ class Workspace:
     @functools.cached_property
     def state(self) -> State:
         """The state file. Raises StateError when it cannot be used."""
-        from wacoex_cli.foundation.state import open_state
-
         return open_state(self.settings.state)
 
     @functools.cached_property
@@ -114,8 +115,6 @@ class Workspace:
 
     @functools.cached_property
     def _runner(self) -> asyncio.Runner:
-        import asyncio
-
         return asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -154,3 +153,81 @@ def open_workspace(
         detail=detail,
         announce=announce,
     )
+
+
+STOPPING = "stopping: requests under way may end (10 s at most); again to stop at once"
+"""What a person is told at the first signal."""
+
+_SAME_KEYSTROKE_SECONDS = 0.2
+
+
+@contextlib.contextmanager
+def interruptible(
+    on_first: Callable[[int], None], on_again: Callable[[int], None]
+) -> Iterator[list[int]]:
+    """Hear both signals while the block runs; gives the numbers of those that came, in order.
+
+    A shell may send one keystroke to several processes, which pass it on: what comes within 0.2
+    seconds of the first counts as that one.
+    """
+    loop = asyncio.get_running_loop()
+    received: list[int] = []
+    first_at = 0.0
+
+    def handle(number: signal.Signals) -> None:
+        nonlocal first_at
+        if received and loop.time() - first_at < _SAME_KEYSTROKE_SECONDS:
+            return
+        if received:
+            on_again(number)
+        else:
+            first_at = loop.time()
+            on_first(number)
+        received.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, handle, number)
+    try:
+        yield received
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def meanwhile(
+    work: Coroutine[Any, Any, None], on_failure: Callable[[BaseException], None] | None = None
+) -> AsyncIterator[None]:
+    """Do `work` while the block runs; what is left of it is cancelled at the end.
+
+    Its failure is never lost: `on_failure` is told at once, and a block that ends well raises it.
+    """
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if on_failure and not task.cancelled() and (error := task.exception()) is not None:
+            on_failure(error)
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+@contextlib.contextmanager
+def short_collections() -> Iterator[None]:
+    """A full garbage collection of the loaded program takes 30 ms: longer than the guard.
+
+    A message that waited for it arrived too close to the one twenty slots later.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

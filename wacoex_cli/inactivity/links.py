@@ -17,7 +17,7 @@ from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
 from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
 from wacoex_cli.foundation.clock import from_text, local_text, to_text
-from wacoex_cli.foundation.html import rendered
+from wacoex_cli.foundation.masking import rendered
 from wacoex_cli.inactivity import notices_ledger
 from wacoex_cli.inactivity.reading import standings, zone_of
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from wacoex_cli.foundation.html import rendered
+from wacoex_cli.foundation.masking import rendered
 from wacoex_cli.onboarding.model import (
     WindowCancelled,
     WindowClosed,

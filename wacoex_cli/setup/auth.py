@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import registry
+from wacoex_cli.channels import access, registry
+from wacoex_cli.channels.look import Look
 from wacoex_cli.channels.model import Channel, Provider
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.secrets import Place, Secret, why_unfit
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
@@ -18,7 +20,7 @@ from wacoex_cli.platforms.meta_answers import AccessToken
 from wacoex_cli.setup.config import unmarked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.workspace import Workspace
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = 5.0
 # These alone say that the token is no good; a good one may lack the right to ask about itself.
 _NO_GOOD = frozenset({"meta_0", "meta_102", "meta_190"})
-EXAMINED = "meta-token"
+_EXAMINED = "meta-token"
 _NEEDED = {Provider.META: "meta-token", Provider.RESPONDIO: "respondio-token"}
 
 
@@ -46,6 +48,11 @@ class Examined:
             return None
         return self.failure.message if self.failure else "Meta does not say whether it works"
 
+    def warnings(self, now: datetime) -> list[str]:
+        """What should be changed although it works, and why it is unknown whether it does."""
+        doubt = [f"it is not known whether it works: {self.doubt}"] if self.doubt else []
+        return doubt + self.token.warnings(now)
+
     @property
     def refusal(self) -> CredentialError | None:
         """The error that tells of a token which Meta says is no good."""
@@ -60,29 +67,19 @@ class Examined:
         )
 
 
-def examine(
-    workspace: Workspace, tokens: Mapping[str | None, Secret]
-) -> dict[str | None, Examined]:
-    """Examine the tokens of channels (None: of no channel in particular). Raises nothing."""
-    return workspace.run(_examine_all(workspace, tokens))
-
-
 async def _examine_all(
     workspace: Workspace, tokens: Mapping[str | None, Secret]
 ) -> dict[str | None, Examined]:
-    from wacoex_cli.channels.look import Look
-
     # The event loop has started, so that the HTTP client belongs to it.
     look = Look(workspace, workspace.clock.now())
     questions = (look.token(_meta(workspace, token, channel)) for channel, token in tokens.items())
     answers = await asyncio.gather(*questions)
-    return {channel: _examined(answer) for channel, answer in zip(tokens, answers, strict=True)}
-
-
-def _examined(answer: AccessToken | WacoexError) -> Examined:
-    if isinstance(answer, AccessToken):
-        return Examined(answer)
-    return Examined(AccessToken(is_valid=False if answer.code in _NO_GOOD else None), answer)
+    return {
+        channel: Examined(answer)
+        if isinstance(answer, AccessToken)
+        else Examined(AccessToken(is_valid=False if answer.code in _NO_GOOD else None), answer)
+        for channel, answer in zip(tokens, answers, strict=True)
+    }
 
 
 def _meta(workspace: Workspace, token: Secret, channel: str | None) -> Meta:
@@ -103,10 +100,26 @@ def _meta(workspace: Workspace, token: Secret, channel: str | None) -> Meta:
 class LoggedIn:
     """A secret that was stored, or would be. `stored_in` is the place in words, None when not."""
 
+    name: str
+    channel: str | None
     secret: Secret
     stored_in: str | None
-    examined: Examined | None
-    warnings: tuple[str, ...]
+    token: AccessToken
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, object]:
+        """The data of `auth login`."""
+        return {
+            "name": self.name,
+            "channel": self.channel,
+            "stored_in": self.stored_in,
+            "tail": self.secret.tail,
+            "is_valid": self.token.is_valid,
+            "expires_at": self.token.expires_at,
+            "scopes": None if self.token.scopes is None else list(self.token.scopes),
+            "warnings": self.warnings,
+            "dry_run": self.stored_in is None,
+        }
 
 
 def check_name(name: str) -> str:
@@ -114,7 +127,7 @@ def check_name(name: str) -> str:
     if name in SECRET_VARIABLES:
         return name
     near = difflib.get_close_matches(name, SECRET_VARIABLES, n=1)
-    known = ", ".join(f"`{one}`" for one in SECRET_VARIABLES)
+    known = ", ".join(f"`{known}`" for known in SECRET_VARIABLES)
     raise UsageError(
         "that is not the name of a secret",
         hint=f"did you mean `{near[0]}`?" if near else f"the names are {known}",
@@ -122,35 +135,38 @@ def check_name(name: str) -> str:
     )
 
 
-def check_free(
+def _check_free(
     workspace: Workspace, name: str, channel: str | None, *, insecure_file: bool
 ) -> None:
-    """Raises WacoexError when what would be stored could not come into force.
-
-    That is so when the environment gives the secret already, when an insecure file for all
-    channels would go before the keyring's secret of one, and when the channel is unknown.
-    """
+    """Raises WacoexError when what would be stored could not come into force."""
     if channel:
         registry.active(workspace.state, channel)
     given = workspace.secrets.given(name, channel)
+    shared = next(iter(workspace.secrets.stored.files(name, None)), None)
     if given is not None:
-        raise _overridden(name, given.source, "remove it there first, then log in again")
-    shared = workspace.secrets.stored.shared_file(name)
-    if channel and not insecure_file and shared is not None:
+        source, hint = given.source, "remove it there first, then log in again"
+    elif channel and not insecure_file and shared is not None:
+        source = str(shared)
         hint = f"run `wacoex auth logout {name}` first, or add `--insecure-file`"
-        raise _overridden(name, str(shared), hint)
+    else:
+        return
+    raise WacoexError(
+        f"{name} comes from {source}, which goes before what would be stored",
+        hint=hint,
+        code="credentials_overridden",
+    )
 
 
 def log_in(
     workspace: Workspace,
     name: str,
     channel: str | None,
-    value: str,
+    ask: Callable[[], str],
     *,
     insecure_file: bool,
     dry_run: bool,
 ) -> LoggedIn:
-    """Check a secret and store it for a channel, or for all channels that have none of their own.
+    """Ask for a secret and store it for a channel, or for all channels that have none of their own.
 
     A Graph token is shown to Meta first. One that Meta says is no good is not stored; one that
     Meta could not be asked about is, with a warning.
@@ -158,8 +174,12 @@ def log_in(
     Raises:
         UsageError: it cannot be a secret.
         CredentialError: Meta refuses it, or the keyring cannot be used.
-        WacoexError: the file cannot be written.
+        WacoexError: the file cannot be written, or what would be stored could not come into
+            force: the environment gives the secret already, an insecure file for all channels
+            would go before the keyring's secret of one, or the channel is unknown.
     """
+    _check_free(workspace, name, channel, insecure_file=insecure_file)
+    value = ask()
     problem = why_unfit(value)
     if problem is not None:
         raise UsageError(
@@ -167,15 +187,17 @@ def log_in(
             hint="copy the secret again, alone and without quotes",
             code="credentials_unfit",
         )
-    secret = Secret(value, "input")
-    examined = examine(workspace, {channel: secret})[channel] if name == "meta-token" else None
-    if examined is not None and examined.refusal is not None:
-        raise examined.refusal
+    secret, token, warnings = Secret(value, "input"), AccessToken(), list[str]()
+    if name == _EXAMINED:
+        examined = workspace.run(_examine_all(workspace, {channel: secret}))[channel]
+        if examined.refusal is not None:
+            raise examined.refusal
+        token, warnings = examined.token, examined.warnings(workspace.clock.now())
     stored_in = None
     if not dry_run:
         keep = workspace.secrets.stored
         stored_in = (keep.put_in_file if insecure_file else keep.put)(name, channel, value)
-    return LoggedIn(secret, stored_in, examined, tuple(_warnings(workspace, examined)))
+    return LoggedIn(name, channel, secret, stored_in, token, warnings)
 
 
 def log_out(
@@ -188,21 +210,6 @@ def log_out(
     if channel:
         registry.known(workspace.state, channel)
     return workspace.secrets.stored.forget(name, channel, dry_run=dry_run)
-
-
-def _warnings(workspace: Workspace, examined: Examined | None) -> list[str]:
-    if examined is None:
-        return []
-    doubt = [f"it is not known whether it works: {examined.doubt}"] if examined.doubt else []
-    return doubt + examined.token.warnings(workspace.clock.now())
-
-
-def _overridden(name: str, source: str, hint: str) -> WacoexError:
-    return WacoexError(
-        f"{name} comes from {source}, which goes before what would be stored",
-        hint=hint,
-        code="credentials_overridden",
-    )
 
 
 @dataclass(frozen=True)
@@ -235,24 +242,35 @@ class Entry:
         found = []
         if self.secret is not None and self.secret.place is Place.INSECURE_FILE:
             found.append(f"it lies unencrypted in {self.secret.source}")
-        if self.examined is not None:
-            if self.examined.doubt:
-                found.append(f"it is not known whether it works: {self.examined.doubt}")
-            found += self.examined.token.warnings(now)
-        return found
+        return found + (self.examined.warnings(now) if self.examined is not None else [])
+
+    @property
+    def token(self) -> AccessToken:
+        """What Meta said about it; nothing when Meta was not asked."""
+        return self.examined.token if self.examined else AccessToken()
 
     @property
     def error(self) -> WacoexError | None:
-        """Why this entry keeps the whole from being well."""
+        """Why this entry keeps the whole from being well, naming the channel it belongs to."""
+        if self.problem is not None:
+            return self.problem
         examined = self.examined or Examined()
-        found = self.problem or examined.refusal
+        found: WacoexError | None = examined.refusal
         if found is None and isinstance(examined.failure, TemporaryError):
             found = examined.failure
-        return _owned(found, self) if found is not None else None
+        if found is None:
+            return None
+        owner = f" of channel `{self.channel}`" if self.channel else ""
+        return type(found)(
+            f"{self.name}{owner}: {found.message}",
+            hint=found.hint,
+            code=found.code,
+            details=found.details,
+        )
 
     def to_row(self) -> tuple[object, ...]:
         """Name, channel, source, last four characters, whether it works, when it expires."""
-        token = self.examined.token if self.examined else AccessToken()
+        token = self.token
         expires = "never" if token.is_valid and token.expires_at is None else token.expires_at
         source = unmarked(self.secret.source) if self.secret else None
         tail = self.secret and (self.secret.tail or None)
@@ -260,7 +278,7 @@ class Entry:
 
     def to_json(self, now: datetime) -> dict[str, object]:
         """The entry of `auth status`."""
-        token = self.examined.token if self.examined else AccessToken()
+        token = self.token
         return {
             "name": self.name,
             "channel": self.channel,
@@ -277,14 +295,18 @@ class Entry:
         }
 
 
-def entries(
-    workspace: Workspace, channels: Sequence[Channel], *, only: str | None, offline: bool
-) -> list[Entry]:
+def entries(workspace: Workspace, only: str | None, *, offline: bool) -> list[Entry]:
     """The secrets of each channel: what it needs, and what it has of its own; then the shared ones.
 
     When a channel is the `only` one asked about, it lists everything in force for it instead.
-    Unless `offline`, Meta is asked about its tokens.
+    Unless `offline`, Meta is asked about its tokens. Raises UsageError for an unknown channel.
     """
+    access.warn_about_unknown_tables(workspace)
+    channels: Sequence[Channel] = (
+        [registry.active(workspace.state, only)]
+        if only
+        else [row for row in Channels(workspace.state).all_channels() if not row.archived_at]
+    )
     shared = {name: _look(workspace, name, None) for name in SECRET_VARIABLES}
     found = []
     for channel in channels:
@@ -295,15 +317,15 @@ def entries(
             elif own.is_there and (only is not None or own.origin != shared[name].origin):
                 found.append(own)
     if only is None:
-        listed = {(one.name, one.origin) for one in found}
-        rest = [one for one in shared.values() if (one.name, one.origin) not in listed]
-        found += [one for one in rest if one.is_there]
+        listed = {(entry.name, entry.origin) for entry in found}
+        rest = [entry for entry in shared.values() if (entry.name, entry.origin) not in listed]
+        found += [entry for entry in rest if entry.is_there]
     return found if offline else _with_examined(workspace, found)
 
 
 def exit_status(found: Sequence[Entry]) -> int:
     """4 when a secret is missing or refused, else 6 when Meta is not reached, else 0."""
-    statuses = {error.exit_status for one in found if (error := one.error) is not None}
+    statuses = {error.exit_status for entry in found if (error := entry.error) is not None}
     return min(statuses, default=0)
 
 
@@ -324,25 +346,14 @@ def _missing(workspace: Workspace, entry: Entry) -> Entry:
 
 def _with_examined(workspace: Workspace, found: Sequence[Entry]) -> list[Entry]:
     tokens = {
-        one.channel: one.secret for one in found if one.name == EXAMINED and one.secret is not None
+        entry.channel: entry.secret
+        for entry in found
+        if entry.name == _EXAMINED and entry.secret is not None
     }
-    answers = examine(workspace, tokens) if tokens else {}
+    answers = workspace.run(_examine_all(workspace, tokens)) if tokens else {}
     return [
-        dataclasses.replace(one, examined=answers[one.channel])
-        if one.name == EXAMINED and one.secret is not None
-        else one
-        for one in found
+        dataclasses.replace(entry, examined=answers[entry.channel])
+        if entry.name == _EXAMINED and entry.secret is not None
+        else entry
+        for entry in found
     ]
-
-
-def _owned(error: WacoexError, entry: Entry) -> WacoexError:
-    """The same error, naming the channel whose secret it is about."""
-    if entry.problem is not None:
-        return error
-    owner = f" of channel `{entry.channel}`" if entry.channel else ""
-    return type(error)(
-        f"{entry.name}{owner}: {error.message}",
-        hint=error.hint,
-        code=error.code,
-        details=error.details,
-    )

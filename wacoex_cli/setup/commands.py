@@ -1,10 +1,9 @@
 """`wacoex auth`, `config`, `completion` and `state`."""
 
-import dataclasses
 import enum
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,28 +12,22 @@ import typer
 
 from wacoex_cli.errors import DeclinedError, RefusedError, StateError, UsageError
 from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
 from wacoex_cli.terminal.render import Result, Table, write
 
 if TYPE_CHECKING:
-    from wacoex_cli.broadcast.figures import Choice
     from wacoex_cli.events.store import OldEvents
-    from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.setup.auth import LoggedIn
-    from wacoex_cli.setup.state import Comparison
+    from wacoex_cli.setup.state import Comparison, Pruning
 
 root = group("", "Commands that stand beside the groups.")
 auth = group("auth", "Tokens and other secrets: store them, delete them, see whether they work.")
 config = group("config", "The settings in force, and the files they come from.")
 state = group("state", "The one file that wacoex remembers everything in.")
 
-_COLUMNS = ("name", "channel", "source", "ends in", "works", "expires")
-
 
 def _names(incomplete: str) -> list[str]:
-    from wacoex_cli.foundation.settings import SECRET_VARIABLES
-
     return [name for name in SECRET_VARIABLES if name.startswith(incomplete)]
 
 
@@ -74,9 +67,9 @@ def login(
     It is asked for without being shown, or read from standard input. With `--channel` it is for
     that channel alone, else for every channel without one of its own.
     """
-    from wacoex_cli.setup import auth as operation
+    from wacoex_cli.setup.auth import check_name, log_in
 
-    operation.check_name(name)
+    check_name(name)
     if more:
         raise UsageError(
             "a secret is never given as an argument: others could read it in the process list",
@@ -84,20 +77,21 @@ def login(
             " so better make a new one",
             code="secret_in_arguments",
         )
-    dialogue = TerminalDialogue(invocation)
+    dialogue, channel = TerminalDialogue(invocation), invocation.channel
+    label = f"{name}{_owner(channel)}"
     with invocation.open_workspace() as workspace:
-        operation.check_free(workspace, name, invocation.channel, insecure_file=insecure_file)
-        done = operation.log_in(
+        done = log_in(
             workspace,
             name,
-            invocation.channel,
-            dialogue.secret(f"{name}{_owner(invocation.channel)}"),
+            channel,
+            lambda: dialogue.secret(label),
             insecure_file=insecure_file,
             dry_run=dry_run,
         )
     for warning in done.warnings:
         dialogue.warn(f"{name}: {warning}")
-    return _logged_in(name, invocation.channel, done)
+    where = f"stored in {done.stored_in}" if done.stored_in else "would be stored"
+    return Result(done.to_json(), [f"{label} ({done.secret}) {where}"])
 
 
 @command(
@@ -110,16 +104,16 @@ def logout(
     dry_run: DryRunOption = False,
 ) -> Result:
     """Delete a stored secret from this machine. It stays valid elsewhere."""
-    from wacoex_cli.setup import auth as operation
+    from wacoex_cli.setup.auth import check_name, log_out
 
-    operation.check_name(name)
+    check_name(name)
     owner = _owner(invocation.channel)
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
         question = f"Delete the stored {name}{owner}?"
         if not (yes or dry_run or dialogue.confirm(question, flag="--yes")):
             raise DeclinedError("declined", hint="nothing was changed")
-        places = operation.log_out(workspace, name, invocation.channel, dry_run=dry_run)
+        places = log_out(workspace, name, invocation.channel, dry_run=dry_run)
         left = workspace.secrets.given(name, invocation.channel)
     if left is not None:
         dialogue.warn(f"{name}{owner} still comes from {left.source}")
@@ -137,53 +131,25 @@ def status(
     ] = False,
 ) -> Result:
     """Show where each secret comes from and whether it works."""
-    from wacoex_cli.channels import access, registry
-    from wacoex_cli.channels.store import Channels
-    from wacoex_cli.setup import auth as operation
+    from wacoex_cli.setup.auth import entries, exit_status
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
-        access.warn_about_unknown_tables(workspace)
-        only = invocation.channel
-        channels = (
-            [registry.active(workspace.state, only)]
-            if only
-            else [one for one in Channels(workspace.state).all_channels() if not one.archived_at]
-        )
-        found = operation.entries(workspace, channels, only=only, offline=offline)
+        found = entries(workspace, invocation.channel, offline=offline)
         now = workspace.clock.now()
-    shown = [one.to_json(now) for one in found]
     if not invocation.json:
-        for one in found:
-            for warning in one.warnings(now):
-                dialogue.warn(f"{one.name}{_owner(one.channel)}: {warning}")
+        for entry in found:
+            for warning in entry.warnings(now):
+                dialogue.warn(f"{entry.name}{_owner(entry.channel)}: {warning}")
     if not found:
         dialogue.note("there is no secret yet; `wacoex auth login meta-token` stores one")
+    columns = ("name", "channel", "source", "ends in", "works", "expires")
     return Result(
-        {"secrets": shown},
-        [Table(_COLUMNS, [one.to_row() for one in found])],
-        operation.exit_status(found),
-        [error for one in found if (error := one.error) is not None],
+        {"secrets": [entry.to_json(now) for entry in found]},
+        [Table(columns, [entry.to_row() for entry in found])],
+        exit_status(found),
+        [error for entry in found if (error := entry.error) is not None],
     )
-
-
-def _logged_in(name: str, channel: str | None, done: "LoggedIn") -> Result:
-    from wacoex_cli.platforms.meta_answers import AccessToken
-
-    token = done.examined.token if done.examined else AccessToken()
-    data = {
-        "name": name,
-        "channel": channel,
-        "stored_in": done.stored_in,
-        "tail": done.secret.tail,
-        "is_valid": token.is_valid,
-        "expires_at": token.expires_at,
-        "scopes": None if token.scopes is None else list(token.scopes),
-        "warnings": list(done.warnings),
-        "dry_run": done.stored_in is None,
-    }
-    where = f"stored in {done.stored_in}" if done.stored_in else "would be stored"
-    return Result(data, [f"{name}{_owner(channel)} ({done.secret}) {where}"])
 
 
 def _owner(channel: str | None) -> str:
@@ -204,10 +170,10 @@ def show(invocation: Invocation) -> Result:
         settings = settings_in_force(workspace, invocation.channel, flags)
         secrets = secrets_in_force(workspace, invocation.channel)
     data = {
-        "settings": [dataclasses.asdict(one) for one in settings],
-        "secrets": [dataclasses.asdict(one) for one in secrets],
+        "settings": [asdict(setting) for setting in settings],
+        "secrets": [asdict(secret) for secret in secrets],
     }
-    rows = [(one.name, one.value, one.source) for one in (*settings, *secrets)]
+    rows = [(shown.name, shown.value, shown.source) for shown in (*settings, *secrets)]
     return Result(data, [Table(("name", "value", "source"), rows)])
 
 
@@ -218,9 +184,9 @@ def config_path(invocation: Invocation) -> Result:
 
     with invocation.open_workspace() as workspace:
         found = locations(workspace)
-    rows = [(one.name, one.path, one.exists) for one in found]
+    rows = [(place.name, place.path, place.exists) for place in found]
     return Result(
-        {"paths": [dataclasses.asdict(one) for one in found]},
+        {"paths": [asdict(place) for place in found]},
         [Table(("name", "path", "exists"), rows)],
     )
 
@@ -266,17 +232,11 @@ _LOST_WORDS = {
 @command(state, "path", "wacoex state path", "wacoex state path --json")
 def state_path(invocation: Invocation) -> Result:
     """Say where the state file is, how large, and which processes are using it."""
-    from wacoex_cli.foundation.state import look_at_file
+    from wacoex_cli.setup.state import usage
 
     with invocation.open_workspace() as workspace:
         file = workspace.settings.state
-        seen = look_at_file(file)
-        problem = seen.problem
-        holders: list[dict[str, object]] = []
-        try:
-            holders = _holders(workspace) if seen.schema else []
-        except StateError as error:
-            problem = error
+        seen, holders = usage(workspace)
     data = {
         "path": str(file),
         "exists": seen.exists,
@@ -287,28 +247,12 @@ def state_path(invocation: Invocation) -> Result:
     if not seen.exists:
         return Result(data, (str(file), "it does not exist yet"))
     schema = data["schema"] or "no state file of wacoex"
-    columns = ("purpose", "process", "host", "since", "is_alive")
-    rows = [[one[name] for name in ("purpose", "pid", "host", "since", "alive")] for one in holders]
-    told = (str(file), f"{seen.bytes} bytes, schema {schema}", Table(columns, rows))
-    if problem:
-        return Result(data, told, exit_code=problem.exit_status, errors=[problem])
-    return Result(data, told)
-
-
-def _holders(workspace: "Workspace") -> list[dict[str, object]]:
-    from wacoex_cli.foundation import locks
-
-    found = locks.held(workspace.state, workspace.clock)
-    return [
-        {
-            "purpose": row["purpose"],
-            "pid": row["pid"],
-            "host": row["host"],
-            "since": row["acquired_at"],
-            "alive": is_alive,
-        }
-        for row, is_alive in found
-    ]
+    rows = [[row[name] for name in ("purpose", "pid", "host", "since", "alive")] for row in holders]
+    table = Table(("purpose", "process", "host", "since", "is_alive"), rows)
+    text = (str(file), f"{seen.bytes} bytes, schema {schema}", table)
+    if seen.problem:
+        return Result(data, text, exit_code=seen.problem.exit_status, errors=[seen.problem])
+    return Result(data, text)
 
 
 @command(state, "backup", "wacoex state backup", "wacoex state backup /backups/wacoex-monday.db")
@@ -324,21 +268,16 @@ def backup(
     Without FILE its name holds the time in UTC. Nothing is ever overwritten. The copy holds phone
     numbers and no secrets; only you may read it.
     """
-    from wacoex_cli.foundation.state import demand_file, write_backup
-    from wacoex_cli.setup.state import beside
+    from wacoex_cli.setup.state import back_up
 
     with invocation.open_workspace() as workspace:
-        state = workspace.settings.state
-        demand_file(state)
-        default = beside(state, "backup", workspace.clock)
-        target = default if file is None else file / default.name if file.is_dir() else file
-        seen = write_backup(state, target)
+        target, seen = back_up(workspace, file)
     data = {"file": target, "bytes": seen.bytes, "schema": seen.schema[-1], "integrity": "ok"}
-    told = (
+    text = (
         f"{target}: {seen.bytes} bytes, checked",
         "it holds phone numbers and no secrets; keep it private",
     )
-    return Result(data, told)
+    return Result(data, text)
 
 
 @command(
@@ -377,12 +316,11 @@ def restore(
                 return Result(data, (would, *_losses(found)))
             if not yes:
                 _confirm_restore(invocation, state, file, found)
-            restored = restoration.put()
-    closed = restored.closed_claims
+            kept, closed = restoration.put()
     text = [f"{state} restored from {file}", *_losses(found)]
-    text += [f"what it held is in {restored.kept}"] if restored.kept else []
+    text += [f"what it held is in {kept}"] if kept else []
     text += [f"{closed} rows were being sent then and are now ambiguous"] if closed else []
-    return Result({**data, "kept": restored.kept, "ambiguous": closed}, text)
+    return Result({**data, "kept": kept, "ambiguous": closed}, text)
 
 
 def _too_old(file: Path, found: "Comparison") -> RefusedError:
@@ -403,21 +341,20 @@ def _too_old(file: Path, found: "Comparison") -> RefusedError:
     )
 
 
-def _lacks(found: "Comparison") -> "Iterator[str]":
+def _lacks(found: "Comparison") -> Iterator[str]:
     return (f"{n} {_LOST_WORDS[what]}" for what, n in found.lost.items() if n)
 
 
-def _losses(found: "Comparison") -> "Iterator[str]":
+def _losses(found: "Comparison") -> Iterator[str]:
     if found.unreadable:
         yield f"what it replaces could not be read: {found.unreadable}"
-    yield from (f"it lacks {told}" for told in _lacks(found))
+    yield from (f"it lacks {lack}" for lack in _lacks(found))
 
 
 def _confirm_restore(invocation: Invocation, state: Path, file: Path, found: "Comparison") -> None:
-
     dialogue = TerminalDialogue(invocation)
-    for told in _losses(found):
-        dialogue.warn(told)
+    for loss in _losses(found):
+        dialogue.warn(loss)
     twice = found.lost.get("attempts", 0)
     if twice:
         question = f"{twice} people may get a message twice; type {twice} to restore {file}"
@@ -434,16 +371,15 @@ def check(invocation: Invocation) -> Result:
 
     Exit status 0 when all is well, 8 when something is not.
     """
-
     from wacoex_cli.setup.state import check as look_for_problems
 
     with invocation.open_workspace() as workspace:
         state = workspace.settings.state
         problems = look_for_problems(state, workspace.clock)
-    data = {"path": state, "problems": [asdict(one) for one in problems]}
+    data = {"path": state, "problems": [asdict(problem) for problem in problems]}
     if not problems:
         return Result(data, (f"{state} is sound",))
-    text = [line for one in problems for line in (one.problem, f"  {one.remedy}")]
+    text = [line for found in problems for line in (found.problem, f"  {found.remedy}")]
     error = StateError(
         f"the state file {state} has {len(problems)} problems",
         hint="the line below each problem says what to do",
@@ -490,39 +426,19 @@ def prune(
     Kept whatever their age: broadcasts that are not finished, have ambiguous rows, or people who
     are cooling down, the newest one, all opt-outs, and the evidence of when each app was opened.
     """
-
-    from wacoex_cli.broadcast.figures import choose
-    from wacoex_cli.broadcast.store import Broadcasts
-    from wacoex_cli.events import consumers
-    from wacoex_cli.events.store import EventLog
-    from wacoex_cli.foundation.state import compact_file, demand_file
+    from wacoex_cli.setup.state import Pruning
 
     with invocation.open_workspace() as workspace:
-        now = workspace.clock.now()
-        moment = _cutoff(before, older_than, now)
-        demand_file(workspace.settings.state)
-        readers = [one.name for one in consumers.projections()]
-        choice = choose(workspace.state, moment, now)
-        log = EventLog(workspace.state)
-        old = log.choose_old(moment, readers)
+        moment = _cutoff(before, older_than, workspace.clock.now())
+        pruning = Pruning(workspace, moment, vacuum=vacuum and not dry_run)
         if not dry_run:
-            if vacuum:
-                _demand_alone(workspace)
-            if choice.removable or old:
-                _confirm_prune(invocation, choice, old, yes)
-            store = Broadcasts(workspace.state)
-            # What has changed meanwhile stays.
-            removed = [old for old in choice.removable if store.remove(old.broadcast_id)]
-            choice = replace(choice, removable=tuple(removed))
-            if old:
-                log.remove_old(old, moment, now)
-            if vacuum:
-                compact_file(workspace.settings.state)
-        return _pruned(choice, old, moment, dry_run=dry_run, vacuumed=vacuum and not dry_run)
+            if pruning.broadcasts.removable or pruning.events:
+                _confirm_prune(invocation, pruning, yes)
+            pruning.remove()
+        return _pruned(pruning, dry_run=dry_run, vacuumed=vacuum and not dry_run)
 
 
 def _cutoff(before: str | None, older_than: int | None, now: datetime) -> datetime:
-
     if (before is None) == (older_than is None):
         raise UsageError(
             "give `--before` or `--older-than`",
@@ -547,51 +463,42 @@ def _cutoff(before: str | None, older_than: int | None, now: datetime) -> dateti
     return moment
 
 
-def _demand_alone(workspace: "Workspace") -> None:
-    from wacoex_cli.setup.state import refuse_living
-
-    refuse_living(workspace.settings.state, workspace.clock)
-
-
-def _confirm_prune(invocation: Invocation, choice: "Choice", old: "OldEvents", yes: bool) -> None:
-
-    rows = sum(one.rows for one in choice.removable)
-    things = [f"{len(choice.removable)} broadcasts with {rows} rows"] if choice.removable else []
-    if old:
-        things.append(_told(old))
+def _confirm_prune(invocation: Invocation, pruning: "Pruning", yes: bool) -> None:
+    removable = pruning.broadcasts.removable
+    rows = sum(broadcast.rows for broadcast in removable)
+    things = [f"{len(removable)} broadcasts with {rows} rows"] if removable else []
+    things += [_in_words(pruning.events)] if pruning.events else []
     question = f"remove {' and '.join(things)} for good?"
     if not yes and not TerminalDialogue(invocation).confirm(question, flag="--yes"):
         raise DeclinedError("declined", hint="nothing was changed")
 
 
-def _told(old: "OldEvents") -> str:
+def _in_words(old: "OldEvents") -> str:
     return (
         f"{old.events} events in {old.payloads} payloads"
         f" and {old.active_contacts} active contacts of old months"
     )
 
 
-def _pruned(
-    choice: "Choice", old: "OldEvents", moment: datetime, *, dry_run: bool, vacuumed: bool
-) -> Result:
-
+def _pruned(pruning: "Pruning", *, dry_run: bool, vacuumed: bool) -> Result:
+    removed, events = pruning.broadcasts.removable, pruning.events
     data = {
-        "before": moment,
-        "removed": [asdict(one) for one in choice.removable],
-        "kept": dict(choice.kept),
-        "removed_events": old.to_json(),
+        "before": pruning.before,
+        "removed": [asdict(broadcast) for broadcast in removed],
+        "kept": dict(pruning.broadcasts.kept),
+        "removed_events": events.to_json(),
         "dry_run": dry_run,
         "vacuumed": vacuumed,
     }
     rows = [
-        (one.broadcast_id, one.status, from_text(one.ended_at), one.rows, one.name)
-        for one in choice.removable
+        (old.broadcast_id, old.status, from_text(old.ended_at), old.rows, old.name)
+        for old in removed
     ]
     would = "would be " if dry_run else ""
-    kept = [f"kept: {n}, {_KEPT_WORDS[reason]}" for reason, n in choice.kept.items()]
+    kept = [f"kept: {n}, {_KEPT_WORDS[why]}" for why, n in pruning.broadcasts.kept.items()]
     table = Table(("id", "status", "ended", "rows", "name"), rows)
-    events = [f"{_told(old)} {would}removed"] if old else []
-    return Result(data, (table, f"{len(rows)} broadcasts {would}removed", *kept, *events))
+    gone = [f"{_in_words(events)} {would}removed"] if events else []
+    return Result(data, (table, f"{len(rows)} broadcasts {would}removed", *kept, *gone))
 
 
 @command(
@@ -614,16 +521,13 @@ def export(
     Phone numbers are masked, and message ids too, which hold one; the bodies of webhooks are left
     out. There are no secrets in it.
     """
-    from wacoex_cli.foundation.state import demand_file
-    from wacoex_cli.setup import export as operation
+    from wacoex_cli.setup.state import export as write_all
 
     with invocation.open_workspace() as workspace:
-        demand_file(workspace.settings.state)
-        lines = operation.lines(workspace.state, show_numbers=show_numbers)
-        if out is None:
-            for piece in operation.pieces(lines):
-                write(sys.stdout, piece)
-            return Result({"masked": not show_numbers})
-        written = operation.write(out, lines)
+        written = write_all(
+            workspace, out, lambda text: write(sys.stdout, text), show_numbers=show_numbers
+        )
+    if out is None:
+        return Result({"masked": not show_numbers})
     data = {"file": out, "lines": written, "masked": not show_numbers}
     return Result(data, (f"{written} lines written to {out}",))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownSetting:
     """A setting or a secret. `value` is fit to be shown: of a secret its last four characters."""
 
     name: str
@@ -35,31 +35,31 @@ class Location:
 
 def settings_in_force(
     workspace: Workspace, channel: str | None, flags: Mapping[str, object]
-) -> list[Shown]:
+) -> list[ShownSetting]:
     """Every setting; `flags` holds those that an option of this command line decides."""
     settings = workspace.settings_for(channel) if channel else workspace.settings
     origins = settings_origins(workspace.sources, channel)
     return [
-        Shown(name, _plain(flags[name]), f"--{name.replace('_', '-')}")
+        ShownSetting(name, _plain(flags[name]), f"--{name.replace('_', '-')}")
         if name in flags
-        else Shown(name, _plain(getattr(settings, name)), unmarked(origin))
+        else ShownSetting(name, _plain(getattr(settings, name)), unmarked(origin))
         for name, origin in origins.items()
     ]
 
 
-def secrets_in_force(workspace: Workspace, channel: str | None) -> list[Shown]:
+def secrets_in_force(workspace: Workspace, channel: str | None) -> list[ShownSetting]:
     """Every secret, for a channel or for all of them; one that is unfit says why as its source."""
     found = []
     for name in SECRET_VARIABLES:
         try:
             secret = workspace.secrets.find(name, channel)
         except CredentialError as error:
-            found.append(Shown(name, None, unmarked(error.message)))
+            found.append(ShownSetting(name, None, unmarked(error.message)))
             continue
         if secret is None:
-            found.append(Shown(name, None, "not set"))
+            found.append(ShownSetting(name, None, "not set"))
         else:
-            found.append(Shown(name, str(secret), unmarked(secret.source)))
+            found.append(ShownSetting(name, str(secret), unmarked(secret.source)))
     return found
 
 

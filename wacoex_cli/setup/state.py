@@ -1,23 +1,29 @@
-"""The state file as a whole: restoring a backup so that nobody gets a message twice; checks."""
+"""The state file as a whole: backups, restoring so that nobody gets a message twice, checks."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import sqlite3
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import figures
 from wacoex_cli.broadcast.model import lock_purpose
-from wacoex_cli.broadcast.store import Rows
+from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.errors import StateError, TemporaryError, UsageError
+from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation import locks, migrations
+from wacoex_cli.foundation.masking import mask, masked, masked_text
 from wacoex_cli.foundation.state import (
     COMPANIONS,
+    SeenFile,
     both_files,
+    compact_file,
     copy_file,
     demand_file,
     explained,
@@ -26,78 +32,57 @@ from wacoex_cli.foundation.state import (
     open_state,
     problems_in,
     reading_file,
-    replace_file_content,
+    write_backup,
     write_queue,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.foundation.workspace import Workspace
 
 # One broadcast is the same in both files when it has the same number and was planned at the
 # same moment; a number alone may have been given out twice after an earlier restore.
 _SAME = "m.broadcast_id = c.broadcast_id AND m.planned_at = c.planned_at"
 _WHY = "it was being sent when the backup was made"
-_LOST_BROADCASTS = (
-    "SELECT COUNT(*) FROM replaced.broadcasts c WHERE c.status <> 'draft' AND NOT EXISTS"
-    f" (SELECT 1 FROM main.broadcasts m WHERE {_SAME}"
-    " AND (m.status = c.status OR c.status NOT IN ('completed', 'cancelled')))"
-)
-_LOST_ATTEMPTS = (
-    "SELECT COUNT(*) FROM replaced.broadcasts c JOIN replaced.recipients old"
-    " ON old.broadcast_id = c.broadcast_id WHERE old.attempts > 0 AND NOT EXISTS"
-    " (SELECT 1 FROM main.broadcasts m JOIN main.recipients new"
-    f" ON new.broadcast_id = m.broadcast_id WHERE {_SAME} AND new.row = old.row"
-    " AND new.phone = old.phone AND new.attempts >= old.attempts"
-    " AND COALESCE(new.answered_at, '') >= COALESCE(old.answered_at, ''))"
-)
-_LOST_DECISIONS = (
-    "SELECT COUNT(*) FROM replaced.decisions old WHERE NOT EXISTS"
-    " (SELECT 1 FROM main.decisions new WHERE new.decision_id = old.decision_id"
-    " AND new.decided_at = old.decided_at AND new.decision = old.decision)"
-)
-_LOST_OPTOUTS = (
-    "SELECT COUNT(*) FROM replaced.optouts old WHERE NOT EXISTS"
-    " (SELECT 1 FROM main.optouts new WHERE new.phone = old.phone)"
+# How much of the file that is `replaced` is missing in `main`.
+_LOST = {
+    "attempts": (
+        "SELECT COUNT(*) FROM replaced.broadcasts c JOIN replaced.recipients old"
+        " ON old.broadcast_id = c.broadcast_id WHERE old.attempts > 0 AND NOT EXISTS"
+        " (SELECT 1 FROM main.broadcasts m JOIN main.recipients new"
+        f" ON new.broadcast_id = m.broadcast_id WHERE {_SAME} AND new.row = old.row"
+        " AND new.phone = old.phone AND new.attempts >= old.attempts"
+        " AND COALESCE(new.answered_at, '') >= COALESCE(old.answered_at, ''))"
+    ),
+    "broadcasts": (
+        "SELECT COUNT(*) FROM replaced.broadcasts c WHERE c.status <> 'draft' AND NOT EXISTS"
+        f" (SELECT 1 FROM main.broadcasts m WHERE {_SAME}"
+        " AND (m.status = c.status OR c.status NOT IN ('completed', 'cancelled')))"
+    ),
+    "decisions": (
+        "SELECT COUNT(*) FROM replaced.decisions old WHERE NOT EXISTS"
+        " (SELECT 1 FROM main.decisions new WHERE new.decision_id = old.decision_id"
+        " AND new.decided_at = old.decided_at AND new.decision = old.decision)"
+    ),
+    "optouts": (
+        "SELECT COUNT(*) FROM replaced.optouts old WHERE NOT EXISTS"
+        " (SELECT 1 FROM main.optouts new WHERE new.phone = old.phone)"
+    ),
+}
+_BROADCAST_IDS = "SELECT broadcast_id FROM broadcasts"
+# The processes that a state file knows from their locks and claims.
+_HOLDERS = (
+    "SELECT holder FROM locks UNION"
+    " SELECT holder FROM recipients WHERE state = 'sending' AND holder IS NOT NULL"
 )
 _FOR_OTHERS = 0o077
+_LINES_AT_ONCE = 1_000
+_PAGE = 2_000
 _RESTORE = "keep a copy of the file, then restore the last good backup: wacoex state restore FILE"
-
-
-def _lost(both: sqlite3.Connection) -> dict[str, int]:
-    """How much of the file that is `replaced` is missing in `main`: all zero when nothing is."""
-    queries = {
-        "attempts": _LOST_ATTEMPTS,
-        "broadcasts": _LOST_BROADCASTS,
-        "decisions": _LOST_DECISIONS,
-        "optouts": _LOST_OPTOUTS,
-    }
-    return {what: int(both.execute(query).fetchone()[0]) for what, query in queries.items()}
-
-
-def _known_holders(replaced: sqlite3.Connection) -> list[str]:
-    """The processes that a state file knows from their locks and claims."""
-    found = replaced.execute(
-        "SELECT holder FROM locks UNION"
-        " SELECT holder FROM recipients WHERE state = 'sending' AND holder IS NOT NULL"
-    )
-    return [holder for (holder,) in found]
-
-
-def _close_claims(copy: State, now: datetime) -> int:
-    """Make every row that was being sent when the copy was taken ambiguous; returns how many.
-
-    What left after the copy was taken is nowhere noted, so nobody may send these again unasked.
-    """
-    with copy.transaction():
-        copy.execute("DELETE FROM locks")
-        return sum(
-            Rows(copy, row["broadcast_id"]).doubt_claims(_WHY, now)
-            for row in copy.rows("SELECT broadcast_id FROM broadcasts")
-        )
 
 
 @dataclass(frozen=True)
@@ -117,14 +102,6 @@ class Comparison:
         return self.unreadable is None and not any(self.lost.values())
 
 
-@dataclass(frozen=True)
-class Restored:
-    """What was done. `kept` is where the replaced file is now, None when there was none."""
-
-    kept: Path | None
-    closed_claims: int
-
-
 class Restoration:
     """A backup that was found good, ready to be put in place."""
 
@@ -135,8 +112,12 @@ class Restoration:
         self._clock = clock
         self.comparison = self._compare()
 
-    def put(self) -> Restored:
+    def put(self) -> tuple[Path | None, int]:
         """Replace the state file's content; what it held is kept in a file beside it.
+
+        Gives that file, None when there was nothing to keep, and the number of rows that were
+        being sent when the backup was made: they become ambiguous, as what left after it was made
+        is nowhere noted.
 
         Raises:
             TemporaryError: somebody began to use the state file meanwhile.
@@ -150,31 +131,32 @@ class Restoration:
                     hint="run the command again",
                     code="state_changed",
                 )
-            with contextlib.closing(open_state(self._copy)) as copy:
-                closed = _close_claims(copy, self._clock.now())
-            dead = self._holders()
+            now = self._clock.now()
+            with contextlib.closing(open_state(self._copy)) as copy, copy.transaction():
+                copy.execute("DELETE FROM locks")
+                numbers = [row["broadcast_id"] for row in copy.rows(_BROADCAST_IDS)]
+                closed = sum(Rows(copy, number).doubt_claims(_WHY, now) for number in numbers)
+            dead: list[str] = []
+            if self._path.exists() and not self.comparison.unreadable:
+                with explained(self._path), reading_file(self._path) as replaced:
+                    dead = [holder for (holder,) in replaced.execute(_HOLDERS)]
             kept = self._keep()
             with explained(self._path):
                 self._path.touch(mode=0o600)
-                replace_file_content(self._copy, self._path)
+                copy_file(self._copy, self._path, is_in_use=True)
             for holder in dead:
                 locks.forget(self._path, holder)
-        return Restored(kept, closed)
+        return kept, closed
 
     def _compare(self) -> Comparison:
         if self._damage or not self._path.exists():
             return Comparison(unreadable=self._damage)
         try:
             with both_files(self._copy, self._path) as both:
-                return Comparison(_lost(both))
+                counts = {what: both.execute(sql).fetchone()[0] for what, sql in _LOST.items()}
+                return Comparison(counts)
         except sqlite3.DatabaseError as error:
             return Comparison(unreadable=str(error))
-
-    def _holders(self) -> list[str]:
-        if self.comparison.unreadable or not self._path.exists():
-            return []
-        with explained(self._path), reading_file(self._path) as replaced:
-            return _known_holders(replaced)
 
     def _keep(self) -> Path | None:
         if not self._path.exists():
@@ -210,8 +192,83 @@ def prepare(path: Path, source: Path, clock: Clock) -> Iterator[Restoration]:
             open_state(path).close()
     with tempfile.TemporaryDirectory(prefix=".wacoex-restore-", dir=path.parent) as directory:
         copy = Path(directory) / "copy.db"
-        _copy_up_to_date(source, copy)
+        try:
+            copy_file(source, copy)
+        except sqlite3.Error as error:
+            raise UsageError(
+                f"{source} cannot be read: {error}",
+                hint="check its permissions, or copy it to another place first",
+                code="unreadable_backup",
+            ) from error
+        open_state(copy).close()
         yield Restoration(path, copy, damage, clock)
+
+
+def usage(workspace: Workspace) -> tuple[SeenFile, list[dict[str, object]]]:
+    """What the state file is, and the locks in it: purpose, pid, host, since, and alive or not."""
+    seen = look_at_file(workspace.settings.state)
+    try:
+        found = locks.held(workspace.state, workspace.clock) if seen.schema else []
+    except StateError as error:
+        return replace(seen, problem=error), []
+    return seen, [
+        {
+            "purpose": row["purpose"],
+            "pid": row["pid"],
+            "host": row["host"],
+            "since": row["acquired_at"],
+            "alive": is_alive,
+        }
+        for row, is_alive in found
+    ]
+
+
+def back_up(workspace: Workspace, file: Path | None) -> tuple[Path, SeenFile]:
+    """Copy the state file to a new file, into a directory, or beside it (None); checks the copy.
+
+    Raises:
+        UsageError: the target exists or cannot be made.
+        StateError: there is no state file, it is damaged, or the disk is full.
+    """
+    state = workspace.settings.state
+    demand_file(state)
+    default = beside(state, "backup", workspace.clock)
+    target = default if file is None else file / default.name if file.is_dir() else file
+    return target, write_backup(state, target)
+
+
+class Pruning:
+    """What can go: finished broadcasts that ended, and events that came in, before a moment (UTC).
+
+    With `vacuum` the space is given back to the disk in the end.
+
+    Raises:
+        StateError: there is no state file.
+        TemporaryError: with `vacuum`, while a living process uses it.
+    """
+
+    def __init__(self, workspace: Workspace, before: datetime, *, vacuum: bool) -> None:
+        self._path = workspace.settings.state
+        demand_file(self._path)
+        if vacuum:
+            refuse_living(self._path, workspace.clock)
+        self._vacuum = vacuum
+        self._now = workspace.clock.now()
+        self._store, self._log = Broadcasts(workspace.state), EventLog(workspace.state)
+        self.before = before
+        self.broadcasts = figures.choose(workspace.state, before, self._now)
+        readers = [projection.name for projection in consumers.projections()]
+        self.events = self._log.choose_old(before, readers)
+
+    def remove(self) -> None:
+        """Remove it for good; broadcasts that have changed meanwhile stay."""
+        chosen = self.broadcasts.removable
+        removed = [old for old in chosen if self._store.remove(old.broadcast_id)]
+        self.broadcasts = replace(self.broadcasts, removable=tuple(removed))
+        if self.events:
+            self._log.remove_old(self.events, self.before, self._now)
+        if self._vacuum:
+            compact_file(self._path)
 
 
 def beside(path: Path, word: str, clock: Clock) -> Path:
@@ -224,26 +281,21 @@ def beside(path: Path, word: str, clock: Clock) -> Path:
 
 def refuse_living(path: Path, clock: Clock) -> None:
     """Raise TemporaryError while a process that may be alive holds a lock of the state file."""
-    if locks.living_presences(path):
-        raise _in_use(f"a process of this machine is using {path}")
-    for row in _living_holders(path, clock):
-        raise _in_use(f"{row['purpose']} is held by process {row['pid']} on {row['host']}")
-
-
-def _living_holders(path: Path, clock: Clock) -> list[Row]:
-    if look_at_file(path).schema != _known_steps():
-        return []  # opening it would write to it
-    with contextlib.suppress(StateError), contextlib.closing(open_state(path)) as state:
-        return [row for row, is_alive in locks.held(state, clock) if is_alive]
-    return []  # damaged: presences are all there is to know
-
-
-def _in_use(message: str) -> TemporaryError:
-    return TemporaryError(
-        message,
-        hint="wait for it to end, or pause the broadcast: wacoex broadcast pause ID",
-        code="locked",
-    )
+    users = [f"a process of this machine is using {path}"] if locks.living_presences(path) else []
+    # Opening a file of another schema would write to it; of a damaged one presences tell all.
+    if not users and look_at_file(path).schema == _known_steps():
+        with contextlib.suppress(StateError), contextlib.closing(open_state(path)) as state:
+            users = [
+                f"{row['purpose']} is held by process {row['pid']} on {row['host']}"
+                for row, is_alive in locks.held(state, clock)
+                if is_alive
+            ]
+    if users:
+        raise TemporaryError(
+            users[0],
+            hint="wait for it to end, or pause the broadcast: wacoex broadcast pause ID",
+            code="locked",
+        )
 
 
 def _check_source(path: Path, source: Path) -> None:
@@ -284,18 +336,6 @@ def _known_steps() -> tuple[str, ...]:
     return tuple(step.__name__ for step in migrations.STEPS)
 
 
-def _copy_up_to_date(source: Path, copy: Path) -> None:
-    try:
-        copy_file(source, copy)
-    except sqlite3.Error as error:
-        raise UsageError(
-            f"{source} cannot be read: {error}",
-            hint="check its permissions, or copy it to another place first",
-            code="unreadable_backup",
-        ) from error
-    open_state(copy).close()
-
-
 @dataclass(frozen=True)
 class Problem:
     """Something that is wrong with the state file, and what to do about it."""
@@ -314,18 +354,13 @@ def check(path: Path, clock: Clock) -> list[Problem]:
     found = [*_open_to_others(path)]
     damage = problems_in(path)
     if damage:
-        return [*found, *(Problem(f"SQLite finds damage: {one}", _RESTORE) for one in damage)]
+        return [*found, *(Problem(f"SQLite finds damage: {text}", _RESTORE) for text in damage)]
     try:
         state = open_state(path)
     except StateError as error:
         return [*found, Problem(error.message, error.hint or _RESTORE)]
     with contextlib.closing(state):
-        return [
-            *found,
-            *_wrong_sums(state),
-            *_wrong_log(state),
-            *_stranded(state, clock),
-        ]
+        return [*found, *_wrong_sums(state), *_wrong_log(state), *_stranded(state, clock)]
 
 
 def _open_to_others(path: Path) -> Iterator[Problem]:
@@ -385,7 +420,7 @@ def _stranded(state: State, clock: Clock) -> Iterator[Problem]:
     """Claims whose sender is dead. Read twice: a sender may end between two reads."""
     dead = _claims_of_the_dead(state, clock)
     for number, holder, rows in _claims_of_the_dead(state, clock) if dead else ():
-        if any((number, holder) == one[:2] for one in dead):
+        if any((number, holder) == claim[:2] for claim in dead):
             yield Problem(
                 f"{rows} rows of broadcast {number} are being sent by nobody: its sender died",
                 f"wacoex broadcast resume {number} settles them",
@@ -400,3 +435,65 @@ def _claims_of_the_dead(state: State, clock: Clock) -> list[tuple[int, str, int]
         for row in claims
         if (lock_purpose(row["broadcast_id"]), row["holder"]) not in alive
     ]
+
+
+def export(
+    workspace: Workspace, out: Path | None, show: Callable[[str], None], *, show_numbers: bool
+) -> int:
+    """Write every row as a line of JSON, its table under `table`; returns the number of lines.
+
+    They go to a new file that only its owner may read, or without one to `show`, a thousand at
+    once; numbers are masked unless `show_numbers`.
+
+    Raises:
+        UsageError: the file exists or cannot be made.
+        StateError: there is no state file, or the disk is full.
+    """
+    demand_file(workspace.settings.state)
+    lines = _export_lines(workspace.state, show_numbers=show_numbers)
+    if out is not None:
+        with new_private_file(out) as part, part.open("w", encoding="utf-8") as file:
+            return sum(1 for line in lines if file.write(line))
+    count = 0
+    while piece := list(itertools.islice(lines, _LINES_AT_ONCE)):
+        show("".join(piece))
+        count += len(piece)
+    return count
+
+
+def _export_lines(state: State, *, show_numbers: bool) -> Iterator[str]:
+    tables = state.rows(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%'"
+        " ESCAPE '!' ORDER BY name"
+    )
+    for table in (row["name"] for row in tables):
+        for row in _table_rows(state, table):
+            shown = row if show_numbers else {name: _masked(name, row[name]) for name in row}
+            if table == "payloads" and not show_numbers:
+                # In the body of a webhook a number is bare digits, among ids and times alike.
+                shown["body"] = None
+            yield json.dumps({"table": table, **shown}, ensure_ascii=False) + "\n"
+
+
+def _masked(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if name == "phone":
+        return mask(value)
+    if value.startswith(("{", "[")):
+        with contextlib.suppress(ValueError):
+            return json.dumps(masked(json.loads(value)), ensure_ascii=False)
+    return masked_text(value)
+
+
+def _table_rows(state: State, table: str) -> Iterator[Row]:
+    """Every row of a table, read a page at a time, each page as things are when it is read."""
+    last = -1
+    while page := state.rows(
+        f'SELECT rowid AS export_place, * FROM "{table}" WHERE rowid > ? ORDER BY rowid LIMIT ?',
+        [last, _PAGE],
+    ):
+        last = page[-1]["export_place"]
+        for row in page:
+            del row["export_place"]
+            yield row

@@ -55,7 +55,7 @@ class Bash(BashComplete):
     def get_completion_args(self) -> tuple[list[str], str]:
         # bash takes `--channel=shop` for three words.
         arguments, incomplete = super().get_completion_args()
-        return [one for one in arguments if one != "="], incomplete
+        return [word for word in arguments if word != "="], incomplete
 
     def complete(self) -> str:
         return "\n".join(item.value for item in _items(self))
@@ -68,7 +68,7 @@ class Zsh(ZshComplete):
 
     def complete(self) -> str:
         return "\n".join(
-            re.sub(r"([\\:])", r"\\\1", item.value) + (f":{_told(item)}" if item.help else "")
+            re.sub(r"([\\:])", r"\\\1", item.value) + (f":{_help(item)}" if item.help else "")
             for item in _items(self)
         )
 
@@ -80,7 +80,7 @@ class Fish(FishComplete):
 
     def complete(self) -> str:
         return "\n".join(
-            item.value + (f"\t{_told(item)}" if item.help else "") for item in _items(self)
+            item.value + (f"\t{_help(item)}" if item.help else "") for item in _items(self)
         )
 
 
@@ -110,5 +110,5 @@ def _items(shell: Bash | Zsh | Fish) -> list[CompletionItem]:
     return []
 
 
-def _told(item: CompletionItem) -> str:
+def _help(item: CompletionItem) -> str:
     return render.printable(" ".join((item.help or "").split()))

@@ -8,13 +8,10 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.terminal import render
-
-if TYPE_CHECKING:
-    from wacoex_cli.terminal.options import Invocation
+from wacoex_cli.terminal.render import Messages, printable, write
 
 
 class Dialogue(Protocol):
@@ -45,15 +42,12 @@ class Dialogue(Protocol):
         ...
 
 
-class TerminalDialogue:
+class TerminalDialogue(Messages):
     """Talks on standard error; asks only where a person can answer.
 
     Every question raises UsageError, naming the option that answers it, when standard input is
     no terminal or asking is forbidden.
     """
-
-    def __init__(self, invocation: "Invocation") -> None:
-        self._invocation = invocation
 
     def demand_person(self, flag: str) -> None:
         """Raise UsageError unless somebody could be asked what `flag` would answer."""
@@ -73,22 +67,9 @@ class TerminalDialogue:
         self._demand_person("a secret cannot be typed in", "give it on standard input: `< FILE`")
         try:
             with _interruptible():
-                return getpass.getpass(render.printable(f"{question}: "), stream=sys.stderr)
+                return getpass.getpass(printable(f"{question}: "), stream=sys.stderr)
         except EOFError:
             return ""
-
-    def note(self, text: str) -> None:
-        if not (self._invocation.quiet or self._invocation.wants_json):
-            self._tell(text)
-
-    def warn(self, text: str) -> None:
-        if self._invocation.quiet < 2:
-            label = render.paint("warning", sys.stderr, self._invocation.color)
-            self._tell(f"{label}: ", text)
-
-    def detail(self, text: str, level: int = 1) -> None:
-        if self._invocation.verbose >= level:
-            self._tell(text)
 
     def can_ask(self) -> bool:
         """Whether a person sits there who may be asked."""
@@ -101,21 +82,12 @@ class TerminalDialogue:
         sys.stdin.readline()
         return True
 
-    def banner(self, text: str) -> None:
-        """A line that belongs on every screen; only `-qq` hides it."""
-        if self._invocation.quiet < 2:
-            self._tell(text)
-
-    def _tell(self, *parts: str) -> None:
-        *label, text = parts
-        render.write(sys.stderr, "".join([*label, render.printable(text), "\n"]))
-
     def _answer(self, prompt: str) -> str:
-        render.write(sys.stderr, render.printable(prompt))
+        write(sys.stderr, printable(prompt))
         with _interruptible():
             line = sys.stdin.readline()
         if not line.endswith("\n"):
-            render.write(sys.stderr, "\n")
+            write(sys.stderr, "\n")
         return line.strip()
 
     def _demand_person(self, need: str, hint: str) -> None:

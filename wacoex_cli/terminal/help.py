@@ -155,7 +155,7 @@ def first_sentence(help: str | None) -> str:
 
 
 def _write_parameters(parameters: Iterable[Any], ctx: Any, formatter: Any) -> None:
-    records = ((_heading(one), one.get_help_record(ctx)) for one in parameters)
+    records = ((_heading(given), given.get_help_record(ctx)) for given in parameters)
     for heading, rows in _by_heading((name, row) for name, row in records if row):
         with formatter.section(heading):
             formatter.write_dl(rows)

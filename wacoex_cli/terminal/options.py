@@ -2,16 +2,21 @@
 
 import functools
 import inspect
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
+from typer._click.exceptions import NoArgsIsHelpError, NoSuchOption
+from typer._click.exceptions import UsageError as ParsingError
 from typer._click.globals import get_current_context
+from typer.exceptions import Abort, TyperException
 from typer.main import get_params_convertors_ctx_param_name_from_function
 
-from wacoex_cli.errors import UsageError
+from wacoex_cli.errors import UsageError, WacoexError
 from wacoex_cli.terminal.help import (
     GLOBAL_PANEL,
     CommandPath,
@@ -21,11 +26,15 @@ from wacoex_cli.terminal.help import (
     find_command,
     first_sentence,
 )
-
-if TYPE_CHECKING:
-    from wacoex_cli.foundation.settings import Settings
-    from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.terminal.render import Result
+from wacoex_cli.terminal.render import (
+    CHECK_IMPOSSIBLE,
+    INTERRUPTED,
+    TERMINATED,
+    Result,
+    emit,
+    write,
+)
+from wacoex_cli.terminal.render import Invocation as Invocation  # commands take it from here
 
 # A value and what it is; where such values come from, given the file named by `--env-file`.
 Candidate = tuple[str, str]
@@ -39,79 +48,6 @@ ProgressOption = Annotated[
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Say what would be done, change nothing.")
 ]
-
-
-@dataclass
-class Learnt:
-    """What only the settings tell; filled in when the workspace opens."""
-
-    sandbox_url: str | None = None
-    no_input: bool = False
-    debug: bool = False
-    streams: bool = False
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """The global options of one command, whether they stood before or after its name."""
-
-    channel: str | None = None
-    json: bool = False
-    quiet: int = 0
-    verbose: int = 0
-    color: bool | None = None
-    no_input: bool = False
-    env_file: Path | None = None
-    debug: bool = False
-    learnt: Learnt = field(default_factory=Learnt, repr=False, compare=False)
-
-    @property
-    def wants_json(self) -> bool:
-        """Whether standard output is for a program: one envelope, or a stream that ends in one."""
-        return self.json or self.learnt.streams
-
-    def one_channel(self, named: str | None) -> str | None:
-        """The channel named as argument or by `--channel`; raises UsageError when they differ."""
-        if named and self.channel and named != self.channel:
-            raise UsageError(
-                f"two channels are named: `{named}` and `{self.channel}`",
-                hint="name one, or none to see them all",
-            )
-        return named or self.channel
-
-    def stream(self) -> None:
-        """Let progress be one JSON object a line on standard output, the envelope last."""
-        self.learnt.streams = True
-
-    @property
-    def allows_input(self) -> bool:
-        """Whether a person may be asked, as far as options and settings say."""
-        return not (self.no_input or self.learnt.no_input)
-
-    def open_workspace(self) -> "Workspace":
-        """Settings, state, secrets and HTTP of this command, as a context manager.
-
-        Says on standard error, and in the JSON, when the API it talks to is not Meta's.
-        """
-        from wacoex_cli.foundation.workspace import open_workspace
-        from wacoex_cli.terminal.dialogue import TerminalDialogue
-
-        dialogue, learnt = TerminalDialogue(self), self.learnt
-
-        def announce(settings: "Settings") -> None:
-            learnt.no_input = settings.no_input
-            learnt.debug = settings.debug
-            if not settings.talks_to_meta and learnt.sandbox_url != settings.meta_base_url:
-                learnt.sandbox_url = settings.meta_base_url
-                dialogue.banner(f"sandbox: talking to {settings.meta_base_url}, not to Meta")
-
-        return open_workspace(
-            env_file=self.env_file,
-            warn=dialogue.warn,
-            log=lambda text: dialogue.detail(text, 2),
-            detail=dialogue.detail,
-            announce=announce,
-        )
 
 
 class Running(NamedTuple):
@@ -137,7 +73,7 @@ def completing(kind: str) -> Callable[[typer.Context, str], list[Candidate]]:
     def offered(ctx: typer.Context, incomplete: str) -> list[Candidate]:
         source = _value_sources.get(kind)
         values = source(_env_file_before(ctx)) if source else ()
-        return [one for one in values if one[0].startswith(incomplete)]
+        return [value for value in values if value[0].startswith(incomplete)]
 
     return offered
 
@@ -204,7 +140,7 @@ def _global_parameters() -> list[Any]:
     return parameters(_global_options)[0]
 
 
-Function = TypeVar("Function", bound=Callable[..., "Result"])
+Function = TypeVar("Function", bound=Callable[..., Result])
 
 
 def group(path: str, help: str, *examples: str, more: Sequence[Any] = ()) -> PlainGroup:
@@ -242,7 +178,8 @@ def command(
 def parameters(function: Callable[..., object]) -> tuple[list[Any], dict[str, Any]]:
     """Click's parameters of a function, and what converts their values, both by Typer."""
     keyword = inspect.Parameter.KEYWORD_ONLY
-    own = [one.replace(kind=keyword) for one in inspect.signature(function).parameters.values()]
+    given = inspect.signature(function).parameters.values()
+    own = [parameter.replace(kind=keyword) for parameter in given]
 
     def posing() -> None:
         pass
@@ -254,7 +191,7 @@ def parameters(function: Callable[..., object]) -> tuple[list[Any], dict[str, An
 
 
 def _made(
-    function: Callable[..., "Result"],
+    function: Callable[..., Result],
     path: CommandPath,
     examples: tuple[str, ...],
     *,
@@ -263,8 +200,6 @@ def _made(
     own, convertors = parameters(functools.partial(function, Invocation()))
 
     def run(**values: Any) -> int:
-        from wacoex_cli.terminal.render import emit
-
         invocation = _merged(get_current_context(), values)
         _running[:] = [Running(invocation, path, is_check)]
         for name, convert in convertors.items():
@@ -273,7 +208,7 @@ def _made(
             result = function(invocation, **values)
         except KeyboardInterrupt:
             # Typer would end without a word; this way the caller of main() gets to report it.
-            raise SystemExit(130) from None
+            raise SystemExit(INTERRUPTED) from None
         return emit(result, invocation, path)
 
     return PlainCommand(
@@ -310,6 +245,70 @@ def running(root: PlainGroup | None, arguments: Sequence[str]) -> Running:
 def forget_running() -> None:
     """Start afresh: no command is in force."""
     _running.clear()
+
+
+def report_failure(
+    error: BaseException, arguments: Sequence[str], root: PlainGroup | None, *, debug: bool
+) -> int:
+    """Tell why the command failed and return the exit status of the process.
+
+    `root` is the program as far as it is known by then: it tells which command was meant.
+
+    A check that fails, for whatever reason, is 3 (unknown): its other exit codes are answers.
+    """
+    at = running(root, arguments)
+    if isinstance(error, SystemExit):
+        return _report_exit(error, at)
+    if isinstance(error, NoArgsIsHelpError) and not at.invocation.json:
+        write(sys.stderr, f"{error.format_message()}\n")
+        return UsageError.exit_status
+    reported = _as_ours(error)
+    if debug or at.invocation.debug or at.invocation.learnt.debug:
+        write(sys.stderr, "".join(traceback.format_exception(error)))
+    status = CHECK_IMPOSSIBLE if at.is_check else reported.exit_status
+    return emit(Result({}, exit_code=status, errors=[reported]), at.invocation, at.path)
+
+
+def _as_ours(error: BaseException) -> WacoexError:
+    if isinstance(error, WacoexError):
+        return error
+    if isinstance(error, NoArgsIsHelpError):
+        return UsageError("no command is given", hint=f"see `{error.ctx.command_path} --help`")
+    if isinstance(error, ParsingError):
+        return _misuse(error)
+    if isinstance(error, TyperException):
+        return UsageError(_in_our_style(error.format_message()))
+    if isinstance(error, Abort):
+        return WacoexError("no answer was given", hint="nothing was changed", code="declined")
+    return WacoexError(
+        f"wacoex failed in a way it did not expect ({type(error).__name__})",
+        hint="run the command again with `--debug` and report what it prints",
+        code="unexpected",
+    )
+
+
+def _misuse(error: ParsingError) -> UsageError:
+    message, _, suggestion = error.format_message().partition(" Did you mean ")
+    nearest = _in_our_style(suggestion.rstrip("?"))
+    if isinstance(error, NoSuchOption):
+        message = f"no such option `{error.option_name}`"
+        nearest = " or ".join(f"`{name}`" for name in sorted(error.possibilities or ()))
+    command = error.ctx.command_path if error.ctx else "wacoex"
+    hint = f"did you mean {nearest}?" if nearest else f"see `{command} --help`"
+    return UsageError(_in_our_style(message), hint=hint)
+
+
+def _in_our_style(text: str) -> str:
+    return (text[:1].lower() + text[1:]).rstrip(".").replace("'", "`")
+
+
+def _report_exit(error: SystemExit, at: Running) -> int:
+    status = error.code if isinstance(error.code, int) else 1 if error.code else 0
+    if status in {INTERRUPTED, TERMINATED}:
+        how = "interrupted" if status == INTERRUPTED else "terminated"
+        failed = Result({}, exit_code=status, errors=[WacoexError(how, code=how)])
+        emit(failed, at.invocation, at.path)
+    return status
 
 
 def _keep_global_options(**values: Any) -> None:

@@ -6,17 +6,15 @@ import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from wacoex_cli.foundation.clock import Clock, SystemClock, to_text
-from wacoex_cli.terminal import render
+from wacoex_cli.terminal.render import Invocation, printable, shows_color, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
-
-    from wacoex_cli.terminal.options import Invocation
 
 LINE_EVERY_SECONDS = 60.0
 _BAR = 40
@@ -25,8 +23,8 @@ _LEAST_COLUMNS_FOR_BAR = 40
 _INDENT = (0, 0, 0, 2)
 
 
-class Progress(Protocol):
-    """What a long run reports to."""
+class Progress:
+    """What a long run reports to; this one shows nothing."""
 
     def update(
         self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
@@ -35,7 +33,6 @@ class Progress(Protocol):
 
         A terminal shows `lines` below its bar, when there are any, instead of `text` beside it.
         """
-        ...
 
 
 @contextlib.contextmanager
@@ -51,7 +48,7 @@ def open_progress(
     if invocation.learnt.streams:
         yield _Stream(title, total, clock or SystemClock())
     elif invocation.quiet or invocation.json:
-        yield _Silent()
+        yield Progress()
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _bar(invocation, title, total, done) as bar:
             yield bar
@@ -63,7 +60,7 @@ def open_progress(
             lines.tell()
 
 
-class _Stream:
+class _Stream(Progress):
     def __init__(self, title: str, total: int, clock: Clock) -> None:
         self._title = title
         self._total = total
@@ -80,17 +77,10 @@ class _Stream:
             "total": self._total,
             "at": to_text(self._clock.now()),
         }
-        render.write(sys.stdout, f"{json.dumps(entry, sort_keys=True)}\n")
+        write(sys.stdout, f"{json.dumps(entry, sort_keys=True)}\n")
 
 
-class _Silent:
-    def update(
-        self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
-    ) -> None:
-        """Nobody wants to know."""
-
-
-class _Lines:
+class _Lines(Progress):
     def __init__(self, title: str, total: int, done: int, clock: Clock) -> None:
         self._title = title
         self._total = total
@@ -109,28 +99,23 @@ class _Lines:
 
     def tell(self) -> None:
         done, text = self._last
-        self._write(f"{self._title}: {done} of {self._total}{f', {text}' if text else ''}")
-
-    def _write(self, line: str) -> None:
-        render.write(sys.stderr, f"{render.printable(line)}\n")
+        line = f"{self._title}: {done} of {self._total}{f', {text}' if text else ''}"
+        write(sys.stderr, f"{printable(line)}\n")
 
 
 @contextlib.contextmanager
 def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[Progress]:
-    from rich import progress
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.text import Text
+    from rich import console, padding, progress, text
 
-    plain = not render.shows_color(sys.stderr, invocation.color)
-    console = Console(file=sys.stderr, no_color=plain, markup=False, highlight=False)
+    plain = not shows_color(sys.stderr, invocation.color)
+    screen = console.Console(file=sys.stderr, no_color=plain, markup=False, highlight=False)
     columns: list[progress.ProgressColumn] = [
         progress.TextColumn("{task.description}", markup=False),
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[text]}", markup=False),
     ]
-    if console.width >= _LEAST_COLUMNS_FOR_BAR:
-        is_wide = console.width >= _LEAST_COLUMNS_FOR_WIDE_BAR
+    if screen.width >= _LEAST_COLUMNS_FOR_BAR:
+        is_wide = screen.width >= _LEAST_COLUMNS_FOR_WIDE_BAR
         columns.insert(1, progress.BarColumn(_BAR if is_wide else None))
 
     class Display(progress.Progress):
@@ -139,17 +124,17 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
         def get_renderables(self) -> Iterator[RenderableType]:
             yield from super().get_renderables()
             for line in self.lines:
-                yield Padding(Text(render.printable(line)), _INDENT)
+                yield padding.Padding(text.Text(printable(line)), _INDENT)
 
-    with Display(*columns, console=console, refresh_per_second=4) as shown:
+    with Display(*columns, console=screen, refresh_per_second=4) as shown:
         task = shown.add_task(title, total=total, completed=done, text="")
 
-        class Bar:
+        class Bar(Progress):
             def update(
                 self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
             ) -> None:
                 shown.lines = lines
-                beside = "" if lines else render.printable(text)
+                beside = "" if lines else printable(text)
                 shown.update(task, completed=done, text=beside)
 
         yield Bar()

@@ -11,22 +11,22 @@ import os
 import re
 import shutil
 import sys
-import traceback
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, TextIO
-
-from typer._click.exceptions import NoArgsIsHelpError, NoSuchOption
-from typer._click.exceptions import UsageError as ParsingError
-from typer.exceptions import Abort, TyperException
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from wacoex_cli.errors import UsageError, WacoexError
-from wacoex_cli.terminal.help import CommandPath, PlainGroup
-from wacoex_cli.terminal.options import Invocation, Running, running
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.terminal.help import CommandPath
+
+if TYPE_CHECKING:
+    from wacoex_cli.foundation.settings import Settings
+    from wacoex_cli.foundation.workspace import Workspace
 
 ENVELOPE_VERSION = 1
 CHECK_IMPOSSIBLE = 3
@@ -57,6 +57,106 @@ _WORDS = {
 # must not move the cursor or turn a line around.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+@dataclass
+class Learnt:
+    """What only the settings tell; filled in when the workspace opens."""
+
+    sandbox_url: str | None = None
+    no_input: bool = False
+    debug: bool = False
+    streams: bool = False
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """The global options of one command, whether they stood before or after its name."""
+
+    channel: str | None = None
+    json: bool = False
+    quiet: int = 0
+    verbose: int = 0
+    color: bool | None = None
+    no_input: bool = False
+    env_file: Path | None = None
+    debug: bool = False
+    learnt: Learnt = field(default_factory=Learnt, repr=False, compare=False)
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether standard output is for a program: one envelope, or a stream that ends in one."""
+        return self.json or self.learnt.streams
+
+    def one_channel(self, named: str | None) -> str | None:
+        """The channel named as argument or by `--channel`; raises UsageError when they differ."""
+        if named and self.channel and named != self.channel:
+            raise UsageError(
+                f"two channels are named: `{named}` and `{self.channel}`",
+                hint="name one, or none to see them all",
+            )
+        return named or self.channel
+
+    def stream(self) -> None:
+        """Let progress be one JSON object a line on standard output, the envelope last."""
+        self.learnt.streams = True
+
+    @property
+    def allows_input(self) -> bool:
+        """Whether a person may be asked, as far as options and settings say."""
+        return not (self.no_input or self.learnt.no_input)
+
+    def open_workspace(self) -> "Workspace":
+        """Settings, state, secrets and HTTP of this command, as a context manager.
+
+        Says on standard error, and in the JSON, when the API it talks to is not Meta's.
+        """
+        from wacoex_cli.foundation.workspace import open_workspace
+
+        messages, learnt = Messages(self), self.learnt
+
+        def announce(settings: "Settings") -> None:
+            learnt.no_input = settings.no_input
+            learnt.debug = settings.debug
+            if not settings.talks_to_meta and learnt.sandbox_url != settings.meta_base_url:
+                learnt.sandbox_url = settings.meta_base_url
+                messages.banner(f"sandbox: talking to {settings.meta_base_url}, not to Meta")
+
+        return open_workspace(
+            env_file=self.env_file,
+            warn=messages.warn,
+            log=lambda text: messages.detail(text, 2),
+            detail=messages.detail,
+            announce=announce,
+        )
+
+
+class Messages:
+    """What is said on standard error while a command runs, as far as its options want it."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+
+    def note(self, text: str) -> None:
+        """Something worth knowing; `-q` hides it."""
+        if not (self._invocation.quiet or self._invocation.wants_json):
+            write(sys.stderr, f"{printable(text)}\n")
+
+    def warn(self, text: str) -> None:
+        """Something that may go wrong; only `-qq` hides it."""
+        if self._invocation.quiet < 2:
+            label = paint("warning", sys.stderr, self._invocation.color)
+            write(sys.stderr, f"{label}: {printable(text)}\n")
+
+    def detail(self, text: str, level: int = 1) -> None:
+        """What is being done, at `-v` (1) or `-vv` (2)."""
+        if self._invocation.verbose >= level:
+            write(sys.stderr, f"{printable(text)}\n")
+
+    def banner(self, text: str) -> None:
+        """A line that belongs on every screen; only `-qq` hides it."""
+        if self._invocation.quiet < 2:
+            write(sys.stderr, f"{printable(text)}\n")
 
 
 class Table(NamedTuple):
@@ -115,109 +215,27 @@ def emit(result: Result, invocation: Invocation, command_path: CommandPath) -> i
         return result.exit_code
     if invocation.quiet < 2:
         now = datetime.now(UTC)
-        left_out = ForPipe if sys.stdout.isatty() else ForPerson
-        for one in result.text:
-            if isinstance(one, left_out):
+        is_terminal = sys.stdout.isatty()
+        for part in result.text:
+            if isinstance(part, ForPipe if is_terminal else ForPerson):
                 continue
-            part = one.part if isinstance(one, ForPerson | ForPipe) else one
-            if isinstance(part, Table):
-                lines = _table_lines(part, invocation, now)
-            elif isinstance(part, Markdown):
-                lines = iter([_article(part, invocation)])
-            else:
-                lines = iter([printable(part)])
-            write(sys.stdout, "".join(f"{line}\n" for line in lines))
+            content = part.part if isinstance(part, ForPerson | ForPipe) else part
+            if isinstance(content, Table):
+                rows = _table_lines(content, invocation, now)
+                write(sys.stdout, "".join(f"{row}\n" for row in rows))
+                continue
+            text = printable(content.text if isinstance(content, Markdown) else content)
+            if isinstance(content, Markdown) and is_terminal:
+                text = laid_out(text, color=shows_color(sys.stdout, invocation.color))
+            write(sys.stdout, f"{text}\n")
     for error in result.errors:
         _write_error(error, invocation)
     return result.exit_code
 
 
-def emit_error(
-    error: WacoexError,
-    invocation: Invocation,
-    command_path: CommandPath,
-    *,
-    exit_status: int | None = None,
-) -> int:
-    """Show why a command failed; returns the exit status, the error's own unless one is given."""
-    status = error.exit_status if exit_status is None else exit_status
-    if invocation.wants_json:
-        failed = Result({}, exit_code=status, errors=[error])
-        _write_envelope(failed, invocation, command_path)
-    else:
-        _write_error(error, invocation)
-    return status
-
-
-def report_failure(
-    error: BaseException, arguments: Sequence[str], root: PlainGroup | None, *, debug: bool
-) -> int:
-    """Tell why the command failed and return the exit status of the process.
-
-    `root` is the program as far as it is known by then: it tells which command was meant.
-
-    A check that fails, for whatever reason, is 3 (unknown): its other exit codes are answers.
-    """
-    at = running(root, arguments)
-    if isinstance(error, SystemExit):
-        return _report_exit(error, at)
-    if isinstance(error, NoArgsIsHelpError) and not at.invocation.json:
-        write(sys.stderr, f"{error.format_message()}\n")
-        return UsageError.exit_status
-    told = _told(error)
-    if debug or _wants_traceback(at.invocation):
-        write(sys.stderr, "".join(traceback.format_exception(error)))
-    status = CHECK_IMPOSSIBLE if at.is_check else told.exit_status
-    return emit_error(told, at.invocation, at.path, exit_status=status)
-
-
-def _told(error: BaseException) -> WacoexError:
-    if isinstance(error, WacoexError):
-        return error
-    if isinstance(error, NoArgsIsHelpError):
-        return UsageError("no command is given", hint=f"see `{error.ctx.command_path} --help`")
-    if isinstance(error, ParsingError):
-        return _misuse(error)
-    if isinstance(error, TyperException):
-        return UsageError(_in_our_style(error.format_message()))
-    if isinstance(error, Abort):
-        return WacoexError("no answer was given", hint="nothing was changed", code="declined")
-    return WacoexError(
-        f"wacoex failed in a way it did not expect ({type(error).__name__})",
-        hint="run the command again with `--debug` and report what it prints",
-        code="unexpected",
-    )
-
-
-def _misuse(error: ParsingError) -> UsageError:
-    message, _, suggestion = error.format_message().partition(" Did you mean ")
-    nearest = _in_our_style(suggestion.rstrip("?"))
-    if isinstance(error, NoSuchOption):
-        message = f"no such option `{error.option_name}`"
-        nearest = " or ".join(f"`{one}`" for one in sorted(error.possibilities or ()))
-    command = error.ctx.command_path if error.ctx else "wacoex"
-    hint = f"did you mean {nearest}?" if nearest else f"see `{command} --help`"
-    return UsageError(_in_our_style(message), hint=hint)
-
-
-def _in_our_style(text: str) -> str:
-    return (text[:1].lower() + text[1:]).rstrip(".").replace("'", "`")
-
-
-def _report_exit(error: SystemExit, at: Running) -> int:
-    status = error.code if isinstance(error.code, int) else 1 if error.code else 0
-    if status in {INTERRUPTED, TERMINATED}:
-        how = "interrupted" if status == INTERRUPTED else "terminated"
-        emit_error(WacoexError(how, code=how), at.invocation, at.path, exit_status=status)
-    return status
-
-
-def _wants_traceback(invocation: Invocation) -> bool:
-    return invocation.debug or invocation.learnt.debug
-
-
 def _write_envelope(result: Result, invocation: Invocation, command_path: CommandPath) -> None:
-    marks = _marks(result.lists)
+    # What stands for each long list until it is written, in the order of the sorted keys.
+    marks = {name: f"{name} {os.urandom(16).hex()}" for name in sorted(result.lists)}
     envelope: dict[str, object] = {
         "wacoex_json": ENVELOPE_VERSION,
         "command": list(command_path),
@@ -236,15 +254,6 @@ def _write_envelope(result: Result, invocation: Invocation, command_path: Comman
     write(sys.stdout, f"{rest}\n")
 
 
-def _marks(names: Iterable[str]) -> dict[str, str]:
-    """What stands for each long list until it is written, in the order of the sorted keys."""
-    if not names:
-        return {}
-    from uuid import uuid4
-
-    return {name: f"{name} {uuid4()}" for name in sorted(names)}
-
-
 def _write_list(items: Iterable[object]) -> None:
     remaining, separator = iter(items), ""
     write(sys.stdout, "[")
@@ -259,43 +268,27 @@ def _json(value: object) -> str:
 
 
 def _error_entry(error: WacoexError) -> dict[str, object]:
-    entry: dict[str, object] = {
-        "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
-    }
-    if error.details:
-        entry["details"] = error.details
-    return entry
+    entry = {"code": error.code, "message": error.message, "hint": error.hint}
+    return entry | ({"details": error.details} if error.details else {})
 
 
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
-        return _in_utc(value)
+        return to_text(value)
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _write_error(error: WacoexError, invocation: Invocation) -> None:
-    lines = [f"{_label('error', invocation)}: {printable(error.message)}"]
+    label, hint = (paint(word, sys.stderr, invocation.color) for word in ("error", "hint"))
+    lines = [f"{label}: {printable(error.message)}"]
     if error.details and invocation.verbose:
         facts = ", ".join(f"{name} {value}" for name, value in sorted(error.details.items()))
         lines += [f"detail: {printable(facts)}"]
     if error.hint:
-        lines += ["", f"{_label('hint', invocation)}: {printable(error.hint)}"]
+        lines += ["", f"{hint}: {printable(error.hint)}"]
     write(sys.stderr, "\n".join(lines) + "\n")
-
-
-def _label(word: str, invocation: Invocation) -> str:
-    return paint(word, sys.stderr, invocation.color)
-
-
-def _article(part: Markdown, invocation: Invocation) -> str:
-    text = printable(part.text)
-    if not sys.stdout.isatty():
-        return text
-    return laid_out(text, color=shows_color(sys.stdout, invocation.color))
 
 
 def _table_lines(table: Table, invocation: Invocation, now: datetime) -> Iterator[str]:
@@ -311,21 +304,17 @@ def _table_lines(table: Table, invocation: Invocation, now: datetime) -> Iterato
     header = [column.upper() for column in table.columns]
     widths = [max(_width(row[at]) for row in [header, *rows]) for at in range(len(header))]
     for row in [header, *rows]:
-        cells = [_padded(cell, width, invocation) for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            paint(cell, sys.stdout, invocation.color) + " " * (width - _width(cell))
+            for cell, width in zip(row, widths, strict=True)
+        ]
         yield "  ".join(cells).rstrip()
 
 
 def _cell_for_pipe(cell: object) -> str:
     if cell is None:
         return ""
-    return _in_utc(cell) if isinstance(cell, datetime) else _word(cell)
-
-
-def _in_utc(moment: datetime) -> str:
-    # Imported here because the clock needs asyncio, and a usage error is rendered without it.
-    from wacoex_cli.foundation.clock import to_text
-
-    return to_text(moment)
+    return to_text(cell) if isinstance(cell, datetime) else _word(cell)
 
 
 def _cell_for_person(cell: object, now: datetime) -> str:
@@ -355,16 +344,11 @@ def _one_line(text: str) -> str:
     return printable(re.sub(r"[\t\r\n]+", " ", text))
 
 
-def _padded(cell: str, width: int, invocation: Invocation) -> str:
-    painted = paint(cell, sys.stdout, invocation.color)
-    return painted + " " * (width - _width(cell))
-
-
 def _width(text: str) -> int:
     """Columns the text takes on a terminal: East Asian wide characters take two, marks none."""
     return sum(
-        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
-        for one in text
+        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+        for sign in text
     )
 
 
@@ -373,11 +357,9 @@ def laid_out(text: str, *, color: bool) -> str:
 
     The first line is its title; words before a colon at the start of a paragraph head a part.
     """
-    from rich.console import Console
-    from rich.markdown import Markdown
-    from rich.theme import Theme
+    from rich import console, markdown, theme
 
-    console = Console(
+    screen = console.Console(
         file=io.StringIO(),
         width=min(shutil.get_terminal_size().columns, _WIDEST),
         height=25,  # without it a dumb terminal would be taken for 80 columns
@@ -385,28 +367,19 @@ def laid_out(text: str, *, color: bool) -> str:
         color_system="standard" if color else None,
         no_color=not color,
         legacy_windows=False,
-        theme=Theme(_STYLES),
+        theme=theme.Theme(_STYLES),
     )
-    source = _emphasized(text if color else _with_visible_backticks(text))
-    with console.capture() as captured:
-        console.print(Markdown(source, code_theme="ansi_dark", hyperlinks=False))
+    if not color:  # nothing else would set a command apart from the sentence around it
+        text = "\n\n".join(
+            part if part.startswith(_INDENTED) else re.sub(_CODE, r"`` `\1` ``", part)
+            for part in text.split("\n\n")
+        )
+    title, _, _ = text.partition("\n")
+    source = re.sub(_LABEL, r"**\1**", text).replace(title, f"**{title}**", 1)
+    with screen.capture() as captured:
+        screen.print(markdown.Markdown(source, code_theme="ansi_dark", hyperlinks=False))
     shown = "\n".join(line.rstrip() for line in captured.get().splitlines())
     return re.sub(r"\n{3,}", "\n\n", shown)
-
-
-def _emphasized(text: str) -> str:
-    title, _, _ = text.partition("\n")
-    labelled = re.sub(_LABEL, r"**\1**", text)
-    return labelled.replace(title, f"**{title}**", 1)
-
-
-def _with_visible_backticks(text: str) -> str:
-    """Without colour nothing else would set a command apart from the sentence around it."""
-    paragraphs = text.split("\n\n")
-    return "\n\n".join(
-        one if one.startswith(_INDENTED) else re.sub(_CODE, r"`` `\1` ``", one)
-        for one in paragraphs
-    )
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -415,7 +388,10 @@ def write(stream: TextIO, text: str) -> None:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
-        _silence(stream)
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def printable(text: str) -> str:
@@ -447,10 +423,3 @@ def never_fail_on_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-
-
-def _silence(stream: TextIO) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
