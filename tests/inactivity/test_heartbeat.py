@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.inactivity import heartbeat
+from wacoex_cli.inactivity import notify
 
 NOTIFY = ("reminder", "notify")
 
@@ -86,7 +86,7 @@ def test_an_unreachable_monitor_changes_nothing(run, shop: None, inbox: Any) -> 
 def test_a_monitor_that_hangs_is_given_up(
     run, shop: None, inbox: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(notify, "PING_SECONDS", 0.1)
     inbox.hang()
 
     done = run(*NOTIFY, "--to", inbox.url, "-v", env=beating(inbox))

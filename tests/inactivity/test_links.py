@@ -14,7 +14,7 @@ from freezegun import freeze_time
 from wacoex_cli.events.consumers import PageAnswer, PageRequest
 from wacoex_cli.foundation.state import State
 from wacoex_cli.foundation.workspace import open_workspace
-from wacoex_cli.inactivity import links
+from wacoex_cli.inactivity import confirm
 
 START = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 Ask = Callable[..., PageAnswer]
@@ -39,7 +39,7 @@ def ask(state: State, frozen: Any) -> Iterator[Ask]:
         log=ignore,
         announce=ignore,
     ) as workspace:
-        [page] = links.pages(workspace)
+        [page] = confirm.pages(workspace)
         assert page.path == "/confirm/{token}"
         assert page.methods == ("GET", "POST")
         yield lambda token, method="GET": page.handler(PageRequest(method, token))

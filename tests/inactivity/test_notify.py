@@ -15,9 +15,7 @@ from freezegun import freeze_time
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.state import State, open_state
-from wacoex_cli.inactivity import delivery
-from wacoex_cli.inactivity.model import NoticeKind, Stage
-from wacoex_cli.inactivity.notice_text import Message
+from wacoex_cli.inactivity import notify
 from wacoex_cli.inactivity.notify import LOCK_PURPOSE
 
 OPENED = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
@@ -282,10 +280,9 @@ def test_a_crash_after_a_notice_does_not_send_it_again(
 
 def test_a_notifier_that_hangs_is_given_up(inbox: Any) -> None:
     inbox.hang()
-    [target] = delivery.targets_of([inbox.url], "`--to`")
-    message = Message(NoticeKind.STAGE, Stage.WARNING, "a title", "a body")
+    [target] = notify.targets_of([inbox.url], "`--to`")
 
-    assert delivery.send(target, message, seconds=0.05) == delivery.TIMED_OUT
+    assert notify.send(target, "a title", "a body", "warning", 0.05) == notify.TIMED_OUT
     inbox.goes_on.set()
     for thread in threading.enumerate():
         if thread.name == "notifier":
@@ -295,8 +292,8 @@ def test_a_notifier_that_hangs_is_given_up(inbox: Any) -> None:
 def test_commas_part_urls_and_may_stand_in_them() -> None:
     text = "mailto://a:b@example.com?to=x@example.com,y@example.com,ntfy://topic"
 
-    assert delivery.split_urls(text) == [
+    assert notify.split_urls(text) == [
         "mailto://a:b@example.com?to=x@example.com,y@example.com",
         "ntfy://topic",
     ]
-    assert delivery.split_urls(" , ") == []
+    assert notify.split_urls(" , ") == []

@@ -8,8 +8,8 @@ import pytest
 
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
-from wacoex_cli.inactivity import runs_ledger
-from wacoex_cli.inactivity.reminder_checks import check_running
+from wacoex_cli.inactivity.checks import check_running
+from wacoex_cli.inactivity.store import Reminders
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 HOURLY = {"host": "box", "kind": "cron", "every_seconds": 3600, "installed_at": to_text(NOW)}
@@ -46,16 +46,17 @@ def test_a_reminder_that_runs_as_it_should_is_no_finding(run, schedule) -> None:
 
 
 def test_the_ledger_gives_what_the_check_asks_for(state: State) -> None:
-    assert (runs_ledger.last_run(state), runs_ledger.schedule(state)) == (None, None)
-    runs_ledger.keep_schedule(state, "box", "cron", 3600, NOW - timedelta(days=3))
-    runs_ledger.keep_schedule(state, "box", "cron", 3600, NOW)
-    run_id = runs_ledger.start(state, NOW - timedelta(days=1))
-    runs_ledger.finish(state, run_id, NOW, exit_status=0, sent=2, failed=0)
-    last, schedule = runs_ledger.last_run(state), runs_ledger.schedule(state)
+    store = Reminders(state)
+    assert (store.last_run(), store.schedule()) == (None, None)
+    store.keep_schedule("box", "cron", 3600, NOW - timedelta(days=3))
+    store.keep_schedule("box", "cron", 3600, NOW)
+    run_id = store.start_run(NOW - timedelta(days=1))
+    store.finish_run(run_id, NOW, exit_status=0, sent=2, failed=0)
+    last, schedule = store.last_run(), store.schedule()
 
     assert len(check_running(last, schedule, NOW)) == 1
     assert schedule is not None
     assert schedule["installed_at"] == to_text(NOW - timedelta(days=3))
-    runs_ledger.forget_schedule(state, "box", "cron")
-    assert runs_ledger.schedule(state) is None
+    store.forget_schedule("box", "cron")
+    assert store.schedule() is None
     assert check_running(last, None, NOW) == []

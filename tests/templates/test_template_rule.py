@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from wacoex_cli.errors import UsageError
 from wacoex_cli.templates.model import Placeholder, Template, placeholders
-from wacoex_cli.templates.rule import Source, check_sendable, empty_keys, fill, resolve_sources
+from wacoex_cli.templates.rule import (
+    ParameterSource,
+    check_sendable,
+    empty_keys,
+    fill,
+    resolve_sources,
+)
 
 
 def template(*components: dict[str, Any], **fields: Any) -> Template:
@@ -148,19 +154,19 @@ def test_each_placeholder_gets_its_column_or_text() -> None:
         ["phone", "name", "offer", "path"],
     )
     assert sources == (
-        Source("header.1", text="June"),
-        Source("1", column="name"),
-        Source("2", column="offer"),
-        Source("button.1", column="path"),
+        ParameterSource("header.1", text="June"),
+        ParameterSource("1", column="name"),
+        ParameterSource("2", column="offer"),
+        ParameterSource("button.1", column="path"),
     )
 
 
 def test_a_named_placeholder_takes_the_column_of_its_name() -> None:
     sources = resolve_sources(NAMED, {"city": "town"}, {}, ["first_name", "city", "town"])
     assert sources == (
-        Source("header.first_name", column="first_name"),
-        Source("city", column="town"),
-        Source("first_name", column="first_name"),
+        ParameterSource("header.first_name", column="first_name"),
+        ParameterSource("city", column="town"),
+        ParameterSource("first_name", column="first_name"),
     )
 
 
@@ -213,7 +219,7 @@ def test_a_mapping_for_a_template_without_placeholders_is_refused() -> None:
     assert "leave `--param` and `--text` out" in (caught.value.hint or "")
 
 
-SOURCES = (Source("1", column="name"), Source("2", text="10 %"))
+SOURCES = (ParameterSource("1", column="name"), ParameterSource("2", text="10 %"))
 
 
 def test_a_row_gives_its_values_in_the_order_of_the_sources() -> None:

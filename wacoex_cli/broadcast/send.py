@@ -59,7 +59,7 @@ from wacoex_cli.foundation.clock import local_text, moment_ahead, to_text
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
 from wacoex_cli.foundation.process import STOPPING, interruptible, meanwhile
 from wacoex_cli.foundation.workspace import login_name
-from wacoex_cli.inactivity.reading import zone_of
+from wacoex_cli.inactivity.checks import zone_of
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress

@@ -55,13 +55,11 @@ def add(
     Who is on the list for marketing is added for all, never the other way round: to take that back,
     remove them first.
     """
-    from wacoex_cli.contacts import optouts
+    from wacoex_cli.contacts import store
 
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
-        change = optouts.add(
-            workspace.state, phone, country, note, now, scope=scope, dry_run=dry_run
-        )
+        change = store.add(workspace.state, phone, country, note, now, scope=scope, dry_run=dry_run)
     only = " for marketing" if change.scope is Scope.MARKETING else ""
     if change.is_change:
         text = f"{change.phone} {'would be ' if dry_run else ''}added to the opt-out list{only}"
@@ -87,15 +85,15 @@ def remove(
     dry_run: DryRunOption = False,
 ) -> Result:
     """Let a person be sent to again."""
-    from wacoex_cli.contacts import optouts
+    from wacoex_cli.contacts import store
 
     with invocation.open_workspace() as workspace:
-        found = optouts.find(workspace.state, phone, country)
+        found = store.find(workspace.state, phone, country)
         if not dry_run:
             question = f"Has {found} agreed to get messages again?"
             if not (yes or TerminalDialogue(invocation).confirm(question, flag="--yes")):
                 raise DeclinedError("declined", hint="nothing was changed")
-            optouts.remove(workspace.state, found)
+            store.remove(workspace.state, found)
     would = "would be " if dry_run else ""
     data = {"phone": found, "removed": True, "dry_run": dry_run}
     return Result(data, [f"{found} {would}removed from the opt-out list"])
@@ -137,7 +135,7 @@ def import_optouts(
 ) -> Result:
     """Add everybody in a file. Exit status 7 when some numbers could not be read."""
     from wacoex_cli.audience.recipients_file import open_recipients
-    from wacoex_cli.contacts import optouts
+    from wacoex_cli.contacts import store
 
     source = None if str(file) == "-" else file
     with (
@@ -150,7 +148,7 @@ def import_optouts(
         ) as recipients,
     ):
         now = workspace.clock.now()
-        done = optouts.import_file(
+        done = store.import_file(
             workspace.state, recipients, country, now, scope=scope, dry_run=dry_run
         )
     added, known, invalid = done.counts.added, done.counts.known, done.invalid_lines

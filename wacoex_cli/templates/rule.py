@@ -37,7 +37,7 @@ _STATUS_HINTS = {
 
 
 @dataclass(frozen=True)
-class Source:
+class ParameterSource:
     """Where the value of a placeholder comes from: a column, or one text for everybody."""
 
     key: str
@@ -71,7 +71,7 @@ def resolve_sources(
     params: Mapping[str, str],
     texts: Mapping[str, str],
     columns: Sequence[str],
-) -> tuple[Source, ...]:
+) -> tuple[ParameterSource, ...]:
     """One source for each placeholder, in the order of `placeholders`.
 
     `params` maps keys to columns, `texts` maps keys to one value for everybody. A named
@@ -91,7 +91,7 @@ def resolve_sources(
     return tuple(source for source in sources if source is not None)
 
 
-def fill(sources: Sequence[Source], values: Mapping[str, str]) -> tuple[str, ...] | None:
+def fill(sources: Sequence[ParameterSource], values: Mapping[str, str]) -> tuple[str, ...] | None:
     """The values of one row for a message, None when one of them is empty.
 
     Outer spaces go. White space that Meta refuses inside a parameter becomes single spaces.
@@ -105,7 +105,7 @@ def fill(sources: Sequence[Source], values: Mapping[str, str]) -> tuple[str, ...
     return tuple(filled)
 
 
-def empty_keys(sources: Sequence[Source], values: Mapping[str, str]) -> tuple[str, ...]:
+def empty_keys(sources: Sequence[ParameterSource], values: Mapping[str, str]) -> tuple[str, ...]:
     """The keys of the placeholders that a row leaves empty: why `fill` gave None."""
     return tuple(source.key for source in sources if fill([source], values) is None)
 
@@ -170,13 +170,13 @@ def _source_of(
     params: Mapping[str, str],
     texts: Mapping[str, str],
     columns: Sequence[str],
-) -> Source | None:
+) -> ParameterSource | None:
     if place.key in params:
-        return Source(place.key, column=params[place.key])
+        return ParameterSource(place.key, column=params[place.key])
     if place.key in texts:
-        return Source(place.key, text=texts[place.key])
+        return ParameterSource(place.key, text=texts[place.key])
     if template.is_named and place.where != "button" and place.name in columns:
-        return Source(place.key, column=place.name)
+        return ParameterSource(place.key, column=place.name)
     return None
 
 
