@@ -118,7 +118,7 @@ def projections() -> "Sequence[Projection]":
 
 
 def _pages(workspace: "Workspace") -> "Sequence[WebPage]":
-    from wacoex_cli.inactivity.links import pages
+    from wacoex_cli.inactivity.confirm import pages
 
     return pages(workspace)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from wacoex_cli.audience.formats import is_blank
 from wacoex_cli.audience.model import SourceRow
-from wacoex_cli.audience.recipients_file import open_recipients
+from wacoex_cli.audience.recipients_file import open_recipients, why_invalid
 from wacoex_cli.errors import UsageError
 
 
@@ -317,3 +317,22 @@ def test_whatever_a_csv_writer_writes_comes_back(
     found = [(row.values["phone"], row.values["name"]) for row in read(file.getvalue())[1]]
 
     assert found == [record for record in records if not is_blank(record)]
+
+
+@pytest.mark.parametrize("text", ["6.59E+10", "6,59E+10", "6.591234567e10", "'6.59E+10", "7E+9"])
+def test_a_number_a_spreadsheet_shortened_is_named_for_what_it_is(text: str) -> None:
+    assert "its digits are lost" in why_invalid(text, "SG")
+
+
+@pytest.mark.parametrize(
+    ("text", "country", "said"),
+    [
+        ("", None, "no number in this row"),
+        (" ", "SG", "no number in this row"),
+        ("9123 4567", None, "neither + and country code nor --country"),
+        ("123", "SG", "not a phone number of SG"),
+        ("call Ana", None, "not a phone number"),
+    ],
+)
+def test_other_faults_have_their_own_words(text: str, country: str | None, said: str) -> None:
+    assert why_invalid(text, country) == said

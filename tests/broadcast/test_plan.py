@@ -17,12 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wacoex_cli.audience.model import Scope
 from wacoex_cli.broadcast import figures, send
 from wacoex_cli.broadcast.model import RowState, Status, lock_purpose
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.contacts.store import add_optout, list_optouts
+from wacoex_cli.contacts.store import Scope, add_optout, list_optouts
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text

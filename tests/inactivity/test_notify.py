@@ -1,4 +1,4 @@
-"""`reminder notify`: whom it tells what, each thing once, and how it ends when that fails."""
+"""`reminder notify`: whom it tells what, each thing once, and how it ends; the heartbeat."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from freezegun import freeze_time
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.state import State, open_state
-from wacoex_cli.inactivity import delivery
-from wacoex_cli.inactivity.model import NoticeKind, Stage
-from wacoex_cli.inactivity.notice_text import Message
+from wacoex_cli.inactivity import notify
 from wacoex_cli.inactivity.notify import LOCK_PURPOSE
 
 OPENED = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
@@ -282,10 +280,9 @@ def test_a_crash_after_a_notice_does_not_send_it_again(
 
 def test_a_notifier_that_hangs_is_given_up(inbox: Any) -> None:
     inbox.hang()
-    [target] = delivery.targets_of([inbox.url], "`--to`")
-    message = Message(NoticeKind.STAGE, Stage.WARNING, "a title", "a body")
+    [target] = notify.targets_of([inbox.url], "`--to`")
 
-    assert delivery.send(target, message, seconds=0.05) == delivery.TIMED_OUT
+    assert notify.send(target, "a title", "a body", "warning", 0.05) == notify.TIMED_OUT
     inbox.goes_on.set()
     for thread in threading.enumerate():
         if thread.name == "notifier":
@@ -295,8 +292,106 @@ def test_a_notifier_that_hangs_is_given_up(inbox: Any) -> None:
 def test_commas_part_urls_and_may_stand_in_them() -> None:
     text = "mailto://a:b@example.com?to=x@example.com,y@example.com,ntfy://topic"
 
-    assert delivery.split_urls(text) == [
+    assert notify.split_urls(text) == [
         "mailto://a:b@example.com?to=x@example.com,y@example.com",
         "ntfy://topic",
     ]
-    assert delivery.split_urls(" , ") == []
+    assert notify.split_urls(" , ") == []
+
+
+NOTIFY = ("reminder", "notify")
+
+
+@pytest.fixture
+def open_shop(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WACOEX_STATE", str(tmp_path / "wacoex.db"))
+    run("channel", "add", "shop", "--phone", "+6560000001")
+    run("reminder", "confirm", "shop")
+
+
+def beating(inbox: Any, path: str = "/ping/s3cr3tid") -> dict[str, str]:
+    return {"WACOEX_HEARTBEAT_URL": f"http://127.0.0.1:{inbox.port}{path}"}
+
+
+@pytest.mark.parametrize(
+    ("path", "called"),
+    [
+        ("/ping/id", "/ping/id/0"),
+        ("/ping/id/", "/ping/id/0"),
+        ("", "/0"),
+        ("/ping?key=a%20b", "/ping/0?key=a%20b"),
+    ],
+)
+def test_a_run_that_went_well_calls_the_url_with_0(
+    run, open_shop: None, inbox: Any, path: str, called: str
+) -> None:
+    done = run(*NOTIFY, "--to", inbox.url, env=beating(inbox, path))
+
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert [one.replace("+", "%20") for one in inbox.paths] == [called]
+
+
+def test_a_run_that_failed_calls_it_with_its_exit_status(
+    run, open_shop: None, tmp_path: Path, inbox: Any
+) -> None:
+    run(*NOTIFY, env=beating(inbox, "/id"))
+    run("channel", "add", "cafe", "--phone", "+6560000002")
+    run(*NOTIFY, "--to", "json://127.0.0.1:9", env=beating(inbox, "/id"))
+    (tmp_path / "damaged.db").write_text("no database at all, but some text" * 100)
+    damaged = {"WACOEX_STATE": str(tmp_path / "damaged.db")}
+    run(*NOTIFY, "--to", inbox.url, env={**beating(inbox, "/id"), **damaged})
+
+    assert inbox.paths == ["/id/2", "/id/6", "/id/8"]
+
+
+def test_a_dry_run_is_no_sign_of_life(run, open_shop: None, inbox: Any) -> None:
+    run(*NOTIFY, "--to", inbox.url, "--dry-run", env=beating(inbox))
+
+    assert inbox.paths == []
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_a_refusing_monitor_changes_nothing_and_is_asked_once(
+    run, open_shop: None, inbox: Any, status: int
+) -> None:
+    inbox.status = status
+    quiet = run(*NOTIFY, "--to", inbox.url, env=beating(inbox))
+    loud = run(*NOTIFY, "--to", inbox.url, "-vv", env=beating(inbox))
+
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+    assert len(inbox.paths) == 2
+    assert "the heartbeat was not taken" in loud.err
+    assert "s3cr3tid" not in loud.err
+
+
+def test_an_unreachable_monitor_changes_nothing(run, open_shop: None, inbox: Any) -> None:
+    gone = {"WACOEX_HEARTBEAT_URL": "http://127.0.0.1:9/s3cr3tid"}
+    done = run(*NOTIFY, "--to", inbox.url, "-v", env=gone)
+
+    assert done.code == 0
+    assert "the heartbeat was not taken" in done.err
+    assert "s3cr3tid" not in done.err
+
+
+def test_a_monitor_that_hangs_is_given_up(
+    run, open_shop: None, inbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "PING_SECONDS", 0.1)
+    inbox.hang()
+
+    done = run(*NOTIFY, "--to", inbox.url, "-v", env=beating(inbox))
+
+    assert done.code == 0
+    assert "the heartbeat was not taken" in done.err
+
+
+@pytest.mark.parametrize("url", ["s3cr3tid", "ftp://s3cr3tid/x", "http://", "http://s3cr3tid:x/"])
+def test_what_is_no_url_is_warned_about_without_quoting_it(
+    run, open_shop: None, inbox: Any, url: str
+) -> None:
+    done = run(*NOTIFY, "--to", inbox.url, env={"WACOEX_HEARTBEAT_URL": url})
+
+    assert done.code == 0
+    assert done.err == (
+        "warning: `WACOEX_HEARTBEAT_URL` is no http or https URL, so no heartbeat is sent\n"
+    )

@@ -1,4 +1,4 @@
-"""The 14-day rule: what evidence is worth, and which stage follows from it."""
+"""The 14-day rule: what evidence is worth, which stage follows, and when a notice is due."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from wacoex_cli.channels.model import EvidenceKind
 from wacoex_cli.devices.rule import Interval
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.settings import InactivitySettings, Trust
-from wacoex_cli.inactivity.model import Grade, GradedSign, Stage
-from wacoex_cli.inactivity.rule import days_until, grade, is_of_first_sync, standing
+from wacoex_cli.inactivity.model import Grade, GradedSign, LastNotice, NoticeKind, Stage
+from wacoex_cli.inactivity.rule import days_until, due, grade, is_of_first_sync, standing
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -280,3 +280,73 @@ def test_days_left_are_a_tenth_off_at_most_and_never_zero_while_time_is_left(
     assert abs(days - left / DAY) <= 0.1
     assert (days > 0) == (left > timedelta(0))
     assert (days == 0) == (left == timedelta(0))
+
+
+NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+OK, WARNING, CRITICAL = Stage.OK, Stage.WARNING, Stage.CRITICAL
+OVERDUE, UNKNOWN = Stage.OVERDUE, Stage.UNKNOWN
+STAGE, REPEAT = NoticeKind.STAGE, NoticeKind.REPEAT
+RECOVERY, REMOVED = NoticeKind.RECOVERY, NoticeKind.REMOVED
+
+
+def last(stage: Stage, hours_ago: float = 1, kind: NoticeKind = STAGE) -> LastNotice:
+    return LastNotice(kind, stage, NOW - timedelta(hours=hours_ago))
+
+
+@pytest.mark.parametrize(
+    ("stage", "former", "expected"),
+    [
+        (OK, None, None),
+        (WARNING, None, STAGE),
+        (CRITICAL, None, STAGE),
+        (OVERDUE, None, STAGE),
+        (UNKNOWN, None, STAGE),
+        (WARNING, last(WARNING), None),
+        (WARNING, last(WARNING, 48), None),
+        (UNKNOWN, last(UNKNOWN, 48), None),
+        (CRITICAL, last(WARNING), STAGE),
+        (OVERDUE, last(CRITICAL), STAGE),
+        (WARNING, last(CRITICAL), STAGE),
+        (UNKNOWN, last(OVERDUE), STAGE),
+        (CRITICAL, last(CRITICAL, 23.99), None),
+        (CRITICAL, last(CRITICAL, 24), REPEAT),
+        (OVERDUE, last(OVERDUE, 23.99, REPEAT), None),
+        (OVERDUE, last(OVERDUE, 24, REPEAT), REPEAT),
+        (OK, last(WARNING), RECOVERY),
+        (OK, last(UNKNOWN), RECOVERY),
+        (OK, last(OVERDUE, 30, REPEAT), RECOVERY),
+        (OK, last(OK, 1, RECOVERY), None),
+        (OK, last(OK, 400, RECOVERY), None),
+        (WARNING, last(OK, 400, RECOVERY), STAGE),
+    ],
+)
+def test_each_stage_is_told_once_and_a_grave_one_every_24_hours(
+    stage: Stage, former: LastNotice | None, expected: NoticeKind | None
+) -> None:
+    assert due(stage, "connected", former, NOW) is expected
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_an_archived_channel_is_never_told_about(stage: Stage) -> None:
+    assert due(stage, "archived", None, NOW) is None
+    assert due(stage, "archived", last(OVERDUE, 48), NOW) is None
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_removed_channel_is_told_once_whatever_its_stage(stage: Stage) -> None:
+    assert due(stage, "removed", None, NOW) is REMOVED
+    assert due(stage, "removed", last(OVERDUE), NOW) is REMOVED
+    assert due(stage, "removed", last(OVERDUE, 999, REMOVED), NOW) is None
+
+
+def test_a_channel_that_came_back_starts_anew() -> None:
+    removed = last(OVERDUE, 5, REMOVED)
+
+    assert due(OK, "settling", removed, NOW) is RECOVERY
+    assert due(OVERDUE, "connected", removed, NOW) is STAGE
+    assert due(UNKNOWN, None, removed, NOW) is STAGE
+
+
+def test_a_notice_dated_in_the_future_does_not_silence_the_reminder() -> None:
+    assert due(OVERDUE, "connected", last(OVERDUE, -24 * 365), NOW) is REPEAT
+    assert due(CRITICAL, "connected", last(WARNING, -24 * 365), NOW) is STAGE

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.foundation.state import State
-from wacoex_cli.inactivity import crontab, systemd
-from wacoex_cli.inactivity.job import Job
+from wacoex_cli.inactivity import schedule
+from wacoex_cli.inactivity.schedule import Job
 
 SCHEDULE = ("reminder", "schedule")
 OTHERS = b"# my own\nMAILTO=ana@example.com\n\n5 4 * * * backup %F  \n\t@daily x\r\n"
@@ -128,7 +128,7 @@ def test_a_second_install_writes_nothing_and_a_change_replaces_the_line(
     assert second.out.startswith("cron: installed already, nothing changed\n")
     assert changed.out.startswith("cron: installed\n")
     assert machine.kept.with_name("crontab.log").read_text() == "written\n" * 2
-    assert machine.kept.read_bytes().count(crontab.MARK) == 1
+    assert machine.kept.read_bytes().count(schedule.CRON_MARK) == 1
     assert machine.kept.read_bytes().startswith(OTHERS)
 
 
@@ -240,7 +240,9 @@ def test_systemd_is_preferred_where_it_answers(
     assert first.out.startswith("systemd: installed\n")
     assert "it runs while you are logged in; for always: loginctl enable-linger" in first.out
     assert second.out.startswith("systemd: installed already, nothing changed\n")
-    assert f"ExecStart={machine.program} reminder notify\n" in (units / systemd.SERVICE).read_text()
+    assert (
+        f"ExecStart={machine.program} reminder notify\n" in (units / schedule.SERVICE).read_text()
+    )
     assert [one for one in calls if "--user enable" in one] == [
         "--user enable --now wacoex-reminder.timer"
     ]
@@ -273,7 +275,7 @@ def test_units_of_somebody_else_are_not_touched(
     machine.has_systemd()
     units = isolated_home / ".config/systemd/user"
     units.mkdir(parents=True)
-    (units / systemd.TIMER).write_text("[Timer]\nOnCalendar=daily\n")
+    (units / schedule.TIMER).write_text("[Timer]\nOnCalendar=daily\n")
 
     installed = run(*SCHEDULE, "install", "--systemd")
     removed = run(*SCHEDULE, "remove")
@@ -281,7 +283,7 @@ def test_units_of_somebody_else_are_not_touched(
     assert installed.code == 5
     assert "was not written by wacoex" in installed.err
     assert removed.out == "nothing is installed\n"
-    assert (units / systemd.TIMER).read_text() == "[Timer]\nOnCalendar=daily\n"
+    assert (units / schedule.TIMER).read_text() == "[Timer]\nOnCalendar=daily\n"
 
 
 def test_two_ways_at_once_are_told(run, machine: Machine, urls: Path) -> None:
@@ -324,8 +326,8 @@ def test_show_tells_what_is_there_and_what_would_be(run, machine: Machine, urls:
 def test_words_are_quoted_for_cron_and_for_systemd() -> None:
     job = Job(("/opt/my tools/wacoex", "100%", "$HOME", 'a"b'), {"WACOEX_STATE": "/a 5%/it's"})
 
-    line = crontab.line(job, 7)
-    unit = systemd.service(job)
+    line = schedule.cron_line(job, 7)
+    unit = schedule.service_unit(job)
 
     assert line == (
         "7 * * * * WACOEX_STATE='/a 5'\\%'/it'\"'\"'s' '/opt/my tools/wacoex' 100\\% '$HOME'"
@@ -341,14 +343,14 @@ def test_words_are_quoted_for_cron_and_for_systemd() -> None:
 )
 def test_any_crontab_survives_install_and_remove(lines: list[bytes], minute: int) -> None:
     content = b"".join(one + b"\n" for one in lines)
-    ours = crontab.line(Job(("/usr/bin/wacoex", "reminder", "notify"), {}), minute).encode()
+    ours = schedule.cron_line(Job(("/usr/bin/wacoex", "reminder", "notify"), {}), minute).encode()
 
-    once = crontab.with_line(content, ours)
-    twice = crontab.with_line(once, ours)
+    once = schedule.with_line(content, ours)
+    twice = schedule.with_line(once, ours)
 
     assert once == content + ours + b"\n"
     assert twice == once
-    assert crontab.without_line(once) == content
+    assert schedule.without_line(once) == content
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60))
@@ -356,6 +358,6 @@ def test_our_line_is_replaced_where_it_stands(before: bytes, after: bytes) -> No
     old = b"3 * * * * /old/wacoex reminder notify # wacoex reminder notify"
     new: Any = b"3 * * * * /new/wacoex reminder notify # wacoex reminder notify"
 
-    changed = crontab.with_line(before + b"\n" + old + b"\n" + after + b"\n", new)
+    changed = schedule.with_line(before + b"\n" + old + b"\n" + after + b"\n", new)
 
     assert changed == before + b"\n" + new + b"\n" + after + b"\n"

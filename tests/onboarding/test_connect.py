@@ -20,7 +20,7 @@ from wacoex_cli.errors import DeclinedError, RefusedError, TemporaryError, Usage
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
-from wacoex_cli.inactivity import reading
+from wacoex_cli.inactivity.checks import standings
 from wacoex_cli.inactivity.model import Grade
 from wacoex_cli.onboarding import checks, connect
 from wacoex_cli.onboarding.checks import four_steps
@@ -572,7 +572,7 @@ def care_for(stage, make_talker) -> Any:
 
 def standing(stage):
     channel = stage.context(None).channel
-    found = reading.standings(stage.workspace, [channel], stage.clock.now())
+    found = standings(stage.workspace, [channel], stage.clock.now())
     return found[channel.channel_id]
 
 

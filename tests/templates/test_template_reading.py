@@ -1,15 +1,18 @@
-"""Finding a template by its exact name and language."""
+"""Finding a template by its exact name and language, at Meta and at respond.io."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.templates.model import Template
-from wacoex_cli.templates.reading import find_template
+from wacoex_cli.templates.model import Template, placeholders
+from wacoex_cli.templates.reading import find_template, in_metas_words, respondio_body
 
 
 class Templates:
@@ -66,3 +69,151 @@ def test_a_waba_without_templates_says_so() -> None:
     with pytest.raises(UsageError) as caught:
         find("promo", "en", Templates())
     assert caught.value.hint == "there are no templates yet"
+
+
+RECORD = {
+    "id": 77,
+    "name": "appointment",
+    "languageCode": "en_US",
+    "category": "utility",
+    "status": "approved",
+    "channelId": "12",
+    "components": json.dumps(
+        [
+            {"type": "header", "format": "text", "text": "On {{1}}"},
+            {"type": "body", "text": "Hi {{2}}, dear {{1}}: {{2}}!"},
+            {"type": "footer", "text": "Corner Bakery"},
+            {
+                "type": "buttons",
+                "buttons": [
+                    {"type": "quick_reply", "text": "Stop"},
+                    {"type": "url", "text": "Change", "url": "https://a.example/{{1}}"},
+                    {"type": "url", "text": "Us", "url": "https://a.example"},
+                    {"type": "phone_number", "text": "Call", "phone_number": "+6591000000"},
+                ],
+            },
+        ]
+    ),
+}
+
+
+def template(**changes: Any) -> Template:
+    record = in_metas_words({**RECORD, **changes})
+    assert record is not None
+    return Template.from_meta(record)
+
+
+def test_a_record_reads_as_one_of_meta_s() -> None:
+    found = template()
+
+    assert (found.name, found.language, found.template_id) == ("appointment", "en_US", "77")
+    assert (found.status, found.category) == ("APPROVED", "UTILITY")
+    assert (found.parameter_format, found.header_format) == ("POSITIONAL", "TEXT")
+    assert [place.key for place in placeholders(found)] == ["header.1", "1", "2", "button.1"]
+    assert (found.quality, found.rejected_reason) == (None, None)
+
+
+def test_components_may_be_a_list_and_quality_may_be_told() -> None:
+    body = [{"type": "BODY", "text": "Hi {{first_name}}"}]
+
+    found = template(components=body, qualityScore="green", status="rejected", statusDetail="scam")
+
+    assert found.is_named
+    assert [place.key for place in placeholders(found)] == ["first_name"]
+    assert (found.quality, found.status, found.rejected_reason) == ("GREEN", "REJECTED", "SCAM")
+
+
+def test_the_body_holds_the_template_s_own_text_beside_the_parameters() -> None:
+    body = respondio_body(
+        template(), ["header.1", "1", "2", "button.1"], ["Monday", "Ana", "Lim", "17"], 12
+    )
+
+    def texts(*values: str) -> list[dict[str, str]]:
+        return [{"type": "text", "text": value} for value in values]
+
+    assert body == {
+        "channelId": 12,
+        "message": {
+            "type": "whatsapp_template",
+            "template": {
+                "name": "appointment",
+                "languageCode": "en_US",
+                "components": [
+                    {
+                        "type": "header",
+                        "format": "text",
+                        "text": "On {{1}}",
+                        "parameters": texts("Monday"),
+                    },
+                    {
+                        "type": "body",
+                        "text": "Hi {{2}}, dear {{1}}: {{2}}!",
+                        "parameters": texts("Ana", "Lim"),
+                    },
+                    {"type": "footer", "text": "Corner Bakery"},
+                    {
+                        "type": "buttons",
+                        "buttons": [
+                            {"type": "quick_reply", "text": "Stop"},
+                            {
+                                "type": "url",
+                                "text": "Change",
+                                "url": "https://a.example/{{1}}",
+                                "parameters": texts("17"),
+                            },
+                            {"type": "url", "text": "Us", "url": "https://a.example"},
+                            {
+                                "type": "phone_number",
+                                "text": "Call",
+                                "phone_number": "+6591000000",
+                            },
+                        ],
+                    },
+                ],
+            },
+        },
+    }
+
+
+def test_named_placeholders_are_given_by_position_too() -> None:
+    named = template(components=[{"type": "body", "text": "{{last}}, {{first}}"}])
+
+    [body] = respondio_body(named, ["last", "first"], ["Lim", "Ana"], 12)["message"]["template"][
+        "components"
+    ]
+
+    assert [one["text"] for one in body["parameters"]] == ["Lim", "Ana"]
+
+
+def test_a_template_without_placeholders_has_no_parameters() -> None:
+    plain = template(components=[{"type": "body", "text": "We are open."}])
+
+    sent = respondio_body(plain, [], [], 12)["message"]["template"]
+
+    assert sent["components"] == [{"type": "body", "text": "We are open."}]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "text", "url", "buttons", "example", "format", "body_text"])
+            | st.sampled_from(["body_text_named_params", "header_text"]),
+            inner | st.sampled_from(["body", "buttons", "url", "{{1}}", "{{a}}"]),
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*RECORD, "qualityScore", "statusDetail"]), JSON), JSON)
+def test_no_record_is_too_odd_to_be_read_or_left_out(odd: dict[str, Any], part: Any) -> None:
+    known = {"name": "a", "languageCode": "en", "components": [part]}
+    for record in (odd, {**known, **odd}, {**odd, **known}):
+        read = in_metas_words(record)
+        if read is not None:
+            found = Template.from_meta(read)
+            keys = [place.key for place in placeholders(found)]
+            respondio_body(found, keys, keys, 12)

@@ -1,7 +1,8 @@
-"""What a template asks for, and the values of one row for it."""
+"""What a template asks for, the values of one row for it, and what changed since planning."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import UsageError
+from wacoex_cli.findings.model import Severity
 from wacoex_cli.templates.model import Placeholder, Template, placeholders
-from wacoex_cli.templates.rule import Source, check_sendable, empty_keys, fill, resolve_sources
+from wacoex_cli.templates.rule import (
+    ParameterSource,
+    check_sendable,
+    check_still_as_planned,
+    empty_keys,
+    fill,
+    resolve_sources,
+)
 
 
 def template(*components: dict[str, Any], **fields: Any) -> Template:
@@ -148,19 +157,19 @@ def test_each_placeholder_gets_its_column_or_text() -> None:
         ["phone", "name", "offer", "path"],
     )
     assert sources == (
-        Source("header.1", text="June"),
-        Source("1", column="name"),
-        Source("2", column="offer"),
-        Source("button.1", column="path"),
+        ParameterSource("header.1", text="June"),
+        ParameterSource("1", column="name"),
+        ParameterSource("2", column="offer"),
+        ParameterSource("button.1", column="path"),
     )
 
 
 def test_a_named_placeholder_takes_the_column_of_its_name() -> None:
     sources = resolve_sources(NAMED, {"city": "town"}, {}, ["first_name", "city", "town"])
     assert sources == (
-        Source("header.first_name", column="first_name"),
-        Source("city", column="town"),
-        Source("first_name", column="first_name"),
+        ParameterSource("header.first_name", column="first_name"),
+        ParameterSource("city", column="town"),
+        ParameterSource("first_name", column="first_name"),
     )
 
 
@@ -213,7 +222,7 @@ def test_a_mapping_for_a_template_without_placeholders_is_refused() -> None:
     assert "leave `--param` and `--text` out" in (caught.value.hint or "")
 
 
-SOURCES = (Source("1", column="name"), Source("2", text="10 %"))
+SOURCES = (ParameterSource("1", column="name"), ParameterSource("2", text="10 %"))
 
 
 def test_a_row_gives_its_values_in_the_order_of_the_sources() -> None:
@@ -251,3 +260,31 @@ def test_a_filled_value_is_never_one_that_meta_refuses(value: str) -> None:
         assert not set(filled[0]) & set("\t\r\n")
         assert " " * 5 not in filled[0]
         assert fill(SOURCES[:1], {"name": filled[0]}) == filled
+
+
+SEEN = "2026-11-07T12:00:00.000Z"
+PLANNED = Template(
+    name="order_ready",
+    language="en_US",
+    status="APPROVED",
+    category="UTILITY",
+    parameter_format="POSITIONAL",
+    components=({"type": "BODY", "text": "Hello"},),
+    template_id="1",
+)
+
+
+def test_an_approved_template_with_the_same_text_is_fine() -> None:
+    assert check_still_as_planned(PLANNED, PLANNED, "shop", SEEN) == []
+
+
+def test_a_paused_or_changed_template_is_critical() -> None:
+    current = dataclasses.replace(PLANNED, status="PAUSED", components=())
+
+    [finding] = check_still_as_planned(PLANNED, current, "shop", SEEN)
+
+    assert (finding.id, finding.severity) == ("WX504", Severity.CRITICAL)
+    assert [one.text for one in finding.evidence] == [
+        "template `order_ready` (en_US) is PAUSED",
+        "the text of template `order_ready` changed after planning",
+    ]

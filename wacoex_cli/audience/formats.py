@@ -1,4 +1,4 @@
-"""The lines of a text file, whatever program saved it, or a plain word on why not."""
+"""The records of CSV, TSV, NDJSON and XLSX files, whatever program saved them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from _csv import Reader
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
 UTF_8 = "utf-8-sig"
 WINDOWS = "windows-1252"
@@ -84,7 +84,12 @@ def lines(title: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
         try:
             for number, line in enumerate(text, start=1):
                 if "\0" in line:
-                    raise _nul(title, number)
+                    raise UsageError(
+                        f"{title} has a NUL character in line {number}",
+                        hint="it is damaged or no text file; if a program wrote it,"
+                        f" {_HOW_TO_SAVE}",
+                        code="bad_encoding",
+                    )
                 yield line
         except UnicodeError as error:
             raise _undecodable(title, stream, encoding) from error
@@ -119,41 +124,22 @@ def _may_be_windows(stream: BinaryIO) -> bool:
     return True
 
 
-def _nul(title: str, number: int) -> UsageError:
-    return UsageError(
-        f"{title} has a NUL character in line {number}",
-        hint=f"it is damaged or no text file; if a program wrote it, {_HOW_TO_SAVE}",
-        code="bad_encoding",
-    )
-
-
 def _undecodable(title: str, stream: BinaryIO, encoding: str) -> UsageError:
-    place = _bad_byte(stream) if encoding == UTF_8 else None
-    if place is None:
-        return UsageError(
-            f"{title} begins like UTF-16 but is not", hint=_HOW_TO_SAVE, code="bad_encoding"
-        )
-    number, value = place
-    return UsageError(
-        f"{title} is not UTF-8: line {number} has the byte 0x{value:02x}",
-        hint=_HOW_TO_SAVE,
-        code="bad_encoding",
-    )
-
-
-def _bad_byte(stream: BinaryIO) -> tuple[int, int] | None:
+    message = f"{title} begins like UTF-16 but is not"
     stream.seek(0)
-    for number, line in enumerate(stream, start=1):
+    for number, line in enumerate(stream if encoding == UTF_8 else (), start=1):
         try:
             line.decode("utf-8")
         except UnicodeDecodeError as error:
-            return number, line[error.start]
-    return None
+            byte = line[error.start]
+            message = f"{title} is not UTF-8: line {number} has the byte 0x{byte:02x}"
+            break
+    return UsageError(message, hint=_HOW_TO_SAVE, code="bad_encoding")
 
 
 _DELIMITERS = "\t;,|"
 # What Excel writes above the header to say which separator follows.
-_SAID = re.compile(r'"?sep=([\t;,|])"?\s*')
+_STATED = re.compile(r'"?sep=([\t;,|])"?\s*')
 _QUOTED = re.compile(r'"[^"]*"')
 
 
@@ -163,12 +149,15 @@ def read_delimited(title: str, first: str, rest: Iterator[str], before: int) -> 
     Raises:
         UsageError: now or while reading, for a broken quote or a row longer than the header.
     """
-    said = _SAID.fullmatch(first)
-    if said:
+    stated = _STATED.fullmatch(first)
+    if stated:
         first, before = next(rest, ""), before + 1
+    bare = _QUOTED.sub("", first)
+    best = max(_DELIMITERS, key=bare.count)
+    likely = best if best in bare else ","
     reader = csv.reader(
         itertools.chain([first], rest),
-        delimiter=said[1] if said else _delimiter(first),
+        delimiter=stated[1] if stated else likely,
         skipinitialspace=True,
         strict=True,
     )
@@ -179,12 +168,6 @@ def read_delimited(title: str, first: str, rest: Iterator[str], before: int) -> 
     return Sheet(columns, _delimited_records(title, reader, columns, before))
 
 
-def _delimiter(header: str) -> str:
-    bare = _QUOTED.sub("", header)
-    best = max(_DELIMITERS, key=bare.count)
-    return best if best in bare else ","
-
-
 def _delimited_records(
     title: str, reader: Reader, columns: tuple[str, ...], before: int
 ) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -193,21 +176,18 @@ def _delimited_records(
     try:
         for row in reader:
             if len(row) > width and not is_blank(row[width:]):
-                raise _row_too_long(title, line, row, columns)
+                raise UsageError(
+                    f"line {line} of {title} has {len(row)} fields, its header has {width}",
+                    hint="values shift to wrong columns that way;"
+                    " put quotes around a value with a separator",
+                    code="bad_row",
+                )
             if not is_blank(row):
                 # A short row is legal: what it lacks counts as empty.
                 yield line, dict(zip(columns, row, strict=False))
             line = before + reader.line_num + 1
     except csv.Error as error:
         raise _broken_csv(title, line, error) from error
-
-
-def _row_too_long(title: str, line: int, row: Sequence[str], columns: Sequence[str]) -> UsageError:
-    return UsageError(
-        f"line {line} of {title} has {len(row)} fields, its header has {len(columns)}",
-        hint="values shift to wrong columns that way; put quotes around a value with a separator",
-        code="bad_row",
-    )
 
 
 def _broken_csv(title: str, line: int, error: csv.Error) -> UsageError:
@@ -307,9 +287,8 @@ def _xlsx_records(
 
 def _xlsx_rows(title: str, stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     import openpyxl  # type: ignore[import-untyped]  # it ships no types
-    from openpyxl.cell.cell import ERROR_CODES  # type: ignore[import-untyped]
 
-    errors = frozenset(ERROR_CODES)
+    errors = frozenset(openpyxl.cell.cell.ERROR_CODES)
     # It warns of styles and extensions it drops, which hold no value, and of impossible dates.
     warnings.filterwarnings("ignore", module=r"openpyxl\.")
     try:

@@ -1,4 +1,4 @@
-"""Who a broadcast is meant for, who it leaves out and why."""
+"""Rows of a recipients file, and why a row is not sent to."""
 
 from __future__ import annotations
 
@@ -22,20 +22,6 @@ class SkipReason(StrEnum):
     NO_CONTACT = "no_contact"
 
 
-class Scope(StrEnum):
-    """What somebody on the opt-out list is not sent.
-
-    `MARKETING` lets templates of the categories UTILITY and AUTHENTICATION through.
-    """
-
-    ALL = "all"
-    MARKETING = "marketing"
-
-    def covers(self, other: Scope) -> bool:
-        """Whether nothing of the other scope is missing in this one."""
-        return self in (Scope.ALL, other)
-
-
 class SourceRow(NamedTuple):
     """One record of a recipients file. `line` is where it starts, counted from 1."""
 
@@ -53,22 +39,3 @@ class Sheet:
 
     columns: tuple[str, ...]
     records: Iterator[tuple[int, Mapping[str, str]]]
-
-
-@dataclass(frozen=True)
-class OptOut:
-    """Somebody who wants no more messages. `added_at` is RFC 3339 in UTC."""
-
-    phone: str
-    scope: Scope
-    source: str
-    note: str | None
-    added_at: str
-
-
-@dataclass(frozen=True)
-class ImportCounts:
-    """What became of a list of opt-outs: new or wider ones, and ones already known."""
-
-    added: int
-    known: int

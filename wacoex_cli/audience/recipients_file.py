@@ -1,4 +1,4 @@
-"""The names people, spreadsheets and other programs give to columns: of numbers, of names."""
+"""A file of recipients: how it is opened, and which of its columns holds the phone numbers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _NUMBER = "number; to; numero; nummer; nomor; nombor; номер; 号码; 號碼
 
 def plain(name: str) -> str:
     """A name without case, accents, spaces and signs: `Nº de Teléfono` and `no_de_telefono`."""
-    return "".join(one for one in unicodedata.normalize("NFKD", name).casefold() if one.isalnum())
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name).casefold()))
 
 
 def _names(listed: str) -> frozenset[str]:
@@ -122,11 +122,6 @@ def choose_phone_column(title: str, columns: Sequence[str], wanted: str | None =
     raise _no_phone_column(title, columns)
 
 
-def has_column(columns: Sequence[str], wanted: str) -> bool:
-    """Whether a column has this name, upper and lower case and signs apart."""
-    return wanted in columns or any(plain(column) == plain(wanted) for column in columns)
-
-
 def _named(title: str, columns: Sequence[str], wanted: str) -> str:
     if wanted in columns:
         return wanted
@@ -192,16 +187,17 @@ class RecipientsFile:
         self,
         title: str,
         stream: BinaryIO,
-        phone_column: str | None = None,
+        phone_column: str | None,
         *,
-        must_have: bool = True,
+        must_have: bool,
     ) -> None:
         self.title = title
         self._stream = stream
         self._sheet, self.encoding = _sheet(title, stream)
         check_header(title, self._sheet.columns)
         self.columns = tuple(name for name in self._sheet.columns if name)
-        if phone_column and not (must_have or has_column(self.columns, phone_column)):
+        is_there = phone_column and plain(phone_column) in map(plain, self.columns)
+        if not (must_have or is_there):
             phone_column = None
         self.phone_column = choose_phone_column(title, self.columns, phone_column)
 
@@ -242,11 +238,7 @@ def open_recipients(
     """
     title = "standard input" if source is None else f"`{source}`"
     stream = _spooled_stdin(stdin, stdin_is_terminal) if source is None else _opened(source)
-    try:
-        return RecipientsFile(title, stream, phone_column)
-    except BaseException:
-        stream.close()
-        raise
+    return _recipients(title, stream, phone_column, must_have=True)
 
 
 def open_excluded(source: Path, phone_column: str | None) -> RecipientsFile:
@@ -255,9 +247,14 @@ def open_excluded(source: Path, phone_column: str | None) -> RecipientsFile:
     Raises:
         UsageError: as for `open_recipients`.
     """
-    stream = _opened(source)
+    return _recipients(f"`{source}`", _opened(source), phone_column, must_have=False)
+
+
+def _recipients(
+    title: str, stream: BinaryIO, phone_column: str | None, *, must_have: bool
+) -> RecipientsFile:
     try:
-        return RecipientsFile(f"`{source}`", stream, phone_column, must_have=False)
+        return RecipientsFile(title, stream, phone_column, must_have=must_have)
     except BaseException:
         stream.close()
         raise

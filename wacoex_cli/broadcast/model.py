@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import Row
     from wacoex_cli.templates.model import Template
-    from wacoex_cli.templates.rule import Source
+    from wacoex_cli.templates.rule import ParameterSource
 
 
 MOST_TRIES_IN_RUN = 5
@@ -327,7 +327,7 @@ class Planned:
 
     broadcast: Broadcast
     template: Template
-    sources: tuple[Source, ...]
+    sources: tuple[ParameterSource, ...]
     skipped: Mapping[str, int]
     skipped_rows: tuple[Row, ...]
     first_rows: tuple[Row, ...]

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.templates.model import Template
-    from wacoex_cli.templates.rule import Source
+    from wacoex_cli.templates.rule import ParameterSource
     from wacoex_cli.terminal.options import Invocation
 
 # Small enough that a broadcast running beside it gets its turn at the state file in time.
@@ -111,7 +111,7 @@ def read_rows(
     state: State,
     broadcast_id: int,
     recipients: RecipientsFile,
-    sources: tuple[Source, ...],
+    sources: tuple[ParameterSource, ...],
     country: str | None,
     provider: Provider,
 ) -> None:
@@ -131,7 +131,7 @@ def read_rows(
 
 def _planned_rows(
     recipients: RecipientsFile,
-    sources: tuple[Source, ...],
+    sources: tuple[ParameterSource, ...],
     country: str | None,
     provider: Provider,
 ) -> Iterator[PlannedRow]:
@@ -294,7 +294,7 @@ def _draft(
     channel: Channel,
     order: PlanOrder,
     template: Template,
-    sources: tuple[Source, ...],
+    sources: tuple[ParameterSource, ...],
     presence: locks.Presence,
     clock: Clock,
 ) -> int:
@@ -328,7 +328,7 @@ def _freeze(
     broadcast_id: int,
     order: PlanOrder,
     template: Template,
-    sources: tuple[Source, ...],
+    sources: tuple[ParameterSource, ...],
     found: list[Finding],
     estimated: Mapping[str, object],
 ) -> Planned:

@@ -27,8 +27,7 @@ from wacoex_cli.events.mac import MAC
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.inactivity import reading
-from wacoex_cli.inactivity.checks import check_standing
+from wacoex_cli.inactivity.checks import check_standing, onboarding_signs, standings, zone_of
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, contact_by
 from wacoex_cli.templates.model import Template
@@ -278,12 +277,12 @@ def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
     def check(values: Mapping[str, Any]) -> tuple[Connection, list[Finding]]:
         state, now = workspace.state, workspace.clock.now()
         catch_up(state, [CHANNELS], workspace.clock)
-        onboarding = {channel.channel_id: reading.onboarding(channel, values, now)}
-        standing = reading.standings(workspace, [channel], now, onboarding)[channel.channel_id]
+        onboarding = {channel.channel_id: onboarding_signs(channel, values, now)}
+        standing = standings(workspace, [channel], now, onboarding)[channel.channel_id]
         events = AccountEvents(state).of_channels([channel])[channel.channel_id]
         facts = ChannelFacts(channel, now, account_events=events, is_known=True)
         facts.add(Fact(name, value, META, to_text(now)) for name, value in values.items())
-        zone = reading.zone_of(workspace, channel)
+        zone = zone_of(workspace, channel)
         return facts.connection, check_standing(facts, standing, zone)
 
     return check

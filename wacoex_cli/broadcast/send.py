@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.audience.model import Scope, SkipReason
+from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.engine import Engine, Exchange, Hooks, exit_status
 from wacoex_cli.broadcast.guards import (
@@ -44,7 +44,7 @@ from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.access import choose_channel
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.channels.registry import active
-from wacoex_cli.contacts.store import is_opted_out
+from wacoex_cli.contacts.store import Scope, is_opted_out
 from wacoex_cli.errors import (
     CredentialError,
     DeclinedError,
@@ -58,7 +58,7 @@ from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import local_text, moment_ahead, to_text
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
 from wacoex_cli.foundation.workspace import STOPPING, interruptible, login_name, meanwhile
-from wacoex_cli.inactivity.reading import zone_of
+from wacoex_cli.inactivity.checks import zone_of
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress

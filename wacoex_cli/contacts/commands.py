@@ -3,11 +3,10 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from wacoex_cli.audience.model import Scope
 from wacoex_cli.errors import DeclinedError
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -15,7 +14,6 @@ from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, com
 from wacoex_cli.terminal.render import Result, Table
 
 app = group("optout", "The people who want no more messages. No broadcast is ever sent to them.")
-
 
 _PARTIAL = 7
 _LINES_SHOWN = 10
@@ -26,7 +24,7 @@ CountryOption = Annotated[
     typer.Option(metavar="CC", help="The country of numbers without `+`, such as SG."),
 ]
 ScopeOption = Annotated[
-    Scope,
+    Literal["all", "marketing"],
     typer.Option(
         "--scope",
         metavar="all|marketing",
@@ -46,7 +44,7 @@ def add(
     invocation: Invocation,
     phone: PhoneArgument,
     note: Annotated[str | None, typer.Option(metavar="TEXT", help="When, where or why.")] = None,
-    scope: ScopeOption = Scope.ALL,
+    scope: ScopeOption = "all",
     country: CountryOption = None,
     dry_run: DryRunOption = False,
 ) -> Result:
@@ -55,24 +53,19 @@ def add(
     Who is on the list for marketing is added for all, never the other way round: to take that back,
     remove them first.
     """
-    from wacoex_cli.contacts import optouts
+    from wacoex_cli.contacts import store
 
     with invocation.open_workspace() as workspace:
-        now = workspace.clock.now()
-        change = optouts.add(
-            workspace.state, phone, country, note, now, scope=scope, dry_run=dry_run
+        now, wanted = workspace.clock.now(), store.Scope(scope)
+        known, in_force, is_change = store.add_by_hand(
+            workspace.state, phone, country, note, now, wanted, dry_run=dry_run
         )
-    only = " for marketing" if change.scope is Scope.MARKETING else ""
-    if change.is_change:
-        text = f"{change.phone} {'would be ' if dry_run else ''}added to the opt-out list{only}"
+    only = " for marketing" if in_force == "marketing" else ""
+    if is_change:
+        text = f"{known} {'would be ' if dry_run else ''}added to the opt-out list{only}"
     else:
-        text = f"{change.phone} is on the opt-out list{only} already"
-    data = {
-        "phone": change.phone,
-        "scope": change.scope.value,
-        "added": change.is_change,
-        "dry_run": dry_run,
-    }
+        text = f"{known} is on the opt-out list{only} already"
+    data = {"phone": known, "scope": in_force.value, "added": is_change, "dry_run": dry_run}
     return Result(data, [text])
 
 
@@ -87,15 +80,16 @@ def remove(
     dry_run: DryRunOption = False,
 ) -> Result:
     """Let a person be sent to again."""
-    from wacoex_cli.contacts import optouts
+    from wacoex_cli.contacts import store
 
     with invocation.open_workspace() as workspace:
-        found = optouts.find(workspace.state, phone, country)
+        found = store.listed_phone(workspace.state, phone, country)
         if not dry_run:
             question = f"Has {found} agreed to get messages again?"
             if not (yes or TerminalDialogue(invocation).confirm(question, flag="--yes")):
                 raise DeclinedError("declined", hint="nothing was changed")
-            optouts.remove(workspace.state, found)
+            with workspace.state.transaction():
+                store.remove_optout(workspace.state, found)
     would = "would be " if dry_run else ""
     data = {"phone": found, "removed": True, "dry_run": dry_run}
     return Result(data, [f"{found} {would}removed from the opt-out list"])
@@ -104,16 +98,16 @@ def remove(
 @command(app, "list", "wacoex optout list", "wacoex optout list --json")
 def list_optouts(invocation: Invocation) -> Result:
     """List them, the newest first."""
-
     from wacoex_cli.contacts import store
 
     with invocation.open_workspace() as workspace:
         found = store.list_optouts(workspace.state)
     rows = [
-        [one.phone, one.scope.value, one.source, one.note, from_text(one.added_at)] for one in found
+        [optout.phone, optout.scope.value, optout.source, optout.note, from_text(optout.added_at)]
+        for optout in found
     ]
     table = Table(("phone", "scope", "source", "note", "added"), rows, "nobody has opted out")
-    return Result({"optouts": [asdict(one) for one in found]}, [table])
+    return Result({"optouts": [asdict(optout) for optout in found]}, [table])
 
 
 @command(
@@ -127,7 +121,7 @@ def import_optouts(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="CSV, TSV, NDJSON or XLSX; - is standard input.")
     ],
-    scope: ScopeOption = Scope.ALL,
+    scope: ScopeOption = "all",
     country: CountryOption = None,
     phone_column: Annotated[
         str | None,
@@ -137,31 +131,28 @@ def import_optouts(
 ) -> Result:
     """Add everybody in a file. Exit status 7 when some numbers could not be read."""
     from wacoex_cli.audience.recipients_file import open_recipients
-    from wacoex_cli.contacts import optouts
+    from wacoex_cli.contacts import store
 
-    source = None if str(file) == "-" else file
     with (
         invocation.open_workspace() as workspace,
         open_recipients(
-            source,
+            None if str(file) == "-" else file,
             stdin=sys.stdin.buffer,
             stdin_is_terminal=sys.stdin.isatty(),
             phone_column=phone_column,
         ) as recipients,
     ):
-        now = workspace.clock.now()
-        done = optouts.import_file(
-            workspace.state, recipients, country, now, scope=scope, dry_run=dry_run
-        )
-    added, known, invalid = done.counts.added, done.counts.known, done.invalid_lines
-    text = [f"{added} {'would be ' if dry_run else ''}added, {known} on the list already"]
+        now, wanted = workspace.clock.now(), store.Scope(scope)
+        done = store.import_file(workspace.state, recipients, country, now, wanted, dry_run=dry_run)
+    invalid = done.invalid_lines
+    text = [f"{done.added} {'would be ' if dry_run else ''}added, {done.known} on the list already"]
     if invalid:
         lines = ", ".join(str(line) for line in invalid[:_LINES_SHOWN])
         more = ", ..." if len(invalid) > _LINES_SHOWN else ""
         text.append(f"{len(invalid)} not readable and not added: line {lines}{more}")
     data = {
-        "added": added,
-        "known": known,
+        "added": done.added,
+        "known": done.known,
         "invalid": len(invalid),
         "invalid_lines": list(invalid),
         "dry_run": dry_run,

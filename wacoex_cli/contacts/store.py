@@ -2,26 +2,33 @@
 
 An entry grows by itself, from `marketing` to `all`, and never shrinks but by a person's hand.
 
-Functions that change something are called inside a transaction of the state.
+Functions that change something are called inside a transaction of the state, but `add_by_hand`
+and `import_file`, which open their own.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from wacoex_cli.audience.model import ImportCounts, OptOut, Scope
+from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.phone_numbers import check_country, normalise
 from wacoex_cli.platforms.events import Kind, Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.audience.recipients_file import RecipientsFile
+    from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.events import Event
 
 _BY_PREFERENCE = "meta-user_preferences"
 _BY_REFUSAL = "meta-131050"
+_BY_HAND = "operator"
+_BY_FILE = "import"
 _COLUMNS = "phone, scope, source, note, added_at"
 _NO_MARKETING = ("UTILITY", "AUTHENTICATION")
 _ADD = (
@@ -30,6 +37,40 @@ _ADD = (
     " note = excluded.note, added_at = excluded.added_at"
     " WHERE optouts.scope = 'marketing' AND excluded.scope = 'all'"
 )
+
+
+class Scope(StrEnum):
+    """What somebody on the opt-out list is not sent.
+
+    `MARKETING` lets templates of the categories UTILITY and AUTHENTICATION through.
+    """
+
+    ALL = "all"
+    MARKETING = "marketing"
+
+    def covers(self, other: Scope) -> bool:
+        """Whether nothing of the other scope is missing in this one."""
+        return self in (Scope.ALL, other)
+
+
+@dataclass(frozen=True)
+class OptOut:
+    """Somebody who wants no more messages. `added_at` is RFC 3339 in UTC."""
+
+    phone: str
+    scope: Scope
+    source: str
+    note: str | None
+    added_at: str
+
+
+@dataclass(frozen=True)
+class ImportCounts:
+    """What became of a file: new or wider entries, ones already known, lines without a number."""
+
+    added: int
+    known: int
+    invalid_lines: tuple[int, ...] = ()
 
 
 def other_spelling(phone: str) -> str:
@@ -64,7 +105,9 @@ def holds_back(template: str, optout: str = "optouts") -> str:
     `template` is the SQL of its frozen template, `optout` the table's name in the query. A new
     category counts as marketing.
     """
-    welcome = " OR ".join(f'{template} LIKE \'%"category": "{one}"%\'' for one in _NO_MARKETING)
+    welcome = " OR ".join(
+        f'{template} LIKE \'%"category": "{category}"%\'' for category in _NO_MARKETING
+    )
     return f"({optout}.scope = 'all' OR NOT ({welcome}))"
 
 
@@ -81,6 +124,31 @@ def add_optout(
     Only a wider scope takes the place of what is there.
     """
     return state.execute(_ADD, [phone, scope, source, note, to_text(now)]) == 1
+
+
+def add_by_hand(
+    state: State,
+    text: str,
+    country: str | None,
+    note: str | None,
+    now: datetime,
+    scope: Scope,
+    *,
+    dry_run: bool,
+) -> tuple[str, Scope, bool]:
+    """Put one number on the list, or widen what it is not sent.
+
+    Returns its E.164 form, what it is not sent afterwards, and whether the list changes for it.
+    Raises UsageError when it is no phone number.
+    """
+    phone = _readable(text, country)
+    with state.transaction():
+        known = find_optout(state, phone)
+        if known and known.scope.covers(scope):
+            return phone, known.scope, False
+        if not dry_run:
+            add_optout(state, known.phone if known else phone, _BY_HAND, note, now, scope)
+    return phone, scope, True
 
 
 def add_stop(state: State, phone: str, stopped_at: str, now: datetime) -> None:
@@ -124,13 +192,51 @@ def import_optouts(
     return ImportCounts(added=added, known=len(distinct) - added)
 
 
+def import_file(
+    state: State,
+    recipients: RecipientsFile,
+    country: str | None,
+    now: datetime,
+    scope: Scope,
+    *,
+    dry_run: bool,
+) -> ImportCounts:
+    """Put everybody in a file on the list.
+
+    The file is read before the list is touched, so that a broadcast never waits for it.
+
+    Raises:
+        UsageError: the file cannot be read, or none of its numbers can; nothing changes then.
+    """
+    country = country and check_country(country)
+    phones, invalid = set(), []
+    for row in recipients:
+        if phone := normalise(row.phone, country):
+            phones.add(phone)
+        else:
+            invalid.append(row.line)
+    if invalid and not phones:
+        raise UsageError(
+            f"no number in the file can be read (first on line {invalid[0]})",
+            hint="write numbers with `+` and country code, or name the country with `--country`",
+            code="invalid_phone",
+        )
+    if dry_run:
+        listed = {optout.phone for optout in list_optouts(state) if optout.scope.covers(scope)}
+        counts = ImportCounts(added=len(phones - listed), known=len(phones & listed))
+    else:
+        with state.transaction():
+            counts = import_optouts(state, phones, _BY_FILE, now, scope)
+    return replace(counts, invalid_lines=tuple(invalid))
+
+
 def find_optout(state: State, phone: str) -> OptOut | None:
     """The entry of an E.164 number, in either spelling; of two the wider."""
     found = state.row(
         f"SELECT {_COLUMNS} FROM optouts WHERE phone IN {EITHER_SPELLING} ORDER BY scope LIMIT 1",
         [phone, phone],
     )
-    return _optout(found) if found else None
+    return OptOut(**{**found, "scope": Scope(found["scope"])}) if found else None
 
 
 def is_opted_out(state: State, phone: str, scope: Scope = Scope.MARKETING) -> bool:
@@ -139,14 +245,34 @@ def is_opted_out(state: State, phone: str, scope: Scope = Scope.MARKETING) -> bo
     return found is not None and found.scope.covers(scope)
 
 
+def listed_phone(state: State, text: str, country: str | None) -> str:
+    """The E.164 number of somebody on the list. Raises UsageError when they are not on it."""
+    phone = _readable(text, country)
+    if not is_opted_out(state, phone):
+        raise UsageError(
+            f"{phone} is not on the opt-out list",
+            hint="`wacoex optout list` shows who is",
+            code="not_opted_out",
+        )
+    return phone
+
+
 def list_optouts(state: State) -> list[OptOut]:
     """Everybody on the list, the newest first."""
     rows = state.rows(f"SELECT {_COLUMNS} FROM optouts ORDER BY added_at DESC, phone")
-    return [_optout(row) for row in rows]
+    return [OptOut(**{**row, "scope": Scope(row["scope"])}) for row in rows]
 
 
-def _optout(row: Row) -> OptOut:
-    return OptOut(**{**row, "scope": Scope(row["scope"])})
+def _readable(text: str, country: str | None) -> str:
+    phone = normalise(text, country and check_country(country))
+    if phone is None:
+        raise UsageError(
+            f"`{text}` is not a phone number",
+            hint="write it with `+` and country code, such as `+6591234567`,"
+            " or name the country with `--country`",
+            code="invalid_phone",
+        )
+    return phone
 
 
 def project(state: State, events: Sequence[Event], now: datetime) -> None:
@@ -155,9 +281,9 @@ def project(state: State, events: Sequence[Event], now: datetime) -> None:
     A later "resume" takes nobody off: `wacoex optout remove` does. Who is known by a user id
     only cannot be put on a list of numbers; nobody sends to them by number either.
     """
-    for one in events:
-        if one.data.get("value") == "stop" and (one.contact or "").startswith("+"):
-            add_stop(state, str(one.contact), one.at, now)
+    for event in events:
+        if event.data.get("value") == "stop" and (event.contact or "").startswith("+"):
+            add_stop(state, str(event.contact), event.at, now)
 
 
 OPTOUTS = Projection("opt-outs", frozenset({Kind.USER_PREFERENCE}), project)

@@ -36,8 +36,7 @@ from wacoex_cli.events.checks import (
 )
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.inactivity.checks import check_standing
-from wacoex_cli.inactivity.reminder_checks import check_running
+from wacoex_cli.inactivity.checks import check_running, check_standing
 from wacoex_cli.onboarding.checks import check_records, check_window
 from wacoex_cli.onboarding.model import SYNC_WINDOW, Route, StepState
 from wacoex_cli.partners.checks import check_partners

@@ -26,8 +26,8 @@ from wacoex_cli.events.checks import SILENCE_WINDOW
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.events.traffic import summaries
 from wacoex_cli.foundation.clock import from_text
-from wacoex_cli.inactivity import reading as countdown
-from wacoex_cli.inactivity import runs_ledger
+from wacoex_cli.inactivity.checks import onboarding_signs, standings, zone_of
+from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.onboarding.model import JourneyKind
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.partners.check import rows_of
@@ -194,8 +194,8 @@ def take_snapshot(
         sources=tuple(_sources(workspace, facts.values(), gathered, is_offline=is_offline)),
         failed=tuple(gathered.failed),
         arrivals=_arrivals(state),
-        last_run=runs_ledger.last_run(state),
-        schedule=runs_ledger.schedule(state),
+        last_run=Reminders(state).last_run(),
+        schedule=Reminders(state).schedule(),
         versions=tuple(
             sorted({workspace.settings_for(one.name).meta_api_version for one in channels})
         ),
@@ -236,7 +236,7 @@ def _ask(
     with state.transaction():
         look.keep(state, found)
         for facts in found:
-            signs = countdown.onboarding(facts.channel, values_of(facts.read), now)
+            signs = onboarding_signs(facts.channel, values_of(facts.read), now)
             Signs(state).add(signs)
     for facts in found if is_whole else ():
         _take_failures(facts, gathered)
@@ -313,7 +313,7 @@ def _views(
 ) -> list[ChannelView]:
     """Each channel with everything that the state file knows and that was read just now."""
     state, channels = workspace.state, [facts.channel for facts in found.values()]
-    standings = countdown.standings(workspace, channels, now)
+    standing_of = standings(workspace, channels, now)
     inventories = devices.inventories(state, channels, now)
     partners = rows_of(workspace, channels, now)
     trouble = troubles(state, channels, now)
@@ -325,8 +325,8 @@ def _views(
         views.append(
             ChannelView(
                 facts=facts,
-                standing=standings[key],
-                zone=countdown.zone_of(workspace, facts.channel),
+                standing=standing_of[key],
+                zone=zone_of(workspace, facts.channel),
                 inventory=inventories[key],
                 partner=partners[key],
                 trouble=trouble[key],

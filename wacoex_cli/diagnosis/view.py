@@ -13,7 +13,6 @@ from wacoex_cli.findings.catalogue import find
 from wacoex_cli.findings.model import by_severity, finding_text, worst
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.masking import masked, masked_text
-from wacoex_cli.inactivity.view import countdown_data
 from wacoex_cli.terminal.render import ForPerson, ForPipe, Table, relative
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def _channel_data(one: ChannelStatus, now: datetime) -> dict[str, Any]:
             "can_send_message": _inside(values.get("health_status"), "can_send_message"),
             "entities": _inside(values.get("health_status"), "entities") or [],
         },
-        "inactivity": countdown_data(one.view.standing),
+        "inactivity": one.view.standing.to_json(),
         "partner": {"expected": one.view.partner.expected.label, "seen": one.partner_seen},
         "facts": [
             {**fact.to_json(), "age_seconds": _age_seconds(fact, now)}

@@ -1,30 +1,190 @@
-"""Findings about the countdown of a channel, from where it stands. Pure."""
+"""`reminder check`: the countdown of each channel from stored evidence, and what is wrong with it.
+
+From top to bottom: evidence is collected, judged, and shown to people, scripts and monitoring.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.access import warn_about_unknown_tables
 from wacoex_cli.channels.checks import check_connection
-from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.foundation.clock import local_text, to_text
-from wacoex_cli.inactivity.model import Stage
+from wacoex_cli.channels.connection import FACTS, connected_at, reconnections
+from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.model import EvidenceKind, Sign, address_of
+from wacoex_cli.channels.store import AccountEvents, Signs
+from wacoex_cli.devices.store import Devices
+from wacoex_cli.events.store import catch_up
+from wacoex_cli.findings.model import (
+    Evidence,
+    Finding,
+    Severity,
+    by_severity,
+    check_exit_status,
+    finding_text,
+    worst,
+    worst_first,
+)
+from wacoex_cli.foundation.clock import from_text, local_text, to_text
+from wacoex_cli.inactivity import rule
+from wacoex_cli.inactivity.model import Grade, GradedSign, Stage
+from wacoex_cli.inactivity.store import Reminders
+from wacoex_cli.terminal.render import ForPerson, Table, relative
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
+    from typing import Any
 
+    from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.facts import ChannelFacts
-    from wacoex_cli.inactivity.model import GradedSign, Standing
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.devices.rule import Interval
+    from wacoex_cli.errors import WacoexError
+    from wacoex_cli.foundation.settings import InactivitySettings
+    from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.inactivity.model import Standing
 
-SAID = {
-    "confirmed": "the app was confirmed to be open",
-    "connected": "the number was connected",
-    "echo_primary": "an echo came from the phone, no companion was linked then",
-    "phonebook": "the phonebook changed, usually on the phone",
-    "echo": "an echo came, maybe from a linked device",
-}
-"""What each word of the evidence table says, for a person."""
-
+NO_EVIDENCE = (
+    "messages through the API, messages of customers and broadcasts do not count as opening the app"
+)
+_SMALLEST_STEP = timedelta(milliseconds=1)
+_GRACE = timedelta(hours=1)
+# Somebody else's schedule is not known; once a day is the least that makes sense for it.
+_UNKNOWN_SCHEDULE = timedelta(days=1)
 _LATE = {Stage.WARNING: "WX101", Stage.CRITICAL: "WX102", Stage.OVERDUE: "WX103"}
+_NEAREST_END_FIRST = (Stage.OVERDUE, Stage.CRITICAL, Stage.UNKNOWN, Stage.WARNING, Stage.OK)
+_HEADLINES = ("removed", "reconnecting", "overdue", "critical", "unknown", "warning", "ok")
+
+
+def standings(
+    workspace: Workspace,
+    channels: Sequence[Channel],
+    now: datetime,
+    more: Mapping[int, Sequence[Sign]] | None = None,
+) -> dict[int, Standing]:
+    """The countdown of each channel by channel_id, with the settings of each.
+
+    `more` is evidence that is not stored, by channel_id. Events that came in are seen once the
+    projection of the channels has caught up, which is the caller's to do.
+    """
+    state = workspace.state
+    account_events = AccountEvents(state).of_channels(channels)
+    alone = Devices(state).primary_only_by_channel()
+    found = {}
+    for channel in channels:
+        number = channel.channel_id
+        extra = [*reconnections(channel, account_events[number]), *(more or {}).get(number, ())]
+        stored = _StoredEvidence(state, channel, now + rule.CLOCKS_DIFFER_AT_MOST)
+        signs = stored.that_can_decide(alone.get(number, ()), extra)
+        found[number] = rule.standing(signs, workspace.settings_for(channel.name).inactivity, now)
+    return found
+
+
+def zone_of(workspace: Workspace, channel: Channel) -> str:
+    """The time zone that a channel's times are shown in: its own, else the configured one, or UTC.
+
+    Only for display: the rule itself counts hours.
+    """
+    return channel.timezone or workspace.settings_for(channel.name).timezone or "UTC"
+
+
+def onboarding_signs(channel: Channel, values: Mapping[str, Any], now: datetime) -> list[Sign]:
+    """Evidence from `last_onboarded_time`, when it is read at most 14 days after that moment.
+
+    The app took part in connecting. A moment that is older says nothing about now: the channel
+    has outlived the deadline that it would set (Meta: phone number).
+    """
+    moment = connected_at(values)
+    if moment is None or not (
+        -rule.CLOCKS_DIFFER_AT_MOST <= now - moment <= rule.DISCONNECTS_AFTER
+    ):
+        return []
+    address = address_of(
+        phone_number_id=channel.phone_number_id,
+        phone=channel.phone,
+        respondio_channel_id=channel.respondio_channel_id,
+    )
+    at = to_text(moment)
+    return [Sign(address or "", EvidenceKind.CONNECTED, at, "meta", "last_onboarded_time")]
+
+
+def last_proof(state: State, channel: Channel, now: datetime) -> Sign | None:
+    """The newest evidence of the grade proof that is not later than now."""
+    account_events = AccountEvents(state).of_channels([channel])[channel.channel_id]
+    stored = _StoredEvidence(state, channel, now)
+    again = [sign for sign in reconnections(channel, account_events) if sign.at <= stored.until]
+    return max(
+        (*stored.proofs(), *again), key=lambda sign: (sign.at, sign.kind.value), default=None
+    )
+
+
+class _StoredEvidence:
+    """What is stored about one channel up to a moment."""
+
+    def __init__(self, state: State, channel: Channel, until: datetime) -> None:
+        self._signs = Signs(state)
+        self._addresses = self._signs.addresses_for(channel)
+        self.until = to_text(until)
+
+    def proofs(self) -> list[Sign]:
+        return [*self._newest(EvidenceKind.CONFIRMED), *self._newest(EvidenceKind.CONNECTED)]
+
+    def that_can_decide(self, alone: Sequence[Interval], extra: Sequence[Sign]) -> list[GradedSign]:
+        """Of a million echoes only the newest of each grade matters."""
+        proofs = [*self.proofs(), *extra]
+        ahead = self._signs.newest_after(self._addresses, self.until)
+        signs = [
+            *proofs,
+            *self._echoes(alone),
+            *self._phonebook(proofs),
+            *([ahead] if ahead else []),
+        ]
+        return [
+            GradedSign(
+                *rule.grade(sign.kind, sign.at, alone),
+                from_text(sign.at),
+                sign.source,
+                sign.said_by,
+            )
+            for sign in signs
+        ]
+
+    def _echoes(self, alone: Sequence[Interval]) -> Iterator[Sign]:
+        """The newest echo, and the newest one that only the phone can have sent."""
+        newest = self._newest(EvidenceKind.ECHO)
+        yield from newest
+        if not newest or rule.grade(EvidenceKind.ECHO, newest[0].at, alone)[1] is Grade.STRONG:
+            return
+        for interval in sorted(alone, key=lambda interval: interval.start, reverse=True):
+            end = self.until
+            if interval.end:
+                end = min(end, to_text(from_text(interval.end) - _SMALLEST_STEP))
+            strong = self._newest(EvidenceKind.ECHO, until=end, since=interval.start)
+            if strong:
+                yield from strong
+                return
+
+    def _phonebook(self, proofs: Sequence[Sign]) -> Iterator[Sign]:
+        """The newest change of the phonebook, unless it came with the first sync."""
+        for newest in self._newest(EvidenceKind.PHONEBOOK):
+            first = self._signs.first_at(self._addresses, EvidenceKind.PHONEBOOK)
+            connected = [sign.at for sign in proofs if sign.kind is EvidenceKind.CONNECTED]
+            began = [from_text(at) for at in (first, *connected) if at]
+            if not rule.is_of_first_sync(from_text(newest.at), *began):
+                yield newest
+
+    def _newest(
+        self, kind: EvidenceKind, *, until: str | None = None, since: str | None = None
+    ) -> list[Sign]:
+        found = self._signs.newest(self._addresses, kind, until=until or self.until, since=since)
+        return [found] if found else []
 
 
 def check_standing(facts: ChannelFacts, standing: Standing, zone: str) -> list[Finding]:
@@ -41,11 +201,11 @@ def check_standing(facts: ChannelFacts, standing: Standing, zone: str) -> list[F
 def check_opened(standing: Standing, channel: str, zone: str, now: datetime) -> list[Finding]:
     """WX101 to WX105: the app was not opened for too long, or nobody knows; WX705 beside them.
 
-    `zone` is the channel's own time zone. Weaker evidence is told, and never counted.
+    `zone` is the channel's own time zone. Weaker evidence is shown, and never counted.
     """
-    counted = [_evidence(said(standing.counted), standing.counted)] if standing.counted else []
-    weaker = [
-        _evidence(f"not counted ({sign.grade.value}): {said(sign)}", sign)
+    evidence = [_evidence(sign.text, sign) for sign in (standing.counted,) if sign]
+    evidence += [
+        _evidence(f"not counted ({sign.grade.value}): {sign.text}", sign)
         for sign in standing.weaker
     ]
     has_echo = any(sign.name == "echo" for sign in standing.weaker)
@@ -58,23 +218,27 @@ def check_opened(standing: Standing, channel: str, zone: str, now: datetime) -> 
                 _LATE[standing.stage],
                 severity,
                 channel,
-                [*counted, *weaker],
+                evidence,
                 deadline=deadline,
                 has_echo=has_echo,
             )
         )
-    if standing.stage is Stage.UNKNOWN and weaker:
-        found.append(Finding("WX105", severity, channel, [*counted, *weaker], has_echo=has_echo))
+    if standing.stage is Stage.UNKNOWN and standing.weaker:
+        found.append(Finding("WX105", severity, channel, evidence, has_echo=has_echo))
     elif standing.stage is Stage.UNKNOWN:
         missing = Evidence("nobody confirmed it and no event proves it", "wacoex", to_text(now))
-        found.append(Finding("WX104", severity, channel, [*counted, missing]))
+        found.append(Finding("WX104", severity, channel, missing))
     if standing.future:
         facts = [
-            _evidence(f"{said(sign)} at {to_text(sign.at)}, now it is {to_text(now)}", sign)
+            _evidence(f"{sign.text} at {to_text(sign.at)}, now it is {to_text(now)}", sign)
             for sign in standing.future
         ]
         found.append(Finding("WX705", Severity.WARNING, channel, facts, case="future"))
     return found
+
+
+def _evidence(text: str, sign: GradedSign) -> Evidence:
+    return Evidence(text, sign.source, to_text(sign.at))
 
 
 def stage_severity(stage: Stage) -> Severity:
@@ -82,11 +246,230 @@ def stage_severity(stage: Stage) -> Severity:
     return Severity.CRITICAL if stage is Stage.OVERDUE else Severity(stage.value)
 
 
-def said(sign: GradedSign) -> str:
-    """One piece of evidence in words, with the person who told it."""
-    who = f" by {sign.said_by}" if sign.name == "confirmed" and sign.said_by else ""
-    return f"{SAID.get(sign.name, sign.name)}{who}"
+def check_running(
+    last_run: Mapping[str, Any] | None, schedule: Mapping[str, Any] | None, now: datetime
+) -> list[Finding]:
+    """WX106: `reminder notify` never ran, not for longer than its schedule, or failed last time.
+
+    `last_run` and `schedule` are what `Reminders` gives. Too long is twice the schedule's
+    interval and an hour; where wacoex did not install the schedule, an interval of a day counts.
+    """
+    if last_run is None:
+        case = "never"
+        text = "no run is recorded and no schedule installed"
+        if schedule:
+            text = (
+                f"no run is recorded, though {schedule['kind']} on {schedule['host']} was to"
+                f" start it since {schedule['installed_at']}"
+            )
+    else:
+        began = from_text(last_run["started_at"])
+        seconds = schedule["every_seconds"] if schedule else None
+        interval = timedelta(seconds=seconds) if seconds else _UNKNOWN_SCHEDULE
+        # A run dated in the future, by a wrong clock, says nothing about now.
+        if not -_GRACE <= now - began <= 2 * interval + _GRACE:
+            case, text = "stopped", f"the last run began at {to_text(began)}"
+        elif status := last_run["exit_status"]:
+            case, text = "failed", f"the run of {to_text(began)} ended with exit status {status}"
+        else:
+            return []
+    evidence = Evidence(text, "wacoex", to_text(now))
+    return [Finding("WX106", Severity.WARNING, None, evidence, case=case, schedule=schedule)]
 
 
-def _evidence(text: str, sign: GradedSign) -> Evidence:
-    return Evidence(text, sign.source, to_text(sign.at))
+@dataclass(frozen=True)
+class Watched:
+    """A channel with its countdown. `zone` is the time zone its times are shown in."""
+
+    channel: Channel
+    standing: Standing
+    connection: Connection
+    findings: tuple[Finding, ...]
+    zone: str
+    settings: InactivitySettings
+
+    @property
+    def severity(self) -> Severity:
+        """The worst that was found."""
+        return worst(finding.severity for finding in self.findings)
+
+    @property
+    def headline(self) -> str:
+        """The one word about it: that the connection is lost, else the stage."""
+        state = self.connection.state
+        return state.value if state and self.connection.is_lost else self.standing.stage.value
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of `channels`."""
+        return {
+            "channel": self.channel.name,
+            "severity": self.severity.value,
+            **self.standing.to_json(),
+            "weaker_evidence": [
+                {
+                    "evidence": sign.name,
+                    "grade": sign.grade.value,
+                    "at": sign.at,
+                    "source": sign.source,
+                }
+                for sign in self.standing.weaker
+            ],
+            **self.connection.to_json(),
+            "timezone": self.zone,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def watch(workspace: Workspace, channels: Sequence[Channel], now: datetime) -> list[Watched]:
+    """The countdowns and connections of these channels, worst first, as they are stored."""
+    standing_of = standings(workspace, channels, now)
+    facts_of = stored_facts(workspace.state, channels, now, FACTS)
+    found = []
+    for channel in channels:
+        standing, facts = standing_of[channel.channel_id], facts_of[channel.channel_id]
+        zone = zone_of(workspace, channel)
+        findings = tuple(worst_first(check_standing(facts, standing, zone)))
+        settings = workspace.settings_for(channel.name).inactivity
+        found.append(Watched(channel, standing, facts.connection, findings, zone, settings))
+    return sorted(
+        found,
+        key=lambda watched: (
+            by_severity(watched.severity),
+            _NEAREST_END_FIRST.index(watched.standing.stage),
+            str(watched.standing.deadline_at or ""),
+            watched.channel.name,
+        ),
+    )
+
+
+def check(workspace: Workspace, name: str | None, now: datetime) -> ReminderCheck:
+    """Look at one channel, or at all that are not archived. Asks nobody.
+
+    Raises UsageError when there is no channel, or none of that name; StateError for an unusable
+    state file.
+    """
+    state, reminders = workspace.state, Reminders(workspace.state)
+    channels = [registry.active(state, name)] if name else registry.all_active(state)
+    warn_about_unknown_tables(workspace)
+    catch_up(state, [CHANNELS], workspace.clock)
+    run = reminders.last_run()
+    findings = check_running(run, reminders.schedule(), now)
+    return ReminderCheck(tuple(watch(workspace, channels, now)), run, tuple(findings), now)
+
+
+@dataclass(frozen=True)
+class ReminderCheck:
+    """All channels that were looked at, worst first, and the last run of `reminder notify`.
+
+    `findings` are about the reminder itself (WX106).
+    """
+
+    channels: tuple[Watched, ...]
+    last_run: Row | None
+    findings: tuple[Finding, ...]
+    now: datetime
+
+    @property
+    def severity(self) -> Severity:
+        """The worst of all channels. Whoever lets monitoring call this needs no notices (WX106)."""
+        return worst(watched.severity for watched in self.channels)
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of a check: 0 ok, 1 warning, 2 critical, 3 unknown."""
+        return check_exit_status(self.severity)
+
+    def to_json(self) -> dict[str, Any]:
+        """The `data` of `reminder check`."""
+        return {
+            "channels": [watched.to_json() for watched in self.channels],
+            "severity": self.severity.value,
+            "last_notify_run_at": self.last_run["started_at"] if self.last_run else None,
+            "last_notify_exit_status": self.last_run["exit_status"] if self.last_run else None,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+    def parts(self) -> Iterator[Table | ForPerson]:
+        """A line for each channel; for a person also what it rests on, and what was found."""
+        yield Table(
+            ("stage", "channel", "deadline", "left", "grade", "findings"),
+            [
+                (
+                    watched.headline,
+                    watched.channel.name,
+                    deadline and local_text(deadline, watched.zone),
+                    deadline,
+                    watched.standing.grade.value,
+                    " ".join(dict.fromkeys(finding.id for finding in watched.findings)) or None,
+                )
+                for watched in self.channels
+                for deadline in (watched.standing.deadline_at,)
+            ],
+        )
+        for watched in self.channels:
+            standing = watched.standing
+            if not watched.findings and (standing.weaker or len(self.channels) == 1):
+                lines = [""]
+                for sign in filter(None, (standing.counted, *standing.weaker)):
+                    counts = "counts" if sign is standing.counted else "not counted"
+                    age = f"{relative(sign.at, self.now)} ({sign.grade.value}, {counts})"
+                    lines.append(f"{watched.channel.name}: {sign.text}, {age}")
+                yield ForPerson("\n".join(lines))
+        of_channels = [finding for watched in self.channels for finding in watched.findings]
+        for finding in [*of_channels, *self.findings]:
+            yield ForPerson(f"\n{finding_text(finding, self.now)}")
+        if of_channels:
+            yield ForPerson(f"\n{NO_EVIDENCE}")
+        if not self.findings:
+            yield ForPerson(f"\n{self._last_run_text()}")
+
+    def nagios_lines(self) -> Iterator[str]:
+        """The status line with performance data, and below it a line for each channel.
+
+        Performance data are days left, with the ranges in which that is well (`4:` is "4 or more").
+        `U` is a value that is not known (Monitoring Plugins: development guidelines).
+        """
+        words = Counter(watched.headline for watched in self.channels)
+        counts = ", ".join(f"{words[word]} {word}" for word in _HEADLINES if words[word])
+        performance = " ".join(map(_performance, self.channels))
+        yield f"WACOEX {_label(self.severity)} - {counts} | {performance}"
+        for watched in self.channels:
+            text = "; ".join(f"{finding.id} {finding.title}" for finding in watched.findings)
+            counted, deadline = watched.standing.counted, watched.standing.deadline_at
+            if not text and counted and deadline:
+                text = f"the deadline is {local_text(deadline, watched.zone)}; {counted.text}"
+            text = text or watched.standing.stage.value
+            yield f"{_label(watched.severity)} {watched.channel.name}: {_without_bars(text)}"
+        yield self._last_run_text()
+
+    def _last_run_text(self) -> str:
+        if self.last_run is None:
+            return "`wacoex reminder notify` has never run here"
+        status = self.last_run["exit_status"]
+        ended = "has not ended" if status is None else f"ended with {status}"
+        age = relative(from_text(self.last_run["started_at"]), self.now)
+        return f"last run of `wacoex reminder notify`: {age}, {ended}"
+
+
+def nagios_failure(error: WacoexError) -> str:
+    """The status line when nothing could be checked."""
+    return f"WACOEX UNKNOWN - {_without_bars(error.message)}"
+
+
+def _label(severity: Severity) -> str:
+    return "OK" if severity is Severity.INFO else severity.value.upper()
+
+
+def _performance(watched: Watched) -> str:
+    days, limit = watched.standing.days_left, rule.DISCONNECTS_AFTER.days
+    value = "U" if days is None else f"{days:.1f}"
+    warning, critical = (
+        limit - days for days in (watched.settings.warning_days, watched.settings.critical_days)
+    )
+    # No minimum: overdue is below 0.
+    return f"'{watched.channel.name}'={value};{warning:g}:;{critical:g}:;;{limit}"
+
+
+def _without_bars(text: str) -> str:
+    """A bar would begin performance data, a line break another line."""
+    return " ".join(text.replace("|", "/").split())

@@ -1,7 +1,7 @@
 """`wacoex reminder`: how long the phone's app may still stay closed."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,10 +19,8 @@ from wacoex_cli.terminal.options import (
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
-    from wacoex_cli.inactivity.check import ReminderCheck
-    from wacoex_cli.inactivity.notify import Notified, Told
-    from wacoex_cli.inactivity.outbox import NotDue
-    from wacoex_cli.inactivity.schedule import Shown
+    from wacoex_cli.inactivity.notify import Notice
+    from wacoex_cli.inactivity.schedule import ScheduleStatus
 
 app = group("reminder", "Never lose a channel: the app must be opened on the phone every 14 days.")
 
@@ -47,14 +45,18 @@ def check(
 
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
-    from wacoex_cli.inactivity import nagios as plugin
+    from wacoex_cli.inactivity import checks
 
     try:
-        return _checked(invocation, channel, is_plugin=nagios)
+        with invocation.open_workspace() as workspace:
+            named = invocation.one_channel(channel)
+            found = checks.check(workspace, named, workspace.clock.now())
     except WacoexError as error:
         if not nagios:
             raise
-        return Result({}, [plugin.nagios_failure(error)], exit_code=3, errors=[error])
+        return Result({}, [checks.nagios_failure(error)], exit_code=3, errors=[error])
+    text = list(found.nagios_lines() if nagios else found.parts())
+    return Result(found.to_json(), text, exit_code=found.exit_status)
 
 
 @command(
@@ -86,37 +88,12 @@ def confirm(
     The countdown of 14 days begins anew. Messages through the API, messages of customers and
     broadcasts are no evidence that the app was opened.
     """
-    from wacoex_cli.channels.access import choose_channel
-    from wacoex_cli.foundation.clock import moment_from
-    from wacoex_cli.inactivity import confirm as confirming
-    from wacoex_cli.inactivity import reading, view
+    from wacoex_cli.inactivity import confirm as operation
 
-    named = invocation.one_channel(channel)
+    meant = replace(invocation, channel=invocation.one_channel(channel))
     with invocation.open_workspace() as workspace:
-        chosen = choose_channel(workspace, dataclasses.replace(invocation, channel=named))
-        now = workspace.clock.now()
-        zone = reading.zone_of(workspace, chosen)
-        moment = moment_from(at, zone) if at is not None else now
-        said_by = confirming.login_name() if by is None else by
-        done = confirming.confirm(workspace, chosen, moment, said_by, force=force, dry_run=dry_run)
-        if done.connection.is_lost:
-            workspace.warn(
-                f"channel `{chosen.name}` is not connected any more: `wacoex status {chosen.name}`"
-            )
-    return Result(view.confirmed_data(done), list(view.confirmed_text(done, now)))
-
-
-def _checked(invocation: Invocation, channel: str | None, *, is_plugin: bool) -> Result:
-    from wacoex_cli.findings.model import check_exit_status
-    from wacoex_cli.inactivity import view
-    from wacoex_cli.inactivity.check import check as look
-    from wacoex_cli.inactivity.nagios import nagios_lines
-
-    with invocation.open_workspace() as workspace:
-        now = workspace.clock.now()
-        found: ReminderCheck = look(workspace, invocation.one_channel(channel), now)
-    text = list(nagios_lines(found, now)) if is_plugin else list(view.check_text(found, now))
-    return Result(view.check_data(found), text, exit_code=check_exit_status(found.severity))
+        done = operation.confirm(workspace, meant, at, by, force=force, dry_run=dry_run)
+    return Result(done.to_json(), list(done.lines()))
 
 
 @command(
@@ -146,63 +123,50 @@ def notify(
     from wacoex_cli.inactivity import notify as operation
 
     with invocation.open_workspace() as workspace:
-        urls, channel = to or [], invocation.channel
+        urls, named = to or [], invocation.channel
         if dry_run:
-            return _previewed(*operation.preview(workspace, urls, channel))
-        log = TerminalDialogue(invocation).detail
-        return _notified(operation.notify(workspace, urls, channel, log=log))
-
-
-def _notified(done: "Notified") -> Result:
-
+            due, skipped = operation.find_due(workspace, urls, named)
+            data = {
+                "sent": [],
+                "failed": [],
+                "skipped": [entry.to_json() for entry in skipped],
+                "would_send": [
+                    {**notice.to_json(), "title": notice.title, "text": notice.body}
+                    for notice in due
+                ],
+                "dry_run": True,
+            }
+            lines = [line for notice in due for line in _preview(notice)]
+            return Result(data, lines or ["nothing is due"])
+        done = operation.notify(workspace, urls, named, log=TerminalDialogue(invocation).detail)
     data = {
-        "sent": [one.to_json() for one in done.sent],
-        "failed": [one.to_json() for one in done.failed],
-        "skipped": [one.to_json() for one in done.skipped],
+        "sent": [notice.to_json() for notice in done.sent],
+        "failed": [notice.to_json() for notice in done.failed],
+        "skipped": [entry.to_json() for entry in done.skipped],
         "dry_run": False,
     }
-    lines = [f"{_what(one)}: told {one.notice.target.shown}" for one in done.sent]
+    lines = [f"{_subject(notice)}: told {notice.target.shown}" for notice in done.sent]
     lines += [
-        f"{_what(one)}: not told {one.notice.target.shown}: {one.reason}" for one in done.failed
+        f"{_subject(notice)}: not told {notice.target.shown}: {notice.reason}"
+        for notice in done.failed
     ]
-    errors = [_failure(done)] if done.failed else []
-    return Result(data, lines, exit_code=done.exit_status, errors=errors)
-
-
-def _failure(done: "Notified") -> TemporaryError:
-    total = len(done.sent) + len(done.failed)
-    return TemporaryError(
-        f"{len(done.failed)} of {total} notices could not be sent",
+    failure = TemporaryError(
+        f"{len(done.failed)} of {len(done.sent) + len(done.failed)} notices could not be sent",
         hint="the next run tries them again; check the URL and the network if it stays so",
         code="notify_failed",
     )
+    errors = [failure] if done.failed else []
+    return Result(data, lines, exit_code=done.exit_status, errors=errors)
 
 
-def _what(one: "Told") -> str:
-    on = one.notice.occasion
-    return f"{on.channel.name} {on.standing.stage.value} ({one.message.kind.value})"
+def _preview(notice: "Notice") -> Iterator[str]:
+    yield f"{_subject(notice)}: would tell {notice.target.shown}"
+    for line in (notice.title, "", *notice.body.splitlines()):
+        yield f"  | {line}".rstrip()
 
 
-def _previewed(due: "list[Told]", others: "list[NotDue]") -> Result:
-
-    data = {
-        "sent": [],
-        "failed": [],
-        "skipped": [one.to_json() for one in others],
-        "would_send": [
-            {**one.to_json(), "title": one.message.title, "text": one.message.body} for one in due
-        ],
-        "dry_run": True,
-    }
-    lines = []
-    for one in due:
-        lines += [f"{_what(one)}: would tell {one.notice.target.shown}"]
-        lines += [f"  | {line}".rstrip() for line in _message_lines(one)]
-    return Result(data, lines or ["nothing is due"])
-
-
-def _message_lines(one: "Told") -> list[str]:
-    return [one.message.title, "", *one.message.body.splitlines()]
+def _subject(notice: "Notice") -> str:
+    return f"{notice.about.channel.name} {notice.stage.value} ({notice.kind.value})"
 
 
 schedule_group = group(
@@ -225,8 +189,8 @@ def show(
 
     with invocation.open_workspace() as workspace:
         found = schedule.show(workspace, _kind(cron, systemd))
-    text = [line for one in found for line in _shown(one)]
-    return Result({"schedules": [one.to_json() for one in found]}, text)
+    text = [line for status in found for line in _status_lines(status)]
+    return Result({"schedules": [status.to_json() for status in found]}, text)
 
 
 @command(
@@ -261,7 +225,7 @@ def install(
     would = "would be " if dry_run else ""
     what = f"{would}installed" if done.changed else "installed already, nothing changed"
     also = [
-        f"{one} starts it too: `wacoex reminder schedule remove --{one}`" for one in done.others
+        f"{kind} starts it too: `wacoex reminder schedule remove --{kind}`" for kind in done.others
     ]
     text = [f"{done.kind}: {what}", *_texts(done.texts), *done.hints, *also]
     return Result(data, text)
@@ -295,20 +259,19 @@ def _kind(cron: bool, systemd: bool) -> str | None:
     return "cron" if cron else "systemd" if systemd else None
 
 
-def _shown(one: "Shown") -> "Iterator[str]":
-    if one.there:
-        is_current = dict(one.there) == dict(one.would_be)
-        yield f"{one.kind}: installed" if is_current else f"{one.kind}: installed, and is outdated"
-        yield from _texts(one.there)
+def _status_lines(status: "ScheduleStatus") -> Iterator[str]:
+    if status.there:
+        yield f"{status.kind}: installed{'' if status.is_current else ', and is outdated'}"
+        yield from _texts(status.there)
     else:
-        why = f", and cannot be used here: {one.problem}" if one.problem else ""
-        yield f"{one.kind}: not installed{why}"
-    if one.problem is None and dict(one.there) != dict(one.would_be):
+        why = f", and cannot be used here: {status.problem}" if status.problem else ""
+        yield f"{status.kind}: not installed{why}"
+    if status.problem is None and not status.is_current:
         yield "  would be:"
-        yield from _texts(one.would_be)
+        yield from _texts(status.would_be)
 
 
-def _texts(texts: "Mapping[str, str]") -> "Iterator[str]":
+def _texts(texts: Mapping[str, str]) -> Iterator[str]:
     for place, text in texts.items():
         yield f"  {place}:"
         for line in text.splitlines():

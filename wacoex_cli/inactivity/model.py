@@ -1,13 +1,21 @@
-"""Where a channel stands in the countdown to the day Meta disconnects it, and what was told."""
+"""Where a channel stands in the countdown to the day Meta disconnects it, and what was notified."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+_EVIDENCE_TEXTS = {
+    "confirmed": "the app was confirmed to be open",
+    "connected": "the number was connected",
+    "echo_primary": "an echo came from the phone, no companion was linked then",
+    "phonebook": "the phonebook changed, usually on the phone",
+    "echo": "an echo came, maybe from a linked device",
+}
 
 
 class Stage(StrEnum):
@@ -42,6 +50,12 @@ class GradedSign:
     source: str
     said_by: str = ""
 
+    @property
+    def text(self) -> str:
+        """The evidence in words, with the person who gave it."""
+        who = f" by {self.said_by}" if self.name == "confirmed" and self.said_by else ""
+        return f"{_EVIDENCE_TEXTS.get(self.name, self.name)}{who}"
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -61,7 +75,7 @@ class Standing:
 
     @property
     def last_opened_at(self) -> datetime | None:
-        """When the app was last opened, as far as trusted evidence tells."""
+        """When the app was last opened, as far as trusted evidence says."""
         return self.counted.at if self.counted else None
 
     @property
@@ -69,11 +83,24 @@ class Standing:
         """The grade of what the clock runs from."""
         return self.counted.grade if self.counted else Grade.NONE
 
+    def to_json(self) -> dict[str, Any]:
+        """The keys that every command shows about a countdown."""
+        return {
+            "stage": self.stage.value,
+            "last_opened_at": self.last_opened_at,
+            "source": self.counted.source if self.counted else None,
+            "evidence": self.counted.name if self.counted else None,
+            "grade": self.grade.value,
+            "act_by_at": self.act_by_at,
+            "deadline_at": self.deadline_at,
+            "days_left": self.days_left,
+        }
+
 
 class NoticeKind(StrEnum):
     """Why a notice is sent."""
 
-    STAGE = "stage"  # another stage than the last one told
+    STAGE = "stage"  # another stage than that of the last notice
     REPEAT = "repeat"  # still critical or overdue
     RECOVERY = "recovery"  # well again
     REMOVED = "removed"  # the channel is no longer connected

@@ -34,10 +34,13 @@ def grade(kind: EvidenceKind, at: str, primary_only: Sequence[Interval]) -> tupl
     """The word and the grade of a piece of evidence from that moment (RFC 3339, UTC).
 
     An echo is strong when somebody had confirmed that no companion was linked at its own time:
-    then nothing but the phone can have sent it. How late it was told does not matter.
+    then nothing but the phone can have sent it. How late it was reported does not matter.
     """
     if kind is EvidenceKind.ECHO:
-        is_sure = any(one.start <= at and (one.end is None or at < one.end) for one in primary_only)
+        is_sure = any(
+            interval.start <= at and (interval.end is None or at < interval.end)
+            for interval in primary_only
+        )
         return ("echo_primary", Grade.STRONG) if is_sure else ("echo", Grade.WEAK)
     if kind is EvidenceKind.PHONEBOOK:
         return "phonebook", Grade.WEAK
@@ -64,16 +67,16 @@ def standing(signs: Iterable[GradedSign], settings: InactivitySettings, now: dat
     """
     newest_first = sorted(signs, key=_place, reverse=True)
     latest = now + CLOCKS_DIFFER_AT_MOST
-    future = tuple(one for one in newest_first if one.at > latest)
-    known = [replace(one, at=min(one.at, now)) for one in newest_first if one.at <= latest]
+    future = tuple(sign for sign in newest_first if sign.at > latest)
+    known = [replace(sign, at=min(sign.at, now)) for sign in newest_first if sign.at <= latest]
     needed = _STRENGTH[Grade(settings.trust)]
-    trusted = [one for one in known if _STRENGTH[one.grade] >= needed]
+    trusted = [sign for sign in known if _STRENGTH[sign.grade] >= needed]
     counted = max(trusted, key=_place, default=None)
-    weaker = _newest_of_each(
-        one
-        for one in known
-        if _STRENGTH[one.grade] < needed and (counted is None or one.at > counted.at)
-    )
+    newest_weaker: dict[str, GradedSign] = {}
+    for sign in known:
+        if _STRENGTH[sign.grade] < needed and (counted is None or sign.at > counted.at):
+            newest_weaker.setdefault(sign.name, sign)
+    weaker = tuple(newest_weaker.values())
     if counted is None:
         return Standing(Stage.UNKNOWN, weaker=weaker, future=future)
     deadline = counted.at + DISCONNECTS_AFTER
@@ -102,18 +105,18 @@ def due(
 ) -> NoticeKind | None:
     """Which notice a target is to get about a channel now; None for none.
 
-    A change of stage is told at once, critical and overdue again when 24 hours have passed, and
-    once that all is well again. A removed channel is told once, then no more; an archived one
-    never.
+    A change of stage is notified at once, critical and overdue again when 24 hours have passed,
+    and once that all is well again. A removed channel is notified once, then no more; an archived
+    channel never.
     """
     if connection == "archived":
         return None
     if connection == "removed":
         return None if last and last.kind is NoticeKind.REMOVED else NoticeKind.REMOVED
-    told = last.stage if last and last.kind is not NoticeKind.REMOVED else None
+    notified = last.stage if last and last.kind is not NoticeKind.REMOVED else None
     if stage is Stage.OK:
-        return NoticeKind.RECOVERY if last and told is not Stage.OK else None
-    if last is None or told is not stage:
+        return NoticeKind.RECOVERY if last and notified is not Stage.OK else None
+    if last is None or notified is not stage:
         return NoticeKind.STAGE
     # Either way: a notice dated in the future, by a wrong clock, must not silence the reminder.
     has_passed = abs(now - last.sent_at) >= _REPEATED_AFTER
@@ -130,13 +133,6 @@ def _stage(age: timedelta, settings: InactivitySettings) -> Stage:
     return Stage.OK
 
 
-def _place(one: GradedSign) -> tuple[datetime, int, str, str, str]:
+def _place(sign: GradedSign) -> tuple[datetime, int, str, str, str]:
     """By time; what happened at the same moment in an order that no arrival can change."""
-    return one.at, _STRENGTH[one.grade], one.name, one.source, one.said_by
-
-
-def _newest_of_each(newest_first: Iterable[GradedSign]) -> tuple[GradedSign, ...]:
-    found: dict[str, GradedSign] = {}
-    for one in newest_first:
-        found.setdefault(one.name, one)
-    return tuple(found.values())
+    return sign.at, _STRENGTH[sign.grade], sign.name, sign.source, sign.said_by

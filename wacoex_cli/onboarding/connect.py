@@ -32,7 +32,7 @@ from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.clock import from_text, local_text, to_text
 from wacoex_cli.foundation.phone_numbers import line_of, region_of
 from wacoex_cli.foundation.workspace import login_name
-from wacoex_cli.inactivity import reading
+from wacoex_cli.inactivity.checks import standings, zone_of
 from wacoex_cli.inactivity.rule import DISCONNECTS_AFTER
 from wacoex_cli.onboarding import checks
 from wacoex_cli.onboarding.checks import check_records, four_steps
@@ -467,7 +467,7 @@ async def after_care(context: Context) -> Outcome:
     if moment and now - moment.at <= DISCONNECTS_AFTER:
         _keep_evidence(context, moment)
     channel = context.channel
-    standing = reading.standings(workspace, [channel], now)[channel.channel_id]
+    standing = standings(workspace, [channel], now)[channel.channel_id]
     found = devices.inventory(state, channel, now)
     cut_off = [device for device, its in found.devices if its is not DeviceState.LINKED]
     sync_answer = None
@@ -492,7 +492,7 @@ async def after_care(context: Context) -> Outcome:
         StepState.SETTLED,
         answer,
         findings=tuple(finding for finding in found.findings if finding.id == "WX303"),
-        note=_note(standing, found, reading.zone_of(workspace, channel)),
+        note=_note(standing, found, zone_of(workspace, channel)),
     )
 
 

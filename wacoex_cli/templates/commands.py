@@ -16,16 +16,14 @@ def list_templates(invocation: Invocation) -> Result:
 
     They are those of Meta, or respond.io's copy for a channel that sends through respond.io.
     """
-    from wacoex_cli.channels.access import choose_channel
-    from wacoex_cli.templates import view
-    from wacoex_cli.templates.reading import shelf_of
+    from wacoex_cli.templates import reading
 
     with invocation.open_workspace() as workspace:
-        shelf = shelf_of(workspace, choose_channel(workspace, invocation))
+        shelf = reading.shelf_of(workspace, invocation)
         found = workspace.run(shelf.all())
     none = f"{shelf.provider.known_as} has no templates for this channel"
-    table = Table(view.COLUMNS, [view.row(one) for one in found], none)
-    return Result(view.data(shelf.provider, found), (table,))
+    table = Table(reading.COLUMNS, [reading.row(template) for template in found], none)
+    return Result(reading.data(shelf.provider, found), (table,))
 
 
 @command(
@@ -40,12 +38,10 @@ def show(
     Names of placeholders: `1` or `first_name` in the body, `header.1` in the header, `button.0`
     for the link of the first button. (IMAGE) stands for the media of a header.
     """
-    from wacoex_cli.channels.access import choose_channel
-    from wacoex_cli.templates import view
-    from wacoex_cli.templates.reading import shelf_of
+    from wacoex_cli.templates import reading
 
     with invocation.open_workspace() as workspace:
-        shelf = shelf_of(workspace, choose_channel(workspace, invocation))
+        shelf = reading.shelf_of(workspace, invocation)
         found = workspace.run(shelf.versions(name))
-    text = [line for template in found for line in view.lines(template, shelf.provider.known_as)]
-    return Result(view.data(shelf.provider, found), tuple(text))
+    text = [line for template in found for line in reading.lines(template, shelf.provider.known_as)]
+    return Result(reading.data(shelf.provider, found), tuple(text))

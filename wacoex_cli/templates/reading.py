@@ -1,23 +1,31 @@
-"""Finding a template by its name and language, at Meta or at respond.io."""
+"""Templates at Meta or respond.io: found by name and language, and as people see them."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.channels.access import choose_channel, meta_for, respondio_for
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
-from wacoex_cli.templates.model import BRACES, NAMED, POSITIONAL, Template, kind_of
+from wacoex_cli.templates.model import (
+    BRACES,
+    NAMED,
+    POSITIONAL,
+    Template,
+    kind_of,
+    placeholders,
+)
+from wacoex_cli.templates.rule import check_sendable, preview
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.respondio import RespondIO
+    from wacoex_cli.terminal.options import Invocation
 
 
 class TemplateList(Protocol):
@@ -43,7 +51,14 @@ async def find_template(
     for version in versions:
         if version.language == language:
             return version
-    raise _unknown_language(name, language, [version.language for version in versions])
+    languages = ", ".join(
+        f"`{known}`" for known in sorted(version.language for version in versions)
+    )
+    raise UsageError(
+        f"template `{name}` does not exist in language `{language}`",
+        hint=f"it exists in {languages}; choose one with `--lang`",
+        code="unknown_template",
+    )
 
 
 async def find_versions(templates: TemplateList, owner_id: str, name: str) -> list[Template]:
@@ -53,27 +68,11 @@ async def find_versions(templates: TemplateList, owner_id: str, name: str) -> li
     versions = [Template.from_meta(record) for record in found if record.get("name") == name]
     if versions:
         return versions
-    names = {str(record["name"]) for record in await templates.templates(owner_id)}
-    raise _unknown_name(name, sorted(names))
-
-
-def _unknown_language(name: str, language: str, existing: Sequence[str]) -> UsageError:
-    languages = ", ".join(f"`{one}`" for one in sorted(existing))
-    return UsageError(
-        f"template `{name}` does not exist in language `{language}`",
-        hint=f"it exists in {languages}; choose one with `--lang`",
-        code="unknown_template",
-    )
-
-
-def _unknown_name(name: str, existing: Sequence[str]) -> UsageError:
-    near = difflib.get_close_matches(name, existing, n=3)
-    listed = ", ".join(f"`{one}`" for one in near)
-    if near:
-        hint = f"did you mean {listed}?"
-    else:
-        hint = "`wacoex template list` shows them all" if existing else "there are no templates yet"
-    return UsageError(f"there is no template `{name}`", hint=hint, code="unknown_template")
+    names = sorted({str(record["name"]) for record in await templates.templates(owner_id)})
+    hint = "`wacoex template list` shows them all" if names else "there are no templates yet"
+    if near := difflib.get_close_matches(name, names, n=3):
+        hint = "did you mean " + ", ".join(f"`{known}`" for known in near) + "?"
+    raise UsageError(f"there is no template `{name}`", hint=hint, code="unknown_template")
 
 
 Node = dict[str, Any]
@@ -90,13 +89,12 @@ class RespondIOTemplates:
 
         Raises what `RespondIO.templates` raises.
         """
-        listed = await self._respondio.templates(int(owner_id))
-        found = [record for one in listed if (record := in_metas_words(one)) is not None]
-        return [one for one in found if name is None or one["name"] == name]
+        listed = map(in_metas_words, await self._respondio.templates(int(owner_id)))
+        return [record for record in listed if record and name in (None, record["name"])]
 
 
 def in_metas_words(record: Mapping[str, Any]) -> Node | None:
-    """A template of respond.io as Meta would tell it; None for one without a name or a language.
+    """A template of respond.io as Meta would give it; None for one without a name or a language.
 
     respond.io writes in small letters, gives `components` as a list or as its JSON text, and says
     neither how parameters are given nor, mostly, the quality. Source: "respond.io: templates".
@@ -155,9 +153,8 @@ def _part(template: Template, kind: str, known: Mapping[str, str]) -> Node:
 
 
 def _button(index: int, button: Mapping[str, Any], known: Mapping[str, str]) -> Node:
-    told = ("text", "url", "phone_number")
     part: Node = {"type": kind_of(button).lower()}
-    part |= {field: button[field] for field in told if button.get(field)}
+    part |= {name: button[name] for name in ("text", "url", "phone_number") if button.get(name)}
     value = known.get(f"button.{index}")
     return part if value is None else {**part, "parameters": _parameters([value])}
 
@@ -184,11 +181,13 @@ def _components(value: object) -> list[Node]:
 
 def _component(part: Mapping[str, Any]) -> Node:
     """A component with its own kinds in capitals, as Meta writes them."""
-    told = {name: _text(part[name]).upper() for name in ("type", "format") if part.get(name)}
-    whole: Node = {**part, **told, "example": _example(part.get("example"))}
+    kinds = {name: _text(part[name]).upper() for name in ("type", "format") if part.get(name)}
+    whole: Node = {**part, **kinds, "example": _example(part.get("example"))}
     if "buttons" in part:
         buttons = part["buttons"] if isinstance(part["buttons"], list) else []
-        whole["buttons"] = [{**one, "type": kind_of(one)} for one in buttons if _is_node(one)]
+        whole["buttons"] = [
+            {**button, "type": kind_of(button)} for button in buttons if isinstance(button, dict)
+        ]
     return {name: value for name, value in whole.items() if value is not None}
 
 
@@ -196,15 +195,15 @@ def _example(value: object) -> Node | None:
     """The examples that have the form of Meta's; None without any."""
     lists = value.items() if isinstance(value, dict) else ()
     found = {
-        name: [one for one in given if _is_node(one) or not name.endswith("_named_params")]
+        name: [
+            entry
+            for entry in given
+            if isinstance(entry, dict) or not name.endswith("_named_params")
+        ]
         for name, given in lists
         if isinstance(given, list)
     }
     return found or None
-
-
-def _is_node(value: object) -> bool:
-    return isinstance(value, dict)
 
 
 def _parameter_format(components: Sequence[Mapping[str, Any]]) -> str:
@@ -227,20 +226,97 @@ class Shelf:
     async def all(self) -> list[Template]:
         """Every template, by name and language; raises what `TemplateList.templates` raises."""
         found = map(Template.from_meta, await self.listing.templates(self.owner_id))
-        return sorted(found, key=lambda one: (one.name, one.language))
+        return sorted(found, key=lambda template: (template.name, template.language))
 
     async def versions(self, name: str) -> list[Template]:
         """One template in every language it has; raises like `reading.find_versions`."""
         return await find_versions(self.listing, self.owner_id, name)
 
 
-def shelf_of(workspace: Workspace, channel: Channel) -> Shelf:
-    """Where the templates of a channel are asked for.
+def shelf_of(workspace: Workspace, invocation: Invocation) -> Shelf:
+    """The templates of the channel that a command means.
 
-    Raises UsageError without the id that names the channel there, CredentialError without a token.
+    Raises UsageError without the channel, or without the id that names it there, CredentialError
+    without a token.
     """
+    channel = choose_channel(workspace, invocation)
     if channel.provider is Provider.META:
         meta = meta_for(workspace, channel)
         return Shelf(channel.provider, meta, channel.demand_waba_id())
     listing = RespondIOTemplates(respondio_for(workspace, channel))
     return Shelf(channel.provider, listing, str(channel.demand_respondio_channel_id()))
+
+
+COLUMNS = ("name", "language", "status", "category", "placeholders", "quality", "header", "buttons")
+
+
+def row(template: Template) -> tuple[str | None, ...]:
+    """The cells of `COLUMNS`."""
+    return (
+        template.name,
+        template.language,
+        template.status,
+        template.category,
+        " ".join(place.key for place in placeholders(template)),
+        template.quality,
+        template.header_format,
+        " ".join(map(kind_of, template.buttons)),
+    )
+
+
+def data(source: str, templates: Sequence[Template]) -> dict[str, Any]:
+    """The JSON of a list: what its source, `meta` or `respondio`, says, and what it means.
+
+    `why_not` says why wacoex cannot send a template, and is null when it can.
+    """
+    named = ("text", "url", "phone_number")
+    return {
+        "source": source,
+        "templates": [
+            {
+                **template.to_json(),
+                "header": template.header_format,
+                "placeholders": [asdict(place) for place in placeholders(template)],
+                "buttons": [
+                    {
+                        "index": index,
+                        "type": kind_of(button),
+                        **{name: button.get(name) for name in named},
+                    }
+                    for index, button in enumerate(template.buttons)
+                ],
+                "why_not": _why_not(template),
+            }
+            for template in templates
+        ],
+    }
+
+
+def lines(template: Template, source_name: str) -> Iterator[str]:
+    """A template for a person: its state, its text, and how it is filled in."""
+    places, quality = placeholders(template), template.quality
+    graded = f"quality {quality}" if quality else f"quality not told by {source_name}"
+    yield f"{template.name} ({template.language}): {template.status}, {template.category}, {graded}"
+    if template.rejected_reason:
+        yield f"  rejected: {template.rejected_reason}"
+    text = preview(template, [f"{{{{{place.key}}}}}" for place in places])
+    yield from (f"  | {line}" for line in text.splitlines())
+    if why_not := _why_not(template):
+        yield f"  {why_not}"
+        return
+    if not places:
+        yield "  nothing to fill"
+        return
+    yield "  " + " ".join(f"--param {place.key}=COLUMN" for place in places)
+    yield f"  placeholders ({template.parameter_format.lower()}):"
+    for place in places:
+        example = f", for example {place.example}" if place.example else ""
+        yield f"    {place.key}: in the {place.where}{example}"
+
+
+def _why_not(template: Template) -> str | None:
+    try:
+        check_sendable(template)
+    except UsageError as error:
+        return f"{error.message}; {error.hint}"
+    return None

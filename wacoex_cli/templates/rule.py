@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.templates.model import BRACES, Placeholder, Template, kind_of, placeholders
+from wacoex_cli.templates.model import BRACES, Template, kind_of, placeholders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from wacoex_cli.templates.model import Template
 
 # Meta refuses a parameter with line breaks, tabs or more than four spaces in a row (132018).
 _REFUSED_SPACE = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]| {5}")
@@ -37,7 +35,7 @@ _STATUS_HINTS = {
 
 
 @dataclass(frozen=True)
-class Source:
+class ParameterSource:
     """Where the value of a placeholder comes from: a column, or one text for everybody."""
 
     key: str
@@ -71,7 +69,7 @@ def resolve_sources(
     params: Mapping[str, str],
     texts: Mapping[str, str],
     columns: Sequence[str],
-) -> tuple[Source, ...]:
+) -> tuple[ParameterSource, ...]:
     """One source for each placeholder, in the order of `placeholders`.
 
     `params` maps keys to columns, `texts` maps keys to one value for everybody. A named
@@ -81,17 +79,38 @@ def resolve_sources(
         UsageError: an unknown key or column, a key given twice, or a placeholder without source.
     """
     wanted = placeholders(template)
-    _check_keys(template, wanted, params, texts)
+    _check_keys(template, [place.key for place in wanted], params, texts)
+    listed = "the file has the columns " + ", ".join(f"`{column}`" for column in columns)
     for key, column in params.items():
-        _check_column(key, column, columns)
-    sources = [_source_of(place, template, params, texts, columns) for place in wanted]
-    missing = [place for place, source in zip(wanted, sources, strict=True) if source is None]
+        if column not in columns:
+            raise UsageError(
+                f"the recipients file has no column `{column}` (for placeholder `{key}`)",
+                hint=_nearest(column, columns) or listed,
+                code="unknown_column",
+            )
+    sources, missing = [], []
+    for place in wanted:
+        if place.key in texts:
+            sources.append(ParameterSource(place.key, text=texts[place.key]))
+        elif place.key in params:
+            sources.append(ParameterSource(place.key, column=params[place.key]))
+        elif template.is_named and place.where != "button" and place.name in columns:
+            sources.append(ParameterSource(place.key, column=place.name))
+        else:
+            missing.append(place)
     if missing:
-        raise _without_source(template, missing, columns)
-    return tuple(source for source in sources if source is not None)
+        keys = ", ".join(f"`{place.key}`" for place in missing)
+        options = " ".join(f"--param {place.key}=COLUMN" for place in missing)
+        example = f" (for example `{missing[0].example}`)" if missing[0].example else ""
+        raise UsageError(
+            f"template `{template.name}` has nothing to put in for {keys}{example}",
+            hint=f"add `{options}`, or `--text {missing[0].key}=VALUE`; {listed}",
+            code="missing_parameter",
+        )
+    return tuple(sources)
 
 
-def fill(sources: Sequence[Source], values: Mapping[str, str]) -> tuple[str, ...] | None:
+def fill(sources: Sequence[ParameterSource], values: Mapping[str, str]) -> tuple[str, ...] | None:
     """The values of one row for a message, None when one of them is empty.
 
     Outer spaces go. White space that Meta refuses inside a parameter becomes single spaces.
@@ -105,7 +124,7 @@ def fill(sources: Sequence[Source], values: Mapping[str, str]) -> tuple[str, ...
     return tuple(filled)
 
 
-def empty_keys(sources: Sequence[Source], values: Mapping[str, str]) -> tuple[str, ...]:
+def empty_keys(sources: Sequence[ParameterSource], values: Mapping[str, str]) -> tuple[str, ...]:
     """The keys of the placeholders that a row leaves empty: why `fill` gave None."""
     return tuple(source.key for source in sources if fill([source], values) is None)
 
@@ -126,21 +145,15 @@ def _unfillable(template: Template) -> Iterator[str]:
 
 
 def _check_keys(
-    template: Template,
-    wanted: Sequence[Placeholder],
-    params: Mapping[str, str],
-    texts: Mapping[str, str],
+    template: Template, known: Sequence[str], params: Mapping[str, str], texts: Mapping[str, str]
 ) -> None:
-    known = [place.key for place in wanted]
+    names = ", ".join(f"`{name}`" for name in known)
+    listed = f"it has {names}" if known else "it has none: leave `--param` and `--text` out"
     for key in [*params, *texts]:
         if key not in known:
-            names = ", ".join(f"`{name}`" for name in known)
             raise UsageError(
                 f"template `{template.name}` has no placeholder `{key}`",
-                hint=_nearest(key, known)
-                or (
-                    f"it has {names}" if known else "it has none: leave `--param` and `--text` out"
-                ),
+                hint=_nearest(key, known) or listed,
                 code="unknown_placeholder",
             )
         if key in params and key in texts:
@@ -155,51 +168,9 @@ def _check_keys(
             )
 
 
-def _check_column(key: str, column: str, columns: Sequence[str]) -> None:
-    if column not in columns:
-        raise UsageError(
-            f"the recipients file has no column `{column}` (for placeholder `{key}`)",
-            hint=_nearest(column, columns) or _listed(columns),
-            code="unknown_column",
-        )
-
-
-def _source_of(
-    place: Placeholder,
-    template: Template,
-    params: Mapping[str, str],
-    texts: Mapping[str, str],
-    columns: Sequence[str],
-) -> Source | None:
-    if place.key in params:
-        return Source(place.key, column=params[place.key])
-    if place.key in texts:
-        return Source(place.key, text=texts[place.key])
-    if template.is_named and place.where != "button" and place.name in columns:
-        return Source(place.key, column=place.name)
-    return None
-
-
-def _without_source(
-    template: Template, missing: Sequence[Placeholder], columns: Sequence[str]
-) -> UsageError:
-    keys = ", ".join(f"`{place.key}`" for place in missing)
-    options = " ".join(f"--param {place.key}=COLUMN" for place in missing)
-    example = f" (for example `{missing[0].example}`)" if missing[0].example else ""
-    return UsageError(
-        f"template `{template.name}` has nothing to put in for {keys}{example}",
-        hint=f"add `{options}`, or `--text {missing[0].key}=VALUE`; {_listed(columns)}",
-        code="missing_parameter",
-    )
-
-
 def _nearest(word: str, known: Sequence[str]) -> str | None:
     near = difflib.get_close_matches(word, known, n=1)
     return f"did you mean `{near[0]}`?" if near else None
-
-
-def _listed(columns: Sequence[str]) -> str:
-    return "the file has the columns " + ", ".join(f"`{column}`" for column in columns)
 
 
 def message_body(
@@ -234,10 +205,14 @@ def preview(template: Template, values: Sequence[str]) -> str:
     """
     keys = (place.key for place in placeholders(template))
     known = dict(zip(keys, values, strict=True))
+    media = template.header_format
+    header = f"({media})"
+    if media in (None, "TEXT"):
+        header = _filled(template.component("HEADER"), "header.", known)
     parts = [
-        _header(template, known),
-        _filled(template.component("BODY"), "text", "", known),
-        _filled(template.component("FOOTER"), "text", "", {}),
+        header,
+        _filled(template.component("BODY"), "", known),
+        _filled(template.component("FOOTER"), "", {}),
         "\n".join(_button(index, button, known) for index, button in enumerate(template.buttons)),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -262,15 +237,8 @@ def _components(is_named: bool, keys: Sequence[str], values: Sequence[str]) -> l
     return [*filled, *buttons]
 
 
-def _header(template: Template, known: Mapping[str, str]) -> str:
-    media = template.header_format
-    if media in (None, "TEXT"):
-        return _filled(template.component("HEADER"), "text", "header.", known)
-    return f"({media})"
-
-
-def _filled(part: Mapping[str, Any], field: str, prefix: str, known: Mapping[str, str]) -> str:
-    text = str(part.get(field, ""))
+def _filled(part: Mapping[str, Any], prefix: str, known: Mapping[str, str]) -> str:
+    text = str(part.get("text", ""))
     return BRACES.sub(lambda found: known.get(f"{prefix}{found[1]}", found[0]), text)
 
 
@@ -290,7 +258,7 @@ def check_still_as_planned(
 ) -> list[Finding]:
     """WX504: the template was paused, disabled, rejected or changed since planning.
 
-    `source` is whose word `current` is, that of the provider it was planned for.
+    `source` is where `current` comes from: the provider it was planned for.
     Source: Meta, template management (statuses; pausing 3 h, 6 h, then disabled).
     """
     evidence: list[str] = []

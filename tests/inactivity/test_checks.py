@@ -1,4 +1,4 @@
-"""`wacoex reminder check`: the countdown of every channel, as a monitoring plugin."""
+"""`wacoex reminder check`: the countdown of every channel, its findings, and WX106."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from freezegun import freeze_time
 
 from wacoex_cli.channels.model import AccountEvent, EvidenceKind, Sign
 from wacoex_cli.channels.store import AccountEvents, Signs
+from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.settings import InactivitySettings
 from wacoex_cli.foundation.state import State
+from wacoex_cli.inactivity.checks import check_opened, check_running
+from wacoex_cli.inactivity.model import Grade, GradedSign
+from wacoex_cli.inactivity.rule import standing
+from wacoex_cli.inactivity.store import Reminders
 
 Run = Callable[..., Any]
 
@@ -384,3 +390,130 @@ def test_the_last_run_of_notify_is_told_and_changes_no_exit_status(run: Run, add
     assert (outcome.code, outcome.data["last_notify_run_at"]) == (0, to_text(NOW))
     assert outcome.data["last_notify_exit_status"] == 0
     assert "last run of `wacoex reminder notify`: now, ended with 0" in told
+
+
+NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def confirmed(days: float) -> GradedSign:
+    return GradedSign("confirmed", Grade.PROOF, NOW - days * DAY, "person", "ana")
+
+
+def echo(days: float) -> GradedSign:
+    return GradedSign("echo", Grade.WEAK, NOW - days * DAY, "meta")
+
+
+def found(*signs: GradedSign) -> list[Finding]:
+    known = standing(signs, InactivitySettings(), NOW)
+    return check_opened(known, "shop", "Asia/Singapore", NOW)
+
+
+@pytest.mark.parametrize(
+    ("days", "finding", "severity", "said"),
+    [
+        (10, "WX101", Severity.WARNING, "the deadline is 2026-11-27 17:30 Asia/Singapore"),
+        (12, "WX102", Severity.CRITICAL, "the deadline is 2026-11-25 17:30 Asia/Singapore"),
+        (14, "WX103", Severity.CRITICAL, "the deadline was 2026-11-23 17:30 Asia/Singapore"),
+    ],
+)
+def test_an_app_that_stays_closed_is_told_with_its_deadline(
+    days: float, finding: str, severity: Severity, said: str
+) -> None:
+    [one] = found(confirmed(days))
+
+    assert (one.id, one.severity, one.channel) == (finding, severity, "shop")
+    assert one.title.endswith(said)
+    assert one.evidence[0].text == "the app was confirmed to be open by ana"
+    assert "open the WhatsApp Business app on the primary phone" in one.remedy[0]
+    assert "`wacoex reminder confirm shop`" in one.remedy[1]
+    assert one.verify == "wacoex reminder check shop"
+
+
+@pytest.mark.parametrize("days", [0, 9.99])
+def test_an_app_that_was_opened_is_nothing_to_tell(days: float) -> None:
+    assert found(confirmed(days)) == []
+
+
+def test_no_evidence_at_all_is_unknown() -> None:
+    [one] = found()
+
+    assert (one.id, one.severity) == ("WX104", Severity.UNKNOWN)
+
+
+def test_weak_evidence_alone_is_unknown_and_tells_how_it_could_count() -> None:
+    [one] = found(echo(1))
+
+    assert (one.id, one.severity) == ("WX105", Severity.UNKNOWN)
+    assert one.evidence[0].text == "not counted (weak): an echo came, maybe from a linked device"
+    assert "`wacoex device confirm --channel shop`" in one.remedy[-1]
+
+
+def test_weaker_evidence_beside_trusted_one_is_shown_and_changes_nothing() -> None:
+    assert found(confirmed(3), echo(1)) == []
+    [late] = found(confirmed(11), echo(1))
+
+    assert late.id == "WX101"
+    assert [fact.text.startswith("not counted (weak)") for fact in late.evidence] == [False, True]
+
+
+def test_evidence_from_the_future_is_told_and_not_counted() -> None:
+    findings = found(confirmed(-1), confirmed(11))
+
+    assert [one.id for one in findings] == ["WX101", "WX705"]
+    assert "at 2026-11-24T09:30:00.000Z, now it is 2026-11-23" in findings[1].evidence[0].text
+
+
+def test_evidence_of_a_clock_that_is_a_little_ahead_is_nothing_to_tell() -> None:
+    assert found(confirmed(-0.002)) == []
+
+
+NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+HOURLY = {"host": "box", "kind": "cron", "every_seconds": 3600, "installed_at": to_text(NOW)}
+
+
+def ended(hours_ago: float, status: int | None = 0) -> dict[str, object]:
+    return {"started_at": to_text(NOW - timedelta(hours=hours_ago)), "exit_status": status}
+
+
+@pytest.mark.parametrize(
+    ("run", "schedule", "title"),
+    [
+        (None, None, "the reminder has never run"),
+        (None, HOURLY, "the reminder has never run"),
+        (ended(3.01), HOURLY, "the reminder does not run any more"),
+        (ended(49.1), None, "the reminder does not run any more"),
+        (ended(-2), HOURLY, "the reminder does not run any more"),
+        (ended(0.5, 4), HOURLY, "the last run of the reminder failed"),
+        (ended(0.5, 7), None, "the last run of the reminder failed"),
+    ],
+)
+def test_a_reminder_that_does_not_work_is_wx106(run, schedule, title: str) -> None:
+    [finding] = check_running(run, schedule, NOW)
+
+    assert (finding.id, finding.severity, finding.title) == ("WX106", "warning", title)
+
+
+@pytest.mark.parametrize(
+    ("run", "schedule"),
+    [(ended(3), HOURLY), (ended(49), None), (ended(0.01, None), HOURLY), (ended(-0.1), HOURLY)],
+)
+def test_a_reminder_that_runs_as_it_should_is_no_finding(run, schedule) -> None:
+    assert check_running(run, schedule, NOW) == []
+
+
+def test_the_ledger_gives_what_the_check_asks_for(state: State) -> None:
+    store = Reminders(state)
+    assert (store.last_run(), store.schedule()) == (None, None)
+    store.keep_schedule("box", "cron", 3600, NOW - timedelta(days=3))
+    store.keep_schedule("box", "cron", 3600, NOW)
+    run_id = store.start_run(NOW - timedelta(days=1))
+    store.finish_run(run_id, NOW, exit_status=0, sent=2, failed=0)
+    last, schedule = store.last_run(), store.schedule()
+
+    assert len(check_running(last, schedule, NOW)) == 1
+    assert schedule is not None
+    assert schedule["installed_at"] == to_text(NOW - timedelta(days=3))
+    store.forget_schedule("box", "cron")
+    assert store.schedule() is None
+    assert check_running(last, None, NOW) == []

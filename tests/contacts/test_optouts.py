@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.audience.model import ImportCounts, OptOut, Scope
 from wacoex_cli.contacts import store
+from wacoex_cli.contacts.store import ImportCounts, OptOut, Scope
 from wacoex_cli.foundation.state import State
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
