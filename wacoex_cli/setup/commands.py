@@ -168,7 +168,7 @@ def status(
 
 
 def _logged_in(name: str, channel: str | None, done: "LoggedIn") -> Result:
-    from wacoex_cli.platforms.meta_answers import AccessToken
+    from wacoex_cli.platforms.answers import AccessToken
 
     token = done.examined.token if done.examined else AccessToken()
     data = {
