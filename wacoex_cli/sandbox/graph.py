@@ -300,10 +300,7 @@ def _exchange(world: World, call: Call) -> dict[str, object]:
     if not hmac.compare_digest(call.query["client_secret"].encode(), world.app_secret().encode()):
         raise GraphError(1, message="Error validating client secret.")
     if call.query.get("redirect_uri"):
-        message = (
-            "Error validating verification code. Please make sure your redirect_uri is the same"
-        )
-        raise GraphError(100, subcode=36008, message=message)
+        raise GraphError(100, subcode=36008)
     waba_id = world.codes.take(call.query["code"], world.now())
     value = f"EAAsandboxsignup{world.next_number():010}"
     ends_at = world.now() + TOKEN_SECONDS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from wacoex_cli.sandbox.faults import REFUSALS, Fault, GraphError, Request, meta_error, spoil
+from wacoex_cli.sandbox.faults import REFUSALS, Fault, GraphError, Request, spoil, title_of
 from wacoex_cli.sandbox.limits import Arrival
 from wacoex_cli.sandbox.messages import E164, LONGEST_TEXT, check_respondio_template
 from wacoex_cli.sandbox.respondio_world import Contact, RespondIOWorld
@@ -114,7 +114,7 @@ def _spoil(world: World, fault: Fault, reply: Reply, endpoint: str | None) -> Re
     if fault.kind not in REFUSALS:
         return spoil(fault, reply, "")
     status = _status_of(fault)
-    title = _STATUS_TEXTS.get(status) or meta_error(fault.error_code or 0, "Bad request")[1]
+    title = _STATUS_TEXTS.get(status) or title_of(fault.error_code or 0, "Bad request")
     headers = {}
     if status == _TOO_MANY and endpoint is not None:
         headers = world.respondio.turned_away(endpoint)
@@ -449,7 +449,7 @@ def _send(world: World, call: Call, match: re.Match[str]) -> object:
             raise GraphError(133010)
         item["channelMessageId"] = world.take(number.id, contact.phone, world.monotonic())
     except GraphError as error:
-        text = f"{error.code}: {meta_error(error.code)[1]}"
+        text = f"{error.code}: {error.title}"
         respondio.add_status_later(message_id, "failed", text, at=now + FAILS_AFTER)
     else:
         # Unlike webhooks, statuses can be read without anybody having asked for them.
@@ -458,7 +458,7 @@ def _send(world: World, call: Call, match: re.Match[str]) -> object:
             failed = None
             if step.failure is not None:
                 code = step.failure.error_code or 0
-                title = meta_error(code, "Message undeliverable")[1]
+                title = title_of(code, "Message undeliverable")
                 failed = f"{code}: {step.failure.details or title}"
             for after in step.sent_after:
                 respondio.add_status_later(message_id, step.name, failed, at=now + after)

@@ -179,10 +179,9 @@ class Codes:
             raise GraphError(100, message="Invalid verification code format.")
         code.tries += 1
         if code.tries > 1:
-            raise GraphError(100, subcode=36009, message="This authorization code has been used.")
+            raise GraphError(100, subcode=36009)
         if now - code.at > self.LIFETIME_SECONDS:
-            message = "This authorization code has expired."
-            raise GraphError(100, subcode=36007, message=message)
+            raise GraphError(100, subcode=36007)
         return code.waba_id
 
 
@@ -331,12 +330,10 @@ class World:
         token = self.tokens.get(value)
         if token is None:
             raise GraphError(190)
-        reason = "Error validating access token: "
         if token.revoked:
-            message = f"{reason}the session has been invalidated."
-            raise GraphError(190, subcode=467, message=message)
+            raise GraphError(190, subcode=467)
         if token.expired(self.now()):
-            raise GraphError(190, subcode=463, message=f"{reason}Session has expired.")
+            raise GraphError(190, subcode=463)
         if self.settings.app_secret is not None:
             self._check_proof(call.query.get("appsecret_proof"), self.settings.app_secret, value)
         return token
