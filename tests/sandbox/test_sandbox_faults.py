@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.sandbox.control import fault_from_json
 from wacoex_cli.sandbox.faults import KINDS, Fault, Faults, Request
+from wacoex_cli.sandbox.serve import fault_from_json
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, SECOND_PHONE_NUMBER_ID, WABA_ID, World
 
 Send = Callable[..., httpx.Response]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
 
 from wacoex_cli.sandbox.webhooks import (
-    DAY_SECONDS,
     META_KINDS,
     RESPONDIO_KINDS,
     Emitted,
@@ -17,7 +15,7 @@ from wacoex_cli.sandbox.webhooks import (
     emit,
     post,
 )
-from wacoex_cli.sandbox.wire import Call, Reply, json_reply
+from wacoex_cli.sandbox.wire import DAY_SECONDS, Call, Reply, json_reply
 from wacoex_cli.sandbox.world import (
     APP_ID,
     PARTNER_APP_ID,
@@ -198,19 +196,6 @@ def companion_echo(
 def _opened_at(world: World, node: Node) -> float:
     """When the app was last opened: at the latest when the number was connected."""
     return world.opened_at.get(node.id, moment_of(node.values["last_onboarded_time"]))
-
-
-# What `/_sandbox/` can let happen, by its call and the word that chooses.
-STORIES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
-    "phone": {"opened": open_phone, "companion_echo": companion_echo},
-    "partner": {
-        "removed": remove_partner,
-        "offboarded": offboard,
-        "reconnected": reconnect,
-        "added": add_partner,
-    },
-    "time": {"days": pass_days},
-}
 
 
 def signup_window(world: World, call: Call) -> Reply:

@@ -21,10 +21,17 @@ from wacoex_cli.sandbox.faults import (
     unknown_object,
     wrong_parameter,
 )
-from wacoex_cli.sandbox.limits import Arrival, SyncCall
 from wacoex_cli.sandbox.messages import check_message, recipient_of
-from wacoex_cli.sandbox.webhooks import DAY_SECONDS, emit, follow
-from wacoex_cli.sandbox.wire import Call, Reply, is_loopback, json_reply
+from wacoex_cli.sandbox.webhooks import emit, follow
+from wacoex_cli.sandbox.wire import (
+    DAY_SECONDS,
+    Arrival,
+    Call,
+    Reply,
+    SyncCall,
+    is_loopback,
+    json_reply,
+)
 from wacoex_cli.sandbox.world import (
     APP_ID,
     APP_NAME,

@@ -12,11 +12,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from wacoex_cli.sandbox.faults import REFUSALS, Fault, GraphError, Request, spoil, title_of
-from wacoex_cli.sandbox.limits import Arrival
 from wacoex_cli.sandbox.messages import E164, LONGEST_TEXT, check_respondio_template
 from wacoex_cli.sandbox.respondio_world import Contact, RespondIOWorld
 from wacoex_cli.sandbox.webhooks import FAILS_AFTER, course, message_sent
-from wacoex_cli.sandbox.wire import Call, Reply, json_reply
+from wacoex_cli.sandbox.wire import Arrival, Call, Reply, json_reply
 from wacoex_cli.sandbox.world import PHONE_NUMBER, PHONE_NUMBER_ID, Node, World
 
 PREFIX = "/respondio/v2/"
