@@ -168,7 +168,6 @@ def arrival(number: int, at: float, *, to: str = "+6591234567", code: int | None
         at=at,
         phone_number_id=PHONE_NUMBER_ID,
         recipient=to,
-        biz_opaque_callback_data=None,
         outcome="refused" if code else "accepted",
         accepted=code is None,
         code=code,

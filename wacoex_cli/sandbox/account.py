@@ -77,14 +77,7 @@ def remove_partner(
         world.hidden.add(node.id)
     if leaves == "not_on_biz_app":
         node.patch(_LOST)
-    is_another_connected = any(
-        each.kind is PHONE_NUMBER
-        and each.waba_id == node.waba_id
-        and each.id not in world.suspended
-        and each.values["is_on_biz_app"]
-        for each in world.nodes.values()
-    )
-    if not is_another_connected:
+    if not any(each.waba_id == node.waba_id for each in _connected(world)):
         apps = world.subscribed_apps.get(node.waba_id, [])
         apps[:] = [row for row in apps if app_of(row) != PARTNER_APP_ID]
     said = {"shape": shape, "reason": reason, "initiated_by": initiated_by}
@@ -147,11 +140,8 @@ def pass_days(world: World, *, days: float = 0.0) -> list[str]:
     world.travel(days * DAY_SECONDS)
     overdue = [
         node
-        for node in world.nodes.values()
-        if node.kind is PHONE_NUMBER
-        and node.id not in world.suspended
-        and node.values["is_on_biz_app"]
-        and world.subscribed_apps.get(node.waba_id)
+        for node in _connected(world)
+        if world.subscribed_apps.get(node.waba_id)
         and world.now() - _opened_at(world, node) >= INACTIVITY_SECONDS
     ]
     for node in overdue:
@@ -191,6 +181,12 @@ def companion_echo(
         node, at = world.phone_number(phone_number_id), world.now() - days_ago * DAY_SECONDS
         RESPONDIO_KINDS["echo"].payloads(Scene(world, node, at))
     return emitted
+
+
+def _connected(world: World) -> list[Node]:
+    numbers = [node for node in world.nodes.values() if node.kind is PHONE_NUMBER]
+    on_app = [node for node in numbers if node.values["is_on_biz_app"]]
+    return [node for node in on_app if node.id not in world.suspended]
 
 
 def _opened_at(world: World, node: Node) -> float:

@@ -48,9 +48,9 @@ def start(
             f" --respondio-channel-id {respondio_world.RESPONDIO_CHANNEL_ID}",
             f"what it saw: {base_url}/_sandbox/summary",
             "what happens, told to `wacoex events listen` by signed webhooks:",
-            f"  curl {base_url}/_sandbox/webhooks -d "
-            """'{"meta_url": "http://127.0.0.1:8765/webhooks/meta"}'""",
-            f"  curl {base_url}/_sandbox/phone -d " "" """'{"action": "opened"}'""",
+            f"  curl {base_url}/_sandbox/webhooks -d"
+            """ '{"meta_url": "http://127.0.0.1:8765/webhooks/meta"}'""",
+            f"""  curl {base_url}/_sandbox/phone -d '{{"action": "opened"}}'""",
         ):
             dialogue.note(line)
 

@@ -251,10 +251,6 @@ class Faults:
         if seed is not None:
             self._random.seed(seed)
 
-    def clear(self) -> None:
-        """Let no fault stand."""
-        self._standing = []
-
     def choose(self, request: Request) -> Treatment:
         """What happens to this request: delays add up, of other faults the first one strikes."""
         delays = {"latency": 0.0, "arrival_jitter": 0.0}

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -508,9 +509,6 @@ def _take(world: World, call: Call, phone_number_id: str, body: object, at: floa
         raise unknown_object(call.method, phone_number_id)
     if phone.id in world.suspended:
         raise GraphError(133010)
-    recipient = check_message(
-        body,
-        sender=phone.phone,
-        find_template=lambda name, code: world.template(phone.waba_id, name, code),
-    )
+    find_template = partial(world.template, phone.waba_id)
+    recipient = check_message(body, sender=phone.phone, find_template=find_template)
     return world.take(phone_number_id, recipient, at)

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,11 +27,7 @@ _SEND = "message/send"
 _FIREWALL = b"<html><head><title>403 Forbidden</title></head><body>403 Forbidden</body></html>"
 _BUSY = "The request is queued, try again in a few minutes"
 _TOO_MANY = 429
-_FAULT_STATUSES: Mapping[str, int] = {
-    "throttled": _TOO_MANY,
-    "expired_token": 401,
-    "error_in_200": 200,
-}
+_FAULT_STATUSES = {"throttled": _TOO_MANY, "expired_token": 401, "error_in_200": 200}
 _STATUS_TEXTS: Mapping[int, str] = {
     401: "Unauthorized",
     404: "Contact not found",
@@ -480,8 +477,7 @@ def _check_message(world: World, number: Node, message: object) -> None:
         _refuse_unknown(message, {"type", "template"}, "message")
         try:
             check_respondio_template(
-                message.get("template"),
-                lambda name, language: world.template(number.waba_id, name, language),
+                message.get("template"), partial(world.template, number.waba_id)
             )
         except GraphError as error:
             raise WorkspaceError(400, str(error)) from error
@@ -510,7 +506,6 @@ def _record(
             at=at,
             phone_number_id=PHONE_NUMBER_ID,
             recipient=recipient,
-            biz_opaque_callback_data=None,
             outcome=outcome,
             accepted=message_id is not None,
             code=code,

@@ -61,6 +61,27 @@ _RETRY_AFTER_SECONDS = (0.2, 0.5, 1.0, 2.0)
 _LOOKS_EVERY_SECONDS = 0.02
 _complain = logging.getLogger("wacoex.sandbox").warning
 
+_Values = dict[str, Any]
+_Rows = dict[str, _Values]
+_NODE_SECTIONS = {"phone_numbers": PHONE_NUMBER, "wabas": WABA, "templates": TEMPLATE}
+_RESPONDIO_SETTINGS = (
+    "components_as_text",
+    "contact_ready_seconds",
+    "retry_after",
+    "template_path",
+)
+# What may happen to a number, by the word that chooses.
+_PHONE: Mapping[str, Callable[..., Emitted]] = {
+    "opened": account.open_phone,
+    "companion_echo": account.companion_echo,
+}
+_PARTNER: Mapping[str, Callable[..., Emitted]] = {
+    "removed": account.remove_partner,
+    "offboarded": account.offboard,
+    "reconnected": account.reconnect,
+    "added": account.add_partner,
+}
+
 
 def application(world: World) -> ASGIApp:
     """An ASGI application over one world; every answer carries `X-Wacoex-Sandbox: 1`."""
@@ -186,22 +207,6 @@ async def _deliver(world: World, client: httpx.AsyncClient, webhook: DueWebhook)
         outbox.settle(tried, again)
 
 
-_Values = dict[str, Any]
-_Rows = dict[str, _Values]
-_NODE_SECTIONS = {"phone_numbers": PHONE_NUMBER, "wabas": WABA, "templates": TEMPLATE}
-# What may happen to a number, by the word that chooses.
-_PHONE: Mapping[str, Callable[..., Emitted]] = {
-    "opened": account.open_phone,
-    "companion_echo": account.companion_echo,
-}
-_PARTNER: Mapping[str, Callable[..., Emitted]] = {
-    "removed": account.remove_partner,
-    "offboarded": account.offboard,
-    "reconnected": account.reconnect,
-    "added": account.add_partner,
-}
-
-
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -285,9 +290,8 @@ async def _steer(world: World, call: Call) -> Reply:
         return json_reply({"error": "control calls come from this machine only"}, status=403)
     known = {
         f"{method.upper()} {_CONTROL}{name}": handler
-        for method, _, name, handler in (
-            (*attribute.partition("_"), handler) for attribute, handler in vars(_Control).items()
-        )
+        for attribute, handler in vars(_Control).items()
+        for method, _, name in [attribute.partition("_")]
         if method in ("get", "post", "delete")
     }
     handler = known.get(f"{call.method} {call.path}")
@@ -324,7 +328,7 @@ class _Control:
         return {"faults": len(body.faults)}
 
     def delete_faults(self) -> object:
-        self._world.faults.clear()
+        self._world.faults.replace([])
         return {"faults": 0}
 
     def post_limit(self) -> object:
@@ -341,10 +345,9 @@ class _Control:
         for section, kind in _NODE_SECTIONS.items():
             for name, changes in getattr(body, section).items():
                 world.patch_node(self._node(kind, name), changes)
-        for name, apps in body.subscribed_apps.items():
-            world.subscribed_apps[self._node(WABA, name).id] = apps
-        for name, users in body.assigned_users.items():
-            world.assigned_users[self._node(WABA, name).id] = users
+        for section in ("subscribed_apps", "assigned_users"):
+            for name, rows in getattr(body, section).items():
+                getattr(world, section)[self._node(WABA, name).id] = rows
         if "webhook_fields" in body.model_fields_set:
             world.webhook_fields = body.webhook_fields
         for name, changes in body.tokens.items():
@@ -358,20 +361,16 @@ class _Control:
         respondio = self._world.respondio
         return {
             "channels": respondio.channels,
-            "components_as_text": respondio.components_as_text,
-            "contact_ready_seconds": respondio.contact_ready_seconds,
             "contacts": len(respondio.contacts),
             "limits": respondio.limits,
-            "retry_after": respondio.retry_after,
-            "template_path": respondio.template_path,
+            **{name: getattr(respondio, name) for name in _RESPONDIO_SETTINGS},
             "calls": dict(sorted(respondio.calls.items())),
         }
 
     def post_respondio(self) -> object:
         """How the workspace behaves, and contacts, messages and statuses that are added."""
         respondio, body = self._world.respondio, self._body(_RespondIOBody)
-        plain = ("components_as_text", "contact_ready_seconds", "retry_after", "template_path")
-        for name in body.model_fields_set.intersection((*plain, "token")):
+        for name in body.model_fields_set.intersection((*_RESPONDIO_SETTINGS, "token")):
             setattr(respondio, name, getattr(body, name))
         if "channels" in body.model_fields_set:
             channels = [each.model_dump(exclude_unset=True) for each in body.channels]
@@ -395,14 +394,9 @@ class _Control:
 
     def get_webhooks(self) -> object:
         """Where webhooks go, every try to deliver one, and how many still wait."""
-        callbacks, outbox = self._world.callbacks, self._world.outbox
-        return {
-            "meta_url": callbacks.meta_url,
-            "respondio_url": callbacks.respondio_url,
-            "statuses": callbacks.sends_statuses,
-            "deliveries": [asdict(delivery) for delivery in outbox.deliveries],
-            "waiting": outbox.waiting(),
-        }
+        outbox = self._world.outbox
+        deliveries = [asdict(delivery) for delivery in outbox.deliveries]
+        return {**self._targets(), "deliveries": deliveries, "waiting": outbox.waiting()}
 
     async def post_webhooks(self) -> object:
         """Say where webhooks go; with a `verify_token` the receiver has to shake hands first."""
@@ -411,11 +405,7 @@ class _Control:
         if wanted.meta_url and wanted.verify_token and {"meta_url", "verify_token"} & values.keys():
             await shake_hands(wanted.meta_url, wanted.verify_token)
         self._world.callbacks = wanted
-        return {
-            "meta_url": wanted.meta_url,
-            "respondio_url": wanted.respondio_url,
-            "statuses": wanted.sends_statuses,
-        }
+        return self._targets()
 
     def get_outbox(self) -> object:
         """Everything that was sent, as an archive of raw payloads."""
@@ -449,6 +439,14 @@ class _Control:
         values = _given(_parameters(account.pass_days), self._values(), "time")
         removed = account.pass_days(self._world, **values)
         return {**self.get_time(), "removed": removed}
+
+    def _targets(self) -> dict[str, object]:
+        callbacks = self._world.callbacks
+        return {
+            "meta_url": callbacks.meta_url,
+            "respondio_url": callbacks.respondio_url,
+            "statuses": callbacks.sends_statuses,
+        }
 
     def _happens(self, chosen_by: str, known: Mapping[str, Callable[..., Emitted]]) -> object:
         values = self._values()

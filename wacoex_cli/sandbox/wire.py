@@ -204,7 +204,7 @@ class DueWebhook:
 class Delivery:
     """One try to deliver a webhook: the status of the answer, or why there was none."""
 
-    letter: int
+    webhook: int
     source: Source
     attempt: int
     status: int | None = None
@@ -272,10 +272,9 @@ def webhook_client() -> httpx.AsyncClient:
 async def shake_hands(url: str, verify_token: str) -> None:
     """Meta's handshake; raises ValueError when the receiver does not return the challenge."""
     challenge = secrets.token_hex(8)
-    query = {"mode": "subscribe", "challenge": challenge, "verify_token": verify_token}
+    params = {"hub.mode": "subscribe", "hub.challenge": challenge, "hub.verify_token": verify_token}
     try:
         async with webhook_client() as client:
-            params = {f"hub.{name}": text for name, text in query.items()}
             answer = await client.get(url, params=params)
     except httpx.HTTPError as error:
         raise ValueError(f"`{url}` could not be reached: {type(error).__name__}") from error
@@ -319,11 +318,11 @@ class Arrival:
     at: float
     phone_number_id: str
     recipient: str | None
-    biz_opaque_callback_data: str | None
     outcome: str
     accepted: bool
     code: int | None
     message_id: str | None
+    biz_opaque_callback_data: str | None = None
     without_plus: bool = False
     api: str = "meta"
 

@@ -336,7 +336,7 @@ class World:
 
     def template(self, waba_id: str, name: str, language: str) -> Node | None:
         """The template of that name in that language, whatever its status."""
-        for node in self._of(TEMPLATE, waba_id):
+        for node in self.templates(waba_id):
             if (node.values["name"], node.values["language"]) == (name, language):
                 return node
         return None
