@@ -37,7 +37,7 @@ from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock, from_text
 from wacoex_cli.foundation.state import open_state
-from wacoex_cli.platforms.replies import Taken
+from wacoex_cli.platforms.answers import Taken
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE
 

@@ -26,8 +26,8 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.phone_numbers import zones_of
 from wacoex_cli.foundation.settings_model import ERROR_CLASSES
+from wacoex_cli.platforms.answers import NotSent, Refused, Taken, Unclear
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.platforms.meta import NotSent, Refused, Taken, Unclear
 from wacoex_cli.sandbox.faults import Fault
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)

@@ -38,7 +38,7 @@ from wacoex_cli.broadcast.store import Broadcasts, Rows, moving
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.platforms.meta import NotSent, Refused, Taken, Unclear
+from wacoex_cli.platforms.answers import NotSent, Refused, Taken, Unclear
 
 PENDING, RETRY, AMBIGUOUS = "pending", "retry", "ambiguous"
 

@@ -11,7 +11,7 @@ import pytest
 
 from wacoex_cli.channels.discover import FoundNumber, suggest_name
 from wacoex_cli.channels.model import Channel
-from wacoex_cli.platforms.meta_answers import access_token_in
+from wacoex_cli.platforms.answers import access_token_in
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID

@@ -19,9 +19,9 @@ from wacoex_cli.partners import rule
 from wacoex_cli.partners.checks import check_account, check_drift, check_override, check_partner
 from wacoex_cli.partners.model import Drift, DriftKind, Expected
 from wacoex_cli.partners.rule import at_meta
+from wacoex_cli.platforms.answers import App, ListedNumber, User
 from wacoex_cli.platforms.events import Event, EventData, Kind, Source
-from wacoex_cli.platforms.meta_answers import App, ListedNumber, User
-from wacoex_cli.platforms.replies import WorkspaceChannel
+from wacoex_cli.platforms.respondio import WorkspaceChannel
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 SEEN_AT = to_text(NOW)

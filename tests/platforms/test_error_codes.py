@@ -116,6 +116,11 @@ def test_a_subcode_changes_no_other_code() -> None:
     assert classify(131026, 33) == classify(131026)
 
 
+@pytest.mark.parametrize(("code", "subcode"), [(100, 36007), (100, 36009), (190, 463), (190, 467)])
+def test_a_subcode_in_other_words_means_what_its_code_means(code: int, subcode: int) -> None:
+    assert classify(code, subcode) == classify(code)
+
+
 @pytest.mark.parametrize(("code", "seconds"), RETRY.items())
 def test_the_first_retry_waits_as_long_as_the_code_asks(code: int, seconds: float) -> None:
     assert retry_delay_seconds(classify(code), 1) == seconds

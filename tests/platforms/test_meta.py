@@ -15,8 +15,8 @@ import pytest
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
+from wacoex_cli.platforms.answers import NotSent, Refused, Reply, Taken, Unclear
 from wacoex_cli.platforms.meta import Meta
-from wacoex_cli.platforms.replies import NotSent, Refused, Reply, Taken, Unclear
 
 TOKEN = "EAAG-token-0123456789"
 TAKEN = {

@@ -11,8 +11,8 @@ import pytest
 
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
-from wacoex_cli.platforms.meta import Meta, Requested, SyncType, request_sync
-from wacoex_cli.platforms.replies import NotSent, Refused, Unclear
+from wacoex_cli.platforms.answers import NotSent, Refused, Unclear
+from wacoex_cli.platforms.meta import Meta, Requested, SyncType
 
 TOKEN = "EAAG-token-0123456789"
 
@@ -26,7 +26,7 @@ def ask(clock, answering, asked):
             http = Http(clock, log=lambda text: None, transport=answering([answer]))
             meta = Meta(http, Secret(TOKEN, "test"), "https://graph.example", "v26.0")
             try:
-                return await request_sync(meta, "106", SyncType.HISTORY)
+                return await meta.request_sync("106", SyncType.HISTORY)
             finally:
                 await http.aclose()
 

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError
-from wacoex_cli.platforms.replies import Page, identity
 from wacoex_cli.platforms.respondio import (
     HIGHEST_LIMIT,
     MESSAGES,
     Pace,
+    Page,
     RespondIO,
+    identity,
     learn,
     take_slot,
 )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError
 from wacoex_cli.foundation.http import Answer
-from wacoex_cli.platforms.replies import Declined, NotSent, Taken, Unclear, respondio_reply_in
-from wacoex_cli.platforms.respondio import SENDING, RespondIO
+from wacoex_cli.platforms.answers import Declined, NotSent, Taken, Unclear
+from wacoex_cli.platforms.respondio import SENDING, RespondIO, reply_in
 
 TOKEN = "respondio-token-0123456789"
 BASE = "https://api.example/v2"
@@ -113,9 +113,7 @@ def test_the_token_is_not_in_what_is_said(client) -> None:
 def test_only_a_2xx_with_an_id_is_taken_and_no_5xx_is_ever_declined(
     status: int, body: dict[str, int]
 ) -> None:
-    reply = respondio_reply_in(
-        Answer(status, {}, body, 2), TOKEN, datetime(2026, 11, 7, tzinfo=UTC)
-    )
+    reply = reply_in(Answer(status, {}, body, 2), TOKEN, datetime(2026, 11, 7, tzinfo=UTC))
 
     assert isinstance(reply, Taken) == (status < 300 and 0 < body.get("messageId", 0) < 2**63)
     if status >= 500 or 300 <= status < 400:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.sandbox.control import fault_from_json
-from wacoex_cli.sandbox.faults import KINDS, Fault, Faults, Request
+from wacoex_cli.sandbox.faults import KINDS, Fault, Faults, GraphError, Request
+from wacoex_cli.sandbox.serve import fault_from_json
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, SECOND_PHONE_NUMBER_ID, WABA_ID, World
 
 Send = Callable[..., httpx.Response]
@@ -283,10 +283,28 @@ def test_a_fault_of_one_number_leaves_the_other_alone(send: Send, world: World) 
 
 def test_faults_that_are_cleared_strike_no_more(send: Send, world: World) -> None:
     world.faults.replace([Fault("account_locked")])
-    world.faults.clear()
+    world.faults.replace([])
 
     assert send().status_code == 200
 
 
 def test_every_kind_of_fault_can_be_put(world: World) -> None:
     world.faults.replace([Fault(kind, code=131000) for kind in KINDS])
+
+
+@pytest.mark.parametrize(
+    ("code", "subcode", "status", "message"),
+    [
+        (190, 463, 401, "Error validating access token: Session has expired."),
+        (190, 460, 401, "(#190) Invalid OAuth access token - Cannot parse access token"),
+        (100, 36009, 400, "This authorization code has been used."),
+        (132001, None, 404, "(#132001) Template name does not exist in the translation"),
+        (999999, None, 400, "(#999999) An unknown error has occurred"),
+    ],
+)
+def test_a_code_has_the_status_and_the_words_that_meta_documents(
+    code: int, subcode: int | None, status: int, message: str
+) -> None:
+    error = GraphError(code, subcode=subcode)
+
+    assert (error.status, error.message) == (status, message)

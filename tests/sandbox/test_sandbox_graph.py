@@ -544,9 +544,9 @@ def test_an_override_diverts_messages_and_nothing_else(call: Call, world: World)
     emit(world, "message")
     emit(world, "echo")
 
-    letters = [world.outbox.take(world.monotonic()) for _ in range(2)]
+    webhooks = [world.outbox.take(world.monotonic()) for _ in range(2)]
 
-    assert [letter.url for letter in letters if letter] == [url, None]
+    assert [webhook.url for webhook in webhooks if webhook] == [url, None]
 
 
 @pytest.mark.parametrize("edge", ["register", "deregister"])

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import GraphError
-from wacoex_cli.sandbox.limits import Arrival, ArrivalLog, PairRate, SlidingSecond
-from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, SECOND_PHONE_NUMBER_ID, World
+from wacoex_cli.sandbox.wire import Arrival, ArrivalLog, SlidingSecond
+from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, SECOND_PHONE_NUMBER_ID, PairRate, World
 
 Send = Callable[..., httpx.Response]
 
@@ -168,7 +168,6 @@ def arrival(number: int, at: float, *, to: str = "+6591234567", code: int | None
         at=at,
         phone_number_id=PHONE_NUMBER_ID,
         recipient=to,
-        biz_opaque_callback_data=None,
         outcome="refused" if code else "accepted",
         accepted=code is None,
         code=code,

@@ -235,7 +235,7 @@ def test_one_world_takes_many_messages_on_few_connections(
     assert world.log.summary()["accepted"] == 100
 
 
-ROOM = Path(wacoex_cli.sandbox.__file__).parent
+SANDBOX = Path(wacoex_cli.sandbox.__file__).parent
 
 
 def imported_by(path: Path) -> set[str]:
@@ -249,7 +249,7 @@ def imported_by(path: Path) -> set[str]:
 
 
 def test_the_sandbox_imports_only_itself_and_the_server() -> None:
-    files = [path for path in ROOM.glob("*.py") if path.name != "commands.py"]
+    files = [path for path in SANDBOX.glob("*.py") if path.name != "commands.py"]
 
     strangers = {
         (path.name, name)

@@ -35,8 +35,8 @@ from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.workspace import meanwhile, short_collections
+from wacoex_cli.platforms.answers import Declined, NotSent, Refused, Reply, Taken, Unclear
 from wacoex_cli.platforms.error_codes import ErrorCode, Outcome, classify, retry_delay_seconds
-from wacoex_cli.platforms.replies import Declined, NotSent, Refused, Reply, Taken, Unclear
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

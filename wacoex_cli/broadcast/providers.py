@@ -28,8 +28,7 @@ from wacoex_cli.foundation.workspace import meanwhile
 from wacoex_cli.partners.checks import check_drift
 from wacoex_cli.partners.rule import at_respondio
 from wacoex_cli.platforms.events import Source, meta_code
-from wacoex_cli.platforms.replies import identity
-from wacoex_cli.platforms.respondio import NOT_FOUND, SENDING, contact_by, each_page
+from wacoex_cli.platforms.respondio import NOT_FOUND, SENDING, contact_by, each_page, identity
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import RespondIOTemplates, find_template, respondio_body
 from wacoex_cli.templates.rule import message_body
@@ -44,8 +43,8 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.answers import Reply
     from wacoex_cli.platforms.meta import Meta
-    from wacoex_cli.platforms.replies import Reply
     from wacoex_cli.platforms.respondio import Node, RespondIO
 
 WARM_CONNECTIONS = 4

@@ -25,8 +25,13 @@ from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.events import read_moment
-from wacoex_cli.platforms.replies import identity
-from wacoex_cli.platforms.respondio import BEING_PROCESSED, NOT_FOUND, contact_by, each_page
+from wacoex_cli.platforms.respondio import (
+    BEING_PROCESSED,
+    NOT_FOUND,
+    contact_by,
+    each_page,
+    identity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

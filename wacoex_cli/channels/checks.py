@@ -17,7 +17,7 @@ from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.meta_answers import EXPIRES_SOON, NEEDED_SCOPES
+from wacoex_cli.platforms.answers import EXPIRES_SOON, NEEDED_SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -10,7 +10,7 @@ from wacoex_cli.channels.model import SUBSCRIBED_APPS, WABA_PREFIX, in_order, va
 from wacoex_cli.channels.store import AccountEvents, Facts
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.platforms.meta_answers import App
+from wacoex_cli.platforms.answers import App
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.model import AccountEvent, Channel, Fact
     from wacoex_cli.foundation.state import State
-    from wacoex_cli.platforms.meta_answers import ListedNumber, User
-    from wacoex_cli.platforms.replies import WorkspaceChannel
+    from wacoex_cli.platforms.answers import ListedNumber, User
+    from wacoex_cli.platforms.respondio import WorkspaceChannel
 
 
 Part = Literal["number", "token", "account", "apps", "respondio"]

@@ -15,7 +15,7 @@ from wacoex_cli.channels.model import Channel, Details, Provider
 from wacoex_cli.channels.registry import alike, check_name
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
-from wacoex_cli.platforms.replies import identity
+from wacoex_cli.platforms.respondio import identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -33,7 +33,7 @@ from wacoex_cli.errors import (
     WacoexError,
 )
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.meta_answers import AccessToken, is_not_visible
+from wacoex_cli.platforms.answers import AccessToken, is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping

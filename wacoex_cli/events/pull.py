@@ -37,7 +37,6 @@ from wacoex_cli.platforms.events import (
     read_phone,
 )
 from wacoex_cli.platforms.payloads import payload_of
-from wacoex_cli.platforms.replies import identity
 from wacoex_cli.platforms.respondio import (
     BEING_PROCESSED,
     CONTACTS,
@@ -45,6 +44,7 @@ from wacoex_cli.platforms.respondio import (
     NOT_FOUND,
     contact_by,
     each_page,
+    identity,
 )
 from wacoex_cli.terminal.progress import open_progress
 
@@ -60,8 +60,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.events import Payload
     from wacoex_cli.platforms.meta import Meta
-    from wacoex_cli.platforms.replies import WorkspaceChannel
-    from wacoex_cli.platforms.respondio import Node, RespondIO
+    from wacoex_cli.platforms.respondio import Node, RespondIO, WorkspaceChannel
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.options import Invocation
 

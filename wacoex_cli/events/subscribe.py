@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.answers import App
     from wacoex_cli.platforms.meta import Meta
-    from wacoex_cli.platforms.meta_answers import App
 
 _WHATSAPP = "whatsapp_business_account"
 

@@ -64,7 +64,7 @@ from wacoex_cli.onboarding.signup import signup
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.onboarding.sync import progress_of, sync
 from wacoex_cli.partners.model import PARTNER_NAME
-from wacoex_cli.platforms.meta_answers import App
+from wacoex_cli.platforms.answers import App
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

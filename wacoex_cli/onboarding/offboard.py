@@ -43,7 +43,7 @@ from wacoex_cli.onboarding.proof import (
     there_in,
 )
 from wacoex_cli.onboarding.store import Journeys
-from wacoex_cli.platforms.meta_answers import is_not_visible
+from wacoex_cli.platforms.answers import is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -32,8 +32,8 @@ from wacoex_cli.onboarding.journey import (
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
 from wacoex_cli.partners.rule import NO_PROOF, is_expected
 from wacoex_cli.partners.rule import expected as expected_partner
+from wacoex_cli.platforms.answers import is_not_visible
 from wacoex_cli.platforms.events import Source
-from wacoex_cli.platforms.meta_answers import is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

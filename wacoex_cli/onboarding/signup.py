@@ -37,11 +37,10 @@ from wacoex_cli.onboarding.model import (
     WindowFailed,
     WindowFinished,
 )
+from wacoex_cli.platforms.answers import ListedNumber
 from wacoex_cli.platforms.events import read_moment, read_phone
 from wacoex_cli.platforms.meta import SignupApp, exchange_code
-from wacoex_cli.platforms.meta_answers import ListedNumber
-from wacoex_cli.platforms.replies import WorkspaceChannel, identity
-from wacoex_cli.platforms.respondio import RespondIO
+from wacoex_cli.platforms.respondio import RespondIO, WorkspaceChannel, identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

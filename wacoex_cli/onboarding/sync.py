@@ -15,6 +15,7 @@ from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.onboarding import checks
 from wacoex_cli.onboarding.journey import ONLY_A_PERSON, meta_or_reason, newest_onboarding, skipped
 from wacoex_cli.onboarding.model import Outcome, Route, StepState
+from wacoex_cli.platforms.answers import NotSent, Unclear
 from wacoex_cli.platforms.error_codes import Outcome as ErrorOutcome
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.platforms.events import Kind
@@ -24,9 +25,7 @@ from wacoex_cli.platforms.meta import (
     Requested,
     SyncType,
     error_of,
-    request_sync,
 )
-from wacoex_cli.platforms.replies import NotSent, Unclear
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -236,7 +235,7 @@ async def _ask_once(context: Context, meta: Meta, copy: Copy) -> Part:
         is_ours = context.store.claim_call(journey_id, copy.action, context.now)
     if not is_ours:  # by another process, between the question and now
         return _kept(context, copy) or Part(PartState.UNCERTAIN)
-    reply = await request_sync(meta, context.channel.demand_phone_number_id(), copy.sync_type)
+    reply = await meta.request_sync(context.channel.demand_phone_number_id(), copy.sync_type)
     at = context.now_text
     if isinstance(reply, Requested):
         return _answered(context, copy, Part(PartState.TAKEN, at, reply.request_id))

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.facts import AppsSeen, ChannelFacts, WorkspaceList
     from wacoex_cli.channels.model import AccountEvent
     from wacoex_cli.partners.model import Drift, Expected, PartnerRows
+    from wacoex_cli.platforms.answers import App
     from wacoex_cli.platforms.events import Event
-    from wacoex_cli.platforms.meta_answers import App
 
 
 STANDS_FOR = timedelta(days=30)

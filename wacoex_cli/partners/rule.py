@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.facts import ChannelFacts, WorkspaceList
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.partners.model import PartnerRows
-    from wacoex_cli.platforms.meta_answers import App, ListedNumber
-    from wacoex_cli.platforms.replies import WorkspaceChannel
+    from wacoex_cli.platforms.answers import App, ListedNumber
+    from wacoex_cli.platforms.respondio import WorkspaceChannel
 
 
 NO_PROOF = (

@@ -102,6 +102,8 @@ def _table() -> dict[tuple[int, int | None], ErrorCode]:
     kept = {field.name for field in fields(ErrorCode)}
     table = {}
     for entry in tomllib.loads(text)["error"]:
+        if "class" not in entry:
+            continue
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in entry.items()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
 
 from wacoex_cli.sandbox.webhooks import (
-    DAY_SECONDS,
     META_KINDS,
     RESPONDIO_KINDS,
     Emitted,
@@ -17,7 +15,7 @@ from wacoex_cli.sandbox.webhooks import (
     emit,
     post,
 )
-from wacoex_cli.sandbox.wire import Call, Reply, json_reply
+from wacoex_cli.sandbox.wire import DAY_SECONDS, Call, Reply, json_reply
 from wacoex_cli.sandbox.world import (
     APP_ID,
     PARTNER_APP_ID,
@@ -79,14 +77,7 @@ def remove_partner(
         world.hidden.add(node.id)
     if leaves == "not_on_biz_app":
         node.patch(_LOST)
-    is_another_connected = any(
-        each.kind is PHONE_NUMBER
-        and each.waba_id == node.waba_id
-        and each.id not in world.suspended
-        and each.values["is_on_biz_app"]
-        for each in world.nodes.values()
-    )
-    if not is_another_connected:
+    if not any(each.waba_id == node.waba_id for each in _connected(world)):
         apps = world.subscribed_apps.get(node.waba_id, [])
         apps[:] = [row for row in apps if app_of(row) != PARTNER_APP_ID]
     said = {"shape": shape, "reason": reason, "initiated_by": initiated_by}
@@ -149,11 +140,8 @@ def pass_days(world: World, *, days: float = 0.0) -> list[str]:
     world.travel(days * DAY_SECONDS)
     overdue = [
         node
-        for node in world.nodes.values()
-        if node.kind is PHONE_NUMBER
-        and node.id not in world.suspended
-        and node.values["is_on_biz_app"]
-        and world.subscribed_apps.get(node.waba_id)
+        for node in _connected(world)
+        if world.subscribed_apps.get(node.waba_id)
         and world.now() - _opened_at(world, node) >= INACTIVITY_SECONDS
     ]
     for node in overdue:
@@ -195,22 +183,15 @@ def companion_echo(
     return emitted
 
 
+def _connected(world: World) -> list[Node]:
+    numbers = [node for node in world.nodes.values() if node.kind is PHONE_NUMBER]
+    on_app = [node for node in numbers if node.values["is_on_biz_app"]]
+    return [node for node in on_app if node.id not in world.suspended]
+
+
 def _opened_at(world: World, node: Node) -> float:
     """When the app was last opened: at the latest when the number was connected."""
     return world.opened_at.get(node.id, moment_of(node.values["last_onboarded_time"]))
-
-
-# What `/_sandbox/` can let happen, by its call and the word that chooses.
-STORIES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
-    "phone": {"opened": open_phone, "companion_echo": companion_echo},
-    "partner": {
-        "removed": remove_partner,
-        "offboarded": offboard,
-        "reconnected": reconnect,
-        "added": add_partner,
-    },
-    "time": {"days": pass_days},
-}
 
 
 def signup_window(world: World, call: Call) -> Reply:

@@ -25,9 +25,7 @@ def start(
 
     It is strict: it refuses what Meta refuses, with Meta's codes, and takes 20 messages a second.
     """
-    from wacoex_cli.sandbox import account, respondio, respondio_world, world
-    from wacoex_cli.sandbox.defaults import default_world
-    from wacoex_cli.sandbox.serve import serve
+    from wacoex_cli.sandbox import account, defaults, respondio, respondio_world, serve, world
 
     dialogue = TerminalDialogue(invocation)
 
@@ -50,14 +48,14 @@ def start(
             f" --respondio-channel-id {respondio_world.RESPONDIO_CHANNEL_ID}",
             f"what it saw: {base_url}/_sandbox/summary",
             "what happens, told to `wacoex events listen` by signed webhooks:",
-            f"  curl {base_url}/_sandbox/webhooks -d "
-            """'{"meta_url": "http://127.0.0.1:8765/webhooks/meta"}'""",
-            f"  curl {base_url}/_sandbox/phone -d " "" """'{"action": "opened"}'""",
+            f"  curl {base_url}/_sandbox/webhooks -d"
+            """ '{"meta_url": "http://127.0.0.1:8765/webhooks/meta"}'""",
+            f"""  curl {base_url}/_sandbox/phone -d '{{"action": "opened"}}'""",
         ):
             dialogue.note(line)
 
-    pretend = default_world()
-    if (received := serve(pretend, port, say)) != signal.SIGINT:
+    pretend = defaults.default_world()
+    if (received := serve.serve(pretend, port, say)) != signal.SIGINT:
         raise SystemExit(_ENDED_BY_SIGNAL + received)
     dialogue.note("sandbox stopped")
     return Result({"summary": pretend.log.summary()}, exit_code=_ENDED_BY_SIGNAL + received)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+from wacoex_cli.sandbox.wire import DAY_SECONDS
 from wacoex_cli.sandbox.world import (
     APP_ID,
     APP_NAME,
@@ -35,7 +36,6 @@ from wacoex_cli.sandbox.world import (
 )
 
 _FIRST_TEMPLATE_ID = 108000000000001
-_DAY_SECONDS = 86_400.0
 
 Component = dict[str, Any]
 
@@ -56,7 +56,7 @@ def default_world(
     """
 
     def build() -> Contents:
-        return _contents(extra_templates, meta_time(now() - onboarded_days_ago * _DAY_SECONDS))
+        return _contents(extra_templates, meta_time(now() - onboarded_days_ago * DAY_SECONDS))
 
     return World(build, settings=settings, seed=seed, monotonic=monotonic, now=now)
 

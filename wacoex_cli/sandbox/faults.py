@@ -4,94 +4,37 @@ from __future__ import annotations
 
 import random
 import time
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
 
 from wacoex_cli.sandbox.wire import Reply, json_reply
 
-# Meta: error codes. Code -> (HTTP status, title); Meta gives no status for some, 400 stands there.
-_CODES: Mapping[int, tuple[int, str]] = {
-    0: (401, "We were unable to authenticate the app user"),
-    1: (400, "Invalid request or possible server error"),
-    2: (503, "Temporary due to downtime or due to being overloaded"),
-    3: (500, "Capability or permissions issue"),
-    4: (400, "The app has reached its API call rate limit"),
-    10: (403, "Permission is either not granted or has been removed"),
-    17: (400, "User request limit reached"),
-    33: (400, "The business phone number has been deleted"),
-    100: (400, "Invalid parameter"),
-    190: (401, "Invalid OAuth access token - Cannot parse access token"),
-    200: (403, "You do not have the necessary permissions"),
-    341: (400, "Application request limit reached"),
-    368: (403, "The account has been temporarily blocked for policy violations"),
-    613: (400, "Calls to this api have exceeded the rate limit"),
-    80007: (400, "The WhatsApp Business Account has reached its rate limit"),
-    80008: (400, "There have been too many calls to this WhatsApp Business account"),
-    130403: (400, "The business has blocked this user"),
-    130429: (400, "Rate limit hit"),
-    130472: (400, "User's number is part of an experiment"),
-    130497: (403, "Business account is restricted from messaging users in this country"),
-    131000: (500, "Something went wrong"),
-    131005: (403, "Access denied"),
-    131008: (400, "Required parameter is missing"),
-    131009: (400, "Parameter value is not valid"),
-    131016: (500, "Service unavailable"),
-    131021: (400, "Recipient cannot be sender"),
-    131026: (400, "Message undeliverable"),
-    131030: (400, "Recipient phone number not in allowed list"),
-    131031: (403, "Business Account locked"),
-    131037: (400, "Display name approval is needed"),
-    131042: (400, "Business eligibility payment issue"),
-    131044: (400, "Business eligibility payment issue"),
-    131045: (500, "Incorrect certificate"),
-    131047: (400, "Re-engagement message"),
-    131048: (400, "Spam rate limit hit"),
-    131049: (400, "Meta chose not to deliver this message"),
-    131050: (400, "User has stopped marketing messages from this business"),
-    131051: (400, "Unsupported message type"),
-    131052: (400, "Media download error"),
-    131053: (400, "Media upload error"),
-    131055: (400, "Method not allowed"),
-    131056: (400, "(Business Account, Consumer Account) pair rate limit hit"),
-    131057: (500, "Account in maintenance mode"),
-    131059: (400, "Invalid or stale cursor"),
-    131062: (400, "Business-scoped user id is not supported for this message"),
-    131063: (400, "Marketing messages are disabled on Cloud API"),
-    131064: (400, "Limit for misclassified templates reached"),
-    132000: (400, "Number of parameters does not match the expected number of params"),
-    132001: (404, "Template name does not exist in the translation"),
-    132005: (400, "Translated text too long"),
-    132007: (400, "Template content policy violated"),
-    132008: (400, "Invalid template parameter"),
-    132012: (400, "Parameter format does not match format in the created template"),
-    132015: (400, "Template is paused"),
-    132016: (400, "Template is disabled"),
-    132018: (400, "There is an issue with the parameters in the template"),
-    132068: (400, "Flow is in blocked state"),
-    132069: (400, "Flow is in throttled state"),
-    133000: (500, "Incomplete deregistration"),
-    133004: (503, "Server temporarily unavailable"),
-    133010: (400, "Phone number not registered"),
-    133015: (400, "The phone number was deleted a moment ago"),
-    134011: (400, "Payments terms have not been accepted"),
-    134100: (400, "Only marketing messages are supported"),
-    134101: (400, "Template is syncing"),
-    134102: (500, "Template is unavailable"),
-    135000: (400, "Generic user error"),
-    137000: (400, "The identity of the user has changed"),
-    2494100: (400, "The phone number is being upgraded"),
-    2593107: (400, "The sync was requested too many times"),
-    2593108: (400, "The sync was requested outside of the allowed time"),
-}
+
+@cache
+def _table() -> Mapping[tuple[int, int | None], Mapping[str, Any]]:
+    text = (files("wacoex_cli") / "platforms" / "meta_errors.toml").read_text(encoding="utf-8")
+    return {(row["code"], row.get("subcode")): row for row in tomllib.loads(text)["error"]}
 
 
-def meta_error(code: int, unknown: str = "An unknown error has occurred") -> tuple[int, str]:
-    """The HTTP status and the title of a code; `unknown` is the title of one not in the table."""
-    return _CODES.get(code, (400, unknown))
+def _row(code: int, subcode: int | None = None) -> Mapping[str, Any]:
+    return _table().get((code, subcode), {})
+
+
+def title_of(code: int, unknown: str = "An unknown error has occurred") -> str:
+    """What Meta calls a code; `unknown` for one that it does not document (Meta: error codes)."""
+    row = _row(code)
+    return str(row.get("title") or row.get("titles", [unknown])[0])
 
 
 class GraphError(Exception):
-    """The pretend Graph API refuses; `details` is what Meta puts into `error_data`."""
+    """The pretend Graph API refuses; `details` is what Meta puts into `error_data`.
+
+    The HTTP status and the message are those of the code, or of its subcode, if nothing is said.
+    """
 
     def __init__(
         self,
@@ -104,13 +47,15 @@ class GraphError(Exception):
         error_type: str = "OAuthException",
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        known_status, title = meta_error(code)
-        super().__init__(details or title)
+        self.title = title_of(code)
+        super().__init__(details or self.title)
         self.code = code
         self.details = details
         self.subcode = subcode
-        self.status = known_status if status is None else status
-        self.message = message or f"(#{code}) {title}"
+        self.status = _row(code).get("http_status", 400) if status is None else status
+        if message is None and subcode is not None:
+            message = _row(code, subcode).get("title")
+        self.message = message or f"(#{code}) {self.title}"
         self.error_type = error_type
         self.headers = headers
 
@@ -305,10 +250,6 @@ class Faults:
         self._standing = [_Standing(fault, now) for fault in faults]
         if seed is not None:
             self._random.seed(seed)
-
-    def clear(self) -> None:
-        """Let no fault stand."""
-        self._standing = []
 
     def choose(self, request: Request) -> Treatment:
         """What happens to this request: delays add up, of other faults the first one strikes."""

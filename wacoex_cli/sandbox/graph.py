@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -21,10 +22,17 @@ from wacoex_cli.sandbox.faults import (
     unknown_object,
     wrong_parameter,
 )
-from wacoex_cli.sandbox.limits import Arrival, SyncCall
 from wacoex_cli.sandbox.messages import check_message, recipient_of
-from wacoex_cli.sandbox.webhooks import DAY_SECONDS, emit, follow
-from wacoex_cli.sandbox.wire import Call, Reply, is_loopback, json_reply
+from wacoex_cli.sandbox.webhooks import emit, follow
+from wacoex_cli.sandbox.wire import (
+    DAY_SECONDS,
+    Arrival,
+    Call,
+    Reply,
+    SyncCall,
+    is_loopback,
+    json_reply,
+)
 from wacoex_cli.sandbox.world import (
     APP_ID,
     APP_NAME,
@@ -300,10 +308,7 @@ def _exchange(world: World, call: Call) -> dict[str, object]:
     if not hmac.compare_digest(call.query["client_secret"].encode(), world.app_secret().encode()):
         raise GraphError(1, message="Error validating client secret.")
     if call.query.get("redirect_uri"):
-        message = (
-            "Error validating verification code. Please make sure your redirect_uri is the same"
-        )
-        raise GraphError(100, subcode=36008, message=message)
+        raise GraphError(100, subcode=36008)
     waba_id = world.codes.take(call.query["code"], world.now())
     value = f"EAAsandboxsignup{world.next_number():010}"
     ends_at = world.now() + TOKEN_SECONDS
@@ -504,9 +509,6 @@ def _take(world: World, call: Call, phone_number_id: str, body: object, at: floa
         raise unknown_object(call.method, phone_number_id)
     if phone.id in world.suspended:
         raise GraphError(133010)
-    recipient = check_message(
-        body,
-        sender=phone.phone,
-        find_template=lambda name, code: world.template(phone.waba_id, name, code),
-    )
+    find_template = partial(world.template, phone.waba_id)
+    recipient = check_message(body, sender=phone.phone, find_template=find_template)
     return world.take(phone_number_id, recipient, at)

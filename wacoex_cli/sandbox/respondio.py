@@ -8,15 +8,15 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from wacoex_cli.sandbox.faults import REFUSALS, Fault, GraphError, Request, meta_error, spoil
-from wacoex_cli.sandbox.limits import Arrival
+from wacoex_cli.sandbox.faults import REFUSALS, Fault, GraphError, Request, spoil, title_of
 from wacoex_cli.sandbox.messages import E164, LONGEST_TEXT, check_respondio_template
 from wacoex_cli.sandbox.respondio_world import Contact, RespondIOWorld
 from wacoex_cli.sandbox.webhooks import FAILS_AFTER, course, message_sent
-from wacoex_cli.sandbox.wire import Call, Reply, json_reply
+from wacoex_cli.sandbox.wire import Arrival, Call, Reply, json_reply
 from wacoex_cli.sandbox.world import PHONE_NUMBER, PHONE_NUMBER_ID, Node, World
 
 PREFIX = "/respondio/v2/"
@@ -27,11 +27,7 @@ _SEND = "message/send"
 _FIREWALL = b"<html><head><title>403 Forbidden</title></head><body>403 Forbidden</body></html>"
 _BUSY = "The request is queued, try again in a few minutes"
 _TOO_MANY = 429
-_FAULT_STATUSES: Mapping[str, int] = {
-    "throttled": _TOO_MANY,
-    "expired_token": 401,
-    "error_in_200": 200,
-}
+_FAULT_STATUSES = {"throttled": _TOO_MANY, "expired_token": 401, "error_in_200": 200}
 _STATUS_TEXTS: Mapping[int, str] = {
     401: "Unauthorized",
     404: "Contact not found",
@@ -114,7 +110,7 @@ def _spoil(world: World, fault: Fault, reply: Reply, endpoint: str | None) -> Re
     if fault.kind not in REFUSALS:
         return spoil(fault, reply, "")
     status = _status_of(fault)
-    title = _STATUS_TEXTS.get(status) or meta_error(fault.error_code or 0, "Bad request")[1]
+    title = _STATUS_TEXTS.get(status) or title_of(fault.error_code or 0, "Bad request")
     headers = {}
     if status == _TOO_MANY and endpoint is not None:
         headers = world.respondio.turned_away(endpoint)
@@ -449,7 +445,7 @@ def _send(world: World, call: Call, match: re.Match[str]) -> object:
             raise GraphError(133010)
         item["channelMessageId"] = world.take(number.id, contact.phone, world.monotonic())
     except GraphError as error:
-        text = f"{error.code}: {meta_error(error.code)[1]}"
+        text = f"{error.code}: {error.title}"
         respondio.add_status_later(message_id, "failed", text, at=now + FAILS_AFTER)
     else:
         # Unlike webhooks, statuses can be read without anybody having asked for them.
@@ -458,7 +454,7 @@ def _send(world: World, call: Call, match: re.Match[str]) -> object:
             failed = None
             if step.failure is not None:
                 code = step.failure.error_code or 0
-                title = meta_error(code, "Message undeliverable")[1]
+                title = title_of(code, "Message undeliverable")
                 failed = f"{code}: {step.failure.details or title}"
             for after in step.sent_after:
                 respondio.add_status_later(message_id, step.name, failed, at=now + after)
@@ -481,8 +477,7 @@ def _check_message(world: World, number: Node, message: object) -> None:
         _refuse_unknown(message, {"type", "template"}, "message")
         try:
             check_respondio_template(
-                message.get("template"),
-                lambda name, language: world.template(number.waba_id, name, language),
+                message.get("template"), partial(world.template, number.waba_id)
             )
         except GraphError as error:
             raise WorkspaceError(400, str(error)) from error
@@ -511,7 +506,6 @@ def _record(
             at=at,
             phone_number_id=PHONE_NUMBER_ID,
             recipient=recipient,
-            biz_opaque_callback_data=None,
             outcome=outcome,
             accepted=message_id is not None,
             code=code,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wacoex_cli.sandbox.limits import SlidingSecond
+from wacoex_cli.sandbox.wire import DAY_SECONDS, SlidingSecond
 
 DEFAULT_RESPONDIO_TOKEN = "sandbox-respondio-token"  # noqa: S105 - a marker, no secret
 RESPONDIO_CHANNEL_ID = 4242
@@ -34,7 +34,6 @@ LIMITS: Mapping[str, int] = {
     "space/channel/template": 5,
     "space/user": 10,
 }
-_DAY = 86_400
 
 
 @dataclass(slots=True)
@@ -245,8 +244,8 @@ class RespondIOWorld:
             for text in ("Do you have rye bread?", "Yes, from eight.", "Hello from the website")
         )
         ana, ben = self.add_contact("+6591000001", "Ana"), self.add_contact("+6591000002", "Ben")
-        yesterday = began - _DAY
+        yesterday = began - DAY_SECONDS
         self.add_message(ana, question, at=yesterday)
         self.add_message(ana, reply, traffic="outgoing", source="echo", at=yesterday + 90.5)
-        self.add_message(ben, {"type": "unsupported"}, at=began - _DAY // 2)
+        self.add_message(ben, {"type": "unsupported"}, at=began - DAY_SECONDS / 2)
         self.add_message(ben, hello, at=began - 60, channel_id=RESPONDIO_WEBCHAT_ID)

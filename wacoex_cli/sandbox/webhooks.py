@@ -11,9 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from wacoex_cli.sandbox.faults import Fault, Request
-from wacoex_cli.sandbox.limits import Arrival
 from wacoex_cli.sandbox.respondio_world import RESPONDIO_CHANNEL_ID, Contact
-from wacoex_cli.sandbox.wire import WEBHOOK_FIELDS
+from wacoex_cli.sandbox.wire import DAY_SECONDS, WEBHOOK_FIELDS, Arrival
 from wacoex_cli.sandbox.world import (
     APP_ID,
     PARTNER_BUSINESS_ID,
@@ -24,7 +23,6 @@ from wacoex_cli.sandbox.world import (
 )
 
 PERSON = "+6591234567"
-DAY_SECONDS = 86_400.0
 FAILS_AFTER = 0.15
 # Seconds after the acceptance.
 _STATUS_DELAYS = {"sent": 0.05, "delivered": FAILS_AFTER, "read": 0.4}

@@ -1,4 +1,4 @@
-"""What travels: requests and answers as data, the ways an answer can take, and webhooks."""
+"""What travels: requests and answers as data, webhooks, and the log of messages that came."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ import socket
 import ssl
 import struct
 import threading
+from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 from starlette.types import Receive, Scope, Send
 
+DAY_SECONDS = 86_400.0
 SANDBOX_HEADER = "X-Wacoex-Sandbox"
 _DRIPS = 10
 
@@ -202,7 +204,7 @@ class DueWebhook:
 class Delivery:
     """One try to deliver a webhook: the status of the answer, or why there was none."""
 
-    letter: int
+    webhook: int
     source: Source
     attempt: int
     status: int | None = None
@@ -270,12 +272,156 @@ def webhook_client() -> httpx.AsyncClient:
 async def shake_hands(url: str, verify_token: str) -> None:
     """Meta's handshake; raises ValueError when the receiver does not return the challenge."""
     challenge = secrets.token_hex(8)
-    query = {"mode": "subscribe", "challenge": challenge, "verify_token": verify_token}
+    params = {"hub.mode": "subscribe", "hub.challenge": challenge, "hub.verify_token": verify_token}
     try:
         async with webhook_client() as client:
-            params = {f"hub.{name}": text for name, text in query.items()}
             answer = await client.get(url, params=params)
     except httpx.HTTPError as error:
         raise ValueError(f"`{url}` could not be reached: {type(error).__name__}") from error
     if answer.status_code != 200 or answer.text != challenge:
         raise ValueError(f"`{url}` did not return the challenge: status {answer.status_code}")
+
+
+class SlidingSecond:
+    """Counts what happened in the second that ends now; times are monotonic seconds.
+
+    Two moments exactly one second apart are in different seconds.
+    """
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+        self.most = 0
+
+    def count(self, now: float) -> int:
+        """How many moments lie in the second up to `now`."""
+        while self._times and now - self._times[0] >= 1.0:
+            self._times.popleft()
+        return len(self._times)
+
+    def add(self, now: float) -> None:
+        """Note one more moment, and the most that any second has held."""
+        self._times.append(now)
+        self.most = max(self.most, self.count(now))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One attempt to send; `at` is monotonic seconds, `number` counts from 1 since the reset.
+
+    `outcome` is `accepted`, `refused`, or the kind of fault that spoilt the answer;
+    `accepted` says whether the message was taken, whatever the sender got to read. `api` is
+    `meta`, or `respondio`: there `code` is the HTTP status of a refusal, and `message_id` the
+    one of respond.io.
+    """
+
+    number: int
+    at: float
+    phone_number_id: str
+    recipient: str | None
+    outcome: str
+    accepted: bool
+    code: int | None
+    message_id: str | None
+    biz_opaque_callback_data: str | None = None
+    without_plus: bool = False
+    api: str = "meta"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncCall:
+    """One call to copy contacts or history; `onboarding` is when the number was connected.
+
+    `code` is that of the refusal, None when it was taken.
+    """
+
+    phone_number_id: str
+    sync_type: str
+    onboarding: str
+    code: int | None
+
+
+class ArrivalFigures:
+    """Running figures, so that a summary stays cheap after many thousand messages."""
+
+    def __init__(self) -> None:
+        self.by_recipient: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._codes: Counter[int] = Counter()
+        self._arrived = SlidingSecond()
+        self._taken = SlidingSecond()
+        self._total = 0
+        self._without_plus = 0
+        self._first_at: float | None = None
+        self._last_at: float | None = None
+
+    def add(self, arrival: Arrival) -> None:
+        """Count one arrival."""
+        self._total += 1
+        self._outcomes[arrival.outcome] += 1
+        self._without_plus += arrival.without_plus
+        self._arrived.add(arrival.at)
+        self._first_at = arrival.at if self._first_at is None else self._first_at
+        self._last_at = arrival.at
+        if arrival.code is not None:
+            self._codes[arrival.code] += 1
+        if arrival.accepted:
+            self._taken.add(arrival.at)
+            self.by_recipient[arrival.recipient or ""] += 1
+
+    def figures(self) -> dict[str, Any]:
+        """The figures as JSON values; times in monotonic seconds."""
+        duplicates = {who: times for who, times in self.by_recipient.items() if times > 1}
+        return {
+            "arrivals": self._total,
+            "accepted": self.by_recipient.total(),
+            "duplicates": duplicates,
+            "refusals_by_code": {str(code): times for code, times in sorted(self._codes.items())},
+            "outcomes": dict(sorted(self._outcomes.items())),
+            "most_arrivals_in_one_second": self._arrived.most,
+            "most_accepted_in_one_second": self._taken.most,
+            "first_at": self._first_at,
+            "last_at": self._last_at,
+            "recipients_without_plus": self._without_plus,
+        }
+
+
+class ArrivalLog:
+    """Every arrival in order, and the figures: over all numbers, and for each."""
+
+    def __init__(self) -> None:
+        self.arrivals: list[Arrival] = []
+        self.violations: list[str] = []
+        self.syncs: list[SyncCall] = []
+        self._all = ArrivalFigures()
+        self._each: dict[str, ArrivalFigures] = {}
+
+    def __len__(self) -> int:
+        return len(self.arrivals)
+
+    def add(self, arrival: Arrival) -> None:
+        """Keep one arrival."""
+        self.arrivals.append(arrival)
+        self._all.add(arrival)
+        self._each.setdefault(arrival.phone_number_id, ArrivalFigures()).add(arrival)
+
+    def since(self, number: int) -> list[Arrival]:
+        """The arrivals after the one with that number; 0 gives all."""
+        return self.arrivals[max(number, 0) :]
+
+    def accepted(self) -> list[Arrival]:
+        """The arrivals whose message was taken."""
+        return [arrival for arrival in self.arrivals if arrival.accepted]
+
+    def summary(self) -> dict[str, Any]:
+        """All figures as JSON values, with `accepted_by_recipient` over all numbers.
+
+        `violations` are requests that nobody may make of a Coexistence number, `syncs` the
+        calls to copy contacts and history.
+        """
+        return {
+            **self._all.figures(),
+            "accepted_by_recipient": dict(self._all.by_recipient),
+            "violations": list(self.violations),
+            "syncs": [asdict(sync) for sync in self.syncs],
+            "phone_numbers": {number: each.figures() for number, each in self._each.items()},
+        }

@@ -13,9 +13,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wacoex_cli.sandbox.faults import Faults, GraphError, unknown_object
-from wacoex_cli.sandbox.limits import COEXISTENCE_LIMIT, ArrivalLog, PairRate, SlidingSecond
 from wacoex_cli.sandbox.respondio_world import RespondIOWorld
-from wacoex_cli.sandbox.wire import WEBHOOK_FIELDS, Call, Callbacks, Outbox
+from wacoex_cli.sandbox.wire import (
+    WEBHOOK_FIELDS,
+    ArrivalLog,
+    Call,
+    Callbacks,
+    Outbox,
+    SlidingSecond,
+)
 
 DEFAULT_TOKEN = "sandbox-token-0123456789"  # noqa: S105 - a marker, no secret
 APP_SECRET = "sandbox-app-secret-0123456789"  # noqa: S105 - a marker, no secret
@@ -37,6 +43,10 @@ FOREIGN_PHONE_NUMBER_ID = "106000000000009"
 
 SEND_SCOPE = "whatsapp_business_messaging"
 READ_SCOPE = "whatsapp_business_management"
+
+COEXISTENCE_LIMIT = 20  # messages per second (Meta: throughput)
+PAIR_SECONDS = 6.0  # one message to the same user in that time (Meta: pair rate limits)
+PAIR_BURST = 45  # messages to the same user within PAIR_SECONDS, on credit
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +189,44 @@ class Codes:
             raise GraphError(100, message="Invalid verification code format.")
         code.tries += 1
         if code.tries > 1:
-            raise GraphError(100, subcode=36009, message="This authorization code has been used.")
+            raise GraphError(100, subcode=36009)
         if now - code.at > self.LIFETIME_SECONDS:
-            message = "This authorization code has expired."
-            raise GraphError(100, subcode=36007, message=message)
+            raise GraphError(100, subcode=36007)
         return code.waba_id
+
+
+@dataclass(slots=True)
+class _Credit:
+    burst_began: float
+    burst_size: int
+    paid_at: float
+
+
+class PairRate:
+    """One message to a user every six seconds, or a burst that is paid back by waiting.
+
+    A burst of up to 45 within six seconds is allowed; afterwards nothing is, until the time
+    has passed that these messages would have needed (Meta: pair rate limits).
+    """
+
+    def __init__(self) -> None:
+        self._credits: dict[str, _Credit] = {}
+
+    def allows(self, recipient: str, now: float) -> bool:
+        """Whether one more message to `recipient` may be taken at `now` (monotonic seconds)."""
+        credit = self._credits.get(recipient)
+        if credit is None or now >= credit.paid_at:
+            return True
+        return now - credit.burst_began < PAIR_SECONDS and credit.burst_size < PAIR_BURST
+
+    def add(self, recipient: str, now: float) -> None:
+        """Note a message that was taken."""
+        credit = self._credits.get(recipient)
+        if credit is None or now >= credit.paid_at:
+            self._credits[recipient] = _Credit(now, 1, now + PAIR_SECONDS)
+            return
+        credit.burst_size += 1
+        credit.paid_at += PAIR_SECONDS
 
 
 @dataclass(slots=True)
@@ -293,7 +336,7 @@ class World:
 
     def template(self, waba_id: str, name: str, language: str) -> Node | None:
         """The template of that name in that language, whatever its status."""
-        for node in self._of(TEMPLATE, waba_id):
+        for node in self.templates(waba_id):
             if (node.values["name"], node.values["language"]) == (name, language):
                 return node
         return None
@@ -331,12 +374,10 @@ class World:
         token = self.tokens.get(value)
         if token is None:
             raise GraphError(190)
-        reason = "Error validating access token: "
         if token.revoked:
-            message = f"{reason}the session has been invalidated."
-            raise GraphError(190, subcode=467, message=message)
+            raise GraphError(190, subcode=467)
         if token.expired(self.now()):
-            raise GraphError(190, subcode=463, message=f"{reason}Session has expired.")
+            raise GraphError(190, subcode=463)
         if self.settings.app_secret is not None:
             self._check_proof(call.query.get("appsecret_proof"), self.settings.app_secret, value)
         return token

@@ -16,7 +16,7 @@ from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.secrets import Place, Secret, why_unfit
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
-from wacoex_cli.platforms.meta_answers import AccessToken
+from wacoex_cli.platforms.answers import AccessToken
 from wacoex_cli.setup.config import unmarked
 
 if TYPE_CHECKING:

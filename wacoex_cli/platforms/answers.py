@@ -1,14 +1,75 @@
-"""Meta's answers as types, each read in one place: apps, users, numbers, tokens. Pure."""
+"""Answers as types: what became of a message, and Meta's apps, users, numbers and tokens. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from wacoex_cli.errors import TemporaryError, WacoexError
 from wacoex_cli.foundation.clock import to_text
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The message was taken. Meta's `message_status` may be `held_for_quality_assessment`."""
+
+    message_id: str
+    message_status: str | None = None
+    wa_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Meta answered with an error code; what it means stands in `error_codes`.
+
+    `retry_after_seconds` and `regain_minutes` are the waits that Meta asked for, if it did.
+    """
+
+    code: int
+    subcode: int | None = None
+    message: str = ""
+    details: str = ""
+    fbtrace_id: str | None = None
+    http_status: int = 400
+    retry_after_seconds: float | None = None
+    regain_minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Declined:
+    """respond.io did not take the message: the HTTP status decides what that means.
+
+    `said` is its own text, or what stood in its place; `retry_after_seconds` the wait it asked
+    for, if it did. `from_api` is False when something else answered, such as a firewall in HTML.
+    """
+
+    status: int
+    said: str = ""
+    retry_after_seconds: float | None = None
+    from_api: bool = True
+
+
+@dataclass(frozen=True)
+class Unclear:
+    """The message may have been taken: the request left and no usable answer came.
+
+    `retry_after_seconds` is the wait the server asked for, if it did.
+    """
+
+    reason: str
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class NotSent:
+    """The message provably never left this machine."""
+
+    reason: str
+
+
+Reply = Taken | Refused | Declined | Unclear | NotSent
 
 NEEDED_SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging")
 EXPIRES_SOON = timedelta(days=14)
@@ -50,7 +111,7 @@ class AccessToken:
         return found
 
 
-def access_token_in(said: Mapping[str, object]) -> AccessToken:
+def access_token_in(said: dict[str, Any]) -> AccessToken:
     """The answer of `debug_token`, as far as it can be understood."""
     is_valid, scopes = said.get("is_valid"), said.get("scopes")
     return AccessToken(
@@ -59,13 +120,11 @@ def access_token_in(said: Mapping[str, object]) -> AccessToken:
         app_id=_name(said.get("app_id")),
         expires_at=_moment(said.get("expires_at")),
         data_access_expires_at=_moment(said.get("data_access_expires_at")),
-        scopes=tuple(one for one in scopes if isinstance(one, str))
+        scopes=tuple(scope for scope in scopes if isinstance(scope, str))
         if isinstance(scopes, list)
         else None,
         accounts=_accounts(said),
-        values={
-            name: _moment_text(value) if name in _MOMENTS else value for name, value in said.items()
-        },
+        values=said | {name: _moment_text(said[name]) for name in _MOMENTS & said.keys()},
     )
 
 
@@ -78,7 +137,7 @@ class App(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Its name and id, as far as they are told."""
+        """Its name and id, as far as they are known."""
         if self.name and self.id:
             return f"{self.name} ({self.id})"
         return self.name or self.id or "an app without a name"
@@ -107,34 +166,41 @@ class ListedNumber(NamedTuple):
         return "".join(char for char in self.shown if char.isdigit())
 
 
-def apps_in(nodes: Iterable[Mapping[str, Any]]) -> tuple[App, ...]:
-    """The entries of `subscribed_apps`. Raises TemporaryError for one that names no app."""
-    return tuple(map(_app, nodes))
-
-
-def users_in(nodes: Iterable[Mapping[str, Any]]) -> tuple[User, ...]:
-    """The entries of `assigned_users`."""
-    return tuple(
-        User(
-            _name(node.get("name")) or _name(node.get("id")) or "a user without a name",
-            tuple(map(str, node["tasks"])) if isinstance(node.get("tasks"), list) else (),
+def app_in(node: Mapping[str, Any]) -> App:
+    """An entry of `subscribed_apps`. Raises TemporaryError for one that names no app."""
+    inner = node.get("whatsapp_business_api_data")
+    fields = {**node, **(inner if isinstance(inner, dict) else {})}
+    app = App(
+        _name(fields.get("id")),
+        _name(fields.get("name")),
+        _text(fields.get("override_callback_uri")) or None,
+    )
+    if app.id is None and app.name is None:
+        raise TemporaryError(
+            "Meta's list of apps cannot be read",
+            hint="try again in a minute; see whether a proxy answers in Meta's place",
+            code="unusable_answer",
         )
-        for node in nodes
+    return app
+
+
+def user_in(node: Mapping[str, Any]) -> User:
+    """An entry of `assigned_users`."""
+    return User(
+        _name(node.get("name")) or _name(node.get("id")) or "a user without a name",
+        tuple(map(str, node["tasks"])) if isinstance(node.get("tasks"), list) else (),
     )
 
 
-def numbers_in(nodes: Iterable[Mapping[str, Any]]) -> tuple[ListedNumber, ...]:
-    """The entries of `phone_numbers`."""
-    return tuple(
-        ListedNumber(
-            str(node.get("id") or ""),
-            str(node.get("display_phone_number") or ""),
-            _text(node.get("verified_name")) or None,
-            on_app if isinstance(on_app := node.get("is_on_biz_app"), bool) else None,
-            _text(node.get("platform_type")) or None,
-            _text(node.get("status")) or None,
-        )
-        for node in nodes
+def number_in(node: Mapping[str, Any]) -> ListedNumber:
+    """An entry of `phone_numbers`."""
+    return ListedNumber(
+        str(node.get("id") or ""),
+        str(node.get("display_phone_number") or ""),
+        _text(node.get("verified_name")) or None,
+        on_app if isinstance(on_app := node.get("is_on_biz_app"), bool) else None,
+        _text(node.get("platform_type")) or None,
+        _text(node.get("status")) or None,
     )
 
 
@@ -143,30 +209,13 @@ def is_not_visible(error: WacoexError) -> bool:
     return (error.details.get("code"), error.details.get("subcode")) == (100, 33)
 
 
-def _app(node: Mapping[str, Any]) -> App:
-    inner = node.get("whatsapp_business_api_data")
-    fields = {**node, **(inner if isinstance(inner, dict) else {})}
-    app = App(
-        _name(fields.get("id")),
-        _name(fields.get("name")),
-        _text(fields.get("override_callback_uri")),
-    )
-    if app.id is None and app.name is None:
-        raise TemporaryError(
-            "Meta's list of apps cannot be read",
-            hint="try again in a minute; see whether a proxy answers in Meta's place",
-            code="unusable_answer",
-        )
-    return app._replace(override=app.override or None)
-
-
 def _accounts(said: Mapping[str, object]) -> tuple[str, ...]:
     rights = said.get("granular_scopes")
     found: set[str] = set()
     for right in rights if isinstance(rights, list) else ():
         if isinstance(right, Mapping) and right.get("scope") in NEEDED_SCOPES:
             targets = right.get("target_ids")
-            found.update(str(one) for one in (targets if isinstance(targets, list) else ()))
+            found.update(map(str, targets if isinstance(targets, list) else ()))
     return tuple(sorted(found))
 
 

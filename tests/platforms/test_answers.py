@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from wacoex_cli.platforms.meta_answers import AccessToken, access_token_in
+from wacoex_cli.platforms.answers import AccessToken, access_token_in
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 SCOPES = ["whatsapp_business_management", "whatsapp_business_messaging"]
