@@ -15,10 +15,18 @@ import httpx
 import pytest
 
 from wacoex_cli.errors import StateError
-from wacoex_cli.events import deliveries
+from wacoex_cli.events import listener
 from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
-from wacoex_cli.events.deliveries import MOST_BYTES, Face, Intake, Writer
-from wacoex_cli.events.listener import Listener, ListenReport, health_of, prefix_of
+from wacoex_cli.events.listener import (
+    MOST_BYTES,
+    Face,
+    Intake,
+    Listener,
+    ListenReport,
+    Writer,
+    health_of,
+    prefix_of,
+)
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.platforms.payloads import read_payload
 
@@ -264,7 +272,7 @@ def test_a_body_that_hides_its_length_is_cut_off_at_the_limit(talk: Talk, state)
 def test_too_much_at_once_is_asked_to_come_again(
     talk: Talk, state, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "_MOST_HELD_BYTES", 1000)
+    monkeypatch.setattr(listener, "_MOST_HELD_BYTES", 1000)
 
     (answer,) = talk(signed(delivery("wamid.A", text="x" * 1000)))
 

@@ -1,16 +1,20 @@
-"""The events of the log, as `events list` shows them, and what each kind does."""
+"""What the log says: `events list` with what each kind of event does, and `mac`."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.channels.evidence import account_event, address_of_event
+from wacoex_cli.channels.evidence import CHANNELS, account_event, address_of_event
 from wacoex_cli.channels.model import concerns
+from wacoex_cli.channels.registry import known
 from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import UsageError
-from wacoex_cli.events.store import EventLog
+from wacoex_cli.events.store import MAC, ActiveContacts, EventLog, catch_up
+from wacoex_cli.foundation.clock import moment_ago
 from wacoex_cli.platforms.events import Kind
 
 if TYPE_CHECKING:
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.events import Event
-
 
 _SUMMED_UP = ("status", "event", "value", "action", "type", "code", "reason", "initiated_by")
 
@@ -132,32 +136,38 @@ class ListedEvent(NamedTuple):
         return " ".join(words)
 
 
-def kinds_named(words: Sequence[str] | None) -> frozenset[Kind] | None:
-    """The kinds of these names, None for none. Raises UsageError for an unknown one."""
-    known = {kind.value: kind for kind in Kind}
-    for word in words or ():
-        if word not in known:
-            raise UsageError(
-                f"`--kind {word}` is no kind of event",
-                hint=f"there are {', '.join(known)}",
-                code="unknown_kind",
-            )
-    return frozenset(known[word] for word in words) if words else None
-
-
 def list_events(
-    state: State,
+    workspace: Workspace,
     *,
-    kinds: frozenset[Kind] | None,
-    since: datetime | None,
-    channel: Channel | None,
+    kinds: Sequence[str] | None,
+    since: str | None,
+    channel: str | None,
     most: int,
 ) -> list[ListedEvent]:
-    """The newest events first. With a channel those of its number and of its whole account."""
+    """The newest events first. With a channel those of its number and of its whole account.
+
+    `kinds` and `since` (24h, 7d, 2026-11-01) are as a person writes them. Raises UsageError for
+    what they do not say, and for an unknown channel.
+    """
+    named = {kind.value: kind for kind in Kind}
+    for word in kinds or ():
+        if word not in named:
+            raise UsageError(
+                f"`--kind {word}` is no kind of event",
+                hint=f"there are {', '.join(named)}",
+                code="unknown_kind",
+            )
+    wanted = frozenset(named[word] for word in kinds) if kinds else None
+    zone = workspace.settings.timezone or "UTC"
+    moment = moment_ago(since, zone, workspace.clock.now()) if since else None
+    state = workspace.state
+    catch_up(state, (CHANNELS,), workspace.clock)
+    found: Iterable[Event]
     if channel is None:
-        found = EventLog(state).find(kinds=kinds, since=since, most=most)
+        found = EventLog(state).find(kinds=wanted, since=moment, most=most)
     else:
-        found = itertools.islice(_of_channel(state, channel, kinds, since, most), most)
+        of_channel = _of_channel(state, known(state, channel), wanted, moment, most)
+        found = itertools.islice(of_channel, most)
     names = _Names(state)
     return [ListedEvent(event, names.of(event)) for event in found]
 
@@ -170,18 +180,16 @@ def _of_channel(
     most: int,
 ) -> Iterator[Event]:
     wanted = frozenset(Kind) if kinds is None else kinds
-    own = Signs(state).addresses_for(channel)
     accounts = filter(None, (channel.waba_id, *channel.former("waba_id")))
-    addresses = (*own, *(f"waba_id:{one}" for one in accounts))
     found = EventLog(state).find(
         kinds=wanted - {Kind.ACCOUNT_UPDATE},
         since=since,
-        addresses=addresses,
+        addresses=(*Signs(state).addresses_for(channel), *(f"waba_id:{id_}" for id_ in accounts)),
         most=most,
     )
     # Which channel these are about takes more than an address to tell.
     updates = EventLog(state).find(kinds=wanted & {Kind.ACCOUNT_UPDATE}, since=since)
-    about_it = (one for one in updates if concerns(channel, account_event(one)))
+    about_it = (update for update in updates if concerns(channel, account_event(update)))
     return heapq.merge(found, about_it, key=lambda event: (event.at, event.event_id), reverse=True)
 
 
@@ -215,3 +223,70 @@ class _Names:
             return self._of_address.get(address)
         account = event.waba_id or event.data.get("entry_id")
         return self._of_account.get(account) if account else None
+
+
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+
+
+@dataclass(frozen=True)
+class Count:
+    """Contacts that were active, and those of them that only echoes made active.
+
+    `channel` is None for numbers that belong to no channel here.
+    """
+
+    channel: str | None
+    contacts: int
+    echo_only: int
+
+
+@dataclass(frozen=True)
+class Mac:
+    """The monthly active contacts of one month, as far as the events at hand tell.
+
+    A contact that several channels share is one contact in the whole. `counted_since` is the
+    oldest event of the log that counts, UTC; None when there is none.
+    """
+
+    month: str
+    contacts: int
+    echo_only: int
+    by_channel: tuple[Count, ...]
+    counted_since: datetime | None
+
+
+def count_mac(workspace: Workspace, month: str | None, channel: str | None) -> Mac:
+    """Count the active contacts of a month such as `2026-11`, None for the present one (UTC).
+
+    With a channel only those of its number. Raises UsageError for no month, for one in the
+    future, and for an unknown channel.
+    """
+    present = workspace.clock.now().isoformat()[:7]
+    if month is None:
+        month = present
+    if not _MONTH.fullmatch(month):
+        raise UsageError(
+            f"`--month {month}` is not a month", hint=f"write it as {present}", code="bad_month"
+        )
+    if month > present:
+        raise UsageError(
+            f"`--month {month}` lies in the future",
+            hint=f"the present month is {present} (UTC)",
+            code="bad_month",
+        )
+    state = workspace.state
+    catch_up(state, (CHANNELS, MAC), workspace.clock)
+    active = ActiveContacts(state)
+    addresses = active.addresses(month)
+    counts = []
+    seen: set[str] = set()
+    for each in [known(state, channel)] if channel else Channels(state).all_channels():
+        own = addresses & set(Signs(state).addresses_for(each))
+        if own:
+            counts.append(Count(each.name, *active.count(month, own)))
+            seen |= own
+    unknown = set() if channel else addresses - seen
+    if unknown:
+        counts.append(Count(None, *active.count(month, unknown)))
+    in_all = active.count(month, seen | unknown)
+    return Mac(month, *in_all, tuple(counts), EventLog(state).oldest_at(MAC.kinds))
