@@ -1,5 +1,6 @@
-"""Meta's webhooks and its message history: what is kept of them, and the events out of them.
+"""Payloads of Meta and respond.io: from bytes, or an object, to typed events without content.
 
+Meta's webhooks and its message history are described here, respond.io's in `respondio_webhooks`.
 A webhook field is one class below: its fields are what may be kept, its `events` what it reports.
 Sources: Meta, webhooks reference (the page of each field); Meta, message history.
 """
@@ -7,13 +8,14 @@ Sources: Meta, webhooks reference (the page of each field); Meta, message histor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Unpack, cast
 
 from pydantic import Field, PlainValidator, ValidationInfo, model_validator
 
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import (
     Event,
     EventData,
@@ -25,35 +27,13 @@ from wacoex_cli.platforms.events import (
     read_moment,
     reported,
 )
-from wacoex_cli.platforms.privacy import (
-    Constant,
-    Day,
-    Flag,
-    HashedText,
-    Identifier,
-    Identifiers,
-    Kept,
-    Number,
-    Open,
-    Part,
-    Parts,
-    Phone,
-    Time,
-    Word,
-    canonical,
-    digest,
-    name_of,
-    number,
-    word,
-)
+from wacoex_cli.platforms.privacy import Kept, Open, canonical, digest, name_of, number, word
 from wacoex_cli.platforms.respondio_webhooks import RespondIOWebhook
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
 _NOT_CARRIED = frozenset({131051, 131060})
-_AD = "ad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +88,12 @@ class _Origin:
 
 
 class _Error(Kept):
-    code: Number = None
+    code: keep.Number = None
 
 
 class _Metadata(Kept):
-    display_phone_number: Phone = None
-    phone_number_id: Identifier = None
+    display_phone_number: keep.Phone = None
+    phone_number_id: keep.Identifier = None
 
 
 class _Value(Kept):
@@ -124,14 +104,13 @@ class _Value(Kept):
         return None, None
 
     def events(self, origin: _Origin) -> Iterator[Event]:
-        """What it reports, in its order."""
         yield from ()
 
 
 class _NumberValue(_Value):
-    metadata: Part[_Metadata] = None
-    display_phone_number: Phone = None
-    phone_number_id: Identifier = None
+    metadata: keep.Part[_Metadata] = None
+    display_phone_number: keep.Phone = None
+    phone_number_id: keep.Identifier = None
 
     def number(self) -> tuple[str | None, str | None]:
         metadata = self.metadata or _Metadata()
@@ -146,8 +125,8 @@ class _Unknown(_NumberValue, Open):
 
 
 class _Contact(Kept):
-    wa_id: Phone = None
-    user_id: Identifier = None
+    wa_id: keep.Phone = None
+    user_id: keep.Identifier = None
 
     def named(self, phone: str | None, *user_ids: str | None) -> str | None:
         """The other person: by a number, else by the first business-scoped user id."""
@@ -157,48 +136,48 @@ class _Contact(Kept):
 
 
 class _Type(Kept):
-    type: Word = None
+    type: keep.Word = None
 
 
 class _Status(Kept):
-    status: Word = None
+    status: keep.Word = None
 
 
 class _Id(Kept):
-    id: Identifier = None
+    id: keep.Identifier = None
 
 
 class _Referral(Kept):
-    source_type: Word = None
+    source_type: keep.Word = None
 
 
 class _Revoke(Kept):
-    original_message_id: Identifier = None
+    original_message_id: keep.Identifier = None
 
 
 class _Edit(_Revoke):
-    message: Part[_Type] = None
+    message: keep.Part[_Type] = None
 
 
 class _Message(Kept):
-    id: Identifier = None
-    timestamp: Time = None
-    type: Word = None
-    sender: Phone = Field(default=None, alias="from")
-    to: Phone = None
-    user_id: Identifier = None
-    from_user_id: Identifier = None
-    to_user_id: Identifier = None
-    recipient_user_id: Identifier = None
-    group_id: Identifier = None
-    context: Part[_Id] = None
-    errors: Parts[_Error] = None
-    referral: Part[_Referral] = None
-    unsupported: Part[_Type] = None
-    edit: Part[_Edit] = None
-    revoke: Part[_Revoke] = None
-    system: Part[_Type] = None
-    history_context: Part[_Status] = None
+    id: keep.Identifier = None
+    timestamp: keep.Time = None
+    type: keep.Word = None
+    sender: keep.Phone = Field(default=None, alias="from")
+    to: keep.Phone = None
+    user_id: keep.Identifier = None
+    from_user_id: keep.Identifier = None
+    to_user_id: keep.Identifier = None
+    recipient_user_id: keep.Identifier = None
+    group_id: keep.Identifier = None
+    context: keep.Part[_Id] = None
+    errors: keep.Parts[_Error] = None
+    referral: keep.Part[_Referral] = None
+    unsupported: keep.Part[_Type] = None
+    edit: keep.Part[_Edit] = None
+    revoke: keep.Part[_Revoke] = None
+    system: keep.Part[_Type] = None
+    history_context: keep.Part[_Status] = None
 
     @property
     def kind(self) -> Kind:
@@ -233,7 +212,7 @@ class _Message(Kept):
             return EventData(original_message_id=original, type=new.type if new else None)
         data = EventData(
             has_referral=True if self.referral is not None else None,
-            from_ad=True if self.referral and self.referral.source_type == _AD else None,
+            from_ad=True if self.referral and self.referral.source_type == "ad" else None,
         )
         if self.kind is Kind.UNSUPPORTED:
             type_ = self.unsupported.type if self.unsupported else None
@@ -242,21 +221,21 @@ class _Message(Kept):
 
 
 class _Pricing(Kept):
-    billable: Flag = None
-    pricing_model: Word = None
-    type: Word = None
-    category: Word = None
+    billable: keep.Flag = None
+    pricing_model: keep.Word = None
+    type: keep.Word = None
+    category: keep.Word = None
 
 
 class _MessageStatus(Kept):
-    id: Identifier = None
-    status: Word = None
-    timestamp: Time = None
-    recipient_id: Phone = None
-    recipient_user_id: Identifier = None
-    biz_opaque_callback_data: Identifier = None
-    pricing: Part[_Pricing] = None
-    errors: Parts[_Error] = None
+    id: keep.Identifier = None
+    status: keep.Word = None
+    timestamp: keep.Time = None
+    recipient_id: keep.Phone = None
+    recipient_user_id: keep.Identifier = None
+    biz_opaque_callback_data: keep.Identifier = None
+    pricing: keep.Part[_Pricing] = None
+    errors: keep.Parts[_Error] = None
 
     def events(self, origin: _Origin, person: _Contact) -> Iterator[Event]:
         if not (self.id and self.status):
@@ -278,10 +257,10 @@ class _MessageStatus(Kept):
 
 
 class _Messages(_NumberValue):
-    contacts: Parts[_Contact] = None
-    messages: Parts[_Message] = None
-    statuses: Parts[_MessageStatus] = None
-    errors: Parts[_Error] = None
+    contacts: keep.Parts[_Contact] = None
+    messages: keep.Parts[_Message] = None
+    statuses: keep.Parts[_MessageStatus] = None
+    errors: keep.Parts[_Error] = None
 
     def events(self, origin: _Origin) -> Iterator[Event]:
         person = _only(self.contacts)
@@ -295,16 +274,16 @@ class _Messages(_NumberValue):
 
 
 class _Text(Kept):
-    body: HashedText = None
+    body: keep.HashedText = None
 
 
 class _Echo(_Message):
-    text: Part[_Text] = None
+    text: keep.Part[_Text] = None
 
 
 class _Echoes(_NumberValue):
-    contacts: Parts[_Contact] = None
-    message_echoes: Parts[_Echo] = None
+    contacts: keep.Parts[_Contact] = None
+    message_echoes: keep.Parts[_Echo] = None
 
     def events(self, origin: _Origin) -> Iterator[Event]:
         person = _only(self.contacts)
@@ -324,23 +303,23 @@ class _Echoes(_NumberValue):
 
 
 class _BookEntry(Kept):
-    phone_number: Phone = None
-    user_id: Identifier = None
+    phone_number: keep.Phone = None
+    user_id: keep.Identifier = None
 
 
 class _SyncMetadata(Kept):
-    timestamp: Time = None
+    timestamp: keep.Time = None
 
 
 class _ContactChange(Kept):
-    type: Word = None
-    action: Word = None
-    contact: Part[_BookEntry] = None
-    metadata: Part[_SyncMetadata] = None
+    type: keep.Word = None
+    action: keep.Word = None
+    contact: keep.Part[_BookEntry] = None
+    metadata: keep.Part[_SyncMetadata] = None
 
 
 class _ContactSync(_NumberValue):
-    state_sync: Parts[_ContactChange] = None
+    state_sync: keep.Parts[_ContactChange] = None
 
     def events(self, origin: _Origin) -> Iterator[Event]:
         for change in self.state_sync or ():
@@ -353,25 +332,25 @@ class _ContactSync(_NumberValue):
 
 
 class _HistoryMetadata(Kept):
-    phase: Number = None
-    chunk_order: Number = None
-    progress: Number = None
+    phase: keep.Number = None
+    chunk_order: keep.Number = None
+    progress: keep.Number = None
 
 
 class _Thread(Kept):
-    id: Identifier = None
-    messages: Parts[_Message] = None
+    id: keep.Identifier = None
+    messages: keep.Parts[_Message] = None
 
 
 class _Chunk(Kept):
-    metadata: Part[_HistoryMetadata] = None
-    threads: Parts[_Thread] = None
-    errors: Parts[_Error] = None
+    metadata: keep.Part[_HistoryMetadata] = None
+    threads: keep.Parts[_Thread] = None
+    errors: keep.Parts[_Error] = None
 
 
 class _History(_NumberValue):
-    history: Parts[_Chunk] = None
-    messages: Parts[_Message] = None
+    history: keep.Parts[_Chunk] = None
+    messages: keep.Parts[_Message] = None
 
     def events(self, origin: _Origin) -> Iterator[Event]:
         for chunk in self.history or ():
@@ -392,45 +371,45 @@ class _History(_NumberValue):
 
 
 class _Solution(Kept):
-    partner_app_id: Identifier = None
-    solution_id: Identifier = None
-    solution_partner_business_ids: Identifiers = None
+    partner_app_id: keep.Identifier = None
+    solution_id: keep.Identifier = None
+    solution_partner_business_ids: keep.Identifiers = None
 
 
 class _WabaInfo(_Solution):
-    waba_id: Identifier = None
-    owner_business_id: Identifier = None
+    waba_id: keep.Identifier = None
+    owner_business_id: keep.Identifier = None
 
 
 class _Disconnection(Kept):
-    reason: Word = None
-    initiated_by: Word = None
+    reason: keep.Word = None
+    initiated_by: keep.Word = None
 
 
 class _Restriction(Kept):
-    restriction_type: Word = None
-    expiration: Time = None
+    restriction_type: keep.Word = None
+    expiration: keep.Time = None
 
 
 class _Ban(Kept):
-    waba_ban_state: Word = None
-    waba_ban_date: Day = None
+    waba_ban_state: keep.Word = None
+    waba_ban_date: keep.Day = None
 
 
 class _Violation(Kept):
-    violation_type: Word = None
+    violation_type: keep.Word = None
 
 
 class _AccountUpdate(_Value, _Solution):
-    event: Word = None
-    phone_number: Phone = None
-    phone_number_id: Identifier = None
-    waba_info: Part[_WabaInfo] = None
-    disconnection_info: Part[_Disconnection] = None
-    restriction_info: Parts[_Restriction] = None
-    ban_info: Part[_Ban] = None
-    violation_info: Part[_Violation] = None
-    country: Word = None
+    event: keep.Word = None
+    phone_number: keep.Phone = None
+    phone_number_id: keep.Identifier = None
+    waba_info: keep.Part[_WabaInfo] = None
+    disconnection_info: keep.Part[_Disconnection] = None
+    restriction_info: keep.Parts[_Restriction] = None
+    ban_info: keep.Part[_Ban] = None
+    violation_info: keep.Part[_Violation] = None
+    country: keep.Word = None
 
     def number(self) -> tuple[str | None, str | None]:
         return self.phone_number_id, None
@@ -461,17 +440,17 @@ class _AccountUpdate(_Value, _Solution):
 
 
 class _OtherInfo(Kept):
-    title: Constant = None
+    title: keep.Constant = None
 
 
 class _DisableInfo(Kept):
-    disable_date: Day = None
+    disable_date: keep.Day = None
 
 
 class _Template(_Value):
-    message_template_id: Identifier = None
-    message_template_name: Identifier = None
-    message_template_language: Word = None
+    message_template_id: keep.Identifier = None
+    message_template_name: keep.Identifier = None
+    message_template_language: keep.Word = None
 
     def of_template(self, origin: _Origin, kind: Kind, **data: Unpack[EventData]) -> Event:
         data["template_id"] = self.message_template_id
@@ -481,11 +460,11 @@ class _Template(_Value):
 
 
 class _TemplateStatus(_Template):
-    event: Word = None
-    message_template_category: Word = None
-    reason: Constant = None
-    other_info: Part[_OtherInfo] = None
-    disable_info: Part[_DisableInfo] = None
+    event: keep.Word = None
+    message_template_category: keep.Word = None
+    reason: keep.Constant = None
+    other_info: keep.Part[_OtherInfo] = None
+    disable_info: keep.Part[_DisableInfo] = None
 
     def events(self, origin: _Origin) -> Iterator[Event]:
         title = self.other_info.title if self.other_info else None
@@ -495,8 +474,8 @@ class _TemplateStatus(_Template):
 
 
 class _TemplateQuality(_Template):
-    previous_quality_score: Word = None
-    new_quality_score: Word = None
+    previous_quality_score: keep.Word = None
+    new_quality_score: keep.Word = None
 
     def events(self, origin: _Origin) -> Iterator[Event]:
         yield self.of_template(
@@ -505,10 +484,10 @@ class _TemplateQuality(_Template):
 
 
 class _Quality(_NumberValue):
-    event: Word = None
-    current_limit: Word = None
-    old_limit: Word = None
-    max_daily_conversations_per_business: Identifier = None
+    event: keep.Word = None
+    current_limit: keep.Word = None
+    old_limit: keep.Word = None
+    max_daily_conversations_per_business: keep.Identifier = None
 
     def events(self, origin: _Origin) -> Iterator[Event]:
         limit = self.max_daily_conversations_per_business or self.current_limit
@@ -535,15 +514,15 @@ class _Capability(_Value, extra="allow"):
 
 
 class _AlertInfo(Kept):
-    alert_severity: Word = None
-    alert_status: Word = None
-    alert_type: Word = None
+    alert_severity: keep.Word = None
+    alert_status: keep.Word = None
+    alert_type: keep.Word = None
 
 
 class _Alert(_Value, _AlertInfo):
-    entity_type: Word = None
-    entity_id: Identifier = None
-    alert_info: Part[_AlertInfo] = None
+    entity_type: keep.Word = None
+    entity_id: keep.Identifier = None
+    alert_info: keep.Part[_AlertInfo] = None
 
     def events(self, origin: _Origin) -> Iterator[Event]:
         inner = self.alert_info or _AlertInfo()
@@ -561,14 +540,14 @@ class _Alert(_Value, _AlertInfo):
 
 
 class _Preference(_Contact):
-    category: Word = None
-    value: Word = None
-    timestamp: Time = None
+    category: keep.Word = None
+    value: keep.Word = None
+    timestamp: keep.Time = None
 
 
 class _Preferences(_NumberValue):
-    contacts: Parts[_Contact] = None
-    user_preferences: Parts[_Preference] = None
+    contacts: keep.Parts[_Contact] = None
+    user_preferences: keep.Parts[_Preference] = None
 
     def events(self, origin: _Origin) -> Iterator[Event]:
         person = _only(self.contacts)
@@ -622,16 +601,16 @@ class _Change(Kept):
 
 
 class _Entry(Kept):
-    id: Identifier = None
-    time: Time = None
-    changes: Parts[_Change] = None
+    id: keep.Identifier = None
+    time: keep.Time = None
+    changes: keep.Parts[_Change] = None
 
 
 class MetaWebhook(Kept):
     """One delivery of Meta; `entry` is a list."""
 
-    object: Word = None
-    entry: Parts[_Entry] = None
+    object: keep.Word = None
+    entry: keep.Parts[_Entry] = None
 
     def events(self, received_at: str) -> Iterator[Event]:
         """The events in the order in which it reports them; `received_at` is RFC 3339."""
@@ -641,27 +620,27 @@ class MetaWebhook(Kept):
 
 
 class _Delivery(Kept):
-    delivery_status: Word = None
-    timestamp: Time = None
+    delivery_status: keep.Word = None
+    timestamp: keep.Time = None
 
 
 class _Deliveries(Kept):
-    data: Parts[_Delivery] = None
+    data: keep.Parts[_Delivery] = None
 
 
 class _HistoryEntry(_Delivery):
-    message_id: Identifier = None
-    events: Part[_Deliveries] = None
+    message_id: keep.Identifier = None
+    events: keep.Part[_Deliveries] = None
 
 
 class MetaMessageHistory(Kept):
     """An answer of the message history, with the message it was asked about; `data` is a list."""
 
-    object: Word = None
-    phone_number_id: Identifier = None
-    message_id: Identifier = None
-    biz_opaque_callback_data: Identifier = None
-    data: Parts[_HistoryEntry] = None
+    object: keep.Word = None
+    phone_number_id: keep.Identifier = None
+    message_id: keep.Identifier = None
+    biz_opaque_callback_data: keep.Identifier = None
+    data: keep.Parts[_HistoryEntry] = None
 
     def events(self, received_at: str) -> Iterator[Event]:
         """The statuses in it; `received_at` (RFC 3339) stands in for times that are missing."""
@@ -692,8 +671,11 @@ def _only(contacts: Sequence[_Contact] | None) -> _Contact:
     return contacts[0] if contacts and len(contacts) == 1 else _Contact()
 
 
-_META_OBJECT = "whatsapp_business_account"
-_HISTORY_OBJECT = "message_history"
+# What Meta's objects are called, and the list that each must have.
+_META_OBJECTS: Mapping[str, tuple[type[MetaWebhook | MetaMessageHistory], str]] = {
+    "whatsapp_business_account": (MetaWebhook, "entry"),
+    "message_history": (MetaMessageHistory, "data"),
+}
 TOO_DEEP = "it is nested too deep"
 NOT_JSON = "it is not JSON, or was cut short"
 
@@ -741,42 +723,29 @@ def payload_of(
 
     Raises UnreadablePayload for what is not what this source sends.
     """
-    model, needed = _shape(source, body)
-    if needed and not isinstance(body.get(needed), list):
-        raise UnreadablePayload(f"it has no list `{needed}`")
+    model: type[MetaWebhook | MetaMessageHistory | RespondIOWebhook] = RespondIOWebhook
+    if source is Source.META:
+        name = body.get("object")
+        if not isinstance(name, str) or name not in _META_OBJECTS:
+            raise UnreadablePayload("its `object` is not `whatsapp_business_account`")
+        model, needed = _META_OBJECTS[name]
+        if not isinstance(body.get(needed), list):
+            raise UnreadablePayload(f"it has no list `{needed}`")
     read = model.model_validate(dict(body), context=key)
     text = canonical(read.kept())
     try:
         kept = canonical(body) if store_bodies else text
     except RecursionError:
         raise UnreadablePayload(TOO_DEEP) from None
-    return Payload(
-        source=source,
-        digest=digest(text),
-        size=size,
-        body=kept,
-        events=tuple(read.events(to_text(received_at))),
-    )
+    return Payload(source, digest(text), size, kept, tuple(read.events(to_text(received_at))))
 
 
 def source_of(body: object) -> Source | None:
     """Who sends such objects, None when neither does. An answer of message history is Meta's."""
     if not isinstance(body, dict):
         return None
-    if body.get("object") in (_META_OBJECT, _HISTORY_OBJECT):
+    name = body.get("object")
+    if isinstance(name, str) and name in _META_OBJECTS:
         return Source.META
-    if isinstance(body.get("event_type"), str) or isinstance(body.get("contact"), dict):
-        return Source.RESPONDIO
-    return None
-
-
-def _shape(
-    source: Source, body: Mapping[str, Any]
-) -> tuple[type[MetaWebhook | MetaMessageHistory | RespondIOWebhook], str]:
-    if source is Source.RESPONDIO:
-        return RespondIOWebhook, ""
-    if body.get("object") == _HISTORY_OBJECT:
-        return MetaMessageHistory, "data"
-    if body.get("object") == _META_OBJECT:
-        return MetaWebhook, "entry"
-    raise UnreadablePayload(f"its `object` is not `{_META_OBJECT}`")
+    is_respondio = isinstance(body.get("event_type"), str) or isinstance(body.get("contact"), dict)
+    return Source.RESPONDIO if is_respondio else None
