@@ -19,12 +19,10 @@ from wacoex_cli.events import listener
 from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
 from wacoex_cli.events.listener import (
     MOST_BYTES,
-    Face,
-    Intake,
+    Endpoint,
     Listener,
     ListenReport,
     Writer,
-    health_of,
     prefix_of,
 )
 from wacoex_cli.platforms.events import Source
@@ -128,7 +126,7 @@ def talk(state, clock, notes: Notes) -> Talk:
 
     async def conversation(
         requests: Sequence[httpx.Request],
-        faces: dict[Source, Face],
+        endpoints: dict[Source, Endpoint],
         verify_tokens: tuple[str, ...],
         pages: Sequence[WebPage],
         public_url: str | None,
@@ -139,8 +137,7 @@ def talk(state, clock, notes: Notes) -> Talk:
 
         writer = Writer(state, clock, on_stored=lambda: None)
         report = ListenReport(notes, clock, streams_json=False)
-        health = health_of(writer, report, before=None, started_at=clock.now())
-        listener = Listener(Intake(faces, read, writer), verify_tokens, health, report)
+        listener = Listener(endpoints, verify_tokens, read, writer, report, started_at=clock.now())
         application = listener.application(pages, prefix_of(public_url))
         transport = httpx.ASGITransport(application)
         writer.start()
@@ -162,11 +159,13 @@ def talk(state, clock, notes: Notes) -> Talk:
         public_url: str | None = None,
         at_once: bool = False,
     ) -> list[httpx.Response]:
-        faces = {
-            Source.META: Face(Source.META, secrets, insecure),
-            Source.RESPONDIO: Face(Source.RESPONDIO, signing_keys, insecure),
+        endpoints = {
+            Source.META: Endpoint(Source.META, secrets, insecure),
+            Source.RESPONDIO: Endpoint(Source.RESPONDIO, signing_keys, insecure),
         }
-        return asyncio.run(conversation(requests, faces, verify_tokens, pages, public_url, at_once))
+        return asyncio.run(
+            conversation(requests, endpoints, verify_tokens, pages, public_url, at_once)
+        )
 
     return run
 

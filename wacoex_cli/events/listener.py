@@ -1,7 +1,8 @@
-"""From the bytes of a request to a payload that lies safely in the log, or a refusal.
+"""`events listen`: deliveries of Meta and respond.io, health and our pages over HTTP.
 
-Two threads work behind the listener: `Writer` commits whatever is waiting, together, and
-`Projector` lets the projections read the log on meanwhile.
+It answers 200 only for what is in the log. What it logs names neither content nor people. Two
+threads work behind it: `Writer` commits whatever is waiting, together, and `Projector` lets the
+projections read the log on meanwhile.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import queue
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from starlette.applications import Starlette
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     )
     from datetime import datetime
 
-    from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from wacoex_cli.events.store import Stored
@@ -66,15 +66,10 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 3 * 1024 * 1024
 """The largest body that is taken. Source: "Meta: webhooks, payloads up to 3 MB"."""
-RETRY_AFTER_SECONDS = 30
-"""When a sender is asked to come again after the log could not be written."""
-HEADERS = {Source.META: "x-hub-signature-256", Source.RESPONDIO: "x-webhook-signature"}
-"""The header in which each of them signs."""
-STORED_AT_ONCE = 500
-"""Payloads of one transaction."""
 
+_RETRY_AFTER_SECONDS = 30
+_STORED_AT_ONCE = 500
 _META_SCHEME = "sha256="
-_KEY_NAMES = {Source.META: "meta-app-secret", Source.RESPONDIO: "respondio-signing-key"}
 _LARGE_BYTES = 256 * 1024
 _MOST_HELD_BYTES = 32 * 1024 * 1024
 _BODY_SECONDS = 30.0
@@ -84,8 +79,53 @@ _PAUSE_SECONDS = 0.02
 _GATHERING_SECONDS = 0.2
 _AFTER_FAILURE_SECONDS = 5.0
 _CLOSING_SECONDS = 5.0
+_HEALTH = "/healthz"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_MOST_FORM_BYTES = 4 * 1024
+_MOST_CHALLENGE = 1_024
+_SAME_TROUBLE_SECONDS = 60.0
+_PRIVATE = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-Robots-Tag": "noindex",
+}
 
 _Waiting = tuple["Payload", "asyncio.Future[Stored]"]
+
+
+class _Platform(NamedTuple):
+    """How a platform delivers: to which path, signed in which header, with which secret.
+
+    `where` is the place in its own pages where our address is entered.
+    """
+
+    title: str
+    path: str
+    header: str
+    key_name: str
+    where: str
+
+
+PLATFORMS = {
+    Source.META: _Platform(
+        "Meta",
+        "/webhooks/meta",
+        "x-hub-signature-256",
+        "meta-app-secret",
+        "App Dashboard, WhatsApp, Configuration, Callback URL",
+    ),
+    Source.RESPONDIO: _Platform(
+        "respond.io",
+        "/webhooks/respondio",
+        "x-webhook-signature",
+        "respondio-signing-key",
+        "Workspace Settings, Integrations, Webhooks",
+    ),
+}
 
 
 def is_signed(source: Source, body: bytes, header: str | None, keys: Iterable[str]) -> bool:
@@ -121,108 +161,28 @@ class RefusedRequest(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-def unable(error: WacoexError) -> RefusedRequest:
-    """The refusal when something of ours fails: whoever asked is to come again."""
-    return RefusedRequest(503, error.message, retry_after_seconds=RETRY_AFTER_SECONDS)
-
-
 @dataclass(frozen=True)
-class Face:
-    """One of the two senders: the keys it may sign with; without any it stays closed.
+class Endpoint:
+    """Where one platform delivers to: the keys it may sign with; without any it is closed.
 
-    `takes_unsigned` opens it all the same. A face with keys always asks for a signature.
+    `takes_unsigned` opens it all the same. With keys a signature is always demanded.
     """
 
     source: Source
     keys: tuple[str, ...] = field(repr=False)
     takes_unsigned: bool = False
 
-    @property
-    def key_name(self) -> str:
-        """The name of the secret it signs with."""
-        return _KEY_NAMES[self.source]
-
     def demand_open(self) -> None:
         """Raises RefusedRequest (403) while no key is known."""
         if not (self.keys or self.takes_unsigned):
-            raise RefusedRequest(403, f"no {self.key_name} is known, so nothing can be trusted")
+            name = PLATFORMS[self.source].key_name
+            raise RefusedRequest(403, f"no {name} is known, so nothing can be trusted")
 
     def demand_signature(self, body: bytes, signature: str | None) -> None:
         """Raises RefusedRequest (401) when the body is not signed with one of the keys."""
         if self.keys and not is_signed(self.source, body, signature, self.keys):
             what = "does not fit" if signature else "is missing"
             raise RefusedRequest(401, f"the signature {what}")
-
-
-class Intake:
-    """What both senders share: reading, checking, storing. Used from one event loop."""
-
-    def __init__(
-        self,
-        faces: Mapping[Source, Face],
-        read: Callable[[Source, bytes], Payload],
-        writer: Writer,
-    ) -> None:
-        self.faces = faces
-        self._read = read
-        self._writer = writer
-        self._held_bytes = 0
-        self._one_large = asyncio.Lock()
-
-    async def take(self, source: Source, request: Request) -> tuple[Payload, Stored]:
-        """Check and store one delivery; when this returns, it is durable.
-
-        Raises RefusedRequest for whatever is not stored.
-        """
-        self.faces[source].demand_open()
-        signature = request.headers.get(HEADERS[source])
-        async with self._body(request) as body:
-            if len(body) <= _LARGE_BYTES:
-                return await self._keep(self._checked(source, body, signature))
-            # In a thread, so that others are answered meanwhile; one at a time, for memory.
-            async with self._one_large:
-                payload = await asyncio.to_thread(self._checked, source, body, signature)
-                return await self._keep(payload)
-
-    def _checked(self, source: Source, body: bytes, signature: str | None) -> Payload:
-        self.faces[source].demand_signature(body, signature)
-        try:
-            return self._read(source, body)
-        except UnreadablePayload as error:
-            raise RefusedRequest(400, str(error)) from None
-
-    async def _keep(self, payload: Payload) -> tuple[Payload, Stored]:
-        try:
-            return payload, await self._writer.store(payload)
-        except WacoexError as error:
-            raise unable(error) from None
-
-    @contextlib.asynccontextmanager
-    async def _body(self, request: Request) -> AsyncIterator[bytes]:
-        """The whole body, which counts as held until the block is left."""
-        body = bytearray()
-        too_large = RefusedRequest(413, f"the body is larger than {MOST_BYTES // 1024**2} MiB")
-        declared = request.headers.get("content-length", "")
-        if declared.isascii() and declared.isdigit() and int(declared) > MOST_BYTES:
-            raise too_large
-        try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                async for piece in request.stream():
-                    body += piece
-                    self._held_bytes += len(piece)
-                    if len(body) > MOST_BYTES:
-                        raise too_large
-                    if self._held_bytes > _MOST_HELD_BYTES:
-                        raise RefusedRequest(
-                            503, "too much comes in at once", retry_after_seconds=1
-                        )
-            yield bytes(body)
-        except TimeoutError:
-            raise RefusedRequest(
-                408, f"the body took longer than {_BODY_SECONDS:g} seconds"
-            ) from None
-        finally:
-            self._held_bytes -= len(body)
 
 
 class Writer:
@@ -275,7 +235,7 @@ class Writer:
     def _take(self) -> tuple[list[_Waiting], bool]:
         batch: list[_Waiting] = []
         with contextlib.suppress(queue.Empty):
-            while len(batch) < STORED_AT_ONCE:
+            while len(batch) < _STORED_AT_ONCE:
                 waiting = self._waiting.get(block=not batch)
                 if waiting is None:
                     return batch, False
@@ -384,95 +344,6 @@ class Projector:
         return not has_failed
 
 
-PATHS = {Source.META: "/webhooks/meta", Source.RESPONDIO: "/webhooks/respondio"}
-"""Where each of them delivers to."""
-
-_NAMES = {Source.META: "Meta", Source.RESPONDIO: "respond.io"}
-_WHERE = {
-    Source.META: "App Dashboard, WhatsApp, Configuration, Callback URL",
-    Source.RESPONDIO: "Workspace Settings, Integrations, Webhooks",
-}
-_HEALTH = "/healthz"
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_MOST_FORM_BYTES = 4 * 1024
-_MOST_CHALLENGE = 1_024
-_SAME_TROUBLE_SECONDS = 60.0
-_PRIVATE = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline';"
-    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "X-Robots-Tag": "noindex",
-}
-
-
-@dataclass(frozen=True, repr=False)
-class Keys:
-    """Every app secret, signing key and verify token there is, shared ones and channels' own."""
-
-    app_secrets: tuple[str, ...]
-    signing_keys: tuple[str, ...]
-    verify_tokens: tuple[str, ...]
-
-    @classmethod
-    def known(cls, workspace: Workspace) -> Keys:
-        """All keys as they are now; whoever changes one starts the listener again.
-
-        Raises CredentialError when one of them cannot be a secret.
-        """
-        owners = [
-            None,
-            *(
-                channel.name
-                for channel in Channels(workspace.state).all_channels()
-                if not channel.archived_at
-            ),
-        ]
-
-        def values(name: str) -> tuple[str, ...]:
-            found = (workspace.secrets.find(name, owner) for owner in owners)
-            return tuple(dict.fromkeys(secret.reveal() for secret in found if secret is not None))
-
-        signing = (key for text in values("respondio-signing-key") for key in text.split(","))
-        return cls(
-            app_secrets=values("meta-app-secret"),
-            signing_keys=tuple(dict.fromkeys(filter(None, signing))),
-            verify_tokens=values("webhook-verify-token"),
-        )
-
-    def demand(self, host: str, *, insecure: bool) -> None:
-        """Raise unless deliveries can be told from forgeries, or only this machine can deliver.
-
-        Raises:
-            CredentialError: there is neither an app secret nor a signing key.
-            UsageError: unsigned deliveries are to be taken from other machines.
-        """
-        if insecure and not is_loopback(host):
-            raise UsageError(
-                f"`--insecure` takes what nobody signed, and `{host}` is open to other machines",
-                hint="leave out `--host`, or give the keys and leave out `--insecure`",
-                code="insecure_host",
-            )
-        if not (insecure or self.app_secrets or self.signing_keys):
-            raise CredentialError(
-                "there is neither a meta-app-secret nor a respondio-signing-key:"
-                " anybody could deliver anything",
-                hint=f"{ways_to_give('meta-app-secret')}; for respond.io"
-                f" {ways_to_give('respondio-signing-key')};"
-                " to try it on this machine add `--insecure`",
-                code="credentials_missing",
-            )
-
-    def faces(self, *, insecure: bool) -> dict[Source, Face]:
-        """The two senders with their keys."""
-        return {
-            Source.META: Face(Source.META, self.app_secrets, insecure),
-            Source.RESPONDIO: Face(Source.RESPONDIO, self.signing_keys, insecure),
-        }
-
-
 class ListenReport:
     """Counts and reports what comes in: lines for a person, or a JSON object a line.
 
@@ -551,38 +422,51 @@ class ListenReport:
 
 
 class Listener:
-    """The web application; `health` gives the JSON of `/healthz`, in which `ok` stands."""
+    """The web application of one event loop: reads, checks and stores what is delivered.
+
+    `read` makes payloads of bytes. `newest_at` is the newest arrival before it started.
+    """
 
     def __init__(
         self,
-        intake: Intake,
+        endpoints: Mapping[Source, Endpoint],
         verify_tokens: Sequence[str],
-        health: Callable[[], Mapping[str, object]],
+        read: Callable[[Source, bytes], Payload],
+        writer: Writer,
         report: ListenReport,
+        *,
+        started_at: datetime,
+        newest_at: datetime | None = None,
     ) -> None:
-        self._intake = intake
+        self._endpoints = endpoints
         self._verify_tokens = verify_tokens
-        self._health = health
+        self._read = read
+        self._writer = writer
         self._report = report
+        self._started_at = started_at
+        self._newest_at = newest_at
+        self._held_bytes = 0
+        self._one_large = asyncio.Lock()
 
     def application(self, pages: Sequence[WebPage], prefix: str) -> ASGIApp:
         """The whole application. It answers under the prefix and without it."""
-        meta, respondio = PATHS[Source.META], PATHS[Source.RESPONDIO]
-        routes = [
-            Route(meta, self._answering(self._meta, meta, Source.META), methods=["GET", "POST"]),
-            Route(
-                respondio,
-                self._answering(self._respondio, respondio, Source.RESPONDIO),
-                methods=["POST"],
+        handlers: list[tuple[str, Handler, Source | None, Sequence[str]]] = [
+            (PLATFORMS[Source.META].path, self._meta, Source.META, ("GET", "POST")),
+            (
+                PLATFORMS[Source.RESPONDIO].path,
+                partial(self._deliver, Source.RESPONDIO),
+                Source.RESPONDIO,
+                ("POST",),
             ),
-            Route(_HEALTH, self._healthz, methods=["GET"]),
-            *(
-                Route(page.path, self._answering(_show(page), page.path), methods=[*page.methods])
-                for page in pages
-            ),
+            *((page.path, _show(page), None, page.methods) for page in pages),
         ]
-        handlers = {HTTPException: self._unserved, Exception: self._unexpected}
-        served = Starlette(routes=routes, exception_handlers=handlers)
+        routes = [
+            Route(path, self._answering(handle, path, source), methods=[*methods])
+            for path, handle, source, methods in handlers
+        ]
+        routes.append(Route(_HEALTH, self._healthz, methods=["GET"]))
+        failures = {HTTPException: self._unserved, Exception: self._unexpected}
+        served = Starlette(routes=routes, exception_handlers=failures)
         # A redirect would be made from the Host header, which anybody may choose.
         served.router.redirect_slashes = False
 
@@ -599,19 +483,8 @@ class Listener:
     async def _meta(self, request: Request) -> Response:
         if request.method == "POST":
             return await self._deliver(Source.META, request)
-        return self._handshake(request)
-
-    async def _respondio(self, request: Request) -> Response:
-        return await self._deliver(Source.RESPONDIO, request)
-
-    async def _deliver(self, source: Source, request: Request) -> Response:
-        payload, stored = await self._intake.take(source, request)
-        self._report.took(payload, stored)
-        return Response()
-
-    def _handshake(self, request: Request) -> Response:
-        """Source: "Meta: webhooks, verification requests"."""
-        self._intake.faces[Source.META].demand_open()
+        # Source: "Meta: webhooks, verification requests".
+        self._endpoints[Source.META].demand_open()
         query = request.query_params
         challenge = query.get("hub.challenge", "")
         if not self._verify_tokens:
@@ -622,11 +495,69 @@ class Listener:
             raise RefusedRequest(403, "the verify token is another one")
         return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
 
+    async def _deliver(self, source: Source, request: Request) -> Response:
+        self._endpoints[source].demand_open()
+        signature = request.headers.get(PLATFORMS[source].header)
+        async with self._body(request) as body:
+            if len(body) <= _LARGE_BYTES:
+                payload = self._checked(source, body, signature)
+                stored = await self._writer.store(payload)
+            else:
+                # In a thread, so that others are answered meanwhile; one at a time, for memory.
+                async with self._one_large:
+                    payload = await asyncio.to_thread(self._checked, source, body, signature)
+                    stored = await self._writer.store(payload)
+        self._report.took(payload, stored)
+        return Response()
+
+    def _checked(self, source: Source, body: bytes, signature: str | None) -> Payload:
+        self._endpoints[source].demand_signature(body, signature)
+        try:
+            return self._read(source, body)
+        except UnreadablePayload as error:
+            raise RefusedRequest(400, str(error)) from None
+
+    @contextlib.asynccontextmanager
+    async def _body(self, request: Request) -> AsyncIterator[bytes]:
+        """The whole body, which counts as held until the block is left."""
+        body = bytearray()
+        too_large = RefusedRequest(413, f"the body is larger than {MOST_BYTES // 1024**2} MiB")
+        declared = request.headers.get("content-length", "")
+        if declared.isascii() and declared.isdigit() and int(declared) > MOST_BYTES:
+            raise too_large
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                async for piece in request.stream():
+                    body += piece
+                    self._held_bytes += len(piece)
+                    if len(body) > MOST_BYTES:
+                        raise too_large
+                    if self._held_bytes > _MOST_HELD_BYTES:
+                        raise RefusedRequest(
+                            503, "too much comes in at once", retry_after_seconds=1
+                        )
+            yield bytes(body)
+        except TimeoutError:
+            raise RefusedRequest(
+                408, f"the body took longer than {_BODY_SECONDS:g} seconds"
+            ) from None
+        finally:
+            self._held_bytes -= len(body)
+
     async def _healthz(self, request: Request) -> Response:
-        health = self._health()
+        # It does not ask the state file: a full disk must not delay it.
+        report, newest = self._report, self._report.newest_at or self._newest_at
+        health = {
+            "ok": self._writer.problem is None,
+            "stored": report.stored,
+            "duplicates": report.duplicates,
+            "queued": self._writer.waiting,
+            "newest_at": to_text(newest) if newest else None,
+            "started_at": to_text(self._started_at),
+        }
         return JSONResponse(health, 200 if health["ok"] else 503, {"Cache-Control": "no-store"})
 
-    def _answering(self, handle: Handler, place: str, source: Source | None = None) -> Handler:
+    def _answering(self, handle: Handler, place: str, source: Source | None) -> Handler:
         async def answer(request: Request) -> Response:
             try:
                 return await handle(request)
@@ -635,7 +566,9 @@ class Listener:
             except RefusedRequest as error:
                 refusal = error
             except WacoexError as error:
-                refusal = unable(error)
+                refusal = RefusedRequest(
+                    503, error.message, retry_after_seconds=_RETRY_AFTER_SECONDS
+                )
             status, why, wait = refusal.status, refusal.why, refusal.retry_after_seconds
             self._report.refuse(source, f"{request.method} {place}", status, why)
             return _refusal(status, why, {"Retry-After": str(wait)} if wait else None)
@@ -687,8 +620,9 @@ def _refusal(status: int, why: str, headers: Mapping[str, str] | None = None) ->
 def _described(request: Request) -> str:
     """Method and place in words we know: an address may hold a token, or anything at all."""
     path = request.scope["path"]
+    is_ours = path == _HEALTH or any(path == platform.path for platform in PLATFORMS.values())
     method = request.method if request.method in _METHODS else "another method"
-    return f"{method} {path if path in {_HEALTH, *PATHS.values()} else 'another path'}"
+    return f"{method} {path if is_ours else 'another path'}"
 
 
 async def listen(
@@ -703,17 +637,37 @@ async def listen(
     """Receive until a signal, then store and project what came in before it.
 
     `insecure` takes unsigned deliveries, which only this machine may send. Returns the number of
-    the signal.
+    the signal. Whoever changes a key starts the listener again.
 
     Raises:
-        CredentialError: no key is known by which deliveries could be told from forgeries.
+        CredentialError: no key is known by which deliveries could be told from forgeries, or one
+            of the keys cannot be a secret.
         UsageError: unsigned deliveries from other machines, or a host or port that cannot be had.
         TemporaryError: the port is taken.
         StateError: the state file cannot be used.
     """
-    keys = Keys.known(workspace)
-    keys.demand(host, insecure=insecure)
-    faces = keys.faces(insecure=insecure)
+    app_secrets = _known(workspace, "meta-app-secret")
+    signing_keys = _known(workspace, "respondio-signing-key", separator=",")
+    verify_tokens = _known(workspace, "webhook-verify-token")
+    endpoints = {
+        Source.META: Endpoint(Source.META, app_secrets, insecure),
+        Source.RESPONDIO: Endpoint(Source.RESPONDIO, signing_keys, insecure),
+    }
+    if insecure and not is_loopback(host):
+        raise UsageError(
+            f"`--insecure` takes what nobody signed, and `{host}` is open to other machines",
+            hint="leave out `--host`, or give the keys and leave out `--insecure`",
+            code="insecure_host",
+        )
+    if not (insecure or app_secrets or signing_keys):
+        raise CredentialError(
+            "there is neither a meta-app-secret nor a respondio-signing-key:"
+            " anybody could deliver anything",
+            hint=f"{ways_to_give('meta-app-secret')}; for respond.io"
+            f" {ways_to_give('respondio-signing-key')};"
+            " to try it on this machine add `--insecure`",
+            code="credentials_missing",
+        )
     clock, public_url = workspace.clock, workspace.settings.public_url
     key, store_bodies = workspace.secrets.local_key(), workspace.settings.events.store_bodies
 
@@ -722,17 +676,21 @@ async def listen(
         return read_payload(source, body, key=key, received_at=now, store_bodies=store_bodies)
 
     def ready(url: str) -> None:
-        for line in _opening(url, public_url, faces, keys):
+        for line in _opening(url, public_url, endpoints, has_verify_token=bool(verify_tokens)):
             dialogue.note(line)
         report.ready(url)
 
     with _storing(workspace, report) as writer:
-        log = EventLog(workspace.state)
-        arrivals = filter(None, map(log.newest_arrival, Source))
-        health = health_of(
-            writer, report, before=max(arrivals, default=None), started_at=clock.now()
+        arrivals = filter(None, map(EventLog(workspace.state).newest_arrival, Source))
+        listener = Listener(
+            endpoints,
+            verify_tokens,
+            read,
+            writer,
+            report,
+            started_at=clock.now(),
+            newest_at=max(arrivals, default=None),
         )
-        listener = Listener(Intake(faces, read, writer), keys.verify_tokens, health, report)
         return await serve(
             listener.application(consumers.pages(workspace), prefix_of(public_url)),
             host,
@@ -741,6 +699,17 @@ async def listen(
             on_stopping=lambda: dialogue.note(STOPPING),
             log=report.trouble,
         )
+
+
+def _known(workspace: Workspace, name: str, separator: str | None = None) -> tuple[str, ...]:
+    """The values of a secret, the shared one and those of single channels."""
+    channels = Channels(workspace.state).all_channels()
+    owners = [None, *(channel.name for channel in channels if not channel.archived_at)]
+    secrets = (workspace.secrets.find(name, owner) for owner in owners)
+    texts = [secret.reveal() for secret in secrets if secret is not None]
+    if separator:
+        texts = [part for text in texts for part in text.split(separator) if part]
+    return tuple(dict.fromkeys(texts))
 
 
 @contextlib.contextmanager
@@ -764,42 +733,24 @@ def _storing(workspace: Workspace, report: ListenReport) -> Iterator[Writer]:
             projector.close()
 
 
-def health_of(
-    writer: Writer, report: ListenReport, *, before: datetime | None, started_at: datetime
-) -> Callable[[], dict[str, object]]:
-    """What `/healthz` says. It does not ask the state file: a full disk must not delay it.
-
-    `before` is the newest arrival before this listener started.
-    """
-
-    def health() -> dict[str, object]:
-        newest = report.newest_at or before
-        return {
-            "ok": writer.problem is None,
-            "stored": report.stored,
-            "duplicates": report.duplicates,
-            "queued": writer.waiting,
-            "newest_at": to_text(newest) if newest else None,
-            "started_at": to_text(started_at),
-        }
-
-    return health
-
-
 def _opening(
-    url: str, public_url: str | None, faces: Mapping[Source, Face], keys: Keys
+    url: str,
+    public_url: str | None,
+    endpoints: Mapping[Source, Endpoint],
+    *,
+    has_verify_token: bool,
 ) -> Iterator[str]:
     yield f"listening at {url}; stop it with Ctrl-C"
-    for source, face in faces.items():
-        name = _NAMES[source]
-        if not (face.keys or face.takes_unsigned):
-            yield f"{name}: closed, there is no {face.key_name}"
+    for source, endpoint in endpoints.items():
+        platform, keys = PLATFORMS[source], endpoint.keys
+        if not (keys or endpoint.takes_unsigned):
+            yield f"{platform.title}: closed, there is no {platform.key_name}"
             continue
-        known = f"{len(face.keys)} {face.key_name} known"
-        yield f"{name}: open, {known if face.keys else 'UNSIGNED deliveries are taken'}"
-        yield f"  enter {public_url or 'https://YOUR-HOST'}{PATHS[source]}"
-        yield f"  at {_WHERE[source]}"
-    if faces[Source.META].keys and not keys.verify_tokens:
+        known = f"{len(keys)} {platform.key_name} known"
+        yield f"{platform.title}: open, {known if keys else 'UNSIGNED deliveries are taken'}"
+        yield f"  enter {public_url or 'https://YOUR-HOST'}{platform.path}"
+        yield f"  at {platform.where}"
+    if endpoints[Source.META].keys and not has_verify_token:
         yield "Meta's handshake will be refused: there is no webhook-verify-token"
     if public_url is None:
         yield "set `WACOEX_PUBLIC_URL` to the address under which this is reached from outside"
