@@ -465,7 +465,7 @@ class Listener:
             for path, handle, source, methods in handlers
         ]
         routes.append(Route(_HEALTH, self._healthz, methods=["GET"]))
-        failures = {HTTPException: self._unserved, Exception: self._unexpected}
+        failures = dict.fromkeys((HTTPException, Exception), self._failed)
         served = Starlette(routes=routes, exception_handlers=failures)
         # A redirect would be made from the Host header, which anybody may choose.
         served.router.redirect_slashes = False
@@ -575,16 +575,13 @@ class Listener:
 
         return answer
 
-    async def _unserved(self, request: Request, error: Exception) -> Response:
-        status = getattr(error, "status_code", 500)
-        why = "there is nothing of that name" if status == 404 else "not with this method"
+    async def _failed(self, request: Request, error: Exception) -> Response:
+        status, why, headers = 500, f"it failed unexpectedly ({type(error).__name__})", None
+        if isinstance(error, HTTPException):
+            status, headers = error.status_code, error.headers
+            why = "there is nothing of that name" if status == 404 else "not with this method"
         self._report.refuse(None, _described(request), status, why)
-        return _refusal(status, why, getattr(error, "headers", None))
-
-    async def _unexpected(self, request: Request, error: Exception) -> Response:
-        why = f"it failed unexpectedly ({type(error).__name__})"
-        self._report.refuse(None, _described(request), 500, why)
-        return _refusal(500, why)
+        return _refusal(status, why, headers)
 
 
 def prefix_of(public_url: str | None) -> str:

@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.events import Payload
     from wacoex_cli.platforms.meta import Meta
-    from wacoex_cli.platforms.replies import WorkspaceChannel
     from wacoex_cli.platforms.respondio import Node, RespondIO
     from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.options import Invocation
@@ -139,7 +138,13 @@ class PullLog:
         payloads: list[Payload] = []
         for body in bodies:
             with contextlib.suppress(UnreadablePayload, RecursionError):
-                payloads.append(self._payload(source, body))
+                payload = payload_of(
+                    *(source, body, len(json.dumps(body))),
+                    key=self._key,
+                    received_at=self.clock.now(),
+                    store_bodies=self._store_bodies,
+                )
+                payloads.append(payload)
         news = EventLog(self.state).unknown_events(payloads)
         # What is known did not arrive just now, so it must not count as an arrival.
         fresh = [new for new, events in zip(payloads, news, strict=True) if events is not None]
@@ -152,16 +157,6 @@ class PullLog:
             self.tally.stored += outcome.is_new
             self.tally.duplicates += not outcome.is_new
             self.tally.by_kind.update(outcome.events)
-
-    def _payload(self, source: Source, body: Mapping[str, Any]) -> Payload:
-        return payload_of(
-            source,
-            body,
-            len(json.dumps(body)),
-            key=self._key,
-            received_at=self.clock.now(),
-            store_bodies=self._store_bodies,
-        )
 
 
 class Reader:
@@ -219,7 +214,10 @@ class Reader:
                 numbers = [n for item in page.items if (n := _number(item)) is not None]
                 newest = max([newest, *numbers])
                 self._keep(person, page.items, known)
-                if self._is_far_enough(numbers, known):
+                if not numbers:
+                    continue
+                oldest_at = read_moment(min(numbers)) or self._since
+                if min(numbers) <= known.message_id if known else oldest_at < self._since:
                     break
         if newest:
             reached = Watermark(newest, known.read_from if known else self._since)
@@ -237,13 +235,6 @@ class Reader:
             elif is_new or (read_moment(number) or self._since) >= self._since:
                 wanted.append(item)
         self.log.keep(Source.RESPONDIO, [body_of(person, item) for item in wanted])
-
-    def _is_far_enough(self, numbers: Sequence[int], known: Watermark | None) -> bool:
-        if not numbers:
-            return False
-        if known is not None:
-            return min(numbers) <= known.message_id
-        return (read_moment(min(numbers)) or self._since) < self._since
 
 
 def _number(item: Node) -> int | None:
@@ -530,9 +521,14 @@ class Pull:
             return respondio, meta
         if has_token:
             hint = f"run `wacoex channel edit {channel.name} --respondio-channel-id N`"
+            with contextlib.suppress(WacoexError):
+                found = workspace.run(respondio_for(workspace, channel).list_channels())
+                # Which `source` a Coexistence channel shows is not documented.
+                known = [f"{each.id} ({each.name})" for each in found if each.is_whatsapp]
+                hint += f"; N is one of {', '.join(known)}" if known else ""
             raise UsageError(
                 f"channel `{channel.name}` has no respondio_channel_id",
-                hint=f"{hint}{self._known_channels()}",
+                hint=hint,
                 code="channel_incomplete",
             )
         if has_meta_token:
@@ -542,16 +538,6 @@ class Pull:
             hint=f"{ways_to_give('respondio-token')}; for Meta {ways_to_give('meta-token')}",
             code="credentials_missing",
         )
-
-    def _known_channels(self) -> str:
-        """The workspace's WhatsApp channels, as the end of a hint; empty when they are unknown."""
-        found: tuple[WorkspaceChannel, ...] = ()
-        with contextlib.suppress(WacoexError):
-            respondio = respondio_for(self._workspace, self.channel)
-            found = self._workspace.run(respondio.list_channels())
-        # Which `source` a Coexistence channel shows is not documented (respond.io: channels).
-        named = [f"{channel.id} ({channel.name})" for channel in found if channel.is_whatsapp]
-        return f"; N is one of {', '.join(named)}" if named else ""
 
     def _read_respondio(
         self, respondio: RespondIO, phones: Sequence[str], dialogue: TerminalDialogue

@@ -18,10 +18,9 @@ from wacoex_cli.foundation.clock import moment_ago
 from wacoex_cli.platforms.events import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.events import Event
@@ -162,35 +161,24 @@ def list_events(
     moment = moment_ago(since, zone, workspace.clock.now()) if since else None
     state = workspace.state
     catch_up(state, (CHANNELS,), workspace.clock)
-    found: Iterable[Event]
+    log, names = EventLog(state), _Names(state)
     if channel is None:
-        found = EventLog(state).find(kinds=wanted, since=moment, most=most)
+        found = log.find(kinds=wanted, since=moment, most=most)
     else:
-        of_channel = _of_channel(state, known(state, channel), wanted, moment, most)
-        found = itertools.islice(of_channel, most)
-    names = _Names(state)
+        chosen = known(state, channel)
+        wanted = frozenset(Kind) if wanted is None else wanted
+        accounts = filter(None, (chosen.waba_id, *chosen.former("waba_id")))
+        own = (*Signs(state).addresses_for(chosen), *(f"waba_id:{name}" for name in accounts))
+        others = wanted - {Kind.ACCOUNT_UPDATE}
+        of_it = log.find(kinds=others, since=moment, addresses=own, most=most)
+        # Which channel these are about takes more than an address to tell.
+        updates = log.find(kinds=wanted & {Kind.ACCOUNT_UPDATE}, since=moment)
+        about_it = (update for update in updates if concerns(chosen, account_event(update)))
+        in_order = heapq.merge(
+            of_it, about_it, key=lambda event: (event.at, event.event_id), reverse=True
+        )
+        found = itertools.islice(in_order, most)
     return [ListedEvent(event, names.of(event)) for event in found]
-
-
-def _of_channel(
-    state: State,
-    channel: Channel,
-    kinds: frozenset[Kind] | None,
-    since: datetime | None,
-    most: int,
-) -> Iterator[Event]:
-    wanted = frozenset(Kind) if kinds is None else kinds
-    accounts = filter(None, (channel.waba_id, *channel.former("waba_id")))
-    found = EventLog(state).find(
-        kinds=wanted - {Kind.ACCOUNT_UPDATE},
-        since=since,
-        addresses=(*Signs(state).addresses_for(channel), *(f"waba_id:{id_}" for id_ in accounts)),
-        most=most,
-    )
-    # Which channel these are about takes more than an address to tell.
-    updates = EventLog(state).find(kinds=wanted & {Kind.ACCOUNT_UPDATE}, since=since)
-    about_it = (update for update in updates if concerns(channel, account_event(update)))
-    return heapq.merge(found, about_it, key=lambda event: (event.at, event.event_id), reverse=True)
 
 
 def notes(shown: Iterable[ListedEvent]) -> Mapping[str, Effect]:

@@ -119,18 +119,22 @@ async def _subscription(
     app_id, why = own_app
     own = next((app for app in apps if app_id is not None and app.id == app_id), None)
     hook, why_no_fields = await _hook(workspace, channel, app_id, patience_seconds)
+    listed = (hook or {}).get("fields") or ()
+    named = [field.get("name") if isinstance(field, dict) else field for field in listed]
+    fields = frozenset(name for name in named if isinstance(name, str))
+    callback_url = (hook or {}).get("callback_url")
     return Subscription(
         channel=channel.name,
         waba_id=channel.demand_waba_id(),
         seen=Subscribed(
             app_id=app_id,
             is_attached=None if app_id is None else own is not None,
-            fields=None if hook is None else _fields(hook),
+            fields=None if hook is None else fields,
             is_active=(hook or {}).get("active") is not False,
             why=why or why_no_fields,
         ),
         override=own.override if own else None,
-        callback_url=_text((hook or {}).get("callback_url")),
+        callback_url=callback_url if callback_url and isinstance(callback_url, str) else None,
     )
 
 
@@ -218,13 +222,3 @@ async def _hook(
     except WacoexError as error:
         return None, f"the fields cannot be read: {error.message}"
     return next((hook for hook in hooks if hook.get("object") == _WHATSAPP), {}), ""
-
-
-def _fields(hook: Mapping[str, Any]) -> frozenset[str]:
-    listed = hook.get("fields")
-    named = [field.get("name") if isinstance(field, dict) else field for field in listed or ()]
-    return frozenset(name for name in named if isinstance(name, str))
-
-
-def _text(value: object) -> str | None:
-    return str(value) if isinstance(value, str | int) and value else None
