@@ -42,15 +42,7 @@ from wacoex_cli.platforms.payloads import read_payload
 from wacoex_cli.terminal import render
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncIterator,
-        Awaitable,
-        Callable,
-        Iterable,
-        Iterator,
-        Mapping,
-        Sequence,
-    )
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -112,23 +104,17 @@ class _Platform(NamedTuple):
 
 PLATFORMS = {
     Source.META: _Platform(
-        "Meta",
-        "/webhooks/meta",
-        "x-hub-signature-256",
-        "meta-app-secret",
+        *("Meta", "/webhooks/meta", "x-hub-signature-256", "meta-app-secret"),
         "App Dashboard, WhatsApp, Configuration, Callback URL",
     ),
     Source.RESPONDIO: _Platform(
-        "respond.io",
-        "/webhooks/respondio",
-        "x-webhook-signature",
-        "respondio-signing-key",
+        *("respond.io", "/webhooks/respondio", "x-webhook-signature", "respondio-signing-key"),
         "Workspace Settings, Integrations, Webhooks",
     ),
 }
 
 
-def is_signed(source: Source, body: bytes, header: str | None, keys: Iterable[str]) -> bool:
+def is_signed(source: Source, body: bytes, header: str | None, keys: Sequence[str]) -> bool:
     """Whether the header holds the signature of exactly these bytes, made with one of the keys.
 
     Compares in constant time. Sources: "Meta: webhooks, validating payloads" (hexadecimal
@@ -146,7 +132,7 @@ def is_signed(source: Source, body: bytes, header: str | None, keys: Iterable[st
     )
 
 
-def is_same(given: str, known: Iterable[str]) -> bool:
+def is_same(given: str, known: Sequence[str]) -> bool:
     """Whether a word is one of the known ones, compared in constant time."""
     return any(hmac.compare_digest(given.encode(), word.encode()) for word in known)
 
@@ -421,32 +407,22 @@ class ListenReport:
             render.write(sys.stdout, f"{json.dumps(line, sort_keys=True)}\n")
 
 
+@dataclass
 class Listener:
     """The web application of one event loop: reads, checks and stores what is delivered.
 
     `read` makes payloads of bytes. `newest_at` is the newest arrival before it started.
     """
 
-    def __init__(
-        self,
-        endpoints: Mapping[Source, Endpoint],
-        verify_tokens: Sequence[str],
-        read: Callable[[Source, bytes], Payload],
-        writer: Writer,
-        report: ListenReport,
-        *,
-        started_at: datetime,
-        newest_at: datetime | None = None,
-    ) -> None:
-        self._endpoints = endpoints
-        self._verify_tokens = verify_tokens
-        self._read = read
-        self._writer = writer
-        self._report = report
-        self._started_at = started_at
-        self._newest_at = newest_at
-        self._held_bytes = 0
-        self._one_large = asyncio.Lock()
+    endpoints: Mapping[Source, Endpoint]
+    verify_tokens: Sequence[str] = field(repr=False)
+    read: Callable[[Source, bytes], Payload]
+    writer: Writer
+    report: ListenReport
+    started_at: datetime
+    newest_at: datetime | None = None
+    _held_bytes: int = field(default=0, init=False)
+    _one_large: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def application(self, pages: Sequence[WebPage], prefix: str) -> ASGIApp:
         """The whole application. It answers under the prefix and without it."""
@@ -484,36 +460,36 @@ class Listener:
         if request.method == "POST":
             return await self._deliver(Source.META, request)
         # Source: "Meta: webhooks, verification requests".
-        self._endpoints[Source.META].demand_open()
+        self.endpoints[Source.META].demand_open()
         query = request.query_params
         challenge = query.get("hub.challenge", "")
-        if not self._verify_tokens:
+        if not self.verify_tokens:
             raise RefusedRequest(403, "no webhook-verify-token is known")
         if query.get("hub.mode") != "subscribe" or not 0 < len(challenge) <= _MOST_CHALLENGE:
             raise RefusedRequest(403, "this is no handshake of Meta")
-        if not is_same(query.get("hub.verify_token", ""), self._verify_tokens):
+        if not is_same(query.get("hub.verify_token", ""), self.verify_tokens):
             raise RefusedRequest(403, "the verify token is another one")
         return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
 
     async def _deliver(self, source: Source, request: Request) -> Response:
-        self._endpoints[source].demand_open()
+        self.endpoints[source].demand_open()
         signature = request.headers.get(PLATFORMS[source].header)
         async with self._body(request) as body:
             if len(body) <= _LARGE_BYTES:
                 payload = self._checked(source, body, signature)
-                stored = await self._writer.store(payload)
+                stored = await self.writer.store(payload)
             else:
                 # In a thread, so that others are answered meanwhile; one at a time, for memory.
                 async with self._one_large:
                     payload = await asyncio.to_thread(self._checked, source, body, signature)
-                    stored = await self._writer.store(payload)
-        self._report.took(payload, stored)
+                    stored = await self.writer.store(payload)
+        self.report.took(payload, stored)
         return Response()
 
     def _checked(self, source: Source, body: bytes, signature: str | None) -> Payload:
-        self._endpoints[source].demand_signature(body, signature)
+        self.endpoints[source].demand_signature(body, signature)
         try:
-            return self._read(source, body)
+            return self.read(source, body)
         except UnreadablePayload as error:
             raise RefusedRequest(400, str(error)) from None
 
@@ -546,14 +522,14 @@ class Listener:
 
     async def _healthz(self, request: Request) -> Response:
         # It does not ask the state file: a full disk must not delay it.
-        report, newest = self._report, self._report.newest_at or self._newest_at
+        report, newest = self.report, self.report.newest_at or self.newest_at
         health = {
-            "ok": self._writer.problem is None,
+            "ok": self.writer.problem is None,
             "stored": report.stored,
             "duplicates": report.duplicates,
-            "queued": self._writer.waiting,
+            "queued": self.writer.waiting,
             "newest_at": to_text(newest) if newest else None,
-            "started_at": to_text(self._started_at),
+            "started_at": to_text(self.started_at),
         }
         return JSONResponse(health, 200 if health["ok"] else 503, {"Cache-Control": "no-store"})
 
@@ -570,7 +546,7 @@ class Listener:
                     503, error.message, retry_after_seconds=_RETRY_AFTER_SECONDS
                 )
             status, why, wait = refusal.status, refusal.why, refusal.retry_after_seconds
-            self._report.refuse(source, f"{request.method} {place}", status, why)
+            self.report.refuse(source, f"{request.method} {place}", status, why)
             return _refusal(status, why, {"Retry-After": str(wait)} if wait else None)
 
         return answer
@@ -580,7 +556,7 @@ class Listener:
         if isinstance(error, HTTPException):
             status, headers = error.status_code, error.headers
             why = "there is nothing of that name" if status == 404 else "not with this method"
-        self._report.refuse(None, _described(request), status, why)
+        self.report.refuse(None, _described(request), status, why)
         return _refusal(status, why, headers)
 
 
@@ -679,15 +655,8 @@ async def listen(
 
     with _storing(workspace, report) as writer:
         arrivals = filter(None, map(EventLog(workspace.state).newest_arrival, Source))
-        listener = Listener(
-            endpoints,
-            verify_tokens,
-            read,
-            writer,
-            report,
-            started_at=clock.now(),
-            newest_at=max(arrivals, default=None),
-        )
+        newest_at = max(arrivals, default=None)
+        listener = Listener(endpoints, verify_tokens, read, writer, report, clock.now(), newest_at)
         return await serve(
             listener.application(consumers.pages(workspace), prefix_of(public_url)),
             host,

@@ -110,17 +110,15 @@ class PullTally:
     by_kind: Counter[Kind] = field(default_factory=Counter)
 
 
+@dataclass
 class PullLog:
     """Where what was pulled goes to: the log, each thing once."""
 
-    def __init__(
-        self, state: State, clock: Clock, tally: PullTally, *, key: bytes, store_bodies: bool
-    ) -> None:
-        self.state = state
-        self.clock = clock
-        self.tally = tally
-        self._key = key
-        self._store_bodies = store_bodies
+    state: State
+    clock: Clock
+    tally: PullTally
+    key: bytes = field(repr=False)
+    store_bodies: bool
 
     @classmethod
     def of(cls, workspace: Workspace, tally: PullTally) -> PullLog:
@@ -140,9 +138,9 @@ class PullLog:
             with contextlib.suppress(UnreadablePayload, RecursionError):
                 payload = payload_of(
                     *(source, body, len(json.dumps(body))),
-                    key=self._key,
+                    key=self.key,
                     received_at=self.clock.now(),
-                    store_bodies=self._store_bodies,
+                    store_bodies=self.store_bodies,
                 )
                 payloads.append(payload)
         news = EventLog(self.state).unknown_events(payloads)

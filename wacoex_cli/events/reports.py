@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.events import Event
 
+_SHOWN = (
+    *("event_id", "kind", "source", "at", "contact", "message_id", "data"),
+    *("phone", "phone_number_id", "waba_id", "respondio_channel_id"),
+)
 _SUMMED_UP = ("status", "event", "value", "action", "type", "code", "reason", "initiated_by")
 
 
@@ -108,23 +112,10 @@ class ListedEvent(NamedTuple):
 
     def to_json(self) -> dict[str, object]:
         """The entry of `events list --json`."""
-        event, effect = self.event, self.effect._asdict()
+        effect = self.effect._asdict()
         del effect["note"]
-        return {
-            "event_id": event.event_id,
-            "kind": event.kind.value,
-            "source": event.source.value,
-            "at": event.at,
-            "channel": self.channel,
-            "phone": event.phone,
-            "phone_number_id": event.phone_number_id,
-            "waba_id": event.waba_id,
-            "respondio_channel_id": event.respondio_channel_id,
-            "contact": event.contact,
-            "message_id": event.message_id,
-            "data": event.data,
-            **effect,
-        }
+        event = {name: getattr(self.event, name) for name in _SHOWN}
+        return {**event, "channel": self.channel, **effect}
 
     def summary(self) -> str:
         """A few words on what it says, such as `PARTNER_REMOVED PRIMARY_INACTIVITY SYSTEM`."""
