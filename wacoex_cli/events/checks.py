@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,15 +18,13 @@ from wacoex_cli.channels.store import AccountEvents, Signs
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.events import Kind, Source
+from wacoex_cli.platforms.events import Event, Kind, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
-    from wacoex_cli.platforms.events import Event
 
 _FLOW_WINDOW = timedelta(days=28)
 

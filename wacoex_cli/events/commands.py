@@ -280,7 +280,7 @@ def pull(
     request = PullRequest(tuple(contact or ()), since, all_contacts, dry_run, yes)
     with invocation.open_workspace() as workspace:
         pull = Pull(workspace, invocation, request)
-        pulled = pull.run(TerminalDialogue(invocation))
+        pulled = pull.run()
     data = {"channel": pull.channel.name, **pulled.to_json(), "dry_run": dry_run}
     lines = tuple(_planned(pulled) if dry_run else _pulled_text(pulled))
     return Result(data, lines, pulled.exit_status, tuple(pulled.errors))

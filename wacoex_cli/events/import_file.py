@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog, Stored, catch_up
-from wacoex_cli.foundation.state import open_state
-from wacoex_cli.platforms.events import Kind, UnreadablePayload, Via
+from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.platforms.events import Kind, Payload, UnreadablePayload, Via
 from wacoex_cli.platforms.payloads import DECODER, NOT_JSON, TOO_DEEP, payload_of, source_of
 from wacoex_cli.terminal.progress import open_progress
 
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.events import Payload
     from wacoex_cli.terminal.options import Invocation
 
     Read = Callable[["Item"], Payload]
@@ -240,16 +238,9 @@ class ImportCount:
 
     def to_json(self) -> dict[str, object]:
         """The `data` of `events import`, with every kind there is."""
-        return {
-            "read": self.read,
-            "stored": self.stored,
-            "duplicates": self.duplicates,
-            "invalid": self.invalid,
-            "by_kind": {kind.value: self.by_kind[kind] for kind in Kind},
-            "invalid_lines": [
-                {"line": line, "reason": reason} for line, reason in self.invalid_lines
-            ],
-        }
+        by_kind = {kind.value: self.by_kind[kind] for kind in Kind}
+        lines = [{"line": line, "reason": reason} for line, reason in self.invalid_lines]
+        return {**vars(self), "by_kind": by_kind, "invalid_lines": lines}
 
 
 def reader(key: bytes, received_at: datetime, *, store_bodies: bool) -> Read:

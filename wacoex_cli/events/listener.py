@@ -31,13 +31,13 @@ from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.consumers import PageRequest, WebPage
-from wacoex_cli.events.store import EventLog
+from wacoex_cli.events.store import EventLog, Stored
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.process import STOPPING
 from wacoex_cli.foundation.server import serve
 from wacoex_cli.foundation.settings import is_loopback, ways_to_give
-from wacoex_cli.foundation.state import open_state
-from wacoex_cli.platforms.events import Kind, Source, UnreadablePayload, Via
+from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.platforms.events import Kind, Payload, Projection, Source, UnreadablePayload, Via
 from wacoex_cli.platforms.payloads import read_payload
 from wacoex_cli.terminal import render
 
@@ -47,11 +47,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from wacoex_cli.events.store import Stored
     from wacoex_cli.foundation.clock import Clock
-    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.events import Payload, Projection
     from wacoex_cli.terminal.dialogue import Dialogue
 
     Handler = Callable[[Request], Awaitable[Response]]
@@ -163,12 +160,6 @@ class Endpoint:
         if not (self.keys or self.takes_unsigned):
             name = PLATFORMS[self.source].key_name
             raise RefusedRequest(403, f"no {name} is known, so nothing can be trusted")
-
-    def demand_signature(self, body: bytes, signature: str | None) -> None:
-        """Raises RefusedRequest (401) when the body is not signed with one of the keys."""
-        if self.keys and not is_signed(self.source, body, signature, self.keys):
-            what = "does not fit" if signature else "is missing"
-            raise RefusedRequest(401, f"the signature {what}")
 
 
 class Writer:
@@ -487,7 +478,10 @@ class Listener:
         return Response()
 
     def _checked(self, source: Source, body: bytes, signature: str | None) -> Payload:
-        self.endpoints[source].demand_signature(body, signature)
+        keys = self.endpoints[source].keys
+        if keys and not is_signed(source, body, signature, keys):
+            what = "does not fit" if signature else "is missing"
+            raise RefusedRequest(401, f"the signature {what}")
         try:
             return self.read(source, body)
         except UnreadablePayload as error:

@@ -31,6 +31,7 @@ from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.settings import ways_to_give
 from wacoex_cli.platforms.events import (
     Kind,
+    Payload,
     Source,
     UnreadablePayload,
     Via,
@@ -44,9 +45,12 @@ from wacoex_cli.platforms.respondio import (
     CONTACTS,
     MESSAGES,
     NOT_FOUND,
+    Node,
+    RespondIO,
     contact_by,
     each_page,
 )
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
 
 if TYPE_CHECKING:
@@ -57,10 +61,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.events import Payload
     from wacoex_cli.platforms.meta import Meta
-    from wacoex_cli.platforms.respondio import Node, RespondIO
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.options import Invocation
 
 # The rate is kept by the client; side by side only hides the time each answer takes.
@@ -252,14 +253,18 @@ def body_of(person: Person, item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def reader_of(workspace: Workspace, channel: Channel, since: datetime) -> Reader | None:
-    """Reads a channel's messages at respond.io; None without a token or a channel id there."""
+def reader_of(
+    workspace: Workspace, channel: Channel, since: datetime, tally: PullTally | None = None
+) -> Reader | None:
+    """Reads a channel's messages at respond.io; None without a token or a channel id there.
+
+    What it comes to is counted in `tally`.
+    """
     token = workspace.secrets.find("respondio-token", channel.name)
     if token is None or channel.respondio_channel_id is None:
         return None
-    log = PullLog.of(workspace, PullTally())
-    respondio = respondio_for(workspace, channel)
-    return Reader(respondio, channel.respondio_channel_id, log, since=since)
+    log = PullLog.of(workspace, tally or PullTally())
+    return Reader(respondio_for(workspace, channel), channel.respondio_channel_id, log, since=since)
 
 
 class MessageHistory(NamedTuple):
@@ -462,6 +467,7 @@ class Pull:
         self._phones = [_phone(text) for text in request.contacts]
         self._workspace = workspace
         self._invocation = invocation
+        self._dialogue = TerminalDialogue(invocation)
         self._request = request
         self.channel = choose_channel(workspace, invocation)
         zone = self.channel.timezone or workspace.settings.timezone or "UTC"
@@ -469,7 +475,7 @@ class Pull:
         self._pulled = Pulled()
         self._log = PullLog.of(workspace, self._pulled.tally)
 
-    def run(self, dialogue: TerminalDialogue) -> Pulled:
+    def run(self) -> Pulled:
         """Read what matters, or everything, and let every projection learn from it.
 
         Raises:
@@ -478,23 +484,23 @@ class Pull:
             DeclinedError: a person did not want to read all contacts.
         """
         workspace, pulled = self._workspace, self._pulled
-        respondio, meta = self._clients()
+        reader, meta = self._readers()
         interest = consumers.interest(workspace.state, self.channel, workspace.clock.now())
         probe = workspace.settings.events.probe_contact
         phones = dict.fromkeys((*self._phones, *([probe] if probe else []), *interest.phones))
         try:
-            if respondio is not None:
+            if reader is not None:
                 with self._failing():
-                    self._read_respondio(respondio, list(phones), dialogue)
+                    self._read_respondio(reader, list(phones))
             if meta is not None and interest.message_ids:
                 with self._failing():
                     self._read_meta(meta, interest.message_ids)
         except KeyboardInterrupt:
             if pulled.tally.contacts:
-                dialogue.note("what was read is kept; the same command goes on from there")
+                self._dialogue.note("what was read is kept; the same command goes on from there")
             raise
         self._catch_up()
-        pulled.calls = sum(client.calls for client in (respondio, meta) if client is not None)
+        pulled.calls = (reader.respondio.calls if reader else 0) + (meta.calls if meta else 0)
         return pulled
 
     @contextlib.contextmanager
@@ -505,18 +511,17 @@ class Pull:
         except (CredentialError, RefusedError, TemporaryError) as error:
             self._pulled.errors.append(error)
 
-    def _clients(self) -> tuple[RespondIO | None, Meta | None]:
+    def _readers(self) -> tuple[Reader | None, Meta | None]:
         workspace, channel, secrets = self._workspace, self.channel, self._workspace.secrets
         has_token = secrets.find("respondio-token", channel.name) is not None
         needs_respondio = bool(self._phones) or self._request.all_contacts
         if needs_respondio:
             secrets.need("respondio-token", channel.name)
         has_meta_token = secrets.find("meta-token", channel.name) is not None
-        has_channel_id = channel.respondio_channel_id is not None
-        respondio = respondio_for(workspace, channel) if has_token and has_channel_id else None
+        reader = reader_of(workspace, channel, self._since, self._pulled.tally)
         meta = meta_for(workspace, channel) if has_meta_token and channel.phone_number_id else None
-        if respondio or (meta and not needs_respondio):
-            return respondio, meta
+        if reader or (meta and not needs_respondio):
+            return reader, meta
         if has_token:
             hint = f"run `wacoex channel edit {channel.name} --respondio-channel-id N`"
             with contextlib.suppress(WacoexError):
@@ -537,23 +542,19 @@ class Pull:
             code="credentials_missing",
         )
 
-    def _read_respondio(
-        self, respondio: RespondIO, phones: Sequence[str], dialogue: TerminalDialogue
-    ) -> None:
-        channel_id = self.channel.respondio_channel_id
-        assert channel_id is not None  # noqa: S101 - `_clients` has seen to it
-        reader = Reader(respondio, channel_id, self._log, since=self._since)
+    def _read_respondio(self, reader: Reader, phones: Sequence[str]) -> None:
         if self._request.all_contacts:
-            self._sweep(reader, dialogue)
+            self._sweep(reader)
         elif phones and self._request.dry_run:
-            rate, count = respondio.calls_per_second(MESSAGES), len(phones)
+            rate, count = reader.respondio.calls_per_second(MESSAGES), len(phones)
             self._pulled.estimate = Survey(count, count, count / rate, rate)
         elif phones:
             with self._progress("contacts read", len(phones)) as show:
                 self._workspace.run(reader.read([*map(Person.of_phone, phones)], show))
             self._pulled.worked += 1
 
-    def _sweep(self, reader: Reader, dialogue: TerminalDialogue) -> None:
+    def _sweep(self, reader: Reader) -> None:
+        dialogue = self._dialogue
         must_ask = not (self._request.is_confirmed or self._request.dry_run)
         if must_ask:
             dialogue.demand_person("--yes")  # before the contacts are counted, not after

@@ -15,7 +15,7 @@ from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import MAC, ActiveContacts, EventLog, catch_up
 from wacoex_cli.foundation.clock import moment_ago
-from wacoex_cli.platforms.events import Kind
+from wacoex_cli.platforms.events import Event, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.events import Event
 
 _SHOWN = (
     *("event_id", "kind", "source", "at", "contact", "message_id", "data"),

@@ -21,20 +21,18 @@ import heapq
 import itertools
 import json
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.evidence import address_of_event
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.events import Event, Kind, Projection, Source, Via
+from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
-    from wacoex_cli.platforms.events import Payload
 
 # SQLite may be built to take no more than 999 values in one statement.
 _VALUES_AT_ONCE = 900
