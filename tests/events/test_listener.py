@@ -19,7 +19,7 @@ from wacoex_cli.events import listener
 from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
 from wacoex_cli.events.listener import (
     MOST_BYTES,
-    Endpoint,
+    Keys,
     Listener,
     ListenReport,
     Writer,
@@ -126,8 +126,7 @@ def talk(state, clock, notes: Notes) -> Talk:
 
     async def conversation(
         requests: Sequence[httpx.Request],
-        endpoints: dict[Source, Endpoint],
-        verify_tokens: tuple[str, ...],
+        keys: Keys,
         pages: Sequence[WebPage],
         public_url: str | None,
         at_once: bool,
@@ -137,7 +136,7 @@ def talk(state, clock, notes: Notes) -> Talk:
 
         writer = Writer(state, clock, on_stored=lambda: None)
         report = ListenReport(notes, clock, streams_json=False)
-        listener = Listener(endpoints, verify_tokens, read, writer, report, started_at=clock.now())
+        listener = Listener(keys, read, writer, report, clock.now())
         application = listener.application(pages, prefix_of(public_url))
         transport = httpx.ASGITransport(application)
         writer.start()
@@ -159,13 +158,9 @@ def talk(state, clock, notes: Notes) -> Talk:
         public_url: str | None = None,
         at_once: bool = False,
     ) -> list[httpx.Response]:
-        endpoints = {
-            Source.META: Endpoint(Source.META, secrets, insecure),
-            Source.RESPONDIO: Endpoint(Source.RESPONDIO, signing_keys, insecure),
-        }
-        return asyncio.run(
-            conversation(requests, endpoints, verify_tokens, pages, public_url, at_once)
-        )
+        signing = {Source.META: secrets, Source.RESPONDIO: signing_keys}
+        keys = Keys(signing, verify_tokens, insecure)
+        return asyncio.run(conversation(requests, keys, pages, public_url, at_once))
 
     return run
 

@@ -237,11 +237,12 @@ def listen(
         signal_number = workspace.run(
             listener.listen(workspace, host, port, dialogue, report, insecure=insecure)
         )
+    count = report.count
     text = (
-        f"{report.stored} deliveries stored, {report.duplicates} known before,"
-        f" {report.refused} requests refused"
+        f"{count.stored} deliveries stored, {count.duplicates} known before,"
+        f" {count.refused} requests refused"
     )
-    return Result(report.to_json(), (text,), exit_code=128 + signal_number)
+    return Result(count.to_json(), (text,), exit_code=128 + signal_number)
 
 
 @command(

@@ -7,16 +7,15 @@ import contextlib
 import re
 import sys
 import tempfile
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events import consumers
-from wacoex_cli.events.store import EventLog, Stored, catch_up
+from wacoex_cli.events.store import EventLog, Stored, Tally, catch_up
 from wacoex_cli.foundation.state import State, open_state
-from wacoex_cli.platforms.events import Kind, Payload, UnreadablePayload, Via
+from wacoex_cli.platforms.events import Payload, UnreadablePayload, Via
 from wacoex_cli.platforms.payloads import DECODER, NOT_JSON, TOO_DEEP, payload_of, source_of
 from wacoex_cli.terminal.progress import open_progress
 
@@ -219,28 +218,17 @@ _BYTES_AT_ONCE = 4 * _MIB
 
 
 @dataclass
-class ImportCount:
-    """How far an import has come. Counts payloads; `by_kind` counts events that are new."""
+class ImportCount(Tally):
+    """How far an import has come, in payloads. Of those it cannot read the first 100 are named."""
 
     read: int = 0
-    stored: int = 0
-    duplicates: int = 0
     invalid: int = 0
-    by_kind: Counter[Kind] = field(default_factory=Counter)
     invalid_lines: list[tuple[int, str]] = field(default_factory=list)
 
-    def add(self, outcomes: Iterable[Stored]) -> None:
-        """Count what became of a batch."""
-        for outcome in outcomes:
-            self.stored += outcome.is_new
-            self.duplicates += not outcome.is_new
-            self.by_kind.update(outcome.events)
-
     def to_json(self) -> dict[str, object]:
-        """The `data` of `events import`, with every kind there is."""
-        by_kind = {kind.value: self.by_kind[kind] for kind in Kind}
+        """The `data` of `events import`."""
         lines = [{"line": line, "reason": reason} for line, reason in self.invalid_lines]
-        return {**vars(self), "by_kind": by_kind, "invalid_lines": lines}
+        return {**super().to_json(), "invalid_lines": lines}
 
 
 def reader(key: bytes, received_at: datetime, *, store_bodies: bool) -> Read:

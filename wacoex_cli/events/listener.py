@@ -15,7 +15,6 @@ import json
 import queue
 import sys
 import threading
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,13 +30,13 @@ from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.consumers import PageRequest, WebPage
-from wacoex_cli.events.store import EventLog, Stored
+from wacoex_cli.events.store import EventLog, Stored, Tally
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.process import STOPPING
 from wacoex_cli.foundation.server import serve
 from wacoex_cli.foundation.settings import is_loopback, ways_to_give
 from wacoex_cli.foundation.state import State, open_state
-from wacoex_cli.platforms.events import Kind, Payload, Projection, Source, UnreadablePayload, Via
+from wacoex_cli.platforms.events import Payload, Projection, Source, UnreadablePayload, Via
 from wacoex_cli.platforms.payloads import read_payload
 from wacoex_cli.terminal import render
 
@@ -144,22 +143,20 @@ class RefusedRequest(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where one platform delivers to: the keys it may sign with; without any it is closed.
+@dataclass(frozen=True, repr=False)
+class Keys:
+    """The keys that each platform may sign with, and the verify tokens of Meta's handshake.
 
-    `takes_unsigned` opens it all the same. With keys a signature is always demanded.
+    A platform without keys is closed, unless `takes_unsigned`.
     """
 
-    source: Source
-    keys: tuple[str, ...] = field(repr=False)
+    signing: Mapping[Source, tuple[str, ...]]
+    verify_tokens: tuple[str, ...]
     takes_unsigned: bool = False
 
-    def demand_open(self) -> None:
-        """Raises RefusedRequest (403) while no key is known."""
-        if not (self.keys or self.takes_unsigned):
-            name = PLATFORMS[self.source].key_name
-            raise RefusedRequest(403, f"no {name} is known, so nothing can be trusted")
+    def is_open(self, source: Source) -> bool:
+        """Whether deliveries of a platform are taken."""
+        return bool(self.signing[source]) or self.takes_unsigned
 
 
 class Writer:
@@ -321,6 +318,13 @@ class Projector:
         return not has_failed
 
 
+@dataclass
+class ListenCount(Tally):
+    """What came in; `refused` counts requests."""
+
+    refused: int = 0
+
+
 class ListenReport:
     """Counts and reports what comes in: lines for a person, or a JSON object a line.
 
@@ -333,22 +337,9 @@ class ListenReport:
         self._streams_json = streams_json
         self._reported_at: dict[str, float] = {}
         self._lock = threading.Lock()
-        self.stored = 0
-        self.duplicates = 0
-        self.refused = 0
-        self.events: Counter[Kind] = Counter()
-        """New events by kind."""
+        self.count = ListenCount()
         self.newest_at: datetime | None = None
         """When something last came in; None while nothing has."""
-
-    def to_json(self) -> dict[str, object]:
-        """The `data` of `events listen`."""
-        return {
-            "stored": self.stored,
-            "duplicates": self.duplicates,
-            "refused": self.refused,
-            "by_kind": {kind.value: self.events[kind] for kind in Kind},
-        }
 
     def ready(self, url: str) -> None:
         """Requests are answered from now on."""
@@ -358,11 +349,7 @@ class ListenReport:
         """A delivery is in the log, or was already."""
         self.newest_at = self._clock.now()
         events = {kind.value: count for kind, count in sorted(stored.events.items())}
-        self.events.update(stored.events)
-        if stored.is_new:
-            self.stored += 1
-        else:
-            self.duplicates += 1
+        self.count.add([stored])
         what = "stored" if stored.is_new else "duplicate"
         self._stream({"event": what, "source": payload.source.value, "events": events})
         counts = ", ".join(f"{count} {kind}" for kind, count in events.items())
@@ -370,7 +357,7 @@ class ListenReport:
 
     def refuse(self, source: Source | None, request: str, status: int, why: str) -> None:
         """A request was refused; `request` names method and place without what was asked for."""
-        self.refused += 1
+        self.count.refused += 1
         self._stream(
             {"event": "refused", "source": source, "events": {}, "status": status, "why": why}
         )
@@ -405,8 +392,7 @@ class Listener:
     `read` makes payloads of bytes. `newest_at` is the newest arrival before it started.
     """
 
-    endpoints: Mapping[Source, Endpoint]
-    verify_tokens: Sequence[str] = field(repr=False)
+    keys: Keys
     read: Callable[[Source, bytes], Payload]
     writer: Writer
     report: ListenReport
@@ -451,19 +437,19 @@ class Listener:
         if request.method == "POST":
             return await self._deliver(Source.META, request)
         # Source: "Meta: webhooks, verification requests".
-        self.endpoints[Source.META].demand_open()
+        self._demand_open(Source.META)
         query = request.query_params
         challenge = query.get("hub.challenge", "")
-        if not self.verify_tokens:
+        if not self.keys.verify_tokens:
             raise RefusedRequest(403, "no webhook-verify-token is known")
         if query.get("hub.mode") != "subscribe" or not 0 < len(challenge) <= _MOST_CHALLENGE:
             raise RefusedRequest(403, "this is no handshake of Meta")
-        if not is_same(query.get("hub.verify_token", ""), self.verify_tokens):
+        if not is_same(query.get("hub.verify_token", ""), self.keys.verify_tokens):
             raise RefusedRequest(403, "the verify token is another one")
         return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
 
     async def _deliver(self, source: Source, request: Request) -> Response:
-        self.endpoints[source].demand_open()
+        self._demand_open(source)
         signature = request.headers.get(PLATFORMS[source].header)
         async with self._body(request) as body:
             if len(body) <= _LARGE_BYTES:
@@ -477,8 +463,13 @@ class Listener:
         self.report.took(payload, stored)
         return Response()
 
+    def _demand_open(self, source: Source) -> None:
+        if not self.keys.is_open(source):
+            name = PLATFORMS[source].key_name
+            raise RefusedRequest(403, f"no {name} is known, so nothing can be trusted")
+
     def _checked(self, source: Source, body: bytes, signature: str | None) -> Payload:
-        keys = self.endpoints[source].keys
+        keys = self.keys.signing[source]
         if keys and not is_signed(source, body, signature, keys):
             what = "does not fit" if signature else "is missing"
             raise RefusedRequest(401, f"the signature {what}")
@@ -516,11 +507,11 @@ class Listener:
 
     async def _healthz(self, request: Request) -> Response:
         # It does not ask the state file: a full disk must not delay it.
-        report, newest = self.report, self.report.newest_at or self.newest_at
+        count, newest = self.report.count, self.report.newest_at or self.newest_at
         health = {
             "ok": self.writer.problem is None,
-            "stored": report.stored,
-            "duplicates": report.duplicates,
+            "stored": count.stored,
+            "duplicates": count.duplicates,
             "queued": self.writer.waiting,
             "newest_at": to_text(newest) if newest else None,
             "started_at": to_text(self.started_at),
@@ -613,20 +604,18 @@ async def listen(
         TemporaryError: the port is taken.
         StateError: the state file cannot be used.
     """
-    app_secrets = _known(workspace, "meta-app-secret")
-    signing_keys = _known(workspace, "respondio-signing-key", separator=",")
-    verify_tokens = _known(workspace, "webhook-verify-token")
-    endpoints = {
-        Source.META: Endpoint(Source.META, app_secrets, insecure),
-        Source.RESPONDIO: Endpoint(Source.RESPONDIO, signing_keys, insecure),
+    signing = {
+        Source.META: _known(workspace, "meta-app-secret"),
+        Source.RESPONDIO: _known(workspace, "respondio-signing-key", separator=","),
     }
+    keys = Keys(signing, _known(workspace, "webhook-verify-token"), insecure)
     if insecure and not is_loopback(host):
         raise UsageError(
             f"`--insecure` takes what nobody signed, and `{host}` is open to other machines",
             hint="leave out `--host`, or give the keys and leave out `--insecure`",
             code="insecure_host",
         )
-    if not (insecure or app_secrets or signing_keys):
+    if not any(map(keys.is_open, Source)):
         raise CredentialError(
             "there is neither a meta-app-secret nor a respondio-signing-key:"
             " anybody could deliver anything",
@@ -643,14 +632,14 @@ async def listen(
         return read_payload(source, body, key=key, received_at=now, store_bodies=store_bodies)
 
     def ready(url: str) -> None:
-        for line in _opening(url, public_url, endpoints, has_verify_token=bool(verify_tokens)):
+        for line in _opening(url, public_url, keys):
             dialogue.note(line)
         report.ready(url)
 
     with _storing(workspace, report) as writer:
         arrivals = filter(None, map(EventLog(workspace.state).newest_arrival, Source))
         newest_at = max(arrivals, default=None)
-        listener = Listener(endpoints, verify_tokens, read, writer, report, clock.now(), newest_at)
+        listener = Listener(keys, read, writer, report, clock.now(), newest_at)
         return await serve(
             listener.application(consumers.pages(workspace), prefix_of(public_url)),
             host,
@@ -693,24 +682,18 @@ def _storing(workspace: Workspace, report: ListenReport) -> Iterator[Writer]:
             projector.close()
 
 
-def _opening(
-    url: str,
-    public_url: str | None,
-    endpoints: Mapping[Source, Endpoint],
-    *,
-    has_verify_token: bool,
-) -> Iterator[str]:
+def _opening(url: str, public_url: str | None, keys: Keys) -> Iterator[str]:
     yield f"listening at {url}; stop it with Ctrl-C"
-    for source, endpoint in endpoints.items():
-        platform, keys = PLATFORMS[source], endpoint.keys
-        if not (keys or endpoint.takes_unsigned):
+    for source, platform in PLATFORMS.items():
+        signing = keys.signing[source]
+        if not keys.is_open(source):
             yield f"{platform.title}: closed, there is no {platform.key_name}"
             continue
-        known = f"{len(keys)} {platform.key_name} known"
-        yield f"{platform.title}: open, {known if keys else 'UNSIGNED deliveries are taken'}"
+        known = f"{len(signing)} {platform.key_name} known"
+        yield f"{platform.title}: open, {known if signing else 'UNSIGNED deliveries are taken'}"
         yield f"  enter {public_url or 'https://YOUR-HOST'}{platform.path}"
         yield f"  at {platform.where}"
-    if endpoints[Source.META].keys and not has_verify_token:
+    if keys.signing[Source.META] and not keys.verify_tokens:
         yield "Meta's handshake will be refused: there is no webhook-verify-token"
     if public_url is None:
         yield "set `WACOEX_PUBLIC_URL` to the address under which this is reached from outside"

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import math
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,19 +24,11 @@ from wacoex_cli.errors import (
     WacoexError,
 )
 from wacoex_cli.events import consumers
-from wacoex_cli.events.store import EventLog, PullProgress, Sweep, Watermark, catch_up
+from wacoex_cli.events.store import EventLog, PullProgress, Sweep, Tally, Watermark, catch_up
 from wacoex_cli.foundation.clock import moment_ago, to_text
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.settings import ways_to_give
-from wacoex_cli.platforms.events import (
-    Kind,
-    Payload,
-    Source,
-    UnreadablePayload,
-    Via,
-    read_moment,
-    read_phone,
-)
+from wacoex_cli.platforms.events import Source, UnreadablePayload, Via, read_moment, read_phone
 from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.platforms.replies import identity
 from wacoex_cli.platforms.respondio import (
@@ -61,6 +52,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.events import Payload
     from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.terminal.options import Invocation
 
@@ -98,17 +90,14 @@ class Person:
 
 
 @dataclass
-class PullTally:
+class PullTally(Tally):
     """What a pull has come to so far. `elsewhere` are messages of other channels, left alone."""
 
     contacts: int = 0
-    stored: int = 0
-    duplicates: int = 0
     elsewhere: int = 0
     not_found: int = 0
     not_ready: int = 0
     refused: int = 0
-    by_kind: Counter[Kind] = field(default_factory=Counter)
 
 
 @dataclass
@@ -152,10 +141,7 @@ class PullLog:
             return
         with self.state.transaction():
             outcomes = EventLog(self.state).store(fresh, Via.PULL, self.clock.now())
-        for outcome in outcomes:
-            self.tally.stored += outcome.is_new
-            self.tally.duplicates += not outcome.is_new
-            self.tally.by_kind.update(outcome.events)
+        self.tally.add(outcomes)
 
 
 class Reader:
@@ -447,9 +433,8 @@ class Pulled:
     def to_json(self) -> dict[str, object]:
         """The `data` of the JSON output."""
         return {
-            **vars(self.tally),
+            **self.tally.to_json(),
             "calls": self.calls,
-            "by_kind": {kind.value: self.tally.by_kind[kind] for kind in Kind},
             "history": self.history._asdict(),
             "estimate": self.estimate.to_json() if self.estimate else None,
             "resumed": bool(self.estimate and self.estimate.begun.started_at),

@@ -18,7 +18,7 @@ from wacoex_cli.foundation.clock import moment_ago
 from wacoex_cli.platforms.events import Event, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.state import State
@@ -47,42 +47,43 @@ class Effect(NamedTuple):
     note: str
 
 
-_INBOUND = Effect(
-    *(True, True, True, True, True),
-    "a message from a contact opens the 24-hour window in which answers need no template",
-)
-_OUTBOUND = Effect(
-    *(False, None, None, None, True),
-    "a message sent through the API or respond.io opens no window; only the contact's answer does",
-)
 _OF_THE_ACCOUNT = Effect(
     *(False, False, False, False, False), "about the account or its settings, not a message"
 )
 _EFFECTS = {
-    Kind.ECHO: Effect(
+    "message in": Effect(
+        *(True, True, True, True, True),
+        "a message from a contact opens the 24-hour window in which answers need no template",
+    ),
+    "message out": Effect(
+        *(False, None, None, None, True),
+        "a message sent through the API or respond.io opens no window;"
+        " only the contact's answer does",
+    ),
+    "echo": Effect(
         *(False, False, False, True, True),
         "sent in the WhatsApp Business app; it counts as MAC even when the contact is new",
     ),
-    Kind.EDIT: Effect(
+    "edit": Effect(
         *(False, False, False, True, None),
         "the contact changed a message; respond.io shows it as edited, or as unsupported",
     ),
-    Kind.REVOKE: Effect(
+    "revoke": Effect(
         *(None, None, None, None, None),
         "the contact took a message back; respond.io is silent on it",
     ),
-    Kind.UNSUPPORTED: Effect(
+    "unsupported": Effect(
         *(None, None, None, None, None),
         "its content did not pass; read it in the app on the phone. wacoex counts it as MAC",
     ),
-    Kind.STATUS: Effect(
+    "status": Effect(
         *(False, False, False, False, True),
         "news of a message of ours; the contact it was sent or delivered to counts as MAC",
     ),
-    Kind.HISTORY: Effect(
+    "history": Effect(
         *(False, False, False, None, None), "older messages, told once after connecting"
     ),
-    Kind.CONTACT_SYNC: Effect(
+    "contact_sync": Effect(
         *(False, False, False, None, False),
         "a change in the phone book of the phone; respond.io takes nothing from it",
     ),
@@ -96,18 +97,16 @@ class ListedEvent(NamedTuple):
     channel: str | None
 
     @property
-    def effect(self) -> Effect:
-        """What the event does to the conversation with its contact."""
-        if self.event.kind is Kind.MESSAGE:
-            return _OUTBOUND if self.event.data.get("direction") == "out" else _INBOUND
-        return _EFFECTS.get(self.event.kind, _OF_THE_ACCOUNT)
-
-    @property
     def label(self) -> str:
         """What the effect depends on: the kind, and the direction of an ordinary message."""
         if self.event.kind is Kind.MESSAGE:
             return f"message {'out' if self.event.data.get('direction') == 'out' else 'in'}"
         return self.event.kind.value
+
+    @property
+    def effect(self) -> Effect:
+        """What the event does to the conversation with its contact."""
+        return _EFFECTS.get(self.label, _OF_THE_ACCOUNT)
 
     def to_json(self) -> dict[str, object]:
         """The entry of `events list --json`."""
@@ -151,14 +150,14 @@ def list_events(
     moment = moment_ago(since, zone, workspace.clock.now()) if since else None
     state = workspace.state
     catch_up(state, (CHANNELS,), workspace.clock)
-    log, names = EventLog(state), _Names(state)
+    log, name = EventLog(state), _namer(state)
     if channel is None:
         found = log.find(kinds=wanted, since=moment, most=most)
     else:
         chosen = known(state, channel)
         wanted = frozenset(Kind) if wanted is None else wanted
         accounts = filter(None, (chosen.waba_id, *chosen.former("waba_id")))
-        own = (*Signs(state).addresses_for(chosen), *(f"waba_id:{name}" for name in accounts))
+        own = (*Signs(state).addresses_for(chosen), *(f"waba_id:{waba_id}" for waba_id in accounts))
         others = wanted - {Kind.ACCOUNT_UPDATE}
         of_it = log.find(kinds=others, since=moment, addresses=own, most=most)
         # Which channel these are about takes more than an address to tell.
@@ -168,7 +167,7 @@ def list_events(
             of_it, about_it, key=lambda event: (event.at, event.event_id), reverse=True
         )
         found = itertools.islice(in_order, most)
-    return [ListedEvent(event, names.of(event)) for event in found]
+    return [ListedEvent(event, name(event)) for event in found]
 
 
 def notes(shown: Iterable[ListedEvent]) -> Mapping[str, Effect]:
@@ -177,30 +176,28 @@ def notes(shown: Iterable[ListedEvent]) -> Mapping[str, Effect]:
     return {name: effect for name, effect in found.items() if effect != _OF_THE_ACCOUNT}
 
 
-class _Names:
-    """Which channel an address belongs to. An account with several numbers names none."""
+def _namer(state: State) -> Callable[[Event], str | None]:
+    """Names the channel of an event; None where none is known. An account of several names none."""
+    of_address: dict[str, str] = {}
+    of_account: dict[str, list[str]] = {}
+    former: dict[str, list[str]] = {}
+    for channel in Channels(state).all_channels():
+        for address in Signs(state).addresses_for(channel):
+            of_address[address] = channel.name
+        of_account.setdefault(channel.waba_id or "", []).append(channel.name)
+        for waba_id in channel.former("waba_id"):
+            former.setdefault(waba_id, []).append(channel.name)
+    accounts = former | of_account
 
-    def __init__(self, state: State) -> None:
-        self._of_address: dict[str, str] = {}
-        of_account: dict[str, list[str]] = {}
-        former: dict[str, list[str]] = {}
-        for channel in Channels(state).all_channels():
-            for address in Signs(state).addresses_for(channel):
-                self._of_address[address] = channel.name
-            of_account.setdefault(channel.waba_id or "", []).append(channel.name)
-            for waba_id in channel.former("waba_id"):
-                former.setdefault(waba_id, []).append(channel.name)
-        self._of_account = {
-            waba_id: names[0] for waba_id, names in (former | of_account).items() if len(names) == 1
-        }
-
-    def of(self, event: Event) -> str | None:
-        """The name of the channel, None when it is not known or not one."""
+    def name(event: Event) -> str | None:
         address = address_of_event(event)
         if address is not None:
-            return self._of_address.get(address)
+            return of_address.get(address)
         account = event.waba_id or event.data.get("entry_id")
-        return self._of_account.get(account) if account else None
+        names = accounts.get(account, ()) if account else ()
+        return names[0] if len(names) == 1 else None
+
+    return name
 
 
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")

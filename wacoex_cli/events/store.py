@@ -21,6 +21,7 @@ import heapq
 import itertools
 import json
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -76,6 +77,26 @@ class Stored(NamedTuple):
 
     is_new: bool
     events: Mapping[Kind, int]
+
+
+@dataclass
+class Tally:
+    """How many payloads were stored, or known before; `by_kind` counts events that are new."""
+
+    stored: int = 0
+    duplicates: int = 0
+    by_kind: Counter[Kind] = field(default_factory=Counter)
+
+    def add(self, outcomes: Iterable[Stored]) -> None:
+        """Count what became of some payloads."""
+        for outcome in outcomes:
+            self.stored += outcome.is_new
+            self.duplicates += not outcome.is_new
+            self.by_kind.update(outcome.events)
+
+    def to_json(self) -> dict[str, object]:
+        """All of its figures, with every kind there is."""
+        return {**vars(self), "by_kind": {kind.value: self.by_kind[kind] for kind in Kind}}
 
 
 class Day(NamedTuple):
@@ -349,11 +370,7 @@ class EventLog:
         The newest payload and event stay, so that no number is given out again.
         """
         value, month = self._state.value, to_text(before)[:7]
-        cursors = {
-            row["consumer"]: row["event_id"]
-            for row in self._state.rows("SELECT consumer, event_id FROM cursors")
-        }
-        read_by_all = min((int(cursors.get(name, 0)) for name in readers), default=0)
+        read_by_all = min(map(self.cursor, readers), default=0)
         kept = value(
             "SELECT payload_id FROM payloads WHERE received_at >= ? ORDER BY payload_id LIMIT 1",
             [to_text(before)],
