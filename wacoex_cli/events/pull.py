@@ -28,19 +28,10 @@ from wacoex_cli.events.store import EventLog, PullProgress, Sweep, Tally, Waterm
 from wacoex_cli.foundation.clock import moment_ago, to_text
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.settings import ways_to_give
+from wacoex_cli.platforms import respondio as api
 from wacoex_cli.platforms.events import Source, UnreadablePayload, Via, read_moment, read_phone
 from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.platforms.replies import identity
-from wacoex_cli.platforms.respondio import (
-    BEING_PROCESSED,
-    CONTACTS,
-    MESSAGES,
-    NOT_FOUND,
-    Node,
-    RespondIO,
-    contact_by,
-    each_page,
-)
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
 
@@ -77,10 +68,10 @@ class Person:
     @classmethod
     def of_phone(cls, phone: str) -> Person:
         """The contact with that number (E.164)."""
-        return cls(contact_by(phone), phone, phone)
+        return cls(api.contact_by(phone), phone, phone)
 
     @classmethod
-    def of_contact(cls, contact: Node) -> Person | None:
+    def of_contact(cls, contact: api.Node) -> Person | None:
         """A contact out of respond.io's list; None for one without an id."""
         contact_id = identity(contact.get("id"))
         if contact_id is None:
@@ -148,7 +139,7 @@ class Reader:
     """Reads contacts of one respond.io channel into the log, back to `since` the first time."""
 
     def __init__(
-        self, respondio: RespondIO, respondio_channel_id: int, log: PullLog, *, since: datetime
+        self, respondio: api.RespondIO, respondio_channel_id: int, log: PullLog, *, since: datetime
     ) -> None:
         self.respondio = respondio
         self.respondio_channel_id = respondio_channel_id
@@ -175,9 +166,9 @@ class Reader:
         try:
             await self._read(person)
         except (RefusedError, TemporaryError) as error:
-            if error.code == NOT_FOUND:
+            if error.code == api.NOT_FOUND:
                 tally.not_found += 1
-            elif error.code == BEING_PROCESSED:
+            elif error.code == api.BEING_PROCESSED:
                 tally.not_ready += 1
             elif error.code in _ONE_CONTACT_ONLY:
                 tally.refused += 1
@@ -194,7 +185,7 @@ class Reader:
             known = None  # this time more is wanted
         newest = 0
         ask = partial(self.respondio.list_messages, person.identifier)
-        async with contextlib.aclosing(each_page(ask)) as pages:
+        async with contextlib.aclosing(api.each_page(ask)) as pages:
             async for page in pages:
                 numbers = [n for item in page.items if (n := _number(item)) is not None]
                 newest = max([newest, *numbers])
@@ -209,7 +200,7 @@ class Reader:
             with log.state.transaction():
                 self.progress.set_watermark(person.name, reached, log.clock.now())
 
-    def _keep(self, person: Person, items: Sequence[Node], known: Watermark | None) -> None:
+    def _keep(self, person: Person, items: Sequence[api.Node], known: Watermark | None) -> None:
         wanted = []
         for item in items:
             number = _number(item)
@@ -222,7 +213,7 @@ class Reader:
         self.log.keep(Source.RESPONDIO, [body_of(person, item) for item in wanted])
 
 
-def _number(item: Node) -> int | None:
+def _number(item: api.Node) -> int | None:
     """The message id, which is also its time in microseconds (respond.io: messages)."""
     return identity(item.get("messageId"))
 
@@ -348,10 +339,10 @@ async def survey(reader: Reader) -> Survey:
     return await _survey(reader.respondio, Sweep(None, None, 0))
 
 
-async def _survey(respondio: RespondIO, begun: Sweep) -> Survey:
+async def _survey(respondio: api.RespondIO, begun: Sweep) -> Survey:
     contacts = pages = 0
     first: Person | None = None
-    async for page in each_page(respondio.list_contacts, begun.cursor):
+    async for page in api.each_page(respondio.list_contacts, begun.cursor):
         pages += 1
         contacts += len(page.items)
         if first is None and page.items:
@@ -360,8 +351,8 @@ async def _survey(respondio: RespondIO, begun: Sweep) -> Survey:
         # Only an answer tells the limit; that this contact cannot be read does not matter here.
         with contextlib.suppress(RefusedError, TemporaryError):
             await respondio.list_messages(first.identifier)
-    rate = respondio.calls_per_second(MESSAGES)
-    seconds = contacts / rate + pages / respondio.calls_per_second(CONTACTS)
+    rate = respondio.calls_per_second(api.MESSAGES)
+    seconds = contacts / rate + pages / respondio.calls_per_second(api.CONTACTS)
     return Survey(contacts, contacts + pages, seconds, rate, begun)
 
 
@@ -385,7 +376,7 @@ async def sweep(
     def show(of_this_page: int) -> None:
         on_progress(done + of_this_page)
 
-    async for page in each_page(reader.respondio.list_contacts, survey.begun.cursor):
+    async for page in api.each_page(reader.respondio.list_contacts, survey.begun.cursor):
         people = [person for person in map(Person.of_contact, page.items) if person is not None]
         await reader.read(people, show)
         done += len(people)
@@ -531,7 +522,7 @@ class Pull:
         if self._request.all_contacts:
             self._sweep(reader)
         elif phones and self._request.dry_run:
-            rate, count = reader.respondio.calls_per_second(MESSAGES), len(phones)
+            rate, count = reader.respondio.calls_per_second(api.MESSAGES), len(phones)
             self._pulled.estimate = Survey(count, count, count / rate, rate)
         elif phones:
             with self._progress("contacts read", len(phones)) as show:

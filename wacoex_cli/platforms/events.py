@@ -17,7 +17,7 @@ from wacoex_cli.foundation import phone_numbers
 from wacoex_cli.foundation.clock import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from wacoex_cli.foundation.state import State
 
@@ -68,14 +68,6 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-class Pricing(TypedDict, total=False):
-    """What Meta says about the price of a message."""
-
-    billable: bool | None
-    category: str | None
-    type: str | None
-
-
 class Restriction(TypedDict, total=False):
     """One of the things an account may not do now; `expiration` in any form of a time."""
 
@@ -118,10 +110,10 @@ class EventData(TypedDict, total=False):
     original_message_id: str | None
     # echo: keyed hash of a short text
     text_hash: str | None
-    # status; alert
+    # status, alert; `pricing` has billable, category and type
     status: str | None
     attempt_id: str | None
-    pricing: Pricing | None
+    pricing: Mapping[str, bool | str] | None
     # contact_sync
     action: str | None
     # history; `threads` and `messages` are counts

@@ -21,7 +21,6 @@ from wacoex_cli.platforms.events import (
     EventData,
     Kind,
     Payload,
-    Pricing,
     Source,
     UnreadablePayload,
     read_moment,
@@ -34,6 +33,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _NOT_CARRIED = frozenset({131051, 131060})
+_KINDS = {
+    "edit": Kind.EDIT,
+    "revoke": Kind.REVOKE,
+    "unsupported": Kind.UNSUPPORTED,
+    "unknown": Kind.UNSUPPORTED,
+    "system": Kind.OTHER,  # WhatsApp speaks here, nobody wrote: such as a changed number
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +187,8 @@ class _Message(Kept):
 
     @property
     def kind(self) -> Kind:
-        match self.type:
-            case "edit":
-                return Kind.EDIT
-            case "revoke":
-                return Kind.REVOKE
-            case "unsupported" | "unknown":
-                return Kind.UNSUPPORTED
-            case "system":  # WhatsApp speaks here, nobody wrote: such as a changed number
-                return Kind.OTHER
+        if self.type in _KINDS:
+            return _KINDS[self.type]
         return Kind.UNSUPPORTED if _first_code(self.errors) in _NOT_CARRIED else Kind.MESSAGE
 
     @property
@@ -252,7 +251,7 @@ class _MessageStatus(Kept):
             status=status,
             attempt_id=self.biz_opaque_callback_data,
             code=_first_code(self.errors),
-            pricing=cast("Pricing | None", pricing),
+            pricing=pricing,
         )
 
 

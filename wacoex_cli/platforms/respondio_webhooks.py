@@ -9,28 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Unpack
 
-from pydantic import BeforeValidator, ConfigDict, ValidationInfo
+from pydantic import BeforeValidator, ValidationInfo
 from pydantic.alias_generators import to_camel
 
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind, Source, read_moment, reported
 from wacoex_cli.platforms.privacy import Kept, Open, name_of
 
-_DIRECTIONS = {
-    "incoming": "in",
-    "outgoing": "out",
-    "message.received": "in",
-    "message.sent": "out",
-}
+_DIRECTIONS = {"incoming": "in", "outgoing": "out", "message.received": "in", "message.sent": "out"}
 _MESSAGE_EVENTS = ("message.received", "message.sent")
 _SYNC_NOTE = "during sync"
 _LARGEST_ID = 2**63
 # A message id is its time in microseconds; test messages have small numbers instead.
 _FIRST_MICROSECOND = 10**15
-
-
-class _Camel(Kept):
-    model_config = ConfigDict(alias_generator=to_camel)
 
 
 class _Delivered(Kept):
@@ -39,7 +30,7 @@ class _Delivered(Kept):
     message: keep.MetaCode = None
 
 
-class _SentBy(_Camel):
+class _SentBy(Kept, alias_generator=to_camel):
     source: keep.Word = None
     user_id: keep.Identifier = None
     workflow_id: keep.Identifier = None
@@ -68,7 +59,7 @@ def _content(value: Any, info: ValidationInfo) -> dict[str, Any] | None:
     return content
 
 
-class _RespondIOMessage(_Camel):
+class _RespondIOMessage(Kept, alias_generator=to_camel):
     message_id: keep.Identifier = None
     channel_message_id: keep.Identifier = None
     contact_id: keep.Identifier = None
@@ -79,10 +70,6 @@ class _RespondIOMessage(_Camel):
     sender: keep.Part[_SentBy] = None
     # After the two above, which decide what of it is kept.
     message: Annotated[_Content | None, BeforeValidator(_content)] = None
-
-    @property
-    def is_echo(self) -> bool:
-        return _is_echo(self.sender, self.traffic)
 
     @property
     def at(self) -> str | None:
@@ -132,7 +119,7 @@ class RespondIOWebhook(Open):
         content = message.message or _Content()
         source = message.sender.source if message.sender else None
         name = message.message_id or message.channel_message_id or name_of(message.kept())
-        if message.is_echo:
+        if _is_echo(message.sender, message.traffic):
             return self._event(
                 *(Kind.ECHO, name, at, message),
                 type=content.type,
