@@ -112,7 +112,7 @@ def projections() -> "Sequence[Projection]":
     from wacoex_cli.broadcast.projection import DELIVERIES
     from wacoex_cli.channels.evidence import CHANNELS
     from wacoex_cli.contacts.store import OPTOUTS
-    from wacoex_cli.events.mac import MAC
+    from wacoex_cli.events.store import MAC
 
     return (CHANNELS, MAC, OPTOUTS, DELIVERIES)
 
@@ -132,7 +132,7 @@ def _interest(state: "State", channel: "Channel", now: "datetime") -> "Interest"
 def _load(name: str, place: str) -> PlainCommand | PlainGroup:
     from wacoex_cli.events import consumers
 
-    consumers.hand_over(projections, _pages, _interest)
+    consumers.projections, consumers.pages, consumers.interest = projections, _pages, _interest
     package, _, attribute = place.partition(":")
     module = importlib.import_module(f"wacoex_cli.{package}.commands")
     found: PlainGroup = getattr(module, attribute)

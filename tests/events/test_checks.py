@@ -10,14 +10,16 @@ import pytest
 from wacoex_cli.events.checks import (
     FIELDS,
     SILENCE_WINDOW,
+    EchoFlow,
     Subscribed,
+    Summary,
+    Unsupported,
     check_missing,
     check_silence,
     check_subscription,
     likeliest_cause,
     rank_causes,
 )
-from wacoex_cli.events.traffic import EchoFlow, Summary, Unsupported
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms.events import Source

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.events.deliveries import Projector, Writer, is_same, is_signed
+from wacoex_cli.events.listener import Projector, Writer, is_same, is_signed
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import State, open_state

@@ -15,10 +15,16 @@ import httpx
 import pytest
 
 from wacoex_cli.errors import StateError
-from wacoex_cli.events import deliveries
+from wacoex_cli.events import listener
 from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
-from wacoex_cli.events.deliveries import MOST_BYTES, Face, Intake, Writer
-from wacoex_cli.events.listener import Listener, ListenReport, health_of, prefix_of
+from wacoex_cli.events.listener import (
+    MOST_BYTES,
+    Keys,
+    Listener,
+    ListenReport,
+    Writer,
+    prefix_of,
+)
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.platforms.payloads import read_payload
 
@@ -120,8 +126,7 @@ def talk(state, clock, notes: Notes) -> Talk:
 
     async def conversation(
         requests: Sequence[httpx.Request],
-        faces: dict[Source, Face],
-        verify_tokens: tuple[str, ...],
+        keys: Keys,
         pages: Sequence[WebPage],
         public_url: str | None,
         at_once: bool,
@@ -131,8 +136,7 @@ def talk(state, clock, notes: Notes) -> Talk:
 
         writer = Writer(state, clock, on_stored=lambda: None)
         report = ListenReport(notes, clock, streams_json=False)
-        health = health_of(writer, report, before=None, started_at=clock.now())
-        listener = Listener(Intake(faces, read, writer), verify_tokens, health, report)
+        listener = Listener(keys, read, writer, report, clock.now())
         application = listener.application(pages, prefix_of(public_url))
         transport = httpx.ASGITransport(application)
         writer.start()
@@ -154,11 +158,9 @@ def talk(state, clock, notes: Notes) -> Talk:
         public_url: str | None = None,
         at_once: bool = False,
     ) -> list[httpx.Response]:
-        faces = {
-            Source.META: Face(Source.META, secrets, insecure),
-            Source.RESPONDIO: Face(Source.RESPONDIO, signing_keys, insecure),
-        }
-        return asyncio.run(conversation(requests, faces, verify_tokens, pages, public_url, at_once))
+        signing = {Source.META: secrets, Source.RESPONDIO: signing_keys}
+        keys = Keys(signing, verify_tokens, insecure)
+        return asyncio.run(conversation(requests, keys, pages, public_url, at_once))
 
     return run
 
@@ -264,7 +266,7 @@ def test_a_body_that_hides_its_length_is_cut_off_at_the_limit(talk: Talk, state)
 def test_too_much_at_once_is_asked_to_come_again(
     talk: Talk, state, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "_MOST_HELD_BYTES", 1000)
+    monkeypatch.setattr(listener, "_MOST_HELD_BYTES", 1000)
 
     (answer,) = talk(signed(delivery("wamid.A", text="x" * 1000)))
 

@@ -23,8 +23,7 @@ from wacoex_cli.channels.facts import ChannelFacts
 from wacoex_cli.channels.model import META, Fact, Provider
 from wacoex_cli.channels.store import AccountEvents, Signs
 from wacoex_cli.errors import RefusedError, UsageError, WacoexError
-from wacoex_cli.events.mac import MAC
-from wacoex_cli.events.store import catch_up
+from wacoex_cli.events.store import MAC, catch_up
 from wacoex_cli.findings.model import Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.inactivity.checks import check_standing, onboarding_signs, standings, zone_of

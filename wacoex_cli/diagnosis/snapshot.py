@@ -21,10 +21,8 @@ from wacoex_cli.channels.store import Facts, Signs
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.diagnosis import machine
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
-from wacoex_cli.events import consumers, subscribe, traffic
-from wacoex_cli.events.checks import SILENCE_WINDOW
-from wacoex_cli.events.store import EventLog, catch_up
-from wacoex_cli.events.traffic import summaries
+from wacoex_cli.events import checks, consumers, subscribe
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.inactivity.checks import onboarding_signs, standings, zone_of
 from wacoex_cli.inactivity.store import Reminders
@@ -45,8 +43,8 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.registry import Inventory
     from wacoex_cli.diagnosis.machine import Machine
+    from wacoex_cli.events.checks import EchoFlow, Summary
     from wacoex_cli.events.subscribe import Subscription
-    from wacoex_cli.events.traffic import EchoFlow, Summary
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
@@ -193,7 +191,7 @@ def take_snapshot(
         ),
         sources=tuple(_sources(workspace, facts.values(), gathered, is_offline=is_offline)),
         failed=tuple(gathered.failed),
-        arrivals=_arrivals(state),
+        arrivals=checks.arrivals(state),
         last_run=Reminders(state).last_run(),
         schedule=Reminders(state).schedule(),
         versions=tuple(
@@ -317,8 +315,8 @@ def _views(
     inventories = devices.inventories(state, channels, now)
     partners = rows_of(workspace, channels, now)
     trouble = troubles(state, channels, now)
-    unsupported = summaries(state, channels, now)
-    flows = traffic.flows(state, channels, now)
+    unsupported = checks.summaries(state, channels, now)
+    flows = checks.flows(state, channels, now)
     views = []
     for key, facts in found.items():
         journey = Journeys(state).newest(key, JourneyKind.CONNECT)
@@ -340,16 +338,6 @@ def _views(
             )
         )
     return views
-
-
-def _arrivals(state: State) -> dict[Source, list[tuple[str, int, str]]]:
-    """The hours in which something came in, by source, back to before any usual silence."""
-    found = {}
-    for source in Source:
-        newest = EventLog(state).newest_arrival(source)
-        if newest is not None:
-            found[source] = EventLog(state).arrival_hours(source, newest - SILENCE_WINDOW)
-    return found
 
 
 def _sources(

@@ -1,25 +1,223 @@
-"""Findings about what does and does not come in: webhooks, silence, echoes, unsupported. Pure."""
+"""What came in over the last weeks, and the findings about it.
+
+Webhooks that are off, silence, echoes that stopped, unsupported messages. The functions that
+take the state read the log; the checks and `rank_causes` are pure.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from wacoex_cli.channels.connection import reconnections
+from wacoex_cli.channels.model import EvidenceKind
+from wacoex_cli.channels.store import AccountEvents, Signs
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.events import Source
+from wacoex_cli.platforms.events import Event, Kind, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from wacoex_cli.events.traffic import EchoFlow, Summary, Unsupported
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.foundation.state import State
+
+_FLOW_WINDOW = timedelta(days=28)
+
+
+@dataclass(frozen=True)
+class EchoFlow:
+    """The days (`2026-11-07`, UTC) of the last 28 with echoes, and with messages of contacts.
+
+    `last_echo_at` is RFC 3339 in UTC; None when there was no echo.
+    """
+
+    echo_days: tuple[str, ...] = ()
+    last_echo_at: str | None = None
+    inbound: tuple[tuple[str, int], ...] = ()
+
+
+def flows(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, EchoFlow]:
+    """How echoes and messages of contacts came in, by channel_id."""
+    log, since = EventLog(state), now - _FLOW_WINDOW
+    all_echoes = log.days(Kind.ECHO, since)
+    all_inbound = log.days(Kind.MESSAGE, since) if all_echoes else []
+    found = {}
+    for channel in channels:
+        own = frozenset(Signs(state).addresses_for(channel))
+        echoes = [day for day in all_echoes if day.addresses & own]
+        messages: dict[str, int] = {}
+        for day in all_inbound:
+            if day.addresses & own:
+                # Meta and respond.io may report the same messages.
+                messages[day.day] = max(messages.get(day.day, 0), day.messages)
+        found[channel.channel_id] = EchoFlow(
+            tuple(sorted({day.day for day in echoes})),
+            max((day.newest_at for day in echoes), default=None),
+            tuple(sorted(messages.items())),
+        )
+    return found
+
+
+_LOOKED_AT = timedelta(days=7)
+_MOST_PER_CHANNEL = 100
+_SYNC_TAKES_AT_MOST = timedelta(hours=24)
+_EDIT_COMES_WITHIN = timedelta(minutes=1)
+_SAME_MESSAGE_WITHIN = timedelta(minutes=1)
+# Whom the log has never seen is new only if the log had time to see the others.
+_LOG_KNOWS_AFTER = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """One message whose content did not pass. `at` is RFC 3339 in UTC.
+
+    `code` and `type` are Meta's; respond.io tells neither. `is_first` is whether the contact was
+    never seen before, None when the log is too young to tell. `quiet_days` is for how long no sign
+    of the app was seen before it, not counting the last day; None when no sign was ever seen.
+    `is_after_connecting` is within 24 hours of it. `is_edit` is whether an edit came with it.
+    """
+
+    at: str
+    source: Source
+    code: int | None = None
+    type: str | None = None
+    is_referred: bool = False
+    is_first: bool | None = None
+    quiet_days: float | None = None
+    is_after_connecting: bool = False
+    is_edit: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The unsupported messages of one channel in the last 7 days, newest first.
+
+    `in_all` counts those too that are too many to look at; `resolved` came through later.
+    """
+
+    messages: tuple[Unsupported, ...] = ()
+    in_all: int = 0
+    resolved: int = 0
+
+
+def summaries(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Summary]:
+    """What came in unsupported, by channel_id; the projection of the channels has caught up."""
+    since = now - _LOOKED_AT
+    found = EventLog(state).find(kinds=(Kind.UNSUPPORTED,), since=since)
+    unsupported = [event for event in found if event.at <= to_text(now)]
+    if not unsupported:
+        return {channel.channel_id: Summary() for channel in channels}
+    around = _Around.of(state, unsupported, since)
+    account = AccountEvents(state).of_channels(channels)
+    summed_up = {}
+    for channel in channels:
+        addresses = frozenset(Signs(state).addresses_for(channel))
+        own = _each_once(event for event in unsupported if addresses & _addresses(event))
+        left = [event for event in own if event.message_id not in around.resolved]
+        reconnected = reconnections(channel, account[channel.channel_id])
+        signs = _Signs(state, tuple(sorted(addresses)), tuple(sign.at for sign in reconnected))
+        messages = tuple(_read(event, around, signs) for event in left[:_MOST_PER_CHANNEL])
+        summed_up[channel.channel_id] = Summary(messages, len(left), len(own) - len(left))
+    return summed_up
+
+
+class _Around(NamedTuple):
+    """What the log says about the same messages and the same people."""
+
+    resolved: set[str]
+    first_seen: Mapping[str, str]
+    log_began_at: datetime | None
+    edits: Mapping[str, list[datetime]]
+
+    @classmethod
+    def of(cls, state: State, events: Sequence[Event], since: datetime) -> _Around:
+        log, edits = EventLog(state), defaultdict(list)
+        for edit in log.find(kinds=(Kind.EDIT,), since=since - _EDIT_COMES_WITHIN):
+            edits[edit.contact or ""].append(from_text(edit.at))
+        return cls(
+            log.delivered_after_all({e.message_id for e in events if e.message_id}, since),
+            log.first_seen({event.contact for event in events if event.contact}),
+            log.oldest_at((Kind.ECHO, Kind.MESSAGE)),
+            edits,
+        )
+
+    def is_first(self, event: Event) -> bool | None:
+        at, began = from_text(event.at), self.log_began_at
+        first = self.first_seen.get(event.contact or "")
+        if first is None:
+            return None
+        if from_text(first) < at - _SAME_MESSAGE_WITHIN:
+            return False
+        return True if began is not None and at - began >= _LOG_KNOWS_AFTER else None
+
+    def is_edit(self, event: Event) -> bool:
+        at = from_text(event.at)
+        edits = self.edits.get(event.contact, ()) if event.contact else ()
+        return any(abs(at - edit) <= _EDIT_COMES_WITHIN for edit in edits)
+
+
+class _Signs(NamedTuple):
+    """When the app of one channel was seen to be in use, or was connected."""
+
+    state: State
+    addresses: tuple[str, ...]
+    reconnected: tuple[str, ...]
+
+    def quiet_days(self, at: datetime) -> float | None:
+        # What ends a silence comes within a day of the messages that are then caught up with.
+        until = to_text(at - _SYNC_TAKES_AT_MOST)
+        kept = (self._newest(kind, until) for kind in EvidenceKind)
+        signs = [*filter(None, kept), *(moment for moment in self.reconnected if moment <= until)]
+        return (at - from_text(max(signs))).total_seconds() / 86_400 if signs else None
+
+    def is_after_connecting(self, at: datetime) -> bool:
+        since, until = to_text(at - _SYNC_TAKES_AT_MOST), to_text(at)
+        kept = self._newest(EvidenceKind.CONNECTED, until)
+        return any(since <= moment <= until for moment in (*self.reconnected, kept) if moment)
+
+    def _newest(self, kind: EvidenceKind, until: str) -> str | None:
+        found = Signs(self.state).newest(self.addresses, kind, until=until)
+        return found.at if found else None
+
+
+def _each_once(events: Iterable[Event]) -> list[Event]:
+    """Newest first. Meta and respond.io may report the same message; Meta says more about it."""
+    found: dict[str, Event] = {}
+    for event in events:
+        name = event.message_id or event.key
+        if name not in found or event.source is Source.META:
+            found[name] = event
+    return sorted(found.values(), key=lambda event: (event.at, event.key), reverse=True)
+
+
+def _read(event: Event, around: _Around, signs: _Signs) -> Unsupported:
+    data, at = event.data, from_text(event.at)
+    return Unsupported(
+        at=event.at,
+        source=event.source,
+        code=data.get("code"),
+        type=data.get("unsupported_type"),
+        is_referred=bool(data.get("from_ad") or data.get("has_referral")),
+        is_first=around.is_first(event),
+        quiet_days=signs.quiet_days(at),
+        is_after_connecting=signs.is_after_connecting(at),
+        is_edit=around.is_edit(event),
+    )
+
+
+def _addresses(event: Event) -> frozenset[str]:
+    names = ("phone_number_id", "phone", "respondio_channel_id")
+    known = {name: getattr(event, name) for name in names}
+    return frozenset(f"{name}:{value}" for name, value in known.items() if value is not None)
+
 
 SILENCE_WINDOW = timedelta(days=28)
 """How far back before the newest arrival the usual silence is looked for."""
-
 _LEAST_SILENCE = timedelta(hours=24)
 _LEAST_HISTORY = timedelta(days=3)
 _SOURCE_NAMES = {Source.META: "Meta", Source.RESPONDIO: "respond.io"}
@@ -78,14 +276,9 @@ def check_subscription(seen: Subscribed, channel: str, observed_at: str) -> list
     if seen.fields and not seen.is_active:
         text = f"the subscription of app {seen.app_id} is not active"
         add(Severity.CRITICAL, text, case="switched_off")
+    on = frozenset(field.name for field in FIELDS) if seen.fields is None else seen.fields
     for severity in (Severity.CRITICAL, Severity.WARNING, Severity.INFO):
-        off = [
-            field
-            for field in FIELDS
-            if seen.fields is not None
-            and field.severity is severity
-            and field.name not in seen.fields
-        ]
+        off = [field for field in FIELDS if field.severity is severity and field.name not in on]
         if off:
             add(
                 severity,
@@ -95,6 +288,16 @@ def check_subscription(seen: Subscribed, channel: str, observed_at: str) -> list
             )
     if seen.is_attached is None or seen.fields is None:
         add(Severity.UNKNOWN, seen.why)
+    return found
+
+
+def arrivals(state: State) -> dict[Source, list[tuple[str, int, str]]]:
+    """The hours in which something came in, by source, over the 28 days before the newest one."""
+    log, found = EventLog(state), {}
+    for source in Source:
+        newest = log.newest_arrival(source)
+        if newest is not None:
+            found[source] = log.arrival_hours(source, newest - SILENCE_WINDOW)
     return found
 
 
@@ -162,15 +365,16 @@ def check_missing(
     stopped = _stopped(flow, now)
     if not (is_asked or stopped):
         return []
-    return [
-        Finding(
-            "WX406",
-            Severity.WARNING if is_asked else Severity.INFO,
-            channel,
-            _missing_evidence(flow, stopped, unsupported, now),
-            must_wait=must_wait,
-        )
-    ]
+    if flow.last_echo_at:
+        said = stopped or "an echo came in last at that time"
+    else:
+        said = "no echo came in within 28 days, as far as wacoex is told"
+    evidence = [Evidence(said, "events", flow.last_echo_at or to_text(now))]
+    for name in unsupported:
+        text = f"{name} is on the list, and never comes through"
+        evidence.append(Evidence(text, "device list", to_text(now)))
+    severity = Severity.WARNING if is_asked else Severity.INFO
+    return [Finding("WX406", severity, channel, tuple(evidence), must_wait=must_wait)]
 
 
 def _stopped(flow: EchoFlow, now: datetime) -> str | None:
@@ -181,8 +385,9 @@ def _stopped(flow: EchoFlow, now: datetime) -> str | None:
     """
     if flow.last_echo_at is None or len(flow.echo_days) < _LEAST_DAYS_WITH_ECHOES:
         return None
-    days = [date.fromisoformat(one) for one in flow.echo_days]
-    longest = max(after - before for before, after in pairwise(days))
+    longest = max(
+        after - before for before, after in pairwise(map(date.fromisoformat, flow.echo_days))
+    )
     silence = now - from_text(flow.last_echo_at)
     messages = sum(count for day, count in flow.inbound if day > flow.echo_days[-1])
     if silence < _LEAST_ECHO_SILENCE or silence <= 2 * longest or messages < _LEAST_MESSAGES:
@@ -191,23 +396,6 @@ def _stopped(flow: EchoFlow, now: datetime) -> str | None:
         f"the newest echo is {silence.days} days old; before, the longest time between two was"
         f" {longest.days} days, and {messages} messages of contacts came in since"
     )
-
-
-def _missing_evidence(
-    flow: EchoFlow, stopped: str | None, unsupported: Sequence[str], now: datetime
-) -> tuple[Evidence, ...]:
-    observed = flow.last_echo_at or to_text(now)
-    if stopped is None:
-        stopped = (
-            "an echo came in last at that time"
-            if flow.last_echo_at
-            else "no echo came in within 28 days, as far as wacoex is told"
-        )
-    listed = [
-        Evidence(f"{one} is on the list, and never comes through", "device list", to_text(now))
-        for one in unsupported
-    ]
-    return (Evidence(stopped, "events", observed), *listed)
 
 
 QUIET_DAYS = 10
@@ -228,8 +416,8 @@ def rank_causes(
     because a person sees such messages, the other causes follow, as possible.
     """
     found: dict[str, list[Unsupported]] = defaultdict(list)
-    for one in summary.messages:
-        found[likeliest_cause(one)].append(one)
+    for message in summary.messages:
+        found[likeliest_cause(message)].append(message)
     causes = (_COMPANION, _CATCHING_UP, _TYPE, _FIRST, _EDIT)
     return [
         _cause_finding(cause, found[cause], summary, channel, now)
@@ -238,17 +426,17 @@ def rank_causes(
     ]
 
 
-def likeliest_cause(one: Unsupported) -> str:
-    """The id of the cause that speaks most for itself in one message."""
-    has_type = one.type is not None and one.type not in _NO_TYPES
-    is_catching_up = one.is_after_connecting or (one.quiet_days or 0) >= QUIET_DAYS
+def likeliest_cause(message: Unsupported) -> str:
+    """The id of the cause that speaks most for itself in a message."""
+    has_type = message.type is not None and message.type not in _NO_TYPES
+    is_catching_up = message.is_after_connecting or (message.quiet_days or 0) >= QUIET_DAYS
     reasons = (
-        (one.type == "edit" or one.is_edit, _EDIT),
-        (one.code == _NOT_CARRIED and has_type, _TYPE),
-        (one.is_referred, _FIRST),
-        (one.code == _NOT_CARRIED, _TYPE),
+        (message.type == "edit" or message.is_edit, _EDIT),
+        (message.code == _NOT_CARRIED and has_type, _TYPE),
+        (message.is_referred, _FIRST),
+        (message.code == _NOT_CARRIED, _TYPE),
         (is_catching_up, _CATCHING_UP),
-        (one.is_first is True, _FIRST),
+        (message.is_first is True, _FIRST),
     )
     # The contact's device is what is left: nothing that comes in could ever speak for it.
     return next((cause for holds, cause in reasons if holds), _COMPANION)
@@ -269,21 +457,21 @@ def _cause_finding(
 
 
 def _cause_reason(cause: str, messages: Sequence[Unsupported]) -> str:
-    codes = ", ".join(f"code {code}" for code in sorted({one.code for one in messages if one.code}))
+    named = sorted({message.code for message in messages if message.code})
+    codes = ", ".join(f"code {code}" for code in named)
     if cause == _TYPE:
-        types = Counter(one.type or "not named" for one in messages)
-        named = ", ".join(f"{name} ({count})" for name, count in sorted(types.items()))
-        return f"{codes}; {named}"
+        types = Counter(message.type or "not named" for message in messages)
+        return f"{codes}; {', '.join(f'{name} ({n})' for name, n in sorted(types.items()))}"
     if cause == _EDIT:
         return "an edit of the same contact came at that moment, or Meta says so"
     if cause == _FIRST:
-        referred = sum(one.is_referred for one in messages)
-        told = [f"{referred} through an ad or a link"] if referred else []
+        referred = sum(message.is_referred for message in messages)
+        parts = [f"{referred} through an ad or a link"] if referred else []
         if new := len(messages) - referred:
-            told.append(f"{new} of contacts that were never seen before")
-        return f"{codes or 'no code'}; {', '.join(told)}"
+            parts.append(f"{new} of contacts that were never seen before")
+        return f"{codes or 'no code'}; {', '.join(parts)}"
     if cause == _CATCHING_UP:
-        days = max((one.quiet_days or 0 for one in messages), default=0)
+        days = max((message.quiet_days or 0 for message in messages), default=0)
         if days >= QUIET_DAYS:
             return f"no sign of the app for {days:.0f} days before"
         return "the number had been connected less than 24 hours before"

@@ -1,36 +1,32 @@
 """`wacoex events` and `wacoex mac`."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import DeclinedError, UsageError, WacoexError
+from wacoex_cli.errors import DeclinedError, UsageError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
 from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
-    from wacoex_cli.channels.model import Channel
-    from wacoex_cli.events.import_file import ImportCount
-    from wacoex_cli.events.listing import ListedEvent
-    from wacoex_cli.events.mac import Mac
     from wacoex_cli.events.pull import Pulled
     from wacoex_cli.events.subscribe import Subscription
     from wacoex_cli.findings.model import Finding
-    from wacoex_cli.foundation.workspace import Workspace
 
 root = group("", "Commands that stand beside the groups.")
 app = group("events", "Take in what Meta and respond.io tell, and look at it.")
 
 _PARTIAL = 7
 _MOST_LISTED = 10_000
-_MIB = 1024**2
+_NOBODY = (
+    "nobody to ask about: no recent broadcast, no probe contact;"
+    " name one with --contact, or read everybody with --all-contacts"
+)
 
 
 @command(
@@ -54,56 +50,10 @@ def import_events(
     Texts, media and names are not stored. Exit status 7 when some payloads could not be read, 2
     when none could.
     """
-    from wacoex_cli.events import consumers
-    from wacoex_cli.events.store import catch_up
+    from wacoex_cli.events.import_file import import_archive
 
     with invocation.open_workspace() as workspace:
-        done = _import(workspace, invocation, file, dry_run=dry_run)
-        if not dry_run:
-            catch_up(workspace.state, consumers.projections(), workspace.clock)
-    return _imported(done, file, dry_run=dry_run)
-
-
-def _import(
-    workspace: "Workspace", invocation: Invocation, file: str, *, dry_run: bool
-) -> "ImportCount":
-
-    from wacoex_cli.events import import_file
-    from wacoex_cli.terminal.progress import open_progress
-
-    now = workspace.clock.now()
-    store_bodies = workspace.settings.events.store_bodies
-    read = import_file.reader(workspace.secrets.local_key(), now, store_bodies=store_bodies)
-    with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(import_file.opened(file))
-        state = workspace.state
-        if dry_run:
-            store = stack.enter_context(import_file.trying(state, now))
-        else:
-            store = import_file.storing(state, now)
-        is_file = file != "-" and Path(file).is_file()
-        size = Path(file).stat().st_size if is_file else 0
-        progress = None
-        if size > 10 * _MIB:
-            title = f"MiB of {file} imported"
-            progress = stack.enter_context(open_progress(invocation, title, size // _MIB))
-
-        def on_batch(done: "ImportCount") -> None:
-            if progress:
-                text = f"{done.stored} stored"
-                progress.update(stream.tell() // _MIB, text, {"read": done.read})
-
-        return import_file.import_items(
-            import_file.items(stream),
-            read,
-            store,
-            on_invalid=lambda line, reason: workspace.warn(f"line {line}: {reason}"),
-            on_batch=on_batch,
-        )
-
-
-def _imported(done: "ImportCount", file: str, *, dry_run: bool) -> Result:
-
+        done = import_archive(workspace, invocation, file, dry_run=dry_run)
     would = "would be " if dry_run else ""
     text = (
         f"{done.read} payloads read: {done.stored} {would}stored,"
@@ -154,67 +104,37 @@ def list_events(
     With --channel those of one channel. Phone numbers are shown whole. `wacoex state export`
     gives everything.
     """
-    from wacoex_cli.channels import registry
-    from wacoex_cli.channels.evidence import CHANNELS
-    from wacoex_cli.events import listing
-    from wacoex_cli.events.store import catch_up
-    from wacoex_cli.foundation.clock import moment_ago
+    from wacoex_cli.events import reports
 
-    kinds = listing.kinds_named(kind)
     with invocation.open_workspace() as workspace:
-        zone = workspace.settings.timezone or "UTC"
-        moment = moment_ago(since, zone, workspace.clock.now()) if since else None
-        state = workspace.state
-        catch_up(state, (CHANNELS,), workspace.clock)
-        channel = registry.known(state, invocation.channel) if invocation.channel else None
-        found = listing.list_events(state, kinds=kinds, since=moment, channel=channel, most=limit)
-    return _listed(found)
-
-
-def _listed(found: list["ListedEvent"]) -> Result:
-
+        found = reports.list_events(
+            workspace, kinds=kind, since=since, channel=invocation.channel, most=limit
+        )
     rows = [
         (
-            from_text(one.event.at),
-            one.event.kind,
-            one.event.source,
-            one.channel,
-            one.event.contact,
-            one.summary(),
+            from_text(listed.event.at),
+            listed.event.kind,
+            listed.event.source,
+            listed.channel,
+            listed.event.contact,
+            listed.summary(),
         )
-        for one in found
+        for listed in found
     ]
     columns = ("at", "kind", "from", "channel", "contact", "what")
     table = Table(columns, rows, "no such event is here; take some in: wacoex events import FILE")
-    data = {"events": [one.to_json() for one in found]}
-    return Result(data, (table, *_effects(found)))
-
-
-def _effects(found: list["ListedEvent"]) -> list[ForPerson]:
-    from wacoex_cli.events.listing import notes
-
-    effects = notes(found)
+    data = {"events": [listed.to_json() for listed in found]}
+    effects = reports.notes(found)
     if not effects:
-        return []
-    columns = ("kind", "window", "automation", "conversation", "new contact", "MAC")
-    rows = [
-        (
-            kind,
-            one.opens_window,
-            one.triggers_automation,
-            one.starts_conversation,
-            one.creates_contact,
-            one.counts_as_mac,
-        )
-        for kind, one in effects.items()
-    ]
-    told = [f"{kind}: {one.note}" for kind, one in effects.items()]
+        return Result(data, (table,))
+    shown = Table(
+        ("kind", "window", "automation", "conversation", "new contact", "MAC"),
+        [(kind, *effect[:-1]) for kind, effect in effects.items()],
+    )
+    texts = (f"{kind}: {effect.note}" for kind, effect in effects.items())
     end = "-: neither Meta nor respond.io says; new contact: only if there is none yet"
-    parts: list[str | Table] = ["", Table(columns, rows), "", *told, end]
-    return [ForPerson(part) for part in parts]
-
-
-_UNKNOWN = 3
+    parts: tuple[str | Table, ...] = ("", shown, "", *texts, end)
+    return Result(data, (table, *map(ForPerson, parts)))
 
 
 @command(
@@ -238,13 +158,52 @@ def subscribe(
     status is 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
     from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.events import subscribe as operation
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
         if check:
-            return _checked(workspace, invocation)
+            checked = operation.check(workspace, invocation)
+            found, findings = checked.subscription, checked.findings
+            data = {
+                **(found.to_json() if found else {}),
+                "findings": [finding.to_json() for finding in findings],
+            }
+            text = _subscription_text(found, findings, workspace.clock.now())
+            return Result(data, tuple(text), checked.exit_status, checked.failures)
         channel = choose_channel(workspace, invocation)
-        return _attached(workspace, channel, dialogue, yes=yes, dry_run=dry_run)
+        found = workspace.run(operation.look(workspace, channel))
+        what = f"app {found.seen.app_id or '(unknown)'} to WABA {found.waba_id} ({channel.name})"
+        is_needed = found.seen.is_attached is not True
+        if not is_needed:
+            done = "already attached: " + what
+        elif dry_run:
+            done = f"would attach {what}"
+        else:
+            if not yes and not dialogue.confirm(f"attach {what}?", flag="--yes"):
+                raise DeclinedError("nothing changed")
+            found = workspace.run(operation.attach(workspace, channel))
+            done = f"attached {what}"
+        now = workspace.clock.now()
+        findings = operation.missing(found, now)
+    data = {**found.to_json(), "changed": is_needed and not dry_run, "dry_run": dry_run}
+    return Result(data, (done, *_subscription_text(found, findings, now)))
+
+
+def _subscription_text(
+    found: "Subscription | None", findings: "Sequence[Finding]", now: datetime
+) -> "Iterator[str | Table | ForPerson]":
+    from wacoex_cli.findings.model import finding_text
+
+    if found is not None:
+        rows = [(field["name"], field["on"], field["purpose"]) for field in found.fields()]
+        yield Table(("webhook field", "on", "needed for"), rows)
+        if found.callback_url:
+            yield ForPerson(f"\nMeta delivers to {found.callback_url}")
+        if found.override:
+            yield ForPerson(f"but messages of this WABA go to {found.override} (an override)")
+    for finding in findings:
+        yield ForPerson(f"\n{finding_text(finding, now)}")
 
 
 @command(
@@ -270,89 +229,20 @@ def listen(
     webhook-verify-token. Put a reverse proxy with TLS before it. With --json each delivery is
     one object a line.
     """
-    from wacoex_cli.events.listener import ListenReport
-    from wacoex_cli.events.listener import listen as operation
+    from wacoex_cli.events import listener
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
-        report = ListenReport(dialogue, workspace.clock, streams_json=invocation.json)
+        report = listener.ListenReport(dialogue, workspace.clock, streams_json=invocation.json)
         signal_number = workspace.run(
-            operation(workspace, host, port, dialogue, report, insecure=insecure)
+            listener.listen(workspace, host, port, dialogue, report, insecure=insecure)
         )
+    count = report.count
     text = (
-        f"{report.stored} deliveries stored, {report.duplicates} known before,"
-        f" {report.refused} requests refused"
+        f"{count.stored} deliveries stored, {count.duplicates} known before,"
+        f" {count.refused} requests refused"
     )
-    return Result(report.to_json(), (text,), exit_code=128 + signal_number)
-
-
-def _checked(workspace: "Workspace", invocation: Invocation) -> Result:
-    from wacoex_cli.channels.access import choose_channel
-    from wacoex_cli.events import subscribe as operation
-    from wacoex_cli.findings.model import check_exit_status, worst
-
-    found: Subscription | None = None
-    failures: tuple[WacoexError, ...] = ()
-    try:
-        channel = choose_channel(workspace, invocation)
-        found = workspace.run(operation.look_if_ours(workspace, channel))
-    except WacoexError as error:
-        failures = (error,)
-    now = workspace.clock.now()
-    findings = operation.findings(workspace.state, found, now)
-    status = check_exit_status(worst(one.severity for one in findings))
-    data = {
-        **(found.to_json() if found else {}),
-        "findings": [one.to_json() for one in findings],
-    }
-    text = tuple(_subscription_text(found, findings, now))
-    return Result(data, text, _UNKNOWN if failures else status, failures)
-
-
-def _attached(
-    workspace: "Workspace",
-    channel: "Channel",
-    dialogue: TerminalDialogue,
-    *,
-    yes: bool,
-    dry_run: bool,
-) -> Result:
-    from wacoex_cli.events import subscribe as operation
-
-    found = workspace.run(operation.look(workspace, channel))
-    what = f"app {found.seen.app_id or '(unknown)'} to WABA {found.waba_id} ({channel.name})"
-    is_needed = found.seen.is_attached is not True
-    if not is_needed:
-        done = "already attached: " + what
-    elif dry_run:
-        done = f"would attach {what}"
-    else:
-        if not yes and not dialogue.confirm(f"attach {what}?", flag="--yes"):
-            raise DeclinedError("nothing changed")
-        found = workspace.run(operation.attach(workspace, channel))
-        done = f"attached {what}"
-    now = workspace.clock.now()
-    findings = [one for one in operation.findings(workspace.state, found, now) if one.id == "WX210"]
-    data = {**found.to_json(), "changed": is_needed and not dry_run, "dry_run": dry_run}
-    return Result(data, (done, *_subscription_text(found, findings, now)))
-
-
-def _subscription_text(
-    found: "Subscription | None", findings: "Sequence[Finding]", now: "datetime"
-) -> "Iterator[str | Table | ForPerson]":
-    from wacoex_cli.events.checks import FIELDS
-    from wacoex_cli.findings.model import finding_text
-
-    if found is not None:
-        on = found.seen.fields
-        rows = [(one.name, None if on is None else one.name in on, one.purpose) for one in FIELDS]
-        yield Table(("webhook field", "on", "needed for"), rows)
-        if found.callback_url:
-            yield ForPerson(f"\nMeta delivers to {found.callback_url}")
-        if found.override:
-            yield ForPerson(f"but messages of this WABA go to {found.override} (an override)")
-    for finding in findings:
-        yield ForPerson(f"\n{finding_text(finding, now)}")
+    return Result(count.to_json(), (text,), exit_code=128 + signal_number)
 
 
 @command(
@@ -386,41 +276,13 @@ def pull(
     recent broadcasts, the probe contact, and those named. Each is read back to where the last
     pull began. Meta is asked for the statuses of our own messages, where it offers that.
     """
-    from wacoex_cli.channels.access import choose_channel
     from wacoex_cli.events.pull import Pull, PullRequest
-    from wacoex_cli.foundation.clock import moment_ago
 
-    phones = tuple(_phone(text) for text in contact or ())
+    request = PullRequest(tuple(contact or ()), since, all_contacts, dry_run, yes)
     with invocation.open_workspace() as workspace:
-        channel = choose_channel(workspace, invocation)
-        zone = channel.timezone or workspace.settings.timezone or "UTC"
-        request = PullRequest(
-            phones=phones,
-            all_contacts=all_contacts,
-            since=moment_ago(since, zone, workspace.clock.now()),
-            dry_run=dry_run,
-            is_confirmed=yes,
-        )
-        pulled = Pull(workspace, invocation, channel, request).run(TerminalDialogue(invocation))
-    return _result(pulled, channel.name, dry_run=dry_run)
-
-
-def _phone(text: str) -> str:
-    from wacoex_cli.foundation.phone_numbers import normalise
-
-    phone = normalise(text)
-    if phone is None:
-        raise UsageError(
-            f"`--contact {text}` is not a phone number",
-            hint="write it with `+` and the country code, such as `+6591234567`",
-            code="bad_contact",
-        )
-    return phone
-
-
-def _result(pulled: "Pulled", channel: str, *, dry_run: bool) -> Result:
-
-    data = {"channel": channel, **pulled.to_json(), "dry_run": dry_run}
+        pull = Pull(workspace, invocation, request)
+        pulled = pull.run()
+    data = {"channel": pull.channel.name, **pulled.to_json(), "dry_run": dry_run}
     lines = tuple(_planned(pulled) if dry_run else _pulled_text(pulled))
     return Result(data, lines, pulled.exit_status, tuple(pulled.errors))
 
@@ -462,12 +324,6 @@ def _pulled_text(pulled: "Pulled") -> "Iterator[str]":
         yield "what was read is kept; the same command goes on from there"
 
 
-_NOBODY = (
-    "nobody to ask about: no recent broadcast, no probe contact;"
-    " name one with --contact, or read everybody with --all-contacts"
-)
-
-
 @command(
     root, "mac", "wacoex mac", "wacoex mac --month 2026-11 --json", "wacoex mac --channel shop"
 )
@@ -483,27 +339,15 @@ def mac(
     respond.io charges by monthly active contacts (MAC) and gives its own figure to no program.
     This one is counted from the events that are here.
     """
-    from wacoex_cli.channels import registry
-    from wacoex_cli.channels.evidence import CHANNELS
-    from wacoex_cli.events import mac as operation
-    from wacoex_cli.events.mac import MAC
-    from wacoex_cli.events.store import catch_up
+    from wacoex_cli.events.reports import count_mac
 
     with invocation.open_workspace() as workspace:
-        state = workspace.state
-        named = operation.month_named(month, workspace.clock.now())
-        catch_up(state, (CHANNELS, MAC), workspace.clock)
-        only = [registry.known(state, invocation.channel)] if invocation.channel else None
-        return _counted(operation.count(state, named, only))
-
-
-def _counted(counted: "Mac") -> Result:
-
+        counted = count_mac(workspace, month, invocation.channel)
     table = Table(
         ("channel", "contacts", "echoes only"),
         [
-            (one.channel or "(no channel)", one.contacts, one.echo_only)
-            for one in counted.by_channel
+            (count.channel or "(no channel)", count.contacts, count.echo_only)
+            for count in counted.by_channel
         ],
         "no contact was active, as far as the events tell",
     )
@@ -511,13 +355,10 @@ def _counted(counted: "Mac") -> Result:
         f"{counted.month}: {counted.contacts} contacts were active,"
         f" {counted.echo_only} of them through echoes only"
     )
-    since = counted.counted_since
-    told = to_text(since)[:10] if since else None
-    begins = (
-        f"counted from events since {told} (UTC); what came before them is not in it"
-        if told
-        else "no event that counts is here; take some in: wacoex events import FILE"
-    )
+    begins = "no event that counts is here; take some in: wacoex events import FILE"
+    if since := counted.counted_since:
+        day = to_text(since)[:10]
+        begins = f"counted from events since {day} (UTC); what came before them is not in it"
     more = (
         "counted: who wrote, was sent a message or was written to in the app (an echo)",
         "not counted: edits and deletions by a contact, of which respond.io says nothing",

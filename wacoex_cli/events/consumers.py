@@ -1,4 +1,4 @@
-"""What packages further down bring to the events, handed over by `app` before a command runs.
+"""What packages further down bring to the events, set by `app` before a command runs.
 
 So `events listen` and `events pull` can serve packages that they may not import.
 """
@@ -50,37 +50,19 @@ class Interest(NamedTuple):
     message_ids: Mapping[str, str] = {}
 
 
-class _HandedOver(NamedTuple):
-    projections: Callable[[], Sequence[Projection]] = tuple
-    pages: Callable[[Workspace], Sequence[WebPage]] = lambda workspace: ()
-    interest: Callable[[State, Channel, datetime], Interest] = lambda *about: Interest()
+def _no_pages(workspace: Workspace) -> Sequence[WebPage]:
+    return ()
 
 
-_handed_over = [_HandedOver()]
+def _no_interest(state: State, channel: Channel, now: datetime) -> Interest:
+    return Interest()
 
 
-def hand_over(
-    projections: Callable[[], Sequence[Projection]],
-    pages: Callable[[Workspace], Sequence[WebPage]],
-    interest: Callable[[State, Channel, datetime], Interest],
-) -> None:
-    """Say what there is to project, to serve and to ask about; each is called when needed.
-
-    Replaces what was said before.
-    """
-    _handed_over[0] = _HandedOver(projections, pages, interest)
-
-
-def projections() -> tuple[Projection, ...]:
-    """Every package's projection of the events."""
-    return tuple(_handed_over[0].projections())
-
-
-def pages(workspace: Workspace) -> tuple[WebPage, ...]:
-    """Every page that the listener serves beside the webhooks."""
-    return tuple(_handed_over[0].pages(workspace))
-
-
-def interest(state: State, channel: Channel, now: datetime) -> Interest:
-    """What is worth asking about on a channel."""
-    return _handed_over[0].interest(state, channel, now)
+# `app` sets these three, so that nothing of the events is loaded before it is needed. Call them
+# as `consumers.projections()` and the like: a name imported from here would miss what `app` set.
+projections: Callable[[], Sequence[Projection]] = tuple
+"""Every package's projection of the events."""
+pages: Callable[[Workspace], Sequence[WebPage]] = _no_pages
+"""Every page that the listener serves beside the webhooks."""
+interest: Callable[[State, Channel, datetime], Interest] = _no_interest
+"""What is worth asking about on a channel."""

@@ -7,32 +7,34 @@ import contextlib
 import re
 import sys
 import tempfile
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.events.store import EventLog, Stored
-from wacoex_cli.foundation.state import open_state
-from wacoex_cli.platforms.events import Kind, UnreadablePayload, Via
+from wacoex_cli.events import consumers
+from wacoex_cli.events.store import EventLog, Stored, Tally, catch_up
+from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.platforms.events import Payload, UnreadablePayload, Via
 from wacoex_cli.platforms.payloads import DECODER, NOT_JSON, TOO_DEEP, payload_of, source_of
+from wacoex_cli.terminal.progress import open_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from wacoex_cli.foundation.state import State
-    from wacoex_cli.platforms.events import Payload
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.terminal.options import Invocation
 
-    Reader = Callable[["Item"], Payload]
-    Storer = Callable[[Sequence[Payload]], list[Stored]]
+    Read = Callable[["Item"], Payload]
+    Store = Callable[[Sequence[Payload]], list[Stored]]
 
-LARGEST_BYTES = 8 * 1024 * 1024
+_MIB = 1024**2
+LARGEST_BYTES = 8 * _MIB
 """Meta sends 3 MiB at most; an archive may have it laid out with spaces."""
 _PIECE_BYTES = 256 * 1024
 _BETWEEN = re.compile(r"[\s,]*")
-_TOO_LARGE = f"it is longer than {LARGEST_BYTES // 1024**2} MiB"
+_TOO_LARGE = f"it is longer than {LARGEST_BYTES // _MIB} MiB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,45 @@ class Item:
     fault: str | None = None
 
 
+def import_archive(
+    workspace: Workspace, invocation: Invocation, file: str, *, dry_run: bool
+) -> ImportCount:
+    """Store what is new of a file of payloads, `-` for standard input, and project it.
+
+    A dry run changes nothing and counts the same. Raises UsageError for a file that cannot be
+    read, StateError when the log cannot be written.
+    """
+    state, now = workspace.state, workspace.clock.now()
+    store_bodies = workspace.settings.events.store_bodies
+    read = reader(workspace.secrets.local_key(), now, store_bodies=store_bodies)
+    size = Path(file).stat().st_size if file != "-" and Path(file).is_file() else 0
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(_opened(file))
+        store = stack.enter_context(trying(state, now)) if dry_run else storing(state, now)
+        progress = None
+        if size > 10 * _MIB:
+            title = f"MiB of {file} imported"
+            progress = stack.enter_context(open_progress(invocation, title, size // _MIB))
+
+        def on_batch(done: ImportCount) -> None:
+            if progress:
+                counts = {"read": done.read}
+                progress.update(stream.tell() // _MIB, f"{done.stored} stored", counts)
+
+        done = import_items(
+            items(stream),
+            read,
+            store,
+            on_invalid=lambda line, reason: workspace.warn(f"line {line}: {reason}"),
+            on_batch=on_batch,
+        )
+    if not dry_run:
+        catch_up(state, consumers.projections(), workspace.clock)
+    return done
+
+
 @contextlib.contextmanager
-def opened(source: str) -> Iterator[BinaryIO]:
-    """The file of that path, or standard input for `-`. Raises UsageError when there is none."""
+def _opened(source: str) -> Iterator[BinaryIO]:
     if source == "-":
         if sys.stdin.isatty():
             raise UsageError(
@@ -176,42 +214,24 @@ class _Values:
 
 INVALID_LISTED = 100
 _PAYLOADS_AT_ONCE = 500
-_BYTES_AT_ONCE = 4 * 1024 * 1024
+_BYTES_AT_ONCE = 4 * _MIB
 
 
 @dataclass
-class ImportCount:
-    """How far an import has come. Counts payloads; `by_kind` counts events that are new."""
+class ImportCount(Tally):
+    """How far an import has come, in payloads. Of those it cannot read the first 100 are named."""
 
     read: int = 0
-    stored: int = 0
-    duplicates: int = 0
     invalid: int = 0
-    by_kind: Counter[Kind] = field(default_factory=Counter)
     invalid_lines: list[tuple[int, str]] = field(default_factory=list)
 
-    def add(self, outcomes: Iterable[Stored]) -> None:
-        """Count what became of a batch."""
-        for outcome in outcomes:
-            self.stored += outcome.is_new
-            self.duplicates += not outcome.is_new
-            self.by_kind.update(outcome.events)
-
     def to_json(self) -> dict[str, object]:
-        """The `data` of `events import`, with every kind there is."""
-        return {
-            "read": self.read,
-            "stored": self.stored,
-            "duplicates": self.duplicates,
-            "invalid": self.invalid,
-            "by_kind": {kind.value: self.by_kind[kind] for kind in Kind},
-            "invalid_lines": [
-                {"line": line, "reason": reason} for line, reason in self.invalid_lines
-            ],
-        }
+        """The `data` of `events import`."""
+        lines = [{"line": line, "reason": reason} for line, reason in self.invalid_lines]
+        return {**super().to_json(), "invalid_lines": lines}
 
 
-def reader(key: bytes, received_at: datetime, *, store_bodies: bool) -> Reader:
+def reader(key: bytes, received_at: datetime, *, store_bodies: bool) -> Read:
     """Makes payloads of what an archive holds; raises UnreadablePayload for anything else."""
 
     def read(item: Item) -> Payload:
@@ -232,7 +252,7 @@ def reader(key: bytes, received_at: datetime, *, store_bodies: bool) -> Reader:
     return read
 
 
-def storing(state: State, now: datetime) -> Storer:
+def storing(state: State, now: datetime) -> Store:
     """Keeps payloads in the log, each batch in one transaction."""
 
     def store(payloads: Sequence[Payload]) -> list[Stored]:
@@ -243,7 +263,7 @@ def storing(state: State, now: datetime) -> Storer:
 
 
 @contextlib.contextmanager
-def trying(state: State, now: datetime) -> Iterator[Storer]:
+def trying(state: State, now: datetime) -> Iterator[Store]:
     """Says what would be kept and changes nothing: what is new goes into a file for the moment."""
     with tempfile.TemporaryDirectory(prefix="wacoex-") as directory:
         scratch = open_state(Path(directory) / "dry-run.db")
@@ -251,19 +271,19 @@ def trying(state: State, now: datetime) -> Iterator[Storer]:
             store = storing(scratch, now)
 
             def pretend(payloads: Sequence[Payload]) -> list[Stored]:
-                known = EventLog(state).unknown_events(payloads)
-                pairs = zip(payloads, known, strict=True)
-                new = [replace(one, body="", events=e) for one, e in pairs if e is not None]
+                news = EventLog(state).unknown_events(payloads)
+                pairs = zip(payloads, news, strict=True)
+                new = [replace(each, body="", events=e) for each, e in pairs if e is not None]
                 kept = iter(store(new))
-                return [Stored(False, {}) if e is None else next(kept) for e in known]
+                return [Stored(False, {}) if e is None else next(kept) for e in news]
 
             yield pretend
 
 
 def import_items(
     items: Iterable[Item],
-    read: Reader,
-    store: Storer,
+    read: Read,
+    store: Store,
     *,
     on_invalid: Callable[[int, str], None],
     on_batch: Callable[[ImportCount], None],

@@ -1,19 +1,23 @@
 """`events listen`: deliveries of Meta and respond.io, health and our pages over HTTP.
 
-It answers 200 only for what is in the log. What it logs names neither content nor people.
+It answers 200 only for what is in the log. What it logs names neither content nor people. Two
+threads work behind it: `Writer` commits whatever is waiting, together, and `Projector` lets the
+projections read the log on meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hmac
 import json
+import queue
 import sys
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from starlette.applications import Starlette
@@ -26,47 +30,43 @@ from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.consumers import PageRequest, WebPage
-from wacoex_cli.events.deliveries import (
-    Face,
-    Intake,
-    Projector,
-    RefusedRequest,
-    Writer,
-    is_same,
-    unable,
-)
-from wacoex_cli.events.store import EventLog
+from wacoex_cli.events.store import EventLog, Stored, Tally
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.server import serve
 from wacoex_cli.foundation.settings import is_loopback, ways_to_give
-from wacoex_cli.foundation.state import open_state
+from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.foundation.workspace import STOPPING
-from wacoex_cli.platforms.events import Kind, Source
+from wacoex_cli.platforms.events import Payload, Projection, Source, UnreadablePayload, Via
 from wacoex_cli.platforms.payloads import read_payload
 from wacoex_cli.terminal import render
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from wacoex_cli.events.store import Stored
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.events import Payload
     from wacoex_cli.terminal.dialogue import Dialogue
 
     Handler = Callable[[Request], Awaitable[Response]]
 
-PATHS = {Source.META: "/webhooks/meta", Source.RESPONDIO: "/webhooks/respondio"}
-"""Where each of them delivers to."""
+MOST_BYTES = 3 * 1024 * 1024
+"""The largest body that is taken. Source: "Meta: webhooks, payloads up to 3 MB"."""
 
-_NAMES = {Source.META: "Meta", Source.RESPONDIO: "respond.io"}
-_WHERE = {
-    Source.META: "App Dashboard, WhatsApp, Configuration, Callback URL",
-    Source.RESPONDIO: "Workspace Settings, Integrations, Webhooks",
-}
+_RETRY_AFTER_SECONDS = 30
+_STORED_AT_ONCE = 500
+_META_SCHEME = "sha256="
+_LARGE_BYTES = 256 * 1024
+_MOST_HELD_BYTES = 32 * 1024 * 1024
+_BODY_SECONDS = 30.0
+_PROJECTED_AT_ONCE = 200
+# Between steps the writer gets its turn; after a commit a few more come, to be read together.
+_PAUSE_SECONDS = 0.02
+_GATHERING_SECONDS = 0.2
+_AFTER_FAILURE_SECONDS = 5.0
+_CLOSING_SECONDS = 5.0
 _HEALTH = "/healthz"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MOST_FORM_BYTES = 4 * 1024
@@ -82,70 +82,247 @@ _PRIVATE = {
     "X-Robots-Tag": "noindex",
 }
 
+_Waiting = tuple["Payload", "asyncio.Future[Stored]"]
+
+
+class _Platform(NamedTuple):
+    """How a platform delivers: to which path, signed in which header, with which secret.
+
+    `where` is the place in its own pages where our address is entered.
+    """
+
+    title: str
+    path: str
+    header: str
+    key_name: str
+    where: str
+
+
+PLATFORMS = {
+    Source.META: _Platform(
+        *("Meta", "/webhooks/meta", "x-hub-signature-256", "meta-app-secret"),
+        "App Dashboard, WhatsApp, Configuration, Callback URL",
+    ),
+    Source.RESPONDIO: _Platform(
+        *("respond.io", "/webhooks/respondio", "x-webhook-signature", "respondio-signing-key"),
+        "Workspace Settings, Integrations, Webhooks",
+    ),
+}
+
+
+def is_signed(source: Source, body: bytes, header: str | None, keys: Sequence[str]) -> bool:
+    """Whether the header holds the signature of exactly these bytes, made with one of the keys.
+
+    Compares in constant time. Sources: "Meta: webhooks, validating payloads" (hexadecimal
+    HMAC-SHA256 under the app secret after `sha256=`); integrators' reports on respond.io (base64
+    HMAC-SHA256 under the webhook's signing key, a key for each webhook).
+    """
+    text, claimed = (header or "").strip(), b""
+    with contextlib.suppress(ValueError):  # also what is not ASCII
+        if source is Source.RESPONDIO:
+            claimed = base64.b64decode(text, validate=True)
+        elif text[: len(_META_SCHEME)].lower() == _META_SCHEME:
+            claimed = bytes.fromhex(text[len(_META_SCHEME) :])
+    return bool(claimed) and any(
+        hmac.compare_digest(claimed, hmac.digest(key.encode(), body, "sha256")) for key in keys
+    )
+
+
+def is_same(given: str, known: Sequence[str]) -> bool:
+    """Whether a word is one of the known ones, compared in constant time."""
+    return any(hmac.compare_digest(given.encode(), word.encode()) for word in known)
+
+
+class RefusedRequest(Exception):
+    """A request that is turned away: the HTTP status, and why in words without its content."""
+
+    def __init__(self, status: int, why: str, *, retry_after_seconds: int | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+        self.retry_after_seconds = retry_after_seconds
+
 
 @dataclass(frozen=True, repr=False)
 class Keys:
-    """Every app secret, signing key and verify token there is, shared ones and channels' own."""
+    """The keys that each platform may sign with, and the verify tokens of Meta's handshake.
 
-    app_secrets: tuple[str, ...]
-    signing_keys: tuple[str, ...]
+    A platform without keys is closed, unless `takes_unsigned`.
+    """
+
+    signing: Mapping[Source, tuple[str, ...]]
     verify_tokens: tuple[str, ...]
+    takes_unsigned: bool = False
 
-    @classmethod
-    def known(cls, workspace: Workspace) -> Keys:
-        """All keys as they are now; whoever changes one starts the listener again.
+    def is_open(self, source: Source) -> bool:
+        """Whether deliveries of a platform are taken."""
+        return bool(self.signing[source]) or self.takes_unsigned
 
-        Raises CredentialError when one of them cannot be a secret.
+
+class Writer:
+    """Stores payloads for one event loop. `on_stored` is called in the writer's own thread."""
+
+    def __init__(self, state: State, clock: Clock, *, on_stored: Callable[[], None]) -> None:
+        self._state = state
+        self._clock = clock
+        self._on_stored = on_stored
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+        self._loop = asyncio.get_running_loop()
+        self.problem: Exception | None = None
+        """Why the newest transaction failed; None when it did not."""
+
+    @property
+    def waiting(self) -> int:
+        """How many payloads wait to be stored."""
+        return self._waiting.qsize()
+
+    def start(self) -> None:
+        """Begin to store."""
+        self._thread.start()
+
+    async def store(self, payload: Payload) -> Stored:
+        """Store a payload; returns when it is durable.
+
+        Raises StateError or TemporaryError when the state file cannot be written.
         """
-        owners = [
-            None,
-            *(
-                channel.name
-                for channel in Channels(workspace.state).all_channels()
-                if not channel.archived_at
-            ),
-        ]
+        stored: asyncio.Future[Stored] = self._loop.create_future()
+        self._waiting.put((payload, stored))
+        return await stored
 
-        def values(name: str) -> tuple[str, ...]:
-            found = (workspace.secrets.find(name, owner) for owner in owners)
-            return tuple(dict.fromkeys(secret.reveal() for secret in found if secret is not None))
+    def close(self) -> None:
+        """Store what waits, then end."""
+        self._waiting.put(None)
+        self._thread.join()
 
-        signing = (key for text in values("respondio-signing-key") for key in text.split(","))
-        return cls(
-            app_secrets=values("meta-app-secret"),
-            signing_keys=tuple(dict.fromkeys(filter(None, signing))),
-            verify_tokens=values("webhook-verify-token"),
-        )
+    def _work(self) -> None:
+        is_open = True
+        while is_open:
+            batch, is_open = self._take()
+            if not batch:
+                continue
+            outcomes = self._commit([payload for payload, _ in batch])
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and who waited with it
+                self._loop.call_soon_threadsafe(_resolve, batch, outcomes)
+            self._on_stored()
 
-    def demand(self, host: str, *, insecure: bool) -> None:
-        """Raise unless deliveries can be told from forgeries, or only this machine can deliver.
+    def _take(self) -> tuple[list[_Waiting], bool]:
+        batch: list[_Waiting] = []
+        with contextlib.suppress(queue.Empty):
+            while len(batch) < _STORED_AT_ONCE:
+                waiting = self._waiting.get(block=not batch)
+                if waiting is None:
+                    return batch, False
+                batch.append(waiting)
+        return batch, True
 
-        Raises:
-            CredentialError: there is neither an app secret nor a signing key.
-            UsageError: unsigned deliveries are to be taken from other machines.
+    def _commit(self, payloads: Sequence[Payload]) -> Sequence[Stored | Exception]:
+        try:
+            with self._state.transaction():
+                stored = EventLog(self._state).store(payloads, Via.LISTEN, self._clock.now())
+        except WacoexError as error:
+            self.problem = error
+            return [error] * len(payloads)
+        except Exception as error:
+            # A payload that cannot be stored must not take the others with it.
+            if len(payloads) > 1:
+                return [outcome for payload in payloads for outcome in self._commit([payload])]
+            return [error]
+        self.problem = None
+        return stored
+
+
+def _resolve(batch: Sequence[_Waiting], outcomes: Sequence[Stored | Exception]) -> None:
+    for (_, future), outcome in zip(batch, outcomes, strict=True):
+        if future.cancelled():
+            continue
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+class Projector:
+    """Gives each projection the events it has not seen, in turns and in small steps.
+
+    It works on a state file of its own, so that it holds up nobody who reads. A projection that
+    fails is reported and tried again later; the others go on.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        projections: Sequence[Projection],
+        clock: Clock,
+        *,
+        on_failure: Callable[[str, str], None],
+    ) -> None:
+        """`on_failure` gets the name of the projection and why it failed."""
+        self._log = EventLog(state)
+        self._projections = projections
+        self._clock = clock
+        self._on_failure = on_failure
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._give_up_at = float("inf")
+        self._thread = threading.Thread(target=self._work, name="projector", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what an earlier process may have left."""
+        self._news.set()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There are new events."""
+        self._news.set()
+
+    def close(self) -> None:
+        """Let the projections catch up, five seconds at most, then end.
+
+        Whoever reads the log next goes on where this stopped.
         """
-        if insecure and not is_loopback(host):
-            raise UsageError(
-                f"`--insecure` takes what nobody signed, and `{host}` is open to other machines",
-                hint="leave out `--host`, or give the keys and leave out `--insecure`",
-                code="insecure_host",
-            )
-        if not (insecure or self.app_secrets or self.signing_keys):
-            raise CredentialError(
-                "there is neither a meta-app-secret nor a respondio-signing-key:"
-                " anybody could deliver anything",
-                hint=f"{ways_to_give('meta-app-secret')}; for respond.io"
-                f" {ways_to_give('respondio-signing-key')};"
-                " to try it on this machine add `--insecure`",
-                code="credentials_missing",
-            )
+        self._give_up_at = self._clock.monotonic() + _CLOSING_SECONDS
+        self._closing.set()
+        self._news.set()
+        self._thread.join()
 
-    def faces(self, *, insecure: bool) -> dict[Source, Face]:
-        """The two senders with their keys."""
-        return {
-            Source.META: Face(Source.META, self.app_secrets, insecure),
-            Source.RESPONDIO: Face(Source.RESPONDIO, self.signing_keys, insecure),
-        }
+    def _work(self) -> None:
+        while not self._closing.is_set():
+            self._news.wait()
+            self._news.clear()
+            if not self._catch_up():
+                self._closing.wait(_AFTER_FAILURE_SECONDS)
+                self._news.set()
+            self._closing.wait(_GATHERING_SECONDS)
+        self._catch_up()
+
+    def _catch_up(self) -> bool:
+        """False when a projection failed; the others are up to date then, if there was time."""
+        remaining = list(self._projections)
+        has_failed = False
+        while remaining and self._clock.monotonic() < self._give_up_at:
+            for projection in tuple(remaining):
+                try:
+                    if self._log.is_behind(projection.name):
+                        self._log.project(projection, self._clock.now(), _PROJECTED_AT_ONCE)
+                    else:
+                        remaining.remove(projection)
+                except Exception as error:
+                    has_failed = True
+                    remaining.remove(projection)
+                    # Only our own errors are worded so that they quote nothing of an event.
+                    named = type(error).__name__
+                    why = error.message if isinstance(error, WacoexError) else named
+                    self._on_failure(projection.name, why)
+            self._closing.wait(_PAUSE_SECONDS)
+        return not has_failed
+
+
+@dataclass
+class ListenCount(Tally):
+    """What came in; `refused` counts requests."""
+
+    refused: int = 0
 
 
 class ListenReport:
@@ -160,22 +337,9 @@ class ListenReport:
         self._streams_json = streams_json
         self._reported_at: dict[str, float] = {}
         self._lock = threading.Lock()
-        self.stored = 0
-        self.duplicates = 0
-        self.refused = 0
-        self.events: Counter[Kind] = Counter()
-        """New events by kind."""
+        self.count = ListenCount()
         self.newest_at: datetime | None = None
         """When something last came in; None while nothing has."""
-
-    def to_json(self) -> dict[str, object]:
-        """The `data` of `events listen`."""
-        return {
-            "stored": self.stored,
-            "duplicates": self.duplicates,
-            "refused": self.refused,
-            "by_kind": {kind.value: self.events[kind] for kind in Kind},
-        }
 
     def ready(self, url: str) -> None:
         """Requests are answered from now on."""
@@ -185,11 +349,7 @@ class ListenReport:
         """A delivery is in the log, or was already."""
         self.newest_at = self._clock.now()
         events = {kind.value: count for kind, count in sorted(stored.events.items())}
-        self.events.update(stored.events)
-        if stored.is_new:
-            self.stored += 1
-        else:
-            self.duplicates += 1
+        self.count.add([stored])
         what = "stored" if stored.is_new else "duplicate"
         self._stream({"event": what, "source": payload.source.value, "events": events})
         counts = ", ".join(f"{count} {kind}" for kind, count in events.items())
@@ -197,7 +357,7 @@ class ListenReport:
 
     def refuse(self, source: Source | None, request: str, status: int, why: str) -> None:
         """A request was refused; `request` names method and place without what was asked for."""
-        self.refused += 1
+        self.count.refused += 1
         self._stream(
             {"event": "refused", "source": source, "events": {}, "status": status, "why": why}
         )
@@ -225,39 +385,41 @@ class ListenReport:
             render.write(sys.stdout, f"{json.dumps(line, sort_keys=True)}\n")
 
 
+@dataclass
 class Listener:
-    """The web application; `health` gives the JSON of `/healthz`, in which `ok` stands."""
+    """The web application of one event loop: reads, checks and stores what is delivered.
 
-    def __init__(
-        self,
-        intake: Intake,
-        verify_tokens: Sequence[str],
-        health: Callable[[], Mapping[str, object]],
-        report: ListenReport,
-    ) -> None:
-        self._intake = intake
-        self._verify_tokens = verify_tokens
-        self._health = health
-        self._report = report
+    `read` makes payloads of bytes. `newest_at` is the newest arrival before it started.
+    """
+
+    keys: Keys
+    read: Callable[[Source, bytes], Payload]
+    writer: Writer
+    report: ListenReport
+    started_at: datetime
+    newest_at: datetime | None = None
+    _held_bytes: int = field(default=0, init=False)
+    _one_large: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def application(self, pages: Sequence[WebPage], prefix: str) -> ASGIApp:
         """The whole application. It answers under the prefix and without it."""
-        meta, respondio = PATHS[Source.META], PATHS[Source.RESPONDIO]
-        routes = [
-            Route(meta, self._answering(self._meta, meta, Source.META), methods=["GET", "POST"]),
-            Route(
-                respondio,
-                self._answering(self._respondio, respondio, Source.RESPONDIO),
-                methods=["POST"],
+        handlers: list[tuple[str, Handler, Source | None, Sequence[str]]] = [
+            (PLATFORMS[Source.META].path, self._meta, Source.META, ("GET", "POST")),
+            (
+                PLATFORMS[Source.RESPONDIO].path,
+                partial(self._deliver, Source.RESPONDIO),
+                Source.RESPONDIO,
+                ("POST",),
             ),
-            Route(_HEALTH, self._healthz, methods=["GET"]),
-            *(
-                Route(page.path, self._answering(_show(page), page.path), methods=[*page.methods])
-                for page in pages
-            ),
+            *((page.path, _show(page), None, page.methods) for page in pages),
         ]
-        handlers = {HTTPException: self._unserved, Exception: self._unexpected}
-        served = Starlette(routes=routes, exception_handlers=handlers)
+        routes = [
+            Route(path, self._answering(handle, path, source), methods=[*methods])
+            for path, handle, source, methods in handlers
+        ]
+        routes.append(Route(_HEALTH, self._healthz, methods=["GET"]))
+        failures = dict.fromkeys((HTTPException, Exception), self._failed)
+        served = Starlette(routes=routes, exception_handlers=failures)
         # A redirect would be made from the Host header, which anybody may choose.
         served.router.redirect_slashes = False
 
@@ -274,34 +436,89 @@ class Listener:
     async def _meta(self, request: Request) -> Response:
         if request.method == "POST":
             return await self._deliver(Source.META, request)
-        return self._handshake(request)
-
-    async def _respondio(self, request: Request) -> Response:
-        return await self._deliver(Source.RESPONDIO, request)
-
-    async def _deliver(self, source: Source, request: Request) -> Response:
-        payload, stored = await self._intake.take(source, request)
-        self._report.took(payload, stored)
-        return Response()
-
-    def _handshake(self, request: Request) -> Response:
-        """Source: "Meta: webhooks, verification requests"."""
-        self._intake.faces[Source.META].demand_open()
+        # Source: "Meta: webhooks, verification requests".
+        self._demand_open(Source.META)
         query = request.query_params
         challenge = query.get("hub.challenge", "")
-        if not self._verify_tokens:
+        if not self.keys.verify_tokens:
             raise RefusedRequest(403, "no webhook-verify-token is known")
         if query.get("hub.mode") != "subscribe" or not 0 < len(challenge) <= _MOST_CHALLENGE:
             raise RefusedRequest(403, "this is no handshake of Meta")
-        if not is_same(query.get("hub.verify_token", ""), self._verify_tokens):
+        if not is_same(query.get("hub.verify_token", ""), self.keys.verify_tokens):
             raise RefusedRequest(403, "the verify token is another one")
         return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
 
+    async def _deliver(self, source: Source, request: Request) -> Response:
+        self._demand_open(source)
+        signature = request.headers.get(PLATFORMS[source].header)
+        async with self._body(request) as body:
+            if len(body) <= _LARGE_BYTES:
+                payload = self._checked(source, body, signature)
+                stored = await self.writer.store(payload)
+            else:
+                # In a thread, so that others are answered meanwhile; one at a time, for memory.
+                async with self._one_large:
+                    payload = await asyncio.to_thread(self._checked, source, body, signature)
+                    stored = await self.writer.store(payload)
+        self.report.took(payload, stored)
+        return Response()
+
+    def _demand_open(self, source: Source) -> None:
+        if not self.keys.is_open(source):
+            name = PLATFORMS[source].key_name
+            raise RefusedRequest(403, f"no {name} is known, so nothing can be trusted")
+
+    def _checked(self, source: Source, body: bytes, signature: str | None) -> Payload:
+        keys = self.keys.signing[source]
+        if keys and not is_signed(source, body, signature, keys):
+            what = "does not fit" if signature else "is missing"
+            raise RefusedRequest(401, f"the signature {what}")
+        try:
+            return self.read(source, body)
+        except UnreadablePayload as error:
+            raise RefusedRequest(400, str(error)) from None
+
+    @contextlib.asynccontextmanager
+    async def _body(self, request: Request) -> AsyncIterator[bytes]:
+        """The whole body, which counts as held until the block is left."""
+        body = bytearray()
+        too_large = RefusedRequest(413, f"the body is larger than {MOST_BYTES // 1024**2} MiB")
+        declared = request.headers.get("content-length", "")
+        if declared.isascii() and declared.isdigit() and int(declared) > MOST_BYTES:
+            raise too_large
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                async for piece in request.stream():
+                    body += piece
+                    self._held_bytes += len(piece)
+                    if len(body) > MOST_BYTES:
+                        raise too_large
+                    if self._held_bytes > _MOST_HELD_BYTES:
+                        raise RefusedRequest(
+                            503, "too much comes in at once", retry_after_seconds=1
+                        )
+            yield bytes(body)
+        except TimeoutError:
+            raise RefusedRequest(
+                408, f"the body took longer than {_BODY_SECONDS:g} seconds"
+            ) from None
+        finally:
+            self._held_bytes -= len(body)
+
     async def _healthz(self, request: Request) -> Response:
-        health = self._health()
+        # It does not ask the state file: a full disk must not delay it.
+        count, newest = self.report.count, self.report.newest_at or self.newest_at
+        health = {
+            "ok": self.writer.problem is None,
+            "stored": count.stored,
+            "duplicates": count.duplicates,
+            "queued": self.writer.waiting,
+            "newest_at": to_text(newest) if newest else None,
+            "started_at": to_text(self.started_at),
+        }
         return JSONResponse(health, 200 if health["ok"] else 503, {"Cache-Control": "no-store"})
 
-    def _answering(self, handle: Handler, place: str, source: Source | None = None) -> Handler:
+    def _answering(self, handle: Handler, place: str, source: Source | None) -> Handler:
         async def answer(request: Request) -> Response:
             try:
                 return await handle(request)
@@ -310,23 +527,22 @@ class Listener:
             except RefusedRequest as error:
                 refusal = error
             except WacoexError as error:
-                refusal = unable(error)
+                refusal = RefusedRequest(
+                    503, error.message, retry_after_seconds=_RETRY_AFTER_SECONDS
+                )
             status, why, wait = refusal.status, refusal.why, refusal.retry_after_seconds
-            self._report.refuse(source, f"{request.method} {place}", status, why)
-            return _answer(status, why, {"Retry-After": str(wait)} if wait else None)
+            self.report.refuse(source, f"{request.method} {place}", status, why)
+            return _refusal(status, why, {"Retry-After": str(wait)} if wait else None)
 
         return answer
 
-    async def _unserved(self, request: Request, error: Exception) -> Response:
-        status = getattr(error, "status_code", 500)
-        why = "there is nothing of that name" if status == 404 else "not with this method"
-        self._report.refuse(None, _described(request), status, why)
-        return _answer(status, why, getattr(error, "headers", None))
-
-    async def _unexpected(self, request: Request, error: Exception) -> Response:
-        why = f"it failed unexpectedly ({type(error).__name__})"
-        self._report.refuse(None, _described(request), 500, why)
-        return _answer(500, why)
+    async def _failed(self, request: Request, error: Exception) -> Response:
+        status, why, headers = 500, f"it failed unexpectedly ({type(error).__name__})", None
+        if isinstance(error, HTTPException):
+            status, headers = error.status_code, error.headers
+            why = "there is nothing of that name" if status == 404 else "not with this method"
+        self.report.refuse(None, _described(request), status, why)
+        return _refusal(status, why, headers)
 
 
 def prefix_of(public_url: str | None) -> str:
@@ -354,7 +570,7 @@ async def _form(request: Request) -> dict[str, str]:
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
-def _answer(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
+def _refusal(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
     # What fails on our side is nobody's business outside.
     return PlainTextResponse(f"{why if status < 500 else 'try again later'}\n", status, headers)
 
@@ -362,8 +578,9 @@ def _answer(status: int, why: str, headers: Mapping[str, str] | None = None) -> 
 def _described(request: Request) -> str:
     """Method and place in words we know: an address may hold a token, or anything at all."""
     path = request.scope["path"]
+    is_ours = path == _HEALTH or any(path == platform.path for platform in PLATFORMS.values())
     method = request.method if request.method in _METHODS else "another method"
-    return f"{method} {path if path in {_HEALTH, *PATHS.values()} else 'another path'}"
+    return f"{method} {path if is_ours else 'another path'}"
 
 
 async def listen(
@@ -378,17 +595,35 @@ async def listen(
     """Receive until a signal, then store and project what came in before it.
 
     `insecure` takes unsigned deliveries, which only this machine may send. Returns the number of
-    the signal.
+    the signal. Whoever changes a key starts the listener again.
 
     Raises:
-        CredentialError: no key is known by which deliveries could be told from forgeries.
+        CredentialError: no key is known by which deliveries could be told from forgeries, or one
+            of the keys cannot be a secret.
         UsageError: unsigned deliveries from other machines, or a host or port that cannot be had.
         TemporaryError: the port is taken.
         StateError: the state file cannot be used.
     """
-    keys = Keys.known(workspace)
-    keys.demand(host, insecure=insecure)
-    faces = keys.faces(insecure=insecure)
+    signing = {
+        Source.META: _known(workspace, "meta-app-secret"),
+        Source.RESPONDIO: _known(workspace, "respondio-signing-key", separator=","),
+    }
+    keys = Keys(signing, _known(workspace, "webhook-verify-token"), insecure)
+    if insecure and not is_loopback(host):
+        raise UsageError(
+            f"`--insecure` takes what nobody signed, and `{host}` is open to other machines",
+            hint="leave out `--host`, or give the keys and leave out `--insecure`",
+            code="insecure_host",
+        )
+    if not any(map(keys.is_open, Source)):
+        raise CredentialError(
+            "there is neither a meta-app-secret nor a respondio-signing-key:"
+            " anybody could deliver anything",
+            hint=f"{ways_to_give('meta-app-secret')}; for respond.io"
+            f" {ways_to_give('respondio-signing-key')};"
+            " to try it on this machine add `--insecure`",
+            code="credentials_missing",
+        )
     clock, public_url = workspace.clock, workspace.settings.public_url
     key, store_bodies = workspace.secrets.local_key(), workspace.settings.events.store_bodies
 
@@ -397,17 +632,14 @@ async def listen(
         return read_payload(source, body, key=key, received_at=now, store_bodies=store_bodies)
 
     def ready(url: str) -> None:
-        for line in _opening(url, public_url, faces, keys):
+        for line in _opening(url, public_url, keys):
             dialogue.note(line)
         report.ready(url)
 
     with _storing(workspace, report) as writer:
-        log = EventLog(workspace.state)
-        arrivals = filter(None, map(log.newest_arrival, Source))
-        health = health_of(
-            writer, report, before=max(arrivals, default=None), started_at=clock.now()
-        )
-        listener = Listener(Intake(faces, read, writer), keys.verify_tokens, health, report)
+        arrivals = filter(None, map(EventLog(workspace.state).newest_arrival, Source))
+        newest_at = max(arrivals, default=None)
+        listener = Listener(keys, read, writer, report, clock.now(), newest_at)
         return await serve(
             listener.application(consumers.pages(workspace), prefix_of(public_url)),
             host,
@@ -416,6 +648,17 @@ async def listen(
             on_stopping=lambda: dialogue.note(STOPPING),
             log=report.trouble,
         )
+
+
+def _known(workspace: Workspace, name: str, separator: str | None = None) -> tuple[str, ...]:
+    """The values of a secret, the shared one and those of single channels."""
+    channels = Channels(workspace.state).all_channels()
+    owners = [None, *(channel.name for channel in channels if not channel.archived_at)]
+    secrets = (workspace.secrets.find(name, owner) for owner in owners)
+    texts = [secret.reveal() for secret in secrets if secret is not None]
+    if separator:
+        texts = [part for text in texts for part in text.split(separator) if part]
+    return tuple(dict.fromkeys(texts))
 
 
 @contextlib.contextmanager
@@ -439,42 +682,18 @@ def _storing(workspace: Workspace, report: ListenReport) -> Iterator[Writer]:
             projector.close()
 
 
-def health_of(
-    writer: Writer, report: ListenReport, *, before: datetime | None, started_at: datetime
-) -> Callable[[], dict[str, object]]:
-    """What `/healthz` says. It does not ask the state file: a full disk must not delay it.
-
-    `before` is the newest arrival before this listener started.
-    """
-
-    def health() -> dict[str, object]:
-        newest = report.newest_at or before
-        return {
-            "ok": writer.problem is None,
-            "stored": report.stored,
-            "duplicates": report.duplicates,
-            "queued": writer.waiting,
-            "newest_at": to_text(newest) if newest else None,
-            "started_at": to_text(started_at),
-        }
-
-    return health
-
-
-def _opening(
-    url: str, public_url: str | None, faces: Mapping[Source, Face], keys: Keys
-) -> Iterator[str]:
+def _opening(url: str, public_url: str | None, keys: Keys) -> Iterator[str]:
     yield f"listening at {url}; stop it with Ctrl-C"
-    for source, face in faces.items():
-        name = _NAMES[source]
-        if not (face.keys or face.takes_unsigned):
-            yield f"{name}: closed, there is no {face.key_name}"
+    for source, platform in PLATFORMS.items():
+        signing = keys.signing[source]
+        if not keys.is_open(source):
+            yield f"{platform.title}: closed, there is no {platform.key_name}"
             continue
-        known = f"{len(face.keys)} {face.key_name} known"
-        yield f"{name}: open, {known if face.keys else 'UNSIGNED deliveries are taken'}"
-        yield f"  enter {public_url or 'https://YOUR-HOST'}{PATHS[source]}"
-        yield f"  at {_WHERE[source]}"
-    if faces[Source.META].keys and not keys.verify_tokens:
+        known = f"{len(signing)} {platform.key_name} known"
+        yield f"{platform.title}: open, {known if signing else 'UNSIGNED deliveries are taken'}"
+        yield f"  enter {public_url or 'https://YOUR-HOST'}{platform.path}"
+        yield f"  at {platform.where}"
+    if keys.signing[Source.META] and not keys.verify_tokens:
         yield "Meta's handshake will be refused: there is no webhook-verify-token"
     if public_url is None:
         yield "set `WACOEX_PUBLIC_URL` to the address under which this is reached from outside"

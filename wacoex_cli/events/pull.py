@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import json
 import math
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.channels.access import choose_channel, meta_for, respondio_for
 from wacoex_cli.errors import (
     CredentialError,
     DeclinedError,
@@ -25,27 +24,17 @@ from wacoex_cli.errors import (
     WacoexError,
 )
 from wacoex_cli.events import consumers
-from wacoex_cli.events.store import EventLog, PullProgress, Watermark, catch_up
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.events.store import EventLog, PullProgress, Sweep, Tally, Watermark, catch_up
+from wacoex_cli.foundation.clock import moment_ago, to_text
+from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.settings import ways_to_give
-from wacoex_cli.platforms.events import (
-    Kind,
-    Source,
-    UnreadablePayload,
-    Via,
-    read_moment,
-    read_phone,
-)
+from wacoex_cli.platforms import respondio as api
+from wacoex_cli.platforms.events import Source, UnreadablePayload, Via, read_moment, read_phone
 from wacoex_cli.platforms.payloads import payload_of
 from wacoex_cli.platforms.respondio import (
-    BEING_PROCESSED,
-    CONTACTS,
-    MESSAGES,
-    NOT_FOUND,
-    contact_by,
-    each_page,
     identity,
 )
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
 
 if TYPE_CHECKING:
@@ -53,15 +42,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.events.consumers import Interest
-    from wacoex_cli.events.store import Sweep
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.events import Payload
     from wacoex_cli.platforms.meta import Meta
-    from wacoex_cli.platforms.respondio import Node, RespondIO, WorkspaceChannel
-    from wacoex_cli.terminal.dialogue import TerminalDialogue
     from wacoex_cli.terminal.options import Invocation
 
 # The rate is kept by the client; side by side only hides the time each answer takes.
@@ -85,10 +70,10 @@ class Person:
     @classmethod
     def of_phone(cls, phone: str) -> Person:
         """The contact with that number (E.164)."""
-        return cls(contact_by(phone), phone, phone)
+        return cls(api.contact_by(phone), phone, phone)
 
     @classmethod
-    def of_contact(cls, contact: Node) -> Person | None:
+    def of_contact(cls, contact: api.Node) -> Person | None:
         """A contact out of respond.io's list; None for one without an id."""
         contact_id = identity(contact.get("id"))
         if contact_id is None:
@@ -98,30 +83,25 @@ class Person:
 
 
 @dataclass
-class PullTally:
+class PullTally(Tally):
     """What a pull has come to so far. `elsewhere` are messages of other channels, left alone."""
 
     contacts: int = 0
-    stored: int = 0
-    duplicates: int = 0
     elsewhere: int = 0
     not_found: int = 0
     not_ready: int = 0
     refused: int = 0
-    by_kind: Counter[Kind] = field(default_factory=Counter)
 
 
+@dataclass
 class PullLog:
     """Where what was pulled goes to: the log, each thing once."""
 
-    def __init__(
-        self, state: State, clock: Clock, tally: PullTally, *, key: bytes, store_bodies: bool
-    ) -> None:
-        self.state = state
-        self.clock = clock
-        self.tally = tally
-        self._key = key
-        self._store_bodies = store_bodies
+    state: State
+    clock: Clock
+    tally: PullTally
+    key: bytes = field(repr=False)
+    store_bodies: bool
 
     @classmethod
     def of(cls, workspace: Workspace, tally: PullTally) -> PullLog:
@@ -136,39 +116,32 @@ class PullLog:
 
     def keep(self, source: Source, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Store what is new of these bodies; it is durable when this returns."""
-        payloads = [one for body in bodies if (one := self._payload(source, body)) is not None]
+        payloads: list[Payload] = []
+        for body in bodies:
+            with contextlib.suppress(UnreadablePayload, RecursionError):
+                payload = payload_of(
+                    *(source, body, len(json.dumps(body))),
+                    key=self.key,
+                    received_at=self.clock.now(),
+                    store_bodies=self.store_bodies,
+                )
+                payloads.append(payload)
         news = EventLog(self.state).unknown_events(payloads)
         # What is known did not arrive just now, so it must not count as an arrival.
-        fresh = [one for one, events in zip(payloads, news, strict=True) if events is not None]
+        fresh = [new for new, events in zip(payloads, news, strict=True) if events is not None]
         self.tally.duplicates += len(payloads) - len(fresh)
         if not fresh:
             return
         with self.state.transaction():
             outcomes = EventLog(self.state).store(fresh, Via.PULL, self.clock.now())
-        for outcome in outcomes:
-            self.tally.stored += outcome.is_new
-            self.tally.duplicates += not outcome.is_new
-            self.tally.by_kind.update(outcome.events)
-
-    def _payload(self, source: Source, body: Mapping[str, Any]) -> Payload | None:
-        try:
-            return payload_of(
-                source,
-                body,
-                len(json.dumps(body)),
-                key=self._key,
-                received_at=self.clock.now(),
-                store_bodies=self._store_bodies,
-            )
-        except (UnreadablePayload, RecursionError):
-            return None
+        self.tally.add(outcomes)
 
 
 class Reader:
     """Reads contacts of one respond.io channel into the log, back to `since` the first time."""
 
     def __init__(
-        self, respondio: RespondIO, respondio_channel_id: int, log: PullLog, *, since: datetime
+        self, respondio: api.RespondIO, respondio_channel_id: int, log: PullLog, *, since: datetime
     ) -> None:
         self.respondio = respondio
         self.respondio_channel_id = respondio_channel_id
@@ -184,10 +157,8 @@ class Reader:
         """
         for start in range(0, len(people), CONTACTS_AT_ONCE):
             part = people[start : start + CONTACTS_AT_ONCE]
-            outcomes = await asyncio.gather(
-                *(self._read_or_count(person) for person in part), return_exceptions=True
-            )
-            for outcome in outcomes:
+            reading = map(self._read_or_count, part)
+            for outcome in await asyncio.gather(*reading, return_exceptions=True):
                 if isinstance(outcome, BaseException):
                     raise outcome
             on_progress(start + len(part))
@@ -197,9 +168,9 @@ class Reader:
         try:
             await self._read(person)
         except (RefusedError, TemporaryError) as error:
-            if error.code == NOT_FOUND:
+            if error.code == api.NOT_FOUND:
                 tally.not_found += 1
-            elif error.code == BEING_PROCESSED:
+            elif error.code == api.BEING_PROCESSED:
                 tally.not_ready += 1
             elif error.code in _ONE_CONTACT_ONLY:
                 tally.refused += 1
@@ -216,19 +187,22 @@ class Reader:
             known = None  # this time more is wanted
         newest = 0
         ask = partial(self.respondio.list_messages, person.identifier)
-        async with contextlib.aclosing(each_page(ask)) as pages:
+        async with contextlib.aclosing(api.each_page(ask)) as pages:
             async for page in pages:
-                numbers = [number for one in page.items if (number := _number(one)) is not None]
+                numbers = [n for item in page.items if (n := _number(item)) is not None]
                 newest = max([newest, *numbers])
                 self._keep(person, page.items, known)
-                if self._is_far_enough(numbers, known):
+                if not numbers:
+                    continue
+                oldest_at = read_moment(min(numbers)) or self._since
+                if min(numbers) <= known.message_id if known else oldest_at < self._since:
                     break
         if newest:
             reached = Watermark(newest, known.read_from if known else self._since)
             with log.state.transaction():
                 self.progress.set_watermark(person.name, reached, log.clock.now())
 
-    def _keep(self, person: Person, items: Sequence[Node], known: Watermark | None) -> None:
+    def _keep(self, person: Person, items: Sequence[api.Node], known: Watermark | None) -> None:
         wanted = []
         for item in items:
             number = _number(item)
@@ -240,15 +214,8 @@ class Reader:
                 wanted.append(item)
         self.log.keep(Source.RESPONDIO, [body_of(person, item) for item in wanted])
 
-    def _is_far_enough(self, numbers: Sequence[int], known: Watermark | None) -> bool:
-        if not numbers:
-            return False
-        if known is not None:
-            return min(numbers) <= known.message_id
-        return (read_moment(min(numbers)) or self._since) < self._since
 
-
-def _number(item: Node) -> int | None:
+def _number(item: api.Node) -> int | None:
     """The message id, which is also its time in microseconds (respond.io: messages)."""
     return identity(item.get("messageId"))
 
@@ -265,14 +232,18 @@ def body_of(person: Person, item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def reader_of(workspace: Workspace, channel: Channel, since: datetime) -> Reader | None:
-    """Reads a channel's messages at respond.io; None without a token or a channel id there."""
+def reader_of(
+    workspace: Workspace, channel: Channel, since: datetime, tally: PullTally | None = None
+) -> Reader | None:
+    """Reads a channel's messages at respond.io; None without a token or a channel id there.
+
+    What it comes to is counted in `tally`.
+    """
     token = workspace.secrets.find("respondio-token", channel.name)
     if token is None or channel.respondio_channel_id is None:
         return None
-    log = PullLog.of(workspace, PullTally())
-    respondio = respondio_for(workspace, channel)
-    return Reader(respondio, channel.respondio_channel_id, log, since=since)
+    log = PullLog.of(workspace, tally or PullTally())
+    return Reader(respondio_for(workspace, channel), channel.respondio_channel_id, log, since=since)
 
 
 class MessageHistory(NamedTuple):
@@ -321,21 +292,17 @@ async def read_statuses(
     return MessageHistory(True if checked else None, checked)
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(NamedTuple):
     """What is left to read: contacts, the fewest calls and seconds that takes, at what rate.
 
-    `cursor` is where the list goes on after a sweep that was interrupted at `began_at`, when
-    `contacts_done` were read.
+    `begun` is the sweep that was interrupted and goes on; without a start there is none.
     """
 
     contacts: int
     calls: int
     seconds: float
     calls_per_second: float
-    cursor: str | None = None
-    contacts_done: int = 0
-    began_at: str | None = None
+    begun: Sweep = Sweep(None, None, 0)
 
     def sentence(self) -> str:
         """What it will take, in words."""
@@ -344,9 +311,10 @@ class Survey:
             f" about {max(1, math.ceil(self.seconds / 60))} min"
             f" at {self.calls_per_second:g} message lists a second"
         )
-        if self.began_at is None:
+        started_at, _, done = self.begun
+        if started_at is None:
             return text
-        return f"{text}; goes on with the sweep of {self.began_at}, {self.contacts_done} are done"
+        return f"{text}; goes on with the sweep of {started_at}, {done} are done"
 
     def to_json(self) -> dict[str, object]:
         """The `estimate` of the JSON output."""
@@ -370,14 +338,13 @@ async def survey(reader: Reader) -> Survey:
         except RefusedError as error:
             if error.code != _CURSOR_IS_GONE:
                 raise
-    return await _survey(reader.respondio, None)
+    return await _survey(reader.respondio, Sweep(None, None, 0))
 
 
-async def _survey(respondio: RespondIO, begun: Sweep | None) -> Survey:
+async def _survey(respondio: api.RespondIO, begun: Sweep) -> Survey:
     contacts = pages = 0
     first: Person | None = None
-    cursor = begun.cursor if begun else None
-    async for page in each_page(respondio.list_contacts, cursor):
+    async for page in api.each_page(respondio.list_contacts, begun.cursor):
         pages += 1
         contacts += len(page.items)
         if first is None and page.items:
@@ -386,16 +353,9 @@ async def _survey(respondio: RespondIO, begun: Sweep | None) -> Survey:
         # Only an answer tells the limit; that this contact cannot be read does not matter here.
         with contextlib.suppress(RefusedError, TemporaryError):
             await respondio.list_messages(first.identifier)
-    rate = respondio.calls_per_second(MESSAGES)
-    return Survey(
-        contacts=contacts,
-        calls=contacts + pages,
-        seconds=contacts / rate + pages / respondio.calls_per_second(CONTACTS),
-        calls_per_second=rate,
-        cursor=cursor,
-        contacts_done=begun.contacts_done if begun else 0,
-        began_at=begun.started_at if begun else None,
-    )
+    rate = respondio.calls_per_second(api.MESSAGES)
+    seconds = contacts / rate + pages / respondio.calls_per_second(api.CONTACTS)
+    return Survey(contacts, contacts + pages, seconds, rate, begun)
 
 
 async def sweep(
@@ -410,7 +370,7 @@ async def sweep(
     Raises as `Reader.read` does.
     """
     state, clock = reader.log.state, reader.log.clock
-    if survey.began_at is None:
+    if survey.begun.started_at is None:
         with state.transaction():
             reader.progress.begin_sweep(clock.now())
     done = 0
@@ -418,8 +378,8 @@ async def sweep(
     def show(of_this_page: int) -> None:
         on_progress(done + of_this_page)
 
-    async for page in each_page(reader.respondio.list_contacts, survey.cursor):
-        people = [one for item in page.items if (one := Person.of_contact(item)) is not None]
+    async for page in api.each_page(reader.respondio.list_contacts, survey.begun.cursor):
+        people = [person for person in map(Person.of_contact, page.items) if person is not None]
         await reader.read(people, show)
         done += len(people)
         with state.transaction():
@@ -427,20 +387,17 @@ async def sweep(
         on_page()
 
 
-@dataclass(frozen=True)
-class PullRequest:
-    """What a person asked for; `phones` (E.164) come on top of those that matter anyway."""
+class PullRequest(NamedTuple):
+    """What a person wants: contacts beside those that matter anyway (phone numbers), since when.
 
-    phones: tuple[str, ...]
+    Both as they were written; `since` counts for contacts that were never read before.
+    """
+
+    contacts: tuple[str, ...]
+    since: str
     all_contacts: bool
-    since: datetime
     dry_run: bool = False
     is_confirmed: bool = False
-
-    @property
-    def needs_respondio(self) -> bool:
-        """Whether it makes no sense without respond.io."""
-        return bool(self.phones) or self.all_contacts
 
 
 @dataclass
@@ -469,30 +426,34 @@ class Pulled:
     def to_json(self) -> dict[str, object]:
         """The `data` of the JSON output."""
         return {
-            **vars(self.tally),
+            **self.tally.to_json(),
             "calls": self.calls,
-            "by_kind": {kind.value: self.tally.by_kind[kind] for kind in Kind},
             "history": self.history._asdict(),
             "estimate": self.estimate.to_json() if self.estimate else None,
-            "resumed": self.estimate is not None and self.estimate.began_at is not None,
+            "resumed": bool(self.estimate and self.estimate.begun.started_at),
             "finished": self.exit_status == 0,
         }
 
 
 class Pull:
-    """One run for one channel."""
+    """One run for one channel.
 
-    def __init__(
-        self, workspace: Workspace, invocation: Invocation, channel: Channel, request: PullRequest
-    ) -> None:
+    Raises UsageError for a contact that is no phone number, and when no channel is meant.
+    """
+
+    def __init__(self, workspace: Workspace, invocation: Invocation, request: PullRequest) -> None:
+        self._phones = [_phone(text) for text in request.contacts]
         self._workspace = workspace
         self._invocation = invocation
-        self._channel = channel
+        self._dialogue = TerminalDialogue(invocation)
         self._request = request
+        self.channel = choose_channel(workspace, invocation)
+        zone = self.channel.timezone or workspace.settings.timezone or "UTC"
+        self._since = moment_ago(request.since, zone, workspace.clock.now())
         self._pulled = Pulled()
         self._log = PullLog.of(workspace, self._pulled.tally)
 
-    def run(self, dialogue: TerminalDialogue) -> Pulled:
+    def run(self) -> Pulled:
         """Read what matters, or everything, and let every projection learn from it.
 
         Raises:
@@ -500,39 +461,55 @@ class Pull:
             UsageError: the channel lacks the ids that the tokens need.
             DeclinedError: a person did not want to read all contacts.
         """
-        respondio, meta = self._sources()
-        interest = self._interest()
+        workspace, pulled = self._workspace, self._pulled
+        reader, meta = self._readers()
+        interest = consumers.interest(workspace.state, self.channel, workspace.clock.now())
+        probe = workspace.settings.events.probe_contact
+        phones = dict.fromkeys((*self._phones, *([probe] if probe else []), *interest.phones))
         try:
-            if respondio is not None:
-                self._part(lambda: self._read_respondio(respondio, interest, dialogue))
+            if reader is not None:
+                with self._failing():
+                    self._read_respondio(reader, list(phones))
             if meta is not None and interest.message_ids:
-                self._part(lambda: self._read_meta(meta, interest))
+                with self._failing():
+                    self._read_meta(meta, interest.message_ids)
         except KeyboardInterrupt:
-            if self._pulled.tally.contacts:
-                dialogue.note("what was read is kept; the same command goes on from there")
+            if pulled.tally.contacts:
+                self._dialogue.note("what was read is kept; the same command goes on from there")
             raise
         self._catch_up()
-        self._pulled.calls = sum(one.calls for one in (respondio, meta) if one is not None)
-        return self._pulled
+        pulled.calls = (reader.respondio.calls if reader else 0) + (meta.calls if meta else 0)
+        return pulled
 
-    def _sources(self) -> tuple[RespondIO | None, Meta | None]:
-        channel, secrets, request = self._channel, self._workspace.secrets, self._request
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What fails on one platform is kept, so that the other is read all the same."""
+        try:
+            yield
+        except (CredentialError, RefusedError, TemporaryError) as error:
+            self._pulled.errors.append(error)
+
+    def _readers(self) -> tuple[Reader | None, Meta | None]:
+        workspace, channel, secrets = self._workspace, self.channel, self._workspace.secrets
         has_token = secrets.find("respondio-token", channel.name) is not None
-        if request.needs_respondio:
+        needs_respondio = bool(self._phones) or self._request.all_contacts
+        if needs_respondio:
             secrets.need("respondio-token", channel.name)
         has_meta_token = secrets.find("meta-token", channel.name) is not None
-        respondio = meta = None
-        if has_token and channel.respondio_channel_id is not None:
-            respondio = respondio_for(self._workspace, channel)
-        if has_meta_token and channel.phone_number_id:
-            meta = meta_for(self._workspace, channel)
-        if respondio or (meta and not request.needs_respondio):
-            return respondio, meta
+        reader = reader_of(workspace, channel, self._since, self._pulled.tally)
+        meta = meta_for(workspace, channel) if has_meta_token and channel.phone_number_id else None
+        if reader or (meta and not needs_respondio):
+            return reader, meta
         if has_token:
             hint = f"run `wacoex channel edit {channel.name} --respondio-channel-id N`"
+            with contextlib.suppress(WacoexError):
+                found = workspace.run(respondio_for(workspace, channel).list_channels())
+                # Which `source` a Coexistence channel shows is not documented.
+                known = [f"{each.id} ({each.name})" for each in found if each.is_whatsapp]
+                hint += f"; N is one of {', '.join(known)}" if known else ""
             raise UsageError(
                 f"channel `{channel.name}` has no respondio_channel_id",
-                hint=f"{hint}{self._known_channels()}",
+                hint=hint,
                 code="channel_incomplete",
             )
         if has_meta_token:
@@ -543,48 +520,19 @@ class Pull:
             code="credentials_missing",
         )
 
-    def _known_channels(self) -> str:
-        """The workspace's WhatsApp channels, as the end of a hint; empty when they are unknown."""
-        found: tuple[WorkspaceChannel, ...] = ()
-        with contextlib.suppress(WacoexError):
-            respondio = respondio_for(self._workspace, self._channel)
-            found = self._workspace.run(respondio.list_channels())
-        # Which `source` a Coexistence channel shows is not documented (respond.io: channels).
-        named = [f"{channel.id} ({channel.name})" for channel in found if channel.is_whatsapp]
-        return f"; N is one of {', '.join(named)}" if named else ""
-
-    def _interest(self) -> Interest:
-        workspace = self._workspace
-        found = consumers.interest(workspace.state, self._channel, workspace.clock.now())
-        probe = workspace.settings.events.probe_contact
-        people = (*self._request.phones, *([probe] if probe else []), *found.phones)
-        return consumers.Interest(tuple(dict.fromkeys(people)), found.message_ids)
-
-    def _part(self, read: Callable[[], None]) -> None:
-        try:
-            read()
-        except (CredentialError, RefusedError, TemporaryError) as error:
-            self._pulled.errors.append(error)
-
-    def _read_respondio(
-        self, respondio: RespondIO, interest: Interest, dialogue: TerminalDialogue
-    ) -> None:
-        channel_id = self._channel.respondio_channel_id
-        assert channel_id is not None  # noqa: S101 - `_sources` has seen to it
-        reader = Reader(respondio, channel_id, self._log, since=self._request.since)
+    def _read_respondio(self, reader: Reader, phones: Sequence[str]) -> None:
         if self._request.all_contacts:
-            self._sweep(reader, dialogue)
-        elif self._request.dry_run:
-            rate = respondio.calls_per_second(MESSAGES)
-            count = len(interest.phones)
-            self._pulled.estimate = Survey(count, count, count / rate, rate) if count else None
-        elif interest.phones:
-            people = [Person.of_phone(phone) for phone in interest.phones]
-            with self._progress("contacts read", len(people)) as show:
-                self._workspace.run(reader.read(people, show))
+            self._sweep(reader)
+        elif phones and self._request.dry_run:
+            rate, count = reader.respondio.calls_per_second(api.MESSAGES), len(phones)
+            self._pulled.estimate = Survey(count, count, count / rate, rate)
+        elif phones:
+            with self._progress("contacts read", len(phones)) as show:
+                self._workspace.run(reader.read([*map(Person.of_phone, phones)], show))
             self._pulled.worked += 1
 
-    def _sweep(self, reader: Reader, dialogue: TerminalDialogue) -> None:
+    def _sweep(self, reader: Reader) -> None:
+        dialogue = self._dialogue
         must_ask = not (self._request.is_confirmed or self._request.dry_run)
         if must_ask:
             dialogue.demand_person("--yes")  # before the contacts are counted, not after
@@ -599,17 +547,14 @@ class Pull:
             self._workspace.run(sweep(reader, found, show, self._catch_up))
         self._pulled.worked += 1
 
-    def _read_meta(self, meta: Meta, interest: Interest) -> None:
-        messages = interest.message_ids
+    def _read_meta(self, meta: Meta, messages: Mapping[str, str]) -> None:
         self._pulled.statuses_wanted = len(messages)
         if self._request.dry_run:
             return
+        phone_number_id = self.channel.demand_phone_number_id()
         with self._progress("statuses asked for", len(messages)) as show:
-            self._pulled.history = self._workspace.run(
-                read_statuses(
-                    meta, self._channel.demand_phone_number_id(), messages, self._log, show
-                )
-            )
+            reading = read_statuses(meta, phone_number_id, messages, self._log, show)
+            self._pulled.history = self._workspace.run(reading)
         self._pulled.worked += self._pulled.history.available is True
 
     @contextlib.contextmanager
@@ -624,3 +569,14 @@ class Pull:
 
     def _catch_up(self) -> None:
         catch_up(self._workspace.state, consumers.projections(), self._workspace.clock)
+
+
+def _phone(text: str) -> str:
+    phone = normalise(text)
+    if phone is None:
+        raise UsageError(
+            f"`--contact {text}` is not a phone number",
+            hint="write it with `+` and the country code, such as `+6591234567`",
+            code="bad_contact",
+        )
+    return phone

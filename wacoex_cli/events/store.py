@@ -21,19 +21,19 @@ import heapq
 import itertools
 import json
 from collections import Counter
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wacoex_cli.channels.evidence import address_of_event
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.events import Event, Kind, Source, Via
+from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
-    from wacoex_cli.platforms.events import Payload, Projection
 
 # SQLite may be built to take no more than 999 values in one statement.
 _VALUES_AT_ONCE = 900
@@ -61,6 +61,8 @@ _DAYS = (
     " COUNT(*) AS messages, MAX(at) AS newest_at FROM events WHERE kind = ? AND at >= ?{more}"
     " GROUP BY phone_number_id, phone, respondio_channel_id, SUBSTR(at, 1, 10)"
 )
+# Reading a message is neither sending nor receiving one, and may happen months later.
+_REACHED = frozenset({"sent", "delivered"})
 _INBOUND = """ AND data LIKE '%"direction":"in"%'"""
 _SAME_DAY_LATER = (
     "SELECT 1 FROM evidence AS later WHERE later.address = evidence.address"
@@ -75,6 +77,26 @@ class Stored(NamedTuple):
 
     is_new: bool
     events: Mapping[Kind, int]
+
+
+@dataclass
+class Tally:
+    """How many payloads were stored, or known before; `by_kind` counts events that are new."""
+
+    stored: int = 0
+    duplicates: int = 0
+    by_kind: Counter[Kind] = field(default_factory=Counter)
+
+    def add(self, outcomes: Iterable[Stored]) -> None:
+        """Count what became of some payloads."""
+        for outcome in outcomes:
+            self.stored += outcome.is_new
+            self.duplicates += not outcome.is_new
+            self.by_kind.update(outcome.events)
+
+    def to_json(self) -> dict[str, object]:
+        """All of its figures, with every kind there is."""
+        return {**vars(self), "by_kind": {kind.value: self.by_kind[kind] for kind in Kind}}
 
 
 class Day(NamedTuple):
@@ -290,13 +312,21 @@ class EventLog:
         found = self._state.value("SELECT MAX(newest_at) FROM arrivals WHERE source = ?", [source])
         return from_text(found) if found else None
 
-    def echo_days(self, since: datetime) -> list[Day]:
-        """The days with echoes, by number."""
-        return self._days(Kind.ECHO, since, "")
-
-    def inbound_days(self, since: datetime) -> list[Day]:
-        """The days with messages of contacts, by number."""
-        return self._days(Kind.MESSAGE, since, _INBOUND)
+    def days(self, kind: Kind, since: datetime) -> list[Day]:
+        """The days with events of a kind, by number; of messages those of contacts count."""
+        sql = _DAYS.format(more=_INBOUND if kind is Kind.MESSAGE else "")
+        found = [
+            Day(
+                frozenset(
+                    f"{name}:{row[name]}" for name in _ADDRESS_NAMES if row[name] is not None
+                ),
+                row["day"],
+                row["messages"],
+                row["newest_at"],
+            )
+            for row in self._state.rows(sql, [kind, to_text(since)])
+        ]
+        return sorted(found, key=lambda day: day.newest_at)
 
     def first_seen(self, contacts: Collection[str]) -> dict[str, str]:
         """When each of these contacts was first written to or wrote, as far as the log goes."""
@@ -340,11 +370,7 @@ class EventLog:
         The newest payload and event stay, so that no number is given out again.
         """
         value, month = self._state.value, to_text(before)[:7]
-        cursors = {
-            row["consumer"]: row["event_id"]
-            for row in self._state.rows("SELECT consumer, event_id FROM cursors")
-        }
-        read_by_all = min((int(cursors.get(name, 0)) for name in readers), default=0)
+        read_by_all = min(map(self.cursor, readers), default=0)
         kept = value(
             "SELECT payload_id FROM payloads WHERE received_at >= ? ORDER BY payload_id LIMIT 1",
             [to_text(before)],
@@ -416,21 +442,6 @@ class EventLog:
     def _highest(self, table: str, column: str) -> int:
         return int(self._state.value(f"SELECT COALESCE(MAX({column}), 0) FROM {table}"))
 
-    def _days(self, kind: Kind, since: datetime, more: str) -> list[Day]:
-        rows = self._state.rows(_DAYS.format(more=more), [kind, to_text(since)])
-        found = [
-            Day(
-                frozenset(
-                    f"{name}:{row[name]}" for name in _ADDRESS_NAMES if row[name] is not None
-                ),
-                row["day"],
-                row["messages"],
-                row["newest_at"],
-            )
-            for row in rows
-        ]
-        return sorted(found, key=lambda day: day.newest_at)
-
     def _count_arrivals(self, payloads: Sequence[Payload], now: datetime) -> None:
         for source, count in Counter(payload.source for payload in payloads).items():
             self._state.execute(
@@ -463,19 +474,31 @@ def catch_up(
 
 
 class ActiveContacts:
-    """Who was active in which month."""
+    """Who was active in which month. respond.io: MAC are those who send or receive a message."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def add(self, active: Iterable[tuple[str, str, str, bool, bool]]) -> None:
-        """Keep month (`2026-11`, UTC), address, contact, whether by a message, by an echo."""
+    def add(self, events: Iterable[Event]) -> None:
+        """Remember the contacts of these events, and whether an echo made them active.
+
+        Of statuses only `sent` and `delivered` count.
+        """
+        rows = []
+        for event in events:
+            if event.contact is None:
+                continue
+            if event.kind is Kind.STATUS and event.data.get("status") not in _REACHED:
+                continue
+            is_echo = event.kind is Kind.ECHO
+            address = address_of_event(event) or ""
+            rows.append((event.at[:7], address, event.contact, int(not is_echo), int(is_echo)))
         self._state.execute_many(
             "INSERT INTO active_contacts (month, address, contact, by_message, by_echo)"
             " VALUES (?, ?, ?, ?, ?) ON CONFLICT (month, address, contact) DO UPDATE SET"
             " by_message = active_contacts.by_message | excluded.by_message,"
             " by_echo = active_contacts.by_echo | excluded.by_echo",
-            [(*names, int(by_message), int(by_echo)) for *names, by_message, by_echo in active],
+            rows,
         )
 
     def addresses(self, month: str) -> set[str]:
@@ -496,6 +519,18 @@ class ActiveContacts:
         return (row["contacts"], row["n"]) if row else (0, 0)
 
 
+def _note_active_contacts(state: State, events: Sequence[Event], now: datetime) -> None:
+    ActiveContacts(state).add(events)
+
+
+MAC = Projection(
+    "mac",
+    frozenset({Kind.MESSAGE, Kind.UNSUPPORTED, Kind.STATUS, Kind.ECHO}),
+    _note_active_contacts,
+)
+"""Which contacts were active in which month, and whether by echoes only."""
+
+
 class Watermark(NamedTuple):
     """Everything of a contact from `read_from` (RFC 3339, UTC) to `message_id` is in the log."""
 
@@ -504,9 +539,12 @@ class Watermark(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """A walk over all contacts that has not come to its end; `cursor` is of the next page."""
+    """A walk over all contacts that has not come to its end; `cursor` is of the next page.
 
-    started_at: str
+    `started_at` is RFC 3339 in UTC; None for one that has not begun.
+    """
+
+    started_at: str | None
     cursor: str | None
     contacts_done: int
 

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.channels.access import meta_for
+from wacoex_cli.channels.access import choose_channel, meta_for
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError
-from wacoex_cli.events.checks import (
-    FIELDS,
-    SILENCE_WINDOW,
-    Subscribed,
-    check_silence,
-    check_subscription,
-)
-from wacoex_cli.events.store import EventLog
-from wacoex_cli.findings.model import Finding, worst_first
+from wacoex_cli.events.checks import FIELDS, Subscribed, arrivals, check_silence, check_subscription
+from wacoex_cli.findings.model import Finding, Severity, check_exit_status, worst, worst_first
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.secrets import Secret
-from wacoex_cli.platforms.events import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,12 +19,12 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.answers import App
-    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.terminal.options import Invocation
 
 _WHATSAPP = "whatsapp_business_account"
+_NO_APP_ID = "which app is ours is not known"
 
 
 @dataclass(frozen=True)
@@ -48,6 +40,19 @@ class Subscription:
     override: str | None = None
     callback_url: str | None = None
 
+    def fields(self) -> list[dict[str, Any]]:
+        """The webhook fields that matter; `on` is None where it cannot be known."""
+        on = self.seen.fields
+        return [
+            {
+                "name": field.name,
+                "on": None if on is None else field.name in on,
+                "severity": field.severity.value,
+                "purpose": field.purpose,
+            }
+            for field in FIELDS
+        ]
+
     def to_json(self) -> dict[str, object]:
         """The `data` of `events subscribe`, without findings."""
         on = self.seen.fields
@@ -59,35 +64,28 @@ class Subscription:
             "override_callback_uri": self.override,
             "callback_url": self.callback_url,
             "active": self.seen.is_active if on else None,
-            "fields": [
-                {
-                    "name": one.name,
-                    "on": None if on is None else one.name in on,
-                    "severity": one.severity.value,
-                    "purpose": one.purpose,
-                }
-                for one in FIELDS
-            ],
-            "other_fields": sorted((on or frozenset()) - {one.name for one in FIELDS}),
+            "fields": self.fields(),
+            "other_fields": sorted((on or frozenset()) - {field.name for field in FIELDS}),
         }
 
 
-async def look(
-    workspace: Workspace, channel: Channel, *, patience_seconds: float | None = None
-) -> Subscription:
+async def look(workspace: Workspace, channel: Channel) -> Subscription:
     """Ask Meta; changes nothing. What the access at hand cannot tell is left open, with the reason.
-
-    `patience_seconds` shortens how long a failed read is tried again.
 
     Raises:
         UsageError: the channel has no waba_id.
         CredentialError, RefusedError, TemporaryError: Meta cannot be asked about the WABA.
     """
-    waba_id = channel.demand_waba_id()
-    meta = meta_for(workspace, channel, patience_seconds=patience_seconds)
-    apps = await meta.subscribed_apps(waba_id)
-    app_id, why = await _own_app_id(workspace, channel, meta)
-    return await _subscription(workspace, channel, apps, (app_id, why), patience_seconds)
+    meta = meta_for(workspace, channel)
+    apps = await meta.subscribed_apps(channel.demand_waba_id())
+    app_id, why = workspace.settings_for(channel.name).meta_app_id, ""
+    if not app_id:
+        try:
+            app_id = (await meta.debug_token()).app_id
+            why = "" if app_id else f"{_NO_APP_ID}: Meta does not say"
+        except WacoexError as error:
+            why = f"{_NO_APP_ID}: {error.message}"
+    return await _subscription(workspace, channel, apps, (app_id, why))
 
 
 async def look_beside(
@@ -100,7 +98,7 @@ async def look_beside(
     app_id = workspace.settings_for(facts.name).meta_app_id or (token_app and token_app.value)
     failed = facts.failures.get("token")
     reason = failed.message if failed else token_app and token_app.reason
-    why = "" if app_id else f"which app is ours is not known: {reason or 'Meta does not say'}"
+    why = "" if app_id else f"{_NO_APP_ID}: {reason or 'Meta does not say'}"
     own = (str(app_id) if app_id else None, why)
     return await _subscription(workspace, facts.channel, facts.apps.apps, own, patience_seconds)
 
@@ -110,40 +108,28 @@ async def _subscription(
     channel: Channel,
     apps: Iterable[App],
     own_app: tuple[str | None, str],
-    patience_seconds: float | None,
+    patience_seconds: float | None = None,
 ) -> Subscription:
     app_id, why = own_app
     own = next((app for app in apps if app_id is not None and app.id == app_id), None)
     hook, why_no_fields = await _hook(workspace, channel, app_id, patience_seconds)
+    listed = (hook or {}).get("fields") or ()
+    named = [field.get("name") if isinstance(field, dict) else field for field in listed]
+    fields = frozenset(name for name in named if isinstance(name, str))
+    callback_url = (hook or {}).get("callback_url")
     return Subscription(
         channel=channel.name,
         waba_id=channel.demand_waba_id(),
         seen=Subscribed(
             app_id=app_id,
             is_attached=None if app_id is None else own is not None,
-            fields=None if hook is None else _fields(hook),
+            fields=None if hook is None else fields,
             is_active=(hook or {}).get("active") is not False,
             why=why or why_no_fields,
         ),
         override=own.override if own else None,
-        callback_url=_text((hook or {}).get("callback_url")),
+        callback_url=callback_url if callback_url and isinstance(callback_url, str) else None,
     )
-
-
-async def look_if_ours(
-    workspace: Workspace, channel: Channel, *, patience_seconds: float | None = None
-) -> Subscription | None:
-    """Like `look`, but None for a channel that works without Meta: no own app, nothing to miss.
-
-    Raises what `look` raises.
-    """
-    try:
-        return await look(workspace, channel, patience_seconds=patience_seconds)
-    except (CredentialError, UsageError) as error:
-        is_left_out = error.code in {"credentials_missing", "channel_incomplete"}
-        if channel.provider is Provider.META or not is_left_out:
-            raise
-        return None
 
 
 async def attach(workspace: Workspace, channel: Channel) -> Subscription:
@@ -163,26 +149,47 @@ async def attach(workspace: Workspace, channel: Channel) -> Subscription:
     return found
 
 
-def findings(state: State, found: Subscription | None, now: datetime) -> list[Finding]:
-    """WX210 from what Meta said, and WX108 from what came in; worst first."""
-    told = check_subscription(found.seen, found.channel, to_text(now)) if found else []
-    for source in Source:
-        newest = EventLog(state).newest_arrival(source)
-        if newest is not None:
-            hours = EventLog(state).arrival_hours(source, newest - SILENCE_WINDOW)
-            told += check_silence(hours, now, source)
-    return worst_first(told)
+class Checked(NamedTuple):
+    """What `events subscribe --check` came to. `subscription` is None without an own app."""
+
+    subscription: Subscription | None
+    findings: list[Finding]
+    failures: tuple[WacoexError, ...] = ()
+
+    @property
+    def exit_status(self) -> int:
+        """0 ok, 1 warning, 2 critical, 3 unknown or not checked."""
+        severities = [finding.severity for finding in self.findings]
+        return check_exit_status(Severity.UNKNOWN if self.failures else worst(severities))
 
 
-async def _own_app_id(workspace: Workspace, channel: Channel, meta: Meta) -> tuple[str | None, str]:
-    configured = workspace.settings_for(channel.name).meta_app_id
-    if configured:
-        return configured, ""
+def check(workspace: Workspace, invocation: Invocation) -> Checked:
+    """WX210 from what Meta says about the channel, WX108 from what came in; worst first.
+
+    A channel that works without Meta has no own app, and nothing to miss.
+    """
+    found: Subscription | None = None
+    failures: tuple[WacoexError, ...] = ()
     try:
-        app_id = (await meta.debug_token()).app_id
+        channel = choose_channel(workspace, invocation)
+        try:
+            found = workspace.run(look(workspace, channel))
+        except (CredentialError, UsageError) as error:
+            is_left_out = error.code in {"credentials_missing", "channel_incomplete"}
+            if channel.provider is Provider.META or not is_left_out:
+                raise
     except WacoexError as error:
-        return None, f"which app is ours is not known: {error.message}"
-    return app_id, "" if app_id else "which app is ours is not known: Meta does not say"
+        failures = (error,)
+    now = workspace.clock.now()
+    findings = missing(found, now) if found else []
+    for source, hours in arrivals(workspace.state).items():
+        findings += check_silence(hours, now, source)
+    return Checked(found, worst_first(findings), failures)
+
+
+def missing(found: Subscription, now: datetime) -> list[Finding]:
+    """WX210 from what Meta said, worst first."""
+    return worst_first(check_subscription(found.seen, found.channel, to_text(now)))
 
 
 async def _hook(
@@ -192,40 +199,20 @@ async def _hook(
     secret = workspace.secrets.find("meta-app-secret", channel.name)
     if app_id is None or secret is None:
         return None, "there is no meta-app-secret, and Meta shows the fields to the app alone"
-    try:
-        as_app = _as_app(workspace, channel, app_id, secret, patience_seconds)
-        hooks = await as_app.app_subscriptions(app_id)
-    except WacoexError as error:
-        return None, f"the fields cannot be read: {error.message}"
-    return next((one for one in hooks if one.get("object") == _WHATSAPP), {}), ""
-
-
-def _as_app(
-    workspace: Workspace,
-    channel: Channel,
-    app_id: str,
-    secret: Secret,
-    patience_seconds: float | None,
-) -> Meta:
-    """The Graph API as the app itself. Source: "Meta: access tokens, app access tokens"."""
+    # Imported only now: who looks offline needs nothing of what asks.
     from wacoex_cli.platforms.meta import Meta
 
     settings = workspace.settings_for(channel.name)
     token = Secret(f"{app_id}|{secret.reveal()}", secret.source)
-    return Meta(
-        workspace.http,
-        token,
-        settings.meta_base_url,
-        settings.meta_api_version,
-        patience_seconds=patience_seconds,
-    )
-
-
-def _fields(hook: Mapping[str, Any]) -> frozenset[str]:
-    listed = hook.get("fields")
-    named = [one.get("name") if isinstance(one, dict) else one for one in listed or ()]
-    return frozenset(one for one in named if isinstance(one, str))
-
-
-def _text(value: object) -> str | None:
-    return str(value) if isinstance(value, str | int) and value else None
+    try:
+        # As the app itself. Source: "Meta: access tokens, app access tokens".
+        hooks = await Meta(
+            workspace.http,
+            token,
+            settings.meta_base_url,
+            settings.meta_api_version,
+            patience_seconds=patience_seconds,
+        ).app_subscriptions(app_id)
+    except WacoexError as error:
+        return None, f"the fields cannot be read: {error.message}"
+    return next((hook for hook in hooks if hook.get("object") == _WHATSAPP), {}), ""

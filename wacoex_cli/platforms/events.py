@@ -1,6 +1,6 @@
 """Events: what Meta and respond.io reported, without the content of messages; light to import.
 
-`meta_webhooks` and `respondio_webhooks` make events out of payloads. Here is what everybody who
+`payloads` makes events out of what was delivered. Here is what everybody who
 reads them needs: the event, its typed data, and the projection that a package makes of events.
 """
 
@@ -17,7 +17,7 @@ from wacoex_cli.foundation import phone_numbers
 from wacoex_cli.foundation.clock import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from wacoex_cli.foundation.state import State
 
@@ -68,14 +68,6 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-class Pricing(TypedDict, total=False):
-    """What Meta says about the price of a message."""
-
-    billable: bool | None
-    category: str | None
-    type: str | None
-
-
 class Restriction(TypedDict, total=False):
     """One of the things an account may not do now; `expiration` in any form of a time."""
 
@@ -118,10 +110,10 @@ class EventData(TypedDict, total=False):
     original_message_id: str | None
     # echo: keyed hash of a short text
     text_hash: str | None
-    # status; alert
+    # status, alert; `pricing` has billable, category and type
     status: str | None
     attempt_id: str | None
-    pricing: Pricing | None
+    pricing: Mapping[str, bool | str] | None
     # contact_sync
     action: str | None
     # history; `threads` and `messages` are counts
@@ -233,27 +225,21 @@ def read_moment(value: object) -> str | None:
     Takes seconds, milli-, micro- and nanoseconds since 1970, told apart by their size, and
     RFC 3339; both platforms document one and send another.
     """
-    if isinstance(value, str):
-        if not (value.isascii() and value.isdigit() and len(value) < _LONGEST_TIME):
-            return _written_moment(value)
-        value = int(value)
-    if not isinstance(value, int | float) or not _FIRST_SECOND <= value < _TOO_LARGE:
+    if isinstance(value, str) and len(value) > _LONGEST_TIME:
         return None
-    while value >= _FIRST_MILLISECOND:
-        value /= 1000
-    return to_text(datetime.fromtimestamp(value, UTC))
-
-
-def _written_moment(text: str) -> str | None:
-    if len(text) > _LONGEST_TIME:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        try:
+            written = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        dated = written if written.tzinfo else written.replace(tzinfo=UTC)
+        return to_text(dated) if written.year in _YEARS else None
+    seconds = int(value) if isinstance(value, str) else value
+    if not isinstance(seconds, int | float) or not _FIRST_SECOND <= seconds < _TOO_LARGE:
         return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if found.year not in _YEARS:
-        return None
-    return to_text(found if found.tzinfo else found.replace(tzinfo=UTC))
+    while seconds >= _FIRST_MILLISECOND:
+        seconds /= 1000
+    return to_text(datetime.fromtimestamp(seconds, UTC))
 
 
 def read_phone(value: object) -> str | None:

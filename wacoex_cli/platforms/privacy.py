@@ -1,6 +1,6 @@
 """What of a payload may be kept: a list of what is allowed, never one of what is forbidden.
 
-The models of `meta_webhooks` and `respondio_webhooks` are that list. Each field has one of the
+The models of `payloads` (Meta) and `respondio_webhooks` are that list. Each field has one of the
 types below, whose validator returns what is kept of a value, or None: a wrong value never drops
 what stands beside it. What no model names is dropped, so a field that is new tomorrow cannot leak
 a text. The depth of the models bounds the depth of the work, whatever is sent.
@@ -25,7 +25,7 @@ from pydantic import (
 
 from wacoex_cli.platforms import events
 
-LONGEST_HASHED_TEXT = 40
+_LONGEST_HASHED_TEXT = 40
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.:+=/@|-]{1,256}")
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -44,29 +44,13 @@ _NAME_DIGITS = 32
 Element = TypeVar("Element")
 
 
-def identifier(value: Any) -> str | None:
-    """An id: text without spaces, or a number, which becomes text."""
-    if isinstance(value, str):
-        return value if _IDENTIFIER.fullmatch(value) else None
-    whole = number(value)
-    return None if whole is None else str(whole)
-
-
-def identifiers(value: Any) -> list[str] | None:
-    """A list of ids."""
-    if not isinstance(value, list):
-        return None
-    return [kept for part in value if (kept := identifier(part)) is not None]
+def _written(value: Any, pattern: re.Pattern[str]) -> str | None:
+    return value if isinstance(value, str) and pattern.fullmatch(value) else None
 
 
 def word(value: Any) -> str | None:
     """One value of an enumeration, known or not."""
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
-
-
-def constant(value: Any) -> str | None:
-    """A value in capitals, where the same field may also hold a sentence."""
-    return value if isinstance(value, str) and _CONSTANT.fullmatch(value) else None
+    return _written(value, _WORD)
 
 
 def number(value: Any) -> int | None:
@@ -78,42 +62,37 @@ def number(value: Any) -> int | None:
     return None
 
 
-def flag(value: Any) -> bool | None:
-    """True or false."""
-    return value if isinstance(value, bool) else None
+def _identifier(value: Any) -> str | None:
+    whole = None if isinstance(value, str) else number(value)
+    return _written(value, _IDENTIFIER) if whole is None else str(whole)
 
 
-def time(value: Any) -> str | int | float | None:
-    """A moment in whatever form it came."""
-    if isinstance(value, str):
-        return value if _TIME.fullmatch(value) else None
+def _identifiers(value: Any) -> list[str] | None:
+    if not isinstance(value, list):
+        return None
+    return [kept for part in value if (kept := _identifier(part)) is not None]
+
+
+def _time(value: Any) -> str | int | float | None:
     if isinstance(value, float):
         return value if isfinite(value) else None
-    return number(value)
+    return _written(value, _TIME) if isinstance(value, str) else number(value)
 
 
-def day(value: Any) -> str | int | None:
-    """A date, also one with the month in letters (Meta: `waba_ban_date`)."""
-    if isinstance(value, str):
-        return value if _DAY.fullmatch(value) else None
-    return number(value)
-
-
-def hashed_text(value: Any, info: ValidationInfo) -> dict[str, str] | None:
-    """Of a short text its keyed hash only: a word that we know can be found, no other read."""
+def _hashed_text(value: Any, info: ValidationInfo) -> dict[str, str] | None:
     text = value.strip() if isinstance(value, str) else ""
-    if not 0 < len(text) <= LONGEST_HASHED_TEXT:
+    if not 0 < len(text) <= _LONGEST_HASHED_TEXT:
         return None
     key: Any = info.context
     return {"hash": events.text_hash(text, key)}
 
 
-def structure(value: Any, depth: int = _DEEPEST) -> Any:
-    """Of something unknown: ids, types, times and the like, and where they stood."""
+def _structure(value: Any, depth: int = _DEEPEST) -> Any:
+    """Of something unknown: ids, types, times and the like, and where they are."""
     if depth == 0:
         return None
     if isinstance(value, list):
-        return [clean for part in value if (clean := structure(part, depth - 1))]
+        return [clean for part in value if (clean := _structure(part, depth - 1))]
     if not isinstance(value, dict):
         return None
     found = {}
@@ -121,25 +100,37 @@ def structure(value: Any, depth: int = _DEEPEST) -> Any:
         kept: Any = None
         if isinstance(part, dict | list) and _NAME.fullmatch(name):
             is_ids = name.endswith(("_ids", "Ids"))
-            kept = structure(part, depth - 1) or (identifiers(part) if is_ids else None)
+            kept = _structure(part, depth - 1) or (_identifiers(part) if is_ids else None)
         elif _STRUCTURAL_NAME.fullmatch(name):
-            kept = identifier(part)
+            kept = _identifier(part)
         if kept:
             found[name] = kept
     return found
 
 
-Identifier = Annotated[str | None, PlainValidator(identifier)]
-Identifiers = Annotated[list[str] | None, PlainValidator(identifiers)]
+Identifier = Annotated[str | None, PlainValidator(_identifier)]
+"""An id: text without spaces, or a number, which becomes text."""
+Identifiers = Annotated[list[str] | None, PlainValidator(_identifiers)]
 Word = Annotated[str | None, PlainValidator(word)]
-Constant = Annotated[str | None, PlainValidator(constant)]
+Constant = Annotated[str | None, PlainValidator(lambda value: _written(value, _CONSTANT))]
+"""A value in capitals, where the same field may also hold a sentence."""
 Number = Annotated[int | None, PlainValidator(number)]
-Flag = Annotated[bool | None, PlainValidator(flag)]
-Time = Annotated[str | int | float | None, PlainValidator(time)]
-Day = Annotated[str | int | None, PlainValidator(day)]
+Flag = Annotated[
+    bool | None, PlainValidator(lambda value: value if isinstance(value, bool) else None)
+]
+Time = Annotated[str | int | float | None, PlainValidator(_time)]
+"""A moment in whatever form it came."""
+Day = Annotated[
+    str | int | None,
+    PlainValidator(
+        lambda value: _written(value, _DAY) if isinstance(value, str) else number(value)
+    ),
+]
+"""A date, also one with the month in letters (Meta: `waba_ban_date`)."""
 Phone = Annotated[str | None, PlainValidator(events.read_phone)]
 MetaCode = Annotated[int | None, PlainValidator(events.meta_code)]
-HashedText = Annotated[dict[str, str] | None, PlainValidator(hashed_text)]
+HashedText = Annotated[dict[str, str] | None, PlainValidator(_hashed_text)]
+"""Of a short text its keyed hash only: a word that we know can be found, no other read."""
 Part = Annotated[
     Element | None, BeforeValidator(lambda value: value if isinstance(value, dict) else None)
 ]
@@ -169,14 +160,14 @@ class Kept(BaseModel):
 
 
 class Open(Kept, extra="allow"):
-    """Of such an object the `structure` of unknown fields is kept too."""
+    """Of such an object ids, types, times of unknown fields are kept too."""
 
     @model_validator(mode="before")
     @classmethod
     def _reduce(cls, value: dict[str, Any]) -> dict[str, Any]:
         known = {name: part for name, part in value.items() if name in cls.model_fields}
         rest = {name: part for name, part in value.items() if name not in cls.model_fields}
-        return {**structure(rest), **known}
+        return {**_structure(rest), **known}
 
 
 def canonical(value: Any) -> str:

@@ -9,31 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Unpack
 
-from pydantic import BeforeValidator, ConfigDict, ValidationInfo
+from pydantic import BeforeValidator, ValidationInfo
 from pydantic.alias_generators import to_camel
 
+from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind, Source, read_moment, reported
-from wacoex_cli.platforms.privacy import (
-    Flag,
-    HashedText,
-    Identifier,
-    Kept,
-    MetaCode,
-    Open,
-    Part,
-    Parts,
-    Phone,
-    Time,
-    Word,
-    name_of,
-)
+from wacoex_cli.platforms.privacy import Kept, Open, name_of
 
-_DIRECTIONS = {
-    "incoming": "in",
-    "outgoing": "out",
-    "message.received": "in",
-    "message.sent": "out",
-}
+_DIRECTIONS = {"incoming": "in", "outgoing": "out", "message.received": "in", "message.sent": "out"}
 _MESSAGE_EVENTS = ("message.received", "message.sent")
 _SYNC_NOTE = "during sync"
 _LARGEST_ID = 2**63
@@ -41,30 +24,26 @@ _LARGEST_ID = 2**63
 _FIRST_MICROSECOND = 10**15
 
 
-class _Camel(Kept):
-    model_config = ConfigDict(alias_generator=to_camel)
-
-
 class _Delivered(Kept):
-    value: Word = None
-    timestamp: Time = None
-    message: MetaCode = None
+    value: keep.Word = None
+    timestamp: keep.Time = None
+    message: keep.MetaCode = None
 
 
-class _Sender(_Camel):
-    source: Word = None
-    user_id: Identifier = None
-    workflow_id: Identifier = None
-    broadcast_history_id: Identifier = None
+class _SentBy(Kept, alias_generator=to_camel):
+    source: keep.Word = None
+    user_id: keep.Identifier = None
+    workflow_id: keep.Identifier = None
+    broadcast_history_id: keep.Identifier = None
 
 
 class _Content(Kept):
-    type: Word = None
-    text: HashedText = None
-    during_sync: Flag = None
+    type: keep.Word = None
+    text: keep.HashedText = None
+    during_sync: keep.Flag = None
 
 
-def _is_echo(sender: _Sender | None, traffic: str | None) -> bool:
+def _is_echo(sender: _SentBy | None, traffic: str | None) -> bool:
     return sender is not None and sender.source == "echo" and traffic != "incoming"
 
 
@@ -80,21 +59,17 @@ def _content(value: Any, info: ValidationInfo) -> dict[str, Any] | None:
     return content
 
 
-class _RespondIOMessage(_Camel):
-    message_id: Identifier = None
-    channel_message_id: Identifier = None
-    contact_id: Identifier = None
-    channel_id: Identifier = None
-    traffic: Word = None
-    timestamp: Time = None
-    status: Parts[_Delivered] = None
-    sender: Part[_Sender] = None
+class _RespondIOMessage(Kept, alias_generator=to_camel):
+    message_id: keep.Identifier = None
+    channel_message_id: keep.Identifier = None
+    contact_id: keep.Identifier = None
+    channel_id: keep.Identifier = None
+    traffic: keep.Word = None
+    timestamp: keep.Time = None
+    status: keep.Parts[_Delivered] = None
+    sender: keep.Part[_SentBy] = None
     # After the two above, which decide what of it is kept.
     message: Annotated[_Content | None, BeforeValidator(_content)] = None
-
-    @property
-    def is_echo(self) -> bool:
-        return _is_echo(self.sender, self.traffic)
 
     @property
     def at(self) -> str | None:
@@ -102,103 +77,85 @@ class _RespondIOMessage(_Camel):
 
 
 class _Person(Kept):
-    id: Identifier = None
-    phone: Phone = None
+    id: keep.Identifier = None
+    phone: keep.Phone = None
 
 
 class _Channel(Kept):
-    id: Identifier = None
-    source: Word = None
+    id: keep.Identifier = None
+    source: keep.Word = None
 
 
 class RespondIOWebhook(Open):
     """One delivery of respond.io, or one of its messages in the same shape."""
 
-    event_type: Word = None
-    event_id: Identifier = None
-    contact: Part[_Person] = None
-    channel: Part[_Channel] = None
-    message: Part[_RespondIOMessage] = None
+    event_type: keep.Word = None
+    event_id: keep.Identifier = None
+    contact: keep.Part[_Person] = None
+    channel: keep.Part[_Channel] = None
+    message: keep.Part[_RespondIOMessage] = None
 
     def events(self, received_at: str) -> Iterator[Event]:
         """The message, then its statuses; `received_at` (RFC 3339) is for what has no time."""
-        message, direction = self.message, self._direction
+        message = self.message
+        traffic = message.traffic if message else None
+        direction = _DIRECTIONS.get(traffic or "") or _DIRECTIONS.get(self.event_type or "")
         if not message or direction is None or self.event_type not in _MESSAGE_EVENTS:
-            yield self._other(received_at)
+            at = _time_of(message.message_id if message else None) or received_at
+            name, field = name_of(self.kept()), self.event_type or "unknown"
+            yield self._event(Kind.OTHER, name, at, field=field)
             return
         at = message.at or received_at
         yield self._message_event(message, direction, at)
         for status in message.status or ():
             if message.message_id and status.value:
                 word = status.value.lower()
+                name, moment = f"{message.message_id}:{word}", read_moment(status.timestamp) or at
                 yield self._event(
-                    Kind.STATUS,
-                    f"{message.message_id}:{word}",
-                    message,
-                    read_moment(status.timestamp) or at,
-                    status=word,
-                    code=status.message,
+                    Kind.STATUS, name, moment, message, status=word, code=status.message
                 )
 
     def _message_event(self, message: _RespondIOMessage, direction: str, at: str) -> Event:
         content = message.message or _Content()
         source = message.sender.source if message.sender else None
         name = message.message_id or message.channel_message_id or name_of(message.kept())
-        if message.is_echo:
+        if _is_echo(message.sender, message.traffic):
             return self._event(
-                Kind.ECHO,
-                name,
-                message,
-                at,
+                *(Kind.ECHO, name, at, message),
                 type=content.type,
                 text_hash=content.text["hash"] if content.text else None,
                 source=source,
                 undated=None if message.at else True,
             )
         if direction == "in" and content.type == "unsupported":
-            return self._event(Kind.UNSUPPORTED, name, message, at, during_sync=content.during_sync)
+            return self._event(Kind.UNSUPPORTED, name, at, message, during_sync=content.during_sync)
         return self._event(
-            Kind.MESSAGE, name, message, at, direction=direction, type=content.type, source=source
+            Kind.MESSAGE, name, at, message, direction=direction, type=content.type, source=source
         )
 
     def _event(
         self,
         kind: Kind,
         name: str,
-        message: _RespondIOMessage,
         at: str,
+        message: _RespondIOMessage | None = None,
         **data: Unpack[EventData],
     ) -> Event:
-        contact_id = (self.contact.id if self.contact else None) or message.contact_id
-        wamid = message.channel_message_id or ""
-        data["respondio_message_id"], data["contact_id"] = message.message_id, contact_id
+        person = self.contact or _Person()
+        contact_id, wamid = person.id, ""
+        if message is not None:
+            contact_id, wamid = person.id or message.contact_id, message.channel_message_id or ""
+            data["respondio_message_id"], data["contact_id"] = message.message_id, contact_id
         return Event(
             key=f"{Source.RESPONDIO}:{kind}:{name}",
             kind=kind,
             source=Source.RESPONDIO,
             at=at,
             respondio_channel_id=self._channel_id,
-            contact=self._person(contact_id),
+            contact=person.phone or (f"contact:{contact_id}" if contact_id else None),
             message_id=wamid if wamid.startswith("wamid.") else None,
             data=reported(**data),
         )
-
-    def _other(self, received_at: str) -> Event:
-        message_id = self.message.message_id if self.message else None
-        return Event(
-            key=f"{Source.RESPONDIO}:{Kind.OTHER}:{name_of(self.kept())}",
-            kind=Kind.OTHER,
-            source=Source.RESPONDIO,
-            at=_time_of(message_id) or received_at,
-            respondio_channel_id=self._channel_id,
-            contact=self._person(self.contact.id if self.contact else None),
-            data=EventData(field=self.event_type or "unknown"),
-        )
-
-    @property
-    def _direction(self) -> str | None:
-        traffic = self.message.traffic if self.message else None
-        return _DIRECTIONS.get(traffic or "") or _DIRECTIONS.get(self.event_type or "")
 
     @property
     def _channel_id(self) -> int | None:
@@ -206,10 +163,6 @@ class RespondIOWebhook(Open):
         text = channel_id or (self.message.channel_id if self.message else None) or ""
         found = int(text) if text.isascii() and text.isdigit() else _LARGEST_ID
         return found if found < _LARGEST_ID else None
-
-    def _person(self, contact_id: str | None) -> str | None:
-        number = self.contact.phone if self.contact else None
-        return number or (f"contact:{contact_id}" if contact_id else None)
 
 
 def _time_of(message_id: str | None) -> str | None:
