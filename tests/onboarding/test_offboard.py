@@ -25,7 +25,7 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding.journey import JourneyEnd, Wishes
+from wacoex_cli.onboarding.journey import JourneyEnd, JourneyOptions
 from wacoex_cli.onboarding.model import JourneyKind, StepState
 from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, offboard, preview
 from wacoex_cli.onboarding.store import Journeys
@@ -180,13 +180,13 @@ class Shop:
         *,
         fuse: Fuse | None = None,
         person: Person | None = None,
-        **wishes: bool,
+        **options: bool,
     ) -> JourneyEnd:
         fuse = fuse or Fuse()
         with self.workspace(fuse) as workspace:
             channel = registry.known(workspace.state, "shop")
             who = person or Person(answers, fuse)
-            return offboard(workspace, who, channel, Wishes(**wishes))
+            return offboard(workspace, who, channel, JourneyOptions(**options))
 
     def disconnect(self, *, is_told: bool = True, **values: Any) -> None:
         """Somebody clicks; Meta tells it, or keeps it to itself."""

@@ -7,7 +7,7 @@ import pytest
 from wacoex_cli.channels.model import values_of
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import CredentialError
-from wacoex_cli.onboarding.model import Outcome, Route, StepState
+from wacoex_cli.onboarding.model import Route, StepResult, StepState
 from wacoex_cli.onboarding.proof import echo_proof, partner, proof
 from wacoex_cli.sandbox.account import open_phone
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
@@ -201,9 +201,9 @@ def test_a_message_to_somebody_respond_io_does_not_know_yet_is_waited_for(
     assert outcome.state is StepState.OPEN
 
 
-def asked(stage, make_talker, answer: str) -> Outcome:
+def asked(stage, make_talker, answer: str) -> StepResult:
     stage.channel()
-    outcome: Outcome = stage.go("echo-proof", echo_proof, make_talker({"did it appear": answer}))
+    outcome: StepResult = stage.go("echo-proof", echo_proof, make_talker({"did it appear": answer}))
     return outcome
 
 

@@ -18,8 +18,8 @@ from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.onboarding import checks, connect
 from wacoex_cli.onboarding.checks import FEATURES, app_changes, lately_opened, version_in
-from wacoex_cli.onboarding.journey import Context, Wishes
-from wacoex_cli.onboarding.model import JourneyKind, Outcome, Record, Route, StepState
+from wacoex_cli.onboarding.journey import Context, JourneyOptions
+from wacoex_cli.onboarding.model import JourneyKind, Record, Route, StepResult, StepState
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import running
@@ -66,7 +66,7 @@ class Person:
 
 
 Open = Callable[..., Workspace]
-Go = Callable[..., Outcome]
+Go = Callable[..., StepResult]
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def go(workspace: Workspace) -> Go:
 
     def step(
         action: Any, person: Person, *, via: Route = Route.RESPONDIO, **details: Any
-    ) -> Outcome:
+    ) -> StepResult:
         state, now = workspace.state, workspace.clock.now()
         channel = Channels(state).find("shop") or registry.add_channel(
             state, "shop", Details(**{"phone": PHONE, **details}), now
@@ -119,8 +119,8 @@ def go(workspace: Workspace) -> Go:
             journey = Journeys(state).unfinished(
                 channel.channel_id, JourneyKind.CONNECT
             ) or Journeys(state).start(channel.channel_id, JourneyKind.CONNECT, via, now)
-        context = Context(workspace, person, journey, "shop", Wishes())
-        outcome: Outcome = workspace.run(action(context))
+        context = Context(workspace, person, journey, "shop", JourneyOptions())
+        outcome: StepResult = workspace.run(action(context))
         with state.transaction():
             Journeys(state).record(journey.journey_id, _step(action), outcome, now)
         return outcome

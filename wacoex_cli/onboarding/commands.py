@@ -66,7 +66,7 @@ def connect(
     """
     from wacoex_cli.onboarding import connect as connecting
     from wacoex_cli.onboarding import view
-    from wacoex_cli.onboarding.journey import Wishes
+    from wacoex_cli.onboarding.journey import JourneyOptions
 
     invocation.one_channel(channel)
     dialogue = TerminalDialogue(invocation)
@@ -78,7 +78,7 @@ def connect(
             workspace,
             dialogue,
             chosen,
-            Wishes(port=port or 0, skip_proof=skip_proof),
+            JourneyOptions(port=port or 0, skip_proof=skip_proof),
             via=via,
             is_check=check,
         )
@@ -113,17 +113,17 @@ def offboard(
     Neither the WhatsApp Business Account nor the number is deleted. The steps are kept: after an
     interruption the same command goes on where it stopped.
     """
-    from wacoex_cli.onboarding.journey import Wishes
+    from wacoex_cli.onboarding.journey import JourneyOptions
     from wacoex_cli.onboarding.offboard import offboard as operation
     from wacoex_cli.onboarding.view import offboard_data, offboard_text
 
-    wishes = Wishes(unsubscribe=unsubscribe, is_confirmed=yes)
+    options = JourneyOptions(unsubscribe=unsubscribe, is_confirmed=yes)
     with invocation.open_workspace() as workspace:
         chosen = _chosen(workspace, invocation, channel)
         if dry_run:
             return _previewed(workspace, chosen, unsubscribe)
         dialogue = TerminalDialogue(invocation)
-        ended = operation(workspace, dialogue, chosen, wishes)
+        ended = operation(workspace, dialogue, chosen, options)
         now = workspace.clock.now()
     return Result(
         offboard_data(ended.receipt, chosen, dry_run=False),

@@ -42,8 +42,8 @@ from wacoex_cli.onboarding.journey import (
     REFUSED,
     Context,
     JourneyEnd,
+    JourneyOptions,
     WalkEnd,
-    Wishes,
     meta_or_reason,
     newest_onboarding,
     offer_to_open,
@@ -52,11 +52,11 @@ from wacoex_cli.onboarding.journey import (
 from wacoex_cli.onboarding.model import (
     JourneyKind,
     Nature,
-    Outcome,
     Receipt,
     Record,
     Route,
     Step,
+    StepResult,
     StepState,
 )
 from wacoex_cli.onboarding.proof import echo_proof, may_return, partner, proof, stored
@@ -144,7 +144,7 @@ def connect(
     workspace: Workspace,
     dialogue: Dialogue,
     channel: Channel,
-    wishes: Wishes,
+    options: JourneyOptions,
     *,
     via: Route | None = None,
     is_check: bool = False,
@@ -157,16 +157,16 @@ def connect(
     of the error. Raises UsageError when another way of signing up has begun already.
     """
     if is_check:
-        wishes = dataclasses.replace(wishes, open_browser=False)
+        options = dataclasses.replace(options, open_browser=False)
     journey = Journeys(workspace.state).newest(channel.channel_id, JourneyKind.CONNECT)
     if journey is None or journey.finished_at is None:
         journey = _begin_or_resume(workspace, channel, via)
     else:
-        finished = Context(workspace, dialogue, journey, channel.name, wishes)
+        finished = Context(workspace, dialogue, journey, channel.name, options)
         if is_check:
             return _end_of(finished, WalkEnd())
         journey = begin_again(finished, via)
-    context = Context(workspace, dialogue, journey, channel.name, wishes)
+    context = Context(workspace, dialogue, journey, channel.name, options)
     records = context.records()
     for step in CONNECT_STEPS:
         record = records.get(step.id)
@@ -264,8 +264,8 @@ def begin_again(context: Context, via: Route | None = None) -> Journey:
     route = via or context.journey.via
     with state.transaction():
         journey = context.store.start(channel.channel_id, JourneyKind.CONNECT, route, now)
-        outcome = Outcome(StepState.SETTLED, answer, login_name())
-        context.store.record(journey.journey_id, SWITCHING.id, outcome, now)
+        result = StepResult(StepState.SETTLED, answer, login_name())
+        context.store.record(journey.journey_id, SWITCHING.id, result, now)
     return journey
 
 
@@ -286,7 +286,7 @@ def _what_changes(
         yield "templates are to be made again; `wacoex template list` shows the old ones"
 
 
-async def number(context: Context) -> Outcome:
+async def number(context: Context) -> StepResult:
     """The number as the numbering plans know it; a doubt is told and blocks nothing.
 
     Its form, and that no other channel has it, were seen to when the channel was added.
@@ -298,10 +298,10 @@ async def number(context: Context) -> Outcome:
         doubt = f"{phone} is a {line} number: the app must already be registered with it"
         context.dialogue.warn(doubt)
     answer = {"phone": phone, "region": region_of(phone), "line": line}
-    return Outcome(StepState.SETTLED, answer, "wacoex")
+    return StepResult(StepState.SETTLED, answer, "wacoex")
 
 
-async def eligibility(context: Context) -> Outcome:
+async def eligibility(context: Context) -> StepResult:
     """Version of the app, whether it is in real use, the country, a badge: asked and kept.
 
     Meta names no rule of age or volume; only the version is one (WX603). Nothing else blocks.
@@ -320,7 +320,7 @@ async def eligibility(context: Context) -> Outcome:
             break
         dialogue.warn("write it like `2.24.17`")
     else:
-        return Outcome(StepState.OPEN, note="the version of the app is needed; run it again")
+        return StepResult(StepState.OPEN, note="the version of the app is needed; run it again")
     answer = {
         "phone": phone,
         "app_version": typed,
@@ -331,7 +331,7 @@ async def eligibility(context: Context) -> Outcome:
     return _answered(context, "eligibility", state, answer, checks.check_eligibility)
 
 
-async def business_suite(context: Context) -> Outcome:
+async def business_suite(context: Context) -> StepResult:
     """Whether the number is linked in Meta Business Suite: Meta answers, else a person does.
 
     Raises TemporaryError when Meta gives no usable answer.
@@ -343,7 +343,7 @@ async def business_suite(context: Context) -> Outcome:
         if channel.phone_number_id is None:
             registry.edit_channel(context.state, channel.name, ids, context.now)
         answer = {"linked": True, "waba_id": channel.waba_id, **ids}
-        return Outcome(StepState.SETTLED, answer, "meta")
+        return StepResult(StepState.SETTLED, answer, "meta")
     dialogue.note(_CLICKS.format(phone=channel.phone))
     offer_to_open(context, "Meta Business Suite", _SUITE)
     is_linked = dialogue.confirm("is the number linked there now?", flag=ONLY_A_PERSON)
@@ -357,7 +357,7 @@ async def _id_on_account(context: Context) -> str | None:
     None without a token or a waba_id, when the token may not look, and when it is not there.
     """
     channel, meta = context.channel, meta_or_reason(context, "waba_id")
-    if isinstance(meta, Outcome):
+    if isinstance(meta, StepResult):
         return None
     try:
         listed = await meta.phone_numbers(channel.demand_waba_id())
@@ -371,7 +371,7 @@ async def _id_on_account(context: Context) -> str | None:
     return None
 
 
-async def other_partner(context: Context) -> Outcome:
+async def other_partner(context: Context) -> StepResult:
     """Whether another partner has the number or pays for it: shown what Meta shows, then asked.
 
     Raises TemporaryError when Meta gives no usable answer.
@@ -399,7 +399,7 @@ async def _partners_seen(context: Context) -> list[str]:
     businesses behind the account. Raises TemporaryError when Meta gives no usable answer.
     """
     channel, meta = context.channel, meta_or_reason(context, "waba_id")
-    if isinstance(meta, Outcome):
+    if isinstance(meta, StepResult):
         return []
     facts = await read_waba(meta, channel.demand_waba_id(), context.now)
     try:
@@ -424,7 +424,7 @@ def _apps(apps: Iterable[App], expected: set[str | None]) -> Iterator[tuple[str,
             yield name, f"the app {name} ({app.id or '?'}) gets its messages"
 
 
-async def changes(context: Context) -> Outcome:
+async def changes(context: Context) -> StepResult:
     """What connecting changes in the app: acknowledged one by one, or all with one typed `yes`.
 
     What was acknowledged before is not asked again.
@@ -448,14 +448,14 @@ async def changes(context: Context) -> Outcome:
 
 def _answered(
     context: Context, step: str, state: StepState, answer: Mapping[str, object], check: Check
-) -> Outcome:
+) -> StepResult:
     """What a person said, with the findings that follow from it."""
     who, at = login_name(), context.now_text
     found = check(Record(step, state, at, who, answer), context.channel_name, at)
-    return Outcome(state, answer, who, tuple(found))
+    return StepResult(state, answer, who, tuple(found))
 
 
-async def after_care(context: Context) -> Outcome:
+async def after_care(context: Context) -> StepResult:
     """Keep that the number was connected, and write down the dates that follow from it.
 
     Connecting is proof that the app was open at that moment; one that lies 14 days back says
@@ -488,7 +488,7 @@ async def after_care(context: Context) -> Outcome:
         "sync": sync_answer,
         "next": list(_next(channel.name, standing, found)),
     }
-    return Outcome(
+    return StepResult(
         StepState.SETTLED,
         answer,
         findings=tuple(finding for finding in found.findings if finding.id == "WX303"),

@@ -12,7 +12,7 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import meta_for
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.onboarding.model import Onboarding, Outcome, Route, StepState
+from wacoex_cli.onboarding.model import Onboarding, Route, StepResult, StepState
 from wacoex_cli.onboarding.store import Journeys
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _OPTIONS = {"phone_number_id": "--phone-number-id", "waba_id": "--waba-id"}
 
 
 @dataclass(frozen=True)
-class Wishes:
+class JourneyOptions:
     """What the options of the command say."""
 
     port: int = 0
@@ -56,7 +56,7 @@ class Context:
     dialogue: Dialogue
     journey: Journey
     channel_name: str
-    wishes: Wishes
+    options: JourneyOptions
 
     @property
     def channel(self) -> Channel:
@@ -87,10 +87,10 @@ class Context:
         """What the steps so far came to."""
         return self.store.records(self.journey.journey_id)
 
-    def keep(self, step: str, outcome: Outcome) -> None:
+    def keep(self, step: str, result: StepResult) -> None:
         """Keep what a step came to, durably."""
         with self.state.transaction():
-            self.store.record(self.journey.journey_id, step, outcome, self.now)
+            self.store.record(self.journey.journey_id, step, result, self.now)
 
     def keep_call(self, action: str, answer: Mapping[str, object]) -> None:
         """Keep the answer to a call that is made only once, durably."""
@@ -103,7 +103,7 @@ class Context:
 
 
 if TYPE_CHECKING:
-    Action = Callable[[Context], Awaitable[Outcome]]
+    Action = Callable[[Context], Awaitable[StepResult]]
 
 
 @dataclass(frozen=True)
@@ -161,12 +161,12 @@ async def _walk(
             continue
         if with_titles:
             note(f"\n{step.title}")
-        outcome = await action(context)
-        findings += outcome.findings
-        context.keep(step.id, outcome)
-        note(f"{'  ' * with_titles}{outcome.state.word}: {outcome.note or step.title}")
-        if outcome.state not in GONE_THROUGH and not is_check:
-            return WalkEnd(tuple(findings), outcome.state)
+        result = await action(context)
+        findings += result.findings
+        context.keep(step.id, result)
+        note(f"{'  ' * with_titles}{result.state.word}: {result.note or step.title}")
+        if result.state not in GONE_THROUGH and not is_check:
+            return WalkEnd(tuple(findings), result.state)
     if not is_check:
         with context.state.transaction():
             context.store.finish(context.journey.journey_id, context.now)
@@ -184,11 +184,11 @@ def resumed(context: Context, step: str) -> dict[str, object] | None:
 def begin(context: Context, step: str, **facts: object) -> dict[str, object]:
     """Keep when a step began, and what it needs to know of that moment: a resumed walk goes on."""
     answer = {BEGAN_AT: context.now_text, **facts}
-    context.keep(step, Outcome(StepState.OPEN, answer))
+    context.keep(step, StepResult(StepState.OPEN, answer))
     return answer
 
 
-def meta_or_reason(context: Context, needed: str) -> Meta | Outcome:
+def meta_or_reason(context: Context, needed: str) -> Meta | StepResult:
     """The Graph API, or the skipped step that says what is missing.
 
     `needed` is the id that the step works on: `phone_number_id` or `waba_id`.
@@ -202,9 +202,9 @@ def meta_or_reason(context: Context, needed: str) -> Meta | Outcome:
     return meta_for(context.workspace, channel)
 
 
-def skipped(reason: str, **more: object) -> Outcome:
+def skipped(reason: str, **more: object) -> StepResult:
     """A step that cannot be gone through, with the reason."""
-    return Outcome(StepState.SKIPPED, {"reason": reason, **more}, note=reason)
+    return StepResult(StepState.SKIPPED, {"reason": reason, **more}, note=reason)
 
 
 def offer_to_open(context: Context, name: str, url: str) -> None:
@@ -222,7 +222,7 @@ def wants_browser(context: Context, question: str) -> bool:
     has_windows = sys.platform == "darwin" or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME")
     )
-    if not context.wishes.open_browser or not has_windows:
+    if not context.options.open_browser or not has_windows:
         return False
     return context.dialogue.confirm(question, flag=ONLY_A_PERSON)
 

@@ -63,7 +63,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepResult:
     """What going through a step came to.
 
     `answer` is what was confirmed or answered, as JSON, and never a secret. `said_by` is the

@@ -25,11 +25,11 @@ from wacoex_cli.onboarding.model import (
     Journey,
     JourneyKind,
     Nature,
-    Outcome,
     Receipt,
     Record,
     Route,
     Step,
+    StepResult,
     StepState,
 )
 from wacoex_cli.onboarding.proof import (
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.onboarding.journey import Action, Wishes
+    from wacoex_cli.onboarding.journey import Action, JourneyOptions
     from wacoex_cli.terminal.dialogue import Dialogue
 
 _ROUTES = {"1": "app", "2": "meta_business_settings"}
@@ -123,25 +123,25 @@ TEXT_OF_BACKUP = listing("make a backup first:", BACKUP)
 
 
 def offboard(
-    workspace: Workspace, dialogue: Dialogue, channel: Channel, wishes: Wishes
+    workspace: Workspace, dialogue: Dialogue, channel: Channel, options: JourneyOptions
 ) -> JourneyEnd:
     """Walk from the first step that is not settled; a channel that is archived was let go.
 
     Exit codes: 0 finished, 5 refused, 6 a step stays open, else that of the error. Raises
-    UsageError for a channel that was archived otherwise, and what `demand_what_is_wished` raises.
+    UsageError for a channel that was archived otherwise, and what `demand_unsubscribe` raises.
     """
     state, store, key = workspace.state, Journeys(workspace.state), channel.channel_id
     journey, walked = store.newest(key, JourneyKind.OFFBOARD), WalkEnd()
     if journey is None or journey.finished_at is None or not channel.archived_at:
-        if wishes.unsubscribe:
-            demand_what_is_wished(workspace, channel)
+        if options.unsubscribe:
+            demand_unsubscribe(workspace, channel)
         with state.transaction():
             journey = store.unfinished(key, JourneyKind.OFFBOARD)
             if journey is None:
                 registry.active(state, channel.name)
                 way, now = _route_of(state, channel), workspace.clock.now()
                 journey = store.start(key, JourneyKind.OFFBOARD, way, now)
-        context = Context(workspace, dialogue, journey, channel.name, wishes)
+        context = Context(workspace, dialogue, journey, channel.name, options)
         settled = [row.step for row in context.records().values() if row.state in GONE_THROUGH]
         if settled:
             dialogue.note(f"settled already: {', '.join(settled)}")
@@ -152,7 +152,7 @@ def offboard(
     return JourneyEnd(receipt, walked.exit_code, walked.error)
 
 
-def demand_what_is_wished(workspace: Workspace, channel: Channel) -> None:
+def demand_unsubscribe(workspace: Workspace, channel: Channel) -> None:
     """Raise UsageError or CredentialError when `--unsubscribe` cannot be done."""
     channel.demand_waba_id()
     workspace.secrets.need("meta-token", channel.name)
@@ -171,11 +171,11 @@ async def preview(workspace: Workspace, channel: Channel, *, unsubscribe: bool) 
 
     Reads only: nothing is written here, at Meta or at respond.io, and no event is projected.
     Raises UsageError for an archived channel that is not being let go, and what
-    `demand_what_is_wished` raises.
+    `demand_unsubscribe` raises.
     """
     state, now = workspace.state, workspace.clock.now()
     if unsubscribe:
-        demand_what_is_wished(workspace, channel)
+        demand_unsubscribe(workspace, channel)
     store = Journeys(state)
     journey = store.unfinished(channel.channel_id, JourneyKind.OFFBOARD)
     records = store.records(journey.journey_id) if journey else {}
@@ -205,7 +205,7 @@ async def preview(workspace: Workspace, channel: Channel, *, unsubscribe: bool) 
     return Receipt(channel.name, journey, tuple(OFFBOARD_STEPS), {**planned, **kept}, findings)
 
 
-async def what_changes(context: Context) -> Outcome:
+async def what_changes(context: Context) -> StepResult:
     """Show what happens, look how things stand, and let the channel's name be typed.
 
     Raises DeclinedError for another name.
@@ -219,26 +219,26 @@ async def what_changes(context: Context) -> Outcome:
     dialogue.note(TEXT_OF_CHANGES)
     for finding in waiting:
         dialogue.warn(finding_text(finding, now))
-    if context.wishes.is_confirmed and is_urgent:
+    if context.options.is_confirmed and is_urgent:
         reason = (
             "WhatsApp may reconnect the channel by itself: wait, or type its name in a terminal"
         )
-        return Outcome(StepState.FAILED, {"reason": reason}, findings=waiting, note=reason)
-    if not context.wishes.is_confirmed:
+        return StepResult(StepState.FAILED, {"reason": reason}, findings=waiting, note=reason)
+    if not context.options.is_confirmed:
         why = "it may come back by itself; to offboard it all the same"
         question = f"type the name of the channel, {channel.name}"
         typed = dialogue.ask(f"{why if is_urgent else 'to offboard'}, {question}", flag="--yes")
         if typed != channel.name:
             raise DeclinedError("nothing changed: that is not the name of the channel")
     answer = {
-        "confirmed_with": "--yes" if context.wishes.is_confirmed else channel.name,
+        "confirmed_with": "--yes" if context.options.is_confirmed else channel.name,
         "seen": [sight.text for sight in sights],
         CONNECTED_SAYS: sorted(there_in(sights)),
     }
-    return Outcome(StepState.SETTLED, answer, login_name(), waiting)
+    return StepResult(StepState.SETTLED, answer, login_name(), waiting)
 
 
-async def broadcasts(context: Context) -> Outcome:
+async def broadcasts(context: Context) -> StepResult:
     """Pause what is being sent, and name what is planned or paused."""
     state, clock = context.state, context.workspace.clock
     channel_id = context.channel.channel_id
@@ -251,12 +251,12 @@ async def broadcasts(context: Context) -> Outcome:
         number = broadcast.broadcast_id
         if Broadcasts(state).sender(number, clock):
             note = f"the sender of broadcast {number} has not stopped yet"
-            return Outcome(StepState.OPEN, {"sending": number}, note=note)
+            return StepResult(StepState.OPEN, {"sending": number}, note=note)
     found = _broadcasts_waiting(state, channel_id)
     waiting = [f"{status}: {', '.join(map(str, ids))}" for status, ids in found.items() if ids]
     cancel = "; to end one for good: `wacoex broadcast cancel ID`"
     summary = f"broadcasts {'; '.join(waiting)}{cancel}" if waiting else None
-    return Outcome(StepState.SETTLED, found, note=summary)
+    return StepResult(StepState.SETTLED, found, note=summary)
 
 
 def _broadcasts_waiting(state: State, channel_id: int) -> dict[str, list[int]]:
@@ -267,37 +267,37 @@ def _broadcasts_waiting(state: State, channel_id: int) -> dict[str, list[int]]:
     }
 
 
-async def backup(context: Context) -> Outcome:
+async def backup(context: Context) -> StepResult:
     """Advise a backup, and ask whether there is one; none is needed to go on."""
     context.dialogue.note(TEXT_OF_BACKUP)
-    if context.wishes.is_confirmed:
+    if context.options.is_confirmed:
         return skipped(_NOBODY_ASKED)
     if context.dialogue.confirm("is the backup made?", flag="--yes"):
-        return Outcome(StepState.SETTLED, {"made": True}, login_name())
-    return Outcome(StepState.SKIPPED, {"reason": "advised, not made"}, login_name())
+        return StepResult(StepState.SETTLED, {"made": True}, login_name())
+    return StepResult(StepState.SKIPPED, {"reason": "advised, not made"}, login_name())
 
 
-async def route(context: Context) -> Outcome:
+async def route(context: Context) -> StepResult:
     """Show both ways to disconnect, and ask which one is taken."""
     context.dialogue.note(text_of_routes(context.channel))
-    if context.wishes.is_confirmed:
+    if context.options.is_confirmed:
         return skipped(_NOBODY_ASKED)
     answer = context.dialogue.ask(
         "which way do you disconnect it, 1 in the app or 2 in Meta Business Settings", flag="--yes"
     )
     way = _ROUTES.get(answer)
     if way is None:
-        return Outcome(StepState.OPEN, note="answer 1 or 2")
-    return Outcome(StepState.SETTLED, {"route": way}, login_name())
+        return StepResult(StepState.OPEN, note="answer 1 or 2")
+    return StepResult(StepState.SETTLED, {"route": way}, login_name())
 
 
-async def unsubscribe(context: Context) -> Outcome:
+async def unsubscribe(context: Context) -> StepResult:
     """Detach the own app from the webhooks of the account, when `--unsubscribe` asks for it.
 
     Raises CredentialError, RefusedError or TemporaryError as Meta answers; it may be done again.
     """
     channel = context.channel
-    if not context.wishes.unsubscribe:
+    if not context.options.unsubscribe:
         return skipped("not asked for: `--unsubscribe` does it")
     waba_id = channel.demand_waba_id()
     try:
@@ -306,10 +306,10 @@ async def unsubscribe(context: Context) -> Outcome:
         if not is_not_visible(error):
             raise
         return skipped("Meta does not show the account to this token any more", waba_id=waba_id)
-    return Outcome(StepState.SETTLED, {"waba_id": waba_id, "detached": True}, "meta")
+    return StepResult(StepState.SETTLED, {"waba_id": waba_id, "detached": True}, "meta")
 
 
-async def companions(context: Context) -> Outcome:
+async def companions(context: Context) -> StepResult:
     """Start the time after which companions are linked again, and write it down.
 
     Offboarding unlinks them all (respond.io: help article). Where Meta told of it the list of
@@ -330,15 +330,15 @@ async def companions(context: Context) -> Outcome:
         "relink_from": to_text(from_text(at) + SYNC_TAKES_AT_MOST),
         "listed": [row.name for row, _ in found.devices],
     }
-    return Outcome(StepState.SETTLED, answer)
+    return StepResult(StepState.SETTLED, answer)
 
 
-async def archive(context: Context) -> Outcome:
+async def archive(context: Context) -> StepResult:
     """Archive the channel; kept, hidden, and taken back by `channel restore`."""
     channel = context.channel
     if not channel.archived_at:
         channel = registry.archive_channel(context.state, channel.name, context.now)
-    return Outcome(StepState.SETTLED, {"archived_at": channel.archived_at})
+    return StepResult(StepState.SETTLED, {"archived_at": channel.archived_at})
 
 
 OFFBOARD_STEPS: Mapping[Step, Action] = {

@@ -29,7 +29,7 @@ from wacoex_cli.onboarding.journey import (
     resumed,
     skipped,
 )
-from wacoex_cli.onboarding.model import Outcome, Route, StepState
+from wacoex_cli.onboarding.model import Route, StepResult, StepState
 from wacoex_cli.partners.rule import NO_PROOF, is_expected
 from wacoex_cli.partners.rule import expected as expected_partner
 from wacoex_cli.platforms.events import Source
@@ -76,14 +76,14 @@ _QUESTION = (
 )
 
 
-async def proof(context: Context) -> Outcome:
+async def proof(context: Context) -> StepResult:
     """Whether Meta shows the number in Coexistence, asked for up to 30 minutes while it lags.
 
     Stays open when it still does not. Raises CredentialError for a token that Meta refuses,
     TemporaryError when it cannot be reached. Source: "Meta: onboarding business app users".
     """
     meta = meta_or_reason(context, "phone_number_id")
-    if isinstance(meta, Outcome):
+    if isinstance(meta, StepResult):
         return meta
     clock, name, pause = context.workspace.clock, context.channel_name, _FIRST_PAUSE_SECONDS
     until = clock.monotonic() + SETTLES_WITHIN_SECONDS
@@ -91,7 +91,7 @@ async def proof(context: Context) -> Outcome:
         node = await _read_number(context, meta)
         is_on_cloud = node.get("platform_type", "CLOUD_API") == "CLOUD_API"
         if node.get("is_on_biz_app") is True and is_on_cloud:
-            return Outcome(StepState.SETTLED, _answer(context, node), "meta")
+            return StepResult(StepState.SETTLED, _answer(context, node), "meta")
         shows = ", ".join(f"{field} {node.get(field)}" for field in _SHOWN)
         if clock.monotonic() >= until:
             break
@@ -108,16 +108,16 @@ async def proof(context: Context) -> Outcome:
     now, seen = context.now, context.now_text
     shown = {field: node[field] for field in ("is_on_biz_app", "platform_type") if field in node}
     found = allow_for_settling(check_can_send(shown, name, seen), node, name, now, seen)
-    return Outcome(StepState.OPEN, _answer(context, node), "meta", tuple(found), note)
+    return StepResult(StepState.OPEN, _answer(context, node), "meta", tuple(found), note)
 
 
-async def partner(context: Context) -> Outcome:
+async def partner(context: Context) -> StepResult:
     """Whether the partner's app is among those that get the webhooks of the account.
 
     Settled either way: a partner that is not seen may be there. Raises as `proof` does.
     """
     meta = meta_or_reason(context, "waba_id")
-    if isinstance(meta, Outcome):
+    if isinstance(meta, StepResult):
         return meta
     channel = context.channel
     try:
@@ -138,7 +138,7 @@ async def partner(context: Context) -> Outcome:
         "observed_at": context.now_text,
     }
     note = None if is_seen else f"{expected.label} is not among the apps of the account; {NO_PROOF}"
-    return Outcome(StepState.SETTLED, answer, said_by="meta", note=note)
+    return StepResult(StepState.SETTLED, answer, said_by="meta", note=note)
 
 
 async def _read_number(context: Context, meta: Meta) -> Mapping[str, Any]:
@@ -168,15 +168,15 @@ def _answer(context: Context, node: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-async def echo_proof(context: Context) -> Outcome:
+async def echo_proof(context: Context) -> StepResult:
     """Wait up to 10 minutes for an echo that is not older than the beginning of the step.
 
     It comes by `wacoex events listen` in another terminal, or is read at respond.io where a
     token is there. Where neither is at hand the person is asked what they see.
     """
-    if context.wishes.skip_proof:
+    if context.options.skip_proof:
         reason = "`--skip-proof`: nobody has seen a message from the phone come through"
-        return Outcome(StepState.SKIPPED, {"reason": reason}, login_name(), note=reason)
+        return StepResult(StepState.SKIPPED, {"reason": reason}, login_name(), note=reason)
     kept = resumed(context, STEP) or begin(context, STEP)
     # Meta tells the times of messages in whole seconds.
     since = from_text(str(kept[BEGAN_AT])).replace(microsecond=0)
@@ -187,16 +187,16 @@ async def echo_proof(context: Context) -> Outcome:
             echo = await _wait_for_echo(context, reader, since)
         elif context.dialogue.confirm(_APPEARED, flag=_FLAG):
             answer = {**kept, "echo_at": None, "source": "person"}
-            return Outcome(StepState.SETTLED, answer, said_by=login_name())
+            return StepResult(StepState.SETTLED, answer, said_by=login_name())
     if echo is None:
         command = f"wacoex connect {context.channel_name}"
         note = (
             f"no message from the phone has come through yet; run `{command}` again to go on"
             f" waiting, or `{command} --skip-proof`; more: `wacoex explain echoes`"
         )
-        return Outcome(StepState.OPEN, kept, note=note)
+        return StepResult(StepState.OPEN, kept, note=note)
     answer = {**kept, "echo_at": echo.at, "source": echo.source}
-    return Outcome(StepState.SETTLED, answer, said_by=echo.source)
+    return StepResult(StepState.SETTLED, answer, said_by=echo.source)
 
 
 async def _wait_for_echo(context: Context, reader: Reader | None, since: datetime) -> Sign | None:
@@ -249,7 +249,7 @@ def _expects_webhooks(context: Context) -> bool:
     return any(at is not None and context.now - at < _LISTENS for at in arrivals)
 
 
-class Verdict(StrEnum):
+class Indication(StrEnum):
     """What a sight says; `hidden` proves the end only of what was seen before."""
 
     GONE = "gone"
@@ -264,7 +264,7 @@ class Sight:
     """What one source shows. `at` is when it happened or was seen, RFC 3339 in UTC."""
 
     source: str
-    verdict: Verdict
+    shows: Indication
     text: str
     at: str
 
@@ -276,7 +276,7 @@ def proof_in(sights: Iterable[Sight], there_before: Collection[str]) -> Sight | 
     """
     for sight in sights:
         was_there = sight.source in there_before
-        if sight.verdict is Verdict.GONE or (sight.verdict is Verdict.HIDDEN and was_there):
+        if sight.shows is Indication.GONE or (sight.shows is Indication.HIDDEN and was_there):
             return sight
     return None
 
@@ -321,12 +321,12 @@ def _in_events(connection: Connection, now: datetime) -> Sight:
     at = connection.since or to_text(now)
     if may_return(connection, now):
         text = "the number was registered anew, WhatsApp usually reconnects it within minutes"
-        return Sight(EVENTS, Verdict.UNCERTAIN, text, at)
+        return Sight(EVENTS, Indication.UNCERTAIN, text, at)
     if connection.state is ConnectionState.REMOVED:
         reason = f", reason {connection.reason}" if connection.reason else ""
         by = f", initiated by {connection.initiated_by}" if connection.initiated_by else ""
-        return Sight(EVENTS, Verdict.GONE, f"Meta told PARTNER_REMOVED{reason}{by}", at)
-    return Sight(EVENTS, Verdict.UNCERTAIN, "no removal was told", to_text(now))
+        return Sight(EVENTS, Indication.GONE, f"Meta told PARTNER_REMOVED{reason}{by}", at)
+    return Sight(EVENTS, Indication.UNCERTAIN, "no removal was told", to_text(now))
 
 
 async def _at_meta(
@@ -334,18 +334,18 @@ async def _at_meta(
 ) -> Sight:
     meta = meta_for(workspace, channel)
     try:
-        verdict, text = await _number(meta, channel, phone_number_id, workspace.clock.now())
+        indication, text = await _number(meta, channel, phone_number_id, workspace.clock.now())
     except WacoexError as error:
-        verdict, text = _unanswered(error), error.message
+        indication, text = _unanswered(error), error.message
     now = workspace.clock.now()
-    if verdict in {Verdict.GONE, Verdict.HIDDEN} and may_return(connection, now):
-        verdict, text = Verdict.UNCERTAIN, f"{text}, while WhatsApp is reconnecting it"
-    return Sight(META, verdict, text, to_text(now))
+    if indication in {Indication.GONE, Indication.HIDDEN} and may_return(connection, now):
+        indication, text = Indication.UNCERTAIN, f"{text}, while WhatsApp is reconnecting it"
+    return Sight(META, indication, text, to_text(now))
 
 
 async def _number(
     meta: Meta, channel: Channel, phone_number_id: str, now: datetime
-) -> tuple[Verdict, str]:
+) -> tuple[Indication, str]:
     try:
         node = await meta.phone_number(phone_number_id, _SIGHT_FIELDS)
     except WacoexError as error:
@@ -354,21 +354,21 @@ async def _number(
     else:
         return _judged(node, now)
     if channel.waba_id is not None and await _is_not_listed(meta, channel, channel.waba_id):
-        return Verdict.GONE, "the number is not in its WhatsApp Business Account any more"
-    return Verdict.HIDDEN, "Meta does not show the number to this token"
+        return Indication.GONE, "the number is not in its WhatsApp Business Account any more"
+    return Indication.HIDDEN, "Meta does not show the number to this token"
 
 
-def _judged(node: Mapping[str, Any], now: datetime) -> tuple[Verdict, str]:
+def _judged(node: Mapping[str, Any], now: datetime) -> tuple[Indication, str]:
     text = f"platform_type is {node.get('platform_type', 'not told')}"
     is_on_biz_app = node.get("is_on_biz_app")
     if is_on_biz_app is None:
-        return Verdict.UNCERTAIN, f"is_on_biz_app is not told, {text}"
+        return Indication.UNCERTAIN, f"is_on_biz_app is not told, {text}"
     text = f"is_on_biz_app is {str(is_on_biz_app).lower()}, {text}"
     if is_on_biz_app is not False:
-        return Verdict.THERE, text
+        return Indication.THERE, text
     if is_settling(node, now):
-        return Verdict.UNCERTAIN, f"{text}, but it was connected a short while ago"
-    return Verdict.GONE, text
+        return Indication.UNCERTAIN, f"{text}, but it was connected a short while ago"
+    return Indication.GONE, text
 
 
 async def _is_not_listed(meta: Meta, channel: Channel, waba_id: str) -> bool:
@@ -387,16 +387,16 @@ async def _at_respondio(workspace: Workspace, channel: Channel) -> Sight:
     try:
         listed = await respondio_for(workspace, channel).list_channels()
     except WacoexError as error:
-        verdict, text = _unanswered(error), error.message
+        indication, text = _unanswered(error), error.message
     else:
         is_there = number in {row.id for row in listed}
-        verdict = Verdict.THERE if is_there else Verdict.HIDDEN
+        indication = Indication.THERE if is_there else Indication.HIDDEN
         text = f"channel {number} is {'in' if is_there else 'not in'} the respond.io workspace"
-    return Sight(RESPONDIO, verdict, text, to_text(workspace.clock.now()))
+    return Sight(RESPONDIO, indication, text, to_text(workspace.clock.now()))
 
 
-def _unanswered(error: WacoexError) -> Verdict:
-    return Verdict.NO_ACCESS if isinstance(error, CredentialError) else Verdict.UNCERTAIN
+def _unanswered(error: WacoexError) -> Indication:
+    return Indication.NO_ACCESS if isinstance(error, CredentialError) else Indication.UNCERTAIN
 
 
 async def sights_now(context: Context) -> list[Sight]:
@@ -407,10 +407,10 @@ async def sights_now(context: Context) -> list[Sight]:
 
 def there_in(sights: Iterable[Sight]) -> set[str]:
     """The sources that see the channel connected."""
-    return {sight.source for sight in sights if sight.verdict is Verdict.THERE}
+    return {sight.source for sight in sights if sight.shows is Indication.THERE}
 
 
-async def disconnected(context: Context) -> Outcome:
+async def disconnected(context: Context) -> StepResult:
     """Look with growing pauses until the end is proved, ten minutes at most.
 
     Where nothing can be asked, a person's word settles it. An answer that did not come proves
@@ -426,12 +426,12 @@ async def disconnected(context: Context) -> Outcome:
         if found:
             answer = {"proved_by": found.source, "text": found.text, "disconnected_at": found.at}
             said_by = META if found.source == EVENTS else found.source
-            return Outcome(StepState.SETTLED, answer, said_by, note=f"proved: {found.text}")
+            return StepResult(StepState.SETTLED, answer, said_by, note=f"proved: {found.text}")
         texts = [sight.text for sight in sights]
         seen = {"seen": texts, CONNECTED_SAYS: sorted(there)}
         # Asking again may show something where some API can be asked.
         apis = [sight for sight in sights if sight.source != EVENTS]
-        if all(sight.verdict is Verdict.NO_ACCESS for sight in apis):
+        if all(sight.shows is Indication.NO_ACCESS for sight in apis):
             return _ask_whether_gone(context, apis, seen)
         if "; ".join(texts) != before:
             note(f"waiting until the disconnection shows: {'; '.join(texts)}")
@@ -439,7 +439,7 @@ async def disconnected(context: Context) -> Outcome:
             note(f"Ctrl-C leaves this step open; `wacoex offboard {context.channel_name}` goes on")
         before = "; ".join(texts)
         if clock.monotonic() + pause > give_up_at:
-            return Outcome(StepState.OPEN, seen, note=f"not proved yet: {MAY_LAG}")
+            return StepResult(StepState.OPEN, seen, note=f"not proved yet: {MAY_LAG}")
         await clock.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_SIGHT_PAUSE_SECONDS)
 
@@ -458,16 +458,16 @@ def _seen_before(context: Context) -> set[str]:
 
 def _ask_whether_gone(
     context: Context, refused: Sequence[Sight], seen: Mapping[str, object]
-) -> Outcome:
+) -> StepResult:
     texts = "; ".join(sight.text for sight in refused)
     reason = texts or "no token is configured that could show it"
-    if context.wishes.is_confirmed:
+    if context.options.is_confirmed:
         # Archiving would silence the reminder of a channel that may still be connected.
         note = f"not proved: {reason}; run it without `--yes` to say so"
-        return Outcome(StepState.OPEN, {**seen, "reason": reason}, note=note)
+        return StepResult(StepState.OPEN, {**seen, "reason": reason}, note=note)
     context.dialogue.note(f"nothing here can prove it: {reason}")
     if not context.dialogue.confirm(_QUESTION, flag=ONLY_A_PERSON):
-        return Outcome(StepState.OPEN, seen, login_name(), note=f"not proved yet: {MAY_LAG}")
+        return StepResult(StepState.OPEN, seen, login_name(), note=f"not proved yet: {MAY_LAG}")
     answer = {
         **seen,
         "reason": reason,
@@ -475,4 +475,4 @@ def _ask_whether_gone(
         "text": "the app shows no partner any more",
         "disconnected_at": context.now_text,
     }
-    return Outcome(StepState.SETTLED, answer, login_name())
+    return StepResult(StepState.SETTLED, answer, login_name())

@@ -27,10 +27,10 @@ from wacoex_cli.onboarding.journey import (
     wants_browser,
 )
 from wacoex_cli.onboarding.model import (
-    Outcome,
     Route,
     SignupEnd,
     SignupSetup,
+    StepResult,
     StepState,
     WindowCancelled,
     WindowClosed,
@@ -67,13 +67,13 @@ _CLOCKS_DIFFER = timedelta(minutes=1)
 _TOO_LONG = "nothing came from the page within 10 minutes; run `wacoex connect {channel}` again"
 
 
-async def signup(context: Context) -> Outcome:
+async def signup(context: Context) -> StepResult:
     """Sign up through the route of the journey. Raises as the two ways below do."""
     is_own_app = context.journey.via is Route.SIGNUP
     return await (signup_own_app if is_own_app else signup_respondio)(context)
 
 
-async def signup_respondio(context: Context) -> Outcome:
+async def signup_respondio(context: Context) -> StepResult:
     """Tell the clicks, and learn from the person which channel of respond.io it became.
 
     With a token the channels that appear are offered; the ids that were there when the step
@@ -93,7 +93,7 @@ async def signup_respondio(context: Context) -> Outcome:
     listed = await _appeared(context, respondio, known)
     channel_id = _choose(context, listed, known)
     if channel_id is None:
-        return Outcome(StepState.OPEN, kept, note=_NONE.format(channel=context.channel_name))
+        return StepResult(StepState.OPEN, kept, note=_NONE.format(channel=context.channel_name))
     changes = {"respondio_channel_id": channel_id}
     registry.edit_channel(context.state, context.channel_name, changes, context.now)
     chosen, is_new = listed[channel_id], channel_id not in known
@@ -108,17 +108,17 @@ async def signup_respondio(context: Context) -> Outcome:
         "connected_at": made_at or (context.now_text if is_new else None),
         "connected_source": "respondio",
     }
-    return Outcome(StepState.SETTLED, answer, said_by=login_name())
+    return StepResult(StepState.SETTLED, answer, said_by=login_name())
 
 
-def _ask_person(context: Context) -> Outcome:
+def _ask_person(context: Context) -> StepResult:
     """Without a token only the person knows."""
     dialogue, name = context.dialogue, context.channel_name
     offer_to_open(context, "respond.io", RESPONDIO_APP)
     # Inside the question, because `--quiet` and `--json` hide notes.
     question = "\n".join([*CLICKS, "is the number connected in respond.io now?"])
     if not dialogue.confirm(question, flag=ONLY_A_PERSON):
-        return Outcome(StepState.OPEN, note=_NONE.format(channel=name))
+        return StepResult(StepState.OPEN, note=_NONE.format(channel=name))
     is_fresh = dialogue.confirm("was it connected just now, with the app open?", flag=ONLY_A_PERSON)
     channel_id = None
     question = "the id of the channel in respond.io (Settings > Channels); empty if unknown"
@@ -134,7 +134,7 @@ def _ask_person(context: Context) -> Outcome:
         "connected_at": context.now_text if is_fresh else None,
         "connected_source": "person",
     }
-    return Outcome(StepState.SETTLED, answer, said_by=login_name())
+    return StepResult(StepState.SETTLED, answer, said_by=login_name())
 
 
 async def _channels(respondio: RespondIO) -> dict[int, WorkspaceChannel]:
@@ -197,7 +197,7 @@ _ONBOARDING_FIELDS = ("is_on_biz_app", "platform_type", "last_onboarded_time")
 
 async def signup_own_app(
     context: Context, *, open_page: Callable[[str], bool] = webbrowser.open
-) -> Outcome:
+) -> StepResult:
     """Show the signup page on this machine, and see its end through.
 
     Goes on without a page when an interrupted walk has the token already. Neither `/register`
@@ -210,21 +210,21 @@ async def signup_own_app(
     """
     kept = kept_signup(context)
     if kept is not None and context.has_token("meta-token"):
-        outcome = await finish(context, kept)
-        if outcome.state is StepState.SETTLED:
-            return outcome
-        context.dialogue.note(f"the last signup cannot be used: {outcome.note}")
+        result = await finish(context, kept)
+        if result.state is StepState.SETTLED:
+            return result
+        context.dialogue.note(f"the last signup cannot be used: {result.note}")
     access = demand_access(context.workspace, context.channel_name)
     return await _in_browser(context, access, open_page)
 
 
 async def _in_browser(
     context: Context, access: SignupAccess, open_page: Callable[[str], bool]
-) -> Outcome:
+) -> StepResult:
     from wacoex_cli.foundation.server import serving
     from wacoex_cli.onboarding.signup_page import SignupPage
 
-    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    ended: asyncio.Future[StepResult] = asyncio.get_running_loop().create_future()
     dialogue = context.dialogue
     dialogue.note("you sign up in a browser on this machine; Ctrl-C ends it at any time")
     # Before the page is there: whoever waits for an answer cannot serve a page.
@@ -233,15 +233,15 @@ async def _in_browser(
 
     async def take(report: WindowReport) -> SignupEnd:
         try:
-            outcome = await conclude(context, access, report, shown_at)
+            result = await conclude(context, access, report, shown_at)
         except WacoexError as error:
             ended.set_exception(error)
             return _last_screen(context, error)
         except Exception as error:
             ended.set_exception(error)
             raise
-        ended.set_result(outcome)
-        return _last_screen(context, outcome)
+        ended.set_result(result)
+        return _last_screen(context, result)
 
     setup = SignupSetup(
         app_id=access.app.app_id,
@@ -254,7 +254,7 @@ async def _in_browser(
     )
     app = SignupPage(setup, take)
     # Both loopback addresses: on the other one, somebody else could answer for `localhost`.
-    async with serving(app, "localhost", context.wishes.port, log=dialogue.detail) as base:
+    async with serving(app, "localhost", context.options.port, log=dialogue.detail) as base:
         # Facebook's login runs on pages without https on `localhost` alone.
         url = f"http://localhost:{base.rpartition(':')[2]}{app.path}"
         if opens and await asyncio.to_thread(open_page, url):
@@ -265,7 +265,7 @@ async def _in_browser(
         return await _wait(context, app, ended)
 
 
-async def _wait(context: Context, app: SignupPage, ended: asyncio.Future[Outcome]) -> Outcome:
+async def _wait(context: Context, app: SignupPage, ended: asyncio.Future[StepResult]) -> StepResult:
     limit = asyncio.ensure_future(context.workspace.clock.sleep(WAITS_SECONDS))
     first: set[asyncio.Future[Any]] = {ended, limit}
     try:
@@ -274,10 +274,10 @@ async def _wait(context: Context, app: SignupPage, ended: asyncio.Future[Outcome
         limit.cancel()
     if app.was_heard or ended.done():
         return await ended
-    return Outcome(StepState.OPEN, note=_TOO_LONG.format(channel=context.channel_name))
+    return StepResult(StepState.OPEN, note=_TOO_LONG.format(channel=context.channel_name))
 
 
-def _last_screen(context: Context, ended: Outcome | WacoexError) -> SignupEnd:
+def _last_screen(context: Context, ended: StepResult | WacoexError) -> SignupEnd:
     if isinstance(ended, WacoexError):
         title, steps = ended.message, [ended.hint] if ended.hint else []
     elif ended.state is StepState.SETTLED:
@@ -386,7 +386,7 @@ def _why_no_keyring(workspace: Workspace) -> str | None:
 
 async def conclude(
     context: Context, access: SignupAccess, report: WindowReport, shown_at: datetime
-) -> Outcome:
+) -> StepResult:
     """The end of the step for a report of the page, which was shown at `shown_at`.
 
     Raises CredentialError for an app secret that is not the app's, TemporaryError when Meta
@@ -416,7 +416,7 @@ def kept_signup(context: Context) -> Mapping[str, Any] | None:
     return answer
 
 
-async def finish(context: Context, signup: Mapping[str, Any]) -> Outcome:
+async def finish(context: Context, signup: Mapping[str, Any]) -> StepResult:
     """Find the number with the token that is kept, write its ids down, and attach the app.
 
     May be done again. Raises TemporaryError when Meta gives no usable answer, and CredentialError
@@ -433,7 +433,7 @@ async def finish(context: Context, signup: Mapping[str, Any]) -> Outcome:
         return _ended(StepState.FAILED, found, **signup)
 
 
-async def _finished(context: Context, access: SignupAccess, report: WindowFinished) -> Outcome:
+async def _finished(context: Context, access: SignupAccess, report: WindowFinished) -> StepResult:
     try:
         token = await exchange_code(context.workspace.http, access.app, report.code)
     except RefusedError as error:
@@ -449,7 +449,7 @@ async def _finished(context: Context, access: SignupAccess, report: WindowFinish
     return await finish(context, signup)
 
 
-async def _finish(context: Context, meta: Meta, signup: Mapping[str, Any]) -> Outcome:
+async def _finish(context: Context, meta: Meta, signup: Mapping[str, Any]) -> StepResult:
     token = await meta.debug_token()
     waba_ids = [signup["waba_id"]] if signup.get("waba_id") else token.accounts
     numbers = [
@@ -472,7 +472,7 @@ async def _finish(context: Context, meta: Meta, signup: Mapping[str, Any]) -> Ou
     answer = {**signup, **ids, "token_expires_at": expires, "subscribed": True}
     until = f", and ends on {expires[:10]}" if expires else ""
     note = f"signed up; the token is kept in {signup['token_kept_in']}{until}"
-    return Outcome(StepState.SETTLED, answer, said_by="meta", note=note)
+    return StepResult(StepState.SETTLED, answer, said_by="meta", note=note)
 
 
 def _chosen(
@@ -490,12 +490,12 @@ def _chosen(
     return on_app[0] if is_nameless else None
 
 
-async def _closed(context: Context, shown_at: datetime) -> Outcome:
+async def _closed(context: Context, shown_at: datetime) -> StepResult:
     """Closed on its last screen it is a success, which only Meta can tell."""
     shown, is_done = await _shown_by_meta(context, shown_at)
     if is_done:
         note = "the window was closed, and Meta shows that the number was connected"
-        return Outcome(StepState.SETTLED, {"seen": shown}, said_by="meta", note=note)
+        return StepResult(StepState.SETTLED, {"seen": shown}, said_by="meta", note=note)
     return _ended(StepState.OPEN, checks.signup_closed(context.channel_name, shown, _now(context)))
 
 
@@ -516,8 +516,8 @@ async def _shown_by_meta(context: Context, shown_at: datetime) -> tuple[str, boo
     return f"Meta shows is_on_biz_app {on_app}, {when}", is_new and on_app is True
 
 
-def _ended(state: StepState, found: Finding, **answer: object) -> Outcome:
-    return Outcome(state, answer, said_by="meta", findings=(found,), note=found.title)
+def _ended(state: StepState, found: Finding, **answer: object) -> StepResult:
+    return StepResult(state, answer, said_by="meta", findings=(found,), note=found.title)
 
 
 def _in_words(number: ListedNumber) -> str:

@@ -14,9 +14,8 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.onboarding import checks
 from wacoex_cli.onboarding.journey import ONLY_A_PERSON, meta_or_reason, newest_onboarding, skipped
-from wacoex_cli.onboarding.model import Outcome, Route, StepState
-from wacoex_cli.platforms.error_codes import Outcome as ErrorOutcome
-from wacoex_cli.platforms.error_codes import classify
+from wacoex_cli.onboarding.model import Route, StepResult, StepState
+from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import Kind
 from wacoex_cli.platforms.meta import (
     NOT_SHARED,
@@ -50,7 +49,7 @@ _UNSURE = (
 
 
 @dataclass(frozen=True)
-class Progress:
+class CopyProgress:
     """What has come in. `phases` is the highest percentage told of each phase of the history.
 
     `declined_at` is when Meta told that the owner of the phone shares no history.
@@ -85,7 +84,7 @@ class Progress:
         }
 
 
-def progress_of(state: State, channel: Channel, since: datetime) -> Progress:
+def progress_of(state: State, channel: Channel, since: datetime) -> CopyProgress:
     """What webhooks told since that moment, in whatever order (Meta: history)."""
     addresses = Signs(state).addresses_for(channel)
     kinds = (Kind.CONTACT_SYNC, Kind.HISTORY)
@@ -101,7 +100,7 @@ def progress_of(state: State, channel: Channel, since: datetime) -> Progress:
             phase, percent = event.data.get("phase"), event.data.get("progress")
             if isinstance(phase, int) and isinstance(percent, int):
                 phases[phase] = max(min(percent, _DONE), phases.get(phase, 0))
-    return Progress(contacts, phases, declined_at)
+    return CopyProgress(contacts, phases, declined_at)
 
 
 class PartState(StrEnum):
@@ -165,7 +164,7 @@ COPIES = (
 _OVER = frozenset({PartState.REFUSED, PartState.UNCERTAIN})
 
 
-async def sync(context: Context) -> Outcome:
+async def sync(context: Context) -> StepResult:
     """Ask for contacts, then history; each request is claimed durably before it leaves.
 
     A request without a usable answer is never repeated: it is uncertain until webhooks show that
@@ -175,7 +174,7 @@ async def sync(context: Context) -> Outcome:
     if context.journey.via is not Route.SIGNUP:
         return skipped("respond.io copies neither contacts nor history")
     meta = meta_or_reason(context, "phone_number_id")
-    if isinstance(meta, Outcome):
+    if isinstance(meta, StepResult):
         return meta
     moment = newest_onboarding(context)
     if moment is None:
@@ -191,7 +190,7 @@ async def sync(context: Context) -> Outcome:
                 f"nothing was asked for: {part.reason}; run `{command}` again, it was not used up"
             )
             findings = _findings(context, parts, None, moment)
-            return Outcome(StepState.OPEN, answer, None, findings, note)
+            return StepResult(StepState.OPEN, answer, None, findings, note)
         # Later than 24 hours Meta refuses the other one, too.
         if part.code == TOO_LATE or (part.state in _OVER and not _has_stopped_here(context)):
             break
@@ -248,9 +247,9 @@ async def _ask_once(context: Context, meta: Meta, copy: Copy) -> Part:
     if known.is_credential:
         _given_back(context, copy, known.meaning)
         raise error_of(reply)
-    if known.outcome is ErrorOutcome.AMBIGUOUS or reply.http_status >= 500:
+    if known.outcome is Outcome.AMBIGUOUS or reply.http_status >= 500:
         return Part(PartState.UNCERTAIN, at, code=reply.code, reason=known.meaning)
-    if known.outcome is ErrorOutcome.RETRY:
+    if known.outcome is Outcome.RETRY:
         return _given_back(context, copy, known.meaning)
     part = Part(PartState.REFUSED, at, code=reply.code, reason=known.meaning)
     return _answered(context, copy, part)
@@ -267,7 +266,7 @@ def _given_back(context: Context, copy: Copy, reason: str) -> Part:
     return Part(PartState.NOT_ASKED, reason=reason)
 
 
-async def _outcome(context: Context, parts: Mapping[str, Part], moment: Onboarding) -> Outcome:
+async def _outcome(context: Context, parts: Mapping[str, Part], moment: Onboarding) -> StepResult:
     history = parts.get("history")
     progress = None
     if history is not None and history.state in {PartState.TAKEN, PartState.SEEN}:
@@ -282,9 +281,9 @@ async def _outcome(context: Context, parts: Mapping[str, Part], moment: Onboardi
     if is_declined or states & _OVER:
         return _over(context, answer, parts, findings)
     if states <= {PartState.TOO_LATE}:
-        return Outcome(StepState.SKIPPED, answer, None, findings)
+        return StepResult(StepState.SKIPPED, answer, None, findings)
     note = progress.sentence() if progress else None
-    return Outcome(StepState.SETTLED, answer, login_name(), findings, note)
+    return StepResult(StepState.SETTLED, answer, login_name(), findings, note)
 
 
 def _over(
@@ -292,7 +291,7 @@ def _over(
     answer: Mapping[str, object],
     parts: Mapping[str, Part],
     findings: tuple[Finding, ...],
-) -> Outcome:
+) -> StepResult:
     """What cannot be had any more: told first, and left out once a person says so."""
     states = {name: part.state for name, part in parts.items()}
     notes = [
@@ -304,14 +303,14 @@ def _over(
         for text in notes:
             context.dialogue.note(text)
         if context.dialogue.confirm("go on without what was not copied?", flag=ONLY_A_PERSON):
-            return Outcome(StepState.SKIPPED, answer, login_name(), findings)
+            return StepResult(StepState.SKIPPED, answer, login_name(), findings)
     is_refused = PartState.REFUSED in states.values() or not notes
     state = StepState.FAILED if is_refused else StepState.UNCERTAIN
     note = "; ".join(notes) or None
-    return Outcome(state, answer, "meta" if is_refused else None, findings, note)
+    return StepResult(state, answer, "meta" if is_refused else None, findings, note)
 
 
-async def _first_news(context: Context, since: str) -> Progress:
+async def _first_news(context: Context, since: str) -> CopyProgress:
     """The first webhooks: within seconds they tell whether the history is shared at all."""
     found = _progress_since(context, since)
     for seconds in _FIRST_LOOKS_SECONDS if not _has_stopped_here(context) else ():
@@ -322,7 +321,7 @@ async def _first_news(context: Context, since: str) -> Progress:
     return found
 
 
-def _progress_since(context: Context, since: str) -> Progress:
+def _progress_since(context: Context, since: str) -> CopyProgress:
     """What has come in since that moment (RFC 3339, UTC), as Meta's clock may tell it."""
     moment = from_text(since) - _CLOCKS_DIFFER_AT_MOST
     return progress_of(context.state, context.channel, moment)
@@ -335,7 +334,7 @@ def _has_stopped_here(context: Context) -> bool:
 
 
 def _findings(
-    context: Context, parts: Mapping[str, Part], progress: Progress | None, moment: Onboarding
+    context: Context, parts: Mapping[str, Part], progress: CopyProgress | None, moment: Onboarding
 ) -> tuple[Finding, ...]:
     name, now = context.channel_name, context.now
     found = [

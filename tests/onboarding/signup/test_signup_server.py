@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
-from wacoex_cli.onboarding.journey import Wishes
+from wacoex_cli.onboarding.journey import JourneyOptions
 from wacoex_cli.onboarding.model import SignupEnd, SignupSetup, StepState, WindowClosed
 from wacoex_cli.onboarding.signup_page import SignupPage
 from wacoex_cli.sandbox.world import (
@@ -427,7 +427,7 @@ def test_the_port_is_the_one_that_was_asked_for(signup: Any, browse: Any) -> Non
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    signup.wishes = Wishes(port=port)
+    signup.options = JourneyOptions(port=port)
     run = signup.start()
     page = browse(run.url)
 
