@@ -14,8 +14,8 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding.journey import Context, JourneyOptions
-from wacoex_cli.onboarding.model import JourneyKind, Route, StepResult, StepState
+from wacoex_cli.onboarding.journey import Context
+from wacoex_cli.onboarding.model import JourneyKind, JourneyOptions, Route, StepResult, StepState
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import payload_of

@@ -25,8 +25,15 @@ from wacoex_cli.inactivity.model import Grade
 from wacoex_cli.onboarding import checks, connect
 from wacoex_cli.onboarding.checks import four_steps
 from wacoex_cli.onboarding.connect import CONNECT_STEPS, SWITCHING, after_care, begin_again
-from wacoex_cli.onboarding.journey import Context, JourneyEnd, JourneyOptions
-from wacoex_cli.onboarding.model import JourneyKind, Route, StepResult, StepState
+from wacoex_cli.onboarding.journey import Context
+from wacoex_cli.onboarding.model import (
+    JourneyKind,
+    JourneyOptions,
+    Receipt,
+    Route,
+    StepResult,
+    StepState,
+)
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.webhooks import emit
 from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -86,7 +93,7 @@ class Steps:
         return act
 
 
-def walk(steps: Steps, via: Route | None = None, *, is_check: bool = False) -> JourneyEnd:
+def walk(steps: Steps, via: Route | None = None, *, is_check: bool = False) -> Receipt:
     invocation = Invocation(channel="shop")
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
@@ -258,7 +265,7 @@ def test_a_walk_to_the_end_finishes_the_journey(shop_added: None) -> None:
 
     done = walk(steps)
 
-    assert (done.exit_code, done.receipt.is_finished) == (0, True)
+    assert (done.exit_code, done.is_finished) == (0, True)
     assert steps.gone == [one.id for one in CONNECT_STEPS if one.id != "sync"]
 
 
@@ -286,7 +293,7 @@ def test_a_step_that_is_not_settled_ends_the_walk(shop_added: None, end, code: i
 
     assert done.exit_code == code
     assert steps.gone[-1] == "signup"
-    assert not done.receipt.is_finished
+    assert not done.is_finished
     walk(others)
     assert others.gone[0] == "signup"
 
@@ -296,7 +303,7 @@ def test_a_refusal_of_meta_is_told_with_its_finding(shop_added: None) -> None:
     done = walk(Steps(signup=StepResult(StepState.FAILED, findings=(finding,))))
 
     assert done.exit_code == 5
-    assert [one for one in done.receipt.findings if one.severity is Severity.CRITICAL] == [finding]
+    assert [one for one in done.findings if one.severity is Severity.CRITICAL] == [finding]
 
 
 def test_an_interrupted_step_is_gone_through_again_and_no_other(shop_added: None) -> None:
@@ -304,7 +311,7 @@ def test_an_interrupted_step_is_gone_through_again_and_no_other(shop_added: None
         walk(Steps(proof=Killed()))
     steps = Steps()
 
-    assert walk(steps).receipt.is_finished
+    assert walk(steps).is_finished
     assert steps.gone[0] == "proof"
 
 
@@ -313,7 +320,7 @@ def test_the_way_of_signing_up_can_change_until_signup_is_done(shop_added: None)
 
     done = walk(Steps(proof=StepResult(StepState.OPEN)), Route.SIGNUP)
 
-    assert done.receipt.journey.via is Route.SIGNUP
+    assert done.journey.via is Route.SIGNUP
     with pytest.raises(UsageError, match="through signup already"):
         walk(Steps(), Route.RESPONDIO)
 

@@ -22,8 +22,7 @@ from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.onboarding.connect import connect
-from wacoex_cli.onboarding.journey import JourneyOptions
-from wacoex_cli.onboarding.model import JourneyKind, Route, StepResult, StepState
+from wacoex_cli.onboarding.model import JourneyKind, JourneyOptions, Route, StepResult, StepState
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.account import open_phone
 from wacoex_cli.sandbox.defaults import default_world

@@ -7,8 +7,8 @@ import pytest
 from wacoex_cli.channels.model import values_of
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import CredentialError
+from wacoex_cli.onboarding.connect import echo_proof, partner, proof
 from wacoex_cli.onboarding.model import Route, StepResult, StepState
-from wacoex_cli.onboarding.proof import echo_proof, partner, proof
 from wacoex_cli.sandbox.account import open_phone
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.world import APP_ID, PARTNER_APP_ID, PHONE_NUMBER_ID, WABA_ID

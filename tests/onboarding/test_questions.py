@@ -18,8 +18,15 @@ from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.onboarding import checks, connect
 from wacoex_cli.onboarding.checks import FEATURES, app_changes, lately_opened, version_in
-from wacoex_cli.onboarding.journey import Context, JourneyOptions
-from wacoex_cli.onboarding.model import JourneyKind, Record, Route, StepResult, StepState
+from wacoex_cli.onboarding.journey import Context
+from wacoex_cli.onboarding.model import (
+    JourneyKind,
+    JourneyOptions,
+    Record,
+    Route,
+    StepResult,
+    StepState,
+)
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import running

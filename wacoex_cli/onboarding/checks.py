@@ -6,15 +6,19 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wacoex_cli.channels.checks import RETURNS_WITHIN
+from wacoex_cli.channels.connection import ConnectionState
+from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.onboarding.model import Route, StepState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from wacoex_cli.channels.connection import Connection
     from wacoex_cli.onboarding.model import Record, WindowFailed
 
 OLDEST_APP = (2, 24, 17)
@@ -97,6 +101,19 @@ def app_changes(via: Route) -> tuple[AppChange, ...]:
         else "can be synced once, within 24 hours; groups never, media of the last 14 days only"
     )
     return (*FEATURES, AppChange("history", "history and contacts", history), *_LIMITATIONS)
+
+
+def may_return(connection: Connection, now: datetime) -> bool:
+    """WhatsApp is likely to reconnect it by itself: a loss that is no offboarding.
+
+    Source: "Meta: reconnect offboarded clients".
+    """
+    if connection.since is None or now >= from_text(connection.since) + RETURNS_WITHIN:
+        return False
+    is_removed = connection.state is ConnectionState.REMOVED
+    return connection.state is ConnectionState.RECONNECTING or (
+        is_removed and connection.reason == RE_REGISTERED
+    )
 
 
 def four_steps() -> tuple[str, ...]:

@@ -1,51 +1,47 @@
-"""Going through the steps of a journey, and what every step is given."""
+"""Going through the steps of a journey, what every step is given, and the receipt."""
 
 from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import webbrowser
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import meta_for
+from wacoex_cli.channels.connection import FACTS
+from wacoex_cli.channels.facts import ChannelFacts, stored_facts
+from wacoex_cli.channels.look import Look
 from wacoex_cli.errors import WacoexError
+from wacoex_cli.findings.model import finding_text, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.onboarding.model import Onboarding, Route, StepResult, StepState
+from wacoex_cli.onboarding.model import Onboarding, Receipt, Record, Route, StepResult, StepState
 from wacoex_cli.onboarding.store import Journeys
+from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
+    from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.onboarding.model import Journey, Receipt, Record, Step
+    from wacoex_cli.onboarding.model import Journey, JourneyOptions, Step
     from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.terminal.dialogue import Dialogue
 
 ONLY_A_PERSON = "--yes"
 """The option that a question names where only a person can answer it."""
-GONE_THROUGH = frozenset({StepState.SETTLED, StepState.SKIPPED})
-"""A step in one of these states is never gone through again."""
 BEGAN_AT = "began_at"
 REFUSED = 5
 _EXIT_OF = {StepState.FAILED: REFUSED, StepState.OPEN: 6, StepState.UNCERTAIN: 7}
+_COLUMNS = ("state", "step", "title", "said by", "at")
+_EMPTY: tuple[object, ...] = (None, "", [], {})
 _OPTIONS = {"phone_number_id": "--phone-number-id", "waba_id": "--waba-id"}
-
-
-@dataclass(frozen=True)
-class JourneyOptions:
-    """What the options of the command say."""
-
-    port: int = 0
-    skip_proof: bool = False
-    open_browser: bool = True
-    unsubscribe: bool = False
-    is_confirmed: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,9 +79,22 @@ class Context:
         """The same as RFC 3339."""
         return to_text(self.now)
 
+    @property
+    def look(self) -> Look:
+        """A look at the channel just now, for somebody who waits for it."""
+        return Look(self.workspace, self.now, is_patient=True)
+
+    def facts(self) -> ChannelFacts:
+        """The channel with nothing known of it yet: what a look fills in."""
+        return ChannelFacts(self.channel, self.now)
+
     def records(self) -> Mapping[str, Record]:
         """What the steps so far came to."""
         return self.store.records(self.journey.journey_id)
+
+    def edit_channel(self, **changes: object) -> None:
+        """Write ids of the channel down that a step came to know."""
+        registry.edit_channel(self.state, self.channel_name, changes, self.now)
 
     def keep(self, step: str, result: StepResult) -> None:
         """Keep what a step came to, durably."""
@@ -122,15 +131,6 @@ class WalkEnd:
         return _EXIT_OF[self.stopped] if self.stopped else 0
 
 
-@dataclass(frozen=True)
-class JourneyEnd:
-    """What a command shows. `error` is what ended it; everything settled before it is kept."""
-
-    receipt: Receipt
-    exit_code: int
-    error: WacoexError | None = None
-
-
 def walk(
     context: Context,
     steps: Mapping[Step, Action],
@@ -157,7 +157,7 @@ async def _walk(
     findings: list[Finding] = []
     for step, action in steps.items():
         kept = context.records().get(step.id)
-        if context.journey.via not in step.routes or (kept and kept.state in GONE_THROUGH):
+        if context.journey.via not in step.routes or (kept and kept.state.is_over):
             continue
         if with_titles:
             note(f"\n{step.title}")
@@ -165,7 +165,7 @@ async def _walk(
         findings += result.findings
         context.keep(step.id, result)
         note(f"{'  ' * with_titles}{result.state.word}: {result.note or step.title}")
-        if result.state not in GONE_THROUGH and not is_check:
+        if not result.state.is_over and not is_check:
             return WalkEnd(tuple(findings), result.state)
     if not is_check:
         with context.state.transaction():
@@ -188,18 +188,23 @@ def begin(context: Context, step: str, **facts: object) -> dict[str, object]:
     return answer
 
 
-def meta_or_reason(context: Context, needed: str) -> Meta | StepResult:
-    """The Graph API, or the skipped step that says what is missing.
+def why_not_meta(context: Context, needed: str) -> str | None:
+    """What is missing to ask Meta; None when it can be asked.
 
     `needed` is the id that the step works on: `phone_number_id` or `waba_id`.
     """
-    channel = context.channel
     if not context.has_token("meta-token"):
-        return skipped("there is no meta-token")
-    if getattr(channel, needed) is None:
-        command = f"wacoex channel edit {channel.name} {_OPTIONS[needed]} ID"
-        return skipped(f"the {needed} is not known; `{command}` tells it")
-    return meta_for(context.workspace, channel)
+        return "there is no meta-token"
+    if getattr(context.channel, needed) is not None:
+        return None
+    command = f"wacoex channel edit {context.channel_name} {_OPTIONS[needed]} ID"
+    return f"the {needed} is not known; `{command}` tells it"
+
+
+def meta_or_reason(context: Context, needed: str) -> Meta | str:
+    """The Graph API, or what is missing (see `why_not_meta`)."""
+    reason = why_not_meta(context, needed)
+    return reason or meta_for(context.workspace, context.channel)
 
 
 def skipped(reason: str, **more: object) -> StepResult:
@@ -227,6 +232,12 @@ def wants_browser(context: Context, question: str) -> bool:
     return context.dialogue.confirm(question, flag=ONLY_A_PERSON)
 
 
+def stored_connection(workspace: Workspace, channel: Channel) -> Connection:
+    """How the channel is connected, from what is stored."""
+    facts = stored_facts(workspace.state, [channel], workspace.clock.now(), FACTS)
+    return facts[channel.channel_id].connection
+
+
 def newest_onboarding(context: Context) -> Onboarding | None:
     """The newest moment that the signup and Meta tell; None when neither does.
 
@@ -245,3 +256,67 @@ def newest_onboarding(context: Context) -> Onboarding | None:
             source = str(signup.answer.get("connected_source", "person"))
             found.append(Onboarding(from_text(moment), source))
     return max(found, key=lambda moment: moment.at, default=None)
+
+
+def receipt_result(receipt: Receipt, now: datetime) -> Result:
+    """A receipt for scripts and, with how to go on, for a person."""
+    journey, after_care = receipt.journey, receipt.records.get("after-care")
+    findings = worst_first(receipt.findings)
+    lines = [
+        (step, receipt.records.get(step.id, Record(step.id, StepState.OPEN)))
+        for step in receipt.steps
+        if journey.via in step.routes
+    ]
+    data = {
+        "channel": receipt.channel,
+        "journey_id": journey.journey_id,
+        "kind": journey.kind.value,
+        "via": journey.via.value,
+        "status": "finished" if receipt.is_finished else "open",
+        "started_at": journey.started_at,
+        "finished_at": journey.finished_at,
+        "steps": [
+            {
+                "step": step.id,
+                "title": step.title,
+                "nature": step.nature.value,
+                "state": row.state.value,
+                "said_by": row.said_by,
+                "at": row.at,
+                "answer": dict(row.answer),
+            }
+            for step, row in lines
+        ],
+        "findings": [finding.to_json() for finding in findings],
+        "aftercare": dict(after_care.answer) if after_care and after_care.at else None,
+    }
+    rows = [
+        (row.state.word, step.id, step.title, row.said_by, f"{row.at[:19]}Z" if row.at else None)
+        for step, row in lines
+    ]
+    text: list[Table | ForPerson] = [Table(_COLUMNS, rows)]
+    for step, row in lines:
+        if words := _in_words(row.answer):
+            wrapped = textwrap.wrap(words, 76, break_long_words=False, break_on_hyphens=False)
+            text.append(ForPerson("\n  ".join([f"\n{step.title}:", *wrapped])))
+    text += [ForPerson(f"\n{finding_text(finding, now)}") for finding in findings]
+    if not receipt.is_finished:
+        go_on = f"wacoex {journey.kind.value} {receipt.channel}"
+        text.append(ForPerson(f"\nnot finished; go on with: {go_on}"))
+    return Result(data, text, receipt.exit_code, [receipt.error] if receipt.error else ())
+
+
+def _in_words(answer: Mapping[str, object]) -> str:
+    """`app_version 2.25.1, in_real_use yes`: what stands in the answer, without its syntax."""
+    said = {name: value for name, value in answer.items() if value not in _EMPTY}
+    return ", ".join(f"{name} {_word(value)}" for name, value in said.items())
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return f"({'; '.join(map(_word, value))})"
+    if isinstance(value, dict):
+        return f"({_in_words(value)})"
+    return str(value)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from wacoex_cli.errors import WacoexError
     from wacoex_cli.findings.model import Finding
 
 
@@ -38,7 +39,7 @@ class Nature(StrEnum):
 
 
 class StepState(StrEnum):
-    """Where a step stands. `settled` and `skipped` steps are never gone through again."""
+    """Where a step stands."""
 
     OPEN = "open"
     SETTLED = "settled"
@@ -50,6 +51,11 @@ class StepState(StrEnum):
     def word(self) -> str:
         """For a person: done, skipped, open, failed, uncertain."""
         return "done" if self is StepState.SETTLED else self.value
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the step is never gone through again: it is settled or skipped."""
+        return self in {StepState.SETTLED, StepState.SKIPPED}
 
 
 @dataclass(frozen=True)
@@ -123,18 +129,34 @@ NOT_BEGUN = 0
 
 @dataclass(frozen=True)
 class Receipt:
-    """A journey as it is kept, with its steps in order and what was found on the way."""
+    """A journey as it is kept, with its steps in order and what was found on the way.
+
+    `error` is what ended this walk, if something did; everything settled before it is kept.
+    """
 
     channel: str
     journey: Journey
     steps: Sequence[Step]
     records: Mapping[str, Record]
     findings: Sequence[Finding] = ()
+    exit_code: int = 0
+    error: WacoexError | None = None
 
     @property
     def is_finished(self) -> bool:
         """Whether there is nothing left to do."""
         return self.journey.finished_at is not None
+
+
+@dataclass(frozen=True)
+class JourneyOptions:
+    """What the options of the command say."""
+
+    port: int = 0
+    skip_proof: bool = False
+    open_browser: bool = True
+    unsubscribe: bool = False
+    is_confirmed: bool = False
 
 
 @dataclass(frozen=True)

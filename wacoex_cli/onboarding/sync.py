@@ -174,8 +174,8 @@ async def sync(context: Context) -> StepResult:
     if context.journey.via is not Route.SIGNUP:
         return skipped("respond.io copies neither contacts nor history")
     meta = meta_or_reason(context, "phone_number_id")
-    if isinstance(meta, StepResult):
-        return meta
+    if isinstance(meta, str):
+        return skipped(meta)
     moment = newest_onboarding(context)
     if moment is None:
         return skipped("nothing tells when the number was connected")

@@ -16,8 +16,8 @@ import pytest
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Details
 from wacoex_cli.foundation.workspace import open_workspace
-from wacoex_cli.onboarding.journey import Context, JourneyOptions
-from wacoex_cli.onboarding.model import JourneyKind, Route, StepResult
+from wacoex_cli.onboarding.journey import Context
+from wacoex_cli.onboarding.model import JourneyKind, JourneyOptions, Route, StepResult
 from wacoex_cli.onboarding.signup import signup_own_app
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.account import CONFIG_ID, SDK_PATH

@@ -10,8 +10,13 @@ import httpx
 import pytest
 
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
-from wacoex_cli.onboarding.journey import JourneyOptions
-from wacoex_cli.onboarding.model import SignupEnd, SignupSetup, StepState, WindowClosed
+from wacoex_cli.onboarding.model import (
+    JourneyOptions,
+    SignupEnd,
+    SignupSetup,
+    StepState,
+    WindowClosed,
+)
 from wacoex_cli.onboarding.signup_page import SignupPage
 from wacoex_cli.sandbox.world import (
     APP_ID,
