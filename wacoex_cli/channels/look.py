@@ -310,6 +310,13 @@ class Look:
         return is_rationed and bool(seen) and timedelta(0) <= self._now - max(seen) < REUSABLE_FOR
 
 
+def answered(answer: Answer | WacoexError) -> Answer:
+    """The answer to a question. Raises the error where there is none."""
+    if isinstance(answer, WacoexError):
+        raise answer
+    return answer
+
+
 def _account(channel: Channel) -> str:
     return channel.waba_id or channel.phone_number_id or ""
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels import registry
-from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.checks import refused_token
 from wacoex_cli.channels.connection import connected_at
+from wacoex_cli.channels.look import answered
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.workspace import login_name
@@ -41,7 +41,6 @@ from wacoex_cli.platforms.events import read_moment, read_phone
 from wacoex_cli.platforms.meta import SignupApp, exchange_code
 from wacoex_cli.platforms.meta_answers import ListedNumber
 from wacoex_cli.platforms.replies import WorkspaceChannel, identity
-from wacoex_cli.platforms.respondio import RespondIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,8 +60,19 @@ _NO_APP = "; without an app of your own, connect with `--via respondio`"
 WAITS_SECONDS = 600.0
 """How long a new channel, or the end of Meta's window, is waited for."""
 _LOOKS_EVERY_SECONDS = 5.0
+_RESPONDIO_APP = "https://app.respond.io"
+_CLICKS = (
+    "connect the number in respond.io:",
+    "  Settings > Channels > Add Channel > WhatsApp > WhatsApp Business App",
+    "  > Connect With Facebook; then choose the portfolio and type the number",
+    "  on the phone: open the message of Facebook Business, Connect, Confirm, paste the code",
+    "  leave the app open and online until it has refreshed itself",
+)
 _NONE = "nothing was chosen; run `wacoex connect {channel}` again when it is connected"
 
+_ACTION = "signup"
+"""The one-shot whose answer says that the token is kept and the rest may still be missing."""
+_LISTED_FIELDS = ("id", "display_phone_number", "is_on_biz_app", "platform_type")
 _CLOCKS_DIFFER = timedelta(minutes=1)
 _TOO_LONG = "nothing came from the page within 10 minutes; run `wacoex connect {channel}` again"
 
@@ -81,21 +91,19 @@ async def signup_respondio(context: Context) -> StepResult:
     """
     if not context.has_token("respondio-token"):
         return _ask_person(context)
-    respondio = respondio_for(context.workspace, context.channel)
-    kept = resumed(context, STEP)
+    kept = resumed(context, "signup")
     if kept is None:
-        kept = begin(context, STEP, known_ids=sorted(await _channels(respondio)))
-    for line in CLICKS:
+        kept = begin(context, "signup", known_ids=sorted(await _channels(context)))
+    for line in _CLICKS:
         context.dialogue.note(line)
-    offer_to_open(context, "respond.io", RESPONDIO_APP)
+    offer_to_open(context, "respond.io", _RESPONDIO_APP)
     ids = kept.get("known_ids")
     known = frozenset[int](ids) if isinstance(ids, list) else frozenset[int]()
-    listed = await _appeared(context, respondio, known)
+    listed = await _appeared(context, known)
     channel_id = _choose(context, listed, known)
     if channel_id is None:
         return StepResult(StepState.OPEN, kept, note=_NONE.format(channel=context.channel_name))
-    changes = {"respondio_channel_id": channel_id}
-    registry.edit_channel(context.state, context.channel_name, changes, context.now)
+    context.edit_channel(respondio_channel_id=channel_id)
     chosen, is_new = listed[channel_id], channel_id not in known
     # A channel that was there before says nothing about now, but when it was made.
     made_at = read_moment(chosen.created_at)
@@ -114,9 +122,9 @@ async def signup_respondio(context: Context) -> StepResult:
 def _ask_person(context: Context) -> StepResult:
     """Without a token only the person knows."""
     dialogue, name = context.dialogue, context.channel_name
-    offer_to_open(context, "respond.io", RESPONDIO_APP)
+    offer_to_open(context, "respond.io", _RESPONDIO_APP)
     # Inside the question, because `--quiet` and `--json` hide notes.
-    question = "\n".join([*CLICKS, "is the number connected in respond.io now?"])
+    question = "\n".join([*_CLICKS, "is the number connected in respond.io now?"])
     if not dialogue.confirm(question, flag=ONLY_A_PERSON):
         return StepResult(StepState.OPEN, note=_NONE.format(channel=name))
     is_fresh = dialogue.confirm("was it connected just now, with the app open?", flag=ONLY_A_PERSON)
@@ -125,8 +133,7 @@ def _ask_person(context: Context) -> StepResult:
     while text := dialogue.ask(question, flag=ONLY_A_PERSON):
         channel_id = identity(text)
         if channel_id:
-            changes = {"respondio_channel_id": channel_id}
-            registry.edit_channel(context.state, name, changes, context.now)
+            context.edit_channel(respondio_channel_id=channel_id)
             break
         dialogue.warn(f"`{text}` is no channel id: it is a number such as 4242")
     answer = {
@@ -137,16 +144,17 @@ def _ask_person(context: Context) -> StepResult:
     return StepResult(StepState.SETTLED, answer, said_by=login_name())
 
 
-async def _channels(respondio: RespondIO) -> dict[int, WorkspaceChannel]:
-    return {channel.id: channel for channel in await respondio.list_channels()}
+async def _channels(context: Context) -> dict[int, WorkspaceChannel]:
+    listed = await context.look.respondio(context.facts())
+    if listed.error:
+        raise listed.error
+    return {channel.id: channel for channel in listed.channels or ()}
 
 
-async def _appeared(
-    context: Context, respondio: RespondIO, known: Collection[int]
-) -> dict[int, WorkspaceChannel]:
+async def _appeared(context: Context, known: Collection[int]) -> dict[int, WorkspaceChannel]:
     """The channels of the workspace, as soon as there is a new one or the person knows better."""
     clock, dialogue = context.workspace.clock, context.dialogue
-    listed = await _channels(respondio)
+    listed = await _channels(context)
     if set(listed).difference(known):
         return listed
     likely = [_named(channel) for channel in listed.values() if channel.is_whatsapp]
@@ -159,7 +167,7 @@ async def _appeared(
     until = clock.monotonic() + WAITS_SECONDS
     while clock.monotonic() < until and not set(listed).difference(known):
         await clock.sleep(_LOOKS_EVERY_SECONDS)
-        listed = await _channels(respondio)
+        listed = await _channels(context)
     return listed
 
 
@@ -188,13 +196,6 @@ def _named(channel: WorkspaceChannel) -> str:
     return f"{channel.id} ({channel.name}, {channel.source})"
 
 
-ACTION = "signup"
-"""The one-shot whose answer says that the token is kept and the rest may still be missing."""
-
-_FIELDS = ("id", "display_phone_number", "is_on_biz_app", "platform_type")
-_ONBOARDING_FIELDS = ("is_on_biz_app", "platform_type", "last_onboarded_time")
-
-
 async def signup_own_app(
     context: Context, *, open_page: Callable[[str], bool] = webbrowser.open
 ) -> StepResult:
@@ -210,7 +211,7 @@ async def signup_own_app(
     """
     kept = kept_signup(context)
     if kept is not None and context.has_token("meta-token"):
-        result = await finish(context, kept)
+        result = await _settle(context, kept)
         if result.state is StepState.SETTLED:
             return result
         context.dialogue.note(f"the last signup cannot be used: {result.note}")
@@ -397,10 +398,10 @@ async def conclude(
             return await _finished(context, access, report)
         case WindowCancelled(step):
             channel = context.channel
-            found = checks.signup_cancelled(step, channel.name, channel.phone, _now(context))
+            found = checks.signup_cancelled(step, channel.name, channel.phone, context.now_text)
             return _ended(StepState.OPEN, found, cancelled_at=step)
         case WindowFailed(text, code, session):
-            found = checks.signup_reported(report, context.channel_name, _now(context))
+            found = checks.signup_reported(report, context.channel_name, context.now_text)
             more = {"error": text, "error_code": code, "session_id": session}
             return _ended(StepState.FAILED, found, **more)
         case WindowClosed():
@@ -409,14 +410,14 @@ async def conclude(
 
 def kept_signup(context: Context) -> Mapping[str, Any] | None:
     """What is known of a signup whose token is kept, when the step was interrupted after it."""
-    kept = context.store.call(context.journey.journey_id, ACTION)
+    kept = context.store.call(context.journey.journey_id, _ACTION)
     if kept is None or kept["answered_at"] is None:
         return None
     answer: Mapping[str, Any] = json.loads(kept["answer"])
     return answer
 
 
-async def finish(context: Context, signup: Mapping[str, Any]) -> StepResult:
+async def _settle(context: Context, signup: Mapping[str, Any]) -> StepResult:
     """Find the number with the token that is kept, write its ids down, and attach the app.
 
     May be done again. Raises TemporaryError when Meta gives no usable answer, and CredentialError
@@ -424,20 +425,19 @@ async def finish(context: Context, signup: Mapping[str, Any]) -> StepResult:
     """
     meta = meta_for(context.workspace, context.channel)
     try:
-        return await _finish(context, meta, signup)
+        return await _connected(context, meta, signup)
     except CredentialError as error:
-        found = refused_token(context.channel_name, error.message, _now(context))
-        return _ended(StepState.FAILED, found, **signup)
+        found = refused_token(context.channel_name, error.message, context.now_text)
     except RefusedError as error:
-        found = checks.signup_refused(context.channel_name, error.message, _now(context))
-        return _ended(StepState.FAILED, found, **signup)
+        found = checks.signup_refused(context.channel_name, error.message, context.now_text)
+    return _ended(StepState.FAILED, found, **signup)
 
 
 async def _finished(context: Context, access: SignupAccess, report: WindowFinished) -> StepResult:
     try:
         token = await exchange_code(context.workspace.http, access.app, report.code)
     except RefusedError as error:
-        found = checks.code_refused(context.channel_name, _words(error), _now(context))
+        found = checks.code_refused(context.channel_name, _words(error), context.now_text)
         return _ended(StepState.FAILED, found)
     kept_in = access.place.keep(token)
     signup: dict[str, object] = {
@@ -445,28 +445,29 @@ async def _finished(context: Context, access: SignupAccess, report: WindowFinish
         "event": report.event,
         "token_kept_in": kept_in,
     }
-    context.keep_call(ACTION, signup)
-    return await finish(context, signup)
+    context.keep_call(_ACTION, signup)
+    return await _settle(context, signup)
 
 
-async def _finish(context: Context, meta: Meta, signup: Mapping[str, Any]) -> StepResult:
-    token = await meta.debug_token()
-    waba_ids = [signup["waba_id"]] if signup.get("waba_id") else token.accounts
-    numbers = [
-        (waba_id, number)
-        for waba_id in waba_ids
-        for number in await meta.phone_numbers(waba_id, _FIELDS)
-    ]
+async def _connected(context: Context, meta: Meta, signup: Mapping[str, Any]) -> StepResult:
+    token = answered(await context.look.token(meta))
+    numbers: list[tuple[str, ListedNumber]] = []
+    for waba_id in [signup["waba_id"]] if signup.get("waba_id") else token.accounts:
+        listed = answered(await context.look.numbers(meta, waba_id, _LISTED_FIELDS))
+        numbers += [(waba_id, number) for number in listed]
     channel = context.channel
     chosen = _chosen(numbers, channel.phone)
     if chosen is None:
-        listed = [_in_words(number) for _, number in numbers if number.is_on_biz_app]
-        found = checks.wrong_number(channel.name, channel.phone, listed, _now(context))
+        seen = [
+            f"{number.shown or 'no number'} (id {number.phone_number_id})"
+            for _, number in numbers
+            if number.is_on_biz_app
+        ]
+        found = checks.wrong_number(channel.name, channel.phone, seen, context.now_text)
         return _ended(StepState.FAILED, found, **signup)
     waba_id, number = chosen
     ids = {"waba_id": waba_id, "phone_number_id": number.phone_number_id}
-    now = context.workspace.clock.now()
-    registry.edit_channel(context.workspace.state, channel.name, ids, now)
+    context.edit_channel(**ids)
     await meta.subscribe_app(waba_id)
     expires = to_text(token.expires_at) if token.expires_at else None
     answer = {**signup, **ids, "token_expires_at": expires, "subscribed": True}
@@ -485,7 +486,7 @@ def _chosen(
     by_phone = [number for number in numbers if read_phone(number[1].shown) == phone]
     if by_phone:
         return by_phone[0] if len(by_phone) == 1 else None
-    on_app = [one for one in numbers if one[1].is_on_biz_app]
+    on_app = [number for number in numbers if number[1].is_on_biz_app]
     is_nameless = len(on_app) == 1 and not on_app[0][1].shown
     return on_app[0] if is_nameless else None
 
@@ -496,23 +497,22 @@ async def _closed(context: Context, shown_at: datetime) -> StepResult:
     if is_done:
         note = "the window was closed, and Meta shows that the number was connected"
         return StepResult(StepState.SETTLED, {"seen": shown}, said_by="meta", note=note)
-    return _ended(StepState.OPEN, checks.signup_closed(context.channel_name, shown, _now(context)))
+    return _ended(
+        StepState.OPEN, checks.signup_closed(context.channel_name, shown, context.now_text)
+    )
 
 
 async def _shown_by_meta(context: Context, shown_at: datetime) -> tuple[str, bool]:
     """What Meta shows of the number in words, and whether it was connected since the page."""
-    channel, secrets = context.channel, context.workspace.secrets
-    if channel.phone_number_id is None or secrets.find("meta-token", channel.name) is None:
+    facts = context.facts()
+    if facts.channel.phone_number_id is None or not context.has_token("meta-token"):
         return "there is no token yet with which Meta could be asked", False
-    meta = meta_for(context.workspace, channel)
-    try:
-        told = await meta.phone_number(channel.phone_number_id, _ONBOARDING_FIELDS)
-    except WacoexError as error:
+    await context.look.number(facts)
+    if error := facts.failures.get("number"):
         return f"Meta was asked: {error.message}", False
-    at = connected_at(told)
+    at, on_app = connected_at(facts.values), facts.values.get("is_on_biz_app")
     is_new = at is not None and at >= shown_at - _CLOCKS_DIFFER
     when = f"last connected at {to_text(at)}" if at else "with no time of connecting"
-    on_app = told.get("is_on_biz_app")
     return f"Meta shows is_on_biz_app {on_app}, {when}", is_new and on_app is True
 
 
@@ -520,29 +520,6 @@ def _ended(state: StepState, found: Finding, **answer: object) -> StepResult:
     return StepResult(state, answer, said_by="meta", findings=(found,), note=found.title)
 
 
-def _in_words(number: ListedNumber) -> str:
-    return f"{number.shown or 'no number'} (id {number.phone_number_id})"
-
-
 def _words(error: RefusedError) -> str:
     said = error.details.get("message")
     return f"{error.message}; Meta says: {said}" if said else error.message
-
-
-def _now(context: Context) -> str:
-    return to_text(context.workspace.clock.now())
-
-
-STEP = "signup"
-
-
-RESPONDIO_APP = "https://app.respond.io"
-
-
-CLICKS = (
-    "connect the number in respond.io:",
-    "  Settings > Channels > Add Channel > WhatsApp > WhatsApp Business App",
-    "  > Connect With Facebook; then choose the portfolio and type the number",
-    "  on the phone: open the message of Facebook Business, Connect, Confirm, paste the code",
-    "  leave the app open and online until it has refreshed itself",
-)
