@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.findings.model import Finding
-    from wacoex_cli.foundation.secrets import Secret, StoredSecrets
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Context
     from wacoex_cli.onboarding.model import WindowReport
@@ -209,14 +208,14 @@ async def signup_own_app(
         CredentialError: there is no app secret or a wrong one, or no place for the token.
         TemporaryError: the port is taken, or Meta gives no usable answer.
     """
-    kept = kept_signup(context)
-    if kept is not None and context.has_token("meta-token"):
-        result = await _settle(context, kept)
+    kept = context.store.call(context.journey.journey_id, _ACTION)
+    if kept and kept["answered_at"] and context.has_token(_TOKEN):
+        # An earlier walk was interrupted after it had kept the token.
+        result = await _settle(context, json.loads(kept["answer"]))
         if result.state is StepState.SETTLED:
             return result
         context.dialogue.note(f"the last signup cannot be used: {result.note}")
-    access = demand_access(context.workspace, context.channel_name)
-    return await _in_browser(context, access, open_page)
+    return await _in_browser(context, _access(context), open_page)
 
 
 async def _in_browser(
@@ -234,7 +233,7 @@ async def _in_browser(
 
     async def take(report: WindowReport) -> SignupEnd:
         try:
-            result = await conclude(context, access, report, shown_at)
+            result = await _concluded(context, access, report, shown_at)
         except WacoexError as error:
             ended.set_exception(error)
             return _last_screen(context, error)
@@ -244,16 +243,7 @@ async def _in_browser(
         ended.set_result(result)
         return _last_screen(context, result)
 
-    setup = SignupSetup(
-        app_id=access.app.app_id,
-        config_id=access.config_id,
-        api_version=access.app.api_version,
-        sdk_url=access.sdk_url,
-        channel=context.channel_name,
-        phone=context.channel.phone,
-        kept_in=access.place.in_words,
-    )
-    app = SignupPage(setup, take)
+    app = SignupPage(access.setup, take)
     # Both loopback addresses: on the other one, somebody else could answer for `localhost`.
     async with serving(app, "localhost", context.options.port, log=dialogue.detail) as base:
         # Facebook's login runs on pages without https on `localhost` alone.
@@ -295,53 +285,39 @@ def _sentence(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class TokenPlace:
-    """Where the token of the signup will be kept, decided before there is one."""
-
-    stored: StoredSecrets
-    channel: str
-    is_file: bool
-
-    @property
-    def in_words(self) -> str:
-        """The kind of place, for the person."""
-        return "a file that only you may read" if self.is_file else "the keyring of this computer"
-
-    def keep(self, token: Secret) -> str:
-        """Store it; returns the place. Raises WacoexError when it cannot be stored after all."""
-        put = self.stored.put_in_file if self.is_file else self.stored.put
-        return put(_TOKEN, self.channel, token.reveal())
-
-
-@dataclass(frozen=True)
 class SignupAccess:
-    """The own app, its signup configuration, Meta's script, and where the token goes."""
+    """The own app, what its page shows, and whether the token is kept in a file."""
 
     app: SignupApp
-    config_id: str
-    sdk_url: str
-    place: TokenPlace
+    setup: SignupSetup
+    is_file: bool
 
 
-def demand_access(workspace: Workspace, channel: str) -> SignupAccess:
+def _access(context: Context) -> SignupAccess:
     """Everything that is needed, looked up before anything is opened.
 
-    Raises:
-        UsageError: the app id or the id of its signup configuration is not set.
-        CredentialError: there is no app secret, or no place for the token.
+    Raises UsageError when the app id or the id of its signup configuration is not set,
+    CredentialError when there is no app secret, or no place for the token.
     """
-    settings = workspace.settings_for(channel)
+    workspace, channel = context.workspace, context.channel
+    settings = workspace.settings_for(channel.name)
     app_id = _demanded(settings.meta_app_id, "id of an own Meta app", "WACOEX_META_APP_ID")
     config_id = _demanded(
         settings.meta_config_id, "id of a signup configuration", "WACOEX_META_CONFIG_ID"
     )
-    app = SignupApp(
-        app_id,
-        workspace.secrets.need(_APP_SECRET, channel),
-        settings.meta_base_url,
-        settings.meta_api_version,
+    secret, version = workspace.secrets.need(_APP_SECRET, channel.name), settings.meta_api_version
+    app = SignupApp(app_id, secret, settings.meta_base_url, version)
+    is_file = _is_kept_in_file(workspace, channel.name)
+    setup = SignupSetup(
+        app_id=app_id,
+        config_id=config_id,
+        api_version=version,
+        sdk_url=settings.meta_sdk_url,
+        channel=channel.name,
+        phone=channel.phone,
+        kept_in="a file that only you may read" if is_file else "the keyring of this computer",
     )
-    return SignupAccess(app, config_id, settings.meta_sdk_url, _place(workspace, channel))
+    return SignupAccess(app, setup, is_file)
 
 
 def _demanded(value: str | None, what: str, variable: str) -> str:
@@ -354,8 +330,8 @@ def _demanded(value: str | None, what: str, variable: str) -> str:
     return value
 
 
-def _place(workspace: Workspace, channel: str) -> TokenPlace:
-    """The keyring; files only for those who keep secrets in files already, as they asked for."""
+def _is_kept_in_file(workspace: Workspace, channel: str) -> bool:
+    """False for the keyring; files only for those who keep secrets in files already."""
     secrets, stored = workspace.secrets, workspace.secrets.stored
     given = secrets.given(_TOKEN, channel)
     if given is not None:
@@ -365,27 +341,23 @@ def _place(workspace: Workspace, channel: str) -> TokenPlace:
             code="credentials_overridden",
         )
     if stored.files(_TOKEN, channel) or stored.files(_APP_SECRET, channel):
-        return TokenPlace(stored, channel, is_file=True)
-    problem = _why_no_keyring(workspace)
-    if problem is not None:
-        raise CredentialError(
-            f"there is no place for the token: {problem}",
-            hint="unlock or switch on the keyring; or run"
-            f" `wacoex auth login {_APP_SECRET} --insecure-file`, and the token goes to such a"
-            " file too",
-            code="keyring_unusable",
-        )
-    return TokenPlace(stored, channel, is_file=False)
+        return True
+    problem: str | None = "`WACOEX_KEYRING` is off"
+    if workspace.settings.keyring:
+        why = secrets.keyring_problem()
+        problem = f"the keyring cannot be used: {why}" if why else None
+    if problem is None:
+        return False
+    raise CredentialError(
+        f"there is no place for the token: {problem}",
+        hint="unlock or switch on the keyring; or run"
+        f" `wacoex auth login {_APP_SECRET} --insecure-file`, and the token goes to such a"
+        " file too",
+        code="keyring_unusable",
+    )
 
 
-def _why_no_keyring(workspace: Workspace) -> str | None:
-    if not workspace.settings.keyring:
-        return "`WACOEX_KEYRING` is off"
-    problem = workspace.secrets.keyring_problem()
-    return f"the keyring cannot be used: {problem}" if problem else None
-
-
-async def conclude(
+async def _concluded(
     context: Context, access: SignupAccess, report: WindowReport, shown_at: datetime
 ) -> StepResult:
     """The end of the step for a report of the page, which was shown at `shown_at`.
@@ -406,15 +378,6 @@ async def conclude(
             return _ended(StepState.FAILED, found, **more)
         case WindowClosed():
             return await _closed(context, shown_at)
-
-
-def kept_signup(context: Context) -> Mapping[str, Any] | None:
-    """What is known of a signup whose token is kept, when the step was interrupted after it."""
-    kept = context.store.call(context.journey.journey_id, _ACTION)
-    if kept is None or kept["answered_at"] is None:
-        return None
-    answer: Mapping[str, Any] = json.loads(kept["answer"])
-    return answer
 
 
 async def _settle(context: Context, signup: Mapping[str, Any]) -> StepResult:
@@ -439,7 +402,9 @@ async def _finished(context: Context, access: SignupAccess, report: WindowFinish
     except RefusedError as error:
         found = checks.code_refused(context.channel_name, _words(error), context.now_text)
         return _ended(StepState.FAILED, found)
-    kept_in = access.place.keep(token)
+    stored = context.workspace.secrets.stored
+    put = stored.put_in_file if access.is_file else stored.put
+    kept_in = put(_TOKEN, context.channel_name, token.reveal())
     signup: dict[str, object] = {
         "waba_id": report.waba_id,
         "event": report.event,
