@@ -33,6 +33,7 @@ from wacoex_cli.onboarding.model import (
     Route,
     StepResult,
     StepState,
+    WindowFailed,
 )
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.webhooks import emit
@@ -299,7 +300,8 @@ def test_a_step_that_is_not_settled_ends_the_walk(shop_added: None, end, code: i
 
 
 def test_a_refusal_of_meta_is_told_with_its_finding(shop_added: None) -> None:
-    finding = checks.not_eligible("shop", "3441041", "2026-11-07T12:00:00.000Z")
+    refused = WindowFailed("no", "3441041")
+    finding = checks.signup_reported(refused, "shop", "2026-11-07T12:00:00.000Z")
     done = walk(Steps(signup=StepResult(StepState.FAILED, findings=(finding,))))
 
     assert done.exit_code == 5

@@ -17,7 +17,7 @@ from wacoex_cli.findings import catalogue
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.onboarding import checks, connect
-from wacoex_cli.onboarding.checks import FEATURES, app_changes, lately_opened, version_in
+from wacoex_cli.onboarding.checks import app_changes, features, lately_opened, version_in
 from wacoex_cli.onboarding.journey import Context
 from wacoex_cli.onboarding.model import (
     JourneyKind,
@@ -26,6 +26,7 @@ from wacoex_cli.onboarding.model import (
     Route,
     StepResult,
     StepState,
+    WindowFailed,
 )
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.defaults import default_world
@@ -401,7 +402,7 @@ def test_other_countries_are_no_matter(phone: str) -> None:
 
 
 def test_the_refusal_of_meta_itself_is_critical() -> None:
-    finding = checks.not_eligible("shop", "3441041: not eligible", AT)
+    finding = checks.signup_reported(WindowFailed("3441041: not eligible"), "shop", AT)
 
     assert (finding.id, finding.severity) == ("WX601", Severity.CRITICAL)
     assert finding.evidence[0].source == "meta"
@@ -431,7 +432,7 @@ def test_a_partner_that_is_taken_off_is_no_finding() -> None:
 
 
 def test_the_refusal_over_a_payment_method_is_critical() -> None:
-    finding = checks.existing_payment_method("shop", "already has a payment method", AT)
+    finding = checks.signup_reported(WindowFailed("already has a payment method"), "shop", AT)
 
     assert (finding.id, finding.severity) == ("WX602", Severity.CRITICAL)
     assert finding.remedy == checks.four_steps()
@@ -441,11 +442,11 @@ def test_features_nobody_has_acknowledged_are_told() -> None:
     [finding] = checks.check_records({}, "shop", AT)
 
     assert (finding.id, finding.severity) == ("WX606", Severity.INFO)
-    assert all(one.title in finding.evidence[0].text for one in FEATURES)
+    assert all(one.title in finding.evidence[0].text for one in features())
 
 
 def test_only_what_is_left_of_the_features_is_told() -> None:
-    done = [one.id for one in FEATURES[1:]]
+    done = [one.id for one in features()[1:]]
     record = Record("changes", StepState.OPEN, AT, "bo", {"acknowledged": done})
 
     [finding] = checks.check_records({"changes": record}, "shop", AT)
@@ -469,7 +470,7 @@ def test_after_signup_only_the_badge_is_left_to_look_after() -> None:
 
 
 def test_both_statements_about_editing_are_told() -> None:
-    [row] = [one for one in FEATURES if one.id == "edit-revoke"]
+    [row] = [one for one in features() if one.id == "edit-revoke"]
 
     page = catalogue.find("features")
     assert page

@@ -15,6 +15,7 @@ from wacoex_cli.channels.checks import refused_token
 from wacoex_cli.channels.connection import connected_at
 from wacoex_cli.channels.look import answered
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError
+from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.onboarding import checks
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Context
     from wacoex_cli.onboarding.model import WindowReport
@@ -392,7 +392,7 @@ async def _settle(context: Context, signup: Mapping[str, Any]) -> StepResult:
     except CredentialError as error:
         found = refused_token(context.channel_name, error.message, context.now_text)
     except RefusedError as error:
-        found = checks.signup_refused(context.channel_name, error.message, context.now_text)
+        found = _finding(context, "refused", error.message)
     return _ended(StepState.FAILED, found, **signup)
 
 
@@ -400,8 +400,10 @@ async def _finished(context: Context, access: SignupAccess, report: WindowFinish
     try:
         token = await exchange_code(context.workspace.http, access.app, report.code)
     except RefusedError as error:
-        found = checks.code_refused(context.channel_name, _words(error), context.now_text)
-        return _ended(StepState.FAILED, found)
+        meta_says = error.details.get("message")
+        said = f"{error.message}; Meta says: {meta_says}" if meta_says else error.message
+        # A code lives 30 seconds, for one use (Meta: onboarding business app users).
+        return _ended(StepState.FAILED, _finding(context, "code", said))
     stored = context.workspace.secrets.stored
     put = stored.put_in_file if access.is_file else stored.put
     kept_in = put(_TOKEN, context.channel_name, token.reveal())
@@ -462,9 +464,8 @@ async def _closed(context: Context, shown_at: datetime) -> StepResult:
     if is_done:
         note = "the window was closed, and Meta shows that the number was connected"
         return StepResult(StepState.SETTLED, {"seen": shown}, said_by="meta", note=note)
-    return _ended(
-        StepState.OPEN, checks.signup_closed(context.channel_name, shown, context.now_text)
-    )
+    said = f"the window told nothing; {shown}"
+    return _ended(StepState.OPEN, _finding(context, "closed", said, Severity.WARNING))
 
 
 async def _shown_by_meta(context: Context, shown_at: datetime) -> tuple[str, bool]:
@@ -481,10 +482,13 @@ async def _shown_by_meta(context: Context, shown_at: datetime) -> tuple[str, boo
     return f"Meta shows is_on_biz_app {on_app}, {when}", is_new and on_app is True
 
 
+def _finding(
+    context: Context, case: str, said: str, severity: Severity = Severity.CRITICAL
+) -> Finding:
+    """WX608: the signup did not finish."""
+    evidence = Evidence(said, "meta", context.now_text)
+    return Finding("WX608", severity, context.channel_name, evidence, case=case)
+
+
 def _ended(state: StepState, found: Finding, **answer: object) -> StepResult:
     return StepResult(state, answer, said_by="meta", findings=(found,), note=found.title)
-
-
-def _words(error: RefusedError) -> str:
-    said = error.details.get("message")
-    return f"{error.message}; Meta says: {said}" if said else error.message
