@@ -105,9 +105,7 @@ def walk(steps: Steps, via: Route | None = None, *, is_check: bool = False) -> R
             workspace,
             dialogue,
             chosen,
-            JourneyOptions(),
-            via=via,
-            is_check=is_check,
+            JourneyOptions(via=via, is_check=is_check),
             steps=steps.actions(),
         )
 

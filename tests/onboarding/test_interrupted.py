@@ -142,8 +142,7 @@ class Connecting:
                     workspace,
                     self.talker,
                     channel,
-                    JourneyOptions(open_browser=False),
-                    via=self.via,
+                    JourneyOptions(open_browser=False, via=self.via),
                 )
             self.fate.left = 0
             return is_over(workspace, channel.channel_id)

@@ -179,7 +179,7 @@ class Shop:
         *,
         fuse: Fuse | None = None,
         person: Person | None = None,
-        **options: bool,
+        **options: Any,
     ) -> Receipt:
         fuse = fuse or Fuse()
         with self.workspace(fuse) as workspace:

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from wacoex_cli.onboarding.model import JourneyOptions, Route
-from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import (
     DryRunOption,
     Invocation,
@@ -62,12 +61,9 @@ def connect(
     """
     from wacoex_cli.onboarding.connect import connect_named
 
+    options = JourneyOptions(via=via, is_check=check, port=port or 0, skip_proof=skip_proof)
     invocation.one_channel(channel)
-    dialogue, options = TerminalDialogue(invocation), JourneyOptions(port or 0, skip_proof)
-    with invocation.open_workspace() as workspace:
-        return connect_named(
-            workspace, invocation, dialogue, channel, options, via=via, is_check=check
-        )
+    return connect_named(invocation, channel, options)
 
 
 @command(
@@ -94,7 +90,5 @@ def offboard(
     """
     from wacoex_cli.onboarding.offboard import offboard_named
 
-    named, dialogue = invocation.one_channel(channel), TerminalDialogue(invocation)
-    options = JourneyOptions(unsubscribe=unsubscribe, is_confirmed=yes)
-    with invocation.open_workspace() as workspace:
-        return offboard_named(workspace, invocation, dialogue, named, options, dry_run=dry_run)
+    options = JourneyOptions(dry_run=dry_run, unsubscribe=unsubscribe, is_confirmed=yes)
+    return offboard_named(invocation, invocation.one_channel(channel), options)

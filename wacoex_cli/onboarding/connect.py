@@ -25,13 +25,7 @@ from wacoex_cli.channels.store import Signs
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.devices.model import DeviceState
 from wacoex_cli.devices.rule import relink_from
-from wacoex_cli.errors import (
-    CredentialError,
-    DeclinedError,
-    RefusedError,
-    UsageError,
-    WacoexError,
-)
+from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError, WacoexError
 from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.findings.model import Severity
@@ -77,6 +71,7 @@ from wacoex_cli.partners.rule import NO_PROOF, is_expected
 from wacoex_cli.partners.rule import expected as expected_partner
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.platforms.meta_answers import is_not_visible
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -166,23 +161,16 @@ def channel_to_connect(
     return registry.add_channel(workspace.state, name, details, workspace.clock.now())
 
 
-def connect_named(
-    workspace: Workspace,
-    invocation: Invocation,
-    dialogue: Dialogue,
-    name: str | None,
-    options: JourneyOptions,
-    *,
-    via: Route | None,
-    is_check: bool,
-) -> Result:
+def connect_named(invocation: Invocation, name: str | None, options: JourneyOptions) -> Result:
     """`connect` of the channel that is meant, with the receipt to show.
 
     Raises as `channel_to_connect` and `connect` do.
     """
-    chosen = channel_to_connect(workspace, invocation, dialogue, name, via or Route.RESPONDIO)
-    receipt = connect(workspace, dialogue, chosen, options, via=via, is_check=is_check)
-    return receipt_result(receipt, workspace.clock.now())
+    dialogue, via = TerminalDialogue(invocation), options.via or Route.RESPONDIO
+    with invocation.open_workspace() as workspace:
+        channel = channel_to_connect(workspace, invocation, dialogue, name, via)
+        receipt = connect(workspace, dialogue, channel, options)
+        return receipt_result(receipt, workspace.clock.now())
 
 
 def connect(
@@ -190,9 +178,6 @@ def connect(
     dialogue: Dialogue,
     channel: Channel,
     options: JourneyOptions,
-    *,
-    via: Route | None = None,
-    is_check: bool = False,
     steps: Mapping[Step, Action] | None = None,
 ) -> Receipt:
     """Walk from the first step that is not settled; a finished journey begins again.
@@ -201,16 +186,16 @@ def connect(
     that found nothing critical), 5 refused, 6 a step stays open, 7 a step is uncertain, else that
     of the error. Raises UsageError when another way of signing up has begun already.
     """
-    if is_check:
+    if options.is_check:
         options = dataclasses.replace(options, open_browser=False)
     journey = Journeys(workspace.state).newest(channel.channel_id, JourneyKind.CONNECT)
     if journey is None or journey.finished_at is None:
-        journey = _begin_or_resume(workspace, channel, via)
+        journey = _begin_or_resume(workspace, channel, options.via)
     else:
         finished = Context(workspace, dialogue, journey, channel.name, options)
-        if is_check:
+        if options.is_check:
             return _end_of(finished, WalkEnd())
-        journey = begin_again(finished, via)
+        journey = begin_again(finished, options.via)
     context = Context(workspace, dialogue, journey, channel.name, options)
     records = context.records()
     for step in CONNECT_STEPS:
@@ -219,13 +204,14 @@ def connect(
             by = f", {record.said_by}" if record.said_by else ""
             dialogue.note(f"{record.state.word}: {step.title} ({record.at}{by})")
     steps = CONNECT_STEPS if steps is None else steps
-    if is_check:
+    if options.is_check:
         steps = {step: action for step, action in steps.items() if step.id in CHECKED_BEFORE}
-    walked = walk(context, steps, with_titles=True, is_check=is_check)
+    walked = walk(context, steps)
     if walked.error and walked.error.code == _NEEDS_PERSON:
         go_on = f"run `wacoex connect {channel.name}` in a terminal; what is settled is kept"
         message = "connecting asks questions, and nobody is there to answer"
-        walked = WalkEnd(error=UsageError(message, hint=go_on, code=_NEEDS_PERSON))
+        error = UsageError(message, hint=go_on, code=_NEEDS_PERSON)
+        walked = WalkEnd((), error.exit_status, error)
     return _end_of(context, walked)
 
 

@@ -7,7 +7,7 @@ import sys
 import textwrap
 import webbrowser
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.access import meta_for
@@ -17,7 +17,15 @@ from wacoex_cli.channels.look import Look
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.findings.model import finding_text, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.onboarding.model import Onboarding, Receipt, Record, Route, StepResult, StepState
+from wacoex_cli.onboarding.model import (
+    JourneyKind,
+    Onboarding,
+    Receipt,
+    Record,
+    Route,
+    StepResult,
+    StepState,
+)
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.terminal.render import ForPerson, Result, Table
 
@@ -41,7 +49,6 @@ REFUSED = 5
 _EXIT_OF = {StepState.FAILED: REFUSED, StepState.OPEN: 6, StepState.UNCERTAIN: 7}
 _COLUMNS = ("state", "step", "title", "said by", "at")
 _EMPTY: tuple[object, ...] = (None, "", [], {})
-_OPTIONS = {"phone_number_id": "--phone-number-id", "waba_id": "--waba-id"}
 
 
 @dataclass(frozen=True)
@@ -115,29 +122,18 @@ if TYPE_CHECKING:
     Action = Callable[[Context], Awaitable[StepResult]]
 
 
-@dataclass(frozen=True)
-class WalkEnd:
-    """How far it went: every finding of this walk, and what stopped it, if something did."""
+class WalkEnd(NamedTuple):
+    """How far it went: every finding of this walk, its exit code, and the error that ended it.
+
+    Exit codes: 0 to the end, 5 refused, 6 a step stays open, 7 one is uncertain; or the error's.
+    """
 
     findings: tuple[Finding, ...] = ()
-    stopped: StepState | None = None
+    exit_code: int = 0
     error: WacoexError | None = None
 
-    @property
-    def exit_code(self) -> int:
-        """0 to the end, 5 refused, 6 a step stays open, 7 one is uncertain; or the error's."""
-        if self.error:
-            return self.error.exit_status
-        return _EXIT_OF[self.stopped] if self.stopped else 0
 
-
-def walk(
-    context: Context,
-    steps: Mapping[Step, Action],
-    *,
-    with_titles: bool = False,
-    is_check: bool = False,
-) -> WalkEnd:
+def walk(context: Context, steps: Mapping[Step, Action]) -> WalkEnd:
     """Go through the steps in order, from the first that is not settled.
 
     Stops at a step that fails, stays open or is uncertain. A check goes through all of them, and
@@ -145,15 +141,14 @@ def walk(
     the step itself stays as it was.
     """
     try:
-        return context.workspace.run(_walk(context, steps, with_titles, is_check))
+        return context.workspace.run(_walk(context, steps))
     except WacoexError as error:
-        return WalkEnd(error=error)
+        return WalkEnd((), error.exit_status, error)
 
 
-async def _walk(
-    context: Context, steps: Mapping[Step, Action], with_titles: bool, is_check: bool
-) -> WalkEnd:
-    note = context.dialogue.note
+async def _walk(context: Context, steps: Mapping[Step, Action]) -> WalkEnd:
+    note, is_check = context.dialogue.note, context.options.is_check
+    with_titles = context.journey.kind is JourneyKind.CONNECT
     findings: list[Finding] = []
     for step, action in steps.items():
         kept = context.records().get(step.id)
@@ -166,7 +161,7 @@ async def _walk(
         context.keep(step.id, result)
         note(f"{'  ' * with_titles}{result.state.word}: {result.note or step.title}")
         if not result.state.is_over and not is_check:
-            return WalkEnd(tuple(findings), result.state)
+            return WalkEnd(tuple(findings), _EXIT_OF[result.state])
     if not is_check:
         with context.state.transaction():
             context.store.finish(context.journey.journey_id, context.now)
@@ -197,7 +192,7 @@ def why_not_meta(context: Context, needed: str) -> str | None:
         return "there is no meta-token"
     if getattr(context.channel, needed) is not None:
         return None
-    command = f"wacoex channel edit {context.channel_name} {_OPTIONS[needed]} ID"
+    command = f"wacoex channel edit {context.channel_name} --{needed.replace('_', '-')} ID"
     return f"the {needed} is not known; `{command}` tells it"
 
 

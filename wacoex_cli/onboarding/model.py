@@ -150,8 +150,11 @@ class Receipt:
 
 @dataclass(frozen=True)
 class JourneyOptions:
-    """What the options of the command say."""
+    """What the options of the command say; a check and a dry run change nothing outside."""
 
+    via: Route | None = None
+    is_check: bool = False
+    dry_run: bool = False
     port: int = 0
     skip_proof: bool = False
     open_browser: bool = True

@@ -20,13 +20,7 @@ from wacoex_cli.channels.model import OFFBOARDED_HERE, AccountEvent, values_of
 from wacoex_cli.channels.store import AccountEvents, Facts
 from wacoex_cli.devices.registry import inventory
 from wacoex_cli.devices.rule import SYNC_TAKES_AT_MOST
-from wacoex_cli.errors import (
-    CredentialError,
-    DeclinedError,
-    RefusedError,
-    UsageError,
-    WacoexError,
-)
+from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError, WacoexError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -55,6 +49,7 @@ from wacoex_cli.onboarding.model import (
 )
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.platforms.meta_answers import is_not_visible
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.render import ForPerson, Result
 
 if TYPE_CHECKING:
@@ -150,28 +145,23 @@ _TEXT_OF_CHANGES = f"{_listing('what changes:', CHANGES)}\n{_listing('what stays
 _TEXT_OF_BACKUP = _listing("make a backup first:", BACKUP)
 
 
-def offboard_named(
-    workspace: Workspace,
-    invocation: Invocation,
-    dialogue: Dialogue,
-    name: str | None,
-    options: JourneyOptions,
-    *,
-    dry_run: bool,
-) -> Result:
+def offboard_named(invocation: Invocation, name: str | None, options: JourneyOptions) -> Result:
     """`offboard` or its preview, with what to show, for the channel that is meant.
 
     One that is named may be archived already. Raises as `offboard` and `preview` do.
     """
-    state = workspace.state
-    channel = registry.known(state, name) if name else choose_channel(workspace, invocation)
-    if dry_run:
-        receipt = workspace.run(preview(workspace, channel, unsubscribe=options.unsubscribe))
-    else:
-        receipt = offboard(workspace, dialogue, channel, options)
-    now = workspace.clock.now()
-    shown = receipt_result(receipt, now)
-    left = None
+    with invocation.open_workspace() as workspace:
+        state = workspace.state
+        channel = registry.known(state, name) if name else choose_channel(workspace, invocation)
+        if options.dry_run:
+            receipt = workspace.run(preview(workspace, channel, unsubscribe=options.unsubscribe))
+        else:
+            receipt = offboard(workspace, TerminalDialogue(invocation), channel, options)
+        return _result(receipt, channel, workspace.clock.now(), dry_run=options.dry_run)
+
+
+def _result(receipt: Receipt, channel: Channel, now: datetime, *, dry_run: bool) -> Result:
+    shown, left = receipt_result(receipt, now), None
     if receipt.is_finished:
         left = {
             "relink_from": receipt.records["companions"].answer.get("relink_from"),
@@ -221,15 +211,7 @@ def offboard(
         walked = walk(context, OFFBOARD_STEPS)
         journey = store.newest(key, JourneyKind.OFFBOARD) or journey
     records = store.records(journey.journey_id)
-    return Receipt(
-        channel.name,
-        journey,
-        tuple(OFFBOARD_STEPS),
-        records,
-        walked.findings,
-        walked.exit_code,
-        walked.error,
-    )
+    return Receipt(channel.name, journey, tuple(OFFBOARD_STEPS), records, *walked)
 
 
 def demand_unsubscribe(workspace: Workspace, channel: Channel) -> None:
