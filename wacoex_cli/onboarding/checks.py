@@ -39,9 +39,7 @@ _VERSION = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,6}))?(?:\.[0-9
 def version_in(text: str) -> tuple[int, int, int] | None:
     """The first three parts of a version such as `2.24.17.80`; None for anything else."""
     found = _VERSION.fullmatch(text.strip().lower())
-    if found is None:
-        return None
-    return int(found[1]), int(found[2]), int(found[3] or 0)
+    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
 
 
 def lately_opened(phone: str) -> str | None:
@@ -60,22 +58,23 @@ class AppChange(NamedTuple):
 @functools.cache
 def features() -> tuple[AppChange, ...]:
     """The five features of the app that change."""
-    return tuple(AppChange(**row) for row in _app_changes()["feature"])
+    return tuple(AppChange(**row) for row in coexistence()["feature"])
 
 
 def app_changes(via: Route) -> tuple[AppChange, ...]:
     """Everything to acknowledge before connecting through that signup."""
-    history = _app_changes()["history"]
+    history = coexistence()["history"]
     return (
         *features(),
         AppChange(history["id"], history["title"], history[via.value]),
-        *(AppChange(**row) for row in _app_changes()["limitation"]),
+        *(AppChange(**row) for row in coexistence()["limitation"]),
     )
 
 
 @functools.cache
-def _app_changes() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("app_changes.toml").read_text(encoding="utf-8"))
+def coexistence() -> dict[str, Any]:
+    """What changes in the app and with offboarding: the tables of `coexistence.toml`."""
+    return tomllib.loads(Path(__file__).with_name("coexistence.toml").read_text(encoding="utf-8"))
 
 
 def may_return(connection: Connection, now: datetime) -> bool:

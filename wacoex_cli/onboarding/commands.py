@@ -29,14 +29,11 @@ root = group("", "Commands that stand beside the groups.")
 def connect(
     invocation: Invocation,
     channel: Annotated[
-        str | None,
-        channel_argument("The channel to connect; a new name is asked for its number."),
+        str | None, channel_argument("The channel to connect; a new name is asked for its number.")
     ] = None,
     via: Annotated[
         Route | None,
-        typer.Option(
-            help="Sign up in respond.io (the default), or with a Meta app of your own.",
-        ),
+        typer.Option(help="Sign up in respond.io (the default), or with a Meta app of your own."),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only ask and look whether it can be connected.")
@@ -77,8 +74,7 @@ def offboard(
     invocation: Invocation,
     channel: Annotated[str | None, channel_argument("The channel to let go.")] = None,
     unsubscribe: Annotated[
-        bool,
-        typer.Option("--unsubscribe", help="Detach the own Meta app from the account, too."),
+        bool, typer.Option("--unsubscribe", help="Detach the own Meta app from the account, too.")
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,

@@ -12,6 +12,7 @@ from wacoex_cli.channels import access, registry
 from wacoex_cli.channels.checks import RETURNS_WITHIN, allow_for_settling, check_can_send
 from wacoex_cli.channels.connection import ConnectionState, connected_at
 from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.look import answered
 from wacoex_cli.channels.model import (
     ID_NAMES,
     Details,
@@ -25,7 +26,7 @@ from wacoex_cli.channels.store import Signs
 from wacoex_cli.devices import registry as devices
 from wacoex_cli.devices.model import DeviceState
 from wacoex_cli.devices.rule import relink_from
-from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError, WacoexError
+from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError
 from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.findings.model import Severity
@@ -43,15 +44,15 @@ from wacoex_cli.onboarding.journey import (
     Context,
     WalkEnd,
     begin,
-    meta_or_reason,
+    lacks_meta,
     newest_onboarding,
     offer_to_open,
+    on_account,
     receipt_result,
     resumed,
     skipped,
     stored_connection,
     walk,
-    why_not_meta,
 )
 from wacoex_cli.onboarding.model import (
     JourneyKind,
@@ -78,14 +79,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import AppsSeen
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.registry import Inventory
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
     from wacoex_cli.onboarding.journey import Action
-    from wacoex_cli.onboarding.model import Journey, JourneyOptions, Onboarding
-    from wacoex_cli.platforms.meta_answers import App
+    from wacoex_cli.onboarding.model import Journey, JourneyOptions
     from wacoex_cli.terminal.dialogue import Dialogue
     from wacoex_cli.terminal.options import Invocation
     from wacoex_cli.terminal.render import Result
@@ -155,9 +156,8 @@ def channel_to_connect(
     except UsageError as error:
         hint = near or f"add it with `wacoex channel add {name} --phone +65...`"
         raise UsageError(unknown.message, hint=hint, code=_UNKNOWN) from error
-    has_token = workspace.secrets.find("meta-token", name) is not None
-    is_respondio = via is Route.RESPONDIO and not has_token
-    details = Details(phone, provider=Provider.RESPONDIO if is_respondio else Provider.META)
+    is_own = via is Route.SIGNUP or workspace.secrets.find("meta-token", name) is not None
+    details = Details(phone, provider=Provider.META if is_own else Provider.RESPONDIO)
     return registry.add_channel(workspace.state, name, details, workspace.clock.now())
 
 
@@ -187,7 +187,7 @@ def connect(
     of the error. Raises UsageError when another way of signing up has begun already.
     """
     if options.is_check:
-        options = dataclasses.replace(options, open_browser=False)
+        options = options._replace(open_browser=False)
     journey = Journeys(workspace.state).newest(channel.channel_id, JourneyKind.CONNECT)
     if journey is None or journey.finished_at is None:
         journey = _begin_or_resume(workspace, channel, options.via)
@@ -367,40 +367,24 @@ async def business_suite(context: Context) -> StepResult:
 
     Raises TemporaryError when Meta gives no usable answer.
     """
-    dialogue, channel = context.dialogue, context.channel
-    found = await _id_on_account(context)
-    if found is not None:
+    dialogue, channel, number = context.dialogue, context.channel, None
+    if lacks_meta(context, "waba_id") is None:
+        meta, waba_id = access.meta_for(context.workspace, channel), channel.demand_waba_id()
+        try:
+            number = on_account(channel, answered(await context.look.numbers(meta, waba_id)))
+        except (CredentialError, RefusedError) as error:
+            dialogue.warn(f"the account {waba_id} cannot be looked at: {error.message}")
+    if number is not None:
+        ids = {"phone_number_id": number.phone_number_id}
         if channel.phone_number_id is None:
-            context.edit_channel(phone_number_id=found)
-        answer = {"linked": True, "waba_id": channel.waba_id, "phone_number_id": found}
+            context.edit_channel(**ids)
+        answer = {"linked": True, "waba_id": channel.waba_id, **ids}
         return StepResult(StepState.SETTLED, answer, "meta")
     dialogue.note(_CLICKS.format(phone=channel.phone))
     offer_to_open(context, "Meta Business Suite", _SUITE)
     is_linked = dialogue.confirm("is the number linked there now?", flag=ONLY_A_PERSON)
     state = StepState.SETTLED if is_linked else StepState.OPEN
     return _answered(context, "business-suite", state, {"linked": is_linked}, checks.check_linked)
-
-
-async def _id_on_account(context: Context) -> str | None:
-    """The phone number id that the WhatsApp Business Account of the channel shows for it.
-
-    None without a token or a waba_id, when the token may not look, and when it is not there.
-    """
-    channel, meta = context.channel, meta_or_reason(context, "waba_id")
-    if isinstance(meta, str):
-        return None
-    listed = await context.look.numbers(meta, channel.demand_waba_id())
-    if isinstance(listed, (CredentialError, RefusedError)):
-        text = f"the account {channel.waba_id} cannot be looked at: {listed.message}"
-        context.dialogue.warn(text)
-        return None
-    if isinstance(listed, WacoexError):
-        raise listed
-    for number in listed:
-        is_it = number.phone_number_id == channel.phone_number_id
-        if is_it or f"+{number.digits}" == channel.phone:
-            return number.phone_number_id
-    return None
 
 
 async def other_partner(context: Context) -> StepResult:
@@ -430,16 +414,16 @@ async def _partners_seen(context: Context) -> list[str]:
     No edge of Meta lists partners, so names are compared: apps that get the webhooks, and the
     businesses behind the account. Raises TemporaryError when Meta gives no usable answer.
     """
-    if why_not_meta(context, "waba_id"):
+    if lacks_meta(context, "waba_id"):
         return []
-    values, apps, error = await _account_seen(context)
-    if error:
-        context.dialogue.detail(f"the apps of the account cannot be seen: {error.message}")
+    values, account = await _account_seen(context)
+    if account.error:
+        context.dialogue.detail(f"the apps of the account cannot be seen: {account.why}")
     own_app = context.workspace.settings_for(context.channel_name).meta_app_id
     expected = {context.channel.partner_app_id, own_app}
     seen = [
         (app.name or "?", f"the app {app.name or '?'} ({app.id or '?'}) gets its messages")
-        for app in apps
+        for app in account.apps or ()
         if app.id not in expected
     ]
     behalf = values.get("waba.on_behalf_of_business_info")
@@ -449,10 +433,8 @@ async def _partners_seen(context: Context) -> list[str]:
     return [text for name, text in seen if not (is_respondio and PARTNER_NAME in name.lower())]
 
 
-async def _account_seen(
-    context: Context,
-) -> tuple[Mapping[str, Any], tuple[App, ...], WacoexError | None]:
-    """What Meta shows of the account, its apps, and why those are not to be seen by this token.
+async def _account_seen(context: Context) -> tuple[Mapping[str, Any], AppsSeen]:
+    """What Meta shows of the account, and its apps or why this token may not see them.
 
     Raises TemporaryError when Meta gives no usable answer.
     """
@@ -460,7 +442,7 @@ async def _account_seen(
     seen = await context.look.account(facts)
     for failure in facts.failures.values():
         raise failure
-    return facts.values, seen.apps or (), seen.error
+    return facts.values, seen
 
 
 async def changes(context: Context) -> StepResult:
@@ -500,9 +482,8 @@ async def proof(context: Context) -> StepResult:
     Stays open when it still does not. Raises CredentialError for a token that Meta refuses,
     TemporaryError when it cannot be reached. Source: "Meta: onboarding business app users".
     """
-    reason = why_not_meta(context, "phone_number_id")
-    if reason:
-        return skipped(reason)
+    if lacking := lacks_meta(context, "phone_number_id"):
+        return lacking
     clock, name, pause = context.workspace.clock, context.channel_name, _FIRST_PAUSE_SECONDS
     until = clock.monotonic() + _SETTLES_WITHIN_SECONDS
     while True:
@@ -558,15 +539,14 @@ async def partner(context: Context) -> StepResult:
 
     Settled either way: a partner that is not seen may be there. Raises as `proof` does.
     """
-    reason = why_not_meta(context, "waba_id")
-    if reason:
-        return skipped(reason)
-    _, apps, error = await _account_seen(context)
-    if error:
-        if error.details.get("code") == _TOKEN_IS_BAD:
-            raise error
-        return skipped(error.message)
-    channel = context.channel
+    if lacking := lacks_meta(context, "waba_id"):
+        return lacking
+    _, account = await _account_seen(context)
+    if account.error:
+        if account.error.details.get("code") == _TOKEN_IS_BAD:
+            raise account.error
+        return skipped(account.error.message)
+    channel, apps = context.channel, account.apps or ()
     # Of a signup through an own app the partner is that app.
     own = context.workspace.settings_for(channel.name).meta_app_id
     expected = expected_partner(channel, own if context.journey.via is Route.SIGNUP else None)
@@ -673,7 +653,11 @@ async def after_care(context: Context) -> StepResult:
     catch_up(state, (CHANNELS,), workspace.clock)
     moment = newest_onboarding(context)
     if moment and now - moment.at <= DISCONNECTS_AFTER:
-        _keep_evidence(context, moment)
+        signup = context.records().get("signup")
+        by = (signup.said_by if signup else None) or login_name()
+        address, at = channel_address(context.channel.channel_id), to_text(min(moment.at, now))
+        with state.transaction():
+            Signs(state).add([Sign(address, EvidenceKind.CONNECTED, at, moment.source, by)])
     channel = context.channel
     standing = reading.standings(workspace, [channel], now)[channel.channel_id]
     found = devices.inventory(state, channel, now)
@@ -702,19 +686,6 @@ async def after_care(context: Context) -> StepResult:
         findings=tuple(finding for finding in found.findings if finding.id == "WX303"),
         note=_note(standing, found, reading.zone_of(workspace, channel)),
     )
-
-
-def _keep_evidence(context: Context, moment: Onboarding) -> None:
-    signup = context.records().get("signup")
-    sign = Sign(
-        channel_address(context.channel.channel_id),
-        EvidenceKind.CONNECTED,
-        to_text(min(moment.at, context.now)),
-        moment.source,
-        (signup.said_by if signup else None) or login_name(),
-    )
-    with context.state.transaction():
-        Signs(context.state).add([sign])
 
 
 def _next(channel: str, standing: Standing, found: Inventory) -> Iterator[str]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.connection import FACTS
 from wacoex_cli.channels.facts import ChannelFacts, stored_facts
 from wacoex_cli.channels.look import Look
@@ -30,7 +29,7 @@ from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
 
     from wacoex_cli.channels.connection import Connection
@@ -39,15 +38,16 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.model import Journey, JourneyOptions, Step
-    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.meta_answers import ListedNumber
     from wacoex_cli.terminal.dialogue import Dialogue
+
+    Action = Callable[["Context"], Awaitable[StepResult]]
 
 ONLY_A_PERSON = "--yes"
 """The option that a question names where only a person can answer it."""
 BEGAN_AT = "began_at"
 REFUSED = 5
 _EXIT_OF = {StepState.FAILED: REFUSED, StepState.OPEN: 6, StepState.UNCERTAIN: 7}
-_COLUMNS = ("state", "step", "title", "said by", "at")
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
@@ -118,10 +118,6 @@ class Context:
         return self.workspace.secrets.find(name, self.channel_name) is not None
 
 
-if TYPE_CHECKING:
-    Action = Callable[[Context], Awaitable[StepResult]]
-
-
 class WalkEnd(NamedTuple):
     """How far it went: every finding of this walk, its exit code, and the error that ended it.
 
@@ -183,23 +179,17 @@ def begin(context: Context, step: str, **facts: object) -> dict[str, object]:
     return answer
 
 
-def why_not_meta(context: Context, needed: str) -> str | None:
-    """What is missing to ask Meta; None when it can be asked.
+def lacks_meta(context: Context, needed: str) -> StepResult | None:
+    """The skipped step that says what is missing to ask Meta; None when it can be asked.
 
     `needed` is the id that the step works on: `phone_number_id` or `waba_id`.
     """
     if not context.has_token("meta-token"):
-        return "there is no meta-token"
+        return skipped("there is no meta-token")
     if getattr(context.channel, needed) is not None:
         return None
     command = f"wacoex channel edit {context.channel_name} --{needed.replace('_', '-')} ID"
-    return f"the {needed} is not known; `{command}` tells it"
-
-
-def meta_or_reason(context: Context, needed: str) -> Meta | str:
-    """The Graph API, or what is missing (see `why_not_meta`)."""
-    reason = why_not_meta(context, needed)
-    return reason or meta_for(context.workspace, context.channel)
+    return skipped(f"the {needed} is not known; `{command}` tells it")
 
 
 def skipped(reason: str, **more: object) -> StepResult:
@@ -227,6 +217,14 @@ def wants_browser(context: Context, question: str) -> bool:
     return context.dialogue.confirm(question, flag=ONLY_A_PERSON)
 
 
+def on_account(channel: Channel, listed: Iterable[ListedNumber]) -> ListedNumber | None:
+    """The channel's number among those of its account, by its id or by what it shows."""
+    for row in listed:
+        if row.phone_number_id == channel.phone_number_id or f"+{row.digits}" == channel.phone:
+            return row
+    return None
+
+
 def stored_connection(workspace: Workspace, channel: Channel) -> Connection:
     """How the channel is connected, from what is stored."""
     facts = stored_facts(workspace.state, [channel], workspace.clock.now(), FACTS)
@@ -239,8 +237,7 @@ def newest_onboarding(context: Context) -> Onboarding | None:
     Meta's own may still be the one before: it lags after connecting.
     """
     found: list[Onboarding] = []
-    records = context.records()
-    proof, signup = records.get("proof"), records.get("signup")
+    proof, signup = map(context.records().get, ("proof", "signup"))
     if proof and isinstance(moment := proof.answer.get("onboarded_at"), str):
         found.append(Onboarding(from_text(moment), "meta"))
     if signup and signup.state is StepState.SETTLED and signup.at:
@@ -289,7 +286,7 @@ def receipt_result(receipt: Receipt, now: datetime) -> Result:
         (row.state.word, step.id, step.title, row.said_by, f"{row.at[:19]}Z" if row.at else None)
         for step, row in lines
     ]
-    text: list[Table | ForPerson] = [Table(_COLUMNS, rows)]
+    text: list[Table | ForPerson] = [Table(("state", "step", "title", "said by", "at"), rows)]
     for step, row in lines:
         if words := _in_words(row.answer):
             wrapped = textwrap.wrap(words, 76, break_long_words=False, break_on_hyphens=False)

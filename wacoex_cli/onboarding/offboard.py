@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.broadcast import send
 from wacoex_cli.broadcast.model import Status
@@ -25,11 +24,12 @@ from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.workspace import login_name
-from wacoex_cli.onboarding.checks import may_return
+from wacoex_cli.onboarding.checks import coexistence, may_return
 from wacoex_cli.onboarding.journey import (
     ONLY_A_PERSON,
     Context,
     WalkEnd,
+    on_account,
     receipt_result,
     skipped,
     stored_connection,
@@ -77,72 +77,40 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _GROWTH = 2.0, 30.0, 1.5
 _NO_PARTNER = (
     "does the app on the phone show no partner any more (Settings, Account, Business Platform)?"
 )
-_ROUTES = {"1": "app", "2": "meta_business_settings"}
+_SETTINGS = "meta_business_settings"
+_ROUTES = {"1": "app", "2": _SETTINGS}
 _NOBODY_ASKED = "nobody was asked: `--yes`"
-CHANGES = (
-    "the partner (respond.io, say) loses the number: nothing comes in or goes out through the API",
-    "wacoex can send no broadcast on this number; those under way are paused",
-    "all companion devices are unlinked, and are linked again by hand",
-    "the channel is archived here: its 14-day reminder stops",
-)
-STAYS = (
-    "neither the WhatsApp Business Account nor the phone number is deleted",
-    "chats stay on the phone, and the app works as before",
-    "respond.io keeps its contacts",
-    "what wacoex knows of the channel is kept, and `wacoex channel restore` takes it back",
-)
-"""Sources: respond.io, help article about Coexistence; Meta, onboarding business app users."""
-BACKUP = (
-    "on the phone: WhatsApp Business app, Settings, Chats, Chat backup, Back up",
-    "on this machine: `wacoex state backup`",
-)
-IN_THE_APP = (
-    "open the WhatsApp Business app on the phone that holds the number",
-    "Settings, Account, Business Platform",
-    "choose the partner, then Disconnect Account",
-)
-"""Source: Meta, onboarding business app users."""
-IN_META_BUSINESS_SETTINGS = (
-    "open Meta Business Settings, WhatsApp Accounts, and choose the account",
-    "open WhatsApp Manager, then Manage",
-    "remove the partner",
-)
-"""Source: respond.io, help article about Coexistence."""
 
 
-def afterwards(channel: Channel) -> tuple[str, ...]:
+def _afterwards(channel: Channel) -> list[str]:
     """What is left to do at the partner once the number is disconnected."""
-    if channel.respondio_channel_id is None:
-        return ()
-    return (
-        f"in respond.io: Settings, Channels: delete channel {channel.respondio_channel_id};"
-        " its contacts stay",
-    )
+    number = channel.respondio_channel_id
+    where = f"in respond.io: Settings, Channels: delete channel {number}; its contacts stay"
+    return [] if number is None else [where]
+
+
+def _text_of_changes() -> str:
+    texts = coexistence()["offboarding"]
+    return f"{_listed('what changes:', texts['changes'])}\n{_listed('what stays:', texts['stays'])}"
+
+
+def _text_of_backup() -> str:
+    return _listed("make a backup first:", coexistence()["offboarding"]["backup"])
 
 
 def _text_of_routes(channel: Channel) -> str:
     """Both ways to disconnect, with the clicks."""
-    lines = [
-        "1. in the app:",
-        *_steps(IN_THE_APP),
-        "2. or in Meta Business Settings:",
-        *_steps(IN_META_BUSINESS_SETTINGS),
-    ]
-    after = afterwards(channel)
-    return "\n".join([*lines, _listing("when that is done:", after)] if after else lines)
+    lines = []
+    for heading, way in ("1. in the app:", "app"), ("2. or in Meta Business Settings:", _SETTINGS):
+        steps = coexistence()["offboarding"][way]
+        lines += [heading, *map("   {}. {}".format, "abc", steps)]
+    after = _afterwards(channel)
+    return "\n".join([*lines, _listed("when that is done:", after)] if after else lines)
 
 
-def _steps(texts: Iterable[str]) -> Iterator[str]:
-    return (f"   {letter}. {text}" for letter, text in zip("abcdef", texts, strict=False))
-
-
-def _listing(heading: str, texts: Iterable[str]) -> str:
+def _listed(heading: str, texts: Iterable[str]) -> str:
     """A heading, and a line for each text."""
     return "\n".join([heading, *(f"  - {text}" for text in texts)])
-
-
-_TEXT_OF_CHANGES = f"{_listing('what changes:', CHANGES)}\n{_listing('what stays:', STAYS)}"
-_TEXT_OF_BACKUP = _listing("make a backup first:", BACKUP)
 
 
 def offboard_named(invocation: Invocation, name: str | None, options: JourneyOptions) -> Result:
@@ -165,7 +133,7 @@ def _result(receipt: Receipt, channel: Channel, now: datetime, *, dry_run: bool)
     if receipt.is_finished:
         left = {
             "relink_from": receipt.records["companions"].answer.get("relink_from"),
-            "at_the_partner": list(afterwards(channel)),
+            "at_the_partner": _afterwards(channel),
             "restore": f"wacoex channel restore {channel.name}",
         }
     data = {**shown.data, "aftercare": left, "dry_run": dry_run}
@@ -178,10 +146,10 @@ def _result(receipt: Receipt, channel: Channel, now: datetime, *, dry_run: bool)
         since = f"from {left['relink_from']} on" if left["relink_from"] else "after a day"
         lines = (
             f"link the companions again, {since}: on the phone, Settings, Linked devices",
-            *afterwards(channel),
+            *_afterwards(channel),
             f"to take the channel back: `{left['restore']}`, then `wacoex connect {channel.name}`",
         )
-        text.append(ForPerson(_listing("\nleft to do:", lines)))
+        text.append(ForPerson(_listed("\nleft to do:", lines)))
     return shown._replace(data=data, text=text)
 
 
@@ -246,16 +214,17 @@ async def preview(workspace: Workspace, channel: Channel, *, unsubscribe: bool) 
         registry.active(state, channel.name)
         way = _route_of(state, channel)
         journey = Journey(NOT_BEGUN, channel.channel_id, JourneyKind.OFFBOARD, way, to_text(now))
+    texts = coexistence()["offboarding"]
     would: dict[str, dict[str, object]] = {
-        "what-changes": {"changes": list(CHANGES), "stays": list(STAYS)},
+        "what-changes": {"changes": texts["changes"], "stays": texts["stays"]},
         "broadcasts": {**_broadcasts_waiting(state, channel.channel_id)},
-        "backup": {"advice": list(BACKUP)},
+        "backup": {"advice": texts["backup"]},
         "route": {
-            "app": list(IN_THE_APP),
-            "meta_business_settings": list(IN_META_BUSINESS_SETTINGS),
-            "afterwards": list(afterwards(channel)),
+            "app": texts["app"],
+            _SETTINGS: texts[_SETTINGS],
+            "afterwards": _afterwards(channel),
         },
-        "proof": {"seen": [sight.text for sight in await sights_of(workspace, channel)]},
+        "proof": {"seen": [sight.text for sight in await _sights_of(workspace, channel)]},
         "unsubscribe": {"would_detach": unsubscribe, "waba_id": channel.waba_id},
         "companions": {"listed": [row.name for row, _ in inventory(state, channel, now).devices]},
         "archive": {"would_archive": channel.name},
@@ -272,13 +241,13 @@ async def what_changes(context: Context) -> StepResult:
 
     Raises DeclinedError for another name.
     """
-    sights = await sights_now(context)
+    sights, there = await _sights_now(context)
     channel, now = context.channel, context.now
     connection = stored_connection(context.workspace, channel)
     is_urgent = connection.state is ConnectionState.RECONNECTING or may_return(connection, now)
     waiting = tuple(check_connection(connection, channel.name, now)) if is_urgent else ()
     dialogue = context.dialogue
-    dialogue.note(_TEXT_OF_CHANGES)
+    dialogue.note(_text_of_changes())
     for finding in waiting:
         dialogue.warn(finding_text(finding, now))
     if context.options.is_confirmed and is_urgent:
@@ -295,7 +264,7 @@ async def what_changes(context: Context) -> StepResult:
     answer = {
         "confirmed_with": "--yes" if context.options.is_confirmed else channel.name,
         "seen": [sight.text for sight in sights],
-        CONNECTED_SAYS: sorted(there_in(sights)),
+        CONNECTED_SAYS: sorted(there),
     }
     return StepResult(StepState.SETTLED, answer, login_name(), waiting)
 
@@ -331,7 +300,7 @@ def _broadcasts_waiting(state: State, channel_id: int) -> dict[str, list[int]]:
 
 async def backup(context: Context) -> StepResult:
     """Advise a backup, and ask whether there is one; none is needed to go on."""
-    context.dialogue.note(_TEXT_OF_BACKUP)
+    context.dialogue.note(_text_of_backup())
     if context.options.is_confirmed:
         return skipped(_NOBODY_ASKED)
     if context.dialogue.confirm("is the backup made?", flag="--yes"):
@@ -363,8 +332,7 @@ class Indication(StrEnum):
     NO_ACCESS = "no_access"
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(NamedTuple):
     """What one source shows. `at` is when it happened or was seen, RFC 3339 in UTC."""
 
     source: str
@@ -372,20 +340,16 @@ class Sight:
     text: str
     at: str
 
+    def proves_end(self, there: Collection[str]) -> bool:
+        """Whether it proves the disconnection; `there` are the sources that saw it live.
 
-def proof_in(sights: Iterable[Sight], there_before: Collection[str]) -> Sight | None:
-    """The first sight that proves the disconnection; `there_before` are sources that saw it live.
-
-    What cannot be seen and never was may be a mistyped id, or the token of somebody else.
-    """
-    for sight in sights:
-        was_there = sight.source in there_before
-        if sight.shows is Indication.GONE or (sight.shows is Indication.HIDDEN and was_there):
-            return sight
-    return None
+        What cannot be seen and never was may be a mistyped id, or the token of somebody else.
+        """
+        is_hidden = self.shows is Indication.HIDDEN and self.source in there
+        return is_hidden or self.shows is Indication.GONE
 
 
-async def sights_of(workspace: Workspace, channel: Channel) -> list[Sight]:
+async def _sights_of(workspace: Workspace, channel: Channel) -> list[Sight]:
     """What the stored events, Meta and respond.io show; never raises for what they answer.
 
     A source whose access or id is not configured is left out. The events are those that are
@@ -432,11 +396,7 @@ async def _at_meta(workspace: Workspace, look: Look, facts: ChannelFacts) -> tup
         if isinstance(listed, WacoexError):
             if not isinstance(listed, (CredentialError, RefusedError)):
                 return _unanswered(listed)
-        elif not any(
-            number.phone_number_id == channel.phone_number_id
-            or f"+{number.digits}" == channel.phone
-            for number in listed
-        ):
+        elif on_account(channel, listed) is None:
             return Indication.GONE, "the number is not in its WhatsApp Business Account any more"
     return Indication.HIDDEN, "Meta does not show the number to this token"
 
@@ -469,15 +429,11 @@ def _unanswered(error: WacoexError) -> tuple[Indication, str]:
     return Indication.NO_ACCESS if is_refused else Indication.UNCERTAIN, error.message
 
 
-async def sights_now(context: Context) -> list[Sight]:
-    """What shows just now, with the events that have come in."""
+async def _sights_now(context: Context) -> tuple[list[Sight], set[str]]:
+    """What shows just now, with the events that have come in, and who sees it connected."""
     catch_up(context.state, [CHANNELS], context.workspace.clock)
-    return await sights_of(context.workspace, context.channel)
-
-
-def there_in(sights: Iterable[Sight]) -> set[str]:
-    """The sources that see the channel connected."""
-    return {sight.source for sight in sights if sight.shows is Indication.THERE}
+    sights = await _sights_of(context.workspace, context.channel)
+    return sights, {sight.source for sight in sights if sight.shows is Indication.THERE}
 
 
 async def disconnected(context: Context) -> StepResult:
@@ -490,9 +446,9 @@ async def disconnected(context: Context) -> StepResult:
     give_up_at = clock.monotonic() + PATIENCE_SECONDS
     there, before, pause = _seen_before(context), "", _FIRST_PAUSE_SECONDS
     while True:
-        sights = await sights_now(context)
-        there |= there_in(sights)
-        found = proof_in(sights, there)
+        sights, there_now = await _sights_now(context)
+        there |= there_now
+        found = next((sight for sight in sights if sight.proves_end(there)), None)
         if found:
             answer = {"proved_by": found.source, "text": found.text, "disconnected_at": found.at}
             said_by = META if found.source == EVENTS else found.source
@@ -614,21 +570,21 @@ OFFBOARD_STEPS: Mapping[Step, Action] = {
 def _preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[str]:
     """What would be told and done."""
     answers = {step: row.answer for step, row in receipt.records.items()}
-    yield _TEXT_OF_CHANGES
-    yield _TEXT_OF_BACKUP
+    yield _text_of_changes()
+    yield _text_of_backup()
     yield _text_of_routes(channel)
     for finding in receipt.findings:
         yield finding_text(finding, now)
     done = [step for step, row in receipt.records.items() if row.at]
     if done:
         yield f"settled already: {', '.join(done)}"
-    yield f"stands now: {_listed(answers['proof'].get('seen'))}"
-    yield f"would be paused: broadcasts {_listed(answers['broadcasts'].get('sending'))}"
+    yield f"stands now: {_words(answers['proof'].get('seen'))}"
+    yield f"would be paused: broadcasts {_words(answers['broadcasts'].get('sending'))}"
     would = "would" if answers["unsubscribe"].get("would_detach") else "would not"
     yield f"the own app {would} be detached from the webhooks of the account"
-    yield f"companions on the list: {_listed(answers['companions'].get('listed'))}"
+    yield f"companions on the list: {_words(answers['companions'].get('listed'))}"
     yield f"channel {channel.name} ({channel.phone}) would be archived; nothing was changed"
 
 
-def _listed(values: object) -> str:
+def _words(values: object) -> str:
     return ", ".join(map(str, values)) if isinstance(values, list) and values else "none"

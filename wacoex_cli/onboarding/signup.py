@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Context
     from wacoex_cli.onboarding.model import WindowReport
-    from wacoex_cli.onboarding.signup_page import SignupPage
     from wacoex_cli.platforms.meta import Meta
 
 _TOKEN = "meta-token"  # noqa: S105 - the name of a secret
@@ -78,8 +77,8 @@ _TOO_LONG = "nothing came from the page within 10 minutes; run `wacoex connect {
 
 async def signup(context: Context) -> StepResult:
     """Sign up through the route of the journey. Raises as the two ways below do."""
-    is_own_app = context.journey.via is Route.SIGNUP
-    return await (signup_own_app if is_own_app else signup_respondio)(context)
+    is_own = context.journey.via is Route.SIGNUP
+    return await (signup_own_app if is_own else signup_respondio)(context)
 
 
 async def signup_respondio(context: Context) -> StepResult:
@@ -253,19 +252,15 @@ async def _in_browser(
         else:
             dialogue.warn(f"open this address in a browser on this machine; once: {url}")
         dialogue.note(f"waiting up to {WAITS_SECONDS / 60:.0f} minutes for its end")
-        return await _wait(context, app, ended)
-
-
-async def _wait(context: Context, app: SignupPage, ended: asyncio.Future[StepResult]) -> StepResult:
-    limit = asyncio.ensure_future(context.workspace.clock.sleep(WAITS_SECONDS))
-    first: set[asyncio.Future[Any]] = {ended, limit}
-    try:
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        limit.cancel()
-    if app.was_heard or ended.done():
-        return await ended
-    return StepResult(StepState.OPEN, note=_TOO_LONG.format(channel=context.channel_name))
+        limit = asyncio.ensure_future(context.workspace.clock.sleep(WAITS_SECONDS))
+        first: set[asyncio.Future[Any]] = {ended, limit}
+        try:
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            limit.cancel()
+        if app.was_heard or ended.done():
+            return await ended
+        return StepResult(StepState.OPEN, note=_TOO_LONG.format(channel=context.channel_name))
 
 
 def _last_screen(context: Context, ended: StepResult | WacoexError) -> SignupEnd:
@@ -386,9 +381,8 @@ async def _settle(context: Context, signup: Mapping[str, Any]) -> StepResult:
     May be done again. Raises TemporaryError when Meta gives no usable answer, and CredentialError
     when the token is not to be found any more.
     """
-    meta = meta_for(context.workspace, context.channel)
     try:
-        return await _connected(context, meta, signup)
+        return await _connected(context, meta_for(context.workspace, context.channel), signup)
     except CredentialError as error:
         found = refused_token(context.channel_name, error.message, context.now_text)
     except RefusedError as error:
@@ -407,11 +401,7 @@ async def _finished(context: Context, access: SignupAccess, report: WindowFinish
     stored = context.workspace.secrets.stored
     put = stored.put_in_file if access.is_file else stored.put
     kept_in = put(_TOKEN, context.channel_name, token.reveal())
-    signup: dict[str, object] = {
-        "waba_id": report.waba_id,
-        "event": report.event,
-        "token_kept_in": kept_in,
-    }
+    signup = {"waba_id": report.waba_id, "event": report.event, "token_kept_in": kept_in}
     context.keep_call(_ACTION, signup)
     return await _settle(context, signup)
 
@@ -460,26 +450,19 @@ def _chosen(
 
 async def _closed(context: Context, shown_at: datetime) -> StepResult:
     """Closed on its last screen it is a success, which only Meta can tell."""
-    shown, is_done = await _shown_by_meta(context, shown_at)
-    if is_done:
-        note = "the window was closed, and Meta shows that the number was connected"
-        return StepResult(StepState.SETTLED, {"seen": shown}, said_by="meta", note=note)
+    facts, shown = context.facts(), "there is no token yet with which Meta could be asked"
+    if facts.channel.phone_number_id is not None and context.has_token(_TOKEN):
+        await context.look.number(facts)
+        at, on_app = connected_at(facts.values), facts.values.get("is_on_biz_app")
+        when = f"last connected at {to_text(at)}" if at else "with no time of connecting"
+        shown = f"Meta shows is_on_biz_app {on_app}, {when}"
+        if error := facts.failures.get("number"):
+            shown = f"Meta was asked: {error.message}"
+        elif on_app is True and at is not None and at >= shown_at - _CLOCKS_DIFFER:
+            note = "the window was closed, and Meta shows that the number was connected"
+            return StepResult(StepState.SETTLED, {"seen": shown}, said_by="meta", note=note)
     said = f"the window told nothing; {shown}"
     return _ended(StepState.OPEN, _finding(context, "closed", said, Severity.WARNING))
-
-
-async def _shown_by_meta(context: Context, shown_at: datetime) -> tuple[str, bool]:
-    """What Meta shows of the number in words, and whether it was connected since the page."""
-    facts = context.facts()
-    if facts.channel.phone_number_id is None or not context.has_token("meta-token"):
-        return "there is no token yet with which Meta could be asked", False
-    await context.look.number(facts)
-    if error := facts.failures.get("number"):
-        return f"Meta was asked: {error.message}", False
-    at, on_app = connected_at(facts.values), facts.values.get("is_on_biz_app")
-    is_new = at is not None and at >= shown_at - _CLOCKS_DIFFER
-    when = f"last connected at {to_text(at)}" if at else "with no time of connecting"
-    return f"Meta shows is_on_biz_app {on_app}, {when}", is_new and on_app is True
 
 
 def _finding(

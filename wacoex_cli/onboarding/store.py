@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -55,7 +54,7 @@ class Journeys:
         """Go on with a journey through another signup."""
         update = "UPDATE journeys SET via = ? WHERE journey_id = ?"
         self._state.execute(update, [via, journey.journey_id])
-        return dataclasses.replace(journey, via=via)
+        return journey._replace(via=via)
 
     def finish(self, journey_id: int, now: datetime) -> None:
         """End a journey."""
