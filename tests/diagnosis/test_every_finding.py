@@ -267,7 +267,7 @@ ENVIRONMENT: dict[str, dict[str, str | None]] = {
 def test_a_healthy_world_yields_no_finding_at_all(clinic) -> None:
     outcome = clinic.doctor()
 
-    assert (outcome.code, outcome.data["findings"], outcome.data["presence"]) == (0, [], "ok")
+    assert (outcome.code, outcome.data["findings"], outcome.data["verdict"]) == (0, [], "ok")
     assert [(one["name"], one["ok"]) for one in outcome.data["sources"]] == [
         ("state", True),
         ("meta", True),
