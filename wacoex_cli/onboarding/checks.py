@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,6 +73,8 @@ def app_changes(via: Route) -> tuple[AppChange, ...]:
 @functools.cache
 def coexistence() -> dict[str, Any]:
     """What changes in the app and with offboarding: the tables of `coexistence.toml`."""
+    import tomllib
+
     return tomllib.loads(Path(__file__).with_name("coexistence.toml").read_text(encoding="utf-8"))
 
 
