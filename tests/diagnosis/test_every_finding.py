@@ -16,7 +16,7 @@ import pytest
 
 from wacoex_cli.findings.catalogue import finding_ids
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
+from wacoex_cli.onboarding.model import JourneyKind, Route, StepResult, StepState
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, WABA_ID
@@ -164,7 +164,7 @@ def journey(step: str, answer: dict[str, Any], via: Route = Route.RESPONDIO) -> 
         state, now = clinic.open_state(), datetime.now(UTC)
         with state.transaction():
             begun = Journeys(state).start(1, JourneyKind.CONNECT, via, now)
-            outcome = Outcome(StepState.SETTLED, answer, "bo")
+            outcome = StepResult(StepState.SETTLED, answer, "bo")
             Journeys(state).record(begun.journey_id, step, outcome, now)
         state.close()
 

@@ -14,8 +14,8 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding.journey import Context, Wishes
-from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
+from wacoex_cli.onboarding.journey import Context
+from wacoex_cli.onboarding.model import JourneyKind, JourneyOptions, Route, StepResult, StepState
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import payload_of
@@ -90,7 +90,7 @@ class Stage:
         ids = {"phone_number_id": PHONE_NUMBER_ID, "waba_id": WABA_ID} | details
         registry.add_channel(self.workspace.state, "shop", Details(PHONE, **ids), self.clock.now())
 
-    def context(self, talker: Any, *, via: Route = Route.RESPONDIO, **wishes: Any) -> Context:
+    def context(self, talker: Any, *, via: Route = Route.RESPONDIO, **options: Any) -> Context:
         """The journey of `shop`, which begins when there is none."""
         state = self.workspace.state
         channel = registry.known(state, "shop")
@@ -99,7 +99,7 @@ class Stage:
             with state.transaction():
                 now = self.clock.now()
                 journey = Journeys(state).start(channel.channel_id, JourneyKind.CONNECT, via, now)
-        return Context(self.workspace, talker, journey, "shop", Wishes(**wishes))
+        return Context(self.workspace, talker, journey, "shop", JourneyOptions(**options))
 
     def settle(
         self, step: str, *, via: Route = Route.RESPONDIO, said_by: str = "bo", **answer: Any
@@ -110,14 +110,14 @@ class Stage:
             Journeys(self.workspace.state).record(
                 context.journey.journey_id,
                 step,
-                Outcome(StepState.SETTLED, answer, said_by),
+                StepResult(StepState.SETTLED, answer, said_by),
                 self.clock.now(),
             )
 
-    def go(self, step: str, action: Any, talker: Any, **more: Any) -> Outcome:
+    def go(self, step: str, action: Any, talker: Any, **more: Any) -> StepResult:
         """Go through one step and keep its outcome, as the walk does."""
         context = self.context(talker, **more)
-        outcome: Outcome = self.workspace.run(action(context))
+        outcome: StepResult = self.workspace.run(action(context))
         with self.workspace.state.transaction():
             journey_id, now = context.journey.journey_id, self.clock.now()
             Journeys(self.workspace.state).record(journey_id, step, outcome, now)

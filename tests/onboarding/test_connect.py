@@ -25,8 +25,16 @@ from wacoex_cli.inactivity.model import Grade
 from wacoex_cli.onboarding import checks, connect
 from wacoex_cli.onboarding.checks import four_steps
 from wacoex_cli.onboarding.connect import CONNECT_STEPS, SWITCHING, after_care, begin_again
-from wacoex_cli.onboarding.journey import Context, JourneyEnd, Wishes
-from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
+from wacoex_cli.onboarding.journey import Context
+from wacoex_cli.onboarding.model import (
+    JourneyKind,
+    JourneyOptions,
+    Receipt,
+    Route,
+    StepResult,
+    StepState,
+    WindowFailed,
+)
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.webhooks import emit
 from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -68,7 +76,7 @@ class Killed(BaseException):
 class Steps:
     """Steps whose end the test decides; they remember how often each was gone through."""
 
-    def __init__(self, **ends: Outcome | BaseException) -> None:
+    def __init__(self, **ends: StepResult | BaseException) -> None:
         self.ends = {name.replace("_", "-"): end for name, end in ends.items()}
         self.gone: list[str] = []
 
@@ -76,9 +84,9 @@ class Steps:
         return {step: self._action(step.id) for step in CONNECT_STEPS}
 
     def _action(self, step: str):
-        async def act(context: Context) -> Outcome:
+        async def act(context: Context) -> StepResult:
             self.gone.append(step)
-            end = self.ends.get(step, Outcome(StepState.SETTLED, {"of": step}, "bo"))
+            end = self.ends.get(step, StepResult(StepState.SETTLED, {"of": step}, "bo"))
             if isinstance(end, BaseException):
                 raise end
             return end
@@ -86,7 +94,7 @@ class Steps:
         return act
 
 
-def walk(steps: Steps, via: Route | None = None, *, is_check: bool = False) -> JourneyEnd:
+def walk(steps: Steps, via: Route | None = None, *, is_check: bool = False) -> Receipt:
     invocation = Invocation(channel="shop")
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
@@ -97,9 +105,7 @@ def walk(steps: Steps, via: Route | None = None, *, is_check: bool = False) -> J
             workspace,
             dialogue,
             chosen,
-            Wishes(),
-            via=via,
-            is_check=is_check,
+            JourneyOptions(via=via, is_check=is_check),
             steps=steps.actions(),
         )
 
@@ -254,11 +260,11 @@ def test_unfit_options_are_usage_errors(run, shop, options) -> None:
 
 
 def test_a_walk_to_the_end_finishes_the_journey(shop_added: None) -> None:
-    steps = Steps(after_care=Outcome(StepState.SETTLED, {"deadline_at": "soon"}, "wacoex"))
+    steps = Steps(after_care=StepResult(StepState.SETTLED, {"deadline_at": "soon"}, "wacoex"))
 
     done = walk(steps)
 
-    assert (done.exit_code, done.receipt.is_finished) == (0, True)
+    assert (done.exit_code, done.is_finished) == (0, True)
     assert steps.gone == [one.id for one in CONNECT_STEPS if one.id != "sync"]
 
 
@@ -273,9 +279,9 @@ def test_contacts_and_history_belong_to_the_own_app_only(shop_added: None) -> No
 @pytest.mark.parametrize(
     ("end", "code"),
     [
-        (Outcome(StepState.OPEN), 6),
-        (Outcome(StepState.UNCERTAIN), 7),
-        (Outcome(StepState.FAILED), 5),
+        (StepResult(StepState.OPEN), 6),
+        (StepResult(StepState.UNCERTAIN), 7),
+        (StepResult(StepState.FAILED), 5),
         (TemporaryError("Meta gives no answer"), 6),
     ],
 )
@@ -286,17 +292,18 @@ def test_a_step_that_is_not_settled_ends_the_walk(shop_added: None, end, code: i
 
     assert done.exit_code == code
     assert steps.gone[-1] == "signup"
-    assert not done.receipt.is_finished
+    assert not done.is_finished
     walk(others)
     assert others.gone[0] == "signup"
 
 
 def test_a_refusal_of_meta_is_told_with_its_finding(shop_added: None) -> None:
-    finding = checks.not_eligible("shop", "3441041", "2026-11-07T12:00:00.000Z")
-    done = walk(Steps(signup=Outcome(StepState.FAILED, findings=(finding,))))
+    refused = WindowFailed("no", "3441041")
+    finding = checks.signup_reported(refused, "shop", "2026-11-07T12:00:00.000Z")
+    done = walk(Steps(signup=StepResult(StepState.FAILED, findings=(finding,))))
 
     assert done.exit_code == 5
-    assert [one for one in done.receipt.findings if one.severity is Severity.CRITICAL] == [finding]
+    assert [one for one in done.findings if one.severity is Severity.CRITICAL] == [finding]
 
 
 def test_an_interrupted_step_is_gone_through_again_and_no_other(shop_added: None) -> None:
@@ -304,22 +311,22 @@ def test_an_interrupted_step_is_gone_through_again_and_no_other(shop_added: None
         walk(Steps(proof=Killed()))
     steps = Steps()
 
-    assert walk(steps).receipt.is_finished
+    assert walk(steps).is_finished
     assert steps.gone[0] == "proof"
 
 
 def test_the_way_of_signing_up_can_change_until_signup_is_done(shop_added: None) -> None:
-    walk(Steps(signup=Outcome(StepState.OPEN)))
+    walk(Steps(signup=StepResult(StepState.OPEN)))
 
-    done = walk(Steps(proof=Outcome(StepState.OPEN)), Route.SIGNUP)
+    done = walk(Steps(proof=StepResult(StepState.OPEN)), Route.SIGNUP)
 
-    assert done.receipt.journey.via is Route.SIGNUP
+    assert done.journey.via is Route.SIGNUP
     with pytest.raises(UsageError, match="through signup already"):
         walk(Steps(), Route.RESPONDIO)
 
 
 def test_the_check_of_a_finished_journey_shows_its_receipt(run, shop_added: None) -> None:
-    walk(Steps(after_care=Outcome(StepState.SETTLED, {"deadline_at": "soon"}, "wacoex")))
+    walk(Steps(after_care=StepResult(StepState.SETTLED, {"deadline_at": "soon"}, "wacoex")))
 
     done = run("connect", "shop", "--check", "--json")
 
@@ -481,7 +488,7 @@ def test_without_anybody_to_ask_nothing_begins(stage, finished) -> None:
         TerminalDialogue(Invocation(no_input=True)),
         context.journey,
         context.channel_name,
-        context.wishes,
+        context.options,
     )
 
     with pytest.raises(UsageError, match="nobody is there") as raised:

@@ -22,8 +22,7 @@ from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.onboarding.connect import connect
-from wacoex_cli.onboarding.journey import Wishes
-from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route, StepState
+from wacoex_cli.onboarding.model import JourneyKind, JourneyOptions, Route, StepResult, StepState
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.account import open_phone
 from wacoex_cli.sandbox.defaults import default_world
@@ -139,7 +138,12 @@ class Connecting:
             self.talker.listen = lambda: listen(self.world, workspace)
             self.fate.left = kill_at
             with contextlib.suppress(Killed):
-                connect(workspace, self.talker, channel, Wishes(open_browser=False), via=self.via)
+                connect(
+                    workspace,
+                    self.talker,
+                    channel,
+                    JourneyOptions(open_browser=False, via=self.via),
+                )
             self.fate.left = 0
             return is_over(workspace, channel.channel_id)
 
@@ -259,7 +263,7 @@ def add_channel(connecting: Connecting, via: Route) -> None:
         if is_own:
             with state.transaction():
                 journey = Journeys(state).start(channel.channel_id, JourneyKind.CONNECT, via, now)
-                done = Outcome(StepState.SETTLED, {}, "bo")
+                done = StepResult(StepState.SETTLED, {}, "bo")
                 Journeys(state).record(journey.journey_id, "signup", done, now)
 
 

@@ -25,8 +25,7 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
-from wacoex_cli.onboarding.journey import JourneyEnd, Wishes
-from wacoex_cli.onboarding.model import JourneyKind, StepState
+from wacoex_cli.onboarding.model import JourneyKind, JourneyOptions, Receipt, StepState
 from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, offboard, preview
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.platforms.events import Source
@@ -180,13 +179,13 @@ class Shop:
         *,
         fuse: Fuse | None = None,
         person: Person | None = None,
-        **wishes: bool,
-    ) -> JourneyEnd:
+        **options: Any,
+    ) -> Receipt:
         fuse = fuse or Fuse()
         with self.workspace(fuse) as workspace:
             channel = registry.known(workspace.state, "shop")
             who = person or Person(answers, fuse)
-            return offboard(workspace, who, channel, Wishes(**wishes))
+            return offboard(workspace, who, channel, JourneyOptions(**options))
 
     def disconnect(self, *, is_told: bool = True, **values: Any) -> None:
         """Somebody clicks; Meta tells it, or keeps it to itself."""
@@ -209,8 +208,8 @@ class Shop:
             kept = Journeys(state).records(newest.journey_id)
         return {one: kept[one].state.value for one in IDS if one in kept}
 
-    def answer(self, done: JourneyEnd, step: str) -> Mapping[str, Any]:
-        return done.receipt.records[step].answer
+    def answer(self, done: Receipt, step: str) -> Mapping[str, Any]:
+        return done.records[step].answer
 
 
 @pytest.fixture
@@ -251,7 +250,7 @@ def test_a_channel_is_let_go_with_proof_and_a_receipt(shop: Shop, on_sleep) -> N
     done = shop.offboard()
 
     assert (done.exit_code, done.error) == (0, None)
-    assert done.receipt.is_finished
+    assert done.is_finished
     assert shop.states() == dict.fromkeys(IDS, "settled") | {"unsubscribe": "skipped"}
     proof = shop.answer(done, "proof")
     assert proof["proved_by"] == BY_EVENT
@@ -317,7 +316,7 @@ def test_a_respond_io_channel_that_is_gone_proves_it(shop: Shop, on_sleep) -> No
 
     assert done.exit_code == 0
     assert shop.answer(done, "proof")["proved_by"] == "respondio"
-    assert done.receipt.journey.via.value == "respondio"
+    assert done.journey.via.value == "respondio"
 
 
 def test_a_respond_io_channel_that_never_was_there_proves_nothing(shop: Shop) -> None:
@@ -333,7 +332,7 @@ def test_a_graph_that_stays_green_leaves_the_step_open_until_it_is_told(shop: Sh
 
     waited = shop.offboard()
 
-    assert (waited.exit_code, waited.receipt.is_finished) == (6, False)
+    assert (waited.exit_code, waited.is_finished) == (6, False)
     assert sum(shop.clock.slept) <= 600
     assert shop.states() == dict.fromkeys(IDS[:4], "settled") | {"proof": "open"}
     shop.disconnect(leaves="green")
@@ -357,8 +356,8 @@ def test_a_number_that_whatsapp_brings_back_is_not_offboarded_without_typing(sho
     refused = shop.offboard({}, is_confirmed=True)
 
     assert refused.exit_code == 5
-    assert [one.id for one in refused.receipt.findings] == ["WX204"]
-    assert "wait until" in refused.receipt.findings[0].remedy[0]
+    assert [one.id for one in refused.findings] == ["WX204"]
+    assert "wait until" in refused.findings[0].remedy[0]
     assert shop.states() == {"what-changes": "failed"}
     person = Person({**TYPED, "type the name": "no"}, Fuse())
     shop.offboard(person=person)
@@ -382,7 +381,7 @@ def test_a_refused_token_asks_for_a_persons_word(shop: Shop) -> None:
 
     done = shop.offboard()
 
-    proof = done.receipt.records["proof"]
+    proof = done.records["proof"]
     assert (proof.state, proof.answer["proved_by"]) == (StepState.SETTLED, "person")
     assert proof.said_by
     assert "refused" in str(proof.answer["reason"])

@@ -17,9 +17,17 @@ from wacoex_cli.findings import catalogue
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.onboarding import checks, connect
-from wacoex_cli.onboarding.checks import FEATURES, app_changes, lately_opened, version_in
-from wacoex_cli.onboarding.journey import Context, Wishes
-from wacoex_cli.onboarding.model import JourneyKind, Outcome, Record, Route, StepState
+from wacoex_cli.onboarding.checks import app_changes, features, lately_opened, version_in
+from wacoex_cli.onboarding.journey import Context
+from wacoex_cli.onboarding.model import (
+    JourneyKind,
+    JourneyOptions,
+    Record,
+    Route,
+    StepResult,
+    StepState,
+    WindowFailed,
+)
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import running
@@ -66,7 +74,7 @@ class Person:
 
 
 Open = Callable[..., Workspace]
-Go = Callable[..., Outcome]
+Go = Callable[..., StepResult]
 
 
 @pytest.fixture
@@ -110,7 +118,7 @@ def go(workspace: Workspace) -> Go:
 
     def step(
         action: Any, person: Person, *, via: Route = Route.RESPONDIO, **details: Any
-    ) -> Outcome:
+    ) -> StepResult:
         state, now = workspace.state, workspace.clock.now()
         channel = Channels(state).find("shop") or registry.add_channel(
             state, "shop", Details(**{"phone": PHONE, **details}), now
@@ -119,8 +127,8 @@ def go(workspace: Workspace) -> Go:
             journey = Journeys(state).unfinished(
                 channel.channel_id, JourneyKind.CONNECT
             ) or Journeys(state).start(channel.channel_id, JourneyKind.CONNECT, via, now)
-        context = Context(workspace, person, journey, "shop", Wishes())
-        outcome: Outcome = workspace.run(action(context))
+        context = Context(workspace, person, journey, "shop", JourneyOptions())
+        outcome: StepResult = workspace.run(action(context))
         with state.transaction():
             Journeys(state).record(journey.journey_id, _step(action), outcome, now)
         return outcome
@@ -394,7 +402,7 @@ def test_other_countries_are_no_matter(phone: str) -> None:
 
 
 def test_the_refusal_of_meta_itself_is_critical() -> None:
-    finding = checks.not_eligible("shop", "3441041: not eligible", AT)
+    finding = checks.signup_reported(WindowFailed("3441041: not eligible"), "shop", AT)
 
     assert (finding.id, finding.severity) == ("WX601", Severity.CRITICAL)
     assert finding.evidence[0].source == "meta"
@@ -424,7 +432,7 @@ def test_a_partner_that_is_taken_off_is_no_finding() -> None:
 
 
 def test_the_refusal_over_a_payment_method_is_critical() -> None:
-    finding = checks.existing_payment_method("shop", "already has a payment method", AT)
+    finding = checks.signup_reported(WindowFailed("already has a payment method"), "shop", AT)
 
     assert (finding.id, finding.severity) == ("WX602", Severity.CRITICAL)
     assert finding.remedy == checks.four_steps()
@@ -434,11 +442,11 @@ def test_features_nobody_has_acknowledged_are_told() -> None:
     [finding] = checks.check_records({}, "shop", AT)
 
     assert (finding.id, finding.severity) == ("WX606", Severity.INFO)
-    assert all(one.title in finding.evidence[0].text for one in FEATURES)
+    assert all(one.title in finding.evidence[0].text for one in features())
 
 
 def test_only_what_is_left_of_the_features_is_told() -> None:
-    done = [one.id for one in FEATURES[1:]]
+    done = [one.id for one in features()[1:]]
     record = Record("changes", StepState.OPEN, AT, "bo", {"acknowledged": done})
 
     [finding] = checks.check_records({"changes": record}, "shop", AT)
@@ -462,7 +470,7 @@ def test_after_signup_only_the_badge_is_left_to_look_after() -> None:
 
 
 def test_both_statements_about_editing_are_told() -> None:
-    [row] = [one for one in FEATURES if one.id == "edit-revoke"]
+    [row] = [one for one in features() if one.id == "edit-revoke"]
 
     page = catalogue.find("features")
     assert page

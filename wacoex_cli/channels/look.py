@@ -25,13 +25,7 @@ from wacoex_cli.channels.model import (
     not_available,
 )
 from wacoex_cli.channels.store import Facts
-from wacoex_cli.errors import (
-    CredentialError,
-    RefusedError,
-    TemporaryError,
-    UsageError,
-    WacoexError,
-)
+from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.answers import AccessToken, is_not_visible
 
@@ -43,6 +37,7 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.answers import ListedNumber
     from wacoex_cli.platforms.meta import Meta, Node
     from wacoex_cli.platforms.respondio import RespondIO
 
@@ -66,17 +61,25 @@ class Look:
     """Asks about channels. `calls` are the reads made, by waba_id.
 
     `calls_in_hour` are those of the present clock hour: a number that was read within the hour is
-    not read again once they are spent. None for a look that is not rationed.
+    not read again once they are spent. None for a look that is not rationed. `is_patient` is for
+    somebody who waits for one channel: answers have no time limit, and a failed read is tried
+    again for longer.
     """
 
     def __init__(
-        self, workspace: Workspace, now: datetime, calls_in_hour: Mapping[str, int] | None = None
+        self,
+        workspace: Workspace,
+        now: datetime,
+        calls_in_hour: Mapping[str, int] | None = None,
+        *,
+        is_patient: bool = False,
     ) -> None:
         self.calls: dict[str, int] = {}
         self.clock_skew_seconds: float | None = None
         self._workspace = workspace
         self._now = now
         self._calls_before = calls_in_hour
+        self._is_patient = is_patient
         self._seconds = workspace.settings.status_seconds_per_channel
         self._end = workspace.clock.monotonic() + workspace.settings.status_seconds
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -120,8 +123,9 @@ class Look:
         """The answer, or why there is none; the wait for a turn is not part of its time."""
         async with self._slots:
             left = self._end - self._workspace.clock.monotonic()
+            seconds = None if self._is_patient else min(self._seconds, max(left, 0))
             try:
-                async with asyncio.timeout(min(self._seconds, max(left, 0))):
+                async with asyncio.timeout(seconds):
                     return await operation
             except TimeoutError:
                 is_own = left >= self._seconds
@@ -139,10 +143,48 @@ class Look:
         """What Meta says about the token, asked once for all channels that have it."""
         return await self._once((meta.caller, "token"), meta.debug_token)
 
+    async def numbers(
+        self, meta: Meta, waba_id: str, fields: Sequence[str] = ()
+    ) -> tuple[ListedNumber, ...] | WacoexError:
+        """The numbers that an account shows, or why they cannot be seen."""
+        return await self.ask(meta.phone_numbers(waba_id, fields))
+
+    async def number(self, facts: ChannelFacts) -> None:
+        """Ask about the number alone. Raises CredentialError without a token."""
+        meta = self._meta(facts.channel)
+        await self._number(meta, facts, with_users=False)
+        self._count(meta, facts.channel)
+
+    async def account(self, facts: ChannelFacts) -> AppsSeen:
+        """Ask about the account alone, its fields and its apps. Raises as `number` does."""
+        meta = self._meta(facts.channel)
+        await self._of_account(meta, facts, with_users=False)
+        self._count(meta, facts.channel)
+        return facts.apps or AppsSeen(to_text(self._now))
+
+    async def respondio(self, facts: ChannelFacts) -> WorkspaceList:
+        """Ask for the channels of the respond.io workspace. Raises as `number` does."""
+        api = respondio_for(self._workspace, facts.channel)
+        listed = await self._once((api.caller, "channels"), lambda: read_respondio(api, self._now))
+        if isinstance(listed, WacoexError):
+            listed = WorkspaceList(to_text(self._now), why=listed.message, error=listed)
+        facts.listed = listed
+        return listed
+
+    def _meta(self, channel: Channel) -> Meta:
+        patience = None if self._is_patient else PATIENCE_SECONDS
+        return meta_for(self._workspace, channel, patience_seconds=patience)
+
+    def _count(self, meta: Meta, channel: Channel) -> None:
+        account = _account(channel)
+        self.calls[account] = self.calls.get(account, 0) + meta.calls
+
     async def _once(
         self, key: tuple[str, ...], operation: Callable[[], Coroutine[object, object, Answer]]
     ) -> Answer | WacoexError:
         """Asked once for all channels with the same key: who asks, and what about."""
+        if self._is_patient:
+            return await self.ask(operation())
         if key not in self._shared:
             self._shared[key] = asyncio.create_task(self.ask(operation()))
         return await asyncio.shield(self._shared[key])
@@ -150,7 +192,7 @@ class Look:
     async def _at_meta(self, facts: ChannelFacts, with_users: bool) -> None:
         channel = facts.channel
         try:
-            meta = meta_for(self._workspace, channel, patience_seconds=PATIENCE_SECONDS)
+            meta = self._meta(channel)
             if with_users:
                 channel.demand_waba_id()
             else:
@@ -169,7 +211,7 @@ class Look:
         )
         facts.take("token", token_facts(token, self._now))
         facts.lacks_app_secret = not meta.signs
-        self.calls[_account(channel)] = self.calls.get(_account(channel), 0) + meta.calls
+        self._count(meta, channel)
         if meta.clock_skew_seconds is not None:
             self.clock_skew_seconds = meta.clock_skew_seconds
         facts.is_known = isinstance(number, list) or (number is None and bool(facts.facts))
@@ -194,7 +236,7 @@ class Look:
         is_hidden = isinstance(number, WacoexError) and is_not_visible(number)
         if is_hidden and with_users and channel.waba_id:
             # One that Meta hides may have another id by now.
-            numbers = await self.ask(meta.phone_numbers(channel.waba_id))
+            numbers = await self.numbers(meta, channel.waba_id)
             facts.numbers = None if isinstance(numbers, WacoexError) else numbers
         return number
 
@@ -233,16 +275,10 @@ class Look:
         if facts.channel.respondio_channel_id is None:
             return
         try:
-            respondio = respondio_for(self._workspace, facts.channel)
+            await self.respondio(facts)
         except CredentialError as error:
             if facts.channel.provider is Provider.RESPONDIO:
                 facts.failures["respondio"] = error
-            return
-        key = (respondio.caller, "channels")
-        listed = await self._once(key, lambda: read_respondio(respondio, self._now))
-        if isinstance(listed, WacoexError):
-            listed = WorkspaceList(to_text(self._now), why=listed.message, error=listed)
-        facts.listed = listed
 
     def _unreachable(self, facts: ChannelFacts, error: WacoexError) -> None:
         """Without a token or an id: a fault where Meta is the provider, else not available."""
@@ -266,6 +302,13 @@ class Look:
         ]
         is_rationed = self._calls_before is not None
         return is_rationed and bool(seen) and timedelta(0) <= self._now - max(seen) < REUSABLE_FOR
+
+
+def answered(answer: Answer | WacoexError) -> Answer:
+    """The answer to a question. Raises the error where there is none."""
+    if isinstance(answer, WacoexError):
+        raise answer
+    return answer
 
 
 def _account(channel: Channel) -> str:

@@ -1,7 +1,5 @@
 """`wacoex demo`."""
 
-import dataclasses
-
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation, command, group
 from wacoex_cli.terminal.render import Result
@@ -20,4 +18,4 @@ def demo(invocation: Invocation) -> Result:
         f" at most {seen.most_in_one_second} messages arrived in one second",
         f"files of this tour: {seen.directory}",
     )
-    return Result(dataclasses.asdict(seen), text)
+    return Result(seen._asdict(), text)

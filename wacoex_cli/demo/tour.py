@@ -1,29 +1,57 @@
-"""The tour: what is shown, in which order; from a messy list to a channel that comes back."""
+"""The tour: from a messy list to a channel that comes back; each command is a child process."""
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import gc
+import os
+import pty
 import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
 import tempfile
+import termios
 import time
-from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.demo.guide import Guide
+import wacoex_cli
+from wacoex_cli.errors import WacoexError
+from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.sandbox import world as pretend
-from wacoex_cli.sandbox.account import companion_echo, open_phone, remove_partner
+from wacoex_cli.sandbox.account import (
+    CONFIG_ID,
+    SDK_PATH,
+    companion_echo,
+    open_phone,
+    remove_partner,
+)
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.respondio_world import RESPONDIO_CHANNEL_ID
+from wacoex_cli.sandbox.respondio import PREFIX
+from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
-from wacoex_cli.sandbox.world import meta_time
+from wacoex_cli.sandbox.wire import Callbacks
+from wacoex_cli.terminal import render
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
     from wacoex_cli.sandbox.world import World
     from wacoex_cli.terminal.dialogue import Dialogue
 
+    Answers = Sequence[tuple[str, str | Callable[[str], None]]]
+
+_INTERRUPT_AFTER_MESSAGES = 60
+_INTERRUPTED = 130
+_TERMINATED = 143
+_LISTENS_WITHIN_SECONDS = 20.0
+_MOST_BYTES = 4096
 _CHECKED = (0, 1, 2)  # a check that finds something says so by its exit status
 _DAY_SECONDS = 86_400.0
 # When the numbers were connected: nobody has opened the app on their phones since.
@@ -56,8 +84,7 @@ _CONTACTS = (("+6591000001", "Ana"), ("+6591000002", "Ben"), ("+6591000005", "Ev
 _FINISHED = "FINISH_WHATSAPP_BUSINESS_APP_ONBOARDING"
 
 
-@dataclass(frozen=True)
-class Toured:
+class Toured(NamedTuple):
     """What the tour saw at the pretend Meta."""
 
     directory: Path
@@ -104,7 +131,7 @@ def _neglected_world() -> World:
     world.nodes[pretend.SECOND_PHONE_NUMBER_ID].patch(
         {
             "is_on_biz_app": True,
-            "last_onboarded_time": meta_time(world.now() - _CORNER_DAYS_AGO * _DAY_SECONDS),
+            "last_onboarded_time": pretend.meta_time(world.now() - _CORNER_DAYS_AGO * _DAY_SECONDS),
         }
     )
     return world
@@ -127,7 +154,11 @@ def _send_broadcasts(guide: Guide, world: World) -> None:
     guide.step(f"{_PEOPLE} people at 20 messages a second, ten first; and a Ctrl-C in the middle")
     guide.write("customers.csv", [(_guest(n), f"Guest {n}") for n in range(_PEOPLE)])
     guide.run(*_plan("customers.csv"))
-    world.faults.replace([_ANSWERS_AFTER, *_bad_luck()])
+    # One connection breaks, and two people cannot be reached.
+    broken = Fault("reset_before", recipients=frozenset({_guest(80)}))
+    unreachable = frozenset({_guest(60), _guest(100)})
+    refused = Fault("refuse", code=131026, recipients=unreachable)
+    world.faults.replace([_ANSWERS_AFTER, broken, refused])
     guide.interrupt(world, "broadcast", "send", "--canary", "10", "--yes")
     guide.step("It goes on where it stopped; nobody is sent to twice")
     guide.run("broadcast", "resume", "3", "--yes", expected=(_PARTIAL,))
@@ -167,15 +198,6 @@ def _through_respondio(guide: Guide) -> None:
     guide.run(*_plan("contacts.csv"), "--create-contacts")
     guide.run("broadcast", "send", "--yes")
     guide.run("channel", "edit", "practice", "--provider", "meta")
-
-
-def _bad_luck() -> tuple[Fault, ...]:
-    """One connection breaks, and two people cannot be reached."""
-    unreachable = frozenset({_guest(60), _guest(100)})
-    return (
-        Fault("reset_before", recipients=frozenset({_guest(80)})),
-        Fault("refuse", code=131026, recipients=unreachable),
-    )
 
 
 def _guest(number: int) -> str:
@@ -229,7 +251,7 @@ def _let_go_and_come_back(guide: Guide, world: World, base_url: str) -> None:
             *_TYPED,
         ],
         *("connect", "corner", "--via", "signup"),
-        without=("WACOEX_META_TOKEN",),
+        without="WACOEX_META_TOKEN",
     )
     guide.run("reminder", "check", "corner", expected=_CHECKED)
 
@@ -256,3 +278,178 @@ def _sign_up(page_url: str, meta_url: str, phone: str) -> None:
 def _channel(name: str, phone: str, phone_number_id: str) -> tuple[str, ...]:
     ids = ("--phone-number-id", phone_number_id, "--waba-id", pretend.WABA_ID)
     return ("channel", "add", name, "--phone", phone, *ids)
+
+
+class Guide:
+    """Prints each command, runs it as a child process, and checks how it ends."""
+
+    def __init__(
+        self, directory: Path, base_url: str, dialogue: Dialogue, *, is_json: bool
+    ) -> None:
+        self._steps = 0
+        self._directory = directory
+        self._dialogue = dialogue
+        self._stdout = sys.stderr if is_json else None
+        self._settings = {
+            "WACOEX_META_BASE_URL": base_url,
+            "WACOEX_META_TOKEN": pretend.DEFAULT_TOKEN,
+            "WACOEX_META_APP_ID": pretend.APP_ID,
+            "WACOEX_META_APP_SECRET": pretend.APP_SECRET,
+            "WACOEX_META_CONFIG_ID": CONFIG_ID,
+            "WACOEX_META_SDK_URL": f"{base_url}{SDK_PATH}",
+            "WACOEX_RESPONDIO_BASE_URL": f"{base_url}{PREFIX.rstrip('/')}",
+            "WACOEX_STATE": str(directory / "wacoex.db"),
+            "WACOEX_CONFIG_DIR": str(directory),
+            "WACOEX_KEYRING": "off",
+            "PYTHONPATH": str(Path(wacoex_cli.__file__).parents[1]),
+        }
+
+    def use_respondio(self) -> None:
+        """From now on commands have a token for respond.io."""
+        self._settings["WACOEX_RESPONDIO_TOKEN"] = DEFAULT_RESPONDIO_TOKEN
+
+    def introduce(self) -> None:
+        self._dialogue.note("a pretend Meta runs on this machine; no message leaves it")
+        self._dialogue.note("to repeat a command, run `wacoex sandbox start` in another terminal,")
+        self._dialogue.note("export what it prints, and type what stands after each `$` here:")
+        self._dialogue.note(f"  cd {shlex.quote(str(self._directory))}")
+
+    def step(self, title: str) -> None:
+        self._steps += 1
+        self._dialogue.note(f"\n== {self._steps}. {title}")
+
+    def write(self, name: str, rows: Iterable[tuple[str, str]]) -> None:
+        with (self._directory / name).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("phone", "first_name"))
+            writer.writerows(rows)
+
+    def run(self, *arguments: str, expected: Sequence[int] = (0,)) -> None:
+        """Run a command to its end. Raises WacoexError when it ends in another way."""
+        with self._start(*arguments) as child:
+            status = child.wait()
+        if status not in expected:
+            raise _unexpected(arguments, status)
+
+    def keep_secret(self, name: str, value: str, *arguments: str) -> None:
+        """Give a secret to `auth login` as a script does, on standard input.
+
+        From then on commands find it where that keeps it, no longer in the environment.
+        """
+        self._settings.pop(SECRET_VARIABLES[name])
+        with self._start("auth", "login", name, *arguments, stdin=subprocess.PIPE) as child:
+            child.communicate(f"{value}\n".encode())
+        if child.returncode:
+            raise _unexpected(("auth", "login", name), child.returncode)
+
+    def type(self, answers: Answers, *arguments: str, without: str = "") -> None:
+        """Run a command at a terminal of its own; what fits a pattern is answered, once each text.
+
+        An answer is typed, or a function that is given the text that fits. `without` is a variable
+        that the command does not get.
+        """
+        keyboard, terminal = pty.openpty()
+        # What is typed is shown by us, as part of the answer.
+        settings = termios.tcgetattr(terminal)
+        settings[3] &= ~termios.ECHO
+        termios.tcsetattr(terminal, termios.TCSANOW, settings)
+        environ = {name: text for name, text in self._environ().items() if name != without}
+        with self._start(*arguments, stdin=terminal, stderr=terminal, environ=environ) as child:
+            os.close(terminal)
+            with contextlib.closing(os.fdopen(keyboard, "rb+", buffering=0)) as line:
+                _type(answers, line)
+        if child.returncode:
+            raise _unexpected(arguments, child.returncode)
+
+    def interrupt(self, world: World, *arguments: str) -> None:
+        """Run a command and press Ctrl-C in the middle."""
+        with self._start(*arguments) as child:
+            while child.poll() is None:
+                if len(world.log.accepted()) >= _INTERRUPT_AFTER_MESSAGES:
+                    self._dialogue.note("^C")
+                    child.send_signal(signal.SIGINT)
+                    break
+                time.sleep(0.05)
+            status = child.wait()
+        if status != _INTERRUPTED:
+            raise _unexpected(arguments, status)
+
+    @contextlib.contextmanager
+    def listening(self, world: World) -> Iterator[None]:
+        """Receive the webhooks of the pretend Meta meanwhile. Raises WacoexError if it fails."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        arguments = ("events", "listen", "--port", str(port))
+        with self._start(*arguments) as child:
+            try:
+                until = time.monotonic() + _LISTENS_WITHIN_SECONDS
+                while not _is_open(port):
+                    if child.poll() is not None or time.monotonic() > until:
+                        raise _unexpected(arguments, child.poll() or 1)
+                    time.sleep(0.05)
+                world.callbacks = Callbacks(meta_url=f"http://127.0.0.1:{port}/webhooks/meta")
+                yield
+            finally:
+                world.callbacks = Callbacks()
+                child.terminate()
+            status = child.wait()
+        if status not in (0, _TERMINATED):
+            raise _unexpected(arguments, status)
+
+    def _start(
+        self,
+        *arguments: str,
+        stdin: int = subprocess.DEVNULL,
+        stderr: int | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        self._dialogue.note(f"$ wacoex {shlex.join(arguments)}")
+        return subprocess.Popen(  # noqa: S603 - our own program with arguments of ours
+            [sys.executable, "-m", "wacoex_cli", *arguments],
+            cwd=self._directory,
+            env=environ or self._environ(),
+            stdin=stdin,
+            stdout=self._stdout,
+            stderr=stderr,
+        )
+
+    def _environ(self) -> Mapping[str, str]:
+        own = {name: text for name, text in os.environ.items() if not name.startswith("WACOEX_")}
+        return {**own, **self._settings}
+
+
+def _is_open(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def _unexpected(arguments: tuple[str, ...], status: int) -> WacoexError:
+    """The failure of a command that ended as it should not."""
+    return WacoexError(
+        f"`wacoex {shlex.join(arguments)}` ended with exit status {status}",
+        hint="the lines above say why",
+        code="demo_failed",
+    )
+
+
+def _type(answers: Answers, line: IO[bytes]) -> None:
+    """Show what a command writes at its terminal, and answer it, until it ends."""
+    unread = ""
+    # Reading from a terminal that its last program has left is an error on Linux.
+    with contextlib.suppress(OSError):
+        while piece := line.read(_MOST_BYTES):
+            text = piece.decode("utf-8", "replace").replace("\r\n", "\n")
+            render.write(sys.stderr, text)
+            unread += text
+            found = ((re.search(pattern, unread), answer) for pattern, answer in answers)
+            match, answer = next(((match, answer) for match, answer in found if match), (None, ""))
+            if match is None:
+                continue
+            unread = unread[match.end() :]
+            if callable(answer):
+                answer(match[0])
+            else:
+                render.write(sys.stderr, f"{answer}\n")
+                line.write(f"{answer}\n".encode())

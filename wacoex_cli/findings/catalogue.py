@@ -72,11 +72,7 @@ class Wording(NamedTuple):
             raise ValueError(f"the page does not list the severity {severity}")
         face = self.cases[case or (severity if severity in self.cases else "")]
         steps = (text for step in face["remedy"] for text in _steps(step, values))
-        return (
-            face["title"].format_map(values),
-            tuple(steps),
-            face["verify"].format_map(values),
-        )
+        return (face["title"].format_map(values), tuple(steps), face["verify"].format_map(values))
 
 
 def placeholders(text: str) -> list[str]:

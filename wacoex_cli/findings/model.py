@@ -29,13 +29,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-_WORST_FIRST = (
-    Severity.CRITICAL,
-    Severity.UNKNOWN,
-    Severity.WARNING,
-    Severity.INFO,
-    Severity.OK,
-)
+_WORST_FIRST = (Severity.CRITICAL, Severity.UNKNOWN, Severity.WARNING, Severity.INFO, Severity.OK)
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wacoex_cli.channels.checks import RETURNS_WITHIN
+from wacoex_cli.channels.connection import ConnectionState
+from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.onboarding.model import Route, StepState
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.onboarding.model import StepState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from wacoex_cli.onboarding.model import Record, WindowFailed
+    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.onboarding.model import Record, Route, WindowFailed
 
 OLDEST_APP = (2, 24, 17)
 """The oldest version of the WhatsApp Business app (Meta: onboarding business app users)."""
@@ -33,9 +38,7 @@ _VERSION = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,6}))?(?:\.[0-9
 def version_in(text: str) -> tuple[int, int, int] | None:
     """The first three parts of a version such as `2.24.17.80`; None for anything else."""
     found = _VERSION.fullmatch(text.strip().lower())
-    if found is None:
-        return None
-    return int(found[1]), int(found[2]), int(found[3] or 0)
+    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
 
 
 def lately_opened(phone: str) -> str | None:
@@ -43,77 +46,54 @@ def lately_opened(phone: str) -> str | None:
     return next((name for code, name in _LATELY_OPENED.items() if phone.startswith(code)), None)
 
 
-@dataclass(frozen=True)
-class AppChange:
-    """One row; `id` is kept in the state file."""
+class AppChange(NamedTuple):
+    """What changes in the app; `id` is kept in the state file."""
 
     id: str
     title: str
     text: str
 
 
-FEATURES = (
-    AppChange(
-        "broadcast-lists",
-        "broadcast lists",
-        "no new ones and no sending; those there are can only be read",
-    ),
-    AppChange(
-        "edit-revoke",
-        "editing and deleting for everyone",
-        "Meta, since November 2025: goes on working in chats with one person and is mirrored;"
-        " respond.io's older help article: no longer supported",
-    ),
-    AppChange("disappearing", "disappearing messages", "off in all chats with one person"),
-    AppChange("view-once", "view once", "off in chats with one person"),
-    AppChange("live-location", "live location", "off in chats with one person"),
-)
-"""The five features that change (Meta: onboarding business app users)."""
-
-_LIMITATIONS = (
-    AppChange(
-        "app-only", "groups, calls, status", "go on in the app and are not seen through the API"
-    ),
-    AppChange(
-        "companions",
-        "linked devices",
-        "all are unlinked; link them again by hand, up to 24 hours later. WhatsApp for Windows and"
-        " Wear OS do not work with it",
-    ),
-    AppChange("rate", "20 messages a second", "in and out together, fixed by Meta"),
-    AppChange(
-        "keep-open",
-        "the app stays in use",
-        "it must be opened on the phone at least every 14 days, or the connection is lost",
-    ),
-)
+@functools.cache
+def features() -> tuple[AppChange, ...]:
+    """The five features of the app that change."""
+    return tuple(AppChange(**row) for row in coexistence()["feature"])
 
 
 def app_changes(via: Route) -> tuple[AppChange, ...]:
     """Everything to acknowledge before connecting through that signup."""
-    history = (
-        "stay on the phone; respond.io imports neither (Meta offers it, it depends on the partner)"
-        if via is Route.RESPONDIO
-        else "can be synced once, within 24 hours; groups never, media of the last 14 days only"
+    history = coexistence()["history"]
+    return (
+        *features(),
+        AppChange(history["id"], history["title"], history[via.value]),
+        *(AppChange(**row) for row in coexistence()["limitation"]),
     )
-    return (*FEATURES, AppChange("history", "history and contacts", history), *_LIMITATIONS)
+
+
+@functools.cache
+def coexistence() -> dict[str, Any]:
+    """What changes in the app and with offboarding: the tables of `coexistence.toml`."""
+    import tomllib
+
+    return tomllib.loads(Path(__file__).with_name("coexistence.toml").read_text(encoding="utf-8"))
+
+
+def may_return(connection: Connection, now: datetime) -> bool:
+    """WhatsApp is likely to reconnect it by itself: a loss that is no offboarding.
+
+    Source: "Meta: reconnect offboarded clients".
+    """
+    if connection.since is None or now >= from_text(connection.since) + RETURNS_WITHIN:
+        return False
+    is_removed = connection.state is ConnectionState.REMOVED
+    return connection.state is ConnectionState.RECONNECTING or (
+        is_removed and connection.reason == RE_REGISTERED
+    )
 
 
 def four_steps() -> tuple[str, ...]:
     """The cure for "already has an existing payment method" (WX602), in this order."""
     return tuple(wording("WX602").cases[""]["remedy"])
-
-
-def not_eligible(channel: str, said: str, observed_at: str, source: str = "meta") -> Finding:
-    """WX601: Meta refused the number (codes 3441041 and 2655093 were seen with it)."""
-    return Finding("WX601", Severity.CRITICAL, channel, Evidence(said, source, observed_at))
-
-
-def existing_payment_method(
-    channel: str, said: str, observed_at: str, source: str = "meta"
-) -> Finding:
-    """WX602: Meta refused because an earlier partner's credit line is still on the account."""
-    return Finding("WX602", Severity.CRITICAL, channel, Evidence(said, source, observed_at))
 
 
 def check_records(records: Mapping[str, Record], channel: str, observed_at: str) -> list[Finding]:
@@ -124,13 +104,14 @@ def check_records(records: Mapping[str, Record], channel: str, observed_at: str)
     """
     signup = records.get("signup")
     is_over = signup is not None and signup.state is StepState.SETTLED
-    found: list[Finding] = []
-    for step, check in _CHECKS.items():
-        record = records.get(step)
-        if record is not None:
-            found += check(record, channel, record.at or observed_at)
+    found = [
+        finding
+        for step, check in _CHECKS.items()
+        if (record := records.get(step)) is not None
+        for finding in check(record, channel, record.at or observed_at)
+    ]
     if is_over:
-        return [one for one in found if one.id == "WX607"]
+        return [finding for finding in found if finding.id == "WX607"]
     return found + check_changes(records.get("changes"), channel, observed_at)
 
 
@@ -174,7 +155,7 @@ def check_partner(record: Record, channel: str, at: str) -> list[Finding]:
         return []
     said = Evidence("another partner has the number or pays for it", record.said_by or "wacoex", at)
     seen = answer.get("seen")
-    shown = [Evidence(str(one), "meta", at) for one in seen] if isinstance(seen, list) else []
+    shown = [Evidence(str(text), "meta", at) for text in seen] if isinstance(seen, list) else []
     return [Finding("WX602", Severity.WARNING, channel, (said, *shown))]
 
 
@@ -184,10 +165,10 @@ def check_changes(record: Record | None, channel: str, observed_at: str) -> list
         return []
     known = record.answer.get("acknowledged") if record else None
     done = known if isinstance(known, list) else []
-    open_ones = [one.title for one in FEATURES if one.id not in done]
-    if not open_ones:
+    titles = [feature.title for feature in features() if feature.id not in done]
+    if not titles:
         return []
-    said = Evidence(f"not acknowledged: {', '.join(open_ones)}", "wacoex", observed_at)
+    said = Evidence(f"not acknowledged: {', '.join(titles)}", "wacoex", observed_at)
     return [Finding("WX606", Severity.INFO, channel, said)]
 
 
@@ -230,40 +211,23 @@ def signup_cancelled(step: str | None, channel: str, phone: str, observed_at: st
     )
 
 
-def signup_closed(channel: str, shown: str, observed_at: str) -> Finding:
-    """WX608: the window was closed and told nothing; `shown` is what Meta's API says of it."""
-    evidence = Evidence(f"the window told nothing; {shown}", "meta", observed_at)
-    return Finding("WX608", Severity.WARNING, channel, evidence, case="closed")
-
-
 def signup_reported(report: WindowFailed, channel: str, observed_at: str) -> Finding:
-    """WX601, WX602 or WX608 from an error that the window showed."""
-    text = report.text.lower()
-    said = _said(report)
+    """WX602, WX601 or WX608 from an error that the window showed.
+
+    WX602: an earlier partner's credit line is still on the account. WX601: Meta refused the number.
+    """
+    text, details = report.text.lower(), [f"Meta's window: {report.text}"]
+    if report.error_code:
+        details.append(f"code {report.error_code}")
+    if report.session_id:
+        details.append(f"session id {report.session_id}")
+    said = Evidence(", ".join(details), "meta", observed_at)
     if "payment method" in text or "credit line" in text:
-        return existing_payment_method(channel, said, observed_at)
+        return Finding("WX602", Severity.CRITICAL, channel, said)
     if report.error_code in NOT_ELIGIBLE or "eligible" in text:
-        return not_eligible(channel, said, observed_at)
-    return Finding(
-        "WX608",
-        Severity.CRITICAL,
-        channel,
-        Evidence(said, "meta", observed_at),
-        case="error",
-        session_id=report.session_id,
-    )
-
-
-def code_refused(channel: str, said: str, observed_at: str) -> Finding:
-    """WX608: the code could not be exchanged (Meta: a code lives 30 seconds, for one use)."""
-    evidence = Evidence(said, "meta", observed_at)
-    return Finding("WX608", Severity.CRITICAL, channel, evidence, case="code")
-
-
-def signup_refused(channel: str, said: str, observed_at: str) -> Finding:
-    """WX608: Meta refused a call of the signup after its window had ended."""
-    evidence = Evidence(said, "meta", observed_at)
-    return Finding("WX608", Severity.CRITICAL, channel, evidence, case="refused")
+        return Finding("WX601", Severity.CRITICAL, channel, said)
+    session = report.session_id
+    return Finding("WX608", Severity.CRITICAL, channel, said, case="error", session_id=session)
 
 
 def wrong_number(channel: str, phone: str, numbers: Iterable[str], observed_at: str) -> Finding:
@@ -272,12 +236,3 @@ def wrong_number(channel: str, phone: str, numbers: Iterable[str], observed_at: 
     said = f"numbers in Coexistence on the account: {listed}"
     evidence = Evidence(said, "meta", observed_at)
     return Finding("WX609", Severity.CRITICAL, channel, evidence, phone=phone)
-
-
-def _said(report: WindowFailed) -> str:
-    parts = [f"Meta's window: {report.text}"]
-    if report.error_code:
-        parts.append(f"code {report.error_code}")
-    if report.session_id:
-        parts.append(f"session id {report.session_id}")
-    return ", ".join(parts)

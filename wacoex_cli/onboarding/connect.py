@@ -1,18 +1,18 @@
-"""`connect`: its steps in order, the questions before signup, and what follows from it."""
+"""`connect`: its steps in order, the questions before signup, the proofs after it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import access, registry
-from wacoex_cli.channels.checks import RETURNS_WITHIN
-from wacoex_cli.channels.connection import ConnectionState
+from wacoex_cli.channels.checks import RETURNS_WITHIN, allow_for_settling, check_can_send
+from wacoex_cli.channels.connection import ConnectionState, connected_at
 from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.look import read_waba
+from wacoex_cli.channels.look import answered
 from wacoex_cli.channels.model import (
     ID_NAMES,
     Details,
@@ -27,58 +27,69 @@ from wacoex_cli.devices import registry as devices
 from wacoex_cli.devices.model import DeviceState
 from wacoex_cli.devices.rule import relink_from
 from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError
-from wacoex_cli.events.store import catch_up
+from wacoex_cli.events.pull import Person, Reader, reader_of
+from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.clock import from_text, local_text, to_text
-from wacoex_cli.foundation.phone_numbers import line_of, region_of
+from wacoex_cli.foundation.phone_numbers import line_of, normalise, region_of
 from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.inactivity.checks import standings, zone_of
 from wacoex_cli.inactivity.rule import DISCONNECTS_AFTER
 from wacoex_cli.onboarding import checks
-from wacoex_cli.onboarding.checks import check_records, four_steps
+from wacoex_cli.onboarding.checks import check_records, four_steps, may_return
 from wacoex_cli.onboarding.journey import (
-    GONE_THROUGH,
+    BEGAN_AT,
     ONLY_A_PERSON,
     REFUSED,
     Context,
-    JourneyEnd,
     WalkEnd,
-    Wishes,
-    meta_or_reason,
+    begin,
+    lacks_meta,
     newest_onboarding,
     offer_to_open,
+    on_account,
+    receipt_result,
+    resumed,
+    skipped,
+    stored_connection,
     walk,
 )
 from wacoex_cli.onboarding.model import (
     JourneyKind,
     Nature,
-    Outcome,
     Receipt,
     Record,
     Route,
     Step,
+    StepResult,
     StepState,
 )
-from wacoex_cli.onboarding.proof import echo_proof, may_return, partner, proof, stored
 from wacoex_cli.onboarding.signup import signup
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.onboarding.sync import progress_of, sync
 from wacoex_cli.partners.model import PARTNER_NAME
-from wacoex_cli.platforms.answers import App
+from wacoex_cli.partners.rule import NO_PROOF, is_expected
+from wacoex_cli.partners.rule import expected as expected_partner
+from wacoex_cli.platforms.answers import is_not_visible
+from wacoex_cli.platforms.events import Source
+from wacoex_cli.terminal.dialogue import TerminalDialogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import AppsSeen
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.registry import Inventory
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
     from wacoex_cli.onboarding.journey import Action
-    from wacoex_cli.onboarding.model import Journey, Onboarding
+    from wacoex_cli.onboarding.model import Journey, JourneyOptions
     from wacoex_cli.terminal.dialogue import Dialogue
     from wacoex_cli.terminal.options import Invocation
+    from wacoex_cli.terminal.render import Result
 
     Check = Callable[[Record, str, str], list[Finding]]
 
@@ -107,6 +118,17 @@ _OTHER = (
     "is or was this number connected to another partner than {partner}, or does the credit line"
     " of another one pay for it?"
 )
+_SETTLES_WITHIN_SECONDS = 1800.0
+"""How long Meta's answers lag behind a signup, as far as was seen."""
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 60.0
+_SHOWN = ("is_on_biz_app", "platform_type", "status")
+_TOKEN_IS_BAD = 190
+_ECHO_WITHIN_SECONDS = 600.0
+_LOOKS_EVERY_SECONDS = 3.0
+_LISTENS = timedelta(hours=24)
+_CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
+_SEND = "send any message from the phone now, in the WhatsApp Business app"
+_APPEARED = f"{_SEND}; did it appear in the inbox of respond.io?"
 _TYPE_YES = "type `yes` to acknowledge all of it, or press Enter to go through it one by one"
 
 
@@ -134,53 +156,62 @@ def channel_to_connect(
     except UsageError as error:
         hint = near or f"add it with `wacoex channel add {name} --phone +65...`"
         raise UsageError(unknown.message, hint=hint, code=_UNKNOWN) from error
-    has_token = workspace.secrets.find("meta-token", name) is not None
-    is_respondio = via is Route.RESPONDIO and not has_token
-    details = Details(phone, provider=Provider.RESPONDIO if is_respondio else Provider.META)
+    is_own = via is Route.SIGNUP or workspace.secrets.find("meta-token", name) is not None
+    details = Details(phone, provider=Provider.META if is_own else Provider.RESPONDIO)
     return registry.add_channel(workspace.state, name, details, workspace.clock.now())
+
+
+def connect_named(invocation: Invocation, name: str | None, options: JourneyOptions) -> Result:
+    """`connect` of the channel that is meant, with the receipt to show.
+
+    Raises as `channel_to_connect` and `connect` do.
+    """
+    dialogue, via = TerminalDialogue(invocation), options.via or Route.RESPONDIO
+    with invocation.open_workspace() as workspace:
+        channel = channel_to_connect(workspace, invocation, dialogue, name, via)
+        receipt = connect(workspace, dialogue, channel, options)
+        return receipt_result(receipt, workspace.clock.now())
 
 
 def connect(
     workspace: Workspace,
     dialogue: Dialogue,
     channel: Channel,
-    wishes: Wishes,
-    *,
-    via: Route | None = None,
-    is_check: bool = False,
+    options: JourneyOptions,
     steps: Mapping[Step, Action] | None = None,
-) -> JourneyEnd:
+) -> Receipt:
     """Walk from the first step that is not settled; a finished journey begins again.
 
     A check asks and looks only, and changes nothing outside. Exit codes: 0 finished (or a check
     that found nothing critical), 5 refused, 6 a step stays open, 7 a step is uncertain, else that
     of the error. Raises UsageError when another way of signing up has begun already.
     """
-    if is_check:
-        wishes = dataclasses.replace(wishes, open_browser=False)
+    if options.is_check:
+        options = options._replace(open_browser=False)
     journey = Journeys(workspace.state).newest(channel.channel_id, JourneyKind.CONNECT)
     if journey is None or journey.finished_at is None:
-        journey = _begin_or_resume(workspace, channel, via)
+        journey = _begin_or_resume(workspace, channel, options.via)
     else:
-        finished = Context(workspace, dialogue, journey, channel.name, wishes)
-        if is_check:
+        finished = Context(workspace, dialogue, journey, channel.name, options)
+        if options.is_check:
             return _end_of(finished, WalkEnd())
-        journey = begin_again(finished, via)
-    context = Context(workspace, dialogue, journey, channel.name, wishes)
+        journey = begin_again(finished, options.via)
+    context = Context(workspace, dialogue, journey, channel.name, options)
     records = context.records()
     for step in CONNECT_STEPS:
         record = records.get(step.id)
-        if record and record.state in GONE_THROUGH:
+        if record and record.state.is_over:
             by = f", {record.said_by}" if record.said_by else ""
             dialogue.note(f"{record.state.word}: {step.title} ({record.at}{by})")
     steps = CONNECT_STEPS if steps is None else steps
-    if is_check:
+    if options.is_check:
         steps = {step: action for step, action in steps.items() if step.id in CHECKED_BEFORE}
-    walked = walk(context, steps, with_titles=True, is_check=is_check)
+    walked = walk(context, steps)
     if walked.error and walked.error.code == _NEEDS_PERSON:
         go_on = f"run `wacoex connect {channel.name}` in a terminal; what is settled is kept"
         message = "connecting asks questions, and nobody is there to answer"
-        walked = WalkEnd(error=UsageError(message, hint=go_on, code=_NEEDS_PERSON))
+        error = UsageError(message, hint=go_on, code=_NEEDS_PERSON)
+        walked = WalkEnd((), error.exit_status, error)
     return _end_of(context, walked)
 
 
@@ -195,7 +226,7 @@ def _begin_or_resume(workspace: Workspace, channel: Channel, via: Route | None) 
         if via is None or via is journey.via:
             return journey
         signup = store.records(journey.journey_id).get("signup")
-        if store.has_calls(journey.journey_id) or (signup and signup.state in GONE_THROUGH):
+        if store.has_calls(journey.journey_id) or (signup and signup.state.is_over):
             raise UsageError(
                 f"channel `{channel.name}` is being connected through {journey.via.value} already",
                 hint=f"go on with `wacoex connect {channel.name}`",
@@ -204,7 +235,7 @@ def _begin_or_resume(workspace: Workspace, channel: Channel, via: Route | None) 
         return store.change_route(journey, via)
 
 
-def _end_of(context: Context, walked: WalkEnd) -> JourneyEnd:
+def _end_of(context: Context, walked: WalkEnd) -> Receipt:
     newest = context.store.newest(context.journey.channel_id, JourneyKind.CONNECT)
     records, name = context.records(), context.channel_name
     # Each finding once; what the walk itself found says it with more detail.
@@ -212,10 +243,10 @@ def _end_of(context: Context, walked: WalkEnd) -> JourneyEnd:
     kept = check_records(records, name, context.now_text)
     findings = (*walked.findings, *(finding for finding in kept if finding.id not in walked_ids))
     steps = (*([SWITCHING] if SWITCHING.id in records else []), *CONNECT_STEPS)
-    receipt = Receipt(name, newest or context.journey, steps, records, findings)
     is_critical = any(finding.severity is Severity.CRITICAL for finding in findings)
     code = REFUSED if is_critical and not walked.error else walked.exit_code
-    return JourneyEnd(receipt, code, walked.error)
+    journey = newest or context.journey
+    return Receipt(name, journey, steps, records, findings, code, walked.error)
 
 
 def begin_again(context: Context, via: Route | None = None) -> Journey:
@@ -232,7 +263,7 @@ def begin_again(context: Context, via: Route | None = None) -> Journey:
     """
     state, channel, now = context.state, context.channel, context.now
     catch_up(state, (CHANNELS,), context.workspace.clock)
-    connection = stored(context.workspace, channel)
+    connection = stored_connection(context.workspace, channel)
     if connection.since is not None and may_return(connection, now):
         until = to_text(from_text(connection.since) + RETURNS_WITHIN)
         raise RefusedError(
@@ -264,8 +295,8 @@ def begin_again(context: Context, via: Route | None = None) -> Journey:
     route = via or context.journey.via
     with state.transaction():
         journey = context.store.start(channel.channel_id, JourneyKind.CONNECT, route, now)
-        outcome = Outcome(StepState.SETTLED, answer, login_name())
-        context.store.record(journey.journey_id, SWITCHING.id, outcome, now)
+        result = StepResult(StepState.SETTLED, answer, login_name())
+        context.store.record(journey.journey_id, SWITCHING.id, result, now)
     return journey
 
 
@@ -286,7 +317,7 @@ def _what_changes(
         yield "templates are to be made again; `wacoex template list` shows the old ones"
 
 
-async def number(context: Context) -> Outcome:
+async def number(context: Context) -> StepResult:
     """The number as the numbering plans know it; a doubt is told and blocks nothing.
 
     Its form, and that no other channel has it, were seen to when the channel was added.
@@ -298,10 +329,10 @@ async def number(context: Context) -> Outcome:
         doubt = f"{phone} is a {line} number: the app must already be registered with it"
         context.dialogue.warn(doubt)
     answer = {"phone": phone, "region": region_of(phone), "line": line}
-    return Outcome(StepState.SETTLED, answer, "wacoex")
+    return StepResult(StepState.SETTLED, answer, "wacoex")
 
 
-async def eligibility(context: Context) -> Outcome:
+async def eligibility(context: Context) -> StepResult:
     """Version of the app, whether it is in real use, the country, a badge: asked and kept.
 
     Meta names no rule of age or volume; only the version is one (WX603). Nothing else blocks.
@@ -320,7 +351,7 @@ async def eligibility(context: Context) -> Outcome:
             break
         dialogue.warn("write it like `2.24.17`")
     else:
-        return Outcome(StepState.OPEN, note="the version of the app is needed; run it again")
+        return StepResult(StepState.OPEN, note="the version of the app is needed; run it again")
     answer = {
         "phone": phone,
         "app_version": typed,
@@ -331,19 +362,24 @@ async def eligibility(context: Context) -> Outcome:
     return _answered(context, "eligibility", state, answer, checks.check_eligibility)
 
 
-async def business_suite(context: Context) -> Outcome:
+async def business_suite(context: Context) -> StepResult:
     """Whether the number is linked in Meta Business Suite: Meta answers, else a person does.
 
     Raises TemporaryError when Meta gives no usable answer.
     """
-    dialogue, channel = context.dialogue, context.channel
-    found = await _id_on_account(context)
-    if found is not None:
-        ids = {"phone_number_id": found}
+    dialogue, channel, number = context.dialogue, context.channel, None
+    if lacks_meta(context, "waba_id") is None:
+        meta, waba_id = access.meta_for(context.workspace, channel), channel.demand_waba_id()
+        try:
+            number = on_account(channel, answered(await context.look.numbers(meta, waba_id)))
+        except (CredentialError, RefusedError) as error:
+            dialogue.warn(f"the account {waba_id} cannot be looked at: {error.message}")
+    if number is not None:
+        ids = {"phone_number_id": number.phone_number_id}
         if channel.phone_number_id is None:
-            registry.edit_channel(context.state, channel.name, ids, context.now)
+            context.edit_channel(**ids)
         answer = {"linked": True, "waba_id": channel.waba_id, **ids}
-        return Outcome(StepState.SETTLED, answer, "meta")
+        return StepResult(StepState.SETTLED, answer, "meta")
     dialogue.note(_CLICKS.format(phone=channel.phone))
     offer_to_open(context, "Meta Business Suite", _SUITE)
     is_linked = dialogue.confirm("is the number linked there now?", flag=ONLY_A_PERSON)
@@ -351,27 +387,7 @@ async def business_suite(context: Context) -> Outcome:
     return _answered(context, "business-suite", state, {"linked": is_linked}, checks.check_linked)
 
 
-async def _id_on_account(context: Context) -> str | None:
-    """The phone number id that the WhatsApp Business Account of the channel shows for it.
-
-    None without a token or a waba_id, when the token may not look, and when it is not there.
-    """
-    channel, meta = context.channel, meta_or_reason(context, "waba_id")
-    if isinstance(meta, Outcome):
-        return None
-    try:
-        listed = await meta.phone_numbers(channel.demand_waba_id())
-    except (CredentialError, RefusedError) as error:
-        context.dialogue.warn(f"the account {channel.waba_id} cannot be looked at: {error.message}")
-        return None
-    for number in listed:
-        is_it = number.phone_number_id == channel.phone_number_id
-        if is_it or f"+{number.digits}" == channel.phone:
-            return number.phone_number_id
-    return None
-
-
-async def other_partner(context: Context) -> Outcome:
+async def other_partner(context: Context) -> StepResult:
     """Whether another partner has the number or pays for it: shown what Meta shows, then asked.
 
     Raises TemporaryError when Meta gives no usable answer.
@@ -398,33 +414,38 @@ async def _partners_seen(context: Context) -> list[str]:
     No edge of Meta lists partners, so names are compared: apps that get the webhooks, and the
     businesses behind the account. Raises TemporaryError when Meta gives no usable answer.
     """
-    channel, meta = context.channel, meta_or_reason(context, "waba_id")
-    if isinstance(meta, Outcome):
+    if lacks_meta(context, "waba_id"):
         return []
-    facts = await read_waba(meta, channel.demand_waba_id(), context.now)
-    try:
-        apps = await meta.subscribed_apps(channel.demand_waba_id())
-    except (CredentialError, RefusedError) as error:
-        context.dialogue.detail(f"the apps of the account cannot be seen: {error.message}")
-        apps = ()
-    own_app = context.workspace.settings_for(channel.name).meta_app_id
-    expected = {channel.partner_app_id, own_app}
-    is_respondio = context.journey.via is Route.RESPONDIO
-    seen = list(_apps(apps, expected))
-    behalf = values_of(facts).get("waba.on_behalf_of_business_info")
+    values, account = await _account_seen(context)
+    if account.error:
+        context.dialogue.detail(f"the apps of the account cannot be seen: {account.why}")
+    own_app = context.workspace.settings_for(context.channel_name).meta_app_id
+    expected = {context.channel.partner_app_id, own_app}
+    seen = [
+        (app.name or "?", f"the app {app.name or '?'} ({app.id or '?'}) gets its messages")
+        for app in account.apps or ()
+        if app.id not in expected
+    ]
+    behalf = values.get("waba.on_behalf_of_business_info")
     if isinstance(behalf, dict) and (name := behalf.get("name")):
         seen.append((str(name), f"the account is run on behalf of {name}"))
+    is_respondio = context.journey.via is Route.RESPONDIO
     return [text for name, text in seen if not (is_respondio and PARTNER_NAME in name.lower())]
 
 
-def _apps(apps: Iterable[App], expected: set[str | None]) -> Iterator[tuple[str, str]]:
-    for app in apps:
-        name = app.name or "?"
-        if app.id not in expected:
-            yield name, f"the app {name} ({app.id or '?'}) gets its messages"
+async def _account_seen(context: Context) -> tuple[Mapping[str, Any], AppsSeen]:
+    """What Meta shows of the account, and its apps or why this token may not see them.
+
+    Raises TemporaryError when Meta gives no usable answer.
+    """
+    facts = context.facts()
+    seen = await context.look.account(facts)
+    for failure in facts.failures.values():
+        raise failure
+    return facts.values, seen
 
 
-async def changes(context: Context) -> Outcome:
+async def changes(context: Context) -> StepResult:
     """What connecting changes in the app: acknowledged one by one, or all with one typed `yes`.
 
     What was acknowledged before is not asked again.
@@ -448,14 +469,181 @@ async def changes(context: Context) -> Outcome:
 
 def _answered(
     context: Context, step: str, state: StepState, answer: Mapping[str, object], check: Check
-) -> Outcome:
+) -> StepResult:
     """What a person said, with the findings that follow from it."""
     who, at = login_name(), context.now_text
     found = check(Record(step, state, at, who, answer), context.channel_name, at)
-    return Outcome(state, answer, who, tuple(found))
+    return StepResult(state, answer, who, tuple(found))
 
 
-async def after_care(context: Context) -> Outcome:
+async def proof(context: Context) -> StepResult:
+    """Whether Meta shows the number in Coexistence, asked for up to 30 minutes while it lags.
+
+    Stays open when it still does not. Raises CredentialError for a token that Meta refuses,
+    TemporaryError when it cannot be reached. Source: "Meta: onboarding business app users".
+    """
+    if lacking := lacks_meta(context, "phone_number_id"):
+        return lacking
+    clock, name, pause = context.workspace.clock, context.channel_name, _FIRST_PAUSE_SECONDS
+    until = clock.monotonic() + _SETTLES_WITHIN_SECONDS
+    while True:
+        node = await _read_number(context)
+        is_on_cloud = node.get("platform_type", "CLOUD_API") == "CLOUD_API"
+        if node.get("is_on_biz_app") is True and is_on_cloud:
+            return StepResult(StepState.SETTLED, _shown(context, node), "meta")
+        shows = ", ".join(f"{field} {node.get(field)}" for field in _SHOWN)
+        if clock.monotonic() >= until:
+            break
+        said = shows if node else "that it knows no such number"
+        note = f"settling: Meta says {said}; asked again in {pause:.0f} s, Ctrl-C is safe"
+        context.dialogue.note(note)
+        await clock.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+    if node:
+        note = f"Meta still says {shows}; run `wacoex connect {name}` again later"
+    else:
+        check = f"check its phone_number_id: `wacoex channel show {name}`"
+        note = f"Meta shows no such number to this token; {check}"
+    now, seen = context.now, context.now_text
+    shown = {field: node[field] for field in ("is_on_biz_app", "platform_type") if field in node}
+    found = allow_for_settling(check_can_send(shown, name, seen), node, name, now, seen)
+    return StepResult(StepState.OPEN, _shown(context, node), "meta", tuple(found), note)
+
+
+async def _read_number(context: Context) -> Mapping[str, Any]:
+    """What Meta says of the number, which is also stored; nothing while it does not show it."""
+    facts, look = context.facts(), context.look
+    await look.number(facts)
+    error = facts.failures.get("number")
+    if error is not None:
+        if isinstance(error, CredentialError) and is_not_visible(error):
+            return {}
+        raise error
+    with context.state.transaction():
+        look.keep(context.state, [facts])
+    return values_of(facts.read)
+
+
+def _shown(context: Context, node: Mapping[str, Any]) -> dict[str, object]:
+    moment = connected_at(node)
+    return {
+        **{name: node.get(name) for name in _SHOWN},
+        "onboarded_at": to_text(moment) if moment else None,
+        "source": "meta",
+        "observed_at": context.now_text,
+    }
+
+
+async def partner(context: Context) -> StepResult:
+    """Whether the partner's app is among those that get the webhooks of the account.
+
+    Settled either way: a partner that is not seen may be there. Raises as `proof` does.
+    """
+    if lacking := lacks_meta(context, "waba_id"):
+        return lacking
+    _, account = await _account_seen(context)
+    if account.error:
+        if account.error.details.get("code") == _TOKEN_IS_BAD:
+            raise account.error
+        return skipped(account.error.message)
+    channel, apps = context.channel, account.apps or ()
+    # Of a signup through an own app the partner is that app.
+    own = context.workspace.settings_for(channel.name).meta_app_id
+    expected = expected_partner(channel, own if context.journey.via is Route.SIGNUP else None)
+    is_seen = any(is_expected(app, expected) for app in apps)
+    answer = {
+        "expected": expected.label,
+        "seen": is_seen,
+        "apps": [{"id": app.id, "name": app.name} for app in apps],
+        "source": "meta",
+        "observed_at": context.now_text,
+    }
+    note = None if is_seen else f"{expected.label} is not among the apps of the account; {NO_PROOF}"
+    return StepResult(StepState.SETTLED, answer, said_by="meta", note=note)
+
+
+async def echo_proof(context: Context) -> StepResult:
+    """Wait up to 10 minutes for an echo that is not older than the beginning of the step.
+
+    It comes by `wacoex events listen` in another terminal, or is read at respond.io where a
+    token is there. Where neither is at hand the person is asked what they see.
+    """
+    if context.options.skip_proof:
+        reason = "`--skip-proof`: nobody has seen a message from the phone come through"
+        return StepResult(StepState.SKIPPED, {"reason": reason}, login_name(), note=reason)
+    kept = resumed(context, "echo-proof") or begin(context, "echo-proof")
+    # Meta tells the times of messages in whole seconds.
+    since = from_text(str(kept[BEGAN_AT])).replace(microsecond=0)
+    echo = _newest_echo(context, since)
+    if echo is None:
+        reader = reader_of(context.workspace, context.channel, since)
+        if reader is not None or _expects_webhooks(context):
+            echo = await _wait_for_echo(context, reader, since)
+        elif context.dialogue.confirm(_APPEARED, flag="--skip-proof"):
+            answer = {**kept, "echo_at": None, "source": "person"}
+            return StepResult(StepState.SETTLED, answer, said_by=login_name())
+    if echo is None:
+        command = f"wacoex connect {context.channel_name}"
+        note = (
+            f"no message from the phone has come through yet; run `{command}` again to go on"
+            f" waiting, or `{command} --skip-proof`; more: `wacoex explain echoes`"
+        )
+        return StepResult(StepState.OPEN, kept, note=note)
+    answer = {**kept, "echo_at": echo.at, "source": echo.source}
+    return StepResult(StepState.SETTLED, answer, said_by=echo.source)
+
+
+async def _wait_for_echo(context: Context, reader: Reader | None, since: datetime) -> Sign | None:
+    clock, dialogue = context.workspace.clock, context.dialogue
+    people = _people(context) if reader is not None else []
+    if reader is None or not people:
+        dialogue.note("keep `wacoex events listen` running in another terminal")
+    dialogue.note(f"{_SEND}; waiting up to {_ECHO_WITHIN_SECONDS / 60:.0f} minutes, Ctrl-C is safe")
+    until = clock.monotonic() + _ECHO_WITHIN_SECONDS
+    while True:
+        if reader is not None and people:
+            await reader.read(people, lambda done: None)
+        echo = _newest_echo(context, since)
+        if echo is not None or clock.monotonic() >= until:
+            return echo
+        await clock.sleep(_LOOKS_EVERY_SECONDS)
+
+
+def _newest_echo(context: Context, since: datetime) -> Sign | None:
+    state = context.state
+    catch_up(state, (CHANNELS,), context.workspace.clock)
+    return Signs(state).newest(
+        Signs(state).addresses_for(context.channel),
+        EvidenceKind.ECHO,
+        since=to_text(since),
+        until=to_text(context.now + _CLOCKS_DIFFER_AT_MOST),
+    )
+
+
+def _people(context: Context) -> list[Person]:
+    """Whom to look at: respond.io has no list of messages over all contacts."""
+    probe = context.workspace.settings.events.probe_contact
+    if probe:
+        context.dialogue.note(f"send it to {probe}, the probe contact of the configuration")
+        return [Person.of_phone(probe)]
+    question = "to which number will you send a message from the phone? empty if webhooks tell"
+    while text := context.dialogue.ask(question, flag="--skip-proof"):
+        phone = normalise(text)
+        if phone is not None:
+            return [Person.of_phone(phone)]
+        context.dialogue.warn(f"`{text}` is no number; write it with `+`, such as +6591234567")
+    return []
+
+
+def _expects_webhooks(context: Context) -> bool:
+    """With an own app, or when some came in lately."""
+    if context.journey.via is Route.SIGNUP:
+        return True
+    arrivals = [EventLog(context.state).newest_arrival(source) for source in Source]
+    return any(at is not None and context.now - at < _LISTENS for at in arrivals)
+
+
+async def after_care(context: Context) -> StepResult:
     """Keep that the number was connected, and write down the dates that follow from it.
 
     Connecting is proof that the app was open at that moment; one that lies 14 days back says
@@ -465,7 +653,11 @@ async def after_care(context: Context) -> Outcome:
     catch_up(state, (CHANNELS,), workspace.clock)
     moment = newest_onboarding(context)
     if moment and now - moment.at <= DISCONNECTS_AFTER:
-        _keep_evidence(context, moment)
+        signup = context.records().get("signup")
+        by = (signup.said_by if signup else None) or login_name()
+        address, at = channel_address(context.channel.channel_id), to_text(min(moment.at, now))
+        with state.transaction():
+            Signs(state).add([Sign(address, EvidenceKind.CONNECTED, at, moment.source, by)])
     channel = context.channel
     standing = standings(workspace, [channel], now)[channel.channel_id]
     found = devices.inventory(state, channel, now)
@@ -488,25 +680,12 @@ async def after_care(context: Context) -> Outcome:
         "sync": sync_answer,
         "next": list(_next(channel.name, standing, found)),
     }
-    return Outcome(
+    return StepResult(
         StepState.SETTLED,
         answer,
         findings=tuple(finding for finding in found.findings if finding.id == "WX303"),
         note=_note(standing, found, zone_of(workspace, channel)),
     )
-
-
-def _keep_evidence(context: Context, moment: Onboarding) -> None:
-    signup = context.records().get("signup")
-    sign = Sign(
-        channel_address(context.channel.channel_id),
-        EvidenceKind.CONNECTED,
-        to_text(min(moment.at, context.now)),
-        moment.source,
-        (signup.said_by if signup else None) or login_name(),
-    )
-    with context.state.transaction():
-        Signs(context.state).add([sign])
 
 
 def _next(channel: str, standing: Standing, found: Inventory) -> Iterator[str]:

@@ -1,51 +1,54 @@
-"""Going through the steps of a journey, and what every step is given."""
+"""Going through the steps of a journey, what every step is given, and the receipt."""
 
 from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import webbrowser
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.access import meta_for
+from wacoex_cli.channels.connection import FACTS
+from wacoex_cli.channels.facts import ChannelFacts, stored_facts
+from wacoex_cli.channels.look import Look
 from wacoex_cli.errors import WacoexError
+from wacoex_cli.findings.model import finding_text, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.onboarding.model import Onboarding, Outcome, Route, StepState
+from wacoex_cli.onboarding.model import (
+    JourneyKind,
+    Onboarding,
+    Receipt,
+    Record,
+    Route,
+    StepResult,
+    StepState,
+)
 from wacoex_cli.onboarding.store import Journeys
+from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
 
+    from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.onboarding.model import Journey, Receipt, Record, Step
-    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.onboarding.model import Journey, JourneyOptions, Step
+    from wacoex_cli.platforms.answers import ListedNumber
     from wacoex_cli.terminal.dialogue import Dialogue
+
+    Action = Callable[["Context"], Awaitable[StepResult]]
 
 ONLY_A_PERSON = "--yes"
 """The option that a question names where only a person can answer it."""
-GONE_THROUGH = frozenset({StepState.SETTLED, StepState.SKIPPED})
-"""A step in one of these states is never gone through again."""
 BEGAN_AT = "began_at"
 REFUSED = 5
 _EXIT_OF = {StepState.FAILED: REFUSED, StepState.OPEN: 6, StepState.UNCERTAIN: 7}
-_OPTIONS = {"phone_number_id": "--phone-number-id", "waba_id": "--waba-id"}
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the options of the command say."""
-
-    port: int = 0
-    skip_proof: bool = False
-    open_browser: bool = True
-    unsubscribe: bool = False
-    is_confirmed: bool = False
+_EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Context:
     dialogue: Dialogue
     journey: Journey
     channel_name: str
-    wishes: Wishes
+    options: JourneyOptions
 
     @property
     def channel(self) -> Channel:
@@ -83,14 +86,27 @@ class Context:
         """The same as RFC 3339."""
         return to_text(self.now)
 
+    @property
+    def look(self) -> Look:
+        """A look at the channel just now, for somebody who waits for it."""
+        return Look(self.workspace, self.now, is_patient=True)
+
+    def facts(self) -> ChannelFacts:
+        """The channel with nothing known of it yet: what a look fills in."""
+        return ChannelFacts(self.channel, self.now)
+
     def records(self) -> Mapping[str, Record]:
         """What the steps so far came to."""
         return self.store.records(self.journey.journey_id)
 
-    def keep(self, step: str, outcome: Outcome) -> None:
+    def edit_channel(self, **changes: object) -> None:
+        """Write ids of the channel down that a step came to know."""
+        registry.edit_channel(self.state, self.channel_name, changes, self.now)
+
+    def keep(self, step: str, result: StepResult) -> None:
         """Keep what a step came to, durably."""
         with self.state.transaction():
-            self.store.record(self.journey.journey_id, step, outcome, self.now)
+            self.store.record(self.journey.journey_id, step, result, self.now)
 
     def keep_call(self, action: str, answer: Mapping[str, object]) -> None:
         """Keep the answer to a call that is made only once, durably."""
@@ -102,42 +118,18 @@ class Context:
         return self.workspace.secrets.find(name, self.channel_name) is not None
 
 
-if TYPE_CHECKING:
-    Action = Callable[[Context], Awaitable[Outcome]]
+class WalkEnd(NamedTuple):
+    """How far it went: every finding of this walk, its exit code, and the error that ended it.
 
-
-@dataclass(frozen=True)
-class WalkEnd:
-    """How far it went: every finding of this walk, and what stopped it, if something did."""
+    Exit codes: 0 to the end, 5 refused, 6 a step stays open, 7 one is uncertain; or the error's.
+    """
 
     findings: tuple[Finding, ...] = ()
-    stopped: StepState | None = None
-    error: WacoexError | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """0 to the end, 5 refused, 6 a step stays open, 7 one is uncertain; or the error's."""
-        if self.error:
-            return self.error.exit_status
-        return _EXIT_OF[self.stopped] if self.stopped else 0
-
-
-@dataclass(frozen=True)
-class JourneyEnd:
-    """What a command shows. `error` is what ended it; everything settled before it is kept."""
-
-    receipt: Receipt
-    exit_code: int
+    exit_code: int = 0
     error: WacoexError | None = None
 
 
-def walk(
-    context: Context,
-    steps: Mapping[Step, Action],
-    *,
-    with_titles: bool = False,
-    is_check: bool = False,
-) -> WalkEnd:
+def walk(context: Context, steps: Mapping[Step, Action]) -> WalkEnd:
     """Go through the steps in order, from the first that is not settled.
 
     Stops at a step that fails, stays open or is uncertain. A check goes through all of them, and
@@ -145,28 +137,27 @@ def walk(
     the step itself stays as it was.
     """
     try:
-        return context.workspace.run(_walk(context, steps, with_titles, is_check))
+        return context.workspace.run(_walk(context, steps))
     except WacoexError as error:
-        return WalkEnd(error=error)
+        return WalkEnd((), error.exit_status, error)
 
 
-async def _walk(
-    context: Context, steps: Mapping[Step, Action], with_titles: bool, is_check: bool
-) -> WalkEnd:
-    note = context.dialogue.note
+async def _walk(context: Context, steps: Mapping[Step, Action]) -> WalkEnd:
+    note, is_check = context.dialogue.note, context.options.is_check
+    with_titles = context.journey.kind is JourneyKind.CONNECT
     findings: list[Finding] = []
     for step, action in steps.items():
         kept = context.records().get(step.id)
-        if context.journey.via not in step.routes or (kept and kept.state in GONE_THROUGH):
+        if context.journey.via not in step.routes or (kept and kept.state.is_over):
             continue
         if with_titles:
             note(f"\n{step.title}")
-        outcome = await action(context)
-        findings += outcome.findings
-        context.keep(step.id, outcome)
-        note(f"{'  ' * with_titles}{outcome.state.word}: {outcome.note or step.title}")
-        if outcome.state not in GONE_THROUGH and not is_check:
-            return WalkEnd(tuple(findings), outcome.state)
+        result = await action(context)
+        findings += result.findings
+        context.keep(step.id, result)
+        note(f"{'  ' * with_titles}{result.state.word}: {result.note or step.title}")
+        if not result.state.is_over and not is_check:
+            return WalkEnd(tuple(findings), _EXIT_OF[result.state])
     if not is_check:
         with context.state.transaction():
             context.store.finish(context.journey.journey_id, context.now)
@@ -184,27 +175,26 @@ def resumed(context: Context, step: str) -> dict[str, object] | None:
 def begin(context: Context, step: str, **facts: object) -> dict[str, object]:
     """Keep when a step began, and what it needs to know of that moment: a resumed walk goes on."""
     answer = {BEGAN_AT: context.now_text, **facts}
-    context.keep(step, Outcome(StepState.OPEN, answer))
+    context.keep(step, StepResult(StepState.OPEN, answer))
     return answer
 
 
-def meta_or_reason(context: Context, needed: str) -> Meta | Outcome:
-    """The Graph API, or the skipped step that says what is missing.
+def lacks_meta(context: Context, needed: str) -> StepResult | None:
+    """The skipped step that says what is missing to ask Meta; None when it can be asked.
 
     `needed` is the id that the step works on: `phone_number_id` or `waba_id`.
     """
-    channel = context.channel
     if not context.has_token("meta-token"):
         return skipped("there is no meta-token")
-    if getattr(channel, needed) is None:
-        command = f"wacoex channel edit {channel.name} {_OPTIONS[needed]} ID"
-        return skipped(f"the {needed} is not known; `{command}` tells it")
-    return meta_for(context.workspace, channel)
+    if getattr(context.channel, needed) is not None:
+        return None
+    command = f"wacoex channel edit {context.channel_name} --{needed.replace('_', '-')} ID"
+    return skipped(f"the {needed} is not known; `{command}` tells it")
 
 
-def skipped(reason: str, **more: object) -> Outcome:
+def skipped(reason: str, **more: object) -> StepResult:
     """A step that cannot be gone through, with the reason."""
-    return Outcome(StepState.SKIPPED, {"reason": reason, **more}, note=reason)
+    return StepResult(StepState.SKIPPED, {"reason": reason, **more}, note=reason)
 
 
 def offer_to_open(context: Context, name: str, url: str) -> None:
@@ -222,9 +212,23 @@ def wants_browser(context: Context, question: str) -> bool:
     has_windows = sys.platform == "darwin" or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME")
     )
-    if not context.wishes.open_browser or not has_windows:
+    if not context.options.open_browser or not has_windows:
         return False
     return context.dialogue.confirm(question, flag=ONLY_A_PERSON)
+
+
+def on_account(channel: Channel, listed: Iterable[ListedNumber]) -> ListedNumber | None:
+    """The channel's number among those of its account, by its id or by what it shows."""
+    for row in listed:
+        if row.phone_number_id == channel.phone_number_id or f"+{row.digits}" == channel.phone:
+            return row
+    return None
+
+
+def stored_connection(workspace: Workspace, channel: Channel) -> Connection:
+    """How the channel is connected, from what is stored."""
+    facts = stored_facts(workspace.state, [channel], workspace.clock.now(), FACTS)
+    return facts[channel.channel_id].connection
 
 
 def newest_onboarding(context: Context) -> Onboarding | None:
@@ -233,8 +237,7 @@ def newest_onboarding(context: Context) -> Onboarding | None:
     Meta's own may still be the one before: it lags after connecting.
     """
     found: list[Onboarding] = []
-    records = context.records()
-    proof, signup = records.get("proof"), records.get("signup")
+    proof, signup = map(context.records().get, ("proof", "signup"))
     if proof and isinstance(moment := proof.answer.get("onboarded_at"), str):
         found.append(Onboarding(from_text(moment), "meta"))
     if signup and signup.state is StepState.SETTLED and signup.at:
@@ -245,3 +248,67 @@ def newest_onboarding(context: Context) -> Onboarding | None:
             source = str(signup.answer.get("connected_source", "person"))
             found.append(Onboarding(from_text(moment), source))
     return max(found, key=lambda moment: moment.at, default=None)
+
+
+def receipt_result(receipt: Receipt, now: datetime) -> Result:
+    """A receipt for scripts and, with how to go on, for a person."""
+    journey, after_care = receipt.journey, receipt.records.get("after-care")
+    findings = worst_first(receipt.findings)
+    lines = [
+        (step, receipt.records.get(step.id, Record(step.id, StepState.OPEN)))
+        for step in receipt.steps
+        if journey.via in step.routes
+    ]
+    data = {
+        "channel": receipt.channel,
+        "journey_id": journey.journey_id,
+        "kind": journey.kind.value,
+        "via": journey.via.value,
+        "status": "finished" if receipt.is_finished else "open",
+        "started_at": journey.started_at,
+        "finished_at": journey.finished_at,
+        "steps": [
+            {
+                "step": step.id,
+                "title": step.title,
+                "nature": step.nature.value,
+                "state": row.state.value,
+                "said_by": row.said_by,
+                "at": row.at,
+                "answer": dict(row.answer),
+            }
+            for step, row in lines
+        ],
+        "findings": [finding.to_json() for finding in findings],
+        "aftercare": dict(after_care.answer) if after_care and after_care.at else None,
+    }
+    rows = [
+        (row.state.word, step.id, step.title, row.said_by, f"{row.at[:19]}Z" if row.at else None)
+        for step, row in lines
+    ]
+    text: list[Table | ForPerson] = [Table(("state", "step", "title", "said by", "at"), rows)]
+    for step, row in lines:
+        if words := _in_words(row.answer):
+            wrapped = textwrap.wrap(words, 76, break_long_words=False, break_on_hyphens=False)
+            text.append(ForPerson("\n  ".join([f"\n{step.title}:", *wrapped])))
+    text += [ForPerson(f"\n{finding_text(finding, now)}") for finding in findings]
+    if not receipt.is_finished:
+        go_on = f"wacoex {journey.kind.value} {receipt.channel}"
+        text.append(ForPerson(f"\nnot finished; go on with: {go_on}"))
+    return Result(data, text, receipt.exit_code, [receipt.error] if receipt.error else ())
+
+
+def _in_words(answer: Mapping[str, object]) -> str:
+    """`app_version 2.25.1, in_real_use yes`: what stands in the answer, without its syntax."""
+    said = {name: value for name, value in answer.items() if value not in _EMPTY}
+    return ", ".join(f"{name} {_word(value)}" for name, value in said.items())
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return f"({'; '.join(map(_word, value))})"
+    if isinstance(value, dict):
+        return f"({_in_words(value)})"
+    return str(value)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from wacoex_cli.errors import WacoexError
     from wacoex_cli.findings.model import Finding
 
 
@@ -38,7 +40,7 @@ class Nature(StrEnum):
 
 
 class StepState(StrEnum):
-    """Where a step stands. `settled` and `skipped` steps are never gone through again."""
+    """Where a step stands."""
 
     OPEN = "open"
     SETTLED = "settled"
@@ -51,9 +53,13 @@ class StepState(StrEnum):
         """For a person: done, skipped, open, failed, uncertain."""
         return "done" if self is StepState.SETTLED else self.value
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the step is never gone through again: it is settled or skipped."""
+        return self in {StepState.SETTLED, StepState.SKIPPED}
 
-@dataclass(frozen=True)
-class Step:
+
+class Step(NamedTuple):
     """One step as the list names it; `routes` are those it belongs to."""
 
     id: str
@@ -62,8 +68,7 @@ class Step:
     routes: frozenset[Route] = frozenset(Route)
 
 
-@dataclass(frozen=True)
-class Outcome:
+class StepResult(NamedTuple):
     """What going through a step came to.
 
     `answer` is what was confirmed or answered, as JSON, and never a secret. `said_by` is the
@@ -71,25 +76,23 @@ class Outcome:
     """
 
     state: StepState
-    answer: Mapping[str, object] = field(default_factory=dict)
+    answer: Mapping[str, object] = MappingProxyType({})
     said_by: str | None = None
     findings: tuple[Finding, ...] = ()
     note: str | None = None
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A step of one journey as it is kept. `at` is RFC 3339 in UTC; None while it is open."""
 
     step: str
     state: StepState
     at: str | None = None
     said_by: str | None = None
-    answer: Mapping[str, object] = field(default_factory=dict)
+    answer: Mapping[str, object] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Journey:
+class Journey(NamedTuple):
     """One journey of one channel. Times are RFC 3339 in UTC."""
 
     journey_id: int
@@ -104,8 +107,7 @@ SYNC_WINDOW = timedelta(hours=24)
 """How long after connecting contacts and history can be copied (Meta: onboarding app users)."""
 
 
-@dataclass(frozen=True)
-class Onboarding:
+class Onboarding(NamedTuple):
     """When a number was connected, aware UTC, and who tells it: `meta`, `respondio`, `person`."""
 
     at: datetime
@@ -121,20 +123,37 @@ NOT_BEGUN = 0
 """The number of a journey that there is not."""
 
 
-@dataclass(frozen=True)
-class Receipt:
-    """A journey as it is kept, with its steps in order and what was found on the way."""
+class Receipt(NamedTuple):
+    """A journey as it is kept, with its steps in order and what was found on the way.
+
+    `error` is what ended this walk, if something did; everything settled before it is kept.
+    """
 
     channel: str
     journey: Journey
     steps: Sequence[Step]
     records: Mapping[str, Record]
     findings: Sequence[Finding] = ()
+    exit_code: int = 0
+    error: WacoexError | None = None
 
     @property
     def is_finished(self) -> bool:
         """Whether there is nothing left to do."""
         return self.journey.finished_at is not None
+
+
+class JourneyOptions(NamedTuple):
+    """What the options of the command say; a check and a dry run change nothing outside."""
+
+    via: Route | None = None
+    is_check: bool = False
+    dry_run: bool = False
+    port: int = 0
+    skip_proof: bool = False
+    open_browser: bool = True
+    unsubscribe: bool = False
+    is_confirmed: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,8 +191,7 @@ class WindowClosed:
 WindowReport = WindowFinished | WindowCancelled | WindowFailed | WindowClosed
 
 
-@dataclass(frozen=True)
-class SignupSetup:
+class SignupSetup(NamedTuple):
     """What the page shows, and what Meta's script is called with; no secret is among it."""
 
     app_id: str
@@ -201,8 +219,7 @@ class SignupSetup:
         return self.sdk_origin if urlsplit(self.sdk_url).scheme == "http" else ""
 
 
-@dataclass(frozen=True)
-class SignupEnd:
+class SignupEnd(NamedTuple):
     """What the page shows at the end."""
 
     ok: bool

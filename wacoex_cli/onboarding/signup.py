@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels import registry
-from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.checks import refused_token
 from wacoex_cli.channels.connection import connected_at
+from wacoex_cli.channels.look import answered
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError
+from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.onboarding import checks
@@ -27,10 +28,10 @@ from wacoex_cli.onboarding.journey import (
     wants_browser,
 )
 from wacoex_cli.onboarding.model import (
-    Outcome,
     Route,
     SignupEnd,
     SignupSetup,
+    StepResult,
     StepState,
     WindowCancelled,
     WindowClosed,
@@ -40,18 +41,15 @@ from wacoex_cli.onboarding.model import (
 from wacoex_cli.platforms.answers import ListedNumber
 from wacoex_cli.platforms.events import read_moment, read_phone
 from wacoex_cli.platforms.meta import SignupApp, exchange_code
-from wacoex_cli.platforms.respondio import RespondIO, WorkspaceChannel, identity
+from wacoex_cli.platforms.respondio import WorkspaceChannel, identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.findings.model import Finding
-    from wacoex_cli.foundation.secrets import Secret, StoredSecrets
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Context
     from wacoex_cli.onboarding.model import WindowReport
-    from wacoex_cli.onboarding.signup_page import SignupPage
     from wacoex_cli.platforms.meta import Meta
 
 _TOKEN = "meta-token"  # noqa: S105 - the name of a secret
@@ -60,19 +58,30 @@ _NO_APP = "; without an app of your own, connect with `--via respondio`"
 WAITS_SECONDS = 600.0
 """How long a new channel, or the end of Meta's window, is waited for."""
 _LOOKS_EVERY_SECONDS = 5.0
+_RESPONDIO_APP = "https://app.respond.io"
+_CLICKS = (
+    "connect the number in respond.io:",
+    "  Settings > Channels > Add Channel > WhatsApp > WhatsApp Business App",
+    "  > Connect With Facebook; then choose the portfolio and type the number",
+    "  on the phone: open the message of Facebook Business, Connect, Confirm, paste the code",
+    "  leave the app open and online until it has refreshed itself",
+)
 _NONE = "nothing was chosen; run `wacoex connect {channel}` again when it is connected"
 
+_ACTION = "signup"
+"""The one-shot whose answer says that the token is kept and the rest may still be missing."""
+_LISTED_FIELDS = ("id", "display_phone_number", "is_on_biz_app", "platform_type")
 _CLOCKS_DIFFER = timedelta(minutes=1)
 _TOO_LONG = "nothing came from the page within 10 minutes; run `wacoex connect {channel}` again"
 
 
-async def signup(context: Context) -> Outcome:
+async def signup(context: Context) -> StepResult:
     """Sign up through the route of the journey. Raises as the two ways below do."""
-    is_own_app = context.journey.via is Route.SIGNUP
-    return await (signup_own_app if is_own_app else signup_respondio)(context)
+    is_own = context.journey.via is Route.SIGNUP
+    return await (signup_own_app if is_own else signup_respondio)(context)
 
 
-async def signup_respondio(context: Context) -> Outcome:
+async def signup_respondio(context: Context) -> StepResult:
     """Tell the clicks, and learn from the person which channel of respond.io it became.
 
     With a token the channels that appear are offered; the ids that were there when the step
@@ -80,21 +89,19 @@ async def signup_respondio(context: Context) -> Outcome:
     """
     if not context.has_token("respondio-token"):
         return _ask_person(context)
-    respondio = respondio_for(context.workspace, context.channel)
-    kept = resumed(context, STEP)
+    kept = resumed(context, "signup")
     if kept is None:
-        kept = begin(context, STEP, known_ids=sorted(await _channels(respondio)))
-    for line in CLICKS:
+        kept = begin(context, "signup", known_ids=sorted(await _channels(context)))
+    for line in _CLICKS:
         context.dialogue.note(line)
-    offer_to_open(context, "respond.io", RESPONDIO_APP)
+    offer_to_open(context, "respond.io", _RESPONDIO_APP)
     ids = kept.get("known_ids")
     known = frozenset[int](ids) if isinstance(ids, list) else frozenset[int]()
-    listed = await _appeared(context, respondio, known)
+    listed = await _appeared(context, known)
     channel_id = _choose(context, listed, known)
     if channel_id is None:
-        return Outcome(StepState.OPEN, kept, note=_NONE.format(channel=context.channel_name))
-    changes = {"respondio_channel_id": channel_id}
-    registry.edit_channel(context.state, context.channel_name, changes, context.now)
+        return StepResult(StepState.OPEN, kept, note=_NONE.format(channel=context.channel_name))
+    context.edit_channel(respondio_channel_id=channel_id)
     chosen, is_new = listed[channel_id], channel_id not in known
     # A channel that was there before says nothing about now, but when it was made.
     made_at = read_moment(chosen.created_at)
@@ -107,25 +114,24 @@ async def signup_respondio(context: Context) -> Outcome:
         "connected_at": made_at or (context.now_text if is_new else None),
         "connected_source": "respondio",
     }
-    return Outcome(StepState.SETTLED, answer, said_by=login_name())
+    return StepResult(StepState.SETTLED, answer, said_by=login_name())
 
 
-def _ask_person(context: Context) -> Outcome:
+def _ask_person(context: Context) -> StepResult:
     """Without a token only the person knows."""
     dialogue, name = context.dialogue, context.channel_name
-    offer_to_open(context, "respond.io", RESPONDIO_APP)
+    offer_to_open(context, "respond.io", _RESPONDIO_APP)
     # Inside the question, because `--quiet` and `--json` hide notes.
-    question = "\n".join([*CLICKS, "is the number connected in respond.io now?"])
+    question = "\n".join([*_CLICKS, "is the number connected in respond.io now?"])
     if not dialogue.confirm(question, flag=ONLY_A_PERSON):
-        return Outcome(StepState.OPEN, note=_NONE.format(channel=name))
+        return StepResult(StepState.OPEN, note=_NONE.format(channel=name))
     is_fresh = dialogue.confirm("was it connected just now, with the app open?", flag=ONLY_A_PERSON)
     channel_id = None
     question = "the id of the channel in respond.io (Settings > Channels); empty if unknown"
     while text := dialogue.ask(question, flag=ONLY_A_PERSON):
         channel_id = identity(text)
         if channel_id:
-            changes = {"respondio_channel_id": channel_id}
-            registry.edit_channel(context.state, name, changes, context.now)
+            context.edit_channel(respondio_channel_id=channel_id)
             break
         dialogue.warn(f"`{text}` is no channel id: it is a number such as 4242")
     answer = {
@@ -133,19 +139,20 @@ def _ask_person(context: Context) -> Outcome:
         "connected_at": context.now_text if is_fresh else None,
         "connected_source": "person",
     }
-    return Outcome(StepState.SETTLED, answer, said_by=login_name())
+    return StepResult(StepState.SETTLED, answer, said_by=login_name())
 
 
-async def _channels(respondio: RespondIO) -> dict[int, WorkspaceChannel]:
-    return {channel.id: channel for channel in await respondio.list_channels()}
+async def _channels(context: Context) -> dict[int, WorkspaceChannel]:
+    listed = await context.look.respondio(context.facts())
+    if listed.error:
+        raise listed.error
+    return {channel.id: channel for channel in listed.channels or ()}
 
 
-async def _appeared(
-    context: Context, respondio: RespondIO, known: Collection[int]
-) -> dict[int, WorkspaceChannel]:
+async def _appeared(context: Context, known: Collection[int]) -> dict[int, WorkspaceChannel]:
     """The channels of the workspace, as soon as there is a new one or the person knows better."""
     clock, dialogue = context.workspace.clock, context.dialogue
-    listed = await _channels(respondio)
+    listed = await _channels(context)
     if set(listed).difference(known):
         return listed
     likely = [_named(channel) for channel in listed.values() if channel.is_whatsapp]
@@ -158,7 +165,7 @@ async def _appeared(
     until = clock.monotonic() + WAITS_SECONDS
     while clock.monotonic() < until and not set(listed).difference(known):
         await clock.sleep(_LOOKS_EVERY_SECONDS)
-        listed = await _channels(respondio)
+        listed = await _channels(context)
     return listed
 
 
@@ -187,16 +194,9 @@ def _named(channel: WorkspaceChannel) -> str:
     return f"{channel.id} ({channel.name}, {channel.source})"
 
 
-ACTION = "signup"
-"""The one-shot whose answer says that the token is kept and the rest may still be missing."""
-
-_FIELDS = ("id", "display_phone_number", "is_on_biz_app", "platform_type")
-_ONBOARDING_FIELDS = ("is_on_biz_app", "platform_type", "last_onboarded_time")
-
-
 async def signup_own_app(
     context: Context, *, open_page: Callable[[str], bool] = webbrowser.open
-) -> Outcome:
+) -> StepResult:
     """Show the signup page on this machine, and see its end through.
 
     Goes on without a page when an interrupted walk has the token already. Neither `/register`
@@ -207,23 +207,23 @@ async def signup_own_app(
         CredentialError: there is no app secret or a wrong one, or no place for the token.
         TemporaryError: the port is taken, or Meta gives no usable answer.
     """
-    kept = kept_signup(context)
-    if kept is not None and context.has_token("meta-token"):
-        outcome = await finish(context, kept)
-        if outcome.state is StepState.SETTLED:
-            return outcome
-        context.dialogue.note(f"the last signup cannot be used: {outcome.note}")
-    access = demand_access(context.workspace, context.channel_name)
-    return await _in_browser(context, access, open_page)
+    kept = context.store.call(context.journey.journey_id, _ACTION)
+    if kept and kept["answered_at"] and context.has_token(_TOKEN):
+        # An earlier walk was interrupted after it had kept the token.
+        result = await _settle(context, json.loads(kept["answer"]))
+        if result.state is StepState.SETTLED:
+            return result
+        context.dialogue.note(f"the last signup cannot be used: {result.note}")
+    return await _in_browser(context, _access(context), open_page)
 
 
 async def _in_browser(
     context: Context, access: SignupAccess, open_page: Callable[[str], bool]
-) -> Outcome:
+) -> StepResult:
     from wacoex_cli.foundation.server import serving
     from wacoex_cli.onboarding.signup_page import SignupPage
 
-    ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    ended: asyncio.Future[StepResult] = asyncio.get_running_loop().create_future()
     dialogue = context.dialogue
     dialogue.note("you sign up in a browser on this machine; Ctrl-C ends it at any time")
     # Before the page is there: whoever waits for an answer cannot serve a page.
@@ -232,28 +232,19 @@ async def _in_browser(
 
     async def take(report: WindowReport) -> SignupEnd:
         try:
-            outcome = await conclude(context, access, report, shown_at)
+            result = await _concluded(context, access, report, shown_at)
         except WacoexError as error:
             ended.set_exception(error)
             return _last_screen(context, error)
         except Exception as error:
             ended.set_exception(error)
             raise
-        ended.set_result(outcome)
-        return _last_screen(context, outcome)
+        ended.set_result(result)
+        return _last_screen(context, result)
 
-    setup = SignupSetup(
-        app_id=access.app.app_id,
-        config_id=access.config_id,
-        api_version=access.app.api_version,
-        sdk_url=access.sdk_url,
-        channel=context.channel_name,
-        phone=context.channel.phone,
-        kept_in=access.place.in_words,
-    )
-    app = SignupPage(setup, take)
+    app = SignupPage(access.setup, take)
     # Both loopback addresses: on the other one, somebody else could answer for `localhost`.
-    async with serving(app, "localhost", context.wishes.port, log=dialogue.detail) as base:
+    async with serving(app, "localhost", context.options.port, log=dialogue.detail) as base:
         # Facebook's login runs on pages without https on `localhost` alone.
         url = f"http://localhost:{base.rpartition(':')[2]}{app.path}"
         if opens and await asyncio.to_thread(open_page, url):
@@ -261,22 +252,18 @@ async def _in_browser(
         else:
             dialogue.warn(f"open this address in a browser on this machine; once: {url}")
         dialogue.note(f"waiting up to {WAITS_SECONDS / 60:.0f} minutes for its end")
-        return await _wait(context, app, ended)
+        limit = asyncio.ensure_future(context.workspace.clock.sleep(WAITS_SECONDS))
+        first: set[asyncio.Future[Any]] = {ended, limit}
+        try:
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            limit.cancel()
+        if app.was_heard or ended.done():
+            return await ended
+        return StepResult(StepState.OPEN, note=_TOO_LONG.format(channel=context.channel_name))
 
 
-async def _wait(context: Context, app: SignupPage, ended: asyncio.Future[Outcome]) -> Outcome:
-    limit = asyncio.ensure_future(context.workspace.clock.sleep(WAITS_SECONDS))
-    first: set[asyncio.Future[Any]] = {ended, limit}
-    try:
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        limit.cancel()
-    if app.was_heard or ended.done():
-        return await ended
-    return Outcome(StepState.OPEN, note=_TOO_LONG.format(channel=context.channel_name))
-
-
-def _last_screen(context: Context, ended: Outcome | WacoexError) -> SignupEnd:
+def _last_screen(context: Context, ended: StepResult | WacoexError) -> SignupEnd:
     if isinstance(ended, WacoexError):
         title, steps = ended.message, [ended.hint] if ended.hint else []
     elif ended.state is StepState.SETTLED:
@@ -293,53 +280,39 @@ def _sentence(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class TokenPlace:
-    """Where the token of the signup will be kept, decided before there is one."""
-
-    stored: StoredSecrets
-    channel: str
-    is_file: bool
-
-    @property
-    def in_words(self) -> str:
-        """The kind of place, for the person."""
-        return "a file that only you may read" if self.is_file else "the keyring of this computer"
-
-    def keep(self, token: Secret) -> str:
-        """Store it; returns the place. Raises WacoexError when it cannot be stored after all."""
-        put = self.stored.put_in_file if self.is_file else self.stored.put
-        return put(_TOKEN, self.channel, token.reveal())
-
-
-@dataclass(frozen=True)
 class SignupAccess:
-    """The own app, its signup configuration, Meta's script, and where the token goes."""
+    """The own app, what its page shows, and whether the token is kept in a file."""
 
     app: SignupApp
-    config_id: str
-    sdk_url: str
-    place: TokenPlace
+    setup: SignupSetup
+    is_file: bool
 
 
-def demand_access(workspace: Workspace, channel: str) -> SignupAccess:
+def _access(context: Context) -> SignupAccess:
     """Everything that is needed, looked up before anything is opened.
 
-    Raises:
-        UsageError: the app id or the id of its signup configuration is not set.
-        CredentialError: there is no app secret, or no place for the token.
+    Raises UsageError when the app id or the id of its signup configuration is not set,
+    CredentialError when there is no app secret, or no place for the token.
     """
-    settings = workspace.settings_for(channel)
+    workspace, channel = context.workspace, context.channel
+    settings = workspace.settings_for(channel.name)
     app_id = _demanded(settings.meta_app_id, "id of an own Meta app", "WACOEX_META_APP_ID")
     config_id = _demanded(
         settings.meta_config_id, "id of a signup configuration", "WACOEX_META_CONFIG_ID"
     )
-    app = SignupApp(
-        app_id,
-        workspace.secrets.need(_APP_SECRET, channel),
-        settings.meta_base_url,
-        settings.meta_api_version,
+    secret, version = workspace.secrets.need(_APP_SECRET, channel.name), settings.meta_api_version
+    app = SignupApp(app_id, secret, settings.meta_base_url, version)
+    is_file = _is_kept_in_file(workspace, channel.name)
+    setup = SignupSetup(
+        app_id=app_id,
+        config_id=config_id,
+        api_version=version,
+        sdk_url=settings.meta_sdk_url,
+        channel=channel.name,
+        phone=channel.phone,
+        kept_in="a file that only you may read" if is_file else "the keyring of this computer",
     )
-    return SignupAccess(app, config_id, settings.meta_sdk_url, _place(workspace, channel))
+    return SignupAccess(app, setup, is_file)
 
 
 def _demanded(value: str | None, what: str, variable: str) -> str:
@@ -352,8 +325,8 @@ def _demanded(value: str | None, what: str, variable: str) -> str:
     return value
 
 
-def _place(workspace: Workspace, channel: str) -> TokenPlace:
-    """The keyring; files only for those who keep secrets in files already, as they asked for."""
+def _is_kept_in_file(workspace: Workspace, channel: str) -> bool:
+    """False for the keyring; files only for those who keep secrets in files already."""
     secrets, stored = workspace.secrets, workspace.secrets.stored
     given = secrets.given(_TOKEN, channel)
     if given is not None:
@@ -363,29 +336,25 @@ def _place(workspace: Workspace, channel: str) -> TokenPlace:
             code="credentials_overridden",
         )
     if stored.files(_TOKEN, channel) or stored.files(_APP_SECRET, channel):
-        return TokenPlace(stored, channel, is_file=True)
-    problem = _why_no_keyring(workspace)
-    if problem is not None:
-        raise CredentialError(
-            f"there is no place for the token: {problem}",
-            hint="unlock or switch on the keyring; or run"
-            f" `wacoex auth login {_APP_SECRET} --insecure-file`, and the token goes to such a"
-            " file too",
-            code="keyring_unusable",
-        )
-    return TokenPlace(stored, channel, is_file=False)
+        return True
+    problem: str | None = "`WACOEX_KEYRING` is off"
+    if workspace.settings.keyring:
+        why = secrets.keyring_problem()
+        problem = f"the keyring cannot be used: {why}" if why else None
+    if problem is None:
+        return False
+    raise CredentialError(
+        f"there is no place for the token: {problem}",
+        hint="unlock or switch on the keyring; or run"
+        f" `wacoex auth login {_APP_SECRET} --insecure-file`, and the token goes to such a"
+        " file too",
+        code="keyring_unusable",
+    )
 
 
-def _why_no_keyring(workspace: Workspace) -> str | None:
-    if not workspace.settings.keyring:
-        return "`WACOEX_KEYRING` is off"
-    problem = workspace.secrets.keyring_problem()
-    return f"the keyring cannot be used: {problem}" if problem else None
-
-
-async def conclude(
+async def _concluded(
     context: Context, access: SignupAccess, report: WindowReport, shown_at: datetime
-) -> Outcome:
+) -> StepResult:
     """The end of the step for a report of the page, which was shown at `shown_at`.
 
     Raises CredentialError for an app secret that is not the app's, TemporaryError when Meta
@@ -396,82 +365,72 @@ async def conclude(
             return await _finished(context, access, report)
         case WindowCancelled(step):
             channel = context.channel
-            found = checks.signup_cancelled(step, channel.name, channel.phone, _now(context))
+            found = checks.signup_cancelled(step, channel.name, channel.phone, context.now_text)
             return _ended(StepState.OPEN, found, cancelled_at=step)
         case WindowFailed(text, code, session):
-            found = checks.signup_reported(report, context.channel_name, _now(context))
+            found = checks.signup_reported(report, context.channel_name, context.now_text)
             more = {"error": text, "error_code": code, "session_id": session}
             return _ended(StepState.FAILED, found, **more)
         case WindowClosed():
             return await _closed(context, shown_at)
 
 
-def kept_signup(context: Context) -> Mapping[str, Any] | None:
-    """What is known of a signup whose token is kept, when the step was interrupted after it."""
-    kept = context.store.call(context.journey.journey_id, ACTION)
-    if kept is None or kept["answered_at"] is None:
-        return None
-    answer: Mapping[str, Any] = json.loads(kept["answer"])
-    return answer
-
-
-async def finish(context: Context, signup: Mapping[str, Any]) -> Outcome:
+async def _settle(context: Context, signup: Mapping[str, Any]) -> StepResult:
     """Find the number with the token that is kept, write its ids down, and attach the app.
 
     May be done again. Raises TemporaryError when Meta gives no usable answer, and CredentialError
     when the token is not to be found any more.
     """
-    meta = meta_for(context.workspace, context.channel)
     try:
-        return await _finish(context, meta, signup)
+        return await _connected(context, meta_for(context.workspace, context.channel), signup)
     except CredentialError as error:
-        found = refused_token(context.channel_name, error.message, _now(context))
-        return _ended(StepState.FAILED, found, **signup)
+        found = refused_token(context.channel_name, error.message, context.now_text)
     except RefusedError as error:
-        found = checks.signup_refused(context.channel_name, error.message, _now(context))
-        return _ended(StepState.FAILED, found, **signup)
+        found = _finding(context, "refused", error.message)
+    return _ended(StepState.FAILED, found, **signup)
 
 
-async def _finished(context: Context, access: SignupAccess, report: WindowFinished) -> Outcome:
+async def _finished(context: Context, access: SignupAccess, report: WindowFinished) -> StepResult:
     try:
         token = await exchange_code(context.workspace.http, access.app, report.code)
     except RefusedError as error:
-        found = checks.code_refused(context.channel_name, _words(error), _now(context))
-        return _ended(StepState.FAILED, found)
-    kept_in = access.place.keep(token)
-    signup: dict[str, object] = {
-        "waba_id": report.waba_id,
-        "event": report.event,
-        "token_kept_in": kept_in,
-    }
-    context.keep_call(ACTION, signup)
-    return await finish(context, signup)
+        meta_says = error.details.get("message")
+        said = f"{error.message}; Meta says: {meta_says}" if meta_says else error.message
+        # A code lives 30 seconds, for one use (Meta: onboarding business app users).
+        return _ended(StepState.FAILED, _finding(context, "code", said))
+    stored = context.workspace.secrets.stored
+    put = stored.put_in_file if access.is_file else stored.put
+    kept_in = put(_TOKEN, context.channel_name, token.reveal())
+    signup = {"waba_id": report.waba_id, "event": report.event, "token_kept_in": kept_in}
+    context.keep_call(_ACTION, signup)
+    return await _settle(context, signup)
 
 
-async def _finish(context: Context, meta: Meta, signup: Mapping[str, Any]) -> Outcome:
-    token = await meta.debug_token()
-    waba_ids = [signup["waba_id"]] if signup.get("waba_id") else token.accounts
-    numbers = [
-        (waba_id, number)
-        for waba_id in waba_ids
-        for number in await meta.phone_numbers(waba_id, _FIELDS)
-    ]
+async def _connected(context: Context, meta: Meta, signup: Mapping[str, Any]) -> StepResult:
+    token = answered(await context.look.token(meta))
+    numbers: list[tuple[str, ListedNumber]] = []
+    for waba_id in [signup["waba_id"]] if signup.get("waba_id") else token.accounts:
+        listed = answered(await context.look.numbers(meta, waba_id, _LISTED_FIELDS))
+        numbers += [(waba_id, number) for number in listed]
     channel = context.channel
     chosen = _chosen(numbers, channel.phone)
     if chosen is None:
-        listed = [_in_words(number) for _, number in numbers if number.is_on_biz_app]
-        found = checks.wrong_number(channel.name, channel.phone, listed, _now(context))
+        seen = [
+            f"{number.shown or 'no number'} (id {number.phone_number_id})"
+            for _, number in numbers
+            if number.is_on_biz_app
+        ]
+        found = checks.wrong_number(channel.name, channel.phone, seen, context.now_text)
         return _ended(StepState.FAILED, found, **signup)
     waba_id, number = chosen
     ids = {"waba_id": waba_id, "phone_number_id": number.phone_number_id}
-    now = context.workspace.clock.now()
-    registry.edit_channel(context.workspace.state, channel.name, ids, now)
+    context.edit_channel(**ids)
     await meta.subscribe_app(waba_id)
     expires = to_text(token.expires_at) if token.expires_at else None
     answer = {**signup, **ids, "token_expires_at": expires, "subscribed": True}
     until = f", and ends on {expires[:10]}" if expires else ""
     note = f"signed up; the token is kept in {signup['token_kept_in']}{until}"
-    return Outcome(StepState.SETTLED, answer, said_by="meta", note=note)
+    return StepResult(StepState.SETTLED, answer, said_by="meta", note=note)
 
 
 def _chosen(
@@ -484,64 +443,35 @@ def _chosen(
     by_phone = [number for number in numbers if read_phone(number[1].shown) == phone]
     if by_phone:
         return by_phone[0] if len(by_phone) == 1 else None
-    on_app = [one for one in numbers if one[1].is_on_biz_app]
+    on_app = [number for number in numbers if number[1].is_on_biz_app]
     is_nameless = len(on_app) == 1 and not on_app[0][1].shown
     return on_app[0] if is_nameless else None
 
 
-async def _closed(context: Context, shown_at: datetime) -> Outcome:
+async def _closed(context: Context, shown_at: datetime) -> StepResult:
     """Closed on its last screen it is a success, which only Meta can tell."""
-    shown, is_done = await _shown_by_meta(context, shown_at)
-    if is_done:
-        note = "the window was closed, and Meta shows that the number was connected"
-        return Outcome(StepState.SETTLED, {"seen": shown}, said_by="meta", note=note)
-    return _ended(StepState.OPEN, checks.signup_closed(context.channel_name, shown, _now(context)))
+    facts, shown = context.facts(), "there is no token yet with which Meta could be asked"
+    if facts.channel.phone_number_id is not None and context.has_token(_TOKEN):
+        await context.look.number(facts)
+        at, on_app = connected_at(facts.values), facts.values.get("is_on_biz_app")
+        when = f"last connected at {to_text(at)}" if at else "with no time of connecting"
+        shown = f"Meta shows is_on_biz_app {on_app}, {when}"
+        if error := facts.failures.get("number"):
+            shown = f"Meta was asked: {error.message}"
+        elif on_app is True and at is not None and at >= shown_at - _CLOCKS_DIFFER:
+            note = "the window was closed, and Meta shows that the number was connected"
+            return StepResult(StepState.SETTLED, {"seen": shown}, said_by="meta", note=note)
+    said = f"the window told nothing; {shown}"
+    return _ended(StepState.OPEN, _finding(context, "closed", said, Severity.WARNING))
 
 
-async def _shown_by_meta(context: Context, shown_at: datetime) -> tuple[str, bool]:
-    """What Meta shows of the number in words, and whether it was connected since the page."""
-    channel, secrets = context.channel, context.workspace.secrets
-    if channel.phone_number_id is None or secrets.find("meta-token", channel.name) is None:
-        return "there is no token yet with which Meta could be asked", False
-    meta = meta_for(context.workspace, channel)
-    try:
-        told = await meta.phone_number(channel.phone_number_id, _ONBOARDING_FIELDS)
-    except WacoexError as error:
-        return f"Meta was asked: {error.message}", False
-    at = connected_at(told)
-    is_new = at is not None and at >= shown_at - _CLOCKS_DIFFER
-    when = f"last connected at {to_text(at)}" if at else "with no time of connecting"
-    on_app = told.get("is_on_biz_app")
-    return f"Meta shows is_on_biz_app {on_app}, {when}", is_new and on_app is True
+def _finding(
+    context: Context, case: str, said: str, severity: Severity = Severity.CRITICAL
+) -> Finding:
+    """WX608: the signup did not finish."""
+    evidence = Evidence(said, "meta", context.now_text)
+    return Finding("WX608", severity, context.channel_name, evidence, case=case)
 
 
-def _ended(state: StepState, found: Finding, **answer: object) -> Outcome:
-    return Outcome(state, answer, said_by="meta", findings=(found,), note=found.title)
-
-
-def _in_words(number: ListedNumber) -> str:
-    return f"{number.shown or 'no number'} (id {number.phone_number_id})"
-
-
-def _words(error: RefusedError) -> str:
-    said = error.details.get("message")
-    return f"{error.message}; Meta says: {said}" if said else error.message
-
-
-def _now(context: Context) -> str:
-    return to_text(context.workspace.clock.now())
-
-
-STEP = "signup"
-
-
-RESPONDIO_APP = "https://app.respond.io"
-
-
-CLICKS = (
-    "connect the number in respond.io:",
-    "  Settings > Channels > Add Channel > WhatsApp > WhatsApp Business App",
-    "  > Connect With Facebook; then choose the portfolio and type the number",
-    "  on the phone: open the message of Facebook Business, Connect, Confirm, paste the code",
-    "  leave the app open and online until it has refreshed itself",
-)
+def _ended(state: StepState, found: Finding, **answer: object) -> StepResult:
+    return StepResult(state, answer, said_by="meta", findings=(found,), note=found.title)

@@ -34,10 +34,7 @@ _LONGEST_CODE = 4_096
 _LONGEST_TEXT = 500
 _ID = re.compile(r"[0-9]{1,32}")
 _UNPRINTABLE = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f]")
-_FILES = {
-    "/page.js": ("signup.js", "text/javascript"),
-    "/page.css": ("signup.css", "text/css"),
-}
+_FILES = {"/page.js": ("signup.js", "text/javascript"), "/page.css": ("signup.css", "text/css")}
 _FACEBOOK = "https://www.facebook.com https://*.facebook.com"
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -46,6 +43,7 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_FORGED = "That did not come from the page."
 _ONCE = (
     "This page is shown once, and it was shown already. If that was you, go back to that tab."
     " If it was not, press Ctrl-C in the terminal and begin again."
@@ -108,14 +106,17 @@ class SignupPage:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        if not _is_from_here(request):
+        if not request.client or not ipaddress.ip_address(request.client.host).is_loopback:
             return _refusal(403, "Only the machine that runs wacoex may ask.")
+        port = request.scope["server"][1]
         # A name that somebody else points at this machine is not let in (DNS rebinding).
-        if request.headers.get("host") not in _hosts(request):
+        if request.headers.get("host") not in {f"127.0.0.1:{port}", f"localhost:{port}"}:
             return _refusal(421, "Open the address as wacoex shows it.")
         path, method = request.url.path, request.method
         if path in _FILES and method == "GET":
-            return Response(_read(path), media_type=_FILES[path][1])
+            name, media_type = _FILES[path]
+            text = (files(__package__) / name).read_text(encoding="utf-8")
+            return Response(text, media_type=media_type)
         if path == self.path:
             return self._shown() if method == "GET" else _refusal(405, "Only GET is known here.")
         if path == self._report_path:
@@ -135,20 +136,29 @@ class SignupPage:
             state=self._nonce,
         )
         response = Response(page, media_type="text/html")
-        response.headers["Content-Security-Policy"] = _policy(self._setup)
+        frames = " ".join(filter(None, (_FACEBOOK, self._setup.extra_origin)))
+        response.headers["Content-Security-Policy"] = (
+            f"default-src 'none'; script-src 'self' {self._setup.sdk_origin}; style-src 'self';"
+            f" connect-src 'self'; img-src data:; frame-src {frames};"
+            " form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+        )
         response.set_cookie(self._cookie, self._session, httponly=True, samesite="strict")
         return response
 
     async def _heard(self, request: Request) -> Response:
-        refused = self._why_forged(request)
-        if refused is not None:
-            return refused
-        body = await _limited_body(request)
-        if body is None:
-            return _refusal(413, "That is too long.")
+        is_ours = _is_same(request.cookies.get(self._cookie), self._session)
+        if not is_ours or request.headers.get("origin") != f"http://{request.headers['host']}":
+            return _refusal(403, _FORGED)
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return _refusal(415, "Only JSON is known here.")
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > _MOST_BYTES:
+                return _refusal(413, "That is too long.")
         values = _object(body)
         if not _is_same(values.get("state"), self._nonce):
-            return _refusal(403, "That did not come from the page.")
+            return _refusal(403, _FORGED)
         try:
             report = report_in(values)
         except ValueError:
@@ -156,48 +166,12 @@ class SignupPage:
         if self.was_heard:
             return _refusal(410, _ONCE)
         self.was_heard = True
-        told = await self._take(report)
-        return JSONResponse({"ok": told.ok, "title": told.title, "lines": list(told.lines)})
-
-    def _why_forged(self, request: Request) -> Response | None:
-        if request.headers.get("origin") != f"http://{request.headers['host']}":
-            return _refusal(403, "That did not come from the page.")
-        if not _is_same(request.cookies.get(self._cookie), self._session):
-            return _refusal(403, "That did not come from the page.")
-        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-            return _refusal(415, "Only JSON is known here.")
-        return None
-
-
-def _policy(setup: SignupSetup) -> str:
-    frames = " ".join(filter(None, (_FACEBOOK, setup.extra_origin)))
-    return (
-        f"default-src 'none'; script-src 'self' {setup.sdk_origin}; style-src 'self';"
-        f" connect-src 'self'; img-src data:; frame-src {frames};"
-        " form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-    )
-
-
-def _is_from_here(request: Request) -> bool:
-    return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
-
-
-def _hosts(request: Request) -> frozenset[str]:
-    port = request.scope["server"][1]
-    return frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+        end = await self._take(report)
+        return JSONResponse({"ok": end.ok, "title": end.title, "lines": list(end.lines)})
 
 
 def _is_same(given: object, expected: str) -> bool:
     return isinstance(given, str) and hmac.compare_digest(given.encode(), expected.encode())
-
-
-async def _limited_body(request: Request) -> bytes | None:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
-            return None
-    return body
 
 
 def _object(body: bytes) -> dict[str, object]:
@@ -206,10 +180,6 @@ def _object(body: bytes) -> dict[str, object]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _read(path: str) -> str:
-    return (files(__package__) / _FILES[path][0]).read_text(encoding="utf-8")
 
 
 def _refusal(status: int, text: str) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.foundation.state import Row, State
-    from wacoex_cli.onboarding.model import Outcome
+    from wacoex_cli.onboarding.model import StepResult
 
 
 class Journeys:
@@ -55,22 +54,22 @@ class Journeys:
         """Go on with a journey through another signup."""
         update = "UPDATE journeys SET via = ? WHERE journey_id = ?"
         self._state.execute(update, [via, journey.journey_id])
-        return dataclasses.replace(journey, via=via)
+        return journey._replace(via=via)
 
     def finish(self, journey_id: int, now: datetime) -> None:
         """End a journey."""
         update = "UPDATE journeys SET finished_at = ? WHERE journey_id = ?"
         self._state.execute(update, [to_text(now), journey_id])
 
-    def record(self, journey_id: int, step: str, outcome: Outcome, now: datetime) -> None:
-        """Keep what a step came to; a later outcome takes the place of the one before."""
-        answer = json.dumps(dict(outcome.answer), sort_keys=True)
+    def record(self, journey_id: int, step: str, result: StepResult, now: datetime) -> None:
+        """Keep what a step came to; a later result takes the place of the one before."""
+        answer = json.dumps(dict(result.answer), sort_keys=True)
         self._state.execute(
             "INSERT INTO journey_steps (journey_id, step, state, at, said_by, answer)"
             " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (journey_id, step) DO UPDATE SET"
             " state = excluded.state, at = excluded.at, said_by = excluded.said_by,"
             " answer = excluded.answer",
-            [journey_id, step, outcome.state, to_text(now), outcome.said_by, answer],
+            [journey_id, step, result.state, to_text(now), result.said_by, answer],
         )
 
     def records(self, journey_id: int) -> dict[str, Record]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.store import Signs
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.onboarding import checks
-from wacoex_cli.onboarding.journey import ONLY_A_PERSON, meta_or_reason, newest_onboarding, skipped
-from wacoex_cli.onboarding.model import Outcome, Route, StepState
+from wacoex_cli.onboarding.journey import ONLY_A_PERSON, lacks_meta, newest_onboarding, skipped
+from wacoex_cli.onboarding.model import Route, StepResult, StepState
 from wacoex_cli.platforms.answers import NotSent, Unclear
-from wacoex_cli.platforms.error_codes import Outcome as ErrorOutcome
-from wacoex_cli.platforms.error_codes import classify
+from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import Kind
 from wacoex_cli.platforms.meta import (
     NOT_SHARED,
@@ -48,16 +47,15 @@ _UNSURE = (
 )
 
 
-@dataclass(frozen=True)
-class Progress:
+class CopyProgress(NamedTuple):
     """What has come in. `phases` is the highest percentage told of each phase of the history.
 
     `declined_at` is when Meta told that the owner of the phone shares no history.
     """
 
-    contacts: int = 0
-    phases: Mapping[int, int] = field(default_factory=dict)
-    declined_at: str | None = None
+    contacts: int
+    phases: Mapping[int, int]
+    declined_at: str | None
 
     @property
     def has_history(self) -> bool:
@@ -69,11 +67,6 @@ class Progress:
         """How far the history is; 100 ends it, whatever the phases say (Meta: history)."""
         return max(self.phases.values(), default=0)
 
-    def sentence(self) -> str:
-        """How far it is, in words."""
-        history = "not shared on the phone" if self.declined_at else f"{self.percent} %"
-        return f"copied so far: {self.contacts} contacts, history {history}"
-
     def to_json(self) -> dict[str, object]:
         """The same for scripts."""
         return {
@@ -84,7 +77,7 @@ class Progress:
         }
 
 
-def progress_of(state: State, channel: Channel, since: datetime) -> Progress:
+def progress_of(state: State, channel: Channel, since: datetime) -> CopyProgress:
     """What webhooks told since that moment, in whatever order (Meta: history)."""
     addresses = Signs(state).addresses_for(channel)
     kinds = (Kind.CONTACT_SYNC, Kind.HISTORY)
@@ -100,7 +93,7 @@ def progress_of(state: State, channel: Channel, since: datetime) -> Progress:
             phase, percent = event.data.get("phase"), event.data.get("progress")
             if isinstance(phase, int) and isinstance(percent, int):
                 phases[phase] = max(min(percent, _DONE), phases.get(phase, 0))
-    return Progress(contacts, phases, declined_at)
+    return CopyProgress(contacts, phases, declined_at)
 
 
 class PartState(StrEnum):
@@ -115,8 +108,7 @@ class PartState(StrEnum):
     TOO_LATE = "too_late"
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One of the two, with what Meta answered. `at` is RFC 3339 in UTC."""
 
     state: PartState
@@ -127,17 +119,16 @@ class Part:
 
     def to_json(self) -> dict[str, object]:
         """What is known of it."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
-@dataclass(frozen=True)
-class Copy:
-    """One of the two: its name, Meta's word for it, its kind of events, and the question."""
+class Copy(NamedTuple):
+    """One of the two: its name, Meta's word for it, its kind of events, and what it copies."""
 
     name: str
     sync_type: SyncType
     event_kind: str
-    question: str
+    what: str
 
     @property
     def action(self) -> str:
@@ -146,25 +137,13 @@ class Copy:
 
 
 COPIES = (
-    Copy(
-        "contacts",
-        SyncType.CONTACTS,
-        "contact_sync",
-        "copy the contacts of the app now? it works once, until {closes}; `no` leaves them out",
-    ),
-    Copy(
-        "history",
-        SyncType.HISTORY,
-        "history",
-        "copy the chats of up to 180 days now? it works once, until {closes}; `no` leaves them out",
-    ),
+    Copy("contacts", SyncType.CONTACTS, "contact_sync", "the contacts of the app"),
+    Copy("history", SyncType.HISTORY, "history", "the chats of up to 180 days"),
 )
-
-
 _OVER = frozenset({PartState.REFUSED, PartState.UNCERTAIN})
 
 
-async def sync(context: Context) -> Outcome:
+async def sync(context: Context) -> StepResult:
     """Ask for contacts, then history; each request is claimed durably before it leaves.
 
     A request without a usable answer is never repeated: it is uncertain until webhooks show that
@@ -173,9 +152,9 @@ async def sync(context: Context) -> Outcome:
     """
     if context.journey.via is not Route.SIGNUP:
         return skipped("respond.io copies neither contacts nor history")
-    meta = meta_or_reason(context, "phone_number_id")
-    if isinstance(meta, Outcome):
-        return meta
+    if lacking := lacks_meta(context, "phone_number_id"):
+        return lacking
+    meta = meta_for(context.workspace, context.channel)
     moment = newest_onboarding(context)
     if moment is None:
         return skipped("nothing tells when the number was connected")
@@ -190,11 +169,11 @@ async def sync(context: Context) -> Outcome:
                 f"nothing was asked for: {part.reason}; run `{command}` again, it was not used up"
             )
             findings = _findings(context, parts, None, moment)
-            return Outcome(StepState.OPEN, answer, None, findings, note)
+            return StepResult(StepState.OPEN, answer, None, findings, note)
         # Later than 24 hours Meta refuses the other one, too.
         if part.code == TOO_LATE or (part.state in _OVER and not _has_stopped_here(context)):
             break
-    return await _outcome(context, parts, moment)
+    return await _result(context, parts, moment)
 
 
 async def _part(context: Context, meta: Meta, copy: Copy, moment: Onboarding) -> Part:
@@ -204,7 +183,8 @@ async def _part(context: Context, meta: Meta, copy: Copy, moment: Onboarding) ->
     closes_at = moment.sync_closes_at
     if context.now >= closes_at:
         return Part(PartState.TOO_LATE)
-    question = copy.question.format(closes=to_text(closes_at))
+    works = f"it works once, until {to_text(closes_at)}; `no` leaves them out"
+    question = f"copy {copy.what} now? {works}"
     if context.dialogue.confirm(question, flag=ONLY_A_PERSON):
         return await _ask_once(context, meta, copy)
     # Kept, so that it is not asked for again.
@@ -247,9 +227,9 @@ async def _ask_once(context: Context, meta: Meta, copy: Copy) -> Part:
     if known.is_credential:
         _given_back(context, copy, known.meaning)
         raise error_of(reply)
-    if known.outcome is ErrorOutcome.AMBIGUOUS or reply.http_status >= 500:
+    if known.outcome is Outcome.AMBIGUOUS or reply.http_status >= 500:
         return Part(PartState.UNCERTAIN, at, code=reply.code, reason=known.meaning)
-    if known.outcome is ErrorOutcome.RETRY:
+    if known.outcome is Outcome.RETRY:
         return _given_back(context, copy, known.meaning)
     part = Part(PartState.REFUSED, at, code=reply.code, reason=known.meaning)
     return _answered(context, copy, part)
@@ -266,62 +246,46 @@ def _given_back(context: Context, copy: Copy, reason: str) -> Part:
     return Part(PartState.NOT_ASKED, reason=reason)
 
 
-async def _outcome(context: Context, parts: Mapping[str, Part], moment: Onboarding) -> Outcome:
-    history = parts.get("history")
-    progress = None
+async def _result(context: Context, parts: Mapping[str, Part], moment: Onboarding) -> StepResult:
+    """What cannot be had any more is told first, and left out once a person says so."""
+    history, progress = parts.get("history"), None
     if history is not None and history.state in {PartState.TAKEN, PartState.SEEN}:
-        progress = await _first_news(context, str(history.at))
+        progress = _progress_since(context, str(history.at))
+        # The first webhooks tell within seconds whether the history is shared at all.
+        for seconds in _FIRST_LOOKS_SECONDS if not _has_stopped_here(context) else ():
+            if progress.has_history:
+                break
+            await context.workspace.clock.sleep(seconds)
+            progress = _progress_since(context, str(history.at))
     answer: dict[str, object] = {
         "closes_at": to_text(moment.sync_closes_at),
         **{name: part.to_json() for name, part in parts.items()},
     }
     findings = _findings(context, parts, progress, moment)
     states = {part.state for part in parts.values()}
-    is_declined = progress is not None and progress.declined_at is not None
-    if is_declined or states & _OVER:
-        return _over(context, answer, parts, findings)
-    if states <= {PartState.TOO_LATE}:
-        return Outcome(StepState.SKIPPED, answer, None, findings)
-    note = progress.sentence() if progress else None
-    return Outcome(StepState.SETTLED, answer, login_name(), findings, note)
-
-
-def _over(
-    context: Context,
-    answer: Mapping[str, object],
-    parts: Mapping[str, Part],
-    findings: tuple[Finding, ...],
-) -> Outcome:
-    """What cannot be had any more: told first, and left out once a person says so."""
-    states = {name: part.state for name, part in parts.items()}
+    if not states & _OVER and not (progress and progress.declined_at):
+        if states <= {PartState.TOO_LATE}:
+            return StepResult(StepState.SKIPPED, answer, None, findings)
+        note = None
+        if progress:
+            note = f"copied so far: {progress.contacts} contacts, history {progress.percent} %"
+        return StepResult(StepState.SETTLED, answer, login_name(), findings, note)
     notes = [
         _UNSURE.format(name=copy.name, kind=copy.event_kind)
         for copy in COPIES
-        if states.get(copy.name) is PartState.UNCERTAIN
+        if (part := parts.get(copy.name)) and part.state is PartState.UNCERTAIN
     ]
     if _has_stopped_here(context):
         for text in notes:
             context.dialogue.note(text)
         if context.dialogue.confirm("go on without what was not copied?", flag=ONLY_A_PERSON):
-            return Outcome(StepState.SKIPPED, answer, login_name(), findings)
-    is_refused = PartState.REFUSED in states.values() or not notes
-    state = StepState.FAILED if is_refused else StepState.UNCERTAIN
-    note = "; ".join(notes) or None
-    return Outcome(state, answer, "meta" if is_refused else None, findings, note)
+            return StepResult(StepState.SKIPPED, answer, login_name(), findings)
+    is_refused = PartState.REFUSED in states or not notes
+    state, by = (StepState.FAILED, "meta") if is_refused else (StepState.UNCERTAIN, None)
+    return StepResult(state, answer, by, findings, "; ".join(notes) or None)
 
 
-async def _first_news(context: Context, since: str) -> Progress:
-    """The first webhooks: within seconds they tell whether the history is shared at all."""
-    found = _progress_since(context, since)
-    for seconds in _FIRST_LOOKS_SECONDS if not _has_stopped_here(context) else ():
-        if found.has_history:
-            break
-        await context.workspace.clock.sleep(seconds)
-        found = _progress_since(context, since)
-    return found
-
-
-def _progress_since(context: Context, since: str) -> Progress:
+def _progress_since(context: Context, since: str) -> CopyProgress:
     """What has come in since that moment (RFC 3339, UTC), as Meta's clock may tell it."""
     moment = from_text(since) - _CLOCKS_DIFFER_AT_MOST
     return progress_of(context.state, context.channel, moment)
@@ -334,7 +298,7 @@ def _has_stopped_here(context: Context) -> bool:
 
 
 def _findings(
-    context: Context, parts: Mapping[str, Part], progress: Progress | None, moment: Onboarding
+    context: Context, parts: Mapping[str, Part], progress: CopyProgress | None, moment: Onboarding
 ) -> tuple[Finding, ...]:
     name, now = context.channel_name, context.now
     found = [

@@ -16,8 +16,8 @@ import pytest
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Details
 from wacoex_cli.foundation.workspace import open_workspace
-from wacoex_cli.onboarding.journey import Context, Wishes
-from wacoex_cli.onboarding.model import JourneyKind, Outcome, Route
+from wacoex_cli.onboarding.journey import Context
+from wacoex_cli.onboarding.model import JourneyKind, JourneyOptions, Route, StepResult
 from wacoex_cli.onboarding.signup import signup_own_app
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.account import CONFIG_ID, SDK_PATH
@@ -58,7 +58,7 @@ class Run:
     def __init__(self, signup: Signup) -> None:
         self._signup = signup
         self._urls: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._outcome: Outcome | None = None
+        self._outcome: StepResult | None = None
         self._error: BaseException | None = None
         self._url: str | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -74,7 +74,7 @@ class Run:
         assert self._url, "no page was shown"
         return self._url
 
-    def end(self) -> Outcome:
+    def end(self) -> StepResult:
         """How the step ended; raises what it raised."""
         self._thread.join(timeout=30)
         assert not self._thread.is_alive()
@@ -102,19 +102,19 @@ class Signup:
         self.log: list[str] = []
         self.clock: Any = None
         self.details: dict[str, Any] = {"phone": PHONE}
-        self.wishes = Wishes()
+        self.options = JourneyOptions()
 
     def start(self) -> Run:
         """Run the step in the background."""
         return Run(self)
 
-    def go(self, show: Any) -> Outcome:
+    def go(self, show: Any) -> StepResult:
         """Run the step here; `show` is given the address of the page."""
         with self.workspace() as workspace:
             channel = self._channel(workspace)
             context = self._context(workspace, channel)
             step = signup_own_app(context, open_page=lambda url: not show(url))
-            outcome: Outcome = workspace.run(step)
+            outcome: StepResult = workspace.run(step)
             return outcome
 
     def workspace(self) -> Any:
@@ -164,7 +164,7 @@ class Signup:
                 journey = Journeys(state).start(
                     channel.channel_id, JourneyKind.CONNECT, Route.SIGNUP, now
                 )
-        return Context(workspace, self.onlooker, journey, "shop", self.wishes)
+        return Context(workspace, self.onlooker, journey, "shop", self.options)
 
 
 class Browser:
