@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.channels.checks import check_connection
-from wacoex_cli.channels.connection import Connection, ConnectionState, connection_of, reconnections
+from wacoex_cli.channels.facts import Connection, ConnectionState, connection_of, reconnections
 from wacoex_cli.channels.model import (
     AccountEvent,
     Channel,

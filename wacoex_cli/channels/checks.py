@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.connection import (
+from wacoex_cli.channels.facts import (
     CANNOT_SEND,
     SETTLES_WITHIN,
     ConnectionState,
@@ -22,7 +22,7 @@ from wacoex_cli.platforms.meta_answers import EXPIRES_SOON, NEEDED_SCOPES
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
 
 
 SENDING_FIELDS = (

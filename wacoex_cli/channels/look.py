@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wacoex_cli.channels.access import PATIENCE_SECONDS, meta_for, respondio_for
 from wacoex_cli.channels.facts import AppsSeen, WorkspaceList
 from wacoex_cli.channels.model import (
     META,
@@ -24,6 +23,7 @@ from wacoex_cli.channels.model import (
     from_node,
     not_available,
 )
+from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for, respondio_for
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import (
     CredentialError,

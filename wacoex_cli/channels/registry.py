@@ -1,4 +1,4 @@
-"""Adding, changing and archiving channels, and which may stand beside each other.
+"""Adding, changing and choosing channels, and the way to the API behind each.
 
 Each call that changes something is one transaction.
 """
@@ -8,18 +8,26 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING
 
+from wacoex_cli.channels.facts import FACTS, stored_facts
 from wacoex_cli.channels.model import Channel, Details
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import is_known_zone
 from wacoex_cli.foundation.phone_numbers import normalise
+from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from wacoex_cli.foundation.settings import Settings
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.respondio import RespondIO
+    from wacoex_cli.terminal.options import Invocation
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID = re.compile(r"[0-9]{1,32}")
@@ -139,18 +147,6 @@ def fit_details(details: Details, others: Iterable[Channel]) -> Details:
     return fit
 
 
-def all_active(state: State) -> list[Channel]:
-    """Every channel that is not archived; raises UsageError when there is none."""
-    found = [one for one in Channels(state).all_channels() if not one.archived_at]
-    if not found:
-        raise UsageError(
-            "there is no channel yet",
-            hint="add one with `wacoex channel add NAME --phone +65...`",
-            code="channel_missing",
-        )
-    return found
-
-
 def _unknown(name: str, names: list[str]) -> UsageError:
     near = difflib.get_close_matches(name, names, n=1)
     if near:
@@ -220,6 +216,98 @@ def _way_out(other: Channel) -> str:
     return f"run `wacoex channel {verb} {other.name}`"
 
 
+def listed(workspace: Workspace, *, archived: bool) -> list[dict[str, object]]:
+    """The entries of `channel list`; with `archived` those of archived channels too."""
+    channels = Channels(workspace.state).all_channels()
+    workspace.warn_about_other_tables([channel.name for channel in channels])
+    shown = [channel for channel in channels if archived or not channel.archived_at]
+    return entries_of(workspace, shown)
+
+
+def entries_of(workspace: Workspace, channels: Sequence[Channel]) -> list[dict[str, object]]:
+    """What was entered about each channel, and how it is connected as far as is stored."""
+    found = stored_facts(workspace.state, channels, workspace.clock.now(), FACTS)
+    return [
+        channel.to_json() | found[channel.channel_id].connection.to_json() for channel in channels
+    ]
+
+
+def changed(workspace: Workspace, channel: Channel, what: str, dry_run: bool) -> Result:
+    """What a command says that changed a channel, or `dry_run` would have."""
+    [entry] = entries_of(workspace, [channel])
+    would = "would be " if dry_run else ""
+    text = f"channel {channel.name} ({channel.phone}) {would}{what}"
+    return Result({**entry, "dry_run": dry_run}, [text])
+
+
 def alike(name: str) -> str:
     """The same for names that would share the environment variables of their secrets."""
     return re.sub(r"[._-]", "_", name.upper())
+
+
+PATIENCE_SECONDS = 2.0
+"""How long a failed read is tried again where many channels are looked at."""
+
+
+def choose_channel(workspace: Workspace, invocation: Invocation) -> Channel:
+    """`--channel`, else `WACOEX_CHANNEL`, else the one in use, else the only one.
+
+    Raises UsageError for an unknown or archived channel, and when the choice is open.
+    """
+    workspace.warn_about_other_tables(Channels(workspace.state).names())
+    name = invocation.channel or workspace.settings.channel
+    if name:
+        return active(workspace.state, name)
+    channels = Channels(workspace.state).all_active()
+    in_use = [channel for channel in channels if channel.is_in_use]
+    if in_use or len(channels) == 1:
+        return (in_use or channels)[0]
+    names = [channel.name for channel in channels]
+    raise UsageError(
+        "which channel is meant?",
+        hint=f"add `--channel NAME`, one of {', '.join(f'`{name}`' for name in names)}",
+        code="channel_open",
+        details={"channels": names},
+    )
+
+
+def meta_for(
+    workspace: Workspace, channel: Channel | None, *, patience_seconds: float | None = None
+) -> Meta:
+    """The Graph API with the token and the settings of that channel, or of all when None.
+
+    `patience_seconds` shortens how long a failed read is tried again.
+    Raises CredentialError without a token.
+    """
+    from wacoex_cli.platforms.meta import Meta
+
+    name = channel.name if channel else None
+    settings = _settings(workspace, name)
+    return Meta(
+        workspace.http,
+        workspace.secrets.need("meta-token", name),
+        settings.meta_base_url,
+        settings.meta_api_version,
+        workspace.secrets.find("meta-app-secret", name),
+        patience_seconds=patience_seconds,
+    )
+
+
+def respondio_for(workspace: Workspace, channel: Channel | None) -> RespondIO:
+    """respond.io's Developer API with the token and settings of that channel, or of all when None.
+
+    Raises CredentialError without a token.
+    """
+    from wacoex_cli.platforms.respondio import RespondIO
+
+    name = channel.name if channel else None
+    return RespondIO(
+        workspace.http,
+        workspace.secrets.need("respondio-token", name),
+        _settings(workspace, name).respondio_base_url,
+        clock=workspace.clock,
+    )
+
+
+def _settings(workspace: Workspace, name: str | None) -> Settings:
+    return workspace.settings_for(name) if name else workspace.settings

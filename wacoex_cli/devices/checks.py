@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.devices.model import MOST_LINKED, DeviceState
-from wacoex_cli.devices.rule import THE_PHONE, WordOutcome, relink_from
+from wacoex_cli.devices.model import MOST_LINKED, THE_PHONE, DeviceState, WordOutcome, relink_from
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
 
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from wacoex_cli.devices.model import Break, Device
-    from wacoex_cli.devices.rule import ProbeAnswer
+    from wacoex_cli.devices.model import Break, Device, ProbeAnswer
 
 UNLINKED_AFTER = timedelta(days=30)
 """A companion that is not used for about so long is unlinked (Meta: account_update)."""

@@ -20,7 +20,7 @@ from wacoex_cli.channels.checks import (
     refused_token,
     wait_for,
 )
-from wacoex_cli.channels.connection import connected_at
+from wacoex_cli.channels.facts import connected_at
 from wacoex_cli.channels.model import (
     TOKEN_PREFIX,
     Provider,
@@ -48,8 +48,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.facts import ChannelFacts
-    from wacoex_cli.diagnosis.machine import Machine
-    from wacoex_cli.diagnosis.snapshot import ChannelView, Snapshot, Unanswered
+    from wacoex_cli.diagnosis.snapshot import ChannelView, Machine, Snapshot, Unanswered
     from wacoex_cli.errors import StateError
     from wacoex_cli.onboarding.model import Journey, Record
 

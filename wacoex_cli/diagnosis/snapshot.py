@@ -3,58 +3,172 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import stat
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.broadcast.checks import troubles
 from wacoex_cli.broadcast.figures import taken_since
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.channels.access import PATIENCE_SECONDS, meta_for
 from wacoex_cli.channels.checks import RETURNS_WITHIN
-from wacoex_cli.channels.connection import ConnectionState
-from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.facts import ChannelFacts, stored_facts
+from wacoex_cli.channels.facts import ChannelFacts, ConnectionState, stored_facts
 from wacoex_cli.channels.model import Provider, values_of
-from wacoex_cli.channels.store import Facts, Signs
-from wacoex_cli.devices import registry as devices
-from wacoex_cli.diagnosis import machine
+from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for
+from wacoex_cli.channels.store import CHANNELS, Facts, Signs
+from wacoex_cli.devices.inventory import inventories
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import consumers, subscribe, traffic
 from wacoex_cli.events.checks import SILENCE_WINDOW
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.events.traffic import summaries
 from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 from wacoex_cli.inactivity import reading as countdown
 from wacoex_cli.inactivity import runs_ledger
 from wacoex_cli.onboarding.model import JourneyKind
 from wacoex_cli.onboarding.store import Journeys
-from wacoex_cli.partners.check import rows_of
+from wacoex_cli.partners.ownership import rows_of
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_template
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.broadcast.checks import Trouble
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.look import Look
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.devices.registry import Inventory
-    from wacoex_cli.diagnosis.machine import Machine
+    from wacoex_cli.devices.inventory import Inventory
     from wacoex_cli.events.subscribe import Subscription
     from wacoex_cli.events.traffic import EchoFlow, Summary
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
     from wacoex_cli.onboarding.model import Journey, Record
-    from wacoex_cli.partners.model import PartnerRows
+    from wacoex_cli.partners.rule import PartnerRows
 
     Pair = tuple[Template, Template]
     """A template as it was planned, and as Meta has it now."""
+
+
+class Exposed(NamedTuple):
+    """A file that others may read, or a directory that others may write; `mode` as chmod has it."""
+
+    path: str
+    mode: int
+    what: str
+
+
+class Machine(NamedTuple):
+    """What was found here. Sizes are bytes, `clock_skew_seconds` is Meta's clock minus ours."""
+
+    exposed: tuple[Exposed, ...]
+    disk: str
+    free_bytes: int
+    newest_stored_at: datetime | None
+    clock_skew_seconds: float | None = None
+    keyring_problem: str | None = None
+
+
+def look_at(
+    workspace: Workspace,
+    newest_stored_at: datetime | None,
+    *,
+    clock_skew_seconds: float | None,
+    offline: bool,
+) -> Machine:
+    """Gather the facts. `offline` leaves the keyring alone."""
+    state_path = workspace.settings.state
+    return Machine(
+        exposed=tuple(_exposed(workspace)),
+        disk=str(state_path.parent),
+        free_bytes=shutil.disk_usage(state_path.parent).free,
+        newest_stored_at=newest_stored_at,
+        clock_skew_seconds=clock_skew_seconds,
+        keyring_problem=None if offline else _keyring_problem(workspace),
+    )
+
+
+def newest_stored_at(state: State) -> datetime | None:
+    """The latest moment at which anything was recorded; None in a fresh file.
+
+    To be asked before anything new is stored.
+    """
+    found = state.value(
+        "SELECT MAX(moment) FROM ("
+        " SELECT MAX(observed_at) AS moment FROM facts"
+        " UNION ALL SELECT MAX(created_at) FROM channels"
+        " UNION ALL SELECT MAX(last_active_at) FROM broadcast_runs) AS moments"
+    )
+    return from_text(found) if found else None
+
+
+def _keyring_problem(workspace: Workspace) -> str | None:
+    """Only where somebody asked for the keyring: by default it is just one place to look."""
+    is_asked_for = settings_origins(workspace.sources)["keyring"] != "default"
+    if not (workspace.settings.keyring and is_asked_for):
+        return None
+    return workspace.secrets.keyring_problem()
+
+
+def _exposed(workspace: Workspace) -> Iterator[Exposed]:
+    others_read = stat.S_IRGRP | stat.S_IROTH
+    others_write = stat.S_IWGRP | stat.S_IWOTH
+    for path, what in _private_files(workspace):
+        yield from _with_mode(path, others_read | others_write, what)
+    directory = workspace.settings.config_dir
+    yield from _with_mode(directory, others_write, "decides where secrets and numbers are sent")
+
+
+def _private_files(workspace: Workspace) -> Iterator[tuple[Path, str]]:
+    sources = workspace.sources
+    yield workspace.settings.state, "holds phone numbers"
+    if any(_is_secret(name) and not _names_file(name) for name in sources.dotenv):
+        yield sources.dotenv_path, "holds a secret"
+    named = {*_files_in(sources.environ), *_files_in(sources.dotenv)}
+    for path in sorted({*named, *_entries(workspace.settings.config_dir / "secrets")}):
+        yield path, "holds a secret"
+
+
+def _files_in(variables: Mapping[str, str]) -> Iterator[Path]:
+    for name, value in variables.items():
+        if value and _is_secret(name) and _names_file(name):
+            yield Path(value).expanduser()
+
+
+def _is_secret(name: str) -> bool:
+    """A secret's variable, alone or with a channel or `_FILE` behind it."""
+    return any(name == one or name.startswith(f"{one}_") for one in SECRET_VARIABLES.values())
+
+
+def _names_file(name: str) -> bool:
+    variables = SECRET_VARIABLES.values()
+    return name.endswith("_FILE") or any(name.startswith(f"{one}_FILE_") for one in variables)
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(directory)]
+    except OSError:
+        return []
+
+
+def _with_mode(path: Path, unwanted: int, what: str) -> Iterator[Exposed]:
+    try:
+        found = path.stat()
+    except OSError:
+        return
+    is_plain = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+    if is_plain and found.st_mode & unwanted:
+        yield Exposed(str(path), stat.S_IMODE(found.st_mode), what)
+
 
 STATE, META, RESPONDIO = "state", "meta", "respondio"
 """The sources of a snapshot."""
@@ -178,7 +292,7 @@ def take_snapshot(
     """
     now, state = workspace.clock.now(), workspace.state
     catch_up(state, consumers.projections() or [CHANNELS], workspace.clock)
-    newest = machine.newest_stored_at(state)
+    newest = newest_stored_at(state)
     facts = stored_facts(state, channels, now)
     gathered = _Gathered()
     if not is_offline:
@@ -188,7 +302,7 @@ def take_snapshot(
         is_offline=is_offline,
         is_whole=is_whole,
         channels=tuple(_views(workspace, facts, gathered, now)),
-        machine=machine.look_at(
+        machine=look_at(
             workspace, newest, clock_skew_seconds=gathered.clock_skew_seconds, offline=is_offline
         ),
         sources=tuple(_sources(workspace, facts.values(), gathered, is_offline=is_offline)),
@@ -314,7 +428,7 @@ def _views(
     """Each channel with everything that the state file knows and that was read just now."""
     state, channels = workspace.state, [facts.channel for facts in found.values()]
     standings = countdown.standings(workspace, channels, now)
-    inventories = devices.inventories(state, channels, now)
+    listed = inventories(state, channels, now)
     partners = rows_of(workspace, channels, now)
     trouble = troubles(state, channels, now)
     unsupported = summaries(state, channels, now)
@@ -327,7 +441,7 @@ def _views(
                 facts=facts,
                 standing=standings[key],
                 zone=countdown.zone_of(workspace, facts.channel),
-                inventory=inventories[key],
+                inventory=listed[key],
                 partner=partners[key],
                 trouble=trouble[key],
                 unsupported=unsupported[key],

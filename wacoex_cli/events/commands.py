@@ -155,7 +155,7 @@ def list_events(
     gives everything.
     """
     from wacoex_cli.channels import registry
-    from wacoex_cli.channels.evidence import CHANNELS
+    from wacoex_cli.channels.store import CHANNELS
     from wacoex_cli.events import listing
     from wacoex_cli.events.store import catch_up
     from wacoex_cli.foundation.clock import moment_ago
@@ -237,7 +237,7 @@ def subscribe(
     The webhook fields are switched on by hand: the clicks are shown. With --check the exit
     status is 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
-    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.channels.registry import choose_channel
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
@@ -287,7 +287,7 @@ def listen(
 
 
 def _checked(workspace: "Workspace", invocation: Invocation) -> Result:
-    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.channels.registry import choose_channel
     from wacoex_cli.events import subscribe as operation
     from wacoex_cli.findings.model import check_exit_status, worst
 
@@ -386,7 +386,7 @@ def pull(
     recent broadcasts, the probe contact, and those named. Each is read back to where the last
     pull began. Meta is asked for the statuses of our own messages, where it offers that.
     """
-    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.channels.registry import choose_channel
     from wacoex_cli.events.pull import Pull, PullRequest
     from wacoex_cli.foundation.clock import moment_ago
 
@@ -484,7 +484,7 @@ def mac(
     This one is counted from the events that are here.
     """
     from wacoex_cli.channels import registry
-    from wacoex_cli.channels.evidence import CHANNELS
+    from wacoex_cli.channels.store import CHANNELS
     from wacoex_cli.events import mac as operation
     from wacoex_cli.events.mac import MAC
     from wacoex_cli.events.store import catch_up

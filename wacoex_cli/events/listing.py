@@ -6,9 +6,8 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.channels.evidence import account_event, address_of_event
 from wacoex_cli.channels.model import concerns
-from wacoex_cli.channels.store import Channels, Signs
+from wacoex_cli.channels.store import Channels, Signs, account_event, address_of_event
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.platforms.events import Kind

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels.evidence import address_of_event
-from wacoex_cli.channels.store import Channels, Signs
+from wacoex_cli.channels.store import Channels, Signs, address_of_event
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import ActiveContacts, EventLog
 from wacoex_cli.platforms.events import Kind, Projection

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.channels.access import meta_for, respondio_for
+from wacoex_cli.channels.registry import meta_for, respondio_for
 from wacoex_cli.errors import (
     CredentialError,
     DeclinedError,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.registry import meta_for
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError
 from wacoex_cli.events.checks import (
     FIELDS,

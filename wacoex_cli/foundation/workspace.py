@@ -13,7 +13,7 @@ from wacoex_cli.foundation.settings import Sources, load_settings, read_sources
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Mapping
     from pathlib import Path
 
     from wacoex_cli.foundation.http import Http
@@ -81,6 +81,11 @@ class Workspace:
     def channel_tables(self) -> Mapping[str, Mapping[str, object]]:
         """The `[channels.NAME]` tables of config.toml."""
         return self.sources.channel_tables
+
+    def warn_about_other_tables(self, channels: Collection[str]) -> None:
+        """Warn of each `[channels.NAME]` of config.toml that is none of these channels."""
+        for name in sorted(self.channel_tables.keys() - set(channels)):
+            self.warn(f"`[channels.{name}]` in config.toml: there is no channel of that name")
 
     @functools.cached_property
     def state(self) -> State:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.access import warn_about_unknown_tables
-from wacoex_cli.channels.connection import FACTS
-from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.facts import FACTS, stored_facts
+from wacoex_cli.channels.store import CHANNELS, Channels
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Severity, by_severity, worst, worst_first
 from wacoex_cli.inactivity import reading, runs_ledger
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.settings import InactivitySettings
@@ -79,8 +77,8 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> ReminderChec
     state file.
     """
     state = workspace.state
-    channels = [registry.active(state, name)] if name else registry.all_active(state)
-    warn_about_unknown_tables(workspace)
+    channels = [registry.active(state, name)] if name else Channels(state).all_active()
+    workspace.warn_about_other_tables(Channels(state).names())
     catch_up(state, [CHANNELS], workspace.clock)
     run = runs_ledger.last_run(state)
     return ReminderCheck(

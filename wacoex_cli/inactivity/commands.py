@@ -86,7 +86,7 @@ def confirm(
     The countdown of 14 days begins anew. Messages through the API, messages of customers and
     broadcasts are no evidence that the app was opened.
     """
-    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.channels.registry import choose_channel
     from wacoex_cli.foundation.clock import moment_from
     from wacoex_cli.inactivity import confirm as confirming
     from wacoex_cli.inactivity import reading, view

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels.connection import FACTS
-from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.facts import FACTS, stored_facts
 from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
-from wacoex_cli.channels.store import Signs
+from wacoex_cli.channels.store import CHANNELS, Signs
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import from_text, local_text, to_text
@@ -19,7 +17,7 @@ from wacoex_cli.inactivity import reading
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace

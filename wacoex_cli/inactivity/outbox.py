@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.store import Channels
+from wacoex_cli.channels.store import CHANNELS, Channels
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.settings import ways_to_give

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels.connection import connected_at, reconnections
+from wacoex_cli.channels.facts import connected_at, reconnections
 from wacoex_cli.channels.model import EvidenceKind, Sign, address_of
 from wacoex_cli.channels.store import AccountEvents, Signs
 from wacoex_cli.devices.store import Devices
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.devices.rule import Interval
+    from wacoex_cli.devices.model import Interval
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing

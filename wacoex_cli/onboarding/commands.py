@@ -146,8 +146,7 @@ def _previewed(workspace: "Workspace", channel: "Channel", unsubscribe: bool) ->
 
 def _chosen(workspace: "Workspace", invocation: Invocation, name: str | None) -> "Channel":
     """The channel that is meant; one that is named may be archived already."""
-    from wacoex_cli.channels.access import choose_channel
-    from wacoex_cli.channels.registry import known
+    from wacoex_cli.channels.registry import choose_channel, known
 
     named = invocation.one_channel(name)
     return known(workspace.state, named) if named else choose_channel(workspace, invocation)

@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.channels import access, registry
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.checks import RETURNS_WITHIN
-from wacoex_cli.channels.connection import ConnectionState
-from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.facts import ConnectionState
 from wacoex_cli.channels.look import read_waba
 from wacoex_cli.channels.model import (
     ID_NAMES,
@@ -22,10 +21,9 @@ from wacoex_cli.channels.model import (
     channel_address,
     values_of,
 )
-from wacoex_cli.channels.store import Signs
-from wacoex_cli.devices import registry as devices
-from wacoex_cli.devices.model import DeviceState
-from wacoex_cli.devices.rule import relink_from
+from wacoex_cli.channels.store import CHANNELS, Signs
+from wacoex_cli.devices.inventory import inventory
+from wacoex_cli.devices.model import DeviceState, relink_from
 from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Severity
@@ -63,15 +61,15 @@ from wacoex_cli.onboarding.proof import echo_proof, may_return, partner, proof, 
 from wacoex_cli.onboarding.signup import signup
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.onboarding.sync import progress_of, sync
-from wacoex_cli.partners.model import PARTNER_NAME
+from wacoex_cli.partners.rule import PARTNER_NAME
 from wacoex_cli.platforms.meta_answers import App
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.devices.registry import Inventory
+    from wacoex_cli.devices.inventory import Inventory
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
@@ -120,7 +118,7 @@ def channel_to_connect(
     """
     chosen = dataclasses.replace(invocation, channel=name or invocation.channel)
     try:
-        return access.choose_channel(workspace, chosen)
+        return registry.choose_channel(workspace, chosen)
     except UsageError as error:
         if name is None or error.code != _UNKNOWN:
             raise
@@ -468,7 +466,7 @@ async def after_care(context: Context) -> Outcome:
         _keep_evidence(context, moment)
     channel = context.channel
     standing = reading.standings(workspace, [channel], now)[channel.channel_id]
-    found = devices.inventory(state, channel, now)
+    found = inventory(state, channel, now)
     cut_off = [device for device, its in found.devices if its is not DeviceState.LINKED]
     sync_answer = None
     if context.journey.via is Route.SIGNUP and moment:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.access import meta_for
+from wacoex_cli.channels.registry import meta_for
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.onboarding.model import Onboarding, Outcome, Route, StepState

@@ -8,13 +8,13 @@ from wacoex_cli.broadcast import send
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.checks import check_connection
-from wacoex_cli.channels.connection import ConnectionState
+from wacoex_cli.channels.facts import ConnectionState
 from wacoex_cli.channels.model import OFFBOARDED_HERE, AccountEvent
+from wacoex_cli.channels.registry import meta_for
 from wacoex_cli.channels.store import AccountEvents
-from wacoex_cli.devices.registry import inventory
-from wacoex_cli.devices.rule import SYNC_TAKES_AT_MOST
+from wacoex_cli.devices.inventory import inventory
+from wacoex_cli.devices.model import SYNC_TAKES_AT_MOST
 from wacoex_cli.errors import DeclinedError, UsageError, WacoexError
 from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text

@@ -7,14 +7,18 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.access import meta_for, respondio_for
 from wacoex_cli.channels.checks import RETURNS_WITHIN, allow_for_settling, check_can_send
-from wacoex_cli.channels.connection import FACTS, ConnectionState, connected_at, is_settling
-from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.facts import (
+    FACTS,
+    ConnectionState,
+    connected_at,
+    is_settling,
+    stored_facts,
+)
 from wacoex_cli.channels.look import read_phone_number
 from wacoex_cli.channels.model import RE_REGISTERED, EvidenceKind, values_of
-from wacoex_cli.channels.store import Facts, Signs
+from wacoex_cli.channels.registry import meta_for, respondio_for
+from wacoex_cli.channels.store import CHANNELS, Facts, Signs
 from wacoex_cli.errors import CredentialError, RefusedError, WacoexError
 from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.events.store import EventLog, catch_up
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel, Sign
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Context

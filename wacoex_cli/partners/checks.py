@@ -7,22 +7,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.checks import RETURNS_WITHIN
-from wacoex_cli.channels.connection import ConnectionState
+from wacoex_cli.channels.facts import ConnectionState
 from wacoex_cli.channels.model import META, Provider
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.partners import rule
-from wacoex_cli.partners.model import PARTNER_NAME, DriftKind
+from wacoex_cli.partners.rule import PARTNER_NAME, DriftKind
 from wacoex_cli.platforms.events import read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.connection import Connection
-    from wacoex_cli.channels.facts import AppsSeen, ChannelFacts, WorkspaceList
+    from wacoex_cli.channels.facts import AppsSeen, ChannelFacts, Connection, WorkspaceList
     from wacoex_cli.channels.model import AccountEvent
-    from wacoex_cli.partners.model import Drift, Expected, PartnerRows
+    from wacoex_cli.partners.rule import Drift, Expected, PartnerRows
     from wacoex_cli.platforms.events import Event
     from wacoex_cli.platforms.meta_answers import App
 

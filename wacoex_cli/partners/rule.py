@@ -2,22 +2,70 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from wacoex_cli.channels.facts import AppsSeen
 from wacoex_cli.channels.model import META
 from wacoex_cli.findings.model import Evidence
-from wacoex_cli.partners.model import PARTNER_NAME, Drift, DriftKind, Expected
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from wacoex_cli.channels.facts import ChannelFacts, WorkspaceList
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.partners.model import PartnerRows
+    from wacoex_cli.platforms.events import Event
     from wacoex_cli.platforms.meta_answers import App, ListedNumber
     from wacoex_cli.platforms.replies import WorkspaceChannel
+
+PARTNER_NAME = "respond.io"
+
+
+class Expected(NamedTuple):
+    """The partner that should hold the WABA: an app id, or a name that its app's name contains."""
+
+    app_id: str | None = None
+    name: str = PARTNER_NAME
+
+    @property
+    def label(self) -> str:
+        """What it is called in findings and in the JSON output."""
+        return self.app_id or self.name
+
+
+class DriftKind(StrEnum):
+    """How the state file and what is seen differ."""
+
+    GONE = "gone"
+    ANOTHER = "another"
+    FORMER = "former"
+
+
+class Drift(NamedTuple):
+    """One id of the state file that is not what is seen; `use` is the id to take instead."""
+
+    kind: DriftKind
+    name: str
+    stored: str
+    text: str
+    source: str
+    observed_at: str
+    use: str | None = None
+
+
+class PartnerRows(NamedTuple):
+    """What is known here about the partners of a channel.
+
+    `own_app_id` is the configured app, `public_url` where `events listen` is reached. The events
+    are those of its templates; `other_respondio_ids` belong to our other channels.
+    """
+
+    expected: Expected
+    own_app_id: str | None = None
+    public_url: str | None = None
+    template_events: tuple[Event, ...] = ()
+    other_respondio_ids: tuple[int, ...] = ()
 
 
 NO_PROOF = (

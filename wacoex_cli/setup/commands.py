@@ -137,13 +137,13 @@ def status(
     ] = False,
 ) -> Result:
     """Show where each secret comes from and whether it works."""
-    from wacoex_cli.channels import access, registry
+    from wacoex_cli.channels import registry
     from wacoex_cli.channels.store import Channels
     from wacoex_cli.setup import auth as operation
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
-        access.warn_about_unknown_tables(workspace)
+        workspace.warn_about_other_tables(Channels(workspace.state).names())
         only = invocation.channel
         channels = (
             [registry.active(workspace.state, only)]

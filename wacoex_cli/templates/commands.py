@@ -16,7 +16,7 @@ def list_templates(invocation: Invocation) -> Result:
 
     They are those of Meta, or respond.io's copy for a channel that sends through respond.io.
     """
-    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.channels.registry import choose_channel
     from wacoex_cli.templates import view
     from wacoex_cli.templates.reading import shelf_of
 
@@ -40,7 +40,7 @@ def show(
     Names of placeholders: `1` or `first_name` in the body, `header.1` in the header, `button.0`
     for the link of the first button. (IMAGE) stands for the media of a header.
     """
-    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.channels.registry import choose_channel
     from wacoex_cli.templates import view
     from wacoex_cli.templates.reading import shelf_of
 
