@@ -24,7 +24,6 @@ from wacoex_cli.platforms.meta_answers import App
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from wacoex_cli.channels.model import AccountEvent, Channel, Fact
     from wacoex_cli.foundation.state import State

@@ -31,7 +31,6 @@ from wacoex_cli.platforms.events import Event, Kind, Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from wacoex_cli.foundation.state import Row, State

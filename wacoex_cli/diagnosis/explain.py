@@ -15,7 +15,6 @@ from wacoex_cli.platforms.error_codes import Outcome, classify, is_known, known_
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from wacoex_cli.findings.catalogue import Article
     from wacoex_cli.platforms.error_codes import ErrorCode
 
 _WIDTH = 78

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import AppsSeen, cannot_check, stored_facts
@@ -15,6 +14,7 @@ from wacoex_cli.findings.model import (
     Finding,
     Severity,
     by_severity,
+    check_exit_status,
     finding_text,
     worst,
     worst_first,
@@ -24,7 +24,7 @@ from wacoex_cli.partners import rule
 from wacoex_cli.partners.checks import STANDS_FOR, check_partners
 from wacoex_cli.partners.rule import Expected, PartnerRows
 from wacoex_cli.platforms.events import Kind
-from wacoex_cli.terminal.render import ForPerson, Table, relative
+from wacoex_cli.terminal.render import ForPerson, Result, Table, relative
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.errors import WacoexError
-    from wacoex_cli.findings.model import Evidence
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.partners.rule import Drift
 
 
-@dataclass(frozen=True)
-class CheckedPartner:
+_SEEN = {True: "yes", False: "no", None: "not known"}
+
+
+class CheckedPartner(NamedTuple):
     """Who holds one channel's WABA, what speaks against it, and what could not be found out."""
 
     channel: Channel
@@ -54,7 +54,50 @@ class CheckedPartner:
     def verdict(self) -> Severity:
         """The worst finding; unknown when something could not be found out."""
         failed = [Severity.UNKNOWN] if self.failures else []
-        return worst([*failed, *(one.severity for one in self.findings)])
+        return worst([*failed, *(finding.severity for finding in self.findings)])
+
+    @property
+    def is_seen(self) -> bool | None:
+        """Whether the expected partner is there; None when that is not known."""
+        return rule.is_seen(self.expected, self.seen)
+
+    def to_json(self) -> dict[str, Any]:
+        """An entry of `partners`."""
+        apps = self.seen.apps
+        return {
+            "channel": self.channel.name,
+            "expected": self.expected.label,
+            "seen": self.is_seen,
+            "reason": self.seen.why,
+            "apps": None
+            if apps is None
+            else [
+                {"id": app.id, "name": app.name, "override_callback_uri": app.override}
+                for app in apps
+            ],
+            "evidence": [
+                {"text": fact.text, "source": fact.source, "observed_at": fact.observed_at}
+                for fact in self.evidence
+            ],
+            "drift": [drift._asdict() for drift in self.drifts],
+            "verdict": self.verdict.value,
+        }
+
+
+def show_partners(workspace: Workspace, name: str | None) -> Result:
+    """What `partner check` shows of one channel, or of all; see `check`."""
+    now = workspace.clock.now()
+    found = check(workspace, name, now)
+    failed = ((checked.channel.name, error) for checked in found for error in checked.failures)
+    return Result(
+        {
+            "findings": [finding.to_json() for checked in found for finding in checked.findings],
+            "partners": [checked.to_json() for checked in found],
+        },
+        list(_text(found, now)),
+        exit_code=check_exit_status(worst(checked.verdict for checked in found)),
+        errors=cannot_check(failed),
+    )
 
 
 def check(workspace: Workspace, name: str | None, now: datetime) -> list[CheckedPartner]:
@@ -74,8 +117,8 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> list[Checked
     with state.transaction():
         look.keep(state, facts.values())
     rows = rows_of(workspace, channels, now)
-    found = [_judged(one, rows[one.channel.channel_id]) for one in facts.values()]
-    return sorted(found, key=lambda one: (by_severity(one.verdict), one.channel.name))
+    found = [_judged(facts[key], rows[key]) for key in facts]
+    return sorted(found, key=lambda checked: (by_severity(checked.verdict), checked.channel.name))
 
 
 def rows_of(
@@ -83,7 +126,7 @@ def rows_of(
 ) -> dict[int, PartnerRows]:
     """What is known here about the partners of each of these channels, by channel_id."""
     state = workspace.state
-    ids = {one.channel_id: one.respondio_channel_id for one in Channels(state).all_channels()}
+    ids = {its.channel_id: its.respondio_channel_id for its in Channels(state).all_channels()}
     found = {}
     for channel in channels:
         settings = workspace.settings_for(channel.name)
@@ -107,6 +150,10 @@ def rows_of(
 def _judged(facts: ChannelFacts, rows: PartnerRows) -> CheckedPartner:
     seen = facts.apps or AppsSeen(to_text(facts.now))
     read_at = facts.observed_at(("webhook_configuration",))
+    # What no finding says: a number that cannot be read, for no reason that is seen.
+    listed = {number.phone_number_id for number in facts.numbers or ()}
+    is_moved = facts.numbers is not None and facts.channel.phone_number_id not in listed
+    is_told = is_moved or seen.error is not None
     return CheckedPartner(
         facts.channel,
         rows.expected,
@@ -114,87 +161,45 @@ def _judged(facts: ChannelFacts, rows: PartnerRows) -> CheckedPartner:
         tuple(rule.evidence(rows.expected, seen, facts.values, read_at)),
         tuple(rule.drifts(facts, rows)),
         tuple(worst_first(check_partners(facts, rows, is_asked=True))),
-        tuple(_failures(facts, seen)),
+        tuple(
+            facts.failures[part]
+            for part in ("number", "respondio")
+            if part in facts.failures and not (part == "number" and is_told)
+        ),
     )
 
 
-def _failures(facts: ChannelFacts, seen: AppsSeen) -> Iterator[WacoexError]:
-    """What is told by no finding: a number that cannot be read, for no reason that is seen."""
-    listed = {number.phone_number_id for number in facts.numbers or ()}
-    is_moved = facts.numbers is not None and facts.channel.phone_number_id not in listed
-    if "number" in facts.failures and not is_moved and seen.error is None:
-        yield facts.failures["number"]
-    if "respondio" in facts.failures:
-        yield facts.failures["respondio"]
-
-
-_WORDS = {True: "yes", False: "no", None: "not known"}
-
-
-def check_data(found: Sequence[CheckedPartner]) -> dict[str, Any]:
-    """The `data` of `partner check`."""
-    return {
-        "findings": [finding.to_json() for one in found for finding in one.findings],
-        "partners": [_partner_data(one) for one in found],
-    }
-
-
-def check_text(found: Sequence[CheckedPartner], now: datetime) -> Iterator[Table | ForPerson]:
+def _text(found: Sequence[CheckedPartner], now: datetime) -> Iterator[Table | ForPerson]:
     """A line for each channel; for a person also what it rests on, and what was found."""
     columns = ("verdict", "channel", "expected", "seen", "findings")
-    yield Table(columns, [_row(one) for one in found])
-    for one in found:
-        yield ForPerson("\n".join(["", f"{one.channel.name}:", *_evidence_lines(one, now)]))
-    for one in found:
-        for finding in one.findings:
+    yield Table(columns, [_row(checked) for checked in found])
+    for checked in found:
+        lines = "\n".join(["", f"{checked.channel.name}:", *_evidence_lines(checked, now)])
+        yield ForPerson(lines)
+    for checked in found:
+        for finding in checked.findings:
             yield ForPerson(f"\n{finding_text(finding, now)}")
-    if any(one.seen.is_available for one in found):
+    if any(checked.seen.is_available for checked in found):
         yield ForPerson(f"\n{rule.NO_PROOF}")
 
 
-def failures(found: Sequence[CheckedPartner]) -> list[WacoexError]:
-    """Why channels could not be checked, each reason once with the channels it is about."""
-    failed = ((one.channel.name, error) for one in found for error in one.failures)
-    return cannot_check(failed)
-
-
-def _partner_data(one: CheckedPartner) -> dict[str, Any]:
-    apps = one.seen.apps
-    return {
-        "channel": one.channel.name,
-        "expected": one.expected.label,
-        "seen": rule.is_seen(one.expected, one.seen),
-        "reason": one.seen.why,
-        "apps": [
-            {"id": app.id, "name": app.name, "override_callback_uri": app.override} for app in apps
-        ]
-        if apps is not None
-        else None,
-        "evidence": [
-            {"text": told.text, "source": told.source, "observed_at": told.observed_at}
-            for told in one.evidence
-        ],
-        "drift": [each._asdict() for each in one.drifts],
-        "verdict": one.verdict.value,
-    }
-
-
-def _row(one: CheckedPartner) -> tuple[object, ...]:
-    said = [*(finding.id for finding in one.findings), *(error.code for error in one.failures)]
+def _row(checked: CheckedPartner) -> tuple[object, ...]:
+    ids = [finding.id for finding in checked.findings]
+    reasons = dict.fromkeys([*ids, *(error.code for error in checked.failures)])
     return (
-        one.verdict.value,
-        one.channel.name,
-        one.expected.label,
-        _WORDS[rule.is_seen(one.expected, one.seen)],
-        " ".join(dict.fromkeys(said)) or None,
+        checked.verdict.value,
+        checked.channel.name,
+        checked.expected.label,
+        _SEEN[checked.is_seen],
+        " ".join(reasons) or None,
     )
 
 
-def _evidence_lines(one: CheckedPartner, now: datetime) -> Iterator[str]:
-    seen: tuple[Evidence | Drift, ...] = (*one.evidence, *one.drifts)
-    for fact in seen:
+def _evidence_lines(checked: CheckedPartner, now: datetime) -> Iterator[str]:
+    known: tuple[Evidence | Drift, ...] = (*checked.evidence, *checked.drifts)
+    for fact in known:
         yield f"  {fact.text} ({fact.source}, {relative(from_text(fact.observed_at), now)})"
-    if not one.seen.is_available and one.seen.why:
-        yield f"  what Meta shows is not available: {one.seen.why}"
-    elif one.seen.apps is None:
-        yield f"  who gets the webhooks is not known: {one.seen.why}"
+    if not checked.seen.is_available and checked.seen.why:
+        yield f"  what Meta shows is not available: {checked.seen.why}"
+    elif checked.seen.apps is None:
+        yield f"  who gets the webhooks is not known: {checked.seen.why}"
