@@ -313,9 +313,9 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
         is_asked=True,
         must_wait=view.must_wait(moment),
         unsupported=[
-            f"{one.kind.value} `{one.name}`"
-            for one, _ in view.inventory.devices
-            if not one.kind.is_supported
+            f"{device.kind.value} `{device.name}`"
+            for device, _ in view.inventory.devices
+            if not device.kind.is_supported
         ],
     )
     for question in QUESTIONS[Symptom.MISSING_MESSAGES]:
@@ -339,17 +339,17 @@ def _unsupported(answers: Answers, view: ChannelView, now: str) -> list[Finding]
     What a person rules out, and nothing else speaks for, is left out.
     """
     causes = rank_causes(view.unsupported, view.name, from_text(now), is_asked=True)
-    asked = dict(zip(_UNSUPPORTED, QUESTIONS[Symptom.UNSUPPORTED_MESSAGES], strict=True))
+    questions = dict(zip(_UNSUPPORTED, QUESTIONS[Symptom.UNSUPPORTED_MESSAGES], strict=True))
     confirmed: list[Finding] = []
     others: list[Finding] = []
-    for one in causes:
-        question = asked.get(one.id)
+    for cause in causes:
+        question = questions.get(cause.id)
         if question is None:
-            others.append(one)
+            others.append(cause)
         elif answers.says(question.id):
-            confirmed.append(_with(one, _UNSUPPORTED[one.id], _PERSON, now))
+            confirmed.append(_with(cause, _UNSUPPORTED[cause.id], _PERSON, now))
         elif question.id not in answers.given:
-            others.append(_with(one, f"not known: {question.unknown}", "wacoex", now))
+            others.append(_with(cause, f"not known: {question.unknown}", "wacoex", now))
     return [*confirmed, *others]
 
 
@@ -359,10 +359,7 @@ def _with(finding: Finding, text: str, source: str, now: str) -> Finding:
 
 def _unlinked(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
     causes = {
-        "was_connected": (
-            "WX303",
-            "the number was connected, disconnected or registered lately",
-        ),
+        "was_connected": ("WX303", "the number was connected, disconnected or registered lately"),
         "app_was_closed": ("WX103", "the app on the phone was closed for 14 days or longer"),
         "was_unused": ("WX107", "the device was not used for about 30 days"),
     }
@@ -381,10 +378,10 @@ def _unlinked(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
 
 
 def _cannot_send(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
-    numbers = [int(one) for one in _NUMBER.findall(answers.text("error"))]
+    numbers = dict.fromkeys(int(digits) for digits in _NUMBER.findall(answers.text("error")))
     known = set(known_codes())
     found = []
-    for code in [one for one in dict.fromkeys(numbers) if one in known]:
+    for code in filter(known.__contains__, numbers):
         meant = classify(code)
         finding_id = meant.finding or ("WX701" if meant.is_credential else "WX206")
         values = {"code": str(code), "meaning": meant.meaning, "hint": meant.hint}
@@ -394,24 +391,24 @@ def _cannot_send(answers: Answers, view: ChannelView, now: str) -> list[Finding]
 
 
 def _cannot_connect(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
-    eligibility = {
-        "phone": view.channel.phone,
-        "app_version": answers.text("app_version"),
-        "in_real_use": answers.given.get("in_real_use"),
-    }
-    told: dict[str, Mapping[str, object]] = {
-        "eligibility": eligibility,
-        "business-suite": {"linked": answers.given.get("linked")},
-        "other-partner": {"other_partner": answers.given.get("other_partner")},
+    given = answers.given
+    steps: dict[str, Mapping[str, object]] = {
+        "eligibility": {
+            "phone": view.channel.phone,
+            "app_version": answers.text("app_version"),
+            "in_real_use": given.get("in_real_use"),
+        },
+        "business-suite": {"linked": given.get("linked")},
+        "other-partner": {"other_partner": given.get("other_partner")},
     }
     records = {
-        step: Record(step, StepState.SETTLED, now, _PERSON, answer) for step, answer in told.items()
+        step: Record(step, StepState.SETTLED, now, _PERSON, answer)
+        for step, answer in steps.items()
     }
     found = check_records(records, view.name, now)
-    text = answers.text("error")
-    if text:
+    if text := answers.text("error"):
         shown = signup_reported(WindowFailed(text), view.name, now)
-        found = [shown, *(one for one in found if one.id != shown.id)]
+        found = [shown, *(finding for finding in found if finding.id != shown.id)]
     return found
 
 
@@ -475,36 +472,34 @@ def rank(
     the last finding names what is not known, if anything is left open.
     """
     view, now = snapshot.channels[0], to_text(snapshot.now)
-    order = list(_CAUSES[symptom])
-    told = [one for one in FROM_ANSWERS[symptom](answers, view, now) if one.id in order]
-    places = [*(one.id for one in told), *order]
-    causes = _joined([one for one in found if one.id in order], told)
-    causes.sort(key=lambda one: (by_severity(one.severity), places.index(one.id)))
-    unknown = [one.unknown for one in QUESTIONS[symptom] if one.id not in answers.given]
-    if symptom in _OPEN_IN and (unknown or not causes):
-        left_open = _left_open(symptom, unknown, view.name, now)
-        if left_open.id not in {one.id for one in causes}:
-            return [*causes, left_open]
-        return [
-            cause.replace(evidence=(*cause.evidence, *left_open.evidence))
-            if cause.id == left_open.id
-            else cause
-            for cause in causes
-        ]
-    return causes
-
-
-def _joined(found: Sequence[Finding], told: Sequence[Finding]) -> list[Finding]:
-    """Each cause once; what a person says about one that a check found is more evidence for it."""
-    more = {one.id: one for one in told}
-    joined = [_both(one, more.pop(one.id)) if one.id in more else one for one in found]
-    return [*joined, *more.values()]
-
-
-def _both(one: Finding, other: Finding) -> Finding:
-    evidence = tuple(dict.fromkeys((*one.evidence, *other.evidence)))
-    severity = worst((one.severity, other.severity))
-    return one.replace(severity=severity, evidence=evidence)
+    order = _CAUSES[symptom]
+    answered = FROM_ANSWERS[symptom](answers, view, now)
+    reported = {cause.id: cause for cause in answered if cause.id in order}
+    places = [*reported, *order]
+    causes = []
+    for cause in found:
+        if cause.id not in order:
+            continue
+        # What a person says about a cause that a check found is more evidence for it.
+        if other := reported.pop(cause.id, None):
+            evidence = dict.fromkeys((*cause.evidence, *other.evidence))
+            severity = worst((cause.severity, other.severity))
+            cause = cause.replace(severity=severity, evidence=evidence)
+        causes.append(cause)
+    causes += reported.values()
+    causes.sort(key=lambda cause: (by_severity(cause.severity), places.index(cause.id)))
+    unknown = [item.unknown for item in QUESTIONS[symptom] if item.id not in answers.given]
+    if symptom not in _OPEN_IN or (causes and not unknown):
+        return causes
+    left_open = _left_open(symptom, unknown, view.name, now)
+    if left_open.id not in {cause.id for cause in causes}:
+        return [*causes, left_open]
+    return [
+        cause.replace(evidence=(*cause.evidence, *left_open.evidence))
+        if cause.id == left_open.id
+        else cause
+        for cause in causes
+    ]
 
 
 def _left_open(symptom: Symptom, unknown: Sequence[str], channel: str, now: str) -> Finding:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import stat
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +25,6 @@ from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import consumers, subscribe, traffic
 from wacoex_cli.events.checks import SILENCE_WINDOW
 from wacoex_cli.events.store import EventLog, catch_up
-from wacoex_cli.events.traffic import summaries
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 from wacoex_cli.inactivity import reading as countdown
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
     from wacoex_cli.broadcast.checks import Trouble
     from wacoex_cli.channels.facts import Connection
-    from wacoex_cli.channels.look import Look
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.inventory import Inventory
     from wacoex_cli.events.subscribe import Subscription
@@ -85,14 +83,20 @@ def look_at(
     offline: bool,
 ) -> Machine:
     """Gather the facts. `offline` leaves the keyring alone."""
-    state_path = workspace.settings.state
+    directory = workspace.settings.state.parent
+    # By default the keyring is just one place to look, and may be missing.
+    uses_keyring = (
+        not offline
+        and workspace.settings.keyring
+        and settings_origins(workspace.sources)["keyring"] != "default"
+    )
     return Machine(
         exposed=tuple(_exposed(workspace)),
-        disk=str(state_path.parent),
-        free_bytes=shutil.disk_usage(state_path.parent).free,
+        disk=str(directory),
+        free_bytes=shutil.disk_usage(directory).free,
         newest_stored_at=newest_stored_at,
         clock_skew_seconds=clock_skew_seconds,
-        keyring_problem=None if offline else _keyring_problem(workspace),
+        keyring_problem=workspace.secrets.keyring_problem() if uses_keyring else None,
     )
 
 
@@ -110,54 +114,37 @@ def newest_stored_at(state: State) -> datetime | None:
     return from_text(found) if found else None
 
 
-def _keyring_problem(workspace: Workspace) -> str | None:
-    """Only where somebody asked for the keyring: by default it is just one place to look."""
-    is_asked_for = settings_origins(workspace.sources)["keyring"] != "default"
-    if not (workspace.settings.keyring and is_asked_for):
-        return None
-    return workspace.secrets.keyring_problem()
-
-
 def _exposed(workspace: Workspace) -> Iterator[Exposed]:
-    others_read = stat.S_IRGRP | stat.S_IROTH
+    """Files with a secret or phone numbers, and the directory that decides where those are sent."""
     others_write = stat.S_IWGRP | stat.S_IWOTH
-    for path, what in _private_files(workspace):
-        yield from _with_mode(path, others_read | others_write, what)
-    directory = workspace.settings.config_dir
-    yield from _with_mode(directory, others_write, "decides where secrets and numbers are sent")
-
-
-def _private_files(workspace: Workspace) -> Iterator[tuple[Path, str]]:
-    sources = workspace.sources
-    yield workspace.settings.state, "holds phone numbers"
+    private = stat.S_IRGRP | stat.S_IROTH | others_write
+    sources, settings = workspace.sources, workspace.settings
+    yield from _with_mode(settings.state, private, "holds phone numbers")
     if any(_is_secret(name) and not _names_file(name) for name in sources.dotenv):
-        yield sources.dotenv_path, "holds a secret"
-    named = {*_files_in(sources.environ), *_files_in(sources.dotenv)}
-    for path in sorted({*named, *_entries(workspace.settings.config_dir / "secrets")}):
-        yield path, "holds a secret"
-
-
-def _files_in(variables: Mapping[str, str]) -> Iterator[Path]:
-    for name, value in variables.items():
-        if value and _is_secret(name) and _names_file(name):
-            yield Path(value).expanduser()
+        yield from _with_mode(sources.dotenv_path, private, "holds a secret")
+    paths = {
+        Path(value).expanduser()
+        for variables in (sources.environ, sources.dotenv)
+        for name, value in variables.items()
+        if value and _is_secret(name) and _names_file(name)
+    }
+    with contextlib.suppress(OSError):
+        paths.update(Path(entry.path) for entry in os.scandir(settings.config_dir / "secrets"))
+    for path in sorted(paths):
+        yield from _with_mode(path, private, "holds a secret")
+    directed = "decides where secrets and numbers are sent"
+    yield from _with_mode(settings.config_dir, others_write, directed)
 
 
 def _is_secret(name: str) -> bool:
     """A secret's variable, alone or with a channel or `_FILE` behind it."""
-    return any(name == one or name.startswith(f"{one}_") for one in SECRET_VARIABLES.values())
+    variables = SECRET_VARIABLES.values()
+    return any(name == variable or name.startswith(f"{variable}_") for variable in variables)
 
 
 def _names_file(name: str) -> bool:
     variables = SECRET_VARIABLES.values()
-    return name.endswith("_FILE") or any(name.startswith(f"{one}_FILE_") for one in variables)
-
-
-def _entries(directory: Path) -> list[Path]:
-    try:
-        return [Path(entry.path) for entry in os.scandir(directory)]
-    except OSError:
-        return []
+    return name.endswith("_FILE") or any(name.startswith(f"{each}_FILE_") for each in variables)
 
 
 def _with_mode(path: Path, unwanted: int, what: str) -> Iterator[Exposed]:
@@ -198,8 +185,7 @@ class Unanswered(NamedTuple):
     error: WacoexError
 
 
-@dataclass(frozen=True)
-class ChannelView:
+class ChannelView(NamedTuple):
     """One channel: what is known of it, and what the state file holds beside that.
 
     `zone` is the time zone its times are shown in. `journey` is the newest one of connecting,
@@ -219,7 +205,7 @@ class ChannelView:
     templates: tuple[Pair, ...] = ()
     subscription: Subscription | None = None
     journey: Journey | None = None
-    records: Mapping[str, Record] = field(default_factory=dict)
+    records: Mapping[str, Record] = {}
 
     @property
     def channel(self) -> Channel:
@@ -244,8 +230,7 @@ class ChannelView:
         return is_reconnecting or (self.connection.is_lost and is_young)
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """All channels and this machine at one moment; `is_whole` unless only the numbers matter.
 
     `arrivals` are the hours in which something came in, by source; `last_run` and `schedule` are
@@ -259,7 +244,7 @@ class Snapshot:
     machine: Machine
     sources: tuple[SourceSeen, ...] = ()
     failed: tuple[Unanswered, ...] = ()
-    arrivals: Mapping[Source, list[tuple[str, int, str]]] = field(default_factory=dict)
+    arrivals: Mapping[Source, list[tuple[str, int, str]]] = {}
     last_run: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
     versions: tuple[str, ...] = ()
@@ -267,18 +252,18 @@ class Snapshot:
     @property
     def unsigned(self) -> list[str]:
         """The channels whose calls to Meta are not signed with an app secret."""
-        return [one.name for one in self.channels if one.facts.lacks_app_secret]
+        return [view.name for view in self.channels if view.facts.lacks_app_secret]
 
 
-@dataclass
 class _Gathered:
     """What came of asking beside the facts: webhooks and templates by channel_id, and failures."""
 
-    subscriptions: dict[int, Subscription | None] = field(default_factory=dict)
-    templates: dict[int, tuple[Pair, ...]] = field(default_factory=dict)
-    failed: list[Unanswered] = field(default_factory=list)
-    answered: set[str] = field(default_factory=set)
-    clock_skew_seconds: float | None = None
+    def __init__(self) -> None:
+        self.subscriptions: dict[int, Subscription] = {}
+        self.templates: dict[int, tuple[Pair, ...]] = {}
+        self.failed: list[Unanswered] = []
+        self.answered: set[str] = set()
+        self.clock_skew_seconds: float | None = None
 
 
 def take_snapshot(
@@ -297,6 +282,14 @@ def take_snapshot(
     gathered = _Gathered()
     if not is_offline:
         _ask(workspace, list(facts.values()), gathered, now, is_whole=is_whole)
+    # The hours in which something came in, back to before any usual silence.
+    log = EventLog(state)
+    arrivals = {
+        source: log.arrival_hours(source, newest_arrival - SILENCE_WINDOW)
+        for source in Source
+        if (newest_arrival := log.newest_arrival(source)) is not None
+    }
+    versions = {workspace.settings_for(channel.name).meta_api_version for channel in channels}
     return Snapshot(
         now=now,
         is_offline=is_offline,
@@ -305,14 +298,18 @@ def take_snapshot(
         machine=look_at(
             workspace, newest, clock_skew_seconds=gathered.clock_skew_seconds, offline=is_offline
         ),
-        sources=tuple(_sources(workspace, facts.values(), gathered, is_offline=is_offline)),
+        sources=(
+            SourceSeen(STATE, True),
+            *(
+                _source(workspace, name, secret, facts.values(), gathered, is_offline=is_offline)
+                for name, secret in ((META, "meta-token"), (RESPONDIO, "respondio-token"))
+            ),
+        ),
         failed=tuple(gathered.failed),
-        arrivals=_arrivals(state),
+        arrivals=arrivals,
         last_run=runs_ledger.last_run(state),
         schedule=runs_ledger.schedule(state),
-        versions=tuple(
-            sorted({workspace.settings_for(one.name).meta_api_version for one in channels})
-        ),
+        versions=tuple(sorted(versions)),
     )
 
 
@@ -321,10 +318,8 @@ def blames_the_token(error: WacoexError) -> bool:
 
     Not when Meta hides the object: then the id may be wrong, or the partner gone.
     """
-    return isinstance(error, CredentialError) and error.details.get("code") not in {
-        None,
-        _OBJECT_NOT_VISIBLE,
-    }
+    is_refused = error.details.get("code") not in {None, _OBJECT_NOT_VISIBLE}
+    return isinstance(error, CredentialError) and is_refused
 
 
 def _ask(
@@ -342,35 +337,29 @@ def _ask(
     look = Look(workspace, now, Facts(state).calls_in_hour(now))
 
     async def more(facts: ChannelFacts) -> None:
-        await _ask_more(workspace, look, facts, gathered)
+        """What Meta knows beside number and account: our app's webhooks, templates to be sent."""
+        channel = facts.channel
+        hook = await look.ask(
+            subscribe.look_beside(workspace, facts, patience_seconds=PATIENCE_SECONDS)
+        )
+        waiting = _waiting(state, channel)
+        pairs = await look.ask(_templates(workspace, channel, waiting)) if waiting else ()
+        for error in (hook, pairs):
+            if isinstance(error, WacoexError) and error.code not in _NO_ACCESS:
+                gathered.failed.append(Unanswered(META, facts.name, error))
+        if hook is not None and not isinstance(hook, WacoexError):
+            gathered.subscriptions[channel.channel_id] = hook
+        if not isinstance(pairs, WacoexError):
+            gathered.templates[channel.channel_id] = pairs
 
-    reading = look.read(found, with_respondio=is_whole, more=more if is_whole else None)
-    workspace.run(reading)
+    workspace.run(look.read(found, with_respondio=is_whole, more=more if is_whole else None))
     gathered.clock_skew_seconds = look.clock_skew_seconds
     with state.transaction():
         look.keep(state, found)
         for facts in found:
-            signs = countdown.onboarding(facts.channel, values_of(facts.read), now)
-            Signs(state).add(signs)
+            Signs(state).add(countdown.onboarding(facts.channel, values_of(facts.read), now))
     for facts in found if is_whole else ():
         _take_failures(facts, gathered)
-
-
-async def _ask_more(
-    workspace: Workspace, look: Look, facts: ChannelFacts, gathered: _Gathered
-) -> None:
-    """What Meta knows beside number and account: our app's webhooks, templates to be sent."""
-    key = facts.channel.channel_id
-    hook = await look.ask(
-        subscribe.look_beside(workspace, facts, patience_seconds=PATIENCE_SECONDS)
-    )
-    waiting = _waiting(workspace.state, facts.channel)
-    pairs = await look.ask(_templates(workspace, facts.channel, waiting)) if waiting else ()
-    for error in (hook, pairs):
-        if isinstance(error, WacoexError) and error.code not in _NO_ACCESS:
-            gathered.failed.append(Unanswered(META, facts.name, error))
-    gathered.subscriptions[key] = None if isinstance(hook, WacoexError) else hook
-    gathered.templates[key] = () if isinstance(pairs, WacoexError) else pairs
 
 
 def _waiting(state: State, channel: Channel) -> list[Template]:
@@ -378,26 +367,27 @@ def _waiting(state: State, channel: Channel) -> list[Template]:
 
     What was planned for respond.io is checked against its own copy before it is sent.
     """
-    broadcasts = Broadcasts(state).of_channel(channel.channel_id, None)
-    through_meta = (one for one in broadcasts if one.provider is Provider.META)
-    texts = (one.template for one in through_meta if one.status in _TO_BE_SENT)
-    found = [Template.from_json(json.loads(one)) for one in dict.fromkeys(texts)]
-    return found[:_MOST_TEMPLATES]
+    texts = dict.fromkeys(
+        broadcast.template
+        for broadcast in Broadcasts(state).of_channel(channel.channel_id, None)
+        if broadcast.provider is Provider.META and broadcast.status in _TO_BE_SENT
+    )
+    return [Template.from_json(json.loads(text)) for text in texts][:_MOST_TEMPLATES]
 
 
 async def _templates(
     workspace: Workspace, channel: Channel, waiting: Sequence[Template]
 ) -> tuple[Pair, ...]:
     meta = meta_for(workspace, channel, patience_seconds=PATIENCE_SECONDS)
-    found = []
-    for one in waiting:
+    waba_id, found = channel.demand_waba_id(), []
+    for planned in waiting:
         try:
-            current = await find_template(meta, channel.demand_waba_id(), one.name, one.language)
+            current = await find_template(meta, waba_id, planned.name, planned.language)
         except UsageError as error:
             if error.code != "unknown_template":
                 raise
         else:
-            found.append((one, current))
+            found.append((planned, current))
     return tuple(found)
 
 
@@ -406,16 +396,13 @@ def _take_failures(facts: ChannelFacts, gathered: _Gathered) -> None:
     name = facts.name
     if any(fact.is_available for fact in facts.read):
         gathered.answered.add(META)
-    at_meta = [error for part, error in facts.failures.items() if part != "respondio"]
+    at_meta = [error for part, error in facts.failures.items() if part != RESPONDIO]
     if facts.lacks_token or any(map(blames_the_token, at_meta)):
-        gathered.failed = [
-            one for one in gathered.failed if (one.source, one.channel) != (META, name)
-        ]
+        gathered.failed = [failure for failure in gathered.failed if failure[:2] != (META, name)]
     else:
+        if facts.apps and facts.apps.error and "apps" not in facts.failures:
+            at_meta.append(facts.apps.error)
         gathered.failed += [Unanswered(META, name, error) for error in at_meta]
-        refused = facts.apps.error if facts.apps else None
-        if refused and "apps" not in facts.failures:
-            gathered.failed.append(Unanswered(META, name, refused))
     if facts.listed and facts.listed.error:
         gathered.failed.append(Unanswered(RESPONDIO, name, facts.listed.error))
     elif facts.listed:
@@ -424,69 +411,53 @@ def _take_failures(facts: ChannelFacts, gathered: _Gathered) -> None:
 
 def _views(
     workspace: Workspace, found: Mapping[int, ChannelFacts], gathered: _Gathered, now: datetime
-) -> list[ChannelView]:
+) -> Iterator[ChannelView]:
     """Each channel with everything that the state file knows and that was read just now."""
     state, channels = workspace.state, [facts.channel for facts in found.values()]
     standings = countdown.standings(workspace, channels, now)
     listed = inventories(state, channels, now)
     partners = rows_of(workspace, channels, now)
     trouble = troubles(state, channels, now)
-    unsupported = summaries(state, channels, now)
+    unsupported = traffic.summaries(state, channels, now)
     flows = traffic.flows(state, channels, now)
-    views = []
     for key, facts in found.items():
         journey = Journeys(state).newest(key, JourneyKind.CONNECT)
-        views.append(
-            ChannelView(
-                facts=facts,
-                standing=standings[key],
-                zone=countdown.zone_of(workspace, facts.channel),
-                inventory=listed[key],
-                partner=partners[key],
-                trouble=trouble[key],
-                unsupported=unsupported[key],
-                echo_flow=flows[key],
-                taken_in_24_hours=taken_since(state, facts.channel.phone, now - _DAY),
-                templates=gathered.templates.get(key, ()),
-                subscription=gathered.subscriptions.get(key),
-                journey=journey,
-                records=Journeys(state).records(journey.journey_id) if journey else {},
-            )
+        yield ChannelView(
+            facts=facts,
+            standing=standings[key],
+            zone=countdown.zone_of(workspace, facts.channel),
+            inventory=listed[key],
+            partner=partners[key],
+            trouble=trouble[key],
+            unsupported=unsupported[key],
+            echo_flow=flows[key],
+            taken_in_24_hours=taken_since(state, facts.channel.phone, now - _DAY),
+            templates=gathered.templates.get(key, ()),
+            subscription=gathered.subscriptions.get(key),
+            journey=journey,
+            records=Journeys(state).records(journey.journey_id) if journey else {},
         )
-    return views
 
 
-def _arrivals(state: State) -> dict[Source, list[tuple[str, int, str]]]:
-    """The hours in which something came in, by source, back to before any usual silence."""
-    found = {}
-    for source in Source:
-        newest = EventLog(state).newest_arrival(source)
-        if newest is not None:
-            found[source] = EventLog(state).arrival_hours(source, newest - SILENCE_WINDOW)
-    return found
-
-
-def _sources(
-    workspace: Workspace, found: Collection[ChannelFacts], gathered: _Gathered, *, is_offline: bool
-) -> list[SourceSeen]:
-    sources = [SourceSeen(STATE, True)]
-    secrets = {META: "meta-token", RESPONDIO: "respondio-token"}
-    for source, secret in secrets.items():
-        failed = [one.error for one in gathered.failed if one.source == source]
-        if source == META:
-            failed += [
-                error for one in found for part, error in one.failures.items() if part != RESPONDIO
-            ]
-        reasons = [one.message for one in failed]
-        has_secret = any(workspace.secrets.find(secret, one.name) for one in found)
-        if is_offline:
-            sources.append(SourceSeen(source, None, "offline: nobody is asked"))
-        elif not has_secret:
-            sources.append(SourceSeen(source, None, f"there is no {secret}"))
-        elif reasons:
-            sources.append(SourceSeen(source, False, reasons[0]))
-        elif source in gathered.answered:
-            sources.append(SourceSeen(source, True))
-        else:
-            sources.append(SourceSeen(source, None, "no channel needs it"))
-    return sources
+def _source(
+    workspace: Workspace,
+    name: str,
+    secret: str,
+    found: Collection[ChannelFacts],
+    gathered: _Gathered,
+    *,
+    is_offline: bool,
+) -> SourceSeen:
+    failed = [failure.error for failure in gathered.failed if failure.source == name]
+    if name == META:
+        parts = (part for facts in found for part in facts.failures.items())
+        failed += [error for part, error in parts if part != RESPONDIO]
+    if is_offline:
+        return SourceSeen(name, None, "offline: nobody is asked")
+    if not any(workspace.secrets.find(secret, facts.name) for facts in found):
+        return SourceSeen(name, None, f"there is no {secret}")
+    if failed:
+        return SourceSeen(name, False, failed[0].message)
+    if name in gathered.answered:
+        return SourceSeen(name, True)
+    return SourceSeen(name, None, "no channel needs it")
