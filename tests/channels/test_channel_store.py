@@ -18,10 +18,10 @@ from wacoex_cli.channels.model import (
     Fact,
     FormerId,
     Sign,
-    account_events_for,
     address_of,
     addresses_of,
     by_channel,
+    concerns,
     in_order,
 )
 from wacoex_cli.channels.store import (
@@ -312,7 +312,7 @@ def test_an_account_event_counts_while_the_id_was_the_channels(
 ) -> None:
     event = told(at, **ids)
 
-    assert bool(account_events_for(shop, [event])) is concerned
+    assert concerns(shop, event) is concerned
     assert bool(by_channel([shop], [event])[shop.channel_id]) is concerned
 
 

@@ -41,7 +41,8 @@ _CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
 _OFFBOARDED = "ACCOUNT_OFFBOARDED"
 _REMOVED = "PARTNER_REMOVED"
 _RECONNECTED = "ACCOUNT_RECONNECTED"
-_CONNECTING = frozenset({"PARTNER_ADDED", _RECONNECTED})
+CONNECTING = frozenset({"PARTNER_ADDED", _RECONNECTED})
+"""The account events that tell of a connection."""
 
 
 class ConnectionState(StrEnum):
@@ -52,6 +53,9 @@ class ConnectionState(StrEnum):
     RECONNECTING = "reconnecting"
     REMOVED = "removed"
     ARCHIVED = "archived"
+
+
+_LOSSES = {ConnectionState.RECONNECTING: "WX204", ConnectionState.REMOVED: "WX203"}
 
 
 class Connection(NamedTuple):
@@ -68,14 +72,12 @@ class Connection(NamedTuple):
     @property
     def is_lost(self) -> bool:
         """Nothing can be sent or received through the API."""
-        return self.state in {ConnectionState.RECONNECTING, ConnectionState.REMOVED}
+        return self.state in _LOSSES
 
     @property
     def loss_finding(self) -> str:
         """The id of the finding that says what to do about a loss; empty when there is none."""
-        if not self.is_lost:
-            return ""
-        return "WX204" if self.state is ConnectionState.RECONNECTING else "WX203"
+        return _LOSSES.get(self.state, "") if self.state else ""
 
     def to_json(self) -> dict[str, object]:
         """The keys that commands show about it."""
@@ -97,15 +99,14 @@ def connection_of(
     """
     if channel.archived_at:
         return Connection(ConnectionState.ARCHIVED, channel.archived_at)
-    told = sorted(
-        events,
-        key=lambda one: (one.at, one.event, one.reason or "", one.initiated_by or ""),
+    ordered = sorted(
+        events, key=lambda it: (it.at, it.event, it.reason or "", it.initiated_by or "")
     )
     onboarded = connected_at(values)
-    gained = max((one.at for one in told if one.event in _CONNECTING), default="")
+    gained = max((event.at for event in ordered if event.event in CONNECTING), default="")
     connected = max(gained, to_text(onboarded) if onboarded else "")
     # Of the same moment: a number comes back after it was lost, so coming back is the later.
-    loss = _loss([one for one in told if one.at > connected])
+    loss = _loss([event for event in ordered if event.at > connected])
     if loss:
         return loss
     state = connection(values, now)
@@ -120,21 +121,23 @@ def reconnections(channel: Channel, events: Iterable[AccountEvent]) -> tuple[Sig
     """Evidence that the app was open: WhatsApp brought the partner back after a registration."""
     address = channel_address(channel.channel_id)
     return tuple(
-        Sign(address, EvidenceKind.CONNECTED, one.at, one.source, one.event)
-        for one in events
-        if one.event == _RECONNECTED
+        Sign(address, EvidenceKind.CONNECTED, event.at, event.source, event.event)
+        for event in events
+        if event.event == _RECONNECTED
     )
 
 
 def _loss(events: Sequence[AccountEvent]) -> Connection | None:
     """What happened since the number was last connected; None when it was not lost."""
-    offboarded = next((one for one in reversed(events) if one.event == _OFFBOARDED), None)
-    removed = next((one for one in reversed(events) if one.event == _REMOVED), None)
-    is_final = offboarded and any(
-        one.event == _REMOVED and one.at >= offboarded.at and not _heals(one) for one in events
-    )
-    if offboarded and not is_final:
-        beside = removed if removed and _heals(removed) else offboarded
+    removals = [event for event in events if event.event == _REMOVED]
+    offboarded = next((event for event in reversed(events) if event.event == _OFFBOARDED), None)
+    removed = removals[-1] if removals else None
+    # Meta did not always tell a reason; beside an offboarding the registration is the likely one.
+    healing = {None, RE_REGISTERED}
+    if offboarded and not any(
+        removal.at >= offboarded.at and removal.reason not in healing for removal in removals
+    ):
+        beside = removed if removed and removed.reason in healing else offboarded
         return Connection(
             ConnectionState.RECONNECTING, offboarded.at, beside.reason, beside.initiated_by
         )
@@ -143,22 +146,17 @@ def _loss(events: Sequence[AccountEvent]) -> Connection | None:
     return None
 
 
-def _heals(removal: AccountEvent) -> bool:
-    # Meta did not always tell a reason; beside an offboarding the registration is the likely one.
-    return removal.reason in {None, RE_REGISTERED}
-
-
 def connected_at(values: Mapping[str, Any]) -> datetime | None:
     """When the number was last onboarded, as Meta tells it; None without a usable time."""
     return moment_of(values.get("last_onboarded_time"))
 
 
-def moment_of(told: object) -> datetime | None:
+def moment_of(value: object) -> datetime | None:
     """A moment that Meta gives as Unix seconds or as ISO 8601; None when it is neither."""
     try:
-        if isinstance(told, int | float):
-            return datetime.fromtimestamp(told, UTC)
-        moment = datetime.fromisoformat(str(told))
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, UTC)
+        moment = datetime.fromisoformat(str(value))
     except (ValueError, OverflowError, OSError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

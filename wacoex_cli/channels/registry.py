@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from wacoex_cli.channels.facts import FACTS, stored_facts
 from wacoex_cli.channels.model import Channel, Details
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wacoex_cli.platforms.respondio import RespondIO
     from wacoex_cli.terminal.options import Invocation
 
+Entered = TypeVar("Entered", bound=Details)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID = re.compile(r"[0-9]{1,32}")
 
@@ -65,15 +66,14 @@ def edit_channel(
     """
     with state.transaction():
         channel = known(state, name)
-        changed: Channel = dataclasses.replace(channel, **changes)  # type: ignore[arg-type]
-        others = [
-            one for one in Channels(state).all_channels() if one.channel_id != channel.channel_id
-        ]
-        fit = dataclasses.replace(changed, phone=fit_details(changed, others).phone)
+        key = channel.channel_id
+        others = [other for other in Channels(state).all_channels() if other.channel_id != key]
+        wanted: Channel = dataclasses.replace(channel, **changes)  # type: ignore[arg-type]
+        fit = fit_details(wanted, others)
         if dry_run:
             return fit
-        Channels(state).keep_replaced(channel.channel_id, channel, fit, now)
-        Channels(state).update(channel.channel_id, fit)
+        Channels(state).keep_replaced(key, channel, fit, now)
+        Channels(state).update(key, fit)
         return known(state, name)
 
 
@@ -109,9 +109,16 @@ def use_channel(state: State, name: str, *, dry_run: bool = False) -> Channel:
 def known(state: State, name: str) -> Channel:
     """The channel of that name, archived or not; raises UsageError with the nearest name."""
     channel = Channels(state).find(name)
-    if channel is None:
-        raise _unknown(name, [one.name for one in Channels(state).all_channels()])
-    return channel
+    if channel:
+        return channel
+    names = Channels(state).names()
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = "add it with `wacoex channel add NAME --phone +65...`"
+    if near:
+        hint = f"did you mean `{near[0]}`?"
+    elif names:
+        hint = f"there are {', '.join(f'`{other}`' for other in names)}"
+    raise UsageError(f"there is no channel `{name}`", hint=hint, code="channel_unknown")
 
 
 def active(state: State, name: str) -> Channel:
@@ -126,7 +133,7 @@ def active(state: State, name: str) -> Channel:
     return channel
 
 
-def fit_details(details: Details, others: Iterable[Channel]) -> Details:
+def fit_details(details: Entered, others: Iterable[Channel]) -> Entered:
     """The details with the number as E.164; raises UsageError when they are unfit or taken."""
     phone = normalise(details.phone)
     if phone is None:
@@ -141,21 +148,9 @@ def fit_details(details: Details, others: Iterable[Channel]) -> Details:
             hint="write it as `Asia/Singapore` or `Europe/Berlin`",
             code="channel_timezone",
         )
-    fields = {field.name: getattr(details, field.name) for field in dataclasses.fields(Details)}
-    fit = Details(**{**fields, "phone": phone})
+    fit = dataclasses.replace(details, phone=phone)
     check_details(fit, others)
     return fit
-
-
-def _unknown(name: str, names: list[str]) -> UsageError:
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        hint = f"did you mean `{near[0]}`?"
-    elif names:
-        hint = f"there are {', '.join(f'`{one}`' for one in names)}"
-    else:
-        hint = "add it with `wacoex channel add NAME --phone +65...`"
-    return UsageError(f"there is no channel `{name}`", hint=hint, code="channel_unknown")
 
 
 def check_name(name: str, others: Iterable[Channel]) -> None:
@@ -197,18 +192,17 @@ def check_details(details: Details, others: Iterable[Channel]) -> None:
             )
     for other in others:
         if other.phone == details.phone:
-            raise _taken(f"the number {details.phone}", other)
-        if details.phone_number_id and other.phone_number_id == details.phone_number_id:
-            raise _taken(f"the phone_number_id {details.phone_number_id}", other)
-
-
-def _taken(what: str, other: Channel) -> UsageError:
-    archived = ", which is archived" if other.archived_at else ""
-    return UsageError(
-        f"{what} belongs to channel `{other.name}`{archived}",
-        hint=_way_out(other),
-        code="channel_exists",
-    )
+            what = f"the number {details.phone}"
+        elif details.phone_number_id and other.phone_number_id == details.phone_number_id:
+            what = f"the phone_number_id {details.phone_number_id}"
+        else:
+            continue
+        archived = ", which is archived" if other.archived_at else ""
+        raise UsageError(
+            f"{what} belongs to channel `{other.name}`{archived}",
+            hint=_way_out(other),
+            code="channel_exists",
+        )
 
 
 def _way_out(other: Channel) -> str:

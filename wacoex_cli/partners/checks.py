@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.checks import RETURNS_WITHIN
-from wacoex_cli.channels.facts import ConnectionState
+from wacoex_cli.channels.facts import CONNECTING, ConnectionState
 from wacoex_cli.channels.model import META, Provider
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 STANDS_FOR = timedelta(days=30)
 """How long something counts that Meta gave no end: its longest block of sending lasts 30 days."""
 
-_CONNECTING = frozenset({"PARTNER_ADDED", "ACCOUNT_RECONNECTED"})
 _BROADCASTS = "RESTRICTED_BIZ_INITIATED_MESSAGING"
 _RESTRICTIONS = {
     _BROADCASTS: (Severity.CRITICAL, "no broadcasts and no templates to people"),
@@ -131,7 +130,7 @@ def check_account(
 
 def _disabled(events: list[AccountEvent], now: datetime) -> Iterator[_Reported]:
     """The newest word on it; whoever was connected later was not disabled any more."""
-    connected = max((one.at for one in events if one.event in _CONNECTING), default="")
+    connected = max((one.at for one in events if one.event in CONNECTING), default="")
     newest: dict[str, AccountEvent] = {
         one.event: one
         for one in events
