@@ -24,13 +24,7 @@ from wacoex_cli.channels.model import (
 )
 from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for, respondio_for
 from wacoex_cli.channels.store import Facts
-from wacoex_cli.errors import (
-    CredentialError,
-    RefusedError,
-    TemporaryError,
-    UsageError,
-    WacoexError,
-)
+from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.meta_answers import AccessToken, is_not_visible
 

@@ -21,11 +21,7 @@ from wacoex_cli.channels.checks import (
     wait_for,
 )
 from wacoex_cli.channels.facts import connected_at
-from wacoex_cli.channels.model import (
-    TOKEN_PREFIX,
-    Provider,
-    values_of,
-)
+from wacoex_cli.channels.model import TOKEN_PREFIX, Provider, values_of
 from wacoex_cli.diagnosis.snapshot import blames_the_token
 from wacoex_cli.events.checks import (
     Subscribed,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -28,11 +27,10 @@ class Question(NamedTuple):
     is_text: bool = False
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """What was answered, by the id of the question; what nobody knows is left out."""
 
-    given: Mapping[str, bool | str] = field(default_factory=dict)
+    given: Mapping[str, bool | str] = {}
 
     def says(self, question: str, answer: bool = True) -> bool:
         """Whether that was the answer to a question of yes or no."""
