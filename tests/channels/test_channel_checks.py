@@ -17,7 +17,7 @@ from wacoex_cli.channels.checks import (
     check_version,
     missing_token,
 )
-from wacoex_cli.channels.connection import connection
+from wacoex_cli.channels.facts import connection
 from wacoex_cli.findings.model import Finding, Severity
 
 SEEN = "2026-11-07T12:00:00.000Z"

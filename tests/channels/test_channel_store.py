@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.channels import registry, store
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import stored_facts
 from wacoex_cli.channels.model import (
     AccountEvent,
@@ -18,13 +18,22 @@ from wacoex_cli.channels.model import (
     Fact,
     FormerId,
     Sign,
-    account_events_for,
     address_of,
     addresses_of,
     by_channel,
+    concerns,
     in_order,
 )
-from wacoex_cli.channels.store import AccountEvents, Channels, Facts, Signs
+from wacoex_cli.channels.store import (
+    _FIRST,
+    _NEWEST,
+    _NEWEST_AFTER,
+    AccountEvents,
+    Channels,
+    Facts,
+    Signs,
+    _all_of,
+)
 from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State, open_state
@@ -145,9 +154,9 @@ def test_evidence_is_kept_under_the_surest_name(told: dict[str, str], address: s
 def test_every_read_looks_up_the_key_and_scans_nothing(state: State) -> None:
     kinds = [(ID, "echo", "", EVER), (PHONE, "echo", "", EVER)]
     queries = [
-        store._all_of(store._NEWEST, kinds),
-        store._all_of(store._NEWEST_AFTER, [one[:3] for one in kinds]),
-        store._all_of(store._FIRST, [one[:2] for one in kinds]),
+        _all_of(_NEWEST, kinds),
+        _all_of(_NEWEST_AFTER, [one[:3] for one in kinds]),
+        _all_of(_FIRST, [one[:2] for one in kinds]),
         ("SELECT phone_number_id FROM numbers_seen WHERE phone = ?", [PHONE]),
     ]
     for sql, parameters in queries:
@@ -303,7 +312,7 @@ def test_an_account_event_counts_while_the_id_was_the_channels(
 ) -> None:
     event = told(at, **ids)
 
-    assert bool(account_events_for(shop, [event])) is concerned
+    assert concerns(shop, event) is concerned
     assert bool(by_channel([shop], [event])[shop.channel_id]) is concerned
 
 

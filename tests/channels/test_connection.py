@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.channels.checks import check_connection
-from wacoex_cli.channels.connection import Connection, ConnectionState, connection_of, reconnections
+from wacoex_cli.channels.facts import Connection, ConnectionState, connection_of, reconnections
 from wacoex_cli.channels.model import (
     AccountEvent,
     Channel,
     EvidenceKind,
     Sign,
-    account_events_for,
     by_channel,
+    concerns,
 )
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
@@ -52,7 +52,7 @@ def state(*events: AccountEvent, **values: object) -> str | None:
 def names(event: AccountEvent) -> list[str]:
     """The channels that are told about an event, asked one by one and all at once."""
     channels = [SHOP, DESK, FAR]
-    alone = [one.name for one in channels if account_events_for(one, [event])]
+    alone = [one.name for one in channels if concerns(one, event)]
     together = by_channel(channels, [event])
     assert [one.name for one in channels if together[one.channel_id] == (event,)] == alone
     return alone

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wacoex_cli.channels.evidence import CHANNELS, project
 from wacoex_cli.channels.model import AccountEvent
-from wacoex_cli.channels.store import AccountEvents
+from wacoex_cli.channels.store import CHANNELS, AccountEvents, project
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.platforms.events import Event, Kind, Source
 

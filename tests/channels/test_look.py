@@ -11,9 +11,9 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.look import read_phone_number, read_waba, token_facts
 from wacoex_cli.channels.model import PHONE_NUMBER_FIELDS, Channel, Fact, values_of
+from wacoex_cli.channels.registry import meta_for
 from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http

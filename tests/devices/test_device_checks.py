@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 
 from wacoex_cli.channels.model import AccountEvent
 from wacoex_cli.devices.checks import check_devices, check_probes
-from wacoex_cli.devices.model import Break, Device, DeviceKind, DeviceState, ListConfirmation
-from wacoex_cli.devices.rule import (
+from wacoex_cli.devices.model import (
+    Break,
+    Device,
+    DeviceKind,
+    DeviceState,
     Interval,
+    ListConfirmation,
     ProbeAnswer,
     WordOutcome,
-    breaks,
+    breaks_in,
     free_slots,
     primary_only,
     state_of,
@@ -153,7 +157,7 @@ def test_a_loss_unlinks_all_companions_but_coming_back_does_not() -> None:
         AccountEvent("5", "PARTNER_REMOVED", at(5), reason="COMPANION_INACTIVITY"),
     ]
 
-    assert breaks(events) == [
+    assert breaks_in(events) == [
         Break(at(1), "offboarding", "meta"),
         Break(at(3), "offboarding", "meta"),
     ]

@@ -9,7 +9,7 @@ from freezegun import freeze_time
 
 from wacoex_cli.channels.model import AccountEvent
 from wacoex_cli.channels.store import AccountEvents
-from wacoex_cli.devices.rule import Interval
+from wacoex_cli.devices.model import Interval
 from wacoex_cli.devices.store import Devices
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State

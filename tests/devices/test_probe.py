@@ -11,12 +11,19 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.channels import registry as channels
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Details
-from wacoex_cli.devices import registry
-from wacoex_cli.devices.model import Device, DeviceKind
+from wacoex_cli.devices.inventory import add_device, inventory, relink_device
+from wacoex_cli.devices.model import (
+    THE_PHONE,
+    Device,
+    DeviceKind,
+    Probe,
+    ProbeWord,
+    WordOutcome,
+    new_word,
+)
 from wacoex_cli.devices.probe import WAITS_SECONDS, Prober
-from wacoex_cli.devices.rule import THE_PHONE, Probe, ProbeWord, WordOutcome, new_word
 from wacoex_cli.devices.store import Devices
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
@@ -81,7 +88,7 @@ class Shop:
         now = self.clock.now()
         return [
             one
-            for one in registry.inventory(self.workspace.state, self.channel, now).findings
+            for one in inventory(self.workspace.state, self.channel, now).findings
             if one.id == "WX304"
         ]
 
@@ -112,10 +119,10 @@ def shop(tmp_path: Path, clock: Any) -> Iterator[Shop]:
                 respondio_channel_id=RESPONDIO_CHANNEL_ID,
             )
             now = clock.now()
-            channels.add_channel(workspace.state, "shop", ids, now)
-            channel = channels.known(workspace.state, "shop")
+            registry.add_channel(workspace.state, "shop", ids, now)
+            channel = registry.known(workspace.state, "shop")
             devices = [
-                registry.add_device(workspace.state, channel, kind, None, now, now)
+                add_device(workspace.state, channel, kind, None, now, now)
                 for kind in (DeviceKind.WEB, DeviceKind.DESKTOP_WINDOWS)
             ]
             clock.advance(3600)
@@ -231,7 +238,7 @@ def test_a_later_probe_or_a_new_link_settles_it(shop: Shop) -> None:
     assert shop.findings()
 
     shop.clock.advance(60)
-    registry.relink_device(shop.workspace.state, shop.channel, shop.devices[0], shop.clock.now())
+    relink_device(shop.workspace.state, shop.channel, shop.devices[0], shop.clock.now())
     assert shop.findings() == []
 
     again = shop.prober().begin(TESTER)
@@ -249,7 +256,7 @@ def test_an_interrupted_probe_goes_on_with_the_same_words(shop: Shop) -> None:
     begun = shop.prober().begin(TESTER)
     shop.send(words(begun)[1])
     shop.prober().look(begun)
-    added = registry.add_device(
+    added = add_device(
         *(shop.workspace.state, shop.channel, DeviceKind.IPAD, None),
         *(shop.clock.now(), shop.clock.now()),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wacoex_cli.diagnosis.symptoms import QUESTIONS, Symptom
+from wacoex_cli.diagnosis.model import QUESTIONS, Symptom
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wacoex_cli.diagnosis.checks import check_machine, newer_schema
-from wacoex_cli.diagnosis.machine import Exposed, Machine, look_at
+from wacoex_cli.diagnosis.snapshot import Exposed, Machine, look_at
 from wacoex_cli.errors import StateError
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.workspace import Workspace, open_workspace

@@ -10,7 +10,7 @@ import pytest
 from typer.core import TyperGroup
 
 from wacoex_cli.app import app
-from wacoex_cli.diagnosis.code_articles import about_code
+from wacoex_cli.diagnosis.explain import about_code
 from wacoex_cli.findings import catalogue
 from wacoex_cli.findings.catalogue import Article
 from wacoex_cli.platforms.error_codes import known_codes

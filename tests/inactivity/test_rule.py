@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.channels.model import EvidenceKind
-from wacoex_cli.devices.rule import Interval
+from wacoex_cli.devices.model import Interval
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.settings import InactivitySettings, Trust
 from wacoex_cli.inactivity.model import Grade, GradedSign, LastNotice, NoticeKind, Stage

@@ -14,7 +14,7 @@ from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import AccountEvent, EvidenceKind, Provider, Sign, channel_address
 from wacoex_cli.channels.store import AccountEvents, Signs
-from wacoex_cli.devices import registry as devices
+from wacoex_cli.devices.inventory import add_device
 from wacoex_cli.devices.model import DeviceKind
 from wacoex_cli.errors import DeclinedError, RefusedError, TemporaryError, UsageError
 from wacoex_cli.findings.model import Severity
@@ -650,7 +650,7 @@ def test_companions_are_to_be_linked_again_from_the_next_day(stage, make_talker)
     channel = stage.context(None).channel
     before = stage.clock.now()
     state = stage.workspace.state
-    devices.add_device(state, channel, DeviceKind.WEB, "front desk", before, before)
+    add_device(state, channel, DeviceKind.WEB, "front desk", before, before)
     stage.clock.advance(60)
     stage.settle("signup", connected_at="2026-11-07T12:01:00.000Z", connected_source="person")
 

@@ -17,7 +17,7 @@ from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Fact, Provider
 from wacoex_cli.channels.store import Facts
-from wacoex_cli.devices import registry as devices
+from wacoex_cli.devices.inventory import add_device, inventory
 from wacoex_cli.devices.model import DeviceKind, DeviceState
 from wacoex_cli.errors import CredentialError, DeclinedError, TemporaryError, UsageError
 from wacoex_cli.events.import_file import storing
@@ -488,7 +488,7 @@ def test_the_list_of_companions_knows_when_they_can_be_linked_again(shop: Shop) 
     with shop.state() as state:
         channel = registry.known(state, "shop")
         linked = shop.clock.now() - timedelta(days=2)
-        devices.add_device(state, channel, DeviceKind.WEB, "front desk", linked, shop.clock.now())
+        add_device(state, channel, DeviceKind.WEB, "front desk", linked, shop.clock.now())
 
     done = shop.offboard()
 
@@ -498,7 +498,7 @@ def test_the_list_of_companions_knows_when_they_can_be_linked_again(shop: Shop) 
         channel = registry.restore_channel(state, "shop")
         for hours, expected in ((23, DeviceState.WAITING), (24, DeviceState.UNLINKED)):
             moment = from_text(answer["unlinked_at"]) + timedelta(hours=hours)
-            [(_, found)] = devices.inventory(state, channel, moment).devices
+            [(_, found)] = inventory(state, channel, moment).devices
             assert found is expected
 
 

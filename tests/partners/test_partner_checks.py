@@ -9,16 +9,14 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.channels.connection import Connection, ConnectionState
-from wacoex_cli.channels.facts import AppsSeen, WorkspaceList
+from wacoex_cli.channels.facts import AppsSeen, Connection, ConnectionState, WorkspaceList
 from wacoex_cli.channels.model import AccountEvent, Channel, FormerId
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.partners import rule
 from wacoex_cli.partners.checks import check_account, check_drift, check_override, check_partner
-from wacoex_cli.partners.model import Drift, DriftKind, Expected
-from wacoex_cli.partners.rule import at_meta
+from wacoex_cli.partners.rule import Drift, DriftKind, Expected, at_meta
 from wacoex_cli.platforms.answers import App, ListedNumber, User
 from wacoex_cli.platforms.events import Event, EventData, Kind, Source
 from wacoex_cli.platforms.respondio import WorkspaceChannel

@@ -134,7 +134,7 @@ def plan(
     from wacoex_cli.broadcast.plan import PlanOrder, first_reading, plan_broadcast, show_plan
     from wacoex_cli.broadcast.providers import means_of
     from wacoex_cli.broadcast.send import check_wanted, try_out
-    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.channels.registry import choose_channel
 
     order = PlanOrder(
         None,
@@ -292,7 +292,7 @@ def send(
     from wacoex_cli.broadcast.guards import SendOrder, wishes
     from wacoex_cli.broadcast.plan import PlanOrder, check_retry, plan_again, plan_broadcast
     from wacoex_cli.broadcast.send import check_wishes, chosen, send_broadcast, show_requests
-    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.channels.registry import choose_channel
 
     minded = wishes(canary, canary_wait, canary_limit, quiet_hours, not_before, until)
     asked = SendOrder(rate, expect, _known_findings(overrule), yes, wishes=minded)
@@ -418,7 +418,7 @@ def list_broadcasts(invocation: Invocation) -> Result:
     from wacoex_cli.broadcast.projection import bring_up_to_date
     from wacoex_cli.broadcast.report import template_name
     from wacoex_cli.broadcast.store import Broadcasts, Rows
-    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.channels.registry import choose_channel
 
     with invocation.open_workspace() as workspace:
         bring_up_to_date(workspace.state, workspace.clock)

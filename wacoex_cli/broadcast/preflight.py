@@ -17,11 +17,9 @@ from wacoex_cli.broadcast.providers import Means
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND, UNTOLD_MESSAGES_PER_SECOND
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, wait_for
-from wacoex_cli.channels.connection import Connection
-from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.facts import ChannelFacts
+from wacoex_cli.channels.facts import ChannelFacts, Connection
 from wacoex_cli.channels.model import META, Fact, Provider
-from wacoex_cli.channels.store import AccountEvents, Signs
+from wacoex_cli.channels.store import CHANNELS, AccountEvents, Signs
 from wacoex_cli.errors import RefusedError, UsageError, WacoexError
 from wacoex_cli.events.store import MAC, catch_up
 from wacoex_cli.findings.model import Finding, Severity, worst_first

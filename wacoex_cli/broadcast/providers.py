@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from wacoex_cli.broadcast.model import Claim, RowState, Status, Stop, attempt_id
 from wacoex_cli.broadcast.projection import status_in
 from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.channels.access import meta_for, respondio_for
 from wacoex_cli.channels.look import read_respondio
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.registry import meta_for, respondio_for
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
 from wacoex_cli.findings.model import Evidence, Finding, Severity
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.broadcast.model import Broadcast, OnItsWay
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State

@@ -20,8 +20,8 @@ from wacoex_cli.broadcast import figures
 from wacoex_cli.broadcast.model import Doubt, RowState, Status
 from wacoex_cli.broadcast.projection import bring_up_to_date, status_in
 from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.channels.access import meta_for, respondio_for
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.registry import meta_for, respondio_for
 from wacoex_cli.errors import RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.events import read_moment

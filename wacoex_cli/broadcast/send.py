@@ -41,9 +41,8 @@ from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import creating, polling, provider_for
 from wacoex_cli.broadcast.report import template_name
 from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.channels.access import choose_channel
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.channels.registry import active
+from wacoex_cli.channels.registry import active, choose_channel
 from wacoex_cli.contacts.store import Scope, is_opted_out
 from wacoex_cli.errors import (
     CredentialError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.connection import (
+from wacoex_cli.channels.facts import (
     CANNOT_SEND,
     SETTLES_WITHIN,
     ConnectionState,
@@ -22,7 +22,10 @@ from wacoex_cli.platforms.answers import EXPIRES_SOON, NEEDED_SCOPES
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
+
+    _Said = tuple[str, Severity]
+    """What was found, and how bad that is."""
 
 
 SENDING_FIELDS = (
@@ -49,8 +52,7 @@ _LOW_QUALITY = frozenset({"YELLOW", "RED"})
 _QUALITY_WORDS = _LOW_QUALITY | {"GREEN", "NA", "UNKNOWN"}
 _NEWER_WORD = "this version of wacoex does not know that value"
 
-# What was found, and how bad that is.
-_Said = tuple[str, Severity]
+_RIGHTS = " and ".join(NEEDED_SCOPES)
 RETURNS_WITHIN = timedelta(hours=1)
 """WhatsApp usually brings a partner back within minutes (Meta: reconnect offboarded clients)."""
 _VERSION_ENDS_SOON = timedelta(days=90)
@@ -71,20 +73,28 @@ def check_can_send(node: Mapping[str, Any], channel: str, observed_at: str) -> l
     A field that Meta did not give is left out: it is neither good nor bad. A value that is not
     known here is unknown: it may be harmless, and it may not.
     """
-    return [
-        *_check_coexistence(node, channel, observed_at),
-        *_check_health(node, channel, observed_at),
-        *_check_quality(node, channel, observed_at),
-    ]
-
-
-def _check_coexistence(
-    node: Mapping[str, Any], channel: str, observed_at: str
-) -> Iterator[Finding]:
-    said = list(_coexistence_facts(node))
-    if said:
-        severity = worst(one for _, one in said)
-        yield Finding("WX201", severity, channel, _evidence(said, observed_at))
+    found = []
+    if said := list(_coexistence_facts(node)):
+        severity = worst(severity for _, severity in said)
+        found.append(Finding("WX201", severity, channel, _evidence(said, observed_at)))
+    said = [*_status_facts(node), *_health_facts(node)]
+    severity = worst(severity for _, severity in said)
+    if severity not in {Severity.OK, Severity.INFO}:
+        entities = _dictionaries(node.get("health_status"), "entities")
+        hints = [
+            error.get("possible_solution")
+            for entity in entities
+            for error in _dictionaries(entity, "errors")
+        ]
+        solutions = tuple(dict.fromkeys(str(hint) for hint in hints if hint))
+        evidence = _evidence(said, observed_at)
+        found.append(Finding("WX206", severity, channel, evidence, solutions=solutions))
+    rating = str(node.get("quality_rating", "GREEN"))
+    if rating in _LOW_QUALITY or rating not in _QUALITY_WORDS:
+        severity = Severity.WARNING if rating in _LOW_QUALITY else Severity.UNKNOWN
+        said_of_it = Evidence(f"quality_rating is {rating}", "meta", observed_at)
+        found.append(Finding("WX501", severity, channel, said_of_it, rating=rating.lower()))
+    return found
 
 
 def _coexistence_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
@@ -98,14 +108,6 @@ def _coexistence_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
         yield f"platform_type is {platform}", Severity.CRITICAL
     elif platform != "CLOUD_API":
         yield f"platform_type is {platform}: {_NEWER_WORD}", Severity.UNKNOWN
-
-
-def _check_health(node: Mapping[str, Any], channel: str, observed_at: str) -> Iterator[Finding]:
-    said = [*_status_facts(node), *_health_facts(node)]
-    severity = worst(one for _, one in said)
-    if severity not in {Severity.OK, Severity.INFO}:
-        evidence = _evidence(said, observed_at)
-        yield Finding("WX206", severity, channel, evidence, solutions=_solutions(node))
 
 
 def _status_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
@@ -127,70 +129,38 @@ def _health_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
     if not isinstance(health, dict):
         yield "health_status has a form that this version cannot read", Severity.UNKNOWN
         return
-    said = [one for entity in _entities(node) for one in _entity_facts(entity)]
+    said = []
+    for entity in _dictionaries(health, "entities"):
+        word = entity.get("can_send_message", "AVAILABLE")
+        severity = _HEALTH_WORDS.get(str(word), Severity.UNKNOWN)
+        if severity is Severity.OK:
+            continue
+        reasons = [str(text) for text in _list(entity, "additional_info")]
+        reasons += [
+            f"{error.get('error_code')}: {error.get('error_description')}"
+            for error in _dictionaries(entity, "errors")
+        ]
+        why = f" ({'; '.join(reasons)})" if reasons else ""
+        text = f"{entity.get('entity_type')} is {word}{why}{_unless_known(severity)}"
+        said.append((text, severity))
     yield from said
     overall = health.get("can_send_message", "AVAILABLE")
-    severity = _health_severity(overall)
-    if severity is not worst([Severity.OK, *(one for _, one in said)]):
+    severity = _HEALTH_WORDS.get(str(overall), Severity.UNKNOWN)
+    if severity is not worst([Severity.OK, *(each for _, each in said)]):
         yield f"can_send_message is {overall}{_unless_known(severity)}", severity
-
-
-def _entity_facts(entity: Mapping[str, Any]) -> Iterator[_Said]:
-    word = entity.get("can_send_message", "AVAILABLE")
-    severity = _health_severity(word)
-    if severity is Severity.OK:
-        return
-    reasons = [str(text) for text in _list(entity.get("additional_info"))]
-    reasons += [
-        f"{error.get('error_code')}: {error.get('error_description')}" for error in _errors(entity)
-    ]
-    told = f" ({'; '.join(reasons)})" if reasons else ""
-    yield f"{entity.get('entity_type')} is {word}{told}{_unless_known(severity)}", severity
-
-
-def _health_severity(word: object) -> Severity:
-    return _HEALTH_WORDS.get(str(word), Severity.UNKNOWN)
 
 
 def _unless_known(severity: Severity) -> str:
     return f": {_NEWER_WORD}" if severity is Severity.UNKNOWN else ""
 
 
-def _solutions(node: Mapping[str, Any]) -> tuple[str, ...]:
-    found = (
-        error.get("possible_solution") for entity in _entities(node) for error in _errors(entity)
-    )
-    return tuple(dict.fromkeys(str(text) for text in found if text))
+def _dictionaries(node: object, key: str) -> list[dict[str, Any]]:
+    return [value for value in _list(node, key) if isinstance(value, dict)]
 
 
-def _entities(node: Mapping[str, Any]) -> list[dict[str, Any]]:
-    health = node.get("health_status")
-    return _dictionaries(health.get("entities")) if isinstance(health, dict) else []
-
-
-def _errors(entity: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return _dictionaries(entity.get("errors"))
-
-
-def _dictionaries(value: object) -> list[dict[str, Any]]:
-    return [one for one in _list(value) if isinstance(one, dict)]
-
-
-def _list(value: object) -> list[Any]:
+def _list(node: object, key: str) -> list[Any]:
+    value = node.get(key) if isinstance(node, dict) else None
     return value if isinstance(value, list) else []
-
-
-def _check_quality(node: Mapping[str, Any], channel: str, observed_at: str) -> Iterator[Finding]:
-    rating = str(node.get("quality_rating", "GREEN"))
-    is_low = rating in _LOW_QUALITY
-    if is_low or rating not in _QUALITY_WORDS:
-        yield Finding(
-            "WX501",
-            Severity.WARNING if is_low else Severity.UNKNOWN,
-            channel,
-            Evidence(f"quality_rating is {rating}", "meta", observed_at),
-            rating=rating.lower(),
-        )
 
 
 def _evidence(said: Iterable[_Said], observed_at: str) -> tuple[Evidence, ...]:
@@ -209,26 +179,19 @@ def check_connection(connection: Connection, channel: str, now: datetime) -> lis
     reason, by = connection.reason or "", connection.initiated_by
     details = (f", reason {reason}" if reason else "") + (f", initiated by {by}" if by else "")
     if connection.state is ConnectionState.RECONNECTING:
+        finding_id, case, may_return = "WX204", "", True
         said = f"ACCOUNT_OFFBOARDED{details}, and no return yet"
-        evidence = Evidence(said, "meta", connection.since)
-        return [
-            Finding(
-                "WX204",
-                Severity.CRITICAL,
-                channel,
-                evidence,
-                is_waiting=now < until,
-                until=to_text(until),
-            )
-        ]
-    may_return = reason == RE_REGISTERED or by != "USER"
+    else:
+        finding_id, said = "WX203", f"PARTNER_REMOVED{details}"
+        case = reason if reason in wording("WX203").cases else ""
+        may_return = reason == RE_REGISTERED or by != "USER"
     return [
         Finding(
-            "WX203",
+            finding_id,
             Severity.CRITICAL,
             channel,
-            Evidence(f"PARTNER_REMOVED{details}", "meta", connection.since),
-            case=reason if reason in wording("WX203").cases else "",
+            Evidence(said, "meta", connection.since),
+            case=case,
             is_waiting=may_return and now < until,
             until=to_text(until),
         )
@@ -256,7 +219,7 @@ def missing_token(channel: str, observed_at: str) -> Finding:
 def refused_token(channel: str, said: str, observed_at: str) -> Finding:
     """WX701: Meta refused the token, or a right it lacks; so nothing can be known."""
     evidence = Evidence(said, "meta", observed_at)
-    return Finding("WX701", Severity.UNKNOWN, channel, evidence, case="refused", rights=_rights())
+    return Finding("WX701", Severity.UNKNOWN, channel, evidence, case="refused", rights=_RIGHTS)
 
 
 def check_token(
@@ -267,18 +230,24 @@ def check_token(
     if values.get("token.is_valid") is False or (expires_at and expires_at <= now):
         when = f"it expired at {to_text(expires_at)}" if expires_at else "is_valid is false"
         return [refused_token(channel, when, observed_at)]
-    found = []
+    said = {}
     if expires_at and expires_at - now < EXPIRES_SOON:
-        said = Evidence(f"it expires at {to_text(expires_at)}", "meta", observed_at)
-        found.append(Finding("WX701", Severity.WARNING, channel, said, case="expires"))
+        said["expires"] = f"it expires at {to_text(expires_at)}"
     scopes = values.get("token.scopes")
     lacking = [scope for scope in NEEDED_SCOPES if isinstance(scopes, list) and scope not in scopes]
     if lacking:
-        said = Evidence(f"it lacks {' and '.join(lacking)}", "meta", observed_at)
-        found.append(
-            Finding("WX701", Severity.WARNING, channel, said, case="lacks_right", rights=_rights())
+        said["lacks_right"] = f"it lacks {' and '.join(lacking)}"
+    return [
+        Finding(
+            "WX701",
+            Severity.WARNING,
+            channel,
+            Evidence(text, "meta", observed_at),
+            case=case,
+            rights=_RIGHTS,
         )
-    return found
+        for case, text in said.items()
+    ]
 
 
 def check_app_secret(channels: Collection[str], observed_at: str) -> list[Finding]:
@@ -304,10 +273,6 @@ def check_version(version: str, now: datetime, observed_at: str) -> list[Finding
     evidence = Evidence(when, "wacoex", observed_at)
     case = "ended" if has_ended else "ends"
     return [Finding("WX703", Severity.WARNING, None, evidence, case=case)]
-
-
-def _rights() -> str:
-    return " and ".join(NEEDED_SCOPES)
 
 
 def allow_for_settling(

@@ -6,15 +6,15 @@ import asyncio
 import itertools
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from wacoex_cli.channels import access, registry
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.channels.registry import alike
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.phone_numbers import normalise
+from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wacoex_cli.platforms.answers import ListedNumber
     from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.platforms.respondio import RespondIO
-    from wacoex_cli.terminal.dialogue import Dialogue
+    from wacoex_cli.terminal.dialogue import Dialogue, TerminalDialogue
 
     Api = TypeVar("Api", Meta, RespondIO)
 
@@ -38,10 +38,11 @@ _BAD_TOKEN = 190
 _CONNECTED = "CONNECTED"
 _LONGEST_NAME = 40
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
+_PARTIAL = 7
+_COLUMNS = ("source", "phone", "id", "account", "name", "coexistence", "channel")
 
 
-@dataclass(frozen=True)
-class FoundNumber:
+class FoundNumber(NamedTuple):
     """A phone number of an account; None is what Meta did not say. `known_as` names a channel."""
 
     phone: str | None
@@ -64,8 +65,7 @@ class FoundNumber:
         return self.is_coexistence and self.known_as is None and self.phone is not None
 
 
-@dataclass(frozen=True)
-class FoundRespondIO:
+class FoundRespondIO(NamedTuple):
     """A channel of a respond.io workspace, which does not tell its number."""
 
     id: int
@@ -74,13 +74,12 @@ class FoundRespondIO:
     known_as: str | None
 
     @property
-    def may_be_whatsapp(self) -> bool:
-        """Whether its source sounds like it; respond.io does not list the words it uses."""
-        return "whatsapp" in self.source.lower()
+    def may_be_linked(self) -> bool:
+        """No channel yet, and its source sounds like WhatsApp: respond.io lists no words for it."""
+        return self.known_as is None and "whatsapp" in self.source.lower()
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """What was seen. `failures` are the sources that could not be read, `answers` those that were.
 
     `channels` are those that were known, archived ones too.
@@ -96,18 +95,108 @@ class Found:
     def new(self) -> tuple[FoundNumber, ...]:
         """What can be added, each phone once: where it has two ids, the one that is connected."""
         by_phone: dict[str | None, FoundNumber] = {}
-        for one in self.numbers:
-            before = by_phone.get(one.phone)
-            if one.can_be_added and (before is None or before.status != _CONNECTED):
-                by_phone[one.phone] = one
+        for number in self.numbers:
+            before = by_phone.get(number.phone)
+            if number.can_be_added and (before is None or before.status != _CONNECTED):
+                by_phone[number.phone] = number
         return tuple(by_phone.values())
 
-    def to_json(self) -> dict[str, object]:
-        """The keys that `channel discover` shows about it."""
-        return {
-            "found": [asdict(one) for one in self.numbers],
-            "respondio": [asdict(one) for one in self.respondio],
-        }
+
+class Adopted(NamedTuple):
+    """What became of the offers. `linked` are channels that have a respond.io channel now."""
+
+    added: tuple[Channel, ...] = ()
+    linked: tuple[Channel, ...] = ()
+
+
+def run_discovery(
+    workspace: Workspace, dialogue: TerminalDialogue, *, yes: bool, dry_run: bool
+) -> Result:
+    """What `channel discover` shows, after adding all with `yes`, else what a person picks.
+
+    Raises CredentialError when there is no token at all.
+    """
+    state = workspace.state
+    found = workspace.run(look_around(workspace, Channels(state).all_channels()))
+    now, taken = workspace.clock.now(), Adopted()
+    if yes:
+        taken = _add_all(state, found, now, dry_run=dry_run)
+    elif not dry_run and dialogue.can_ask():
+        taken = _offer(state, found, dialogue, now)
+    data = {
+        "found": [number._asdict() for number in found.numbers],
+        "respondio": [channel._asdict() for channel in found.respondio],
+        "added": [channel.name for channel in taken.added],
+        "linked": [channel.name for channel in taken.linked],
+        "dry_run": dry_run,
+    }
+    exit_code = 0
+    if found.failures:
+        exit_code = _PARTIAL if found.answers else found.failures[0].exit_status
+    table = Table(_COLUMNS, _rows(found, taken), "the tokens can see no number and no channel")
+    would = "would be " if dry_run else ""
+    hints = [
+        *(f"channel {new.name} ({new.phone}) {would}added" for new in taken.added),
+        *(
+            f"channel {it.name} is respond.io's channel {it.respondio_channel_id}"
+            for it in taken.linked
+        ),
+        *_hints(found, taken),
+    ]
+    return Result(data, [table, *map(ForPerson, hints)], exit_code, errors=found.failures)
+
+
+def _rows(found: Found, taken: Adopted) -> list[list[object]]:
+    names: dict[str | None, str] = {channel.phone: channel.name for channel in taken.added}
+    linked = {channel.respondio_channel_id: channel.name for channel in taken.linked}
+    rows: list[list[object]] = [
+        [
+            "meta",
+            number.phone,
+            number.phone_number_id,
+            number.waba_id,
+            number.verified_name,
+            "unknown" if number.is_on_biz_app is None else number.is_coexistence,
+            number.known_as or names.get(number.phone),
+        ]
+        for number in found.numbers
+    ]
+    for other in found.respondio:
+        channel = other.known_as or linked.get(other.id)
+        rows.append(["respondio", None, other.id, other.source, other.name, None, channel])
+    return rows
+
+
+def _hints(found: Found, taken: Adopted) -> Iterator[str]:
+    """What is left to do, as commands."""
+    left = len(found.new) - len(taken.added)
+    if left:
+        yield f"{left} new in Coexistence: `wacoex channel discover --yes` adds them all"
+    linked = {channel.respondio_channel_id for channel in taken.linked}
+    for other in found.respondio:
+        if other.may_be_linked and other.id not in linked:
+            yield (
+                f"respond.io's channel {other.id} is none of yours yet:"
+                f" `wacoex channel edit NAME --respondio-channel-id {other.id}`"
+            )
+    by_name = {channel.name: channel for channel in found.channels}
+    for number in found.numbers:
+        channel = by_name.get(number.known_as or "")
+        if channel and _has_other_ids(channel, number):
+            yield (
+                f"channel {channel.name} has other ids here: `wacoex channel edit {channel.name}"
+                f" --phone-number-id {number.phone_number_id} --waba-id {number.waba_id}`"
+            )
+
+
+def _has_other_ids(channel: Channel, number: FoundNumber) -> bool:
+    """Whether Meta has other ids for a channel's number now than are known here."""
+    if channel.archived_at or channel.phone != number.phone:
+        return False
+    if number.phone_number_id in channel.former("phone_number_id"):
+        return False
+    ids = (number.phone_number_id, number.waba_id)
+    return (channel.phone_number_id, channel.waba_id) != ids
 
 
 async def look_around(workspace: Workspace, channels: Sequence[Channel]) -> Found:
@@ -122,7 +211,7 @@ async def look_around(workspace: Workspace, channels: Sequence[Channel]) -> Foun
         raise search.failures[0] if search.failures else _no_token()
     numbers = sorted(
         search.numbers.values(),
-        key=lambda one: (not one.is_coexistence, one.phone or "", one.phone_number_id),
+        key=lambda number: (not number.is_coexistence, number.phone or "", number.phone_number_id),
     )
     return Found(
         tuple(numbers),
@@ -147,7 +236,7 @@ class _Search:
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def everywhere(self) -> None:
-        metas, respondios = self._apis(access.meta_for), self._apis(access.respondio_for)
+        metas, respondios = self._apis(registry.meta_for), self._apis(registry.respondio_for)
         self.sources = len(metas) + len(respondios)
         await asyncio.gather(
             *(self._ask_meta(meta, users) for meta, users in metas),
@@ -159,14 +248,12 @@ class _Search:
     ) -> list[tuple[Api, list[Channel]]]:
         """An API for each token, and the channels that it is used for."""
         found: dict[str, tuple[Api, list[Channel]]] = {}
-        owners: list[Channel | None] = [None]
-        owners += [one for one in self._channels if not one.archived_at]
-        for channel in owners:
+        for channel in (None, *(each for each in self._channels if not each.archived_at)):
             try:
                 api = api_for(self._workspace, channel)
             except CredentialError as error:
-                told = {one.message for one in self.failures}
-                if error.code != "credentials_missing" and error.message not in told:
+                reported = {failure.message for failure in self.failures}
+                if error.code != "credentials_missing" and error.message not in reported:
                     self.failures.append(error)
                 continue
             _, users = found.setdefault(api.caller, (api, []))
@@ -174,7 +261,7 @@ class _Search:
         return list(found.values())
 
     async def _ask_meta(self, meta: Meta, users: Sequence[Channel]) -> None:
-        wabas = {one.waba_id for one in users if one.waba_id}
+        wabas = {channel.waba_id for channel in users if channel.waba_id}
         try:
             wabas.update((await meta.debug_token()).accounts)
         except WacoexError as error:
@@ -184,18 +271,33 @@ class _Search:
         else:
             if not wabas:
                 self.failures.append(_names_no_account())
-        await asyncio.gather(*(self._ask_account(meta, one) for one in sorted(wabas)))
+        await asyncio.gather(*(self._ask_account(meta, waba_id) for waba_id in sorted(wabas)))
 
     async def _ask_account(self, meta: Meta, waba_id: str) -> None:
         async with self._slots:
             try:
                 listed = await _phone_numbers(meta, waba_id)
             except WacoexError as error:
-                self.failures.append(_of(f"account {waba_id}", error))
+                # The same failure, with the account it comes from.
+                message = f"account {waba_id}: {error.message}"
+                self.failures.append(
+                    type(error)(message, hint=error.hint, code=error.code, details=error.details)
+                )
                 return
         self.answers += 1
         for entry in listed:
-            number = _number(entry, waba_id, self._channels)
+            # Meta writes most numbers with `+`, some without.
+            phone = normalise(entry.shown) or normalise(f"+{entry.shown}")
+            number = FoundNumber(
+                phone,
+                entry.phone_number_id,
+                waba_id,
+                entry.verified_name,
+                entry.is_on_biz_app,
+                entry.platform_type,
+                entry.status,
+                self._known_as("phone_number_id", entry.phone_number_id, phone),
+            )
             self.numbers.setdefault(number.phone_number_id, number)
 
     async def _ask_respondio(self, respondio: RespondIO) -> None:
@@ -206,8 +308,16 @@ class _Search:
             return
         self.answers += 1
         for entry in listed:
-            known_as = _known_at_respondio(self._channels, entry.id)
+            known_as = self._known_as("respondio_channel_id", str(entry.id))
             self.respondio[entry.id] = FoundRespondIO(entry.id, entry.name, entry.source, known_as)
+
+    def _known_as(self, name: str, value: str, phone: str | None = None) -> str | None:
+        """The channel that has or had that id, or has that phone."""
+        for channel in self._channels:
+            ids = (str(getattr(channel, name)), *channel.former(name))
+            if channel.phone == phone or value in ids:
+                return channel.name
+        return None
 
 
 async def _phone_numbers(meta: Meta, waba_id: str) -> tuple[ListedNumber, ...]:
@@ -219,45 +329,6 @@ async def _phone_numbers(meta: Meta, waba_id: str) -> tuple[ListedNumber, ...]:
         if not is_about_a_field or "subcode" in error.details:
             raise
     return await meta.phone_numbers(waba_id, _FEWER_FIELDS)
-
-
-def _number(entry: ListedNumber, waba_id: str, channels: Sequence[Channel]) -> FoundNumber:
-    # Meta writes most numbers with `+`, some without.
-    phone = normalise(entry.shown) or normalise(f"+{entry.shown}")
-    return FoundNumber(
-        phone,
-        entry.phone_number_id,
-        waba_id,
-        entry.verified_name,
-        entry.is_on_biz_app,
-        entry.platform_type,
-        entry.status,
-        _known_at_meta(channels, phone, entry.phone_number_id),
-    )
-
-
-def _known_at_meta(
-    channels: Sequence[Channel], phone: str | None, phone_number_id: str
-) -> str | None:
-    for one in channels:
-        ids = (one.phone_number_id, *one.former("phone_number_id"))
-        if one.phone == phone or phone_number_id in ids:
-            return one.name
-    return None
-
-
-def _known_at_respondio(channels: Sequence[Channel], number: int) -> str | None:
-    for one in channels:
-        if number == one.respondio_channel_id or str(number) in one.former("respondio_channel_id"):
-            return one.name
-    return None
-
-
-def _of(whose: str, error: WacoexError) -> WacoexError:
-    """The same failure, with the place it comes from."""
-    return type(error)(
-        f"{whose}: {error.message}", hint=error.hint, code=error.code, details=error.details
-    )
 
 
 def _no_token() -> CredentialError:
@@ -276,15 +347,7 @@ def _names_no_account() -> CredentialError:
     )
 
 
-@dataclass(frozen=True)
-class Adopted:
-    """What became of the offers. `linked` are channels that have a respond.io channel now."""
-
-    added: tuple[Channel, ...] = ()
-    linked: tuple[Channel, ...] = ()
-
-
-def add_all(state: State, found: Found, now: datetime, *, dry_run: bool) -> Adopted:
+def _add_all(state: State, found: Found, now: datetime, *, dry_run: bool) -> Adopted:
     """Add each new Coexistence number under a name made from its verified name or its digits."""
     added: list[Channel] = []
     for number in found.new:
@@ -293,7 +356,7 @@ def add_all(state: State, found: Found, now: datetime, *, dry_run: bool) -> Adop
     return Adopted(tuple(added))
 
 
-def offer(state: State, found: Found, dialogue: Dialogue, now: datetime) -> Adopted:
+def _offer(state: State, found: Found, dialogue: Dialogue, now: datetime) -> Adopted:
     """Ask about each new Coexistence number, then about each respond.io channel for WhatsApp.
 
     Raises UsageError when nobody can be asked.
@@ -304,9 +367,7 @@ def offer(state: State, found: Found, dialogue: Dialogue, now: datetime) -> Adop
     linked = [
         channel
         for one in found.respondio
-        if one.known_as is None
-        and one.may_be_whatsapp
-        and (channel := _offer_link(state, found, one, dialogue, now))
+        if one.may_be_linked and (channel := _offer_link(state, found, one, dialogue, now))
     ]
     return Adopted(tuple(added), tuple(linked))
 

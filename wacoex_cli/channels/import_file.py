@@ -8,20 +8,24 @@ import io
 import json
 import re
 import shlex
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Details, Provider
-from wacoex_cli.channels.registry import alike, check_name
+from wacoex_cli.channels.registry import alike, check_name, fit_details
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
 from wacoex_cli.platforms.respondio import identity
+from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
 
 COLUMNS = ("name", *(field.name for field in dataclasses.fields(Details)))
@@ -30,6 +34,7 @@ COLUMNS = ("name", *(field.name for field in dataclasses.fields(Details)))
 _ALSO_CALLED = {"channel": "name"}  # as `channel list --json` has it
 _DELIMITERS = "\t;,"
 _FILLERS = re.compile(r"[\s.-]+")
+_PROBLEMS_SHOWN = 20
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _HEADER_HINT = "the first line names the columns, for example `name,phone,waba_id`"
 _NDJSON_HINT = 'write one object a line, such as `{"name": "shop", "phone": "+6560000001"}`'
@@ -114,7 +119,7 @@ def _row(line: int, columns: Sequence[str], cells: Sequence[str]) -> ListedRow:
             hint="put quotes around a value with a separator in it",
         )
         return ListedRow(line, {}, fault)
-    return ListedRow(line, _told(dict(zip(columns, cells, strict=False))))
+    return ListedRow(line, _given(dict(zip(columns, cells, strict=False))))
 
 
 def _objects(lines: Sequence[str], start: int) -> Listing:
@@ -125,7 +130,7 @@ def _objects(lines: Sequence[str], start: int) -> Listing:
             continue
         try:
             found = {_column(name): value for name, value in _object(text).items()}
-            rows.append(ListedRow(line, _told(found)))
+            rows.append(ListedRow(line, _given(found)))
             ignored |= dict.fromkeys(name for name in found if name not in COLUMNS)
         except UsageError as error:
             rows.append(ListedRow(line, {}, error))
@@ -143,7 +148,7 @@ def _object(text: str) -> dict[str, Any]:
     return found
 
 
-def _told(values: Mapping[str, Any]) -> dict[str, str]:
+def _given(values: Mapping[str, Any]) -> dict[str, str]:
     """What is said under known names; nothing is said by an empty cell or null."""
     found = {}
     for name in COLUMNS:
@@ -172,25 +177,72 @@ def _demand_columns(title: str, columns: Sequence[str]) -> None:
             raise UsageError(f"{title} has no column `{name}`", hint=_HEADER_HINT, code="no_header")
 
 
+def run_import(
+    workspace: Workspace, file: Path, dialogue: TerminalDialogue, *, dry_run: bool
+) -> Result:
+    """What `channel import` shows, after adding what the file names (`-` is standard input).
+
+    Raises UsageError for a file that cannot be read as a list.
+    """
+    title = "standard input" if str(file) == "-" else f"`{file}`"
+    listing = read_list(title, _content(file))
+    if listing.ignored:
+        dialogue.note(f"columns without a meaning here: {', '.join(listing.ignored)}")
+    done = import_channels(workspace.state, listing, workspace.clock.now(), dry_run=dry_run)
+    for channel in done.known:
+        if channel.archived_at:
+            name = channel.name
+            dialogue.note(f"channel {name} is archived: `wacoex channel restore {name}`")
+    read, shown = len(listing.rows), done.problems[:_PROBLEMS_SHOWN]
+    added = [] if done.problems else [channel.name for channel in done.added]
+    data = {
+        "read": read,
+        "added": len(added),
+        "known": len(done.known),
+        "channels": added,
+        "problems": [problem._asdict() for problem in shown],
+        "dry_run": dry_run,
+    }
+    if not done.problems:
+        would = "would be " if dry_run else ""
+        return Result(data, [f"{len(added)} {would}added, {len(done.known)} known already"])
+    for line, message, hint in shown:
+        dialogue.warn(f"line {line}: {message}" + (f"; {hint}" if hint else ""))
+    if len(done.problems) > len(shown):
+        dialogue.warn(f"and {len(done.problems) - len(shown)} more")
+    error = UsageError(
+        f"{len(done.problems)} of {read} rows cannot be added, so none was",
+        hint="correct the lines named above, then run it again",
+        code="rows_unfit",
+    )
+    return Result(data, exit_code=error.exit_status, errors=[error])
+
+
+def _content(file: Path) -> bytes:
+    if str(file) == "-":
+        if sys.stdin.isatty():
+            raise UsageError(
+                "no list on standard input: it is a terminal",
+                hint="pipe a list into wacoex, or name a file instead of `-`",
+                code="unreadable_file",
+            )
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read `{file}`: {(error.strerror or str(error)).lower()}",
+            hint="check the path and its permissions",
+            code="unreadable_file",
+        ) from error
+
+
 class RowProblem(NamedTuple):
     """Why a row cannot be added."""
 
     line: int
     message: str
     hint: str | None
-
-
-class ImportedChannels(NamedTuple):
-    """What became of the rows. With problems nothing was added.
-
-    `archived` are those of the `known` channels that are put away.
-    """
-
-    read: int
-    added: tuple[Channel, ...]
-    known: tuple[str, ...]
-    archived: tuple[str, ...]
-    problems: tuple[RowProblem, ...]
 
 
 def import_channels(
@@ -202,46 +254,47 @@ def import_channels(
     a problem. With `dry_run` nothing is added.
     """
     with state.transaction():
-        check = _Check(Channels(state).all_channels())
+        done = ImportedChannels(Channels(state).all_channels())
         for row in listing.rows:
-            check.row(row)
-        if not (check.problems or dry_run):
-            for one in check.added:
-                Channels(state).insert(one.name, one, now)
-    return ImportedChannels(
-        len(listing.rows),
-        () if check.problems else tuple(check.added),
-        tuple(one.name for one in check.known),
-        tuple(one.name for one in check.known if one.archived_at),
-        tuple(check.problems),
-    )
+            done.take(row)
+        if not (done.problems or dry_run):
+            for channel in done.added:
+                Channels(state).insert(channel.name, channel, now)
+    return done
 
 
-class _Check:
-    """Rows beside the channels there are, and beside each other."""
+class ImportedChannels:
+    """Rows beside the channels there are, and beside each other. With `problems` none is added.
+
+    `added` are those that are new, `known` those that were there before the import.
+    """
 
     def __init__(self, channels: Sequence[Channel]) -> None:
         self.added: list[Channel] = []
         self.known: list[Channel] = []
         self.problems: list[RowProblem] = []
         self._channels = channels
-        self._by_name = {one.name: one for one in channels}
+        self._by_name = {channel.name: channel for channel in channels}
         self._lines: dict[tuple[str, str], int] = {}
 
-    def row(self, row: ListedRow) -> None:
+    def take(self, row: ListedRow) -> None:
+        """Find out whether a row adds a channel, changes nothing, or is a problem."""
         try:
             if row.fault:
                 raise row.fault
-            _demand_name_and_phone(row.values)
+            for column in ("name", "phone"):
+                if column not in row.values:
+                    raise UsageError(
+                        f"it has no {column}", hint="each row needs a name and a phone"
+                    )
             name, details = row.values["name"], _details(row.values)
             self._demand_once(row.line, name, details)
-            known = self._by_name.get(name)
-            if known:
+            if known := self._by_name.get(name):
                 _demand_same(known, details, row.values)
                 self.known.append(known)
                 return
             check_name(name, self._channels)
-            fit = registry.fit_details(details, self._channels)
+            fit = fit_details(details, self._channels)
             self.added.append(Channel(**dataclasses.asdict(fit), name=name))
         except UsageError as error:
             self.problems.append(RowProblem(row.line, error.message, error.hint))
@@ -258,12 +311,6 @@ class _Check:
                     f"{what} stands in line {self._lines[key]} already",
                     hint="keep one of the two lines",
                 )
-
-
-def _demand_name_and_phone(values: Mapping[str, str]) -> None:
-    for name in ("name", "phone"):
-        if name not in values:
-            raise UsageError(f"it has no {name}", hint="each row needs a name and a phone")
 
 
 def _details(values: Mapping[str, str]) -> Details:
@@ -286,17 +333,17 @@ def _details(values: Mapping[str, str]) -> Details:
         respondio_channel_id=at_respondio,
         **{name: values.get(name) for name in texts},
     )
-    return registry.fit_details(details, ())
+    return fit_details(details, ())
 
 
 def _demand_same(known: Channel, details: Details, values: Mapping[str, str]) -> None:
     """An empty cell says nothing, so it is no difference."""
     for name in values.keys() & {field.name for field in dataclasses.fields(Details)}:
-        told, here = getattr(details, name), getattr(known, name)
-        if told != here:
-            change = f"--{name.replace('_', '-')} {shlex.quote(str(told))}"
+        there, here = getattr(details, name), getattr(known, name)
+        if there != here:
+            change = f"--{name.replace('_', '-')} {shlex.quote(str(there))}"
             has = f"has the {name} `{here}`" if here is not None else f"has no {name}"
             raise UsageError(
-                f"channel `{known.name}` {has} here, and `{told}` in the list",
+                f"channel `{known.name}` {has} here, and `{there}` in the list",
                 hint=f"run `wacoex channel edit {known.name} {change}`, or correct the list",
             )

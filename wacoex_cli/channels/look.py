@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wacoex_cli.channels.access import PATIENCE_SECONDS, meta_for, respondio_for
 from wacoex_cli.channels.facts import AppsSeen, WorkspaceList
 from wacoex_cli.channels.model import (
     META,
@@ -24,6 +22,7 @@ from wacoex_cli.channels.model import (
     from_node,
     not_available,
 )
+from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for, respondio_for
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -297,11 +296,10 @@ class Look:
 
     def _is_fresh(self, facts: ChannelFacts) -> bool:
         """Whether the number was read within the hour, where reads are rationed."""
-        seen = [
-            from_text(fact.observed_at) for fact in facts.facts if fact.name in PHONE_NUMBER_FIELDS
-        ]
-        is_rationed = self._calls_before is not None
-        return is_rationed and bool(seen) and timedelta(0) <= self._now - max(seen) < REUSABLE_FOR
+        seen = [fact.observed_at for fact in facts.facts if fact.name in PHONE_NUMBER_FIELDS]
+        if self._calls_before is None or not seen:
+            return False
+        return timedelta(0) <= self._now - from_text(max(seen)) < REUSABLE_FOR
 
 
 def answered(answer: Answer | WacoexError) -> Answer:
@@ -333,19 +331,10 @@ async def read_respondio(respondio: RespondIO, now: datetime) -> WorkspaceList:
         return WorkspaceList(to_text(now), why=error.message, error=error)
 
 
-@dataclass
-class _Fields:
-    """What one node gave, which fields were refused and why, and the calls that took."""
-
-    given: dict[str, Any] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    calls: int = 0
-
-
 async def read_phone_number(meta: Meta, phone_number_id: str, now: datetime) -> list[Fact]:
     """Everything about the number. Raises as `Meta` does when the node itself is refused."""
-    found = await _read_node(meta.phone_number, phone_number_id, PHONE_NUMBER_FIELDS)
-    return from_node("", PHONE_NUMBER_FIELDS, found.given, found.refused, to_text(now))
+    given, refused = await _read_node(meta.phone_number, phone_number_id, PHONE_NUMBER_FIELDS)
+    return from_node("", PHONE_NUMBER_FIELDS, given, refused, to_text(now))
 
 
 async def read_waba(meta: Meta, waba_id: str, now: datetime) -> list[Fact]:
@@ -354,10 +343,10 @@ async def read_waba(meta: Meta, waba_id: str, now: datetime) -> list[Fact]:
     Raises TemporaryError when Meta gives no usable answer.
     """
     try:
-        found = await _read_node(meta.waba, waba_id, WABA_FIELDS)
+        given, refused = await _read_node(meta.waba, waba_id, WABA_FIELDS)
     except (CredentialError, RefusedError) as error:
         return not_available(WABA_PREFIX, WABA_FIELDS, error.message, to_text(now))
-    return from_node(WABA_PREFIX, WABA_FIELDS, found.given, found.refused, to_text(now))
+    return from_node(WABA_PREFIX, WABA_FIELDS, given, refused, to_text(now))
 
 
 def token_facts(token: AccessToken | WacoexError, now: datetime) -> list[Fact] | WacoexError:
@@ -369,48 +358,45 @@ def token_facts(token: AccessToken | WacoexError, now: datetime) -> list[Fact] |
     return token
 
 
-async def _read_node(read: ReadNode, node_id: str, fields: Sequence[str]) -> _Fields:
-    """All fields in one call; where that is refused, without the field at fault."""
-    found = _Fields()
-    groups = [list(fields)]
+async def _read_node(
+    read: ReadNode, node_id: str, fields: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the node gave, and which fields Meta refused and why.
+
+    All fields in one call; where that is refused, without the field at fault.
+    """
+    given: dict[str, Any] = {}
+    refused: dict[str, str] = {}
+    groups, calls = [list(fields)], 0
     while groups:
         group = groups.pop(0)
-        if found.calls >= _MOST_CALLS_FOR_ONE_NODE:
-            found.refused.update(dict.fromkeys(group, "Meta refused too many fields to go on"))
+        if calls >= _MOST_CALLS_FOR_ONE_NODE:
+            refused.update(dict.fromkeys(group, "Meta refused too many fields to go on"))
             continue
+        calls += 1
         try:
-            found.given.update(await _one_call(found, read, node_id, group))
+            given.update(await read(node_id, group))
+            continue
         except WacoexError as error:
             if not _concerns_a_field(error):
                 raise
-            groups += await _without_the_culprit(found, read, node_id, group, error)
-    return found
-
-
-async def _without_the_culprit(
-    found: _Fields, read: ReadNode, node_id: str, group: list[str], error: WacoexError
-) -> list[list[str]]:
-    """The groups to try next, after Meta refused this one."""
-    named = _NAMED_FIELD.search(str(error.details.get("message", "")))
-    culprit = group[0] if len(group) == 1 else named[1] if named else ""
-    if culprit in group:
-        found.refused[culprit] = error.message
-        rest = [name for name in group if name != culprit]
-        return [rest] if rest else []
-    if found.calls == 1:
-        # Raises when it is the node that is refused, not one of its fields.
-        await _one_call(found, read, node_id, ["id"])
-    middle = len(group) // 2
-    return [group[:middle], group[middle:]]
-
-
-async def _one_call(found: _Fields, read: ReadNode, node_id: str, fields: Sequence[str]) -> Node:
-    found.calls += 1
-    return await read(node_id, fields)
+            refusal = error
+        named = _NAMED_FIELD.search(str(refusal.details.get("message", "")))
+        culprit = group[0] if len(group) == 1 else named[1] if named else ""
+        if culprit in group:
+            refused[culprit] = refusal.message
+            group.remove(culprit)
+            groups += [group] if group else []
+            continue
+        if calls == 1:
+            # Raises when it is the node that is refused, not one of its fields.
+            calls += 1
+            await read(node_id, ["id"])
+        middle = len(group) // 2
+        groups += [group[:middle], group[middle:]]
+    return given, refused
 
 
 def _concerns_a_field(error: WacoexError) -> bool:
-    code = error.details.get("code")
-    if code == _FIELD_REFUSED:
-        return error.details.get("subcode") is None
-    return code in _PERMISSIONS
+    code, subcode = error.details.get("code"), error.details.get("subcode")
+    return subcode is None if code == _FIELD_REFUSED else code in _PERMISSIONS

@@ -96,12 +96,12 @@ class Channel(Details):
     def has_or_had(self, name: str, value: str, at: str) -> bool:
         """Whether that id is the channel's now, or still was at that moment (RFC 3339, UTC)."""
         return value == getattr(self, name) or any(
-            (one.name, one.value) == (name, value) and at <= one.until for one in self.former_ids
+            (old.name, old.value) == (name, value) and at <= old.until for old in self.former_ids
         )
 
     def former(self, name: str) -> tuple[str, ...]:
         """The values an id had before, oldest first."""
-        return tuple(one.value for one in self.former_ids if one.name == name)
+        return tuple(old.value for old in self.former_ids if old.name == name)
 
     def demand_phone_number_id(self) -> str:
         """The id of the phone number; raises UsageError when it is not known."""
@@ -174,41 +174,22 @@ def concerns(channel: Channel, event: AccountEvent) -> bool:
     return account is not None and channel.has_or_had("waba_id", account, event.at)
 
 
-def account_events_for(channel: Channel, rows: Iterable[AccountEvent]) -> tuple[AccountEvent, ...]:
-    """Those of the events that are about one channel, in their order."""
-    return tuple(one for one in rows if concerns(channel, one))
-
-
 def by_channel(
     channels: Iterable[Channel], rows: Iterable[AccountEvent]
 ) -> dict[int, tuple[AccountEvent, ...]]:
-    """The same for many channels at once, by channel_id; none is left out."""
+    """The events that are about each of these channels, by channel_id; none is left out."""
     by_name: dict[str, list[AccountEvent]] = defaultdict(list)
     for event in rows:
-        for name in _names(event):
+        named = (event.phone_number_id, event.waba_id or event.entry_id)
+        for name in {event.phone} if event.phone else set(filter(None, named)):
             by_name[name].append(event)
-    return {
-        one.channel_id: account_events_for(
-            one,
-            dict.fromkeys(event for name in _own_names(one) for event in by_name.get(name, ())),
-        )
-        for one in channels
-    }
-
-
-def _own_names(channel: Channel) -> tuple[str, ...]:
-    """What a channel is or was known by."""
-    present = (channel.phone, channel.phone_number_id, channel.waba_id)
-    former = (*channel.former("phone_number_id"), *channel.former("waba_id"))
-    return tuple(filter(None, (*present, *former)))
-
-
-def _names(event: AccountEvent) -> set[str]:
-    """What a channel that the event is about is known by."""
-    if event.phone:
-        return {event.phone}
-    named = (event.phone_number_id, event.waba_id or event.entry_id)
-    return {one for one in named if one}
+    found = {}
+    for channel in channels:
+        present = (channel.phone, channel.phone_number_id, channel.waba_id)
+        names = (*present, *channel.former("phone_number_id"), *channel.former("waba_id"))
+        events = dict.fromkeys(event for name in names if name for event in by_name[name])
+        found[channel.channel_id] = tuple(event for event in events if concerns(channel, event))
+    return found
 
 
 class Fact(NamedTuple):
@@ -238,7 +219,7 @@ class Fact(NamedTuple):
 
 def values_of(facts: Iterable[Fact]) -> dict[str, Any]:
     """The values that were given, by name; what is not available or not given is left out."""
-    return {one.name: one.value for one in facts if one.is_available and one.value is not None}
+    return {it.name: it.value for it in facts if it.is_available and it.value is not None}
 
 
 def in_order(facts: Iterable[Fact]) -> list[Fact]:
@@ -249,7 +230,7 @@ def in_order(facts: Iterable[Fact]) -> list[Fact]:
         *(f"{WABA_PREFIX}{name}" for name in (*WABA_FIELDS, SUBSCRIBED_APPS)),
     ]
     places = {name: place for place, name in enumerate(names)}
-    return sorted(facts, key=lambda one: (places.get(one.name, len(names)), one.name))
+    return sorted(facts, key=lambda fact: (places.get(fact.name, len(names)), fact.name))
 
 
 def from_node(

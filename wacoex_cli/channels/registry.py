@@ -1,4 +1,4 @@
-"""Adding, changing and archiving channels, and which may stand beside each other.
+"""Adding, changing and choosing channels, and the way to the API behind each.
 
 Each call that changes something is one transaction.
 """
@@ -8,19 +8,28 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from wacoex_cli.channels.facts import FACTS, stored_facts
 from wacoex_cli.channels.model import Channel, Details
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import is_known_zone
 from wacoex_cli.foundation.phone_numbers import normalise
+from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
-    from wacoex_cli.foundation.state import State
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
+    from wacoex_cli.foundation.settings import Settings
+    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.respondio import RespondIO
+    from wacoex_cli.terminal.options import Invocation
+
+Entered = TypeVar("Entered", bound=Details)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID = re.compile(r"[0-9]{1,32}")
 
@@ -57,15 +66,14 @@ def edit_channel(
     """
     with state.transaction():
         channel = known(state, name)
-        changed: Channel = dataclasses.replace(channel, **changes)  # type: ignore[arg-type]
-        others = [
-            one for one in Channels(state).all_channels() if one.channel_id != channel.channel_id
-        ]
-        fit = dataclasses.replace(changed, phone=fit_details(changed, others).phone)
+        key = channel.channel_id
+        others = [other for other in Channels(state).all_channels() if other.channel_id != key]
+        wanted: Channel = dataclasses.replace(channel, **changes)  # type: ignore[arg-type]
+        fit = fit_details(wanted, others)
         if dry_run:
             return fit
-        Channels(state).keep_replaced(channel.channel_id, channel, fit, now)
-        Channels(state).update(channel.channel_id, fit)
+        Channels(state).keep_replaced(key, channel, fit, now)
+        Channels(state).update(key, fit)
         return known(state, name)
 
 
@@ -101,9 +109,16 @@ def use_channel(state: State, name: str, *, dry_run: bool = False) -> Channel:
 def known(state: State, name: str) -> Channel:
     """The channel of that name, archived or not; raises UsageError with the nearest name."""
     channel = Channels(state).find(name)
-    if channel is None:
-        raise _unknown(name, [one.name for one in Channels(state).all_channels()])
-    return channel
+    if channel:
+        return channel
+    names = Channels(state).names()
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = "add it with `wacoex channel add NAME --phone +65...`"
+    if near:
+        hint = f"did you mean `{near[0]}`?"
+    elif names:
+        hint = f"there are {', '.join(f'`{other}`' for other in names)}"
+    raise UsageError(f"there is no channel `{name}`", hint=hint, code="channel_unknown")
 
 
 def active(state: State, name: str) -> Channel:
@@ -118,7 +133,7 @@ def active(state: State, name: str) -> Channel:
     return channel
 
 
-def fit_details(details: Details, others: Iterable[Channel]) -> Details:
+def fit_details(details: Entered, others: Iterable[Channel]) -> Entered:
     """The details with the number as E.164; raises UsageError when they are unfit or taken."""
     phone = normalise(details.phone)
     if phone is None:
@@ -133,33 +148,9 @@ def fit_details(details: Details, others: Iterable[Channel]) -> Details:
             hint="write it as `Asia/Singapore` or `Europe/Berlin`",
             code="channel_timezone",
         )
-    fields = {field.name: getattr(details, field.name) for field in dataclasses.fields(Details)}
-    fit = Details(**{**fields, "phone": phone})
+    fit = dataclasses.replace(details, phone=phone)
     check_details(fit, others)
     return fit
-
-
-def all_active(state: State) -> list[Channel]:
-    """Every channel that is not archived; raises UsageError when there is none."""
-    found = [one for one in Channels(state).all_channels() if not one.archived_at]
-    if not found:
-        raise UsageError(
-            "there is no channel yet",
-            hint="add one with `wacoex channel add NAME --phone +65...`",
-            code="channel_missing",
-        )
-    return found
-
-
-def _unknown(name: str, names: list[str]) -> UsageError:
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        hint = f"did you mean `{near[0]}`?"
-    elif names:
-        hint = f"there are {', '.join(f'`{one}`' for one in names)}"
-    else:
-        hint = "add it with `wacoex channel add NAME --phone +65...`"
-    return UsageError(f"there is no channel `{name}`", hint=hint, code="channel_unknown")
 
 
 def check_name(name: str, others: Iterable[Channel]) -> None:
@@ -201,18 +192,17 @@ def check_details(details: Details, others: Iterable[Channel]) -> None:
             )
     for other in others:
         if other.phone == details.phone:
-            raise _taken(f"the number {details.phone}", other)
-        if details.phone_number_id and other.phone_number_id == details.phone_number_id:
-            raise _taken(f"the phone_number_id {details.phone_number_id}", other)
-
-
-def _taken(what: str, other: Channel) -> UsageError:
-    archived = ", which is archived" if other.archived_at else ""
-    return UsageError(
-        f"{what} belongs to channel `{other.name}`{archived}",
-        hint=_way_out(other),
-        code="channel_exists",
-    )
+            what = f"the number {details.phone}"
+        elif details.phone_number_id and other.phone_number_id == details.phone_number_id:
+            what = f"the phone_number_id {details.phone_number_id}"
+        else:
+            continue
+        archived = ", which is archived" if other.archived_at else ""
+        raise UsageError(
+            f"{what} belongs to channel `{other.name}`{archived}",
+            hint=_way_out(other),
+            code="channel_exists",
+        )
 
 
 def _way_out(other: Channel) -> str:
@@ -220,6 +210,98 @@ def _way_out(other: Channel) -> str:
     return f"run `wacoex channel {verb} {other.name}`"
 
 
+def listed(workspace: Workspace, *, archived: bool) -> list[dict[str, object]]:
+    """The entries of `channel list`; with `archived` those of archived channels too."""
+    channels = Channels(workspace.state).all_channels()
+    workspace.warn_about_other_tables([channel.name for channel in channels])
+    shown = [channel for channel in channels if archived or not channel.archived_at]
+    return entries_of(workspace, shown)
+
+
+def entries_of(workspace: Workspace, channels: Sequence[Channel]) -> list[dict[str, object]]:
+    """What was entered about each channel, and how it is connected as far as is stored."""
+    found = stored_facts(workspace.state, channels, workspace.clock.now(), FACTS)
+    return [
+        channel.to_json() | found[channel.channel_id].connection.to_json() for channel in channels
+    ]
+
+
+def changed(workspace: Workspace, channel: Channel, what: str, dry_run: bool) -> Result:
+    """What a command says that changed a channel, or `dry_run` would have."""
+    [entry] = entries_of(workspace, [channel])
+    would = "would be " if dry_run else ""
+    text = f"channel {channel.name} ({channel.phone}) {would}{what}"
+    return Result({**entry, "dry_run": dry_run}, [text])
+
+
 def alike(name: str) -> str:
     """The same for names that would share the environment variables of their secrets."""
     return re.sub(r"[._-]", "_", name.upper())
+
+
+PATIENCE_SECONDS = 2.0
+"""How long a failed read is tried again where many channels are looked at."""
+
+
+def choose_channel(workspace: Workspace, invocation: Invocation) -> Channel:
+    """`--channel`, else `WACOEX_CHANNEL`, else the one in use, else the only one.
+
+    Raises UsageError for an unknown or archived channel, and when the choice is open.
+    """
+    workspace.warn_about_other_tables(Channels(workspace.state).names())
+    name = invocation.channel or workspace.settings.channel
+    if name:
+        return active(workspace.state, name)
+    channels = Channels(workspace.state).all_active()
+    in_use = [channel for channel in channels if channel.is_in_use]
+    if in_use or len(channels) == 1:
+        return (in_use or channels)[0]
+    names = [channel.name for channel in channels]
+    raise UsageError(
+        "which channel is meant?",
+        hint=f"add `--channel NAME`, one of {', '.join(f'`{name}`' for name in names)}",
+        code="channel_open",
+        details={"channels": names},
+    )
+
+
+def meta_for(
+    workspace: Workspace, channel: Channel | None, *, patience_seconds: float | None = None
+) -> Meta:
+    """The Graph API with the token and the settings of that channel, or of all when None.
+
+    `patience_seconds` shortens how long a failed read is tried again.
+    Raises CredentialError without a token.
+    """
+    from wacoex_cli.platforms.meta import Meta
+
+    name = channel.name if channel else None
+    settings = _settings(workspace, name)
+    return Meta(
+        workspace.http,
+        workspace.secrets.need("meta-token", name),
+        settings.meta_base_url,
+        settings.meta_api_version,
+        workspace.secrets.find("meta-app-secret", name),
+        patience_seconds=patience_seconds,
+    )
+
+
+def respondio_for(workspace: Workspace, channel: Channel | None) -> RespondIO:
+    """respond.io's Developer API with the token and settings of that channel, or of all when None.
+
+    Raises CredentialError without a token.
+    """
+    from wacoex_cli.platforms.respondio import RespondIO
+
+    name = channel.name if channel else None
+    return RespondIO(
+        workspace.http,
+        workspace.secrets.need("respondio-token", name),
+        _settings(workspace, name).respondio_base_url,
+        clock=workspace.clock,
+    )
+
+
+def _settings(workspace: Workspace, name: str | None) -> Settings:
+    return workspace.settings_for(name) if name else workspace.settings

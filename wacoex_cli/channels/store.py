@@ -1,4 +1,7 @@
-"""Channels in the state file: all of their SQL. Writers need a transaction."""
+"""Channels, facts and evidence in the state file: all of their SQL. Writers need a transaction.
+
+Meta does not say when the app was last opened, so the countdown rests on dated evidence.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,14 @@ from wacoex_cli.channels.model import (
     FormerId,
     Provider,
     Sign,
+    address_of,
     addresses_of,
     by_channel,
 )
+from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import glimpse
+from wacoex_cli.platforms.events import Event, Kind, Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -69,6 +75,23 @@ class Channels:
         rows = self._state.rows("SELECT * FROM channels ORDER BY name")
         former = self.former_ids()
         return [_channel(row, former.get(row["channel_id"], ())) for row in rows]
+
+    def all_active(self) -> list[Channel]:
+        """Every channel that is not archived, by name; raises UsageError when there is none."""
+        found = [channel for channel in self.all_channels() if not channel.archived_at]
+        if not found:
+            raise UsageError(
+                "there is no channel yet",
+                hint="add one with `wacoex channel add NAME --phone +65...`",
+                code="channel_missing",
+            )
+        return found
+
+    def names(self) -> list[str]:
+        """The names of all channels, archived ones too."""
+        return [
+            str(row["name"]) for row in self._state.rows("SELECT name FROM channels ORDER BY name")
+        ]
 
     def find(self, name: str) -> Channel | None:
         """The channel of exactly that name, archived or not."""
@@ -130,7 +153,7 @@ class Channels:
             [
                 (channel_id, name, str(old), to_text(now))
                 for name, old, new in changes
-                if old is not None and new is not None and old != new
+                if None not in (old, new) and old != new
             ],
         )
 
@@ -162,17 +185,7 @@ class Facts:
             " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (channel_id, name) DO UPDATE SET"
             " value = excluded.value, source = excluded.source,"
             " observed_at = excluded.observed_at, reason = excluded.reason",
-            [
-                (
-                    channel_id,
-                    one.name,
-                    json.dumps(one.value),
-                    one.source,
-                    one.observed_at,
-                    one.reason,
-                )
-                for one in facts
-            ],
+            [(channel_id, name, json.dumps(value), *rest) for name, value, *rest in facts],
         )
 
     def calls_in_hour(self, now: datetime) -> dict[str, int]:
@@ -231,7 +244,7 @@ class Signs:
         self._state.execute_many(
             "INSERT INTO evidence (address, kind, at, source, said_by) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (address, kind, at, source, said_by) DO NOTHING",
-            [(one.address, one.kind.value, one.at, one.source, one.said_by) for one in signs],
+            list(signs),
         )
 
     def note_numbers(self, pairs: Iterable[tuple[str, str]]) -> None:
@@ -280,10 +293,8 @@ class Signs:
     def _latest(self, query: str, keys: Sequence[tuple[str, ...]]) -> Sign | None:
         rows = self._state.rows(*_all_of(query, keys)) if keys else []
         found = (Sign(**{**row, "kind": EvidenceKind(row["kind"])}) for row in rows)
-        # Of two at the same moment the same one is told, whichever came in first.
-        return max(
-            found, key=lambda one: (one.at, one.source, one.said_by, one.address), default=None
-        )
+        # Of two at the same moment always the same, whichever came in first.
+        return max(found, key=lambda it: (it.at, it.source, it.said_by, it.address), default=None)
 
 
 def _values(details: Details) -> list[object]:
@@ -291,10 +302,7 @@ def _values(details: Details) -> list[object]:
 
 
 def _channel(row: Row, former: tuple[FormerId, ...]) -> Channel:
-    names = {field.name for field in dataclasses.fields(Channel)} - {"former_ids"}
-    fields = {name: row[name] for name in names}
-    fields["provider"] = Provider(row["provider"])
-    fields["is_in_use"] = bool(row["is_in_use"])
+    fields = {**row, "provider": Provider(row["provider"]), "is_in_use": bool(row["is_in_use"])}
     return Channel(**fields, former_ids=former)
 
 
@@ -306,10 +314,64 @@ def _all_of(query: str, keys: Sequence[tuple[str, ...]]) -> tuple[str, list[str]
 def channel_names(*, archived: bool, env_file: Path | None = None) -> list[tuple[str, str]]:
     """Name and phone number of each channel, the archived ones or the others, by name."""
     condition = "IS NOT NULL" if archived else "IS NULL"
-    return [
-        (str(name), str(phone))
-        for name, phone in glimpse(
-            f"SELECT name, phone FROM channels WHERE archived_at {condition} ORDER BY name",
-            env_file=env_file,
-        )
-    ]
+    query = f"SELECT name, phone FROM channels WHERE archived_at {condition} ORDER BY name"
+    return [(str(name), str(phone)) for name, phone in glimpse(query, env_file=env_file)]
+
+
+_SIGNS = {Kind.ECHO: EvidenceKind.ECHO, Kind.CONTACT_SYNC: EvidenceKind.PHONEBOOK}
+# All others say something about a channel, or name our number.
+_OTHER_KINDS = {Kind.TEMPLATE_STATUS, Kind.QUALITY, Kind.CAPABILITY, Kind.ALERT}
+_COLUMNS_OF_ITS_OWN = frozenset({"event", "entry_id", "reason", "initiated_by"})
+
+
+def project(state: State, events: Sequence[Event], now: datetime) -> None:
+    """Keep what the events tell; in whatever order, however often, it comes to the same.
+
+    Called inside a transaction. `now` does not matter: each event has its own time.
+    """
+    del now
+    pairs = {(event.phone_number_id, event.phone) for event in events}
+    Signs(state).note_numbers(sorted((key, phone) for key, phone in pairs if key and phone))
+    Signs(state).add([sign for event in events if (sign := _sign(event))])
+    AccountEvents(state).add(
+        [account_event(event) for event in events if event.kind is Kind.ACCOUNT_UPDATE]
+    )
+
+
+def _sign(event: Event) -> Sign | None:
+    kind, address = _SIGNS.get(event.kind), address_of_event(event)
+    # An old archive without times would prove that the phone was opened just now.
+    if kind is None or address is None or event.data.get("undated"):
+        return None
+    # Without the event's key: of many in a second one is enough, and the time finds them all.
+    return Sign(address, kind, event.at, str(event.source))
+
+
+def address_of_event(event: Event) -> str | None:
+    """The address of our number that an event is about; None when it names none."""
+    return address_of(
+        phone_number_id=event.phone_number_id,
+        phone=event.phone,
+        respondio_channel_id=event.respondio_channel_id,
+    )
+
+
+def account_event(event: Event) -> AccountEvent:
+    """An `account_update` as it is kept."""
+    rest = {name: it for name, it in event.data.items() if name not in _COLUMNS_OF_ITS_OWN}
+    return AccountEvent(
+        event_key=event.key,
+        event=event.data.get("event") or "",
+        at=event.at,
+        source=str(event.source),
+        waba_id=event.waba_id,
+        phone_number_id=event.phone_number_id,
+        phone=event.phone,
+        entry_id=event.data.get("entry_id"),
+        reason=event.data.get("reason"),
+        initiated_by=event.data.get("initiated_by"),
+        data=json.dumps(rest, sort_keys=True),
+    )
+
+
+CHANNELS = Projection("channels", frozenset(Kind) - _OTHER_KINDS, project)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.devices.model import MOST_LINKED, DeviceState
-from wacoex_cli.devices.rule import THE_PHONE, WordOutcome, relink_from
+from wacoex_cli.devices.model import MOST_LINKED, THE_PHONE, DeviceState, WordOutcome, relink_from
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
 
@@ -14,18 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from wacoex_cli.devices.model import Break, Device
-    from wacoex_cli.devices.rule import ProbeAnswer
+    from wacoex_cli.devices.model import Break, Device, ProbeAnswer
 
 UNLINKED_AFTER = timedelta(days=30)
 """A companion that is not used for about so long is unlinked (Meta: account_update)."""
 WARNED_AFTER = timedelta(days=25)
 _SOURCE = "device list"
-_WAY_IN = (
-    "see whether the partner is still connected: `wacoex partner check`",
-    "see whether anything can come in: `wacoex events subscribe --check`, and that"
-    " `wacoex events listen` runs; or read at respond.io: `wacoex events pull`",
-)
 
 
 def check_devices(
@@ -37,24 +30,28 @@ def check_devices(
     """Everything that is wrong with the companions of a channel, each with its state."""
     linked = [device for device, state in listed if state is DeviceState.LINKED]
     cut_off = [device for device, state in listed if state is not DeviceState.LINKED]
-    too_many = []
+    found = _check_unused(linked, channel, now)
+    found += check_supported((device for device, _ in listed), channel)
     if len(linked) > MOST_LINKED:
-        too_many.append(
+        evidence, count = _evidence(linked), len(linked)
+        found.append(
+            Finding("WX302", Severity.WARNING, channel, evidence, linked=count, most=MOST_LINKED)
+        )
+    if last_break and cut_off:
+        since, because = relink_from(last_break), last_break.because
+        text = f"{because}; unlinked: {', '.join(_name(device) for device in cut_off)}"
+        found.append(
             Finding(
-                "WX302",
-                Severity.WARNING,
+                "WX303",
+                Severity.INFO if now < since else Severity.WARNING,
                 channel,
-                _evidence(linked),
-                linked=len(linked),
-                most=MOST_LINKED,
+                Evidence(text, last_break.source, last_break.at),
+                because=because,
+                when=f"from {to_text(since)} on" if now < since else "now",
+                devices=[device.device_id for device in cut_off],
             )
         )
-    return [
-        *_check_unused(linked, channel, now),
-        *check_supported((device for device, _ in listed), channel),
-        *too_many,
-        *(_check_cut_off(cut_off, last_break, channel, now) if last_break else ()),
-    ]
+    return found
 
 
 def check_supported(devices: Iterable[Device], channel: str) -> list[Finding]:
@@ -66,49 +63,21 @@ def check_supported(devices: Iterable[Device], channel: str) -> list[Finding]:
     return [Finding("WX301", Severity.WARNING, channel, _evidence(found), devices=ids)]
 
 
-def _check_cut_off(
-    cut_off: Sequence[Device], last_break: Break, channel: str, now: datetime
-) -> list[Finding]:
-    if not cut_off:
-        return []
-    since = relink_from(last_break)
-    is_waiting = now < since
-    text = f"{last_break.because}; unlinked: {', '.join(_name(device) for device in cut_off)}"
-    return [
-        Finding(
-            "WX303",
-            Severity.INFO if is_waiting else Severity.WARNING,
-            channel,
-            Evidence(text, last_break.source, last_break.at),
-            because=last_break.because,
-            when=f"from {to_text(since)} on" if is_waiting else "now",
-            devices=[device.device_id for device in cut_off],
-        )
-    ]
-
-
 def _check_unused(linked: Sequence[Device], channel: str, now: datetime) -> list[Finding]:
-    unused = [
-        one for one in linked if one.last_used_at and _age(one.last_used_at, now) >= WARNED_AFTER
-    ]
+    unused = {
+        device.device_id: (now - from_text(device.last_used_at), device)
+        for device in linked
+        if device.last_used_at and now - from_text(device.last_used_at) >= WARNED_AFTER
+    }
     if not unused:
         return []
-    is_over = any(_age(str(one.last_used_at), now) >= UNLINKED_AFTER for one in unused)
-    return [
-        Finding(
-            "WX107",
-            Severity.WARNING,
-            channel,
-            [
-                Evidence(
-                    f"{_name(device)} was last known to be used", _SOURCE, str(device.last_used_at)
-                )
-                for device in unused
-            ],
-            case="over" if is_over else "almost",
-            devices=[device.device_id for device in unused],
-        )
+    is_over = any(age >= UNLINKED_AFTER for age, _ in unused.values())
+    evidence = [
+        Evidence(f"{_name(device)} was last known to be used", _SOURCE, str(device.last_used_at))
+        for _, device in unused.values()
     ]
+    case, ids = "over" if is_over else "almost", list(unused)
+    return [Finding("WX107", Severity.WARNING, channel, evidence, case=case, devices=ids)]
 
 
 def check_probes(
@@ -129,20 +98,21 @@ def check_probes(
         return []
     is_heard = any(answer.heard for answer in unseen)
     found = [linked[answer.device_id] for answer in unseen if answer.device_id != THE_PHONE]
+    evidence = [
+        Evidence(
+            f"`{answer.word}`, sent from {_name(linked.get(answer.device_id))},"
+            f" never came back; {'other echoes did' if answer.heard else 'no echo did'}",
+            "probe",
+            answer.asked_at,
+        )
+        for answer in unseen
+    ]
     return [
         Finding(
             "WX304",
             Severity.WARNING,
             channel,
-            [
-                Evidence(
-                    f"`{answer.word}`, sent from {_name(linked.get(answer.device_id))},"
-                    f" never came back; {'other echoes did' if answer.heard else 'no echo did'}",
-                    "probe",
-                    answer.asked_at,
-                )
-                for answer in unseen
-            ],
+            evidence,
             case="one_way" if is_heard else "silence",
             is_heard=is_heard,
             names=[_name(device) for device in found],
@@ -158,12 +128,8 @@ def _can_be_seen(device: Device | None, answer: ProbeAnswer) -> bool:
     return device is not None and device.kind.is_supported and is_same_link
 
 
-def _age(moment: str, now: datetime) -> timedelta:
-    return now - from_text(moment)
-
-
 def _evidence(devices: Iterable[Device]) -> tuple[Evidence, ...]:
-    return tuple(Evidence(_name(one), _SOURCE, one.newest_link_at) for one in devices)
+    return tuple(Evidence(_name(device), _SOURCE, device.newest_link_at) for device in devices)
 
 
 def _name(device: Device | None) -> str:

@@ -1,10 +1,19 @@
-"""Companion devices: what is linked to the phone with the WhatsApp Business app."""
+"""Companion devices and probes, and what the list of companions says about a moment. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from wacoex_cli.channels.model import OFFBOARDED_HERE
+from wacoex_cli.foundation.clock import from_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Sequence
+    from datetime import datetime
+
+    from wacoex_cli.channels.model import AccountEvent
 
 MOST_LINKED = 4
 """Companions that one phone can have (Meta: onboarding business app users)."""
@@ -36,8 +45,7 @@ class DeviceState(StrEnum):
     WAITING = "waiting"
 
 
-@dataclass(frozen=True)
-class Device:
+class Device(NamedTuple):
     """A companion as somebody told about it. Times are RFC 3339 in UTC.
 
     `linked_at` is when it was first linked. `visible` is whether its messages reach the partner,
@@ -59,6 +67,26 @@ class Device:
         """When it was linked, the last time that is known."""
         return max(self.linked_at, self.relinked_at or "")
 
+    @property
+    def label(self) -> str:
+        """`companion 2 (web, front desk)`; without a number where it has none yet."""
+        kind = "" if self.name == self.kind.value else f"{self.kind.value}, "
+        number = f" {self.device_id}" if self.device_id else ""
+        return f"companion{number} ({kind}{self.name})"
+
+    def to_json(self, state: DeviceState | None) -> dict[str, object]:
+        """One entry of `devices`; without a state for one that is not on the list."""
+        return {
+            "id": self.device_id or None,
+            "kind": self.kind.value,
+            "name": self.name,
+            "supported": self.kind.is_supported,
+            "visible": self.visible,
+            "linked_at": self.newest_link_at,
+            "last_used_at": self.last_used_at,
+            "state": state.value if state else None,
+        }
+
 
 class ListConfirmation(NamedTuple):
     """Somebody said that the list is complete; it held so many companions then.
@@ -78,3 +106,144 @@ class Break(NamedTuple):
     at: str
     because: str
     source: str
+
+
+SYNC_TAKES_AT_MOST = timedelta(hours=24)
+"""How long to wait before a companion is linked again (respond.io; Meta names no wait)."""
+THE_PHONE = 0
+"""The number of the phone itself where companions have theirs."""
+_CONSONANTS = "bdfgklmnprstvz"
+_VOWELS = "aeiou"
+_SYLLABLES = 4
+
+
+class Interval(NamedTuple):
+    """A stretch of time, RFC 3339 in UTC: from `start` on, before `end`; None is no end yet."""
+
+    start: str
+    end: str | None
+
+
+def primary_only(
+    devices: Iterable[Device], confirmations: Iterable[ListConfirmation]
+) -> tuple[Interval, ...]:
+    """The times at which only the phone can have sent an echo, in order, apart from each other.
+
+    Such a time begins when somebody confirms that the list is complete while it holds no
+    companion; that one was unlinked or removed is not enough. It ends when the next companion is
+    linked. `devices` are all that were ever listed, removed ones too. One that is told of later
+    but was linked before the confirmation shows that the list was not complete. Which one was told
+    of later is seen by its number: a clock may go back.
+    """
+    known = list(devices)
+    found: list[Interval] = []
+    for one in sorted(confirmations, key=lambda one: one.confirmed_at):
+        start = one.confirmed_at
+        is_within = found and (found[-1].end is None or start < found[-1].end)
+        if one.companions or is_within:
+            continue
+        later = [device.linked_at for device in known if device.device_id > one.last_device_id]
+        end = min(later, default=None)
+        if end is None or end > start:
+            found.append(Interval(start, end))
+    return tuple(found)
+
+
+def state_of(device: Device, last_break: Break | None, now: datetime) -> DeviceState:
+    """Whether a listed companion is linked, as far as anybody told."""
+    if last_break is None or last_break.at <= device.newest_link_at:
+        return DeviceState.LINKED
+    return DeviceState.WAITING if now < relink_from(last_break) else DeviceState.UNLINKED
+
+
+def relink_from(last_break: Break) -> datetime:
+    """When companions can surely be linked again; Meta says at once, which may fail."""
+    return from_text(last_break.at) + SYNC_TAKES_AT_MOST
+
+
+def free_slots(states: Iterable[DeviceState]) -> int:
+    """How many more companions can be linked."""
+    linked = sum(one is DeviceState.LINKED for one in states)
+    return max(0, MOST_LINKED - linked)
+
+
+def breaks_in(events: Iterable[AccountEvent]) -> list[Break]:
+    """The moments at which a loss of the connection unlinked all companions.
+
+    Offboarding unlinks them (respond.io), and so does a registration of the number on another
+    phone (Meta: reconnect offboarded clients). Coming back unlinks nothing more.
+    """
+    return [
+        Break(one.at, "offboarding", one.source)
+        for one in events
+        if one.event in {"ACCOUNT_OFFBOARDED", OFFBOARDED_HERE}
+        or (one.event == "PARTNER_REMOVED" and one.reason != "COMPANION_INACTIVITY")
+    ]
+
+
+class WordOutcome(StrEnum):
+    """What became of a word. `not_sent` is what a person says: then nothing was learnt."""
+
+    SEEN = "seen"
+    NOT_SEEN = "not_seen"
+    NOT_SENT = "not_sent"
+
+
+class ProbeWord(NamedTuple):
+    """The word for one device; `seen_at` is when it was sent, RFC 3339 in UTC.
+
+    `outcome` is None as long as it is waited for.
+    """
+
+    device_id: int
+    word: str
+    outcome: WordOutcome | None = None
+    seen_at: str | None = None
+
+
+class Probe(NamedTuple):
+    """One probe of a channel. `heard` is whether any echo came in while it went on.
+
+    `contact` (E.164) is whom the words are sent to. Times are RFC 3339 in UTC.
+    """
+
+    probe_id: int
+    channel_id: int
+    contact: str
+    began_at: str
+    words: tuple[ProbeWord, ...] = ()
+    ended_at: str | None = None
+    heard: bool | None = None
+
+    @property
+    def waiting(self) -> tuple[ProbeWord, ...]:
+        """The words that have not come back."""
+        return tuple(one for one in self.words if one.outcome is not WordOutcome.SEEN)
+
+
+class ProbeAnswer(NamedTuple):
+    """What the newest probe of a device came to. `asked_at` is when that probe began."""
+
+    device_id: int
+    word: str
+    outcome: WordOutcome
+    asked_at: str
+    heard: bool
+
+
+def new_word(taken: Container[str], choose: Callable[[Sequence[str]], str]) -> str:
+    """A word of eight letters that can be said aloud, and that is not `taken`."""
+    while True:
+        word = "".join(choose(_CONSONANTS) + choose(_VOWELS) for _ in range(_SYLLABLES))
+        if word not in taken:
+            return word
+
+
+def visibility(word: ProbeWord, *, heard: bool) -> bool | None:
+    """Whether the device is visible; None when the word does not tell.
+
+    As long as nothing at all comes in, a word that is missing says nothing about its device.
+    """
+    if word.outcome is WordOutcome.SEEN:
+        return True
+    return False if word.outcome is WordOutcome.NOT_SEEN and heard else None

@@ -6,24 +6,29 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.store import Signs
-from wacoex_cli.devices.rule import THE_PHONE, Probe, ProbeWord, WordOutcome, new_word, visibility
+from wacoex_cli.channels.store import CHANNELS, Signs
+from wacoex_cli.devices.model import THE_PHONE, Probe, ProbeWord, WordOutcome, new_word, visibility
 from wacoex_cli.devices.store import Devices, Probes
-from wacoex_cli.errors import TemporaryError, WacoexError
+from wacoex_cli.errors import TemporaryError, UsageError, WacoexError
 from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.events.store import EventLog, catch_up
+from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.platforms.events import Kind, Source, text_hash
+from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.devices.inventory import Inventory
     from wacoex_cli.devices.model import Device
+    from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.events import Event
+    from wacoex_cli.terminal.dialogue import TerminalDialogue
 
 WAITS_SECONDS = 300.0
 _LOOKS_EVERY_SECONDS = 1.0
@@ -31,6 +36,17 @@ _PULLS_EVERY_SECONDS = 3.0
 _RESUMED_WITHIN = timedelta(hours=24)
 _CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
 _LISTENS = timedelta(hours=24)
+PROBE_FINDINGS = frozenset({"WX301", "WX304"})
+"""What `device probe` shows of the findings about companions."""
+_PHONE = "the phone itself"
+_RESULTS = {
+    WordOutcome.SEEN: "visible",
+    WordOutcome.NOT_SEEN: "not seen",
+    WordOutcome.NOT_SENT: "not sent",
+}
+_SETTING = "events.probe_contact"
+_WAITING = "waiting up to 5 minutes for them to come back"
+_ENTER = "; press Enter when all are sent and you want to wait no longer"
 
 
 class Prober:
@@ -68,7 +84,7 @@ class Prober:
                     Probes(self._state).add_word(found.probe_id, words[device_id])
         return found._replace(words=tuple(words[one] for one in self._device_ids))
 
-    def is_told(self) -> bool:
+    def has_arrivals(self) -> bool:
         """Whether something has come in by itself in the last 24 hours."""
         now = self._workspace.clock.now()
         arrivals = [EventLog(self._state).newest_arrival(source) for source in Source]
@@ -175,3 +191,137 @@ class Prober:
 
 def _since(probe: Probe) -> datetime:
     return from_text(probe.began_at) - _CLOCKS_DIFFER_AT_MOST
+
+
+def run_probe(
+    workspace: Workspace, channel: Channel, devices: Sequence[Device], dialogue: TerminalDialogue
+) -> Probe:
+    """Tell a person what to send from where, wait for the words, ask about those that are missing.
+
+    Raises UsageError when it is not known whom to send to, KeyboardInterrupt when interrupted:
+    what came back is kept then.
+    """
+    known = {device.device_id: device for device in devices}
+    prober = Prober(workspace, channel, devices)
+    begun = prober.look(prober.begin(_contact(workspace, prober, dialogue)))
+    for word in begun.waiting:
+        sender = _sender(known, word)
+        dialogue.banner(f"send  {word.word}  from {sender} to {begun.contact}, as it stands")
+    reader = prober.reader(begun)
+    if reader is None and not prober.has_arrivals():
+        dialogue.warn(
+            "nothing has come in for a day, and there is no respondio-token to read with; start"
+            " `wacoex events listen` in another terminal"
+        )
+    dialogue.note(f"{_WAITING}{_ENTER if dialogue.can_ask() else ''}")
+
+    def report(word: ProbeWord) -> None:
+        dialogue.banner(f"{word.word} came back: {_sender(known, word)} is visible")
+
+    try:
+        waited = workspace.run(
+            prober.wait(begun, reader, on_seen=report, is_over=dialogue.is_enter_pressed)
+        )
+    except KeyboardInterrupt:
+        dialogue.note("what came back is kept; the same command goes on from there")
+        raise
+    outcomes = {}
+    for word in waited.waiting if dialogue.can_ask() else ():
+        question = f"{word.word}: did you send it from {_sender(known, word)}?"
+        is_sent = dialogue.confirm(question, flag="--no-input")
+        outcomes[word.device_id] = WordOutcome.NOT_SEEN if is_sent else WordOutcome.NOT_SENT
+    return prober.finish(waited, outcomes)
+
+
+def _contact(workspace: Workspace, prober: Prober, dialogue: TerminalDialogue) -> str:
+    """Whom the words are sent to: as the interrupted probe says, the settings, or the person."""
+    unfinished = prober.unfinished()
+    if unfinished is not None:
+        dialogue.note(f"going on with the probe that began at {unfinished.began_at}")
+        return unfinished.contact
+    if configured := workspace.settings.events.probe_contact:
+        return configured
+    if not dialogue.can_ask():
+        raise UsageError(
+            "it is not known to whom the words are to be sent",
+            hint=f"set `{_SETTING}` in config.toml to a test number, such as `+6591234567`",
+            code="needs_answer",
+        )
+    text = dialogue.ask("to which number, not of a customer, will the words go", flag=_SETTING)
+    phone = normalise(text)
+    if phone is None:
+        raise UsageError(
+            f"`{text}` is not a phone number",
+            hint="write it with `+` and the country code, such as `+6591234567`",
+            code="bad_contact",
+        )
+    return phone
+
+
+def _sender(known: Mapping[int, Device], word: ProbeWord) -> str:
+    device = known.get(word.device_id)
+    return device.label if device else _PHONE
+
+
+def planned(channel: Channel, devices: Sequence[Device]) -> Result:
+    """What `device probe --dry-run` shows."""
+    names = [_PHONE, *(device.label for device in devices)]
+    data = {
+        "channel": channel.name,
+        "devices": [{"id": device.device_id, "kind": device.kind.value} for device in devices],
+        "dry_run": True,
+    }
+    return Result(data, [f"{name} of channel {channel.name} would get a word" for name in names])
+
+
+def probe_data(
+    probe: Probe, found: Inventory, channel: str, findings: Sequence[Finding]
+) -> dict[str, object]:
+    """The `data` of `device probe`."""
+    words = {word.device_id: word for word in probe.words}
+    phone = words[THE_PHONE]
+    return {
+        "channel": channel,
+        "contact": probe.contact,
+        "began_at": probe.began_at,
+        "ended_at": probe.ended_at,
+        "heard": probe.heard,
+        "phone": {"visible": visibility(phone, heard=bool(probe.heard)), **_word_data(phone)},
+        "devices": [
+            {**device.to_json(state), **_word_data(words.get(device.device_id))}
+            for device, state in found.devices
+        ],
+        "findings": [finding.to_json() for finding in findings],
+    }
+
+
+def _word_data(word: ProbeWord | None) -> dict[str, object]:
+    return {
+        "word": word.word if word else None,
+        "outcome": word.outcome.value if word and word.outcome else None,
+        "seen_at": word.seen_at if word else None,
+    }
+
+
+def probe_text(
+    probe: Probe, found: Inventory, findings: Sequence[Finding], now: datetime
+) -> Iterator[str | Table | ForPerson]:
+    """Visible or not seen, for each device; for a person also what follows from it."""
+    known = {device.device_id: device for device, _ in found.devices}
+    rows = [
+        (_sender(known, word), word.word, _RESULTS[word.outcome])
+        for word in probe.words
+        if word.outcome is not None
+    ]
+    yield Table(("device", "word", "result"), rows)
+    for word in probe.words:
+        device = known.get(word.device_id)
+        if device and not device.kind.is_supported and word.outcome is WordOutcome.NOT_SEEN:
+            yield ForPerson(
+                f"{device.label}: to be expected, what is sent on {device.kind.value}"
+                " reaches no partner"
+            )
+    if not probe.heard:
+        yield ForPerson("no echo came in at all meanwhile, so nothing is learnt about any device")
+    for finding in findings:
+        yield ForPerson(f"\n{finding_text(finding, now)}")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from wacoex_cli.devices.model import Device, DeviceKind, ListConfirmation
-from wacoex_cli.devices.rule import Probe, ProbeAnswer, ProbeWord, WordOutcome, primary_only
+from wacoex_cli.devices.model import (
+    Device,
+    DeviceKind,
+    ListConfirmation,
+    Probe,
+    ProbeAnswer,
+    ProbeWord,
+    WordOutcome,
+    primary_only,
+)
 
 if TYPE_CHECKING:
-    from wacoex_cli.devices.rule import Interval
+    from wacoex_cli.devices.model import Interval
     from wacoex_cli.foundation.state import Row, State
 
 _DEVICES = "SELECT * FROM devices"
@@ -51,11 +58,10 @@ class Devices:
     def insert(self, device: Device) -> Device:
         """List a companion; returns it with its number, the number it came with is ignored."""
         device_id = 1 + self.highest_device_id()
-        numbered = dataclasses.replace(device, device_id=device_id)
-        values = {field.name: getattr(numbered, field.name) for field in dataclasses.fields(Device)}
+        numbered = device._replace(device_id=device_id)
+        places = ", ".join("?" * len(numbered))
         self._state.execute(
-            f"INSERT INTO devices ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",
-            list(values.values()),
+            f"INSERT INTO devices ({', '.join(Device._fields)}) VALUES ({places})", list(numbered)
         )
         return numbered
 

@@ -20,12 +20,8 @@ from wacoex_cli.channels.checks import (
     refused_token,
     wait_for,
 )
-from wacoex_cli.channels.connection import connected_at
-from wacoex_cli.channels.model import (
-    TOKEN_PREFIX,
-    Provider,
-    values_of,
-)
+from wacoex_cli.channels.facts import connected_at
+from wacoex_cli.channels.model import TOKEN_PREFIX, Provider, values_of
 from wacoex_cli.diagnosis.snapshot import blames_the_token
 from wacoex_cli.events.checks import (
     Subscribed,
@@ -47,8 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.facts import ChannelFacts
-    from wacoex_cli.diagnosis.machine import Machine
-    from wacoex_cli.diagnosis.snapshot import ChannelView, Snapshot, Unanswered
+    from wacoex_cli.diagnosis.snapshot import ChannelView, Machine, Snapshot, Unanswered
     from wacoex_cli.errors import StateError
     from wacoex_cli.onboarding.model import Journey, Record
 
@@ -109,10 +104,10 @@ def general_findings(snapshot: Snapshot) -> list[Finding]:
 
 def run_checks(snapshot: Snapshot) -> list[Finding]:
     """All of it. Worst first; of the same severity what is general, then channel by channel."""
-    found = general_findings(snapshot)
-    for view in snapshot.channels:
-        found += channel_findings(snapshot, view)
-    return worst_first(found)
+    of_channels = [
+        found for view in snapshot.channels for found in channel_findings(snapshot, view)
+    ]
+    return worst_first([*general_findings(snapshot), *of_channels])
 
 
 def check_sending(facts: ChannelFacts, taken_in_24_hours: int) -> list[Finding]:
@@ -156,9 +151,9 @@ def check_journey(
 
     `onboarded_at` is when Meta says that the number was connected.
     """
-    if journey is None:
-        return []
-    if journey.finished_at and now - from_text(journey.finished_at) > _LOOKED_AFTER:
+    if journey is None or (
+        journey.finished_at and now - from_text(journey.finished_at) > _LOOKED_AFTER
+    ):
         return []
     found = check_records(records, channel, to_text(now))
     signup, sync = records.get("signup"), records.get("sync")
@@ -179,9 +174,9 @@ def check_attached(facts: ChannelFacts, configured_app_id: str | None) -> list[F
     if not app_id or seen is None or seen.apps is None or not is_meta:
         return []
     is_attached = any(app.id == app_id for app in seen.apps)
-    told = Subscribed(app_id, is_attached, None, is_active=True, why=_BY_APP_ALONE)
-    found = check_subscription(told, facts.name, seen.observed_at)
-    return [one for one in found if one.severity is not Severity.UNKNOWN]
+    hook = Subscribed(app_id, is_attached, None, is_active=True, why=_BY_APP_ALONE)
+    found = check_subscription(hook, facts.name, seen.observed_at)
+    return [finding for finding in found if finding.severity is not Severity.UNKNOWN]
 
 
 def check_sources(failed: Iterable[Unanswered], now: datetime) -> list[Finding]:
@@ -190,9 +185,35 @@ def check_sources(failed: Iterable[Unanswered], now: datetime) -> list[Finding]:
     What depends on it is not known, which is no sign of a fault (and none of health).
     """
     by_source: dict[str, list[Unanswered]] = defaultdict(list)
-    for one in failed:
-        by_source[one.source].append(one)
-    return [_not_asked(source, told, now) for source, told in by_source.items()]
+    for failure in failed:
+        by_source[failure.source].append(failure)
+    found = []
+    for source, failures in by_source.items():
+        channels = list(dict.fromkeys(failure.channel for failure in failures))
+        reasons: dict[str, dict[str, None]] = defaultdict(dict)
+        for failure in failures:
+            reasons[failure.error.message][failure.channel] = None
+        evidence = [
+            Evidence(f"{message} (asked about {_some(list(names))})", source, to_text(now))
+            for message, names in reasons.items()
+        ]
+        hints = dict.fromkeys(failure.error.hint or "try again in a minute" for failure in failures)
+        found.append(
+            Finding(
+                "WX709",
+                Severity.UNKNOWN,
+                channels[0] if len(channels) == 1 else None,
+                evidence,
+                source=_NAMES.get(source, source),
+                hints=list(hints),
+            )
+        )
+    return found
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def check_webhooks(view: ChannelView, now: datetime) -> list[Finding]:
@@ -204,45 +225,15 @@ def check_webhooks(view: ChannelView, now: datetime) -> list[Finding]:
         return check_attached(view.facts, view.partner.own_app_id)
     seen = view.subscription.seen
     found = check_subscription(seen, view.name, to_text(now))
-    is_out_of_reach = view.facts.lacks_app_secret and seen.is_attached is not None
-    if is_out_of_reach:
-        found = [one for one in found if one.severity is not Severity.UNKNOWN]
-    return _as_one(found)
-
-
-def _as_one(found: list[Finding]) -> list[Finding]:
-    """The worst of several about the same thing, with what all of them rest on and advise."""
+    if view.facts.lacks_app_secret and seen.is_attached is not None:
+        found = [finding for finding in found if finding.severity is not Severity.UNKNOWN]
     if len(found) < 2:
         return found
+    # The worst of several about the same thing, with what all of them rest on and advise.
     ordered = worst_first(found)
-    evidence = tuple(fact for one in ordered for fact in one.evidence)
-    remedy = tuple(dict.fromkeys(step for one in ordered for step in one.remedy))
+    evidence = [fact for finding in ordered for fact in finding.evidence]
+    remedy = dict.fromkeys(step for finding in ordered for step in finding.remedy)
     return [ordered[0].replace(evidence=evidence, remedy=remedy)]
-
-
-def _not_asked(source: str, told: list[Unanswered], now: datetime) -> Finding:
-    channels = list(dict.fromkeys(one.channel for one in told))
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for one in told:
-        reasons[one.error.message].append(one.channel)
-    hints = dict.fromkeys(one.error.hint or "try again in a minute" for one in told)
-    return Finding(
-        "WX709",
-        Severity.UNKNOWN,
-        channels[0] if len(channels) == 1 else None,
-        [
-            Evidence(f"{message} (asked about {_some(names)})", source, to_text(now))
-            for message, names in reasons.items()
-        ],
-        source=_NAMES.get(source, source),
-        hints=list(hints),
-    )
-
-
-def _some(names: list[str]) -> str:
-    different = list(dict.fromkeys(names))
-    more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
-    return ", ".join(different[:_SHOWN]) + more
 
 
 def check_machine(machine: Machine, now: datetime) -> list[Finding]:

@@ -1,11 +1,11 @@
 """`wacoex status`, `explain` and `doctor`."""
 
-import enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from wacoex_cli.diagnosis.model import Symptom
 from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, completing, group
@@ -33,23 +33,11 @@ def status(
 
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
-    from wacoex_cli.channels.access import warn_about_unknown_tables
-    from wacoex_cli.diagnosis import view
-    from wacoex_cli.diagnosis.status import check_or_tell_why_not
-    from wacoex_cli.findings.model import check_exit_status
+    from wacoex_cli.diagnosis.status import show_status
 
     name = invocation.one_channel(channel)
     with invocation.open_workspace() as workspace:
-        found = check_or_tell_why_not(workspace, name, offline=offline)
-        if found.channels:
-            warn_about_unknown_tables(workspace)
-        now = workspace.clock.now()
-    return Result(
-        view.status_data(found, now),
-        list(view.status_text(found, now)),
-        exit_code=check_exit_status(found.verdict),
-        errors=view.failures(found),
-    )
+        return show_status(workspace, name, offline=offline)
 
 
 @command(
@@ -78,34 +66,23 @@ def explain(
     ] = None,
 ) -> Result:
     """Explain a finding, an error code of Meta, or a topic."""
-    from wacoex_cli.diagnosis import explain as explaining
+    from wacoex_cli.diagnosis import explain
 
     if (word is None) == (search is None):
         raise UsageError(
             "name one thing to explain, or search with `--search`",
-            hint=f"topics: {', '.join(explaining.topics())}",
+            hint=f"topics: {', '.join(explain.topics())}",
         )
     if search is not None:
-        hits = explaining.search(search)
+        hits = explain.search(search)
         rows = [(one.id, one.title) for one in hits]
         data = [{"id": one.id, "title": one.title} for one in hits]
         table = Table(("id", "title"), rows, when_empty="nothing mentions that")
         return Result({"results": data}, [table])
-    article = explaining.explain(word or "")
+    article = explain.explain(word or "")
     see_also = f"\n\nSee also: {', '.join(article.see_also)}" if article.see_also else ""
     text = f"{article.id}: {article.title}\n\n{article.body}{see_also}"
     return Result(article.to_json(), [Markdown(text)])
-
-
-class SymptomName(enum.StrEnum):
-    """What somebody sees, as the option spells it."""
-
-    MISSING_MESSAGES = "missing-messages"
-    UNSUPPORTED_MESSAGES = "unsupported-messages"
-    UNLINKED_DEVICES = "unlinked-devices"
-    CANNOT_SEND = "cannot-send"
-    CANNOT_CONNECT = "cannot-connect"
-    RATE_LIMITED = "rate-limited"
 
 
 @command(
@@ -124,8 +101,8 @@ def doctor(
         bool, typer.Option("--offline", help="Ask nobody: judge what is stored.")
     ] = False,
     symptom: Annotated[
-        SymptomName | None,
-        typer.Option(metavar="NAME", help=f"What you see: {', '.join(SymptomName)}."),
+        Symptom | None,
+        typer.Option(metavar="NAME", help=f"What you see: {', '.join(Symptom)}."),
     ] = None,
     bundle: Annotated[
         Path | None,
@@ -136,26 +113,8 @@ def doctor(
 
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
-    from wacoex_cli.diagnosis import bundle as bundling
-    from wacoex_cli.diagnosis.doctor import diagnose
-    from wacoex_cli.diagnosis.symptoms import Symptom
-    from wacoex_cli.diagnosis.view import doctor_data, doctor_text
-    from wacoex_cli.findings.model import check_exit_status
+    from wacoex_cli.diagnosis.doctor import show_diagnosis
 
-    name = invocation.one_channel(channel)
+    name, dialogue = invocation.one_channel(channel), TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
-        found = diagnose(
-            workspace,
-            name,
-            is_offline=offline,
-            symptom=Symptom(symptom) if symptom else None,
-            dialogue=TerminalDialogue(invocation),
-        )
-        now = workspace.clock.now()
-        data = doctor_data(found)
-        text = list(doctor_text(found, now))
-        if bundle is not None:
-            bundling.write(workspace, found, bundle)
-            data["bundle"] = str(bundle)
-            text.append(f"written to {bundle}: numbers are masked, secrets are not in it")
-    return Result(data, text, exit_code=check_exit_status(found.verdict))
+        return show_diagnosis(workspace, name, symptom, dialogue, bundle, is_offline=offline)

@@ -4,18 +4,55 @@ from __future__ import annotations
 
 import difflib
 import re
+import textwrap
 from typing import TYPE_CHECKING
 
-from wacoex_cli.diagnosis.code_articles import about_code
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings import catalogue
-from wacoex_cli.platforms.error_codes import classify, is_known, known_codes
+from wacoex_cli.findings.catalogue import Article
+from wacoex_cli.platforms.error_codes import Outcome, classify, is_known, known_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from wacoex_cli.findings.catalogue import Article
 
+_WIDTH = 78
+_CLASSES = {
+    Outcome.RETRY: (
+        "retry",
+        "The row waits and is tried again, at most 5 times or 10 minutes in one run.",
+    ),
+    Outcome.AMBIGUOUS: (
+        "ambiguous",
+        "The row is never sent again by itself: the message may have gone out."
+        " `wacoex broadcast reconcile ID` settles it.",
+    ),
+    Outcome.STOP: (
+        "stop",
+        "The broadcast pauses; the other rows stay pending until `wacoex broadcast resume ID`.",
+    ),
+    Outcome.ROW: (
+        "row",
+        "This row is rejected and not tried again; the others go on. Many such rows at once pause"
+        " the broadcast.",
+    ),
+}
+_SCOPES = {
+    "person": "this recipient only",
+    "number": "the sending number",
+    "account": "the account, with all its numbers",
+}
+_META = (
+    "Meta's rule: the code and what it means are Meta's. Its titles change; Meta asks to decide by"
+    " the code and its details."
+)
+_RESPONDIO = (
+    "respond.io's rule: none of its own. It shows Meta's reason as text with the failed message"
+    " and documents no codes."
+)
+_SOURCE = "Source: Meta, error codes (2026-09){}; respond.io, Developer API (2026-04)."
+_SEEN = "; the code itself was seen, or is in a client library, and is not in Meta's list"
+_ALWAYS = ("rate-limit", "exit-codes")
 _NUMBER = re.compile(r"\d+")
 _IN_WORDS = 6
 _SHARE_OF_A_LONG_TEXT = 0.6
@@ -30,19 +67,27 @@ def explain(word: str) -> Article:
     Raises UsageError with the nearest word when there is none.
     """
     article = catalogue.find(word)
-    if article:
-        return _with_severity(article)
-    if word.isascii() and word.isdigit():
+    if article is None and word.isascii() and word.isdigit():
         if is_known(int(word)):
             return about_code(int(word))
-        named = next((one for one in catalogue.everything() if word in one.shown_as), None)
-        if named:
-            return _with_severity(named)
-    raise UsageError(
-        f"there is nothing about `{word}`",
-        hint=_nearest(word),
-        code="explain_unknown",
-    )
+        article = next((each for each in catalogue.everything() if word in each.shown_as), None)
+    if article is None:
+        raise UsageError(
+            f"there is nothing about `{word}`", hint=_nearest(word), code="explain_unknown"
+        )
+    if article.id not in catalogue.finding_ids():
+        return article
+    severity = f"Severity: {' or '.join(catalogue.wording(article.id).severities)}"
+    return article._replace(body=f"{severity}\n\n{article.body}")
+
+
+def _nearest(word: str) -> str:
+    names = {name.lower(): name for name in catalogue.names()}
+    names |= {str(code): str(code) for code in known_codes()}
+    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean `{names[close[0]]}`?"
+    return f"search with `--search`; topics: {', '.join(topics())}"
 
 
 def topics() -> list[str]:
@@ -57,29 +102,40 @@ def candidates() -> Iterator[tuple[str, str]]:
         yield str(code), classify(code).meaning
 
 
+def about_code(code: int) -> Article:
+    """What a code of Meta means, what wacoex does about it, and what a person does."""
+    known = classify(code)
+    name, consequence = _CLASSES[known.outcome]
+    effects = {
+        "The whole number waits.": known.holds_number,
+        "The rate is lowered until the number takes more.": known.slows_down,
+        "The person goes on the opt-out list.": known.opts_out,
+        "The person is left alone for 24 hours.": known.cools_down,
+        "The exit status is 4.": known.is_credential,
+    }
+    more = "".join(f" {text}" for text, applies in effects.items() if applies)
+    shown_as = "; ".join(f'"{title}"' for title in known.titles)
+    paragraphs = (
+        f"What it means: {known.meaning}.",
+        *([f"Also shown as: {shown_as}."] if shown_as else ()),
+        f"Whom it concerns: {_SCOPES[known.scope]}.",
+        f"Class: {name}.",
+        f"What wacoex does: {consequence}{more}",
+        f"What to do: {known.action}",
+        _META,
+        _RESPONDIO,
+        _SOURCE.format("" if known.is_listed else _SEEN),
+    )
+    body = "\n\n".join(
+        textwrap.fill(paragraph, _WIDTH, break_on_hyphens=False, break_long_words=False)
+        for paragraph in paragraphs
+    )
+    title = f"Meta error: {known.meaning}"
+    return Article(str(code), title, body, known.see_also or _ALWAYS)
+
+
 def search(text: str) -> list[Article]:
-    """The articles about a text, best first; of equally good ones articles before codes."""
-    return matching(text, [*catalogue.everything(), *map(about_code, known_codes())])
-
-
-def _with_severity(article: Article) -> Article:
-    if article.id not in catalogue.finding_ids():
-        return article
-    told = f"Severity: {' or '.join(catalogue.wording(article.id).severities)}"
-    return article._replace(body=f"{told}\n\n{article.body}")
-
-
-def _nearest(word: str) -> str:
-    names = {name.lower(): name for name in catalogue.names()}
-    names |= {str(code): str(code) for code in known_codes()}
-    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean `{names[close[0]]}`?"
-    return f"search with `--search`; topics: {', '.join(topics())}"
-
-
-def matching(text: str, articles: Iterable[Article]) -> list[Article]:
-    """The articles that fit a text, best first; of equally good ones in the order given.
+    """The articles about a text, best first; of equally good ones articles before codes.
 
     What an article says it is also shown as beats its title, and that its body. Of a longer text
     that fits nothing whole, articles with most of its words are better than none.
@@ -87,11 +143,16 @@ def matching(text: str, articles: Iterable[Article]) -> list[Article]:
     wanted = _plain(text)
     if not wanted:
         return []
-    known = list(articles)
-    ranked = [(rank, one) for one in known if (rank := _rank(wanted, one)) is not None]
+    known = [*catalogue.everything(), *map(about_code, known_codes())]
+    ranked = [(rank, article) for article in known if (rank := _rank(wanted, article)) is not None]
     if ranked:
-        return [one for _, one in sorted(ranked, key=lambda pair: pair[0])]
-    return _with_most_words(wanted.split(), known)
+        return [article for _, article in sorted(ranked, key=lambda pair: pair[0])]
+    words = wanted.split()
+    if len(words) < _WORDS_OF_A_LONG_TEXT:
+        return []
+    shares = [(_share(words, article), article) for article in known]
+    enough = [pair for pair in shares if pair[0] >= _SHARE_OF_A_LONG_TEXT]
+    return [article for _, article in sorted(enough, key=lambda pair: -pair[0])[:_IN_WORDS]]
 
 
 def _rank(wanted: str, article: Article) -> tuple[int, int] | None:
@@ -100,7 +161,12 @@ def _rank(wanted: str, article: Article) -> tuple[int, int] | None:
     name, title, body = _plain(article.id), _plain(article.title), _plain(article.body)
     if wanted in (name, *shown_as) or (name.isdigit() and name in _NUMBER.findall(wanted)):
         return (0, 0)
-    held = [len(phrase) for phrase in shown_as if _says(wanted, phrase) or wanted in phrase]
+
+    def is_in(phrase: str) -> bool:
+        # A single word would be found in too many pasted texts.
+        return phrase in wanted and len(phrase.split()) >= _WORDS_OF_A_PHRASE
+
+    held = [len(phrase) for phrase in shown_as if is_in(phrase) or wanted in phrase]
     if held:
         return (1, min(abs(length - len(wanted)) for length in held))
     words = wanted.split()
@@ -113,22 +179,9 @@ def _rank(wanted: str, article: Article) -> tuple[int, int] | None:
     return next(((kind, 0) for kind, holds in enumerate(tests, start=2) if holds), None)
 
 
-def _says(wanted: str, phrase: str) -> bool:
-    """Whether a pasted text holds a phrase; a single word would be found in too many."""
-    return phrase in wanted and len(phrase.split()) >= _WORDS_OF_A_PHRASE
-
-
-def _with_most_words(words: list[str], articles: list[Article]) -> list[Article]:
-    if len(words) < _WORDS_OF_A_LONG_TEXT:
-        return []
-    shares = [(_share(words, one), one) for one in articles]
-    enough = [pair for pair in shares if pair[0] >= _SHARE_OF_A_LONG_TEXT]
-    return [one for _, one in sorted(enough, key=lambda pair: -pair[0])[:_IN_WORDS]]
-
-
 def _share(words: list[str], article: Article) -> float:
-    told = set(_plain(f"{article.title} {article.body}").split())
-    return sum(word in told for word in words) / len(words)
+    words_here = set(_plain(f"{article.title} {article.body}").split())
+    return sum(word in words_here for word in words) / len(words)
 
 
 def _plain(text: str) -> str:

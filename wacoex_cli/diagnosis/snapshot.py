@@ -2,57 +2,159 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import dataclass, field
+import os
+import shutil
+import stat
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.broadcast.checks import troubles
 from wacoex_cli.broadcast.figures import taken_since
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.channels.access import PATIENCE_SECONDS, meta_for
 from wacoex_cli.channels.checks import RETURNS_WITHIN
-from wacoex_cli.channels.connection import ConnectionState
-from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.facts import ChannelFacts, stored_facts
+from wacoex_cli.channels.facts import ChannelFacts, ConnectionState, stored_facts
 from wacoex_cli.channels.model import Provider, values_of
-from wacoex_cli.channels.store import Facts, Signs
-from wacoex_cli.devices import registry as devices
-from wacoex_cli.diagnosis import machine
+from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for
+from wacoex_cli.channels.store import CHANNELS, Facts, Signs
+from wacoex_cli.devices.inventory import inventories
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import checks, consumers, subscribe
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 from wacoex_cli.inactivity.checks import onboarding_signs, standings, zone_of
 from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.onboarding.model import JourneyKind
 from wacoex_cli.onboarding.store import Journeys
-from wacoex_cli.partners.check import rows_of
+from wacoex_cli.partners.ownership import rows_of
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_template
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.broadcast.checks import Trouble
-    from wacoex_cli.channels.connection import Connection
-    from wacoex_cli.channels.look import Look
+    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.devices.registry import Inventory
-    from wacoex_cli.diagnosis.machine import Machine
+    from wacoex_cli.devices.inventory import Inventory
     from wacoex_cli.events.checks import EchoFlow, Summary
     from wacoex_cli.events.subscribe import Subscription
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
     from wacoex_cli.onboarding.model import Journey, Record
-    from wacoex_cli.partners.model import PartnerRows
+    from wacoex_cli.partners.rule import PartnerRows
 
     Pair = tuple[Template, Template]
     """A template as it was planned, and as Meta has it now."""
+
+
+class Exposed(NamedTuple):
+    """A file that others may read, or a directory that others may write; `mode` as chmod has it."""
+
+    path: str
+    mode: int
+    what: str
+
+
+class Machine(NamedTuple):
+    """What was found here. Sizes are bytes, `clock_skew_seconds` is Meta's clock minus ours."""
+
+    exposed: tuple[Exposed, ...]
+    disk: str
+    free_bytes: int
+    newest_stored_at: datetime | None
+    clock_skew_seconds: float | None = None
+    keyring_problem: str | None = None
+
+
+def look_at(
+    workspace: Workspace,
+    newest_stored_at: datetime | None,
+    *,
+    clock_skew_seconds: float | None,
+    offline: bool,
+) -> Machine:
+    """Gather the facts. `offline` leaves the keyring alone."""
+    directory = workspace.settings.state.parent
+    # By default the keyring is just one place to look, and may be missing.
+    uses_keyring = (
+        not offline
+        and workspace.settings.keyring
+        and settings_origins(workspace.sources)["keyring"] != "default"
+    )
+    return Machine(
+        exposed=tuple(_exposed(workspace)),
+        disk=str(directory),
+        free_bytes=shutil.disk_usage(directory).free,
+        newest_stored_at=newest_stored_at,
+        clock_skew_seconds=clock_skew_seconds,
+        keyring_problem=workspace.secrets.keyring_problem() if uses_keyring else None,
+    )
+
+
+def newest_stored_at(state: State) -> datetime | None:
+    """The latest moment at which anything was recorded; None in a fresh file.
+
+    To be asked before anything new is stored.
+    """
+    found = state.value(
+        "SELECT MAX(moment) FROM ("
+        " SELECT MAX(observed_at) AS moment FROM facts"
+        " UNION ALL SELECT MAX(created_at) FROM channels"
+        " UNION ALL SELECT MAX(last_active_at) FROM broadcast_runs) AS moments"
+    )
+    return from_text(found) if found else None
+
+
+def _exposed(workspace: Workspace) -> Iterator[Exposed]:
+    """Files with a secret or phone numbers, and the directory that decides where those are sent."""
+    others_write = stat.S_IWGRP | stat.S_IWOTH
+    private = stat.S_IRGRP | stat.S_IROTH | others_write
+    sources, settings = workspace.sources, workspace.settings
+    yield from _with_mode(settings.state, private, "holds phone numbers")
+    if any(_is_secret(name) and not _names_file(name) for name in sources.dotenv):
+        yield from _with_mode(sources.dotenv_path, private, "holds a secret")
+    paths = {
+        Path(value).expanduser()
+        for variables in (sources.environ, sources.dotenv)
+        for name, value in variables.items()
+        if value and _is_secret(name) and _names_file(name)
+    }
+    with contextlib.suppress(OSError):
+        paths.update(Path(entry.path) for entry in os.scandir(settings.config_dir / "secrets"))
+    for path in sorted(paths):
+        yield from _with_mode(path, private, "holds a secret")
+    directed = "decides where secrets and numbers are sent"
+    yield from _with_mode(settings.config_dir, others_write, directed)
+
+
+def _is_secret(name: str) -> bool:
+    """A secret's variable, alone or with a channel or `_FILE` behind it."""
+    variables = SECRET_VARIABLES.values()
+    return any(name == variable or name.startswith(f"{variable}_") for variable in variables)
+
+
+def _names_file(name: str) -> bool:
+    variables = SECRET_VARIABLES.values()
+    return name.endswith("_FILE") or any(name.startswith(f"{each}_FILE_") for each in variables)
+
+
+def _with_mode(path: Path, unwanted: int, what: str) -> Iterator[Exposed]:
+    try:
+        found = path.stat()
+    except OSError:
+        return
+    is_plain = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+    if is_plain and found.st_mode & unwanted:
+        yield Exposed(str(path), stat.S_IMODE(found.st_mode), what)
+
 
 STATE, META, RESPONDIO = "state", "meta", "respondio"
 """The sources of a snapshot."""
@@ -82,8 +184,7 @@ class Unanswered(NamedTuple):
     error: WacoexError
 
 
-@dataclass(frozen=True)
-class ChannelView:
+class ChannelView(NamedTuple):
     """One channel: what is known of it, and what the state file holds beside that.
 
     `zone` is the time zone its times are shown in. `journey` is the newest one of connecting,
@@ -103,7 +204,7 @@ class ChannelView:
     templates: tuple[Pair, ...] = ()
     subscription: Subscription | None = None
     journey: Journey | None = None
-    records: Mapping[str, Record] = field(default_factory=dict)
+    records: Mapping[str, Record] = {}
 
     @property
     def channel(self) -> Channel:
@@ -128,8 +229,7 @@ class ChannelView:
         return is_reconnecting or (self.connection.is_lost and is_young)
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """All channels and this machine at one moment; `is_whole` unless only the numbers matter.
 
     `arrivals` are the hours in which something came in, by source; `last_run` and `schedule` are
@@ -143,7 +243,7 @@ class Snapshot:
     machine: Machine
     sources: tuple[SourceSeen, ...] = ()
     failed: tuple[Unanswered, ...] = ()
-    arrivals: Mapping[Source, list[tuple[str, int, str]]] = field(default_factory=dict)
+    arrivals: Mapping[Source, list[tuple[str, int, str]]] = {}
     last_run: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
     versions: tuple[str, ...] = ()
@@ -151,18 +251,18 @@ class Snapshot:
     @property
     def unsigned(self) -> list[str]:
         """The channels whose calls to Meta are not signed with an app secret."""
-        return [one.name for one in self.channels if one.facts.lacks_app_secret]
+        return [view.name for view in self.channels if view.facts.lacks_app_secret]
 
 
-@dataclass
 class _Gathered:
     """What came of asking beside the facts: webhooks and templates by channel_id, and failures."""
 
-    subscriptions: dict[int, Subscription | None] = field(default_factory=dict)
-    templates: dict[int, tuple[Pair, ...]] = field(default_factory=dict)
-    failed: list[Unanswered] = field(default_factory=list)
-    answered: set[str] = field(default_factory=set)
-    clock_skew_seconds: float | None = None
+    def __init__(self) -> None:
+        self.subscriptions: dict[int, Subscription] = {}
+        self.templates: dict[int, tuple[Pair, ...]] = {}
+        self.failed: list[Unanswered] = []
+        self.answered: set[str] = set()
+        self.clock_skew_seconds: float | None = None
 
 
 def take_snapshot(
@@ -176,27 +276,33 @@ def take_snapshot(
     """
     now, state = workspace.clock.now(), workspace.state
     catch_up(state, consumers.projections() or [CHANNELS], workspace.clock)
-    newest = machine.newest_stored_at(state)
+    newest = newest_stored_at(state)
     facts = stored_facts(state, channels, now)
     gathered = _Gathered()
     if not is_offline:
         _ask(workspace, list(facts.values()), gathered, now, is_whole=is_whole)
+    # The hours in which something came in, back to before any usual silence.
+    versions = {workspace.settings_for(channel.name).meta_api_version for channel in channels}
     return Snapshot(
         now=now,
         is_offline=is_offline,
         is_whole=is_whole,
         channels=tuple(_views(workspace, facts, gathered, now)),
-        machine=machine.look_at(
+        machine=look_at(
             workspace, newest, clock_skew_seconds=gathered.clock_skew_seconds, offline=is_offline
         ),
-        sources=tuple(_sources(workspace, facts.values(), gathered, is_offline=is_offline)),
+        sources=(
+            SourceSeen(STATE, True),
+            *(
+                _source(workspace, name, secret, facts.values(), gathered, is_offline=is_offline)
+                for name, secret in ((META, "meta-token"), (RESPONDIO, "respondio-token"))
+            ),
+        ),
         failed=tuple(gathered.failed),
         arrivals=checks.arrivals(state),
         last_run=Reminders(state).last_run(),
         schedule=Reminders(state).schedule(),
-        versions=tuple(
-            sorted({workspace.settings_for(one.name).meta_api_version for one in channels})
-        ),
+        versions=tuple(sorted(versions)),
     )
 
 
@@ -205,10 +311,8 @@ def blames_the_token(error: WacoexError) -> bool:
 
     Not when Meta hides the object: then the id may be wrong, or the partner gone.
     """
-    return isinstance(error, CredentialError) and error.details.get("code") not in {
-        None,
-        _OBJECT_NOT_VISIBLE,
-    }
+    is_refused = error.details.get("code") not in {None, _OBJECT_NOT_VISIBLE}
+    return isinstance(error, CredentialError) and is_refused
 
 
 def _ask(
@@ -226,35 +330,29 @@ def _ask(
     look = Look(workspace, now, Facts(state).calls_in_hour(now))
 
     async def more(facts: ChannelFacts) -> None:
-        await _ask_more(workspace, look, facts, gathered)
+        """What Meta knows beside number and account: our app's webhooks, templates to be sent."""
+        channel = facts.channel
+        hook = await look.ask(
+            subscribe.look_beside(workspace, facts, patience_seconds=PATIENCE_SECONDS)
+        )
+        waiting = _waiting(state, channel)
+        pairs = await look.ask(_templates(workspace, channel, waiting)) if waiting else ()
+        for error in (hook, pairs):
+            if isinstance(error, WacoexError) and error.code not in _NO_ACCESS:
+                gathered.failed.append(Unanswered(META, facts.name, error))
+        if hook is not None and not isinstance(hook, WacoexError):
+            gathered.subscriptions[channel.channel_id] = hook
+        if not isinstance(pairs, WacoexError):
+            gathered.templates[channel.channel_id] = pairs
 
-    reading = look.read(found, with_respondio=is_whole, more=more if is_whole else None)
-    workspace.run(reading)
+    workspace.run(look.read(found, with_respondio=is_whole, more=more if is_whole else None))
     gathered.clock_skew_seconds = look.clock_skew_seconds
     with state.transaction():
         look.keep(state, found)
         for facts in found:
-            signs = onboarding_signs(facts.channel, values_of(facts.read), now)
-            Signs(state).add(signs)
+            Signs(state).add(onboarding_signs(facts.channel, values_of(facts.read), now))
     for facts in found if is_whole else ():
         _take_failures(facts, gathered)
-
-
-async def _ask_more(
-    workspace: Workspace, look: Look, facts: ChannelFacts, gathered: _Gathered
-) -> None:
-    """What Meta knows beside number and account: our app's webhooks, templates to be sent."""
-    key = facts.channel.channel_id
-    hook = await look.ask(
-        subscribe.look_beside(workspace, facts, patience_seconds=PATIENCE_SECONDS)
-    )
-    waiting = _waiting(workspace.state, facts.channel)
-    pairs = await look.ask(_templates(workspace, facts.channel, waiting)) if waiting else ()
-    for error in (hook, pairs):
-        if isinstance(error, WacoexError) and error.code not in _NO_ACCESS:
-            gathered.failed.append(Unanswered(META, facts.name, error))
-    gathered.subscriptions[key] = None if isinstance(hook, WacoexError) else hook
-    gathered.templates[key] = () if isinstance(pairs, WacoexError) else pairs
 
 
 def _waiting(state: State, channel: Channel) -> list[Template]:
@@ -262,26 +360,27 @@ def _waiting(state: State, channel: Channel) -> list[Template]:
 
     What was planned for respond.io is checked against its own copy before it is sent.
     """
-    broadcasts = Broadcasts(state).of_channel(channel.channel_id, None)
-    through_meta = (one for one in broadcasts if one.provider is Provider.META)
-    texts = (one.template for one in through_meta if one.status in _TO_BE_SENT)
-    found = [Template.from_json(json.loads(one)) for one in dict.fromkeys(texts)]
-    return found[:_MOST_TEMPLATES]
+    texts = dict.fromkeys(
+        broadcast.template
+        for broadcast in Broadcasts(state).of_channel(channel.channel_id, None)
+        if broadcast.provider is Provider.META and broadcast.status in _TO_BE_SENT
+    )
+    return [Template.from_json(json.loads(text)) for text in texts][:_MOST_TEMPLATES]
 
 
 async def _templates(
     workspace: Workspace, channel: Channel, waiting: Sequence[Template]
 ) -> tuple[Pair, ...]:
     meta = meta_for(workspace, channel, patience_seconds=PATIENCE_SECONDS)
-    found = []
-    for one in waiting:
+    waba_id, found = channel.demand_waba_id(), []
+    for planned in waiting:
         try:
-            current = await find_template(meta, channel.demand_waba_id(), one.name, one.language)
+            current = await find_template(meta, waba_id, planned.name, planned.language)
         except UsageError as error:
             if error.code != "unknown_template":
                 raise
         else:
-            found.append((one, current))
+            found.append((planned, current))
     return tuple(found)
 
 
@@ -290,16 +389,13 @@ def _take_failures(facts: ChannelFacts, gathered: _Gathered) -> None:
     name = facts.name
     if any(fact.is_available for fact in facts.read):
         gathered.answered.add(META)
-    at_meta = [error for part, error in facts.failures.items() if part != "respondio"]
+    at_meta = [error for part, error in facts.failures.items() if part != RESPONDIO]
     if facts.lacks_token or any(map(blames_the_token, at_meta)):
-        gathered.failed = [
-            one for one in gathered.failed if (one.source, one.channel) != (META, name)
-        ]
+        gathered.failed = [failure for failure in gathered.failed if failure[:2] != (META, name)]
     else:
+        if facts.apps and facts.apps.error and "apps" not in facts.failures:
+            at_meta.append(facts.apps.error)
         gathered.failed += [Unanswered(META, name, error) for error in at_meta]
-        refused = facts.apps.error if facts.apps else None
-        if refused and "apps" not in facts.failures:
-            gathered.failed.append(Unanswered(META, name, refused))
     if facts.listed and facts.listed.error:
         gathered.failed.append(Unanswered(RESPONDIO, name, facts.listed.error))
     elif facts.listed:
@@ -308,59 +404,53 @@ def _take_failures(facts: ChannelFacts, gathered: _Gathered) -> None:
 
 def _views(
     workspace: Workspace, found: Mapping[int, ChannelFacts], gathered: _Gathered, now: datetime
-) -> list[ChannelView]:
+) -> Iterator[ChannelView]:
     """Each channel with everything that the state file knows and that was read just now."""
     state, channels = workspace.state, [facts.channel for facts in found.values()]
     standing_of = standings(workspace, channels, now)
-    inventories = devices.inventories(state, channels, now)
+    listed = inventories(state, channels, now)
     partners = rows_of(workspace, channels, now)
     trouble = troubles(state, channels, now)
     unsupported = checks.summaries(state, channels, now)
     flows = checks.flows(state, channels, now)
-    views = []
     for key, facts in found.items():
         journey = Journeys(state).newest(key, JourneyKind.CONNECT)
-        views.append(
-            ChannelView(
-                facts=facts,
-                standing=standing_of[key],
-                zone=zone_of(workspace, facts.channel),
-                inventory=inventories[key],
-                partner=partners[key],
-                trouble=trouble[key],
-                unsupported=unsupported[key],
-                echo_flow=flows[key],
-                taken_in_24_hours=taken_since(state, facts.channel.phone, now - _DAY),
-                templates=gathered.templates.get(key, ()),
-                subscription=gathered.subscriptions.get(key),
-                journey=journey,
-                records=Journeys(state).records(journey.journey_id) if journey else {},
-            )
+        yield ChannelView(
+            facts=facts,
+            standing=standing_of[key],
+            zone=zone_of(workspace, facts.channel),
+            inventory=listed[key],
+            partner=partners[key],
+            trouble=trouble[key],
+            unsupported=unsupported[key],
+            echo_flow=flows[key],
+            taken_in_24_hours=taken_since(state, facts.channel.phone, now - _DAY),
+            templates=gathered.templates.get(key, ()),
+            subscription=gathered.subscriptions.get(key),
+            journey=journey,
+            records=Journeys(state).records(journey.journey_id) if journey else {},
         )
-    return views
 
 
-def _sources(
-    workspace: Workspace, found: Collection[ChannelFacts], gathered: _Gathered, *, is_offline: bool
-) -> list[SourceSeen]:
-    sources = [SourceSeen(STATE, True)]
-    secrets = {META: "meta-token", RESPONDIO: "respondio-token"}
-    for source, secret in secrets.items():
-        failed = [one.error for one in gathered.failed if one.source == source]
-        if source == META:
-            failed += [
-                error for one in found for part, error in one.failures.items() if part != RESPONDIO
-            ]
-        reasons = [one.message for one in failed]
-        has_secret = any(workspace.secrets.find(secret, one.name) for one in found)
-        if is_offline:
-            sources.append(SourceSeen(source, None, "offline: nobody is asked"))
-        elif not has_secret:
-            sources.append(SourceSeen(source, None, f"there is no {secret}"))
-        elif reasons:
-            sources.append(SourceSeen(source, False, reasons[0]))
-        elif source in gathered.answered:
-            sources.append(SourceSeen(source, True))
-        else:
-            sources.append(SourceSeen(source, None, "no channel needs it"))
-    return sources
+def _source(
+    workspace: Workspace,
+    name: str,
+    secret: str,
+    found: Collection[ChannelFacts],
+    gathered: _Gathered,
+    *,
+    is_offline: bool,
+) -> SourceSeen:
+    failed = [failure.error for failure in gathered.failed if failure.source == name]
+    if name == META:
+        parts = (part for facts in found for part in facts.failures.items())
+        failed += [error for part, error in parts if part != RESPONDIO]
+    if is_offline:
+        return SourceSeen(name, None, "offline: nobody is asked")
+    if not any(workspace.secrets.find(secret, facts.name) for facts in found):
+        return SourceSeen(name, None, f"there is no {secret}")
+    if failed:
+        return SourceSeen(name, False, failed[0].message)
+    if name in gathered.answered:
+        return SourceSeen(name, True)
+    return SourceSeen(name, None, "no channel needs it")

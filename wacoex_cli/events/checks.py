@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.channels.connection import reconnections
+from wacoex_cli.channels.facts import reconnections
 from wacoex_cli.channels.model import EvidenceKind
 from wacoex_cli.channels.store import AccountEvents, Signs
 from wacoex_cli.events.store import EventLog

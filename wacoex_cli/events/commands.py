@@ -157,7 +157,7 @@ def subscribe(
     The webhook fields are switched on by hand: the clicks are shown. With --check the exit
     status is 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
-    from wacoex_cli.channels.access import choose_channel
+    from wacoex_cli.channels.registry import choose_channel
     from wacoex_cli.events import subscribe as operation
 
     dialogue = TerminalDialogue(invocation)

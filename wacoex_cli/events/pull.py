@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.channels.access import choose_channel, meta_for, respondio_for
+from wacoex_cli.channels.registry import choose_channel, meta_for, respondio_for
 from wacoex_cli.errors import (
     CredentialError,
     DeclinedError,

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.channels.evidence import address_of_event
+from wacoex_cli.channels.store import address_of_event
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.channels.access import choose_channel, meta_for
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.registry import choose_channel, meta_for
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError
 from wacoex_cli.events.checks import FIELDS, Subscribed, arrivals, check_silence, check_subscription
 from wacoex_cli.findings.model import Finding, Severity, check_exit_status, worst, worst_first

@@ -18,7 +18,7 @@ from wacoex_cli.foundation.settings_cache import load_settings
 from wacoex_cli.foundation.state import State, open_state
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
     from pathlib import Path
 
     from wacoex_cli.foundation.http import Http
@@ -84,6 +84,11 @@ class Workspace:
     def channel_tables(self) -> Mapping[str, Mapping[str, object]]:
         """The `[channels.NAME]` tables of config.toml."""
         return self.sources.channel_tables
+
+    def warn_about_other_tables(self, channels: Collection[str]) -> None:
+        """Warn of each `[channels.NAME]` of config.toml that is none of these channels."""
+        for name in sorted(self.channel_tables.keys() - set(channels)):
+            self.warn(f"`[channels.{name}]` in config.toml: there is no channel of that name")
 
     @functools.cached_property
     def state(self) -> State:

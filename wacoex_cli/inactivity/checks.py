@@ -11,13 +11,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.access import warn_about_unknown_tables
 from wacoex_cli.channels.checks import check_connection
-from wacoex_cli.channels.connection import FACTS, connected_at, reconnections
-from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.facts import FACTS, connected_at, reconnections, stored_facts
 from wacoex_cli.channels.model import EvidenceKind, Sign, address_of
-from wacoex_cli.channels.store import AccountEvents, Signs
+from wacoex_cli.channels.store import CHANNELS, AccountEvents, Channels, Signs
 from wacoex_cli.devices.store import Devices
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import (
@@ -41,10 +38,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from wacoex_cli.channels.connection import Connection
-    from wacoex_cli.channels.facts import ChannelFacts
+    from wacoex_cli.channels.facts import ChannelFacts, Connection
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.devices.rule import Interval
+    from wacoex_cli.devices.model import Interval
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.foundation.settings import InactivitySettings
     from wacoex_cli.foundation.state import Row, State
@@ -349,8 +345,8 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> ReminderChec
     state file.
     """
     state, reminders = workspace.state, Reminders(workspace.state)
-    channels = [registry.active(state, name)] if name else registry.all_active(state)
-    warn_about_unknown_tables(workspace)
+    channels = [registry.active(state, name)] if name else Channels(state).all_active()
+    workspace.warn_about_other_tables(Channels(state).names())
     catch_up(state, [CHANNELS], workspace.clock)
     run = reminders.last_run()
     findings = check_running(run, reminders.schedule(), now)

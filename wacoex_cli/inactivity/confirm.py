@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.access import choose_channel
-from wacoex_cli.channels.connection import FACTS
-from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.facts import FACTS, stored_facts
 from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
-from wacoex_cli.channels.store import Channels, Signs
+from wacoex_cli.channels.registry import choose_channel
+from wacoex_cli.channels.store import CHANNELS, Channels, Signs
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
 from wacoex_cli.events.store import catch_up
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from wacoex_cli.devices.rule import Interval
+    from wacoex_cli.devices.model import Interval
     from wacoex_cli.foundation.settings import InactivitySettings
 
 DISCONNECTS_AFTER = timedelta(days=14)

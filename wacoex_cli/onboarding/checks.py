@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.checks import RETURNS_WITHIN
-from wacoex_cli.channels.connection import ConnectionState
+from wacoex_cli.channels.facts import ConnectionState
 from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.onboarding.model import Record, Route, WindowFailed
 
 OLDEST_APP = (2, 24, 17)

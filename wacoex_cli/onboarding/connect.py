@@ -8,10 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.channels import access, registry
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.checks import RETURNS_WITHIN, allow_for_settling, check_can_send
-from wacoex_cli.channels.connection import ConnectionState, connected_at
-from wacoex_cli.channels.evidence import CHANNELS
+from wacoex_cli.channels.facts import ConnectionState, connected_at
 from wacoex_cli.channels.look import answered
 from wacoex_cli.channels.model import (
     ID_NAMES,
@@ -22,10 +21,10 @@ from wacoex_cli.channels.model import (
     channel_address,
     values_of,
 )
-from wacoex_cli.channels.store import Signs
-from wacoex_cli.devices import registry as devices
-from wacoex_cli.devices.model import DeviceState
-from wacoex_cli.devices.rule import relink_from
+from wacoex_cli.channels.registry import meta_for
+from wacoex_cli.channels.store import CHANNELS, Signs
+from wacoex_cli.devices.inventory import inventory
+from wacoex_cli.devices.model import DeviceState, relink_from
 from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError
 from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.events.store import EventLog, catch_up
@@ -67,8 +66,7 @@ from wacoex_cli.onboarding.model import (
 from wacoex_cli.onboarding.signup import signup
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.onboarding.sync import progress_of, sync
-from wacoex_cli.partners.model import PARTNER_NAME
-from wacoex_cli.partners.rule import NO_PROOF, is_expected
+from wacoex_cli.partners.rule import NO_PROOF, PARTNER_NAME, is_expected
 from wacoex_cli.partners.rule import expected as expected_partner
 from wacoex_cli.platforms.answers import is_not_visible
 from wacoex_cli.platforms.events import Source
@@ -78,10 +76,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from wacoex_cli.channels.connection import Connection
-    from wacoex_cli.channels.facts import AppsSeen
+    from wacoex_cli.channels.facts import AppsSeen, Connection
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.devices.registry import Inventory
+    from wacoex_cli.devices.inventory import Inventory
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
@@ -142,7 +139,7 @@ def channel_to_connect(
     """
     chosen = dataclasses.replace(invocation, channel=name or invocation.channel)
     try:
-        return access.choose_channel(workspace, chosen)
+        return registry.choose_channel(workspace, chosen)
     except UsageError as error:
         if name is None or error.code != _UNKNOWN:
             raise
@@ -369,7 +366,7 @@ async def business_suite(context: Context) -> StepResult:
     """
     dialogue, channel, number = context.dialogue, context.channel, None
     if lacks_meta(context, "waba_id") is None:
-        meta, waba_id = access.meta_for(context.workspace, channel), channel.demand_waba_id()
+        meta, waba_id = meta_for(context.workspace, channel), channel.demand_waba_id()
         try:
             number = on_account(channel, answered(await context.look.numbers(meta, waba_id)))
         except (CredentialError, RefusedError) as error:
@@ -660,7 +657,7 @@ async def after_care(context: Context) -> StepResult:
             Signs(state).add([Sign(address, EvidenceKind.CONNECTED, at, moment.source, by)])
     channel = context.channel
     standing = standings(workspace, [channel], now)[channel.channel_id]
-    found = devices.inventory(state, channel, now)
+    found = inventory(state, channel, now)
     cut_off = [device for device, its in found.devices if its is not DeviceState.LINKED]
     sync_answer = None
     if context.journey.via is Route.SIGNUP and moment:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.connection import FACTS
-from wacoex_cli.channels.facts import ChannelFacts, stored_facts
+from wacoex_cli.channels.facts import FACTS, ChannelFacts, stored_facts
 from wacoex_cli.channels.look import Look
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.findings.model import finding_text, worst_first
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
 
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State

@@ -9,16 +9,14 @@ from wacoex_cli.broadcast import send
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.access import choose_channel, meta_for
 from wacoex_cli.channels.checks import check_connection
-from wacoex_cli.channels.connection import ConnectionState, is_settling
-from wacoex_cli.channels.evidence import CHANNELS
-from wacoex_cli.channels.facts import ChannelFacts
+from wacoex_cli.channels.facts import ChannelFacts, ConnectionState, is_settling
 from wacoex_cli.channels.look import Look
 from wacoex_cli.channels.model import OFFBOARDED_HERE, AccountEvent, values_of
-from wacoex_cli.channels.store import AccountEvents, Facts
-from wacoex_cli.devices.registry import inventory
-from wacoex_cli.devices.rule import SYNC_TAKES_AT_MOST
+from wacoex_cli.channels.registry import choose_channel, meta_for
+from wacoex_cli.channels.store import CHANNELS, AccountEvents, Facts
+from wacoex_cli.devices.inventory import inventory
+from wacoex_cli.devices.model import SYNC_TAKES_AT_MOST
 from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError, WacoexError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import finding_text
@@ -56,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.connection import Connection
+    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace

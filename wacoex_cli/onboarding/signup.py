@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.access import meta_for
 from wacoex_cli.channels.checks import refused_token
-from wacoex_cli.channels.connection import connected_at
+from wacoex_cli.channels.facts import connected_at
 from wacoex_cli.channels.look import answered
+from wacoex_cli.channels.registry import meta_for
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text

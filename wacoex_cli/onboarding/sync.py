@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.channels.access import meta_for
+from wacoex_cli.channels.registry import meta_for
 from wacoex_cli.channels.store import Signs
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import from_text, to_text

@@ -7,30 +7,27 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.checks import RETURNS_WITHIN
-from wacoex_cli.channels.connection import ConnectionState
+from wacoex_cli.channels.facts import CONNECTING, ConnectionState
 from wacoex_cli.channels.model import META, Provider
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.partners import rule
-from wacoex_cli.partners.model import PARTNER_NAME, DriftKind
+from wacoex_cli.partners.rule import PARTNER_NAME, DriftKind
 from wacoex_cli.platforms.events import read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.connection import Connection
-    from wacoex_cli.channels.facts import AppsSeen, ChannelFacts, WorkspaceList
+    from wacoex_cli.channels.facts import AppsSeen, ChannelFacts, Connection, WorkspaceList
     from wacoex_cli.channels.model import AccountEvent
-    from wacoex_cli.partners.model import Drift, Expected, PartnerRows
-    from wacoex_cli.platforms.answers import App
+    from wacoex_cli.partners.rule import Drift, Expected, PartnerRows
     from wacoex_cli.platforms.events import Event
 
 
 STANDS_FOR = timedelta(days=30)
 """How long something counts that Meta gave no end: its longest block of sending lasts 30 days."""
 
-_CONNECTING = frozenset({"PARTNER_ADDED", "ACCOUNT_RECONNECTED"})
 _BROADCASTS = "RESTRICTED_BIZ_INITIATED_MESSAGING"
 _RESTRICTIONS = {
     _BROADCASTS: (Severity.CRITICAL, "no broadcasts and no templates to people"),
@@ -50,7 +47,7 @@ _ENDED = frozenset({"BANNED", "DISABLED", "RESTRICTED", "SUSPENDED"})
 _MANAGER = "open WhatsApp Manager (business.facebook.com/wa/manage), Account settings, Partners"
 
 
-class _Told(NamedTuple):
+class _Reported(NamedTuple):
     severity: Severity
     text: str
     at: str
@@ -100,28 +97,29 @@ def check_account(
     `events` are the account events of the channel, `templates` its template events. `values` are
     facts read at `observed_at`. A restriction that has ended does not count.
     """
-    told = sorted(events, key=lambda one: (one.at, one.event_key))
+    ordered = sorted(events, key=lambda event: (event.at, event.event_key))
     found = [
-        *_disabled(told, now),
-        *_restrictions(told, now),
-        *_violations(told, now),
+        *_disabled(ordered, now),
+        *_restrictions(ordered, now),
+        *_violations(ordered, now),
         *_of_templates(templates, now),
         *_facts(values, observed_at),
     ]
-    severity = worst(one.severity for one in found)
+    severity = worst(fact.severity for fact in found)
     if severity is Severity.OK:
         return []
-    leading = next(one for one in found if one.severity is severity)
+    leading = next(fact for fact in found if fact.severity is severity)
     texts = " ".join(fact.text for fact in found)
+    evidence = [Evidence(fact.text, "meta", fact.at) for fact in found]
+    # What the number itself says; that alone is WX206.
+    if status := values.get("status"):
+        evidence.append(Evidence(f"status of the number is {status}", "meta", observed_at))
     return [
         Finding(
             "WX209",
             severity,
             channel,
-            [
-                Evidence(fact.text, "meta", fact.at)
-                for fact in [*found, *_beside(values, observed_at)]
-            ],
+            evidence,
             case=leading.case,
             stops_broadcasts=_BROADCASTS in texts,
             has_template="template " in texts,
@@ -130,62 +128,54 @@ def check_account(
     ]
 
 
-def _disabled(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
+def _disabled(events: list[AccountEvent], now: datetime) -> Iterator[_Reported]:
     """The newest word on it; whoever was connected later was not disabled any more."""
-    connected = max((one.at for one in events if one.event in _CONNECTING), default="")
+    connected = max((one.at for one in events if one.event in CONNECTING), default="")
     newest: dict[str, AccountEvent] = {
         one.event: one
         for one in events
         if one.event in {"DISABLED_UPDATE", "ACCOUNT_DELETED"} and one.at > connected
     }
     if deleted := newest.get("ACCOUNT_DELETED"):
-        yield _Told(Severity.CRITICAL, "ACCOUNT_DELETED", deleted.at, "deleted")
-    if event := newest.get("DISABLED_UPDATE"):
-        yield from _ban(event, now)
-
-
-def _ban(event: AccountEvent, now: datetime) -> Iterator[_Told]:
-    told = _data(event).get("ban_info")
-    info = told if isinstance(told, dict) else {}
+        yield _Reported(Severity.CRITICAL, "ACCOUNT_DELETED", deleted.at, "deleted")
+    if (event := newest.get("DISABLED_UPDATE")) is None:
+        return
+    ban = _data(event).get("ban_info")
+    info = ban if isinstance(ban, dict) else {}
     state, date = info.get("waba_ban_state"), info.get("waba_ban_date")
     text = f"DISABLED_UPDATE, {state or 'without a state'}{f', {date}' if date else ''}"
     if state == "DISABLE":
-        yield _Told(Severity.CRITICAL, text, event.at, "disabled")
+        yield _Reported(Severity.CRITICAL, text, event.at, "disabled")
     elif state == "SCHEDULE_FOR_DISABLE":
         when = f" ({date})" if date else ""
-        yield _Told(Severity.CRITICAL, text, event.at, "disabled_soon", {"when": when})
+        yield _Reported(Severity.CRITICAL, text, event.at, "disabled_soon", {"when": when})
     elif state != "REINSTATE" and _is_recent(event.at, now):
-        yield _Told(Severity.UNKNOWN, text, event.at, "disabled_unclear")
+        yield _Reported(Severity.UNKNOWN, text, event.at, "disabled_unclear")
 
 
-def _restrictions(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
-    newest: dict[str, _Told] = {}
+def _restrictions(events: list[AccountEvent], now: datetime) -> Iterator[_Reported]:
+    newest: dict[str, _Reported] = {}
     for event in events:
         if event.event != "ACCOUNT_RESTRICTION":
             continue
-        told = _data(event).get("restriction_info")
-        rows = told if isinstance(told, list) and told else [{}]
-        for row in rows:
+        rows = _data(event).get("restriction_info")
+        for row in rows if isinstance(rows, list) and rows else [{}]:
             info = row if isinstance(row, dict) else {}
             name = str(info.get("restriction_type") or "a restriction that is not named")
             until = read_moment(info.get("expiration"))
             newest.pop(name, None)
             if until > to_text(now) if until else _is_recent(event.at, now):
-                newest[name] = _restriction(name, until, event.at)
+                unknown = (Severity.UNKNOWN, "what it stops is not known here")
+                if "CALL" in name:
+                    unknown = (Severity.INFO, "it concerns calls")
+                severity, effect = _RESTRICTIONS.get(name, unknown)
+                end = f"until {until}" if until else "its end is not told"
+                text, words = f"ACCOUNT_RESTRICTION, {name}, {end}", {"effect": effect, "end": end}
+                newest[name] = _Reported(severity, text, event.at, "restricted", words)
     yield from newest.values()
 
 
-def _restriction(name: str, until: str | None, at: str) -> _Told:
-    unknown = (Severity.UNKNOWN, "what it stops is not known here")
-    if "CALL" in name:
-        unknown = (Severity.INFO, "it concerns calls")
-    severity, effect = _RESTRICTIONS.get(name, unknown)
-    end = f"until {until}" if until else "its end is not told"
-    values = {"effect": effect, "end": end}
-    return _Told(severity, f"ACCOUNT_RESTRICTION, {name}, {end}", at, "restricted", values)
-
-
-def _violations(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
+def _violations(events: list[AccountEvent], now: datetime) -> Iterator[_Reported]:
     newest = {
         str(_data(one).get("violation_type") or "of a kind that is not told"): one
         for one in events
@@ -193,10 +183,10 @@ def _violations(events: list[AccountEvent], now: datetime) -> Iterator[_Told]:
     }
     for name, event in newest.items():
         text = f"ACCOUNT_VIOLATION, {name}"
-        yield _Told(Severity.WARNING, text, event.at, "violation", {"name": name})
+        yield _Reported(Severity.WARNING, text, event.at, "violation", {"name": name})
 
 
-def _of_templates(events: Iterable[Event], now: datetime) -> Iterator[_Told]:
+def _of_templates(events: Iterable[Event], now: datetime) -> Iterator[_Reported]:
     newest: dict[str, Event] = {}
     for one in sorted(events, key=lambda one: (one.at, one.key)):
         newest[str(one.data.get("template_id") or one.data.get("template_name"))] = one
@@ -210,23 +200,17 @@ def _of_templates(events: Iterable[Event], now: datetime) -> Iterator[_Told]:
         name = f"{one.data.get('template_name')} ({one.data.get('template_language')})"
         because = ", ".join(str(why) for why in (reason, one.data.get("title")) if why)
         text = f"template {name} is {word}{f', {because}' if because else ''}"
-        yield _Told(severity, text, one.at, "template", {"name": name, "word": word.lower()})
+        yield _Reported(severity, text, one.at, "template", {"name": name, "word": word.lower()})
 
 
-def _facts(values: Mapping[str, Any], observed_at: str) -> Iterator[_Told]:
+def _facts(values: Mapping[str, Any], observed_at: str) -> Iterator[_Reported]:
     status = str(values.get("waba.status"))
     if status in _ENDED:
         text, word = f"status of the account is {status}", {"status": status.lower()}
-        yield _Told(Severity.CRITICAL, text, observed_at, "status", word)
+        yield _Reported(Severity.CRITICAL, text, observed_at, "status", word)
     if values.get("waba.account_review_status") == "REJECTED":
         text = "account_review_status is REJECTED"
-        yield _Told(Severity.WARNING, text, observed_at, "review")
-
-
-def _beside(values: Mapping[str, Any], observed_at: str) -> Iterator[_Told]:
-    """What the number itself says; that alone is WX206."""
-    if status := values.get("status"):
-        yield _Told(Severity.OK, f"status of the number is {status}", observed_at)
+        yield _Reported(Severity.WARNING, text, observed_at, "review")
 
 
 def _is_recent(at: str, now: datetime) -> bool:
@@ -296,28 +280,9 @@ def check_override(
     partner's it is only told. `values` are facts of the number, read at `observed_at`,
     `public_url` is where `events listen` is reached.
     """
-    homes = [public_url, _callbacks(values).get("application")]
-    told = [
-        *_app_overrides(partner, seen, homes, own_app_id),
-        *_number_overrides(values, homes, observed_at, {one.override for one in seen.apps or ()}),
-    ]
-    if not told:
-        return []
-    severity = worst(severity for severity, _ in told)
-    facts = [fact for _, fact in told]
-    return [Finding("WX205", severity, channel, facts, partner=partner.label)]
-
-
-def _apps_seen(seen: AppsSeen) -> str:
-    if not seen.apps:
-        return "no app gets the webhooks of the account"
-    names = ", ".join(one.label for one in seen.apps)
-    return f"these apps get the webhooks of the account: {names}"
-
-
-def _app_overrides(
-    partner: Expected, seen: AppsSeen, homes: Iterable[str | None], own_app_id: str | None
-) -> Iterator[tuple[Severity, Evidence]]:
+    callbacks = _callbacks(values)
+    homes = [public_url, callbacks.get("application")]
+    found = []
     for app in seen.apps or ():
         if not app.override:
             continue
@@ -326,35 +291,35 @@ def _app_overrides(
             continue
         is_ours = app.id is not None and app.id == own_app_id
         severity = Severity.WARNING if is_ours or is_partner else Severity.INFO
-        text = f"messages of {_whose(app, is_ours=is_ours)} go to {rule.place(app.override)}"
-        yield severity, Evidence(f"{text}, by an override", META, seen.observed_at)
-
-
-def _whose(app: App, *, is_ours: bool) -> str:
-    return f"our own app {app.label}" if is_ours else app.label
-
-
-def _number_overrides(
-    values: Mapping[str, Any],
-    homes: Iterable[str | None],
-    observed_at: str,
-    known: Iterable[str | None],
-) -> Iterator[tuple[Severity, Evidence]]:
-    callbacks = _callbacks(values)
-    for level, what in (("phone_number", "number"), ("whatsapp_business_account", "account")):
-        url = callbacks.get(level)
-        if not url:
-            continue
-        if url not in set(known) and not rule.leads_to(url, homes, is_partner=True):
+        whose = f"our own app {app.label}" if is_ours else app.label
+        text = f"messages of {whose} go to {rule.place(app.override)}, by an override"
+        found.append((severity, Evidence(text, META, seen.observed_at)))
+    levels = {"phone_number": "number", "whatsapp_business_account": "account"}
+    level = next((level for level in levels if callbacks.get(level)), None)
+    if level:
+        url, what = callbacks[level], levels[level]
+        is_known = url in {app.override for app in seen.apps or ()}
+        if not is_known and not rule.leads_to(url, homes, is_partner=True):
             text = f"messages of the {what} go to {rule.place(url)}, by an override of the {what}"
-            yield Severity.WARNING, Evidence(text, META, observed_at)
-        return
+            found.append((Severity.WARNING, Evidence(text, META, observed_at)))
+    if not found:
+        return []
+    severity = worst(severity for severity, _ in found)
+    facts = [fact for _, fact in found]
+    return [Finding("WX205", severity, channel, facts, partner=partner.label)]
+
+
+def _apps_seen(seen: AppsSeen) -> str:
+    if not seen.apps:
+        return "no app gets the webhooks of the account"
+    names = ", ".join(app.label for app in seen.apps)
+    return f"these apps get the webhooks of the account: {names}"
 
 
 def _callbacks(values: Mapping[str, Any]) -> dict[str, str]:
     """Which callback is set on which level; the number's goes first (Meta: webhooks override)."""
-    told = values.get("webhook_configuration")
-    found = told if isinstance(told, dict) else {}
+    configured = values.get("webhook_configuration")
+    found = configured if isinstance(configured, dict) else {}
     return {name: url for name, url in found.items() if isinstance(url, str)}
 
 

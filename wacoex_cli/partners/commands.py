@@ -18,17 +18,8 @@ def check(
     Meta has no list of partners, so this is evidence and no proof.
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
-    from wacoex_cli.findings.model import check_exit_status, worst
-    from wacoex_cli.partners import view
-    from wacoex_cli.partners.check import check as look
+    from wacoex_cli.partners.ownership import show_partners
 
     name = invocation.one_channel(channel)
     with invocation.open_workspace() as workspace:
-        now = workspace.clock.now()
-        found = look(workspace, name, now)
-    return Result(
-        view.check_data(found),
-        list(view.check_text(found, now)),
-        exit_code=check_exit_status(worst(one.verdict for one in found)),
-        errors=view.failures(found),
-    )
+        return show_partners(workspace, name)

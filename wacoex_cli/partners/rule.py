@@ -2,22 +2,70 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from wacoex_cli.channels.facts import AppsSeen
 from wacoex_cli.channels.model import META
 from wacoex_cli.findings.model import Evidence
-from wacoex_cli.partners.model import PARTNER_NAME, Drift, DriftKind, Expected
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from wacoex_cli.channels.facts import ChannelFacts, WorkspaceList
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.partners.model import PartnerRows
     from wacoex_cli.platforms.answers import App, ListedNumber
+    from wacoex_cli.platforms.events import Event
     from wacoex_cli.platforms.respondio import WorkspaceChannel
+
+PARTNER_NAME = "respond.io"
+
+
+class Expected(NamedTuple):
+    """The partner that should hold the WABA: an app id, or a name that its app's name contains."""
+
+    app_id: str | None = None
+    name: str = PARTNER_NAME
+
+    @property
+    def label(self) -> str:
+        """What it is called in findings and in the JSON output."""
+        return self.app_id or self.name
+
+
+class DriftKind(StrEnum):
+    """How the state file and what is seen differ."""
+
+    GONE = "gone"
+    ANOTHER = "another"
+    FORMER = "former"
+
+
+class Drift(NamedTuple):
+    """One id of the state file that is not what is seen; `use` is the id to take instead."""
+
+    kind: DriftKind
+    name: str
+    stored: str
+    text: str
+    source: str
+    observed_at: str
+    use: str | None = None
+
+
+class PartnerRows(NamedTuple):
+    """What is known here about the partners of a channel.
+
+    `own_app_id` is the configured app, `public_url` where `events listen` is reached. The events
+    are those of its templates; `other_respondio_ids` belong to our other channels.
+    """
+
+    expected: Expected
+    own_app_id: str | None = None
+    public_url: str | None = None
+    template_events: tuple[Event, ...] = ()
+    other_respondio_ids: tuple[int, ...] = ()
 
 
 NO_PROOF = (
@@ -54,7 +102,7 @@ def is_seen(partner: Expected, seen: AppsSeen | None) -> bool | None:
     """Whether the partner's app gets the webhooks of the WABA; None when that is not known."""
     if seen is None or seen.apps is None:
         return None
-    return any(is_expected(one, partner) for one in seen.apps)
+    return any(is_expected(app, partner) for app in seen.apps)
 
 
 def evidence(
@@ -65,22 +113,25 @@ def evidence(
     `values` are the channel's facts, read at `observed_at`. None of it is proof: several partners
     may hold one number.
     """
-    now_seen = [*_app_texts(partner, seen, values.get("token.app_id")), *_user_texts(seen)]
-    return [
-        *(Evidence(text, META, seen.observed_at) for text in now_seen),
-        *(Evidence(text, META, observed_at) for text in _field_texts(values)),
-    ]
-
-
-def _app_texts(partner: Expected, seen: AppsSeen, own_app_id: object) -> Iterator[str]:
+    seen_now = []
     if seen.apps == ():
-        yield "no app gets the webhooks of the account"
+        seen_now.append("no app gets the webhooks of the account")
+    own_app_id = values.get("token.app_id")
     for app in seen.apps or ():
         role = "our own app" if app.id and app.id == own_app_id else "another app"
         if is_expected(app, partner):
             role = "the expected partner"
         override = f", with an override to {place(app.override)}" if app.override else ""
-        yield f"{app.label}, {role}, gets the webhooks{override}"
+        seen_now.append(f"{app.label}, {role}, gets the webhooks{override}")
+    users = seen.users or ()
+    for user in users[:_SHOWN_USERS]:
+        seen_now.append(f"assigned to {user.name}, tasks {', '.join(user.tasks) or 'not told'}")
+    if len(users) > _SHOWN_USERS:
+        seen_now.append(f"assigned to {len(users) - _SHOWN_USERS} more users")
+    return [
+        *(Evidence(text, META, seen.observed_at) for text in seen_now),
+        *(Evidence(text, META, observed_at) for text in _field_texts(values)),
+    ]
 
 
 def _field_texts(values: Mapping[str, Any]) -> Iterator[str]:
@@ -96,16 +147,8 @@ def _field_texts(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"is_shared_with_partners is {str(shared).lower()}"
 
 
-def _user_texts(seen: AppsSeen) -> Iterator[str]:
-    users = seen.users or ()
-    for user in users[:_SHOWN_USERS]:
-        yield f"assigned to {user.name}, tasks {', '.join(user.tasks) or 'not told'}"
-    if len(users) > _SHOWN_USERS:
-        yield f"assigned to {len(users) - _SHOWN_USERS} more users"
-
-
-def _business(told: Mapping[str, Any]) -> str:
-    name, business_id = told.get("name"), told.get("id")
+def _business(node: Mapping[str, Any]) -> str:
+    name, business_id = node.get("name"), node.get("id")
     if name and business_id:
         return f"{name} ({business_id})"
     return str(name or business_id or "a business without a name")
@@ -119,7 +162,7 @@ def place(url: str) -> str:
 def leads_to(url: str, homes: Iterable[str | None], *, is_partner: bool) -> bool:
     """Whether a callback leads to one of the addresses, or to the partner's own domain."""
     host = _host(url)
-    is_at_home = host in {_host(one) for one in homes if one}
+    is_at_home = host in {_host(home) for home in homes if home}
     is_with_partner = is_partner and (host == PARTNER_NAME or host.endswith(f".{PARTNER_NAME}"))
     return bool(host) and (is_at_home or is_with_partner)
 
@@ -150,17 +193,40 @@ def at_respondio(
     number = channel.respondio_channel_id
     if number is None or listed.channels is None:
         return []
-    by_id = {one.id: one for one in listed.channels}
-    if number in by_id:
-        return list(_beside(channel, by_id[number], listed))
-    candidate = _candidate(channel, listed, others)
+
+    def drift(
+        kind: DriftKind, stored: int, text: str, candidate: WorkspaceChannel | None = None
+    ) -> Drift:
+        use, at = str(candidate.id) if candidate else None, listed.observed_at
+        return Drift(kind, _RESPONDIO_ID, str(stored), text, "respondio", at, use)
+
+    own = next((entry for entry in listed.channels if entry.id == number), None)
+    former = set(channel.former(_RESPONDIO_ID))
+    if own:
+        found = [
+            drift(
+                DriftKind.FORMER,
+                entry.id,
+                f"{_named(entry)} is still in the respond.io workspace: an earlier one",
+            )
+            for entry in listed.channels
+            if str(entry.id) in former
+        ]
+        if own.source and not own.is_whatsapp:
+            text = f"respond.io has {_named(own)}, which is no WhatsApp channel"
+            found.insert(0, drift(DriftKind.ANOTHER, own.id, text))
+        return found
     text = f"channel {number} is not in the respond.io workspace"
-    if candidate is None:
-        return [_respondio(DriftKind.GONE, number, text, listed)]
-    was_its_own = str(candidate.id) in channel.former(_RESPONDIO_ID)
+    # Only a single channel may have taken the place.
+    free = [entry for entry in listed.channels if entry.is_whatsapp and entry.id not in others]
+    candidates = [entry for entry in free if str(entry.id) in former] or free
+    if len(candidates) != 1:
+        return [drift(DriftKind.GONE, number, text)]
+    [candidate] = candidates
+    was_its_own = str(candidate.id) in former
     which = "an earlier id of this channel" if was_its_own else "no channel of wacoex"
     text = f"{text}, but {_named(candidate)} is, {which}"
-    return [_respondio(DriftKind.ANOTHER, number, text, listed, str(candidate.id))]
+    return [drift(DriftKind.ANOTHER, number, text, candidate)]
 
 
 def at_meta(
@@ -180,58 +246,23 @@ def at_meta(
     ids = {number.phone_number_id: number.shown for number in numbers or ()}
     shown = ids.get(stored) or str(values.get("display_phone_number") or "")
     if numbers is not None and stored not in ids:
-        return [_not_listed(channel, stored, ids, observed_at)]
+        own = next((key for key, text in ids.items() if _is_same(text, channel.phone)), None)
+        text = f"phone_number_id {stored} is not in the account {channel.waba_id}"
+        if own:
+            text = f"{text}: there {channel.phone} is {own}"
+        kind = DriftKind.ANOTHER if own else DriftKind.GONE
+        return [Drift(kind, "phone_number_id", stored, text, "meta", observed_at, own)]
     if shown and not _is_same(shown, channel.phone):
         text = f"Meta shows {stored} as {shown}, the state file as {channel.phone}"
         return [Drift(DriftKind.ANOTHER, "phone", channel.phone, text, "meta", observed_at)]
     return []
 
 
-def _not_listed(channel: Channel, stored: str, ids: Mapping[str, str], observed_at: str) -> Drift:
-    own = next((one for one, shown in ids.items() if _is_same(shown, channel.phone)), None)
-    text = f"phone_number_id {stored} is not in the account {channel.waba_id}"
-    if own is None:
-        return Drift(DriftKind.GONE, "phone_number_id", stored, text, "meta", observed_at)
-    text = f"{text}: there {channel.phone} is {own}"
-    return Drift(DriftKind.ANOTHER, "phone_number_id", stored, text, "meta", observed_at, own)
-
-
-def _beside(channel: Channel, own: WorkspaceChannel, listed: WorkspaceList) -> Iterator[Drift]:
-    if own.source and not own.is_whatsapp:
-        text = f"respond.io has {_named(own)}, which is no WhatsApp channel"
-        yield _respondio(DriftKind.ANOTHER, own.id, text, listed)
-    former = set(channel.former(_RESPONDIO_ID))
-    for one in listed.channels or ():
-        if str(one.id) in former:
-            text = f"{_named(one)} is still in the respond.io workspace: an earlier one"
-            yield _respondio(DriftKind.FORMER, one.id, text, listed)
-
-
-def _candidate(
-    channel: Channel, listed: WorkspaceList, others: Collection[int | None]
-) -> WorkspaceChannel | None:
-    """The one channel that may have taken the place; None when there are several or none."""
-    free = [one for one in listed.channels or () if one.is_whatsapp and one.id not in others]
-    former = [one for one in free if str(one.id) in channel.former(_RESPONDIO_ID)]
-    found = former or free
-    return found[0] if len(found) == 1 else None
-
-
-def _respondio(
-    kind: DriftKind, number: int, text: str, listed: WorkspaceList, use: str | None = None
-) -> Drift:
-    return Drift(kind, _RESPONDIO_ID, str(number), text, "respondio", listed.observed_at, use)
-
-
-def _named(one: WorkspaceChannel) -> str:
-    source = f", {one.source}" if one.source else ""
-    return f"channel {one.id} ({one.name or 'no name'}{source})"
+def _named(entry: WorkspaceChannel) -> str:
+    source = f", {entry.source}" if entry.source else ""
+    return f"channel {entry.id} ({entry.name or 'no name'}{source})"
 
 
 def _is_same(shown: str, phone: str) -> bool:
-    ours, theirs = _digits(phone), _digits(shown)
+    ours, theirs = ("".join(filter(str.isdigit, text)) for text in (phone, shown))
     return ours[-_SAME_END:] == theirs[-_SAME_END:]
-
-
-def _digits(text: str) -> str:
-    return "".join(one for one in text if one.isdigit())

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels import access, registry
+from wacoex_cli.channels import registry
 from wacoex_cli.channels.look import Look
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.store import Channels
@@ -301,7 +301,7 @@ def entries(workspace: Workspace, only: str | None, *, offline: bool) -> list[En
     When a channel is the `only` one asked about, it lists everything in force for it instead.
     Unless `offline`, Meta is asked about its tokens. Raises UsageError for an unknown channel.
     """
-    access.warn_about_unknown_tables(workspace)
+    workspace.warn_about_other_tables(Channels(workspace.state).names())
     channels: Sequence[Channel] = (
         [registry.active(workspace.state, only)]
         if only

@@ -7,8 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wacoex_cli.channels.access import choose_channel, meta_for, respondio_for
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.registry import choose_channel, meta_for, respondio_for
 from wacoex_cli.errors import UsageError
 from wacoex_cli.templates.model import (
     BRACES,
