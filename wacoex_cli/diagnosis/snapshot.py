@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.broadcast.checks import troubles
 from wacoex_cli.broadcast.figures import taken_since
 from wacoex_cli.broadcast.model import Status
+from wacoex_cli.broadcast.projection import troubles
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.access import PATIENCE_SECONDS, meta_for
 from wacoex_cli.channels.checks import RETURNS_WITHIN
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.checks import Trouble
+    from wacoex_cli.broadcast.projection import Trouble
     from wacoex_cli.channels.connection import Connection
     from wacoex_cli.channels.look import Look
     from wacoex_cli.channels.model import Channel
