@@ -22,10 +22,10 @@ import openpyxl  # type: ignore[import-untyped]
 from tests.bench.figures import Figure, show
 from tests.bench.harness import TEMPLATE, Home, Sandbox, bench, finished
 from tests.bench.ticks import Ticks
+from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.model import RowState
 from wacoex_cli.broadcast.providers import MetaProvider
-from wacoex_cli.broadcast.send import send
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.registry import active
 from wacoex_cli.foundation.clock import SystemClock

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import wacoex_cli
+from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.plan import PlanOrder, plan
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider
-from wacoex_cli.broadcast.send import send
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.model import Broadcast, Planned, Snapshot
+    from wacoex_cli.broadcast.engine import Sent
+    from wacoex_cli.broadcast.model import Broadcast, Planned, RunProgress
     from wacoex_cli.broadcast.providers import SendingProvider
-    from wacoex_cli.broadcast.send import Sent
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.sandbox.faults import Fault
 
@@ -108,7 +108,7 @@ class Shop:
         self.world = world
         self.base_url = base_url
         self.clock = LeapingClock()
-        self.shots: list[Snapshot] = []
+        self.shots: list[RunProgress] = []
         details = Details(phone=PHONE, phone_number_id=PHONE_NUMBER_ID, waba_id=WABA_ID)
         if provider is Provider.RESPONDIO:
             number = RESPONDIO_CHANNEL_ID

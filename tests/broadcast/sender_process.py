@@ -12,9 +12,9 @@ import os
 import sys
 from pathlib import Path
 
+from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
-from wacoex_cli.broadcast.send import send
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Provider

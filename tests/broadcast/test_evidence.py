@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.broadcast.model import Doubt, RowState
+from wacoex_cli.broadcast.model import Doubt, Fate, RowState
 from wacoex_cli.broadcast.reconcile import (
     Candidate,
     Conversation,
-    Fate,
     History,
     Listed,
     by_conversation,

@@ -17,7 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.broadcast import send
-from wacoex_cli.broadcast.guards import Canary, Go, Guards, QuietHours, Wait, judge_canary, wishes
+from wacoex_cli.broadcast.guards import (
+    Canary,
+    Go,
+    Guards,
+    QuietHours,
+    Wait,
+    guard_options,
+    judge_canary,
+)
 from wacoex_cli.broadcast.model import Counts, RowState, Status, Stop, attempt_id
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
@@ -472,21 +480,20 @@ def test_the_command_minds_the_hours_and_tells_them(shop, cli, eventually):
     ],
 )
 def test_what_is_not_understood_is_refused(options):
-    unsaid = dict.fromkeys(
-        ("canary", "canary_wait", "canary_limit", "quiet_hours", "not_before", "until")
-    )
     with pytest.raises(UsageError):
-        wishes(**{**unsaid, **options})
+        guard_options(**options)
 
 
 def test_guards_are_kept_and_changed_one_by_one():
-    asked = wishes(10, "2h", "25%", "21:00-08:00", None, None).applied_to(Guards())
+    asked = guard_options(
+        canary=10, canary_wait="2h", canary_limit="25%", quiet_hours="21:00-08:00"
+    ).applied_to(Guards())
     kept = Guards.from_json(asked.to_json())
 
     assert kept == asked == Guards(Canary(10, 7_200.0, 0.25), None, NIGHT)
-    later = wishes(None, "90s", None, "none", None, None).applied_to(kept)
+    later = guard_options(canary_wait="90s", quiet_hours="none").applied_to(kept)
     assert later == Guards(Canary(10, 90.0, 0.25))
-    assert wishes(0, None, None, None, None, None).applied_to(kept) == Guards(quiet_hours=NIGHT)
+    assert guard_options(canary=0).applied_to(kept) == Guards(quiet_hours=NIGHT)
     assert Guards.from_json("{}") == Guards()
 
 

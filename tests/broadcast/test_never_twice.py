@@ -36,14 +36,24 @@ from hypothesis.stateful import (
 )
 
 from wacoex_cli.broadcast import reconcile
+from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import Canary, Guards, QuietHours, SendOrder
-from wacoex_cli.broadcast.model import TRANSITIONS, Broadcast, RowState, Status, attempt_id
+from wacoex_cli.broadcast.model import (
+    TRANSITIONS,
+    Broadcast,
+    Decision,
+    RowState,
+    Status,
+    attempt_id,
+)
+from wacoex_cli.broadcast.model import (
+    Fate as Found,
+)
 from wacoex_cli.broadcast.plan import PlanOrder, plan
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
-from wacoex_cli.broadcast.reconcile import Decision, Inquiry, ask_meta, ask_respondio
-from wacoex_cli.broadcast.reconcile import Fate as Found
-from wacoex_cli.broadcast.send import pause, send
+from wacoex_cli.broadcast.reconcile import Inquiry, ask_meta, ask_respondio
+from wacoex_cli.broadcast.send import pause
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider

@@ -48,7 +48,7 @@ def write(state: Any, sql: str, *values: object) -> None:
         state.execute(sql, list(values))
 
 
-class Asked:
+class Availability:
     """A broadcast whose rows were taken by respond.io, and its pretend answers."""
 
     def __init__(self, state: Any, clock: Any, broadcast_id: int) -> None:
@@ -117,11 +117,11 @@ class Asked:
 
 
 @pytest.fixture
-def asked(state, clock, plan_rows) -> Callable[[int], Asked]:
-    def make(rows: int) -> Asked:
+def asked(state, clock, plan_rows) -> Callable[[int], Availability]:
+    def make(rows: int) -> Availability:
         broadcast_id = plan_rows(rows)
         write(state, "UPDATE broadcasts SET provider = 'respondio', status = 'sending'")
-        return Asked(state, clock, broadcast_id)
+        return Availability(state, clock, broadcast_id)
 
     return make
 
@@ -242,7 +242,7 @@ def test_the_last_news_is_waited_for_but_not_for_ever(asked, clock) -> None:
     assert clock.slept == []
 
 
-def pulled(shop: Asked, row: int, status: str) -> None:
+def pulled(shop: Availability, row: int, status: str) -> None:
     """Somebody reads what respond.io has of a row's message into the log."""
     body = {
         "event_type": "message.sent",

@@ -11,19 +11,17 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.broadcast.checks import (
-    Doubtful,
-    Throttled,
+from wacoex_cli.broadcast.projection import (
+    Incident,
     Trouble,
     check_doubtful,
     check_limit_used_up,
-    check_messaging_limit,
     check_refused_people,
     check_throttled,
     check_trouble,
-    check_us_marketing,
     troubles,
 )
+from wacoex_cli.broadcast.providers import check_messaging_limit, check_us_marketing
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import AccountEvent, Details, Provider
 from wacoex_cli.channels.store import AccountEvents
@@ -531,7 +529,7 @@ def test_marketing_to_plus_one_numbers_is_a_warning() -> None:
 
 
 def test_a_second_full_of_throttled_answers_asks_who_else_sends() -> None:
-    trouble = Trouble(throttled=(Throttled(3, 15, SEEN), Throttled(4, 5, SEEN)))
+    trouble = Trouble(throttled=(Incident(3, 15, SEEN), Incident(4, 5, SEEN)))
 
     [finding] = check_throttled(trouble, "shop")
 
@@ -541,13 +539,13 @@ def test_a_second_full_of_throttled_answers_asks_who_else_sends() -> None:
 
 
 def test_a_few_throttled_answers_are_only_told() -> None:
-    [finding] = check_throttled(Trouble(throttled=(Throttled(3, 19, SEEN),)), "shop")
+    [finding] = check_throttled(Trouble(throttled=(Incident(3, 19, SEEN),)), "shop")
 
     assert finding.severity is Severity.INFO
 
 
 def test_ambiguous_rows_wait_for_a_decision_in_each_broadcast() -> None:
-    trouble = Trouble(doubtful=(Doubtful(3, 2, SEEN), Doubtful(5, 1, SEEN)))
+    trouble = Trouble(doubtful=(Incident(3, 2, SEEN), Incident(5, 1, SEEN)))
 
     [finding] = check_doubtful(trouble, "shop")
 
@@ -601,7 +599,7 @@ def test_what_became_of_rows_is_told_by_channel(shop: Any) -> None:
     found = troubles(shop.state, [shop.channel, other], shop.clock.now())
     trouble = found[shop.channel.channel_id]
     assert trouble.refused == {131049: 1, 131050: 2}
-    assert [(one.broadcast_id, one.rows) for one in trouble.doubtful] == [(sent.broadcast_id, 1)]
+    assert [(one.broadcast_id, one.times) for one in trouble.doubtful] == [(sent.broadcast_id, 1)]
     assert found[other.channel_id] == Trouble()
     months_later = shop.clock.now() + timedelta(days=60)
     kept = troubles(shop.state, [shop.channel], months_later)[shop.channel.channel_id]

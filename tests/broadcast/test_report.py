@@ -19,9 +19,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from wacoex_cli.broadcast import html_report, report
+from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.engine import Course
-from wacoex_cli.broadcast.model import CodeCount, Counts, Held, RowState, Snapshot, attempt_id
+from wacoex_cli.broadcast.model import CodeCount, Counts, Held, RowState, RunProgress, attempt_id
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.events.store import EventLog
@@ -173,7 +173,7 @@ def test_what_cannot_be_reported_is_refused(cli):
 
 
 MORNING = datetime(2026, 11, 8, 0, 0, tzinfo=UTC)
-BUSY = Snapshot(
+BUSY = RunProgress(
     counts=Counts(
         {
             RowState.PENDING: 3_000,
@@ -276,7 +276,7 @@ def test_a_limit_that_the_api_tells_is_shown() -> None:
 
 
 def test_at_the_end_there_is_no_rate_now() -> None:
-    over = Snapshot(Counts({RowState.READ: 3}), last_second=3, peak=3, finished_rate=2.0)
+    over = RunProgress(Counts({RowState.READ: 3}), last_second=3, peak=3, finished_rate=2.0)
 
     assert report.lines(over) == (
         "most in one second: 3",
@@ -592,7 +592,7 @@ def test_each_message_counts_once_for_each_status_in_the_picture(shop):
     ],
 )
 def test_a_picture_stays_small_however_long_it_took(last, name):
-    assert html_report.stretch_for("2026-11-07T12:00:00.000Z", last).name == name
+    assert report.stretch_for("2026-11-07T12:00:00.000Z", last).name == name
 
 
 def test_the_busiest_second_of_a_stretch_is_kept(state, plan_rows):

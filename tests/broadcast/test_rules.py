@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli.broadcast import report
-from wacoex_cli.broadcast.engine import exit_status, judge
+from wacoex_cli.broadcast.engine import exit_status
 from wacoex_cli.broadcast.guards import CLASSES, NEVER, Breaker, QuietHours, held_until
 from wacoex_cli.broadcast.model import Claim, Counts, RowState, Settled, Stop
+from wacoex_cli.broadcast.providers import judge
 from wacoex_cli.broadcast.store import Rows
 from wacoex_cli.contacts.store import is_opted_out
 from wacoex_cli.errors import UsageError

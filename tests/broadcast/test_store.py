@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 import wacoex_cli
-from wacoex_cli.broadcast.engine import Exchange, Report, judge
+from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Run, SendOrder
 from wacoex_cli.broadcast.model import (
     MOST_TRIES_IN_RUN,
@@ -34,6 +34,7 @@ from wacoex_cli.broadcast.model import (
     attempt_id,
     lock_purpose,
 )
+from wacoex_cli.broadcast.providers import judge
 from wacoex_cli.broadcast.store import Broadcasts, Rows, moving
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation import locks

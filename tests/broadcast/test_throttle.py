@@ -22,7 +22,7 @@ from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.broadcast.throttle import (
     GUARD,
     Answered,
-    Pace,
+    SendingPace,
     book,
     fresh,
     learn,
@@ -49,13 +49,13 @@ def most_in_one_second(moments: list[float]) -> int:
     return most
 
 
-def accepted(pace: Pace, times: int, now: float = 100.0) -> Pace:
+def accepted(pace: SendingPace, times: int, now: float = 100.0) -> SendingPace:
     for _ in range(times):
         pace = learn(pace, Answered(left_at=now, was_throttled=False), LIMIT, now)
     return pace
 
 
-def refused(pace: Pace, now: float) -> Pace:
+def refused(pace: SendingPace, now: float) -> SendingPace:
     return learn(pace, Answered(left_at=now, was_throttled=True), LIMIT, now)
 
 
@@ -65,8 +65,8 @@ def test_slots_are_spaced_evenly_a_guard_wider_than_the_limit():
 
 
 def test_a_broadcast_with_a_lower_rate_goes_at_its_own():
-    number: Pace = fresh(20, 0.0)
-    own: tuple[Pace, ...] = (fresh(2, 0.0),)
+    number: SendingPace = fresh(20, 0.0)
+    own: tuple[SendingPace, ...] = (fresh(2, 0.0),)
     slots: list[float] = []
     for tick in range(16):
         number, own, booked = book(number, own, tick * 0.1, tick * 0.1 + 0.6, 10)
@@ -89,7 +89,7 @@ def test_time_that_was_slept_through_is_not_made_up():
 
 
 def test_after_another_boot_the_pace_starts_anew_one_second_later():
-    old = Pace(next_slot=9e9, interval=0.2, anchor=0.2, hold_until=9e9)
+    old = SendingPace(next_slot=9e9, interval=0.2, anchor=0.2, hold_until=9e9)
     pace = throttle.after_boot(old, 10.0)
     assert pace.next_slot == 11.0
     assert pace.hold_until == 10.0
@@ -130,7 +130,7 @@ def test_a_crowd_of_refusals_cuts_the_rate_and_cools_down_for_a_second():
 
 
 def test_a_cut_rate_comes_back_when_nothing_is_refused_any_more():
-    slow = Pace(next_slot=0.0, interval=0.205, anchor=0.205)
+    slow = SendingPace(next_slot=0.0, interval=0.205, anchor=0.205)
     seconds, pace = 0.0, slow
     while pace.interval > 1 / 18:
         pace = accepted(pace, 1)

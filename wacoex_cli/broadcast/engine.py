@@ -12,45 +12,45 @@ import asyncio
 import contextlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import throttle
-from wacoex_cli.broadcast.guards import UNGUARDED, Breaker, Leave, Run, Warden
+from wacoex_cli.broadcast.guards import UNGUARDED, Breaker, Guards, Leave, Run, RunGuard, SendOrder
 from wacoex_cli.broadcast.model import (
-    LONGEST_RETRY_IN_RUN,
+    Broadcast,
     Claim,
     CodeCount,
     Counts,
     RowState,
+    RunProgress,
     Settled,
-    Snapshot,
     Status,
     Stop,
+    attempt_id,
+    lock_purpose,
+    pace_key,
 )
-from wacoex_cli.broadcast.projection import project_known
+from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
+from wacoex_cli.broadcast.providers import SendingProvider, creating, judge, polling
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.contacts.store import add_optout
+from wacoex_cli.errors import StateError, UsageError, WacoexError
 from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.workspace import meanwhile, short_collections
-from wacoex_cli.platforms.answers import Declined, NotSent, Refused, Reply, Taken, Unclear
-from wacoex_cli.platforms.error_codes import ErrorCode, Outcome, classify, retry_delay_seconds
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.workspace import STOPPING, interruptible, meanwhile, short_collections
+from wacoex_cli.platforms.answers import NotSent, Reply, Unclear
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
+    from datetime import datetime
 
-    from wacoex_cli.broadcast.throttle import Answered, Pace
+    from wacoex_cli.broadcast.throttle import Answered, SendingPace
+    from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.locks import Presence
     from wacoex_cli.foundation.state import State
-
-_NOT_SENT_WAIT_SECONDS = 1.0
-_TOO_MANY_REQUESTS, _BEING_PROCESSED, _NOT_FOUND = 429, 449, 404
-_TURNED_AWAY = frozenset({401, 403})
-_SHORTEST_PAUSE_SECONDS, _PROCESSING_SECONDS = 1.0, 60.0
-
 
 LOOK_AHEAD_SECONDS = 0.6
 LEAD_SECONDS = 0.02
@@ -67,131 +67,8 @@ _UNREACHABLE_SECONDS = 120.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _LONGEST_HOLD_SECONDS = 600.0
 _CLAIMED_THROUGH_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one answer leads to.
-
-    Attributes:
-        settled: the row's new state.
-        throttled: True for a refusal of the rate, False for a usable answer, None for neither.
-        hold_seconds: for how long nothing more may leave for this number.
-        stop: set when the whole broadcast must pause.
-    """
-
-    settled: Settled
-    throttled: bool | None = None
-    hold_seconds: float = 0.0
-    stop: Stop | None = None
-
-
-def judge(claim: Claim, reply: Reply, now: datetime) -> Verdict:
-    """What a reply to a claim means."""
-    if isinstance(reply, Taken):
-        return Verdict(
-            Settled(
-                claim.row,
-                claim.attempt,
-                RowState.ACCEPTED,
-                message_id=reply.message_id,
-                message_status=reply.message_status,
-            ),
-            throttled=False,
-        )
-    if isinstance(reply, Unclear):
-        asked = reply.retry_after_seconds or 0.0
-        return Verdict(_ambiguous(claim, reply.reason), hold_seconds=asked)
-    if isinstance(reply, NotSent):
-        wait = _NOT_SENT_WAIT_SECONDS * 4 ** (claim.tries_in_run - 1)
-        return Verdict(_retry(claim, now + timedelta(seconds=wait), detail=reply.reason))
-    if isinstance(reply, Declined):
-        return _judge_declined(claim, reply, now)
-    return _judge_refusal(claim, reply, now)
-
-
-def _judge_declined(claim: Claim, reply: Declined, now: datetime) -> Verdict:
-    """Source: "respond.io: errors". None of these was taken."""
-    detail = f"HTTP {reply.status}{f': {reply.said}' if reply.said else ''}"
-    if reply.status in _TURNED_AWAY or not reply.from_api:
-        stop = Stop(f"respond.io turned the request away: {detail}", _cause(reply))
-        return Verdict(_retry(claim, now, detail=detail), throttled=False, stop=stop)
-    if reply.status == _TOO_MANY_REQUESTS:
-        wait = max(reply.retry_after_seconds or 0.0, _SHORTEST_PAUSE_SECONDS)
-        again = now + timedelta(seconds=wait)
-        return Verdict(_retry(claim, again, detail=detail), throttled=True, hold_seconds=wait)
-    if reply.status == _BEING_PROCESSED:
-        asked = reply.retry_after_seconds or _PROCESSING_SECONDS * claim.tries_in_run
-        again = now + timedelta(seconds=asked)
-        return Verdict(_retry(claim, again, detail=detail), throttled=False)
-    if reply.status == _NOT_FOUND:
-        state, reason = RowState.SKIPPED, SkipReason.NO_CONTACT.value
-        return Verdict(
-            Settled(claim.row, claim.attempt, state, reason=reason, detail=detail), throttled=False
-        )
-    rejected = Settled(claim.row, claim.attempt, RowState.REJECTED, detail=detail)
-    return Verdict(rejected, throttled=False)
-
-
-def _cause(reply: Declined) -> int:
-    return 4 if reply.status in _TURNED_AWAY else 6
-
-
-def _judge_refusal(claim: Claim, reply: Refused, now: datetime) -> Verdict:
-    known = classify(reply.code, reply.subcode)
-    detail = reply.details or reply.message
-    if known.outcome is Outcome.AMBIGUOUS:
-        return Verdict(_ambiguous(claim, detail, reply.code), throttled=False)
-    if known.outcome is Outcome.ROW:
-        return Verdict(
-            Settled(
-                claim.row,
-                claim.attempt,
-                RowState.REJECTED,
-                code=reply.code,
-                detail=detail,
-                opts_out=known.opts_out,
-            ),
-            throttled=False,
-        )
-    asked = _asked_wait(reply)
-    wait = max(retry_delay_seconds(known, claim.tries_in_run), asked)
-    if known.outcome is Outcome.STOP:
-        settled = _retry(claim, now, reply.code, detail)
-        return Verdict(settled, throttled=False, stop=_stop(known, reply))
-    settled = _retry(claim, now + timedelta(seconds=wait), reply.code, detail)
-    held = known.wait_seconds if known.holds_number else 0.0
-    return Verdict(settled, throttled=known.slows_down, hold_seconds=max(asked, held))
-
-
-def _stop(known: ErrorCode, reply: Refused) -> Stop:
-    return Stop(
-        f"Meta refused with code {reply.code}: {known.meaning}",
-        exit_status=4 if known.is_credential else 5,
-        code=reply.code,
-    )
-
-
-def _asked_wait(reply: Refused) -> float:
-    return max(reply.retry_after_seconds or 0.0, (reply.regain_minutes or 0.0) * 60.0)
-
-
-def _ambiguous(claim: Claim, reason: str, code: int | None = None) -> Settled:
-    return Settled(claim.row, claim.attempt, RowState.AMBIGUOUS, code=code, detail=reason)
-
-
-def _retry(
-    claim: Claim, not_before: datetime, code: int | None = None, detail: str | None = None
-) -> Settled:
-    return Settled(
-        claim.row,
-        claim.attempt,
-        RowState.RETRY,
-        code=code,
-        detail=detail,
-        not_before=not_before,
-        is_exhausted=not_before - claim.first_try_in_run_at >= LONGEST_RETRY_IN_RUN,
-    )
+_WARM_UP_SECONDS = 3.0
+_LOOK_EVERY_SECONDS = 0.5
 
 
 def exit_status(counts: Counts, stop: Stop | None) -> int:
@@ -248,7 +125,7 @@ class Granted:
     is_ours: bool
     hold_until: float
     has_more: bool
-    snapshot: Snapshot | None
+    snapshot: RunProgress | None
     stop: Stop | None = None
 
 
@@ -284,7 +161,7 @@ class Exchange:
         self._course = Course()
         self._rows = Rows(state, run.broadcast_id)
         self._broadcasts = Broadcasts(state)
-        self._warden = Warden(state, clock, run)
+        self._guard = RunGuard(state, clock, run)
         self._last_tick = run.started_at
         self._idle_seconds = 0.0
         self._was_idle = False
@@ -305,7 +182,7 @@ class Exchange:
             may_send = is_ours and status is Status.SENDING
             claims: tuple[Claim, ...] = ()
             slots: tuple[float, ...] = ()
-            leave = self._warden.leave() if may_send else Leave()
+            leave = self._guard.leave() if may_send else Leave()
             if may_send and leave.stop is None:
                 claims, slots, paces = self._grant(report, paces, leave, now)
             self._save(paces)
@@ -332,7 +209,7 @@ class Exchange:
             if one.opts_out:
                 add_optout(self._state, phone, "meta-131050", None, now)
 
-    def _learn(self, report: Report, now: float) -> tuple[Pace, ...]:
+    def _learn(self, report: Report, now: float) -> tuple[SendingPace, ...]:
         """The pace of the number, and that of the account: the last one is whose answers these are.
 
         An account that answers for Meta says nothing about what the number itself bears.
@@ -354,14 +231,14 @@ class Exchange:
             answering = throttle.hold(answering, report.hold_until)
         return (*paces[:-1], answering)
 
-    def _save(self, paces: tuple[Pace, ...]) -> None:
+    def _save(self, paces: tuple[SendingPace, ...]) -> None:
         run = self._run
         for key, pace in zip((run.phone, run.endpoint), paces, strict=False):
             self._broadcasts.save_pace(str(key), pace, self._clock)
 
     def _grant(
-        self, report: Report, paces: tuple[Pace, ...], leave: Leave, now: float
-    ) -> tuple[tuple[Claim, ...], tuple[float, ...], tuple[Pace, ...]]:
+        self, report: Report, paces: tuple[SendingPace, ...], leave: Leave, now: float
+    ) -> tuple[tuple[Claim, ...], tuple[float, ...], tuple[SendingPace, ...]]:
         run = self._run
         key = pace_key(run.broadcast_id)
         own = self._broadcasts.load_pace(key, run.rate, self._clock)
@@ -371,21 +248,21 @@ class Exchange:
         number, others = paces[0], (own, *paces[1:])
         _, _, possible = throttle.book(number, others, start, horizon, report.room)
         wanted = len(possible) + report.waiting_slots - report.waiting_claims
-        claims = self._warden.claim(self._presence.holder, max(0, min(wanted, leave.rows)))
+        claims = self._guard.claim(self._presence.holder, max(0, min(wanted, leave.rows)))
         needed = len(claims) + report.waiting_claims - report.waiting_slots
         number, others, slots = throttle.book(number, others, start, horizon, max(0, needed))
         # Without a slot too: else a pace from another boot would start anew at every tick.
         self._broadcasts.save_pace(key, others[0], self._clock)
         return claims, slots, (number, *others[1:])
 
-    def _snapshot(self, report: Report, told_limit: float | None, now: float) -> Snapshot | None:
+    def _snapshot(self, report: Report, told_limit: float | None, now: float) -> RunProgress | None:
         if now < self._next_snapshot and not report.is_last:
             return None
         counts, codes = self._rows.counts(), self._rows.codes()
-        held = self._warden.held()
+        held = self._guard.held()
         # Counting a million rows takes a while; it may cost a twentieth of the time, not more.
         self._next_snapshot = now + max(1.0, 20 * (self._clock.monotonic() - now))
-        return Snapshot(
+        return RunProgress(
             counts=counts,
             last_second=report.last_second,
             peak=report.peak,
@@ -412,16 +289,6 @@ class Exchange:
         )
 
 
-def lock_purpose(broadcast_id: int) -> str:
-    """The lock that makes one process the sender of a broadcast."""
-    return f"broadcast {broadcast_id}"
-
-
-def pace_key(broadcast_id: int) -> str:
-    """Where the pace of one broadcast is kept, beside that of its number."""
-    return f"broadcast {broadcast_id}"
-
-
 @dataclass(frozen=True)
 class Hooks:
     """What the engine is given: how to trade with the ledger, note a departure, and send.
@@ -432,7 +299,7 @@ class Hooks:
     exchange: Callable[[Report], Granted]
     note_departure: Callable[[Claim], None]
     send: Callable[[Claim], Awaitable[Reply]]
-    on_counts: Callable[[Snapshot], None]
+    on_counts: Callable[[RunProgress], None]
     remote: str = "Meta"
 
 
@@ -642,7 +509,7 @@ class Engine:
         if stop:
             self.stop(stop)
 
-    def _watch_statuses(self, shot: Snapshot) -> None:
+    def _watch_statuses(self, shot: RunProgress) -> None:
         """What was accepted may fail a moment later, all of it."""
         failed: dict[int | None, int] = {
             one.code: one.n for one in shot.codes if one.state is RowState.FAILED
@@ -687,3 +554,198 @@ class Engine:
         if unfinished:
             await asyncio.wait(unfinished)
             await asyncio.sleep(0)  # the done callbacks record them as ambiguous
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How a run ended. `signal_number` is set when a person or the system ended it."""
+
+    broadcast: Broadcast
+    counts: Counts
+    stop: Stop | None
+    signal_number: int | None
+    exit_status: int
+
+
+async def send(
+    state: State,
+    provider: SendingProvider,
+    channel: Channel,
+    broadcast: Broadcast,
+    order: SendOrder,
+    *,
+    clock: Clock,
+    on_counts: Callable[[RunProgress], None],
+    on_signal: Callable[[str], None],
+) -> Sent:
+    """Send every row that is still open, at most once each.
+
+    Raises:
+        TemporaryError: another process is sending this broadcast.
+        StateError: the state file could not be written; nothing left after that.
+    """
+    sender = _SendingProcess(state, broadcast, clock)
+    presence = sender.presence
+    try:
+        run = sender.begin(provider, channel, order)
+    except BaseException:
+        presence.leave()
+        raise
+    try:
+        engine = Engine(
+            sender.hooks(provider, run, on_counts),
+            clock,
+            Breaker(order.breaker_rows, order.breaker_share, order.breaker_limits),
+        )
+        with _interruptible(engine, on_signal) as received:
+            # A cold TLS connection arrives two round trips late: it would put messages together.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_WARM_UP_SECONDS):
+                    await provider.warm_up()
+            async with (
+                meanwhile(_learn(state, clock), engine.fail),
+                creating(state, provider, broadcast, clock, engine.stop, engine.fail),
+                polling(state, provider.respondio, run.broadcast_id, clock, engine.fail) as poller,
+            ):
+                stop = await engine.run()
+                if poller and stop is None:
+                    await poller.wait_for_last_news(lambda: not received)
+        sent = sender.close(run, stop, received)
+    except BaseException as error:
+        # The notes stay: whoever resumes learns from them what had left.
+        presence.abandon()
+        if isinstance(error, StateError):
+            error.hint = f"{error.hint}; to continue: wacoex broadcast resume {run.broadcast_id}"
+        raise
+    presence.leave()
+    return sent
+
+
+class _SendingProcess:
+    """This process as the one sender of a broadcast: it takes the lock, and gives it back."""
+
+    def __init__(self, state: State, broadcast: Broadcast, clock: Clock) -> None:
+        self.state = state
+        self.broadcast = broadcast
+        self.clock = clock
+        self.presence = locks.Presence(state.path)
+        self.broadcasts = Broadcasts(state)
+        self.rows = Rows(state, broadcast.broadcast_id)
+
+    def begin(self, provider: SendingProvider, channel: Channel, order: SendOrder) -> Run:
+        """Take the lock, settle what the sender before left, and open a run."""
+        number, now = self.broadcast.broadcast_id, self.clock.now()
+        rate = order.rate or self.broadcast.rate
+        with self.state.transaction():
+            former = self.broadcasts.take_lock(number, self.presence, self.clock)
+            # Between the checks and the lock somebody may have sent or cancelled it.
+            status = self.broadcasts.status(number)
+            if status is not self.broadcast.status:
+                raise UsageError(
+                    f"broadcast {number} has become {status.value} meanwhile",
+                    hint=f"look at it: wacoex broadcast show {number}",
+                    code="wrong_status",
+                )
+            self.rows.skip_opted_out()
+            self.rows.skip_sent_to(self.broadcast)
+            self.rows.count_again()
+            for finding in order.overrule:
+                self.rows.note_decision(None, f"overruled {finding}", order.who, now)
+            guards = self._keep_guards(order.guards, now)
+            run_id = self.broadcasts.start_run(number, self.presence.holder, rate, now)
+        if former and former["holder"] != self.presence.holder:
+            locks.forget(self.state.path, former["holder"])
+        return Run(
+            broadcast_id=number,
+            phone=channel.phone,
+            run_id=run_id,
+            started_at=self.clock.monotonic(),
+            order=replace(order, rate=rate, guards=guards),
+            endpoint=provider.endpoint,
+            told_limit=provider.told_limit,
+        )
+
+    def _keep_guards(self, wanted: Guards | None, now: datetime) -> Guards:
+        kept = Guards.from_json(self.broadcast.guards)
+        if wanted is None:
+            return kept
+        if wanted.canary and wanted.canary_since is None:
+            wanted = replace(wanted, canary_since=to_text(now))
+        if wanted.quiet_hours != kept.quiet_hours:
+            self.rows.look_again(now)
+        self.broadcasts.keep_guards(self.broadcast.broadcast_id, wanted.to_json())
+        return wanted
+
+    def hooks(
+        self, provider: SendingProvider, run: Run, on_counts: Callable[[RunProgress], None]
+    ) -> Hooks:
+        """What the engine trades with."""
+        this_file, presence = self.broadcasts.state_id, self.presence
+        mailer = provider.mailer(self.broadcast, this_file)
+        exchange = Exchange(self.state, presence, self.clock, run)
+
+        def note_departure(claim: Claim) -> None:
+            presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
+
+        return Hooks(exchange, note_departure, mailer.deliver, on_counts, provider.kind.known_as)
+
+    def close(self, run: Run, stop: Stop | None, received: Collection[int]) -> Sent:
+        """End the run: completed, or paused for a reason; `received` are signals."""
+        number = run.broadcast_id
+        with self.state.transaction():
+            # respond.io may have said of a planned row that there is no such contact any more.
+            self.rows.count_again()
+        counts = self.rows.counts()
+        if stop is None and counts.open:
+            stop = self._nothing_left_to_try(counts)
+        status, why = Status.COMPLETED, None
+        if counts.open:
+            status, why = Status.PAUSED, stop
+        with self.state.transaction():
+            self.broadcasts.end_run(run.run_id, status.value)
+            if locks.is_held_by(self.state, lock_purpose(number), self.presence):
+                self.broadcasts.finish(
+                    number,
+                    status,
+                    self.clock.now(),
+                    reason=why.reason if why else None,
+                    code=why.code if why else None,
+                )
+                locks.release(self.state, lock_purpose(number), self.presence)
+        first = next(iter(received), None)
+        closed = self.broadcasts.get(number)
+        if stop and closed.status is Status.PAUSED and closed.reason:
+            # Whoever paused it, a person or an event, said why.
+            stop = replace(stop, reason=closed.reason)
+        status_code = 128 + first if first else exit_status(counts, stop)
+        return Sent(closed, counts, stop, first, status_code)
+
+    def _nothing_left_to_try(self, counts: Counts) -> Stop:
+        if n := self.rows.at_no_hour():
+            why = f"{n} rows can leave at no hour: in one of their time zones it is always quiet"
+            return Stop(f"{why}; `--quiet-hours` with fewer hours, or none, lets them go", 5)
+        return Stop(f"{counts.of(RowState.RETRY)} rows used up their tries of this run", 6)
+
+
+async def _learn(state: State, clock: Clock) -> None:
+    """Project what a listener stores: opt-outs, statuses, and what must pause us."""
+    while True:
+        # A state file that cannot be used stops the engine, which tells it.
+        with contextlib.suppress(WacoexError):
+            await asyncio.to_thread(bring_up_to_date, state, clock)
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _interruptible(
+    engine: Engine, on_signal: Callable[[str], None]
+) -> AbstractContextManager[list[int]]:
+    """First Ctrl-C or SIGTERM: drain and record. Second: stop now."""
+
+    def drain(number: int) -> None:
+        on_signal(STOPPING)
+        engine.stop(Stop("it was interrupted", 128 + number))
+
+    def drop(number: int) -> None:
+        engine.stop(Stop("it was interrupted", 128 + number), at_once=True)
+
+    return interruptible(drain, drop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import re
@@ -9,18 +10,19 @@ import zoneinfo
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast.model import Counts, Held, RowState, Settled, Stop
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.errors import UsageError
+from wacoex_cli.findings.catalogue import finding_ids
 from wacoex_cli.foundation.clock import duration_from, from_text, local_text
 from wacoex_cli.foundation.phone_numbers import zones_of
 from wacoex_cli.platforms.error_codes import Outcome, classify, is_known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from wacoex_cli.broadcast.model import Claim
     from wacoex_cli.foundation.clock import Clock
@@ -239,7 +241,7 @@ class Guards:
         }
         return json.dumps({name: one for name, one in told.items() if one is not None})
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """In words, for the person who sends; empty when there are none."""
         canary, told = self.canary, []
         if canary:
@@ -257,7 +259,7 @@ UNGUARDED = Guards()
 
 
 @dataclass(frozen=True)
-class Wishes:
+class GuardOptions:
     """What a person asks for in one command; None where nothing is said.
 
     `canary` 0 means none any more. `not_before` and `until` are as they were typed.
@@ -301,17 +303,15 @@ class Wishes:
         )
 
 
-NO_WISHES = Wishes()
-
-
-def wishes(
-    canary: int | None,
-    canary_wait: str | None,
-    canary_limit: str | None,
-    quiet_hours: str | None,
-    not_before: str | None,
-    until: str | None,
-) -> Wishes:
+def guard_options(
+    *,
+    canary: int | None = None,
+    canary_wait: str | None = None,
+    canary_limit: str | None = None,
+    quiet_hours: str | None = None,
+    not_before: str | None = None,
+    until: str | None = None,
+) -> GuardOptions:
     """The options as they were typed.
 
     Raises:
@@ -326,7 +326,7 @@ def wishes(
     hours = None if quiet_hours is None or is_off else QuietHours.parse(quiet_hours)
     wait = None if canary_wait is None else _wait_seconds(canary_wait)
     limit = None if canary_limit is None else _share(canary_limit)
-    return Wishes(canary, wait, limit, hours, is_off, not_before, until)
+    return GuardOptions(canary, wait, limit, hours, is_off, not_before, until)
 
 
 def check_times(not_before: datetime | None, until: datetime | None, now: datetime) -> None:
@@ -500,7 +500,7 @@ class SendOrder:
     overrule: tuple[str, ...] = ()
     yes: bool = False
     resume: bool = False
-    wishes: Wishes = NO_WISHES
+    options: GuardOptions = field(default_factory=GuardOptions)
     who: str = "unknown"
     limit: float = MESSAGES_PER_SECOND
     breaker_rows: int = 20
@@ -509,6 +509,35 @@ class SendOrder:
     guards: Guards | None = None
     zone: str = "UTC"
     until: datetime | None = None
+
+
+def send_order(
+    *,
+    rate: float | None,
+    expect: int | None,
+    overrule: Sequence[str] | None,
+    yes: bool,
+    resume: bool = False,
+    **guards: Any,
+) -> SendOrder:
+    """The order that the options of `send` and `resume` give, as they were typed.
+
+    `guards` are those of `guard_options`.
+
+    Raises:
+        UsageError: one of them is not understood.
+    """
+    options = guard_options(**guards)
+    known = finding_ids()
+    for name in overrule or ():
+        if name not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            raise UsageError(
+                f"`--overrule {name}` names no finding",
+                hint=f"did you mean `{near[0]}`?" if near else "the refusal names the ids",
+                code="unknown_finding",
+            )
+    return SendOrder(rate, expect, tuple(overrule or ()), yes, resume, options)
 
 
 @dataclass(frozen=True)
@@ -547,7 +576,7 @@ class Leave:
     stop: Stop | None = None
 
 
-class Warden:
+class RunGuard:
     """Watches over one run. Everything is called inside the transaction of a tick."""
 
     def __init__(self, state: State, clock: Clock, run: Run) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.foundation.clock import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 MOST_TRIES_IN_RUN = 5
 LONGEST_RETRY_IN_RUN = timedelta(minutes=10)
 """How often, and for how long, one row is tried in one run."""
+
+SETTLES_AFTER = timedelta(minutes=10)
+"""From this age on a list that lacks a message says something. Nearer than that, rows rival."""
 
 
 class Status(StrEnum):
@@ -173,6 +179,12 @@ class Broadcast:
     test_of: int | None = None
 
     @property
+    def template_name(self) -> str:
+        """Name and language of the frozen template."""
+        template = json.loads(self.template)
+        return f"{template['name']} ({template['language']})"
+
+    @property
     def family(self) -> int:
         """The broadcast that it began with: itself, or the one whose failed rows it sends again."""
         return self.retry_of or self.broadcast_id
@@ -239,6 +251,10 @@ class Doubt:
     until: datetime
     happened: str | None = None
 
+    def is_too_early(self, now: datetime) -> bool:
+        """Whether a list of messages may not have the row's message yet."""
+        return now - self.until < SETTLES_AFTER
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -289,7 +305,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class RunProgress:
     """What is known about a broadcast at one moment. Rates are messages per second.
 
     `held` comes soonest first. `told_limit` is what the API says that it takes, `finished_rate`
@@ -374,9 +390,152 @@ class Trial:
         }
 
 
+class Fate(StrEnum):
+    """What became of a row in doubt."""
+
+    WENT_OUT = "went_out"
+    DID_NOT = "did_not"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A row's fate, why, and says who; None when nobody was asked.
+
+    `reached` is how far the message came, `failure` what the platform says if it failed.
+    """
+
+    fate: Fate
+    why: str
+    source: str | None = None
+    message_id: str | None = None
+    reached: RowState = RowState.ACCEPTED
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a source could be asked; `available` is None when there was no need to."""
+
+    available: bool | None = None
+    why_not: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The entry in `asked` of the JSON output."""
+        return {"available": self.available, "why_not": self.why_not}
+
+
+class Decision(StrEnum):
+    """What a person says of an ambiguous row."""
+
+    SENT = "sent"
+    NOT_SENT = "not-sent"
+    RESEND = "resend"
+
+
+NOT_ASKED = Availability()
+
+
+@dataclass(frozen=True)
+class ReconciledRow:
+    """An ambiguous row and what was found out. `state` is where it stands now."""
+
+    doubt: Doubt
+    judgement: Judgement
+    state: RowState
+
+    def to_json(self, observed_at: str) -> dict[str, object]:
+        """The entry in `rows` of the JSON output."""
+        return {
+            "row": self.doubt.row,
+            "line": self.doubt.line,
+            "phone": self.doubt.phone,
+            "state": self.state.value,
+            "verdict": self.judgement.fate.value,
+            "why": self.judgement.why,
+            "source": self.judgement.source,
+            "observed_at": observed_at,
+            "claimed_at": to_text(self.doubt.claimed_at),
+            "detail": self.doubt.happened,
+            "message_id": self.judgement.message_id,
+        }
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What was found out about the ambiguous rows of a broadcast, in order.
+
+    `by_webhooks` rows were settled by statuses that had come in but were not looked at yet.
+    """
+
+    rows: tuple[ReconciledRow, ...]
+    observed_at: str
+    by_webhooks: int = 0
+    asked: dict[Provider, Availability] = field(default_factory=dict)
+
+    @property
+    def left(self) -> tuple[ReconciledRow, ...]:
+        """The rows that are still ambiguous."""
+        return tuple(one for one in self.rows if one.state is RowState.AMBIGUOUS)
+
+    def of(self, fate: Fate) -> tuple[ReconciledRow, ...]:
+        """The rows with that fate."""
+        return tuple(one for one in self.rows if one.judgement.fate is fate)
+
+    def to_json(self, most_rows: int) -> dict[str, object]:
+        """`rows` (the first `most_rows`), `asked` and the counts of the JSON output."""
+        counts = Counter(one.judgement.fate for one in self.rows)
+        return {
+            "ambiguous": len(self.left),
+            "settled_by_webhooks": self.by_webhooks,
+            **{fate.value: counts[fate] for fate in Fate},
+            "asked": {
+                provider.value: self.asked.get(provider, NOT_ASKED).to_json()
+                for provider in Provider
+            },
+            "rows": [one.to_json(self.observed_at) for one in self.rows[:most_rows]],
+        }
+
+
 def attempt_id(state_id: str, broadcast_id: int, row: int, attempt: int) -> str:
     """The name of one attempt; travels as `biz_opaque_callback_data` and comes back in webhooks."""
     return f"wacoex-{state_id}-{broadcast_id}-{row}-{attempt}"
+
+
+STATUS_STATES = {
+    "sent": RowState.SENT,
+    "delivered": RowState.DELIVERED,
+    "read": RowState.READ,
+    "played": RowState.READ,
+    "failed": RowState.FAILED,
+}
+
+
+_STATUS_ORDER = [
+    RowState.ACCEPTED,
+    RowState.SENT,
+    RowState.FAILED,
+    RowState.DELIVERED,
+    RowState.READ,
+]
+
+
+_LONGEST_FAILURE = 300
+
+
+def status_in(told: object) -> tuple[RowState, str | None]:
+    """How far the message came by its list of statuses, and what is said of a failure."""
+    entries = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    reached = max(
+        (STATUS_STATES.get(str(one.get("value")), RowState.ACCEPTED) for one in entries),
+        key=_STATUS_ORDER.index,
+        default=RowState.ACCEPTED,
+    )
+    if reached is not RowState.FAILED:
+        return reached, None
+    said = [one.get("message") for one in entries if one.get("value") == "failed"]
+    text = next((one for one in said if isinstance(one, str) and one), None)
+    return reached, text[:_LONGEST_FAILURE] if text else None
 
 
 def lock_purpose(broadcast_id: int) -> str:

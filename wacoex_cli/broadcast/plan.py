@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+import math
 import sys
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience import recipients_file
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.audience.recipients_file import first_name, why_invalid
-from wacoex_cli.broadcast import preflight
+from wacoex_cli.broadcast.figures import Month
 from wacoex_cli.broadcast.model import Planned, RowState, Status, lock_purpose
-from wacoex_cli.broadcast.preflight import check_same_api, estimate, standing_check
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.providers import Means, find_contacts, provider_for
+from wacoex_cli.broadcast.providers import (
+    Means,
+    check_audience,
+    check_channel,
+    check_same_api,
+    find_contacts,
+    messaged_lately,
+    provider_for,
+    standing_check,
+)
 from wacoex_cli.broadcast.report import plan_data, plan_text
 from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.throttle import (
+    MESSAGES_PER_SECOND,
+    UNTOLD_MESSAGES_PER_SECOND,
+    messaging_limit,
+    sending_seconds,
+)
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.errors import UsageError
-from wacoex_cli.findings.model import Finding, worst_first
+from wacoex_cli.channels.store import CHANNELS, Signs
+from wacoex_cli.errors import RefusedError, UsageError, WacoexError
+from wacoex_cli.events.store import MAC, catch_up
+from wacoex_cli.findings.model import worst_first
 from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
 from wacoex_cli.platforms.error_codes import Outcome, classify
+from wacoex_cli.platforms.events import read_moment
+from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, contact_by
 from wacoex_cli.templates import rule
 from wacoex_cli.templates.rule import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -38,13 +59,12 @@ if TYPE_CHECKING:
 
     from wacoex_cli.audience.recipients_file import RecipientsFile
     from wacoex_cli.broadcast.model import Broadcast, Trial
-    from wacoex_cli.broadcast.providers import SendingProvider
+    from wacoex_cli.broadcast.providers import SendingProvider, StandingCheck
     from wacoex_cli.broadcast.store import PlannedRow
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.templates.model import Template
     from wacoex_cli.templates.rule import ParameterSource
     from wacoex_cli.terminal.options import Invocation
 
@@ -57,42 +77,26 @@ Failure = tuple[RowState, int | None]
 _FIRST_ROWS = 3
 _ALL = "all"
 _STATES = {state.value: state for state in (RowState.FAILED, RowState.REJECTED)}
-_OUTCOMES = {one.value: one for one in (Outcome.RETRY, Outcome.ROW, Outcome.STOP)}
+_OUTCOMES = {outcome.value: outcome for outcome in (Outcome.RETRY, Outcome.ROW, Outcome.STOP)}
 _WORDS = (*_STATES, *_OUTCOMES, _ALL)
 
 
-def leave_out(
-    state: State,
-    broadcast_id: int,
-    exclude: Sequence[Path],
-    *,
-    phone_column: str | None,
-    country: str | None,
-    now: datetime,
-) -> None:
-    """Skip, among the rows of a draft, everybody who is not to be sent to.
-
-    Raises:
-        UsageError: a file of `exclude` or a number in it cannot be read.
-    """
-    for path in exclude:
-        with recipients_file.open_excluded(path, phone_column) as excluded:
-            phones = _excluded_phones(excluded, country)
+def _leave_out(state: State, rows: Rows, order: PlanOrder, now: datetime) -> None:
+    """Skip, among the rows of a draft, everybody who is not to be sent to."""
+    for path in order.exclude or ():
+        with recipients_file.open_excluded(path, order.phone_column) as excluded:
+            phones = _excluded_phones(excluded, order.country)
             while batch := list(itertools.islice(phones, _BATCH_ROWS)):
                 with state.transaction():
-                    Rows(state, broadcast_id).skip_excluded(batch)
+                    rows.skip_excluded(batch)
     with state.transaction():
-        Rows(state, broadcast_id).skip_opted_out()
-        Rows(state, broadcast_id).skip_cooling_down(now - _COOLING_DOWN)
-        Rows(state, broadcast_id).skip_respelled()
+        rows.skip_opted_out()
+        rows.skip_cooling_down(now - _COOLING_DOWN)
+        rows.skip_respelled()
 
 
 def _excluded_phones(excluded: RecipientsFile, country: str | None) -> Iterator[str]:
-    """The numbers of a file to leave out. An unreadable one might be somebody who is to be sent to.
-
-    Raises:
-        UsageError: a number cannot be read; the message names its line.
-    """
+    """The numbers of a file. An unreadable one might be somebody who is to be sent to."""
     for row in excluded:
         if not row.phone.strip():
             continue
@@ -107,26 +111,15 @@ def _excluded_phones(excluded: RecipientsFile, country: str | None) -> Iterator[
         yield phone
 
 
-def read_rows(
-    state: State,
-    broadcast_id: int,
-    recipients: RecipientsFile,
-    sources: tuple[ParameterSource, ...],
-    country: str | None,
-    provider: Provider,
-) -> None:
-    """Write every record of a list as a row of a draft: to be sent, or skipped with its reason.
-
-    `country` is that of numbers without a plus. Raises UsageError for a list that is unfit.
-    """
-    rows = _planned_rows(recipients, sources, country, provider)
-    while batch := list(itertools.islice(rows, _BATCH_ROWS)):
-        Rows(state, broadcast_id).add(batch)
+def _read_rows(state: State, rows: Rows, planned: Iterator[PlannedRow], order: PlanOrder) -> None:
+    """Write every record of a list as a row of a draft: to be sent, or skipped with its reason."""
+    while batch := list(itertools.islice(planned, _BATCH_ROWS)):
+        rows.add(batch)
         invalid = [row for row in batch if row[5] == SkipReason.INVALID]
         if invalid:
-            details = [(why_invalid(row[2], country), row[0]) for row in invalid]
+            details = [(why_invalid(row[2], order.country), row[0]) for row in invalid]
             with state.transaction():
-                Rows(state, broadcast_id).explain(details)
+                rows.explain(details)
 
 
 def _planned_rows(
@@ -155,7 +148,7 @@ def _planned_rows(
         )
 
 
-def tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
+def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
     """Release this plan's lock and remove every draft whose planner is gone: a dry run's too."""
     presence.leave()
     for broadcast_id in Broadcasts(state).drafts():
@@ -176,14 +169,14 @@ class PlanOrder:
     """
 
     source: Path | None = None
-    template: str = ""
-    language: str = ""
-    param: Sequence[str] = ()
-    text: Sequence[str] = ()
+    template: str | None = None
+    language: str | None = None
+    param: Sequence[str] | None = None
+    text: Sequence[str] | None = None
     name: str | None = None
     country: str | None = None
     phone_column: str | None = None
-    exclude: Sequence[Path] = ()
+    exclude: Sequence[Path] | None = None
     create_contacts: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -193,7 +186,7 @@ class PlanOrder:
 
     def refuse_all(self) -> None:
         """Raise UsageError when any option is given: a planned broadcast is frozen."""
-        if self != PlanOrder():
+        if replace(self, source=None, dry_run=False) != PlanOrder():
             raise UsageError(
                 "template, parameters, name and the list belong to `--to` or to `broadcast plan`",
                 hint="a planned broadcast is frozen; leave them out, or plan a new one",
@@ -209,7 +202,7 @@ async def plan(
     *,
     clock: Clock,
     stdin: BinaryIO,
-    check_standing: preflight.StandingCheck | None = None,
+    check_standing: StandingCheck | None = None,
     means: Means | None = None,
 ) -> Planned:
     """Read, check and freeze a broadcast.
@@ -218,7 +211,7 @@ async def plan(
     everything is done and then taken back. `means` is what the estimate may use besides.
 
     Raises:
-        UsageError: the file, the template or the mapping is unfit; nothing is planned then.
+        UsageError: the file, the template or the mapping is wrong; nothing is planned then.
         CredentialError, RefusedError, TemporaryError: Meta or respond.io could not be asked.
         StateError: the state file cannot be written.
     """
@@ -232,120 +225,73 @@ async def plan(
     with recipients_file.open_recipients(
         order.source, stdin=stdin, phone_column=order.phone_column
     ) as recipients:
-        template = await provider.find_template(order.template, order.language)
+        template = await provider.find_template(order.template or "", order.language or "")
         rule.check_sendable(template)
         sources = rule.resolve_sources(template, order.parameters, order.texts, recipients.columns)
-        found, tier = await preflight.check_channel(provider, channel, clock.now(), check_standing)
+        findings, tier = await check_channel(provider, channel, clock.now(), check_standing)
         presence = locks.Presence(state.path)
         try:
-            broadcast_id = _draft(
-                state, provider, channel, order, template, sources, presence, clock
-            )
-            read_rows(state, broadcast_id, recipients, sources, order.country, provider.kind)
-            leave_out(
-                state,
-                broadcast_id,
-                order.exclude,
-                phone_column=order.phone_column,
-                country=order.country,
-                now=clock.now(),
-            )
+            with state.transaction():
+                broadcast_id = Broadcasts(state).start_draft(
+                    channel_id=channel.channel_id,
+                    name=order.name,
+                    template=json.dumps(template.to_json(), ensure_ascii=False),
+                    parameter_sources=json.dumps(
+                        [source.to_json() for source in sources], ensure_ascii=False
+                    ),
+                    recipients_file=str(order.source or "-"),
+                    provider=provider.kind,
+                    api_base_url=provider.base_url,
+                    rate=order.rate,
+                    now=clock.now(),
+                )
+                # In the same transaction, or a planner beside us would take it for abandoned.
+                locks.acquire(state, lock_purpose(broadcast_id), presence, clock)
+            rows = Rows(state, broadcast_id)
+            planned = _planned_rows(recipients, sources, order.country, provider.kind)
+            _read_rows(state, rows, planned, order)
+            _leave_out(state, rows, order, clock.now())
             new_contacts = 0
             if provider.respondio is not None:
                 new_contacts = await find_contacts(
                     state, provider.respondio, broadcast_id, create=order.create_contacts
                 )
-            taken = preflight.messaged_lately(state, channel, clock.now())
-            found += preflight.check_audience(
-                state,
-                broadcast_id,
-                channel,
-                tier=tier,
-                category=template.category,
-                taken=taken,
-                now=clock.now(),
-            )
-            estimated = await estimate(
+            taken = messaged_lately(state, channel, clock.now())
+            findings += check_audience(rows, channel, template.category, tier, taken, clock.now())
+            if not rows.count_open():
+                raise _nobody(rows.skip_reasons())
+            with state.transaction():
+                rows.count_again()
+            estimated = await _estimate(
                 state,
                 provider,
                 channel,
-                _counted(state, broadcast_id),
-                rate=order.rate,
+                Broadcasts(state).get(broadcast_id),
                 tier=tier,
                 taken=taken,
                 new_contacts=new_contacts,
                 means=means or Means(),
                 clock=clock,
             )
-            planned = _freeze(state, broadcast_id, order, template, sources, found, estimated)
-            return replace(
-                planned,
+            if not order.dry_run:
+                with state.transaction():
+                    Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
+            return Planned(
+                broadcast=Broadcasts(state).get(broadcast_id),
+                template=template,
+                sources=sources,
+                skipped=rows.skip_reasons(),
+                skipped_rows=tuple(rows.first(RowState.SKIPPED, 20)),
+                first_rows=tuple(rows.first(RowState.PENDING, order.first_rows)),
+                estimate=estimated,
+                findings=tuple(worst_first(findings)),
+                dry_run=order.dry_run,
                 phone_column=recipients.phone_column,
                 encoding=recipients.encoding,
                 new_contacts=new_contacts,
             )
         finally:
-            tidy(state, presence, clock)
-
-
-def _draft(
-    state: State,
-    provider: SendingProvider,
-    channel: Channel,
-    order: PlanOrder,
-    template: Template,
-    sources: tuple[ParameterSource, ...],
-    presence: locks.Presence,
-    clock: Clock,
-) -> int:
-    with state.transaction():
-        broadcast_id = Broadcasts(state).start_draft(
-            channel_id=channel.channel_id,
-            name=order.name,
-            template=json.dumps(template.to_json(), ensure_ascii=False),
-            parameter_sources=json.dumps([one.to_json() for one in sources], ensure_ascii=False),
-            recipients_file=str(order.source or "-"),
-            provider=provider.kind,
-            api_base_url=provider.base_url,
-            rate=order.rate,
-            now=clock.now(),
-        )
-        # In the same transaction, or a planner beside us would take the draft for abandoned.
-        locks.acquire(state, lock_purpose(broadcast_id), presence, clock)
-    return broadcast_id
-
-
-def _counted(state: State, broadcast_id: int) -> Broadcast:
-    if not Rows(state, broadcast_id).count_open():
-        raise _nobody(Rows(state, broadcast_id).skip_reasons())
-    with state.transaction():
-        Rows(state, broadcast_id).count_again()
-    return Broadcasts(state).get(broadcast_id)
-
-
-def _freeze(
-    state: State,
-    broadcast_id: int,
-    order: PlanOrder,
-    template: Template,
-    sources: tuple[ParameterSource, ...],
-    found: list[Finding],
-    estimated: Mapping[str, object],
-) -> Planned:
-    if not order.dry_run:
-        with state.transaction():
-            Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
-    return Planned(
-        broadcast=Broadcasts(state).get(broadcast_id),
-        template=template,
-        sources=sources,
-        skipped=Rows(state, broadcast_id).skip_reasons(),
-        skipped_rows=tuple(Rows(state, broadcast_id).first(RowState.SKIPPED, 20)),
-        first_rows=tuple(Rows(state, broadcast_id).first(RowState.PENDING, order.first_rows)),
-        estimate=estimated,
-        findings=tuple(worst_first(found)),
-        dry_run=order.dry_run,
-    )
+            _tidy(state, presence, clock)
 
 
 def _nobody(skipped: Mapping[str, int]) -> UsageError:
@@ -361,18 +307,14 @@ def _nobody(skipped: Mapping[str, int]) -> UsageError:
 
 
 def plan_broadcast(
-    workspace: Workspace,
-    channel: Channel,
-    recipients: str,
-    order: PlanOrder,
-    means: Means | None = None,
+    workspace: Workspace, channel: Channel, order: PlanOrder, means: Means | None = None
 ) -> Planned:
-    """Plan from a file, or from standard input when `recipients` is `-`.
+    """Plan from a file, or from standard input when the source is `-`.
 
     `means` is what the estimate may use besides the way that the channel sends.
 
     Raises:
-        WacoexError: an option or the file is unfit, or Meta could not be asked.
+        WacoexError: an option or the file is wrong, or Meta could not be asked.
     """
     if not order.template or not order.language:
         raise UsageError(
@@ -382,22 +324,23 @@ def plan_broadcast(
         )
     order = replace(
         order,
-        source=None if recipients == "-" else Path(recipients),
+        source=None if order.source == Path("-") else order.source,
         parameters=_pairs("--param", "PLACEHOLDER=COLUMN", order.param),
         texts=_pairs("--text", "PLACEHOLDER=VALUE", order.text),
         country=check_country(order.country) if order.country else None,
     )
-    planning = plan(
-        workspace.state,
-        provider_for(workspace, channel),
-        channel,
-        order,
-        clock=workspace.clock,
-        stdin=sys.stdin.buffer,
-        check_standing=standing_check(workspace, channel),
-        means=means,
+    return workspace.run(
+        plan(
+            workspace.state,
+            provider_for(workspace, channel),
+            channel,
+            order,
+            clock=workspace.clock,
+            stdin=sys.stdin.buffer,
+            check_standing=standing_check(workspace, channel),
+            means=means,
+        )
     )
-    return workspace.run(planning)
 
 
 def show_plan(planned: Planned, trial: Trial | None = None) -> Result:
@@ -420,18 +363,13 @@ def show_plan(planned: Planned, trial: Trial | None = None) -> Result:
     return Result(data, text, trial.exit_status, trial.errors)
 
 
-def first_reading(planned: Planned) -> str:
-    """What the first recipient will read."""
-    return preview(planned.template, json.loads(planned.first_rows[0]["parameters"]))
-
-
-def _pairs(option: str, form: str, given: Sequence[str]) -> dict[str, str]:
+def _pairs(option: str, form: str, given: Sequence[str] | None) -> dict[str, str]:
     pairs: dict[str, str] = {}
-    for one in given:
-        key, equals, value = one.partition("=")
+    for pair in given or ():
+        key, equals, value = pair.partition("=")
         if not (key and equals and value):
             raise UsageError(
-                f"`{option} {one}` is not of the form {form}",
+                f"`{option} {pair}` is not of the form {form}",
                 hint=f"for example: {option} 1=first_name",
                 code="bad_pair",
             )
@@ -455,7 +393,7 @@ class Retry:
     first_rows: tuple[Row, ...]
 
 
-async def plan_retry(
+async def _plan_retry(
     state: State,
     provider: SendingProvider,
     source: Broadcast,
@@ -464,37 +402,42 @@ async def plan_retry(
     clock: Clock,
     dry_run: bool,
 ) -> Retry:
-    """Plan what failed in `source` anew: the frozen template and parameters, nothing else of it.
-
-    `word` chooses the rows: `failed`, `rejected`, a code of Meta, what follows from codes
-    (`retry`, `row`, `stop`), or `all`. Who has opted out, who got 131049 within 24 hours, and who
-    has or will get the message from another broadcast that began with the same failures, is
-    skipped. With `dry_run` everything is done and then taken back.
-
-    Raises:
-        UsageError: the word is unfit, or nobody is left; nothing is planned then.
-        TemporaryError: the broadcast is being sent right now.
-        CredentialError, RefusedError: respond.io could not be asked for its contacts.
-    """
     bring_up_to_date(state, clock)
     hint = f"wait until it ends, or: wacoex broadcast pause {source.broadcast_id}"
-    Broadcasts(state).demand_idle(source.broadcast_id, hint, clock)
+    store = Broadcasts(state)
+    store.demand_idle(source.broadcast_id, hint, clock)
     wanted = _chosen(state, source, word)
     presence = locks.Presence(state.path)
     try:
-        broadcast_id = _draft_retry(state, source, presence, clock)
+        with state.transaction():
+            broadcast_id = store.start_like(
+                source,
+                name=f"failed rows of {source.broadcast_id}",
+                rate=source.rate,
+                now=clock.now(),
+                retry_of=source.family,
+            )
+            locks.acquire(state, lock_purpose(broadcast_id), presence, clock)
         rows, row = Rows(state, broadcast_id), -1
         while row:
             with state.transaction():
                 row = rows.copy_failed(source, wanted, max(row, 0), _BATCH_ROWS)
-        leave_out(state, broadcast_id, (), phone_column=None, country=None, now=clock.now())
+        _leave_out(state, rows, PlanOrder(), clock.now())
         with state.transaction():
-            rows.skip_relatives(Broadcasts(state).get(broadcast_id))
+            rows.skip_relatives(store.get(broadcast_id))
         if provider.respondio is not None:
             await find_contacts(state, provider.respondio, broadcast_id, create=False)
-        return _freeze_retry(state, source, broadcast_id, dry_run=dry_run)
+        skipped = rows.skip_reasons()
+        with state.transaction():
+            if not rows.count_open():
+                raise _nobody_left(source, skipped)
+            rows.count_again()
+            if not dry_run:
+                store.set_status(broadcast_id, Status.PLANNED)
+        first = rows.first(RowState.PENDING, _FIRST_ROWS)
+        return Retry(store.get(broadcast_id), skipped, tuple(first))
     finally:
-        tidy(state, presence, clock)
+        _tidy(state, presence, clock)
 
 
 def _chosen(state: State, source: Broadcast, word: str) -> list[Failure]:
@@ -537,31 +480,6 @@ def _is_of(word: str, row_state: RowState, code: int | None) -> bool:
     return classify(code).outcome is _OUTCOMES[word] if word in _OUTCOMES else code == int(word)
 
 
-def _draft_retry(state: State, source: Broadcast, presence: locks.Presence, clock: Clock) -> int:
-    with state.transaction():
-        broadcast_id = Broadcasts(state).start_like(
-            source,
-            name=f"failed rows of {source.broadcast_id}",
-            rate=source.rate,
-            now=clock.now(),
-            retry_of=source.family,
-        )
-        locks.acquire(state, lock_purpose(broadcast_id), presence, clock)
-    return broadcast_id
-
-
-def _freeze_retry(state: State, source: Broadcast, broadcast_id: int, *, dry_run: bool) -> Retry:
-    with state.transaction():
-        if not Rows(state, broadcast_id).count_open():
-            raise _nobody_left(source, Rows(state, broadcast_id).skip_reasons())
-        Rows(state, broadcast_id).count_again()
-        if not dry_run:
-            Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
-    first = Rows(state, broadcast_id).first(RowState.PENDING, _FIRST_ROWS)
-    skipped = Rows(state, broadcast_id).skip_reasons()
-    return Retry(Broadcasts(state).get(broadcast_id), skipped, tuple(first))
-
-
 def _nobody_left(source: Broadcast, skipped: Mapping[str, int]) -> UsageError:
     said = ", ".join(f"{reason} {n}" for reason, n in skipped.items())
     hint = "`wacoex optout list` shows who opted out"
@@ -576,24 +494,6 @@ def _nobody_left(source: Broadcast, skipped: Mapping[str, int]) -> UsageError:
     )
 
 
-def check_retry(
-    invocation: Invocation, broadcast_id: int | None, to: str | None, *, may_ask: bool
-) -> None:
-    """Refuse before anything is planned.
-
-    Raises:
-        UsageError: no broadcast is named, or a list too, or nobody could be asked.
-    """
-    if broadcast_id is None or to is not None:
-        raise UsageError(
-            "`--retry-failed` needs the id of the broadcast whose rows failed, and no `--to`",
-            hint="for example: wacoex broadcast send 7 --retry-failed all",
-            code="needs_id",
-        )
-    if may_ask:
-        TerminalDialogue(invocation).demand_person("--yes")
-
-
 def plan_again(
     workspace: Workspace,
     invocation: Invocation,
@@ -603,18 +503,225 @@ def plan_again(
     *,
     dry_run: bool,
 ) -> Retry:
-    """Plan the failed rows of a broadcast anew, and say how many are sent to and left out.
+    """Plan what failed in `source` anew: the frozen template and parameters, nothing else of it.
+
+    `word` chooses the rows: `failed`, `rejected`, a code of Meta, what follows from codes
+    (`retry`, `row`, `stop`), or `all`. Who has opted out, who got 131049 within 24 hours, and who
+    has or will get the message from another broadcast that began with the same failures, is
+    skipped. With `dry_run` everything is done and then taken back. Says how many are sent to.
 
     Raises:
-        WacoexError: nothing was planned.
+        UsageError: the word is no class, or nobody is left; nothing is planned then.
+        TemporaryError: the broadcast is being sent right now.
+        CredentialError, RefusedError: respond.io could not be asked for its contacts.
     """
     provider = provider_for(workspace, channel)
     check_same_api(provider, channel, source)
     state, clock = workspace.state, workspace.clock
-    retry = workspace.run(plan_retry(state, provider, source, word, clock=clock, dry_run=dry_run))
+    retry = workspace.run(_plan_retry(state, provider, source, word, clock=clock, dry_run=dry_run))
     skipped = "".join(f"; skipped: {n} {reason}" for reason, n in retry.skipped.items())
     TerminalDialogue(invocation).note(
         f"failed rows of broadcast {source.broadcast_id} to be sent again:"
         f" {retry.broadcast.recipients}{skipped}"
     )
     return retry
+
+
+@dataclass(frozen=True)
+class SendingWay:
+    """How long one provider takes. Rates in messages per second."""
+
+    provider: Provider
+    messages_per_second: float
+    seconds: float
+    why: str
+
+    def to_json(self) -> dict[str, object]:
+        """An entry of `ways` of the estimate."""
+        return {
+            "provider": self.provider.value,
+            "messages_per_second": self.messages_per_second,
+            "seconds": round(self.seconds, 1),
+            "why": self.why,
+        }
+
+
+def way_through(
+    state: State,
+    provider: SendingProvider,
+    people: int,
+    asked_rate: float,
+    new_contacts: int,
+    clock: Clock,
+) -> SendingWay:
+    """How long a provider takes for so many people, at `asked_rate` at most.
+
+    `new_contacts` are those who become contacts at respond.io first.
+    """
+    allowed, why = MESSAGES_PER_SECOND, "Meta's limit of a number in Coexistence"
+    if provider.endpoint is not None:
+        stored = (
+            Broadcasts(state)
+            .load_pace(provider.endpoint, UNTOLD_MESSAGES_PER_SECOND, clock)
+            .told_limit
+        )
+        told = provider.told_limit() or stored
+        allowed = min(allowed, told or UNTOLD_MESSAGES_PER_SECOND)
+        why = f"what {provider.kind.known_as} says it allows"
+        if told is None:
+            why = f"until {provider.kind.known_as} says how much it allows"
+    if asked_rate < allowed:
+        allowed, why = asked_rate, "the rate asked for"
+    seconds = sending_seconds(people, allowed)
+    if new_contacts and provider.respondio is not None:
+        creating = new_contacts / provider.respondio.calls_per_second(CREATING)
+        if creating > seconds:
+            seconds, why = creating, f"{why}; creating {new_contacts} contacts takes longer"
+    return SendingWay(provider.kind, allowed, seconds, why)
+
+
+_ASKING_SECONDS = 10.0
+
+
+# Of more people than these, what can be asked in that time would tell next to nothing.
+_WORTH_ASKING = 500
+
+
+_AT_ONCE = 5
+
+
+@dataclass(frozen=True)
+class NewMacs:
+    """People who were not active this month, as far as anybody knows: at most so many.
+
+    `active` are those of the list whom events and broadcasts know as active; of the rest `asked`
+    were looked up at respond.io, which knew `active_there` as active. `created` are no contacts
+    yet, so they are new for certain.
+    """
+
+    recipients: int
+    active: int
+    created: int = 0
+    asked: int = 0
+    active_there: int = 0
+
+    @property
+    def most(self) -> int:
+        """The new ones, those included about whom nothing is known."""
+        return self.recipients - self.active - self.active_there
+
+    def to_json(self) -> dict[str, object]:
+        """The `new_macs_basis` of the estimate."""
+        return {
+            "active_by_events": self.active,
+            "asked_at_respondio": self.asked,
+            "active_by_respondio": self.active_there,
+            "not_known": max(0, self.recipients - self.active - self.created - self.asked),
+        }
+
+
+async def _estimate(
+    state: State,
+    provider: SendingProvider,
+    channel: Channel,
+    broadcast: Broadcast,
+    *,
+    tier: object,
+    taken: int,
+    new_contacts: int,
+    means: Means,
+    clock: Clock,
+) -> Mapping[str, Any]:
+    """The `estimate` of a plan.
+
+    `tier` is the portfolio's limit as Meta tells it, `taken` how much of it was used in 24 hours.
+    With respond.io's API in `means` it is asked for up to ten seconds, unless too many are new.
+    """
+    people, rate = broadcast.recipients, broadcast.rate
+    ways = [
+        way_through(state, way, people, rate, new_contacts if way is provider else 0, clock)
+        for way in (provider, *means.others)
+    ]
+    macs = await _new_macs(state, channel, broadcast, new_contacts, means.respondio, clock)
+    finish_at = clock.now() + timedelta(seconds=ways[0].seconds)
+    return {
+        "rate": ways[0].messages_per_second,
+        "seconds": round(ways[0].seconds, 1),
+        "finish_at": to_text(finish_at),
+        "new_macs": macs.most,
+        "new_macs_basis": macs.to_json(),
+        "ways": [way.to_json() for way in ways],
+        "limit": _limit(tier, people, taken),
+    }
+
+
+def _limit(tier: object, people: int, used: int) -> dict[str, object]:
+    """The portfolio's limit of people in 24 hours, and how much of it this broadcast takes."""
+    limit = messaging_limit(tier)
+    share = None if limit is None else round(people / limit, 4)
+    why = None
+    if limit is None:
+        why = "only Meta tells it, and has not" if tier is None else f"Meta says {tier}"
+    elif limit == math.inf:
+        limit, why = None, "unlimited"
+    return {
+        "messaging_limit": None if limit is None else int(limit),
+        "used_in_24_hours": used,
+        "share": share,
+        "why": why,
+    }
+
+
+async def _new_macs(
+    state: State,
+    channel: Channel,
+    broadcast: Broadcast,
+    new_contacts: int,
+    respondio: RespondIO | None,
+    clock: Clock,
+) -> NewMacs:
+    catch_up(state, (CHANNELS, MAC), clock)
+    begins = clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    addresses = Signs(state).addresses_for(channel)
+    month = Month(state, broadcast.broadcast_id, channel, addresses, begins)
+    macs = NewMacs(broadcast.recipients, month.count_active(), new_contacts)
+    if respondio is None or not 0 < macs.most - new_contacts <= _WORTH_ASKING:
+        return macs
+    most = int(_ASKING_SECONDS * respondio.calls_per_second("contact/channels"))
+    asked, active = await _ask(respondio, month.unknown(most), begins, clock)
+    return replace(macs, asked=asked, active_there=active)
+
+
+async def _ask(
+    respondio: RespondIO, phones: Sequence[str], begins: datetime, clock: Clock
+) -> tuple[int, int]:
+    """How many were asked about, and how many of them were active since `begins`.
+
+    What goes wrong ends the asking: it is an estimate, no reason to plan nothing.
+    """
+    asked = active = 0
+    until, since = clock.monotonic() + _ASKING_SECONDS, to_text(begins)
+    for start in range(0, len(phones), _AT_ONCE):
+        if clock.monotonic() >= until:
+            break
+        part = phones[start : start + _AT_ONCE]
+        try:
+            last = await asyncio.gather(*(_last_message_at(respondio, phone) for phone in part))
+        except WacoexError:
+            break
+        asked += len(part)
+        active += sum(at is not None and at >= since for at in last)
+    return asked, active
+
+
+async def _last_message_at(respondio: RespondIO, phone: str) -> str | None:
+    """When somebody's last message on any channel was, either way; None for no contact."""
+    try:
+        channels = await respondio.contact_channels(contact_by(phone))
+    except RefusedError as error:
+        if error.code != NOT_FOUND:
+            raise
+        return None
+    return max(
+        filter(None, (read_moment(one.get("lastMessageTime")) for one in channels)), default=None
+    )

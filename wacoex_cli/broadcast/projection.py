@@ -1,22 +1,31 @@
-"""What events change about broadcasts: what became of each message, and when one must pause."""
+"""What events change about broadcasts: what became of each message, and when one must pause.
+
+The findings about what went wrong with the broadcasts of a channel stand here too.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import figures
-from wacoex_cli.broadcast.checks import messaging_limit
-from wacoex_cli.broadcast.model import RowState, Status
+from wacoex_cli.broadcast.model import (
+    STATUS_STATES,
+    RowState,
+    Status,
+)
 from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND, messaging_limit
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import concerns
 from wacoex_cli.channels.store import account_event
 from wacoex_cli.contacts.store import OPTOUTS, add_optout
 from wacoex_cli.events.consumers import Interest
 from wacoex_cli.events.store import EventLog, catch_up
+from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.platforms.events import Kind, Projection, Source, read_moment
 from wacoex_cli.templates.model import Template
@@ -27,7 +36,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
-    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.platforms.events import Event
 
 # Nothing sent through the API arrives, or soon nothing will (Meta: account_update). A violation
@@ -60,21 +69,6 @@ _HARMLESS_ALERTS = (
 
 
 _ATTEMPT = re.compile(r"wacoex-([0-9a-f]+)-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,9})")
-_STATES = {
-    "sent": RowState.SENT,
-    "delivered": RowState.DELIVERED,
-    "read": RowState.READ,
-    "played": RowState.READ,
-    "failed": RowState.FAILED,
-}
-_ORDER = [
-    RowState.ACCEPTED,
-    RowState.SENT,
-    RowState.FAILED,
-    RowState.DELIVERED,
-    RowState.READ,
-]
-_LONGEST_FAILURE = 300
 _EVENTS_AT_ONCE = 50
 _RECENT = timedelta(days=7)
 _MOST_MESSAGES = 500
@@ -86,15 +80,15 @@ def why_stop(event: Event, template: Template) -> str | None:
     The answer names what was told; it ends without a full stop.
     """
     why = _REASONS.get(event.kind)
-    told = why(event, template) if why else None
-    return f"Meta says {told} at {event.at}" if told else None
+    reason = why(event, template) if why else None
+    return f"Meta says {reason} at {event.at}" if reason else None
 
 
 def _account(event: Event, template: Template) -> str | None:
     data, name = event.data, event.data.get("event") or ""
     if name in _ACCOUNT_EVENTS:
-        told = (data.get("reason") or data.get("violation_type"), data.get("initiated_by"))
-        why = ", ".join(str(one) for one in told if one)
+        reasons = (data.get("reason") or data.get("violation_type"), data.get("initiated_by"))
+        why = ", ".join(str(reason) for reason in reasons if reason)
         return f"{name} ({why})" if why else name
     if name == "DISABLED_UPDATE":
         ban = (data.get("ban_info") or {}).get("waba_ban_state")
@@ -107,10 +101,10 @@ def _account(event: Event, template: Template) -> str | None:
 
 def _restriction(event: Event, template: Template) -> str | None:
     is_utility = template.category == "UTILITY"
-    minded = _RESTRICTIONS | (_UTILITY_RESTRICTIONS if is_utility else frozenset())
+    stopping = _RESTRICTIONS | (_UTILITY_RESTRICTIONS if is_utility else frozenset())
     for restriction in event.data.get("restriction_info") or ():
         ends = read_moment(restriction.get("expiration"))
-        if restriction.get("restriction_type") in minded and (ends is None or ends > event.at):
+        if restriction.get("restriction_type") in stopping and (ends is None or ends > event.at):
             return restriction["restriction_type"]
     return None
 
@@ -119,8 +113,8 @@ def _template_status(event: Event, template: Template) -> str | None:
     status = (event.data.get("event") or "").upper()
     if status not in _TEMPLATE_STATUSES or not _is_about(event, template):
         return None
-    told = event.data.get("reason") or event.data.get("title")
-    why = f" ({told})" if told and told != "NONE" else ""
+    reason = event.data.get("reason") or event.data.get("title")
+    why = f" ({reason})" if reason and reason != "NONE" else ""
     return f"template {template.name} ({template.language}) is {status}{why}"
 
 
@@ -176,11 +170,11 @@ KINDS = frozenset(_REASONS)
 def project(state: State, events: Sequence[Event], now: datetime) -> None:
     """Move rows on by what statuses say, and pause what an event speaks against."""
     this_file = Broadcasts(state).state_id
-    for one in events:
-        if one.kind is Kind.STATUS:
-            _move_on(state, one, this_file, now)
+    for event in events:
+        if event.kind is Kind.STATUS:
+            _move_on(state, event, this_file, now)
         else:
-            _pause(state, one)
+            _pause(state, event)
 
 
 def project_known(state: State, message_ids: Sequence[str], now: datetime) -> None:
@@ -188,13 +182,13 @@ def project_known(state: State, message_ids: Sequence[str], now: datetime) -> No
 
     Inside a transaction.
     """
-    for one in message_ids:
-        prefix = f"{Source.RESPONDIO}:{Kind.STATUS}:{one}:"
+    for message_id in message_ids:
+        prefix = f"{Source.RESPONDIO}:{Kind.STATUS}:{message_id}:"
         project(state, EventLog(state).with_key(prefix), now)
 
 
 def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
-    reached = _STATES.get(event.data.get("status") or "")
+    reached = STATUS_STATES.get(event.data.get("status") or "")
     target = _target(state, event, this_file)
     if reached is None or target is None:
         return
@@ -230,12 +224,12 @@ def _target(state: State, event: Event, this_file: str) -> tuple[int, int, int] 
 
 def _pause(state: State, event: Event) -> None:
     """Only what came after the newest run began counts: who resumes has seen the rest."""
-    told = account_event(event)
+    about = account_event(event)
     for broadcast in Broadcasts(state).of_channel(None, Status.SENDING):
         why = why_stop(event, Template.from_json(json.loads(broadcast.template)))
         if (
             why
-            and concerns(registry.known(state, broadcast.channel), told)
+            and concerns(registry.known(state, broadcast.channel), about)
             and event.at >= Broadcasts(state).last_started_at(broadcast.broadcast_id)
         ):
             Broadcasts(state).set_status(broadcast.broadcast_id, Status.PAUSED, reason=why)
@@ -259,16 +253,154 @@ def interest(state: State, channel: Channel, now: datetime) -> Interest:
     return Interest(tuple(phones), messages)
 
 
-def status_in(told: object) -> tuple[RowState, str | None]:
-    """How far the message came by its list of statuses, and what is said of a failure."""
-    entries = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
-    reached = max(
-        (_STATES.get(str(one.get("value")), RowState.ACCEPTED) for one in entries),
-        key=_ORDER.index,
-        default=RowState.ACCEPTED,
+RECENT = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What happened to `times` rows, or so many times, in one broadcast, the last time `at`."""
+
+    broadcast_id: int
+    times: int
+    at: str
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is left of broadcasts. Times are RFC 3339 in UTC.
+
+    `doubtful` are rows of which nobody knows whether they went out, `throttled` answers 130429,
+    `refused` people by Meta's code, 131049 or 131050, the newest at `refused_at`. But for
+    `doubtful`, which waits until it is decided, all is of the last 24 hours.
+    """
+
+    doubtful: tuple[Incident, ...] = ()
+    throttled: tuple[Incident, ...] = ()
+    refused: Mapping[int, int] = field(default_factory=dict)
+    refused_at: str = ""
+
+
+def troubles(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Trouble]:
+    """What went wrong with the broadcasts of each of these channels, by channel_id."""
+    since = now - RECENT
+    doubtful, throttled = figures.ambiguous(state), figures.throttled(state, since)
+    refused = figures.refused(state, since)
+
+    def incidents(rows: Sequence[Row], channel: Channel) -> tuple[Incident, ...]:
+        return tuple(
+            Incident(row["broadcast_id"], row["n"], row["at"])
+            for row in rows
+            if row["channel_id"] == channel.channel_id
+        )
+
+    found = {}
+    for channel in channels:
+        own = [row for row in refused if row["channel_id"] == channel.channel_id]
+        found[channel.channel_id] = Trouble(
+            incidents(doubtful, channel),
+            incidents(throttled, channel),
+            refused={row["code"]: row["n"] for row in own},
+            refused_at=max((row["at"] for row in own), default=""),
+        )
+    return found
+
+
+_REFUSED = {
+    131049: "Meta holds marketing messages back for now",
+    131050: "marketing messages were stopped; on the opt-out list",
+}
+
+
+def check_trouble(trouble: Trouble, channel: str) -> list[Finding]:
+    """Everything that went wrong with the broadcasts of a channel."""
+    return [
+        *check_throttled(trouble, channel),
+        *check_doubtful(trouble, channel),
+        *check_refused_people(trouble, channel),
+    ]
+
+
+def check_throttled(trouble: Trouble, channel: str) -> list[Finding]:
+    """WX503: Meta answered 130429 in the last 24 hours, so somebody else uses this number too.
+
+    What wacoex sends stays within 20 messages a second. Less than a second's worth of refusals
+    is told, and is no fault (Meta: throughput).
+    """
+    if not trouble.throttled:
+        return []
+    times = sum(incident.times for incident in trouble.throttled)
+    severity = Severity.WARNING if times >= MESSAGES_PER_SECOND else Severity.INFO
+    evidence = [
+        Evidence(
+            f"130429 came {'once' if row.times == 1 else f'{row.times} times'}"
+            f" while broadcast {row.broadcast_id} was sent",
+            "meta",
+            row.at,
+        )
+        for row in trouble.throttled
+    ]
+    return [Finding("WX503", severity, channel, evidence)]
+
+
+def check_doubtful(trouble: Trouble, channel: str) -> list[Finding]:
+    """WX505: the answer to some messages never came, and nobody has decided what to do."""
+    if not trouble.doubtful:
+        return []
+    rows = sum(incident.times for incident in trouble.doubtful)
+    evidence = [
+        Evidence(
+            f"broadcast {row.broadcast_id}: {row.times} ambiguous, not sent again by itself",
+            "ledger",
+            row.at,
+        )
+        for row in trouble.doubtful
+    ]
+    return [
+        Finding(
+            "WX505",
+            Severity.WARNING,
+            channel,
+            evidence,
+            messages=f"{rows} message{'' if rows == 1 else 's'}",
+            broadcasts=[row.broadcast_id for row in trouble.doubtful],
+        )
+    ]
+
+
+def check_refused_people(trouble: Trouble, channel: str) -> list[Finding]:
+    """WX506: in the last 24 hours Meta refused marketing messages for some people.
+
+    The number is well: this is between Meta and these people (Meta: per-user marketing limits).
+    """
+    if not trouble.refused:
+        return []
+    evidence = [
+        Evidence(
+            f"{'1 person' if people == 1 else f'{people} people'}, {code}: {_REFUSED[code]}",
+            "meta",
+            trouble.refused_at,
+        )
+        for code, people in trouble.refused.items()
+    ]
+    return [Finding("WX506", Severity.INFO, channel, evidence)]
+
+
+def check_limit_used_up(
+    tier: object, taken_in_24_hours: int, channel: str, observed_at: str
+) -> list[Finding]:
+    """WX502 for a channel: nothing is left of the portfolio's 24 hour limit.
+
+    `None` and UNTIERED say nothing about a limit (Meta: messaging limits).
+    """
+    if tier is None or tier == "UNTIERED":
+        return []
+    limit = messaging_limit(tier)
+    if limit is not None and taken_in_24_hours < limit:
+        return []
+    said = (
+        (f"the portfolio's messaging limit is {tier}", "meta"),
+        (f"{taken_in_24_hours} people were messaged from this number in the last 24 h", "ledger"),
     )
-    if reached is not RowState.FAILED:
-        return reached, None
-    said = [one.get("message") for one in entries if one.get("value") == "failed"]
-    text = next((one for one in said if isinstance(one, str) and one), None)
-    return reached, text[:_LONGEST_FAILURE] if text else None
+    evidence = [Evidence(text, source, observed_at) for text, source in said]
+    severity = Severity.UNKNOWN if limit is None else Severity.WARNING
+    return [Finding("WX502", severity, channel, evidence)]

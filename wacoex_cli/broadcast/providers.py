@@ -14,27 +14,45 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wacoex_cli.broadcast.model import Claim, RowState, Status, Stop, attempt_id
-from wacoex_cli.broadcast.projection import status_in
+from wacoex_cli.audience.model import SkipReason
+from wacoex_cli.broadcast import figures
+from wacoex_cli.broadcast.model import (
+    LONGEST_RETRY_IN_RUN,
+    Claim,
+    RowState,
+    Settled,
+    Status,
+    Stop,
+    attempt_id,
+    status_in,
+)
 from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.throttle import messaging_limit
+from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, wait_for
+from wacoex_cli.channels.facts import ChannelFacts, Connection
 from wacoex_cli.channels.look import read_respondio
-from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.model import META, Fact, Provider
 from wacoex_cli.channels.registry import meta_for, respondio_for
+from wacoex_cli.channels.store import CHANNELS, AccountEvents
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
+from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.workspace import meanwhile
+from wacoex_cli.inactivity.checks import check_standing, onboarding_signs, standings, zone_of
 from wacoex_cli.partners.checks import check_drift
 from wacoex_cli.partners.rule import at_respondio
+from wacoex_cli.platforms.answers import Declined, NotSent, Refused, Taken, Unclear
+from wacoex_cli.platforms.error_codes import Outcome, classify, retry_delay_seconds
 from wacoex_cli.platforms.events import Source, meta_code
 from wacoex_cli.platforms.respondio import NOT_FOUND, SENDING, contact_by, each_page, identity
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import RespondIOTemplates, find_template, respondio_body
-from wacoex_cli.templates.rule import message_body
+from wacoex_cli.templates.rule import check_still_as_planned, message_body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.broadcast.model import Broadcast, OnItsWay
@@ -46,6 +64,8 @@ if TYPE_CHECKING:
     from wacoex_cli.platforms.answers import Reply
     from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.platforms.respondio import Node, RespondIO
+
+    StandingCheck = Callable[[Mapping[str, Any]], tuple[Connection, list[Finding]]]
 
 WARM_CONNECTIONS = 4
 
@@ -66,6 +86,18 @@ _MOST_IN_SIGHT = 1_000
 _FIRST_ASKED_AFTER = timedelta(seconds=1)
 _ASKED_AGAIN_AFTER_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 300.0
 _IDLE_SECONDS = 0.5
+
+
+_NOT_SENT_WAIT_SECONDS = 1.0
+
+
+_TOO_MANY_REQUESTS, _BEING_PROCESSED, _UNKNOWN_CONTACT = 429, 449, 404
+
+
+_TURNED_AWAY = frozenset({401, 403})
+
+
+_SHORTEST_PAUSE_SECONDS, _PROCESSING_SECONDS = 1.0, 60.0
 
 
 class SendingProvider(Protocol):
@@ -115,16 +147,20 @@ class SendingProvider(Protocol):
         ...
 
 
-class Mailer(Protocol):
-    """Makes and delivers the messages of one broadcast."""
+@dataclass(frozen=True)
+class Mailer:
+    """Makes and delivers the messages of one broadcast.
 
-    def request(self, claim: Claim) -> Request:
-        """The exact request of one row, without its headers."""
-        ...
+    `request` gives the exact request of one row, without its headers.
+    """
+
+    request: Callable[[Claim], Request]
+    post: Callable[[Claim, dict[str, Any]], Awaitable[Reply]]
 
     async def deliver(self, claim: Claim) -> Reply:
         """Send one message in one single try; never raises for what the network does."""
-        ...
+        _, body = self.request(claim)
+        return await self.post(claim, body)
 
 
 class MetaProvider:
@@ -165,28 +201,15 @@ class MetaProvider:
     def mailer(self, broadcast: Broadcast, state_id: str) -> Mailer:
         """What posts to the number's `messages`."""
         number = self._channel.demand_phone_number_id()
-        return _MetaMailer(self._meta, number, broadcast, state_id)
+        template, keys = _frozen(broadcast)
 
+        def request(claim: Claim) -> Request:
+            name = attempt_id(state_id, broadcast.broadcast_id, claim.row, claim.attempt)
+            values = json.loads(claim.parameters)
+            body = message_body(template, keys, values, claim.phone, name)
+            return self._meta.messages_url(number), body
 
-class _MetaMailer:
-    def __init__(
-        self, meta: Meta, phone_number_id: str, broadcast: Broadcast, state_id: str
-    ) -> None:
-        self._meta = meta
-        self._number = phone_number_id
-        self._broadcast_id = broadcast.broadcast_id
-        self._state_id = state_id
-        self._template, self._keys = _frozen(broadcast)
-
-    def request(self, claim: Claim) -> Request:
-        name = attempt_id(self._state_id, self._broadcast_id, claim.row, claim.attempt)
-        values = json.loads(claim.parameters)
-        body = message_body(self._template, self._keys, values, claim.phone, name)
-        return self._meta.messages_url(self._number), body
-
-    async def deliver(self, claim: Claim) -> Reply:
-        _, body = self.request(claim)
-        return await self._meta.send_message(self._number, body)
+        return Mailer(request, lambda claim, body: self._meta.send_message(number, body))
 
 
 class RespondIOProvider:
@@ -251,7 +274,18 @@ class RespondIOProvider:
         drifts = at_respondio(self._channel, listed)
         found = check_drift(listed, drifts, connection, self._channel.name)
         if self._untold:
-            found.append(_not_told(self._untold, self._channel.name, now))
+            evidence = Evidence(self._untold.message, "meta", to_text(now))
+            hints = self._untold.hint or "try again in a minute"
+            found.append(
+                Finding(
+                    "WX709",
+                    Severity.UNKNOWN,
+                    self._channel.name,
+                    evidence,
+                    case="before_sending",
+                    hints=hints,
+                )
+            )
         return found
 
     async def warm_up(self) -> None:
@@ -259,24 +293,16 @@ class RespondIOProvider:
 
     def mailer(self, broadcast: Broadcast, state_id: str) -> Mailer:
         """What posts to the `message` of each contact."""
-        number = self._channel.demand_respondio_channel_id()
-        return _RespondIOMailer(self.respondio, number, broadcast)
+        number, respondio = self._channel.demand_respondio_channel_id(), self.respondio
+        template, keys = _frozen(broadcast)
 
+        def request(claim: Claim) -> Request:
+            body = respondio_body(template, keys, json.loads(claim.parameters), number)
+            return respondio.messages_url(contact_by(claim.phone)), body
 
-class _RespondIOMailer:
-    def __init__(self, respondio: RespondIO, channel_id: int, broadcast: Broadcast) -> None:
-        self._respondio = respondio
-        self._channel_id = channel_id
-        self._template, self._keys = _frozen(broadcast)
-
-    def request(self, claim: Claim) -> Request:
-        values = json.loads(claim.parameters)
-        body = respondio_body(self._template, self._keys, values, self._channel_id)
-        return self._respondio.messages_url(contact_by(claim.phone)), body
-
-    async def deliver(self, claim: Claim) -> Reply:
-        _, body = self.request(claim)
-        return await self._respondio.send_message(contact_by(claim.phone), body)
+        return Mailer(
+            request, lambda claim, body: respondio.send_message(contact_by(claim.phone), body)
+        )
 
 
 def provider_for(workspace: Workspace, channel: Channel) -> SendingProvider:
@@ -325,20 +351,108 @@ def means_of(workspace: Workspace, channel: Channel) -> Means:
     return Means(others, asked)
 
 
-def _not_told(error: WacoexError, channel: str, now: datetime) -> Finding:
-    return Finding(
-        "WX709",
-        Severity.UNKNOWN,
-        channel,
-        Evidence(error.message, "meta", to_text(now)),
-        case="before_sending",
-        hints=error.hint or "try again in a minute",
-    )
-
-
 def _frozen(broadcast: Broadcast) -> tuple[Template, list[str]]:
     template = Template.from_json(json.loads(broadcast.template))
     return template, [source["key"] for source in json.loads(broadcast.parameter_sources)]
+
+
+@dataclass(frozen=True)
+class ReplyEffect:
+    """What one answer leads to.
+
+    Attributes:
+        settled: the row's new state.
+        throttled: True for a refusal of the rate, False for a usable answer, None for neither.
+        hold_seconds: for how long nothing more may leave for this number.
+        stop: set when the whole broadcast must pause.
+    """
+
+    settled: Settled
+    throttled: bool | None = None
+    hold_seconds: float = 0.0
+    stop: Stop | None = None
+
+
+def judge(claim: Claim, reply: Reply, now: datetime) -> ReplyEffect:
+    """What a reply to a claim means."""
+    if isinstance(reply, Taken):
+        settled = _settled(
+            claim,
+            RowState.ACCEPTED,
+            message_id=reply.message_id,
+            message_status=reply.message_status,
+        )
+        return ReplyEffect(settled, throttled=False)
+    if isinstance(reply, Unclear):
+        settled = _settled(claim, RowState.AMBIGUOUS, detail=reply.reason)
+        return ReplyEffect(settled, hold_seconds=reply.retry_after_seconds or 0.0)
+    if isinstance(reply, NotSent):
+        wait = _NOT_SENT_WAIT_SECONDS * 4 ** (claim.tries_in_run - 1)
+        return ReplyEffect(_retry(claim, now + timedelta(seconds=wait), detail=reply.reason))
+    if isinstance(reply, Declined):
+        return _judge_declined(claim, reply, now)
+    return _judge_refusal(claim, reply, now)
+
+
+def _judge_declined(claim: Claim, reply: Declined, now: datetime) -> ReplyEffect:
+    """Source: "respond.io: errors". None of these was taken."""
+    detail = f"HTTP {reply.status}{f': {reply.said}' if reply.said else ''}"
+    if reply.status in _TURNED_AWAY or not reply.from_api:
+        cause = 4 if reply.status in _TURNED_AWAY else 6
+        stop = Stop(f"respond.io turned the request away: {detail}", cause)
+        return ReplyEffect(_retry(claim, now, detail=detail), throttled=False, stop=stop)
+    if reply.status == _TOO_MANY_REQUESTS:
+        wait = max(reply.retry_after_seconds or 0.0, _SHORTEST_PAUSE_SECONDS)
+        settled = _retry(claim, now + timedelta(seconds=wait), detail=detail)
+        return ReplyEffect(settled, throttled=True, hold_seconds=wait)
+    if reply.status == _BEING_PROCESSED:
+        wait = reply.retry_after_seconds or _PROCESSING_SECONDS * claim.tries_in_run
+        settled = _retry(claim, now + timedelta(seconds=wait), detail=detail)
+    elif reply.status == _UNKNOWN_CONTACT:
+        reason = SkipReason.NO_CONTACT.value
+        settled = _settled(claim, RowState.SKIPPED, reason=reason, detail=detail)
+    else:
+        settled = _settled(claim, RowState.REJECTED, detail=detail)
+    return ReplyEffect(settled, throttled=False)
+
+
+def _judge_refusal(claim: Claim, reply: Refused, now: datetime) -> ReplyEffect:
+    known = classify(reply.code, reply.subcode)
+    code, detail = reply.code, reply.details or reply.message
+    if known.outcome is Outcome.AMBIGUOUS:
+        settled = _settled(claim, RowState.AMBIGUOUS, code=code, detail=detail)
+        return ReplyEffect(settled, throttled=False)
+    if known.outcome is Outcome.ROW:
+        settled = _settled(
+            claim, RowState.REJECTED, code=code, detail=detail, opts_out=known.opts_out
+        )
+        return ReplyEffect(settled, throttled=False)
+    if known.outcome is Outcome.STOP:
+        cause = 4 if known.is_credential else 5
+        stop = Stop(f"Meta refused with code {code}: {known.meaning}", cause, code)
+        return ReplyEffect(_retry(claim, now, code, detail), throttled=False, stop=stop)
+    wanted = max(reply.retry_after_seconds or 0.0, (reply.regain_minutes or 0.0) * 60.0)
+    wait = max(retry_delay_seconds(known, claim.tries_in_run), wanted)
+    settled = _retry(claim, now + timedelta(seconds=wait), code, detail)
+    held = known.wait_seconds if known.holds_number else 0.0
+    return ReplyEffect(settled, throttled=known.slows_down, hold_seconds=max(wanted, held))
+
+
+def _settled(claim: Claim, state: RowState, **more: Any) -> Settled:
+    return Settled(claim.row, claim.attempt, state, **more)
+
+
+def _retry(
+    claim: Claim, not_before: datetime, code: int | None = None, detail: str | None = None
+) -> Settled:
+    return _settled(
+        claim,
+        RowState.RETRY,
+        code=code,
+        detail=detail,
+        not_before=not_before,
+        is_exhausted=not_before - claim.first_try_in_run_at >= LONGEST_RETRY_IN_RUN,
+    )
 
 
 async def find_contacts(
@@ -356,7 +470,7 @@ async def find_contacts(
     if len(people) > MOST_ASKED_SINGLY:
         async for page in each_page(respondio.list_contacts):
             with state.transaction():
-                rows.note_contacts([str(one["phone"]) for one in page.items if one.get("phone")])
+                rows.note_contacts([str(row["phone"]) for row in page.items if row.get("phone")])
     else:
         for start in range(0, len(people), _AT_ONCE):
             phones = [phone for _, phone, _ in people[start : start + _AT_ONCE]]
@@ -401,13 +515,13 @@ async def _create_all(
         outcomes = await asyncio.gather(
             *(_create(state, respondio, broadcast_id, *person) for person in people)
         )
-        failures = [one for one in outcomes if one is not None]
+        failures = [error for error in outcomes if error is not None]
         if not failures:
             failing_since = None
             continue
         failing_since = clock.monotonic() if failing_since is None else failing_since
         is_hopeless = clock.monotonic() - failing_since >= _PATIENCE_SECONDS
-        worst = next((one for one in failures if not isinstance(one, TemporaryError)), failures[0])
+        worst = next((e for e in failures if not isinstance(e, TemporaryError)), failures[0])
         if is_hopeless or not isinstance(worst, TemporaryError):
             on_stop(Stop(f"contacts cannot be created: {worst.message}", worst.exit_status))
             return
@@ -432,7 +546,7 @@ async def _create(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _PollTimes:
     """How often a message was asked about, and when (monotonic seconds) it is its turn again."""
 
     times: int
@@ -451,7 +565,7 @@ class Poller:
         self._respondio = respondio
         self._broadcast_id = broadcast_id
         self._clock = clock
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, _PollTimes] = {}
 
     async def ask_for_ever(self) -> None:
         """Ask about whatever is due, until cancelled; nothing that goes wrong ends it."""
@@ -504,7 +618,7 @@ class Poller:
         known = self._asked.get(one.message_id)
         times = known.times + 1 if known else 1
         wait = min(_ASKED_AGAIN_AFTER_SECONDS * 2.0 ** (times - 1), _LONGEST_WAIT_SECONDS)
-        self._asked[one.message_id] = _Asked(times, self._clock.monotonic() + wait)
+        self._asked[one.message_id] = _PollTimes(times, self._clock.monotonic() + wait)
         return item if str(identity(item.get("messageId"))) == one.message_id else {}
 
     def _learn(self, told: Sequence[tuple[OnItsWay, Node]]) -> None:
@@ -551,3 +665,141 @@ async def polling(
     poller = Poller(state, respondio, broadcast_id, clock)
     async with meanwhile(poller.ask_for_ever(), on_failure):
         yield poller
+
+
+def check_messaging_limit(
+    tier: object, recipients: int, taken_in_24_hours: int, channel: str, observed_at: str
+) -> list[Finding]:
+    """WX502: more people than the portfolio's 24 hour limit leaves room for.
+
+    What other numbers of the portfolio sent is invisible here, so the room is "at most".
+    """
+    limit = messaging_limit(tier)
+    if limit is None or recipients + taken_in_24_hours <= limit:
+        return []
+    room = max(0, int(limit) - taken_in_24_hours)
+    said = (
+        (f"the portfolio may message {int(limit)} people in 24 h", "meta"),
+        (f"{taken_in_24_hours} were messaged from this number in the last 24 h", "ledger"),
+        (f"the plan holds {recipients}, there is room for at most {room}", "plan"),
+    )
+    evidence = [Evidence(text, source, observed_at) for text, source in said]
+    return [Finding("WX502", Severity.CRITICAL, channel, evidence, room=room)]
+
+
+def check_us_marketing(
+    category: str, plus_one_recipients: int, channel: str, observed_at: str
+) -> list[Finding]:
+    """WX506: marketing templates are not delivered to +1 numbers (Meta: per-user limits)."""
+    if category != "MARKETING" or not plus_one_recipients:
+        return []
+    evidence = (
+        Evidence(f"{plus_one_recipients} recipients have a +1 number", "plan", observed_at),
+        Evidence("the template's category is MARKETING", "meta", observed_at),
+    )
+    return [Finding("WX506", Severity.WARNING, channel, evidence)]
+
+
+_FIELDS = (*SENDING_FIELDS, "last_onboarded_time")
+
+
+async def check_channel(
+    provider: SendingProvider,
+    channel: Channel,
+    now: datetime,
+    check_standing: StandingCheck | None = None,
+) -> tuple[list[Finding], object]:
+    """What speaks against sending now, and the portfolio's messaging limit (None: not said).
+
+    `check_standing` adds what is known here, given what Meta says about the number.
+
+    Raises:
+        CredentialError, RefusedError, TemporaryError: Meta or respond.io could not be asked.
+    """
+    node = await provider.phone_facts(_FIELDS)
+    connection, known = check_standing(node) if check_standing else (Connection(), [])
+    found = check_can_send(node, channel.name, to_text(now)) if node else []
+    found += await provider.check_channel(connection, now)
+    limit = node.get("whatsapp_business_manager_messaging_limit")
+    return [*known, *wait_for(known, found)], limit
+
+
+def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
+    """The check of the countdown and of the connection (WX101 to WX105, WX203, WX204)."""
+
+    def check(values: Mapping[str, Any]) -> tuple[Connection, list[Finding]]:
+        state, now = workspace.state, workspace.clock.now()
+        catch_up(state, [CHANNELS], workspace.clock)
+        onboarding = {channel.channel_id: onboarding_signs(channel, values, now)}
+        standing = standings(workspace, [channel], now, onboarding)[channel.channel_id]
+        events = AccountEvents(state).of_channels([channel])[channel.channel_id]
+        facts = ChannelFacts(channel, now, account_events=events, is_known=True)
+        facts.add(Fact(name, value, META, to_text(now)) for name, value in values.items())
+        zone = zone_of(workspace, channel)
+        return facts.connection, check_standing(facts, standing, zone)
+
+    return check
+
+
+def messaged_lately(state: State, channel: Channel, now: datetime) -> int:
+    """People the number had messages accepted for in the last 24 h: what Meta's limit counts."""
+    return figures.taken_since(state, channel.phone, now - timedelta(hours=24))
+
+
+def check_audience(
+    rows: Rows, channel: Channel, category: str, tier: object, taken: int, now: datetime
+) -> list[Finding]:
+    """What the recipients of a planned broadcast mean for the limits, after `taken` others."""
+    name, observed_at = channel.name, to_text(now)
+    plus_one = rows.count_open(calling_code="+1")
+    return [
+        *check_messaging_limit(tier, rows.count_open(), taken, name, observed_at),
+        *check_us_marketing(category, plus_one, name, observed_at),
+    ]
+
+
+async def check_before_sending(
+    state: State,
+    provider: SendingProvider,
+    channel: Channel,
+    broadcast: Broadcast,
+    clock: Clock,
+    check_standing: StandingCheck | None = None,
+) -> list[Finding]:
+    """Everything that speaks against sending this broadcast now.
+
+    Raises:
+        RefusedError: it was planned against another API than the one configured now.
+    """
+    check_same_api(provider, channel, broadcast)
+    planned = Template.from_json(json.loads(broadcast.template))
+    current = await provider.find_template(planned.name, planned.language)
+    found, tier = await check_channel(provider, channel, clock.now(), check_standing)
+    seen_at = to_text(clock.now())
+    found += check_still_as_planned(planned, current, channel.name, seen_at, provider.kind)
+    rows, now = Rows(state, broadcast.broadcast_id), clock.now()
+    taken = messaged_lately(state, channel, now)
+    return [*found, *check_audience(rows, channel, planned.category, tier, taken, now)]
+
+
+def check_same_api(provider: SendingProvider, channel: Channel, broadcast: Broadcast) -> None:
+    """Refuse a broadcast that was planned for another API than the one configured now.
+
+    Raises:
+        RefusedError: with what to set back.
+    """
+    if broadcast.provider is not provider.kind:
+        raise RefusedError(
+            f"broadcast {broadcast.broadcast_id} was planned for {broadcast.provider.value},"
+            f" but channel {channel.name} now sends through {provider.kind.value}",
+            hint=f"wacoex channel edit {channel.name} --provider {broadcast.provider.value},"
+            " or plan the broadcast anew",
+            code="other_provider",
+        )
+    if broadcast.api_base_url != provider.base_url:
+        raise RefusedError(
+            f"broadcast {broadcast.broadcast_id} was planned against {broadcast.api_base_url},"
+            f" but now {provider.base_url} is configured",
+            hint=f"set `{provider.base_url_variable}` back, or plan the broadcast anew",
+            code="other_api",
+        )

@@ -9,21 +9,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import figures
-from wacoex_cli.broadcast.model import Doubt, RowState, Status
-from wacoex_cli.broadcast.projection import bring_up_to_date, status_in
+from wacoex_cli.broadcast import figures, report
+from wacoex_cli.broadcast.model import (
+    NOT_ASKED,
+    SETTLES_AFTER,
+    Availability,
+    Decision,
+    Doubt,
+    Fate,
+    Judgement,
+    Reconciled,
+    ReconciledRow,
+    RowState,
+    Status,
+    status_in,
+)
+from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.channels.registry import meta_for, respondio_for
-from wacoex_cli.errors import RefusedError, TemporaryError, UsageError, WacoexError
+from wacoex_cli.channels.registry import known, meta_for, respondio_for
+from wacoex_cli.errors import DeclinedError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import (
     BEING_PROCESSED,
@@ -32,6 +44,9 @@ from wacoex_cli.platforms.respondio import (
     each_page,
     identity,
 )
+from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.progress import open_progress
+from wacoex_cli.terminal.render import Result, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -43,12 +58,10 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.platforms.respondio import RespondIO
+    from wacoex_cli.terminal.options import Invocation
 
 META, RESPONDIO = "Meta's message history", "respond.io's message list"
 """The two sources."""
-
-SETTLES_AFTER = timedelta(minutes=10)
-"""From this age on a list that lacks a message says something. Nearer than that, rows rival."""
 
 _BEFORE, _AFTER = timedelta(seconds=5), timedelta(minutes=2)
 
@@ -69,29 +82,6 @@ _ONE_CONTACT_ONLY = {
     "respondio_409": "respond.io refused to list this contact's messages",
 }
 _OFFLINE = "nobody was asked"
-
-
-class Fate(StrEnum):
-    """What became of a row in doubt."""
-
-    WENT_OUT = "went_out"
-    DID_NOT = "did_not"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A row's fate, why, and says who; None when nobody was asked.
-
-    `reached` is how far the message came, `failure` what the platform says if it failed.
-    """
-
-    fate: Fate
-    why: str
-    source: str | None = None
-    message_id: str | None = None
-    reached: RowState = RowState.ACCEPTED
-    failure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +142,7 @@ def by_history(doubt: Doubt, history: History, now: datetime) -> Judgement:
     It names no attempt and no recipient, so that it cannot prove of one row that it went out
     (Meta: message history API).
     """
-    if is_too_early(doubt, now):
+    if doubt.is_too_early(now):
         return too_early()
     if not history.reaches_back(doubt):
         return unproven("the history does not reach back to then", META)
@@ -220,7 +210,7 @@ def by_conversation(doubt: Doubt, told: Conversation, now: datetime) -> Judgemen
         )
     if then or any(_is_not_before(one, earliest_of(doubt)) for one in free):
         return unproven(_why_open(then, has_rival=has_rival), RESPONDIO)
-    if is_too_early(doubt, now):
+    if doubt.is_too_early(now):
         return too_early()
     if not told.reaches_back:
         return unproven("the list was not read back to then, it is too long", RESPONDIO)
@@ -236,11 +226,6 @@ def earliest_of(doubt: Doubt) -> datetime:
 def unproven(why: str, source: str | None = None) -> Judgement:
     """The judgement where a source does not settle it, or nobody could be asked."""
     return Judgement(Fate.UNKNOWN, why, source)
-
-
-def is_too_early(doubt: Doubt, now: datetime) -> bool:
-    """Whether a list may not have the message of a row yet."""
-    return now - doubt.until < SETTLES_AFTER
 
 
 def too_early() -> Judgement:
@@ -334,29 +319,17 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Whether a source could be asked; `available` is None when there was no need to."""
-
-    available: bool | None = None
-    why_not: str | None = None
-
-    def to_json(self) -> dict[str, object]:
-        """The entry in `asked` of the JSON output."""
-        return {"available": self.available, "why_not": self.why_not}
-
-
-@dataclass(frozen=True)
 class Inquiry:
     """What was found out about each row, by its number, and whether the source could be asked."""
 
     judgements: Mapping[int, Judgement]
-    asked: Asked = Asked()
+    asked: Availability = NOT_ASKED
 
 
 def nobody(doubts: Sequence[Doubt], why: str, *, source: str | None = None) -> Inquiry:
     """The inquiry in which nobody could be asked (a source), or was meant to be (None)."""
     unknown = unproven(why, source)
-    asked = Asked(False, why) if source else Asked(None, why)
+    asked = Availability(False, why) if source else Availability(None, why)
     return Inquiry(dict.fromkeys((one.row for one in doubts), unknown), asked)
 
 
@@ -368,7 +341,7 @@ async def ask_meta(
     It is not read for rows that are too young. Never raises for what Meta or the network does.
     """
     now = clock.now()
-    old = [one for one in doubts if not is_too_early(one, now)]
+    old = [one for one in doubts if not one.is_too_early(now)]
     if not old:
         return Inquiry({one.row: too_early() for one in doubts})
     try:
@@ -376,7 +349,7 @@ async def ask_meta(
     except WacoexError as error:
         return nobody(doubts, f"Meta: {error.message}", source=META)
     found = {one.row: by_history(one, history, now) for one in doubts}
-    return Inquiry(found, Asked(available=True))
+    return Inquiry(found, Availability(available=True))
 
 
 async def _history(state: State, meta: Meta, channel: Channel, doubts: Sequence[Doubt]) -> History:
@@ -445,7 +418,7 @@ async def ask_respondio(
             rest = nobody(doubts, f"respond.io: {failures[0].message}", source=RESPONDIO)
             return Inquiry({**rest.judgements, **found}, rest.asked)
         on_progress(start + len(part))
-    return Inquiry(found, Asked(available=True))
+    return Inquiry(found, Availability(available=True))
 
 
 async def _read(
@@ -469,14 +442,6 @@ async def _read(
     return candidates, False
 
 
-class Decision(StrEnum):
-    """What a person says of an ambiguous row."""
-
-    SENT = "sent"
-    NOT_SENT = "not-sent"
-    RESEND = "resend"
-
-
 _LEADS_TO = {
     Decision.SENT: RowState.ACCEPTED,
     Decision.NOT_SENT: RowState.REJECTED,
@@ -484,198 +449,205 @@ _LEADS_TO = {
 }
 
 
-@dataclass(frozen=True)
-class Told:
-    """An ambiguous row and what was found out. `state` is where it stands now."""
+class Reconciliation:
+    """One broadcast whose ambiguous rows are looked into, and settled by a person.
 
-    doubt: Doubt
-    judgement: Judgement
-    state: RowState
-
-    def to_json(self, observed_at: str) -> dict[str, object]:
-        """The entry in `rows` of the JSON output."""
-        return {
-            "row": self.doubt.row,
-            "line": self.doubt.line,
-            "phone": self.doubt.phone,
-            "state": self.state.value,
-            "verdict": self.judgement.fate.value,
-            "why": self.judgement.why,
-            "source": self.judgement.source,
-            "observed_at": observed_at,
-            "claimed_at": to_text(self.doubt.claimed_at),
-            "detail": self.doubt.happened,
-            "message_id": self.judgement.message_id,
-        }
-
-
-@dataclass(frozen=True)
-class Reconciled:
-    """What was found out about the ambiguous rows of a broadcast, in order.
-
-    `by_webhooks` rows were settled by statuses that had come in but were not looked at yet.
-    """
-
-    rows: tuple[Told, ...]
-    observed_at: str
-    by_webhooks: int = 0
-    asked: dict[Provider, Asked] = field(default_factory=dict)
-
-    @property
-    def left(self) -> tuple[Told, ...]:
-        """The rows that are still ambiguous."""
-        return tuple(one for one in self.rows if one.state is RowState.AMBIGUOUS)
-
-    def of(self, fate: Fate) -> tuple[Told, ...]:
-        """The rows with that fate."""
-        return tuple(one for one in self.rows if one.judgement.fate is fate)
-
-    def too_early(self, now: datetime) -> int:
-        """How many rows that are left were tried so recently that a status may still come."""
-        return sum(is_too_early(one.doubt, now) for one in self.left)
-
-    def to_json(self, most_rows: int) -> dict[str, object]:
-        """`rows` (the first `most_rows`), `asked` and the counts of the JSON output."""
-        counts = Counter(one.judgement.fate for one in self.rows)
-        nobody = Asked()
-        return {
-            "ambiguous": len(self.left),
-            "settled_by_webhooks": self.by_webhooks,
-            **{fate.value: counts[fate] for fate in Fate},
-            "asked": {
-                provider.value: self.asked.get(provider, nobody).to_json() for provider in Provider
-            },
-            "rows": [one.to_json(self.observed_at) for one in self.rows[:most_rows]],
-        }
-
-
-def choose_rows(state: State, broadcast_id: int, wanted: Sequence[int]) -> list[int]:
-    """The ambiguous rows a person means: those named, or all when none is named.
+    `wanted` are the rows that are meant, all when it is empty. With `offline` nobody is asked.
+    `expect` is how many rows there are, instead of typing it.
 
     Raises:
-        UsageError: a named row is not ambiguous.
+        UsageError: there is no such broadcast.
     """
-    ambiguous = Rows(state, broadcast_id).numbers(RowState.AMBIGUOUS)
-    if not wanted:
-        return ambiguous
-    known = set(ambiguous)
-    for row in wanted:
-        if row not in known:
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        invocation: Invocation,
+        broadcast_id: int,
+        wanted: Sequence[int],
+        expect: int | None = None,
+        *,
+        offline: bool = False,
+    ) -> None:
+        self.workspace = workspace
+        self.state, self.clock = workspace.state, workspace.clock
+        self.invocation = invocation
+        self.dialogue = TerminalDialogue(invocation)
+        self.broadcast = Broadcasts(self.state).get(broadcast_id)
+        self.rows = Rows(self.state, broadcast_id)
+        self.wanted = wanted
+        self.expect = expect
+        self.offline = offline
+
+    def show(self) -> Result:
+        """What was found out; nothing but what is proven is settled."""
+        found = self._find_out()
+        text = reconciled_text(self.state, self.broadcast, found, self.clock.now())
+        number = self.broadcast.broadcast_id
+        return Result({"broadcast_id": number, **found.to_json(MOST_RECONCILED)}, text)
+
+    def record(self, word: str, *, yes: bool) -> Result:
+        """Record what a person knows of the rows, `sent` or `not-sent`, after a yes.
+
+        Raises:
+            DeclinedError: nobody said yes, or there are not as many rows as expected.
+            UsageError: it is another word, or a row is not ambiguous.
+            TemporaryError: the broadcast is being sent right now.
+        """
+        bring_up_to_date(self.state, self.clock)
+        if word not in (Decision.SENT, Decision.NOT_SENT):
+            hint = "look at the person's chat on the phone, then choose one of them"
+            if word == Decision.RESEND:
+                hint = "to send rows again: `--resend`"
             raise UsageError(
-                f"row {row} of broadcast {broadcast_id} is not waiting for a decision",
-                hint=f"`wacoex broadcast reconcile {broadcast_id}` lists the rows that are",
-                code="not_ambiguous",
+                f"`--as {word}` is neither sent nor not-sent", hint=hint, code="bad_decision"
             )
-    return sorted(set(wanted))
+        rows = self._choose_rows()
+        if rows and self.expect is not None:
+            self._check_number(len(rows), str(self.expect))
+        elif rows and not yes:
+            question = f"record {len(rows)} rows as {word}?"
+            if not self.dialogue.confirm(question, flag="--yes"):
+                raise DeclinedError("nothing changed")
+        return self._decide(rows, Decision(word), {})
 
+    def send_again(self) -> Result:
+        """Make the rows pending that are not known to have gone out; `resume` sends them.
 
-def find_out(
-    workspace: Workspace,
-    channel: Channel,
-    broadcast: Broadcast,
-    wanted: Sequence[int],
-    *,
-    offline: bool,
-    on_progress: Callable[[int], None] = lambda done: None,
-) -> Reconciled:
-    """Look at stored statuses, then ask the API that the broadcast went through.
+        Asks first: who has the message by then is no longer among those it is sent to again.
 
-    A row that is proven to have gone out is moved on; no other row is changed. With `offline`
-    nobody is asked. A source that cannot be asked is told in `asked`.
+        Raises:
+            DeclinedError: the number of rows was not typed, or is another.
+            UsageError: the broadcast was cancelled, or a row is not ambiguous.
+            TemporaryError: the broadcast is being sent right now.
+        """
+        _check_can_decide(self.state, self.broadcast, Decision.RESEND, self.clock)
+        if self.expect is None and self._choose_rows():
+            self.dialogue.demand_person("--expect N")
+        found = self._find_out()
+        rows = [row.doubt.row for row in found.left]
+        if rows:
+            for line in reconciled_sentences(found, self.clock.now()):
+                self.dialogue.note(line)
+            typed = str(self.expect)
+            if self.expect is None:
+                unknown = len(found.of(Fate.UNKNOWN))
+                doubt = f"{unknown} people may get the message twice; " if unknown else ""
+                question = f"{doubt}type {len(rows)} to send it again"
+                typed = self.dialogue.ask(question, flag="--expect N")
+            self._check_number(len(rows), typed)
+        return self._decide(rows, Decision.RESEND, found.to_json(MOST_RECONCILED))
 
-    Raises:
-        UsageError: a row of `wanted` was not ambiguous before.
-    """
-    state, number = workspace.state, broadcast.broadcast_id
-    before = choose_rows(state, number, wanted)
-    bring_up_to_date(state, workspace.clock)
-    doubts = Rows(state, number).doubts(before)
-    if offline or not doubts:
-        found = nobody(doubts, _OFFLINE)
-    else:
-        found = _ask(workspace, channel, broadcast, doubts, on_progress)
-    return Reconciled(
-        settle(state, number, doubts, found, workspace.clock.now()),
-        to_text(workspace.clock.now()),
-        by_webhooks=len(before) - len(doubts),
-        asked={broadcast.provider: found.asked},
-    )
+    def _check_number(self, rows: int, typed: str) -> None:
+        if typed != str(rows):
+            raise DeclinedError(
+                f"nothing changed: {rows} rows are meant, not {typed}",
+                hint="look at them first:"
+                f" wacoex broadcast reconcile {self.broadcast.broadcast_id}",
+            )
 
-
-def _ask(
-    workspace: Workspace,
-    channel: Channel,
-    broadcast: Broadcast,
-    doubts: Sequence[Doubt],
-    on_progress: Callable[[int], None],
-) -> Inquiry:
-    state, clock = workspace.state, workspace.clock
-    is_respondio = broadcast.provider is Provider.RESPONDIO
-    try:
-        if is_respondio:
-            return workspace.run(
-                ask_respondio(
-                    state,
-                    respondio_for(workspace, channel),
-                    channel,
-                    broadcast,
-                    doubts,
-                    clock,
-                    on_progress,
+    def _choose_rows(self) -> list[int]:
+        """The ambiguous rows that are meant: those named, or all when none is named."""
+        ambiguous, number = self.rows.numbers(RowState.AMBIGUOUS), self.broadcast.broadcast_id
+        for row in self.wanted:
+            if row not in ambiguous:
+                raise UsageError(
+                    f"row {row} of broadcast {number} is not waiting for a decision",
+                    hint=f"`wacoex broadcast reconcile {number}` lists the rows that are",
+                    code="not_ambiguous",
                 )
-            )
-        meta = meta_for(workspace, channel)
-        return workspace.run(ask_meta(state, meta, channel, doubts, clock))
-    except WacoexError as error:  # no token, or the channel lacks an id
-        return nobody(doubts, error.message, source=RESPONDIO if is_respondio else META)
+        return sorted(set(self.wanted)) or ambiguous
+
+    def _find_out(self) -> Reconciled:
+        """Look at stored statuses, then ask the API that the broadcast went through.
+
+        A row that is proven to have gone out is moved on; no other row is changed. A source that
+        cannot be asked is told in `asked`.
+        """
+        before = self._choose_rows()
+        bring_up_to_date(self.state, self.clock)
+        doubts = self.rows.doubts(before)
+        found = nobody(doubts, _OFFLINE)
+        if doubts and not self.offline:
+            found = self._ask(doubts)
+        rows = settle(self.state, self.broadcast.broadcast_id, doubts, found, self.clock.now())
+        if found.asked.available is False:
+            self.dialogue.warn(f"not asked: {found.asked.why_not}")
+        return Reconciled(
+            rows,
+            to_text(self.clock.now()),
+            by_webhooks=len(before) - len(doubts),
+            asked={self.broadcast.provider: found.asked},
+        )
+
+    def _ask(self, doubts: Sequence[Doubt]) -> Inquiry:
+        source, channel = META, known(self.state, self.broadcast.channel)
+        try:
+            if self.broadcast.provider is Provider.META:
+                meta = meta_for(self.workspace, channel)
+                return self.workspace.run(ask_meta(self.state, meta, channel, doubts, self.clock))
+            source = RESPONDIO
+            respondio = respondio_for(self.workspace, channel)
+            # People are asked about one by one; Meta has one list for all.
+            with open_progress(
+                self.invocation, "people asked about", len(doubts), clock=self.clock
+            ) as progress:
+                return self.workspace.run(
+                    ask_respondio(
+                        self.state,
+                        respondio,
+                        channel,
+                        self.broadcast,
+                        doubts,
+                        self.clock,
+                        lambda done: progress.update(done, "", {}),
+                    )
+                )
+        except WacoexError as error:  # no token, or the channel lacks an id
+            return nobody(doubts, error.message, source=source)
+
+    def _decide(
+        self, rows: Sequence[int], decision: Decision, more: Mapping[str, object]
+    ) -> Result:
+        state, who = self.state, login_name()
+        settled = decide(state, self.broadcast, rows, decision, who, self.clock)
+        number = self.broadcast.broadcast_id
+        return report.show(state, number, settled=settled, decision=decision.value, **more)
 
 
 def settle(
     state: State, broadcast_id: int, doubts: Sequence[Doubt], found: Inquiry, now: datetime
-) -> tuple[Told, ...]:
+) -> tuple[ReconciledRow, ...]:
     """Move the rows on that went out; a row that somebody else settled meanwhile is left alone."""
-    rows, told = Rows(state, broadcast_id), []
+    rows, reconciled = Rows(state, broadcast_id), []
     for doubt in doubts:
-        judgement = found.judgements[doubt.row]
-        reached = RowState.AMBIGUOUS
+        judgement, reached = found.judgements[doubt.row], RowState.AMBIGUOUS
         if judgement.fate is Fate.WENT_OUT:
+            message_id, source = judgement.message_id, judgement.source
             with state.transaction():
-                _move_on(rows, doubt, judgement, now)
+                taken, _ = rows.other_rows(doubt)
+                if message_id not in taken and rows.prove(
+                    doubt.row, doubt.attempt, judgement.reached, message_id, judgement.failure
+                ):
+                    went_out = f"went out: message {message_id}"
+                    rows.note_decision(doubt.row, went_out, source or "", now)
                 reached = RowState(rows.one(doubt.row)["state"])
             if reached is RowState.AMBIGUOUS:
-                judgement = unproven("the message found is another row's", judgement.source)
-        told.append(Told(doubt, judgement, reached))
-    return tuple(told)
+                judgement = unproven("the message found is another row's", source)
+        reconciled.append(ReconciledRow(doubt, judgement, reached))
+    return tuple(reconciled)
 
 
-def _move_on(rows: Rows, doubt: Doubt, judgement: Judgement, now: datetime) -> None:
-    """Move a row to where its message came, unless that turned out to be another row's."""
-    message_id = judgement.message_id
-    taken, _ = rows.other_rows(doubt)
-    if message_id not in taken and rows.prove(
-        doubt.row, doubt.attempt, judgement.reached, message_id, judgement.failure
-    ):
-        rows.note_decision(
-            doubt.row, f"went out: message {message_id}", judgement.source or "", now
-        )
-
-
-def check_can_decide(state: State, broadcast: Broadcast, decision: Decision, clock: Clock) -> None:
-    """Refuse what cannot be decided now.
-
-    Raises:
-        TemporaryError: the broadcast is being sent right now.
-        UsageError: `resend` for a broadcast that was cancelled.
-    """
-    broadcast_id = broadcast.broadcast_id
+def _check_can_decide(state: State, broadcast: Broadcast, decision: Decision, clock: Clock) -> None:
+    number = broadcast.broadcast_id
     if decision is Decision.RESEND and broadcast.status is Status.CANCELLED:
         raise UsageError(
-            f"broadcast {broadcast_id} was cancelled; nothing of it is sent again",
+            f"broadcast {number} was cancelled; nothing of it is sent again",
             hint="settle its rows as sent or not-sent, and plan a new broadcast",
             code="wrong_status",
         )
-    hint = f"pause it first: wacoex broadcast pause {broadcast_id}"
-    Broadcasts(state).demand_idle(broadcast_id, hint, clock)
+    hint = f"pause it first: wacoex broadcast pause {number}"
+    Broadcasts(state).demand_idle(number, hint, clock)
 
 
 def decide(
@@ -694,7 +666,64 @@ def decide(
         TemporaryError: the broadcast is being sent right now.
         UsageError: `resend` for a broadcast that was cancelled.
     """
-    check_can_decide(state, broadcast, decision, clock)
+    _check_can_decide(state, broadcast, decision, clock)
     return Rows(state, broadcast.broadcast_id).settle(
         rows, _LEADS_TO[decision], decision.value, who, clock.now()
     )
+
+
+def reconciled_text(
+    state: State, broadcast: Broadcast, found: Reconciled, now: datetime
+) -> list[str | Table]:
+    """What `broadcast reconcile` found out, row by row, and what can be done next."""
+    number = broadcast.broadcast_id
+    sentences = reconciled_sentences(found, now)
+    if not found.rows:
+        return [*sentences, f"broadcast {number} has no row that waits for a decision"]
+    table = Table(
+        ("row", "line", "phone", "tried", "happened", "verdict", "why"),
+        [
+            (
+                one.doubt.row,
+                one.doubt.line,
+                one.doubt.phone,
+                one.doubt.claimed_at,
+                one.doubt.happened,
+                one.judgement.fate.value.replace("_", " "),
+                one.judgement.why,
+            )
+            for one in found.rows[:MOST_RECONCILED]
+        ],
+    )
+    steps = []
+    if found.left:
+        steps = [
+            "look at the chats of those left on the phone, then settle them:",
+            f"  wacoex broadcast reconcile {number} --as sent --row ROW",
+            f"  wacoex broadcast reconcile {number} --as not-sent --row ROW",
+            f"to send again what is not known to have gone out:"
+            f" wacoex broadcast reconcile {number} --resend",
+        ]
+    if Broadcasts(state).get(number).status is Status.PAUSED:
+        steps.append(f"to continue: wacoex broadcast resume {number}")
+    return [table, *sentences, *steps]
+
+
+def reconciled_sentences(found: Reconciled, now: datetime) -> list[str]:
+    """How many rows went out, did not, or are unknown: one sentence each."""
+    counted = (
+        (found.by_webhooks, "settled by statuses that had come in"),
+        (len(found.of(Fate.WENT_OUT)), "went out, and moved on"),
+        (len(found.of(Fate.DID_NOT)), "did not go out, as far as the list tells; not sent again"),
+        (len(found.of(Fate.UNKNOWN)), "still unknown"),
+    )
+    lines = [f"{number} {text}" for number, text in counted if number]
+    early = sum(row.doubt.is_too_early(now) for row in found.left)
+    if early:
+        minutes = SETTLES_AFTER.seconds // 60
+        lines.append(f"{early} tried less than {minutes} minutes ago: a status may still come")
+    return lines
+
+
+MOST_RECONCILED = 1_000
+"""Rows that `broadcast reconcile` lists."""

@@ -1,32 +1,46 @@
 """A broadcast as people and scripts see it: how it goes, where it stands, what became of each row.
 
 Of a running broadcast everything is counted: no number, name or text of an answer comes in here.
+The page of a report needs no network. Of long lists it has the beginning, so that it stays as small
+for a million people as for ten. A chart is static SVG; its words stand in HTML beside it, so that
+they keep their size on a small screen.
 """
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import itertools
-import json
+import math
+import sys
 import zoneinfo
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.audience.formats import WINDOWS
-from wacoex_cli.broadcast.model import Held, RowState, Snapshot, Status
-from wacoex_cli.broadcast.reconcile import Reconciled
+from wacoex_cli.broadcast.model import (
+    Held,
+    RowState,
+    RunProgress,
+    Status,
+)
 from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.channels.model import Provider
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
+from wacoex_cli.channels.model import Channel, Provider
+from wacoex_cli.foundation.clock import Clock, from_text, to_text
+from wacoex_cli.foundation.masking import masked_text, rendered
 from wacoex_cli.foundation.state import new_private_file, open_state
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.terminal.render import Table
+from wacoex_cli.terminal.render import Result, Table, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from wacoex_cli.broadcast.model import Broadcast, Counts, Planned
     from wacoex_cli.findings.model import Finding
@@ -59,7 +73,7 @@ _LINES_AT_ONCE = 1_000
 _BEGINS_A_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
-def line(shot: Snapshot) -> str:
+def line(shot: RunProgress) -> str:
     """One line for a log: what became of the rows, how fast, how long still."""
     parts = [_states(shot)]
     if shot.counts.open:
@@ -72,12 +86,12 @@ def line(shot: Snapshot) -> str:
     return ", ".join(parts)
 
 
-def lines(shot: Snapshot) -> tuple[str, ...]:
+def lines(shot: RunProgress) -> tuple[str, ...]:
     """What stands below the bar: rate, outcomes, errors by code with meaning, quiet hours."""
     return (_rate(shot), *_below(shot))
 
 
-def to_json(shot: Snapshot) -> dict[str, Any]:
+def to_json(shot: RunProgress) -> dict[str, Any]:
     """The same for a program; rates in messages per second, times in UTC."""
     left = shot.seconds_left
     return {
@@ -113,7 +127,7 @@ def about(seconds: float) -> str:
     return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"
 
 
-def _rate(shot: Snapshot) -> str:
+def _rate(shot: RunProgress) -> str:
     parts = [f"{shot.last_second}/s now"] if shot.counts.open else []
     parts.append(f"most in one second: {shot.peak}")
     if shot.told_limit is not None:
@@ -123,7 +137,7 @@ def _rate(shot: Snapshot) -> str:
     return ", ".join(parts)
 
 
-def _below(shot: Snapshot) -> Iterator[str]:
+def _below(shot: RunProgress) -> Iterator[str]:
     yield _states(shot)
     for held in shot.held[:_MOST_HELD]:
         yield _held_text(held)
@@ -135,7 +149,7 @@ def _below(shot: Snapshot) -> Iterator[str]:
         yield f"and {more} with other codes"
 
 
-def _states(shot: Snapshot) -> str:
+def _states(shot: RunProgress) -> str:
     """Accepted stands for every row that was taken and did not fail later."""
     counts = shot.counts
     accepted = f"{counts.of(*_ACCEPTED)} accepted"
@@ -155,7 +169,7 @@ def _states(shot: Snapshot) -> str:
     return ", ".join((accepted, *told))
 
 
-def _codes_in_short(shot: Snapshot) -> Iterator[str]:
+def _codes_in_short(shot: RunProgress) -> Iterator[str]:
     for one in shot.codes[:_MOST_CODES]:
         yield f"{one.n} {one.state.value} with code {one.code}"
 
@@ -177,7 +191,7 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
         "status": broadcast.status.value,
         "reason": broadcast.reason,
         "reason_code": broadcast.reason_code,
-        "template": template_name(broadcast),
+        "template": broadcast.template_name,
         "recipients": broadcast.recipients,
         "counts": counts.to_json(),
         "codes": Rows(state, broadcast.broadcast_id).codes(),
@@ -193,6 +207,49 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
         "started_at": broadcast.started_at,
         "finished_at": broadcast.finished_at,
     }
+
+
+def show(state: State, broadcast_id: int, **more: object) -> Result:
+    """Where a broadcast stands; `more` is added to the JSON output."""
+    broadcast = Broadcasts(state).get(broadcast_id)
+    data = {**summary(state, broadcast, Rows(state, broadcast_id).counts()), **more}
+    return Result(data, tuple(sentences(data)))
+
+
+def show_now(state: State, broadcast_id: int, clock: Clock) -> Result:
+    """The same, and whether a process is sending it now."""
+    sender = Broadcasts(state).sender(broadcast_id, clock)
+    return show(state, broadcast_id, is_being_sent=sender is not None)
+
+
+def list_of_channel(state: State, channel: Channel | None) -> Result:
+    """The broadcasts of a channel, or of all, newest first."""
+    rows = [
+        {
+            "broadcast_id": broadcast.broadcast_id,
+            "channel": broadcast.channel,
+            "name": broadcast.name,
+            "status": broadcast.status.value,
+            "reason": broadcast.reason,
+            "template": broadcast.template_name,
+            "recipients": broadcast.recipients,
+            "taken": Rows(state, broadcast.broadcast_id).counts().taken,
+            "planned_at": broadcast.planned_at,
+        }
+        for broadcast in Broadcasts(state).of_channel(
+            channel.channel_id if channel else None, status=None
+        )
+    ]
+    keys = ("broadcast_id", "channel", "status", "taken", "recipients", "template")
+    table = Table(
+        ("id", *keys[1:], "planned", "name"),
+        [
+            (*(row[key] for key in keys), from_text(str(row["planned_at"])), row["name"])
+            for row in rows
+        ],
+        "there is no broadcast; plan one: wacoex broadcast plan RECIPIENTS ...",
+    )
+    return Result({"broadcasts": rows}, (table,))
 
 
 def _held(state: State, broadcast_id: int) -> dict[str, Any]:
@@ -255,7 +312,7 @@ def plan_data(planned: Planned) -> dict[str, Any]:
         "dry_run": planned.dry_run,
         "name": broadcast.name,
         "channel": broadcast.channel,
-        "template": template_name(broadcast),
+        "template": broadcast.template_name,
         "recipients": broadcast.recipients,
         "skipped": dict(planned.skipped),
         "skipped_rows": [
@@ -349,12 +406,6 @@ def findings_text(findings: tuple[Finding, ...]) -> Iterator[str]:
             yield f"  {step}. {remedy}"
 
 
-def template_name(broadcast: Broadcast) -> str:
-    """Name and language of the frozen template."""
-    template = json.loads(broadcast.template)
-    return f"{template['name']} ({template['language']})"
-
-
 def duration(seconds: float) -> str:
     """Hours and minutes, minutes and seconds, or seconds."""
     whole = round(seconds)
@@ -364,59 +415,44 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
 
 
-def reconciled_text(
-    state: State, broadcast: Broadcast, found: Reconciled, now: datetime
-) -> list[str | Table]:
-    """What `broadcast reconcile` found out, row by row, and what can be done next."""
-    number = broadcast.broadcast_id
-    sentences = reconciled_sentences(found, now)
-    if not found.rows:
-        return [*sentences, f"broadcast {number} has no row that waits for a decision"]
-    table = Table(
-        ("row", "line", "phone", "tried", "happened", "verdict", "why"),
-        [
-            (
-                one.doubt.row,
-                one.doubt.line,
-                one.doubt.phone,
-                one.doubt.claimed_at,
-                one.doubt.happened,
-                one.judgement.fate.value.replace("_", " "),
-                one.judgement.why,
-            )
-            for one in found.rows[:MOST_RECONCILED]
-        ],
-    )
-    steps = []
-    if found.left:
-        steps = [
-            "look at the chats of those left on the phone, then settle them:",
-            f"  wacoex broadcast reconcile {number} --as sent --row ROW",
-            f"  wacoex broadcast reconcile {number} --as not-sent --row ROW",
-            f"to send again what is not known to have gone out:"
-            f" wacoex broadcast reconcile {number} --resend",
-        ]
-    if Broadcasts(state).get(number).status is Status.PAUSED:
-        steps.append(f"to continue: wacoex broadcast resume {number}")
-    return [table, *sentences, *steps]
+def write_report(
+    state: State,
+    broadcast_id: int,
+    csv_file: str | None,
+    html_file: str | None,
+    *,
+    shows_numbers: bool,
+) -> Result:
+    """The report as a result, and written to the files that are named; `-` is standard output.
 
-
-def reconciled_sentences(found: Reconciled, now: datetime) -> list[str]:
-    """How many rows went out, did not, or are unknown: one sentence each."""
-    from wacoex_cli.broadcast.reconcile import SETTLES_AFTER, Fate
-
-    counted = (
-        (found.by_webhooks, "settled by statuses that had come in"),
-        (len(found.of(Fate.WENT_OUT)), "went out, and moved on"),
-        (len(found.of(Fate.DID_NOT)), "did not go out, as far as the list tells; not sent again"),
-        (len(found.of(Fate.UNKNOWN)), "still unknown"),
-    )
-    lines = [f"{number} {text}" for number, text in counted if number]
-    early = found.too_early(now)
-    if early:
-        minutes = SETTLES_AFTER.seconds // 60
-        lines.append(f"{early} tried less than {minutes} minutes ago: a status may still come")
-    return lines
+    Raises:
+        UsageError: there is no such broadcast, or a file exists or cannot be made.
+        StateError: the disk is full.
+    """
+    data = totals(state, Broadcasts(state).get(broadcast_id))
+    every_row = rows(state.path, broadcast_id)
+    more: dict[str, object] = {}
+    lines = []
+    if html_file is not None:
+        write_html(Path(html_file), state, data, shows_numbers=shows_numbers)
+        more["html"] = html_file
+        care = "it shows phone numbers, keep it private"
+        lines.append(
+            f"the report is in {html_file}: {care if shows_numbers else 'its numbers are masked'}"
+        )
+    if csv_file == "-":
+        for piece in csv_text(every_row):
+            write(sys.stdout, piece)
+        return Result({})
+    if csv_file is not None:
+        written = write_csv(Path(csv_file), every_row)
+        more |= {"csv": csv_file, "rows_written": written}
+        lines.append(
+            f"{written} rows written to {csv_file}; it holds phone numbers, keep it private"
+        )
+    if lines:
+        return Result({**data, **more}, lines)
+    return Result(data, tuple(text(state, data)), lists={"rows": every_row})
 
 
 def totals(state: State, broadcast: Broadcast) -> dict[str, Any]:
@@ -550,5 +586,197 @@ def _meaning(code: int) -> str:
     return classify(code).meaning
 
 
-MOST_RECONCILED = 1_000
-"""Rows that `broadcast reconcile` lists."""
+_MOST_LISTED = 100
+_STATUSES = ("accepted", "sent", "delivered", "read", "failed")
+# The size of a chart, in the units of its view box.
+_WIDTH, _HEIGHT = 1000, 200
+_HEADROOM = 1.1
+_ROUND = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
+_MOST_STRETCHES = 600
+_EARLIEST = "2000-01-01T00:00:00"
+
+
+class Stretch(NamedTuple):
+    """What a chart counts by: how many characters of an RFC 3339 moment name it, its seconds."""
+
+    width: int
+    seconds: int
+    name: str
+
+
+_STRETCHES = (
+    Stretch(19, 1, "second"),
+    Stretch(18, 10, "10 seconds"),
+    Stretch(16, 60, "minute"),
+    Stretch(15, 600, "10 minutes"),
+    Stretch(13, 3_600, "hour"),
+    Stretch(10, 86_400, "day"),
+)
+
+
+class Shape(NamedTuple):
+    """One shape of a chart: its class in the style sheet, and its outline."""
+
+    name: str
+    drawn: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What the template draws: shapes, the ends of both axes, and the legend (class, words)."""
+
+    told: str
+    scale: Sequence[str]
+    first: str
+    last: str
+    paths: Sequence[Shape]
+    keys: Sequence[tuple[str, str]]
+
+
+class _Plot:
+    """Where values and moments (seconds since 1970, UTC) stand in a chart."""
+
+    def __init__(self, first: float, last: float, highest: float) -> None:
+        self.first, self.last = first, last
+        # The scale ends at a round number somewhat above the highest value.
+        wanted = highest * _HEADROOM
+        unit = 10.0 ** math.floor(math.log10(wanted))
+        self.top = unit * next(factor for factor in _ROUND if unit * factor >= wanted)
+
+    def x(self, moment: float) -> str:
+        return f"{_WIDTH * (moment - self.first) / (self.last - self.first):.1f}"
+
+    def y(self, value: float) -> str:
+        return f"{_HEIGHT * (1 - value / self.top):.1f}"
+
+    def bars(self, starts: Iterable[float], values: Iterable[float], seconds: int) -> str:
+        return "".join(
+            f"M{self.x(start)} {_HEIGHT}V{self.y(value)}H{self.x(start + seconds)}V{_HEIGHT}Z"
+            for start, value in zip(starts, values, strict=True)
+        )
+
+    def rising(self, points: Iterable[tuple[float, int]]) -> str:
+        path, height = f"M0 {_HEIGHT}", 0
+        for moment, n in points:
+            height += n
+            path += f"H{self.x(moment)}V{self.y(height)}"
+        return f"{path}H{_WIDTH}"
+
+    def chart(self, told: str, paths: Sequence[Shape], keys: Sequence[tuple[str, str]]) -> Chart:
+        scale = (_short(self.top), _short(self.top / 2), "0")
+        return Chart(told, scale, _clock(self.first), _clock(self.last), paths, keys)
+
+
+def write_html(target: Path, state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> None:
+    """Write the page into a new file that only its owner may read.
+
+    `data` is what `report.totals` gives.
+
+    Raises:
+        UsageError: the file exists or cannot be made.
+        StateError: the disk is full.
+    """
+    with new_private_file(target) as part:
+        part.write_text(html_page(state, data, shows_numbers=shows_numbers), encoding="utf-8")
+
+
+def html_page(state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> str:
+    """The whole page. Its policy lets a browser load nothing, and only its own style apply."""
+    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    broadcast_id, rate = data["broadcast_id"], data["rate"]
+    span = Rows(state, broadcast_id).dispatch_span()
+
+    def said(text: object) -> str:
+        plain = "" if text is None else str(text)
+        return plain if shows_numbers else masked_text(plain)
+
+    return rendered(
+        __package__,
+        "report.html.jinja",
+        data=data,
+        style=style,
+        style_hash=f"sha256-{digest}",
+        shows_numbers=shows_numbers,
+        facts={
+            "recipients": data["recipients"],
+            "accepted": data["taken"],
+            "skipped": data["counts"]["skipped"],
+            "messages a second": f"{rate['achieved']:g} of {rate['requested']:g}",
+            "most in one second": rate["peak_in_one_second"],
+            "time sending": duration(sum(run["active_seconds"] for run in data["runs"])),
+            "started": _time(data["started_at"]),
+            "finished": _time(data["finished_at"]),
+        },
+        rate=_rate_chart(state, data, span) if span else None,
+        progress=_progress_chart(state, data, span) if span and data["taken"] else None,
+        unsettled=Rows(state, broadcast_id).unsettled(_MOST_LISTED + 1),
+        most_listed=_MOST_LISTED,
+        said=said,
+        time=_time,
+        share=share,
+        classify=classify,
+    )
+
+
+def stretch_for(first: str, last: str) -> Stretch:
+    """The finest stretch with which a chart between two moments stays small."""
+    seconds = _seconds(last[:19]) - _seconds(first[:19])
+    fitting = (stretch for stretch in _STRETCHES if seconds / stretch.seconds <= _MOST_STRETCHES)
+    return next(fitting, _STRETCHES[-1])
+
+
+def _rate_chart(state: State, data: Mapping[str, Any], span: tuple[str, str]) -> Chart:
+    """Messages per second: the mean and the busiest second of each stretch, under the cap."""
+    stretch, rate = stretch_for(*span), data["rate"]
+    counted = Rows(state, data["broadcast_id"]).dispatch(stretch.width)
+    cap = min(max([rate["requested"], *(run["rate"] for run in data["runs"])]), MESSAGES_PER_SECOND)
+    starts = [_seconds(str(row["at"])) for row in counted]
+    busiest = [float(row["busiest"]) for row in counted]
+    plot = _Plot(starts[0], starts[-1] + stretch.seconds, max(cap, *busiest))
+    paths = [Shape("whole", plot.bars(starts, busiest, stretch.seconds))]
+    keys = [("whole", "busiest second")]
+    if stretch.seconds > 1:
+        means = [row["n"] / stretch.seconds for row in counted]
+        paths.append(Shape("mean", plot.bars(starts, means, stretch.seconds)))
+        keys.append(("mean", f"mean of each {stretch.name}"))
+    paths.append(Shape("cap", f"M0 {plot.y(cap)}H{_WIDTH}"))
+    keys.append(("cap", f"the cap: {cap:g} per second"))
+    told = (
+        f"At most {rate['peak_in_one_second']} messages left in any one second; the cap is {cap:g}."
+    )
+    return plot.chart(told, paths, keys)
+
+
+def _progress_chart(state: State, data: Mapping[str, Any], span: tuple[str, str]) -> Chart:
+    """How many messages had come how far by when, as far as the log of events still knows."""
+    broadcast_id, since = data["broadcast_id"], data["planned_at"]
+    attempts = f"wacoex-{Broadcasts(state).state_id}-{broadcast_id}-"
+    end = Rows(state, broadcast_id).deliveries_end(since, attempts)
+    stretch = stretch_for(span[0], max(span[1], end or ""))
+    points: dict[str, list[tuple[float, int]]] = {name: [] for name in _STATUSES}
+    for row in Rows(state, broadcast_id).deliveries(since, attempts, stretch.width):
+        points[row["status"]].append((_seconds(row["at"]) + stretch.seconds, row["n"]))
+    moments = [moment for listed in points.values() for moment, _ in listed]
+    first = min(moments) - stretch.seconds
+    plot = _Plot(first, max(moments), max(data["funnel"]["recipients"], 1))
+    paths = [Shape(name, plot.rising(listed)) for name, listed in points.items() if listed]
+    keys = [(name, f"{name}: {sum(n for _, n in listed)}") for name, listed in points.items()]
+    return plot.chart("How many messages had come how far by when.", paths, keys)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
+
+
+def _seconds(moment: str) -> float:
+    whole = moment + _EARLIEST[len(moment) :]
+    return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _time(moment: str | None) -> str:
+    return moment[:19].replace("T", " ") if moment else "-"

@@ -33,7 +33,7 @@ from wacoex_cli.broadcast.model import (
     lock_purpose,
     pace_key,
 )
-from wacoex_cli.broadcast.throttle import Pace, after_boot, fresh
+from wacoex_cli.broadcast.throttle import SendingPace, after_boot, fresh
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.store import EITHER_SPELLING, holds_back, other_spelling
 from wacoex_cli.errors import TemporaryError, UsageError
@@ -55,7 +55,7 @@ PlannedRow = tuple[int, int, str, str, str, str | None, str | None]
 _BATCH = 5_000
 # The other fields of a pace are columns of the same name.
 _PACE = {"interval": "slot_interval", "anchor": "anchor_interval"}
-_PACE_FIELDS = tuple(Pace.__dataclass_fields__)
+_PACE_FIELDS = tuple(SendingPace.__dataclass_fields__)
 _PACE_COLUMNS = ("boot_id", *(_PACE.get(name, name) for name in _PACE_FIELDS))
 _SAVE_PACE = (
     f"INSERT INTO paces (pace_key, {', '.join(_PACE_COLUMNS)})"
@@ -730,16 +730,16 @@ class Broadcasts:
         sql = "UPDATE broadcasts SET finished_at = ? WHERE broadcast_id = ?"
         self.state.execute(sql, [to_text(now), broadcast_id])
 
-    def load_pace(self, key: str, messages_per_second: float, clock: Clock) -> Pace:
+    def load_pace(self, key: str, messages_per_second: float, clock: Clock) -> SendingPace:
         """The pace that all processes share: of a number, an account, or one broadcast."""
         row = self.state.row("SELECT * FROM paces WHERE pace_key = ?", [key])
         if row is None:
             return fresh(messages_per_second, clock.monotonic())
-        pace = Pace(**{name: row[_PACE.get(name, name)] for name in _PACE_FIELDS})
+        pace = SendingPace(**{name: row[_PACE.get(name, name)] for name in _PACE_FIELDS})
         is_of_this_boot = row["boot_id"] == clock.boot_id()
         return pace if is_of_this_boot else after_boot(pace, clock.monotonic())
 
-    def save_pace(self, key: str, pace: Pace, clock: Clock) -> None:
+    def save_pace(self, key: str, pace: SendingPace, clock: Clock) -> None:
         """Store a pace for all processes."""
         values = [getattr(pace, name) for name in _PACE_FIELDS]
         self.state.execute(_SAVE_PACE, [key, clock.boot_id(), *values])

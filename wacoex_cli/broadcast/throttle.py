@@ -10,6 +10,7 @@ All times are seconds of one boot's monotonic clock. Nothing in here knows what 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,17 @@ MESSAGES_PER_SECOND = 20.0
 
 UNTOLD_MESSAGES_PER_SECOND = 5.0
 """What an account is asked for until it says how much it allows (respond.io: rate limits)."""
+
+
+_LIMITS = {
+    "TIER_50": 50,
+    "TIER_250": 250,
+    "TIER_1K": 1_000,
+    "TIER_2K": 2_000,
+    "TIER_10K": 10_000,
+    "TIER_100K": 100_000,
+}
+
 
 GUARD = 0.025
 """Share by which a slot is wider than the limit allows; above the jitter of a usual network."""
@@ -43,7 +55,7 @@ _SLOWEST_INTERVAL = 5.0
 
 
 @dataclass(frozen=True)
-class Pace:
+class SendingPace:
     """How fast a number (or one broadcast) may go now.
 
     Attributes:
@@ -80,13 +92,28 @@ def slot_interval(messages_per_second: float) -> float:
     return (1.0 + GUARD) / messages_per_second
 
 
-def fresh(messages_per_second: float, now: float) -> Pace:
+def sending_seconds(recipients: int, rate: float) -> float:
+    """Seconds a broadcast takes at a rate in messages per second, the guard included."""
+    return max(0, recipients - 1) * slot_interval(rate)
+
+
+def messaging_limit(tier: object) -> float | None:
+    """People per moving 24 hours that a limit allows; infinite, or None for an unknown word.
+
+    The limit is the portfolio's, shared by all its numbers (Meta: messaging limits).
+    """
+    if tier == "TIER_UNLIMITED":
+        return math.inf
+    return _LIMITS.get(str(tier))
+
+
+def fresh(messages_per_second: float, now: float) -> SendingPace:
     """The pace of a number that nothing is known about."""
     interval = slot_interval(messages_per_second)
-    return Pace(next_slot=now, interval=interval, anchor=interval, changed_at=now)
+    return SendingPace(next_slot=now, interval=interval, anchor=interval, changed_at=now)
 
 
-def after_boot(pace: Pace, now: float) -> Pace:
+def after_boot(pace: SendingPace, now: float) -> SendingPace:
     """The pace carried into another boot: its times are worthless, what it learned is not."""
     return replace(
         pace, next_slot=now + ANOTHER_BOOT_SECONDS, changed_at=now, hold_until=now, quiet_answers=0
@@ -94,8 +121,8 @@ def after_boot(pace: Pace, now: float) -> Pace:
 
 
 def book(
-    number: Pace, others: Sequence[Pace], now: float, horizon: float, most: int
-) -> tuple[Pace, tuple[Pace, ...], tuple[float, ...]]:
+    number: SendingPace, others: Sequence[SendingPace], now: float, horizon: float, most: int
+) -> tuple[SendingPace, tuple[SendingPace, ...], tuple[float, ...]]:
     """Book up to `most` slots before `horizon`, each free for the number and for all `others`.
 
     The others are the broadcast's own pace, and that of the account it leaves through. Missed
@@ -122,7 +149,9 @@ def is_late(slot: float, now: float) -> bool:
     return now - slot > LATE_SECONDS
 
 
-def learn(pace: Pace, answer: Answered, messages_per_second: float, now: float) -> Pace:
+def learn(
+    pace: SendingPace, answer: Answered, messages_per_second: float, now: float
+) -> SendingPace:
     """The pace after one more answer from the API.
 
     A refusal counts once per round trip. A stray one widens the slots by one percent, at most to
@@ -141,7 +170,7 @@ def learn(pace: Pace, answer: Answered, messages_per_second: float, now: float) 
     return replace(pace, interval=widened, quiet_answers=0, changed_at=now)
 
 
-def told(pace: Pace, messages_per_second: float, now: float) -> Pace:
+def told(pace: SendingPace, messages_per_second: float, now: float) -> SendingPace:
     """The pace after the other side said how much it allows; what it said before changes nothing.
 
     A limit that was learned from refusals stays below it: others share the account.
@@ -154,14 +183,14 @@ def told(pace: Pace, messages_per_second: float, now: float) -> Pace:
     )
 
 
-def hold(pace: Pace, until: float) -> Pace:
+def hold(pace: SendingPace, until: float) -> SendingPace:
     """Let nothing leave before `until` (`Retry-After`, `estimated_time_to_regain_access`)."""
     return replace(
         pace, hold_until=max(pace.hold_until, until), changed_at=max(pace.changed_at, until)
     )
 
 
-def _shrink(pace: Pace, narrowest: float) -> Pace:
+def _shrink(pace: SendingPace, narrowest: float) -> SendingPace:
     quiet = pace.quiet_answers + 1
     # Cubic growth: slow around the last refusal, where the limit most likely is, then ever faster.
     gain = (quiet**3 - (quiet - 1) ** 3) / _RECOVERY_ANSWERS**3
@@ -172,7 +201,7 @@ def _shrink(pace: Pace, narrowest: float) -> Pace:
     return replace(pace, interval=interval, anchor=anchor, quiet_answers=quiet)
 
 
-def _cut(pace: Pace, now: float) -> Pace:
+def _cut(pace: SendingPace, now: float) -> SendingPace:
     kept = 1.0 - min(pace.refused_share, _DEEPEST_CUT)
     interval = min(pace.interval / kept, _SLOWEST_INTERVAL)
     until = now + _COOL_DOWN_SECONDS
@@ -187,5 +216,5 @@ def _cut(pace: Pace, now: float) -> Pace:
     )
 
 
-def _is_at_widest(pace: Pace) -> bool:
+def _is_at_widest(pace: SendingPace) -> bool:
     return pace.interval >= pace.anchor * _WIDEST_BY_STRAYS * 0.999

@@ -11,9 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.broadcast.checks import troubles
 from wacoex_cli.broadcast.figures import taken_since
 from wacoex_cli.broadcast.model import Status
+from wacoex_cli.broadcast.projection import troubles
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.facts import ChannelFacts, ConnectionState, stored_facts
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.checks import Trouble
+    from wacoex_cli.broadcast.projection import Trouble
     from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.inventory import Inventory

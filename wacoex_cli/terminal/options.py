@@ -163,6 +163,9 @@ def command(
     The function takes the `Invocation` and then its own parameters, and returns a `Result`, which
     is rendered; its exit code becomes the exit status of the process. A check answers in the four
     exit codes of monitoring systems, so any failure of it is 3 (unknown).
+
+    Options that several commands share may stand once, as the fields of a NamedTuple that each of
+    them takes as one keyword-only parameter.
     """
 
     def register(function: Function) -> Function:
@@ -190,6 +193,37 @@ def parameters(function: Callable[..., object]) -> tuple[list[Any], dict[str, An
     return made, convertors
 
 
+def _spread(function: Callable[..., "Result"]) -> Callable[..., "Result"]:
+    """The function with one parameter for each field of those that are a NamedTuple of options."""
+    signature = inspect.signature(function)
+    records = {
+        one.name: one.annotation
+        for one in signature.parameters.values()
+        if hasattr(one.annotation, "_fields")
+    }
+
+    @functools.wraps(function)
+    def spread(*arguments: Any, **values: Any) -> "Result":
+        for name, record in records.items():
+            values[name] = record(**{field: values.pop(field) for field in record._fields})
+        return function(*arguments, **values)
+
+    own: list[inspect.Parameter] = []
+    for one in signature.parameters.values():
+        own += _fields_of(one.annotation) if one.name in records else [one]
+    spread.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
+    return spread
+
+
+def _fields_of(record: Any) -> list[inspect.Parameter]:
+    hints, defaults = inspect.get_annotations(record), record._field_defaults
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(name, keyword, default=defaults[name], annotation=hints[name])
+        for name in record._fields
+    ]
+
+
 def _made(
     function: Callable[..., Result],
     path: CommandPath,
@@ -197,6 +231,7 @@ def _made(
     *,
     is_check: bool,
 ) -> PlainCommand:
+    function = _spread(function)
     own, convertors = parameters(functools.partial(function, Invocation()))
 
     def run(**values: Any) -> int:
