@@ -89,7 +89,7 @@ TABLE = {
             "broadcast:app",
             "Plan a broadcast, send it at a safe pace, know what became of every row.",
         ),
-        ("optout", "contacts:app", "The people who want no more messages."),
+        ("optout", "audience:app", "The people who want no more messages."),
     ),
     "State": (
         ("config", "setup:config", "The settings in force, and the files they come from."),

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from wacoex_cli.audience.recipients_file import RecipientsFile
     from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.events import Event
 
@@ -194,14 +193,14 @@ def import_optouts(
 
 def import_file(
     state: State,
-    recipients: RecipientsFile,
+    numbers: Iterable[tuple[int, str]],
     country: str | None,
     now: datetime,
     scope: Scope,
     *,
     dry_run: bool,
 ) -> ImportCounts:
-    """Put everybody in a file on the list.
+    """Put everybody in a file on the list; `numbers` are its lines, each with its number as text.
 
     The file is read before the list is touched, so that a broadcast never waits for it.
 
@@ -210,11 +209,11 @@ def import_file(
     """
     country = country and check_country(country)
     phones, invalid = set(), []
-    for row in recipients:
-        if phone := normalise(row.phone, country):
+    for line, text in numbers:
+        if phone := normalise(text, country):
             phones.add(phone)
         else:
-            invalid.append(row.line)
+            invalid.append(line)
     if invalid and not phones:
         raise UsageError(
             f"no number in the file can be read (first on line {invalid[0]})",

@@ -143,7 +143,8 @@ def import_optouts(
         ) as recipients,
     ):
         now, wanted = workspace.clock.now(), store.Scope(scope)
-        done = store.import_file(workspace.state, recipients, country, now, wanted, dry_run=dry_run)
+        numbers = ((row.line, row.phone) for row in recipients)
+        done = store.import_file(workspace.state, numbers, country, now, wanted, dry_run=dry_run)
     invalid = done.invalid_lines
     text = [f"{done.added} {'would be ' if dry_run else ''}added, {done.known} on the list already"]
     if invalid:
