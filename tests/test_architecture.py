@@ -19,6 +19,7 @@ LIGHT = (
     "typer",
     "wacoex_cli.errors",
     "wacoex_cli.foundation.clock",
+    "wacoex_cli.foundation.settings",
     "wacoex_cli.terminal.dialogue",
     "wacoex_cli.terminal.options",
     "wacoex_cli.terminal.render",
