@@ -137,12 +137,12 @@ def primary_only(
     """
     known = list(devices)
     found: list[Interval] = []
-    for one in sorted(confirmations, key=lambda one: one.confirmed_at):
-        start = one.confirmed_at
+    for said in sorted(confirmations, key=lambda said: said.confirmed_at):
+        start = said.confirmed_at
         is_within = found and (found[-1].end is None or start < found[-1].end)
-        if one.companions or is_within:
+        if said.companions or is_within:
             continue
-        later = [device.linked_at for device in known if device.device_id > one.last_device_id]
+        later = [device.linked_at for device in known if device.device_id > said.last_device_id]
         end = min(later, default=None)
         if end is None or end > start:
             found.append(Interval(start, end))
@@ -163,7 +163,7 @@ def relink_from(last_break: Break) -> datetime:
 
 def free_slots(states: Iterable[DeviceState]) -> int:
     """How many more companions can be linked."""
-    linked = sum(one is DeviceState.LINKED for one in states)
+    linked = sum(state is DeviceState.LINKED for state in states)
     return max(0, MOST_LINKED - linked)
 
 
@@ -174,10 +174,10 @@ def breaks_in(events: Iterable[AccountEvent]) -> list[Break]:
     phone (Meta: reconnect offboarded clients). Coming back unlinks nothing more.
     """
     return [
-        Break(one.at, "offboarding", one.source)
-        for one in events
-        if one.event in {"ACCOUNT_OFFBOARDED", OFFBOARDED_HERE}
-        or (one.event == "PARTNER_REMOVED" and one.reason != "COMPANION_INACTIVITY")
+        Break(event.at, "offboarding", event.source)
+        for event in events
+        if event.event in {"ACCOUNT_OFFBOARDED", OFFBOARDED_HERE}
+        or (event.event == "PARTNER_REMOVED" and event.reason != "COMPANION_INACTIVITY")
     ]
 
 
@@ -218,7 +218,7 @@ class Probe(NamedTuple):
     @property
     def waiting(self) -> tuple[ProbeWord, ...]:
         """The words that have not come back."""
-        return tuple(one for one in self.words if one.outcome is not WordOutcome.SEEN)
+        return tuple(word for word in self.words if word.outcome is not WordOutcome.SEEN)
 
 
 class ProbeAnswer(NamedTuple):
