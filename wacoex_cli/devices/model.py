@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 MOST_LINKED = 4
 """Companions that one phone can have (Meta: onboarding business app users)."""
+SYNC_TAKES_AT_MOST = timedelta(hours=24)
+"""How long to wait before a companion is linked again (respond.io; Meta names no wait)."""
+THE_PHONE = 0
+"""The number of the phone itself where companions have theirs."""
+_CONSONANTS = "bdfgklmnprstvz"
+_VOWELS = "aeiou"
+_SYLLABLES = 4
 
 
 class DeviceKind(StrEnum):
@@ -106,15 +113,6 @@ class Break(NamedTuple):
     at: str
     because: str
     source: str
-
-
-SYNC_TAKES_AT_MOST = timedelta(hours=24)
-"""How long to wait before a companion is linked again (respond.io; Meta names no wait)."""
-THE_PHONE = 0
-"""The number of the phone itself where companions have theirs."""
-_CONSONANTS = "bdfgklmnprstvz"
-_VOWELS = "aeiou"
-_SYLLABLES = 4
 
 
 class Interval(NamedTuple):
