@@ -203,7 +203,7 @@ def wait_for(lost: Sequence[Finding], findings: Iterable[Finding]) -> list[Findi
 
     `lost` is what `check_connection` found: its remedy knows whether to wait.
     """
-    steps = tuple(f"first do what {one.id} says" for one in lost)
+    steps = tuple(f"first do what {loss.id} says" for loss in lost)
     return [
         found.replace(remedy=steps) if steps and found.id == "WX201" else found
         for found in findings

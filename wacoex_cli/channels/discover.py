@@ -366,15 +366,15 @@ def _offer(state: State, found: Found, dialogue: Dialogue, now: datetime) -> Ado
     ]
     linked = [
         channel
-        for one in found.respondio
-        if one.may_be_linked and (channel := _offer_link(state, found, one, dialogue, now))
+        for entry in found.respondio
+        if entry.may_be_linked and (channel := _offer_link(state, found, entry, dialogue, now))
     ]
     return Adopted(tuple(added), tuple(linked))
 
 
 def suggest_name(number: FoundNumber, others: Iterable[Channel]) -> str:
     """A name that is free: from the verified name, else from the digits of the number."""
-    taken = {alike(one.name) for one in others}
+    taken = {alike(other.name) for other in others}
     return next(name for name in _names(number) if alike(name) not in taken)
 
 
@@ -415,7 +415,7 @@ def _offer_number(
 
 
 def _offer_link(
-    state: State, found: Found, one: FoundRespondIO, dialogue: Dialogue, now: datetime
+    state: State, found: Found, entry: FoundRespondIO, dialogue: Dialogue, now: datetime
 ) -> Channel | None:
     # A number that is connected again is a new channel there, and the old one is gone.
     present = {each.id for each in found.respondio}
@@ -427,12 +427,12 @@ def _offer_link(
     if not names:
         return None
     question = (
-        f"respond.io channel {one.id}, {one.name} ({one.source}): which channel is it"
+        f"respond.io channel {entry.id}, {entry.name} ({entry.source}): which channel is it"
         f" ({', '.join(names)}; empty for none)"
     )
     while name := dialogue.ask(question, flag="--yes"):
         if name in names:
-            changes = {"respondio_channel_id": one.id}
+            changes = {"respondio_channel_id": entry.id}
             return registry.edit_channel(state, name, changes, now)
         dialogue.warn(f"`{name}` is none of {', '.join(f'`{each}`' for each in names)}")
     return None

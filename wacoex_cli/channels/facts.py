@@ -43,6 +43,8 @@ _REMOVED = "PARTNER_REMOVED"
 _RECONNECTED = "ACCOUNT_RECONNECTED"
 CONNECTING = frozenset({"PARTNER_ADDED", _RECONNECTED})
 """The account events that tell of a connection."""
+Part = Literal["number", "token", "account", "apps", "respondio"]
+"""What may fail when it is asked about a channel."""
 
 
 class ConnectionState(StrEnum):
@@ -178,10 +180,6 @@ def connection(values: Mapping[str, Any], now: datetime) -> ConnectionState | No
         and values.get("platform_type", "CLOUD_API") == "CLOUD_API"
     )
     return ConnectionState.CONNECTED if is_connected else None
-
-
-Part = Literal["number", "token", "account", "apps", "respondio"]
-"""What may fail when it is asked about a channel."""
 
 
 class AppsSeen(NamedTuple):

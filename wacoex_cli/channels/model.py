@@ -301,9 +301,9 @@ def addresses_of(channel: Channel, phone_number_ids: tuple[str, ...] = ()) -> tu
     known = (channel.phone_number_id, *channel.former("phone_number_id"), *phone_number_ids)
     ids = dict.fromkeys(filter(None, known))
     found = [channel_address(channel.channel_id)]
-    found += [f"phone_number_id:{one}" for one in ids]
+    found += [f"phone_number_id:{key}" for key in ids]
     found.append(f"phone:{channel.phone}")
     if channel.respondio_channel_id is not None:
         found.append(f"respondio_channel_id:{channel.respondio_channel_id}")
-    found += [f"respondio_channel_id:{one}" for one in channel.former("respondio_channel_id")]
+    found += [f"respondio_channel_id:{key}" for key in channel.former("respondio_channel_id")]
     return tuple(found)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Entered = TypeVar("Entered", bound=Details)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID = re.compile(r"[0-9]{1,32}")
+PATIENCE_SECONDS = 2.0
+"""How long a failed read is tried again where many channels are looked at."""
 
 
 def add_channel(
@@ -237,10 +239,6 @@ def changed(workspace: Workspace, channel: Channel, what: str, dry_run: bool) ->
 def alike(name: str) -> str:
     """The same for names that would share the environment variables of their secrets."""
     return re.sub(r"[._-]", "_", name.upper())
-
-
-PATIENCE_SECONDS = 2.0
-"""How long a failed read is tried again where many channels are looked at."""
 
 
 def choose_channel(workspace: Workspace, invocation: Invocation) -> Channel:

@@ -62,6 +62,10 @@ _FIRST = (
     "SELECT * FROM (SELECT at FROM evidence WHERE address = ? AND kind = ?"
     " ORDER BY at LIMIT 1) AS first"
 )
+_SIGNS = {Kind.ECHO: EvidenceKind.ECHO, Kind.CONTACT_SYNC: EvidenceKind.PHONEBOOK}
+# All others say something about a channel, or name our number.
+_OTHER_KINDS = {Kind.TEMPLATE_STATUS, Kind.QUALITY, Kind.CAPABILITY, Kind.ALERT}
+_COLUMNS_OF_ITS_OWN = frozenset({"event", "entry_id", "reason", "initiated_by"})
 
 
 class Channels:
@@ -316,12 +320,6 @@ def channel_names(*, archived: bool, env_file: Path | None = None) -> list[tuple
     condition = "IS NOT NULL" if archived else "IS NULL"
     query = f"SELECT name, phone FROM channels WHERE archived_at {condition} ORDER BY name"
     return [(str(name), str(phone)) for name, phone in glimpse(query, env_file=env_file)]
-
-
-_SIGNS = {Kind.ECHO: EvidenceKind.ECHO, Kind.CONTACT_SYNC: EvidenceKind.PHONEBOOK}
-# All others say something about a channel, or name our number.
-_OTHER_KINDS = {Kind.TEMPLATE_STATUS, Kind.QUALITY, Kind.CAPABILITY, Kind.ALERT}
-_COLUMNS_OF_ITS_OWN = frozenset({"event", "entry_id", "reason", "initiated_by"})
 
 
 def project(state: State, events: Sequence[Event], now: datetime) -> None:

@@ -88,11 +88,12 @@ def check_probes(
     Says nothing about unsupported kinds (WX301), about a device that was linked anew since, and
     about one that is not linked. Where nothing at all came in, the way in is looked at first.
     """
-    linked = {one.device_id: one for one, state in listed if state is DeviceState.LINKED}
+    linked = {device.device_id: device for device, state in listed if state is DeviceState.LINKED}
     unseen = [
-        one
-        for one in answers
-        if one.outcome is WordOutcome.NOT_SEEN and _can_be_seen(linked.get(one.device_id), one)
+        answer
+        for answer in answers
+        if answer.outcome is WordOutcome.NOT_SEEN
+        and _can_be_seen(linked.get(answer.device_id), answer)
     ]
     if not unseen:
         return []

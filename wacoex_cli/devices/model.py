@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 MOST_LINKED = 4
 """Companions that one phone can have (Meta: onboarding business app users)."""
+SYNC_TAKES_AT_MOST = timedelta(hours=24)
+"""How long to wait before a companion is linked again (respond.io; Meta names no wait)."""
+THE_PHONE = 0
+"""The number of the phone itself where companions have theirs."""
+_CONSONANTS = "bdfgklmnprstvz"
+_VOWELS = "aeiou"
+_SYLLABLES = 4
 
 
 class DeviceKind(StrEnum):
@@ -108,15 +115,6 @@ class Break(NamedTuple):
     source: str
 
 
-SYNC_TAKES_AT_MOST = timedelta(hours=24)
-"""How long to wait before a companion is linked again (respond.io; Meta names no wait)."""
-THE_PHONE = 0
-"""The number of the phone itself where companions have theirs."""
-_CONSONANTS = "bdfgklmnprstvz"
-_VOWELS = "aeiou"
-_SYLLABLES = 4
-
-
 class Interval(NamedTuple):
     """A stretch of time, RFC 3339 in UTC: from `start` on, before `end`; None is no end yet."""
 
@@ -137,12 +135,12 @@ def primary_only(
     """
     known = list(devices)
     found: list[Interval] = []
-    for one in sorted(confirmations, key=lambda one: one.confirmed_at):
-        start = one.confirmed_at
+    for said in sorted(confirmations, key=lambda said: said.confirmed_at):
+        start = said.confirmed_at
         is_within = found and (found[-1].end is None or start < found[-1].end)
-        if one.companions or is_within:
+        if said.companions or is_within:
             continue
-        later = [device.linked_at for device in known if device.device_id > one.last_device_id]
+        later = [device.linked_at for device in known if device.device_id > said.last_device_id]
         end = min(later, default=None)
         if end is None or end > start:
             found.append(Interval(start, end))
@@ -163,7 +161,7 @@ def relink_from(last_break: Break) -> datetime:
 
 def free_slots(states: Iterable[DeviceState]) -> int:
     """How many more companions can be linked."""
-    linked = sum(one is DeviceState.LINKED for one in states)
+    linked = sum(state is DeviceState.LINKED for state in states)
     return max(0, MOST_LINKED - linked)
 
 
@@ -174,10 +172,10 @@ def breaks_in(events: Iterable[AccountEvent]) -> list[Break]:
     phone (Meta: reconnect offboarded clients). Coming back unlinks nothing more.
     """
     return [
-        Break(one.at, "offboarding", one.source)
-        for one in events
-        if one.event in {"ACCOUNT_OFFBOARDED", OFFBOARDED_HERE}
-        or (one.event == "PARTNER_REMOVED" and one.reason != "COMPANION_INACTIVITY")
+        Break(event.at, "offboarding", event.source)
+        for event in events
+        if event.event in {"ACCOUNT_OFFBOARDED", OFFBOARDED_HERE}
+        or (event.event == "PARTNER_REMOVED" and event.reason != "COMPANION_INACTIVITY")
     ]
 
 
@@ -218,7 +216,7 @@ class Probe(NamedTuple):
     @property
     def waiting(self) -> tuple[ProbeWord, ...]:
         """The words that have not come back."""
-        return tuple(one for one in self.words if one.outcome is not WordOutcome.SEEN)
+        return tuple(word for word in self.words if word.outcome is not WordOutcome.SEEN)
 
 
 class ProbeAnswer(NamedTuple):

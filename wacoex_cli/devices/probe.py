@@ -56,7 +56,7 @@ class Prober:
         self._workspace = workspace
         self._state = workspace.state
         self._channel = channel
-        self._device_ids = (THE_PHONE, *(one.device_id for one in devices))
+        self._device_ids = (THE_PHONE, *(device.device_id for device in devices))
         self._key = workspace.secrets.local_key()
         self._has_warned = False
 
@@ -75,20 +75,20 @@ class Prober:
             if found is None:
                 now = to_text(self._workspace.clock.now())
                 found = Probes(self._state).start(self._channel.channel_id, contact, now)
-            words = {one.device_id: one for one in found.words}
+            words = {word.device_id: word for word in found.words}
             taken = set(Probes(self._state).words_ever())
             for device_id in self._device_ids:
                 if device_id not in words:
                     words[device_id] = ProbeWord(device_id, new_word(taken, secrets.choice))
                     taken.add(words[device_id].word)
                     Probes(self._state).add_word(found.probe_id, words[device_id])
-        return found._replace(words=tuple(words[one] for one in self._device_ids))
+        return found._replace(words=tuple(words[key] for key in self._device_ids))
 
     def has_arrivals(self) -> bool:
         """Whether something has come in by itself in the last 24 hours."""
         now = self._workspace.clock.now()
         arrivals = [EventLog(self._state).newest_arrival(source) for source in Source]
-        return any(one is not None and now - one < _LISTENS for one in arrivals)
+        return any(at is not None and now - at < _LISTENS for at in arrivals)
 
     def reader(self, probe: Probe) -> Reader | None:
         """Reads the contact's messages at respond.io; None without a token or a channel id."""
@@ -135,7 +135,7 @@ class Prober:
 
     def look(self, probe: Probe) -> Probe:
         """Find the words that have come back since the last look, and keep that."""
-        expected = {text_hash(one.word, self._key): one for one in probe.waiting}
+        expected = {text_hash(word.word, self._key): word for word in probe.waiting}
         seen: dict[int, ProbeWord] = {}
         for event in self._echoes(probe):
             word = expected.get(event.data.get("text_hash") or "")
@@ -148,7 +148,7 @@ class Prober:
             with self._state.transaction():
                 for word in seen.values():
                     self._keep(probe, word, heard=True)
-        words = tuple(seen.get(one.device_id, one) for one in probe.words)
+        words = tuple(seen.get(word.device_id, word) for word in probe.words)
         return probe._replace(words=words)
 
     def finish(self, probe: Probe, outcomes: Mapping[int, WordOutcome]) -> Probe:
@@ -158,10 +158,10 @@ class Prober:
         """
         heard = any(True for _ in self._echoes(probe))
         words = tuple(
-            one._replace(outcome=outcomes.get(one.device_id, WordOutcome.NOT_SEEN))
-            if one.outcome is not WordOutcome.SEEN
-            else one
-            for one in probe.words
+            word._replace(outcome=outcomes.get(word.device_id, WordOutcome.NOT_SEEN))
+            if word.outcome is not WordOutcome.SEEN
+            else word
+            for word in probe.words
         )
         now = to_text(self._workspace.clock.now())
         ended = probe._replace(words=words, ended_at=now, heard=heard)

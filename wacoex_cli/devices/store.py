@@ -129,7 +129,7 @@ class Devices:
         said: dict[int, list[ListConfirmation]] = defaultdict(list)
         for row in self._state.rows(_CONFIRMATIONS):
             said[row["channel_id"]].append(_confirmation(row))
-        found = {one: primary_only(devices.get(one, ()), said[one]) for one in said}
+        found = {key: primary_only(devices.get(key, ()), said[key]) for key in said}
         return {channel_id: intervals for channel_id, intervals in found.items() if intervals}
 
 

@@ -58,9 +58,9 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
     lambda at, it: rank_causes(it.unsupported, it.name, at.now),
     lambda at, it: check_missing(it.echo_flow, it.name, at.now, must_wait=it.must_wait(at.now)),
     lambda at, it: (
-        one
+        finding
         for planned, current in it.templates
-        for one in check_still_as_planned(planned, current, it.name, to_text(at.now))
+        for finding in check_still_as_planned(planned, current, it.name, to_text(at.now))
     ),
     lambda at, it: check_trouble(it.trouble, it.name),
     lambda at, it: check_journey(
@@ -74,11 +74,15 @@ GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     lambda at: check_machine(at.machine, at.now),
     lambda at: check_running(at.last_run, at.schedule, at.now) if at.is_whole else (),
     lambda at: (
-        one for source, hours in at.arrivals.items() for one in check_silence(hours, at.now, source)
+        finding
+        for source, hours in at.arrivals.items()
+        for finding in check_silence(hours, at.now, source)
     ),
     lambda at: check_app_secret(at.unsigned, to_text(at.now)),
     lambda at: (
-        one for version in at.versions for one in check_version(version, at.now, to_text(at.now))
+        finding
+        for version in at.versions
+        for finding in check_version(version, at.now, to_text(at.now))
     ),
 )
 """Checks of this machine, and of what all channels share."""
@@ -94,12 +98,12 @@ _NEARLY_NONE = 20 * _MEBIBYTE
 
 def channel_findings(snapshot: Snapshot, view: ChannelView) -> list[Finding]:
     """What the checks say about one channel, worst first."""
-    return worst_first(one for check in CHANNEL_CHECKS for one in check(snapshot, view))
+    return worst_first(finding for check in CHANNEL_CHECKS for finding in check(snapshot, view))
 
 
 def general_findings(snapshot: Snapshot) -> list[Finding]:
     """What they say about what concerns no single channel, worst first."""
-    return worst_first(one for check in GENERAL_CHECKS for one in check(snapshot))
+    return worst_first(finding for check in GENERAL_CHECKS for finding in check(snapshot))
 
 
 def run_checks(snapshot: Snapshot) -> list[Finding]:
@@ -135,7 +139,7 @@ def check_access(facts: ChannelFacts) -> list[Finding]:
     read = [fact.observed_at for fact in facts.read if fact.name.startswith(TOKEN_PREFIX)]
     found = check_token(said, name, facts.now, min(read, default=seen))
     refusal = next(filter(blames_the_token, facts.failures.values()), None)
-    if refusal and all(one.severity is not Severity.UNKNOWN for one in found):
+    if refusal and all(finding.severity is not Severity.UNKNOWN for finding in found):
         found.append(refused_token(name, refusal.message, seen))
     return found
 

@@ -75,8 +75,8 @@ def explain(
         )
     if search is not None:
         hits = explain.search(search)
-        rows = [(one.id, one.title) for one in hits]
-        data = [{"id": one.id, "title": one.title} for one in hits]
+        rows = [(article.id, article.title) for article in hits]
+        data = [{"id": article.id, "title": article.title} for article in hits]
         table = Table(("id", "title"), rows, when_empty="nothing mentions that")
         return Result({"results": data}, [table])
     article = explain.explain(word or "")

@@ -62,6 +62,29 @@ _UNSUPPORTED = {
     "WX401": "the contact writes from WhatsApp for Windows or a watch with Wear OS",
 }
 _LOST = ("WX204", "WX203", "WX201")
+_CAUSES: Mapping[Symptom, tuple[str, ...]] = {
+    Symptom.MISSING_MESSAGES: (
+        *_LOST, "WX103", "WX202", "WX205", "WX207", "WX210", "WX301", "WX304", "WX303", "WX108",
+        "WX406",
+    ),
+    Symptom.UNSUPPORTED_MESSAGES: ("WX402", "WX404", "WX403", "WX405", "WX401", "WX103", "WX102"),
+    Symptom.UNLINKED_DEVICES: ("WX303", "WX203", "WX204", "WX103", "WX107", "WX302"),
+    Symptom.CANNOT_SEND: (
+        *_LOST, "WX209", "WX206", "WX701", "WX502", "WX504", "WX503", "WX505", "WX506", "WX501",
+        "WX208",
+    ),
+    Symptom.CANNOT_CONNECT: (
+        "WX603", "WX602", "WX604", "WX601", "WX608", "WX609", "WX204", "WX605",
+    ),
+    Symptom.RATE_LIMITED: ("WX503", "WX502", "WX501"),
+}  # fmt: skip
+# The others tell what is not known beside each of their causes.
+_OPEN_IN = {
+    Symptom.UNLINKED_DEVICES: "WX303",
+    Symptom.CANNOT_SEND: "WX206",
+    Symptom.CANNOT_CONNECT: "WX601",
+    Symptom.RATE_LIMITED: "WX503",
+}
 
 
 class Diagnosis(NamedTuple):
@@ -436,31 +459,6 @@ def _answered(
     severity = Severity.WARNING if Severity.WARNING in allowed else allowed[-1]
     evidence = Evidence(said, _PERSON, now)
     return Finding(finding_id, severity, view.name, evidence, case=case, **values)
-
-
-_CAUSES: Mapping[Symptom, tuple[str, ...]] = {
-    Symptom.MISSING_MESSAGES: (
-        *_LOST, "WX103", "WX202", "WX205", "WX207", "WX210", "WX301", "WX304", "WX303", "WX108",
-        "WX406",
-    ),
-    Symptom.UNSUPPORTED_MESSAGES: ("WX402", "WX404", "WX403", "WX405", "WX401", "WX103", "WX102"),
-    Symptom.UNLINKED_DEVICES: ("WX303", "WX203", "WX204", "WX103", "WX107", "WX302"),
-    Symptom.CANNOT_SEND: (
-        *_LOST, "WX209", "WX206", "WX701", "WX502", "WX504", "WX503", "WX505", "WX506", "WX501",
-        "WX208",
-    ),
-    Symptom.CANNOT_CONNECT: (
-        "WX603", "WX602", "WX604", "WX601", "WX608", "WX609", "WX204", "WX605",
-    ),
-    Symptom.RATE_LIMITED: ("WX503", "WX502", "WX501"),
-}  # fmt: skip
-# The others tell what is not known beside each of their causes.
-_OPEN_IN = {
-    Symptom.UNLINKED_DEVICES: "WX303",
-    Symptom.CANNOT_SEND: "WX206",
-    Symptom.CANNOT_CONNECT: "WX601",
-    Symptom.RATE_LIMITED: "WX503",
-}
 
 
 def rank(

@@ -54,6 +54,14 @@ if TYPE_CHECKING:
     Pair = tuple[Template, Template]
     """A template as it was planned, and as Meta has it now."""
 
+STATE, META, RESPONDIO = "state", "meta", "respondio"
+"""The sources of a snapshot."""
+_DAY = timedelta(hours=24)
+_OBJECT_NOT_VISIBLE = 100
+_NO_ACCESS = frozenset({"credentials_missing", "channel_incomplete"})
+_TO_BE_SENT = frozenset({Status.PLANNED, Status.PAUSED, Status.SENDING})
+_MOST_TEMPLATES = 5
+
 
 class Exposed(NamedTuple):
     """A file that others may read, or a directory that others may write; `mode` as chmod has it."""
@@ -154,15 +162,6 @@ def _with_mode(path: Path, unwanted: int, what: str) -> Iterator[Exposed]:
     is_plain = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
     if is_plain and found.st_mode & unwanted:
         yield Exposed(str(path), stat.S_IMODE(found.st_mode), what)
-
-
-STATE, META, RESPONDIO = "state", "meta", "respondio"
-"""The sources of a snapshot."""
-_DAY = timedelta(hours=24)
-_OBJECT_NOT_VISIBLE = 100
-_NO_ACCESS = frozenset({"credentials_missing", "channel_incomplete"})
-_TO_BE_SENT = frozenset({Status.PLANNED, Status.PAUSED, Status.SENDING})
-_MOST_TEMPLATES = 5
 
 
 class SourceSeen(NamedTuple):

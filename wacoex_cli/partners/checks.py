@@ -130,11 +130,11 @@ def check_account(
 
 def _disabled(events: list[AccountEvent], now: datetime) -> Iterator[_Reported]:
     """The newest word on it; whoever was connected later was not disabled any more."""
-    connected = max((one.at for one in events if one.event in CONNECTING), default="")
+    connected = max((event.at for event in events if event.event in CONNECTING), default="")
     newest: dict[str, AccountEvent] = {
-        one.event: one
-        for one in events
-        if one.event in {"DISABLED_UPDATE", "ACCOUNT_DELETED"} and one.at > connected
+        event.event: event
+        for event in events
+        if event.event in {"DISABLED_UPDATE", "ACCOUNT_DELETED"} and event.at > connected
     }
     if deleted := newest.get("ACCOUNT_DELETED"):
         yield _Reported(Severity.CRITICAL, "ACCOUNT_DELETED", deleted.at, "deleted")
@@ -177,9 +177,9 @@ def _restrictions(events: list[AccountEvent], now: datetime) -> Iterator[_Report
 
 def _violations(events: list[AccountEvent], now: datetime) -> Iterator[_Reported]:
     newest = {
-        str(_data(one).get("violation_type") or "of a kind that is not told"): one
-        for one in events
-        if one.event == "ACCOUNT_VIOLATION" and _is_recent(one.at, now)
+        str(_data(event).get("violation_type") or "of a kind that is not told"): event
+        for event in events
+        if event.event == "ACCOUNT_VIOLATION" and _is_recent(event.at, now)
     }
     for name, event in newest.items():
         text = f"ACCOUNT_VIOLATION, {name}"
@@ -188,19 +188,19 @@ def _violations(events: list[AccountEvent], now: datetime) -> Iterator[_Reported
 
 def _of_templates(events: Iterable[Event], now: datetime) -> Iterator[_Reported]:
     newest: dict[str, Event] = {}
-    for one in sorted(events, key=lambda one: (one.at, one.key)):
-        newest[str(one.data.get("template_id") or one.data.get("template_name"))] = one
-    for one in newest.values():
-        word, reason = str(one.data.get("event")), one.data.get("reason")
+    for event in sorted(events, key=lambda event: (event.at, event.key)):
+        newest[str(event.data.get("template_id") or event.data.get("template_name"))] = event
+    for event in newest.values():
+        word, reason = str(event.data.get("event")), event.data.get("reason")
         severity = _TEMPLATES.get(word)
         if word == "REJECTED" and str(reason) in _POLICY_REASONS:
             severity = Severity.WARNING
-        if severity is None or not _is_recent(one.at, now):
+        if severity is None or not _is_recent(event.at, now):
             continue
-        name = f"{one.data.get('template_name')} ({one.data.get('template_language')})"
-        because = ", ".join(str(why) for why in (reason, one.data.get("title")) if why)
+        name = f"{event.data.get('template_name')} ({event.data.get('template_language')})"
+        because = ", ".join(str(why) for why in (reason, event.data.get("title")) if why)
         text = f"template {name} is {word}{f', {because}' if because else ''}"
-        yield _Reported(severity, text, one.at, "template", {"name": name, "word": word.lower()})
+        yield _Reported(severity, text, event.at, "template", {"name": name, "word": word.lower()})
 
 
 def _facts(values: Mapping[str, Any], observed_at: str) -> Iterator[_Reported]:

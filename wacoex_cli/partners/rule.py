@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from wacoex_cli.platforms.respondio import WorkspaceChannel
 
 PARTNER_NAME = "respond.io"
+NO_PROOF = (
+    "Meta has no list of partners: this is evidence, no proof;"
+    " WhatsApp Manager, Account settings, Partners shows them"
+)
+_SHOWN_USERS = 5
+_RESPONDIO_ID = "respondio_channel_id"
+# Some countries write a number with a digit more or less between country code and subscriber.
+_SAME_END = 8
 
 
 class Expected(NamedTuple):
@@ -66,16 +74,6 @@ class PartnerRows(NamedTuple):
     public_url: str | None = None
     template_events: tuple[Event, ...] = ()
     other_respondio_ids: tuple[int, ...] = ()
-
-
-NO_PROOF = (
-    "Meta has no list of partners: this is evidence, no proof;"
-    " WhatsApp Manager, Account settings, Partners shows them"
-)
-_SHOWN_USERS = 5
-_RESPONDIO_ID = "respondio_channel_id"
-# Some countries write a number with a digit more or less between country code and subscriber.
-_SAME_END = 8
 
 
 def expected(channel: Channel, own_app_id: str | None = None) -> Expected:
