@@ -258,7 +258,7 @@ async def _in_browser(
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         finally:
             limit.cancel()
-        if app.was_heard or ended.done():
+        if app.has_report or ended.done():
             return await ended
         return StepResult(StepState.OPEN, note=_TOO_LONG.format(channel=context.channel_name))
 

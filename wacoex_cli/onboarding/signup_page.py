@@ -1,4 +1,4 @@
-"""The signup page as a web application: shown once, heard once, to nobody else on the network."""
+"""The signup page as a web application: shown once, one report taken, for this machine only."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class SignupPage:
         self, setup: SignupSetup, take: Callable[[WindowReport], Awaitable[SignupEnd]]
     ) -> None:
         self.path = f"/{secrets.token_urlsafe(24)}"
-        self.was_heard = False
+        self.has_report = False
         self._setup = setup
         self._take = take
         self._report_path = f"/{secrets.token_urlsafe(24)}"
@@ -121,7 +121,7 @@ class SignupPage:
             return self._shown() if method == "GET" else _refusal(405, "Only GET is known here.")
         if path == self._report_path:
             posted = method == "POST"
-            return await self._heard(request) if posted else _refusal(405, "Only POST.")
+            return await self._take_report(request) if posted else _refusal(405, "Only POST.")
         return _refusal(404, "There is nothing here.")
 
     def _shown(self) -> Response:
@@ -145,7 +145,7 @@ class SignupPage:
         response.set_cookie(self._cookie, self._session, httponly=True, samesite="strict")
         return response
 
-    async def _heard(self, request: Request) -> Response:
+    async def _take_report(self, request: Request) -> Response:
         is_ours = _is_same(request.cookies.get(self._cookie), self._session)
         if not is_ours or request.headers.get("origin") != f"http://{request.headers['host']}":
             return _refusal(403, _FORGED)
@@ -163,9 +163,9 @@ class SignupPage:
             report = report_in(values)
         except ValueError:
             return _refusal(422, "That is no report of the page.")
-        if self.was_heard:
+        if self.has_report:
             return _refusal(410, _ONCE)
-        self.was_heard = True
+        self.has_report = True
         end = await self._take(report)
         return JSONResponse({"ok": end.ok, "title": end.title, "lines": list(end.lines)})
 
