@@ -6,9 +6,8 @@ From top to bottom: evidence is collected, judged, and shown to people, scripts 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.checks import check_connection
@@ -273,8 +272,7 @@ def check_running(
     return [Finding("WX106", Severity.WARNING, None, evidence, case=case, schedule=schedule)]
 
 
-@dataclass(frozen=True)
-class Watched:
+class Watched(NamedTuple):
     """A channel with its countdown. `zone` is the time zone its times are shown in."""
 
     channel: Channel
@@ -353,8 +351,7 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> ReminderChec
     return ReminderCheck(tuple(watch(workspace, channels, now)), run, tuple(findings), now)
 
 
-@dataclass(frozen=True)
-class ReminderCheck:
+class ReminderCheck(NamedTuple):
     """All channels that were looked at, worst first, and the last run of `reminder notify`.
 
     `findings` are about the reminder itself (WX106).

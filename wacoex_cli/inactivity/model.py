@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,8 +36,7 @@ class Grade(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True)
-class GradedSign:
+class GradedSign(NamedTuple):
     """A piece of evidence with its grade. `name` is the word of the evidence table.
 
     Words: `confirmed`, `connected`, `echo_primary`, `phonebook`, `echo`.
@@ -57,8 +55,7 @@ class GradedSign:
         return f"{_EVIDENCE_TEXTS.get(self.name, self.name)}{who}"
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """The countdown of one channel. All moments are aware, UTC.
 
     `counted` is the evidence the clock runs from, `weaker` what is newer but not trusted enough,
@@ -106,8 +103,7 @@ class NoticeKind(StrEnum):
     REMOVED = "removed"  # the channel is no longer connected
 
 
-@dataclass(frozen=True)
-class LastNotice:
+class LastNotice(NamedTuple):
     """The last notice that reached a target about a channel."""
 
     kind: NoticeKind

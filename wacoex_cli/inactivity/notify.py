@@ -213,7 +213,7 @@ class Notified:
             return self.error.exit_status
         if isinstance(self.error, SystemExit) and isinstance(self.error.code, int):
             return self.error.code
-        if self.error:
+        if self.error is not None:
             return _INTERRUPTED if isinstance(self.error, KeyboardInterrupt) else 1
         if not self.failed:
             return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -68,7 +67,7 @@ def standing(signs: Iterable[GradedSign], settings: InactivitySettings, now: dat
     newest_first = sorted(signs, key=_place, reverse=True)
     latest = now + CLOCKS_DIFFER_AT_MOST
     future = tuple(sign for sign in newest_first if sign.at > latest)
-    known = [replace(sign, at=min(sign.at, now)) for sign in newest_first if sign.at <= latest]
+    known = [sign._replace(at=min(sign.at, now)) for sign in newest_first if sign.at <= latest]
     needed = _STRENGTH[Grade(settings.trust)]
     trusted = [sign for sign in known if _STRENGTH[sign.grade] >= needed]
     counted = max(trusted, key=_place, default=None)
