@@ -316,12 +316,9 @@ class Survey(NamedTuple):
 
     def to_json(self) -> dict[str, object]:
         """The `estimate` of the JSON output."""
-        return {
-            "contacts": self.contacts,
-            "calls": self.calls,
-            "seconds": round(self.seconds, 1),
-            "calls_per_second": self.calls_per_second,
-        }
+        figures = self._replace(seconds=round(self.seconds, 1))._asdict()
+        del figures["begun"]
+        return figures
 
 
 async def survey(reader: Reader) -> Survey:
