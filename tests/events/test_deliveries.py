@@ -132,9 +132,9 @@ def test_the_same_delivery_twice_in_one_commit_is_a_duplicate(state, clock) -> N
 
 
 def test_one_that_cannot_be_stored_does_not_take_the_others_with_it(state, clock) -> None:
-    unfit = payload("B", message_id="\ud800")  # no database takes half a character
+    unstorable = payload("B", message_id="\ud800")  # no database takes half a character
 
-    answers, _ = stored_by(state, clock, [payload("A"), unfit, payload("C")])
+    answers, _ = stored_by(state, clock, [payload("A"), unstorable, payload("C")])
 
     first, failed, last = answers
     assert first.is_new
@@ -163,8 +163,8 @@ def test_a_full_disk_fails_all_of_them_and_passes(state, clock) -> None:
     assert again.is_new
 
 
-class Room:
-    """A room that remembers the events it was given, and may fail."""
+class Recorder:
+    """A projection that remembers the events it was given, and may fail."""
 
     def __init__(self, name: str, kinds: frozenset[Kind] = frozenset({Kind.MESSAGE})) -> None:
         self.seen: list[str] = []
@@ -180,14 +180,14 @@ class Room:
 
 @pytest.fixture
 def projecting(state: State):
-    """Start a projector over these rooms on a connection of its own; it is closed at the end."""
+    """Start a projector on a connection of its own; it is closed at the end."""
     opened: list[tuple[Projector, State]] = []
 
-    def start(*rooms: Room, told: list[tuple[str, str]] | None = None) -> Projector:
+    def start(*recorders: Recorder, told: list[tuple[str, str]] | None = None) -> Projector:
         own = open_state(state.path)
         projector = Projector(
             own,
-            [room.projection for room in rooms],
+            [recorder.projection for recorder in recorders],
             SystemClock(),
             on_failure=lambda name, why: (told if told is not None else []).append((name, why)),
         )
@@ -216,15 +216,15 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_what_an_earlier_process_left_is_worked_on_at_the_start(state, projecting) -> None:
     store_events(state, "A", "B")
-    first, second = Room("first"), Room("second")
+    first, second = Recorder("first"), Recorder("second")
 
     projecting(first, second)
 
     until(lambda: len(first.seen) == len(second.seen) == 2)
 
 
-def test_new_events_reach_every_room_once(state, projecting) -> None:
-    first, uninterested = Room("first"), Room("second", frozenset({Kind.ECHO}))
+def test_new_events_reach_every_projection_once(state, projecting) -> None:
+    first, uninterested = Recorder("first"), Recorder("second", frozenset({Kind.ECHO}))
     projector = projecting(first, uninterested)
 
     for name in "ABC":
@@ -237,11 +237,11 @@ def test_new_events_reach_every_room_once(state, projecting) -> None:
     assert uninterested.seen == []
 
 
-def test_a_room_that_fails_holds_up_no_other_and_is_told_without_what_it_saw(
+def test_a_projection_that_fails_holds_up_no_other_and_is_reported_without_what_it_saw(
     state, projecting
 ) -> None:
     told: list[tuple[str, str]] = []
-    failing, other = Room("failing"), Room("other")
+    failing, other = Recorder("failing"), Recorder("other")
     failing.failures = 1
     store_events(state, "A")
 
@@ -253,12 +253,12 @@ def test_a_room_that_fails_holds_up_no_other_and_is_told_without_what_it_saw(
     assert failing.seen == ["meta:message:A"]
 
 
-def test_closing_lets_the_rooms_finish(state, projecting) -> None:
-    room = Room("room")
-    projector = projecting(room)
+def test_closing_lets_the_projections_finish(state, projecting) -> None:
+    recorder = Recorder("recorder")
+    projector = projecting(recorder)
     store_events(state, *(f"{number}" for number in range(500)))
 
     projector.close()
 
-    assert len(room.seen) == 500
+    assert len(recorder.seen) == 500
     assert not [one for one in threading.enumerate() if one.name == "projector"]

@@ -117,7 +117,9 @@ def test_it_stores_streams_and_ends_with_the_envelope(listening, state_path: Pat
     assert stored(state_path) == {"meta:message:wamid.A"}
 
 
-def test_ctrl_c_is_130_and_the_rooms_have_read_what_came_in(listening, state_path: Path) -> None:
+def test_ctrl_c_is_130_and_the_projections_have_read_what_came_in(
+    listening, state_path: Path
+) -> None:
     child = listening(**SIGNED)
     child.deliver("wamid.A")
 
@@ -209,7 +211,7 @@ def test_a_port_that_is_taken_is_told(run, listening) -> None:
     assert "--port" in done.err
 
 
-def test_keys_of_single_channels_open_the_door_too(run, listening, state_path: Path) -> None:
+def test_keys_of_single_channels_open_it_too(run, listening, state_path: Path) -> None:
     env = {"WACOEX_STATE": str(state_path)}
     run("channel", "add", "shop-2", "--phone", "+6560000001", env=env)
 

@@ -389,7 +389,7 @@ class Shown:
         return self._answer(request)
 
 
-def test_a_page_of_another_room_is_served_and_kept_private(talk: Talk) -> None:
+def test_a_page_of_another_package_is_served_and_kept_private(talk: Talk) -> None:
     shown = Shown()
 
     seen, done = talk(

@@ -21,7 +21,7 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.events import Event, Kind, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
@@ -112,7 +112,7 @@ def summaries(state: State, channels: Sequence[Channel], now: datetime) -> dict[
     unsupported = [event for event in found if event.at <= to_text(now)]
     if not unsupported:
         return {channel.channel_id: Summary() for channel in channels}
-    around = _Around.of(state, unsupported, since)
+    around = _Around(state, unsupported, since)
     account = AccountEvents(state).of_channels(channels)
     summed_up = {}
     for channel in channels:
@@ -126,25 +126,18 @@ def summaries(state: State, channels: Sequence[Channel], now: datetime) -> dict[
     return summed_up
 
 
-class _Around(NamedTuple):
+class _Around:
     """What the log says about the same messages and the same people."""
 
-    resolved: set[str]
-    first_seen: Mapping[str, str]
-    log_began_at: datetime | None
-    edits: Mapping[str, list[datetime]]
-
-    @classmethod
-    def of(cls, state: State, events: Sequence[Event], since: datetime) -> _Around:
-        log, edits = EventLog(state), defaultdict(list)
+    def __init__(self, state: State, events: Sequence[Event], since: datetime) -> None:
+        log = EventLog(state)
+        message_ids = {event.message_id for event in events if event.message_id}
+        self.resolved = log.delivered_after_all(message_ids, since)
+        self.first_seen = log.first_seen({event.contact for event in events if event.contact})
+        self.log_began_at = log.oldest_at((Kind.ECHO, Kind.MESSAGE))
+        self.edits: dict[str, list[datetime]] = defaultdict(list)
         for edit in log.find(kinds=(Kind.EDIT,), since=since - _EDIT_COMES_WITHIN):
-            edits[edit.contact or ""].append(from_text(edit.at))
-        return cls(
-            log.delivered_after_all({e.message_id for e in events if e.message_id}, since),
-            log.first_seen({event.contact for event in events if event.contact}),
-            log.oldest_at((Kind.ECHO, Kind.MESSAGE)),
-            edits,
-        )
+            self.edits[edit.contact or ""].append(from_text(edit.at))
 
     def is_first(self, event: Event) -> bool | None:
         at, began = from_text(event.at), self.log_began_at
@@ -324,17 +317,9 @@ def check_silence(
         f"the newest arrival was at {to_text(newest)}; the longest silence of the 28"
         f" days before it was {_in_hours(longest)}"
     )
-    return [
-        Finding(
-            "WX108",
-            Severity.WARNING,
-            None,
-            Evidence(text, "wacoex", to_text(newest)),
-            case="meta" if source is Source.META else "respondio",
-            provider=_SOURCE_NAMES[source],
-            duration=_in_hours(now - newest),
-        )
-    ]
+    evidence = Evidence(text, "wacoex", to_text(newest))
+    values = {"provider": _SOURCE_NAMES[source], "duration": _in_hours(now - newest)}
+    return [Finding("WX108", Severity.WARNING, None, evidence, case=source.value, **values)]
 
 
 def _in_hours(length: timedelta) -> str:

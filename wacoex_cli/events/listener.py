@@ -403,14 +403,11 @@ class Listener:
 
     def application(self, pages: Sequence[WebPage], prefix: str) -> ASGIApp:
         """The whole application. It answers under the prefix and without it."""
+        meta, respondio = (PLATFORMS[source].path for source in (Source.META, Source.RESPONDIO))
+        deliver = partial(self._deliver, Source.RESPONDIO)
         handlers: list[tuple[str, Handler, Source | None, Sequence[str]]] = [
-            (PLATFORMS[Source.META].path, self._meta, Source.META, ("GET", "POST")),
-            (
-                PLATFORMS[Source.RESPONDIO].path,
-                partial(self._deliver, Source.RESPONDIO),
-                Source.RESPONDIO,
-                ("POST",),
-            ),
+            (meta, self._meta, Source.META, ("GET", "POST")),
+            (respondio, deliver, Source.RESPONDIO, ("POST",)),
             *((page.path, _show(page), None, page.methods) for page in pages),
         ]
         routes = [

@@ -104,15 +104,10 @@ class PullLog:
     store_bodies: bool
 
     @classmethod
-    def of(cls, workspace: Workspace, tally: PullTally) -> PullLog:
-        """The log of the installation."""
-        return cls(
-            workspace.state,
-            workspace.clock,
-            tally,
-            key=workspace.secrets.local_key(),
-            store_bodies=workspace.settings.events.store_bodies,
-        )
+    def of(cls, workspace: Workspace, tally: PullTally | None = None) -> PullLog:
+        """The log of the installation; what it comes to is counted in `tally`."""
+        key, store_bodies = workspace.secrets.local_key(), workspace.settings.events.store_bodies
+        return cls(workspace.state, workspace.clock, tally or PullTally(), key, store_bodies)
 
     def keep(self, source: Source, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Store what is new of these bodies; it is durable when this returns."""
@@ -242,7 +237,7 @@ def reader_of(
     token = workspace.secrets.find("respondio-token", channel.name)
     if token is None or channel.respondio_channel_id is None:
         return None
-    log = PullLog.of(workspace, tally or PullTally())
+    log = PullLog.of(workspace, tally)
     return Reader(respondio_for(workspace, channel), channel.respondio_channel_id, log, since=since)
 
 
@@ -318,12 +313,9 @@ class Survey(NamedTuple):
 
     def to_json(self) -> dict[str, object]:
         """The `estimate` of the JSON output."""
-        return {
-            "contacts": self.contacts,
-            "calls": self.calls,
-            "seconds": round(self.seconds, 1),
-            "calls_per_second": self.calls_per_second,
-        }
+        figures = self._replace(seconds=round(self.seconds, 1))._asdict()
+        del figures["begun"]
+        return figures
 
 
 async def survey(reader: Reader) -> Survey:

@@ -259,13 +259,12 @@ class EventLog:
             found = self._in_order(conditions, newest_first, most)
         else:
             # Kind by kind, because only so an index gives them in order.
+            runs = [
+                self._in_order({"kind = ?": [kind], **conditions}, newest_first, most)
+                for kind in sorted(kinds)
+            ]
             found = heapq.merge(
-                *(
-                    self._in_order({"kind = ?": [kind], **conditions}, newest_first, most)
-                    for kind in sorted(kinds)
-                ),
-                key=lambda event: (event.at, event.event_id),
-                reverse=newest_first,
+                *runs, key=lambda event: (event.at, event.event_id), reverse=newest_first
             )
         return itertools.islice(found, most)
 
@@ -315,17 +314,11 @@ class EventLog:
     def days(self, kind: Kind, since: datetime) -> list[Day]:
         """The days with events of a kind, by number; of messages those of contacts count."""
         sql = _DAYS.format(more=_INBOUND if kind is Kind.MESSAGE else "")
-        found = [
-            Day(
-                frozenset(
-                    f"{name}:{row[name]}" for name in _ADDRESS_NAMES if row[name] is not None
-                ),
-                row["day"],
-                row["messages"],
-                row["newest_at"],
-            )
-            for row in self._state.rows(sql, [kind, to_text(since)])
-        ]
+        found = []
+        for row in self._state.rows(sql, [kind, to_text(since)]):
+            known = [name for name in _ADDRESS_NAMES if row[name] is not None]
+            own = frozenset(f"{name}:{row[name]}" for name in known)
+            found.append(Day(own, row["day"], row["messages"], row["newest_at"]))
         return sorted(found, key=lambda day: day.newest_at)
 
     def first_seen(self, contacts: Collection[str]) -> dict[str, str]:
@@ -350,12 +343,11 @@ class EventLog:
 
     def events_of_no_payload(self) -> int:
         """How many events belong to a payload that is not there."""
-        return int(
-            self._state.value(
-                "SELECT COUNT(*) FROM events e LEFT JOIN payloads p"
-                " ON p.payload_id = e.payload_id WHERE p.payload_id IS NULL"
-            )
+        found = self._state.value(
+            "SELECT COUNT(*) FROM events e LEFT JOIN payloads p"
+            " ON p.payload_id = e.payload_id WHERE p.payload_id IS NULL"
         )
+        return int(found)
 
     def readers_ahead(self) -> list[Row]:
         """Consumers that claim to have read further than the log goes."""
@@ -385,13 +377,12 @@ class EventLog:
             "SELECT event_id FROM events WHERE payload_id >= ? ORDER BY event_id LIMIT 1",
             [first_payload],
         )
-        counts = (
-            value("SELECT COUNT(*) FROM payloads WHERE payload_id < ?", [first_payload]),
-            value("SELECT COUNT(*) FROM events WHERE event_id < ?", [first_event or 0]),
-            value("SELECT COUNT(*) FROM active_contacts WHERE month < ?", [month]),
+        return OldEvents(
+            int(value("SELECT COUNT(*) FROM payloads WHERE payload_id < ?", [first_payload])),
+            int(value("SELECT COUNT(*) FROM events WHERE event_id < ?", [first_event or 0])),
+            int(value("SELECT COUNT(*) FROM active_contacts WHERE month < ?", [month])),
+            *(first_payload, int(first_event or 0), month),
         )
-        payloads, events, active = map(int, counts)
-        return OldEvents(payloads, events, active, first_payload, int(first_event or 0), month)
 
     def remove_old(self, old: OldEvents, before: datetime, now: datetime) -> None:
         """Remove what was chosen, in transactions of some milliseconds.

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from wacoex_cli.terminal.options import Invocation
 
 _WHATSAPP = "whatsapp_business_account"
-_NO_APP_ID = "which app is ours is not known"
 
 
 @dataclass(frozen=True)
@@ -78,14 +77,13 @@ async def look(workspace: Workspace, channel: Channel) -> Subscription:
     """
     meta = meta_for(workspace, channel)
     apps = await meta.subscribed_apps(channel.demand_waba_id())
-    app_id, why = workspace.settings_for(channel.name).meta_app_id, ""
+    app_id, reason = workspace.settings_for(channel.name).meta_app_id, None
     if not app_id:
         try:
             app_id = (await meta.debug_token()).app_id
-            why = "" if app_id else f"{_NO_APP_ID}: Meta does not say"
         except WacoexError as error:
-            why = f"{_NO_APP_ID}: {error.message}"
-    return await _subscription(workspace, channel, apps, (app_id, why))
+            reason = error.message
+    return await _subscription(workspace, channel, apps, app_id, reason)
 
 
 async def look_beside(
@@ -98,19 +96,20 @@ async def look_beside(
     app_id = workspace.settings_for(facts.name).meta_app_id or (token_app and token_app.value)
     failed = facts.failures.get("token")
     reason = failed.message if failed else token_app and token_app.reason
-    why = "" if app_id else f"{_NO_APP_ID}: {reason or 'Meta does not say'}"
-    own = (str(app_id) if app_id else None, why)
-    return await _subscription(workspace, facts.channel, facts.apps.apps, own, patience_seconds)
+    own = str(app_id) if app_id else None
+    apps, channel = facts.apps.apps, facts.channel
+    return await _subscription(workspace, channel, apps, own, reason, patience_seconds)
 
 
 async def _subscription(
     workspace: Workspace,
     channel: Channel,
     apps: Iterable[App],
-    own_app: tuple[str | None, str],
+    app_id: str | None,
+    reason: str | None,
     patience_seconds: float | None = None,
 ) -> Subscription:
-    app_id, why = own_app
+    why = "" if app_id else f"which app is ours is not known: {reason or 'Meta does not say'}"
     own = next((app for app in apps if app_id is not None and app.id == app_id), None)
     hook, why_no_fields = await _hook(workspace, channel, app_id, patience_seconds)
     listed = (hook or {}).get("fields") or ()
