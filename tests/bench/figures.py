@@ -54,7 +54,7 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table; without a bound it is told for information only."""
+    """One line of the table; without a bound it is for information only."""
 
     what: str
     measured: float

@@ -213,24 +213,24 @@ def ledger_costs(home: Home, broadcast_id: int) -> None:
 
 
 def main() -> None:
-    """What was asked for, or everything."""
-    asked = set(sys.argv[1:]) or {"plan", "xlsx", "resume", "memory", "ledger"}
-    if asked & {"plan", "resume", "ledger"}:
+    """The measurements that are named, or all."""
+    chosen = set(sys.argv[1:]) or {"plan", "xlsx", "resume", "memory", "ledger"}
+    if chosen & {"plan", "resume", "ledger"}:
         with bench() as (sandbox, home):
             plan(home)
             planned = home.directory / "planned.db"
             shutil.copyfile(home.state, planned)
-            if "ledger" in asked:
+            if "ledger" in chosen:
                 ledger_costs(home, 1)
-            if "resume" in asked:
+            if "resume" in chosen:
                 for path in home.directory.glob("wacoex.db-*"):
                     path.unlink()
                 planned.replace(home.state)
                 resume(home, sandbox, 1)
-    if "xlsx" in asked:
+    if "xlsx" in chosen:
         with bench() as (_, home):
             workbook(home)
-    if "memory" in asked:
+    if "memory" in chosen:
         with bench() as (_, home):
             memory(home)
 

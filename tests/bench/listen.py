@@ -173,12 +173,12 @@ def lost(state: Path, answered: list[tuple[int, float]]) -> int:
     """How many deliveries got a 200 and are not in the state file."""
     with contextlib.closing(sqlite3.connect(state)) as db:
         kept = {key.split(":", 2)[2] for (key,) in db.execute("SELECT event_key FROM events")}
-    told = {name.removesuffix(":delivered") for name in kept}
-    return sum(f"wamid.{number}" not in told for number, _ in answered)
+    reported = {name.removesuffix(":delivered") for name in kept}
+    return sum(f"wamid.{number}" not in reported for number, _ in answered)
 
 
 def unseen(state: Path) -> int:
-    """How many events the room that is furthest behind has not looked at."""
+    """How many events the projection that is furthest behind has not looked at."""
     with contextlib.closing(sqlite3.connect(state)) as db:
         (newest,) = db.execute("SELECT MAX(event_id) FROM events").fetchone()
         (last,) = db.execute("SELECT MIN(event_id) FROM cursors").fetchone()
@@ -211,7 +211,7 @@ def main() -> None:
                 Figure("slowest of 99 %, ms", milliseconds[len(milliseconds) * 99 // 100]),
                 Figure("slowest answer, ms", milliseconds[-1]),
                 Figure("answered and lost", lost(state, answered), at_most=0),
-                Figure("events the slowest room has yet to see", behind),
+                Figure("events the slowest projection has yet to see", behind),
                 Figure("memory of the listener, MiB", memory, at_most=150),
             ),
         )
