@@ -127,7 +127,8 @@ class Http:
             answer = await self._exchange(method, url, headers=headers, params=params, json=json)
             demanded = 0.0
             if isinstance(answer, Answer):
-                if not _may_get_better(answer) or is_final(answer):
+                may_get_better = answer.status == 429 or answer.status >= 500
+                if not may_get_better or is_final(answer):
                     break
                 demanded = retry_after_seconds(answer.headers, self.clock.now()) or 0.0
             give_up_at += demanded
@@ -142,7 +143,14 @@ class Http:
                 hint="check the network, then try again",
                 code="unreachable",
             )
-        return _not_redirected(answer, url)
+        if 300 <= answer.status < 400:
+            target = urlsplit(answer.headers.get("location", "")).hostname or "another path"
+            raise RefusedError(
+                f"{_host(url)} redirects to {target}, which is not followed",
+                hint="check the base URL, and whether a captive portal or a proxy is in the way",
+                code="redirected",
+            )
+        return answer
 
     async def send(
         self,
@@ -231,21 +239,6 @@ def _answer(response: httpx.Response) -> Answer:
     except (ValueError, RecursionError):
         body = None
     return Answer(response.status_code, response.headers, body, len(response.content))
-
-
-def _may_get_better(answer: Answer) -> bool:
-    return answer.status == 429 or answer.status >= 500
-
-
-def _not_redirected(answer: Answer, url: str) -> Answer:
-    if 300 <= answer.status < 400:
-        target = urlsplit(answer.headers.get("location", "")).hostname or "another path"
-        raise RefusedError(
-            f"{_host(url)} redirects to {target}, which is not followed",
-            hint="check the base URL, and whether a captive portal or a proxy is in the way",
-            code="redirected",
-        )
-    return answer
 
 
 def _host(url: str) -> str:

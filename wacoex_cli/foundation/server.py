@@ -42,7 +42,7 @@ async def serve(
 ) -> int:
     """Serve until SIGINT or SIGTERM; returns the number of the signal.
 
-    The first signal closes the door and lets requests under way end, `drain_seconds` at most (0
+    The first signal closes the socket and lets requests under way end, `drain_seconds` at most (0
     breaks them off); a second one breaks them off. `port` 0 takes a free one; `on_ready` is given
     the base URL as soon as requests are answered. `log` is told what the server itself has to
     complain about.
@@ -177,29 +177,25 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     """A socket for each address of the host, all on one port."""
     listeners: list[socket.socket] = []
     problem: OSError | None = None
-    for family, address in _addresses(host, port):
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise _no_host(host) from None
+    addresses = {(family, str(address[0])) for family, _, _, _, address in found}
+    # IPv4 first: it is what most people mean by `localhost`.
+    for family, address in sorted(addresses, key=lambda place: place[0] != socket.AF_INET):
         taken = listeners[0].getsockname()[1] if listeners else port
         try:
             listeners.append(_bound(family, address, taken))
         except OSError as error:
             if error.errno not in _NOT_ON_THIS_MACHINE:
-                for one in listeners:
-                    one.close()
+                for listener in listeners:
+                    listener.close()
                 raise _unusable(host, port, error) from None
             problem = error
     if problem is not None and not listeners:
         raise _unusable(host, port, problem)
     return listeners
-
-
-def _addresses(host: str, port: int) -> list[tuple[int, str]]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError):
-        raise _no_host(host) from None
-    # IPv4 first: it is what most people mean by `localhost`.
-    addresses = {(family, str(address[0])) for family, _, _, _, address in found}
-    return sorted(addresses, key=lambda one: one[0] != socket.AF_INET)
 
 
 def _bound(family: int, address: str, port: int) -> socket.socket:

@@ -145,14 +145,8 @@ def open_workspace(
     sources = read_sources(env_file=env_file, environ=environ)
     for warning in sources.warnings():
         warn(warning)
-    return Workspace(
-        sources,
-        clock or SystemClock(),
-        warn=warn,
-        log=log,
-        detail=detail,
-        announce=announce,
-    )
+    clock = clock or SystemClock()
+    return Workspace(sources, clock, warn=warn, log=log, detail=detail, announce=announce)
 
 
 STOPPING = "stopping: requests under way may end (10 s at most); again to stop at once"

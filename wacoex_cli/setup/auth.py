@@ -311,10 +311,9 @@ def entries(workspace: Workspace, only: str | None, *, offline: bool) -> list[En
     found = []
     for channel in channels:
         for name in SECRET_VARIABLES:
-            own = _look(workspace, name, channel.name)
-            if name == _NEEDED[channel.provider]:
-                found.append(own if own.is_there else _missing(workspace, own))
-            elif own.is_there and (only is not None or own.origin != shared[name].origin):
+            is_needed = name == _NEEDED[channel.provider]
+            own = _look(workspace, name, channel.name, is_needed=is_needed)
+            if is_needed or (own.is_there and (only or own.origin != shared[name].origin)):
                 found.append(own)
     if only is None:
         listed = {(entry.name, entry.origin) for entry in found}
@@ -323,25 +322,14 @@ def entries(workspace: Workspace, only: str | None, *, offline: bool) -> list[En
     return found if offline else _with_examined(workspace, found)
 
 
-def exit_status(found: Sequence[Entry]) -> int:
-    """4 when a secret is missing or refused, else 6 when Meta is not reached, else 0."""
-    statuses = {error.exit_status for entry in found if (error := entry.error) is not None}
-    return min(statuses, default=0)
-
-
-def _look(workspace: Workspace, name: str, channel: str | None) -> Entry:
+def _look(
+    workspace: Workspace, name: str, channel: str | None, *, is_needed: bool = False
+) -> Entry:
+    look = workspace.secrets.need if is_needed else workspace.secrets.find
     try:
-        return Entry(name, channel, workspace.secrets.find(name, channel))
+        return Entry(name, channel, look(name, channel))
     except CredentialError as error:
         return Entry(name, channel, None, error)
-
-
-def _missing(workspace: Workspace, entry: Entry) -> Entry:
-    try:
-        workspace.secrets.need(entry.name, entry.channel)
-    except CredentialError as error:
-        return dataclasses.replace(entry, problem=error)
-    return entry
 
 
 def _with_examined(workspace: Workspace, found: Sequence[Entry]) -> list[Entry]:
