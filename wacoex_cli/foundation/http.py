@@ -194,7 +194,10 @@ class Http:
                 response = await self._opened().request(
                     method, url, headers=headers, params=params, json=json
                 )
-            outcome = _answer(response)
+            body = None
+            with contextlib.suppress(ValueError, RecursionError):
+                body = json_module.loads(response.content)
+            outcome = Answer(response.status_code, response.headers, body, len(response.content))
         except _NEVER_LEFT as error:
             outcome = NotSentError(_reason(error))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
@@ -211,34 +214,23 @@ class Http:
             # The library's own log lines show whole URLs.
             for name in ("httpx", "httpcore"):
                 logging.getLogger(name).setLevel(logging.WARNING)
-            self._client = _new_client(self._transport)
+            with contextlib.suppress(OSError, ValueError, ImportError, httpx.InvalidURL):
+                self._client = httpx.AsyncClient(
+                    timeout=_TIMEOUT,
+                    limits=_LIMITS,
+                    transport=self._transport,
+                    mounts=dict.fromkeys(_UNPROXIED),
+                    follow_redirects=False,
+                    headers={"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
+                )
+        if self._client is None:
+            raise UsageError(
+                "the proxy or certificate settings of the environment cannot be used",
+                hint="check `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` (http and https proxies only),"
+                " `SSL_CERT_FILE` and `SSL_CERT_DIR`",
+                code="network_settings",
+            )
         return self._client
-
-
-def _new_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    with contextlib.suppress(OSError, ValueError, ImportError, httpx.InvalidURL):
-        return httpx.AsyncClient(
-            timeout=_TIMEOUT,
-            limits=_LIMITS,
-            transport=transport,
-            mounts=dict.fromkeys(_UNPROXIED),
-            follow_redirects=False,
-            headers={"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
-        )
-    raise UsageError(
-        "the proxy or certificate settings of the environment cannot be used",
-        hint="check `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` (http and https proxies only),"
-        " `SSL_CERT_FILE` and `SSL_CERT_DIR`",
-        code="network_settings",
-    )
-
-
-def _answer(response: httpx.Response) -> Answer:
-    try:
-        body = json_module.loads(response.content)
-    except (ValueError, RecursionError):
-        body = None
-    return Answer(response.status_code, response.headers, body, len(response.content))
 
 
 def _host(url: str) -> str:

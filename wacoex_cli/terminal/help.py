@@ -9,8 +9,6 @@ from typer._click.shell_completion import CompletionItem
 from typer.core import TyperCommand, TyperGroup
 
 GLOBAL_PANEL = "Global options"
-_SETTINGS = {"help_option_names": ["-h", "--help"]}
-
 CommandPath = tuple[str, ...]
 
 
@@ -38,6 +36,17 @@ class _Made(Mapping[str, "PlainCommand | PlainGroup"]):
         return len(self._entries)
 
 
+def _plain(help: str, examples: Iterable[str], params: list[Any]) -> dict[str, Any]:
+    """What commands and groups have in common: no markup, examples at the end, `-h`."""
+    return {
+        "help": help,
+        "epilog": "\n".join(examples),
+        "params": params,
+        "rich_markup_mode": None,
+        "context_settings": {"help_option_names": ["-h", "--help"]},
+    }
+
+
 class PlainCommand(TyperCommand):
     """A command whose help separates its own options from those every command has.
 
@@ -54,15 +63,7 @@ class PlainCommand(TyperCommand):
         callback: Callable[..., int],
         is_check: bool,
     ) -> None:
-        super().__init__(
-            path[-1],
-            help=help,
-            epilog="\n".join(examples),
-            params=params,
-            callback=callback,
-            rich_markup_mode=None,
-            context_settings=_SETTINGS.copy(),
-        )
+        super().__init__(path[-1], **_plain(help, examples, params), callback=callback)
         self.path = path
         self.is_check = is_check
 
@@ -91,16 +92,9 @@ class PlainGroup(TyperGroup):
         params: list[Any],
         callback: Callable[..., None],
     ) -> None:
-        super().__init__(
-            name=path[-1] if path else "",
-            help=help,
-            epilog="\n".join(examples),
-            params=params,
-            callback=callback,
-            no_args_is_help=True,
-            rich_markup_mode=None,
-            context_settings=_SETTINGS.copy(),
-        )
+        name = path[-1] if path else ""
+        plain = _plain(help, examples, params)
+        super().__init__(name=name, **plain, callback=callback, no_args_is_help=True)
         self.path = path
         self.entries: dict[str, ListedCommand] = {}
         self.commands = _Made(self.entries)  # type: ignore[assignment]  # Typer only reads it
