@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.channels.discover import Adopted
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.errors import DeclinedError, UsageError
 from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -21,7 +20,7 @@ from wacoex_cli.terminal.options import (
 from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
-    from wacoex_cli.channels.discover import Found, FoundNumber
+    from wacoex_cli.channels.discover import Adopted, Found, FoundNumber
     from wacoex_cli.channels.import_file import ImportedChannels
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
