@@ -242,7 +242,11 @@ def _write_envelope(result: Result, invocation: Invocation, command_path: Comman
         "status": result.status,
         "exit_code": result.exit_code,
         "data": {**result.data, **marks},
-        "errors": [_error_entry(error) for error in result.errors],
+        "errors": [
+            {"code": error.code, "message": error.message, "hint": error.hint}
+            | ({"details": error.details} if error.details else {})
+            for error in result.errors
+        ],
     }
     if invocation.learnt.sandbox_url:
         envelope["sandbox"] = True
@@ -261,11 +265,6 @@ def _write_envelope(result: Result, invocation: Invocation, command_path: Comman
 
 def _json(value: object) -> str:
     return json.dumps(value, sort_keys=True, allow_nan=False, default=_plain)
-
-
-def _error_entry(error: WacoexError) -> dict[str, object]:
-    entry = {"code": error.code, "message": error.message, "hint": error.hint}
-    return entry | ({"details": error.details} if error.details else {})
 
 
 def _plain(value: object) -> object:
