@@ -32,20 +32,18 @@ class Answer:
     size: int
 
 
-class NotSentError(Exception):
+class _NoAnswerError(Exception):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class NotSentError(_NoAnswerError):
     """The request provably never left this machine; it may be sent again."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
-
-class UnansweredError(Exception):
+class UnansweredError(_NoAnswerError):
     """The request may have left and no usable answer came; nobody knows what it did."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:

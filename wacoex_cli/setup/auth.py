@@ -334,14 +334,12 @@ def _look(
 
 def _with_examined(workspace: Workspace, found: Sequence[Entry]) -> list[Entry]:
     tokens = {
-        entry.channel: entry.secret
-        for entry in found
-        if entry.name == _EXAMINED and entry.secret is not None
+        entry.channel: entry.secret for entry in found if entry.name == _EXAMINED and entry.secret
     }
     answers = workspace.run(_examine_all(workspace, tokens)) if tokens else {}
     return [
-        dataclasses.replace(entry, examined=answers[entry.channel])
-        if entry.name == _EXAMINED and entry.secret is not None
+        dataclasses.replace(entry, examined=answers.get(entry.channel))
+        if entry.name == _EXAMINED
         else entry
         for entry in found
     ]

@@ -47,7 +47,17 @@ def _plain(help: str, examples: Iterable[str], params: list[Any]) -> dict[str, A
     }
 
 
-class PlainCommand(TyperCommand):
+class _ExamplesLast:
+    epilog: str | None
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.splitlines():
+                    formatter.write(f"{' ' * formatter.current_indent}{line}\n")
+
+
+class PlainCommand(_ExamplesLast, TyperCommand):
     """A command whose help separates its own options from those every command has.
 
     A check answers in the four exit codes of monitoring systems, so any failure of it is 3.
@@ -76,11 +86,8 @@ class PlainCommand(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _write_parameters(self.get_params(ctx), ctx, formatter)
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        _write_examples(self.epilog, formatter)
 
-
-class PlainGroup(TyperGroup):
+class PlainGroup(_ExamplesLast, TyperGroup):
     """A group that lists its commands without making them, in the order they were added."""
 
     def __init__(
@@ -113,9 +120,6 @@ class PlainGroup(TyperGroup):
             if name.startswith(incomplete)
         ]
         return [*named, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        _write_examples(self.epilog, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         self.format_commands(ctx, formatter)
@@ -170,10 +174,3 @@ def _by_heading(
     for heading, row in rows:
         sections.setdefault(heading, []).append(row)
     return sections.items()
-
-
-def _write_examples(examples: str | None, formatter: Any) -> None:
-    if examples:
-        with formatter.section("Examples"):
-            for line in examples.splitlines():
-                formatter.write(f"{' ' * formatter.current_indent}{line}\n")
