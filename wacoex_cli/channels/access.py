@@ -88,10 +88,10 @@ def respondio_for(workspace: Workspace, channel: Channel | None) -> RespondIO:
 
 def warn_about_unknown_tables(workspace: Workspace) -> None:
     """Tell of each `[channels.NAME]` in config.toml whose channel does not exist."""
-    if not workspace.channel_tables:
+    if not workspace.sources.channel_tables:
         return
     names = {channel.name for channel in Channels(workspace.state).all_channels()}
-    for name in sorted(workspace.channel_tables.keys() - names):
+    for name in sorted(workspace.sources.channel_tables.keys() - names):
         workspace.warn(f"`[channels.{name}]` in config.toml: there is no channel of that name")
 
 

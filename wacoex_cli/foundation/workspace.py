@@ -74,16 +74,11 @@ class Workspace:
 
     def settings_for(self, channel: str) -> Settings:
         """The settings with what `[channels.NAME]` of config.toml says for that channel."""
-        if channel not in self.channel_tables:
+        if channel not in self.sources.channel_tables:
             return self.settings
         settings = load_settings(self.sources, channel)
         self._announce(settings)
         return settings
-
-    @property
-    def channel_tables(self) -> Mapping[str, Mapping[str, object]]:
-        """The `[channels.NAME]` tables of config.toml."""
-        return self.sources.channel_tables
 
     @functools.cached_property
     def state(self) -> State:

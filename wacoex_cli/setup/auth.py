@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.meta import Meta
 
 
 _PATIENCE_SECONDS = 5.0
@@ -70,9 +69,22 @@ class Examined:
 async def _examine_all(
     workspace: Workspace, tokens: Mapping[str | None, Secret]
 ) -> dict[str | None, Examined]:
+    from wacoex_cli.platforms.meta import Meta
+
     # The event loop has started, so that the HTTP client belongs to it.
     look = Look(workspace, workspace.clock.now())
-    questions = (look.token(_meta(workspace, token, channel)) for channel, token in tokens.items())
+    questions = []
+    for channel, token in tokens.items():
+        settings = workspace.settings_for(channel) if channel else workspace.settings
+        meta = Meta(
+            workspace.http,
+            token,
+            settings.meta_base_url,
+            settings.meta_api_version,
+            workspace.secrets.find("meta-app-secret", channel),
+            patience_seconds=_PATIENCE_SECONDS,
+        )
+        questions.append(look.token(meta))
     answers = await asyncio.gather(*questions)
     return {
         channel: Examined(answer)
@@ -80,20 +92,6 @@ async def _examine_all(
         else Examined(AccessToken(is_valid=False if answer.code in _NO_GOOD else None), answer)
         for channel, answer in zip(tokens, answers, strict=True)
     }
-
-
-def _meta(workspace: Workspace, token: Secret, channel: str | None) -> Meta:
-    from wacoex_cli.platforms.meta import Meta
-
-    settings = workspace.settings_for(channel) if channel else workspace.settings
-    return Meta(
-        workspace.http,
-        token,
-        settings.meta_base_url,
-        settings.meta_api_version,
-        workspace.secrets.find("meta-app-secret", channel),
-        patience_seconds=_PATIENCE_SECONDS,
-    )
 
 
 @dataclass(frozen=True)
