@@ -136,16 +136,6 @@ class PlainGroup(_ExamplesLast, TyperGroup):
                 formatter.write_dl(rows)
 
 
-def find_command(group: PlainGroup, words: Iterable[str]) -> PlainCommand | None:
-    """The command that the first of these words name; what follows it does not matter."""
-    at: PlainCommand | PlainGroup = group
-    for word in words:
-        if isinstance(at, PlainCommand) or word not in at.entries:
-            break
-        at = at.entries[word].make()
-    return at if isinstance(at, PlainCommand) else None
-
-
 def first_sentence(help: str | None) -> str:
     """What a list of commands says about one of them, however many lines it takes."""
     paragraph = inspect.cleandoc(help or "").partition("\n\n")[0]

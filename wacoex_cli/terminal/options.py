@@ -23,7 +23,6 @@ from wacoex_cli.terminal.help import (
     ListedCommand,
     PlainCommand,
     PlainGroup,
-    find_command,
     first_sentence,
 )
 from wacoex_cli.terminal.render import (
@@ -238,8 +237,14 @@ def running(root: PlainGroup | None, arguments: Sequence[str]) -> Running:
         for before, word in zip(["", *words], words, strict=False)
         if not word.startswith("-") and before not in takes_value
     ]
-    found = find_command(root, named) if root else None
-    return Running(invocation, found.path if found else (), found is not None and found.is_check)
+    at: PlainCommand | PlainGroup | None = root
+    for word in named:
+        if not isinstance(at, PlainGroup) or word not in at.entries:
+            break
+        at = at.entries[word].make()
+    if isinstance(at, PlainCommand):
+        return Running(invocation, at.path, at.is_check)
+    return Running(invocation, (), is_check=False)
 
 
 def forget_running() -> None:
