@@ -1,14 +1,30 @@
-"""Secrets: where they are looked for, and that they are never shown."""
+"""Secrets: where they are looked for, what the keyring and files store, what is never shown."""
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
+from keyring.errors import KeyringLocked
 
-from wacoex_cli.errors import CredentialError
-from wacoex_cli.foundation.secrets import Secret, Secrets, StoredSecrets
+from wacoex_cli.errors import CredentialError, WacoexError
+from wacoex_cli.foundation.secrets import (
+    Keyring,
+    Place,
+    Secret,
+    Secrets,
+    StoredSecrets,
+    UnusableKeyringError,
+)
 
 TOKEN = "EAAtoken-0123456789"
 
@@ -145,3 +161,387 @@ def test_a_secret_shows_its_last_four_characters_at_most() -> None:
     assert not hasattr(secret, "__dict__")
     with pytest.raises(TypeError):
         pickle.dumps(secret)
+
+
+VALUE = "EAAtoken-0123456789"
+Entries = dict[tuple[str, str], str]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "config" / "secrets"
+
+
+@pytest.fixture
+def stored(directory: Path, warned: list[str], keyring_entries: Entries) -> StoredSecrets:
+    return StoredSecrets(directory, Keyring(log=lambda text: None), warn=warned.append)
+
+
+@pytest.fixture
+def without_keyring(
+    directory: Path, warned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> StoredSecrets:
+    import keyring
+
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    return StoredSecrets(directory, Keyring(log=lambda text: None), warn=warned.append)
+
+
+def secrets_in(stored: StoredSecrets, **environ: str) -> Secrets:
+    return Secrets(environ, {}, dotenv_path=Path(".env"), stored=stored, warn=print)
+
+
+def test_environment_then_file_then_keyring_each_time_the_channels_own_first(
+    stored: StoredSecrets, keyring_entries: Entries
+) -> None:
+    keyring_entries["wacoex", "shop/meta-token"] = "own-keyring"
+    keyring_entries["wacoex", "meta-token"] = "keyring"
+    stored.put_in_file("meta-token", "shop", "own-file")
+    stored.put_in_file("meta-token", None, "file")
+    found = [secrets_in(stored, WACOEX_META_TOKEN="environment").find("meta-token", "shop")]
+
+    for path in stored.files("meta-token", "shop"):
+        found.append(secrets_in(stored).find("meta-token", "shop"))
+        path.unlink()
+    found.append(secrets_in(stored).find("meta-token", "shop"))
+    found.append(secrets_in(stored).find("meta-token"))
+
+    assert [secret and (secret.reveal(), secret.place) for secret in found] == [
+        ("environment", Place.GIVEN),
+        ("own-file", Place.INSECURE_FILE),
+        ("file", Place.INSECURE_FILE),
+        ("own-keyring", Place.KEYRING),
+        ("keyring", Place.KEYRING),
+    ]
+
+
+def test_the_keyring_is_not_even_loaded_when_the_environment_has_the_secret(
+    without_keyring: StoredSecrets,
+) -> None:
+    assert secrets_in(without_keyring, WACOEX_META_TOKEN=VALUE).need("meta-token")
+    assert without_keyring.keyring_failure is None
+
+
+def test_no_two_secrets_share_a_place(stored: StoredSecrets, keyring_entries: Entries) -> None:
+    owners = [(None, "meta-token"), ("meta-token", "meta-token"), ("a", "meta-token")]
+
+    for number, (channel, name) in enumerate(owners):
+        stored.put_in_file(name, channel, f"file-{number}")
+    values = [
+        found.reveal()
+        for channel, name in owners
+        if (found := secrets_in(stored).find(name, channel)) is not None
+    ]
+
+    assert values == ["file-0", "file-1", "file-2"]
+
+
+def test_a_file_is_for_its_owner_alone(stored: StoredSecrets, directory: Path) -> None:
+    stored.put_in_file("meta-token", "shop", "old")
+    stored.put_in_file("meta-token", "shop", VALUE)
+
+    [path] = list(directory.iterdir())
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert directory.parent.stat().st_mode & 0o777 == 0o700
+    assert path.read_text() == f"{VALUE}\n"
+
+
+def test_a_file_that_cannot_be_written_is_told_without_the_secret(
+    stored: StoredSecrets, directory: Path
+) -> None:
+    directory.parent.mkdir()
+    directory.write_text("in the way")
+
+    with pytest.raises(WacoexError, match="cannot write") as raised:
+        stored.put_in_file("meta-token", None, VALUE)
+
+    assert VALUE not in f"{raised.value.message} {raised.value.hint} {raised.value.__cause__!r}"
+
+
+def test_the_keyring_takes_the_place_of_a_file(stored: StoredSecrets, directory: Path) -> None:
+    stored.put_in_file("meta-token", None, "old")
+
+    stored.put("meta-token", None, VALUE)
+
+    assert list(directory.iterdir()) == []
+    assert secrets_in(stored).need("meta-token").reveal() == VALUE
+
+
+def test_without_a_keyring_the_other_ways_are_named(without_keyring: StoredSecrets) -> None:
+    with pytest.raises(CredentialError) as raised:
+        without_keyring.put("meta-token", None, VALUE)
+
+    assert raised.value.exit_status == 4
+    assert raised.value.message == (
+        "the keyring cannot be used: no keyring service is running here"
+    )
+    assert raised.value.hint == (
+        "set `WACOEX_META_TOKEN`, or set `WACOEX_META_TOKEN_FILE` to the path of a file with it;"
+        " or add `--insecure-file` to keep it unencrypted in a file that only you may read"
+    )
+
+
+def test_a_missing_secret_is_told_with_what_is_wrong_with_the_keyring(
+    without_keyring: StoredSecrets,
+) -> None:
+    with pytest.raises(CredentialError) as raised:
+        secrets_in(without_keyring).need("meta-token", "shop")
+
+    assert raised.value.message == (
+        "there is no meta-token for channel `shop`,"
+        " and the keyring cannot be used: no keyring service is running here"
+    )
+
+
+def test_whether_the_keyring_is_usable_can_be_learnt(
+    directory: Path, without_keyring: StoredSecrets
+) -> None:
+    off = StoredSecrets(directory, None, warn=print)
+
+    assert secrets_in(off).keyring_problem() is None
+    assert secrets_in(without_keyring).keyring_problem() == "no keyring service is running here"
+
+
+def test_a_working_keyring_has_no_problem(stored: StoredSecrets) -> None:
+    assert secrets_in(stored).keyring_problem() is None
+
+
+def test_forgetting_tells_where_it_was(stored: StoredSecrets, directory: Path) -> None:
+    stored.put("meta-token", "shop", VALUE)
+    stored.put_in_file("meta-token", "shop", VALUE)
+    places = [
+        str(directory / "shop.meta-token"),
+        "keyring, user name `shop/meta-token` of service `wacoex`",
+    ]
+
+    assert stored.forget("meta-token", "shop", dry_run=True) == places
+    assert stored.forget("meta-token", "shop") == places
+    assert stored.forget("meta-token", "shop") == []
+
+
+def test_forgetting_is_not_claimed_when_the_keyring_cannot_be_asked(
+    without_keyring: StoredSecrets, warned: list[str]
+) -> None:
+    with pytest.raises(CredentialError, match="the keyring cannot be asked"):
+        without_keyring.forget("meta-token", None)
+
+    path = without_keyring.put_in_file("meta-token", None, VALUE)
+    assert without_keyring.forget("meta-token", None) == [path]
+    assert warned == [
+        "the keyring cannot be asked and may hold one too: no keyring service is running here"
+    ]
+
+
+class Odd(KeyringBackend):
+    """A backend whose one answer a test decides."""
+
+    priority: Any = 5
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def get_password(self, service: str, username: str) -> str | None:
+        found: str | None = self.answer()
+        return found
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.answer()
+
+
+@pytest.fixture
+def log() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def store(log: list[str]) -> Keyring:
+    return Keyring(log=log.append)
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch):
+    """Make a backend the one in force, or a name that the library is to load."""
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+
+    def chosen(backend: KeyringBackend | str) -> None:
+        if isinstance(backend, str):
+            monkeypatch.setenv("PYTHON_KEYRING_BACKEND", backend)
+        else:
+            keyring.set_keyring(backend)
+
+    return chosen
+
+
+def test_what_is_stored_is_found_again_and_can_be_deleted(
+    store: Keyring, keyring_entries: dict[tuple[str, str], str]
+) -> None:
+    assert store.get("shop/meta-token") is None
+
+    store.put("shop/meta-token", VALUE)
+
+    assert keyring_entries == {("wacoex", "shop/meta-token"): VALUE}
+    assert store.get("shop/meta-token") == VALUE
+    assert store.remove("shop/meta-token", dry_run=True)
+    assert store.remove("shop/meta-token")
+    assert not store.remove("shop/meta-token")
+    assert store.problem is None
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("keyring.backends.null.Keyring", "the null backend is in force, which stores nothing"),
+        ("keyring.backends.fail.Keyring", "no keyring service is running here"),
+        ("keyring.backends.nul.Keyring", "its backend cannot be loaded (ModuleNotFoundError)"),
+        ("keyring.backends.null.Keyrin", "its backend cannot be loaded (AttributeError)"),
+        ("Keyring", "its backend cannot be loaded (ValueError)"),
+    ],
+)
+def test_a_backend_that_keeps_nothing_is_unusable(
+    store: Keyring, use, log: list[str], name: str, problem: str
+) -> None:
+    use(name)
+
+    assert store.get("meta-token") is None
+    with pytest.raises(UnusableKeyringError):
+        store.put("meta-token", VALUE)
+    with pytest.raises(UnusableKeyringError):
+        store.remove("meta-token")
+    assert store.problem is not None
+    assert store.problem.startswith(problem)
+    assert log == [f"the keyring cannot be used: {store.problem}"]
+
+
+def alternative(name: str, priority: float) -> KeyringBackend:
+    module = "keyrings.alt.file" if name == "EncryptedKeyring" else "somebody.else"
+    kind = type(name, (Odd,), {"priority": priority, "__module__": module})
+    return kind(lambda: VALUE)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        alternative("EncryptedKeyring", 5),
+        alternative("PlaintextKeyring", 5),
+        alternative("WeakKeyring", 0.9),
+    ],
+    ids=lambda backend: type(backend).__name__,
+)
+def test_a_backend_that_is_no_keyring_of_the_system_is_not_even_read(
+    store: Keyring, use, backend: KeyringBackend
+) -> None:
+    use(backend)
+
+    assert store.get("meta-token") is None
+    assert type(backend).__name__ in str(store.problem)
+
+
+def test_of_a_chain_the_first_fit_backend_is_used(
+    store: Keyring, use, keyring_entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keyring.backends.chainer import ChainerBackend
+
+    good = keyring.get_keyring()
+    monkeypatch.setattr(ChainerBackend, "backends", [alternative("PlaintextKeyring", 9), good])
+    keyring.set_keyring(ChainerBackend())
+
+    store.put("meta-token", VALUE)
+
+    assert keyring_entries == {("wacoex", "meta-token"): VALUE}
+
+
+def test_a_chain_of_nothing_is_no_keyring(
+    store: Keyring, use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keyring.backends.chainer import ChainerBackend
+
+    monkeypatch.setattr(ChainerBackend, "backends", [])
+    use(ChainerBackend())
+
+    assert store.get("meta-token") is None
+    assert store.problem == "no keyring service is running here"
+
+
+@pytest.mark.parametrize("error", [KeyringLocked("it holds " + VALUE), OSError(), SystemExit(3)])
+def test_whatever_a_backend_raises_means_unusable_without_its_words(
+    store: Keyring, use, log: list[str], error: BaseException
+) -> None:
+    def fails() -> None:
+        raise error
+
+    use(Odd(fails))
+
+    assert store.get("meta-token") is None
+    assert store.problem == f"it failed ({type(error).__name__})"
+    assert VALUE not in "".join(log)
+
+
+def test_a_backend_that_forgets_is_found_out_by_reading_back(store: Keyring, use) -> None:
+    use(Odd(lambda: None))
+
+    with pytest.raises(UnusableKeyringError, match="it does not give back what was stored in it"):
+        store.put("meta-token", VALUE)
+
+
+@pytest.fixture
+def never() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_a_keyring_that_hangs_is_given_up_once_and_for_all(
+    use, log: list[str], never: threading.Event
+) -> None:
+    asked = []
+
+    def hang() -> None:
+        asked.append(1)
+        never.wait()
+
+    use(Odd(hang))
+    store = Keyring(log=log.append, seconds=0.05)
+
+    assert store.get("meta-token") is None
+    assert store.get("respondio-token") is None
+    assert store.problem == "it gave no answer within 0.05 seconds"
+    assert len(asked) <= 1
+    assert len(log) == 1
+
+
+def test_a_keyring_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    (tmp_path / "hanging.py").write_text(
+        "import time\n"
+        "from keyring.backend import KeyringBackend\n"
+        "class Keyring(KeyringBackend):\n"
+        "    priority = 5\n"
+        "    def get_password(self, service, username): time.sleep(600)\n"
+        "    set_password = delete_password = get_password\n"
+    )
+    program = (
+        "from wacoex_cli.foundation.secrets import Keyring\n"
+        "print(Keyring(log=print, seconds=1).get('meta-token'))"
+    )
+    path = f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"
+    environ = {**os.environ, "PYTHONPATH": path, "PYTHON_KEYRING_BACKEND": "hanging.Keyring"}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=60
+    )
+
+    assert ended.stdout.splitlines() == [
+        "the keyring cannot be used: it gave no answer within 1 seconds",
+        "None",
+    ]
+    assert ended.returncode == 0
+
+
+def test_a_name_is_asked_for_once(store: Keyring, use) -> None:
+    asked = []
+    use(Odd(lambda: asked.append(1)))
+
+    assert (store.get("meta-token"), store.get("meta-token")) == (None, None)
+    assert len(asked) == 1

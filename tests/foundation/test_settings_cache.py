@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.secrets import LOCAL_KEY
 from wacoex_cli.foundation.settings import Settings, read_sources
 from wacoex_cli.foundation.settings_cache import load_settings
 
@@ -116,6 +117,15 @@ def test_a_variable_and_a_channel_make_a_configuration_of_their_own(
     assert len(entries(cache)) == 3
     assert load(channel="shop").timezone == "Asia/Tokyo"
     assert len(entries(cache)) == 3
+
+
+def test_explain_says_where_the_kept_settings_and_the_key_lie(run, cache: Path) -> None:
+    load()
+
+    article = run("explain", "files").out
+
+    assert f"~/{cache.parent.parent.name}/{cache.parent.name}" in article
+    assert f"`{LOCAL_KEY}`" in article
 
 
 def test_another_key_of_the_installation_finds_nothing(cache: Path, isolated_home: Path) -> None:

@@ -1,7 +1,7 @@
 """`wacoex channel`: the numbers that wacoex looks after."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,6 @@ from wacoex_cli.terminal.options import (
     group,
 )
 from wacoex_cli.terminal.render import Result, Table
-
-if TYPE_CHECKING:
-    pass
 
 app = group("channel", "The phone numbers wacoex looks after.")
 

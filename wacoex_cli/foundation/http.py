@@ -32,20 +32,18 @@ class Answer:
     size: int
 
 
-class NotSentError(Exception):
+class _NoAnswerError(Exception):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class NotSentError(_NoAnswerError):
     """The request provably never left this machine; it may be sent again."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
-
-class UnansweredError(Exception):
+class UnansweredError(_NoAnswerError):
     """The request may have left and no usable answer came; nobody knows what it did."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -127,7 +125,8 @@ class Http:
             answer = await self._exchange(method, url, headers=headers, params=params, json=json)
             demanded = 0.0
             if isinstance(answer, Answer):
-                if not _may_get_better(answer) or is_final(answer):
+                may_get_better = answer.status == 429 or answer.status >= 500
+                if not may_get_better or is_final(answer):
                     break
                 demanded = retry_after_seconds(answer.headers, self.clock.now()) or 0.0
             give_up_at += demanded
@@ -142,7 +141,14 @@ class Http:
                 hint="check the network, then try again",
                 code="unreachable",
             )
-        return _not_redirected(answer, url)
+        if 300 <= answer.status < 400:
+            target = urlsplit(answer.headers.get("location", "")).hostname or "another path"
+            raise RefusedError(
+                f"{_host(url)} redirects to {target}, which is not followed",
+                hint="check the base URL, and whether a captive portal or a proxy is in the way",
+                code="redirected",
+            )
+        return answer
 
     async def send(
         self,
@@ -186,7 +192,10 @@ class Http:
                 response = await self._opened().request(
                     method, url, headers=headers, params=params, json=json
                 )
-            outcome = _answer(response)
+            body = None
+            with contextlib.suppress(ValueError, RecursionError):
+                body = json_module.loads(response.content)
+            outcome = Answer(response.status_code, response.headers, body, len(response.content))
         except _NEVER_LEFT as error:
             outcome = NotSentError(_reason(error))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
@@ -203,49 +212,23 @@ class Http:
             # The library's own log lines show whole URLs.
             for name in ("httpx", "httpcore"):
                 logging.getLogger(name).setLevel(logging.WARNING)
-            self._client = _new_client(self._transport)
+            with contextlib.suppress(OSError, ValueError, ImportError, httpx.InvalidURL):
+                self._client = httpx.AsyncClient(
+                    timeout=_TIMEOUT,
+                    limits=_LIMITS,
+                    transport=self._transport,
+                    mounts=dict.fromkeys(_UNPROXIED),
+                    follow_redirects=False,
+                    headers={"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
+                )
+        if self._client is None:
+            raise UsageError(
+                "the proxy or certificate settings of the environment cannot be used",
+                hint="check `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` (http and https proxies only),"
+                " `SSL_CERT_FILE` and `SSL_CERT_DIR`",
+                code="network_settings",
+            )
         return self._client
-
-
-def _new_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    with contextlib.suppress(OSError, ValueError, ImportError, httpx.InvalidURL):
-        return httpx.AsyncClient(
-            timeout=_TIMEOUT,
-            limits=_LIMITS,
-            transport=transport,
-            mounts=dict.fromkeys(_UNPROXIED),
-            follow_redirects=False,
-            headers={"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
-        )
-    raise UsageError(
-        "the proxy or certificate settings of the environment cannot be used",
-        hint="check `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` (http and https proxies only),"
-        " `SSL_CERT_FILE` and `SSL_CERT_DIR`",
-        code="network_settings",
-    )
-
-
-def _answer(response: httpx.Response) -> Answer:
-    try:
-        body = json_module.loads(response.content)
-    except (ValueError, RecursionError):
-        body = None
-    return Answer(response.status_code, response.headers, body, len(response.content))
-
-
-def _may_get_better(answer: Answer) -> bool:
-    return answer.status == 429 or answer.status >= 500
-
-
-def _not_redirected(answer: Answer, url: str) -> Answer:
-    if 300 <= answer.status < 400:
-        target = urlsplit(answer.headers.get("location", "")).hostname or "another path"
-        raise RefusedError(
-            f"{_host(url)} redirects to {target}, which is not followed",
-            hint="check the base URL, and whether a captive portal or a proxy is in the way",
-            code="redirected",
-        )
-    return answer
 
 
 def _host(url: str) -> str:

@@ -143,9 +143,8 @@ def beat(state: State, purpose: str, presence: Presence, clock: Clock) -> bool:
 
 def is_held_by(state: State, purpose: str, presence: Presence) -> bool:
     """Whether the lock is still this process's."""
-    return bool(
-        state.value("SELECT holder FROM locks WHERE purpose = ?", [purpose]) == presence.holder
-    )
+    holder = state.value("SELECT holder FROM locks WHERE purpose = ?", [purpose])
+    return bool(holder == presence.holder)
 
 
 def release(state: State, purpose: str, presence: Presence) -> None:

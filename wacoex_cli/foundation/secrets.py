@@ -262,17 +262,15 @@ class StoredSecrets:
                 raise UnusableKeyringError("`WACOEX_KEYRING` is off")
             self._keyring.put(user, value)
         except UnusableKeyringError as error:
-            problem = str(error)
-        else:
-            # A file would go before the keyring, and bring back the old secret.
-            remove_secret(secret_path(self.directory, name, channel))
-            return _in_words(user)
-        raise CredentialError(
-            f"the keyring cannot be used: {problem}",
-            hint=f"{ways_to_give(name)}; or add `--insecure-file` to keep it unencrypted in a file"
-            " that only you may read",
-            code="keyring_unusable",
-        )
+            raise CredentialError(
+                f"the keyring cannot be used: {error}",
+                hint=f"{ways_to_give(name)}; or add `--insecure-file` to keep it unencrypted in a"
+                " file that only you may read",
+                code="keyring_unusable",
+            ) from None
+        # A file would go before the keyring, and bring back the old secret.
+        remove_secret(secret_path(self.directory, name, channel))
+        return _in_words(user)
 
     def put_in_file(self, name: str, channel: str | None, value: str) -> str:
         """Store a secret unencrypted in a file, mode 0600; returns its path.
@@ -297,16 +295,13 @@ class StoredSecrets:
             if self._keyring is not None and self._keyring.remove(user, dry_run=dry_run):
                 places.append(_in_words(user))
         except UnusableKeyringError as error:
-            problem = str(error)
-        else:
-            return places
-        if not places:
-            raise CredentialError(
-                f"the keyring cannot be asked: {problem}",
-                hint="unlock it and try again; `WACOEX_KEYRING=off` leaves it out",
-                code="keyring_unusable",
-            )
-        self._warn(f"the keyring cannot be asked and may hold one too: {problem}")
+            if not places:
+                raise CredentialError(
+                    f"the keyring cannot be asked: {error}",
+                    hint="unlock it and try again; `WACOEX_KEYRING=off` leaves it out",
+                    code="keyring_unusable",
+                ) from None
+            self._warn(f"the keyring cannot be asked and may hold one too: {error}")
         return places
 
 

@@ -42,7 +42,7 @@ async def serve(
 ) -> int:
     """Serve until SIGINT or SIGTERM; returns the number of the signal.
 
-    The first signal closes the door and lets requests under way end, `drain_seconds` at most (0
+    The first signal closes the socket and lets requests under way end, `drain_seconds` at most (0
     breaks them off); a second one breaks them off. `port` 0 takes a free one; `on_ready` is given
     the base URL as soon as requests are answered. `log` is told what the server itself has to
     complain about.
@@ -51,20 +51,15 @@ async def serve(
         UsageError: the host is none of this machine, or the port is reserved for the system.
         TemporaryError: the port is taken.
     """
-    listeners = _listen(host, port)
-    try:
-        server = _Server(_config(app, drain_seconds), lambda: on_ready(_base_url(listeners[0])))
+    with _listening(host, port) as listeners, _complaining(log):
+        server = _Server(app, drain_seconds, lambda: on_ready(_base_url(listeners[0])))
 
         def stop(number: int) -> None:
             server.should_exit = True
             on_stopping()
 
-        stopping = interruptible(stop, lambda number: server.break_off())
-        with _complaining(log), stopping as received:
+        with interruptible(stop, lambda number: server.break_off()) as received:
             await server.serve(sockets=listeners)
-    finally:
-        for listener in listeners:
-            listener.close()
     return received[0]
 
 
@@ -83,28 +78,39 @@ async def serving(
 
     Raises what `serve` raises.
     """
-    listeners = _listen(host, port)
-    ready = asyncio.Event()
-    server = _Server(_config(app, drain_seconds), ready.set)
-    try:
-        with _complaining(log):
-            task = asyncio.create_task(server.serve(sockets=listeners))
-            try:
-                started = asyncio.create_task(ready.wait())
-                await asyncio.wait({started, task}, return_when=asyncio.FIRST_COMPLETED)
-                yield _base_url(listeners[0])
-            finally:
-                server.should_exit = True
-                await task
-    finally:
-        for listener in listeners:
-            listener.close()
+    with _listening(host, port) as listeners, _complaining(log):
+        ready = asyncio.Event()
+        server = _Server(app, drain_seconds, ready.set)
+        task = asyncio.create_task(server.serve(sockets=listeners))
+        try:
+            started = asyncio.create_task(ready.wait())
+            await asyncio.wait({started, task}, return_when=asyncio.FIRST_COMPLETED)
+            yield _base_url(listeners[0])
+        finally:
+            server.should_exit = True
+            await task
 
 
 class _Server(uvicorn.Server):
     """Uvicorn that says when it is ready, and leaves the signals to others."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, drain_seconds: int, on_ready: Callable[[], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            access_log=False,
+            log_config=None,
+            # Whoever reaches the socket could claim anything in X-Forwarded-For.
+            proxy_headers=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=drain_seconds,
+        )
         super().__init__(config)
         self._on_ready = on_ready
 
@@ -135,25 +141,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(app: ASGIApp, drain_seconds: int) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        access_log=False,
-        log_config=None,
-        # Whoever reaches the socket could claim anything in X-Forwarded-For.
-        proxy_headers=False,
-        server_header=False,
-        backlog=_BACKLOG,
-        limit_concurrency=_MOST_CONNECTIONS,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=drain_seconds,
-    )
-
-
 @contextlib.contextmanager
 def _complaining(log: Callable[[str], None]) -> Iterator[None]:
     """The library's complaints as single lines: its own would hold tracebacks and addresses."""
@@ -173,33 +160,29 @@ def _complaining(log: Callable[[str], None]) -> Iterator[None]:
         logger.propagate = before
 
 
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """A socket for each address of the host, all on one port."""
-    listeners: list[socket.socket] = []
-    problem: OSError | None = None
-    for family, address in _addresses(host, port):
-        taken = listeners[0].getsockname()[1] if listeners else port
-        try:
-            listeners.append(_bound(family, address, taken))
-        except OSError as error:
-            if error.errno not in _NOT_ON_THIS_MACHINE:
-                for one in listeners:
-                    one.close()
-                raise _unusable(host, port, error) from None
-            problem = error
-    if problem is not None and not listeners:
-        raise _unusable(host, port, problem)
-    return listeners
-
-
-def _addresses(host: str, port: int) -> list[tuple[int, str]]:
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """A socket for each address of the host, all on one port; closed in the end."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise _no_host(host) from None
-    # IPv4 first: it is what most people mean by `localhost`.
     addresses = {(family, str(address[0])) for family, _, _, _, address in found}
-    return sorted(addresses, key=lambda one: one[0] != socket.AF_INET)
+    listeners: list[socket.socket] = []
+    problem: OSError | None = None
+    with contextlib.ExitStack() as opened:
+        # IPv4 first: it is what most people mean by `localhost`.
+        for family, address in sorted(addresses, key=lambda place: place[0] != socket.AF_INET):
+            taken = listeners[0].getsockname()[1] if listeners else port
+            try:
+                listeners.append(opened.enter_context(_bound(family, address, taken)))
+            except OSError as error:
+                if error.errno not in _NOT_ON_THIS_MACHINE:
+                    raise _unusable(host, port, error) from None
+                problem = error
+        if problem is not None and not listeners:
+            raise _unusable(host, port, problem)
+        yield listeners
 
 
 def _bound(family: int, address: str, port: int) -> socket.socket:

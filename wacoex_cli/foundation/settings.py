@@ -149,9 +149,12 @@ class Sources(NamedTuple):
     def warnings(self) -> Iterator[str]:
         """Each `WACOEX_*` name that means nothing, with the nearest one that does."""
         places = (("the environment", self.environ), (str(self.dotenv_path), self.dotenv))
+        # A secret's name may be followed by a channel and by `_FILE`.
+        secrets = tuple(f"{secret}_" for secret in SECRET_VARIABLES.values())
         for place, names in places:
             for name in sorted(names):
-                if name.startswith(PREFIX) and not _is_known(name):
+                is_known = name in VARIABLES or name.startswith(secrets)
+                if name.startswith(PREFIX) and not is_known:
                     yield f"`{name}` in {place} means nothing to wacoex{_nearest(name)}"
 
 
@@ -213,12 +216,6 @@ def default_config_dir() -> Path:
 def default_state_path() -> Path:
     """The state file in the user's directory for state."""
     return user_directories().user_state_path / "wacoex.db"
-
-
-def _is_known(name: str) -> bool:
-    # A secret's name may be followed by a channel and by `_FILE`.
-    secrets = SECRET_VARIABLES.values()
-    return name in VARIABLES or any(name.startswith(f"{secret}_") for secret in secrets)
 
 
 def _nearest(name: str) -> str:

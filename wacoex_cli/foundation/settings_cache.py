@@ -76,7 +76,7 @@ class _Cache:
             found = Settings.from_json(kept)
         except (KeyError, TypeError, ValueError):
             return None
-        # Which zones there are is the machine's business, and may have changed.
+        # The machine knows the zones, and may have forgotten one since.
         return found if found.timezone is None or is_known_zone(found.timezone) else None
 
     def keep(self, settings: Settings) -> None:

@@ -103,7 +103,13 @@ def open_state(path: Path) -> State:
         connection = _connect(path)
         try:
             applied = _demand_ours(path, connection)
-            _configure(path, connection)
+            if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                # SQLite gives up at once when another program makes this change just now.
+                with write_queue(path):
+                    connection.execute("PRAGMA journal_mode = WAL")
+            # FULL: a claim must have reached the disk before its request leaves.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
             _migrate(path, connection, applied)
         except BaseException:
             connection.close()
@@ -171,16 +177,6 @@ def _demand_ours(path: Path, connection: sqlite3.Connection) -> set[str]:
             details={"unknown_migrations": sorted(unknown)},
         )
     return applied
-
-
-def _configure(path: Path, connection: sqlite3.Connection) -> None:
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        # SQLite gives up at once when another program makes the same change at this moment.
-        with write_queue(path):
-            connection.execute("PRAGMA journal_mode = WAL")
-    # FULL: a claim must have reached the disk before its request leaves.
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _migrate(path: Path, connection: sqlite3.Connection, applied: set[str]) -> None:

@@ -74,20 +74,15 @@ class Workspace:
 
     def settings_for(self, channel: str) -> Settings:
         """The settings with what `[channels.NAME]` of config.toml says for that channel."""
-        if channel not in self.channel_tables:
+        if channel not in self.sources.channel_tables:
             return self.settings
         settings = load_settings(self.sources, channel)
         self._announce(settings)
         return settings
 
-    @property
-    def channel_tables(self) -> Mapping[str, Mapping[str, object]]:
-        """The `[channels.NAME]` tables of config.toml."""
-        return self.sources.channel_tables
-
     def warn_about_other_tables(self, channels: Collection[str]) -> None:
         """Warn of each `[channels.NAME]` of config.toml that is none of these channels."""
-        for name in sorted(self.channel_tables.keys() - set(channels)):
+        for name in sorted(self.sources.channel_tables.keys() - set(channels)):
             self.warn(f"`[channels.{name}]` in config.toml: there is no channel of that name")
 
     @functools.cached_property
@@ -150,14 +145,8 @@ def open_workspace(
     sources = read_sources(env_file=env_file, environ=environ)
     for warning in sources.warnings():
         warn(warning)
-    return Workspace(
-        sources,
-        clock or SystemClock(),
-        warn=warn,
-        log=log,
-        detail=detail,
-        announce=announce,
-    )
+    clock = clock or SystemClock()
+    return Workspace(sources, clock, warn=warn, log=log, detail=detail, announce=announce)
 
 
 STOPPING = "stopping: requests under way may end (10 s at most); again to stop at once"

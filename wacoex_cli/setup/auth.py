@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.meta import Meta
 
 
 _PATIENCE_SECONDS = 5.0
@@ -70,9 +69,22 @@ class Examined:
 async def _examine_all(
     workspace: Workspace, tokens: Mapping[str | None, Secret]
 ) -> dict[str | None, Examined]:
+    from wacoex_cli.platforms.meta import Meta
+
     # The event loop has started, so that the HTTP client belongs to it.
     look = Look(workspace, workspace.clock.now())
-    questions = (look.token(_meta(workspace, token, channel)) for channel, token in tokens.items())
+    questions = []
+    for channel, token in tokens.items():
+        settings = workspace.settings_for(channel) if channel else workspace.settings
+        meta = Meta(
+            workspace.http,
+            token,
+            settings.meta_base_url,
+            settings.meta_api_version,
+            workspace.secrets.find("meta-app-secret", channel),
+            patience_seconds=_PATIENCE_SECONDS,
+        )
+        questions.append(look.token(meta))
     answers = await asyncio.gather(*questions)
     return {
         channel: Examined(answer)
@@ -80,20 +92,6 @@ async def _examine_all(
         else Examined(AccessToken(is_valid=False if answer.code in _NO_GOOD else None), answer)
         for channel, answer in zip(tokens, answers, strict=True)
     }
-
-
-def _meta(workspace: Workspace, token: Secret, channel: str | None) -> Meta:
-    from wacoex_cli.platforms.meta import Meta
-
-    settings = workspace.settings_for(channel) if channel else workspace.settings
-    return Meta(
-        workspace.http,
-        token,
-        settings.meta_base_url,
-        settings.meta_api_version,
-        workspace.secrets.find("meta-app-secret", channel),
-        patience_seconds=_PATIENCE_SECONDS,
-    )
 
 
 @dataclass(frozen=True)
@@ -311,10 +309,9 @@ def entries(workspace: Workspace, only: str | None, *, offline: bool) -> list[En
     found = []
     for channel in channels:
         for name in SECRET_VARIABLES:
-            own = _look(workspace, name, channel.name)
-            if name == _NEEDED[channel.provider]:
-                found.append(own if own.is_there else _missing(workspace, own))
-            elif own.is_there and (only is not None or own.origin != shared[name].origin):
+            is_needed = name == _NEEDED[channel.provider]
+            own = _look(workspace, name, channel.name, is_needed=is_needed)
+            if is_needed or (own.is_there and (only or own.origin != shared[name].origin)):
                 found.append(own)
     if only is None:
         listed = {(entry.name, entry.origin) for entry in found}
@@ -323,37 +320,24 @@ def entries(workspace: Workspace, only: str | None, *, offline: bool) -> list[En
     return found if offline else _with_examined(workspace, found)
 
 
-def exit_status(found: Sequence[Entry]) -> int:
-    """4 when a secret is missing or refused, else 6 when Meta is not reached, else 0."""
-    statuses = {error.exit_status for entry in found if (error := entry.error) is not None}
-    return min(statuses, default=0)
-
-
-def _look(workspace: Workspace, name: str, channel: str | None) -> Entry:
+def _look(
+    workspace: Workspace, name: str, channel: str | None, *, is_needed: bool = False
+) -> Entry:
+    look = workspace.secrets.need if is_needed else workspace.secrets.find
     try:
-        return Entry(name, channel, workspace.secrets.find(name, channel))
+        return Entry(name, channel, look(name, channel))
     except CredentialError as error:
         return Entry(name, channel, None, error)
 
 
-def _missing(workspace: Workspace, entry: Entry) -> Entry:
-    try:
-        workspace.secrets.need(entry.name, entry.channel)
-    except CredentialError as error:
-        return dataclasses.replace(entry, problem=error)
-    return entry
-
-
 def _with_examined(workspace: Workspace, found: Sequence[Entry]) -> list[Entry]:
     tokens = {
-        entry.channel: entry.secret
-        for entry in found
-        if entry.name == _EXAMINED and entry.secret is not None
+        entry.channel: entry.secret for entry in found if entry.name == _EXAMINED and entry.secret
     }
     answers = workspace.run(_examine_all(workspace, tokens)) if tokens else {}
     return [
-        dataclasses.replace(entry, examined=answers[entry.channel])
-        if entry.name == _EXAMINED and entry.secret is not None
+        dataclasses.replace(entry, examined=answers.get(entry.channel))
+        if entry.name == _EXAMINED
         else entry
         for entry in found
     ]

@@ -131,7 +131,7 @@ def status(
     ] = False,
 ) -> Result:
     """Show where each secret comes from and whether it works."""
-    from wacoex_cli.setup.auth import entries, exit_status
+    from wacoex_cli.setup.auth import entries
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
@@ -144,11 +144,13 @@ def status(
     if not found:
         dialogue.note("there is no secret yet; `wacoex auth login meta-token` stores one")
     columns = ("name", "channel", "source", "ends in", "works", "expires")
+    errors = [error for entry in found if (error := entry.error) is not None]
     return Result(
         {"secrets": [entry.to_json(now) for entry in found]},
         [Table(columns, [entry.to_row() for entry in found])],
-        exit_status(found),
-        [error for entry in found if (error := entry.error) is not None],
+        # A missing or refused secret (4) before a Meta that is not reached (6).
+        min((error.exit_status for error in errors), default=0),
+        errors,
     )
 
 
@@ -170,11 +172,10 @@ def show(invocation: Invocation) -> Result:
         settings = settings_in_force(workspace, invocation.channel, flags)
         secrets = secrets_in_force(workspace, invocation.channel)
     data = {
-        "settings": [asdict(setting) for setting in settings],
-        "secrets": [asdict(secret) for secret in secrets],
+        "settings": [setting._asdict() for setting in settings],
+        "secrets": [secret._asdict() for secret in secrets],
     }
-    rows = [(shown.name, shown.value, shown.source) for shown in (*settings, *secrets)]
-    return Result(data, [Table(("name", "value", "source"), rows)])
+    return Result(data, [Table(("name", "value", "source"), [*settings, *secrets])])
 
 
 @command(config, "path", "wacoex config path", "wacoex config path --json")
@@ -184,11 +185,8 @@ def config_path(invocation: Invocation) -> Result:
 
     with invocation.open_workspace() as workspace:
         found = locations(workspace)
-    rows = [(place.name, place.path, place.exists) for place in found]
-    return Result(
-        {"paths": [asdict(place) for place in found]},
-        [Table(("name", "path", "exists"), rows)],
-    )
+    data = {"paths": [place._asdict() for place in found]}
+    return Result(data, [Table(("name", "path", "exists"), found)])
 
 
 class ShellName(enum.StrEnum):

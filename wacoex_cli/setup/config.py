@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.errors import CredentialError
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class ShownSetting:
+class ShownSetting(NamedTuple):
     """A setting or a secret. `value` is fit to be shown: of a secret its last four characters."""
 
     name: str
@@ -24,8 +22,7 @@ class ShownSetting:
     source: str
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(NamedTuple):
     """A file or directory that wacoex uses when it is there."""
 
     name: str
@@ -56,10 +53,8 @@ def secrets_in_force(workspace: Workspace, channel: str | None) -> list[ShownSet
         except CredentialError as error:
             found.append(ShownSetting(name, None, unmarked(error.message)))
             continue
-        if secret is None:
-            found.append(ShownSetting(name, None, "not set"))
-        else:
-            found.append(ShownSetting(name, str(secret), unmarked(secret.source)))
+        source = unmarked(secret.source) if secret else "not set"
+        found.append(ShownSetting(name, str(secret) if secret else None, source))
     return found
 
 

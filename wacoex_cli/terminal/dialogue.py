@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.render import Messages, printable, write
@@ -63,7 +63,14 @@ class TerminalDialogue(Messages):
 
     def secret(self, question: str) -> str:
         if not sys.stdin.isatty():
-            return _first_line()
+            try:
+                return sys.stdin.readline().rstrip("\r\n")
+            except UnicodeDecodeError:
+                raise UsageError(
+                    "standard input is no plain text",
+                    hint="give one line of text",
+                    code="input_unreadable",
+                ) from None
         self._demand_person("a secret cannot be typed in", "give it on standard input: `< FILE`")
         try:
             with _interruptible():
@@ -77,8 +84,12 @@ class TerminalDialogue(Messages):
 
     def is_enter_pressed(self) -> bool:
         """Whether a person has pressed Enter (or Ctrl-D) since it was last asked; does not wait."""
-        if not self.can_ask() or not _has_line(sys.stdin):
+        if not self.can_ask():
             return False
+        # A stream in memory cannot be selected, and nobody has to be waited for at it.
+        with contextlib.suppress(io.UnsupportedOperation):
+            if not select.select([sys.stdin], [], [], 0)[0]:
+                return False
         sys.stdin.readline()
         return True
 
@@ -112,21 +123,3 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _has_line(stream: TextIO) -> bool:
-    try:
-        return bool(select.select([stream], [], [], 0)[0])
-    except io.UnsupportedOperation:  # a stream in memory, which nobody has to be waited for at
-        return True
-
-
-def _first_line() -> str:
-    try:
-        return sys.stdin.readline().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise UsageError(
-            "standard input is no plain text",
-            hint="give one line of text",
-            code="input_unreadable",
-        ) from None

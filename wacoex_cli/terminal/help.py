@@ -9,8 +9,6 @@ from typer._click.shell_completion import CompletionItem
 from typer.core import TyperCommand, TyperGroup
 
 GLOBAL_PANEL = "Global options"
-_SETTINGS = {"help_option_names": ["-h", "--help"]}
-
 CommandPath = tuple[str, ...]
 
 
@@ -38,7 +36,28 @@ class _Made(Mapping[str, "PlainCommand | PlainGroup"]):
         return len(self._entries)
 
 
-class PlainCommand(TyperCommand):
+def _plain(help: str, examples: Iterable[str], params: list[Any]) -> dict[str, Any]:
+    """What commands and groups have in common: no markup, examples at the end, `-h`."""
+    return {
+        "help": help,
+        "epilog": "\n".join(examples),
+        "params": params,
+        "rich_markup_mode": None,
+        "context_settings": {"help_option_names": ["-h", "--help"]},
+    }
+
+
+class _ExamplesLast:
+    epilog: str | None
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.splitlines():
+                    formatter.write(f"{' ' * formatter.current_indent}{line}\n")
+
+
+class PlainCommand(_ExamplesLast, TyperCommand):
     """A command whose help separates its own options from those every command has.
 
     A check answers in the four exit codes of monitoring systems, so any failure of it is 3.
@@ -54,15 +73,7 @@ class PlainCommand(TyperCommand):
         callback: Callable[..., int],
         is_check: bool,
     ) -> None:
-        super().__init__(
-            path[-1],
-            help=help,
-            epilog="\n".join(examples),
-            params=params,
-            callback=callback,
-            rich_markup_mode=None,
-            context_settings=_SETTINGS.copy(),
-        )
+        super().__init__(path[-1], **_plain(help, examples, params), callback=callback)
         self.path = path
         self.is_check = is_check
 
@@ -75,11 +86,8 @@ class PlainCommand(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _write_parameters(self.get_params(ctx), ctx, formatter)
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        _write_examples(self.epilog, formatter)
 
-
-class PlainGroup(TyperGroup):
+class PlainGroup(_ExamplesLast, TyperGroup):
     """A group that lists its commands without making them, in the order they were added."""
 
     def __init__(
@@ -91,16 +99,9 @@ class PlainGroup(TyperGroup):
         params: list[Any],
         callback: Callable[..., None],
     ) -> None:
-        super().__init__(
-            name=path[-1] if path else "",
-            help=help,
-            epilog="\n".join(examples),
-            params=params,
-            callback=callback,
-            no_args_is_help=True,
-            rich_markup_mode=None,
-            context_settings=_SETTINGS.copy(),
-        )
+        name = path[-1] if path else ""
+        plain = _plain(help, examples, params)
+        super().__init__(name=name, **plain, callback=callback, no_args_is_help=True)
         self.path = path
         self.entries: dict[str, ListedCommand] = {}
         self.commands = _Made(self.entries)  # type: ignore[assignment]  # Typer only reads it
@@ -120,9 +121,6 @@ class PlainGroup(TyperGroup):
         ]
         return [*named, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        _write_examples(self.epilog, formatter)
-
     def format_options(self, ctx: Any, formatter: Any) -> None:
         self.format_commands(ctx, formatter)
         _write_parameters(self.get_params(ctx), ctx, formatter)
@@ -136,16 +134,6 @@ class PlainGroup(TyperGroup):
         for heading, rows in sections:
             with formatter.section(heading):
                 formatter.write_dl(rows)
-
-
-def find_command(group: PlainGroup, words: Iterable[str]) -> PlainCommand | None:
-    """The command that the first of these words name; what follows it does not matter."""
-    at: PlainCommand | PlainGroup = group
-    for word in words:
-        if isinstance(at, PlainCommand) or word not in at.entries:
-            break
-        at = at.entries[word].make()
-    return at if isinstance(at, PlainCommand) else None
 
 
 def first_sentence(help: str | None) -> str:
@@ -176,10 +164,3 @@ def _by_heading(
     for heading, row in rows:
         sections.setdefault(heading, []).append(row)
     return sections.items()
-
-
-def _write_examples(examples: str | None, formatter: Any) -> None:
-    if examples:
-        with formatter.section("Examples"):
-            for line in examples.splitlines():
-                formatter.write(f"{' ' * formatter.current_indent}{line}\n")

@@ -23,7 +23,6 @@ from wacoex_cli.terminal.help import (
     ListedCommand,
     PlainCommand,
     PlainGroup,
-    find_command,
     first_sentence,
 )
 from wacoex_cli.terminal.render import (
@@ -273,8 +272,14 @@ def running(root: PlainGroup | None, arguments: Sequence[str]) -> Running:
         for before, word in zip(["", *words], words, strict=False)
         if not word.startswith("-") and before not in takes_value
     ]
-    found = find_command(root, named) if root else None
-    return Running(invocation, found.path if found else (), found is not None and found.is_check)
+    at: PlainCommand | PlainGroup | None = root
+    for word in named:
+        if not isinstance(at, PlainGroup) or word not in at.entries:
+            break
+        at = at.entries[word].make()
+    if isinstance(at, PlainCommand):
+        return Running(invocation, at.path, at.is_check)
+    return Running(invocation, (), is_check=False)
 
 
 def forget_running() -> None:
@@ -293,7 +298,11 @@ def report_failure(
     """
     at = running(root, arguments)
     if isinstance(error, SystemExit):
-        return _report_exit(error, at)
+        status = error.code if isinstance(error.code, int) else 1 if error.code else 0
+        if how := {INTERRUPTED: "interrupted", TERMINATED: "terminated"}.get(status):
+            failed = Result({}, exit_code=status, errors=[WacoexError(how, code=how)])
+            emit(failed, at.invocation, at.path)
+        return status
     if isinstance(error, NoArgsIsHelpError) and not at.invocation.json:
         write(sys.stderr, f"{error.format_message()}\n")
         return UsageError.exit_status
@@ -337,15 +346,6 @@ def _in_our_style(text: str) -> str:
     return (text[:1].lower() + text[1:]).rstrip(".").replace("'", "`")
 
 
-def _report_exit(error: SystemExit, at: Running) -> int:
-    status = error.code if isinstance(error.code, int) else 1 if error.code else 0
-    if status in {INTERRUPTED, TERMINATED}:
-        how = "interrupted" if status == INTERRUPTED else "terminated"
-        failed = Result({}, exit_code=status, errors=[WacoexError(how, code=how)])
-        emit(failed, at.invocation, at.path)
-    return status
-
-
 def _keep_global_options(**values: Any) -> None:
     context = get_current_context()
     context.obj = _merged(context, values)
@@ -354,8 +354,8 @@ def _keep_global_options(**values: Any) -> None:
 def _merged(ctx: Any, values: dict[str, Any]) -> Invocation:
     """Takes the global options out of `values`, over those given before the subcommand."""
     before = ctx.obj if isinstance(ctx.obj, Invocation) else Invocation()
-    given = {name: values.pop(name) for name in list(values) if name.startswith("global_")}
-    given = {name.removeprefix("global_"): value for name, value in given.items()}
+    names = [name for name in values if name.startswith("global_")]
+    given = {name.removeprefix("global_"): values.pop(name) for name in names}
     env_file = given["env_file"]
     return replace(
         before,

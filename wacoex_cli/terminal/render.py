@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -242,7 +242,11 @@ def _write_envelope(result: Result, invocation: Invocation, command_path: Comman
         "status": result.status,
         "exit_code": result.exit_code,
         "data": {**result.data, **marks},
-        "errors": [_error_entry(error) for error in result.errors],
+        "errors": [
+            {"code": error.code, "message": error.message, "hint": error.hint}
+            | ({"details": error.details} if error.details else {})
+            for error in result.errors
+        ],
     }
     if invocation.learnt.sandbox_url:
         envelope["sandbox"] = True
@@ -250,26 +254,17 @@ def _write_envelope(result: Result, invocation: Invocation, command_path: Comman
     for name, mark in marks.items():
         before, rest = rest.split(_json(mark), 1)
         write(sys.stdout, before)
-        _write_list(result.lists[name])
+        remaining, separator = iter(result.lists[name]), ""
+        write(sys.stdout, "[")
+        while piece := list(itertools.islice(remaining, _ITEMS_AT_ONCE)):
+            write(sys.stdout, separator + ", ".join(_json(item) for item in piece))
+            separator = ", "
+        write(sys.stdout, "]")
     write(sys.stdout, f"{rest}\n")
-
-
-def _write_list(items: Iterable[object]) -> None:
-    remaining, separator = iter(items), ""
-    write(sys.stdout, "[")
-    while piece := list(itertools.islice(remaining, _ITEMS_AT_ONCE)):
-        write(sys.stdout, separator + ", ".join(_json(item) for item in piece))
-        separator = ", "
-    write(sys.stdout, "]")
 
 
 def _json(value: object) -> str:
     return json.dumps(value, sort_keys=True, allow_nan=False, default=_plain)
-
-
-def _error_entry(error: WacoexError) -> dict[str, object]:
-    entry = {"code": error.code, "message": error.message, "hint": error.hint}
-    return entry | ({"details": error.details} if error.details else {})
 
 
 def _plain(value: object) -> object:
@@ -294,9 +289,9 @@ def _write_error(error: WacoexError, invocation: Invocation) -> None:
 def _table_lines(table: Table, invocation: Invocation, now: datetime) -> Iterator[str]:
     if not sys.stdout.isatty():
         for row in table.rows:
-            yield "\t".join(_one_line(_cell_for_pipe(cell)) for cell in row)
+            yield "\t".join(_cell(cell, to_text, "") for cell in row)
         return
-    rows = [[_one_line(_cell_for_person(cell, now)) for cell in row] for row in table.rows]
+    rows = [[_cell(cell, lambda at: relative(at, now), "-") for cell in row] for row in table.rows]
     if not rows:
         if table.when_empty:
             yield table.when_empty
@@ -311,22 +306,15 @@ def _table_lines(table: Table, invocation: Invocation, now: datetime) -> Iterato
         yield "  ".join(cells).rstrip()
 
 
-def _cell_for_pipe(cell: object) -> str:
+def _cell(cell: object, in_words: Callable[[datetime], str], nothing: str) -> str:
     if cell is None:
-        return ""
-    return to_text(cell) if isinstance(cell, datetime) else _word(cell)
-
-
-def _cell_for_person(cell: object, now: datetime) -> str:
-    if cell is None:
-        return "-"
-    return relative(cell, now) if isinstance(cell, datetime) else _word(cell)
-
-
-def _word(cell: object) -> str:
+        return nothing
+    if isinstance(cell, datetime):
+        return in_words(cell)
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return str(cell.value if isinstance(cell, Enum) else cell)
+    text = str(cell.value if isinstance(cell, Enum) else cell)
+    return printable(re.sub(r"[\t\r\n]+", " ", text))
 
 
 def relative(moment: datetime, now: datetime) -> str:
@@ -338,10 +326,6 @@ def relative(moment: datetime, now: datetime) -> str:
             text = f"{count} {unit}{'' if count == 1 else 's'}"
             return f"in {text}" if seconds > 0 else f"{text} ago"
     return "now"
-
-
-def _one_line(text: str) -> str:
-    return printable(re.sub(r"[\t\r\n]+", " ", text))
 
 
 def _width(text: str) -> int:
