@@ -188,11 +188,11 @@ class Keyring:
 def _backend() -> KeyringBackend:
     """The backend in force, or the first one of a chain that can be used."""
     try:
-        from keyring import get_keyring
-        from keyring.backends.chainer import ChainerBackend
+        import keyring.backends.chainer
 
-        found = get_keyring()
-        backends = list(found.backends) if isinstance(found, ChainerBackend) else [found]
+        found = keyring.get_keyring()
+        chain = keyring.backends.chainer.ChainerBackend
+        backends = list(found.backends) if isinstance(found, chain) else [found]
     except Exception as error:
         raise UnusableKeyringError(
             f"its backend cannot be loaded ({type(error).__name__});"

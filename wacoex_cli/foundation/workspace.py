@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import gc
@@ -18,6 +17,7 @@ from wacoex_cli.foundation.settings_cache import load_settings
 from wacoex_cli.foundation.state import State, open_state
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
     from pathlib import Path
 
@@ -115,6 +115,9 @@ class Workspace:
 
     @functools.cached_property
     def _runner(self) -> asyncio.Runner:
+        # Here and below imported when it is used: it costs what all the rest of a check does.
+        import asyncio
+
         return asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -164,6 +167,8 @@ def interruptible(
     A shell may send one keystroke to several processes, which pass it on: what comes within 0.2
     seconds of the first counts as that one.
     """
+    import asyncio
+
     loop = asyncio.get_running_loop()
     received: list[int] = []
     first_at = 0.0
@@ -197,6 +202,8 @@ async def meanwhile(
 
     Its failure is never lost: `on_failure` is told at once, and a block that ends well raises it.
     """
+
+    import asyncio
 
     def ended(task: asyncio.Task[None]) -> None:
         if on_failure and not task.cancelled() and (error := task.exception()) is not None:

@@ -25,16 +25,10 @@ from wacoex_cli.terminal.help import (
     PlainGroup,
     first_sentence,
 )
-from wacoex_cli.terminal.render import (
-    CHECK_IMPOSSIBLE,
-    INTERRUPTED,
-    TERMINATED,
-    Result,
-    emit,
-    write,
-)
+from wacoex_cli.terminal.render import INTERRUPTED, TERMINATED, Result, emit, write
 from wacoex_cli.terminal.render import Invocation as Invocation  # commands take it from here
 
+_CHECK_IMPOSSIBLE = 3
 # A value and what it is; where such values come from, given the file named by `--env-file`.
 Candidate = tuple[str, str]
 ValueSource = Callable[[Path | None], Iterable[Candidate]]
@@ -309,7 +303,7 @@ def report_failure(
     reported = _as_ours(error)
     if debug or at.invocation.debug or at.invocation.learnt.debug:
         write(sys.stderr, "".join(traceback.format_exception(error)))
-    status = CHECK_IMPOSSIBLE if at.is_check else reported.exit_status
+    status = _CHECK_IMPOSSIBLE if at.is_check else reported.exit_status
     return emit(Result({}, exit_code=status, errors=[reported]), at.invocation, at.path)
 
 

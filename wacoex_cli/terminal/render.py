@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
 
 ENVELOPE_VERSION = 1
-CHECK_IMPOSSIBLE = 3
 INTERRUPTED = 130
 TERMINATED = 143
 _PARTIAL = 7
