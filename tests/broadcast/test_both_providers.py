@@ -17,7 +17,7 @@ from wacoex_cli.sandbox.respondio_world import LIMITS, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.wire import Callbacks
 
-DRIVER = Path(__file__).with_name("sender_process.py")
+DRIVER = Path(__file__).parents[1] / "support/sender_process.py"
 PEOPLE = 40
 THROUGH_RESPONDIO = pytest.mark.parametrize("provider", [Provider.RESPONDIO], ids=str)
 # Whatever spoils an answer, it is not known whether the message was taken.

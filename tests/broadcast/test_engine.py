@@ -432,7 +432,7 @@ def test_a_run_notes_how_long_it_was_active_and_its_busiest_second(state, clock,
     assert Broadcasts(state).get(broadcast_id).peak_in_one_second == 7
 
 
-DRIVER = Path(__file__).with_name("sender_process.py")
+DRIVER = Path(__file__).parents[1] / "support/sender_process.py"
 MESSAGES_PER_SECOND = 200
 KILLS = 10
 

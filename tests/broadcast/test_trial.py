@@ -26,7 +26,7 @@ from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
 
 ME = "+6581234567"
 TEST_ID = 2
-PEOPLE = [(f"+659100000{n}", f"Ana{n}", f"A-{n}") for n in range(1, 6)]
+READERS = [(f"+659100000{n}", f"Ana{n}", f"A-{n}") for n in range(1, 6)]
 ORDER_READY = (
     *("--template", "order_ready", "--lang", "en_US"),
     *("--param", "1=name", "--param", "2=order"),
@@ -35,7 +35,7 @@ ORDER_READY = (
 
 @pytest.fixture
 def people(shop):
-    return shop.file("people.csv", PEOPLE, ("phone", "name", "order"))
+    return shop.file("people.csv", READERS, ("phone", "name", "order"))
 
 
 def tell(state, clock, word, code=None):
@@ -97,7 +97,7 @@ def test_preview_shows_so_many_rows_as_they_will_be_read(cli, people):
 
 
 def test_preview_leaves_out_who_is_skipped_and_goes_no_further_than_the_list(shop, cli):
-    rows = [("nonsense", "Bo", "B-1"), PEOPLE[0], PEOPLE[1]]
+    rows = [("nonsense", "Bo", "B-1"), READERS[0], READERS[1]]
     file = shop.file("three.csv", rows, ("phone", "name", "order"))
     options = (*ORDER_READY, "--preview", 100, "--dry-run", "--json")
     planned = cli("broadcast", "plan", file, *options)

@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 app = group("broadcast", "Plan a broadcast, send it at a safe pace, know what became of every row.")
 
-_LOWEST_RATE, _HIGHEST_RATE = 1.0, 20.0
+
+def _option(flag: str, metavar: str, help: str) -> Any:
+    return typer.Option(flag, metavar=metavar, help=help)
+
+
 _ID = typer.Argument(
     metavar="ID", help="The broadcast's number.", autocompletion=completing("broadcast")
 )
@@ -35,46 +39,33 @@ IdArgument = Annotated[int, _ID]
 class PlanOptions(NamedTuple):
     """What is planned, alike for `plan` and for `send --to`."""
 
-    template: Annotated[
-        str | None, typer.Option("--template", metavar="NAME", help="Name of the template.")
-    ] = None
-    language: Annotated[
-        str | None, typer.Option("--lang", metavar="CODE", help="Its language, such as en_US.")
-    ] = None
+    template: Annotated[str | None, _option("--template", "NAME", "Name of the template.")] = None
+    language: Annotated[str | None, _option("--lang", "CODE", "Its language, such as en_US.")] = (
+        None
+    )
     param: Annotated[
         list[str] | None,
-        typer.Option(
+        _option(
             "--param",
-            metavar="PLACEHOLDER=COLUMN",
-            help="Fill a placeholder from a column: 1=first_name, header.1=city, button.0=code.",
+            "PLACEHOLDER=COLUMN",
+            "Fill a placeholder from a column: 1=first_name, header.1=city, button.0=code.",
         ),
     ] = None
     text: Annotated[
-        list[str] | None,
-        typer.Option("--text", metavar="PLACEHOLDER=VALUE", help="The same text for everybody."),
+        list[str] | None, _option("--text", "PLACEHOLDER=VALUE", "The same text for everybody.")
     ] = None
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="TEXT", help="A name to know it by.")
-    ] = None
+    name: Annotated[str | None, _option("--name", "TEXT", "A name to know it by.")] = None
     country: Annotated[
         str | None,
-        typer.Option(
-            "--country", metavar="CODE", help="Country of numbers written without +, such as SG."
-        ),
+        _option("--country", "CODE", "Country of numbers written without +, such as SG."),
     ] = None
     phone_column: Annotated[
         str | None,
-        typer.Option(
-            "--phone-column",
-            metavar="NAME",
-            help="The column with the numbers, if not recognised.",
-        ),
+        _option("--phone-column", "NAME", "The column with the numbers, if not recognised."),
     ] = None
     exclude: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--exclude", metavar="FILE", help="Send to nobody in this list. May be given again."
-        ),
+        _option("--exclude", "FILE", "Send to nobody in this list. May be given again."),
     ] = None
     create_contacts: Annotated[
         bool,
@@ -88,63 +79,47 @@ class PlanOptions(NamedTuple):
 class SendOptions(NamedTuple):
     """How it is sent, alike for `send` and `resume`."""
 
-    rate: Annotated[
-        float | None, typer.Option("--rate", metavar="N", help="Messages per second, 1 to 20.")
-    ] = None
+    rate: Annotated[float | None, _option("--rate", "N", "Messages per second, 1 to 20.")] = None
     expect: Annotated[
-        int | None,
-        typer.Option(
-            "--expect", metavar="N", help="Refuse unless exactly N people would be sent to."
-        ),
+        int | None, _option("--expect", "N", "Refuse unless exactly N people would be sent to.")
     ] = None
     overrule: Annotated[
-        list[str] | None,
-        typer.Option("--overrule", metavar="ID", help="Send although this check is critical."),
+        list[str] | None, _option("--overrule", "ID", "Send although this check is critical.")
     ] = None
     canary: Annotated[
         int | None,
-        typer.Option(
+        _option(
             "--canary",
-            metavar="N",
-            help="Send to N people first, and to the rest only when that went well; 0: no more.",
+            "N",
+            "Send to N people first, and to the rest only when that went well; 0: no more.",
         ),
     ] = None
     canary_wait: Annotated[
         str | None,
-        typer.Option(
-            "--canary-wait",
-            metavar="TIME",
-            help="Wait so long for their statuses; 10m if left out.",
-        ),
+        _option("--canary-wait", "TIME", "Wait so long for their statuses; 10m if left out."),
     ] = None
     canary_limit: Annotated[
-        str | None,
-        typer.Option(
-            "--canary-limit",
-            metavar="SHARE",
-            help="Fewer than this may fail; 10% if left out.",
-        ),
+        str | None, _option("--canary-limit", "SHARE", "Fewer than this may fail; 10% if left out.")
     ] = None
     quiet_hours: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--quiet-hours",
-            metavar="FROM-TO",
-            help="Hold a message back while it is so late where its number is from:"
+            "FROM-TO",
+            "Hold a message back while it is so late where its number is from:"
             " 21:00-08:00; or none.",
         ),
     ] = None
     not_before: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--not-before",
-            metavar="TIME",
-            help="Wait until then (21:00, or a date and time, in the channel's zone); check again.",
+            "TIME",
+            "Wait until then (21:00, or a date and time, in the channel's zone); check again.",
         ),
     ] = None
     until: Annotated[
-        str | None,
-        typer.Option("--until", metavar="TIME", help="Pause then; times as for --not-before."),
+        str | None, _option("--until", "TIME", "Pause then; times as for --not-before.")
     ] = None
 
 
@@ -161,8 +136,7 @@ class SendOptions(NamedTuple):
 def plan(
     invocation: Invocation,
     recipients: Annotated[
-        str,
-        typer.Argument(metavar="RECIPIENTS", help="CSV, TSV, NDJSON or XLSX file; - is stdin."),
+        str, typer.Argument(metavar="RECIPIENTS", help="CSV, TSV, NDJSON or XLSX file; - is stdin.")
     ],
     *,
     options: PlanOptions,
@@ -178,10 +152,10 @@ def plan(
     ] = 1,
     test: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--test",
-            metavar="PHONE",
-            help="Send the first message to this number, yours, and wait for its status.",
+            "PHONE",
+            "Send the first message to this number, yours, and wait for its status.",
         ),
     ] = None,
     yes: YesOption = False,
@@ -212,17 +186,16 @@ def send(
     invocation: Invocation,
     broadcast_id: Annotated[int | None, _ID] = None,
     to: Annotated[
-        str | None,
-        typer.Option("--to", metavar="RECIPIENTS", help="Plan from this file and send in one go."),
+        str | None, _option("--to", "RECIPIENTS", "Plan from this file and send in one go.")
     ] = None,
     *,
     planning: PlanOptions,
     retry_failed: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--retry-failed",
-            metavar="CLASS",
-            help="Send the failed rows of ID again, in a broadcast of their own:"
+            "CLASS",
+            "Send the failed rows of ID again, in a broadcast of their own:"
             " failed, rejected, all, a code of Meta, or retry, row, stop.",
         ),
     ] = None,
@@ -272,7 +245,7 @@ def resume(
 
 
 def _check(invocation: Invocation, rate: float | None, progress: str | None) -> None:
-    if rate is not None and not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+    if rate is not None and not 1.0 <= rate <= 20.0:
         raise UsageError(
             f"`--rate` must be between 1 and 20, not {rate:g}",
             hint="Meta fixes a Coexistence number at 20 messages per second",
@@ -343,19 +316,15 @@ def reconcile(
     invocation: Invocation,
     broadcast_id: IdArgument,
     decision: Annotated[
-        str | None,
-        typer.Option("--as", metavar="WORD", help="What they are, as you know: sent or not-sent."),
+        str | None, _option("--as", "WORD", "What they are, as you know: sent or not-sent.")
     ] = None,
     resend: Annotated[
         bool,
         typer.Option("--resend", help="Ask, then send again what is not known to have gone out."),
     ] = False,
-    row: Annotated[
-        list[int] | None, typer.Option("--row", metavar="ROW", help="Only this row; repeatable.")
-    ] = None,
+    row: Annotated[list[int] | None, _option("--row", "ROW", "Only this row; repeatable.")] = None,
     expect: Annotated[
-        int | None,
-        typer.Option("--expect", metavar="N", help="The number of rows, instead of typing it."),
+        int | None, _option("--expect", "N", "The number of rows, instead of typing it.")
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask neither Meta nor respond.io.")
@@ -398,12 +367,10 @@ def report(
     invocation: Invocation,
     broadcast_id: IdArgument,
     csv: Annotated[
-        str | None,
-        typer.Option("--csv", metavar="FILE", help="Every row into a new CSV file; - is stdout."),
+        str | None, _option("--csv", "FILE", "Every row into a new CSV file; - is stdout.")
     ] = None,
     html: Annotated[
-        str | None,
-        typer.Option("--html", metavar="FILE", help="A page with pictures into a new HTML file."),
+        str | None, _option("--html", "FILE", "A page with pictures into a new HTML file.")
     ] = None,
     show_numbers: Annotated[
         bool, typer.Option("--show-numbers", help="Do not mask the phone numbers in the page.")

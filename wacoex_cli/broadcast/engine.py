@@ -38,7 +38,7 @@ from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.errors import StateError, UsageError, WacoexError
 from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.foundation.workspace import STOPPING, interruptible, meanwhile, short_collections
 from wacoex_cli.platforms.answers import NotSent, Reply, Unclear
 
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
     from wacoex_cli.broadcast.throttle import Answered, SendingPace
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.locks import Presence
     from wacoex_cli.foundation.state import State
 
@@ -185,10 +184,11 @@ class Exchange:
             leave = self._guard.leave() if may_send else Leave()
             if may_send and leave.stop is None:
                 claims, slots, paces = self._grant(report, paces, leave, now)
-            self._save(paces)
+            for key, pace in zip((self._run.phone, self._run.endpoint), paces, strict=False):
+                self._broadcasts.save_pace(str(key), pace, self._clock)
             has_more = bool(claims) or self._rows.has_more(self._clock.now())
             self._mark(report, bool(claims), now)
-        hold_until = max(one.hold_until for one in paces)
+        hold_until = max(pace.hold_until for pace in paces)
         snapshot = self._snapshot(report, paces[-1].told_limit, now)
         return Granted(claims, slots, status, is_ours, hold_until, has_more, snapshot, leave.stop)
 
@@ -200,13 +200,13 @@ class Exchange:
 
     def _record(self, report: Report) -> None:
         run, holder, now = self._run, self._presence.holder, self._clock.now()
-        settled = [one for one, _ in report.settled]
+        settled = [row for row, _ in report.settled]
         self._rows.give_back(holder, report.given_back)
         self._rows.record(holder, settled, now)
         if run.endpoint:
-            project_known(self._state, [one.message_id for one in settled if one.message_id], now)
-        for one, phone in report.settled:
-            if one.opts_out:
+            project_known(self._state, [row.message_id for row in settled if row.message_id], now)
+        for row, phone in report.settled:
+            if row.opts_out:
                 add_optout(self._state, phone, "meta-131050", None, now)
 
     def _learn(self, report: Report, now: float) -> tuple[SendingPace, ...]:
@@ -220,8 +220,8 @@ class Exchange:
         if run.endpoint:
             untold = throttle.UNTOLD_MESSAGES_PER_SECOND
             account = self._broadcasts.load_pace(run.endpoint, untold, clock)
-            if (told := run.told_limit()) is not None:
-                account = throttle.told(account, told, now)
+            if (allowed := run.told_limit()) is not None:
+                account = throttle.with_limit(account, allowed, now)
             paces.append(account)
             limit = account.told_limit or untold
         answering = paces[-1]
@@ -230,11 +230,6 @@ class Exchange:
         if report.hold_until > now:
             answering = throttle.hold(answering, report.hold_until)
         return (*paces[:-1], answering)
-
-    def _save(self, paces: tuple[SendingPace, ...]) -> None:
-        run = self._run
-        for key, pace in zip((run.phone, run.endpoint), paces, strict=False):
-            self._broadcasts.save_pace(str(key), pace, self._clock)
 
     def _grant(
         self, report: Report, paces: tuple[SendingPace, ...], leave: Leave, now: float
@@ -367,7 +362,10 @@ class Engine:
                 self.fail(error)
             finally:
                 await self._drain()
-                await self._last_trade(ledger)
+                try:
+                    await self._trade(ledger, is_last=True)
+                except Exception as error:
+                    self.fail(error)
         if self._failure:
             raise self._failure
         return self._stop
@@ -386,15 +384,12 @@ class Engine:
             elif (hold := granted.hold_until - self._clock.monotonic()) > _LONGEST_HOLD_SECONDS:
                 self.stop(self._too_long_a_hold(hold, None))
             else:
-                await self._until_next_tick()
+                seconds = TICK_SECONDS if self._is_busy() else IDLE_TICK_SECONDS
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopped.wait(), seconds)
 
     def _is_busy(self) -> bool:
         return bool(self._claims or self._under_way or self._settled)
-
-    async def _until_next_tick(self) -> None:
-        seconds = TICK_SECONDS if self._is_busy() else IDLE_TICK_SECONDS
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), seconds)
 
     async def _trade(self, ledger: ThreadPoolExecutor, *, is_last: bool = False) -> Granted:
         report = self._report(is_last=is_last)
@@ -436,12 +431,6 @@ class Engine:
             is_last=is_last,
         )
 
-    async def _last_trade(self, ledger: ThreadPoolExecutor) -> None:
-        try:
-            await self._trade(ledger, is_last=True)
-        except Exception as error:
-            self.fail(error)
-
     async def _dispatch(self) -> None:
         while True:
             if not self._slots:
@@ -455,19 +444,16 @@ class Engine:
                 continue
             self._slots.popleft()
             now = self._clock.monotonic()
-            if self._may_leave(slot, now):
+            if (
+                self._stop is None
+                and not throttle.is_late(slot, now)
+                and now >= self._hold_until
+                and self._claims
+                and len(self._under_way) < self._window
+            ):
                 # First the note, then the row: without a note nothing may leave.
                 self._hooks.note_departure(self._claims[0])
                 self._launch(self._claims.popleft(), now)
-
-    def _may_leave(self, slot: float, now: float) -> bool:
-        return (
-            self._stop is None
-            and not throttle.is_late(slot, now)
-            and now >= self._hold_until
-            and bool(self._claims)
-            and len(self._under_way) < self._window
-        )
 
     def _launch(self, claim: Claim, now: float) -> None:
         self._departures.append(now)
@@ -495,17 +481,17 @@ class Engine:
 
     def _take(self, departure: _Departure, reply: Reply) -> None:
         claim = departure.claim
-        verdict = judge(claim, reply, self._clock.now())
-        self._settled.append((replace(verdict.settled, left_at=departure.moment), claim.phone))
-        if verdict.throttled is not None:
-            self._answers.append(throttle.Answered(departure.left_at, verdict.throttled))
-        if verdict.hold_seconds:
-            self._hold(self._clock.monotonic() + verdict.hold_seconds)
+        effect = judge(claim, reply, self._clock.now())
+        self._settled.append((replace(effect.settled, left_at=departure.moment), claim.phone))
+        if effect.throttled is not None:
+            self._answers.append(throttle.Answered(departure.left_at, effect.throttled))
+        if effect.hold_seconds:
+            self._hold(self._clock.monotonic() + effect.hold_seconds)
         self._watch_connection(reply)
-        self._breaker.saw(verdict.settled)
-        stop = verdict.stop or self._breaker.verdict()
-        if verdict.hold_seconds > _LONGEST_HOLD_SECONDS:
-            stop = verdict.stop or self._too_long_a_hold(verdict.hold_seconds, verdict.settled.code)
+        self._breaker.saw(effect.settled)
+        stop = effect.stop or self._breaker.verdict()
+        if effect.hold_seconds > _LONGEST_HOLD_SECONDS:
+            stop = effect.stop or self._too_long_a_hold(effect.hold_seconds, effect.settled.code)
         if stop:
             self.stop(stop)
 
@@ -525,9 +511,8 @@ class Engine:
         if not isinstance(reply, NotSent):
             self._failed_connects, self._unreachable_since = 0, None
             return
-        self._unreachable_since = (
-            now if self._unreachable_since is None else self._unreachable_since
-        )
+        if self._unreachable_since is None:
+            self._unreachable_since = now
         if now - self._unreachable_since >= _UNREACHABLE_SECONDS:
             self.stop(Stop(f"{self._hooks.remote} cannot be reached: {reply.reason}", 6))
         if now >= self._hold_until:
@@ -540,8 +525,8 @@ class Engine:
             self._slots = deque(slot for slot in self._slots if slot >= until)
 
     def _too_long_a_hold(self, seconds: float, code: int | None) -> Stop:
-        told = "" if code is None else f" (code {code})"
-        asks = f"{self._hooks.remote} asks to wait {round(seconds / 60)} minutes{told}"
+        because = "" if code is None else f" (code {code})"
+        asks = f"{self._hooks.remote} asks to wait {round(seconds / 60)} minutes{because}"
         return Stop(asks, 6, code)
 
     async def _drain(self) -> None:
@@ -573,7 +558,6 @@ async def send(
     channel: Channel,
     broadcast: Broadcast,
     order: SendOrder,
-    *,
     clock: Clock,
     on_counts: Callable[[RunProgress], None],
     on_signal: Callable[[str], None],
@@ -592,8 +576,15 @@ async def send(
         presence.leave()
         raise
     try:
+        this_file = sender.broadcasts.state_id
+        mailer = provider.mailer(broadcast, this_file)
+        exchange = Exchange(state, presence, clock, run)
+
+        def note_departure(claim: Claim) -> None:
+            presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
+
         engine = Engine(
-            sender.hooks(provider, run, on_counts),
+            Hooks(exchange, note_departure, mailer.deliver, on_counts, provider.kind.known_as),
             clock,
             Breaker(order.breaker_rows, order.breaker_share, order.breaker_limits),
         )
@@ -676,19 +667,6 @@ class _SendingProcess:
         self.broadcasts.keep_guards(self.broadcast.broadcast_id, wanted.to_json())
         return wanted
 
-    def hooks(
-        self, provider: SendingProvider, run: Run, on_counts: Callable[[RunProgress], None]
-    ) -> Hooks:
-        """What the engine trades with."""
-        this_file, presence = self.broadcasts.state_id, self.presence
-        mailer = provider.mailer(self.broadcast, this_file)
-        exchange = Exchange(self.state, presence, self.clock, run)
-
-        def note_departure(claim: Claim) -> None:
-            presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
-
-        return Hooks(exchange, note_departure, mailer.deliver, on_counts, provider.kind.known_as)
-
     def close(self, run: Run, stop: Stop | None, received: Collection[int]) -> Sent:
         """End the run: completed, or paused for a reason; `received` are signals."""
         number = run.broadcast_id
@@ -697,20 +675,18 @@ class _SendingProcess:
             self.rows.count_again()
         counts = self.rows.counts()
         if stop is None and counts.open:
-            stop = self._nothing_left_to_try(counts)
-        status, why = Status.COMPLETED, None
-        if counts.open:
-            status, why = Status.PAUSED, stop
+            stop = Stop(f"{counts.of(RowState.RETRY)} rows used up their tries of this run", 6)
+            if n := self.rows.at_no_hour():
+                stop = Stop(
+                    f"{n} rows can leave at no hour: in one of their time zones it is always quiet;"
+                    " `--quiet-hours` with fewer hours, or none, lets them go",
+                    5,
+                )
+        status, why = (Status.PAUSED, stop) if counts.open else (Status.COMPLETED, None)
         with self.state.transaction():
             self.broadcasts.end_run(run.run_id, status.value)
             if locks.is_held_by(self.state, lock_purpose(number), self.presence):
-                self.broadcasts.finish(
-                    number,
-                    status,
-                    self.clock.now(),
-                    reason=why.reason if why else None,
-                    code=why.code if why else None,
-                )
+                self.broadcasts.finish(number, status, self.clock.now(), why)
                 locks.release(self.state, lock_purpose(number), self.presence)
         first = next(iter(received), None)
         closed = self.broadcasts.get(number)
@@ -719,12 +695,6 @@ class _SendingProcess:
             stop = replace(stop, reason=closed.reason)
         status_code = 128 + first if first else exit_status(counts, stop)
         return Sent(closed, counts, stop, first, status_code)
-
-    def _nothing_left_to_try(self, counts: Counts) -> Stop:
-        if n := self.rows.at_no_hour():
-            why = f"{n} rows can leave at no hour: in one of their time zones it is always quiet"
-            return Stop(f"{why}; `--quiet-hours` with fewer hours, or none, lets them go", 5)
-        return Stop(f"{counts.of(RowState.RETRY)} rows used up their tries of this run", 6)
 
 
 async def _learn(state: State, clock: Clock) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast.model import (
@@ -16,20 +16,17 @@ from wacoex_cli.broadcast.model import (
     Doubt,
     OnItsWay,
     RowState,
-    Status,
     attempt_id,
 )
 from wacoex_cli.contacts.store import EITHER_SPELLING, holds_back, other_spelling
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.foundation.state import glimpse
+from wacoex_cli.foundation.state import Row, State, glimpse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.foundation.state import Row, State
 
 
 def sql_list(states: Iterable[RowState]) -> str:
@@ -39,6 +36,7 @@ def sql_list(states: Iterable[RowState]) -> str:
 
 TAKEN = sql_list(TAKEN_STATES)
 OPEN = sql_list(OPEN_STATES)
+_NOT_TAKEN = sql_list((RowState.FAILED, RowState.REJECTED, RowState.RETRY, RowState.AMBIGUOUS))
 _TEMPLATE = "(SELECT b.template FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
 _NOT_OPTED_OUT = (
     "NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone"
@@ -56,9 +54,7 @@ DUE = (
 IS_HELD = "state = 'retry' AND reason = 'quiet_hours'"
 _WAITS_FOR_CONTACT = "broadcast_id = ? AND state = 'pending' AND new_contact IS NOT NULL"
 # Named one by one: the index then leaves out a million rows that have not left.
-_HAVE_LEFT = sql_list(
-    (RowState.SENDING, *TAKEN_STATES, RowState.REJECTED, RowState.AMBIGUOUS),
-)
+_HAVE_LEFT = sql_list((RowState.SENDING, *TAKEN_STATES, RowState.REJECTED, RowState.AMBIGUOUS))
 FAILED = (
     "broadcast_id = ? AND state IN ('failed', 'rejected')"
     # A person knows that they have not got it, and that it is not to be sent again.
@@ -101,14 +97,12 @@ _SERIES = (
     ("failed", " AND delivered_at IS NULL"),
 )
 
-
 _OTHER_ROWS = (
     "SELECT r.message_id, r.claimed_at FROM broadcasts b"
     " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
     f" WHERE r.phone IN {EITHER_SPELLING} AND r.state <> 'skipped' AND r.claimed_at IS NOT NULL"
     " AND NOT (r.broadcast_id = ? AND r.row = ?)"
 )
-
 
 _SENT_TO = (
     "SELECT r.phone FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
@@ -122,7 +116,6 @@ _BOTH_SPELLINGS = (
     f" SELECT {other_spelling('phone')} FROM active"
     f" WHERE phone LIKE '+5%' AND {other_spelling('phone')} IS NOT NULL"
 )
-
 
 # Rows that were answered since a moment are in broadcasts that did not end before it.
 _RECENT = (
@@ -182,7 +175,7 @@ class Figures:
         """State, code and number of the rows that carry a code, most frequent first."""
         return self._rows(
             "SELECT state, code, COUNT(*) AS n FROM recipients WHERE broadcast_id = ?"
-            " AND state IN ('failed', 'rejected', 'retry', 'ambiguous') AND code IS NOT NULL"
+            f" AND state IN {_NOT_TAKEN} AND code IS NOT NULL"
             " GROUP BY state, code ORDER BY n DESC, code"
         )
 
@@ -231,18 +224,14 @@ class Figures:
 
     def has_more(self, now: datetime) -> bool:
         """Whether any row is still to be sent in this run, now or after its wait."""
-        since = to_text(now - LONGEST_RETRY_IN_RUN)
-        return bool(
-            self._value(
-                "SELECT EXISTS (SELECT 1 FROM recipients WHERE broadcast_id = ?"
-                " AND state = 'pending') OR EXISTS (SELECT 1 FROM recipients"
-                " WHERE broadcast_id = ? AND state = 'retry' AND not_before IS NOT NULL"
-                f" AND {_HAS_TRIES})",
-                self.broadcast_id,
-                MOST_TRIES_IN_RUN,
-                since,
-            )
+        sql = (
+            "SELECT EXISTS (SELECT 1 FROM recipients WHERE broadcast_id = ?"
+            " AND state = 'pending') OR EXISTS (SELECT 1 FROM recipients"
+            " WHERE broadcast_id = ? AND state = 'retry' AND not_before IS NOT NULL"
+            f" AND {_HAS_TRIES})"
         )
+        since = to_text(now - LONGEST_RETRY_IN_RUN)
+        return bool(self._value(sql, self.broadcast_id, MOST_TRIES_IN_RUN, since))
 
     def next_rows(self, now: datetime, most: int) -> Iterator[tuple[int, str]]:
         """The rows that `claim` would take, and their numbers (E.164), in its order."""
@@ -289,18 +278,13 @@ class Figures:
 
     def on_their_way(self, before: datetime, most: int) -> list[OnItsWay]:
         """Rows taken before a moment and not known as delivered, read or failed, newest first."""
-        found = [
-            row
-            for reached in (RowState.ACCEPTED, RowState.SENT)
-            for row in self._rows(
-                "SELECT row, attempts, phone, message_id FROM recipients"
-                " WHERE broadcast_id = ? AND state = ? AND message_id IS NOT NULL"
-                " AND answered_at <= ? ORDER BY row DESC LIMIT ?",
-                reached,
-                to_text(before),
-                most,
-            )
-        ]
+        sql = (
+            "SELECT row, attempts, phone, message_id FROM recipients"
+            " WHERE broadcast_id = ? AND state = ? AND message_id IS NOT NULL"
+            " AND answered_at <= ? ORDER BY row DESC LIMIT ?"
+        )
+        found = self._rows(sql, RowState.ACCEPTED, to_text(before), most)
+        found += self._rows(sql, RowState.SENT, to_text(before), most)
         found.sort(key=lambda row: -row["row"])
         return [
             OnItsWay(row["row"], row["attempts"], row["phone"], row["message_id"])
@@ -325,47 +309,43 @@ class Figures:
 
     def unsettled(self, most: int) -> list[Row]:
         """The first rows that were not taken, or of which nobody knows, but for the skipped."""
-        return self.state.rows(
+        return self._rows(
             "SELECT row, line, phone, state, code, detail FROM recipients WHERE broadcast_id = ?"
-            " AND state IN ('failed', 'rejected', 'retry', 'ambiguous') ORDER BY row LIMIT ?",
-            [self.broadcast_id, most],
+            f" AND state IN {_NOT_TAKEN} ORDER BY row LIMIT ?",
+            most,
         )
 
     def runs(self) -> list[Row]:
         """The runs, first one first: who sent, how fast, for how many seconds, how it ended."""
-        return self.state.rows(
+        return self._rows(
             "SELECT run_id, host, pid, rate, started_at, last_active_at, active_seconds, ended_as"
-            " FROM broadcast_runs WHERE broadcast_id = ? ORDER BY run_id",
-            [self.broadcast_id],
+            " FROM broadcast_runs WHERE broadcast_id = ? ORDER BY run_id"
         )
 
     def decisions(self) -> list[Row]:
         """What people decided, first one first; `row` is None when it was about the broadcast."""
-        return self.state.rows(
+        return self._rows(
             "SELECT decision_id, row, decided_at, decided_by, decision FROM decisions"
-            " WHERE broadcast_id = ? ORDER BY decision_id",
-            [self.broadcast_id],
+            " WHERE broadcast_id = ? ORDER BY decision_id"
         )
 
     def dispatch_span(self) -> tuple[str, str] | None:
         """When the first and the last try left (RFC 3339 in UTC); None before the first."""
-        found = self.state.row(
+        (found,) = self._rows(
             f"SELECT MIN({_TRIED_AT}) AS first, MAX({_TRIED_AT}) AS last FROM recipients"
-            f" WHERE {_TRIED}",
-            [self.broadcast_id],
+            f" WHERE {_TRIED}"
         )
-        return (found["first"], found["last"]) if found and found["first"] else None
+        return (found["first"], found["last"]) if found["first"] else None
 
     def dispatch(self, width: int) -> list[Row]:
         """Tries by time: `at`, how many (`n`), and the most of them in one second (`busiest`).
 
         `width` is how many characters of a moment name its stretch: 19 a second, 16 a minute.
         """
-        return self.state.rows(
+        return self._rows(
             f"SELECT substr(second, 1, {width:d}) AS at, SUM(n) AS n, MAX(n) AS busiest FROM"
             f" (SELECT substr({_TRIED_AT}, 1, 19) AS second, COUNT(*) AS n FROM recipients"
-            f" WHERE {_TRIED} GROUP BY 1) AS seconds GROUP BY 1 ORDER BY 1",
-            [self.broadcast_id],
+            f" WHERE {_TRIED} GROUP BY 1) AS seconds GROUP BY 1 ORDER BY 1"
         )
 
     def deliveries_end(self, since: str, attempts: str) -> str | None:
@@ -402,13 +382,12 @@ class Figures:
 
     def doubts(self, wanted: Collection[int]) -> tuple[Doubt, ...]:
         """These rows of a broadcast as far as they are ambiguous, in order."""
-        found = self.state.rows(
+        found = self._rows(
             "SELECT r.row, r.line, r.phone, r.attempts, r.claimed_at, r.detail, b.started_at,"
             # Who took a row over from a dead sender took its holder away.
             " CASE WHEN r.holder IS NOT NULL THEN r.answered_at END AS given_up_at"
             " FROM recipients r JOIN broadcasts b ON b.broadcast_id = r.broadcast_id"
-            " WHERE r.broadcast_id = ? AND r.state = 'ambiguous' ORDER BY r.row",
-            [self.broadcast_id],
+            " WHERE r.broadcast_id = ? AND r.state = 'ambiguous' ORDER BY r.row"
         )
         chosen = set(wanted)
         return tuple(_doubt(row) for row in found if row["row"] in chosen)
@@ -524,10 +503,10 @@ def messages_to_ask_about(
         [channel_id, to_text(since), most],
     )
     return {
-        str(one["message_id"]): attempt_id(
-            state_id, one["broadcast_id"], one["row"], one["attempts"]
+        str(row["message_id"]): attempt_id(
+            state_id, row["broadcast_id"], row["row"], row["attempts"]
         )
-        for one in found
+        for row in found
     }
 
 
@@ -681,32 +660,6 @@ def completed_but_open(state: State) -> list[Row]:
     )
 
 
-def older_than(state: State, before: datetime, cooling_since: datetime) -> list[Row]:
-    """Broadcasts in which nothing happened since a moment, with what may speak for keeping them.
-
-    `uncertain` counts ambiguous rows and claims that nobody settled, `cooling` the answers 131049
-    and `recent` all answers since `cooling_since`.
-    """
-    since = to_text(cooling_since)
-    return state.rows(
-        "SELECT * FROM (SELECT b.broadcast_id, b.name, b.status, COUNT(r.row) AS row_count,"
-        " COALESCE(MAX(r.answered_at), '') AS last_answer_at,"
-        " COALESCE(b.finished_at, b.started_at, b.planned_at) AS ended_at,"
-        " COALESCE((SELECT MAX(d.decided_at) FROM decisions d"
-        " WHERE d.broadcast_id = b.broadcast_id), '') AS last_decision_at,"
-        " COALESCE(SUM(CASE WHEN r.state IN ('ambiguous', 'sending') THEN 1 ELSE 0 END), 0)"
-        " AS uncertain,"
-        " COALESCE(SUM(CASE WHEN r.code = 131049 AND r.answered_at > ? THEN 1 ELSE 0 END), 0)"
-        " AS cooling,"
-        " COALESCE(SUM(CASE WHEN r.answered_at > ? THEN 1 ELSE 0 END), 0) AS recent"
-        " FROM broadcasts b LEFT JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-        " WHERE b.status <> 'draft' GROUP BY b.broadcast_id) AS found"
-        " WHERE ended_at < ? AND last_answer_at < ? AND last_decision_at < ?"
-        " ORDER BY broadcast_id",
-        [since, since, *[to_text(before)] * 3],
-    )
-
-
 def newest(*, env_file: Path | None = None) -> list[tuple[str, str]]:
     """Id, and status with name or file, of the newest hundred broadcasts, newest first."""
     return [
@@ -739,34 +692,43 @@ class Choice:
 
 
 def choose(state: State, before: datetime, now: datetime) -> Choice:
-    """Find the broadcasts that ended before a moment and that nothing needs any more."""
-    newest = newest_id(state)
-    kept: Counter[str] = Counter()
-    removable = []
-    for row in older_than(state, before, now - _COOLING_DOWN):
-        if reason := why_kept(row, newest):
-            kept[reason] += 1
-        else:
-            ended_at = max(row["ended_at"], row["last_answer_at"], row["last_decision_at"])
-            removable.append(
-                Old(row["broadcast_id"], row["name"], row["status"], ended_at, row["row_count"])
-            )
-    return Choice(tuple(removable), dict(kept))
+    """Find the broadcasts that ended before a moment and that nothing needs any more.
 
-
-def why_kept(row: Row, newest_id: int) -> str | None:
-    """Why a broadcast stays although it is old; None when it can go."""
-    if row["status"] not in (Status.COMPLETED, Status.CANCELLED):
-        return "open"
-    if row["uncertain"]:
-        return "ambiguous"
-    if row["cooling"]:
-        return "cooling_down"
-    if row["recent"]:
-        return "recent"
-    # Its number would be given out again, and a late report about one of its messages
-    # would then be taken for news of another broadcast.
-    return "newest" if row["broadcast_id"] == newest_id else None
+    Kept is what is open, what has ambiguous rows or claims that nobody settled, and what was
+    answered (`recent`), with 131049 (`cooling_down`) or otherwise, in the last 24 hours. The newest
+    is kept: its number would be given out again, and a late report about one of its messages would
+    then be taken for news of another broadcast.
+    """
+    since, old = to_text(now - _COOLING_DOWN), to_text(before)
+    found = state.rows(
+        "SELECT *, CASE WHEN status NOT IN ('completed', 'cancelled') THEN 'open'"
+        " WHEN uncertain > 0 THEN 'ambiguous' WHEN cooling > 0 THEN 'cooling_down'"
+        " WHEN last_answer_at > ? THEN 'recent' WHEN broadcast_id = ? THEN 'newest' END AS kept"
+        " FROM (SELECT b.broadcast_id, b.name, b.status, COUNT(r.row) AS row_count,"
+        " COALESCE(MAX(r.answered_at), '') AS last_answer_at,"
+        " COALESCE(b.finished_at, b.started_at, b.planned_at) AS ended_at,"
+        " COALESCE((SELECT MAX(d.decided_at) FROM decisions d"
+        " WHERE d.broadcast_id = b.broadcast_id), '') AS last_decision_at,"
+        " COUNT(CASE WHEN r.state IN ('ambiguous', 'sending') THEN 1 END) AS uncertain,"
+        " COUNT(CASE WHEN r.code = 131049 AND r.answered_at > ? THEN 1 END) AS cooling"
+        " FROM broadcasts b LEFT JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.status <> 'draft' GROUP BY b.broadcast_id) AS found"
+        " WHERE ended_at < ? AND last_answer_at < ? AND last_decision_at < ?"
+        " ORDER BY broadcast_id",
+        [since, newest_id(state), since, old, old, old],
+    )
+    removable = tuple(
+        Old(
+            broadcast_id=row["broadcast_id"],
+            name=row["name"],
+            status=row["status"],
+            ended_at=max(row["ended_at"], row["last_answer_at"], row["last_decision_at"]),
+            rows=row["row_count"],
+        )
+        for row in found
+        if row["kept"] is None
+    )
+    return Choice(removable, dict(Counter(row["kept"] for row in found if row["kept"])))
 
 
 def newest_id(state: State, *, drafts: bool = False) -> int:

@@ -8,24 +8,22 @@ import json
 import re
 import zoneinfo
 from collections import Counter, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast.model import Counts, Held, RowState, Settled, Stop
+from wacoex_cli.broadcast.model import Claim, Counts, Held, RowState, Settled, Stop
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings.catalogue import finding_ids
-from wacoex_cli.foundation.clock import duration_from, from_text, local_text
+from wacoex_cli.foundation.clock import Clock, duration_from, from_text, local_text
 from wacoex_cli.foundation.phone_numbers import zones_of
 from wacoex_cli.platforms.error_codes import Outcome, classify, is_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from wacoex_cli.broadcast.model import Claim
-    from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
 
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -36,7 +34,6 @@ _LOOKED_AHEAD = timedelta(hours=48)
 # Clocks are changed, all over the world, at a quarter of an hour of UTC.
 _STEP = timedelta(minutes=15)
 
-
 CANARY_WORD = "canary"
 """What the record of its success begins with."""
 
@@ -45,7 +42,7 @@ _REFUSED = (RowState.FAILED, RowState.REJECTED)
 _NONE = "none"
 _MOST_ROWS, _LONGEST_WAIT_SECONDS = 10_000, 24 * 3600.0
 AMBIGUOUS, UNKNOWN = Outcome.AMBIGUOUS.value, "unknown"
-CLASSES = frozenset({*(one.value for one in Outcome), UNKNOWN})
+CLASSES = frozenset({*(outcome.value for outcome in Outcome), UNKNOWN})
 """The words by which a limit may name errors, besides their codes."""
 
 _LAST = 100
@@ -107,10 +104,8 @@ def held_until(zones: tuple[str, ...], hours: QuietHours, now: datetime) -> date
 def ending_zone(zones: tuple[str, ...], hours: QuietHours, moment: datetime) -> str:
     """The one of these zones in which quiet hours end at that moment, else the first."""
 
-    def ends(zone: str) -> bool:
-        return moment.astimezone(zoneinfo.ZoneInfo(zone)).time() == hours.end
-
-    return next(filter(ends, zones), zones[0])
+    ends = (z for z in zones if moment.astimezone(zoneinfo.ZoneInfo(z)).time() == hours.end)
+    return next(ends, zones[0])
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -137,7 +132,7 @@ def _changes(zones: list[zoneinfo.ZoneInfo], hours: QuietHours, minute: datetime
             for fold in (0, 1):
                 end = datetime.combine(day, hours.end, zone).replace(fold=fold)
                 moments.add(end.astimezone(UTC))
-    return {one for one in moments if minute < one <= minute + _LOOKED_AHEAD}
+    return {moment for moment in moments if minute < moment <= minute + _LOOKED_AHEAD}
 
 
 @dataclass(frozen=True)
@@ -161,9 +156,9 @@ class Wait:
 
 @dataclass(frozen=True)
 class Go:
-    """The rest may be sent; `told` says why, for the record."""
+    """The rest may be sent; `why` is for the record."""
 
-    told: str
+    why: str
 
 
 def judge_canary(canary: Canary, counts: Counts, quiet_seconds: float) -> Wait | Go | Stop:
@@ -187,24 +182,22 @@ def judge_canary(canary: Canary, counts: Counts, quiet_seconds: float) -> Wait |
         return _went_wrong(canary, counts)
     unheard = counts.of(RowState.ACCEPTED, RowState.AMBIGUOUS)
     if unheard * 2 > left:
-        return _nothing_heard(canary, unheard, left)
+        reason = (
+            f"no status came for {unheard} of the {left} rows of the canary"
+            f" within {canary.wait_seconds / 60:g} min"
+        )
+        return Stop(f"{reason}: is anything listening? `--canary 0` goes on all the same", 6)
     arrived = counts.of(RowState.SENT, *_ARRIVED)
     return Go(f"{CANARY_WORD}: {arrived} of {left} well, {refused + ambiguous} failed")
 
 
 def _went_wrong(canary: Canary, counts: Counts) -> Stop:
-    told = ", ".join(
+    wrong = ", ".join(
         f"{n} {state.value}" for state in (*_REFUSED, RowState.AMBIGUOUS) if (n := counts.of(state))
     )
     limit = f"{canary.limit * 100:g}%"
-    reason = f"the canary of {canary.rows} went wrong: {told}; the limit is {limit}"
+    reason = f"the canary of {canary.rows} went wrong: {wrong}; the limit is {limit}"
     return Stop(f"{reason}; `--canary 0` goes on all the same", 5)
-
-
-def _nothing_heard(canary: Canary, unheard: int, left: int) -> Stop:
-    minutes = f"{canary.wait_seconds / 60:g} min"
-    reason = f"no status came for {unheard} of the {left} rows of the canary within {minutes}"
-    return Stop(f"{reason}: is anything listening? `--canary 0` goes on all the same", 6)
 
 
 @dataclass(frozen=True)
@@ -222,37 +215,34 @@ class Guards:
     @classmethod
     def from_json(cls, text: str) -> Guards:
         """The guards whose `to_json` this is; what is not told is not guarded."""
-        told = json.loads(text)
-        canary, hours = told.get("canary"), told.get("quiet_hours")
+        kept = json.loads(text)
+        canary, hours = kept.get("canary"), kept.get("quiet_hours")
         return cls(
             canary=Canary(**canary) if canary else None,
-            canary_since=told.get("canary_since"),
+            canary_since=kept.get("canary_since"),
             quiet_hours=QuietHours.parse(hours) if hours else None,
         )
 
     def to_json(self) -> str:
         """As it is kept."""
-        canary = self.canary
-        told = {
-            "canary": canary
-            and {"rows": canary.rows, "wait_seconds": canary.wait_seconds, "limit": canary.limit},
+        kept = {
+            "canary": self.canary and asdict(self.canary),
             "canary_since": self.canary_since,
             "quiet_hours": self.quiet_hours and str(self.quiet_hours),
         }
-        return json.dumps({name: one for name, one in told.items() if one is not None})
+        return json.dumps({name: value for name, value in kept.items() if value is not None})
 
     def in_words(self) -> str:
         """In words, for the person who sends; empty when there are none."""
-        canary, told = self.canary, []
-        if canary:
-            wait = f"{canary.wait_seconds / 60:g} min"
-            told.append(
-                f"canary of {canary.rows} (waits up to {wait}, fewer than"
-                f" {canary.limit * 100:g}% may fail)"
+        words = []
+        if canary := self.canary:
+            words.append(
+                f"canary of {canary.rows} (waits up to {canary.wait_seconds / 60:g} min, fewer"
+                f" than {canary.limit * 100:g}% may fail)"
             )
         if self.quiet_hours:
-            told.append(f"quiet hours {self.quiet_hours} where each number is from")
-        return ", ".join(told)
+            words.append(f"quiet hours {self.quiet_hours} where each number is from")
+        return ", ".join(words)
 
 
 UNGUARDED = Guards()
@@ -260,16 +250,15 @@ UNGUARDED = Guards()
 
 @dataclass(frozen=True)
 class GuardOptions:
-    """What a person asks for in one command; None where nothing is said.
+    """What a person asks for in one command.
 
-    `canary` 0 means none any more. `not_before` and `until` are as they were typed.
+    `canary` 0 means none any more. `canary_changes` (`wait_seconds`, `limit`) and `hours`
+    (`quiet_hours`) hold what was given. `not_before` and `until` are as they were typed.
     """
 
     canary: int | None = None
-    canary_wait_seconds: float | None = None
-    canary_limit: float | None = None
-    quiet_hours: QuietHours | None = None
-    without_quiet_hours: bool = False
+    canary_changes: Mapping[str, Any] = field(default_factory=dict)
+    hours: Mapping[str, Any] = field(default_factory=dict)
     not_before: str | None = None
     until: str | None = None
 
@@ -279,28 +268,18 @@ class GuardOptions:
         Raises:
             UsageError: the wait or the limit of a canary is given, and there is none.
         """
-        if self.quiet_hours or self.without_quiet_hours:
-            guards = replace(guards, quiet_hours=self.quiet_hours)
-        canary = guards.canary
+        guards = replace(guards, **self.hours)
         if self.canary is not None:
             canary = Canary(self.canary) if self.canary else None
-            guards = replace(guards, canary_since=None)
-        if canary is None:
-            if self.canary_wait_seconds is not None or self.canary_limit is not None:
-                raise UsageError(
-                    "`--canary-wait` and `--canary-limit` need a canary",
-                    hint="say how many are sent to first: --canary 10",
-                )
-            return replace(guards, canary=None)
-        wait, limit = self.canary_wait_seconds, self.canary_limit
-        return replace(
-            guards,
-            canary=Canary(
-                canary.rows,
-                canary.wait_seconds if wait is None else wait,
-                canary.limit if limit is None else limit,
-            ),
-        )
+            guards = replace(guards, canary=canary, canary_since=None)
+        if guards.canary is None and self.canary_changes:
+            raise UsageError(
+                "`--canary-wait` and `--canary-limit` need a canary",
+                hint="say how many are sent to first: --canary 10",
+            )
+        if guards.canary is None:
+            return guards
+        return replace(guards, canary=replace(guards.canary, **self.canary_changes))
 
 
 def guard_options(
@@ -322,11 +301,29 @@ def guard_options(
             f"`--canary` must be from 0 to {_MOST_ROWS}, not {canary}",
             hint="10 is a good number; 0 means none any more",
         )
-    is_off = quiet_hours is not None and quiet_hours.strip().lower() == _NONE
-    hours = None if quiet_hours is None or is_off else QuietHours.parse(quiet_hours)
-    wait = None if canary_wait is None else _wait_seconds(canary_wait)
-    limit = None if canary_limit is None else _share(canary_limit)
-    return GuardOptions(canary, wait, limit, hours, is_off, not_before, until)
+    hours: dict[str, Any] = {}
+    if quiet_hours is not None:
+        is_off = quiet_hours.strip().lower() == _NONE
+        hours["quiet_hours"] = None if is_off else QuietHours.parse(quiet_hours)
+    changes = {}
+    if canary_wait is not None:
+        wait = duration_from(canary_wait)
+        if wait is None or not 0 < wait.total_seconds() <= _LONGEST_WAIT_SECONDS:
+            raise UsageError(
+                f"`--canary-wait {canary_wait}` is not understood",
+                hint="write `90s`, `10m` or `2h`, at most a day",
+            )
+        changes["wait_seconds"] = wait.total_seconds()
+    if canary_limit is not None:
+        digits = canary_limit.strip().removesuffix("%")
+        share = int(digits) / 100 if digits.isascii() and digits.isdigit() else 0.0
+        if not 0 < share <= 1:
+            raise UsageError(
+                f"`--canary-limit {canary_limit}` is not understood",
+                hint="write a share from `1%` to `100%`",
+            )
+        changes["limit"] = share
+    return GuardOptions(canary, changes, hours, not_before, until)
 
 
 def check_times(not_before: datetime | None, until: datetime | None, now: datetime) -> None:
@@ -346,32 +343,11 @@ def check_times(not_before: datetime | None, until: datetime | None, now: dateti
         raise UsageError("`--until` is not after `--not-before`", code="bad_time")
 
 
-def _wait_seconds(text: str) -> float:
-    found = duration_from(text)
-    if found is None or not 0 < found.total_seconds() <= _LONGEST_WAIT_SECONDS:
-        raise UsageError(
-            f"`--canary-wait {text}` is not understood",
-            hint="write `90s`, `10m` or `2h`, at most a day",
-        )
-    return found.total_seconds()
-
-
-def _share(text: str) -> float:
-    digits = text.strip().removesuffix("%")
-    share = int(digits) / 100 if digits.isascii() and digits.isdigit() else 0.0
-    if not 0 < share <= 1:
-        raise UsageError(
-            f"`--canary-limit {text}` is not understood",
-            hint="write a share from `1%` to `100%`",
-        )
-    return share
-
-
 @dataclass(frozen=True)
 class _Fault:
     """What went wrong with one row: for people, and by which names a limit may mean it."""
 
-    told: str
+    text: str
     names: frozenset[str]
 
 
@@ -433,7 +409,7 @@ class Breaker:
         )
 
     def _mostly(self, window: deque[_Fault | None], what: str) -> Stop | None:
-        faults = [fault.told for fault in window if fault]
+        faults = [fault.text for fault in window if fault]
         if len(window) < self.least_rows or len(faults) < self.share * len(window):
             return None
         named = ", ".join(f"{fault} ({n} times)" for fault, n in Counter(faults).most_common(5))
@@ -449,31 +425,25 @@ class Breaker:
             for window in (self._answers, self._statuses):
                 n = sum(fault is not None and name in fault.names for fault in window)
                 if n and len(window) >= self.least_rows and n >= limit * len(window):
-                    told = f"{called} came {n} times in the last {len(window)}"
-                    return Stop(f"{told}; the limit is {limit * 100:g}%", 5)
+                    came = f"{called} came {n} times in the last {len(window)}"
+                    return Stop(f"{came}; the limit is {limit * 100:g}%", 5)
         return None
 
 
 def _fault(settled: Settled) -> _Fault | None:
     code = settled.code
     if settled.state is RowState.AMBIGUOUS:
-        return _Fault("no usable answer", frozenset({AMBIGUOUS, *_code_names(code)}))
-    if settled.state in (RowState.REJECTED, RowState.FAILED):
-        return _failure(code)
-    if settled.state is RowState.RETRY and code is not None:
-        return _failure(code)
-    return None
+        names = {AMBIGUOUS} if code is None else {AMBIGUOUS, str(code)}
+        return _Fault("no usable answer", frozenset(names))
+    is_retried = settled.state is RowState.RETRY and code is not None
+    return _failure(code) if is_retried or settled.state in _REFUSED else None
 
 
 def _failure(code: int | None) -> _Fault:
     if code is None:
         return _Fault("refused", frozenset({Outcome.ROW.value, UNKNOWN}))
-    names = {classify(code).outcome.value, *_code_names(code)}
+    names = {classify(code).outcome.value, str(code)}
     return _Fault(f"code {code}", frozenset(names if is_known(code) else {*names, UNKNOWN}))
-
-
-def _code_names(code: int | None) -> tuple[str, ...]:
-    return () if code is None else (str(code),)
 
 
 def _mixed(groups: Iterable[tuple[_Fault | None, int]]) -> Iterable[_Fault | None]:
@@ -483,7 +453,7 @@ def _mixed(groups: Iterable[tuple[_Fault | None, int]]) -> Iterable[_Fault | Non
         for order, (fault, count) in enumerate(groups)
         for n in range(count)
     ]
-    return [fault for _, _, fault in sorted(places, key=lambda one: one[:2])]
+    return [fault for _, _, fault in sorted(places, key=lambda place: place[:2])]
 
 
 @dataclass(frozen=True)
@@ -596,8 +566,8 @@ class RunGuard:
             return self._after_canary(float("inf"))
         left = (until - self._clock.now()).total_seconds()
         if left <= 0:
-            told = local_text(until, self._run.order.zone)
-            return Leave(0, stop=Stop(f"`--until {told}` is reached", 6))
+            reached = f"`--until {local_text(until, self._run.order.zone)}` is reached"
+            return Leave(0, stop=Stop(reached, 6))
         return self._after_canary(self._clock.monotonic() + left)
 
     def _after_canary(self, before: float) -> Leave:
@@ -614,15 +584,12 @@ class RunGuard:
         if isinstance(found, Stop):
             return Leave(0, before, found)
         if isinstance(found, Go):
-            self._record(found)
+            self._canary = None
+            self._rows.note_decision(None, found.why, _DECIDER, self._clock.now())
             return Leave(before=before)
         if found == Wait(0):
             self._next_look = _next_time(now, self._clock.monotonic())
         return Leave(found.room, before)
-
-    def _record(self, go: Go) -> None:
-        self._canary = None
-        self._rows.note_decision(None, go.told, _DECIDER, self._clock.now())
 
     def claim(self, holder: str, wanted: int) -> tuple[Claim, ...]:
         """Claim up to `wanted` rows of people whose quiet hours it is not; hold the others back."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from wacoex_cli.foundation.clock import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.findings.model import Finding
@@ -323,7 +322,7 @@ class RunProgress:
     @property
     def held_rows(self) -> int:
         """Rows that quiet hours hold back; their state is `retry`."""
-        return sum(one.rows for one in self.held)
+        return sum(held.rows for held in self.held)
 
     @property
     def seconds_left(self) -> float | None:
@@ -420,10 +419,6 @@ class Availability:
     available: bool | None = None
     why_not: str | None = None
 
-    def to_json(self) -> dict[str, object]:
-        """The entry in `asked` of the JSON output."""
-        return {"available": self.available, "why_not": self.why_not}
-
 
 class Decision(StrEnum):
     """What a person says of an ambiguous row."""
@@ -476,24 +471,23 @@ class Reconciled:
     @property
     def left(self) -> tuple[ReconciledRow, ...]:
         """The rows that are still ambiguous."""
-        return tuple(one for one in self.rows if one.state is RowState.AMBIGUOUS)
+        return tuple(row for row in self.rows if row.state is RowState.AMBIGUOUS)
 
     def of(self, fate: Fate) -> tuple[ReconciledRow, ...]:
         """The rows with that fate."""
-        return tuple(one for one in self.rows if one.judgement.fate is fate)
+        return tuple(row for row in self.rows if row.judgement.fate is fate)
 
     def to_json(self, most_rows: int) -> dict[str, object]:
         """`rows` (the first `most_rows`), `asked` and the counts of the JSON output."""
-        counts = Counter(one.judgement.fate for one in self.rows)
+        counts = Counter(row.judgement.fate for row in self.rows)
         return {
             "ambiguous": len(self.left),
             "settled_by_webhooks": self.by_webhooks,
             **{fate.value: counts[fate] for fate in Fate},
             "asked": {
-                provider.value: self.asked.get(provider, NOT_ASKED).to_json()
-                for provider in Provider
+                provider.value: asdict(self.asked.get(provider, NOT_ASKED)) for provider in Provider
             },
-            "rows": [one.to_json(self.observed_at) for one in self.rows[:most_rows]],
+            "rows": [row.to_json(self.observed_at) for row in self.rows[:most_rows]],
         }
 
 
@@ -510,7 +504,6 @@ STATUS_STATES = {
     "failed": RowState.FAILED,
 }
 
-
 _STATUS_ORDER = [
     RowState.ACCEPTED,
     RowState.SENT,
@@ -518,7 +511,6 @@ _STATUS_ORDER = [
     RowState.DELIVERED,
     RowState.READ,
 ]
-
 
 _LONGEST_FAILURE = 300
 

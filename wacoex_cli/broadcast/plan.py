@@ -8,18 +8,19 @@ import json
 import math
 import sys
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from wacoex_cli.audience import recipients_file
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.audience.recipients_file import first_name, why_invalid
+from wacoex_cli.audience.recipients_file import RecipientsFile, first_name, why_invalid
 from wacoex_cli.broadcast.figures import Month
-from wacoex_cli.broadcast.model import Planned, RowState, Status, lock_purpose
+from wacoex_cli.broadcast.model import Broadcast, Planned, RowState, Status, Trial, lock_purpose
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import (
     Means,
+    SendingProvider,
     check_audience,
     check_channel,
     check_same_api,
@@ -29,20 +30,20 @@ from wacoex_cli.broadcast.providers import (
     standing_check,
 )
 from wacoex_cli.broadcast.report import plan_data, plan_text
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.store import Broadcasts, PlannedRow, Rows
 from wacoex_cli.broadcast.throttle import (
     MESSAGES_PER_SECOND,
     UNTOLD_MESSAGES_PER_SECOND,
     messaging_limit,
     sending_seconds,
 )
-from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.store import CHANNELS, Signs
 from wacoex_cli.errors import RefusedError, UsageError, WacoexError
 from wacoex_cli.events.store import MAC, catch_up
 from wacoex_cli.findings.model import worst_first
 from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
 from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import read_moment
@@ -54,15 +55,8 @@ from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
-    from typing import BinaryIO
 
-    from wacoex_cli.audience.recipients_file import RecipientsFile
-    from wacoex_cli.broadcast.model import Broadcast, Trial
-    from wacoex_cli.broadcast.providers import SendingProvider, StandingCheck
-    from wacoex_cli.broadcast.store import PlannedRow
-    from wacoex_cli.channels.model import Channel
-    from wacoex_cli.foundation.clock import Clock
+    from wacoex_cli.broadcast.providers import StandingCheck
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.templates.rule import ParameterSource
@@ -71,7 +65,6 @@ if TYPE_CHECKING:
 # Small enough that a broadcast running beside it gets its turn at the state file in time.
 _BATCH_ROWS = 5_000
 _COOLING_DOWN = timedelta(hours=24)
-
 
 Failure = tuple[RowState, int | None]
 _FIRST_ROWS = 3
@@ -184,15 +177,6 @@ class PlanOrder:
     dry_run: bool = False
     first_rows: int = 3
 
-    def refuse_all(self) -> None:
-        """Raise UsageError when any option is given: a planned broadcast is frozen."""
-        if replace(self, source=None, dry_run=False) != PlanOrder():
-            raise UsageError(
-                "template, parameters, name and the list belong to `--to` or to `broadcast plan`",
-                hint="a planned broadcast is frozen; leave them out, or plan a new one",
-                code="already_planned",
-            )
-
 
 async def plan(
     state: State,
@@ -262,17 +246,11 @@ async def plan(
                 raise _nobody(rows.skip_reasons())
             with state.transaction():
                 rows.count_again()
+            broadcast = Broadcasts(state).get(broadcast_id)
             estimated = await _estimate(
-                state,
-                provider,
-                channel,
-                Broadcasts(state).get(broadcast_id),
-                tier=tier,
-                taken=taken,
-                new_contacts=new_contacts,
-                means=means or Means(),
-                clock=clock,
+                state, provider, channel, broadcast, means or Means(), clock
             )
+            estimated["limit"] = _limit(tier, broadcast.recipients, taken)
             if not order.dry_run:
                 with state.transaction():
                     Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
@@ -329,18 +307,17 @@ def plan_broadcast(
         texts=_pairs("--text", "PLACEHOLDER=VALUE", order.text),
         country=check_country(order.country) if order.country else None,
     )
-    return workspace.run(
-        plan(
-            workspace.state,
-            provider_for(workspace, channel),
-            channel,
-            order,
-            clock=workspace.clock,
-            stdin=sys.stdin.buffer,
-            check_standing=standing_check(workspace, channel),
-            means=means,
-        )
+    planning = plan(
+        workspace.state,
+        provider_for(workspace, channel),
+        channel,
+        order,
+        clock=workspace.clock,
+        stdin=sys.stdin.buffer,
+        check_standing=standing_check(workspace, channel),
+        means=means,
     )
+    return workspace.run(planning)
 
 
 def show_plan(planned: Planned, trial: Trial | None = None) -> Result:
@@ -381,18 +358,6 @@ def _pairs(option: str, form: str, given: Sequence[str] | None) -> dict[str, str
     return pairs
 
 
-@dataclass(frozen=True)
-class Retry:
-    """A planned broadcast of rows that failed in another, and its first rows.
-
-    `skipped` is how many were left out for which reason.
-    """
-
-    broadcast: Broadcast
-    skipped: Mapping[str, int]
-    first_rows: tuple[Row, ...]
-
-
 async def _plan_retry(
     state: State,
     provider: SendingProvider,
@@ -401,7 +366,7 @@ async def _plan_retry(
     *,
     clock: Clock,
     dry_run: bool,
-) -> Retry:
+) -> tuple[Broadcast, Mapping[str, int], tuple[Row, ...]]:
     bring_up_to_date(state, clock)
     hint = f"wait until it ends, or: wacoex broadcast pause {source.broadcast_id}"
     store = Broadcasts(state)
@@ -435,7 +400,7 @@ async def _plan_retry(
             if not dry_run:
                 store.set_status(broadcast_id, Status.PLANNED)
         first = rows.first(RowState.PENDING, _FIRST_ROWS)
-        return Retry(store.get(broadcast_id), skipped, tuple(first))
+        return store.get(broadcast_id), skipped, tuple(first)
     finally:
         _tidy(state, presence, clock)
 
@@ -456,7 +421,14 @@ def _chosen(state: State, source: Broadcast, word: str) -> list[Failure]:
             code="bad_class",
         )
     failures = Rows(state, number).failures()
-    chosen = [(row_state, code) for row_state, code, _ in failures if _is_of(word, row_state, code)]
+    outcome = _OUTCOMES.get(word)
+    chosen = [
+        (row_state, code)
+        for row_state, code, _ in failures
+        if word in (_ALL, row_state.value)
+        or (is_code and code == int(word))
+        or (outcome and code is not None and classify(code).outcome is outcome)
+    ]
     if not chosen:
         there = ", ".join(
             f"{n} {row_state.value}{f' with {code}' if code is not None else ''}"
@@ -468,16 +440,6 @@ def _chosen(state: State, source: Broadcast, word: str) -> list[Failure]:
             code="nothing_to_retry",
         )
     return chosen
-
-
-def _is_of(word: str, row_state: RowState, code: int | None) -> bool:
-    if word == _ALL:
-        return True
-    if word in _STATES:
-        return row_state is _STATES[word]
-    if code is None:
-        return False
-    return classify(code).outcome is _OUTCOMES[word] if word in _OUTCOMES else code == int(word)
 
 
 def _nobody_left(source: Broadcast, skipped: Mapping[str, int]) -> UsageError:
@@ -502,13 +464,14 @@ def plan_again(
     word: str,
     *,
     dry_run: bool,
-) -> Retry:
+) -> tuple[Broadcast, tuple[Row, ...]]:
     """Plan what failed in `source` anew: the frozen template and parameters, nothing else of it.
 
     `word` chooses the rows: `failed`, `rejected`, a code of Meta, what follows from codes
     (`retry`, `row`, `stop`), or `all`. Who has opted out, who got 131049 within 24 hours, and who
     has or will get the message from another broadcast that began with the same failures, is
-    skipped. With `dry_run` everything is done and then taken back. Says how many are sent to.
+    skipped. With `dry_run` everything is done and then taken back. Says how many are sent to, and
+    returns the new broadcast and its first rows.
 
     Raises:
         UsageError: the word is no class, or nobody is left; nothing is planned then.
@@ -518,13 +481,15 @@ def plan_again(
     provider = provider_for(workspace, channel)
     check_same_api(provider, channel, source)
     state, clock = workspace.state, workspace.clock
-    retry = workspace.run(_plan_retry(state, provider, source, word, clock=clock, dry_run=dry_run))
-    skipped = "".join(f"; skipped: {n} {reason}" for reason, n in retry.skipped.items())
+    broadcast, skipped, first_rows = workspace.run(
+        _plan_retry(state, provider, source, word, clock=clock, dry_run=dry_run)
+    )
+    left_out = "".join(f"; skipped: {n} {reason}" for reason, n in skipped.items())
     TerminalDialogue(invocation).note(
         f"failed rows of broadcast {source.broadcast_id} to be sent again:"
-        f" {retry.broadcast.recipients}{skipped}"
+        f" {broadcast.recipients}{left_out}"
     )
-    return retry
+    return broadcast, first_rows
 
 
 @dataclass(frozen=True)
@@ -549,15 +514,12 @@ class SendingWay:
 def way_through(
     state: State,
     provider: SendingProvider,
+    broadcast_id: int,
     people: int,
-    asked_rate: float,
-    new_contacts: int,
+    rate: float,
     clock: Clock,
 ) -> SendingWay:
-    """How long a provider takes for so many people, at `asked_rate` at most.
-
-    `new_contacts` are those who become contacts at respond.io first.
-    """
+    """How long a provider takes for so many people of a broadcast, at `rate` at most."""
     allowed, why = MESSAGES_PER_SECOND, "Meta's limit of a number in Coexistence"
     if provider.endpoint is not None:
         stored = (
@@ -565,15 +527,16 @@ def way_through(
             .load_pace(provider.endpoint, UNTOLD_MESSAGES_PER_SECOND, clock)
             .told_limit
         )
-        told = provider.told_limit() or stored
-        allowed = min(allowed, told or UNTOLD_MESSAGES_PER_SECOND)
+        limit = provider.told_limit() or stored
+        allowed = min(allowed, limit or UNTOLD_MESSAGES_PER_SECOND)
         why = f"what {provider.kind.known_as} says it allows"
-        if told is None:
+        if limit is None:
             why = f"until {provider.kind.known_as} says how much it allows"
-    if asked_rate < allowed:
-        allowed, why = asked_rate, "the rate asked for"
+    if rate < allowed:
+        allowed, why = rate, "the rate asked for"
     seconds = sending_seconds(people, allowed)
-    if new_contacts and provider.respondio is not None:
+    if provider.respondio is not None:
+        new_contacts = Rows(state, broadcast_id).count_without_contact()
         creating = new_contacts / provider.respondio.calls_per_second(CREATING)
         if creating > seconds:
             seconds, why = creating, f"{why}; creating {new_contacts} contacts takes longer"
@@ -582,10 +545,8 @@ def way_through(
 
 _ASKING_SECONDS = 10.0
 
-
 # Of more people than these, what can be asked in that time would tell next to nothing.
 _WORTH_ASKING = 500
-
 
 _AT_ONCE = 5
 
@@ -625,71 +586,51 @@ async def _estimate(
     provider: SendingProvider,
     channel: Channel,
     broadcast: Broadcast,
-    *,
-    tier: object,
-    taken: int,
-    new_contacts: int,
     means: Means,
     clock: Clock,
-) -> Mapping[str, Any]:
-    """The `estimate` of a plan.
+) -> dict[str, Any]:
+    """How long either way takes, and how many are new at respond.io.
 
-    `tier` is the portfolio's limit as Meta tells it, `taken` how much of it was used in 24 hours.
-    With respond.io's API in `means` it is asked for up to ten seconds, unless too many are new.
+    With its API in `means` it is asked for up to ten seconds, unless too many are new.
     """
-    people, rate = broadcast.recipients, broadcast.rate
+    number, people, rate = broadcast.broadcast_id, broadcast.recipients, broadcast.rate
     ways = [
-        way_through(state, way, people, rate, new_contacts if way is provider else 0, clock)
-        for way in (provider, *means.others)
+        way_through(state, way, number, people, rate, clock) for way in (provider, *means.others)
     ]
-    macs = await _new_macs(state, channel, broadcast, new_contacts, means.respondio, clock)
-    finish_at = clock.now() + timedelta(seconds=ways[0].seconds)
+    catch_up(state, (CHANNELS, MAC), clock)
+    begins = clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    month = Month(state, number, channel, Signs(state).addresses_for(channel), begins)
+    new_contacts = Rows(state, number).count_without_contact()
+    macs = NewMacs(people, month.count_active(), new_contacts)
+    respondio = means.respondio
+    if respondio is not None and 0 < macs.most - new_contacts <= _WORTH_ASKING:
+        most = int(_ASKING_SECONDS * respondio.calls_per_second("contact/channels"))
+        asked, active = await _ask(respondio, month.unknown(most), begins, clock)
+        macs = replace(macs, asked=asked, active_there=active)
     return {
         "rate": ways[0].messages_per_second,
         "seconds": round(ways[0].seconds, 1),
-        "finish_at": to_text(finish_at),
+        "finish_at": to_text(clock.now() + timedelta(seconds=ways[0].seconds)),
         "new_macs": macs.most,
         "new_macs_basis": macs.to_json(),
         "ways": [way.to_json() for way in ways],
-        "limit": _limit(tier, people, taken),
     }
 
 
 def _limit(tier: object, people: int, used: int) -> dict[str, object]:
     """The portfolio's limit of people in 24 hours, and how much of it this broadcast takes."""
     limit = messaging_limit(tier)
-    share = None if limit is None else round(people / limit, 4)
     why = None
     if limit is None:
         why = "only Meta tells it, and has not" if tier is None else f"Meta says {tier}"
     elif limit == math.inf:
-        limit, why = None, "unlimited"
+        why = "unlimited"
     return {
-        "messaging_limit": None if limit is None else int(limit),
+        "messaging_limit": None if limit in (None, math.inf) else int(limit),
         "used_in_24_hours": used,
-        "share": share,
+        "share": None if limit is None else round(people / limit, 4),
         "why": why,
     }
-
-
-async def _new_macs(
-    state: State,
-    channel: Channel,
-    broadcast: Broadcast,
-    new_contacts: int,
-    respondio: RespondIO | None,
-    clock: Clock,
-) -> NewMacs:
-    catch_up(state, (CHANNELS, MAC), clock)
-    begins = clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    addresses = Signs(state).addresses_for(channel)
-    month = Month(state, broadcast.broadcast_id, channel, addresses, begins)
-    macs = NewMacs(broadcast.recipients, month.count_active(), new_contacts)
-    if respondio is None or not 0 < macs.most - new_contacts <= _WORTH_ASKING:
-        return macs
-    most = int(_ASKING_SECONDS * respondio.calls_per_second("contact/channels"))
-    asked, active = await _ask(respondio, month.unknown(most), begins, clock)
-    return replace(macs, asked=asked, active_there=active)
 
 
 async def _ask(

@@ -8,36 +8,29 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import figures
-from wacoex_cli.broadcast.model import (
-    STATUS_STATES,
-    RowState,
-    Status,
-)
+from wacoex_cli.broadcast.model import STATUS_STATES, RowState, Status
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND, messaging_limit
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.model import concerns
+from wacoex_cli.channels.model import Channel, concerns
 from wacoex_cli.channels.store import account_event
 from wacoex_cli.contacts.store import OPTOUTS, add_optout
 from wacoex_cli.events.consumers import Interest
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.platforms.events import Kind, Projection, Source, read_moment
+from wacoex_cli.platforms.events import Event, Kind, Projection, Source, read_moment
 from wacoex_cli.templates.model import Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
-    from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
-    from wacoex_cli.platforms.events import Event
 
 # Nothing sent through the API arrives, or soon nothing will (Meta: account_update). A violation
 # is the step before a block: to go on with what may have caused it is how one gets there.
@@ -61,12 +54,7 @@ _TEMPLATE_STATUSES = frozenset(
 _NUMBER_EVENTS = frozenset({"FLAGGED", "DOWNGRADE"})
 _QUALITIES = ("RED", "YELLOW", "GREEN")
 # Meta: account_alerts. These are about the badge, the picture, and a limit that does not rise.
-_HARMLESS_ALERTS = (
-    "OBA_",
-    "PROFILE_PICTURE_",
-    "INCREASED_CAPABILITIES_ELIGIBILITY_",
-)
-
+_HARMLESS_ALERTS = ("OBA_", "PROFILE_PICTURE_", "INCREASED_CAPABILITIES_ELIGIBILITY_")
 
 _ATTEMPT = re.compile(r"wacoex-([0-9a-f]+)-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,9})")
 _EVENTS_AT_ONCE = 50
@@ -194,13 +182,7 @@ def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
         return
     broadcast_id, row, attempt = target
     code = event.data.get("code") if reached is RowState.FAILED else None
-    Rows(state, broadcast_id).move_on(
-        row,
-        attempt,
-        reached,
-        code=code,
-        message_id=event.message_id,
-    )
+    Rows(state, broadcast_id).move_on(row, attempt, reached, code=code, message_id=event.message_id)
     if code is not None and classify(code).opts_out:
         # Whether or not the row moved: which status comes first must not decide it.
         phone = Rows(state, broadcast_id).phone_of(row)
@@ -313,11 +295,8 @@ _REFUSED = {
 
 def check_trouble(trouble: Trouble, channel: str) -> list[Finding]:
     """Everything that went wrong with the broadcasts of a channel."""
-    return [
-        *check_throttled(trouble, channel),
-        *check_doubtful(trouble, channel),
-        *check_refused_people(trouble, channel),
-    ]
+    checks = (check_throttled, check_doubtful, check_refused_people)
+    return [finding for check in checks for finding in check(trouble, channel)]
 
 
 def check_throttled(trouble: Trouble, channel: str) -> list[Finding]:

@@ -1,8 +1,9 @@
 """The ways a broadcast can leave: Meta's Graph API, or respond.io's Developer API.
 
 Plan, engine and store are the same for both. What differs stands here: whom to ask for the
-template, what speaks against sending, what a request looks like, which limit is told. respond.io
-sends to contacts, which may have to be made first, and tells statuses only when asked.
+template, what a request looks like and what its answer leads to, which limit is told. respond.io
+sends to contacts, which may have to be made first, and tells statuses only when asked. What speaks
+against sending through either stands at the end.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import figures
 from wacoex_cli.broadcast.model import (
     LONGEST_RETRY_IN_RUN,
+    Broadcast,
     Claim,
+    OnItsWay,
     RowState,
     Settled,
     Status,
@@ -31,39 +35,42 @@ from wacoex_cli.broadcast.throttle import messaging_limit
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, wait_for
 from wacoex_cli.channels.facts import ChannelFacts, Connection
 from wacoex_cli.channels.look import read_respondio
-from wacoex_cli.channels.model import META, Fact, Provider
+from wacoex_cli.channels.model import META, Channel, Fact, Provider
 from wacoex_cli.channels.registry import meta_for, respondio_for
 from wacoex_cli.channels.store import CHANNELS, AccountEvents
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.foundation.workspace import meanwhile
 from wacoex_cli.inactivity.checks import check_standing, onboarding_signs, standings, zone_of
 from wacoex_cli.partners.checks import check_drift
 from wacoex_cli.partners.rule import at_respondio
-from wacoex_cli.platforms.answers import Declined, NotSent, Refused, Taken, Unclear
+from wacoex_cli.platforms.answers import Declined, NotSent, Refused, Reply, Taken, Unclear
 from wacoex_cli.platforms.error_codes import Outcome, classify, retry_delay_seconds
 from wacoex_cli.platforms.events import Source, meta_code
-from wacoex_cli.platforms.respondio import NOT_FOUND, SENDING, contact_by, each_page, identity
+from wacoex_cli.platforms.respondio import (
+    NOT_FOUND,
+    SENDING,
+    Node,
+    RespondIO,
+    contact_by,
+    each_page,
+    identity,
+)
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import RespondIOTemplates, find_template, respondio_body
 from wacoex_cli.templates.rule import check_still_as_planned, message_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-    from datetime import datetime
 
-    from wacoex_cli.broadcast.model import Broadcast, OnItsWay
     from wacoex_cli.channels.facts import Connection
-    from wacoex_cli.channels.model import Channel
-    from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.answers import Reply
     from wacoex_cli.platforms.meta import Meta
-    from wacoex_cli.platforms.respondio import Node, RespondIO
 
     StandingCheck = Callable[[Mapping[str, Any]], tuple[Connection, list[Finding]]]
 
@@ -71,7 +78,6 @@ WARM_CONNECTIONS = 4
 
 Request = tuple[str, dict[str, Any]]
 """The URL that is posted to, and the body."""
-
 
 MOST_ASKED_SINGLY = 300
 """Up to so many people are asked about one by one; for more, all contacts are listed."""
@@ -87,20 +93,16 @@ _FIRST_ASKED_AFTER = timedelta(seconds=1)
 _ASKED_AGAIN_AFTER_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 300.0
 _IDLE_SECONDS = 0.5
 
-
 _NOT_SENT_WAIT_SECONDS = 1.0
-
 
 _TOO_MANY_REQUESTS, _BEING_PROCESSED, _UNKNOWN_CONTACT = 429, 449, 404
 
-
 _TURNED_AWAY = frozenset({401, 403})
-
 
 _SHORTEST_PAUSE_SECONDS, _PROCESSING_SECONDS = 1.0, 60.0
 
 
-class SendingProvider(Protocol):
+class SendingProvider(ABC):
     """One API that messages leave through, for one channel.
 
     `endpoint` names the limit that it keeps besides that of the number, shared by everybody who
@@ -111,40 +113,32 @@ class SendingProvider(Protocol):
     kind: Provider
     base_url: str
     base_url_variable: str
-
-    @property
-    def endpoint(self) -> str | None:
-        """The name of the account's limit."""
-        ...
-
-    @property
-    def respondio(self) -> RespondIO | None:
-        """respond.io's API."""
-        ...
+    endpoint: str | None = None
+    respondio: RespondIO | None = None
 
     def told_limit(self) -> float | None:
         """Messages per second that the endpoint said it allows; None while it has not."""
-        ...
+        return None
 
+    @abstractmethod
     async def find_template(self, name: str, language: str) -> Template:
         """The template; raises like `templates.reading.find_template`."""
-        ...
 
+    @abstractmethod
     async def phone_facts(self, fields: Sequence[str]) -> Mapping[str, Any]:
         """What Meta says about the number; empty when this access cannot ask it."""
-        ...
 
+    @abstractmethod
     async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
         """What the provider itself says against the channel."""
-        ...
 
+    @abstractmethod
     async def warm_up(self) -> None:
         """Open a few connections: a cold one brings its message two round trips late."""
-        ...
 
+    @abstractmethod
     def mailer(self, broadcast: Broadcast, state_id: str) -> Mailer:
         """What makes and delivers the messages of one broadcast."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -163,22 +157,16 @@ class Mailer:
         return await self.post(claim, body)
 
 
-class MetaProvider:
+class MetaProvider(SendingProvider):
     """Meta's Graph API, direct."""
 
     kind = Provider.META
     base_url_variable = "WACOEX_META_BASE_URL"
-    endpoint = None
-    respondio = None
 
     def __init__(self, meta: Meta, channel: Channel, base_url: str) -> None:
         self.base_url = base_url
         self._meta = meta
         self._channel = channel
-
-    def told_limit(self) -> float | None:
-        """Meta tells none: the number's own limit is fixed."""
-        return None
 
     async def find_template(self, name: str, language: str) -> Template:
         """The template as Meta has it; raises like `templates.reading.find_template`."""
@@ -212,7 +200,7 @@ class MetaProvider:
         return Mailer(request, lambda claim, body: self._meta.send_message(number, body))
 
 
-class RespondIOProvider:
+class RespondIOProvider(SendingProvider):
     """respond.io's Developer API. It has no attempt ids, and tells statuses only when asked.
 
     `meta` adds what Meta says about the number, where there is a token for it.
@@ -225,7 +213,7 @@ class RespondIOProvider:
         self, respondio: RespondIO, channel: Channel, base_url: str, meta: Meta | None = None
     ) -> None:
         self.base_url = base_url
-        self.respondio = respondio
+        self.respondio = self._api = respondio
         self.endpoint = f"respondio {respondio.caller[:16]} {SENDING}"
         self._channel = channel
         self._meta = meta
@@ -233,7 +221,7 @@ class RespondIOProvider:
 
     def told_limit(self) -> float | None:
         """What `X-RateLimit-Limit` of the newest answer said (respond.io: rate limits)."""
-        return self.respondio.told_limit(SENDING)
+        return self._api.told_limit(SENDING)
 
     async def find_template(self, name: str, language: str) -> Template:
         """The template as respond.io has it; raises like `templates.reading.find_template`.
@@ -241,7 +229,7 @@ class RespondIOProvider:
         Raises RefusedError when the workspace has no such channel either.
         """
         number = self._channel.demand_respondio_channel_id()
-        listing = RespondIOTemplates(self.respondio)
+        listing = RespondIOTemplates(self._api)
         try:
             return await find_template(listing, str(number), name, language)
         except RefusedError as error:
@@ -270,7 +258,7 @@ class RespondIOProvider:
     async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
         """WX207: the workspace has not got the channel; WX709: Meta did not tell about it."""
         self._channel.demand_respondio_channel_id()
-        listed = await read_respondio(self.respondio, now)
+        listed = await read_respondio(self._api, now)
         drifts = at_respondio(self._channel, listed)
         found = check_drift(listed, drifts, connection, self._channel.name)
         if self._untold:
@@ -293,7 +281,7 @@ class RespondIOProvider:
 
     def mailer(self, broadcast: Broadcast, state_id: str) -> Mailer:
         """What posts to the `message` of each contact."""
-        number, respondio = self._channel.demand_respondio_channel_id(), self.respondio
+        number, respondio = self._channel.demand_respondio_channel_id(), self._api
         template, keys = _frozen(broadcast)
 
         def request(claim: Claim) -> Request:
@@ -510,11 +498,25 @@ async def _create_all(
     clock: Clock,
     on_stop: Callable[[Stop], None],
 ) -> None:
+    rows = Rows(state, broadcast_id)
+
+    async def create(row: int, phone: str, first_name: str) -> WacoexError | None:
+        """Make one contact; returns the failure that concerns more than this one."""
+        try:
+            await respondio.create_contact(contact_by(phone), first_name)
+        except RefusedError as error:
+            with state.transaction():
+                rows.refuse_contact(row, error.message)
+        except WacoexError as error:
+            return error
+        else:
+            with state.transaction():
+                rows.note_contacts([phone])
+        return None
+
     failing_since: float | None = None
-    while people := Rows(state, broadcast_id).without_contact(_AT_ONCE):
-        outcomes = await asyncio.gather(
-            *(_create(state, respondio, broadcast_id, *person) for person in people)
-        )
+    while people := rows.without_contact(_AT_ONCE):
+        outcomes = await asyncio.gather(*(create(*person) for person in people))
         failures = [error for error in outcomes if error is not None]
         if not failures:
             failing_since = None
@@ -526,23 +528,6 @@ async def _create_all(
             on_stop(Stop(f"contacts cannot be created: {worst.message}", worst.exit_status))
             return
         await clock.sleep(_WAIT_SECONDS)
-
-
-async def _create(
-    state: State, respondio: RespondIO, broadcast_id: int, row: int, phone: str, first_name: str
-) -> WacoexError | None:
-    """Make one contact; returns the failure that concerns more than this one."""
-    try:
-        await respondio.create_contact(contact_by(phone), first_name)
-    except RefusedError as error:
-        with state.transaction():
-            Rows(state, broadcast_id).refuse_contact(row, error.message)
-    except WacoexError as error:
-        return error
-    else:
-        with state.transaction():
-            Rows(state, broadcast_id).note_contacts([phone])
-    return None
 
 
 @dataclass(frozen=True)
@@ -575,8 +560,8 @@ class Poller:
             with contextlib.suppress(WacoexError):
                 due = await asyncio.to_thread(self._due)
                 items = await asyncio.gather(*map(self._ask, due))
-                if told := [(one, item) for one, item in zip(due, items, strict=True) if item]:
-                    await asyncio.to_thread(self._learn, told)
+                if answers := [(row, item) for row, item in zip(due, items, strict=True) if item]:
+                    await asyncio.to_thread(self._learn, answers)
             if not due:
                 await self._clock.sleep(_IDLE_SECONDS)
 
@@ -621,33 +606,30 @@ class Poller:
         self._asked[one.message_id] = _PollTimes(times, self._clock.monotonic() + wait)
         return item if str(identity(item.get("messageId"))) == one.message_id else {}
 
-    def _learn(self, told: Sequence[tuple[OnItsWay, Node]]) -> None:
+    def _learn(self, answers: Sequence[tuple[OnItsWay, Node]]) -> None:
         """Rows move before the log is written: what stands there already moves nothing anew."""
+        rows = Rows(self._state, self._broadcast_id)
         with self._state.transaction():
-            for one, item in told:
-                self._move_on(one, item)
+            for row, item in answers:
+                reached, failure = status_in(item.get("status"))
+                if reached is not RowState.ACCEPTED:
+                    rows.move_on(
+                        row.row,
+                        row.attempt,
+                        reached,
+                        code=meta_code(failure),
+                        detail=failure,
+                        message_id=row.message_id,
+                    )
         # Without its text there is nothing in a message that would be kept under a key.
         log = PullLog(self._state, self._clock, PullTally(), key=b"", store_bodies=False)
-        bodies = [body_of(Person.of_phone(one.phone), _without_text(item)) for one, item in told]
+        bodies = []
+        for row, item in answers:
+            message = item.get("message")
+            kind = message.get("type") if isinstance(message, dict) else None
+            person = Person.of_phone(row.phone)
+            bodies.append(body_of(person, {**item, "message": {"type": kind}}))
         log.keep(Source.RESPONDIO, bodies)
-
-    def _move_on(self, one: OnItsWay, item: Node) -> None:
-        reached, failure = status_in(item.get("status"))
-        if reached is not RowState.ACCEPTED:
-            Rows(self._state, self._broadcast_id).move_on(
-                one.row,
-                one.attempt,
-                reached,
-                code=meta_code(failure),
-                detail=failure,
-                message_id=one.message_id,
-            )
-
-
-def _without_text(item: Mapping[str, object]) -> dict[str, object]:
-    message = item.get("message")
-    kind = message.get("type") if isinstance(message, dict) else None
-    return {**item, "message": {"type": kind}}
 
 
 @contextlib.asynccontextmanager
@@ -759,12 +741,7 @@ def check_audience(
 
 
 async def check_before_sending(
-    state: State,
-    provider: SendingProvider,
-    channel: Channel,
-    broadcast: Broadcast,
-    clock: Clock,
-    check_standing: StandingCheck | None = None,
+    workspace: Workspace, provider: SendingProvider, channel: Channel, broadcast: Broadcast
 ) -> list[Finding]:
     """Everything that speaks against sending this broadcast now.
 
@@ -774,11 +751,11 @@ async def check_before_sending(
     check_same_api(provider, channel, broadcast)
     planned = Template.from_json(json.loads(broadcast.template))
     current = await provider.find_template(planned.name, planned.language)
-    found, tier = await check_channel(provider, channel, clock.now(), check_standing)
-    seen_at = to_text(clock.now())
-    found += check_still_as_planned(planned, current, channel.name, seen_at, provider.kind)
-    rows, now = Rows(state, broadcast.broadcast_id), clock.now()
-    taken = messaged_lately(state, channel, now)
+    standing, now = standing_check(workspace, channel), workspace.clock.now()
+    found, tier = await check_channel(provider, channel, now, standing)
+    found += check_still_as_planned(planned, current, channel.name, to_text(now), provider.kind)
+    taken = messaged_lately(workspace.state, channel, now)
+    rows = Rows(workspace.state, broadcast.broadcast_id)
     return [*found, *check_audience(rows, channel, planned.category, tier, taken, now)]
 
 

@@ -19,6 +19,7 @@ from wacoex_cli.broadcast.model import (
     NOT_ASKED,
     SETTLES_AFTER,
     Availability,
+    Broadcast,
     Decision,
     Doubt,
     Fate,
@@ -31,15 +32,16 @@ from wacoex_cli.broadcast.model import (
 )
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import known, meta_for, respondio_for
 from wacoex_cli.errors import DeclinedError, RefusedError, TemporaryError, UsageError, WacoexError
-from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.foundation.workspace import login_name
+from wacoex_cli.foundation.clock import Clock, from_text, to_text
+from wacoex_cli.foundation.workspace import Workspace, login_name
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import (
     BEING_PROCESSED,
     NOT_FOUND,
+    RespondIO,
     contact_by,
     each_page,
     identity,
@@ -51,20 +53,14 @@ from wacoex_cli.terminal.render import Result, Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from wacoex_cli.broadcast.model import Broadcast
-    from wacoex_cli.channels.model import Channel
-    from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
-    from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
-    from wacoex_cli.platforms.respondio import RespondIO
     from wacoex_cli.terminal.options import Invocation
 
 META, RESPONDIO = "Meta's message history", "respond.io's message list"
 """The two sources."""
 
 _BEFORE, _AFTER = timedelta(seconds=5), timedelta(minutes=2)
-
 
 _SENT = "sent"
 _API, _TEMPLATE = "api", "whatsapp_template"
@@ -143,7 +139,7 @@ def by_history(doubt: Doubt, history: History, now: datetime) -> Judgement:
     (Meta: message history API).
     """
     if doubt.is_too_early(now):
-        return too_early()
+        return _too_early()
     if not history.reaches_back(doubt):
         return unproven("the history does not reach back to then", META)
     near = [
@@ -161,9 +157,11 @@ def by_history(doubt: Doubt, history: History, now: datetime) -> Judgement:
         one.message_id not in history.own and history.can_be(one, doubt) for one in history.messages
     )
     if others:
-        are = "1 message of that moment is"
-        if others > 1:
-            are = f"{others} messages of that moment are"
+        are = (
+            "1 message of that moment is"
+            if others == 1
+            else f"{others} messages of that moment are"
+        )
         return unproven(f"{are} not ours by id: it may have gone out", META)
     why = "the history holds our other messages of that time, and none that could be this one"
     return Judgement(Fate.DID_NOT, why, META)
@@ -197,22 +195,24 @@ class Conversation:
     rivals: Sequence[datetime] = ()
 
 
-def by_conversation(doubt: Doubt, told: Conversation, now: datetime) -> Judgement:
+def by_conversation(doubt: Doubt, listed: Conversation, now: datetime) -> Judgement:
     """What the message list of a contact proves of a row (respond.io: messages)."""
-    free = [one for one in told.candidates if str(one.message_id) not in told.taken]
-    then = [one for one in free if _is_of_that_moment(one, doubt)]
-    has_rival = any(abs(at - doubt.claimed_at) <= SETTLES_AFTER for at in told.rivals)
+    free = [found for found in listed.candidates if str(found.message_id) not in listed.taken]
+    first, last = doubt.claimed_at - _BEFORE, doubt.until + _AFTER
+    then = [found for found in free if found.sent_at and first <= found.sent_at <= last]
+    has_rival = any(abs(at - doubt.claimed_at) <= SETTLES_AFTER for at in listed.rivals)
     if len(then) == 1 and then[0].is_sure and not has_rival:
         found = then[0]
         why = f"message {found.message_id} went to this person with this template at that moment"
         return Judgement(
             Fate.WENT_OUT, why, RESPONDIO, str(found.message_id), found.reached, found.failure
         )
-    if then or any(_is_not_before(one, earliest_of(doubt)) for one in free):
+    earliest = earliest_of(doubt)
+    if then or any(found.sent_at is None or found.sent_at >= earliest for found in free):
         return unproven(_why_open(then, has_rival=has_rival), RESPONDIO)
     if doubt.is_too_early(now):
-        return too_early()
-    if not told.reaches_back:
+        return _too_early()
+    if not listed.reaches_back:
         return unproven("the list was not read back to then, it is too long", RESPONDIO)
     why = "the list reaches back to before then and holds no such message"
     return Judgement(Fate.DID_NOT, why, RESPONDIO)
@@ -228,10 +228,9 @@ def unproven(why: str, source: str | None = None) -> Judgement:
     return Judgement(Fate.UNKNOWN, why, source)
 
 
-def too_early() -> Judgement:
-    """The judgement on a row that was tried so recently that a list may not have it yet."""
+def _too_early() -> Judgement:
     minutes = SETTLES_AFTER.seconds // 60
-    return unproven(f"too early: it was tried less than {minutes} minutes ago", None)
+    return unproven(f"too early: it was tried less than {minutes} minutes ago")
 
 
 def _why_open(then: Sequence[Candidate], *, has_rival: bool) -> str:
@@ -244,15 +243,6 @@ def _why_open(then: Sequence[Candidate], *, has_rival: bool) -> str:
     return "a message like it went to this person, but at another moment"
 
 
-def _is_of_that_moment(one: Candidate, doubt: Doubt) -> bool:
-    at = one.sent_at
-    return at is not None and doubt.claimed_at - _BEFORE <= at <= doubt.until + _AFTER
-
-
-def _is_not_before(one: Candidate, moment: datetime) -> bool:
-    return one.sent_at is None or one.sent_at >= moment
-
-
 def listed(entry: Mapping[str, Any]) -> Listed | None:
     """An entry of Meta's message history; None for one without a message id."""
     message_id = entry.get("message_id")
@@ -260,10 +250,9 @@ def listed(entry: Mapping[str, Any]) -> Listed | None:
         return None
     events = _mapping(entry.get("events")).get("data")
     dated: list[tuple[str, datetime]] = []
-    for one in events if isinstance(events, list) else []:
-        at = _moment(_mapping(one).get("timestamp"))
-        if at is not None:
-            dated.append((str(_mapping(one).get("delivery_status")).lower(), at))
+    for event in map(_mapping, events if isinstance(events, list) else []):
+        if (at := _moment(event.get("timestamp"))) is not None:
+            dated.append((str(event.get("delivery_status")).lower(), at))
     return Listed(
         message_id,
         sent_at=min((at for status, at in dated if status == _SENT), default=None),
@@ -276,24 +265,24 @@ def candidate(
 ) -> Candidate | None:
     """An item of a contact's message list; None when it cannot be a broadcast's message."""
     message = _mapping(item.get("message"))
-    told = _mapping(message.get("template"))
+    used = _mapping(message.get("template"))
     source = _mapping(item.get("sender")).get("source")
     channel_id = identity(item.get("channelId"))
     pairs = (
         (channel_id, respondio_channel_id),
         (message.get("type"), _TEMPLATE),
-        (told.get("name"), template),
+        (used.get("name"), template),
     )
     is_excluded = (
         item.get("traffic") == "incoming"
         or source in _OTHER_SENDERS
-        or told.get("languageCode") not in (None, language)
-        or any(is_told is not None and is_told != wanted for is_told, wanted in pairs)
+        or used.get("languageCode") not in (None, language)
+        or any(given is not None and given != wanted for given, wanted in pairs)
     )
     if is_excluded:
         return None
     number = identity(item.get("messageId"))
-    is_ours = source == _API and all(is_told == wanted for is_told, wanted in pairs)
+    is_ours = source == _API and all(given == wanted for given, wanted in pairs)
     reached, failure = status_in(item.get("status"))
     return Candidate(
         number,
@@ -302,11 +291,6 @@ def candidate(
         reached=reached,
         failure=failure,
     )
-
-
-def moment_of(item: Mapping[str, Any]) -> datetime | None:
-    """When a message of respond.io was written: its id is the time (respond.io: messages)."""
-    return _moment(identity(item.get("messageId")))
 
 
 def _moment(value: object) -> datetime | None:
@@ -330,7 +314,7 @@ def nobody(doubts: Sequence[Doubt], why: str, *, source: str | None = None) -> I
     """The inquiry in which nobody could be asked (a source), or was meant to be (None)."""
     unknown = unproven(why, source)
     asked = Availability(False, why) if source else Availability(None, why)
-    return Inquiry(dict.fromkeys((one.row for one in doubts), unknown), asked)
+    return Inquiry(dict.fromkeys((doubt.row for doubt in doubts), unknown), asked)
 
 
 async def ask_meta(
@@ -341,20 +325,20 @@ async def ask_meta(
     It is not read for rows that are too young. Never raises for what Meta or the network does.
     """
     now = clock.now()
-    old = [one for one in doubts if not one.is_too_early(now)]
+    old = [doubt for doubt in doubts if not doubt.is_too_early(now)]
     if not old:
-        return Inquiry({one.row: too_early() for one in doubts})
+        return Inquiry({doubt.row: _too_early() for doubt in doubts})
     try:
         history = await _history(state, meta, channel, old)
     except WacoexError as error:
         return nobody(doubts, f"Meta: {error.message}", source=META)
-    found = {one.row: by_history(one, history, now) for one in doubts}
+    found = {doubt.row: by_history(doubt, history, now) for doubt in doubts}
     return Inquiry(found, Availability(available=True))
 
 
 async def _history(state: State, meta: Meta, channel: Channel, doubts: Sequence[Doubt]) -> History:
-    first = min(earliest_of(one) for one in doubts)
-    last = max(one.until for one in doubts) + SETTLES_AFTER
+    first = min(earliest_of(doubt) for doubt in doubts)
+    last = max(doubt.until for doubt in doubts) + SETTLES_AFTER
     entries: list[Listed] = []
     pages, is_whole = 0, True
     async with contextlib.aclosing(
@@ -434,7 +418,9 @@ async def _read(
             read += 1
             listed = (candidate(item, channel_id, template, language) for item in page.items)
             candidates += filter(None, listed)
-            moments = [at for item in page.items if (at := moment_of(item)) is not None]
+            # A message's id is the time at which it was written (respond.io: messages).
+            ids = (identity(item.get("messageId")) for item in page.items)
+            moments = [at for number in ids if (at := _moment(number)) is not None]
             if page.next_cursor is None or (moments and min(moments) < earliest):
                 return candidates, True
             if read == MOST_PAGES_OF_A_CONTACT:
@@ -449,6 +435,7 @@ _LEADS_TO = {
 }
 
 
+@dataclass
 class Reconciliation:
     """One broadcast whose ambiguous rows are looked into, and settled by a person.
 
@@ -459,31 +446,24 @@ class Reconciliation:
         UsageError: there is no such broadcast.
     """
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        invocation: Invocation,
-        broadcast_id: int,
-        wanted: Sequence[int],
-        expect: int | None = None,
-        *,
-        offline: bool = False,
-    ) -> None:
-        self.workspace = workspace
-        self.state, self.clock = workspace.state, workspace.clock
-        self.invocation = invocation
-        self.dialogue = TerminalDialogue(invocation)
-        self.broadcast = Broadcasts(self.state).get(broadcast_id)
-        self.rows = Rows(self.state, broadcast_id)
-        self.wanted = wanted
-        self.expect = expect
-        self.offline = offline
+    workspace: Workspace
+    invocation: Invocation
+    broadcast_id: int
+    wanted: Sequence[int]
+    expect: int | None
+    offline: bool
+
+    def __post_init__(self) -> None:
+        self.state, self.clock = self.workspace.state, self.workspace.clock
+        self.dialogue = TerminalDialogue(self.invocation)
+        self.broadcast = Broadcasts(self.state).get(self.broadcast_id)
+        self.rows = Rows(self.state, self.broadcast_id)
 
     def show(self) -> Result:
         """What was found out; nothing but what is proven is settled."""
         found = self._find_out()
-        text = reconciled_text(self.state, self.broadcast, found, self.clock.now())
-        number = self.broadcast.broadcast_id
+        number = self.broadcast_id
+        text = reconciled_text(self.state, number, found, self.clock.now())
         return Result({"broadcast_id": number, **found.to_json(MOST_RECONCILED)}, text)
 
     def record(self, word: str, *, yes: bool) -> Result:
@@ -542,13 +522,12 @@ class Reconciliation:
         if typed != str(rows):
             raise DeclinedError(
                 f"nothing changed: {rows} rows are meant, not {typed}",
-                hint="look at them first:"
-                f" wacoex broadcast reconcile {self.broadcast.broadcast_id}",
+                hint=f"look at them first: wacoex broadcast reconcile {self.broadcast_id}",
             )
 
     def _choose_rows(self) -> list[int]:
         """The ambiguous rows that are meant: those named, or all when none is named."""
-        ambiguous, number = self.rows.numbers(RowState.AMBIGUOUS), self.broadcast.broadcast_id
+        ambiguous, number = self.rows.numbers(RowState.AMBIGUOUS), self.broadcast_id
         for row in self.wanted:
             if row not in ambiguous:
                 raise UsageError(
@@ -570,7 +549,7 @@ class Reconciliation:
         found = nobody(doubts, _OFFLINE)
         if doubts and not self.offline:
             found = self._ask(doubts)
-        rows = settle(self.state, self.broadcast.broadcast_id, doubts, found, self.clock.now())
+        rows = settle(self.state, self.broadcast_id, doubts, found, self.clock.now())
         if found.asked.available is False:
             self.dialogue.warn(f"not asked: {found.asked.why_not}")
         return Reconciled(
@@ -589,20 +568,16 @@ class Reconciliation:
             source = RESPONDIO
             respondio = respondio_for(self.workspace, channel)
             # People are asked about one by one; Meta has one list for all.
-            with open_progress(
-                self.invocation, "people asked about", len(doubts), clock=self.clock
-            ) as progress:
-                return self.workspace.run(
-                    ask_respondio(
-                        self.state,
-                        respondio,
-                        channel,
-                        self.broadcast,
-                        doubts,
-                        self.clock,
-                        lambda done: progress.update(done, "", {}),
-                    )
+            title, clock = "people asked about", self.clock
+            with open_progress(self.invocation, title, len(doubts), clock=clock) as progress:
+
+                def show(done: int) -> None:
+                    progress.update(done, "", {})
+
+                asking = ask_respondio(
+                    self.state, respondio, channel, self.broadcast, doubts, clock, show
                 )
+                return self.workspace.run(asking)
         except WacoexError as error:  # no token, or the channel lacks an id
             return nobody(doubts, error.message, source=source)
 
@@ -611,8 +586,8 @@ class Reconciliation:
     ) -> Result:
         state, who = self.state, login_name()
         settled = decide(state, self.broadcast, rows, decision, who, self.clock)
-        number = self.broadcast.broadcast_id
-        return report.show(state, number, settled=settled, decision=decision.value, **more)
+        result = {"settled": settled, "decision": decision.value, **more}
+        return report.show(state, self.broadcast_id, **result)
 
 
 def settle(
@@ -673,10 +648,9 @@ def decide(
 
 
 def reconciled_text(
-    state: State, broadcast: Broadcast, found: Reconciled, now: datetime
+    state: State, number: int, found: Reconciled, now: datetime
 ) -> list[str | Table]:
     """What `broadcast reconcile` found out, row by row, and what can be done next."""
-    number = broadcast.broadcast_id
     sentences = reconciled_sentences(found, now)
     if not found.rows:
         return [*sentences, f"broadcast {number} has no row that waits for a decision"]
@@ -684,15 +658,15 @@ def reconciled_text(
         ("row", "line", "phone", "tried", "happened", "verdict", "why"),
         [
             (
-                one.doubt.row,
-                one.doubt.line,
-                one.doubt.phone,
-                one.doubt.claimed_at,
-                one.doubt.happened,
-                one.judgement.fate.value.replace("_", " "),
-                one.judgement.why,
+                row.doubt.row,
+                row.doubt.line,
+                row.doubt.phone,
+                row.doubt.claimed_at,
+                row.doubt.happened,
+                row.judgement.fate.value.replace("_", " "),
+                row.judgement.why,
             )
-            for one in found.rows[:MOST_RECONCILED]
+            for row in found.rows[:MOST_RECONCILED]
         ],
     )
     steps = []

@@ -25,7 +25,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.audience.formats import WINDOWS
 from wacoex_cli.broadcast.model import (
+    Broadcast,
+    Counts,
     Held,
+    Planned,
     RowState,
     RunProgress,
     Status,
@@ -35,22 +38,19 @@ from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.foundation.clock import Clock, from_text, to_text
 from wacoex_cli.foundation.masking import masked_text, rendered
-from wacoex_cli.foundation.state import new_private_file, open_state
+from wacoex_cli.foundation.state import Row, State, new_private_file, open_state
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.terminal.render import Result, Table, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from wacoex_cli.broadcast.model import Broadcast, Counts, Planned
     from wacoex_cli.findings.model import Finding
-    from wacoex_cli.foundation.state import Row, State
 
 _MOST_CODES = 5
 _MOST_HELD = 2
 _ACCEPTED = (RowState.ACCEPTED, RowState.SENT, RowState.DELIVERED, RowState.READ)
 _ALWAYS_SHOWN = frozenset({"failed", "ambiguous"})
-
 
 COLUMNS = (
     "row",
@@ -79,8 +79,8 @@ def line(shot: RunProgress) -> str:
     if shot.counts.open:
         parts.append(f"{shot.last_second}/s now")
     parts.append(f"at most {shot.peak} in one second")
-    parts += _codes_in_short(shot)
-    parts += [_held_text(one) for one in shot.held[:_MOST_HELD]]
+    parts += [f"{c.n} {c.state.value} with code {c.code}" for c in shot.codes[:_MOST_CODES]]
+    parts += map(_held_text, shot.held[:_MOST_HELD])
     if (left := shot.seconds_left) is not None:
         parts.append(f"{about(left)} left")
     return ", ".join(parts)
@@ -88,7 +88,22 @@ def line(shot: RunProgress) -> str:
 
 def lines(shot: RunProgress) -> tuple[str, ...]:
     """What stands below the bar: rate, outcomes, errors by code with meaning, quiet hours."""
-    return (_rate(shot), *_below(shot))
+    rate = [f"{shot.last_second}/s now"] if shot.counts.open else []
+    rate.append(f"most in one second: {shot.peak}")
+    if shot.told_limit is not None:
+        rate.append(f"the API takes {shot.told_limit:g}/s")
+    if (left := shot.seconds_left) is not None:
+        rate.append(f"{about(left)} left")
+    below = [_states(shot), *map(_held_text, shot.held[:_MOST_HELD])]
+    if later := sum(held.rows for held in shot.held[_MOST_HELD:]):
+        below.append(f"{later} held until later")
+    below += [
+        f"code {row.code} ({row.n} {row.state.value}): {classify(row.code).meaning}"
+        for row in shot.codes[:_MOST_CODES]
+    ]
+    if more := sum(row.n for row in shot.codes[_MOST_CODES:]):
+        below.append(f"and {more} with other codes")
+    return (", ".join(rate), *below)
 
 
 def to_json(shot: RunProgress) -> dict[str, Any]:
@@ -127,51 +142,20 @@ def about(seconds: float) -> str:
     return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"
 
 
-def _rate(shot: RunProgress) -> str:
-    parts = [f"{shot.last_second}/s now"] if shot.counts.open else []
-    parts.append(f"most in one second: {shot.peak}")
-    if shot.told_limit is not None:
-        parts.append(f"the API takes {shot.told_limit:g}/s")
-    if (left := shot.seconds_left) is not None:
-        parts.append(f"{about(left)} left")
-    return ", ".join(parts)
-
-
-def _below(shot: RunProgress) -> Iterator[str]:
-    yield _states(shot)
-    for held in shot.held[:_MOST_HELD]:
-        yield _held_text(held)
-    if later := sum(held.rows for held in shot.held[_MOST_HELD:]):
-        yield f"{later} held until later"
-    for one in shot.codes[:_MOST_CODES]:
-        yield f"code {one.code} ({one.n} {one.state.value}): {classify(one.code).meaning}"
-    if more := sum(one.n for one in shot.codes[_MOST_CODES:]):
-        yield f"and {more} with other codes"
-
-
 def _states(shot: RunProgress) -> str:
     """Accepted stands for every row that was taken and did not fail later."""
     counts = shot.counts
     accepted = f"{counts.of(*_ACCEPTED)} accepted"
-    arrived = {
-        "delivered": counts.of(RowState.DELIVERED, RowState.READ),
-        "read": counts.of(RowState.READ),
-    }
-    if any(arrived.values()):
-        accepted += f" ({', '.join(f'{n} {name}' for name, n in arrived.items())})"
+    if delivered := counts.of(RowState.DELIVERED, RowState.READ):
+        accepted += f" ({delivered} delivered, {counts.of(RowState.READ)} read)"
     others = {
         "failed": counts.of(RowState.FAILED),
         "rejected": counts.of(RowState.REJECTED),
         "ambiguous": counts.of(RowState.AMBIGUOUS),
         "retry": counts.of(RowState.RETRY) - shot.held_rows,
     }
-    told = [f"{n} {name}" for name, n in others.items() if n or name in _ALWAYS_SHOWN]
-    return ", ".join((accepted, *told))
-
-
-def _codes_in_short(shot: RunProgress) -> Iterator[str]:
-    for one in shot.codes[:_MOST_CODES]:
-        yield f"{one.n} {one.state.value} with code {one.code}"
+    shown = [f"{n} {name}" for name, n in others.items() if n or name in _ALWAYS_SHOWN]
+    return ", ".join((accepted, *shown))
 
 
 def _held_text(held: Held) -> str:
@@ -181,6 +165,8 @@ def _held_text(held: Held) -> str:
 
 def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any]:
     """The `data` of `broadcast send`, `show` and `resume`."""
+    rows = Rows(state, broadcast.broadcast_id)
+    waiting, never = rows.held(), rows.at_no_hour()
     seconds = Broadcasts(state).active_seconds(broadcast.broadcast_id)
     achieved = counts.taken / seconds if seconds and counts.taken else 0.0
     return {
@@ -194,10 +180,14 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
         "template": broadcast.template_name,
         "recipients": broadcast.recipients,
         "counts": counts.to_json(),
-        "codes": Rows(state, broadcast.broadcast_id).codes(),
-        "skipped": Rows(state, broadcast.broadcast_id).skip_reasons(),
+        "codes": rows.codes(),
+        "skipped": rows.skip_reasons(),
         "taken": counts.taken,
-        "held": _held(state, broadcast.broadcast_id),
+        "held": {
+            "rows": sum(n for _, n, _ in waiting) + never,
+            "at_no_hour": never,
+            "until": to_text(waiting[0][0]) if waiting else None,
+        },
         "rate": {
             "requested": broadcast.rate,
             "achieved": round(achieved, 2),
@@ -252,17 +242,6 @@ def list_of_channel(state: State, channel: Channel | None) -> Result:
     return Result({"broadcasts": rows}, (table,))
 
 
-def _held(state: State, broadcast_id: int) -> dict[str, Any]:
-    """Rows that quiet hours hold back, in all and at no hour, and when the first may leave."""
-    waiting = Rows(state, broadcast_id).held()
-    never = Rows(state, broadcast_id).at_no_hour()
-    return {
-        "rows": sum(rows for _, rows, _ in waiting) + never,
-        "at_no_hour": never,
-        "until": to_text(waiting[0][0]) if waiting else None,
-    }
-
-
 def sentences(data: dict[str, Any]) -> Iterator[str]:
     """The same for a person: where it stands, what went wrong, what to do next."""
     number = data["broadcast_id"]
@@ -276,24 +255,16 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
         known = classify(entry["code"])
         yield f"  code {entry['code']} ({entry['n']} {entry['state']}): {known.meaning}"
         yield f"    {known.action}"
-    yield from _held_sentences(data["held"])
-    rate = data["rate"]
+    held, rate = data["held"], data["rate"]
+    if waiting := held["rows"] - held["at_no_hour"]:
+        yield f"  held back by quiet hours: {waiting}, the first until {held['until']}"
+    if held["at_no_hour"]:
+        yield f"  held back at every hour: {held['at_no_hour']}; one of their zones is always quiet"
     if data["started_at"]:
         yield (
             f"  rate: {rate['achieved']}/s achieved of {rate['requested']:g}/s asked,"
             f" {rate['peak_in_one_second']} most in one second"
         )
-    yield from _next_steps(number, data)
-
-
-def _held_sentences(held: dict[str, Any]) -> Iterator[str]:
-    if waiting := held["rows"] - held["at_no_hour"]:
-        yield f"  held back by quiet hours: {waiting}, the first until {held['until']}"
-    if held["at_no_hour"]:
-        yield f"  held back at every hour: {held['at_no_hour']}; one of their zones is always quiet"
-
-
-def _next_steps(number: int, data: dict[str, Any]) -> Iterator[str]:
     if data["status"] == Status.PLANNED:
         yield f"  to send it: wacoex broadcast send {number}"
     if data["status"] == Status.PAUSED:
@@ -334,7 +305,10 @@ def plan_text(data: dict[str, Any], findings: tuple[Finding, ...]) -> Iterator[s
     head = "would be planned (dry run)" if data["dry_run"] else f"broadcast {number} planned"
     people = f"{data['recipients']} recipients"
     yield f"{head} on {data['channel']}: {people}, template {data['template']}"
-    yield from _readings(data["preview"])
+    for reading in data["preview"]:
+        head = f"line {reading['line']}, {reading['phone']} would read:"
+        yield head if len(data["preview"]) > 1 else "the first recipient would read:"
+        yield from (f"  | {line}" for line in reading["text"].splitlines())
     if data["encoding"] == WINDOWS:
         yield "  the list is no UTF-8 and was read as Windows-1252: look at the accents"
     for source in data["parameters"]:
@@ -387,15 +361,6 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _readings(previews: list[dict[str, Any]]) -> Iterator[str]:
-    for one in previews:
-        if len(previews) == 1:
-            yield "the first recipient would read:"
-        else:
-            yield f"line {one['line']}, {one['phone']} would read:"
-        yield from (f"  | {line}" for line in one["text"].splitlines())
-
-
 def findings_text(findings: tuple[Finding, ...]) -> Iterator[str]:
     """Findings for a person: severity, id, title, evidence, what to do."""
     for finding in findings:
@@ -434,7 +399,9 @@ def write_report(
     more: dict[str, object] = {}
     lines = []
     if html_file is not None:
-        write_html(Path(html_file), state, data, shows_numbers=shows_numbers)
+        page = html_page(state, data, shows_numbers=shows_numbers)
+        with new_private_file(Path(html_file)) as part:
+            part.write_text(page, encoding="utf-8")
         more["html"] = html_file
         care = "it shows phone numbers, keep it private"
         lines.append(
@@ -445,7 +412,14 @@ def write_report(
             write(sys.stdout, piece)
         return Result({})
     if csv_file is not None:
-        written = write_csv(Path(csv_file), every_row)
+        numbers = itertools.count()
+        counted = (row for row, _ in zip(every_row, numbers, strict=False))
+        with (
+            new_private_file(Path(csv_file)) as part,
+            part.open("w", encoding="utf-8", newline="") as file,
+        ):
+            file.writelines(csv_text(counted))
+        written = next(numbers)
         more |= {"csv": csv_file, "rows_written": written}
         lines.append(
             f"{written} rows written to {csv_file}; it holds phone numbers, keep it private"
@@ -512,15 +486,11 @@ def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
         yield f"  decided {one['decided_at']} by {one['decided_by']}: {about}{one['decision']}"
     if len(decisions) > _MOST_SHOWN:
         yield f"  and {len(decisions) - _MOST_SHOWN} more decisions: --json has them all"
-    yield from _unsettled(state, data["broadcast_id"])
-
-
-def _unsettled(state: State, broadcast_id: int) -> Iterator[str | Table]:
+    broadcast_id = data["broadcast_id"]
     rows = Rows(state, broadcast_id).unsettled(_MOST_SHOWN + 1)
-    if not rows:
-        return
-    columns = ("row", "line", "phone", "state", "code", "detail")
-    yield Table(columns, [[row[name] for name in columns] for row in rows[:_MOST_SHOWN]])
+    if rows:
+        columns = ("row", "line", "phone", "state", "code", "detail")
+        yield Table(columns, [[row[name] for name in columns] for row in rows[:_MOST_SHOWN]])
     if len(rows) > _MOST_SHOWN:
         yield f"and more: wacoex broadcast report {broadcast_id} --csv FILE has every row"
 
@@ -545,23 +515,6 @@ def csv_text(rows: Iterable[Row]) -> Iterator[str]:
     cells = ([safe_cell(row[name]) for name in COLUMNS] for row in rows)
     while piece := list(itertools.islice(cells, _LINES_AT_ONCE)):
         yield _lines(piece)
-
-
-def write_csv(target: Path, rows: Iterable[Row]) -> int:
-    """Write a new CSV file that only its owner may read; returns the number of its rows.
-
-    Raises:
-        UsageError: the file exists or cannot be made.
-        StateError: the disk is full.
-    """
-    numbers = itertools.count()
-    counted = (row for row, _ in zip(rows, numbers, strict=False))
-    with (
-        new_private_file(target) as part,
-        part.open("w", encoding="utf-8", newline="") as file,
-    ):
-        file.writelines(csv_text(counted))
-    return next(numbers)
 
 
 def safe_cell(value: object) -> str:
@@ -665,19 +618,6 @@ class _Plot:
     def chart(self, told: str, paths: Sequence[Shape], keys: Sequence[tuple[str, str]]) -> Chart:
         scale = (_short(self.top), _short(self.top / 2), "0")
         return Chart(told, scale, _clock(self.first), _clock(self.last), paths, keys)
-
-
-def write_html(target: Path, state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> None:
-    """Write the page into a new file that only its owner may read.
-
-    `data` is what `report.totals` gives.
-
-    Raises:
-        UsageError: the file exists or cannot be made.
-        StateError: the disk is full.
-    """
-    with new_private_file(target) as part:
-        part.write_text(html_page(state, data, shows_numbers=shows_numbers), encoding="utf-8")
 
 
 def html_page(state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> str:

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.engine import Sent, send
-from wacoex_cli.broadcast.guards import (
-    CANARY_WORD,
-    UNGUARDED,
-    Guards,
-    SendOrder,
-    check_times,
-)
+from wacoex_cli.broadcast.guards import CANARY_WORD, UNGUARDED, Guards, SendOrder, check_times
 from wacoex_cli.broadcast.model import (
+    Broadcast,
     Claim,
+    Planned,
     RowState,
+    RunProgress,
     Status,
     Trial,
 )
 from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, show_plan, way_through
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import (
+    SendingProvider,
     check_before_sending,
     means_of,
     polling,
     provider_for,
-    standing_check,
 )
 from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
 from wacoex_cli.contacts.store import Scope, is_opted_out
 from wacoex_cli.errors import (
@@ -43,10 +40,10 @@ from wacoex_cli.errors import (
     UsageError,
     WacoexError,
 )
-from wacoex_cli.findings.model import Severity, worst_first
-from wacoex_cli.foundation.clock import local_text, moment_ahead
+from wacoex_cli.findings.model import Finding, Severity, worst_first
+from wacoex_cli.foundation.clock import Clock, local_text, moment_ahead
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
-from wacoex_cli.foundation.workspace import login_name
+from wacoex_cli.foundation.workspace import Workspace, login_name
 from wacoex_cli.inactivity.checks import zone_of
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.templates.rule import preview
@@ -58,13 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.model import Broadcast, Planned, RunProgress
-    from wacoex_cli.broadcast.providers import SendingProvider
-    from wacoex_cli.channels.model import Channel
-    from wacoex_cli.findings.model import Finding
-    from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
-    from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.terminal.options import Invocation
 
 _POLL_SECONDS = 0.1
@@ -137,7 +128,7 @@ async def pause(state: State, broadcast: Broadcast, who: str, clock: Clock) -> B
     Raises:
         UsageError: it is not being sent.
     """
-    return await _end(state, broadcast, Status.PAUSED, {Status.SENDING}, who, clock)
+    return await _end(state, broadcast, Status.PAUSED, who, clock)
 
 
 async def cancel(state: State, broadcast: Broadcast, who: str, clock: Clock) -> Broadcast:
@@ -146,13 +137,15 @@ async def cancel(state: State, broadcast: Broadcast, who: str, clock: Clock) -> 
     Raises:
         UsageError: it has already ended.
     """
-    can_be = {Status.PLANNED, Status.SENDING, Status.PAUSED}
-    return await _end(state, broadcast, Status.CANCELLED, can_be, who, clock)
+    return await _end(state, broadcast, Status.CANCELLED, who, clock)
 
 
 async def _end(
-    state: State, broadcast: Broadcast, status: Status, can_be: set[Status], who: str, clock: Clock
+    state: State, broadcast: Broadcast, status: Status, who: str, clock: Clock
 ) -> Broadcast:
+    can_be = {Status.SENDING}
+    if status is Status.CANCELLED:
+        can_be |= {Status.PLANNED, Status.PAUSED}
     broadcast_id = broadcast.broadcast_id
     with state.transaction():
         now = Broadcasts(state).get(broadcast_id).status
@@ -202,7 +195,7 @@ def send_broadcast(
     Raises:
         WacoexError: nothing was sent, or the state file failed while sending.
     """
-    state, clock, dialogue = workspace.state, workspace.clock, TerminalDialogue(invocation)
+    state, dialogue = workspace.state, TerminalDialogue(invocation)
     zone = zone_of(workspace, channel)
     not_before, until = _times(workspace, order, zone)
     settings = workspace.settings_for(channel.name)
@@ -217,55 +210,40 @@ def send_broadcast(
         zone=zone,
         until=until,
     )
-    provider = provider_for(workspace, channel)
-    findings = _check(workspace, provider, channel, broadcast, order)
+    task = _SendTask(workspace, provider_for(workspace, channel), channel, broadcast, order)
+    findings = task.check()
     for line in report.findings_text(tuple(findings)):
         dialogue.note(line)
-    if guards := _guards_in_words(state, broadcast, order):
-        dialogue.note(f"guards: {guards}")
-    if not order.yes and not dialogue.confirm(
-        _question(workspace, provider, channel, broadcast, order), flag="--yes"
-    ):
+    guards = order.guards or UNGUARDED
+    since = guards.canary_since
+    if since and Broadcasts(state).has_decision(broadcast.broadcast_id, CANARY_WORD, since):
+        guards = replace(guards, canary=None)  # it has let the rest go
+    if words := guards.in_words():
+        dialogue.note(f"guards: {words}")
+    if not order.yes and not dialogue.confirm(task.question(), flag="--yes"):
         hint = f"broadcast {broadcast.broadcast_id} stays as it is"
         raise DeclinedError("nothing was sent", hint=hint)
     if not_before:
         dialogue.note(f"waiting until {local_text(not_before, zone)}; Ctrl-C leaves it as it is")
         workspace.run(_wait_until(workspace, broadcast, not_before))
-        findings = _check(workspace, provider, channel, broadcast, order)
+        findings = task.check()
     people = broadcast.recipients
     done = people - Rows(state, broadcast.broadcast_id).count_open()
     title = f"broadcast {broadcast.broadcast_id}"
-    with open_progress(invocation, title, people, done=done, clock=clock) as progress:
+    with open_progress(invocation, title, people, done=done, clock=workspace.clock) as progress:
 
         def show(shot: RunProgress) -> None:
             done = people - shot.counts.open
             progress.update(done, report.line(shot), report.to_json(shot), report.lines(shot))
 
+        clock, note = workspace.clock, dialogue.note
         sent = workspace.run(
-            send(
-                state,
-                provider,
-                channel,
-                broadcast,
-                order,
-                clock=clock,
-                on_counts=show,
-                on_signal=dialogue.note,
-            )
+            send(state, task.provider, channel, broadcast, order, clock, show, note)
         )
     data = report.summary(state, sent.broadcast, sent.counts)
     data["stopped_by"] = sent.stop.reason if sent.stop else None
     data["findings"] = [finding.to_json() for finding in findings]
     return Result(data, tuple(report.sentences(data)), sent.exit_status, _failures(sent))
-
-
-def _guards_in_words(state: State, broadcast: Broadcast, order: SendOrder) -> str:
-    """The guards, without a canary that has let the rest go."""
-    guards, store = order.guards or UNGUARDED, Broadcasts(state)
-    since = guards.canary_since
-    if since and store.has_decision(broadcast.broadcast_id, CANARY_WORD, since):
-        guards = replace(guards, canary=None)
-    return guards.in_words()
 
 
 def _times(
@@ -278,28 +256,44 @@ def _times(
     return not_before, until
 
 
-def _check(
-    workspace: Workspace,
-    provider: SendingProvider,
-    channel: Channel,
-    broadcast: Broadcast,
-    order: SendOrder,
-) -> Sequence[Finding]:
-    state, clock, number = workspace.state, workspace.clock, broadcast.broadcast_id
-    bring_up_to_date(state, clock)
-    _check_can_start(Broadcasts(state).get(number), resume=order.resume)
-    planned = Rows(state, number).count_open()
-    if order.expect not in (None, planned):
-        raise RefusedError(
-            f"nothing was sent: {planned} people would be sent to, not {order.expect}",
-            hint=f"look at it: wacoex broadcast show {number}",
-            code="unexpected_count",
+@dataclass(frozen=True)
+class _SendTask:
+    """One broadcast that is about to be sent: what speaks against it, and what is asked."""
+
+    workspace: Workspace
+    provider: SendingProvider
+    channel: Channel
+    broadcast: Broadcast
+    order: SendOrder
+
+    def check(self) -> Sequence[Finding]:
+        state, number = self.workspace.state, self.broadcast.broadcast_id
+        bring_up_to_date(state, self.workspace.clock)
+        _check_can_start(Broadcasts(state).get(number), resume=self.order.resume)
+        planned = Rows(state, number).count_open()
+        if self.order.expect not in (None, planned):
+            raise RefusedError(
+                f"nothing was sent: {planned} people would be sent to, not {self.order.expect}",
+                hint=f"look at it: wacoex broadcast show {number}",
+                code="unexpected_count",
+            )
+        findings = self.workspace.run(
+            check_before_sending(self.workspace, self.provider, self.channel, self.broadcast)
         )
-    standing = standing_check(workspace, channel)
-    checking = check_before_sending(state, provider, channel, broadcast, clock, standing)
-    findings = workspace.run(checking)
-    _refuse_critical(findings, order.overrule)
-    return findings
+        _refuse_critical(findings, self.order.overrule)
+        return findings
+
+    def question(self) -> str:
+        state, broadcast, guards = self.workspace.state, self.broadcast, self.order.guards
+        people = Rows(state, broadcast.broadcast_id).count_open()
+        rate, clock = self.order.rate or broadcast.rate, self.workspace.clock
+        way = way_through(state, self.provider, broadcast.broadcast_id, people, rate, clock)
+        holds = " beside what quiet hours hold" if guards and guards.quiet_hours else ""
+        return (
+            f"send template {broadcast.template_name} to {people} people"
+            f" from {self.channel.phone} ({self.channel.name}) at {way.messages_per_second:g}/s,"
+            f" about {report.duration(way.seconds)}{holds}?"
+        )
 
 
 def _refuse_critical(findings: Collection[Finding], overruled: Collection[str]) -> None:
@@ -347,25 +341,6 @@ async def _wait_until(workspace: Workspace, broadcast: Broadcast, moment: dateti
         await workspace.clock.sleep(min(left, _LOOK_EVERY_SECONDS))
 
 
-def _question(
-    workspace: Workspace,
-    provider: SendingProvider,
-    channel: Channel,
-    broadcast: Broadcast,
-    order: SendOrder,
-) -> str:
-    rows = Rows(workspace.state, broadcast.broadcast_id)
-    people, contacts = rows.count_open(), rows.count_without_contact()
-    rate = order.rate or broadcast.rate
-    way = way_through(workspace.state, provider, people, rate, contacts, workspace.clock)
-    holds = " beside what quiet hours hold" if order.guards and order.guards.quiet_hours else ""
-    return (
-        f"send template {broadcast.template_name} to {people} people"
-        f" from {channel.phone} ({channel.name}) at {way.messages_per_second:g}/s,"
-        f" about {report.duration(way.seconds)}{holds}?"
-    )
-
-
 def _failures(sent: Sent) -> tuple[WacoexError, ...]:
     """Why rows are left to be sent, or why nobody was sent to."""
     if not (sent.counts.open or sent.exit_status in _KINDS):
@@ -404,8 +379,13 @@ def plan_and_send(
     plan = plan or PlanOrder()
     with invocation.open_workspace() as workspace:
         rows: Sequence[Row] | None = None
-        if retry_failed is not None or plan.source is None:
-            plan.refuse_all()
+        is_frozen = retry_failed is not None or plan.source is None
+        if is_frozen and replace(plan, source=None, dry_run=False) != PlanOrder():
+            raise UsageError(
+                "template, parameters, name and the list belong to `--to` or to `broadcast plan`",
+                hint="a planned broadcast is frozen; leave them out, or plan a new one",
+                code="already_planned",
+            )
         if retry_failed is None and plan.source is None:
             broadcast, channel = chosen(workspace, invocation, broadcast_id)
         else:
@@ -421,10 +401,9 @@ def plan_and_send(
                 planned = plan_broadcast(workspace, channel, plan)
                 broadcast, rows = planned.broadcast, planned.first_rows
             else:
-                retry = plan_again(
+                broadcast, rows = plan_again(
                     workspace, invocation, channel, source, retry_failed, dry_run=plan.dry_run
                 )
-                broadcast, rows = retry.broadcast, retry.first_rows
         if plan.dry_run:
             return _show_requests(workspace, channel, broadcast, rows)
         return send_broadcast(workspace, invocation, channel, broadcast, order)
@@ -588,18 +567,18 @@ def _send_test(
         return Trial(phone, number, _reached(state, number), None, None, exit_status, errors)
     if _reached(state, number) in _NOT_YET_CERTAIN:
         TerminalDialogue(invocation).note(f"waiting for its status, {WAITS_SECONDS:g} s at most")
-        workspace.run(_poll_for_status(workspace, channel, number))
+        respondio, clock = provider_for(workspace, channel).respondio, workspace.clock
+
+        async def poll() -> None:
+            async with polling(state, respondio, number, clock):
+                await wait_for_status(state, number, clock)
+
+        workspace.run(poll())
     return outcome(state, number, phone, exit_status, errors)
 
 
 def _reached(state: State, broadcast_id: int) -> RowState:
     return RowState(Rows(state, broadcast_id).one(1)["state"])
-
-
-async def _poll_for_status(workspace: Workspace, channel: Channel, broadcast_id: int) -> None:
-    state, clock = workspace.state, workspace.clock
-    async with polling(state, provider_for(workspace, channel).respondio, broadcast_id, clock):
-        await wait_for_status(state, broadcast_id, clock)
 
 
 async def wait_for_status(state: State, broadcast_id: int, clock: Clock) -> None:

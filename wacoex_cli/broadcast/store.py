@@ -28,7 +28,9 @@ from wacoex_cli.broadcast.model import (
     Claim,
     Move,
     RowState,
+    Settled,
     Status,
+    Stop,
     attempt_id,
     lock_purpose,
     pace_key,
@@ -38,14 +40,12 @@ from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.store import EITHER_SPELLING, holds_back, other_spelling
 from wacoex_cli.errors import TemporaryError, UsageError
 from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.clock import Clock, from_text, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.model import Settled
-    from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.locks import Presence, Remains
     from wacoex_cli.foundation.state import Row, State
 
@@ -66,14 +66,12 @@ _SAME = (
     *("channel_id", "template", "parameter_sources", "recipients_file", "provider"),
     "api_base_url",
 )
+_OF_CHANNEL = {"channel": "c.name AS channel", "phone": "c.phone"}
 _BROADCAST = (
-    "SELECT b.broadcast_id, b.channel_id, c.name AS channel, c.phone, b.name, b.status, b.reason,"
-    " b.reason_code, b.template, b.parameter_sources, b.recipients_file, b.api_base_url,"
-    " b.provider, b.guards, b.rate, b.recipients, b.skipped, b.planned_at, b.started_at,"
-    " b.finished_at, b.peak_in_one_second, b.retry_of, b.test_of"
-    " FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
+    "SELECT "
+    + ", ".join(_OF_CHANNEL.get(name, f"b.{name}") for name in Broadcast.__dataclass_fields__)
+    + " FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
 )
-
 
 _CLAIMED = (
     "attempts = attempts + 1, tries_in_run = tries_in_run + 1, holder = ?, claimed_at = ?,"
@@ -349,42 +347,39 @@ class Rows(Figures):
         When requests began is written too, also of rows that a status has moved on meanwhile.
         """
         moment = to_text(now)
-        for to in {one.state for one in settled}:
+        changes = (
+            "reason = ?, code = ?, detail = ?, not_before = ?, message_id = ?, message_status = ?,"
+            " answered_at = ?, tries_in_run = CASE WHEN ? = 1 THEN ? ELSE tries_in_run END"
+        )
+        for to in {answer.state for answer in settled}:
             self.state.execute_many(
-                moving(
-                    Move.ANSWER,
-                    to,
-                    "reason = ?, code = ?, detail = ?, not_before = ?, message_id = ?,"
-                    " message_status = ?, answered_at = ?,"
-                    " tries_in_run = CASE WHEN ? = 1 THEN ? ELSE tries_in_run END",
-                    "row = ? AND holder = ? AND attempts = ?",
-                ),
+                moving(Move.ANSWER, to, changes, "row = ? AND holder = ? AND attempts = ?"),
                 [
                     (
-                        one.reason,
-                        one.code,
-                        one.detail,
-                        one.not_before and to_text(one.not_before),
-                        one.message_id,
-                        one.message_status,
+                        answer.reason,
+                        answer.code,
+                        answer.detail,
+                        answer.not_before and to_text(answer.not_before),
+                        answer.message_id,
+                        answer.message_status,
                         moment,
-                        int(one.is_exhausted),
+                        int(answer.is_exhausted),
                         MOST_TRIES_IN_RUN,
                         self.broadcast_id,
-                        one.row,
+                        answer.row,
                         holder,
-                        one.attempt,
+                        answer.attempt,
                     )
-                    for one in settled
-                    if one.state is to
+                    for answer in settled
+                    if answer.state is to
                 ],
             )
         self.state.execute_many(
             "UPDATE recipients SET left_at = ? WHERE broadcast_id = ? AND row = ? AND attempts = ?",
             [
-                (to_text(one.left_at), self.broadcast_id, one.row, one.attempt)
-                for one in settled
-                if one.left_at
+                (to_text(answer.left_at), self.broadcast_id, answer.row, answer.attempt)
+                for answer in settled
+                if answer.left_at
             ],
         )
 
@@ -546,25 +541,19 @@ class Broadcasts:
         sql = "SELECT status FROM broadcasts WHERE broadcast_id = ?"
         return Status(self.state.value(sql, [broadcast_id]))
 
-    def set_status(
-        self,
-        broadcast_id: int,
-        status: Status,
-        *,
-        reason: str | None = None,
-        code: int | None = None,
-    ) -> None:
+    def set_status(self, broadcast_id: int, status: Status, *, reason: str | None = None) -> None:
         """Move a broadcast to a status, with the reason for it."""
         self.state.execute(
-            "UPDATE broadcasts SET status = ?, reason = ?, reason_code = ? WHERE broadcast_id = ?",
-            [status, reason, code, broadcast_id],
+            "UPDATE broadcasts SET status = ?, reason = ?, reason_code = NULL"
+            " WHERE broadcast_id = ?",
+            [status, reason, broadcast_id],
         )
 
     def start_draft(self, *, now: datetime, **columns: object) -> int:
         """Create a broadcast that is still being planned, with these columns; returns its id."""
         broadcast_id = newest_id(self.state, drafts=True) + 1
         own = {"broadcast_id": broadcast_id, "status": Status.DRAFT, "planned_at": to_text(now)}
-        self._insert("broadcasts", {**own, **columns})
+        self._insert("broadcasts", **own, **columns)
         return broadcast_id
 
     def start_like(self, model: Broadcast, *, now: datetime, **columns: object) -> int:
@@ -653,17 +642,17 @@ class Broadcasts:
             [broadcast_id],
         )
         run_id = int(self.state.value("SELECT COALESCE(MAX(run_id), 0) + 1 FROM broadcast_runs"))
-        columns = {
-            "run_id": run_id,
-            "broadcast_id": broadcast_id,
-            "holder": holder,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "rate": rate,
-            "started_at": moment,
-            "last_active_at": moment,
-        }
-        self._insert("broadcast_runs", columns)
+        self._insert(
+            "broadcast_runs",
+            run_id=run_id,
+            broadcast_id=broadcast_id,
+            holder=holder,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            rate=rate,
+            started_at=moment,
+            last_active_at=moment,
+        )
         return run_id
 
     def mark_run(
@@ -712,16 +701,9 @@ class Broadcasts:
         sql = "SELECT COALESCE(MAX(started_at), '') FROM broadcast_runs WHERE broadcast_id = ?"
         return str(self.state.value(sql, [broadcast_id]))
 
-    def finish(
-        self,
-        broadcast_id: int,
-        status: Status,
-        now: datetime,
-        *,
-        reason: str | None,
-        code: int | None,
-    ) -> None:
+    def finish(self, broadcast_id: int, status: Status, now: datetime, why: Stop | None) -> None:
         """Close a run: completed, or paused with a reason; what another process decided stands."""
+        reason, code = (why.reason, why.code) if why else (None, None)
         self.state.execute(
             "UPDATE broadcasts SET status = ?, reason = ?, reason_code = ?"
             " WHERE broadcast_id = ? AND status = 'sending'",
@@ -744,7 +726,7 @@ class Broadcasts:
         values = [getattr(pace, name) for name in _PACE_FIELDS]
         self.state.execute(_SAVE_PACE, [key, clock.boot_id(), *values])
 
-    def _insert(self, table: str, columns: Mapping[str, object]) -> None:
+    def _insert(self, table: str, **columns: object) -> None:
         marks = ", ".join("?" * len(columns))
         sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
         self.state.execute(sql, list(columns.values()))

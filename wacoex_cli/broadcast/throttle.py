@@ -23,7 +23,6 @@ MESSAGES_PER_SECOND = 20.0
 UNTOLD_MESSAGES_PER_SECOND = 5.0
 """What an account is asked for until it says how much it allows (respond.io: rate limits)."""
 
-
 _LIMITS = {
     "TIER_50": 50,
     "TIER_250": 250,
@@ -32,7 +31,6 @@ _LIMITS = {
     "TIER_10K": 10_000,
     "TIER_100K": 100_000,
 }
-
 
 GUARD = 0.025
 """Share by which a slot is wider than the limit allows; above the jitter of a usual network."""
@@ -164,13 +162,14 @@ def learn(
         return pace
     if not answer.was_throttled:
         return _shrink(pace, slot_interval(messages_per_second))
-    if share >= _CROWDED_SHARE or (share >= _STUBBORN_SHARE and _is_at_widest(pace)):
+    is_at_widest = pace.interval >= pace.anchor * _WIDEST_BY_STRAYS * 0.999
+    if share >= _CROWDED_SHARE or (share >= _STUBBORN_SHARE and is_at_widest):
         return _cut(pace, now)
     widened = min(pace.interval * _WIDEN, pace.anchor * _WIDEST_BY_STRAYS)
     return replace(pace, interval=widened, quiet_answers=0, changed_at=now)
 
 
-def told(pace: SendingPace, messages_per_second: float, now: float) -> SendingPace:
+def with_limit(pace: SendingPace, messages_per_second: float, now: float) -> SendingPace:
     """The pace after the other side said how much it allows; what it said before changes nothing.
 
     A limit that was learned from refusals stays below it: others share the account.
@@ -214,7 +213,3 @@ def _cut(pace: SendingPace, now: float) -> SendingPace:
         changed_at=until,
         hold_until=max(pace.hold_until, until),
     )
-
-
-def _is_at_widest(pace: SendingPace) -> bool:
-    return pace.interval >= pace.anchor * _WIDEST_BY_STRAYS * 0.999
