@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.meta_codes import AMBIGUOUS, RETRY, ROW, STOP
 from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.engine import exit_status
 from wacoex_cli.broadcast.guards import CLASSES, NEVER, Breaker, QuietHours, held_until
@@ -32,16 +33,6 @@ from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.sandbox.faults import Fault
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
-
-# Written out here once more, so that the table in the package cannot drift away unnoticed.
-RETRY = [2, 4, 17, 341, 613, 80007, 80008, 130429, 131016, 131056, 131057, 2494100]
-RETRY += [132069, 133004, 133015, 134101]
-AMBIGUOUS = [1, 131000]
-STOP = [0, 3, 10, 33, 102, 104, 190, *range(200, 300), 368, 131005, 131031, 131037, 131042]
-STOP += [131044, 131045, 131048, 131055, 131063, 131064, 132000, 132001, 132007, 132012]
-STOP += [132015, 132016, 132068, *range(133005, 133011), 134011, 134100, 134102]
-ROW = [100, 130403, 130472, 130497, 131008, 131009, 131021, 131026, 131030, 131047, 131049]
-ROW += [131050, 131051, 131052, 131053, 131062, 132005, 132008, 132018, 135000, 137000]
 
 
 def claim(tries: int = 1) -> Claim:
