@@ -110,7 +110,7 @@ TABLE = {
 def projections() -> "Sequence[Projection]":
     """What each package makes of events."""
     from wacoex_cli.broadcast.projection import DELIVERIES
-    from wacoex_cli.channels.store import CHANNELS
+    from wacoex_cli.channels.facts import CHANNELS
     from wacoex_cli.contacts.store import OPTOUTS
     from wacoex_cli.events.store import MAC
 

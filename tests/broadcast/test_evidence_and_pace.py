@@ -148,7 +148,7 @@ def test_it_is_too_early_before_ten_minutes_have_passed():
 
 
 def test_a_row_that_was_tried_before_is_looked_for_since_the_broadcast_began():
-    again = replace(DOUBT, attempt=2, since=after(-600))
+    again = DOUBT._replace(attempt=2, since=after(-600))
     first_try = Listed("wamid.X", sent_at=after(-590))
 
     assert judged(history(first_try))[0] is Fate.DID_NOT
@@ -156,7 +156,7 @@ def test_a_row_that_was_tried_before_is_looked_for_since_the_broadcast_began():
 
 
 def test_a_row_whose_sender_slept_is_looked_for_until_it_gave_up():
-    slept = replace(DOUBT, until=after(1000))
+    slept = DOUBT._replace(until=after(1000))
     when_it_woke = Listed("wamid.X", sent_at=after(990))
 
     assert judged(history(when_it_woke), now=after(3600))[0] is Fate.DID_NOT

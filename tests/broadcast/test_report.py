@@ -13,7 +13,6 @@ import json
 import re
 import shutil
 import stat
-from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -240,7 +239,7 @@ def test_who_is_held_by_quiet_hours_is_told_in_their_own_time_and_waits_for_noth
         Held(88, datetime(2026, 11, 8, 7, tzinfo=UTC), "Europe/Berlin"),
         Held(5, datetime(2026, 11, 8, 13, tzinfo=UTC), "America/New_York"),
     )
-    shot = replace(BUSY, counts=counts, codes=(), held=held)
+    shot = BUSY._replace(counts=counts, codes=(), held=held)
 
     assert report.lines(shot) == (
         "19/s now, most in one second: 20, about 10 s left",
@@ -259,7 +258,7 @@ def test_who_is_held_by_quiet_hours_is_told_in_their_own_time_and_waits_for_noth
 
 def test_when_everybody_left_is_held_there_is_no_time_left_to_estimate() -> None:
     counts = Counts({RowState.RETRY: 7, RowState.ACCEPTED: 3})
-    shot = replace(BUSY, counts=counts, held=(Held(7, MORNING, "Asia/Singapore"),))
+    shot = BUSY._replace(counts=counts, held=(Held(7, MORNING, "Asia/Singapore"),))
 
     assert shot.seconds_left is None
     assert report.to_json(shot)["seconds_left"] is None
@@ -267,7 +266,7 @@ def test_when_everybody_left_is_held_there_is_no_time_left_to_estimate() -> None
 
 
 def test_a_limit_that_the_api_tells_is_shown() -> None:
-    shot = replace(BUSY, told_limit=5.0)
+    shot = BUSY._replace(told_limit=5.0)
 
     assert report.lines(shot)[0].startswith(
         "19/s now, most in one second: 20, the API takes 5/s, about"
@@ -287,7 +286,7 @@ def test_at_the_end_there_is_no_rate_now() -> None:
 
 def test_many_codes_are_cut_short_for_a_person_not_for_a_program() -> None:
     codes = tuple(CodeCount(131000 + n, RowState.REJECTED, 20 - n) for n in range(1, 10))
-    shot = replace(BUSY, codes=codes)
+    shot = BUSY._replace(codes=codes)
 
     assert report.lines(shot)[-1] == "and 50 with other codes"
     assert len([text for text in report.lines(shot) if text.startswith("code ")]) == 5
@@ -327,7 +326,7 @@ def test_rows_that_are_open_again_never_make_the_rate_negative() -> None:
     course = Course()
     course.rate(10, 1_000.0)
     assert course.rate(7, 1_010.0) == 0.0
-    assert replace(BUSY, finished_rate=0.0).seconds_left is None
+    assert BUSY._replace(finished_rate=0.0).seconds_left is None
 
 
 LATER = ("2099-01-01T08:00:00.000Z", "2099-01-01T08:00:01.000Z")

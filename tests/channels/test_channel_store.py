@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.facts import CHANNELS, project, stored_facts
 from wacoex_cli.channels.model import (
     AccountEvent,
     Channel,
@@ -31,13 +31,11 @@ from wacoex_cli.channels.store import (
     _FIRST,
     _NEWEST,
     _NEWEST_AFTER,
-    CHANNELS,
     AccountEvents,
     Channels,
     Facts,
     Signs,
     _all_of,
-    project,
 )
 from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.clock import to_text

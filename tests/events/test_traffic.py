@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from wacoex_cli.channels import registry
+from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.model import Channel, Details
-from wacoex_cli.channels.store import CHANNELS
 from wacoex_cli.events.checks import Summary, Unsupported, flows, summaries
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.foundation.clock import to_text

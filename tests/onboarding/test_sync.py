@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.channels.store import CHANNELS
+from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.errors import CredentialError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Severity

@@ -482,7 +482,7 @@ class Engine:
     def _take(self, departure: _Departure, reply: Reply) -> None:
         claim = departure.claim
         effect = judge(claim, reply, self._clock.now())
-        self._settled.append((replace(effect.settled, left_at=departure.moment), claim.phone))
+        self._settled.append((effect.settled._replace(left_at=departure.moment), claim.phone))
         if effect.throttled is not None:
             self._answers.append(throttle.Answered(departure.left_at, effect.throttled))
         if effect.hold_seconds:
@@ -692,7 +692,7 @@ class _SendingProcess:
         closed = self.broadcasts.get(number)
         if stop and closed.status is Status.PAUSED and closed.reason:
             # Whoever paused it, a person or an event, said why.
-            stop = replace(stop, reason=closed.reason)
+            stop = stop._replace(reason=closed.reason)
         status_code = 128 + first if first else exit_status(counts, stop)
         return Sent(closed, counts, stop, first, status_code)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.foundation.clock import to_text
@@ -144,8 +145,7 @@ again by a broadcast of its own, with rows of its own.
 """
 
 
-@dataclass(frozen=True)
-class Broadcast:
+class Broadcast(NamedTuple):
     """One planned send, as the state file knows it. Times are RFC 3339 text in UTC.
 
     `provider` is the API it was planned for, `guards` (JSON) is what `send` was told to mind.
@@ -189,8 +189,7 @@ class Broadcast:
         return self.retry_of or self.broadcast_id
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """A row that this process alone may send, in this attempt."""
 
     row: int
@@ -201,8 +200,7 @@ class Claim:
     first_try_in_run_at: datetime
 
 
-@dataclass(frozen=True)
-class Settled:
+class Settled(NamedTuple):
     """What became of one claim.
 
     `is_exhausted`: not to be tried again in this run. `left_at` is when its request began.
@@ -222,8 +220,7 @@ class Settled:
     left_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OnItsWay:
+class OnItsWay(NamedTuple):
     """A row whose message was taken and has not come to an end."""
 
     row: int
@@ -232,8 +229,7 @@ class OnItsWay:
     message_id: str
 
 
-@dataclass(frozen=True)
-class Doubt:
+class Doubt(NamedTuple):
     """An ambiguous row. `happened` is why it is in doubt.
 
     `since` is from when on a message of it can have gone out: its claim, or the beginning of the
@@ -285,8 +281,7 @@ class Counts:
         return {state.value: self.by_state.get(state, 0) for state in RowState}
 
 
-@dataclass(frozen=True)
-class CodeCount:
+class CodeCount(NamedTuple):
     """How many rows are in a state because of an error code."""
 
     code: int
@@ -294,8 +289,7 @@ class CodeCount:
     n: int
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(NamedTuple):
     """Rows that quiet hours hold back until a moment, in the zone of their recipients."""
 
     rows: int
@@ -303,8 +297,7 @@ class Held:
     zone: str
 
 
-@dataclass(frozen=True)
-class RunProgress:
+class RunProgress(NamedTuple):
     """What is known about a broadcast at one moment. Rates are messages per second.
 
     `held` comes soonest first. `told_limit` is what the API says that it takes, `finished_rate`
@@ -333,8 +326,7 @@ class RunProgress:
         return waiting / self.finished_rate
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(NamedTuple):
     """A planned broadcast and what to know before it is sent.
 
     `encoding` is that of a text file, None for a workbook.
@@ -354,8 +346,7 @@ class Planned:
     new_contacts: int = 0
 
 
-@dataclass(frozen=True)
-class Stop:
+class Stop(NamedTuple):
     """Why a broadcast takes no new rows. `exit_status` is the cause's, were nothing taken."""
 
     reason: str
@@ -363,8 +354,7 @@ class Stop:
     code: int | None = None
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """What became of a test message. `state` is None when none was sent.
 
     `exit_status` and `errors` say why it is not known to have gone out, if so.
@@ -397,8 +387,7 @@ class Fate(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(NamedTuple):
     """A row's fate, why, and says who; None when nobody was asked.
 
     `reached` is how far the message came, `failure` what the platform says if it failed.
@@ -412,8 +401,7 @@ class Judgement:
     failure: str | None = None
 
 
-@dataclass(frozen=True)
-class Availability:
+class Availability(NamedTuple):
     """Whether a source could be asked; `available` is None when there was no need to."""
 
     available: bool | None = None
@@ -431,8 +419,7 @@ class Decision(StrEnum):
 NOT_ASKED = Availability()
 
 
-@dataclass(frozen=True)
-class ReconciledRow:
+class ReconciledRow(NamedTuple):
     """An ambiguous row and what was found out. `state` is where it stands now."""
 
     doubt: Doubt
@@ -456,8 +443,7 @@ class ReconciledRow:
         }
 
 
-@dataclass(frozen=True)
-class Reconciled:
+class Reconciled(NamedTuple):
     """What was found out about the ambiguous rows of a broadcast, in order.
 
     `by_webhooks` rows were settled by statuses that had come in but were not looked at yet.
@@ -466,7 +452,7 @@ class Reconciled:
     rows: tuple[ReconciledRow, ...]
     observed_at: str
     by_webhooks: int = 0
-    asked: dict[Provider, Availability] = field(default_factory=dict)
+    asked: Mapping[Provider, Availability] = MappingProxyType({})
 
     @property
     def left(self) -> tuple[ReconciledRow, ...]:
@@ -485,7 +471,8 @@ class Reconciled:
             "settled_by_webhooks": self.by_webhooks,
             **{fate.value: counts[fate] for fate in Fate},
             "asked": {
-                provider.value: asdict(self.asked.get(provider, NOT_ASKED)) for provider in Provider
+                provider.value: self.asked.get(provider, NOT_ASKED)._asdict()
+                for provider in Provider
             },
             "rows": [row.to_json(self.observed_at) for row in self.rows[:most_rows]],
         }

@@ -37,8 +37,9 @@ from wacoex_cli.broadcast.throttle import (
     messaging_limit,
     sending_seconds,
 )
+from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.model import Channel, Provider
-from wacoex_cli.channels.store import CHANNELS, Signs
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.errors import RefusedError, UsageError, WacoexError
 from wacoex_cli.events.store import MAC, catch_up
 from wacoex_cli.findings.model import worst_first

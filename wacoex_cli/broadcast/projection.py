@@ -16,8 +16,8 @@ from wacoex_cli.broadcast.model import STATUS_STATES, RowState, Status
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND, messaging_limit
 from wacoex_cli.channels import registry
+from wacoex_cli.channels.facts import account_event
 from wacoex_cli.channels.model import Channel, concerns
-from wacoex_cli.channels.store import account_event
 from wacoex_cli.contacts.store import OPTOUTS, add_optout
 from wacoex_cli.events.consumers import Interest
 from wacoex_cli.events.store import EventLog, catch_up

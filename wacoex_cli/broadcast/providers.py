@@ -33,11 +33,11 @@ from wacoex_cli.broadcast.model import (
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import messaging_limit
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, wait_for
-from wacoex_cli.channels.facts import ChannelFacts, Connection
+from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, Connection
 from wacoex_cli.channels.look import read_respondio
 from wacoex_cli.channels.model import META, Channel, Fact, Provider
 from wacoex_cli.channels.registry import meta_for, respondio_for
-from wacoex_cli.channels.store import CHANNELS, AccountEvents
+from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
 from wacoex_cli.events.store import catch_up

@@ -69,7 +69,7 @@ _SAME = (
 _OF_CHANNEL = {"channel": "c.name AS channel", "phone": "c.phone"}
 _BROADCAST = (
     "SELECT "
-    + ", ".join(_OF_CHANNEL.get(name, f"b.{name}") for name in Broadcast.__dataclass_fields__)
+    + ", ".join(_OF_CHANNEL.get(name, f"b.{name}") for name in Broadcast._fields)
     + " FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
 )
 

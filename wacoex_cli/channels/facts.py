@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -17,10 +18,11 @@ from wacoex_cli.channels.model import (
     in_order,
     values_of,
 )
-from wacoex_cli.channels.store import AccountEvents, Facts
+from wacoex_cli.channels.store import AccountEvents, Facts, Signs, address_of_event
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.answers import App
+from wacoex_cli.platforms.events import Event, Kind, Projection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from wacoex_cli.platforms.answers import ListedNumber, User
     from wacoex_cli.platforms.respondio import WorkspaceChannel
 
+_SIGNS = {Kind.ECHO: EvidenceKind.ECHO, Kind.CONTACT_SYNC: EvidenceKind.PHONEBOOK}
+# All others say something about a channel, or name our number.
+_OTHER_KINDS = {Kind.TEMPLATE_STATUS, Kind.QUALITY, Kind.CAPABILITY, Kind.ALERT}
+_COLUMNS_OF_ITS_OWN = frozenset({"event", "entry_id", "reason", "initiated_by"})
 FACTS = ("last_onboarded_time", "is_on_biz_app", "status", "platform_type")
 """The facts that `connection_of` looks at."""
 SETTLES_WITHIN = timedelta(hours=24)
@@ -323,3 +329,47 @@ def stored_facts(
         )
         for channel in channels
     }
+
+
+def project(state: State, events: Sequence[Event], now: datetime) -> None:
+    """Keep what the events tell; in whatever order, however often, it comes to the same.
+
+    Called inside a transaction. `now` does not matter: each event has its own time.
+    """
+    del now
+    pairs = {(event.phone_number_id, event.phone) for event in events}
+    Signs(state).note_numbers(sorted((key, phone) for key, phone in pairs if key and phone))
+    Signs(state).add([sign for event in events if (sign := _sign(event))])
+    AccountEvents(state).add(
+        [account_event(event) for event in events if event.kind is Kind.ACCOUNT_UPDATE]
+    )
+
+
+def _sign(event: Event) -> Sign | None:
+    kind, address = _SIGNS.get(event.kind), address_of_event(event)
+    # An old archive without times would prove that the phone was opened just now.
+    if kind is None or address is None or event.data.get("undated"):
+        return None
+    # Without the event's key: of many in a second one is enough, and the time finds them all.
+    return Sign(address, kind, event.at, str(event.source))
+
+
+def account_event(event: Event) -> AccountEvent:
+    """An `account_update` as it is kept."""
+    rest = {name: it for name, it in event.data.items() if name not in _COLUMNS_OF_ITS_OWN}
+    return AccountEvent(
+        event_key=event.key,
+        event=event.data.get("event") or "",
+        at=event.at,
+        source=str(event.source),
+        waba_id=event.waba_id,
+        phone_number_id=event.phone_number_id,
+        phone=event.phone,
+        entry_id=event.data.get("entry_id"),
+        reason=event.data.get("reason"),
+        initiated_by=event.data.get("initiated_by"),
+        data=json.dumps(rest, sort_keys=True),
+    )
+
+
+CHANNELS = Projection("channels", frozenset(Kind) - _OTHER_KINDS, project)

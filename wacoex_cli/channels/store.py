@@ -27,13 +27,13 @@ from wacoex_cli.channels.model import (
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import glimpse
-from wacoex_cli.platforms.events import Event, Kind, Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.platforms.events import Event
 
 # An id that another channel has now says nothing about this one any more: it was a slip.
 _FORMER = (
@@ -62,10 +62,6 @@ _FIRST = (
     "SELECT * FROM (SELECT at FROM evidence WHERE address = ? AND kind = ?"
     " ORDER BY at LIMIT 1) AS first"
 )
-_SIGNS = {Kind.ECHO: EvidenceKind.ECHO, Kind.CONTACT_SYNC: EvidenceKind.PHONEBOOK}
-# All others say something about a channel, or name our number.
-_OTHER_KINDS = {Kind.TEMPLATE_STATUS, Kind.QUALITY, Kind.CAPABILITY, Kind.ALERT}
-_COLUMNS_OF_ITS_OWN = frozenset({"event", "entry_id", "reason", "initiated_by"})
 
 
 class Channels:
@@ -322,29 +318,6 @@ def channel_names(*, archived: bool, env_file: Path | None = None) -> list[tuple
     return [(str(name), str(phone)) for name, phone in glimpse(query, env_file=env_file)]
 
 
-def project(state: State, events: Sequence[Event], now: datetime) -> None:
-    """Keep what the events tell; in whatever order, however often, it comes to the same.
-
-    Called inside a transaction. `now` does not matter: each event has its own time.
-    """
-    del now
-    pairs = {(event.phone_number_id, event.phone) for event in events}
-    Signs(state).note_numbers(sorted((key, phone) for key, phone in pairs if key and phone))
-    Signs(state).add([sign for event in events if (sign := _sign(event))])
-    AccountEvents(state).add(
-        [account_event(event) for event in events if event.kind is Kind.ACCOUNT_UPDATE]
-    )
-
-
-def _sign(event: Event) -> Sign | None:
-    kind, address = _SIGNS.get(event.kind), address_of_event(event)
-    # An old archive without times would prove that the phone was opened just now.
-    if kind is None or address is None or event.data.get("undated"):
-        return None
-    # Without the event's key: of many in a second one is enough, and the time finds them all.
-    return Sign(address, kind, event.at, str(event.source))
-
-
 def address_of_event(event: Event) -> str | None:
     """The address of our number that an event is about; None when it names none."""
     return address_of(
@@ -352,24 +325,3 @@ def address_of_event(event: Event) -> str | None:
         phone=event.phone,
         respondio_channel_id=event.respondio_channel_id,
     )
-
-
-def account_event(event: Event) -> AccountEvent:
-    """An `account_update` as it is kept."""
-    rest = {name: it for name, it in event.data.items() if name not in _COLUMNS_OF_ITS_OWN}
-    return AccountEvent(
-        event_key=event.key,
-        event=event.data.get("event") or "",
-        at=event.at,
-        source=str(event.source),
-        waba_id=event.waba_id,
-        phone_number_id=event.phone_number_id,
-        phone=event.phone,
-        entry_id=event.data.get("entry_id"),
-        reason=event.data.get("reason"),
-        initiated_by=event.data.get("initiated_by"),
-        data=json.dumps(rest, sort_keys=True),
-    )
-
-
-CHANNELS = Projection("channels", frozenset(Kind) - _OTHER_KINDS, project)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.facts import connected_at
+from wacoex_cli.channels.facts import CHANNELS, connected_at
 from wacoex_cli.channels.model import EvidenceKind, values_of
-from wacoex_cli.channels.store import CHANNELS, AccountEvents, Channels, Facts, Signs
+from wacoex_cli.channels.store import AccountEvents, Channels, Facts, Signs
 from wacoex_cli.devices.checks import check_devices, check_probes
 from wacoex_cli.devices.model import (
     MOST_LINKED,

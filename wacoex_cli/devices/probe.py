@@ -6,7 +6,8 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.channels.store import CHANNELS, Signs
+from wacoex_cli.channels.facts import CHANNELS
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.devices.model import THE_PHONE, Probe, ProbeWord, WordOutcome, new_word, visibility
 from wacoex_cli.devices.store import Devices, Probes
 from wacoex_cli.errors import TemporaryError, UsageError, WacoexError

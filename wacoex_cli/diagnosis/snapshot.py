@@ -16,10 +16,10 @@ from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.projection import troubles
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.checks import RETURNS_WITHIN
-from wacoex_cli.channels.facts import ChannelFacts, ConnectionState, stored_facts
+from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, ConnectionState, stored_facts
 from wacoex_cli.channels.model import Provider, values_of
 from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for
-from wacoex_cli.channels.store import CHANNELS, Facts, Signs
+from wacoex_cli.channels.store import Facts, Signs
 from wacoex_cli.devices.inventory import inventories
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import checks, consumers, subscribe

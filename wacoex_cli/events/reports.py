@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from wacoex_cli.channels.facts import CHANNELS, account_event
 from wacoex_cli.channels.model import concerns
 from wacoex_cli.channels.registry import known
-from wacoex_cli.channels.store import CHANNELS, Channels, Signs, account_event, address_of_event
+from wacoex_cli.channels.store import Channels, Signs, address_of_event
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import MAC, ActiveContacts, EventLog, catch_up
 from wacoex_cli.foundation.clock import moment_ago

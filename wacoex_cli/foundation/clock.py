@@ -4,7 +4,6 @@ import contextlib
 import functools
 import os
 import re
-import subprocess
 import sys
 import time
 import zoneinfo
@@ -71,6 +70,8 @@ def _system_boot_id() -> str:
     with contextlib.suppress(OSError):
         return _LINUX_BOOT_ID.read_text(encoding="ascii").strip()
     if sys.platform == "darwin":
+        import subprocess  # only needed here, and slow to load
+
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             answer = subprocess.run(
                 ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"],

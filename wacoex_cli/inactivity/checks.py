@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.checks import check_connection
-from wacoex_cli.channels.facts import FACTS, connected_at, reconnections, stored_facts
+from wacoex_cli.channels.facts import CHANNELS, FACTS, connected_at, reconnections, stored_facts
 from wacoex_cli.channels.model import EvidenceKind, Sign, address_of
-from wacoex_cli.channels.store import CHANNELS, AccountEvents, Channels, Signs
+from wacoex_cli.channels.store import AccountEvents, Channels, Signs
 from wacoex_cli.devices.store import Devices
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import (

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.facts import FACTS, stored_facts
+from wacoex_cli.channels.facts import CHANNELS, FACTS, stored_facts
 from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
 from wacoex_cli.channels.registry import choose_channel
-from wacoex_cli.channels.store import CHANNELS, Channels, Signs
+from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
 from wacoex_cli.events.store import catch_up

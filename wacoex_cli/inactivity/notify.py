@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.store import CHANNELS, Channels
+from wacoex_cli.channels.facts import CHANNELS
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import TemporaryError, UsageError, WacoexError
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation import locks

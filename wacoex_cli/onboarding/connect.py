@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.checks import RETURNS_WITHIN, allow_for_settling, check_can_send
-from wacoex_cli.channels.facts import ConnectionState, connected_at
+from wacoex_cli.channels.facts import CHANNELS, ConnectionState, connected_at
 from wacoex_cli.channels.look import answered
 from wacoex_cli.channels.model import (
     ID_NAMES,
@@ -22,7 +22,7 @@ from wacoex_cli.channels.model import (
     values_of,
 )
 from wacoex_cli.channels.registry import meta_for
-from wacoex_cli.channels.store import CHANNELS, Signs
+from wacoex_cli.channels.store import Signs
 from wacoex_cli.devices.inventory import inventory
 from wacoex_cli.devices.model import DeviceState, relink_from
 from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError

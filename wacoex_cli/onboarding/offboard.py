@@ -10,11 +10,11 @@ from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.checks import check_connection
-from wacoex_cli.channels.facts import ChannelFacts, ConnectionState, is_settling
+from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, ConnectionState, is_settling
 from wacoex_cli.channels.look import Look
 from wacoex_cli.channels.model import OFFBOARDED_HERE, AccountEvent, values_of
 from wacoex_cli.channels.registry import choose_channel, meta_for
-from wacoex_cli.channels.store import CHANNELS, AccountEvents, Facts
+from wacoex_cli.channels.store import AccountEvents, Facts
 from wacoex_cli.devices.inventory import inventory
 from wacoex_cli.devices.model import SYNC_TAKES_AT_MOST
 from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError, WacoexError

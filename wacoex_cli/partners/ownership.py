@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.facts import AppsSeen, cannot_check, stored_facts
-from wacoex_cli.channels.store import CHANNELS, Channels
+from wacoex_cli.channels.facts import CHANNELS, AppsSeen, cannot_check, stored_facts
+from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.findings.model import (

@@ -6,7 +6,6 @@ reads them needs: the event, its typed data, and the projection that a package m
 
 from __future__ import annotations
 
-import hmac
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -266,5 +265,7 @@ def meta_code(value: object) -> int | None:
 
 def text_hash(text: str, key: bytes) -> str:
     """The keyed hash under which a short text is kept; case and outer spaces do not matter."""
+    import hmac  # loading it takes as long as the rest of this file
+
     plain = text.strip().casefold().encode("utf-8", "surrogatepass")
     return hmac.digest(key, plain, "sha256").hex()
