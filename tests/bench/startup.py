@@ -95,7 +95,9 @@ def measure(command: tuple[str, ...], case: Case, home: Path) -> Cost:
     shutil.copy(home / "filled.db", home / "wacoex.db")
     if case.is_cold:
         shutil.rmtree(home / "cache", ignore_errors=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WACOEX_")}
+    # Somebody's wish that Python keep no compiled files would have each run compile everything.
+    unwanted = ("WACOEX_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     environ = {
         **kept,
         **case.environ,
