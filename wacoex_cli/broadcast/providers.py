@@ -34,8 +34,8 @@ from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import messaging_limit
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, wait_for
 from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, Connection
-from wacoex_cli.channels.look import read_respondio
-from wacoex_cli.channels.model import META, Channel, Fact, Provider
+from wacoex_cli.channels.look import read_phone_number, read_respondio
+from wacoex_cli.channels.model import Channel, Fact, Provider, values_of
 from wacoex_cli.channels.registry import meta_for, respondio_for
 from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
@@ -64,15 +64,14 @@ from wacoex_cli.templates.reading import RespondIOTemplates, find_template, resp
 from wacoex_cli.templates.rule import check_still_as_planned, message_body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from wacoex_cli.channels.facts import Connection
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.answers import Reply
     from wacoex_cli.platforms.meta import Meta
 
-    StandingCheck = Callable[[Mapping[str, Any]], tuple[Connection, list[Finding]]]
+    StandingCheck = Callable[[Sequence[Fact]], tuple[Connection, list[Finding]]]
 
 WARM_CONNECTIONS = 4
 
@@ -125,7 +124,7 @@ class SendingProvider(ABC):
         """The template; raises like `templates.reading.find_template`."""
 
     @abstractmethod
-    async def phone_facts(self, fields: Sequence[str]) -> Mapping[str, Any]:
+    async def phone_facts(self, fields: Sequence[str], now: datetime) -> Sequence[Fact]:
         """What Meta says about the number; empty when this access cannot ask it."""
 
     @abstractmethod
@@ -172,9 +171,10 @@ class MetaProvider(SendingProvider):
         """The template as Meta has it; raises like `templates.reading.find_template`."""
         return await find_template(self._meta, self._channel.demand_waba_id(), name, language)
 
-    async def phone_facts(self, fields: Sequence[str]) -> Mapping[str, Any]:
-        """Fields of the phone number."""
-        return await self._meta.phone_number(self._channel.demand_phone_number_id(), fields)
+    async def phone_facts(self, fields: Sequence[str], now: datetime) -> Sequence[Fact]:
+        """Fields of the phone number. Raises as `Meta` does when one of them is refused."""
+        number = self._channel.demand_phone_number_id()
+        return await read_phone_number(self._meta, number, now, fields, demands_all=True)
 
     async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
         """Nothing beyond what the facts of the number say."""
@@ -241,19 +241,20 @@ class RespondIOProvider(SendingProvider):
                 code=NOT_FOUND,
             ) from None
 
-    async def phone_facts(self, fields: Sequence[str]) -> Mapping[str, Any]:
+    async def phone_facts(self, fields: Sequence[str], now: datetime) -> Sequence[Fact]:
         """What Meta says, with a Meta token; respond.io itself tells nothing about a number.
 
         Where Meta does not tell, `check_channel` says so: nothing is sent through it.
         """
         self._untold = None
-        if self._meta is None or self._channel.phone_number_id is None:
-            return {}
+        number = self._channel.phone_number_id
+        if self._meta is None or number is None:
+            return ()
         try:
-            return await self._meta.phone_number(self._channel.phone_number_id, fields)
+            return await read_phone_number(self._meta, number, now, fields, demands_all=True)
         except WacoexError as error:
             self._untold = error
-            return {}
+            return ()
 
     async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
         """WX207: the workspace has not got the channel; WX709: Meta did not tell about it."""
@@ -698,25 +699,26 @@ async def check_channel(
     Raises:
         CredentialError, RefusedError, TemporaryError: Meta or respond.io could not be asked.
     """
-    node = await provider.phone_facts(_FIELDS)
-    connection, known = check_standing(node) if check_standing else (Connection(), [])
-    found = check_can_send(node, channel.name, to_text(now)) if node else []
+    read = await provider.phone_facts(_FIELDS, now)
+    connection, known = check_standing(read) if check_standing else (Connection(), [])
+    values = values_of(read)
+    found = check_can_send(values, channel.name, to_text(now)) if values else []
     found += await provider.check_channel(connection, now)
-    limit = node.get("whatsapp_business_manager_messaging_limit")
+    limit = values.get("whatsapp_business_manager_messaging_limit")
     return [*known, *wait_for(known, found)], limit
 
 
 def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
     """The check of the countdown and of the connection (WX101 to WX105, WX203, WX204)."""
 
-    def check(values: Mapping[str, Any]) -> tuple[Connection, list[Finding]]:
+    def check(read: Sequence[Fact]) -> tuple[Connection, list[Finding]]:
         state, now = workspace.state, workspace.clock.now()
         catch_up(state, [CHANNELS], workspace.clock)
-        onboarding = {channel.channel_id: onboarding_signs(channel, values, now)}
+        onboarding = {channel.channel_id: onboarding_signs(channel, values_of(read), now)}
         standing = standings(workspace, [channel], now, onboarding)[channel.channel_id]
         events = AccountEvents(state).of_channels([channel])[channel.channel_id]
         facts = ChannelFacts(channel, now, account_events=events, is_known=True)
-        facts.add(Fact(name, value, META, to_text(now)) for name, value in values.items())
+        facts.add(read)
         zone = zone_of(workspace, channel)
         return facts.connection, check_standing(facts, standing, zone)
 

@@ -12,6 +12,7 @@ from wacoex_cli.channels.model import (
     RE_REGISTERED,
     SUBSCRIBED_APPS,
     WABA_PREFIX,
+    AccountEvent,
     EvidenceKind,
     Sign,
     channel_address,
@@ -27,7 +28,7 @@ from wacoex_cli.platforms.events import Event, Kind, Projection
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from wacoex_cli.channels.model import AccountEvent, Channel, Fact
+    from wacoex_cli.channels.model import Channel, Fact
     from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.answers import ListedNumber, User
     from wacoex_cli.platforms.respondio import WorkspaceChannel

@@ -331,10 +331,23 @@ async def read_respondio(respondio: RespondIO, now: datetime) -> WorkspaceList:
         return WorkspaceList(to_text(now), why=error.message, error=error)
 
 
-async def read_phone_number(meta: Meta, phone_number_id: str, now: datetime) -> list[Fact]:
-    """Everything about the number. Raises as `Meta` does when the node itself is refused."""
-    given, refused = await _read_node(meta.phone_number, phone_number_id, PHONE_NUMBER_FIELDS)
-    return from_node("", PHONE_NUMBER_FIELDS, given, refused, to_text(now))
+async def read_phone_number(
+    meta: Meta,
+    phone_number_id: str,
+    now: datetime,
+    fields: Sequence[str] = PHONE_NUMBER_FIELDS,
+    *,
+    demands_all: bool = False,
+) -> list[Fact]:
+    """These fields of the number. Raises as `Meta` does when the node itself is refused.
+
+    A refused field is a fact that is not available; with `demands_all` it raises, too.
+    """
+    if demands_all:
+        given, refused = await meta.phone_number(phone_number_id, fields), dict[str, str]()
+    else:
+        given, refused = await _read_node(meta.phone_number, phone_number_id, fields)
+    return from_node("", fields, given, refused, to_text(now))
 
 
 async def read_waba(meta: Meta, waba_id: str, now: datetime) -> list[Fact]:

@@ -1,1 +1,1 @@
-"""The only room that writes to standard output or standard error, or asks a person."""
+"""The only package that writes to standard output or standard error, or asks a person."""
