@@ -206,7 +206,7 @@ app.entries.update(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; returns its exit status, raises for whoever reports failures."""
+    """Run one command line; returns its exit status. Raises failures for the caller to report."""
     if "_WACOEX_COMPLETE" in os.environ:
         from wacoex_cli.terminal.completion import answer_shells
 

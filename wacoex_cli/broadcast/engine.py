@@ -603,7 +603,7 @@ async def send(
                     await poller.wait_for_last_news(lambda: not received)
         sent = sender.close(run, stop, received)
     except BaseException as error:
-        # The notes stay: whoever resumes learns from them what had left.
+        # The notes stay: a resumed run learns from them what had left.
         presence.abandon()
         if isinstance(error, StateError):
             error.hint = f"{error.hint}; to continue: wacoex broadcast resume {run.broadcast_id}"
@@ -691,7 +691,7 @@ class _SendingProcess:
         first = next(iter(received), None)
         closed = self.broadcasts.get(number)
         if stop and closed.status is Status.PAUSED and closed.reason:
-            # Whoever paused it, a person or an event, said why.
+            # A person or an event paused it, and said why.
             stop = stop._replace(reason=closed.reason)
         status_code = 128 + first if first else exit_status(counts, stop)
         return Sent(closed, counts, stop, first, status_code)

@@ -528,7 +528,7 @@ class Run:
 
     @property
     def guards(self) -> Guards:
-        """What is minded while it runs."""
+        """The limits that hold while it runs."""
         return self.order.guards or UNGUARDED
 
     @property

@@ -223,7 +223,7 @@ async def look_around(workspace: Workspace, channels: Sequence[Channel]) -> Foun
 
 
 class _Search:
-    """What was found so far, each number and channel once, whoever sees it."""
+    """What was found so far, each number and channel once, even when several tokens see it."""
 
     def __init__(self, workspace: Workspace, channels: Sequence[Channel]) -> None:
         self.numbers: dict[str, FoundNumber] = {}
