@@ -2,10 +2,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup test lint format demo bench clean
+.PHONY: help setup test test-slow lint format demo bench clean
 
 help:
 	@echo "make test    set everything up in $(VENV) and run the tests"
+	@echo "make test-slow   the long attacks on the program"
 	@echo "make lint    check format, style, types and the order of the packages"
 	@echo "make demo    a tour against a pretend Meta on this machine"
 	@echo "make bench   the measurements, one after the other (about 35 minutes)"
@@ -20,6 +21,9 @@ $(VENV)/.installed: pyproject.toml
 
 test: setup
 	$(BIN)/python -m pytest -q -n auto
+
+test-slow: setup
+	$(BIN)/python -m pytest -q -n auto -m slow
 
 lint: setup
 	$(BIN)/ruff format --check .

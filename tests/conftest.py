@@ -211,3 +211,26 @@ def keyring_entries(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], st
     keyring.set_keyring(MemoryKeyring())
     monkeypatch.delenv("WACOEX_KEYRING")
     return entries
+
+
+_ATTACK = ("people", "twice", "wrong", "lost", "stuck")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A line for each attack on the program: what arrived decides."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    lines = [
+        line
+        for report in reports
+        if report.when == "call"
+        for name, line in report.user_properties
+        if name == "attack"
+    ]
+    if not lines:
+        return
+    width = max(len(line["attack"]) for line in lines)
+    terminalreporter.section("attacks")
+    terminalreporter.write_line(f"{'attack':{width}}  " + "  ".join(_ATTACK))
+    for line in sorted(lines, key=lambda line: str(line["attack"])):
+        figures = "  ".join(f"{line[name]:{len(name)}}" for name in _ATTACK)
+        terminalreporter.write_line(f"{line['attack']:{width}}  {figures}")

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 
@@ -28,7 +28,7 @@ from wacoex_cli.sandbox.world import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 CHECKOUT = Path(__file__).parents[2]
 TEMPLATE = ("--template", "order_ready", "--lang", "en_US", "--param", "1=name", "--param", "2=id")
@@ -77,7 +77,7 @@ class Home:
     def __init__(self, directory: Path, base_url: str) -> None:
         self.directory = directory
         self.state = directory / "wacoex.db"
-        self._environ = {
+        self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(directory),
             "PYTHONPATH": str(CHECKOUT),
@@ -89,14 +89,20 @@ class Home:
             "WACOEX_RESPONDIO_TOKEN": DEFAULT_RESPONDIO_TOKEN,
         }
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the command."""
+    def start(
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        stdout: int | IO[Any] = subprocess.PIPE,
+        stderr: int | IO[Any] = subprocess.PIPE,
+    ) -> subprocess.Popen[str]:
+        """Start the command; `environ` is added to what every command of this home gets."""
         return subprocess.Popen(
             [*_PROGRAM, *arguments, "--json", "--no-input"],
             cwd=self.directory,
-            env=self._environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            env={**self.environ, **(environ or {})},
+            stdout=stdout,
+            stderr=stderr,
             text=True,
         )
 
