@@ -14,6 +14,7 @@ from wacoex_cli.channels.registry import alike
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.phone_numbers import normalise
+from wacoex_cli.foundation.secrets import is_reserved
 from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
@@ -375,7 +376,9 @@ def _offer(state: State, found: Found, dialogue: Dialogue, now: datetime) -> Ado
 def suggest_name(number: FoundNumber, others: Iterable[Channel]) -> str:
     """A name that is free: from the verified name, else from the digits of the number."""
     taken = {alike(other.name) for other in others}
-    return next(name for name in _names(number) if alike(name) not in taken)
+    return next(
+        name for name in _names(number) if alike(name) not in taken and not is_reserved(name)
+    )
 
 
 def _names(number: FoundNumber) -> Iterator[str]:

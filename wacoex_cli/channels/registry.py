@@ -16,6 +16,7 @@ from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import is_known_zone
 from wacoex_cli.foundation.phone_numbers import normalise
+from wacoex_cli.foundation.secrets import channel_suffix, is_reserved
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
@@ -167,6 +168,13 @@ def check_name(name: str, others: Iterable[Channel]) -> None:
             hint="use up to 64 letters, digits, `-`, `_` and `.`, and begin with a letter or digit",
             code="channel_name",
         )
+    if is_reserved(name):
+        raise UsageError(
+            f"`{name}` cannot be the name of a channel:"
+            f" `WACOEX_META_TOKEN_{channel_suffix(name)}` names a file",
+            hint="choose a name that neither begins nor ends with the word `file`",
+            code="channel_name",
+        )
     for other in others:
         if alike(name) == alike(other.name):
             same = name == other.name
@@ -215,7 +223,7 @@ def _way_out(other: Channel) -> str:
 def listed(workspace: Workspace, *, archived: bool) -> list[dict[str, object]]:
     """The entries of `channel list`; with `archived` those of archived channels too."""
     channels = Channels(workspace.state).all_channels()
-    workspace.warn_about_other_tables([channel.name for channel in channels])
+    workspace.warn_about_channels([channel.name for channel in channels])
     shown = [channel for channel in channels if archived or not channel.archived_at]
     return entries_of(workspace, shown)
 
@@ -238,7 +246,7 @@ def changed(workspace: Workspace, channel: Channel, what: str, dry_run: bool) ->
 
 def alike(name: str) -> str:
     """The same for names that would share the environment variables of their secrets."""
-    return re.sub(r"[._-]", "_", name.upper())
+    return channel_suffix(name)
 
 
 def choose_channel(workspace: Workspace, invocation: Invocation) -> Channel:
@@ -246,7 +254,7 @@ def choose_channel(workspace: Workspace, invocation: Invocation) -> Channel:
 
     Raises UsageError for an unknown or archived channel, and when the choice is open.
     """
-    workspace.warn_about_other_tables(Channels(workspace.state).names())
+    workspace.warn_about_channels(Channels(workspace.state).names())
     name = invocation.channel or workspace.settings.channel
     if name:
         return active(workspace.state, name)

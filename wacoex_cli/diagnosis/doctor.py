@@ -194,7 +194,7 @@ def _channels(workspace: Workspace, name: str | None, symptom: Symptom | None) -
     state = workspace.state
     name = name or (workspace.settings.channel if symptom else None)
     channels = [registry.active(state, name)] if name else Channels(state).all_active()
-    workspace.warn_about_other_tables(Channels(state).names())
+    workspace.warn_about_channels(Channels(state).names())
     in_use = [channel for channel in channels if channel.is_in_use]
     if symptom is None or len(channels) == 1:
         return channels

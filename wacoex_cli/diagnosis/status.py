@@ -114,7 +114,7 @@ def check(workspace: Workspace, name: str | None, *, offline: bool) -> StatusRep
     try:
         state = workspace.state
         channels = [registry.active(state, name)] if name else Channels(state).all_active()
-        workspace.warn_about_other_tables(Channels(state).names())
+        workspace.warn_about_channels(Channels(state).names())
         snapshot = take_snapshot(workspace, channels, is_offline=offline, is_whole=False)
     except StateError as error:
         if error.code != "state_newer":

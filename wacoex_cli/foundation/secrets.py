@@ -13,8 +13,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wacoex_cli.errors import CredentialError, WacoexError
-from wacoex_cli.foundation.settings import SECRET_VARIABLES, ways_to_give
+from wacoex_cli.errors import CredentialError, UsageError, WacoexError
+from wacoex_cli.foundation.settings import (
+    SECRET_VARIABLES,
+    content_of,
+    user_path,
+    ways_to_give,
+)
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -356,7 +361,11 @@ class Secret:
 
 
 class Secrets:
-    """Looks for a secret in each place in turn; the first that has it wins."""
+    """Looks for a secret in each place in turn; the first that has it wins.
+
+    `doubtful_addresses` are those of `Sources`: a secret named there is given out only when the
+    `.env` that holds the address holds the secret too.
+    """
 
     def __init__(
         self,
@@ -366,7 +375,9 @@ class Secrets:
         dotenv_path: Path,
         stored: StoredSecrets,
         warn: Callable[[str], None],
+        doubtful_addresses: Mapping[str, str] | None = None,
     ) -> None:
+        self._doubtful_addresses = doubtful_addresses or {}
         self._environ = environ
         self._dotenv = dotenv
         self._dotenv_path = dotenv_path
@@ -379,7 +390,8 @@ class Secrets:
 
         What `given` finds, then the insecure file, then the keyring; in each of them the channel's
         own before that of all channels. A keyring that cannot be used counts as empty.
-        Raises CredentialError when what is found cannot be a secret, without showing it.
+        Raises CredentialError when what is found cannot be a secret, without showing it, and
+        UsageError when it would follow an address that only the picked-up `.env` gives.
         """
         found = self.given(name, channel)
         return found if found is not None else next(self._stored(name, channel), None)
@@ -388,7 +400,7 @@ class Secrets:
         """The secret as whoever started this program gave it, which beats anything stored.
 
         Environment (the channel's own variable first), `..._FILE` variables, the same in `.env`,
-        then the credentials directory of systemd. Raises CredentialError like `find`.
+        then the credentials directory of systemd. Raises like `find`.
         """
         return next(self._candidates(SECRET_VARIABLES[name], name, channel), None)
 
@@ -405,6 +417,17 @@ class Secrets:
                 code="credentials_missing",
             )
         return secret
+
+    def demand_address(self, name: str, source: str) -> None:
+        """Raise UsageError when a secret from there would follow a doubtful address."""
+        place = self._doubtful_addresses.get(name)
+        if place is not None:
+            raise UsageError(
+                f"{name} from {source} is not sent to the address given by {place}",
+                hint="a `.env` that was only found in the working directory sends no secret but its"
+                f" own elsewhere; if it is meant, add `--env-file {self._dotenv_path}`",
+                code="address_distrusted",
+            )
 
     def local_key(self) -> bytes:
         """A key of this installation's own, made when it is first needed, kept in a file (0600).
@@ -429,37 +452,45 @@ class Secrets:
         if channel:
             suffix = channel_suffix(channel)
             own = f"{variable}_{suffix}"
-            values = [own, variable]
+            # What names a file for all channels is no secret of a channel `file`.
+            values = [variable] if own in files else [own, variable]
             files = [f"{own}_FILE", f"{variable}_FILE_{suffix}", *files]
         for place, variables in (("", self._environ), (f" in {self._dotenv_path}", self._dotenv)):
             for given in values:
                 if given in variables:
                     if place:
                         self._warn_when_shared(self._dotenv_path)
+                    else:
+                        self.demand_address(name, f"`{given}`")
                     yield _checked(variables[given], f"`{given}`{place}")
             for given in files:
                 if variables.get(given):
-                    path = Path(variables[given]).expanduser()
-                    yield self._from_file(path, f"`{given}`{place}")
+                    self.demand_address(name, f"`{given}`{place}")
+                    yield self._from_file(variables[given], f"`{given}`{place}")
         directory = self._environ.get("CREDENTIALS_DIRECTORY")
         if directory and has_secret_file(path := Path(directory) / f"wacoex-{name}"):
+            self.demand_address(name, str(path))
             yield self._from_file(path, str(path))
 
     def _stored(self, name: str, channel: str | None) -> Iterator[Secret]:
         for path in self.stored.files(name, channel):
+            self.demand_address(name, str(path))
             yield self._from_file(path, str(path), Place.INSECURE_FILE)
         for value, source in self.stored.in_keyring(name, channel):
+            self.demand_address(name, source)
             yield _checked(value, source, Place.KEYRING)
 
-    def _from_file(self, path: Path, source: str, place: Place = Place.GIVEN) -> Secret:
+    def _from_file(self, given: str | Path, source: str, place: Place = Place.GIVEN) -> Secret:
         try:
-            text = path.read_text(encoding="ascii")
+            path = user_path(given)
+            text = content_of(path).decode("ascii")
         except UnicodeDecodeError:
             raise _unfit(f"the file of {source}", "is no plain text") from None
-        except OSError as error:
-            named = "" if source == str(path) else f", named by {source}"
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            named = "" if source == str(given) else f", named by {source}"
             raise CredentialError(
-                f"cannot read {path}{named}: {(error.strerror or 'error').lower()}",
+                f"cannot read {given}{named}: {(reason or 'error').lower()}",
                 hint="check the path and its permissions",
                 code="credentials_unreadable",
             ) from error
@@ -467,7 +498,10 @@ class Secrets:
         return _checked(text, source, place)
 
     def _warn_when_shared(self, path: Path) -> None:
-        mode = path.stat().st_mode
+        try:
+            mode = path.stat().st_mode
+        except OSError:  # gone meanwhile
+            return
         if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH) and path not in self._warned:
             self._warned.add(path)
             self._warn(f"{path} holds a secret and others may read it; run `chmod 600 {path}`")
@@ -476,6 +510,16 @@ class Secrets:
 def channel_suffix(channel: str) -> str:
     """A channel's name as variables carry it: `shop-2` is `SHOP_2`."""
     return re.sub(r"[^A-Z0-9]", "_", channel.upper())
+
+
+def is_reserved(channel: str) -> bool:
+    """Whether variables of a channel of that name would also name files of secrets.
+
+    `WACOEX_META_TOKEN_FILE` names a file for all channels, `WACOEX_META_TOKEN_SHOP_FILE` and
+    `WACOEX_META_TOKEN_FILE_SHOP` each one for the channel `shop`.
+    """
+    parts = channel_suffix(channel).split("_")
+    return "FILE" in (parts[0], parts[-1])
 
 
 def why_unfit(value: str) -> str | None:

@@ -39,6 +39,7 @@ from wacoex_cli.foundation.settings import (
     default_state_path,
     is_loopback,
     settings_in,
+    user_path,
 )
 
 _PER_CHANNEL = frozenset(
@@ -62,6 +63,8 @@ _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)%")
 
 def _safe_url(text: str) -> str:
     parts = urlsplit(text)
+    if not text.isprintable() or " " in text:
+        raise ValueError
     if not parts.hostname or parts.username or parts.query or parts.fragment or parts.port == 0:
         raise ValueError  # as `port` itself does for one that is no number, or too large
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
@@ -93,7 +96,7 @@ def _limit(name: object, limit: object) -> int | float:
     return float(share[1]) / 100
 
 
-UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+UserPath = Annotated[Path, AfterValidator(lambda path: user_path(path).absolute())]
 Digits = Annotated[str, Field(pattern=r"^[0-9]{1,32}$", description="digits only")]
 
 

@@ -198,7 +198,14 @@ def _applied(connection: sqlite3.Connection) -> set[str]:
     if not connection.execute(table).fetchone():
         return set()
     names = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
-    return {str(name) for (name,) in connection.execute(names, [migrations.SET_NAME])}
+    found = {name for (name,) in connection.execute(names, [migrations.SET_NAME])}
+    if not all(isinstance(name, str) for name in found):
+        raise StateError(
+            "the state file names a migration that is no text: another program has changed it",
+            hint="point `WACOEX_STATE` at another file",
+            code="state_foreign",
+        )
+    return found
 
 
 @contextlib.contextmanager
@@ -314,7 +321,7 @@ def glimpse(
                 lambda: time.monotonic() > end, _STEPS_BETWEEN_LOOKS_AT_THE_CLOCK
             )
             return connection.execute(sql).fetchall()
-    except (sqlite3.Error, OSError, ValueError, WacoexError):
+    except (sqlite3.Error, OSError, ValueError, RuntimeError, WacoexError):
         return []
 
 

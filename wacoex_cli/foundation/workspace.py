@@ -11,7 +11,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from wacoex_cli.foundation.clock import Clock, SystemClock
-from wacoex_cli.foundation.secrets import Keyring, Secrets, StoredSecrets
+from wacoex_cli.foundation.secrets import Keyring, Secrets, StoredSecrets, is_reserved
 from wacoex_cli.foundation.settings import Settings, Sources, read_sources
 from wacoex_cli.foundation.settings_cache import load_settings
 from wacoex_cli.foundation.state import State, open_state
@@ -65,6 +65,7 @@ class Workspace:
                 warn=warn,
             ),
             warn=warn,
+            doubtful_addresses=sources.doubtful_addresses(),
         )
         self.clock = clock
         self.warn = warn
@@ -80,10 +81,15 @@ class Workspace:
         self._announce(settings)
         return settings
 
-    def warn_about_other_tables(self, channels: Collection[str]) -> None:
-        """Warn of each `[channels.NAME]` of config.toml that is none of these channels."""
+    def warn_about_channels(self, channels: Collection[str]) -> None:
+        """Warn of tables in config.toml without a channel, and of names no channel gets today."""
         for name in sorted(self.sources.channel_tables.keys() - set(channels)):
             self.warn(f"`[channels.{name}]` in config.toml: there is no channel of that name")
+        for name in filter(is_reserved, channels):
+            self.warn(
+                f"channel `{name}`: a variable with its name may name the file of another secret;"
+                f" store its secrets with `wacoex auth login SECRET --channel {name}`"
+            )
 
     @functools.cached_property
     def state(self) -> State:

@@ -344,7 +344,7 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> ReminderChec
     """
     state, reminders = workspace.state, Reminders(workspace.state)
     channels = [registry.active(state, name)] if name else Channels(state).all_active()
-    workspace.warn_about_other_tables(Channels(state).names())
+    workspace.warn_about_channels(Channels(state).names())
     catch_up(state, [CHANNELS], workspace.clock)
     run = reminders.last_run()
     findings = check_running(run, reminders.schedule(), now)

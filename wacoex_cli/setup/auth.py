@@ -170,13 +170,16 @@ def log_in(
     Meta could not be asked about is, with a warning.
 
     Raises:
-        UsageError: it cannot be a secret.
+        UsageError: it cannot be a secret, or Meta's address is one that only the picked-up `.env`
+            gives.
         CredentialError: Meta refuses it, or the keyring cannot be used.
         WacoexError: the file cannot be written, or what would be stored could not come into
             force: the environment gives the secret already, an insecure file for all channels
             would go before the keyring's secret of one, or the channel is unknown.
     """
     _check_free(workspace, name, channel, insecure_file=insecure_file)
+    if name == _EXAMINED:
+        workspace.secrets.demand_address(name, "input")
     value = ask()
     problem = why_unfit(value)
     if problem is not None:
@@ -299,7 +302,7 @@ def entries(workspace: Workspace, only: str | None, *, offline: bool) -> list[En
     When a channel is the `only` one asked about, it lists everything in force for it instead.
     Unless `offline`, Meta is asked about its tokens. Raises UsageError for an unknown channel.
     """
-    workspace.warn_about_other_tables(Channels(workspace.state).names())
+    workspace.warn_about_channels(Channels(workspace.state).names())
     channels: Sequence[Channel] = (
         [registry.active(workspace.state, only)]
         if only
@@ -326,7 +329,7 @@ def _look(
     look = workspace.secrets.need if is_needed else workspace.secrets.find
     try:
         return Entry(name, channel, look(name, channel))
-    except CredentialError as error:
+    except (CredentialError, UsageError) as error:
         return Entry(name, channel, None, error)
 
 

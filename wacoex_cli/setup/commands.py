@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import DeclinedError, RefusedError, StateError, UsageError
+from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, StateError, UsageError
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -114,7 +114,12 @@ def logout(
         if not (yes or dry_run or dialogue.confirm(question, flag="--yes")):
             raise DeclinedError("declined", hint="nothing was changed")
         places = log_out(workspace, name, invocation.channel, dry_run=dry_run)
-        left = workspace.secrets.given(name, invocation.channel)
+        try:
+            left = workspace.secrets.given(name, invocation.channel)
+        except (CredentialError, UsageError) as error:
+            # What was deleted stays deleted, whatever is wrong with another one.
+            left = None
+            dialogue.warn(error.message)
     if left is not None:
         dialogue.warn(f"{name}{owner} still comes from {left.source}")
     data = {"name": name, "channel": invocation.channel, "removed": places, "dry_run": dry_run}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.errors import CredentialError
+from wacoex_cli.errors import CredentialError, UsageError
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def settings_in_force(
 
 
 def secrets_in_force(workspace: Workspace, channel: str | None) -> list[ShownSetting]:
-    """Every secret, for a channel or for all of them; one that is unfit says why as its source."""
+    """Every secret, for a channel or for all; one that cannot be used says why as its source."""
     found = []
     for name in SECRET_VARIABLES:
         try:
             secret = workspace.secrets.find(name, channel)
-        except CredentialError as error:
+        except (CredentialError, UsageError) as error:
             found.append(ShownSetting(name, None, unmarked(error.message)))
             continue
         source = unmarked(secret.source) if secret else "not set"
