@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -418,3 +420,45 @@ def test_a_file_that_is_not_there_and_a_terminal_are_refused(run) -> None:
     assert run("channel", "import", "-", tty=True).err.startswith(
         "error: no list on standard input: it is a terminal"
     )
+
+
+RESERVED = ["file", "FILE", "file-2", "shop-file", "shop.FILE"]
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_name_whose_variables_would_name_files_is_refused(run, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"name,phone\n{name},+6560000002\n")
+
+    added = run("channel", "add", name, "--phone", "+6560000002")
+    imported = run("channel", "import", str(path))
+
+    assert (added.code, imported.code) == (2, 2)
+    assert f"error: `{name}` cannot be the name of a channel" in added.err
+    assert f"`{name}` cannot be the name of a channel: `WACOEX_META_TOKEN_" in imported.err
+    assert run("channel", "list").out == ""
+
+
+@pytest.mark.parametrize("name", ["profile", "filet", "my-files", "shop-file-2"])
+def test_a_name_that_only_resembles_one_is_fine(run, name: str) -> None:
+    assert run("channel", "add", name, "--phone", "+6560000002").code == 0
+
+
+def test_a_channel_that_has_such_a_name_already_is_usable_and_warned_about(run, state_path) -> None:
+    run(*LAB)
+    with contextlib.closing(sqlite3.connect(state_path)) as connection, connection:
+        connection.execute("UPDATE channels SET name = 'file'")
+
+    listed = run("channel", "list")
+    edited = run("channel", "edit", "file", "--owner", "Ana")
+
+    assert listed.out.startswith("file\t+6560000002")
+    assert "warning: channel `file`: a variable with its name may name the file" in listed.err
+    assert "wacoex auth login SECRET --channel file" in listed.err
+    assert edited.code == 0
+
+
+@pytest.fixture
+def state_path(isolated_home: Path) -> Path:
+    """Where the state file of a test lies."""
+    return isolated_home / ".local/state/wacoex/wacoex.db"

@@ -306,6 +306,7 @@ def called(*names: str) -> list[Channel]:
         ("Corner Bakery", ["CORNER_BAKERY"], "corner-bakery-0001"),
         ("Corner Bakery", ["corner-bakery", "corner-bakery-0001"], "6560000001"),
         ("街角面包店", [], "6560000001"),
+        ("File", [], "6560000001"),
         (None, ["6560000001"], "6560000001-2"),
         ("-" * 80 + "a" * 80, [], "a" * 39),
     ],

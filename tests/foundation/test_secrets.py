@@ -16,7 +16,7 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked
 
-from wacoex_cli.errors import CredentialError, WacoexError
+from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.foundation.secrets import (
     Keyring,
     Place,
@@ -25,6 +25,7 @@ from wacoex_cli.foundation.secrets import (
     StoredSecrets,
     UnusableKeyringError,
 )
+from wacoex_cli.foundation.settings import SECRET_VARIABLES, VARIABLES
 
 TOKEN = "EAAtoken-0123456789"
 
@@ -545,3 +546,93 @@ def test_a_name_is_asked_for_once(store: Keyring, use) -> None:
 
     assert (store.get("meta-token"), store.get("meta-token")) == (None, None)
     assert len(asked) == 1
+
+
+def test_a_pipe_that_nobody_writes_to_holds_up_nobody(secrets, tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    with pytest.raises(CredentialError, match="it did not end within 3 seconds"):
+        secrets({"WACOEX_META_TOKEN_FILE": str(path)}).find("meta-token")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("x" * 262_145, "it holds more than 262144 bytes"),
+        ("", "is empty"),
+        ("a\0b", "holds a space, a line break or another unusual character"),
+    ],
+)
+def test_a_file_that_is_no_secret_is_refused(
+    secrets, tmp_path: Path, content: str, reason: str
+) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    path = write(credentials / "wacoex-meta-token", content)
+
+    for environ in ({"WACOEX_META_TOKEN_FILE": path}, {"CREDENTIALS_DIRECTORY": str(credentials)}):
+        with pytest.raises(CredentialError, match=reason):
+            secrets(environ).find("meta-token")
+
+
+@pytest.mark.parametrize("path", ["a\0b", "~no-such-user-here/x"])
+def test_a_path_that_is_none_is_refused(secrets, path: str) -> None:
+    with pytest.raises(CredentialError, match=r"cannot read .*`WACOEX_META_TOKEN_FILE` in "):
+        secrets({}, {"WACOEX_META_TOKEN_FILE": path}).find("meta-token")
+
+
+@pytest.mark.parametrize(
+    "place", ["environment", "file", "credentials", "insecure file", "keyring"]
+)
+def test_a_secret_from_elsewhere_does_not_follow_a_doubtful_address(
+    tmp_path: Path, keyring_entries: dict[tuple[str, str], str], place: str
+) -> None:
+    directory = tmp_path / place
+    directory.mkdir()
+    environ: dict[str, str] = {}
+    if place == "environment":
+        environ["WACOEX_META_TOKEN"] = TOKEN
+    elif place == "file":
+        environ["WACOEX_META_TOKEN_FILE"] = write(directory / "token", TOKEN)
+    elif place == "credentials":
+        environ["CREDENTIALS_DIRECTORY"] = str(directory)
+        write(directory / "wacoex-meta-token", TOKEN)
+    elif place == "insecure file":
+        write(directory / "meta-token", TOKEN)
+    else:
+        keyring_entries["wacoex", "meta-token"] = TOKEN
+    stored = StoredSecrets(directory, Keyring(log=print), warn=print)
+    where = "`WACOEX_META_BASE_URL` in .env"
+
+    def found(dotenv: dict[str, str]) -> Secret | None:
+        doubt = {"meta-token": where}
+        path = Path(write(tmp_path / ".env", ""))
+        given = Secrets(
+            environ, dotenv, dotenv_path=path, stored=stored, warn=print, doubtful_addresses=doubt
+        )
+        return given.find("meta-token")
+
+    with pytest.raises(UsageError) as raised:
+        found({})
+
+    assert raised.value.message.startswith("meta-token from ")
+    assert raised.value.message.endswith(f" is not sent to the address given by {where}")
+    assert TOKEN not in f"{raised.value.message} {raised.value.hint}"
+    environ.clear()
+    own = found({"WACOEX_META_TOKEN": "its-own"})
+    assert own is not None
+    assert own.reveal() == "its-own"
+
+
+def test_a_channel_called_file_does_not_take_the_path_of_a_file_for_its_secret(
+    secrets, tmp_path: Path
+) -> None:
+    environ = {"WACOEX_META_TOKEN_FILE": write(tmp_path / "f", "shared")}
+
+    assert secrets(environ).find("meta-token", "file").reveal() == "shared"
+
+
+def test_no_variable_of_a_channel_is_one_of_another_secret_or_setting() -> None:
+    for variable in SECRET_VARIABLES.values():
+        assert [name for name in VARIABLES if name.startswith(f"{variable}_")] == []

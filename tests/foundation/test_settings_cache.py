@@ -281,3 +281,16 @@ def test_where_nothing_can_be_kept_everything_works(isolated_home: Path, place: 
     blocked.write_text("a file where a directory should be")
 
     assert load() == load()
+
+
+def test_what_is_kept_does_not_make_a_dotenv_trusted(cache: Path) -> None:
+    path = Path(".env")
+    path.write_text("WACOEX_CHANNEL=here\n")
+    assert load().channel == "here"
+    before = written(cache)
+    path.chmod(0o666)
+
+    with pytest.raises(UsageError, match="everybody may write it"):
+        load()
+
+    assert written(cache) == before

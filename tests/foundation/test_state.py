@@ -15,7 +15,7 @@ import pytest
 
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import migrations
-from wacoex_cli.foundation.state import open_state, write_queue
+from wacoex_cli.foundation.state import glimpse, look_at_file, open_state, write_queue
 
 OPENER = "import sys; from pathlib import Path;"
 OPENER += (
@@ -144,3 +144,38 @@ def test_the_database_of_another_program_is_not_touched(tmp_path):
         open_state(path)
     assert path.read_bytes() == before
     assert not path.with_name("addresses.db-wal").exists()
+
+
+def test_a_glimpse_does_not_follow_a_dotenv_that_others_may_write(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.db"
+    open_state(theirs).close()
+    path = Path(".env")
+    path.write_text(f"WACOEX_STATE={theirs}\n")
+    assert glimpse("SELECT 1", environ={}) == [(1,)]
+
+    path.chmod(0o666)
+
+    assert glimpse("SELECT 1", environ={}) == []
+
+
+@pytest.mark.parametrize("path", ["~no-such-user-here/x", "a\0b"])
+def test_a_glimpse_of_a_path_that_is_none_finds_nothing(path: str) -> None:
+    assert glimpse("SELECT 1", environ={"WACOEX_STATE": path}) == []
+
+
+@pytest.mark.parametrize("name", [b"\0\xff", None])
+def test_a_migration_that_is_no_text_is_named_as_what_it_is(
+    tmp_path: Path, name: bytes | None
+) -> None:
+    path = tmp_path / "odd.db"
+    open_state(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE _sqlite_migrations SET name = ? WHERE rowid = 1", [name])
+
+    with pytest.raises(StateError, match="a migration that is no text") as raised:
+        open_state(path)
+    seen = look_at_file(path)
+
+    assert raised.value.code == "state_foreign"
+    assert seen.problem is not None
+    assert seen.problem.code == "state_foreign"

@@ -305,8 +305,8 @@ _LONGEST_CHAIN_OF_LINKS = 40
 def content_of(path: Path) -> bytes:
     """What a small file holds, or what a pipe gives until its end.
 
-    Raises OSError, which says so in its `strerror`, for more than 262,144 bytes and for a pipe that does
-    not end within three seconds.
+    Raises OSError, which says so in its `strerror`, for more than 262,144 bytes and for a pipe
+    that does not end within three seconds.
     """
     with _opened(path) as descriptor:
         return _content(descriptor)
