@@ -216,6 +216,28 @@ def test_the_env_file_is_named_whole(run, machine: Machine, tmp_path: Path) -> N
     assert f"--env-file '{tmp_path}/work/my env' #" in other
 
 
+def test_a_dotenv_that_sends_secrets_elsewhere_is_scheduled_only_when_it_is_named(
+    run, machine: Machine
+) -> None:
+    machine.has_cron()
+    path = Path(".env")
+    path.write_text(
+        "WACOEX_NOTIFY_URLS=ntfy://topic\nWACOEX_META_BASE_URL=https://example.com\n"
+        "WACOEX_META_TOKEN_FILE=~no-such-user-here/x\n"
+    )
+    path.chmod(0o600)
+
+    refused = run(*SCHEDULE, "install")
+    scheduled = machine.kept.exists()
+    named = run(*SCHEDULE, "install", "--env-file", ".env")
+
+    assert (refused.code, scheduled) == (2, False)
+    assert "given by `WACOEX_META_BASE_URL` in .env" in refused.err
+    assert "name the file with `--env-file`" in refused.err
+    assert named.code == 0
+    assert "--env-file" in machine.kept.read_text()
+
+
 def test_a_program_that_starts_only_here_is_not_scheduled(run, machine: Machine) -> None:
     machine.has_cron()
     machine.has("wacoex", "#!/bin/sh\nexit 1\n")

@@ -409,3 +409,51 @@ def test_without_any_secret_the_first_step_is_named(run) -> None:
 
     assert (done.code, done.out) == (0, "")
     assert done.err == "there is no secret yet; `wacoex auth login meta-token` stores one\n"
+
+
+@pytest.fixture
+def doubtful_dotenv(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `.env` that alone names the pretend Meta."""
+    path = Path(".env")
+    path.write_text(f"WACOEX_META_BASE_URL={os.environ['WACOEX_META_BASE_URL']}\n")
+    monkeypatch.delenv("WACOEX_META_BASE_URL")
+    return path
+
+
+def test_a_typed_token_is_not_shown_to_an_address_of_the_dotenv(
+    run, doubtful_dotenv: Path, keyring_entries: Entries
+) -> None:
+    refused = run("auth", "login", "meta-token", stdin=DEFAULT_TOKEN)
+    named = run("auth", "login", "meta-token", "--env-file", ".env", stdin=DEFAULT_TOKEN)
+
+    assert refused.code == 2
+    assert told(refused.err)[0] == (
+        "error: meta-token from input is not sent to the address given by"
+        " `WACOEX_META_BASE_URL` in .env"
+    )
+    assert (named.code, list(keyring_entries.values())) == (0, [DEFAULT_TOKEN])
+
+
+def test_status_and_show_name_the_token_and_the_address(run, doubtful_dotenv: Path) -> None:
+    run(*SHOP)
+    env = {"WACOEX_META_TOKEN": DEFAULT_TOKEN}
+    why = "meta-token from WACOEX_META_TOKEN is not sent to the address given by"
+
+    status = run("auth", "status", env=env)
+    shown = run("config", "show", env=env)
+
+    assert status.code != 0
+    assert why in (status.out + status.err).replace("`", "")
+    assert shown.code == 0
+    assert f"meta-token\t\t{why} WACOEX_META_BASE_URL in .env" in shown.out
+
+
+def test_logout_deletes_whatever_the_dotenv_says(
+    run, doubtful_dotenv: Path, keyring_entries: Entries
+) -> None:
+    keyring_entries["wacoex", "meta-token"] = DEFAULT_TOKEN
+
+    done = run("auth", "logout", "meta-token", "--yes", env={"WACOEX_META_TOKEN": "another-token"})
+
+    assert (done.code, keyring_entries) == (0, {})
+    assert "warning: meta-token from `WACOEX_META_TOKEN` is not sent" in done.err

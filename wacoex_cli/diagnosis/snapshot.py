@@ -25,7 +25,7 @@ from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import checks, consumers, subscribe
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import from_text
-from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
+from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins, user_path
 from wacoex_cli.inactivity.checks import onboarding_signs, standings, zone_of
 from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.onboarding.model import JourneyKind
@@ -129,12 +129,12 @@ def _exposed(workspace: Workspace) -> Iterator[Exposed]:
     yield from _with_mode(settings.state, private, "holds phone numbers")
     if any(_is_secret(name) and not _names_file(name) for name in sources.dotenv):
         yield from _with_mode(sources.dotenv_path, private, "holds a secret")
-    paths = {
-        Path(value).expanduser()
-        for variables in (sources.environ, sources.dotenv)
-        for name, value in variables.items()
-        if value and _is_secret(name) and _names_file(name)
-    }
+    paths = set[Path]()
+    for variables in (sources.environ, sources.dotenv):
+        for name, value in variables.items():
+            if value and _is_secret(name) and _names_file(name):
+                with contextlib.suppress(ValueError):  # a path that cannot be is no file
+                    paths.add(user_path(value))
     with contextlib.suppress(OSError):
         paths.update(Path(entry.path) for entry in os.scandir(settings.config_dir / "secrets"))
     for path in sorted(paths):

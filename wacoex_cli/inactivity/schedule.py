@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.secrets import Place
-from wacoex_cli.foundation.settings import default_config_dir, default_state_path
+from wacoex_cli.foundation.settings import default_config_dir, default_state_path, user_path
 from wacoex_cli.inactivity.store import Reminders
 
 if TYPE_CHECKING:
@@ -194,8 +194,15 @@ def _minute(workspace: Workspace) -> int:
 def _job(workspace: Workspace) -> Job:
     """The hourly command that sees the same files and settings as the present one.
 
-    Raises UsageError when one of them holds a character that no schedule can carry.
+    Raises UsageError when one of them holds a character that no schedule can carry, and when the
+    schedule would name a `.env` that was only picked up and sends secrets elsewhere.
     """
+    for place in workspace.sources.doubtful_addresses().values():
+        raise UsageError(
+            f"a schedule would send secrets to the address given by {place}",
+            hint="if that address is meant, name the file with `--env-file`",
+            code="address_distrusted",
+        )
     arguments = [*_program(), "reminder", "notify"]
     dotenv = workspace.sources.dotenv_path
     if dotenv.exists():
@@ -263,7 +270,12 @@ def _left_behind(workspace: Workspace, *, reaches_keyring: bool) -> Iterator[str
 
 def _names_a_file(name: str, value: str) -> bool:
     """Whether a variable holds the path of a secret, and surely not a secret itself."""
-    return "_FILE" in name and "://" not in value and Path(value).expanduser().is_file()
+    if "_FILE" not in name or "://" in value:
+        return False
+    try:
+        return user_path(value).is_file()
+    except ValueError:
+        return False
 
 
 def _run(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
