@@ -458,6 +458,21 @@ def test_a_channel_that_has_such_a_name_already_is_usable_and_warned_about(run, 
     assert edited.code == 0
 
 
+@pytest.mark.parametrize(
+    "change", ["name = x'ff00'", "phone = x'2b31'", "provider = x'ff'", "provider = 'pigeon'"]
+)
+def test_a_channel_that_no_command_could_have_stored_is_named(run, state_path, change: str) -> None:
+    run(*LAB)
+    with contextlib.closing(sqlite3.connect(state_path)) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(f"UPDATE channels SET {change}")
+
+    done = run("channel", "list")
+
+    assert done.code == 8
+    assert "error: channel 1 in the state file has an impossible name, phone" in done.err
+
+
 @pytest.fixture
 def state_path(isolated_home: Path) -> Path:
     """Where the state file of a test lies."""

@@ -24,7 +24,7 @@ from wacoex_cli.channels.model import (
     addresses_of,
     by_channel,
 )
-from wacoex_cli.errors import UsageError
+from wacoex_cli.errors import StateError, UsageError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import glimpse
 
@@ -302,6 +302,14 @@ def _values(details: Details) -> list[object]:
 
 
 def _channel(row: Row, former: tuple[FormerId, ...]) -> Channel:
+    are_texts = isinstance(row["name"], str) and isinstance(row["phone"], str)
+    if not are_texts or row["provider"] not in list(Provider):
+        raise StateError(
+            f"channel {row['channel_id']} in the state file has an impossible name, phone or"
+            " provider",
+            hint="another program has changed the state file; correct that row with it",
+            code="state_row",
+        )
     fields = {**row, "provider": Provider(row["provider"]), "is_in_use": bool(row["is_in_use"])}
     return Channel(**fields, former_ids=former)
 
