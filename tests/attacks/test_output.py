@@ -33,16 +33,18 @@ PEOPLE = 25
 # How the shell starts it, and the exit status: that of the work, but 0 becomes 1.
 NOWHERE = {
     "a full log": ("", ">/dev/full 2>&1", 1),
-    "a full log of JSON": ("--json", ">/dev/full 2>&1", 1),
     "a full log of progress": ("--progress json", ">/dev/full 2>&1", 1),
-    "standard output full": ("", ">/dev/full 2>err.log", 1),
-    "standard error full": ("", ">out.log 2>/dev/full", 1),
     "both closed": ("--json", ">&- 2>&-", 1),
     "all three closed": ("", "<&- >&- 2>&-", 1),
     "standard error closed": ("", ">out.log 2>&-", 1),
+    "a reader that takes one line": ("--progress json", "| head -1", 0),
+}
+MORE_OF_NOWHERE = {
+    "a full log of JSON": ("--json", ">/dev/full 2>&1", 1),
+    "standard output full": ("", ">/dev/full 2>err.log", 1),
+    "standard error full": ("", ">out.log 2>/dev/full", 1),
     "standard output only to be read": ("", "1</dev/null 2>err.log", 1),
     "a reader that leaves at once": ("", "2>&1 | true", 0),
-    "a reader that takes one line": ("--progress json", "| head -1", 0),
 }
 
 
@@ -94,6 +96,16 @@ def test_a_broadcast_whose_output_goes_nowhere(
     attack: Attack, form: str, redirection: str, status: int
 ) -> None:
     send_all(attack, PEOPLE, form, redirection, status)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("form", "redirection", "status"), MORE_OF_NOWHERE.values(), ids=MORE_OF_NOWHERE
+)
+def test_a_long_broadcast_whose_output_goes_nowhere(
+    attack: Attack, form: str, redirection: str, status: int
+) -> None:
+    send_all(attack, 200, form, redirection, status)
 
 
 @pytest.mark.slow
@@ -344,29 +356,30 @@ def test_notices_leave_although_nothing_can_be_printed(
     demand_sound(attack)
 
 
-@pytest.mark.parametrize(
-    ("line", "status"),
-    [
-        ("wacoex status --offline >/dev/full", 3),
-        ("wacoex reminder check >&-", 3),
-        ("wacoex doctor --offline >/dev/full 2>&1", 3),
-        ("wacoex channel list >/dev/full", 1),
-        ("wacoex channel list --json >&- 2>&-", 1),
-        ("wacoex channel list | head -1", 0),
-        ("wacoex channel list <&-", 0),
-        ("wacoex --help >/dev/full", 1),
-        ("wacoex --version >&-", 1),
-        ("wacoex channel show nobody 2>/dev/full", 2),
-        ("wacoex channel add third --phone +6560000009 >/dev/full", 1),
-        ("wacoex state export --show-numbers | head -1", 0),
-    ],
-)
-def test_the_exit_status_is_that_of_the_work(attack: Attack, line: str, status: int) -> None:
-    ended = shell(attack, line)
+STATUSES = {
+    "wacoex status --offline >/dev/full": 3,
+    "wacoex reminder check >&-": 3,
+    "wacoex doctor --offline >/dev/full 2>&1": 3,
+    "wacoex channel list >/dev/full": 1,
+    "wacoex channel list --json >&- 2>&-": 1,
+    "wacoex channel list | head -1": 0,
+    "wacoex channel list <&-": 0,
+    "wacoex --help >/dev/full": 1,
+    "wacoex --version >&-": 1,
+    "wacoex channel show nobody 2>/dev/full": 2,
+    "wacoex channel add third --phone +6560000009 >/dev/full": 1,
+    "wacoex channel show third": 0,
+    "wacoex state export --show-numbers | head -1": 0,
+}
 
-    assert ended.returncode == status
-    assert "Traceback" not in ended.stderr
-    assert "Exception ignored" not in ended.stderr
+
+def test_the_exit_status_is_that_of_the_work(attack: Attack) -> None:
+    ended = {line: shell(attack, line) for line in STATUSES}
+
+    assert {line: done.returncode for line, done in ended.items()} == STATUSES
+    for done in ended.values():
+        assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr
     demand_sound(attack)
 
 
@@ -388,17 +401,17 @@ def test_doctor_tells_what_was_lost_until_it_can_be_written_again(attack: Attack
     assert found() == []
 
 
-@pytest.mark.parametrize("redirection", [">&- 2>&-", ">/dev/full 2>&1", "2>&1 | true"])
-def test_deliveries_are_stored_although_nothing_can_be_printed(
-    attack: Attack, redirection: str
-) -> None:
+@pytest.mark.parametrize("how", ["closed", "full", "unread"])
+def test_deliveries_are_stored_although_nothing_can_be_printed(attack: Attack, how: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    # `exec` of the shell keeps the signal from a process in between.
-    command = f'exec "{sys.executable}" -m wacoex_cli events listen --insecure --json -vv'
-    line = f"({command} --port {port}) & echo $! >pid; wait $!; echo $? >status"
-    line = f"{{ {line.replace(f'{port})', f'{port} {redirection})')}; }}"
-    process = start(attack, "bash", "-c", line)
+    listen = (*PROGRAM, "events", "listen", "--insecure", "--json", "-vv", "--port", str(port))
+    reader, writer = os.pipe()
+    os.close(reader)
+    where = {"closed": ">&- 2>&-", "full": ">/dev/full 2>&1", "unread": f">&{writer} 2>&1"}
+    shell_line = f'exec "$@" {where[how]}'
+    process = start(attack, "bash", "-c", shell_line, "bash", *listen, pass_fds=[writer])
+    os.close(writer)
     address = f"http://127.0.0.1:{port}"
     wait_for_port(port)
     statuses = [
@@ -406,15 +419,15 @@ def test_deliveries_are_stored_although_nothing_can_be_printed(
         for place in range(20)
     ]
     refused = httpx.post(f"{address}/webhooks/meta", content=b"no JSON", trust_env=False)
-    stored = asked(attack, "SELECT COUNT(*) FROM deliveries")
-    listener = int((attack.home.directory / "pid").read_text())
-    os.kill(listener, signal.SIGHUP)
-    attack.end(process)
+    stored = asked(attack, "SELECT COUNT(*) FROM payloads")
+    process.send_signal(signal.SIGHUP)
+    ended = attack.end(process)
 
     assert statuses == [200] * 20
     assert 400 <= refused.status_code < 500
     assert stored == [(20,)]
-    assert (attack.home.directory / "status").read_text() == "143\n"
+    assert ended.code == 143
+    assert ("events listen", "stdout", int(how != "unread")) in notes(attack)
     demand_sound(attack)
 
 

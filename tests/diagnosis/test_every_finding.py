@@ -185,7 +185,8 @@ def from_the_future(clinic: Any) -> None:
 
 def lost_output(clinic: Any) -> None:
     clinic.sql(
-        "INSERT INTO lost_output VALUES ('reminder notify', 'stdout', 'no space left', ?, 1)",
+        "INSERT INTO lost_output VALUES"
+        " ('reminder notify', 'stdout', 'no space left', ?, 1, 'the disk is full')",
         days_ago(1),
     )
 

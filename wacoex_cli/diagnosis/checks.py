@@ -275,7 +275,8 @@ def check_output(lost: Sequence[LostOutput]) -> list[Finding]:
     said = [
         Evidence(
             f"`wacoex {entry.command}` could not write {STREAM_NAMES[entry.stream]}:"
-            f" {entry.reason}",
+            f" {entry.reason}"
+            + (f"; it ended with: {entry.ended_with}" if entry.ended_with else ""),
             "machine",
             entry.at,
         )

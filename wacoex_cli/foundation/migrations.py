@@ -528,6 +528,7 @@ def m016_output(db: Database) -> None:
             reason TEXT NOT NULL,
             at TEXT NOT NULL,
             is_failure INTEGER NOT NULL,
+            ended_with TEXT,
             PRIMARY KEY (command, stream)
         )
         """

@@ -27,7 +27,8 @@ _MOST_SECONDS_AT_END = 5.0
 class LostOutput(NamedTuple):
     """What a command could not write: to which stream, why, and since when.
 
-    It is no failure when only the reader went away.
+    It is no failure when only the reader went away. `ended_with` is the error that ended the
+    command, which nobody may have read.
     """
 
     command: str
@@ -35,12 +36,14 @@ class LostOutput(NamedTuple):
     reason: str
     at: str
     is_failure: bool
+    ended_with: str | None
 
 
 def newest(state: State, since: datetime) -> list[LostOutput]:
     """What was lost since then and has not been written again, oldest first."""
     found = state.rows(
-        "SELECT command, stream, reason, at, is_failure FROM lost_output WHERE at >= ?"
+        "SELECT command, stream, reason, at, is_failure, ended_with FROM lost_output"
+        " WHERE at >= ?"
         " ORDER BY at, command, stream",
         [to_text(since)],
     )
@@ -51,10 +54,12 @@ class Notebook:
     """Notes what the outlets of one process lose, at once and beside its work.
 
     The notes go to the state file that the command opens; a command that opens none leaves none.
+    `ended_with` is the error that ended the command.
     """
 
     def __init__(self) -> None:
         self.command = ""
+        self.ended_with: str | None = None
         self._path: Path | None = None
         self._noted: set[tuple[str, bool]] = set()
         self._former: set[str] = set()
@@ -84,6 +89,11 @@ class Notebook:
         outlets = output.process.outlets
         for outlet in outlets:
             self._note(outlet)
+        if self._noted and self.ended_with:
+            self._write(
+                "UPDATE lost_output SET ended_with = ? WHERE command = ?",
+                [[self.ended_with, self.command]],
+            )
         healed = [
             outlet.stream_name
             for outlet in outlets
@@ -106,7 +116,7 @@ class Notebook:
                     "INSERT INTO lost_output (command, stream, reason, at, is_failure)"
                     " VALUES (?, ?, ?, ?, ?) ON CONFLICT (command, stream) DO UPDATE"
                     " SET reason = excluded.reason, at = excluded.at,"
-                    " is_failure = excluded.is_failure",
+                    " is_failure = excluded.is_failure, ended_with = NULL",
                     [[self.command, outlet.stream_name, reason_of(error), at, int(is_failure)]],
                 )
                 if was_written:

@@ -312,10 +312,19 @@ def report_failure(
         write(sys.stderr, f"{error.format_message()}\n")
         return UsageError.exit_status
     reported = _as_ours(error)
+    lost_output.notebook.ended_with = _in_one_line(reported, error)
     if debug or at.invocation.debug or at.invocation.learnt.debug:
         write(sys.stderr, "".join(traceback.format_exception(error)))
     status = _CHECK_IMPOSSIBLE if at.is_check else reported.exit_status
     return emit(Result({}, exit_code=status, errors=[reported]), at.invocation, at.path)
+
+
+def _in_one_line(reported: WacoexError, error: BaseException) -> str:
+    """An error for a note; with the place in the program where it was not expected."""
+    if reported.code != "unexpected":
+        return reported.message
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    return reported.message + "".join(f", in {at.name}, line {at.lineno}" for at in place)
 
 
 def settle_output(status: int, arguments: Sequence[str], root: PlainGroup | None) -> int:

@@ -134,7 +134,8 @@ def protect() -> None:
     Without it the next file that is opened, such as the state file, would get the number of a
     closed one, and a line that is printed would land in it.
     """
-    process.__init__()  # type: ignore[misc]  # a second call in one process begins anew
+    global process
+    process = Process()
     for number, name in enumerate(_NAMES):
         try:
             os.fstat(number)
