@@ -25,7 +25,7 @@ def typing(monkeypatch: pytest.MonkeyPatch, make_stream):
 
 @pytest.mark.parametrize(
     ("answer", "meant"),
-    [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("yep\n", False)],
+    [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False), ("yep\n", False)],
 )
 def test_only_yes_is_yes(typing, capsys, answer: str, meant: bool) -> None:
     typing(answer)
@@ -40,7 +40,7 @@ def test_ctrl_d_declines_whatever_is_asked(typing, capsys, kind: str) -> None:
     dialogue = TerminalDialogue(Invocation())
 
     with pytest.raises(DeclinedError, match="no answer was given"):
-        getattr(dialogue, kind)("Send?", flag="--yes")
+        getattr(dialogue, kind)("Linked?", flag="a person")
     assert capsys.readouterr().err.endswith("\n")
 
 
@@ -54,7 +54,7 @@ def test_a_terminal_that_closes_declines_too(monkeypatch, capsys) -> None:
 
     monkeypatch.setattr(sys, "stdin", Closed())
     with pytest.raises(DeclinedError, match="no answer was given"):
-        TerminalDialogue(Invocation()).confirm("Send?", flag="--yes")
+        TerminalDialogue(Invocation()).confirm("Linked?", flag="a person")
 
 
 def test_ctrl_c_ends_a_question_at_once_inside_an_event_loop(monkeypatch) -> None:

@@ -13,6 +13,8 @@ from typing import Protocol
 from wacoex_cli.errors import DeclinedError, UsageError
 from wacoex_cli.terminal.render import Messages, printable, write
 
+_GO_AHEAD = "--yes"
+
 
 class Dialogue(Protocol):
     """What an operation may say and ask while it runs."""
@@ -47,7 +49,7 @@ class TerminalDialogue(Messages):
 
     Every question raises UsageError, naming the option that answers it, when standard input is
     no terminal or asking is forbidden; and DeclinedError when the person ends the input (Ctrl-D)
-    or the terminal closes.
+    or the terminal closes. Where only leave to go on is asked for (`--yes`), that is a no.
     """
 
     def demand_person(self, flag: str) -> None:
@@ -56,7 +58,12 @@ class TerminalDialogue(Messages):
 
     def confirm(self, question: str, *, flag: str) -> bool:
         self.demand_person(flag)
-        return self._answer(f"{question} [y/N] ").lower() in {"y", "yes"}
+        try:
+            return self._answer(f"{question} [y/N] ").lower() in {"y", "yes"}
+        except DeclinedError:
+            if flag == _GO_AHEAD:  # the caller says what it has not done
+                return False
+            raise
 
     def ask(self, question: str, *, flag: str) -> str:
         self._demand_person(f"this needs `{flag}`", f"give the answer with `{flag}`")
