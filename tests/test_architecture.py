@@ -22,6 +22,7 @@ LIGHT = (
     "wacoex_cli.foundation.settings",
     "wacoex_cli.terminal.dialogue",
     "wacoex_cli.terminal.options",
+    "wacoex_cli.terminal.output",
     "wacoex_cli.terminal.render",
 )
 

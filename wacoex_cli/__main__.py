@@ -1,17 +1,24 @@
 """The program: one command line in, one exit status out, no traceback in between."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 from wacoex_cli import __version__
+from wacoex_cli.terminal import output
 
 
 def main() -> int:
     """Run the command line in `sys.argv` and return the exit status of the process."""
+    # Before anything is opened, which could get the number of a closed stream.
+    output.protect()
     arguments = sys.argv[1:]
     if arguments in (["--version"], ["-V"]):
         # Before any other import: this is what scripts and package managers call.
         sys.stdout.write(f"wacoex {__version__}\n")
-        return 0
+        sys.stdout.flush()
+        if not any(outlet.failure for outlet in output.process.outlets):
+            return 0
     try:
         return _run(arguments)
     except KeyboardInterrupt:  # so early or so late that nothing is there to tell it
@@ -20,30 +27,46 @@ def main() -> int:
 
 def _run(arguments: list[str]) -> int:
     import os
+
+    from wacoex_cli.terminal import lost_output, options, render
+
+    lost_output.begin()
+    options.forget_running()
+    root = None
+    with _ended_in_order():
+        try:
+            from wacoex_cli.app import app, run
+
+            root = app
+            _demand_text(arguments)
+            status = run(arguments)
+        except KeyboardInterrupt:
+            interrupted = SystemExit(render.INTERRUPTED)
+            status = options.report_failure(interrupted, arguments, root, debug=False)
+        except BaseException as error:
+            debug = os.environ.get("WACOEX_DEBUG", "").lower() in {"1", "true", "yes", "on"}
+            status = options.report_failure(error, arguments, root, debug=debug)
+        return options.settle_output(status, arguments, root)
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise SystemExit; a SIGHUP that is ignored stays so (`nohup`)."""
     import signal
     import threading
 
-    from wacoex_cli.terminal import options, render
-
-    render.never_fail_on_encoding()
-    options.forget_running()
-    is_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _terminate) if is_main_thread else None
-    root = None
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, _terminate) for number in numbers}
     try:
-        from wacoex_cli.app import app, run
-
-        root = app
-        _demand_text(arguments)
-        return run(arguments)
-    except KeyboardInterrupt:
-        return options.report_failure(SystemExit(render.INTERRUPTED), arguments, root, debug=False)
-    except BaseException as error:
-        debug = os.environ.get("WACOEX_DEBUG", "").lower() in {"1", "true", "yes", "on"}
-        return options.report_failure(error, arguments, root, debug=debug)
+        yield
     finally:
-        if is_main_thread:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _demand_text(arguments: list[str]) -> None:
@@ -59,7 +82,11 @@ def _demand_text(arguments: list[str]) -> None:
 
 
 def _terminate(number: int, frame: object) -> None:
-    sys.exit(128 + number)
+    import signal
+
+    if number == signal.SIGHUP:  # a terminal that closes is often told about twice
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(143)  # SIGHUP counts as SIGTERM
 
 
 if __name__ == "__main__":

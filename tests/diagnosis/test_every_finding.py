@@ -183,6 +183,14 @@ def from_the_future(clinic: Any) -> None:
     clinic.sql("UPDATE channels SET created_at = ?", days_ago(-2))
 
 
+def lost_output(clinic: Any) -> None:
+    clinic.sql(
+        "INSERT INTO lost_output VALUES"
+        " ('reminder notify', 'stdout', 'no space left', ?, 1, 'the disk is full')",
+        days_ago(1),
+    )
+
+
 def newer(clinic: Any) -> None:
     db = sqlite3.connect(clinic.state_path)
     with db:
@@ -249,6 +257,7 @@ TABLE: dict[str, Break] = {
     "WX705": from_the_future,
     "WX708": newer,
     "WX709": in_html,
+    "WX712": lost_output,
 }
 SYMPTOMS = {
     "WX401": "unsupported-messages",

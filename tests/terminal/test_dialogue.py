@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
 
 import pytest
 
-from wacoex_cli.errors import UsageError
+from wacoex_cli.errors import DeclinedError, UsageError
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation
 
@@ -31,6 +32,29 @@ def test_only_yes_is_yes(typing, capsys, answer: str, meant: bool) -> None:
 
     assert TerminalDialogue(Invocation()).confirm("Send?", flag="--yes") is meant
     assert capsys.readouterr().err.startswith("Send? [y/N] ")
+
+
+@pytest.mark.parametrize("kind", ["confirm", "ask"])
+def test_ctrl_d_declines_whatever_is_asked(typing, capsys, kind: str) -> None:
+    typing("")
+    dialogue = TerminalDialogue(Invocation())
+
+    with pytest.raises(DeclinedError, match="no answer was given"):
+        getattr(dialogue, kind)("Linked?", flag="a person")
+    assert capsys.readouterr().err.endswith("\n")
+
+
+def test_a_terminal_that_closes_declines_too(monkeypatch, capsys) -> None:
+    class Closed:
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self) -> str:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(sys, "stdin", Closed())
+    with pytest.raises(DeclinedError, match="no answer was given"):
+        TerminalDialogue(Invocation()).confirm("Linked?", flag="a person")
 
 
 def test_ctrl_c_ends_a_question_at_once_inside_an_event_loop(monkeypatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -186,15 +185,6 @@ def test_names_from_outside_cannot_play_with_the_terminal(streams) -> None:
     emit(Result({}, ["a\x1b[2Jb\u202ec", Table(("x",), [("\x1b]0;t\x07",)])]), Invocation(), PATH)
 
     assert out.written() == "a?[2Jb?c\nX\n?]0;t?\n"
-
-
-def test_a_reader_that_went_away_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "w") as closed:
-        monkeypatch.setattr(sys, "stdout", closed)
-
-        assert emit(Result({}, ["text"], exit_code=7), Invocation(), PATH) == 7
 
 
 def test_long_lists_stand_in_data_like_any_other_entry(capsys) -> None:

@@ -37,15 +37,17 @@ from wacoex_cli.onboarding.checks import check_records, check_window
 from wacoex_cli.onboarding.model import SYNC_WINDOW, Route, StepState
 from wacoex_cli.partners.checks import check_partners
 from wacoex_cli.templates.rule import check_still_as_planned
+from wacoex_cli.terminal.lost_output import STREAM_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.diagnosis.snapshot import ChannelView, Machine, Snapshot, Unanswered
     from wacoex_cli.errors import StateError
     from wacoex_cli.onboarding.model import Journey, Record
+    from wacoex_cli.terminal.lost_output import LostOutput
 
 
 CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...] = (
@@ -241,7 +243,7 @@ def check_webhooks(view: ChannelView, now: datetime) -> list[Finding]:
 
 
 def check_machine(machine: Machine, now: datetime) -> list[Finding]:
-    """Everything that is wrong on this machine itself (WX704 to WX707)."""
+    """Everything that is wrong on this machine itself (WX704 to WX707, WX712)."""
     at = to_text(now)
     found = []
     if exposed := machine.exposed:
@@ -260,7 +262,28 @@ def check_machine(machine: Machine, now: datetime) -> list[Finding]:
         severity = Severity.CRITICAL if machine.free_bytes < _NEARLY_NONE else Severity.WARNING
         free = f"{machine.disk}: {machine.free_bytes // _MEBIBYTE} MiB are free"
         found.append(Finding("WX707", severity, None, Evidence(free, "machine", at)))
-    return found
+    return found + check_output(machine.lost_output)
+
+
+def check_output(lost: Sequence[LostOutput]) -> list[Finding]:
+    """WX712: a command could not write what it had to say, and has not been able to since.
+
+    A reader that went away is told about only beside such a failure.
+    """
+    if not any(entry.is_failure for entry in lost):
+        return []
+    said = [
+        Evidence(
+            f"`wacoex {entry.command}` could not write {STREAM_NAMES[entry.stream]}:"
+            f" {entry.reason}"
+            + (f"; it ended with: {entry.ended_with}" if entry.ended_with else ""),
+            "machine",
+            entry.at,
+        )
+        for entry in lost
+    ]
+    commands = list(dict.fromkeys(entry.command for entry in lost))
+    return [Finding("WX712", Severity.WARNING, None, said, commands=commands)]
 
 
 def _clock_facts(machine: Machine, now: datetime) -> Iterator[str]:

@@ -34,6 +34,7 @@ from wacoex_cli.partners.ownership import rows_of
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_template
+from wacoex_cli.terminal import lost_output
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from wacoex_cli.inactivity.model import Standing
     from wacoex_cli.onboarding.model import Journey, Record
     from wacoex_cli.partners.rule import PartnerRows
+    from wacoex_cli.terminal.lost_output import LostOutput
 
     Pair = tuple[Template, Template]
     """A template as it was planned, and as Meta has it now."""
@@ -80,6 +82,7 @@ class Machine(NamedTuple):
     newest_stored_at: datetime | None
     clock_skew_seconds: float | None = None
     keyring_problem: str | None = None
+    lost_output: tuple[LostOutput, ...] = ()
 
 
 def look_at(
@@ -104,6 +107,9 @@ def look_at(
         newest_stored_at=newest_stored_at,
         clock_skew_seconds=clock_skew_seconds,
         keyring_problem=workspace.secrets.keyring_problem() if uses_keyring else None,
+        lost_output=tuple(
+            lost_output.newest(workspace.state, workspace.clock.now() - lost_output.COUNTS_FOR)
+        ),
     )
 
 

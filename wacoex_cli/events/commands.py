@@ -11,6 +11,7 @@ from wacoex_cli.errors import DeclinedError, UsageError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
+from wacoex_cli.terminal.output import Working
 from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
@@ -234,9 +235,10 @@ def listen(
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
         report = listener.ListenReport(dialogue, workspace.clock, streams_json=invocation.json)
-        signal_number = workspace.run(
-            listener.listen(workspace, host, port, dialogue, report, insecure=insecure)
-        )
+        with Working():
+            signal_number = workspace.run(
+                listener.listen(workspace, host, port, dialogue, report, insecure=insecure)
+            )
     count = report.count
     text = (
         f"{count.stored} deliveries stored, {count.duplicates} known before,"

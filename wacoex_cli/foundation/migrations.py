@@ -519,6 +519,22 @@ def m013_providers_and_guards(db: Database) -> None:
     db.execute("ALTER TABLE optouts ADD COLUMN scope TEXT NOT NULL DEFAULT 'all'")
 
 
+def m016_output(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE lost_output (
+            command TEXT NOT NULL,
+            stream TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            at TEXT NOT NULL,
+            is_failure INTEGER NOT NULL,
+            ended_with TEXT,
+            PRIMARY KEY (command, stream)
+        )
+        """
+    )
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -533,4 +549,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m011_probes,
     m012_throttled,
     m013_providers_and_guards,
+    m016_output,
 )

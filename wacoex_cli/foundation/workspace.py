@@ -52,6 +52,7 @@ class Workspace:
         log: Callable[[str], None],
         detail: Callable[[str], None],
         announce: Callable[[Settings], None],
+        on_state: Callable[[State], None] = lambda state: None,
     ) -> None:
         self.settings = load_settings(sources)
         announce(self.settings)
@@ -72,6 +73,7 @@ class Workspace:
         self.sources = sources
         self._log = log
         self._announce = announce
+        self._on_state = on_state
 
     def settings_for(self, channel: str) -> Settings:
         """The settings with what `[channels.NAME]` of config.toml says for that channel."""
@@ -94,7 +96,9 @@ class Workspace:
     @functools.cached_property
     def state(self) -> State:
         """The state file. Raises StateError when it cannot be used."""
-        return open_state(self.settings.state)
+        state = open_state(self.settings.state)
+        self._on_state(state)
+        return state
 
     @functools.cached_property
     def http(self) -> Http:
@@ -142,12 +146,13 @@ def open_workspace(
     log: Callable[[str], None],
     detail: Callable[[str], None] = lambda text: None,
     announce: Callable[[Settings], None],
+    on_state: Callable[[State], None] = lambda state: None,
 ) -> Workspace:
     """Read the settings; everything else opens when it is asked for.
 
     `warn` is told what looks wrong in the configuration, `log` about each HTTP request,
     `detail` why the keyring cannot be used, and `announce` each set of settings before anything
-    is done with it.
+    is done with it. `on_state` is given the state file when it is opened.
     Raises UsageError when a setting is unfit.
     """
     environ = os.environ if environ is None else environ
@@ -155,7 +160,9 @@ def open_workspace(
     for warning in sources.warnings():
         warn(warning)
     clock = clock or SystemClock()
-    return Workspace(sources, clock, warn=warn, log=log, detail=detail, announce=announce)
+    return Workspace(
+        sources, clock, warn=warn, log=log, detail=detail, announce=announce, on_state=on_state
+    )
 
 
 STOPPING = "stopping: requests under way may end (10 s at most); again to stop at once"
@@ -164,14 +171,25 @@ STOPPING = "stopping: requests under way may end (10 s at most); again to stop a
 _SAME_KEYSTROKE_SECONDS = 0.2
 
 
+def ending_signals() -> list[signal.Signals]:
+    """The signals that end a command in order: Ctrl-C, SIGTERM, and a terminal that closes.
+
+    SIGHUP is left alone where it is ignored, as under `nohup`.
+    """
+    is_hangup_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    hangup = [] if is_hangup_ignored else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
+
+
 @contextlib.contextmanager
 def interruptible(
     on_first: Callable[[int], None], on_again: Callable[[int], None]
 ) -> Iterator[list[int]]:
-    """Hear both signals while the block runs; gives the numbers of those that came, in order.
+    """Hear the ending signals while the block runs; gives the numbers that came, in order.
 
-    A shell may send one keystroke to several processes, which pass it on: what comes within 0.2
-    seconds of the first counts as that one.
+    SIGHUP counts as SIGTERM. A shell may send one keystroke to several processes, which pass it
+    on: what comes within 0.2 seconds of the first counts as that one. A terminal that closes may
+    be told about more than once, and nobody insists by it.
     """
     import asyncio
 
@@ -181,23 +199,27 @@ def interruptible(
 
     def handle(number: signal.Signals) -> None:
         nonlocal first_at
-        if received and loop.time() - first_at < _SAME_KEYSTROKE_SECONDS:
+        is_no_other = number == signal.SIGHUP or loop.time() - first_at < _SAME_KEYSTROKE_SECONDS
+        if received and is_no_other:
             return
+        meant = signal.SIGTERM if number == signal.SIGHUP else number
         if received:
-            on_again(number)
+            on_again(meant)
         else:
             first_at = loop.time()
-            on_first(number)
-        received.append(number)
+            on_first(meant)
+        received.append(meant)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
+    handlers = {number: signal.getsignal(number) for number in ending_signals()}
+    for number in handlers:
         loop.add_signal_handler(number, handle, number)
     try:
         yield received
     finally:
-        for number in numbers:
+        for number, before in handlers.items():
             loop.remove_signal_handler(number)
+            is_over = received and number == signal.SIGHUP
+            signal.signal(number, signal.SIG_IGN if is_over else before)
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ from wacoex_cli.terminal.options import (
     command,
     group,
 )
+from wacoex_cli.terminal.output import Working
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def notify(
             }
             lines = [line for notice in due for line in _preview(notice)]
             return Result(data, lines or ["nothing is due"])
-        done = operation.notify(workspace, urls, named, log=TerminalDialogue(invocation).detail)
+        log = TerminalDialogue(invocation).detail
+        with Working():
+            done = operation.notify(workspace, urls, named, log=log)
     data = {
         "sent": [notice.to_json() for notice in done.sent],
         "failed": [notice.to_json() for notice in done.failed],

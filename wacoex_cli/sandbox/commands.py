@@ -7,6 +7,7 @@ import typer
 
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation, command, group
+from wacoex_cli.terminal.output import Working
 from wacoex_cli.terminal.render import Result
 
 _ENDED_BY_SIGNAL = 128
@@ -55,7 +56,9 @@ def start(
             dialogue.note(line)
 
     pretend = defaults.default_world()
-    if (received := serve.serve(pretend, port, say)) != signal.SIGINT:
+    with Working():
+        received = serve.serve(pretend, port, say)
+    if received != signal.SIGINT:
         raise SystemExit(_ENDED_BY_SIGNAL + received)
     dialogue.note("sandbox stopped")
     return Result({"summary": pretend.log.summary()}, exit_code=_ENDED_BY_SIGNAL + received)

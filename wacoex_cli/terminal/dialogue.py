@@ -10,8 +10,10 @@ import threading
 from collections.abc import Iterator
 from typing import Protocol
 
-from wacoex_cli.errors import UsageError
+from wacoex_cli.errors import DeclinedError, UsageError
 from wacoex_cli.terminal.render import Messages, printable, write
+
+_GO_AHEAD = "--yes"
 
 
 class Dialogue(Protocol):
@@ -46,7 +48,8 @@ class TerminalDialogue(Messages):
     """Talks on standard error; asks only where a person can answer.
 
     Every question raises UsageError, naming the option that answers it, when standard input is
-    no terminal or asking is forbidden.
+    no terminal or asking is forbidden; and DeclinedError when the person ends the input (Ctrl-D)
+    or the terminal closes. Where only leave to go on is asked for (`--yes`), that is a no.
     """
 
     def demand_person(self, flag: str) -> None:
@@ -55,7 +58,12 @@ class TerminalDialogue(Messages):
 
     def confirm(self, question: str, *, flag: str) -> bool:
         self.demand_person(flag)
-        return self._answer(f"{question} [y/N] ").lower() in {"y", "yes"}
+        try:
+            return self._answer(f"{question} [y/N] ").lower() in {"y", "yes"}
+        except DeclinedError:
+            if flag == _GO_AHEAD:  # the caller says what it has not done
+                return False
+            raise
 
     def ask(self, question: str, *, flag: str) -> str:
         self._demand_person(f"this needs `{flag}`", f"give the answer with `{flag}`")
@@ -63,20 +71,14 @@ class TerminalDialogue(Messages):
 
     def secret(self, question: str) -> str:
         if not sys.stdin.isatty():
-            try:
-                return sys.stdin.readline().rstrip("\r\n")
-            except UnicodeDecodeError:
-                raise UsageError(
-                    "standard input is no plain text",
-                    hint="give one line of text",
-                    code="input_unreadable",
-                ) from None
+            return _read_line().rstrip("\r\n")
         self._demand_person("a secret cannot be typed in", "give it on standard input: `< FILE`")
         try:
             with _interruptible():
                 return getpass.getpass(printable(f"{question}: "), stream=sys.stderr)
-        except EOFError:
-            return ""
+        except (EOFError, OSError):
+            write(sys.stderr, "\n")
+            raise _no_answer() from None
 
     def can_ask(self) -> bool:
         """Whether a person sits there who may be asked."""
@@ -90,15 +92,18 @@ class TerminalDialogue(Messages):
         with contextlib.suppress(io.UnsupportedOperation):
             if not select.select([sys.stdin], [], [], 0)[0]:
                 return False
-        sys.stdin.readline()
+        with contextlib.suppress(OSError):  # the terminal has closed
+            sys.stdin.readline()
         return True
 
     def _answer(self, prompt: str) -> str:
         write(sys.stderr, printable(prompt))
         with _interruptible():
-            line = sys.stdin.readline()
+            line = _read_line()
         if not line.endswith("\n"):
             write(sys.stderr, "\n")
+        if not line:
+            raise _no_answer()
         return line.strip()
 
     def _demand_person(self, need: str, hint: str) -> None:
@@ -106,6 +111,27 @@ class TerminalDialogue(Messages):
             raise UsageError(f"with `--no-input` {need}", hint=hint, code="needs_answer")
         if not sys.stdin.isatty():
             raise UsageError(f"without a terminal {need}", hint=hint, code="needs_answer")
+
+
+def _read_line() -> str:
+    """A line of standard input; empty at its end, and when the terminal has closed."""
+    try:
+        return sys.stdin.readline()
+    except OSError:
+        return ""
+    except UnicodeDecodeError:
+        raise UsageError(
+            "standard input is no plain text",
+            hint="give one line of text",
+            code="input_unreadable",
+        ) from None
+
+
+def _no_answer() -> DeclinedError:
+    return DeclinedError(
+        "no answer was given: the input ended",
+        hint="nothing was done after the question; run the command again to answer it",
+    )
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from typer.exceptions import Abort, TyperException
 from typer.main import get_params_convertors_ctx_param_name_from_function
 
 from wacoex_cli.errors import UsageError, WacoexError
+from wacoex_cli.terminal import lost_output, output
 from wacoex_cli.terminal.help import (
     GLOBAL_PANEL,
     CommandPath,
@@ -25,10 +26,17 @@ from wacoex_cli.terminal.help import (
     PlainGroup,
     first_sentence,
 )
-from wacoex_cli.terminal.render import INTERRUPTED, TERMINATED, Result, emit, write
+from wacoex_cli.terminal.render import INTERRUPTED, TERMINATED, Learnt, Result, emit, write
 from wacoex_cli.terminal.render import Invocation as Invocation  # commands take it from here
 
 _CHECK_IMPOSSIBLE = 3
+# The last words of commands that only show something. When their reader leaves, they are done.
+READING_VERBS = frozenset(
+    {
+        *("check", "completion", "demo", "doctor", "explain", "export"),
+        *("list", "mac", "path", "report", "show", "status"),
+    }
+)
 # A value and what it is; where such values come from, given the file named by `--env-file`.
 Candidate = tuple[str, str]
 ValueSource = Callable[[Path | None], Iterable[Candidate]]
@@ -229,7 +237,10 @@ def _made(
 
     def run(**values: Any) -> int:
         invocation = _merged(get_current_context(), values)
-        _running[:] = [Running(invocation, path, is_check)]
+        checks = is_check or values.get("check") is True
+        _running[:] = [Running(invocation, path, checks)]
+        lost_output.notebook.command = " ".join(path)
+        output.process.only_reads = checks or path[-1] in READING_VERBS
         for name, convert in convertors.items():
             values[name] = convert(values[name])
         try:
@@ -301,10 +312,44 @@ def report_failure(
         write(sys.stderr, f"{error.format_message()}\n")
         return UsageError.exit_status
     reported = _as_ours(error)
+    lost_output.notebook.ended_with = _in_one_line(reported, error)
     if debug or at.invocation.debug or at.invocation.learnt.debug:
         write(sys.stderr, "".join(traceback.format_exception(error)))
     status = _CHECK_IMPOSSIBLE if at.is_check else reported.exit_status
     return emit(Result({}, exit_code=status, errors=[reported]), at.invocation, at.path)
+
+
+def _in_one_line(reported: WacoexError, error: BaseException) -> str:
+    """An error for a note; with the place in the program where it was not expected."""
+    if reported.code != "unexpected":
+        return reported.message
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    return reported.message + "".join(f", in {at.name}, line {at.lineno}" for at in place)
+
+
+def settle_output(status: int, arguments: Sequence[str], root: PlainGroup | None) -> int:
+    """The exit status of the process, given that of the work; what could not be written is noted.
+
+    A lost line makes 1 of a 0, and 3 of whatever a check found. One that nobody wanted to read
+    changes nothing.
+    """
+    at = running(root, arguments)
+    lost = [
+        (lost_output.STREAM_NAMES[outlet.stream_name], outlet.failure)
+        for outlet in output.process.outlets
+        if outlet.failure
+    ]
+    for name, failure in lost:
+        error = WacoexError(
+            f"{name} could not be written: {lost_output.reason_of(failure)}",
+            hint="the work was done all the same; see where the output goes",
+            code="output_lost",
+        )
+        emit(Result({}, errors=[error]), replace(at.invocation, json=False, learnt=Learnt()), ())
+    lost_output.notebook.close()
+    if not lost or status in {INTERRUPTED, TERMINATED}:
+        return status
+    return _CHECK_IMPOSSIBLE if at.is_check else status or 1
 
 
 def _as_ours(error: BaseException) -> WacoexError:

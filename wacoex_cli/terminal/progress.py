@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from wacoex_cli.foundation.clock import Clock, SystemClock, to_text
+from wacoex_cli.terminal import output
 from wacoex_cli.terminal.render import Invocation, printable, shows_color, write
 
 if TYPE_CHECKING:
@@ -43,8 +44,16 @@ def open_progress(
 
     A bar on a terminal; otherwise, and on one that cannot move its cursor, a line at the start,
     at the end and every minute. Nothing with `-q` or `--json`; with `--progress json` an object a
-    line on standard output.
+    line on standard output. A reader that does not read holds up nothing meanwhile.
     """
+    with output.Working(), _shown(invocation, title, total, done, clock) as shown:
+        yield shown
+
+
+@contextlib.contextmanager
+def _shown(
+    invocation: Invocation, title: str, total: int, done: int, clock: Clock | None
+) -> Iterator[Progress]:
     if invocation.learnt.streams:
         yield _Stream(title, total, clock or SystemClock())
     elif invocation.quiet or invocation.json:

@@ -1,6 +1,6 @@
 """All that is printed: text for a person, TSV for a pipe, the JSON envelope, and failures.
 
-Colour only where it is wanted; a closed pipe is met in silence.
+Colour only where it is wanted.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from wacoex_cli.errors import UsageError, WacoexError
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.terminal import lost_output, output
 from wacoex_cli.terminal.help import CommandPath
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class Invocation:
             log=lambda text: messages.detail(text, 2),
             detail=messages.detail,
             announce=announce,
+            on_state=lost_output.notebook.use,
         )
 
 
@@ -208,28 +210,36 @@ class Result(NamedTuple):
 
 
 def emit(result: Result, invocation: Invocation, command_path: CommandPath) -> int:
-    """Show a result as the invocation asks for; returns its exit code."""
-    if invocation.wants_json:
-        _write_envelope(result, invocation, command_path)
-        return result.exit_code
-    if invocation.quiet < 2:
-        now = datetime.now(UTC)
-        is_terminal = sys.stdout.isatty()
-        for part in result.text:
-            if isinstance(part, ForPipe if is_terminal else ForPerson):
-                continue
-            content = part.part if isinstance(part, ForPerson | ForPipe) else part
-            if isinstance(content, Table):
-                rows = _table_lines(content, invocation, now)
-                write(sys.stdout, "".join(f"{row}\n" for row in rows))
-                continue
-            text = printable(content.text if isinstance(content, Markdown) else content)
-            if isinstance(content, Markdown) and is_terminal:
-                text = laid_out(text, color=shows_color(sys.stdout, invocation.color))
-            write(sys.stdout, f"{text}\n")
-    for error in result.errors:
-        _write_error(error, invocation)
+    """Show a result as the invocation asks for; returns its exit code.
+
+    A reader that leaves in the middle is no failure.
+    """
+    with contextlib.suppress(output.ReaderLeft):
+        if invocation.wants_json:
+            _write_envelope(result, invocation, command_path)
+        elif invocation.quiet < 2:
+            _write_text(result, invocation)
+    if not invocation.wants_json:
+        for error in result.errors:
+            _write_error(error, invocation)
     return result.exit_code
+
+
+def _write_text(result: Result, invocation: Invocation) -> None:
+    now = datetime.now(UTC)
+    is_terminal = sys.stdout.isatty()
+    for part in result.text:
+        if isinstance(part, ForPipe if is_terminal else ForPerson):
+            continue
+        content = part.part if isinstance(part, ForPerson | ForPipe) else part
+        if isinstance(content, Table):
+            rows = _table_lines(content, invocation, now)
+            write(sys.stdout, "".join(f"{row}\n" for row in rows))
+            continue
+        text = printable(content.text if isinstance(content, Markdown) else content)
+        if isinstance(content, Markdown) and is_terminal:
+            text = laid_out(text, color=shows_color(sys.stdout, invocation.color))
+        write(sys.stdout, f"{text}\n")
 
 
 def _write_envelope(result: Result, invocation: Invocation, command_path: CommandPath) -> None:
@@ -366,15 +376,13 @@ def laid_out(text: str, *, color: bool) -> str:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write and flush. A reader that went away is no error: the rest is dropped in silence."""
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+    """Write and flush; what cannot be written is dropped.
+
+    Raises output.ReaderLeft when nobody reads any more and the command does nothing else.
+    """
+    stream.write(text)
+    stream.flush()
+    output.end_if_reader_left(stream)
 
 
 def printable(text: str) -> str:
@@ -399,10 +407,3 @@ def shows_color(stream: TextIO, color: bool | None) -> bool:
     if os.environ.get("FORCE_COLOR"):
         return True
     return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def never_fail_on_encoding() -> None:
-    """Let both streams replace what their encoding cannot express."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
