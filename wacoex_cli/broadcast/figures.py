@@ -11,10 +11,12 @@ from wacoex_cli.broadcast.model import (
     LONGEST_RETRY_IN_RUN,
     MOST_TRIES_IN_RUN,
     OPEN_STATES,
+    SENT_STATES,
     TAKEN_STATES,
     Counts,
     Doubt,
     OnItsWay,
+    Repeat,
     RowState,
     attempt_id,
 )
@@ -122,6 +124,24 @@ _RECENT = (
     " FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
     " WHERE b.started_at IS NOT NULL AND (b.finished_at IS NULL OR b.finished_at > ?)"
     " AND r.answered_at > ?"
+)
+
+
+# In this order: of each row of ours the index of keys, or of people, finds that of another.
+_MINE_AND_THEIRS = (
+    "SELECT mine.row, theirs.broadcast_id, theirs.claimed_at"
+    " FROM recipients mine CROSS JOIN recipients theirs"
+    f" WHERE mine.broadcast_id = ? AND mine.state IN {OPEN} AND theirs.sent_key = mine.sent_key"
+)
+_SENT_ELSEWHERE = (
+    " AND theirs.sent_key IS NOT NULL AND theirs.claimed_at >= ?"
+    " AND theirs.broadcast_id <> mine.broadcast_id"
+    f" AND CASE WHEN theirs.state IN {sql_list(SENT_STATES)} THEN 1 ELSE 0 END = 1"
+)
+_OPEN_ELSEWHERE = (
+    f" AND theirs.phone IN (mine.phone, {other_spelling('mine.phone')})"
+    " AND theirs.state <> 'skipped'"
+    f" AND CASE WHEN theirs.state IN {OPEN} THEN 1 ELSE 0 END = 1"
 )
 
 
@@ -379,6 +399,30 @@ class Figures:
             + " ORDER BY 1, 2",
             [since, f'%"attempt_id":"{attempts}%', self.broadcast_id, self.broadcast_id],
         )
+
+    def last(self) -> int:
+        """The number of the last row."""
+        return int(
+            self._value("SELECT COALESCE(MAX(row), 0) FROM recipients WHERE broadcast_id = ?")
+        )
+
+    def sent_elsewhere(self, where: str, values: Sequence[int], since: datetime) -> list[Repeat]:
+        """Open rows whose message the same person got from another broadcast since a moment.
+
+        `where` says which rows are looked at, in SQL about `mine.row` with its values.
+        """
+        found = self._rows(
+            f"{_MINE_AND_THEIRS}{_SENT_ELSEWHERE} AND {where}", to_text(since), *values
+        )
+        return [Repeat(**row) for row in found]
+
+    def open_elsewhere(self, first: int, last: int, others: Sequence[int]) -> list[Repeat]:
+        """Open rows from one to another that are open in one of the other broadcasts too."""
+        marks = ", ".join("?" * len(others))
+        where = f" AND mine.row BETWEEN ? AND ? AND theirs.broadcast_id IN ({marks})"
+        sql = f"{_MINE_AND_THEIRS}{_OPEN_ELSEWHERE}{where}"
+        found = self._rows(sql, first, last, *others)
+        return [Repeat(row["row"], row["broadcast_id"]) for row in found]
 
     def doubts(self, wanted: Collection[int]) -> tuple[Doubt, ...]:
         """These rows of a broadcast as far as they are ambiguous, in order."""
@@ -729,6 +773,19 @@ def choose(state: State, before: datetime, now: datetime) -> Choice:
         if row["kept"] is None
     )
     return Choice(removable, dict(Counter(row["kept"] for row in found if row["kept"])))
+
+
+def active_since(state: State, channels: Sequence[int], since: datetime) -> list[int]:
+    """Broadcasts of these channels that have begun and may have sent since a moment, or yet may."""
+    marks = ", ".join("?" * len(channels))
+    found = state.rows(
+        f"SELECT broadcast_id FROM broadcasts WHERE channel_id IN ({marks})"
+        " AND started_at IS NOT NULL AND status NOT IN ('draft', 'planned')"
+        " AND (finished_at IS NULL OR finished_at >= ? OR status IN ('sending', 'paused'))"
+        " ORDER BY broadcast_id",
+        [*channels, to_text(since)],
+    )
+    return [row["broadcast_id"] for row in found]
 
 
 def newest_id(state: State, *, drafts: bool = False) -> int:

@@ -29,6 +29,7 @@ from wacoex_cli.broadcast.model import (
     Counts,
     Held,
     Planned,
+    Repeats,
     RowState,
     RunProgress,
     Status,
@@ -182,6 +183,7 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
         "counts": counts.to_json(),
         "codes": rows.codes(),
         "skipped": rows.skip_reasons(),
+        "repeats": broadcast.repeats.value,
         "taken": counts.taken,
         "held": {
             "rows": sum(n for _, n, _ in waiting) + never,
@@ -251,6 +253,8 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
     yield f"  {data['recipients']} recipients: {told or 'none'}"
     for skip_reason, n in data["skipped"].items():
         yield f"  skipped: {n} {skip_reason}"
+    if data["repeats"] == Repeats.SENT:
+        yield "  sent to people who have this message already too, as `--again` said"
     for entry in data["codes"]:
         known = classify(entry["code"])
         yield f"  code {entry['code']} ({entry['n']} {entry['state']}): {known.meaning}"
