@@ -15,10 +15,10 @@ from wacoex_cli.broadcast.model import (
     Claim,
     Counts,
     Held,
-    Repeat,
-    Repeated,
-    Repeats,
+    Overlap,
+    RepeatPolicy,
     RowState,
+    SameMessage,
     Settled,
     Status,
     Stop,
@@ -63,7 +63,7 @@ _DECIDER = "wacoex"
 ALREADY_SENT = "already_sent"
 """The code of a refusal, and what the reason of such a pause begins with."""
 
-_REPEATS_ID = "WX507"
+_OVERLAP_ID = "WX507"
 _WAYS_ON = "`--skip-sent` leaves these people out, `--again` sends it to them once more"
 _PAGE_ROWS = 5_000
 
@@ -389,7 +389,7 @@ def _mixed(groups: Iterable[tuple[_Fault | None, int]]) -> Iterable[_Fault | Non
     return [fault for _, _, fault in sorted(places, key=lambda place: place[:2])]
 
 
-class Comparison:
+class MessageComparison:
     """The open rows of one broadcast beside those of all others of the same business.
 
     People who got the same message from another one in the last `hours` are repeats, and so are
@@ -405,14 +405,14 @@ class Comparison:
         self._rows = Rows(state, broadcast_id)
         self._broadcasts = Broadcasts(state)
 
-    def look(self) -> Repeated:
+    def look(self) -> Overlap:
         """How many people it is."""
-        repeated = Repeated(self._rows.count_open())
+        overlap = Overlap(self._rows.count_open())
         for page in self.pages():
-            repeated.count(page, self._sending(page))
-        return repeated
+            overlap.count(page, self._sending(page))
+        return overlap
 
-    def pages(self) -> Iterator[list[Repeat]]:
+    def pages(self) -> Iterator[list[SameMessage]]:
         """Every repeat, some thousand rows at a time; no lock is held in between."""
         mine = self._broadcasts.get(self._number)
         since = self._clock.now() - self._window
@@ -436,7 +436,7 @@ class Comparison:
             if page := _each_once(found, numbers):
                 yield page
 
-    def of_claims(self, claims: Sequence[Claim]) -> list[Repeat]:
+    def of_claims(self, claims: Sequence[Claim]) -> list[SameMessage]:
         """Which of these rows somebody else has sent to; asked in the transaction of the claim."""
         since = self._clock.now() - self._window
         where = f"mine.row IN ({', '.join('?' * len(claims))})"
@@ -451,35 +451,35 @@ class Comparison:
         others = map(self._broadcasts.get, active_since(self._state, channels, since))
         return [other for other in others if mine.may_repeat(other)]
 
-    def _sending(self, repeats: Iterable[Repeat]) -> set[int]:
+    def _sending(self, repeats: Iterable[SameMessage]) -> set[int]:
         numbers = {repeat.broadcast_id for repeat in repeats}
         return {number for number in numbers if self._broadcasts.sender(number, self._clock)}
 
 
-def _each_once(repeats: Iterable[Repeat], others: Collection[int]) -> list[Repeat]:
+def _each_once(repeats: Iterable[SameMessage], others: Collection[int]) -> list[SameMessage]:
     """Of each row the repeat that counts: the last that was sent, else one that is open."""
     found = [repeat for repeat in repeats if repeat.broadcast_id in others]
     found.sort(key=lambda repeat: repeat.claimed_at or "")
     return list({repeat.row: repeat for repeat in found}.values())
 
 
-def check_repeats(repeated: Repeated, channel: str, now: datetime) -> list[Finding]:
+def check_overlap(overlap: Overlap, channel: str, now: datetime) -> list[Finding]:
     """WX507: people of a broadcast have its message already, or will get it from another one."""
-    if not repeated:
+    if not overlap:
         return []
-    evidence = [Evidence(text, "ledger", to_text(now)) for text in repeated.sentences(now)]
-    return [Finding(_REPEATS_ID, Severity.CRITICAL, channel, evidence)]
+    evidence = [Evidence(text, "ledger", to_text(now)) for text in overlap.sentences(now)]
+    return [Finding(_OVERLAP_ID, Severity.CRITICAL, channel, evidence)]
 
 
-def refusal_of(repeated: Repeated, channel: str, now: datetime) -> RefusedError:
+def refusal_of(overlap: Overlap, channel: str, now: datetime) -> RefusedError:
     """Why nothing was sent, and what can be meant."""
     return RefusedError(
-        f"nothing was sent: {'; '.join(repeated.sentences(now))}",
+        f"nothing was sent: {'; '.join(overlap.sentences(now))}",
         hint=_WAYS_ON,
         code=ALREADY_SENT,
         details={
-            "findings": [finding.to_json() for finding in check_repeats(repeated, channel, now)],
-            ALREADY_SENT: repeated.to_json(),
+            "findings": [finding.to_json() for finding in check_overlap(overlap, channel, now)],
+            ALREADY_SENT: overlap.to_json(),
         },
     )
 
@@ -502,20 +502,20 @@ def let_pass(
         Rows(state, broadcast.broadcast_id),
     )
     repeats = order.repeats or broadcast.repeats
-    comparison = Comparison(state, number, order.repeat_hours, clock)
+    comparison = MessageComparison(state, number, order.repeat_hours, clock)
     is_let = False
     while not is_let:
         starts = store.starts()
-        if repeats is Repeats.SKIPPED:
+        if repeats is RepeatPolicy.SKIPPED:
             for page in comparison.pages():
                 with state.transaction():
                     locks.beat(state, lock_purpose(number), presence, clock)
-                    rows.skip_repeats(page)
-        repeated = comparison.look()
-        if repeated and repeats is Repeats.REFUSED:
-            raise refusal_of(repeated, broadcast.channel, clock.now())
+                    rows.skip_already_sent(page)
+        overlap = comparison.look()
+        if overlap and repeats is RepeatPolicy.REFUSED:
+            raise refusal_of(overlap, broadcast.channel, clock.now())
         with state.transaction():
-            is_let = store.starts() == starts or repeats is Repeats.SENT
+            is_let = store.starts() == starts or repeats is RepeatPolicy.SENT
             if store.status(number) is not Status.SENDING:
                 raise UsageError(
                     f"broadcast {number} has become {store.status(number).value} meanwhile",
@@ -527,8 +527,8 @@ def let_pass(
                 store.mark_compared(number, repeats)
                 for finding in order.overrule:
                     rows.note_decision(None, f"overruled {finding}", order.who, clock.now())
-                if order.repeats is Repeats.SENT:
-                    said = "; ".join(repeated.sentences(clock.now())) or "nobody has it yet"
+                if order.repeats is RepeatPolicy.SENT:
+                    said = "; ".join(overlap.sentences(clock.now())) or "nobody has it yet"
                     rows.note_decision(None, f"again: {said}", order.who, clock.now())
 
 
@@ -556,7 +556,7 @@ class SendOrder:
     guards: Guards | None = None
     zone: str = "UTC"
     until: datetime | None = None
-    repeats: Repeats | None = None
+    repeats: RepeatPolicy | None = None
     repeat_hours: float = 72.0
 
 
@@ -588,9 +588,9 @@ def send_order(
                 hint=f"did you mean `{near[0]}`?" if near else "the refusal names the ids",
                 code="unknown_finding",
             )
-    if _REPEATS_ID in (overrule or ()):
+    if _OVERLAP_ID in (overrule or ()):
         raise UsageError(
-            f"`--overrule {_REPEATS_ID}` does not say what becomes of the people who have it",
+            f"`--overrule {_OVERLAP_ID}` does not say what becomes of the people who have it",
             hint=_WAYS_ON,
             code="say_what_is_meant",
         )
@@ -600,7 +600,7 @@ def send_order(
             hint=_WAYS_ON,
             code="say_what_is_meant",
         )
-    repeats = Repeats.SKIPPED if skip_sent else Repeats.SENT if again else None
+    repeats = RepeatPolicy.SKIPPED if skip_sent else RepeatPolicy.SENT if again else None
     overruled = tuple(overrule or ())
     return SendOrder(rate, expect, overruled, yes, resume, options, repeats=repeats)
 
@@ -650,10 +650,10 @@ class RunGuard:
         self._run = run
         guards, since = run.guards, run.guards.canary_since
         self._hours = guards.quiet_hours
-        is_open = since and not Broadcasts(state).has_decision(run.broadcast_id, CANARY_WORD, since)
+        is_open = since and not self._rows.has_decision(CANARY_WORD, since)
         self._canary = guards.canary if is_open else None
         hours = run.order.repeat_hours
-        self._comparison = Comparison(state, run.broadcast_id, hours, clock)
+        self._comparison = MessageComparison(state, run.broadcast_id, hours, clock)
         self._repeats = Broadcasts(state).get(run.broadcast_id).repeats
         self.stop: Stop | None = None
         self._next_look = self._next_sweep = float("-inf")
@@ -697,14 +697,14 @@ class RunGuard:
         broadcast are skipped, or `stop` says that they are there.
         """
         claims = self._claim(holder, wanted)
-        if not claims or self._repeats is Repeats.SENT:
+        if not claims or self._repeats is RepeatPolicy.SENT:
             return claims
         repeats = {repeat.row: repeat for repeat in self._comparison.of_claims(claims)}
         if not repeats:
             return claims
-        if self._repeats is Repeats.SKIPPED:
+        if self._repeats is RepeatPolicy.SKIPPED:
             self._rows.give_back(holder, [claim for claim in claims if claim.row in repeats])
-            self._rows.skip_repeats(repeats.values())
+            self._rows.skip_already_sent(repeats.values())
             return tuple(claim for claim in claims if claim.row not in repeats)
         self._rows.give_back(holder, claims)
         numbers = ", ".join(

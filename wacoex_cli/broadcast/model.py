@@ -157,7 +157,7 @@ again by a broadcast of its own, with rows of its own.
 """
 
 
-class Repeats(StrEnum):
+class RepeatPolicy(StrEnum):
     """What becomes of people who have the message already, or will get it from elsewhere."""
 
     REFUSED = "refused"
@@ -200,7 +200,7 @@ class Broadcast(NamedTuple):
     peak_in_one_second: int
     retry_of: int | None = None
     test_of: int | None = None
-    repeats: Repeats = Repeats.REFUSED
+    repeats: RepeatPolicy = RepeatPolicy.REFUSED
     is_compared: bool = False
     has_keys: bool = False
 
@@ -250,7 +250,7 @@ def message_key(template: str, parameter_sources: str) -> Callable[[str, str], i
     return key
 
 
-class Repeat(NamedTuple):
+class SameMessage(NamedTuple):
     """A row whose person has the message from another broadcast, or will get it from there.
 
     `claimed_at` (RFC 3339, UTC) is None while it is open there.
@@ -261,7 +261,7 @@ class Repeat(NamedTuple):
     claimed_at: str | None = None
 
 
-class Repeated:
+class Overlap:
     """How many people of a broadcast have its message already, or will get it, and from where."""
 
     def __init__(self, people: int) -> None:
@@ -279,7 +279,7 @@ class Repeated:
         """How many people it is."""
         return self.have.total() + self.open.total()
 
-    def count(self, repeats: Iterable[Repeat], sending: Iterable[int]) -> None:
+    def count(self, repeats: Iterable[SameMessage], sending: Iterable[int]) -> None:
         """Count rows, each once; `sending` are broadcasts that a process sends now."""
         self._sending.update(sending)
         for repeat in repeats:

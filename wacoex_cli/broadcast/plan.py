@@ -16,7 +16,7 @@ from wacoex_cli.audience import recipients_file
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.audience.recipients_file import RecipientsFile, first_name, why_invalid
 from wacoex_cli.broadcast.figures import Month
-from wacoex_cli.broadcast.guards import Comparison, check_repeats
+from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
 from wacoex_cli.broadcast.model import (
     Broadcast,
     Planned,
@@ -259,8 +259,8 @@ async def plan(
                 )
             taken = messaged_lately(state, channel, clock.now())
             findings += check_audience(rows, channel, template.category, tier, taken, clock.now())
-            repeated = Comparison(state, broadcast_id, order.repeat_hours, clock).look()
-            findings += check_repeats(repeated, channel.name, clock.now())
+            overlap = MessageComparison(state, broadcast_id, order.repeat_hours, clock).look()
+            findings += check_overlap(overlap, channel.name, clock.now())
             if not rows.count_open():
                 raise _nobody(rows.skip_reasons())
             with state.transaction():

@@ -29,7 +29,7 @@ from wacoex_cli.broadcast.model import (
     Counts,
     Held,
     Planned,
-    Repeats,
+    RepeatPolicy,
     RowState,
     RunProgress,
     Status,
@@ -168,7 +168,7 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
     """The `data` of `broadcast send`, `show` and `resume`."""
     rows = Rows(state, broadcast.broadcast_id)
     waiting, never = rows.held(), rows.at_no_hour()
-    seconds = Broadcasts(state).active_seconds(broadcast.broadcast_id)
+    seconds = rows.active_seconds()
     achieved = counts.taken / seconds if seconds and counts.taken else 0.0
     return {
         "broadcast_id": broadcast.broadcast_id,
@@ -253,7 +253,7 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
     yield f"  {data['recipients']} recipients: {told or 'none'}"
     for skip_reason, n in data["skipped"].items():
         yield f"  skipped: {n} {skip_reason}"
-    if data["repeats"] == Repeats.SENT:
+    if data["repeats"] == RepeatPolicy.SENT:
         yield "  sent to people who have this message already too, as `--again` said"
     for entry in data["codes"]:
         known = classify(entry["code"])

@@ -13,19 +13,19 @@ from wacoex_cli.broadcast.guards import (
     ALREADY_SENT,
     CANARY_WORD,
     UNGUARDED,
-    Comparison,
     Guards,
+    MessageComparison,
     SendOrder,
-    check_repeats,
+    check_overlap,
     check_times,
     refusal_of,
 )
 from wacoex_cli.broadcast.model import (
     Broadcast,
     Claim,
+    Overlap,
     Planned,
-    Repeated,
-    Repeats,
+    RepeatPolicy,
     RowState,
     RunProgress,
     Status,
@@ -224,25 +224,25 @@ def send_broadcast(
         until=until,
     )
     task = _SendTask(workspace, provider_for(workspace, channel), channel, broadcast, order)
-    findings, repeated = task.check()
+    findings, overlap = task.check()
     for line in report.findings_text(tuple(findings)):
         dialogue.note(line)
     guards = order.guards or UNGUARDED
     since = guards.canary_since
-    if since and Broadcasts(state).has_decision(broadcast.broadcast_id, CANARY_WORD, since):
+    if since and Rows(state, broadcast.broadcast_id).has_decision(CANARY_WORD, since):
         guards = replace(guards, canary=None)  # it has let the rest go
     if words := guards.in_words():
         dialogue.note(f"guards: {words}")
-    if task.leaves_out and repeated:
-        dialogue.note(f"left out because of `--skip-sent`: {'; '.join(task.sentences(repeated))}")
-    if not order.yes and not dialogue.confirm(task.question(repeated), flag="--yes"):
+    if task.leaves_out and overlap:
+        dialogue.note(f"left out because of `--skip-sent`: {'; '.join(task.sentences(overlap))}")
+    if not order.yes and not dialogue.confirm(task.question(overlap), flag="--yes"):
         hint = f"broadcast {broadcast.broadcast_id} stays as it is"
         raise DeclinedError("nothing was sent", hint=hint)
     if not_before:
         dialogue.note(f"waiting until {local_text(not_before, zone)}; Ctrl-C leaves it as it is")
         workspace.run(_wait_until(workspace, broadcast, not_before))
-        findings, repeated = task.check()
-    people = broadcast.recipients - (repeated.rows if task.leaves_out else 0)
+        findings, overlap = task.check()
+    people = broadcast.recipients - (overlap.rows if task.leaves_out else 0)
     done = people - Rows(state, broadcast.broadcast_id).count_open()
     title = f"broadcast {broadcast.broadcast_id}"
     with open_progress(invocation, title, people, done=done, clock=workspace.clock) as progress:
@@ -282,20 +282,20 @@ class _SendTask:
     order: SendOrder
 
     @property
-    def repeats(self) -> Repeats:
+    def repeats(self) -> RepeatPolicy:
         return self.order.repeats or self.broadcast.repeats
 
     @property
     def leaves_out(self) -> bool:
-        return self.repeats is Repeats.SKIPPED
+        return self.repeats is RepeatPolicy.SKIPPED
 
-    def sentences(self, repeated: Repeated) -> list[str]:
-        return repeated.sentences(self.workspace.clock.now())
+    def sentences(self, overlap: Overlap) -> list[str]:
+        return overlap.sentences(self.workspace.clock.now())
 
-    def people(self, repeated: Repeated) -> int:
-        return repeated.people - (repeated.rows if self.leaves_out else 0)
+    def people(self, overlap: Overlap) -> int:
+        return overlap.people - (overlap.rows if self.leaves_out else 0)
 
-    def check(self) -> tuple[Sequence[Finding], Repeated]:
+    def check(self) -> tuple[Sequence[Finding], Overlap]:
         """What speaks against sending, and who has the message already; refuses what it must."""
         state, number, clock = (
             self.workspace.state,
@@ -304,10 +304,10 @@ class _SendTask:
         )
         bring_up_to_date(state, clock)
         _check_can_start(Broadcasts(state).get(number), resume=self.order.resume)
-        repeated = Comparison(state, number, self.order.repeat_hours, clock).look()
-        if repeated and self.repeats is Repeats.REFUSED:
-            raise refusal_of(repeated, self.channel.name, clock.now())
-        planned = self.people(repeated)
+        overlap = MessageComparison(state, number, self.order.repeat_hours, clock).look()
+        if overlap and self.repeats is RepeatPolicy.REFUSED:
+            raise refusal_of(overlap, self.channel.name, clock.now())
+        planned = self.people(overlap)
         if self.order.expect not in (None, planned):
             raise RefusedError(
                 f"nothing was sent: {planned} people would be sent to, not {self.order.expect}",
@@ -318,13 +318,13 @@ class _SendTask:
             check_before_sending(self.workspace, self.provider, self.channel, self.broadcast)
         )
         _refuse_critical(findings, self.order.overrule)
-        if self.repeats is Repeats.SENT:
-            findings += check_repeats(repeated, self.channel.name, clock.now())
-        return findings, repeated
+        if self.repeats is RepeatPolicy.SENT:
+            findings += check_overlap(overlap, self.channel.name, clock.now())
+        return findings, overlap
 
-    def question(self, repeated: Repeated) -> str:
+    def question(self, overlap: Overlap) -> str:
         state, broadcast, guards = self.workspace.state, self.broadcast, self.order.guards
-        people = self.people(repeated)
+        people = self.people(overlap)
         rate, clock = self.order.rate or broadcast.rate, self.workspace.clock
         way = way_through(state, self.provider, broadcast.broadcast_id, people, rate, clock)
         holds = " beside what quiet hours hold" if guards and guards.quiet_hours else ""

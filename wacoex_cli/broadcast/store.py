@@ -28,9 +28,9 @@ from wacoex_cli.broadcast.model import (
     Broadcast,
     Claim,
     Move,
-    Repeat,
-    Repeats,
+    RepeatPolicy,
     RowState,
+    SameMessage,
     Settled,
     Status,
     Stop,
@@ -269,7 +269,7 @@ class Rows(Figures):
                 detail=detail,
             )
 
-    def skip_repeats(self, repeats: Iterable[Repeat]) -> None:
+    def skip_already_sent(self, repeats: Iterable[SameMessage]) -> None:
         """Skip rows whose person has the message from another broadcast, or will get it there."""
         self.state.execute_many(
             moving(Move.SKIP, RowState.SKIPPED, "reason = 'already_sent', detail = ?", "row = ?"),
@@ -661,16 +661,6 @@ class Broadcasts:
         with self.state.transaction():
             self.state.execute("DELETE FROM broadcasts WHERE broadcast_id = ?", [broadcast_id])
 
-    def has_decision(self, broadcast_id: int, word: str, since: str) -> bool:
-        """Whether a decision about the whole broadcast begins with a word, since a moment."""
-        return bool(
-            self.state.value(
-                "SELECT EXISTS (SELECT 1 FROM decisions WHERE broadcast_id = ? AND row IS NULL"
-                " AND decision LIKE ? AND decided_at >= ?)",
-                [broadcast_id, f"{word}: %", since],
-            )
-        )
-
     def keep_guards(self, broadcast_id: int, guards: str) -> None:
         """Keep the guards (JSON) of a broadcast for all its runs."""
         sql = "UPDATE broadcasts SET guards = ? WHERE broadcast_id = ?"
@@ -710,7 +700,7 @@ class Broadcasts:
         """Another text after each start of a broadcast."""
         return str(self.state.value("SELECT value FROM about WHERE key = 'starts'"))
 
-    def mark_compared(self, broadcast_id: int, repeats: Repeats) -> None:
+    def mark_compared(self, broadcast_id: int, repeats: RepeatPolicy) -> None:
         """Let a broadcast that was started send, after it was compared with the others."""
         sql = "UPDATE broadcasts SET is_compared = 1, repeats = ? WHERE broadcast_id = ?"
         self.state.execute(sql, [repeats, broadcast_id])
@@ -765,16 +755,6 @@ class Broadcasts:
         """Note how a run ended."""
         sql = "UPDATE broadcast_runs SET ended_as = ? WHERE run_id = ?"
         self.state.execute(sql, [ended_as, run_id])
-
-    def active_seconds(self, broadcast_id: int) -> float:
-        """Seconds that all runs of a broadcast were active for."""
-        sql = "SELECT COALESCE(SUM(active_seconds), 0) FROM broadcast_runs WHERE broadcast_id = ?"
-        return float(self.state.value(sql, [broadcast_id]))
-
-    def last_started_at(self, broadcast_id: int) -> str:
-        """When the newest run of a broadcast began, as RFC 3339 text in UTC."""
-        sql = "SELECT COALESCE(MAX(started_at), '') FROM broadcast_runs WHERE broadcast_id = ?"
-        return str(self.state.value(sql, [broadcast_id]))
 
     def finish(self, broadcast_id: int, status: Status, now: datetime, why: Stop | None) -> None:
         """Close a run: completed, or paused with a reason; what another process decided stands."""
@@ -856,7 +836,7 @@ def _broadcast(row: Row) -> Broadcast:
     kinds: dict[str, Callable[[Any], object]] = {
         "status": Status,
         "provider": Provider,
-        "repeats": Repeats,
+        "repeats": RepeatPolicy,
     }
     kinds |= {"is_compared": bool, "has_keys": bool}
     return Broadcast(**{**row, **{name: kind(row[name]) for name, kind in kinds.items()}})
