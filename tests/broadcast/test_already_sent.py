@@ -462,59 +462,89 @@ SAME_LISTS = st.integers(2, 3).flatmap(
 )
 
 
-@pytest.mark.timeout(300)
-def test_of_several_starts_at_once_one_goes_on_and_nobody_gets_it_twice(
-    tmp_path: Path, clock: Any
-) -> None:
-    empty, numbers = tmp_path / "empty.db", itertools.count()
-    open_state(empty).close()
+# Who goes on, and for how many turns: what matters happens between two looks at the state file.
+STRETCHES = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 20)), max_size=12)
 
-    @given(lists=LISTS | SAME_LISTS, order=st.lists(st.integers(0, 2), max_size=120))
+
+class Starts:
+    """Starts of broadcasts with the same people, each on a fresh state file."""
+
+    def __init__(self, directory: Path, clock: Any) -> None:
+        self._directory, self._clock, self._numbers = directory, clock, itertools.count()
+        self._empty = directory / "empty.db"
+        open_state(self._empty).close()
+
+    def play(self, lists: Sequence[Sequence[int]], order: Iterator[int]) -> list[Status]:
+        """Send all lists, in turns of that order; says how each broadcast ended.
+
+        Nobody got it twice, and somebody went on.
+        """
+        directory = self._directory / f"{next(self._numbers)}"
+        directory.mkdir()
+        path = directory / "wacoex.db"
+        shutil.copyfile(self._empty, path)
+        with contextlib.closing(open_state(path)) as state:
+            ledger, turns, failures = Ledger(state, self._clock, lists), Turns(), list[Any]()
+            threads = [
+                turns.start(place, sending(path, turns, place, ledger, failures))
+                for place in range(len(lists))
+            ]
+            turns.play(order)
+            for thread in threads:
+                thread.join()
+            ended = [Broadcasts(state).get(b.broadcast_id).status for b in ledger.broadcasts]
+            claimed = ledger.claimed()
+        shutil.rmtree(directory)
+        assert failures == []
+        assert len(claimed) == len(set(claimed)), "somebody got it twice"
+        assert Status.COMPLETED in ended, "all wait for each other"
+        return ended
+
+
+def sending(
+    path: Path, turns: Turns, place: int, ledger: Ledger, failures: list[Any]
+) -> Callable[[], None]:
+    stepped: Any = SteppedState(path, turns, place)
+
+    def send() -> None:
+        try:
+            sender = Sender(stepped, ledger, ledger.broadcasts[place], Order())
+            while sender.claim():
+                pass
+            sender.close()
+        except BaseException as error:
+            if getattr(error, "code", None) != "already_sent":
+                failures.append(error)
+        finally:
+            stepped.close()
+
+    return send
+
+
+@pytest.fixture
+def starts(tmp_path: Path, clock: Any) -> Starts:
+    return Starts(tmp_path, clock)
+
+
+@pytest.mark.timeout(300)
+def test_of_several_starts_at_once_one_goes_on_and_nobody_gets_it_twice(starts: Starts) -> None:
+    @given(lists=LISTS | SAME_LISTS, order=STRETCHES)
     @settings(
         max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
-    def play(lists: list[list[int]], order: list[int]) -> None:
-        directory = tmp_path / f"{next(numbers)}"
-        directory.mkdir()
-        shutil.copyfile(empty, directory / "wacoex.db")
-        path = directory / "wacoex.db"
-        with contextlib.closing(open_state(path)) as state:
-            ledger, turns, failures = Ledger(state, clock, lists), Turns(), list[BaseException]()
-
-            def program(place: int) -> Callable[[], None]:
-                stepped: Any = SteppedState(path, turns, place)
-
-                def send() -> None:
-                    try:
-                        sender = Sender(stepped, ledger, ledger.broadcasts[place], Order())
-                        while sender.claim():
-                            pass
-                        sender.close()
-                    except RefusedError as error:
-                        if error.code != "already_sent":
-                            failures.append(error)
-                    except BaseException as error:
-                        failures.append(error)
-                    finally:
-                        stepped.close()
-
-                return send
-
-            threads = [turns.start(place, program(place)) for place in range(len(lists))]
-            turns.play(itertools.chain(order, itertools.cycle(range(3))))
-            for thread in threads:
-                thread.join()
-
-            assert failures == []
-            claimed = ledger.claimed()
-            assert len(claimed) == len(set(claimed)), "somebody got it twice"
-            ended = [Broadcasts(state).get(each.broadcast_id) for each in ledger.broadcasts]
-            assert Status.COMPLETED in {each.status for each in ended}, "all wait for each other"
-            assert {each.status for each in ended} <= {
-                Status.COMPLETED,
-                Status.PLANNED,
-                Status.PAUSED,
-            }
-        shutil.rmtree(directory)
+    def play(lists: list[list[int]], order: list[tuple[int, int]]) -> None:
+        stretches = (itertools.repeat(*stretch) for stretch in order)
+        ended = starts.play(lists, itertools.chain(*stretches, itertools.cycle(range(3))))
+        assert set(ended) <= {Status.COMPLETED, Status.PLANNED, Status.PAUSED}
 
     play()
+
+
+@pytest.mark.parametrize("turns", range(1, 20))
+def test_a_start_between_look_and_go_is_seen(starts: Starts, turns: int) -> None:
+    """The second goes so far, then the first starts: at every moment one of the two is refused."""
+    order = itertools.chain(itertools.repeat(1, turns), itertools.repeat(0, 20))
+
+    ended = starts.play([[1, 2, 3], [3, 2, 1]], itertools.chain(order, itertools.cycle(range(2))))
+
+    assert sorted(ended) == [Status.COMPLETED, Status.PLANNED]
