@@ -243,7 +243,7 @@ def send_broadcast(
         workspace.run(_wait_until(workspace, broadcast, not_before))
         findings, overlap = task.check()
     people = broadcast.recipients - (overlap.rows if task.leaves_out else 0)
-    done = people - Rows(state, broadcast.broadcast_id).count_open()
+    done = people - task.people(overlap)
     title = f"broadcast {broadcast.broadcast_id}"
     with open_progress(invocation, title, people, done=done, clock=workspace.clock) as progress:
 
