@@ -428,7 +428,7 @@ def test_a_run_notes_how_long_it_was_active_and_its_busiest_second(state, clock,
         clock.advance(10)
         sender(Report(peak=peak))
 
-    assert Broadcasts(state).active_seconds(broadcast_id) == 30
+    assert Rows(state, broadcast_id).active_seconds() == 30
     assert Broadcasts(state).get(broadcast_id).peak_in_one_second == 7
 
 

@@ -21,7 +21,6 @@ from wacoex_cli.broadcast.guards import (
     Canary,
     Go,
     Guards,
-    QuietHours,
     Wait,
     guard_options,
     judge_canary,
@@ -29,6 +28,7 @@ from wacoex_cli.broadcast.guards import (
 from wacoex_cli.broadcast.model import Counts, RowState, Status, Stop, attempt_id
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.contacts.quiet_hours import QuietHours
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text

@@ -37,7 +37,7 @@ from hypothesis.stateful import (
 
 from wacoex_cli.broadcast import reconcile
 from wacoex_cli.broadcast.engine import send
-from wacoex_cli.broadcast.guards import Canary, Guards, QuietHours, SendOrder
+from wacoex_cli.broadcast.guards import Canary, Guards, SendOrder
 from wacoex_cli.broadcast.model import (
     TRANSITIONS,
     Broadcast,
@@ -57,6 +57,7 @@ from wacoex_cli.broadcast.send import pause
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
+from wacoex_cli.contacts.quiet_hours import QuietHours
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.pull import Person, PullLog, PullTally, Reader

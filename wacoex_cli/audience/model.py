@@ -20,6 +20,7 @@ class SkipReason(StrEnum):
     EXCLUDED = "excluded"
     COOLING_DOWN = "cooling_down"
     NO_CONTACT = "no_contact"
+    ALREADY_SENT = "already_sent"
 
 
 class SourceRow(NamedTuple):

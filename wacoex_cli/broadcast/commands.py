@@ -121,6 +121,16 @@ class SendOptions(NamedTuple):
     until: Annotated[
         str | None, _option("--until", "TIME", "Pause then; times as for --not-before.")
     ] = None
+    skip_sent: Annotated[
+        bool,
+        typer.Option(
+            "--skip-sent", help="Leave people out who have this message already, or will get it."
+        ),
+    ] = False
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Send it once more to people who have it. It is recorded."),
+    ] = False
 
 
 @command(

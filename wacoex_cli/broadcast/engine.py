@@ -17,7 +17,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.broadcast import throttle
-from wacoex_cli.broadcast.guards import UNGUARDED, Breaker, Guards, Leave, Run, RunGuard, SendOrder
+from wacoex_cli.broadcast.guards import (
+    UNGUARDED,
+    Breaker,
+    Guards,
+    Leave,
+    Run,
+    RunGuard,
+    SendOrder,
+    let_pass,
+)
 from wacoex_cli.broadcast.model import (
     Broadcast,
     Claim,
@@ -190,7 +199,8 @@ class Exchange:
             self._mark(report, bool(claims), now)
         hold_until = max(pace.hold_until for pace in paces)
         snapshot = self._snapshot(report, paces[-1].told_limit, now)
-        return Granted(claims, slots, status, is_ours, hold_until, has_more, snapshot, leave.stop)
+        stop = leave.stop or self._guard.stop
+        return Granted(claims, slots, status, is_ours, hold_until, has_more, snapshot, stop)
 
     def _beat(self, now: float) -> bool:
         if now - self._last_beat >= _BEAT_SECONDS:
@@ -640,12 +650,17 @@ class _SendingProcess:
             self.rows.skip_opted_out()
             self.rows.skip_sent_to(self.broadcast)
             self.rows.count_again()
-            for finding in order.overrule:
-                self.rows.note_decision(None, f"overruled {finding}", order.who, now)
             guards = self._keep_guards(order.guards, now)
             run_id = self.broadcasts.start_run(number, self.presence.holder, rate, now)
         if former and former["holder"] != self.presence.holder:
             locks.forget(self.state.path, former["holder"])
+        try:
+            let_pass(self.state, self.broadcast, order, self.presence, self.clock)
+        except BaseException:
+            with self.state.transaction():
+                self.broadcasts.withdraw(self.broadcast, run_id)
+                locks.release(self.state, lock_purpose(number), self.presence)
+            raise
         return Run(
             broadcast_id=number,
             phone=channel.phone,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +9,13 @@ from wacoex_cli.broadcast.model import (
     LONGEST_RETRY_IN_RUN,
     MOST_TRIES_IN_RUN,
     OPEN_STATES,
+    SENT_STATES,
     TAKEN_STATES,
     Counts,
     Doubt,
     OnItsWay,
     RowState,
+    SameMessage,
     attempt_id,
 )
 from wacoex_cli.contacts.store import EITHER_SPELLING, holds_back, other_spelling
@@ -23,7 +23,7 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.state import Row, State, glimpse
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from wacoex_cli.channels.model import Channel
@@ -122,6 +122,24 @@ _RECENT = (
     " FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
     " WHERE b.started_at IS NOT NULL AND (b.finished_at IS NULL OR b.finished_at > ?)"
     " AND r.answered_at > ?"
+)
+
+
+# In this order: of each row of ours the index of keys, or of people, finds that of another.
+_MINE_AND_THEIRS = (
+    "SELECT mine.row, theirs.broadcast_id, theirs.claimed_at"
+    " FROM recipients mine CROSS JOIN recipients theirs"
+    f" WHERE mine.broadcast_id = ? AND mine.state IN {OPEN} AND theirs.sent_key = mine.sent_key"
+)
+_SENT_ELSEWHERE = (
+    " AND theirs.sent_key IS NOT NULL AND theirs.claimed_at >= ?"
+    " AND theirs.broadcast_id <> mine.broadcast_id"
+    f" AND CASE WHEN theirs.state IN {sql_list(SENT_STATES)} THEN 1 ELSE 0 END = 1"
+)
+_OPEN_ELSEWHERE = (
+    f" AND theirs.phone IN (mine.phone, {other_spelling('mine.phone')})"
+    " AND theirs.state <> 'skipped'"
+    f" AND CASE WHEN theirs.state IN {OPEN} THEN 1 ELSE 0 END = 1"
 )
 
 
@@ -329,6 +347,27 @@ class Figures:
             " WHERE broadcast_id = ? ORDER BY decision_id"
         )
 
+    def has_decision(self, word: str, since: str) -> bool:
+        """Whether a decision about the whole broadcast begins with a word, since a moment."""
+        return bool(
+            self._value(
+                "SELECT EXISTS (SELECT 1 FROM decisions WHERE broadcast_id = ? AND row IS NULL"
+                " AND decision LIKE ? AND decided_at >= ?)",
+                f"{word}: %",
+                since,
+            )
+        )
+
+    def active_seconds(self) -> float:
+        """Seconds that all runs were active for."""
+        sql = "SELECT COALESCE(SUM(active_seconds), 0) FROM broadcast_runs WHERE broadcast_id = ?"
+        return float(self._value(sql))
+
+    def last_started_at(self) -> str:
+        """When the newest run began, as RFC 3339 text in UTC."""
+        sql = "SELECT COALESCE(MAX(started_at), '') FROM broadcast_runs WHERE broadcast_id = ?"
+        return str(self._value(sql))
+
     def dispatch_span(self) -> tuple[str, str] | None:
         """When the first and the last try left (RFC 3339 in UTC); None before the first."""
         (found,) = self._rows(
@@ -379,6 +418,32 @@ class Figures:
             + " ORDER BY 1, 2",
             [since, f'%"attempt_id":"{attempts}%', self.broadcast_id, self.broadcast_id],
         )
+
+    def last(self) -> int:
+        """The number of the last row."""
+        return int(
+            self._value("SELECT COALESCE(MAX(row), 0) FROM recipients WHERE broadcast_id = ?")
+        )
+
+    def sent_elsewhere(
+        self, where: str, values: Sequence[int], since: datetime
+    ) -> list[SameMessage]:
+        """Open rows whose message the same person got from another broadcast since a moment.
+
+        `where` says which rows are looked at, in SQL about `mine.row` with its values.
+        """
+        found = self._rows(
+            f"{_MINE_AND_THEIRS}{_SENT_ELSEWHERE} AND {where}", to_text(since), *values
+        )
+        return [SameMessage(**row) for row in found]
+
+    def open_elsewhere(self, first: int, last: int, others: Sequence[int]) -> list[SameMessage]:
+        """Open rows from one to another that are open in one of the other broadcasts too."""
+        marks = ", ".join("?" * len(others))
+        where = f" AND mine.row BETWEEN ? AND ? AND theirs.broadcast_id IN ({marks})"
+        sql = f"{_MINE_AND_THEIRS}{_OPEN_ELSEWHERE}{where}"
+        found = self._rows(sql, first, last, *others)
+        return [SameMessage(row["row"], row["broadcast_id"]) for row in found]
 
     def doubts(self, wanted: Collection[int]) -> tuple[Doubt, ...]:
         """These rows of a broadcast as far as they are ambiguous, in order."""
@@ -672,63 +737,17 @@ def newest(*, env_file: Path | None = None) -> list[tuple[str, str]]:
     ]
 
 
-@dataclass(frozen=True)
-class Old:
-    """A broadcast that can go. `ended_at` is RFC 3339 text in UTC."""
-
-    broadcast_id: int
-    name: str | None
-    status: str
-    ended_at: str
-    rows: int
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What can go, and for which reasons how many broadcasts of that age are kept."""
-
-    removable: tuple[Old, ...]
-    kept: Mapping[str, int]
-
-
-def choose(state: State, before: datetime, now: datetime) -> Choice:
-    """Find the broadcasts that ended before a moment and that nothing needs any more.
-
-    Kept is what is open, what has ambiguous rows or claims that nobody settled, and what was
-    answered (`recent`), with 131049 (`cooling_down`) or otherwise, in the last 24 hours. The newest
-    is kept: its number would be given out again, and a late report about one of its messages would
-    then be taken for news of another broadcast.
-    """
-    since, old = to_text(now - _COOLING_DOWN), to_text(before)
+def active_since(state: State, channels: Sequence[int], since: datetime) -> list[int]:
+    """Broadcasts of these channels that have begun and may have sent since a moment, or yet may."""
+    marks = ", ".join("?" * len(channels))
     found = state.rows(
-        "SELECT *, CASE WHEN status NOT IN ('completed', 'cancelled') THEN 'open'"
-        " WHEN uncertain > 0 THEN 'ambiguous' WHEN cooling > 0 THEN 'cooling_down'"
-        " WHEN last_answer_at > ? THEN 'recent' WHEN broadcast_id = ? THEN 'newest' END AS kept"
-        " FROM (SELECT b.broadcast_id, b.name, b.status, COUNT(r.row) AS row_count,"
-        " COALESCE(MAX(r.answered_at), '') AS last_answer_at,"
-        " COALESCE(b.finished_at, b.started_at, b.planned_at) AS ended_at,"
-        " COALESCE((SELECT MAX(d.decided_at) FROM decisions d"
-        " WHERE d.broadcast_id = b.broadcast_id), '') AS last_decision_at,"
-        " COUNT(CASE WHEN r.state IN ('ambiguous', 'sending') THEN 1 END) AS uncertain,"
-        " COUNT(CASE WHEN r.code = 131049 AND r.answered_at > ? THEN 1 END) AS cooling"
-        " FROM broadcasts b LEFT JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-        " WHERE b.status <> 'draft' GROUP BY b.broadcast_id) AS found"
-        " WHERE ended_at < ? AND last_answer_at < ? AND last_decision_at < ?"
+        f"SELECT broadcast_id FROM broadcasts WHERE channel_id IN ({marks})"
+        " AND started_at IS NOT NULL AND status NOT IN ('draft', 'planned')"
+        " AND (finished_at IS NULL OR finished_at >= ? OR status IN ('sending', 'paused'))"
         " ORDER BY broadcast_id",
-        [since, newest_id(state), since, old, old, old],
+        [*channels, to_text(since)],
     )
-    removable = tuple(
-        Old(
-            broadcast_id=row["broadcast_id"],
-            name=row["name"],
-            status=row["status"],
-            ended_at=max(row["ended_at"], row["last_answer_at"], row["last_decision_at"]),
-            rows=row["row_count"],
-        )
-        for row in found
-        if row["kept"] is None
-    )
-    return Choice(removable, dict(Counter(row["kept"] for row in found if row["kept"])))
+    return [row["broadcast_id"] for row in found]
 
 
 def newest_id(state: State, *, drafts: bool = False) -> int:

@@ -1,38 +1,47 @@
-"""What holds a broadcast back, or stops it: quiet hours, a canary, the breaker."""
+"""What holds a broadcast back, or stops it: quiet hours, a canary, the breaker, repeats."""
 
 from __future__ import annotations
 
 import difflib
-import functools
 import json
-import re
-import zoneinfo
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast.model import Claim, Counts, Held, RowState, Settled, Stop
+from wacoex_cli.broadcast.figures import active_since
+from wacoex_cli.broadcast.model import (
+    Broadcast,
+    Claim,
+    Counts,
+    Held,
+    Overlap,
+    RepeatPolicy,
+    RowState,
+    SameMessage,
+    Settled,
+    Status,
+    Stop,
+    lock_purpose,
+    message_key,
+)
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
-from wacoex_cli.errors import UsageError
+from wacoex_cli.channels.store import Facts
+from wacoex_cli.contacts.quiet_hours import NEVER, QuietHours, ending_zone, held_until
+from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.findings.catalogue import finding_ids
-from wacoex_cli.foundation.clock import Clock, duration_from, from_text, local_text
+from wacoex_cli.findings.model import Evidence, Finding, Severity
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.clock import Clock, duration_from, from_text, local_text, to_text
 from wacoex_cli.foundation.phone_numbers import zones_of
 from wacoex_cli.platforms.error_codes import Outcome, classify, is_known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from wacoex_cli.foundation.locks import Presence
     from wacoex_cli.foundation.state import State
-
-NEVER = datetime.max.replace(tzinfo=UTC)
-"""Said of a number whose zones leave no moment at which none of them is quiet."""
-
-_HOURS = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])-([01]?[0-9]|2[0-3]):([0-5][0-9])")
-_LOOKED_AHEAD = timedelta(hours=48)
-# Clocks are changed, all over the world, at a quarter of an hour of UTC.
-_STEP = timedelta(minutes=15)
 
 CANARY_WORD = "canary"
 """What the record of its success begins with."""
@@ -51,88 +60,12 @@ _LOOK_EVERY_SECONDS = 0.5
 _UNLIMITED = 1_000_000
 _DECIDER = "wacoex"
 
+ALREADY_SENT = "already_sent"
+"""The code of a refusal, and what the reason of such a pause begins with."""
 
-@dataclass(frozen=True)
-class QuietHours:
-    """From `start` until `end`, which is no part of it; over midnight when `end` is earlier."""
-
-    start: time
-    end: time
-
-    @classmethod
-    def parse(cls, text: str) -> QuietHours:
-        """The hours of a text such as `21:00-08:00`.
-
-        Raises:
-            UsageError: it is none, or both ends are the same.
-        """
-        found = _HOURS.fullmatch(text.strip())
-        if found is None:
-            raise UsageError(
-                f"`--quiet-hours {text}` is not understood",
-                hint="write `21:00-08:00`, in the time of the recipient, or `none`",
-                code="bad_quiet_hours",
-            )
-        hours, minutes, end_hours, end_minutes = map(int, found.groups())
-        if (hours, minutes) == (end_hours, end_minutes):
-            raise UsageError(
-                f"`--quiet-hours {text}` ends when it begins: nothing could ever be sent",
-                hint="write `21:00-08:00`, or `none` to send at any hour",
-                code="bad_quiet_hours",
-            )
-        return cls(time(hours, minutes), time(end_hours, end_minutes))
-
-    def __str__(self) -> str:
-        return f"{self.start:%H:%M}-{self.end:%H:%M}"
-
-    def includes(self, clock_time: time) -> bool:
-        """Whether it is quiet when the clocks on the wall show that."""
-        if self.start < self.end:
-            return self.start <= clock_time < self.end
-        return clock_time >= self.start or clock_time < self.end
-
-
-def held_until(zones: tuple[str, ...], hours: QuietHours, now: datetime) -> datetime | None:
-    """When somebody who may be in any of these zones may be written to; None: now.
-
-    The strictest counts: it must be quiet in none of them. `NEVER` when that does not happen
-    within 48 hours. Clocks that are changed in between are taken into account.
-    """
-    return _held_until(zones, hours, now.astimezone(UTC).replace(second=0, microsecond=0))
-
-
-def ending_zone(zones: tuple[str, ...], hours: QuietHours, moment: datetime) -> str:
-    """The one of these zones in which quiet hours end at that moment, else the first."""
-
-    ends = (z for z in zones if moment.astimezone(zoneinfo.ZoneInfo(z)).time() == hours.end)
-    return next(ends, zones[0])
-
-
-@functools.lru_cache(maxsize=10_000)
-def _held_until(zones: tuple[str, ...], hours: QuietHours, minute: datetime) -> datetime | None:
-    known = [zoneinfo.ZoneInfo(zone) for zone in zones]
-
-    def is_allowed(moment: datetime) -> bool:
-        return not any(hours.includes(moment.astimezone(zone).time()) for zone in known)
-
-    if is_allowed(minute):
-        return None
-    candidates = sorted(_changes(known, hours, minute))
-    return next((moment for moment in candidates if is_allowed(moment)), NEVER)
-
-
-def _changes(zones: list[zoneinfo.ZoneInfo], hours: QuietHours, minute: datetime) -> set[datetime]:
-    """Every moment in the next two days at which quiet hours may end somewhere."""
-    quarter = minute.replace(minute=minute.minute // 15 * 15)
-    moments = {quarter + n * _STEP for n in range(1, _LOOKED_AHEAD // _STEP + 1)}
-    for zone in zones:
-        today = minute.astimezone(zone).date()
-        for days in range(4):
-            day = today + timedelta(days=days)
-            for fold in (0, 1):
-                end = datetime.combine(day, hours.end, zone).replace(fold=fold)
-                moments.add(end.astimezone(UTC))
-    return {moment for moment in moments if minute < moment <= minute + _LOOKED_AHEAD}
+_OVERLAP_ID = "WX507"
+_WAYS_ON = "`--skip-sent` leaves these people out, `--again` sends it to them once more"
+_PAGE_ROWS = 5_000
 
 
 @dataclass(frozen=True)
@@ -456,13 +389,157 @@ def _mixed(groups: Iterable[tuple[_Fault | None, int]]) -> Iterable[_Fault | Non
     return [fault for _, _, fault in sorted(places, key=lambda place: place[:2])]
 
 
+class MessageComparison:
+    """The open rows of one broadcast beside those of all others of the same business.
+
+    People who got the same message from another one in the last `hours` are repeats, and so are
+    those who will: another one that is sending or paused has their rows still open, and its turn
+    comes first. Reads only, but for rows of before that have no keys yet.
+    """
+
+    def __init__(self, state: State, broadcast_id: int, hours: float, clock: Clock) -> None:
+        self._state = state
+        self._number = broadcast_id
+        self._window = timedelta(hours=hours)
+        self._clock = clock
+        self._rows = Rows(state, broadcast_id)
+        self._broadcasts = Broadcasts(state)
+
+    def look(self) -> Overlap:
+        """How many people it is."""
+        overlap = Overlap(self._rows.count_open())
+        for page in self.pages():
+            overlap.count(page, self._sending(page))
+        return overlap
+
+    def pages(self) -> Iterator[list[SameMessage]]:
+        """Every repeat, some thousand rows at a time; no lock is held in between."""
+        mine = self._broadcasts.get(self._number)
+        since = self._clock.now() - self._window
+        others = self._others(mine, since)
+        if not others:
+            return
+        for each in (mine, *others):
+            if not each.has_keys:
+                key = message_key(each.template, each.parameter_sources)
+                Rows(self._state, each.broadcast_id).give_keys(key)
+        numbers = {other.broadcast_id for other in others}
+        ahead = [
+            other.broadcast_id
+            for other in others
+            if other.status in (Status.SENDING, Status.PAUSED) and other.turn < mine.turn
+        ]
+        for first in range(1, self._rows.last() + 1, _PAGE_ROWS):
+            ends = first, first + _PAGE_ROWS - 1
+            found = self._rows.open_elsewhere(*ends, ahead) if ahead else []
+            found += self._rows.sent_elsewhere("mine.row BETWEEN ? AND ?", ends, since)
+            if page := _each_once(found, numbers):
+                yield page
+
+    def of_claims(self, claims: Sequence[Claim]) -> list[SameMessage]:
+        """Which of these rows somebody else has sent to; asked in the transaction of the claim."""
+        since = self._clock.now() - self._window
+        where = f"mine.row IN ({', '.join('?' * len(claims))})"
+        found = self._rows.sent_elsewhere(where, [claim.row for claim in claims], since)
+        if not found:
+            return []
+        others = self._others(self._broadcasts.get(self._number), since)
+        return _each_once(found, {other.broadcast_id for other in others})
+
+    def _others(self, mine: Broadcast, since: datetime) -> list[Broadcast]:
+        channels = Facts(self._state).of_one_business(mine.channel_id)
+        others = map(self._broadcasts.get, active_since(self._state, channels, since))
+        return [other for other in others if mine.may_repeat(other)]
+
+    def _sending(self, repeats: Iterable[SameMessage]) -> set[int]:
+        numbers = {repeat.broadcast_id for repeat in repeats}
+        return {number for number in numbers if self._broadcasts.sender(number, self._clock)}
+
+
+def _each_once(repeats: Iterable[SameMessage], others: Collection[int]) -> list[SameMessage]:
+    """Of each row the repeat that counts: the last that was sent, else one that is open."""
+    found = [repeat for repeat in repeats if repeat.broadcast_id in others]
+    found.sort(key=lambda repeat: repeat.claimed_at or "")
+    return list({repeat.row: repeat for repeat in found}.values())
+
+
+def check_overlap(overlap: Overlap, channel: str, now: datetime) -> list[Finding]:
+    """WX507: people of a broadcast have its message already, or will get it from another one."""
+    if not overlap:
+        return []
+    evidence = [Evidence(text, "ledger", to_text(now)) for text in overlap.sentences(now)]
+    return [Finding(_OVERLAP_ID, Severity.CRITICAL, channel, evidence)]
+
+
+def refusal_of(overlap: Overlap, channel: str, now: datetime) -> RefusedError:
+    """Why nothing was sent, and what can be meant."""
+    return RefusedError(
+        f"nothing was sent: {'; '.join(overlap.sentences(now))}",
+        hint=_WAYS_ON,
+        code=ALREADY_SENT,
+        details={
+            "findings": [finding.to_json() for finding in check_overlap(overlap, channel, now)],
+            ALREADY_SENT: overlap.to_json(),
+        },
+    )
+
+
+def let_pass(
+    state: State, broadcast: Broadcast, order: SendOrder, presence: Presence, clock: Clock
+) -> None:
+    """Let a broadcast that was just started send, unless it would repeat another one.
+
+    Of several that start at once with the same people one goes on: each is `sending` before it
+    looks, and looks again when another one has started meanwhile.
+
+    Raises:
+        RefusedError: it would, and nobody said what is meant (`already_sent`).
+        UsageError: somebody paused or cancelled it meanwhile.
+    """
+    number, store, rows = (
+        broadcast.broadcast_id,
+        Broadcasts(state),
+        Rows(state, broadcast.broadcast_id),
+    )
+    repeats = order.repeats or broadcast.repeats
+    comparison = MessageComparison(state, number, order.repeat_hours, clock)
+    is_let = False
+    while not is_let:
+        starts = store.starts()
+        if repeats is RepeatPolicy.SKIPPED:
+            for page in comparison.pages():
+                with state.transaction():
+                    locks.beat(state, lock_purpose(number), presence, clock)
+                    rows.skip_already_sent(page)
+        overlap = comparison.look()
+        if overlap and repeats is RepeatPolicy.REFUSED:
+            raise refusal_of(overlap, broadcast.channel, clock.now())
+        with state.transaction():
+            is_let = store.starts() == starts or repeats is RepeatPolicy.SENT
+            if store.status(number) is not Status.SENDING:
+                raise UsageError(
+                    f"broadcast {number} has become {store.status(number).value} meanwhile",
+                    hint=f"look at it: wacoex broadcast show {number}",
+                    code="wrong_status",
+                )
+            if is_let:
+                rows.count_again()
+                store.mark_compared(number, repeats)
+                for finding in order.overrule:
+                    rows.note_decision(None, f"overruled {finding}", order.who, clock.now())
+                if order.repeats is RepeatPolicy.SENT:
+                    said = "; ".join(overlap.sentences(clock.now())) or "nobody has it yet"
+                    rows.note_decision(None, f"again: {said}", order.who, clock.now())
+
+
 @dataclass(frozen=True)
 class SendOrder:
     """How one broadcast is to be sent, from the command line to the engine.
 
     `rate` and `limit` are messages per second; `rate` None: as planned. With `expect` nothing is
-    sent unless so many people would be sent to. `guards` stay with the broadcast; None: as they
-    are. `zone` is the channel's, for numbers of no known zone; nothing leaves from `until` on.
+    sent unless so many people would be sent to. `guards` and `repeats` stay with the broadcast;
+    None: as they are. Who got the same message less than `repeat_hours` ago has it already.
+    `zone` is the channel's, for numbers of no known zone; nothing leaves from `until` on.
     """
 
     rate: float | None = None
@@ -479,6 +556,8 @@ class SendOrder:
     guards: Guards | None = None
     zone: str = "UTC"
     until: datetime | None = None
+    repeats: RepeatPolicy | None = None
+    repeat_hours: float = 72.0
 
 
 def send_order(
@@ -488,6 +567,8 @@ def send_order(
     overrule: Sequence[str] | None,
     yes: bool,
     resume: bool = False,
+    skip_sent: bool = False,
+    again: bool = False,
     **guards: Any,
 ) -> SendOrder:
     """The order that the options of `send` and `resume` give, as they were typed.
@@ -507,7 +588,21 @@ def send_order(
                 hint=f"did you mean `{near[0]}`?" if near else "the refusal names the ids",
                 code="unknown_finding",
             )
-    return SendOrder(rate, expect, tuple(overrule or ()), yes, resume, options)
+    if _OVERLAP_ID in (overrule or ()):
+        raise UsageError(
+            f"`--overrule {_OVERLAP_ID}` does not say what becomes of the people who have it",
+            hint=_WAYS_ON,
+            code="say_what_is_meant",
+        )
+    if skip_sent and again:
+        raise UsageError(
+            "`--skip-sent` and `--again` say the opposite of each other",
+            hint=_WAYS_ON,
+            code="say_what_is_meant",
+        )
+    repeats = RepeatPolicy.SKIPPED if skip_sent else RepeatPolicy.SENT if again else None
+    overruled = tuple(overrule or ())
+    return SendOrder(rate, expect, overruled, yes, resume, options, repeats=repeats)
 
 
 @dataclass(frozen=True)
@@ -555,8 +650,12 @@ class RunGuard:
         self._run = run
         guards, since = run.guards, run.guards.canary_since
         self._hours = guards.quiet_hours
-        is_open = since and not Broadcasts(state).has_decision(run.broadcast_id, CANARY_WORD, since)
+        is_open = since and not self._rows.has_decision(CANARY_WORD, since)
         self._canary = guards.canary if is_open else None
+        hours = run.order.repeat_hours
+        self._comparison = MessageComparison(state, run.broadcast_id, hours, clock)
+        self._repeats = Broadcasts(state).get(run.broadcast_id).repeats
+        self.stop: Stop | None = None
         self._next_look = self._next_sweep = float("-inf")
 
     def leave(self) -> Leave:
@@ -592,7 +691,29 @@ class RunGuard:
         return Leave(found.room, before)
 
     def claim(self, holder: str, wanted: int) -> tuple[Claim, ...]:
-        """Claim up to `wanted` rows of people whose quiet hours it is not; hold the others back."""
+        """Claim up to `wanted` rows of people who may be sent to now.
+
+        Those whose quiet hours it is are held back. Those who have the message from another
+        broadcast are skipped, or `stop` says that they are there.
+        """
+        claims = self._claim(holder, wanted)
+        if not claims or self._repeats is RepeatPolicy.SENT:
+            return claims
+        repeats = {repeat.row: repeat for repeat in self._comparison.of_claims(claims)}
+        if not repeats:
+            return claims
+        if self._repeats is RepeatPolicy.SKIPPED:
+            self._rows.give_back(holder, [claim for claim in claims if claim.row in repeats])
+            self._rows.skip_already_sent(repeats.values())
+            return tuple(claim for claim in claims if claim.row not in repeats)
+        self._rows.give_back(holder, claims)
+        numbers = ", ".join(
+            str(n) for n in sorted({each.broadcast_id for each in repeats.values()})
+        )
+        self.stop = Stop(f"{ALREADY_SENT}: people got this message from broadcast {numbers}", 5)
+        return ()
+
+    def _claim(self, holder: str, wanted: int) -> tuple[Claim, ...]:
         hours, now = self._hours, self._clock.now()
         if not (hours and wanted):
             return self._rows.claim(holder, wanted, now)

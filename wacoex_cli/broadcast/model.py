@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,10 +12,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.contacts.store import one_spelling
+from wacoex_cli.foundation.clock import from_text, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.findings.model import Finding
@@ -66,6 +68,16 @@ TAKEN_STATES = (
     RowState.FAILED,
 )
 """States of a row that Meta once accepted."""
+
+SENT_STATES = (
+    RowState.SENDING,
+    RowState.ACCEPTED,
+    RowState.SENT,
+    RowState.DELIVERED,
+    RowState.READ,
+    RowState.AMBIGUOUS,
+)
+"""States of a row whose person has the message, or may have it."""
 
 OPEN_STATES = (RowState.PENDING, RowState.SENDING, RowState.RETRY)
 """States of a row that still has to be sent."""
@@ -145,12 +157,24 @@ again by a broadcast of its own, with rows of its own.
 """
 
 
+class RepeatPolicy(StrEnum):
+    """What becomes of people who have the message already, or will get it from elsewhere."""
+
+    REFUSED = "refused"
+    """Nothing is sent: somebody has to say what is meant."""
+    SKIPPED = "skipped"
+    """They are left out (`--skip-sent`)."""
+    SENT = "sent"
+    """They are sent to once more (`--again`)."""
+
+
 class Broadcast(NamedTuple):
     """One planned send, as the state file knows it. Times are RFC 3339 text in UTC.
 
     `provider` is the API it was planned for, `guards` (JSON) is what `send` was told to mind.
     `retry_of` is the first broadcast whose failed rows it sends again, also when they failed in
-    other such ones since; `test_of` the broadcast that it is a test message of.
+    other such ones since; `test_of` the broadcast that it is a test message of. `is_compared`: it
+    was compared with the others and may send; `has_keys`: its open rows have what it takes.
     """
 
     broadcast_id: int
@@ -176,6 +200,9 @@ class Broadcast(NamedTuple):
     peak_in_one_second: int
     retry_of: int | None = None
     test_of: int | None = None
+    repeats: RepeatPolicy = RepeatPolicy.REFUSED
+    is_compared: bool = False
+    has_keys: bool = False
 
     @property
     def template_name(self) -> str:
@@ -187,6 +214,115 @@ class Broadcast(NamedTuple):
     def family(self) -> int:
         """The broadcast that it began with: itself, or the one whose failed rows it sends again."""
         return self.retry_of or self.broadcast_id
+
+    @property
+    def turn(self) -> tuple[bool, int]:
+        """Of two with the same open rows the one with the smaller turn goes on."""
+        return not self.is_compared, self.broadcast_id
+
+    def may_repeat(self, other: Broadcast) -> bool:
+        """Whether the two may send somebody the same message, if they are of one business.
+
+        A test never counts: it goes to a number that somebody named for it. Neither does a retry
+        of the same rows.
+        """
+        names = {json.loads(each.template)["name"] for each in (self, other)}
+        is_test = self.test_of is not None or other.test_of is not None
+        return len(names) == 1 and self.family != other.family and not is_test
+
+
+def message_key(template: str, parameter_sources: str) -> Callable[[str, str], int]:
+    """What gives the key of one person's message, from their number (E.164) and their values.
+
+    `template` and `parameter_sources` are the frozen ones of the broadcast, the values of a row
+    are as they are stored (JSON). Two rows with one key are the same message to the same person:
+    the same template, whatever its language, with the same values in the same places.
+    """
+    keys = [source["key"] for source in json.loads(parameter_sources)]
+    base = json.dumps([json.loads(template)["name"], *keys], ensure_ascii=False)
+    begun = hashlib.blake2b(f"{base}\n".encode(), digest_size=8)
+
+    def key(phone: str, parameters: str) -> int:
+        digest = begun.copy()
+        digest.update(f"{one_spelling(phone)}\n{parameters}".encode())
+        return int.from_bytes(digest.digest(), "big", signed=True)
+
+    return key
+
+
+class SameMessage(NamedTuple):
+    """A row whose person has the message from another broadcast, or will get it from there.
+
+    `claimed_at` (RFC 3339, UTC) is None while it is open there.
+    """
+
+    row: int
+    broadcast_id: int
+    claimed_at: str | None = None
+
+
+class Overlap:
+    """How many people of a broadcast have its message already, or will get it, and from where."""
+
+    def __init__(self, people: int) -> None:
+        self.people = people
+        self.have: Counter[int] = Counter()
+        self.open: Counter[int] = Counter()
+        self.last_claimed_at = ""
+        self._sending: set[int] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self.have or self.open)
+
+    @property
+    def rows(self) -> int:
+        """How many people it is."""
+        return self.have.total() + self.open.total()
+
+    def count(self, repeats: Iterable[SameMessage], sending: Iterable[int]) -> None:
+        """Count rows, each once; `sending` are broadcasts that a process sends now."""
+        self._sending.update(sending)
+        for repeat in repeats:
+            (self.open if repeat.claimed_at is None else self.have)[repeat.broadcast_id] += 1
+            self.last_claimed_at = max(self.last_claimed_at, repeat.claimed_at or "")
+
+    def sentences(self, now: datetime) -> list[str]:
+        """For people: who has it, who will get it, and how to go on."""
+        said = []
+        if have := self.have.total():
+            ago = _ago(now - from_text(self.last_claimed_at))
+            whose = _numbered(self.have)
+            said.append(
+                f"{have} of {self.people} people already have this message ({whose}, {ago})"
+            )
+        for number, n in sorted(self.open.items()):
+            way = "is sending to them now" if number in self._sending else "can go on"
+            command = "show" if number in self._sending else "resume"
+            if have:
+                said.append(f"{n} are open: wacoex broadcast {command} {number}")
+            else:
+                whom = f"{n} of {self.people} people are to get this message from broadcast"
+                said.append(f"{whom} {number}, which {way}: wacoex broadcast {command} {number}")
+        return said
+
+    def to_json(self) -> dict[str, object]:
+        """The same for a program: how many people, by broadcast."""
+        return {
+            "people": self.people,
+            "have": {str(number): n for number, n in sorted(self.have.items())},
+            "open": {str(number): n for number, n in sorted(self.open.items())},
+            "last_claimed_at": self.last_claimed_at or None,
+        }
+
+
+def _numbered(numbers: Iterable[int]) -> str:
+    *others, last = map(str, sorted(numbers))
+    return f"broadcasts {', '.join(others)} and {last}" if others else f"broadcast {last}"
+
+
+def _ago(age: timedelta) -> str:
+    minutes = max(0, round(age.total_seconds() / 60))
+    return f"{round(minutes / 60)} h ago" if minutes >= 60 else f"{minutes} min ago"
 
 
 class Claim(NamedTuple):

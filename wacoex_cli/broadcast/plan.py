@@ -16,7 +16,16 @@ from wacoex_cli.audience import recipients_file
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.audience.recipients_file import RecipientsFile, first_name, why_invalid
 from wacoex_cli.broadcast.figures import Month
-from wacoex_cli.broadcast.model import Broadcast, Planned, RowState, Status, Trial, lock_purpose
+from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
+from wacoex_cli.broadcast.model import (
+    Broadcast,
+    Planned,
+    RowState,
+    Status,
+    Trial,
+    lock_purpose,
+    message_key,
+)
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import (
     Means,
@@ -30,7 +39,7 @@ from wacoex_cli.broadcast.providers import (
     standing_check,
 )
 from wacoex_cli.broadcast.report import plan_data, plan_text
-from wacoex_cli.broadcast.store import Broadcasts, PlannedRow, Rows
+from wacoex_cli.broadcast.store import Broadcasts, MessageKey, PlannedRow, Rows
 from wacoex_cli.broadcast.throttle import (
     MESSAGES_PER_SECOND,
     UNTOLD_MESSAGES_PER_SECOND,
@@ -105,10 +114,12 @@ def _excluded_phones(excluded: RecipientsFile, country: str | None) -> Iterator[
         yield phone
 
 
-def _read_rows(state: State, rows: Rows, planned: Iterator[PlannedRow], order: PlanOrder) -> None:
+def _read_rows(
+    state: State, rows: Rows, planned: Iterator[PlannedRow], order: PlanOrder, key: MessageKey
+) -> None:
     """Write every record of a list as a row of a draft: to be sent, or skipped with its reason."""
     while batch := list(itertools.islice(planned, _BATCH_ROWS)):
-        rows.add(batch)
+        rows.add(batch, key)
         invalid = [row for row in batch if row[5] == SkipReason.INVALID]
         if invalid:
             details = [(why_invalid(row[2], order.country), row[0]) for row in invalid]
@@ -158,7 +169,8 @@ class PlanOrder:
 
     `param` and `text` are as they were typed, `parameters` and `texts` what they mean. `rate` is
     in messages per second. `first_rows` of the rows to be sent are given back, to be looked at.
-    Nobody in the files of `exclude` is sent to. With `create_contacts` people who are no contact
+    Nobody in the files of `exclude` is sent to. Who got the same message less than `repeat_hours`
+    ago is counted. With `create_contacts` people who are no contact
     at respond.io become one before they are sent to; else they are skipped.
     """
 
@@ -177,6 +189,7 @@ class PlanOrder:
     rate: float = 20.0
     dry_run: bool = False
     first_rows: int = 3
+    repeat_hours: float = 72.0
 
 
 async def plan(
@@ -228,13 +241,16 @@ async def plan(
                     provider=provider.kind,
                     api_base_url=provider.base_url,
                     rate=order.rate,
+                    has_keys=True,
                     now=clock.now(),
                 )
                 # In the same transaction, or a planner beside us would take it for abandoned.
                 locks.acquire(state, lock_purpose(broadcast_id), presence, clock)
             rows = Rows(state, broadcast_id)
             planned = _planned_rows(recipients, sources, order.country, provider.kind)
-            _read_rows(state, rows, planned, order)
+            draft = Broadcasts(state).get(broadcast_id)
+            key = message_key(draft.template, draft.parameter_sources)
+            _read_rows(state, rows, planned, order, key)
             _leave_out(state, rows, order, clock.now())
             new_contacts = 0
             if provider.respondio is not None:
@@ -243,6 +259,8 @@ async def plan(
                 )
             taken = messaged_lately(state, channel, clock.now())
             findings += check_audience(rows, channel, template.category, tier, taken, clock.now())
+            overlap = MessageComparison(state, broadcast_id, order.repeat_hours, clock).look()
+            findings += check_overlap(overlap, channel.name, clock.now())
             if not rows.count_open():
                 raise _nobody(rows.skip_reasons())
             with state.transaction():
@@ -307,6 +325,7 @@ def plan_broadcast(
         parameters=_pairs("--param", "PLACEHOLDER=COLUMN", order.param),
         texts=_pairs("--text", "PLACEHOLDER=VALUE", order.text),
         country=check_country(order.country) if order.country else None,
+        repeat_hours=workspace.settings.repeat_hours,
     )
     planning = plan(
         workspace.state,

@@ -212,7 +212,7 @@ def _pause(state: State, event: Event) -> None:
         if (
             why
             and concerns(registry.known(state, broadcast.channel), about)
-            and event.at >= Broadcasts(state).last_started_at(broadcast.broadcast_id)
+            and event.at >= Rows(state, broadcast.broadcast_id).last_started_at()
         ):
             Broadcasts(state).set_status(broadcast.broadcast_id, Status.PAUSED, reason=why)
 

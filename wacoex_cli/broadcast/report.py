@@ -29,6 +29,7 @@ from wacoex_cli.broadcast.model import (
     Counts,
     Held,
     Planned,
+    RepeatPolicy,
     RowState,
     RunProgress,
     Status,
@@ -167,7 +168,7 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
     """The `data` of `broadcast send`, `show` and `resume`."""
     rows = Rows(state, broadcast.broadcast_id)
     waiting, never = rows.held(), rows.at_no_hour()
-    seconds = Broadcasts(state).active_seconds(broadcast.broadcast_id)
+    seconds = rows.active_seconds()
     achieved = counts.taken / seconds if seconds and counts.taken else 0.0
     return {
         "broadcast_id": broadcast.broadcast_id,
@@ -182,6 +183,7 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
         "counts": counts.to_json(),
         "codes": rows.codes(),
         "skipped": rows.skip_reasons(),
+        "repeats": broadcast.repeats.value,
         "taken": counts.taken,
         "held": {
             "rows": sum(n for _, n, _ in waiting) + never,
@@ -251,6 +253,8 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
     yield f"  {data['recipients']} recipients: {told or 'none'}"
     for skip_reason, n in data["skipped"].items():
         yield f"  skipped: {n} {skip_reason}"
+    if data["repeats"] == RepeatPolicy.SENT:
+        yield "  sent to people who have this message already too, as `--again` said"
     for entry in data["codes"]:
         known = classify(entry["code"])
         yield f"  code {entry['code']} ({entry['n']} {entry['state']}): {known.meaning}"

@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.engine import Sent, send
-from wacoex_cli.broadcast.guards import CANARY_WORD, UNGUARDED, Guards, SendOrder, check_times
+from wacoex_cli.broadcast.guards import (
+    ALREADY_SENT,
+    CANARY_WORD,
+    UNGUARDED,
+    Guards,
+    MessageComparison,
+    SendOrder,
+    check_overlap,
+    check_times,
+    refusal_of,
+)
 from wacoex_cli.broadcast.model import (
     Broadcast,
     Claim,
+    Overlap,
     Planned,
+    RepeatPolicy,
     RowState,
     RunProgress,
     Status,
@@ -206,29 +218,32 @@ def send_broadcast(
         breaker_rows=settings.breaker_rows,
         breaker_share=settings.breaker_share,
         breaker_limits=settings.breaker_limits,
+        repeat_hours=settings.repeat_hours,
         guards=order.options.applied_to(Guards.from_json(broadcast.guards)),
         zone=zone,
         until=until,
     )
     task = _SendTask(workspace, provider_for(workspace, channel), channel, broadcast, order)
-    findings = task.check()
+    findings, overlap = task.check()
     for line in report.findings_text(tuple(findings)):
         dialogue.note(line)
     guards = order.guards or UNGUARDED
     since = guards.canary_since
-    if since and Broadcasts(state).has_decision(broadcast.broadcast_id, CANARY_WORD, since):
+    if since and Rows(state, broadcast.broadcast_id).has_decision(CANARY_WORD, since):
         guards = replace(guards, canary=None)  # it has let the rest go
     if words := guards.in_words():
         dialogue.note(f"guards: {words}")
-    if not order.yes and not dialogue.confirm(task.question(), flag="--yes"):
+    if task.leaves_out and overlap:
+        dialogue.note(f"left out because of `--skip-sent`: {'; '.join(task.sentences(overlap))}")
+    if not order.yes and not dialogue.confirm(task.question(overlap), flag="--yes"):
         hint = f"broadcast {broadcast.broadcast_id} stays as it is"
         raise DeclinedError("nothing was sent", hint=hint)
     if not_before:
         dialogue.note(f"waiting until {local_text(not_before, zone)}; Ctrl-C leaves it as it is")
         workspace.run(_wait_until(workspace, broadcast, not_before))
-        findings = task.check()
-    people = broadcast.recipients
-    done = people - Rows(state, broadcast.broadcast_id).count_open()
+        findings, overlap = task.check()
+    people = broadcast.recipients - (overlap.rows if task.leaves_out else 0)
+    done = people - task.people(overlap)
     title = f"broadcast {broadcast.broadcast_id}"
     with open_progress(invocation, title, people, done=done, clock=workspace.clock) as progress:
 
@@ -266,11 +281,33 @@ class _SendTask:
     broadcast: Broadcast
     order: SendOrder
 
-    def check(self) -> Sequence[Finding]:
-        state, number = self.workspace.state, self.broadcast.broadcast_id
-        bring_up_to_date(state, self.workspace.clock)
+    @property
+    def repeats(self) -> RepeatPolicy:
+        return self.order.repeats or self.broadcast.repeats
+
+    @property
+    def leaves_out(self) -> bool:
+        return self.repeats is RepeatPolicy.SKIPPED
+
+    def sentences(self, overlap: Overlap) -> list[str]:
+        return overlap.sentences(self.workspace.clock.now())
+
+    def people(self, overlap: Overlap) -> int:
+        return overlap.people - (overlap.rows if self.leaves_out else 0)
+
+    def check(self) -> tuple[Sequence[Finding], Overlap]:
+        """What speaks against sending, and who has the message already; refuses what it must."""
+        state, number, clock = (
+            self.workspace.state,
+            self.broadcast.broadcast_id,
+            self.workspace.clock,
+        )
+        bring_up_to_date(state, clock)
         _check_can_start(Broadcasts(state).get(number), resume=self.order.resume)
-        planned = Rows(state, number).count_open()
+        overlap = MessageComparison(state, number, self.order.repeat_hours, clock).look()
+        if overlap and self.repeats is RepeatPolicy.REFUSED:
+            raise refusal_of(overlap, self.channel.name, clock.now())
+        planned = self.people(overlap)
         if self.order.expect not in (None, planned):
             raise RefusedError(
                 f"nothing was sent: {planned} people would be sent to, not {self.order.expect}",
@@ -281,11 +318,13 @@ class _SendTask:
             check_before_sending(self.workspace, self.provider, self.channel, self.broadcast)
         )
         _refuse_critical(findings, self.order.overrule)
-        return findings
+        if self.repeats is RepeatPolicy.SENT:
+            findings += check_overlap(overlap, self.channel.name, clock.now())
+        return findings, overlap
 
-    def question(self) -> str:
+    def question(self, overlap: Overlap) -> str:
         state, broadcast, guards = self.workspace.state, self.broadcast, self.order.guards
-        people = Rows(state, broadcast.broadcast_id).count_open()
+        people = self.people(overlap)
         rate, clock = self.order.rate or broadcast.rate, self.workspace.clock
         way = way_through(state, self.provider, broadcast.broadcast_id, people, rate, clock)
         holds = " beside what quiet hours hold" if guards and guards.quiet_hours else ""
@@ -353,6 +392,8 @@ def _failures(sent: Sent) -> tuple[WacoexError, ...]:
         hint = f"to continue: wacoex broadcast resume {broadcast.broadcast_id}"
     if meta_code is not None:
         code, hint = f"meta_{meta_code}", f"{classify(meta_code).hint}; {hint}"
+    if stop and stop.reason.startswith(ALREADY_SENT):
+        code, hint = ALREADY_SENT, f"{hint} with `--skip-sent` or `--again`"
     error = _KINDS.get(exit_status, WacoexError)(
         f"broadcast {broadcast.broadcast_id} is {broadcast.status.value}:"
         f" {stop.reason if stop else 'nobody was sent to'}",
@@ -406,7 +447,14 @@ def plan_and_send(
                 )
         if plan.dry_run:
             return _show_requests(workspace, channel, broadcast, rows)
-        return send_broadcast(workspace, invocation, channel, broadcast, order)
+        try:
+            return send_broadcast(workspace, invocation, channel, broadcast, order)
+        except RefusedError as error:
+            if error.code == ALREADY_SENT and (plan.source or retry_failed):
+                # A cron job would leave one more plan each time. The list is still there.
+                Broadcasts(workspace.state).take_back(broadcast.broadcast_id)
+                error.hint = f"{error.hint}; give it to the same command, which planned nothing"
+            raise
 
 
 def _check_new(
@@ -523,8 +571,7 @@ def _try_out(
     try:
         return _send_test(workspace, invocation, channel, test, phone)
     finally:
-        with workspace.state.transaction():
-            Broadcasts(workspace.state).forget_unsent(test.broadcast_id)
+        Broadcasts(workspace.state).take_back(test.broadcast_id)
 
 
 def plan_test(state: State, planned: Planned, phone: str, clock: Clock) -> Broadcast:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import os
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast.figures import (
     DUE,
@@ -27,7 +28,9 @@ from wacoex_cli.broadcast.model import (
     Broadcast,
     Claim,
     Move,
+    RepeatPolicy,
     RowState,
+    SameMessage,
     Settled,
     Status,
     Stop,
@@ -48,6 +51,9 @@ if TYPE_CHECKING:
 
     from wacoex_cli.foundation.locks import Presence, Remains
     from wacoex_cli.foundation.state import Row, State
+
+MessageKey = Callable[[str, str], int]
+"""The key of a message, from a number (E.164) and its values (JSON)."""
 
 PlannedRow = tuple[int, int, str, str, str, str | None, str | None]
 """row, line, phone, parameters (JSON), state, reason, new_contact."""
@@ -82,7 +88,7 @@ _WENT_OUT = "not_before = NULL, holder = NULL, answered_at = COALESCE(answered_a
 _HAVE_GOT_IT = "('sending', 'accepted', 'sent', 'delivered', 'read', 'ambiguous')"
 _INSERT_ROW = (
     "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state, reason,"
-    " new_contact) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    " new_contact, sent_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 
 
@@ -108,12 +114,15 @@ def moving(move: Move, to: RowState, changes: str = "", where: str = "") -> str:
 class Rows(Figures):
     """The rows of one broadcast: what they say, and what moves them."""
 
-    def add(self, rows: Sequence[PlannedRow]) -> None:
-        """Write a batch of rows, in its own transaction; a second row of a person is skipped."""
+    def add(self, rows: Sequence[PlannedRow], key: MessageKey | None = None) -> None:
+        """Write a batch of rows, in its own transaction; a second row of a person is skipped.
+
+        `key` gives the keys of their messages; without it `give_keys` does so later.
+        """
         if not rows:
             return
         with self.state.transaction():
-            written = self._insert(rows)
+            written = self._insert(rows, key)
             if written < len(rows):
                 found = self.state.rows(
                     "SELECT row FROM recipients WHERE broadcast_id = ? AND row BETWEEN ? AND ?",
@@ -123,8 +132,35 @@ class Rows(Figures):
                 duplicate = (RowState.SKIPPED.value, "duplicate", None)
                 self._insert([(*row[:4], *duplicate) for row in rows if row[0] not in kept])
 
-    def _insert(self, rows: Sequence[PlannedRow]) -> int:
-        return self.state.execute_many(_INSERT_ROW, [(self.broadcast_id, *row) for row in rows])
+    def _insert(self, rows: Sequence[PlannedRow], key: MessageKey | None = None) -> int:
+        number, pending = self.broadcast_id, RowState.PENDING.value
+        keyed = [
+            (number, *row, key(row[2], row[3]) if key and row[4] == pending else None)
+            for row in rows
+        ]
+        return self.state.execute_many(_INSERT_ROW, keyed)
+
+    def give_keys(self, key: MessageKey) -> None:
+        """Give their keys to rows that have none, in transactions of its own."""
+        last = -1
+        while page := self._rows(
+            "SELECT row, phone, parameters FROM recipients WHERE broadcast_id = ? AND row > ?"
+            " AND state <> 'skipped' AND sent_key IS NULL ORDER BY row LIMIT ?",
+            last,
+            _BATCH,
+        ):
+            with self.state.transaction():
+                self.state.execute_many(
+                    "UPDATE recipients SET sent_key = ? WHERE broadcast_id = ? AND row = ?",
+                    [
+                        (key(row["phone"], row["parameters"]), self.broadcast_id, row["row"])
+                        for row in page
+                    ],
+                )
+            last = page[-1]["row"]
+        with self.state.transaction():
+            sql = "UPDATE broadcasts SET has_keys = 1 WHERE broadcast_id = ?"
+            self.state.execute(sql, [self.broadcast_id])
 
     def add_test(self, line: int, phone: str, parameters: str) -> None:
         """Write the one row of a test message, `parameters` as JSON."""
@@ -147,8 +183,8 @@ class Rows(Figures):
         # Whether respond.io still has them as contacts is found out as for any plan.
         contact = "phone" if source.provider is Provider.RESPONDIO else "NULL"
         written = self.state.execute(
-            "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state,"
-            f" new_contact) SELECT ?, row, line, phone, parameters, 'pending', {contact}"
+            "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, sent_key, state,"
+            f" new_contact) SELECT ?, row, line, phone, parameters, sent_key, 'pending', {contact}"
             f" FROM recipients WHERE {FAILED} AND ({chosen}) AND row > ? ORDER BY row LIMIT ?",
             [
                 self.broadcast_id,
@@ -232,6 +268,13 @@ class Rows(Figures):
                 [broadcast.family, broadcast.family, self.broadcast_id],
                 detail=detail,
             )
+
+    def skip_already_sent(self, repeats: Iterable[SameMessage]) -> None:
+        """Skip rows whose person has the message from another broadcast, or will get it there."""
+        self.state.execute_many(
+            moving(Move.SKIP, RowState.SKIPPED, "reason = 'already_sent', detail = ?", "row = ?"),
+            [(f"broadcast {r.broadcast_id}", self.broadcast_id, r.row) for r in repeats],
+        )
 
     def skip_without_contact(self) -> None:
         """Skip everybody who is no contact at respond.io (`no_contact`)."""
@@ -567,25 +610,26 @@ class Broadcasts:
         return [row["broadcast_id"] for row in found]
 
     def discard(self, broadcast_id: int) -> None:
-        """Remove a draft and its rows, in its own transaction; what is no draft stays."""
+        """Remove a draft and its rows; what is no draft stays."""
+        if self.state.value(
+            "SELECT 1 FROM broadcasts WHERE broadcast_id = ? AND status = 'draft'", [broadcast_id]
+        ):
+            self._remove_rows(broadcast_id)
+
+    def take_back(self, broadcast_id: int) -> None:
+        """Remove a plan that never began to be sent; any other broadcast stays."""
         with self.state.transaction():
-            self._forget(broadcast_id, "status = 'draft'")
-
-    def forget_unsent(self, broadcast_id: int) -> None:
-        """Remove a test that never began to be sent; any other broadcast stays."""
-        self._forget(broadcast_id, "status = 'planned' AND started_at IS NULL")
-
-    def _forget(self, broadcast_id: int, condition: str) -> None:
-        chosen = f"(SELECT broadcast_id FROM broadcasts WHERE broadcast_id = ? AND {condition})"
-        for table in ("recipients", "broadcasts"):
-            sql = f"DELETE FROM {table} WHERE broadcast_id IN {chosen}"
-            self.state.execute(sql, [broadcast_id])
+            self.state.execute(
+                "UPDATE broadcasts SET status = 'draft' WHERE broadcast_id = ?"
+                " AND status = 'planned' AND started_at IS NULL",
+                [broadcast_id],
+            )
+        self.discard(broadcast_id)
 
     def remove(self, broadcast_id: int) -> bool:
         """Remove a finished broadcast and all that is known about it; False when it is none now.
 
-        It is done in transactions of some milliseconds, so that a sender beside us keeps its pace.
-        From the first one on it counts as a draft: what a crash leaves, the next plan removes.
+        From the first transaction on it is a draft: what a crash leaves, the next plan removes.
         """
         state = self.state
         with state.transaction():
@@ -601,27 +645,21 @@ class Broadcasts:
                 state.execute(f"DELETE FROM {table} WHERE broadcast_id = ?", [broadcast_id])
             state.execute("DELETE FROM paces WHERE pace_key = ?", [pace_key(broadcast_id)])
             state.execute("DELETE FROM locks WHERE purpose = ?", [lock_purpose(broadcast_id)])
+        self._remove_rows(broadcast_id)
+        return True
+
+    def _remove_rows(self, broadcast_id: int) -> None:
+        """In transactions of some milliseconds, so that a sender beside us keeps its pace."""
         removed = _BATCH
         while removed:
-            with state.transaction():
-                removed = state.execute(
+            with self.state.transaction():
+                removed = self.state.execute(
                     "DELETE FROM recipients WHERE broadcast_id = ? AND row IN (SELECT row"
                     " FROM recipients WHERE broadcast_id = ? ORDER BY row LIMIT ?)",
                     [broadcast_id, broadcast_id, _BATCH],
                 )
-        with state.transaction():
-            state.execute("DELETE FROM broadcasts WHERE broadcast_id = ?", [broadcast_id])
-        return True
-
-    def has_decision(self, broadcast_id: int, word: str, since: str) -> bool:
-        """Whether a decision about the whole broadcast begins with a word, since a moment."""
-        return bool(
-            self.state.value(
-                "SELECT EXISTS (SELECT 1 FROM decisions WHERE broadcast_id = ? AND row IS NULL"
-                " AND decision LIKE ? AND decided_at >= ?)",
-                [broadcast_id, f"{word}: %", since],
-            )
-        )
+        with self.state.transaction():
+            self.state.execute("DELETE FROM broadcasts WHERE broadcast_id = ?", [broadcast_id])
 
     def keep_guards(self, broadcast_id: int, guards: str) -> None:
         """Keep the guards (JSON) of a broadcast for all its runs."""
@@ -635,6 +673,9 @@ class Broadcasts:
             "UPDATE broadcasts SET status = 'sending', reason = NULL, reason_code = NULL, rate = ?,"
             " started_at = COALESCE(started_at, ?), finished_at = NULL WHERE broadcast_id = ?",
             [rate, moment, broadcast_id],
+        )
+        self.state.execute(
+            "UPDATE about SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE key = 'starts'"
         )
         self.state.execute(
             "UPDATE recipients SET tries_in_run = 0, first_try_in_run_at = NULL"
@@ -654,6 +695,30 @@ class Broadcasts:
             last_active_at=moment,
         )
         return run_id
+
+    def starts(self) -> str:
+        """Another text after each start of a broadcast."""
+        return str(self.state.value("SELECT value FROM about WHERE key = 'starts'"))
+
+    def mark_compared(self, broadcast_id: int, repeats: RepeatPolicy) -> None:
+        """Let a broadcast that was started send, after it was compared with the others."""
+        sql = "UPDATE broadcasts SET is_compared = 1, repeats = ? WHERE broadcast_id = ?"
+        self.state.execute(sql, [repeats, broadcast_id])
+
+    def withdraw(self, before: Broadcast, run_id: int) -> None:
+        """Undo a start: the broadcast is as it was before, or paused when its sender died then."""
+        died = before.status is Status.SENDING
+        kept = ("reason", "reason_code", "rate", "started_at", "finished_at", "guards")
+        self.state.execute(
+            f"UPDATE broadcasts SET status = ?, {', '.join(f'{name} = ?' for name in kept)}"
+            " WHERE broadcast_id = ? AND status = 'sending'",
+            [
+                Status.PAUSED if died else before.status,
+                *(getattr(before, name) for name in kept),
+                before.broadcast_id,
+            ],
+        )
+        self.state.execute("DELETE FROM broadcast_runs WHERE run_id = ?", [run_id])
 
     def mark_run(
         self,
@@ -690,16 +755,6 @@ class Broadcasts:
         """Note how a run ended."""
         sql = "UPDATE broadcast_runs SET ended_as = ? WHERE run_id = ?"
         self.state.execute(sql, [ended_as, run_id])
-
-    def active_seconds(self, broadcast_id: int) -> float:
-        """Seconds that all runs of a broadcast were active for."""
-        sql = "SELECT COALESCE(SUM(active_seconds), 0) FROM broadcast_runs WHERE broadcast_id = ?"
-        return float(self.state.value(sql, [broadcast_id]))
-
-    def last_started_at(self, broadcast_id: int) -> str:
-        """When the newest run of a broadcast began, as RFC 3339 text in UTC."""
-        sql = "SELECT COALESCE(MAX(started_at), '') FROM broadcast_runs WHERE broadcast_id = ?"
-        return str(self.state.value(sql, [broadcast_id]))
 
     def finish(self, broadcast_id: int, status: Status, now: datetime, why: Stop | None) -> None:
         """Close a run: completed, or paused with a reason; what another process decided stands."""
@@ -778,5 +833,10 @@ class Broadcasts:
 
 
 def _broadcast(row: Row) -> Broadcast:
-    typed = {**row, "status": Status(row["status"]), "provider": Provider(row["provider"])}
-    return Broadcast(**typed)
+    kinds: dict[str, Callable[[Any], object]] = {
+        "status": Status,
+        "provider": Provider,
+        "repeats": RepeatPolicy,
+    }
+    kinds |= {"is_compared": bool, "has_keys": bool}
+    return Broadcast(**{**row, **{name: kind(row[name]) for name, kind in kinds.items()}})

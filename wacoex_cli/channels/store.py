@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.model import (
     ID_NAMES,
+    WABA_PREFIX,
     AccountEvent,
     Channel,
     Details,
@@ -47,6 +48,7 @@ _FORMER = (
     " AND present.channel_id = former.channel_id))"
     " GROUP BY channel_id, name, value ORDER BY channel_id, MAX(until), name, value"
 )
+_OWNER = "owner_business_info"
 _HOUR = "%Y-%m-%dT%H"
 _COLUMNS = (
     "event_key, event, at, source, waba_id, phone_number_id, phone, entry_id, reason,"
@@ -177,6 +179,23 @@ class Facts:
             fact = Fact(**{**row, "value": json.loads(row["value"])})
             found.setdefault(channel_id, []).append(fact)
         return found
+
+    def of_one_business(self, channel_id: int) -> list[int]:
+        """That channel and those of the same WABA, or of a WABA of the same portfolio."""
+        owners = {
+            number: fact.value["id"]
+            for number, (fact,) in self.facts_by_channel([f"{WABA_PREFIX}{_OWNER}"]).items()
+            if fact.reason is None and isinstance(fact.value, dict) and fact.value.get("id")
+        }
+        found = self._state.rows("SELECT channel_id, waba_id FROM channels ORDER BY channel_id")
+        accounts = {row["channel_id"]: row["waba_id"] for row in found}
+        return [
+            number
+            for number in accounts
+            if number == channel_id
+            or (accounts[number] and accounts[number] == accounts[channel_id])
+            or (number in owners and owners[number] == owners.get(channel_id))
+        ]
 
     def store(self, channel_id: int, facts: Iterable[Fact]) -> None:
         """Keep what was read; a newer observation takes the place of the one before."""

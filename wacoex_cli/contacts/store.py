@@ -92,6 +92,19 @@ def other_spelling(phone: str) -> str:
     )
 
 
+def one_spelling(phone: str) -> str:
+    """The same E.164 number for both spellings of one WhatsApp number: the shorter of them.
+
+    What `other_spelling` says in SQL.
+    """
+    digits = len(phone) - 1
+    if (phone.startswith("+549") and digits == 13) or (phone.startswith("+521") and digits == 13):
+        return phone[:3] + phone[4:]
+    if phone.startswith("+55") and digits == 13 and phone[5] == "9" and phone[6] in "6789":
+        return phone[:5] + phone[6:]
+    return phone
+
+
 EITHER_SPELLING = (
     f"(?, (SELECT {other_spelling('given.phone')} FROM (SELECT CAST(? AS TEXT) AS phone) given))"
 )

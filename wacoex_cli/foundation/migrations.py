@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -519,6 +522,59 @@ def m013_providers_and_guards(db: Database) -> None:
     db.execute("ALTER TABLE optouts ADD COLUMN scope TEXT NOT NULL DEFAULT 'all'")
 
 
+_M014_HOURS = 72
+
+
+def m014_already_sent(db: Database) -> None:
+    # Who gets which message, as a number: a message that somebody has is found by it.
+    db.execute("ALTER TABLE recipients ADD COLUMN sent_key INTEGER")
+    db.execute(
+        "CREATE INDEX recipients_by_sent_key ON recipients (sent_key)"
+        " WHERE claimed_at IS NOT NULL AND sent_key IS NOT NULL"
+    )
+    # What becomes of people who have the message already, and whether that was looked at.
+    db.execute("ALTER TABLE broadcasts ADD COLUMN repeats TEXT NOT NULL DEFAULT 'refused'")
+    db.execute("ALTER TABLE broadcasts ADD COLUMN is_compared INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE broadcasts ADD COLUMN has_keys INTEGER NOT NULL DEFAULT 0")
+    db.execute("UPDATE broadcasts SET is_compared = 1 WHERE started_at IS NOT NULL")
+    db.execute("INSERT INTO about VALUES ('starts', '0')")
+    since = datetime.now(UTC) - timedelta(hours=_M014_HOURS)
+    moment = since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    started = (
+        "SELECT broadcast_id, template, parameter_sources FROM broadcasts"
+        " WHERE started_at IS NOT NULL AND (finished_at IS NULL OR finished_at >= ?)"
+    )
+    for broadcast_id, template, sources in db.execute(started, [moment]).fetchall():
+        base = _m014_base(template, sources)
+        claimed = (
+            "SELECT row, phone, parameters FROM recipients"
+            " WHERE broadcast_id = ? AND row > ? AND claimed_at >= ? ORDER BY row LIMIT 5000"
+        )
+        last = -1
+        while page := db.execute(claimed, [broadcast_id, last, moment]).fetchall():
+            last = page[-1][0]
+            db.conn.executemany(
+                "UPDATE recipients SET sent_key = ? WHERE broadcast_id = ? AND row = ?",
+                [(_m014_key(base, *rest), broadcast_id, row) for row, *rest in page],
+            )
+
+
+def _m014_base(template: str, sources: str) -> str:
+    keys = [source["key"] for source in json.loads(sources)]
+    return json.dumps([json.loads(template)["name"], *keys], ensure_ascii=False)
+
+
+def _m014_key(base: str, phone: str, parameters: str) -> int:
+    if len(phone) == 14:
+        if phone.startswith(("+549", "+521")):
+            phone = phone[:3] + phone[4:]
+        elif phone.startswith("+55") and phone[5] == "9" and phone[6] in "6789":
+            phone = phone[:5] + phone[6:]
+    text = f"{base}\n{phone}\n{parameters}".encode()
+    digest = hashlib.blake2b(text, digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
 def m016_output(db: Database) -> None:
     db.execute(
         """
@@ -549,5 +605,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m011_probes,
     m012_throttled,
     m013_providers_and_guards,
+    m014_already_sent,
     m016_output,
 )

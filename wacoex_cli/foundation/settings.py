@@ -71,6 +71,7 @@ class Settings(NamedTuple):
     no_input: bool = False
     keyring: bool = True
     debug: bool = False
+    repeat_hours: float = 72.0
     breaker_rows: int = 20
     breaker_share: float = 0.30
     breaker_limits: Mapping[str, int | float] = MappingProxyType({})

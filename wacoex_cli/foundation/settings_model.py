@@ -156,6 +156,7 @@ class SettingsModel(BaseSettings):
     no_input: Annotated[bool, Field(description="on or off")]
     keyring: Annotated[bool, Field(description="on or off")]
     debug: Annotated[bool, Field(description="on or off")]
+    repeat_hours: Annotated[float, Field(ge=1, le=720, description="hours from 1 to 720")]
     breaker_rows: Annotated[int, Field(ge=1, le=100, description="a number of rows from 1 to 100")]
     breaker_share: Annotated[float, Field(gt=0, le=1, description="a share above 0, at most 1")]
     breaker_limits: Annotated[

@@ -396,6 +396,7 @@ _KEPT_WORDS = {
     "ambiguous": "has rows whose fate is unknown",
     "cooling_down": "has people to be left alone for 24 hours",
     "recent": "was sent in the last 24 hours",
+    "already_sent": "was sent less than `repeat_hours` ago, and is not to be sent again",
     "newest": "is the newest, so that its number is not given out again",
 }
 

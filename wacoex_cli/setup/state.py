@@ -7,7 +7,9 @@ import itertools
 import json
 import sqlite3
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from wacoex_cli.errors import StateError, TemporaryError, UsageError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation import locks, migrations
+from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.masking import mask, masked, masked_text
 from wacoex_cli.foundation.state import (
     COMPANIONS,
@@ -38,7 +41,6 @@ from wacoex_cli.foundation.state import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
 
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 # One broadcast is the same in both files when it has the same number and was planned at the
 # same moment; a number alone may have been given out twice after an earlier restore.
 _SAME = "m.broadcast_id = c.broadcast_id AND m.planned_at = c.planned_at"
+# Meta: error codes, 131049. The limit on new conversations looks as far back.
+_COOLING_DOWN = timedelta(hours=24)
 _WHY = "it was being sent when the backup was made"
 # How much of the file that is `replaced` is missing in `main`.
 _LOST = {
@@ -237,6 +241,69 @@ def back_up(workspace: Workspace, file: Path | None) -> tuple[Path, SeenFile]:
     return target, write_backup(state, target)
 
 
+@dataclass(frozen=True)
+class Old:
+    """A broadcast that can go. `ended_at` is RFC 3339 text in UTC."""
+
+    broadcast_id: int
+    name: str | None
+    status: str
+    ended_at: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What can go, and for which reasons how many broadcasts of that age are kept."""
+
+    removable: tuple[Old, ...]
+    kept: Mapping[str, int]
+
+
+def choose(state: State, before: datetime, now: datetime, repeat_hours: float) -> Choice:
+    """Find the broadcasts that ended before a moment and that nothing needs any more.
+
+    Kept is what is open, what has ambiguous rows or claims that nobody settled, and what was
+    answered (`recent`), with 131049 (`cooling_down`) or otherwise, in the last 24 hours. Kept is
+    what was sent in the last `repeat_hours`, or it could be sent again (`already_sent`). The newest
+    is kept: its number would be given out again, and a late report about one of its messages would
+    then be taken for news of another broadcast.
+    """
+    since, old = to_text(now - _COOLING_DOWN), to_text(before)
+    repeats_since = to_text(now - timedelta(hours=repeat_hours))
+    found = state.rows(
+        "SELECT *, CASE WHEN status NOT IN ('completed', 'cancelled') THEN 'open'"
+        " WHEN uncertain > 0 THEN 'ambiguous' WHEN cooling > 0 THEN 'cooling_down'"
+        " WHEN last_answer_at > ? THEN 'recent' WHEN last_claim_at > ? THEN 'already_sent'"
+        " WHEN broadcast_id = ? THEN 'newest' END AS kept"
+        " FROM (SELECT b.broadcast_id, b.name, b.status, COUNT(r.row) AS row_count,"
+        " COALESCE(MAX(r.answered_at), '') AS last_answer_at,"
+        " COALESCE(MAX(r.claimed_at), '') AS last_claim_at,"
+        " COALESCE(b.finished_at, b.started_at, b.planned_at) AS ended_at,"
+        " COALESCE((SELECT MAX(d.decided_at) FROM decisions d"
+        " WHERE d.broadcast_id = b.broadcast_id), '') AS last_decision_at,"
+        " COUNT(CASE WHEN r.state IN ('ambiguous', 'sending') THEN 1 END) AS uncertain,"
+        " COUNT(CASE WHEN r.code = 131049 AND r.answered_at > ? THEN 1 END) AS cooling"
+        " FROM broadcasts b LEFT JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.status <> 'draft' GROUP BY b.broadcast_id) AS found"
+        " WHERE ended_at < ? AND last_answer_at < ? AND last_decision_at < ?"
+        " ORDER BY broadcast_id",
+        [since, repeats_since, figures.newest_id(state), since, old, old, old],
+    )
+    removable = tuple(
+        Old(
+            broadcast_id=row["broadcast_id"],
+            name=row["name"],
+            status=row["status"],
+            ended_at=max(row["ended_at"], row["last_answer_at"], row["last_decision_at"]),
+            rows=row["row_count"],
+        )
+        for row in found
+        if row["kept"] is None
+    )
+    return Choice(removable, dict(Counter(row["kept"] for row in found if row["kept"])))
+
+
 class Pruning:
     """What can go: finished broadcasts that ended, and events that came in, before a moment (UTC).
 
@@ -256,7 +323,8 @@ class Pruning:
         self._now = workspace.clock.now()
         self._store, self._log = Broadcasts(workspace.state), EventLog(workspace.state)
         self.before = before
-        self.broadcasts = figures.choose(workspace.state, before, self._now)
+        hours = workspace.settings.repeat_hours
+        self.broadcasts = choose(workspace.state, before, self._now, hours)
         readers = [projection.name for projection in consumers.projections()]
         self.events = self._log.choose_old(before, readers)
 
