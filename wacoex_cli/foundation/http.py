@@ -192,8 +192,9 @@ class Http:
                 code=answer.code,
             )
         if 300 <= answer.status < 400:
+            target = redirect_target(answer.headers)
             raise TemporaryError(
-                f"{_host(url)} redirects to {redirect_target(answer.headers)}, which is not followed",
+                f"{_host(url)} redirects to {target}, which is not followed",
                 hint="check the base URL, and whether a captive portal or a proxy is in the way",
                 code="redirected",
             )
