@@ -117,7 +117,7 @@ def test_a_reply_to_a_send_can_be_judged_and_stored_whatever_was_answered(
         "Location": "http://[",
         "Date": wait,
     }
-    raw = {name: text.encode("latin-1") for name, text in headers.items()}
+    raw = {name.encode(): text.encode("latin-1") for name, text in headers.items()}
     answer = httpx.Response(status, content=json.dumps(body).encode(), headers=raw)
     for reply in replies(answer):
         assert all(map(is_storable, astuple(reply))), reply
