@@ -354,6 +354,9 @@ class ListenReport:
         self._stream({"event": what, "source": payload.source.value, "events": events})
         counts = ", ".join(f"{count} {kind}" for kind, count in events.items())
         self._dialogue.detail(f"{payload.source.value}: {what}{f' ({counts})' if counts else ''}")
+        if payload.unread and stored.is_new:
+            at, title = to_text(self._clock.now()), PLATFORMS[payload.source].title
+            self._dialogue.warn(f"{at} a payload of {title} is kept as `other`: {payload.unread}")
 
     def refuse(self, source: Source | None, request: str, status: int, why: str) -> None:
         """A request was refused; `request` names method and place without what was asked for."""
