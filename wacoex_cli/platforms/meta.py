@@ -170,7 +170,9 @@ class Meta:
     async def debug_token(self) -> AccessToken:
         """What Meta says about this token: validity, app, expiry, scopes."""
         data = (await self._get("debug_token", {"input_token": self._token.reveal()})).get("data")
-        return access_token_in(_dictionary(data))
+        if not isinstance(data, dict):
+            raise _unusable("it says nothing about the token")
+        return access_token_in(data)
 
     async def subscribed_apps(self, waba_id: str) -> tuple[App, ...]:
         """The apps that get the webhooks of a WABA, ours and those of partners."""
@@ -394,7 +396,8 @@ def error_of(refused: Refused) -> WacoexError:
         kind = TemporaryError
     return kind(
         f"Meta refused: {known.meaning} (code {refused.code})",
-        hint=known.hint,
+        # What the code means for a message says nothing about what was asked.
+        hint="try again in a minute" if known.outcome is Outcome.AMBIGUOUS else known.hint,
         code=f"meta_{refused.code}",
         details={name: value for name, value in facts.items() if value is not None},
     )
