@@ -338,6 +338,13 @@ def test_insecure_opens_a_face_without_keys_and_no_other(talk: Talk) -> None:
     assert statuses(talk(unsigned, insecure=True)) == [401]
 
 
+@pytest.mark.parametrize("header", ["Origin", "Sec-Fetch-Site"])
+def test_insecure_takes_nothing_from_a_page_in_a_browser(talk: Talk, header: str) -> None:
+    forged = post(META, delivery("wamid.A"), {header: "http://127.0.0.1:8765"})
+
+    assert statuses(talk(forged, secrets=(), insecure=True)) == [403]
+
+
 @pytest.mark.parametrize("public_url", ["https://shop.example/hooks/wa", "https://shop.example"])
 def test_behind_a_proxy_it_answers_with_the_prefix_and_without(talk: Talk, public_url: str) -> None:
     prefix = prefix_of(public_url)
