@@ -349,6 +349,26 @@ def test_a_send_asks_for_an_answer_without_compression_and_a_read_for_gzip_alone
     assert asked == ["identity", "gzip"]
 
 
+def test_no_cookie_is_kept(http) -> None:
+    """Each answer could add some, and no API of ours wants them."""
+    asked: list[str | None] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("cookie"))
+        return httpx.Response(200, headers={"Set-Cookie": f"c{len(asked)}=1"}, json={})
+
+    client = http(note)
+
+    async def operation() -> None:
+        for _ in range(3):
+            await client.send(URL, headers={}, json={})
+        await client.aclose()
+
+    asyncio.run(operation())
+
+    assert asked == [None] * 3
+
+
 def test_large_answers_are_read_one_after_the_other(clock) -> None:
     """64 answers of 8 MB would not be small together."""
     open_now, most = set[int](), 0

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import NoReturn, cast
 from urllib.parse import urlsplit
 
@@ -304,6 +305,7 @@ class Http:
                     transport=self._transport,
                     mounts=dict.fromkeys(_UNPROXIED),
                     follow_redirects=False,
+                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
                     headers={"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
                 )
         if self._client is None:
