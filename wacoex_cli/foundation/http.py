@@ -358,26 +358,28 @@ def _too_large() -> UnansweredError:
 
 
 def _not_sent(error: Exception) -> NotSentError:
-    problem = _certificate_problem(error)
-    if problem is None:
+    found = _tls_failure(error)
+    if found is None:
         return NotSentError(_reason(error))
+    reason, code = "TLS cannot be agreed on", "unreachable"
+    if isinstance(found, ssl.SSLCertVerificationError):
+        said = str(found.verify_message or "it cannot be verified")
+        said = said[:1].lower() + said[1:].rstrip(".")
+        reason, code = f"its certificate is not trusted: {said}", "certificate_refused"
     return NotSentError(
-        f"its certificate is not trusted: {problem}",
+        reason,
         "check the clock of this machine, and whether a captive portal or a proxy is in the way;"
         " `SSL_CERT_FILE` names further authorities",
-        "certificate_refused",
-        may_get_better=False,
+        code,
+        may_get_better=code == "unreachable",
     )
 
 
-def _certificate_problem(error: BaseException | None) -> str | None:
-    """What is wrong with the certificate, in the words of the TLS library; None: nothing is."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            said = str(error.verify_message or "it cannot be verified")
-            return said[:1].lower() + said[1:].rstrip(".")
+def _tls_failure(error: BaseException | None) -> ssl.SSLError | None:
+    """The failure of TLS that a failed connection comes from; None when it is another one."""
+    while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
-    return None
+    return error
 
 
 def _reason(error: Exception) -> str:
