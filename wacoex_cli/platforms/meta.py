@@ -395,7 +395,7 @@ def error_of(refused: Refused) -> WacoexError:
     elif known.outcome in {Outcome.RETRY, Outcome.AMBIGUOUS} or refused.http_status >= 500:
         kind = TemporaryError
     return kind(
-        f"Meta refused: {known.meaning} (code {refused.code})",
+        f"Meta refused: {known.cause} (code {refused.code})",
         # What the code means for a message says nothing about what was asked.
         hint="try again in a minute" if known.outcome is Outcome.AMBIGUOUS else known.hint,
         code=f"meta_{refused.code}",
