@@ -216,7 +216,7 @@ AT_ONCE = {"Retry-After": "0.01"}
         ("nothing", Fault("empty_body", on="reads"), 6, "unusable_answer", "0 bytes", "proxy"),
         ("500", Fault("server_error", on="reads", headers=AT_ONCE), 6, "unusable_answer",
          "HTTP 500", "try again"),
-        ("redirect", Fault("redirect", on="reads"), 5, "redirected",
+        ("redirect", Fault("redirect", on="reads"), 6, "redirected",
          "redirects to redirected.example, which is not followed", "check the base URL"),
         ("throttled", Fault("refuse", on="reads", code=80007, headers=AT_ONCE), 6, "meta_80007",
          "too many calls", "wait as long as Meta says"),

@@ -282,7 +282,9 @@ def test_too_much_at_once_is_asked_to_come_again(
         (signed(delivery("wamid.A")[:-20]), 400),
         (signed(b""), 400),
         (signed(b"[1, 2]"), 400),
-        (signed(b'{"object": "page", "entry": []}'), 400),
+        (signed(b'{"object": NaN}'), 400),
+        (signed(b'{"object": "\xff"}'), 400),
+        (signed(b'{"object": "' + b"x" * (20 * 1024**2) + b'"}'), 413),
         (signed(b"[" * 100_000), 400),
         (post(RESPONDIO, b'{"event_type": "message.received"}'), 401),
         (httpx.Request("PUT", f"http://here{META}"), 405),
@@ -334,6 +336,13 @@ def test_insecure_opens_a_face_without_keys_and_no_other(talk: Talk) -> None:
 
     assert statuses(talk(unsigned, secrets=(), insecure=True)) == [200]
     assert statuses(talk(unsigned, insecure=True)) == [401]
+
+
+@pytest.mark.parametrize("header", ["Origin", "Sec-Fetch-Site"])
+def test_insecure_takes_nothing_from_a_page_in_a_browser(talk: Talk, header: str) -> None:
+    forged = post(META, delivery("wamid.A"), {header: "http://127.0.0.1:8765"})
+
+    assert statuses(talk(forged, secrets=(), insecure=True)) == [403]
 
 
 @pytest.mark.parametrize("public_url", ["https://shop.example/hooks/wa", "https://shop.example"])
@@ -445,3 +454,20 @@ def nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     """Whatever the libraries have to say goes nowhere but through us."""
     yield
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_signed_object_that_nothing_reads_is_kept_and_reported_in_one_line(
+    talk: Talk, state, notes: Notes
+) -> None:
+    body = json.dumps({"object": "page", "code": 7, "said": f"{MARK} in words"}).encode()
+
+    assert statuses(talk(signed(body), signed(body))) == [200, 200]
+
+    (row,) = state.rows("SELECT kind, data FROM events")
+    assert (row["kind"], json.loads(row["data"])["keys"]) == ("other", ["code", "object", "said"])
+    lines = [line for line in notes.lines if "is kept as `other`" in line]
+    assert len(lines) == 1
+    assert MARK not in str(notes.lines)
+    assert MARK.encode() not in state.path.read_bytes()
+    wal = state.path.with_name(f"{state.path.name}-wal")
+    assert not wal.exists() or MARK.encode() not in wal.read_bytes()

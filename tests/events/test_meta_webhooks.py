@@ -291,10 +291,36 @@ def events_of(body: dict[str, Any]) -> tuple[Event, ...]:
         (
             "unknown_field",
             Kind.OTHER,
-            {"field": "coffee_machine_update", "type": "REFILLED"},
+            {
+                "field": "coffee_machine_update",
+                "type": "REFILLED",
+                "keys": [
+                    *("beans_id", "contents", "cups", "display_phone_number", "event", "id"),
+                    *("machine_id", "messaging_product", "metadata", "note", "owner"),
+                    *("phone_number_id", "taste"),
+                ],
+            },
         ),
-        ("security", Kind.OTHER, {"field": "security", "type": "PIN_CHANGED"}),
-        ("phone_number_name", Kind.OTHER, {"field": "phone_number_name_update"}),
+        (
+            "security",
+            Kind.OTHER,
+            {
+                "field": "security",
+                "type": "PIN_CHANGED",
+                "keys": ["display_phone_number", "event", "requester"],
+            },
+        ),
+        (
+            "phone_number_name",
+            Kind.OTHER,
+            {
+                "field": "phone_number_name_update",
+                "keys": [
+                    *("decision", "display_phone_number", "rejection_reason"),
+                    "requested_verified_name",
+                ],
+            },
+        ),
         (
             "template_quality",
             Kind.QUALITY,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import traceback
-from collections.abc import Callable
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain, repeat
 
 import httpx
 import pytest
 
-from wacoex_cli.errors import RefusedError, TemporaryError
+from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation.http import (
+    MOST_ANSWER_BYTES,
     Answer,
     Http,
     NotSentError,
@@ -148,7 +153,7 @@ def test_an_answer_that_will_not_get_better_is_taken_at_once(http, clock) -> Non
 def test_a_read_follows_no_redirect_and_names_both_hosts(http) -> None:
     away = httpx.Response(302, headers={"Location": "https://portal.example/login"})
 
-    with pytest.raises(RefusedError, match=r"graph\.example redirects to portal\.example"):
+    with pytest.raises(TemporaryError, match=r"graph\.example redirects to portal\.example"):
         read(http(away))
 
 
@@ -239,3 +244,162 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
 
     assert retry_after_seconds({"retry-after": value}, now) == seconds
     assert retry_after_seconds({}, now) is None
+
+
+class Pieces(httpx.AsyncByteStream):
+    """A body that comes in pieces; counts how many were taken."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self.pieces = iter(pieces)
+        self.taken = 0
+        self.is_closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            self.taken += 1
+            yield piece
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+def zeros(coding: str = "gzip", bits: int = 31) -> tuple[dict[str, str], Iterator[bytes]]:
+    """A bomb: without end, and a thousandth of its size."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, bits)
+
+    def pieces() -> Iterator[bytes]:
+        while True:
+            if piece := packer.compress(bytes(1024**2)):
+                yield piece
+
+    return {"Content-Encoding": coding}, pieces()
+
+
+def gzip_of_nothing() -> tuple[dict[str, str], Iterator[bytes]]:
+    """Travels without end, and is empty when it is unpacked."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    start = packer.compress(b"") + packer.flush(zlib.Z_SYNC_FLUSH)
+    return {"Content-Encoding": "gzip"}, chain([start], repeat(b"\0\0\0\xff\xff" * 13_107))
+
+
+BOMBS: dict[str, Callable[[], tuple[dict[str, str], Iterator[bytes]]]] = {
+    "endless": lambda: ({}, repeat(b"x" * 65_536)),
+    "declared": lambda: ({"Content-Length": "99999999999"}, repeat(b"x" * 65_536)),
+    "gzip": zeros,
+    "deflate": lambda: zeros("deflate", 15),
+    "empty blocks": gzip_of_nothing,
+}
+
+
+@pytest.mark.parametrize("bomb", list(BOMBS))
+@pytest.mark.parametrize("call", [read, send])
+def test_an_answer_that_is_too_large_is_left_in_the_middle(
+    http, clock, bomb: str, call: Callable[[Http], Answer]
+) -> None:
+    headers, pieces = BOMBS[bomb]()
+    body = Pieces(pieces)
+
+    with pytest.raises((TemporaryError, UnansweredError), match="the answer is larger than 8 MB"):
+        call(http(httpx.Response(200, headers=headers, stream=body)))
+    assert body.is_closed
+    assert body.taken <= 8 * 1024**2 // 65_535 + 2
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "snappy"])
+def test_what_was_not_asked_for_is_not_unpacked(http, coding: str) -> None:
+    body = Pieces(repeat(b"x"))
+
+    with pytest.raises(UnansweredError, match="cannot be decoded"):
+        send(http(httpx.Response(200, headers={"Content-Encoding": coding}, stream=body)))
+    assert (body.taken, body.is_closed) == (0, True)
+
+
+def test_the_largest_answer_is_read_whole_and_one_byte_more_is_not(http) -> None:
+    text = json.dumps("x" * (MOST_ANSWER_BYTES - 2)).encode()
+    packed = {"Content-Encoding": "gzip"}
+
+    assert send(http(httpx.Response(200, stream=Pieces([text])))).size == MOST_ANSWER_BYTES
+    whole = http(httpx.Response(200, headers=packed, stream=Pieces([gzip.compress(text)])))
+    assert read(whole).json == "x" * (MOST_ANSWER_BYTES - 2)
+    more = gzip.compress(text + b" ")
+    with pytest.raises(UnansweredError, match="larger than 8 MB"):
+        send(http(httpx.Response(200, headers=packed, stream=Pieces([more]))))
+
+
+@pytest.mark.parametrize("cut", [0.5, 0.9])
+def test_a_packed_answer_that_is_cut_short_is_none(http, cut: float) -> None:
+    packed = gzip.compress(json.dumps({"messages": [{"id": "wamid.A"}]}).encode())
+    body = Pieces([packed[: int(len(packed) * cut)]])
+
+    with pytest.raises(UnansweredError, match="cannot be decoded"):
+        send(http(httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=body)))
+
+
+def test_a_send_asks_for_an_answer_without_compression_and_a_read_for_gzip_alone(http) -> None:
+    asked: list[str] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["accept-encoding"])
+        return httpx.Response(200, json={})
+
+    send(http(note))
+    read(http(note))
+
+    assert asked == ["identity", "gzip"]
+
+
+def test_no_cookie_is_kept(http) -> None:
+    """Each answer could add some, and no API of ours wants them."""
+    asked: list[str | None] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("cookie"))
+        return httpx.Response(200, headers={"Set-Cookie": f"c{len(asked)}=1"}, json={})
+
+    client = http(note)
+
+    async def operation() -> None:
+        for _ in range(3):
+            await client.send(URL, headers={}, json={})
+        await client.aclose()
+
+    asyncio.run(operation())
+
+    assert asked == [None] * 3
+
+
+def test_large_answers_are_read_one_after_the_other(clock) -> None:
+    """64 answers of 8 MB would not be small together."""
+    open_now, most = set[int](), 0
+
+    class Large(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            nonlocal most
+            yield b" " * 65_537
+            open_now.add(id(self))
+            most = max(most, len(open_now))
+            await asyncio.sleep(0)
+            yield b" " * 65_537
+            open_now.discard(id(self))
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=Large()))
+    http = Http(clock, log=lambda text: None, transport=transport)
+
+    async def operation() -> list[Answer]:
+        sends = [http.send(URL, headers={}, json={}) for _ in range(20)]
+        try:
+            return await asyncio.gather(*sends)
+        finally:
+            await http.aclose()
+
+    answers = asyncio.run(operation())
+
+    assert [answer.size for answer in answers] == [131_074] * 20
+    assert most == 1
+
+
+@pytest.mark.parametrize("location", ["http://[", "", "//", "/login"])
+def test_a_redirect_to_nowhere_is_reported_too(http, location: str) -> None:
+    with pytest.raises(TemporaryError, match=r"graph\.example redirects to "):
+        read(http(httpx.Response(302, headers={"Location": location})))

@@ -189,3 +189,118 @@ def test_a_block_that_is_broken_off_stops_serving() -> None:
         asyncio.run(operation())
     with pytest.raises(httpx.ConnectError):
         asyncio.run(fetch(urls[0]))
+
+
+async def connect(url: str, text: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection over which this was sent, and nothing more."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(text.encode())
+    await writer.drain()
+    return reader, writer
+
+
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    """What comes until the other side closes; a broken connection is one too."""
+    try:
+        return await asyncio.wait_for(reader.read(), 20)
+    except ConnectionResetError:
+        return b""
+
+
+HEAD = "GET / HTTP/1.1\r\nHost: here\r\n"
+HALVES = {
+    "nothing": "",
+    "half a line": "GET / HT",
+    "half a header": HEAD,
+    "a second request": f"{HEAD}\r\nGET / HT",
+    "half a body": "POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\nhalf",
+    "a body that was answered": f"POST {HEAD[4:]}Content-Length: 9\r\n\r\nhalf",
+}
+
+
+@pytest.mark.parametrize("half", list(HALVES))
+def test_a_request_that_never_becomes_complete_loses_its_connection(
+    half: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(server, "BODY_SECONDS", 0.3)
+
+    async def act(url: str) -> tuple[bytes, str]:
+        reader, writer = await connect(url, HALVES[half])
+        said = await rest(reader)
+        writer.close()
+        answer = await fetch(url)
+        raise_signal(signal.SIGTERM)
+        return said, answer
+
+    said, answer = serving(act)[1]
+
+    assert said.count(b"HTTP/1.1 200") == ("second" in half or "body" in half)
+    assert answer == "fine"
+
+
+def test_a_header_that_trickles_has_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.4)
+
+    async def act(url: str) -> int:
+        reader, writer = await connect(url, HEAD)
+        sent = 0
+        while not (reader.at_eof() or reader.exception()) and sent < 100:
+            writer.write(b"X-More: 1\r\n")
+            sent += 1
+            await asyncio.sleep(0.05)
+        writer.close()
+        raise_signal(signal.SIGTERM)
+        return sent
+
+    assert 3 < serving(act)[1] < 20
+
+
+def test_half_open_connections_keep_nobody_out_and_the_oldest_goes_first() -> None:
+    async def act(url: str) -> tuple[list[bool], list[str]]:
+        opened = [await connect(url, HEAD) for _ in range(server.MOST_WAITING + 88)]
+        answers = await asyncio.gather(*(fetch(url) for _ in range(20)))
+        await asyncio.sleep(0.2)
+        closed = [reader.at_eof() or reader.exception() is not None for reader, _ in opened]
+        for _, writer in opened:
+            writer.close()
+        raise_signal(signal.SIGTERM)
+        return closed, answers
+
+    closed, answers = serving(act)[1]
+
+    assert answers == ["fine"] * 20
+    assert 88 <= sum(closed) <= 88 + 20
+    assert closed == sorted(closed, reverse=True)
+
+
+def test_requests_under_way_are_not_closed_for_half_open_connections() -> None:
+    async def act(url: str) -> str:
+        under_way = asyncio.create_task(fetch(f"{url}/1.5"))
+        await asyncio.sleep(0.2)
+        opened = [await connect(url) for _ in range(server.MOST_WAITING + 20)]
+        answer = await under_way
+        for _, writer in opened:
+            writer.close()
+        raise_signal(signal.SIGTERM)
+        return answer
+
+    assert serving(act)[1] == "fine"
+
+
+def test_a_request_with_two_lengths_is_refused_and_its_connection_closed() -> None:
+    lengths = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"
+
+    async def act(url: str) -> bytes:
+        smuggled = f"0\r\n\r\n{HEAD}\r\n"
+        reader, writer = await connect(url, f"POST {HEAD[4:]}{lengths}\r\n{smuggled}")
+        said = await rest(reader)
+        writer.close()
+        raise_signal(signal.SIGTERM)
+        return said
+
+    said = serving(act)[1]
+
+    assert said.startswith(b"HTTP/1.1 400")
+    assert said.count(b"HTTP/1.1") == 1

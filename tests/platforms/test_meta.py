@@ -348,3 +348,12 @@ def test_the_subscriptions_of_an_app_are_read(call) -> None:
     ]
     with pytest.raises(TemporaryError, match="no list"):
         call("app_subscriptions", "1", answers=[httpx.Response(200, json={"data": 1})])
+
+
+@pytest.mark.parametrize("code", [1, 131000])
+def test_a_read_does_not_say_that_a_message_may_have_gone_out(call, code: int) -> None:
+    with pytest.raises(TemporaryError) as caught:
+        call("templates", "1", answers=[httpx.Response(500, json=problem(code))])
+
+    assert "message" not in caught.value.message
+    assert caught.value.hint == "try again in a minute"

@@ -143,7 +143,7 @@ def test_one_contact_and_its_channels_are_read(client, asked) -> None:
         (httpx.Response(200, json={"code": "200"}), TemporaryError, "respondio_unusable"),
         (
             httpx.Response(302, headers={"location": "https://a.example"}),
-            RefusedError,
+            TemporaryError,
             "redirected",
         ),
         (httpx.ConnectError("no"), TemporaryError, "unreachable"),

@@ -40,7 +40,7 @@ def call(world: World) -> Callable[..., httpx.Response]:
     async def request(method: str, path: str, token: str | None, **more: Any) -> httpx.Response:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         transport = httpx.ASGITransport(application(world))
-        async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return await client.request(method, path, headers=headers, **more)
 
     def run(

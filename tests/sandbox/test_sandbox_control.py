@@ -139,7 +139,57 @@ def test_an_unknown_control_call_is_told_the_known_ones(
 def test_control_calls_come_from_this_machine_only(world: World) -> None:
     async def status() -> int:
         transport = httpx.ASGITransport(application(world), client=("192.0.2.1", 4000))
-        async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return (await client.get("/_sandbox/summary")).status_code
 
     assert asyncio.run(status()) == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost"}, 200),
+        ({"Host": "[::1]"}, 200),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200),
+        ({"Origin": "http://127.0.0.1"}, 200),
+        ({"Host": "attacker.example"}, 421),
+        ({"Host": "attacker.example:4555"}, 421),
+        ({"Host": "127.0.0.1.attacker.example"}, 421),
+        ({"Host": "127.0.0.1:9"}, 421),
+        ({"Host": ""}, 421),
+        ({"Origin": "https://attacker.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, 415),
+        ({"Content-Type": ""}, 415),
+    ],
+    ids=str,
+)
+def test_a_page_in_a_browser_controls_nothing(
+    world: World, headers: dict[str, str], status: int
+) -> None:
+    async def control() -> int:
+        transport = httpx.ASGITransport(application(world))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            body = f'{{"phone_number_id": "{PHONE_NUMBER_ID}", "limit": 3}}'
+            sent = {"Content-Type": "application/json", **headers}
+            answer = await client.post("/_sandbox/limit", content=body, headers=sent)
+            return answer.status_code
+
+    assert asyncio.run(control()) == status
+
+
+def test_a_page_under_a_name_of_its_own_reads_nothing(world: World) -> None:
+    async def status(host: str) -> int:
+        transport = httpx.ASGITransport(application(world))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            answer = await client.get("/_sandbox/arrivals", headers={"Host": host})
+            return answer.status_code
+
+    assert [asyncio.run(status(host)) for host in ("127.0.0.1", "rebound.example")] == [200, 421]
+
+
+def test_a_body_beyond_all_measure_is_refused(control: Call) -> None:
+    assert control("POST", "world", content=b" " * (17 * 1024**2)).status_code == 413

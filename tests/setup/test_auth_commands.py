@@ -360,7 +360,8 @@ def test_an_unfit_secret_is_told_and_the_others_are_still_shown(run, world: Worl
     ("fault", "code", "reason"),
     [
         (Fault("html", on="reads", status=200), 6, "Meta gave an unusable answer"),
-        (Fault("empty_object", on="reads"), 0, "Meta does not say whether it works"),
+        (Fault("empty_object", on="reads"), 6, "Meta gave an unusable answer"),
+        (Fault("refuse", on="reads", code=1), 6, "Meta refused: "),
         (Fault("refuse", on="reads", code=10), 0, "Meta refused: "),
     ],
     ids=lambda value: value.kind if isinstance(value, Fault) else None,

@@ -240,7 +240,7 @@ def reader(key: bytes, received_at: datetime, *, store_bodies: bool) -> Read:
         source = source_of(item.body)
         if source is None or not isinstance(item.body, dict):
             raise UnreadablePayload("neither Meta nor respond.io sends such an object")
-        return payload_of(
+        payload = payload_of(
             source,
             item.body,
             item.size,
@@ -248,6 +248,10 @@ def reader(key: bytes, received_at: datetime, *, store_bodies: bool) -> Read:
             received_at=received_at,
             store_bodies=store_bodies,
         )
+        # Nobody has signed an archive: what is in it must be known.
+        if payload.unread is not None:
+            raise UnreadablePayload(payload.unread)
+        return payload
 
     return read
 

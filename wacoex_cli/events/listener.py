@@ -68,6 +68,7 @@ _GATHERING_SECONDS = 0.2
 _AFTER_FAILURE_SECONDS = 5.0
 _CLOSING_SECONDS = 5.0
 _HEALTH = "/healthz"
+_BROWSER = frozenset({"origin", "sec-fetch-site"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MOST_FORM_BYTES = 4 * 1024
 _MOST_CHALLENGE = 1_024
@@ -354,6 +355,9 @@ class ListenReport:
         self._stream({"event": what, "source": payload.source.value, "events": events})
         counts = ", ".join(f"{count} {kind}" for kind, count in events.items())
         self._dialogue.detail(f"{payload.source.value}: {what}{f' ({counts})' if counts else ''}")
+        if payload.unread and stored.is_new:
+            at, title = to_text(self._clock.now()), PLATFORMS[payload.source].title
+            self._dialogue.warn(f"{at} a payload of {title} is kept as `other`: {payload.unread}")
 
     def refuse(self, source: Source | None, request: str, status: int, why: str) -> None:
         """A request was refused; `request` names method and place without what was asked for."""
@@ -447,6 +451,9 @@ class Listener:
 
     async def _deliver(self, source: Source, request: Request) -> Response:
         self._demand_open(source)
+        # Without signatures, this machine is trusted; a page that its browser shows is not.
+        if not self.keys.signing[source] and not _BROWSER.isdisjoint(request.headers.keys()):
+            raise RefusedRequest(403, "it is unsigned, and a page in a browser sent it")
         signature = request.headers.get(PLATFORMS[source].header)
         async with self._body(request) as body:
             if len(body) <= _LARGE_BYTES:

@@ -9,22 +9,29 @@ import json as json_module
 import logging
 import math
 import random
+import ssl
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import NoReturn, cast
 from urllib.parse import urlsplit
 
 import httpx
 
 import wacoex_cli
-from wacoex_cli.errors import RefusedError, TemporaryError, UsageError
+from wacoex_cli.errors import TemporaryError, UsageError
 from wacoex_cli.foundation.clock import Clock
 from wacoex_cli.foundation.masking import masked_text
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole HTTP answer. `json` is None when the body, `size` bytes long, is not JSON."""
+    """A whole HTTP answer. `json` is None when the body, `size` bytes long, is not JSON.
+
+    Its texts can be stored and shown, whatever was escaped in them, and its fractions are finite.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -33,9 +40,21 @@ class Answer:
 
 
 class _NoAnswerError(Exception):
-    def __init__(self, reason: str) -> None:
+    """`hint` and `code` are those of a read; `may_get_better`: the same question may help."""
+
+    def __init__(
+        self,
+        reason: str,
+        hint: str = "check the network, then try again",
+        code: str = "unreachable",
+        *,
+        may_get_better: bool = True,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.hint = hint
+        self.code = code
+        self.may_get_better = may_get_better
 
 
 class NotSentError(_NoAnswerError):
@@ -52,15 +71,36 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | No
     try:
         seconds = float(text)
     except ValueError:
-        try:
-            moment = email.utils.parsedate_to_datetime(text)
-        except ValueError:
+        moment = date_in(text)
+        if moment is None:
             return None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - now).total_seconds())
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+        seconds = (moment - now).total_seconds()
+    return min(max(0.0, seconds), LONGEST_WAIT_SECONDS) if math.isfinite(seconds) else None
 
 
+def redirect_target(headers: Mapping[str, str]) -> str:
+    """Where a redirect points to, without what may be secret in it."""
+    with contextlib.suppress(ValueError):
+        if host := urlsplit(headers.get("location", "")).hostname:
+            return host
+    return "another path"
+
+
+def date_in(text: str) -> datetime | None:
+    """The moment that a date of HTTP says; None for anything else, however it is written."""
+    # The library raises other kinds too for zones and years that there are not.
+    with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):
+        moment = email.utils.parsedate_to_datetime(text)
+        # Within these years every zone can be counted in UTC.
+        return moment if 1900 < moment.year < 9000 else None
+    return None
+
+
+LONGEST_WAIT_SECONDS = 30 * 86_400.0
+"""No answer can ask for a longer wait."""
+MOST_ANSWER_BYTES = 8 * 1024 * 1024
+"""The largest answer that is read, as it travels and decoded."""
 WINDOW = 64
 """Requests that may be open at once."""
 READ_PATIENCE_SECONDS = 20.0
@@ -74,6 +114,13 @@ _MOST_TRIES = 4
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 # The read time-out counts each piece of an answer anew, so an answer that drips needs an end too.
 _WHOLE_EXCHANGE_SECONDS = 60.0
+# An answer that is larger waits for its turn to be read: 64 of 8 MB would not be small together.
+_SMALL_ANSWER_BYTES = 64 * 1024
+# Eight million bytes of `{},` become 240 MB of objects.
+_MOST_JSON_PARTS = 500_000
+# What is asked for is all that is decoded: others unpack a few bytes to gigabytes at once.
+_ZLIB_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+_ANY_ZLIB_HEADER = zlib.MAX_WBITS | 32
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 # A proxy for the outside world has no business with a server on this machine.
 _UNPROXIED = ("all://localhost", "all://127.0.0.1", "all://[::1]")
@@ -97,6 +144,7 @@ class Http:
         self._jitter = jitter
         self._exchange_seconds = exchange_seconds
         self._client: httpx.AsyncClient | None = None
+        self._one_large = asyncio.Lock()
 
     async def read(
         self,
@@ -117,10 +165,11 @@ class Http:
         that an answer will not get better.
 
         Raises:
-            TemporaryError: no answer at all.
-            RefusedError: the server redirects; redirects are never followed.
+            TemporaryError: no answer at all, one that is too large, a server whose certificate is
+                not trusted, or one that redirects: redirects are never followed.
         """
         give_up_at = self.clock.monotonic() + patience_seconds
+        headers = {**headers, "Accept-Encoding": "gzip"}
         for tries in range(1, _MOST_TRIES + 1):
             answer = await self._exchange(method, url, headers=headers, params=params, json=json)
             demanded = 0.0
@@ -129,6 +178,8 @@ class Http:
                 if not may_get_better or is_final(answer):
                     break
                 demanded = retry_after_seconds(answer.headers, self.clock.now()) or 0.0
+            elif not answer.may_get_better:
+                break
             give_up_at += demanded
             wait = demanded or 2.0 ** (tries - 1) * (0.5 + self._jitter())
             is_late = self.clock.monotonic() + wait > give_up_at
@@ -138,12 +189,12 @@ class Http:
         if isinstance(answer, Exception):
             raise TemporaryError(
                 f"{_host(url)} gives no answer: {answer.reason}",
-                hint="check the network, then try again",
-                code="unreachable",
+                hint=answer.hint,
+                code=answer.code,
             )
         if 300 <= answer.status < 400:
-            target = urlsplit(answer.headers.get("location", "")).hostname or "another path"
-            raise RefusedError(
+            target = redirect_target(answer.headers)
+            raise TemporaryError(
                 f"{_host(url)} redirects to {target}, which is not followed",
                 hint="check the base URL, and whether a captive portal or a proxy is in the way",
                 code="redirected",
@@ -161,10 +212,13 @@ class Http:
     ) -> Answer:
         """Post JSON, or ask for another change, in one single try, whatever happens.
 
+        The answer is asked for as it is, without compression.
+
         Raises:
             NotSentError: no connection was made; the request never left.
             UnansweredError: it may have left, and no whole answer came back.
         """
+        headers = {**headers, "Accept-Encoding": "identity"}
         outcome = await self._exchange(method, url, headers=headers, json=json, params=params or {})
         if isinstance(outcome, Exception):
             raise outcome
@@ -189,15 +243,17 @@ class Http:
         outcome: Answer | NotSentError | UnansweredError
         try:
             async with asyncio.timeout(self._exchange_seconds):
-                response = await self._opened().request(
+                opened = self._opened().stream(
                     method, url, headers=headers, params=params, json=json
                 )
-            body = None
-            with contextlib.suppress(ValueError, RecursionError):
-                body = json_module.loads(response.content)
-            outcome = Answer(response.status_code, response.headers, body, len(response.content))
+                async with opened as response, contextlib.AsyncExitStack() as turn:
+                    body = await self._body(response, turn)
+                    found, size = _json_in(body), len(body)
+            outcome = Answer(response.status_code, response.headers, found, size)
+        except UnansweredError as error:
+            outcome = error
         except _NEVER_LEFT as error:
-            outcome = NotSentError(_reason(error))
+            outcome = _not_sent(error)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             outcome = UnansweredError(_reason(error))
         milliseconds = (self.clock.monotonic() - started) * 1000
@@ -207,8 +263,38 @@ class Http:
         self._log(f"{method} {_host(url)}{path}: {result} in {milliseconds:.0f} ms")
         return outcome
 
+    async def _body(self, response: httpx.Response, turn: contextlib.AsyncExitStack) -> bytearray:
+        """The decoded body, read piece by piece; a large one in its `turn`.
+
+        Raises UnansweredError for one that is too large, and DecodingError for one that cannot be
+        decoded.
+        """
+        coding = response.headers.get("content-encoding", "identity").strip().lower()
+        if coding != "identity" and coding not in _ZLIB_CODINGS:
+            raise httpx.DecodingError(coding)
+        unpacker = zlib.decompressobj(_ANY_ZLIB_HEADER) if coding in _ZLIB_CODINGS else None
+        body, travelled, has_turn = bytearray(), 0, False
+        # As it travels: the decoders of the library have no limit.
+        async for piece in cast("httpx.AsyncByteStream", response.stream):
+            travelled += len(piece)
+            try:
+                most = MOST_ANSWER_BYTES - len(body) + 1
+                body += unpacker.decompress(piece, most) if unpacker else piece
+            except zlib.error:
+                raise httpx.DecodingError(coding) from None
+            if max(travelled, len(body)) > MOST_ANSWER_BYTES:
+                raise _too_large()
+            if len(body) > _SMALL_ANSWER_BYTES and not has_turn:
+                await turn.enter_async_context(self._one_large)
+                has_turn = True
+        if unpacker and travelled and not unpacker.eof:
+            raise httpx.DecodingError(coding)
+        return body
+
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
+            # A lock belongs to the event loop it was waited for in, as the client does.
+            self._one_large = asyncio.Lock()
             # The library's own log lines show whole URLs.
             for name in ("httpx", "httpcore"):
                 logging.getLogger(name).setLevel(logging.WARNING)
@@ -219,6 +305,7 @@ class Http:
                     transport=self._transport,
                     mounts=dict.fromkeys(_UNPROXIED),
                     follow_redirects=False,
+                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
                     headers={"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
                 )
         if self._client is None:
@@ -233,6 +320,66 @@ class Http:
 
 def _host(url: str) -> str:
     return urlsplit(url).netloc
+
+
+def _json_in(body: bytearray) -> object | None:
+    """The JSON of a body; None when it is none, too deep, or too much of it."""
+    parts = body.count(b",") + body.count(b"{") + body.count(b"[")
+    if parts > _MOST_JSON_PARTS:
+        return None
+    with contextlib.suppress(ValueError, RecursionError):
+        found: object = json_module.loads(body, parse_constant=_refuse, parse_float=_finite)
+        if b"\\" in body or not body.isascii():
+            # Half a character, which JSON can hold, can be neither stored nor shown.
+            text = json_module.dumps(found, ensure_ascii=False)
+            found = json_module.loads(text.encode("utf-8", "replace"))
+        return found
+    return None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"`{constant}` is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"`{text[:20]}` is larger than any number")
+    return number
+
+
+def _too_large() -> UnansweredError:
+    return UnansweredError(
+        f"the answer is larger than {MOST_ANSWER_BYTES // 1024**2} MB",
+        "check the base URL, and whether a captive portal or a proxy answers in its place",
+        "unusable_answer",
+        may_get_better=False,
+    )
+
+
+def _not_sent(error: Exception) -> NotSentError:
+    found = _tls_failure(error)
+    if found is None:
+        return NotSentError(_reason(error))
+    reason, code = "TLS cannot be agreed on", "unreachable"
+    if isinstance(found, ssl.SSLCertVerificationError):
+        said = str(found.verify_message or "it cannot be verified")
+        said = said[:1].lower() + said[1:].rstrip(".")
+        reason, code = f"its certificate is not trusted: {said}", "certificate_refused"
+    return NotSentError(
+        reason,
+        "check the clock of this machine, and whether a captive portal or a proxy is in the way;"
+        " `SSL_CERT_FILE` names further authorities",
+        code,
+        may_get_better=code == "unreachable",
+    )
+
+
+def _tls_failure(error: BaseException | None) -> ssl.SSLError | None:
+    """The failure of TLS that a failed connection comes from; None when it is another one."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _reason(error: Exception) -> str:

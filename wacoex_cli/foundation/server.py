@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
+import resource
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wacoex_cli.errors import TemporaryError, UsageError
 from wacoex_cli.foundation.workspace import interruptible
@@ -17,16 +21,25 @@ from wacoex_cli.foundation.workspace import interruptible
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 DRAIN_SECONDS = 10
 """How long requests under way may take after the first signal."""
+MOST_WAITING = 512
+"""Connections that may be open without a complete request; the oldest is closed for a new one."""
+HEADER_SECONDS = 10.0
+"""How long the first line and the headers of a request may take."""
+BODY_SECONDS = 35.0
+"""How long a body may take; an application may say earlier that it takes too long."""
 
 # Longer than proxies keep their connections, so that it is they who close them.
 _KEEP_ALIVE_SECONDS = 75
 _LOOKS_EVERY_SECONDS = 0.05
-_MOST_CONNECTIONS = 1_000
+# Those that wait for the rest of a request are counted apart: they must refuse nobody.
+_MOST_REQUESTS = 1_000
 _BACKLOG = 1_024
+# All of the above, and what else a process has open.
+_FILES = 4_096
 _NOT_ON_THIS_MACHINE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
@@ -52,6 +65,7 @@ async def serve(
         TemporaryError: the port is taken.
     """
     with _listening(host, port) as listeners, _complaining(log):
+        _allow_files()
         server = _Server(app, drain_seconds, lambda: on_ready(_base_url(listeners[0])))
 
         def stop(number: int) -> None:
@@ -79,6 +93,7 @@ async def serving(
     Raises what `serve` raises.
     """
     with _listening(host, port) as listeners, _complaining(log):
+        _allow_files()
         ready = asyncio.Event()
         server = _Server(app, drain_seconds, ready.set)
         task = asyncio.create_task(server.serve(sockets=listeners))
@@ -91,13 +106,79 @@ async def serving(
             await task
 
 
+class _Connection(H11Protocol):
+    """A connection that gives way as long as its request is not complete.
+
+    `waiting` holds all such connections of a server, the oldest first; those that wait between two
+    requests are among them. Nobody is refused by address: a proxy is one.
+    """
+
+    def __init__(self, *arguments: Any, waiting: dict[_Connection, None], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._waiting = waiting
+        self._waits_for: str | None = None
+        self._limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look()
+        if len(self._waiting) > _most_waiting():
+            next(iter(self._waiting)).drop()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._look()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_for(None)
+        super().connection_lost(exc)
+
+    def drop(self) -> None:
+        """Close it at once, without an answer."""
+        self._wait_for(None)
+        # Else it would count until the event loop comes round.
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def _look(self) -> None:
+        is_first, state = self.cycle is None, self.conn.their_state
+        if self.transport.is_closing() or state not in (h11.IDLE, h11.SEND_BODY):
+            self._wait_for(None)
+        elif state is h11.SEND_BODY:
+            self._wait_for("body", BODY_SECONDS)
+        elif is_first or self.conn.trailing_data[0]:
+            self._wait_for("header", HEADER_SECONDS)
+        else:
+            # The server itself closes a connection that is not used again.
+            self._wait_for("another request")
+
+    def _wait_for(self, what: str | None, seconds: float | None = None) -> None:
+        """A limit runs from the moment at which the wait for something begins."""
+        if what == self._waits_for:
+            return
+        self._waits_for = what
+        self._waiting.pop(self, None)
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+        if what is not None:
+            self._waiting[self] = None
+        if seconds is not None:
+            self._limit = self.loop.call_later(seconds, self.drop)
+
+
 class _Server(uvicorn.Server):
     """Uvicorn that says when it is ready, and leaves the signals to others."""
 
     def __init__(self, app: ASGIApp, drain_seconds: int, on_ready: Callable[[], None]) -> None:
+        connection = functools.partial(_Connection, waiting={})
         config = uvicorn.Config(
-            app,
-            http="h11",
+            _with_one_length(app),
+            http=cast("type[asyncio.Protocol]", connection),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -106,8 +187,8 @@ class _Server(uvicorn.Server):
             # Whoever reaches the socket could claim anything in X-Forwarded-For.
             proxy_headers=False,
             server_header=False,
-            backlog=_BACKLOG,
-            limit_concurrency=_MOST_CONNECTIONS,
+            backlog=min(_BACKLOG, 2 * _most_waiting()),
+            limit_concurrency=MOST_WAITING + _MOST_REQUESTS,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=drain_seconds,
         )
@@ -141,6 +222,40 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _with_one_length(app: ASGIApp) -> ASGIApp:
+    """The application without requests that say two lengths.
+
+    A proxy in front may believe the other one, and take a part of the body for a request.
+    Source: RFC 9112, 6.1 and 11.2.
+    """
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        names = {name for name, _ in scope.get("headers", ())}
+        if not {b"content-length", b"transfer-encoding"} <= names:
+            await app(scope, receive, send)
+            return
+        headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 400, "headers": headers})
+        await send({"type": "http.response.body", "body": b"the request says two lengths\n"})
+
+    return checked
+
+
+def _allow_files() -> None:
+    """Let this process open as many files as it may, up to what a server needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _most_waiting() -> int:
+    """Fewer where a process may open few files: whoever has a request needs one too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_WAITING if soft == resource.RLIM_INFINITY else min(MOST_WAITING, soft // 4)
+
+
 @contextlib.contextmanager
 def _complaining(log: Callable[[str], None]) -> Iterator[None]:
     """The library's complaints as single lines: its own would hold tracebacks and addresses."""
@@ -149,15 +264,17 @@ def _complaining(log: Callable[[str], None]) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             log(record.getMessage().partition("\n")[0].rstrip(".").lower())
 
-    logger = logging.getLogger("uvicorn.error")
-    lines, before = Lines(logging.WARNING), logger.propagate
-    logger.addHandler(lines)
-    logger.propagate = False
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    lines, before = Lines(logging.WARNING), [logger.propagate for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(lines)
+        logger.propagate = False
     try:
         yield
     finally:
-        logger.removeHandler(lines)
-        logger.propagate = before
+        for logger, propagates in zip(loggers, before, strict=True):
+            logger.removeHandler(lines)
+            logger.propagate = propagates
 
 
 @contextlib.contextmanager

@@ -225,13 +225,13 @@ async def _ask_once(context: Context, meta: Meta, copy: Copy) -> Part:
         return _given_back(context, copy, reply.reason)
     known = classify(reply.code, reply.subcode)
     if known.is_credential:
-        _given_back(context, copy, known.meaning)
+        _given_back(context, copy, known.cause)
         raise error_of(reply)
     if known.outcome is Outcome.AMBIGUOUS or reply.http_status >= 500:
-        return Part(PartState.UNCERTAIN, at, code=reply.code, reason=known.meaning)
+        return Part(PartState.UNCERTAIN, at, code=reply.code, reason=known.cause)
     if known.outcome is Outcome.RETRY:
-        return _given_back(context, copy, known.meaning)
-    part = Part(PartState.REFUSED, at, code=reply.code, reason=known.meaning)
+        return _given_back(context, copy, known.cause)
+    part = Part(PartState.REFUSED, at, code=reply.code, reason=known.cause)
     return _answered(context, copy, part)
 
 

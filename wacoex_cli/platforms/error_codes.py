@@ -25,6 +25,7 @@ class Outcome(StrEnum):
 class ErrorCode:
     """One code of Meta, and what follows from it.
 
+    `cause` is what has happened, whatever was asked for.
     `scope` is whom it hits: that person, the sending number, or the account as a whole.
     `wait_seconds` is the first wait of a retry. `holds_number` means that the whole number waits,
     `slows_down` that its rate is lowered, `is_credential` that the token or its rights are at
@@ -34,7 +35,7 @@ class ErrorCode:
     """
 
     code: int
-    meaning: str
+    cause: str
     outcome: Outcome
     action: str
     scope: Scope
@@ -50,6 +51,12 @@ class ErrorCode:
     is_listed: bool = True
 
     @property
+    def meaning(self) -> str:
+        """What it means as the answer to a message."""
+        is_open = self.outcome is Outcome.AMBIGUOUS
+        return f"{self.cause}: the message may have gone out" if is_open else self.cause
+
+    @property
     def hint(self) -> str:
         """What the operator does about it, as the hint of an error."""
         return self.action[:1].lower() + self.action[1:].rstrip(".")
@@ -58,7 +65,7 @@ class ErrorCode:
 _PERMISSIONS = range(200, 300)
 _UNKNOWN = ErrorCode(
     code=-1,
-    meaning="unknown to this version of wacoex",
+    cause="unknown to this version of wacoex",
     outcome=Outcome.ROW,
     action="Look the code up in Meta's list of error codes, and read the details it gives.",
     scope="person",
@@ -109,6 +116,7 @@ def _table() -> dict[tuple[int, int | None], ErrorCode]:
             for name, value in entry.items()
             if name in kept
         }
+        values["cause"] = entry["meaning"]
         key = entry["code"], entry.get("subcode")
         table[key] = ErrorCode(outcome=Outcome(entry["class"]), **values)
     return table

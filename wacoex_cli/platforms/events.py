@@ -152,8 +152,9 @@ class EventData(TypedDict, total=False):
     # user_preference (`value` is stop or resume)
     category: str | None
     value: str | None
-    # other: the webhook field
+    # other: the webhook field; the names of its keys, where nothing more is known about it
     field: str | None
+    keys: list[str] | None
     # any: no time was reported, so that `at` is when it was received
     undated: bool | None
 
@@ -192,7 +193,8 @@ class Event:
 class Payload:
     """One delivery as it is kept: its digest, its content-free body as JSON, its events.
 
-    The digest is the same for the same delivery, however its JSON was laid out.
+    The digest is the same for the same delivery, however its JSON was laid out. `unread` is why
+    the whole of it could only be kept as `other`; None for what is understood.
     """
 
     source: Source
@@ -200,10 +202,11 @@ class Payload:
     size: int
     body: str
     events: tuple[Event, ...]
+    unread: str | None = None
 
 
 class UnreadablePayload(ValueError):
-    """What was delivered is not what Meta or respond.io send; the text says why, in lower case."""
+    """What was delivered is no JSON object; the text says why, in lower case."""
 
 
 class Projection(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import hmac
 import json
@@ -11,10 +10,16 @@ from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
-from wacoex_cli.foundation.http import NotSentError, UnansweredError, retry_after_seconds
+from wacoex_cli.foundation.http import (
+    LONGEST_WAIT_SECONDS,
+    NotSentError,
+    UnansweredError,
+    date_in,
+    redirect_target,
+    retry_after_seconds,
+)
 from wacoex_cli.foundation.secrets import Secret, why_unfit
 from wacoex_cli.platforms.answers import (
     AccessToken,
@@ -52,6 +57,10 @@ _TEMPLATE_FIELDS = (
     "id,name,language,status,category,components,parameter_format,quality_score,rejected_reason"
 )
 _HISTORY_FIELDS = "id,message_id,events{delivery_status,timestamp,error_description}"
+_LONGEST_SHORT_TEXT = 1_024
+_LONGEST_SAID = 2_000
+_LARGEST = 2**63
+_MOST_PAGES = 200
 _STALE_CURSOR, _WRONG_APP = 131059, 101
 _NO_CONNECTION_TRIES = 5
 _PAUSE_SECONDS = 2.0
@@ -161,7 +170,9 @@ class Meta:
     async def debug_token(self) -> AccessToken:
         """What Meta says about this token: validity, app, expiry, scopes."""
         data = (await self._get("debug_token", {"input_token": self._token.reveal()})).get("data")
-        return access_token_in(_dictionary(data))
+        if not isinstance(data, dict):
+            raise _unusable("it says nothing about the token")
+        return access_token_in(data)
 
     async def subscribed_apps(self, waba_id: str) -> tuple[App, ...]:
         """The apps that get the webhooks of a WABA, ours and those of partners."""
@@ -230,10 +241,10 @@ class Meta:
             return answer
         said = _dictionary(answer.json)
         message, contact = _first(said.get("messages")), _first(said.get("contacts"))
-        message_id = _text(message.get("id"))
+        message_id = _short_text(message.get("id"))
         if message_id and 200 <= answer.status < 300:
-            status, wa_id = _text(message.get("message_status")), _text(contact.get("wa_id"))
-            return Taken(message_id, status, wa_id)
+            status = _short_text(message.get("message_status"))
+            return Taken(message_id, status, _short_text(contact.get("wa_id")))
         wait = retry_after_seconds(answer.headers, self._http.clock.now())
         return self._refusal(answer) or Unclear(_shape(answer), wait)
 
@@ -257,7 +268,15 @@ class Meta:
         return node
 
     async def _pages(self, path: str, params: Mapping[str, str]) -> list[Node]:
-        return [node async for page in self._each_page(path, params) for node in page]
+        """All nodes of a list. Raises TemporaryError for one that has no end."""
+        nodes: list[Node] = []
+        pages = 0
+        async for page in self._each_page(path, params):
+            nodes += page
+            pages += 1
+            if pages > _MOST_PAGES:
+                raise _unusable(f"its list goes on after {_MOST_PAGES} pages")
+        return nodes
 
     async def _each_page(
         self, path: str, params: Mapping[str, str]
@@ -376,8 +395,9 @@ def error_of(refused: Refused) -> WacoexError:
     elif known.outcome in {Outcome.RETRY, Outcome.AMBIGUOUS} or refused.http_status >= 500:
         kind = TemporaryError
     return kind(
-        f"Meta refused: {known.meaning} (code {refused.code})",
-        hint=known.hint,
+        f"Meta refused: {known.cause} (code {refused.code})",
+        # What the code means for a message says nothing about what was asked.
+        hint="try again in a minute" if known.outcome is Outcome.AMBIGUOUS else known.hint,
         code=f"meta_{refused.code}",
         details={name: value for name, value in facts.items() if value is not None},
     )
@@ -403,7 +423,7 @@ def _refusal_in(answer: Answer, now: datetime, *secrets: str) -> Refused | None:
         text = _text(value) or ""
         for secret in secrets:
             text = text.replace(secret, "****")
-        return _TOKEN_LIKE.sub("****", text)
+        return _TOKEN_LIKE.sub("****", text)[:_LONGEST_SAID]
 
     return Refused(
         code=code,
@@ -420,7 +440,7 @@ def _refusal_in(answer: Answer, now: datetime, *secrets: str) -> Refused | None:
 def _regain_minutes(headers: Mapping[str, str]) -> float | None:
     """The longest `estimated_time_to_regain_access`, in minutes (Meta: rate limiting)."""
     try:
-        usage = json.loads(headers.get("x-business-use-case-usage", ""))
+        usage = json.loads(headers.get("x-business-use-case-usage", ""), parse_constant=str)
     except (ValueError, RecursionError):
         return None
     waits = [
@@ -432,22 +452,18 @@ def _regain_minutes(headers: Mapping[str, str]) -> float | None:
             wait := _dictionary(entry).get("estimated_time_to_regain_access"), int | float
         )
     ]
-    longest = max(waits, default=0)
+    longest = min(max(waits, default=0), LONGEST_WAIT_SECONDS / 60)
     return float(longest) if longest > 0 else None
 
 
 def _clock_skew_seconds(answer: Answer, now: datetime) -> float | None:
-    try:
-        moment = email.utils.parsedate_to_datetime(answer.headers.get("date", ""))
-    except ValueError:
-        return None
-    return (moment - now).total_seconds() if moment.tzinfo else None
+    moment = date_in(answer.headers.get("date", ""))
+    return (moment - now).total_seconds() if moment and moment.tzinfo else None
 
 
 def _shape(answer: Answer) -> str:
     if 300 <= answer.status < 400:
-        target = urlsplit(answer.headers.get("location", "")).hostname or "another path"
-        return f"HTTP {answer.status}, a redirect to {target}"
+        return f"HTTP {answer.status}, a redirect to {redirect_target(answer.headers)}"
     if answer.size == 0:
         return f"HTTP {answer.status} with an empty body"
     if answer.json is None:
@@ -487,9 +503,15 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _short_text(value: object) -> str | None:
+    text = _text(value)
+    return text if text and len(text) <= _LONGEST_SHORT_TEXT and text.isprintable() else None
+
+
 def _integer(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+    """A whole number that the state file can hold, also when it was sent as text."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return None
+        value = int(value) if len(value) < len(str(_LARGEST)) else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if -_LARGEST <= value < _LARGEST else None

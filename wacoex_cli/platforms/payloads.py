@@ -1,6 +1,7 @@
 """Payloads of Meta and respond.io: from bytes, or an object, to typed events without content.
 
-Meta's webhooks and its message history are described here, respond.io's in `respondio_webhooks`.
+Meta's webhooks are described here, its message history in `message_history`, respond.io's in
+`respondio_webhooks`.
 A webhook field is one class below: its fields are what may be kept, its `events` what it reports.
 Sources: Meta, webhooks reference (the page of each field); Meta, message history.
 """
@@ -8,11 +9,12 @@ Sources: Meta, webhooks reference (the page of each field); Meta, message histor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Unpack, cast
 
-from pydantic import Field, PlainValidator, ValidationInfo, model_validator
+from pydantic import Field, PlainValidator, PrivateAttr, ValidationInfo, model_validator
 
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms import privacy as keep
@@ -26,12 +28,24 @@ from wacoex_cli.platforms.events import (
     read_moment,
     reported,
 )
-from wacoex_cli.platforms.privacy import Kept, Open, canonical, digest, name_of, number, word
+from wacoex_cli.platforms.message_history import MetaMessageHistory
+from wacoex_cli.platforms.privacy import (
+    Kept,
+    Open,
+    canonical,
+    digest,
+    key_names,
+    name_of,
+    number,
+    word,
+)
 from wacoex_cli.platforms.respondio_webhooks import RespondIOWebhook
+from wacoex_cli.platforms.unknown_payloads import unread, whole_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+_OFFBOARDED, _RECONNECTED = "ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED"
 _NOT_CARRIED = frozenset({131051, 131060})
 _KINDS = {
     "edit": Kind.EDIT,
@@ -83,9 +97,16 @@ class _Origin:
             data=reported(**data),
         )
 
-    def other(self, part: Kept, type_: str | None = None, code: int | None = None) -> Event:
+    def other(
+        self,
+        part: Kept,
+        type_: str | None = None,
+        code: int | None = None,
+        keys: list[str] | None = None,
+    ) -> Event:
         """An event that nothing more is known about."""
-        return self.event(Kind.OTHER, part, field=self.field or "unknown", type=type_, code=code)
+        field = self.field or "unknown"
+        return self.event(Kind.OTHER, part, field=field, type=type_, code=code, keys=keys)
 
     def name_of(self, part: Kept | Sequence[Kept]) -> str:
         """What names a part that has no id: the same whenever the same entry is sent again."""
@@ -104,6 +125,8 @@ class _Metadata(Kept):
 
 class _Value(Kept):
     """The `value` of a change, one class for each webhook field."""
+
+    _keys: Callable[[], list[str]] = PrivateAttr(default=list)
 
     def number(self) -> tuple[str | None, str | None]:
         """The phone number id and the phone number of ours that it names."""
@@ -438,6 +461,14 @@ class _AccountUpdate(_Value, _Solution):
         )
 
 
+class _Offboarded(_AccountUpdate):
+    event: Annotated[str, PlainValidator(lambda value: word(value) or _OFFBOARDED)] = _OFFBOARDED
+
+
+class _Reconnected(_AccountUpdate):
+    event: Annotated[str, PlainValidator(lambda value: word(value) or _RECONNECTED)] = _RECONNECTED
+
+
 class _OtherInfo(Kept):
     title: keep.Constant = None
 
@@ -573,12 +604,17 @@ _VALUES: dict[str, type[_Value]] = {
     "business_capability_update": _Capability,
     "account_alerts": _Alert,
     "user_preferences": _Preferences,
+    # The same news in fields of their own (Meta: webhooks, account_offboarded).
+    "account_offboarded": _Offboarded,
+    "account_reconnected": _Reconnected,
 }
 
 
 def _value(value: Any, info: ValidationInfo) -> _Value:
     model = _VALUES.get(info.data["field"], _Unknown)
-    return model.model_validate(value if isinstance(value, dict) else {}, context=info.context)
+    found = model.model_validate(value if isinstance(value, dict) else {}, context=info.context)
+    found._keys = partial(key_names, value)
+    return found
 
 
 class _Change(Kept):
@@ -595,7 +631,8 @@ class _Change(Kept):
         if not found:
             kept = self.value.kept()
             type_ = kept.get("type") or kept.get("event")
-            found = [origin.other(self, type_ if isinstance(type_, str) else None)]
+            keys = self.value._keys() or None
+            found = [origin.other(self, type_ if isinstance(type_, str) else None, keys=keys)]
         yield from found
 
 
@@ -616,49 +653,6 @@ class MetaWebhook(Kept):
         for entry in self.entry or ():
             for change in entry.changes or ():
                 yield from change.events(entry, received_at)
-
-
-class _Delivery(Kept):
-    delivery_status: keep.Word = None
-    timestamp: keep.Time = None
-
-
-class _Deliveries(Kept):
-    data: keep.Parts[_Delivery] = None
-
-
-class _HistoryEntry(_Delivery):
-    message_id: keep.Identifier = None
-    events: keep.Part[_Deliveries] = None
-
-
-class MetaMessageHistory(Kept):
-    """An answer of the message history, with the message it was asked about; `data` is a list."""
-
-    object: keep.Word = None
-    phone_number_id: keep.Identifier = None
-    message_id: keep.Identifier = None
-    biz_opaque_callback_data: keep.Identifier = None
-    data: keep.Parts[_HistoryEntry] = None
-
-    def events(self, received_at: str) -> Iterator[Event]:
-        """The statuses in it; `received_at` (RFC 3339) stands in for times that are missing."""
-        for entry in self.data or ():
-            message_id = entry.message_id or self.message_id
-            inner = (entry.events.data or []) if entry.events else []
-            for delivery in (entry, *inner):
-                status = (delivery.delivery_status or "").lower()
-                if not (message_id and status):
-                    continue
-                yield Event(
-                    key=f"meta-history:{Kind.STATUS}:{message_id}:{status}",
-                    kind=Kind.STATUS,
-                    source=Source.META,
-                    at=read_moment(delivery.timestamp) or received_at,
-                    phone_number_id=self.phone_number_id,
-                    message_id=message_id,
-                    data=reported(status=status, attempt_id=self.biz_opaque_callback_data),
-                )
 
 
 def _first_code(errors: Sequence[_Error] | None) -> int | None:
@@ -685,21 +679,25 @@ def _refuse(constant: str) -> NoReturn:
 
 DECODER = json.JSONDecoder(parse_constant=_refuse)
 """Refuses `NaN` and the like, which are no JSON."""
+_LONG_NUMBERS = json.JSONDecoder(parse_constant=_refuse, parse_int=lambda digits: digits)
 
 
 def read_payload(
     source: Source, raw: bytes, *, key: bytes, received_at: datetime, store_bodies: bool = False
 ) -> Payload:
-    """The payload out of the bytes of a delivery.
+    """The payload out of the bytes of a delivery that is trusted, which is a JSON object.
 
     `key` is the key of this installation, under which short texts of echoes are hashed;
     `received_at` stands in for times that are missing. With `store_bodies` the content stays.
-    Raises UnreadablePayload for what is not JSON, no object, or not what this source sends.
+    What is not known, or nested too deep to be read, is one event of the kind `other`.
+    Raises UnreadablePayload for what is no JSON, or no object.
     """
     try:
-        body = DECODER.decode(raw.decode("utf-8-sig"))
+        body = _parsed(raw.decode("utf-8-sig"))
     except RecursionError:
-        raise UnreadablePayload(TOO_DEEP) from None
+        if raw.strip()[:1] + raw.strip()[-1:] != b"{}":
+            raise UnreadablePayload(TOO_DEEP) from None
+        return unread(source, {}, raw, TOO_DEEP, key=key, received_at=received_at)
     except ValueError:
         raise UnreadablePayload(NOT_JSON) from None
     if not isinstance(body, dict):
@@ -718,25 +716,47 @@ def payload_of(
     received_at: datetime,
     store_bodies: bool = False,
 ) -> Payload:
-    """The payload out of an object that is parsed already; `size` is that of its bytes.
-
-    Raises UnreadablePayload for what is not what this source sends.
-    """
-    model: type[MetaWebhook | MetaMessageHistory | RespondIOWebhook] = RespondIOWebhook
-    if source is Source.META:
-        name = body.get("object")
-        if not isinstance(name, str) or name not in _META_OBJECTS:
-            raise UnreadablePayload("its `object` is not `whatsapp_business_account`")
-        model, needed = _META_OBJECTS[name]
-        if not isinstance(body.get(needed), list):
-            raise UnreadablePayload(f"it has no list `{needed}`")
-    read = model.model_validate(dict(body), context=key)
+    """The payload out of an object that is parsed already; `size` is that of its bytes."""
+    model, unknown = _model_of(source, body)
+    read = model.model_validate(dict(body), context=key) if model else None
+    events = tuple(read.events(to_text(received_at))) if read else ()
+    if read is None or not (events or isinstance(read, MetaMessageHistory)):
+        why = unknown or "nothing in it is known"
+        whole = whole_of(body)
+        raw = (whole or str(size)).encode()
+        found = unread(source, body, raw, why, key=key, received_at=received_at)
+        return replace(found, size=size, body=(store_bodies and whole) or found.body)
     text = canonical(read.kept())
+    kept = (store_bodies and whole_of(body)) or text
+    return Payload(source, digest(text), size, kept, events)
+
+
+def _parsed(text: str) -> object:
     try:
-        kept = canonical(body) if store_bodies else text
-    except RecursionError:
-        raise UnreadablePayload(TOO_DEEP) from None
-    return Payload(source, digest(text), size, kept, tuple(read.events(to_text(received_at))))
+        return DECODER.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # A number of thousands of digits is JSON, too.
+        return _LONG_NUMBERS.decode(text)
+
+
+def _model_of(
+    source: Source, body: Mapping[str, Any]
+) -> tuple[type[MetaWebhook | MetaMessageHistory | RespondIOWebhook] | None, str | None]:
+    """What reads such an object, or why nothing does."""
+    if source is Source.RESPONDIO:
+        return RespondIOWebhook, None
+    name = body.get("object")
+    # Something between Meta and us may have dropped it.
+    if name is None and isinstance(body.get("entry"), list):
+        return MetaWebhook, None
+    if not isinstance(name, str) or name not in _META_OBJECTS:
+        return None, "its `object` is not `whatsapp_business_account`"
+    model, needed = _META_OBJECTS[name]
+    if not isinstance(body.get(needed), list):
+        return None, f"it has no list `{needed}`"
+    return model, None
 
 
 def source_of(body: object) -> Source | None:
@@ -745,6 +765,8 @@ def source_of(body: object) -> Source | None:
         return None
     name = body.get("object")
     if isinstance(name, str) and name in _META_OBJECTS:
+        return Source.META
+    if name is None and isinstance(body.get("entry"), list):
         return Source.META
     is_respondio = isinstance(body.get("event_type"), str) or isinstance(body.get("contact"), dict)
     return Source.RESPONDIO if is_respondio else None

@@ -40,6 +40,7 @@ _STRUCTURAL_NAME = re.compile(
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _DEEPEST = 6
 _NAME_DIGITS = 32
+_MOST_KEY_NAMES = 100
 
 Element = TypeVar("Element")
 
@@ -168,6 +169,22 @@ class Open(Kept, extra="allow"):
         known = {name: part for name, part in value.items() if name in cls.model_fields}
         rest = {name: part for name, part in value.items() if name not in cls.model_fields}
         return {**_structure(rest), **known}
+
+
+def key_names(value: Any) -> list[str]:
+    """The names of the keys in something unknown, in the order of the alphabet, 100 at most.
+
+    A key that is not written as a name may be a text, and is left out.
+    """
+    found: set[str] = set()
+    level = [value]
+    for _ in range(_DEEPEST):
+        objects = [part for part in level if isinstance(part, dict)]
+        lists = [part for part in level if isinstance(part, list)]
+        found.update(name for part in objects for name in part if _NAME.fullmatch(name))
+        level = [inner for part in objects for inner in part.values()]
+        level += [inner for part in lists for inner in part]
+    return sorted(found)[:_MOST_KEY_NAMES]
 
 
 def canonical(value: Any) -> str:

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
-from wacoex_cli.foundation.http import NotSentError, UnansweredError, retry_after_seconds
+from wacoex_cli.foundation.http import (
+    NotSentError,
+    UnansweredError,
+    redirect_target,
+    retry_after_seconds,
+)
 from wacoex_cli.platforms.answers import Declined, NotSent, Reply, Taken, Unclear
 
 if TYPE_CHECKING:
@@ -46,6 +51,7 @@ _CONFLICT, _THROTTLED, _BEING_PROCESSED = 409, 429, 449
 # A firewall, or another server at a wrong address, says these in HTML: nothing went further.
 _TURNED_AWAY = frozenset({401, 403, 404})
 _LONGEST_SAID = 300
+_MOST_PAGES = 200
 # The state file holds no larger numbers.
 _LARGEST_ID = 2**63
 _MOST_DIGITS = 19
@@ -254,7 +260,14 @@ class RespondIO:
         async def ask(cursor: str | None) -> Page:
             return _page_in(await self._read("GET", endpoint, path, _paging(cursor)))
 
-        return [item async for page in each_page(ask) for item in page.items]
+        items: list[Node] = []
+        pages = 0
+        async for page in each_page(ask):
+            items += page.items
+            pages += 1
+            if pages > _MOST_PAGES:
+                raise _unusable(f"its list goes on after {_MOST_PAGES} pages")
+        return items
 
     async def _read(
         self,
@@ -459,8 +472,7 @@ def _shape(answer: Answer) -> str:
 
 def _shape_of_reply(answer: Answer) -> str:
     if 300 <= answer.status < 400:
-        target = urlsplit(answer.headers.get("location", "")).hostname or "another path"
-        return f"HTTP {answer.status}, a redirect to {target}"
+        return f"HTTP {answer.status}, a redirect to {redirect_target(answer.headers)}"
     if isinstance(answer.json, dict):
         return f"HTTP {answer.status} without a message id"
     return _shape(answer)

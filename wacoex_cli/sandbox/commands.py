@@ -31,6 +31,7 @@ def start(
     dialogue = TerminalDialogue(invocation)
 
     def say(base_url: str) -> None:
+        is_json = "-H 'Content-Type: application/json'"
         for line in (
             f"sandbox ready at {base_url} (this is not Meta); stop it with Ctrl-C",
             "in another terminal:",
@@ -49,9 +50,9 @@ def start(
             f" --respondio-channel-id {respondio_world.RESPONDIO_CHANNEL_ID}",
             f"what it saw: {base_url}/_sandbox/summary",
             "what happens, told to `wacoex events listen` by signed webhooks:",
-            f"  curl {base_url}/_sandbox/webhooks -d"
+            f"  curl {base_url}/_sandbox/webhooks {is_json} -d"
             """ '{"meta_url": "http://127.0.0.1:8765/webhooks/meta"}'""",
-            f"""  curl {base_url}/_sandbox/phone -d '{{"action": "opened"}}'""",
+            f"""  curl {base_url}/_sandbox/phone {is_json} -d '{{"action": "opened"}}'""",
         ):
             dialogue.note(line)
 

@@ -28,6 +28,7 @@ from wacoex_cli.sandbox.webhooks import TIMING, Emitted, Timing, emit, kind_of
 from wacoex_cli.sandbox.wire import (
     DAY_SECONDS,
     LOOPBACK,
+    BodyTooLarge,
     Call,
     Callbacks,
     ClientLeft,
@@ -56,6 +57,7 @@ from wacoex_cli.sandbox.world import (
 
 _HOST = "127.0.0.1"
 _CONTROL = "/_sandbox/"
+_JSON = "application/json"
 # How long to wait before each further try; Meta goes on for days, with growing pauses.
 _RETRY_AFTER_SECONDS = (0.2, 0.5, 1.0, 2.0)
 _LOOKS_EVERY_SECONDS = 0.02
@@ -100,6 +102,10 @@ def application(world: World) -> ASGIApp:
             else:
                 reply = await graph.answer(world, call)
             await deliver(reply, receive, send)
+        except BodyTooLarge:
+            headers = {"Connection": "close"}
+            too_large = json_reply({"error": "the body is too large"}, status=413, headers=headers)
+            await deliver(too_large, receive, send)
         except (ClientLeft, asyncio.CancelledError):
             # Cancelling a delayed answer is its normal end here, and no error.
             return
@@ -286,8 +292,8 @@ def fault_from_json(values: Mapping[str, Any]) -> Fault:
 
 async def _steer(world: World, call: Call) -> Reply:
     """The answer to a control call: 400 with a text for what it cannot use."""
-    if call.client not in LOOPBACK:
-        return json_reply({"error": "control calls come from this machine only"}, status=403)
+    if (refused := _refused(call)) is not None:
+        return refused
     known = {
         f"{method.upper()} {_CONTROL}{name}": handler
         for attribute, handler in vars(_Control).items()
@@ -303,6 +309,22 @@ async def _steer(world: World, call: Call) -> Reply:
         return json_reply(await found if inspect.isawaitable(found) else found)
     except ValueError as error:
         return json_reply({"error": str(error)}, status=400)
+
+
+def _refused(call: Call) -> Reply | None:
+    """A control call that does not come from this machine, or comes from a page in its browser."""
+    why = None
+    if call.client not in LOOPBACK:
+        status, why = 403, "control calls come from this machine only"
+    elif not call.is_to_loopback:
+        # A page may point its own name at this machine (DNS rebinding).
+        status, why = 421, "`Host` must be 127.0.0.1 or localhost, with the port"
+    elif call.headers.get("origin", call.origin) != call.origin:
+        status, why = 403, "control calls do not come from pages of others"
+    elif call.body and call.headers.get("content-type", "").partition(";")[0] != _JSON:
+        # What a form of any page can send has another type.
+        status, why = 415, f"`Content-Type` must be {_JSON}"
+    return json_reply({"error": why}, status=status) if why else None
 
 
 class _Control:

@@ -45,6 +45,11 @@ WEBHOOK_FIELDS = (
 )
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ANSWER_WITHIN_SECONDS = 5.0
+_MOST_BODY_BYTES = 16 * 1024 * 1024
+
+
+class BodyTooLarge(Exception):
+    """The body of a request is larger than anything that is sent to Meta."""
 
 
 class ClientLeft(Exception):
@@ -53,7 +58,10 @@ class ClientLeft(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP request; header names in lower case, `origin` as the client addressed us."""
+    """One HTTP request; header names in lower case, `origin` as the client addressed us.
+
+    `port` is the one that we listen on, None for the usual one.
+    """
 
     method: str
     path: str
@@ -62,12 +70,22 @@ class Call:
     body: bytes
     client: str
     origin: str
+    port: int | None = None
+
+    @property
+    def is_to_loopback(self) -> bool:
+        """Whether `Host` is this machine and our port, and no name that was pointed at it."""
+        return self.origin in {
+            f"http://{f'[{name}]' if ':' in name else name}{port}"
+            for name in LOOPBACK
+            for port in ("" if self.port in (None, 80) else f":{self.port}", f":{self.port or 80}")
+        }
 
     def json(self) -> Any:
         """The body as JSON values, or None when it is no JSON."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -92,7 +110,7 @@ def json_reply(
 
 
 async def read_call(scope: Scope, receive: Receive) -> Call:
-    """The whole request; raises ClientLeft when it never becomes complete."""
+    """The whole request; raises ClientLeft when it never becomes complete, or BodyTooLarge."""
     body = b""
     more = True
     while more:
@@ -100,6 +118,8 @@ async def read_call(scope: Scope, receive: Receive) -> Call:
         if event["type"] == "http.disconnect":
             raise ClientLeft
         body += event.get("body", b"")
+        if len(body) > _MOST_BODY_BYTES:
+            raise BodyTooLarge
         more = event.get("more_body", False)
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
@@ -112,6 +132,7 @@ async def read_call(scope: Scope, receive: Receive) -> Call:
         body=body,
         client=scope["client"][0] if scope.get("client") else "",
         origin=f"{scope.get('scheme', 'http')}://{headers.get('host', 'localhost')}",
+        port=(scope.get("server") or ("", None))[1],
     )
 
 

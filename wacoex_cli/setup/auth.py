@@ -53,6 +53,14 @@ class Examined:
         return doubt + self.token.warnings(now)
 
     @property
+    def was_answered(self) -> bool:
+        """Whether Meta itself has answered: in its own words, or with what it knows of a token."""
+        if self.failure is None:
+            return True
+        is_lasting = not isinstance(self.failure, TemporaryError)
+        return is_lasting and self.failure.code.startswith("meta_")
+
+    @property
     def refusal(self) -> CredentialError | None:
         """The error that tells of a token which Meta says is no good."""
         if self.token.is_valid is not False:
@@ -257,7 +265,7 @@ class Entry:
             return self.problem
         examined = self.examined or Examined()
         found: WacoexError | None = examined.refusal
-        if found is None and isinstance(examined.failure, TemporaryError):
+        if found is None and examined.failure is not None and not examined.was_answered:
             found = examined.failure
         if found is None:
             return None

@@ -1,0 +1,67 @@
+"""Signed payloads that nothing here reads: kept as one event `other`, without a text."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms import privacy as keep
+from wacoex_cli.platforms.events import Event, Kind, Payload, Source, read_moment, reported
+from wacoex_cli.platforms.privacy import Open, canonical, key_names, number, word
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class _Anything(Open):
+    """What is signed and no delivery that is known here."""
+
+    object: keep.Word = None
+
+    def event(self, source: Source, name: str, keys: list[str], received_at: str) -> Event:
+        """Its one event, which has the name that it is given."""
+        kept = self.kept()
+        at = read_moment(kept.get("timestamp")) or read_moment(kept.get("time"))
+        field = kept.get("field") or kept.get("event_type") or kept.get("object")
+        return Event(
+            key=f"{source}:{Kind.OTHER}:{name}",
+            kind=Kind.OTHER,
+            source=source,
+            at=at or received_at,
+            data=reported(
+                field=word(field) or "unknown",
+                type=word(kept.get("type") or kept.get("event")),
+                code=number(kept.get("code")),
+                keys=keys or None,
+                undated=None if at else True,
+            ),
+        )
+
+
+def unread(
+    source: Source,
+    body: Mapping[str, Any],
+    raw: bytes,
+    why: str,
+    *,
+    key: bytes,
+    received_at: datetime,
+) -> Payload:
+    """A payload that is kept as one event, and `why`.
+
+    A hash of the bytes under the key of this installation tells it from all others.
+    """
+    read = _Anything.model_validate(dict(body), context=key)
+    mark = hmac.digest(key, raw, "sha256").hex()
+    event = read.event(source, mark, key_names(body), to_text(received_at))
+    return Payload(source, mark, len(raw), canonical(read.kept()), (event,), why)
+
+
+def whole_of(body: Mapping[str, Any]) -> str | None:
+    """The object with all of its content; None for one that is nested too deep."""
+    try:
+        return canonical(body)
+    except RecursionError:
+        return None
