@@ -143,11 +143,22 @@ def test_a_dry_run_says_everything_and_leaves_nothing_behind(shop):
     assert list(locks.presence_directory(shop.state.path).iterdir()) == []
 
 
-def test_an_unreadable_row_in_the_middle_leaves_nothing_behind(shop, tmp_path):
+def test_an_unreadable_row_in_the_middle_is_left_out_by_itself(shop, tmp_path):
     file = tmp_path / "broken.ndjson"
-    file.write_text('{"phone": "+6591000001"}\n{"phone": \n')
+    file.write_text('{"phone": "+6591000001"}\n{"phone": \n{"phone": "+6591000003"}\n')
 
-    with pytest.raises(UsageError, match="line 2"):
+    planned = shop.plan(file)
+    assert planned.broadcast.recipients == 2
+    assert [(row["line"], row["detail"]) for row in planned.skipped_rows] == [
+        (2, "it is not valid JSON")
+    ]
+
+
+def test_a_file_that_breaks_off_in_the_middle_leaves_nothing_behind(shop, tmp_path):
+    file = tmp_path / "broken.csv"
+    file.write_bytes("phone\n+6591000001\n".encode("utf-16") + b"\n")
+
+    with pytest.raises(UsageError, match="begins like UTF-16"):
         shop.plan(file)
     assert shop.state.rows("SELECT * FROM broadcasts") == []
 
