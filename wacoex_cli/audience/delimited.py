@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.audience.formats import HEADER_IS_WITHIN, LONGEST_LINE, header_name, is_blank
-from wacoex_cli.audience.model import LONGEST_CELL, Record, Sheet, TitleLine
+from wacoex_cli.audience.model import LONGEST_CELL, ListRecord, Sheet, TitleLine
 from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,13 +91,13 @@ def _delimiter(start: list[str], find_header: FindHeader) -> str:
     return best if best in bare[0] else ","
 
 
-def _records(columns: tuple[str, ...], rows: Iterable[_Cells]) -> Iterator[Record]:
+def _records(columns: tuple[str, ...], rows: Iterable[_Cells]) -> Iterator[ListRecord]:
     width = len(columns)
     for line, cells, fault in rows:
         if fault is None and len(cells) > width and not is_blank(cells[width:]):
             fault = f"it has {len(cells)} fields, the header has {width}"
         # A short row is legal: what it lacks counts as empty.
-        yield Record(line, dict(zip(columns, cells, strict=False)), fault)
+        yield ListRecord(line, dict(zip(columns, cells, strict=False)), fault)
 
 
 class _Reader:

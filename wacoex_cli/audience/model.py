@@ -39,7 +39,7 @@ class SourceRow(NamedTuple):
     fault: str | None = None
 
 
-class Record(NamedTuple):
+class ListRecord(NamedTuple):
     """One record before it is known which column holds the numbers.
 
     `kinds` says of a column what its cell is where it is no text and no whole number, such as
@@ -75,7 +75,7 @@ class Sheet:
     """
 
     columns: tuple[str, ...]
-    records: Iterator[Record]
+    records: Iterator[ListRecord]
     title_lines: tuple[TitleLine, ...] = ()
     name: str | None = None
     other_sheets: tuple[OtherSheet, ...] = ()

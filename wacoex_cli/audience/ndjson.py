@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.delimited import too_long
 from wacoex_cli.audience.formats import HEADER_IS_WITHIN, LONGEST_LINE, header_name
-from wacoex_cli.audience.model import Record, Sheet
+from wacoex_cli.audience.model import ListRecord, Sheet
 from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,17 +44,17 @@ def refuse_array(title: str) -> UsageError:
     )
 
 
-def _records(lines: Iterator[str], first: int) -> Iterator[Record]:
+def _records(lines: Iterator[str], first: int) -> Iterator[ListRecord]:
     for number, text in enumerate(lines, start=first):
         if text.isspace():
             continue
         if len(text) > LONGEST_LINE:
-            yield Record(number, {}, f"it has more than {LONGEST_LINE:,} characters")
+            yield ListRecord(number, {}, f"it has more than {LONGEST_LINE:,} characters")
             continue
         yield _record(number, text)
 
 
-def _record(line: int, text: str) -> Record:
+def _record(line: int, text: str) -> ListRecord:
     try:
         # As texts: 19.90 must not become 19.9, nor a long number be rounded.
         found = json.loads(
@@ -62,9 +62,9 @@ def _record(line: int, text: str) -> Record:
         )
     except (ValueError, RecursionError):
         why = "it holds a NUL character" if "\0" in text else "it is not valid JSON"
-        return Record(line, {}, why)
+        return ListRecord(line, {}, why)
     if not isinstance(found, _Pairs):
-        return Record(line, {}, "it is not a JSON object")
+        return ListRecord(line, {}, "it is not a JSON object")
     values: dict[str, str] = {}
     kinds: dict[str, str] = {}
     fault = None
@@ -76,8 +76,8 @@ def _record(line: int, text: str) -> Record:
         if kind is not None:
             kinds[column] = kind
     if not _is_unicode(values):
-        return Record(line, {}, "it holds half a character (a lone surrogate)")
-    return Record(line, values, fault or too_long(values.values()), kinds)
+        return ListRecord(line, {}, "it holds half a character (a lone surrogate)")
+    return ListRecord(line, values, fault or too_long(values.values()), kinds)
 
 
 class _Pairs:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from wacoex_cli.audience.delimited import too_long
 from wacoex_cli.audience.formats import HEADER_IS_WITHIN, header_name, is_blank
-from wacoex_cli.audience.model import OtherSheet, Record, Sheet, TitleLine
+from wacoex_cli.audience.model import ListRecord, OtherSheet, Sheet, TitleLine
 from wacoex_cli.audience.package import DamagedError, Package, Pieces, open_package
 from wacoex_cli.errors import UsageError
 
@@ -103,7 +103,7 @@ def _named(header: Sequence[str]) -> tuple[str, ...]:
 
 def _records(
     columns: tuple[str, ...], rows: Iterator[_Row], left_out: Sequence[int]
-) -> Iterator[Record]:
+) -> Iterator[ListRecord]:
     width = len(columns)
     waiting = list(reversed(left_out))
     for number, cells, kinds in rows:
@@ -114,13 +114,13 @@ def _records(
             fault = "it has values beyond the last column of the header"
         values = dict(zip(columns, cells, strict=False))
         named = {columns[place]: kind for place, kind in kinds.items() if place < width}
-        yield Record(number, values, fault or too_long(cells), named)
+        yield ListRecord(number, values, fault or too_long(cells), named)
     while waiting:
         yield _left_out(waiting.pop())
 
 
-def _left_out(number: int) -> Record:
-    return Record(number, {}, "it has more than 4 MB")
+def _left_out(number: int) -> ListRecord:
+    return ListRecord(number, {}, "it has more than 4 MB")
 
 
 def _rows(title: str, place: tempfile.TemporaryDirectory[str], pieces: Pieces) -> Iterator[_Row]:
