@@ -53,6 +53,7 @@ def read_delimited(
     start = [first, *itertools.islice(rest, _LOOKED_AT_LINES)]
     delimiter = stated[1] if stated else _delimiter(start, find_header)
     reader = _Reader(itertools.chain(start, rest), delimiter, before + 1)
+    reader.width = _width(start, delimiter, find_header)
     top = list(itertools.islice(reader, HEADER_IS_WITHIN))
     place = find_header([row.cells for row in top]) or 0
     if not top:
@@ -65,7 +66,6 @@ def read_delimited(
             code="bad_row",
         )
     columns = tuple(header_name(name) for name in header.cells)
-    reader.width = len(columns)
     return Sheet(
         columns,
         _records(columns, itertools.chain(top[place + 1 :], reader)),
@@ -74,6 +74,12 @@ def read_delimited(
             for row in top[:place]
         ),
     )
+
+
+def _width(start: list[str], delimiter: str, find_header: FindHeader) -> int:
+    """How many fields the header has, read ahead: rows beside it are judged by that."""
+    rows = list(itertools.islice(_Reader(iter(start), delimiter, 1), HEADER_IS_WITHIN))
+    return len(rows[find_header([row.cells for row in rows]) or 0].cells) if rows else 0
 
 
 def _delimiter(start: list[str], find_header: FindHeader) -> str:
