@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from wacoex_cli.audience.formats import is_blank
 from wacoex_cli.audience.model import SourceRow
-from wacoex_cli.audience.recipients_file import open_recipients, why_invalid
+from wacoex_cli.audience.phone_cells import why_invalid
+from wacoex_cli.audience.recipients_file import open_recipients
 from wacoex_cli.errors import UsageError
 
 
@@ -150,7 +151,16 @@ def test_cells_of_a_workbook_read_as_they_look() -> None:
     cells = (6591234567, 19.5, 0.1 + 0.2, 3.0, True, None, datetime(2026, 11, 23), "#N/A")  # noqa: DTZ001
     header = ("phone", "price", "sum", "count", "vip", "none", "day", "error")
     values = read(workbook([header, cells]))[1][0].values
-    assert list(values.values()) == ["6591234567", "19.5", "0.3", "3", "true", "", "2026-11-23", ""]
+    assert list(values.values()) == [
+        "6591234567",
+        "19.5",
+        "0.3",
+        "3",
+        "true",
+        "",
+        "2026-11-23",
+        "#N/A",
+    ]
 
 
 def test_a_time_of_day_in_a_workbook_stays() -> None:
@@ -174,9 +184,12 @@ def test_the_first_visible_sheet_of_a_workbook_is_read_past_its_blank_rows() -> 
     )
 
 
-def test_values_beyond_the_header_of_a_workbook_are_refused() -> None:
-    error = refused(workbook([("phone", "name"), ("1", "x", "y")]))
-    assert "row 2 of standard input has values beyond" in error.message
+def test_values_beyond_the_header_of_a_workbook_refuse_that_row() -> None:
+    found = read(workbook([("phone", "name"), ("1", "x", "y"), ("2", "z")]))[1]
+    assert [(row.line, row.phone, row.fault) for row in found] == [
+        (2, "1", "it has values beyond the last column of the header"),
+        (3, "2", None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -215,21 +228,18 @@ def test_the_phone_column_is_the_one_with_the_most_specific_name(columns: str, c
         ("", "no_header", "standard input is empty"),
         (" \n\n", "no_header", "standard input is empty"),
         ("\ufeff", "no_header", "standard input is empty"),
-        (",,\n1,2,3\n", "no_header", "has no header"),
+        (",,\n", "no_header", "has no header"),
         ("+6591234567,Ana\n", "no_header", "its first line holds data"),
         ("name,city\n", "no_phone_column", "no phone column among `name`, `city`"),
         ("phone:name\n", "no_phone_column", "among `phone:name`"),
         ("phone,name,name\n", "duplicate_column", "two columns named `name`"),
-        ("phone,phone_number\n", "several_phone_columns", "`phone` and `phone_number`"),
-        ("mobile,cell,phone\n", "several_phone_columns", "`mobile` and `cell`"),
-        ("phone,name\n1,x\n2,a,b\n", "bad_row", "line 3 of standard input has 3 fields"),
-        ('phone,name\n1,"a"b\n', "bad_row", "line 2 of standard input cannot be read as CSV"),
-        ('phone\n1\n"2\n3\n', "bad_row", "line 3 of standard input cannot be read as CSV"),
-        ('{"phone": "1"}\n{"phone"\n', "bad_row", "line 2 of standard input is not valid JSON"),
-        ('{"phone": "1"}\n[1]\n', "bad_row", "line 2 of standard input is not a JSON object"),
-        ('{"phone": "1", "tags": ["x"]}', "bad_row", "has a list or an object in `tags`"),
+        (
+            '"phone,name\n1,x\n',
+            "bad_row",
+            "in line 1 cannot be read: a quote in it is never closed",
+        ),
+        ('{"phone"\n{\n', "bad_row", "line 1 of standard input cannot be read"),
         ('[{"phone": "1"}]', "bad_row", "is a JSON array"),
-        ("phone\n1\n\0\n", "bad_encoding", "a NUL character in line 3"),
         (b"phone,name\n1,Jos\x81\n", "bad_encoding", "line 2 has the byte 0x81"),
         (b"phone,name\n1,Jos\xc3\xa9\n2,\xe9\n", "bad_encoding", "line 3 has the byte 0xe9"),
         (b"\xef\xbb\xbfphone,name\n1,Jos\xe9\n", "bad_encoding", "line 2 has the byte 0xe9"),

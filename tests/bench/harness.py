@@ -28,6 +28,7 @@ from wacoex_cli.sandbox.world import (
 )
 
 if TYPE_CHECKING:
+    import resource
     from collections.abc import Iterator, Mapping
 
 CHECKOUT = Path(__file__).parents[2]
@@ -133,6 +134,21 @@ class Home:
     def start_sending(self, broadcast_id: str) -> subprocess.Popen[str]:
         """Start sending a planned broadcast at the full rate."""
         return self.start("broadcast", "send", broadcast_id, "--rate", "20", "--yes")
+
+
+def used_by(command: subprocess.Popen[str]) -> tuple[str, resource.struct_rusage]:
+    """Wait for a command: what it said, and what it took.
+
+    Not `communicate`: only `wait4` tells it of one process.
+    """
+    assert command.stdout is not None
+    with command.stdout:
+        said = command.stdout.read()
+    if command.stderr is not None:
+        command.stderr.close()
+    _, status, usage = os.wait4(command.pid, 0)
+    command.returncode = os.waitstatus_to_exitcode(status)
+    return said, usage
 
 
 def finished(process: subprocess.Popen[str], *, interrupted: bool = False) -> dict[str, Any]:

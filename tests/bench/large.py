@@ -1,15 +1,14 @@
 """A million rows: planning them, taking them up again, memory, and what the last rows cost.
 
-    python -m tests.bench.large [plan] [repeat] [xlsx] [resume] [memory] [ledger]
+    python -m tests.bench.large [plan] [repeat] [resume] [memory] [ledger]
 
-Without words all six, about ten minutes. Memory is read from /proc (Linux).
+Without words all five, about nine minutes. Memory is read from /proc (Linux).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import sys
@@ -18,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-import openpyxl  # type: ignore[import-untyped]
 
 from tests.bench.figures import Figure, show
-from tests.bench.harness import TEMPLATE, Home, Sandbox, bench, finished
+from tests.bench.harness import Home, Sandbox, bench, finished, used_by
 from tests.bench.ticks import Ticks
 from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import SendOrder
@@ -37,13 +35,9 @@ from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN
 
 if TYPE_CHECKING:
-    import resource
-    import subprocess
-
     from wacoex_cli.broadcast.model import Counts
 
 MILLION = 1_000_000
-WORKBOOK_ROWS = 200_000
 MEMORY_ROWS = 100_000
 SETTLED_ROWS = 10_000
 SAMPLED_EVERY = 5_000
@@ -58,7 +52,9 @@ def plan(home: Home) -> None:
     started = time.monotonic()
     planning = home.start_planning(MILLION)
     written = time.monotonic()
-    usage = _used_by(planning)
+    said, usage = used_by(planning)
+    if planning.returncode:
+        sys.exit(f"a command failed: {said}")
     seconds = time.monotonic() - written
     show(
         "`broadcast plan` of a million rows",
@@ -84,44 +80,13 @@ def repeat(home: Home) -> None:
             "UPDATE broadcasts SET status = 'paused', started_at = ?, is_compared = 1", [now]
         )
     started = time.monotonic()
-    usage = _used_by(home.start_planning(MILLION))
+    _, usage = used_by(home.start_planning(MILLION))
     show(
         "`broadcast plan` of a million people who have the message, or will get it",
         (
             Figure("seconds", time.monotonic() - started, at_most=90, decimals=1),
             Figure("peak memory, MB", usage.ru_maxrss / 1024, at_most=150),
             Figure("CPU seconds", usage.ru_utime + usage.ru_stime, at_most=38.5, decimals=1),
-        ),
-    )
-
-
-def _used_by(command: subprocess.Popen[str]) -> resource.struct_rusage:
-    """Wait for a command; what it used. Not `communicate`: only `wait4` tells it of one process."""
-    assert command.stdout is not None
-    said = command.stdout.read()
-    _, status, usage = os.wait4(command.pid, 0)
-    command.returncode = os.waitstatus_to_exitcode(status)
-    if status:
-        sys.exit(f"a command failed: {said}")
-    return usage
-
-
-def workbook(home: Home) -> None:
-    """Plan the rows of a workbook, which openpyxl reads; for information."""
-    path = home.directory / "recipients.xlsx"
-    book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet()
-    sheet.append(("phone", "name", "id", "city", "since"))
-    for place in range(WORKBOOK_ROWS):
-        sheet.append((f"+659{place:07}", f"Person {place}", place, f"Town {place % 90}", "2026"))
-    book.save(path)
-    started = time.monotonic()
-    usage = _used_by(home.start("broadcast", "plan", str(path), *TEMPLATE, "--channel", "first"))
-    show(
-        f"`broadcast plan` of a workbook of {WORKBOOK_ROWS:,} rows and five columns",
-        (
-            Figure("seconds", time.monotonic() - started, decimals=1),
-            Figure("peak memory, MB", usage.ru_maxrss / 1024, at_most=200),
         ),
     )
 
@@ -238,7 +203,7 @@ def ledger_costs(home: Home, broadcast_id: int) -> None:
 
 def main() -> None:
     """The measurements that are named, or all."""
-    chosen = set(sys.argv[1:]) or {"plan", "repeat", "xlsx", "resume", "memory", "ledger"}
+    chosen = set(sys.argv[1:]) or {"plan", "repeat", "resume", "memory", "ledger"}
     if chosen & {"plan", "repeat", "resume", "ledger"}:
         with bench() as (sandbox, home):
             plan(home)
@@ -256,9 +221,6 @@ def main() -> None:
                     path.unlink()
                 planned.replace(home.state)
                 repeat(home)
-    if "xlsx" in chosen:
-        with bench() as (_, home):
-            workbook(home)
     if "memory" in chosen:
         with bench() as (_, home):
             memory(home)

@@ -143,11 +143,22 @@ def test_a_dry_run_says_everything_and_leaves_nothing_behind(shop):
     assert list(locks.presence_directory(shop.state.path).iterdir()) == []
 
 
-def test_an_unreadable_row_in_the_middle_leaves_nothing_behind(shop, tmp_path):
+def test_an_unreadable_row_in_the_middle_is_left_out_by_itself(shop, tmp_path):
     file = tmp_path / "broken.ndjson"
-    file.write_text('{"phone": "+6591000001"}\n{"phone": \n')
+    file.write_text('{"phone": "+6591000001"}\n{"phone": \n{"phone": "+6591000003"}\n')
 
-    with pytest.raises(UsageError, match="line 2"):
+    planned = shop.plan(file)
+    assert planned.broadcast.recipients == 2
+    assert [(row["line"], row["detail"]) for row in planned.skipped_rows] == [
+        (2, "it is not valid JSON")
+    ]
+
+
+def test_a_file_that_breaks_off_in_the_middle_leaves_nothing_behind(shop, tmp_path):
+    file = tmp_path / "broken.csv"
+    file.write_bytes("phone\n+6591000001\n".encode("utf-16") + b"\n")
+
+    with pytest.raises(UsageError, match="begins like UTF-16"):
         shop.plan(file)
     assert shop.state.rows("SELECT * FROM broadcasts") == []
 
@@ -651,3 +662,44 @@ def _add_broadcasts(state: Any, rows: Any, first: int = 1) -> None:
                 " VALUES (?, 1, 2, ?, '[]', ?)",
                 [number, spellings[number % 2], row_state],
             )
+
+
+def wrote(shop, phone):
+    """A message from this number to the shop's came in."""
+    with shop.state.transaction():
+        shop.state.execute_many(
+            "INSERT INTO events (event_key, payload_id, kind, source, at, phone, contact, data)"
+            " VALUES (?, 1, 'message', 'meta', '2026-01-01T00:00:00Z', ?, ?, '{}')",
+            [(f"message {phone}", shop.channel.phone, phone)],
+        )
+
+
+def test_a_number_in_no_known_range_is_left_out_unless_the_person_wrote(shop):
+    people = [("+6591000001",), ("+6512345678",), ("+6512345679",)]
+    wrote(shop, "+6512345679")
+    planned = shop.plan(shop.file("ranges.csv", people))
+
+    assert skipped(shop, planned) == {3: "unknown_range"}
+    assert planned.unknown_ranges == ((3, "+6512345678"),)
+    assert planned.broadcast.recipients == 2
+    assert skipped(shop, shop.plan(shop.file("ranges.csv", people), accept_possible=True)) == {}
+
+
+def test_a_message_longer_than_meta_takes_is_left_out_with_its_length(shop):
+    header = ("phone", "name", "order")
+    people = [(shop.phone(1), "Ana", "A-1"), (shop.phone(2), "Ben", "x" * 1_020)]
+    planned = shop.plan(shop.file("long.csv", people, header), **ORDER)
+
+    assert skipped(shop, planned) == {3: "too_long"}
+    [row] = planned.skipped_rows
+    assert row["detail"].startswith("the body would have 1,0")
+    assert row["detail"].endswith("characters, Meta takes 1,024")
+
+
+def test_the_plan_says_how_the_list_was_read(shop, cli):
+    file = shop.directory / "titled.csv"
+    file.write_text("All customers\nname,phone,mobile\nAna,+6591000001,+6591000002\n")
+    outcome = cli("broadcast", "plan", file, "--template", "opening_hours", "--lang", "en_US")
+
+    assert "line 1 above the header is left out: All customers" in outcome.out
+    assert "the numbers are those of column `mobile`, not of `phone`" in outcome.out

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation.phone_numbers import check_country, normalise, region_of
+from wacoex_cli.foundation.phone_numbers import (
+    assigned,
+    check_country,
+    holds_two,
+    line_of,
+    misread,
+    normalise,
+    region_of,
+)
 
 REGIONS = sorted(str(region) for region in phonenumbers.SUPPORTED_REGIONS)
 CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
@@ -237,3 +247,103 @@ def test_an_unknown_country_is_refused_with_a_hint(text: str, hint: str) -> None
         check_country(text)
     assert caught.value.code == "unknown_country"
     assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        *((text, "a date") for text in ("2026-11-01", "01.11.2026", "11/01/2026", "2026/11/1")),
+        *((text, "a date") for text in ("31/12/1999", "1. 11. 2026", "2026-11-01 09:30:15.5")),
+        *((text, "a date") for text in ("2026-11-01T09:30:00Z", "1/11/2026 9:30 PM", "29.2.2028")),
+        *((text, "a decimal number") for text in ("4915123456784.5", "1234567,50", "0.25", "-1.5")),
+        *((text, "a decimal number") for text in ("491512345678.125", "6.591234567", "1.234,50")),
+        *((text, "a number in scientific notation") for text in ("4.91512E+12", "5e9", "4,9E12")),
+        *((text, None) for text in ("30.02.2026", "2026-13-13", "01.11.26", "20261101")),
+        *((text, None) for text in ("4915123456784.0", "0151.23456784", "+49 30 1234-567", "")),
+    ],
+)
+def test_a_date_or_decimal_is_known_for_what_it_is(text: str, kind: str | None) -> None:
+    assert misread(text) == kind
+    if kind is not None:
+        assert normalise(text, "DE") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0151/23456786", "+4915123456786"),
+        ("++4915123456786", "+4915123456786"),
+        ("\uff0b\uff0b4915123456786", "+4915123456786"),
+        ("030/1234-567", "+49301234567"),
+        ("4915123456786,0", "+4915123456786"),
+        ("-4915123456786", None),
+        ("4915123456786-", None),
+        ("0151//23456786", None),
+        ("0151 .-23456786", None),
+        ("+-4915123456786", None),
+        ("03012345/03098765", None),
+    ],
+)
+def test_separators_count_only_where_a_number_has_them(text: str, expected: str | None) -> None:
+    assert normalise(text, "DE") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "is_two"),
+    [
+        ("+4915123456784/+4915123456785", True),
+        ("0151 23456784; 0151 23456785", True),
+        ("+4915123456784 ::: +4915123456785", True),
+        ("+4915123456784\n+4915123456785", True),
+        ("0151/23456784", False),
+        ("+4915123456784/", False),
+        ("+4915123456784/x", False),
+    ],
+)
+def test_two_numbers_are_two_only_when_each_is_one(text: str, is_two: bool) -> None:
+    assert holds_two(text, "DE") is is_two
+
+
+@pytest.mark.parametrize(
+    ("phone", "expected"),
+    [
+        ("+6591234567", "+6591234567"),
+        ("+553188888888", "+5531988888888"),
+        ("+551133334444", "+551133334444"),
+        ("+5491123456789", "+5491123456789"),
+        ("+6512345678", None),
+        ("+491512345", None),
+        ("+99912345678", None),
+    ],
+)
+def test_a_number_is_assigned_in_its_national_spelling(phone: str, expected: str | None) -> None:
+    assert assigned(phone) == expected
+
+
+@given(st.sampled_from(CODES), st.text("0123456789", min_size=4, max_size=12))
+def test_assigned_is_what_libphonenumber_calls_valid(code: int, national: str) -> None:
+    phone = normalise(f"+{code}{national}")
+    if phone is not None:
+        found = assigned(phone)
+        assert (found == phone) == (line_of(phone) is not None)
+        assert found is None or line_of(found) is not None
+
+
+@given(
+    st.from_regex(r"[+'-]?[0-9]{1,9}(?:[-./, ]{1,2}[0-9]{1,8}){0,4}[-.]?", fullmatch=True),
+    st.sampled_from(["DE", "SG", "US", "BR", None]),
+)
+def test_near_dates_and_decimals_no_number_is_made_up(text: str, country: str | None) -> None:
+    """Whatever is read is what libphonenumber reads of the same digits, or none."""
+    phone = normalise(text, country)
+    if phone is None:
+        return
+    assert misread(text) is None
+    digits = re.sub(
+        r"[^0-9+]", "", re.sub(r"[.,]0+$", "", text) if _WHOLE.fullmatch(text) else text
+    )
+    readings = {normalise(digits, country)}
+    assert phone in readings
+
+
+_WHOLE = re.compile(r"'?\+?[0-9]{6,}[.,]0+")

@@ -142,6 +142,7 @@ def import_optouts(
             phone_column=phone_column,
         ) as recipients,
     ):
+        recipients.demand_certain_column()
         now, wanted = workspace.clock.now(), store.Scope(scope)
         numbers = ((row.line, row.phone) for row in recipients)
         done = store.import_file(workspace.state, numbers, country, now, wanted, dry_run=dry_run)

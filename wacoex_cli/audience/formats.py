@@ -1,27 +1,30 @@
-"""The records of CSV, TSV, NDJSON and XLSX files, whatever program saved them."""
+"""The lines of a text file, whatever program saved it: its encoding, and what cannot be seen."""
 
 from __future__ import annotations
 
 import codecs
-import contextlib
-import csv
 import functools
 import io
-import itertools
-import json
 import re
-import warnings
-from datetime import datetime, time
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
-from wacoex_cli.audience.model import Sheet
 from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from _csv import Reader
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
+
+HEADER_IS_WITHIN = 20
+"""Rows in which the header is looked for."""
+
+FindHeader = Callable[[Sequence[Sequence[str]]], int | None]
+"""Which of the first rows, as cells, is the header; None when none looks like one."""
+
+LONGEST_LINE = 1024 * 1024
+"""Characters of a line. What is longer comes cut off, a character longer than this."""
 
 UTF_8 = "utf-8-sig"
+_MARK = "\ufeff"
 WINDOWS = "windows-1252"
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAMPLE_BYTES = 4096
@@ -75,24 +78,26 @@ def encoding_of(title: str, stream: BinaryIO) -> str:
 def lines(title: str, stream: BinaryIO, encoding: str) -> Iterator[str]:
     """The lines of a seekable stream with their ends. The stream is closed after the last one.
 
+    A mark of UTF-8 at the start of a line goes: files that were put together have it in the middle.
+
     Raises:
-        UsageError: a byte does not fit the encoding, or there is a NUL.
+        UsageError: a byte does not fit the encoding.
     """
     stream.seek(0)
     # newline="" leaves line ends inside quotes to the CSV reader.
     with io.TextIOWrapper(stream, encoding, newline="") as text:
         try:
-            for number, line in enumerate(text, start=1):
-                if "\0" in line:
-                    raise UsageError(
-                        f"{title} has a NUL character in line {number}",
-                        hint="it is damaged or no text file; if a program wrote it,"
-                        f" {_HOW_TO_SAVE}",
-                        code="bad_encoding",
-                    )
-                yield line
+            while line := text.readline(LONGEST_LINE + 1):
+                if len(line) > LONGEST_LINE and not line.endswith(("\n", "\r")):
+                    _pass_over_line(text)
+                yield line.lstrip(_MARK) if line[0] == _MARK else line
         except UnicodeError as error:
             raise _undecodable(title, stream, encoding) from error
+
+
+def _pass_over_line(text: io.TextIOWrapper) -> None:
+    while (part := text.readline(LONGEST_LINE)) and not part.endswith(("\n", "\r")):
+        pass
 
 
 def _unmarked_utf_16(sample: bytes) -> str | None:
@@ -126,196 +131,18 @@ def _may_be_windows(stream: BinaryIO) -> bool:
 
 def _undecodable(title: str, stream: BinaryIO, encoding: str) -> UsageError:
     message = f"{title} begins like UTF-16 but is not"
-    stream.seek(0)
-    for number, line in enumerate(stream if encoding == UTF_8 else (), start=1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            byte = line[error.start]
-            message = f"{title} is not UTF-8: line {number} has the byte 0x{byte:02x}"
-            break
+    if encoding == UTF_8:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        stream.seek(0)
+        number = 1
+        while chunk := stream.read(_CHUNK_BYTES):
+            kept = decoder.getstate()[0]
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                byte = error.object[error.start]
+                number += error.object[: error.start].count(b"\n") - kept.count(b"\n")
+                message = f"{title} is not UTF-8: line {number} has the byte 0x{byte:02x}"
+                break
+            number += chunk.count(b"\n")
     return UsageError(message, hint=_HOW_TO_SAVE, code="bad_encoding")
-
-
-_DELIMITERS = "\t;,|"
-# What Excel writes above the header to say which separator follows.
-_STATED = re.compile(r'"?sep=([\t;,|])"?\s*')
-_QUOTED = re.compile(r'"[^"]*"')
-
-
-def read_delimited(title: str, first: str, rest: Iterator[str], before: int) -> Sheet:
-    """Read separated values; `first` is the header's line, with `before` blank lines above it.
-
-    Raises:
-        UsageError: now or while reading, for a broken quote or a row longer than the header.
-    """
-    stated = _STATED.fullmatch(first)
-    if stated:
-        first, before = next(rest, ""), before + 1
-    bare = _QUOTED.sub("", first)
-    best = max(_DELIMITERS, key=bare.count)
-    likely = best if best in bare else ","
-    reader = csv.reader(
-        itertools.chain([first], rest),
-        delimiter=stated[1] if stated else likely,
-        skipinitialspace=True,
-        strict=True,
-    )
-    try:
-        columns = tuple(header_name(name) for name in next(reader))
-    except csv.Error as error:
-        raise _broken_csv(title, before + 1, error) from error
-    return Sheet(columns, _delimited_records(title, reader, columns, before))
-
-
-def _delimited_records(
-    title: str, reader: Reader, columns: tuple[str, ...], before: int
-) -> Iterator[tuple[int, Mapping[str, str]]]:
-    width = len(columns)
-    line = before + reader.line_num + 1
-    try:
-        for row in reader:
-            if len(row) > width and not is_blank(row[width:]):
-                raise UsageError(
-                    f"line {line} of {title} has {len(row)} fields, its header has {width}",
-                    hint="values shift to wrong columns that way;"
-                    " put quotes around a value with a separator",
-                    code="bad_row",
-                )
-            if not is_blank(row):
-                # A short row is legal: what it lacks counts as empty.
-                yield line, dict(zip(columns, row, strict=False))
-            line = before + reader.line_num + 1
-    except csv.Error as error:
-        raise _broken_csv(title, line, error) from error
-
-
-def _broken_csv(title: str, line: int, error: csv.Error) -> UsageError:
-    return UsageError(
-        f"line {line} of {title} cannot be read as CSV: {error}",
-        hint='look for an unpaired quote; write a quote inside a quoted value as `""`',
-        code="bad_row",
-    )
-
-
-_HINT = 'write one object a line, such as `{"phone": "+6591234567", "first_name": "Ana"}`'
-
-
-def read_ndjson(title: str, first: str, rest: Iterator[str], before: int) -> Sheet:
-    """Read JSON objects; the keys of the `first` one are the columns, `before` lines precede it.
-
-    Numbers keep the digits they are written with. Raises UsageError, now or while reading, for a
-    line that is no object of texts, numbers, booleans and nulls.
-    """
-    line = before + 1
-    start = _json_values(title, line, first)
-    return Sheet(tuple(start), _ndjson_records(title, line, start, rest))
-
-
-def refuse_array(title: str) -> UsageError:
-    """For a file that holds one JSON array."""
-    return UsageError(
-        f"{title} is a JSON array", hint=f"{_HINT}: `jq -c '.[]' OLD > NEW`", code="bad_row"
-    )
-
-
-def _ndjson_records(
-    title: str, line: int, start: Mapping[str, str], rest: Iterator[str]
-) -> Iterator[tuple[int, Mapping[str, str]]]:
-    yield line, start
-    for number, text in enumerate(rest, start=line + 1):
-        if not text.isspace():
-            yield number, _json_values(title, number, text)
-
-
-def _json_values(title: str, line: int, text: str) -> dict[str, str]:
-    try:
-        # As texts: 19.90 must not become 19.9, nor a long number be rounded.
-        found = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
-    except (ValueError, RecursionError) as error:
-        raise _bad_json(title, line, "is not valid JSON") from error
-    if not isinstance(found, dict):
-        raise _bad_json(title, line, "is not a JSON object")
-    return {header_name(key): _json_text(title, line, key, value) for key, value in found.items()}
-
-
-def _json_text(title: str, line: int, key: str, value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    raise _bad_json(title, line, f"has a list or an object in `{key}`")
-
-
-def _bad_json(title: str, line: int, fault: str) -> UsageError:
-    return UsageError(f"line {line} of {title} {fault}", hint=_HINT, code="bad_row")
-
-
-_MIDNIGHT = time()
-
-
-def read_xlsx(title: str, stream: BinaryIO) -> Sheet:
-    """Read the first visible sheet as Excel last calculated it; its first filled row is the header.
-
-    Whole numbers come without decimals, dates as `2026-11-23`, error values such as `#N/A` empty.
-    Raises UsageError, now or while reading, when it is no workbook or a row exceeds the header.
-    """
-    rows = _xlsx_rows(title, stream)
-    for number, header in rows:
-        if not is_blank(header):
-            columns = tuple(header_name(name) for name in header)
-            return Sheet(columns, _xlsx_records(title, number, columns, rows))
-    return Sheet((), iter(()))
-
-
-def _xlsx_records(
-    title: str, header_number: int, columns: tuple[str, ...], rows: Iterator[tuple[int, list[str]]]
-) -> Iterator[tuple[int, Mapping[str, str]]]:
-    width = len(columns)
-    for number, row in rows:
-        if not is_blank(row[width:]):
-            raise UsageError(
-                f"row {number} of {title} has values beyond the last column of the header",
-                hint=f"give every column a name in row {header_number}, or clear those cells",
-                code="bad_row",
-            )
-        if not is_blank(row):
-            yield number, dict(zip(columns, row, strict=False))
-
-
-def _xlsx_rows(title: str, stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
-    import openpyxl  # type: ignore[import-untyped]  # it ships no types
-
-    errors = frozenset(openpyxl.cell.cell.ERROR_CODES)
-    # It warns of styles and extensions it drops, which hold no value, and of impossible dates.
-    warnings.filterwarnings("ignore", module=r"openpyxl\.")
-    try:
-        book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
-        with contextlib.closing(book):
-            sheet = next(sheet for sheet in book.worksheets if sheet.sheet_state == "visible")
-            # Some programs write a wrong size, which would cut the sheet short.
-            sheet.reset_dimensions()
-            for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
-                yield number, ["" if cell in errors else _cell_text(cell) for cell in row]
-    except Exception as error:  # openpyxl lets zip, XML and index errors of all kinds through
-        raise UsageError(
-            f"{title} cannot be read as an Excel workbook",
-            hint="open it in Excel and save it again as XLSX without a password, or as CSV UTF-8",
-            code="unreadable_file",
-        ) from error
-
-
-def _cell_text(cell: Any) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    if isinstance(cell, float):
-        # Excel itself shows no more than 15 digits: 0.3, not 0.30000000000000004.
-        return str(int(cell)) if cell.is_integer() else f"{cell:.15g}"
-    if isinstance(cell, datetime):
-        is_date = cell.time() == _MIDNIGHT
-        return cell.date().isoformat() if is_date else cell.isoformat(" ", "minutes")
-    return str(cell)

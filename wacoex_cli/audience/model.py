@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+LONGEST_CELL = 32_767
+"""Characters of a cell: what Excel takes. In other files a longer value is an accident too."""
 
 
 class SkipReason(StrEnum):
     """Why a row of the file is not sent to."""
 
     INVALID = "invalid"
+    UNKNOWN_RANGE = "unknown_range"
     DUPLICATE = "duplicate"
     OPTED_OUT = "opted_out"
     MISSING_PARAMETER = "missing_parameter"
+    TOO_LONG = "too_long"
     EXCLUDED = "excluded"
     COOLING_DOWN = "cooling_down"
     NO_CONTACT = "no_contact"
@@ -24,19 +29,85 @@ class SkipReason(StrEnum):
 
 
 class SourceRow(NamedTuple):
-    """One record of a recipients file. `line` is where it starts, counted from 1."""
+    """One record of a recipients file. `line` is where it starts, counted from 1.
+
+    `fault` says why nobody can be sent to by this record, whatever its number reads like.
+    """
 
     line: int
     phone: str
     values: Mapping[str, str]
+    fault: str | None = None
+
+
+class ListRecord(NamedTuple):
+    """One record before it is known which column holds the numbers.
+
+    `kinds` says of a column what its cell is where it is no text and no whole number, such as
+    `a date`. `fault` is what is wrong with the record as a whole.
+    """
+
+    line: int
+    values: Mapping[str, str]
+    fault: str | None = None
+    kinds: Mapping[str, str] = {}
+
+
+class TitleLine(NamedTuple):
+    """A line above the header, which is left out."""
+
+    line: int
+    text: str
+
+
+class OtherSheet(NamedTuple):
+    """A sheet of a workbook that is not read."""
+
+    name: str
+    hidden: bool
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A file that is being read: the names in its header, then line and values of each record.
+    """A file that is being read: the names in its header, then its records.
 
     A name may be empty, as spreadsheets leave it; values may lack a column, never have one more.
+    `hidden_rows` is how many rows of a workbook are hidden, and the numbers of the first ones.
     """
 
     columns: tuple[str, ...]
-    records: Iterator[tuple[int, Mapping[str, str]]]
+    records: Iterator[ListRecord]
+    title_lines: tuple[TitleLine, ...] = ()
+    name: str | None = None
+    other_sheets: tuple[OtherSheet, ...] = ()
+    hidden_rows: tuple[int, tuple[int, ...]] = (0, ())
+
+
+@dataclass(frozen=True)
+class ListNotes:
+    """What a person should know about how a list was read.
+
+    `encoding` is that of a text file, `sheet` the name of the one read of a workbook.
+    `other_phone_columns` hold numbers too and were not taken.
+    """
+
+    phone_column: str = ""
+    other_phone_columns: tuple[str, ...] = ()
+    encoding: str | None = None
+    title_lines: tuple[TitleLine, ...] = ()
+    sheet: str | None = None
+    other_sheets: tuple[OtherSheet, ...] = ()
+    hidden_rows: int = 0
+    first_hidden_rows: tuple[int, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for a program."""
+        return {
+            "phone_column": self.phone_column,
+            "other_phone_columns": list(self.other_phone_columns),
+            "encoding": self.encoding,
+            "title_lines": [line._asdict() for line in self.title_lines],
+            "sheet": self.sheet,
+            "other_sheets": [sheet._asdict() for sheet in self.other_sheets],
+            "hidden_rows": {"rows": self.hidden_rows, "first": list(self.first_hidden_rows)},
+        }

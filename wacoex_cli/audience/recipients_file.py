@@ -10,10 +10,13 @@ import stat
 import tempfile
 import unicodedata
 from collections import Counter
-from typing import TYPE_CHECKING, BinaryIO, Self, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, cast
 
 from wacoex_cli.audience import formats
-from wacoex_cli.audience.model import Sheet, SourceRow
+from wacoex_cli.audience.delimited import read_delimited
+from wacoex_cli.audience.model import ListNotes, Sheet, SourceRow
+from wacoex_cli.audience.ndjson import read_ndjson, refuse_array
+from wacoex_cli.audience.phone_cells import shortened
 from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,6 +84,9 @@ def first_name(values: Mapping[str, str]) -> str | None:
 
 _SHOWN_NAMES = ("phone", "phone_number", "mobile", "whatsapp", "msisdn", "tel", "number", "to")
 _LIKE_DATA = re.compile(r"\d{6}")
+_LIKE_A_NUMBER = re.compile(r"'?\+?[\d(][\d ()./-]{6,}")
+# The groups of names that say that a number can get messages.
+_NAMED_FOR_MESSAGES = 2
 
 
 def check_header(title: str, columns: Sequence[str]) -> None:
@@ -100,26 +106,62 @@ def check_header(title: str, columns: Sequence[str]) -> None:
         )
 
 
-def choose_phone_column(title: str, columns: Sequence[str], wanted: str | None = None) -> str:
+class PhoneColumn(NamedTuple):
+    """The column that was taken for the numbers, and those that look like one too.
+
+    `is_certain`: it is the only one, was named by a person, or is the only one called WhatsApp, or
+    the only one called mobile where none is called WhatsApp.
+    """
+
+    name: str
+    others: tuple[str, ...] = ()
+    is_certain: bool = True
+
+
+def choose_phone_column(
+    title: str, columns: Sequence[str], wanted: str | None = None
+) -> PhoneColumn:
     """The column with the phone numbers: the `wanted` one, else that with the most specific name.
 
+    Of equally good names the first is taken, and is not certain.
+
     Raises:
-        UsageError: there is no such column, no name is known, or two are equally good.
+        UsageError: there is no such column, or no name is known.
     """
     if wanted is not None:
-        return _named(title, columns, wanted)
-    for names in PHONE_NAMES:
-        found = [column for column in columns if plain(column) in names]
-        if len(found) == 1:
-            return found[0]
+        return PhoneColumn(_named(title, columns, wanted))
+    groups = [[name for name in columns if plain(name) in names] for names in PHONE_NAMES]
+    *telling, plainest = groups
+    for place, found in enumerate(telling):
         if found:
-            listed = " and ".join(f"`{column}`" for column in found)
-            raise UsageError(
-                f"{title} has more than one phone column: {listed}",
-                hint="name the one to send to with `--phone-column`, or rename the others",
-                code="several_phone_columns",
-            )
+            others = [*found[1:], *(name for group in telling[place + 1 :] for name in group)]
+            only = len(found) == 1 and place < _NAMED_FOR_MESSAGES
+            return PhoneColumn(found[0], tuple(others), only or not others)
+    if plainest:
+        return PhoneColumn(plainest[0], tuple(plainest[1:]), len(plainest) == 1)
     raise _no_phone_column(title, columns)
+
+
+def header_place(rows: Sequence[Sequence[str]], wanted: str | None) -> int | None:
+    """Which of the first rows is the header: the first that names a phone column; else None.
+
+    Rows above it are titles. A row with something like a phone number is data, and ends the search.
+    """
+    for place, row in enumerate(rows):
+        names = [formats.header_name(cell) for cell in row]
+        if any(_LIKE_A_NUMBER.fullmatch(name) for name in names):
+            return None
+        if _names_a_phone_column(names, wanted, PHONE_NAMES if place == 0 else PHONE_NAMES[:-1]):
+            return place
+    return None
+
+
+def _names_a_phone_column(
+    names: Sequence[str], wanted: str | None, known: Sequence[frozenset[str]]
+) -> bool:
+    if wanted is not None:
+        return plain(wanted) in map(plain, filter(None, names))
+    return any(plain(name) in group for name in names for group in known)
 
 
 def _named(title: str, columns: Sequence[str], wanted: str) -> str:
@@ -154,29 +196,11 @@ def _no_phone_column(title: str, columns: Sequence[str]) -> UsageError:
     )
 
 
-_SHORTENED = re.compile(r"'?\+?[0-9](?:[.,][0-9]*)?[eE]\+?[0-9]{1,2}")
-_NATIONAL = re.compile(r"'?[0-9 ().\-/]+")
-
-
-def why_invalid(text: str, country: str | None) -> str:
-    """What is wrong with a text that is no phone number; `country` is the one of `--country`."""
-    text = text.strip()
-    if not text:
-        return "no number in this row"
-    if _SHORTENED.fullmatch(text):
-        return (
-            f"a spreadsheet shortened this number to {text} and its digits are lost:"
-            " format the column as text and enter or export it again"
-        )
-    if country is None and _NATIONAL.fullmatch(text):
-        return "neither + and country code nor --country"
-    where = f" of {country}" if country else ""
-    return f"not a phone number{where}"
-
-
 _ZIP = b"PK\x03\x04"
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _MAGIC_BYTES = 4
+# Longer than any number, even one in a link.
+_LONG = 400
 _KEPT_IN_MEMORY = 8 * 1024 * 1024
 
 
@@ -193,23 +217,61 @@ class RecipientsFile:
     ) -> None:
         self.title = title
         self._stream = stream
-        self._sheet, self.encoding = _sheet(title, stream)
+        self._sheet, self.encoding = _sheet(title, stream, phone_column, must_have=must_have)
         check_header(title, self._sheet.columns)
         self.columns = tuple(name for name in self._sheet.columns if name)
         is_there = phone_column and plain(phone_column) in map(plain, self.columns)
         if not (must_have or is_there):
             phone_column = None
-        self.phone_column = choose_phone_column(title, self.columns, phone_column)
+        self._chosen = choose_phone_column(title, self.columns, phone_column)
+        self.phone_column = self._chosen.name
 
     def __iter__(self) -> Iterator[SourceRow]:
         """The records in order; blank ones are passed over.
 
+        A record that cannot be read, or whose phone cell is typed as something else than text or a
+        whole number, has a fault.
+
         Raises:
-            UsageError: a record cannot be read; the message names its line.
+            UsageError: the file as a whole cannot be read.
         """
         phone_column = self.phone_column
-        for line, values in self._sheet.records:
-            yield SourceRow(line, values.get(phone_column, ""), values)
+        for line, values, fault, kinds in self._sheet.records:
+            phone = values.get(phone_column, "")
+            if fault is None and not kinds and len(phone) < _LONG:
+                yield SourceRow(line, phone, values)
+                continue
+            if fault is None and (kind := kinds.get(phone_column)):
+                fault = f"{kind}, no phone number"
+            yield SourceRow(line, shortened(phone), values, fault)
+
+    def demand_certain_column(self) -> None:
+        """Raise UsageError when another column may as well hold the numbers to send to."""
+        if self._chosen.is_certain:
+            return
+        listed = " and ".join(f"`{name}`" for name in (self._chosen.name, *self._chosen.others))
+        raise UsageError(
+            f"{self.title} has more than one phone column: {listed}",
+            hint="name the one to send to with `--phone-column`, or rename the others",
+            code="several_phone_columns",
+        )
+
+    @property
+    def notes(self) -> ListNotes:
+        """How the list was read."""
+        sheet = self._sheet
+        return ListNotes(
+            phone_column=self.phone_column,
+            other_phone_columns=self._chosen.others,
+            encoding=self.encoding,
+            title_lines=tuple(
+                line._replace(text=shortened(line.text)) for line in sheet.title_lines
+            ),
+            sheet=sheet.name,
+            other_sheets=sheet.other_sheets,
+            hidden_rows=sheet.hidden_rows[0],
+            first_hidden_rows=sheet.hidden_rows[1],
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -297,27 +359,31 @@ def _spooled(stream: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", copy)
 
 
-def _sheet(title: str, stream: BinaryIO) -> tuple[Sheet, str | None]:
+def _sheet(
+    title: str, stream: BinaryIO, phone_column: str | None, *, must_have: bool
+) -> tuple[Sheet, str | None]:
     """The sheet, and the encoding of a text file."""
+
+    def find_header(rows: Sequence[Sequence[str]]) -> int | None:
+        found = header_place(rows, phone_column)
+        return header_place(rows, None) if found is None and not must_have else found
+
     magic = stream.read(_MAGIC_BYTES)
     stream.seek(0)
-    if magic == _ZIP:
-        return formats.read_xlsx(title, stream), None
-    if magic == _OLD_OFFICE:
-        raise UsageError(
-            f"{title} is an old `.xls` or a workbook with a password",
-            hint="save it in Excel as XLSX without a password, or as CSV UTF-8",
-            code="unreadable_file",
-        )
+    if magic in (_ZIP, _OLD_OFFICE):
+        from wacoex_cli.audience.workbook import read_workbook
+
+        return read_workbook(title, stream, find_header), None
     encoding = formats.encoding_of(title, stream)
     rest = formats.lines(title, stream, encoding)
     for before, line in enumerate(rest):
         if line.isspace():
             continue
         if line.lstrip().startswith("["):
-            raise formats.refuse_array(title)
-        read = formats.read_ndjson if line.lstrip().startswith("{") else formats.read_delimited
-        return read(title, line, rest, before), encoding
+            raise refuse_array(title)
+        if line.lstrip().startswith("{"):
+            return read_ndjson(title, line, rest, before), encoding
+        return read_delimited(title, line, rest, before, find_header), encoding
     raise UsageError(
         f"{title} is empty",
         hint="the first line names the columns, for example `phone,first_name`",

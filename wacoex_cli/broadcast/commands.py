@@ -67,6 +67,13 @@ class PlanOptions(NamedTuple):
         list[Path] | None,
         _option("--exclude", "FILE", "Send to nobody in this list. May be given again."),
     ] = None
+    accept_possible: Annotated[
+        bool,
+        typer.Option(
+            "--accept-possible",
+            help="Send to numbers of a possible length too whose range no numbering plan knows.",
+        ),
+    ] = False
     create_contacts: Annotated[
         bool,
         typer.Option(

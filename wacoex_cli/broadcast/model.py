@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wacoex_cli.audience.model import ListNotes
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.store import one_spelling
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -465,7 +466,7 @@ class RunProgress(NamedTuple):
 class Planned(NamedTuple):
     """A planned broadcast and what to know before it is sent.
 
-    `encoding` is that of a text file, None for a workbook.
+    `notes` say how the list was read, `unknown_ranges` are the first rows skipped for that reason.
     """
 
     broadcast: Broadcast
@@ -477,8 +478,8 @@ class Planned(NamedTuple):
     estimate: Mapping[str, object]
     findings: tuple[Finding, ...]
     dry_run: bool
-    phone_column: str = ""
-    encoding: str | None = None
+    notes: ListNotes = ListNotes()
+    unknown_ranges: tuple[tuple[int, str], ...] = ()
     new_contacts: int = 0
 
 

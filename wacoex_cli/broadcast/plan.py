@@ -10,11 +10,12 @@ import sys
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from wacoex_cli.audience import recipients_file
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.audience.recipients_file import RecipientsFile, first_name, why_invalid
+from wacoex_cli.audience.phone_cells import why_invalid
+from wacoex_cli.audience.recipients_file import RecipientsFile, first_name
 from wacoex_cli.broadcast.figures import Month
 from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
 from wacoex_cli.broadcast.model import (
@@ -50,11 +51,11 @@ from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.store import Signs
 from wacoex_cli.errors import RefusedError, UsageError, WacoexError
-from wacoex_cli.events.store import MAC, catch_up
+from wacoex_cli.events.store import MAC, EventLog, catch_up
 from wacoex_cli.findings.model import worst_first
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import Clock, to_text
-from wacoex_cli.foundation.phone_numbers import check_country, normalise
+from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise
 from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, contact_by
@@ -69,12 +70,15 @@ if TYPE_CHECKING:
     from wacoex_cli.broadcast.providers import StandingCheck
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.templates.model import Template
     from wacoex_cli.templates.rule import ParameterSource
     from wacoex_cli.terminal.options import Invocation
 
 # Small enough that a broadcast running beside it gets its turn at the state file in time.
 _BATCH_ROWS = 5_000
 _COOLING_DOWN = timedelta(hours=24)
+_EXAMPLES = 3
+_IN_NO_RANGE = "of a possible length, but in no range that a numbering plan knows"
 
 Failure = tuple[RowState, int | None]
 _FIRST_ROWS = 3
@@ -100,57 +104,102 @@ def _leave_out(state: State, rows: Rows, order: PlanOrder, now: datetime) -> Non
 
 def _excluded_phones(excluded: RecipientsFile, country: str | None) -> Iterator[str]:
     """The numbers of a file. An unreadable one might be somebody who is to be sent to."""
+    excluded.demand_certain_column()
     for row in excluded:
-        if not row.phone.strip():
+        if not row.phone.strip() and row.fault is None:
             continue
         phone = normalise(row.phone, country)
         if phone is None:
             raise UsageError(
                 f"line {row.line} of {excluded.title} to exclude cannot be read:"
-                f" {why_invalid(row.phone, country)}",
+                f" {row.fault or why_invalid(row.phone, country)}",
                 hint="mend or remove that line; nothing was planned",
                 code="invalid_phone",
             )
         yield phone
 
 
+class _CheckedRow(NamedTuple):
+    """A row as it is planned, and what is wrong with it in words."""
+
+    row: PlannedRow
+    detail: str | None = None
+
+
 def _read_rows(
-    state: State, rows: Rows, planned: Iterator[PlannedRow], order: PlanOrder, key: MessageKey
-) -> None:
-    """Write every record of a list as a row of a draft: to be sent, or skipped with its reason."""
-    while batch := list(itertools.islice(planned, _BATCH_ROWS)):
-        rows.add(batch, key)
-        invalid = [row for row in batch if row[5] == SkipReason.INVALID]
-        if invalid:
-            details = [(why_invalid(row[2], order.country), row[0]) for row in invalid]
+    state: State,
+    rows: Rows,
+    checked: Iterator[_CheckedRow],
+    channel: Channel,
+    key: MessageKey,
+) -> tuple[tuple[int, str], ...]:
+    """Write every record of a list as a row of a draft: to be sent, or skipped with its reason.
+
+    Who wrote to this business has a number, whatever the numbering plans know. Gives line and
+    number of the first rows that are in no known range.
+    """
+    unknown: list[tuple[int, str]] = []
+    while batch := list(itertools.islice(checked, _BATCH_ROWS)):
+        doubted = {row.row[2] for row in batch if row.row[5] == SkipReason.UNKNOWN_RANGE}
+        if doubted:
+            wrote = EventLog(state).who_wrote(doubted, channel.phone, channel.waba_id)
+            batch = [_cleared(row) if row.row[2] in wrote else row for row in batch]
+        rows.add([row.row for row in batch], key)
+        details = [(row.detail, row.row[0]) for row in batch if row.detail is not None]
+        if details:
             with state.transaction():
                 rows.explain(details)
+        unknown += [
+            (row.row[1], row.row[2]) for row in batch if row.row[5] == SkipReason.UNKNOWN_RANGE
+        ][: _EXAMPLES - len(unknown)]
+    return tuple(unknown)
 
 
-def _planned_rows(
+def _cleared(checked: _CheckedRow) -> _CheckedRow:
+    row = checked.row
+    if row[5] != SkipReason.UNKNOWN_RANGE:
+        return checked
+    return _CheckedRow((*row[:4], RowState.PENDING.value, None, row[6]))
+
+
+def _checked_rows(
     recipients: RecipientsFile,
+    template: Template,
     sources: tuple[ParameterSource, ...],
-    country: str | None,
+    order: PlanOrder,
     provider: Provider,
-) -> Iterator[PlannedRow]:
+) -> Iterator[_CheckedRow]:
     needs_contact = provider is Provider.RESPONDIO
+    limits = rule.text_limits(template, sources)
     for number, source_row in enumerate(recipients, start=1):
-        phone = normalise(source_row.phone, country)
-        values = rule.fill(sources, source_row.values) if phone else None
-        state, reason = RowState.PENDING, None
-        if phone is None:
-            state, reason = RowState.SKIPPED, SkipReason.INVALID.value
+        possible = None
+        if source_row.fault is None:
+            possible = normalise(source_row.phone, order.country)
+        phone = possible and (assigned(possible) or (possible if order.accept_possible else None))
+        values = rule.fill(sources, source_row.values) if possible else None
+        state, reason, detail = RowState.PENDING, None, None
+        if possible is None:
+            reason = SkipReason.INVALID
+            detail = source_row.fault or why_invalid(source_row.phone, order.country)
         elif values is None:
-            state, reason = RowState.SKIPPED, SkipReason.MISSING_PARAMETER.value
-        yield (
+            reason = SkipReason.MISSING_PARAMETER
+        elif detail := rule.beyond_limit(limits, values):
+            reason = SkipReason.TOO_LONG
+        elif phone is None:
+            reason, detail = SkipReason.UNKNOWN_RANGE, _IN_NO_RANGE
+        if reason is not None:
+            state = RowState.SKIPPED
+        shown = phone or possible
+        row = (
             number,
             source_row.line,
-            phone or source_row.phone,
+            shown or source_row.phone,
             json.dumps(values or (), ensure_ascii=False),
             state.value,
-            reason,
-            first_name(source_row.values) or phone if needs_contact and phone else None,
+            reason and reason.value,
+            first_name(source_row.values) or shown if needs_contact and shown else None,
         )
+        yield _CheckedRow(row, detail)
 
 
 def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
@@ -170,8 +219,10 @@ class PlanOrder:
     `param` and `text` are as they were typed, `parameters` and `texts` what they mean. `rate` is
     in messages per second. `first_rows` of the rows to be sent are given back, to be looked at.
     Nobody in the files of `exclude` is sent to. Who got the same message less than `repeat_hours`
-    ago is counted. With `create_contacts` people who are no contact
-    at respond.io become one before they are sent to; else they are skipped.
+    ago is counted. With `create_contacts` people who are no contact at respond.io become one before
+    they are sent to; else they are skipped. `accept_possible` lets numbers through whose range no
+    numbering plan knows. `needs_certain_column` refuses a list of which two columns may hold the
+    numbers.
     """
 
     source: Path | None = None
@@ -184,6 +235,8 @@ class PlanOrder:
     phone_column: str | None = None
     exclude: Sequence[Path] | None = None
     create_contacts: bool = False
+    accept_possible: bool = False
+    needs_certain_column: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     rate: float = 20.0
@@ -223,6 +276,8 @@ async def plan(
     with recipients_file.open_recipients(
         order.source, stdin=stdin, phone_column=order.phone_column
     ) as recipients:
+        if order.needs_certain_column:
+            recipients.demand_certain_column()
         template = await provider.find_template(order.template or "", order.language or "")
         rule.check_sendable(template)
         sources = rule.resolve_sources(template, order.parameters, order.texts, recipients.columns)
@@ -247,10 +302,10 @@ async def plan(
                 # In the same transaction, or a planner beside us would take it for abandoned.
                 locks.acquire(state, lock_purpose(broadcast_id), presence, clock)
             rows = Rows(state, broadcast_id)
-            planned = _planned_rows(recipients, sources, order.country, provider.kind)
             draft = Broadcasts(state).get(broadcast_id)
             key = message_key(draft.template, draft.parameter_sources)
-            _read_rows(state, rows, planned, order, key)
+            checked = _checked_rows(recipients, template, sources, order, provider.kind)
+            unknown_ranges = _read_rows(state, rows, checked, channel, key)
             _leave_out(state, rows, order, clock.now())
             new_contacts = 0
             if provider.respondio is not None:
@@ -262,7 +317,7 @@ async def plan(
             overlap = MessageComparison(state, broadcast_id, order.repeat_hours, clock).look()
             findings += check_overlap(overlap, channel.name, clock.now())
             if not rows.count_open():
-                raise _nobody(rows.skip_reasons())
+                raise _nobody(rows.skip_reasons(), rows.first(RowState.SKIPPED, 1))
             with state.transaction():
                 rows.count_again()
             broadcast = Broadcasts(state).get(broadcast_id)
@@ -283,19 +338,24 @@ async def plan(
                 estimate=estimated,
                 findings=tuple(worst_first(findings)),
                 dry_run=order.dry_run,
-                phone_column=recipients.phone_column,
-                encoding=recipients.encoding,
+                notes=recipients.notes,
+                unknown_ranges=unknown_ranges,
                 new_contacts=new_contacts,
             )
         finally:
             _tidy(state, presence, clock)
 
 
-def _nobody(skipped: Mapping[str, int]) -> UsageError:
+def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
     said = ", ".join(f"{reason} {n}" for reason, n in skipped.items()) or "the file has no rows"
+    for row in first:
+        if row["detail"]:
+            said += f"; line {row['line']}: {row['detail']}"
     hint = "put somebody into it whom no reason keeps out; `wacoex optout list` shows who opted out"
     if SkipReason.INVALID in skipped:
         hint = "numbers need + and the country code, or `--country` for numbers without it"
+    elif SkipReason.UNKNOWN_RANGE in skipped:
+        hint = "no numbering plan knows these numbers; look at them, then `--accept-possible`"
     return UsageError(
         f"nobody in this file can be sent to ({said})",
         hint=hint if skipped else "write one person a line below the header",

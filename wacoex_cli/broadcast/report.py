@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _MOST_CODES = 5
 _MOST_HELD = 2
+_MOST_SHEETS = 5
 _ACCEPTED = (RowState.ACCEPTED, RowState.SENT, RowState.DELIVERED, RowState.READ)
 _ALWAYS_SHOWN = frozenset({"failed", "ambiguous"})
 
@@ -294,8 +295,10 @@ def plan_data(planned: Planned) -> dict[str, Any]:
             {name: row[name] for name in ("line", "phone", "reason", "detail")}
             for row in planned.skipped_rows
         ],
-        "phone_column": planned.phone_column,
-        "encoding": planned.encoding,
+        **planned.notes.to_json(),
+        "unknown_ranges": [
+            {"line": line, "phone": phone} for line, phone in planned.unknown_ranges
+        ],
         "parameters": [source.to_json() for source in planned.sources],
         "estimate": dict(planned.estimate),
         "new_contacts": planned.new_contacts,
@@ -313,8 +316,7 @@ def plan_text(data: dict[str, Any], findings: tuple[Finding, ...]) -> Iterator[s
         head = f"line {reading['line']}, {reading['phone']} would read:"
         yield head if len(data["preview"]) > 1 else "the first recipient would read:"
         yield from (f"  | {line}" for line in reading["text"].splitlines())
-    if data["encoding"] == WINDOWS:
-        yield "  the list is no UTF-8 and was read as Windows-1252: look at the accents"
+    yield from list_text(data)
     for source in data["parameters"]:
         origin = f"column {source['column']}" if source["column"] else f"text {source['text']!r}"
         yield f"  placeholder {source['key']}: {origin}"
@@ -327,12 +329,43 @@ def plan_text(data: dict[str, Any], findings: tuple[Finding, ...]) -> Iterator[s
         )
         if number is not None:
             yield f"every skipped row: wacoex broadcast report {number} --csv FILE"
+    if data["unknown_ranges"]:
+        shown = ", ".join(f"line {row['line']}: {row['phone']}" for row in data["unknown_ranges"])
+        yield f"no numbering plan knows {shown}; if they are right: --accept-possible"
     yield from estimate_text(data["estimate"])
     if data["new_contacts"]:
         yield f"contacts to create: {data['new_contacts']}, each counts as a new MAC"
     yield from findings_text(findings)
     if number is not None:
         yield f"to send it: wacoex broadcast send {number}"
+
+
+def list_text(data: dict[str, Any]) -> Iterator[str]:
+    """What a person should know about how the list was read, where it is not plain."""
+    if data["encoding"] == WINDOWS:
+        yield "  the list is no UTF-8 and was read as Windows-1252: look at the accents"
+    for title in data["title_lines"]:
+        yield f"  line {title['line']} above the header is left out: {title['text']}"
+    if data["other_phone_columns"]:
+        others = ", ".join(f"`{name}`" for name in data["other_phone_columns"])
+        yield (
+            f"  the numbers are those of column `{data['phone_column']}`, not of {others};"
+            " --phone-column takes another"
+        )
+    if data["other_sheets"]:
+        others = ", ".join(
+            f"`{sheet['name']}`{' (hidden)' if sheet['hidden'] else ''}"
+            for sheet in data["other_sheets"][:_MOST_SHEETS]
+        )
+        more = len(data["other_sheets"]) - _MOST_SHEETS
+        yield (
+            f"  sheet `{data['sheet']}` is read; not read: {others}"
+            f"{f' and {more} more' if more > 0 else ''}"
+        )
+    if n := data["hidden_rows"]["rows"]:
+        first = ", ".join(map(str, data["hidden_rows"]["first"]))
+        rows = "1 hidden row" if n == 1 else f"{n} hidden rows"
+        yield f"  {rows} of the sheet are in the plan too: {first}{', ...' if n > 5 else ''}"
 
 
 def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:

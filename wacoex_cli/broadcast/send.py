@@ -54,7 +54,7 @@ from wacoex_cli.errors import (
 )
 from wacoex_cli.findings.model import Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import Clock, local_text, moment_ahead
-from wacoex_cli.foundation.phone_numbers import check_country, normalise
+from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise
 from wacoex_cli.foundation.workspace import Workspace, login_name
 from wacoex_cli.inactivity.checks import zone_of
 from wacoex_cli.platforms.error_codes import classify
@@ -439,7 +439,8 @@ def plan_and_send(
             order.options.applied_to(UNGUARDED)
             _times(workspace, order, zone_of(workspace, channel))
             if retry_failed is None:
-                planned = plan_broadcast(workspace, channel, plan)
+                certain = replace(plan, needs_certain_column=True)
+                planned = plan_broadcast(workspace, channel, certain)
                 broadcast, rows = planned.broadcast, planned.first_rows
             else:
                 broadcast, rows = plan_again(
@@ -535,6 +536,13 @@ def _check_test(
         raise UsageError(
             f"`--test {phone}` is not a phone number",
             hint="write it with + and the country code: --test +6591234567",
+            code="bad_phone",
+        )
+    found = assigned(found) or (found if order.accept_possible else None)
+    if found is None:
+        raise UsageError(
+            f"`--test {phone}` is in no range that a numbering plan knows",
+            hint="look for a wrong digit; if it is right, add `--accept-possible`",
             code="bad_phone",
         )
     if is_opted_out(state, found, Scope.ALL):

@@ -331,6 +331,16 @@ class EventLog:
         )
         return {row["contact"]: row["first_at"] for row in rows}
 
+    def who_wrote(self, contacts: Collection[str], phone: str, waba_id: str | None) -> set[str]:
+        """Those of these contacts (E.164) from whom a message came to a number or its WABA."""
+        rows = self._rows_of(
+            "SELECT DISTINCT contact FROM events WHERE kind IN (?, ?)"
+            " AND (phone = ? OR waba_id = ?) AND contact IN ({})",
+            [Kind.MESSAGE, Kind.UNSUPPORTED, phone, waba_id],
+            contacts,
+        )
+        return {row["contact"] for row in rows}
+
     def delivered_after_all(self, message_ids: Collection[str], since: datetime) -> set[str]:
         """Those of these messages that also came in as ordinary ones."""
         rows = self._rows_of(

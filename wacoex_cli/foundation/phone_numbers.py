@@ -5,9 +5,13 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from typing import NamedTuple
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from phonenumbers import PhoneMetadata
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 # Mexico dropped the 1 of its mobile numbers in 2019; lists and WhatsApp's ids still have it.
@@ -15,7 +19,22 @@ _OLD_MEXICAN = re.compile(r"\+521([0-9]{10})")
 _CLEANED = re.compile(r"\+?[0-9]+")
 # What a spreadsheet makes of a number it took for a decimal. Dropping just the point would
 # append a digit, and so call a stranger.
-_DECIMAL = re.compile(r"(\+?[0-9]{6,})\.0+")
+_WHOLE_DECIMAL = re.compile(r"(\+?[0-9]{6,})[.,]0+")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+[.,][0-9]{1,2}|[0-9]{7,}[.,][0-9]+|[0-9][.,][0-9]{5,})")
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:(?:,[0-9]{3})+(?:\.[0-9]+)?|(?:[. '][0-9]{3})+,[0-9]+)")
+_SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]{1,3}")
+# Year first, or last. Which of two short figures is the month is tried out.
+_DATE = re.compile(
+    r"(?:(?P<y1>(?:19|20)[0-9]{2})(?P<s1>[-./])\s?(?P<a1>[0-9]{1,2})(?P=s1)\s?(?P<b1>[0-9]{1,2})"
+    r"|(?P<a2>[0-9]{1,2})(?P<s2>[-./])\s?(?P<b2>[0-9]{1,2})(?P=s2)\s?(?P<y2>(?:19|20)[0-9]{2}))\.?"
+    r"(?:[T,]?\s*[0-9]{1,2}[:.][0-9]{2}(?:[:.][0-9]{2}(?:[.,][0-9]+)?)?\s*(?:[AaPp]\.?[Mm]\.?)?"
+    r"\s*(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2})?)?"
+)
+# In a phone number a point, hyphen or slash stands between digits or brackets, alone.
+_MISPLACED = re.compile(r"(?:^|[-./+])\s*[-./]|[-./]\s*$")
+# Argentina: ten digits after 54; Brazil: area code, then eight digits of which the first is mobile.
+_LACKS_A_NINE = re.compile(r"\+(54)([1-8][0-9]{9})|\+(55[1-9][1-9])([6-9][0-9]{7})")
+_BETWEEN_NUMBERS = re.compile(r":::|[/;,|\n\r]")
 _FORMULA = re.compile(r'="(.*)"')
 _SCHEME = re.compile(r"(?:tel|whatsapp):(?!//)", re.IGNORECASE)
 _LINK = re.compile(
@@ -26,17 +45,22 @@ _LINK = re.compile(
 )
 _WHATSAPP_ID = re.compile(r"([0-9]+)(?::[0-9]+)?@(?:c\.us|s\.whatsapp\.net)", re.IGNORECASE)
 
-_SEPARATORS = (
-    "\t -.()[]"
-    "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-    "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
-    "\uff08\uff09\uff0e"
+_SPACES = (
+    "\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u202f\u205f\u3000"
 )
+_HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
+_SEPARATORS = " -./()[]\uff08\uff09"
 _INVISIBLE = (
     "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060"
     "\u2066\u2067\u2068\u2069\ufeff"
 )
-_REMOVED = str.maketrans("\uff0b", "+", _SEPARATORS + _INVISIBLE)
+_PLAIN = str.maketrans(
+    _SPACES + _HYPHENS + "\uff0b\uff0e\uff0c\uff0f",
+    " " * len(_SPACES) + "-" * len(_HYPHENS) + "+.,/",
+    _INVISIBLE,
+)
+_REMOVED = str.maketrans("", "", _SEPARATORS)
 _APOSTROPHES = "'`\u2018\u2019"
 
 # The numbering plan of the world: calling codes have one digit, one of these two, or three.
@@ -56,8 +80,9 @@ def normalise(text: str, country: str | None = None) -> str | None:
     """The E.164 form (`+6591234567`) of a number as people write it, or None when it is none.
 
     `country` (ISO 3166, two letters, see `check_country`) is needed for a number written without
-    `+` or `00`. Only lengths are judged, as new ranges open faster than software is updated.
-    Nothing is guessed: letters, extensions or two numbers in one field give None.
+    `+` or `00`. Only lengths are judged, as new ranges open faster than software is updated;
+    `assigned` judges ranges too. Nothing is guessed: letters, extensions, dates, decimals or two
+    numbers in one field give None.
     """
     cleaned = text if _E164.fullmatch(text) else _cleaned(text)
     if cleaned is None:
@@ -67,8 +92,64 @@ def normalise(text: str, country: str | None = None) -> str | None:
     if cleaned.startswith("+"):
         if old := _OLD_MEXICAN.fullmatch(cleaned):
             cleaned = f"+52{old[1]}"
-        return cleaned if _is_settled(cleaned) else _interpreted(cleaned, None)
-    return _read_in_country(cleaned, country) if country else None
+        found = cleaned if _is_settled(cleaned) else _interpreted(cleaned, None)
+    else:
+        found = _read_in_country(cleaned, country) if country else None
+    # "03012345/03098765" is long, but not too long for a number of Germany: it is two of Berlin.
+    return None if found and "/" in text and holds_two(text, country) else found
+
+
+def assigned(phone: str) -> str | None:
+    """The number in its country's own spelling, None when no range of a numbering plan has it.
+
+    `phone` is what `normalise` gave. WhatsApp's ids of Brazil lack the ninth digit, lists of
+    Argentina the 9 of a mobile number: such a number gets it where only that makes it one.
+    Ranges are those that libphonenumber knows; a new one may be missing.
+    """
+    if _has_range(phone):
+        return phone
+    spelt = _LACKS_A_NINE.fullmatch(phone)
+    if spelt is None:
+        return None
+    national = f"+{spelt[1] or spelt[3]}9{spelt[2] or spelt[4]}"
+    return national if _has_range(national) else None
+
+
+def holds_two(text: str, country: str | None = None) -> bool:
+    """Whether each part of a text is a number by itself, apart by `/`, `;`, `,` or a line break."""
+    parts = [part for part in _BETWEEN_NUMBERS.split(text) if part.strip()]
+    if len(parts) < 2:
+        return False
+    return all((phone := normalise(part, country)) and assigned(phone) for part in parts)
+
+
+def misread(text: str) -> str | None:
+    """What a text of digits is when it is no phone number: a date, a decimal; else None."""
+    return _misread(_plain(text.strip().lstrip(_APOSTROPHES)))
+
+
+def _misread(plain: str) -> str | None:
+    if _SCIENTIFIC.fullmatch(plain):
+        return "a number in scientific notation"
+    if _WHOLE_DECIMAL.fullmatch(plain):
+        return None
+    if _DECIMAL.fullmatch(plain) or _THOUSANDS.fullmatch(plain):
+        return "a decimal number"
+    found = _DATE.fullmatch(plain)
+    if found is None:
+        return None
+    year = int(found["y1"] or found["y2"])
+    first, second = int(found["a1"] or found["a2"]), int(found["b1"] or found["b2"])
+    is_date = _is_date(year, first, second) or _is_date(year, second, first)
+    return "a date" if is_date else None
+
+
+def _is_date(year: int, month: int, day: int) -> bool:
+    try:
+        date(year, month, day)
+    except ValueError:
+        return False
+    return True
 
 
 def region_of(phone: str) -> str | None:
@@ -143,17 +224,29 @@ def _cleaned(text: str) -> str | None:
         return f"+{link[1]}"
     if scheme := _SCHEME.match(text):
         text = text[scheme.end() :]
-    if decimal := _DECIMAL.fullmatch(text):
+    text = _plain(text)
+    if decimal := _WHOLE_DECIMAL.fullmatch(text):
         text = decimal[1]
-    text = text.translate(_REMOVED)
-    if not text.isascii():
-        text = "".join(str(unicodedata.decimal(character, character)) for character in text)
     if not _CLEANED.fullmatch(text):
-        return None
+        if _MISPLACED.search(text) or _misread(text):
+            return None
+        text = text.translate(_REMOVED)
+        # libphonenumber reads `++49` as `+49`.
+        text = f"+{text.lstrip('+')}" if text.startswith("+") else text
+        if not _CLEANED.fullmatch(text):
+            return None
     digits = text.removeprefix("+")
     if digits.startswith("00"):
         return f"+{digits[2:]}"
     return text
+
+
+def _plain(text: str) -> str:
+    """The text with the signs of ASCII for digits, spaces, hyphens and plus, nothing invisible."""
+    text = text.translate(_PLAIN)
+    if not text.isascii():
+        text = "".join(str(unicodedata.decimal(character, character)) for character in text)
+    return text.strip()
 
 
 def _read_in_country(digits: str, country: str) -> str | None:
@@ -199,6 +292,62 @@ def _parsed(cleaned: str, country: str | None) -> str | None:
     if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+class _Region(NamedTuple):
+    """The ranges of one region that shares a calling code. `leading` decides alone, if there."""
+
+    leading: re.Pattern[str] | None
+    national: re.Pattern[str]
+    kinds: tuple[tuple[frozenset[int], re.Pattern[str]], ...]
+
+    def has(self, national: str) -> bool:
+        """Whether one of the kinds of line has the number; lengths count as libphonenumber does."""
+        return self.national.fullmatch(national) is not None and any(
+            (not lengths or len(national) in lengths) and pattern.fullmatch(national)
+            for lengths, pattern in self.kinds
+        )
+
+
+def _has_range(e164: str) -> bool:
+    """What `phonenumbers.is_valid_number` says, many times faster."""
+    code = calling_code(e164)
+    national = e164[len(code) + 1 :]
+    regions = _regions_of(code)
+    if len(regions) == 1:
+        return regions[0].has(national)
+    for region in regions:
+        if region.leading is not None and region.leading.match(national):
+            return region.has(national)
+        if region.leading is None and region.has(national):
+            return True
+    return False
+
+
+@functools.cache
+def _regions_of(code: str) -> tuple[_Region, ...]:
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
+
+    read = PhoneMetadata.metadata_for_region_or_calling_code
+    listed = COUNTRY_CODE_TO_REGION_CODE.get(int(code), ())
+    found = (read(int(code), region) for region in listed)
+    return tuple(_region(metadata) for metadata in found if metadata is not None)
+
+
+def _region(metadata: PhoneMetadata) -> _Region:
+    general = metadata.general_desc
+    fields = ("fixed_line", "mobile", "premium_rate", "toll_free", "shared_cost", "voip")
+    rare = ("personal_number", "pager", "uan", "voicemail")
+    described = (getattr(metadata, field) for field in fields + rare)
+    return _Region(
+        leading=re.compile(metadata.leading_digits) if metadata.leading_digits else None,
+        national=re.compile((general and general.national_number_pattern) or _NEVER),
+        kinds=tuple(
+            (frozenset(kind.possible_length), re.compile(kind.national_number_pattern))
+            for kind in described
+            if kind is not None and kind.national_number_pattern
+        ),
+    )
 
 
 class _Plan(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings.model import Evidence, Finding, Severity
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 # Meta refuses a parameter with line breaks, tabs or more than four spaces in a row (132018).
 _REFUSED_SPACE = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]| {5}")
 _SPACE = re.compile(r"[ \t\n\v\f\r\x85\u2028\u2029]+")
+
+_MOST_IN_HEADER = 60
+_MOST_IN_BODY = 1_024
+_MOST_IN_URL = 2_000
 
 _COMPONENTS = frozenset({"HEADER", "BODY", "FOOTER", "BUTTONS"})
 _BUTTONS = frozenset({"QUICK_REPLY", "URL", "PHONE_NUMBER"})
@@ -122,6 +126,55 @@ def fill(sources: Sequence[ParameterSource], values: Mapping[str, str]) -> tuple
             return None
         filled.append(_SPACE.sub(" ", value) if _REFUSED_SPACE.search(value) else value)
     return tuple(filled)
+
+
+class TextLimit(NamedTuple):
+    """How many characters a part of a message may have, and what they come from.
+
+    `fixed` are those of the template itself, `places` the values that are put in, in the order of
+    `fill`; a value that stands twice counts twice.
+    """
+
+    part: str
+    most: int
+    fixed: int
+    places: tuple[int, ...]
+
+
+def text_limits(template: Template, sources: Sequence[ParameterSource]) -> tuple[TextLimit, ...]:
+    """The parts of a message that have something to put in, with their limits.
+
+    Source: Meta, template components and "text object" of a message (header 60, body 1,024, URL
+    2,000 characters, each with what is put in); a longer message fails with 132005.
+    """
+    place_of = {source.key: place for place, source in enumerate(sources)}
+    texts = [
+        ("header", _MOST_IN_HEADER, "header.", str(template.component("HEADER").get("text", ""))),
+        ("body", _MOST_IN_BODY, "", str(template.component("BODY").get("text", ""))),
+    ]
+    found = [
+        TextLimit(
+            part,
+            most,
+            len(BRACES.sub("", text)),
+            tuple(place_of[f"{prefix}{name}"] for name in BRACES.findall(text)),
+        )
+        for part, most, prefix, text in texts
+    ]
+    for index, button in enumerate(template.buttons):
+        if (place := place_of.get(f"button.{index}")) is not None:
+            url = BRACES.sub("", str(button.get("url", "")))
+            found.append(TextLimit("URL of a button", _MOST_IN_URL, len(url), (place,)))
+    return tuple(limit for limit in found if limit.places)
+
+
+def beyond_limit(limits: Sequence[TextLimit], values: Sequence[str]) -> str | None:
+    """Which part of a message would have more characters than Meta takes; None when all fit."""
+    for limit in limits:
+        length = limit.fixed + sum(len(values[place]) for place in limit.places)
+        if length > limit.most:
+            return f"the {limit.part} would have {length:,} characters, Meta takes {limit.most:,}"
+    return None
 
 
 def empty_keys(sources: Sequence[ParameterSource], values: Mapping[str, str]) -> tuple[str, ...]:
