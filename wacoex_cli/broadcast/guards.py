@@ -17,7 +17,13 @@ from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings.catalogue import finding_ids
-from wacoex_cli.foundation.clock import Clock, duration_from, from_text, local_text
+from wacoex_cli.foundation.clock import (
+    Clock,
+    SteadyClock,
+    duration_from,
+    from_text,
+    local_text,
+)
 from wacoex_cli.foundation.phone_numbers import zones_of
 from wacoex_cli.platforms.error_codes import Outcome, classify, is_known
 
@@ -48,6 +54,7 @@ CLASSES = frozenset({*(outcome.value for outcome in Outcome), UNKNOWN})
 _LAST = 100
 _LOOKED_AT = 200
 _LOOK_EVERY_SECONDS = 0.5
+_CLOCK_WAS_SET = timedelta(minutes=1)
 _UNLIMITED = 1_000_000
 _DECIDER = "wacoex"
 
@@ -552,6 +559,9 @@ class RunGuard:
     def __init__(self, state: State, clock: Clock, run: Run) -> None:
         self._rows = Rows(state, run.broadcast_id)
         self._clock = clock
+        self._steady = SteadyClock(clock)
+        self._set_by = timedelta()
+        self._answered = ("", 0.0)
         self._run = run
         guards, since = run.guards, run.guards.canary_since
         self._hours = guards.quiet_hours
@@ -577,10 +587,7 @@ class RunGuard:
         if now < self._next_look:
             return Leave(0, before)
         counts, answered_at = self._rows.left_since(run.guards.canary_since)
-        quiet = timedelta()
-        if answered_at:
-            quiet = self._clock.now() - from_text(answered_at)
-        found = judge_canary(self._canary, counts, quiet.total_seconds())
+        found = judge_canary(self._canary, counts, self._quiet_seconds(answered_at, now))
         if isinstance(found, Stop):
             return Leave(0, before, found)
         if isinstance(found, Go):
@@ -591,13 +598,25 @@ class RunGuard:
             self._next_look = _next_time(now, self._clock.monotonic())
         return Leave(found.room, before)
 
+    def _quiet_seconds(self, answered_at: str | None, now: float) -> float:
+        """For how long no row was answered: the clock may be set while this run waits."""
+        if not answered_at:
+            return 0.0
+        if self._answered[0] != answered_at:
+            before = (self._clock.now() - from_text(answered_at)).total_seconds()
+            self._answered = (answered_at, now - max(0.0, before))
+        return now - self._answered[1]
+
     def claim(self, holder: str, wanted: int) -> tuple[Claim, ...]:
         """Claim up to `wanted` rows of people whose quiet hours it is not; hold the others back."""
-        hours, now = self._hours, self._clock.now()
+        hours, now, steady = self._hours, self._clock.now(), self._steady.now()
         if not (hours and wanted):
-            return self._rows.claim(holder, wanted, now)
+            return self._rows.claim(holder, wanted, now, steady)
+        if abs(self._steady.set_by() - self._set_by) > _CLOCK_WAS_SET:
+            self._set_by = self._steady.set_by()
+            self._rows.look_again(now)
         free, held = 0, dict[int, datetime | None]()
-        for row, phone in self._rows.next_rows(now, max(_LOOKED_AT, wanted)):
+        for row, phone in self._rows.next_rows(now, steady, max(_LOOKED_AT, wanted)):
             if free == wanted:
                 break
             until = held_until(self._zones(phone), hours, now)
@@ -608,7 +627,7 @@ class RunGuard:
         self._rows.hold(held)
         if free < wanted:
             self._skip_opted_out()
-        return self._rows.claim(holder, free, now)
+        return self._rows.claim(holder, free, now, steady)
 
     def _skip_opted_out(self) -> None:
         """Now and then: with a million rows held back it takes longer than a tick."""
