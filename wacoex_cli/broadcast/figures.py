@@ -575,16 +575,20 @@ def ambiguous(state: State) -> list[Row]:
 def throttled(state: State, since: datetime) -> list[Row]:
     """How often 130429 came, by broadcast: channel_id, broadcast_id, n, and `at`, the last time.
 
-    What the runs counted, or the rows that show it: a row that was taken later does not.
+    What the runs counted, or the rows that show it: a row that was taken later does not. Beside it
+    how our own messages left: `peak`, the most in a second, and `bunched`, too close together.
     """
     moment = to_text(since)
     return state.rows(
-        "SELECT channel_id, broadcast_id, MAX(n) AS n, MAX(at) AS at FROM ("
-        " SELECT b.channel_id, b.broadcast_id, SUM(u.throttled) AS n, MAX(u.throttled_at) AS at"
+        "SELECT channel_id, broadcast_id, MAX(n) AS n, MAX(at) AS at, MAX(peak) AS peak,"
+        " MAX(bunched) AS bunched FROM ("
+        " SELECT b.channel_id, b.broadcast_id, SUM(u.throttled) AS n, MAX(u.throttled_at) AS at,"
+        " MAX(u.peak) AS peak, SUM(u.bunched) AS bunched"
         " FROM broadcasts b JOIN broadcast_runs u ON u.broadcast_id = b.broadcast_id"
         " WHERE u.throttled_at > ? GROUP BY b.channel_id, b.broadcast_id"
         " UNION ALL"
-        " SELECT b.channel_id, b.broadcast_id, COUNT(*) AS n, MAX(r.answered_at) AS at"
+        " SELECT b.channel_id, b.broadcast_id, COUNT(*) AS n, MAX(r.answered_at) AS at,"
+        " 0 AS peak, 0 AS bunched"
         f"{_RECENT} AND r.state IN ('retry', 'failed', 'rejected') AND r.code = 130429"
         " GROUP BY b.channel_id, b.broadcast_id"
         ") AS seen GROUP BY channel_id, broadcast_id ORDER BY broadcast_id",
