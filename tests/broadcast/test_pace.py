@@ -39,6 +39,7 @@ from wacoex_cli.sandbox.world import PHONE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wacoex_cli.broadcast.model import Claim
     from wacoex_cli.broadcast.throttle import SendingPace
 
 LIMIT = 20.0
@@ -235,7 +236,9 @@ def sender(state, clock, plan_rows):
     broadcast_id = plan_rows(3)
     opened = []
 
-    def begin(guards: Guards | None = None) -> Callable[..., list[int]]:
+    def begin(
+        guards: Guards | None = None,
+    ) -> tuple[Callable[..., list[Claim]], Callable[[], None]]:
         own = open_state(state.path)
         opened.append(own)
         presence = locks.Presence(own.path)
@@ -246,7 +249,7 @@ def sender(state, clock, plan_rows):
         run = Run(broadcast_id, PHONE, run_id, clock.monotonic(), order)
         exchange = Exchange(own, presence, clock, run)
 
-        def tick(*settled: Settled, most: int = 64) -> list:
+        def tick(*settled: Settled, most: int = 64) -> list[Claim]:
             known = tuple((one, "") for one in settled)
             return list(exchange(Report(settled=known, room=most)).claims)
 
