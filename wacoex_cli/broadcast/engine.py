@@ -119,7 +119,7 @@ class Granted:
     """What the sender may do next.
 
     `has_more` says that rows of this run are still to be sent, now or when their wait is over,
-    `stop` that a guard forbids it.
+    `stop` that a guard forbids it, `guard` how late a slot may be used (`throttle.is_late`).
     `snapshot` comes about once a second and at the end, None in between.
     """
 
@@ -131,6 +131,7 @@ class Granted:
     has_more: bool
     snapshot: RunProgress | None
     stop: Stop | None = None
+    guard: float = throttle.GUARD
 
 
 class Course:
@@ -196,7 +197,17 @@ class Exchange:
             self._mark(report, bool(claims), now)
         hold_until = max(pace.hold_until for pace in paces)
         snapshot = self._snapshot(report, paces[-1].told_limit, now)
-        return Granted(claims, slots, status, is_ours, hold_until, has_more, snapshot, leave.stop)
+        return Granted(
+            claims,
+            slots,
+            status,
+            is_ours,
+            hold_until,
+            has_more,
+            snapshot,
+            leave.stop,
+            guard=paces[-1].guard,
+        )
 
     def _beat(self, now: float) -> bool:
         if now - self._last_beat >= _BEAT_SECONDS:
@@ -339,6 +350,7 @@ class Engine:
         self._settled: list[tuple[Settled, str]] = []
         self._answers: list[throttle.Answered] = []
         self._departures = Departures(limit)
+        self._guard = throttle.GUARD
         self._peak = 0
         self._hold_until = 0.0
         self._failed_connects = 0
@@ -421,6 +433,7 @@ class Engine:
         if granted.snapshot:
             self._hooks.on_counts(granted.snapshot)
             self._watch_statuses(granted.snapshot)
+        self._guard = granted.guard
         self._claims.extend(granted.claims)
         self._slots.extend(granted.slots)
         self._hold(granted.hold_until)
@@ -465,9 +478,10 @@ class Engine:
                 continue
             self._slots.popleft()
             now = self._clock.monotonic()
-            if (
+            if throttle.is_late(due, now, self._guard):
+                self._departures.missed(due, now)
+            elif (
                 self._stop is None
-                and not throttle.is_late(due, now)
                 and now >= self._hold_until
                 and self._claims
                 and len(self._under_way) < self._window

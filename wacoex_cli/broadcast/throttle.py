@@ -42,8 +42,10 @@ GUARD = 0.025
 
 WIDEST_GUARD = 0.100
 
-LATE_SECONDS = 0.010
-"""A slot that is missed by more than this is given up: using it would put two close together."""
+_LATE_SHARE = 0.4
+LATE_SECONDS = _LATE_SHARE * GUARD
+"""A slot that is missed by more is given up: using it would put two close together. It grows with
+the guard, which keeps so late ones apart."""
 
 ANOTHER_BOOT_SECONDS = 1.0
 _NEAR_SECONDS = 0.3
@@ -198,6 +200,10 @@ class Departures:
         self._in_second.append(departure)
         return departure
 
+    def missed(self, due: float, now: float) -> None:
+        """Measure one that would have left too late."""
+        self._late_seconds.append(now - due)
+
     def answered(self, departure: Departure, now: float) -> None:
         """Measure one that was answered."""
         self._answer_seconds.append(now - departure.left_at)
@@ -278,9 +284,9 @@ def book(
     return number, paces, tuple(slots)
 
 
-def is_late(slot: float, now: float) -> bool:
+def is_late(slot: float, now: float, guard: float = GUARD) -> bool:
     """Whether a slot must be given up."""
-    return now - slot > LATE_SECONDS
+    return now - slot > _LATE_SHARE * guard
 
 
 def learn(
