@@ -27,6 +27,7 @@ from wacoex_cli.broadcast.throttle import (
     after_boot,
     book,
     fresh,
+    is_late,
     learn,
     slot_interval,
     with_spread,
@@ -225,6 +226,17 @@ def test_a_request_that_is_written_late_makes_the_twentieth_after_it_wait() -> N
     assert written[-1] == pytest.approx(99 * slot_interval(LIMIT))
     assert departures.bunched == 1
     assert departures.spread().answers == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_wider_guard_lets_a_slot_be_used_later_and_missed_ones_widen_it() -> None:
+    assert is_late(1.0, 1.03)
+    assert not is_late(1.0, 1.03, WIDEST_GUARD)
+
+    departures = Departures(LIMIT)
+    for place in range(40):
+        departures.missed(place, place + 0.05 * (place % 4))
+    pace = with_spread(fresh(LIMIT, 0.0), departures.spread(), 2, LIMIT)
+    assert pace.guard > 2 * GUARD
 
 
 PICKED = Guards(quiet_hours=QuietHours.parse("21:00-08:00"))
