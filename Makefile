@@ -9,7 +9,7 @@ help:
 	@echo "make test-slow   the long attacks on the program"
 	@echo "make lint    check format, style, types and the order of the packages"
 	@echo "make demo    a tour against a pretend Meta on this machine"
-	@echo "make bench   the measurements, one after the other (about 37 minutes)"
+	@echo "make bench   the measurements, one after the other (about 55 minutes)"
 
 setup: $(VENV)/.installed
 
@@ -39,7 +39,7 @@ demo: setup
 	$(BIN)/wacoex demo
 
 bench: setup
-	for script in rate controller shared_budget respondio against_sequential kills large workbook listen many_events board startup; do \
+	for script in rate controller storms shared_budget respondio against_sequential kills large workbook listen many_events board startup; do \
 		$(BIN)/python -m tests.bench.$$script || exit 1; \
 	done
 

@@ -36,6 +36,7 @@ TEMPLATE = ("--template", "order_ready", "--lang", "en_US", "--param", "1=name",
 AFTER_300_MS: dict[str, Any] = {"kind": "latency", "seconds": 0.3}
 
 _PROGRAM = (sys.executable, "-m", "wacoex_cli")
+_PREFERRED = -5
 _CHANNELS = {
     "first": (PHONE, PHONE_NUMBER_ID),
     "second": (SECOND_PHONE, SECOND_PHONE_NUMBER_ID),
@@ -45,8 +46,9 @@ _CHANNELS = {
 class Sandbox:
     """A running sandbox, and its control calls."""
 
-    def __init__(self, base_url: str, client: httpx.Client) -> None:
+    def __init__(self, base_url: str, client: httpx.Client, process: int) -> None:
         self.base_url = base_url
+        self.process = process
         self._client = client
 
     def control(self, method: str, name: str, body: object = None) -> dict[str, Any]:
@@ -65,6 +67,11 @@ class Sandbox:
     def arrivals(self, since: int = 0) -> Arrivals:
         """What arrived after the arrival with that number."""
         return Arrivals(self.control("GET", f"arrivals?since={since}")["arrivals"])
+
+    def longest_stall(self, start: float, end: float) -> float:
+        """The longest time, in seconds, that the server itself was held up for between two."""
+        stalls = self.control("GET", "summary")["stalls"]
+        return max((row["seconds"] for row in stalls if start <= row["at"] <= end), default=0.0)
 
     def await_first_arrival(self) -> None:
         """Wait until the first message has arrived."""
@@ -151,6 +158,15 @@ def used_by(command: subprocess.Popen[str]) -> tuple[str, resource.struct_rusage
     return said, usage
 
 
+def preferred(process: int) -> bool:
+    """Let a process go before others, where the system allows it; whether it does."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, process, _PREFERRED)
+    except PermissionError:
+        return False
+    return True
+
+
 def finished(process: subprocess.Popen[str], *, interrupted: bool = False) -> dict[str, Any]:
     """Wait for the command; returns the data of its JSON, ends this program when it failed."""
     out, err = process.communicate()
@@ -165,10 +181,10 @@ def bench(*faults: dict[str, Any]) -> Iterator[tuple[Sandbox, Home]]:
     """A sandbox where these faults stand, and a home that knows its numbers."""
     with (
         tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name,
-        _sandbox(Path(name)) as base_url,
+        _sandbox(Path(name)) as (base_url, process),
         httpx.Client(trust_env=False, timeout=60.0) as client,
     ):
-        sandbox, home = Sandbox(base_url, client), Home(Path(name), base_url)
+        sandbox, home = Sandbox(base_url, client, process), Home(Path(name), base_url)
         fit = {
             "is_on_biz_app": True,
             "whatsapp_business_manager_messaging_limit": "TIER_UNLIMITED",
@@ -181,7 +197,7 @@ def bench(*faults: dict[str, Any]) -> Iterator[tuple[Sandbox, Home]]:
 
 
 @contextlib.contextmanager
-def _sandbox(directory: Path) -> Iterator[str]:
+def _sandbox(directory: Path) -> Iterator[tuple[str, int]]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     server = subprocess.Popen(
@@ -197,7 +213,7 @@ def _sandbox(directory: Path) -> Iterator[str]:
         if "ready" not in (said := server.stderr.readline()):
             sys.exit(f"the sandbox did not start: {said}{server.stderr.read()}")
         try:
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", server.pid
         finally:
             server.terminate()
             server.wait()

@@ -538,6 +538,27 @@ def test_a_second_full_of_throttled_answers_asks_who_else_sends() -> None:
     assert any("wacoex partner check shop" in step for step in finding.remedy)
 
 
+def test_before_others_are_blamed_it_is_told_how_our_own_messages_left() -> None:
+    trouble = Trouble(throttled=(Incident(3, 25, SEEN, peak=20, bunched=0),))
+    [finding] = check_throttled(trouble, "shop")
+
+    assert finding.title == "Meta throttled this number: who else sends on it?"
+    assert [one.text for one in finding.evidence] == [
+        "of our own messages of broadcast 3 at most 20 left in one second;"
+        " none left less than half a slot after the one before",
+        "130429 came 25 times while broadcast 3 was sent",
+    ]
+
+
+def test_when_more_than_twenty_of_ours_left_in_a_second_nobody_else_is_blamed() -> None:
+    trouble = Trouble(throttled=(Incident(3, 25, SEEN, peak=22, bunched=14),))
+    [finding] = check_throttled(trouble, "shop")
+
+    assert "our own messages left too close together" in finding.title
+    assert "at most 22 left in one second; 14 left less than" in finding.evidence[0].text
+    assert not any("partner check" in step for step in finding.remedy)
+
+
 def test_a_few_throttled_answers_are_only_told() -> None:
     [finding] = check_throttled(Trouble(throttled=(Incident(3, 19, SEEN),)), "shop")
 

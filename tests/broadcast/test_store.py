@@ -61,7 +61,7 @@ class Sender:
     def claim(self, most=1):
         with self.state.transaction():
             return Rows(self.state, self.broadcast_id).claim(
-                self.presence.holder, most, self.clock.now()
+                self.presence.holder, most, self.clock.now(), self.clock.now()
             )
 
     def depart(self, claim):

@@ -306,7 +306,12 @@ def exported(text: str) -> list[dict[str, Any]]:
 
 def test_an_export_has_every_row_of_every_table_with_numbers_masked(wacoex, broadcast, state):
     broadcast(detail=f"sent to {PERSON} and +65 9123 4567", phone=PERSON)
-    change(state, "INSERT INTO paces VALUES ('+6560000001', 'b', 1, 1, 1, 0, 0, 0, 0, NULL)")
+    change(
+        state,
+        "INSERT INTO paces (pace_key, boot_id, next_slot, slot_interval, anchor_interval,"
+        " refused_share, quiet_answers, changed_at, hold_until)"
+        " VALUES ('+6560000001', 'b', 1, 1, 1, 0, 0, 0, 0)",
+    )
 
     shown = wacoex("state", "export")
 

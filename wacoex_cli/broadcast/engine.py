@@ -44,10 +44,12 @@ from wacoex_cli.broadcast.model import (
 from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
 from wacoex_cli.broadcast.providers import SendingProvider, creating, judge, polling
 from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.throttle import NO_SPREAD, Departure, Departures, Spread
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.errors import StateError, UsageError, WacoexError
 from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.clock import Clock, to_text
+from wacoex_cli.foundation.clock import Clock, SteadyClock, to_text
+from wacoex_cli.foundation.http import on_written
 from wacoex_cli.foundation.workspace import STOPPING, interruptible, meanwhile, short_collections
 from wacoex_cli.platforms.answers import NotSent, Reply, Unclear
 
@@ -103,7 +105,8 @@ class Report:
 
     `waiting_claims` and `waiting_slots` are what the sender still holds; `room` is how many more
     requests it can have under way. `last_second` is how many left in the last second, `peak` the
-    most in any. After the last report nothing more is sent.
+    most in any, `bunched` how many left too close to the one before. After the last report nothing
+    more is sent.
     """
 
     settled: tuple[tuple[Settled, str], ...] = ()
@@ -115,6 +118,8 @@ class Report:
     room: int = 0
     last_second: int = 0
     peak: int = 0
+    bunched: int = 0
+    spread: Spread = NO_SPREAD
     is_last: bool = False
 
 
@@ -123,7 +128,7 @@ class Granted:
     """What the sender may do next.
 
     `has_more` says that rows of this run are still to be sent, now or when their wait is over,
-    `stop` that a guard forbids it.
+    `stop` that a guard forbids it, `guard` how late a slot may be used (`throttle.is_late`).
     `snapshot` comes about once a second and at the end, None in between.
     """
 
@@ -135,6 +140,7 @@ class Granted:
     has_more: bool
     snapshot: RunProgress | None
     stop: Stop | None = None
+    guard: float = throttle.GUARD
 
 
 class Course:
@@ -162,6 +168,7 @@ class Exchange:
         self._state = state
         self._presence = presence
         self._clock = clock
+        self._steady = SteadyClock(clock)
         self._run = run
         self._purpose = lock_purpose(run.broadcast_id)
         self._last_beat = float("-inf")
@@ -195,12 +202,21 @@ class Exchange:
                 claims, slots, paces = self._grant(report, paces, leave, now)
             for key, pace in zip((self._run.phone, self._run.endpoint), paces, strict=False):
                 self._broadcasts.save_pace(str(key), pace, self._clock)
-            has_more = bool(claims) or self._rows.has_more(self._clock.now())
+            has_more = bool(claims) or self._rows.has_more(self._steady.now())
             self._mark(report, bool(claims), now)
         hold_until = max(pace.hold_until for pace in paces)
         snapshot = self._snapshot(report, paces[-1].told_limit, now)
-        stop = leave.stop or self._guard.stop
-        return Granted(claims, slots, status, is_ours, hold_until, has_more, snapshot, stop)
+        return Granted(
+            claims,
+            slots,
+            status,
+            is_ours,
+            hold_until,
+            has_more,
+            snapshot,
+            leave.stop or self._guard.stop,
+            guard=paces[-1].guard,
+        )
 
     def _beat(self, now: float) -> bool:
         if now - self._last_beat >= _BEAT_SECONDS:
@@ -237,6 +253,9 @@ class Exchange:
         answering = paces[-1]
         for answer in report.answers:
             answering = throttle.learn(answering, answer, limit, now)
+        if report.answers:
+            new = len(report.answers)
+            answering = throttle.with_spread(answering, report.spread, new, limit)
         if report.hold_until > now:
             answering = throttle.hold(answering, report.hold_until)
         return (*paces[:-1], answering)
@@ -290,6 +309,7 @@ class Exchange:
             active_seconds=now - self._run.started_at - self._idle_seconds,
             peak=report.peak,
             throttled=sum(answer.was_throttled for answer in report.answers),
+            bunched=report.bunched,
             now=self._clock.now(),
         )
 
@@ -308,11 +328,11 @@ class Hooks:
     remote: str = "Meta"
 
 
-class _Departure(NamedTuple):
-    """A request under way: when it began, by the monotonic clock and by the calendar."""
+class _UnderWay(NamedTuple):
+    """A request under way, and when it began by the calendar."""
 
     claim: Claim
-    left_at: float
+    departure: Departure
     moment: datetime
 
 
@@ -320,18 +340,26 @@ class Engine:
     """One run of one broadcast in this process."""
 
     def __init__(
-        self, hooks: Hooks, clock: Clock, breaker: Breaker, *, window: int = WINDOW
+        self,
+        hooks: Hooks,
+        clock: Clock,
+        breaker: Breaker,
+        *,
+        window: int = WINDOW,
+        limit: float = throttle.MESSAGES_PER_SECOND,
     ) -> None:
         self._hooks = hooks
         self._clock = clock
+        self._steady = SteadyClock(clock)
         self._breaker = breaker
         self._window = window
         self._claims: deque[Claim] = deque()
         self._slots: deque[float] = deque()
-        self._under_way: dict[asyncio.Task[None], _Departure] = {}
+        self._under_way: dict[asyncio.Task[None], _UnderWay] = {}
         self._settled: list[tuple[Settled, str]] = []
         self._answers: list[throttle.Answered] = []
-        self._departures: deque[float] = deque()
+        self._departures = Departures(limit)
+        self._guard = throttle.GUARD
         self._peak = 0
         self._hold_until = 0.0
         self._failed_connects = 0
@@ -408,11 +436,13 @@ class Engine:
         # Only now: what a failed transaction did not record must go into the next one.
         del self._settled[: len(report.settled)]
         del self._answers[: len(report.answers)]
+        self._departures.bunched -= report.bunched
         if report.given_back:
             self._claims.clear()
         if granted.snapshot:
             self._hooks.on_counts(granted.snapshot)
             self._watch_statuses(granted.snapshot)
+        self._guard = granted.guard
         self._claims.extend(granted.claims)
         self._slots.extend(granted.slots)
         self._hold(granted.hold_until)
@@ -436,8 +466,10 @@ class Engine:
             waiting_claims=len(self._claims) - len(given_back),
             waiting_slots=len(self._slots),
             room=max(0, room),
-            last_second=self._left_in_last_second(self._clock.monotonic()),
+            last_second=self._departures.in_second_before(self._clock.monotonic()),
             peak=self._peak,
+            bunched=self._departures.bunched,
+            spread=self._departures.spread(),
             is_last=is_last,
         )
 
@@ -449,50 +481,55 @@ class Engine:
             # A slot is ours until its moment: popped earlier, it would be missing from the
             # reports meanwhile, and its claim with it.
             slot = self._slots[0]
-            await self._clock.sleep(max(0.0, slot - self._clock.monotonic()))
+            due = max(slot, self._departures.next_at_earliest())
+            await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
             if not self._slots or self._slots[0] != slot:
                 continue
             self._slots.popleft()
             now = self._clock.monotonic()
-            if (
+            if throttle.is_late(due, now, self._guard):
+                self._departures.missed(due, now)
+            elif (
                 self._stop is None
-                and not throttle.is_late(slot, now)
                 and now >= self._hold_until
                 and self._claims
                 and len(self._under_way) < self._window
             ):
                 # First the note, then the row: without a note nothing may leave.
                 self._hooks.note_departure(self._claims[0])
-                self._launch(self._claims.popleft(), now)
+                self._launch(self._claims.popleft(), due, now)
 
-    def _launch(self, claim: Claim, now: float) -> None:
-        self._departures.append(now)
-        self._peak = max(self._peak, self._left_in_last_second(now))
-        departure = _Departure(claim, now, self._clock.now())
-        task = asyncio.create_task(self._deliver(departure))
-        self._under_way[task] = departure
+    def _launch(self, claim: Claim, due: float, now: float) -> None:
+        departure = self._departures.add(due, now)
+        self._peak = max(self._peak, self._departures.in_second_before(now))
+        begun = _UnderWay(claim, departure, self._clock.now())
+        task = asyncio.create_task(self._deliver(begun))
+        self._under_way[task] = begun
         task.add_done_callback(self._ended)
 
-    def _left_in_last_second(self, now: float) -> int:
-        while self._departures and self._departures[0] <= now - 1.0:
-            self._departures.popleft()
-        return len(self._departures)
-
     def _ended(self, task: asyncio.Task[None]) -> None:
-        departure = self._under_way.pop(task)
+        begun = self._under_way.pop(task)
         if task.cancelled():
-            self._take(departure, Unclear("no answer before the program had to end"))
+            self._take(begun, Unclear("no answer before the program had to end"))
         elif (error := task.exception()) is not None:
-            self._take(departure, Unclear(f"the request broke off ({type(error).__name__})"))
+            self._take(begun, Unclear(f"the request broke off ({type(error).__name__})"))
             self.fail(error)
 
-    async def _deliver(self, departure: _Departure) -> None:
-        self._take(departure, await self._hooks.send(departure.claim))
+    async def _deliver(self, begun: _UnderWay) -> None:
+        departure = begun.departure
 
-    def _take(self, departure: _Departure, reply: Reply) -> None:
-        claim = departure.claim
-        effect = judge(claim, reply, self._clock.now())
-        self._settled.append((effect.settled._replace(left_at=departure.moment), claim.phone))
+        def note_written() -> None:
+            departure.left_at = self._clock.monotonic()
+
+        on_written.set(note_written)
+        reply = await self._hooks.send(begun.claim)
+        self._departures.answered(departure, self._clock.monotonic())
+        self._take(begun, reply)
+
+    def _take(self, begun: _UnderWay, reply: Reply) -> None:
+        claim, departure = begun.claim, begun.departure
+        effect = judge(claim, reply, self._steady.now())
+        self._settled.append((effect.settled._replace(left_at=begun.moment), claim.phone))
         if effect.throttled is not None:
             self._answers.append(throttle.Answered(departure.left_at, effect.throttled))
         if effect.hold_seconds:
@@ -597,6 +634,7 @@ async def send(
             Hooks(exchange, note_departure, mailer.deliver, on_counts, provider.kind.known_as),
             clock,
             Breaker(order.breaker_rows, order.breaker_share, order.breaker_limits),
+            limit=order.limit,
         )
         with _interruptible(engine, on_signal) as received:
             # A cold TLS connection arrives two round trips late: it would put messages together.

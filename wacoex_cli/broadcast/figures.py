@@ -49,7 +49,8 @@ PENDING = (
 _HAS_TRIES = "tries_in_run < ? AND (first_try_in_run_at IS NULL OR first_try_in_run_at > ?)"
 DUE = (
     "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'retry'"
-    f" AND not_before <= ? AND {_HAS_TRIES} AND {_NOT_OPTED_OUT} ORDER BY not_before, row LIMIT ?"
+    " AND not_before <= ? AND not_before <= CASE WHEN reason = 'quiet_hours' THEN ? ELSE ? END"
+    f" AND {_HAS_TRIES} AND {_NOT_OPTED_OUT} ORDER BY not_before, row LIMIT ?"
 )
 IS_HELD = "state = 'retry' AND reason = 'quiet_hours'"
 _WAITS_FOR_CONTACT = "broadcast_id = ? AND state = 'pending' AND new_contact IS NOT NULL"
@@ -240,28 +241,36 @@ class Figures:
         )
         return str(found) if found else None
 
-    def has_more(self, now: datetime) -> bool:
-        """Whether any row is still to be sent in this run, now or after its wait."""
+    def has_more(self, steady: datetime) -> bool:
+        """Whether any row is still to be sent in this run, now or after its wait.
+
+        `steady` is the moment by the clock that nobody sets.
+        """
         sql = (
             "SELECT EXISTS (SELECT 1 FROM recipients WHERE broadcast_id = ?"
             " AND state = 'pending') OR EXISTS (SELECT 1 FROM recipients"
             " WHERE broadcast_id = ? AND state = 'retry' AND not_before IS NOT NULL"
             f" AND {_HAS_TRIES})"
         )
-        since = to_text(now - LONGEST_RETRY_IN_RUN)
+        since = to_text(steady - LONGEST_RETRY_IN_RUN)
         return bool(self._value(sql, self.broadcast_id, MOST_TRIES_IN_RUN, since))
 
-    def next_rows(self, now: datetime, most: int) -> Iterator[tuple[int, str]]:
+    def next_rows(self, now: datetime, steady: datetime, most: int) -> Iterator[tuple[int, str]]:
         """The rows that `claim` would take, and their numbers (E.164), in its order."""
-        for choice, values in ((DUE, self.due_values(now)), (PENDING, [self.broadcast_id])):
+        due = self.due_values(now, steady)
+        for choice, values in ((DUE, due), (PENDING, [self.broadcast_id])):
             for row in self.state.rows(choice.format(columns="row, phone"), [*values, most]):
                 yield row["row"], row["phone"]
                 most -= 1
 
-    def due_values(self, now: datetime) -> list[object]:
-        """The values of `DUE`, but for how many."""
-        since = to_text(now - LONGEST_RETRY_IN_RUN)
-        return [self.broadcast_id, to_text(now), MOST_TRIES_IN_RUN, since]
+    def due_values(self, now: datetime, steady: datetime) -> list[object]:
+        """The values of `DUE`, but for how many.
+
+        Quiet hours end by the clock on the wall (`now`), other waits by the one that nobody sets.
+        """
+        ends = [to_text(moment) for moment in (max(now, steady), now, steady)]
+        since = to_text(steady - LONGEST_RETRY_IN_RUN)
+        return [self.broadcast_id, *ends, MOST_TRIES_IN_RUN, since]
 
     def held(self) -> list[tuple[datetime, int, str]]:
         """Rows that are held back: until when, how many, the number (E.164) of one of them."""
@@ -631,16 +640,20 @@ def ambiguous(state: State) -> list[Row]:
 def throttled(state: State, since: datetime) -> list[Row]:
     """How often 130429 came, by broadcast: channel_id, broadcast_id, n, and `at`, the last time.
 
-    What the runs counted, or the rows that show it: a row that was taken later does not.
+    What the runs counted, or the rows that show it: a row that was taken later does not. Beside it
+    how our own messages left: `peak`, the most in a second, and `bunched`, too close together.
     """
     moment = to_text(since)
     return state.rows(
-        "SELECT channel_id, broadcast_id, MAX(n) AS n, MAX(at) AS at FROM ("
-        " SELECT b.channel_id, b.broadcast_id, SUM(u.throttled) AS n, MAX(u.throttled_at) AS at"
+        "SELECT channel_id, broadcast_id, MAX(n) AS n, MAX(at) AS at, MAX(peak) AS peak,"
+        " MAX(bunched) AS bunched FROM ("
+        " SELECT b.channel_id, b.broadcast_id, SUM(u.throttled) AS n, MAX(u.throttled_at) AS at,"
+        " MAX(u.peak) AS peak, SUM(u.bunched) AS bunched"
         " FROM broadcasts b JOIN broadcast_runs u ON u.broadcast_id = b.broadcast_id"
         " WHERE u.throttled_at > ? GROUP BY b.channel_id, b.broadcast_id"
         " UNION ALL"
-        " SELECT b.channel_id, b.broadcast_id, COUNT(*) AS n, MAX(r.answered_at) AS at"
+        " SELECT b.channel_id, b.broadcast_id, COUNT(*) AS n, MAX(r.answered_at) AS at,"
+        " 0 AS peak, 0 AS bunched"
         f"{_RECENT} AND r.state IN ('retry', 'failed', 'rejected') AND r.code = 130429"
         " GROUP BY b.channel_id, b.broadcast_id"
         ") AS seen GROUP BY channel_id, broadcast_id ORDER BY broadcast_id",

@@ -33,7 +33,14 @@ from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.findings.catalogue import finding_ids
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.clock import Clock, duration_from, from_text, local_text, to_text
+from wacoex_cli.foundation.clock import (
+    Clock,
+    SteadyClock,
+    duration_from,
+    from_text,
+    local_text,
+    to_text,
+)
 from wacoex_cli.foundation.phone_numbers import zones_of
 from wacoex_cli.platforms.error_codes import Outcome, classify, is_known
 
@@ -57,6 +64,7 @@ CLASSES = frozenset({*(outcome.value for outcome in Outcome), UNKNOWN})
 _LAST = 100
 _LOOKED_AT = 200
 _LOOK_EVERY_SECONDS = 0.5
+_CLOCK_WAS_SET = timedelta(minutes=1)
 _UNLIMITED = 1_000_000
 _DECIDER = "wacoex"
 
@@ -647,6 +655,9 @@ class RunGuard:
     def __init__(self, state: State, clock: Clock, run: Run) -> None:
         self._rows = Rows(state, run.broadcast_id)
         self._clock = clock
+        self._steady = SteadyClock(clock)
+        self._set_by = timedelta()
+        self._answered = ("", 0.0)
         self._run = run
         guards, since = run.guards, run.guards.canary_since
         self._hours = guards.quiet_hours
@@ -676,10 +687,7 @@ class RunGuard:
         if now < self._next_look:
             return Leave(0, before)
         counts, answered_at = self._rows.left_since(run.guards.canary_since)
-        quiet = timedelta()
-        if answered_at:
-            quiet = self._clock.now() - from_text(answered_at)
-        found = judge_canary(self._canary, counts, quiet.total_seconds())
+        found = judge_canary(self._canary, counts, self._quiet_seconds(answered_at, now))
         if isinstance(found, Stop):
             return Leave(0, before, found)
         if isinstance(found, Go):
@@ -689,6 +697,15 @@ class RunGuard:
         if found == Wait(0):
             self._next_look = _next_time(now, self._clock.monotonic())
         return Leave(found.room, before)
+
+    def _quiet_seconds(self, answered_at: str | None, now: float) -> float:
+        """For how long no row was answered: the clock may be set while this run waits."""
+        if not answered_at:
+            return 0.0
+        if self._answered[0] != answered_at:
+            before = (self._clock.now() - from_text(answered_at)).total_seconds()
+            self._answered = (answered_at, now - max(0.0, before))
+        return now - self._answered[1]
 
     def claim(self, holder: str, wanted: int) -> tuple[Claim, ...]:
         """Claim up to `wanted` rows of people who may be sent to now.
@@ -714,11 +731,14 @@ class RunGuard:
         return ()
 
     def _claim(self, holder: str, wanted: int) -> tuple[Claim, ...]:
-        hours, now = self._hours, self._clock.now()
+        hours, now, steady = self._hours, self._clock.now(), self._steady.now()
         if not (hours and wanted):
-            return self._rows.claim(holder, wanted, now)
+            return self._rows.claim(holder, wanted, now, steady)
+        if abs(self._steady.set_by() - self._set_by) > _CLOCK_WAS_SET:
+            self._set_by = self._steady.set_by()
+            self._rows.look_again(now)
         free, held = 0, dict[int, datetime | None]()
-        for row, phone in self._rows.next_rows(now, max(_LOOKED_AT, wanted)):
+        for row, phone in self._rows.next_rows(now, steady, max(_LOOKED_AT, wanted)):
             if free == wanted:
                 break
             until = held_until(self._zones(phone), hours, now)
@@ -729,7 +749,7 @@ class RunGuard:
         self._rows.hold(held)
         if free < wanted:
             self._skip_opted_out()
-        return self._rows.claim(holder, free, now)
+        return self._rows.claim(holder, free, now, steady)
 
     def _skip_opted_out(self) -> None:
         """Now and then: with a million rows held back it takes longer than a tick."""

@@ -240,11 +240,17 @@ RECENT = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Incident:
-    """What happened to `times` rows, or so many times, in one broadcast, the last time `at`."""
+    """What happened to `times` rows, or so many times, in one broadcast, the last time `at`.
+
+    `peak` is the most of our messages that left in any second of it, `bunched` how many left less
+    than half a slot after the one before; both 0 where nobody counted.
+    """
 
     broadcast_id: int
     times: int
     at: str
+    peak: int = 0
+    bunched: int = 0
 
 
 @dataclass(frozen=True)
@@ -270,7 +276,13 @@ def troubles(state: State, channels: Sequence[Channel], now: datetime) -> dict[i
 
     def incidents(rows: Sequence[Row], channel: Channel) -> tuple[Incident, ...]:
         return tuple(
-            Incident(row["broadcast_id"], row["n"], row["at"])
+            Incident(
+                row["broadcast_id"],
+                row["n"],
+                row["at"],
+                row.get("peak", 0),
+                row.get("bunched", 0),
+            )
             for row in rows
             if row["channel_id"] == channel.channel_id
         )
@@ -300,15 +312,16 @@ def check_trouble(trouble: Trouble, channel: str) -> list[Finding]:
 
 
 def check_throttled(trouble: Trouble, channel: str) -> list[Finding]:
-    """WX503: Meta answered 130429 in the last 24 hours, so somebody else uses this number too.
+    """WX503: Meta answered 130429 in the last 24 hours.
 
-    What wacoex sends stays within 20 messages a second. Less than a second's worth of refusals
-    is told, and is no fault (Meta: throughput).
+    How our own messages left comes first; what was within 20 a second leaves others to blame. Less
+    than a second's worth of refusals is told, and is no fault (Meta: throughput).
     """
     if not trouble.throttled:
         return []
     times = sum(incident.times for incident in trouble.throttled)
     severity = Severity.WARNING if times >= MESSAGES_PER_SECOND else Severity.INFO
+    own = [Evidence(_how_ours_left(row), "ledger", row.at) for row in trouble.throttled if row.peak]
     evidence = [
         Evidence(
             f"130429 came {'once' if row.times == 1 else f'{row.times} times'}"
@@ -318,7 +331,17 @@ def check_throttled(trouble: Trouble, channel: str) -> list[Finding]:
         )
         for row in trouble.throttled
     ]
-    return [Finding("WX503", severity, channel, evidence)]
+    too_many = any(row.peak > MESSAGES_PER_SECOND for row in trouble.throttled)
+    case = "bunched" if too_many else ""
+    return [Finding("WX503", severity, channel, [*own, *evidence], case=case)]
+
+
+def _how_ours_left(row: Incident) -> str:
+    bunched = f"{row.bunched or 'none'} left less than half a slot after the one before"
+    return (
+        f"of our own messages of broadcast {row.broadcast_id} at most {row.peak} left in one"
+        f" second; {bunched}"
+    )
 
 
 def check_doubtful(trouble: Trouble, channel: str) -> list[Finding]:

@@ -23,6 +23,7 @@ from wacoex_cli.broadcast.figures import (
     sql_list,
 )
 from wacoex_cli.broadcast.model import (
+    LONGEST_RETRY_IN_RUN,
     MOST_TRIES_IN_RUN,
     TRANSITIONS,
     Broadcast,
@@ -336,28 +337,30 @@ class Rows(Figures):
             [to_text(now), self.broadcast_id],
         )
 
-    def claim(self, holder: str, most: int, now: datetime) -> tuple[Claim, ...]:
+    def claim(self, holder: str, most: int, now: datetime, steady: datetime) -> tuple[Claim, ...]:
         """Claim up to `most` rows: those due for another try first, then pending ones, in order.
+
+        `now` is by the clock on the wall, `steady` by the one that nobody sets: waits end by it.
 
         Who has opted out since the broadcast began is passed over, and skipped at its end.
         """
-        claimed = self._claim(holder, now, DUE, [*self.due_values(now), most])
+        claimed_by = (holder, to_text(now), to_text(steady))
+        claimed = self._claim(claimed_by, DUE, [*self.due_values(now, steady), most])
         if len(claimed) < most:
             rest = [self.broadcast_id, most - len(claimed)]
-            claimed += self._claim(holder, now, PENDING, rest)
+            claimed += self._claim(claimed_by, PENDING, rest)
         if len(claimed) < most:
             self.skip_opted_out()
         return claimed
 
     def _claim(
-        self, holder: str, now: datetime, choice: str, values: Sequence[object]
+        self, claimed_by: tuple[str, str, str], choice: str, values: Sequence[object]
     ) -> tuple[Claim, ...]:
-        moment = to_text(now)
         where = f"row IN ({choice.format(columns='row')})"
         found = self.state.rows(
             f"{moving(Move.CLAIM, RowState.SENDING, _CLAIMED, where)}"
             " RETURNING row, phone, parameters, attempts, tries_in_run, first_try_in_run_at",
-            [holder, moment, moment, self.broadcast_id, *values],
+            [*claimed_by, self.broadcast_id, *values],
         )
         return tuple(
             Claim(
@@ -682,6 +685,13 @@ class Broadcasts:
             " WHERE broadcast_id = ? AND state = 'retry' AND tries_in_run > 0",
             [broadcast_id],
         )
+        # After the clock was set back waits would last hours, and quiet hours are others.
+        self.state.execute(
+            "UPDATE recipients SET not_before = ? WHERE broadcast_id = ? AND state = 'retry'"
+            " AND not_before > ? AND (COALESCE(reason, '') <> 'quiet_hours' OR EXISTS (SELECT 1"
+            " FROM broadcast_runs u WHERE u.broadcast_id = ? AND u.last_active_at > ?))",
+            [moment, broadcast_id, to_text(now + LONGEST_RETRY_IN_RUN), broadcast_id, moment],
+        )
         run_id = int(self.state.value("SELECT COALESCE(MAX(run_id), 0) + 1 FROM broadcast_runs"))
         self._insert(
             "broadcast_runs",
@@ -728,16 +738,19 @@ class Broadcasts:
         active_seconds: float,
         peak: int,
         throttled: int,
+        bunched: int,
         now: datetime,
     ) -> None:
         """Note how long a run has been active, its most messages in one second, new refusals.
 
-        `throttled` is how many were refused for being too fast since the last call.
+        `throttled` is how many were refused for being too fast since the last call, `bunched` how
+        many left too close to the message before.
         """
         moment = to_text(now)
         self.state.execute(
-            "UPDATE broadcast_runs SET last_active_at = ?, active_seconds = ? WHERE run_id = ?",
-            [moment, active_seconds, run_id],
+            "UPDATE broadcast_runs SET last_active_at = ?, active_seconds = ?, peak = ?,"
+            " bunched = bunched + ? WHERE run_id = ?",
+            [moment, active_seconds, peak, bunched, run_id],
         )
         if throttled:
             self.state.execute(

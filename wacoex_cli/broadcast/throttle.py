@@ -1,9 +1,13 @@
 """When the next message of one number may leave: a pure decision.
 
 A Coexistence number takes 20 messages in any second, inbound and outbound together (Meta:
-throughput). Slots are spaced evenly, a little wider than the limit, so that network jitter does
-not push two windows into one. The pace is one number, the slot interval: refusals widen it,
-accepted answers shrink it again, faster the longer none was refused.
+throughput). Slots are spaced evenly, a little wider than the limit: the guard, by which jitter does
+not push two windows into one. It follows how far answers and departures are measured to spread.
+
+The pace is one number more, the slot interval. Stray refusals widen it a little. A crowd of them
+cuts it: to what was really taken, or, when nothing was, by half and further. It comes back by quiet
+seconds and by accepted answers, whichever is faster: at once to where refusals began last time
+(`anchor`), from there slowly at first, then ever faster.
 
 All times are seconds of one boot's monotonic clock. Nothing in here knows what time it is.
 """
@@ -11,11 +15,12 @@ All times are seconds of one boot's monotonic clock. Nothing in here knows what 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 MESSAGES_PER_SECOND = 20.0
 """Meta's fixed throughput of a Coexistence number (Meta: throughput, coexistence onboarding)."""
@@ -33,23 +38,59 @@ _LIMITS = {
 }
 
 GUARD = 0.025
-"""Share by which a slot is wider than the limit allows; above the jitter of a usual network."""
+"""Share by which a slot is at least wider than the limit allows; above a usual network's jitter."""
 
-LATE_SECONDS = 0.010
-"""A slot that is missed by more than this is given up: using it would put two close together."""
+WIDEST_GUARD = 0.100
+
+_LATE_SHARE = 0.4
+LATE_SECONDS = _LATE_SHARE * GUARD
+"""A slot that is missed by more is given up: using it would put two close together. It grows with
+the guard, which keeps so late ones apart."""
 
 ANOTHER_BOOT_SECONDS = 1.0
 _NEAR_SECONDS = 0.3
-_WIDEN = 1.01
-_WIDEST_BY_STRAYS = 1.25
 _COOL_DOWN_SECONDS = 1.0
+_SLOWEST_INTERVAL = 5.0
+_PROBING_INTERVAL = 1.0
+
+# Refusals: how they are counted, and what they do.
 _MEMORY = 0.07
 _CROWDED_SHARE = 0.25
 _STUBBORN_SHARE = 0.12
-_DEEPEST_CUT = 0.5
-_RELAX = 0.999
+_STUBBORN_TAKEN = 0.85
+_COUNTED_SECONDS = 3.0
+_LEAST_COUNTED_SECONDS = 1.0
+_FRESH_COUNT_AFTER_SECONDS = 2.0
+_BELOW_LIMIT = 0.97
+_STEP = 0.03
+_SMALLEST_STEP = 0.003
+_AT_ANCHOR = 1.02
+
+# Strays come at any pace; refusals of a limit end as soon as the pace is below it.
+_STRAY_SHARE = 0.17
+_STRAY_MEMORY = 0.003
+_STRAY_WITHIN_ANSWERS = 30
+_MOST_STRAYS = 0.06
+_STRAYS_WITHOUT_STEP = 0.05
+
+# The way back.
+_RELAX = 0.9997
 _RECOVERY_ANSWERS = 320.0
-_SLOWEST_INTERVAL = 5.0
+_RECOVERY_SECONDS = 60.0
+_DOUBLING_ANSWERS = 20.0
+_DOUBLING_SECONDS = 1.5
+_LONGEST_GAP_SECONDS = 2.0
+
+# How departures and answers are measured.
+_MEASURED = 100
+_LEAST_MEASURED = 20
+_LEFT_OUT = 2
+_BEYOND_A_SECOND = 0.005
+
+_GUARD_PER_SPREAD = 1.25
+_GUARD_BY_ANSWERS = 0.050
+_GUARD_RISE = 0.5
+_GUARD_FALL = 0.002
 
 
 @dataclass(frozen=True)
@@ -59,12 +100,19 @@ class SendingPace:
     Attributes:
         next_slot: earliest moment of the next slot.
         interval: seconds between two slots.
-        anchor: the smallest interval since the last cut; strays widen only so far beyond it.
+        anchor: the interval at which refusals began last time; never refused, the narrowest.
         refused_share: recent share of throttled answers, 0 to 1.
         quiet_answers: accepted answers since the last refusal.
-        changed_at: answers to requests that left before this say nothing new about the pace.
+        changed_at: answers to requests that left before this change nothing about the pace.
         hold_until: nothing leaves before this.
         told_limit: messages per second that the other side said it allows; None if it did not.
+        quiet_seconds: seconds of sending since the last refusal; a pause counts two at most.
+        stray_share: long-term share of refusals that came although the pace had just been lowered.
+        counted_from: answers to requests that left before this are not counted.
+        last_left_at: when the last counted request left.
+        taken: accepted answers counted, older ones less.
+        counted_seconds: the seconds they are counted over, older ones less.
+        guard: share by which a slot is wider than the limit allows.
     """
 
     next_slot: float
@@ -75,6 +123,13 @@ class SendingPace:
     changed_at: float = 0.0
     hold_until: float = 0.0
     told_limit: float | None = None
+    quiet_seconds: float = 0.0
+    stray_share: float = 0.0
+    counted_from: float = 0.0
+    last_left_at: float = 0.0
+    taken: float = 0.0
+    counted_seconds: float = 0.0
+    guard: float = GUARD
 
 
 @dataclass(frozen=True)
@@ -85,9 +140,96 @@ class Answered:
     was_throttled: bool
 
 
-def slot_interval(messages_per_second: float) -> float:
+@dataclass(frozen=True)
+class Spread:
+    """How far apart the shortest and the longest lie of late, in seconds.
+
+    `answers`: the time an answer took. `departures`: by how much a request left after its slot.
+    """
+
+    answers: float = 0.0
+    departures: float = 0.0
+
+
+NO_SPREAD = Spread()
+
+
+@dataclass(eq=False)
+class Departure:
+    """One request: when it was to leave, and when it left.
+
+    It leaves when it is written to its connection; until that is known, when it was begun.
+    """
+
+    due: float
+    left_at: float
+
+
+class Departures:
+    """How the requests of one process leave under a limit in messages per second.
+
+    `bunched` counts those that left less than half a slot after the one before.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.bunched = 0
+        self._close = 0.5 * slot_interval(limit)
+        self._latest: deque[Departure] = deque(maxlen=max(2, int(limit)))
+        self._in_second: deque[Departure] = deque()
+        self._answer_seconds: deque[float] = deque(maxlen=_MEASURED)
+        self._late_seconds: deque[float] = deque(maxlen=_MEASURED)
+
+    def next_at_earliest(self) -> float:
+        """When the next may leave, whatever its slot: the limit holds for what really left.
+
+        A request that was written late would else be within one second of as many later ones as
+        the limit allows.
+        """
+        if len(self._latest) < (self._latest.maxlen or 0):
+            return 0.0
+        return self._latest[0].left_at + 1.0 + _BEYOND_A_SECOND
+
+    def add(self, due: float, now: float) -> Departure:
+        """Note that one more begins."""
+        if len(self._latest) >= 2:
+            # It is known by now when the last one was written.
+            gap = self._latest[-1].left_at - self._latest[-2].left_at
+            self.bunched += gap < self._close
+        departure = Departure(due, now)
+        self._latest.append(departure)
+        self._in_second.append(departure)
+        return departure
+
+    def missed(self, due: float, now: float) -> None:
+        """Measure one that would have left too late."""
+        self._late_seconds.append(now - due)
+
+    def answered(self, departure: Departure, now: float) -> None:
+        """Measure one that was answered."""
+        self._answer_seconds.append(now - departure.left_at)
+        self._late_seconds.append(departure.left_at - departure.due)
+
+    def in_second_before(self, now: float) -> int:
+        """How many left in the second that ends now."""
+        while self._in_second and self._in_second[0].left_at <= now - 1.0:
+            self._in_second.popleft()
+        return len(self._in_second)
+
+    def spread(self) -> Spread:
+        """How far the last hundred spread, but for two at either end; 0 for a few."""
+        return Spread(_spread(self._answer_seconds), _spread(self._late_seconds))
+
+
+def _spread(seconds: Iterable[float]) -> float:
+    ordered = sorted(seconds)
+    if len(ordered) < _LEAST_MEASURED:
+        return 0.0
+    return ordered[-1 - _LEFT_OUT] - ordered[_LEFT_OUT]
+
+
+def slot_interval(messages_per_second: float, guard: float = GUARD) -> float:
     """Seconds between two slots at a limit in messages per second, the guard included."""
-    return (1.0 + GUARD) / messages_per_second
+    return (1.0 + guard) / messages_per_second
 
 
 def sending_seconds(recipients: int, rate: float) -> float:
@@ -113,9 +255,9 @@ def fresh(messages_per_second: float, now: float) -> SendingPace:
 
 def after_boot(pace: SendingPace, now: float) -> SendingPace:
     """The pace carried into another boot: its times are worthless, what it learned is not."""
-    return replace(
-        pace, next_slot=now + ANOTHER_BOOT_SECONDS, changed_at=now, hold_until=now, quiet_answers=0
-    )
+    begins = now + ANOTHER_BOOT_SECONDS
+    fresh_times = replace(pace, next_slot=begins, changed_at=now, hold_until=now, quiet_answers=0)
+    return _counted_anew(fresh_times, begins)
 
 
 def book(
@@ -142,9 +284,9 @@ def book(
     return number, paces, tuple(slots)
 
 
-def is_late(slot: float, now: float) -> bool:
+def is_late(slot: float, now: float, guard: float = GUARD) -> bool:
     """Whether a slot must be given up."""
-    return now - slot > LATE_SECONDS
+    return now - slot > _LATE_SHARE * guard
 
 
 def learn(
@@ -152,21 +294,47 @@ def learn(
 ) -> SendingPace:
     """The pace after one more answer from the API.
 
-    A refusal counts once per round trip. A stray one widens the slots by one percent, at most to
-    a quarter beyond the anchor; a crowd of them means the limit is lower than ours: the rate is
-    cut by their share, and the number cools down for a second.
+    A refusal counts once per round trip. A stray one widens the slots a little, the less the more
+    strays there always are. A crowd of them means that the limit is lower than ours: the pace
+    becomes what was taken of late, and the number cools down for a second.
     """
     share = pace.refused_share + _MEMORY * (answer.was_throttled - pace.refused_share)
-    pace = replace(pace, refused_share=share)
+    pace, gap = _count(replace(pace, refused_share=share), answer)
     if answer.left_at < pace.changed_at:
         return pace
+    pace = _learn_strays(pace, answer)
     if not answer.was_throttled:
-        return _shrink(pace, slot_interval(messages_per_second))
-    is_at_widest = pace.interval >= pace.anchor * _WIDEST_BY_STRAYS * 0.999
-    if share >= _CROWDED_SHARE or (share >= _STUBBORN_SHARE and is_at_widest):
-        return _cut(pace, now)
-    widened = min(pace.interval * _WIDEN, pace.anchor * _WIDEST_BY_STRAYS)
-    return replace(pace, interval=widened, quiet_answers=0, changed_at=now)
+        return _recover(pace, slot_interval(messages_per_second, pace.guard), gap)
+    taken_rate = pace.taken / max(_LEAST_COUNTED_SECONDS, pace.counted_seconds)
+    is_counted = pace.counted_seconds >= _LEAST_COUNTED_SECONDS or not pace.taken
+    is_stubborn = (
+        share >= _STUBBORN_SHARE + 1.5 * pace.stray_share
+        and taken_rate * pace.interval <= _STUBBORN_TAKEN
+    )
+    if is_counted and (share >= _CROWDED_SHARE or is_stubborn):
+        return _cut(pace, taken_rate, now)
+    return _step_back(pace, now)
+
+
+def with_spread(
+    pace: SendingPace, spread: Spread, answers: int, messages_per_second: float
+) -> SendingPace:
+    """The pace with a guard for this spread, measured with so many new answers.
+
+    It widens quickly and narrows slowly. Answers alone widen it to 50 ms a second at most: what
+    they differ by is mostly the work at the other side, and not the way there.
+    """
+    wanted = _GUARD_PER_SPREAD * max(
+        spread.departures, min(spread.answers, _GUARD_BY_ANSWERS / _GUARD_PER_SPREAD)
+    )
+    wanted = min(max(wanted, GUARD), WIDEST_GUARD)
+    guard = max(wanted, pace.guard * (1.0 - _GUARD_FALL) ** answers)
+    if wanted > pace.guard:
+        guard = pace.guard + _GUARD_RISE * (wanted - pace.guard)
+    narrowest = slot_interval(messages_per_second, guard)
+    was_narrowest = pace.interval <= slot_interval(messages_per_second, pace.guard) * 1.000001
+    interval = narrowest if was_narrowest else max(narrowest, pace.interval)
+    return replace(pace, guard=guard, interval=interval, anchor=max(narrowest, pace.anchor))
 
 
 def with_limit(pace: SendingPace, messages_per_second: float, now: float) -> SendingPace:
@@ -189,27 +357,92 @@ def hold(pace: SendingPace, until: float) -> SendingPace:
     )
 
 
-def _shrink(pace: SendingPace, narrowest: float) -> SendingPace:
-    quiet = pace.quiet_answers + 1
-    # Cubic growth: slow around the last refusal, where the limit most likely is, then ever faster.
-    gain = (quiet**3 - (quiet - 1) ** 3) / _RECOVERY_ANSWERS**3
-    interval = pace.interval * (1.0 - min(gain, 0.5))
-    # The anchor relaxes even when strays keep the growth at bay; else they would ratchet down.
-    anchor = max(narrowest, min(pace.anchor * _RELAX, interval))
-    interval = max(narrowest, min(interval, anchor * _WIDEST_BY_STRAYS))
-    return replace(pace, interval=interval, anchor=anchor, quiet_answers=quiet)
+def _count(pace: SendingPace, answer: Answered) -> tuple[SendingPace, float]:
+    """The pace that has counted one more answer, and the seconds since the departure before."""
+    if answer.left_at < pace.counted_from:
+        return pace, 0.0
+    if answer.was_throttled and pace.quiet_seconds >= _FRESH_COUNT_AFTER_SECONDS:
+        # What was taken before the limit fell says nothing about the limit.
+        return _counted_anew(pace, answer.left_at), 0.0
+    gap = min(max(0.0, answer.left_at - pace.last_left_at), _LONGEST_GAP_SECONDS)
+    kept = math.exp(-gap / _COUNTED_SECONDS)
+    counted = replace(
+        pace,
+        taken=pace.taken * kept + (not answer.was_throttled),
+        counted_seconds=pace.counted_seconds * kept + _COUNTED_SECONDS * (1.0 - kept),
+        last_left_at=max(pace.last_left_at, answer.left_at),
+    )
+    return counted, gap
 
 
-def _cut(pace: SendingPace, now: float) -> SendingPace:
-    kept = 1.0 - min(pace.refused_share, _DEEPEST_CUT)
-    interval = min(pace.interval / kept, _SLOWEST_INTERVAL)
-    until = now + _COOL_DOWN_SECONDS
+def _counted_anew(pace: SendingPace, since: float) -> SendingPace:
     return replace(
         pace,
-        interval=interval,
-        anchor=interval,
+        quiet_seconds=0.0,
+        counted_from=since,
+        last_left_at=since,
+        taken=0.0,
+        counted_seconds=0.0,
+    )
+
+
+def _learn_strays(pace: SendingPace, answer: Answered) -> SendingPace:
+    if pace.refused_share >= _STRAY_SHARE or pace.quiet_answers >= _STRAY_WITHIN_ANSWERS:
+        return pace
+    share = pace.stray_share + _STRAY_MEMORY * (answer.was_throttled - pace.stray_share)
+    return replace(pace, stray_share=min(share, _MOST_STRAYS))
+
+
+def _recover(pace: SendingPace, narrowest: float, gap: float) -> SendingPace:
+    answers, seconds = pace.quiet_answers + 1, pace.quiet_seconds + gap
+    # The anchor relaxes even when strays keep the growth at bay; else they would ratchet down.
+    anchor = max(narrowest, pace.anchor * _RELAX)
+    interval = pace.interval
+    if interval > anchor:
+        doublings = max(gap / _DOUBLING_SECONDS, 1.0 / _DOUBLING_ANSWERS)
+        interval = max(anchor, interval * 0.5**doublings)
+    # Cubic growth: slow around the last refusal, where the limit most likely is, then ever faster.
+    gain = max(
+        (answers**3 - pace.quiet_answers**3) / _RECOVERY_ANSWERS**3,
+        (seconds**3 - pace.quiet_seconds**3) / _RECOVERY_SECONDS**3,
+    )
+    interval = max(narrowest, interval * (1.0 - min(gain, 0.5)))
+    return replace(
+        pace, interval=interval, anchor=anchor, quiet_answers=answers, quiet_seconds=seconds
+    )
+
+
+def _step_back(pace: SendingPace, now: float) -> SendingPace:
+    step = _STEP
+    if pace.refused_share < _STRAY_SHARE:
+        step = max(_SMALLEST_STEP, _STEP * (1.0 - pace.stray_share / _STRAYS_WITHOUT_STEP))
+    interval = min(_SLOWEST_INTERVAL, pace.interval * (1.0 + step))
+    is_at_anchor = pace.interval <= pace.anchor * _AT_ANCHOR
+    return replace(
+        pace,
+        interval=max(pace.interval, interval),
+        anchor=interval if is_at_anchor else pace.anchor,
+        quiet_answers=0,
+        quiet_seconds=0.0,
+        changed_at=now,
+    )
+
+
+def _cut(pace: SendingPace, taken_rate: float, now: float) -> SendingPace:
+    if taken_rate:
+        anchor = min(_SLOWEST_INTERVAL, 1.0 / (taken_rate * _BELOW_LIMIT))
+        interval = anchor = max(pace.interval, anchor)
+    else:
+        # Nothing gets through: that says nothing about a limit, so where it was is kept.
+        interval, anchor = min(2.0 * pace.interval, _PROBING_INTERVAL), pace.anchor
+    until = now + _COOL_DOWN_SECONDS
+    cut = replace(
+        pace,
+        interval=max(pace.interval, interval),
+        anchor=anchor,
         refused_share=0.0,
         quiet_answers=0,
         changed_at=until,
         hold_until=max(pace.hold_until, until),
     )
+    return _counted_anew(cut, until)

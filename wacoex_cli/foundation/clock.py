@@ -55,6 +55,26 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+class SteadyClock:
+    """The wall clock as it would go on if nobody set it: for waits that begin and end in a run.
+
+    It follows the monotonic clock of the given one from the moment at which it is made.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began_at = clock.now()
+        self._began = clock.monotonic()
+
+    def now(self) -> datetime:
+        """The moment it is by this clock, aware, UTC."""
+        return self._began_at + timedelta(seconds=self._clock.monotonic() - self._began)
+
+    def set_by(self) -> timedelta:
+        """By how much the wall clock has been set since; negative when it was set back."""
+        return self._clock.now() - self.now()
+
+
 def to_text(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: sorts as text; state file and JSON hold it."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

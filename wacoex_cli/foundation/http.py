@@ -11,7 +11,8 @@ import math
 import random
 import ssl
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -105,6 +106,9 @@ WINDOW = 64
 """Requests that may be open at once."""
 READ_PATIENCE_SECONDS = 20.0
 """How long a read is tried again, if nobody says otherwise."""
+
+on_written: ContextVar[Callable[[], None] | None] = ContextVar("on_written", default=None)
+"""Called, if it is set, as soon as a whole request is written to its connection."""
 
 _TIMEOUT = httpx.Timeout(connect=5.0, write=5.0, read=30.0, pool=1.0)
 _LIMITS = httpx.Limits(
@@ -244,7 +248,12 @@ class Http:
         try:
             async with asyncio.timeout(self._exchange_seconds):
                 opened = self._opened().stream(
-                    method, url, headers=headers, params=params, json=json
+                    method,
+                    url,
+                    headers=headers,
+                    params=params,
+                    json=json,
+                    extensions=_watched(on_written.get()),
                 )
                 async with opened as response, contextlib.AsyncExitStack() as turn:
                     body = await self._body(response, turn)
@@ -316,6 +325,18 @@ class Http:
                 code="network_settings",
             )
         return self._client
+
+
+def _watched(report: Callable[[], None] | None) -> dict[str, Callable[..., Awaitable[None]]]:
+    """What makes the library say when a request is written; nothing when nobody wants to know."""
+    if report is None:
+        return {}
+
+    async def trace(event: str, _: Mapping[str, object]) -> None:
+        if event.endswith("send_request_body.complete"):
+            report()
+
+    return {"trace": trace}
 
 
 def _host(url: str) -> str:

@@ -591,6 +591,20 @@ def m016_output(db: Database) -> None:
     )
 
 
+def m017_pace(db: Database) -> None:
+    # The guard against bunching, and what the way back to the full pace needs to know.
+    db.execute("ALTER TABLE paces ADD COLUMN quiet_seconds REAL NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE paces ADD COLUMN stray_share REAL NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE paces ADD COLUMN counted_from REAL NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE paces ADD COLUMN last_left_at REAL NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE paces ADD COLUMN taken REAL NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE paces ADD COLUMN counted_seconds REAL NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE paces ADD COLUMN guard REAL NOT NULL DEFAULT 0.025")
+    # How our own messages left: the most in a second, and how many too close to the one before.
+    db.execute("ALTER TABLE broadcast_runs ADD COLUMN peak INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE broadcast_runs ADD COLUMN bunched INTEGER NOT NULL DEFAULT 0")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -607,4 +621,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m013_providers_and_guards,
     m014_already_sent,
     m016_output,
+    m017_pace,
 )

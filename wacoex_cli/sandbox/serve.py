@@ -61,6 +61,8 @@ _JSON = "application/json"
 # How long to wait before each further try; Meta goes on for days, with growing pauses.
 _RETRY_AFTER_SECONDS = (0.2, 0.5, 1.0, 2.0)
 _LOOKS_EVERY_SECONDS = 0.02
+_NAP_SECONDS = 0.005
+_NOTED_STALL_SECONDS = 0.005
 _complain = logging.getLogger("wacoex.sandbox").warning
 
 _Values = dict[str, Any]
@@ -121,7 +123,7 @@ def serve(world: World, port: int, on_ready: Callable[[str], None]) -> int:
     """
 
     async def run() -> int:
-        async with _delivering(world):
+        async with _delivering(world), _watching_stalls(world):
             return await serve_until_signal(
                 application(world),
                 _HOST,
@@ -169,6 +171,25 @@ def running(world: World, port: int = 0) -> Iterator[str]:
     finally:
         stop()
         thread.join()
+
+
+@asynccontextmanager
+async def _watching_stalls(world: World) -> AsyncIterator[None]:
+    """Nap again and again while the block runs, and log how late each nap ended."""
+
+    async def run() -> None:
+        while True:
+            due = world.monotonic() + _NAP_SECONDS
+            await asyncio.sleep(_NAP_SECONDS)
+            if (late := world.monotonic() - due) > _NOTED_STALL_SECONDS:
+                world.log.stalls.append((due, late))
+
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager

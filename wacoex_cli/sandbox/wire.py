@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 DAY_SECONDS = 86_400.0
 SANDBOX_HEADER = "X-Wacoex-Sandbox"
 _DRIPS = 10
+_MOST_STALLS = 1_000
 
 Source = Literal["meta", "respondio"]
 
@@ -413,6 +414,7 @@ class ArrivalLog:
         self.arrivals: list[Arrival] = []
         self.violations: list[str] = []
         self.syncs: list[SyncCall] = []
+        self.stalls: deque[tuple[float, float]] = deque(maxlen=_MOST_STALLS)
         self._all = ArrivalFigures()
         self._each: dict[str, ArrivalFigures] = {}
 
@@ -437,12 +439,14 @@ class ArrivalLog:
         """All figures as JSON values, with `accepted_by_recipient` over all numbers.
 
         `violations` are requests that nobody may make of a Coexistence number, `syncs` the
-        calls to copy contacts and history.
+        calls to copy contacts and history, `stalls` when and for how many seconds this server
+        itself was held up: arrivals of then are dated too late.
         """
         return {
             **self._all.figures(),
             "accepted_by_recipient": dict(self._all.by_recipient),
             "violations": list(self.violations),
             "syncs": [asdict(sync) for sync in self.syncs],
+            "stalls": [{"at": at, "seconds": seconds} for at, seconds in self.stalls],
             "phone_numbers": {number: each.figures() for number, each in self._each.items()},
         }
