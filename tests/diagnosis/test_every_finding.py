@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import keyring
+import psutil
 import pytest
 
 from wacoex_cli.findings.catalogue import finding_ids
@@ -200,6 +201,11 @@ def newer(clinic: Any) -> None:
     db.close()
 
 
+def copied(clinic: Any) -> None:
+    broadcast("accepted", None)(clinic)
+    Path(f"{clinic.state_path}.generation").unlink()
+
+
 def in_html(clinic: Any) -> None:
     clinic.world.faults.replace([Fault("html", on="all")])
 
@@ -249,6 +255,7 @@ TABLE: dict[str, Break] = {
     "WX705": from_the_future,
     "WX708": newer,
     "WX709": in_html,
+    "WX711": copied,
 }
 SYMPTOMS = {
     "WX401": "unsupported-messages",
@@ -318,8 +325,18 @@ def test_a_disk_that_is_nearly_full(clinic, monkeypatch: pytest.MonkeyPatch) -> 
     assert clinic.ids() == ["WX707"]
 
 
+def test_a_state_file_on_a_network_file_system(clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = [SimpleNamespace(mountpoint="/", fstype="nfs4")]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)
+
+    [finding] = clinic.doctor().data["findings"]
+    assert (finding["id"], finding["severity"]) == ("WX710", "critical")
+    assert "lies on NFS" in finding["evidence"][0]["text"]
+    assert "wacoex state backup /" in finding["remedy"][0]
+
+
 def test_the_table_holds_every_finding_of_the_catalogue() -> None:
-    covered = {*TABLE, *SYMPTOMS, *ENVIRONMENT, "WX707", *ONLY_CONNECT}
+    covered = {*TABLE, *SYMPTOMS, *ENVIRONMENT, "WX707", "WX710", *ONLY_CONNECT}
 
     assert covered == set(finding_ids())
 

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.broadcast import throttle
+from wacoex_cli.broadcast import takeover, throttle
 from wacoex_cli.broadcast.guards import UNGUARDED, Breaker, Guards, Leave, Run, RunGuard, SendOrder
 from wacoex_cli.broadcast.model import (
     Broadcast,
@@ -37,7 +37,7 @@ from wacoex_cli.broadcast.providers import SendingProvider, creating, judge, pol
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.errors import StateError, UsageError, WacoexError
-from wacoex_cli.foundation import locks
+from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.foundation.workspace import STOPPING, interruptible, meanwhile, short_collections
 from wacoex_cli.platforms.answers import NotSent, Reply, Unclear
@@ -608,7 +608,11 @@ async def send(
         if isinstance(error, StateError):
             error.hint = f"{error.hint}; to continue: wacoex broadcast resume {run.broadcast_id}"
         raise
-    presence.leave()
+    # Until the file itself knows every row, a lost log would take its record of them along.
+    if takeover.forget_settled(state):
+        presence.leave()
+    else:
+        presence.abandon()
     return sent
 
 
@@ -627,8 +631,9 @@ class _SendingProcess:
         """Take the lock, settle what the sender before left, and open a run."""
         number, now = self.broadcast.broadcast_id, self.clock.now()
         rate = order.rate or self.broadcast.rate
+        takeover.demand_own_file(self.state)
         with self.state.transaction():
-            former = self.broadcasts.take_lock(number, self.presence, self.clock)
+            takeover.take_lock(self.state, number, self.presence, self.clock)
             # Between the checks and the lock somebody may have sent or cancelled it.
             status = self.broadcasts.status(number)
             if status is not self.broadcast.status:
@@ -644,8 +649,9 @@ class _SendingProcess:
                 self.rows.note_decision(None, f"overruled {finding}", order.who, now)
             guards = self._keep_guards(order.guards, now)
             run_id = self.broadcasts.start_run(number, self.presence.holder, rate, now)
-        if former and former["holder"] != self.presence.holder:
-            locks.forget(self.state.path, former["holder"])
+            generation.raise_counter(self.state)
+        generation.seal(self.state)
+        takeover.forget_settled(self.state)
         return Run(
             broadcast_id=number,
             phone=channel.phone,

@@ -519,6 +519,24 @@ def m013_providers_and_guards(db: Database) -> None:
     db.execute("ALTER TABLE optouts ADD COLUMN scope TEXT NOT NULL DEFAULT 'all'")
 
 
+def m015_generation(db: Database) -> None:
+    # A file that has broadcasts already is at 1, and `unsealed` until its sidecar is written.
+    used = "EXISTS (SELECT 1 FROM broadcasts)"
+    db.execute(f"INSERT INTO about SELECT 'generation', CASE WHEN {used} THEN '1' ELSE '0' END")
+    db.execute(f"INSERT INTO about SELECT 'unsealed', '1' WHERE {used}")
+    db.execute(
+        """
+        CREATE TABLE adoptions (
+            adoption_id INTEGER PRIMARY KEY,
+            adopted_at TEXT NOT NULL,
+            adopted_by TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            ambiguous INTEGER NOT NULL
+        )
+        """
+    )
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -533,4 +551,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m011_probes,
     m012_throttled,
     m013_providers_and_guards,
+    m015_generation,
 )

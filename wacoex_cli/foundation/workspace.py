@@ -10,6 +10,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from wacoex_cli.foundation import generation
 from wacoex_cli.foundation.clock import Clock, SystemClock
 from wacoex_cli.foundation.secrets import Keyring, Secrets, StoredSecrets
 from wacoex_cli.foundation.settings import Settings, Sources, read_sources
@@ -88,7 +89,13 @@ class Workspace:
     @functools.cached_property
     def state(self) -> State:
         """The state file. Raises StateError when it cannot be used."""
-        return open_state(self.settings.state)
+        state = open_state(self.settings.state)
+        try:
+            generation.seal_older(state)
+        except BaseException:
+            state.close()
+            raise
+        return state
 
     @functools.cached_property
     def http(self) -> Http:
