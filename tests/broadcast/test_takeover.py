@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import sqlite3
 from contextlib import closing
@@ -183,7 +184,7 @@ def test_a_removed_directory_lets_nobody_in_for_thirty_seconds(state, clock, pla
 
 
 def test_a_file_that_is_removed_before_it_is_locked_is_made_again(state, monkeypatch):
-    made = []
+    made: list[int] = []
 
     def unlinked_once(descriptor, operation):
         if not made:
@@ -191,7 +192,7 @@ def test_a_file_that_is_removed_before_it_is_locked_is_made_again(state, monkeyp
                 path.unlink()
         made.append(descriptor)
 
-    monkeypatch.setattr(locks.fcntl, "flock", unlinked_once)
+    monkeypatch.setattr(fcntl, "flock", unlinked_once)
     presence = locks.Presence(state.path)
 
     assert len(made) == 2

@@ -117,7 +117,7 @@ def demand_own_file(state: State) -> None:
         state.demand_sound("recipients")
     if missing := _compare(state, found).missing:
         raise RefusedError(
-            f"nothing was sent: {missing} messages were sent to people whom the state file"
+            f"nothing is planned or sent: {missing} messages went to people whom the state file"
             f" {state.path} does not know: it went back in time",
             hint="if there is a newer file, restore it; else: wacoex state adopt",
             code="state_went_back",

@@ -200,7 +200,8 @@ def demand_own(state: State, machine_id: str | None = None) -> None:
         demand_one_name(state.path)
     if (why := suspicion(state, machine_id)) is not None:
         raise RefusedError(
-            f"nothing was sent: the state file {state.path} may lack what was sent last: {why}",
+            f"nothing is planned or sent: the state file {state.path} may lack what was sent"
+            f" last: {why}",
             hint="if the file used last is elsewhere, use that one; else: wacoex state adopt",
             code="state_copied",
             details={"reason": why},
