@@ -145,12 +145,15 @@ def _planned_rows(
 
 def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
     """Release this plan's lock and remove every draft whose planner is gone: a dry run's too."""
-    presence.leave()
-    for broadcast_id in Broadcasts(state).drafts():
-        if Broadcasts(state).sender(broadcast_id, clock) is None:
-            Broadcasts(state).discard(broadcast_id)
-    with state.transaction():
-        locks.release_all(state, presence)
+    try:
+        # First, or our own draft would count as that of a living planner.
+        with state.transaction():
+            locks.release_all(state, presence)
+        for broadcast_id in Broadcasts(state).drafts():
+            if Broadcasts(state).sender(broadcast_id, clock) is None:
+                Broadcasts(state).discard(broadcast_id)
+    finally:
+        presence.leave()
 
 
 @dataclass(frozen=True)
