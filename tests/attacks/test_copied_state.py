@@ -129,6 +129,25 @@ def test_an_older_backup_comes_in_place_of_the_file(attack: Attack, is_moved: bo
     attack.judge(everybody())
 
 
+def test_a_backup_made_during_a_run_comes_back_after_it(attack: Attack) -> None:
+    """Nothing was planned or started since: only the end of the run tells it from the present."""
+    number = planned(attack)
+    backup = attack.home.directory / "backup.db"
+    sender = attack.home.start("broadcast", "send", number, "--yes")
+    while attack.sandbox.control("GET", "summary")["arrivals"] < 3:
+        time.sleep(0.01)
+    assert attack.run("state", "backup", str(backup)).code == 0
+    assert attack.end(sender).code == 0
+    shutil.copyfile(backup, attack.home.state)
+    for ending in ("-wal", "-shm"):
+        Path(f"{attack.home.state}{ending}").unlink(missing_ok=True)
+
+    refused = attack.run("broadcast", "resume", number, "--yes")
+    assert (refused.code, refused.codes) == (5, ["state_copied"])
+    adopted_and_resumed(attack, attack.home.state, number)
+    attack.judge(everybody())
+
+
 def test_a_backup_restored_by_force_must_be_adopted_first(attack: Attack) -> None:
     number = planned(attack)
     backup = attack.home.directory / "backup.db"

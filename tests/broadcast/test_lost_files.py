@@ -146,7 +146,7 @@ class Life:
             rows.give_back(presence.holder, claims[depart:])
             Broadcasts(state).finish(number, Status.PAUSED, NOW, None)
             locks.release(state, lock_purpose(number), presence)
-        presence.leave() if takeover.forget_settled(state) else presence.abandon()
+        presence.leave() if takeover.forget_settled(state, presence) else presence.abandon()
 
     def _end(self, state: State, place: int, is_killed: bool) -> None:
         """Close the file; SQLite tidies up when it is closed, but not when it is killed."""

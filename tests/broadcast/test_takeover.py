@@ -106,12 +106,12 @@ def test_torn_lines_and_other_files_are_no_notes(state, plan_rows):
 
 def test_notes_go_when_the_file_itself_knows_them(state, clock, plan_rows):
     number = plan_rows(2)
-    settled, open_one = dead(state, (number, 1, 1)), dead(state, (number, 2, 1))
+    settled, open_try = dead(state, (number, 1, 1)), dead(state, (number, 2, 1))
     change(state, "UPDATE recipients SET state = 'accepted', attempts = 1 WHERE row = 1")
 
     assert takeover.forget_settled(state)
     assert not settled.path.exists()
-    assert open_one.path.exists()
+    assert open_try.path.exists()
 
 
 def test_notes_stay_while_somebody_reads_the_log(state, plan_rows):

@@ -609,7 +609,7 @@ async def send(
             error.hint = f"{error.hint}; to continue: wacoex broadcast resume {run.broadcast_id}"
         raise
     # Until the file itself knows every row, a lost log would take its record of them along.
-    if takeover.forget_settled(state):
+    if takeover.forget_settled(state, presence):
         presence.leave()
     else:
         presence.abandon()

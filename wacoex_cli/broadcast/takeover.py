@@ -195,13 +195,21 @@ def settle_lost_track(state: State, clock: Clock) -> int:
         return _doubt(state, look_for_lost_track(state).tries, clock.now())
 
 
-def forget_settled(state: State) -> bool:
-    """Remove what dead processes left, as far as the file itself, without its log, knows it all.
+def forget_settled(state: State, own: Presence | None = None) -> bool:
+    """Remove what dead processes left, and `own`, as far as the file itself knows it all.
 
-    False when the log could not be emptied just now, so that everything stays.
+    The counter is raised first: an older file that comes in its place afterwards lacks what the
+    notes said, and is known by that. False when the log could not be emptied just now, or the file
+    is not the one used last, so that everything stays.
     """
     found = locks.all_remains(state.path)
-    if not state.checkpoint():
+    if not found and own is None:
+        return True
+    if generation.suspicion(state) is not None:
+        return False
+    with state.transaction():
+        generation.raise_counter(state)
+    if not generation.seal(state):
         return False
     needed = {row["holder"] for row in state.rows(_HOLDERS)}
     for remains in found:

@@ -221,19 +221,20 @@ def raise_counter(state: State, least: int = 0) -> None:
     state.execute("DELETE FROM about WHERE key = 'unsealed'")
 
 
-def seal(state: State, machine_id: str | None = None, *, anew: bool = False) -> None:
+def seal(state: State, machine_id: str | None = None, *, anew: bool = False) -> bool:
     """Put the counter into the file itself, past its write-ahead log, then into the sidecar.
 
-    `anew` replaces a sidecar whatever it says.
+    `anew` replaces a sidecar whatever it says. False when the log could not be emptied just now.
 
     Raises:
         StateError: it cannot be written.
     """
-    state.checkpoint()
+    is_whole = state.checkpoint()
     now, before = _now(state, machine_id), read_sidecar(state.path)
     # Two programs may seal at once; the later one has counted both.
     if before != now and (anew or not _is_ahead(before, now)):
         write_sidecar(state.path, now)
+    return is_whole
 
 
 def seal_older(state: State, machine_id: str | None = None) -> None:

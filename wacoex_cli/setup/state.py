@@ -233,7 +233,9 @@ class Adoption:
 
     def settle(self) -> int:
         """Make rows ambiguous that were noted as sent and are not known; how many."""
-        return takeover.settle_lost_track(self.workspace.state, self.workspace.clock)
+        settled = takeover.settle_lost_track(self.workspace.state, self.workspace.clock)
+        takeover.forget_settled(self.workspace.state)
+        return settled
 
     def put(self, who: str) -> takeover.AdoptedFile:
         """Mark what may have gone out, and record who adopted the file, and why."""
