@@ -302,3 +302,60 @@ def test_adopting_asks_and_a_no_changes_nothing(run, state, plan_rows):
     assert run("state", "adopt", "--yes", env=env).code == 0
     assert row(state, 1)["state"] == "ambiguous"
     assert generation.sidecar_path(state.path).exists()
+
+
+def test_a_row_in_doubt_shows_its_own_reason_and_no_older_code(state, clock, plan_rows):
+    number = plan_rows(1)
+    first = locks.Presence(state.path)
+    with state.transaction():
+        takeover.take_lock(state, number, first, clock)
+        Rows(state, number).claim(first.holder, 1, clock.now())
+    change(state, "UPDATE recipients SET code = 130429, reason = 'throttled', detail = 'slow down'")
+    first.note(attempt_id(Broadcasts(state).state_id, number, 1, 1))
+    first.abandon()
+    takeover.settle_dead(state, number, clock)
+
+    found = row(state, 1)
+    assert (found["state"], found["code"], found["reason"]) == ("ambiguous", None, None)
+    assert "the sender died" in found["detail"]
+    Rows(state, number).settle([1], RowState.REJECTED, "not-sent", "ana", clock.now())
+    assert (row(state, 1)["detail"], row(state, 1)["reason"]) == (None, "not-sent (says ana)")
+
+
+def test_a_value_that_is_too_big_is_called_that(state):
+    too_big = pytest.raises(StateError, match="too big")
+    with too_big as refused, state.transaction():
+        state.execute("INSERT INTO about VALUES ('x', zeroblob(2000000000))")
+
+    assert refused.value.code == "state_refused"
+    assert "damage" not in refused.value.message
+    assert "restore" not in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ("UPDATE recipients SET state = 'banana'", "an unknown state"),
+        ("UPDATE recipients SET state = 'sending'", "being sent by nobody"),
+        ("UPDATE recipients SET state = 'ambiguous'", "ambiguous, but never tried"),
+    ],
+)
+def test_check_knows_impossible_states_of_rows(run, state, plan_rows, harm, words):
+    plan_rows(1)
+    change(state, harm)
+    env = {"WACOEX_STATE": str(state.path)}
+
+    checked = run("state", "check", "--json", env=env)
+    assert checked.code == 8
+    said = f"impossible state: {words}"
+    assert [said in problem["problem"] for problem in checked.data["problems"]].count(True) == 1
+    assert "restore" not in checked.out
+
+
+def test_a_state_of_a_row_that_there_is_not_is_an_error_of_the_file(state, plan_rows):
+    rows = Rows(state, plan_rows(1))
+    change(state, "UPDATE recipients SET state = 'banana'")
+
+    with pytest.raises(StateError, match="banana") as refused:
+        rows.counts()
+    assert refused.value.code == "impossible_row"
