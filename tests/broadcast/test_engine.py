@@ -332,7 +332,7 @@ def test_a_sender_whose_lock_was_taken_gets_nothing_and_records_nothing(
     join(broadcast_id)
     accepted = Settled(claim.row, claim.attempt, RowState.ACCEPTED, message_id="wamid.1")
     with state.transaction():
-        Rows(state, broadcast_id).take_over(None, "", clock.now())
+        Rows(state, broadcast_id).doubt_claims("its sender died", clock.now())
 
     granted = sender(Report(settled=((accepted, claim.phone),), room=64))
     assert (granted.is_ours, granted.claims) == (False, ())

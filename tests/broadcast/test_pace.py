@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Guards, Run, SendOrder
 from wacoex_cli.broadcast.model import RowState, Settled, lock_purpose
@@ -256,7 +257,7 @@ def sender(state, clock, plan_rows):
         opened.append(own)
         presence = locks.Presence(own.path)
         with own.transaction():
-            Broadcasts(own).take_lock(broadcast_id, presence, clock)
+            takeover.take_lock(own, broadcast_id, presence, clock)
             run_id = Broadcasts(own).start_run(broadcast_id, presence.holder, LIMIT, clock.now())
         order = SendOrder(LIMIT, guards=guards) if guards else SendOrder(LIMIT)
         run = Run(broadcast_id, PHONE, run_id, clock.monotonic(), order)

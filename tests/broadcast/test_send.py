@@ -616,8 +616,10 @@ def test_what_the_backup_never_heard_of_is_not_sent_again_unless_somebody_insist
     assert refused.envelope["errors"][0]["details"]["lost"]["attempts"] > 0
     assert forced.code == 0
     assert problems_in(Path(forced.data["kept"])) == []
+    assert (forced.data["must_be_adopted"], cli("state", "check").code) == (True, 8)
+    assert cli("state", "adopt", "--yes").code == 0
     assert cli("state", "check").code == 0
-    assert not list(Path(f"{shop.state.path}.presence").iterdir())
+    assert {file.suffix for file in Path(f"{shop.state.path}.presence").iterdir()} == {".lock"}
 
 
 def test_rows_that_were_on_their_way_in_the_backup_are_never_sent_again(cli, shop, sender):

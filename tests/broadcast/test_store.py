@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 )
 
 import wacoex_cli
+from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Run, SendOrder
 from wacoex_cli.broadcast.model import (
@@ -53,7 +54,7 @@ class Sender:
         self.clock = clock
         self.presence = locks.Presence(state.path)
         with state.transaction():
-            Broadcasts(state).take_lock(broadcast_id, self.presence, clock)
+            takeover.take_lock(state, broadcast_id, self.presence, clock)
             Broadcasts(state).start_run(
                 broadcast_id, self.presence.holder, rate=20.0, now=clock.now()
             )
@@ -214,6 +215,7 @@ def test_when_the_notes_of_the_dead_are_gone_every_claim_is_ambiguous(state, sen
     sender.claim()
     sender.die()
     sender.presence.path.unlink()
+    clock.advance(31)
     Sender(state, sender.broadcast_id, clock)
 
     assert row(1)["state"] == AMBIGUOUS
@@ -229,6 +231,7 @@ def test_within_a_boot_a_living_sender_keeps_its_lock_however_long_it_is_silent(
 
 
 def test_a_sender_of_another_boot_is_dead_after_30_seconds_of_silence(state, sender, clock):
+    sender.die()
     clock.boot = "boot-2"
     clock.advance(29.9)
     with pytest.raises(TemporaryError):
@@ -239,6 +242,7 @@ def test_a_sender_of_another_boot_is_dead_after_30_seconds_of_silence(state, sen
 
 def test_a_sender_that_lost_its_lock_can_write_nothing_more(state, sender, row, clock):
     first, second = sender.claim(2)
+    sender.die()
     clock.boot = "boot-2"
     clock.advance(31)
     Sender(state, sender.broadcast_id, clock)
@@ -373,7 +377,7 @@ class Process:
         self.presence = locks.Presence(state.path)
         self.held, self.under_way, self.settled = [], [], []
         with state.transaction():
-            Broadcasts(state).take_lock(broadcast_id, self.presence, clock)
+            takeover.take_lock(state, broadcast_id, self.presence, clock)
             run_id = Broadcasts(state).start_run(
                 broadcast_id, self.presence.holder, 20.0, clock.now()
             )

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import keyring
+import psutil
 import pytest
 
 from wacoex_cli.findings.catalogue import finding_ids
@@ -208,6 +209,11 @@ def newer(clinic: Any) -> None:
     db.close()
 
 
+def copied(clinic: Any) -> None:
+    broadcast("accepted", None)(clinic)
+    Path(f"{clinic.state_path}.generation").unlink()
+
+
 def in_html(clinic: Any) -> None:
     clinic.world.faults.replace([Fault("html", on="all")])
 
@@ -257,6 +263,7 @@ TABLE: dict[str, Break] = {
     "WX705": from_the_future,
     "WX708": newer,
     "WX709": in_html,
+    "WX711": copied,
     "WX712": lost_output,
 }
 SYMPTOMS = {
@@ -327,8 +334,18 @@ def test_a_disk_that_is_nearly_full(clinic, monkeypatch: pytest.MonkeyPatch) -> 
     assert clinic.ids() == ["WX707"]
 
 
+def test_a_state_file_on_a_network_file_system(clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = [SimpleNamespace(mountpoint="/", fstype="nfs4")]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)
+
+    [finding] = clinic.doctor().data["findings"]
+    assert (finding["id"], finding["severity"]) == ("WX710", "critical")
+    assert "lies on NFS" in finding["evidence"][0]["text"]
+    assert "wacoex state backup /" in finding["remedy"][0]
+
+
 def test_the_table_holds_every_finding_of_the_catalogue() -> None:
-    covered = {*TABLE, *SYMPTOMS, *ENVIRONMENT, "WX707", *ONLY_CONNECT}
+    covered = {*TABLE, *SYMPTOMS, *ENVIRONMENT, "WX707", "WX710", *ONLY_CONNECT}
 
     assert covered == set(finding_ids())
 

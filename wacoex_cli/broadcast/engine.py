@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.broadcast import throttle
+from wacoex_cli.broadcast import takeover, throttle
 from wacoex_cli.broadcast.guards import (
     UNGUARDED,
     Breaker,
@@ -47,7 +47,7 @@ from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import NO_SPREAD, Departure, Departures, Spread
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.errors import StateError, UsageError, WacoexError
-from wacoex_cli.foundation import locks
+from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import Clock, SteadyClock, to_text
 from wacoex_cli.foundation.http import on_written
 from wacoex_cli.foundation.workspace import STOPPING, interruptible, meanwhile, short_collections
@@ -656,7 +656,11 @@ async def send(
         if isinstance(error, StateError):
             error.hint = f"{error.hint}; to continue: wacoex broadcast resume {run.broadcast_id}"
         raise
-    presence.leave()
+    # Until the file itself knows every row, a lost log would take its record of them along.
+    if takeover.forget_settled(state, presence):
+        presence.leave()
+    else:
+        presence.abandon()
     return sent
 
 
@@ -675,8 +679,9 @@ class _SendingProcess:
         """Take the lock, settle what the sender before left, and open a run."""
         number, now = self.broadcast.broadcast_id, self.clock.now()
         rate = order.rate or self.broadcast.rate
+        takeover.demand_own_file(self.state)
         with self.state.transaction():
-            former = self.broadcasts.take_lock(number, self.presence, self.clock)
+            takeover.take_lock(self.state, number, self.presence, self.clock)
             # Between the checks and the lock somebody may have sent or cancelled it.
             status = self.broadcasts.status(number)
             if status is not self.broadcast.status:
@@ -690,8 +695,9 @@ class _SendingProcess:
             self.rows.count_again()
             guards = self._keep_guards(order.guards, now)
             run_id = self.broadcasts.start_run(number, self.presence.holder, rate, now)
-        if former and former["holder"] != self.presence.holder:
-            locks.forget(self.state.path, former["holder"])
+            generation.raise_counter(self.state)
+        generation.seal(self.state)
+        takeover.forget_settled(self.state)
         try:
             let_pass(self.state, self.broadcast, order, self.presence, self.clock)
         except BaseException:

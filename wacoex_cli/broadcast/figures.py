@@ -19,6 +19,7 @@ from wacoex_cli.broadcast.model import (
     attempt_id,
 )
 from wacoex_cli.contacts.store import EITHER_SPELLING, holds_back, other_spelling
+from wacoex_cli.errors import StateError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.state import Row, State, glimpse
 
@@ -52,6 +53,9 @@ DUE = (
     " AND not_before <= ? AND not_before <= CASE WHEN reason = 'quiet_hours' THEN ? ELSE ? END"
     f" AND {_HAS_TRIES} AND {_NOT_OPTED_OUT} ORDER BY not_before, row LIMIT ?"
 )
+LOST_RECORD, OTHER_COPY = "lost_record", "other_copy"
+"""Reasons of ambiguous rows: a note says that they were tried, or another copy may have."""
+LOST_TRACK_REASONS = f"('{LOST_RECORD}', '{OTHER_COPY}')"
 IS_HELD = "state = 'retry' AND reason = 'quiet_hours'"
 _WAITS_FOR_CONTACT = "broadcast_id = ? AND state = 'pending' AND new_contact IS NOT NULL"
 # Named one by one: the index then leaves out a million rows that have not left.
@@ -152,11 +156,18 @@ class Figures:
         self.broadcast_id = broadcast_id
 
     def counts(self) -> Counts:
-        """How many rows are in each state now."""
+        """How many rows are in each state now. Raises StateError for a state that there is not."""
         found = self._rows(
             "SELECT state, COUNT(*) AS n FROM recipients WHERE broadcast_id = ? GROUP BY state"
         )
-        return Counts({RowState(row["state"]): row["n"] for row in found})
+        try:
+            return Counts({RowState(row["state"]): row["n"] for row in found})
+        except ValueError as error:
+            raise StateError(
+                f"broadcast {self.broadcast_id} has rows in a state that there is not: {error}",
+                hint="another program changed the file; `wacoex state check` says more",
+                code="impossible_row",
+            ) from error
 
     def count_open(self, calling_code: str = "+") -> int:
         """Rows still to be sent, of the numbers that begin with a calling code."""
@@ -458,6 +469,7 @@ class Figures:
         """These rows of a broadcast as far as they are ambiguous, in order."""
         found = self._rows(
             "SELECT r.row, r.line, r.phone, r.attempts, r.claimed_at, r.detail, b.started_at,"
+            f" CASE WHEN r.reason IN {LOST_TRACK_REASONS} THEN b.planned_at END AS lost_since,"
             # Who took a row over from a dead sender took its holder away.
             " CASE WHEN r.holder IS NOT NULL THEN r.answered_at END AS given_up_at"
             " FROM recipients r JOIN broadcasts b ON b.broadcast_id = r.broadcast_id"
@@ -489,6 +501,8 @@ def _doubt(row: Row) -> Doubt:
     since = row["claimed_at"]
     if row["attempts"] > 1:
         since = min(since, row["started_at"] or since)
+    if row["lost_since"]:
+        since = min(since, row["lost_since"])
     return Doubt(
         row=row["row"],
         line=row["line"],
@@ -705,6 +719,28 @@ def sending_rows(state: State) -> list[Row]:
     )
 
 
+_IMPOSSIBLE = (
+    ("an unknown state", f"state NOT IN {sql_list(RowState)}"),
+    (
+        "being sent by nobody",
+        "state = 'sending' AND (holder IS NULL OR claimed_at IS NULL OR attempts < 1)",
+    ),
+    ("ambiguous, but never tried", "state = 'ambiguous' AND claimed_at IS NULL"),
+    ("skipped for no reason", "state = 'skipped' AND reason IS NULL"),
+    ("a number of tries below 0", "attempts < 0 OR tries_in_run < 0"),
+)
+
+
+def impossible_rows(state: State) -> list[Row]:
+    """Rows in states that no command leads to: broadcast_id, what is wrong, and how many (`n`)."""
+    what = " ".join(f"WHEN {condition} THEN '{word}'" for word, condition in _IMPOSSIBLE)
+    return state.rows(
+        "SELECT broadcast_id, what, COUNT(*) AS n FROM"
+        f" (SELECT broadcast_id, CASE {what} END AS what FROM recipients) AS looked_at"
+        " WHERE what IS NOT NULL GROUP BY broadcast_id, what ORDER BY broadcast_id, what"
+    )
+
+
 def taken_without_message_id(state: State) -> list[Row]:
     """Broadcasts with rows that Meta took but gave no id for; those a person settled left out."""
     return state.rows(
@@ -764,6 +800,11 @@ def active_since(state: State, channels: Sequence[int], since: datetime) -> list
 
 
 def newest_id(state: State, *, drafts: bool = False) -> int:
-    """The highest number of a planned broadcast, or of a draft too; 0 when there is none."""
+    """The highest number of a planned broadcast; 0 when there is none.
+
+    With `drafts` the highest that is taken: a draft's, or one that another file gave out.
+    """
     where = "" if drafts else " WHERE status <> 'draft'"
-    return int(state.value(f"SELECT COALESCE(MAX(broadcast_id), 0) FROM broadcasts{where}"))
+    newest = int(state.value(f"SELECT COALESCE(MAX(broadcast_id), 0) FROM broadcasts{where}"))
+    sql = "SELECT CAST(value AS INTEGER) FROM about WHERE key = 'last_broadcast_id'"
+    return max(newest, int(state.value(sql) or 0)) if drafts else newest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -101,6 +102,8 @@ class Move(StrEnum):
     """The API answered the request, or gave no usable answer."""
     TAKE_OVER = "take_over"
     """The sender died after the request left, or may have."""
+    LOST_TRACK = "lost_track"
+    """The state file went back in time: it does not know of a try that may have gone out."""
     STATUS = "status"
     """A status event says how far the message came, or that it failed."""
     HISTORY = "history"
@@ -135,6 +138,7 @@ TRANSITIONS: Mapping[Move, Mapping[RowState, tuple[RowState, ...]]] = {
         RowState.SKIPPED: _CLAIMED,
     },
     Move.TAKE_OVER: {RowState.AMBIGUOUS: _CLAIMED},
+    Move.LOST_TRACK: {RowState.AMBIGUOUS: OPEN_STATES},
     # In any order, never backwards. Proof that a message arrived outweighs a report that it
     # failed, and a row that waits, is refused or in doubt has gone out after all.
     Move.STATUS: {
@@ -618,6 +622,24 @@ class Reconciled(NamedTuple):
 def attempt_id(state_id: str, broadcast_id: int, row: int, attempt: int) -> str:
     """The name of one attempt; travels as `biz_opaque_callback_data` and comes back in webhooks."""
     return f"wacoex-{state_id}-{broadcast_id}-{row}-{attempt}"
+
+
+_ATTEMPT = re.compile(r"wacoex-([0-9a-f]+)-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,9})")
+
+
+class Attempt(NamedTuple):
+    """The try that an attempt id names."""
+
+    state_id: str
+    broadcast_id: int
+    row: int
+    number: int
+
+
+def attempt_in(text: str) -> Attempt | None:
+    """What an attempt id says; None for any other text."""
+    found = _ATTEMPT.fullmatch(text)
+    return Attempt(found[1], int(found[2]), int(found[3]), int(found[4])) if found else None
 
 
 STATUS_STATES = {

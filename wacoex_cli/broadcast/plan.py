@@ -41,6 +41,7 @@ from wacoex_cli.broadcast.providers import (
 )
 from wacoex_cli.broadcast.report import plan_data, plan_text
 from wacoex_cli.broadcast.store import Broadcasts, MessageKey, PlannedRow, Rows
+from wacoex_cli.broadcast.takeover import demand_own_file
 from wacoex_cli.broadcast.throttle import (
     MESSAGES_PER_SECOND,
     UNTOLD_MESSAGES_PER_SECOND,
@@ -53,7 +54,7 @@ from wacoex_cli.channels.store import Signs
 from wacoex_cli.errors import RefusedError, UsageError, WacoexError
 from wacoex_cli.events.store import MAC, EventLog, catch_up
 from wacoex_cli.findings.model import worst_first
-from wacoex_cli.foundation import locks
+from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise
 from wacoex_cli.platforms.error_codes import Outcome, classify
@@ -204,12 +205,15 @@ def _checked_rows(
 
 def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
     """Release this plan's lock and remove every draft whose planner is gone: a dry run's too."""
-    presence.leave()
-    for broadcast_id in Broadcasts(state).drafts():
-        if Broadcasts(state).sender(broadcast_id, clock) is None:
-            Broadcasts(state).discard(broadcast_id)
-    with state.transaction():
-        locks.release_all(state, presence)
+    try:
+        # First, or our own draft would count as that of a living planner.
+        with state.transaction():
+            locks.release_all(state, presence)
+        for broadcast_id in Broadcasts(state).drafts():
+            if Broadcasts(state).sender(broadcast_id, clock) is None:
+                Broadcasts(state).discard(broadcast_id)
+    finally:
+        presence.leave()
 
 
 @dataclass(frozen=True)
@@ -264,8 +268,11 @@ async def plan(
     Raises:
         UsageError: the file, the template or the mapping is wrong; nothing is planned then.
         CredentialError, RefusedError, TemporaryError: Meta or respond.io could not be asked.
+        RefusedError: the state file is a copy, or went back in time; not with `dry_run`.
         StateError: the state file cannot be written.
     """
+    if not order.dry_run:
+        demand_own_file(state)
     if order.create_contacts and provider.respondio is None:
         raise UsageError(
             f"channel {channel.name} sends through {provider.kind.known_as},"
@@ -328,6 +335,8 @@ async def plan(
             if not order.dry_run:
                 with state.transaction():
                     Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
+                    generation.raise_counter(state)
+                generation.seal(state)
             return Planned(
                 broadcast=Broadcasts(state).get(broadcast_id),
                 template=template,
@@ -447,6 +456,8 @@ async def _plan_retry(
     clock: Clock,
     dry_run: bool,
 ) -> tuple[Broadcast, Mapping[str, int], tuple[Row, ...]]:
+    if not dry_run:
+        demand_own_file(state)
     bring_up_to_date(state, clock)
     hint = f"wait until it ends, or: wacoex broadcast pause {source.broadcast_id}"
     store = Broadcasts(state)
@@ -479,6 +490,9 @@ async def _plan_retry(
             rows.count_again()
             if not dry_run:
                 store.set_status(broadcast_id, Status.PLANNED)
+                generation.raise_counter(state)
+        if not dry_run:
+            generation.seal(state)
         first = rows.first(RowState.PENDING, _FIRST_ROWS)
         return store.get(broadcast_id), skipped, tuple(first)
     finally:

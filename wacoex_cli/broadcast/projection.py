@@ -6,13 +6,12 @@ The findings about what went wrong with the broadcasts of a channel stand here t
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import figures
-from wacoex_cli.broadcast.model import STATUS_STATES, RowState, Status
+from wacoex_cli.broadcast.model import STATUS_STATES, RowState, Status, attempt_in
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND, messaging_limit
 from wacoex_cli.channels import registry
@@ -56,7 +55,6 @@ _QUALITIES = ("RED", "YELLOW", "GREEN")
 # Meta: account_alerts. These are about the badge, the picture, and a limit that does not rise.
 _HARMLESS_ALERTS = ("OBA_", "PROFILE_PICTURE_", "INCREASED_CAPABILITIES_ELIGIBILITY_")
 
-_ATTEMPT = re.compile(r"wacoex-([0-9a-f]+)-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,9})")
 _EVENTS_AT_ONCE = 50
 _RECENT = timedelta(days=7)
 _MOST_MESSAGES = 500
@@ -198,10 +196,10 @@ def _target(state: State, event: Event, this_file: str) -> tuple[int, int, int] 
     """
     if event.source is Source.RESPONDIO:
         return Broadcasts(state).row_of_message(event.data.get("respondio_message_id") or "")
-    attempt = _ATTEMPT.fullmatch(event.data.get("attempt_id") or "")
-    if attempt is None or attempt[1] != this_file:
+    attempt = attempt_in(event.data.get("attempt_id") or "")
+    if attempt is None or attempt.state_id != this_file:
         return None
-    return int(attempt[2]), int(attempt[3]), int(attempt[4])
+    return attempt.broadcast_id, attempt.row, attempt.number
 
 
 def _pause(state: State, event: Event) -> None:

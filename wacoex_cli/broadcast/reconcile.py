@@ -32,6 +32,7 @@ from wacoex_cli.broadcast.model import (
 )
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.takeover import settle_lost_track
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import known, meta_for, respondio_for
 from wacoex_cli.errors import DeclinedError, RefusedError, TemporaryError, UsageError, WacoexError
@@ -458,6 +459,7 @@ class Reconciliation:
         self.dialogue = TerminalDialogue(self.invocation)
         self.broadcast = Broadcasts(self.state).get(self.broadcast_id)
         self.rows = Rows(self.state, self.broadcast_id)
+        settle_lost_track(self.state, self.clock)
 
     def show(self) -> Result:
         """What was found out; nothing but what is proven is settled."""

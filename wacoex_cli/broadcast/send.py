@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.broadcast import report
+from wacoex_cli.broadcast import report, takeover
 from wacoex_cli.broadcast.engine import Sent, send
 from wacoex_cli.broadcast.guards import (
     ALREADY_SENT,
@@ -53,6 +53,7 @@ from wacoex_cli.errors import (
     WacoexError,
 )
 from wacoex_cli.findings.model import Finding, Severity, worst_first
+from wacoex_cli.foundation import generation
 from wacoex_cli.foundation.clock import Clock, local_text, moment_ahead
 from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise
 from wacoex_cli.foundation.workspace import Workspace, login_name
@@ -172,7 +173,7 @@ async def _end(
     while Broadcasts(state).sender(broadcast_id, clock) and clock.monotonic() < deadline:
         await clock.sleep(_POLL_SECONDS)
     if not Broadcasts(state).sender(broadcast_id, clock):
-        Broadcasts(state).settle_dead(broadcast_id, clock)
+        takeover.settle_dead(state, broadcast_id, clock)
     return Broadcasts(state).get(broadcast_id)
 
 
@@ -304,6 +305,7 @@ class _SendTask:
         )
         bring_up_to_date(state, clock)
         _check_can_start(Broadcasts(state).get(number), resume=self.order.resume)
+        takeover.demand_own_file(state)
         overlap = MessageComparison(state, number, self.order.repeat_hours, clock).look()
         if overlap and self.repeats is RepeatPolicy.REFUSED:
             raise refusal_of(overlap, self.channel.name, clock.now())
@@ -317,6 +319,8 @@ class _SendTask:
         findings = self.workspace.run(
             check_before_sending(self.workspace, self.provider, self.channel, self.broadcast)
         )
+        mounts = generation.mounts_of_this_machine()
+        findings += takeover.check_file_system(state, mounts, self.workspace.clock.now())
         _refuse_critical(findings, self.order.overrule)
         if self.repeats is RepeatPolicy.SENT:
             findings += check_overlap(overlap, self.channel.name, clock.now())

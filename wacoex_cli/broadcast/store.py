@@ -35,7 +35,6 @@ from wacoex_cli.broadcast.model import (
     Settled,
     Status,
     Stop,
-    attempt_id,
     lock_purpose,
     pace_key,
 )
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.foundation.locks import Presence, Remains
     from wacoex_cli.foundation.state import Row, State
 
 MessageKey = Callable[[str, str], int]
@@ -85,6 +83,8 @@ _CLAIMED = (
     " first_try_in_run_at = COALESCE(first_try_in_run_at, ?),"
     " reason = CASE WHEN reason = 'quiet_hours' THEN NULL ELSE reason END"
 )
+# What an earlier try left: it must not stand beside the present reason.
+_NOTHING_OLD = "reason = NULL, code = NULL, message_status = NULL"
 _WENT_OUT = "not_before = NULL, holder = NULL, answered_at = COALESCE(answered_at, claimed_at)"
 _HAVE_GOT_IT = "('sending', 'accepted', 'sent', 'delivered', 'read', 'ambiguous')"
 _INSERT_ROW = (
@@ -294,7 +294,7 @@ class Rows(Figures):
         if detail:
             changes, new = f", detail = ?{changes}", [reason, detail]
         return self.state.execute(
-            moving(Move.SKIP, RowState.SKIPPED, f"reason = ?{changes}", where),
+            moving(Move.SKIP, RowState.SKIPPED, f"reason = ?, code = NULL{changes}", where),
             [*new, self.broadcast_id, *values],
         )
 
@@ -323,7 +323,8 @@ class Rows(Figures):
         It is not a try: who waits for the morning has all tries left, and ten minutes for them.
         """
         changes = (
-            "reason = 'quiet_hours', not_before = ?, tries_in_run = 0, first_try_in_run_at = NULL"
+            "reason = 'quiet_hours', code = NULL, detail = NULL, not_before = ?, tries_in_run = 0,"
+            " first_try_in_run_at = NULL"
         )
         self.state.execute_many(
             moving(Move.HOLD, RowState.RETRY, changes, "row = ?"),
@@ -429,34 +430,56 @@ class Rows(Figures):
             ],
         )
 
-    def take_over(self, remains: Remains | None, state_id: str, now: datetime) -> None:
-        """Settle what a dead sender left in `sending`.
-
-        Claimed but provably not left goes back to pending. What left, or may have, is ambiguous.
-        """
-        for row in self._rows(
+    def claims(self) -> list[Row]:
+        """The rows that are being sent: row, attempts, holder."""
+        return self._rows(
             "SELECT row, attempts, holder FROM recipients"
             " WHERE broadcast_id = ? AND state = 'sending'"
-        ):
-            attempt = attempt_id(state_id, self.broadcast_id, row["row"], row["attempts"])
-            stayed = (
-                remains is not None
-                and remains.is_complete
-                and remains.holder == row["holder"]
-                and attempt not in remains.notes
-            )
-            if stayed:
-                self._unclaim("row = ?", [(self.broadcast_id, row["row"])])
-            else:
-                died = "the sender died after the request left, or may have"
-                self.doubt_claims(died, now, "row = ?", row["row"])
+        )
 
-    def doubt_claims(self, why: str, now: datetime, where: str = "", *values: object) -> int:
-        """Make rows that are being sent ambiguous, all or those of a condition; how many."""
-        changes = "holder = NULL, answered_at = ?, detail = ?"
+    def unclaim(self, row: int) -> None:
+        """Return the claim of a dead sender whose request provably never began."""
+        self._unclaim("row = ?", [(self.broadcast_id, row)])
+
+    def doubt_claims(self, why: str, now: datetime, row: int | None = None) -> int:
+        """Make rows that are being sent ambiguous, all or one; how many. Now that is the reason."""
+        changes = f"holder = NULL, answered_at = ?, detail = ?, {_NOTHING_OLD}"
+        values: list[object] = [to_text(now), why, self.broadcast_id]
+        where = ""
+        if row is not None:
+            where, values = "row = ?", [*values, row]
         return self.state.execute(
-            moving(Move.TAKE_OVER, RowState.AMBIGUOUS, changes, where),
-            [to_text(now), why, self.broadcast_id, *values],
+            moving(Move.TAKE_OVER, RowState.AMBIGUOUS, changes, where), values
+        )
+
+    def lose_track(
+        self,
+        reason: str,
+        why: str,
+        at: datetime,
+        now: datetime,
+        tried: tuple[int, int] | None = None,
+    ) -> int:
+        """Make open rows ambiguous, all or that of a noted try (row, attempt); how many.
+
+        They may have gone out in a try that is not recorded, at `at` at the latest. Its number is
+        used up, so that a status of it finds the row and no later try has the same name.
+        """
+        changes = (
+            "holder = NULL, not_before = NULL, claimed_at = ?, answered_at = ?, detail = ?,"
+            " code = NULL, message_status = NULL, reason = ?, attempts = "
+        )
+        values: list[object] = [to_text(at), to_text(now), why, reason]
+        if tried is None:
+            changes, where = f"{changes}attempts + 1", ""
+            values += [self.broadcast_id]
+        else:
+            row, attempt = tried
+            changes = f"{changes}CASE WHEN attempts < ? THEN ? ELSE attempts END"
+            where = "row = ?"
+            values += [attempt, attempt, self.broadcast_id, row]
+        return self.state.execute(
+            moving(Move.LOST_TRACK, RowState.AMBIGUOUS, changes, where), values
         )
 
     def move_on(
@@ -501,7 +524,10 @@ class Rows(Figures):
         Returns for how many it was taken. Rows that are pending again reopen a completed
         broadcast: it is paused, to be resumed.
         """
-        changes = "reason = ?, holder = NULL, tries_in_run = 0, first_try_in_run_at = NULL"
+        changes = (
+            "reason = ?, code = NULL, detail = NULL, holder = NULL, tries_in_run = 0,"
+            " first_try_in_run_at = NULL"
+        )
         statement = moving(Move.DECISION, to, changes, "row = ?")
         settled = 0
         with self.state.transaction():
@@ -815,34 +841,6 @@ class Broadcasts:
                 hint=hint,
                 code="locked",
             )
-
-    def take_lock(self, broadcast_id: int, presence: Presence, clock: Clock) -> Row | None:
-        """Become the sender of a broadcast; returns the dead one before.
-
-        Its rows are settled in the same transaction: nobody ever sees them without an owner.
-
-        Raises:
-            TemporaryError: somebody who may be alive is sending it.
-        """
-        former = locks.acquire(self.state, lock_purpose(broadcast_id), presence, clock)
-        remains = None
-        if former:
-            same_boot = former["boot_id"] == clock.boot_id()
-            remains = locks.remains_of(self.state.path, former["holder"], same_boot=same_boot)
-        Rows(self.state, broadcast_id).take_over(remains, self.state_id, clock.now())
-        return former
-
-    def settle_dead(self, broadcast_id: int, clock: Clock) -> None:
-        """Settle the rows of a sender that died, in its own transaction, without sending."""
-        presence = locks.Presence(self.state.path)
-        try:
-            with self.state.transaction():
-                former = self.take_lock(broadcast_id, presence, clock)
-                locks.release(self.state, lock_purpose(broadcast_id), presence)
-        finally:
-            presence.leave()
-        if former:
-            locks.forget(self.state.path, former["holder"])
 
 
 def _broadcast(row: Row) -> Broadcast:

@@ -243,9 +243,9 @@ def check_webhooks(view: ChannelView, now: datetime) -> list[Finding]:
 
 
 def check_machine(machine: Machine, now: datetime) -> list[Finding]:
-    """Everything that is wrong on this machine itself (WX704 to WX707, WX712)."""
+    """Everything that is wrong on this machine itself (WX704 to WX707, WX710 to WX712)."""
     at = to_text(now)
-    found = []
+    found = [*machine.state_file]
     if exposed := machine.exposed:
         said = [
             Evidence(f"{file.path} {file.what} and has the mode {file.mode:04o}", "machine", at)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.figures import taken_since
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.projection import troubles
@@ -25,6 +26,7 @@ from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import checks, consumers, subscribe
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.foundation.generation import mounts_of_this_machine
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins, user_path
 from wacoex_cli.inactivity.checks import onboarding_signs, standings, zone_of
 from wacoex_cli.inactivity.store import Reminders
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from wacoex_cli.devices.inventory import Inventory
     from wacoex_cli.events.checks import EchoFlow, Summary
     from wacoex_cli.events.subscribe import Subscription
+    from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
@@ -74,7 +77,10 @@ class Exposed(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """What was found here. Sizes are bytes, `clock_skew_seconds` is Meta's clock minus ours."""
+    """What was found here. Sizes are bytes, `clock_skew_seconds` is Meta's clock minus ours.
+
+    `state_file` is what speaks against sending from the state file.
+    """
 
     exposed: tuple[Exposed, ...]
     disk: str
@@ -83,6 +89,7 @@ class Machine(NamedTuple):
     clock_skew_seconds: float | None = None
     keyring_problem: str | None = None
     lost_output: tuple[LostOutput, ...] = ()
+    state_file: tuple[Finding, ...] = ()
 
 
 def look_at(
@@ -93,7 +100,7 @@ def look_at(
     offline: bool,
 ) -> Machine:
     """Gather the facts. `offline` leaves the keyring alone."""
-    directory = workspace.settings.state.parent
+    directory, now = workspace.state.path.parent, workspace.clock.now()
     # By default the keyring is just one place to look, and may be missing.
     uses_keyring = (
         not offline
@@ -109,6 +116,10 @@ def look_at(
         keyring_problem=workspace.secrets.keyring_problem() if uses_keyring else None,
         lost_output=tuple(
             lost_output.newest(workspace.state, workspace.clock.now() - lost_output.COUNTS_FOR)
+        ),
+        state_file=(
+            *takeover.check_state_file(workspace.state, now),
+            *takeover.check_file_system(workspace.state, mounts_of_this_machine(), now),
         ),
     )
 

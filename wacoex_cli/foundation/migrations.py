@@ -575,6 +575,24 @@ def _m014_key(base: str, phone: str, parameters: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
+def m015_generation(db: Database) -> None:
+    # A file that has broadcasts already is at 1, and `unsealed` until its sidecar is written.
+    used = "EXISTS (SELECT 1 FROM broadcasts)"
+    db.execute(f"INSERT INTO about SELECT 'generation', CASE WHEN {used} THEN '1' ELSE '0' END")
+    db.execute(f"INSERT INTO about SELECT 'unsealed', '1' WHERE {used}")
+    db.execute(
+        """
+        CREATE TABLE adoptions (
+            adoption_id INTEGER PRIMARY KEY,
+            adopted_at TEXT NOT NULL,
+            adopted_by TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            ambiguous INTEGER NOT NULL
+        )
+        """
+    )
+
+
 def m016_output(db: Database) -> None:
     db.execute(
         """
@@ -620,6 +638,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m012_throttled,
     m013_providers_and_guards,
     m014_already_sent,
+    m015_generation,
     m016_output,
     m017_pace,
 )

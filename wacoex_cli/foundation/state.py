@@ -25,6 +25,8 @@ _TURN_SECONDS = 0.002
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PRIVATE_FILE = 0o600
 _PRIVATE_DIRECTORY = 0o700
+_CHECKPOINT_TRIES = 5
+_CHECKPOINT_PAUSE_SECONDS = 0.02
 
 Row = dict[str, Any]
 
@@ -83,6 +85,51 @@ class State:
             with explained(self.path), _written_at_once(self.path, self._connection):
                 yield
 
+    def checkpoint(self) -> bool:
+        """Move the write-ahead log into the file itself, synced; False while somebody reads.
+
+        After True nothing that was committed before depends on the log any more: the log is empty.
+        It waits for a reader a tenth of a second at most, so that senders beside it keep their
+        pace.
+
+        Raises:
+            StateError: the file cannot be written.
+            TemporaryError: another program held the file for half a minute.
+        """
+        for _ in range(_CHECKPOINT_TRIES):
+            with self._writer, explained(self.path), write_queue(self.path):
+                self._connection.execute("PRAGMA busy_timeout = 0")
+                try:
+                    # Emptied, not only copied: an old log cut short would hide newer pages.
+                    sql = "PRAGMA wal_checkpoint(TRUNCATE)"
+                    is_busy = bool(self._connection.execute(sql).fetchone()[0])
+                except sqlite3.OperationalError as error:
+                    if _primary_code(error) not in _BUSY:
+                        raise
+                    is_busy = True
+                finally:
+                    self._connection.execute(
+                        f"PRAGMA busy_timeout = {_PATIENCE_SECONDS * 1000:.0f}"
+                    )
+            if not is_busy:
+                return True
+            time.sleep(_CHECKPOINT_PAUSE_SECONDS)
+        return False
+
+    def demand_sound(self, table: str) -> None:
+        """Refuse a table that does not fit its indexes.
+
+        Raises:
+            StateError: it is damaged.
+        """
+        found = self.value(f"PRAGMA integrity_check('{table}')")
+        if found != "ok":
+            raise StateError(
+                f"the state file {self.path} is damaged: {found}",
+                hint="`wacoex state check` says more; keep a copy of it, then restore a backup",
+                code="state_damaged",
+            )
+
     def close(self) -> None:
         """Close the file. A second call does nothing."""
         self._connection.close()
@@ -92,12 +139,21 @@ class State:
             raise RuntimeError("writes belong inside State.transaction()")
 
 
+def real_path(path: Path) -> Path:
+    """Where a state file really lies: all that is kept beside it must be found by every name."""
+    return Path(os.path.realpath(path))
+
+
 def open_state(path: Path) -> State:
     """Open the state file, create it (0600 in a 0700 directory) and bring its schema up to date.
 
+    Symbolic links are followed once, here: `State.path` is the real place.
+
     Raises:
-        StateError: not a SQLite file, damaged, unwritable, or written by a newer wacoex.
+        StateError: not a SQLite file, damaged, unwritable, or written by a newer wacoex; or it has
+            a second name (a hard link).
     """
+    path = real_path(path)
     with explained(path):
         _prepare_files(path)
         connection = _connect(path)
@@ -131,6 +187,24 @@ def _prepare_files(path: Path) -> None:
         raise StateError(
             f"the state file {path} is read-only",
             hint="make it writable for you, or point `WACOEX_STATE` at another file",
+        )
+    else:
+        demand_one_name(path)
+
+
+def demand_one_name(path: Path) -> None:
+    """Refuse a file with a second name: what lies beside the other name is not seen from here.
+
+    Raises:
+        StateError: it has more than one hard link.
+    """
+    if (names := path.stat().st_nlink) > 1:
+        raise StateError(
+            f"the state file {path} has {names} names (hard links):"
+            " two senders could use it without seeing each other",
+            hint=f"`find DIRECTORY -samefile {path}` lists them; remove all but one,"
+            " and copy the file with `wacoex state backup`",
+            code="state_linked",
         )
 
 
@@ -247,33 +321,56 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+_FULL = frozenset({sqlite3.SQLITE_FULL})
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+_UNWRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    """SQLite's result code without its extension (SQLite: result codes); -1 where it has none."""
+    return getattr(error, "sqlite_errorcode", -1) & 0xFF
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file itself is wrong: no other error does."""
+    return _primary_code(error) in _DAMAGE
+
+
 def _state_error(path: Path, error: sqlite3.Error) -> WacoexError:
-    text = str(error).lower()
-    if "full" in text:
+    code = _primary_code(error)
+    if code in _FULL:
         return _disk_full(path)
-    if "locked" in text or "busy" in text:
+    if code in _BUSY:
         return _locked(path)
-    if "readonly" in text or "read-only" in text or "unable to open" in text:
+    if code in _UNWRITABLE:
         return StateError(
             f"the state file {path} cannot be written",
             hint="make it and its directory writable for you, or set `WACOEX_STATE`",
         )
-    if "not a database" in text:
+    if code == sqlite3.SQLITE_NOTADB:
         return StateError(
             f"{path} is not a SQLite file",
             hint="point `WACOEX_STATE` at the state file of wacoex, or at a new path",
             code="state_not_sqlite",
         )
-    if "i/o error" in text:
+    if code == sqlite3.SQLITE_IOERR:
         return StateError(
             f"the disk refuses to read or write {path}",
             hint="check the disk, its quota and the limit on the size of files,"
             " then try again; what was recorded is kept",
             code="disk_error",
         )
+    if code == sqlite3.SQLITE_CORRUPT:
+        return StateError(
+            f"the state file {path} is damaged: {error}",
+            hint="keep a copy of it and of the files beside it, then restore a backup",
+            code="state_damaged",
+        )
     return StateError(
-        f"the state file {path} is damaged or unusable: {error}",
-        hint="keep a copy of it, then restore a backup",
+        f"the state file {path} does not take or give this: {error}",
+        hint="nothing was changed; `wacoex state check` says whether the file itself is sound",
+        code="state_refused",
     )
 
 
@@ -311,6 +408,7 @@ def glimpse(
         name = "WACOEX_STATE"
         given = environ.get(name) or sources.dotenv.get(name) or sources.toml.get("state")
         path = Path(str(given)).expanduser().absolute() if given else default_state_path()
+        path = real_path(path)
         # Without a log beside it nobody is writing, and a reader need not leave one behind.
         is_at_rest = not Path(f"{path}-wal").exists()
         uri = f"{path.as_uri()}?mode=ro{'&immutable=1' if is_at_rest else ''}"
@@ -402,14 +500,21 @@ def demand_file(path: Path) -> None:
 
 
 def problems_in(path: Path) -> list[str]:
-    """What SQLite finds wrong with a file and its references, the first twenty; none when sound."""
-    try:
-        with reading_file(path) as connection:
-            found = connection.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")
-            damage = [str(text) for (text,) in found if text != "ok"]
-            orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS)
-    except sqlite3.DatabaseError as error:
-        return [str(error)]
+    """What SQLite finds wrong with a file and its references, the first twenty; none when sound.
+
+    Raises:
+        StateError, TemporaryError: it cannot be looked at, for a reason other than damage.
+    """
+    with explained(path):
+        try:
+            with reading_file(path) as connection:
+                found = connection.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")
+                damage = [str(text) for (text,) in found if text != "ok"]
+                orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            return [str(error)]
     return damage + [f"row {row} of {table} refers to no {to}" for table, row, to, _ in orphans]
 
 

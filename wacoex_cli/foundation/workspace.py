@@ -10,6 +10,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from wacoex_cli.foundation import generation
 from wacoex_cli.foundation.clock import Clock, SystemClock
 from wacoex_cli.foundation.secrets import Keyring, Secrets, StoredSecrets, is_reserved
 from wacoex_cli.foundation.settings import Settings, Sources, read_sources
@@ -97,6 +98,11 @@ class Workspace:
     def state(self) -> State:
         """The state file. Raises StateError when it cannot be used."""
         state = open_state(self.settings.state)
+        try:
+            generation.seal_older(state)
+        except BaseException:
+            state.close()
+            raise
         self._on_state(state)
         return state
 

@@ -318,9 +318,11 @@ def _alone(workspace: Workspace) -> Iterator[locks.Presence]:
             locks.acquire(state, LOCK_PURPOSE, presence, workspace.clock)
         yield presence
     finally:
-        presence.leave()
-        with state.transaction():
-            locks.release(state, LOCK_PURPOSE, presence)
+        try:
+            with state.transaction():
+                locks.release(state, LOCK_PURPOSE, presence)
+        finally:
+            presence.leave()
 
 
 def find_due(

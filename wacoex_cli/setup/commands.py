@@ -303,7 +303,8 @@ def restore(
 
     Refused while a process uses the state file, and for a backup that lacks what the state file
     knows: what it never heard of would be sent again. Rows that were being sent when the backup
-    was made become ambiguous.
+    was made become ambiguous. Nothing is sent from one that was forced, or brought to another
+    machine, before `wacoex state adopt`.
     """
     from wacoex_cli.setup.state import prepare
 
@@ -323,6 +324,9 @@ def restore(
     text = [f"{state} restored from {file}", *_losses(found)]
     text += [f"what it held is in {kept}"] if kept else []
     text += [f"{closed} rows were being sent then and are now ambiguous"] if closed else []
+    if restoration.must_be_adopted:
+        text.append("before anything is sent from it: wacoex state adopt")
+    data = {**data, "must_be_adopted": restoration.must_be_adopted}
     return Result({**data, "kept": kept, "ambiguous": closed}, text)
 
 
@@ -366,6 +370,46 @@ def _confirm_restore(invocation: Invocation, state: Path, file: Path, found: "Co
         is_sure = dialogue.confirm(f"replace {state} with {file}?", flag="--yes")
     if not is_sure:
         raise DeclinedError("declined", hint="nothing was changed")
+
+
+@command(state, "adopt", "wacoex state adopt", "wacoex state adopt --yes")
+def adopt(invocation: Invocation, yes: YesOption = False) -> Result:
+    """Use a copy, or a file that went back in time, as the state file from now on.
+
+    What another copy sent after this file's last moment is not known here. So everybody who is
+    still to be sent to becomes ambiguous and their broadcasts are paused: `broadcast reconcile`
+    settles the rows, then `broadcast resume` goes on. Who adopted it, when and why is recorded.
+    """
+    from wacoex_cli.foundation.workspace import login_name
+    from wacoex_cli.setup.state import look_at_adoption
+
+    with invocation.open_workspace() as workspace:
+        path = workspace.settings.state
+        adoption = look_at_adoption(workspace)
+        data = {"path": path, "adopted": adoption.why is not None, "reason": adoption.why}
+        if adoption.why is None:
+            settled = adoption.settle()
+            text = [f"{path} is the file that was used last: there is nothing to adopt"]
+            text += [f"{settled} rows were sent but not recorded: now ambiguous"] if settled else []
+            return Result({**data, "ambiguous": settled, "broadcasts": []}, text)
+        if not yes:
+            dialogue = TerminalDialogue(invocation)
+            dialogue.warn(f"{path}: {adoption.why}")
+            dialogue.warn("what another copy sent after this file's last moment is not known here")
+            question = (
+                f"adopt it, and mark the {adoption.waiting} people whom {adoption.broadcasts}"
+                " broadcasts still have to send to as ambiguous?"
+            )
+            if not dialogue.confirm(question, flag="--yes"):
+                raise DeclinedError("declined", hint="nothing was changed")
+        adopted = adoption.put(login_name())
+    rows = [{"broadcast_id": number, "ambiguous": n} for number, n in adopted.rows.items()]
+    text = [f"{path} is the state file from now on; {adopted.ambiguous} rows are ambiguous"]
+    text += [
+        f"  broadcast {number}: {n} rows; settle them: wacoex broadcast reconcile {number}"
+        for number, n in adopted.rows.items()
+    ]
+    return Result({**data, "ambiguous": adopted.ambiguous, "broadcasts": rows}, text)
 
 
 @command(state, "check", "wacoex state check", "wacoex state check --json")

@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import figures
+from wacoex_cli.broadcast import figures, takeover
 from wacoex_cli.broadcast.model import lock_purpose
 from wacoex_cli.broadcast.store import Broadcasts, Rows
 from wacoex_cli.errors import StateError, TemporaryError, UsageError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
-from wacoex_cli.foundation import locks, migrations
+from wacoex_cli.foundation import generation, locks, migrations
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.masking import mask, masked, masked_text
 from wacoex_cli.foundation.state import (
@@ -34,7 +34,7 @@ from wacoex_cli.foundation.state import (
     new_private_file,
     open_state,
     problems_in,
-    reading_file,
+    real_path,
     write_backup,
     write_queue,
 )
@@ -78,11 +78,6 @@ _LOST = {
     ),
 }
 _BROADCAST_IDS = "SELECT broadcast_id FROM broadcasts"
-# The processes that a state file knows from their locks and claims.
-_HOLDERS = (
-    "SELECT holder FROM locks UNION"
-    " SELECT holder FROM recipients WHERE state = 'sending' AND holder IS NOT NULL"
-)
 _FOR_OTHERS = 0o077
 _LINES_AT_ONCE = 1_000
 _PAGE = 2_000
@@ -115,6 +110,7 @@ class Restoration:
         self._damage = damage
         self._clock = clock
         self.comparison = self._compare()
+        self.must_be_adopted = False
 
     def put(self) -> tuple[Path | None, int]:
         """Replace the state file's content; what it held is kept in a file beside it.
@@ -127,6 +123,7 @@ class Restoration:
             TemporaryError: somebody began to use the state file meanwhile.
             StateError: the disk is full.
         """
+        is_known = self._is_known()
         with write_queue(self._path):
             refuse_living(self._path, self._clock)
             if self._compare() != self.comparison:
@@ -140,17 +137,24 @@ class Restoration:
                 copy.execute("DELETE FROM locks")
                 numbers = [row["broadcast_id"] for row in copy.rows(_BROADCAST_IDS)]
                 closed = sum(Rows(copy, number).doubt_claims(_WHY, now) for number in numbers)
-            dead: list[str] = []
-            if self._path.exists() and not self.comparison.unreadable:
-                with explained(self._path), reading_file(self._path) as replaced:
-                    dead = [holder for (holder,) in replaced.execute(_HOLDERS)]
             kept = self._keep()
             with explained(self._path):
                 self._path.touch(mode=0o600)
                 copy_file(self._copy, self._path, is_in_use=True)
-            for holder in dead:
-                locks.forget(self._path, holder)
+        with contextlib.closing(open_state(self._path)) as state:
+            if is_known:
+                _count_as_used(state)
+            takeover.forget_settled(state)
+            self.must_be_adopted = bool(takeover.check_state_file(state, now))
         return kept, closed
+
+    def _is_known(self) -> bool:
+        """Whether the backup knows all that was ever sent from the file that it replaces."""
+        if not (self._path.exists() and self.comparison.is_safe):
+            return False
+        with contextlib.closing(open_state(self._path)) as present:
+            lost = takeover.look_for_lost_track(present).count
+            return generation.suspicion(present) is None and not lost
 
     def _compare(self) -> Comparison:
         if self._damage or not self._path.exists():
@@ -177,6 +181,15 @@ class Restoration:
         return kept
 
 
+def _count_as_used(state: State) -> None:
+    """Let a restored file be the one used last here, if it is the one that was."""
+    before = generation.read_sidecar(state.path)
+    if before and before.state_id == Broadcasts(state).state_id:
+        with state.transaction():
+            generation.raise_counter(state, before.generation)
+        generation.seal(state, anew=True)
+
+
 @contextlib.contextmanager
 def prepare(path: Path, source: Path, clock: Clock) -> Iterator[Restoration]:
     """Check a backup and compare it with the present state file; nothing is changed yet.
@@ -186,6 +199,7 @@ def prepare(path: Path, source: Path, clock: Clock) -> Iterator[Restoration]:
         StateError: it was written by a newer wacoex.
         TemporaryError: a living process is using the present state file.
     """
+    path = real_path(path)
     _check_source(path, source)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     refuse_living(path, clock)
@@ -206,6 +220,50 @@ def prepare(path: Path, source: Path, clock: Clock) -> Iterator[Restoration]:
             ) from error
         open_state(copy).close()
         yield Restoration(path, copy, damage, clock)
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What a state file may lack, before it becomes the one that is used from now on.
+
+    `why` is None when nothing speaks against the file. `waiting` people are still to be sent to by
+    `broadcasts` that are planned, paused or being sent.
+    """
+
+    workspace: Workspace
+    why: str | None
+    waiting: int
+    broadcasts: int
+
+    def settle(self) -> int:
+        """Make rows ambiguous that were noted as sent and are not known; how many."""
+        settled = takeover.settle_lost_track(self.workspace.state, self.workspace.clock)
+        takeover.forget_settled(self.workspace.state)
+        return settled
+
+    def put(self, who: str) -> takeover.AdoptedFile:
+        """Mark what may have gone out, and record who adopted the file, and why."""
+        state, clock = self.workspace.state, self.workspace.clock
+        return takeover.adopt(state, self.why or "", who, clock)
+
+
+def look_at_adoption(workspace: Workspace) -> Adoption:
+    """Find out whether the state file must be adopted before anybody is sent to from it.
+
+    Raises:
+        StateError: there is no state file, or it cannot be used.
+        TemporaryError: a process of this machine is using it.
+    """
+    path = real_path(workspace.settings.state)
+    demand_file(path)
+    if locks.living_presences(path):
+        raise _in_use(f"a process of this machine is using {path}")
+    state = workspace.state
+    why = generation.suspicion(state)
+    if why is None and (lost := takeover.look_for_lost_track(state).missing):
+        why = f"{lost} messages were sent that it does not know"
+    rows, broadcasts = takeover.waiting(state)
+    return Adoption(workspace, why, rows, broadcasts)
 
 
 def usage(workspace: Workspace) -> tuple[SeenFile, list[dict[str, object]]]:
@@ -234,7 +292,7 @@ def back_up(workspace: Workspace, file: Path | None) -> tuple[Path, SeenFile]:
         UsageError: the target exists or cannot be made.
         StateError: there is no state file, it is damaged, or the disk is full.
     """
-    state = workspace.settings.state
+    state = real_path(workspace.settings.state)
     demand_file(state)
     default = beside(state, "backup", workspace.clock)
     target = default if file is None else file / default.name if file.is_dir() else file
@@ -315,12 +373,13 @@ class Pruning:
     """
 
     def __init__(self, workspace: Workspace, before: datetime, *, vacuum: bool) -> None:
-        self._path = workspace.settings.state
+        self._path = real_path(workspace.settings.state)
         demand_file(self._path)
         if vacuum:
             refuse_living(self._path, workspace.clock)
         self._vacuum = vacuum
         self._now = workspace.clock.now()
+        self._state = workspace.state
         self._store, self._log = Broadcasts(workspace.state), EventLog(workspace.state)
         self.before = before
         hours = workspace.settings.repeat_hours
@@ -329,8 +388,13 @@ class Pruning:
         self.events = self._log.choose_old(before, readers)
 
     def remove(self) -> None:
-        """Remove it for good; broadcasts that have changed meanwhile stay."""
-        chosen = self.broadcasts.removable
+        """Remove it for good; broadcasts that have changed meanwhile stay.
+
+        So do those that a dead process left notes of: without them nobody knows the notes.
+        """
+        takeover.forget_settled(self._state)
+        noted = takeover.noted_broadcasts(self._state)
+        chosen = [old for old in self.broadcasts.removable if old.broadcast_id not in noted]
         removed = [old for old in chosen if self._store.remove(old.broadcast_id)]
         self.broadcasts = replace(self.broadcasts, removable=tuple(removed))
         if self.events:
@@ -359,11 +423,15 @@ def refuse_living(path: Path, clock: Clock) -> None:
                 if is_alive
             ]
     if users:
-        raise TemporaryError(
-            users[0],
-            hint="wait for it to end, or pause the broadcast: wacoex broadcast pause ID",
-            code="locked",
-        )
+        raise _in_use(users[0])
+
+
+def _in_use(what: str) -> TemporaryError:
+    return TemporaryError(
+        what,
+        hint="wait for it to end, or pause the broadcast: wacoex broadcast pause ID",
+        code="locked",
+    )
 
 
 def _check_source(path: Path, source: Path) -> None:
@@ -418,6 +486,7 @@ def check(path: Path, clock: Clock) -> list[Problem]:
     Raises:
         StateError: there is no state file.
     """
+    path = real_path(path)
     demand_file(path)
     found = [*_open_to_others(path)]
     damage = problems_in(path)
@@ -426,14 +495,36 @@ def check(path: Path, clock: Clock) -> list[Problem]:
     try:
         state = open_state(path)
     except StateError as error:
-        return [*found, Problem(error.message, error.hint or _RESTORE)]
+        return [*found, Problem(error.message, error.hint or "look at the file")]
     with contextlib.closing(state):
+        found += _findings(state, clock)
+        found += _impossible(state)
         return [*found, *_wrong_sums(state), *_wrong_log(state), *_stranded(state, clock)]
+
+
+def _findings(state: State, clock: Clock) -> Iterator[Problem]:
+    mounts, now = generation.mounts_of_this_machine(), clock.now()
+    for finding in (
+        *takeover.check_state_file(state, now),
+        *takeover.check_file_system(state, mounts, now),
+    ):
+        said = "; ".join(fact.text for fact in finding.evidence)
+        yield Problem(f"{finding.id} {finding.title}: {said}", "; ".join(finding.remedy))
+
+
+def _impossible(state: State) -> Iterator[Problem]:
+    for row in figures.impossible_rows(state):
+        number = row["broadcast_id"]
+        yield Problem(
+            f"broadcast {number} has {row['n']} rows in an impossible state: {row['what']}",
+            "another program changed the file; send nothing of this broadcast before it has set"
+            f" them right, or: wacoex broadcast cancel {number}",
+        )
 
 
 def _open_to_others(path: Path) -> Iterator[Problem]:
     presences = locks.presence_directory(path)
-    endings = ("", *COMPANIONS, ".lock")
+    endings = ("", *COMPANIONS, ".lock", ".generation")
     files = [path.with_name(f"{path.name}{ending}") for ending in endings]
     for file in [*files, presences]:
         if file.exists() and file.stat().st_mode & _FOR_OTHERS:
@@ -447,7 +538,7 @@ def _wrong_sums(state: State) -> Iterator[Problem]:
             f"broadcast {row['broadcast_id']} counts {row['recipients']} recipients and"
             f" {row['skipped']} skipped, but has {row['found']} rows of which"
             f" {row['found_skipped']} are skipped",
-            _RESTORE,
+            "another program changed the file; sending or resuming it counts the rows anew",
         )
     for row in figures.people_twice(state):
         yield Problem(
@@ -457,7 +548,8 @@ def _wrong_sums(state: State) -> Iterator[Problem]:
     for row in figures.taken_without_message_id(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} has {row['n']} accepted rows without a message id",
-            _RESTORE,
+            "another program changed the file; these people are never sent to again:"
+            f" wacoex broadcast show {row['broadcast_id']}",
         )
     for row in figures.taken_after_optout(state):
         yield Problem(
@@ -468,19 +560,22 @@ def _wrong_sums(state: State) -> Iterator[Problem]:
     for row in figures.completed_but_open(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} is completed, but {row['n']} rows are still open",
-            _RESTORE,
+            "another program changed the file; these people got nothing: plan a broadcast for them",
         )
 
 
 def _wrong_log(state: State) -> Iterator[Problem]:
     lost = EventLog(state).events_of_no_payload()
     if lost:
-        yield Problem(f"{lost} events belong to no payload", _RESTORE)
+        yield Problem(
+            f"{lost} events belong to no payload",
+            "another program changed the file; the events are used all the same",
+        )
     for row in EventLog(state).readers_ahead():
         yield Problem(
             f"`{row['consumer']}` has read events up to {row['event_id']}, but there are none so"
             " far: it would pass over what comes in",
-            _RESTORE,
+            "another program changed the file; import what came in before: wacoex events import",
         )
 
 

@@ -1,0 +1,314 @@
+"""Becoming the sender of a broadcast, and what it must know of the senders before it.
+
+A dead sender leaves claims in the ledger, and notes of what left in its presence file. The notes
+outlive a ledger that went back in time, because its write-ahead log was lost or an older file was
+put in its place: a try that they name and the ledger does not know may have gone out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from wacoex_cli.broadcast.figures import LOST_RECORD, OPEN, OTHER_COPY, newest_id
+from wacoex_cli.broadcast.model import Attempt, Status, attempt_id, attempt_in, lock_purpose
+from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.errors import RefusedError
+from wacoex_cli.findings.model import Evidence, Finding, Severity
+from wacoex_cli.foundation import generation, locks
+from wacoex_cli.foundation.clock import to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from wacoex_cli.foundation.clock import Clock
+    from wacoex_cli.foundation.generation import Mount
+    from wacoex_cli.foundation.locks import Presence, Remains
+    from wacoex_cli.foundation.state import Row, State
+
+_ROWS_AT_ONCE = 500
+_UNSURE_IDS = 100
+# The processes that claims and locks name, dead ones too.
+_HOLDERS = (
+    "SELECT holder FROM locks UNION SELECT r.holder FROM broadcasts b JOIN recipients r"
+    " ON r.broadcast_id = b.broadcast_id WHERE r.state = 'sending'"
+)
+_DIED = "the sender died after the request left, or may have"
+_NOTED = "it left in a try that is not recorded: the state file went back in time"
+_ADOPTED = "another copy of the state file may have sent it"
+
+
+class NotedTry(NamedTuple):
+    """A try that a dead process noted and the ledger does not know; `at` is when, at the latest."""
+
+    attempt: Attempt
+    at: datetime
+
+
+@dataclass(frozen=True)
+class LostTrack:
+    """What dead processes noted and the ledger does not know.
+
+    `tries` are of rows that are still open. `missing` counts those of rows, broadcasts or state
+    files that are not here at all.
+    """
+
+    tries: tuple[NotedTry, ...] = ()
+    missing: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many tries the ledger does not know."""
+        return len(self.tries) + self.missing
+
+
+def look_for_lost_track(state: State) -> LostTrack:
+    """Compare the notes of all dead processes, of all broadcasts, with the ledger. Reads only."""
+    return _compare(state, locks.all_remains(state.path))
+
+
+def _compare(state: State, found: Sequence[Remains]) -> LostTrack:
+    this_file = Broadcasts(state).state_id
+    noted: dict[int, dict[int, NotedTry]] = defaultdict(dict)
+    missing = 0
+    for remains in found:
+        for attempt in filter(None, map(attempt_in, remains.notes)):
+            if attempt.state_id != this_file:
+                missing += 1
+                continue
+            of_row = noted[attempt.broadcast_id].get(attempt.row)
+            if of_row is None or of_row.attempt.number < attempt.number:
+                noted[attempt.broadcast_id][attempt.row] = NotedTry(attempt, remains.at)
+    tries: list[NotedTry] = []
+    for broadcast_id, of_rows in noted.items():
+        for known in _known(state, broadcast_id, sorted(of_rows)):
+            noted_try = of_rows.pop(known["row"])
+            if known["attempts"] < noted_try.attempt.number and known["is_open"]:
+                tries.append(noted_try)
+        missing += len(of_rows)
+    return LostTrack(tuple(tries), missing)
+
+
+def _known(state: State, broadcast_id: int, rows: Sequence[int]) -> Iterator[Row]:
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[start : start + _ROWS_AT_ONCE]
+        yield from state.rows(
+            f"SELECT row, attempts, state IN {OPEN} AS is_open FROM recipients"
+            f" WHERE broadcast_id = ? AND row IN ({', '.join('?' * len(part))})",
+            [broadcast_id, *part],
+        )
+
+
+def demand_own_file(state: State) -> None:
+    """Refuse to plan or send from a file that is a copy, or that lost track of what was sent.
+
+    A table of rows that does not fit its indexes is refused too: a log that was cut short can leave
+    one behind without any other sign, and it is looked for when a process died.
+
+    Raises:
+        RefusedError: `state adopt` must come first.
+        StateError: the file is damaged, or has a second name.
+    """
+    generation.demand_own(state)
+    found = locks.all_remains(state.path)
+    if any(remains.notes for remains in found):
+        state.demand_sound("recipients")
+    if missing := _compare(state, found).missing:
+        raise RefusedError(
+            f"nothing is planned or sent: {missing} messages went to people whom the state file"
+            f" {state.path} does not know: it went back in time",
+            hint="if there is a newer file, restore it; else: wacoex state adopt",
+            code="state_went_back",
+            details={"unknown_messages": missing},
+        )
+
+
+def take_lock(state: State, broadcast_id: int, presence: Presence, clock: Clock) -> None:
+    """Become the sender of a broadcast, inside a transaction.
+
+    The rows of a dead one are settled in it: nobody ever sees them without an owner. So are rows
+    of any broadcast that somebody noted as sent and the ledger does not know.
+
+    Raises:
+        TemporaryError: somebody who may be alive is sending it.
+    """
+    purpose = lock_purpose(broadcast_id)
+    former = locks.acquire(state, purpose, presence, clock)
+    presence.lock(purpose)
+    remains = None
+    if former:
+        same_boot = former["boot_id"] == clock.boot_id()
+        remains = locks.remains_of(state.path, former["holder"], same_boot=same_boot)
+    # First what the ledger does not know: a claim that it has lost can be another try of a row.
+    _doubt(state, look_for_lost_track(state).tries, clock.now())
+    _take_over(state, broadcast_id, remains, clock.now())
+
+
+def _take_over(state: State, broadcast_id: int, remains: Remains | None, now: datetime) -> None:
+    """Settle what a dead sender left in `sending`.
+
+    Claimed but provably not left goes back to pending. What left, or may have, is ambiguous.
+    """
+    state_id, rows = Broadcasts(state).state_id, Rows(state, broadcast_id)
+    for claim in rows.claims():
+        name = attempt_id(state_id, broadcast_id, claim["row"], claim["attempts"])
+        stayed = (
+            remains is not None
+            and remains.is_complete
+            and remains.holder == claim["holder"]
+            and name not in remains.notes
+        )
+        if stayed:
+            rows.unclaim(claim["row"])
+        else:
+            rows.doubt_claims(_DIED, now, claim["row"])
+
+
+def _doubt(state: State, tries: Sequence[NotedTry], now: datetime) -> int:
+    changed = 0
+    for attempt, at in tries:
+        rows = Rows(state, attempt.broadcast_id)
+        tried = (attempt.row, attempt.number)
+        changed += rows.lose_track(LOST_RECORD, _NOTED, min(at, now), now, tried)
+    return changed
+
+
+def settle_dead(state: State, broadcast_id: int, clock: Clock) -> None:
+    """Settle the rows of a sender that died, in its own transaction, without sending."""
+    presence = locks.Presence(state.path)
+    try:
+        with state.transaction():
+            take_lock(state, broadcast_id, presence, clock)
+            locks.release(state, lock_purpose(broadcast_id), presence)
+    finally:
+        presence.leave()
+    forget_settled(state)
+
+
+def settle_lost_track(state: State, clock: Clock) -> int:
+    """Make open rows ambiguous that were noted as sent and are not known; how many."""
+    if not look_for_lost_track(state).tries:
+        return 0
+    with state.transaction():
+        return _doubt(state, look_for_lost_track(state).tries, clock.now())
+
+
+def forget_settled(state: State, own: Presence | None = None) -> bool:
+    """Remove what dead processes left, and `own`, as far as the file itself knows it all.
+
+    The counter is raised first: an older file that comes in its place afterwards lacks what the
+    notes said, and is known by that. False when the log could not be emptied just now, or the file
+    is not the one used last, so that everything stays.
+    """
+    found = locks.all_remains(state.path)
+    if not found and own is None:
+        return True
+    if generation.suspicion(state) is not None:
+        return False
+    with state.transaction():
+        generation.raise_counter(state)
+    if not generation.seal(state):
+        return False
+    needed = {row["holder"] for row in state.rows(_HOLDERS)}
+    for remains in found:
+        if remains.holder not in needed and not _compare(state, [remains]).count:
+            locks.forget(state.path, remains.holder)
+    return True
+
+
+def waiting(state: State) -> tuple[int, int]:
+    """People whom planned, paused or running broadcasts still have to send to; and the latter."""
+    found = state.rows(
+        "SELECT COUNT(*) AS n FROM broadcasts b JOIN recipients r"
+        " ON r.broadcast_id = b.broadcast_id"
+        f" WHERE b.status IN ('planned', 'sending', 'paused') AND r.state IN {OPEN}"
+        " GROUP BY b.broadcast_id"
+    )
+    return sum(row["n"] for row in found), len(found)
+
+
+@dataclass(frozen=True)
+class AdoptedFile:
+    """What was marked when a state file was adopted: broadcasts with their rows in doubt."""
+
+    rows: Mapping[int, int]
+
+    @property
+    def ambiguous(self) -> int:
+        """How many rows are in doubt now."""
+        return sum(self.rows.values())
+
+
+def adopt(state: State, why: str, who: str, clock: Clock) -> AdoptedFile:
+    """Make this the file that is used from now on; what another may have sent is in doubt.
+
+    Every open row becomes ambiguous, and its broadcast paused. Numbers of broadcasts that another
+    file may have given out are not given out again.
+    """
+    found, before = locks.all_remains(state.path), generation.read_sidecar(state.path)
+    store, now = Broadcasts(state), clock.now()
+    with state.transaction():
+        lost = _compare(state, found)
+        _doubt(state, lost.tries, now)
+        marked = {attempt.broadcast_id: 0 for attempt, _ in lost.tries}
+        for attempt, _ in lost.tries:
+            marked[attempt.broadcast_id] += 1
+        waits = (Status.PLANNED, Status.SENDING, Status.PAUSED)
+        for broadcast in [each for status in waits for each in store.of_channel(None, status)]:
+            number = broadcast.broadcast_id
+            rows = Rows(state, number)
+            in_doubt = rows.lose_track(OTHER_COPY, _ADOPTED, now, now)
+            marked[number] = marked.get(number, 0) + in_doubt
+            store.set_status(number, Status.PAUSED, reason=f"the state file was adopted: {why}")
+            rows.note_decision(None, f"adopted: {why}", who, now)
+        noted = [0, *(attempt.broadcast_id for attempt in _attempts(found))]
+        adopted = AdoptedFile({number: n for number, n in sorted(marked.items()) if n})
+        # Of a file that nobody uses here they name processes of elsewhere.
+        state.execute("DELETE FROM locks")
+        last = max(*noted, newest_id(state, drafts=True) + _UNSURE_IDS)
+        state.execute("DELETE FROM about WHERE key = 'last_broadcast_id'")
+        state.execute("INSERT INTO about VALUES ('last_broadcast_id', ?)", [str(last)])
+        state.execute(
+            "INSERT INTO adoptions (adopted_at, adopted_by, reason, ambiguous) VALUES (?, ?, ?, ?)",
+            [to_text(now), who, why, adopted.ambiguous],
+        )
+        generation.raise_counter(state, before.generation if before else 0)
+    generation.seal(state, anew=True)
+    for remains in found:
+        locks.forget(state.path, remains.holder)
+    return adopted
+
+
+def noted_broadcasts(state: State) -> set[int]:
+    """The broadcasts that notes of dead processes name."""
+    return {attempt.broadcast_id for attempt in _attempts(locks.all_remains(state.path))}
+
+
+def _attempts(found: Sequence[Remains]) -> Iterator[Attempt]:
+    for remains in found:
+        yield from filter(None, map(attempt_in, remains.notes))
+
+
+def check_state_file(state: State, now: datetime) -> list[Finding]:
+    """WX711: the state file is a copy or went back in time, so that nobody is sent to from it."""
+    said = []
+    if (why := generation.suspicion(state)) is not None:
+        said.append(f"{state.path}: {why}")
+    if lost := look_for_lost_track(state).count:
+        said.append(f"{lost} messages were sent that {state.path} does not know")
+    if not said:
+        return []
+    evidence = [Evidence(text, "machine", to_text(now)) for text in said]
+    return [Finding("WX711", Severity.CRITICAL, None, evidence)]
+
+
+def check_file_system(state: State, mounts: Sequence[Mount], now: datetime) -> list[Finding]:
+    """WX710: the state file lies on a network file system, where two senders may both get in."""
+    name = generation.network_file_system(state.path, mounts)
+    if name is None:
+        return []
+    said = Evidence(f"{state.path} lies on {name}", "machine", to_text(now))
+    place = generation.local_path_for(state.path, mounts)
+    return [Finding("WX710", Severity.CRITICAL, None, said, place=str(place))]
