@@ -44,7 +44,7 @@ def test_a_class_name_occurs_once() -> None:
 
 def test_one_file_writes_the_recipients() -> None:
     # A step of the schema fills a column that it adds.
-    steps, store = "wacoex_cli.foundation.migrations", "wacoex_cli.broadcast.store"
+    steps, store = "wacoex_cli.foundation.migrations", "wacoex_cli.broadcast.rows"
     assert sorted(structure.writers_of_recipients()) == [store, steps]
 
 

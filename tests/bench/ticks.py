@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Run, SendOrder
 from wacoex_cli.broadcast.model import RowState, Settled, lock_purpose
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import open_state

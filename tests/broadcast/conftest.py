@@ -22,7 +22,8 @@ from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.plan import PlanOrder, plan
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.foundation.clock import SystemClock

@@ -25,8 +25,9 @@ from wacoex_cli.broadcast.model import (
     Status,
     message_key,
 )
+from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.send import plan_test
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Details, Fact, Provider
 from wacoex_cli.channels.registry import add_channel
 from wacoex_cli.channels.store import Facts

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wacoex_cli.broadcast.store import Rows
+from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import StateError
 from wacoex_cli.sandbox.faults import Fault

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wacoex_cli.broadcast import throttle
 from wacoex_cli.broadcast.engine import WINDOW, Engine, Exchange, Granted, Hooks, Report
 from wacoex_cli.broadcast.guards import Breaker, Run, SendOrder
 from wacoex_cli.broadcast.model import (
@@ -30,8 +29,8 @@ from wacoex_cli.broadcast.model import (
     attempt_id,
     lock_purpose,
 )
-from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.broadcast.throttle import Answered
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.contacts.store import add_optout, is_opted_out
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import locks
@@ -40,6 +39,8 @@ from wacoex_cli.foundation.state import open_state
 from wacoex_cli.platforms.answers import Taken
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE
+from wacoex_cli.throughput import throttle
+from wacoex_cli.throughput.throttle import Answered
 
 if TYPE_CHECKING:
     from wacoex_cli.broadcast.model import Broadcast
@@ -221,6 +222,7 @@ def join(state, clock):
         presence = locks.Presence(own.path)
         with own.transaction():
             locks.acquire(own, lock_purpose(broadcast_id), presence, clock)
+            Rows(own, broadcast_id).renew_tries(clock.now())
             run_id = Broadcasts(own).start_run(broadcast_id, presence.holder, rate, clock.now())
         return Exchange(
             own,

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.broadcast import throttle
 from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Run, SendOrder
 from wacoex_cli.broadcast.model import Claim, Doubt, Fate, RowState, Settled, lock_purpose
@@ -30,8 +29,15 @@ from wacoex_cli.broadcast.reconcile import (
     candidate,
     listed,
 )
+from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.broadcast.throttle import (
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.state import open_state
+from wacoex_cli.platforms.respondio import SENDING
+from wacoex_cli.sandbox.respondio_world import RespondIOWorld
+from wacoex_cli.sandbox.world import PHONE
+from wacoex_cli.throughput import throttle
+from wacoex_cli.throughput.throttle import (
     GUARD,
     Answered,
     SendingPace,
@@ -41,11 +47,6 @@ from wacoex_cli.broadcast.throttle import (
     slot_interval,
     with_limit,
 )
-from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.state import open_state
-from wacoex_cli.platforms.respondio import SENDING
-from wacoex_cli.sandbox.respondio_world import RespondIOWorld
-from wacoex_cli.sandbox.world import PHONE
 
 CLAIMED = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 LATER = CLAIMED + timedelta(minutes=30)
@@ -653,6 +654,7 @@ def join(state, clock):
         presence = locks.Presence(own.path)
         with own.transaction():
             locks.acquire(own, lock_purpose(broadcast_id), presence, clock)
+            Rows(own, broadcast_id).renew_tries(clock.now())
             run_id = Broadcasts(own).start_run(broadcast_id, presence.holder, 20.0, clock.now())
         run = Run(
             broadcast_id=broadcast_id,

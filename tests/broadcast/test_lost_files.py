@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from tests.conftest import SettableClock
 from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.model import RowState, Settled, Status, attempt_id, lock_purpose
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.errors import RefusedError, StateError, WacoexError

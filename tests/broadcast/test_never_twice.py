@@ -53,8 +53,9 @@ from wacoex_cli.broadcast.plan import PlanOrder, plan
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
 from wacoex_cli.broadcast.reconcile import Inquiry, ask_meta, ask_respondio
+from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.send import pause
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.contacts.quiet_hours import QuietHours

@@ -18,8 +18,14 @@ from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Guards, Run, SendOrder
 from wacoex_cli.broadcast.model import RowState, Settled, lock_purpose
 from wacoex_cli.broadcast.providers import judge
+from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.broadcast.throttle import (
+from wacoex_cli.contacts.quiet_hours import QuietHours
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.state import open_state
+from wacoex_cli.platforms.answers import NotSent
+from wacoex_cli.sandbox.world import PHONE
+from wacoex_cli.throughput.throttle import (
     GUARD,
     WIDEST_GUARD,
     Answered,
@@ -33,17 +39,12 @@ from wacoex_cli.broadcast.throttle import (
     slot_interval,
     with_spread,
 )
-from wacoex_cli.contacts.quiet_hours import QuietHours
-from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.state import open_state
-from wacoex_cli.platforms.answers import NotSent
-from wacoex_cli.sandbox.world import PHONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wacoex_cli.broadcast.model import Claim
-    from wacoex_cli.broadcast.throttle import SendingPace
+    from wacoex_cli.throughput.throttle import SendingPace
 
 LIMIT = 20.0
 TICK_SECONDS = 0.1
@@ -258,6 +259,7 @@ def sender(state, clock, plan_rows):
         presence = locks.Presence(own.path)
         with own.transaction():
             takeover.take_lock(own, broadcast_id, presence, clock)
+            Rows(own, broadcast_id).renew_tries(clock.now())
             run_id = Broadcasts(own).start_run(broadcast_id, presence.holder, LIMIT, clock.now())
         order = SendOrder(LIMIT, guards=guards) if guards else SendOrder(LIMIT)
         run = Run(broadcast_id, PHONE, run_id, clock.monotonic(), order)

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wacoex_cli.broadcast import figures, send
+from wacoex_cli.broadcast import send, takeover
 from wacoex_cli.broadcast.model import RowState, Status, lock_purpose
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.store import Scope, add_optout, list_optouts
 from wacoex_cli.errors import UsageError
@@ -381,7 +382,7 @@ def test_an_opt_out_of_marketing_after_the_plan_counts_and_others_still_go_out(s
 
     assert shop.counts(sale) == {"skipped": 1, "accepted": 1}
     assert shop.counts(opening) == {"accepted": 2}
-    assert figures.taken_after_optout(state) == []
+    assert takeover.taken_after_optout(state) == []
 
 
 def test_what_was_taken_after_lifts_no_opt_out_of_marketing(shop, state):

@@ -22,7 +22,7 @@ from wacoex_cli.broadcast.engine import exit_status
 from wacoex_cli.broadcast.guards import CLASSES, Breaker
 from wacoex_cli.broadcast.model import Claim, Counts, RowState, Settled, Stop
 from wacoex_cli.broadcast.providers import judge
-from wacoex_cli.broadcast.store import Rows
+from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.contacts.quiet_hours import NEVER, QuietHours, held_until
 from wacoex_cli.contacts.store import is_opted_out
 from wacoex_cli.errors import UsageError

@@ -36,7 +36,8 @@ from wacoex_cli.broadcast.model import (
     lock_purpose,
 )
 from wacoex_cli.broadcast.providers import judge
-from wacoex_cli.broadcast.store import Broadcasts, Rows, moving
+from wacoex_cli.broadcast.rows import Rows, moving
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text
@@ -55,6 +56,7 @@ class Sender:
         self.presence = locks.Presence(state.path)
         with state.transaction():
             takeover.take_lock(state, broadcast_id, self.presence, clock)
+            Rows(state, broadcast_id).renew_tries(clock.now())
             Broadcasts(state).start_run(
                 broadcast_id, self.presence.holder, rate=20.0, now=clock.now()
             )
@@ -348,7 +350,7 @@ def test_rows_are_written_in_one_file_and_their_state_in_one_statement():
     texts = {path: path.read_text() for path in package.rglob("*.py")}
     writers = [path.name for path, text in texts.items() if "UPDATE recipients" in text]
     # A step of the schema fills a column that it adds.
-    assert sorted(writers) == ["migrations.py", "store.py"]
+    assert sorted(writers) == ["migrations.py", "rows.py"]
     steps = texts[package / "foundation" / "migrations.py"]
     assert steps.count("UPDATE recipients") == steps.count("UPDATE recipients SET sent_key") == 1
     store = texts[package / "broadcast" / "store.py"]

@@ -11,7 +11,8 @@ import pytest
 
 from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.model import Attempt, RowState, Status, attempt_id, attempt_in
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.errors import RefusedError, StateError, TemporaryError
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.state import open_state

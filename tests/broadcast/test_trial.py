@@ -15,7 +15,8 @@ import pytest
 
 from wacoex_cli.broadcast import send
 from wacoex_cli.broadcast.model import RowState, attempt_id
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.events.store import EventLog

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.foundation.locks import Presence, acquire, presence_directory

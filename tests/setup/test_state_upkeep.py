@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.contacts.store import add_optout

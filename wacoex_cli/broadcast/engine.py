@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.broadcast import takeover, throttle
+from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.guards import (
     UNGUARDED,
     Breaker,
@@ -43,8 +43,8 @@ from wacoex_cli.broadcast.model import (
 )
 from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
 from wacoex_cli.broadcast.providers import SendingProvider, creating, judge, polling
-from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.broadcast.throttle import NO_SPREAD, Departure, Departures, Spread
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.errors import StateError, UsageError, WacoexError
 from wacoex_cli.foundation import generation, locks
@@ -52,15 +52,18 @@ from wacoex_cli.foundation.clock import Clock, SteadyClock, to_text
 from wacoex_cli.foundation.http import on_written
 from wacoex_cli.foundation.workspace import STOPPING, interruptible, meanwhile, short_collections
 from wacoex_cli.platforms.answers import NotSent, Reply, Unclear
+from wacoex_cli.throughput import throttle
+from wacoex_cli.throughput.store import Paces
+from wacoex_cli.throughput.throttle import NO_SPREAD, Departure, Departures, Spread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
     from datetime import datetime
 
-    from wacoex_cli.broadcast.throttle import Answered, SendingPace
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.locks import Presence
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.throughput.throttle import Answered, SendingPace
 
 LOOK_AHEAD_SECONDS = 0.6
 LEAD_SECONDS = 0.02
@@ -176,6 +179,7 @@ class Exchange:
         self._course = Course()
         self._rows = Rows(state, run.broadcast_id)
         self._broadcasts = Broadcasts(state)
+        self._paces = Paces(state)
         self._guard = RunGuard(state, clock, run)
         self._last_tick = run.started_at
         self._idle_seconds = 0.0
@@ -201,7 +205,7 @@ class Exchange:
             if may_send and leave.stop is None:
                 claims, slots, paces = self._grant(report, paces, leave, now)
             for key, pace in zip((self._run.phone, self._run.endpoint), paces, strict=False):
-                self._broadcasts.save_pace(str(key), pace, self._clock)
+                self._paces.save(str(key), pace, self._clock)
             has_more = bool(claims) or self._rows.has_more(self._steady.now())
             self._mark(report, bool(claims), now)
         hold_until = max(pace.hold_until for pace in paces)
@@ -241,11 +245,11 @@ class Exchange:
         An account that answers for Meta says nothing about what the number itself bears.
         """
         run, clock = self._run, self._clock
-        paces = [self._broadcasts.load_pace(run.phone, run.order.limit, clock)]
+        paces = [self._paces.load(run.phone, run.order.limit, clock)]
         limit = run.order.limit
         if run.endpoint:
             untold = throttle.UNTOLD_MESSAGES_PER_SECOND
-            account = self._broadcasts.load_pace(run.endpoint, untold, clock)
+            account = self._paces.load(run.endpoint, untold, clock)
             if (allowed := run.told_limit()) is not None:
                 account = throttle.with_limit(account, allowed, now)
             paces.append(account)
@@ -265,7 +269,7 @@ class Exchange:
     ) -> tuple[tuple[Claim, ...], tuple[float, ...], tuple[SendingPace, ...]]:
         run = self._run
         key = pace_key(run.broadcast_id)
-        own = self._broadcasts.load_pace(key, run.rate, self._clock)
+        own = self._paces.load(key, run.rate, self._clock)
         interval = throttle.slot_interval(run.rate)
         own = replace(own, interval=interval, anchor=interval)
         start, horizon = now + LEAD_SECONDS, min(now + LOOK_AHEAD_SECONDS, leave.before)
@@ -276,7 +280,7 @@ class Exchange:
         needed = len(claims) + report.waiting_claims - report.waiting_slots
         number, others, slots = throttle.book(number, others, start, horizon, max(0, needed))
         # Without a slot too: else a pace from another boot would start anew at every tick.
-        self._broadcasts.save_pace(key, others[0], self._clock)
+        self._paces.save(key, others[0], self._clock)
         return claims, slots, (number, *others[1:])
 
     def _snapshot(self, report: Report, told_limit: float | None, now: float) -> RunProgress | None:
@@ -694,6 +698,7 @@ class _SendingProcess:
             self.rows.skip_sent_to(self.broadcast)
             self.rows.count_again()
             guards = self._keep_guards(order.guards, now)
+            self.rows.renew_tries(now)
             run_id = self.broadcasts.start_run(number, self.presence.holder, rate, now)
             generation.raise_counter(self.state)
         generation.seal(self.state)

@@ -25,8 +25,8 @@ from wacoex_cli.broadcast.model import (
     lock_purpose,
     message_key,
 )
-from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.contacts.quiet_hours import NEVER, QuietHours, ending_zone, held_until
 from wacoex_cli.errors import RefusedError, UsageError
@@ -43,6 +43,7 @@ from wacoex_cli.foundation.clock import (
 )
 from wacoex_cli.foundation.phone_numbers import zones_of
 from wacoex_cli.platforms.error_codes import Outcome, classify, is_known
+from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

@@ -40,14 +40,9 @@ from wacoex_cli.broadcast.providers import (
     standing_check,
 )
 from wacoex_cli.broadcast.report import plan_data, plan_text
-from wacoex_cli.broadcast.store import Broadcasts, MessageKey, PlannedRow, Rows
+from wacoex_cli.broadcast.rows import MessageKey, PlannedRow, Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.broadcast.takeover import demand_own_file
-from wacoex_cli.broadcast.throttle import (
-    MESSAGES_PER_SECOND,
-    UNTOLD_MESSAGES_PER_SECOND,
-    messaging_limit,
-    sending_seconds,
-)
 from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.store import Signs
@@ -64,6 +59,13 @@ from wacoex_cli.templates import rule
 from wacoex_cli.templates.rule import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.render import Result
+from wacoex_cli.throughput.store import Paces
+from wacoex_cli.throughput.throttle import (
+    MESSAGES_PER_SECOND,
+    UNTOLD_MESSAGES_PER_SECOND,
+    messaging_limit,
+    sending_seconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -616,11 +618,7 @@ def way_through(
     """How long a provider takes for so many people of a broadcast, at `rate` at most."""
     allowed, why = MESSAGES_PER_SECOND, "Meta's limit of a number in Coexistence"
     if provider.endpoint is not None:
-        stored = (
-            Broadcasts(state)
-            .load_pace(provider.endpoint, UNTOLD_MESSAGES_PER_SECOND, clock)
-            .told_limit
-        )
+        stored = Paces(state).load(provider.endpoint, UNTOLD_MESSAGES_PER_SECOND, clock).told_limit
         limit = provider.told_limit() or stored
         allowed = min(allowed, limit or UNTOLD_MESSAGES_PER_SECOND)
         why = f"what {provider.kind.known_as} says it allows"

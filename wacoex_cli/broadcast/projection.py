@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast import figures
 from wacoex_cli.broadcast.model import STATUS_STATES, RowState, Status, attempt_in
-from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND, messaging_limit
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import account_event
 from wacoex_cli.channels.model import Channel, concerns
@@ -24,6 +24,7 @@ from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.platforms.events import Event, Kind, Projection, Source, read_moment
 from wacoex_cli.templates.model import Template
+from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND, messaging_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -30,8 +30,8 @@ from wacoex_cli.broadcast.model import (
     attempt_id,
     status_in,
 )
-from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.broadcast.throttle import messaging_limit
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, wait_for
 from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, Connection
 from wacoex_cli.channels.look import read_phone_number, read_respondio
@@ -62,6 +62,7 @@ from wacoex_cli.platforms.respondio import (
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import RespondIOTemplates, find_template, respondio_body
 from wacoex_cli.templates.rule import check_still_as_planned, message_body
+from wacoex_cli.throughput.throttle import messaging_limit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

@@ -31,7 +31,8 @@ from wacoex_cli.broadcast.model import (
     status_in,
 )
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.broadcast.takeover import settle_lost_track
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import known, meta_for, respondio_for

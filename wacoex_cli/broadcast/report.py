@@ -34,14 +34,15 @@ from wacoex_cli.broadcast.model import (
     RunProgress,
     Status,
 )
-from wacoex_cli.broadcast.store import Broadcasts, Rows
-from wacoex_cli.broadcast.throttle import MESSAGES_PER_SECOND
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.foundation.clock import Clock, from_text, to_text
 from wacoex_cli.foundation.masking import masked_text, rendered
 from wacoex_cli.foundation.state import Row, State, new_private_file, open_state
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.terminal.render import Result, Table, write
+from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -40,7 +40,8 @@ from wacoex_cli.broadcast.providers import (
     polling,
     provider_for,
 )
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
 from wacoex_cli.contacts.store import Scope, is_opted_out

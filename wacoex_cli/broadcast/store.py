@@ -1,72 +1,38 @@
-"""The tables of broadcasts, and the one way in which a row of recipients moves.
+"""The broadcasts of a state file: themselves, their runs, their senders.
 
 Methods that change something are called inside a transaction of the state, unless they say that
-they make their own. What reports and estimates read beside this stands in `figures`.
+they make their own. The rows of a broadcast stand in `rows`.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast.figures import (
-    DUE,
-    FAILED,
-    IS_HELD,
-    OPEN,
-    PENDING,
-    Figures,
     newest_id,
-    sql_list,
 )
 from wacoex_cli.broadcast.model import (
-    LONGEST_RETRY_IN_RUN,
-    MOST_TRIES_IN_RUN,
-    TRANSITIONS,
     Broadcast,
-    Claim,
-    Move,
     RepeatPolicy,
-    RowState,
-    SameMessage,
-    Settled,
     Status,
     Stop,
     lock_purpose,
     pace_key,
 )
-from wacoex_cli.broadcast.throttle import SendingPace, after_boot, fresh
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.contacts.store import EITHER_SPELLING, holds_back, other_spelling
 from wacoex_cli.errors import TemporaryError, UsageError
 from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.clock import Clock, from_text, to_text
+from wacoex_cli.foundation.clock import Clock, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.state import Row, State
 
-MessageKey = Callable[[str, str], int]
-"""The key of a message, from a number (E.164) and its values (JSON)."""
-
-PlannedRow = tuple[int, int, str, str, str, str | None, str | None]
-"""row, line, phone, parameters (JSON), state, reason, new_contact."""
-
 _BATCH = 5_000
-# The other fields of a pace are columns of the same name.
-_PACE = {"interval": "slot_interval", "anchor": "anchor_interval"}
-_PACE_FIELDS = tuple(SendingPace.__dataclass_fields__)
-_PACE_COLUMNS = ("boot_id", *(_PACE.get(name, name) for name in _PACE_FIELDS))
-_SAVE_PACE = (
-    f"INSERT INTO paces (pace_key, {', '.join(_PACE_COLUMNS)})"
-    f" VALUES (?{', ?' * len(_PACE_COLUMNS)}) ON CONFLICT (pace_key) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _PACE_COLUMNS)
-)
 _SAME = (
     *("channel_id", "template", "parameter_sources", "recipients_file", "provider"),
     "api_base_url",
@@ -78,492 +44,9 @@ _BROADCAST = (
     + " FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
 )
 
-_CLAIMED = (
-    "attempts = attempts + 1, tries_in_run = tries_in_run + 1, holder = ?, claimed_at = ?,"
-    " first_try_in_run_at = COALESCE(first_try_in_run_at, ?),"
-    " reason = CASE WHEN reason = 'quiet_hours' THEN NULL ELSE reason END"
-)
-# What an earlier try left: it must not stand beside the present reason.
-_NOTHING_OLD = "reason = NULL, code = NULL, message_status = NULL"
-_WENT_OUT = "not_before = NULL, holder = NULL, answered_at = COALESCE(answered_at, claimed_at)"
-_HAVE_GOT_IT = "('sending', 'accepted', 'sent', 'delivered', 'read', 'ambiguous')"
-_INSERT_ROW = (
-    "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state, reason,"
-    " new_contact, sent_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
-
-
-@functools.cache
-def moving(move: Move, to: RowState, changes: str = "", where: str = "") -> str:
-    """The statement that moves rows of one broadcast; rows that may not move so stay as they are.
-
-    `changes` and `where` are SQL with `?`; the broadcast's id comes between their values. No other
-    statement changes the state of a row.
-
-    Raises:
-        ValueError: no row ever becomes that by this move.
-    """
-    sources = TRANSITIONS[move].get(to)
-    if not sources:
-        raise ValueError(f"no row becomes {to.value} by {move.value}")
-    return (
-        f"UPDATE recipients SET state = '{to.value}'{changes and f', {changes}'}"
-        f" WHERE broadcast_id = ?{where and f' AND {where}'} AND state IN {sql_list(sources)}"
-    )
-
-
-class Rows(Figures):
-    """The rows of one broadcast: what they say, and what moves them."""
-
-    def add(self, rows: Sequence[PlannedRow], key: MessageKey | None = None) -> None:
-        """Write a batch of rows, in its own transaction; a second row of a person is skipped.
-
-        `key` gives the keys of their messages; without it `give_keys` does so later.
-        """
-        if not rows:
-            return
-        with self.state.transaction():
-            written = self._insert(rows, key)
-            if written < len(rows):
-                found = self.state.rows(
-                    "SELECT row FROM recipients WHERE broadcast_id = ? AND row BETWEEN ? AND ?",
-                    [self.broadcast_id, rows[0][0], rows[-1][0]],
-                )
-                kept = {row["row"] for row in found}
-                duplicate = (RowState.SKIPPED.value, "duplicate", None)
-                self._insert([(*row[:4], *duplicate) for row in rows if row[0] not in kept])
-
-    def _insert(self, rows: Sequence[PlannedRow], key: MessageKey | None = None) -> int:
-        number, pending = self.broadcast_id, RowState.PENDING.value
-        keyed = [
-            (number, *row, key(row[2], row[3]) if key and row[4] == pending else None)
-            for row in rows
-        ]
-        return self.state.execute_many(_INSERT_ROW, keyed)
-
-    def give_keys(self, key: MessageKey) -> None:
-        """Give their keys to rows that have none, in transactions of its own."""
-        last = -1
-        while page := self._rows(
-            "SELECT row, phone, parameters FROM recipients WHERE broadcast_id = ? AND row > ?"
-            " AND state <> 'skipped' AND sent_key IS NULL ORDER BY row LIMIT ?",
-            last,
-            _BATCH,
-        ):
-            with self.state.transaction():
-                self.state.execute_many(
-                    "UPDATE recipients SET sent_key = ? WHERE broadcast_id = ? AND row = ?",
-                    [
-                        (key(row["phone"], row["parameters"]), self.broadcast_id, row["row"])
-                        for row in page
-                    ],
-                )
-            last = page[-1]["row"]
-        with self.state.transaction():
-            sql = "UPDATE broadcasts SET has_keys = 1 WHERE broadcast_id = ?"
-            self.state.execute(sql, [self.broadcast_id])
-
-    def add_test(self, line: int, phone: str, parameters: str) -> None:
-        """Write the one row of a test message, `parameters` as JSON."""
-        self._insert([(1, line, phone, parameters, RowState.PENDING.value, None, None)])
-
-    def copy_failed(
-        self,
-        source: Broadcast,
-        wanted: Sequence[tuple[RowState, int | None]],
-        after_row: int,
-        most: int,
-    ) -> int:
-        """Plan the next failed rows of another broadcast with these states and codes.
-
-        They keep their numbers. Returns the last one's; 0 when there are no more.
-        """
-        if not wanted:
-            return 0
-        chosen = " OR ".join("(state = ? AND COALESCE(code, -1) = COALESCE(?, -1))" for _ in wanted)
-        # Whether respond.io still has them as contacts is found out as for any plan.
-        contact = "phone" if source.provider is Provider.RESPONDIO else "NULL"
-        written = self.state.execute(
-            "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, sent_key, state,"
-            f" new_contact) SELECT ?, row, line, phone, parameters, sent_key, 'pending', {contact}"
-            f" FROM recipients WHERE {FAILED} AND ({chosen}) AND row > ? ORDER BY row LIMIT ?",
-            [
-                self.broadcast_id,
-                source.broadcast_id,
-                *[value for state_and_code in wanted for value in state_and_code],
-                after_row,
-                most,
-            ],
-        )
-        last = "SELECT MAX(row) FROM recipients WHERE broadcast_id = ?"
-        return int(self._value(last)) if written else 0
-
-    def explain(self, details: Sequence[tuple[str, int]]) -> None:
-        """Write what is wrong beside rows: detail and row number."""
-        self.state.execute_many(
-            "UPDATE recipients SET detail = ? WHERE broadcast_id = ? AND row = ?",
-            [(detail, self.broadcast_id, row) for detail, row in details],
-        )
-
-    def skip_opted_out(self) -> None:
-        """Skip everybody who has opted out of it by now, and count again."""
-        template = "(SELECT template FROM broadcasts WHERE broadcast_id = ?)"
-        stands = f"FROM optouts WHERE {holds_back(template)}"
-        opted_out = f"(SELECT phone {stands} UNION ALL SELECT {other_spelling('phone')} {stands})"
-        if self._skip("opted_out", f"phone IN {opted_out}", [self.broadcast_id] * 4):
-            self.count_again()
-
-    def skip_cooling_down(self, since: datetime) -> None:
-        """Skip everybody for whom Meta answered 131049 after `since`."""
-        cooling = "FROM recipients WHERE code = 131049 AND answered_at > ?"
-        self._skip(
-            "cooling_down",
-            f"phone IN (SELECT phone {cooling} UNION ALL"
-            f" SELECT {other_spelling('phone')} {cooling})",
-            [to_text(since), to_text(since)],
-        )
-
-    def skip_excluded(self, phones: Sequence[str]) -> None:
-        """Skip people by E.164 numbers, also when the plan spells theirs otherwise."""
-        # What is asked of the state is what the index of one row a person has.
-        where = f"state <> 'skipped' AND phone IN {EITHER_SPELLING}"
-        self.state.execute_many(
-            moving(Move.SKIP, RowState.SKIPPED, "reason = 'excluded'", where),
-            [(self.broadcast_id, phone, phone) for phone in phones],
-        )
-
-    def skip_respelled(self) -> None:
-        """Of two rows that spell one person's number in two ways skip the later."""
-        self._skip(
-            "duplicate",
-            "(phone LIKE '+52%' OR phone LIKE '+54%' OR phone LIKE '+55%')"
-            " AND EXISTS (SELECT 1 FROM recipients first WHERE first.broadcast_id = ?"
-            f" AND first.phone = {other_spelling('recipients.phone')}"
-            " AND first.state <> 'skipped' AND first.row < recipients.row)",
-            [self.broadcast_id],
-            detail="an earlier row spells this number otherwise",
-        )
-
-    def skip_relatives(self, broadcast: Broadcast) -> None:
-        """Skip whom another broadcast of the family was taken for, or will be sent to."""
-        still = (
-            f"(theirs.state IN {OPEN} AND b.status <> '{Status.CANCELLED.value}')"
-            f" OR theirs.state IN {_HAVE_GOT_IT}"
-        )
-        self._skip_family(broadcast, still, "another broadcast has or had this row")
-
-    def skip_sent_to(self, broadcast: Broadcast) -> None:
-        """Skip who has the message after all: a failure was taken back, or a relative sent."""
-        if broadcast.retry_of is not None:
-            arrived = f"theirs.state IN {_HAVE_GOT_IT}"
-            self._skip_family(broadcast, arrived, "the message arrived after all")
-
-    def _skip_family(self, broadcast: Broadcast, condition: str, detail: str) -> None:
-        for spelling in ("recipients.phone", other_spelling("recipients.phone")):
-            self._skip(
-                "duplicate",
-                "EXISTS (SELECT 1 FROM broadcasts b JOIN recipients theirs"
-                " ON theirs.broadcast_id = b.broadcast_id"
-                " WHERE (b.broadcast_id = ? OR b.retry_of = ?) AND b.broadcast_id <> ?"
-                f" AND theirs.state <> 'skipped' AND theirs.phone = {spelling} AND ({condition}))",
-                [broadcast.family, broadcast.family, self.broadcast_id],
-                detail=detail,
-            )
-
-    def skip_already_sent(self, repeats: Iterable[SameMessage]) -> None:
-        """Skip rows whose person has the message from another broadcast, or will get it there."""
-        self.state.execute_many(
-            moving(Move.SKIP, RowState.SKIPPED, "reason = 'already_sent', detail = ?", "row = ?"),
-            [(f"broadcast {r.broadcast_id}", self.broadcast_id, r.row) for r in repeats],
-        )
-
-    def skip_without_contact(self) -> None:
-        """Skip everybody who is no contact at respond.io (`no_contact`)."""
-        self._skip("no_contact", "new_contact IS NOT NULL", [], changes=", new_contact = NULL")
-
-    def _skip(
-        self,
-        reason: str,
-        where: str,
-        values: Sequence[object],
-        *,
-        detail: str | None = None,
-        changes: str = "",
-    ) -> int:
-        new: list[object] = [reason]
-        if detail:
-            changes, new = f", detail = ?{changes}", [reason, detail]
-        return self.state.execute(
-            moving(Move.SKIP, RowState.SKIPPED, f"reason = ?, code = NULL{changes}", where),
-            [*new, self.broadcast_id, *values],
-        )
-
-    # Contacts of respond.io: `new_contact` is the first name that one will get
-
-    def note_contacts(self, phones: Sequence[str]) -> None:
-        """Let the rows of these people (E.164) wait no longer: their contacts are there."""
-        if phones:
-            self.state.execute_many(
-                "UPDATE recipients SET new_contact = NULL WHERE broadcast_id = ? AND phone = ?"
-                " AND state <> 'skipped'",
-                [(self.broadcast_id, phone) for phone in phones],
-            )
-
-    def refuse_contact(self, row: int, why: str) -> None:
-        """Give up one row whose contact respond.io refuses to make."""
-        changes, where = "detail = ?, new_contact = NULL", "new_contact IS NOT NULL AND row = ?"
-        self.state.execute(
-            moving(Move.REFUSE_CONTACT, RowState.REJECTED, changes, where),
-            [why, self.broadcast_id, row],
-        )
-
-    def hold(self, held: Mapping[int, datetime | None]) -> None:
-        """Hold rows back until a moment each, or at every hour (None).
-
-        It is not a try: who waits for the morning has all tries left, and ten minutes for them.
-        """
-        changes = (
-            "reason = 'quiet_hours', code = NULL, detail = NULL, not_before = ?, tries_in_run = 0,"
-            " first_try_in_run_at = NULL"
-        )
-        self.state.execute_many(
-            moving(Move.HOLD, RowState.RETRY, changes, "row = ?"),
-            [(moment and to_text(moment), self.broadcast_id, row) for row, moment in held.items()],
-        )
-
-    def look_again(self, now: datetime) -> None:
-        """Let every row that is held back be looked at anew: the quiet hours are others."""
-        self.state.execute(
-            f"UPDATE recipients SET not_before = ? WHERE broadcast_id = ? AND {IS_HELD}",
-            [to_text(now), self.broadcast_id],
-        )
-
-    def claim(self, holder: str, most: int, now: datetime, steady: datetime) -> tuple[Claim, ...]:
-        """Claim up to `most` rows: those due for another try first, then pending ones, in order.
-
-        `now` is by the clock on the wall, `steady` by the one that nobody sets: waits end by it.
-
-        Who has opted out since the broadcast began is passed over, and skipped at its end.
-        """
-        claimed_by = (holder, to_text(now), to_text(steady))
-        claimed = self._claim(claimed_by, DUE, [*self.due_values(now, steady), most])
-        if len(claimed) < most:
-            rest = [self.broadcast_id, most - len(claimed)]
-            claimed += self._claim(claimed_by, PENDING, rest)
-        if len(claimed) < most:
-            self.skip_opted_out()
-        return claimed
-
-    def _claim(
-        self, claimed_by: tuple[str, str, str], choice: str, values: Sequence[object]
-    ) -> tuple[Claim, ...]:
-        where = f"row IN ({choice.format(columns='row')})"
-        found = self.state.rows(
-            f"{moving(Move.CLAIM, RowState.SENDING, _CLAIMED, where)}"
-            " RETURNING row, phone, parameters, attempts, tries_in_run, first_try_in_run_at",
-            [*claimed_by, self.broadcast_id, *values],
-        )
-        return tuple(
-            Claim(
-                row=row["row"],
-                phone=row["phone"],
-                parameters=row["parameters"],
-                attempt=row["attempts"],
-                tries_in_run=row["tries_in_run"],
-                first_try_in_run_at=from_text(row["first_try_in_run_at"]),
-            )
-            for row in sorted(found, key=lambda row: int(row["row"]))
-        )
-
-    def give_back(self, holder: str, claims: Iterable[Claim]) -> None:
-        """Return claims whose request never began, as if they had not been claimed."""
-        keys = [(self.broadcast_id, claim.row, claim.attempt, holder) for claim in claims]
-        if keys:
-            self._unclaim("row = ? AND attempts = ? AND holder = ?", keys)
-
-    def _unclaim(self, where: str, keys: Sequence[Sequence[object]]) -> None:
-        changes = "holder = NULL, tries_in_run = tries_in_run - 1"
-        first = f"{changes}, first_try_in_run_at = NULL"
-        for to, new, tries in ((RowState.RETRY, changes, "> 1"), (RowState.PENDING, first, "<= 1")):
-            sql = moving(Move.GIVE_BACK, to, new, f"{where} AND tries_in_run {tries}")
-            self.state.execute_many(sql, keys)
-
-    def record(self, holder: str, settled: Sequence[Settled], now: datetime) -> None:
-        """Write what became of claims; a claim that was taken over meanwhile is left alone.
-
-        When requests began is written too, also of rows that a status has moved on meanwhile.
-        """
-        moment = to_text(now)
-        changes = (
-            "reason = ?, code = ?, detail = ?, not_before = ?, message_id = ?, message_status = ?,"
-            " answered_at = ?, tries_in_run = CASE WHEN ? = 1 THEN ? ELSE tries_in_run END"
-        )
-        for to in {answer.state for answer in settled}:
-            self.state.execute_many(
-                moving(Move.ANSWER, to, changes, "row = ? AND holder = ? AND attempts = ?"),
-                [
-                    (
-                        answer.reason,
-                        answer.code,
-                        answer.detail,
-                        answer.not_before and to_text(answer.not_before),
-                        answer.message_id,
-                        answer.message_status,
-                        moment,
-                        int(answer.is_exhausted),
-                        MOST_TRIES_IN_RUN,
-                        self.broadcast_id,
-                        answer.row,
-                        holder,
-                        answer.attempt,
-                    )
-                    for answer in settled
-                    if answer.state is to
-                ],
-            )
-        self.state.execute_many(
-            "UPDATE recipients SET left_at = ? WHERE broadcast_id = ? AND row = ? AND attempts = ?",
-            [
-                (to_text(answer.left_at), self.broadcast_id, answer.row, answer.attempt)
-                for answer in settled
-                if answer.left_at
-            ],
-        )
-
-    def claims(self) -> list[Row]:
-        """The rows that are being sent: row, attempts, holder."""
-        return self._rows(
-            "SELECT row, attempts, holder FROM recipients"
-            " WHERE broadcast_id = ? AND state = 'sending'"
-        )
-
-    def unclaim(self, row: int) -> None:
-        """Return the claim of a dead sender whose request provably never began."""
-        self._unclaim("row = ?", [(self.broadcast_id, row)])
-
-    def doubt_claims(self, why: str, now: datetime, row: int | None = None) -> int:
-        """Make rows that are being sent ambiguous, all or one; how many. Now that is the reason."""
-        changes = f"holder = NULL, answered_at = ?, detail = ?, {_NOTHING_OLD}"
-        values: list[object] = [to_text(now), why, self.broadcast_id]
-        where = ""
-        if row is not None:
-            where, values = "row = ?", [*values, row]
-        return self.state.execute(
-            moving(Move.TAKE_OVER, RowState.AMBIGUOUS, changes, where), values
-        )
-
-    def lose_track(
-        self,
-        reason: str,
-        why: str,
-        at: datetime,
-        now: datetime,
-        tried: tuple[int, int] | None = None,
-    ) -> int:
-        """Make open rows ambiguous, all or that of a noted try (row, attempt); how many.
-
-        They may have gone out in a try that is not recorded, at `at` at the latest. Its number is
-        used up, so that a status of it finds the row and no later try has the same name.
-        """
-        changes = (
-            "holder = NULL, not_before = NULL, claimed_at = ?, answered_at = ?, detail = ?,"
-            " code = NULL, message_status = NULL, reason = ?, attempts = "
-        )
-        values: list[object] = [to_text(at), to_text(now), why, reason]
-        if tried is None:
-            changes, where = f"{changes}attempts + 1", ""
-            values += [self.broadcast_id]
-        else:
-            row, attempt = tried
-            changes = f"{changes}CASE WHEN attempts < ? THEN ? ELSE attempts END"
-            where = "row = ?"
-            values += [attempt, attempt, self.broadcast_id, row]
-        return self.state.execute(
-            moving(Move.LOST_TRACK, RowState.AMBIGUOUS, changes, where), values
-        )
-
-    def move_on(
-        self,
-        row: int,
-        attempt: int,
-        reached: RowState,
-        *,
-        code: int | None,
-        message_id: str | None,
-        detail: str | None = None,
-    ) -> None:
-        """Take a row to the state that a status event proves, never backwards.
-
-        `detail` is what was said of a failure.
-        """
-        changes = f"message_id = COALESCE(message_id, ?), code = ?, detail = ?, {_WENT_OUT}"
-        self.state.execute(
-            moving(Move.STATUS, reached, changes, "row = ? AND attempts >= ?"),
-            [message_id, code, detail, self.broadcast_id, row, attempt],
-        )
-
-    def prove(
-        self, row: int, attempt: int, reached: RowState, message_id: str | None, detail: str | None
-    ) -> bool:
-        """Move a row to where its message came, as a list of messages proves.
-
-        False when the row has moved on meanwhile. `detail` is what is said of a failure.
-        """
-        changes = f"message_id = ?, detail = ?, reason = NULL, code = NULL, {_WENT_OUT}"
-        moved = self.state.execute(
-            moving(Move.HISTORY, reached, changes, "row = ? AND attempts = ?"),
-            [message_id, detail, self.broadcast_id, row, attempt],
-        )
-        return bool(moved)
-
-    def settle(
-        self, rows: Sequence[int], to: RowState, decision: str, who: str, now: datetime
-    ) -> int:
-        """Record a person's decision about ambiguous rows, in its own transaction.
-
-        Returns for how many it was taken. Rows that are pending again reopen a completed
-        broadcast: it is paused, to be resumed.
-        """
-        changes = (
-            "reason = ?, code = NULL, detail = NULL, holder = NULL, tries_in_run = 0,"
-            " first_try_in_run_at = NULL"
-        )
-        statement = moving(Move.DECISION, to, changes, "row = ?")
-        settled = 0
-        with self.state.transaction():
-            for row in rows:
-                values = [f"{decision} (says {who})", self.broadcast_id, row]
-                if self.state.execute(statement, values):
-                    settled += 1
-                    self.note_decision(row, decision, who, now)
-            if settled and to is RowState.PENDING:
-                self.state.execute(
-                    "UPDATE broadcasts SET status = 'paused', reason = ?, reason_code = NULL"
-                    " WHERE broadcast_id = ? AND status = 'completed'",
-                    [f"{settled} rows are to be sent again", self.broadcast_id],
-                )
-        return settled
-
-    def note_decision(self, row: int | None, decision: str, who: str, now: datetime) -> None:
-        """Write down who decided what; `row` None: about the whole broadcast."""
-        self.state.execute(
-            "INSERT INTO decisions (broadcast_id, row, decided_at, decided_by, decision)"
-            " VALUES (?, ?, ?, ?, ?)",
-            [self.broadcast_id, row, to_text(now), who, decision],
-        )
-
-    def count_again(self) -> None:
-        """Store how many rows can be sent to and how many are skipped."""
-        count = "(SELECT COUNT(*) FROM recipients r WHERE r.broadcast_id = ? AND r.state"
-        self.state.execute(
-            f"UPDATE broadcasts SET skipped = {count} = 'skipped'),"
-            f" recipients = {count} <> 'skipped') WHERE broadcast_id = ?",
-            [self.broadcast_id] * 3,
-        )
-
 
 class Broadcasts:
-    """All broadcasts of a state file: themselves, their runs, decisions, paces and senders."""
+    """All broadcasts of a state file: themselves, their runs, decisions and senders."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -696,7 +179,7 @@ class Broadcasts:
         self.state.execute(sql, [guards, broadcast_id])
 
     def start_run(self, broadcast_id: int, holder: str, rate: float, now: datetime) -> int:
-        """Open a run: the broadcast is `sending`, every row in retry has all its tries again."""
+        """Open a run: the broadcast is `sending`."""
         moment = to_text(now)
         self.state.execute(
             "UPDATE broadcasts SET status = 'sending', reason = NULL, reason_code = NULL, rate = ?,"
@@ -705,18 +188,6 @@ class Broadcasts:
         )
         self.state.execute(
             "UPDATE about SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE key = 'starts'"
-        )
-        self.state.execute(
-            "UPDATE recipients SET tries_in_run = 0, first_try_in_run_at = NULL"
-            " WHERE broadcast_id = ? AND state = 'retry' AND tries_in_run > 0",
-            [broadcast_id],
-        )
-        # After the clock was set back waits would last hours, and quiet hours are others.
-        self.state.execute(
-            "UPDATE recipients SET not_before = ? WHERE broadcast_id = ? AND state = 'retry'"
-            " AND not_before > ? AND (COALESCE(reason, '') <> 'quiet_hours' OR EXISTS (SELECT 1"
-            " FROM broadcast_runs u WHERE u.broadcast_id = ? AND u.last_active_at > ?))",
-            [moment, broadcast_id, to_text(now + LONGEST_RETRY_IN_RUN), broadcast_id, moment],
         )
         run_id = int(self.state.value("SELECT COALESCE(MAX(run_id), 0) + 1 FROM broadcast_runs"))
         self._insert(
@@ -805,20 +276,6 @@ class Broadcasts:
         )
         sql = "UPDATE broadcasts SET finished_at = ? WHERE broadcast_id = ?"
         self.state.execute(sql, [to_text(now), broadcast_id])
-
-    def load_pace(self, key: str, messages_per_second: float, clock: Clock) -> SendingPace:
-        """The pace that all processes share: of a number, an account, or one broadcast."""
-        row = self.state.row("SELECT * FROM paces WHERE pace_key = ?", [key])
-        if row is None:
-            return fresh(messages_per_second, clock.monotonic())
-        pace = SendingPace(**{name: row[_PACE.get(name, name)] for name in _PACE_FIELDS})
-        is_of_this_boot = row["boot_id"] == clock.boot_id()
-        return pace if is_of_this_boot else after_boot(pace, clock.monotonic())
-
-    def save_pace(self, key: str, pace: SendingPace, clock: Clock) -> None:
-        """Store a pace for all processes."""
-        values = [getattr(pace, name) for name in _PACE_FIELDS]
-        self.state.execute(_SAVE_PACE, [key, clock.boot_id(), *values])
 
     def _insert(self, table: str, **columns: object) -> None:
         marks = ", ".join("?" * len(columns))

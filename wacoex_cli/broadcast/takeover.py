@@ -1,4 +1,4 @@
-"""Becoming the sender of a broadcast, and what it must know of the senders before it.
+"""Becoming the sender of a broadcast, and what is wrong with the rows of senders before it.
 
 A dead sender leaves claims in the ledger, and notes of what left in its presence file. The notes
 outlive a ledger that went back in time, because its write-ahead log was lost or an older file was
@@ -11,9 +11,18 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.broadcast.figures import LOST_RECORD, OPEN, OTHER_COPY, newest_id
-from wacoex_cli.broadcast.model import Attempt, Status, attempt_id, attempt_in, lock_purpose
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.figures import LOST_RECORD, OPEN, OTHER_COPY, newest_id, sql_list
+from wacoex_cli.broadcast.model import (
+    Attempt,
+    RowState,
+    Status,
+    attempt_id,
+    attempt_in,
+    lock_purpose,
+)
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
+from wacoex_cli.contacts.store import holds_back
 from wacoex_cli.errors import RefusedError
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation import generation, locks
@@ -38,6 +47,17 @@ _HOLDERS = (
 _DIED = "the sender died after the request left, or may have"
 _NOTED = "it left in a try that is not recorded: the state file went back in time"
 _ADOPTED = "another copy of the state file may have sent it"
+
+_IMPOSSIBLE = (
+    ("an unknown state", f"state NOT IN {sql_list(RowState)}"),
+    (
+        "being sent by nobody",
+        "state = 'sending' AND (holder IS NULL OR claimed_at IS NULL OR attempts < 1)",
+    ),
+    ("ambiguous, but never tried", "state = 'ambiguous' AND claimed_at IS NULL"),
+    ("skipped for no reason", "state = 'skipped' AND reason IS NULL"),
+    ("a number of tries below 0", "attempts < 0 OR tries_in_run < 0"),
+)
 
 
 class NotedTry(NamedTuple):
@@ -312,3 +332,79 @@ def check_file_system(state: State, mounts: Sequence[Mount], now: datetime) -> l
     said = Evidence(f"{state.path} lies on {name}", "machine", to_text(now))
     place = generation.local_path_for(state.path, mounts)
     return [Finding("WX710", Severity.CRITICAL, None, said, place=str(place))]
+
+
+def wrong_sums(state: State) -> list[Row]:
+    """Broadcasts whose rows are not the recipients and the skipped that they count."""
+    return state.rows(
+        "SELECT b.broadcast_id, b.recipients, b.skipped, COUNT(r.row) AS found,"
+        " COALESCE(SUM(CASE WHEN r.state = 'skipped' THEN 1 ELSE 0 END), 0) AS found_skipped"
+        " FROM broadcasts b LEFT JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.status <> 'draft' GROUP BY b.broadcast_id, b.recipients, b.skipped"
+        " HAVING COUNT(r.row) <> b.recipients + b.skipped OR"
+        " COALESCE(SUM(CASE WHEN r.state = 'skipped' THEN 1 ELSE 0 END), 0) <> b.skipped"
+        " ORDER BY b.broadcast_id"
+    )
+
+
+def people_twice(state: State) -> list[Row]:
+    """Broadcasts with people who have more than one row that can be sent to, and how many."""
+    return state.rows(
+        "SELECT broadcast_id, COUNT(*) AS people FROM ("
+        " SELECT broadcast_id, phone FROM recipients WHERE state <> 'skipped'"
+        " GROUP BY broadcast_id, phone HAVING COUNT(*) > 1) AS twice"
+        " GROUP BY broadcast_id ORDER BY broadcast_id"
+    )
+
+
+def sending_rows(state: State) -> list[Row]:
+    """How many rows each holder has claimed in each broadcast that was not cancelled."""
+    return state.rows(
+        "SELECT r.broadcast_id, r.holder, COUNT(*) AS n FROM broadcasts b"
+        " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.status <> 'cancelled' AND r.state = 'sending'"
+        " GROUP BY r.broadcast_id, r.holder ORDER BY r.broadcast_id, r.holder"
+    )
+
+
+def impossible_rows(state: State) -> list[Row]:
+    """Rows in states that no command leads to: broadcast_id, what is wrong, and how many (`n`)."""
+    what = " ".join(f"WHEN {condition} THEN '{word}'" for word, condition in _IMPOSSIBLE)
+    return state.rows(
+        "SELECT broadcast_id, what, COUNT(*) AS n FROM"
+        f" (SELECT broadcast_id, CASE {what} END AS what FROM recipients) AS looked_at"
+        " WHERE what IS NOT NULL GROUP BY broadcast_id, what ORDER BY broadcast_id, what"
+    )
+
+
+def taken_without_message_id(state: State) -> list[Row]:
+    """Broadcasts with rows that Meta took but gave no id for; those a person settled left out."""
+    return state.rows(
+        "SELECT r.broadcast_id, COUNT(*) AS n FROM recipients r"
+        " WHERE r.state IN ('accepted', 'sent', 'delivered', 'read', 'failed')"
+        " AND r.message_id IS NULL AND NOT EXISTS (SELECT 1 FROM decisions d"
+        " WHERE d.broadcast_id = r.broadcast_id AND d.row = r.row AND d.decision = 'sent')"
+        " GROUP BY r.broadcast_id ORDER BY r.broadcast_id"
+    )
+
+
+def taken_after_optout(state: State) -> list[Row]:
+    """Broadcasts that sent to people who were on the opt-out list already."""
+    return state.rows(
+        "SELECT r.broadcast_id, COUNT(*) AS people FROM optouts o"
+        " JOIN recipients r ON r.phone = o.phone"
+        " JOIN broadcasts b ON b.broadcast_id = r.broadcast_id"
+        " WHERE r.state IN ('sending', 'accepted', 'sent', 'delivered', 'read', 'failed')"
+        f" AND r.claimed_at > o.added_at AND {holds_back('b.template', 'o')}"
+        " GROUP BY r.broadcast_id ORDER BY r.broadcast_id"
+    )
+
+
+def completed_but_open(state: State) -> list[Row]:
+    """Completed broadcasts with rows that are still to be sent."""
+    return state.rows(
+        "SELECT b.broadcast_id, COUNT(*) AS n FROM broadcasts b"
+        " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        " WHERE b.status = 'completed' AND r.state IN ('pending', 'retry', 'sending')"
+        " GROUP BY b.broadcast_id ORDER BY b.broadcast_id"
+    )

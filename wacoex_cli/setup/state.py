@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import figures, takeover
 from wacoex_cli.broadcast.model import lock_purpose
-from wacoex_cli.broadcast.store import Broadcasts, Rows
+from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.errors import StateError, TemporaryError, UsageError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
@@ -513,7 +514,7 @@ def _findings(state: State, clock: Clock) -> Iterator[Problem]:
 
 
 def _impossible(state: State) -> Iterator[Problem]:
-    for row in figures.impossible_rows(state):
+    for row in takeover.impossible_rows(state):
         number = row["broadcast_id"]
         yield Problem(
             f"broadcast {number} has {row['n']} rows in an impossible state: {row['what']}",
@@ -533,31 +534,31 @@ def _open_to_others(path: Path) -> Iterator[Problem]:
 
 
 def _wrong_sums(state: State) -> Iterator[Problem]:
-    for row in figures.wrong_sums(state):
+    for row in takeover.wrong_sums(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} counts {row['recipients']} recipients and"
             f" {row['skipped']} skipped, but has {row['found']} rows of which"
             f" {row['found_skipped']} are skipped",
             "another program changed the file; sending or resuming it counts the rows anew",
         )
-    for row in figures.people_twice(state):
+    for row in takeover.people_twice(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} has {row['people']} people more than once",
             f"do not send it: wacoex broadcast cancel {row['broadcast_id']}",
         )
-    for row in figures.taken_without_message_id(state):
+    for row in takeover.taken_without_message_id(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} has {row['n']} accepted rows without a message id",
             "another program changed the file; these people are never sent to again:"
             f" wacoex broadcast show {row['broadcast_id']}",
         )
-    for row in figures.taken_after_optout(state):
+    for row in takeover.taken_after_optout(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} was sent to {row['people']} people after they opted"
             " out",
             "was this file restored, or changed by another program? tell these people",
         )
-    for row in figures.completed_but_open(state):
+    for row in takeover.completed_but_open(state):
         yield Problem(
             f"broadcast {row['broadcast_id']} is completed, but {row['n']} rows are still open",
             "another program changed the file; these people got nothing: plan a broadcast for them",
@@ -591,7 +592,7 @@ def _stranded(state: State, clock: Clock) -> Iterator[Problem]:
 
 
 def _claims_of_the_dead(state: State, clock: Clock) -> list[tuple[int, str, int]]:
-    claims = figures.sending_rows(state)
+    claims = takeover.sending_rows(state)
     alive = {(row["purpose"], row["holder"]) for row, lives in locks.held(state, clock) if lives}
     return [
         (row["broadcast_id"], row["holder"], row["n"])
