@@ -83,26 +83,23 @@ class Attack:
         """To whom the pretend Meta took a message, in order, each as often as it was taken."""
         return [row["recipient"] for row in self.sandbox.arrivals().rows if row["accepted"]]
 
-    def judge(
-        self, people: Sequence[str], *, open_rows: int = 0, twice: int = 0, wrong: int | None = None
-    ) -> None:
+    def judge(self, people: Sequence[str], *, open_rows: int = 0, meant: int = 0) -> None:
         """Nobody twice, nobody but these people (E.164), all of them but the open rows.
 
-        `open_rows` are those that the program itself says it has not sent or does not know about.
+        `open_rows` are those that the program itself says it has not sent or does not know about,
+        `meant` are second messages that a person asked for.
         """
         arrived = [f"+{recipient.lstrip('+')}" for recipient in self.arrived()]
         line = {
             "attack": self._node.name,
             "people": len(people),
-            "twice": len(arrived) - len(set(arrived)),
+            "twice": len(arrived) - len(set(arrived)) - meant,
             "wrong": len(set(arrived) - set(people)),
             "lost": max(0, len(set(people) - set(arrived)) - open_rows),
             "stuck": self._stuck,
         }
         self._node.user_properties.append(("attack", line))
-        assert line["twice"] == twice
-        assert line["wrong"] == (wrong or 0)
-        assert (line["lost"], line["stuck"]) == (0, 0)
+        assert [line[name] for name in ("twice", "wrong", "lost", "stuck")] == [0, 0, 0, 0]
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ def test_a_repeat_is_meant(attack: Attack) -> None:
     assert (resumed.code, resumed.data["repeats"]) == (0, "sent")
     [decision] = attack.run("broadcast", "report", "2").data["decisions"]
     assert decision["decision"].startswith("again: 40 of 40 people already have this message")
-    attack.judge(people(40), twice=40)
+    attack.judge(people(40), meant=40)
 
 
 def test_a_plan_is_mended_and_planned_again(attack: Attack) -> None:
@@ -220,7 +220,7 @@ def test_another_value_is_another_message(attack: Attack) -> None:
     other = ("broadcast", "send", "--to", str(path), *TEMPLATE[:-2], "--text", "2=another")
 
     assert attack.run(*other, *FIRST, "--yes").code == 0
-    attack.judge(people(10), twice=10)
+    attack.judge(people(10), meant=10)
 
 
 def test_failed_rows_are_sent_again(request: pytest.FixtureRequest) -> None:
@@ -250,4 +250,4 @@ def test_two_clients_send_the_same_template(attack: Attack) -> None:
     send = ("broadcast", "send", "--to", str(path), *TEMPLATE, *other, "--yes")
 
     assert attack.run(*send).code == 0
-    attack.judge(people(10), twice=10)
+    attack.judge(people(10), meant=10)
