@@ -67,6 +67,15 @@ def test_a_file_that_never_planned_needs_no_sidecar(state: State) -> None:
     generation.demand_own(state)
 
 
+def test_a_kill_right_after_the_first_use_was_counted_leaves_no_copy(state: State) -> None:
+    generation.demand_own(state, "m1")
+    with state.transaction():
+        generation.raise_counter(state)
+    # Here the process is killed: the sidecar does not count this use yet.
+
+    generation.demand_own(state, "m1")
+
+
 def test_each_use_raises_file_and_sidecar(state: State) -> None:
     used(state)
     used(state)

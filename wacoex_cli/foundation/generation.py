@@ -192,9 +192,11 @@ def suspicion(state: State, machine_id: str | None = None) -> str | None:
 def demand_own(state: State, machine_id: str | None = None) -> None:
     """Refuse to plan or send from a file that is a copy, or went back in time.
 
+    A new file gets its sidecar here.
+
     Raises:
         RefusedError: with how to go on.
-        StateError: it has a second name.
+        StateError: it has a second name, or its sidecar cannot be written.
     """
     with explained(state.path):
         demand_one_name(state.path)
@@ -206,6 +208,10 @@ def demand_own(state: State, machine_id: str | None = None) -> None:
             code="state_copied",
             details={"reason": why},
         )
+    if not sidecar_path(state.path).exists():
+        # Before the counter is raised for the first time: a kill right after that leaves a file
+        # that is ahead of its sidecar, not one that looks like a copy.
+        write_sidecar(state.path, _now(state, machine_id))
 
 
 def raise_counter(state: State, least: int = 0) -> None:
