@@ -701,12 +701,14 @@ def newest(*, env_file: Path | None = None) -> list[tuple[str, str]]:
 def active_since(state: State, channels: Sequence[int], since: datetime) -> list[int]:
     """Broadcasts of these channels that have begun and may have sent since a moment, or yet may."""
     marks = ", ".join("?" * len(channels))
+    # A clock that was set back dates the end of a broadcast before its messages.
+    runs = "SELECT broadcast_id FROM broadcast_runs WHERE started_at >= ? OR last_active_at >= ?"
     found = state.rows(
         f"SELECT broadcast_id FROM broadcasts WHERE channel_id IN ({marks})"
-        " AND started_at IS NOT NULL AND status NOT IN ('draft', 'planned')"
-        " AND (finished_at IS NULL OR finished_at >= ? OR status IN ('sending', 'paused'))"
-        " ORDER BY broadcast_id",
-        [*channels, to_text(since)],
+        " AND started_at IS NOT NULL AND status <> 'draft' AND (finished_at IS NULL"
+        " OR finished_at >= ? OR status IN ('sending', 'paused')"
+        f" OR broadcast_id IN ({runs})) ORDER BY broadcast_id",
+        [*channels, *[to_text(since)] * 3],
     )
     return [row["broadcast_id"] for row in found]
 

@@ -470,9 +470,14 @@ class Rows(Figures):
             changes = f"{changes}CASE WHEN attempts < ? THEN ? ELSE attempts END"
             where = "row = ?"
             values += [attempt, attempt, self.broadcast_id, row]
-        return self.state.execute(
+        lost = self.state.execute(
             moving(Move.LOST_TRACK, RowState.AMBIGUOUS, changes, where), values
         )
+        if lost:
+            # What may have left has begun: other broadcasts are compared with it.
+            begun = "UPDATE broadcasts SET started_at = COALESCE(started_at, ?)"
+            self.state.execute(f"{begun} WHERE broadcast_id = ?", [to_text(at), self.broadcast_id])
+        return lost
 
     def move_on(
         self,

@@ -181,12 +181,16 @@ def suspicion(state: State, machine_id: str | None = None) -> str | None:
 
     `machine_id` is that of this machine, found out when it is None. Changes nothing.
     """
-    # In this order: a program that raises the counter meanwhile raises it in the file first.
-    before = read_sidecar(state.path)
-    has_sidecar = sidecar_path(state.path).exists()
-    if not has_sidecar and state.value(_UNSEALED):
-        return None
-    return what_is_wrong(_now(state, machine_id), before, has_sidecar=has_sidecar)
+    # In this order: a program that raises the counter meanwhile raises it in the file first. The
+    # first sidecar is the exception, so one that came meanwhile is read anew.
+    while True:
+        has_sidecar = sidecar_path(state.path).exists()
+        before = read_sidecar(state.path) if has_sidecar else None
+        if not has_sidecar and state.value(_UNSEALED):
+            return None
+        now = _now(state, machine_id)
+        if has_sidecar or not sidecar_path(state.path).exists():
+            return what_is_wrong(now, before, has_sidecar=has_sidecar)
 
 
 def demand_own(state: State, machine_id: str | None = None) -> None:
