@@ -313,6 +313,7 @@ class Night:
         shutil.copytree(empty, self.home)
         self.state = self.home / "wacoex.db"
         self.kept: Path | None = None
+        self.kept_home: Path | None = None
         self.letters: list[Letter] = []
         self.again: set[int] = set()  # commands that a person gave with --again
         self.again_broadcasts: set[str] = set()
@@ -478,6 +479,11 @@ class Night:
         return int(row["value"])
 
     def back_up(self, how: str) -> None:
+        if how == "the directory":
+            self.kept_home = self.directory / f"kept-{self.machine.commands}"
+            shutil.rmtree(self.kept_home, ignore_errors=True)
+            shutil.copytree(self.home, self.kept_home, symlinks=True)
+            return
         kept = self.directory / f"kept-{self.machine.commands}.db"
         if how == "with `state backup`":
             if self.do("state", "backup", str(kept)).code == 0:
@@ -489,6 +495,9 @@ class Night:
         self.kept = kept
 
     def put_back(self, how: str) -> None:
+        if how == "used where it is":
+            self.use_kept_directory()
+            return
         if self.kept is None:
             return
         if how.startswith("`state restore`"):
@@ -510,6 +519,15 @@ class Night:
                 shutil.copy(file, new)
                 new.rename(target)
         self.opted_out.clear()
+
+    def use_kept_directory(self) -> None:
+        if self.kept_home is not None:
+            self.is_harmed = True
+            self.home, self.state = self.kept_home, self.kept_home / self.state.name
+            self.kept_home = None
+            self.opted_out.clear()
+            if not self.generation():
+                self.excuse_the_unknown()
 
     def hear(self, every: int) -> None:
         told = self.machine.world.outbox.emitted(self.machine.seconds)[::every]
@@ -701,7 +719,9 @@ letters = st.builds(
     spelling=st.integers(0, 1),
     mended=st.none() | st.integers(0, len(PEOPLE) - 1),
 )
-everybody = st.permutations(range(len(PEOPLE))).map(lambda people: Letter(tuple(people)))
+everybody = st.builds(
+    Letter, st.permutations(range(len(PEOPLE))).map(tuple), spelling=st.sampled_from([0, 0, 0, 1])
+)
 flags = st.sampled_from([""] * 6 + ["--skip-sent"] * 3 + ["--again"])
 lucks = st.lists(st.sampled_from(["fine"] * 8 + list(LUCK)), max_size=4).map(tuple)
 kills = st.none() | st.one_of(
@@ -731,10 +751,12 @@ deeds = st.one_of(
     st.builds(Settle, st.sampled_from(Decision)),
     st.just(Adopt()),
 )
-backups = st.builds(BackUp, st.sampled_from(["with `state backup`", "with `cp`"]))
+backups = st.builds(BackUp, st.sampled_from(["with `state backup`", "with `cp`", "the directory"]))
 put_backs = st.builds(
     PutBack,
-    st.sampled_from(["in place", "by rename", "`state restore`", "`state restore` --force"]),
+    st.sampled_from(
+        ["in place", "by rename", "`state restore`", "`state restore` --force", "used where it is"]
+    ),
 )
 losses = st.builds(LoseLog, st.sampled_from(["deleted", "cut", "overwritten", "its index"]))
 moves = st.builds(Move, st.sampled_from(["the file alone", "with its log", "the directory"]))
@@ -760,6 +782,12 @@ chapters = st.one_of(
     st.tuples(killed, losses | moves, goes_on | sends),
     st.tuples(backups, killed, put_backs, goes_on | sends),
     st.tuples(st.builds(Plan, everybody), backups, goes_on, put_backs),
+    st.tuples(
+        st.builds(Plan, everybody),
+        st.just(BackUp("the directory")),
+        goes_on,
+        st.just(PutBack("used where it is")),
+    ),
 )
 nights = st.lists(chapters, min_size=1, max_size=4).map(lambda found: [*itertools.chain(*found)])
 
