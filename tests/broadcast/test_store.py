@@ -353,8 +353,8 @@ def test_rows_are_written_in_one_file_and_their_state_in_one_statement():
     assert sorted(writers) == ["migrations.py", "rows.py"]
     steps = texts[package / "foundation" / "migrations.py"]
     assert steps.count("UPDATE recipients") == steps.count("UPDATE recipients SET sent_key") == 1
-    store = texts[package / "broadcast" / "store.py"]
-    assert store.count("UPDATE recipients SET state") == 1
+    rows = texts[package / "broadcast" / "rows.py"]
+    assert rows.count("UPDATE recipients SET state") == 1
 
 
 ROWS = 6

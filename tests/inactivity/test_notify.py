@@ -250,7 +250,7 @@ def test_two_runs_at_the_same_time_do_not_both_send(
         locks.acquire(other, LOCK_PURPOSE, presence, SystemClock())
 
     second = run(*NOTIFY, "--to", inbox.url)
-    presence.leave()
+    presence.abandon()
     other.close()
     third = run(*NOTIFY, "--to", inbox.url)
 

@@ -439,11 +439,11 @@ class Figures:
             [since, f'%"attempt_id":"{attempts}%', self.broadcast_id, self.broadcast_id],
         )
 
-    def last(self) -> int:
-        """The number of the last row."""
-        return int(
-            self._value("SELECT COALESCE(MAX(row), 0) FROM recipients WHERE broadcast_id = ?")
-        )
+    def page_end(self, after: int, most: int) -> int | None:
+        """The last of the next so many rows after a row; None when there are no more."""
+        rows = "SELECT row FROM recipients WHERE broadcast_id = ? AND row > ? ORDER BY row LIMIT ?"
+        end = self._value(f"SELECT MAX(row) FROM ({rows}) AS page", after, most)
+        return None if end is None else int(end)
 
     def sent_elsewhere(
         self, where: str, values: Sequence[int], since: datetime

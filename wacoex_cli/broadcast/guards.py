@@ -438,8 +438,9 @@ class MessageComparison:
             for other in others
             if other.status in (Status.SENDING, Status.PAUSED) and other.turn < mine.turn
         ]
-        for first in range(1, self._rows.last() + 1, _PAGE_ROWS):
-            ends = first, first + _PAGE_ROWS - 1
+        after = 0
+        while (end := self._rows.page_end(after, _PAGE_ROWS)) is not None:
+            ends, after = (after + 1, end), end
             found = self._rows.open_elsewhere(*ends, ahead) if ahead else []
             found += self._rows.sent_elsewhere("mine.row BETWEEN ? AND ?", ends, since)
             if page := _each_once(found, numbers):

@@ -365,7 +365,6 @@ def _state_error(path: Path, error: sqlite3.Error) -> WacoexError:
         return StateError(
             f"the state file {path} is damaged: {error}",
             hint="keep a copy of it and of the files beside it, then restore a backup",
-            code="state_damaged",
         )
     return StateError(
         f"the state file {path} does not take or give this: {error}",
