@@ -380,6 +380,7 @@ class Process:
         self.held, self.under_way, self.settled = [], [], []
         with state.transaction():
             takeover.take_lock(state, broadcast_id, self.presence, clock)
+            Rows(state, broadcast_id).renew_tries(clock.now())
             run_id = Broadcasts(state).start_run(
                 broadcast_id, self.presence.holder, 20.0, clock.now()
             )

@@ -213,6 +213,7 @@ def paths(at: PlainGroup) -> Iterator[CommandPath]:
 
 WORKING_VERBS = [
     "add",
+    "adopt",
     "backup",
     "cancel",
     "confirm",
