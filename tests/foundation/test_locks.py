@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from wacoex_cli.errors import TemporaryError
+from wacoex_cli.errors import StateError, TemporaryError
 from wacoex_cli.foundation import locks
 
 PURPOSE = "broadcast 7"
@@ -117,3 +119,13 @@ def test_presence_files_are_private_and_go_when_their_owner_leaves(state):
 
     presence.leave()
     assert not presence.path.exists()
+
+
+def test_going_away_twice_closes_no_file_of_somebody_else(state):
+    presence = locks.Presence(state.path)
+    presence.abandon()
+    with Path(os.devnull).open("rb") as other:
+        presence.abandon()
+        assert os.fstat(other.fileno())
+    with pytest.raises(StateError):
+        presence.note("what left after that")

@@ -624,7 +624,11 @@ async def send(
     try:
         run = sender.begin(provider, channel, order)
     except BaseException:
-        presence.leave()
+        # Without its file the holder of a lock counts as alive until it was silent for long.
+        if sender.has_lock:
+            presence.abandon()
+        else:
+            presence.leave()
         raise
     try:
         this_file = sender.broadcasts.state_id
@@ -661,10 +665,14 @@ async def send(
             error.hint = f"{error.hint}; to continue: wacoex broadcast resume {run.broadcast_id}"
         raise
     # Until the file itself knows every row, a lost log would take its record of them along.
-    if takeover.forget_settled(state, presence):
-        presence.leave()
-    else:
-        presence.abandon()
+    is_settled = False
+    try:
+        is_settled = takeover.forget_settled(state, presence)
+    finally:
+        if is_settled:
+            presence.leave()
+        else:
+            presence.abandon()
     return sent
 
 
@@ -676,6 +684,7 @@ class _SendingProcess:
         self.broadcast = broadcast
         self.clock = clock
         self.presence = locks.Presence(state.path)
+        self.has_lock = False
         self.broadcasts = Broadcasts(state)
         self.rows = Rows(state, broadcast.broadcast_id)
 
@@ -701,14 +710,16 @@ class _SendingProcess:
             self.rows.renew_tries(now)
             run_id = self.broadcasts.start_run(number, self.presence.holder, rate, now)
             generation.raise_counter(self.state)
-        generation.seal(self.state)
-        takeover.forget_settled(self.state)
+            self.has_lock = True
         try:
+            generation.seal(self.state)
+            takeover.forget_settled(self.state)
             let_pass(self.state, self.broadcast, order, self.presence, self.clock)
         except BaseException:
             with self.state.transaction():
                 self.broadcasts.withdraw(self.broadcast, run_id)
                 locks.release(self.state, lock_purpose(number), self.presence)
+            self.has_lock = False
             raise
         return Run(
             broadcast_id=number,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 30.0
 _HOLDER = re.compile("[0-9a-f]{32}")
+_CLOSED = -1
 
 
 class Presence:
@@ -100,7 +101,10 @@ class Presence:
 
     def abandon(self) -> None:
         """Go away but keep the notes for whoever takes over."""
-        for descriptor in (self._descriptor, *self._locks):
+        # Once only: the system gives the number of a closed descriptor to the next file.
+        descriptors = (self._descriptor, *self._locks)
+        self._descriptor, self._locks = _CLOSED, []
+        for descriptor in descriptors:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
