@@ -27,6 +27,7 @@ from wacoex_cli.broadcast.model import RowState
 from wacoex_cli.broadcast.providers import MetaProvider
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.registry import active
+from wacoex_cli.foundation import generation
 from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
@@ -68,6 +69,15 @@ def plan(home: Home) -> None:
     )
 
 
+def put_back(planned: Path, home: Home) -> None:
+    """Let the state file be as it was after planning, and be known as the one used last."""
+    for path in home.directory.glob("wacoex.db-*"):
+        path.unlink()
+    shutil.copyfile(planned, home.state)
+    with contextlib.closing(open_state(home.state)) as state:
+        generation.seal(state, anew=True)
+
+
 def repeat(home: Home) -> None:
     """Plan a million rows again, half of which have been sent and half of which are open."""
     with contextlib.closing(open_state(home.state)) as state, state.transaction():
@@ -80,7 +90,11 @@ def repeat(home: Home) -> None:
             "UPDATE broadcasts SET status = 'paused', started_at = ?, is_compared = 1", [now]
         )
     started = time.monotonic()
-    _, usage = used_by(home.start_planning(MILLION))
+    planning = home.start_planning(MILLION)
+    said, usage = used_by(planning)
+    # Nobody is left of its million, and it says so.
+    if planning.returncode:
+        sys.exit(f"a command failed: {said}")
     show(
         "`broadcast plan` of a million people who have the message, or will get it",
         (
@@ -212,14 +226,10 @@ def main() -> None:
             if "ledger" in chosen:
                 ledger_costs(home, 1)
             if "resume" in chosen:
-                for path in home.directory.glob("wacoex.db-*"):
-                    path.unlink()
-                shutil.copyfile(planned, home.state)
+                put_back(planned, home)
                 resume(home, sandbox, 1)
             if "repeat" in chosen:
-                for path in home.directory.glob("wacoex.db-*"):
-                    path.unlink()
-                planned.replace(home.state)
+                put_back(planned, home)
                 repeat(home)
     if "memory" in chosen:
         with bench() as (_, home):
