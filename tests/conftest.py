@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,9 @@ settings.register_profile(
     "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any-machine")
+
+# Under nohup every process that a test starts would ignore that a terminal closes.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
