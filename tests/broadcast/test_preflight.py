@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from wacoex_cli.broadcast.model import RepeatPolicy
 from wacoex_cli.broadcast.projection import (
     Incident,
     Trouble,
@@ -214,12 +215,13 @@ def test_a_list_larger_than_the_messaging_limit_is_critical(shop, cli, number):
 def test_what_was_sent_within_24_hours_counts_against_the_messaging_limit(shop, number):
     number(whatsapp_business_manager_messaging_limit="TIER_50")
     shop.send(shop.planned(40))
-    planned = shop.plan(11)
+    others = shop.file("others.csv", [(shop.phone(n),) for n in range(41, 52)])
+    planned = shop.plan(others)
     assert ids(planned) == [("WX502", "critical")]
     assert "at most 10" in planned.findings[0].evidence[-1].text
 
     shop.clock.leap(timedelta(hours=24, seconds=1).total_seconds())
-    assert ids(shop.plan(11)) == []
+    assert ids(shop.plan(others)) == []
 
 
 def test_a_limit_whose_name_nobody_knows_is_no_limit_made_up(shop, number):
@@ -415,8 +417,9 @@ def test_the_share_of_the_portfolios_limit_is_told(shop, estimate, tier, limit, 
 @pytest.mark.usefixtures("silence")
 def test_who_was_in_two_broadcasts_uses_up_the_limit_once(shop, estimate):
     for people in (2, 4, 3):
-        shop.send(shop.planned(people))
-    shop.send(shop.planned(shop.file("other.csv", [(shop.phone(1),), (shop.phone(9),)])))
+        shop.send(shop.planned(people), repeats=RepeatPolicy.SENT)
+    other = shop.file("other.csv", [(shop.phone(1),), (shop.phone(9),)])
+    shop.send(shop.planned(other), repeats=RepeatPolicy.SENT)
 
     assert estimate(1)["limit"]["used_in_24_hours"] == 5
 

@@ -198,7 +198,9 @@ def test_the_fast_way_agrees_with_libphonenumber_on_national_numbers(
     code = str(phonenumbers.country_code_for_region(country)) if has_code else ""
     text = f"{code}{prefix}{digits}"
     phone = normalise(text, country)
-    if phone is not None and not text.startswith("00") and phone != f"+{text}":
+    # Meta writes numbers of Mexico with a 1 after the country code, which libphonenumber keeps.
+    is_of_meta = country == "MX" and text.startswith("521")
+    if phone is not None and not is_of_meta and not text.startswith("00") and phone != f"+{text}":
         assert _as_libphonenumber_reads(text, country) == phone
 
 
