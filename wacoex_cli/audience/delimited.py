@@ -69,10 +69,7 @@ def read_delimited(
     return Sheet(
         columns,
         _records(columns, itertools.chain(top[place + 1 :], reader)),
-        tuple(
-            TitleLine(row.line, " ".join(filter(None, map(str.strip, row.cells))))
-            for row in top[:place]
-        ),
+        tuple(TitleLine.of(row.line, row.cells) for row in top[:place]),
     )
 
 

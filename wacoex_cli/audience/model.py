@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 LONGEST_CELL = 32_767
 """Characters of a cell: what Excel takes. In other files a longer value is an accident too."""
@@ -58,6 +58,11 @@ class TitleLine(NamedTuple):
 
     line: int
     text: str
+
+    @classmethod
+    def of(cls, line: int, cells: Iterable[str]) -> TitleLine:
+        """The filled cells of a line, side by side."""
+        return cls(line, " ".join(filter(None, map(str.strip, cells))))
 
 
 class OtherSheet(NamedTuple):

@@ -54,6 +54,10 @@ _ALPHABET = 26
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _LINKS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
+# A part with a password is a RuntimeError.
+_UNREADABLE_PART = (
+    *(KeyError, zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError),
+)
 _SHARED = "xl/sharedStrings.xml"
 _STYLES = "xl/styles.xml"
 _ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)["']""")
@@ -159,9 +163,7 @@ def read_part(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
         with archive.open(name) as part:
             while piece := part.read(_CHUNK_BYTES):
                 yield piece
-    except (KeyError, zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
-        raise DamagedError from error
-    except (RuntimeError, NotImplementedError, ValueError) as error:  # with a password, say
+    except _UNREADABLE_PART as error:
         raise DamagedError from error
 
 

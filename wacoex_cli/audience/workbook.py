@@ -83,10 +83,7 @@ def _sheet(
     return Sheet(
         columns,
         _records(columns, itertools.chain(top[place + 1 :], filled), pieces.too_long),
-        tuple(
-            TitleLine(number, " ".join(filter(None, map(str.strip, cells))))
-            for number, cells, _ in top[:place]
-        ),
+        tuple(TitleLine.of(number, cells) for number, cells, _ in top[:place]),
         name,
         others,
         (pieces.hidden_rows, pieces.first_hidden),

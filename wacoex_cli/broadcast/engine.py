@@ -171,7 +171,6 @@ class Exchange:
         self._state = state
         self._presence = presence
         self._clock = clock
-        self._steady = SteadyClock(clock)
         self._run = run
         self._purpose = lock_purpose(run.broadcast_id)
         self._last_beat = float("-inf")
@@ -206,7 +205,7 @@ class Exchange:
                 claims, slots, paces = self._grant(report, paces, leave, now)
             for key, pace in zip((self._run.phone, self._run.endpoint), paces, strict=False):
                 self._paces.save(str(key), pace, self._clock)
-            has_more = bool(claims) or self._rows.has_more(self._steady.now())
+            has_more = bool(claims) or self._rows.has_more(self._guard.steady.now())
             self._mark(report, bool(claims), now)
         hold_until = max(pace.hold_until for pace in paces)
         snapshot = self._snapshot(report, paces[-1].told_limit, now)

@@ -130,7 +130,8 @@ _RECENT = (
 )
 
 
-# In this order: of each row of ours the index of keys, or of people, finds that of another.
+# In this order: of each row of ours the index of keys, or of people, finds that of another. CASE
+# hides the states from SQLite, which would take the index of states instead.
 _MINE_AND_THEIRS = (
     "SELECT mine.row, theirs.broadcast_id, theirs.claimed_at"
     " FROM recipients mine CROSS JOIN recipients theirs"

@@ -515,13 +515,14 @@ def let_pass(
     comparison = MessageComparison(state, number, order.repeat_hours, clock)
     is_let = False
     while not is_let:
-        starts = store.starts()
+        starts, overlap = store.starts(), Overlap(0)
         if repeats is RepeatPolicy.SKIPPED:
             for page in comparison.pages():
                 with state.transaction():
                     locks.beat(state, lock_purpose(number), presence, clock)
                     rows.skip_already_sent(page)
-        overlap = comparison.look()
+        elif repeats is RepeatPolicy.REFUSED or order.repeats is RepeatPolicy.SENT:
+            overlap = comparison.look()
         if overlap and repeats is RepeatPolicy.REFUSED:
             raise refusal_of(overlap, broadcast.channel, clock.now())
         with state.transaction():
@@ -652,12 +653,15 @@ class Leave:
 
 
 class RunGuard:
-    """Watches over one run. Everything is called inside the transaction of a tick."""
+    """Watches over one run. Everything is called inside the transaction of a tick.
+
+    `steady` is the clock by which waits inside the run end.
+    """
 
     def __init__(self, state: State, clock: Clock, run: Run) -> None:
         self._rows = Rows(state, run.broadcast_id)
         self._clock = clock
-        self._steady = SteadyClock(clock)
+        self.steady = SteadyClock(clock)
         self._set_by = timedelta()
         self._answered = ("", 0.0)
         self._run = run
@@ -733,11 +737,11 @@ class RunGuard:
         return ()
 
     def _claim(self, holder: str, wanted: int) -> tuple[Claim, ...]:
-        hours, now, steady = self._hours, self._clock.now(), self._steady.now()
+        hours, now, steady = self._hours, self._clock.now(), self.steady.now()
         if not (hours and wanted):
             return self._rows.claim(holder, wanted, now, steady)
-        if abs(self._steady.set_by() - self._set_by) > _CLOCK_WAS_SET:
-            self._set_by = self._steady.set_by()
+        if abs(self.steady.set_by() - self._set_by) > _CLOCK_WAS_SET:
+            self._set_by = self.steady.set_by()
             self._rows.look_again(now)
         free, held = 0, dict[int, datetime | None]()
         for row, phone in self._rows.next_rows(now, steady, max(_LOOKED_AT, wanted)):

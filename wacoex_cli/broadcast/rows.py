@@ -22,6 +22,7 @@ from wacoex_cli.broadcast.figures import (
 from wacoex_cli.broadcast.model import (
     LONGEST_RETRY_IN_RUN,
     MOST_TRIES_IN_RUN,
+    SENT_STATES,
     TRANSITIONS,
     Broadcast,
     Claim,
@@ -56,7 +57,7 @@ _CLAIMED = (
 # What an earlier try left: it must not stand beside the present reason.
 _NOTHING_OLD = "reason = NULL, code = NULL, message_status = NULL"
 _WENT_OUT = "not_before = NULL, holder = NULL, answered_at = COALESCE(answered_at, claimed_at)"
-_HAVE_GOT_IT = "('sending', 'accepted', 'sent', 'delivered', 'read', 'ambiguous')"
+_HAVE_GOT_IT = sql_list(SENT_STATES)
 _INSERT_ROW = (
     "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state, reason,"
     " new_contact, sent_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"

@@ -114,9 +114,7 @@ def look_at(
         newest_stored_at=newest_stored_at,
         clock_skew_seconds=clock_skew_seconds,
         keyring_problem=workspace.secrets.keyring_problem() if uses_keyring else None,
-        lost_output=tuple(
-            lost_output.newest(workspace.state, workspace.clock.now() - lost_output.COUNTS_FOR)
-        ),
+        lost_output=tuple(lost_output.newest(workspace.state, now - lost_output.COUNTS_FOR)),
         state_file=(
             *takeover.check_state_file(workspace.state, now),
             *takeover.check_file_system(workspace.state, mounts_of_this_machine(), now),

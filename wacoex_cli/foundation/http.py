@@ -148,7 +148,7 @@ class Http:
         self._jitter = jitter
         self._exchange_seconds = exchange_seconds
         self._client: httpx.AsyncClient | None = None
-        self._one_large = asyncio.Lock()
+        self._one_large: asyncio.Lock
 
     async def read(
         self,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.errors import StateError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation import migrations
-from wacoex_cli.foundation.settings import default_state_path, read_sources
+from wacoex_cli.foundation.settings import default_state_path, read_sources, user_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -406,8 +406,7 @@ def glimpse(
         sources = read_sources(env_file=env_file, environ=environ)
         name = "WACOEX_STATE"
         given = environ.get(name) or sources.dotenv.get(name) or sources.toml.get("state")
-        path = Path(str(given)).expanduser().absolute() if given else default_state_path()
-        path = real_path(path)
+        path = real_path(user_path(str(given)) if given else default_state_path())
         # Without a log beside it nobody is writing, and a reader need not leave one behind.
         is_at_rest = not Path(f"{path}-wal").exists()
         uri = f"{path.as_uri()}?mode=ro{'&immutable=1' if is_at_rest else ''}"
@@ -418,7 +417,7 @@ def glimpse(
                 lambda: time.monotonic() > end, _STEPS_BETWEEN_LOOKS_AT_THE_CLOCK
             )
             return connection.execute(sql).fetchall()
-    except (sqlite3.Error, OSError, ValueError, RuntimeError, WacoexError):
+    except (sqlite3.Error, OSError, ValueError, WacoexError):
         return []
 
 

@@ -3,7 +3,7 @@
 Meta's webhooks are described here, its message history in `message_history`, respond.io's in
 `respondio_webhooks`.
 A webhook field is one class below: its fields are what may be kept, its `events` what it reports.
-Sources: Meta, webhooks reference (the page of each field); Meta, message history.
+Source: Meta, webhooks reference (the page of each field).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import inspect
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, replace
@@ -123,7 +123,7 @@ def serve(world: World, port: int, on_ready: Callable[[str], None]) -> int:
     """
 
     async def run() -> int:
-        async with _delivering(world), _watching_stalls(world):
+        async with _beside(_deliver_due(world)), _beside(_watch_stalls(world)):
             return await serve_until_signal(
                 application(world),
                 _HOST,
@@ -154,7 +154,7 @@ def running(world: World, port: int = 0) -> Iterator[str]:
         try:
             async with (
                 serving(app, _HOST, port, log=_complain, drain_seconds=0) as base_url,
-                _delivering(world),
+                _beside(_deliver_due(world)),
             ):
                 ready.set_result((base_url, lambda: loop.call_soon_threadsafe(end.set)))
                 await end.wait()
@@ -174,41 +174,32 @@ def running(world: World, port: int = 0) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def _watching_stalls(world: World) -> AsyncIterator[None]:
-    """Nap again and again while the block runs, and log how late each nap ended."""
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let some work go on while the block runs, and end it then."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
-    async def run() -> None:
+
+async def _watch_stalls(world: World) -> None:
+    """Nap again and again, and log how late each nap ended."""
+    while True:
+        due = world.monotonic() + _NAP_SECONDS
+        await asyncio.sleep(_NAP_SECONDS)
+        if (late := world.monotonic() - due) > _NOTED_STALL_SECONDS:
+            world.log.stalls.append((due, late))
+
+
+async def _deliver_due(world: World) -> None:
+    """Deliver webhooks that fall due, one after the other."""
+    async with webhook_client() as client:
         while True:
-            due = world.monotonic() + _NAP_SECONDS
-            await asyncio.sleep(_NAP_SECONDS)
-            if (late := world.monotonic() - due) > _NOTED_STALL_SECONDS:
-                world.log.stalls.append((due, late))
-
-    task = asyncio.create_task(run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _delivering(world: World) -> AsyncIterator[None]:
-    """Deliver webhooks that fall due, one after the other, while the block runs."""
-
-    async def run() -> None:
-        async with webhook_client() as client:
-            while True:
-                while (webhook := world.outbox.take(world.monotonic())) is not None:
-                    await _deliver(world, client, webhook)
-                await asyncio.sleep(_LOOKS_EVERY_SECONDS)
-
-    task = asyncio.create_task(run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+            while (webhook := world.outbox.take(world.monotonic())) is not None:
+                await _deliver(world, client, webhook)
+            await asyncio.sleep(_LOOKS_EVERY_SECONDS)
 
 
 async def _deliver(world: World, client: httpx.AsyncClient, webhook: DueWebhook) -> None:
