@@ -227,7 +227,7 @@ def test_a_file_is_imported_and_a_missing_one_refused(run, state, tmp_path):
     terminal = run("events", "import", "-", tty=True, env=env)
 
     assert done.code == 0
-    assert "2 payloads read: 2 stored, 0 known already, 0 unfit" in done.out
+    assert "2 payloads read: 2 stored, 0 known already, 0 unreadable" in done.out
     assert missing.code == terminal.code == 2
     assert "no such file" in missing.err
     assert list(EventLog(state).find(kinds={Kind.ECHO}))

@@ -78,7 +78,8 @@ class PlanOptions(NamedTuple):
         bool,
         typer.Option(
             "--create-contacts",
-            help="respond.io: make a contact of everybody who is none; each may count as a MAC.",
+            help="respond.io: make a contact of each person who is not a contact yet;"
+            " each may count as a MAC.",
         ),
     ] = False
 

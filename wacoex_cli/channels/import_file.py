@@ -248,7 +248,7 @@ class RowProblem(NamedTuple):
 def import_channels(
     state: State, listing: Listing, now: datetime, *, dry_run: bool = False
 ) -> ImportedChannels:
-    """Add every channel that is not known yet, in one transaction, or none when a row is unfit.
+    """Add every channel that is not known yet, in one transaction; none when a row cannot be used.
 
     A row that says of a known channel what is known changes nothing; one that says otherwise is
     a problem. With `dry_run` nothing is added.

@@ -1,4 +1,4 @@
-"""Asking Meta and respond.io about channels, each question once for whoever shares it."""
+"""Ask Meta and respond.io about channels; what several channels need is asked for once."""
 
 from __future__ import annotations
 

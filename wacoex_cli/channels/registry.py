@@ -42,7 +42,7 @@ def add_channel(
 ) -> Channel:
     """Add a channel; with `dry_run` only check that it could be added.
 
-    Raises UsageError for a name, number, id or time zone that is unfit or taken.
+    Raises UsageError for a name, number, id or time zone that is not valid, or is taken.
     """
     with state.transaction():
         others = Channels(state).all_channels()

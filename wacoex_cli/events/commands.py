@@ -58,7 +58,7 @@ def import_events(
     would = "would be " if dry_run else ""
     text = (
         f"{done.read} payloads read: {done.stored} {would}stored,"
-        f" {done.duplicates} known already, {done.invalid} unfit"
+        f" {done.duplicates} known already, {done.invalid} unreadable"
     )
     table = Table(("events", "kind"), [(n, kind) for kind, n in sorted(done.by_kind.items())])
     data = {**done.to_json(), "dry_run": dry_run}
