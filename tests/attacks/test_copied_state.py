@@ -110,18 +110,23 @@ def test_a_backup_is_used_as_the_state_file(attack: Attack) -> None:
     attack.judge(everybody())
 
 
-@pytest.mark.parametrize("is_moved", [True, False], ids=["moved", "overwritten"])
-def test_an_older_backup_comes_in_place_of_the_file(attack: Attack, is_moved: bool) -> None:
-    number = planned(attack)
-    backup = attack.home.directory / "backup.db"
-    assert attack.run("state", "backup", str(backup)).code == 0
-    assert attack.run("broadcast", "send", number, "--yes").code == 0
+def put_in_place(attack: Attack, backup: Path, *, is_moved: bool = False) -> None:
+    """Let a backup be the state file, as somebody does who does not know `state restore`."""
     if is_moved:
         backup.replace(attack.home.state)
     else:
         shutil.copyfile(backup, attack.home.state)
     for ending in ("-wal", "-shm"):
         Path(f"{attack.home.state}{ending}").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("is_moved", [True, False], ids=["moved", "overwritten"])
+def test_an_older_backup_comes_in_place_of_the_file(attack: Attack, is_moved: bool) -> None:
+    number = planned(attack)
+    backup = attack.home.directory / "backup.db"
+    assert attack.run("state", "backup", str(backup)).code == 0
+    assert attack.run("broadcast", "send", number, "--yes").code == 0
+    put_in_place(attack, backup, is_moved=is_moved)
 
     refused = attack.run("broadcast", "send", number, "--yes")
     assert (refused.code, refused.codes) == (5, ["state_copied"])
@@ -138,9 +143,7 @@ def test_a_backup_made_during_a_run_comes_back_after_it(attack: Attack) -> None:
         time.sleep(0.01)
     assert attack.run("state", "backup", str(backup)).code == 0
     assert attack.end(sender).code == 0
-    shutil.copyfile(backup, attack.home.state)
-    for ending in ("-wal", "-shm"):
-        Path(f"{attack.home.state}{ending}").unlink(missing_ok=True)
+    put_in_place(attack, backup)
 
     refused = attack.run("broadcast", "resume", number, "--yes")
     assert (refused.code, refused.codes) == (5, ["state_copied"])

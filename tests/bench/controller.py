@@ -11,7 +11,7 @@ import bisect
 import signal
 import time
 
-from tests.bench.figures import Arrivals, Figure, show
+from tests.bench.figures import Arrivals, Figure, seconds_until_rate, show
 from tests.bench.harness import AFTER_300_MS, Sandbox, bench, finished
 
 FULL, FALLEN = 20, 5
@@ -60,10 +60,9 @@ def _await_recovery(sandbox: Sandbox, returned: float) -> float:
     while time.monotonic() < returned + LONGEST_RECOVERY_SECONDS:
         time.sleep(WINDOW_SECONDS / 2)
         accepted = sandbox.arrivals(since).accepted_at
-        for end, moment in enumerate(accepted):
-            start = bisect.bisect_right(accepted, moment - WINDOW_SECONDS)
-            if (end - start + 1) / WINDOW_SECONDS > RECOVERED_RATE:
-                return moment - returned
+        found = seconds_until_rate(accepted, returned, RECOVERED_RATE, WINDOW_SECONDS)
+        if found < float("inf"):
+            return found
     return float("inf")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 import platform
 from dataclasses import dataclass
@@ -39,17 +40,37 @@ class Arrivals:
 
     def most_in_a_second(self) -> int:
         """The most arrivals in any second, wherever it begins."""
-        most = first = 0
-        for last, moment in enumerate(self.at):
-            while moment - self.at[first] >= 1.0:
-                first += 1
-            most = max(most, last - first + 1)
-        return most
+        return most_in_a_second(self.at)
 
     def duplicates(self) -> int:
         """Messages that were taken for somebody who already had one."""
         taken = [row["recipient"] for row in self.rows if row["accepted"]]
         return len(taken) - len(set(taken))
+
+
+def most_in_a_second(moments: Iterable[float]) -> int:
+    """The most of these moments, in seconds, that lie within any second."""
+    ordered = sorted(moments)
+    most = first = 0
+    for last, moment in enumerate(ordered):
+        while moment - ordered[first] >= 1.0:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def seconds_until_rate(
+    accepted_at: Sequence[float], since: float, rate: float, window: float
+) -> float:
+    """Seconds from a moment until a `window` had more than `rate` a second; infinite if none had.
+
+    `accepted_at` is in order and begins after that moment.
+    """
+    for end, moment in enumerate(accepted_at):
+        start = bisect.bisect_right(accepted_at, moment - window)
+        if (end - start + 1) / window > rate:
+            return moment - since
+    return float("inf")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ allows that, and a run in which the server itself was held up is repeated.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import signal
 import subprocess
@@ -17,7 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, seconds_until_rate, show
 from tests.bench.harness import AFTER_300_MS, Home, Sandbox, bench, finished, preferred
 
 if TYPE_CHECKING:
@@ -66,13 +65,8 @@ def storm(seconds: float) -> None:
 
 
 def _recovery(seen: Arrivals, since: float, rate: float) -> float:
-    """Seconds until the last five seconds had more than so many a second; infinite if never."""
     accepted = [at for at in seen.accepted_at if at >= since]
-    for end, moment in enumerate(accepted):
-        start = bisect.bisect_right(accepted, moment - WINDOW_SECONDS)
-        if (end - start + 1) / WINDOW_SECONDS > rate:
-            return moment - since
-    return float("inf")
+    return seconds_until_rate(accepted, since, rate, WINDOW_SECONDS)
 
 
 def lasting_limit() -> None:

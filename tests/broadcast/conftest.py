@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import wacoex_cli
+from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.model import Status
@@ -314,14 +315,7 @@ def plan_rows(state: State) -> Callable[[int], int]:
         channel_id = _any_channel(state, now)
         with state.transaction():
             broadcast_id = Broadcasts(state).start_draft(
-                channel_id=channel_id,
-                name=None,
-                template="{}",
-                parameter_sources="[]",
-                recipients_file="-",
-                provider=Provider.META,
-                api_base_url="http://127.0.0.1",
-                rate=20.0,
+                **{**DRAFT, "channel_id": channel_id},
                 now=now,
             )
             Broadcasts(state).set_status(broadcast_id, Status.PLANNED)

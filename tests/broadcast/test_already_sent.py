@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast.engine import _SendingProcess
 from wacoex_cli.broadcast.guards import MessageComparison, RunGuard
 from wacoex_cli.broadcast.guards import SendOrder as Order
@@ -28,7 +29,7 @@ from wacoex_cli.broadcast.model import (
 from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.send import plan_test
 from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.channels.model import Details, Fact, Provider
+from wacoex_cli.channels.model import Details, Fact
 from wacoex_cli.channels.registry import add_channel
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.contacts.store import one_spelling, other_spelling
@@ -299,13 +300,7 @@ class Ledger:
         store = Broadcasts(self.state)
         with self.state.transaction():
             number = store.start_draft(
-                channel_id=self.channel.channel_id,
-                template=TEMPLATE,
-                parameter_sources="[]",
-                recipients_file="-",
-                provider=Provider.META,
-                api_base_url="http://127.0.0.1",
-                rate=20.0,
+                **{**DRAFT, "channel_id": self.channel.channel_id, "template": TEMPLATE},
                 has_keys=True,
                 now=self.clock.now(),
             )

@@ -11,13 +11,14 @@ import asyncio
 import random
 import signal
 import subprocess
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.bench.figures import most_in_a_second
 from wacoex_cli.broadcast.engine import WINDOW, Engine, Exchange, Granted, Hooks, Report
 from wacoex_cli.broadcast.guards import Breaker, Run, SendOrder
 from wacoex_cli.broadcast.model import (
@@ -236,17 +237,6 @@ def join(state, clock):
         one.close()
 
 
-def most_in_one_second(moments):
-    window: deque[float] = deque()
-    most = 0
-    for moment in sorted(moments):
-        window.append(moment)
-        while window[0] <= moment - 1.0:
-            window.popleft()
-        most = max(most, len(window))
-    return most
-
-
 def test_what_is_granted_is_on_disk_as_claimed(state, clock, join, plan_rows):
     broadcast_id = plan_rows(100)
     granted = join(broadcast_id)(ROOM)
@@ -284,8 +274,8 @@ def test_broadcasts_of_one_number_share_its_slots_and_keep_their_own_rates(clock
         clock.advance(0.1)
 
     together = slots[fast] + slots[slow]
-    assert most_in_one_second(together) == 20
-    assert most_in_one_second(slots[slow]) == 5
+    assert most_in_a_second(together) == 20
+    assert most_in_a_second(slots[slow]) == 5
     assert len(together) > 6 * 15, "and few slots are wasted"
     assert len(slots[slow]) > 6 * 4, "and the slow one is not starved"
 

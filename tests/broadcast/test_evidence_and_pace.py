@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.bench.figures import most_in_a_second
 from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Run, SendOrder
 from wacoex_cli.broadcast.model import Claim, Doubt, Fate, RowState, Settled, lock_purpose
@@ -392,17 +393,6 @@ def test_the_furthest_status_counts_and_a_failure_keeps_its_text():
 LIMIT = 20.0
 
 
-def most_in_one_second(moments: list[float]) -> int:
-    window: deque[float] = deque()
-    most = 0
-    for moment in sorted(moments):
-        window.append(moment)
-        while window[0] <= moment - 1.0:
-            window.popleft()
-        most = max(most, len(window))
-    return most
-
-
 def accepted(pace: SendingPace, times: int, now: float = 100.0) -> SendingPace:
     for _ in range(times):
         pace = learn(pace, Answered(left_at=now, was_throttled=False), LIMIT, now)
@@ -528,8 +518,8 @@ def test_no_order_of_events_puts_more_than_twenty_slots_into_one_second(steps):
         slots[which] += booked
     both = sorted([*slots[0], *slots[1]])
     late = [slot + throttle.LATE_SECONDS * (n % 2) for n, slot in enumerate(both)]
-    assert most_in_one_second(late) <= 20
-    assert most_in_one_second(slots[1]) <= 7
+    assert most_in_a_second(late) <= 20
+    assert most_in_a_second(slots[1]) <= 7
 
 
 @given(

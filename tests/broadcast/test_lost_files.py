@@ -19,12 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import SettableClock
+from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.model import RowState, Settled, Status, attempt_id, lock_purpose
 from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.model import Details, Provider
+from wacoex_cli.channels.model import Details
 from wacoex_cli.errors import RefusedError, StateError, WacoexError
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.state import State, open_state
@@ -80,14 +81,7 @@ class Life:
             store = Broadcasts(state)
             with state.transaction():
                 number = store.start_draft(
-                    channel_id=1,
-                    name=None,
-                    template="{}",
-                    parameter_sources="[]",
-                    recipients_file="-",
-                    provider=Provider.META,
-                    api_base_url="http://127.0.0.1",
-                    rate=20.0,
+                    **DRAFT,
                     now=NOW,
                 )
             first = self.people

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.bench.figures import most_in_a_second
 from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Guards, Run, SendOrder
@@ -112,17 +113,6 @@ def send(
     return number
 
 
-def most_in_one_second(moments: list[float]) -> int:
-    window: deque[float] = deque()
-    most = 0
-    for moment in moments:
-        window.append(moment)
-        while window[0] <= moment - 1.0:
-            window.popleft()
-        most = max(most, len(window))
-    return most
-
-
 @settings(max_examples=12)
 @given(storm=st.floats(1.0, 120.0), answer_seconds=st.floats(0.02, 2.0))
 def test_after_a_storm_of_any_length_the_pace_is_back_within_half_a_minute(storm, answer_seconds):
@@ -132,7 +122,7 @@ def test_after_a_storm_of_any_length_the_pace_is_back_within_half_a_minute(storm
 
     assert server.seconds_until(15.0, ends) < 30.0
     assert server.refused(15.0, ends) < 110 + 2 * storm
-    assert most_in_one_second([at for at, _ in server.arrivals]) <= 20
+    assert most_in_a_second([at for at, _ in server.arrivals]) <= 20
 
 
 @settings(max_examples=12)
@@ -144,7 +134,7 @@ def test_a_lasting_lower_limit_is_found_and_kept_without_a_saw_tooth(limit, answ
     refused, taken = server.refused(25.0, 165.0), server.taken(25.0, 165.0)
     assert refused <= 0.05 * (refused + taken) + 5
     assert taken >= 0.7 * limit * 140.0
-    assert most_in_one_second([at for at, _ in server.arrivals]) <= 20
+    assert most_in_a_second([at for at, _ in server.arrivals]) <= 20
 
 
 def test_against_five_a_second_the_rate_is_steady() -> None:
@@ -225,7 +215,7 @@ def test_a_request_that_is_written_late_makes_the_twentieth_after_it_wait() -> N
         departures.answered(late, late.left_at + 0.3)
         written.append(late.left_at)
 
-    assert most_in_one_second(written) == 20
+    assert most_in_a_second(written) == 20
     assert written[-1] == pytest.approx(99 * slot_interval(LIMIT))
     assert departures.bunched == 1
     assert departures.spread().answers == pytest.approx(0.0, abs=1e-9)

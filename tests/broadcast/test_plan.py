@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast import send, takeover
 from wacoex_cli.broadcast.model import RowState, Status, lock_purpose
 from wacoex_cli.broadcast.rows import Rows
@@ -167,14 +168,7 @@ def test_a_file_that_breaks_off_in_the_middle_leaves_nothing_behind(shop, tmp_pa
 def abandoned_draft(shop, presence):
     with shop.state.transaction():
         draft = Broadcasts(shop.state).start_draft(
-            channel_id=shop.channel.channel_id,
-            name=None,
-            template="{}",
-            parameter_sources="[]",
-            recipients_file="-",
-            provider=Provider.META,
-            api_base_url=shop.base_url,
-            rate=20.0,
+            **{**DRAFT, "channel_id": shop.channel.channel_id, "api_base_url": shop.base_url},
             now=shop.clock.now(),
         )
         locks.acquire(shop.state, lock_purpose(draft), presence, shop.clock)

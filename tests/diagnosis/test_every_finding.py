@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ import keyring
 import psutil
 import pytest
 
+from tests.support.state_files import make_newer
 from wacoex_cli.findings.catalogue import finding_ids
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding.model import JourneyKind, Route, StepResult, StepState
@@ -193,20 +193,7 @@ def lost_output(clinic: Any) -> None:
 
 
 def newer(clinic: Any) -> None:
-    db = sqlite3.connect(clinic.state_path)
-    with db:
-        [table] = db.execute(
-            "SELECT name FROM sqlite_master WHERE name LIKE '%migrations%' AND type = 'table'"
-        ).fetchone()
-        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
-        values = {"name": "m999_from_the_future", "migration_set": "wacoex", "applied_at": "2027"}
-        given = [(name, values[name]) for name in columns if name in values]
-        db.execute(
-            f"INSERT INTO {table} ({', '.join(name for name, _ in given)})"
-            f" VALUES ({', '.join('?' for _ in given)})",
-            [value for _, value in given],
-        )
-    db.close()
+    make_newer(clinic.state_path)
 
 
 def copied(clinic: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.state_files import make_newer
 from wacoex_cli.channels.facts import ChannelFacts
 from wacoex_cli.channels.look import AT_ONCE, CALLS_PER_HOUR, Look
 from wacoex_cli.channels.model import Channel, Fact
@@ -412,21 +413,7 @@ def test_an_env_file_with_a_token_that_others_may_read_is_a_warning(run: Run, sh
 def test_a_newer_state_file_is_a_finding_not_a_crash(
     run: Run, shop: str, isolated_home: Path
 ) -> None:
-    db = sqlite3.connect(isolated_home / ".local/state/wacoex/wacoex.db")
-    with db:
-        [table] = db.execute(
-            "SELECT name FROM sqlite_master WHERE name LIKE '%migrations%' AND type = 'table'"
-        ).fetchone()
-        db.execute(f"INSERT INTO {table} SELECT * FROM {table} WHERE 0")
-        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
-        values = {"name": "m999_from_the_future", "migration_set": "wacoex", "applied_at": "2027"}
-        given = [(name, values[name]) for name in columns if name in values]
-        db.execute(
-            f"INSERT INTO {table} ({', '.join(name for name, _ in given)})"
-            f" VALUES ({', '.join('?' for _ in given)})",
-            [value for _, value in given],
-        )
-    db.close()
+    make_newer(isolated_home / ".local/state/wacoex/wacoex.db")
 
     outcome = run("status", "--json")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.state_files import make_newer
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import (
     FOREIGN_PHONE_NUMBER_ID,
@@ -327,15 +328,6 @@ def be_of_another_program(state: Path) -> None:
         connection.execute("CREATE TABLE bookmarks (title TEXT)")
 
 
-def be_newer(state: Path) -> None:
-    with contextlib.closing(sqlite3.connect(state)) as connection:
-        connection.execute(
-            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
-            " VALUES ('wacoex', 'm999_future', '2030-01-01')"
-        )
-        connection.commit()
-
-
 def be_damaged(state: Path) -> None:
     content = state.read_bytes()
     state.write_bytes(content[:4096] + b"\x5a" * (len(content) - 4096))
@@ -360,7 +352,7 @@ def have_no_presence(state: Path) -> None:
         ("directory", be_a_directory, "state", "is a directory", "a file in it"),
         ("text", be_a_text, "state_not_sqlite", "is not a SQLite file", "at a new path"),
         ("of others", be_of_another_program, "state_foreign", "another program", "WACOEX_STATE"),
-        ("newer", be_newer, "state_newer", "by a newer wacoex", "update wacoex"),
+        ("newer", make_newer, "state_newer", "by a newer wacoex", "update wacoex"),
         ("damaged", be_damaged, "state", "is damaged", "restore a backup"),
         ("cut off", be_cut_off, "state", "is damaged", "restore a backup"),
         ("no lock", have_no_lock, "state", "is a directory", "check the path"),

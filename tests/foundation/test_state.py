@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.state_files import make_newer
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.state import glimpse, look_at_file, open_state, write_queue
@@ -122,11 +123,7 @@ def test_an_older_schema_with_data_is_brought_up_to_date(tmp_path, monkeypatch, 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "wacoex.db"
     open_state(path).close()
-    with closing(sqlite3.connect(path)) as newer, newer:
-        newer.execute(
-            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
-            " VALUES ('wacoex', 'm999_from_the_future', 'now')"
-        )
+    make_newer(path)
 
     with pytest.raises(StateError, match="newer wacoex") as refused:
         open_state(path)

@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.model import Details, Fact, Provider
+from wacoex_cli.channels.model import Details, Fact
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.devices.inventory import add_device, inventory
 from wacoex_cli.devices.model import DeviceKind, DeviceState
@@ -451,14 +452,7 @@ def test_an_unanswered_unsubscription_is_done_again(shop: Shop) -> None:
 def planned(state: State, status: Status) -> int:
     with state.transaction():
         broadcast_id = Broadcasts(state).start_draft(
-            channel_id=1,
-            name=None,
-            template="{}",
-            parameter_sources="{}",
-            recipients_file="people.csv",
-            provider=Provider.META,
-            api_base_url=BASE_URL,
-            rate=20.0,
+            **{**DRAFT, "recipients_file": "people.csv", "api_base_url": BASE_URL},
             now=from_text("2026-11-07T11:00:00.000Z"),
         )
         Broadcasts(state).set_status(broadcast_id, status)

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.model import Details, Provider
+from wacoex_cli.channels.model import Details
 from wacoex_cli.foundation.locks import Presence, acquire, presence_directory
 from wacoex_cli.foundation.state import State
 
@@ -38,14 +39,7 @@ def wacoex(run, state: State) -> Cli:
 def plan(state: State) -> int:
     with state.transaction():
         number = Broadcasts(state).start_draft(
-            channel_id=1,
-            name=None,
-            template="{}",
-            parameter_sources="[]",
-            recipients_file="-",
-            provider=Provider.META,
-            api_base_url="http://127.0.0.1",
-            rate=20.0,
+            **DRAFT,
             now=NOW,
         )
     rows = [(n, n, f"+65910000{n:02}", "[]", "pending", None, None) for n in (1, 2, 3)]

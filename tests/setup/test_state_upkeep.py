@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.model import Details, Provider
+from wacoex_cli.channels.model import Details
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
@@ -51,14 +52,7 @@ def broadcast(wacoex, state: State) -> Callable[..., int]:
     ) -> int:
         with state.transaction():
             number = Broadcasts(state).start_draft(
-                channel_id=1,
-                name=None,
-                template="{}",
-                parameter_sources="[]",
-                recipients_file="-",
-                provider=Provider.META,
-                api_base_url="http://127.0.0.1",
-                rate=20.0,
+                **DRAFT,
                 now=at,
             )
             values = {
