@@ -111,10 +111,10 @@ def projections() -> "Sequence[Projection]":
     """What each package makes of events."""
     from wacoex_cli.broadcast.projection import DELIVERIES
     from wacoex_cli.channels.facts import CHANNELS
-    from wacoex_cli.contacts.store import OPTOUTS
+    from wacoex_cli.contacts.stops import OPTOUTS, PERSONS
     from wacoex_cli.events.store import MAC
 
-    return (CHANNELS, MAC, OPTOUTS, DELIVERIES)
+    return (CHANNELS, PERSONS, OPTOUTS, DELIVERIES, MAC)
 
 
 def _pages(workspace: "Workspace") -> "Sequence[WebPage]":

@@ -154,3 +154,16 @@ def test_rows_keep_their_numbers_across_the_pieces_a_sheet_is_read_in(gap: int, 
         sheet.cell(2 + place * gap, left + 1).value = f"+65{place}"
     found = [(row.line, row.phone) for row in read(saved(book))]
     assert found == [(2 + place * gap, f"+65{place}") for place in range(4)]
+
+
+@pytest.mark.parametrize("column", ["wa_id", "WA ID", "whatsapp id"])
+def test_ids_of_whatsapp_are_international_wherever_the_list_is_from(column: str) -> None:
+    content = f"{column},name\n6591234567,A\n553188888888,B\n+4915123456789,C\n0151234567,D\n"
+    assert [row.phone for row in opened(content)] == [
+        *("+6591234567", "+553188888888", "+4915123456789"),
+        "0151234567",
+    ]
+
+
+def test_any_other_column_is_read_in_its_country() -> None:
+    assert [row.phone for row in opened("phone\n6591234567\n")] == ["6591234567"]

@@ -32,10 +32,11 @@ from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Details, Fact
 from wacoex_cli.channels.registry import add_channel
 from wacoex_cli.channels.store import Facts
-from wacoex_cli.contacts.store import one_spelling, other_spelling
+from wacoex_cli.contacts.spelling import other_spelling
 from wacoex_cli.errors import RefusedError
 from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.phone_numbers import one_spelling
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.setup.state import choose

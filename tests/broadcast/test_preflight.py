@@ -235,8 +235,20 @@ def test_marketing_to_numbers_of_the_united_states_is_a_warning(shop):
 
     planned = shop.plan(file, template="spring_sale")
     assert ids(planned) == [("WX506", "warning")]
-    assert "1 recipients have a +1 number" in planned.findings[0].evidence[0].text
+    assert "1 recipients have a US number" in planned.findings[0].evidence[0].text
     assert ids(shop.plan(file)) == [], "a utility template is delivered"
+
+
+def test_canada_and_the_caribbean_have_the_same_calling_code_and_get_marketing(shop):
+    people = [
+        ("+14165550123", "Toronto"),
+        ("+18765550123", "Kingston"),
+        ("+18095550123", "Santo Domingo"),
+        ("+18685550123", "Port of Spain"),
+    ]
+    file = shop.file("abroad.csv", people, ("phone", "first_name"))
+
+    assert ids(shop.plan(file, template="spring_sale")) == []
 
 
 def test_a_template_paused_after_planning_refuses_the_sending(shop, cli, template):

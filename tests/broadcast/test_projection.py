@@ -227,9 +227,10 @@ def test_a_stop_of_marketing_messages_puts_the_person_on_the_list_once(state, cl
 
     tell(state, clock, *stops, *others)
 
-    (found,) = list_optouts(state)
+    by_id, found = sorted(list_optouts(state), key=lambda optout: optout.phone, reverse=True)
     assert (found.phone, found.source) == ("+6591000001", "meta-user_preferences")
-    assert found.note == "stopped marketing messages at 2026-11-05T09:00:00.000Z"
+    assert (found.scope, found.note) == ("marketing", "said at 2026-11-05T09:00:00.000Z")
+    assert by_id.phone == "user_id:SG.1"
 
 
 @pytest.mark.parametrize("event", ["PARTNER_REMOVED", "ACCOUNT_OFFBOARDED"])
@@ -283,11 +284,11 @@ def test_somebody_who_says_stop_while_it_runs_is_not_sent_to(shop, eventually):
         await eventually(lambda: len(shop.world.log.accepted()) >= 5)
         stop = Event(
             "stop",
-            Kind.USER_PREFERENCE,
+            Kind.MESSAGE,
             Source.META,
             "2026-11-07T09:00:00.000Z",
             contact=shop.phone(200),
-            data={"value": "stop"},
+            data={"direction": "in", "stop": "word"},
         )
         with shop.state.transaction():
             EventLog(shop.state).store(

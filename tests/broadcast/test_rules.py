@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 
 from tests.support.meta_codes import AMBIGUOUS, RETRY, ROW, STOP
 from wacoex_cli.broadcast import report
-from wacoex_cli.broadcast.engine import exit_status
 from wacoex_cli.broadcast.guards import CLASSES, Breaker
-from wacoex_cli.broadcast.model import Claim, Counts, RowState, Settled, Stop
+from wacoex_cli.broadcast.model import Claim, Counts, RowState, Settled, Stop, exit_status
 from wacoex_cli.broadcast.providers import judge
 from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.contacts.quiet_hours import NEVER, QuietHours, held_until

@@ -30,8 +30,8 @@ def test_somebody_added_twice_stays_as_first_written(state: State) -> None:
 def test_somebody_removed_is_no_longer_on_the_list(state: State) -> None:
     with state.transaction():
         store.add_optout(state, "+6591234567", "operator", None, NOON)
-        assert store.remove_optout(state, "+6591234567")
-        assert not store.remove_optout(state, "+6591234567")
+        assert store.remove_optout(state, "+6591234567", LATER)
+        assert not store.remove_optout(state, "+6591234567", LATER)
     assert not store.is_opted_out(state, "+6591234567")
 
 
@@ -69,15 +69,6 @@ def test_a_wider_scope_takes_the_place_of_a_narrower_one_and_never_the_other_way
     assert store.list_optouts(state) == [
         OptOut(phone, Scope.ALL, "meta-131050", None, "2026-11-24T12:00:00.000Z")
     ]
-
-
-def test_a_stop_said_to_meta_widens_what_an_operator_narrowed(state: State) -> None:
-    with state.transaction():
-        store.add_optout(state, "+6591234567", "operator", None, NOON, Scope.MARKETING)
-        store.add_stop(state, "+6591234567", "2026-11-24T11:00:00.000Z", LATER)
-    [found] = store.list_optouts(state)
-    assert (found.scope, found.source) == (Scope.ALL, "meta-user_preferences")
-    assert found.added_at == "2026-11-24T12:00:00.000Z"
 
 
 def test_an_import_counts_each_person_once(state: State) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from wacoex_cli.diagnosis.doctor import _CAUSES
 from wacoex_cli.diagnosis.model import QUESTIONS, Symptom
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
+from wacoex_cli.platforms.error_codes import classify, known_codes
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN
 from wacoex_cli.sandbox.world import APP_SECRET, DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID
@@ -244,23 +246,75 @@ def test_a_pipe_is_asked_nothing(clinic) -> None:
 
 
 def test_messages_from_windows_are_the_likeliest_cause(clinic) -> None:
-    outcome = asked(clinic, "missing-messages", "yes", "yes", "yes")
+    outcome = asked(clinic, "missing-messages", "yes", "yes", "yes", "no", "no")
 
     assert (outcome.code, causes(outcome)) == (1, ["WX301", "WX406"])
     assert "Windows" in evidence(outcome, "WX301")
 
 
 def test_a_partner_that_is_not_listed_leads_to_connecting_again(clinic) -> None:
-    outcome = asked(clinic, "missing-messages", "yes", "no", "no")
+    clinic.world.subscribed_apps[WABA_ID].pop(0)
+
+    outcome = asked(clinic, "missing-messages", "yes", "no", "no", "no", "no")
 
     assert (outcome.code, causes(outcome)) == (2, ["WX202", "WX406"])
-    assert "connect again" in outcome.data["findings"][0]["remedy"][0]
+    assert "connect the number again" in " ".join(outcome.data["findings"][0]["remedy"])
+
+
+def test_what_a_person_says_against_what_meta_shows_is_told_before_anything_is_deleted(
+    clinic,
+) -> None:
+    outcome = asked(clinic, "missing-messages", "yes", "no", "no", "no", "no")
+
+    [said, shown] = outcome.data["findings"][0]["evidence"]
+    assert (outcome.code, causes(outcome)) == (2, ["WX202", "WX406"])
+    assert "you say that respond.io is not listed" in outcome.data["findings"][0]["title"]
+    assert (said["source"], shown["source"]) == ("person", "meta")
+    for finding in outcome.data["findings"]:
+        remedy = " ".join(finding["remedy"])
+        assert "look again before you delete anything" in remedy
+        assert "delete the channel" not in remedy
+
+
+@pytest.mark.parametrize(
+    ("answers", "cause"),
+    [(("yes", "no", "yes", "yes", "no"), "WX103"), (("yes", "no", "yes", "no", "yes"), "WX211")],
+)
+def test_a_closed_app_and_another_responder_explain_missing_messages(
+    clinic, answers: tuple[str, ...], cause: str
+) -> None:
+    outcome = asked(clinic, "missing-messages", *answers)
+
+    assert causes(outcome) == [cause, "WX406"]
+    assert "more than 14 days" in outcome.err
+    assert "Meta Business Agent" in outcome.err
+
+
+def test_what_meta_did_not_say_is_not_put_down_to_meta(clinic) -> None:
+    clinic.world.faults.replace([Fault("server_error", on="all")])
+
+    shown = " ".join(clinic.run("doctor", tty=True).out.split())
+
+    assert "WX709" in shown
+    assert "says meta" not in shown
+    assert "meta was asked" in shown
+
+
+def test_what_a_person_typed_is_never_put_down_to_meta(clinic) -> None:
+    answers = ("something broke", "2.20.1", "yes", "no", "yes")
+    typed = "".join(f"{each}\n" for each in answers)
+
+    shown = clinic.run("doctor", "--symptom", "cannot-connect", stdin=typed, tty=True).out
+
+    assert "Meta's window: something broke (you said," in " ".join(shown.split())
+    assert "its version is 2.20.1 (you said," in " ".join(shown.split())
+    assert "says meta" not in shown
 
 
 def test_nobody_is_told_to_connect_again_while_whatsapp_may_do_it(clinic) -> None:
     clinic.account_update("ACCOUNT_OFFBOARDED", days_ago=0.01)
 
-    outcome = asked(clinic, "missing-messages", "yes", "no", "no")
+    outcome = asked(clinic, "missing-messages", "yes", "no", "no", "no", "no")
 
     assert causes(outcome) == ["WX202", "WX204", "WX406"]
     for one in outcome.data["findings"]:
@@ -270,7 +324,7 @@ def test_nobody_is_told_to_connect_again_while_whatsapp_may_do_it(clinic) -> Non
 def test_what_a_check_found_and_what_is_said_become_one_finding(clinic) -> None:
     clinic.run("device", "add", "desktop-windows")
 
-    outcome = asked(clinic, "missing-messages", "yes", "yes", "")
+    outcome = asked(clinic, "missing-messages", "yes", "yes", "", "no", "no")
 
     assert causes(outcome) == ["WX301", "WX406"]
     assert "desktop-windows" in evidence(outcome, "WX301")
@@ -279,10 +333,10 @@ def test_what_a_check_found_and_what_is_said_become_one_finding(clinic) -> None:
 
 
 def test_an_answer_that_is_none_is_asked_for_again(clinic) -> None:
-    outcome = asked(clinic, "missing-messages", "maybe", "yes", "no", "yes")
+    outcome = asked(clinic, "missing-messages", "maybe", "yes", "no", "yes", "no", "no")
 
     assert outcome.data["symptom"]["answers"]["on_phone"] is True
-    assert outcome.err.count("primary phone") == 2
+    assert outcome.err.count("are the missing messages on the primary phone") == 2
 
 
 def test_what_a_person_confirms_comes_first_and_what_is_ruled_out_goes(clinic) -> None:
@@ -321,6 +375,12 @@ def test_a_phone_that_stayed_closed_logs_companions_out(clinic) -> None:
         ("error 132015", "WX504"),
         ("190", "WX701"),
         ("131042", "WX206"),
+        ("rate limit hit", "WX503"),
+        ("Message undeliverable", "WX206"),
+        ("Business eligibility payment issue", "WX206"),
+        ("Spam rate limit hit", "WX206"),
+        ("131070", "WX211"),
+        ("#2655121:WBxP-783273915-4224144161", "WX209"),
     ],
 )
 def test_a_code_is_put_down_to_its_cause(clinic, error: str, finding: str) -> None:
@@ -328,6 +388,12 @@ def test_a_code_is_put_down_to_its_cause(clinic, error: str, finding: str) -> No
 
     assert causes(outcome) == [finding]
     assert "is shown" in evidence(outcome, finding)
+
+
+def test_every_code_that_is_known_is_put_down_to_a_cause_of_that_symptom() -> None:
+    named = {classify(code).finding for code in known_codes()} - {None}
+
+    assert named <= set(_CAUSES[Symptom.CANNOT_SEND])
 
 
 def test_an_error_that_means_nothing_leaves_it_open(clinic) -> None:
@@ -343,6 +409,8 @@ def test_an_error_that_means_nothing_leaves_it_open(clinic) -> None:
         (("already has an existing payment method", "2.25.1", "yes", "yes", "no"), ["WX602"]),
         (("3441041: not eligible", "2.25.1", "yes", "yes", "no"), ["WX601"]),
         (("something broke", "2.20.1", "yes", "no", "yes"), ["WX603", "WX608", "WX602", "WX604"]),
+        (("#2655121:WBxP-783273915-4224144161", "2.25.1", "yes", "yes", "no"), ["WX209"]),
+        (("Account has been locked", "2.25.1", "yes", "yes", "no"), ["WX209"]),
     ],
 )
 def test_what_meta_and_the_phone_show_tells_why_it_cannot_be_connected(

@@ -108,6 +108,20 @@ def silence(clinic: Any) -> None:
         clinic.sql("INSERT INTO arrivals VALUES ('meta', ?, 1, ?)", hour, to_text(at))
 
 
+def another_responder(clinic: Any) -> None:
+    metadata = {"display_phone_number": "6560000001", "phone_number_id": "106000000000001"}
+    moment = str(int(datetime.now(UTC).timestamp()) - 3600)
+    message = {"from": "6591000001", "id": "wamid.heard", "timestamp": moment, "type": "text"}
+    clinic.tell("standby", {"metadata": metadata, "standby": {"messages": [message]}})
+
+
+def unplaced_stop(clinic: Any) -> None:
+    moment = str(int(datetime.now(UTC).timestamp()) - 3600)
+    said = {"user_id": "SG.1", "value": "stop", "timestamp": moment}
+    metadata = {"display_phone_number": "6560000001", "phone_number_id": "106000000000001"}
+    clinic.tell("user_preferences", {"metadata": metadata, "user_preferences": [said]})
+
+
 def no_partner(clinic: Any) -> None:
     clinic.world.subscribed_apps[WABA_ID].pop(0)
 
@@ -226,6 +240,7 @@ TABLE: dict[str, Break] = {
     "WX208": onboarded(0.05),
     "WX209": account("ACCOUNT_RESTRICTION", restriction_info=[RESTRICTION]),
     "WX210": no_fields,
+    "WX211": another_responder,
     "WX301": device("desktop-windows", 0.1),
     "WX302": five_devices,
     "WX303": device("web", 10),
@@ -238,6 +253,7 @@ TABLE: dict[str, Break] = {
     "WX504": paused_template,
     "WX505": broadcast("ambiguous", None),
     "WX506": broadcast("rejected", 131049),
+    "WX508": unplaced_stop,
     "WX601": journey("eligibility", {**GOOD, "in_real_use": False}),
     "WX602": journey("other-partner", {"other_partner": True}),
     "WX603": journey("eligibility", {**GOOD, "app_version": "2.20.1"}),

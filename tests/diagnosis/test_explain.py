@@ -31,7 +31,8 @@ def test_a_finding_is_explained_in_any_case(run: Run, word: str) -> None:
 def test_the_json_has_the_promised_keys(run: Run) -> None:
     data = run("explain", "coexistence", "--json").data
 
-    assert set(data) == {"id", "title", "body", "see_also"}
+    assert set(data) == {"id", "title", "body", "see_also", "sources"}
+    assert {*data["sources"][0]} == {"title", "url", "read"}
     assert data["see_also"][:3] == ["WX201", "WX208", "rate-limit"]
 
 

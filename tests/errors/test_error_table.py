@@ -186,7 +186,7 @@ def test_an_unfit_channel(
         ("space", "EAA b", {}, "credentials_unfit", "holds a space", "without quotes"),
         ("unknown", "EAAb", None, "meta_190", "the token has expired", "create a new token"),
         ("expired", "EAAb", {"expires_at": 1.0}, "meta_190", "expired", "create a new token"),
-        ("revoked", "EAAb", {"revoked": True}, "meta_190", "revoked", "create a new token"),
+        ("revoked", "EAAb", {"revoked": True}, "meta_190", "taken back", "ask who revoked it"),
         ("may only send", "EAAb", {"scopes": {SEND_SCOPE}}, "meta_10", "permission", "access"),
         ("not assigned", "EAAb", {"waba_ids": set()}, "meta_200", "permission", "system user"),
     ),

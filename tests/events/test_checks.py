@@ -173,6 +173,9 @@ def ranked(*messages: Unsupported, is_asked: bool = False) -> list[Finding]:
         ({"code": 131051, "type": "errors", "is_referred": True}, "WX404"),
         ({"code": 131051, "type": "edit"}, "WX405"),
         ({"source": Source.RESPONDIO, "is_edit": True, "is_first": True}, "WX405"),
+        ({"code": 131051, "type": "poll_creation", "is_edit": True}, "WX403"),
+        ({"code": 131060, "type": "list", "is_edit": True}, "WX403"),
+        ({"code": 131051, "type": "errors", "is_edit": True}, "WX405"),
     ],
 )
 def test_each_message_is_put_down_to_what_speaks_most_for_itself(

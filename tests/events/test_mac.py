@@ -70,6 +70,21 @@ def test_who_got_a_message_counts_and_who_read_or_missed_it_does_not(mac, happen
     assert mac()["contacts"] == counts
 
 
+@pytest.mark.parametrize(
+    ("data", "counts"),
+    [
+        ({"direction": "in", "type": "text"}, 1),
+        ({"direction": "out", "type": "text"}, 1),
+        ({"status": "delivered"}, 1),
+        ({"status": "read"}, 0),
+    ],
+)
+def test_what_another_responder_handles_counts_too(mac, happened, data, counts):
+    happened(happening(Kind.STANDBY, ANA, data=data))
+
+    assert (mac()["contacts"], mac()["echo_only"]) == (counts, 0)
+
+
 @pytest.mark.parametrize("kind", [Kind.EDIT, Kind.REVOKE, Kind.CONTACT_SYNC, Kind.HISTORY])
 def test_what_nobody_says_counts_does_not(mac, happened, kind):
     happened(happening(kind, ANA))

@@ -332,7 +332,30 @@ def events_of(body: dict[str, Any]) -> tuple[Event, ...]:
                 "template_language": "en_US",
             },
         ),
-        ("system_message", Kind.OTHER, {"field": "messages", "type": "system"}),
+        ("standby_message", Kind.STANDBY, {"direction": "in", "type": "text"}),
+        ("standby_echo", Kind.STANDBY, {"direction": "out", "type": "text"}),
+        ("standby_status", Kind.STANDBY, {"status": "delivered"}),
+        (
+            "handover_passed",
+            Kind.HANDOVER,
+            {"type": "control_passed", "old": "meta_business_agent", "new": "escalation"},
+        ),
+        (
+            "handover_taken",
+            Kind.HANDOVER,
+            {"type": "control_taken", "old": "primary", "new": "escalation"},
+        ),
+        (
+            "system_message",
+            Kind.OTHER,
+            {
+                "field": "messages",
+                "type": "system",
+                "event": "user_changed_number",
+                "new_phone": "+6598765432",
+                "previous_user_id": "SG.13491208655302741918",
+            },
+        ),
         (
             "system_error",
             Kind.OTHER,
@@ -344,13 +367,45 @@ def test_each_kind_keeps_what_is_needed_of_it(
     name: str, kind: Kind, data: dict[str, object]
 ) -> None:
     event = only(name)
-    assert (event.kind, event.data) == (kind, data)
+    kept = {key: value for key, value in event.data.items() if key != "user_id"}
+    assert (event.kind, kept) == (kind, data)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "user_id"),
+    [
+        ("message_text", "+6591234567", "SG.13491208655302741918"),
+        ("edit", "+6591234567", "SG.13491208655302741918"),
+        ("message_without_phone_number", "user_id:SG.13491208655302741918", None),
+    ],
+)
+def test_the_id_that_stands_beside_a_number_is_kept(
+    name: str, number: str, user_id: str | None
+) -> None:
+    event = only(name)
+    assert (event.contact, event.data.get("user_id")) == (number, user_id)
 
 
 def test_there_is_a_payload_of_every_kind() -> None:
     raws = [path.read_bytes() for path in FIXTURES.glob("meta_*.json")]
     payloads = [read_payload(Source.META, raw, key=KEY, received_at=RECEIVED) for raw in raws]
     assert {event.kind for one in payloads for event in one.events} == set(Kind)
+
+
+@pytest.mark.parametrize(
+    "name", ["standby_message", "standby_echo", "standby_status", "handover_passed"]
+)
+def test_what_another_responder_handles_names_number_and_person_too(name: str) -> None:
+    event = only(name)
+    assert (event.phone_number_id, event.phone, event.contact) == (PHONE_NUMBER_ID, PHONE, ANA)
+    assert event.at > "2026-11-05T12:00"
+    assert "undated" not in event.data
+
+
+@pytest.mark.parametrize("value", [{}, {"standby": []}, {"standby": {"messages": "?"}}])
+def test_a_standby_webhook_of_another_shape_is_kept_under_its_field(value: Any) -> None:
+    [event] = events_of(change("standby", value))
+    assert (event.kind, event.data["field"]) == (Kind.OTHER, "standby")
 
 
 def test_a_message_tells_number_account_person_and_its_own_time() -> None:
@@ -393,7 +448,8 @@ def test_a_status_is_keyed_by_message_and_status() -> None:
 
 
 def test_an_attempt_id_of_somebody_else_with_words_in_it_is_not_kept() -> None:
-    assert only("status_without_phone_number").data == {"status": "delivered"}
+    data = only("status_without_phone_number").data
+    assert (data["status"], "attempt_id" in data) == ("delivered", False)
 
 
 def test_the_account_is_taken_from_waba_info_and_never_from_a_portfolio() -> None:

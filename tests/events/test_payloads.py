@@ -283,10 +283,10 @@ def marked(name: str, value: Any) -> Any:
     return MARKER if name in CONTENT_NAMES and isinstance(value, str) else value
 
 
-def read_any(body: dict[str, Any], **options: bool) -> Payload:
+def read_any(body: dict[str, Any], *, store_bodies: bool = False) -> Payload:
     source = source_of(body)
     assert source
-    return payload_of(source, body, 1, key=KEY, received_at=RECEIVED, **options)
+    return payload_of(source, body, 1, key=KEY, received_at=RECEIVED, store_bodies=store_bodies)
 
 
 def kept_of(payload: Payload) -> str:
@@ -416,23 +416,32 @@ def test_two_payloads_that_differ_have_two_digests() -> None:
     assert len(digests) == len(FILES)
 
 
+SINCE_THEN = ("meta_standby_", "meta_handover_", "meta_system_message")
+"""Kinds that 0.1.0 kept without knowing them."""
+SAYS_STOP = ("meta_message_location_and_contacts",)
+"""Something in it says "no more messages", which 0.1.0 did not keep."""
+
+
 def test_a_payload_from_before_the_update_is_known_when_it_is_delivered_again() -> None:
     """What is stored of a payload, the keys and the data of its events are those of 0.1.0."""
     lines = []
     for path in FILES:
+        if path.stem.startswith((*SINCE_THEN, *SAYS_STOP)):
+            continue
         payload = read_any(json.loads(path.read_bytes()))
-        # The names of the keys of what is unknown came later; no key is made of them.
+        # What names the person twice, and the keys of what is unknown, came later; no key is made
+        # of them.
         events = [
             [
                 *(event.key, event.at, event.contact),
-                {name: value for name, value in event.data.items() if name != "keys"},
+                {name: v for name, v in event.data.items() if name not in ("keys", "user_id")},
             ]
             for event in payload.events
         ]
         lines.append(json.dumps([path.stem, payload.digest, payload.body, events], sort_keys=True))
     whole = "\n".join(lines).encode()
     assert hashlib.sha256(whole).hexdigest() == (
-        "866096ffff8d6b9a88cc0562bdace11ac5dc9504370d13ecd0ec4c07dbadf41a"
+        "0f0c576610eb4b99e60f49e081da695e89b92ca82859c303e93b9ff2ae31e275"
     )
 
 

@@ -68,6 +68,14 @@ def test_the_own_app_is_attached_beside_the_partners(run, world: World) -> None:
     assert {one["name"]: one["on"] for one in done.data["fields"]}["account_update"] is True
 
 
+@pytest.mark.parametrize("how", ["--yes", "--dry-run"])
+def test_it_warns_that_an_own_app_may_be_one_more_responder(run, world: World, how: str) -> None:
+    detach(world)
+
+    assert "may count as one more responder" in run("events", "subscribe", how).err
+    assert "responder of the number" not in run("events", "subscribe", "--check").err
+
+
 def test_what_is_attached_already_is_left_alone_with_its_override(run, world: World) -> None:
     override = {"override_callback_uri": "https://other.example/hook"}
     world.subscribed_apps[WABA_ID] = [{**OURS, **override}]

@@ -176,10 +176,14 @@ def test_echoes_and_messages_of_contacts_are_counted_by_day_and_number(told: Log
         told.tell(Kind.MESSAGE, hours_ago=3, data=inbound)
     told.tell(Kind.MESSAGE, hours_ago=3, respondio_channel_id=301, data=inbound)
     told.tell(Kind.MESSAGE, hours_ago=3, data={"direction": "out"})
+    # Contacts also write where another responder has the conversation.
+    told.tell(Kind.STANDBY, hours_ago=3, data=inbound)
+    told.tell(Kind.STANDBY, hours_ago=3, data={"direction": "out"})
+    told.tell(Kind.STANDBY, hours_ago=3, data={"status": "delivered"})
 
     found = flows(told.state, told.channels, told.now)
 
     assert found[1].echo_days == ("2026-11-06", "2026-11-07")
     assert found[1].last_echo_at == "2026-11-07T11:00:00.000Z"
-    assert found[1].inbound == (("2026-11-07", 2),)
+    assert found[1].inbound == (("2026-11-07", 3),)
     assert found[2].echo_days == ("2026-11-07",)

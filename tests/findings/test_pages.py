@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.core import TyperGroup
 
+import wacoex_cli
+from wacoex_cli import RELEASED_ON
 from wacoex_cli.app import app
-from wacoex_cli.diagnosis.explain import about_code
+from wacoex_cli.diagnosis.explain import about_code, whole_text
 from wacoex_cli.findings import catalogue
 from wacoex_cli.findings.catalogue import Article
 from wacoex_cli.platforms.error_codes import known_codes
@@ -18,6 +23,7 @@ from wacoex_cli.terminal.render import laid_out
 
 # Pages about the program itself: neither Meta nor respond.io has a part in them.
 MANUAL = {"cron", "environment", "exit-codes", "files", "json"}
+KNOWLEDGE = Path(wacoex_cli.__file__).parent / "findings" / "knowledge"
 PAGES = list(catalogue.everything())
 CODES = [about_code(code) for code in known_codes()]
 ROOT = app
@@ -47,10 +53,43 @@ def test_every_page_is_short_and_plain_and_leads_on_to_others_that_exist(article
 
 @pytest.mark.parametrize("article", [*PAGES, *CODES], ids=identity)
 def test_every_page_names_its_source_and_the_date(article: Article) -> None:
-    source = re.search(r"^Source: (.+?)(?:\n\n|\Z)", article.body, re.MULTILINE | re.DOTALL)
+    released = date.fromisoformat(RELEASED_ON)
 
-    assert source
-    assert re.search(r"\b20\d\d(-\d\d)?\b", source.group(1))
+    assert article.sources
+    for source in article.sources:
+        assert source.title
+        if has(article, "wacoex's rule: "):
+            # What only this program decides has no other page to look at.
+            assert (source.title, source.url) == ("wacoex itself: what this version does", None)
+            continue
+        assert source.url
+        assert re.fullmatch(r"https://[a-z0-9.-]+/\S*", source.url)
+        read = date.fromisoformat(source.read or "")
+        assert released - timedelta(days=274) <= read <= released
+
+
+@pytest.mark.parametrize("article", [*PAGES, *CODES], ids=identity)
+def test_title_address_and_day_are_shown_and_stand_in_the_json(article: Article) -> None:
+    shown = whole_text(article)
+
+    rows: Any = article.to_json()["sources"]
+    assert [row["title"] for row in rows] == [source.title for source in article.sources]
+    for row in rows:
+        assert [text for text in row.values() if text and text not in shown] == []
+    assert shown.index("Sources:") > shown.index(article.body)
+
+
+def test_every_source_is_used_and_has_one_name() -> None:
+    known = tomllib.loads((KNOWLEDGE.parent / "sources.toml").read_text())
+    pages = {source for article in [*PAGES, *CODES] for source in article.sources}
+
+    assert {row["title"] for row in known.values()} == {source.title for source in pages}
+    assert len({row.get("url") for row in known.values()}) == len(known)
+
+
+def test_no_page_names_a_source_in_another_way() -> None:
+    for path in KNOWLEDGE.glob("*.md"):
+        assert not re.search(r"^Source:", path.read_text(), re.MULTILINE), path.name
 
 
 @pytest.mark.parametrize("article", [*PAGES, *CODES], ids=identity)
@@ -102,7 +141,7 @@ def test_a_terminal_of_any_width_shows_every_word(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
 
-    shown = laid_out(f"{article.id}: {article.title}\n\n{article.body}", color=False)
+    shown = laid_out(whole_text(article), color=False)
 
     assert [line for line in shown.splitlines() if len(line) > columns] == []
     assert letters(article.body) <= letters(shown)
@@ -115,6 +154,7 @@ def letters(text: str) -> set[str]:
 
 @pytest.mark.parametrize("article", PAGES, ids=identity)
 def test_every_part_is_a_paragraph_of_its_own(article: Article) -> None:
-    label = r"(?:What it means|Why it happens|How to verify|[\w.]+'s rule|Source|Also shown as):"
+    labels = "What it means|Why it happens|How to verify|About the sources|Also shown as"
+    label = rf"(?:{labels}|[\w.]+'s rule):"
 
     assert re.findall(rf"[^\n]\n{label}", article.body) == []

@@ -17,7 +17,9 @@ from wacoex_cli.foundation.phone_numbers import (
     line_of,
     misread,
     normalise,
+    one_spelling,
     region_of,
+    spellings,
 )
 
 REGIONS = sorted(str(region) for region in phonenumbers.SUPPORTED_REGIONS)
@@ -349,3 +351,23 @@ def test_near_dates_and_decimals_no_number_is_made_up(text: str, country: str | 
 
 
 _WHOLE = re.compile(r"'?\+?[0-9]{6,}[.,]0+")
+
+
+@pytest.mark.parametrize(
+    "both",
+    [
+        ("+5531988888888", "+553188888888"),
+        ("+5491123456789", "+541123456789"),
+        ("+5215512345678", "+525512345678"),
+    ],
+)
+def test_both_spellings_of_a_number_are_known_and_come_to_one(both: tuple[str, str]) -> None:
+    assert set(spellings(both[0])) == set(spellings(both[1])) == set(both)
+    assert one_spelling(both[0]) == one_spelling(both[1])
+
+
+@pytest.mark.parametrize(
+    "phone", ["+6591234567", "+553132345678", "+54911234567", "+4915123456789"]
+)
+def test_any_other_number_has_one_spelling(phone: str) -> None:
+    assert spellings(phone) == (phone,)

@@ -155,6 +155,27 @@ def test_a_restriction_that_was_told_is_a_finding_until_it_ends(run: Run, shop: 
     assert (run("partner", "check").code, ids(run("partner", "check", "--json"))) == (2, ["WX209"])
 
 
+def heard(person: str, *, days_ago: float = 1) -> str:
+    at = int(time.time() - days_ago * 86_400)
+    value = {
+        "metadata": {"phone_number_id": PHONE_NUMBER_ID},
+        "standby": {"messages": [{"from": person, "id": f"wamid.{person}", "timestamp": str(at)}]},
+    }
+    entry = {"id": WABA_ID, "time": at, "changes": [{"field": "standby", "value": value}]}
+    return json.dumps({"object": "whatsapp_business_account", "entry": [entry]})
+
+
+def test_messages_that_another_responder_got_lately_are_a_finding(run: Run, shop: str) -> None:
+    assert run("events", "import", "-", stdin=heard("6591000009", days_ago=8)).code == 0
+    assert (run("partner", "check").code, ids(run("partner", "check", "--json"))) == (0, [])
+
+    assert run("events", "import", "-", stdin=heard("6591000001")).code == 0
+
+    outcome = run("partner", "check", "--json")
+    assert (outcome.code, ids(outcome)) == (1, ["WX211"])
+    assert "in 7 days: 1 (standby)" in outcome.data["findings"][0]["evidence"][0]["text"]
+
+
 def test_a_withdrawn_template_is_a_finding(run: Run, shop: str) -> None:
     value = {
         "event": "DISABLED",

@@ -15,10 +15,16 @@ from wacoex_cli.errors import TemporaryError
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.partners import rule
-from wacoex_cli.partners.checks import check_account, check_drift, check_override, check_partner
-from wacoex_cli.partners.rule import Drift, DriftKind, Expected, at_meta
+from wacoex_cli.partners.checks import (
+    check_account,
+    check_drift,
+    check_override,
+    check_partner,
+    check_routing,
+)
+from wacoex_cli.partners.rule import Drift, DriftKind, Expected, Routed, at_meta
 from wacoex_cli.platforms.answers import App, ListedNumber, User
-from wacoex_cli.platforms.events import Event, EventData, Kind, Source
+from wacoex_cli.platforms.events import Event, EventData, Kind, Source, reported
 from wacoex_cli.platforms.respondio import WorkspaceChannel
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
@@ -198,7 +204,8 @@ def test_the_callback_of_the_number_goes_before_the_one_of_the_account() -> None
     [found] = overrides(PARTNER, webhooks=webhooks)
 
     assert [one.text for one in found.evidence] == [
-        "messages of the number go to number.example, by an override of the number"
+        "messages, echoes, contact sync and history of the number go to number.example,"
+        " by an override of the number"
     ]
     same_host = webhooks | {"phone_number": "https://app.bsp.example/b"}
     assert overrides(PARTNER, webhooks=same_host) == []
@@ -207,6 +214,46 @@ def test_the_callback_of_the_number_goes_before_the_one_of_the_account() -> None
 @pytest.mark.parametrize("webhooks", [{}, [], "text", {"phone_number": None}, {"phone_number": 7}])
 def test_a_configuration_of_another_form_is_no_override(webhooks: Any) -> None:
     assert overrides(PARTNER, webhooks=webhooks) == []
+
+
+def handover(days: float, old: str | None = None, new: str | None = None) -> Event:
+    at = to_text(NOW - timedelta(days=days))
+    data = reported(old=old, new=new)
+    return Event(f"meta:handover:{at}", Kind.HANDOVER, Source.META, at, data=data)
+
+
+def test_nothing_heard_of_another_responder_is_no_finding() -> None:
+    assert check_routing(Routed(), Expected(), "shop") == []
+
+
+def test_messages_that_another_responder_gets_are_a_warning() -> None:
+    [found] = check_routing(Routed(38, SEEN_AT), Expected(), "shop")
+
+    assert (found.id, found.severity) == ("WX211", Severity.WARNING)
+    assert found.title == "another responder gets these messages"
+    assert found.evidence[0].text == (
+        "messages of contacts for another responder in 7 days: 38 (standby)"
+    )
+    assert "is respond.io the primary one" in found.remedy[0]
+    assert not any("Business Agent had" in step for step in found.remedy)
+
+
+def test_a_handover_alone_is_information_and_names_the_last_roles() -> None:
+    routed = Routed(
+        handovers=(
+            handover(3, old="primary", new="escalation"),
+            handover(1, old="meta_business_agent", new="escalation"),
+        )
+    )
+
+    [found] = check_routing(routed, Expected("9"), "shop")
+
+    assert (found.id, found.severity) == ("WX211", Severity.INFO)
+    assert "changed their responder in 7 days: 2," in found.evidence[0].text
+    assert "the last from meta_business_agent to escalation" in found.evidence[0].text
+    assert any("Business Agent had" in step for step in found.remedy)
+    [unnamed] = check_routing(Routed(handovers=(handover(1),)), Expected(), "shop")
+    assert "the last without roles" in unnamed.evidence[0].text
 
 
 AT = to_text(datetime(2026, 11, 7, 12, 0, tzinfo=UTC))

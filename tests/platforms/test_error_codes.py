@@ -7,12 +7,21 @@ from collections.abc import Collection
 import pytest
 
 from tests.support.meta_codes import AMBIGUOUS, RETRY, ROW, STOP
-from wacoex_cli.platforms.error_codes import Outcome, classify, known_codes, retry_delay_seconds
+from wacoex_cli.platforms.error_codes import (
+    Outcome,
+    classify,
+    codes_in,
+    codes_with_subcode,
+    known_codes,
+    retry_delay_seconds,
+    with_subcodes,
+)
 
 # Met elsewhere than in the answer to a message: only to be explained.
 ONLY_EXPLAINED = [
     *(131059, 131060, 133000, 133016, 2593107, 2593108, 2593109),
-    *(138024, 138025, 141002, 141006, 141010),
+    *(138024, 138025, 138038, 141002, 141006, 141010, 147005),
+    *(1752041, 2494010, 2494029, 2494191, 2655121),
 ]
 CREDENTIAL = [0, 3, 10, 102, 104, 190, *range(200, 300), 131005]
 HOLDS_NUMBER = [4, 17, 341, 613, 80007, 80008, 131057, 2494100, 133015, 134101]
@@ -57,7 +66,8 @@ def test_the_titles_that_people_paste_stand_with_their_code() -> None:
 
 def test_a_code_that_was_only_seen_says_so() -> None:
     assert [code for code in known_codes() if not classify(code).is_listed] == [
-        *(131030, 131044, 132008, 138024, 138025, 141002, 141006, 141010)
+        *(131030, 131044, 132008, 138024, 138025, 141002, 141006, 141010),
+        *(2494010, 2494029, 2655121),
     ]
 
 
@@ -87,9 +97,43 @@ def test_a_subcode_changes_no_other_code() -> None:
     assert classify(131026, 33) == classify(131026)
 
 
-@pytest.mark.parametrize(("code", "subcode"), [(100, 36007), (100, 36009), (190, 463), (190, 467)])
+@pytest.mark.parametrize(("code", "subcode"), [(100, 36007), (100, 36009), (190, 1)])
 def test_a_subcode_in_other_words_means_what_its_code_means(code: int, subcode: int) -> None:
     assert classify(code, subcode) == classify(code)
+
+
+def test_the_four_reasons_for_which_a_token_is_refused_have_four_remedies() -> None:
+    reasons = [classify(190, subcode) for subcode in (458, 460, 463, 467)]
+
+    assert tuple(reasons) == with_subcodes(190)
+    assert len({reason.meaning for reason in (*reasons, classify(190))}) == 5
+    assert len({reason.action for reason in (*reasons, classify(190))}) == 5
+    assert all(reason.is_credential and reason.outcome is Outcome.STOP for reason in reasons)
+    assert codes_with_subcode(463) == (190,)
+    assert codes_with_subcode(1) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("rate limit hit", (130429,)),
+        ("(#130429) Rate limit hit", (130429,)),
+        ("Spam rate limit hit", (131048,)),
+        ("(Business Account, Consumer Account) pair rate limit hit", (131056,)),
+        ("Message undeliverable", (131026,)),
+        ("message UNDELIVERABLE.", (131026,)),
+        ("Business eligibility payment issue", (131042,)),
+        ("payment issue", (131042,)),
+        ("Error: Re-engagement message", (131047,)),
+        ("#2655121:WBxP-783273915-4224144161", (2655121,)),
+        ("190, then 131042", (190, 131042)),
+        ("it does not work", ()),
+        ("hit", ()),
+        ("", ()),
+    ],
+)
+def test_a_text_as_it_is_shown_names_its_codes(text: str, codes: tuple[int, ...]) -> None:
+    assert codes_in(text) == codes
 
 
 @pytest.mark.parametrize(("code", "seconds"), RETRY.items())

@@ -180,7 +180,11 @@ def test_a_backup_comes_back_on_a_machine_that_has_no_state_file(wacoex, run, tm
         ),
         ("UPDATE broadcasts SET status = 'cancelled'", "broadcasts"),
         (
-            "INSERT INTO optouts VALUES ('+6591000001', 'person', NULL, '2026-11-08', 'all')",
+            "INSERT INTO optouts VALUES ('+6591000001', 'person', NULL, '2026-11-08', 'all', '')",
+            "optouts",
+        ),
+        (
+            "INSERT INTO optouts_by_id VALUES ('SG.1', 'person', NULL, '2026-11-08', 'all', '')",
             "optouts",
         ),
         ("INSERT INTO decisions VALUES (1, 1, 1, '2026-11-08', 'ana', 'sent')", "decisions"),

@@ -89,7 +89,7 @@ def remove(
             if not (yes or TerminalDialogue(invocation).confirm(question, flag="--yes")):
                 raise DeclinedError("declined", hint="nothing was changed")
             with workspace.state.transaction():
-                store.remove_optout(workspace.state, found)
+                store.remove_optout(workspace.state, found, workspace.clock.now())
     would = "would be " if dry_run else ""
     data = {"phone": found, "removed": True, "dry_run": dry_run}
     return Result(data, [f"{found} {would}removed from the opt-out list"])

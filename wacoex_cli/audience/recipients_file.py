@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 _WHATSAPP = """
     whatsapp; whatsapp number; whatsapp no; whatsapp phone; whatsapp phone number; phone whatsapp
-    wa id; wa number; wa; numero whatsapp; numero de whatsapp; telefono whatsapp; nomor whatsapp
-    nomor wa; no wa; no whatsapp; whatsapp nummer; whatsapp numarasi; رقم الواتساب; واتساب
+    whatsapp id; wa id; wa number; wa; numero whatsapp; numero de whatsapp; telefono whatsapp
+    nomor whatsapp; nomor wa; no wa; no whatsapp; whatsapp nummer; whatsapp numarasi
+    رقم الواتساب; واتساب
     וואטסאפ; ватсап; व्हाट्सएप; whatsapp号码
 """
 _MOBILE = """
@@ -64,6 +65,10 @@ def _names(listed: str) -> frozenset[str]:
 
 # From the most to the least specific; within a group no name says more than another.
 PHONE_NAMES = tuple(_names(listed) for listed in (_WHATSAPP, _MOBILE, _PHONE, _NUMBER))
+
+_WA_ID_NAMES = frozenset({"waid", "whatsappid"})
+# WhatsApp writes its ids with the country code and without a plus sign, wherever the list is from.
+_WA_ID = re.compile(r"[1-9][0-9]{6,14}")
 
 _FIRST = """
     first name; firstname; given name; name; full name; contact name; customer name; customer
@@ -229,6 +234,7 @@ class RecipientsFile:
     def __iter__(self) -> Iterator[SourceRow]:
         """The records in order; blank ones are passed over.
 
+        A column of WhatsApp's ids (`wa_id`) holds international digits, which get their plus sign.
         A record that cannot be read, or whose phone cell is typed as something else than text or a
         whole number, has a fault.
 
@@ -236,8 +242,11 @@ class RecipientsFile:
             UsageError: the file as a whole cannot be read.
         """
         phone_column = self.phone_column
+        holds_ids = plain(phone_column) in _WA_ID_NAMES
         for line, values, fault, kinds in self._sheet.records:
             phone = values.get(phone_column, "")
+            if holds_ids and _WA_ID.fullmatch(phone.strip()):
+                phone = f"+{phone.strip()}"
             if fault is None and not kinds and len(phone) < _LONG:
                 yield SourceRow(line, phone, values)
                 continue

@@ -38,6 +38,7 @@ from wacoex_cli.broadcast.model import (
     Status,
     Stop,
     attempt_id,
+    exit_status,
     lock_purpose,
     pace_key,
 )
@@ -45,7 +46,7 @@ from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
 from wacoex_cli.broadcast.providers import SendingProvider, creating, judge, polling
 from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.contacts.store import add_optout
+from wacoex_cli.contacts.stops import note_refusal
 from wacoex_cli.errors import StateError, UsageError, WacoexError
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import Clock, SteadyClock, to_text
@@ -81,25 +82,7 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _LONGEST_HOLD_SECONDS = 600.0
 _CLAIMED_THROUGH_SECONDS = 1.0
 _WARM_UP_SECONDS = 3.0
-_LOOK_EVERY_SECONDS = 0.5
-
-
-def exit_status(counts: Counts, stop: Stop | None) -> int:
-    """The exit status of `broadcast send` and `resume`.
-
-    0 when every row is accepted or skipped, 7 as soon as one row was taken or is ambiguous and
-    any row is something else, otherwise by cause.
-    """
-    fine = counts.of(
-        RowState.ACCEPTED, RowState.SENT, RowState.DELIVERED, RowState.READ, RowState.SKIPPED
-    )
-    if fine == counts.total:
-        return 0
-    if counts.taken or counts.of(RowState.AMBIGUOUS):
-        return 7
-    if stop:
-        return stop.exit_status
-    return 6 if counts.of(RowState.RETRY) else 5
+_LOOK_EVERY_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -236,7 +219,8 @@ class Exchange:
             project_known(self._state, [row.message_id for row in settled if row.message_id], now)
         for row, phone in report.settled:
             if row.opts_out:
-                add_optout(self._state, phone, "meta-131050", None, now)
+                channel_id = self._broadcasts.get(run.broadcast_id).channel_id
+                note_refusal(self._state, phone, channel_id, to_text(now), now)
 
     def _learn(self, report: Report, now: float) -> tuple[SendingPace, ...]:
         """The pace of the number, and that of the account: the last one is whose answers these are.
@@ -648,6 +632,8 @@ async def send(
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_WARM_UP_SECONDS):
                     await provider.warm_up()
+            # Who said stop while a person read the question is not claimed first.
+            await _catch_up(state, clock)
             async with (
                 meanwhile(_learn(state, clock), engine.fail),
                 creating(state, provider, broadcast, clock, engine.stop, engine.fail),
@@ -774,10 +760,14 @@ class _SendingProcess:
 async def _learn(state: State, clock: Clock) -> None:
     """Project what a listener stores: opt-outs, statuses, and what must pause us."""
     while True:
-        # A state file that cannot be used stops the engine, which tells it.
-        with contextlib.suppress(WacoexError):
-            await asyncio.to_thread(bring_up_to_date, state, clock)
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        await _catch_up(state, clock)
+
+
+async def _catch_up(state: State, clock: Clock) -> None:
+    # A state file that cannot be used stops the engine, which tells it.
+    with contextlib.suppress(WacoexError):
+        await asyncio.to_thread(bring_up_to_date, state, clock)
 
 
 def _interruptible(

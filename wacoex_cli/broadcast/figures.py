@@ -18,9 +18,11 @@ from wacoex_cli.broadcast.model import (
     SameMessage,
     attempt_id,
 )
-from wacoex_cli.contacts.store import EITHER_SPELLING, holds_back, other_spelling
+from wacoex_cli.contacts.spelling import EITHER_SPELLING, other_spelling
+from wacoex_cli.contacts.store import holds_back
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.phone_numbers import region_of
 from wacoex_cli.foundation.state import Row, State, glimpse
 
 if TYPE_CHECKING:
@@ -39,9 +41,11 @@ TAKEN = sql_list(TAKEN_STATES)
 OPEN = sql_list(OPEN_STATES)
 _NOT_TAKEN = sql_list((RowState.FAILED, RowState.REJECTED, RowState.RETRY, RowState.AMBIGUOUS))
 _TEMPLATE = "(SELECT b.template FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
+_CHANNEL = "(SELECT b.channel_id FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
 _NOT_OPTED_OUT = (
     "NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone"
-    f" IN (recipients.phone, {other_spelling('recipients.phone')}) AND {holds_back(_TEMPLATE)})"
+    f" IN (recipients.phone, {other_spelling('recipients.phone')})"
+    f" AND {holds_back(_TEMPLATE, _CHANNEL)})"
 )
 PENDING = (
     "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'pending'"
@@ -170,15 +174,24 @@ class Figures:
                 code="impossible_row",
             ) from error
 
-    def count_open(self, calling_code: str = "+") -> int:
-        """Rows still to be sent, of the numbers that begin with a calling code."""
+    def count_open(self) -> int:
+        """Rows still to be sent."""
         return int(
             self._value(
-                "SELECT COUNT(*) FROM recipients WHERE broadcast_id = ?"
-                f" AND state IN {OPEN} AND phone LIKE ?",
-                f"{calling_code}%",
+                f"SELECT COUNT(*) FROM recipients WHERE broadcast_id = ? AND state IN {OPEN}"
             )
         )
+
+    def count_open_us(self) -> int:
+        """Rows still to be sent to numbers of the United States.
+
+        Behind +1 are Canada and the Caribbean too; an area code belongs to one country.
+        """
+        areas = self._rows(
+            "SELECT SUBSTR(phone, 1, 5) AS area, COUNT(*) AS n FROM recipients"
+            f" WHERE broadcast_id = ? AND state IN {OPEN} AND phone LIKE '+1%' GROUP BY area"
+        )
+        return sum(row["n"] for row in areas if region_of(f"{row['area']}2345678"[:12]) == "US")
 
     def left_since(self, since: str) -> tuple[Counts, str]:
         """The rows that left since a moment, by state, and when the last of them was answered.

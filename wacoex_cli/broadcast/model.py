@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.audience.model import ListNotes
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.contacts.store import one_spelling
 from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.phone_numbers import one_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -684,3 +684,21 @@ def lock_purpose(broadcast_id: int) -> str:
 def pace_key(broadcast_id: int) -> str:
     """Where the pace of one broadcast is kept, beside that of its number."""
     return f"broadcast {broadcast_id}"
+
+
+def exit_status(counts: Counts, stop: Stop | None) -> int:
+    """The exit status of `broadcast send` and `resume`.
+
+    0 when every row is accepted or skipped, 7 as soon as one row was taken or is ambiguous and
+    any row is something else, otherwise by cause.
+    """
+    fine = counts.of(
+        RowState.ACCEPTED, RowState.SENT, RowState.DELIVERED, RowState.READ, RowState.SKIPPED
+    )
+    if fine == counts.total:
+        return 0
+    if counts.taken or counts.of(RowState.AMBIGUOUS):
+        return 7
+    if stop:
+        return stop.exit_status
+    return 6 if counts.of(RowState.RETRY) else 5

@@ -17,7 +17,7 @@ from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import account_event
 from wacoex_cli.channels.model import Channel, concerns
-from wacoex_cli.contacts.store import OPTOUTS, add_optout
+from wacoex_cli.contacts.stops import OPTOUTS, PERSONS, note_refusal
 from wacoex_cli.events.consumers import Interest
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.findings.model import Evidence, Finding, Severity
@@ -186,7 +186,8 @@ def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
         # Whether or not the row moved: which status comes first must not decide it.
         phone = Rows(state, broadcast_id).phone_of(row)
         if phone is not None:
-            add_optout(state, phone, f"meta-{code}", None, now)
+            channel_id = Broadcasts(state).get(broadcast_id).channel_id
+            note_refusal(state, phone, channel_id, event.at, now)
 
 
 def _target(state: State, event: Event, this_file: str) -> tuple[int, int, int] | None:
@@ -221,7 +222,7 @@ DELIVERIES = Projection("deliveries", KINDS | {Kind.STATUS}, project)
 
 def bring_up_to_date(state: State, clock: Clock) -> None:
     """Let broadcasts and the opt-out list learn what has come in, a little at a time."""
-    catch_up(state, (OPTOUTS, DELIVERIES), clock, events_at_once=_EVENTS_AT_ONCE)
+    catch_up(state, (PERSONS, OPTOUTS, DELIVERIES), clock, events_at_once=_EVENTS_AT_ONCE)
 
 
 def interest(state: State, channel: Channel, now: datetime) -> Interest:

@@ -264,7 +264,8 @@ class RespondIOProvider(SendingProvider):
         drifts = at_respondio(self._channel, listed)
         found = check_drift(listed, drifts, connection, self._channel.name)
         if self._untold:
-            evidence = Evidence(self._untold.message, "meta", to_text(now))
+            is_said = "code" in self._untold.details
+            evidence = Evidence(self._untold.message, "meta", to_text(now), is_said)
             hints = self._untold.hint or "try again in a minute"
             found.append(
                 Finding(
@@ -672,13 +673,13 @@ def check_messaging_limit(
 
 
 def check_us_marketing(
-    category: str, plus_one_recipients: int, channel: str, observed_at: str
+    category: str, us_recipients: int, channel: str, observed_at: str
 ) -> list[Finding]:
-    """WX506: marketing templates are not delivered to +1 numbers (Meta: per-user limits)."""
-    if category != "MARKETING" or not plus_one_recipients:
+    """WX506: marketing templates are not delivered to US numbers (Meta: per-user limits)."""
+    if category != "MARKETING" or not us_recipients:
         return []
     evidence = (
-        Evidence(f"{plus_one_recipients} recipients have a +1 number", "plan", observed_at),
+        Evidence(f"{us_recipients} recipients have a US number", "plan", observed_at),
         Evidence("the template's category is MARKETING", "meta", observed_at),
     )
     return [Finding("WX506", Severity.WARNING, channel, evidence)]
@@ -736,10 +737,10 @@ def check_audience(
 ) -> list[Finding]:
     """What the recipients of a planned broadcast mean for the limits, after `taken` others."""
     name, observed_at = channel.name, to_text(now)
-    plus_one = rows.count_open(calling_code="+1")
+    us_recipients = rows.count_open_us() if category == "MARKETING" else 0
     return [
         *check_messaging_limit(tier, rows.count_open(), taken, name, observed_at),
-        *check_us_marketing(category, plus_one, name, observed_at),
+        *check_us_marketing(category, us_recipients, name, observed_at),
     ]
 
 

@@ -404,7 +404,7 @@ def findings_text(findings: tuple[Finding, ...]) -> Iterator[str]:
     for finding in findings:
         yield f"{finding.severity.value} {finding.id}: {finding.title}"
         for fact in finding.evidence:
-            yield f"  {fact.text} (says {fact.source})"
+            yield f"  {fact.text} ({fact.said_by})"
         for step, remedy in enumerate(finding.remedy, start=1):
             yield f"  {step}. {remedy}"
 

@@ -33,7 +33,8 @@ from wacoex_cli.broadcast.model import (
     Status,
 )
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.contacts.store import EITHER_SPELLING, holds_back, other_spelling
+from wacoex_cli.contacts.spelling import EITHER_SPELLING, other_spelling
+from wacoex_cli.contacts.store import holds_back
 from wacoex_cli.foundation.clock import from_text, to_text
 
 if TYPE_CHECKING:
@@ -178,10 +179,14 @@ class Rows(Figures):
 
     def skip_opted_out(self) -> None:
         """Skip everybody who has opted out of it by now, and count again."""
-        template = "(SELECT template FROM broadcasts WHERE broadcast_id = ?)"
-        stands = f"FROM optouts WHERE {holds_back(template)}"
+        template, channel = (
+            f"(SELECT {name} FROM broadcasts WHERE broadcast_id = ?)"
+            for name in ("template", "channel_id")
+        )
+        stands = f"FROM optouts WHERE {holds_back(template, channel)}"
         opted_out = f"(SELECT phone {stands} UNION ALL SELECT {other_spelling('phone')} {stands})"
-        if self._skip("opted_out", f"phone IN {opted_out}", [self.broadcast_id] * 4):
+        values = [self.broadcast_id] * opted_out.count("?")
+        if self._skip("opted_out", f"phone IN {opted_out}", values):
             self.count_again()
 
     def skip_cooling_down(self, since: datetime) -> None:

@@ -395,7 +395,7 @@ def taken_after_optout(state: State) -> list[Row]:
         " JOIN recipients r ON r.phone = o.phone"
         " JOIN broadcasts b ON b.broadcast_id = r.broadcast_id"
         " WHERE r.state IN ('sending', 'accepted', 'sent', 'delivered', 'read', 'failed')"
-        f" AND r.claimed_at > o.added_at AND {holds_back('b.template', 'o')}"
+        f" AND r.claimed_at > o.added_at AND {holds_back('b.template', 'b.channel_id', 'o')}"
         " GROUP BY r.broadcast_id ORDER BY r.broadcast_id"
     )
 

@@ -216,10 +216,20 @@ def missing_token(channel: str, observed_at: str) -> Finding:
     return Finding("WX701", Severity.UNKNOWN, channel, said, case="missing")
 
 
-def refused_token(channel: str, said: str, observed_at: str) -> Finding:
-    """WX701: Meta refused the token, or a right it lacks; so nothing can be known."""
-    evidence = Evidence(said, "meta", observed_at)
-    return Finding("WX701", Severity.UNKNOWN, channel, evidence, case="refused", rights=_RIGHTS)
+def refused_token(channel: str, said: str, observed_at: str, hint: str | None = None) -> Finding:
+    """WX701: Meta refused the token, or a right it lacks; so nothing can be known.
+
+    `hint` is what to do about the very reason, where Meta gave one (code 190 has four).
+    """
+    return Finding(
+        "WX701",
+        Severity.UNKNOWN,
+        channel,
+        Evidence(said, "meta", observed_at),
+        case="refused",
+        hint=hint,
+        rights=_RIGHTS,
+    )
 
 
 def check_token(

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.phone_numbers import spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -167,7 +168,7 @@ def concerns(channel: Channel, event: AccountEvent) -> bool:
     the WABA only where nothing else is told. An id that the channel had then counts like its own.
     """
     if event.phone:
-        return event.phone == channel.phone
+        return event.phone in spellings(channel.phone)
     if event.phone_number_id and channel.phone_number_id:
         return channel.has_or_had("phone_number_id", event.phone_number_id, event.at)
     account = event.waba_id or event.entry_id
@@ -185,7 +186,7 @@ def by_channel(
             by_name[name].append(event)
     found = {}
     for channel in channels:
-        present = (channel.phone, channel.phone_number_id, channel.waba_id)
+        present = (*spellings(channel.phone), channel.phone_number_id, channel.waba_id)
         names = (*present, *channel.former("phone_number_id"), *channel.former("waba_id"))
         events = dict.fromkeys(event for name in names if name for event in by_name[name])
         found[channel.channel_id] = tuple(event for event in events if concerns(channel, event))
@@ -302,7 +303,7 @@ def addresses_of(channel: Channel, phone_number_ids: tuple[str, ...] = ()) -> tu
     ids = dict.fromkeys(filter(None, known))
     found = [channel_address(channel.channel_id)]
     found += [f"phone_number_id:{key}" for key in ids]
-    found.append(f"phone:{channel.phone}")
+    found += [f"phone:{spelling}" for spelling in spellings(channel.phone)]
     if channel.respondio_channel_id is not None:
         found.append(f"respondio_channel_id:{channel.respondio_channel_id}")
     found += [f"respondio_channel_id:{key}" for key in channel.former("respondio_channel_id")]

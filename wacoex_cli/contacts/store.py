@@ -1,6 +1,7 @@
 """The people who want no more messages, in the state file.
 
-An entry grows by itself, from `marketing` to `all`, and never shrinks but by a person's hand.
+An entry grows by itself, from `marketing` to `all`, and never shrinks but by a person's hand. It
+holds for the messages of one business, or of all. How people say stop stands in `stops`.
 
 Functions that change something are called inside a transaction of the state, but `add_by_hand`
 and `import_file`, which open their own.
@@ -8,34 +9,47 @@ and `import_file`, which open their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from wacoex_cli.contacts.persons import (
+    EVERY_BUSINESS,
+    USER_ID_PREFIX,
+    Persons,
+    accounts_of_channel,
+    identity_of,
+)
+from wacoex_cli.contacts.spelling import EITHER_SPELLING
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
-from wacoex_cli.platforms.events import Kind, Projection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
-    from wacoex_cli.foundation.state import State
-    from wacoex_cli.platforms.events import Event
+    from wacoex_cli.foundation.state import Row, State
 
-_BY_PREFERENCE = "meta-user_preferences"
-_BY_REFUSAL = "meta-131050"
 _BY_HAND = "operator"
 _BY_FILE = "import"
-_COLUMNS = "phone, scope, source, note, added_at"
+_COLUMNS = "phone, scope, source, note, added_at, account"
 _NO_MARKETING = ("UTILITY", "AUTHENTICATION")
-_ADD = (
-    "INSERT INTO optouts (phone, scope, source, note, added_at) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (phone) DO UPDATE SET scope = excluded.scope, source = excluded.source,"
-    " note = excluded.note, added_at = excluded.added_at"
-    " WHERE optouts.scope = 'marketing' AND excluded.scope = 'all'"
+_WIDER = (
+    " DO UPDATE SET scope = excluded.scope, source = excluded.source, note = excluded.note,"
+    " added_at = excluded.added_at WHERE {table}.scope = 'marketing' AND excluded.scope = 'all'"
 )
+SAID_AT = "said at "
+"""How the note of a stop that came in by itself begins; a moment follows (RFC 3339, UTC)."""
+_MARKS = "VALUES (?, ?, ?, ?, ?, ?)"
+_ADD = f"INSERT INTO optouts ({_COLUMNS}) {_MARKS} ON CONFLICT (phone, account)" + _WIDER.format(
+    table="optouts"
+)
+_ADD_ID = (
+    f"INSERT INTO optouts_by_id (user_id, scope, source, note, added_at, account) {_MARKS}"
+    " ON CONFLICT (user_id, account)" + _WIDER.format(table="optouts_by_id")
+)
+_BY_ID = f"'{USER_ID_PREFIX}' || user_id AS {_COLUMNS}"
 
 
 class Scope(StrEnum):
@@ -54,13 +68,18 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class OptOut:
-    """Somebody who wants no more messages. `added_at` is RFC 3339 in UTC."""
+    """Somebody who wants no more messages. `added_at` is RFC 3339 in UTC.
+
+    `phone` is a number (E.164), or `user_id:...` where Meta names nothing else. `account` is whose
+    messages: those of its business; empty for those of every business.
+    """
 
     phone: str
     scope: Scope
     source: str
     note: str | None
     added_at: str
+    account: str = EVERY_BUSINESS
 
 
 @dataclass(frozen=True)
@@ -72,55 +91,19 @@ class ImportCounts:
     invalid_lines: tuple[int, ...] = ()
 
 
-def other_spelling(phone: str) -> str:
-    """SQL for the other spelling of one WhatsApp number, NULL where there is none.
-
-    `phone` is the SQL of an E.164 number. Argentina's mobile numbers have a 9 after +54 that local
-    writing leaves out, Mexico's had a 1 after +52 that WhatsApp's ids kept, and Brazil's got a
-    ninth digit that older lists and ids lack. Brazil's landlines begin with 2 to 5 and have one.
-    """
-    ten = "_" * 10
-    return (
-        f"CASE WHEN {phone} LIKE '+549{ten}' THEN '+54' || substr({phone}, 5)"
-        f" WHEN {phone} LIKE '+54{ten}' THEN '+549' || substr({phone}, 4)"
-        f" WHEN {phone} LIKE '+521{ten}' THEN '+52' || substr({phone}, 5)"
-        f" WHEN {phone} LIKE '+52{ten}' THEN '+521' || substr({phone}, 4)"
-        f" WHEN {phone} LIKE '+55__9________' AND substr({phone}, 7, 1) IN ('6', '7', '8', '9')"
-        f" THEN substr({phone}, 1, 5) || substr({phone}, 7)"
-        f" WHEN {phone} LIKE '+55{ten}' AND substr({phone}, 6, 1) IN ('6', '7', '8', '9')"
-        f" THEN substr({phone}, 1, 5) || '9' || substr({phone}, 6) END"
-    )
-
-
-def one_spelling(phone: str) -> str:
-    """The same E.164 number for both spellings of one WhatsApp number: the shorter of them.
-
-    What `other_spelling` says in SQL.
-    """
-    digits = len(phone) - 1
-    if (phone.startswith("+549") and digits == 13) or (phone.startswith("+521") and digits == 13):
-        return phone[:3] + phone[4:]
-    if phone.startswith("+55") and digits == 13 and phone[5] == "9" and phone[6] in "6789":
-        return phone[:5] + phone[6:]
-    return phone
-
-
-EITHER_SPELLING = (
-    f"(?, (SELECT {other_spelling('given.phone')} FROM (SELECT CAST(? AS TEXT) AS phone) given))"
-)
-"""SQL for `phone IN`: a number, given twice, and its other spelling."""
-
-
-def holds_back(template: str, optout: str = "optouts") -> str:
+def holds_back(template: str, channel: str, optout: str = "optouts") -> str:
     """SQL that is true when a row of `optouts` stands against a broadcast.
 
-    `template` is the SQL of its frozen template, `optout` the table's name in the query. A new
-    category counts as marketing.
+    `template` is the SQL of its frozen template, `channel` that of its channel's id, `optout` the
+    table's name in the query. A new category counts as marketing.
     """
     welcome = " OR ".join(
         f'{template} LIKE \'%"category": "{category}"%\'' for category in _NO_MARKETING
     )
-    return f"({optout}.scope = 'all' OR NOT ({welcome}))"
+    return (
+        f"(({optout}.scope = 'all' OR NOT ({welcome})) AND ({optout}.account = '{EVERY_BUSINESS}'"
+        f" OR {optout}.account IN ({accounts_of_channel(channel)})))"
+    )
 
 
 def add_optout(
@@ -130,12 +113,51 @@ def add_optout(
     note: str | None,
     now: datetime,
     scope: Scope = Scope.ALL,
+    account: str = EVERY_BUSINESS,
 ) -> bool:
-    """Put an E.164 number on the list; False when it is there already, which stays as it is.
+    """Put a number (E.164) or `user_id:...` on the list; False when it is there already.
 
     Only a wider scope takes the place of what is there.
     """
-    return state.execute(_ADD, [phone, scope, source, note, to_text(now)]) == 1
+    return add_entry(state, OptOut(phone, scope, source, note, to_text(now), account))
+
+
+def add_entry(state: State, entry: OptOut) -> bool:
+    """Put an entry on the list; False when it says nothing that the list does not say."""
+    known = entries_of(state, entry.phone, {entry.account})
+    if any(other.scope.covers(entry.scope) for other in known):
+        return False
+    statement, name = _ADD, entry.phone
+    if name.startswith(USER_ID_PREFIX):
+        statement, name = _ADD_ID, name.removeprefix(USER_ID_PREFIX)
+    return state.execute(statement, [name, *astuple(entry)[1:]]) == 1
+
+
+def remove_entry(state: State, entry: OptOut) -> None:
+    """Take one entry off the list, as it stands there."""
+    table, column, name = "optouts", "phone", entry.phone
+    if name.startswith(USER_ID_PREFIX):
+        table, column, name = "optouts_by_id", "user_id", name.removeprefix(USER_ID_PREFIX)
+    state.execute(f"DELETE FROM {table} WHERE {column} = ? AND account = ?", [name, entry.account])
+
+
+def entries_of(state: State, phone: str, accounts: Collection[str]) -> list[OptOut]:
+    """The entries of a number, in either spelling, or of a `user_id:...`, the widest first.
+
+    Those of every business, and those of these accounts.
+    """
+    columns, table = _COLUMNS, "optouts"
+    where, values = f"phone IN {EITHER_SPELLING}", [phone, phone]
+    if phone.startswith(USER_ID_PREFIX):
+        columns, table = _BY_ID, "optouts_by_id"
+        where, values = "user_id = ?", [phone.removeprefix(USER_ID_PREFIX)]
+    wanted = sorted({EVERY_BUSINESS, *accounts})
+    rows = state.rows(
+        f"SELECT {columns} FROM {table} WHERE {where}"
+        f" AND account IN ({', '.join('?' * len(wanted))}) ORDER BY scope, account",
+        [*values, *wanted],
+    )
+    return list(map(_entry, rows))
 
 
 def add_by_hand(
@@ -155,7 +177,7 @@ def add_by_hand(
     """
     phone = _readable(text, country)
     with state.transaction():
-        known = find_optout(state, phone)
+        known = next(iter(entries_of(state, phone, ())), None)
         if known and known.scope.covers(scope):
             return phone, known.scope, False
         if not dry_run:
@@ -163,35 +185,39 @@ def add_by_hand(
     return phone, scope, True
 
 
-def add_stop(state: State, phone: str, stopped_at: str, now: datetime) -> None:
-    """Put somebody on the list who told Meta to stop; of several times the first is noted.
+def remove_optout(state: State, phone: str, now: datetime) -> bool:
+    """Take a person off the list, for every business; False when they were not there.
 
-    It says more than a message that Meta refused for it. What an operator or a file said before
-    stays as it is, unless it was said of marketing only. `stopped_at` is RFC 3339 in UTC.
+    By a number in either spelling, or by `user_id:...`; what is joined to it now goes with it. A
+    stop from before `now` that comes in later does not put them back.
     """
-    state.execute(
-        "INSERT INTO optouts (phone, scope, source, note, added_at) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (phone) DO UPDATE SET scope = excluded.scope, source = excluded.source,"
-        " note = excluded.note, added_at = CASE WHEN optouts.scope = 'all' THEN optouts.added_at"
-        " ELSE excluded.added_at END"
-        " WHERE optouts.scope = 'marketing' OR optouts.source = ?"
-        " OR (optouts.source = excluded.source AND excluded.note < optouts.note)",
-        [
-            phone,
-            Scope.ALL,
-            _BY_PREFERENCE,
-            f"stopped marketing messages at {stopped_at}",
-            to_text(now),
-            _BY_REFUSAL,
-        ],
-    )
+    identity = identity_of(phone)
+    everyone = Persons(state).of(identity, EVERY_BUSINESS) if identity else {phone}
+    removed = 0
+    for who in sorted({phone, *everyone}):
+        removed += _remove(state, who)
+        state.execute(
+            "INSERT INTO optouts_removed (who, removed_at) VALUES (?, ?)"
+            " ON CONFLICT (who) DO UPDATE SET removed_at = excluded.removed_at",
+            [who, to_text(now)],
+        )
+    return removed > 0
 
 
-def remove_optout(state: State, phone: str) -> bool:
-    """Take a number off the list in either spelling; False when it was not there."""
-    return (
-        state.execute(f"DELETE FROM optouts WHERE phone IN {EITHER_SPELLING}", [phone, phone]) > 0
+def _remove(state: State, who: str) -> int:
+    if who.startswith(USER_ID_PREFIX):
+        user_id = who.removeprefix(USER_ID_PREFIX)
+        return state.execute("DELETE FROM optouts_by_id WHERE user_id = ?", [user_id])
+    return state.execute(f"DELETE FROM optouts WHERE phone IN {EITHER_SPELLING}", [who, who])
+
+
+def was_removed_after(state: State, identities: Iterable[str], moment: str) -> bool:
+    """Whether a person took any of these off the list later than a moment (RFC 3339, UTC)."""
+    found = (
+        state.value("SELECT removed_at FROM optouts_removed WHERE who = ?", [identity])
+        for identity in identities
     )
+    return any(removed_at and removed_at >= moment for removed_at in found)
 
 
 def import_optouts(
@@ -199,7 +225,7 @@ def import_optouts(
 ) -> ImportCounts:
     """Put many E.164 numbers on the list, each once."""
     distinct = set(phones)
-    rows = [(phone, scope, source, None, to_text(now)) for phone in distinct]
+    rows = [(phone, scope, source, None, to_text(now), EVERY_BUSINESS) for phone in distinct]
     added = state.execute_many(_ADD, rows) if rows else 0
     return ImportCounts(added=added, known=len(distinct) - added)
 
@@ -234,7 +260,11 @@ def import_file(
             code="invalid_phone",
         )
     if dry_run:
-        listed = {optout.phone for optout in list_optouts(state) if optout.scope.covers(scope)}
+        listed = {
+            optout.phone
+            for optout in list_optouts(state)
+            if optout.scope.covers(scope) and optout.account == EVERY_BUSINESS
+        }
         counts = ImportCounts(added=len(phones - listed), known=len(phones & listed))
     else:
         with state.transaction():
@@ -243,12 +273,9 @@ def import_file(
 
 
 def find_optout(state: State, phone: str) -> OptOut | None:
-    """The entry of an E.164 number, in either spelling; of two the wider."""
-    found = state.row(
-        f"SELECT {_COLUMNS} FROM optouts WHERE phone IN {EITHER_SPELLING} ORDER BY scope LIMIT 1",
-        [phone, phone],
-    )
-    return OptOut(**{**found, "scope": Scope(found["scope"])}) if found else None
+    """The entry of a number, in either spelling, or of a `user_id:...`; of several the widest."""
+    found = list_optouts(state, phone)
+    return min(found, key=lambda optout: (optout.scope, optout.account), default=None)
 
 
 def is_opted_out(state: State, phone: str, scope: Scope = Scope.MARKETING) -> bool:
@@ -258,9 +285,13 @@ def is_opted_out(state: State, phone: str, scope: Scope = Scope.MARKETING) -> bo
 
 
 def listed_phone(state: State, text: str, country: str | None) -> str:
-    """The E.164 number of somebody on the list. Raises UsageError when they are not on it."""
-    phone = _readable(text, country)
-    if not is_opted_out(state, phone):
+    """The E.164 number, or the `user_id:...`, of somebody on the list.
+
+    Raises UsageError when they are not on it.
+    """
+    is_id = text.startswith(USER_ID_PREFIX)
+    phone = text if is_id else _readable(text, country)
+    if find_optout(state, phone) is None:
         raise UsageError(
             f"{phone} is not on the opt-out list",
             hint="`wacoex optout list` shows who is",
@@ -269,10 +300,24 @@ def listed_phone(state: State, text: str, country: str | None) -> str:
     return phone
 
 
-def list_optouts(state: State) -> list[OptOut]:
-    """Everybody on the list, the newest first."""
-    rows = state.rows(f"SELECT {_COLUMNS} FROM optouts ORDER BY added_at DESC, phone")
-    return [OptOut(**{**row, "scope": Scope(row["scope"])}) for row in rows]
+def list_optouts(state: State, phone: str | None = None) -> list[OptOut]:
+    """Everybody on the list, or the entries of one, the newest first.
+
+    One is a number, in either spelling, or a `user_id:...`.
+    """
+    where, values = "", []
+    if phone is not None:
+        where, values = f"WHERE phone IN {EITHER_SPELLING}", [phone, phone]
+    rows = state.rows(
+        f"SELECT {_COLUMNS} FROM (SELECT {_COLUMNS} FROM optouts UNION ALL"
+        f" SELECT {_BY_ID} FROM optouts_by_id) AS listed {where} ORDER BY added_at DESC, phone",
+        values,
+    )
+    return list(map(_entry, rows))
+
+
+def _entry(row: Row) -> OptOut:
+    return OptOut(**{**row, "scope": Scope(row["scope"])})
 
 
 def _readable(text: str, country: str | None) -> str:
@@ -285,17 +330,3 @@ def _readable(text: str, country: str | None) -> str:
             code="invalid_phone",
         )
     return phone
-
-
-def project(state: State, events: Sequence[Event], now: datetime) -> None:
-    """Put everybody on the list who said stop (Meta: user_preferences webhook).
-
-    A later "resume" takes nobody off: `wacoex optout remove` does. Who is known by a user id
-    only cannot be put on a list of numbers; nobody sends to them by number either.
-    """
-    for event in events:
-        if event.data.get("value") == "stop" and (event.contact or "").startswith("+"):
-            add_stop(state, str(event.contact), event.at, now)
-
-
-OPTOUTS = Projection("opt-outs", frozenset({Kind.USER_PREFERENCE}), project)

@@ -22,6 +22,7 @@ from wacoex_cli.channels.checks import (
 )
 from wacoex_cli.channels.facts import connected_at
 from wacoex_cli.channels.model import TOKEN_PREFIX, Provider, values_of
+from wacoex_cli.contacts.stops import check_unplaced
 from wacoex_cli.diagnosis.snapshot import blames_the_token
 from wacoex_cli.events.checks import (
     Subscribed,
@@ -58,7 +59,13 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
     lambda at, it: it.inventory.findings,
     lambda at, it: check_partners(it.facts, it.partner, is_asked=False),
     lambda at, it: rank_causes(it.unsupported, it.name, at.now),
-    lambda at, it: check_missing(it.echo_flow, it.name, at.now, must_wait=it.must_wait(at.now)),
+    lambda at, it: check_missing(
+        it.echo_flow,
+        it.name,
+        at.now,
+        must_wait=it.must_wait(at.now),
+        is_partner_seen=it.is_partner_seen,
+    ),
     lambda at, it: (
         finding
         for planned, current in it.templates
@@ -80,6 +87,7 @@ GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         for source, hours in at.arrivals.items()
         for finding in check_silence(hours, at.now, source)
     ),
+    lambda at: check_unplaced(at.unplaced_stops) if at.is_whole else (),
     lambda at: check_app_secret(at.unsigned, to_text(at.now)),
     lambda at: (
         finding
@@ -142,7 +150,7 @@ def check_access(facts: ChannelFacts) -> list[Finding]:
     found = check_token(said, name, facts.now, min(read, default=seen))
     refusal = next(filter(blames_the_token, facts.failures.values()), None)
     if refusal and all(finding.severity is not Severity.UNKNOWN for finding in found):
-        found.append(refused_token(name, refusal.message, seen))
+        found.append(refused_token(name, refusal.message, seen, refusal.hint))
     return found
 
 
@@ -196,12 +204,14 @@ def check_sources(failed: Iterable[Unanswered], now: datetime) -> list[Finding]:
     found = []
     for source, failures in by_source.items():
         channels = list(dict.fromkeys(failure.channel for failure in failures))
-        reasons: dict[str, dict[str, None]] = defaultdict(dict)
+        reasons: dict[tuple[str, bool], dict[str, None]] = defaultdict(dict)
         for failure in failures:
-            reasons[failure.error.message][failure.channel] = None
+            # Only a refusal with a code of its own is what the source itself said.
+            is_said = "code" in failure.error.details
+            reasons[failure.error.message, is_said][failure.channel] = None
         evidence = [
-            Evidence(f"{message} (asked about {_some(list(names))})", source, to_text(now))
-            for message, names in reasons.items()
+            Evidence(f"{text} (asked about {_some(list(names))})", source, to_text(now), is_said)
+            for (text, is_said), names in reasons.items()
         ]
         hints = dict.fromkeys(failure.error.hint or "try again in a minute" for failure in failures)
         found.append(

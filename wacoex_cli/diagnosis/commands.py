@@ -80,9 +80,7 @@ def explain(
         table = Table(("id", "title"), rows, when_empty="nothing mentions that")
         return Result({"results": data}, [table])
     article = explain.explain(word or "")
-    see_also = f"\n\nSee also: {', '.join(article.see_also)}" if article.see_also else ""
-    text = f"{article.id}: {article.title}\n\n{article.body}{see_also}"
-    return Result(article.to_json(), [Markdown(text)])
+    return Result(article.to_json(), [Markdown(explain.whole_text(article))])
 
 
 @command(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wacoex_cli
 from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import META
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.diagnosis.checks import newer_schema, run_checks
 from wacoex_cli.diagnosis.model import QUESTIONS, Answers, Symptom
@@ -34,7 +34,7 @@ from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 from wacoex_cli.foundation.state import new_private_file
 from wacoex_cli.onboarding.checks import check_records, signup_reported
 from wacoex_cli.onboarding.model import Record, StepState, WindowFailed
-from wacoex_cli.platforms.error_codes import classify, known_codes
+from wacoex_cli.platforms.error_codes import classify, codes_in
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ _EVERYWHERE = "all channels, and this machine"
 _BUNDLE_VERSION = 1
 _PERSON = "person"
 _LATELY = timedelta(days=14)
-_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,7}(?![0-9])")
 # In the order of the questions.
 _UNSUPPORTED = {
     "WX402": "the app was closed for days before these messages",
@@ -64,20 +63,22 @@ _UNSUPPORTED = {
 _LOST = ("WX204", "WX203", "WX201")
 _CAUSES: Mapping[Symptom, tuple[str, ...]] = {
     Symptom.MISSING_MESSAGES: (
-        *_LOST, "WX103", "WX202", "WX205", "WX207", "WX210", "WX301", "WX304", "WX303", "WX108",
-        "WX406",
+        *_LOST, "WX103", "WX202", "WX205", "WX211", "WX207", "WX210", "WX301", "WX304", "WX303",
+        "WX108", "WX406",
     ),
     Symptom.UNSUPPORTED_MESSAGES: ("WX402", "WX404", "WX403", "WX405", "WX401", "WX103", "WX102"),
     Symptom.UNLINKED_DEVICES: ("WX303", "WX203", "WX204", "WX103", "WX107", "WX302"),
     Symptom.CANNOT_SEND: (
         *_LOST, "WX209", "WX206", "WX701", "WX502", "WX504", "WX503", "WX505", "WX506", "WX501",
-        "WX208",
+        "WX211", "WX208",
     ),
     Symptom.CANNOT_CONNECT: (
-        "WX603", "WX602", "WX604", "WX601", "WX608", "WX609", "WX204", "WX605",
+        "WX603", "WX602", "WX604", "WX209", "WX601", "WX608", "WX609", "WX204", "WX605",
     ),
     Symptom.RATE_LIMITED: ("WX503", "WX502", "WX501"),
 }  # fmt: skip
+# What a code says while a number is being connected, and more than that the signup failed.
+_ALSO_WHEN_CONNECTING = frozenset({"WX209"})
 # The others tell what is not known beside each of their causes.
 _OPEN_IN = {
     Symptom.UNLINKED_DEVICES: "WX303",
@@ -335,6 +336,7 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
         moment,
         is_asked=True,
         must_wait=view.must_wait(moment),
+        is_partner_seen=view.is_partner_seen,
         unsupported=[
             f"{device.kind.value} `{device.name}`"
             for device, _ in view.inventory.devices
@@ -352,7 +354,19 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
         found.append(_answered("WX301", view, said, now))
     if answers.says("partner_listed", False):
         said = "WhatsApp Manager does not list the partner as active"
-        found.append(_answered("WX202", view, said, now, step=check.remedy[-1]))
+        listed = _answered("WX202", view, said, now, step=check.remedy[-1])
+        if view.is_partner_seen and view.facts.seen:
+            # What a person says and what Meta shows differ: nothing is to be deleted on that.
+            at, partner = view.facts.seen.observed_at, view.partner.expected.label
+            listed = _answered("WX202", view, said, now, case="contradicted", partner=partner)
+            listed = _with(listed, f"the app of {partner} gets the webhooks", META, at)
+        found.append(listed)
+    if answers.says("app_was_closed"):
+        said = "the app on the phone was not opened for more than 14 days"
+        found.append(_answered("WX103", view, said, now))
+    if answers.says("other_responder"):
+        said = "another partner was connected, or Meta Business Agent switched on"
+        found.append(_answered("WX211", view, said, now))
     return [*found, check]
 
 
@@ -401,14 +415,17 @@ def _unlinked(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
 
 
 def _cannot_send(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
-    numbers = dict.fromkeys(int(digits) for digits in _NUMBER.findall(answers.text("error")))
-    known = set(known_codes())
+    return _of_codes(answers.text("error"), view, now)
+
+
+def _of_codes(text: str, view: ChannelView, now: str) -> list[Finding]:
+    """What the codes mean that an error's text names, by number or by title."""
     found = []
-    for code in filter(known.__contains__, numbers):
+    for code in codes_in(text):
         meant = classify(code)
         finding_id = meant.finding or ("WX701" if meant.is_credential else "WX206")
         values = {"code": str(code), "meaning": meant.meaning, "hint": meant.hint}
-        said = f"code {code} is shown"
+        said = f"code {code} is shown" if str(code) in text else f"`{text}` is shown: code {code}"
         found.append(_answered(finding_id, view, said, now, case="code", **values))
     return found
 
@@ -430,8 +447,10 @@ def _cannot_connect(answers: Answers, view: ChannelView, now: str) -> list[Findi
     }
     found = check_records(records, view.name, now)
     if text := answers.text("error"):
-        shown = signup_reported(WindowFailed(text), view.name, now)
-        found = [shown, *(finding for finding in found if finding.id != shown.id)]
+        reported = signup_reported(WindowFailed(text), view.name, now, _PERSON)
+        of_codes = [it for it in _of_codes(text, view, now) if it.id in _ALSO_WHEN_CONNECTING]
+        shown = of_codes or [reported]
+        found = [*shown, *(it for it in found if it.id not in {each.id for each in shown})]
     return found
 
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings import catalogue
 from wacoex_cli.findings.catalogue import Article
-from wacoex_cli.platforms.error_codes import Outcome, classify, is_known, known_codes
+from wacoex_cli.platforms.error_codes import (
+    Outcome,
+    classify,
+    codes_with_subcode,
+    is_known,
+    known_codes,
+    with_subcodes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +57,12 @@ _RESPONDIO = (
     "respond.io's rule: none of its own. It shows Meta's reason as text with the failed message"
     " and documents no codes."
 )
-_SOURCE = "Source: Meta, error codes (2026-09){}; respond.io, Developer API (2026-04)."
-_SEEN = "; the code itself was seen, or is in a client library, and is not in Meta's list"
+_META_SILENT = (
+    "Meta's rule: its list does not have this code, which was seen, or is in a client library. Meta"
+    " asks to decide by the code and its details."
+)
+_SOURCES = ("meta-errors", "respondio-api")
+_OF_SUBCODES = ("meta-graph-errors",)
 _ALWAYS = ("rate-limit", "exit-codes")
 _NUMBER = re.compile(r"\d+")
 _IN_WORDS = 6
@@ -63,13 +74,16 @@ _WORDS_OF_A_PHRASE = 2
 def explain(word: str) -> Article:
     """The article about a finding id, a topic or an error code of Meta; upper or lower case.
 
-    A number that is no code of its own is looked for in what the articles are also shown as.
+    A number that is no code of its own is looked for among the subcodes, then in what the articles
+    are also shown as.
     Raises UsageError with the nearest word when there is none.
     """
     article = catalogue.find(word)
     if article is None and word.isascii() and word.isdigit():
         if is_known(int(word)):
             return about_code(int(word))
+        if codes := codes_with_subcode(int(word)):
+            return about_code(codes[0])
         article = next((each for each in catalogue.everything() if word in each.shown_as), None)
     if article is None:
         raise UsageError(
@@ -90,6 +104,13 @@ def _nearest(word: str) -> str:
     return f"search with `--search`; topics: {', '.join(topics())}"
 
 
+def whole_text(article: Article) -> str:
+    """The article as a person reads it, with its sources and what to read next."""
+    rests_on = "\n".join(f"- {source.line}" for source in article.sources)
+    see_also = f"\n\nSee also: {', '.join(article.see_also)}" if article.see_also else ""
+    return f"{article.id}: {article.title}\n\n{article.body}\n\nSources:\n\n{rests_on}{see_also}"
+
+
 def topics() -> list[str]:
     """The names of the articles that are about no finding."""
     return [name for name in catalogue.names() if not name.startswith("WX")]
@@ -104,7 +125,7 @@ def candidates() -> Iterator[tuple[str, str]]:
 
 def about_code(code: int) -> Article:
     """What a code of Meta means, what wacoex does about it, and what a person does."""
-    known = classify(code)
+    known, subcodes = classify(code), with_subcodes(code)
     name, consequence = _CLASSES[known.outcome]
     effects = {
         "The whole number waits.": known.holds_number,
@@ -122,16 +143,18 @@ def about_code(code: int) -> Article:
         f"Class: {name}.",
         f"What wacoex does: {consequence}{more}",
         f"What to do: {known.action}",
-        _META,
+        *(f"With the subcode {it.subcode}: {it.meaning}. {it.action}" for it in subcodes),
+        _META if known.is_listed else _META_SILENT,
         _RESPONDIO,
-        _SOURCE.format("" if known.is_listed else _SEEN),
     )
     body = "\n\n".join(
         textwrap.fill(paragraph, _WIDTH, break_on_hyphens=False, break_long_words=False)
         for paragraph in paragraphs
     )
     title = f"Meta error: {known.meaning}"
-    return Article(str(code), title, body, known.see_also or _ALWAYS)
+    names = (*known.sources, *_SOURCES, *(_OF_SUBCODES if subcodes else ()))
+    see_also = known.see_also or _ALWAYS
+    return Article(str(code), title, body, see_also, catalogue.sources(dict.fromkeys(names)))
 
 
 def search(text: str) -> list[Article]:

@@ -59,6 +59,16 @@ QUESTIONS: Mapping[Symptom, tuple[Question, ...]] = {
             "does WhatsApp Manager (Account settings, Partners) list the partner as active?",
             "whether WhatsApp Manager lists the partner as active",
         ),
+        Question(
+            "app_was_closed",
+            "was the app on the primary phone not opened for more than 14 days?",
+            "whether the app was opened within 14 days",
+        ),
+        Question(
+            "other_responder",
+            "did somebody connect another partner, or switch on Meta Business Agent?",
+            "whether another partner or Meta Business Agent was switched on",
+        ),
     ),
     Symptom.UNSUPPORTED_MESSAGES: (
         Question(

@@ -21,6 +21,7 @@ from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, ConnectionState, s
 from wacoex_cli.channels.model import Provider, values_of
 from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for
 from wacoex_cli.channels.store import Facts, Signs
+from wacoex_cli.contacts.stops import ids_without_number
 from wacoex_cli.devices.inventory import inventories
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import checks, consumers, subscribe
@@ -33,6 +34,7 @@ from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.onboarding.model import JourneyKind
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.partners.ownership import rows_of
+from wacoex_cli.partners.rule import is_seen
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_template
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from wacoex_cli.broadcast.projection import Trouble
     from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.contacts.store import OptOut
     from wacoex_cli.devices.inventory import Inventory
     from wacoex_cli.events.checks import EchoFlow, Summary
     from wacoex_cli.events.subscribe import Subscription
@@ -235,6 +238,12 @@ class ChannelView(NamedTuple):
         """How it is connected."""
         return self.facts.connection
 
+    @property
+    def is_partner_seen(self) -> bool:
+        """Whether the expected partner's app was among those that get the webhooks."""
+        seen = self.facts.seen
+        return seen is not None and is_seen(self.partner.expected, seen) is True
+
     def must_wait(self, now: datetime) -> bool:
         """Whether WhatsApp may still bring the partner back by itself."""
         since = self.connection.since
@@ -247,7 +256,8 @@ class Snapshot(NamedTuple):
     """All channels and this machine at one moment; `is_whole` unless only the numbers matter.
 
     `arrivals` are the hours in which something came in, by source; `last_run` and `schedule` are
-    the reminder's; `versions` the Graph versions in use.
+    the reminder's; `versions` the Graph versions in use; `unplaced_stops` are of people who are
+    known by an id only.
     """
 
     now: datetime
@@ -261,6 +271,7 @@ class Snapshot(NamedTuple):
     last_run: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
     versions: tuple[str, ...] = ()
+    unplaced_stops: tuple[OptOut, ...] = ()
 
     @property
     def unsigned(self) -> list[str]:
@@ -317,6 +328,7 @@ def take_snapshot(
         last_run=Reminders(state).last_run(),
         schedule=Reminders(state).schedule(),
         versions=tuple(sorted(versions)),
+        unplaced_stops=tuple(ids_without_number(state)),
     )
 
 

@@ -46,6 +46,8 @@ def flows(state: State, channels: Sequence[Channel], now: datetime) -> dict[int,
     log, since = EventLog(state), now - _FLOW_WINDOW
     all_echoes = log.days(Kind.ECHO, since)
     all_inbound = log.days(Kind.MESSAGE, since) if all_echoes else []
+    # What another responder gets was written by contacts too (Meta: Conversation Routing).
+    all_heard = log.days(Kind.STANDBY, since) if all_echoes else []
     found = {}
     for channel in channels:
         own = frozenset(Signs(state).addresses_for(channel))
@@ -55,6 +57,9 @@ def flows(state: State, channels: Sequence[Channel], now: datetime) -> dict[int,
             if day.addresses & own:
                 # Meta and respond.io may report the same messages.
                 messages[day.day] = max(messages.get(day.day, 0), day.messages)
+        for day in all_heard:
+            if day.addresses & own:
+                messages[day.day] = messages.get(day.day, 0) + day.messages
         found[channel.channel_id] = EchoFlow(
             tuple(sorted({day.day for day in echoes})),
             max((day.newest_at for day in echoes), default=None),
@@ -237,8 +242,13 @@ FIELDS = (
     Field("user_preferences", Severity.INFO, "people who stop marketing messages"),
     Field("phone_number_name_update", Severity.INFO, "decisions on the display name"),
     Field("security", Severity.INFO, "changes of the two-step PIN"),
+    Field("standby", Severity.INFO, "conversations that another responder handles"),
+    Field("messaging_handovers", Severity.INFO, "conversations that change their responder"),
 )
-"""The fields an operations tool lives on. Source: "Meta: webhooks, overview"."""
+"""The fields an operations tool lives on.
+
+Sources: "Meta: webhooks, overview"; "Meta: prepare for Conversation Routing" (the last two).
+"""
 
 
 class Subscribed(NamedTuple):
@@ -339,13 +349,15 @@ def check_missing(
     *,
     is_asked: bool = False,
     must_wait: bool = False,
+    is_partner_seen: bool = False,
     unsupported: Sequence[str] = (),
 ) -> list[Finding]:
     """WX406: a person misses messages (`is_asked`), or echoes stopped while contacts go on writing.
 
     Unasked it is only worth knowing: the answers may come from the inbox now. With `must_wait`
-    WhatsApp may reconnect by itself, so nobody is told to connect again. `unsupported` names the
-    companions on the list whose messages never come through.
+    WhatsApp may reconnect by itself, so nobody is told to connect again; with `is_partner_seen`
+    the partner's app gets the webhooks, so nobody is told to delete the channel. `unsupported`
+    names the companions on the list whose messages never come through.
     """
     stopped = _stopped(flow, now)
     if not (is_asked or stopped):
@@ -359,7 +371,17 @@ def check_missing(
         text = f"{name} is on the list, and never comes through"
         evidence.append(Evidence(text, "device list", to_text(now)))
     severity = Severity.WARNING if is_asked else Severity.INFO
-    return [Finding("WX406", severity, channel, tuple(evidence), must_wait=must_wait)]
+    return [
+        Finding(
+            "WX406",
+            severity,
+            channel,
+            tuple(evidence),
+            must_wait=must_wait,
+            is_seen=is_partner_seen and not must_wait,
+            may_delete=not (must_wait or is_partner_seen),
+        )
+    ]
 
 
 def _stopped(flow: EchoFlow, now: datetime) -> str | None:
@@ -416,8 +438,10 @@ def likeliest_cause(message: Unsupported) -> str:
     has_type = message.type is not None and message.type not in _NO_TYPES
     is_catching_up = message.is_after_connecting or (message.quiet_days or 0) >= QUIET_DAYS
     reasons = (
-        (message.type == "edit" or message.is_edit, _EDIT),
-        (message.code == _NOT_CARRIED and has_type, _TYPE),
+        (message.type == "edit", _EDIT),
+        # What Meta names as the type says more than an edit that came at the same moment.
+        (has_type, _TYPE),
+        (message.is_edit, _EDIT),
         (message.is_referred, _FIRST),
         (message.code == _NOT_CARRIED, _TYPE),
         (is_catching_up, _CATCHING_UP),

@@ -179,8 +179,10 @@ def subscribe(
         if not is_needed:
             done = "already attached: " + what
         elif dry_run:
+            dialogue.warn(operation.MAY_RESPOND)
             done = f"would attach {what}"
         else:
+            dialogue.warn(operation.MAY_RESPOND)
             if not yes and not dialogue.confirm(f"attach {what}?", flag="--yes"):
                 raise DeclinedError("nothing changed")
             found = workspace.run(operation.attach(workspace, channel))
@@ -202,7 +204,8 @@ def _subscription_text(
         if found.callback_url:
             yield ForPerson(f"\nMeta delivers to {found.callback_url}")
         if found.override:
-            yield ForPerson(f"but messages of this WABA go to {found.override} (an override)")
+            diverted = "messages, echoes, contact sync and history of this WABA"
+            yield ForPerson(f"but {diverted} go to {found.override} (an override)")
     for finding in findings:
         yield ForPerson(f"\n{finding_text(finding, now)}")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from wacoex_cli.contacts.stops import take_over
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog, Stored, Tally, catch_up
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.stop_words import StopWords
     from wacoex_cli.terminal.options import Invocation
 
     Read = Callable[["Item"], Payload]
@@ -57,7 +59,8 @@ def import_archive(
     """
     state, now = workspace.state, workspace.clock.now()
     store_bodies = workspace.settings.events.store_bodies
-    read = reader(workspace.secrets.local_key(), now, store_bodies=store_bodies)
+    stop_words = take_over(state, workspace.settings.consent)
+    read = reader(workspace.secrets.local_key(), now, stop_words, store_bodies=store_bodies)
     size = Path(file).stat().st_size if file != "-" and Path(file).is_file() else 0
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(_opened(file))
@@ -231,7 +234,13 @@ class ImportCount(Tally):
         return {**super().to_json(), "invalid_lines": lines}
 
 
-def reader(key: bytes, received_at: datetime, *, store_bodies: bool) -> Read:
+def reader(
+    key: bytes,
+    received_at: datetime,
+    stop_words: StopWords | None = None,
+    *,
+    store_bodies: bool,
+) -> Read:
     """Makes payloads of what an archive holds; raises UnreadablePayload for anything else."""
 
     def read(item: Item) -> Payload:
@@ -247,6 +256,7 @@ def reader(key: bytes, received_at: datetime, *, store_bodies: bool) -> Read:
             key=key,
             received_at=received_at,
             store_bodies=store_bodies,
+            stop_words=stop_words,
         )
         # Nobody has signed an archive: what is in it must be known.
         if payload.unread is not None:

@@ -27,6 +27,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from wacoex_cli.channels.store import Channels
+from wacoex_cli.contacts.stops import take_over
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.consumers import PageRequest, WebPage
@@ -631,9 +632,18 @@ async def listen(
     clock, public_url = workspace.clock, workspace.settings.public_url
     key, store_bodies = workspace.secrets.local_key(), workspace.settings.events.store_bodies
 
+    stop_words = take_over(workspace.state, workspace.settings.consent)
+
     def read(source: Source, body: bytes) -> Payload:
         now = clock.now()
-        return read_payload(source, body, key=key, received_at=now, store_bodies=store_bodies)
+        return read_payload(
+            source,
+            body,
+            key=key,
+            received_at=now,
+            store_bodies=store_bodies,
+            stop_words=stop_words,
+        )
 
     def ready(url: str) -> None:
         for line in _opening(url, public_url, keys):

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.registry import choose_channel, meta_for, respondio_for
+from wacoex_cli.contacts.stops import take_over
 from wacoex_cli.errors import (
     CredentialError,
     DeclinedError,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.events import Payload
     from wacoex_cli.platforms.meta import Meta
+    from wacoex_cli.platforms.stop_words import StopWords
     from wacoex_cli.terminal.options import Invocation
 
 # The rate is kept by the client; side by side only hides the time each answer takes.
@@ -102,12 +104,15 @@ class PullLog:
     tally: PullTally
     key: bytes = field(repr=False)
     store_bodies: bool
+    stop_words: StopWords | None = None
 
     @classmethod
     def of(cls, workspace: Workspace, tally: PullTally | None = None) -> PullLog:
         """The log of the installation; what it comes to is counted in `tally`."""
         key, store_bodies = workspace.secrets.local_key(), workspace.settings.events.store_bodies
-        return cls(workspace.state, workspace.clock, tally or PullTally(), key, store_bodies)
+        stop_words = take_over(workspace.state, workspace.settings.consent)
+        counted = tally or PullTally()
+        return cls(workspace.state, workspace.clock, counted, key, store_bodies, stop_words)
 
     def keep(self, source: Source, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Store what is new of these bodies; it is durable when this returns."""
@@ -119,6 +124,7 @@ class PullLog:
                     key=self.key,
                     received_at=self.clock.now(),
                     store_bodies=self.store_bodies,
+                    stop_words=self.stop_words,
                 )
                 payloads.append(payload)
         news = EventLog(self.state).unknown_events(payloads)

@@ -12,6 +12,7 @@ from wacoex_cli.channels.facts import CHANNELS, account_event
 from wacoex_cli.channels.model import concerns
 from wacoex_cli.channels.registry import known
 from wacoex_cli.channels.store import Channels, Signs, address_of_event
+from wacoex_cli.contacts.stops import PERSONS
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import MAC, ActiveContacts, EventLog, catch_up
 from wacoex_cli.foundation.clock import moment_ago
@@ -28,7 +29,10 @@ _SHOWN = (
     *("event_id", "kind", "source", "at", "contact", "message_id", "data"),
     *("phone", "phone_number_id", "waba_id", "respondio_channel_id"),
 )
-_SUMMED_UP = ("status", "event", "value", "action", "type", "code", "reason", "initiated_by")
+_SUMMED_UP = (
+    *("status", "event", "value", "action", "type", "code", "reason", "initiated_by"),
+    *("old", "new"),
+)
 
 
 class Effect(NamedTuple):
@@ -80,6 +84,14 @@ _EFFECTS = {
         *(False, False, False, False, True),
         "news of a message of ours; the contact it was sent or delivered to counts as MAC",
     ),
+    "standby": Effect(
+        *(None, None, None, None, True),
+        "heard of a conversation that another responder handles; the answer is theirs",
+    ),
+    "handover": Effect(
+        *(False, False, False, False, False),
+        "a conversation went from one responder to another (Conversation Routing)",
+    ),
     "history": Effect(
         *(False, False, False, None, None), "older messages, told once after connecting"
     ),
@@ -119,7 +131,7 @@ class ListedEvent(NamedTuple):
         """A few words on what it says, such as `PARTNER_REMOVED PRIMARY_INACTIVITY SYSTEM`."""
         data: Mapping[str, object] = self.event.data
         words = [str(data[name]) for name in _SUMMED_UP if isinstance(data.get(name), str | int)]
-        if self.event.kind is Kind.MESSAGE:
+        if self.event.kind in (Kind.MESSAGE, Kind.STANDBY) and not data.get("status"):
             words.insert(0, str(data.get("direction", "in")))
         return " ".join(words)
 
@@ -250,7 +262,7 @@ def count_mac(workspace: Workspace, month: str | None, channel: str | None) -> M
             code="bad_month",
         )
     state = workspace.state
-    catch_up(state, (CHANNELS, MAC), workspace.clock)
+    catch_up(state, (CHANNELS, PERSONS, MAC), workspace.clock)
     active = ActiveContacts(state)
     addresses = active.addresses(month)
     counts = []

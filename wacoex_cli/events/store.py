@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.store import address_of_event
+from wacoex_cli.contacts.persons import person_of
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via
 
@@ -69,6 +70,7 @@ _SAME_DAY_LATER = (
     " AND later.kind = 'echo' AND later.at > evidence.at"
     " AND later.at < SUBSTR(evidence.at, 1, 10) || 'T24'"
 )
+_PERSON = person_of("active_contacts.contact")
 _ACTIVE = "COUNT(*) AS contacts, COALESCE(SUM(CASE WHEN by_message = 0 THEN 1 ELSE 0 END), 0) AS n"
 
 
@@ -313,7 +315,8 @@ class EventLog:
 
     def days(self, kind: Kind, since: datetime) -> list[Day]:
         """The days with events of a kind, by number; of messages those of contacts count."""
-        sql = _DAYS.format(more=_INBOUND if kind is Kind.MESSAGE else "")
+        is_message = kind in (Kind.MESSAGE, Kind.STANDBY)
+        sql = _DAYS.format(more=_INBOUND if is_message else "")
         found = []
         for row in self._state.rows(sql, [kind, to_text(since)]):
             known = [name for name in _ADDRESS_NAMES if row[name] is not None]
@@ -324,9 +327,9 @@ class EventLog:
     def first_seen(self, contacts: Collection[str]) -> dict[str, str]:
         """When each of these contacts was first written to or wrote, as far as the log goes."""
         rows = self._rows_of(
-            "SELECT contact, MIN(at) AS first_at FROM events WHERE kind IN (?, ?, ?)"
+            "SELECT contact, MIN(at) AS first_at FROM events WHERE kind IN (?, ?, ?, ?)"
             " AND contact IN ({}) GROUP BY contact",
-            [Kind.ECHO, Kind.MESSAGE, Kind.UNSUPPORTED],
+            [Kind.ECHO, Kind.MESSAGE, Kind.UNSUPPORTED, Kind.STANDBY],
             contacts,
         )
         return {row["contact"]: row["first_at"] for row in rows}
@@ -489,7 +492,9 @@ class ActiveContacts:
         for event in events:
             if event.contact is None:
                 continue
-            if event.kind is Kind.STATUS and event.data.get("status") not in _REACHED:
+            status = event.data.get("status")
+            is_status = event.kind is Kind.STATUS or status is not None
+            if is_status and status not in _REACHED:
                 continue
             is_echo = event.kind is Kind.ECHO
             address = address_of_event(event) or ""
@@ -510,11 +515,14 @@ class ActiveContacts:
         return {row["address"] for row in rows}
 
     def count(self, month: str, addresses: Collection[str]) -> tuple[int, int]:
-        """How many contacts were active under any of these, and how many by echoes only."""
+        """How many persons were active under any of these, and how many by echoes only.
+
+        A number in two spellings, or with the id that is joined to it now, is one person.
+        """
         row = self._state.row(
-            f"SELECT {_ACTIVE} FROM (SELECT contact, MAX(by_message) AS by_message"
+            f"SELECT {_ACTIVE} FROM (SELECT {_PERSON} AS person, MAX(by_message) AS by_message"
             f" FROM active_contacts WHERE month = ? AND address IN ({_marks(addresses)})"
-            " GROUP BY contact) AS people",
+            f" GROUP BY {_PERSON}) AS people",
             [month, *sorted(addresses)],
         )
         return (row["contacts"], row["n"]) if row else (0, 0)
@@ -526,7 +534,7 @@ def _note_active_contacts(state: State, events: Sequence[Event], now: datetime) 
 
 MAC = Projection(
     "mac",
-    frozenset({Kind.MESSAGE, Kind.UNSUPPORTED, Kind.STATUS, Kind.ECHO}),
+    frozenset({Kind.MESSAGE, Kind.UNSUPPORTED, Kind.STATUS, Kind.ECHO, Kind.STANDBY}),
     _note_active_contacts,
 )
 """Which contacts were active in which month, and whether by echoes only."""

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from wacoex_cli.terminal.options import Invocation
 
 _WHATSAPP = "whatsapp_business_account"
+MAY_RESPOND = (
+    "an app of your own may count as one more responder of the number: where Conversation Routing"
+    " is set up in Meta Business Suite, look there afterwards that your partner is still the"
+    " primary one (`wacoex explain WX211`)"
+)
+"""What to know before an app is attached. Whether it counts Meta does not say (2026-11)."""
 
 
 @dataclass(frozen=True)

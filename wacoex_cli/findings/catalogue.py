@@ -4,6 +4,8 @@ The page of a finding begins with TOML between two lines `+++`: `severity` lists
 `title`, `remedy` and `verify` are what a check says with it. A finding with several faces has
 cases that override them: `[case.name]`; a case named like a severity is that severity's face, one
 in capitals is for a word of Meta's, such as the reason of a disconnection. Ids never change.
+
+At the end of a page `Sources:` names what it rests on; `sources.toml` has title, address and day.
 """
 
 from __future__ import annotations
@@ -15,21 +17,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _DIRECTORY = Path(__file__).parent / "knowledge"
+_SOURCES_FILE = Path(__file__).with_name("sources.toml")
 _FENCE = "+++\n"
+_SOURCES = "Sources:"
 _SEE_ALSO = "See also:"
 _SHOWN_AS = re.compile(r"^Also shown as:(.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
+class Reference(NamedTuple):
+    """What a page rests on: its title and address, and when it was read (`2026-11-28`).
+
+    Of wacoex itself there is neither an address nor a day.
+    """
+
+    title: str
+    url: str | None = None
+    read: str | None = None
+
+    @property
+    def line(self) -> str:
+        """How a person reads it."""
+        return f"{self.title}: {self.url} (read {self.read})" if self.url else self.title
+
+
 class Article(NamedTuple):
-    """What `explain` says about one finding, topic or error code."""
+    """What `explain` says about one finding, topic or error code, and what that rests on."""
 
     id: str
     title: str
     body: str
     see_also: tuple[str, ...]
+    sources: tuple[Reference, ...]
 
     @property
     def shown_as(self) -> tuple[str, ...]:
@@ -45,6 +66,7 @@ class Article(NamedTuple):
             "title": self.title,
             "body": self.body,
             "see_also": list(self.see_also),
+            "sources": [source._asdict() for source in self.sources],
         }
 
 
@@ -119,6 +141,23 @@ def find(name: str) -> Article | None:
     return None if stem is None else _article(stem)
 
 
+def sources(names: Iterable[str]) -> tuple[Reference, ...]:
+    """What these words name in `sources.toml`. Raises KeyError for an unknown one."""
+    known = _known_sources()
+    return tuple(known[name] for name in names)
+
+
+@functools.cache
+def _known_sources() -> Mapping[str, Reference]:
+    import tomllib
+
+    rows = tomllib.loads(_SOURCES_FILE.read_text(encoding="utf-8"))
+    return {
+        name: Reference(row["title"], row.get("url"), str(row["read"]) if "read" in row else None)
+        for name, row in rows.items()
+    }
+
+
 def _read(name: str) -> tuple[str, str]:
     """The front matter of a page, empty for a topic, and what stands below it."""
     text = (_DIRECTORY / f"{name}.md").read_text(encoding="utf-8")
@@ -129,11 +168,16 @@ def _read(name: str) -> tuple[str, str]:
 
 
 def _article(name: str) -> Article:
-    """A heading, the body, and a last line `See also: a, b`."""
+    """A heading, the body, and at the end `Sources: a, b` and `See also: c, d`."""
     heading, _, rest = _read(name)[1].strip().partition("\n")
     body, _, others = rest.partition(f"\n{_SEE_ALSO}")
-    see_also = tuple(other.strip() for other in others.split(",") if other.strip())
-    return Article(name, heading.strip().removeprefix("# "), body.strip("\n"), see_also)
+    body, _, named = body.partition(f"\n{_SOURCES}")
+    title = heading.strip().removeprefix("# ")
+    return Article(name, title, body.strip("\n"), _words(others), sources(_words(named)))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _steps(step: str | Mapping[str, str], values: Mapping[str, object]) -> Iterator[str]:

@@ -34,11 +34,22 @@ _WORST_FIRST = (Severity.CRITICAL, Severity.UNKNOWN, Severity.WARNING, Severity.
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a finding rests on: the fact, who said it, and when (RFC 3339, UTC)."""
+    """What a finding rests on: the fact, who said it, and when (RFC 3339, UTC).
+
+    `is_said` is false where the source was asked and gave no answer: then the words are ours.
+    """
 
     text: str
     source: str
     observed_at: str
+    is_said: bool = True
+
+    @property
+    def said_by(self) -> str:
+        """How a person reads who said it: Meta only what Meta said, and you what you typed."""
+        if not self.is_said:
+            return f"{self.source} was asked"
+        return {"meta": "says meta", "person": "you said"}.get(self.source, self.source)
 
 
 @dataclass(frozen=True, init=False)
@@ -145,8 +156,7 @@ def finding_text(finding: Finding, now: datetime, *, shows_channel: bool = True)
     lines = _wrapped(f"{finding.severity.value} {finding.id}{whose}: {finding.title}", "")
     for fact in finding.evidence:
         age = relative(from_text(fact.observed_at), now)
-        source = f"says {fact.source}, {age}" if fact.source == "meta" else f"{fact.source}, {age}"
-        lines += _wrapped(f"{fact.text} ({source})", "  ")
+        lines += _wrapped(f"{fact.text} ({fact.said_by}, {age})", "  ")
     for place, step in enumerate(finding.remedy, start=1):
         lines += _wrapped(f"{place}. {step}", "  ")
     lines.append(f"  then: {finding.verify}; more: wacoex explain {finding.id}")

@@ -623,6 +623,153 @@ def m017_pace(db: Database) -> None:
     db.execute("ALTER TABLE broadcast_runs ADD COLUMN bunched INTEGER NOT NULL DEFAULT 0")
 
 
+def m018_persons(db: Database) -> None:
+    # A number and a user id that were seen together: first, last, and until when if that was said.
+    # `account` is the WhatsApp Business Account where it is known, else the number of ours.
+    db.execute(
+        """
+        CREATE TABLE person_pairs (
+            account TEXT NOT NULL,
+            phone TEXT NOT NULL,
+            user_id TEXT NOT NULL,
+            source TEXT NOT NULL,
+            since TEXT NOT NULL,
+            seen_at TEXT NOT NULL,
+            until TEXT,
+            PRIMARY KEY (account, phone, user_id)
+        )
+        """
+    )
+    db.execute("CREATE INDEX person_pairs_by_phone ON person_pairs (phone)")
+    db.execute("CREATE INDEX person_pairs_by_user_id ON person_pairs (user_id)")
+    # A person got another number, or another id: both are E.164 or `user_id:...`.
+    db.execute(
+        """
+        CREATE TABLE person_moves (
+            account TEXT NOT NULL,
+            before TEXT NOT NULL,
+            after TEXT NOT NULL,
+            at TEXT NOT NULL,
+            PRIMARY KEY (account, before, after, at)
+        )
+        """
+    )
+    db.execute("CREATE INDEX person_moves_by_before ON person_moves (before)")
+    db.execute("CREATE INDEX person_moves_by_after ON person_moves (after)")
+    # Which of our numbers belongs to which account, as events say.
+    db.execute(
+        """
+        CREATE TABLE accounts_seen (
+            address TEXT NOT NULL,
+            waba_id TEXT NOT NULL,
+            PRIMARY KEY (address, waba_id)
+        )
+        """
+    )
+    # Opt-outs of before hold for every business: their account is ''.
+    db.execute(
+        """
+        CREATE TABLE optouts_by_business (
+            phone TEXT NOT NULL,
+            source TEXT NOT NULL,
+            note TEXT,
+            added_at TEXT NOT NULL,
+            scope TEXT NOT NULL DEFAULT 'all',
+            account TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (phone, account)
+        )
+        """
+    )
+    db.execute(
+        "INSERT INTO optouts_by_business (phone, source, note, added_at, scope)"
+        " SELECT phone, source, note, added_at, scope FROM optouts"
+    )
+    db.execute("DROP TABLE optouts")
+    db.execute("ALTER TABLE optouts_by_business RENAME TO optouts")
+    db.execute(
+        """
+        CREATE TABLE optouts_by_id (
+            user_id TEXT NOT NULL,
+            source TEXT NOT NULL,
+            note TEXT,
+            added_at TEXT NOT NULL,
+            scope TEXT NOT NULL,
+            account TEXT NOT NULL,
+            PRIMARY KEY (user_id, account)
+        )
+        """
+    )
+    # What people said, as they said it; the list follows from it and from who is who.
+    db.execute(
+        """
+        CREATE TABLE stops_said (
+            who TEXT NOT NULL,
+            account TEXT NOT NULL,
+            scope TEXT NOT NULL,
+            source TEXT NOT NULL,
+            at TEXT NOT NULL,
+            PRIMARY KEY (who, account, scope, source, at)
+        )
+        """
+    )
+    # A stop of before somebody was taken off the list does not put them on it again.
+    db.execute("CREATE TABLE optouts_removed (who TEXT PRIMARY KEY, removed_at TEXT NOT NULL)")
+    # Events of before hold no id beside a number; of ids alone what was said to Meta is taken over.
+    account = (
+        "CASE WHEN waba_id IS NOT NULL THEN 'waba_id:' || waba_id"
+        " WHEN phone_number_id IS NOT NULL THEN 'phone_number_id:' || phone_number_id ELSE '' END"
+    )
+    said = (
+        f"SELECT contact, {account} AS account, MIN(at) AS at FROM events"
+        " WHERE kind = 'user_preference' AND contact LIKE 'user_id:%'"
+        """ AND data LIKE '%"value":"stop"%' GROUP BY contact, account"""
+    )
+    db.execute(
+        "INSERT INTO stops_said (who, account, scope, source, at) SELECT contact, account,"
+        f" 'marketing', 'meta-user_preferences', at FROM ({said}) AS said"
+    )
+    db.execute(
+        "INSERT INTO optouts_by_id (user_id, source, note, added_at, scope, account)"
+        " SELECT substr(who, 9), source, 'said at ' || at, at, scope, account FROM stops_said"
+    )
+    db.execute(
+        "INSERT INTO cursors (consumer, event_id)"
+        " SELECT 'persons', event_id FROM cursors WHERE consumer = 'opt-outs'"
+    )
+    db.execute(f"CREATE VIEW channel_accounts AS {_M018_ACCOUNTS}")
+    db.execute(f"CREATE VIEW one_business AS {_M018_ONE_BUSINESS}")
+
+
+_M018_NUMBERS = (
+    "SELECT channel_id, 'phone:' || phone AS account FROM channels"
+    " UNION SELECT channel_id, 'phone_number_id:' || phone_number_id FROM channels"
+    " WHERE phone_number_id IS NOT NULL"
+    " UNION SELECT channel_id, 'respondio_channel_id:' || CAST(respondio_channel_id AS TEXT)"
+    " FROM channels WHERE respondio_channel_id IS NOT NULL"
+    " UNION SELECT channel_id, name || ':' || value FROM former_ids WHERE name <> 'waba_id'"
+    " UNION SELECT c.channel_id, 'phone_number_id:' || n.phone_number_id FROM channels c"
+    " JOIN numbers_seen n ON n.phone = c.phone"
+)
+_M018_ACCOUNTS = (
+    f"{_M018_NUMBERS}"
+    " UNION SELECT channel_id, 'waba_id:' || waba_id FROM channels WHERE waba_id IS NOT NULL"
+    " UNION SELECT channel_id, 'waba_id:' || value FROM former_ids WHERE name = 'waba_id'"
+    " UNION SELECT n.channel_id, 'waba_id:' || s.waba_id"
+    f" FROM ({_M018_NUMBERS}) n JOIN accounts_seen s ON s.address = n.account"
+)
+_M018_OWNED = (
+    "SELECT channel_id, json_extract(value, '$.id') AS owner FROM facts"
+    " WHERE name = 'waba.owner_business_info' AND reason IS NULL AND value LIKE '{%'"
+)
+_M018_ONE_BUSINESS = (
+    "SELECT channel_id, channel_id AS other_id FROM channels"
+    " UNION SELECT a.channel_id, b.channel_id FROM channels a"
+    " JOIN channels b ON a.waba_id = b.waba_id"
+    f" UNION SELECT a.channel_id, b.channel_id FROM ({_M018_OWNED}) a"
+    f" JOIN ({_M018_OWNED}) b ON a.owner = b.owner"
+)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -641,4 +788,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m015_generation,
     m016_output,
     m017_pace,
+    m018_persons,
 )

@@ -115,6 +115,34 @@ def assigned(phone: str) -> str | None:
     return national if _has_range(national) else None
 
 
+def one_spelling(phone: str) -> str:
+    """The same E.164 number for both spellings of one WhatsApp number: the shorter of them.
+
+    Argentina's mobile numbers have a 9 after +54, Mexico's had a 1 after +52, Brazil's got a ninth
+    digit; lists and WhatsApp's ids leave them out or keep them.
+    """
+    digits = len(phone) - 1
+    if (phone.startswith("+549") and digits == 13) or (phone.startswith("+521") and digits == 13):
+        return phone[:3] + phone[4:]
+    if phone.startswith("+55") and digits == 13 and phone[5] == "9" and phone[6] in "6789":
+        return phone[:5] + phone[6:]
+    return phone
+
+
+def spellings(phone: str) -> tuple[str, ...]:
+    """An E.164 number, and the other spelling of it where WhatsApp knows two."""
+    shorter = one_spelling(phone)
+    if shorter != phone:
+        return phone, shorter
+    if len(phone) == 13 and phone.startswith("+54"):
+        return phone, f"+549{phone[3:]}"
+    if len(phone) == 13 and phone.startswith("+52"):
+        return phone, f"+521{phone[3:]}"
+    if len(phone) == 13 and phone.startswith("+55") and phone[5] in "6789":
+        return phone, f"{phone[:5]}9{phone[5:]}"
+    return (phone,)
+
+
 def holds_two(text: str, country: str | None = None) -> bool:
     """Whether each part of a text is a number by itself, apart by `/`, `;`, `,` or a line break."""
     parts = [part for part in _BETWEEN_NUMBERS.split(text) if part.strip()]

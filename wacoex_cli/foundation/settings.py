@@ -35,6 +35,7 @@ SECRET_VARIABLES = {
     "heartbeat-url": "WACOEX_HEARTBEAT_URL",
 }
 Trust = Literal["proof", "strong", "weak"]
+StopScope = Literal["as_said", "all"]
 META_BASE_URL = "https://graph.facebook.com"
 
 
@@ -52,6 +53,23 @@ class EventsSettings(NamedTuple):
 
     store_bodies: bool = False
     probe_contact: str | None = None
+
+
+class ConsentSettings(NamedTuple):
+    """`[consent]`: what a stop covers, whether Meta may take one back, and what says stop."""
+
+    stop_scope: StopScope = "as_said"
+    resume: bool = False
+    stop_words: tuple[str, ...] = ()
+    no_stop_words: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        """The same from JSON, which has lists; raises TypeError for an unknown name."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()
+        }
+        return cls(**values)
 
 
 class Settings(NamedTuple):
@@ -79,6 +97,7 @@ class Settings(NamedTuple):
     status_seconds_per_channel: float = 10.0
     inactivity: InactivitySettings = InactivitySettings()
     events: EventsSettings = EventsSettings()
+    consent: ConsentSettings = ConsentSettings()
 
     @property
     def talks_to_meta(self) -> bool:
@@ -93,6 +112,10 @@ class Settings(NamedTuple):
             "breaker_limits": dict(self.breaker_limits),
             "inactivity": self.inactivity._asdict(),
             "events": self.events._asdict(),
+            "consent": {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in self.consent._asdict().items()
+            },
         }
 
     @classmethod
@@ -103,6 +126,7 @@ class Settings(NamedTuple):
             config_dir=Path(kept["config_dir"]),
             inactivity=InactivitySettings(**kept["inactivity"]),
             events=EventsSettings(**kept["events"]),
+            consent=ConsentSettings.from_json(kept["consent"]),
         )
 
 
@@ -115,6 +139,7 @@ _ONLY_IN_CONFIG = frozenset(
         "status_seconds_per_channel",
         "inactivity",
         "events",
+        "consent",
     }
 )
 _VARIABLE_OF = {

@@ -30,10 +30,12 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import is_known_zone
 from wacoex_cli.foundation.settings import (
     PREFIX,
+    ConsentSettings,
     EventsSettings,
     InactivitySettings,
     Settings,
     Sources,
+    StopScope,
     Trust,
     default_config_dir,
     default_state_path,
@@ -130,6 +132,22 @@ class EventsTable(BaseModel):
     probe_contact: Annotated[str | None, Field(pattern=r"^\+[1-9][0-9]{6,14}$")]
 
 
+StopTexts = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=80)]], Field(max_length=1000)
+]
+
+
+class ConsentTable(BaseModel):
+    """What `[consent]` may hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stop_scope: StopScope
+    resume: bool
+    stop_words: StopTexts
+    no_stop_words: StopTexts
+
+
 class SettingsModel(BaseSettings):
     """What each setting may be, as its description says. The defaults are those of `Settings`."""
 
@@ -184,6 +202,13 @@ class SettingsModel(BaseSettings):
         EventsTable,
         Field(description="`store_bodies` (true or false) and `probe_contact` (a number, +65...)"),
     ]
+    consent: Annotated[
+        ConsentTable,
+        Field(
+            description="`stop_scope` (as_said or all), `resume` (true or false), `stop_words` and"
+            " `no_stop_words` (lists of texts of 1 to 80 characters)"
+        ),
+    ]
 
 
 def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
@@ -216,6 +241,7 @@ def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
     values = {name: getattr(model, name) for name in Settings._fields}
     values["inactivity"] = InactivitySettings(**dict(model.inactivity))
     values["events"] = EventsSettings(**dict(model.events))
+    values["consent"] = ConsentSettings.from_json(dict(model.consent))
     return Settings(**values)
 
 

@@ -211,17 +211,20 @@ def signup_cancelled(step: str | None, channel: str, phone: str, observed_at: st
     )
 
 
-def signup_reported(report: WindowFailed, channel: str, observed_at: str) -> Finding:
+def signup_reported(
+    report: WindowFailed, channel: str, observed_at: str, source: str = "meta"
+) -> Finding:
     """WX602, WX601 or WX608 from an error that the window showed.
 
     WX602: an earlier partner's credit line is still on the account. WX601: Meta refused the number.
+    `source` is who reports it: Meta's window, or a person who copied its text.
     """
     text, details = report.text.lower(), [f"Meta's window: {report.text}"]
     if report.error_code:
         details.append(f"code {report.error_code}")
     if report.session_id:
         details.append(f"session id {report.session_id}")
-    said = Evidence(", ".join(details), "meta", observed_at)
+    said = Evidence(", ".join(details), source, observed_at)
     if "payment method" in text or "credit line" in text:
         return Finding("WX602", Severity.CRITICAL, channel, said)
     if report.error_code in NOT_ELIGIBLE or "eligible" in text:

@@ -106,11 +106,13 @@ _NOW: Mapping[ConnectionState | None, str] = {
 _SUITE = "https://business.facebook.com/latest/settings/whatsapp_account"
 _VERSION = "which version of the WhatsApp Business app is on the phone (Settings, Help, App info)"
 _IN_USE = "is the number in real use with the app: chats with customers on most days of the week?"
-_BADGE = "does the app show a Meta Verified badge for this business?"
-_CLICKS = (
+BADGE = "does the app show a Meta Verified badge (a blue tick) for this business?"
+"""What is asked about the badge."""
+CLICKS = (
     "Meta Business Suite: Settings, WhatsApp accounts, Add,"
-    " Link a WhatsApp Business account; choose the number {phone}"
+    " Link a WhatsApp Business account (newer screens: WhatsApp account); choose the number {phone}"
 )
+"""How the number is linked in Meta Business Suite."""
 _OTHER = (
     "is or was this number connected to another partner than {partner}, or does the credit line"
     " of another one pay for it?"
@@ -353,7 +355,7 @@ async def eligibility(context: Context) -> StepResult:
         "phone": phone,
         "app_version": typed,
         "in_real_use": dialogue.confirm(_IN_USE, flag=ONLY_A_PERSON),
-        "meta_verified": dialogue.confirm(_BADGE, flag=ONLY_A_PERSON),
+        "meta_verified": dialogue.confirm(BADGE, flag=ONLY_A_PERSON),
     }
     state = StepState.FAILED if version < checks.OLDEST_APP else StepState.SETTLED
     return _answered(context, "eligibility", state, answer, checks.check_eligibility)
@@ -377,7 +379,7 @@ async def business_suite(context: Context) -> StepResult:
             context.edit_channel(**ids)
         answer = {"linked": True, "waba_id": channel.waba_id, **ids}
         return StepResult(StepState.SETTLED, answer, "meta")
-    dialogue.note(_CLICKS.format(phone=channel.phone))
+    dialogue.note(CLICKS.format(phone=channel.phone))
     offer_to_open(context, "Meta Business Suite", _SUITE)
     is_linked = dialogue.confirm("is the number linked there now?", flag=ONLY_A_PERSON)
     state = StepState.SETTLED if is_linked else StepState.OPEN

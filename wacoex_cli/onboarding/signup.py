@@ -59,13 +59,15 @@ WAITS_SECONDS = 600.0
 """How long a new channel, or the end of Meta's window, is waited for."""
 _LOOKS_EVERY_SECONDS = 5.0
 _RESPONDIO_APP = "https://app.respond.io"
-_CLICKS = (
+CLICKS = (
     "connect the number in respond.io:",
     "  Settings > Channels > Add Channel > WhatsApp > WhatsApp Business App",
-    "  > Connect With Facebook; then choose the portfolio and type the number",
+    "  > Connect With Facebook; log in with the Facebook account, choose the portfolio, type the",
+    "  number, and complete the embedded sign-up",
     "  on the phone: open the message of Facebook Business, Connect, Confirm, paste the code",
     "  leave the app open and online until it has refreshed itself",
 )
+"""How the number is connected in respond.io, line by line."""
 _NONE = "nothing was chosen; run `wacoex connect {channel}` again when it is connected"
 
 _ACTION = "signup"
@@ -92,7 +94,7 @@ async def signup_respondio(context: Context) -> StepResult:
     kept = resumed(context, "signup")
     if kept is None:
         kept = begin(context, "signup", known_ids=sorted(await _channels(context)))
-    for line in _CLICKS:
+    for line in CLICKS:
         context.dialogue.note(line)
     offer_to_open(context, "respond.io", _RESPONDIO_APP)
     ids = kept.get("known_ids")
@@ -122,7 +124,7 @@ def _ask_person(context: Context) -> StepResult:
     dialogue, name = context.dialogue, context.channel_name
     offer_to_open(context, "respond.io", _RESPONDIO_APP)
     # Inside the question, because `--quiet` and `--json` hide notes.
-    question = "\n".join([*_CLICKS, "is the number connected in respond.io now?"])
+    question = "\n".join([*CLICKS, "is the number connected in respond.io now?"])
     if not dialogue.confirm(question, flag=ONLY_A_PERSON):
         return StepResult(StepState.OPEN, note=_NONE.format(channel=name))
     is_fresh = dialogue.confirm("was it connected just now, with the app open?", flag=ONLY_A_PERSON)
@@ -384,7 +386,7 @@ async def _settle(context: Context, signup: Mapping[str, Any]) -> StepResult:
     try:
         return await _connected(context, meta_for(context.workspace, context.channel), signup)
     except CredentialError as error:
-        found = refused_token(context.channel_name, error.message, context.now_text)
+        found = refused_token(context.channel_name, error.message, context.now_text, error.hint)
     except RefusedError as error:
         found = _finding(context, "refused", error.message)
     return _ended(StepState.FAILED, found, **signup)

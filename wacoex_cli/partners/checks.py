@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.facts import AppsSeen, ChannelFacts, Connection, WorkspaceList
     from wacoex_cli.channels.model import AccountEvent
-    from wacoex_cli.partners.rule import Drift, Expected, PartnerRows
+    from wacoex_cli.partners.rule import Drift, Expected, PartnerRows, Routed
     from wacoex_cli.platforms.events import Event
 
 
@@ -44,6 +44,7 @@ _TEMPLATES = {
 }
 _POLICY_REASONS = frozenset({"ABUSIVE_CONTENT", "SCAM"})
 _ENDED = frozenset({"BANNED", "DISABLED", "RESTRICTED", "SUSPENDED"})
+_DIVERTED = "messages, echoes, contact sync and history"
 _MANAGER = "open WhatsApp Manager (business.facebook.com/wa/manage), Account settings, Partners"
 
 
@@ -56,7 +57,7 @@ class _Reported(NamedTuple):
 
 
 def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_asked: bool) -> list[Finding]:
-    """WX202, WX205, WX207 and WX209: who holds the WABA, and what Meta holds against it.
+    """WX202, WX205, WX207, WX209 and WX211: who holds the WABA, and what Meta holds against it.
 
     `is_asked` is whether it was asked about just now and for itself: then it is told here what
     Meta and respond.io did not say, else that stands once for all channels (WX709).
@@ -79,6 +80,7 @@ def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_asked: bool) ->
     if listed and listed.channels is None and not is_asked:
         listed = None
     found += check_drift(listed, rule.drifts(facts, rows), facts.connection, name)
+    found += check_routing(rows.routed, rows.expected, name)
     return found + check_account(
         facts.account_events, rows.template_events, values, name, now, read_at
     )
@@ -237,7 +239,8 @@ def check_partner(
         return []
     if seen.apps is None:
         hint = (seen.error.hint if seen.error else None) or "try again in a minute"
-        said = Evidence(seen.why or "Meta did not tell", META, seen.observed_at)
+        is_said = seen.error is not None and "code" in seen.error.details
+        said = Evidence(seen.why or "Meta did not tell", META, seen.observed_at, is_said)
         return [Finding("WX202", Severity.UNKNOWN, channel, said, partner=partner.label, hint=hint)]
     is_settling = connection.state is ConnectionState.SETTLING
     named = next((app for app in seen.apps if PARTNER_NAME in (app.name or "").lower()), None)
@@ -276,9 +279,9 @@ def check_override(
 ) -> list[Finding]:
     """WX205: a callback that goes before an app's own one leads somewhere else.
 
-    It concerns messages alone (Meta: webhooks override). Of an app that is neither ours nor the
-    partner's it is only told. `values` are facts of the number, read at `observed_at`,
-    `public_url` is where `events listen` is reached.
+    It diverts messages, echoes, contact sync and history, and no account events (Meta: webhooks
+    override). Of an app that is neither ours nor the partner's it is only told. `values` are facts
+    of the number, read at `observed_at`, `public_url` is where `events listen` is reached.
     """
     callbacks = _callbacks(values)
     homes = [public_url, callbacks.get("application")]
@@ -292,7 +295,7 @@ def check_override(
         is_ours = app.id is not None and app.id == own_app_id
         severity = Severity.WARNING if is_ours or is_partner else Severity.INFO
         whose = f"our own app {app.label}" if is_ours else app.label
-        text = f"messages of {whose} go to {rule.place(app.override)}, by an override"
+        text = f"{_DIVERTED} of {whose} go to {rule.place(app.override)}, by an override"
         found.append((severity, Evidence(text, META, seen.observed_at)))
     levels = {"phone_number": "number", "whatsapp_business_account": "account"}
     level = next((level for level in levels if callbacks.get(level)), None)
@@ -300,13 +303,42 @@ def check_override(
         url, what = callbacks[level], levels[level]
         is_known = url in {app.override for app in seen.apps or ()}
         if not is_known and not rule.leads_to(url, homes, is_partner=True):
-            text = f"messages of the {what} go to {rule.place(url)}, by an override of the {what}"
+            place = rule.place(url)
+            text = f"{_DIVERTED} of the {what} go to {place}, by an override of the {what}"
             found.append((Severity.WARNING, Evidence(text, META, observed_at)))
     if not found:
         return []
     severity = worst(severity for severity, _ in found)
     facts = [fact for _, fact in found]
     return [Finding("WX205", severity, channel, facts, partner=partner.label)]
+
+
+def check_routing(routed: Routed, partner: Expected, channel: str) -> list[Finding]:
+    """WX211: another responder gets messages of contacts (Meta: Conversation Routing).
+
+    What proves it are standby webhooks, which come instead of messages, and handovers. Whose they
+    are Meta does not tell: it may be the partner itself.
+    """
+    said = []
+    if routed.messages and routed.newest_at:
+        text = f"messages of contacts for another responder in 7 days: {routed.messages} (standby)"
+        said.append(Evidence(text, META, routed.newest_at))
+    if routed.handovers:
+        newest = max(routed.handovers, key=lambda event: (event.at, event.key))
+        old, new = newest.data.get("old"), newest.data.get("new")
+        ways = " ".join(filter(None, (old and f"from {old}", new and f"to {new}")))
+        text = f"conversations that changed their responder in 7 days: {len(routed.handovers)}"
+        said.append(Evidence(f"{text}, the last {ways or 'without roles'}", META, newest.at))
+    if not said:
+        return []
+    severity = Severity.WARNING if routed.messages else Severity.INFO
+    is_agent = any(event.data.get("old") == META_AGENT for event in routed.handovers)
+    whose = partner.label
+    return [Finding("WX211", severity, channel, said, partner=whose, is_agent=is_agent)]
+
+
+META_AGENT = "meta_business_agent"
+"""What Meta calls its own Business Agent as a role (seen by integrators, 2026-09)."""
 
 
 def _apps_seen(seen: AppsSeen) -> str:

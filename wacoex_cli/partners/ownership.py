@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import CHANNELS, AppsSeen, cannot_check, stored_facts
-from wacoex_cli.channels.store import Channels
+from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.findings.model import (
@@ -22,7 +23,7 @@ from wacoex_cli.findings.model import (
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.partners import rule
 from wacoex_cli.partners.checks import STANDS_FOR, check_partners
-from wacoex_cli.partners.rule import Expected, PartnerRows
+from wacoex_cli.partners.rule import Expected, PartnerRows, Routed
 from wacoex_cli.platforms.events import Kind
 from wacoex_cli.terminal.render import ForPerson, Result, Table, relative
 
@@ -32,10 +33,15 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.events.store import Day
+    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.partners.rule import Drift
 
 
+ROUTED_WITHIN = timedelta(days=7)
+"""How far back it is looked whether another responder gets messages."""
+_MOST_HANDOVERS = 100
 _SEEN = {True: "yes", False: "no", None: "not known"}
 
 
@@ -125,12 +131,13 @@ def rows_of(
     workspace: Workspace, channels: Sequence[Channel], now: datetime
 ) -> dict[int, PartnerRows]:
     """What is known here about the partners of each of these channels, by channel_id."""
-    state = workspace.state
+    state, log = workspace.state, EventLog(workspace.state)
+    heard = log.days(Kind.STANDBY, now - ROUTED_WITHIN)
     ids = {its.channel_id: its.respondio_channel_id for its in Channels(state).all_channels()}
     found = {}
     for channel in channels:
         settings = workspace.settings_for(channel.name)
-        events = EventLog(state).find(
+        events = log.find(
             kinds={Kind.TEMPLATE_STATUS},
             since=now - STANDS_FOR,
             addresses=[f"waba_id:{channel.waba_id}"],
@@ -143,8 +150,19 @@ def rows_of(
             settings.public_url,
             tuple(events) if channel.waba_id else (),
             tuple(number for key, number in ids.items() if number and key != channel.channel_id),
+            _routed(state, channel, heard, now),
         )
     return found
+
+
+def _routed(state: State, channel: Channel, heard: Sequence[Day], now: datetime) -> Routed:
+    own = frozenset(Signs(state).addresses_for(channel))
+    days = [day for day in heard if day.addresses & own]
+    handovers = EventLog(state).find(
+        kinds={Kind.HANDOVER}, since=now - ROUTED_WITHIN, addresses=own, most=_MOST_HANDOVERS
+    )
+    newest_at = max((day.newest_at for day in days), default=None)
+    return Routed(sum(day.messages for day in days), newest_at, tuple(handovers))
 
 
 def _judged(facts: ChannelFacts, rows: PartnerRows) -> CheckedPartner:

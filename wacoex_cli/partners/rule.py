@@ -24,6 +24,8 @@ NO_PROOF = (
     "Meta has no list of partners: this is evidence, no proof;"
     " WhatsApp Manager, Account settings, Partners shows them"
 )
+# Each app may be a responder, and with Conversation Routing only one gets a message (WX211).
+_OTHER_APP = "another app, perhaps one more responder"
 _SHOWN_USERS = 5
 _RESPONDIO_ID = "respondio_channel_id"
 # Some countries write a number with a digit more or less between country code and subscriber.
@@ -62,6 +64,18 @@ class Drift(NamedTuple):
     use: str | None = None
 
 
+class Routed(NamedTuple):
+    """What our app heard in 7 days of conversations that another responder handles.
+
+    `messages` are those of contacts, the newest at `newest_at` (RFC 3339, UTC); `handovers` are
+    the conversations that changed their responder.
+    """
+
+    messages: int = 0
+    newest_at: str | None = None
+    handovers: tuple[Event, ...] = ()
+
+
 class PartnerRows(NamedTuple):
     """What is known here about the partners of a channel.
 
@@ -74,6 +88,7 @@ class PartnerRows(NamedTuple):
     public_url: str | None = None
     template_events: tuple[Event, ...] = ()
     other_respondio_ids: tuple[int, ...] = ()
+    routed: Routed = Routed()
 
 
 def expected(channel: Channel, own_app_id: str | None = None) -> Expected:
@@ -116,7 +131,7 @@ def evidence(
         seen_now.append("no app gets the webhooks of the account")
     own_app_id = values.get("token.app_id")
     for app in seen.apps or ():
-        role = "our own app" if app.id and app.id == own_app_id else "another app"
+        role = "our own app" if app.id and app.id == own_app_id else _OTHER_APP
         if is_expected(app, partner):
             role = "the expected partner"
         override = f", with an override to {place(app.override)}" if app.override else ""

@@ -3,6 +3,7 @@
 They stand in `meta_errors.toml`; the classes are a closed list.
 """
 
+import re
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cache
@@ -32,6 +33,7 @@ class ErrorCode:
     fault, `opts_out` that the person wants no more, `cools_down` that they are to be left alone
     for 24 hours. `titles` is what Meta shows or has shown, `see_also` names articles, `finding` is
     what a person who is shown the code most likely has. `is_listed`: Meta documents the code.
+    `subcode` is set where it changes the meaning, `sources` names what else says so.
     """
 
     code: int
@@ -49,6 +51,8 @@ class ErrorCode:
     see_also: tuple[str, ...] = ()
     finding: str | None = None
     is_listed: bool = True
+    subcode: int | None = None
+    sources: tuple[str, ...] = ()
 
     @property
     def meaning(self) -> str:
@@ -63,6 +67,7 @@ class ErrorCode:
 
 
 _PERMISSIONS = range(200, 300)
+_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,7}(?![0-9])")
 _UNKNOWN = ErrorCode(
     code=-1,
     cause="unknown to this version of wacoex",
@@ -99,6 +104,42 @@ def is_known(code: int) -> bool:
 def known_codes() -> tuple[int, ...]:
     """Every code that has words of its own, ascending; 200 stands for 200 to 299."""
     return tuple(sorted(code for code, subcode in _table() if subcode is None))
+
+
+def with_subcodes(code: int) -> tuple[ErrorCode, ...]:
+    """What the subcodes of a code mean, ascending, as far as they change its meaning."""
+    found = (entry for (of, subcode), entry in _table().items() if of == code and subcode)
+    return tuple(sorted(found, key=lambda entry: entry.subcode or 0))
+
+
+def codes_with_subcode(subcode: int) -> tuple[int, ...]:
+    """The codes whose meaning a subcode changes, ascending."""
+    return tuple(sorted(code for code, found in _table() if found == subcode))
+
+
+def codes_in(text: str) -> tuple[int, ...]:
+    """The codes that an error's text names, by number or by a title of Meta's, in that order.
+
+    Of two titles in the text only the longer one counts where one is a part of the other
+    ("Spam rate limit hit"). A part of a title will do where it has two words at least.
+    """
+    named = [int(digits) for digits in _NUMBER.findall(text)]
+    found = [code for code in named if (code, None) in _table()]
+    if found:
+        return tuple(dict.fromkeys(found))
+    shown = _plain(text)
+    titles = {_plain(title): code for code in known_codes() for title in classify(code).titles}
+    held = [title for title in titles if f" {title} " in f" {shown} "]
+    if not held and len(shown.split()) > 1:
+        held = [title for title in titles if shown in title]
+        return tuple(dict.fromkeys(titles[title] for title in held))
+    longest = [title for title in held if not any(title in other != title for other in held)]
+    return tuple(dict.fromkeys(titles[title] for title in longest))
+
+
+def _plain(text: str) -> str:
+    """Lower case, and the words alone."""
+    return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
 
 
 @cache

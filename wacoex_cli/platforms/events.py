@@ -64,6 +64,8 @@ class Kind(StrEnum):
     CAPABILITY = "capability"
     ALERT = "alert"
     USER_PREFERENCE = "user_preference"
+    STANDBY = "standby"
+    HANDOVER = "handover"
     OTHER = "other"
 
 
@@ -89,7 +91,7 @@ class EventData(TypedDict, total=False):
     """
 
     # message (of the contact: in, of ours: out); echo, edit (of the new version), other, alert;
-    # `media` of a history
+    # `media` of a history; standby (of the contact: in, of another responder: out), handover
     direction: str | None
     type: str | None
     # message, unsupported
@@ -97,6 +99,13 @@ class EventData(TypedDict, total=False):
     from_ad: bool | None
     # message, echo of respond.io: who sent it
     source: str | None
+    # message, edit, standby: that it says "no more messages", by a `word` or by a `button`
+    stop: str | None
+    # any: the person's user id where their number is known too
+    user_id: str | None
+    # other (`system`): the number or id that the person has now (`event` says why), and had before
+    new_phone: str | None
+    previous_user_id: str | None
     # message, unsupported, echo, status of respond.io
     respondio_message_id: str | None
     contact_id: str | None
@@ -105,11 +114,11 @@ class EventData(TypedDict, total=False):
     # unsupported
     unsupported_type: str | None
     during_sync: bool | None
-    # edit, revoke, echo
+    # edit, revoke, echo; message: the one whose stop button was tapped
     original_message_id: str | None
     # echo: keyed hash of a short text
     text_hash: str | None
-    # status, alert; `pricing` has billable, category and type
+    # status, alert, standby; `pricing` has billable, category and type
     status: str | None
     attempt_id: str | None
     pricing: Mapping[str, bool | str] | None
@@ -140,7 +149,8 @@ class EventData(TypedDict, total=False):
     template_language: str | None
     # template_status
     title: str | None
-    # quality: of the number, of a template
+    # quality: of the number, of a template; handover: the role that had the conversation and the
+    # one that has it now (`old`, `new`)
     limit: str | None
     old_limit: str | None
     old: str | None

@@ -1,6 +1,7 @@
 """Payloads of Meta and respond.io: from bytes, or an object, to typed events without content.
 
-Meta's webhooks are described here, its message history in `message_history`, respond.io's in
+Meta's webhooks about messages and people are described here, those about accounts and templates
+in `account_payloads`, its message history in `message_history`, respond.io's in
 `respondio_webhooks`.
 A webhook field is one class below: its fields are what may be kept, its `events` what it reports.
 Source: Meta, webhooks reference (the page of each field).
@@ -9,15 +10,25 @@ Source: Meta, webhooks reference (the page of each field).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Unpack, cast
 
-from pydantic import Field, PlainValidator, PrivateAttr, ValidationInfo, model_validator
+from pydantic import Field, PlainValidator, ValidationInfo
 
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms import privacy as keep
+from wacoex_cli.platforms.account_payloads import (
+    AccountAlert,
+    AccountUpdate,
+    Capability,
+    NumberQuality,
+    Offboarded,
+    Reconnected,
+    TemplateQuality,
+    TemplateStatus,
+)
 from wacoex_cli.platforms.events import (
     Event,
     EventData,
@@ -26,26 +37,31 @@ from wacoex_cli.platforms.events import (
     Source,
     UnreadablePayload,
     read_moment,
-    reported,
 )
 from wacoex_cli.platforms.message_history import MetaMessageHistory
 from wacoex_cli.platforms.privacy import (
     Kept,
     Open,
+    Reading,
     canonical,
     digest,
     key_names,
-    name_of,
-    number,
     word,
 )
 from wacoex_cli.platforms.respondio_webhooks import RespondIOWebhook
+from wacoex_cli.platforms.stop_words import StopWords, usual
 from wacoex_cli.platforms.unknown_payloads import unread, whole_of
+from wacoex_cli.platforms.webhook_fields import (
+    CodedError,
+    FieldValue,
+    NumberMetadata,
+    NumberValue,
+    Origin,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-_OFFBOARDED, _RECONNECTED = "ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED"
 _NOT_CARRIED = frozenset({131051, 131060})
 _KINDS = {
     "edit": Kind.EDIT,
@@ -56,106 +72,19 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """Where in a webhook something stands. `at` is when its entry is from (RFC 3339).
-
-    Where the entry has no time either, `at` is when it was received: then it is not dated.
-    """
-
-    field: str
-    entry_id: str | None
-    entry_time: object
-    at: str
-    is_dated: bool
-    phone_number_id: str | None
-    phone: str | None
-
-    def event(
-        self,
-        kind: Kind,
-        part: Kept | Sequence[Kept],
-        name: str | None = None,
-        time: object = None,
-        contact: str | None = None,
-        message_id: str | None = None,
-        **data: Unpack[EventData],
-    ) -> Event:
-        """An event about `part`, which its key is made of unless it has a `name` of its own."""
-        at = read_moment(time)
-        data["undated"] = None if at or self.is_dated else True
-        return Event(
-            key=f"{Source.META}:{kind}:{name or self.name_of(part)}",
-            kind=kind,
-            source=Source.META,
-            at=at or self.at,
-            phone_number_id=self.phone_number_id,
-            phone=self.phone,
-            waba_id=self.entry_id,
-            contact=contact,
-            message_id=message_id,
-            data=reported(**data),
-        )
-
-    def other(
-        self,
-        part: Kept,
-        type_: str | None = None,
-        code: int | None = None,
-        keys: list[str] | None = None,
-    ) -> Event:
-        """An event that nothing more is known about."""
-        field = self.field or "unknown"
-        return self.event(Kind.OTHER, part, field=field, type=type_, code=code, keys=keys)
-
-    def name_of(self, part: Kept | Sequence[Kept]) -> str:
-        """What names a part that has no id: the same whenever the same entry is sent again."""
-        kept = part.kept() if isinstance(part, Kept) else [element.kept() for element in part]
-        return name_of([kept, self.entry_id, self.entry_time])
-
-
-class _Error(Kept):
-    code: keep.Number = None
-
-
-class _Metadata(Kept):
-    display_phone_number: keep.Phone = None
-    phone_number_id: keep.Identifier = None
-
-
-class _Value(Kept):
-    """The `value` of a change, one class for each webhook field."""
-
-    _keys: Callable[[], list[str]] = PrivateAttr(default=list)
-
-    def number(self) -> tuple[str | None, str | None]:
-        """The phone number id and the phone number of ours that it names."""
-        return None, None
-
-    def events(self, origin: _Origin) -> Iterator[Event]:
-        yield from ()
-
-
-class _NumberValue(_Value):
-    metadata: keep.Part[_Metadata] = None
-    display_phone_number: keep.Phone = None
-    phone_number_id: keep.Identifier = None
-
-    def number(self) -> tuple[str | None, str | None]:
-        metadata = self.metadata or _Metadata()
-        return (
-            metadata.phone_number_id or self.phone_number_id,
-            metadata.display_phone_number or self.display_phone_number,
-        )
-
-
-class _Unknown(_NumberValue, Open):
+class _Unknown(NumberValue, Open):
     """A field of tomorrow: ids, types, times and the like, and where they stood."""
 
 
 class _Contact(Kept):
     wa_id: keep.Phone = None
     user_id: keep.Identifier = None
+
+    def beside(self, phone: str | None, *user_ids: str | None) -> str | None:
+        """The user id of the person that `named` gives by a number."""
+        if not (phone or self.wa_id):
+            return None
+        return next(filter(None, (*user_ids, self.user_id)), None)
 
     def named(self, phone: str | None, *user_ids: str | None) -> str | None:
         """The other person: by a number, else by the first business-scoped user id."""
@@ -172,6 +101,21 @@ class _Status(Kept):
     status: keep.Word = None
 
 
+class _Writing(_Type):
+    """What somebody wrote: its kind, and whether it says "no more messages"."""
+
+    text: keep.StopText = None
+    button: keep.StopButton = None
+    interactive: keep.StopReply = None
+
+    @property
+    def stop(self) -> str | None:
+        """`word` or `button`, by which it says so; None when it does not."""
+        if self.button or self.interactive:
+            return "button"
+        return "word" if self.text else None
+
+
 class _Id(Kept):
     id: keep.Identifier = None
 
@@ -185,13 +129,19 @@ class _Revoke(Kept):
 
 
 class _Edit(_Revoke):
-    message: keep.Part[_Type] = None
+    message: keep.Part[_Writing] = None
 
 
-class _Message(Kept):
+class _System(_Contact, _Type):
+    """A person has another number, or another id (Meta: changelog of 2026-08-11)."""
+
+    new_wa_id: keep.Phone = None
+    previous_user_id: keep.Identifier = None
+
+
+class _AnyMessage(_Type):
     id: keep.Identifier = None
     timestamp: keep.Time = None
-    type: keep.Word = None
     sender: keep.Phone = Field(default=None, alias="from")
     to: keep.Phone = None
     user_id: keep.Identifier = None
@@ -200,12 +150,12 @@ class _Message(Kept):
     recipient_user_id: keep.Identifier = None
     group_id: keep.Identifier = None
     context: keep.Part[_Id] = None
-    errors: keep.Parts[_Error] = None
+    errors: keep.Parts[CodedError] = None
     referral: keep.Part[_Referral] = None
     unsupported: keep.Part[_Type] = None
     edit: keep.Part[_Edit] = None
     revoke: keep.Part[_Revoke] = None
-    system: keep.Part[_Type] = None
+    system: keep.Part[_System] = None
     history_context: keep.Part[_Status] = None
 
     @property
@@ -215,23 +165,52 @@ class _Message(Kept):
         return Kind.UNSUPPORTED if _first_code(self.errors) in _NOT_CARRIED else Kind.MESSAGE
 
     @property
+    def said(self) -> _Writing:
+        """What of the content is read."""
+        return _Writing()
+
+    @property
     def original_message_id(self) -> str | None:
         changed = self.edit or self.revoke
         return changed.original_message_id if changed else None
 
-    def event(self, origin: _Origin, person: _Contact) -> Event:
+    def event(self, origin: Origin, person: _Contact) -> Event:
+        ids = (self.from_user_id, self.user_id)
+        contact = person.named(self.sender, *ids)
         if self.kind is Kind.OTHER:
-            return origin.other(self, self.type)
-        contact = person.named(self.sender, self.from_user_id, self.user_id)
+            return self._change(origin, contact)
+        data = {**self._data(), "user_id": person.beside(self.sender, *ids)}
         return origin.event(
-            self.kind, self, self.id, self.timestamp, contact, self.id, **self._data()
+            self.kind, self, self.id, self.timestamp, contact, self.id, **cast("EventData", data)
+        )
+
+    def _change(self, origin: Origin, contact: str | None) -> Event:
+        """What WhatsApp itself says in a conversation: a person has another number, or id."""
+        change = self.system or _System()
+        # What stands beside the message is the person as they were before.
+        before = self.from_user_id or self.user_id
+        return origin.event(
+            Kind.OTHER,
+            self,
+            None,
+            self.timestamp,
+            contact,
+            field=origin.field,
+            type=self.type,
+            event=change.type,
+            user_id=change.user_id,
+            new_phone=change.wa_id or change.new_wa_id,
+            previous_user_id=change.previous_user_id or before,
         )
 
     def _data(self) -> EventData:
         if self.kind in (Kind.EDIT, Kind.REVOKE):
             new = self.edit.message if self.edit and self.kind is Kind.EDIT else None
-            original = self.original_message_id
-            return EventData(original_message_id=original, type=new.type if new else None)
+            return EventData(
+                original_message_id=self.original_message_id,
+                type=new.type if new else None,
+                stop=new.stop if new else None,
+            )
         data = EventData(
             has_referral=True if self.referral is not None else None,
             from_ad=True if self.referral and self.referral.source_type == "ad" else None,
@@ -239,7 +218,23 @@ class _Message(Kept):
         if self.kind is Kind.UNSUPPORTED:
             type_ = self.unsupported.type if self.unsupported else None
             return {**data, "code": _first_code(self.errors), "unsupported_type": type_}
-        return {**data, "direction": "in", "type": self.type}
+        stop = self.said.stop
+        tapped = self.context.id if self.context and stop == "button" else None
+        return {
+            **data,
+            "direction": "in",
+            "type": self.type,
+            "stop": stop,
+            "original_message_id": tapped,
+        }
+
+
+class _Message(_AnyMessage, _Writing):
+    """A message of a contact."""
+
+    @property
+    def said(self) -> _Writing:
+        return self
 
 
 class _Pricing(Kept):
@@ -257,13 +252,14 @@ class _MessageStatus(Kept):
     recipient_user_id: keep.Identifier = None
     biz_opaque_callback_data: keep.Identifier = None
     pricing: keep.Part[_Pricing] = None
-    errors: keep.Parts[_Error] = None
+    errors: keep.Parts[CodedError] = None
 
-    def events(self, origin: _Origin, person: _Contact) -> Iterator[Event]:
+    def events(self, origin: Origin, person: _Contact) -> Iterator[Event]:
         if not (self.id and self.status):
             return
         status = self.status.lower()
         contact = person.named(self.recipient_id, self.recipient_user_id)
+        user_id = person.beside(self.recipient_id, self.recipient_user_id)
         pricing = None
         if self.pricing is not None:
             pricing = self.pricing.model_dump(exclude={"pricing_model"}, exclude_none=True)
@@ -275,16 +271,17 @@ class _MessageStatus(Kept):
             attempt_id=self.biz_opaque_callback_data,
             code=_first_code(self.errors),
             pricing=pricing,
+            user_id=user_id,
         )
 
 
-class _Messages(_NumberValue):
+class _Messages(NumberValue):
     contacts: keep.Parts[_Contact] = None
     messages: keep.Parts[_Message] = None
     statuses: keep.Parts[_MessageStatus] = None
-    errors: keep.Parts[_Error] = None
+    errors: keep.Parts[CodedError] = None
 
-    def events(self, origin: _Origin) -> Iterator[Event]:
+    def events(self, origin: Origin) -> Iterator[Event]:
         person = _only(self.contacts)
         for message in self.messages or ():
             yield message.event(origin, person)
@@ -299,21 +296,22 @@ class _Text(Kept):
     body: keep.HashedText = None
 
 
-class _Echo(_Message):
+class _Echo(_AnyMessage):
     text: keep.Part[_Text] = None
 
 
-class _Echoes(_NumberValue):
+class _Echoes(NumberValue):
     contacts: keep.Parts[_Contact] = None
     message_echoes: keep.Parts[_Echo] = None
 
-    def events(self, origin: _Origin) -> Iterator[Event]:
+    def events(self, origin: Origin) -> Iterator[Event]:
         person = _only(self.contacts)
         for echo in self.message_echoes or ():
             # An echo is from our own number: the only place that names it when metadata does not.
             of_ours = origin if origin.phone else replace(origin, phone=echo.sender)
             body = echo.text.body if echo.text else None
-            contact = person.named(echo.to, echo.to_user_id, echo.recipient_user_id)
+            ids = (echo.to_user_id, echo.recipient_user_id)
+            contact = person.named(echo.to, *ids)
             yield of_ours.event(
                 Kind.ECHO,
                 echo,
@@ -321,7 +319,98 @@ class _Echoes(_NumberValue):
                 type=echo.type,
                 text_hash=body["hash"] if body else None,
                 original_message_id=echo.original_message_id,
+                user_id=person.beside(echo.to, *ids),
             )
+
+
+class _HeardEcho(_AnyMessage):
+    message: keep.Part[_AnyMessage] = None
+
+
+class _Heard(Kept):
+    contacts: keep.Parts[_Contact] = None
+    messages: keep.Parts[_Message] = None
+    message_echoes: keep.Parts[_HeardEcho] = None
+    statuses: keep.Parts[_MessageStatus] = None
+
+
+class _Standby(NumberValue):
+    """What goes on in conversations that another responder handles: heard, not to be answered."""
+
+    contacts: keep.Parts[_Contact] = None
+    standby: keep.Part[_Heard] = None
+
+    def events(self, origin: Origin) -> Iterator[Event]:
+        heard = self.standby or _Heard()
+        person = _only(heard.contacts or self.contacts)
+        for message in heard.messages or ():
+            ids = (message.from_user_id, message.user_id)
+            yield _heard(
+                origin,
+                message,
+                person.named(message.sender, *ids),
+                direction="in",
+                type=message.type,
+                stop=message.stop,
+                user_id=person.beside(message.sender, *ids),
+            )
+        for echo in heard.message_echoes or ():
+            sent = echo.message or echo
+            contact = person.named(sent.to or echo.to, sent.to_user_id, sent.recipient_user_id)
+            yield _heard(origin, echo, contact, direction="out", type=sent.type or echo.type)
+        for status in heard.statuses or ():
+            contact = person.named(status.recipient_id, status.recipient_user_id)
+            word_ = (status.status or "").lower() or None
+            yield _heard(origin, status, contact, status=word_)
+
+
+def _heard(
+    origin: Origin,
+    part: _AnyMessage | _MessageStatus,
+    contact: str | None,
+    **data: Unpack[EventData],
+) -> Event:
+    name = ":".join(filter(None, (part.id, data.get("status")))) if part.id else None
+    return origin.event(Kind.STANDBY, part, name, part.timestamp, contact, part.id, **data)
+
+
+class _Roles(Kept):
+    previous_owner_role: keep.Word = None
+    previous_owner_app_role: keep.Word = None
+    new_owner_role: keep.Word = None
+
+
+class _HandoverSender(_Contact):
+    phone_number: keep.Phone = None
+
+
+class _Handover(NumberValue):
+    """A conversation went from one responder to another; both are named by their roles only."""
+
+    type: keep.Word = None
+    timestamp: keep.Time = None
+    recipient: keep.Part[NumberMetadata] = None
+    sender: keep.Part[_HandoverSender] = None
+    control_passed: keep.Part[_Roles] = None
+    control_taken: keep.Part[_Roles] = None
+
+    def number(self) -> tuple[str | None, str | None]:
+        ours = self.recipient or NumberMetadata()
+        number_id, phone = super().number()
+        return number_id or ours.phone_number_id, phone or ours.display_phone_number
+
+    def events(self, origin: Origin) -> Iterator[Event]:
+        person = self.sender or _HandoverSender()
+        roles = self.control_passed or self.control_taken or _Roles()
+        yield origin.event(
+            Kind.HANDOVER,
+            self,
+            time=self.timestamp,
+            contact=person.named(person.phone_number),
+            type=self.type,
+            old=roles.previous_owner_app_role or roles.previous_owner_role,
+            new=roles.new_owner_role,
+        )
 
 
 class _BookEntry(Kept):
@@ -340,16 +429,21 @@ class _ContactChange(Kept):
     metadata: keep.Part[_SyncMetadata] = None
 
 
-class _ContactSync(_NumberValue):
+class _ContactSync(NumberValue):
     state_sync: keep.Parts[_ContactChange] = None
 
-    def events(self, origin: _Origin) -> Iterator[Event]:
+    def events(self, origin: Origin) -> Iterator[Event]:
         for change in self.state_sync or ():
             entry = change.contact or _BookEntry()
             contact = _Contact().named(entry.phone_number, entry.user_id)
             time = change.metadata.timestamp if change.metadata else None
             yield origin.event(
-                Kind.CONTACT_SYNC, change, time=time, contact=contact, action=change.action
+                Kind.CONTACT_SYNC,
+                change,
+                time=time,
+                contact=contact,
+                action=change.action,
+                user_id=_Contact().beside(entry.phone_number, entry.user_id),
             )
 
 
@@ -361,20 +455,20 @@ class _HistoryMetadata(Kept):
 
 class _Thread(Kept):
     id: keep.Identifier = None
-    messages: keep.Parts[_Message] = None
+    messages: keep.Parts[_AnyMessage] = None
 
 
 class _Chunk(Kept):
     metadata: keep.Part[_HistoryMetadata] = None
     threads: keep.Parts[_Thread] = None
-    errors: keep.Parts[_Error] = None
+    errors: keep.Parts[CodedError] = None
 
 
-class _History(_NumberValue):
+class _History(NumberValue):
     history: keep.Parts[_Chunk] = None
-    messages: keep.Parts[_Message] = None
+    messages: keep.Parts[_AnyMessage] = None
 
-    def events(self, origin: _Origin) -> Iterator[Event]:
+    def events(self, origin: Origin) -> Iterator[Event]:
         for chunk in self.history or ():
             threads = chunk.threads or []
             metadata = chunk.metadata or _HistoryMetadata()
@@ -392,194 +486,17 @@ class _History(_NumberValue):
             yield origin.event(Kind.HISTORY, media, threads=0, messages=len(media), type="media")
 
 
-class _Solution(Kept):
-    partner_app_id: keep.Identifier = None
-    solution_id: keep.Identifier = None
-    solution_partner_business_ids: keep.Identifiers = None
-
-
-class _WabaInfo(_Solution):
-    waba_id: keep.Identifier = None
-    owner_business_id: keep.Identifier = None
-
-
-class _Disconnection(Kept):
-    reason: keep.Word = None
-    initiated_by: keep.Word = None
-
-
-class _Restriction(Kept):
-    restriction_type: keep.Word = None
-    expiration: keep.Time = None
-
-
-class _Ban(Kept):
-    waba_ban_state: keep.Word = None
-    waba_ban_date: keep.Day = None
-
-
-class _Violation(Kept):
-    violation_type: keep.Word = None
-
-
-class _AccountUpdate(_Value, _Solution):
-    event: keep.Word = None
-    phone_number: keep.Phone = None
-    phone_number_id: keep.Identifier = None
-    waba_info: keep.Part[_WabaInfo] = None
-    disconnection_info: keep.Part[_Disconnection] = None
-    restriction_info: keep.Parts[_Restriction] = None
-    ban_info: keep.Part[_Ban] = None
-    violation_info: keep.Part[_Violation] = None
-    country: keep.Word = None
-
-    def number(self) -> tuple[str | None, str | None]:
-        return self.phone_number_id, None
-
-    def events(self, origin: _Origin) -> Iterator[Event]:
-        if self.event is None:
-            return
-        waba, kept = self.waba_info or _WabaInfo(), self.kept()
-        removal = self.disconnection_info or _Disconnection()
-        # `entry.id` is the WABA in one documented shape and somebody's portfolio in the other.
-        yield replace(origin, entry_id=waba.waba_id, phone=self.phone_number).event(
-            Kind.ACCOUNT_UPDATE,
-            self,
-            name=origin.name_of(self),
-            event=self.event,
-            reason=removal.reason,
-            initiated_by=removal.initiated_by,
-            entry_id=origin.entry_id,
-            owner_business_id=waba.owner_business_id,
-            partner_app_id=self.partner_app_id or waba.partner_app_id,
-            solution_id=self.solution_id or waba.solution_id,
-            solution_partner_business_ids=self.solution_partner_business_ids
-            or waba.solution_partner_business_ids,
-            restriction_info=kept.get("restriction_info"),
-            ban_info=kept.get("ban_info"),
-            violation_type=self.violation_info.violation_type if self.violation_info else None,
-        )
-
-
-class _Offboarded(_AccountUpdate):
-    event: Annotated[str, PlainValidator(lambda value: word(value) or _OFFBOARDED)] = _OFFBOARDED
-
-
-class _Reconnected(_AccountUpdate):
-    event: Annotated[str, PlainValidator(lambda value: word(value) or _RECONNECTED)] = _RECONNECTED
-
-
-class _OtherInfo(Kept):
-    title: keep.Constant = None
-
-
-class _DisableInfo(Kept):
-    disable_date: keep.Day = None
-
-
-class _Template(_Value):
-    message_template_id: keep.Identifier = None
-    message_template_name: keep.Identifier = None
-    message_template_language: keep.Word = None
-
-    def of_template(self, origin: _Origin, kind: Kind, **data: Unpack[EventData]) -> Event:
-        data["template_id"] = self.message_template_id
-        data["template_name"] = self.message_template_name
-        data["template_language"] = self.message_template_language
-        return origin.event(kind, self, **data)
-
-
-class _TemplateStatus(_Template):
-    event: keep.Word = None
-    message_template_category: keep.Word = None
-    reason: keep.Constant = None
-    other_info: keep.Part[_OtherInfo] = None
-    disable_info: keep.Part[_DisableInfo] = None
-
-    def events(self, origin: _Origin) -> Iterator[Event]:
-        title = self.other_info.title if self.other_info else None
-        yield self.of_template(
-            origin, Kind.TEMPLATE_STATUS, event=self.event, reason=self.reason, title=title
-        )
-
-
-class _TemplateQuality(_Template):
-    previous_quality_score: keep.Word = None
-    new_quality_score: keep.Word = None
-
-    def events(self, origin: _Origin) -> Iterator[Event]:
-        yield self.of_template(
-            origin, Kind.QUALITY, old=self.previous_quality_score, new=self.new_quality_score
-        )
-
-
-class _Quality(_NumberValue):
-    event: keep.Word = None
-    current_limit: keep.Word = None
-    old_limit: keep.Word = None
-    max_daily_conversations_per_business: keep.Identifier = None
-
-    def events(self, origin: _Origin) -> Iterator[Event]:
-        limit = self.max_daily_conversations_per_business or self.current_limit
-        yield origin.event(
-            Kind.QUALITY, self, event=self.event, limit=limit, old_limit=self.old_limit
-        )
-
-
-class _Capability(_Value, extra="allow"):
-    """The `max_...`: names vary, values are numbers or tiers."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _limits(cls, value: dict[str, Any]) -> dict[str, int | str]:
-        limits = {}
-        for name, limit in value.items():
-            kept = word(limit) if number(limit) is None else number(limit)
-            if name.startswith("max_") and word(name) and kept is not None:
-                limits[name] = kept
-        return limits
-
-    def events(self, origin: _Origin) -> Iterator[Event]:
-        yield origin.event(Kind.CAPABILITY, self, **cast("EventData", self.kept()))
-
-
-class _AlertInfo(Kept):
-    alert_severity: keep.Word = None
-    alert_status: keep.Word = None
-    alert_type: keep.Word = None
-
-
-class _Alert(_Value, _AlertInfo):
-    entity_type: keep.Word = None
-    entity_id: keep.Identifier = None
-    alert_info: keep.Part[_AlertInfo] = None
-
-    def events(self, origin: _Origin) -> Iterator[Event]:
-        inner = self.alert_info or _AlertInfo()
-        if self.entity_type == "PHONE_NUMBER":
-            origin = replace(origin, phone_number_id=self.entity_id)
-        yield origin.event(
-            Kind.ALERT,
-            self,
-            severity=inner.alert_severity or self.alert_severity,
-            status=inner.alert_status or self.alert_status,
-            type=inner.alert_type or self.alert_type,
-            entity_type=self.entity_type,
-            entity_id=self.entity_id,
-        )
-
-
 class _Preference(_Contact):
     category: keep.Word = None
     value: keep.Word = None
     timestamp: keep.Time = None
 
 
-class _Preferences(_NumberValue):
+class _Preferences(NumberValue):
     contacts: keep.Parts[_Contact] = None
     user_preferences: keep.Parts[_Preference] = None
 
-    def events(self, origin: _Origin) -> Iterator[Event]:
+    def events(self, origin: Origin) -> Iterator[Event]:
         person = _only(self.contacts)
         for preference in self.user_preferences or ():
             yield origin.event(
@@ -589,28 +506,31 @@ class _Preferences(_NumberValue):
                 contact=person.named(preference.wa_id, preference.user_id),
                 category=preference.category,
                 value=preference.value,
+                user_id=person.beside(preference.wa_id, preference.user_id),
             )
 
 
-_VALUES: dict[str, type[_Value]] = {
+_VALUES: dict[str, type[FieldValue]] = {
     "messages": _Messages,
     "smb_message_echoes": _Echoes,
+    "standby": _Standby,
+    "messaging_handovers": _Handover,
     "smb_app_state_sync": _ContactSync,
     "history": _History,
-    "account_update": _AccountUpdate,
-    "message_template_status_update": _TemplateStatus,
-    "message_template_quality_update": _TemplateQuality,
-    "phone_number_quality_update": _Quality,
-    "business_capability_update": _Capability,
-    "account_alerts": _Alert,
+    "account_update": AccountUpdate,
+    "message_template_status_update": TemplateStatus,
+    "message_template_quality_update": TemplateQuality,
+    "phone_number_quality_update": NumberQuality,
+    "business_capability_update": Capability,
+    "account_alerts": AccountAlert,
     "user_preferences": _Preferences,
     # The same news in fields of their own (Meta: webhooks, account_offboarded).
-    "account_offboarded": _Offboarded,
-    "account_reconnected": _Reconnected,
+    "account_offboarded": Offboarded,
+    "account_reconnected": Reconnected,
 }
 
 
-def _value(value: Any, info: ValidationInfo) -> _Value:
+def _value(value: Any, info: ValidationInfo) -> FieldValue:
     model = _VALUES.get(info.data["field"], _Unknown)
     found = model.model_validate(value if isinstance(value, dict) else {}, context=info.context)
     found._keys = partial(key_names, value)
@@ -624,7 +544,7 @@ class _Change(Kept):
     def events(self, entry: _Entry, received_at: str) -> Iterator[Event]:
         at = read_moment(entry.time)
         number_id, phone = self.value.number()
-        origin = _Origin(
+        origin = Origin(
             self.field, entry.id, entry.time, at or received_at, at is not None, number_id, phone
         )
         found = list(self.value.events(origin)) if self.value else []
@@ -655,7 +575,7 @@ class MetaWebhook(Kept):
                 yield from change.events(entry, received_at)
 
 
-def _first_code(errors: Sequence[_Error] | None) -> int | None:
+def _first_code(errors: Sequence[CodedError] | None) -> int | None:
     return next((error.code for error in errors or () if error.code is not None), None)
 
 
@@ -683,7 +603,13 @@ _LONG_NUMBERS = json.JSONDecoder(parse_constant=_refuse, parse_int=lambda digits
 
 
 def read_payload(
-    source: Source, raw: bytes, *, key: bytes, received_at: datetime, store_bodies: bool = False
+    source: Source,
+    raw: bytes,
+    *,
+    key: bytes,
+    received_at: datetime,
+    store_bodies: bool = False,
+    stop_words: StopWords | None = None,
 ) -> Payload:
     """The payload out of the bytes of a delivery that is trusted, which is a JSON object.
 
@@ -703,7 +629,13 @@ def read_payload(
     if not isinstance(body, dict):
         raise UnreadablePayload("it is JSON, but no object")
     return payload_of(
-        source, body, len(raw), key=key, received_at=received_at, store_bodies=store_bodies
+        source,
+        body,
+        len(raw),
+        key=key,
+        received_at=received_at,
+        store_bodies=store_bodies,
+        stop_words=stop_words,
     )
 
 
@@ -715,10 +647,15 @@ def payload_of(
     key: bytes,
     received_at: datetime,
     store_bodies: bool = False,
+    stop_words: StopWords | None = None,
 ) -> Payload:
-    """The payload out of an object that is parsed already; `size` is that of its bytes."""
+    """The payload out of an object that is parsed already; `size` is that of its bytes.
+
+    `stop_words` are those of this installation; None: the usual ones.
+    """
     model, unknown = _model_of(source, body)
-    read = model.model_validate(dict(body), context=key) if model else None
+    reading = Reading(key, stop_words or usual())
+    read = model.model_validate(dict(body), context=reading) if model else None
     events = tuple(read.events(to_text(received_at))) if read else ()
     if read is None or not (events or isinstance(read, MetaMessageHistory)):
         why = unknown or "nothing in it is known"

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from math import isfinite
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -24,6 +24,9 @@ from pydantic import (
 )
 
 from wacoex_cli.platforms import events
+
+if TYPE_CHECKING:
+    from wacoex_cli.platforms.stop_words import StopWords
 
 _LONGEST_HASHED_TEXT = 40
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.:+=/@|-]{1,256}")
@@ -84,8 +87,28 @@ def _hashed_text(value: Any, info: ValidationInfo) -> dict[str, str] | None:
     text = value.strip() if isinstance(value, str) else ""
     if not 0 < len(text) <= _LONGEST_HASHED_TEXT:
         return None
-    key: Any = info.context
-    return {"hash": events.text_hash(text, key)}
+    reading: Reading = cast("Reading", info.context)
+    return {"hash": events.text_hash(text, reading.key)}
+
+
+def _stop_text(value: Any, info: ValidationInfo) -> bool | None:
+    known: Reading = cast("Reading", info.context)
+    body = value.get("body") if isinstance(value, dict) else value
+    return True if known.stop_words.is_word(body) else None
+
+
+def _stop_button(value: Any, info: ValidationInfo) -> bool | None:
+    """Any of the texts of a button may say it; each platform names them in its own way."""
+    known: Reading = cast("Reading", info.context)
+    names = ("text", "payload", "title", "id")
+    texts = [value.get(name) for name in names] if isinstance(value, dict) else [value]
+    return True if any(map(known.stop_words.is_button, texts)) else None
+
+
+def _stop_reply(value: Any, info: ValidationInfo) -> bool | None:
+    names = ("button_reply", "list_reply")
+    replies = [value.get(name) for name in names] if isinstance(value, dict) else []
+    return True if any(_stop_button(reply, info) for reply in replies) else None
 
 
 def _structure(value: Any, depth: int = _DEEPEST) -> Any:
@@ -132,6 +155,12 @@ Phone = Annotated[str | None, PlainValidator(events.read_phone)]
 MetaCode = Annotated[int | None, PlainValidator(events.meta_code)]
 HashedText = Annotated[dict[str, str] | None, PlainValidator(_hashed_text)]
 """Of a short text its keyed hash only: a word that we know can be found, no other read."""
+StopText = Annotated[bool | None, PlainValidator(_stop_text)]
+"""Of a text only whether it is a word that says "no more messages"."""
+StopButton = Annotated[bool | None, PlainValidator(_stop_button)]
+"""The same of a button that was tapped, by its text or payload."""
+StopReply = Annotated[bool | None, PlainValidator(_stop_reply)]
+"""The same of an answer to buttons or a list, by its title or id."""
 Part = Annotated[
     Element | None, BeforeValidator(lambda value: value if isinstance(value, dict) else None)
 ]
@@ -147,8 +176,15 @@ Parts = Annotated[
 """A list of objects; what is no object is left out of it."""
 
 
+class Reading(NamedTuple):
+    """What texts are read with: the key of this installation, and the words that say stop."""
+
+    key: bytes
+    stop_words: StopWords
+
+
 class Kept(BaseModel):
-    """What is kept of an object; false when that is nothing. Validated with the key as context."""
+    """What is kept of an object; false when that is nothing. Its context is a `Reading`."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

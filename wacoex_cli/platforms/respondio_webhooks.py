@@ -40,6 +40,8 @@ class _SentBy(Kept, alias_generator=to_camel):
 class _Content(Kept):
     type: keep.Word = None
     text: keep.HashedText = None
+    # Of what a contact wrote, or tapped: respond.io gives both as a text.
+    stop: keep.StopButton = None
     during_sync: keep.Flag = None
 
 
@@ -48,12 +50,17 @@ def _is_echo(sender: _SentBy | None, traffic: str | None) -> bool:
 
 
 def _content(value: Any, info: ValidationInfo) -> dict[str, Any] | None:
-    """Of the content its type; of an echo the hash of its text, and whether a sync kept it back."""
+    """Of the content its type, whether it says stop, and whether a sync kept it back.
+
+    Of an echo also the hash of its text.
+    """
     if not isinstance(value, dict):
         return None
     content: dict[str, Any] = {"type": value.get("type")}
     if _is_echo(info.data["sender"], info.data["traffic"]):
         content["text"] = value.get("text")
+    elif info.data["traffic"] != "outgoing":
+        content["stop"] = value.get("text")
     if value.get("type") == "unsupported" and _SYNC_NOTE in str(value.get("text", "")).lower():
         content["during_sync"] = True
     return content
@@ -130,7 +137,11 @@ class RespondIOWebhook(Open):
         if direction == "in" and content.type == "unsupported":
             return self._event(Kind.UNSUPPORTED, name, at, message, during_sync=content.during_sync)
         return self._event(
-            Kind.MESSAGE, name, at, message, direction=direction, type=content.type, source=source
+            *(Kind.MESSAGE, name, at, message),
+            direction=direction,
+            type=content.type,
+            source=source,
+            stop="word" if content.stop and direction == "in" else None,
         )
 
     def _event(

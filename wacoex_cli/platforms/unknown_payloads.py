@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, read_moment, reported
-from wacoex_cli.platforms.privacy import Open, canonical, key_names, number, word
+from wacoex_cli.platforms.privacy import Open, Reading, canonical, key_names, number, word
+from wacoex_cli.platforms.stop_words import usual
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,7 +54,7 @@ def unread(
 
     A hash of the bytes under the key of this installation tells it from all others.
     """
-    read = _Anything.model_validate(dict(body), context=key)
+    read = _Anything.model_validate(dict(body), context=Reading(key, usual()))
     mark = hmac.digest(key, raw, "sha256").hex()
     event = read.event(source, mark, key_names(body), to_text(received_at))
     return Payload(source, mark, len(raw), canonical(read.kept()), (event,), why)

@@ -316,6 +316,36 @@ def _user_preference(scene: Scene, v: Any) -> list[Update]:
     return [Update("user_preferences", value)]
 
 
+def _standby(scene: Scene, v: Any) -> list[Update]:
+    """A message of somebody, or of another responder, in a conversation that is not ours."""
+    [heard] = _from_contact(scene, v, _content("text", v.text))
+    people, messages = heard.value.pop("contacts"), heard.value.pop("messages")
+    standby: Value = {"contacts": people, "messages": messages}
+    if v.direction == "out":
+        sent = {"to": v.contact.removeprefix("+"), **_content("text", v.text)}
+        standby = {"message_echoes": [{**scene.message(v.contact), "message": sent}]}
+    return [Update("standby", {**heard.value, "standby": standby})]
+
+
+def _handover(scene: Scene, v: Any) -> list[Update]:
+    """A conversation that went from one responder to another."""
+    roles = {
+        "previous_owner_app_role": v.before,
+        "previous_owner_role": "ai_agent",
+        "new_owner_role": v.now,
+    }
+    number = scene.value()["metadata"]
+    value = {
+        "messaging_product": "whatsapp",
+        "recipient": number,
+        "sender": {"phone_number": v.contact.removeprefix("+")},
+        "timestamp": str(int(scene.at)),
+        "type": v.type,
+        v.type: roles,
+    }
+    return [Update("messaging_handovers", value)]
+
+
 def _other(scene: Scene, v: Any) -> list[Update]:
     default = {"display_phone_number": scene.digits, "event": "PIN_CHANGED"}
     return [Update(v.field, default if v.value is None else v.value)]
@@ -405,6 +435,14 @@ META_KINDS: Mapping[str, WebhookKind] = {
     ),
     "user_preference": _kind(
         _user_preference, contact=PERSON, value="stop", category="marketing_messages"
+    ),
+    "standby": _kind(_standby, **_INBOUND, text="Are you open today?", direction="in"),
+    "handover": _kind(
+        _handover,
+        contact=PERSON,
+        type="control_passed",
+        before="meta_business_agent",
+        now="escalation",
     ),
     "other": _kind(_other, field="security", value=dict),
 }

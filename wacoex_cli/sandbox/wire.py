@@ -43,6 +43,8 @@ WEBHOOK_FIELDS = (
     "phone_number_quality_update",
     "security",
     "user_preferences",
+    "standby",
+    "messaging_handovers",
 )
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ANSWER_WITHIN_SECONDS = 5.0

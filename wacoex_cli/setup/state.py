@@ -74,8 +74,12 @@ _LOST = {
         " AND new.decided_at = old.decided_at AND new.decision = old.decision)"
     ),
     "optouts": (
-        "SELECT COUNT(*) FROM replaced.optouts old WHERE NOT EXISTS"
-        " (SELECT 1 FROM main.optouts new WHERE new.phone = old.phone)"
+        "SELECT (SELECT COUNT(*) FROM replaced.optouts old WHERE NOT EXISTS"
+        " (SELECT 1 FROM main.optouts new WHERE new.phone = old.phone"
+        " AND new.account IN ('', old.account)))"
+        " + (SELECT COUNT(*) FROM replaced.optouts_by_id old WHERE NOT EXISTS"
+        " (SELECT 1 FROM main.optouts_by_id new WHERE new.user_id = old.user_id"
+        " AND new.account IN ('', old.account)))"
     ),
 }
 _BROADCAST_IDS = "SELECT broadcast_id FROM broadcasts"

@@ -1,0 +1,168 @@
+"""People say stop while a broadcast is planned, sent or paused: nobody is written to after that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import Details, Fact
+from wacoex_cli.channels.store import Facts
+from wacoex_cli.contacts import store
+from wacoex_cli.events.store import EventLog
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms import stop_words
+from wacoex_cli.platforms.events import Source, Via
+from wacoex_cli.platforms.payloads import read_payload
+from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID
+
+LANGUAGES = ("ar", "de", "en", "es", "fr", "hi", "id", "it", "ja", "ko", "pt", "ru", "th", "tr")
+SALE = {"template": "spring_sale", "parameters": {"first_name": "name"}}
+
+
+def delivered(shop, *values, field="messages", waba=WABA_ID, number=PHONE_NUMBER_ID):
+    """Store what Meta delivers, as `events listen` does, without looking at it."""
+    payloads = []
+    for value in values:
+        change = {"field": field, "value": {"metadata": {"phone_number_id": number}, **value}}
+        entry = {"id": waba, "time": int(shop.clock.now().timestamp()), "changes": [change]}
+        body = {"object": "whatsapp_business_account", "entry": [entry]}
+        raw = json.dumps(body).encode()
+        payloads.append(read_payload(Source.META, raw, key=b"k" * 32, received_at=shop.clock.now()))
+    with shop.state.transaction():
+        EventLog(shop.state).store(payloads, Via.LISTEN, shop.clock.now())
+
+
+def said(shop, phone, content, **more):
+    """A message of a contact, now."""
+    moment = str(int(shop.clock.now().timestamp()))
+    named = {"id": f"wamid.{phone}.{moment}", "timestamp": moment}
+    return {"messages": [{"from": phone.lstrip("+"), **named, **content, **more}]}
+
+
+def wrote(text):
+    return {"type": "text", "text": {"body": text}}
+
+
+def tapped(text):
+    return {"type": "button", "button": {"text": text, "payload": text}}
+
+
+def held_by(shop):
+    """The state file and its log."""
+    return [path for path in Path(shop.state.path).parent.glob("*.db*") if path.is_file()]
+
+
+def test_stop_in_many_languages_by_text_and_by_button_skips_the_row_that_waits(shop, eventually):
+    known = stop_words.languages()
+    texts = [known["words"][language][0] for language in LANGUAGES]
+    buttons = [known["buttons"][language][0] for language in LANGUAGES]
+    contents = [*map(wrote, texts), *map(tapped, buttons)]
+    people = [shop.phone(row) for row in range(300 - len(contents) + 1, 301)]
+    broadcast = shop.planned(300)
+
+    async def say_stop():
+        await eventually(lambda: len(shop.world.log.accepted()) >= 5)
+        stops = [said(shop, *each) for each in zip(people, contents, strict=True)]
+        delivered(shop, *stops)
+
+    shop.send(broadcast, during=say_stop, rate=60.0)
+
+    assert shop.counts(broadcast) == {"accepted": 300 - len(people), "skipped": len(people)}
+    reached = {str(arrival.recipient).lstrip("+") for arrival in shop.world.log.accepted()}
+    assert not {phone.lstrip("+") for phone in people} & reached
+    held = b"".join(path.read_bytes() for path in held_by(shop))
+    # Short words may stand in the file by chance.
+    assert not [text for text in [*texts, *buttons] if len(text) > 7 and text.encode() in held]
+
+
+def test_a_stop_button_of_a_marketing_template_lets_other_messages_through(shop, state):
+    people = shop.file("people.csv", [(shop.phone(1), "Ana")], ("phone", "name"))
+    sale = shop.planned(people, **SALE)
+    shop.send(sale)
+    message_id = shop.rows(sale)[1]["message_id"]
+
+    stop = said(shop, shop.phone(1), tapped("Stop"), context={"id": message_id})
+    delivered(shop, stop)
+    bring_up_to_date(state, shop.clock)
+
+    [found] = store.list_optouts(state)
+    assert (found.scope, found.source) == ("marketing", "stop-button")
+    opening = shop.planned(people)
+    shop.send(opening)
+    assert shop.counts(opening) == {"accepted": 1}
+
+
+def test_a_stop_button_of_any_other_template_stops_everything(shop, state):
+    opening = shop.planned(1)
+    shop.send(opening)
+    message_id = shop.rows(opening)[1]["message_id"]
+
+    delivered(shop, said(shop, shop.phone(1), tapped("Stop"), context={"id": message_id}))
+    bring_up_to_date(state, shop.clock)
+
+    assert [found.scope for found in store.list_optouts(state)] == ["all"]
+
+
+def test_a_stop_said_to_another_business_is_none_of_ours(shop, state):
+    broadcast = shop.planned(2)
+    other = said(shop, shop.phone(1), wrote("STOP"))
+    delivered(shop, other, waba="999", number="998")
+
+    shop.send(broadcast)
+
+    assert shop.counts(broadcast) == {"accepted": 2}
+
+
+@pytest.mark.parametrize("portfolio", ["P1", "P2"])
+def test_a_stop_holds_for_the_whole_portfolio(shop, state, portfolio):
+    details = Details(phone="+6560000099", phone_number_id="998", waba_id="999")
+    second = registry.add_channel(state, "second", details, shop.clock.now())
+    now = to_text(shop.clock.now())
+    with state.transaction():
+        for channel, owner in ((shop.channel, "P1"), (second, portfolio)):
+            fact = Fact("waba.owner_business_info", {"id": owner, "name": "x"}, "meta", now)
+            Facts(state).store(channel.channel_id, [fact])
+    broadcast = shop.planned(2)
+    delivered(shop, said(shop, shop.phone(1), wrote("STOP")), waba="999", number="998")
+
+    shop.send(broadcast)
+
+    is_same = portfolio == "P1"
+    assert shop.counts(broadcast) == ({"accepted": 1, "skipped": 1} if is_same else {"accepted": 2})
+
+
+def test_the_number_of_a_channel_is_enough_to_know_whose_business_it_is(shop, state):
+    """A channel that was added without its account, and a webhook that names only the account."""
+    with state.transaction():
+        state.execute("UPDATE channels SET waba_id = NULL")
+    broadcast = shop.planned(2)
+    delivered(shop, said(shop, shop.phone(2), wrote("hello")))
+    stop = {"user_preferences": [{"wa_id": shop.phone(1)[1:], "value": "stop"}]}
+    delivered(shop, said(shop, shop.phone(1), wrote("STOP")), stop, number=None)
+
+    shop.send(broadcast)
+
+    assert shop.counts(broadcast) == {"accepted": 1, "skipped": 1}
+
+
+def test_a_stop_by_id_reaches_a_planned_row_when_the_pair_comes(shop, state):
+    broadcast = shop.planned(2)
+    stop = {"user_preferences": [{"user_id": "SG.5", "value": "stop", "timestamp": "1795879000"}]}
+    people = shop.file("people.csv", [(shop.phone(1), "Ana")], ("phone", "name"))
+    sale = shop.planned(people, **SALE)
+    delivered(shop, stop, field="user_preferences")
+    bring_up_to_date(state, shop.clock)
+    assert [found.phone for found in store.list_optouts(state)] == ["user_id:SG.5"]
+
+    seen = {"id": "wamid.x", "status": "delivered", "timestamp": "1795879500"}
+    pair = {"recipient_id": shop.phone(1)[1:], "recipient_user_id": "SG.5"}
+    delivered(shop, {"statuses": [{**seen, **pair}]})
+    shop.send(sale)
+    shop.send(broadcast)
+
+    assert shop.counts(sale) == {"skipped": 1}
+    assert shop.counts(broadcast) == {"accepted": 2}

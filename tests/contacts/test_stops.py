@@ -1,0 +1,316 @@
+"""People say stop, in whatever way: who is on the list then, for what, and for whose messages.
+
+Every payload goes in as Meta sends it, by `events import`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from wacoex_cli.contacts import store
+from wacoex_cli.contacts.stops import OPTOUTS, PERSONS
+from wacoex_cli.events.store import EventLog, catch_up
+from wacoex_cli.foundation.clock import SystemClock
+from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.platforms import stop_words
+from wacoex_cli.platforms.events import Source, Via
+from wacoex_cli.platforms.payloads import read_payload
+
+NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+Run = Callable[..., Any]
+ANA, BEN, OLD, NEW = "6591234567", "6591234568", "6590000001", "6590000002"
+WABA, NUMBER_ID, OURS = "102290129340398", "106540352242922", "15550783881"
+
+
+def webhook(field: str, value: dict[str, Any], waba: str = WABA, number: str = NUMBER_ID) -> str:
+    """One delivery, on one line."""
+    metadata = {"display_phone_number": OURS, "phone_number_id": number}
+    change = {"field": field, "value": {"metadata": metadata, **value}}
+    entry = {"id": waba, "time": 1795880000, "changes": [change]}
+    return json.dumps({"object": "whatsapp_business_account", "entry": [entry]})
+
+
+def message(
+    sender: str | None = None,
+    user_id: str | None = None,
+    at: int = 1795879000,
+    text: str = "hello",
+    waba: str = WABA,
+    **content: Any,
+) -> str:
+    """A message of a contact; its id is made of what it says."""
+    said = content or {"type": "text", "text": {"body": text}}
+    who = {"from": sender, "from_user_id": user_id}
+    contact = {"wa_id": sender, "user_id": user_id}
+    named = {name: value for name, value in who.items() if value}
+    known = {name: value for name, value in contact.items() if value}
+    mid = f"wamid.{abs(hash((sender, user_id, at, json.dumps(said, sort_keys=True))))}"
+    one = {**named, "id": mid, "timestamp": str(at), **said}
+    return webhook("messages", {"contacts": [known], "messages": [one]}, waba)
+
+
+def button(text: str, sender: str = ANA, replied_to: str = "wamid.OUT1") -> str:
+    tapped: dict[str, Any] = {"type": "button", "button": {"payload": text, "text": text}}
+    return message(sender, context={"from": OURS, "id": replied_to}, **tapped)
+
+
+def preference(value: str, at: int = 1795879000, waba: str = WABA, **who: str) -> str:
+    said = {**who, "category": "marketing_messages", "value": value, "timestamp": str(at)}
+    return webhook("user_preferences", {"contacts": [who], "user_preferences": [said]}, waba)
+
+
+def changed_number(old: str, new: str, at: int, before: str = "SG.1", after: str = "SG.2") -> str:
+    system = {"type": "user_changed_number", "wa_id": new, "user_id": after}
+    said: dict[str, Any] = {"type": "system", "system": {**system, "previous_user_id": before}}
+    return message(old, before, at, **said)
+
+
+@pytest.fixture
+def told(run: Run, state: State) -> Callable[..., dict[str, tuple[str, str]]]:
+    """Import these payloads; gives what is on the list: scope and source of each."""
+    env = {"WACOEX_STATE": str(state.path)}
+    ours = ("--phone-number-id", NUMBER_ID, "--waba-id", WABA)
+    assert run("channel", "add", "shop", "--phone", f"+{OURS}", *ours, env=env).code == 0
+
+    def tell(*payloads: str) -> dict[str, tuple[str, str]]:
+        outcome = run("events", "import", "-", stdin="\n".join(payloads) + "\n", env=env)
+        assert outcome.code == 0, outcome.err
+        rows = run("optout", "list", "--json", env=env).data["optouts"]
+        return {row["phone"]: (row["scope"], row["source"]) for row in rows}
+
+    return tell
+
+
+Told = Callable[..., dict[str, tuple[str, str]]]
+
+
+def test_a_stop_by_id_only_reaches_the_number_that_is_known_for_it(told: Told) -> None:
+    listed = told(
+        message(ANA, "SG.1000000001", at=1795870000),
+        message(None, "SG.1000000001", text="hello again"),
+        preference("stop", user_id="SG.1000000001"),
+    )
+    assert listed[f"+{ANA}"] == ("marketing", "meta-user_preferences")
+
+
+def test_a_person_is_counted_once_by_number_and_by_id(told: Told, run: Run, state: State) -> None:
+    told(
+        message("5531988888888", "BR.1", at=1795870000),
+        message(None, "BR.1", at=1795871000),
+        message("553188888888", at=1795872000),
+        message(BEN, at=1795872000),
+    )
+    found = run("mac", "--month", "2026-11", "--json", env={"WACOEX_STATE": str(state.path)})
+    assert found.data["contacts"] == 2
+
+
+def test_a_stop_whose_id_has_no_number_waits_for_the_pair(told: Told) -> None:
+    assert set(told(preference("stop", user_id="SG.7"))) == {"user_id:SG.7"}
+    assert told(message(BEN, "SG.7", at=1795879500))[f"+{BEN}"][0] == "marketing"
+
+
+@pytest.mark.parametrize("text", ["STOP", " stop. ", "Abmelden", "배신", "停止", "İPTAL", "стоп"])
+def test_a_stop_word_alone_stops_everything(told: Told, text: str) -> None:
+    listed = told(message(ANA, text=text), message(BEN, text=f"{text} it, I mean go on"))
+    is_word = stop_words.usual().is_word(text)
+    assert listed == ({f"+{ANA}": ("all", "stop-word")} if is_word else {})
+
+
+def test_a_tap_on_a_stop_button_stops_too(told: Told) -> None:
+    assert told(button("Stop promotions"), button("Yes please", BEN)) == {
+        f"+{ANA}": ("all", "stop-button")
+    }
+
+
+@pytest.mark.parametrize("kind", ["button_reply", "list_reply"])
+def test_an_answer_to_buttons_of_a_message_stops_too(told: Told, kind: str) -> None:
+    reply = {"type": kind, kind: {"id": "1", "title": "Unsubscribe"}}
+    listed = told(message(ANA, type="interactive", interactive=reply))
+    assert listed == {f"+{ANA}": ("all", "stop-button")}
+
+
+def test_an_edited_message_that_is_a_stop_word_now_counts(told: Told) -> None:
+    new = {"type": "text", "text": {"body": "stop"}}
+    edit = {"original_message_id": "wamid.X", "message": new}
+    assert told(message(ANA, type="edit", edit=edit)) == {f"+{ANA}": ("all", "stop-word")}
+
+
+def test_a_refusal_of_a_message_of_another_program_counts(told: Told) -> None:
+    refused = {"id": "wamid.OTHER", "status": "failed", "timestamp": "1795879000"}
+    errors = [{"code": 131050, "title": "t"}]
+    status = {**refused, "recipient_id": ANA, "errors": errors}
+    assert told(webhook("messages", {"statuses": [status]})) == {
+        f"+{ANA}": ("marketing", "meta-131050")
+    }
+
+
+def test_what_another_responder_hears_counts(told: Told) -> None:
+    heard = json.loads(message(ANA, text="Unsubscribe"))["entry"][0]["changes"][0]["value"]
+    assert told(webhook("standby", {"standby": {"messages": heard["messages"]}})) == {
+        f"+{ANA}": ("all", "stop-word")
+    }
+
+
+def test_a_changed_number_takes_the_stop_along_and_the_old_one_keeps_it(told: Told) -> None:
+    listed = told(
+        message(OLD, "SG.1", at=1795870000),
+        message(OLD, "SG.1", at=1795871000, text="STOP"),
+        changed_number(OLD, NEW, 1795872000),
+    )
+    assert {f"+{OLD}", f"+{NEW}", "user_id:SG.2"} <= set(listed)
+
+
+def test_a_stop_that_is_told_after_the_change_but_was_said_before_goes_along_too(
+    told: Told,
+) -> None:
+    told(message(OLD, "SG.1", at=1795870000), changed_number(OLD, NEW, 1795872000))
+    listed = told(message(OLD, "SG.1", at=1795871000, text="STOP"))
+    assert {f"+{OLD}", f"+{NEW}"} <= set(listed)
+
+
+def test_the_next_owner_of_a_number_says_nothing_for_the_one_before(told: Told) -> None:
+    listed = told(
+        message(OLD, "SG.1", at=1795870000),
+        changed_number(OLD, NEW, 1795872000),
+        message(OLD, "SG.3", at=1795873000),
+        message(OLD, "SG.3", at=1795874000, text="STOP"),
+    )
+    assert set(listed) == {f"+{OLD}", "user_id:SG.3"}
+
+
+STORY = (
+    message(OLD, "SG.1", at=1795870000),
+    preference("stop", at=1795870500, user_id="SG.1"),
+    changed_number(OLD, NEW, 1795872000),
+    message(NEW, "SG.2", at=1795872500, text="STOP"),
+    message(OLD, "SG.3", at=1795873000),
+    message(OLD, "SG.3", at=1795874000, text="baja"),
+    message(OLD, at=1795874500),
+    message(None, "SG.3", at=1795875000, type="button", button={"text": "Unsubscribe"}),
+)
+"""A number with two owners, a move, and stops of both, by id, by word and by button."""
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_in_which_it_comes_makes_no_difference(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    mixed = random.sample(STORY, len(STORY)) + random.sample(STORY, 3)
+    assert ends(tmp_path / "mixed.db", mixed) == ends(tmp_path / "plain.db", STORY)
+
+
+def ends(path: Path, story: Sequence[str]) -> list[str]:
+    """What is on the list when these came in, one by one."""
+    with closing(open_state(path)) as state:
+        for line in story:
+            read = read_payload(Source.META, line.encode(), key=b"k" * 32, received_at=NOON)
+            with state.transaction():
+                EventLog(state).store([read], Via.LISTEN, NOON)
+            catch_up(state, (PERSONS, OPTOUTS), SystemClock())
+        found = store.list_optouts(state)
+    return sorted(f"{it.phone} {it.scope} {it.source} {it.note} {it.account}" for it in found)
+
+
+def test_the_list_after_that_story_names_both_owners(tmp_path: Path) -> None:
+    listed = "\n".join(ends(tmp_path / "plain.db", STORY))
+    assert f"+{OLD} all" in listed  # the second owner said stop
+    assert f"+{NEW} all" in listed
+    assert "user_id:SG.3 all" in listed
+    assert "user_id:SG.1 marketing" in listed
+
+
+def test_a_new_id_takes_the_stop_along(told: Told) -> None:
+    system = {"type": "user_changed_user_id", "previous_user_id": "SG.1", "user_id": "SG.9"}
+    listed = told(
+        preference("stop", at=1795870000, user_id="SG.1"),
+        message(None, "SG.1", at=1795871000, type="system", system=system),
+        message(BEN, "SG.9", at=1795872000),
+    )
+    assert {"user_id:SG.9", f"+{BEN}"} <= set(listed)
+
+
+def test_resume_takes_nobody_off_and_only_a_person_does(told: Told, run: Run, state: State) -> None:
+    env = {"WACOEX_STATE": str(state.path)}
+    told(message(ANA, "SG.1", at=1795870000), preference("stop", wa_id=ANA))
+    assert f"+{ANA}" in told(preference("resume", at=1795879900, wa_id=ANA))
+    assert run("optout", "remove", f"+{ANA}", "--yes", env=env).code == 0
+    # The same stop in another archive, and the id that came with the number.
+    again = preference("stop", at=1795879000, wa_id=ANA, user_id="SG.1")
+    assert told(again, message(ANA, "SG.1", at=1795879950)) == {}
+
+
+def test_settings_say_what_a_stop_covers_and_which_words_say_it(
+    told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.mkdir()
+    monkeypatch.setenv("WACOEX_CONFIG_DIR", str(config))
+    (config / "config.toml").write_text(
+        '[consent]\nstop_scope = "all"\nresume = true\n'
+        'stop_words = ["no quiero"]\nno_stop_words = ["end"]\n'
+    )
+    listed = told(
+        message(ANA, text="No quiero!"), message(BEN, text="end"), preference("stop", wa_id=OLD)
+    )
+    assert listed == {
+        f"+{ANA}": ("all", "stop-word"),
+        f"+{OLD}": ("all", "meta-user_preferences"),
+    }
+    assert set(told(preference("resume", at=1795879900, wa_id=OLD))) == {f"+{ANA}"}
+
+
+def test_no_text_of_a_message_is_in_the_state_file(told: Told, state: State) -> None:
+    texts = ["Unsubscribe", "Stop promotions", "please never again", "배송 수신거부"]
+    told(message(ANA, text=texts[0]), button(texts[1]), message(BEN, text=texts[2]))
+    told(message(BEN, text=texts[3], at=1795879001))
+    state.close()
+    held = b"".join(path.read_bytes() for path in Path(state.path).parent.glob("*.db*"))
+    for text in texts:
+        assert text.encode() not in held
+        assert text.lower().encode() not in held
+
+
+def test_there_are_words_and_buttons_in_many_languages() -> None:
+    known = stop_words.languages()
+    assert min(len(known["words"]), len(known["buttons"])) >= 12
+    for kind in known.values():
+        for texts in kind.values():
+            assert all(len(text) <= 80 for text in texts)
+
+
+@pytest.mark.parametrize("language", sorted(stop_words.languages()["words"]))
+def test_each_word_is_found_in_capitals_and_with_a_full_stop(language: str) -> None:
+    known = stop_words.usual()
+    for word in stop_words.languages()["words"][language]:
+        assert known.is_word(f" {word} ")
+        assert known.is_word(f"{word}.")
+        assert not known.is_word(f"{word} {word} 7")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("+5531988888888", "553188888888"),
+        ("+5491123456789", "541123456789"),
+        ("+525512345678", "5215512345678"),
+    ],
+)
+def test_our_own_number_in_the_other_spelling_of_meta_is_ours(
+    run: Run, state: State, ours: str, theirs: str
+) -> None:
+    env = {"WACOEX_STATE": str(state.path)}
+    assert run("channel", "add", "shop", "--phone", ours, env=env).code == 0
+    gone = {"disconnection_info": {"reason": "PRIMARY_INACTIVITY", "initiated_by": "SYSTEM"}}
+    removed = webhook(
+        "account_update", {"event": "PARTNER_REMOVED", "phone_number": theirs, **gone}
+    )
+    run("events", "import", "-", stdin=f"{removed}\n", env=env)
+    found = run("doctor", "shop", "--offline", "--json", env=env).data["findings"]
+    assert "WX203" in {finding["id"] for finding in found}

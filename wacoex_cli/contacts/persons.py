@@ -1,0 +1,282 @@
+"""Persons: the numbers and user ids of somebody, joined by dated pairs.
+
+Meta names a person by a phone number, by an id that is their own for each business, or by both.
+What carries both is a pair. The newest pair holds: a number is given to somebody else, and a phone
+is shared, so a number that comes with another id ends the older pair and merges nobody.
+
+Source: Meta, business-scoped user ids; changelog of 2026-08-11 (changed numbers and ids).
+Methods that change something are called inside a transaction of the state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from wacoex_cli.channels.store import address_of_event
+from wacoex_cli.contacts.spelling import other_spelling
+from wacoex_cli.foundation.phone_numbers import one_spelling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wacoex_cli.foundation.state import State
+    from wacoex_cli.platforms.events import Event
+
+USER_ID_PREFIX = "user_id:"
+"""Before an id, where a number might stand too."""
+EVERY_BUSINESS = ""
+"""The account of what holds for all businesses."""
+_COLUMNS = "account, phone, user_id, source, since, seen_at, until"
+_ACCOUNTS = (
+    "SELECT account FROM channel_accounts WHERE channel_id IN"
+    " (SELECT other_id FROM one_business WHERE channel_id IN ({channels}))"
+)
+_SAME_BUSINESS = _ACCOUNTS.format(
+    channels="SELECT channel_id FROM channel_accounts WHERE account = ?"
+)
+
+
+def person_of(contact: str) -> str:
+    """SQL for what names the person of a contact: the number, in one spelling, else the id.
+
+    `contact` is SQL of an E.164 number, of `user_id:...`, or of anything else, which stays.
+    """
+    newer = "(q.seen_at > p.seen_at AND (q.phone = p.phone OR q.user_id = p.user_id))"
+    number = (
+        f"(SELECT p.phone FROM person_pairs p WHERE {contact} LIKE '{USER_ID_PREFIX}%'"
+        f" AND p.user_id = substr({contact}, {len(USER_ID_PREFIX) + 1})"
+        " AND (p.until IS NULL OR p.seen_at > p.until) AND NOT EXISTS"
+        f" (SELECT 1 FROM person_pairs q WHERE q.account = p.account AND {newer})"
+        " ORDER BY p.seen_at DESC LIMIT 1)"
+    )
+    other = other_spelling(contact)
+    shorter = f"CASE WHEN length({other}) < length({contact}) THEN {other} ELSE {contact} END"
+    return f"COALESCE({number}, {shorter})"
+
+
+def accounts_of_channel(channel: str) -> str:
+    """SQL for the accounts of the business that a channel belongs to; `channel` is SQL for it."""
+    return _ACCOUNTS.format(channels=channel)
+
+
+class Pair(NamedTuple):
+    """A number (E.164) and a user id that were seen together.
+
+    `account` is where: `waba_id:...`, else an address of our number. `since` is when it was first
+    seen, `seen_at` when last, `until` when somebody was said to have left the number or the id
+    (RFC 3339, UTC). `source` names what told it first.
+    """
+
+    account: str
+    phone: str
+    user_id: str
+    source: str
+    since: str
+    seen_at: str
+    until: str | None = None
+
+    @property
+    def identities(self) -> frozenset[str]:
+        """Both, as they stand for a contact."""
+        return frozenset({self.phone, f"{USER_ID_PREFIX}{self.user_id}"})
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it was said to be over, and was not seen after that."""
+        return self.until is not None and self.seen_at <= self.until
+
+
+class PersonMove(NamedTuple):
+    """A person who was known by `before` is known by `after` since `at` (RFC 3339, UTC)."""
+
+    before: str
+    after: str
+    at: str
+
+
+class Relatives(NamedTuple):
+    """Numbers and ids that belong, or belonged, to one person or to owners of the same number."""
+
+    names: frozenset[str]
+    pairs: tuple[Pair, ...]
+    moves: tuple[PersonMove, ...]
+
+
+def current(pairs: Iterable[Pair]) -> list[Pair]:
+    """The pairs that hold, of those of one business, the newest first.
+
+    Of all that share a number, and of all that share an id, only the newest does.
+    """
+    taken: set[str] = set()
+    found = []
+    for pair in sorted(pairs, key=lambda it: (it.seen_at, it.since, it[:3]), reverse=True):
+        mine = pair.identities
+        if not pair.is_ended and not mine & taken:
+            found.append(pair)
+        taken |= mine
+    return found
+
+
+def identities_of(identity: str, pairs: Iterable[Pair]) -> frozenset[str]:
+    """The number and the id of a person, by either of them; alone when no pair of theirs holds."""
+    held = (pair.identities for pair in current(pairs) if identity in pair.identities)
+    return next(held, frozenset({identity}))
+
+
+def account_of(event: Event) -> str:
+    """Where an event was told: the account of the business, else our number.
+
+    `EVERY_BUSINESS` when it names neither: what nobody can place holds everywhere.
+    """
+    if event.waba_id:
+        return f"waba_id:{event.waba_id}"
+    return address_of_event(event) or EVERY_BUSINESS
+
+
+class Persons:
+    """Pairs and moves in the state file; made for one transaction."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._alike: dict[str, frozenset[str]] = {}
+
+    def is_known_well(self, pair: Pair) -> bool:
+        """Whether a pair was seen before, earlier, and nothing speaks against it."""
+        sql = (
+            "SELECT account, user_id, phone, since, until FROM person_pairs"
+            " WHERE phone = ? UNION SELECT account, user_id, phone, since, until"
+            " FROM person_pairs WHERE user_id = ?"
+        )
+        rows = self.state.rows(sql, [pair.phone, pair.user_id])
+        if len(rows) != 1:
+            return False
+        [known] = rows
+        is_same = all(
+            known[name] == getattr(pair, name) for name in ("account", "phone", "user_id")
+        )
+        return is_same and known["until"] is None and bool(known["since"] <= pair.since)
+
+    def note(self, pairs: Iterable[Pair]) -> None:
+        """Keep that these were seen; the order in which they come makes no difference."""
+        self.state.execute_many(
+            f"INSERT INTO person_pairs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (account, phone, user_id) DO UPDATE SET"
+            " source = CASE WHEN excluded.since < person_pairs.since"
+            " THEN excluded.source ELSE person_pairs.source END,"
+            " since = CASE WHEN excluded.since < person_pairs.since"
+            " THEN excluded.since ELSE person_pairs.since END,"
+            " seen_at = CASE WHEN excluded.seen_at > person_pairs.seen_at"
+            " THEN excluded.seen_at ELSE person_pairs.seen_at END",
+            list(pairs),
+        )
+
+    def end(self, pair: Pair) -> None:
+        """Keep that somebody left this number or id at `until`, also when it was never seen."""
+        self.state.execute(
+            f"INSERT INTO person_pairs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (account, phone, user_id) DO UPDATE SET"
+            " until = CASE WHEN person_pairs.until > excluded.until"
+            " THEN person_pairs.until ELSE excluded.until END",
+            list(pair),
+        )
+
+    def note_account(self, events: Iterable[Event]) -> None:
+        """Keep which of our numbers these events say belongs to which account."""
+        seen = {
+            (address, event.waba_id)
+            for event in events
+            if event.waba_id and (address := address_of_event(event))
+        }
+        self.state.execute_many(
+            "INSERT INTO accounts_seen (address, waba_id) VALUES (?, ?)"
+            " ON CONFLICT (address, waba_id) DO NOTHING",
+            sorted(seen),
+        )
+
+    def accounts_like(self, account: str) -> frozenset[str]:
+        """The accounts of the same business, this one too."""
+        if account not in self._alike:
+            rows = self.state.rows(_SAME_BUSINESS, [account])
+            self._alike[account] = frozenset({account, *(row["account"] for row in rows)})
+        return self._alike[account]
+
+    def around(self, identity: str, account: str) -> list[Pair]:
+        """The pairs of one business with a number (one spelling) or id, and all their rivals."""
+        accounts = self.accounts_like(account)
+        found: dict[tuple[str, str], Pair] = {}
+        wanted, asked = {identity}, set[str]()
+        # A person, then who had the number or the id before or after them.
+        for _ in range(2):
+            for name in sorted(wanted - asked):
+                for pair in self._with(name):
+                    if pair.account in accounts or account == EVERY_BUSINESS:
+                        known = found.get((pair.phone, pair.user_id))
+                        found[pair.phone, pair.user_id] = _merged(known, pair)
+            asked |= wanted
+            wanted = {name for pair in found.values() for name in pair.identities}
+        return list(found.values())
+
+    def _with(self, identity: str) -> list[Pair]:
+        column, value = "phone", identity
+        if identity.startswith(USER_ID_PREFIX):
+            column, value = "user_id", identity.removeprefix(USER_ID_PREFIX)
+        sql = f"SELECT {_COLUMNS} FROM person_pairs WHERE {column} = ? ORDER BY account"
+        return [Pair(**row) for row in self.state.rows(sql, [value])]
+
+    def of(self, identity: str, account: str) -> frozenset[str]:
+        """The number and the id of a person now, by either; numbers in one spelling."""
+        return identities_of(identity, self.around(identity, account))
+
+    def note_move(self, account: str, before: str, after: str, at: str) -> None:
+        """Keep that a person who was known as `before` is known as `after` from `at` on."""
+        self.state.execute(
+            "INSERT INTO person_moves (account, before, after, at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (account, before, after, at) DO NOTHING",
+            [account, before, after, at],
+        )
+
+    def relatives(self, identity: str, account: str) -> Relatives:
+        """Everything that pairs and moves of one business lead to from a number or an id."""
+        accounts = self.accounts_like(account)
+        pairs: dict[tuple[str, str], Pair] = {}
+        moves: set[PersonMove] = set()
+        names, waiting = {identity}, [identity]
+        while waiting:
+            name = waiting.pop()
+            reached = set[str]()
+            for pair in self._with(name):
+                if pair.account in accounts:
+                    key = (pair.phone, pair.user_id)
+                    pairs[key] = _merged(pairs.get(key), pair)
+                    reached |= pair.identities
+            for move in self._moves_of(name):
+                moves.add(move)
+                reached |= {move.before, move.after}
+            waiting += sorted(reached - names)
+            names |= reached
+        return Relatives(frozenset(names), tuple(pairs.values()), tuple(sorted(moves)))
+
+    def _moves_of(self, name: str) -> list[PersonMove]:
+        rows = self.state.rows(
+            "SELECT before, after, at FROM person_moves WHERE before = ? OR after = ?",
+            [name, name],
+        )
+        return [PersonMove(**row) for row in rows]
+
+
+def identity_of(contact: str) -> str | None:
+    """A contact as persons know it: a number in one spelling, or an id; None for anything else."""
+    if contact.startswith("+"):
+        return one_spelling(contact)
+    return contact if contact.startswith(USER_ID_PREFIX) else None
+
+
+def _merged(known: Pair | None, pair: Pair) -> Pair:
+    """The same pair, seen in two accounts of one business."""
+    if known is None:
+        return pair
+    return known._replace(
+        since=min(known.since, pair.since),
+        seen_at=max(known.seen_at, pair.seen_at),
+        until=max(filter(None, (known.until, pair.until)), default=None),
+    )

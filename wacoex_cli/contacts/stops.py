@@ -1,0 +1,420 @@
+"""How people say stop, and whom it is said for: what events change about persons and opt-outs.
+
+A stop holds for the business it was said to. It is kept on the number and the id of the person, and
+goes with them to a new number or id. One whose id has no known number waits for the pair.
+
+Sources: Meta, user_preferences webhook; error 131050; business-scoped user ids. Functions that
+change something are called inside a transaction of the state.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from wacoex_cli.contacts.persons import (
+    EVERY_BUSINESS,
+    USER_ID_PREFIX,
+    Pair,
+    Persons,
+    account_of,
+    current,
+    identity_of,
+)
+from wacoex_cli.contacts.spelling import EITHER_SPELLING
+from wacoex_cli.contacts.store import (
+    SAID_AT,
+    OptOut,
+    Scope,
+    add_entry,
+    entries_of,
+    remove_entry,
+    was_removed_after,
+)
+from wacoex_cli.findings.model import Evidence, Finding, Severity
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.error_codes import classify
+from wacoex_cli.platforms.events import Event, Kind, Projection
+from wacoex_cli.platforms.stop_words import StopWords, usual
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import datetime
+
+    from wacoex_cli.contacts.persons import PersonMove, Relatives
+    from wacoex_cli.foundation.settings import ConsentSettings
+    from wacoex_cli.foundation.state import State
+
+_PREFERENCE = "meta-user_preferences"
+_REFUSAL = "meta-131050"
+_SOURCES = (_PREFERENCE, "stop-word", "stop-button", _REFUSAL)
+"""How a stop comes in by itself; of two that say the same, the first in this order is shown."""
+_CHANGES = frozenset({"user_changed_number", "user_changed_user_id"})
+
+
+class SaidStop(NamedTuple):
+    """Somebody said stop. `who` is a number (E.164, one spelling) or `user_id:...`.
+
+    `account` is where it was said, `at` when (RFC 3339, UTC), `source` names how.
+    """
+
+    who: str
+    account: str
+    scope: Scope
+    source: str
+    at: str
+
+
+def note_stop(state: State, stop: SaidStop, now: datetime) -> None:
+    """Keep what somebody said, and put them on the list by everything that names them."""
+    state.execute(
+        "INSERT INTO stops_said (who, account, scope, source, at) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (who, account, scope, source, at) DO NOTHING",
+        list(stop),
+    )
+    apply_stops(Persons(state), stop.who, stop.account, now)
+
+
+def apply_stops(persons: Persons, identity: str, account: str, now: datetime) -> None:
+    """Bring the list in line with what the persons around a number or id have said.
+
+    What comes of it depends on what is known, and never on the order in which it came in. What a
+    person or a file put on the list stays.
+    """
+    state, accounts = persons.state, persons.accounts_like(account)
+    around = persons.relatives(identity, account)
+    said = _said_by(state, around.names, accounts)
+    if not said:
+        return
+    wanted: dict[tuple[str, str], tuple[tuple[bool, int, str], OptOut]] = {}
+    for stop in said:
+        for name in reached_by(stop, around):
+            if was_removed_after(state, {name}, stop.at):
+                continue
+            scope = Scope.ALL if _consent(state).get("stop_scope") == "all" else stop.scope
+            note = f"{SAID_AT}{stop.at}"
+            entry = OptOut(name, scope, stop.source, note, to_text(now), stop.account)
+            rank = (scope is not Scope.ALL, _SOURCES.index(stop.source), note)
+            known = wanted.get((name, stop.account))
+            if known is None or rank < known[0]:
+                wanted[name, stop.account] = rank, entry
+    for name in sorted(around.names):
+        for entry in entries_of(state, name, accounts):
+            if entry.source in _SOURCES and (entry.note or "").startswith(SAID_AT):
+                remove_entry(state, entry)
+                kept = wanted.get((name, entry.account))
+                if kept is not None:
+                    first = min(kept[1].added_at, entry.added_at)
+                    wanted[name, entry.account] = kept[0], replace(kept[1], added_at=first)
+    for _, entry in wanted.values():
+        add_entry(state, entry)
+
+
+def reached_by(stop: SaidStop, around: Relatives) -> frozenset[str]:
+    """Every number and id that names the person of a stop: then, after moves, and now."""
+    names = {stop.who, *_names_at(stop.who, stop.at, around.pairs)}
+    waiting = [(name, stop.at) for name in sorted(names)]
+    while waiting:
+        name, since = waiting.pop()
+        for move in _moves_from(name, since, around, names):
+            if move.after not in names:
+                names.add(move.after)
+                waiting.append((move.after, move.at))
+    for pair in current(around.pairs):
+        # What an id says holds for the number that it has now; a number may have a new owner.
+        if f"{USER_ID_PREFIX}{pair.user_id}" in names:
+            names.add(pair.phone)
+    return frozenset(names)
+
+
+def _moves_from(
+    name: str, since: str, around: Relatives, names: Collection[str]
+) -> list[PersonMove]:
+    """The moves of who had a number or id at a moment: who leaves it later is somebody else."""
+    later = sorted(
+        (move for move in around.moves if move.before == name and move.at >= since),
+        key=lambda move: (move.at, move.after),
+    )
+    first = [move for move in later if move.at == later[0].at]
+    has_new_owner = any(
+        pair.phone == name
+        and since < pair.since <= move.at
+        and f"{USER_ID_PREFIX}{pair.user_id}" not in names
+        for pair in around.pairs
+        for move in first[:1]
+    )
+    return [] if has_new_owner else first
+
+
+def _names_at(who: str, at: str, pairs: Iterable[Pair]) -> frozenset[str]:
+    """The pair that a number or id belonged to at a moment, or else the first one after it."""
+    own = sorted((pair for pair in pairs if who in pair.identities), key=lambda it: it[:3])
+    before = [pair for pair in own if pair.since <= at and not (pair.until and pair.until < at)]
+    if before:
+        return max(before, key=lambda it: it.since).identities
+    is_new = not any(pair.since <= at for pair in own)
+    after = [pair for pair in own if pair.since > at]
+    return min(after, key=lambda it: it.since).identities if after and is_new else frozenset()
+
+
+def _said_by(state: State, names: Iterable[str], accounts: Collection[str]) -> list[SaidStop]:
+    found = []
+    for name in sorted(names):
+        rows = state.rows(
+            "SELECT who, account, scope, source, at FROM stops_said WHERE who = ?"
+            " ORDER BY at, account, source",
+            [name],
+        )
+        found += [
+            SaidStop(**{**row, "scope": Scope(row["scope"])})
+            for row in rows
+            if row["account"] in accounts or row["account"] == EVERY_BUSINESS
+        ]
+    return found
+
+
+def note_refusal(state: State, phone: str, channel_id: int, at: str, now: datetime) -> None:
+    """Put somebody on the list for whom Meta refused a marketing message of a channel (131050).
+
+    `at` is when it said so (RFC 3339, UTC).
+    """
+    account = state.value(
+        "SELECT account FROM channel_accounts WHERE channel_id = ?"
+        " ORDER BY CASE WHEN account LIKE 'waba_id:%' THEN 0 ELSE 1 END, account DESC LIMIT 1",
+        [channel_id],
+    )
+    who = identity_of(phone) or phone
+    stop = SaidStop(who, account or EVERY_BUSINESS, Scope.MARKETING, _REFUSAL, at)
+    note_stop(state, stop, now)
+
+
+def stop_of(state: State, event: Event) -> SaidStop | None:
+    """The stop that an event says; None when it says none, or nobody knows whose."""
+    who = identity_of(event.contact or "")
+    found = _scope_and_source(state, event)
+    if who is None or found is None:
+        return None
+    return SaidStop(who, account_of(event), *found, event.at)
+
+
+def _scope_and_source(state: State, event: Event) -> tuple[Scope, str] | None:
+    said, code = event.data.get("stop"), event.data.get("code")
+    if event.data.get("value") == "stop":
+        return Scope.MARKETING, _PREFERENCE
+    if event.kind is Kind.STATUS and code is not None and classify(code).opts_out:
+        return Scope.MARKETING, _REFUSAL
+    if said == "button":
+        return _scope_of_button(state, event), "stop-button"
+    return (Scope.ALL, "stop-word") if said == "word" else None
+
+
+def _scope_of_button(state: State, event: Event) -> Scope:
+    """A button of a MARKETING template stops marketing; any other, or one unknown, everything."""
+    message_id = event.data.get("original_message_id")
+    if message_id is None or event.contact is None:
+        return Scope.ALL
+    # By the person, because the ids of messages have no index.
+    template = state.value(
+        "SELECT b.template FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
+        f" AND r.phone IN {EITHER_SPELLING} AND r.state <> 'skipped' WHERE r.message_id = ?",
+        [event.contact, event.contact, message_id],
+    )
+    is_marketing = template is not None and json.loads(template).get("category") == "MARKETING"
+    return Scope.MARKETING if is_marketing else Scope.ALL
+
+
+def pairs_in(events: Iterable[Event]) -> list[Pair]:
+    """Each number and id that these events show together, from the first to the last time."""
+    found: dict[tuple[str, str, str], Pair] = {}
+    for event in events:
+        user_id, contact = event.data.get("user_id"), event.contact or ""
+        if user_id is None or not contact.startswith("+") or event.data.get("event") in _CHANGES:
+            continue
+        pair = _pair(event, contact, user_id, event.kind.value)
+        known = found.get(pair[:3])
+        if known is not None:
+            since, seen_at = min(known.since, pair.since), max(known.seen_at, pair.seen_at)
+            pair = (known if known.since <= pair.since else pair)._replace(
+                since=since, seen_at=seen_at
+            )
+        found[pair[:3]] = pair
+    return list(found.values())
+
+
+def _pair(event: Event, phone: str, user_id: str, source: str) -> Pair:
+    identity = identity_of(phone) or phone
+    return Pair(account_of(event), identity, user_id, source, event.at, event.at)
+
+
+def project_persons(state: State, events: Sequence[Event], now: datetime) -> None:
+    """Learn who is who, and put on the list who said stop."""
+    persons = Persons(state)
+    persons.note_account(events)
+    pairs = pairs_in(events)
+    news = [pair for pair in pairs if not persons.is_known_well(pair)]
+    persons.note(pairs)
+    for event in events:
+        if event.data.get("event") in _CHANGES:
+            _note_change(state, persons, event, now)
+    for pair in news:
+        _carry_over(state, persons, pair, now)
+    for event in events:
+        # Stops by number that came before there were persons were taken in by `opt-outs`.
+        is_old_way = event.kind is Kind.USER_PREFERENCE and (event.contact or "").startswith("+")
+        if not is_old_way and (stop := stop_of(state, event)):
+            note_stop(state, stop, now)
+
+
+def project_preferences(state: State, events: Sequence[Event], now: datetime) -> None:
+    """Put on the list who told Meta to stop (user_preferences), and off it who may come back."""
+    for event in events:
+        if stop := stop_of(state, event):
+            note_stop(state, stop, now)
+        elif event.data.get("value") == "resume":
+            _note_resume(state, event, now)
+
+
+def _note_change(state: State, persons: Persons, event: Event, now: datetime) -> None:
+    """A person has another number, or another id: what they said goes with them."""
+    account, data = account_of(event), event.data
+    contact = identity_of(event.contact or "")
+    new_id, old_id = data.get("user_id"), data.get("previous_user_id")
+    new_phone = identity_of(data.get("new_phone") or "")
+    old_phone = contact if contact and contact.startswith("+") else None
+    if data.get("event") == "user_changed_user_id":
+        # The number stays; a message may name it beside the new id.
+        new_phone = new_phone or old_phone
+    before = {old_phone, f"{USER_ID_PREFIX}{old_id}" if old_id else None}
+    after = {new_phone, f"{USER_ID_PREFIX}{new_id}" if new_id else None}
+    reached = sorted(filter(None, after - before))
+    if old_phone and old_id and reached:
+        moment = event.at
+        persons.end(Pair(account, old_phone, old_id, event.kind.value, moment, moment, moment))
+    for known in sorted(filter(None, before - after)):
+        for other in reached:
+            persons.note_move(account, known, other, event.at)
+            for entry in entries_of(state, known, ()):
+                add_entry(state, _copied(entry, other, now))
+        apply_stops(persons, known, account, now)
+    if new_phone and new_id:
+        pair = Pair(account, new_phone, new_id, event.kind.value, event.at, event.at)
+        persons.note([pair])
+        _carry_over(state, persons, pair, now)
+
+
+def _carry_over(state: State, persons: Persons, pair: Pair, now: datetime) -> None:
+    """Apply what is known of a number or an id to the other, where the pair holds."""
+    apply_stops(persons, f"{USER_ID_PREFIX}{pair.user_id}", pair.account, now)
+    # What holds for every business was said by hand, by a file, or before there were businesses.
+    user = f"{USER_ID_PREFIX}{pair.user_id}"
+    by_id, by_number = entries_of(state, user, ()), entries_of(state, pair.phone, ())
+    if not (by_id or by_number):
+        return
+    around = persons.around(pair.phone, pair.account)
+    if not any(pair.identities == held.identities for held in current(around)):
+        return
+    for entry in by_id:
+        add_entry(state, _copied(entry, pair.phone, now))
+    # A number that had another owner before may be on the list because of them.
+    if {other.user_id for other in around if other.phone == pair.phone} == {pair.user_id}:
+        for entry in by_number:
+            add_entry(state, _copied(entry, user, now))
+
+
+def _copied(entry: OptOut, identity: str, now: datetime) -> OptOut:
+    return replace(entry, phone=identity, added_at=to_text(now))
+
+
+def _note_resume(state: State, event: Event, now: datetime) -> None:
+    """Forget what somebody told Meta before, where the setting allows it (`[consent] resume`)."""
+    who = identity_of(event.contact or "")
+    if who is None or not _consent(state).get("resume"):
+        return
+    persons, account = Persons(state), account_of(event)
+    accounts = persons.accounts_like(account) - {EVERY_BUSINESS}
+    for name in sorted(persons.of(who, account)):
+        for entry in entries_of(state, name, accounts):
+            if entry.source == _PREFERENCE and entry.account:
+                remove_entry(state, entry)
+        state.execute(
+            "DELETE FROM stops_said WHERE who = ? AND source = ? AND at <= ?",
+            [name, _PREFERENCE, event.at],
+        )
+    apply_stops(persons, who, account, now)
+
+
+def ids_without_number(state: State) -> list[OptOut]:
+    """The opt-outs that wait for a number: nobody can be skipped by them yet."""
+    rows = state.rows(
+        "SELECT user_id, scope, source, note, added_at, account FROM optouts_by_id"
+        " WHERE NOT EXISTS (SELECT 1 FROM person_pairs p WHERE p.user_id = optouts_by_id.user_id"
+        " AND (p.until IS NULL OR p.seen_at > p.until)) ORDER BY added_at, user_id"
+    )
+    return [
+        OptOut(f"{USER_ID_PREFIX}{row.pop('user_id')}", Scope(row.pop("scope")), **row)
+        for row in rows
+    ]
+
+
+def check_unplaced(waiting: Sequence[OptOut]) -> list[Finding]:
+    """WX508: people said stop by an id, and nobody knows their number (Meta: user ids)."""
+    if not waiting:
+        return []
+    ids = {optout.phone for optout in waiting}
+    people = "1 person" if len(ids) == 1 else f"{len(ids)} people"
+    text = f"{len(ids)} user id{'' if len(ids) == 1 else 's'} on the opt-out list without a number"
+    evidence = Evidence(text, "wacoex", max(optout.added_at for optout in waiting))
+    return [Finding("WX508", Severity.WARNING, None, evidence, people=people)]
+
+
+def keep_consent(state: State, stop_scope: str, *, resume: bool) -> None:
+    """Let every process that reads events know what the settings say; opens a transaction.
+
+    `stop_scope` is `as_said` or `all`.
+    """
+    wanted = json.dumps({"stop_scope": stop_scope, "resume": resume}, sort_keys=True)
+    if state.value("SELECT value FROM about WHERE key = 'consent'") == wanted:
+        return
+    with state.transaction():
+        state.execute(
+            "INSERT INTO about (key, value) VALUES ('consent', ?)"
+            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [wanted],
+        )
+
+
+def take_over(state: State, consent: ConsentSettings) -> StopWords:
+    """Let the list follow these settings from now on; gives the words that say stop."""
+    keep_consent(state, consent.stop_scope, resume=consent.resume)
+    return usual().changed(consent.stop_words, consent.no_stop_words)
+
+
+def _consent(state: State) -> dict[str, object]:
+    kept = state.value("SELECT value FROM about WHERE key = 'consent'")
+    found: dict[str, object] = json.loads(kept) if kept else {}
+    return found
+
+
+OPTOUTS = Projection("opt-outs", frozenset({Kind.USER_PREFERENCE}), project_preferences)
+"""What people told Meta, by number or id."""
+PERSONS = Projection(
+    "persons",
+    frozenset(
+        {
+            Kind.MESSAGE,
+            Kind.UNSUPPORTED,
+            Kind.EDIT,
+            Kind.REVOKE,
+            Kind.STATUS,
+            Kind.ECHO,
+            Kind.CONTACT_SYNC,
+            Kind.USER_PREFERENCE,
+            Kind.STANDBY,
+            Kind.HANDOVER,
+            Kind.OTHER,
+        }
+    ),
+    project_persons,
+)
+"""Who is who, and every other way in which people say stop."""

@@ -1,0 +1,106 @@
+"""What the models of Meta's webhook fields share: the place of a change, and our number in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Unpack
+
+from pydantic import PrivateAttr
+
+from wacoex_cli.platforms import privacy as keep
+from wacoex_cli.platforms.events import Event, EventData, Kind, Source, read_moment, reported
+from wacoex_cli.platforms.privacy import Kept, name_of
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where in a webhook something stands. `at` is when its entry is from (RFC 3339).
+
+    Where the entry has no time either, `at` is when it was received: then it is not dated.
+    """
+
+    field: str
+    entry_id: str | None
+    entry_time: object
+    at: str
+    is_dated: bool
+    phone_number_id: str | None
+    phone: str | None
+
+    def event(
+        self,
+        kind: Kind,
+        part: Kept | Sequence[Kept],
+        name: str | None = None,
+        time: object = None,
+        contact: str | None = None,
+        message_id: str | None = None,
+        **data: Unpack[EventData],
+    ) -> Event:
+        """An event about `part`, which its key is made of unless it has a `name` of its own."""
+        at = read_moment(time)
+        data["undated"] = None if at or self.is_dated else True
+        return Event(
+            key=f"{Source.META}:{kind}:{name or self.name_of(part)}",
+            kind=kind,
+            source=Source.META,
+            at=at or self.at,
+            phone_number_id=self.phone_number_id,
+            phone=self.phone,
+            waba_id=self.entry_id,
+            contact=contact,
+            message_id=message_id,
+            data=reported(**data),
+        )
+
+    def other(
+        self,
+        part: Kept,
+        type_: str | None = None,
+        code: int | None = None,
+        keys: list[str] | None = None,
+    ) -> Event:
+        """An event that nothing more is known about."""
+        field = self.field or "unknown"
+        return self.event(Kind.OTHER, part, field=field, type=type_, code=code, keys=keys)
+
+    def name_of(self, part: Kept | Sequence[Kept]) -> str:
+        """What names a part that has no id: the same whenever the same entry is sent again."""
+        kept = part.kept() if isinstance(part, Kept) else [element.kept() for element in part]
+        return name_of([kept, self.entry_id, self.entry_time])
+
+
+class CodedError(Kept):
+    code: keep.Number = None
+
+
+class NumberMetadata(Kept):
+    display_phone_number: keep.Phone = None
+    phone_number_id: keep.Identifier = None
+
+
+class FieldValue(Kept):
+    """The `value` of a change, one class for each webhook field."""
+
+    _keys: Callable[[], list[str]] = PrivateAttr(default=list)
+
+    def number(self) -> tuple[str | None, str | None]:
+        """The phone number id and the phone number of ours that it names."""
+        return None, None
+
+    def events(self, origin: Origin) -> Iterator[Event]:
+        yield from ()
+
+
+class NumberValue(FieldValue):
+    metadata: keep.Part[NumberMetadata] = None
+    display_phone_number: keep.Phone = None
+    phone_number_id: keep.Identifier = None
+
+    def number(self) -> tuple[str | None, str | None]:
+        metadata = self.metadata or NumberMetadata()
+        return (
+            metadata.phone_number_id or self.phone_number_id,
+            metadata.display_phone_number or self.display_phone_number,
+        )
