@@ -23,7 +23,7 @@ from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.plan import PlanOrder, plan
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider
-from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.rows import PlannedRow, Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
@@ -319,9 +319,7 @@ def plan_rows(state: State) -> Callable[[int], int]:
                 now=now,
             )
             Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
-        planned = [
-            (n, n + 1, f"+6591{n:06}", "[]", "pending", None, None) for n in range(1, rows + 1)
-        ]
+        planned = [PlannedRow(n, n + 1, f"+6591{n:06}", "[]") for n in range(1, rows + 1)]
         Rows(state, broadcast_id).add(planned)
         return broadcast_id
 

@@ -26,7 +26,7 @@ from wacoex_cli.broadcast.model import (
     Status,
     message_key,
 )
-from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.rows import PlannedRow, Rows
 from wacoex_cli.broadcast.send import plan_test
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Details, Fact
@@ -307,7 +307,7 @@ class Ledger:
             )
             store.set_status(number, Status.PLANNED)
         rows = [
-            (row, row + 1, f"+659100000{place}", "[]", "pending", None, None)
+            PlannedRow(row, row + 1, f"+659100000{place}", "[]")
             for row, place in enumerate(places, start=1)
         ]
         Rows(self.state, number).add(rows, message_key(TEMPLATE, "[]"))

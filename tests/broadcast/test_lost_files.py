@@ -22,7 +22,7 @@ from tests.conftest import SettableClock
 from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.model import RowState, Settled, Status, attempt_id, lock_purpose
-from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.rows import PlannedRow, Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
@@ -87,8 +87,7 @@ class Life:
             first = self.people
             self.people += PEOPLE
             rows = [
-                (row, row, f"+6591{first + row:06}", "[]", "pending", None, None)
-                for row in range(1, PEOPLE + 1)
+                PlannedRow(row, row, f"+6591{first + row:06}", "[]") for row in range(1, PEOPLE + 1)
             ]
             Rows(state, number).add(rows)
             with state.transaction():

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast import send, takeover
 from wacoex_cli.broadcast.model import RowState, Status, lock_purpose
-from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.rows import PlannedRow, Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.store import Scope, add_optout, list_optouts
@@ -172,7 +172,7 @@ def abandoned_draft(shop, presence):
             now=shop.clock.now(),
         )
         locks.acquire(shop.state, lock_purpose(draft), presence, shop.clock)
-    Rows(shop.state, draft).add([(1, 2, "+6591000001", "[]", "pending", None, None)])
+    Rows(shop.state, draft).add([PlannedRow(1, 2, "+6591000001", "[]")])
     return draft
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.rows import PlannedRow, Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
@@ -42,7 +42,7 @@ def plan(state: State) -> int:
             **DRAFT,
             now=NOW,
         )
-    rows = [(n, n, f"+65910000{n:02}", "[]", "pending", None, None) for n in (1, 2, 3)]
+    rows = [PlannedRow(n, n, f"+65910000{n:02}", "[]") for n in (1, 2, 3)]
     Rows(state, number).add(rows)
     with state.transaction():
         Rows(state, number).count_again()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.state_files import DRAFT
-from wacoex_cli.broadcast.rows import Rows
+from wacoex_cli.broadcast.rows import PlannedRow, Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
@@ -265,7 +265,9 @@ def test_a_dry_run_removes_nothing_and_a_no_neither(wacoex, broadcast, state):
 
 def test_the_space_is_given_back_when_asked(wacoex, broadcast, state):
     number = broadcast()
-    rows = [(n, n, f"+65{n:08}", "[]" * 50, "skipped", "excluded", None) for n in range(2, 5_000)]
+    rows = [
+        PlannedRow(n, n, f"+65{n:08}", "[]" * 50, "skipped", "excluded") for n in range(2, 5_000)
+    ]
     Rows(state, number).add(rows)
     with state.transaction():
         Rows(state, number).count_again()

@@ -17,6 +17,7 @@ class SkipReason(StrEnum):
     """Why a row of the file is not sent to."""
 
     INVALID = "invalid"
+    USERNAME = "username"
     UNKNOWN_RANGE = "unknown_range"
     DUPLICATE = "duplicate"
     OPTED_OUT = "opted_out"
@@ -25,6 +26,7 @@ class SkipReason(StrEnum):
     EXCLUDED = "excluded"
     COOLING_DOWN = "cooling_down"
     NO_CONTACT = "no_contact"
+    NO_NUMBER = "no_number"
     ALREADY_SENT = "already_sent"
 
 
@@ -32,12 +34,14 @@ class SourceRow(NamedTuple):
     """One record of a recipients file. `line` is where it starts, counted from 1.
 
     `fault` says why nobody can be sent to by this record, whatever its number reads like.
+    `user_id` is what stands in the column of user ids.
     """
 
     line: int
     phone: str
     values: Mapping[str, str]
     fault: str | None = None
+    user_id: str = ""
 
 
 class ListRecord(NamedTuple):
@@ -93,10 +97,12 @@ class ListNotes:
     """What a person should know about how a list was read.
 
     `encoding` is that of a text file, `sheet` the name of the one read of a workbook.
-    `other_phone_columns` hold numbers too and were not taken.
+    `other_phone_columns` hold numbers too and were not taken. `user_id_column` holds user ids; it
+    is the phone column too where there is no other.
     """
 
     phone_column: str = ""
+    user_id_column: str | None = None
     other_phone_columns: tuple[str, ...] = ()
     encoding: str | None = None
     title_lines: tuple[TitleLine, ...] = ()
@@ -109,6 +115,7 @@ class ListNotes:
         """The same for a program."""
         return {
             "phone_column": self.phone_column,
+            "user_id_column": self.user_id_column,
             "other_phone_columns": list(self.other_phone_columns),
             "encoding": self.encoding,
             "title_lines": [line._asdict() for line in self.title_lines],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from wacoex_cli.contacts.user_ids import why_no_user_id
 from wacoex_cli.foundation.phone_numbers import holds_two, misread, normalise
 
 _SHORTENED = re.compile(r"'?\+?[0-9](?:[.,][0-9]*)?[eE]\+?[0-9]{1,2}")
@@ -40,6 +41,8 @@ def why_invalid(text: str, country: str | None) -> str:
         return f"an error of the spreadsheet ({text}), no number"
     if text.casefold() in _PLACEHOLDERS:
         return f"a placeholder ({text}), no number"
+    if kind := why_no_user_id(text):
+        return kind
     if kind := misread(text):
         return f"{kind} ({shortened(text)}), no phone number"
     if holds_two(text, country):

@@ -70,6 +70,17 @@ _WA_ID_NAMES = frozenset({"waid", "whatsappid"})
 # WhatsApp writes its ids with the country code and without a plus sign, wherever the list is from.
 _WA_ID = re.compile(r"[1-9][0-9]{6,14}")
 
+_USER_ID_NAMES = tuple(
+    map(
+        _names,
+        (
+            "bsuid; wa bsuid; whatsapp bsuid; business scoped user id",
+            "wa user id; whatsapp user id",
+            "user id",
+        ),
+    )
+)
+
 _FIRST = """
     first name; firstname; given name; name; full name; contact name; customer name; customer
     nombre; nombre completo; nome; nome completo; prenom; nom; vorname; voornaam; naam; nama
@@ -144,7 +155,15 @@ def choose_phone_column(
             return PhoneColumn(found[0], tuple(others), only or not others)
     if plainest:
         return PhoneColumn(plainest[0], tuple(plainest[1:]), len(plainest) == 1)
+    if user_ids := user_id_column(columns):
+        return PhoneColumn(user_ids)
     raise _no_phone_column(title, columns)
+
+
+def user_id_column(columns: Sequence[str]) -> str | None:
+    """The column that is named for user ids, the most specific name first; None without one."""
+    found = (name for names in _USER_ID_NAMES for name in columns if plain(name) in names)
+    return next(found, None)
 
 
 def header_place(rows: Sequence[Sequence[str]], wanted: str | None) -> int | None:
@@ -156,7 +175,8 @@ def header_place(rows: Sequence[Sequence[str]], wanted: str | None) -> int | Non
         names = [formats.header_name(cell) for cell in row]
         if any(_LIKE_A_NUMBER.fullmatch(name) for name in names):
             return None
-        if _names_a_phone_column(names, wanted, PHONE_NAMES if place == 0 else PHONE_NAMES[:-1]):
+        known = PHONE_NAMES if place == 0 else PHONE_NAMES[:-1]
+        if _names_a_phone_column(names, wanted, (*known, *_USER_ID_NAMES)):
             return place
     return None
 
@@ -230,6 +250,7 @@ class RecipientsFile:
             phone_column = None
         self._chosen = choose_phone_column(title, self.columns, phone_column)
         self.phone_column = self._chosen.name
+        self.user_id_column = user_id_column(self.columns)
 
     def __iter__(self) -> Iterator[SourceRow]:
         """The records in order; blank ones are passed over.
@@ -241,18 +262,19 @@ class RecipientsFile:
         Raises:
             UsageError: the file as a whole cannot be read.
         """
-        phone_column = self.phone_column
+        phone_column, user_id_column = self.phone_column, self.user_id_column or ""
         holds_ids = plain(phone_column) in _WA_ID_NAMES
         for line, values, fault, kinds in self._sheet.records:
             phone = values.get(phone_column, "")
             if holds_ids and _WA_ID.fullmatch(phone.strip()):
                 phone = f"+{phone.strip()}"
-            if fault is None and not kinds and len(phone) < _LONG:
-                yield SourceRow(line, phone, values)
+            user_id = values.get(user_id_column, "")
+            if fault is None and not kinds and len(phone) < _LONG and len(user_id) < _LONG:
+                yield SourceRow(line, phone, values, None, user_id)
                 continue
             if fault is None and (kind := kinds.get(phone_column)):
                 fault = f"{kind}, no phone number"
-            yield SourceRow(line, shortened(phone), values, fault)
+            yield SourceRow(line, shortened(phone), values, fault, shortened(user_id))
 
     def demand_certain_column(self) -> None:
         """Raise UsageError when another column may as well hold the numbers to send to."""
@@ -271,6 +293,7 @@ class RecipientsFile:
         sheet = self._sheet
         return ListNotes(
             phone_column=self.phone_column,
+            user_id_column=self.user_id_column,
             other_phone_columns=self._chosen.others,
             encoding=self.encoding,
             title_lines=tuple(

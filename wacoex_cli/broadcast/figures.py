@@ -18,6 +18,7 @@ from wacoex_cli.broadcast.model import (
     SameMessage,
     attempt_id,
 )
+from wacoex_cli.contacts.persons import number_of, person_of
 from wacoex_cli.contacts.spelling import EITHER_SPELLING, other_spelling
 from wacoex_cli.contacts.store import holds_back
 from wacoex_cli.errors import StateError
@@ -42,10 +43,16 @@ OPEN = sql_list(OPEN_STATES)
 _NOT_TAKEN = sql_list((RowState.FAILED, RowState.REJECTED, RowState.RETRY, RowState.AMBIGUOUS))
 _TEMPLATE = "(SELECT b.template FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
 _CHANNEL = "(SELECT b.channel_id FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
+_STANDS = holds_back(_TEMPLATE, _CHANNEL)
+_NUMBER = number_of("recipients.user_id")
 _NOT_OPTED_OUT = (
     "NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone"
-    f" IN (recipients.phone, {other_spelling('recipients.phone')})"
-    f" AND {holds_back(_TEMPLATE, _CHANNEL)})"
+    f" IN (recipients.phone, {other_spelling('recipients.phone')}) AND {_STANDS})"
+    " AND (recipients.user_id IS NULL OR NOT (EXISTS (SELECT 1 FROM optouts_by_id"
+    " WHERE optouts_by_id.user_id = recipients.user_id"
+    f" AND {holds_back(_TEMPLATE, _CHANNEL, 'optouts_by_id')})"
+    f" OR EXISTS (SELECT 1 FROM optouts WHERE optouts.phone IN ({_NUMBER},"
+    f" {other_spelling(_NUMBER)}) AND {_STANDS})))"
 )
 PENDING = (
     "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'pending'"
@@ -113,17 +120,20 @@ _OTHER_ROWS = (
     " AND NOT (r.broadcast_id = ? AND r.row = ?)"
 )
 
+_NUMBERS = f"SELECT {person_of('active.phone')} AS number FROM active WHERE phone LIKE 'user_id:%'"
 _SENT_TO = (
     "SELECT r.phone FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
     " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
     " WHERE c.phone = ? AND b.started_at IS NOT NULL"
     " AND r.state IN ('accepted', 'sent', 'delivered', 'read') AND r.answered_at >= ?"
 )
-# Only the numbers of Mexico, Argentina and Brazil have two spellings.
+# Only the numbers of Mexico, Argentina and Brazil have two spellings; an id may have a number.
 _BOTH_SPELLINGS = (
     "SELECT phone FROM active UNION ALL"
     f" SELECT {other_spelling('phone')} FROM active"
     f" WHERE phone LIKE '+5%' AND {other_spelling('phone')} IS NOT NULL"
+    f" UNION ALL SELECT number FROM ({_NUMBERS}) UNION ALL SELECT {other_spelling('number')}"
+    f" FROM ({_NUMBERS}) WHERE {other_spelling('number')} IS NOT NULL"
 )
 
 # Rows that were answered since a moment are in broadcasts that did not end before it.
@@ -185,13 +195,19 @@ class Figures:
     def count_open_us(self) -> int:
         """Rows still to be sent to numbers of the United States.
 
-        Behind +1 are Canada and the Caribbean too; an area code belongs to one country.
+        Behind +1 are Canada and the Caribbean too; an area code belongs to one country. A user id
+        begins with that of its number.
         """
         areas = self._rows(
             "SELECT SUBSTR(phone, 1, 5) AS area, COUNT(*) AS n FROM recipients"
             f" WHERE broadcast_id = ? AND state IN {OPEN} AND phone LIKE '+1%' GROUP BY area"
         )
-        return sum(row["n"] for row in areas if region_of(f"{row['area']}2345678"[:12]) == "US")
+        by_id = self._value(
+            "SELECT COUNT(*) FROM recipients"
+            f" WHERE broadcast_id = ? AND state IN {OPEN} AND phone LIKE 'user_id:US.%'"
+        )
+        us = [row["n"] for row in areas if region_of(f"{row['area']}2345678"[:12]) == "US"]
+        return int(sum(us) + by_id)
 
     def left_since(self, since: str) -> tuple[Counts, str]:
         """The rows that left since a moment, by state, and when the last of them was answered.
@@ -258,7 +274,7 @@ class Figures:
         return found
 
     def phone_of(self, row: int) -> str | None:
-        """The number (E.164) of a row that was to be sent to; None when there is no such row."""
+        """The number (E.164), or `user_id:...`, of a row to be sent to; None for any other row."""
         found = self._value(
             "SELECT phone FROM recipients WHERE broadcast_id = ? AND row = ?"
             " AND state <> 'skipped'",
@@ -352,7 +368,7 @@ class Figures:
         last = -1
         while page := self.state.rows(
             "SELECT row, line, phone, state, reason, code, detail, attempts, message_id,"
-            " message_status, claimed_at, answered_at FROM recipients"
+            " message_status, claimed_at, answered_at, user_id FROM recipients"
             " WHERE broadcast_id = ? AND row > ? ORDER BY row LIMIT ?",
             [self.broadcast_id, last, _PAGE],
         ):
@@ -584,7 +600,7 @@ def people_to_ask_about(state: State, channel_id: int, since: datetime) -> list[
         " WHEN b.provider = 'respondio' AND r.state IN ('accepted', 'sent') THEN 1"
         " ELSE 0 END) AS doubtful"
         " FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-        " WHERE b.channel_id = ? AND r.attempts > 0"
+        " WHERE b.channel_id = ? AND r.attempts > 0 AND r.phone LIKE '+%'"
         " AND (r.state = 'ambiguous' OR r.answered_at >= ?)"
         " GROUP BY r.phone ORDER BY doubtful DESC, r.phone",
         [channel_id, to_text(since)],
@@ -647,7 +663,7 @@ class Month:
         """The first of the others (E.164), but for those who are no contacts anywhere yet."""
         found = self._state.rows(
             f"{self._active} SELECT r.phone FROM recipients r WHERE r.broadcast_id = ?"
-            " AND r.state = 'pending' AND r.new_contact IS NULL"
+            " AND r.state = 'pending' AND r.new_contact IS NULL AND r.phone LIKE '+%'"
             f" AND r.phone NOT IN ({_BOTH_SPELLINGS}) ORDER BY r.row LIMIT ?",
             [*self._given, self._broadcast_id, most],
         )

@@ -433,16 +433,15 @@ class MessageComparison:
                 key = message_key(each.template, each.parameter_sources)
                 Rows(self._state, each.broadcast_id).give_keys(key)
         numbers = {other.broadcast_id for other in others}
-        ahead = [
-            other.broadcast_id
-            for other in others
-            if other.status in (Status.SENDING, Status.PAUSED) and other.turn < mine.turn
-        ]
+        turns = _turns(mine, others)
+        ahead = [number for number, is_first in turns.items() if is_first]
+        key, where = message_key(mine.template, mine.parameter_sources), "mine.row BETWEEN ? AND ?"
         after = 0
         while (end := self._rows.page_end(after, _PAGE_ROWS)) is not None:
             ends, after = (after + 1, end), end
             found = self._rows.open_elsewhere(*ends, ahead) if ahead else []
-            found += self._rows.sent_elsewhere("mine.row BETWEEN ? AND ?", ends, since)
+            found += self._rows.sent_elsewhere(where, ends, since)
+            found += self._rows.sent_by_id(where, ends, since, turns, key)
             if page := _each_once(found, numbers):
                 yield page
 
@@ -450,11 +449,15 @@ class MessageComparison:
         """Which of these rows somebody else has sent to; asked in the transaction of the claim."""
         since = self._clock.now() - self._window
         where = f"mine.row IN ({', '.join('?' * len(claims))})"
-        found = self._rows.sent_elsewhere(where, [claim.row for claim in claims], since)
-        if not found:
+        rows = [claim.row for claim in claims]
+        found = self._rows.sent_elsewhere(where, rows, since)
+        if not (found or self._rows.has_ids()):
             return []
-        others = self._others(self._broadcasts.get(self._number), since)
-        return _each_once(found, {other.broadcast_id for other in others})
+        mine = self._broadcasts.get(self._number)
+        numbers = dict.fromkeys((other.broadcast_id for other in self._others(mine, since)), False)
+        key = message_key(mine.template, mine.parameter_sources)
+        found += self._rows.sent_by_id(where, rows, since, numbers, key)
+        return _each_once(found, numbers)
 
     def _others(self, mine: Broadcast, since: datetime) -> list[Broadcast]:
         channels = Facts(self._state).of_one_business(mine.channel_id)
@@ -464,6 +467,14 @@ class MessageComparison:
     def _sending(self, repeats: Iterable[SameMessage]) -> set[int]:
         numbers = {repeat.broadcast_id for repeat in repeats}
         return {number for number in numbers if self._broadcasts.sender(number, self._clock)}
+
+
+def _turns(mine: Broadcast, others: Iterable[Broadcast]) -> dict[int, bool]:
+    """Of other broadcasts whether their open rows come before those of `mine`."""
+    waits = (Status.SENDING, Status.PAUSED)
+    return {
+        other.broadcast_id: other.status in waits and other.turn < mine.turn for other in others
+    }
 
 
 def _each_once(repeats: Iterable[SameMessage], others: Collection[int]) -> list[SameMessage]:
@@ -720,6 +731,8 @@ class RunGuard:
         broadcast are skipped, or `stop` says that they are there.
         """
         claims = self._claim(holder, wanted)
+        if claims:
+            claims = self._rows.skip_twins(holder, claims)
         if not claims or self._repeats is RepeatPolicy.SENT:
             return claims
         repeats = {repeat.row: repeat for repeat in self._comparison.of_claims(claims)}
@@ -775,8 +788,9 @@ class RunGuard:
         )
 
     def _zones(self, phone: str) -> tuple[str, ...]:
-        """A number of no known zone goes by the clocks of the channel."""
-        return zones_of(phone) or (self._run.order.zone,)
+        """A number of no known zone, and a user id, go by the clocks of the channel."""
+        known = zones_of(phone) if phone.startswith("+") else ()
+        return known or (self._run.order.zone,)
 
 
 def _next_time(began: float, ended: float) -> float:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from wacoex_cli.audience import recipients_file
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.audience.phone_cells import why_invalid
-from wacoex_cli.audience.recipients_file import RecipientsFile, first_name
+from wacoex_cli.audience.people import excluded_names, people_in
+from wacoex_cli.audience.recipients_file import first_name
 from wacoex_cli.broadcast.figures import Month
 from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
 from wacoex_cli.broadcast.model import (
@@ -46,12 +46,13 @@ from wacoex_cli.broadcast.takeover import demand_own_file
 from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.store import Signs
+from wacoex_cli.contacts.persons import USER_ID_PREFIX, Persons, account_of_channel
 from wacoex_cli.errors import RefusedError, UsageError, WacoexError
 from wacoex_cli.events.store import MAC, EventLog, catch_up
 from wacoex_cli.findings.model import worst_first
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import Clock, to_text
-from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise
+from wacoex_cli.foundation.phone_numbers import assigned, check_country
 from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, contact_by
@@ -70,6 +71,8 @@ from wacoex_cli.throughput.throttle import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from wacoex_cli.audience.model import SourceRow
+    from wacoex_cli.audience.people import NamedPerson
     from wacoex_cli.broadcast.providers import StandingCheck
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
@@ -95,31 +98,15 @@ def _leave_out(state: State, rows: Rows, order: PlanOrder, now: datetime) -> Non
     """Skip, among the rows of a draft, everybody who is not to be sent to."""
     for path in order.exclude or ():
         with recipients_file.open_excluded(path, order.phone_column) as excluded:
-            phones = _excluded_phones(excluded, order.country)
-            while batch := list(itertools.islice(phones, _BATCH_ROWS)):
+            names = excluded_names(excluded, order.country, Persons(state))
+            while batch := list(itertools.islice(names, _BATCH_ROWS)):
                 with state.transaction():
                     rows.skip_excluded(batch)
     with state.transaction():
         rows.skip_opted_out()
         rows.skip_cooling_down(now - _COOLING_DOWN)
         rows.skip_respelled()
-
-
-def _excluded_phones(excluded: RecipientsFile, country: str | None) -> Iterator[str]:
-    """The numbers of a file. An unreadable one might be somebody who is to be sent to."""
-    excluded.demand_certain_column()
-    for row in excluded:
-        if not row.phone.strip() and row.fault is None:
-            continue
-        phone = normalise(row.phone, country)
-        if phone is None:
-            raise UsageError(
-                f"line {row.line} of {excluded.title} to exclude cannot be read:"
-                f" {row.fault or why_invalid(row.phone, country)}",
-                hint="mend or remove that line; nothing was planned",
-                code="invalid_phone",
-            )
-        yield phone
+        rows.skip_same_people()
 
 
 class _CheckedRow(NamedTuple):
@@ -143,30 +130,32 @@ def _read_rows(
     """
     unknown: list[tuple[int, str]] = []
     while batch := list(itertools.islice(checked, _BATCH_ROWS)):
-        doubted = {row.row[2] for row in batch if row.row[5] == SkipReason.UNKNOWN_RANGE}
+        doubted = {row.row.phone for row in batch if row.row.reason == SkipReason.UNKNOWN_RANGE}
         if doubted:
             wrote = EventLog(state).who_wrote(doubted, channel.phone, channel.waba_id)
-            batch = [_cleared(row) if row.row[2] in wrote else row for row in batch]
+            batch = [_cleared(row) if row.row.phone in wrote else row for row in batch]
         rows.add([row.row for row in batch], key)
-        details = [(row.detail, row.row[0]) for row in batch if row.detail is not None]
+        details = [(row.detail, row.row.row) for row in batch if row.detail is not None]
         if details:
             with state.transaction():
                 rows.explain(details)
         unknown += [
-            (row.row[1], row.row[2]) for row in batch if row.row[5] == SkipReason.UNKNOWN_RANGE
+            (row.row.line, row.row.phone)
+            for row in batch
+            if row.row.reason == SkipReason.UNKNOWN_RANGE
         ][: _EXAMPLES - len(unknown)]
     return tuple(unknown)
 
 
 def _cleared(checked: _CheckedRow) -> _CheckedRow:
     row = checked.row
-    if row[5] != SkipReason.UNKNOWN_RANGE:
+    if row.reason != SkipReason.UNKNOWN_RANGE:
         return checked
-    return _CheckedRow((*row[:4], RowState.PENDING.value, None, row[6]))
+    return _CheckedRow(row._replace(state=RowState.PENDING.value, reason=None))
 
 
 def _checked_rows(
-    recipients: RecipientsFile,
+    people: Iterator[tuple[SourceRow, NamedPerson]],
     template: Template,
     sources: tuple[ParameterSource, ...],
     order: PlanOrder,
@@ -174,33 +163,35 @@ def _checked_rows(
 ) -> Iterator[_CheckedRow]:
     needs_contact = provider is Provider.RESPONDIO
     limits = rule.text_limits(template, sources)
-    for number, source_row in enumerate(recipients, start=1):
-        possible = None
-        if source_row.fault is None:
-            possible = normalise(source_row.phone, order.country)
+    why_not_by_id = rule.why_not_to_user_ids(template, provider)
+    for number, (source_row, named) in enumerate(people, start=1):
+        possible = named.phone
         phone = possible and (assigned(possible) or (possible if order.accept_possible else None))
+        if possible is None and named.user_id:
+            possible = phone = f"{USER_ID_PREFIX}{named.user_id}"
         values = rule.fill(sources, source_row.values) if possible else None
-        state, reason, detail = RowState.PENDING, None, None
-        if possible is None:
-            reason = SkipReason.INVALID
-            detail = source_row.fault or why_invalid(source_row.phone, order.country)
-        elif values is None:
+        state, reason, detail = RowState.PENDING, named.reason, named.detail
+        is_by_id = named.phone is None and named.user_id is not None
+        if is_by_id and why_not_by_id:
+            reason, detail = SkipReason.NO_NUMBER, why_not_by_id
+        elif possible and values is None:
             reason = SkipReason.MISSING_PARAMETER
-        elif detail := rule.beyond_limit(limits, values):
+        elif values and (detail := rule.beyond_limit(limits, values)):
             reason = SkipReason.TOO_LONG
-        elif phone is None:
+        elif possible and phone is None:
             reason, detail = SkipReason.UNKNOWN_RANGE, _IN_NO_RANGE
         if reason is not None:
             state = RowState.SKIPPED
         shown = phone or possible
-        row = (
+        row = PlannedRow(
             number,
             source_row.line,
-            shown or source_row.phone,
+            shown or source_row.phone or source_row.user_id,
             json.dumps(values or (), ensure_ascii=False),
             state.value,
             reason and reason.value,
             first_name(source_row.values) or shown if needs_contact and shown else None,
+            named.user_id,
         )
         yield _CheckedRow(row, detail)
 
@@ -313,7 +304,9 @@ async def plan(
             rows = Rows(state, broadcast_id)
             draft = Broadcasts(state).get(broadcast_id)
             key = message_key(draft.template, draft.parameter_sources)
-            checked = _checked_rows(recipients, template, sources, order, provider.kind)
+            account = account_of_channel(state, channel.channel_id)
+            people = people_in(recipients, order.country, Persons(state), account)
+            checked = _checked_rows(people, template, sources, order, provider.kind)
             unknown_ranges = _read_rows(state, rows, checked, channel, key)
             _leave_out(state, rows, order, clock.now())
             new_contacts = 0
@@ -363,7 +356,9 @@ def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
         if row["detail"]:
             said += f"; line {row['line']}: {row['detail']}"
     hint = "put somebody into it whom no reason keeps out; `wacoex optout list` shows who opted out"
-    if SkipReason.INVALID in skipped:
+    if SkipReason.USERNAME in skipped or SkipReason.NO_NUMBER in skipped:
+        hint = "put their phone numbers into the list; see: wacoex explain usernames"
+    elif SkipReason.INVALID in skipped:
         hint = "numbers need + and the country code, or `--country` for numbers without it"
     elif SkipReason.UNKNOWN_RANGE in skipped:
         hint = "no numbering plan knows these numbers; look at them, then `--accept-possible`"

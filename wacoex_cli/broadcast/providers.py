@@ -99,6 +99,7 @@ _TOO_MANY_REQUESTS, _BEING_PROCESSED, _UNKNOWN_CONTACT = 429, 449, 404
 
 _TURNED_AWAY = frozenset({401, 403})
 
+_NOT_TO_IDS = 131062
 _SHORTEST_PAUSE_SECONDS, _PROCESSING_SECONDS = 1.0, 60.0
 
 
@@ -412,6 +413,10 @@ def _judge_refusal(claim: Claim, reply: Refused, now: datetime) -> ReplyEffect:
     code, detail = reply.code, reply.details or reply.message
     if known.outcome is Outcome.AMBIGUOUS:
         settled = _settled(claim, RowState.AMBIGUOUS, code=code, detail=detail)
+        return ReplyEffect(settled, throttled=False)
+    if code == _NOT_TO_IDS:
+        reason = SkipReason.NO_NUMBER.value
+        settled = _settled(claim, RowState.SKIPPED, reason=reason, code=code, detail=detail)
         return ReplyEffect(settled, throttled=False)
     if known.outcome is Outcome.ROW:
         settled = _settled(

@@ -69,6 +69,7 @@ COLUMNS = (
     "attempts",
     "claimed_at",
     "answered_at",
+    "user_id",
 )
 _MOST_SHOWN = 20
 _LINES_AT_ONCE = 1_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.broadcast.figures import (
     DUE,
@@ -22,6 +22,7 @@ from wacoex_cli.broadcast.figures import (
 from wacoex_cli.broadcast.model import (
     LONGEST_RETRY_IN_RUN,
     MOST_TRIES_IN_RUN,
+    OPEN_STATES,
     SENT_STATES,
     TRANSITIONS,
     Broadcast,
@@ -33,7 +34,8 @@ from wacoex_cli.broadcast.model import (
     Status,
 )
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.contacts.spelling import EITHER_SPELLING, other_spelling
+from wacoex_cli.contacts.persons import USER_ID_PREFIX, id_of, number_of
+from wacoex_cli.contacts.spelling import EITHER_SPELLING, other_spelling, shorter_spelling
 from wacoex_cli.contacts.store import holds_back
 from wacoex_cli.foundation.clock import from_text, to_text
 
@@ -46,10 +48,22 @@ if TYPE_CHECKING:
 MessageKey = Callable[[str, str], int]
 """The key of a message, from a number (E.164) and its values (JSON)."""
 
-PlannedRow = tuple[int, int, str, str, str, str | None, str | None]
-"""row, line, phone, parameters (JSON), state, reason, new_contact."""
+
+class PlannedRow(NamedTuple):
+    """A row of a draft. `phone` is E.164, or `user_id:...`; `parameters` is JSON."""
+
+    row: int
+    line: int
+    phone: str
+    parameters: str
+    state: str = RowState.PENDING.value
+    reason: str | None = None
+    new_contact: str | None = None
+    user_id: str | None = None
+
 
 _BATCH = 5_000
+_ABOUT_A_PERSON = frozenset({"opted_out", "excluded", "cooling_down"})
 _CLAIMED = (
     "attempts = attempts + 1, tries_in_run = tries_in_run + 1, holder = ?, claimed_at = ?,"
     " first_try_in_run_at = COALESCE(first_try_in_run_at, ?),"
@@ -61,7 +75,25 @@ _WENT_OUT = "not_before = NULL, holder = NULL, answered_at = COALESCE(answered_a
 _HAVE_GOT_IT = sql_list(SENT_STATES)
 _INSERT_ROW = (
     "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state, reason,"
-    " new_contact, sent_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    " new_contact, user_id, sent_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT DO NOTHING"
+)
+
+
+_HAS_IDS = "SELECT EXISTS (SELECT 1 FROM recipients WHERE user_id IS NOT NULL)"
+# The other row of a person has the id, or the number, that a row of ours has now.
+_ONE_PERSON = (
+    "theirs.user_id = mine.user_id",
+    f"mine.phone LIKE '+%' AND theirs.user_id = {id_of('mine.phone')}",
+    f"theirs.phone IN ({number_of('mine.user_id')}, {other_spelling(number_of('mine.user_id'))})",
+)
+_MINE_AND_THEIRS_BY_ID = (
+    "SELECT mine.row, mine.parameters, theirs.row AS their_row, theirs.broadcast_id, theirs.phone,"
+    " theirs.sent_key, theirs.state, theirs.claimed_at"
+    " FROM recipients mine CROSS JOIN recipients theirs"
+    f" WHERE mine.broadcast_id = ? AND mine.state IN {OPEN} AND {{link}}"
+    " AND theirs.state <> 'skipped'"
+    " AND NOT (theirs.broadcast_id = mine.broadcast_id AND theirs.row = mine.row)"
 )
 
 
@@ -99,16 +131,19 @@ class Rows(Figures):
             if written < len(rows):
                 found = self.state.rows(
                     "SELECT row FROM recipients WHERE broadcast_id = ? AND row BETWEEN ? AND ?",
-                    [self.broadcast_id, rows[0][0], rows[-1][0]],
+                    [self.broadcast_id, rows[0].row, rows[-1].row],
                 )
                 kept = {row["row"] for row in found}
-                duplicate = (RowState.SKIPPED.value, "duplicate", None)
-                self._insert([(*row[:4], *duplicate) for row in rows if row[0] not in kept])
+                left_out = [row for row in rows if row.row not in kept]
+                state, reason = RowState.SKIPPED.value, "duplicate"
+                self._insert(
+                    [row._replace(state=state, reason=reason, new_contact=None) for row in left_out]
+                )
 
     def _insert(self, rows: Sequence[PlannedRow], key: MessageKey | None = None) -> int:
         number, pending = self.broadcast_id, RowState.PENDING.value
         keyed = [
-            (number, *row, key(row[2], row[3]) if key and row[4] == pending else None)
+            (number, *row, key(row.phone, row.parameters) if key and row.state == pending else None)
             for row in rows
         ]
         return self.state.execute_many(_INSERT_ROW, keyed)
@@ -137,7 +172,7 @@ class Rows(Figures):
 
     def add_test(self, line: int, phone: str, parameters: str) -> None:
         """Write the one row of a test message, `parameters` as JSON."""
-        self._insert([(1, line, phone, parameters, RowState.PENDING.value, None, None)])
+        self._insert([PlannedRow(1, line, phone, parameters)])
 
     def copy_failed(
         self,
@@ -156,8 +191,9 @@ class Rows(Figures):
         # Whether respond.io still has them as contacts is found out as for any plan.
         contact = "phone" if source.provider is Provider.RESPONDIO else "NULL"
         written = self.state.execute(
-            "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, sent_key, state,"
-            f" new_contact) SELECT ?, row, line, phone, parameters, sent_key, 'pending', {contact}"
+            "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, user_id, sent_key,"
+            " state, new_contact) SELECT ?, row, line, phone, parameters, user_id, sent_key,"
+            f" 'pending', {contact}"
             f" FROM recipients WHERE {FAILED} AND ({chosen}) AND row > ? ORDER BY row LIMIT ?",
             [
                 self.broadcast_id,
@@ -185,28 +221,43 @@ class Rows(Figures):
         )
         stands = f"FROM optouts WHERE {holds_back(template, channel)}"
         opted_out = f"(SELECT phone {stands} UNION ALL SELECT {other_spelling('phone')} {stands})"
-        values = [self.broadcast_id] * opted_out.count("?")
-        if self._skip("opted_out", f"phone IN {opted_out}", values):
+        by_id = holds_back(template, channel, "optouts_by_id")
+        where = (
+            f"(phone IN {opted_out} OR (user_id IS NOT NULL AND ({number_of('recipients.user_id')}"
+            f" IN {opted_out} OR user_id IN (SELECT user_id FROM optouts_by_id WHERE {by_id}))))"
+        )
+        if self._skip("opted_out", where, [self.broadcast_id] * where.count("?")):
             self.count_again()
 
     def skip_cooling_down(self, since: datetime) -> None:
         """Skip everybody for whom Meta answered 131049 after `since`."""
         cooling = "FROM recipients WHERE code = 131049 AND answered_at > ?"
-        self._skip(
-            "cooling_down",
-            f"phone IN (SELECT phone {cooling} UNION ALL"
-            f" SELECT {other_spelling('phone')} {cooling})",
-            [to_text(since), to_text(since)],
+        by_id = f"{cooling} AND user_id IS NOT NULL"
+        where = (
+            f"(phone IN (SELECT phone {cooling}"
+            f" UNION ALL SELECT {other_spelling('phone')} {cooling}"
+            f" UNION ALL SELECT {number_of('recipients.user_id')} {by_id}"
+            f" UNION ALL SELECT {other_spelling(number_of('recipients.user_id'))} {by_id})"
+            f" OR user_id IN (SELECT user_id {by_id}))"
         )
+        self._skip("cooling_down", where, [to_text(since)] * where.count("?"))
 
-    def skip_excluded(self, phones: Sequence[str]) -> None:
-        """Skip people by E.164 numbers, also when the plan spells theirs otherwise."""
+    def skip_excluded(self, names: Iterable[str]) -> None:
+        """Skip people by E.164 numbers and `user_id:...`, however the plan names them."""
         # What is asked of the state is what the index of one row a person has.
         where = f"state <> 'skipped' AND phone IN {EITHER_SPELLING}"
-        self.state.execute_many(
-            moving(Move.SKIP, RowState.SKIPPED, "reason = 'excluded'", where),
-            [(self.broadcast_id, phone, phone) for phone in phones],
-        )
+        by_id = "state <> 'skipped' AND user_id = ?"
+        phones, ids = [], []
+        for name in names:
+            if name.startswith(USER_ID_PREFIX):
+                ids.append((self.broadcast_id, name.removeprefix(USER_ID_PREFIX)))
+            else:
+                phones.append((self.broadcast_id, name, name))
+        for keys, condition in ((phones, where), (ids, by_id)):
+            if keys:
+                self.state.execute_many(
+                    moving(Move.SKIP, RowState.SKIPPED, "reason = 'excluded'", condition), keys
+                )
 
     def skip_respelled(self) -> None:
         """Of two rows that spell one person's number in two ways skip the later."""
@@ -219,6 +270,103 @@ class Rows(Figures):
             [self.broadcast_id],
             detail="an earlier row spells this number otherwise",
         )
+
+    def named_twice(self) -> list[Row]:
+        """Rows that share their number or id with others of the broadcast, if one has an id.
+
+        Each with row, state, reason, `number` (one spelling, None where none is known), user_id.
+        """
+        number = f"CASE WHEN phone LIKE '+%' THEN {shorter_spelling('phone')} END"
+        return self._rows(
+            f"WITH mine AS (SELECT row, state, reason, user_id, {number} AS number"
+            " FROM recipients WHERE broadcast_id = ?) SELECT * FROM mine"
+            f" WHERE ({_HAS_IDS}) AND (number IN (SELECT number FROM mine WHERE number IS NOT NULL"
+            " GROUP BY number HAVING COUNT(*) > 1 AND COUNT(user_id) > 0) OR user_id IN"
+            " (SELECT user_id FROM mine WHERE user_id IS NOT NULL GROUP BY user_id"
+            " HAVING COUNT(*) > 1)) ORDER BY row"
+        )
+
+    def has_ids(self) -> bool:
+        """Whether any row of any broadcast names a user id."""
+        return bool(self.state.value(_HAS_IDS))
+
+    def same_people(
+        self, where: str, values: Sequence[int], broadcasts: Sequence[int]
+    ) -> list[Row]:
+        """Open rows and others of the same people in these broadcasts, by ids and pairs.
+
+        `where` is as for `sent_elsewhere`. Each with row, parameters, `their_row`, and of the other
+        row broadcast_id, phone, sent_key, state and claimed_at.
+        """
+        if not (broadcasts and self.has_ids()):
+            return []
+        marks = ", ".join("?" * len(broadcasts))
+        found: list[Row] = []
+        for link in _ONE_PERSON:
+            found += self._rows(
+                f"{_MINE_AND_THEIRS_BY_ID.format(link=link)} AND {where}"
+                f" AND theirs.broadcast_id IN ({marks})",
+                *values,
+                *broadcasts,
+            )
+        return found
+
+    def sent_by_id(
+        self,
+        where: str,
+        values: Sequence[int],
+        since: datetime,
+        others: Mapping[int, bool],
+        key: Callable[[str, str], int],
+    ) -> list[SameMessage]:
+        """What `sent_elsewhere` and `open_elsewhere` find where the other row has another name.
+
+        Of other broadcasts it is said whether their turn comes first; `key` gives the keys of
+        messages of this one.
+        """
+        moment, repeats = to_text(since), []
+        for row in self.same_people(where, values, list(others)):
+            number, state = row["broadcast_id"], RowState(row["state"])
+            if row["sent_key"] != key(row["phone"], row["parameters"]):
+                continue
+            if state in SENT_STATES and (row["claimed_at"] or "") >= moment:
+                repeats.append(SameMessage(row["row"], number, row["claimed_at"]))
+            elif state in OPEN_STATES and others[number]:
+                repeats.append(SameMessage(row["row"], number))
+        return repeats
+
+    def skip_same_people(self) -> None:
+        """Of rows that name one person by a number, an id or both keep the first that may go.
+
+        What one of them is skipped for holds for all of them, where it is about the person.
+        """
+        detail = "another row names this person by the number or the id"
+        for same in _by_person(self.named_twice()):
+            reasons = {row["reason"] for row in same if row["reason"] in _ABOUT_A_PERSON}
+            live = [row["row"] for row in same if row["state"] != RowState.SKIPPED.value]
+            for row in live if reasons else live[1:]:
+                self._skip(min(reasons, default="duplicate"), "row = ?", [row], detail=detail)
+
+    def skip_twins(self, holder: str, claims: Sequence[Claim]) -> tuple[Claim, ...]:
+        """The claims without those of people who have another row here that went or goes first.
+
+        Their rows are skipped: a pair that came in after the plan shows that they are one person.
+        """
+        taken = {claim.row for claim in claims}
+        marks = ", ".join("?" * len(claims))
+        found = self.same_people(f"mine.row IN ({marks})", sorted(taken), [self.broadcast_id])
+        late = {
+            row["row"]
+            for row in found
+            if row["their_row"] < row["row"]
+            or (row["claimed_at"] is not None and row["their_row"] not in taken)
+        }
+        if late:
+            self.give_back(holder, [claim for claim in claims if claim.row in late])
+            detail = "another row turned out to be of the same person"
+            for row in sorted(late):
+                self._skip("duplicate", "row = ?", [row], detail=detail)
+        return tuple(claim for claim in claims if claim.row not in late)
 
     def skip_relatives(self, broadcast: Broadcast) -> None:
         """Skip whom another broadcast of the family was taken for, or will be sent to."""
@@ -563,3 +711,21 @@ class Rows(Figures):
             f" recipients = {count} <> 'skipped') WHERE broadcast_id = ?",
             [self.broadcast_id] * 3,
         )
+
+
+def _by_person(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that a shared number or id joins, over others too, each group in its order."""
+    leader: dict[str, str] = {}
+
+    def first(name: str) -> str:
+        while (above := leader.setdefault(name, name)) != name:
+            name = above
+        return name
+
+    for row in rows:
+        if row["number"] and row["user_id"]:
+            leader[first(row["number"])] = first(row["user_id"])
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(first(row["user_id"] or row["number"]), []).append(row)
+    return list(groups.values())

@@ -10,10 +10,10 @@ Methods that change something are called inside a transaction of the state.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from wacoex_cli.channels.store import address_of_event
-from wacoex_cli.contacts.spelling import other_spelling
+from wacoex_cli.contacts.spelling import other_spelling, shorter_spelling
 from wacoex_cli.foundation.phone_numbers import one_spelling
 
 if TYPE_CHECKING:
@@ -26,10 +26,17 @@ USER_ID_PREFIX = "user_id:"
 """Before an id, where a number might stand too."""
 EVERY_BUSINESS = ""
 """The account of what holds for all businesses."""
+_AT_ONCE = 500
 _COLUMNS = "account, phone, user_id, source, since, seen_at, until"
 _ACCOUNTS = (
     "SELECT account FROM channel_accounts WHERE channel_id IN"
     " (SELECT other_id FROM one_business WHERE channel_id IN ({channels}))"
+)
+# The pair `p`: it was not said to be over, and no rival in the same account is newer.
+_HOLDS = (
+    "(p.until IS NULL OR p.seen_at > p.until) AND NOT EXISTS"
+    " (SELECT 1 FROM person_pairs q WHERE q.account = p.account"
+    " AND (q.seen_at > p.seen_at AND (q.phone = p.phone OR q.user_id = p.user_id)))"
 )
 _SAME_BUSINESS = _ACCOUNTS.format(
     channels="SELECT channel_id FROM channel_accounts WHERE account = ?"
@@ -41,17 +48,28 @@ def person_of(contact: str) -> str:
 
     `contact` is SQL of an E.164 number, of `user_id:...`, or of anything else, which stays.
     """
-    newer = "(q.seen_at > p.seen_at AND (q.phone = p.phone OR q.user_id = p.user_id))"
-    number = (
-        f"(SELECT p.phone FROM person_pairs p WHERE {contact} LIKE '{USER_ID_PREFIX}%'"
-        f" AND p.user_id = substr({contact}, {len(USER_ID_PREFIX) + 1})"
-        " AND (p.until IS NULL OR p.seen_at > p.until) AND NOT EXISTS"
-        f" (SELECT 1 FROM person_pairs q WHERE q.account = p.account AND {newer})"
-        " ORDER BY p.seen_at DESC LIMIT 1)"
+    user_id = f"substr({contact}, {len(USER_ID_PREFIX) + 1})"
+    number = number_of(user_id, f"{contact} LIKE '{USER_ID_PREFIX}%'")
+    return f"COALESCE({number}, {shorter_spelling(contact)})"
+
+
+def number_of(user_id: str, where: str = "1 = 1") -> str:
+    """SQL for the number that an id has now, in one spelling; NULL where none is known.
+
+    `user_id` is SQL of the id, and `where` a condition that is looked at first.
+    """
+    return (
+        f"(SELECT p.phone FROM person_pairs p WHERE {where} AND p.user_id = {user_id}"
+        f" AND {_HOLDS} ORDER BY p.seen_at DESC LIMIT 1)"
     )
-    other = other_spelling(contact)
-    shorter = f"CASE WHEN length({other}) < length({contact}) THEN {other} ELSE {contact} END"
-    return f"COALESCE({number}, {shorter})"
+
+
+def id_of(phone: str) -> str:
+    """SQL for the id that a number, in either spelling, has now; NULL where none is known."""
+    return (
+        f"(SELECT p.user_id FROM person_pairs p WHERE p.phone IN ({phone}, {other_spelling(phone)})"
+        f" AND {_HOLDS} ORDER BY p.seen_at DESC LIMIT 1)"
+    )
 
 
 def accounts_of_channel(channel: str) -> str:
@@ -131,6 +149,16 @@ def account_of(event: Event) -> str:
     if event.waba_id:
         return f"waba_id:{event.waba_id}"
     return address_of_event(event) or EVERY_BUSINESS
+
+
+def account_of_channel(state: State, channel_id: int) -> str:
+    """The account of the business that a channel belongs to, else an address of its number."""
+    account = state.value(
+        "SELECT account FROM channel_accounts WHERE channel_id = ?"
+        " ORDER BY CASE WHEN account LIKE 'waba_id:%' THEN 0 ELSE 1 END, account DESC LIMIT 1",
+        [channel_id],
+    )
+    return str(account or EVERY_BUSINESS)
 
 
 class Persons:
@@ -215,6 +243,32 @@ class Persons:
             asked |= wanted
             wanted = {name for pair in found.values() for name in pair.identities}
         return list(found.values())
+
+    def known(self, column: Literal["user_id", "phone"], values: Iterable[str]) -> set[str]:
+        """Those of these ids, or numbers (one spelling), that are in any pair."""
+        return self._found(f"SELECT {column} FROM person_pairs WHERE {column}", values)
+
+    def moved(self, names: Iterable[str]) -> set[str]:
+        """Those of these `user_id:...` that a person had before a change."""
+        return self._found("SELECT before FROM person_moves WHERE before", names)
+
+    def _found(self, sql: str, values: Iterable[str]) -> set[str]:
+        wanted, found = sorted(values), set[str]()
+        for start in range(0, len(wanted), _AT_ONCE):
+            part = wanted[start : start + _AT_ONCE]
+            rows = self.state.rows(f"{sql} IN ({', '.join('?' * len(part))})", part)
+            found |= {str(value) for row in rows for value in row.values()}
+        return found
+
+    def id_after(self, name: str, account: str) -> str | None:
+        """The `user_id:...` that a person got in place of another one; None when it was kept."""
+        accounts = self.accounts_like(account)
+        rows = self.state.rows(
+            "SELECT account, after FROM person_moves"
+            f" WHERE before = ? AND after LIKE '{USER_ID_PREFIX}%' ORDER BY at DESC, after",
+            [name],
+        )
+        return next((str(row["after"]) for row in rows if row["account"] in accounts), None)
 
     def _with(self, identity: str) -> list[Pair]:
         column, value = "phone", identity

@@ -23,6 +23,12 @@ def other_spelling(phone: str) -> str:
     )
 
 
+def shorter_spelling(phone: str) -> str:
+    """SQL for the shorter spelling of a number, as `one_spelling`; of anything else as it is."""
+    other = other_spelling(phone)
+    return f"CASE WHEN length({other}) < length({phone}) THEN {other} ELSE {phone} END"
+
+
 EITHER_SPELLING = (
     f"(?, (SELECT {other_spelling('given.phone')} FROM (SELECT CAST(? AS TEXT) AS phone) given))"
 )

@@ -19,10 +19,10 @@ from wacoex_cli.contacts.persons import (
     Pair,
     Persons,
     account_of,
+    account_of_channel,
     current,
     identity_of,
 )
-from wacoex_cli.contacts.spelling import EITHER_SPELLING
 from wacoex_cli.contacts.store import (
     SAID_AT,
     OptOut,
@@ -34,6 +34,7 @@ from wacoex_cli.contacts.store import (
 )
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.phone_numbers import spellings
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.platforms.events import Event, Kind, Projection
 from wacoex_cli.platforms.stop_words import StopWords, usual
@@ -179,13 +180,8 @@ def note_refusal(state: State, phone: str, channel_id: int, at: str, now: dateti
 
     `at` is when it said so (RFC 3339, UTC).
     """
-    account = state.value(
-        "SELECT account FROM channel_accounts WHERE channel_id = ?"
-        " ORDER BY CASE WHEN account LIKE 'waba_id:%' THEN 0 ELSE 1 END, account DESC LIMIT 1",
-        [channel_id],
-    )
-    who = identity_of(phone) or phone
-    stop = SaidStop(who, account or EVERY_BUSINESS, Scope.MARKETING, _REFUSAL, at)
+    who, account = identity_of(phone) or phone, account_of_channel(state, channel_id)
+    stop = SaidStop(who, account, Scope.MARKETING, _REFUSAL, at)
     note_stop(state, stop, now)
 
 
@@ -215,10 +211,14 @@ def _scope_of_button(state: State, event: Event) -> Scope:
     if message_id is None or event.contact is None:
         return Scope.ALL
     # By the person, because the ids of messages have no index.
+    everyone = Persons(state).of(identity_of(event.contact) or event.contact, account_of(event))
+    named = sorted({event.contact, *everyone, f"{USER_ID_PREFIX}{event.data.get('user_id')}"})
+    names = [name for who in named for name in spellings(who)]
     template = state.value(
         "SELECT b.template FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-        f" AND r.phone IN {EITHER_SPELLING} AND r.state <> 'skipped' WHERE r.message_id = ?",
-        [event.contact, event.contact, message_id],
+        f" AND r.phone IN ({', '.join('?' * len(names))}) AND r.state <> 'skipped'"
+        " WHERE r.message_id = ?",
+        [*names, message_id],
     )
     is_marketing = template is not None and json.loads(template).get("category") == "MARKETING"
     return Scope.MARKETING if is_marketing else Scope.ALL

@@ -17,6 +17,12 @@ _NUMBER = re.compile(
     r"(?:\+|%2B)(?:[1-9][0-9]{6,14}|[1-9](?:[ ().-]{0,2}[0-9]){6,14})(?![0-9])"
     r"|(?<![0-9A-Za-z])(?<![0-9][.])(?:1[2-9][0-9]{9}|[2-9][0-9]{7,13})(?![0-9A-Za-z])"
 )
+# A person's id for one business, or for a parent of it: country, a point, letters and digits.
+_USER_ID = re.compile(
+    r"(?<![0-9A-Za-z._-])(?P<named>user_id:)?(?P<country>[A-Z]{2}\.(?:ENT\.)?)"
+    r"(?P<rest>(?(named)[0-9A-Za-z]{1,128}|[0-9A-Za-z]{0,127}[0-9]{4}[0-9A-Za-z]{0,124}))"
+    r"(?![0-9A-Za-z_])"
+)
 # It holds the number of the person in Base64, at its beginning.
 _MESSAGE_ID = re.compile(r"wamid\.([A-Za-z0-9+/_-]*)=*")
 _SHOWN_DIGITS = 4
@@ -25,7 +31,12 @@ _SHORTEST_SECRET = 6
 
 
 def mask(phone: str) -> str:
-    """A number that may be shown to others: `+60*****4321`. Hides whatever is no number."""
+    """A number that may be shown to others: `+60*****4321`, or a user id: `user_id:US.****4321`.
+
+    Hides whatever is neither.
+    """
+    if found := _USER_ID.fullmatch(phone):
+        return _masked_user_id(found)
     if not _E164.fullmatch(phone):
         return "*" * len(phone)
     shown = len(calling_code(phone)) + 1
@@ -34,8 +45,8 @@ def mask(phone: str) -> str:
 
 
 def masked_text(text: str) -> str:
-    """A text with every phone number and every message id of Meta in it masked."""
-    without_ids = _MESSAGE_ID.sub(_masked_id, text)
+    """A text with every phone number, user id and message id of Meta in it masked."""
+    without_ids = _USER_ID.sub(_masked_user_id, _MESSAGE_ID.sub(_masked_id, text))
     return _NUMBER.sub(_masked_number, without_ids)
 
 
@@ -63,6 +74,12 @@ def _masked(value: Any, hidden: list[str]) -> Any:
 
 def _masked_number(found: re.Match[str]) -> str:
     return mask(f"+{re.sub('[^0-9]', '', found[0].removeprefix('%2B'))}")
+
+
+def _masked_user_id(found: re.Match[str]) -> str:
+    # Of a short one the end would be almost all of it.
+    end = found["rest"][-_SHOWN_DIGITS:] if len(found["rest"]) > 2 * _SHOWN_DIGITS else ""
+    return f"{found['named'] or ''}{found['country']}****{end}"
 
 
 def _masked_id(found: re.Match[str]) -> str:

@@ -770,6 +770,12 @@ _M018_ONE_BUSINESS = (
 )
 
 
+def m019_recipients_by_id(db: Database) -> None:
+    db.execute("ALTER TABLE recipients ADD COLUMN user_id TEXT")
+    table = "recipients (user_id) WHERE user_id IS NOT NULL"
+    db.execute(f"CREATE INDEX recipients_by_user_id ON {table}")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -789,4 +795,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m016_output,
     m017_pace,
     m018_persons,
+    m019_recipients_by_id,
 )

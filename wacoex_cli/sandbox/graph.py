@@ -476,7 +476,10 @@ def _send_message(world: World, call: Call, phone_number_id: str, fault: Fault |
     else:
         try:
             message_id = _take(world, call, phone_number_id, body, at)
-            contact = {"input": body["to"], "wa_id": body["to"].removeprefix("+")}
+            given = str(body["to"] if "to" in body else body["recipient"])
+            is_id = "to" not in body
+            named = {"user_id": given} if is_id else {"wa_id": given.removeprefix("+")}
+            contact = {"input": given, **named}
             message = {"id": message_id, "message_status": "accepted"}
             whole = {"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]}
             reply = json_reply(whole)
@@ -495,7 +498,7 @@ def _send_message(world: World, call: Call, phone_number_id: str, fault: Fault |
         accepted=message_id is not None,
         code=code,
         message_id=message_id,
-        without_plus=recipient is not None and values.get("to") != recipient,
+        without_plus=recipient is not None and values.get("to", recipient) != recipient,
     )
     world.log.add(arrival)
     if arrival.accepted:
@@ -510,5 +513,7 @@ def _take(world: World, call: Call, phone_number_id: str, body: object, at: floa
     if phone.id in world.suspended:
         raise GraphError(133010)
     find_template = partial(world.template, phone.waba_id)
-    recipient = check_message(body, sender=phone.phone, find_template=find_template)
+    recipient = check_message(
+        body, sender=phone.phone, find_template=find_template, user_ids=world.user_ids
+    )
     return world.take(phone_number_id, recipient, at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,11 @@ FindTemplate = Callable[[str, str], Node | None]
 Part = Mapping[str, Any]
 Given = dict[str, list[dict[str, Any]]]
 
-_KEYS = {"messaging_product", "recipient_type", "to", "type", "biz_opaque_callback_data"}
+USER_ID = re.compile(r"[A-Z]{2}\.[A-Za-z0-9]{1,128}")
+"""A person's id for one business (Meta: business-scoped user ids)."""
+
+_KEYS = {"messaging_product", "recipient_type", "to", "recipient", "type"}
+_KEYS |= {"biz_opaque_callback_data"}
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _FORBIDDEN_SPACE = re.compile(r"[\n\t]| {5}")
 _META_KEYS: Mapping[str, set[str]] = {
@@ -51,16 +55,26 @@ _RESPONDIO_MEDIA_KEYS = {"link", "filename", "caption"}
 
 
 def recipient_of(body: object) -> str | None:
-    """The recipient as `+` and digits, or None when there is none that could be meant."""
-    to = body.get("to") if isinstance(body, dict) else None
+    """The recipient as `+` and digits, or as a user id; None when nobody could be meant.
+
+    Where both stand there `to` counts (Meta: business-scoped user ids).
+    """
+    given = body if isinstance(body, dict) else {}
+    to = given.get("to", given.get("recipient"))
     if not isinstance(to, str):
         return None
+    if "to" not in given:
+        return to if USER_ID.fullmatch(to) else None
     number = to if to.startswith("+") else f"+{to}"
     return number if E164.fullmatch(number) else None
 
 
-def check_message(body: object, *, sender: str, find_template: FindTemplate) -> str:
-    """The recipient (E.164) of a message that Meta would take from `sender` (E.164).
+def check_message(
+    body: object, *, sender: str, find_template: FindTemplate, user_ids: Container[str]
+) -> str:
+    """The recipient (E.164, or an id) of a message that Meta would take from `sender` (E.164).
+
+    `user_ids` are those that this business knows people by.
 
     Raises GraphError with the code that Meta documents for what is wrong (Meta: send messages).
     """
@@ -76,11 +90,13 @@ def check_message(body: object, *, sender: str, find_template: FindTemplate) -> 
     if kind not in ("text", "template"):
         raise GraphError(131051, "The sandbox takes messages of type text and template.")
     _refuse_unknown_keys(body, {*_KEYS, kind}, "the message")
-    if "to" not in body:
+    if "to" not in body and "recipient" not in body:
         raise GraphError(100, message="(#100) The parameter to is required.")
     recipient = recipient_of(body)
-    if recipient is None:
+    if recipient is None and "to" in body:
         raise GraphError(131009, "Param to must be a phone number with country code.")
+    if recipient is None:
+        raise GraphError(131009, "Param recipient must be a business-scoped user id.")
     data = body.get("biz_opaque_callback_data")
     if data is not None and (not isinstance(data, str) or len(data) > LONGEST_CALLBACK_DATA):
         longest = f"must be a string of at most {LONGEST_CALLBACK_DATA} characters"
@@ -92,7 +108,20 @@ def check_message(body: object, *, sender: str, find_template: FindTemplate) -> 
     check(content, find_template)
     if recipient == sender:
         raise GraphError(131021)
+    if USER_ID.fullmatch(recipient):
+        _check_user_id(recipient, content if kind == "template" else None, find_template, user_ids)
     return recipient
+
+
+def _check_user_id(
+    user_id: str, template: Part | None, find_template: FindTemplate, user_ids: Container[str]
+) -> None:
+    """131062 for a login code; 131026 for an id that names nobody to this business, our choice."""
+    found = template and find_template(template["name"], template["language"]["code"])
+    if found and found.values["category"] == "AUTHENTICATION":
+        raise GraphError(131062)
+    if user_id not in user_ids:
+        raise GraphError(131026, "The user id is of nobody whom this business knows.")
 
 
 def _check_text(text: dict[str, Any], _: FindTemplate) -> None:

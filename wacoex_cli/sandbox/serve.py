@@ -248,6 +248,7 @@ class _WorldBody(_Body):
     webhook_fields: list[str] = []
     tokens: _Rows = {}
     settings: _Values = {}
+    user_ids: dict[str, str | None] = {}
 
 
 class _ChannelBody(_Body):
@@ -387,6 +388,7 @@ class _Control:
         for name, changes in body.tokens.items():
             typed = _given(_parameters(Token), changes, "", unknown="is no token property")
             world.patch_token(name, typed)
+        world.user_ids |= body.user_ids
         typed = _given(_parameters(Behaviour), body.settings, "", unknown="is no setting")
         world.patch_settings(typed)
         return {"changed": sorted(body.model_fields_set)}

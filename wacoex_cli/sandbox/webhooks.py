@@ -118,10 +118,10 @@ def _kind(make: Callable[[Scene, Any], list[Any]], /, **values: Any) -> WebhookK
 
 
 def _from_contact(scene: Scene, v: Any, content: Mapping[str, Any]) -> list[Update]:
-    user_id = _user_id(v.contact)
+    user_id = scene.world.user_id(v.contact)
     who: Value = {"profile": {"name": "Ana"}, "user_id": user_id}
     sender: Value = {"from_user_id": user_id}
-    if not vars(v).get("without_phone_number"):
+    if v.contact != user_id and not vars(v).get("without_phone_number"):
         who["wa_id"] = sender["from"] = v.contact.removeprefix("+")
     message = {**sender, **scene.message(v.contact), **content}
     if vars(v).get("is_from_ad"):
@@ -159,9 +159,9 @@ def _status(scene: Scene, v: Any) -> list[Update]:
         "id": message_id,
         "status": v.status,
         "timestamp": str(int(scene.at)),
-        "recipient_user_id": _user_id(v.contact),
+        "recipient_user_id": scene.world.user_id(v.contact),
     }
-    if not v.without_phone_number:
+    if v.contact.startswith("+") and not v.without_phone_number:
         status["recipient_id"] = v.contact.removeprefix("+")
     if v.callback_data is not None:
         status["biz_opaque_callback_data"] = v.callback_data
@@ -303,15 +303,17 @@ def _alert(scene: Scene, v: Any) -> list[Update]:
 
 
 def _user_preference(scene: Scene, v: Any) -> list[Update]:
-    digits = v.contact.removeprefix("+")
+    named = {"wa_id": v.contact.removeprefix("+")}
+    if not v.contact.startswith("+"):
+        named = {"user_id": v.contact}
     preference = {
-        "wa_id": digits,
+        **named,
         "category": v.category,
         "value": v.value,
         "detail": f"User requested to {v.value} marketing messages",
         "timestamp": int(scene.at),
     }
-    contact = {"profile": {"name": "Ana"}, "wa_id": digits}
+    contact = {"profile": {"name": "Ana"}, **named}
     value = scene.value(contacts=[contact], user_preferences=[preference])
     return [Update("user_preferences", value)]
 
@@ -356,10 +358,6 @@ def _content(kind: str, text: str) -> Value:
         return {"type": kind, kind: {"body": text}}
     file = {"id": "1100000000000001", "mime_type": "application/octet-stream", "caption": text}
     return {"type": kind, kind: file}
-
-
-def _user_id(contact: str) -> str:
-    return f"SG.9{contact[-9:].removeprefix('+')}"
 
 
 def _error(code: int, title: str) -> Value:

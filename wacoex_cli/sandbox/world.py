@@ -292,6 +292,8 @@ class World:
         self.callbacks = Callbacks()
         self.outbox = Outbox()
         self.codes = Codes()
+        # People's ids for this business, each with the number that it hides (E.164), if known.
+        self.user_ids: dict[str, str | None] = {}
         # By phone_number_id: when the app was opened, which may not send, which are not seen.
         self.opened_at: dict[str, float] = {}
         self.suspended: set[str] = set()
@@ -414,9 +416,12 @@ class World:
     def take(self, phone_number_id: str, recipient: str, at: float) -> str:
         """Take a message that arrived at `at` (monotonic seconds) and give its id.
 
+        `recipient` is a number (E.164) or a user id; both of one person share the pair rate.
+
         Raises GraphError 130429 above the limit of messages per second of the number (refused
         ones do not count; Meta: throughput) and 131056 above the pair rate.
         """
+        recipient = self.user_ids.get(recipient) or recipient
         rate = self._rates.setdefault(phone_number_id, SlidingSecond())
         pair = self._pairs.setdefault(phone_number_id, PairRate())
         if rate.count(at) >= self._limits.get(phone_number_id, COEXISTENCE_LIMIT):
@@ -427,6 +432,18 @@ class World:
         rate.add(at)
         pair.add(recipient, at)
         return self.message_id(recipient)
+
+    def user_id(self, person: str) -> str:
+        """The id of a person for this business, by number (E.164) or by the id itself.
+
+        Whoever is named here is known from then on.
+        """
+        found = next((name for name, phone in self.user_ids.items() if phone == person), None)
+        if found is None:
+            is_number = person.startswith("+")
+            found = f"SG.9{person[-9:].removeprefix('+')}" if is_number else person
+            self.user_ids.setdefault(found, person if is_number else None)
+        return found
 
     def message_id(self, person: str) -> str:
         """A new id of a message from or to `person` (E.164)."""

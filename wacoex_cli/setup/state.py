@@ -648,6 +648,8 @@ def _masked(name: str, value: Any) -> Any:
         return value
     if name == "phone":
         return mask(value)
+    if name in ("user_id", "previous_user_id"):
+        return mask(f"user_id:{value}").removeprefix("user_id:")
     if value.startswith(("{", "[")):
         with contextlib.suppress(ValueError):
             return json.dumps(masked(json.loads(value)), ensure_ascii=False)

@@ -7,6 +7,8 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wacoex_cli.channels.model import Provider
+from wacoex_cli.contacts.persons import USER_ID_PREFIX
 from wacoex_cli.errors import UsageError
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.templates.model import BRACES, Template, kind_of, placeholders
@@ -236,19 +238,36 @@ def message_body(
     """The JSON of one template message. Source: "Meta: send messages".
 
     `keys` are those of the resolved sources, `values` what `fill` gave for them, `to` is E.164
-    with its plus, and `attempt_id` comes back in every status event.
+    with its plus, or `user_id:...` (Meta: business-scoped user ids), and `attempt_id` comes back in
+    every status event.
     """
+    person = {"to": to}
+    if to.startswith(USER_ID_PREFIX):
+        person = {"recipient": to.removeprefix(USER_ID_PREFIX)}
     content: dict[str, Any] = {"name": template.name, "language": {"code": template.language}}
     if keys:
         content["components"] = _components(template.is_named, keys, values)
     return {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
-        "to": to,
+        **person,
         "type": "template",
         "template": content,
         "biz_opaque_callback_data": attempt_id,
     }
+
+
+def why_not_to_user_ids(template: Template, provider: Provider) -> str | None:
+    """Why a template cannot go to a person by a user id; None where it can.
+
+    respond.io knows contacts by their numbers; Meta sends login codes to numbers only (131062).
+    Sources: "respond.io: identifiers of contacts", "Meta: error codes".
+    """
+    if provider is Provider.RESPONDIO:
+        return "respond.io sends to numbers only, and this person's is not known"
+    if template.category == "AUTHENTICATION":
+        return "Meta sends login codes to numbers only (131062), and this person's is not known"
+    return None
 
 
 def preview(template: Template, values: Sequence[str]) -> str:
