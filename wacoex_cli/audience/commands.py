@@ -18,7 +18,9 @@ app = group("optout", "The people who want no more messages. No broadcast is eve
 _PARTIAL = 7
 _LINES_SHOWN = 10
 
-PhoneArgument = Annotated[str, typer.Argument(metavar="PHONE", help="With `+` and country code.")]
+PhoneArgument = Annotated[
+    str, typer.Argument(metavar="PHONE", help="With `+` and country code; or a user id.")
+]
 CountryOption = Annotated[
     str | None,
     typer.Option(metavar="CC", help="The country of numbers without `+`, such as SG."),
@@ -130,6 +132,7 @@ def import_optouts(
     dry_run: DryRunOption = False,
 ) -> Result:
     """Add everybody in a file. Exit status 7 when some numbers could not be read."""
+    from wacoex_cli.audience.people import names_in
     from wacoex_cli.audience.recipients_file import open_recipients
     from wacoex_cli.contacts import store
 
@@ -144,7 +147,7 @@ def import_optouts(
     ):
         recipients.demand_certain_column()
         now, wanted = workspace.clock.now(), store.Scope(scope)
-        numbers = ((row.line, row.phone) for row in recipients)
+        numbers = ((row.line, name) for row in recipients for name in names_in(row))
         done = store.import_file(workspace.state, numbers, country, now, wanted, dry_run=dry_run)
     invalid = done.invalid_lines
     text = [f"{done.added} {'would be ' if dry_run else ''}added, {done.known} on the list already"]

@@ -67,6 +67,14 @@ def named_in(row: SourceRow, country: str | None) -> NamedPerson:
     return NamedPerson(reason=SkipReason.INVALID, detail=detail)
 
 
+def names_in(row: SourceRow) -> list[str]:
+    """The texts that name the person of a row: the number, the user id, or both."""
+    other = row.user_id if user_id_in(row.user_id) and row.user_id != row.phone else None
+    if other is None:
+        return [row.phone]
+    return [row.phone, other] if row.phone.strip() else [other]
+
+
 def people_in(
     rows: Iterable[SourceRow], country: str | None, persons: Persons, account: str
 ) -> Iterator[tuple[SourceRow, NamedPerson]]:

@@ -18,7 +18,7 @@ from wacoex_cli.broadcast.model import (
     SameMessage,
     attempt_id,
 )
-from wacoex_cli.contacts.persons import number_of, person_of
+from wacoex_cli.contacts.persons import ids_of, numbers_of, person_of
 from wacoex_cli.contacts.spelling import EITHER_SPELLING, other_spelling
 from wacoex_cli.contacts.store import holds_back
 from wacoex_cli.errors import StateError
@@ -44,15 +44,14 @@ _NOT_TAKEN = sql_list((RowState.FAILED, RowState.REJECTED, RowState.RETRY, RowSt
 _TEMPLATE = "(SELECT b.template FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
 _CHANNEL = "(SELECT b.channel_id FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
 _STANDS = holds_back(_TEMPLATE, _CHANNEL)
-_NUMBER = number_of("recipients.user_id")
 _NOT_OPTED_OUT = (
     "NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone"
     f" IN (recipients.phone, {other_spelling('recipients.phone')}) AND {_STANDS})"
-    " AND (recipients.user_id IS NULL OR NOT (EXISTS (SELECT 1 FROM optouts_by_id"
-    " WHERE optouts_by_id.user_id = recipients.user_id"
+    " AND NOT EXISTS (SELECT 1 FROM optouts_by_id WHERE optouts_by_id.user_id"
+    f" IN (SELECT recipients.user_id UNION ALL {ids_of('recipients.phone')})"
     f" AND {holds_back(_TEMPLATE, _CHANNEL, 'optouts_by_id')})"
-    f" OR EXISTS (SELECT 1 FROM optouts WHERE optouts.phone IN ({_NUMBER},"
-    f" {other_spelling(_NUMBER)}) AND {_STANDS})))"
+    " AND (recipients.user_id IS NULL OR NOT EXISTS (SELECT 1 FROM optouts"
+    f" WHERE optouts.phone IN ({numbers_of('= recipients.user_id')}) AND {_STANDS}))"
 )
 PENDING = (
     "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'pending'"

@@ -348,6 +348,8 @@ def list_text(data: dict[str, Any]) -> Iterator[str]:
         yield "  the list is no UTF-8 and was read as Windows-1252: look at the accents"
     for title in data["title_lines"]:
         yield f"  line {title['line']} above the header is left out: {title['text']}"
+    if data["user_id_column"] not in (None, data["phone_column"]):
+        yield f"  where there is no number, the user id in column `{data['user_id_column']}` counts"
     if data["other_phone_columns"]:
         others = ", ".join(f"`{name}`" for name in data["other_phone_columns"])
         yield (

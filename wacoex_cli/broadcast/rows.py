@@ -34,7 +34,7 @@ from wacoex_cli.broadcast.model import (
     Status,
 )
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.contacts.persons import USER_ID_PREFIX, id_of, number_of
+from wacoex_cli.contacts.persons import USER_ID_PREFIX, ids_of, numbers_of
 from wacoex_cli.contacts.spelling import EITHER_SPELLING, other_spelling, shorter_spelling
 from wacoex_cli.contacts.store import holds_back
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -84,8 +84,8 @@ _HAS_IDS = "SELECT EXISTS (SELECT 1 FROM recipients WHERE user_id IS NOT NULL)"
 # The other row of a person has the id, or the number, that a row of ours has now.
 _ONE_PERSON = (
     "theirs.user_id = mine.user_id",
-    f"mine.phone LIKE '+%' AND theirs.user_id = {id_of('mine.phone')}",
-    f"theirs.phone IN ({number_of('mine.user_id')}, {other_spelling(number_of('mine.user_id'))})",
+    f"mine.phone LIKE '+%' AND theirs.user_id IN ({ids_of('mine.phone')})",
+    f"theirs.phone IN ({numbers_of('= mine.user_id')})",
 )
 _MINE_AND_THEIRS_BY_ID = (
     "SELECT mine.row, mine.parameters, theirs.row AS their_row, theirs.broadcast_id, theirs.phone,"
@@ -220,11 +220,16 @@ class Rows(Figures):
             for name in ("template", "channel_id")
         )
         stands = f"FROM optouts WHERE {holds_back(template, channel)}"
-        opted_out = f"(SELECT phone {stands} UNION ALL SELECT {other_spelling('phone')} {stands})"
-        by_id = holds_back(template, channel, "optouts_by_id")
+        by_id = f"FROM optouts_by_id WHERE {holds_back(template, channel, 'optouts_by_id')}"
+        opted_out = (
+            f"(SELECT phone {stands} UNION ALL SELECT {other_spelling('phone')} {stands}"
+            f" UNION ALL {numbers_of(f'IN (SELECT user_id {by_id})')})"
+        )
+        own = numbers_of("= recipients.user_id")
         where = (
-            f"(phone IN {opted_out} OR (user_id IS NOT NULL AND ({number_of('recipients.user_id')}"
-            f" IN {opted_out} OR user_id IN (SELECT user_id FROM optouts_by_id WHERE {by_id}))))"
+            f"(phone IN {opted_out} OR (user_id IS NOT NULL AND"
+            f" (user_id IN (SELECT user_id {by_id}) OR EXISTS"
+            f" (SELECT 1 FROM ({own}) AS own WHERE own.phone IN {opted_out}))))"
         )
         if self._skip("opted_out", where, [self.broadcast_id] * where.count("?")):
             self.count_again()
@@ -236,8 +241,7 @@ class Rows(Figures):
         where = (
             f"(phone IN (SELECT phone {cooling}"
             f" UNION ALL SELECT {other_spelling('phone')} {cooling}"
-            f" UNION ALL SELECT {number_of('recipients.user_id')} {by_id}"
-            f" UNION ALL SELECT {other_spelling(number_of('recipients.user_id'))} {by_id})"
+            f" UNION ALL {numbers_of(f'IN (SELECT user_id {by_id})')})"
             f" OR user_id IN (SELECT user_id {by_id}))"
         )
         self._skip("cooling_down", where, [to_text(since)] * where.count("?"))

@@ -48,27 +48,28 @@ def person_of(contact: str) -> str:
 
     `contact` is SQL of an E.164 number, of `user_id:...`, or of anything else, which stays.
     """
-    user_id = f"substr({contact}, {len(USER_ID_PREFIX) + 1})"
-    number = number_of(user_id, f"{contact} LIKE '{USER_ID_PREFIX}%'")
+    number = (
+        f"(SELECT p.phone FROM person_pairs p WHERE {contact} LIKE '{USER_ID_PREFIX}%'"
+        f" AND p.user_id = substr({contact}, {len(USER_ID_PREFIX) + 1})"
+        f" AND {_HOLDS} ORDER BY p.seen_at DESC LIMIT 1)"
+    )
     return f"COALESCE({number}, {shorter_spelling(contact)})"
 
 
-def number_of(user_id: str, where: str = "1 = 1") -> str:
-    """SQL for the number that an id has now, in one spelling; NULL where none is known.
+def numbers_of(whose: str) -> str:
+    """SQL that selects the numbers that ids have now, in both spellings.
 
-    `user_id` is SQL of the id, and `where` a condition that is looked at first.
+    `whose` follows the id: `= ...` or `IN (...)`.
     """
-    return (
-        f"(SELECT p.phone FROM person_pairs p WHERE {where} AND p.user_id = {user_id}"
-        f" AND {_HOLDS} ORDER BY p.seen_at DESC LIMIT 1)"
-    )
+    has_it = f"FROM person_pairs p WHERE p.user_id {whose} AND {_HOLDS}"
+    return f"SELECT p.phone {has_it} UNION ALL SELECT {other_spelling('p.phone')} {has_it}"
 
 
-def id_of(phone: str) -> str:
-    """SQL for the id that a number, in either spelling, has now; NULL where none is known."""
+def ids_of(phone: str) -> str:
+    """SQL that selects the ids that a number, in either spelling, has now: one a business."""
     return (
-        f"(SELECT p.user_id FROM person_pairs p WHERE p.phone IN ({phone}, {other_spelling(phone)})"
-        f" AND {_HOLDS} ORDER BY p.seen_at DESC LIMIT 1)"
+        "SELECT p.user_id FROM person_pairs p"
+        f" WHERE p.phone IN ({phone}, {other_spelling(phone)}) AND {_HOLDS}"
     )
 
 

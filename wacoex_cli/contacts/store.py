@@ -21,6 +21,7 @@ from wacoex_cli.contacts.persons import (
     identity_of,
 )
 from wacoex_cli.contacts.spelling import EITHER_SPELLING
+from wacoex_cli.contacts.user_ids import user_id_in, why_no_user_id
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.phone_numbers import check_country, normalise
@@ -170,10 +171,10 @@ def add_by_hand(
     *,
     dry_run: bool,
 ) -> tuple[str, Scope, bool]:
-    """Put one number on the list, or widen what it is not sent.
+    """Put one number or user id on the list, or widen what it is not sent.
 
-    Returns its E.164 form, what it is not sent afterwards, and whether the list changes for it.
-    Raises UsageError when it is no phone number.
+    Returns its E.164 form or `user_id:...`, what it is not sent afterwards, and whether the list
+    changes for it. Raises UsageError when it is neither.
     """
     phone = _readable(text, country)
     with state.transaction():
@@ -223,10 +224,13 @@ def was_removed_after(state: State, identities: Iterable[str], moment: str) -> b
 def import_optouts(
     state: State, phones: Iterable[str], source: str, now: datetime, scope: Scope = Scope.ALL
 ) -> ImportCounts:
-    """Put many E.164 numbers on the list, each once."""
-    distinct = set(phones)
-    rows = [(phone, scope, source, None, to_text(now), EVERY_BUSINESS) for phone in distinct]
-    added = state.execute_many(_ADD, rows) if rows else 0
+    """Put many E.164 numbers and `user_id:...` on the list, each once."""
+    distinct, added = set(phones), 0
+    ids = {name for name in distinct if name.startswith(USER_ID_PREFIX)}
+    for statement, names in ((_ADD, distinct - ids), (_ADD_ID, ids)):
+        keys = (name.removeprefix(USER_ID_PREFIX) for name in names)
+        rows = [(key, scope, source, None, to_text(now), EVERY_BUSINESS) for key in keys]
+        added += state.execute_many(statement, rows) if rows else 0
     return ImportCounts(added=added, known=len(distinct) - added)
 
 
@@ -239,7 +243,7 @@ def import_file(
     *,
     dry_run: bool,
 ) -> ImportCounts:
-    """Put everybody in a file on the list; `numbers` are its lines, each with its number as text.
+    """Put everybody in a file on the list; `numbers` are its lines, each with a number or user id.
 
     The file is read before the list is touched, so that a broadcast never waits for it.
 
@@ -249,8 +253,8 @@ def import_file(
     country = country and check_country(country)
     phones, invalid = set(), []
     for line, text in numbers:
-        if phone := normalise(text, country):
-            phones.add(phone)
+        if name := _named(text, country):
+            phones.add(name)
         else:
             invalid.append(line)
     if invalid and not phones:
@@ -289,8 +293,7 @@ def listed_phone(state: State, text: str, country: str | None) -> str:
 
     Raises UsageError when they are not on it.
     """
-    is_id = text.startswith(USER_ID_PREFIX)
-    phone = text if is_id else _readable(text, country)
+    phone = _readable(text, country)
     if find_optout(state, phone) is None:
         raise UsageError(
             f"{phone} is not on the opt-out list",
@@ -320,8 +323,20 @@ def _entry(row: Row) -> OptOut:
     return OptOut(**{**row, "scope": Scope(row["scope"])})
 
 
+def _named(text: str, country: str | None) -> str | None:
+    """A number (E.164), or `user_id:...`; None for any other text."""
+    user_id = user_id_in(text)
+    return f"{USER_ID_PREFIX}{user_id}" if user_id else normalise(text, country)
+
+
 def _readable(text: str, country: str | None) -> str:
-    phone = normalise(text, country and check_country(country))
+    phone = _named(text, country and check_country(country))
+    if phone is None and (what := why_no_user_id(text)):
+        raise UsageError(
+            f"`{text}` is {what}",
+            hint="give the phone number, or the user id such as US.13491208655302741918",
+            code="invalid_phone",
+        )
     if phone is None:
         raise UsageError(
             f"`{text}` is not a phone number",
