@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,3 +199,44 @@ def test_a_dry_run_says_the_same_and_changes_nothing(run: Run) -> None:
     assert remove.out == "+6591234567 would be removed from the opt-out list\n"
     assert (imported.data["added"], imported.data["known"]) == (1, 1)
     assert listed(run) == ["+6591234567"]
+
+
+USER_ID = "SG.13491208655302741918"
+
+
+@pytest.mark.parametrize("typed", [USER_ID, f"user_id:{USER_ID}"])
+def test_somebody_without_a_known_number_is_added_and_removed_by_the_user_id(
+    run: Run, state: State, typed: str
+) -> None:
+    env = {"WACOEX_STATE": str(state.path)}
+
+    added = run("optout", "add", typed, env=env)
+    again = run("optout", "add", USER_ID, env=env)
+
+    assert added.out == f"user_id:{USER_ID} added to the opt-out list\n"
+    assert "already" in again.out
+    assert [optout.phone for optout in store.list_optouts(state)] == [f"user_id:{USER_ID}"]
+    assert run("optout", "remove", typed, "--yes", env=env).code == 0
+    assert store.list_optouts(state) == []
+
+
+def test_a_file_of_opt_outs_may_hold_numbers_and_user_ids(
+    run: Run, state: State, tmp_path: Path
+) -> None:
+    path = tmp_path / "stop.csv"
+    path.write_text(f"phone,bsuid\n+6591234567,{USER_ID}\n,US.1234\n@ana,\n+6591234568,\n")
+
+    done = run("optout", "import", str(path), "--json", env={"WACOEX_STATE": str(state.path)})
+
+    data = done.envelope["data"]
+    assert (done.code, data["added"], data["invalid_lines"]) == (7, 4, [4])
+    assert {optout.phone for optout in store.list_optouts(state)} == {
+        *("+6591234567", "+6591234568", f"user_id:{USER_ID}", "user_id:US.1234")
+    }
+
+
+def test_a_username_cannot_be_added_and_is_named_as_what_it_is(run: Run, state: State) -> None:
+    refused = run("optout", "add", "@ana", env={"WACOEX_STATE": str(state.path)})
+
+    assert refused.code == 2
+    assert "a username (@ana): nobody can be sent to by it" in refused.err

@@ -77,6 +77,8 @@ CORRECTIONS = [
     ("change of id", "usernames", "(`user_changed_number`, `user_changed_user_id`)"),
     ("stops by id", "usernames", "A stop of marketing may come with the user id alone"),
     ("recipient", "usernames", "as `recipient` instead of `to`; where both stand, `to` counts"),
+    ("lists with ids", "usernames", "in a column `user_id` or `bsuid` or in that of the"),
+    ("a username in a list", "usernames", "In a list it is skipped as `username`"),
     ("131062, login code", "131062", "a login code, or a template with a max price"),
     ("131061", "131061", "a template with a max price was sent through the ordinary messages"),
     ("131065", "131065", "a max price is not offered in the country"),

@@ -53,3 +53,23 @@ def test_parts_of_a_list_of_secrets_are_masked_too() -> None:
     assert masked({"a": ["mailto://one", 1, None]}, ["json://first, mailto://one"]) == {
         "a": ["****", 1, None]
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("user_id:US.13491208655302741918 wrote", "user_id:US.****1918 wrote"),
+        ("to SG.91234567.", "to SG.****."),
+        ("the parent SG.ENT.9812345678", "the parent SG.ENT.****5678"),
+        ("user_id:DE.abc", "user_id:DE.****"),
+        ('{"recipient": "BR.1000000000000001"}', '{"recipient": "BR.****0001"}'),
+        ("It is done.OK, US.Army, v1.DE.12", "It is done.OK, US.Army, v1.DE.12"),
+    ],
+)
+def test_user_ids_are_masked_as_numbers_are(text: str, shown: str) -> None:
+    assert masked_text(text) == shown
+    assert masked_text(shown) == shown
+
+
+def test_a_user_id_in_the_place_of_a_number_keeps_its_country_and_four_digits() -> None:
+    assert mask("user_id:US.13491208655302741918") == "user_id:US.****1918"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import httpx
 import pytest
 
+from wacoex_cli.sandbox.faults import GraphError
+from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import (
     FOREIGN_PHONE_NUMBER_ID,
+    PAIR_BURST,
     PHONE,
     PHONE_NUMBER_ID,
     SECOND_PHONE_NUMBER_ID,
@@ -238,3 +242,82 @@ def test_messages_leave_from_a_number_of_ones_own(send: Send, number: str) -> No
 
 def test_both_numbers_use_the_templates_of_their_account(send: Send) -> None:
     assert send(number=SECOND_PHONE_NUMBER_ID).status_code == 200
+
+
+ANA = "SG.13491208655302741918"
+
+
+def by_id(call: Send, user_id: object, **more: object) -> httpx.Response:
+    content = more if "template" in more else {"text": {"body": "Hello"}, **more}
+    message = {"messaging_product": "whatsapp", "recipient": user_id, **content}
+    return call("POST", f"/v26.0/{PHONE_NUMBER_ID}/messages", json=message)
+
+
+def test_a_known_user_id_is_taken_and_answered_without_a_number(call: Send, world: World) -> None:
+    world.user_ids[ANA] = None
+
+    answer = by_id(call, ANA).json()
+
+    assert answer["contacts"] == [{"input": ANA, "user_id": ANA}]
+    assert world.log.arrivals[0].recipient == ANA
+    assert world.log.summary()["recipients_without_plus"] == 0
+
+
+def test_where_both_stand_the_number_counts(call: Send, world: World) -> None:
+    answer = by_id(call, ANA, to="+6591234567").json()
+
+    assert answer["contacts"] == [{"input": "+6591234567", "wa_id": "6591234567"}]
+    assert world.log.arrivals[0].recipient == "+6591234567"
+
+
+@pytest.mark.parametrize(
+    ("recipient", "code"),
+    [
+        (ANA, 131026),
+        ("@ana", 131009),
+        ("SG.ENT.12345", 131009),
+        ("+6591234567", 131009),
+        (7, 131009),
+    ],
+)
+def test_what_is_no_id_that_this_business_knows_is_refused(
+    call: Send, recipient: object, code: int
+) -> None:
+    assert code_of(by_id(call, recipient)) == code
+
+
+def test_a_login_code_does_not_go_to_an_id(call: Send, world: World) -> None:
+    world.user_ids[ANA] = None
+    found = world.template(WABA_ID, "opening_hours", "en_US")
+    assert found is not None
+    world.patch_node(found, {"category": "AUTHENTICATION"})
+
+    answer = by_id(call, ANA, type="template", template=template("opening_hours"))
+
+    assert code_of(answer) == 131062
+
+
+def test_a_number_and_its_id_are_one_person_to_the_pair_rate(world: World) -> None:
+    world.user_ids[ANA] = "+6591234567"
+    world.set_limit(PHONE_NUMBER_ID, 100)
+    for place in range(PAIR_BURST):
+        world.take(PHONE_NUMBER_ID, ("+6591234567", ANA)[place % 2], 1_000.0)
+
+    with pytest.raises(GraphError) as refused:
+        world.take(PHONE_NUMBER_ID, ANA, 1_000.0)
+
+    assert refused.value.code == 131056
+
+
+def test_the_statuses_of_a_message_to_an_id_name_the_id_alone(call: Send, world: World) -> None:
+    world.user_ids[ANA] = None
+    world.callbacks = Callbacks(statuses=True)
+
+    by_id(call, ANA)
+
+    webhook = world.outbox.take(world.monotonic() + 60)
+    assert webhook is not None
+    body = json.loads(webhook.content)
+    status = body["entry"][0]["changes"][0]["value"]["statuses"][0]
+    assert status["recipient_user_id"] == ANA
+    assert "recipient_id" not in status

@@ -61,7 +61,11 @@ class PlanOptions(NamedTuple):
     ] = None
     phone_column: Annotated[
         str | None,
-        _option("--phone-column", "NAME", "The column with the numbers, if not recognised."),
+        _option(
+            "--phone-column",
+            "NAME",
+            "The column with the numbers (or user ids), if not recognised.",
+        ),
     ] = None
     exclude: Annotated[
         list[Path] | None,
@@ -114,8 +118,8 @@ class SendOptions(NamedTuple):
         _option(
             "--quiet-hours",
             "FROM-TO",
-            "Hold a message back while it is so late where its number is from:"
-            " 21:00-08:00; or none.",
+            "Hold a message back while it is so late where its number is from (a user id: in"
+            " the channel's zone): 21:00-08:00; or none.",
         ),
     ] = None
     not_before: Annotated[

@@ -432,8 +432,7 @@ class MessageComparison:
             if not each.has_keys:
                 key = message_key(each.template, each.parameter_sources)
                 Rows(self._state, each.broadcast_id).give_keys(key)
-        numbers = {other.broadcast_id for other in others}
-        turns = _turns(mine, others)
+        turns = {other.broadcast_id: other.comes_before(mine) for other in others}
         ahead = [number for number, is_first in turns.items() if is_first]
         key, where = message_key(mine.template, mine.parameter_sources), "mine.row BETWEEN ? AND ?"
         after = 0
@@ -442,7 +441,7 @@ class MessageComparison:
             found = self._rows.open_elsewhere(*ends, ahead) if ahead else []
             found += self._rows.sent_elsewhere(where, ends, since)
             found += self._rows.sent_by_id(where, ends, since, turns, key)
-            if page := _each_once(found, numbers):
+            if page := _each_once(found, turns):
                 yield page
 
     def of_claims(self, claims: Sequence[Claim]) -> list[SameMessage]:
@@ -467,14 +466,6 @@ class MessageComparison:
     def _sending(self, repeats: Iterable[SameMessage]) -> set[int]:
         numbers = {repeat.broadcast_id for repeat in repeats}
         return {number for number in numbers if self._broadcasts.sender(number, self._clock)}
-
-
-def _turns(mine: Broadcast, others: Iterable[Broadcast]) -> dict[int, bool]:
-    """Of other broadcasts whether their open rows come before those of `mine`."""
-    waits = (Status.SENDING, Status.PAUSED)
-    return {
-        other.broadcast_id: other.status in waits and other.turn < mine.turn for other in others
-    }
 
 
 def _each_once(repeats: Iterable[SameMessage], others: Collection[int]) -> list[SameMessage]:

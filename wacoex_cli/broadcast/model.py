@@ -225,6 +225,10 @@ class Broadcast(NamedTuple):
         """Of two with the same open rows the one with the smaller turn goes on."""
         return not self.is_compared, self.broadcast_id
 
+    def comes_before(self, other: Broadcast) -> bool:
+        """Whether its open rows are sent, and those of the other left out."""
+        return self.status in (Status.SENDING, Status.PAUSED) and self.turn < other.turn
+
     def may_repeat(self, other: Broadcast) -> bool:
         """Whether the two may send somebody the same message, if they are of one business.
 
