@@ -44,11 +44,11 @@ _NOT_TAKEN = sql_list((RowState.FAILED, RowState.REJECTED, RowState.RETRY, RowSt
 _TEMPLATE = "(SELECT b.template FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
 _CHANNEL = "(SELECT b.channel_id FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
 _STANDS = holds_back(_TEMPLATE, _CHANNEL)
+_SPELLINGS = f"IN (recipients.phone, {other_spelling('recipients.phone')})"
 _NOT_OPTED_OUT = (
-    "NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone"
-    f" IN (recipients.phone, {other_spelling('recipients.phone')}) AND {_STANDS})"
+    f"NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone {_SPELLINGS} AND {_STANDS})"
     " AND NOT EXISTS (SELECT 1 FROM optouts_by_id WHERE optouts_by_id.user_id"
-    f" IN (SELECT recipients.user_id UNION ALL {ids_of('recipients.phone')})"
+    f" IN (SELECT recipients.user_id UNION ALL {ids_of(_SPELLINGS)})"
     f" AND {holds_back(_TEMPLATE, _CHANNEL, 'optouts_by_id')})"
     " AND (recipients.user_id IS NULL OR NOT EXISTS (SELECT 1 FROM optouts"
     f" WHERE optouts.phone IN ({numbers_of('= recipients.user_id')}) AND {_STANDS}))"

@@ -82,9 +82,10 @@ _INSERT_ROW = (
 
 _HAS_IDS = "SELECT EXISTS (SELECT 1 FROM recipients WHERE user_id IS NOT NULL)"
 # The other row of a person has the id, or the number, that a row of ours has now.
+_MY_SPELLINGS = f"IN (mine.phone, {other_spelling('mine.phone')})"
 _ONE_PERSON = (
     "theirs.user_id = mine.user_id",
-    f"mine.phone LIKE '+%' AND theirs.user_id IN ({ids_of('mine.phone')})",
+    f"mine.phone LIKE '+%' AND theirs.user_id IN ({ids_of(_MY_SPELLINGS)})",
     f"theirs.phone IN ({numbers_of('= mine.user_id')})",
 )
 _MINE_AND_THEIRS_BY_ID = (
@@ -225,11 +226,9 @@ class Rows(Figures):
             f"(SELECT phone {stands} UNION ALL SELECT {other_spelling('phone')} {stands}"
             f" UNION ALL {numbers_of(f'IN (SELECT user_id {by_id})')})"
         )
-        own = numbers_of("= recipients.user_id")
         where = (
-            f"(phone IN {opted_out} OR (user_id IS NOT NULL AND"
-            f" (user_id IN (SELECT user_id {by_id}) OR EXISTS"
-            f" (SELECT 1 FROM ({own}) AS own WHERE own.phone IN {opted_out}))))"
+            f"(phone IN {opted_out} OR (user_id IS NOT NULL AND user_id IN"
+            f" (SELECT user_id {by_id} UNION ALL {ids_of(f'IN {opted_out}')})))"
         )
         if self._skip("opted_out", where, [self.broadcast_id] * where.count("?")):
             self.count_again()

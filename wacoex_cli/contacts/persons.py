@@ -33,10 +33,11 @@ _ACCOUNTS = (
     " (SELECT other_id FROM one_business WHERE channel_id IN ({channels}))"
 )
 # The pair `p`: it was not said to be over, and no rival in the same account is newer.
-_HOLDS = (
-    "(p.until IS NULL OR p.seen_at > p.until) AND NOT EXISTS"
-    " (SELECT 1 FROM person_pairs q WHERE q.account = p.account"
-    " AND (q.seen_at > p.seen_at AND (q.phone = p.phone OR q.user_id = p.user_id)))"
+# The account is no way to look for a rival: all pairs may have the same.
+_HOLDS = "(p.until IS NULL OR p.seen_at > p.until)" + "".join(
+    f" AND NOT EXISTS (SELECT 1 FROM person_pairs q WHERE q.{name} = p.{name}"
+    " AND q.account || '' = p.account AND q.seen_at > p.seen_at)"
+    for name in ("phone", "user_id")
 )
 _SAME_BUSINESS = _ACCOUNTS.format(
     channels="SELECT channel_id FROM channel_accounts WHERE account = ?"
@@ -65,12 +66,12 @@ def numbers_of(whose: str) -> str:
     return f"SELECT p.phone {has_it} UNION ALL SELECT {other_spelling('p.phone')} {has_it}"
 
 
-def ids_of(phone: str) -> str:
-    """SQL that selects the ids that a number, in either spelling, has now: one a business."""
-    return (
-        "SELECT p.user_id FROM person_pairs p"
-        f" WHERE p.phone IN ({phone}, {other_spelling(phone)}) AND {_HOLDS}"
-    )
+def ids_of(whose: str) -> str:
+    """SQL that selects the ids that numbers have now, one for each business.
+
+    `whose` follows the number and names both spellings: `IN (...)`.
+    """
+    return f"SELECT p.user_id FROM person_pairs p WHERE p.phone {whose} AND {_HOLDS}"
 
 
 def accounts_of_channel(channel: str) -> str:
