@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from wacoex_cli.sandbox.faults import (
+    HELD_BACK,
     Fault,
     GraphError,
     Request,
@@ -451,7 +452,9 @@ def _message_history(world: World, call: Call, phone_number: Node) -> dict[str, 
                 "timestamp": sent_at + place,
                 **_HISTORY_EVENT,
             }
-            for place, status in enumerate(_HISTORY_STATUSES)
+            for place, status in enumerate(
+                () if arrival.message_id in world.held_back else _HISTORY_STATUSES
+            )
         ]
         row = {
             "id": str(arrival.number),
@@ -469,15 +472,17 @@ def _send_message(world: World, call: Call, phone_number_id: str, fault: Fault |
     replaced anyway. With one that does, the answer is what the sender would have read.
     """
     body, at = call.json(), world.monotonic()
-    reply, code, message_id = Reply(), None, None
+    reply, code, message_id, held_as = Reply(), None, None, ""
     outcome = "accepted" if fault is None else fault.kind
     if fault is not None and not fault.takes_message:
         code = fault.error_code
     else:
         try:
             message_id = _take(world, call, phone_number_id, body, at)
+            request = Request("", True, phone_number_id, recipient_of(body))
+            held_as = next((kind for kind in HELD_BACK if world.faults.strikes(kind, request)), "")
             contact = {"input": body["to"], "wa_id": body["to"].removeprefix("+")}
-            message = {"id": message_id, "message_status": "accepted"}
+            message = {"id": message_id, "message_status": HELD_BACK.get(held_as, "accepted")}
             whole = {"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]}
             reply = json_reply(whole)
         except GraphError as error:
@@ -498,7 +503,9 @@ def _send_message(world: World, call: Call, phone_number_id: str, fault: Fault |
         without_plus=recipient is not None and values.get("to") != recipient,
     )
     world.log.add(arrival)
-    if arrival.accepted:
+    if message_id is not None and held_as:
+        world.held_back[message_id] = arrival, values
+    elif arrival.accepted:
         follow(world, arrival, values)
     return reply
 
