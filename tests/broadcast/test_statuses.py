@@ -123,6 +123,25 @@ def test_statuses_that_name_no_attempt_move_the_rows_of_their_messages(shop, cli
     assert cli("state", "check").code == 0
 
 
+def test_a_listener_moves_them_while_they_come_in(shop, eventually):
+    secret = {"WACOEX_META_APP_SECRET": shop.world.app_secret()}
+    shop.environ |= {**secret, "WACOEX_WEBHOOK_VERIFY_TOKEN": "a-word-of-ours"}
+    shop.world.patch_settings({"returns_callback_data": False})
+    broadcast = shop.planned(20)
+    listener = shop.start("-m", "wacoex_cli", "events", "listen", "--port", "0", "--json")
+    try:
+        url = json.loads(listener.stdout.readline())["url"]
+        shop.world.callbacks = Callbacks(meta_url=f"{url}/webhooks/meta")
+
+        async def all_arrived():
+            await eventually(lambda: set(shop.states(broadcast)) <= {"delivered", "read"})
+
+        shop.send(broadcast, during=all_arrived)
+    finally:
+        listener.terminate()
+        listener.communicate(timeout=30)
+
+
 def test_each_of_two_messages_to_one_person_has_its_own_end(shop, cli):
     people = shop.file("people.csv", [(shop.phone(1), "Ana")], ("phone", "name"))
     first, second = shop.planned(people), shop.planned(people, **SALE)
