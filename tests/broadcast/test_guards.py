@@ -551,6 +551,33 @@ def test_without_any_word_it_does_not_go_on():
     )
 
 
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ({"held_by_meta": 6, "delivered": 4}, "held by Meta for a quality check: 6 of 10"),
+        (
+            {"held_by_meta": 2, "paused_by_meta": 2, "accepted": 2, "delivered": 4},
+            "held by Meta for a quality check: 2 of 10, paused by Meta: 2 of 10",
+        ),
+    ],
+)
+def test_what_meta_holds_back_has_not_gone_well(counts, told):
+    assert judge_canary(TEN, seen(**counts), 599.0) == Wait(0)
+    stop = judge_canary(TEN, seen(**counts), 600.0)
+
+    assert isinstance(stop, Stop)
+    assert stop.reason == (
+        f"most of the canary has not arrived ({told}); `resume` looks at it again,"
+        " `--canary 0` goes on all the same"
+    )
+
+
+def test_a_few_held_back_do_not_keep_the_rest_and_are_named():
+    found = judge_canary(TEN, seen(paused_by_meta=1, delivered=9), 600.0)
+
+    assert found == Go("canary: 9 of 10 well, 0 failed, paused by Meta: 1")
+
+
 def test_a_higher_limit_lets_some_fail():
     canary = Canary(10, limit=0.3)
 

@@ -75,6 +75,7 @@ from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import application
+from wacoex_cli.sandbox.webhooks import release
 from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID
 
@@ -91,7 +92,8 @@ LEGAL = {
     for after, sources in ways.items()
     for before in sources
 }
-RANKS = {"accepted": 0, "sent": 1, "failed": 2, "delivered": 3, "read": 4}
+RANKED = ("accepted", "held_by_meta", "paused_by_meta", "sent", "failed", "delivered", "read")
+RANKS = {state: rank for rank, state in enumerate(RANKED)}
 DONE = {*RANKS, "rejected", "ambiguous", "skipped"}
 ANSWERS = {
     "throttled": Fault("throttled"),
@@ -107,6 +109,8 @@ FAULTS = {
         "perhaps taken": Fault("refuse", code=131000, accepts=True),
         "undeliverable": Fault("refuse", code=131026),
         "opted out": Fault("refuse", code=131050),
+        "held": Fault("held"),
+        "paused": Fault("paused"),
     },
     Provider.RESPONDIO: {
         **ANSWERS,
@@ -550,6 +554,10 @@ class AnyNights(RuleBasedStateMachine):
             rows, resend = [one.row for one in unsent], Decision.RESEND
             reconcile.decide(self.state, self.broadcast, rows, resend, "Ana", self.clock)
 
+    @rule(code=st.sampled_from([None, 132015]))
+    def meta_lets_go_what_it_held_back(self, code: int | None) -> None:
+        release(self.shop.world, code=code)
+
     @rule(seconds=st.sampled_from([1.0, 70.0, 700.0]))
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -636,6 +644,7 @@ class AnyNights(RuleBasedStateMachine):
         self.time_passes(700.0)
         if self.has_more():
             self.send(FAIR)
+        release(self.shop.world)
         self.clock.advance(1.0)
         self.shop.deliver(self.shop.told()[::-1])
         bring_up_to_date(self.state, self.clock)

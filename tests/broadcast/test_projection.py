@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli import app
-from wacoex_cli.broadcast.model import Status, attempt_id
+from wacoex_cli.broadcast.model import STATUS_STATES, Status, attempt_id
 from wacoex_cli.broadcast.projection import bring_up_to_date, interest, project_known
 from wacoex_cli.broadcast.providers import LAST_NEWS_SECONDS, Poller
 from wacoex_cli.broadcast.store import Broadcasts
@@ -99,9 +99,7 @@ def test_what_was_read_does_not_become_less(shop, late):
     assert shop.states(broadcast) == ["read"]
 
 
-@given(
-    words=st.permutations(["sent", "failed", "delivered", "read", "played", "sent"]), data=st.data()
-)
+@given(words=st.permutations([*STATUS_STATES, "sent"]), data=st.data())
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -43,16 +43,22 @@ def after_refusal(code: int, *, tries: int = 1, **more):
     return judge(claim(tries), Refused(code, **more), NOW)
 
 
-def test_a_message_id_means_accepted():
-    verdict = judge(claim(), Taken("wamid.1", "held_for_quality_assessment"), NOW)
+@pytest.mark.parametrize(
+    ("word", "state", "detail"),
+    [
+        ("accepted", RowState.ACCEPTED, None),
+        (None, RowState.ACCEPTED, None),
+        ("held_for_quality_assessment", RowState.HELD_BY_META, None),
+        ("paused", RowState.PAUSED_BY_META, None),
+        ("looked_at_by_people", RowState.ACCEPTED, "Meta says: looked_at_by_people"),
+    ],
+)
+def test_a_message_id_means_that_it_was_taken_and_a_word_beside_it_whether_it_waits(
+    word, state, detail
+):
+    verdict = judge(claim(), Taken("wamid.1", word), NOW)
 
-    assert verdict.settled == Settled(
-        7,
-        3,
-        RowState.ACCEPTED,
-        message_id="wamid.1",
-        message_status="held_for_quality_assessment",
-    )
+    assert verdict.settled == Settled(7, 3, state, message_id="wamid.1", detail=detail)
     assert (verdict.throttled, verdict.hold_seconds, verdict.stop) == (False, 0.0, None)
 
 
@@ -265,11 +271,14 @@ def test_a_code_of_one_person_rejects_that_row_and_the_others_go_on(shop, code):
     assert is_opted_out(shop.state, shop.phone(2)) is (code == 131050)
 
 
-def test_somebody_who_stopped_marketing_is_left_out_of_the_next_broadcast(shop):
+def test_somebody_who_stopped_marketing_is_left_out_of_it_and_still_gets_the_rest(shop):
+    people = shop.file("people.csv", [(shop.phone(n), "Ana") for n in (1, 2, 3)], ("phone", "name"))
     shop.faults(Fault("refuse", code=131050, recipients=only(shop, 2)))
-    shop.send(shop.planned(3))
+    shop.send(shop.planned(people))
 
-    assert shop.plan(3).skipped == {"opted_out": 1}
+    sale = shop.plan(people, template="spring_sale", parameters={"first_name": "name"})
+    assert sale.skipped == {"opted_out": 1}
+    assert shop.plan(people).skipped == {}
 
 
 @pytest.mark.parametrize("code", [1, 131000])

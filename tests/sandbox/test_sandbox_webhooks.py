@@ -408,6 +408,53 @@ def test_statuses_are_lost_duplicated_reordered_or_fail(
         assert told[0]["errors"][0]["code"] == 131049
 
 
+@pytest.mark.parametrize(
+    ("kind", "word"), [("held", "held_for_quality_assessment"), ("paused", "paused")]
+)
+@pytest.mark.parametrize("code", [None, 132015])
+def test_a_message_that_is_held_back_has_no_statuses_before_it_is_released(
+    send: Call, call: Call, world: World, clock: Any, kind: str, word: str, code: int | None
+) -> None:
+    world.callbacks = Callbacks(statuses=True)
+    world.faults.replace([Fault(kind, recipients=frozenset({"+6591234567"}))])
+    [held] = send("+6591234567").json()["messages"]
+    [other] = send("+6591234568").json()["messages"]
+    clock.monotonic += 1
+
+    assert (held["message_status"], other["message_status"]) == (word, "accepted")
+    assert {one["id"] for one in statuses(world)} == {other["id"]}
+    wanted = {"recipients": ["6591234567"], "code": code}
+    answer = call("POST", "/_sandbox/release", token=None, json=wanted)
+    assert answer.json() == {"released": 1, "held_back": 0}
+    clock.monotonic += 1
+    told = [one for one in statuses(world) if one["id"] == held["id"]]
+    assert told[0]["status"] == ("failed" if code else "sent")
+    assert [error["code"] for one in told for error in one.get("errors", [])] == [code] * bool(code)
+
+
+def test_nobody_else_is_released(send: Call, world: World, call: Call) -> None:
+    world.faults.replace([Fault("held")])
+    send("+6591234567")
+
+    other = {"recipients": ["+6599999999"]}
+    assert call("POST", "/_sandbox/release", token=None, json=other).json()["released"] == 0
+    history = call("GET", f"/{PHONE_NUMBER_ID}/message_history", params={"fields": "events"})
+    assert [row["events"]["data"] for row in history.json()["data"]] == [[]]
+    world.reset()
+    assert world.held_back == {}
+
+
+def test_statuses_may_lack_what_the_sender_gave_the_message(
+    send: Call, world: World, clock: Any
+) -> None:
+    world.callbacks = Callbacks(statuses=True)
+    world.patch_settings({"returns_callback_data": False})
+    send("+6591234567", biz_opaque_callback_data="wacoex-a-1-1-1")
+    clock.monotonic += 1
+
+    assert not [one for one in statuses(world) if "biz_opaque_callback_data" in one]
+
+
 def test_the_statuses_of_a_broken_answer_follow_too(send: Call, world: World, clock: Any) -> None:
     world.callbacks = Callbacks(statuses=True)
     world.faults.replace([Fault("server_error", accepts=True)])

@@ -215,8 +215,7 @@ class Exchange:
         settled = [row for row, _ in report.settled]
         self._rows.give_back(holder, report.given_back)
         self._rows.record(holder, settled, now)
-        if run.endpoint:
-            project_known(self._state, [row.message_id for row in settled if row.message_id], now)
+        project_known(self._state, (row.message_id for row in settled if row.message_id), now)
         for row, phone in report.settled:
             if row.opts_out:
                 channel_id = self._broadcasts.get(run.broadcast_id).channel_id

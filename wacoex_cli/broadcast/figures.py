@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast.model import (
+    GOOD_STATES,
     LONGEST_RETRY_IN_RUN,
     MOST_TRIES_IN_RUN,
     OPEN_STATES,
     SENT_STATES,
     TAKEN_STATES,
+    UNDER_WAY_STATES,
     Counts,
     Doubt,
     OnItsWay,
@@ -40,6 +42,7 @@ def sql_list(states: Iterable[RowState]) -> str:
 
 TAKEN = sql_list(TAKEN_STATES)
 OPEN = sql_list(OPEN_STATES)
+_UNDER_WAY = sql_list(UNDER_WAY_STATES)
 _NOT_TAKEN = sql_list((RowState.FAILED, RowState.REJECTED, RowState.RETRY, RowState.AMBIGUOUS))
 _TEMPLATE = "(SELECT b.template FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
 _CHANNEL = "(SELECT b.channel_id FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
@@ -85,14 +88,15 @@ _HAS = 'data LIKE \'%"status":"{}"%\''
 _IS_READ = f"({_HAS.format('read')} OR {_HAS.format('played')})"
 _IS_DELIVERED = f"({_HAS.format('delivered')} OR {_IS_READ})"
 _IS_SENT = f"({_HAS.format('sent')} OR {_IS_DELIVERED})"
-# Meta's statuses name the attempt; those of respond.io are known by their message.
+# Meta's statuses name the attempt, or the message as the row has it; respond.io's have its own id.
 _OF_RESPONDIO = ", ".join(
     f"'respondio:status:' || r.message_id || ':{status}'"
     for status in ("sent", "delivered", "read", "failed")
 )
 _TOLD = (
-    "SELECT message_id, at, data FROM events WHERE kind = 'status' AND at >= ? AND data LIKE ?"
-    " AND message_id IS NOT NULL"
+    "SELECT e.message_id, e.at, e.data FROM events e WHERE e.kind = 'status' AND e.at >= ?"
+    " AND e.message_id IS NOT NULL AND (e.data LIKE ? OR EXISTS (SELECT 1 FROM recipients r"
+    " WHERE r.message_id = e.message_id AND r.broadcast_id = ?))"
     " UNION ALL SELECT r.message_id, e.at, e.data FROM recipients r"
     f" JOIN events e ON e.event_key IN ({_OF_RESPONDIO})"
     " WHERE r.broadcast_id = ? AND r.message_id NOT LIKE 'wamid.%'"
@@ -124,7 +128,7 @@ _SENT_TO = (
     "SELECT r.phone FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
     " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
     " WHERE c.phone = ? AND b.started_at IS NOT NULL"
-    " AND r.state IN ('accepted', 'sent', 'delivered', 'read') AND r.answered_at >= ?"
+    f" AND r.state IN {sql_list(GOOD_STATES)} AND r.answered_at >= ?"
 )
 # Only the numbers of Mexico, Argentina and Brazil have two spellings; an id may have a number.
 _BOTH_SPELLINGS = (
@@ -350,8 +354,9 @@ class Figures:
             " WHERE broadcast_id = ? AND state = ? AND message_id IS NOT NULL"
             " AND answered_at <= ? ORDER BY row DESC LIMIT ?"
         )
-        found = self._rows(sql, RowState.ACCEPTED, to_text(before), most)
-        found += self._rows(sql, RowState.SENT, to_text(before), most)
+        found = []
+        for state in UNDER_WAY_STATES:
+            found += self._rows(sql, state, to_text(before), most)
         found.sort(key=lambda row: -row["row"])
         return [
             OnItsWay(row["row"], row["attempts"], row["phone"], row["message_id"])
@@ -367,7 +372,7 @@ class Figures:
         last = -1
         while page := self.state.rows(
             "SELECT row, line, phone, state, reason, code, detail, attempts, message_id,"
-            " message_status, claimed_at, answered_at, user_id FROM recipients"
+            " claimed_at, answered_at, user_id FROM recipients"
             " WHERE broadcast_id = ? AND row > ? ORDER BY row LIMIT ?",
             [self.broadcast_id, last, _PAGE],
         ):
@@ -443,7 +448,7 @@ class Figures:
         """
         newest = self.state.value(
             f"SELECT MAX(at) FROM ({_TOLD}) AS told",
-            [since, f'%"attempt_id":"{attempts}%', self.broadcast_id],
+            [since, f'%"attempt_id":"{attempts}%', self.broadcast_id, self.broadcast_id],
         )
         return None if newest is None else str(newest)
 
@@ -458,14 +463,14 @@ class Figures:
             f"WITH reached AS ({_REACHED})"
             f" SELECT 'accepted' AS status, substr(answered_at, 1, {width:d}) AS at, COUNT(*) AS n"
             " FROM recipients WHERE broadcast_id = ? AND answered_at IS NOT NULL"
-            " AND state IN ('accepted', 'sent', 'delivered', 'read', 'failed') GROUP BY 2"
+            f" AND state IN {TAKEN} GROUP BY 2"
             + "".join(
                 f" UNION ALL SELECT '{name}', substr({name}_at, 1, {width:d}), COUNT(*)"
                 f" FROM reached WHERE {name}_at IS NOT NULL{more} GROUP BY 2"
                 for name, more in _SERIES
             )
             + " ORDER BY 1, 2",
-            [since, f'%"attempt_id":"{attempts}%', self.broadcast_id, self.broadcast_id],
+            [since, f'%"attempt_id":"{attempts}%', *[self.broadcast_id] * 3],
         )
 
     def page_end(self, after: int, most: int) -> int | None:
@@ -596,7 +601,7 @@ def people_to_ask_about(state: State, channel_id: int, since: datetime) -> list[
     """
     found = state.rows(
         "SELECT r.phone, MAX(CASE WHEN r.state = 'ambiguous' THEN 2"
-        " WHEN b.provider = 'respondio' AND r.state IN ('accepted', 'sent') THEN 1"
+        f" WHEN b.provider = 'respondio' AND r.state IN {_UNDER_WAY} THEN 1"
         " ELSE 0 END) AS doubtful"
         " FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
         " WHERE b.channel_id = ? AND r.attempts > 0 AND r.phone LIKE '+%'"
@@ -614,7 +619,7 @@ def messages_to_ask_about(
     found = state.rows(
         "SELECT r.message_id, r.broadcast_id, r.row, r.attempts FROM broadcasts b"
         " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-        " WHERE b.channel_id = ? AND b.provider = 'meta' AND r.state IN ('accepted', 'sent')"
+        f" WHERE b.channel_id = ? AND b.provider = 'meta' AND r.state IN {_UNDER_WAY}"
         " AND r.message_id IS NOT NULL AND r.answered_at >= ?"
         " ORDER BY r.answered_at DESC, r.broadcast_id, r.row LIMIT ?",
         [channel_id, to_text(since), most],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast.figures import active_since
 from wacoex_cli.broadcast.model import (
+    HELD_BACK_WORDS,
     Broadcast,
     Claim,
     Counts,
@@ -109,7 +110,8 @@ def judge_canary(canary: Canary, counts: Counts, quiet_seconds: float) -> Wait |
     `counts` are the rows that have left, or are about to; rows that wait for another try are none
     of them. `quiet_seconds` is how long ago the last of them was answered. Failed are those that
     failed or were rejected, and ambiguous ones as long as no status settles them. Once all are
-    settled there is nothing left to wait for.
+    settled there is nothing left to wait for. What Meta holds back has not shown yet that it
+    arrives: it settles nothing, and when most are held back or silent, the rest stays.
     """
     left = counts.total
     refused, ambiguous = counts.of(*_REFUSED), counts.of(RowState.AMBIGUOUS)
@@ -122,7 +124,12 @@ def judge_canary(canary: Canary, counts: Counts, quiet_seconds: float) -> Wait |
         return Wait(0)
     if refused + ambiguous >= canary.limit * left:
         return _went_wrong(canary, counts)
+    held = {words: n for state, words in HELD_BACK_WORDS.items() if (n := counts.of(state))}
     unheard = counts.of(RowState.ACCEPTED, RowState.AMBIGUOUS)
+    if held and (unheard + sum(held.values())) * 2 > left:
+        named = ", ".join(f"{words}: {n} of {left}" for words, n in held.items())
+        reason = f"most of the canary has not arrived ({named}); `resume` looks at it again"
+        return Stop(f"{reason}, `--canary 0` goes on all the same", 6)
     if unheard * 2 > left:
         reason = (
             f"no status came for {unheard} of the {left} rows of the canary"
@@ -130,7 +137,8 @@ def judge_canary(canary: Canary, counts: Counts, quiet_seconds: float) -> Wait |
         )
         return Stop(f"{reason}: is anything listening? `--canary 0` goes on all the same", 6)
     arrived = counts.of(RowState.SENT, *_ARRIVED)
-    return Go(f"{CANARY_WORD}: {arrived} of {left} well, {refused + ambiguous} failed")
+    others = "".join(f", {words}: {n}" for words, n in held.items())
+    return Go(f"{CANARY_WORD}: {arrived} of {left} well, {refused + ambiguous} failed{others}")
 
 
 def _went_wrong(canary: Canary, counts: Counts) -> Stop:

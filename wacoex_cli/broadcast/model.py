@@ -52,6 +52,8 @@ class RowState(StrEnum):
     PENDING = "pending"
     SENDING = "sending"
     ACCEPTED = "accepted"
+    HELD_BY_META = "held_by_meta"
+    PAUSED_BY_META = "paused_by_meta"
     SENT = "sent"
     DELIVERED = "delivered"
     READ = "read"
@@ -62,23 +64,25 @@ class RowState(StrEnum):
     SKIPPED = "skipped"
 
 
-TAKEN_STATES = (
+UNDER_WAY_STATES = (
     RowState.ACCEPTED,
+    RowState.HELD_BY_META,
+    RowState.PAUSED_BY_META,
     RowState.SENT,
-    RowState.DELIVERED,
-    RowState.READ,
-    RowState.FAILED,
 )
+"""States of a row that was taken and has not come to an end.
+
+Meta may hold a message back for a quality check, or pause it with its template. It goes out later,
+or fails (Meta: template pacing).
+"""
+
+GOOD_STATES = (*UNDER_WAY_STATES, RowState.DELIVERED, RowState.READ)
+"""States of a row that was taken and has not failed."""
+
+TAKEN_STATES = (*GOOD_STATES, RowState.FAILED)
 """States of a row that Meta once accepted."""
 
-SENT_STATES = (
-    RowState.SENDING,
-    RowState.ACCEPTED,
-    RowState.SENT,
-    RowState.DELIVERED,
-    RowState.READ,
-    RowState.AMBIGUOUS,
-)
+SENT_STATES = (RowState.SENDING, *GOOD_STATES, RowState.AMBIGUOUS)
 """States of a row whose person has the message, or may have it."""
 
 OPEN_STATES = (RowState.PENDING, RowState.SENDING, RowState.RETRY)
@@ -112,7 +116,7 @@ class Move(StrEnum):
     """A person says what became of the row, or has it sent again."""
 
 
-_BEFORE_STATUSES = (
+_NOT_HELD = (
     RowState.PENDING,
     RowState.SENDING,
     RowState.RETRY,
@@ -120,6 +124,7 @@ _BEFORE_STATUSES = (
     RowState.AMBIGUOUS,
     RowState.ACCEPTED,
 )
+_BEFORE_STATUSES = (*_NOT_HELD, RowState.HELD_BY_META, RowState.PAUSED_BY_META)
 _UNSENT = (RowState.PENDING, RowState.RETRY)
 _CLAIMED = (RowState.SENDING,)
 _IN_DOUBT = (RowState.AMBIGUOUS,)
@@ -132,6 +137,8 @@ TRANSITIONS: Mapping[Move, Mapping[RowState, tuple[RowState, ...]]] = {
     Move.GIVE_BACK: {RowState.PENDING: _CLAIMED, RowState.RETRY: _CLAIMED},
     Move.ANSWER: {
         RowState.ACCEPTED: _CLAIMED,
+        RowState.HELD_BY_META: _CLAIMED,
+        RowState.PAUSED_BY_META: _CLAIMED,
         RowState.REJECTED: _CLAIMED,
         RowState.RETRY: _CLAIMED,
         RowState.AMBIGUOUS: _CLAIMED,
@@ -142,6 +149,8 @@ TRANSITIONS: Mapping[Move, Mapping[RowState, tuple[RowState, ...]]] = {
     # In any order, never backwards. Proof that a message arrived outweighs a report that it
     # failed, and a row that waits, is refused or in doubt has gone out after all.
     Move.STATUS: {
+        RowState.HELD_BY_META: _NOT_HELD,
+        RowState.PAUSED_BY_META: (*_NOT_HELD, RowState.HELD_BY_META),
         RowState.SENT: _BEFORE_STATUSES,
         RowState.FAILED: (*_BEFORE_STATUSES, RowState.SENT),
         RowState.DELIVERED: (*_BEFORE_STATUSES, RowState.SENT, RowState.FAILED),
@@ -359,7 +368,6 @@ class Settled(NamedTuple):
     detail: str | None = None
     not_before: datetime | None = None
     message_id: str | None = None
-    message_status: str | None = None
     opts_out: bool = False
     is_exhausted: bool = False
     left_at: datetime | None = None
@@ -646,7 +654,20 @@ def attempt_in(text: str) -> Attempt | None:
     return Attempt(found[1], int(found[2]), int(found[3]), int(found[4])) if found else None
 
 
+HELD_BACK = {
+    "held_for_quality_assessment": RowState.HELD_BY_META,
+    "paused": RowState.PAUSED_BY_META,
+}
+"""What Meta says of a message that it took and has not sent yet (Meta: `message_status`)."""
+
+HELD_BACK_WORDS = {
+    RowState.HELD_BY_META: "held by Meta for a quality check",
+    RowState.PAUSED_BY_META: "paused by Meta",
+}
+"""The same for people."""
+
 STATUS_STATES = {
+    **HELD_BACK,
     "sent": RowState.SENT,
     "delivered": RowState.DELIVERED,
     "read": RowState.READ,
@@ -655,8 +676,7 @@ STATUS_STATES = {
 }
 
 _STATUS_ORDER = [
-    RowState.ACCEPTED,
-    RowState.SENT,
+    *UNDER_WAY_STATES,
     RowState.FAILED,
     RowState.DELIVERED,
     RowState.READ,
@@ -696,10 +716,7 @@ def exit_status(counts: Counts, stop: Stop | None) -> int:
     0 when every row is accepted or skipped, 7 as soon as one row was taken or is ambiguous and
     any row is something else, otherwise by cause.
     """
-    fine = counts.of(
-        RowState.ACCEPTED, RowState.SENT, RowState.DELIVERED, RowState.READ, RowState.SKIPPED
-    )
-    if fine == counts.total:
+    if counts.of(*GOOD_STATES, RowState.SKIPPED) == counts.total:
         return 0
     if counts.taken or counts.of(RowState.AMBIGUOUS):
         return 7

@@ -27,7 +27,7 @@ from wacoex_cli.templates.model import Template
 from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND, messaging_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
@@ -56,6 +56,7 @@ _QUALITIES = ("RED", "YELLOW", "GREEN")
 # Meta: account_alerts. These are about the badge, the picture, and a limit that does not rise.
 _HARMLESS_ALERTS = ("OBA_", "PROFILE_PICTURE_", "INCREASED_CAPABILITIES_ELIGIBILITY_")
 
+_SOURCES_OF_STATUSES = (Source.META, "meta-history", Source.RESPONDIO)
 _EVENTS_AT_ONCE = 50
 _RECENT = timedelta(days=7)
 _MOST_MESSAGES = 500
@@ -164,14 +165,15 @@ def project(state: State, events: Sequence[Event], now: datetime) -> None:
             _pause(state, event)
 
 
-def project_known(state: State, message_ids: Sequence[str], now: datetime) -> None:
-    """Move rows on by statuses of respond.io that had come in before their message was known.
+def project_known(state: State, message_ids: Iterable[str], now: datetime) -> None:
+    """Move rows on by statuses that had come in before their message was known.
 
     Inside a transaction.
     """
     for message_id in message_ids:
-        prefix = f"{Source.RESPONDIO}:{Kind.STATUS}:{message_id}:"
-        project(state, EventLog(state).with_key(prefix), now)
+        for source in _SOURCES_OF_STATUSES:
+            told = EventLog(state).with_key(f"{source}:{Kind.STATUS}:{message_id}:")
+            project(state, told, now)
 
 
 def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
@@ -181,7 +183,12 @@ def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
         return
     broadcast_id, row, attempt = target
     code = event.data.get("code") if reached is RowState.FAILED else None
+    message_id, find = event.message_id or "", Broadcasts(state).row_of_message
+    was_known = find(message_id) is not None
     Rows(state, broadcast_id).move_on(row, attempt, reached, code=code, message_id=event.message_id)
+    if not was_known and find(message_id):
+        # Statuses of it that named no attempt may have come before this one.
+        project_known(state, [message_id], now)
     if code is not None and classify(code).opts_out:
         # Whether or not the row moved: which status comes first must not decide it.
         phone = Rows(state, broadcast_id).phone_of(row)
@@ -193,15 +200,15 @@ def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
 def _target(state: State, event: Event, this_file: str) -> tuple[int, int, int] | None:
     """The broadcast, row and attempt that a status is about.
 
-    Of Meta's only the attempt id tells: an ambiguous row has no message id. respond.io knows no
-    attempt ids, and its statuses come when somebody asks about a message id.
+    An attempt id of this file comes first: an ambiguous row has no message id. Whatever hands
+    webhooks on may leave it out, another program may have sent its own, and respond.io knows none.
     """
-    if event.source is Source.RESPONDIO:
-        return Broadcasts(state).row_of_message(event.data.get("respondio_message_id") or "")
     attempt = attempt_in(event.data.get("attempt_id") or "")
-    if attempt is None or attempt.state_id != this_file:
-        return None
-    return attempt.broadcast_id, attempt.row, attempt.number
+    if attempt is not None and attempt.state_id == this_file:
+        return attempt.broadcast_id, attempt.row, attempt.number
+    is_respondio = event.source is Source.RESPONDIO
+    known_as = event.data.get("respondio_message_id") if is_respondio else event.message_id
+    return Broadcasts(state).row_of_message(known_as) if known_as else None
 
 
 def _pause(state: State, event: Event) -> None:

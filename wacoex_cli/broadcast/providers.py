@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import figures
 from wacoex_cli.broadcast.model import (
+    HELD_BACK,
     LONGEST_RETRY_IN_RUN,
     Broadcast,
     Claim,
@@ -368,12 +369,10 @@ class ReplyEffect:
 def judge(claim: Claim, reply: Reply, now: datetime) -> ReplyEffect:
     """What a reply to a claim means."""
     if isinstance(reply, Taken):
-        settled = _settled(
-            claim,
-            RowState.ACCEPTED,
-            message_id=reply.message_id,
-            message_status=reply.message_status,
-        )
+        word = reply.message_status
+        state = HELD_BACK.get(word or "", RowState.ACCEPTED)
+        detail = f"Meta says: {word}" if word not in (None, "accepted", *HELD_BACK) else None
+        settled = _settled(claim, state, message_id=reply.message_id, detail=detail)
         return ReplyEffect(settled, throttled=False)
     if isinstance(reply, Unclear):
         settled = _settled(claim, RowState.AMBIGUOUS, detail=reply.reason)

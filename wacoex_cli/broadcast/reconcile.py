@@ -30,7 +30,7 @@ from wacoex_cli.broadcast.model import (
     Status,
     status_in,
 )
-from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
 from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.broadcast.takeover import settle_lost_track
@@ -607,6 +607,7 @@ def settle(
                 if message_id not in taken and rows.prove(
                     doubt.row, doubt.attempt, judgement.reached, message_id, judgement.failure
                 ):
+                    project_known(state, filter(None, [message_id]), now)
                     went_out = f"went out: message {message_id}"
                     rows.note_decision(doubt.row, went_out, source or "", now)
                 reached = RowState(rows.one(doubt.row)["state"])

@@ -25,6 +25,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.audience.formats import WINDOWS
 from wacoex_cli.broadcast.model import (
+    GOOD_STATES,
+    HELD_BACK_WORDS,
+    TAKEN_STATES,
     Broadcast,
     Counts,
     Held,
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 _MOST_CODES = 5
 _MOST_HELD = 2
 _MOST_SHEETS = 5
-_ACCEPTED = (RowState.ACCEPTED, RowState.SENT, RowState.DELIVERED, RowState.READ)
+_ACCEPTED = tuple(state for state in GOOD_STATES if state not in HELD_BACK_WORDS)
 _ALWAYS_SHOWN = frozenset({"failed", "ambiguous"})
 
 COLUMNS = (
@@ -65,7 +68,6 @@ COLUMNS = (
     "meaning",
     "detail",
     "message_id",
-    "message_status",
     "attempts",
     "claimed_at",
     "answered_at",
@@ -147,7 +149,7 @@ def about(seconds: float) -> str:
 
 
 def _states(shot: RunProgress) -> str:
-    """Accepted stands for every row that was taken and did not fail later."""
+    """Accepted stands for every row that was taken, is not held back and did not fail later."""
     counts = shot.counts
     accepted = f"{counts.of(*_ACCEPTED)} accepted"
     if delivered := counts.of(RowState.DELIVERED, RowState.READ):
@@ -159,7 +161,12 @@ def _states(shot: RunProgress) -> str:
         "retry": counts.of(RowState.RETRY) - shot.held_rows,
     }
     shown = [f"{n} {name}" for name, n in others.items() if n or name in _ALWAYS_SHOWN]
-    return ", ".join((accepted, *shown))
+    held_back = [f"{words}: {n}" for words, n in _held_back(counts.to_json()).items()]
+    return ", ".join((accepted, *held_back, *shown))
+
+
+def _held_back(counts: Mapping[str, int]) -> dict[str, int]:
+    return {words: n for state, words in HELD_BACK_WORDS.items() if (n := counts[state])}
 
 
 def _held_text(held: Held) -> str:
@@ -254,6 +261,8 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
     yield f"broadcast {number} on {data['channel']} ({data['template']}): {data['status']}{reason}"
     told = ", ".join(f"{n} {name}" for name, n in data["counts"].items() if n)
     yield f"  {data['recipients']} recipients: {told or 'none'}"
+    for words, n in _held_back(data["counts"]).items():
+        yield f"  {words}: {n}; what is not sent later fails"
     for skip_reason, n in data["skipped"].items():
         yield f"  skipped: {n} {skip_reason}"
     if data["repeats"] == RepeatPolicy.SENT:
@@ -492,7 +501,7 @@ def funnel(counts: Mapping[str, int]) -> dict[str, int]:
     failed = counts[RowState.FAILED]
     return {
         "recipients": sum(counts.values()) - counts[RowState.SKIPPED],
-        "accepted": counts[RowState.ACCEPTED] + sent + failed,
+        "accepted": sum(counts[state] for state in TAKEN_STATES),
         "sent": sent,
         "delivered": delivered,
         "read": read,
@@ -682,6 +691,7 @@ def html_page(state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> 
         facts={
             "recipients": data["recipients"],
             "accepted": data["taken"],
+            **_held_back(data["counts"]),
             "skipped": data["counts"]["skipped"],
             "messages a second": f"{rate['achieved']:g} of {rate['requested']:g}",
             "most in one second": rate["peak_in_one_second"],

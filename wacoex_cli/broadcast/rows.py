@@ -70,7 +70,7 @@ _CLAIMED = (
     " reason = CASE WHEN reason = 'quiet_hours' THEN NULL ELSE reason END"
 )
 # What an earlier try left: it must not stand beside the present reason.
-_NOTHING_OLD = "reason = NULL, code = NULL, message_status = NULL"
+_NOTHING_OLD = "reason = NULL, code = NULL"
 _WENT_OUT = "not_before = NULL, holder = NULL, answered_at = COALESCE(answered_at, claimed_at)"
 _HAVE_GOT_IT = sql_list(SENT_STATES)
 _INSERT_ROW = (
@@ -544,8 +544,8 @@ class Rows(Figures):
         """
         moment = to_text(now)
         changes = (
-            "reason = ?, code = ?, detail = ?, not_before = ?, message_id = ?, message_status = ?,"
-            " answered_at = ?, tries_in_run = CASE WHEN ? = 1 THEN ? ELSE tries_in_run END"
+            "reason = ?, code = ?, detail = ?, not_before = ?, message_id = ?, answered_at = ?,"
+            " tries_in_run = CASE WHEN ? = 1 THEN ? ELSE tries_in_run END"
         )
         for to in {answer.state for answer in settled}:
             self.state.execute_many(
@@ -557,7 +557,6 @@ class Rows(Figures):
                         answer.detail,
                         answer.not_before and to_text(answer.not_before),
                         answer.message_id,
-                        answer.message_status,
                         moment,
                         int(answer.is_exhausted),
                         MOST_TRIES_IN_RUN,
@@ -616,7 +615,7 @@ class Rows(Figures):
         """
         changes = (
             "holder = NULL, not_before = NULL, claimed_at = ?, answered_at = ?, detail = ?,"
-            " code = NULL, message_status = NULL, reason = ?, attempts = "
+            " code = NULL, reason = ?, attempts = "
         )
         values: list[object] = [to_text(at), to_text(now), why, reason]
         if tried is None:

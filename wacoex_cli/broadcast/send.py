@@ -21,6 +21,8 @@ from wacoex_cli.broadcast.guards import (
     refusal_of,
 )
 from wacoex_cli.broadcast.model import (
+    HELD_BACK_WORDS,
+    UNDER_WAY_STATES,
     Broadcast,
     Claim,
     Overlap,
@@ -133,7 +135,7 @@ WAITS_SECONDS = 60.0
 
 _TEST_RATE = 1.0
 _ENDED_BY_SIGNAL = 128
-_NOT_YET_CERTAIN = (RowState.ACCEPTED, RowState.SENT, RowState.AMBIGUOUS)
+_NOT_YET_CERTAIN = (*UNDER_WAY_STATES, RowState.AMBIGUOUS)
 
 
 async def pause(state: State, broadcast: Broadcast, who: str, clock: Clock) -> Broadcast:
@@ -696,6 +698,12 @@ def _what_is_wrong(
             f"no test was sent: {phone} is on the opt-out list",
             hint=f"use another number, or: wacoex optout remove {phone}",
             code="opted_out",
+        )
+    if held_back := HELD_BACK_WORDS.get(reached):
+        return TemporaryError(
+            f"the test to {phone} is {held_back}: it goes out later, or fails",
+            hint=f"look again: wacoex broadcast show {broadcast_id}",
+            code=reached.value,
         )
     if reached is RowState.ACCEPTED and broadcast.provider is Provider.RESPONDIO:
         return TemporaryError(

@@ -82,13 +82,9 @@ class Broadcasts:
         return [_broadcast(row) for row in found]
 
     def row_of_message(self, message_id: str) -> tuple[int, int, int] | None:
-        """The broadcast, the row and the attempt that respond.io gave that message id to."""
-        found = self.state.row(
-            # The ids of the two providers differ in kind, and Meta's need no index.
-            "SELECT broadcast_id, row, attempts FROM recipients"
-            " WHERE message_id = ? AND message_id NOT LIKE 'wamid.%'",
-            [message_id],
-        )
+        """The broadcast, the row and the attempt whose message has that id, of either provider."""
+        sql = "SELECT broadcast_id, row, attempts FROM recipients WHERE message_id = ?"
+        found = self.state.row(sql, [message_id])
         return (found["broadcast_id"], found["row"], found["attempts"]) if found else None
 
     def status(self, broadcast_id: int) -> Status:

@@ -11,8 +11,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.broadcast.figures import LOST_RECORD, OPEN, OTHER_COPY, newest_id, sql_list
+from wacoex_cli.broadcast.figures import LOST_RECORD, OPEN, OTHER_COPY, TAKEN, newest_id, sql_list
 from wacoex_cli.broadcast.model import (
+    TAKEN_STATES,
     Attempt,
     RowState,
     Status,
@@ -381,7 +382,7 @@ def taken_without_message_id(state: State) -> list[Row]:
     """Broadcasts with rows that Meta took but gave no id for; those a person settled left out."""
     return state.rows(
         "SELECT r.broadcast_id, COUNT(*) AS n FROM recipients r"
-        " WHERE r.state IN ('accepted', 'sent', 'delivered', 'read', 'failed')"
+        f" WHERE r.state IN {TAKEN}"
         " AND r.message_id IS NULL AND NOT EXISTS (SELECT 1 FROM decisions d"
         " WHERE d.broadcast_id = r.broadcast_id AND d.row = r.row AND d.decision = 'sent')"
         " GROUP BY r.broadcast_id ORDER BY r.broadcast_id"
@@ -394,7 +395,7 @@ def taken_after_optout(state: State) -> list[Row]:
         "SELECT r.broadcast_id, COUNT(*) AS people FROM optouts o"
         " JOIN recipients r ON r.phone = o.phone"
         " JOIN broadcasts b ON b.broadcast_id = r.broadcast_id"
-        " WHERE r.state IN ('sending', 'accepted', 'sent', 'delivered', 'read', 'failed')"
+        f" WHERE r.state IN {sql_list((RowState.SENDING, *TAKEN_STATES))}"
         f" AND r.claimed_at > o.added_at AND {holds_back('b.template', 'b.channel_id', 'o')}"
         " GROUP BY r.broadcast_id ORDER BY r.broadcast_id"
     )

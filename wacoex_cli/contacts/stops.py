@@ -34,7 +34,6 @@ from wacoex_cli.contacts.store import (
 )
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.phone_numbers import spellings
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.platforms.events import Event, Kind, Projection
 from wacoex_cli.platforms.stop_words import StopWords, usual
@@ -208,19 +207,12 @@ def _scope_and_source(state: State, event: Event) -> tuple[Scope, str] | None:
 def _scope_of_button(state: State, event: Event) -> Scope:
     """A button of a MARKETING template stops marketing; any other, or one unknown, everything."""
     message_id = event.data.get("original_message_id")
-    if message_id is None or event.contact is None:
-        return Scope.ALL
-    # By the person, because the ids of messages have no index.
-    everyone = Persons(state).of(identity_of(event.contact) or event.contact, account_of(event))
-    named = sorted({event.contact, *everyone, f"{USER_ID_PREFIX}{event.data.get('user_id')}"})
-    names = [name for who in named for name in spellings(who)]
-    template = state.value(
-        "SELECT b.template FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-        f" AND r.phone IN ({', '.join('?' * len(names))}) AND r.state <> 'skipped'"
+    template = message_id and state.value(
+        "SELECT b.template FROM recipients r JOIN broadcasts b ON b.broadcast_id = r.broadcast_id"
         " WHERE r.message_id = ?",
-        [*names, message_id],
+        [message_id],
     )
-    is_marketing = template is not None and json.loads(template).get("category") == "MARKETING"
+    is_marketing = template and json.loads(template).get("category") == "MARKETING"
     return Scope.MARKETING if is_marketing else Scope.ALL
 
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 def m001_channels(db: Database) -> None:
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE channels (
             channel_id INTEGER PRIMARY KEY,
             name TEXT NOT NULL UNIQUE,
@@ -32,16 +31,14 @@ def m001_channels(db: Database) -> None:
             created_at TEXT NOT NULL,
             archived_at TEXT
         )
-        """
-    )
+        """)
 
 
 def m002_locks_and_pace(db: Database) -> None:
     db.execute("CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
     # Attempt ids must be unique beyond this file: they travel to Meta and come back in webhooks.
     db.execute("INSERT INTO about VALUES ('state_id', ?)", [uuid.uuid4().hex[:12]])
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE locks (
             purpose TEXT PRIMARY KEY,
             holder TEXT NOT NULL,
@@ -51,10 +48,8 @@ def m002_locks_and_pace(db: Database) -> None:
             acquired_at TEXT NOT NULL,
             heartbeat_at TEXT NOT NULL
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE paces (
             pace_key TEXT PRIMARY KEY,
             boot_id TEXT NOT NULL,
@@ -66,23 +61,19 @@ def m002_locks_and_pace(db: Database) -> None:
             changed_at REAL NOT NULL,
             hold_until REAL NOT NULL
         )
-        """
-    )
+        """)
 
 
 def m003_broadcasts(db: Database) -> None:
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE optouts (
             phone TEXT PRIMARY KEY,
             source TEXT NOT NULL,
             note TEXT,
             added_at TEXT NOT NULL
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE broadcasts (
             broadcast_id INTEGER PRIMARY KEY,
             channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
@@ -102,10 +93,8 @@ def m003_broadcasts(db: Database) -> None:
             finished_at TEXT,
             peak_in_one_second INTEGER NOT NULL DEFAULT 0
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE recipients (
             broadcast_id INTEGER NOT NULL REFERENCES broadcasts (broadcast_id),
             row INTEGER NOT NULL,
@@ -127,8 +116,7 @@ def m003_broadcasts(db: Database) -> None:
             answered_at TEXT,
             PRIMARY KEY (broadcast_id, row)
         )
-        """
-    )
+        """)
     # The last line of defence: the file itself refuses a second sendable row for one person.
     db.execute(
         "CREATE UNIQUE INDEX one_row_per_person ON recipients (broadcast_id, phone)"
@@ -136,8 +124,7 @@ def m003_broadcasts(db: Database) -> None:
     )
     db.execute("CREATE INDEX recipients_by_state ON recipients (broadcast_id, state, row)")
     db.execute("CREATE INDEX recipients_cooling ON recipients (phone) WHERE code = 131049")
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE broadcast_runs (
             run_id INTEGER PRIMARY KEY,
             broadcast_id INTEGER NOT NULL REFERENCES broadcasts (broadcast_id),
@@ -150,10 +137,8 @@ def m003_broadcasts(db: Database) -> None:
             active_seconds REAL NOT NULL DEFAULT 0,
             ended_as TEXT
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE decisions (
             decision_id INTEGER PRIMARY KEY,
             broadcast_id INTEGER NOT NULL REFERENCES broadcasts (broadcast_id),
@@ -162,14 +147,12 @@ def m003_broadcasts(db: Database) -> None:
             decided_by TEXT NOT NULL,
             decision TEXT NOT NULL
         )
-        """
-    )
+        """)
 
 
 def m004_facts(db: Database) -> None:
     # A value without a reason is JSON; with a reason the access could not give it.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE facts (
             channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
             name TEXT NOT NULL,
@@ -179,24 +162,20 @@ def m004_facts(db: Database) -> None:
             reason TEXT,
             PRIMARY KEY (channel_id, name)
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE reads (
             waba_id TEXT NOT NULL,
             hour TEXT NOT NULL,
             calls INTEGER NOT NULL,
             PRIMARY KEY (waba_id, hour)
         )
-        """
-    )
+        """)
 
 
 def m005_events(db: Database) -> None:
     # Payloads lie here without the content of messages, events are what was read out of them.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE payloads (
             payload_id INTEGER PRIMARY KEY,
             digest TEXT NOT NULL UNIQUE,
@@ -206,10 +185,8 @@ def m005_events(db: Database) -> None:
             size INTEGER NOT NULL,
             body TEXT NOT NULL
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE events (
             event_id INTEGER PRIMARY KEY,
             event_key TEXT NOT NULL UNIQUE,
@@ -225,13 +202,11 @@ def m005_events(db: Database) -> None:
             message_id TEXT,
             data TEXT NOT NULL
         )
-        """
-    )
+        """)
     db.execute("CREATE INDEX events_by_time ON events (at, event_id)")
     db.execute("CREATE INDEX events_by_kind ON events (kind, at, event_id)")
     db.execute("CREATE TABLE cursors (consumer TEXT PRIMARY KEY, event_id INTEGER NOT NULL)")
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE arrivals (
             source TEXT NOT NULL,
             hour TEXT NOT NULL,
@@ -239,19 +214,15 @@ def m005_events(db: Database) -> None:
             newest_at TEXT NOT NULL,
             PRIMARY KEY (source, hour)
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE numbers_seen (
             phone TEXT NOT NULL,
             phone_number_id TEXT NOT NULL,
             PRIMARY KEY (phone, phone_number_id)
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE active_contacts (
             month TEXT NOT NULL,
             address TEXT NOT NULL,
@@ -260,14 +231,12 @@ def m005_events(db: Database) -> None:
             by_echo INTEGER NOT NULL,
             PRIMARY KEY (month, address, contact)
         )
-        """
-    )
+        """)
 
 
 def m006_evidence(db: Database) -> None:
     # By address, not by channel: what comes in before a channel is added is not lost to it.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE evidence (
             address TEXT NOT NULL,
             kind TEXT NOT NULL,
@@ -276,10 +245,8 @@ def m006_evidence(db: Database) -> None:
             said_by TEXT NOT NULL,
             PRIMARY KEY (address, kind, at, source, said_by)
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE account_events (
             event_key TEXT PRIMARY KEY,
             event TEXT NOT NULL,
@@ -293,13 +260,11 @@ def m006_evidence(db: Database) -> None:
             initiated_by TEXT,
             data TEXT NOT NULL
         )
-        """
-    )
+        """)
 
 
 def m007_devices(db: Database) -> None:
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE devices (
             device_id INTEGER PRIMARY KEY,
             channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
@@ -311,10 +276,8 @@ def m007_devices(db: Database) -> None:
             visible INTEGER,
             removed_at TEXT
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE device_confirmations (
             channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
             confirmed_at TEXT NOT NULL,
@@ -323,14 +286,12 @@ def m007_devices(db: Database) -> None:
             last_device_id INTEGER NOT NULL,
             PRIMARY KEY (channel_id, confirmed_at)
         )
-        """
-    )
+        """)
 
 
 def m008_reminders(db: Database) -> None:
     # `target` is a hash: an address such as a mail server's URL may hold a password.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE notices (
             notice_id INTEGER PRIMARY KEY,
             channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
@@ -341,11 +302,9 @@ def m008_reminders(db: Database) -> None:
             deadline_at TEXT,
             sent_at TEXT NOT NULL
         )
-        """
-    )
+        """)
     db.execute("CREATE INDEX notices_by_target ON notices (channel_id, target, notice_id)")
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE reminder_runs (
             run_id INTEGER PRIMARY KEY,
             started_at TEXT NOT NULL,
@@ -354,10 +313,8 @@ def m008_reminders(db: Database) -> None:
             sent INTEGER NOT NULL DEFAULT 0,
             failed INTEGER NOT NULL DEFAULT 0
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE reminder_schedules (
             host TEXT NOT NULL,
             kind TEXT NOT NULL,
@@ -365,10 +322,8 @@ def m008_reminders(db: Database) -> None:
             installed_at TEXT NOT NULL,
             PRIMARY KEY (host, kind)
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE confirmation_links (
             token_hash TEXT PRIMARY KEY,
             channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
@@ -377,13 +332,11 @@ def m008_reminders(db: Database) -> None:
             expires_at TEXT NOT NULL,
             used_at TEXT
         )
-        """
-    )
+        """)
 
 
 def m009_pulling(db: Database) -> None:
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE pull_watermarks (
             respondio_channel_id INTEGER NOT NULL,
             contact TEXT NOT NULL,
@@ -392,10 +345,8 @@ def m009_pulling(db: Database) -> None:
             pulled_at TEXT NOT NULL,
             PRIMARY KEY (respondio_channel_id, contact)
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE pull_sweeps (
             respondio_channel_id INTEGER PRIMARY KEY,
             started_at TEXT NOT NULL,
@@ -403,13 +354,11 @@ def m009_pulling(db: Database) -> None:
             contacts_done INTEGER NOT NULL DEFAULT 0,
             finished_at TEXT
         )
-        """
-    )
+        """)
 
 
 def m010_onboarding(db: Database) -> None:
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE journeys (
             journey_id INTEGER PRIMARY KEY,
             channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
@@ -418,10 +367,8 @@ def m010_onboarding(db: Database) -> None:
             started_at TEXT NOT NULL,
             finished_at TEXT
         )
-        """
-    )
-    db.execute(
-        """
+        """)
+    db.execute("""
         CREATE TABLE journey_steps (
             journey_id INTEGER NOT NULL REFERENCES journeys (journey_id),
             step TEXT NOT NULL,
@@ -431,11 +378,9 @@ def m010_onboarding(db: Database) -> None:
             answer TEXT NOT NULL,
             PRIMARY KEY (journey_id, step)
         )
-        """
-    )
+        """)
     # A call that Meta takes only once is claimed here before it leaves.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE one_shots (
             journey_id INTEGER NOT NULL REFERENCES journeys (journey_id),
             action TEXT NOT NULL,
@@ -444,11 +389,9 @@ def m010_onboarding(db: Database) -> None:
             answer TEXT,
             PRIMARY KEY (journey_id, action)
         )
-        """
-    )
+        """)
     # The ids a channel had before: a number that is connected again gets new ones.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE former_ids (
             channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
             name TEXT NOT NULL,
@@ -456,13 +399,11 @@ def m010_onboarding(db: Database) -> None:
             until TEXT NOT NULL,
             PRIMARY KEY (channel_id, name, value, until)
         )
-        """
-    )
+        """)
 
 
 def m011_probes(db: Database) -> None:
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE probes (
             probe_id INTEGER PRIMARY KEY,
             channel_id INTEGER NOT NULL REFERENCES channels (channel_id),
@@ -471,11 +412,9 @@ def m011_probes(db: Database) -> None:
             ended_at TEXT,
             heard INTEGER
         )
-        """
-    )
+        """)
     # The phone itself is device 0.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE probe_words (
             probe_id INTEGER NOT NULL REFERENCES probes (probe_id),
             device_id INTEGER NOT NULL,
@@ -484,8 +423,7 @@ def m011_probes(db: Database) -> None:
             seen_at TEXT,
             PRIMARY KEY (probe_id, device_id)
         )
-        """
-    )
+        """)
 
 
 SET_NAME = "wacoex"
@@ -580,8 +518,7 @@ def m015_generation(db: Database) -> None:
     used = "EXISTS (SELECT 1 FROM broadcasts)"
     db.execute(f"INSERT INTO about SELECT 'generation', CASE WHEN {used} THEN '1' ELSE '0' END")
     db.execute(f"INSERT INTO about SELECT 'unsealed', '1' WHERE {used}")
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE adoptions (
             adoption_id INTEGER PRIMARY KEY,
             adopted_at TEXT NOT NULL,
@@ -589,13 +526,11 @@ def m015_generation(db: Database) -> None:
             reason TEXT NOT NULL,
             ambiguous INTEGER NOT NULL
         )
-        """
-    )
+        """)
 
 
 def m016_output(db: Database) -> None:
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE lost_output (
             command TEXT NOT NULL,
             stream TEXT NOT NULL,
@@ -605,8 +540,7 @@ def m016_output(db: Database) -> None:
             ended_with TEXT,
             PRIMARY KEY (command, stream)
         )
-        """
-    )
+        """)
 
 
 def m017_pace(db: Database) -> None:
@@ -626,8 +560,7 @@ def m017_pace(db: Database) -> None:
 def m018_persons(db: Database) -> None:
     # A number and a user id that were seen together: first, last, and until when if that was said.
     # `account` is the WhatsApp Business Account where it is known, else the number of ours.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE person_pairs (
             account TEXT NOT NULL,
             phone TEXT NOT NULL,
@@ -638,13 +571,11 @@ def m018_persons(db: Database) -> None:
             until TEXT,
             PRIMARY KEY (account, phone, user_id)
         )
-        """
-    )
+        """)
     db.execute("CREATE INDEX person_pairs_by_phone ON person_pairs (phone)")
     db.execute("CREATE INDEX person_pairs_by_user_id ON person_pairs (user_id)")
     # A person got another number, or another id: both are E.164 or `user_id:...`.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE person_moves (
             account TEXT NOT NULL,
             before TEXT NOT NULL,
@@ -652,23 +583,19 @@ def m018_persons(db: Database) -> None:
             at TEXT NOT NULL,
             PRIMARY KEY (account, before, after, at)
         )
-        """
-    )
+        """)
     db.execute("CREATE INDEX person_moves_by_before ON person_moves (before)")
     db.execute("CREATE INDEX person_moves_by_after ON person_moves (after)")
     # Which of our numbers belongs to which account, as events say.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE accounts_seen (
             address TEXT NOT NULL,
             waba_id TEXT NOT NULL,
             PRIMARY KEY (address, waba_id)
         )
-        """
-    )
+        """)
     # Opt-outs of before hold for every business: their account is ''.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE optouts_by_business (
             phone TEXT NOT NULL,
             source TEXT NOT NULL,
@@ -678,16 +605,14 @@ def m018_persons(db: Database) -> None:
             account TEXT NOT NULL DEFAULT '',
             PRIMARY KEY (phone, account)
         )
-        """
-    )
+        """)
     db.execute(
         "INSERT INTO optouts_by_business (phone, source, note, added_at, scope)"
         " SELECT phone, source, note, added_at, scope FROM optouts"
     )
     db.execute("DROP TABLE optouts")
     db.execute("ALTER TABLE optouts_by_business RENAME TO optouts")
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE optouts_by_id (
             user_id TEXT NOT NULL,
             source TEXT NOT NULL,
@@ -697,11 +622,9 @@ def m018_persons(db: Database) -> None:
             account TEXT NOT NULL,
             PRIMARY KEY (user_id, account)
         )
-        """
-    )
+        """)
     # What people said, as they said it; the list follows from it and from who is who.
-    db.execute(
-        """
+    db.execute("""
         CREATE TABLE stops_said (
             who TEXT NOT NULL,
             account TEXT NOT NULL,
@@ -710,8 +633,7 @@ def m018_persons(db: Database) -> None:
             at TEXT NOT NULL,
             PRIMARY KEY (who, account, scope, source, at)
         )
-        """
-    )
+        """)
     # A stop of before somebody was taken off the list does not put them on it again.
     db.execute("CREATE TABLE optouts_removed (who TEXT PRIMARY KEY, removed_at TEXT NOT NULL)")
     # Events of before hold no id beside a number; of ids alone what was said to Meta is taken over.
@@ -776,6 +698,33 @@ def m019_recipients_by_id(db: Database) -> None:
     db.execute(f"CREATE INDEX recipients_by_user_id ON {table}")
 
 
+def m020_message_ids(db: Database) -> None:
+    # What Meta held back or paused is a state of its own; a word beside `accepted` said so before.
+    held = "CASE message_status WHEN 'paused' THEN 'paused_by_meta' ELSE 'held_by_meta' END"
+    db.execute(
+        f"UPDATE recipients SET state = {held} WHERE state = 'accepted'"
+        " AND message_status IN ('held_for_quality_assessment', 'paused')"
+    )
+    db.execute("ALTER TABLE recipients DROP COLUMN message_status")
+    # Statuses of Meta that name no attempt join by the message; those of before are read again.
+    db.execute("DROP INDEX recipients_by_message")
+    db.execute(
+        "CREATE INDEX recipients_by_message ON recipients (message_id) WHERE message_id IS NOT NULL"
+    )
+    db.execute(
+        "UPDATE cursors SET event_id = (SELECT MIN(e.event_id) - 1 FROM events e"
+        f" WHERE {_M020_LEFT_OUT}) WHERE consumer = 'deliveries'"
+        f" AND event_id >= (SELECT MIN(e.event_id) FROM events e WHERE {_M020_LEFT_OUT})"
+    )
+
+
+_M020_LEFT_OUT = (
+    "e.kind = 'status' AND e.data NOT LIKE '%\"attempt_id\":\"wacoex-%' AND EXISTS"
+    " (SELECT 1 FROM recipients r WHERE r.message_id = e.message_id"
+    " AND r.state IN ('accepted', 'sent', 'held_by_meta', 'paused_by_meta'))"
+)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -796,4 +745,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m017_pace,
     m018_persons,
     m019_recipients_by_id,
+    m020_message_ids,
 )

@@ -120,8 +120,11 @@ BROKEN_ANSWERS: Mapping[str, bool] = {
 }
 # What happens to the statuses that follow a message which was accepted.
 STATUSES = frozenset({"status_lost", "status_duplicated", "status_reordered", "status_failed"})
+# What an accepted message is said to be when Meta does not send it yet (`message_status`).
+HELD_BACK: Mapping[str, str] = {"held": "held_for_quality_assessment", "paused": "paused"}
 _UNDELIVERABLE = 131026
-KINDS = DELAYS | REFUSALS.keys() | BROKEN_ANSWERS.keys() | STATUSES
+_AFTER_ACCEPTANCE = STATUSES | HELD_BACK.keys()
+KINDS = DELAYS | REFUSALS.keys() | BROKEN_ANSWERS.keys() | _AFTER_ACCEPTANCE
 TARGETS = frozenset({"messages", "reads", "all"})
 
 
@@ -144,7 +147,8 @@ class Fault:
 
     The `status_...` kinds concern the statuses that follow accepted messages: each status
     may be lost or come twice; those of one message may come in reverse order, or be one failure
-    with `code` (131026 if none is given).
+    with `code` (131026 if none is given). A message that is `held` or `paused` is taken, and has
+    no statuses before it is released.
     """
 
     kind: str
@@ -257,7 +261,7 @@ class Faults:
         chosen: Fault | None = None
         for standing in self._standing:
             fault = standing.fault
-            if fault.kind in STATUSES:
+            if fault.kind in _AFTER_ACCEPTANCE:
                 continue
             is_delay = fault.kind in DELAYS
             if not self._strikes(standing, request, may=is_delay or chosen is None):

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from wacoex_cli.sandbox.faults import (
+    HELD_BACK,
     Fault,
     GraphError,
     Request,
@@ -451,7 +452,9 @@ def _message_history(world: World, call: Call, phone_number: Node) -> dict[str, 
                 "timestamp": sent_at + place,
                 **_HISTORY_EVENT,
             }
-            for place, status in enumerate(_HISTORY_STATUSES)
+            for place, status in enumerate(
+                () if arrival.message_id in world.held_back else _HISTORY_STATUSES
+            )
         ]
         row = {
             "id": str(arrival.number),
@@ -469,7 +472,7 @@ def _send_message(world: World, call: Call, phone_number_id: str, fault: Fault |
     replaced anyway. With one that does, the answer is what the sender would have read.
     """
     body, at = call.json(), world.monotonic()
-    reply, code, message_id = Reply(), None, None
+    reply, code, message_id, held_as = Reply(), None, None, ""
     outcome = "accepted" if fault is None else fault.kind
     if fault is not None and not fault.takes_message:
         code = fault.error_code
@@ -477,10 +480,11 @@ def _send_message(world: World, call: Call, phone_number_id: str, fault: Fault |
         try:
             message_id = _take(world, call, phone_number_id, body, at)
             given = str(body["to"] if "to" in body else body["recipient"])
-            is_id = "to" not in body
-            named = {"user_id": given} if is_id else {"wa_id": given.removeprefix("+")}
+            named = {"wa_id": given.removeprefix("+")} if "to" in body else {"user_id": given}
             contact = {"input": given, **named}
-            message = {"id": message_id, "message_status": "accepted"}
+            request = Request("", True, phone_number_id, recipient_of(body))
+            held_as = next((kind for kind in HELD_BACK if world.faults.strikes(kind, request)), "")
+            message = {"id": message_id, "message_status": HELD_BACK.get(held_as, "accepted")}
             whole = {"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]}
             reply = json_reply(whole)
         except GraphError as error:
@@ -501,7 +505,9 @@ def _send_message(world: World, call: Call, phone_number_id: str, fault: Fault |
         without_plus=recipient is not None and values.get("to", recipient) != recipient,
     )
     world.log.add(arrival)
-    if arrival.accepted:
+    if message_id is not None and held_as:
+        world.held_back[message_id] = arrival, values
+    elif arrival.accepted:
         follow(world, arrival, values)
     return reply
 

@@ -24,7 +24,7 @@ from wacoex_cli.foundation.server import serving
 from wacoex_cli.sandbox import account, graph, respondio
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import RESPONDIO_CHANNEL_ID
-from wacoex_cli.sandbox.webhooks import TIMING, Emitted, Timing, emit, kind_of
+from wacoex_cli.sandbox.webhooks import TIMING, Emitted, Timing, emit, kind_of, release
 from wacoex_cli.sandbox.wire import (
     DAY_SECONDS,
     LOOPBACK,
@@ -234,6 +234,11 @@ class _FaultsBody(_Body):
     seed: int | None = None
 
 
+class _ReleaseBody(_Body):
+    recipients: list[str] = []
+    code: int | None = None
+
+
 class _LimitBody(_Body):
     phone_number_id: str
     limit: int = Field(ge=0)
@@ -370,6 +375,12 @@ class _Control:
         body = self._body(_LimitBody)
         self._world.set_limit(self._world.phone_number(body.phone_number_id).id, body.limit)
         return body.model_dump()
+
+    def post_release(self) -> object:
+        """Let messages that Meta holds back go out, or fail with a `code`."""
+        body = self._body(_ReleaseBody)
+        released = release(self._world, body.recipients, body.code)
+        return {"released": released, "held_back": len(self._world.held_back)}
 
     def post_reset(self) -> object:
         self._world.reset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from types import SimpleNamespace
 from typing import Any
@@ -623,7 +623,26 @@ class StatusStep:
     failure: Fault | None = None
 
 
-def follow(world: World, arrival: Arrival, body: Mapping[str, Any]) -> None:
+def release(world: World, recipients: Collection[str] = (), code: int | None = None) -> int:
+    """Let messages that are held back go out, or fail with a code; returns how many.
+
+    Those to these people, with or without `+`, or all.
+    """
+    wanted = {recipient.removeprefix("+") for recipient in recipients}
+    chosen = [
+        message_id
+        for message_id, (arrival, _) in world.held_back.items()
+        if not wanted or str(arrival.recipient).removeprefix("+") in wanted
+    ]
+    for message_id in chosen:
+        failure = None if code is None else Fault("status_failed", code=code)
+        follow(world, *world.held_back.pop(message_id), failure)
+    return len(chosen)
+
+
+def follow(
+    world: World, arrival: Arrival, body: Mapping[str, Any], failure: Fault | None = None
+) -> None:
     """Let the statuses of an accepted message follow, if there is somebody to tell them to."""
     recipient, number_id = arrival.recipient, arrival.phone_number_id
     if not world.callbacks.sends_statuses or recipient is None:
@@ -633,14 +652,15 @@ def follow(world: World, arrival: Arrival, body: Mapping[str, Any]) -> None:
     if isinstance(template, dict):
         found = world.template(node.waba_id, template["name"], template["language"]["code"])
         category = str(found.values["category"]).lower() if found else "marketing"
-    for step in course(world, number_id, recipient):
+    named = world.settings.returns_callback_data
+    for step in course(world, number_id, recipient, failure):
         scene = Scene(world, node, at + step.delay)
         updates = META_KINDS["status"].payloads(
             scene,
             contact=recipient,
             message_id=arrival.message_id or "",
             status=step.name,
-            callback_data=arrival.biz_opaque_callback_data,
+            callback_data=arrival.biz_opaque_callback_data if named else None,
             code=step.failure.error_code if step.failure else None,
             category=category,
         )
@@ -648,10 +668,12 @@ def follow(world: World, arrival: Arrival, body: Mapping[str, Any]) -> None:
             post(scene, updates, after=after)
 
 
-def course(world: World, number_id: str, recipient: str) -> Iterable[StatusStep]:
+def course(
+    world: World, number_id: str, recipient: str, failure: Fault | None = None
+) -> Iterable[StatusStep]:
     """What becomes of an accepted message, with the faults that strike its statuses."""
     request = Request("", True, number_id, recipient)
-    failure = world.faults.strikes("status_failed", request)
+    failure = failure or world.faults.strikes("status_failed", request)
     reads = zlib.crc32(recipient.encode()) % _ONE_IN_SO_MANY_DOES_NOT_READ != 0
     names = [name for name in _STATUS_DELAYS if reads or name != "read"]
     delays = [_STATUS_DELAYS[name] for name in names]

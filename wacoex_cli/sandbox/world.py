@@ -16,6 +16,7 @@ from wacoex_cli.sandbox.faults import Faults, GraphError, unknown_object
 from wacoex_cli.sandbox.respondio_world import RespondIOWorld
 from wacoex_cli.sandbox.wire import (
     WEBHOOK_FIELDS,
+    Arrival,
     ArrivalLog,
     Call,
     Callbacks,
@@ -243,7 +244,8 @@ class Contents:
 class Behaviour:
     """How the world behaves; `app_secret` makes `appsecret_proof` compulsory.
 
-    `shares_history` is what the owner of the phone chose while connecting.
+    `shares_history` is what the owner of the phone chose while connecting. Without
+    `returns_callback_data` statuses lack what the sender gave a message to be known by.
     """
 
     app_secret: str | None = field(default=None, repr=False)
@@ -251,6 +253,7 @@ class Behaviour:
     pair_rate: bool = True
     message_history: bool = True
     shares_history: bool = True
+    returns_callback_data: bool = True
 
 
 class World:
@@ -298,6 +301,8 @@ class World:
         self.opened_at: dict[str, float] = {}
         self.suspended: set[str] = set()
         self.hidden: set[str] = set()
+        # Accepted messages that wait at Meta, by their ids: the arrival, and what was sent.
+        self.held_back: dict[str, tuple[Arrival, Mapping[str, Any]]] = {}
         self.templates_revision = 0
         self._limits: dict[str, int] = {}
         self._rates: dict[str, SlidingSecond] = {}
