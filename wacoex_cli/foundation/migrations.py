@@ -770,6 +770,11 @@ _M018_ONE_BUSINESS = (
 )
 
 
+def m023_reread(db: Database) -> None:
+    """When the category of a broadcast's template was learned last; NULL: when it was planned."""
+    db.execute("ALTER TABLE broadcasts ADD COLUMN category_at TEXT")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -789,4 +794,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m016_output,
     m017_pace,
     m018_persons,
+    m023_reread,
 )
