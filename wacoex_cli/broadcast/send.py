@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
+from wacoex_cli.contacts.quiet_hours import NEVER_OPEN, demand_opening
 from wacoex_cli.contacts.store import Scope, is_opted_out
 from wacoex_cli.errors import (
     CredentialError,
@@ -70,7 +72,7 @@ from wacoex_cli.errors import (
 from wacoex_cli.findings.model import Finding
 from wacoex_cli.foundation import generation
 from wacoex_cli.foundation.clock import Clock, local_text, moment_ahead
-from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise
+from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise, zones_of
 from wacoex_cli.foundation.workspace import Workspace, login_name, meanwhile
 from wacoex_cli.inactivity.checks import zone_of
 from wacoex_cli.platforms.error_codes import classify
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.terminal.dialogue import Dialogue
     from wacoex_cli.terminal.options import Invocation
 
 _POLL_SECONDS = 0.1
@@ -240,6 +243,7 @@ def send_broadcast(
         until=until,
     )
     number = broadcast.broadcast_id
+    _demand_opening(Rows(state, number), order, not_before or workspace.clock.now(), dialogue)
     task = _SendTask(workspace, provider_for(workspace, channel), channel, broadcast, order)
     checked = task.check()
     for line in report.findings_text(checked.findings):
@@ -297,6 +301,19 @@ def _times(
     until = moment_ahead(options.until, zone, not_before or now) if options.until else None
     check_times(not_before, until, now)
     return not_before, until
+
+
+def _demand_opening(rows: Rows, order: SendOrder, start: datetime, dialogue: Dialogue) -> None:
+    """Refuse guards under which nothing could leave, and say where the rest may not."""
+    guards, until = order.guards or UNGUARDED, order.until
+    if guards.quiet_hours:
+        zones = (zones_of(phone) or (order.zone,) for phone in rows.open_numbers())
+        demand_opening(zones, guards.quiet_hours, start, until)
+    if guards.canary and until and until - start <= timedelta(seconds=guards.canary.wait_seconds):
+        dialogue.warn(
+            f"the canary may be waited for longer than `--until` ({local_text(until, order.zone)}):"
+            " the rest leaves before it only if all statuses come sooner"
+        )
 
 
 @dataclass(frozen=True)
@@ -502,8 +519,8 @@ def plan_and_send(
             return _show_requests(workspace, channel, broadcast, rows)
         try:
             return send_broadcast(workspace, invocation, channel, broadcast, order)
-        except RefusedError as error:
-            if error.code == ALREADY_SENT and (plan.source or retry_failed):
+        except (RefusedError, UsageError) as error:
+            if error.code in (ALREADY_SENT, NEVER_OPEN) and (plan.source or retry_failed):
                 # A cron job would leave one more plan each time. The list is still there.
                 Broadcasts(workspace.state).take_back(broadcast.broadcast_id)
                 error.hint = f"{error.hint}; give it to the same command, which planned nothing"
