@@ -457,7 +457,7 @@ def test_the_command_minds_the_hours_and_tells_them(shop, cli, eventually):
 
     done = cli("broadcast", "send", "--quiet-hours", hours, "--until", moment(2), "--yes", "--json")
 
-    assert done.code == 6
+    assert done.code == 7
     assert done.data["held"]["rows"] == 3
 
     assert taken(shop) == 1
