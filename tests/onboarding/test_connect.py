@@ -37,6 +37,7 @@ from wacoex_cli.onboarding.model import (
 )
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.webhooks import emit
+from wacoex_cli.sandbox.world import WABA_ID
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation
 
