@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
 import pytest
 
+from wacoex_cli.broadcast.model import Status
+from wacoex_cli.broadcast.projection import keep_reading, reread
+from wacoex_cli.broadcast.store import Broadcasts
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import read_payload
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID
+from wacoex_cli.templates.model import Template
 
 ANA, BEN = "+6591234567", "+6591234568"
 BODY = {"type": "BODY", "text": "Hi {{1}}, your plan ends on Friday."}
@@ -326,3 +333,66 @@ def test_failed_rows_sent_again_go_by_the_category_of_now(shop, control, cli, re
     cli("broadcast", "send", number, *FINE, "--retry-failed", "all")
 
     assert reached(shop) == [ANA]
+
+
+OPENING = {"message_template_name": "opening_hours", "message_template_language": "en_US"}
+
+
+def planned_template(broadcast):
+    return Template.from_json(json.loads(broadcast.template))
+
+
+def test_while_rows_wait_for_hours_the_template_is_read_again(shop, eventually):
+    broadcast = shop.planned(2)
+    with shop.state.transaction():
+        Broadcasts(shop.state).set_status(broadcast.broadcast_id, Status.SENDING)
+    found = {"template": replace(planned_template(broadcast), category="MARKETING")}
+
+    async def read():
+        return found["template"]
+
+    def category():
+        return planned_template(shop.current(broadcast)).category
+
+    def after_a_while(condition):
+        def check():
+            shop.clock.leap(20)
+            return condition()
+
+        return check
+
+    async def wait():
+        number, clock = broadcast.broadcast_id, shop.clock
+        looking = asyncio.create_task(
+            keep_reading(shop.state, number, read, Provider.META, (), clock)
+        )
+        await eventually(after_a_while(lambda: category() == "MARKETING"))
+        assert shop.current(broadcast).status == "sending"
+        found["template"] = replace(found["template"], status="PAUSED")
+        await eventually(after_a_while(lambda: shop.current(broadcast).status == "paused"))
+        looking.cancel()
+
+    asyncio.run(wait())
+    assert "APPROVED -> PAUSED" in str(shop.current(broadcast).reason)
+
+
+@pytest.mark.parametrize(("now", "category"), [("MARKETING", "MARKETING"), ("UTILITY", "UTILITY")])
+def test_a_copy_of_metas_list_loosens_nothing_that_meta_told(shop, now, category):
+    broadcast = shop.planned(2)
+    told(shop, **OPENING, previous_category="UTILITY", new_category=now)
+    copy = planned_template(broadcast)
+
+    found = reread(shop.state, broadcast, copy, Provider.RESPONDIO, shop.clock.now())
+
+    assert found.category == category
+    assert "the template was read in a copy of Meta's list" in [f.title for f in found.findings]
+
+
+def test_an_edit_that_a_copy_does_not_show_yet_is_critical(shop):
+    broadcast = shop.planned(2)
+    told(shop, "message_template_components_update", **OPENING)
+    copy = planned_template(broadcast)
+
+    found = reread(shop.state, broadcast, copy, Provider.RESPONDIO, shop.clock.now())
+
+    assert ("WX509", "critical") in [(f.id, f.severity.value) for f in found.findings]
