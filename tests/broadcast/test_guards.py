@@ -28,7 +28,7 @@ from wacoex_cli.broadcast.guards import (
 from wacoex_cli.broadcast.model import Counts, RowState, Status, Stop, attempt_id
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.contacts.quiet_hours import QuietHours
+from wacoex_cli.contacts.quiet_hours import QuietHours, demand_opening
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
@@ -450,23 +450,27 @@ def _line_with(stream, word):
 
 
 def test_the_command_minds_the_hours_and_tells_them(shop, cli, eventually):
-    shop.planned(3)
+    in_lisbon = "+351912345678"
+    shop.planned(shop.file("people.csv", [*((shop.phone(n),) for n in (1, 2, 3)), (in_lisbon,)]))
     now = datetime.now(SINGAPORE)
     hours = f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=2):%H:%M}"
 
     done = cli("broadcast", "send", "--quiet-hours", hours, "--until", moment(2), "--yes", "--json")
 
-    assert done.code == 6
+    assert done.code == 7
     assert done.data["held"]["rows"] == 3
 
+    assert taken(shop) == 1
+
+    # Who is left is in Singapore: nothing could leave.
     done = cli("broadcast", "resume", 1, "--until", moment(1), "--yes")
-    assert f"guards: quiet hours {hours} where each number is from" in done.err
-    assert "held back by quiet hours: 3, the first until" in done.out
+    assert done.code == 2
+    assert "nothing could leave before `--until`" in done.err
 
     done = cli("broadcast", "resume", 1, "--quiet-hours", "none", "--yes")
     assert done.code == 0
     assert "guards:" not in done.err
-    assert taken(shop) == 3
+    assert taken(shop) == 4
 
 
 @pytest.mark.parametrize(
@@ -605,3 +609,59 @@ def test_it_never_goes_on_over_its_limit_or_without_a_word(counts, quiet_seconds
         assert 2 * unheard <= left
     if isinstance(found, Wait):
         assert left + found.room <= max(left, 10)
+
+
+IN_SINGAPORE, IN_LISBON = ("Asia/Singapore",), ("Europe/Lisbon",)
+NIGHT = QuietHours.parse("21:00-08:00")
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(f"2026-11-07T{text}:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("people", "until"),
+    [
+        ([IN_SINGAPORE], None),
+        ([IN_SINGAPORE], at("23:59")),
+        ([IN_SINGAPORE, IN_LISBON], at("18:00")),
+        ([], at("18:00")),
+    ],
+)
+def test_a_run_begins_when_somebody_can_be_written_to_before_its_end(people, until) -> None:
+    # 14:00 UTC is 22:00 in Singapore, and an afternoon in Lisbon.
+    demand_opening(people, NIGHT, at("14:00"), until and until + timedelta(hours=1))
+
+
+def test_quiet_hours_up_to_the_end_are_refused_with_the_moment_of_each_zone() -> None:
+    with pytest.raises(UsageError) as refused:
+        demand_opening([IN_SINGAPORE, IN_SINGAPORE, IN_LISBON], NIGHT, at("22:30"), at("23:30"))
+
+    assert refused.value.code == "never_open"
+    assert "2 people from 2026-11-08 08:00 Asia/Singapore on" in refused.value.message
+    assert "1 person from 2026-11-08 08:00 Europe/Lisbon on" in refused.value.message
+
+
+def test_hours_that_are_quiet_somewhere_all_day_are_refused_without_an_end_too() -> None:
+    both = (*IN_SINGAPORE, "America/New_York")
+
+    with pytest.raises(UsageError, match="at no hour"):
+        demand_opening([both], QuietHours.parse("19:00-18:00"), at("14:00"), None)
+
+
+def test_the_command_refuses_what_can_never_leave_and_keeps_no_plan(shop, cli) -> None:
+    now = datetime.now(UTC)
+    clocks = [(now + timedelta(hours=8 + hours)).strftime("%H:%M") for hours in (-1, 3)]
+    end = (now + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%MZ")
+    people = shop.people(2)
+
+    refused = cli(
+        *("broadcast", "send", "--to", people, "--template", "opening_hours", "--lang", "en_US"),
+        *("--yes", "--overrule", "WX104", "--quiet-hours", "-".join(clocks), "--until", end),
+    )
+
+    assert refused.code == 2
+    assert "nothing could leave before `--until`" in refused.err
+    assert f"{clocks[1]} Asia/Singapore on" in refused.err
+    assert cli("broadcast", "list", "--json").data["broadcasts"] == []
+    assert shop.world.log.accepted() == []

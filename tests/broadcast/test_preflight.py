@@ -17,12 +17,13 @@ from wacoex_cli.broadcast.projection import (
     Trouble,
     check_doubtful,
     check_limit_used_up,
+    check_messaging_limit,
     check_refused_people,
     check_throttled,
     check_trouble,
+    check_us_marketing,
     troubles,
 )
-from wacoex_cli.broadcast.providers import check_messaging_limit, check_us_marketing
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import AccountEvent, Details, Provider
 from wacoex_cli.channels.store import AccountEvents
@@ -268,8 +269,8 @@ def test_a_template_whose_text_changed_after_planning_refuses_the_sending(shop, 
     refused = cli("broadcast", "send", "--yes")
 
     assert refused.code == 5
-    assert "changed after planning" in refused.err
-    assert cli("broadcast", "send", "--yes", "--overrule", "WX504").code == 0
+    assert '-> "We are closed."' in refused.err
+    assert cli("broadcast", "send", "--yes", "--overrule", "WX509").code == 0
 
 
 def test_resume_checks_again(shop, cli, number):

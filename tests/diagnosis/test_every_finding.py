@@ -166,12 +166,15 @@ def broadcast(state: str, code: int | None) -> Break:
     return change
 
 
-def paused_template(clinic: Any) -> None:
-    broadcast("pending", None)(clinic)
-    clinic.sql("UPDATE broadcasts SET status = 'planned', started_at = NULL")
-    for node in clinic.world.nodes.values():
-        if node.kind.name == "WhatsAppMessageTemplate":
-            clinic.world.patch_node(node, {"status": "PAUSED"})
+def template(**values: Any) -> Break:
+    def change(clinic: Any) -> None:
+        broadcast("pending", None)(clinic)
+        clinic.sql("UPDATE broadcasts SET status = 'planned', started_at = NULL")
+        for node in clinic.world.nodes.values():
+            if node.kind.name == "WhatsAppMessageTemplate":
+                clinic.world.patch_node(node, values)
+
+    return change
 
 
 def journey(step: str, answer: dict[str, Any], via: Route = Route.RESPONDIO) -> Break:
@@ -250,10 +253,11 @@ TABLE: dict[str, Break] = {
     "WX501": patching(quality_rating="RED"),
     "WX502": patching(whatsapp_business_manager_messaging_limit="TIER_OF_TOMORROW"),
     "WX503": broadcast("rejected", 130429),
-    "WX504": paused_template,
+    "WX504": template(status="PAUSED"),
     "WX505": broadcast("ambiguous", None),
     "WX506": broadcast("rejected", 131049),
     "WX508": unplaced_stop,
+    "WX509": template(category="AUTHENTICATION"),
     "WX601": journey("eligibility", {**GOOD, "in_real_use": False}),
     "WX602": journey("other-partner", {"other_partner": True}),
     "WX603": journey("eligibility", {**GOOD, "app_version": "2.20.1"}),

@@ -238,6 +238,37 @@ def events_of(body: dict[str, Any]) -> tuple[Event, ...]:
             },
         ),
         (
+            "template_category",
+            Kind.TEMPLATE_CATEGORY,
+            {
+                "template_id": "1689556908129832",
+                "template_name": "autumn_offer",
+                "template_language": "en_US",
+                "old": "UTILITY",
+                "new": "MARKETING",
+            },
+        ),
+        (
+            "template_category_coming",
+            Kind.TEMPLATE_CATEGORY,
+            {
+                "template_id": "1689556908129832",
+                "template_name": "autumn_offer",
+                "template_language": "en_US",
+                "new": "UTILITY",
+                "category": "MARKETING",
+            },
+        ),
+        (
+            "template_edited",
+            Kind.TEMPLATE_TEXT,
+            {
+                "template_id": "1689556908129832",
+                "template_name": "autumn_offer",
+                "template_language": "en_US",
+            },
+        ),
+        (
             "quality",
             Kind.QUALITY,
             {"event": "ONBOARDING", "limit": "TIER_2K", "old_limit": "TIER_NOT_SET"},

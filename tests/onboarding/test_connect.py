@@ -37,6 +37,7 @@ from wacoex_cli.onboarding.model import (
 )
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.sandbox.webhooks import emit
+from wacoex_cli.sandbox.world import WABA_ID
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation
 
@@ -168,7 +169,7 @@ def test_the_walk_goes_on_from_the_answers_of_the_check(run, shop) -> None:
     done = run("connect", "shop", "--json", **typed("yes"))
 
     assert states(done.data)["changes"] == "settled"
-    assert states(done.data)["signup"] == "open"
+    assert states(done.data)["signup"] == "declined"
 
 
 def test_a_failed_step_ends_the_walk_and_is_asked_again_the_next_time(run, shop) -> None:
@@ -177,9 +178,18 @@ def test_a_failed_step_ends_the_walk_and_is_asked_again_the_next_time(run, shop)
     assert done.code == 5
     assert states(done.data)["eligibility"] == "failed"
     assert states(done.data)["business-suite"] == "open"
-    again = run("connect", "shop", "--json", **typed(*ELIGIBLE, "n"))
+    again = run("connect", "shop", "--json", **typed(*ELIGIBLE, "n", ""))
     assert states(again.data)["eligibility"] == "settled"
-    assert again.code == 6
+    assert (again.code, states(again.data)["business-suite"]) == (1, "declined")
+
+
+def test_the_link_in_business_suite_can_be_left_out_with_a_reason(run, shop) -> None:
+    done = run("connect", "shop", "--json", **typed(*ELIGIBLE, "n", "no admin today", "n", "yes"))
+
+    assert states(done.data)["business-suite"] == "skipped"
+    assert done.data["steps"][2]["answer"] == {"linked": False, "reason": "no admin today"}
+    assert states(done.data)["changes"] == "settled"
+    assert "WX604" in {one["id"] for one in done.data["findings"]}
 
 
 def test_the_receipt_is_a_line_for_each_step(run, shop) -> None:
@@ -512,6 +522,31 @@ def test_while_whatsapp_reconnects_by_itself_it_refuses(
     assert "wait until 2026-11-07T12:55:00.000Z" in str(raised.value.hint)
     stage.clock.advance(3600)
     assert begin_again(finished()).finished_at is None
+
+
+def test_a_resumed_walk_does_not_sign_up_while_whatsapp_reconnects(stage, make_talker) -> None:
+    stage.channel()
+    stage.settle("other-partner", other_partner=False, seen=[])
+    tell(stage, "ACCOUNT_OFFBOARDED", minutes_ago=5)
+
+    with pytest.raises(RefusedError, match="WX204"):
+        stage.go("signup", connect.checked_signup, make_talker({}))
+
+
+def test_a_partner_that_came_since_it_was_asked_is_shown_before_signup(
+    at_meta, make_talker
+) -> None:
+    at_meta.settle("other-partner", other_partner=False, seen=[])
+    at_meta.clock.advance(600)
+    at_meta.world.subscribed_apps[WABA_ID] = [
+        {"whatsapp_business_api_data": {"id": "999", "name": "Other Partner"}}
+    ]
+    talker = make_talker({"did you look": "no"})
+
+    outcome = at_meta.go("signup", connect.checked_signup, talker)
+
+    assert outcome.state is StepState.DECLINED
+    assert any("Other Partner (999) gets its messages" in text for text in talker.told)
 
 
 @pytest.mark.parametrize(

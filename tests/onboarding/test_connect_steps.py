@@ -134,11 +134,11 @@ def test_without_a_token_the_id_may_stay_unknown(stage, make_talker) -> None:
     assert channel_id(stage) is None
 
 
-def test_not_connected_yet_leaves_it_open(stage, make_talker) -> None:
+def test_not_connected_yet_is_an_answer(stage, make_talker) -> None:
     stage.channel()
     talker = make_talker({"connected in respond.io now": "no"})
 
-    assert stage.go("signup", signup_respondio, talker).state is StepState.OPEN
+    assert stage.go("signup", signup_respondio, talker).state is StepState.DECLINED
 
 
 def test_a_token_that_is_refused_ends_the_walk(at_respondio, make_talker) -> None:
@@ -357,8 +357,8 @@ def test_where_nothing_tells_of_messages_the_person_is_asked(stage, make_talker)
     assert stage.clock.slept == []
 
 
-def test_what_did_not_appear_stays_open(stage, make_talker) -> None:
-    assert asked(stage, make_talker, "no").state is StepState.OPEN
+def test_what_did_not_appear_is_an_answer_and_asked_again(stage, make_talker) -> None:
+    assert asked(stage, make_talker, "no").state is StepState.DECLINED
 
 
 def test_the_proof_can_be_left_out_which_is_kept_with_who_said_so(at_meta, make_talker) -> None:

@@ -33,6 +33,7 @@ from wacoex_cli.sandbox.world import APP_ID, DEFAULT_TOKEN, World
 PERSON, NEW = "+6591234567", 5001
 URL = "http://127.0.0.1:4555"
 ANSWERS = {
+    "did you look in WhatsApp Manager": "yes",
     "which version": "2.25.3",
     "in real use": "yes",
     "Meta Verified": "no",

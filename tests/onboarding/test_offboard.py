@@ -31,6 +31,7 @@ from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, offboard, preview
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.platforms.payloads import payload_of
+from wacoex_cli.sandbox import account
 from wacoex_cli.sandbox.account import offboard as lose_for_a_while
 from wacoex_cli.sandbox.account import remove_partner
 from wacoex_cli.sandbox.defaults import default_world
@@ -364,6 +365,49 @@ def test_a_number_that_whatsapp_brings_back_is_not_offboarded_without_typing(sho
     shop.offboard(person=person)
     assert "it may come back by itself" in person.questions[0]
     assert "critical WX204" in "\n".join(person.notes)
+
+
+def half_way(shop: Shop) -> Fuse:
+    """A journey whose process dies right after the end was proved."""
+    for kill_at in range(200):
+        with contextlib.suppress(Killed):
+            shop.offboard(person=Clicker(fuse := Fuse(kill_at), shop, True), fuse=fuse)
+        if shop.states().get("proof") == "settled":
+            break
+    assert "archive" not in shop.states()
+    return fuse
+
+
+@pytest.mark.parametrize("options", [{}, {"is_confirmed": True}])
+def test_a_channel_that_was_connected_again_is_not_archived(shop: Shop, options) -> None:
+    half_way(shop)
+    shop.clock.advance(600)
+    shop.hear(account.add_partner(shop.world).payloads)
+
+    refused = shop.offboard(unsubscribe=True, **options)
+
+    assert refused.exit_code == 5
+    assert not refused.is_finished
+    assert shop.states()["proof"] == "open"
+    with shop.state() as state:
+        assert registry.known(state, "shop").archived_at is None
+    assert PARTNER_APP_ID in str(shop.world.subscribed_apps[WABA_ID])
+
+
+@pytest.mark.parametrize("options", [{}, {"is_confirmed": True}])
+def test_a_loss_after_it_was_confirmed_is_asked_about_again(shop: Shop, options) -> None:
+    for kill_at in range(100):
+        with contextlib.suppress(Killed):
+            shop.offboard(fuse=Fuse(kill_at))
+        if "backup" in shop.states():
+            break
+    shop.clock.advance(600)
+    shop.hear(lose_for_a_while(shop.world).payloads)
+
+    refused = shop.offboard(**options)
+
+    assert (refused.exit_code, [one.id for one in refused.findings]) == (5, ["WX204"])
+    assert shop.states()["what-changes"] == "open"
 
 
 def test_a_registration_anew_proves_no_offboarding(shop: Shop) -> None:

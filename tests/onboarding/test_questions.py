@@ -231,10 +231,10 @@ def test_the_browser_opens_only_on_request(
     assert len(opened) == count
 
 
-def test_a_number_that_is_not_linked_leaves_the_step_open(go: Go) -> None:
-    outcome = go(connect.business_suite, Person("n"))
+def test_a_number_that_is_not_linked_is_an_answer(go: Go) -> None:
+    outcome = go(connect.business_suite, Person("n", ""))
 
-    assert outcome.state is StepState.OPEN
+    assert outcome.state is StepState.DECLINED
     assert [one.id for one in outcome.findings] == ["WX604"]
 
 
@@ -295,12 +295,24 @@ def test_what_meta_shows_of_another_partner_is_shown_and_kept(token: None, go: G
     assert not any(APP_ID in text for text in seen)
 
 
+def test_an_answer_that_meta_contradicts_is_asked_again(token: None, go: Go) -> None:
+    person = Person("n", "n")
+
+    outcome = go(connect.other_partner, person, via=Route.SIGNUP, waba_id=WABA_ID)
+
+    assert outcome.state is StepState.DECLINED
+    assert any("you say there is no other partner; Meta shows:" in text for text in person.told)
+    person = Person("n", "y")
+    outcome = go(connect.other_partner, person, via=Route.SIGNUP, waba_id=WABA_ID)
+    assert outcome.state is StepState.SETTLED
+
+
 def test_another_partner_leads_through_four_steps_and_waits_for_them(go: Go) -> None:
     person = Person("y", "n")
 
     outcome = go(connect.other_partner, person)
 
-    assert outcome.state is StepState.OPEN
+    assert outcome.state is StepState.DECLINED
     assert [one.id for one in outcome.findings] == ["WX602"]
     assert [text[:2] for text in person.told] == ["1.", "2.", "3.", "4."]
     assert go(connect.other_partner, Person("y", "y")).state is StepState.SETTLED
@@ -333,7 +345,7 @@ def test_what_is_not_acknowledged_is_asked_again_and_nothing_else(go: Go) -> Non
 
     second = go(connect.changes, person)
 
-    assert first.state is StepState.OPEN
+    assert first.state is StepState.DECLINED
     assert [one.id for one in first.findings] == ["WX606"]
     assert second.state is StepState.SETTLED
     assert rows[0].text in person.asked[0]

@@ -28,6 +28,7 @@ from wacoex_cli.broadcast.guards import (
     let_pass,
 )
 from wacoex_cli.broadcast.model import (
+    COOLING_DOWN,
     Broadcast,
     Claim,
     CodeCount,
@@ -42,7 +43,7 @@ from wacoex_cli.broadcast.model import (
     lock_purpose,
     pace_key,
 )
-from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
+from wacoex_cli.broadcast.projection import bring_up_to_date, follow_category, project_known
 from wacoex_cli.broadcast.providers import SendingProvider, creating, judge, polling
 from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
@@ -687,7 +688,9 @@ class _SendingProcess:
                     hint=f"look at it: wacoex broadcast show {number}",
                     code="wrong_status",
                 )
+            follow_category(self.state, self.broadcast)
             self.rows.skip_opted_out()
+            self.rows.skip_cooling_down(now - COOLING_DOWN)
             self.rows.skip_sent_to(self.broadcast)
             self.rows.count_again()
             guards = self._keep_guards(order.guards, now)

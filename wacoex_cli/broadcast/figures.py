@@ -66,6 +66,7 @@ DUE = (
     " AND not_before <= ? AND not_before <= CASE WHEN reason = 'quiet_hours' THEN ? ELSE ? END"
     f" AND {_HAS_TRIES} AND {_NOT_OPTED_OUT} ORDER BY not_before, row LIMIT ?"
 )
+_PAGE_ROWS = 5_000
 LOST_RECORD, OTHER_COPY = "lost_record", "other_copy"
 """Reasons of ambiguous rows: a note says that they were tried, or another copy may have."""
 LOST_TRACK_REASONS = f"('{LOST_RECORD}', '{OTHER_COPY}')"
@@ -211,6 +212,17 @@ class Figures:
         )
         us = [row["n"] for row in areas if region_of(f"{row['area']}2345678"[:12]) == "US"]
         return int(sum(us) + by_id)
+
+    def open_numbers(self) -> Iterator[str]:
+        """The numbers of the rows still to be sent, in order, some thousand read at a time."""
+        last = -1
+        while page := self._rows(
+            f"SELECT row, phone FROM recipients WHERE broadcast_id = ? AND state IN {OPEN}"
+            f" AND row > ? ORDER BY row LIMIT {_PAGE_ROWS}",
+            last,
+        ):
+            yield from (row["phone"] for row in page)
+            last = page[-1]["row"]
 
     def left_since(self, since: str) -> tuple[Counts, str]:
         """The rows that left since a moment, by state, and when the last of them was answered.

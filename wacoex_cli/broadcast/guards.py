@@ -290,7 +290,11 @@ def check_times(not_before: datetime | None, until: datetime | None, now: dateti
                 code="bad_time",
             )
     if not_before and until and until <= not_before:
-        raise UsageError("`--until` is not after `--not-before`", code="bad_time")
+        raise UsageError(
+            "`--until` is not after `--not-before`: nothing could leave",
+            hint="give a later `--until`",
+            code="bad_time",
+        )
 
 
 @dataclass(frozen=True)

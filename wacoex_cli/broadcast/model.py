@@ -31,6 +31,9 @@ MOST_TRIES_IN_RUN = 5
 LONGEST_RETRY_IN_RUN = timedelta(minutes=10)
 """How often, and for how long, one row is tried in one run."""
 
+COOLING_DOWN = timedelta(hours=24)
+"""How long nobody is written to after a 131049 (Meta: per-user marketing limits)."""
+
 SETTLES_AFTER = timedelta(minutes=10)
 """From this age on a list that lacks a message says something. Nearer than that, rows rival."""
 
@@ -188,7 +191,8 @@ class Broadcast(NamedTuple):
     `provider` is the API it was planned for, `guards` (JSON) is what `send` was told to mind.
     `retry_of` is the first broadcast whose failed rows it sends again, also when they failed in
     other such ones since; `test_of` the broadcast that it is a test message of. `is_compared`: it
-    was compared with the others and may send; `has_keys`: its open rows have what it takes.
+    was compared with the others and may send; `has_keys`: its open rows have what it takes. Of the
+    template everything is frozen but its category, which is the newest known (`category_at`).
     """
 
     broadcast_id: int
@@ -217,6 +221,12 @@ class Broadcast(NamedTuple):
     repeats: RepeatPolicy = RepeatPolicy.REFUSED
     is_compared: bool = False
     has_keys: bool = False
+    category_at: str | None = None
+
+    @property
+    def category_known_at(self) -> str:
+        """When the category of the frozen template was read, or told by an event."""
+        return self.category_at or self.planned_at
 
     @property
     def template_name(self) -> str:

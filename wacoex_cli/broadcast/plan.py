@@ -19,6 +19,7 @@ from wacoex_cli.audience.recipients_file import first_name
 from wacoex_cli.broadcast.figures import Month
 from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
 from wacoex_cli.broadcast.model import (
+    COOLING_DOWN,
     Broadcast,
     Planned,
     RowState,
@@ -27,11 +28,10 @@ from wacoex_cli.broadcast.model import (
     lock_purpose,
     message_key,
 )
-from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.projection import bring_up_to_date, check_audience
 from wacoex_cli.broadcast.providers import (
     Means,
     SendingProvider,
-    check_audience,
     check_channel,
     check_same_api,
     find_contacts,
@@ -82,7 +82,6 @@ if TYPE_CHECKING:
 
 # Small enough that a broadcast running beside it gets its turn at the state file in time.
 _BATCH_ROWS = 5_000
-_COOLING_DOWN = timedelta(hours=24)
 _EXAMPLES = 3
 _IN_NO_RANGE = "of a possible length, but in no range that a numbering plan knows"
 
@@ -104,7 +103,7 @@ def _leave_out(state: State, rows: Rows, order: PlanOrder, now: datetime) -> Non
                     rows.skip_excluded(batch)
     with state.transaction():
         rows.skip_opted_out()
-        rows.skip_cooling_down(now - _COOLING_DOWN)
+        rows.skip_cooling_down(now - COOLING_DOWN)
         rows.skip_respelled()
         rows.skip_same_people()
 

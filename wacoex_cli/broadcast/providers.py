@@ -39,7 +39,13 @@ from wacoex_cli.channels.look import read_phone_number, read_respondio
 from wacoex_cli.channels.model import Channel, Fact, Provider, values_of
 from wacoex_cli.channels.registry import meta_for, respondio_for
 from wacoex_cli.channels.store import AccountEvents
-from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
+from wacoex_cli.errors import (
+    CredentialError,
+    RefusedError,
+    TemporaryError,
+    UsageError,
+    WacoexError,
+)
 from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Evidence, Finding, Severity
@@ -62,8 +68,7 @@ from wacoex_cli.platforms.respondio import (
 )
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import RespondIOTemplates, find_template, respondio_body
-from wacoex_cli.templates.rule import check_still_as_planned, message_body
-from wacoex_cli.throughput.throttle import messaging_limit
+from wacoex_cli.templates.rule import message_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -98,6 +103,7 @@ _NOT_SENT_WAIT_SECONDS = 1.0
 
 _TOO_MANY_REQUESTS, _BEING_PROCESSED, _UNKNOWN_CONTACT = 429, 449, 404
 
+_BAD_TOKEN = 190
 _TURNED_AWAY = frozenset({401, 403})
 
 _NOT_TO_IDS = 131062
@@ -656,39 +662,6 @@ async def polling(
         yield poller
 
 
-def check_messaging_limit(
-    tier: object, recipients: int, taken_in_24_hours: int, channel: str, observed_at: str
-) -> list[Finding]:
-    """WX502: more people than the portfolio's 24 hour limit leaves room for.
-
-    What other numbers of the portfolio sent is invisible here, so the room is "at most".
-    """
-    limit = messaging_limit(tier)
-    if limit is None or recipients + taken_in_24_hours <= limit:
-        return []
-    room = max(0, int(limit) - taken_in_24_hours)
-    said = (
-        (f"the portfolio may message {int(limit)} people in 24 h", "meta"),
-        (f"{taken_in_24_hours} were messaged from this number in the last 24 h", "ledger"),
-        (f"the plan holds {recipients}, there is room for at most {room}", "plan"),
-    )
-    evidence = [Evidence(text, source, observed_at) for text, source in said]
-    return [Finding("WX502", Severity.CRITICAL, channel, evidence, room=room)]
-
-
-def check_us_marketing(
-    category: str, us_recipients: int, channel: str, observed_at: str
-) -> list[Finding]:
-    """WX506: marketing templates are not delivered to US numbers (Meta: per-user limits)."""
-    if category != "MARKETING" or not us_recipients:
-        return []
-    evidence = (
-        Evidence(f"{us_recipients} recipients have a US number", "plan", observed_at),
-        Evidence("the template's category is MARKETING", "meta", observed_at),
-    )
-    return [Finding("WX506", Severity.WARNING, channel, evidence)]
-
-
 _FIELDS = (*SENDING_FIELDS, "last_onboarded_time")
 
 
@@ -736,35 +709,23 @@ def messaged_lately(state: State, channel: Channel, now: datetime) -> int:
     return figures.taken_since(state, channel.phone, now - timedelta(hours=24))
 
 
-def check_audience(
-    rows: Rows, channel: Channel, category: str, tier: object, taken: int, now: datetime
-) -> list[Finding]:
-    """What the recipients of a planned broadcast mean for the limits, after `taken` others."""
-    name, observed_at = channel.name, to_text(now)
-    us_recipients = rows.count_open_us() if category == "MARKETING" else 0
-    return [
-        *check_messaging_limit(tier, rows.count_open(), taken, name, observed_at),
-        *check_us_marketing(category, us_recipients, name, observed_at),
-    ]
-
-
-async def check_before_sending(
-    workspace: Workspace, provider: SendingProvider, channel: Channel, broadcast: Broadcast
-) -> list[Finding]:
-    """Everything that speaks against sending this broadcast now.
+async def read_template(provider: SendingProvider, broadcast: Broadcast) -> Template | WacoexError:
+    """The template as it is now, or why it cannot be known: it is gone, or may not be read.
 
     Raises:
-        RefusedError: it was planned against another API than the one configured now.
+        CredentialError, RefusedError, TemporaryError: nobody answers, or the token is no good.
     """
-    check_same_api(provider, channel, broadcast)
     planned = Template.from_json(json.loads(broadcast.template))
-    current = await provider.find_template(planned.name, planned.language)
-    standing, now = standing_check(workspace, channel), workspace.clock.now()
-    found, tier = await check_channel(provider, channel, now, standing)
-    found += check_still_as_planned(planned, current, channel.name, to_text(now), provider.kind)
-    taken = messaged_lately(workspace.state, channel, now)
-    rows = Rows(workspace.state, broadcast.broadcast_id)
-    return [*found, *check_audience(rows, channel, planned.category, tier, taken, now)]
+    try:
+        return await provider.find_template(planned.name, planned.language)
+    except UsageError as error:
+        if error.code != "unknown_template":
+            raise
+        return error
+    except CredentialError as error:
+        if error.details.get("code") in (None, _BAD_TOKEN):
+            raise
+        return error
 
 
 def check_same_api(provider: SendingProvider, channel: Channel, broadcast: Broadcast) -> None:

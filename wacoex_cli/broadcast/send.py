@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.model import SkipReason
@@ -34,18 +36,32 @@ from wacoex_cli.broadcast.model import (
     Trial,
 )
 from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, show_plan, way_through
-from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.projection import (
+    Reread,
+    bring_up_to_date,
+    check_audience,
+    critical,
+    follow_reread,
+    in_one_sentence,
+    keep_reading,
+    reread,
+)
 from wacoex_cli.broadcast.providers import (
     SendingProvider,
-    check_before_sending,
+    check_channel,
+    check_same_api,
     means_of,
+    messaged_lately,
     polling,
     provider_for,
+    read_template,
+    standing_check,
 )
 from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
+from wacoex_cli.contacts.quiet_hours import NEVER_OPEN, demand_opening
 from wacoex_cli.contacts.store import Scope, is_opted_out
 from wacoex_cli.errors import (
     CredentialError,
@@ -55,11 +71,11 @@ from wacoex_cli.errors import (
     UsageError,
     WacoexError,
 )
-from wacoex_cli.findings.model import Finding, Severity, worst_first
+from wacoex_cli.findings.model import Finding
 from wacoex_cli.foundation import generation
 from wacoex_cli.foundation.clock import Clock, local_text, moment_ahead
-from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise
-from wacoex_cli.foundation.workspace import Workspace, login_name
+from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise, zones_of
+from wacoex_cli.foundation.workspace import Workspace, login_name, meanwhile
 from wacoex_cli.inactivity.checks import zone_of
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.templates.rule import preview
@@ -72,6 +88,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.terminal.dialogue import Dialogue
     from wacoex_cli.terminal.options import Invocation
 
 _POLL_SECONDS = 0.1
@@ -227,9 +244,11 @@ def send_broadcast(
         zone=zone,
         until=until,
     )
+    number = broadcast.broadcast_id
+    _demand_opening(Rows(state, number), order, not_before or workspace.clock.now(), dialogue)
     task = _SendTask(workspace, provider_for(workspace, channel), channel, broadcast, order)
-    findings, overlap = task.check()
-    for line in report.findings_text(tuple(findings)):
+    checked = task.check()
+    for line in report.findings_text(checked.findings):
         dialogue.note(line)
     guards = order.guards or UNGUARDED
     since = guards.canary_since
@@ -237,17 +256,21 @@ def send_broadcast(
         guards = replace(guards, canary=None)  # it has let the rest go
     if words := guards.in_words():
         dialogue.note(f"guards: {words}")
-    if task.leaves_out and overlap:
-        dialogue.note(f"left out because of `--skip-sent`: {'; '.join(task.sentences(overlap))}")
-    if not order.yes and not dialogue.confirm(task.question(overlap), flag="--yes"):
+    if task.leaves_out and checked.overlap:
+        sentences = "; ".join(task.sentences(checked.overlap))
+        dialogue.note(f"left out because of `--skip-sent`: {sentences}")
+    if not order.yes and not dialogue.confirm(task.question(checked), flag="--yes"):
         hint = f"broadcast {broadcast.broadcast_id} stays as it is"
         raise DeclinedError("nothing was sent", hint=hint)
     if not_before:
         dialogue.note(f"waiting until {local_text(not_before, zone)}; Ctrl-C leaves it as it is")
         workspace.run(_wait_until(workspace, broadcast, not_before))
-        findings, overlap = task.check()
-    people = broadcast.recipients - (overlap.rows if task.leaves_out else 0)
-    done = people - task.people(overlap)
+        before, checked = checked, task.check()
+        for line in report.findings_text(checked.news_since(before)):
+            dialogue.note(line)
+    follow_reread(state, broadcast.broadcast_id, checked.template)
+    people = broadcast.recipients - checked.left_out
+    done = people - checked.people
     title = f"broadcast {broadcast.broadcast_id}"
     with open_progress(invocation, title, people, done=done, clock=workspace.clock) as progress:
 
@@ -256,12 +279,19 @@ def send_broadcast(
             progress.update(done, report.line(shot), report.to_json(shot), report.lines(shot))
 
         clock, note = workspace.clock, dialogue.note
-        sent = workspace.run(
-            send(state, task.provider, channel, broadcast, order, clock, show, note)
-        )
+
+        async def send_and_look() -> Sent:
+            look = partial(read_template, task.provider, broadcast)
+            kind, overruled = task.provider.kind, order.overrule
+            async with meanwhile(keep_reading(state, number, look, kind, overruled, clock)):
+                return await send(
+                    state, task.provider, channel, broadcast, order, clock, show, note
+                )
+
+        sent = workspace.run(send_and_look())
     data = report.summary(state, sent.broadcast, sent.counts)
     data["stopped_by"] = sent.stop.reason if sent.stop else None
-    data["findings"] = [finding.to_json() for finding in findings]
+    data["findings"] = [finding.to_json() for finding in checked.findings]
     return Result(data, tuple(report.sentences(data)), sent.exit_status, _failures(sent))
 
 
@@ -273,6 +303,38 @@ def _times(
     until = moment_ahead(options.until, zone, not_before or now) if options.until else None
     check_times(not_before, until, now)
     return not_before, until
+
+
+def _demand_opening(rows: Rows, order: SendOrder, start: datetime, dialogue: Dialogue) -> None:
+    """Refuse guards under which nothing could leave, and say where the rest may not."""
+    guards, until = order.guards or UNGUARDED, order.until
+    if guards.quiet_hours:
+        zones = (zones_of(phone) or (order.zone,) for phone in rows.open_numbers())
+        demand_opening(zones, guards.quiet_hours, start, until)
+    if guards.canary and until and until - start <= timedelta(seconds=guards.canary.wait_seconds):
+        dialogue.warn(
+            f"the canary may be waited for longer than `--until` ({local_text(until, order.zone)}):"
+            " the rest leaves before it only if all statuses come sooner"
+        )
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What speaks against sending, who has the message already, and the template of now.
+
+    `people` are sent to; `left_out` are others of the plan.
+    """
+
+    findings: tuple[Finding, ...]
+    overlap: Overlap
+    template: Reread
+    people: int
+    left_out: int
+
+    def news_since(self, before: _Checked) -> tuple[Finding, ...]:
+        """The findings that were not there before."""
+        known = {(finding.id, finding.title) for finding in before.findings}
+        return tuple(each for each in self.findings if (each.id, each.title) not in known)
 
 
 @dataclass(frozen=True)
@@ -296,10 +358,7 @@ class _SendTask:
     def sentences(self, overlap: Overlap) -> list[str]:
         return overlap.sentences(self.workspace.clock.now())
 
-    def people(self, overlap: Overlap) -> int:
-        return overlap.people - (overlap.rows if self.leaves_out else 0)
-
-    def check(self) -> tuple[Sequence[Finding], Overlap]:
+    def check(self) -> _Checked:
         """What speaks against sending, and who has the message already; refuses what it must."""
         state, number, clock = (
             self.workspace.state,
@@ -312,26 +371,38 @@ class _SendTask:
         overlap = MessageComparison(state, number, self.order.repeat_hours, clock).look()
         if overlap and self.repeats is RepeatPolicy.REFUSED:
             raise refusal_of(overlap, self.channel.name, clock.now())
-        planned = self.people(overlap)
-        if self.order.expect not in (None, planned):
+        findings, template = self.workspace.run(self._read(Broadcasts(state).get(number)))
+        left_out = template.left_out.people + (overlap.rows if self.leaves_out else 0)
+        people = max(0, overlap.people - left_out)
+        if self.order.expect not in (None, people):
             raise RefusedError(
-                f"nothing was sent: {planned} people would be sent to, not {self.order.expect}",
+                f"nothing was sent: {people} people would be sent to, not {self.order.expect}",
                 hint=f"look at it: wacoex broadcast show {number}",
                 code="unexpected_count",
             )
-        findings = self.workspace.run(
-            check_before_sending(self.workspace, self.provider, self.channel, self.broadcast)
-        )
         mounts = generation.mounts_of_this_machine()
         findings += takeover.check_file_system(state, mounts, self.workspace.clock.now())
         _refuse_critical(findings, self.order.overrule)
         if self.repeats is RepeatPolicy.SENT:
             findings += check_overlap(overlap, self.channel.name, clock.now())
-        return findings, overlap
+        return _Checked(tuple(findings), overlap, template, people, left_out)
 
-    def question(self, overlap: Overlap) -> str:
+    async def _read(self, broadcast: Broadcast) -> tuple[list[Finding], Reread]:
+        """What Meta or respond.io say now against sending, and the template as it is now."""
+        state, provider, channel = self.workspace.state, self.provider, self.channel
+        check_same_api(provider, channel, broadcast)
+        read = await read_template(provider, broadcast)
+        standing, now = standing_check(self.workspace, channel), self.workspace.clock.now()
+        found, tier = await check_channel(provider, channel, now, standing)
+        again = reread(state, broadcast, read, provider.kind, now)
+        rows, taken = Rows(state, broadcast.broadcast_id), messaged_lately(state, channel, now)
+        left_out = again.left_out.people
+        found += check_audience(rows, channel, again.category, tier, taken, now, left_out)
+        return [*found, *again.findings], again
+
+    def question(self, checked: _Checked) -> str:
         state, broadcast, guards = self.workspace.state, self.broadcast, self.order.guards
-        people = self.people(overlap)
+        people = checked.people
         rate, clock = self.order.rate or broadcast.rate, self.workspace.clock
         way = way_through(state, self.provider, broadcast.broadcast_id, people, rate, clock)
         holds = " beside what quiet hours hold" if guards and guards.quiet_hours else ""
@@ -343,17 +414,10 @@ class _SendTask:
 
 
 def _refuse_critical(findings: Collection[Finding], overruled: Collection[str]) -> None:
-    standing = [
-        finding
-        for finding in worst_first(findings)
-        if finding.severity is Severity.CRITICAL and finding.id not in overruled
-    ]
+    standing = critical(findings, overruled)
     if not standing:
         return
-    reasons = "; ".join(
-        f"{finding.id} {finding.title} ({', '.join(fact.text for fact in finding.evidence)})"
-        for finding in standing
-    )
+    reasons = in_one_sentence(standing)
     flags = " ".join(f"--overrule {finding.id}" for finding in standing)
     raise RefusedError(
         f"nothing was sent: {reasons}",
@@ -457,8 +521,8 @@ def plan_and_send(
             return _show_requests(workspace, channel, broadcast, rows)
         try:
             return send_broadcast(workspace, invocation, channel, broadcast, order)
-        except RefusedError as error:
-            if error.code == ALREADY_SENT and (plan.source or retry_failed):
+        except (RefusedError, UsageError) as error:
+            if error.code in (ALREADY_SENT, NEVER_OPEN) and (plan.source or retry_failed):
                 # A cron job would leave one more plan each time. The list is still there.
                 Broadcasts(workspace.state).take_back(broadcast.broadcast_id)
                 error.hint = f"{error.hint}; give it to the same command, which planned nothing"

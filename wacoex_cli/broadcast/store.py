@@ -6,6 +6,7 @@ they make their own. The rows of a broadcast stand in `rows`.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Callable
@@ -110,6 +111,7 @@ class Broadcasts:
     def start_like(self, model: Broadcast, *, now: datetime, **columns: object) -> int:
         """Start a draft that sends the same from the same channel, without any rows yet."""
         same = {name: getattr(model, name) for name in _SAME}
+        same["category_at"] = model.category_known_at
         return self.start_draft(now=now, **same, **columns)
 
     def drafts(self) -> list[int]:
@@ -168,6 +170,16 @@ class Broadcasts:
                 )
         with self.state.transaction():
             self.state.execute("DELETE FROM broadcasts WHERE broadcast_id = ?", [broadcast_id])
+
+    def learn_category(self, broadcast_id: int, category: str, at: str) -> None:
+        """Let the newest category of the template count: for opt-outs, limits and reports.
+
+        `at` is when it was read or told (RFC 3339, UTC).
+        """
+        template = json.loads(self.get(broadcast_id).template)
+        text = json.dumps({**template, "category": category}, ensure_ascii=False)
+        sql = "UPDATE broadcasts SET template = ?, category_at = ? WHERE broadcast_id = ?"
+        self.state.execute(sql, [text, at, broadcast_id])
 
     def keep_guards(self, broadcast_id: int, guards: str) -> None:
         """Keep the guards (JSON) of a broadcast for all its runs."""

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 _SIGNS = {Kind.ECHO: EvidenceKind.ECHO, Kind.CONTACT_SYNC: EvidenceKind.PHONEBOOK}
 # All others say something about a channel, or name our number.
-_OTHER_KINDS = {Kind.TEMPLATE_STATUS, Kind.QUALITY, Kind.CAPABILITY, Kind.ALERT}
+_OTHER_KINDS = {
+    *(Kind.TEMPLATE_STATUS, Kind.TEMPLATE_CATEGORY, Kind.TEMPLATE_TEXT),
+    *(Kind.QUALITY, Kind.CAPABILITY, Kind.ALERT),
+}
 _COLUMNS_OF_ITS_OWN = frozenset({"event", "entry_id", "reason", "initiated_by"})
 FACTS = ("last_onboarded_time", "is_on_biz_app", "status", "platform_type")
 """The facts that `connection_of` looks at."""

@@ -5,14 +5,25 @@ from __future__ import annotations
 import functools
 import re
 import zoneinfo
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
 
 from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.clock import local_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 """Said of a number whose zones leave no moment at which none of them is quiet."""
 
+NEVER_OPEN = "never_open"
+"""The code of a refusal because nothing could leave."""
+
+_SHOWN_ZONES = 3
+_FEWER_HOURS = "`--quiet-hours` with fewer hours, or `none`, lets messages leave"
 _HOURS = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])-([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _LOOKED_AHEAD = timedelta(hours=48)
 # Clocks are changed, all over the world, at a quarter of an hour of UTC.
@@ -73,6 +84,47 @@ def ending_zone(zones: tuple[str, ...], hours: QuietHours, moment: datetime) -> 
 
     ends = (z for z in zones if moment.astimezone(zoneinfo.ZoneInfo(z)).time() == hours.end)
     return next(ends, zones[0])
+
+
+def demand_opening(
+    people: Iterable[tuple[str, ...]], hours: QuietHours, start: datetime, until: datetime | None
+) -> None:
+    """Refuse to begin when nobody could be written to from `start` on and before `until`.
+
+    `people` are the zones in which each of them may be.
+
+    Raises:
+        UsageError: with the moments at which something could leave, in the zones of the people.
+    """
+    end = until or NEVER
+    first: dict[tuple[str, ...], datetime] = {}
+    counts = Counter[tuple[str, ...]]()
+    for zones in people:
+        moment = first.setdefault(zones, held_until(zones, hours, start) or start)
+        if moment < end:
+            return
+        counts[zones] += 1
+    if not first:
+        return
+    soonest = sorted(first, key=lambda zones: first[zones])[:_SHOWN_ZONES]
+    texts = [_opening(zones, hours, first[zones], counts[zones]) for zones in soonest]
+    if len(first) > _SHOWN_ZONES:
+        texts.append(f"others in {len(first) - _SHOWN_ZONES} more zones later")
+    limit = " before `--until`" if until else ""
+    raise UsageError(
+        f"nothing could leave{limit}: it is within the quiet hours {hours} of everybody;"
+        f" {'; '.join(texts)}",
+        hint="give a later `--until`, or other `--quiet-hours`" if until else _FEWER_HOURS,
+        code=NEVER_OPEN,
+    )
+
+
+def _opening(zones: tuple[str, ...], hours: QuietHours, moment: datetime, people: int) -> str:
+    whom = "1 person" if people == 1 else f"{people} people"
+    if moment == NEVER:
+        return f"{whom} in {', '.join(zones[:2])}{' and others' if zones[2:] else ''}: at no hour"
+    zone = ending_zone(zones, hours, moment)
+    return f"{whom} from {local_text(moment, zone)} on"
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -92,6 +92,11 @@ class ImportCounts:
     invalid_lines: tuple[int, ...] = ()
 
 
+def is_marketing(category: str) -> bool:
+    """Whether an opt-out of marketing holds for a category; one that is not known counts too."""
+    return category not in _NO_MARKETING
+
+
 def holds_back(template: str, channel: str, optout: str = "optouts") -> str:
     """SQL that is true when a row of `optouts` stands against a broadcast.
 

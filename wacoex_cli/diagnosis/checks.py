@@ -37,7 +37,7 @@ from wacoex_cli.inactivity.checks import check_running, check_standing
 from wacoex_cli.onboarding.checks import check_records, check_window
 from wacoex_cli.onboarding.model import SYNC_WINDOW, Route, StepState
 from wacoex_cli.partners.checks import check_partners
-from wacoex_cli.templates.rule import check_still_as_planned
+from wacoex_cli.templates.changes import check_category, check_still_as_planned
 from wacoex_cli.terminal.lost_output import STREAM_NAMES
 
 if TYPE_CHECKING:
@@ -69,7 +69,15 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
     lambda at, it: (
         finding
         for planned, current in it.templates
-        for finding in check_still_as_planned(planned, current, it.name, to_text(at.now))
+        for finding in (
+            *check_still_as_planned(planned, current, it.name, to_text(at.now)),
+            *check_category(
+                planned.category,
+                current.category,
+                it.name,
+                Evidence("as it is read now", "meta", to_text(at.now)),
+            ),
+        )
     ),
     lambda at, it: check_trouble(it.trouble, it.name),
     lambda at, it: check_journey(

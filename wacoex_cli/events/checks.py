@@ -237,6 +237,8 @@ FIELDS = (
     Field("history", Severity.INFO, "the history sync after connecting"),
     Field("phone_number_quality_update", Severity.INFO, "quality and limits of the number"),
     Field("message_template_status_update", Severity.INFO, "templates paused or disabled"),
+    Field("template_category_update", Severity.INFO, "templates that become marketing"),
+    Field("message_template_components_update", Severity.INFO, "templates that were edited"),
     Field("account_alerts", Severity.INFO, "Meta's alerts"),
     Field("business_capability_update", Severity.INFO, "messaging limits"),
     Field("user_preferences", Severity.INFO, "people who stop marketing messages"),

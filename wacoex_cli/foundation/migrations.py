@@ -725,6 +725,11 @@ _M020_LEFT_OUT = (
 )
 
 
+def m023_reread(db: Database) -> None:
+    """When the category of a broadcast's template was learned last; NULL: when it was planned."""
+    db.execute("ALTER TABLE broadcasts ADD COLUMN category_at TEXT")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -746,4 +751,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m018_persons,
     m019_recipients_by_id,
     m020_message_ids,
+    m023_reread,
 )

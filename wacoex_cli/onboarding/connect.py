@@ -43,6 +43,7 @@ from wacoex_cli.onboarding.journey import (
     Context,
     WalkEnd,
     begin,
+    is_old,
     lacks_meta,
     newest_onboarding,
     offer_to_open,
@@ -73,7 +74,7 @@ from wacoex_cli.platforms.events import Source
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.facts import AppsSeen, Connection
@@ -113,6 +114,11 @@ CLICKS = (
     " Link a WhatsApp Business account (newer screens: WhatsApp account); choose the number {phone}"
 )
 """How the number is linked in Meta Business Suite."""
+_WITHOUT_LINK = "to go on without it, say why; press Enter to stop here"
+_LOOKED_AGAIN = (
+    "did you look in WhatsApp Manager (Account settings, Partners) just now, and no other partner"
+    " is listed there?"
+)
 _OTHER = (
     "is or was this number connected to another partner than {partner}, or does the credit line"
     " of another one pay for it?"
@@ -182,8 +188,8 @@ def connect(
     """Walk from the first step that is not settled; a finished journey begins again.
 
     A check asks and looks only, and changes nothing outside. Exit codes: 0 finished (or a check
-    that found nothing critical), 5 refused, 6 a step stays open, 7 a step is uncertain, else that
-    of the error. Raises UsageError when another way of signing up has begun already.
+    that found nothing critical), 1 a person said no, 5 refused, 6 a step stays open, 7 a step is
+    uncertain, else that of the error. Raises UsageError when another way of signing up has begun.
     """
     if options.is_check:
         options = options._replace(open_browser=False)
@@ -261,16 +267,7 @@ def begin_again(context: Context, via: Route | None = None) -> Journey:
         DeclinedError: the person said no. UsageError: there is nobody to ask.
     """
     state, channel, now = context.state, context.channel, context.now
-    catch_up(state, (CHANNELS,), context.workspace.clock)
-    connection = stored_connection(context.workspace, channel)
-    if connection.since is not None and may_return(connection, now):
-        until = to_text(from_text(connection.since) + RETURNS_WITHIN)
-        raise RefusedError(
-            f"channel `{channel.name}` is being reconnected by WhatsApp itself",
-            hint=f"wait until {until}, then see `wacoex status {channel.name}`;"
-            " connecting now would end that",
-            code="reconnecting",
-        )
+    connection = _connection_now(context)
     ids = {name: str(known) for name in ID_NAMES if (known := getattr(channel, name)) is not None}
     sent = (
         json.loads(row.template)
@@ -297,6 +294,21 @@ def begin_again(context: Context, via: Route | None = None) -> Journey:
         result = StepResult(StepState.SETTLED, answer, login_name())
         context.store.record(journey.journey_id, SWITCHING.id, result, now)
     return journey
+
+
+def _connection_now(context: Context) -> Connection:
+    """How the channel is connected. Raises RefusedError while WhatsApp may bring it back."""
+    catch_up(context.state, (CHANNELS,), context.workspace.clock)
+    connection, name = stored_connection(context.workspace, context.channel), context.channel_name
+    if connection.since is not None and may_return(connection, context.now):
+        until = to_text(from_text(connection.since) + RETURNS_WITHIN)
+        raise RefusedError(
+            f"channel `{name}` is being reconnected by WhatsApp itself (WX204)",
+            hint=f"wait until {until}, then see `wacoex status {name}`;"
+            " connecting now would end that",
+            code="reconnecting",
+        )
+    return connection
 
 
 def _what_changes(
@@ -381,9 +393,13 @@ async def business_suite(context: Context) -> StepResult:
         return StepResult(StepState.SETTLED, answer, "meta")
     dialogue.note(CLICKS.format(phone=channel.phone))
     offer_to_open(context, "Meta Business Suite", _SUITE)
-    is_linked = dialogue.confirm("is the number linked there now?", flag=ONLY_A_PERSON)
-    state = StepState.SETTLED if is_linked else StepState.OPEN
-    return _answered(context, "business-suite", state, {"linked": is_linked}, checks.check_linked)
+    answer = {"linked": dialogue.confirm("is the number linked there now?", flag=ONLY_A_PERSON)}
+    state = StepState.SETTLED if answer["linked"] else StepState.DECLINED
+    # Meta does not demand it: who knows why may go on.
+    may_skip = state is StepState.DECLINED and not context.options.is_check
+    if may_skip and (reason := dialogue.ask(_WITHOUT_LINK, flag=ONLY_A_PERSON)):
+        state, answer = StepState.SKIPPED, {**answer, "reason": reason}
+    return _answered(context, "business-suite", state, answer, checks.check_linked)
 
 
 async def other_partner(context: Context) -> StepResult:
@@ -399,12 +415,38 @@ async def other_partner(context: Context) -> StepResult:
     question = _OTHER.format(partner=PARTNER_NAME if is_respondio else "your own app")
     has_other = dialogue.confirm(question, flag=ONLY_A_PERSON)
     answer: dict[str, object] = {"other_partner": has_other, "seen": shown}
+    if shown and not has_other:
+        state = StepState.SETTLED if _looks_again(context, shown) else StepState.DECLINED
+        return _answered(context, "other-partner", state, answer, checks.check_partner)
     if has_other:
         for place, text in enumerate(four_steps(), start=1):
             dialogue.note(f"{place}. {text}")
         answer["cleared"] = dialogue.confirm("are steps 1 to 3 done?", flag=ONLY_A_PERSON)
-    state = StepState.SETTLED if answer.get("cleared", True) else StepState.OPEN
+    state = StepState.SETTLED if answer.get("cleared", True) else StepState.DECLINED
     return _answered(context, "other-partner", state, answer, checks.check_partner)
+
+
+def _looks_again(context: Context, shown: Sequence[str]) -> bool:
+    """Show what speaks against a person's answer, and ask whether they have looked again."""
+    context.dialogue.warn(f"you say there is no other partner; Meta shows: {'; '.join(shown)}")
+    return context.dialogue.confirm(_LOOKED_AGAIN, flag=ONLY_A_PERSON)
+
+
+async def checked_signup(context: Context) -> StepResult:
+    """Sign up, after a look at what may have changed since it was asked: it cannot be undone.
+
+    Raises RefusedError while WhatsApp may bring the old partner back by itself, and as `signup`
+    does.
+    """
+    _connection_now(context)
+    before = context.records().get("other-partner")
+    if before and before.answer.get("other_partner") is False and is_old(context, "other-partner"):
+        kept = before.answer.get("seen")
+        known = kept if isinstance(kept, list) else []
+        new = [text for text in await _partners_seen(context) if text not in known]
+        if new and not _looks_again(context, new):
+            return StepResult(StepState.DECLINED, {"seen": new}, login_name())
+    return await signup(context)
 
 
 async def _partners_seen(context: Context) -> list[str]:
@@ -462,7 +504,7 @@ async def changes(context: Context) -> StepResult:
         understood = f"{change.title}: {change.text}. Understood?"
         if is_all or dialogue.confirm(understood, flag=ONLY_A_PERSON):
             done.append(change.id)
-    state = StepState.SETTLED if len(done) == len(everything) else StepState.OPEN
+    state = StepState.SETTLED if len(done) == len(everything) else StepState.DECLINED
     return _answered(context, "changes", state, {"acknowledged": done}, checks.check_changes)
 
 
@@ -573,7 +615,7 @@ async def echo_proof(context: Context) -> StepResult:
     kept = resumed(context, "echo-proof") or begin(context, "echo-proof")
     # Meta tells the times of messages in whole seconds.
     since = from_text(str(kept[BEGAN_AT])).replace(microsecond=0)
-    echo = _newest_echo(context, since)
+    echo, state = _newest_echo(context, since), StepState.OPEN
     if echo is None:
         reader = reader_of(context.workspace, context.channel, since)
         if reader is not None or _expects_webhooks(context):
@@ -581,13 +623,15 @@ async def echo_proof(context: Context) -> StepResult:
         elif context.dialogue.confirm(_APPEARED, flag="--skip-proof"):
             answer = {**kept, "echo_at": None, "source": "person"}
             return StepResult(StepState.SETTLED, answer, said_by=login_name())
+        else:
+            state = StepState.DECLINED
     if echo is None:
         command = f"wacoex connect {context.channel_name}"
         note = (
             f"no message from the phone has come through yet; run `{command}` again to go on"
             f" waiting, or `{command} --skip-proof`; more: `wacoex explain echoes`"
         )
-        return StepResult(StepState.OPEN, kept, note=note)
+        return StepResult(state, kept, note=note)
     answer = {**kept, "echo_at": echo.at, "source": echo.source}
     return StepResult(StepState.SETTLED, answer, said_by=echo.source)
 
@@ -716,7 +760,7 @@ CONNECT_STEPS: Mapping[Step, Action] = {
     Step("business-suite", "Linked in Meta Business Suite", Nature.ASKED): business_suite,
     Step("other-partner", "No other partner, no credit line of one", Nature.ASKED): other_partner,
     Step("changes", "What changes in the app", Nature.ASKED): changes,
-    Step("signup", "Signup", Nature.DONE): signup,
+    Step("signup", "Signup", Nature.DONE): checked_signup,
     Step("proof", "Meta shows it in Coexistence", Nature.CHECKED): proof,
     Step("partner", "The partner gets its messages", Nature.CHECKED): partner,
     Step("echo-proof", "A message from the phone comes through", Nature.CHECKED): echo_proof,

@@ -7,12 +7,13 @@ import sys
 import textwrap
 import webbrowser
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import FACTS, ChannelFacts, stored_facts
 from wacoex_cli.channels.look import Look
-from wacoex_cli.errors import WacoexError
+from wacoex_cli.errors import DeclinedError, TemporaryError, WacoexError
 from wacoex_cli.findings.model import finding_text, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.onboarding.model import (
@@ -46,7 +47,14 @@ ONLY_A_PERSON = "--yes"
 """The option that a question names where only a person can answer it."""
 BEGAN_AT = "began_at"
 REFUSED = 5
-_EXIT_OF = {StepState.FAILED: REFUSED, StepState.OPEN: 6, StepState.UNCERTAIN: 7}
+_EXIT_OF = {
+    StepState.DECLINED: DeclinedError.exit_status,
+    StepState.FAILED: REFUSED,
+    StepState.OPEN: TemporaryError.exit_status,
+    StepState.UNCERTAIN: 7,
+}
+_WAITS = frozenset({StepState.OPEN, StepState.DECLINED})
+_HOLDS_FOR = timedelta(minutes=1)
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
@@ -120,7 +128,8 @@ class Context:
 class WalkEnd(NamedTuple):
     """How far it went: every finding of this walk, its exit code, and the error that ended it.
 
-    Exit codes: 0 to the end, 5 refused, 6 a step stays open, 7 one is uncertain; or the error's.
+    Exit codes: 0 to the end, 1 a person said no, 5 refused, 6 a step stays open, 7 one is
+    uncertain; or the error's.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -166,9 +175,17 @@ async def _walk(context: Context, steps: Mapping[Step, Action]) -> WalkEnd:
 def resumed(context: Context, step: str) -> dict[str, object] | None:
     """What a step that waits kept when it began; None when it begins now."""
     kept = context.records().get(step)
-    if kept is None or kept.state is not StepState.OPEN or BEGAN_AT not in kept.answer:
+    if kept is None or kept.state not in _WAITS or BEGAN_AT not in kept.answer:
         return None
     return dict(kept.answer)
+
+
+def is_old(context: Context, step: str) -> bool:
+    """Whether a step was settled so long ago that what it rests on may have changed since."""
+    kept = context.records().get(step)
+    return (
+        kept is not None and kept.at is not None and context.now - from_text(kept.at) > _HOLDS_FOR
+    )
 
 
 def begin(context: Context, step: str, **facts: object) -> dict[str, object]:

@@ -47,10 +47,12 @@ class StepState(StrEnum):
     SKIPPED = "skipped"
     FAILED = "failed"
     UNCERTAIN = "uncertain"
+    DECLINED = "declined"
+    """A person said no: an answer, and asked again by the next walk."""
 
     @property
     def word(self) -> str:
-        """For a person: done, skipped, open, failed, uncertain."""
+        """For a person: done, skipped, open, failed, uncertain, declined."""
         return "done" if self is StepState.SETTLED else self.value
 
     @property

@@ -27,6 +27,7 @@ from wacoex_cli.onboarding.journey import (
     ONLY_A_PERSON,
     Context,
     WalkEnd,
+    is_old,
     on_account,
     receipt_result,
     skipped,
@@ -552,15 +553,70 @@ async def archive(context: Context) -> StepResult:
     return StepResult(StepState.SETTLED, {"archived_at": channel.archived_at})
 
 
+def checked(action: Action) -> Action:
+    """A step that cannot be undone, after a look at what may have changed since it was allowed.
+
+    No option leaves the look out.
+    """
+
+    async def act(context: Context) -> StepResult:
+        return await _stands_against(context) or await action(context)
+
+    return act
+
+
+async def _stands_against(context: Context) -> StepResult | None:
+    """Why a resumed journey must not go on; the proof is looked for anew then."""
+    catch_up(context.state, [CHANNELS], context.workspace.clock)
+    connection, now = stored_connection(context.workspace, context.channel), context.now
+    records = context.records()
+    proof, agreed = records.get("proof"), records["what-changes"]
+    is_proved = proof is not None and proof.state.is_over
+    allowed_at = (
+        str(proof.answer.get("disconnected_at")) if proof and is_proved else agreed.at or ""
+    )
+    reason = None
+    if connection.since and connection.since > allowed_at and may_return(connection, now):
+        reason = f"WhatsApp is reconnecting the channel since {connection.since} (WX204)"
+    elif proof and is_proved:
+        reason = await _connected_again(context, proof, connection)
+    if reason is None:
+        return None
+    step = "proof" if is_proved else "what-changes"
+    context.keep(step, StepResult(StepState.OPEN, {"reason": reason}))
+    findings = tuple(check_connection(connection, context.channel_name, now))
+    note = f"{reason}; look at `wacoex status {context.channel_name}`, then run it again"
+    return StepResult(StepState.FAILED, {"reason": reason}, findings=findings, note=note)
+
+
+async def _connected_again(context: Context, proof: Record, connection: Connection) -> str | None:
+    """What shows that a channel came back after its end was proved; None when nothing does."""
+    ended_at = str(proof.answer.get("disconnected_at"))
+    live = {ConnectionState.CONNECTED, ConnectionState.SETTLING}
+    if connection.state in live and connection.since and connection.since > ended_at:
+        return f"the channel was connected again at {connection.since}"
+    source = proof.answer.get("proved_by")
+    # A webhook is ahead of the API, which may show a healthy number for a while.
+    if source not in (META, RESPONDIO) or not is_old(context, "proof"):
+        return None
+    sights = await _sights_of(context.workspace, context.channel)
+    seen = [each for each in sights if each.source == source and each.shows is Indication.THERE]
+    return f"the channel is connected again: {seen[0].text}" if seen else None
+
+
 OFFBOARD_STEPS: Mapping[Step, Action] = {
     Step("what-changes", "What changes, confirmed by name", Nature.ASKED): what_changes,
     Step("broadcasts", "Broadcasts under way are paused", Nature.DONE): broadcasts,
     Step("backup", "A backup", Nature.ASKED): backup,
-    Step("route", "Disconnect it, in the app or in Meta Business Settings", Nature.ASKED): route,
+    Step("route", "Disconnect it, in the app or in Meta Business Settings", Nature.ASKED): checked(
+        route
+    ),
     Step("proof", "The disconnection is proved", Nature.CHECKED): disconnected,
-    Step("unsubscribe", "The own app is detached from the account", Nature.DONE): unsubscribe,
+    Step("unsubscribe", "The own app is detached from the account", Nature.DONE): checked(
+        unsubscribe
+    ),
     Step("companions", "When companions can be linked again", Nature.DONE): companions,
-    Step("archive", "The channel is archived, its reminder stops", Nature.DONE): archive,
+    Step("archive", "The channel is archived, its reminder stops", Nature.DONE): checked(archive),
 }
 """Letting a channel go, in order; each settled step is kept under its id."""
 

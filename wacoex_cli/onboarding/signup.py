@@ -126,7 +126,7 @@ def _ask_person(context: Context) -> StepResult:
     # Inside the question, because `--quiet` and `--json` hide notes.
     question = "\n".join([*CLICKS, "is the number connected in respond.io now?"])
     if not dialogue.confirm(question, flag=ONLY_A_PERSON):
-        return StepResult(StepState.OPEN, note=_NONE.format(channel=name))
+        return StepResult(StepState.DECLINED, note=_NONE.format(channel=name))
     is_fresh = dialogue.confirm("was it connected just now, with the app open?", flag=ONLY_A_PERSON)
     channel_id = None
     question = "the id of the channel in respond.io (Settings > Channels); empty if unknown"

@@ -130,6 +130,31 @@ class TemplateStatus(_Template):
         )
 
 
+class TemplateCategory(_Template):
+    """Before Meta changes a category itself, `new` is still the one of now, `correct` the next."""
+
+    previous_category: keep.Word = None
+    new_category: keep.Word = None
+    correct_category: keep.Word = None
+
+    def events(self, origin: Origin) -> Iterator[Event]:
+        coming = self.correct_category
+        yield self.of_template(
+            origin,
+            Kind.TEMPLATE_CATEGORY,
+            old=self.previous_category,
+            new=self.new_category,
+            category=None if coming == self.new_category else coming,
+        )
+
+
+class TemplateText(_Template):
+    """A template was edited; what it says now is not kept."""
+
+    def events(self, origin: Origin) -> Iterator[Event]:
+        yield self.of_template(origin, Kind.TEMPLATE_TEXT)
+
+
 class TemplateQuality(_Template):
     previous_quality_score: keep.Word = None
     new_quality_score: keep.Word = None

@@ -60,6 +60,8 @@ class Kind(StrEnum):
     HISTORY = "history"
     ACCOUNT_UPDATE = "account_update"
     TEMPLATE_STATUS = "template_status"
+    TEMPLATE_CATEGORY = "template_category"
+    TEMPLATE_TEXT = "template_text"
     QUALITY = "quality"
     CAPABILITY = "capability"
     ALERT = "alert"
@@ -143,14 +145,14 @@ class EventData(TypedDict, total=False):
     restriction_info: list[Restriction] | None
     ban_info: BanInfo | None
     violation_type: str | None
-    # template_status, quality
+    # template_status, template_category, template_text, quality
     template_id: str | None
     template_name: str | None
     template_language: str | None
     # template_status
     title: str | None
-    # quality: of the number, of a template; handover: the role that had the conversation and the
-    # one that has it now (`old`, `new`)
+    # quality: of the number, of a template; template_category; handover: the role that had the
+    # conversation and the one that has it now (`old`, `new`)
     limit: str | None
     old_limit: str | None
     old: str | None
@@ -159,7 +161,7 @@ class EventData(TypedDict, total=False):
     severity: str | None
     entity_type: str | None
     entity_id: str | None
-    # user_preference (`value` is stop or resume)
+    # user_preference (`value` is stop or resume); template_category: what it will become
     category: str | None
     value: str | None
     # other: the webhook field; the names of its keys, where nothing more is known about it

@@ -26,8 +26,10 @@ from wacoex_cli.platforms.account_payloads import (
     NumberQuality,
     Offboarded,
     Reconnected,
+    TemplateCategory,
     TemplateQuality,
     TemplateStatus,
+    TemplateText,
 )
 from wacoex_cli.platforms.events import (
     Event,
@@ -520,6 +522,8 @@ _VALUES: dict[str, type[FieldValue]] = {
     "account_update": AccountUpdate,
     "message_template_status_update": TemplateStatus,
     "message_template_quality_update": TemplateQuality,
+    "message_template_components_update": TemplateText,
+    "template_category_update": TemplateCategory,
     "phone_number_quality_update": NumberQuality,
     "business_capability_update": Capability,
     "account_alerts": AccountAlert,

@@ -47,6 +47,7 @@ from wacoex_cli.sandbox.world import (
     SIGNING_KEY,
     TEMPLATE,
     WABA,
+    WABA_ID,
     Behaviour,
     Node,
     NodeKind,
@@ -256,6 +257,16 @@ class _WorldBody(_Body):
     user_ids: dict[str, str | None] = {}
 
 
+class _TemplateBody(_Body):
+    name: str
+    language: str = "en_US"
+    category: Literal["UTILITY", "MARKETING", "AUTHENTICATION"] | None = None
+    components: list[_Values] | None = None
+    status: str | None = None
+    deleted: bool = False
+    tells: bool = True
+
+
 class _ChannelBody(_Body):
     id: int
     name: str = ""
@@ -403,6 +414,28 @@ class _Control:
         typed = _given(_parameters(Behaviour), body.settings, "", unknown="is no setting")
         world.patch_settings(typed)
         return {"changed": sorted(body.model_fields_set)}
+
+    def post_template(self) -> object:
+        """Make a template, change or delete it; webhooks tell of a change unless `tells` is off."""
+        world, body = self._world, self._body(_TemplateBody)
+        if body.deleted:
+            world.delete_template(WABA_ID, body.name, body.language)
+            return {"deleted": body.name}
+        known = world.template(WABA_ID, body.name, body.language)
+        before = dict(known.values) if known else {}
+        given = body.model_dump(include={"category", "components", "status"}, exclude_none=True)
+        node = world.change_template(WABA_ID, body.name, body.language, given)
+        changed = {name for name in given if before and before[name] != given[name]}
+        if body.tells:
+            named = {"name": body.name, "language": body.language, "template_id": int(node.id)}
+            if "category" in changed:
+                categories = {"before": before["category"], "now": given["category"]}
+                emit(world, "template_category", **named, **categories)
+            if "components" in changed:
+                emit(world, "template_text", **named)
+            if "status" in changed:
+                emit(world, "template_status", **named, event=given["status"])
+        return {"id": node.id, **node.values}
 
     def get_respondio(self) -> object:
         respondio = self._world.respondio

@@ -272,6 +272,17 @@ def _template_status(scene: Scene, v: Any) -> list[Update]:
     return _template("status", v, event=v.event, reason=v.reason, other_info=info)
 
 
+def _template_category(scene: Scene, v: Any) -> list[Update]:
+    """With `coming` Meta is about to change it; else it has changed."""
+    if v.coming is not None:
+        value = {"new_category": v.now, "correct_category": v.coming}
+    else:
+        value = {"previous_category": v.before, "new_category": v.now}
+    names = {"id": v.template_id, "name": v.name, "language": v.language}
+    template = {f"message_template_{key}": text for key, text in names.items()}
+    return [Update("template_category_update", {**value, **template})]
+
+
 def _quality(scene: Scene, v: Any) -> list[Update]:
     value = {
         "display_phone_number": scene.digits,
@@ -413,6 +424,14 @@ META_KINDS: Mapping[str, WebhookKind] = {
     ),
     "template_status": _kind(
         _template_status, event="PAUSED", **_TEMPLATE, reason=str, title="FIRST_PAUSE"
+    ),
+    "template_category": _kind(
+        _template_category, **_TEMPLATE, before="UTILITY", now="MARKETING", coming=str
+    ),
+    "template_text": _kind(
+        lambda scene, v: _template("components", v, message_template_element=v.text),
+        **_TEMPLATE,
+        text="Hello, our sale is over.",
     ),
     "template_quality": _kind(
         lambda scene, v: _template(

@@ -39,6 +39,8 @@ WEBHOOK_FIELDS = (
     "account_alerts",
     "business_capability_update",
     "message_template_status_update",
+    "message_template_components_update",
+    "template_category_update",
     "phone_number_name_update",
     "phone_number_quality_update",
     "security",

@@ -88,7 +88,7 @@ WABA = _kind(
 TEMPLATE = _kind(
     "WhatsAppMessageTemplate",
     "id name language status category components parameter_format",
-    "quality_score rejected_reason health_status",
+    "quality_score rejected_reason previous_category health_status",
 )
 
 
@@ -361,6 +361,33 @@ class World:
         node.patch(values)
         if node.kind is TEMPLATE:
             self.templates_revision += 1
+
+    def change_template(
+        self, waba_id: str, name: str, language: str, values: Mapping[str, object]
+    ) -> Node:
+        """Set fields of a template, or make one.
+
+        Meta tells what a category was before. Raises ValueError as `patch_node` does.
+        """
+        node = self.template(waba_id, name, language)
+        before = node.values["category"] if node else None
+        if node is None:
+            number = max(int(each.id) for each in self._of(TEMPLATE, waba_id)) + 1
+            node = Node(TEMPLATE, str(number), waba_id, {"name": name, "language": language})
+            defaults = {"status": "APPROVED", "category": "UTILITY", "components": []}
+            values = {**defaults, "parameter_format": "POSITIONAL", **values}
+        changed = before is not None and values.get("category", before) != before
+        self.patch_node(node, {**values, "previous_category": before} if changed else values)
+        self.nodes[node.id] = node
+        return node
+
+    def delete_template(self, waba_id: str, name: str, language: str) -> None:
+        """Take a template out of its account; raises ValueError when there is none."""
+        node = self.template(waba_id, name, language)
+        if node is None:
+            raise ValueError(f"there is no template `{name}` in `{language}`")
+        del self.nodes[node.id]
+        self.templates_revision += 1
 
     def patch_token(self, value: str, changes: Mapping[str, Any]) -> None:
         """Set properties of a token, or add one."""

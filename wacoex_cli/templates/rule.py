@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.persons import USER_ID_PREFIX
 from wacoex_cli.errors import UsageError
-from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.templates.model import BRACES, Template, kind_of, placeholders
 
 if TYPE_CHECKING:
@@ -323,22 +322,3 @@ def _button(index: int, button: Mapping[str, Any], known: Mapping[str, str]) -> 
     value = known.get(f"button.{index}")
     url = str(button.get("url", ""))
     return f"{label} {url if value is None else BRACES.sub(lambda _: value, url)}"
-
-
-def check_still_as_planned(
-    planned: Template, current: Template, channel: str, observed_at: str, source: str = "meta"
-) -> list[Finding]:
-    """WX504: the template was paused, disabled, rejected or changed since planning.
-
-    `source` is where `current` comes from: the provider it was planned for.
-    Source: Meta, template management (statuses; pausing 3 h, 6 h, then disabled).
-    """
-    evidence: list[str] = []
-    if current.status != "APPROVED":
-        evidence.append(f"template `{current.name}` ({current.language}) is {current.status}")
-    if current.components != planned.components:
-        evidence.append(f"the text of template `{current.name}` changed after planning")
-    if not evidence:
-        return []
-    facts = [Evidence(text, source, observed_at) for text in evidence]
-    return [Finding("WX504", Severity.CRITICAL, channel, facts, template=current.name)]

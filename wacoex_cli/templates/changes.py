@@ -1,0 +1,177 @@
+"""What became of a template since a broadcast was planned with it. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wacoex_cli.contacts.store import is_marketing
+from wacoex_cli.findings.model import Evidence, Finding, Severity
+from wacoex_cli.templates.model import Template, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_SHOWN_CHARACTERS = 60
+_SAME_BEFORE = 20
+_NOTHING = "nothing"
+_PARTS = ("HEADER", "BODY", "FOOTER", "BUTTONS")
+_READ_IN_BUTTON = ("type", "text", "url", "phone_number")
+
+
+class Change(NamedTuple):
+    """One thing that is not as it was planned, in words."""
+
+    part: str
+    before: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.part}: {self.before} -> {self.now}"
+
+
+def text_changes(planned: Template, current: Template) -> tuple[Change, ...]:
+    """What people would read otherwise than was planned: header, body, footer, each button.
+
+    The examples that Meta was given for its review are read by nobody.
+    """
+    return tuple(_text_changes(planned, current))
+
+
+def _text_changes(planned: Template, current: Template) -> Iterator[Change]:
+    for kind in _PARTS[:3]:
+        before, now = (_read_in(template.component(kind)) for template in (planned, current))
+        if before != now:
+            yield _change(kind.lower(), before, now)
+    for place in range(max(len(planned.buttons), len(current.buttons))):
+        before, now = (_button(template.buttons, place) for template in (planned, current))
+        if before != now:
+            yield _change(f"button {place + 1}", before, now)
+    if planned.parameter_format != current.parameter_format:
+        yield Change("placeholders", planned.parameter_format, current.parameter_format)
+    others = [
+        [part for part in template.components if kind_of(part) not in _PARTS]
+        for template in (planned, current)
+    ]
+    if others[0] != others[1]:
+        kinds = (", ".join(map(kind_of, parts)) or _NOTHING for parts in others)
+        yield Change("other parts", *kinds)
+
+
+def _read_in(component: Mapping[str, Any]) -> str:
+    media = str(component.get("format") or "TEXT").upper() if component else "TEXT"
+    text = str(component.get("text", ""))
+    return text if media == "TEXT" else f"({media}) {text}".strip()
+
+
+def _button(buttons: Sequence[Mapping[str, Any]], place: int) -> str:
+    if place >= len(buttons):
+        return ""
+    button = buttons[place]
+    return " ".join(str(button[name]) for name in _READ_IN_BUTTON if button.get(name))
+
+
+def _change(part: str, before: str, now: str) -> Change:
+    """Both texts from shortly before the place where they part."""
+    same = next(
+        (place for place, pair in enumerate(zip(before, now, strict=False)) if pair[0] != pair[1]),
+        min(len(before), len(now)),
+    )
+    start = before.rfind(" ", 0, max(0, same - _SAME_BEFORE)) + 1
+    return Change(part, _shown(before, start), _shown(now, start))
+
+
+def _shown(text: str, start: int) -> str:
+    if not text:
+        return _NOTHING
+    cut = textwrap.shorten(text[start:], _SHOWN_CHARACTERS, placeholder=" ...")
+    return f'"{"... " if start else ""}{cut}"'
+
+
+def check_still_as_planned(
+    planned: Template, current: Template, channel: str, observed_at: str, source: str = "meta"
+) -> list[Finding]:
+    """WX504: the template is not approved now. WX509: its text is not what was planned.
+
+    `source` is where `current` comes from: the provider it was planned for.
+    Source: Meta, template management (statuses; pausing 3 h, 6 h, then disabled).
+    """
+    name, found = current.name, []
+    if current.status != "APPROVED":
+        status = current.status
+        said = f"template `{name}` ({current.language}) is {status}: APPROVED -> {status}"
+        fact = Evidence(said, source, observed_at)
+        found.append(Finding("WX504", Severity.CRITICAL, channel, fact, template=name))
+    if changes := text_changes(planned, current):
+        facts = [Evidence(f"{name}, {change}", source, observed_at) for change in changes]
+        found.append(Finding("WX509", Severity.CRITICAL, channel, facts, case="text"))
+    return found
+
+
+def check_category(
+    before: str, now: str, channel: str, told: Evidence, consequences: Sequence[Evidence] = ()
+) -> list[Finding]:
+    """WX509: the category is another one; who may be written to and the price follow it.
+
+    wacoex cannot fill templates of the category AUTHENTICATION. `told` is who said so, and when.
+    """
+    if before == now:
+        return []
+    fact = replace(told, text=f"category {before} -> {now}: {told.text}")
+    severity, case = Severity.INFO, "category"
+    if now == "AUTHENTICATION":
+        severity, case = Severity.CRITICAL, "authentication"
+    elif is_marketing(now):
+        severity = Severity.WARNING
+    facts = (fact, *consequences)
+    return [Finding("WX509", severity, channel, facts, case=case, before=before, now=now)]
+
+
+def check_coming(now: str, coming: str, channel: str, told: Evidence) -> list[Finding]:
+    """WX509: Meta has said that it is about to change the category.
+
+    Source: Meta, template_category_update (an impending change comes 24 hours ahead).
+    """
+    fact = replace(told, text=f"category {now}, soon {coming}: {told.text}")
+    return [Finding("WX509", Severity.WARNING, channel, fact, case="coming", coming=coming)]
+
+
+def check_gone(planned: Template, why: str, channel: str, observed_at: str, source: str) -> Finding:
+    """WX509: there is no such template, or not in this language, any more."""
+    there = f"template `{planned.name}` ({planned.language}) was there when this was planned"
+    facts = (Evidence(why, source, observed_at), Evidence(there, "plan", observed_at))
+    return Finding("WX509", Severity.CRITICAL, channel, facts, case="gone")
+
+
+def check_unread(why: Evidence, known: Evidence, channel: str) -> Finding:
+    """WX509: nobody can say whether the template is still as planned; what is known, and since."""
+    return Finding("WX509", Severity.UNKNOWN, channel, (why, known), case="unread")
+
+
+def check_copy(known: Evidence, channel: str) -> Finding:
+    """WX509: the template was read in a copy of Meta's list, which may lag behind it."""
+    return Finding("WX509", Severity.INFO, channel, known, case="copy")
+
+
+@dataclass(frozen=True)
+class Omissions:
+    """How many people of a broadcast are left out besides, by reason; 0 reasons: as planned."""
+
+    by_reason: Mapping[str, int]
+
+    @property
+    def people(self) -> int:
+        """How many people it is."""
+        return sum(self.by_reason.values())
+
+
+def check_omissions(omissions: Omissions, channel: str, observed_at: str) -> list[Finding]:
+    """WX509: fewer people are written to than planned, and why."""
+    if not omissions.people:
+        return []
+    facts = [
+        Evidence(f"{n} of the planned people are left out now: {reason}", "ledger", observed_at)
+        for reason, n in omissions.by_reason.items()
+    ]
+    return [Finding("WX509", Severity.INFO, channel, facts, case="people")]
