@@ -145,7 +145,8 @@ def _exposed(workspace: Workspace) -> Iterator[Exposed]:
     private = stat.S_IRGRP | stat.S_IROTH | others_write
     sources, settings = workspace.sources, workspace.settings
     yield from _with_mode(settings.state, private, "holds phone numbers")
-    if any(_is_secret(name) and not _names_file(name) for name in sources.dotenv):
+    given = (name for name, value in sources.dotenv.items() if value)
+    if any(_is_secret(name) and not _names_file(name) for name in given):
         yield from _with_mode(sources.dotenv_path, private, "holds a secret")
     paths = set[Path]()
     for variables in (sources.environ, sources.dotenv):

@@ -10,22 +10,37 @@ Source: Meta, webhooks reference (the page of each field).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Unpack, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, Unpack, cast
 
-from pydantic import Field, PlainValidator, ValidationInfo
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PlainValidator,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
 
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.account_payloads import (
     AccountAlert,
+    AccountReview,
     AccountUpdate,
+    BusinessStatus,
     Capability,
+    DisplayName,
+    FlowState,
     NumberQuality,
     Offboarded,
+    Payment,
     Reconnected,
+    Security,
+    TemplateCategory,
     TemplateQuality,
     TemplateStatus,
 )
@@ -37,15 +52,19 @@ from wacoex_cli.platforms.events import (
     Source,
     UnreadablePayload,
     read_moment,
+    reported,
 )
 from wacoex_cli.platforms.message_history import MetaMessageHistory
 from wacoex_cli.platforms.privacy import (
     Kept,
     Open,
     Reading,
+    Watched,
     canonical,
     digest,
     key_names,
+    number,
+    only_object,
     word,
 )
 from wacoex_cli.platforms.respondio_webhooks import RespondIOWebhook
@@ -63,6 +82,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _NOT_CARRIED = frozenset({131051, 131060})
+_NOT_SHARED = 2593109
+"""The owner of the phone shares no history; it comes in any of a webhook's lists of errors."""
+_ERRORS = frozenset({"error", "errors"})
+_DEEPEST_ERROR = 8
+_TAKES_AWAY = re.compile(
+    "BAN|BLOCK|COMPROMI|DECLIN|DELET|DISABL|DISCONNECT|EXPIR|FAIL|LIMIT|OFFBOARD|PAUSE|REJECT"
+    "|REMOV|RESTRICT|REVOK|SUSPEND|UNINSTALL|VIOLAT"
+)
+"""What stands in a word of Meta's, whatever its field, that takes access or money away."""
 _KINDS = {
     "edit": Kind.EDIT,
     "revoke": Kind.REVOKE,
@@ -74,6 +102,10 @@ _KINDS = {
 
 class _Unknown(NumberValue, Open):
     """A field of tomorrow: ids, types, times and the like, and where they stood."""
+
+    def to_look_at(self) -> bool:
+        words = (self.kept().get(name) for name in ("event", "type", "status"))
+        return any(isinstance(text, str) and _TAKES_AWAY.search(text.upper()) for text in words)
 
 
 class _Contact(Kept):
@@ -458,15 +490,20 @@ class _Thread(Kept):
     messages: keep.Parts[_AnyMessage] = None
 
 
-class _Chunk(Kept):
+class _Chunk(Watched):
     metadata: keep.Part[_HistoryMetadata] = None
     threads: keep.Parts[_Thread] = None
     errors: keep.Parts[CodedError] = None
 
 
-class _History(NumberValue):
+class _History(NumberValue, Watched):
     history: keep.Parts[_Chunk] = None
     messages: keep.Parts[_AnyMessage] = None
+    errors: keep.Parts[CodedError] = None
+
+    def unclear(self) -> list[str]:
+        is_empty = not (self.history or self.messages or self.errors)
+        return self.lost or (["history"] if is_empty else [])
 
     def events(self, origin: Origin) -> Iterator[Event]:
         for chunk in self.history or ():
@@ -482,6 +519,9 @@ class _History(NumberValue):
                 messages=sum(len(thread.messages or ()) for thread in threads),
                 code=_first_code(chunk.errors),
             )
+        if errors := self.errors:
+            code = _first_code(errors)
+            yield origin.event(Kind.HISTORY, errors, threads=0, messages=0, code=code)
         if media := self.messages:
             yield origin.event(Kind.HISTORY, media, threads=0, messages=len(media), type="media")
 
@@ -520,10 +560,17 @@ _VALUES: dict[str, type[FieldValue]] = {
     "account_update": AccountUpdate,
     "message_template_status_update": TemplateStatus,
     "message_template_quality_update": TemplateQuality,
+    "template_category_update": TemplateCategory,
     "phone_number_quality_update": NumberQuality,
     "business_capability_update": Capability,
     "account_alerts": AccountAlert,
     "user_preferences": _Preferences,
+    "account_review_update": AccountReview,
+    "business_status_update": BusinessStatus,
+    "flows": FlowState,
+    "payment_configuration_update": Payment,
+    "phone_number_name_update": DisplayName,
+    "security": Security,
     # The same news in fields of their own (Meta: webhooks, account_offboarded).
     "account_offboarded": Offboarded,
     "account_reconnected": Reconnected,
@@ -532,47 +579,108 @@ _VALUES: dict[str, type[FieldValue]] = {
 
 def _value(value: Any, info: ValidationInfo) -> FieldValue:
     model = _VALUES.get(info.data["field"], _Unknown)
-    found = model.model_validate(value if isinstance(value, dict) else {}, context=info.context)
+    found = model.model_validate(only_object(value) or {}, context=info.context)
     found._keys = partial(key_names, value)
     return found
 
 
-class _Change(Kept):
-    field: Annotated[str, PlainValidator(lambda value: word(value) or "")] = ""
+def _field_name(value: Any) -> str:
+    return word(value[0] if isinstance(value, list) and len(value) == 1 else value) or ""
+
+
+class _Change(Watched):
+    field: Annotated[str, PlainValidator(_field_name)] = ""
     value: Annotated[Any, PlainValidator(_value)] = Field(default=None, validate_default=True)
+    errors: keep.Parts[CodedError] = None
+    _declines: bool = PrivateAttr(default=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _look_for_errors(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        found = handler(value)
+        found._declines = _is_declined(value)
+        return found
 
     def events(self, entry: _Entry, received_at: str) -> Iterator[Event]:
-        at = read_moment(entry.time)
         number_id, phone = self.value.number()
-        origin = Origin(
-            self.field, entry.id, entry.time, at or received_at, at is not None, number_id, phone
-        )
+        origin = entry.origin(received_at, self.field, number_id, phone)
         found = list(self.value.events(origin)) if self.value else []
         if not found:
             kept = self.value.kept()
             type_ = kept.get("type") or kept.get("event")
             keys = self.value._keys() or None
             found = [origin.other(self, type_ if isinstance(type_, str) else None, keys=keys)]
+        unclear = self.value.unclear() if self.field else ["field"]
+        look = True if self.value.to_look_at() else None
+        decision = self.value.said_word
+        if any(event.data.get("type") == decision for event in found):
+            decision = None
+        marks = reported(decision=decision, unclear=unclear or None, look=look)
+        if marks:
+            found = [replace(event, data={**event.data, **marks}) for event in found]
         yield from found
+        is_known = any(event.data.get("code") == _NOT_SHARED for event in found)
+        if self._declines and not (is_known and self.field == "history"):
+            yield entry.declined(origin)
 
 
-class _Entry(Kept):
+class _Entry(Watched):
     id: keep.Identifier = None
     time: keep.Time = None
     changes: keep.Parts[_Change] = None
+    errors: keep.Parts[CodedError] = None
+
+    def origin(
+        self,
+        received_at: str,
+        field: str = "",
+        number_id: str | None = None,
+        phone: str | None = None,
+    ) -> Origin:
+        """Where something in this entry stands; `received_at` is RFC 3339."""
+        at = read_moment(self.time)
+        is_dated = at is not None
+        return Origin(field, self.id, self.time, at or received_at, is_dated, number_id, phone)
+
+    def declined(self, origin: Origin) -> Event:
+        """That the owner of the phone shares no history."""
+        name = f"declined:{origin.phone_number_id or origin.phone or ''}:{origin.name_of(())}"
+        return origin.event(Kind.HISTORY, (), name, threads=0, messages=0, code=_NOT_SHARED)
+
+    def events(self, received_at: str) -> Iterator[Event]:
+        for change in self.changes or ():
+            yield from change.events(self, received_at)
+        if _is_declined({"errors": [error.kept() for error in self.errors or ()]}):
+            yield self.declined(self.origin(received_at))
 
 
-class MetaWebhook(Kept):
+class MetaWebhook(Watched):
     """One delivery of Meta; `entry` is a list."""
 
     object: keep.Word = None
     entry: keep.Parts[_Entry] = None
+    errors: keep.Parts[CodedError] = None
 
     def events(self, received_at: str) -> Iterator[Event]:
         """The events in the order in which it reports them; `received_at` is RFC 3339."""
-        for entry in self.entry or ():
-            for change in entry.changes or ():
-                yield from change.events(entry, received_at)
+        entries = self.entry or [_Entry()]
+        for entry in entries:
+            yield from entry.events(received_at)
+        if _is_declined({"errors": [error.kept() for error in self.errors or ()]}):
+            yield entries[0].declined(entries[0].origin(received_at))
+
+
+def _is_declined(value: Any, deepest: int = _DEEPEST_ERROR, *, is_error: bool = False) -> bool:
+    """Whether a list of errors in it, wherever it stands, says that no history is shared."""
+    if isinstance(value, dict):
+        parts = [(part, is_error or name in _ERRORS) for name, part in value.items()]
+    elif isinstance(value, list):
+        parts = [(part, is_error) for part in value]
+    else:
+        return is_error and number(value) == _NOT_SHARED
+    return deepest > 0 and any(
+        _is_declined(part, deepest - 1, is_error=inside) for part, inside in parts
+    )
 
 
 def _first_code(errors: Sequence[CodedError] | None) -> int | None:
@@ -691,7 +799,7 @@ def _model_of(
     if not isinstance(name, str) or name not in _META_OBJECTS:
         return None, "its `object` is not `whatsapp_business_account`"
     model, needed = _META_OBJECTS[name]
-    if not isinstance(body.get(needed), list):
+    if not isinstance(body.get(needed), list | dict):
         return None, f"it has no list `{needed}`"
     return model, None
 

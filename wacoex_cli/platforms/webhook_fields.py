@@ -10,7 +10,7 @@ from pydantic import PrivateAttr
 
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind, Source, read_moment, reported
-from wacoex_cli.platforms.privacy import Kept, name_of
+from wacoex_cli.platforms.privacy import Kept, Watched, name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Origin:
         return name_of([kept, self.entry_id, self.entry_time])
 
 
-class CodedError(Kept):
+class CodedError(Watched):
     code: keep.Number = None
 
 
@@ -91,6 +91,19 @@ class FieldValue(Kept):
 
     def events(self, origin: Origin) -> Iterator[Event]:
         yield from ()
+
+    @property
+    def said_word(self) -> str | None:
+        """The word that decides, where the field comes down to one."""
+        return None
+
+    def unclear(self) -> list[str]:
+        """What of it could not be read although access or money hangs on it."""
+        return []
+
+    def to_look_at(self) -> bool:
+        """Whether a person has to look, because no rule here judges what it says."""
+        return False
 
 
 class NumberValue(FieldValue):
