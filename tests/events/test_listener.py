@@ -25,8 +25,8 @@ from wacoex_cli.events.listener import (
     Writer,
     prefix_of,
 )
+from wacoex_cli.events.wrapping import read_delivery
 from wacoex_cli.platforms.events import Source
-from wacoex_cli.platforms.payloads import read_payload
 
 SECRET, SIGNING_KEY, VERIFY_TOKEN = "app-secret-1", "signing-key-1", "verify-token-1"
 META, RESPONDIO = "/webhooks/meta", "/webhooks/respondio"
@@ -132,7 +132,7 @@ def talk(state, clock, notes: Notes) -> Talk:
         at_once: bool,
     ) -> list[httpx.Response]:
         def read(source: Source, body: bytes) -> Any:
-            return read_payload(source, body, key=b"local", received_at=clock.now())
+            return read_delivery(source, body, key=b"local", received_at=clock.now())
 
         writer = Writer(state, clock, on_stored=lambda: None)
         report = ListenReport(notes, clock, streams_json=False)

@@ -10,7 +10,6 @@ Source: Meta, webhooks reference (the page of each field).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -57,13 +56,11 @@ from wacoex_cli.platforms.events import (
 from wacoex_cli.platforms.message_history import MetaMessageHistory
 from wacoex_cli.platforms.privacy import (
     Kept,
-    Open,
     Reading,
     Watched,
     canonical,
     digest,
     key_names,
-    number,
     only_object,
     word,
 )
@@ -71,26 +68,20 @@ from wacoex_cli.platforms.respondio_webhooks import RespondIOWebhook
 from wacoex_cli.platforms.stop_words import StopWords, usual
 from wacoex_cli.platforms.unknown_payloads import unread, whole_of
 from wacoex_cli.platforms.webhook_fields import (
+    NOT_SHARED,
     CodedError,
     FieldValue,
     NumberMetadata,
     NumberValue,
     Origin,
+    UnknownField,
+    is_declined,
 )
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 _NOT_CARRIED = frozenset({131051, 131060})
-_NOT_SHARED = 2593109
-"""The owner of the phone shares no history; it comes in any of a webhook's lists of errors."""
-_ERRORS = frozenset({"error", "errors"})
-_DEEPEST_ERROR = 8
-_TAKES_AWAY = re.compile(
-    "BAN|BLOCK|COMPROMI|DECLIN|DELET|DISABL|DISCONNECT|EXPIR|FAIL|LIMIT|OFFBOARD|PAUSE|REJECT"
-    "|REMOV|RESTRICT|REVOK|SUSPEND|UNINSTALL|VIOLAT"
-)
-"""What stands in a word of Meta's, whatever its field, that takes access or money away."""
 _KINDS = {
     "edit": Kind.EDIT,
     "revoke": Kind.REVOKE,
@@ -98,14 +89,6 @@ _KINDS = {
     "unknown": Kind.UNSUPPORTED,
     "system": Kind.OTHER,  # WhatsApp speaks here, nobody wrote: such as a changed number
 }
-
-
-class _Unknown(NumberValue, Open):
-    """A field of tomorrow: ids, types, times and the like, and where they stood."""
-
-    def to_look_at(self) -> bool:
-        words = (self.kept().get(name) for name in ("event", "type", "status"))
-        return any(isinstance(text, str) and _TAKES_AWAY.search(text.upper()) for text in words)
 
 
 class _Contact(Kept):
@@ -578,7 +561,7 @@ _VALUES: dict[str, type[FieldValue]] = {
 
 
 def _value(value: Any, info: ValidationInfo) -> FieldValue:
-    model = _VALUES.get(info.data["field"], _Unknown)
+    model = _VALUES.get(info.data["field"], UnknownField)
     found = model.model_validate(only_object(value) or {}, context=info.context)
     found._keys = partial(key_names, value)
     return found
@@ -598,7 +581,7 @@ class _Change(Watched):
     @classmethod
     def _look_for_errors(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         found = handler(value)
-        found._declines = _is_declined(value)
+        found._declines = is_declined(value)
         return found
 
     def events(self, entry: _Entry, received_at: str) -> Iterator[Event]:
@@ -619,7 +602,7 @@ class _Change(Watched):
         if marks:
             found = [replace(event, data={**event.data, **marks}) for event in found]
         yield from found
-        is_known = any(event.data.get("code") == _NOT_SHARED for event in found)
+        is_known = any(event.data.get("code") == NOT_SHARED for event in found)
         if self._declines and not (is_known and self.field == "history"):
             yield entry.declined(origin)
 
@@ -645,12 +628,12 @@ class _Entry(Watched):
     def declined(self, origin: Origin) -> Event:
         """That the owner of the phone shares no history."""
         name = f"declined:{origin.phone_number_id or origin.phone or ''}:{origin.name_of(())}"
-        return origin.event(Kind.HISTORY, (), name, threads=0, messages=0, code=_NOT_SHARED)
+        return origin.event(Kind.HISTORY, (), name, threads=0, messages=0, code=NOT_SHARED)
 
     def events(self, received_at: str) -> Iterator[Event]:
         for change in self.changes or ():
             yield from change.events(self, received_at)
-        if _is_declined({"errors": [error.kept() for error in self.errors or ()]}):
+        if is_declined({"errors": [error.kept() for error in self.errors or ()]}):
             yield self.declined(self.origin(received_at))
 
 
@@ -666,21 +649,8 @@ class MetaWebhook(Watched):
         entries = self.entry or [_Entry()]
         for entry in entries:
             yield from entry.events(received_at)
-        if _is_declined({"errors": [error.kept() for error in self.errors or ()]}):
+        if is_declined({"errors": [error.kept() for error in self.errors or ()]}):
             yield entries[0].declined(entries[0].origin(received_at))
-
-
-def _is_declined(value: Any, deepest: int = _DEEPEST_ERROR, *, is_error: bool = False) -> bool:
-    """Whether a list of errors in it, wherever it stands, says that no history is shared."""
-    if isinstance(value, dict):
-        parts = [(part, is_error or name in _ERRORS) for name, part in value.items()]
-    elif isinstance(value, list):
-        parts = [(part, is_error) for part in value]
-    else:
-        return is_error and number(value) == _NOT_SHARED
-    return deepest > 0 and any(
-        _is_declined(part, deepest - 1, is_error=inside) for part, inside in parts
-    )
 
 
 def _first_code(errors: Sequence[CodedError] | None) -> int | None:
