@@ -460,8 +460,6 @@ class Listener:
         if not self.keys.signing[source] and not _BROWSER.isdisjoint(request.headers.keys()):
             raise RefusedRequest(403, "it is unsigned, and a page in a browser sent it")
         signature = request.headers.get(PLATFORMS[source].header)
-        if self.keys.signing[source] and not signature:
-            raise RefusedRequest(401, "the signature is missing")
         is_packed = _is_packed(request.headers.get("content-encoding", ""))
         async with self._body(request) as body:
             if len(body) <= _LARGE_BYTES and not is_packed and not body.startswith(GZIP):
@@ -470,6 +468,9 @@ class Listener:
             else:
                 # In a thread, so that others are answered meanwhile; one at a time, for memory.
                 async with self._one_large:
+                    # What nobody has signed is not worth unpacking.
+                    if self.keys.signing[source] and not signature:
+                        raise RefusedRequest(401, "the signature is missing")
                     plain = await asyncio.to_thread(_unpacked, body, is_packed=is_packed)
                     payloads = await asyncio.to_thread(
                         self._checked, source, plain, signature, body
@@ -494,7 +495,8 @@ class Listener:
         keys = self.keys.signing[source]
         forms = {body, body if packed is None else packed}
         if keys and not any(is_signed(source, form, signature, keys) for form in forms):
-            raise RefusedRequest(401, "the signature does not fit")
+            what = "does not fit" if signature else "is missing"
+            raise RefusedRequest(401, f"the signature {what}")
         try:
             return self.read(source, body)
         except UnreadablePayload as error:
