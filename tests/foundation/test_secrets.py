@@ -145,7 +145,7 @@ def test_a_file_without_a_secret_in_it_is_refused_beside_an_empty_variable(
 ) -> None:
     path = write(tmp_path / "f", content)
 
-    with pytest.raises(CredentialError, match="`WACOEX_META_TOKEN_FILE` (is empty|holds a space)"):
+    with pytest.raises(CredentialError, match=r"`WACOEX_META_TOKEN_FILE` (is empty|holds a space)"):
         secrets({"WACOEX_META_TOKEN": "", "WACOEX_META_TOKEN_FILE": path}).find("meta-token")
 
 

@@ -342,7 +342,7 @@ def test_a_delivery_can_come_packed_and_wrapped(
     [(_, headers, body)] = receiver.posts
     plain = gzip.decompress(body) if packed else body
     digest = hmac.new(APP_SECRET.encode(), plain, hashlib.sha256).hexdigest()
-    assert headers["X-Hub-Signature-256"] == f"sha256={digest}"
+    assert headers["x-hub-signature-256"] == f"sha256={digest}"
     found = json.loads(plain)
     if wrapper == "n8n":
         found = found[0]["body"]

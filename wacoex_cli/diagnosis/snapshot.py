@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from wacoex_cli.devices.inventory import Inventory
     from wacoex_cli.events.checks import EchoFlow, Summary
     from wacoex_cli.events.subscribe import Subscription
-    from wacoex_cli.events.unclear import Unclear
+    from wacoex_cli.events.unclear import NotUnderstood
     from wacoex_cli.events.unplaced import Unplaced
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
@@ -278,7 +278,7 @@ class Snapshot(NamedTuple):
     versions: tuple[str, ...] = ()
     unplaced_stops: tuple[OptOut, ...] = ()
     unplaced: tuple[Unplaced, ...] = ()
-    unclear: tuple[Unclear, ...] = ()
+    unclear: tuple[NotUnderstood, ...] = ()
 
     @property
     def unsigned(self) -> list[str]:

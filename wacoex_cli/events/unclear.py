@@ -33,7 +33,7 @@ _FIELDS: Mapping[Kind, str] = {
 _ONLY_FOR_ITSELF = frozenset({"flows"})
 
 
-class Unclear(NamedTuple):
+class NotUnderstood(NamedTuple):
     """One event: the webhook field with its word, when (RFC 3339, UTC), and what is unclear.
 
     `parts` could not be read; without any a rule that judges the word is missing. `channels` are
@@ -98,7 +98,7 @@ UNCLEAR = Projection("unclear", frozenset({*_FIELDS, Kind.OTHER}), _project)
 """What a person has to look at, because nothing here understood it."""
 
 
-def unclear_events(state: State, now: datetime) -> list[Unclear]:
+def unclear_events(state: State, now: datetime) -> list[NotUnderstood]:
     """What was not understood within 30 days, and nothing newer has settled; newest first.
 
     Whoever was connected later has lost nothing by what an account update said before.
@@ -118,7 +118,7 @@ def unclear_events(state: State, now: datetime) -> list[Unclear]:
             connected[channels] = row["at"]
         rows.append((named, channels, row))
     return [
-        Unclear(row["what"], row["at"], tuple(row["unclear"].split()), channels)
+        NotUnderstood(row["what"], row["at"], tuple(row["unclear"].split()), channels)
         for named, channels, row in reversed(rows)
         if (row["unclear"] or row["look"])
         and newest[named, row["subject"]] == (row["at"], row["event_key"])
@@ -126,7 +126,7 @@ def unclear_events(state: State, now: datetime) -> list[Unclear]:
     ]
 
 
-def check_understood(unclear: Sequence[Unclear], channel: str | None) -> list[Finding]:
+def check_understood(unclear: Sequence[NotUnderstood], channel: str | None) -> list[Finding]:
     """WX213: what Meta told about a channel, or (None) about none, was not understood here."""
     own = [each for each in unclear if (channel in each.channels if channel else not each.channels)]
     if not own:
@@ -139,7 +139,7 @@ def check_understood(unclear: Sequence[Unclear], channel: str | None) -> list[Fi
     return [Finding("WX213", severity, channel, evidence, **words)]
 
 
-def _text(each: Unclear) -> str:
+def _text(each: NotUnderstood) -> str:
     if each.parts:
         return f"{each.what}: {', '.join(each.parts)} could not be read"
     return f"{each.what}: this version has no rule for it"

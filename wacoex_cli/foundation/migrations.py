@@ -771,50 +771,18 @@ _M018_ONE_BUSINESS = (
 
 
 def m021_unplaced_events(db: Database) -> None:
-    """Events that fit no channel, and those that were not understood."""
-    db.execute(
-        """
-        CREATE TABLE unplaced_events (
-            phone_number_id TEXT NOT NULL,
-            phone TEXT NOT NULL,
-            waba_id TEXT NOT NULL,
-            respondio_channel_id TEXT NOT NULL,
-            source TEXT NOT NULL,
-            kind TEXT NOT NULL,
-            said TEXT NOT NULL,
-            events INTEGER NOT NULL,
-            newest_at TEXT NOT NULL,
-            last_event_id INTEGER NOT NULL,
-            PRIMARY KEY (
-                phone_number_id, phone, waba_id, respondio_channel_id, source, kind, said
-            )
-        )
-        """
-    )
-    db.execute(
-        """
-        CREATE TABLE unclear_events (
-            event_key TEXT PRIMARY KEY,
-            phone_number_id TEXT NOT NULL,
-            phone TEXT NOT NULL,
-            waba_id TEXT NOT NULL,
-            respondio_channel_id TEXT NOT NULL,
-            kind TEXT NOT NULL,
-            subject TEXT NOT NULL,
-            what TEXT NOT NULL,
-            at TEXT NOT NULL,
-            unclear TEXT NOT NULL,
-            look INTEGER NOT NULL
-        )
-        """
-    )
-    # A long log is not read again as a whole: what is new counts, and the last of what was there.
-    for consumer in ("unplaced", "unclear"):
-        db.execute(
-            "INSERT INTO cursors (consumer, event_id)"
-            " SELECT ?, MAX(event_id) - 10000 FROM events HAVING MAX(event_id) > 10000",
-            [consumer],
-        )
+    ours = "phone_number_id, phone, waba_id, respondio_channel_id"
+    names = f"{ours}, source, kind, said".replace(",", " TEXT NOT NULL,")
+    counts = "events INTEGER NOT NULL, newest_at TEXT NOT NULL, last_event_id INTEGER NOT NULL"
+    key = f"PRIMARY KEY ({ours}, source, kind, said)"
+    db.execute(f"CREATE TABLE unplaced_events ({names} TEXT NOT NULL, {counts}, {key})")
+    names = f"{ours}, kind, subject, what, at, unclear".replace(",", " TEXT NOT NULL,")
+    more = f"{names} TEXT NOT NULL, look INTEGER NOT NULL"
+    db.execute(f"CREATE TABLE unclear_events (event_key TEXT PRIMARY KEY, {more})")
+    # A long log is not read again as a whole: of what was there the last counts.
+    begin = "MAX(event_id) - 10000 FROM events HAVING MAX(event_id) > 10000"
+    for reader in ("unplaced", "unclear"):
+        db.execute(f"INSERT INTO cursors (consumer, event_id) SELECT '{reader}', {begin}")
 
 
 STEPS: tuple[Callable[[Database], None], ...] = (

@@ -485,8 +485,17 @@ class _History(NumberValue, Watched):
     errors: keep.Parts[CodedError] = None
 
     def unclear(self) -> list[str]:
-        is_empty = not (self.history or self.messages or self.errors)
-        return self.lost or (["history"] if is_empty else [])
+        if self.lost:
+            return self.lost
+        if self.errors and _first_code(self.errors) is None:
+            return ["errors"]
+        chunks = any(it.metadata or it.threads or it.errors for it in self.history or ())
+        return [] if chunks or self.messages or self.errors else ["history"]
+
+    def to_look_at(self) -> bool:
+        parts = [self.errors, *(chunk.errors for chunk in self.history or ())]
+        codes = {_first_code(errors) for errors in parts if errors}
+        return bool(codes - {NOT_SHARED})
 
     def events(self, origin: Origin) -> Iterator[Event]:
         for chunk in self.history or ():
@@ -561,7 +570,7 @@ _VALUES: dict[str, type[FieldValue]] = {
 
 
 def _value(value: Any, info: ValidationInfo) -> FieldValue:
-    model = _VALUES.get(info.data["field"], UnknownField)
+    model = _VALUES.get(info.data["field"].lower(), UnknownField)
     found = model.model_validate(only_object(value) or {}, context=info.context)
     found._keys = partial(key_names, value)
     return found

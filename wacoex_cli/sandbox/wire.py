@@ -180,10 +180,7 @@ WRAPPERS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
             "executionMode": "production",
         }
     ],
-    "text": lambda body: {
-        "headers": {"content-type": "application/json"},
-        "body": json.dumps(body),
-    },
+    "text": lambda body: {"headers": {}, "body": json.dumps(body)},
 }
 
 
