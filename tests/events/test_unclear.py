@@ -344,6 +344,24 @@ def test_a_field_of_tomorrow_whose_word_takes_something_away_is_to_be_looked_at(
     assert found.title == "no rule here judges it: look at access_update ACCESS_REVOKED"
 
 
+@pytest.mark.parametrize(
+    ("categories", "said"),
+    [
+        ({"previous_category": "UTILITY", "new_category": "MARKETING"}, "UTILITY MARKETING"),
+        ({"new_category": "UTILITY", "correct_category": "MARKETING"}, "UTILITY MARKETING"),
+        ({"new_category": ["marketing"], "previous_category": "UTILITY"}, "UTILITY MARKETING"),
+    ],
+)
+def test_a_template_that_becomes_another_category_is_to_be_looked_at(
+    shop: State, categories: dict[str, Any], said: str
+) -> None:
+    take(shop, webhook("template_category_update", {**TEMPLATE, **categories}))
+
+    [found] = found_in(shop)
+    assert (found.id, found.severity) == ("WX213", Severity.WARNING)
+    assert found.title.endswith(f"look at template_category_update renewal {said}")
+
+
 def test_a_delivery_of_which_nothing_could_be_read_is_to_be_looked_at(shop: State) -> None:
     take(shop, {"object": "whatsapp_business_account", "entry": "?"})
 

@@ -139,6 +139,7 @@ def test_the_own_number_in_another_spelling_is_known(run, status, phone, written
         message(PHONE, "106000000000077", "wamid.new-id"),
         json.dumps({"event_type": "contact.created", "contact": {"id": 1}}),
     ],
+    ids=["alert", "call", "new id of the number", "new contact"],
 )
 def test_what_is_about_a_channel_or_about_no_number_is_no_finding(run, status, told):
     assert run("events", "import", "-", stdin=told).code == 0

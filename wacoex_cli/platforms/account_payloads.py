@@ -196,20 +196,31 @@ class TemplateQuality(_Template):
 
 
 class TemplateCategory(_Template):
-    """A template is charged, and may be refused, as one of another category from now on."""
+    """A template is charged, and may be refused, as one of another category, now or soon.
+
+    Before the change Meta names the present category as the new one, and the coming one as the
+    correct one. Source: "Meta: template_category_update".
+    """
 
     previous_category: keep.Said = None
     new_category: keep.Said = None
     correct_category: keep.Said = None
 
+    @property
+    def _changes(self) -> tuple[str | None, str | None]:
+        if self.previous_category or not self.correct_category:
+            return self.previous_category, self.new_category
+        return self.new_category, self.correct_category
+
     def unclear(self) -> list[str]:
-        return super().unclear() or ([] if self.new_category else ["new_category"])
+        return super().unclear() or ([] if self._changes[1] else ["new_category"])
 
     def to_look_at(self) -> bool:
-        return self.new_category != self.previous_category
+        old, new = self._changes
+        return old != new
 
     def events(self, origin: Origin) -> Iterator[Event]:
-        old, new = self.previous_category, self.new_category
+        old, new = self._changes
         yield self.of_template(origin, Kind.OTHER, field=origin.field, old=old, new=new)
 
 

@@ -553,6 +553,7 @@ _VALUES: dict[str, type[FieldValue]] = {
     "message_template_status_update": TemplateStatus,
     "message_template_quality_update": TemplateQuality,
     "template_category_update": TemplateCategory,
+    "template_correct_category_detection": TemplateCategory,
     "phone_number_quality_update": NumberQuality,
     "business_capability_update": Capability,
     "account_alerts": AccountAlert,
