@@ -64,7 +64,11 @@ def test_a_small_bomb_stays_small() -> None:
         unpacked(gzip.compress(b" " * 50_000_000), 1_000_000)
 
 
-@pytest.mark.parametrize("raw", [gzip.compress(b"x" * 99)[:-9], b"{}", b"\x1f\x8bnonsense"])
+@pytest.mark.parametrize(
+    "raw",
+    [gzip.compress(b"x" * 99)[:-9], b"{}", b"\x1f\x8bnonsense"],
+    ids=["cut short", "plain", "nonsense"],
+)
 def test_what_is_not_gzip_or_ends_too_early_is_refused(raw: bytes) -> None:
     with pytest.raises(BrokenGzip):
         unpacked(raw, 1000)
