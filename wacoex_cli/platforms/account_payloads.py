@@ -15,7 +15,7 @@ from pydantic import Field, PlainValidator, model_validator
 
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind
-from wacoex_cli.platforms.privacy import Open, Watched, number, said, word
+from wacoex_cli.platforms.privacy import Compared, Open, number, said, word
 from wacoex_cli.platforms.webhook_fields import FieldValue, NumberValue, Origin
 
 _OFFBOARDED, _RECONNECTED = "ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED"
@@ -24,7 +24,7 @@ _OFFBOARDED, _RECONNECTED = "ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED"
 _ALERTS_WITHOUT_HARM = ("OBA_", "PROFILE_PICTURE_", "INCREASED_CAPABILITIES_ELIGIBILITY_")
 
 
-class _AccountValue(Watched, FieldValue):
+class _AccountValue(Compared, FieldValue):
     """What Meta says about an account, a number or a template."""
 
     IGNORED: ClassVar[frozenset[str]] = frozenset()
@@ -34,7 +34,7 @@ class _AccountValue(Watched, FieldValue):
         return [name for name in self.lost if name not in self.IGNORED]
 
 
-class _Solution(Watched):
+class _Solution(Compared):
     partner_app_id: keep.Identifier = None
     solution_id: keep.Identifier = None
     solution_partner_business_ids: keep.Identifiers = None
@@ -45,22 +45,22 @@ class _WabaInfo(_Solution):
     owner_business_id: keep.Identifier = None
 
 
-class _Disconnection(Watched):
+class _Disconnection(Compared):
     reason: keep.Said = None
     initiated_by: keep.Said = None
 
 
-class _Restriction(Watched):
+class _Restriction(Compared):
     restriction_type: keep.Said = None
     expiration: keep.Time = None
 
 
-class _Ban(Watched):
+class _Ban(Compared):
     waba_ban_state: keep.Said = None
     waba_ban_date: keep.Day = None
 
 
-class _Violation(Watched):
+class _Violation(Compared):
     violation_type: keep.Said = None
 
 
@@ -127,11 +127,11 @@ class Reconnected(AccountUpdate):
     event: Annotated[str, PlainValidator(lambda value: said(value) or _RECONNECTED)] = _RECONNECTED
 
 
-class _OtherInfo(Watched):
+class _OtherInfo(Compared):
     title: keep.Constant = None
 
 
-class _DisableInfo(Watched):
+class _DisableInfo(Compared):
     disable_date: keep.Day = None
 
 
@@ -269,7 +269,7 @@ class Capability(FieldValue, extra="allow"):
         yield origin.event(Kind.CAPABILITY, self, **cast("EventData", self.kept()))
 
 
-class _AlertInfo(Watched):
+class _AlertInfo(Compared):
     alert_severity: keep.Said = None
     alert_status: keep.Said = None
     alert_type: keep.Said = None

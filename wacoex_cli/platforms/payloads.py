@@ -55,9 +55,9 @@ from wacoex_cli.platforms.events import (
 )
 from wacoex_cli.platforms.message_history import MetaMessageHistory
 from wacoex_cli.platforms.privacy import (
+    Compared,
     Kept,
     Reading,
-    Watched,
     canonical,
     digest,
     key_names,
@@ -473,13 +473,13 @@ class _Thread(Kept):
     messages: keep.Parts[_AnyMessage] = None
 
 
-class _Chunk(Watched):
+class _Chunk(Compared):
     metadata: keep.Part[_HistoryMetadata] = None
     threads: keep.Parts[_Thread] = None
     errors: keep.Parts[CodedError] = None
 
 
-class _History(NumberValue, Watched):
+class _History(NumberValue, Compared):
     history: keep.Parts[_Chunk] = None
     messages: keep.Parts[_AnyMessage] = None
     errors: keep.Parts[CodedError] = None
@@ -581,7 +581,7 @@ def _field_name(value: Any) -> str:
     return word(value[0] if isinstance(value, list) and len(value) == 1 else value) or ""
 
 
-class _Change(Watched):
+class _Change(Compared):
     field: Annotated[str, PlainValidator(_field_name)] = ""
     value: Annotated[Any, PlainValidator(_value)] = Field(default=None, validate_default=True)
     errors: keep.Parts[CodedError] = None
@@ -617,7 +617,7 @@ class _Change(Watched):
             yield entry.declined(origin)
 
 
-class _Entry(Watched):
+class _Entry(Compared):
     id: keep.Identifier = None
     time: keep.Time = None
     changes: keep.Parts[_Change] = None
@@ -647,7 +647,7 @@ class _Entry(Watched):
             yield self.declined(self.origin(received_at))
 
 
-class MetaWebhook(Watched):
+class MetaWebhook(Compared):
     """One delivery of Meta; `entry` is a list."""
 
     object: keep.Word = None

@@ -220,7 +220,7 @@ class Kept(BaseModel):
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
-class Watched(Kept):
+class Compared(Kept):
     """An object of which nothing may be lost in silence: `lost` names what could not be read."""
 
     _lost: list[str] = PrivateAttr(default_factory=list)
@@ -248,7 +248,7 @@ class Watched(Kept):
             if kept is None or (isinstance(there, list) and len(there) > len(parts)):
                 yield name_there
             for part in parts:
-                if isinstance(part, Watched):
+                if isinstance(part, Compared):
                     yield from (f"{name_there}.{inner}" for inner in part.lost)
 
 

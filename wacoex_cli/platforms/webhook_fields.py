@@ -11,7 +11,7 @@ from pydantic import PrivateAttr
 
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind, Source, read_moment, reported
-from wacoex_cli.platforms.privacy import Kept, Open, Watched, name_of, number
+from wacoex_cli.platforms.privacy import Compared, Kept, Open, name_of, number
 
 NOT_SHARED = 2593109
 """The owner of the phone shares no history; it comes in any of a webhook's lists of errors."""
@@ -82,7 +82,7 @@ class Origin:
         return name_of([kept, self.entry_id, self.entry_time])
 
 
-class CodedError(Watched):
+class CodedError(Compared):
     code: keep.Number = None
 
 
