@@ -126,9 +126,11 @@ def test_the_pretend_meta_delivers_packed_and_wrapped_to_an_address_with_a_slash
 ) -> None:
     child = listening(WACOEX_META_APP_SECRET=APP_SECRET)
     world = default_world()
-    with running(world) as base_url:
+    with (
+        running(world) as base_url,
+        httpx.Client(base_url=f"{base_url}/_sandbox/", trust_env=False) as control,
+    ):
         target = {"meta_url": f"{child.url}/webhooks/meta/", "gzip": True, "wrapper": "n8n"}
-        control = httpx.Client(base_url=f"{base_url}/_sandbox/", trust_env=False)
         assert control.post("webhooks", json=target).status_code == 200
         control.post("emit", json={"kind": "history", "declined": True, "declined_in": "value"})
         for _ in range(1_000):
