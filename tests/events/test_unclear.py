@@ -368,6 +368,18 @@ def test_a_delivery_of_which_nothing_could_be_read_is_to_be_looked_at(shop: Stat
     assert "WX213" in ids(shop)
 
 
+@pytest.mark.parametrize("broken", [7, "?", [], None])
+def test_what_is_no_object_beside_one_that_was_read_is_to_be_looked_at(
+    shop: State, broken: Any
+) -> None:
+    body = webhook("account_update", {"event": "MM_LITE_TERMS_SIGNED"})
+    take(shop, {**body, "entry": [*body["entry"], broken]})
+
+    [found] = found_in(shop)
+    assert (found.id, found.severity) == ("WX213", Severity.UNKNOWN)
+    assert "entry could not be read" in found.evidence[0].text
+
+
 def test_after_thirty_days_nobody_is_asked_to_look_any_more(shop: State) -> None:
     take(shop, webhook("account_update", {"event": "ACCOUNT_MOON_PHASE"}))
 

@@ -13,15 +13,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, Unpack, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Unpack, cast
 
 from pydantic import (
     Field,
-    ModelWrapValidatorHandler,
     PlainValidator,
-    PrivateAttr,
     ValidationInfo,
-    model_validator,
 )
 
 from wacoex_cli.foundation.clock import to_text
@@ -574,6 +571,7 @@ def _value(value: Any, info: ValidationInfo) -> FieldValue:
     model = _VALUES.get(info.data["field"].lower(), UnknownField)
     found = model.model_validate(only_object(value) or {}, context=info.context)
     found._keys = partial(key_names, value)
+    found._declines = is_declined(value)
     return found
 
 
@@ -581,18 +579,10 @@ def _field_name(value: Any) -> str:
     return word(value[0] if isinstance(value, list) and len(value) == 1 else value) or ""
 
 
-class _Change(Compared):
+class _Change(Kept):
     field: Annotated[str, PlainValidator(_field_name)] = ""
     value: Annotated[Any, PlainValidator(_value)] = Field(default=None, validate_default=True)
     errors: keep.Parts[CodedError] = None
-    _declines: bool = PrivateAttr(default=False)
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _look_for_errors(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        found = handler(value)
-        found._declines = is_declined(value)
-        return found
 
     def events(self, entry: _Entry, received_at: str) -> Iterator[Event]:
         number_id, phone = self.value.number()
@@ -613,7 +603,8 @@ class _Change(Compared):
             found = [replace(event, data={**event.data, **marks}) for event in found]
         yield from found
         is_known = any(event.data.get("code") == NOT_SHARED for event in found)
-        if self._declines and not (is_known and self.field == "history"):
+        declines = self.value._declines or _says_declined(self.errors)
+        if declines and not (is_known and self.field == "history"):
             yield entry.declined(origin)
 
 
@@ -643,7 +634,7 @@ class _Entry(Compared):
     def events(self, received_at: str) -> Iterator[Event]:
         for change in self.changes or ():
             yield from change.events(self, received_at)
-        if is_declined({"errors": [error.kept() for error in self.errors or ()]}):
+        if _says_declined(self.errors):
             yield self.declined(self.origin(received_at))
 
 
@@ -657,10 +648,19 @@ class MetaWebhook(Compared):
     def events(self, received_at: str) -> Iterator[Event]:
         """The events in the order in which it reports them; `received_at` is RFC 3339."""
         entries = self.entry or [_Entry()]
-        for entry in entries:
-            yield from entry.events(received_at)
-        if is_declined({"errors": [error.kept() for error in self.errors or ()]}):
+        found = [event for entry in entries for event in entry.events(received_at)]
+        yield from found
+        if _says_declined(self.errors):
             yield entries[0].declined(entries[0].origin(received_at))
+        # Beside what could be read there was more, which is no object.
+        lost = [name for name in self.lost if name.endswith(("entry", "changes"))]
+        if found and lost:
+            other = entries[0].origin(received_at).other(self)
+            yield replace(other, data={**other.data, "unclear": lost})
+
+
+def _says_declined(errors: Sequence[CodedError] | None) -> bool:
+    return any(error.code == NOT_SHARED for error in errors or ())
 
 
 def _first_code(errors: Sequence[CodedError] | None) -> int | None:

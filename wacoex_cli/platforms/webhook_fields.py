@@ -95,6 +95,7 @@ class FieldValue(Kept):
     """The `value` of a change, one class for each webhook field."""
 
     _keys: Callable[[], list[str]] = PrivateAttr(default=list)
+    _declines: bool = PrivateAttr(default=False)
 
     def number(self) -> tuple[str | None, str | None]:
         """The phone number id and the phone number of ours that it names."""
