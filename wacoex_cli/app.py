@@ -113,8 +113,10 @@ def projections() -> "Sequence[Projection]":
     from wacoex_cli.channels.facts import CHANNELS
     from wacoex_cli.contacts.stops import OPTOUTS, PERSONS
     from wacoex_cli.events.store import MAC
+    from wacoex_cli.events.unclear import UNCLEAR
+    from wacoex_cli.events.unplaced import UNPLACED
 
-    return (CHANNELS, PERSONS, OPTOUTS, DELIVERIES, MAC)
+    return (CHANNELS, PERSONS, OPTOUTS, DELIVERIES, MAC, UNPLACED, UNCLEAR)
 
 
 def _pages(workspace: "Workspace") -> "Sequence[WebPage]":

@@ -244,6 +244,8 @@ TABLE: dict[str, Break] = {
     "WX209": account("ACCOUNT_RESTRICTION", restriction_info=[RESTRICTION]),
     "WX210": no_fields,
     "WX211": another_responder,
+    "WX212": account("PARTNER_REMOVED", phone_number="6560000099"),
+    "WX213": account("ACCOUNT_MOON_PHASE"),
     "WX301": device("desktop-windows", 0.1),
     "WX302": five_devices,
     "WX303": device("web", 10),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -215,6 +216,59 @@ def test_an_import_says_nothing_about_when_webhooks_come_in(imported, state):
     imported(lines(TEXT))
 
     assert state.value("SELECT COUNT(*) FROM arrivals") == 0
+
+
+def as_n8n_logs_it(body: object, *, is_text: bool = False) -> dict[str, object]:
+    about = {"headers": {"x-hub-signature-256": "sha256=0"}, "params": {}, "query": {}}
+    more = {"webhookUrl": "https://n8n.example/webhook/x", "executionMode": "production"}
+    return {**about, "body": json.dumps(body) if is_text else body, **more}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps([as_n8n_logs_it(TEXT), as_n8n_logs_it(ECHO)]),
+        lines([as_n8n_logs_it(TEXT)], [as_n8n_logs_it(ECHO)]),
+        lines([TEXT], [], [ECHO]).replace("[]\n", ""),
+        lines(as_n8n_logs_it(TEXT, is_text=True), {"body": [ECHO]}),
+        lines([TEXT, ECHO]),
+        json.dumps([[TEXT], [ECHO]]),
+    ],
+)
+def test_an_archive_of_another_program_is_the_same_as_the_payloads_in_it(
+    imported, state, content: str
+) -> None:
+    done = imported(content)
+
+    assert (done.code, done.data["read"], done.data["stored"]) == (0, 2, 2)
+    assert imported(lines(TEXT, ECHO)).data["stored"] == 0
+
+
+def test_a_wrapper_around_something_else_is_told_by_its_line(imported) -> None:
+    done = imported(lines(TEXT, as_n8n_logs_it({"hello": 1})))
+
+    assert (done.code, done.data["stored"], done.data["invalid"]) == (7, 1, 1)
+    assert done.data["invalid_lines"][0]["line"] == 2
+
+
+def test_a_packed_file_is_read_like_a_plain_one(run, state, tmp_path) -> None:
+    path = tmp_path / "webhooks.ndjson.gz"
+    path.write_bytes(gzip.compress(lines(TEXT, ECHO).encode()))
+
+    done = run("events", "import", str(path), "--json", env={"WACOEX_STATE": str(state.path)})
+
+    assert (done.code, done.data["stored"]) == (0, 2)
+
+
+def test_of_a_packed_file_that_was_cut_short_what_can_be_read_is_kept(run, state, tmp_path) -> None:
+    path = tmp_path / "webhooks.ndjson.gz"
+    whole = gzip.compress(lines(TEXT, ECHO).encode())
+    path.write_bytes(whole + gzip.compress(lines(TEXT, ECHO).encode())[:40])
+
+    done = run("events", "import", str(path), "--json", env={"WACOEX_STATE": str(state.path)})
+
+    assert (done.code, done.data["stored"], done.data["invalid"]) == (7, 2, 1)
+    assert "its gzip is broken or was cut short" in done.data["invalid_lines"][0]["reason"]
 
 
 def test_a_file_is_imported_and_a_missing_one_refused(run, state, tmp_path):

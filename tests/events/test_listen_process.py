@@ -18,6 +18,10 @@ from typing import Any
 import httpx
 import pytest
 
+from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.serve import running
+from wacoex_cli.sandbox.world import APP_SECRET
+
 SECRET = "app-secret-0123456789"
 VERIFY = {"WACOEX_WEBHOOK_VERIFY_TOKEN": "verify-0123456789"}
 SIGNED = {"WACOEX_META_APP_SECRET": SECRET}
@@ -115,6 +119,31 @@ def test_it_stores_streams_and_ends_with_the_envelope(listening, state_path: Pat
     assert "401" in err
     assert "MARK" not in err
     assert stored(state_path) == {"meta:message:wamid.A"}
+
+
+def test_the_pretend_meta_delivers_packed_and_wrapped_to_an_address_with_a_slash(
+    listening, state_path: Path
+) -> None:
+    child = listening(WACOEX_META_APP_SECRET=APP_SECRET)
+    world = default_world()
+    with (
+        running(world) as base_url,
+        httpx.Client(base_url=f"{base_url}/_sandbox/", trust_env=False) as control,
+    ):
+        target = {"meta_url": f"{child.url}/webhooks/meta/", "gzip": True, "wrapper": "n8n"}
+        assert control.post("webhooks", json=target).status_code == 200
+        control.post("emit", json={"kind": "history", "declined": True, "declined_in": "value"})
+        for _ in range(1_000):
+            told = control.get("webhooks").json()
+            if not told["waiting"]:
+                break
+            time.sleep(0.02)
+
+    assert [one["status"] for one in told["deliveries"]] == [200]
+    child.stop(signal.SIGTERM)
+    with contextlib.closing(sqlite3.connect(state_path)) as db:
+        [(kind, data)] = db.execute("SELECT kind, data FROM events").fetchall()
+    assert (kind, json.loads(data)["code"]) == ("history", 2593109)
 
 
 def test_ctrl_c_is_130_and_the_projections_have_read_what_came_in(

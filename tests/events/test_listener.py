@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -25,8 +26,8 @@ from wacoex_cli.events.listener import (
     Writer,
     prefix_of,
 )
+from wacoex_cli.events.wrapping import read_delivery
 from wacoex_cli.platforms.events import Source
-from wacoex_cli.platforms.payloads import read_payload
 
 SECRET, SIGNING_KEY, VERIFY_TOKEN = "app-secret-1", "signing-key-1", "verify-token-1"
 META, RESPONDIO = "/webhooks/meta", "/webhooks/respondio"
@@ -132,7 +133,7 @@ def talk(state, clock, notes: Notes) -> Talk:
         at_once: bool,
     ) -> list[httpx.Response]:
         def read(source: Source, body: bytes) -> Any:
-            return read_payload(source, body, key=b"local", received_at=clock.now())
+            return read_delivery(source, body, key=b"local", received_at=clock.now())
 
         writer = Writer(state, clock, on_stored=lambda: None)
         report = ListenReport(notes, clock, streams_json=False)
@@ -292,7 +293,8 @@ def test_too_much_at_once_is_asked_to_come_again(
         (post("/healthz", b""), 405),
         (get("/"), 404),
         (get(f"/{MARK}"), 404),
-        (get(f"{META}/"), 404),
+        (get(f"{META}/x"), 404),
+        (get(f"{META}/"), 403),
         (get(META), 403),
         (handshake(token="guessed"), 403),
         (handshake(mode="unsubscribe"), 403),
@@ -311,6 +313,81 @@ def test_the_rest_is_refused_with_one_line_that_gives_nothing_away(
     assert str(status) in line
     for hidden in (MARK, "wamid", "659123", SECRET, VERIFY_TOKEN, "guessed"):
         assert hidden not in line + body_of(answer)
+
+
+def packed(body: bytes, signed_bytes: bytes, encoding: str = "gzip") -> httpx.Request:
+    """A delivery that a proxy packed."""
+    digest = hmac.new(SECRET.encode(), signed_bytes, hashlib.sha256).hexdigest()
+    headers = {"X-Hub-Signature-256": f"sha256={digest}"}
+    return post(META, body, {**headers, "Content-Encoding": encoding} if encoding else headers)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP", ""])
+def test_a_packed_delivery_is_signed_as_meta_means_it_or_as_it_came(
+    talk: Talk, state, encoding: str
+) -> None:
+    first, second = delivery("wamid.A"), delivery("wamid.B")
+    small = gzip.compress(second)
+
+    answers = talk(packed(gzip.compress(first), first, encoding), packed(small, small, encoding))
+
+    assert statuses(answers) == [200, 200]
+    assert keys_in(state) == ["meta:message:wamid.A", "meta:message:wamid.B"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (packed(gzip.compress(b"{}"), b"something else"), 401),
+        (post(META, gzip.compress(b"{}"), {"Content-Encoding": "gzip"}), 401),
+        (packed(b"no gzip", b"no gzip"), 400),
+        (packed(gzip.compress(b"x" * 99)[:-9], b"x" * 99), 400),
+        (packed(gzip.compress(b" " * (MOST_BYTES + 1)), b" " * (MOST_BYTES + 1)), 413),
+        (packed(b"{}", b"{}", encoding="br"), 415),
+    ],
+)
+def test_what_is_packed_and_broken_too_large_or_unsigned_is_refused(
+    talk: Talk, state, request_: httpx.Request, status: int
+) -> None:
+    assert statuses(talk(request_)) == [status]
+    assert keys_in(state) == []
+
+
+def test_a_packed_delivery_of_3_mib_is_taken(talk: Talk, state) -> None:
+    body = delivery("wamid.A")
+    body += b" " * (MOST_BYTES - len(body))
+
+    assert statuses(talk(packed(gzip.compress(body), body))) == [200]
+
+
+def test_a_slash_at_the_end_of_the_address_does_not_matter(talk: Talk, state) -> None:
+    body = delivery("wamid.A")
+    request = signed(body)
+    request.url = request.url.copy_with(path=f"{META}/")
+    shake = handshake()
+    shake.url = httpx.URL(str(shake.url).replace(META, f"{META}/"))
+
+    answers = talk(request, shake)
+
+    assert statuses(answers) == [200, 200]
+    assert keys_in(state) == ["meta:message:wamid.A"]
+
+
+@pytest.mark.parametrize("is_text", [False, True])
+def test_what_another_program_has_wrapped_is_read(talk: Talk, state, is_text: bool) -> None:
+    bodies = [json.loads(delivery(name)) for name in ("wamid.A", "wamid.B")]
+    inner = [json.dumps(body) if is_text else body for body in bodies]
+    items: list[Any] = [{"headers": {}, "params": {}, "query": {}, "body": body} for body in inner]
+    from_another = from_respondio(
+        json.dumps({"body": {"event_type": "contact.created", "contact": {"id": 7}}}).encode()
+    )
+
+    answers = talk(signed(json.dumps(items).encode()), from_another)
+
+    assert statuses(answers) == [200, 200]
+    rows = state.rows("SELECT kind, data FROM events ORDER BY event_id")
+    assert [row["kind"] for row in rows] == ["message", "message", "other"]
+    assert "contact.created" in rows[2]["data"]
 
 
 def test_the_handshake_answers_the_bare_challenge(talk: Talk) -> None:

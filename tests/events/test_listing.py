@@ -68,6 +68,44 @@ def test_what_is_not_about_a_person_needs_no_explanation(wacoex):
     assert "NEW CONTACT" not in shown
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "shown"),
+    [
+        ("calls", {"calls": [{"id": "wacid.1"}]}, "calls"),
+        ("standby", {"standby": "?"}, "standby"),
+        ("standby", {}, "standby"),
+        ("coffee_update", {"event": "REFILLED"}, "coffee_update REFILLED"),
+        ("phone_number_name_update", {"decision": "REJECTED"}, "phone_number_name_update REJECTED"),
+        (
+            "template_category_update",
+            {
+                "message_template_id": 7,
+                "message_template_name": "renewal",
+                "previous_category": "UTILITY",
+                "new_category": "MARKETING",
+            },
+            "template_category_update renewal UTILITY MARKETING",
+        ),
+        (
+            "account_update",
+            {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": 7}},
+            "DISABLED_UPDATE (not understood: ban_info.waba_ban_state)",
+        ),
+    ],
+)
+def test_what_has_no_kind_of_its_own_is_named_by_its_webhook_field(
+    wacoex, run, state, field, value, shown
+):
+    change = {"field": field, "value": value}
+    entry = {"id": WABA, "time": 1_790_000_000, "changes": [change]}
+    body = json.dumps({"object": "whatsapp_business_account", "entry": [entry]})
+    run("events", "import", "-", stdin=body, env={"WACOEX_STATE": str(state.path)})
+
+    [row] = wacoex("events", "list").out.splitlines()
+
+    assert row.split("\t")[5] == shown
+
+
 def test_a_pipe_gets_rows_only(wacoex):
     shown = wacoex("events", "list", fixtures=("meta_echo_text", "meta_account_partner_removed"))
 

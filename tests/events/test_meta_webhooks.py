@@ -203,7 +203,7 @@ def events_of(body: dict[str, Any]) -> tuple[Event, ...]:
         (
             "account_new_event",
             Kind.ACCOUNT_UPDATE,
-            {"event": "MOON_PHASE_UPDATE", "entry_id": WABA},
+            {"event": "MOON_PHASE_UPDATE", "entry_id": WABA, "look": True},
         ),
         (
             "template_paused",
@@ -346,6 +346,7 @@ def events_of(body: dict[str, Any]) -> tuple[Event, ...]:
             Kind.OTHER,
             {
                 "field": "phone_number_name_update",
+                "decision": "APPROVED",
                 "keys": [
                     *("decision", "display_phone_number", "rejection_reason"),
                     "requested_verified_name",

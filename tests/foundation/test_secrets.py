@@ -101,7 +101,9 @@ def test_a_missing_secret_is_told_with_the_two_ways_to_give_it(secrets) -> None:
     )
 
 
-@pytest.mark.parametrize("value", ["", "\n", "two words", "tab\there", "line\nbreak", "caf\u00e9"])
+@pytest.mark.parametrize(
+    "value", ["  ", "\n", "two words", "tab\there", "line\nbreak", "caf\u00e9"]
+)
 def test_what_cannot_be_a_secret_is_refused_without_showing_it(secrets, value: str) -> None:
     with pytest.raises(CredentialError) as raised:
         secrets({"WACOEX_META_TOKEN": value}).find("meta-token")
@@ -109,6 +111,42 @@ def test_what_cannot_be_a_secret_is_refused_without_showing_it(secrets, value: s
     told = f"{raised.value.message} {raised.value.hint} {raised.value.details}"
     assert raised.value.message.startswith("`WACOEX_META_TOKEN` ")
     assert not value.strip() or value not in told
+
+
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_an_empty_variable_beside_the_one_that_names_a_file_counts_as_not_set(
+    secrets, tmp_path: Path, place: str
+) -> None:
+    given = {"WACOEX_META_TOKEN": "", "WACOEX_META_TOKEN_FILE": write(tmp_path / "f", "from-file")}
+
+    found = secrets(given) if place == "environment" else secrets({}, given)
+
+    assert found.find("meta-token").reveal() == "from-file"
+
+
+def test_an_empty_variable_of_a_channel_leaves_the_one_of_all_channels(secrets) -> None:
+    environ = {"WACOEX_META_TOKEN_SHOP": "", "WACOEX_META_TOKEN": "of-all"}
+
+    assert secrets(environ).find("meta-token", "shop").reveal() == "of-all"
+    assert secrets({"WACOEX_META_TOKEN": ""}, {"WACOEX_META_TOKEN": "x"}).find("meta-token")
+    assert secrets({"WACOEX_META_TOKEN": ""}).find("meta-token") is None
+
+
+def test_of_a_variable_and_one_that_names_a_file_the_first_counts(secrets, tmp_path: Path) -> None:
+    path = write(tmp_path / "f", "from-file")
+    environ = {"WACOEX_META_TOKEN": "given", "WACOEX_META_TOKEN_FILE": path}
+
+    assert secrets(environ).find("meta-token").reveal() == "given"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "  \n"])
+def test_a_file_without_a_secret_in_it_is_refused_beside_an_empty_variable(
+    secrets, tmp_path: Path, content: str
+) -> None:
+    path = write(tmp_path / "f", content)
+
+    with pytest.raises(CredentialError, match=r"`WACOEX_META_TOKEN_FILE` (is empty|holds a space)"):
+        secrets({"WACOEX_META_TOKEN": "", "WACOEX_META_TOKEN_FILE": path}).find("meta-token")
 
 
 @pytest.mark.parametrize("name", ["absent", "."])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -324,6 +325,49 @@ def test_a_receiver_that_is_not_there_is_logged(served: tuple[World, httpx.Clien
         time.sleep(0.01)
     assert tries[0]["status"] is None
     assert tries[0]["error"] == "ConnectError"
+
+
+@pytest.mark.parametrize("wrapper", [None, "n8n", "text"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_delivery_can_come_packed_and_wrapped(
+    served: tuple[World, httpx.Client], receiver: Receiver, wrapper: str | None, packed: bool
+) -> None:
+    world, client = served
+    told = {"meta_url": receiver.url, "gzip": packed, "wrapper": wrapper}
+    assert client.post("webhooks", json=told).status_code == 200
+
+    [payload] = emit(world, "alert").payloads
+
+    until_delivered(client)
+    [(_, headers, body)] = receiver.posts
+    plain = gzip.decompress(body) if packed else body
+    digest = hmac.new(APP_SECRET.encode(), plain, hashlib.sha256).hexdigest()
+    assert headers["x-hub-signature-256"] == f"sha256={digest}"
+    found = json.loads(plain)
+    if wrapper == "n8n":
+        found = found[0]["body"]
+    elif wrapper == "text":
+        found = json.loads(found["body"])
+    assert found == payload
+
+
+def test_an_unknown_wrapper_is_refused(served: tuple[World, httpx.Client]) -> None:
+    answer = served[1].post("webhooks", json={"wrapper": "paper"})
+
+    assert answer.status_code == 400
+    assert "`wrapper` must be one of n8n, text" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("place", "field"), [("history", "history"), ("value", "history"), ("messages", "messages")]
+)
+def test_a_history_can_be_declined_in_each_place(
+    told: Callable[..., dict[str, Any]], place: str, field: str
+) -> None:
+    change = told("history", declined=True, declined_in=place)
+
+    assert change["field"] == field
+    assert "2593109" in json.dumps(change["value"])
 
 
 def test_something_can_be_delivered_five_times(

@@ -59,7 +59,8 @@ if TYPE_CHECKING:
 _ACCOUNT_EVENTS = frozenset(
     {"PARTNER_REMOVED", "ACCOUNT_OFFBOARDED", "ACCOUNT_DELETED", "ACCOUNT_VIOLATION"}
 )
-_BANS = frozenset({"DISABLE", "SCHEDULE_FOR_DISABLE"})
+# Any other state of a ban stops, also one that is not known here.
+_NO_BAN = "REINSTATE"
 # Without the second nobody who replies to a broadcast can be answered.
 _RESTRICTIONS = frozenset(
     {"RESTRICTED_BIZ_INITIATED_MESSAGING", "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"}
@@ -103,7 +104,7 @@ def _account(event: Event, template: Template) -> str | None:
         return f"{name} ({why})" if why else name
     if name == "DISABLED_UPDATE":
         ban = (data.get("ban_info") or {}).get("waba_ban_state")
-        return f"{name} ({ban})" if ban in _BANS else None
+        return None if ban == _NO_BAN else f"{name} ({ban or 'its state could not be read'})"
     if name == "ACCOUNT_RESTRICTION":
         found = _restriction(event, template)
         return f"{name} ({found})" if found else None

@@ -31,6 +31,8 @@ from wacoex_cli.events.checks import (
     check_subscription,
     rank_causes,
 )
+from wacoex_cli.events.unclear import check_understood
+from wacoex_cli.events.unplaced import check_placed
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.inactivity.checks import check_running, check_standing
@@ -58,6 +60,7 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
     lambda at, it: check_webhooks(it, at.now),
     lambda at, it: it.inventory.findings,
     lambda at, it: check_partners(it.facts, it.partner, is_asked=False),
+    lambda at, it: check_understood(at.unclear, it.name),
     lambda at, it: rank_causes(it.unsupported, it.name, at.now),
     lambda at, it: check_missing(
         it.echo_flow,
@@ -96,6 +99,8 @@ GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         for finding in check_silence(hours, at.now, source)
     ),
     lambda at: check_unplaced(at.unplaced_stops) if at.is_whole else (),
+    lambda at: check_placed(at.unplaced),
+    lambda at: check_understood(at.unclear, None),
     lambda at: check_app_secret(at.unsigned, to_text(at.now)),
     lambda at: (
         finding

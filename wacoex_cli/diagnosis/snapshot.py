@@ -26,6 +26,8 @@ from wacoex_cli.devices.inventory import inventories
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import checks, consumers, subscribe
 from wacoex_cli.events.store import catch_up
+from wacoex_cli.events.unclear import unclear_events
+from wacoex_cli.events.unplaced import unplaced_events
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.generation import mounts_of_this_machine
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins, user_path
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from wacoex_cli.devices.inventory import Inventory
     from wacoex_cli.events.checks import EchoFlow, Summary
     from wacoex_cli.events.subscribe import Subscription
+    from wacoex_cli.events.unclear import NotUnderstood
+    from wacoex_cli.events.unplaced import Unplaced
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
@@ -145,7 +149,8 @@ def _exposed(workspace: Workspace) -> Iterator[Exposed]:
     private = stat.S_IRGRP | stat.S_IROTH | others_write
     sources, settings = workspace.sources, workspace.settings
     yield from _with_mode(settings.state, private, "holds phone numbers")
-    if any(_is_secret(name) and not _names_file(name) for name in sources.dotenv):
+    given = (name for name, value in sources.dotenv.items() if value)
+    if any(_is_secret(name) and not _names_file(name) for name in given):
         yield from _with_mode(sources.dotenv_path, private, "holds a secret")
     paths = set[Path]()
     for variables in (sources.environ, sources.dotenv):
@@ -257,7 +262,7 @@ class Snapshot(NamedTuple):
 
     `arrivals` are the hours in which something came in, by source; `last_run` and `schedule` are
     the reminder's; `versions` the Graph versions in use; `unplaced_stops` are of people who are
-    known by an id only.
+    known by an id only; `unplaced` events fit no channel, `unclear` ones were not understood.
     """
 
     now: datetime
@@ -272,6 +277,8 @@ class Snapshot(NamedTuple):
     schedule: Mapping[str, Any] | None = None
     versions: tuple[str, ...] = ()
     unplaced_stops: tuple[OptOut, ...] = ()
+    unplaced: tuple[Unplaced, ...] = ()
+    unclear: tuple[NotUnderstood, ...] = ()
 
     @property
     def unsigned(self) -> list[str]:
@@ -329,6 +336,8 @@ def take_snapshot(
         schedule=Reminders(state).schedule(),
         versions=tuple(sorted(versions)),
         unplaced_stops=tuple(ids_without_number(state)),
+        unplaced=tuple(unplaced_events(state, now)),
+        unclear=tuple(unclear_events(state, now)),
     )
 
 

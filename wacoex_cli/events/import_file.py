@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import gzip
 import re
 import sys
 import tempfile
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from wacoex_cli.contacts.stops import take_over
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog, Stored, Tally, catch_up
+from wacoex_cli.events.wrapping import GZIP, unwrapped
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.platforms.events import Payload, UnreadablePayload, Via
 from wacoex_cli.platforms.payloads import DECODER, NOT_JSON, TOO_DEEP, payload_of, source_of
@@ -63,7 +66,8 @@ def import_archive(
     read = reader(workspace.secrets.local_key(), now, stop_words, store_bodies=store_bodies)
     size = Path(file).stat().st_size if file != "-" and Path(file).is_file() else 0
     with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(_opened(file))
+        source = stack.enter_context(_opened(file))
+        stream = _plain(source)
         store = stack.enter_context(trying(state, now)) if dry_run else storing(state, now)
         progress = None
         if size > 10 * _MIB:
@@ -73,10 +77,10 @@ def import_archive(
         def on_batch(done: ImportCount) -> None:
             if progress:
                 counts = {"read": done.read}
-                progress.update(stream.tell() // _MIB, f"{done.stored} stored", counts)
+                progress.update(source.tell() // _MIB, f"{done.stored} stored", counts)
 
         done = import_items(
-            items(stream),
+            payload_items(items(stream)),
             read,
             store,
             on_invalid=lambda line, reason: workspace.warn(f"line {line}: {reason}"),
@@ -110,7 +114,37 @@ def _opened(source: str) -> Iterator[BinaryIO]:
         yield stream
 
 
+def _plain(source: BinaryIO) -> BinaryIO:
+    """What a file holds, also one that is packed with gzip."""
+    # Not every stream can be looked into, but a file and standard input can.
+    peek = getattr(source, "peek", None)
+    if peek is None or not peek(len(GZIP)).startswith(GZIP):
+        return source
+    return cast("BinaryIO", gzip.GzipFile(fileobj=source))
+
+
+def payload_items(items: Iterable[Item]) -> Iterator[Item]:
+    """The same without what another program has put around them (n8n and others)."""
+    for item in items:
+        for body in [*unwrapped(item.body)] or [item.body]:
+            yield replace(item, body=body)
+
+
 def items(stream: BinaryIO) -> Iterator[Item]:
+    """The payloads in order. Blank lines are passed over.
+
+    What is packed and broken ends there too: what came before it is read.
+    """
+    line = 1
+    try:
+        for item in _items(stream):
+            line = item.line
+            yield item
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        yield Item(line, 0, fault="its gzip is broken or was cut short; reading ends here")
+
+
+def _items(stream: BinaryIO) -> Iterator[Item]:
     """The payloads in order. Blank lines are passed over.
 
     In a file of lines a broken one harms no other. In an array, and where objects stretch over
@@ -184,8 +218,12 @@ class _Values:
             found = _BETWEEN.match(self._text, self._at)
             self._pass_to(found.end() if found else self._at)
             if self._at < len(self._text):
-                return not (self._is_array and self._text[self._at] == "]")
-            if not self._more(_PIECE_BYTES):
+                if not (self._is_array and self._text[self._at] == "]"):
+                    return True
+                # Another array may follow, as where each line is one.
+                self._is_array = False
+                self._pass_to(self._at + 1)
+            elif not self._more(_PIECE_BYTES):
                 if self._is_array:
                     raise _BrokenValueError("the array has no end")
                 return False

@@ -32,13 +32,13 @@ from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.consumers import PageRequest, WebPage
 from wacoex_cli.events.store import EventLog, Stored, Tally
+from wacoex_cli.events.wrapping import GZIP, BrokenGzip, TooLarge, read_delivery, unpacked
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.server import serve
 from wacoex_cli.foundation.settings import is_loopback, ways_to_give
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.foundation.workspace import STOPPING
 from wacoex_cli.platforms.events import Payload, Projection, Source, UnreadablePayload, Via
-from wacoex_cli.platforms.payloads import read_payload
 from wacoex_cli.terminal import render
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 3 * 1024 * 1024
 """The largest body that is taken. Source: "Meta: webhooks, payloads up to 3 MB"."""
 
+_TOO_LARGE = f"the body is larger than {MOST_BYTES // 1024**2} MiB"
+_ENCODINGS = {"": False, "identity": False, "gzip": True, "x-gzip": True}
 _RETRY_AFTER_SECONDS = 30
 _STORED_AT_ONCE = 500
 _META_SCHEME = "sha256="
@@ -398,7 +400,7 @@ class Listener:
     """
 
     keys: Keys
-    read: Callable[[Source, bytes], Payload]
+    read: Callable[[Source, bytes], Sequence[Payload]]
     writer: Writer
     report: ListenReport
     started_at: datetime
@@ -428,7 +430,9 @@ class Listener:
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
             path = str(scope.get("path", ""))
             if prefix and path.startswith(f"{prefix}/"):
-                scope = {**scope, "path": path.removeprefix(prefix)}
+                path = path.removeprefix(prefix)
+            # Whoever enters our address may write a slash at its end.
+            scope = {**scope, "path": path.rstrip("/") or "/"}
             # What fails was answered and reported; the framework raises it again to be printed.
             with contextlib.suppress(Exception):
                 await served(scope, receive, send)
@@ -456,16 +460,24 @@ class Listener:
         if not self.keys.signing[source] and not _BROWSER.isdisjoint(request.headers.keys()):
             raise RefusedRequest(403, "it is unsigned, and a page in a browser sent it")
         signature = request.headers.get(PLATFORMS[source].header)
+        is_packed = _is_packed(request.headers.get("content-encoding", ""))
         async with self._body(request) as body:
-            if len(body) <= _LARGE_BYTES:
-                payload = self._checked(source, body, signature)
-                stored = await self.writer.store(payload)
+            if len(body) <= _LARGE_BYTES and not is_packed and not body.startswith(GZIP):
+                payloads = self._checked(source, body, signature)
+                stored = [await self.writer.store(payload) for payload in payloads]
             else:
                 # In a thread, so that others are answered meanwhile; one at a time, for memory.
                 async with self._one_large:
-                    payload = await asyncio.to_thread(self._checked, source, body, signature)
-                    stored = await self.writer.store(payload)
-        self.report.took(payload, stored)
+                    # What nobody has signed is not worth unpacking.
+                    if self.keys.signing[source] and not signature:
+                        raise RefusedRequest(401, "the signature is missing")
+                    plain = await asyncio.to_thread(_unpacked, body, is_packed=is_packed)
+                    payloads = await asyncio.to_thread(
+                        self._checked, source, plain, signature, body
+                    )
+                    stored = [await self.writer.store(payload) for payload in payloads]
+        for payload, outcome in zip(payloads, stored, strict=True):
+            self.report.took(payload, outcome)
         return Response()
 
     def _demand_open(self, source: Source) -> None:
@@ -473,9 +485,16 @@ class Listener:
             name = PLATFORMS[source].key_name
             raise RefusedRequest(403, f"no {name} is known, so nothing can be trusted")
 
-    def _checked(self, source: Source, body: bytes, signature: str | None) -> Payload:
+    def _checked(
+        self, source: Source, body: bytes, signature: str | None, packed: bytes | None = None
+    ) -> Sequence[Payload]:
+        """The payloads of a body that is signed as it is, or as it came (`packed`).
+
+        Meta signs what it means; a proxy that packs it does not sign anew.
+        """
         keys = self.keys.signing[source]
-        if keys and not is_signed(source, body, signature, keys):
+        forms = {body, body if packed is None else packed}
+        if keys and not any(is_signed(source, form, signature, keys) for form in forms):
             what = "does not fit" if signature else "is missing"
             raise RefusedRequest(401, f"the signature {what}")
         try:
@@ -487,7 +506,7 @@ class Listener:
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
         """The whole body, which counts as held until the block is left."""
         body = bytearray()
-        too_large = RefusedRequest(413, f"the body is larger than {MOST_BYTES // 1024**2} MiB")
+        too_large = RefusedRequest(413, _TOO_LARGE)
         declared = request.headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared) > MOST_BYTES:
             raise too_large
@@ -548,6 +567,26 @@ class Listener:
             why = "there is nothing of that name" if status == 404 else "not with this method"
         self.report.refuse(None, _described(request), status, why)
         return _refusal(status, why, headers)
+
+
+def _is_packed(encoding: str) -> bool:
+    """Whether a body is packed with gzip; raises RefusedRequest for another encoding."""
+    name = encoding.strip().lower()
+    if name not in _ENCODINGS:
+        raise RefusedRequest(415, "its Content-Encoding is not gzip")
+    return _ENCODINGS[name]
+
+
+def _unpacked(body: bytes, *, is_packed: bool) -> bytes:
+    """The body without gzip; raises RefusedRequest where it is broken or too large."""
+    if not (is_packed or body.startswith(GZIP)):
+        return body
+    try:
+        return unpacked(body, MOST_BYTES)
+    except BrokenGzip as error:
+        raise RefusedRequest(400, str(error)) from None
+    except TooLarge:
+        raise RefusedRequest(413, f"{_TOO_LARGE} when it is unpacked") from None
 
 
 def prefix_of(public_url: str | None) -> str:
@@ -634,9 +673,9 @@ async def listen(
 
     stop_words = take_over(workspace.state, workspace.settings.consent)
 
-    def read(source: Source, body: bytes) -> Payload:
+    def read(source: Source, body: bytes) -> Sequence[Payload]:
         now = clock.now()
-        return read_payload(
+        return read_delivery(
             source,
             body,
             key=key,

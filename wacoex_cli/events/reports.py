@@ -31,7 +31,7 @@ _SHOWN = (
 )
 _SUMMED_UP = (
     *("status", "event", "value", "action", "type", "code", "reason", "initiated_by"),
-    *("old", "new"),
+    *("template_name", "decision", "old", "new"),
 )
 
 
@@ -128,11 +128,18 @@ class ListedEvent(NamedTuple):
         return {**event, "channel": self.channel, **effect}
 
     def summary(self) -> str:
-        """A few words on what it says, such as `PARTNER_REMOVED PRIMARY_INACTIVITY SYSTEM`."""
+        """A few words on what it says, such as `PARTNER_REMOVED PRIMARY_INACTIVITY SYSTEM`.
+
+        What has no kind of its own begins with the name of its webhook field.
+        """
         data: Mapping[str, object] = self.event.data
         words = [str(data[name]) for name in _SUMMED_UP if isinstance(data.get(name), str | int)]
         if self.event.kind in (Kind.MESSAGE, Kind.STANDBY) and not data.get("status"):
             words.insert(0, str(data.get("direction", "in")))
+        if isinstance(field := data.get("field"), str):
+            words.insert(0, field)
+        if isinstance(unclear := data.get("unclear"), list):
+            words.append(f"(not understood: {', '.join(map(str, unclear))})")
         return " ".join(words)
 
 

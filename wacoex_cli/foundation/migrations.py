@@ -730,6 +730,21 @@ def m023_reread(db: Database) -> None:
     db.execute("ALTER TABLE broadcasts ADD COLUMN category_at TEXT")
 
 
+def m021_unplaced_events(db: Database) -> None:
+    ours = "phone_number_id, phone, waba_id, respondio_channel_id"
+    names = f"{ours}, source, kind, said".replace(",", " TEXT NOT NULL,")
+    counts = "events INTEGER NOT NULL, newest_at TEXT NOT NULL, last_event_id INTEGER NOT NULL"
+    key = f"PRIMARY KEY ({ours}, source, kind, said)"
+    db.execute(f"CREATE TABLE unplaced_events ({names} TEXT NOT NULL, {counts}, {key})")
+    names = f"{ours}, kind, subject, what, at, unclear".replace(",", " TEXT NOT NULL,")
+    more = f"{names} TEXT NOT NULL, look INTEGER NOT NULL"
+    db.execute(f"CREATE TABLE unclear_events (event_key TEXT PRIMARY KEY, {more})")
+    # A long log is not read again as a whole: of what was there the last counts.
+    begin = "MAX(event_id) - 10000 FROM events HAVING MAX(event_id) > 10000"
+    for reader in ("unplaced", "unclear"):
+        db.execute(f"INSERT INTO cursors (consumer, event_id) SELECT '{reader}', {begin}")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -752,4 +767,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m019_recipients_by_id,
     m020_message_ids,
     m023_reread,
+    m021_unplaced_events,
 )

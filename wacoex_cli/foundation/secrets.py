@@ -457,7 +457,8 @@ class Secrets:
             files = [f"{own}_FILE", f"{variable}_FILE_{suffix}", *files]
         for place, variables in (("", self._environ), (f" in {self._dotenv_path}", self._dotenv)):
             for given in values:
-                if given in variables:
+                # An empty one counts as not set, as that of any setting does.
+                if variables.get(given):
                     if place:
                         self._warn_when_shared(self._dotenv_path)
                     else:

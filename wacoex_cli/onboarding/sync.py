@@ -79,7 +79,9 @@ class CopyProgress(NamedTuple):
 
 def progress_of(state: State, channel: Channel, since: datetime) -> CopyProgress:
     """What webhooks told since that moment, in whatever order (Meta: history)."""
-    addresses = Signs(state).addresses_for(channel)
+    # An error that stands outside of a change names the account alone.
+    accounts = [f"waba_id:{channel.waba_id}"] if channel.waba_id else []
+    addresses = [*Signs(state).addresses_for(channel), *accounts]
     kinds = (Kind.CONTACT_SYNC, Kind.HISTORY)
     contacts, declined_at, phases = 0, None, dict[int, int]()
     for event in EventLog(state).find(

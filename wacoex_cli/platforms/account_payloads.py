@@ -1,25 +1,40 @@
 """Meta's webhook fields about accounts, numbers and templates: what is kept, what they report.
 
-Sources: Meta, webhooks reference (the page of each field).
+Access and money hang on them, so what cannot be read, and a word that no rule judges, is reported
+with the event (`unclear`, `look`): WX213. Sources: Meta, webhooks reference (the page of each
+field).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Any, Unpack, cast
+from typing import Annotated, Any, ClassVar, Unpack, cast
 
-from pydantic import PlainValidator, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind
-from wacoex_cli.platforms.privacy import Kept, number, word
+from wacoex_cli.platforms.privacy import Compared, Open, number, said, word
 from wacoex_cli.platforms.webhook_fields import FieldValue, NumberValue, Origin
 
 _OFFBOARDED, _RECONNECTED = "ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED"
 
 
-class _Solution(Kept):
+_ALERTS_WITHOUT_HARM = ("OBA_", "PROFILE_PICTURE_", "INCREASED_CAPABILITIES_ELIGIBILITY_")
+
+
+class _AccountValue(Compared, FieldValue):
+    """What Meta says about an account, a number or a template."""
+
+    IGNORED: ClassVar[frozenset[str]] = frozenset()
+    """Parts whose loss changes nothing."""
+
+    def unclear(self) -> list[str]:
+        return [name for name in self.lost if name not in self.IGNORED]
+
+
+class _Solution(Compared):
     partner_app_id: keep.Identifier = None
     solution_id: keep.Identifier = None
     solution_partner_business_ids: keep.Identifiers = None
@@ -30,27 +45,37 @@ class _WabaInfo(_Solution):
     owner_business_id: keep.Identifier = None
 
 
-class _Disconnection(Kept):
-    reason: keep.Word = None
-    initiated_by: keep.Word = None
+class _Disconnection(Compared):
+    reason: keep.Said = None
+    initiated_by: keep.Said = None
 
 
-class _Restriction(Kept):
-    restriction_type: keep.Word = None
+class _Restriction(Compared):
+    restriction_type: keep.Said = None
     expiration: keep.Time = None
 
 
-class _Ban(Kept):
-    waba_ban_state: keep.Word = None
+class _Ban(Compared):
+    waba_ban_state: keep.Said = None
     waba_ban_date: keep.Day = None
 
 
-class _Violation(Kept):
-    violation_type: keep.Word = None
+class _Violation(Compared):
+    violation_type: keep.Said = None
 
 
-class AccountUpdate(FieldValue, _Solution):
-    event: keep.Word = None
+class AccountUpdate(_AccountValue, _Solution):
+    IGNORED = frozenset({"country", "ban_info.waba_ban_date"})
+    # Those that a finding of their own is about, and those that take nothing away.
+    JUDGED: ClassVar[frozenset[str]] = frozenset(
+        {"ACCOUNT_DELETED", "ACCOUNT_RESTRICTION", "ACCOUNT_VIOLATION", "DISABLED_UPDATE"}
+        | {"PARTNER_ADDED", "PARTNER_REMOVED", _OFFBOARDED, _RECONNECTED, "PARTNER_APP_INSTALLED"}
+        | {"VOLUME_BASED_PRICING_TIER_UPDATE", "BUSINESS_PRIMARY_LOCATION_COUNTRY_UPDATE"}
+        | {"AUTH_INTL_PRICE_ELIGIBILITY_UPDATE", "MM_LITE_TERMS_SIGNED", "AD_ACCOUNT_LINKED"}
+        | {"PARTNER_CLIENT_CERTIFICATION_STATUS_UPDATE", "VERIFIED_ACCOUNT"}
+    )
+
+    event: keep.Said = None
     phone_number: keep.Phone = None
     phone_number_id: keep.Identifier = None
     waba_info: keep.Part[_WabaInfo] = None
@@ -62,6 +87,12 @@ class AccountUpdate(FieldValue, _Solution):
 
     def number(self) -> tuple[str | None, str | None]:
         return self.phone_number_id, None
+
+    def unclear(self) -> list[str]:
+        return super().unclear() or ([] if self.event else ["event"])
+
+    def to_look_at(self) -> bool:
+        return self.event is not None and self.event not in self.JUDGED
 
     def events(self, origin: Origin) -> Iterator[Event]:
         if self.event is None:
@@ -89,25 +120,34 @@ class AccountUpdate(FieldValue, _Solution):
 
 
 class Offboarded(AccountUpdate):
-    event: Annotated[str, PlainValidator(lambda value: word(value) or _OFFBOARDED)] = _OFFBOARDED
+    event: Annotated[str, PlainValidator(lambda value: said(value) or _OFFBOARDED)] = _OFFBOARDED
 
 
 class Reconnected(AccountUpdate):
-    event: Annotated[str, PlainValidator(lambda value: word(value) or _RECONNECTED)] = _RECONNECTED
+    event: Annotated[str, PlainValidator(lambda value: said(value) or _RECONNECTED)] = _RECONNECTED
 
 
-class _OtherInfo(Kept):
+class _OtherInfo(Compared):
     title: keep.Constant = None
 
 
-class _DisableInfo(Kept):
+class _DisableInfo(Compared):
     disable_date: keep.Day = None
 
 
-class _Template(FieldValue):
+class _Template(_AccountValue):
+    IGNORED = frozenset(
+        {"message_template_category", "reason", "other_info", "other_info.title"}
+        | {"disable_info", "disable_info.disable_date"}
+    )
+
     message_template_id: keep.Identifier = None
     message_template_name: keep.Identifier = None
     message_template_language: keep.Word = None
+
+    def unclear(self) -> list[str]:
+        names = (self.message_template_id, self.message_template_name)
+        return super().unclear() or ([] if any(names) else ["message_template_id"])
 
     def of_template(self, origin: Origin, kind: Kind, **data: Unpack[EventData]) -> Event:
         data["template_id"] = self.message_template_id
@@ -117,11 +157,23 @@ class _Template(FieldValue):
 
 
 class TemplateStatus(_Template):
-    event: keep.Word = None
+    JUDGED: ClassVar[frozenset[str]] = frozenset(
+        {"APPROVED", "ARCHIVED", "DELETED", "DISABLED", "FLAGGED", "IN_APPEAL", "LIMIT_EXCEEDED"}
+        | {"LOCKED", "PAUSED", "PENDING", "PENDING_DELETION", "REINSTATED", "REJECTED"}
+        | {"UNARCHIVED", "UNLOCKED"}
+    )
+
+    event: keep.Said = None
     message_template_category: keep.Word = None
     reason: keep.Constant = None
     other_info: keep.Part[_OtherInfo] = None
     disable_info: keep.Part[_DisableInfo] = None
+
+    def unclear(self) -> list[str]:
+        return super().unclear() or ([] if self.event else ["event"])
+
+    def to_look_at(self) -> bool:
+        return self.event is not None and self.event not in self.JUDGED
 
     def events(self, origin: Origin) -> Iterator[Event]:
         title = self.other_info.title if self.other_info else None
@@ -131,11 +183,23 @@ class TemplateStatus(_Template):
 
 
 class TemplateCategory(_Template):
-    """Before Meta changes a category itself, `new` is still the one of now, `correct` the next."""
+    """A template is charged, and may be refused, as one of another category, now or soon.
 
-    previous_category: keep.Word = None
-    new_category: keep.Word = None
-    correct_category: keep.Word = None
+    Before Meta changes a category itself, `new_category` is still the present one, and
+    `correct_category` the coming one. Source: "Meta: template_category_update".
+    """
+
+    previous_category: keep.Said = None
+    new_category: keep.Said = None
+    correct_category: keep.Said = None
+
+    def unclear(self) -> list[str]:
+        is_read = self.new_category or self.correct_category
+        return super().unclear() or ([] if is_read else ["new_category"])
+
+    def to_look_at(self) -> bool:
+        known = {self.previous_category, self.new_category, self.correct_category} - {None}
+        return len(known) > 1
 
     def events(self, origin: Origin) -> Iterator[Event]:
         coming = self.correct_category
@@ -156,8 +220,11 @@ class TemplateText(_Template):
 
 
 class TemplateQuality(_Template):
-    previous_quality_score: keep.Word = None
-    new_quality_score: keep.Word = None
+    previous_quality_score: keep.Said = None
+    new_quality_score: keep.Said = None
+
+    def unclear(self) -> list[str]:
+        return super().unclear() or ([] if self.new_quality_score else ["new_quality_score"])
 
     def events(self, origin: Origin) -> Iterator[Event]:
         yield self.of_template(
@@ -165,11 +232,21 @@ class TemplateQuality(_Template):
         )
 
 
-class NumberQuality(NumberValue):
-    event: keep.Word = None
+class NumberQuality(_AccountValue, NumberValue):
+    JUDGED: ClassVar[frozenset[str]] = frozenset(
+        {"ONBOARDING", "THROUGHPUT_UPGRADE", "UNFLAGGED", "UPGRADE"}
+    )
+
+    event: keep.Said = None
     current_limit: keep.Word = None
     old_limit: keep.Word = None
     max_daily_conversations_per_business: keep.Identifier = None
+
+    def unclear(self) -> list[str]:
+        return super().unclear() or ([] if self.event else ["event"])
+
+    def to_look_at(self) -> bool:
+        return self.event is not None and self.event not in self.JUDGED
 
     def events(self, origin: Origin) -> Iterator[Event]:
         limit = self.max_daily_conversations_per_business or self.current_limit
@@ -191,20 +268,42 @@ class Capability(FieldValue, extra="allow"):
                 limits[name] = kept
         return limits
 
+    def unclear(self) -> list[str]:
+        known = self.kept()
+        lost = [name for name in self._keys() if name.startswith("max_") and name not in known]
+        return lost or ([] if known else ["max_daily_conversations_per_business"])
+
     def events(self, origin: Origin) -> Iterator[Event]:
         yield origin.event(Kind.CAPABILITY, self, **cast("EventData", self.kept()))
 
 
-class _AlertInfo(Kept):
-    alert_severity: keep.Word = None
-    alert_status: keep.Word = None
-    alert_type: keep.Word = None
+class _AlertInfo(Compared):
+    alert_severity: keep.Said = None
+    alert_status: keep.Said = None
+    alert_type: keep.Said = None
 
 
-class AccountAlert(FieldValue, _AlertInfo):
-    entity_type: keep.Word = None
+class AccountAlert(_AccountValue, _AlertInfo):
+    MILD: ClassVar[frozenset[str]] = frozenset({"INFORMATIONAL", "WARNING"})
+
+    entity_type: keep.Said = None
     entity_id: keep.Identifier = None
     alert_info: keep.Part[_AlertInfo] = None
+
+    def unclear(self) -> list[str]:
+        return super().unclear() or ([] if self._severity else ["alert_severity"])
+
+    def to_look_at(self) -> bool:
+        """Whether it is a critical alert of a kind that is not known to be harmless."""
+        inner = self.alert_info or _AlertInfo()
+        name = inner.alert_type or self.alert_type or ""
+        is_over = (inner.alert_status or self.alert_status) == "NONE"
+        is_mild = self._severity is None or self._severity in self.MILD
+        return not (is_mild or is_over or name.startswith(_ALERTS_WITHOUT_HARM))
+
+    @property
+    def _severity(self) -> str | None:
+        return (self.alert_info.alert_severity if self.alert_info else None) or self.alert_severity
 
     def events(self, origin: Origin) -> Iterator[Event]:
         inner = self.alert_info or _AlertInfo()
@@ -213,9 +312,67 @@ class AccountAlert(FieldValue, _AlertInfo):
         yield origin.event(
             Kind.ALERT,
             self,
-            severity=inner.alert_severity or self.alert_severity,
+            severity=self._severity,
             status=inner.alert_status or self.alert_status,
             type=inner.alert_type or self.alert_type,
             entity_type=self.entity_type,
             entity_id=self.entity_id,
         )
+
+
+class _Decided(_AccountValue, NumberValue, Open):
+    """A field that comes down to one word: nothing is to be done only where it is a good one."""
+
+    GOOD: ClassVar[frozenset[str]] = frozenset()
+
+    event: keep.Said = None
+    # Left out of what is stored, as it always was: a delivery is known by that.
+    decision: keep.Said = Field(default=None, exclude=True)
+    new_status: keep.Said = None
+    alert_state: keep.Said = Field(default=None, exclude=True)
+    status: keep.Said = None
+
+    @property
+    def said_word(self) -> str | None:
+        words = (self.decision, self.new_status, self.alert_state, self.status, self.event)
+        return next(filter(None, words), None)
+
+    def unclear(self) -> list[str]:
+        return super().unclear() or ([] if self.said_word else ["event"])
+
+    def to_look_at(self) -> bool:
+        return self.said_word is not None and self.said_word not in self.GOOD
+
+
+class AccountReview(_Decided):
+    """Meta's review of an account: APPROVED, REJECTED, PENDING or DEFERRED."""
+
+    GOOD = frozenset({"APPROVED"})
+
+
+class DisplayName(_Decided):
+    """Meta's decision on the name that people see."""
+
+    GOOD = frozenset({"APPROVED"})
+
+
+class Security(_Decided):
+    """The two-step PIN: PIN_CHANGED, PIN_RESET_REQUEST or PIN_REQUEST_SUCCESS."""
+
+    GOOD = frozenset({"PIN_CHANGED"})
+
+
+class FlowState(_Decided):
+    """A flow was published, blocked or throttled, or fails more often."""
+
+    GOOD = frozenset({"DEACTIVATED", "DEPRECATED", "DRAFT", "PUBLISHED"})
+
+
+class Payment(_Decided):
+    """The state of a way in which people pay in WhatsApp."""
+
+    GOOD = frozenset({"ACTIVE"})
+
+
+class BusinessStatus(_Decided):
+    """Somebody else may have got into the business (COMPROMISED_NOTIFICATION)."""

@@ -164,11 +164,17 @@ class EventData(TypedDict, total=False):
     # user_preference (`value` is stop or resume); template_category: what it will become
     category: str | None
     value: str | None
+    # other: the word that a field comes down to, such as APPROVED
+    decision: str | None
     # other: the webhook field; the names of its keys, where nothing more is known about it
     field: str | None
     keys: list[str] | None
     # any: no time was reported, so that `at` is when it was received
     undated: bool | None
+    # any of an account, a number, a template or a history: the parts that could not be read,
+    # where access or money hangs on it; and that a person has to look, as no rule judges it here
+    unclear: list[str] | None
+    look: bool | None
 
 
 def reported(**data: Unpack[EventData]) -> EventData:

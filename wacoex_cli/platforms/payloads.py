@@ -15,17 +15,27 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Unpack, cast
 
-from pydantic import Field, PlainValidator, ValidationInfo
+from pydantic import (
+    Field,
+    PlainValidator,
+    ValidationInfo,
+)
 
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.account_payloads import (
     AccountAlert,
+    AccountReview,
     AccountUpdate,
+    BusinessStatus,
     Capability,
+    DisplayName,
+    FlowState,
     NumberQuality,
     Offboarded,
+    Payment,
     Reconnected,
+    Security,
     TemplateCategory,
     TemplateQuality,
     TemplateStatus,
@@ -39,26 +49,31 @@ from wacoex_cli.platforms.events import (
     Source,
     UnreadablePayload,
     read_moment,
+    reported,
 )
 from wacoex_cli.platforms.message_history import MetaMessageHistory
 from wacoex_cli.platforms.privacy import (
+    Compared,
     Kept,
-    Open,
     Reading,
     canonical,
     digest,
     key_names,
+    only_object,
     word,
 )
 from wacoex_cli.platforms.respondio_webhooks import RespondIOWebhook
 from wacoex_cli.platforms.stop_words import StopWords, usual
 from wacoex_cli.platforms.unknown_payloads import unread, whole_of
 from wacoex_cli.platforms.webhook_fields import (
+    NOT_SHARED,
     CodedError,
     FieldValue,
     NumberMetadata,
     NumberValue,
     Origin,
+    UnknownField,
+    is_declined,
 )
 
 if TYPE_CHECKING:
@@ -72,10 +87,6 @@ _KINDS = {
     "unknown": Kind.UNSUPPORTED,
     "system": Kind.OTHER,  # WhatsApp speaks here, nobody wrote: such as a changed number
 }
-
-
-class _Unknown(NumberValue, Open):
-    """A field of tomorrow: ids, types, times and the like, and where they stood."""
 
 
 class _Contact(Kept):
@@ -460,15 +471,29 @@ class _Thread(Kept):
     messages: keep.Parts[_AnyMessage] = None
 
 
-class _Chunk(Kept):
+class _Chunk(Compared):
     metadata: keep.Part[_HistoryMetadata] = None
     threads: keep.Parts[_Thread] = None
     errors: keep.Parts[CodedError] = None
 
 
-class _History(NumberValue):
+class _History(NumberValue, Compared):
     history: keep.Parts[_Chunk] = None
     messages: keep.Parts[_AnyMessage] = None
+    errors: keep.Parts[CodedError] = None
+
+    def unclear(self) -> list[str]:
+        if self.lost:
+            return self.lost
+        if self.errors and _first_code(self.errors) is None:
+            return ["errors"]
+        chunks = any(it.metadata or it.threads or it.errors for it in self.history or ())
+        return [] if chunks or self.messages or self.errors else ["history"]
+
+    def to_look_at(self) -> bool:
+        parts = [self.errors, *(chunk.errors for chunk in self.history or ())]
+        codes = {_first_code(errors) for errors in parts if errors}
+        return bool(codes - {NOT_SHARED})
 
     def events(self, origin: Origin) -> Iterator[Event]:
         for chunk in self.history or ():
@@ -484,6 +509,9 @@ class _History(NumberValue):
                 messages=sum(len(thread.messages or ()) for thread in threads),
                 code=_first_code(chunk.errors),
             )
+        if errors := self.errors:
+            code = _first_code(errors)
+            yield origin.event(Kind.HISTORY, errors, threads=0, messages=0, code=code)
         if media := self.messages:
             yield origin.event(Kind.HISTORY, media, threads=0, messages=len(media), type="media")
 
@@ -524,10 +552,17 @@ _VALUES: dict[str, type[FieldValue]] = {
     "message_template_quality_update": TemplateQuality,
     "message_template_components_update": TemplateText,
     "template_category_update": TemplateCategory,
+    "template_correct_category_detection": TemplateCategory,
     "phone_number_quality_update": NumberQuality,
     "business_capability_update": Capability,
     "account_alerts": AccountAlert,
     "user_preferences": _Preferences,
+    "account_review_update": AccountReview,
+    "business_status_update": BusinessStatus,
+    "flows": FlowState,
+    "payment_configuration_update": Payment,
+    "phone_number_name_update": DisplayName,
+    "security": Security,
     # The same news in fields of their own (Meta: webhooks, account_offboarded).
     "account_offboarded": Offboarded,
     "account_reconnected": Reconnected,
@@ -535,48 +570,99 @@ _VALUES: dict[str, type[FieldValue]] = {
 
 
 def _value(value: Any, info: ValidationInfo) -> FieldValue:
-    model = _VALUES.get(info.data["field"], _Unknown)
-    found = model.model_validate(value if isinstance(value, dict) else {}, context=info.context)
+    model = _VALUES.get(info.data["field"].lower(), UnknownField)
+    found = model.model_validate(only_object(value) or {}, context=info.context)
     found._keys = partial(key_names, value)
+    found._declines = is_declined(value)
     return found
 
 
+def _field_name(value: Any) -> str:
+    return word(value[0] if isinstance(value, list) and len(value) == 1 else value) or ""
+
+
 class _Change(Kept):
-    field: Annotated[str, PlainValidator(lambda value: word(value) or "")] = ""
+    field: Annotated[str, PlainValidator(_field_name)] = ""
     value: Annotated[Any, PlainValidator(_value)] = Field(default=None, validate_default=True)
+    errors: keep.Parts[CodedError] = None
 
     def events(self, entry: _Entry, received_at: str) -> Iterator[Event]:
-        at = read_moment(entry.time)
         number_id, phone = self.value.number()
-        origin = Origin(
-            self.field, entry.id, entry.time, at or received_at, at is not None, number_id, phone
-        )
+        origin = entry.origin(received_at, self.field, number_id, phone)
         found = list(self.value.events(origin)) if self.value else []
         if not found:
             kept = self.value.kept()
             type_ = kept.get("type") or kept.get("event")
             keys = self.value._keys() or None
             found = [origin.other(self, type_ if isinstance(type_, str) else None, keys=keys)]
+        unclear = self.value.unclear() if self.field else ["field"]
+        look = True if self.value.to_look_at() else None
+        decision = self.value.said_word
+        if any(event.data.get("type") == decision for event in found):
+            decision = None
+        marks = reported(decision=decision, unclear=unclear or None, look=look)
+        if marks:
+            found = [replace(event, data={**event.data, **marks}) for event in found]
         yield from found
+        is_known = any(event.data.get("code") == NOT_SHARED for event in found)
+        declines = self.value._declines or _says_declined(self.errors)
+        if declines and not (is_known and self.field == "history"):
+            yield entry.declined(origin)
 
 
-class _Entry(Kept):
+class _Entry(Compared):
     id: keep.Identifier = None
     time: keep.Time = None
     changes: keep.Parts[_Change] = None
+    errors: keep.Parts[CodedError] = None
+
+    def origin(
+        self,
+        received_at: str,
+        field: str = "",
+        number_id: str | None = None,
+        phone: str | None = None,
+    ) -> Origin:
+        """Where something in this entry stands; `received_at` is RFC 3339."""
+        at = read_moment(self.time)
+        is_dated = at is not None
+        return Origin(field, self.id, self.time, at or received_at, is_dated, number_id, phone)
+
+    def declined(self, origin: Origin) -> Event:
+        """That the owner of the phone shares no history."""
+        name = f"declined:{origin.phone_number_id or origin.phone or ''}:{origin.name_of(())}"
+        return origin.event(Kind.HISTORY, (), name, threads=0, messages=0, code=NOT_SHARED)
+
+    def events(self, received_at: str) -> Iterator[Event]:
+        for change in self.changes or ():
+            yield from change.events(self, received_at)
+        if _says_declined(self.errors):
+            yield self.declined(self.origin(received_at))
 
 
-class MetaWebhook(Kept):
+class MetaWebhook(Compared):
     """One delivery of Meta; `entry` is a list."""
 
     object: keep.Word = None
     entry: keep.Parts[_Entry] = None
+    errors: keep.Parts[CodedError] = None
 
     def events(self, received_at: str) -> Iterator[Event]:
         """The events in the order in which it reports them; `received_at` is RFC 3339."""
-        for entry in self.entry or ():
-            for change in entry.changes or ():
-                yield from change.events(entry, received_at)
+        entries = self.entry or [_Entry()]
+        found = [event for entry in entries for event in entry.events(received_at)]
+        yield from found
+        if _says_declined(self.errors):
+            yield entries[0].declined(entries[0].origin(received_at))
+        # Beside what could be read there was more, which is no object.
+        lost = [name for name in self.lost if name.endswith(("entry", "changes"))]
+        if found and lost:
+            other = entries[0].origin(received_at).other(self)
+            yield replace(other, data={**other.data, "unclear": lost})
+
+
+def _says_declined(errors: Sequence[CodedError] | None) -> bool:
+    return any(error.code == NOT_SHARED for error in errors or ())
 
 
 def _first_code(errors: Sequence[CodedError] | None) -> int | None:
@@ -695,7 +781,7 @@ def _model_of(
     if not isinstance(name, str) or name not in _META_OBJECTS:
         return None, "its `object` is not `whatsapp_business_account`"
     model, needed = _META_OBJECTS[name]
-    if not isinstance(body.get(needed), list):
+    if not isinstance(body.get(needed), list | dict):
         return None, f"it has no list `{needed}`"
     return model, None
 

@@ -12,13 +12,15 @@ import hashlib
 import json
 import re
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeVar, cast
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    ModelWrapValidatorHandler,
     PlainValidator,
+    PrivateAttr,
     ValidationInfo,
     model_validator,
 )
@@ -26,6 +28,8 @@ from pydantic import (
 from wacoex_cli.platforms import events
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wacoex_cli.platforms.stop_words import StopWords
 
 _LONGEST_HASHED_TEXT = 40
@@ -55,6 +59,33 @@ def _written(value: Any, pattern: re.Pattern[str]) -> str | None:
 def word(value: Any) -> str | None:
     """One value of an enumeration, known or not."""
     return _written(value, _WORD)
+
+
+def said(value: Any) -> str | None:
+    """The one word in it, in capitals; None when there is none, or more than one."""
+    if isinstance(value, str):
+        kept = word(value.strip())
+        return kept.upper() if kept else None
+    parts = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict | list) or len(value) != 1:
+        return None
+    [part] = parts
+    return said(part) if isinstance(part, str) else None
+
+
+def only_object(value: Any) -> dict[str, Any] | None:
+    """An object, also where it came as a list of one; None for anything else."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, dict) else None
+
+
+def _objects(value: Any) -> list[dict[str, Any]] | None:
+    if isinstance(value, dict):
+        return [value]
+    if not isinstance(value, list):
+        return None
+    return [part for part in value if isinstance(part, dict)]
 
 
 def number(value: Any) -> int | None:
@@ -161,19 +192,12 @@ StopButton = Annotated[bool | None, PlainValidator(_stop_button)]
 """The same of a button that was tapped, by its text or payload."""
 StopReply = Annotated[bool | None, PlainValidator(_stop_reply)]
 """The same of an answer to buttons or a list, by its title or id."""
-Part = Annotated[
-    Element | None, BeforeValidator(lambda value: value if isinstance(value, dict) else None)
-]
-"""An object of its own model; None for what is no object."""
-Parts = Annotated[
-    list[Element] | None,
-    BeforeValidator(
-        lambda value: (
-            [part for part in value if isinstance(part, dict)] if isinstance(value, list) else None
-        )
-    ),
-]
-"""A list of objects; what is no object is left out of it."""
+Said = Annotated[str | None, PlainValidator(said)]
+"""A word of Meta's in capitals, also where it came in small letters, in a list or an object."""
+Part = Annotated[Element | None, BeforeValidator(only_object)]
+"""An object of its own model, also as a list of one; None for what is no object."""
+Parts = Annotated[list[Element] | None, BeforeValidator(_objects)]
+"""A list of objects, also a single one; what is no object is left out of it."""
 
 
 class Reading(NamedTuple):
@@ -194,6 +218,38 @@ class Kept(BaseModel):
     def kept(self) -> dict[str, Any]:
         """The same as JSON, without what was not reported or was no such value."""
         return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class Compared(Kept):
+    """An object of which nothing may be lost in silence: `lost` names what could not be read."""
+
+    _lost: list[str] = PrivateAttr(default_factory=list)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _compare(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        found = handler(value)
+        if isinstance(value, dict):
+            found._lost = list(found._left_out(value))
+        return found
+
+    @property
+    def lost(self) -> list[str]:
+        """The names of what was there and could not be read, as `ban_info.waba_ban_state`."""
+        return self._lost
+
+    def _left_out(self, value: dict[str, Any]) -> Iterator[str]:
+        for name, field in type(self).model_fields.items():
+            name_there = field.alias or name
+            there, kept = value.get(name_there), getattr(self, name)
+            if there is None or there == "":
+                continue
+            parts = kept if isinstance(kept, list) else [kept]
+            if kept is None or (isinstance(there, list) and len(there) > len(parts)):
+                yield name_there
+            for part in parts:
+                if isinstance(part, Compared):
+                    yield from (f"{name_there}.{inner}" for inner in part.lost)
 
 
 class Open(Kept, extra="allow"):

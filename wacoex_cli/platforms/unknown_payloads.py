@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+_OURS = "whatsapp_business_account"
+
+
 class _Anything(Open):
     """What is signed and no delivery that is known here."""
 
@@ -24,6 +27,8 @@ class _Anything(Open):
     def event(self, source: Source, name: str, keys: list[str], received_at: str) -> Event:
         """Its one event, which has the name that it is given."""
         kept = self.kept()
+        # Of a page or of Instagram nothing here hangs on it.
+        is_about_us = source is Source.META and self.object in (None, _OURS)
         at = read_moment(kept.get("timestamp")) or read_moment(kept.get("time"))
         field = kept.get("field") or kept.get("event_type") or kept.get("object")
         return Event(
@@ -36,6 +41,7 @@ class _Anything(Open):
                 type=word(kept.get("type") or kept.get("event")),
                 code=number(kept.get("code")),
                 keys=keys or None,
+                unclear=["entry"] if is_about_us else None,
                 undated=None if at else True,
             ),
         )

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Any, Unpack
 
 from pydantic import PrivateAttr
 
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind, Source, read_moment, reported
-from wacoex_cli.platforms.privacy import Kept, name_of
+from wacoex_cli.platforms.privacy import Compared, Kept, Open, name_of, number
+
+NOT_SHARED = 2593109
+"""The owner of the phone shares no history; it comes in any of a webhook's lists of errors."""
+_ERRORS = frozenset({"error", "errors"})
+_DEEPEST_ERROR = 8
+_TAKES_AWAY = re.compile(
+    "BAN|BLOCK|COMPROMI|DECLIN|DELET|DISABL|DISCONNECT|EXPIR|FAIL|LIMIT|OFFBOARD|PAUSE|REJECT"
+    "|REMOV|RESTRICT|REVOK|SUSPEND|UNINSTALL|VIOLAT"
+)
+"""What stands in a word of Meta's, whatever its field, that takes access or money away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +82,7 @@ class Origin:
         return name_of([kept, self.entry_id, self.entry_time])
 
 
-class CodedError(Kept):
+class CodedError(Compared):
     code: keep.Number = None
 
 
@@ -84,6 +95,7 @@ class FieldValue(Kept):
     """The `value` of a change, one class for each webhook field."""
 
     _keys: Callable[[], list[str]] = PrivateAttr(default=list)
+    _declines: bool = PrivateAttr(default=False)
 
     def number(self) -> tuple[str | None, str | None]:
         """The phone number id and the phone number of ours that it names."""
@@ -91,6 +103,19 @@ class FieldValue(Kept):
 
     def events(self, origin: Origin) -> Iterator[Event]:
         yield from ()
+
+    @property
+    def said_word(self) -> str | None:
+        """The word that decides, where the field comes down to one."""
+        return None
+
+    def unclear(self) -> list[str]:
+        """What of it could not be read although access or money hangs on it."""
+        return []
+
+    def to_look_at(self) -> bool:
+        """Whether a person has to look, because no rule here judges what it says."""
+        return False
 
 
 class NumberValue(FieldValue):
@@ -104,3 +129,24 @@ class NumberValue(FieldValue):
             metadata.phone_number_id or self.phone_number_id,
             metadata.display_phone_number or self.display_phone_number,
         )
+
+
+class UnknownField(NumberValue, Open):
+    """A field of tomorrow: ids, types, times and the like, and where they stood."""
+
+    def to_look_at(self) -> bool:
+        words = (self.kept().get(name) for name in ("event", "type", "status"))
+        return any(isinstance(text, str) and _TAKES_AWAY.search(text.upper()) for text in words)
+
+
+def is_declined(value: Any, deepest: int = _DEEPEST_ERROR, *, is_error: bool = False) -> bool:
+    """Whether a list of errors in it, wherever it stands, says that no history is shared."""
+    if isinstance(value, dict):
+        parts = [(part, is_error or name in _ERRORS) for name, part in value.items()]
+    elif isinstance(value, list):
+        parts = [(part, is_error) for part in value]
+    else:
+        return is_error and number(value) == NOT_SHARED
+    return deepest > 0 and any(
+        is_declined(part, deepest - 1, is_error=inside) for part, inside in parts
+    )

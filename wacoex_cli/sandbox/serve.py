@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import inspect
 import json
 import logging
@@ -28,6 +29,7 @@ from wacoex_cli.sandbox.webhooks import TIMING, Emitted, Timing, emit, kind_of, 
 from wacoex_cli.sandbox.wire import (
     DAY_SECONDS,
     LOOPBACK,
+    WRAPPERS,
     BodyTooLarge,
     Call,
     Callbacks,
@@ -209,13 +211,18 @@ async def _deliver(world: World, client: httpx.AsyncClient, webhook: DueWebhook)
     is_meta = webhook.source == "meta"
     url = webhook.url or (callbacks.meta_url if is_meta else callbacks.respondio_url)
     key = world.app_secret() if is_meta else callbacks.signing_key or SIGNING_KEY
-    headers = {"Content-Type": "application/json", **webhook.signature(key)}
+    wrap = WRAPPERS[callbacks.wrapper] if callbacks.wrapper else None
+    sent = replace(webhook, body=wrap(webhook.body)) if wrap else webhook
+    headers = {"Content-Type": "application/json", **sent.signature(key)}
+    content = sent.content
+    if callbacks.gzip:
+        content, headers["Content-Encoding"] = gzip.compress(content), "gzip"
     try:
         if url is None or not is_loopback(url):
             return
         status = failure = None
         try:
-            status = (await client.post(url, content=webhook.content, headers=headers)).status_code
+            status = (await client.post(url, content=content, headers=headers)).status_code
         except httpx.HTTPError as error:
             failure = type(error).__name__
         tried = Delivery(webhook.number, webhook.source, webhook.tries + 1, status, failure)
@@ -526,6 +533,8 @@ class _Control:
             "meta_url": callbacks.meta_url,
             "respondio_url": callbacks.respondio_url,
             "statuses": callbacks.sends_statuses,
+            "gzip": callbacks.gzip,
+            "wrapper": callbacks.wrapper,
         }
 
     def _happens(self, chosen_by: str, known: Mapping[str, Callable[..., Emitted]]) -> object:

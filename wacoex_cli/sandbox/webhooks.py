@@ -209,11 +209,21 @@ def _contact_sync(scene: Scene, v: Any) -> list[Update]:
 def _history(scene: Scene, v: Any) -> list[Update]:
     """The chats of the app in `chunks` webhooks of `messages` each, out of order if `shuffled`.
 
-    `declined` says that the business shared none, `media` adds a file that comes later.
+    `declined` says that the business shared none, `declined_in` where: in `history`, as Meta's
+    page shows it, in the `value`, or in a message (`messages`). `media` adds a file that comes
+    later. Raises ValueError for another place.
     """
     if v.declined:
-        error = _error(2593109, "History sharing is turned off by the business.")
-        return [Update("history", scene.value(history=[{"errors": [error]}]))]
+        errors = {"errors": [_error(2593109, "History sharing is turned off by the business.")]}
+        places: Mapping[str, tuple[str, Value]] = {
+            "history": ("history", {"history": [errors]}),
+            "value": ("history", errors),
+            "messages": ("messages", {"messages": [{**scene.message(v.contact), **errors}]}),
+        }
+        if v.declined_in not in places:
+            raise ValueError(f"`declined_in` must be one of {', '.join(places)}")
+        field, parts = places[v.declined_in]
+        return [Update(field, scene.value(**parts))]
     ends = {"from": scene.digits, "to": v.contact.removeprefix("+")}
     updates = []
     for number in range(1, v.chunks + 1):
@@ -412,6 +422,7 @@ META_KINDS: Mapping[str, WebhookKind] = {
         shuffled=False,
         seed=0,
         declined=False,
+        declined_in="history",
         media=False,
     ),
     "account_update": _kind(

@@ -14,7 +14,7 @@ import ssl
 import struct
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -170,11 +170,29 @@ async def deliver(reply: Reply, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
+# As the webhook node of n8n hands an item on; as AWS API Gateway and others do.
+WRAPPERS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "n8n": lambda body: [
+        {
+            "headers": {"content-type": "application/json"},
+            "params": {},
+            "query": {},
+            "body": body,
+            "webhookUrl": "https://n8n.example/webhook/1",
+            "executionMode": "production",
+        }
+    ],
+    "text": lambda body: {"headers": {}, "body": json.dumps(body)},
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Callbacks:
     """Where webhooks go. Without a secret of its own the world signs with its default one.
 
     `statuses` says whether accepted messages are followed by statuses; None: if `meta_url` is set.
+    `gzip` packs them as a proxy may do, after they were signed. `wrapper` hands them on as another
+    program does, which signs what it sends: `n8n`, or `text` with the body as a text.
     """
 
     meta_url: str | None = None
@@ -183,9 +201,13 @@ class Callbacks:
     respondio_url: str | None = None
     signing_key: str | None = field(default=None, repr=False)
     statuses: bool | None = None
+    gzip: bool = False
+    wrapper: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an address that is not on this machine."""
+        """Raises ValueError for an address that is not on this machine, or an unknown wrapper."""
+        if self.wrapper not in (None, *WRAPPERS):
+            raise ValueError(f"`wrapper` must be one of {', '.join(WRAPPERS)}")
         for url in filter(None, (self.meta_url, self.respondio_url)):
             if not is_loopback(url):
                 raise ValueError(f"`{url}` is no http address of this machine; nothing leaves it")
