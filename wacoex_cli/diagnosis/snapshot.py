@@ -35,6 +35,7 @@ from wacoex_cli.onboarding.model import JourneyKind
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.partners.ownership import rows_of
 from wacoex_cli.partners.rule import is_seen
+from wacoex_cli.platforms.answers import is_not_visible
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_template
@@ -419,8 +420,10 @@ def _take_failures(facts: ChannelFacts, gathered: _Gathered) -> None:
     if facts.lacks_token or any(map(blames_the_token, at_meta)):
         gathered.failed = [failure for failure in gathered.failed if failure[:2] != (META, name)]
     else:
-        if facts.apps and facts.apps.error and "apps" not in facts.failures:
-            at_meta.append(facts.apps.error)
+        error = facts.apps.error if facts.apps else None
+        is_told = facts.connection.is_lost or facts.lost_account is not None
+        if error and "apps" not in facts.failures and not (is_told and is_not_visible(error)):
+            at_meta.append(error)
         gathered.failed += [Unanswered(META, name, error) for error in at_meta]
     if facts.listed and facts.listed.error:
         gathered.failed.append(Unanswered(RESPONDIO, name, facts.listed.error))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.facts import CHANNELS
+from wacoex_cli.channels.facts import CHANNELS, ConnectionState
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import TemporaryError, UsageError, WacoexError
 from wacoex_cli.events.store import catch_up
@@ -129,12 +129,17 @@ class Notice:
         words = (("reason", lost.reason), ("initiated by", lost.initiated_by))
         why = ", ".join(f"{word} {value}" for word, value in words if value)
         when = self._local(from_text(lost.since)) if lost.since else "at an unknown time"
-        yield f"The partner was removed from this number: {when}, {why or 'no reason was given'}."
+        if lost.state is ConnectionState.GONE:
+            yield f"Meta showed this number before, and hides it since {when}:"
+            yield "it is probably disconnected."
+        else:
+            why = why or "no reason was given"
+            yield f"The partner was removed from this number: {when}, {why}."
         yield (
             "Messages no longer reach it. Do not connect it again before you have read what to do:"
         )
         yield f"wacoex status {name}"
-        yield "wacoex explain WX203"
+        yield f"wacoex explain {lost.loss_finding}"
 
     def _countdown(self) -> Iterator[str]:
         standing = self.about.standing
