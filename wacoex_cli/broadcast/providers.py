@@ -34,7 +34,7 @@ from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_mended, wait_for
 from wacoex_cli.channels.facts import Connection, ConnectionState
-from wacoex_cli.channels.look import hides_number, read_for_sending, read_respondio
+from wacoex_cli.channels.look import hides_number, read_for_sending, read_respondio, read_review
 from wacoex_cli.channels.model import Channel, Fact, Provider, values_of
 from wacoex_cli.channels.registry import meta_for, respondio_for
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
@@ -43,17 +43,9 @@ from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.foundation.workspace import meanwhile
 from wacoex_cli.inactivity.checks import standing_check
-from wacoex_cli.partners.checks import check_drift
+from wacoex_cli.partners.checks import check_account, check_drift
 from wacoex_cli.partners.rule import at_respondio
-from wacoex_cli.platforms.answers import (
-    Declined,
-    NotSent,
-    Refused,
-    Reply,
-    Taken,
-    Unclear,
-    is_not_visible,
-)
+from wacoex_cli.platforms.answers import Declined, NotSent, Refused, Reply, Taken, Unclear
 from wacoex_cli.platforms.error_codes import Outcome, classify, retry_delay_seconds
 from wacoex_cli.platforms.events import Source, meta_code
 from wacoex_cli.platforms.respondio import (
@@ -268,7 +260,7 @@ class RespondIOProvider(SendingProvider):
         listed = await read_respondio(self._api, now)
         drifts = at_respondio(self._channel, listed)
         found = check_drift(listed, drifts, connection, self._channel.name)
-        if self.untold:
+        if self.untold and connection.state is not ConnectionState.GONE:
             is_said = "code" in self.untold.details
             evidence = Evidence(self.untold.message, "meta", to_text(now), is_said)
             hints = self.untold.hint or "try again in a minute"
@@ -717,14 +709,13 @@ async def check_channel(
     if check_standing:
         caller = provider.meta.caller if provider.meta else ""
         connection, known = check_standing(read, caller, is_hidden)
-    is_gone = is_hidden and connection.state is ConnectionState.GONE
-    if refusal and not is_gone:
+    if refusal and not (is_hidden and connection.state is ConnectionState.GONE):
         raise refusal
-    if is_gone:
-        provider.untold = None
     values, observed_at = values_of(read), to_text(now)
     found = check_can_send(values, channel.name, observed_at) if values else []
     found += check_mended(values, channel.name, observed_at)
+    review = values_of(await read_review(provider.meta, channel, now))
+    found += check_account((), (), review, channel.name, now, observed_at)
     found += await provider.check_channel(connection, now)
     limit = values.get("whatsapp_business_manager_messaging_limit")
     return [*known, *wait_for(known, found)], limit
@@ -761,9 +752,9 @@ async def check_before_sending(
     found, tier = await check_channel(provider, channel, now, standing)
     try:
         current = await provider.find_template(planned.name, planned.language)
-    except WacoexError as error:
+    except WacoexError:
         # Number and account may go together: then the number's finding says what to do.
-        if is_not_visible(error) and any(finding.id == "WX215" for finding in found):
+        if any(finding.id == "WX215" for finding in found):
             return found
         raise
     found += check_still_as_planned(planned, current, channel.name, to_text(now), provider.kind)

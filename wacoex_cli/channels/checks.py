@@ -18,7 +18,7 @@ from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.answers import EXPIRES_SOON, NEEDED_SCOPES
+from wacoex_cli.platforms.answers import EXPIRES_SOON, NEEDED_SCOPES, WRONG_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -285,6 +285,28 @@ def check_shown(facts: ChannelFacts) -> list[Finding]:
     text = f"Meta hides the account {account.object_id} (100, subcode 33), not the number"
     said = Evidence(text, "meta", account.gone_since or seen)
     return [Finding("WX215", Severity.WARNING, name, said, case="account")]
+
+
+def check_ids(facts: ChannelFacts) -> list[Finding]:
+    """WX207: an id that is stored belongs to an object of another kind, such as a portfolio."""
+    asked = (facts.failures.get("number"), facts.apps.error if facts.apps else None)
+    wrong = [error for error in asked if error is not None and error.code == WRONG_KIND]
+    if not wrong:
+        return []
+    said = [Evidence(error.message, "meta", to_text(facts.now)) for error in wrong]
+    options = [f"--{str(error.details['wanted']).replace('_', '-')} ID" for error in wrong]
+    hints = [error.hint for error in wrong]
+    return [
+        Finding(
+            "WX207",
+            Severity.WARNING,
+            facts.name,
+            said,
+            case="kind",
+            options=" ".join(options),
+            hints=hints,
+        )
+    ]
 
 
 def wait_for(lost: Sequence[Finding], findings: Iterable[Finding]) -> list[Finding]:

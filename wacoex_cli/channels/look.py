@@ -30,7 +30,7 @@ from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.phone_numbers import spellings
-from wacoex_cli.platforms.answers import AccessToken, is_not_visible
+from wacoex_cli.platforms.answers import WRONG_KIND, AccessToken, is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -439,6 +439,18 @@ async def read_for_sending(
     return [*demanded, *await read_phone_number(meta, phone_number_id, now, JUDGED_FIELDS)]
 
 
+async def read_review(meta: Meta | None, channel: Channel, now: datetime) -> list[Fact]:
+    """What Meta says of the account's status and review; nothing where it cannot be asked."""
+    if meta is None or channel.waba_id is None:
+        return []
+    fields = ("status", "account_review_status")
+    try:
+        given, refused = await _read_node(meta.waba, channel.waba_id, fields)
+    except WacoexError:
+        return []
+    return from_node(WABA_PREFIX, fields, given, refused, to_text(now))
+
+
 async def hides_number(meta: Meta | None, channel: Channel, error: WacoexError | None) -> bool:
     """Whether Meta hides the number from a token that is valid (code 100, subcode 33).
 
@@ -521,5 +533,7 @@ async def _read_node(
 
 
 def _concerns_a_field(error: WacoexError) -> bool:
+    if error.code == WRONG_KIND:
+        return False
     code, subcode = error.details.get("code"), error.details.get("subcode")
     return subcode is None if code == _FIELD_REFUSED else code in _PERMISSIONS

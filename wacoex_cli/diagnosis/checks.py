@@ -14,6 +14,7 @@ from wacoex_cli.channels.checks import (
     check_app_secret,
     check_can_send,
     check_connection,
+    check_ids,
     check_mended,
     check_shown,
     check_token,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...] = (
     lambda at, it: check_standing(it.facts, it.standing, it.zone),
     lambda at, it: check_access(it.facts),
-    lambda at, it: check_shown(it.facts),
+    lambda at, it: (*check_shown(it.facts), *check_ids(it.facts)),
     lambda at, it: check_sending(it.facts, it.taken_in_24_hours),
     lambda at, it: check_webhooks(it, at.now),
     lambda at, it: it.inventory.findings,
