@@ -57,6 +57,7 @@ _THROTTLED = frozenset({4, 17, 613, 80007, 80008})
 _MOST_CALLS_FOR_ONE_NODE = 16
 _MOST_OTHER_ACCOUNTS = 5
 _FIELD_REFUSED = 100
+_TOKEN_REFUSED = frozenset({"meta_102", "meta_190"})
 _PERMISSIONS = frozenset({3, 10, *range(200, 300)})
 _NAMED_FIELD = re.compile(r"nonexisting field \((\w+)\)")
 
@@ -271,13 +272,14 @@ class Look:
             if is_account_hidden:
                 note_hidden(facts, WABA_VISIBLE, meta.caller)
             return
+        is_hidden = is_not_visible(number)
+        if is_hidden and isinstance(token, WacoexError) and token.code in _TOKEN_REFUSED:
+            facts.failures["number"] = token
         is_valid = token.is_valid if isinstance(token, AccessToken) else None
         if is_valid is None:
             is_valid = facts.apps is not None and facts.apps.apps is not None
-        if not (is_not_visible(number) and is_valid):
-            return
         before = facts.sighting(VISIBLE)
-        if before is None:
+        if before is None or not (is_hidden and is_valid):
             return
         if not before.gone_since and before.caller != meta.caller:
             facts.failures["number"] = _seen_by_another_token(number, before)

@@ -224,13 +224,13 @@ def check_kinds(state: State, details: Details, others: Iterable[Channel]) -> No
     Known are the ids of the other channels, and what Meta told of portfolios and apps.
     """
     known = Facts(state).other_ids()
-    for other in (details, *others):
-        known |= {it: AN_APP for it in (other.partner_app_id,) if it}
-        known |= {it: IdOf.NUMBER.noun for it in (other.phone_number_id,) if it}
-        known |= {it: IdOf.ACCOUNT.noun for it in (other.waba_id,) if it and other is not details}
+    for other in (*others, details):
+        known.setdefault(other.partner_app_id or "", AN_APP)
+        known.setdefault(other.phone_number_id or "", IdOf.NUMBER.noun)
+        known.setdefault(other.waba_id or "", IdOf.ACCOUNT.noun)
     for wanted in IdOf:
         value = getattr(details, wanted.value)
-        kind = known.get(value, wanted.noun)
+        kind = known[value] if value else wanted.noun
         if kind != wanted.noun:
             raise UsageError(
                 f"{value} is the id of {kind}, not of {wanted.noun}",
