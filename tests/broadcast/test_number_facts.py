@@ -176,5 +176,36 @@ def test_code_100_with_subcode_33_keeps_its_meaning_in_a_report(shop, cli):
     shop.send(broadcast)
 
     assert shop.current(broadcast).status.value == "paused"
+    meaning = "the object does not exist, or this token may not see it"
+    [entry] = cli("broadcast", "report", broadcast.broadcast_id, "--json").data["codes"]
+    assert (entry["code"], entry["n"], entry["meaning"]) == (100, 1, meaning)
     shown = cli("broadcast", "show", broadcast.broadcast_id)
-    assert "the object does not exist, or this token may not see it" in shown.out
+    assert f"code 100 (1 retry): {meaning}" in shown.out
+    assert "Check the id, the token's permissions" in shown.out
+
+
+def test_code_100_alone_keeps_its_own_meaning_beside_it(shop, cli):
+    broadcast = shop.planned(2)
+    shop.faults(Fault("refuse", code=100, count=1))
+    shop.send(broadcast)
+
+    [entry] = cli("broadcast", "show", broadcast.broadcast_id, "--json").data["codes"]
+    assert (entry["code"], entry["state"]) == (100, "rejected")
+    assert "the object does not exist" not in cli("broadcast", "show", "--json").out
+
+
+@pytest.mark.parametrize(
+    ("code", "subcode", "said"),
+    [
+        (190, 463, "of a system user and without an end"),
+        (190, 458, "onnect the app again"),
+        (100, 33, "the partner's access to the WABA"),
+    ],
+)
+def test_a_refusal_that_stops_names_the_remedy_of_its_subcode(shop, cli, code, subcode, said):
+    shop.planned(2)
+    shop.faults(Fault("refuse", code=code, subcode=subcode))
+
+    stopped = cli("broadcast", "send", "--yes")
+    assert stopped.code == 4
+    assert said in stopped.err

@@ -417,7 +417,7 @@ def _judge_refusal(claim: Claim, reply: Refused, now: datetime) -> ReplyEffect:
         return ReplyEffect(settled, throttled=False)
     if known.outcome is Outcome.STOP:
         cause = 4 if known.is_credential else 5
-        stop = Stop(f"Meta refused with code {code}: {known.meaning}", cause, code)
+        stop = Stop(f"Meta refused with code {code}: {known.meaning}", cause, code, known.hint)
         return ReplyEffect(_retry(claim, now, code, detail), throttled=False, stop=stop)
     wanted = max(reply.retry_after_seconds or 0.0, (reply.regain_minutes or 0.0) * 60.0)
     wait = max(retry_delay_seconds(known, claim.tries_in_run), wanted)

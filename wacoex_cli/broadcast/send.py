@@ -396,7 +396,8 @@ def _failures(sent: Sent) -> tuple[WacoexError, ...]:
     if broadcast.status is Status.PAUSED:
         hint = f"to continue: wacoex broadcast resume {broadcast.broadcast_id}"
     if meta_code is not None:
-        code, hint = f"meta_{meta_code}", f"{classify(meta_code).hint}; {hint}"
+        meant = (stop.hint if stop else "") or classify(meta_code).hint
+        code, hint = f"meta_{meta_code}", f"{meant}; {hint}"
     if stop and stop.reason.startswith(ALREADY_SENT):
         code, hint = ALREADY_SENT, f"{hint} with `--skip-sent` or `--again`"
     error = _KINDS.get(exit_status, WacoexError)(
