@@ -17,7 +17,7 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import is_known_zone
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.secrets import channel_suffix, is_reserved
-from wacoex_cli.platforms.answers import AN_APP, WRONG_KIND, IdOf
+from wacoex_cli.platforms.answers import A_NUMBER, AN_ACCOUNT, AN_APP, WRONG_KIND, IdOf
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
@@ -226,8 +226,8 @@ def check_kinds(state: State, details: Details, others: Iterable[Channel]) -> No
     known = Facts(state).other_ids()
     for other in (*others, details):
         known.setdefault(other.partner_app_id or "", AN_APP)
-        known.setdefault(other.phone_number_id or "", IdOf.NUMBER.noun)
-        known.setdefault(other.waba_id or "", IdOf.ACCOUNT.noun)
+        known.setdefault(other.phone_number_id or "", A_NUMBER)
+        known.setdefault(other.waba_id or "", AN_ACCOUNT)
     for wanted in IdOf:
         value = getattr(details, wanted.value)
         kind = known[value] if value else wanted.noun

@@ -211,6 +211,10 @@ def is_not_visible(error: WacoexError) -> bool:
     return (error.details.get("code"), error.details.get("subcode")) == (100, 33)
 
 
+A_NUMBER, AN_ACCOUNT = "a phone number", "a WhatsApp Business Account"
+PORTFOLIO, AN_APP = "a business portfolio", "an app"
+
+
 class IdOf(StrEnum):
     """What an id is to be, as the fields and options of a channel name it."""
 
@@ -220,7 +224,7 @@ class IdOf(StrEnum):
     @property
     def noun(self) -> str:
         """What such an id belongs to."""
-        return "a phone number" if self is IdOf.NUMBER else "a WhatsApp Business Account"
+        return A_NUMBER if self is IdOf.NUMBER else AN_ACCOUNT
 
     @property
     def way_to_find(self) -> str:
@@ -234,15 +238,14 @@ class IdOf(StrEnum):
 
 WRONG_KIND = "wrong_kind_of_id"
 """The code of the failure that an id belongs to an object of another kind."""
-PORTFOLIO, AN_APP = "a business portfolio", "an app"
 _NODE_TYPE = re.compile(r"on node type \((\w+)\)")
 _NODE_TYPES = {
     "business": PORTFOLIO,
     "application": AN_APP,
     "user": "a person",
     "page": "a page",
-    "whatsappbusinessaccount": IdOf.ACCOUNT.noun,
-    "whatsappbusinessphonenumber": IdOf.NUMBER.noun,
+    "whatsappbusinessaccount": AN_ACCOUNT,
+    "whatsappbusinessphonenumber": A_NUMBER,
 }
 
 

@@ -103,7 +103,7 @@ def come_back(world: World, *, phone_number_id: str = PHONE_NUMBER_ID) -> Emitte
 
 
 def move(
-    world: World, *, waba_id: str, phone_number_id: str = PHONE_NUMBER_ID, new_id: str = ""
+    world: World, *, waba_id: str = "", phone_number_id: str = PHONE_NUMBER_ID, new_id: str = ""
 ) -> Emitted:
     """The number is in another account now, under a new id where one is given.
 
