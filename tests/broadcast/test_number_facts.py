@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from wacoex_cli.channels.checks import check_mended
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.sandbox.account import come_back, leave
 from wacoex_cli.sandbox.faults import Fault
@@ -209,3 +210,16 @@ def test_a_refusal_that_stops_names_the_remedy_of_its_subcode(shop, cli, code, s
     stopped = cli("broadcast", "send", "--yes")
     assert stopped.code == 4
     assert said in stopped.err
+
+
+@pytest.mark.parametrize("provider", [Provider.RESPONDIO])
+def test_a_number_that_is_gone_refuses_through_respondio_too(shop, cli, provider):
+    shop.befriend(2)
+    planned = cli("broadcast", "plan", shop.people(2), *OPENING_HOURS)
+    assert planned.code == 0, planned.err
+    leave(shop.world)
+
+    refused = cli("broadcast", "send", "--yes")
+    assert refused.code == 5
+    assert "nothing was sent: WX215" in refused.err
+    assert "WX709" not in refused.err

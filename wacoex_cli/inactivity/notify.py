@@ -97,7 +97,9 @@ class Notice:
         """The subject: which phone, until when."""
         name, standing = self.about.channel.name, self.about.standing
         if self.kind is NoticeKind.REMOVED:
-            return f"{name}: the channel is no longer connected"
+            is_gone = self.about.connection.state is ConnectionState.GONE
+            what = "probably disconnected" if is_gone else "no longer connected"
+            return f"{name}: the channel is {what}"
         if self.kind is NoticeKind.RECOVERY:
             return f"{name}: phone confirmed"
         if standing.act_by_at is None:
@@ -131,13 +133,15 @@ class Notice:
         when = self._local(from_text(lost.since)) if lost.since else "at an unknown time"
         if lost.state is ConnectionState.GONE:
             yield f"Meta showed this number before, and hides it since {when}:"
-            yield "it is probably disconnected."
+            yield "it is probably disconnected, and then no message reaches it."
+            yield "Do not connect it again before you have read what to do:"
         else:
             why = why or "no reason was given"
             yield f"The partner was removed from this number: {when}, {why}."
-        yield (
-            "Messages no longer reach it. Do not connect it again before you have read what to do:"
-        )
+            yield (
+                "Messages no longer reach it."
+                " Do not connect it again before you have read what to do:"
+            )
         yield f"wacoex status {name}"
         yield f"wacoex explain {lost.loss_finding}"
 
