@@ -19,6 +19,7 @@ from wacoex_cli.findings.catalogue import finding_ids
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding.model import JourneyKind, Route, StepResult, StepState
 from wacoex_cli.onboarding.store import Journeys
+from wacoex_cli.sandbox.account import leave
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, WABA_ID
 
@@ -218,6 +219,11 @@ def copied(clinic: Any) -> None:
     Path(f"{clinic.state_path}.generation").unlink()
 
 
+def gone(clinic: Any) -> None:
+    clinic.doctor()
+    leave(clinic.world)
+
+
 def in_html(clinic: Any) -> None:
     clinic.world.faults.replace([Fault("html", on="all")])
 
@@ -246,6 +252,8 @@ TABLE: dict[str, Break] = {
     "WX211": another_responder,
     "WX212": account("PARTNER_REMOVED", phone_number="6560000099"),
     "WX213": account("ACCOUNT_MOON_PHASE"),
+    "WX214": patching(account_mode="SANDBOX"),
+    "WX215": gone,
     "WX301": device("desktop-windows", 0.1),
     "WX302": five_devices,
     "WX303": device("web", 10),

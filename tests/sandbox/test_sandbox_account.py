@@ -14,7 +14,9 @@ from wacoex_cli.sandbox.account import CONFIG_ID
 from wacoex_cli.sandbox.world import (
     APP_ID,
     APP_SECRET,
+    BUSINESS_ID,
     DEFAULT_TOKEN,
+    FOREIGN_WABA_ID,
     PARTNER_APP_ID,
     PHONE,
     PHONE_NUMBER_ID,
@@ -52,6 +54,58 @@ def test_a_fresh_number_was_onboarded_three_days_ago(call: Call, world: World) -
 
     # The world of these tests begins on 21 September 2026.
     assert node["last_onboarded_time"] == "2026-09-18T14:13:20+0000"
+
+
+def test_a_number_leaves_without_a_word_and_comes_back(
+    control: Callable[..., Any], call: Call, send: Call, world: World
+) -> None:
+    assert control("phone", action="leaves")["emitted"] == 0
+    hidden = call("GET", f"/{PHONE_NUMBER_ID}").json()["error"]
+    assert (hidden["code"], hidden["error_subcode"]) == (100, 33)
+    assert send().json()["error"]["error_subcode"] == 33
+    listed = call("GET", f"/{WABA_ID}/phone_numbers").json()["data"]
+    assert PHONE_NUMBER_ID not in [row["id"] for row in listed]
+    assert world.outbox.emitted(world.monotonic()) == []
+
+    assert control("phone", action="comes_back")["emitted"] == 0
+    assert call("GET", f"/{PHONE_NUMBER_ID}").json()["id"] == PHONE_NUMBER_ID
+
+
+def test_a_number_moves_to_another_account_under_another_id(
+    control: Callable[..., Any], call: Call, world: World
+) -> None:
+    wrong = call("POST", "/_sandbox/phone", token=None, json={"action": "moves", "waba_id": "1"})
+    assert (wrong.status_code, wrong.json()["error"]) == (400, "`1` is no account of this world")
+    world.patch_token(DEFAULT_TOKEN, {"waba_ids": frozenset({WABA_ID, FOREIGN_WABA_ID})})
+    control("phone", action="moves", waba_id=FOREIGN_WABA_ID, new_id="106000000000077")
+
+    assert call("GET", f"/{PHONE_NUMBER_ID}").json()["error"]["error_subcode"] == 33
+    listed = call("GET", f"/{FOREIGN_WABA_ID}/phone_numbers").json()["data"]
+    assert "106000000000077" in [row["id"] for row in listed]
+
+
+def test_what_meta_says_of_number_and_account_is_set(
+    control: Callable[..., Any], call: Call
+) -> None:
+    words = {
+        "name_status": "DECLINED",
+        "account_mode": "SANDBOX",
+        "code_verification_status": "EXPIRED",
+    }
+    control("world", phone_numbers={PHONE_NUMBER_ID: words})
+    control("world", wabas={WABA_ID: {"account_review_status": "PENDING"}})
+
+    node = call("GET", f"/{PHONE_NUMBER_ID}", params={"fields": ",".join(words)}).json()
+    assert {name: node[name] for name in words} == words
+    account = call("GET", f"/{WABA_ID}", params={"fields": "account_review_status"}).json()
+    assert account["account_review_status"] == "PENDING"
+
+
+def test_portfolios_and_apps_are_nodes_of_another_type(call: Call) -> None:
+    for node_id, kind in ((BUSINESS_ID, "Business"), (APP_ID, "Application")):
+        refused = call("GET", f"/{node_id}/phone_numbers").json()["error"]
+        assert refused["code"] == 100
+        assert refused["message"].endswith(f"(phone_numbers) on node type ({kind})")
 
 
 def test_tokens_expire_when_time_passes(

@@ -520,11 +520,8 @@ def let_pass(
         RefusedError: it would, and nobody said what is meant (`already_sent`).
         UsageError: somebody paused or cancelled it meanwhile.
     """
-    number, store, rows = (
-        broadcast.broadcast_id,
-        Broadcasts(state),
-        Rows(state, broadcast.broadcast_id),
-    )
+    number, store = broadcast.broadcast_id, Broadcasts(state)
+    rows = Rows(state, number)
     repeats = order.repeats or broadcast.repeats
     comparison = MessageComparison(state, number, order.repeat_hours, clock)
     is_let = False

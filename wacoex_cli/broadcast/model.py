@@ -510,11 +510,15 @@ class Planned(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Why a broadcast takes no new rows. `exit_status` is the cause's, were nothing taken."""
+    """Why a broadcast takes no new rows. `exit_status` is the cause's, were nothing taken.
+
+    `code` is Meta's, `hint` what to do about it with its subcode.
+    """
 
     reason: str
     exit_status: int
     code: int | None = None
+    hint: str = ""
 
 
 class Trial(NamedTuple):

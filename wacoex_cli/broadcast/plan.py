@@ -37,7 +37,6 @@ from wacoex_cli.broadcast.providers import (
     find_contacts,
     messaged_lately,
     provider_for,
-    standing_check,
 )
 from wacoex_cli.broadcast.report import plan_data, plan_text
 from wacoex_cli.broadcast.rows import MessageKey, PlannedRow, Rows
@@ -53,6 +52,7 @@ from wacoex_cli.findings.model import worst_first
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.foundation.phone_numbers import assigned, check_country
+from wacoex_cli.inactivity.checks import standing_check
 from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, contact_by
@@ -73,9 +73,9 @@ if TYPE_CHECKING:
 
     from wacoex_cli.audience.model import SourceRow
     from wacoex_cli.audience.people import NamedPerson
-    from wacoex_cli.broadcast.providers import StandingCheck
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.inactivity.checks import StandingCheck
     from wacoex_cli.templates.model import Template
     from wacoex_cli.templates.rule import ParameterSource
     from wacoex_cli.terminal.options import Invocation

@@ -33,12 +33,11 @@ from wacoex_cli.broadcast.model import (
 )
 from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, wait_for
-from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, Connection
-from wacoex_cli.channels.look import read_phone_number, read_respondio
+from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_mended, wait_for
+from wacoex_cli.channels.facts import Connection, ConnectionState
+from wacoex_cli.channels.look import hides_number, read_for_sending, read_respondio, read_review
 from wacoex_cli.channels.model import Channel, Fact, Provider, values_of
 from wacoex_cli.channels.registry import meta_for, respondio_for
-from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.errors import (
     CredentialError,
     RefusedError,
@@ -47,12 +46,10 @@ from wacoex_cli.errors import (
     WacoexError,
 )
 from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
-from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.foundation.workspace import meanwhile
-from wacoex_cli.inactivity.checks import check_standing, onboarding_signs, standings, zone_of
-from wacoex_cli.partners.checks import check_drift
+from wacoex_cli.partners.checks import check_account, check_drift
 from wacoex_cli.partners.rule import at_respondio
 from wacoex_cli.platforms.answers import Declined, NotSent, Refused, Reply, Taken, Unclear
 from wacoex_cli.platforms.error_codes import Outcome, classify, retry_delay_seconds
@@ -75,10 +72,8 @@ if TYPE_CHECKING:
 
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.platforms.answers import Reply
+    from wacoex_cli.inactivity.checks import StandingCheck
     from wacoex_cli.platforms.meta import Meta
-
-    StandingCheck = Callable[[Sequence[Fact]], tuple[Connection, list[Finding]]]
 
 WARM_CONNECTIONS = 4
 
@@ -115,7 +110,7 @@ class SendingProvider(ABC):
 
     `endpoint` names the limit that it keeps besides that of the number, shared by everybody who
     uses the same account there; None when it keeps none. `respondio` is respond.io's API, where
-    that is the way.
+    that is the way; `meta` is Meta's, where it can be asked, and `untold` why it did not tell.
     """
 
     kind: Provider
@@ -123,6 +118,8 @@ class SendingProvider(ABC):
     base_url_variable: str
     endpoint: str | None = None
     respondio: RespondIO | None = None
+    meta: Meta | None = None
+    untold: WacoexError | None = None
 
     def told_limit(self) -> float | None:
         """Messages per second that the endpoint said it allows; None while it has not."""
@@ -173,7 +170,7 @@ class MetaProvider(SendingProvider):
 
     def __init__(self, meta: Meta, channel: Channel, base_url: str) -> None:
         self.base_url = base_url
-        self._meta = meta
+        self.meta = self._meta = meta
         self._channel = channel
 
     async def find_template(self, name: str, language: str) -> Template:
@@ -183,7 +180,7 @@ class MetaProvider(SendingProvider):
     async def phone_facts(self, fields: Sequence[str], now: datetime) -> Sequence[Fact]:
         """Fields of the phone number. Raises as `Meta` does when one of them is refused."""
         number = self._channel.demand_phone_number_id()
-        return await read_phone_number(self._meta, number, now, fields, demands_all=True)
+        return await read_for_sending(self._meta, number, now, fields)
 
     async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
         """Nothing beyond what the facts of the number say."""
@@ -225,8 +222,7 @@ class RespondIOProvider(SendingProvider):
         self.respondio = self._api = respondio
         self.endpoint = f"respondio {respondio.caller[:16]} {SENDING}"
         self._channel = channel
-        self._meta = meta
-        self._untold: WacoexError | None = None
+        self.meta = meta
 
     def told_limit(self) -> float | None:
         """What `X-RateLimit-Limit` of the newest answer said (respond.io: rate limits)."""
@@ -255,14 +251,14 @@ class RespondIOProvider(SendingProvider):
 
         Where Meta does not tell, `check_channel` says so: nothing is sent through it.
         """
-        self._untold = None
+        self.untold = None
         number = self._channel.phone_number_id
-        if self._meta is None or number is None:
+        if self.meta is None or number is None:
             return ()
         try:
-            return await read_phone_number(self._meta, number, now, fields, demands_all=True)
+            return await read_for_sending(self.meta, number, now, fields)
         except WacoexError as error:
-            self._untold = error
+            self.untold = error
             return ()
 
     async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
@@ -271,10 +267,10 @@ class RespondIOProvider(SendingProvider):
         listed = await read_respondio(self._api, now)
         drifts = at_respondio(self._channel, listed)
         found = check_drift(listed, drifts, connection, self._channel.name)
-        if self._untold:
-            is_said = "code" in self._untold.details
-            evidence = Evidence(self._untold.message, "meta", to_text(now), is_said)
-            hints = self._untold.hint or "try again in a minute"
+        if self.untold and connection.state is not ConnectionState.GONE:
+            is_said = "code" in self.untold.details
+            evidence = Evidence(self.untold.message, "meta", to_text(now), is_said)
+            hints = self.untold.hint or "try again in a minute"
             found.append(
                 Finding(
                     "WX709",
@@ -430,7 +426,7 @@ def _judge_refusal(claim: Claim, reply: Refused, now: datetime) -> ReplyEffect:
         return ReplyEffect(settled, throttled=False)
     if known.outcome is Outcome.STOP:
         cause = 4 if known.is_credential else 5
-        stop = Stop(f"Meta refused with code {code}: {known.meaning}", cause, code)
+        stop = Stop(f"Meta refused with code {code}: {known.meaning}", cause, code, known.hint)
         return ReplyEffect(_retry(claim, now, code, detail), throttled=False, stop=stop)
     wanted = max(reply.retry_after_seconds or 0.0, (reply.regain_minutes or 0.0) * 60.0)
     wait = max(retry_delay_seconds(known, claim.tries_in_run), wanted)
@@ -673,35 +669,32 @@ async def check_channel(
 ) -> tuple[list[Finding], object]:
     """What speaks against sending now, and the portfolio's messaging limit (None: not said).
 
-    `check_standing` adds what is known here, given what Meta says about the number.
+    `check_standing` adds what is known here, given what Meta says about the number. One that Meta
+    showed before and hides now is a finding, no failure.
 
     Raises:
         CredentialError, RefusedError, TemporaryError: Meta or respond.io could not be asked.
     """
-    read = await provider.phone_facts(_FIELDS, now)
-    connection, known = check_standing(read) if check_standing else (Connection(), [])
-    values = values_of(read)
-    found = check_can_send(values, channel.name, to_text(now)) if values else []
+    read, refusal = tuple[Fact, ...](), None
+    try:
+        read = tuple(await provider.phone_facts(_FIELDS, now))
+    except WacoexError as error:
+        refusal = error
+    is_hidden = await hides_number(provider.meta, channel, refusal or provider.untold)
+    connection, known = Connection(), list[Finding]()
+    if check_standing:
+        caller = provider.meta.caller if provider.meta else ""
+        connection, known = check_standing(read, caller, is_hidden)
+    if refusal and not (is_hidden and connection.state is ConnectionState.GONE):
+        raise refusal
+    values, observed_at = values_of(read), to_text(now)
+    found = check_can_send(values, channel.name, observed_at) if values else []
+    found += check_mended(values, channel.name, observed_at)
+    review = values_of(await read_review(provider.meta, channel, now))
+    found += check_account((), (), review, channel.name, now, observed_at)
     found += await provider.check_channel(connection, now)
     limit = values.get("whatsapp_business_manager_messaging_limit")
     return [*known, *wait_for(known, found)], limit
-
-
-def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
-    """The check of the countdown and of the connection (WX101 to WX105, WX203, WX204)."""
-
-    def check(read: Sequence[Fact]) -> tuple[Connection, list[Finding]]:
-        state, now = workspace.state, workspace.clock.now()
-        catch_up(state, [CHANNELS], workspace.clock)
-        onboarding = {channel.channel_id: onboarding_signs(channel, values_of(read), now)}
-        standing = standings(workspace, [channel], now, onboarding)[channel.channel_id]
-        events = AccountEvents(state).of_channels([channel])[channel.channel_id]
-        facts = ChannelFacts(channel, now, account_events=events, is_known=True)
-        facts.add(read)
-        zone = zone_of(workspace, channel)
-        return facts.connection, check_standing(facts, standing, zone)
-
-    return check
 
 
 def messaged_lately(state: State, channel: Channel, now: datetime) -> int:

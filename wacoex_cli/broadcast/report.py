@@ -43,7 +43,7 @@ from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.foundation.clock import Clock, from_text, to_text
 from wacoex_cli.foundation.masking import masked_text, rendered
 from wacoex_cli.foundation.state import Row, State, new_private_file, open_state
-from wacoex_cli.platforms.error_codes import classify
+from wacoex_cli.platforms.error_codes import ErrorCode, classify, classify_open
 from wacoex_cli.terminal.render import Result, Table, write
 from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND
 
@@ -104,7 +104,7 @@ def lines(shot: RunProgress) -> tuple[str, ...]:
     if later := sum(held.rows for held in shot.held[_MOST_HELD:]):
         below.append(f"{later} held until later")
     below += [
-        f"code {row.code} ({row.n} {row.state.value}): {classify(row.code).meaning}"
+        f"code {row.code} ({row.n} {row.state.value}): {_meant(row.code, row.state).meaning}"
         for row in shot.codes[:_MOST_CODES]
     ]
     if more := sum(row.n for row in shot.codes[_MOST_CODES:]):
@@ -128,7 +128,7 @@ def to_json(shot: RunProgress) -> dict[str, Any]:
                 "code": one.code,
                 "state": one.state.value,
                 "n": one.n,
-                "meaning": classify(one.code).meaning,
+                "meaning": _meant(one.code, one.state).meaning,
             }
             for one in shot.codes
         ],
@@ -268,7 +268,7 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
     if data["repeats"] == RepeatPolicy.SENT:
         yield "  sent to people who have this message already too, as `--again` said"
     for entry in data["codes"]:
-        known = classify(entry["code"])
+        known = _meant(entry["code"], entry["state"])
         yield f"  code {entry['code']} ({entry['n']} {entry['state']}): {known.meaning}"
         yield f"    {known.action}"
     held, rate = data["held"], data["rate"]
@@ -483,7 +483,10 @@ def totals(state: State, broadcast: Broadcast) -> dict[str, Any]:
     """The JSON of a report without its rows. Rates are messages per second."""
     broadcast_id = broadcast.broadcast_id
     data = summary(state, broadcast, Rows(state, broadcast_id).counts())
-    codes = [{**entry, "meaning": _meaning(entry["code"])} for entry in data["codes"]]
+    codes = [
+        {**entry, "meaning": _meant(entry["code"], entry["state"]).meaning}
+        for entry in data["codes"]
+    ]
     return {
         **data,
         "codes": codes,
@@ -554,7 +557,8 @@ def rows(path: Path, broadcast_id: int) -> Iterator[Row]:
     try:
         for row in Rows(state, broadcast_id).every_row():
             code = row["code"]
-            yield {**row, "meaning": None if code is None else _meaning(code)}
+            meant = None if code is None else _meant(code, row["state"])
+            yield {**row, "meaning": meant.meaning if meant else None}
     finally:
         state.close()
 
@@ -585,8 +589,9 @@ def _lines(rows: Iterable[Iterable[str]]) -> str:
 
 
 @lru_cache
-def _meaning(code: int) -> str:
-    return classify(code).meaning
+def _meant(code: int, state: str) -> ErrorCode:
+    """What Meta's code means for a row in that state."""
+    return classify_open(code) if state == RowState.RETRY else classify(code)
 
 
 _MOST_LISTED = 100

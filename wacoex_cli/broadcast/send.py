@@ -55,7 +55,6 @@ from wacoex_cli.broadcast.providers import (
     polling,
     provider_for,
     read_template,
-    standing_check,
 )
 from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.store import Broadcasts
@@ -76,7 +75,7 @@ from wacoex_cli.foundation import generation
 from wacoex_cli.foundation.clock import Clock, local_text, moment_ahead
 from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise, zones_of
 from wacoex_cli.foundation.workspace import Workspace, login_name, meanwhile
-from wacoex_cli.inactivity.checks import zone_of
+from wacoex_cli.inactivity.checks import standing_check, zone_of
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.templates.rule import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -391,9 +390,15 @@ class _SendTask:
         """What Meta or respond.io say now against sending, and the template as it is now."""
         state, provider, channel = self.workspace.state, self.provider, self.channel
         check_same_api(provider, channel, broadcast)
-        read = await read_template(provider, broadcast)
         standing, now = standing_check(self.workspace, channel), self.workspace.clock.now()
         found, tier = await check_channel(provider, channel, now, standing)
+        try:
+            read = await read_template(provider, broadcast)
+        except WacoexError as error:
+            # Number and account may go together: then the number's finding says what to do.
+            if not any(finding.id == "WX215" for finding in found):
+                raise
+            read = error
         again = reread(state, broadcast, read, provider.kind, now)
         rows, taken = Rows(state, broadcast.broadcast_id), messaged_lately(state, channel, now)
         left_out = again.left_out.people
@@ -462,7 +467,8 @@ def _failures(sent: Sent) -> tuple[WacoexError, ...]:
     if broadcast.status is Status.PAUSED:
         hint = f"to continue: wacoex broadcast resume {broadcast.broadcast_id}"
     if meta_code is not None:
-        code, hint = f"meta_{meta_code}", f"{classify(meta_code).hint}; {hint}"
+        meant = (stop.hint if stop else "") or classify(meta_code).hint
+        code, hint = f"meta_{meta_code}", f"{meant}; {hint}"
     if stop and stop.reason.startswith(ALREADY_SENT):
         code, hint = ALREADY_SENT, f"{hint} with `--skip-sent` or `--again`"
     error = _KINDS.get(exit_status, WacoexError)(

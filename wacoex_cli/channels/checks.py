@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,12 @@ from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.answers import EXPIRES_SOON, NEEDED_SCOPES
+from wacoex_cli.platforms.answers import EXPIRES_SOON, NEEDED_SCOPES, WRONG_KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from wacoex_cli.channels.facts import Connection
+    from wacoex_cli.channels.facts import ChannelFacts, Connection
 
     _Said = tuple[str, Severity]
     """What was found, and how bad that is."""
@@ -50,6 +51,38 @@ _HEALTH_WORDS = {
 }
 _LOW_QUALITY = frozenset({"YELLOW", "RED"})
 _QUALITY_WORDS = _LOW_QUALITY | {"GREEN", "NA", "UNKNOWN"}
+_CAN_SEND = frozenset({"AVAILABLE", "LIMITED"})
+# Meta: phone number. A number may send before its name was reviewed (Meta: display names).
+_NAMES = {
+    "APPROVED": Severity.OK,
+    "AVAILABLE_WITHOUT_REVIEW": Severity.OK,
+    "PENDING_REVIEW": Severity.INFO,
+    "NONE": Severity.INFO,
+    "DECLINED": Severity.CRITICAL,
+    "EXPIRED": Severity.CRITICAL,
+}
+_NEW_NAMES = {
+    "APPROVED": Severity.OK,
+    "AVAILABLE_WITHOUT_REVIEW": Severity.OK,
+    "PENDING_REVIEW": Severity.OK,
+    "NONE": Severity.OK,
+    "DECLINED": Severity.INFO,
+    "EXPIRED": Severity.INFO,
+}
+_MUST_BE: Mapping[str, tuple[str, Mapping[str, Severity]]] = {
+    "account_mode": ("mode", {"LIVE": Severity.OK, "SANDBOX": Severity.CRITICAL}),
+    "name_status": ("name", _NAMES),
+    "new_name_status": ("new_name", _NEW_NAMES),
+    "code_verification_status": (
+        "verification",
+        {
+            "VERIFIED": Severity.OK,
+            "NOT_VERIFIED": Severity.INFO,
+            "UNVERIFIED": Severity.INFO,
+            "EXPIRED": Severity.INFO,
+        },
+    ),
+}
 _NEWER_WORD = "this version of wacoex does not know that value"
 
 _RIGHTS = " and ".join(NEEDED_SCOPES)
@@ -154,6 +187,37 @@ def _unless_known(severity: Severity) -> str:
     return f": {_NEWER_WORD}" if severity is Severity.UNKNOWN else ""
 
 
+def check_mended(values: Mapping[str, Any], channel: str, observed_at: str) -> list[Finding]:
+    """WX214: display name, mode or verification of the number are not as sending needs them.
+
+    A declined name leads to 131037 (Meta: error codes), yet Meta declines names of numbers that
+    go on sending (Meta: display names): where its health status says that they can, this is a
+    warning. A code that is not verified is normal for a connected number. What Meta did not give
+    is left out; a word that is not known here is neither good nor bad.
+    """
+    health = values.get("health_status")
+    overall = health.get("can_send_message") if isinstance(health, dict) else None
+    found = []
+    for field, (case, words) in _MUST_BE.items():
+        if (word := values.get(field)) is None:
+            continue
+        severity = words.get(str(word), Severity.UNKNOWN)
+        if case == "name" and severity is Severity.CRITICAL and overall in _CAN_SEND:
+            severity = Severity.WARNING
+        is_connected = values.get("status") == "CONNECTED"
+        if case == "verification" and severity is Severity.INFO and not is_connected:
+            severity = Severity.WARNING
+        if severity is not Severity.OK:
+            text = f"{field} is {word}{_unless_known(severity)}"
+            found.append((case, severity, text, str(word).lower().replace("_", " ")))
+    if not found:
+        return []
+    severity = worst(severity for _, severity, _, _ in found)
+    case, word = next((case, word) for case, its, _, word in found if its is severity)
+    evidence = _evidence([(text, its) for _, its, text, _ in found], observed_at)
+    return [Finding("WX214", severity, channel, evidence, case=case, word=word)]
+
+
 def _dictionaries(node: object, key: str) -> list[dict[str, Any]]:
     return [value for value in _list(node, key) if isinstance(value, dict)]
 
@@ -168,21 +232,26 @@ def _evidence(said: Iterable[_Said], observed_at: str) -> tuple[Evidence, ...]:
 
 
 def check_connection(connection: Connection, channel: str, now: datetime) -> list[Finding]:
-    """WX203 when the partner was removed, WX204 while WhatsApp is reconnecting it.
+    """WX203 when the partner was removed, WX204 while WhatsApp is reconnecting it, WX215 when the
+    number was visible and is gone.
 
-    Both are critical: nothing can be sent or received through the API. The remedy follows from
+    All are critical: nothing can be sent or received through the API. The remedy follows from
     reason, initiator and age (Meta: account_update; Meta: reconnect offboarded clients).
     """
     if connection.since is None or not connection.is_lost:
         return []
+    if connection.state is ConnectionState.GONE:
+        text = "Meta hides the number from a valid token that was shown it before (100, subcode 33)"
+        said = Evidence(text, "meta", connection.since)
+        return [Finding("WX215", Severity.CRITICAL, channel, said)]
     until = from_text(connection.since) + RETURNS_WITHIN
     reason, by = connection.reason or "", connection.initiated_by
     details = (f", reason {reason}" if reason else "") + (f", initiated by {by}" if by else "")
     if connection.state is ConnectionState.RECONNECTING:
         finding_id, case, may_return = "WX204", "", True
-        said = f"ACCOUNT_OFFBOARDED{details}, and no return yet"
+        text = f"ACCOUNT_OFFBOARDED{details}, and no return yet"
     else:
-        finding_id, said = "WX203", f"PARTNER_REMOVED{details}"
+        finding_id, text = "WX203", f"PARTNER_REMOVED{details}"
         case = reason if reason in wording("WX203").cases else ""
         may_return = reason == RE_REGISTERED or by != "USER"
     return [
@@ -190,10 +259,52 @@ def check_connection(connection: Connection, channel: str, now: datetime) -> lis
             finding_id,
             Severity.CRITICAL,
             channel,
-            Evidence(said, "meta", connection.since),
+            Evidence(text, "meta", connection.since),
             case=case,
             is_waiting=may_return and now < until,
             until=to_text(until),
+        )
+    ]
+
+
+def check_shown(facts: ChannelFacts) -> list[Finding]:
+    """WX215 where number or account are not lost: the one has other ids now, the other is hidden.
+
+    A number that is gone is `check_connection`'s to tell.
+    """
+    name, channel, seen = facts.name, facts.channel, to_text(facts.now)
+    if facts.moved_to:
+        waba_id, number_id = facts.moved_to
+        text = f"{channel.phone} is {number_id} in the account {waba_id} now"
+        options = f"--waba-id {waba_id} --phone-number-id {number_id}"
+        said = Evidence(text, "meta", seen)
+        return [Finding("WX215", Severity.WARNING, name, said, case="moved", options=options)]
+    account = facts.lost_account
+    if account is None or facts.connection.is_lost:
+        return []
+    text = f"Meta hides the account {account.object_id} (100, subcode 33), not the number"
+    said = Evidence(text, "meta", account.gone_since or seen)
+    return [Finding("WX215", Severity.WARNING, name, said, case="account")]
+
+
+def check_ids(facts: ChannelFacts) -> list[Finding]:
+    """WX207: an id that is stored belongs to an object of another kind, such as a portfolio."""
+    asked = (facts.failures.get("number"), facts.apps.error if facts.apps else None)
+    wrong = [error for error in asked if error is not None and error.code == WRONG_KIND]
+    if not wrong:
+        return []
+    said = [Evidence(error.message, "meta", to_text(facts.now)) for error in wrong]
+    options = [f"--{str(error.details['wanted']).replace('_', '-')} ID" for error in wrong]
+    hints = [error.hint for error in wrong]
+    return [
+        Finding(
+            "WX207",
+            Severity.WARNING,
+            facts.name,
+            said,
+            case="kind",
+            options=" ".join(options),
+            hints=hints,
         )
     ]
 

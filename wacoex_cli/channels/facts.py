@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from wacoex_cli.channels.model import (
     RE_REGISTERED,
     SUBSCRIBED_APPS,
+    VISIBLE,
     WABA_PREFIX,
+    WABA_VISIBLE,
     AccountEvent,
     EvidenceKind,
+    Sighting,
     Sign,
     channel_address,
     in_order,
@@ -64,10 +67,15 @@ class ConnectionState(StrEnum):
     CONNECTED = "connected"
     RECONNECTING = "reconnecting"
     REMOVED = "removed"
+    GONE = "gone"
     ARCHIVED = "archived"
 
 
-_LOSSES = {ConnectionState.RECONNECTING: "WX204", ConnectionState.REMOVED: "WX203"}
+_LOSSES = {
+    ConnectionState.RECONNECTING: "WX204",
+    ConnectionState.REMOVED: "WX203",
+    ConnectionState.GONE: "WX215",
+}
 
 
 class Connection(NamedTuple):
@@ -102,12 +110,17 @@ class Connection(NamedTuple):
 
 
 def connection_of(
-    channel: Channel, events: Iterable[AccountEvent], values: Mapping[str, Any], now: datetime
+    channel: Channel,
+    events: Iterable[AccountEvent],
+    values: Mapping[str, Any],
+    now: datetime,
+    gone_since: str | None = None,
 ) -> Connection:
     """How a channel is connected, from the account events about it and its stored facts.
 
     A loss holds until Meta tells of a connection that is not older: facts may look well for a
-    while after one (Meta: account_update). The order of the events does not matter.
+    while after one (Meta: account_update). The order of the events does not matter. `gone_since`
+    is when Meta stopped showing the number (RFC 3339, UTC); an event knows more about a loss.
     """
     if channel.archived_at:
         return Connection(ConnectionState.ARCHIVED, channel.archived_at)
@@ -121,6 +134,8 @@ def connection_of(
     loss = _loss([event for event in ordered if event.at > connected])
     if loss:
         return loss
+    if gone_since and gone_since > connected:
+        return Connection(ConnectionState.GONE, gone_since)
     state = connection(values, now)
     # Facts that were given and prove no connection are believed once they cannot lag.
     may_lag = bool(gained) and now - from_text(gained) < SETTLES_WITHIN
@@ -227,7 +242,8 @@ class ChannelFacts:
     `facts` are the newest known, `read` those of just now, `failures` what could not be asked.
     `is_known` is whether the number itself was read, or so short a while ago that it counts.
     `apps` and `listed` are None where they were not asked for, `numbers` (those of the WABA)
-    unless Meta hides the channel's own.
+    unless Meta hides the channel's own. `sightings` say when Meta showed number and account, by the
+    name of the fact. `moved_to` is the account and the id that the number was found under instead.
     """
 
     channel: Channel
@@ -242,6 +258,8 @@ class ChannelFacts:
     apps: AppsSeen | None = None
     numbers: tuple[ListedNumber, ...] | None = None
     listed: WorkspaceList | None = None
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+    moved_to: tuple[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -257,7 +275,24 @@ class ChannelFacts:
     def connection(self) -> Connection:
         """How the channel is connected; facts of a number that is not known now do not count."""
         values = self.values if self.is_known else {}
-        return connection_of(self.channel, self.account_events, values, self.now)
+        sighting = self.sighting(VISIBLE)
+        gone_since = sighting.gone_since if sighting and not self.moved_to else None
+        return connection_of(self.channel, self.account_events, values, self.now, gone_since)
+
+    def sighting(self, name: str) -> Sighting | None:
+        """When Meta showed the number (VISIBLE) or the account (WABA_VISIBLE) that is stored now.
+
+        None where it never did, under the present id.
+        """
+        found, channel = self.sightings.get(name), self.channel
+        object_id = channel.phone_number_id if name == VISIBLE else channel.waba_id
+        return found if found and found.object_id == object_id else None
+
+    @property
+    def lost_account(self) -> Sighting | None:
+        """The account, where Meta showed it before and hides it now."""
+        found = self.sighting(WABA_VISIBLE)
+        return found if found and found.gone_since else None
 
     @property
     def seen(self) -> AppsSeen | None:
@@ -293,6 +328,21 @@ class ChannelFacts:
         self.facts = in_order({fact.name: fact for fact in (*self.facts, *self.read)}.values())
 
 
+def note_shown(facts: ChannelFacts, name: str, object_id: str, caller: str) -> None:
+    """Note that Meta showed the number (VISIBLE) or the account (WABA_VISIBLE) to that token."""
+    facts.sightings[name] = Sighting(object_id, caller, to_text(facts.now))
+
+
+def note_hidden(facts: ChannelFacts, name: str, caller: str) -> bool:
+    """Note that Meta shows it no more; whether it is gone: that token was shown it before."""
+    before = facts.sighting(name)
+    if before is None or before.caller != caller:
+        return False
+    if not before.gone_since:
+        facts.sightings[name] = before._replace(gone_since=to_text(facts.now))
+    return True
+
+
 def cannot_check(
     failures: Iterable[tuple[str, WacoexError]], listed: Callable[[list[str]], str] = ", ".join
 ) -> list[WacoexError]:
@@ -321,18 +371,22 @@ def stored_facts(
 
     With `names` only the facts of those names.
     """
-    facts = Facts(state).facts_by_channel(names)
+    seen = (VISIBLE, WABA_VISIBLE)
+    facts = Facts(state).facts_by_channel((*names, *seen) if names else ())
     events = AccountEvents(state).of_channels(channels)
-    return {
-        channel.channel_id: ChannelFacts(
+    found = {}
+    for channel in channels:
+        stored = facts.get(channel.channel_id, ())
+        shown = in_order(fact for fact in stored if fact.name not in seen)
+        found[channel.channel_id] = ChannelFacts(
             channel,
             now,
-            in_order(facts.get(channel.channel_id, ())),
+            shown,
             events[channel.channel_id],
-            is_known=channel.channel_id in facts,
+            is_known=bool(shown),
+            sightings={it.name: Sighting.from_fact(it) for it in stored if it.name in seen},
         )
-        for channel in channels
-    }
+    return found
 
 
 def project(state: State, events: Sequence[Event], now: datetime) -> None:

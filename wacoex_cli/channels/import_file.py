@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.model import Channel, Details, Provider
-from wacoex_cli.channels.registry import alike, check_name, fit_details
+from wacoex_cli.channels.registry import alike, check_kinds, check_name, fit_details
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import UsageError
 from wacoex_cli.platforms.respondio import identity
@@ -254,7 +254,7 @@ def import_channels(
     a problem. With `dry_run` nothing is added.
     """
     with state.transaction():
-        done = ImportedChannels(Channels(state).all_channels())
+        done = ImportedChannels(state, Channels(state).all_channels())
         for row in listing.rows:
             done.take(row)
         if not (done.problems or dry_run):
@@ -269,10 +269,11 @@ class ImportedChannels:
     `added` are those that are new, `known` those that were there before the import.
     """
 
-    def __init__(self, channels: Sequence[Channel]) -> None:
+    def __init__(self, state: State, channels: Sequence[Channel]) -> None:
         self.added: list[Channel] = []
         self.known: list[Channel] = []
         self.problems: list[RowProblem] = []
+        self._state = state
         self._channels = channels
         self._by_name = {channel.name: channel for channel in channels}
         self._lines: dict[tuple[str, str], int] = {}
@@ -295,6 +296,7 @@ class ImportedChannels:
                 return
             check_name(name, self._channels)
             fit = fit_details(details, self._channels)
+            check_kinds(self._state, fit, self._channels)
             self.added.append(Channel(**dataclasses.asdict(fit), name=name))
         except UsageError as error:
             self.problems.append(RowProblem(row.line, error.message, error.hint))

@@ -8,15 +8,18 @@ from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wacoex_cli.channels.facts import AppsSeen, WorkspaceList
+from wacoex_cli.channels.facts import AppsSeen, WorkspaceList, note_hidden, note_shown
 from wacoex_cli.channels.model import (
+    JUDGED_FIELDS,
     META,
     PHONE_NUMBER_FIELDS,
     SUBSCRIBED_APPS,
     TOKEN_FIELDS,
     TOKEN_PREFIX,
+    VISIBLE,
     WABA_FIELDS,
     WABA_PREFIX,
+    WABA_VISIBLE,
     Fact,
     Provider,
     from_node,
@@ -26,14 +29,15 @@ from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for, respondio_f
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.answers import AccessToken, is_not_visible
+from wacoex_cli.foundation.phone_numbers import spellings
+from wacoex_cli.platforms.answers import WRONG_KIND, AccessToken, is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
     from datetime import datetime
 
     from wacoex_cli.channels.facts import ChannelFacts
-    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.model import Channel, Sighting
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.answers import ListedNumber
@@ -51,7 +55,9 @@ CALLS_PER_HOUR = 2500
 REUSABLE_FOR = timedelta(hours=1)
 _THROTTLED = frozenset({4, 17, 613, 80007, 80008})
 _MOST_CALLS_FOR_ONE_NODE = 16
+_MOST_OTHER_ACCOUNTS = 5
 _FIELD_REFUSED = 100
+_TOKEN_REFUSED = frozenset({"meta_102", "meta_190"})
 _PERMISSIONS = frozenset({3, 10, *range(200, 300)})
 _NAMED_FIELD = re.compile(r"nonexisting field \((\w+)\)")
 
@@ -115,7 +121,8 @@ class Look:
     def keep(self, state: State, found: Collection[ChannelFacts]) -> None:
         """Store what was read, and how many calls it took. Needs a transaction."""
         for facts in found:
-            Facts(state).store(facts.channel.channel_id, facts.read)
+            sightings = [its.to_fact(name) for name, its in facts.sightings.items()]
+            Facts(state).store(facts.channel.channel_id, [*facts.read, *sightings])
         Facts(state).count_calls(self.calls, self._now)
 
     async def ask(self, operation: Coroutine[object, object, Answer]) -> Answer | WacoexError:
@@ -209,6 +216,7 @@ class Look:
             self._of_account(meta, facts, with_users),
         )
         facts.take("token", token_facts(token, self._now))
+        await self._see(meta, facts, number, token)
         facts.lacks_app_secret = not meta.signs
         self._count(meta, channel)
         if meta.clock_skew_seconds is not None:
@@ -238,6 +246,65 @@ class Look:
             numbers = await self.numbers(meta, channel.waba_id)
             facts.numbers = None if isinstance(numbers, WacoexError) else numbers
         return number
+
+    async def _see(
+        self,
+        meta: Meta,
+        facts: ChannelFacts,
+        number: list[Fact] | WacoexError | None,
+        token: AccessToken | WacoexError,
+    ) -> None:
+        """Note whether Meta shows number and account; one that it showed before may be gone.
+
+        Gone is what a token that is valid saw before and is not shown any more (code 100, subcode
+        33). A number that is elsewhere now has moved. For another token nothing is certain.
+        """
+        phone_number_id, waba_id = facts.channel.phone_number_id, facts.channel.waba_id
+        error = facts.apps.error if facts.apps else None
+        is_account_hidden = error is not None and is_not_visible(error)
+        if waba_id and facts.apps and facts.apps.apps is not None:
+            note_shown(facts, WABA_VISIBLE, waba_id, meta.caller)
+        if phone_number_id is None or number is None:
+            return
+        if isinstance(number, list):
+            if not _says_nothing(number):
+                note_shown(facts, VISIBLE, phone_number_id, meta.caller)
+            if is_account_hidden:
+                note_hidden(facts, WABA_VISIBLE, meta.caller)
+            return
+        is_hidden = is_not_visible(number)
+        if is_hidden and isinstance(token, WacoexError) and token.code in _TOKEN_REFUSED:
+            facts.failures["number"] = token
+        is_valid = token.is_valid if isinstance(token, AccessToken) else None
+        if is_valid is None:
+            is_valid = facts.apps is not None and facts.apps.apps is not None
+        before = facts.sighting(VISIBLE)
+        if before is None or not (is_hidden and is_valid):
+            return
+        if not before.gone_since and before.caller != meta.caller:
+            facts.failures["number"] = _seen_by_another_token(number, before)
+            return
+        accounts = token.accounts if isinstance(token, AccessToken) else ()
+        facts.moved_to = await self._elsewhere(meta, facts.channel, accounts)
+        if facts.moved_to is None:
+            note_hidden(facts, VISIBLE, before.caller)
+        else:
+            facts.sightings[VISIBLE] = before._replace(gone_since=None)
+        del facts.failures["number"]
+
+    async def _elsewhere(
+        self, meta: Meta, channel: Channel, accounts: Sequence[str]
+    ) -> tuple[str, str] | None:
+        """The account and the id under which this token sees the channel's number now."""
+        others = [account for account in accounts if account != channel.waba_id]
+        own = [channel.waba_id] if channel.waba_id else []
+        phones = {phone.removeprefix("+") for phone in spellings(channel.phone)}
+        for waba_id in (*own, *others[:_MOST_OTHER_ACCOUNTS]):
+            listed = await self.numbers(meta, waba_id)
+            for entry in () if isinstance(listed, WacoexError) else listed:
+                if entry.digits in phones:
+                    return waba_id, entry.phone_number_id
+        return None
 
     async def _of_account(self, meta: Meta, facts: ChannelFacts, with_users: bool) -> None:
         """The fields of the account, its apps, and its users where they are asked for."""
@@ -302,6 +369,13 @@ class Look:
         return timedelta(0) <= self._now - from_text(max(seen)) < REUSABLE_FOR
 
 
+def _seen_by_another_token(error: WacoexError, before: Sighting) -> WacoexError:
+    """The same failure, with when another token was shown the number."""
+    message = f"{error.message}; another token saw it at {before.seen_at}"
+    hint = f"give this token the account of the number, or take the former one back; {error.hint}"
+    return type(error)(message, hint=hint, code=error.code, details=error.details)
+
+
 def answered(answer: Answer | WacoexError) -> Answer:
     """The answer to a question. Raises the error where there is none."""
     if isinstance(answer, WacoexError):
@@ -348,6 +422,56 @@ async def read_phone_number(
     else:
         given, refused = await _read_node(meta.phone_number, phone_number_id, fields)
     return from_node("", fields, given, refused, to_text(now))
+
+
+async def read_for_sending(
+    meta: Meta, phone_number_id: str, now: datetime, fields: Sequence[str]
+) -> list[Fact]:
+    """These fields of the number, all of which are demanded, and `JUDGED_FIELDS` as far as given.
+
+    Raises as `Meta` does when the node or one of the demanded fields is refused.
+    """
+    try:
+        both = (*fields, *JUDGED_FIELDS)
+        return await read_phone_number(meta, phone_number_id, now, both, demands_all=True)
+    except WacoexError as error:
+        if not _concerns_a_field(error):
+            raise
+    demanded = await read_phone_number(meta, phone_number_id, now, fields, demands_all=True)
+    return [*demanded, *await read_phone_number(meta, phone_number_id, now, JUDGED_FIELDS)]
+
+
+async def read_review(meta: Meta | None, channel: Channel, now: datetime) -> list[Fact]:
+    """What Meta says of the account's status and review; nothing where it cannot be asked."""
+    if meta is None or channel.waba_id is None:
+        return []
+    fields = ("status", "account_review_status")
+    try:
+        given, refused = await _read_node(meta.waba, channel.waba_id, fields)
+    except WacoexError:
+        return []
+    return from_node(WABA_PREFIX, fields, given, refused, to_text(now))
+
+
+async def hides_number(meta: Meta | None, channel: Channel, error: WacoexError | None) -> bool:
+    """Whether Meta hides the number from a token that is valid (code 100, subcode 33).
+
+    `error` is why the number could not be read. A token that may not ask about itself is valid
+    when it is shown the account.
+    """
+    if meta is None or error is None or not is_not_visible(error):
+        return False
+    try:
+        is_valid = (await meta.debug_token()).is_valid
+    except WacoexError:
+        is_valid = None
+    if is_valid is not None or channel.waba_id is None:
+        return is_valid is True
+    try:
+        await meta.waba(channel.waba_id, ["id"])
+    except WacoexError:
+        return False
+    return True
 
 
 async def read_waba(meta: Meta, waba_id: str, now: datetime) -> list[Fact]:
@@ -411,5 +535,7 @@ async def _read_node(
 
 
 def _concerns_a_field(error: WacoexError) -> bool:
+    if error.code == WRONG_KIND:
+        return False
     code, subcode = error.details.get("code"), error.details.get("subcode")
     return subcode is None if code == _FIELD_REFUSED else code in _PERMISSIONS

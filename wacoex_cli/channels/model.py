@@ -33,6 +33,8 @@ PHONE_NUMBER_FIELDS = (
     "country_code", "country_dial_code", "username",
 )  # fmt: skip
 """Fields of the phone number node but `certificate`, which is a secret (Meta: phone number)."""
+JUDGED_FIELDS = ("name_status", "new_name_status", "code_verification_status", "account_mode")
+"""Those of them that say what must be mended before sending (WX214)."""
 WABA_FIELDS = (
     "name", "status", "account_review_status", "business_verification_status", "country",
     "currency", "timezone_id", "creation_time", "ownership_type", "owner_business_info",
@@ -251,6 +253,37 @@ def from_node(
 def not_available(prefix: str, fields: Iterable[str], reason: str, observed_at: str) -> list[Fact]:
     """The same facts when the configured access cannot give any of them."""
     return [Fact(f"{prefix}{name}", None, META, observed_at, reason) for name in fields]
+
+
+VISIBLE = "visible"
+"""The name of the fact that Meta showed the number to a token: a `Sighting`."""
+WABA_VISIBLE = "waba.visible"
+"""The same of the account."""
+
+
+class Sighting(NamedTuple):
+    """Meta showed an object, a number or an account, to a token.
+
+    `object_id` is its id, `caller` names the token without telling it (`Meta.caller`). Moments are
+    RFC 3339 in UTC: it was last shown at `seen_at`, and is hidden from that token since
+    `gone_since`, None while it is not.
+    """
+
+    object_id: str
+    caller: str
+    seen_at: str
+    gone_since: str | None = None
+
+    def to_fact(self, name: str) -> Fact:
+        """How it is stored."""
+        value = {"id": self.object_id, "caller": self.caller, "gone_since": self.gone_since}
+        return Fact(name, value, META, self.seen_at)
+
+    @classmethod
+    def from_fact(cls, fact: Fact) -> Sighting:
+        """What was stored."""
+        value = fact.value
+        return cls(value["id"], value["caller"], fact.observed_at, value["gone_since"])
 
 
 class EvidenceKind(StrEnum):

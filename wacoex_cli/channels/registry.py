@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from wacoex_cli.channels.facts import FACTS, stored_facts
 from wacoex_cli.channels.model import Channel, Details
-from wacoex_cli.channels.store import Channels
+from wacoex_cli.channels.store import Channels, Facts
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import is_known_zone
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.secrets import channel_suffix, is_reserved
+from wacoex_cli.platforms.answers import A_NUMBER, AN_ACCOUNT, AN_APP, WRONG_KIND, IdOf
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def add_channel(
         others = Channels(state).all_channels()
         check_name(name, others)
         fit = fit_details(details, others)
+        check_kinds(state, fit, others)
         if dry_run:
             return Channel(**dataclasses.asdict(fit), name=name)
         Channels(state).insert(name, fit, now)
@@ -73,6 +75,7 @@ def edit_channel(
         others = [other for other in Channels(state).all_channels() if other.channel_id != key]
         wanted: Channel = dataclasses.replace(channel, **changes)  # type: ignore[arg-type]
         fit = fit_details(wanted, others)
+        check_kinds(state, fit, others)
         if dry_run:
             return fit
         Channels(state).keep_replaced(key, channel, fit, now)
@@ -213,6 +216,27 @@ def check_details(details: Details, others: Iterable[Channel]) -> None:
             hint=_way_out(other),
             code="channel_exists",
         )
+
+
+def check_kinds(state: State, details: Details, others: Iterable[Channel]) -> None:
+    """Raises UsageError for an id that is known as that of something else.
+
+    Known are the ids of the other channels, and what Meta told of portfolios and apps.
+    """
+    known = Facts(state).other_ids()
+    for other in (*others, details):
+        known.setdefault(other.partner_app_id or "", AN_APP)
+        known.setdefault(other.phone_number_id or "", A_NUMBER)
+        known.setdefault(other.waba_id or "", AN_ACCOUNT)
+    for wanted in IdOf:
+        value = getattr(details, wanted.value)
+        kind = known[value] if value else wanted.noun
+        if kind != wanted.noun:
+            raise UsageError(
+                f"{value} is the id of {kind}, not of {wanted.noun}",
+                hint=wanted.way_to_find,
+                code=WRONG_KIND,
+            )
 
 
 def _way_out(other: Channel) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.model import (
     ID_NAMES,
+    SUBSCRIBED_APPS,
+    TOKEN_PREFIX,
     WABA_PREFIX,
     AccountEvent,
     Channel,
@@ -28,6 +30,7 @@ from wacoex_cli.channels.model import (
 from wacoex_cli.errors import StateError, UsageError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import glimpse
+from wacoex_cli.platforms.answers import AN_APP, PORTFOLIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -196,6 +199,19 @@ class Facts:
             or (accounts[number] and accounts[number] == accounts[channel_id])
             or (number in owners and owners[number] == owners.get(channel_id))
         ]
+
+    def other_ids(self) -> dict[str, str]:
+        """The ids of portfolios and apps that Meta told of, each with what it belongs to."""
+        owners, apps = (_OWNER, "on_behalf_of_business_info"), SUBSCRIBED_APPS
+        names = [f"{WABA_PREFIX}{name}" for name in (*owners, apps)]
+        found: dict[str, str] = {}
+        for facts in self.facts_by_channel([*names, f"{TOKEN_PREFIX}app_id"]).values():
+            for fact in facts:
+                rows = fact.value if isinstance(fact.value, list) else [fact.value]
+                ids = (row.get("id") if isinstance(row, dict) else row for row in rows)
+                is_owner = fact.name in names[: len(owners)]
+                found |= {str(it): PORTFOLIO if is_owner else AN_APP for it in ids if it}
+        return found
 
     def store(self, channel_id: int, facts: Iterable[Fact]) -> None:
         """Keep what was read; a newer observation takes the place of the one before."""

@@ -14,6 +14,9 @@ from wacoex_cli.channels.checks import (
     check_app_secret,
     check_can_send,
     check_connection,
+    check_ids,
+    check_mended,
+    check_shown,
     check_token,
     check_version,
     missing_token,
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...] = (
     lambda at, it: check_standing(it.facts, it.standing, it.zone),
     lambda at, it: check_access(it.facts),
+    lambda at, it: (*check_shown(it.facts), *check_ids(it.facts)),
     lambda at, it: check_sending(it.facts, it.taken_in_24_hours),
     lambda at, it: check_webhooks(it, at.now),
     lambda at, it: it.inventory.findings,
@@ -138,7 +142,7 @@ def run_checks(snapshot: Snapshot) -> list[Finding]:
 
 
 def check_sending(facts: ChannelFacts, taken_in_24_hours: int) -> list[Finding]:
-    """WX201, WX206, WX208, WX501 and WX502 from the facts, unless the number itself is not known.
+    """WX201, WX206, WX208, WX214, WX501 and WX502 from the facts, where the number is known.
 
     Beside a lost connection nobody is told to connect again.
     """
@@ -148,6 +152,7 @@ def check_sending(facts: ChannelFacts, taken_in_24_hours: int) -> list[Finding]:
     seen = facts.observed_at(SENDING_FIELDS)
     limit = values.get("whatsapp_business_manager_messaging_limit")
     found = check_can_send(values, name, seen)
+    found += check_mended(values, name, seen)
     found = allow_for_settling(found, values, name, now, seen)
     found += check_limit_used_up(limit, taken_in_24_hours, name, seen)
     return wait_for(check_connection(facts.connection, name, now), found)

@@ -60,7 +60,7 @@ _UNSUPPORTED = {
     "WX405": "the contact had edited the message",
     "WX401": "the contact writes from WhatsApp for Windows or a watch with Wear OS",
 }
-_LOST = ("WX204", "WX203", "WX201")
+_LOST = ("WX204", "WX203", "WX215", "WX201")
 _CAUSES: Mapping[Symptom, tuple[str, ...]] = {
     Symptom.MISSING_MESSAGES: (
         *_LOST, "WX103", "WX202", "WX205", "WX211", "WX207", "WX210", "WX301", "WX304", "WX303",
@@ -70,7 +70,7 @@ _CAUSES: Mapping[Symptom, tuple[str, ...]] = {
     Symptom.UNLINKED_DEVICES: ("WX303", "WX203", "WX204", "WX103", "WX107", "WX302"),
     Symptom.CANNOT_SEND: (
         *_LOST, "WX209", "WX206", "WX701", "WX502", "WX504", "WX503", "WX505", "WX506", "WX501",
-        "WX211", "WX208",
+        "WX211", "WX214", "WX208",
     ),
     Symptom.CANNOT_CONNECT: (
         "WX603", "WX602", "WX604", "WX209", "WX601", "WX608", "WX609", "WX204", "WX605",

@@ -37,6 +37,7 @@ from wacoex_cli.onboarding.model import JourneyKind
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.partners.ownership import rows_of
 from wacoex_cli.partners.rule import is_seen
+from wacoex_cli.platforms.answers import WRONG_KIND, is_not_visible
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_template
@@ -428,13 +429,20 @@ def _take_failures(facts: ChannelFacts, gathered: _Gathered) -> None:
     if facts.lacks_token or any(map(blames_the_token, at_meta)):
         gathered.failed = [failure for failure in gathered.failed if failure[:2] != (META, name)]
     else:
-        if facts.apps and facts.apps.error and "apps" not in facts.failures:
-            at_meta.append(facts.apps.error)
+        error = facts.apps.error if facts.apps else None
+        if error and "apps" not in facts.failures and not _is_told(facts, error):
+            at_meta.append(error)
         gathered.failed += [Unanswered(META, name, error) for error in at_meta]
     if facts.listed and facts.listed.error:
         gathered.failed.append(Unanswered(RESPONDIO, name, facts.listed.error))
     elif facts.listed:
         gathered.answered.add(RESPONDIO)
+
+
+def _is_told(facts: ChannelFacts, error: WacoexError) -> bool:
+    """Whether a finding says why the account could not be read (WX207, WX215)."""
+    is_lost = facts.connection.is_lost or facts.lost_account is not None
+    return error.code == WRONG_KIND or (is_lost and is_not_visible(error))
 
 
 def _views(

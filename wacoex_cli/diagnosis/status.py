@@ -130,8 +130,9 @@ def check(workspace: Workspace, name: str | None, *, offline: bool) -> StatusRep
 
 def _failures(view: ChannelView) -> Iterator[WacoexError]:
     """What could not be asked; offline, that nothing is stored."""
-    yield from view.facts.failures.values()
-    if not (view.facts.failures or view.facts.is_known):
+    facts = view.facts
+    yield from facts.failures.values()
+    if not (facts.failures or facts.is_known or facts.moved_to or facts.connection.is_lost):
         yield WacoexError(
             f"nothing is stored about channel `{view.name}` yet",
             hint="run `wacoex status` without `--offline`",

@@ -6,14 +6,25 @@ From top to bottom: evidence is collected, judged, and shown to people, scripts 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.checks import check_connection
-from wacoex_cli.channels.facts import CHANNELS, FACTS, connected_at, reconnections, stored_facts
-from wacoex_cli.channels.model import EvidenceKind, Sign, address_of
-from wacoex_cli.channels.store import AccountEvents, Channels, Signs
+from wacoex_cli.channels.facts import (
+    CHANNELS,
+    FACTS,
+    ChannelFacts,
+    Connection,
+    connected_at,
+    note_hidden,
+    note_shown,
+    reconnections,
+    stored_facts,
+)
+from wacoex_cli.channels.model import VISIBLE, EvidenceKind, Fact, Sign, address_of, values_of
+from wacoex_cli.channels.store import AccountEvents, Channels, Facts, Signs
 from wacoex_cli.devices.store import Devices
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import (
@@ -33,11 +44,10 @@ from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.terminal.render import ForPerson, Table, relative
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from typing import Any
 
-    from wacoex_cli.channels.facts import ChannelFacts, Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.devices.model import Interval
     from wacoex_cli.errors import WacoexError
@@ -46,6 +56,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
 
+StandingCheck = Callable[[Sequence[Fact], str, bool], tuple[Connection, list[Finding]]]
 NO_EVIDENCE = (
     "messages through the API, messages of customers and broadcasts do not count as opening the app"
 )
@@ -55,7 +66,7 @@ _GRACE = timedelta(hours=1)
 _UNKNOWN_SCHEDULE = timedelta(days=1)
 _LATE = {Stage.WARNING: "WX101", Stage.CRITICAL: "WX102", Stage.OVERDUE: "WX103"}
 _NEAREST_END_FIRST = (Stage.OVERDUE, Stage.CRITICAL, Stage.UNKNOWN, Stage.WARNING, Stage.OK)
-_HEADLINES = ("removed", "reconnecting", "overdue", "critical", "unknown", "warning", "ok")
+_HEADLINES = ("removed", "gone", "reconnecting", "overdue", "critical", "unknown", "warning", "ok")
 
 
 def standings(
@@ -183,7 +194,7 @@ class _StoredEvidence:
 
 
 def check_standing(facts: ChannelFacts, standing: Standing, zone: str) -> list[Finding]:
-    """WX101 to WX105, WX203 and WX204: the countdown of a channel, and a lost connection.
+    """WX101 to WX105, WX203, WX204 and WX215: the countdown of a channel, and a lost connection.
 
     `zone` is the channel's own time zone.
     """
@@ -191,6 +202,40 @@ def check_standing(facts: ChannelFacts, standing: Standing, zone: str) -> list[F
         *check_opened(standing, facts.name, zone, facts.now),
         *check_connection(facts.connection, facts.name, facts.now),
     ]
+
+
+def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
+    """The check of countdown and connection before sending (WX101 to WX105, WX203, WX204, WX215).
+
+    It is given what Meta says about the number, which token asked (`Meta.caller`), and whether
+    Meta hides the number from it; that Meta shows or hides it is kept.
+    """
+
+    def check(
+        read: Sequence[Fact], caller: str, is_hidden: bool
+    ) -> tuple[Connection, list[Finding]]:
+        state, now, key = workspace.state, workspace.clock.now(), channel.channel_id
+        catch_up(state, [CHANNELS], workspace.clock)
+        onboarding = {key: onboarding_signs(channel, values_of(read), now)}
+        standing = standings(workspace, [channel], now, onboarding)[key]
+        stored = stored_facts(state, [channel], now, FACTS)[key]
+        facts = ChannelFacts(
+            channel,
+            now,
+            account_events=stored.account_events,
+            is_known=True,
+            sightings=stored.sightings,
+        )
+        facts.add(read)
+        if read and channel.phone_number_id:
+            note_shown(facts, VISIBLE, channel.phone_number_id, caller)
+        elif is_hidden:
+            note_hidden(facts, VISIBLE, caller)
+        with state.transaction():
+            Facts(state).store(key, [its.to_fact(name) for name, its in facts.sightings.items()])
+        return facts.connection, check_standing(facts, standing, zone_of(workspace, channel))
+
+    return check
 
 
 def check_opened(standing: Standing, channel: str, zone: str, now: datetime) -> list[Finding]:

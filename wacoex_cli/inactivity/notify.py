@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.facts import CHANNELS
+from wacoex_cli.channels.facts import CHANNELS, ConnectionState
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import TemporaryError, UsageError, WacoexError
 from wacoex_cli.events.store import catch_up
@@ -97,7 +97,9 @@ class Notice:
         """The subject: which phone, until when."""
         name, standing = self.about.channel.name, self.about.standing
         if self.kind is NoticeKind.REMOVED:
-            return f"{name}: the channel is no longer connected"
+            is_gone = self.about.connection.state is ConnectionState.GONE
+            what = "probably disconnected" if is_gone else "no longer connected"
+            return f"{name}: the channel is {what}"
         if self.kind is NoticeKind.RECOVERY:
             return f"{name}: phone confirmed"
         if standing.act_by_at is None:
@@ -129,12 +131,19 @@ class Notice:
         words = (("reason", lost.reason), ("initiated by", lost.initiated_by))
         why = ", ".join(f"{word} {value}" for word, value in words if value)
         when = self._local(from_text(lost.since)) if lost.since else "at an unknown time"
-        yield f"The partner was removed from this number: {when}, {why or 'no reason was given'}."
-        yield (
-            "Messages no longer reach it. Do not connect it again before you have read what to do:"
-        )
+        if lost.state is ConnectionState.GONE:
+            yield f"Meta showed this number before, and hides it since {when}:"
+            yield "it is probably disconnected, and then no message reaches it."
+            yield "Do not connect it again before you have read what to do:"
+        else:
+            why = why or "no reason was given"
+            yield f"The partner was removed from this number: {when}, {why}."
+            yield (
+                "Messages no longer reach it."
+                " Do not connect it again before you have read what to do:"
+            )
         yield f"wacoex status {name}"
-        yield "wacoex explain WX203"
+        yield f"wacoex explain {lost.loss_finding}"
 
     def _countdown(self) -> Iterator[str]:
         standing = self.about.standing

@@ -110,7 +110,7 @@ def due(
     """
     if connection == "archived":
         return None
-    if connection == "removed":
+    if connection in {"removed", "gone"}:
         return None if last and last.kind is NoticeKind.REMOVED else NoticeKind.REMOVED
     notified = last.stage if last and last.kind is not NoticeKind.REMOVED else None
     if stage is Stage.OK:

@@ -103,6 +103,7 @@ _MOST_TRIES = 3
 _NOW: Mapping[ConnectionState | None, str] = {
     ConnectionState.CONNECTED: ", and still is: broadcasts stop when it is disconnected",
     ConnectionState.REMOVED: ", and its partner was removed since",
+    ConnectionState.GONE: ", and Meta shows its number no more",
 }
 _SUITE = "https://business.facebook.com/latest/settings/whatsapp_account"
 _VERSION = "which version of the WhatsApp Business app is on the phone (Settings, Help, App info)"

@@ -44,6 +44,11 @@ _TEMPLATES = {
 }
 _POLICY_REASONS = frozenset({"ABUSIVE_CONTENT", "SCAM"})
 _ENDED = frozenset({"BANNED", "DISABLED", "RESTRICTED", "SUSPENDED"})
+# Meta: WhatsApp Business Account.
+_REVIEWS = {
+    "PENDING": (Severity.INFO, "review_pending"),
+    "REJECTED": (Severity.WARNING, "review"),
+}
 _DIVERTED = "messages, echoes, contact sync and history"
 _MANAGER = "open WhatsApp Manager (business.facebook.com/wa/manage), Account settings, Partners"
 
@@ -94,10 +99,10 @@ def check_account(
     now: datetime,
     observed_at: str,
 ) -> list[Finding]:
-    """WX209: restricted, disabled, a violation, a template withdrawn (Meta: account_update).
+    """WX209: restricted, disabled, reviewed, a violation, a template withdrawn.
 
     `events` are the account events of the channel, `templates` its template events. `values` are
-    facts read at `observed_at`. A restriction that has ended does not count.
+    facts read at `observed_at`. A restriction that has ended does not count (Meta: account_update).
     """
     ordered = sorted(events, key=lambda event: (event.at, event.event_key))
     found = [
@@ -210,9 +215,10 @@ def _facts(values: Mapping[str, Any], observed_at: str) -> Iterator[_Reported]:
     if status in _ENDED:
         text, word = f"status of the account is {status}", {"status": status.lower()}
         yield _Reported(Severity.CRITICAL, text, observed_at, "status", word)
-    if values.get("waba.account_review_status") == "REJECTED":
-        text = "account_review_status is REJECTED"
-        yield _Reported(Severity.WARNING, text, observed_at, "review")
+    review = values.get("waba.account_review_status")
+    if isinstance(review, str) and review != "APPROVED":
+        severity, case = _REVIEWS.get(review, (Severity.UNKNOWN, "review_unclear"))
+        yield _Reported(severity, f"account_review_status is {review}", observed_at, case)
 
 
 def _is_recent(at: str, now: datetime) -> bool:

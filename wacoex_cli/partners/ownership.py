@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels import registry
+from wacoex_cli.channels.checks import check_connection, check_ids, check_shown
 from wacoex_cli.channels.facts import CHANNELS, AppsSeen, cannot_check, stored_facts
 from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import WacoexError
@@ -178,13 +179,23 @@ def _judged(facts: ChannelFacts, rows: PartnerRows) -> CheckedPartner:
         seen,
         tuple(rule.evidence(rows.expected, seen, facts.values, read_at)),
         tuple(rule.drifts(facts, rows)),
-        tuple(worst_first(check_partners(facts, rows, is_asked=True))),
+        tuple(worst_first([*check_partners(facts, rows, is_asked=True), *_unseen(facts)])),
         tuple(
             facts.failures[part]
             for part in ("number", "respondio")
             if part in facts.failures and not (part == "number" and is_told)
         ),
     )
+
+
+def _unseen(facts: ChannelFacts) -> list[Finding]:
+    """WX215 and WX207: number or account are not where they were, or an id is of another kind."""
+    lost = check_connection(facts.connection, facts.name, facts.now)
+    return [
+        *check_shown(facts),
+        *check_ids(facts),
+        *(finding for finding in lost if finding.id == "WX215"),
+    ]
 
 
 def _text(found: Sequence[CheckedPartner], now: datetime) -> Iterator[Table | ForPerson]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, NamedTuple
 
-from wacoex_cli.errors import TemporaryError, WacoexError
+from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.foundation.clock import to_text
 
 
@@ -207,6 +209,62 @@ def number_in(node: Mapping[str, Any]) -> ListedNumber:
 def is_not_visible(error: WacoexError) -> bool:
     """Meta knows no such object, or does not show it to this token (Meta: error codes)."""
     return (error.details.get("code"), error.details.get("subcode")) == (100, 33)
+
+
+A_NUMBER, AN_ACCOUNT = "a phone number", "a WhatsApp Business Account"
+PORTFOLIO, AN_APP = "a business portfolio", "an app"
+
+
+class IdOf(StrEnum):
+    """What an id is to be, as the fields and options of a channel name it."""
+
+    NUMBER = "phone_number_id"
+    ACCOUNT = "waba_id"
+
+    @property
+    def noun(self) -> str:
+        """What such an id belongs to."""
+        return A_NUMBER if self is IdOf.NUMBER else AN_ACCOUNT
+
+    @property
+    def way_to_find(self) -> str:
+        """Where a person finds the right one (Meta: phone numbers)."""
+        places = {
+            IdOf.NUMBER: "WhatsApp Manager, Phone numbers, the number",
+            IdOf.ACCOUNT: "Business settings, Accounts, WhatsApp accounts, the account",
+        }
+        return f"its id stands in {places[self]}; `wacoex channel discover` lists it too"
+
+
+WRONG_KIND = "wrong_kind_of_id"
+"""The code of the failure that an id belongs to an object of another kind."""
+_NODE_TYPE = re.compile(r"on node type \((\w+)\)")
+_NODE_TYPES = {
+    "business": PORTFOLIO,
+    "application": AN_APP,
+    "user": "a person",
+    "page": "a page",
+    "whatsappbusinessaccount": AN_ACCOUNT,
+    "whatsappbusinessphonenumber": A_NUMBER,
+}
+
+
+def wrong_kind(error: WacoexError, object_id: str, wanted: IdOf) -> RefusedError | None:
+    """The failure that an id is none of the kind wanted, where Meta's refusal says so.
+
+    A field that a node does not have is refused with the type of the node (code 100). Types that
+    are not known here say nothing.
+    """
+    found = _NODE_TYPE.search(str(error.details.get("message", "")))
+    kind = _NODE_TYPES.get(found[1].lower()) if found else None
+    if kind is None or kind == wanted.noun or "subcode" in error.details:
+        return None
+    return RefusedError(
+        f"{object_id} is the id of {kind}, not of {wanted.noun}",
+        hint=wanted.way_to_find,
+        code=WRONG_KIND,
+        details={**error.details, "wanted": wanted.value},
+    )
 
 
 def _accounts(said: Mapping[str, object]) -> tuple[str, ...]:

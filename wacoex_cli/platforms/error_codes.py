@@ -89,6 +89,17 @@ def classify(code: int, subcode: int | None = None) -> ErrorCode:
     return found if found.code == code else replace(found, code=code, titles=(), see_also=())
 
 
+def classify_open(code: int) -> ErrorCode:
+    """What a code means that left its row to be sent again, where the subcode is not kept.
+
+    Code 100 rejects its row, and with subcode 33 it stops the broadcast instead.
+    """
+    known = classify(code)
+    if known.outcome is not Outcome.ROW:
+        return known
+    return next((it for it in with_subcodes(code) if it.outcome is Outcome.STOP), known)
+
+
 def retry_delay_seconds(code: ErrorCode, tries: int) -> float:
     """Seconds to wait after `tries` attempts (1 = the first one failed): each wait is 4 times
     the one before. Source: "Meta: throughput", the rule 4^X.

@@ -24,6 +24,7 @@ from wacoex_cli.foundation.secrets import Secret, why_unfit
 from wacoex_cli.platforms.answers import (
     AccessToken,
     App,
+    IdOf,
     ListedNumber,
     NotSent,
     Refused,
@@ -35,6 +36,7 @@ from wacoex_cli.platforms.answers import (
     app_in,
     number_in,
     user_in,
+    wrong_kind,
 )
 from wacoex_cli.platforms.error_codes import Outcome, classify
 
@@ -127,28 +129,30 @@ class Meta:
 
     async def phone_number(self, phone_number_id: str, fields: Sequence[str]) -> Node:
         """Fields of a business phone number."""
-        return await self._node(phone_number_id, fields)
+        return await self._node(phone_number_id, fields, IdOf.NUMBER)
 
     async def waba(self, waba_id: str, fields: Sequence[str]) -> Node:
         """Fields of a WhatsApp Business Account."""
-        return await self._node(waba_id, fields)
+        return await self._node(waba_id, fields, IdOf.ACCOUNT)
 
     async def phone_numbers(
         self, waba_id: str, fields: Sequence[str] = ()
     ) -> tuple[ListedNumber, ...]:
         """All phone numbers of a WABA, with those fields, or with Meta's default ones."""
         params = {"fields": ",".join(fields)} if fields else {}
-        return tuple(map(number_in, await self._pages(f"{waba_id}/phone_numbers", params)))
+        path = f"{waba_id}/phone_numbers"
+        return tuple(map(number_in, await self._pages(path, params, IdOf.ACCOUNT)))
 
     async def templates(self, waba_id: str, *, name: str | None = None) -> list[Node]:
         """All templates of a WABA. `name` narrows the list, but not always to that name alone."""
         params = {"fields": _TEMPLATE_FIELDS} | ({"name": name} if name else {})
+        path = f"{waba_id}/message_templates"
         try:
-            return await self._pages(f"{waba_id}/message_templates", params)
+            return await self._pages(path, params, IdOf.ACCOUNT)
         except WacoexError as error:
             if error.details.get("code") != _STALE_CURSOR:
                 raise
-        return await self._pages(f"{waba_id}/message_templates", params)
+        return await self._pages(path, params, IdOf.ACCOUNT)
 
     async def message_history(self, phone_number_id: str, message_id: str) -> list[Node]:
         """What became of one message of ours: entries with `events.data[].delivery_status`.
@@ -157,7 +161,7 @@ class Meta:
         Source: "Meta: message history API".
         """
         params = {"message_id": message_id, "fields": _HISTORY_FIELDS}
-        return await self._pages(f"{phone_number_id}/message_history", params)
+        return await self._pages(f"{phone_number_id}/message_history", params, IdOf.NUMBER)
 
     def listed_messages(self, phone_number_id: str) -> AsyncGenerator[list[Node], None]:
         """The messages of a number as entries of its history: newest first, a page at a time.
@@ -165,7 +169,8 @@ class Meta:
         They name neither the recipient nor the attempt. Raises as `message_history` does.
         Source: "Meta: message history API".
         """
-        return self._each_page(f"{phone_number_id}/message_history", {"fields": _HISTORY_FIELDS})
+        path = f"{phone_number_id}/message_history"
+        return self._each_page(path, {"fields": _HISTORY_FIELDS}, IdOf.NUMBER)
 
     async def debug_token(self) -> AccessToken:
         """What Meta says about this token: validity, app, expiry, scopes."""
@@ -176,7 +181,8 @@ class Meta:
 
     async def subscribed_apps(self, waba_id: str) -> tuple[App, ...]:
         """The apps that get the webhooks of a WABA, ours and those of partners."""
-        return tuple(map(app_in, await self._pages(f"{waba_id}/subscribed_apps", {})))
+        path = f"{waba_id}/subscribed_apps"
+        return tuple(map(app_in, await self._pages(path, {}, IdOf.ACCOUNT)))
 
     async def assigned_users(self, waba_id: str, business_id: str) -> tuple[User, ...]:
         """The users of that portfolio whom a WABA is assigned to.
@@ -184,7 +190,8 @@ class Meta:
         Source: "Meta: assigned users".
         """
         params = {"business": business_id, "fields": "id,name,tasks"}
-        return tuple(map(user_in, await self._pages(f"{waba_id}/assigned_users", params)))
+        path = f"{waba_id}/assigned_users"
+        return tuple(map(user_in, await self._pages(path, params, IdOf.ACCOUNT)))
 
     async def app_subscriptions(self, app_id: str) -> list[Node]:
         """The webhooks of an app with their fields; the token must be the app's own.
@@ -258,20 +265,20 @@ class Meta:
                 hint="check the network, then try again: it may be done twice",
                 code="unreachable",
             )
-        if self._checked(answer).get("success") is not True:
+        if self._checked(answer, waba_id, IdOf.ACCOUNT).get("success") is not True:
             raise _unusable("it does not say that it was done")
 
-    async def _node(self, node_id: str, fields: Sequence[str]) -> Node:
-        node = await self._get(node_id, {"fields": ",".join(fields)})
+    async def _node(self, node_id: str, fields: Sequence[str], wanted: IdOf) -> Node:
+        node = await self._get(node_id, {"fields": ",".join(fields)}, wanted)
         if "id" not in node:
             raise _unusable("it holds no id")
         return node
 
-    async def _pages(self, path: str, params: Mapping[str, str]) -> list[Node]:
+    async def _pages(self, path: str, params: Mapping[str, str], wanted: IdOf) -> list[Node]:
         """All nodes of a list. Raises TemporaryError for one that has no end."""
         nodes: list[Node] = []
         pages = 0
-        async for page in self._each_page(path, params):
+        async for page in self._each_page(path, params, wanted):
             nodes += page
             pages += 1
             if pages > _MOST_PAGES:
@@ -279,13 +286,13 @@ class Meta:
         return nodes
 
     async def _each_page(
-        self, path: str, params: Mapping[str, str]
+        self, path: str, params: Mapping[str, str], wanted: IdOf
     ) -> AsyncGenerator[list[Node], None]:
         cursor: str | None = None
         seen: set[str] = set()
         while True:
             after = {"after": cursor} if cursor else {}
-            body = await self._get(path, {**params, "limit": _PAGE, **after})
+            body = await self._get(path, {**params, "limit": _PAGE, **after}, wanted)
             yield _nodes(body)
             paging = _dictionary(body.get("paging"))
             cursor = _text(_dictionary(paging.get("cursors")).get("after"))
@@ -293,7 +300,7 @@ class Meta:
                 return
             seen.add(cursor)
 
-    async def _get(self, path: str, params: Mapping[str, str]) -> Node:
+    async def _get(self, path: str, params: Mapping[str, str], wanted: IdOf | None = None) -> Node:
         self.calls += 1
         answer = await self._http.read(
             "GET",
@@ -304,7 +311,7 @@ class Meta:
             **self._patience,
         )
         self.clock_skew_seconds = _clock_skew_seconds(answer, self._http.clock.now())
-        return self._checked(answer)
+        return self._checked(answer, path.partition("/")[0], wanted)
 
     async def _post(
         self, path: str, body: Mapping[str, object] | None, method: str = "POST"
@@ -314,9 +321,10 @@ class Meta:
             self._http.send(url, method=method, headers=headers, params=proof, json=body)
         )
 
-    def _checked(self, answer: Answer) -> Node:
+    def _checked(self, answer: Answer, object_id: str, wanted: IdOf | None) -> Node:
         if (refused := self._refusal(answer)) is not None:
-            raise error_of(refused)
+            error = error_of(refused)
+            raise (wrong_kind(error, object_id, wanted) if wanted else None) or error
         if answer.status != 200 or not isinstance(answer.json, dict):
             raise _unusable(f"HTTP {answer.status}, {answer.size} bytes")
         return answer.json

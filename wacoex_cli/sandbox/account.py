@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 
 from wacoex_cli.sandbox.webhooks import (
@@ -22,6 +23,7 @@ from wacoex_cli.sandbox.world import (
     PARTNER_APP_NAME,
     PHONE_NUMBER,
     PHONE_NUMBER_ID,
+    WABA,
     Node,
     World,
     app_of,
@@ -82,6 +84,39 @@ def remove_partner(
         apps[:] = [row for row in apps if app_of(row) != PARTNER_APP_ID]
     said = {"shape": shape, "reason": reason, "initiated_by": initiated_by}
     return _update(world, node, "PARTNER_REMOVED", world.now() if at is None else at, **said)
+
+
+def leave(world: World, *, phone_number_id: str = PHONE_NUMBER_ID) -> Emitted:
+    """The number leaves the API and no webhook says so: from now on it is 100 with subcode 33."""
+    node = world.phone_number(phone_number_id)
+    world.suspended.add(node.id)
+    world.hidden.add(node.id)
+    return Emitted(())
+
+
+def come_back(world: World, *, phone_number_id: str = PHONE_NUMBER_ID) -> Emitted:
+    """A number that left is there again, as it was, and no webhook says so."""
+    node = world.phone_number(phone_number_id)
+    world.suspended.discard(node.id)
+    world.hidden.discard(node.id)
+    return Emitted(())
+
+
+def move(
+    world: World, *, waba_id: str = "", phone_number_id: str = PHONE_NUMBER_ID, new_id: str = ""
+) -> Emitted:
+    """The number is in another account now, under a new id where one is given.
+
+    Raises ValueError for no number or account of this world.
+    """
+    node = world.phone_number(phone_number_id)
+    account = world.nodes.get(waba_id)
+    if account is None or account.kind is not WABA:
+        raise ValueError(f"`{waba_id}` is no account of this world")
+    moved = replace(node, id=new_id or node.id, waba_id=waba_id)
+    del world.nodes[node.id]
+    world.nodes[moved.id] = moved
+    return Emitted(())
 
 
 def offboard(world: World, *, phone_number_id: str = PHONE_NUMBER_ID) -> Emitted:

@@ -11,6 +11,8 @@ from wacoex_cli.sandbox.wire import DAY_SECONDS
 from wacoex_cli.sandbox.world import (
     APP_ID,
     APP_NAME,
+    APPLICATION,
+    BUSINESS,
     BUSINESS_ID,
     DEFAULT_TOKEN,
     FOREIGN_PHONE_NUMBER_ID,
@@ -74,6 +76,8 @@ def _contents(extra_templates: int, onboarded: str) -> Contents:
             SECOND_PHONE_NUMBER_ID, WABA_ID, SECOND_PHONE, onboarded, is_on_biz_app=False
         ),
         _phone_number(FOREIGN_PHONE_NUMBER_ID, FOREIGN_WABA_ID, "+6560000009", onboarded),
+        Node(BUSINESS, BUSINESS_ID, WABA_ID, {"name": "Corner Bakery"}),
+        Node(APPLICATION, APP_ID, WABA_ID, {"name": APP_NAME}),
     ]
     for number, values in enumerate([*_templates(), *extra], start=_FIRST_TEMPLATE_ID):
         health = _health(("MESSAGE_TEMPLATE", str(number)), ("WABA", WABA_ID))

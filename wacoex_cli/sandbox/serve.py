@@ -81,6 +81,9 @@ _RESPONDIO_SETTINGS = (
 _PHONE: Mapping[str, Callable[..., Emitted]] = {
     "opened": account.open_phone,
     "companion_echo": account.companion_echo,
+    "leaves": account.leave,
+    "comes_back": account.come_back,
+    "moves": account.move,
 }
 _PARTNER: Mapping[str, Callable[..., Emitted]] = {
     "removed": account.remove_partner,

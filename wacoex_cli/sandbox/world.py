@@ -92,6 +92,11 @@ TEMPLATE = _kind(
 )
 
 
+# Graph API: Business, Application. They are there to be taken for something else.
+BUSINESS = _kind("Business", "id name", "verification_status created_time primary_page link")
+APPLICATION = _kind("Application", "id name link category", "namespace app_domains")
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One object of the Graph; a field without a value is left out of answers, as Meta does."""

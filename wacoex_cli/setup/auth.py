@@ -16,29 +16,36 @@ from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.secrets import Place, Secret, why_unfit
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
-from wacoex_cli.platforms.answers import AccessToken
+from wacoex_cli.platforms.answers import WRONG_KIND, AccessToken
 from wacoex_cli.setup.config import unmarked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.platforms.meta import Meta
 
 
 _PATIENCE_SECONDS = 5.0
 # These alone say that the token is no good; a good one may lack the right to ask about itself.
 _NO_GOOD = frozenset({"meta_0", "meta_102", "meta_190"})
 _EXAMINED = "meta-token"
+# Fields that nothing else has (Meta: WhatsApp Business Account, phone number).
+_OF_ACCOUNT, _OF_NUMBER = ("message_template_namespace",), ("display_phone_number",)
 _NEEDED = {Provider.META: "meta-token", Provider.RESPONDIO: "respondio-token"}
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What Meta said about a token, or why it is not known."""
+    """What Meta said about a token, or why it is not known.
+
+    `wrong_ids` are the ids of its channel that belong to something else.
+    """
 
     token: AccessToken = field(default_factory=AccessToken)
     failure: WacoexError | None = None
+    wrong_ids: tuple[WacoexError, ...] = ()
 
     @property
     def doubt(self) -> str | None:
@@ -50,7 +57,8 @@ class Examined:
     def warnings(self, now: datetime) -> list[str]:
         """What should be changed although it works, and why it is unknown whether it does."""
         doubt = [f"it is not known whether it works: {self.doubt}"] if self.doubt else []
-        return doubt + self.token.warnings(now)
+        wrong = [f"{error.message}: {error.hint}" for error in self.wrong_ids]
+        return [*doubt, *self.token.warnings(now), *wrong]
 
     @property
     def was_answered(self) -> bool:
@@ -75,13 +83,15 @@ class Examined:
 
 
 async def _examine_all(
-    workspace: Workspace, tokens: Mapping[str | None, Secret]
+    workspace: Workspace,
+    tokens: Mapping[str | None, Secret],
+    channels: Mapping[str | None, Channel] | None = None,
 ) -> dict[str | None, Examined]:
     from wacoex_cli.platforms.meta import Meta
 
     # The event loop has started, so that the HTTP client belongs to it.
     look = Look(workspace, workspace.clock.now())
-    questions = []
+    questions, ids = [], []
     for channel, token in tokens.items():
         settings = workspace.settings_for(channel) if channel else workspace.settings
         meta = Meta(
@@ -93,13 +103,25 @@ async def _examine_all(
             patience_seconds=_PATIENCE_SECONDS,
         )
         questions.append(look.token(meta))
-    answers = await asyncio.gather(*questions)
+        ids.append(_wrong_ids(look, meta, (channels or {}).get(channel)))
+    answers, wrong = await asyncio.gather(asyncio.gather(*questions), asyncio.gather(*ids))
     return {
-        channel: Examined(answer)
+        channel: Examined(answer, wrong_ids=found)
         if isinstance(answer, AccessToken)
         else Examined(AccessToken(is_valid=False if answer.code in _NO_GOOD else None), answer)
-        for channel, answer in zip(tokens, answers, strict=True)
+        for channel, answer, found in zip(tokens, answers, wrong, strict=True)
     }
+
+
+async def _wrong_ids(look: Look, meta: Meta, channel: Channel | None) -> tuple[WacoexError, ...]:
+    """The ids of a channel that belong to something else, such as a portfolio."""
+    questions: list[Awaitable[object]] = []
+    if channel and channel.waba_id:
+        questions.append(look.ask(meta.waba(channel.waba_id, _OF_ACCOUNT)))
+    if channel and channel.phone_number_id:
+        questions.append(look.ask(meta.phone_number(channel.phone_number_id, _OF_NUMBER)))
+    found = await asyncio.gather(*questions)
+    return tuple(it for it in found if isinstance(it, WacoexError) and it.code == WRONG_KIND)
 
 
 @dataclass(frozen=True)
@@ -328,7 +350,7 @@ def entries(workspace: Workspace, only: str | None, *, offline: bool) -> list[En
         listed = {(entry.name, entry.origin) for entry in found}
         rest = [entry for entry in shared.values() if (entry.name, entry.origin) not in listed]
         found += [entry for entry in rest if entry.is_there]
-    return found if offline else _with_examined(workspace, found)
+    return found if offline else _with_examined(workspace, found, channels)
 
 
 def _look(
@@ -341,11 +363,14 @@ def _look(
         return Entry(name, channel, None, error)
 
 
-def _with_examined(workspace: Workspace, found: Sequence[Entry]) -> list[Entry]:
+def _with_examined(
+    workspace: Workspace, found: Sequence[Entry], channels: Sequence[Channel]
+) -> list[Entry]:
     tokens = {
         entry.channel: entry.secret for entry in found if entry.name == _EXAMINED and entry.secret
     }
-    answers = workspace.run(_examine_all(workspace, tokens)) if tokens else {}
+    by_name: dict[str | None, Channel] = {channel.name: channel for channel in channels}
+    answers = workspace.run(_examine_all(workspace, tokens, by_name)) if tokens else {}
     return [
         dataclasses.replace(entry, examined=answers.get(entry.channel))
         if entry.name == _EXAMINED
