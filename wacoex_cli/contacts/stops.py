@@ -368,12 +368,13 @@ def check_unplaced(waiting: Sequence[OptOut]) -> list[Finding]:
     return [Finding("WX508", Severity.WARNING, None, evidence, people=people)]
 
 
-def keep_consent(state: State, stop_scope: str, *, resume: bool) -> None:
-    """Let every process that reads events know what the settings say; opens a transaction.
+def follow(state: State, consent: ConsentSettings, now: datetime) -> None:
+    """Let the list follow the settings from now on, in every process; opens a transaction.
 
-    `stop_scope` is `as_said` or `all`.
+    What a stop covers (`stop_scope`) holds for what was said before, too.
     """
-    wanted = json.dumps({"stop_scope": stop_scope, "resume": resume}, sort_keys=True)
+    kept = {"stop_scope": consent.stop_scope, "resume": consent.resume}
+    wanted = json.dumps(kept, sort_keys=True)
     if state.value("SELECT value FROM about WHERE key = 'consent'") == wanted:
         return
     with state.transaction():
@@ -382,11 +383,12 @@ def keep_consent(state: State, stop_scope: str, *, resume: bool) -> None:
             " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [wanted],
         )
+        for row in state.rows("SELECT DISTINCT who, account FROM stops_said"):
+            apply_stops(Persons(state), row["who"], row["account"], now)
 
 
-def take_over(state: State, consent: ConsentSettings) -> StopWords:
-    """Let the list follow these settings from now on; gives the words that say stop."""
-    keep_consent(state, consent.stop_scope, resume=consent.resume)
+def words_of(consent: ConsentSettings) -> StopWords:
+    """The words and buttons that say stop by these settings."""
     return usual().changed(consent.stop_words, consent.no_stop_words)
 
 
