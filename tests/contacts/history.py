@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tests.broadcast.stage import (
     CHANNELS,
@@ -23,14 +26,25 @@ from tests.broadcast.stage import (
     Taken,
     furnish,
 )
-from wacoex_cli.contacts.store import Scope
-from wacoex_cli.events.store import EventLog
+from wacoex_cli.contacts.stops import OPTOUTS, PERSONS, SaidStop, note_stop, settle_by_hand
+from wacoex_cli.contacts.store import OptOut, Scope, add_optout, list_optouts, remove_optout
+from wacoex_cli.events.store import EventLog, catch_up
+from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.phone_numbers import one_spelling
+from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import read_payload
 from wacoex_cli.platforms.stop_words import languages
 from wacoex_cli.sandbox.world import FOREIGN_WABA_ID, WABA_ID
 
+if TYPE_CHECKING:
+    from wacoex_cli.foundation.clock import Clock
+
+TABLES = (
+    *("events", "payloads", "cursors", "person_pairs", "person_moves", "accounts_seen"),
+    *("stops_said", "stops_resumed", "optouts", "optouts_by_id", "optouts_removed"),
+)
+"""What is known of persons and their consent, and where it comes from."""
 BUSINESSES = (WABA_ID, FOREIGN_WABA_ID)
 ANY = None
 """The business of what holds for all of them."""
@@ -124,7 +138,7 @@ class History:
         self.people = [self.somebody() for _ in range(4)]
         self.stops: list[Stop] = []
         self.lines: list[Line] = []
-        self.by_hand: list[tuple[float, Callable[..., object]]] = []
+        self.by_hand: list[tuple[datetime, Callable[[State, datetime], object]]] = []
         self.waiting: list[Line] = []
         self.luck_stops = 0
         self.taken_seen = 0
@@ -322,7 +336,9 @@ class History:
             return
         phone = self.random.choice(listed)
         self.later()
-        ended = self.do("optout", "remove", self.spelt(phone), "--yes")
+        spelt, now = self.spelt(phone), self.machine.moment
+        self.by_hand.append((now, lambda state, at: remove_optout(state, spelt, at)))
+        ended = self.do("optout", "remove", spelt, "--yes")
         assert ended.code == 0, ended
         owner = self.owner(phone)
         for stop in self.stops:
@@ -338,15 +354,18 @@ class History:
         person = self.random.choice(self.people)
         scope = self.random.choice(list(Scope))
         at = self.later()
-        how, source = ("add", "operator"), "operator"
-        value = self.spelt(person.phone)
+        source = "operator"
+        spelt, now = self.spelt(person.phone), self.machine.moment
         if self.random.random() < 0.5:
-            how, source = ("import",), "import"
-            value = str(self.write([value]))
-            ended = self.do("optout", "import", value, "--scope", scope.value)
+            source = "import"
+            path = str(self.write([spelt]))
+            ended = self.do("optout", "import", path, "--scope", scope.value)
         else:
-            ended = self.do("optout", "add", value, "--scope", scope.value)
-        assert ended.code == 0, (how, ended)
+            ended = self.do("optout", "add", spelt, "--scope", scope.value)
+        assert ended.code == 0, ended
+        self.by_hand.append(
+            (now, lambda state, _: add_optout(state, spelt, source, None, now, scope))
+        )
         line = Line(at, "", self.machine.seconds)
         number = frozenset({person.phone})
         stop = Stop(person, ANY, scope, source, number, line, {person.phone})
@@ -415,8 +434,8 @@ class History:
         luck: tuple[str, ...] = ()
         if template == "spring_sale" and self.random.random() < 0.3:
             luck = ("fine",) * self.random.randint(0, 3) + (STOPPED_MARKETING,)
-        order = ("--to", str(self.write(numbers)), "--template", template, "--lang", "en_US")
-        order += ("--channel", channel, *TEMPLATES[template][1], "--rate", "2", "--again", "--yes")
+        order = ["--to", str(self.write(numbers)), "--template", template, "--lang", "en_US"]
+        order += ["--channel", channel, *TEMPLATES[template][1], "--rate", "2", "--again", "--yes"]
         commands = [Command(self.path, ("broadcast", "send", *order), luck)]
         while len(self.waiting) < 2:
             self.random.choice((self.says_stop, self.says_stop, self.writes))()
@@ -532,6 +551,44 @@ class History:
             self.imports()
         self.do("optout", "list")
 
-    def told(self) -> Iterator[Line]:
-        """What Meta delivered, in the order in which it happened."""
-        yield from sorted((line for line in self.lines if line.text), key=lambda line: line.at)
+    # The same again, in the order in which it happened
+
+    def in_order(self) -> list[OptOut]:
+        """The list that comes of it when everything is known as soon as it happens."""
+        path = self.directory / "in-order.db"
+        shutil.copy(self.path, path)
+        with closing(open_state(path)) as state:
+            refused = state.rows("SELECT * FROM stops_said WHERE source = 'meta-131050'")
+            with state.transaction():
+                for table in TABLES:
+                    state.execute(f"DELETE FROM {table}")
+            deeds = [*self.by_hand]
+            for line in self.lines:
+                deeds.append((datetime.fromtimestamp(line.at, UTC), partial(_hear, line.text)))
+            for row in refused:
+                said = SaidStop(**{**row, "scope": Scope(row["scope"])})
+                deeds.append((from_text(said.at), partial(_note, said)))
+            for moment, deed in sorted(deeds, key=lambda each: each[0]):
+                with state.transaction():
+                    deed(state, moment)
+                clock = cast("Clock", _Clock(moment))
+                catch_up(state, (PERSONS, OPTOUTS), clock)
+                settle_by_hand(state, moment)
+            return list_optouts(state)
+
+
+@dataclass(frozen=True)
+class _Clock:
+    moment: datetime
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+def _hear(text: str, state: State, now: datetime) -> None:
+    read = read_payload(Source.META, text.encode(), key=b"k" * 32, received_at=now)
+    EventLog(state).store([read], Via.LISTEN, now)
+
+
+def _note(said: SaidStop, state: State, now: datetime) -> None:
+    note_stop(state, said, now)

@@ -6,6 +6,7 @@ comes late, twice and in any order. A book of its own judges, see `history`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import pytest
 
 from tests.broadcast.stage import make_home, place_in_memory
 from tests.contacts.history import History
-from wacoex_cli.contacts.store import list_optouts
+from wacoex_cli.contacts.store import OptOut, list_optouts
+from wacoex_cli.foundation.phone_numbers import one_spelling
 from wacoex_cli.foundation.state import open_state
 
 PARTS = 4
@@ -34,9 +36,20 @@ def play(seed: int, empty: Path) -> None:
         try:
             history.play()
             with closing(open_state(history.path)) as state:
-                history.judge_list(list_optouts(state))
+                found = list_optouts(state)
+            history.judge_list(found)
+            assert content(found) == content(history.in_order()), f"seed {seed}"
         finally:
             history.close()
+
+
+def content(found: Sequence[OptOut]) -> list[str]:
+    """Who is on the list for what and why; since when is another matter."""
+    return sorted(
+        f"{one_spelling(entry.phone) if entry.phone.startswith('+') else entry.phone}"
+        f" {entry.scope} {entry.source} {entry.note} {entry.account}"
+        for entry in found
+    )
 
 
 @pytest.mark.timeout(600)

@@ -70,13 +70,15 @@ def add(
     Who is on the list for marketing is added for all, never the other way round: to take that back,
     remove them first.
     """
-    from wacoex_cli.contacts import store
+    from wacoex_cli.contacts import stops, store
 
     with _up_to_date(invocation) as workspace:
         now, wanted = workspace.clock.now(), store.Scope(scope)
         known, in_force, is_change = store.add_by_hand(
             workspace.state, phone, country, note, now, wanted, dry_run=dry_run
         )
+        if is_change and not dry_run:
+            stops.settle_by_hand(workspace.state, now)
     only = " for marketing" if in_force == "marketing" else ""
     if is_change:
         text = f"{known} {'would be ' if dry_run else ''}added to the opt-out list{only}"
@@ -148,7 +150,7 @@ def import_optouts(
 ) -> Result:
     """Add everybody in a file. Exit status 7 when some numbers could not be read."""
     from wacoex_cli.audience.recipients_file import open_recipients
-    from wacoex_cli.contacts import store
+    from wacoex_cli.contacts import stops, store
 
     with (
         _up_to_date(invocation) as workspace,
@@ -163,6 +165,8 @@ def import_optouts(
         now, wanted = workspace.clock.now(), store.Scope(scope)
         numbers = ((row.line, row.phone) for row in recipients)
         done = store.import_file(workspace.state, numbers, country, now, wanted, dry_run=dry_run)
+        if done.added and not dry_run:
+            stops.settle_by_hand(workspace.state, now)
     invalid = done.invalid_lines
     text = [f"{done.added} {'would be ' if dry_run else ''}added, {done.known} on the list already"]
     if invalid:

@@ -95,9 +95,8 @@ class PersonMove(NamedTuple):
 
 
 class Relatives(NamedTuple):
-    """Numbers and ids that belong, or belonged, to one person or to owners of the same number."""
+    """Pairs and moves of one business, of a person and of who had the same numbers or ids."""
 
-    names: frozenset[str]
     pairs: tuple[Pair, ...]
     moves: tuple[PersonMove, ...]
 
@@ -209,7 +208,7 @@ class Persons:
         for _ in range(2):
             for name in sorted(wanted - asked):
                 for pair in self._with(name):
-                    if pair.account in accounts or account == EVERY_BUSINESS:
+                    if pair.account in accounts:
                         known = found.get((pair.phone, pair.user_id))
                         found[pair.phone, pair.user_id] = _merged(known, pair)
             asked |= wanted
@@ -224,8 +223,22 @@ class Persons:
         return [Pair(**row) for row in self.state.rows(sql, [value])]
 
     def of(self, identity: str, account: str) -> frozenset[str]:
-        """The number and the id of a person now, by either; numbers in one spelling."""
-        return identities_of(identity, self.around(identity, account))
+        """The number and the ids of a person now, by any; numbers in one spelling.
+
+        With `EVERY_BUSINESS` as `account` the ids of all businesses, else that of one.
+        """
+        if account != EVERY_BUSINESS:
+            return identities_of(identity, self.around(identity, account))
+        names = self._at_each_business(identity)
+        # Who is named by an id has one at other businesses too.
+        for phone in [name for name in names - {identity} if name.startswith("+")]:
+            names |= self._at_each_business(phone)
+        return names
+
+    def _at_each_business(self, identity: str) -> frozenset[str]:
+        accounts = {pair.account for pair in self._with(identity)}
+        found = (self.of(identity, account) for account in accounts)
+        return frozenset({identity}).union(*found)
 
     def note_move(self, account: str, before: str, after: str, at: str) -> None:
         """Keep that a person who was known as `before` is known as `after` from `at` on."""
@@ -235,33 +248,46 @@ class Persons:
             [account, before, after, at],
         )
 
-    def relatives(self, identity: str, account: str) -> Relatives:
-        """Everything that pairs and moves of one business lead to from a number or an id."""
-        accounts = self.accounts_like(account)
-        pairs: dict[tuple[str, str], Pair] = {}
-        moves: set[PersonMove] = set()
+    def relatives(self, identity: str, account: str) -> tuple[frozenset[str], list[Relatives]]:
+        """All that pairs and moves lead to from a number or id: the names, and what joins them.
+
+        Of one business, or with `EVERY_BUSINESS` of each.
+        """
+        accounts = None if account == EVERY_BUSINESS else self.accounts_like(account)
+        pairs: dict[tuple[frozenset[str], str, str], Pair] = {}
+        moves = set[tuple[str, PersonMove]]()
         names, waiting = {identity}, [identity]
         while waiting:
             name = waiting.pop()
             reached = set[str]()
             for pair in self._with(name):
-                if pair.account in accounts:
-                    key = (pair.phone, pair.user_id)
+                if accounts is None or pair.account in accounts:
+                    key = (self.accounts_like(pair.account), pair.phone, pair.user_id)
                     pairs[key] = _merged(pairs.get(key), pair)
                     reached |= pair.identities
-            for move in self._moves_of(name):
-                moves.add(move)
-                reached |= {move.before, move.after}
+            for where, move in self._moves_of(name):
+                if accounts is None or where in accounts:
+                    moves.add((where, move))
+                    reached |= {move.before, move.after}
             waiting += sorted(reached - names)
             names |= reached
-        return Relatives(frozenset(names), tuple(pairs.values()), tuple(sorted(moves)))
+        businesses = {self.accounts_like(where) for where, _ in moves} | {key[0] for key in pairs}
+        found = [
+            Relatives(
+                tuple(pair for key, pair in pairs.items() if key[0] == business),
+                tuple(sorted({move for where, move in moves if where in business})),
+            )
+            for business in sorted(businesses, key=sorted)
+        ]
+        return frozenset(names), found
 
-    def _moves_of(self, name: str) -> list[PersonMove]:
+    def _moves_of(self, name: str) -> list[tuple[str, PersonMove]]:
         rows = self.state.rows(
-            "SELECT before, after, at FROM person_moves WHERE before = ? OR after = ?",
+            "SELECT account, before, after, at FROM person_moves WHERE before = ?"
+            " UNION SELECT account, before, after, at FROM person_moves WHERE after = ?",
             [name, name],
         )
-        return [PersonMove(**row) for row in rows]
+        return [(row.pop("account"), PersonMove(**row)) for row in rows]
 
 
 def identity_of(contact: str) -> str | None:

@@ -10,6 +10,7 @@ change something are called inside a transaction of the state.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,10 +20,9 @@ from wacoex_cli.contacts.persons import (
     Pair,
     Persons,
     account_of,
-    current,
     identity_of,
 )
-from wacoex_cli.contacts.spelling import EITHER_SPELLING
+from wacoex_cli.contacts.spelling import EITHER_SPELLING, other_spelling
 from wacoex_cli.contacts.store import (
     SAID_AT,
     OptOut,
@@ -30,7 +30,6 @@ from wacoex_cli.contacts.store import (
     add_entry,
     entries_of,
     remove_entry,
-    was_removed_after,
 )
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
@@ -39,7 +38,7 @@ from wacoex_cli.platforms.events import Event, Kind, Projection
 from wacoex_cli.platforms.stop_words import StopWords, usual
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.contacts.persons import PersonMove, Relatives
@@ -50,6 +49,8 @@ _PREFERENCE = "meta-user_preferences"
 _REFUSAL = "meta-131050"
 _SOURCES = (_PREFERENCE, "stop-word", "stop-button", _REFUSAL)
 """How a stop comes in by itself; of two that say the same, the first in this order is shown."""
+_DERIVED = re.compile(rf"{SAID_AT}[0-9T:.-]+Z")
+_NEVER = "9999"
 _CHANGES = frozenset({"user_changed_number", "user_changed_user_id"})
 
 
@@ -80,28 +81,44 @@ def apply_stops(persons: Persons, identity: str, account: str, now: datetime) ->
     """Bring the list in line with what the persons around a number or id have said.
 
     What comes of it depends on what is known, and never on the order in which it came in. What a
-    person or a file put on the list stays.
+    person or a file put on the list stays, and goes with the person as what they said does.
     """
-    state, accounts = persons.state, persons.accounts_like(account)
-    around = persons.relatives(identity, account)
-    said = _said_by(state, around.names, accounts)
+    for whose in sorted({account, EVERY_BUSINESS}):
+        _apply(persons, identity, whose, now)
+
+
+def _apply(persons: Persons, identity: str, account: str, now: datetime) -> None:
+    state = persons.state
+    accounts = {EVERY_BUSINESS}
+    if account != EVERY_BUSINESS:
+        accounts = {*persons.accounts_like(account)} - accounts
+    names, around = persons.relatives(identity, account)
+    said = _said_by(state, names, accounts)
     if not said:
         return
+    lifted = _lifted(state, names)
+    resumed = _resumed(state, names, accounts)
     wanted: dict[tuple[str, str], tuple[tuple[bool, int, str], OptOut]] = {}
     for stop in said:
-        for name in reached_by(stop, around):
-            if was_removed_after(state, {name}, stop.at):
+        reached = reached_by(stop, around, lifted)
+        if stop.source == _PREFERENCE and any(
+            at >= max(stop.at, reached.get(who, _NEVER)) and _is_theirs(who, at, around, reached)
+            for who, at in resumed
+        ):
+            continue
+        for name, since in reached.items():
+            if since <= lifted.get(name, ""):
                 continue
-            scope = Scope.ALL if _consent(state).get("stop_scope") == "all" else stop.scope
+            scope = Scope.ALL if _covers_all(state, stop) else stop.scope
             note = f"{SAID_AT}{stop.at}"
             entry = OptOut(name, scope, stop.source, note, to_text(now), stop.account)
-            rank = (scope is not Scope.ALL, _SOURCES.index(stop.source), note)
+            rank = (scope is not Scope.ALL, _place(stop.source), note)
             known = wanted.get((name, stop.account))
             if known is None or rank < known[0]:
                 wanted[name, stop.account] = rank, entry
-    for name in sorted(around.names):
+    for name in sorted(names):
         for entry in entries_of(state, name, accounts):
-            if entry.source in _SOURCES and (entry.note or "").startswith(SAID_AT):
+            if entry.account in accounts and _is_derived(entry):
                 remove_entry(state, entry)
                 kept = wanted.get((name, entry.account))
                 if kept is not None:
@@ -111,29 +128,78 @@ def apply_stops(persons: Persons, identity: str, account: str, now: datetime) ->
         add_entry(state, entry)
 
 
-def reached_by(stop: SaidStop, around: Relatives) -> frozenset[str]:
-    """Every number and id that names the person of a stop: then, after moves, and now."""
-    names = {stop.who, *_names_at(stop.who, stop.at, around.pairs)}
-    waiting = [(name, stop.at) for name in sorted(names)]
+def _is_derived(entry: OptOut) -> bool:
+    """Whether it follows from what was said, and was not put on the list as it stands."""
+    return _DERIVED.fullmatch(entry.note or "") is not None
+
+
+def _covers_all(state: State, stop: SaidStop) -> bool:
+    return stop.source in _SOURCES and _consent(state).get("stop_scope") == "all"
+
+
+def _place(source: str) -> int:
+    return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
+
+
+def reached_by(
+    stop: SaidStop, around: Iterable[Relatives], lifted: Mapping[str, str]
+) -> dict[str, str]:
+    """Every number and id that has named the person of a stop since, and from when on.
+
+    A name that was taken off the list (`lifted`, when) leads no further after that.
+    """
+    around = tuple(around)
+    found: dict[str, str] = {}
+    waiting = [(stop.who, stop.at)]
+    for business in around:
+        waiting += [(name, stop.at) for name in _names_at(stop.who, stop.at, business)]
     while waiting:
         name, since = waiting.pop()
-        for move in _moves_from(name, since, around, names):
-            if move.after not in names:
-                names.add(move.after)
-                waiting.append((move.after, move.at))
-    for pair in current(around.pairs):
-        # What an id says holds for the number that it has now; a number may have a new owner.
-        if f"{USER_ID_PREFIX}{pair.user_id}" in names:
-            names.add(pair.phone)
-    return frozenset(names)
+        if name in found and found[name] <= since:
+            continue
+        found[name] = since
+        until = lifted.get(name, "")
+        until = until if until >= since else _NEVER
+        for business in around:
+            waiting += [
+                (move.after, move.at)
+                for move in _moves_from(name, since, business, found)
+                if move.at <= until
+            ]
+            # What an id says holds for each number that it has; a number may have a new owner.
+            waiting += [
+                (pair.phone, max(pair.since, since))
+                for pair in business.pairs
+                if f"{USER_ID_PREFIX}{pair.user_id}" == name
+                and (pair.seen_at >= since or not _has_left(pair, business))
+                and pair.since <= until
+            ]
+    return found
+
+
+def _is_theirs(who: str, at: str, around: Iterable[Relatives], names: Collection[str]) -> bool:
+    """Whether a number or id of a person was still theirs at a moment."""
+    for business in around:
+        if owner := _names_at(who, at, business):
+            return all(name in names for name in owner)
+        if any(move.before == who and move.at <= at for move in business.moves):
+            return False
+    return True
+
+
+def _has_left(pair: Pair, business: Relatives) -> bool:
+    """Whether an id was seen with another number later, or was said to have left this one."""
+    return pair.is_ended or any(
+        other.user_id == pair.user_id and other.seen_at > pair.seen_at for other in business.pairs
+    )
 
 
 def _moves_from(
-    name: str, since: str, around: Relatives, names: Collection[str]
+    name: str, since: str, business: Relatives, names: Collection[str]
 ) -> list[PersonMove]:
     """The moves of who had a number or id at a moment: who leaves it later is somebody else."""
     later = sorted(
-        (move for move in around.moves if move.before == name and move.at >= since),
+        (move for move in business.moves if move.before == name and move.at >= since),
         key=lambda move: (move.at, move.after),
     )
     first = [move for move in later if move.at == later[0].at]
@@ -141,24 +207,27 @@ def _moves_from(
         pair.phone == name
         and since < pair.since <= move.at
         and f"{USER_ID_PREFIX}{pair.user_id}" not in names
-        for pair in around.pairs
+        for pair in business.pairs
         for move in first[:1]
     )
     return [] if has_new_owner else first
 
 
-def _names_at(who: str, at: str, pairs: Iterable[Pair]) -> frozenset[str]:
+def _names_at(who: str, at: str, business: Relatives) -> frozenset[str]:
     """The pair that a number or id belonged to at a moment, or else the first one after it."""
-    own = sorted((pair for pair in pairs if who in pair.identities), key=lambda it: it[:3])
+    own = sorted((pair for pair in business.pairs if who in pair.identities), key=lambda it: it[:3])
     before = [pair for pair in own if pair.since <= at and not (pair.until and pair.until < at)]
     if before:
         return max(before, key=lambda it: it.since).identities
-    is_new = not any(pair.since <= at for pair in own)
-    after = [pair for pair in own if pair.since > at]
-    return min(after, key=lambda it: it.since).identities if after and is_new else frozenset()
+    if any(pair.since <= at for pair in own) or not own:
+        return frozenset()
+    first = min(own, key=lambda it: it.since)
+    has_moved = any(move.before == who and at <= move.at < first.since for move in business.moves)
+    return frozenset() if has_moved else first.identities
 
 
 def _said_by(state: State, names: Iterable[str], accounts: Collection[str]) -> list[SaidStop]:
+    """What these have said, and what a person or a file put on the list for them."""
     found = []
     for name in sorted(names):
         rows = state.rows(
@@ -169,9 +238,49 @@ def _said_by(state: State, names: Iterable[str], accounts: Collection[str]) -> l
         found += [
             SaidStop(**{**row, "scope": Scope(row["scope"])})
             for row in rows
-            if row["account"] in accounts or row["account"] == EVERY_BUSINESS
+            if row["account"] in accounts
         ]
+        if EVERY_BUSINESS in accounts:
+            found += [
+                SaidStop(name, EVERY_BUSINESS, entry.scope, entry.source, entry.added_at)
+                for entry in entries_of(state, name, ())
+                if not _is_derived(entry)
+            ]
     return found
+
+
+def _lifted(state: State, names: Iterable[str]) -> dict[str, str]:
+    """When a person took these off the list (RFC 3339, UTC), of those that were."""
+    sql = "SELECT removed_at FROM optouts_removed WHERE who = ?"
+    found = {name: state.value(sql, [name]) for name in names}
+    return {name: str(at) for name, at in found.items() if at}
+
+
+def _resumed(
+    state: State, names: Iterable[str], accounts: Collection[str]
+) -> list[tuple[str, str]]:
+    """By which names and when people took back what they had told Meta."""
+    sql = "SELECT account, at FROM stops_resumed WHERE who = ?"
+    return [
+        (name, row["at"])
+        for name in names
+        for row in state.rows(sql, [name])
+        if row["account"] in accounts
+    ]
+
+
+def settle_by_hand(state: State, now: datetime) -> None:
+    """Let what a person or a file put on the list hold for ids too; opens a transaction."""
+    persons = Persons(state)
+    with state.transaction():
+        rows = state.rows(
+            "SELECT DISTINCT p.phone FROM person_pairs p JOIN optouts o"
+            f" ON o.phone IN (p.phone, {other_spelling('p.phone')}) AND o.account = ''"
+            " WHERE NOT EXISTS (SELECT 1 FROM optouts_by_id i WHERE i.user_id = p.user_id"
+            " AND i.account = '')"
+        )
+        for row in rows:
+            apply_stops(persons, row["phone"], EVERY_BUSINESS, now)
 
 
 def note_refusal(state: State, phone: str, channel_id: int, at: str, now: datetime) -> None:
@@ -256,9 +365,9 @@ def project_persons(state: State, events: Sequence[Event], now: datetime) -> Non
     persons.note(pairs)
     for event in events:
         if event.data.get("event") in _CHANGES:
-            _note_change(state, persons, event, now)
+            _note_change(persons, event, now)
     for pair in news:
-        _carry_over(state, persons, pair, now)
+        apply_stops(persons, pair.phone, pair.account, now)
     for event in events:
         # Stops by number that came before there were persons were taken in by `opt-outs`.
         is_old_way = event.kind is Kind.USER_PREFERENCE and (event.contact or "").startswith("+")
@@ -275,7 +384,7 @@ def project_preferences(state: State, events: Sequence[Event], now: datetime) ->
             _note_resume(state, event, now)
 
 
-def _note_change(state: State, persons: Persons, event: Event, now: datetime) -> None:
+def _note_change(persons: Persons, event: Event, now: datetime) -> None:
     """A person has another number, or another id: what they said goes with them."""
     account, data = account_of(event), event.data
     contact = identity_of(event.contact or "")
@@ -294,36 +403,11 @@ def _note_change(state: State, persons: Persons, event: Event, now: datetime) ->
     for known in sorted(filter(None, before - after)):
         for other in reached:
             persons.note_move(account, known, other, event.at)
-            for entry in entries_of(state, known, ()):
-                add_entry(state, _copied(entry, other, now))
         apply_stops(persons, known, account, now)
     if new_phone and new_id:
         pair = Pair(account, new_phone, new_id, event.kind.value, event.at, event.at)
         persons.note([pair])
-        _carry_over(state, persons, pair, now)
-
-
-def _carry_over(state: State, persons: Persons, pair: Pair, now: datetime) -> None:
-    """Apply what is known of a number or an id to the other, where the pair holds."""
-    apply_stops(persons, f"{USER_ID_PREFIX}{pair.user_id}", pair.account, now)
-    # What holds for every business was said by hand, by a file, or before there were businesses.
-    user = f"{USER_ID_PREFIX}{pair.user_id}"
-    by_id, by_number = entries_of(state, user, ()), entries_of(state, pair.phone, ())
-    if not (by_id or by_number):
-        return
-    around = persons.around(pair.phone, pair.account)
-    if not any(pair.identities == held.identities for held in current(around)):
-        return
-    for entry in by_id:
-        add_entry(state, _copied(entry, pair.phone, now))
-    # A number that had another owner before may be on the list because of them.
-    if {other.user_id for other in around if other.phone == pair.phone} == {pair.user_id}:
-        for entry in by_number:
-            add_entry(state, _copied(entry, user, now))
-
-
-def _copied(entry: OptOut, identity: str, now: datetime) -> OptOut:
-    return replace(entry, phone=identity, added_at=to_text(now))
+        apply_stops(persons, new_phone, account, now)
 
 
 def _note_resume(state: State, event: Event, now: datetime) -> None:
@@ -331,17 +415,15 @@ def _note_resume(state: State, event: Event, now: datetime) -> None:
     who = identity_of(event.contact or "")
     if who is None or not _consent(state).get("resume"):
         return
-    persons, account = Persons(state), account_of(event)
-    accounts = persons.accounts_like(account) - {EVERY_BUSINESS}
-    for name in sorted(persons.of(who, account)):
-        for entry in entries_of(state, name, accounts):
-            if entry.source == _PREFERENCE and entry.account:
-                remove_entry(state, entry)
+    account, user_id = account_of(event), event.data.get("user_id")
+    names = {who, f"{USER_ID_PREFIX}{user_id}" if user_id else who}
+    for name in sorted(names):
         state.execute(
-            "DELETE FROM stops_said WHERE who = ? AND source = ? AND at <= ?",
-            [name, _PREFERENCE, event.at],
+            "INSERT INTO stops_resumed (who, account, at) VALUES (?, ?, ?)"
+            " ON CONFLICT (who, account, at) DO NOTHING",
+            [name, account, event.at],
         )
-    apply_stops(persons, who, account, now)
+        apply_stops(Persons(state), name, account, now)
 
 
 def ids_without_number(state: State) -> list[OptOut]:

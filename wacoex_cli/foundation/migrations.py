@@ -770,6 +770,12 @@ _M018_ONE_BUSINESS = (
 )
 
 
+def m024_old_logs(db: Database) -> None:
+    # Who took back what they had told Meta, where the settings allowed it.
+    columns = "who TEXT NOT NULL, account TEXT NOT NULL, at TEXT NOT NULL"
+    db.execute(f"CREATE TABLE stops_resumed ({columns}, PRIMARY KEY (who, account, at))")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -789,4 +795,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m016_output,
     m017_pace,
     m018_persons,
+    m024_old_logs,
 )
