@@ -22,7 +22,7 @@ from wacoex_cli.contacts.persons import (
     account_of,
     identity_of,
 )
-from wacoex_cli.contacts.spelling import EITHER_SPELLING, other_spelling
+from wacoex_cli.contacts.spelling import other_spelling
 from wacoex_cli.contacts.store import (
     SAID_AT,
     OptOut,
@@ -321,15 +321,12 @@ def _scope_and_source(state: State, event: Event) -> tuple[Scope, str] | None:
 def _scope_of_button(state: State, event: Event) -> Scope:
     """A button of a MARKETING template stops marketing; any other, or one unknown, everything."""
     message_id = event.data.get("original_message_id")
-    if message_id is None or event.contact is None:
-        return Scope.ALL
-    # By the person, because the ids of messages have no index.
-    template = state.value(
-        "SELECT b.template FROM broadcasts b JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-        f" AND r.phone IN {EITHER_SPELLING} AND r.state <> 'skipped' WHERE r.message_id = ?",
-        [event.contact, event.contact, message_id],
+    template = message_id and state.value(
+        "SELECT b.template FROM recipients r JOIN broadcasts b ON b.broadcast_id = r.broadcast_id"
+        " WHERE r.message_id = ?",
+        [message_id],
     )
-    is_marketing = template is not None and json.loads(template).get("category") == "MARKETING"
+    is_marketing = template and json.loads(template).get("category") == "MARKETING"
     return Scope.MARKETING if is_marketing else Scope.ALL
 
 
