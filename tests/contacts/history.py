@@ -135,17 +135,20 @@ class History:
         self.numbers = iter(range(1, 1000))
         self.free = [SPELLINGS[country][0].format(n) for n in range(1, 4) for country in SPELLINGS]
         self.random.shuffle(self.free)
-        self.people = [self.somebody() for _ in range(4)]
         self.stops: list[Stop] = []
         self.lines: list[Line] = []
         self.by_hand: list[tuple[datetime, Callable[[State, datetime], object]]] = []
         self.waiting: list[Line] = []
         self.luck_stops = 0
+        self.refused: set[str] = set()
+        self.owners: dict[str, list[Person]] = {}
+        self.came_back: set[str] = set()
         self.taken_seen = 0
         self.seen_in: dict[str, set[str]] = {}
         self.sent_category: dict[str, str] = {}
         self.lists = 0
         self.story: list[str] = []
+        self.people = [self.somebody() for _ in range(4)]
 
     def close(self) -> None:
         self.machine.close()
@@ -153,7 +156,9 @@ class History:
     # People
 
     def somebody(self) -> Person:
-        return Person(one_spelling(self.free.pop()), {b: self.new_id() for b in BUSINESSES})
+        person = Person("", {b: self.new_id() for b in BUSINESSES})
+        person.phone = self.taken_by(person)
+        return person
 
     def new_id(self) -> str:
         return f"BR.{next(self.numbers)}"
@@ -169,6 +174,18 @@ class History:
                 if phone in {one_spelling(each) for each in both}:
                     return self.random.choice(both)
         raise AssertionError(phone)
+
+    def taken_by(self, person: Person) -> str:
+        """A number for somebody; who had it before is noted, and whether they had it themselves."""
+        phone = one_spelling(self.free.pop())
+        owners = self.owners.setdefault(phone, [])
+        if person in owners:
+            self.came_back |= {number for each in owners for number in self.had(each)}
+        owners.append(person)
+        return phone
+
+    def had(self, person: Person) -> set[str]:
+        return {phone for phone, owners in self.owners.items() if person in owners}
 
     # What Meta delivers
 
@@ -257,9 +274,12 @@ class History:
         mine = [
             each
             for each in self.machine.taken
-            if one_spelling(each.to) == person.phone and self.business_of(each) == business
+            if one_spelling(each.to) == person.phone
+            and self.business_of(each) == business
+            and each.attempt not in self.refused
         ]
         if ours and mine:
+            self.refused.add(mine[0].attempt)
             status |= {"id": mine[0].message_id, "biz_opaque_callback_data": mine[0].attempt}
         return self.line("messages", {"statuses": [status]}, business, at)
 
@@ -297,7 +317,7 @@ class History:
 
     def renumber(self, person: Person) -> None:
         old = person.phone
-        person.phone = one_spelling(self.free.pop())
+        person.phone = self.taken_by(person)
         # A number that was given up soon has another owner.
         self.free.insert(max(0, len(self.free) - self.random.randint(0, 2)), old)
         for stop in person.stops:
@@ -515,7 +535,8 @@ class History:
                 ]
                 assert found, f"seed {self.seed}: {phone} is not on the list although {stop}"
         for phone, of_phone in listed.items():
-            for entry in of_phone:
+            # Whose number came back is not known for all times between.
+            for entry in of_phone if phone not in self.came_back else ():
                 reasons = [
                     stop
                     for stop in self.stops

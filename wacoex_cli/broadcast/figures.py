@@ -42,20 +42,20 @@ OPEN = sql_list(OPEN_STATES)
 _NOT_TAKEN = sql_list((RowState.FAILED, RowState.REJECTED, RowState.RETRY, RowState.AMBIGUOUS))
 _TEMPLATE = "(SELECT b.template FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
 _CHANNEL = "(SELECT b.channel_id FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
-_NOT_OPTED_OUT = (
+NOT_OPTED_OUT = (
     "NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone"
     f" IN (recipients.phone, {other_spelling('recipients.phone')})"
     f" AND {holds_back(_TEMPLATE, _CHANNEL)})"
 )
 PENDING = (
     "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'pending'"
-    f" AND new_contact IS NULL AND {_NOT_OPTED_OUT} ORDER BY row LIMIT ?"
+    f" AND new_contact IS NULL AND {NOT_OPTED_OUT} ORDER BY row LIMIT ?"
 )
 _HAS_TRIES = "tries_in_run < ? AND (first_try_in_run_at IS NULL OR first_try_in_run_at > ?)"
 DUE = (
     "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'retry'"
     " AND not_before <= ? AND not_before <= CASE WHEN reason = 'quiet_hours' THEN ? ELSE ? END"
-    f" AND {_HAS_TRIES} AND {_NOT_OPTED_OUT} ORDER BY not_before, row LIMIT ?"
+    f" AND {_HAS_TRIES} AND {NOT_OPTED_OUT} ORDER BY not_before, row LIMIT ?"
 )
 LOST_RECORD, OTHER_COPY = "lost_record", "other_copy"
 """Reasons of ambiguous rows: a note says that they were tried, or another copy may have."""

@@ -14,6 +14,7 @@ from wacoex_cli.broadcast.figures import (
     DUE,
     FAILED,
     IS_HELD,
+    NOT_OPTED_OUT,
     OPEN,
     PENDING,
     Figures,
@@ -50,6 +51,7 @@ PlannedRow = tuple[int, int, str, str, str, str | None, str | None]
 """row, line, phone, parameters (JSON), state, reason, new_contact."""
 
 _BATCH = 5_000
+_SKIPPED_AT_ONCE = 1_000
 _CLAIMED = (
     "attempts = attempts + 1, tries_in_run = tries_in_run + 1, holder = ?, claimed_at = ?,"
     " first_try_in_run_at = COALESCE(first_try_in_run_at, ?),"
@@ -188,6 +190,26 @@ class Rows(Figures):
         values = [self.broadcast_id] * opted_out.count("?")
         if self._skip("opted_out", f"phone IN {opted_out}", values):
             self.count_again()
+
+    def skip_new_optouts(self, since: datetime, known: frozenset[str]) -> frozenset[str]:
+        """Skip at once who came onto the list at or after `since`, but for those of `known`.
+
+        Opens transactions. Returns all who did; what it costs depends on them, not on the rows.
+        """
+        sql = "SELECT phone FROM optouts WHERE added_at >= ?"
+        new = frozenset(row["phone"] for row in self.state.rows(sql, [to_text(since)]))
+        where = f"state <> 'skipped' AND phone IN {EITHER_SPELLING} AND NOT {NOT_OPTED_OUT}"
+        statement = moving(Move.SKIP, RowState.SKIPPED, "reason = 'opted_out', code = NULL", where)
+        keys = [(self.broadcast_id, phone, phone) for phone in sorted(new - known)]
+        for first in range(0, len(keys), _SKIPPED_AT_ONCE):
+            with self.state.transaction():
+                skipped = self.state.execute_many(statement, keys[first : first + _SKIPPED_AT_ONCE])
+                self.state.execute(
+                    "UPDATE broadcasts SET skipped = skipped + ?, recipients = recipients - ?"
+                    " WHERE broadcast_id = ?",
+                    [skipped, skipped, self.broadcast_id],
+                )
+        return new
 
     def skip_cooling_down(self, since: datetime) -> None:
         """Skip everybody for whom Meta answered 131049 after `since`."""

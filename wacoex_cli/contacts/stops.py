@@ -214,11 +214,20 @@ def _moves_from(
 
 
 def _names_at(who: str, at: str, business: Relatives) -> frozenset[str]:
-    """The pair that a number or id belonged to at a moment, or else the first one after it."""
+    """The pair that a number or id belonged to at a moment, or else the first one after it.
+
+    Of a pair only its first and its last moment are known. Where a number was with somebody else in
+    between, both may have had it: who may have said stop is on the list.
+    """
     own = sorted((pair for pair in business.pairs if who in pair.identities), key=lambda it: it[:3])
-    before = [pair for pair in own if pair.since <= at and not (pair.until and pair.until < at)]
+    before = [
+        pair for pair in own if pair.since <= at and not (pair.is_ended and str(pair.until) < at)
+    ]
+    if spanning := [pair for pair in before if pair.seen_at >= at]:
+        newest = max(before, key=lambda it: it.since)
+        return frozenset().union(*(pair.identities for pair in (newest, *spanning)))
     if before:
-        return max(before, key=lambda it: it.since).identities
+        return max(before, key=lambda it: it.seen_at).identities
     if any(pair.since <= at for pair in own) or not own:
         return frozenset()
     first = min(own, key=lambda it: it.since)

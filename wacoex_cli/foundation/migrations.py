@@ -771,7 +771,8 @@ _M018_ONE_BUSINESS = (
 
 
 def m024_old_logs(db: Database) -> None:
-    # Who took back what they had told Meta, where the settings allowed it.
+    # For senders: who came onto the list a moment ago. Then: who took back what they told Meta.
+    db.execute("CREATE INDEX optouts_by_added_at ON optouts (added_at)")
     columns = "who TEXT NOT NULL, account TEXT NOT NULL, at TEXT NOT NULL"
     db.execute(f"CREATE TABLE stops_resumed ({columns}, PRIMARY KEY (who, account, at))")
 
