@@ -10,6 +10,7 @@ Methods that change something are called inside a transaction of the state.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels.store import address_of_event
@@ -17,7 +18,7 @@ from wacoex_cli.contacts.spelling import other_spelling
 from wacoex_cli.foundation.phone_numbers import one_spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.events import Event
@@ -26,6 +27,7 @@ USER_ID_PREFIX = "user_id:"
 """Before an id, where a number might stand too."""
 EVERY_BUSINESS = ""
 """The account of what holds for all businesses."""
+_MOST_RELATIVES = 1_000
 _COLUMNS = "account, phone, user_id, source, since, seen_at, until"
 _ACCOUNTS = (
     "SELECT account FROM channel_accounts WHERE channel_id IN"
@@ -94,11 +96,25 @@ class PersonMove(NamedTuple):
     at: str
 
 
-class Relatives(NamedTuple):
+class Relatives:
     """Pairs and moves of one business, of a person and of who had the same numbers or ids."""
 
-    pairs: tuple[Pair, ...]
-    moves: tuple[PersonMove, ...]
+    def __init__(self, pairs: Iterable[Pair], moves: Iterable[PersonMove]) -> None:
+        self._pairs: dict[str, list[Pair]] = {}
+        self._moves: dict[str, list[PersonMove]] = {}
+        for pair in pairs:
+            for name in pair.identities:
+                self._pairs.setdefault(name, []).append(pair)
+        for move in moves:
+            self._moves.setdefault(move.before, []).append(move)
+
+    def pairs_of(self, name: str) -> Sequence[Pair]:
+        """The pairs with this number or id."""
+        return self._pairs.get(name, ())
+
+    def moves_from(self, name: str) -> Sequence[PersonMove]:
+        """The moves away from this number or id."""
+        return self._moves.get(name, ())
 
 
 def current(pairs: Iterable[Pair]) -> list[Pair]:
@@ -248,34 +264,37 @@ class Persons:
             [account, before, after, at],
         )
 
-    def relatives(self, identity: str, account: str) -> tuple[frozenset[str], list[Relatives]]:
+    def relatives(
+        self, identity: str, accounts: frozenset[str]
+    ) -> tuple[frozenset[str], list[Relatives]]:
         """All that pairs and moves lead to from a number or id: the names, and what joins them.
 
-        Of one business, or with `EVERY_BUSINESS` of each.
+        Of one business (its accounts), or with `EVERY_BUSINESS` of each. The nearest come first,
+        and no more than a real person can have.
         """
-        accounts = None if account == EVERY_BUSINESS else self.accounts_like(account)
+        is_everywhere = EVERY_BUSINESS in accounts
         pairs: dict[tuple[frozenset[str], str, str], Pair] = {}
         moves = set[tuple[str, PersonMove]]()
-        names, waiting = {identity}, [identity]
-        while waiting:
-            name = waiting.pop()
+        names, waiting = {identity}, deque([identity])
+        while waiting and len(names) <= _MOST_RELATIVES:
+            name = waiting.popleft()
             reached = set[str]()
             for pair in self._with(name):
-                if accounts is None or pair.account in accounts:
+                if is_everywhere or pair.account in accounts:
                     key = (self.accounts_like(pair.account), pair.phone, pair.user_id)
                     pairs[key] = _merged(pairs.get(key), pair)
                     reached |= pair.identities
             for where, move in self._moves_of(name):
-                if accounts is None or where in accounts:
+                if is_everywhere or where in accounts:
                     moves.add((where, move))
                     reached |= {move.before, move.after}
-            waiting += sorted(reached - names)
+            waiting.extend(sorted(reached - names))
             names |= reached
         businesses = {self.accounts_like(where) for where, _ in moves} | {key[0] for key in pairs}
         found = [
             Relatives(
-                tuple(pair for key, pair in pairs.items() if key[0] == business),
-                tuple(sorted({move for where, move in moves if where in business})),
+                [pair for key, pair in pairs.items() if key[0] == business],
+                sorted({move for where, move in moves if where in business}),
             )
             for business in sorted(businesses, key=sorted)
         ]

@@ -32,9 +32,9 @@ from wacoex_cli.contacts.store import (
     remove_entry,
 )
 from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.platforms.events import Event, Kind, Projection
+from wacoex_cli.platforms.events import Event, Kind, Projection, Source
 from wacoex_cli.platforms.stop_words import StopWords, usual
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ _SOURCES = (_PREFERENCE, "stop-word", "stop-button", _REFUSAL)
 """How a stop comes in by itself; of two that say the same, the first in this order is shown."""
 _DERIVED = re.compile(rf"{SAID_AT}[0-9T:.-]+Z")
 _NEVER = "9999"
+_OLD_AT_ONCE = 200
 _CHANGES = frozenset({"user_changed_number", "user_changed_user_id"})
 
 
@@ -69,33 +70,44 @@ class SaidStop(NamedTuple):
 
 def note_stop(state: State, stop: SaidStop, now: datetime) -> None:
     """Keep what somebody said, and put them on the list by everything that names them."""
+    _keep_stop(state, stop)
+    apply_stops(state, [(stop.who, stop.account)], now)
+
+
+def _keep_stop(state: State, stop: SaidStop) -> None:
     state.execute(
         "INSERT INTO stops_said (who, account, scope, source, at) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (who, account, scope, source, at) DO NOTHING",
         list(stop),
     )
-    apply_stops(Persons(state), stop.who, stop.account, now)
 
 
-def apply_stops(persons: Persons, identity: str, account: str, now: datetime) -> None:
-    """Bring the list in line with what the persons around a number or id have said.
+def apply_stops(state: State, touched: Iterable[tuple[str, str]], now: datetime) -> None:
+    """Bring the list in line with what the persons around numbers or ids have said.
 
-    What comes of it depends on what is known, and never on the order in which it came in. What a
-    person or a file put on the list stays, and goes with the person as what they said does.
+    `touched` are these, each with an account. What comes of it depends on what is known, and never
+    on the order in which it came in. What a person or a file put on the list stays, and goes with
+    the person as what they said does.
     """
-    for whose in sorted({account, EVERY_BUSINESS}):
-        _apply(persons, identity, whose, now)
+    persons, done = Persons(state), set[tuple[frozenset[str], str]]()
+    for identity, account in touched:
+        for whose in sorted({account, EVERY_BUSINESS}):
+            business = frozenset({EVERY_BUSINESS})
+            if whose != EVERY_BUSINESS:
+                business = persons.accounts_like(whose) - business
+            if (business, identity) not in done:
+                names = _apply(persons, identity, business, now)
+                done |= {(business, name) for name in names}
 
 
-def _apply(persons: Persons, identity: str, account: str, now: datetime) -> None:
+def _apply(
+    persons: Persons, identity: str, accounts: frozenset[str], now: datetime
+) -> frozenset[str]:
     state = persons.state
-    accounts = {EVERY_BUSINESS}
-    if account != EVERY_BUSINESS:
-        accounts = {*persons.accounts_like(account)} - accounts
-    names, around = persons.relatives(identity, account)
+    names, around = persons.relatives(identity, accounts)
     said = _said_by(state, names, accounts)
     if not said:
-        return
+        return names
     lifted = _lifted(state, names)
     resumed = _resumed(state, names, accounts)
     wanted: dict[tuple[str, str], tuple[tuple[bool, int, str], OptOut]] = {}
@@ -118,14 +130,23 @@ def _apply(persons: Persons, identity: str, account: str, now: datetime) -> None
                 wanted[name, stop.account] = rank, entry
     for name in sorted(names):
         for entry in entries_of(state, name, accounts):
-            if entry.account in accounts and _is_derived(entry):
-                remove_entry(state, entry)
-                kept = wanted.get((name, entry.account))
-                if kept is not None:
-                    first = min(kept[1].added_at, entry.added_at)
-                    wanted[name, entry.account] = kept[0], replace(kept[1], added_at=first)
+            if entry.account not in accounts or not _is_derived(entry):
+                continue
+            kept = wanted.get((name, entry.account))
+            if kept is not None and _says_the_same(kept[1], entry):
+                del wanted[name, entry.account]
+                continue
+            remove_entry(state, entry)
+            if kept is not None:
+                first = min(kept[1].added_at, entry.added_at)
+                wanted[name, entry.account] = kept[0], replace(kept[1], added_at=first)
     for _, entry in wanted.values():
         add_entry(state, entry)
+    return names
+
+
+def _says_the_same(wanted: OptOut, entry: OptOut) -> bool:
+    return replace(wanted, phone=entry.phone, added_at=entry.added_at) == entry
 
 
 def _is_derived(entry: OptOut) -> bool:
@@ -169,7 +190,7 @@ def reached_by(
             # What an id says holds for each number that it has; a number may have a new owner.
             waiting += [
                 (pair.phone, max(pair.since, since))
-                for pair in business.pairs
+                for pair in business.pairs_of(name)
                 if f"{USER_ID_PREFIX}{pair.user_id}" == name
                 and (pair.seen_at >= since or not _has_left(pair, business))
                 and pair.since <= until
@@ -182,7 +203,7 @@ def _is_theirs(who: str, at: str, around: Iterable[Relatives], names: Collection
     for business in around:
         if owner := _names_at(who, at, business):
             return all(name in names for name in owner)
-        if any(move.before == who and move.at <= at for move in business.moves):
+        if any(move.at <= at for move in business.moves_from(who)):
             return False
     return True
 
@@ -190,7 +211,8 @@ def _is_theirs(who: str, at: str, around: Iterable[Relatives], names: Collection
 def _has_left(pair: Pair, business: Relatives) -> bool:
     """Whether an id was seen with another number later, or was said to have left this one."""
     return pair.is_ended or any(
-        other.user_id == pair.user_id and other.seen_at > pair.seen_at for other in business.pairs
+        other.user_id == pair.user_id and other.seen_at > pair.seen_at
+        for other in business.pairs_of(f"{USER_ID_PREFIX}{pair.user_id}")
     )
 
 
@@ -199,7 +221,7 @@ def _moves_from(
 ) -> list[PersonMove]:
     """The moves of who had a number or id at a moment: who leaves it later is somebody else."""
     later = sorted(
-        (move for move in business.moves if move.before == name and move.at >= since),
+        (move for move in business.moves_from(name) if move.at >= since),
         key=lambda move: (move.at, move.after),
     )
     first = [move for move in later if move.at == later[0].at]
@@ -207,7 +229,7 @@ def _moves_from(
         pair.phone == name
         and since < pair.since <= move.at
         and f"{USER_ID_PREFIX}{pair.user_id}" not in names
-        for pair in business.pairs
+        for pair in business.pairs_of(name)
         for move in first[:1]
     )
     return [] if has_new_owner else first
@@ -219,7 +241,7 @@ def _names_at(who: str, at: str, business: Relatives) -> frozenset[str]:
     Of a pair only its first and its last moment are known. Where a number was with somebody else in
     between, both may have had it: who may have said stop is on the list.
     """
-    own = sorted((pair for pair in business.pairs if who in pair.identities), key=lambda it: it[:3])
+    own = sorted(business.pairs_of(who), key=lambda it: it[:3])
     before = [
         pair for pair in own if pair.since <= at and not (pair.is_ended and str(pair.until) < at)
     ]
@@ -231,7 +253,7 @@ def _names_at(who: str, at: str, business: Relatives) -> frozenset[str]:
     if any(pair.since <= at for pair in own) or not own:
         return frozenset()
     first = min(own, key=lambda it: it.since)
-    has_moved = any(move.before == who and at <= move.at < first.since for move in business.moves)
+    has_moved = any(at <= move.at < first.since for move in business.moves_from(who))
     return frozenset() if has_moved else first.identities
 
 
@@ -280,7 +302,6 @@ def _resumed(
 
 def settle_by_hand(state: State, now: datetime) -> None:
     """Let what a person or a file put on the list hold for ids too; opens a transaction."""
-    persons = Persons(state)
     with state.transaction():
         rows = state.rows(
             "SELECT DISTINCT p.phone FROM person_pairs p JOIN optouts o"
@@ -288,8 +309,7 @@ def settle_by_hand(state: State, now: datetime) -> None:
             " WHERE NOT EXISTS (SELECT 1 FROM optouts_by_id i WHERE i.user_id = p.user_id"
             " AND i.account = '')"
         )
-        for row in rows:
-            apply_stops(persons, row["phone"], EVERY_BUSINESS, now)
+        apply_stops(state, [(row["phone"], EVERY_BUSINESS) for row in rows], now)
 
 
 def note_refusal(state: State, phone: str, channel_id: int, at: str, now: datetime) -> None:
@@ -369,29 +389,36 @@ def project_persons(state: State, events: Sequence[Event], now: datetime) -> Non
     pairs = pairs_in(events)
     news = [pair for pair in pairs if not persons.is_known_well(pair)]
     persons.note(pairs)
+    touched = [(pair.phone, pair.account) for pair in news]
     for event in events:
         if event.data.get("event") in _CHANGES:
-            _note_change(persons, event, now)
-    for pair in news:
-        apply_stops(persons, pair.phone, pair.account, now)
+            touched += _note_change(persons, event)
     for event in events:
         # Stops by number that came before there were persons were taken in by `opt-outs`.
         is_old_way = event.kind is Kind.USER_PREFERENCE and (event.contact or "").startswith("+")
         if not is_old_way and (stop := stop_of(state, event)):
-            note_stop(state, stop, now)
+            _keep_stop(state, stop)
+            touched.append((stop.who, stop.account))
+    apply_stops(state, touched, now)
 
 
 def project_preferences(state: State, events: Sequence[Event], now: datetime) -> None:
     """Put on the list who told Meta to stop (user_preferences), and off it who may come back."""
+    touched = []
     for event in events:
         if stop := stop_of(state, event):
-            note_stop(state, stop, now)
+            _keep_stop(state, stop)
+            touched.append((stop.who, stop.account))
         elif event.data.get("value") == "resume":
-            _note_resume(state, event, now)
+            touched += _note_resume(state, event)
+    apply_stops(state, touched, now)
 
 
-def _note_change(persons: Persons, event: Event, now: datetime) -> None:
-    """A person has another number, or another id: what they said goes with them."""
+def _note_change(persons: Persons, event: Event) -> list[tuple[str, str]]:
+    """A person has another number, or another id: what they said goes with them.
+
+    Gives the names of before and after, each with the account.
+    """
     account, data = account_of(event), event.data
     contact = identity_of(event.contact or "")
     new_id, old_id = data.get("user_id"), data.get("previous_user_id")
@@ -409,18 +436,20 @@ def _note_change(persons: Persons, event: Event, now: datetime) -> None:
     for known in sorted(filter(None, before - after)):
         for other in reached:
             persons.note_move(account, known, other, event.at)
-        apply_stops(persons, known, account, now)
     if new_phone and new_id:
         pair = Pair(account, new_phone, new_id, event.kind.value, event.at, event.at)
         persons.note([pair])
-        apply_stops(persons, new_phone, account, now)
+    return [(name, account) for name in sorted(filter(None, before | after))]
 
 
-def _note_resume(state: State, event: Event, now: datetime) -> None:
-    """Forget what somebody told Meta before, where the setting allows it (`[consent] resume`)."""
+def _note_resume(state: State, event: Event) -> list[tuple[str, str]]:
+    """Keep what somebody took back, where the setting allows it (`[consent] resume`).
+
+    Gives their names, each with the account.
+    """
     who = identity_of(event.contact or "")
     if who is None or not _consent(state).get("resume"):
-        return
+        return []
     account, user_id = account_of(event), event.data.get("user_id")
     names = {who, f"{USER_ID_PREFIX}{user_id}" if user_id else who}
     for name in sorted(names):
@@ -429,7 +458,7 @@ def _note_resume(state: State, event: Event, now: datetime) -> None:
             " ON CONFLICT (who, account, at) DO NOTHING",
             [name, account, event.at],
         )
-        apply_stops(Persons(state), name, account, now)
+    return [(name, account) for name in sorted(names)]
 
 
 def ids_without_number(state: State) -> list[OptOut]:
@@ -463,16 +492,56 @@ def follow(state: State, consent: ConsentSettings, now: datetime) -> None:
     """
     kept = {"stop_scope": consent.stop_scope, "resume": consent.resume}
     wanted = json.dumps(kept, sort_keys=True)
-    if state.value("SELECT value FROM about WHERE key = 'consent'") == wanted:
+    before = state.value("SELECT value FROM about WHERE key = 'consent'")
+    if before == wanted:
         return
+    if before is None:
+        _learn_from_old_logs(state, now)
     with state.transaction():
         state.execute(
             "INSERT INTO about (key, value) VALUES ('consent', ?)"
             " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [wanted],
         )
-        for row in state.rows("SELECT DISTINCT who, account FROM stops_said"):
-            apply_stops(Persons(state), row["who"], row["account"], now)
+        said = state.rows("SELECT DISTINCT who, account FROM stops_said")
+        apply_stops(state, [(row["who"], row["account"]) for row in said], now)
+
+
+def _learn_from_old_logs(state: State, now: datetime) -> None:
+    """Learn who is who from what was delivered before there were persons.
+
+    Events of then name one of number and id; what was delivered is kept with both. Opens
+    transactions of some milliseconds; to do so again changes nothing.
+    """
+    from wacoex_cli.platforms.payloads import payload_of  # it is heavy
+
+    last = 0
+    while rows := state.rows(
+        "SELECT payload_id, body, size, received_at FROM payloads"
+        " WHERE source = 'meta' AND payload_id > ? AND body LIKE '%user_id%'"
+        " ORDER BY payload_id LIMIT ?",
+        [last, _OLD_AT_ONCE],
+    ):
+        last = rows[-1]["payload_id"]
+        events = [
+            event
+            for row in rows
+            for event in payload_of(
+                *(Source.META, json.loads(row["body"]), row["size"]),
+                key=b"",
+                received_at=from_text(row["received_at"]),
+            ).events
+        ]
+        with state.transaction():
+            persons = Persons(state)
+            persons.note_account(events)
+            pairs = pairs_in(events)
+            persons.note(pairs)
+            touched = [(pair.phone, pair.account) for pair in pairs]
+            for event in events:
+                if event.data.get("event") in _CHANGES:
+                    touched += _note_change(persons, event)
+            apply_stops(state, touched, now)
 
 
 def words_of(consent: ConsentSettings) -> StopWords:

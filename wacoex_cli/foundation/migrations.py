@@ -771,10 +771,10 @@ _M018_ONE_BUSINESS = (
 
 
 def m024_old_logs(db: Database) -> None:
-    # For senders: who came onto the list a moment ago. Then: who took back what they told Meta.
     db.execute("CREATE INDEX optouts_by_added_at ON optouts (added_at)")
     columns = "who TEXT NOT NULL, account TEXT NOT NULL, at TEXT NOT NULL"
     db.execute(f"CREATE TABLE stops_resumed ({columns}, PRIMARY KEY (who, account, at))")
+    db.execute("DELETE FROM about WHERE key = 'consent'")
 
 
 STEPS: tuple[Callable[[Database], None], ...] = (
