@@ -9,6 +9,7 @@ change something are called inside a transaction of the state.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import replace
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.contacts.persons import PersonMove, Relatives
     from wacoex_cli.foundation.settings import ConsentSettings
-    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.state import Row, State
 
 _PREFERENCE = "meta-user_preferences"
 _REFUSAL = "meta-131050"
@@ -516,6 +517,16 @@ def _learn_from_old_logs(state: State, now: datetime) -> None:
     from wacoex_cli.platforms.payloads import payload_of  # it is heavy
 
     last = 0
+
+    def events_of(row: Row) -> Sequence[Event]:
+        with contextlib.suppress(ValueError, RecursionError):  # UnreadablePayload is a ValueError
+            return payload_of(
+                *(Source.META, json.loads(row["body"]), row["size"]),
+                key=b"",
+                received_at=from_text(row["received_at"]),
+            ).events
+        return ()
+
     while rows := state.rows(
         "SELECT payload_id, body, size, received_at FROM payloads"
         " WHERE source = 'meta' AND payload_id > ? AND body LIKE '%user_id%'"
@@ -523,15 +534,7 @@ def _learn_from_old_logs(state: State, now: datetime) -> None:
         [last, _OLD_AT_ONCE],
     ):
         last = rows[-1]["payload_id"]
-        events = [
-            event
-            for row in rows
-            for event in payload_of(
-                *(Source.META, json.loads(row["body"]), row["size"]),
-                key=b"",
-                received_at=from_text(row["received_at"]),
-            ).events
-        ]
+        events = [event for row in rows for event in events_of(row)]
         with state.transaction():
             persons = Persons(state)
             persons.note_account(events)
