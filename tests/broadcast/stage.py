@@ -13,13 +13,16 @@ import contextlib
 import faulthandler
 import functools
 import gc
+import importlib
 import io
 import itertools
 import json
 import os
+import pkgutil
 import selectors
 import signal
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +36,7 @@ from typing import Any, NamedTuple
 import httpx
 from typer._click.exceptions import ClickException
 
+import wacoex_cli
 from wacoex_cli.app import app
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.http import Http
@@ -43,7 +47,19 @@ from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.serve import application
 from wacoex_cli.sandbox.wire import Callbacks
-from wacoex_cli.sandbox.world import DEFAULT_TOKEN, World
+from wacoex_cli.sandbox.world import (
+    DEFAULT_TOKEN,
+    FOREIGN_PHONE_NUMBER_ID,
+    FOREIGN_WABA_ID,
+    PHONE,
+    PHONE_NUMBER_ID,
+    SECOND_PHONE,
+    SECOND_PHONE_NUMBER_ID,
+    TEMPLATE,
+    WABA_ID,
+    Node,
+    World,
+)
 from wacoex_cli.terminal.options import Invocation, forget_running, report_failure
 
 URL = "http://127.0.0.1:4555"
@@ -51,6 +67,13 @@ TRAVEL_SECONDS = 0.02
 PATIENCE_SECONDS = 100.0
 STUCK_SECONDS = 3600.0
 """A command that takes longer than this, in the time of the machine, is stuck."""
+CHANNELS = {
+    "first": (PHONE, PHONE_NUMBER_ID, WABA_ID),
+    "second": (SECOND_PHONE, SECOND_PHONE_NUMBER_ID, WABA_ID),
+    "client": ("+6560000009", FOREIGN_PHONE_NUMBER_ID, FOREIGN_WABA_ID),
+}
+"""Our numbers, of two businesses: phone, phone_number_id, waba_id."""
+_ONBOARDED = "2025-11-07T12:00:00+0000"
 
 FAULTS = {
     "undeliverable": Fault("refuse", code=131026),
@@ -61,6 +84,8 @@ FAULTS = {
     "fails later": Fault("status_failed"),
 }
 LUCK = ("fine", *FAULTS, "no connection", "reset before", "reset after")
+STOPPED_MARKETING = "stopped marketing"
+FAULTS[STOPPED_MARKETING] = Fault("refuse", code=131050)
 """What may happen to one message on its way."""
 
 
@@ -94,12 +119,13 @@ class Kill:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended; `code` is None when it was killed."""
+    """How a command ended, and when by the machine; `code` is None when it was killed."""
 
     number: int
     code: int | None
     envelope: dict[str, Any] = field(default_factory=dict)
     said: str = ""
+    seconds: float = 0.0
 
     @property
     def data(self) -> dict[str, Any]:
@@ -238,7 +264,7 @@ class Machine:
             os.waitpid(child.pid, 0)
             _, code, envelope, said = child.asks
             assert code != 70, said
-            child.ended = Ended(child.number, code, envelope, said)
+            child.ended = Ended(child.number, code, envelope, said, self.seconds)
             child.pipe.close()
 
     def _time(self) -> tuple[float, datetime, str]:
@@ -266,6 +292,43 @@ class Machine:
                     )
                 )
         return response.status_code, list(response.headers.items()), response.content
+
+
+def furnish(world: World) -> None:
+    """All three numbers can send; the client's account has the same templates."""
+    token = world.tokens[DEFAULT_TOKEN]
+    world.patch_token(DEFAULT_TOKEN, {"waba_ids": token.waba_ids | {FOREIGN_WABA_ID}})
+    world.subscribed_apps[FOREIGN_WABA_ID] = world.subscribed_apps[WABA_ID]
+    for _, number, _ in CHANNELS.values():
+        node = world.nodes[number]
+        world.patch_node(node, {"is_on_biz_app": True, "last_onboarded_time": _ONBOARDED})
+    for node in world.templates(WABA_ID):
+        copy = f"{node.id}9"
+        world.nodes[copy] = Node(TEMPLATE, copy, FOREIGN_WABA_ID, node.values)
+
+
+def make_home(home: Path) -> None:
+    """A home whose state file knows the channels and nothing else."""
+    # What commands import must be there before they begin: each is a fork of this process.
+    for module in pkgutil.walk_packages(wacoex_cli.__path__, "wacoex_cli."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    home.mkdir()
+    machine = Machine()
+    for name, (phone, number, waba) in CHANNELS.items():
+        ids = ("--phone", phone, "--phone-number-id", number, "--waba-id", waba)
+        (ended,) = machine.run(Command(home / "wacoex.db", ("channel", "add", name, *ids)))
+        assert ended.code == 0, ended
+    machine.close()
+
+
+@contextlib.contextmanager
+def place_in_memory() -> Iterator[Path]:
+    """An empty directory on a disk in memory, where there is one."""
+    memory = Path("/dev/shm")  # noqa: S108 - only a place
+    where = memory if memory.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="wacoex-night-", dir=where) as name:
+        yield Path(name)
 
 
 def _world(monotonic: Callable[[], float], now: Callable[[], float]) -> World:

@@ -8,13 +8,10 @@ real files, see `stage`. What the pretend Meta took decides.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import itertools
 import json
-import pkgutil
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -25,27 +22,24 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-import wacoex_cli
-from tests.broadcast.stage import LUCK, Command, Ended, Kill, Machine, Taken
+from tests.broadcast.stage import (
+    CHANNELS,
+    LUCK,
+    Command,
+    Ended,
+    Kill,
+    Machine,
+    Taken,
+    furnish,
+    make_home,
+    place_in_memory,
+)
 from wacoex_cli.broadcast.model import Decision
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.locks import SILENCE_SECONDS
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import payload_of
-from wacoex_cli.sandbox.world import (
-    DEFAULT_TOKEN,
-    FOREIGN_PHONE_NUMBER_ID,
-    FOREIGN_WABA_ID,
-    PHONE,
-    PHONE_NUMBER_ID,
-    SECOND_PHONE,
-    SECOND_PHONE_NUMBER_ID,
-    TEMPLATE,
-    WABA_ID,
-    Node,
-    World,
-)
 
 PARTS = 4
 NIGHTS, SLOW_NIGHTS = 100 // PARTS, 1_000 // PARTS
@@ -64,14 +58,8 @@ PERSON_OF = {
     for n, spellings in enumerate(PEOPLE)
     for each in spellings
 }
-CHANNELS = {
-    "first": (PHONE, PHONE_NUMBER_ID, WABA_ID),
-    "second": (SECOND_PHONE, SECOND_PHONE_NUMBER_ID, WABA_ID),
-    "client": ("+6560000009", FOREIGN_PHONE_NUMBER_ID, FOREIGN_WABA_ID),
-}
 BUSINESS_OF = {number: waba for _, number, waba in CHANNELS.values()}
 PARAMETERS = {"opening_hours": (), "order_ready": ("--param", "1=name", "--param", "2=id")}
-ONBOARDED = "2025-11-07T12:00:00+0000"
 COMPANIONS = ("", "-wal", "-shm")
 REFUSED_AS_COPY = {"state_copied", "state_went_back"}
 
@@ -309,7 +297,7 @@ class Night:
         self.directory = directory
         self.home = directory / "home"
         self.machine = Machine()
-        _furnish(self.machine.world)
+        furnish(self.machine.world)
         shutil.copytree(empty, self.home)
         self.state = self.home / "wacoex.db"
         self.kept: Path | None = None
@@ -694,19 +682,6 @@ def key_of(taken: Taken) -> PersonalMessage:
     )
 
 
-def _furnish(world: World) -> None:
-    """All three numbers can send; the client's account has the same templates."""
-    token = world.tokens[DEFAULT_TOKEN]
-    world.patch_token(DEFAULT_TOKEN, {"waba_ids": token.waba_ids | {FOREIGN_WABA_ID}})
-    world.subscribed_apps[FOREIGN_WABA_ID] = world.subscribed_apps[WABA_ID]
-    for _, number, _ in CHANNELS.values():
-        node = world.nodes[number]
-        world.patch_node(node, {"is_on_biz_app": True, "last_onboarded_time": ONBOARDED})
-    for node in world.templates(WABA_ID):
-        copy = f"{node.id}9"
-        world.nodes[copy] = Node(TEMPLATE, copy, FOREIGN_WABA_ID, node.values)
-
-
 # Strategies
 
 letters = st.builds(
@@ -795,28 +770,16 @@ nights = st.lists(chapters, min_size=1, max_size=4).map(lambda found: [*itertool
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home whose state file knows the channels and nothing else."""
-    # What commands import must be there before they begin: each is a fork of this process.
-    for module in pkgutil.walk_packages(wacoex_cli.__path__, "wacoex_cli."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
     home = tmp_path_factory.mktemp("nights") / "home"
-    home.mkdir()
-    machine = Machine()
-    for name, (phone, number, waba) in CHANNELS.items():
-        ids = ("--phone", phone, "--phone-number-id", number, "--waba-id", waba)
-        (ended,) = machine.run(Command(home / "wacoex.db", ("channel", "add", name, *ids)))
-        assert ended.code == 0, ended
-    machine.close()
+    make_home(home)
     return home
 
 
 @contextlib.contextmanager
 def night_in(empty: Path) -> Iterator[Night]:
     """A night on a disk in memory, where there is one."""
-    memory = Path("/dev/shm")  # noqa: S108 - only a place
-    where = memory if memory.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="wacoex-night-", dir=where) as name:
-        night = Night(Path(name), empty)
+    with place_in_memory() as directory:
+        night = Night(directory, empty)
         try:
             yield night
         finally:

@@ -5,7 +5,9 @@ Every payload goes in as Meta sends it, by `events import`.
 
 from __future__ import annotations
 
+import gzip
 import json
+import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -24,6 +26,7 @@ from wacoex_cli.platforms import stop_words
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import read_payload
 
+WRITTEN = Path(__file__).parents[1] / "support" / "state_690d646.db.gz"
 NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 Run = Callable[..., Any]
 ANA, BEN, OLD, NEW = "6591234567", "6591234568", "6590000001", "6590000002"
@@ -110,6 +113,70 @@ def test_a_person_is_counted_once_by_number_and_by_id(told: Told, run: Run, stat
     )
     found = run("mac", "--month", "2026-11", "--json", env={"WACOEX_STATE": str(state.path)})
     assert found.data["contacts"] == 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "people"),
+    [
+        pytest.param(
+            [message(None, "SG.1", at=1795870000), message(ANA, "SG.1", at=1795871000)],
+            1,
+            id="the pair comes after the id",
+        ),
+        pytest.param(
+            [
+                message(ANA, at=1795870000),
+                message(None, "SG.1"),
+                message(ANA, "SG.1", at=1795879001),
+            ],
+            1,
+            id="the pair comes after both",
+        ),
+        pytest.param(
+            [message(ANA, "SG.1"), message(None, "SG.9", at=1795879001, waba="999")],
+            2,
+            id="an id of another business is somebody else",
+        ),
+        pytest.param(
+            [
+                message(OLD, "SG.1", at=1795870000),
+                changed_number(OLD, NEW, 1795871000),
+                message(NEW, at=1795872000),
+                message(None, "SG.2", at=1795873000),
+            ],
+            2,
+            id="the old number may be anybody's",
+        ),
+        pytest.param(
+            [
+                message(ANA, "SG.1", at=1795870000),
+                message(ANA, "SG.2", at=1795871000),
+                message(None, "SG.1", at=1795872000),
+            ],
+            2,
+            id="the number has another owner",
+        ),
+    ],
+)
+def test_persons_are_counted(
+    told: Told, run: Run, state: State, lines: list[str], people: int
+) -> None:
+    told(*lines)
+    found = run("mac", "--month", "2026-11", "--json", env={"WACOEX_STATE": str(state.path)})
+    assert found.data["contacts"] == people
+
+
+def test_an_echo_to_an_id_of_somebody_who_wrote_by_number_makes_nobody_active_by_echo_only(
+    told: Told, run: Run, state: State
+) -> None:
+    sent = {"id": "wamid.E", "timestamp": "1795873000", "from": OURS, "type": "text"}
+    echo = {**sent, "to_user_id": "SG.1", "text": {"body": "hi"}}
+    told(
+        message(ANA, "SG.1", at=1795870000),
+        webhook("smb_message_echoes", {"message_echoes": [echo]}),
+    )
+    found = run("mac", "--month", "2026-11", "--json", env={"WACOEX_STATE": str(state.path)})
+    assert (found.data["contacts"], found.data["echo_only"]) == (1, 0)
 
 
 def test_a_stop_whose_id_has_no_number_waits_for_the_pair(told: Told) -> None:
@@ -295,6 +362,164 @@ def test_each_word_is_found_in_capitals_and_with_a_full_stop(language: str) -> N
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "STOP!",
+            "Stop...",
+            "(stop)",
+            "“stop”",
+            "\u00ab\u0441\u0442\u043e\u043f\u00bb",
+            "¡Alto!",
+            "*stop*",
+            "stop,",
+        ),
+        *("stop 🛑", "❌ stop", "stop 🙏🏽", "Stop :(", "退订，", "停止、", "बंद करें।"),  # noqa: RUF001
+        *("ＳＴＯＰ", "Ｓｔｏｐ！", "ｽﾄｯﾌﾟ", "st\u00adop", "stop\u200d", "opt\u2011out"),  # noqa: RUF001
+        *("ÇIKIŞ", "çıkış", "IPTAL", "İPTAL", "iptal", "ıptal"),  # noqa: RUF001
+        *("إِيقَاف", "ايقاف", "أيقاف", "لغو١١", "הָסֵר"),
+    ],
+)
+def test_signs_around_a_word_and_ways_to_write_it_make_no_difference(text: str) -> None:
+    known = stop_words.usual()
+    assert known.is_word(text)
+    assert known.is_button(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("stop by tomorrow", "Stop?", "stop؟", "don't stop", "non-stop", "stop 2", "2 stop"),
+        *("", "  ", "🛑", "!!!", "...", "?"),
+        *("x" * 81, "stop" + " " * 80),
+    ],
+)
+def test_a_sentence_a_question_and_signs_alone_say_no_stop(text: str) -> None:
+    assert not stop_words.usual().is_word(text)
+
+
+@pytest.mark.parametrize("kind", ["words", "buttons"])
+def test_each_usual_text_is_found_in_capitals_and_in_either_form_of_unicode(kind: str) -> None:
+    known = stop_words.usual()
+    says_stop = known.is_word if kind == "words" else known.is_button
+    for texts in stop_words.languages()[kind].values():
+        for text in texts:
+            for form in ("NFC", "NFD", "NFKC"):
+                assert says_stop(unicodedata.normalize(form, text))
+            assert says_stop(text.upper())
+            assert says_stop(f"{text} 🙏")
+
+
+def test_an_emoji_can_be_a_stop_word_and_then_no_other_sign_is() -> None:
+    known = stop_words.usual().changed(["🛑"], ["stop"])
+    assert known.is_word("🛑")
+    assert not known.is_word("👍")
+    assert not known.is_word("STOP")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('stop_words = ["  "]', 'stop_words = "stop"', "stop_words = [1]", 'stop_word = ["x"]'),
+        *('stop_scope = "some"', 'resume = "perhaps"', f'no_stop_words = ["{"x" * 81}"]'),
+    ],
+)
+def test_settings_of_consent_that_cannot_be_are_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "config.toml").write_text(f"[consent]\n{line}\n")
+    monkeypatch.setenv("WACOEX_CONFIG_DIR", str(tmp_path))
+    refused = run("optout", "list")
+    assert refused.code == 2
+    assert "`consent`" in refused.err
+    assert "stop_scope" in refused.err
+    assert "hint:" in refused.err
+
+
+def test_a_setting_of_what_a_stop_covers_holds_for_what_was_said_before(
+    told: Told, run: Run, state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert told(preference("stop", wa_id=ANA))[f"+{ANA}"][0] == "marketing"
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "config.toml").write_text('[consent]\nstop_scope = "all"\n')
+    monkeypatch.setenv("WACOEX_CONFIG_DIR", str(config))
+    found = run("optout", "list", "--json", env={"WACOEX_STATE": str(state.path)})
+    assert [row["scope"] for row in found.data["optouts"]] == ["all"]
+
+
+def test_the_list_knows_what_a_listener_only_stored(told: Told, run: Run, state: State) -> None:
+    env = {"WACOEX_STATE": str(state.path)}
+    body = message(ANA, text="STOP").encode()
+    read = read_payload(Source.META, body, key=b"k" * 32, received_at=NOON)
+    with state.transaction():
+        EventLog(state).store([read], Via.LISTEN, NOON)
+    found = run("optout", "list", "--json", env=env).data["optouts"]
+    assert [row["phone"] for row in found] == [f"+{ANA}"]
+    assert run("optout", "remove", f"+{ANA}", "--yes", env=env).code == 0
+
+
+def test_who_was_put_on_the_list_by_hand_keeps_it_with_a_number_nobody_announced(
+    told: Told, run: Run, state: State
+) -> None:
+    env = {"WACOEX_STATE": str(state.path)}
+    told(message(OLD, "SG.1", at=1795870000))
+    assert run("optout", "add", f"+{OLD}", env=env).code == 0
+    listed = told(message(NEW, "SG.1", at=4102444800))
+    assert {f"+{OLD}", f"+{NEW}", "user_id:SG.1"} <= set(listed)
+
+
+def test_a_change_told_to_another_business_moves_no_stop_of_ours(told: Told) -> None:
+    told(message(OLD, "SG.1", at=1795870000), message(OLD, "SG.1", at=1795871000, text="STOP"))
+    change = json.loads(changed_number(OLD, NEW, 1795872000))
+    change["entry"][0]["id"] = "999"
+    change["entry"][0]["changes"][0]["value"]["metadata"] = {"phone_number_id": "998"}
+    assert f"+{NEW}" not in told(json.dumps(change))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_resume_takes_back_a_stop_that_comes_in_after_it(
+    told: Told, order: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "config.toml").write_text("[consent]\nresume = true\n")
+    monkeypatch.setenv("WACOEX_CONFIG_DIR", str(config))
+    told(message(OLD, "SG.1", at=1795870000), changed_number(OLD, NEW, 1795872000))
+    said = [
+        preference("stop", at=1795871000, wa_id=OLD),
+        preference("resume", at=1795873000, wa_id=NEW),
+    ]
+    for line in said[::order]:
+        listed = told(line)
+    assert listed == {}
+    # The next owner of the old number takes back nothing for the one before.
+    assert told(preference("stop", at=1795874000, wa_id=NEW)) != {}
+    told(message(OLD, "SG.9", at=1795875000))
+    assert f"+{NEW}" in told(preference("resume", at=1795876000, wa_id=OLD))
+
+
+@pytest.mark.parametrize(
+    "odd", ["%", "_", "SG.1' OR '1'='1", 'SG."1', "SG.1 2", "x" * 4000, "user_id:SG.1", "\u0000"]
+)
+def test_an_odd_id_says_stop_for_nobody_else(told: Told, odd: str) -> None:
+    told(message(ANA, "SG.1", at=1795870000), message(BEN, "SG.2", at=1795870000))
+    listed = told(preference("stop", user_id=odd), message(None, odd, text="STOP", at=1795879001))
+    assert not {f"+{ANA}", f"+{BEN}", "user_id:SG.1", "user_id:SG.2"} & set(listed)
+
+
+def test_a_circle_of_changes_comes_to_an_end(told: Told) -> None:
+    numbers = [f"65912300{n:02}" for n in range(10)]
+    lines = [message(numbers[0], "SG.0", at=1795870000, text="STOP")]
+    for n in range(300):
+        old, new = numbers[n % 10], numbers[(n + 1) % 10]
+        lines.append(changed_number(old, new, 1795870001 + n, f"SG.{n}", f"SG.{n + 1}"))
+    listed = told(*lines)
+    assert {f"+{number}" for number in numbers} <= set(listed)
+    assert told(message(BEN, "SG.999", at=1795879000)) == listed
+
+
+@pytest.mark.parametrize(
     ("ours", "theirs"),
     [
         ("+5531988888888", "553188888888"),
@@ -314,3 +539,15 @@ def test_our_own_number_in_the_other_spelling_of_meta_is_ours(
     run("events", "import", "-", stdin=f"{removed}\n", env=env)
     found = run("doctor", "shop", "--offline", "--json", env=env).data["findings"]
     assert "WX203" in {finding["id"] for finding in found}
+
+
+def test_a_log_from_before_there_were_persons_tells_who_is_who(run: Run, tmp_path: Path) -> None:
+    """The number and the id stood together in what was delivered, and in no event."""
+    path = tmp_path / "old.db"
+    path.write_bytes(gzip.decompress(WRITTEN.read_bytes()))
+    env = {"WACOEX_STATE": str(path)}
+    phone, user_id = "+6591234567", "SG.13491208655302741918"
+    stop = preference("stop", at=1795879000, waba="102290129340398", user_id=user_id)
+    assert run("events", "import", "-", stdin=f"{stop}\n", env=env).code == 0
+    rows = run("optout", "list", "--json", env=env).data["optouts"]
+    assert {phone, f"user_id:{user_id}"} <= {row["phone"] for row in rows}

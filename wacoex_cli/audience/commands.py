@@ -1,9 +1,11 @@
 """`wacoex optout`: the people who are never to be sent to."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +14,9 @@ from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
 from wacoex_cli.terminal.render import Result, Table
+
+if TYPE_CHECKING:
+    from wacoex_cli.foundation.workspace import Workspace
 
 app = group("optout", "The people who want no more messages. No broadcast is ever sent to them.")
 
@@ -35,6 +40,18 @@ ScopeOption = Annotated[
 ]
 
 
+@contextlib.contextmanager
+def _up_to_date(invocation: Invocation) -> "Iterator[Workspace]":
+    """The workspace, after the list has learned what the settings say and what has come in."""
+    from wacoex_cli.contacts import stops
+    from wacoex_cli.events.store import catch_up
+
+    with invocation.open_workspace() as workspace:
+        stops.follow(workspace.state, workspace.settings.consent, workspace.clock.now())
+        catch_up(workspace.state, (stops.PERSONS, stops.OPTOUTS), workspace.clock)
+        yield workspace
+
+
 @command(
     app,
     "add",
@@ -55,13 +72,15 @@ def add(
     Who is on the list for marketing is added for all, never the other way round: to take that back,
     remove them first.
     """
-    from wacoex_cli.contacts import store
+    from wacoex_cli.contacts import stops, store
 
-    with invocation.open_workspace() as workspace:
+    with _up_to_date(invocation) as workspace:
         now, wanted = workspace.clock.now(), store.Scope(scope)
         known, in_force, is_change = store.add_by_hand(
             workspace.state, phone, country, note, now, wanted, dry_run=dry_run
         )
+        if is_change and not dry_run:
+            stops.settle_by_hand(workspace.state, now)
     only = " for marketing" if in_force == "marketing" else ""
     if is_change:
         text = f"{known} {'would be ' if dry_run else ''}added to the opt-out list{only}"
@@ -84,7 +103,7 @@ def remove(
     """Let a person be sent to again."""
     from wacoex_cli.contacts import store
 
-    with invocation.open_workspace() as workspace:
+    with _up_to_date(invocation) as workspace:
         found = store.listed_phone(workspace.state, phone, country)
         if not dry_run:
             question = f"Has {found} agreed to get messages again?"
@@ -102,7 +121,7 @@ def list_optouts(invocation: Invocation) -> Result:
     """List them, the newest first."""
     from wacoex_cli.contacts import store
 
-    with invocation.open_workspace() as workspace:
+    with _up_to_date(invocation) as workspace:
         found = store.list_optouts(workspace.state)
     rows = [
         [optout.phone, optout.scope.value, optout.source, optout.note, from_text(optout.added_at)]
@@ -134,10 +153,10 @@ def import_optouts(
     """Add everybody in a file. Exit status 7 when some numbers could not be read."""
     from wacoex_cli.audience.people import names_in
     from wacoex_cli.audience.recipients_file import open_recipients
-    from wacoex_cli.contacts import store
+    from wacoex_cli.contacts import stops, store
 
     with (
-        invocation.open_workspace() as workspace,
+        _up_to_date(invocation) as workspace,
         open_recipients(
             None if str(file) == "-" else file,
             stdin=sys.stdin.buffer,
@@ -149,6 +168,8 @@ def import_optouts(
         now, wanted = workspace.clock.now(), store.Scope(scope)
         numbers = ((row.line, name) for row in recipients for name in names_in(row))
         done = store.import_file(workspace.state, numbers, country, now, wanted, dry_run=dry_run)
+        if done.added and not dry_run:
+            stops.settle_by_hand(workspace.state, now)
     invalid = done.invalid_lines
     text = [f"{done.added} {'would be ' if dry_run else ''}added, {done.known} on the list already"]
     if invalid:

@@ -285,8 +285,10 @@ def _check(invocation: Invocation, rate: float | None, progress: str | None) -> 
 def _up_to_date(invocation: Invocation) -> "Iterator[Workspace]":
     """The workspace, after broadcasts have learned what has come in."""
     from wacoex_cli.broadcast.projection import bring_up_to_date
+    from wacoex_cli.contacts.stops import follow
 
     with invocation.open_workspace() as workspace:
+        follow(workspace.state, workspace.settings.consent, workspace.clock.now())
         bring_up_to_date(workspace.state, workspace.clock)
         yield workspace
 

@@ -14,6 +14,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.broadcast import takeover
@@ -84,6 +85,8 @@ _LONGEST_HOLD_SECONDS = 600.0
 _CLAIMED_THROUGH_SECONDS = 1.0
 _WARM_UP_SECONDS = 3.0
 _LOOK_EVERY_SECONDS = 0.25
+_LONGEST_COMMIT = timedelta(seconds=10)
+"""Who is put on the list in one transaction came onto it when that began."""
 
 
 @dataclass(frozen=True)
@@ -635,7 +638,7 @@ async def send(
             # Who said stop while a person read the question is not claimed first.
             await _catch_up(state, clock)
             async with (
-                meanwhile(_learn(state, clock), engine.fail),
+                meanwhile(_learn(state, clock, sender.rows), engine.fail),
                 creating(state, provider, broadcast, clock, engine.stop, engine.fail),
                 polling(state, provider.respondio, run.broadcast_id, clock, engine.fail) as poller,
             ):
@@ -759,11 +762,15 @@ class _SendingProcess:
         return Sent(closed, counts, stop, first, status_code)
 
 
-async def _learn(state: State, clock: Clock) -> None:
+async def _learn(state: State, clock: Clock, rows: Rows) -> None:
     """Project what a listener stores: opt-outs, statuses, and what must pause us."""
+    skipped: frozenset[str] = frozenset()
     while True:
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
         await _catch_up(state, clock)
+        since = clock.now() - _LONGEST_COMMIT
+        with contextlib.suppress(WacoexError):
+            skipped = await asyncio.to_thread(rows.skip_new_optouts, since, skipped)
 
 
 async def _catch_up(state: State, clock: Clock) -> None:

@@ -48,7 +48,7 @@ _TEMPLATE = "(SELECT b.template FROM broadcasts b WHERE b.broadcast_id = recipie
 _CHANNEL = "(SELECT b.channel_id FROM broadcasts b WHERE b.broadcast_id = recipients.broadcast_id)"
 _STANDS = holds_back(_TEMPLATE, _CHANNEL)
 _SPELLINGS = f"IN (recipients.phone, {other_spelling('recipients.phone')})"
-_NOT_OPTED_OUT = (
+NOT_OPTED_OUT = (
     f"NOT EXISTS (SELECT 1 FROM optouts WHERE optouts.phone {_SPELLINGS} AND {_STANDS})"
     " AND NOT EXISTS (SELECT 1 FROM optouts_by_id WHERE optouts_by_id.user_id"
     f" IN (SELECT recipients.user_id UNION ALL {ids_of(_SPELLINGS)})"
@@ -58,13 +58,13 @@ _NOT_OPTED_OUT = (
 )
 PENDING = (
     "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'pending'"
-    f" AND new_contact IS NULL AND {_NOT_OPTED_OUT} ORDER BY row LIMIT ?"
+    f" AND new_contact IS NULL AND {NOT_OPTED_OUT} ORDER BY row LIMIT ?"
 )
 _HAS_TRIES = "tries_in_run < ? AND (first_try_in_run_at IS NULL OR first_try_in_run_at > ?)"
 DUE = (
     "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'retry'"
     " AND not_before <= ? AND not_before <= CASE WHEN reason = 'quiet_hours' THEN ? ELSE ? END"
-    f" AND {_HAS_TRIES} AND {_NOT_OPTED_OUT} ORDER BY not_before, row LIMIT ?"
+    f" AND {_HAS_TRIES} AND {NOT_OPTED_OUT} ORDER BY not_before, row LIMIT ?"
 )
 _PAGE_ROWS = 5_000
 LOST_RECORD, OTHER_COPY = "lost_record", "other_copy"

@@ -46,6 +46,7 @@ from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.store import Signs
 from wacoex_cli.contacts.persons import USER_ID_PREFIX, Persons, account_of_channel
+from wacoex_cli.contacts.stops import follow
 from wacoex_cli.errors import RefusedError, UsageError, WacoexError
 from wacoex_cli.events.store import MAC, EventLog, catch_up
 from wacoex_cli.findings.model import worst_first
@@ -384,6 +385,7 @@ def plan_broadcast(
             hint="for example: --template spring_offer --lang en_US",
             code="missing_template",
         )
+    follow(workspace.state, workspace.settings.consent, workspace.clock.now())
     order = replace(
         order,
         source=None if order.source == Path("-") else order.source,

@@ -14,6 +14,7 @@ from wacoex_cli.broadcast.figures import (
     DUE,
     FAILED,
     IS_HELD,
+    NOT_OPTED_OUT,
     OPEN,
     PENDING,
     Figures,
@@ -232,6 +233,39 @@ class Rows(Figures):
         )
         if self._skip("opted_out", where, [self.broadcast_id] * where.count("?")):
             self.count_again()
+
+    def skip_new_optouts(self, since: datetime, known: frozenset[str]) -> frozenset[str]:
+        """Skip at once who came onto the list at or after `since`, but for those of `known`.
+
+        Opens transactions. Returns all who did; what it costs depends on them, not on the rows.
+        """
+        sql = (
+            "SELECT phone FROM optouts WHERE added_at >= ? UNION"
+            f" SELECT '{USER_ID_PREFIX}' || user_id FROM optouts_by_id WHERE added_at >= ?"
+        )
+        new = frozenset(row["phone"] for row in self.state.rows(sql, [to_text(since)] * 2))
+        for name in sorted(new - known):
+            user_id = name.removeprefix(USER_ID_PREFIX)
+            if user_id == name:
+                ids = ids_of(f"IN {EITHER_SPELLING}")
+                where = f"(phone IN {EITHER_SPELLING} OR user_id IN ({ids}))"
+            else:
+                where = f"(user_id = ? OR phone IN ({numbers_of('= ?')}))"
+            statement = moving(
+                Move.SKIP,
+                RowState.SKIPPED,
+                "reason = 'opted_out', code = NULL",
+                f"state <> 'skipped' AND {where} AND NOT ({NOT_OPTED_OUT})",
+            )
+            with self.state.transaction():
+                values = [user_id] * where.count("?")
+                skipped = self.state.execute(statement, [self.broadcast_id, *values])
+                self.state.execute(
+                    "UPDATE broadcasts SET skipped = skipped + ?, recipients = recipients - ?"
+                    " WHERE broadcast_id = ?",
+                    [skipped, skipped, self.broadcast_id],
+                )
+        return new
 
     def skip_cooling_down(self, since: datetime) -> None:
         """Skip everybody for whom Meta answered 131049 after `since`."""

@@ -61,6 +61,7 @@ from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
 from wacoex_cli.contacts.quiet_hours import NEVER_OPEN, demand_opening
+from wacoex_cli.contacts.stops import follow
 from wacoex_cli.contacts.store import Scope, is_opted_out
 from wacoex_cli.errors import (
     CredentialError,
@@ -231,6 +232,7 @@ def send_broadcast(
     zone = zone_of(workspace, channel)
     not_before, until = _times(workspace, order, zone)
     settings = workspace.settings_for(channel.name)
+    follow(state, workspace.settings.consent, workspace.clock.now())
     order = replace(
         order,
         rate=order.rate or broadcast.rate,

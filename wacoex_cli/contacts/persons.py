@@ -10,6 +10,7 @@ Methods that change something are called inside a transaction of the state.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from wacoex_cli.channels.store import address_of_event
@@ -17,7 +18,7 @@ from wacoex_cli.contacts.spelling import other_spelling, shorter_spelling
 from wacoex_cli.foundation.phone_numbers import one_spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.events import Event
@@ -27,6 +28,7 @@ USER_ID_PREFIX = "user_id:"
 EVERY_BUSINESS = ""
 """The account of what holds for all businesses."""
 _AT_ONCE = 500
+_MOST_RELATIVES = 1_000
 _COLUMNS = "account, phone, user_id, source, since, seen_at, until"
 _ACCOUNTS = (
     "SELECT account FROM channel_accounts WHERE channel_id IN"
@@ -114,12 +116,25 @@ class PersonMove(NamedTuple):
     at: str
 
 
-class Relatives(NamedTuple):
-    """Numbers and ids that belong, or belonged, to one person or to owners of the same number."""
+class Relatives:
+    """Pairs and moves of one business, of a person and of who had the same numbers or ids."""
 
-    names: frozenset[str]
-    pairs: tuple[Pair, ...]
-    moves: tuple[PersonMove, ...]
+    def __init__(self, pairs: Iterable[Pair], moves: Iterable[PersonMove]) -> None:
+        self._pairs: dict[str, list[Pair]] = {}
+        self._moves: dict[str, list[PersonMove]] = {}
+        for pair in pairs:
+            for name in pair.identities:
+                self._pairs.setdefault(name, []).append(pair)
+        for move in moves:
+            self._moves.setdefault(move.before, []).append(move)
+
+    def pairs_of(self, name: str) -> Sequence[Pair]:
+        """The pairs with this number or id."""
+        return self._pairs.get(name, ())
+
+    def moves_from(self, name: str) -> Sequence[PersonMove]:
+        """The moves away from this number or id."""
+        return self._moves.get(name, ())
 
 
 def current(pairs: Iterable[Pair]) -> list[Pair]:
@@ -239,7 +254,7 @@ class Persons:
         for _ in range(2):
             for name in sorted(wanted - asked):
                 for pair in self._with(name):
-                    if pair.account in accounts or account == EVERY_BUSINESS:
+                    if pair.account in accounts:
                         known = found.get((pair.phone, pair.user_id))
                         found[pair.phone, pair.user_id] = _merged(known, pair)
             asked |= wanted
@@ -280,8 +295,22 @@ class Persons:
         return [Pair(**row) for row in self.state.rows(sql, [value])]
 
     def of(self, identity: str, account: str) -> frozenset[str]:
-        """The number and the id of a person now, by either; numbers in one spelling."""
-        return identities_of(identity, self.around(identity, account))
+        """The number and the ids of a person now, by any; numbers in one spelling.
+
+        With `EVERY_BUSINESS` as `account` the ids of all businesses, else that of one.
+        """
+        if account != EVERY_BUSINESS:
+            return identities_of(identity, self.around(identity, account))
+        names = self._at_each_business(identity)
+        # Who is named by an id has one at other businesses too.
+        for phone in [name for name in names - {identity} if name.startswith("+")]:
+            names |= self._at_each_business(phone)
+        return names
+
+    def _at_each_business(self, identity: str) -> frozenset[str]:
+        accounts = {pair.account for pair in self._with(identity)}
+        found = (self.of(identity, account) for account in accounts)
+        return frozenset({identity}).union(*found)
 
     def note_move(self, account: str, before: str, after: str, at: str) -> None:
         """Keep that a person who was known as `before` is known as `after` from `at` on."""
@@ -291,33 +320,49 @@ class Persons:
             [account, before, after, at],
         )
 
-    def relatives(self, identity: str, account: str) -> Relatives:
-        """Everything that pairs and moves of one business lead to from a number or an id."""
-        accounts = self.accounts_like(account)
-        pairs: dict[tuple[str, str], Pair] = {}
-        moves: set[PersonMove] = set()
-        names, waiting = {identity}, [identity]
-        while waiting:
-            name = waiting.pop()
+    def relatives(
+        self, identity: str, accounts: frozenset[str]
+    ) -> tuple[frozenset[str], list[Relatives]]:
+        """All that pairs and moves lead to from a number or id: the names, and what joins them.
+
+        Of one business (its accounts), or with `EVERY_BUSINESS` of each. The nearest come first,
+        and no more than a real person can have.
+        """
+        is_everywhere = EVERY_BUSINESS in accounts
+        pairs: dict[tuple[frozenset[str], str, str], Pair] = {}
+        moves = set[tuple[str, PersonMove]]()
+        names, waiting = {identity}, deque([identity])
+        while waiting and len(names) <= _MOST_RELATIVES:
+            name = waiting.popleft()
             reached = set[str]()
             for pair in self._with(name):
-                if pair.account in accounts:
-                    key = (pair.phone, pair.user_id)
+                if is_everywhere or pair.account in accounts:
+                    key = (self.accounts_like(pair.account), pair.phone, pair.user_id)
                     pairs[key] = _merged(pairs.get(key), pair)
                     reached |= pair.identities
-            for move in self._moves_of(name):
-                moves.add(move)
-                reached |= {move.before, move.after}
-            waiting += sorted(reached - names)
+            for where, move in self._moves_of(name):
+                if is_everywhere or where in accounts:
+                    moves.add((where, move))
+                    reached |= {move.before, move.after}
+            waiting.extend(sorted(reached - names))
             names |= reached
-        return Relatives(frozenset(names), tuple(pairs.values()), tuple(sorted(moves)))
+        businesses = {self.accounts_like(where) for where, _ in moves} | {key[0] for key in pairs}
+        found = [
+            Relatives(
+                [pair for key, pair in pairs.items() if key[0] == business],
+                sorted({move for where, move in moves if where in business}),
+            )
+            for business in sorted(businesses, key=sorted)
+        ]
+        return frozenset(names), found
 
-    def _moves_of(self, name: str) -> list[PersonMove]:
+    def _moves_of(self, name: str) -> list[tuple[str, PersonMove]]:
         rows = self.state.rows(
-            "SELECT before, after, at FROM person_moves WHERE before = ? OR after = ?",
+            "SELECT account, before, after, at FROM person_moves WHERE before = ?"
+            " UNION SELECT account, before, after, at FROM person_moves WHERE after = ?",
             [name, name],
         )
-        return [PersonMove(**row) for row in rows]
+        return [(row.pop("account"), PersonMove(**row)) for row in rows]
 
 
 def identity_of(contact: str) -> str | None:

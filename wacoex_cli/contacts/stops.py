@@ -9,7 +9,9 @@ change something are called inside a transaction of the state.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,9 +22,9 @@ from wacoex_cli.contacts.persons import (
     Persons,
     account_of,
     account_of_channel,
-    current,
     identity_of,
 )
+from wacoex_cli.contacts.spelling import other_spelling
 from wacoex_cli.contacts.store import (
     SAID_AT,
     OptOut,
@@ -30,26 +32,28 @@ from wacoex_cli.contacts.store import (
     add_entry,
     entries_of,
     remove_entry,
-    was_removed_after,
 )
 from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.platforms.events import Event, Kind, Projection
+from wacoex_cli.platforms.events import Event, Kind, Projection, Source
 from wacoex_cli.platforms.stop_words import StopWords, usual
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.contacts.persons import PersonMove, Relatives
     from wacoex_cli.foundation.settings import ConsentSettings
-    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.state import Row, State
 
 _PREFERENCE = "meta-user_preferences"
 _REFUSAL = "meta-131050"
 _SOURCES = (_PREFERENCE, "stop-word", "stop-button", _REFUSAL)
 """How a stop comes in by itself; of two that say the same, the first in this order is shown."""
+_DERIVED = re.compile(rf"{SAID_AT}[0-9T:.-]+Z")
+_NEVER = "9999"
+_OLD_AT_ONCE = 200
 _CHANGES = frozenset({"user_changed_number", "user_changed_user_id"})
 
 
@@ -68,72 +72,158 @@ class SaidStop(NamedTuple):
 
 def note_stop(state: State, stop: SaidStop, now: datetime) -> None:
     """Keep what somebody said, and put them on the list by everything that names them."""
+    _keep_stop(state, stop)
+    apply_stops(state, [(stop.who, stop.account)], now)
+
+
+def _keep_stop(state: State, stop: SaidStop) -> None:
     state.execute(
         "INSERT INTO stops_said (who, account, scope, source, at) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (who, account, scope, source, at) DO NOTHING",
         list(stop),
     )
-    apply_stops(Persons(state), stop.who, stop.account, now)
 
 
-def apply_stops(persons: Persons, identity: str, account: str, now: datetime) -> None:
-    """Bring the list in line with what the persons around a number or id have said.
+def apply_stops(state: State, touched: Iterable[tuple[str, str]], now: datetime) -> None:
+    """Bring the list in line with what the persons around numbers or ids have said.
 
-    What comes of it depends on what is known, and never on the order in which it came in. What a
-    person or a file put on the list stays.
+    `touched` are these, each with an account. What comes of it depends on what is known, and never
+    on the order in which it came in. What a person or a file put on the list stays, and goes with
+    the person as what they said does.
     """
-    state, accounts = persons.state, persons.accounts_like(account)
-    around = persons.relatives(identity, account)
-    said = _said_by(state, around.names, accounts)
+    persons, done = Persons(state), set[tuple[frozenset[str], str]]()
+    for identity, account in touched:
+        for whose in sorted({account, EVERY_BUSINESS}):
+            business = frozenset({EVERY_BUSINESS})
+            if whose != EVERY_BUSINESS:
+                business = persons.accounts_like(whose) - business
+            if (business, identity) not in done:
+                names = _apply(persons, identity, business, now)
+                done |= {(business, name) for name in names}
+
+
+def _apply(
+    persons: Persons, identity: str, accounts: frozenset[str], now: datetime
+) -> frozenset[str]:
+    state = persons.state
+    names, around = persons.relatives(identity, accounts)
+    said = _said_by(state, names, accounts)
     if not said:
-        return
+        return names
+    lifted = _lifted(state, names)
+    resumed = _resumed(state, names, accounts)
     wanted: dict[tuple[str, str], tuple[tuple[bool, int, str], OptOut]] = {}
     for stop in said:
-        for name in reached_by(stop, around):
-            if was_removed_after(state, {name}, stop.at):
+        reached = reached_by(stop, around, lifted)
+        if stop.source == _PREFERENCE and any(
+            at >= max(stop.at, reached.get(who, _NEVER)) and _is_theirs(who, at, around, reached)
+            for who, at in resumed
+        ):
+            continue
+        for name, since in reached.items():
+            if since <= lifted.get(name, ""):
                 continue
-            scope = Scope.ALL if _consent(state).get("stop_scope") == "all" else stop.scope
+            scope = Scope.ALL if _covers_all(state, stop) else stop.scope
             note = f"{SAID_AT}{stop.at}"
             entry = OptOut(name, scope, stop.source, note, to_text(now), stop.account)
-            rank = (scope is not Scope.ALL, _SOURCES.index(stop.source), note)
+            rank = (scope is not Scope.ALL, _place(stop.source), note)
             known = wanted.get((name, stop.account))
             if known is None or rank < known[0]:
                 wanted[name, stop.account] = rank, entry
-    for name in sorted(around.names):
+    for name in sorted(names):
         for entry in entries_of(state, name, accounts):
-            if entry.source in _SOURCES and (entry.note or "").startswith(SAID_AT):
-                remove_entry(state, entry)
-                kept = wanted.get((name, entry.account))
-                if kept is not None:
-                    first = min(kept[1].added_at, entry.added_at)
-                    wanted[name, entry.account] = kept[0], replace(kept[1], added_at=first)
+            if entry.account not in accounts or not _is_derived(entry):
+                continue
+            kept = wanted.get((name, entry.account))
+            if kept is not None and _says_the_same(kept[1], entry):
+                del wanted[name, entry.account]
+                continue
+            remove_entry(state, entry)
+            if kept is not None:
+                first = min(kept[1].added_at, entry.added_at)
+                wanted[name, entry.account] = kept[0], replace(kept[1], added_at=first)
     for _, entry in wanted.values():
         add_entry(state, entry)
+    return names
 
 
-def reached_by(stop: SaidStop, around: Relatives) -> frozenset[str]:
-    """Every number and id that names the person of a stop: then, after moves, and now."""
-    names = {stop.who, *_names_at(stop.who, stop.at, around.pairs)}
-    waiting = [(name, stop.at) for name in sorted(names)]
+def _says_the_same(wanted: OptOut, entry: OptOut) -> bool:
+    return replace(wanted, phone=entry.phone, added_at=entry.added_at) == entry
+
+
+def _is_derived(entry: OptOut) -> bool:
+    """Whether it follows from what was said, and was not put on the list as it stands."""
+    return _DERIVED.fullmatch(entry.note or "") is not None
+
+
+def _covers_all(state: State, stop: SaidStop) -> bool:
+    return stop.source in _SOURCES and _consent(state).get("stop_scope") == "all"
+
+
+def _place(source: str) -> int:
+    return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
+
+
+def reached_by(
+    stop: SaidStop, around: Iterable[Relatives], lifted: Mapping[str, str]
+) -> dict[str, str]:
+    """Every number and id that has named the person of a stop since, and from when on.
+
+    A name that was taken off the list (`lifted`, when) leads no further after that.
+    """
+    around = tuple(around)
+    found: dict[str, str] = {}
+    waiting = [(stop.who, stop.at)]
+    for business in around:
+        waiting += [(name, stop.at) for name in _names_at(stop.who, stop.at, business)]
     while waiting:
         name, since = waiting.pop()
-        for move in _moves_from(name, since, around, names):
-            if move.after not in names:
-                names.add(move.after)
-                waiting.append((move.after, move.at))
-    for pair in current(around.pairs):
-        # What an id says holds for the number that it has now; a number may have a new owner.
-        if f"{USER_ID_PREFIX}{pair.user_id}" in names:
-            names.add(pair.phone)
-    return frozenset(names)
+        if name in found and found[name] <= since:
+            continue
+        found[name] = since
+        until = lifted.get(name, "")
+        until = until if until >= since else _NEVER
+        for business in around:
+            waiting += [
+                (move.after, move.at)
+                for move in _moves_from(name, since, business, found)
+                if move.at <= until
+            ]
+            # What an id says holds for each number that it has; a number may have a new owner.
+            waiting += [
+                (pair.phone, max(pair.since, since))
+                for pair in business.pairs_of(name)
+                if f"{USER_ID_PREFIX}{pair.user_id}" == name
+                and (pair.seen_at >= since or not _has_left(pair, business))
+                and pair.since <= until
+            ]
+    return found
+
+
+def _is_theirs(who: str, at: str, around: Iterable[Relatives], names: Collection[str]) -> bool:
+    """Whether a number or id of a person was still theirs at a moment."""
+    for business in around:
+        if owner := _names_at(who, at, business):
+            return all(name in names for name in owner)
+        if any(move.at <= at for move in business.moves_from(who)):
+            return False
+    return True
+
+
+def _has_left(pair: Pair, business: Relatives) -> bool:
+    """Whether an id was seen with another number later, or was said to have left this one."""
+    return pair.is_ended or any(
+        other.user_id == pair.user_id and other.seen_at > pair.seen_at
+        for other in business.pairs_of(f"{USER_ID_PREFIX}{pair.user_id}")
+    )
 
 
 def _moves_from(
-    name: str, since: str, around: Relatives, names: Collection[str]
+    name: str, since: str, business: Relatives, names: Collection[str]
 ) -> list[PersonMove]:
     """The moves of who had a number or id at a moment: who leaves it later is somebody else."""
     later = sorted(
-        (move for move in around.moves if move.before == name and move.at >= since),
+        (move for move in business.moves_from(name) if move.at >= since),
         key=lambda move: (move.at, move.after),
     )
     first = [move for move in later if move.at == later[0].at]
@@ -141,24 +231,36 @@ def _moves_from(
         pair.phone == name
         and since < pair.since <= move.at
         and f"{USER_ID_PREFIX}{pair.user_id}" not in names
-        for pair in around.pairs
+        for pair in business.pairs_of(name)
         for move in first[:1]
     )
     return [] if has_new_owner else first
 
 
-def _names_at(who: str, at: str, pairs: Iterable[Pair]) -> frozenset[str]:
-    """The pair that a number or id belonged to at a moment, or else the first one after it."""
-    own = sorted((pair for pair in pairs if who in pair.identities), key=lambda it: it[:3])
-    before = [pair for pair in own if pair.since <= at and not (pair.until and pair.until < at)]
+def _names_at(who: str, at: str, business: Relatives) -> frozenset[str]:
+    """The pair that a number or id belonged to at a moment, or else the first one after it.
+
+    Of a pair only its first and its last moment are known. Where a number was with somebody else in
+    between, both may have had it: who may have said stop is on the list.
+    """
+    own = sorted(business.pairs_of(who), key=lambda it: it[:3])
+    before = [
+        pair for pair in own if pair.since <= at and not (pair.is_ended and str(pair.until) < at)
+    ]
+    if spanning := [pair for pair in before if pair.seen_at >= at]:
+        newest = max(before, key=lambda it: it.since)
+        return frozenset().union(*(pair.identities for pair in (newest, *spanning)))
     if before:
-        return max(before, key=lambda it: it.since).identities
-    is_new = not any(pair.since <= at for pair in own)
-    after = [pair for pair in own if pair.since > at]
-    return min(after, key=lambda it: it.since).identities if after and is_new else frozenset()
+        return max(before, key=lambda it: it.seen_at).identities
+    if any(pair.since <= at for pair in own) or not own:
+        return frozenset()
+    first = min(own, key=lambda it: it.since)
+    has_moved = any(at <= move.at < first.since for move in business.moves_from(who))
+    return frozenset() if has_moved else first.identities
 
 
 def _said_by(state: State, names: Iterable[str], accounts: Collection[str]) -> list[SaidStop]:
+    """What these have said, and what a person or a file put on the list for them."""
     found = []
     for name in sorted(names):
         rows = state.rows(
@@ -169,9 +271,47 @@ def _said_by(state: State, names: Iterable[str], accounts: Collection[str]) -> l
         found += [
             SaidStop(**{**row, "scope": Scope(row["scope"])})
             for row in rows
-            if row["account"] in accounts or row["account"] == EVERY_BUSINESS
+            if row["account"] in accounts
         ]
+        if EVERY_BUSINESS in accounts:
+            found += [
+                SaidStop(name, EVERY_BUSINESS, entry.scope, entry.source, entry.added_at)
+                for entry in entries_of(state, name, ())
+                if not _is_derived(entry)
+            ]
     return found
+
+
+def _lifted(state: State, names: Iterable[str]) -> dict[str, str]:
+    """When a person took these off the list (RFC 3339, UTC), of those that were."""
+    sql = "SELECT removed_at FROM optouts_removed WHERE who = ?"
+    found = {name: state.value(sql, [name]) for name in names}
+    return {name: str(at) for name, at in found.items() if at}
+
+
+def _resumed(
+    state: State, names: Iterable[str], accounts: Collection[str]
+) -> list[tuple[str, str]]:
+    """By which names and when people took back what they had told Meta."""
+    sql = "SELECT account, at FROM stops_resumed WHERE who = ?"
+    return [
+        (name, row["at"])
+        for name in names
+        for row in state.rows(sql, [name])
+        if row["account"] in accounts
+    ]
+
+
+def settle_by_hand(state: State, now: datetime) -> None:
+    """Let what a person or a file put on the list hold for ids too; opens a transaction."""
+    with state.transaction():
+        rows = state.rows(
+            "SELECT DISTINCT p.phone FROM person_pairs p JOIN optouts o"
+            f" ON o.phone IN (p.phone, {other_spelling('p.phone')}) AND o.account = ''"
+            " WHERE NOT EXISTS (SELECT 1 FROM optouts_by_id i WHERE i.user_id = p.user_id"
+            " AND i.account = '')"
+        )
+        apply_stops(state, [(row["phone"], EVERY_BUSINESS) for row in rows], now)
 
 
 def note_refusal(state: State, phone: str, channel_id: int, at: str, now: datetime) -> None:
@@ -246,29 +386,36 @@ def project_persons(state: State, events: Sequence[Event], now: datetime) -> Non
     pairs = pairs_in(events)
     news = [pair for pair in pairs if not persons.is_known_well(pair)]
     persons.note(pairs)
+    touched = [(pair.phone, pair.account) for pair in news]
     for event in events:
         if event.data.get("event") in _CHANGES:
-            _note_change(state, persons, event, now)
-    for pair in news:
-        _carry_over(state, persons, pair, now)
+            touched += _note_change(persons, event)
     for event in events:
         # Stops by number that came before there were persons were taken in by `opt-outs`.
         is_old_way = event.kind is Kind.USER_PREFERENCE and (event.contact or "").startswith("+")
         if not is_old_way and (stop := stop_of(state, event)):
-            note_stop(state, stop, now)
+            _keep_stop(state, stop)
+            touched.append((stop.who, stop.account))
+    apply_stops(state, touched, now)
 
 
 def project_preferences(state: State, events: Sequence[Event], now: datetime) -> None:
     """Put on the list who told Meta to stop (user_preferences), and off it who may come back."""
+    touched = []
     for event in events:
         if stop := stop_of(state, event):
-            note_stop(state, stop, now)
+            _keep_stop(state, stop)
+            touched.append((stop.who, stop.account))
         elif event.data.get("value") == "resume":
-            _note_resume(state, event, now)
+            touched += _note_resume(state, event)
+    apply_stops(state, touched, now)
 
 
-def _note_change(state: State, persons: Persons, event: Event, now: datetime) -> None:
-    """A person has another number, or another id: what they said goes with them."""
+def _note_change(persons: Persons, event: Event) -> list[tuple[str, str]]:
+    """A person has another number, or another id: what they said goes with them.
+
+    Gives the names of before and after, each with the account.
+    """
     account, data = account_of(event), event.data
     contact = identity_of(event.contact or "")
     new_id, old_id = data.get("user_id"), data.get("previous_user_id")
@@ -286,54 +433,29 @@ def _note_change(state: State, persons: Persons, event: Event, now: datetime) ->
     for known in sorted(filter(None, before - after)):
         for other in reached:
             persons.note_move(account, known, other, event.at)
-            for entry in entries_of(state, known, ()):
-                add_entry(state, _copied(entry, other, now))
-        apply_stops(persons, known, account, now)
     if new_phone and new_id:
         pair = Pair(account, new_phone, new_id, event.kind.value, event.at, event.at)
         persons.note([pair])
-        _carry_over(state, persons, pair, now)
+    return [(name, account) for name in sorted(filter(None, before | after))]
 
 
-def _carry_over(state: State, persons: Persons, pair: Pair, now: datetime) -> None:
-    """Apply what is known of a number or an id to the other, where the pair holds."""
-    apply_stops(persons, f"{USER_ID_PREFIX}{pair.user_id}", pair.account, now)
-    # What holds for every business was said by hand, by a file, or before there were businesses.
-    user = f"{USER_ID_PREFIX}{pair.user_id}"
-    by_id, by_number = entries_of(state, user, ()), entries_of(state, pair.phone, ())
-    if not (by_id or by_number):
-        return
-    around = persons.around(pair.phone, pair.account)
-    if not any(pair.identities == held.identities for held in current(around)):
-        return
-    for entry in by_id:
-        add_entry(state, _copied(entry, pair.phone, now))
-    # A number that had another owner before may be on the list because of them.
-    if {other.user_id for other in around if other.phone == pair.phone} == {pair.user_id}:
-        for entry in by_number:
-            add_entry(state, _copied(entry, user, now))
+def _note_resume(state: State, event: Event) -> list[tuple[str, str]]:
+    """Keep what somebody took back, where the setting allows it (`[consent] resume`).
 
-
-def _copied(entry: OptOut, identity: str, now: datetime) -> OptOut:
-    return replace(entry, phone=identity, added_at=to_text(now))
-
-
-def _note_resume(state: State, event: Event, now: datetime) -> None:
-    """Forget what somebody told Meta before, where the setting allows it (`[consent] resume`)."""
+    Gives their names, each with the account.
+    """
     who = identity_of(event.contact or "")
     if who is None or not _consent(state).get("resume"):
-        return
-    persons, account = Persons(state), account_of(event)
-    accounts = persons.accounts_like(account) - {EVERY_BUSINESS}
-    for name in sorted(persons.of(who, account)):
-        for entry in entries_of(state, name, accounts):
-            if entry.source == _PREFERENCE and entry.account:
-                remove_entry(state, entry)
+        return []
+    account, user_id = account_of(event), event.data.get("user_id")
+    names = {who, f"{USER_ID_PREFIX}{user_id}" if user_id else who}
+    for name in sorted(names):
         state.execute(
-            "DELETE FROM stops_said WHERE who = ? AND source = ? AND at <= ?",
-            [name, _PREFERENCE, event.at],
+            "INSERT INTO stops_resumed (who, account, at) VALUES (?, ?, ?)"
+            " ON CONFLICT (who, account, at) DO NOTHING",
+            [name, account, event.at],
         )
-    apply_stops(persons, who, account, now)
+    return [(name, account) for name in sorted(names)]
 
 
 def ids_without_number(state: State) -> list[OptOut]:
@@ -360,25 +482,69 @@ def check_unplaced(waiting: Sequence[OptOut]) -> list[Finding]:
     return [Finding("WX508", Severity.WARNING, None, evidence, people=people)]
 
 
-def keep_consent(state: State, stop_scope: str, *, resume: bool) -> None:
-    """Let every process that reads events know what the settings say; opens a transaction.
+def follow(state: State, consent: ConsentSettings, now: datetime) -> None:
+    """Let the list follow the settings from now on, in every process; opens a transaction.
 
-    `stop_scope` is `as_said` or `all`.
+    What a stop covers (`stop_scope`) holds for what was said before, too.
     """
-    wanted = json.dumps({"stop_scope": stop_scope, "resume": resume}, sort_keys=True)
-    if state.value("SELECT value FROM about WHERE key = 'consent'") == wanted:
+    kept = {"stop_scope": consent.stop_scope, "resume": consent.resume}
+    wanted = json.dumps(kept, sort_keys=True)
+    before = state.value("SELECT value FROM about WHERE key = 'consent'")
+    if before == wanted:
         return
+    if before is None:
+        _learn_from_old_logs(state, now)
     with state.transaction():
         state.execute(
             "INSERT INTO about (key, value) VALUES ('consent', ?)"
             " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [wanted],
         )
+        said = state.rows("SELECT DISTINCT who, account FROM stops_said")
+        apply_stops(state, [(row["who"], row["account"]) for row in said], now)
 
 
-def take_over(state: State, consent: ConsentSettings) -> StopWords:
-    """Let the list follow these settings from now on; gives the words that say stop."""
-    keep_consent(state, consent.stop_scope, resume=consent.resume)
+def _learn_from_old_logs(state: State, now: datetime) -> None:
+    """Learn who is who from what was delivered before there were persons.
+
+    Events of then name one of number and id; what was delivered is kept with both. Opens
+    transactions of some milliseconds; to do so again changes nothing.
+    """
+    from wacoex_cli.platforms.payloads import payload_of  # it is heavy
+
+    last = 0
+
+    def events_of(row: Row) -> Sequence[Event]:
+        with contextlib.suppress(ValueError, RecursionError):  # UnreadablePayload is a ValueError
+            return payload_of(
+                *(Source.META, json.loads(row["body"]), row["size"]),
+                key=b"",
+                received_at=from_text(row["received_at"]),
+            ).events
+        return ()
+
+    while rows := state.rows(
+        "SELECT payload_id, body, size, received_at FROM payloads"
+        " WHERE source = 'meta' AND payload_id > ? AND body LIKE '%user_id%'"
+        " ORDER BY payload_id LIMIT ?",
+        [last, _OLD_AT_ONCE],
+    ):
+        last = rows[-1]["payload_id"]
+        events = [event for row in rows for event in events_of(row)]
+        with state.transaction():
+            persons = Persons(state)
+            persons.note_account(events)
+            pairs = pairs_in(events)
+            persons.note(pairs)
+            touched = [(pair.phone, pair.account) for pair in pairs]
+            for event in events:
+                if event.data.get("event") in _CHANGES:
+                    touched += _note_change(persons, event)
+            apply_stops(state, touched, now)
+
+
+def words_of(consent: ConsentSettings) -> StopWords:
+    """The words and buttons that say stop by these settings."""
     return usual().changed(consent.stop_words, consent.no_stop_words)
 
 

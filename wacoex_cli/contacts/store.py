@@ -217,15 +217,6 @@ def _remove(state: State, who: str) -> int:
     return state.execute(f"DELETE FROM optouts WHERE phone IN {EITHER_SPELLING}", [who, who])
 
 
-def was_removed_after(state: State, identities: Iterable[str], moment: str) -> bool:
-    """Whether a person took any of these off the list later than a moment (RFC 3339, UTC)."""
-    found = (
-        state.value("SELECT removed_at FROM optouts_removed WHERE who = ?", [identity])
-        for identity in identities
-    )
-    return any(removed_at and removed_at >= moment for removed_at in found)
-
-
 def import_optouts(
     state: State, phones: Iterable[str], source: str, now: datetime, scope: Scope = Scope.ALL
 ) -> ImportCounts:

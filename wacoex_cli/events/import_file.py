@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from wacoex_cli.contacts.stops import take_over
+from wacoex_cli.contacts.stops import follow, words_of
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog, Stored, Tally, catch_up
@@ -62,8 +62,10 @@ def import_archive(
     """
     state, now = workspace.state, workspace.clock.now()
     store_bodies = workspace.settings.events.store_bodies
-    stop_words = take_over(state, workspace.settings.consent)
-    read = reader(workspace.secrets.local_key(), now, stop_words, store_bodies=store_bodies)
+    consent = workspace.settings.consent
+    if not dry_run:
+        follow(state, consent, now)
+    read = reader(workspace.secrets.local_key(), now, words_of(consent), store_bodies=store_bodies)
     size = Path(file).stat().st_size if file != "-" and Path(file).is_file() else 0
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(_opened(file))

@@ -27,7 +27,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from wacoex_cli.channels.store import Channels
-from wacoex_cli.contacts.stops import take_over
+from wacoex_cli.contacts.stops import follow, words_of
 from wacoex_cli.errors import CredentialError, UsageError, WacoexError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.consumers import PageRequest, WebPage
@@ -671,7 +671,8 @@ async def listen(
     clock, public_url = workspace.clock, workspace.settings.public_url
     key, store_bodies = workspace.secrets.local_key(), workspace.settings.events.store_bodies
 
-    stop_words = take_over(workspace.state, workspace.settings.consent)
+    consent = workspace.settings.consent
+    follow(workspace.state, consent, workspace.clock.now())
 
     def read(source: Source, body: bytes) -> Sequence[Payload]:
         now = clock.now()
@@ -681,7 +682,7 @@ async def listen(
             key=key,
             received_at=now,
             store_bodies=store_bodies,
-            stop_words=stop_words,
+            stop_words=words_of(consent),
         )
 
     def ready(url: str) -> None:

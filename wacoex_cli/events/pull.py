@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.registry import choose_channel, meta_for, respondio_for
-from wacoex_cli.contacts.stops import take_over
+from wacoex_cli.contacts.stops import follow, words_of
 from wacoex_cli.errors import (
     CredentialError,
     DeclinedError,
@@ -110,9 +110,10 @@ class PullLog:
     def of(cls, workspace: Workspace, tally: PullTally | None = None) -> PullLog:
         """The log of the installation; what it comes to is counted in `tally`."""
         key, store_bodies = workspace.secrets.local_key(), workspace.settings.events.store_bodies
-        stop_words = take_over(workspace.state, workspace.settings.consent)
+        consent = workspace.settings.consent
+        follow(workspace.state, consent, workspace.clock.now())
         counted = tally or PullTally()
-        return cls(workspace.state, workspace.clock, counted, key, store_bodies, stop_words)
+        return cls(workspace.state, workspace.clock, counted, key, store_bodies, words_of(consent))
 
     def keep(self, source: Source, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Store what is new of these bodies; it is durable when this returns."""

@@ -725,11 +725,6 @@ _M020_LEFT_OUT = (
 )
 
 
-def m023_reread(db: Database) -> None:
-    """When the category of a broadcast's template was learned last; NULL: when it was planned."""
-    db.execute("ALTER TABLE broadcasts ADD COLUMN category_at TEXT")
-
-
 def m021_unplaced_events(db: Database) -> None:
     ours = "phone_number_id, phone, waba_id, respondio_channel_id"
     names = f"{ours}, source, kind, said".replace(",", " TEXT NOT NULL,")
@@ -743,6 +738,19 @@ def m021_unplaced_events(db: Database) -> None:
     begin = "MAX(event_id) - 10000 FROM events HAVING MAX(event_id) > 10000"
     for reader in ("unplaced", "unclear"):
         db.execute(f"INSERT INTO cursors (consumer, event_id) SELECT '{reader}', {begin}")
+
+
+def m022_reread(db: Database) -> None:
+    """When the category of a broadcast's template was learned last; NULL: when it was planned."""
+    db.execute("ALTER TABLE broadcasts ADD COLUMN category_at TEXT")
+
+
+def m023_old_logs(db: Database) -> None:
+    db.execute("CREATE INDEX optouts_by_added_at ON optouts (added_at)")
+    db.execute("CREATE INDEX optouts_by_id_by_added_at ON optouts_by_id (added_at)")
+    columns = "who TEXT NOT NULL, account TEXT NOT NULL, at TEXT NOT NULL"
+    db.execute(f"CREATE TABLE stops_resumed ({columns}, PRIMARY KEY (who, account, at))")
+    db.execute("DELETE FROM about WHERE key = 'consent'")
 
 
 STEPS: tuple[Callable[[Database], None], ...] = (
@@ -766,6 +774,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m018_persons,
     m019_recipients_by_id,
     m020_message_ids,
-    m023_reread,
     m021_unplaced_events,
+    m022_reread,
+    m023_old_logs,
 )

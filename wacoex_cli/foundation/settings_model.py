@@ -133,7 +133,7 @@ class EventsTable(BaseModel):
 
 
 StopTexts = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=80)]], Field(max_length=1000)
+    list[Annotated[str, Field(min_length=1, max_length=80, pattern=r"\S")]], Field(max_length=1000)
 ]
 
 

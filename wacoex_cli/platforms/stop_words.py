@@ -6,6 +6,7 @@ Of a text only this answer is kept. The usual ones stand in `stop_words.toml`.
 from __future__ import annotations
 
 import functools
+import re
 import tomllib
 import unicodedata
 from pathlib import Path
@@ -16,7 +17,16 @@ if TYPE_CHECKING:
 
 _FILE = Path(__file__).with_suffix(".toml")
 _LONGEST = 80
-_OUTER = " \t\r\n\u00a0\u200b\u200e\u200f\ufeff.!\u3002\uff01\u061f\"'`*_~"
+# Turkish writes i without a dot too, and no rule of case folds the two; Arabic writes alef with or
+# without its sign. Vowel points and invisible signs are left out everywhere.
+_ALIKE = str.maketrans("\u0131\u0622\u0623\u0625\u0671", "i\u0627\u0627\u0627\u0627")
+_LEFT_OUT = re.compile(
+    "[\u00ad\u0307\u0591-\u05bd\u05bf-\u05c7\u0640\u064b-\u0652\u0670\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u2069\ufe00-\ufe0f\ufeff]"
+)
+_HYPHENS = re.compile("[\u2010-\u2015\u2212]")
+# A question is none: "Stop?" wants an answer.
+_QUESTION = frozenset("?\u061f")
 
 
 class StopWords(NamedTuple):
@@ -27,12 +37,11 @@ class StopWords(NamedTuple):
 
     def is_word(self, text: object) -> bool:
         """Whether a message is such a word, and nothing else."""
-        return isinstance(text, str) and len(text) <= _LONGEST and plain(text) in self.words
+        return _plain_or_none(text) in self.words
 
     def is_button(self, text: object) -> bool:
         """Whether a button says so: by its own list, or by a word."""
-        is_short = isinstance(text, str) and len(text) <= _LONGEST
-        return is_short and plain(str(text)) in self.buttons | self.words
+        return _plain_or_none(text) in self.buttons | self.words
 
     def changed(self, add: Iterable[str], remove: Iterable[str]) -> StopWords:
         """The same with some more words, and without some words and buttons."""
@@ -42,9 +51,28 @@ class StopWords(NamedTuple):
 
 
 def plain(text: str) -> str:
-    """A text without its case, its outer spaces and signs, and with one space between words."""
-    composed = unicodedata.normalize("NFKC", text).strip(_OUTER)
-    return " ".join(unicodedata.normalize("NFKC", composed.casefold()).split())
+    """A text without its case, the signs and spaces around it, and what is written or left out.
+
+    What holds no letter and no digit, such as an emoji alone, keeps its signs.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    bare = unicodedata.normalize("NFC", _LEFT_OUT.sub("", folded).translate(_ALIKE))
+    digits = "".join(str(unicodedata.decimal(sign, sign)) for sign in bare)
+    spaced = " ".join(_HYPHENS.sub("-", digits).split())
+    spoken = [n for n, sign in enumerate(spaced) if unicodedata.category(sign)[0] in "LN"]
+    if not spoken:
+        return spaced
+    last = spoken[-1] + 1
+    # Vowel signs of Hindi and Thai belong to the letter before them; a question mark stays.
+    while last < len(spaced) and unicodedata.category(spaced[last])[0] == "M":
+        last += 1
+    asks = "?" if _QUESTION & set(spaced[last:]) else ""
+    return spaced[spoken[0] : last] + asks
+
+
+def _plain_or_none(text: object) -> str | None:
+    is_short = isinstance(text, str) and len(text) <= _LONGEST
+    return (plain(str(text)) or None) if is_short else None
 
 
 @functools.cache
