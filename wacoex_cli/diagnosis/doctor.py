@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import textwrap
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,7 +35,7 @@ from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 from wacoex_cli.foundation.state import new_private_file
 from wacoex_cli.onboarding.checks import check_records, signup_reported
 from wacoex_cli.onboarding.model import Record, StepState, WindowFailed
-from wacoex_cli.platforms.error_codes import classify, codes_in
+from wacoex_cli.platforms.error_codes import errors_in
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ _EVERYWHERE = "all channels, and this machine"
 _BUNDLE_VERSION = 1
 _PERSON = "person"
 _LATELY = timedelta(days=14)
+_LONGEST_QUOTE = 80
 # In the order of the questions.
 _UNSUPPORTED = {
     "WX402": "the app was closed for days before these messages",
@@ -70,7 +72,7 @@ _CAUSES: Mapping[Symptom, tuple[str, ...]] = {
     Symptom.UNLINKED_DEVICES: ("WX303", "WX203", "WX204", "WX103", "WX107", "WX302"),
     Symptom.CANNOT_SEND: (
         *_LOST, "WX209", "WX206", "WX701", "WX502", "WX504", "WX503", "WX505", "WX506", "WX501",
-        "WX211", "WX208",
+        "WX211", "WX608", "WX208",
     ),
     Symptom.CANNOT_CONNECT: (
         "WX603", "WX602", "WX604", "WX209", "WX601", "WX608", "WX609", "WX204", "WX605",
@@ -78,7 +80,7 @@ _CAUSES: Mapping[Symptom, tuple[str, ...]] = {
     Symptom.RATE_LIMITED: ("WX503", "WX502", "WX501"),
 }  # fmt: skip
 # What a code says while a number is being connected, and more than that the signup failed.
-_ALSO_WHEN_CONNECTING = frozenset({"WX209"})
+_ALSO_WHEN_CONNECTING = frozenset({"WX209", "WX608"})
 # The others tell what is not known beside each of their causes.
 _OPEN_IN = {
     Symptom.UNLINKED_DEVICES: "WX303",
@@ -420,14 +422,34 @@ def _cannot_send(answers: Answers, view: ChannelView, now: str) -> list[Finding]
 
 def _of_codes(text: str, view: ChannelView, now: str) -> list[Finding]:
     """What the codes mean that an error's text names, by number or by title."""
-    found = []
-    for code in codes_in(text):
-        meant = classify(code)
+    found: dict[str, Finding] = {}
+    for meant in errors_in(text):
         finding_id = meant.finding or ("WX701" if meant.is_credential else "WX206")
-        values = {"code": str(code), "meaning": meant.meaning, "hint": meant.hint}
-        said = f"code {code} is shown" if str(code) in text else f"`{text}` is shown: code {code}"
-        found.append(_answered(finding_id, view, said, now, case="code", **values))
-    return found
+        code = str(meant.code)
+        values = {"code": code, "meaning": meant.meaning, "hint": meant.hint}
+        said = (
+            f"code {code} is shown" if code in text else f"`{_short(text)}` is shown: code {code}"
+        )
+        if meant.subcode:
+            said = f"{said}, subcode {meant.subcode}"
+        finding = _answered(finding_id, view, said, now, case="code", **values)
+        known = found.get(finding_id)
+        found[finding_id] = _joined(known, finding, now) if known else finding
+    return list(found.values())
+
+
+def _joined(cause: Finding, code: Finding, now: str) -> Finding:
+    """A cause with what a code means that has the same id: two things to do, not one."""
+    means = Evidence(code.title, "wacoex", now)
+    return cause.replace(
+        severity=worst((cause.severity, code.severity)),
+        evidence=dict.fromkeys((*cause.evidence, *code.evidence, means)),
+        remedy=dict.fromkeys((*cause.remedy, *code.remedy)),
+    )
+
+
+def _short(text: str) -> str:
+    return textwrap.shorten(text, _LONGEST_QUOTE, placeholder=" ...")
 
 
 def _cannot_connect(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
@@ -499,6 +521,9 @@ def rank(
             continue
         # What a person says about a cause that a check found is more evidence for it.
         if other := reported.pop(cause.id, None):
+            if symptom is Symptom.CANNOT_SEND:
+                causes.append(_joined(cause, other, now))
+                continue
             evidence = dict.fromkeys((*cause.evidence, *other.evidence))
             severity = worst((cause.severity, other.severity))
             cause = cause.replace(severity=severity, evidence=evidence)

@@ -74,17 +74,17 @@ _WORDS_OF_A_PHRASE = 2
 def explain(word: str) -> Article:
     """The article about a finding id, a topic or an error code of Meta; upper or lower case.
 
-    A number that is no code of its own is looked for among the subcodes, then in what the articles
-    are also shown as.
+    A number that is no code of its own is looked for in what the articles are also shown as, then
+    among the subcodes.
     Raises UsageError with the nearest word when there is none.
     """
     article = catalogue.find(word)
     if article is None and word.isascii() and word.isdigit():
         if is_known(int(word)):
             return about_code(int(word))
-        if codes := codes_with_subcode(int(word)):
-            return about_code(codes[0])
         article = next((each for each in catalogue.everything() if word in each.shown_as), None)
+        if article is None and (codes := codes_with_subcode(int(word))):
+            return about_code(codes[0])
     if article is None:
         raise UsageError(
             f"there is nothing about `{word}`", hint=_nearest(word), code="explain_unknown"
