@@ -136,7 +136,7 @@ FORMS = {
     "after its code": "{code}: {title}",
     "in a sentence": "Your message could not be sent: {title}. Try again later.",
     "in a log": "2026-11-28T10:33:04Z ERROR sending row=17 http=400 took 190 ms: {title}",
-    "in an answer": '{{"error":{{"message":"(#{code}) {title}","code":{code},"fbtrace_id":"A33x2"}}}}',
+    "in an answer": '{{"error":{{"message":"(#{code}) {title}","code":{code},"trace":"A33x2"}}}}',
 }
 
 

@@ -21,6 +21,7 @@ from wacoex_cli.errors import StateError, UsageError
 from wacoex_cli.events.checks import check_missing, rank_causes
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import (
+    PERSON,
     Evidence,
     Finding,
     Severity,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 
 _EVERYWHERE = "all channels, and this machine"
 _BUNDLE_VERSION = 1
-_PERSON = "person"
 _LATELY = timedelta(days=14)
 _LONGEST_QUOTE = 80
 # In the order of the questions.
@@ -350,7 +350,7 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
             check = _with(check, f"not known: {question.unknown}", "wacoex", now)
     found = []
     if answers.says("on_phone", False):
-        check = _with(check, "they are not on the primary phone: they were not sent", _PERSON, now)
+        check = _with(check, "they are not on the primary phone: they were not sent", PERSON, now)
     if answers.says("from_unsupported"):
         said = "they were sent from WhatsApp for Windows or a watch with Wear OS"
         found.append(_answered("WX301", view, said, now))
@@ -386,7 +386,7 @@ def _unsupported(answers: Answers, view: ChannelView, now: str) -> list[Finding]
         if question is None:
             others.append(cause)
         elif answers.says(question.id):
-            confirmed.append(_with(cause, _UNSUPPORTED[cause.id], _PERSON, now))
+            confirmed.append(_with(cause, _UNSUPPORTED[cause.id], PERSON, now))
         elif question.id not in answers.given:
             others.append(_with(cause, f"not known: {question.unknown}", "wacoex", now))
     return [*confirmed, *others]
@@ -409,7 +409,7 @@ def _unlinked(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
     ]
     last = view.inventory.last_break
     if last and from_text(now) - from_text(last.at) <= _LATELY:
-        known = Evidence(f"{last.because} unlinked all companions", last.source, last.at)
+        known = Evidence(f"{last.because} unlinked all companions", "wacoex", last.at)
         reported = [fact for cause in found if cause.id == "WX303" for fact in cause.evidence]
         first = _answered("WX303", view, "", now).replace(evidence=(known, *reported))
         return [first, *(cause for cause in found if cause.id != "WX303")]
@@ -464,12 +464,11 @@ def _cannot_connect(answers: Answers, view: ChannelView, now: str) -> list[Findi
         "other-partner": {"other_partner": given.get("other_partner")},
     }
     records = {
-        step: Record(step, StepState.SETTLED, now, _PERSON, answer)
-        for step, answer in steps.items()
+        step: Record(step, StepState.SETTLED, now, PERSON, answer) for step, answer in steps.items()
     }
     found = check_records(records, view.name, now)
     if text := answers.text("error"):
-        reported = signup_reported(WindowFailed(text), view.name, now, _PERSON)
+        reported = signup_reported(WindowFailed(text), view.name, now, PERSON)
         of_codes = [it for it in _of_codes(text, view, now) if it.id in _ALSO_WHEN_CONNECTING]
         shown = of_codes or [reported]
         found = [*shown, *(it for it in found if it.id not in {each.id for each in shown})]
@@ -498,7 +497,7 @@ def _answered(
 ) -> Finding:
     allowed = [Severity(word) for word in wording(finding_id).severities]
     severity = Severity.WARNING if Severity.WARNING in allowed else allowed[-1]
-    evidence = Evidence(said, _PERSON, now)
+    evidence = Evidence(said, PERSON, now)
     return Finding(finding_id, severity, view.name, evidence, case=case, **values)
 
 

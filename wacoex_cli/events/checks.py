@@ -462,7 +462,7 @@ def _cause_finding(
     severity = Severity.WARNING if is_lead_lost else Severity.INFO
     newest = max(messages, key=lambda message: message.at)
     text = f"{len(messages)} {of_all}: {_cause_reason(cause, messages)}"
-    return Finding(cause, severity, channel, Evidence(text, newest.source.value, newest.at))
+    return Finding(cause, severity, channel, Evidence(text, "wacoex", newest.at))
 
 
 def _cause_reason(cause: str, messages: Sequence[Unsupported]) -> str:

@@ -375,7 +375,7 @@ def check_drift(
                 "WX207",
                 Severity.CRITICAL if is_gone else Severity.WARNING,
                 channel,
-                [Evidence(drift.text, drift.source, drift.observed_at) for drift in drifts],
+                [drift.evidence for drift in drifts],
                 case="gone" if found[0].kind is DriftKind.GONE else "another",
                 provider=Provider(found[0].source).known_as,
                 cause=connection.loss_finding,
@@ -388,6 +388,8 @@ def check_drift(
         ]
     if listed is None or listed.error is None:
         return []
-    said = Evidence(listed.why or "respond.io gave no list", "respondio", listed.observed_at)
+    is_said = "code" in listed.error.details
+    text = listed.why or "respond.io gave no list"
+    said = Evidence(text, "respondio", listed.observed_at, is_said)
     hint = listed.error.hint or "try again in a minute"
     return [Finding("WX207", Severity.UNKNOWN, channel, said, hint=hint)]
