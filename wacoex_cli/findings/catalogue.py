@@ -24,7 +24,7 @@ _SOURCES_FILE = Path(__file__).with_name("sources.toml")
 _FENCE = "+++\n"
 _SOURCES = "Sources:"
 _SEE_ALSO = "See also:"
-_SHOWN_AS = re.compile(r"^Also shown as:(.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
+_SHOWN_AS = re.compile(r"^Also (?:shown|looked up) as:(.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
 class Reference(NamedTuple):
@@ -54,10 +54,13 @@ class Article(NamedTuple):
 
     @property
     def shown_as(self) -> tuple[str, ...]:
-        """The texts under which people meet it: what stands after `Also shown as:`."""
-        found = _SHOWN_AS.search(self.body)
-        phrases = " ".join(found.group(1).split()).split(";") if found else []
-        return tuple(phrase.strip(' ."') for phrase in phrases)
+        """The texts under which people meet it or look for it.
+
+        They stand after `Also shown as:` and `Also looked up as:`.
+        """
+        found = "; ".join(_SHOWN_AS.findall(self.body))
+        phrases = " ".join(found.split()).split(";")
+        return tuple(text for phrase in phrases if (text := phrase.strip(' ."')))
 
     def to_json(self) -> dict[str, object]:
         """The `data` of `explain`."""
