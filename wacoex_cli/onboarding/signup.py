@@ -61,7 +61,7 @@ _LOOKS_EVERY_SECONDS = 5.0
 _RESPONDIO_APP = "https://app.respond.io"
 CLICKS = (
     "connect the number in respond.io:",
-    "  Settings > Channels > Add Channel > WhatsApp > WhatsApp Business App",
+    "  Settings > Channels > Add Channel > WhatsApp > the link to connect a WhatsApp Business App",
     "  > Connect With Facebook; log in with the Facebook account, choose the portfolio, type the",
     "  number, and complete the embedded sign-up",
     "  on the phone: open the message of Facebook Business, Connect, Confirm, paste the code",
