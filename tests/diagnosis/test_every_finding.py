@@ -44,6 +44,10 @@ def account(event: str, **more: Any) -> Break:
     return lambda clinic: clinic.account_update(event, **more)
 
 
+def billed_in_dollars(clinic: Any) -> None:
+    clinic.world.nodes[WABA_ID].patch({"country": "IN", "currency": "USD"})
+
+
 def overdue(clinic: Any) -> None:
     clinic.onboarded(30)
     clinic.run("reminder", "confirm", "shop", "--at", days_ago(15))
@@ -241,6 +245,7 @@ TABLE: dict[str, Break] = {
     "WX209": account("ACCOUNT_RESTRICTION", restriction_info=[RESTRICTION]),
     "WX210": no_fields,
     "WX211": another_responder,
+    "WX216": billed_in_dollars,
     "WX301": device("desktop-windows", 0.1),
     "WX302": five_devices,
     "WX303": device("web", 10),

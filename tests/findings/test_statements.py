@@ -58,6 +58,8 @@ CORRECTIONS = [
     ("India", "fees", "an account in rupees (INR) by 31 December 2026"),
     ("Brazil", "fees", "the same with its currency by 30 June 2027"),
     ("a copied account", "fees", "a new WABA id and new templates"),
+    ("the program checks it", "WX216", "by 31 December 2026; from 1 January 2027 others"),
+    ("the program counts them", "fees", "how many of the 1,000 free answers a number has used"),
     ("rates change quarterly", "fees", "on the first day of a quarter only"),
     # Usernames
     ("a user id", "usernames", "names the person by a user id that holds for your business alone"),

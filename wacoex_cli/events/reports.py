@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.events.store import Answers
+    from wacoex_cli.events.store import PricedAnswers
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
 
@@ -230,7 +230,7 @@ class Count:
 
 @dataclass(frozen=True)
 class CountedAnswers:
-    """Answers through the API that were delivered in a month, as the statuses of Meta price them.
+    """PricedAnswers through the API that were delivered in a month, as the statuses of Meta price them.
 
     `free` are those of the 1,000 that each number has, `charged` those beyond. `channel` is None
     for numbers that belong to no channel here.
@@ -300,7 +300,7 @@ def count_mac(workspace: Workspace, month: str | None, channel: str | None) -> M
     return Mac(month, *in_all, tuple(counts), since, tuple(given))
 
 
-def _summed(channel: str | None, answers: Sequence[Answers]) -> list[CountedAnswers]:
+def _summed(channel: str | None, answers: Sequence[PricedAnswers]) -> list[CountedAnswers]:
     free = sum(entry.free for entry in answers)
     charged = sum(entry.charged for entry in answers)
     return [CountedAnswers(channel, free, charged)] if free or charged else []

@@ -90,7 +90,7 @@ class Stored(NamedTuple):
     events: Mapping[Kind, int]
 
 
-class Answers(NamedTuple):
+class PricedAnswers(NamedTuple):
     """Delivered answers of one number, known by `addresses`: free ones, and charged ones."""
 
     addresses: frozenset[str]
@@ -341,10 +341,10 @@ class EventLog:
             found.append(Day(own, row["day"], row["messages"], row["newest_at"]))
         return sorted(found, key=lambda day: day.newest_at)
 
-    def answers(self, month: str) -> list[Answers]:
+    def answers(self, month: str) -> list[PricedAnswers]:
         """The answers (service messages) that were delivered in a month, such as `2026-11`, UTC.
 
-        One for each of our numbers as Meta names it. Answers in the free window after an ad are
+        One for each of our numbers as Meta names it. PricedAnswers in the free window after an ad are
         neither free nor charged ones here (Meta: pricing of non-template messages).
         """
         rows = self._state.rows(_ANSWERS, [Kind.STATUS, f"{month}-", f"{month}-~"])
@@ -352,7 +352,7 @@ class EventLog:
         for row in rows:
             known = [name for name in _ADDRESS_NAMES if row[name] is not None]
             own = frozenset(f"{name}:{row[name]}" for name in known)
-            found.append(Answers(own, row["free"], row["charged"]))
+            found.append(PricedAnswers(own, row["free"], row["charged"]))
         return found
 
     def first_seen(self, contacts: Collection[str]) -> dict[str, str]:

@@ -16,6 +16,8 @@ import string
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wacoex_cli import RELEASED_ON
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -30,17 +32,19 @@ _SHOWN_AS = re.compile(r"^Also (?:shown|looked up) as:(.+?)(?:\n\n|\Z)", re.MULT
 class Reference(NamedTuple):
     """What a page rests on: its title and address, and when it was read (`2026-11-28`).
 
-    Of wacoex itself there is neither an address nor a day.
+    Of wacoex itself there is no address, and the day is that of its release.
     """
 
     title: str
-    url: str | None = None
-    read: str | None = None
+    url: str | None
+    read: str
 
     @property
     def line(self) -> str:
         """How a person reads it."""
-        return f"{self.title}: {self.url} (read {self.read})" if self.url else self.title
+        if self.url is None:
+            return f"{self.title} (released {self.read})"
+        return f"{self.title}: {self.url} (read {self.read})"
 
 
 class Article(NamedTuple):
@@ -156,7 +160,7 @@ def _known_sources() -> Mapping[str, Reference]:
 
     rows = tomllib.loads(_SOURCES_FILE.read_text(encoding="utf-8"))
     return {
-        name: Reference(row["title"], row.get("url"), str(row["read"]) if "read" in row else None)
+        name: Reference(row["title"], row.get("url"), str(row.get("read", RELEASED_ON)))
         for name, row in rows.items()
     }
 
