@@ -144,7 +144,7 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
         "F08 where": "Settings",
         "F08 the clicks": "Link a WhatsApp Business account (newer screens: WhatsApp account)",
         "WX604 leads on": "then go on: `wacoex connect cafe`",
-        "WX607": "look after the Meta Verified badge",
+        "WX607": "check the Meta Verified badge after connecting",
     },
     switching: {
         "F46": "1. back up the chats on the phone",

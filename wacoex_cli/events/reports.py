@@ -87,7 +87,7 @@ _EFFECTS = {
     ),
     "standby": Effect(
         *(None, None, None, None, True),
-        "heard of a conversation that another responder handles; the answer is theirs",
+        "a copy of what another responder gets; the answer is for them to give",
     ),
     "handover": Effect(
         *(False, False, False, False, False),
@@ -230,7 +230,7 @@ class Count:
 
 @dataclass(frozen=True)
 class CountedAnswers:
-    """PricedAnswers through the API that were delivered in a month, as the statuses of Meta price them.
+    """Answers through the API that were delivered in a month, as the statuses of Meta price them.
 
     `free` are those of the 1,000 that each number has, `charged` those beyond. `channel` is None
     for numbers that belong to no channel here.

@@ -344,7 +344,7 @@ class EventLog:
     def answers(self, month: str) -> list[PricedAnswers]:
         """The answers (service messages) that were delivered in a month, such as `2026-11`, UTC.
 
-        One for each of our numbers as Meta names it. PricedAnswers in the free window after an ad are
+        One for each of our numbers as Meta names it. Answers in the free window after an ad are
         neither free nor charged ones here (Meta: pricing of non-template messages).
         """
         rows = self._state.rows(_ANSWERS, [Kind.STATUS, f"{month}-", f"{month}-~"])
