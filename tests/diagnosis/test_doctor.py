@@ -276,6 +276,22 @@ def test_what_a_person_says_against_what_meta_shows_is_told_before_anything_is_d
         assert "delete the channel" not in remedy
 
 
+def test_a_partner_that_is_said_to_be_listed_is_not_deleted_because_its_app_is_missing(
+    clinic,
+) -> None:
+    clinic.world.subscribed_apps[WABA_ID].pop(0)
+
+    outcome = asked(clinic, "missing-messages", "yes", "no", "yes", "no", "no")
+
+    found = outcome.data["findings"][0]
+    assert (outcome.code, causes(outcome)) == (2, ["WX202", "WX406"])
+    assert found["title"] == (
+        "you say that respond.io is listed, and its app does not get the webhooks"
+    )
+    assert [fact["source"] for fact in found["evidence"]] == ["meta", "person"]
+    assert found["remedy"][0].startswith("look again before you delete anything")
+
+
 @pytest.mark.parametrize(
     ("answers", "cause"),
     [(("yes", "no", "yes", "yes", "no"), "WX103"), (("yes", "no", "yes", "no", "yes"), "WX211")],

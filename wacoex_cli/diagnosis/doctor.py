@@ -363,6 +363,9 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
             listed = _answered("WX202", view, said, now, case="contradicted", partner=partner)
             listed = _with(listed, f"the app of {partner} gets the webhooks", META, at)
         found.append(listed)
+    if answers.says("partner_listed") and view.is_partner_missing:
+        said, partner = "WhatsApp Manager lists the partner as active", view.partner.expected.label
+        found.append(_answered("WX202", view, said, now, case="listed", partner=partner))
     if answers.says("app_was_closed"):
         said = "the app on the phone was not opened for more than 14 days"
         found.append(_answered("WX103", view, said, now))
@@ -525,7 +528,9 @@ def rank(
                 continue
             evidence = dict.fromkeys((*cause.evidence, *other.evidence))
             severity = worst((cause.severity, other.severity))
-            cause = cause.replace(severity=severity, evidence=evidence)
+            # Where the two differ, nothing is deleted before somebody has looked again.
+            differs = cause.id == "WX202" and answers.says("partner_listed")
+            cause = (other if differs else cause).replace(severity=severity, evidence=evidence)
         causes.append(cause)
     causes += reported.values()
     causes.sort(key=lambda cause: (by_severity(cause.severity), places.index(cause.id)))
