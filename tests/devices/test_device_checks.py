@@ -252,7 +252,12 @@ def test_unlinked_companions_are_to_be_linked_again_after_the_sync(
 
     assert (found.id, found.severity) == ("WX303", severity)
     assert found.title == f"companions were unlinked by connecting: {when}"
-    assert "1 web `desk 1`, 2 web `desk 2`" in found.evidence[0].text
+    told, listed = found.evidence
+    assert (told.text, told.said_by) == ("connecting", "says meta")
+    assert (listed.text, listed.said_by) == (
+        "unlinked: 1 web `desk 1`, 2 web `desk 2`",
+        "device list",
+    )
 
 
 def test_one_linked_since_is_not_to_be_linked_again() -> None:

@@ -12,7 +12,7 @@ import pytest
 from wacoex_cli.diagnosis.doctor import _CAUSES
 from wacoex_cli.diagnosis.model import QUESTIONS, Symptom
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
-from wacoex_cli.platforms.error_codes import classify, known_codes
+from wacoex_cli.platforms.error_codes import classify, known_codes, with_subcodes
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN
 from wacoex_cli.sandbox.world import APP_SECRET, DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID
@@ -276,6 +276,22 @@ def test_what_a_person_says_against_what_meta_shows_is_told_before_anything_is_d
         assert "delete the channel" not in remedy
 
 
+def test_a_partner_that_is_said_to_be_listed_is_not_deleted_because_its_app_is_missing(
+    clinic,
+) -> None:
+    clinic.world.subscribed_apps[WABA_ID].pop(0)
+
+    outcome = asked(clinic, "missing-messages", "yes", "no", "yes", "no", "no")
+
+    found = outcome.data["findings"][0]
+    assert (outcome.code, causes(outcome)) == (2, ["WX202", "WX406"])
+    assert found["title"] == (
+        "you say that respond.io is listed, and its app does not get the webhooks"
+    )
+    assert [fact["source"] for fact in found["evidence"]] == ["meta", "person"]
+    assert found["remedy"][0].startswith("look again before you delete anything")
+
+
 @pytest.mark.parametrize(
     ("answers", "cause"),
     [(("yes", "no", "yes", "yes", "no"), "WX103"), (("yes", "no", "yes", "no", "yes"), "WX211")],
@@ -381,6 +397,9 @@ def test_a_phone_that_stayed_closed_logs_companions_out(clinic) -> None:
         ("Spam rate limit hit", "WX206"),
         ("131070", "WX211"),
         ("#2655121:WBxP-783273915-4224144161", "WX209"),
+        ('10:33:04 row=17 http=400 "Message undeliverable"', "WX206"),
+        ("The account has been temporarily blocked for policy violations", "WX209"),
+        ("This authorization code has expired.", "WX608"),
     ],
 )
 def test_a_code_is_put_down_to_its_cause(clinic, error: str, finding: str) -> None:
@@ -390,8 +409,46 @@ def test_a_code_is_put_down_to_its_cause(clinic, error: str, finding: str) -> No
     assert "is shown" in evidence(outcome, finding)
 
 
+def test_two_codes_of_one_finding_are_both_explained(clinic) -> None:
+    outcome = asked(clinic, "cannot-send", "131042, then 131026")
+
+    assert causes(outcome) == ["WX206"]
+    remedy = " / ".join(outcome.data["findings"][0]["remedy"])
+    assert "billing settings" in remedy
+    assert "reach this person some other way" in remedy
+    assert "131026" in evidence(outcome, "WX206")
+
+
+def test_a_code_is_explained_beside_what_a_check_found_under_the_same_id(clinic) -> None:
+    clinic.world.nodes[PHONE_NUMBER_ID].values["status"] = "RATE_LIMITED"
+
+    outcome = asked(clinic, "cannot-send", "Business eligibility payment issue")
+
+    assert causes(outcome) == ["WX206"]
+    assert "RATE_LIMITED" in evidence(outcome, "WX206")
+    assert "payment method" in evidence(outcome, "WX206")
+    assert "billing settings" in " ".join(outcome.data["findings"][0]["remedy"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "step"),
+    [
+        ("Error validating access token: Session has expired on Friday", "without an end"),
+        ('{"code":190,"error_subcode":460}', "new password"),
+    ],
+)
+def test_the_reason_for_which_a_token_is_refused_has_its_own_remedy(
+    clinic, typed: str, step: str
+) -> None:
+    outcome = asked(clinic, "cannot-send", typed)
+
+    assert causes(outcome) == ["WX701"]
+    assert step in " ".join(outcome.data["findings"][0]["remedy"])
+
+
 def test_every_code_that_is_known_is_put_down_to_a_cause_of_that_symptom() -> None:
-    named = {classify(code).finding for code in known_codes()} - {None}
+    known = [error for code in known_codes() for error in (classify(code), *with_subcodes(code))]
+    named = {error.finding for error in known} - {None}
 
     assert named <= set(_CAUSES[Symptom.CANNOT_SEND])
 

@@ -45,6 +45,10 @@ def account(event: str, **more: Any) -> Break:
     return lambda clinic: clinic.account_update(event, **more)
 
 
+def billed_in_dollars(clinic: Any) -> None:
+    clinic.world.nodes[WABA_ID].patch({"country": "IN", "currency": "USD"})
+
+
 def overdue(clinic: Any) -> None:
     clinic.onboarded(30)
     clinic.run("reminder", "confirm", "shop", "--at", days_ago(15))
@@ -254,6 +258,7 @@ TABLE: dict[str, Break] = {
     "WX213": account("ACCOUNT_MOON_PHASE"),
     "WX214": patching(account_mode="SANDBOX"),
     "WX215": gone,
+    "WX216": billed_in_dollars,
     "WX301": device("desktop-windows", 0.1),
     "WX302": five_devices,
     "WX303": device("web", 10),

@@ -152,3 +152,34 @@ def test_a_month_must_be_one_that_has_begun(wacoex, month):
 
     assert done.code == 2
     assert "--month" in done.err
+
+
+def answer(status: str, kind: str, at: str = "2026-11-07T12:00:00.000Z", **more):
+    pricing = {"billable": kind == "regular", "category": "service", "type": kind}
+    return happening(Kind.STATUS, ANA, at, data={"status": status, "pricing": pricing}, **more)
+
+
+def test_answers_are_counted_as_meta_prices_them(wacoex, mac, happened):
+    happened(
+        answer("delivered", "free_customer_service"),
+        answer("delivered", "free_customer_service", "2026-11-30T23:59:59.999Z"),
+        answer("sent", "free_customer_service"),
+        answer("delivered", "free_entry_point"),
+        answer("delivered", "free_customer_service", "2026-10-31T23:59:59.999Z"),
+        answer("delivered", "regular"),
+        answer("delivered", "regular", phone="+6560000009", phone_number_id="109"),
+        happening(
+            Kind.STATUS,
+            BEN,
+            data={"status": "delivered", "pricing": {"category": "marketing", "type": "regular"}},
+        ),
+    )
+    wacoex("channel", "add", "shop", "--phone", "+6560000001")
+
+    assert mac()["answers"] == [
+        {"channel": "shop", "free": 2, "charged": 1},
+        {"channel": None, "free": 0, "charged": 1},
+    ]
+    assert mac("--channel", "shop")["answers"] == [{"channel": "shop", "free": 2, "charged": 1}]
+    shown = wacoex("mac").out
+    assert "shop: 2 of the 1,000 that are free each month, 1 charged" in shown

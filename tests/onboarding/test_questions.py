@@ -382,7 +382,8 @@ def test_an_app_below_2_24_17_is_too_old(version: str) -> None:
 
     assert (finding.id, finding.severity) == ("WX603", Severity.CRITICAL)
     assert finding.evidence[0].text == f"its version is {version}"
-    assert (finding.evidence[0].source, finding.evidence[0].observed_at) == ("bo", AT)
+    assert (finding.evidence[0].source, finding.evidence[0].observed_at) == ("person", AT)
+    assert finding.evidence[0].said_by == "bo said"
     assert finding.verify == "wacoex connect shop --check"
 
 
@@ -435,7 +436,7 @@ def test_another_partner_leads_to_the_four_steps() -> None:
 
     assert (finding.id, finding.severity) == ("WX602", Severity.WARNING)
     assert len(finding.remedy) == 4
-    assert [one.source for one in finding.evidence] == ["bo", "meta"]
+    assert [fact.said_by for fact in finding.evidence] == ["bo said", "says meta"]
 
 
 def test_a_partner_that_is_taken_off_is_no_finding() -> None:

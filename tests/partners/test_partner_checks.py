@@ -17,6 +17,7 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.partners import rule
 from wacoex_cli.partners.checks import (
     check_account,
+    check_currency,
     check_drift,
     check_override,
     check_partner,
@@ -224,6 +225,31 @@ def handover(days: float, old: str | None = None, new: str | None = None) -> Eve
 
 def test_nothing_heard_of_another_responder_is_no_finding() -> None:
     assert check_routing(Routed(), Expected(), "shop") == []
+
+
+@pytest.mark.parametrize(
+    ("country", "currency", "day", "severity"),
+    [
+        ("IN", "USD", "2026-11-28", Severity.WARNING),
+        ("IN", "USD", "2026-10-30", Severity.INFO),
+        ("IN", "USD", "2027-02-01", Severity.WARNING),
+        ("BR", "USD", "2026-11-28", Severity.INFO),
+        ("BR", "EUR", "2027-06-01", Severity.WARNING),
+        ("IN", "INR", "2027-02-01", None),
+        ("SG", "USD", "2027-02-01", None),
+        ("IN", None, "2027-02-01", None),
+        (None, "USD", "2027-02-01", None),
+    ],
+)
+def test_the_currency_of_an_account_has_a_deadline_in_two_countries(
+    country: str | None, currency: str | None, day: str, severity: Severity | None
+) -> None:
+    values = {"waba.country": country, "waba.currency": currency}
+    now = datetime.fromisoformat(f"{day}T12:00:00+00:00")
+
+    found = check_currency(values, Expected(), "shop", now, SEEN_AT)
+
+    assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
 def test_messages_that_another_responder_gets_are_a_warning() -> None:

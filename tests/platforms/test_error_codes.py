@@ -10,8 +10,8 @@ from tests.support.meta_codes import AMBIGUOUS, RETRY, ROW, STOP
 from wacoex_cli.platforms.error_codes import (
     Outcome,
     classify,
-    codes_in,
     codes_with_subcode,
+    errors_in,
     known_codes,
     retry_delay_seconds,
     with_subcodes,
@@ -97,9 +97,16 @@ def test_a_subcode_changes_no_other_code() -> None:
     assert classify(131026, 33) == classify(131026)
 
 
-@pytest.mark.parametrize(("code", "subcode"), [(100, 36007), (100, 36009), (190, 1)])
-def test_a_subcode_in_other_words_means_what_its_code_means(code: int, subcode: int) -> None:
+@pytest.mark.parametrize(("code", "subcode"), [(100, 2494010), (190, 1)])
+def test_a_subcode_that_is_not_known_means_what_its_code_means(code: int, subcode: int) -> None:
     assert classify(code, subcode) == classify(code)
+
+
+@pytest.mark.parametrize("subcode", [36007, 36008, 36009])
+def test_a_code_of_a_signup_that_is_not_taken_leads_to_the_signup(subcode: int) -> None:
+    found = classify(100, subcode)
+    assert (found.outcome, found.finding) == (Outcome.ROW, "WX608")
+    assert "wacoex connect" in found.action
 
 
 def test_the_four_reasons_for_which_a_token_is_refused_have_four_remedies() -> None:
@@ -113,27 +120,77 @@ def test_the_four_reasons_for_which_a_token_is_refused_have_four_remedies() -> N
     assert codes_with_subcode(1) == ()
 
 
+TITLES = [
+    (entry.code, entry.subcode, title)
+    for code in known_codes()
+    for entry in (classify(code), *with_subcodes(code))
+    for title in entry.titles
+]
+FORMS = {
+    "as it is": "{title}",
+    "in capitals": "{title_in_capitals}",
+    "in quotes": '"{title}"',
+    "in single quotes": "'{title}'",
+    "in curly quotes": "\u201c{title}\u201d",
+    "with its code": "(#{code}) {title}",
+    "after its code": "{code}: {title}",
+    "in a sentence": "Your message could not be sent: {title}. Try again later.",
+    "in a log": "2026-11-28T10:33:04Z ERROR sending row=17 http=400 took 190 ms: {title}",
+    "in an answer": '{{"error":{{"message":"(#{code}) {title}","code":{code},"trace":"A33x2"}}}}',
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_title_is_found_however_it_is_pasted(form: str) -> None:
+    assert len(TITLES) > 120
+    for code, subcode, title in TITLES:
+        text = FORMS[form].format(code=code, title=title, title_in_capitals=title.upper())
+
+        assert [(found.code, found.subcode) for found in errors_in(text)] == [(code, subcode)], text
+
+
 @pytest.mark.parametrize(
     ("text", "codes"),
     [
         ("rate limit hit", (130429,)),
-        ("(#130429) Rate limit hit", (130429,)),
+        ("rate limit", (80007, 130429, 131048)),
         ("Spam rate limit hit", (131048,)),
-        ("(Business Account, Consumer Account) pair rate limit hit", (131056,)),
-        ("Message undeliverable", (131026,)),
         ("message UNDELIVERABLE.", (131026,)),
-        ("Business eligibility payment issue", (131042,)),
         ("payment issue", (131042,)),
         ("Error: Re-engagement message", (131047,)),
         ("#2655121:WBxP-783273915-4224144161", (2655121,)),
         ("190, then 131042", (190, 131042)),
+        ("it shows 190", (190,)),
+        ("4", (4,)),
+        ("error 4", (4,)),
+        ("error=130429", (130429,)),
+        ("WARN row 12: Business eligibility paym", (131042,)),
+        ("was not delivered to maintain healthy ecosystem engagement", (131049,)),
+        ("User\u2019s number is part of an experiment", (130472,)),
+        ("10 rows of 33 failed at 10:33 on 2026-11-28", ()),
+        ("HTTP 200 OK", ()),
+        ("+65131026 did not get it", ()),
         ("it does not work", ()),
+        ("the account", ()),
         ("hit", ()),
         ("", ()),
     ],
 )
 def test_a_text_as_it_is_shown_names_its_codes(text: str, codes: tuple[int, ...]) -> None:
-    assert codes_in(text) == codes
+    assert tuple(found.code for found in errors_in(text)) == codes
+
+
+@pytest.mark.parametrize(
+    ("text", "subcode"),
+    [
+        ("(#190) Error validating access token: Session has expired on Friday", 463),
+        ('{"code":190,"error_subcode":460}', 460),
+        ("190, subcode 458", 458),
+        ("(#190) Access token has expired", None),
+    ],
+)
+def test_a_subcode_in_the_text_says_more_than_its_code(text: str, subcode: int | None) -> None:
+    assert [(found.code, found.subcode) for found in errors_in(text)] == [(190, subcode)]
 
 
 @pytest.mark.parametrize(("code", "seconds"), RETRY.items())

@@ -84,6 +84,8 @@ _MUST_BE: Mapping[str, tuple[str, Mapping[str, Severity]]] = {
     ),
 }
 _NEWER_WORD = "this version of wacoex does not know that value"
+_NEWER_FORM = "this version of wacoex cannot read that form"
+_OURS = frozenset({_NEWER_WORD, _NEWER_FORM})
 
 _RIGHTS = " and ".join(NEEDED_SCOPES)
 RETURNS_WITHIN = timedelta(hours=1)
@@ -135,12 +137,14 @@ def _coexistence_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
     if on_app is False:
         yield "is_on_biz_app is false", Severity.CRITICAL
     elif on_app is not True:
-        yield f"is_on_biz_app is {on_app}: {_NEWER_WORD}", Severity.UNKNOWN
+        yield f"is_on_biz_app is {on_app}", Severity.UNKNOWN
+        yield _NEWER_WORD, Severity.UNKNOWN
     platform = str(node.get("platform_type", "CLOUD_API"))
     if platform in _OTHER_PLATFORMS:
         yield f"platform_type is {platform}", Severity.CRITICAL
     elif platform != "CLOUD_API":
-        yield f"platform_type is {platform}: {_NEWER_WORD}", Severity.UNKNOWN
+        yield f"platform_type is {platform}", Severity.UNKNOWN
+        yield _NEWER_WORD, Severity.UNKNOWN
 
 
 def _status_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
@@ -150,9 +154,10 @@ def _status_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
     elif status in _IMPAIRED:
         yield f"status is {status}", Severity.WARNING
     elif status == "UNKNOWN":
-        yield "status is UNKNOWN: Meta cannot tell", Severity.UNKNOWN
+        yield "status is UNKNOWN", Severity.UNKNOWN
     elif status != "CONNECTED":
-        yield f"status is {status}: {_NEWER_WORD}", Severity.UNKNOWN
+        yield f"status is {status}", Severity.UNKNOWN
+        yield _NEWER_WORD, Severity.UNKNOWN
 
 
 def _health_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
@@ -160,9 +165,10 @@ def _health_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
         return
     health = node["health_status"]
     if not isinstance(health, dict):
-        yield "health_status has a form that this version cannot read", Severity.UNKNOWN
+        yield f"health_status is {str(health)[:40]}", Severity.UNKNOWN
+        yield _NEWER_FORM, Severity.UNKNOWN
         return
-    said = []
+    said: list[_Said] = []
     for entity in _dictionaries(health, "entities"):
         word = entity.get("can_send_message", "AVAILABLE")
         severity = _HEALTH_WORDS.get(str(word), Severity.UNKNOWN)
@@ -174,17 +180,15 @@ def _health_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
             for error in _dictionaries(entity, "errors")
         ]
         why = f" ({'; '.join(reasons)})" if reasons else ""
-        text = f"{entity.get('entity_type')} is {word}{why}{_unless_known(severity)}"
-        said.append((text, severity))
+        said.append((f"{entity.get('entity_type')} is {word}{why}", severity))
     yield from said
     overall = health.get("can_send_message", "AVAILABLE")
     severity = _HEALTH_WORDS.get(str(overall), Severity.UNKNOWN)
     if severity is not worst([Severity.OK, *(each for _, each in said)]):
-        yield f"can_send_message is {overall}{_unless_known(severity)}", severity
-
-
-def _unless_known(severity: Severity) -> str:
-    return f": {_NEWER_WORD}" if severity is Severity.UNKNOWN else ""
+        said.append((f"can_send_message is {overall}", severity))
+        yield said[-1]
+    if any(severity is Severity.UNKNOWN for _, severity in said):
+        yield _NEWER_WORD, Severity.UNKNOWN
 
 
 def check_mended(values: Mapping[str, Any], channel: str, observed_at: str) -> list[Finding]:
@@ -228,7 +232,8 @@ def _list(node: object, key: str) -> list[Any]:
 
 
 def _evidence(said: Iterable[_Said], observed_at: str) -> tuple[Evidence, ...]:
-    return tuple(Evidence(text, "meta", observed_at) for text, _ in said)
+    texts = dict.fromkeys(text for text, _ in said)
+    return tuple(Evidence(it, "wacoex" if it in _OURS else "meta", observed_at) for it in texts)
 
 
 def check_connection(connection: Connection, channel: str, now: datetime) -> list[Finding]:

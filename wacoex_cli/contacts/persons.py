@@ -159,7 +159,7 @@ def identities_of(identity: str, pairs: Iterable[Pair]) -> frozenset[str]:
 
 
 def account_of(event: Event) -> str:
-    """Where an event was told: the account of the business, else our number.
+    """Whose an event is: the account of the business, else our number.
 
     `EVERY_BUSINESS` when it names neither: what nobody can place holds everywhere.
     """
@@ -249,15 +249,15 @@ class Persons:
         """The pairs of one business with a number (one spelling) or id, and all their rivals."""
         accounts = self.accounts_like(account)
         found: dict[tuple[str, str], Pair] = {}
-        wanted, asked = {identity}, set[str]()
+        wanted, found_for = {identity}, set[str]()
         # A person, then who had the number or the id before or after them.
         for _ in range(2):
-            for name in sorted(wanted - asked):
+            for name in sorted(wanted - found_for):
                 for pair in self._with(name):
                     if pair.account in accounts:
                         known = found.get((pair.phone, pair.user_id))
                         found[pair.phone, pair.user_id] = _merged(known, pair)
-            asked |= wanted
+            found_for |= wanted
             wanted = {name for pair in found.values() for name in pair.identities}
         return list(found.values())
 

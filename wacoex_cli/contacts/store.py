@@ -300,9 +300,9 @@ def listed_phone(state: State, text: str, country: str | None) -> str:
 
 
 def list_optouts(state: State, phone: str | None = None) -> list[OptOut]:
-    """Everybody on the list, or the entries of one, the newest first.
+    """Everybody on the list, or the entries of one person, the newest first.
 
-    One is a number, in either spelling, or a `user_id:...`.
+    `phone` is a number, in either spelling, or a `user_id:...`.
     """
     where, values = "", []
     if phone is not None:

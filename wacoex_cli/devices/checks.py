@@ -39,13 +39,16 @@ def check_devices(
         )
     if last_break and cut_off:
         since, because = relink_from(last_break), last_break.because
-        text = f"{because}; unlinked: {', '.join(_name(device) for device in cut_off)}"
+        unlinked = f"unlinked: {', '.join(_name(device) for device in cut_off)}"
         found.append(
             Finding(
                 "WX303",
                 Severity.INFO if now < since else Severity.WARNING,
                 channel,
-                Evidence(text, last_break.source, last_break.at),
+                (
+                    Evidence(because, last_break.source, last_break.at),
+                    Evidence(unlinked, "device list", last_break.at),
+                ),
                 because=because,
                 when=f"from {to_text(since)} on" if now < since else "now",
                 devices=[device.device_id for device in cut_off],

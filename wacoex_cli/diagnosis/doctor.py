@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import textwrap
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,7 @@ from wacoex_cli.errors import StateError, UsageError
 from wacoex_cli.events.checks import check_missing, rank_causes
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import (
+    PERSON,
     Evidence,
     Finding,
     Severity,
@@ -34,7 +36,7 @@ from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 from wacoex_cli.foundation.state import new_private_file
 from wacoex_cli.onboarding.checks import check_records, signup_reported
 from wacoex_cli.onboarding.model import Record, StepState, WindowFailed
-from wacoex_cli.platforms.error_codes import classify, codes_in
+from wacoex_cli.platforms.error_codes import errors_in
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
@@ -51,8 +53,8 @@ if TYPE_CHECKING:
 
 _EVERYWHERE = "all channels, and this machine"
 _BUNDLE_VERSION = 1
-_PERSON = "person"
 _LATELY = timedelta(days=14)
+_LONGEST_QUOTE = 80
 # In the order of the questions.
 _UNSUPPORTED = {
     "WX402": "the app was closed for days before these messages",
@@ -70,7 +72,7 @@ _CAUSES: Mapping[Symptom, tuple[str, ...]] = {
     Symptom.UNLINKED_DEVICES: ("WX303", "WX203", "WX204", "WX103", "WX107", "WX302"),
     Symptom.CANNOT_SEND: (
         *_LOST, "WX209", "WX206", "WX701", "WX502", "WX504", "WX503", "WX505", "WX506", "WX501",
-        "WX211", "WX214", "WX208",
+        "WX211", "WX214", "WX608", "WX208",
     ),
     Symptom.CANNOT_CONNECT: (
         "WX603", "WX602", "WX604", "WX209", "WX601", "WX608", "WX609", "WX204", "WX605",
@@ -78,7 +80,7 @@ _CAUSES: Mapping[Symptom, tuple[str, ...]] = {
     Symptom.RATE_LIMITED: ("WX503", "WX502", "WX501"),
 }  # fmt: skip
 # What a code says while a number is being connected, and more than that the signup failed.
-_ALSO_WHEN_CONNECTING = frozenset({"WX209"})
+_ALSO_WHEN_CONNECTING = frozenset({"WX209", "WX608"})
 # The others tell what is not known beside each of their causes.
 _OPEN_IN = {
     Symptom.UNLINKED_DEVICES: "WX303",
@@ -348,7 +350,7 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
             check = _with(check, f"not known: {question.unknown}", "wacoex", now)
     found = []
     if answers.says("on_phone", False):
-        check = _with(check, "they are not on the primary phone: they were not sent", _PERSON, now)
+        check = _with(check, "they are not on the primary phone: they were not sent", PERSON, now)
     if answers.says("from_unsupported"):
         said = "they were sent from WhatsApp for Windows or a watch with Wear OS"
         found.append(_answered("WX301", view, said, now))
@@ -361,6 +363,9 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
             listed = _answered("WX202", view, said, now, case="contradicted", partner=partner)
             listed = _with(listed, f"the app of {partner} gets the webhooks", META, at)
         found.append(listed)
+    if answers.says("partner_listed") and view.is_partner_missing:
+        said, partner = "WhatsApp Manager lists the partner as active", view.partner.expected.label
+        found.append(_answered("WX202", view, said, now, case="listed", partner=partner))
     if answers.says("app_was_closed"):
         said = "the app on the phone was not opened for more than 14 days"
         found.append(_answered("WX103", view, said, now))
@@ -384,7 +389,7 @@ def _unsupported(answers: Answers, view: ChannelView, now: str) -> list[Finding]
         if question is None:
             others.append(cause)
         elif answers.says(question.id):
-            confirmed.append(_with(cause, _UNSUPPORTED[cause.id], _PERSON, now))
+            confirmed.append(_with(cause, _UNSUPPORTED[cause.id], PERSON, now))
         elif question.id not in answers.given:
             others.append(_with(cause, f"not known: {question.unknown}", "wacoex", now))
     return [*confirmed, *others]
@@ -407,7 +412,7 @@ def _unlinked(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
     ]
     last = view.inventory.last_break
     if last and from_text(now) - from_text(last.at) <= _LATELY:
-        known = Evidence(f"{last.because} unlinked all companions", last.source, last.at)
+        known = Evidence(f"{last.because} unlinked all companions", "wacoex", last.at)
         reported = [fact for cause in found if cause.id == "WX303" for fact in cause.evidence]
         first = _answered("WX303", view, "", now).replace(evidence=(known, *reported))
         return [first, *(cause for cause in found if cause.id != "WX303")]
@@ -420,14 +425,34 @@ def _cannot_send(answers: Answers, view: ChannelView, now: str) -> list[Finding]
 
 def _of_codes(text: str, view: ChannelView, now: str) -> list[Finding]:
     """What the codes mean that an error's text names, by number or by title."""
-    found = []
-    for code in codes_in(text):
-        meant = classify(code)
+    found: dict[str, Finding] = {}
+    for meant in errors_in(text):
         finding_id = meant.finding or ("WX701" if meant.is_credential else "WX206")
-        values = {"code": str(code), "meaning": meant.meaning, "hint": meant.hint}
-        said = f"code {code} is shown" if str(code) in text else f"`{text}` is shown: code {code}"
-        found.append(_answered(finding_id, view, said, now, case="code", **values))
-    return found
+        code = str(meant.code)
+        values = {"code": code, "meaning": meant.meaning, "hint": meant.hint}
+        said = (
+            f"code {code} is shown" if code in text else f"`{_short(text)}` is shown: code {code}"
+        )
+        if meant.subcode:
+            said = f"{said}, subcode {meant.subcode}"
+        finding = _answered(finding_id, view, said, now, case="code", **values)
+        known = found.get(finding_id)
+        found[finding_id] = _joined(known, finding, now) if known else finding
+    return list(found.values())
+
+
+def _joined(cause: Finding, code: Finding, now: str) -> Finding:
+    """A cause with what a code means that has the same id: two things to do, not one."""
+    means = Evidence(code.title, "wacoex", now)
+    return cause.replace(
+        severity=worst((cause.severity, code.severity)),
+        evidence=dict.fromkeys((*cause.evidence, *code.evidence, means)),
+        remedy=dict.fromkeys((*cause.remedy, *code.remedy)),
+    )
+
+
+def _short(text: str) -> str:
+    return textwrap.shorten(text, _LONGEST_QUOTE, placeholder=" ...")
 
 
 def _cannot_connect(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
@@ -442,12 +467,11 @@ def _cannot_connect(answers: Answers, view: ChannelView, now: str) -> list[Findi
         "other-partner": {"other_partner": given.get("other_partner")},
     }
     records = {
-        step: Record(step, StepState.SETTLED, now, _PERSON, answer)
-        for step, answer in steps.items()
+        step: Record(step, StepState.SETTLED, now, PERSON, answer) for step, answer in steps.items()
     }
     found = check_records(records, view.name, now)
     if text := answers.text("error"):
-        reported = signup_reported(WindowFailed(text), view.name, now, _PERSON)
+        reported = signup_reported(WindowFailed(text), view.name, now, PERSON)
         of_codes = [it for it in _of_codes(text, view, now) if it.id in _ALSO_WHEN_CONNECTING]
         shown = of_codes or [reported]
         found = [*shown, *(it for it in found if it.id not in {each.id for each in shown})]
@@ -476,7 +500,7 @@ def _answered(
 ) -> Finding:
     allowed = [Severity(word) for word in wording(finding_id).severities]
     severity = Severity.WARNING if Severity.WARNING in allowed else allowed[-1]
-    evidence = Evidence(said, _PERSON, now)
+    evidence = Evidence(said, PERSON, now)
     return Finding(finding_id, severity, view.name, evidence, case=case, **values)
 
 
@@ -499,9 +523,14 @@ def rank(
             continue
         # What a person says about a cause that a check found is more evidence for it.
         if other := reported.pop(cause.id, None):
+            if symptom is Symptom.CANNOT_SEND:
+                causes.append(_joined(cause, other, now))
+                continue
             evidence = dict.fromkeys((*cause.evidence, *other.evidence))
             severity = worst((cause.severity, other.severity))
-            cause = cause.replace(severity=severity, evidence=evidence)
+            # Where the two differ, nothing is deleted before somebody has looked again.
+            differs = cause.id == "WX202" and answers.says("partner_listed")
+            cause = (other if differs else cause).replace(severity=severity, evidence=evidence)
         causes.append(cause)
     causes += reported.values()
     causes.sort(key=lambda cause: (by_severity(cause.severity), places.index(cause.id)))

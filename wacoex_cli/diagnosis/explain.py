@@ -74,17 +74,13 @@ _WORDS_OF_A_PHRASE = 2
 def explain(word: str) -> Article:
     """The article about a finding id, a topic or an error code of Meta; upper or lower case.
 
-    A number that is no code of its own is looked for among the subcodes, then in what the articles
-    are also shown as.
-    Raises UsageError with the nearest word when there is none.
+    Else it may be a text that one article is shown or looked up as, the title of an error, or a
+    subcode. Raises UsageError with the nearest word when there is none.
     """
     article = catalogue.find(word)
-    if article is None and word.isascii() and word.isdigit():
-        if is_known(int(word)):
-            return about_code(int(word))
-        if codes := codes_with_subcode(int(word)):
-            return about_code(codes[0])
-        article = next((each for each in catalogue.everything() if word in each.shown_as), None)
+    if article is None and word.isascii() and word.isdigit() and is_known(int(word)):
+        return about_code(int(word))
+    article = article or _looked_up_as(word)
     if article is None:
         raise UsageError(
             f"there is nothing about `{word}`", hint=_nearest(word), code="explain_unknown"
@@ -95,10 +91,23 @@ def explain(word: str) -> Article:
     return article._replace(body=f"{severity}\n\n{article.body}")
 
 
+def _looked_up_as(text: str) -> Article | None:
+    """The first article that people know by this text; None when there is none."""
+    wanted = _plain(text)
+    known = [*catalogue.everything(), *map(about_code, known_codes())]
+    found = [each for each in known if wanted in map(_plain, each.shown_as)]
+    if not found and wanted.isdigit():
+        found = [about_code(code) for code in codes_with_subcode(int(wanted))]
+    return found[0] if found else None
+
+
 def _nearest(word: str) -> str:
     names = {name.lower(): name for name in catalogue.names()}
     names |= {str(code): str(code) for code in known_codes()}
     close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
+    found = search(word)
+    if found and (" " in word or not close):
+        return f"did you mean `{found[0].id}` ({found[0].title})?"
     if close:
         return f"did you mean `{names[close[0]]}`?"
     return f"search with `--search`; topics: {', '.join(topics())}"

@@ -245,6 +245,17 @@ class ChannelView(NamedTuple):
         return self.facts.connection
 
     @property
+    def is_partner_missing(self) -> bool:
+        """Whether Meta shows the apps of the account, and the expected partner's is not there.
+
+        Not while the connection is lost or settling: then it is missing for another reason.
+        """
+        seen, connection = self.facts.seen, self.connection
+        is_missing = seen is not None and is_seen(self.partner.expected, seen) is False
+        is_settling = connection.state is ConnectionState.SETTLING
+        return is_missing and not (connection.is_lost or is_settling)
+
+    @property
     def is_partner_seen(self) -> bool:
         """Whether the expected partner's app was among those that get the webhooks."""
         seen = self.facts.seen

@@ -458,13 +458,16 @@ def _cause_finding(
 ) -> Finding:
     of_all = f"of {summary.in_all} unsupported messages in 7 days"
     if not messages:
-        nothing = Evidence(f"none {of_all} speaks for it", "wacoex", to_text(now))
+        text = f"none {of_all} speaks for it"
+        if not summary.in_all:
+            text = "no unsupported message came in within 7 days"
+        nothing = Evidence(text, "wacoex", to_text(now))
         return Finding(cause, Severity.INFO, channel, nothing, case="possible")
     is_lead_lost = cause == _FIRST and any(message.is_referred for message in messages)
     severity = Severity.WARNING if is_lead_lost else Severity.INFO
     newest = max(messages, key=lambda message: message.at)
     text = f"{len(messages)} {of_all}: {_cause_reason(cause, messages)}"
-    return Finding(cause, severity, channel, Evidence(text, newest.source.value, newest.at))
+    return Finding(cause, severity, channel, Evidence(text, "wacoex", newest.at))
 
 
 def _cause_reason(cause: str, messages: Sequence[Unsupported]) -> str:

@@ -369,4 +369,9 @@ def mac(
         "not counted: edits and deletions by a contact, of which respond.io says nothing",
         "respond.io shows its own figure under Organization Settings, Billing & Usage",
     )
-    return Result(asdict(counted), (total, table, begins, *map(ForPerson, more)))
+    answers = [
+        f"answers through the API that were delivered, {entry.channel or '(no channel)'}:"
+        f" {entry.free} of the 1,000 that are free each month, {entry.charged} charged"
+        for entry in counted.answers
+    ]
+    return Result(asdict(counted), (total, table, *answers, begins, *map(ForPerson, more)))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from wacoex_cli.events.store import PricedAnswers
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
 
@@ -86,7 +87,7 @@ _EFFECTS = {
     ),
     "standby": Effect(
         *(None, None, None, None, True),
-        "heard of a conversation that another responder handles; the answer is theirs",
+        "a copy of what another responder gets; the answer is for them to give",
     ),
     "handover": Effect(
         *(False, False, False, False, False),
@@ -235,6 +236,19 @@ class Count:
 
 
 @dataclass(frozen=True)
+class CountedAnswers:
+    """Answers through the API that were delivered in a month, as the statuses of Meta price them.
+
+    `free` are those of the 1,000 that each number has, `charged` those beyond. `channel` is None
+    for numbers that belong to no channel here.
+    """
+
+    channel: str | None
+    free: int
+    charged: int
+
+
+@dataclass(frozen=True)
 class Mac:
     """The monthly active contacts of one month, as far as the events at hand tell.
 
@@ -247,6 +261,7 @@ class Mac:
     echo_only: int
     by_channel: tuple[Count, ...]
     counted_since: datetime | None
+    answers: tuple[CountedAnswers, ...] = ()
 
 
 def count_mac(workspace: Workspace, month: str | None, channel: str | None) -> Mac:
@@ -274,13 +289,25 @@ def count_mac(workspace: Workspace, month: str | None, channel: str | None) -> M
     addresses = active.addresses(month)
     counts = []
     seen: set[str] = set()
+    answers, given = EventLog(state).answers(month), list[CountedAnswers]()
     for each in [known(state, channel)] if channel else Channels(state).all_channels():
-        own = addresses & set(Signs(state).addresses_for(each))
+        all_own = set(Signs(state).addresses_for(each))
+        own = addresses & all_own
         if own:
             counts.append(Count(each.name, *active.count(month, own)))
             seen |= own
+        mine = [entry for entry in answers if entry.addresses & all_own]
+        given += _summed(each.name, mine)
+        answers = [entry for entry in answers if entry not in mine]
     unknown = set() if channel else addresses - seen
     if unknown:
         counts.append(Count(None, *active.count(month, unknown)))
-    in_all = active.count(month, seen | unknown)
-    return Mac(month, *in_all, tuple(counts), EventLog(state).oldest_at(MAC.kinds))
+    given += () if channel else _summed(None, answers)
+    in_all, since = active.count(month, seen | unknown), EventLog(state).oldest_at(MAC.kinds)
+    return Mac(month, *in_all, tuple(counts), since, tuple(given))
+
+
+def _summed(channel: str | None, answers: Sequence[PricedAnswers]) -> list[CountedAnswers]:
+    free = sum(entry.free for entry in answers)
+    charged = sum(entry.charged for entry in answers)
+    return [CountedAnswers(channel, free, charged)] if free or charged else []

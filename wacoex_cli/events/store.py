@@ -65,6 +65,15 @@ _DAYS = (
 # Reading a message is neither sending nor receiving one, and may happen months later.
 _REACHED = frozenset({"sent", "delivered"})
 _INBOUND = """ AND data LIKE '%"direction":"in"%'"""
+# What stands in a delivery status of an answer (Meta: pricing of non-template messages).
+_ANSWERS = (
+    "SELECT phone_number_id, phone, respondio_channel_id,"
+    """ SUM(CASE WHEN data LIKE '%"type":"free_customer_service"%' THEN 1 ELSE 0 END) AS free,"""
+    """ SUM(CASE WHEN data LIKE '%"type":"regular"%' THEN 1 ELSE 0 END) AS charged"""
+    " FROM events WHERE kind = ? AND at >= ? AND at < ?"
+    """ AND data LIKE '%"status":"delivered"%' AND data LIKE '%"category":"service"%'"""
+    " GROUP BY phone_number_id, phone, respondio_channel_id"
+)
 _SAME_DAY_LATER = (
     "SELECT 1 FROM evidence AS later WHERE later.address = evidence.address"
     " AND later.kind = 'echo' AND later.at > evidence.at"
@@ -79,6 +88,14 @@ class Stored(NamedTuple):
 
     is_new: bool
     events: Mapping[Kind, int]
+
+
+class PricedAnswers(NamedTuple):
+    """Delivered answers of one number, known by `addresses`: free ones, and charged ones."""
+
+    addresses: frozenset[str]
+    free: int
+    charged: int
 
 
 @dataclass
@@ -323,6 +340,20 @@ class EventLog:
             own = frozenset(f"{name}:{row[name]}" for name in known)
             found.append(Day(own, row["day"], row["messages"], row["newest_at"]))
         return sorted(found, key=lambda day: day.newest_at)
+
+    def answers(self, month: str) -> list[PricedAnswers]:
+        """The answers (service messages) that were delivered in a month, such as `2026-11`, UTC.
+
+        One for each of our numbers as Meta names it. Answers in the free window after an ad are
+        neither free nor charged ones here (Meta: pricing of non-template messages).
+        """
+        rows = self._state.rows(_ANSWERS, [Kind.STATUS, f"{month}-", f"{month}-~"])
+        found = []
+        for row in rows:
+            known = [name for name in _ADDRESS_NAMES if row[name] is not None]
+            own = frozenset(f"{name}:{row[name]}" for name in known)
+            found.append(PricedAnswers(own, row["free"], row["charged"]))
+        return found
 
     def first_seen(self, contacts: Collection[str]) -> dict[str, str]:
         """When each of these contacts was first written to or wrote, as far as the log goes."""

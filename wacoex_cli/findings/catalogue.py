@@ -16,6 +16,8 @@ import string
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wacoex_cli import RELEASED_ON
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -24,23 +26,25 @@ _SOURCES_FILE = Path(__file__).with_name("sources.toml")
 _FENCE = "+++\n"
 _SOURCES = "Sources:"
 _SEE_ALSO = "See also:"
-_SHOWN_AS = re.compile(r"^Also shown as:(.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
+_SHOWN_AS = re.compile(r"^Also (?:shown|looked up) as:(.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
 class Reference(NamedTuple):
     """What a page rests on: its title and address, and when it was read (`2026-11-28`).
 
-    Of wacoex itself there is neither an address nor a day.
+    Of wacoex itself there is no address, and the day is that of its release.
     """
 
     title: str
-    url: str | None = None
-    read: str | None = None
+    url: str | None
+    read: str
 
     @property
     def line(self) -> str:
         """How a person reads it."""
-        return f"{self.title}: {self.url} (read {self.read})" if self.url else self.title
+        if self.url is None:
+            return f"{self.title} (released {self.read})"
+        return f"{self.title}: {self.url} (read {self.read})"
 
 
 class Article(NamedTuple):
@@ -54,10 +58,13 @@ class Article(NamedTuple):
 
     @property
     def shown_as(self) -> tuple[str, ...]:
-        """The texts under which people meet it: what stands after `Also shown as:`."""
-        found = _SHOWN_AS.search(self.body)
-        phrases = " ".join(found.group(1).split()).split(";") if found else []
-        return tuple(phrase.strip(' ."') for phrase in phrases)
+        """The texts under which people meet it or look for it.
+
+        They stand after `Also shown as:` and `Also looked up as:`.
+        """
+        found = "; ".join(_SHOWN_AS.findall(self.body))
+        phrases = " ".join(found.split()).split(";")
+        return tuple(text for phrase in phrases if (text := phrase.strip(' ."')))
 
     def to_json(self) -> dict[str, object]:
         """The `data` of `explain`."""
@@ -153,7 +160,7 @@ def _known_sources() -> Mapping[str, Reference]:
 
     rows = tomllib.loads(_SOURCES_FILE.read_text(encoding="utf-8"))
     return {
-        name: Reference(row["title"], row.get("url"), str(row["read"]) if "read" in row else None)
+        name: Reference(row["title"], row.get("url"), str(row.get("read", RELEASED_ON)))
         for name, row in rows.items()
     }
 

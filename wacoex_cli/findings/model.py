@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _WIDTH = 78
+PERSON = "person"
+"""The source of what a person said or typed."""
 
 
 class Severity(StrEnum):
@@ -37,19 +39,33 @@ class Evidence:
     """What a finding rests on: the fact, who said it, and when (RFC 3339, UTC).
 
     `is_said` is false where the source was asked and gave no answer: then the words are ours.
+    `who` names a person who said it; without a name it is whoever reads this.
     """
 
     text: str
     source: str
     observed_at: str
     is_said: bool = True
+    who: str = ""
 
     @property
     def said_by(self) -> str:
         """How a person reads who said it: Meta only what Meta said, and you what you typed."""
+        name = "respond.io" if self.source == "respondio" else self.source
         if not self.is_said:
-            return f"{self.source} was asked"
-        return {"meta": "says meta", "person": "you said"}.get(self.source, self.source)
+            return f"{name} was asked"
+        if self.source == PERSON:
+            return f"{self.who} said" if self.who else "you said"
+        return f"says {name}" if self.source in ("meta", "respondio") else name
+
+    def to_json(self) -> dict[str, object]:
+        """The evidence under the keys that the JSON output fixes."""
+        shown: dict[str, object] = {
+            "text": self.text,
+            "source": self.source,
+            "observed_at": self.observed_at,
+        }
+        return shown if self.is_said else {**shown, "is_said": False}
 
 
 @dataclass(frozen=True, init=False)
@@ -119,10 +135,7 @@ class Finding:
             "severity": self.severity.value,
             "channel": self.channel,
             "title": self.title,
-            "evidence": [
-                {"text": fact.text, "source": fact.source, "observed_at": fact.observed_at}
-                for fact in self.evidence
-            ],
+            "evidence": [fact.to_json() for fact in self.evidence],
             "remedy": list(self.remedy),
             "verify": self.verify,
             "explain": f"wacoex explain {self.id}",

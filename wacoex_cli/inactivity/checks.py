@@ -278,7 +278,8 @@ def check_opened(standing: Standing, channel: str, zone: str, now: datetime) -> 
 
 
 def _evidence(text: str, sign: GradedSign) -> Evidence:
-    return Evidence(text, sign.source, to_text(sign.at))
+    who = sign.said_by if sign.name == "confirmed" else ""
+    return Evidence(text, sign.source, to_text(sign.at), who=who)
 
 
 def stage_severity(stage: Stage) -> Severity:

@@ -11,7 +11,7 @@ from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.facts import ConnectionState
 from wacoex_cli.channels.model import RE_REGISTERED
 from wacoex_cli.findings.catalogue import wording
-from wacoex_cli.findings.model import Evidence, Finding, Severity
+from wacoex_cli.findings.model import PERSON, Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.onboarding.model import StepState
 
@@ -117,16 +117,15 @@ def check_records(records: Mapping[str, Record], channel: str, observed_at: str)
 
 def check_eligibility(record: Record, channel: str, at: str) -> list[Finding]:
     """WX601, WX603 and WX607 from the answers about the app and the number."""
-    source = record.said_by or "wacoex"
     answer = record.answer
     found = []
     version = version_in(str(answer.get("app_version", "")))
     if version is not None and version < OLDEST_APP:
-        said = Evidence(f"its version is {answer['app_version']}", source, at)
+        said = _said(record, f"its version is {answer['app_version']}", at)
         found.append(Finding("WX603", Severity.CRITICAL, channel, said))
     doubts = []
     if answer.get("in_real_use") is False:
-        doubts.append(Evidence("the number is not in real use with the app", source, at))
+        doubts.append(_said(record, "the number is not in real use with the app", at))
     country = lately_opened(str(answer.get("phone", "")))
     if country:
         opened = f"{country}: Meta opened it on {OPENED_ON}; pages from before exclude it"
@@ -135,7 +134,7 @@ def check_eligibility(record: Record, channel: str, at: str) -> list[Finding]:
         severity = Severity.WARNING if country else Severity.INFO
         found.append(Finding("WX601", severity, channel, doubts))
     if answer.get("meta_verified") is True:
-        said = Evidence("the app shows a Meta Verified badge", source, at)
+        said = _said(record, "the app shows a Meta Verified badge", at)
         found.append(Finding("WX607", Severity.INFO, channel, said))
     return found
 
@@ -144,7 +143,7 @@ def check_linked(record: Record, channel: str, at: str) -> list[Finding]:
     """WX604: the number is not linked in Meta Business Suite."""
     if record.answer.get("linked") is not False:
         return []
-    said = Evidence("it is not linked", record.said_by or "wacoex", at)
+    said = _said(record, "it is not linked", at)
     return [Finding("WX604", Severity.WARNING, channel, said)]
 
 
@@ -153,10 +152,18 @@ def check_partner(record: Record, channel: str, at: str) -> list[Finding]:
     answer = record.answer
     if answer.get("other_partner") is not True or answer.get("cleared") is True:
         return []
-    said = Evidence("another partner has the number or pays for it", record.said_by or "wacoex", at)
+    said = _said(record, "another partner has the number or pays for it", at)
     seen = answer.get("seen")
     shown = [Evidence(str(text), "meta", at) for text in seen] if isinstance(seen, list) else []
     return [Finding("WX602", Severity.WARNING, channel, (said, *shown))]
+
+
+def _said(record: Record, text: str, at: str) -> Evidence:
+    """What a step rests on: Meta or respond.io, else the person whose name stands beside it."""
+    by = record.said_by or "wacoex"
+    if by in ("meta", "respondio", "wacoex", PERSON):
+        return Evidence(text, by, at)
+    return Evidence(text, PERSON, at, who=by)
 
 
 def check_changes(record: Record | None, channel: str, observed_at: str) -> list[Finding]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import webbrowser
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ _LOOKS_EVERY_SECONDS = 5.0
 _RESPONDIO_APP = "https://app.respond.io"
 CLICKS = (
     "connect the number in respond.io:",
-    "  Settings > Channels > Add Channel > WhatsApp > WhatsApp Business App",
+    "  Settings > Channels > Add Channel > WhatsApp > the link to connect a WhatsApp Business App",
     "  > Connect With Facebook; log in with the Facebook account, choose the portfolio, type the",
     "  number, and complete the embedded sign-up",
     "  on the phone: open the message of Facebook Business, Connect, Confirm, paste the code",
@@ -463,8 +463,10 @@ async def _closed(context: Context, shown_at: datetime) -> StepResult:
         elif on_app is True and at is not None and at >= shown_at - _CLOCKS_DIFFER:
             note = "the window was closed, and Meta shows that the number was connected"
             return StepResult(StepState.SETTLED, {"seen": shown}, said_by="meta", note=note)
-    said = f"the window told nothing; {shown}"
-    return _ended(StepState.OPEN, _finding(context, "closed", said, Severity.WARNING))
+    found = _finding(context, "closed", f"the window told nothing; {shown}", Severity.WARNING)
+    # Nobody at Meta said so: the page saw the window close.
+    ours = [replace(fact, source="wacoex") for fact in found.evidence]
+    return _ended(StepState.OPEN, found.replace(evidence=ours))._replace(said_by="wacoex")
 
 
 def _finding(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.checks import RETURNS_WITHIN
@@ -42,6 +42,12 @@ _TEMPLATES = {
     "FLAGGED": Severity.WARNING,
     "PAUSED": Severity.INFO,
 }
+# By country of the account: what Meta bills in, and until when it takes another currency.
+_CURRENCIES = {
+    "IN": ("India", "INR", date(2026, 12, 31)),
+    "BR": ("Brazil", "BRL", date(2027, 6, 30)),
+}
+_CURRENCY_IS_DUE = timedelta(days=60)
 _POLICY_REASONS = frozenset({"ABUSIVE_CONTENT", "SCAM"})
 _ENDED = frozenset({"BANNED", "DISABLED", "RESTRICTED", "SUSPENDED"})
 # Meta: WhatsApp Business Account.
@@ -62,7 +68,7 @@ class _Reported(NamedTuple):
 
 
 def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_asked: bool) -> list[Finding]:
-    """WX202, WX205, WX207, WX209 and WX211: who holds the WABA, and what Meta holds against it.
+    """WX202, WX205, WX207, WX209, WX211 and WX216: who holds the WABA, and what Meta asks of it.
 
     `is_asked` is whether it was asked about just now and for itself: then it is told here what
     Meta and respond.io did not say, else that stands once for all channels (WX709).
@@ -86,6 +92,7 @@ def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_asked: bool) ->
         listed = None
     found += check_drift(listed, rule.drifts(facts, rows), facts.connection, name)
     found += check_routing(rows.routed, rows.expected, name)
+    found += check_currency(values, rows.expected, name, now, read_at)
     return found + check_account(
         facts.account_events, rows.template_events, values, name, now, read_at
     )
@@ -343,6 +350,37 @@ def check_routing(routed: Routed, partner: Expected, channel: str) -> list[Findi
     return [Finding("WX211", severity, channel, said, partner=whose, is_agent=is_agent)]
 
 
+def check_currency(
+    values: Mapping[str, Any], partner: Expected, channel: str, now: datetime, observed_at: str
+) -> list[Finding]:
+    """WX216: the account is in another currency than its country needs (Meta: pricing).
+
+    Information, a warning from 60 days before the deadline on. `values` are facts of the account,
+    read at `observed_at`; who is billed they do not tell.
+    """
+    currency, code = values.get("waba.currency"), str(values.get("waba.country"))
+    if not isinstance(currency, str) or code not in _CURRENCIES:
+        return []
+    country, wanted, deadline = _CURRENCIES[code]
+    if currency == wanted:
+        return []
+    is_soon = deadline - now.date() <= _CURRENCY_IS_DUE
+    said = Evidence(f"the account is in {code}, its currency is {currency}", META, observed_at)
+    return [
+        Finding(
+            "WX216",
+            Severity.WARNING if is_soon else Severity.INFO,
+            channel,
+            said,
+            currency=currency,
+            country=country,
+            wanted=wanted,
+            deadline=deadline,
+            partner=partner.label,
+        )
+    ]
+
+
 META_AGENT = "meta_business_agent"
 """What Meta calls its own Business Agent as a role (seen by integrators, 2026-09)."""
 
@@ -381,7 +419,7 @@ def check_drift(
                 "WX207",
                 Severity.CRITICAL if is_gone else Severity.WARNING,
                 channel,
-                [Evidence(drift.text, drift.source, drift.observed_at) for drift in drifts],
+                [drift.evidence for drift in drifts],
                 case="gone" if found[0].kind is DriftKind.GONE else "another",
                 provider=Provider(found[0].source).known_as,
                 cause=connection.loss_finding,
@@ -394,6 +432,8 @@ def check_drift(
         ]
     if listed is None or listed.error is None:
         return []
-    said = Evidence(listed.why or "respond.io gave no list", "respondio", listed.observed_at)
+    is_said = "code" in listed.error.details
+    text = listed.why or "respond.io gave no list"
+    said = Evidence(text, "respondio", listed.observed_at, is_said)
     hint = listed.error.hint or "try again in a minute"
     return [Finding("WX207", Severity.UNKNOWN, channel, said, hint=hint)]

@@ -82,10 +82,7 @@ class CheckedPartner(NamedTuple):
                 {"id": app.id, "name": app.name, "override_callback_uri": app.override}
                 for app in apps
             ],
-            "evidence": [
-                {"text": fact.text, "source": fact.source, "observed_at": fact.observed_at}
-                for fact in self.evidence
-            ],
+            "evidence": [fact.to_json() for fact in self.evidence],
             "drift": [drift._asdict() for drift in self.drifts],
             "verdict": self.verdict.value,
         }
@@ -225,9 +222,8 @@ def _row(checked: CheckedPartner) -> tuple[object, ...]:
 
 
 def _evidence_lines(checked: CheckedPartner, now: datetime) -> Iterator[str]:
-    known: tuple[Evidence | Drift, ...] = (*checked.evidence, *checked.drifts)
-    for fact in known:
-        yield f"  {fact.text} ({fact.source}, {relative(from_text(fact.observed_at), now)})"
+    for fact in (*checked.evidence, *(drift.evidence for drift in checked.drifts)):
+        yield f"  {fact.text} ({fact.said_by}, {relative(from_text(fact.observed_at), now)})"
     if not checked.seen.is_available and checked.seen.why:
         yield f"  what Meta shows is not available: {checked.seen.why}"
     elif checked.seen.apps is None:

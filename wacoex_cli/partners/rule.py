@@ -63,6 +63,11 @@ class Drift(NamedTuple):
     observed_at: str
     use: str | None = None
 
+    @property
+    def evidence(self) -> Evidence:
+        """The difference as a finding and `partner check` show it."""
+        return Evidence(self.text, self.source, self.observed_at)
+
 
 class Routed(NamedTuple):
     """What our app heard in 7 days of conversations that another responder handles.

@@ -3,12 +3,17 @@
 They stand in `meta_errors.toml`; the classes are a closed list.
 """
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 Scope = Literal["person", "number", "account"]
 
@@ -67,7 +72,25 @@ class ErrorCode:
 
 
 _PERMISSIONS = range(200, 300)
-_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,7}(?![0-9])")
+# What a text calls a code, else a number by itself: no part of a date, a time, an amount or an id.
+_NUMBER = re.compile(
+    r"(?:http|status)\W{0,3}[0-9]+"
+    r"|(?:\#|(?<!sub)(?<!sub_)\b(?:error_?)?(?:code|error|err)\W{1,4})(?P<marked>[0-9]{1,7})\b"
+    r"|(?<![\w.+/-])(?<![0-9]:)(?P<bare>[0-9]{3,7})(?![\w/=-]|[.:][0-9])",
+    re.IGNORECASE,
+)
+_SUBCODE = re.compile(r"sub_?code\W{0,4}([0-9]{1,7})\b", re.IGNORECASE)
+_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")
+_DIGITS_OF_NO_OTHER_NUMBER = 5
+_FEW_WORDS = 6
+_FEW_ERRORS = 3
+_WORDS_OF_A_PIECE = 3
+_SHARE_OF_A_PIECE = 1 / 3
+_SHARE_OF_A_CUT_TITLE = 0.6
+_LETTERS_OF_A_CUT_TITLE = 12
+_LETTERS_READ = 2000
+
+
 _UNKNOWN = ErrorCode(
     code=-1,
     cause="unknown to this version of wacoex",
@@ -128,29 +151,96 @@ def codes_with_subcode(subcode: int) -> tuple[int, ...]:
     return tuple(sorted(code for code, found in _table() if found == subcode))
 
 
-def codes_in(text: str) -> tuple[int, ...]:
-    """The codes that an error's text names, by number or by a title of Meta's, in that order.
+def errors_in(text: str) -> tuple[ErrorCode, ...]:
+    """The errors that a text names, by code or by title: typed, quoted, or a piece of a log.
 
-    Of two titles in the text only the longer one counts where one is a part of the other
-    ("Spam rate limit hit"). A part of a title will do where it has two words at least.
+    A number counts as a code where the text calls it one ("(#190)", "error 4"), where it has five
+    digits or more, or where the text is short and has no title of Meta's. A log is full of other
+    numbers: times, rows, HTTP status. Of two titles in the text only the longer one counts where
+    one is a part of the other ("Spam rate limit hit"). A large piece of a title will do, and so
+    does a title of which the end is cut off.
     """
-    named = [int(digits) for digits in _NUMBER.findall(text)]
-    found = [code for code in named if (code, None) in _table()]
-    if found:
-        return tuple(dict.fromkeys(found))
-    shown = _plain(text)
-    titles = {_plain(title): code for code in known_codes() for title in classify(code).titles}
+    text = text.strip()[:_LETTERS_READ]
+    titled = _with_title(_plain(text))
+    is_short = not titled and len(text.split()) <= _FEW_WORDS
+    codes = dict.fromkeys(code for code in _numbers(text, is_short=is_short) if is_known(code))
+    if not codes:
+        return titled
+    subcodes = [int(digits) for digits in _SUBCODE.findall(text)]
+    return tuple(
+        next((entry for entry in with_subcodes(code) if entry.subcode in subcodes), None)
+        or next((entry for entry in titled if entry.code == code), classify(code))
+        for code in codes
+    )
+
+
+def _numbers(text: str, *, is_short: bool) -> Iterator[int]:
+    """The numbers that may be codes, as they stand; in a short text they need not look like it."""
+    if text.isascii() and text.isdigit():
+        yield int(text)
+        return
+    for match in _NUMBER.finditer(text):
+        bare = match["bare"] or ""
+        if match["marked"]:
+            yield int(match["marked"])
+        elif bare and (is_short or len(bare) >= _DIGITS_OF_NO_OTHER_NUMBER):
+            yield int(bare)
+
+
+def _with_title(shown: str) -> tuple[ErrorCode, ...]:
+    """The errors whose title stands in a text, whole or for a part; all in plain words."""
+    titles = _by_title()
     held = [title for title in titles if f" {title} " in f" {shown} "]
-    if not held and len(shown.split()) > 1:
-        held = [title for title in titles if shown in title]
-        return tuple(dict.fromkeys(titles[title] for title in held))
-    longest = [title for title in held if not any(title in other != title for other in held)]
-    return tuple(dict.fromkeys(titles[title] for title in longest))
+    held = [title for title in held if not any(title in other != title for other in held)]
+    held = held or _of_a_piece(shown, titles) or _of_a_cut_title(shown, titles)
+    found = dict.fromkeys(titles[title] for title in held)
+    # What a subcode says is more than what its code says.
+    finer = {entry.code for entry in found if entry.subcode}
+    return tuple(entry for entry in found if entry.subcode or entry.code not in finer)
+
+
+def _of_a_piece(shown: str, titles: Mapping[str, ErrorCode]) -> list[str]:
+    """The titles that the whole text is a large piece of; of many errors the shortest title."""
+    words = len(shown.split())
+    held = [
+        title
+        for title in titles
+        if f" {shown} " in f" {title} "
+        and (words >= _WORDS_OF_A_PIECE or len(shown) >= len(title) * _SHARE_OF_A_PIECE)
+    ]
+    if words == 1:
+        return []
+    is_clear = len({titles[title].code for title in held}) <= _FEW_ERRORS
+    return held if is_clear else [min(held, key=len)]
+
+
+def _of_a_cut_title(shown: str, titles: Iterable[str]) -> list[str]:
+    """The titles of which most letters stand in the text in one run; those with the longest."""
+    from difflib import SequenceMatcher  # only a text that was cut off needs it
+
+    matcher = SequenceMatcher(None, b=shown, autojunk=False)
+    runs = {}
+    for title in titles:
+        matcher.set_seq1(title)
+        letters = matcher.find_longest_match().size
+        if letters >= max(_LETTERS_OF_A_CUT_TITLE, len(title) * _SHARE_OF_A_CUT_TITLE):
+            runs[title] = letters
+    return [title for title, letters in runs.items() if letters == max(runs.values())]
 
 
 def _plain(text: str) -> str:
     """Lower case, and the words alone."""
-    return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
+    return " ".join(_WORD.findall(text.lower().replace("\u2019", "'")))
+
+
+@cache
+def _by_title() -> dict[str, ErrorCode]:
+    """Each title of Meta's in plain words; of two codes with one title the first has it."""
+    found: dict[str, ErrorCode] = {}
+    for entry in _table().values():
+        for title in entry.titles:
+            found.setdefault(_plain(title), entry)
+    return found
 
 
 @cache
@@ -160,6 +250,7 @@ def _table() -> dict[tuple[int, int | None], ErrorCode]:
     text = Path(__file__).with_name("meta_errors.toml").read_text(encoding="utf-8")
     kept = {field.name for field in fields(ErrorCode)}
     table = {}
+    taken: set[str] = set()
     for entry in tomllib.loads(text)["error"]:
         if "class" not in entry:
             continue
@@ -169,6 +260,10 @@ def _table() -> dict[tuple[int, int | None], ErrorCode]:
             if name in kept
         }
         values["cause"] = entry["meaning"]
+        # `title` is what Meta answers; where another code has the same, that one keeps it.
+        own = dict.fromkeys([*entry.get("titles", ()), *filter(None, [entry.get("title")])])
+        values["titles"] = tuple(title for title in own if title not in taken)
+        taken |= own.keys()
         key = entry["code"], entry.get("subcode")
         table[key] = ErrorCode(outcome=Outcome(entry["class"]), **values)
     return table
