@@ -212,13 +212,16 @@ def check_mended(values: Mapping[str, Any], channel: str, observed_at: str) -> l
         if case == "verification" and severity is Severity.INFO and not is_connected:
             severity = Severity.WARNING
         if severity is not Severity.OK:
-            text = f"{field} is {word}{_unless_known(severity)}"
+            text = f"{field} is {word}"
             found.append((case, severity, text, str(word).lower().replace("_", " ")))
     if not found:
         return []
     severity = worst(severity for _, severity, _, _ in found)
     case, word = next((case, word) for case, its, _, word in found if its is severity)
-    evidence = _evidence([(text, its) for _, its, text, _ in found], observed_at)
+    said = [(text, its) for _, its, text, _ in found]
+    if any(its is Severity.UNKNOWN for _, its in said):
+        said.append((_NEWER_WORD, Severity.UNKNOWN))
+    evidence = _evidence(said, observed_at)
     return [Finding("WX214", severity, channel, evidence, case=case, word=word)]
 
 
