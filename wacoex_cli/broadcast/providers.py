@@ -38,6 +38,7 @@ from wacoex_cli.channels.look import read_phone_number, read_respondio
 from wacoex_cli.channels.model import Channel, Fact, Provider, values_of
 from wacoex_cli.channels.registry import meta_for, respondio_for
 from wacoex_cli.channels.store import AccountEvents
+from wacoex_cli.contacts.persons import USER_ID_PREFIX
 from wacoex_cli.errors import RefusedError, TemporaryError, WacoexError
 from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
 from wacoex_cli.events.store import catch_up
@@ -414,7 +415,7 @@ def _judge_refusal(claim: Claim, reply: Refused, now: datetime) -> ReplyEffect:
     if known.outcome is Outcome.AMBIGUOUS:
         settled = _settled(claim, RowState.AMBIGUOUS, code=code, detail=detail)
         return ReplyEffect(settled, throttled=False)
-    if code == _NOT_TO_IDS:
+    if code == _NOT_TO_IDS and claim.phone.startswith(USER_ID_PREFIX):
         reason = SkipReason.NO_NUMBER.value
         settled = _settled(claim, RowState.SKIPPED, reason=reason, code=code, detail=detail)
         return ReplyEffect(settled, throttled=False)
