@@ -32,7 +32,7 @@ from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Details, Fact
 from wacoex_cli.channels.registry import add_channel
 from wacoex_cli.channels.store import Facts
-from wacoex_cli.contacts.spelling import other_spelling
+from wacoex_cli.contacts.persons import other_spelling
 from wacoex_cli.errors import RefusedError
 from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.clock import to_text

@@ -20,8 +20,13 @@ from wacoex_cli.broadcast.model import (
     SameMessage,
     attempt_id,
 )
-from wacoex_cli.contacts.persons import ids_of, numbers_of, person_of
-from wacoex_cli.contacts.spelling import EITHER_SPELLING, other_spelling
+from wacoex_cli.contacts.persons import (
+    EITHER_SPELLING,
+    ids_of,
+    numbers_of,
+    other_spelling,
+    person_of,
+)
 from wacoex_cli.contacts.store import holds_back
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation.clock import from_text, to_text

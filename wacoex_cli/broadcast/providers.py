@@ -38,6 +38,7 @@ from wacoex_cli.channels.facts import Connection, ConnectionState
 from wacoex_cli.channels.look import hides_number, read_for_sending, read_respondio, read_review
 from wacoex_cli.channels.model import Channel, Fact, Provider, values_of
 from wacoex_cli.channels.registry import meta_for, respondio_for
+from wacoex_cli.contacts.persons import USER_ID_PREFIX
 from wacoex_cli.errors import (
     CredentialError,
     RefusedError,
@@ -415,7 +416,7 @@ def _judge_refusal(claim: Claim, reply: Refused, now: datetime) -> ReplyEffect:
     if known.outcome is Outcome.AMBIGUOUS:
         settled = _settled(claim, RowState.AMBIGUOUS, code=code, detail=detail)
         return ReplyEffect(settled, throttled=False)
-    if code == _NOT_TO_IDS:
+    if code == _NOT_TO_IDS and claim.phone.startswith(USER_ID_PREFIX):
         reason = SkipReason.NO_NUMBER.value
         settled = _settled(claim, RowState.SKIPPED, reason=reason, code=code, detail=detail)
         return ReplyEffect(settled, throttled=False)

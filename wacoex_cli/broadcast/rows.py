@@ -35,8 +35,14 @@ from wacoex_cli.broadcast.model import (
     Status,
 )
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.contacts.persons import USER_ID_PREFIX, ids_of, numbers_of
-from wacoex_cli.contacts.spelling import EITHER_SPELLING, other_spelling, shorter_spelling
+from wacoex_cli.contacts.persons import (
+    EITHER_SPELLING,
+    USER_ID_PREFIX,
+    ids_of,
+    numbers_of,
+    other_spelling,
+    shorter_spelling,
+)
 from wacoex_cli.contacts.store import holds_back
 from wacoex_cli.foundation.clock import from_text, to_text
 
@@ -82,18 +88,20 @@ _INSERT_ROW = (
 
 
 _HAS_IDS = "SELECT EXISTS (SELECT 1 FROM recipients WHERE user_id IS NOT NULL)"
+# `+ 0` keeps the broadcast out of the choice of an index: all its rows would be read.
 # The other row of a person has the id, or the number, that a row of ours has now.
 _MY_SPELLINGS = f"IN (mine.phone, {other_spelling('mine.phone')})"
 _ONE_PERSON = (
-    "theirs.user_id = mine.user_id",
-    f"mine.phone LIKE '+%' AND theirs.user_id IN ({ids_of(_MY_SPELLINGS)})",
-    f"theirs.phone IN ({numbers_of('= mine.user_id')})",
+    "theirs.user_id = mine.user_id AND theirs.broadcast_id + 0 {among}",
+    f"mine.phone LIKE '+%' AND theirs.user_id IN ({ids_of(_MY_SPELLINGS)})"
+    " AND theirs.broadcast_id + 0 {among}",
+    f"theirs.phone IN ({numbers_of('= mine.user_id')}) AND theirs.broadcast_id {{among}}",
 )
 _MINE_AND_THEIRS_BY_ID = (
     "SELECT mine.row, mine.parameters, theirs.row AS their_row, theirs.broadcast_id, theirs.phone,"
     " theirs.sent_key, theirs.state, theirs.claimed_at"
     " FROM recipients mine CROSS JOIN recipients theirs"
-    f" WHERE mine.broadcast_id = ? AND mine.state IN {OPEN} AND {{link}}"
+    f" WHERE mine.broadcast_id = ? AND mine.state IN {OPEN}"
     " AND theirs.state <> 'skipped'"
     " AND NOT (theirs.broadcast_id = mine.broadcast_id AND theirs.row = mine.row)"
 )
@@ -341,8 +349,7 @@ class Rows(Figures):
         found: list[Row] = []
         for link in _ONE_PERSON:
             found += self._rows(
-                f"{_MINE_AND_THEIRS_BY_ID.format(link=link)} AND {where}"
-                f" AND theirs.broadcast_id IN ({marks})",
+                f"{_MINE_AND_THEIRS_BY_ID} AND {where} AND {link.format(among=f'IN ({marks})')}",
                 *values,
                 *broadcasts,
             )

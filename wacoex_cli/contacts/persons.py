@@ -2,7 +2,8 @@
 
 Meta names a person by a phone number, by an id that is their own for each business, or by both.
 What carries both is a pair. The newest pair holds: a number is given to somebody else, and a phone
-is shared, so a number that comes with another id ends the older pair and merges nobody.
+is shared, so a number that comes with another id ends the older pair and merges nobody. A number
+is one in each of its two spellings: here in SQL, as `phone_numbers.spellings` says it.
 
 Source: Meta, business-scoped user ids; changelog of 2026-08-11 (changed numbers and ids).
 Methods that change something are called inside a transaction of the state.
@@ -14,7 +15,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from wacoex_cli.channels.store import address_of_event
-from wacoex_cli.contacts.spelling import other_spelling, shorter_spelling
 from wacoex_cli.foundation.phone_numbers import one_spelling
 
 if TYPE_CHECKING:
@@ -44,6 +44,38 @@ _HOLDS = "(p.until IS NULL OR p.seen_at > p.until)" + "".join(
 _SAME_BUSINESS = _ACCOUNTS.format(
     channels="SELECT channel_id FROM channel_accounts WHERE account = ?"
 )
+
+
+def other_spelling(phone: str) -> str:
+    """SQL for the other spelling of one WhatsApp number, NULL where there is none.
+
+    `phone` is the SQL of an E.164 number. Argentina's mobile numbers have a 9 after +54 that local
+    writing leaves out, Mexico's had a 1 after +52 that WhatsApp's ids kept, and Brazil's got a
+    ninth digit that older lists and ids lack. Brazil's landlines begin with 2 to 5 and have one.
+    """
+    ten = "_" * 10
+    return (
+        f"CASE WHEN {phone} LIKE '+549{ten}' THEN '+54' || substr({phone}, 5)"
+        f" WHEN {phone} LIKE '+54{ten}' THEN '+549' || substr({phone}, 4)"
+        f" WHEN {phone} LIKE '+521{ten}' THEN '+52' || substr({phone}, 5)"
+        f" WHEN {phone} LIKE '+52{ten}' THEN '+521' || substr({phone}, 4)"
+        f" WHEN {phone} LIKE '+55__9________' AND substr({phone}, 7, 1) IN ('6', '7', '8', '9')"
+        f" THEN substr({phone}, 1, 5) || substr({phone}, 7)"
+        f" WHEN {phone} LIKE '+55{ten}' AND substr({phone}, 6, 1) IN ('6', '7', '8', '9')"
+        f" THEN substr({phone}, 1, 5) || '9' || substr({phone}, 6) END"
+    )
+
+
+def shorter_spelling(phone: str) -> str:
+    """SQL for the shorter spelling of a number, as `one_spelling`; of anything else as it is."""
+    other = other_spelling(phone)
+    return f"CASE WHEN length({other}) < length({phone}) THEN {other} ELSE {phone} END"
+
+
+EITHER_SPELLING = (
+    f"(?, (SELECT {other_spelling('given.phone')} FROM (SELECT CAST(? AS TEXT) AS phone) given))"
+)
+"""SQL for `phone IN`: a number, given twice, and its other spelling."""
 
 
 def person_of(contact: str) -> str:

@@ -23,8 +23,8 @@ from wacoex_cli.contacts.persons import (
     account_of,
     account_of_channel,
     identity_of,
+    other_spelling,
 )
-from wacoex_cli.contacts.spelling import other_spelling
 from wacoex_cli.contacts.store import (
     SAID_AT,
     OptOut,

@@ -14,13 +14,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from wacoex_cli.contacts.persons import (
+    EITHER_SPELLING,
     EVERY_BUSINESS,
     USER_ID_PREFIX,
     Persons,
     accounts_of_channel,
     identity_of,
 )
-from wacoex_cli.contacts.spelling import EITHER_SPELLING
 from wacoex_cli.contacts.user_ids import user_id_in, why_no_user_id
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import to_text
