@@ -148,7 +148,7 @@ def _channel_names(env_file: "Path | None", *, archived: bool) -> Iterable[Candi
 
 
 def _broadcast_ids(env_file: "Path | None") -> Iterable[Candidate]:
-    from wacoex_cli.broadcast import figures
+    from wacoex_cli.ledger import figures
 
     return figures.newest(env_file=env_file)
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench.figures import Figure, show
 from tests.bench.harness import AFTER_300_MS, bench, finished
-from wacoex_cli.broadcast.model import attempt_id, lock_purpose
 from wacoex_cli.foundation.locks import remains_of
+from wacoex_cli.ledger.model import attempt_id, lock_purpose
 
 if TYPE_CHECKING:
     from tests.bench.harness import Home, Sandbox

@@ -23,20 +23,20 @@ from tests.bench.harness import Home, Sandbox, bench, finished, used_by
 from tests.bench.ticks import Ticks
 from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import SendOrder
-from wacoex_cli.broadcast.model import RowState
 from wacoex_cli.broadcast.providers import MetaProvider
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.registry import active
 from wacoex_cli.foundation import generation
 from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.ledger.model import RowState
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN
 
 if TYPE_CHECKING:
-    from wacoex_cli.broadcast.model import Counts
+    from wacoex_cli.ledger.model import Counts
 
 MILLION = 1_000_000
 MEMORY_ROWS = 100_000

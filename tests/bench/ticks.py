@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Run, SendOrder
-from wacoex_cli.broadcast.model import RowState, Settled, lock_purpose
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.ledger.model import RowState, Settled, lock_purpose
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wacoex_cli.broadcast.model import Claim
+    from wacoex_cli.ledger.model import Claim
 
 ROWS_IN_A_TICK = 2
 """At 20 messages per second and a tick every 100 ms."""

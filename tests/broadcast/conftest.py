@@ -20,16 +20,16 @@ import wacoex_cli
 from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import SendOrder
-from wacoex_cli.broadcast.model import Status
 from wacoex_cli.broadcast.plan import PlanOrder, plan
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider
-from wacoex_cli.broadcast.rows import PlannedRow, Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
+from wacoex_cli.ledger.model import Status
+from wacoex_cli.ledger.rows import PlannedRow, Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.platforms.respondio import RespondIO
 from wacoex_cli.sandbox.defaults import default_world
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.broadcast.engine import Sent
-    from wacoex_cli.broadcast.model import Broadcast, Planned, RunProgress
     from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.ledger.model import Broadcast, Planned, RunProgress
     from wacoex_cli.sandbox.faults import Fault
 
 Found = TypeVar("Found")

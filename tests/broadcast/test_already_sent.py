@@ -18,17 +18,7 @@ from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast.engine import _SendingProcess
 from wacoex_cli.broadcast.guards import MessageComparison, RunGuard
 from wacoex_cli.broadcast.guards import SendOrder as Order
-from wacoex_cli.broadcast.model import (
-    Claim,
-    RepeatPolicy,
-    RowState,
-    Settled,
-    Status,
-    message_key,
-)
-from wacoex_cli.broadcast.rows import PlannedRow, Rows
 from wacoex_cli.broadcast.send import plan_test
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Details, Fact
 from wacoex_cli.channels.registry import add_channel
 from wacoex_cli.channels.store import Facts
@@ -38,6 +28,16 @@ from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.phone_numbers import one_spelling
 from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.ledger.model import (
+    Claim,
+    RepeatPolicy,
+    RowState,
+    Settled,
+    Status,
+    message_key,
+)
+from wacoex_cli.ledger.rows import PlannedRow, Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.setup.state import choose
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.broadcast.conftest import Shop
-    from wacoex_cli.broadcast.model import Broadcast, Overlap
+    from wacoex_cli.ledger.model import Broadcast, Overlap
 
 HOURS = 72.0
 TEMPLATE = json.dumps({"name": "spring", "language": "en_US"})

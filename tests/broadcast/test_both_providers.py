@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import StateError
+from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import LIMITS, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running

@@ -10,11 +10,11 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.projection import keep_reading, reread
-from wacoex_cli.broadcast.store import Broadcasts
+from wacoex_cli.broadcast.preflight import keep_reading, reread
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.events.store import EventLog
+from wacoex_cli.ledger.model import Status
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import read_payload
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID

@@ -21,7 +21,12 @@ import pytest
 from tests.bench.figures import most_in_a_second
 from wacoex_cli.broadcast.engine import WINDOW, Engine, Exchange, Granted, Hooks, Report
 from wacoex_cli.broadcast.guards import Breaker, Run, SendOrder
-from wacoex_cli.broadcast.model import (
+from wacoex_cli.contacts.store import add_optout, is_opted_out
+from wacoex_cli.errors import StateError
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.clock import SystemClock, from_text
+from wacoex_cli.foundation.state import open_state
+from wacoex_cli.ledger.model import (
     Claim,
     RowState,
     Settled,
@@ -30,13 +35,8 @@ from wacoex_cli.broadcast.model import (
     attempt_id,
     lock_purpose,
 )
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.contacts.store import add_optout, is_opted_out
-from wacoex_cli.errors import StateError
-from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.clock import SystemClock, from_text
-from wacoex_cli.foundation.state import open_state
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import Taken
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE
@@ -44,7 +44,7 @@ from wacoex_cli.throughput import throttle
 from wacoex_cli.throughput.throttle import Answered
 
 if TYPE_CHECKING:
-    from wacoex_cli.broadcast.model import Broadcast
+    from wacoex_cli.ledger.model import Broadcast
 
 CLOCK = SystemClock()
 

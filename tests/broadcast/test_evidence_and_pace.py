@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from tests.bench.figures import most_in_a_second
 from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Run, SendOrder
-from wacoex_cli.broadcast.model import Claim, Doubt, Fate, RowState, Settled, lock_purpose
 from wacoex_cli.broadcast.reconcile import (
     Candidate,
     Conversation,
@@ -30,10 +29,11 @@ from wacoex_cli.broadcast.reconcile import (
     candidate,
     listed,
 )
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.ledger.model import Claim, Doubt, Fate, RowState, Settled, lock_purpose
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.respondio import SENDING
 from wacoex_cli.sandbox.respondio_world import RespondIOWorld
 from wacoex_cli.sandbox.world import PHONE

@@ -25,13 +25,13 @@ from wacoex_cli.broadcast.guards import (
     guard_options,
     judge_canary,
 )
-from wacoex_cli.broadcast.model import Counts, RowState, Status, Stop, attempt_id
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.quiet_hours import QuietHours, demand_opening
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.ledger.model import Counts, RowState, Status, Stop, attempt_id
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID

@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 from tests.conftest import SettableClock
 from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast import takeover
-from wacoex_cli.broadcast.model import RowState, Settled, Status, attempt_id, lock_purpose
-from wacoex_cli.broadcast.rows import PlannedRow, Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.errors import RefusedError, StateError, WacoexError
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.ledger.model import RowState, Settled, Status, attempt_id, lock_purpose
+from wacoex_cli.ledger.rows import PlannedRow, Rows
+from wacoex_cli.ledger.store import Broadcasts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

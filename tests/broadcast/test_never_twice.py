@@ -38,24 +38,11 @@ from hypothesis.stateful import (
 from wacoex_cli.broadcast import reconcile
 from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import Canary, Guards, SendOrder
-from wacoex_cli.broadcast.model import (
-    TRANSITIONS,
-    Broadcast,
-    Decision,
-    RowState,
-    Status,
-    attempt_id,
-)
-from wacoex_cli.broadcast.model import (
-    Fate as Found,
-)
 from wacoex_cli.broadcast.plan import PlanOrder, plan
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
 from wacoex_cli.broadcast.reconcile import Inquiry, ask_meta, ask_respondio
-from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.broadcast.send import pause
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.contacts.quiet_hours import QuietHours
@@ -67,6 +54,19 @@ from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.ledger.model import (
+    TRANSITIONS,
+    Broadcast,
+    Decision,
+    RowState,
+    Status,
+    attempt_id,
+)
+from wacoex_cli.ledger.model import (
+    Fate as Found,
+)
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.platforms.payloads import payload_of

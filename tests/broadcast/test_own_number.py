@@ -9,11 +9,11 @@ import json
 
 import pytest
 
-from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.events.store import EventLog
+from wacoex_cli.ledger.model import Status
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import read_payload
 from wacoex_cli.sandbox.world import SECOND_PHONE_NUMBER_ID, WABA_ID

@@ -17,13 +17,13 @@ from tests.bench.figures import most_in_a_second
 from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Guards, Run, SendOrder
-from wacoex_cli.broadcast.model import RowState, Settled, lock_purpose
 from wacoex_cli.broadcast.providers import judge
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.contacts.quiet_hours import QuietHours
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.ledger.model import RowState, Settled, lock_purpose
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import NotSent
 from wacoex_cli.sandbox.world import PHONE
 from wacoex_cli.throughput.throttle import (
@@ -44,7 +44,7 @@ from wacoex_cli.throughput.throttle import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wacoex_cli.broadcast.model import Claim
+    from wacoex_cli.ledger.model import Claim
     from wacoex_cli.throughput.throttle import SendingPace
 
 LIMIT = 20.0

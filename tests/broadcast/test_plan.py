@@ -19,9 +19,6 @@ from hypothesis import strategies as st
 
 from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast import send, takeover
-from wacoex_cli.broadcast.model import RowState, Status, lock_purpose
-from wacoex_cli.broadcast.rows import PlannedRow, Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.store import Scope, add_optout, list_optouts
 from wacoex_cli.errors import UsageError
@@ -29,6 +26,9 @@ from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.locks import Presence
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.ledger.model import RowState, Status, lock_purpose
+from wacoex_cli.ledger.rows import PlannedRow, Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.faults import Fault
 
 ORDER = {"template": "order_ready", "parameters": {"1": "name", "2": "order"}}
@@ -562,8 +562,8 @@ def test_a_dry_run_shows_the_requests_and_leaves_nothing_behind(shop, cli, faile
 
 
 def test_a_broadcast_that_is_being_sent_is_not_retried(shop, cli, failed):
-    from wacoex_cli.broadcast.model import lock_purpose
     from wacoex_cli.foundation import locks
+    from wacoex_cli.ledger.model import lock_purpose
 
     presence = Presence(shop.state.path)
     with shop.state.transaction():

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from wacoex_cli.broadcast.model import RepeatPolicy
-from wacoex_cli.broadcast.projection import (
+from wacoex_cli.broadcast.checks import (
     Incident,
     Trouble,
     check_doubtful,
@@ -30,6 +29,7 @@ from wacoex_cli.channels.store import AccountEvents
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.ledger.model import RepeatPolicy
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID

@@ -20,11 +20,11 @@ import pytest
 
 from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.engine import Course
-from wacoex_cli.broadcast.model import CodeCount, Counts, Held, RowState, RunProgress, attempt_id
 from wacoex_cli.broadcast.projection import bring_up_to_date
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.events.store import EventLog
+from wacoex_cli.ledger.model import CodeCount, Counts, Held, RowState, RunProgress, attempt_id
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID

@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 from tests.support.meta_codes import AMBIGUOUS, RETRY, ROW, STOP
 from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.guards import CLASSES, Breaker
-from wacoex_cli.broadcast.model import Claim, Counts, RowState, Settled, Stop, exit_status
 from wacoex_cli.broadcast.providers import judge
-from wacoex_cli.broadcast.rows import Rows
 from wacoex_cli.contacts.quiet_hours import NEVER, QuietHours, held_until
 from wacoex_cli.contacts.store import is_opted_out
 from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.phone_numbers import zones_of
 from wacoex_cli.foundation.settings_model import ERROR_CLASSES
+from wacoex_cli.ledger.model import Claim, Counts, RowState, Settled, Stop, exit_status
+from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.platforms.answers import NotSent, Refused, Taken, Unclear
 from wacoex_cli.platforms.error_codes import classify, classify_open
 from wacoex_cli.sandbox.faults import Fault

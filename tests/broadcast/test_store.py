@@ -26,7 +26,11 @@ import wacoex_cli
 from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.engine import Exchange, Report
 from wacoex_cli.broadcast.guards import Run, SendOrder
-from wacoex_cli.broadcast.model import (
+from wacoex_cli.broadcast.providers import judge
+from wacoex_cli.errors import TemporaryError
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.ledger.model import (
     MOST_TRIES_IN_RUN,
     TAKEN_STATES,
     TRANSITIONS,
@@ -36,12 +40,8 @@ from wacoex_cli.broadcast.model import (
     attempt_id,
     lock_purpose,
 )
-from wacoex_cli.broadcast.providers import judge
-from wacoex_cli.broadcast.rows import Rows, moving
-from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.errors import TemporaryError
-from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.ledger.rows import Rows, moving
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import NotSent, Refused, Taken, Unclear
 
 PENDING, RETRY, AMBIGUOUS = "pending", "retry", "ambiguous"

@@ -14,13 +14,13 @@ import time
 import pytest
 
 from wacoex_cli.broadcast import send
-from wacoex_cli.broadcast.model import RowState, attempt_id
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.ledger.model import RowState, attempt_id
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli.app import projections
-from wacoex_cli.broadcast.model import attempt_id
 from wacoex_cli.events import import_file
 from wacoex_cli.events.import_file import Item, import_items, reader, storing
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import Row, State, open_state
+from wacoex_cli.ledger.model import attempt_id
 from wacoex_cli.platforms.events import Kind
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
-from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import AccountEvent, EvidenceKind, Provider, Sign, channel_address
 from wacoex_cli.channels.store import AccountEvents, Signs
@@ -22,6 +20,8 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
 from wacoex_cli.inactivity.checks import standings
 from wacoex_cli.inactivity.model import Grade
+from wacoex_cli.ledger.model import Status
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.onboarding import checks, connect
 from wacoex_cli.onboarding.checks import four_steps
 from wacoex_cli.onboarding.connect import CONNECT_STEPS, SWITCHING, after_care, begin_again

@@ -13,8 +13,6 @@ import httpx
 import pytest
 
 from tests.support.state_files import DRAFT
-from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Fact
 from wacoex_cli.channels.store import Facts
@@ -26,6 +24,8 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
+from wacoex_cli.ledger.model import Status
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.onboarding.model import JourneyKind, JourneyOptions, Receipt, StepState
 from wacoex_cli.onboarding.offboard import OFFBOARD_STEPS, offboard, preview
 from wacoex_cli.onboarding.store import Journeys

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from tests.support.state_files import DRAFT
-from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.rows import PlannedRow, Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.foundation.locks import Presence, acquire, presence_directory
 from wacoex_cli.foundation.state import State
+from wacoex_cli.ledger.model import Status
+from wacoex_cli.ledger.rows import PlannedRow, Rows
+from wacoex_cli.ledger.store import Broadcasts
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 Cli = Callable[..., Any]

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from tests.support.state_files import DRAFT
-from wacoex_cli.broadcast.rows import PlannedRow, Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
+from wacoex_cli.ledger.rows import PlannedRow, Rows
+from wacoex_cli.ledger.store import Broadcasts
 
 Wacoex = Callable[..., Any]
 NOW = datetime.now(UTC)

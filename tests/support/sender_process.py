@@ -15,13 +15,13 @@ from pathlib import Path
 from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.platforms.respondio import RespondIO
 

@@ -28,7 +28,15 @@ from wacoex_cli.broadcast.guards import (
     SendOrder,
     let_pass,
 )
-from wacoex_cli.broadcast.model import (
+from wacoex_cli.broadcast.projection import bring_up_to_date, follow_category, project_known
+from wacoex_cli.broadcast.providers import SendingProvider, creating, judge, polling
+from wacoex_cli.contacts.stops import note_refusal
+from wacoex_cli.errors import StateError, UsageError, WacoexError
+from wacoex_cli.foundation import generation, locks
+from wacoex_cli.foundation.clock import Clock, SteadyClock, to_text
+from wacoex_cli.foundation.http import on_written
+from wacoex_cli.foundation.workspace import STOPPING, interruptible, meanwhile, short_collections
+from wacoex_cli.ledger.model import (
     COOLING_DOWN,
     Broadcast,
     Claim,
@@ -44,16 +52,8 @@ from wacoex_cli.broadcast.model import (
     lock_purpose,
     pace_key,
 )
-from wacoex_cli.broadcast.projection import bring_up_to_date, follow_category, project_known
-from wacoex_cli.broadcast.providers import SendingProvider, creating, judge, polling
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.contacts.stops import note_refusal
-from wacoex_cli.errors import StateError, UsageError, WacoexError
-from wacoex_cli.foundation import generation, locks
-from wacoex_cli.foundation.clock import Clock, SteadyClock, to_text
-from wacoex_cli.foundation.http import on_written
-from wacoex_cli.foundation.workspace import STOPPING, interruptible, meanwhile, short_collections
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import NotSent, Reply, Unclear
 from wacoex_cli.throughput import throttle
 from wacoex_cli.throughput.store import Paces

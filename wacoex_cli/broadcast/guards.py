@@ -9,25 +9,6 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast.figures import active_since
-from wacoex_cli.broadcast.model import (
-    HELD_BACK_WORDS,
-    Broadcast,
-    Claim,
-    Counts,
-    Held,
-    Overlap,
-    RepeatPolicy,
-    RowState,
-    SameMessage,
-    Settled,
-    Status,
-    Stop,
-    lock_purpose,
-    message_key,
-)
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.contacts.quiet_hours import NEVER, QuietHours, ending_zone, held_until
 from wacoex_cli.errors import RefusedError, UsageError
@@ -43,6 +24,25 @@ from wacoex_cli.foundation.clock import (
     to_text,
 )
 from wacoex_cli.foundation.phone_numbers import zones_of
+from wacoex_cli.ledger.figures import active_since
+from wacoex_cli.ledger.model import (
+    HELD_BACK_WORDS,
+    Broadcast,
+    Claim,
+    Counts,
+    Held,
+    Overlap,
+    RepeatPolicy,
+    RowState,
+    SameMessage,
+    Settled,
+    Status,
+    Stop,
+    lock_purpose,
+    message_key,
+)
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import Outcome, classify, is_known
 from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND
 

@@ -16,31 +16,12 @@ from wacoex_cli.audience import recipients_file
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.audience.people import excluded_names, people_in
 from wacoex_cli.audience.recipients_file import first_name
-from wacoex_cli.broadcast.figures import Month
+from wacoex_cli.broadcast.checks import check_audience
 from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
-from wacoex_cli.broadcast.model import (
-    COOLING_DOWN,
-    Broadcast,
-    Planned,
-    RowState,
-    Status,
-    Trial,
-    lock_purpose,
-    message_key,
-)
-from wacoex_cli.broadcast.projection import bring_up_to_date, check_audience
-from wacoex_cli.broadcast.providers import (
-    Means,
-    SendingProvider,
-    check_channel,
-    check_same_api,
-    find_contacts,
-    messaged_lately,
-    provider_for,
-)
+from wacoex_cli.broadcast.preflight import check_channel, check_same_api, messaged_lately
+from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.providers import Means, SendingProvider, find_contacts, provider_for
 from wacoex_cli.broadcast.report import plan_data, plan_text
-from wacoex_cli.broadcast.rows import MessageKey, PlannedRow, Rows
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.broadcast.takeover import demand_own_file
 from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.model import Channel, Provider
@@ -54,6 +35,19 @@ from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.foundation.phone_numbers import assigned, check_country
 from wacoex_cli.inactivity.checks import standing_check
+from wacoex_cli.ledger.figures import Month
+from wacoex_cli.ledger.model import (
+    COOLING_DOWN,
+    Broadcast,
+    Planned,
+    RowState,
+    Status,
+    Trial,
+    lock_purpose,
+    message_key,
+)
+from wacoex_cli.ledger.rows import MessageKey, PlannedRow, Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, contact_by

@@ -1,58 +1,39 @@
-"""What events change about broadcasts: what became of each message, and when one must pause.
-
-The findings about what went wrong with the broadcasts of a channel stand here too.
-"""
+"""What events change about broadcasts: what became of each message, and when one must pause."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast import figures
-from wacoex_cli.broadcast.model import (
-    COOLING_DOWN,
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.facts import account_event
+from wacoex_cli.channels.model import Channel, concerns
+from wacoex_cli.contacts.stops import OPTOUTS, PERSONS, note_refusal
+from wacoex_cli.events.consumers import Interest
+from wacoex_cli.events.store import EventLog, catch_up
+from wacoex_cli.foundation.clock import from_text
+from wacoex_cli.ledger import figures
+from wacoex_cli.ledger.model import (
     STATUS_STATES,
     Broadcast,
     RowState,
     Status,
     attempt_in,
 )
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.channels import registry
-from wacoex_cli.channels.facts import account_event
-from wacoex_cli.channels.model import Channel, Provider, concerns
-from wacoex_cli.contacts.stops import OPTOUTS, PERSONS, note_refusal
-from wacoex_cli.contacts.store import is_marketing
-from wacoex_cli.errors import UsageError, WacoexError
-from wacoex_cli.events.consumers import Interest
-from wacoex_cli.events.store import EventLog, catch_up
-from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first
-from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.platforms.events import Event, Kind, Projection, Source, read_moment
-from wacoex_cli.templates.changes import (
-    Omissions,
-    check_category,
-    check_coming,
-    check_copy,
-    check_gone,
-    check_omissions,
-    check_still_as_planned,
-    check_unread,
-)
 from wacoex_cli.templates.model import Template
-from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND, messaging_limit
+from wacoex_cli.throughput.throttle import messaging_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from wacoex_cli.foundation.clock import Clock
-    from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.foundation.state import State
 
 # Nothing sent through the API arrives, or soon nothing will (Meta: account_update). A violation
 # is the step before a block: to go on with what may have caused it is how one gets there.
@@ -83,17 +64,21 @@ _SOURCES_OF_STATUSES = (Source.META, "meta-history", Source.RESPONDIO)
 _EVENTS_AT_ONCE = 50
 _RECENT = timedelta(days=7)
 _MOST_MESSAGES = 500
-_LOOK_EVERY_SECONDS, _REREAD_SECONDS = 1.0, 600.0
 
 
 def why_stop(event: Event, template: Template) -> str | None:
     """Why a broadcast of that template must not go on after an event about its channel, or None.
 
-    The answer names what was told; it ends without a full stop.
+    The answer names what was reported; it ends without a full stop.
     """
-    why = _REASONS.get(event.kind)
-    reason = why(event, template) if why else None
+    reason = reason_of(event, template)
     return f"Meta says {reason} at {event.at}" if reason else None
+
+
+def reason_of(event: Event, template: Template) -> str | None:
+    """What an event says against sending that template; None when it says nothing against it."""
+    judge = _REASONS.get(event.kind)
+    return judge(event, template) if judge else None
 
 
 def _account(event: Event, template: Template) -> str | None:
@@ -206,8 +191,8 @@ def project_known(state: State, message_ids: Iterable[str], now: datetime) -> No
     """
     for message_id in message_ids:
         for source in _SOURCES_OF_STATUSES:
-            told = EventLog(state).with_key(f"{source}:{Kind.STATUS}:{message_id}:")
-            project(state, told, now)
+            known = EventLog(state).with_key(f"{source}:{Kind.STATUS}:{message_id}:")
+            project(state, known, now)
 
 
 def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:
@@ -256,7 +241,7 @@ def _follow(state: State, broadcast: Broadcast, event: Event) -> None:
 def note_category(state: State, broadcast: Broadcast, category: str, at: str, who: str) -> None:
     """Let a category count for a broadcast from now on; one that changes is written down.
 
-    `at` is when it was read or told (RFC 3339, UTC), `who` the source. Inside a transaction.
+    `at` is when it was read or reported (RFC 3339, UTC), `who` the source. Inside a transaction.
     """
     before = json.loads(broadcast.template)["category"]
     Broadcasts(state).learn_category(broadcast.broadcast_id, category, at)
@@ -267,15 +252,15 @@ def note_category(state: State, broadcast: Broadcast, category: str, at: str, wh
 
 
 def follow_category(state: State, broadcast: Broadcast) -> None:
-    """Let what events told of the category since it was read count. Inside a transaction."""
+    """Let what events said of the category since it was read count. Inside a transaction."""
     current = Broadcasts(state).get(broadcast.broadcast_id)
-    told = _told_since(state, current)
-    if told.category is not None:
-        _follow(state, current, told.category)
+    news = template_news(state, current)
+    if news.category is not None:
+        _follow(state, current, news.category)
 
 
 @dataclass(frozen=True)
-class _Told:
+class TemplateNews:
     """The newest events about the template of a broadcast that its plan cannot know."""
 
     category: Event | None = None
@@ -283,7 +268,8 @@ class _Told:
     text: Event | None = None
 
 
-def _told_since(state: State, broadcast: Broadcast) -> _Told:
+def template_news(state: State, broadcast: Broadcast) -> TemplateNews:
+    """The newest events about the template since the plan, or since its category was read."""
     template = Template.from_json(json.loads(broadcast.template))
     newest: dict[Kind, Event] = {}
     kinds = (Kind.TEMPLATE_CATEGORY, Kind.TEMPLATE_STATUS, Kind.TEMPLATE_TEXT)
@@ -297,194 +283,11 @@ def _told_since(state: State, broadcast: Broadcast) -> _Told:
             and _concerns(state, broadcast, event)
         ):
             newest[event.kind] = event
-    return _Told(*(newest.get(kind) for kind in kinds))
+    return TemplateNews(*(newest.get(kind) for kind in kinds))
 
 
 def _concerns(state: State, broadcast: Broadcast, event: Event) -> bool:
     return concerns(registry.known(state, broadcast.channel), account_event(event))
-
-
-@dataclass(frozen=True)
-class Reread:
-    """The template of a broadcast as it is known now, and what changed against the plan.
-
-    `category_at` is when the category was read or told (RFC 3339, UTC), `said_by` by whom.
-    `left_out` are people of the plan who are not written to any more.
-    """
-
-    category: str
-    category_at: str
-    said_by: str
-    left_out: Omissions
-    findings: tuple[Finding, ...]
-
-
-def reread(
-    state: State,
-    broadcast: Broadcast,
-    read: Template | WacoexError,
-    source: Provider,
-    now: datetime,
-) -> Reread:
-    """Compare the plan with what is known now: the template that was read, and newer events.
-
-    `read` may be the error that kept it from being read, `source` is who was asked. A copy at
-    respond.io may lag behind what Meta told.
-    """
-    planned = Template.from_json(json.loads(broadcast.template))
-    told, channel, seen = _told_since(state, broadcast), broadcast.channel, to_text(now)
-    category, at, said_by = planned.category, broadcast.category_known_at, "plan"
-    found: list[Finding] = []
-    is_copy = source is not Provider.META
-    if isinstance(read, Template):
-        category, at, said_by = read.category, seen, source.value
-        found += check_still_as_planned(planned, read, channel, seen, source)
-    elif isinstance(read, UsageError):
-        found.append(check_gone(planned, read.message, channel, seen, source))
-    else:
-        why = Evidence(f"the template was not read: {read.message}", source, seen)
-        known = f"{planned.category}, status APPROVED and its text are known from then"
-        found.append(check_unread(why, Evidence(known, "plan", at), channel))
-    news = told.category.data.get("new") if told.category else None
-    # A copy may loosen nothing that Meta itself has told.
-    is_newer = not isinstance(read, Template) or (is_copy and is_marketing(news or category))
-    if told.category and news and is_newer:
-        category, at, said_by = news, told.category.at, Source.META.value
-    if is_copy or not isinstance(read, Template):
-        found += _by_events(told, planned, channel)
-    if is_copy and isinstance(read, Template):
-        copied = f"category {category} as the copy at {source.known_as} has it; Meta was not asked"
-        found.append(check_copy(Evidence(copied, source, seen), channel))
-    left_out = _left_out(state, broadcast, category, now)
-    consequences = _consequences(state, broadcast, planned.category, category, left_out, seen)
-    words = "an event" if told.category and at == told.category.at else "as it is read now"
-    fact = Evidence(words, said_by, at)
-    changed = check_category(planned.category, category, channel, fact, consequences)
-    found += changed or check_omissions(left_out, channel, seen)
-    coming = told.category.data.get("category") if told.category else None
-    if told.category and coming and coming != category:
-        said = Evidence("Meta said so ahead", Source.META, told.category.at)
-        found += check_coming(category, coming, channel, said)
-    return Reread(category, at, said_by, left_out, tuple(found))
-
-
-def follow_reread(state: State, broadcast_id: int, found: Reread) -> None:
-    """Let the category that was found count from now on, in a transaction of its own."""
-    with state.transaction():
-        broadcast = Broadcasts(state).get(broadcast_id)
-        if found.category_at >= broadcast.category_known_at:
-            note_category(state, broadcast, found.category, found.category_at, found.said_by)
-
-
-async def keep_reading(
-    state: State,
-    broadcast_id: int,
-    read: Callable[[], Awaitable[Template | WacoexError]],
-    source: Provider,
-    overruled: Collection[str],
-    clock: Clock,
-) -> None:
-    """Read the template of a running broadcast every ten minutes: rows may wait for hours.
-
-    A new category is followed; what speaks against sending pauses the broadcast.
-    """
-    next_look = clock.monotonic() + _REREAD_SECONDS
-    while True:
-        await asyncio.sleep(_LOOK_EVERY_SECONDS)
-        if clock.monotonic() < next_look:
-            continue
-        # What cannot be asked or written, the sending itself says.
-        with contextlib.suppress(WacoexError):
-            current = await read()
-            await asyncio.to_thread(
-                _apply, state, broadcast_id, current, source, overruled, clock.now()
-            )
-        next_look = clock.monotonic() + _REREAD_SECONDS
-
-
-def _apply(
-    state: State,
-    broadcast_id: int,
-    read: Template | WacoexError,
-    source: Provider,
-    overruled: Collection[str],
-    now: datetime,
-) -> None:
-    found = reread(state, Broadcasts(state).get(broadcast_id), read, source, now)
-    follow_reread(state, broadcast_id, found)
-    if standing := critical(found.findings, overruled):
-        with state.transaction():
-            if Broadcasts(state).status(broadcast_id) is Status.SENDING:
-                why = in_one_sentence(standing)
-                Broadcasts(state).set_status(broadcast_id, Status.PAUSED, reason=why)
-
-
-def critical(findings: Iterable[Finding], overruled: Collection[str]) -> list[Finding]:
-    """What forbids to send, worst first: critical, and overruled by nobody."""
-    return [
-        finding
-        for finding in worst_first(findings)
-        if finding.severity is Severity.CRITICAL and finding.id not in overruled
-    ]
-
-
-def in_one_sentence(findings: Iterable[Finding]) -> str:
-    """Ids, titles and evidence of findings, for a refusal or the reason of a pause."""
-    return "; ".join(
-        f"{finding.id} {finding.title} ({', '.join(fact.text for fact in finding.evidence)})"
-        for finding in findings
-    )
-
-
-def _by_events(told: _Told, planned: Template, channel: str) -> list[Finding]:
-    """What Meta told of status and text, where its own list was not read."""
-    found = []
-    if told.status and (why := _template_status(told.status, planned)):
-        fact = Evidence(why, Source.META, told.status.at)
-        found.append(Finding("WX504", Severity.CRITICAL, channel, fact, template=planned.name))
-    if told.text and (why := _edited(told.text, planned)):
-        fact = Evidence(f"{why}; what it says now was not read", Source.META, told.text.at)
-        found.append(Finding("WX509", Severity.CRITICAL, channel, fact, case="text"))
-    return found
-
-
-class _TakenBack(Exception):
-    """Ends a transaction of which nothing is to be kept."""
-
-
-def _left_out(state: State, broadcast: Broadcast, category: str, now: datetime) -> Omissions:
-    """Whom the start of a run would skip: done, counted, and taken back."""
-    rows, counts = Rows(state, broadcast.broadcast_id), list[dict[str, int]]()
-    with contextlib.suppress(_TakenBack), state.transaction():
-        counts.append(rows.skip_reasons())
-        Broadcasts(state).learn_category(broadcast.broadcast_id, category, to_text(now))
-        rows.skip_opted_out()
-        rows.skip_cooling_down(now - COOLING_DOWN)
-        counts.append(rows.skip_reasons())
-        raise _TakenBack
-    before, after = counts
-    return Omissions(
-        {
-            reason: n - before.get(reason, 0)
-            for reason, n in after.items()
-            if n > before.get(reason, 0)
-        }
-    )
-
-
-def _consequences(
-    state: State, broadcast: Broadcast, before: str, now: str, left_out: Omissions, seen: str
-) -> list[Evidence]:
-    """What follows from another category, for people and for the price."""
-    texts = [
-        f"{n} of the planned people are left out now: {reason}"
-        for reason, n in left_out.by_reason.items()
-    ]
-    texts.append(f"each message is charged at Meta's price for {now}")
-    skipped = Rows(state, broadcast.broadcast_id).skip_reasons().get("opted_out", 0)
-    if is_marketing(before) and not is_marketing(now) and skipped:
-        texts.append(f"{skipped} people stay skipped: opted_out when it was {before}")
-    return [Evidence(text, "ledger", seen) for text in texts]
 
 
 def _pause(state: State, event: Event) -> None:
@@ -516,230 +319,3 @@ def interest(state: State, channel: Channel, now: datetime) -> Interest:
         state, channel.channel_id, since, _MOST_MESSAGES, Broadcasts(state).state_id
     )
     return Interest(tuple(phones), messages)
-
-
-RECENT = timedelta(hours=24)
-
-
-@dataclass(frozen=True)
-class Incident:
-    """What happened to `times` rows, or so many times, in one broadcast, the last time `at`.
-
-    `peak` is the most of our messages that left in any second of it, `bunched` how many left less
-    than half a slot after the one before; both 0 where nobody counted.
-    """
-
-    broadcast_id: int
-    times: int
-    at: str
-    peak: int = 0
-    bunched: int = 0
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What is left of broadcasts. Times are RFC 3339 in UTC.
-
-    `doubtful` are rows of which nobody knows whether they went out, `throttled` answers 130429,
-    `refused` people by Meta's code, 131049 or 131050, the newest at `refused_at`. But for
-    `doubtful`, which waits until it is decided, all is of the last 24 hours.
-    """
-
-    doubtful: tuple[Incident, ...] = ()
-    throttled: tuple[Incident, ...] = ()
-    refused: Mapping[int, int] = field(default_factory=dict)
-    refused_at: str = ""
-
-
-def troubles(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Trouble]:
-    """What went wrong with the broadcasts of each of these channels, by channel_id."""
-    since = now - RECENT
-    doubtful, throttled = figures.ambiguous(state), figures.throttled(state, since)
-    refused = figures.refused(state, since)
-
-    def incidents(rows: Sequence[Row], channel: Channel) -> tuple[Incident, ...]:
-        return tuple(
-            Incident(
-                row["broadcast_id"],
-                row["n"],
-                row["at"],
-                row.get("peak", 0),
-                row.get("bunched", 0),
-            )
-            for row in rows
-            if row["channel_id"] == channel.channel_id
-        )
-
-    found = {}
-    for channel in channels:
-        own = [row for row in refused if row["channel_id"] == channel.channel_id]
-        found[channel.channel_id] = Trouble(
-            incidents(doubtful, channel),
-            incidents(throttled, channel),
-            refused={row["code"]: row["n"] for row in own},
-            refused_at=max((row["at"] for row in own), default=""),
-        )
-    return found
-
-
-_REFUSED = {
-    131049: "Meta holds marketing messages back for now",
-    131050: "marketing messages were stopped; on the opt-out list",
-}
-
-
-def check_trouble(trouble: Trouble, channel: str) -> list[Finding]:
-    """Everything that went wrong with the broadcasts of a channel."""
-    checks = (check_throttled, check_doubtful, check_refused_people)
-    return [finding for check in checks for finding in check(trouble, channel)]
-
-
-def check_throttled(trouble: Trouble, channel: str) -> list[Finding]:
-    """WX503: Meta answered 130429 in the last 24 hours.
-
-    How our own messages left comes first; what was within 20 a second leaves others to blame. Less
-    than a second's worth of refusals is told, and is no fault (Meta: throughput).
-    """
-    if not trouble.throttled:
-        return []
-    times = sum(incident.times for incident in trouble.throttled)
-    severity = Severity.WARNING if times >= MESSAGES_PER_SECOND else Severity.INFO
-    own = [Evidence(_how_ours_left(row), "ledger", row.at) for row in trouble.throttled if row.peak]
-    evidence = [
-        Evidence(
-            f"130429 came {'once' if row.times == 1 else f'{row.times} times'}"
-            f" while broadcast {row.broadcast_id} was sent",
-            "meta",
-            row.at,
-        )
-        for row in trouble.throttled
-    ]
-    too_many = any(row.peak > MESSAGES_PER_SECOND for row in trouble.throttled)
-    case = "bunched" if too_many else ""
-    return [Finding("WX503", severity, channel, [*own, *evidence], case=case)]
-
-
-def _how_ours_left(row: Incident) -> str:
-    bunched = f"{row.bunched or 'none'} left less than half a slot after the one before"
-    return (
-        f"of our own messages of broadcast {row.broadcast_id} at most {row.peak} left in one"
-        f" second; {bunched}"
-    )
-
-
-def check_doubtful(trouble: Trouble, channel: str) -> list[Finding]:
-    """WX505: the answer to some messages never came, and nobody has decided what to do."""
-    if not trouble.doubtful:
-        return []
-    rows = sum(incident.times for incident in trouble.doubtful)
-    evidence = [
-        Evidence(
-            f"broadcast {row.broadcast_id}: {row.times} ambiguous, not sent again by itself",
-            "ledger",
-            row.at,
-        )
-        for row in trouble.doubtful
-    ]
-    return [
-        Finding(
-            "WX505",
-            Severity.WARNING,
-            channel,
-            evidence,
-            messages=f"{rows} message{'' if rows == 1 else 's'}",
-            broadcasts=[row.broadcast_id for row in trouble.doubtful],
-        )
-    ]
-
-
-def check_refused_people(trouble: Trouble, channel: str) -> list[Finding]:
-    """WX506: in the last 24 hours Meta refused marketing messages for some people.
-
-    The number is well: this is between Meta and these people (Meta: per-user marketing limits).
-    """
-    if not trouble.refused:
-        return []
-    evidence = [
-        Evidence(
-            f"{'1 person' if people == 1 else f'{people} people'}, {code}: {_REFUSED[code]}",
-            "meta",
-            trouble.refused_at,
-        )
-        for code, people in trouble.refused.items()
-    ]
-    return [Finding("WX506", Severity.INFO, channel, evidence)]
-
-
-def check_limit_used_up(
-    tier: object, taken_in_24_hours: int, channel: str, observed_at: str
-) -> list[Finding]:
-    """WX502 for a channel: nothing is left of the portfolio's 24 hour limit.
-
-    `None` and UNTIERED say nothing about a limit (Meta: messaging limits).
-    """
-    if tier is None or tier == "UNTIERED":
-        return []
-    limit = messaging_limit(tier)
-    if limit is not None and taken_in_24_hours < limit:
-        return []
-    said = (
-        (f"the portfolio's messaging limit is {tier}", "meta"),
-        (f"{taken_in_24_hours} people were messaged from this number in the last 24 h", "ledger"),
-    )
-    evidence = [Evidence(text, source, observed_at) for text, source in said]
-    severity = Severity.UNKNOWN if limit is None else Severity.WARNING
-    return [Finding("WX502", severity, channel, evidence)]
-
-
-def check_messaging_limit(
-    tier: object, recipients: int, taken_in_24_hours: int, channel: str, observed_at: str
-) -> list[Finding]:
-    """WX502: more people than the portfolio's 24 hour limit leaves room for.
-
-    What other numbers of the portfolio sent is invisible here, so the room is "at most".
-    """
-    limit = messaging_limit(tier)
-    if limit is None or recipients + taken_in_24_hours <= limit:
-        return []
-    room = max(0, int(limit) - taken_in_24_hours)
-    said = (
-        (f"the portfolio may message {int(limit)} people in 24 h", "meta"),
-        (f"{taken_in_24_hours} were messaged from this number in the last 24 h", "ledger"),
-        (f"the plan holds {recipients}, there is room for at most {room}", "plan"),
-    )
-    evidence = [Evidence(text, source, observed_at) for text, source in said]
-    return [Finding("WX502", Severity.CRITICAL, channel, evidence, room=room)]
-
-
-def check_us_marketing(
-    category: str, us_recipients: int, channel: str, observed_at: str
-) -> list[Finding]:
-    """WX506: marketing templates are not delivered to US numbers (Meta: per-user limits)."""
-    if category != "MARKETING" or not us_recipients:
-        return []
-    evidence = (
-        Evidence(f"{us_recipients} recipients have a US number", "plan", observed_at),
-        Evidence("the template's category is MARKETING", "meta", observed_at),
-    )
-    return [Finding("WX506", Severity.WARNING, channel, evidence)]
-
-
-def check_audience(
-    rows: Rows,
-    channel: Channel,
-    category: str,
-    tier: object,
-    taken: int,
-    now: datetime,
-    left_out: int = 0,
-) -> list[Finding]:
-    """What the recipients of a planned broadcast mean for the limits, after `taken` others.
-
-    `left_out` of the rows will be skipped.
-    """
-    name, observed_at = channel.name, to_text(now)
-    us_recipients = rows.count_open_us() if category == "MARKETING" else 0
-    return [
-        *check_messaging_limit(tier, rows.count_open() - left_out, taken, name, observed_at),
-        *check_us_marketing(category, us_recipients, name, observed_at),
-    ]

@@ -17,8 +17,21 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.broadcast import figures
-from wacoex_cli.broadcast.model import (
+from wacoex_cli.channels.facts import Connection, ConnectionState
+from wacoex_cli.channels.look import read_for_sending, read_respondio
+from wacoex_cli.channels.model import Channel, Fact, Provider
+from wacoex_cli.channels.registry import meta_for, respondio_for
+from wacoex_cli.contacts.persons import USER_ID_PREFIX
+from wacoex_cli.errors import (
+    RefusedError,
+    TemporaryError,
+    WacoexError,
+)
+from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
+from wacoex_cli.findings.model import Evidence, Finding, Severity
+from wacoex_cli.foundation.clock import Clock, to_text
+from wacoex_cli.foundation.workspace import meanwhile
+from wacoex_cli.ledger.model import (
     HELD_BACK,
     LONGEST_RETRY_IN_RUN,
     Broadcast,
@@ -31,26 +44,9 @@ from wacoex_cli.broadcast.model import (
     attempt_id,
     status_in,
 )
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_mended, wait_for
-from wacoex_cli.channels.facts import Connection, ConnectionState
-from wacoex_cli.channels.look import hides_number, read_for_sending, read_respondio, read_review
-from wacoex_cli.channels.model import Channel, Fact, Provider, values_of
-from wacoex_cli.channels.registry import meta_for, respondio_for
-from wacoex_cli.contacts.persons import USER_ID_PREFIX
-from wacoex_cli.errors import (
-    CredentialError,
-    RefusedError,
-    TemporaryError,
-    UsageError,
-    WacoexError,
-)
-from wacoex_cli.events.pull import Person, PullLog, PullTally, body_of
-from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.foundation.clock import Clock, to_text
-from wacoex_cli.foundation.workspace import meanwhile
-from wacoex_cli.partners.checks import check_account, check_drift
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.partners.checks import check_drift
 from wacoex_cli.partners.rule import at_respondio
 from wacoex_cli.platforms.answers import Declined, NotSent, Refused, Reply, Taken, Unclear
 from wacoex_cli.platforms.error_codes import Outcome, classify, retry_delay_seconds
@@ -73,7 +69,6 @@ if TYPE_CHECKING:
 
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.inactivity.checks import StandingCheck
     from wacoex_cli.platforms.meta import Meta
 
 WARM_CONNECTIONS = 4
@@ -99,7 +94,6 @@ _NOT_SENT_WAIT_SECONDS = 1.0
 
 _TOO_MANY_REQUESTS, _BEING_PROCESSED, _UNKNOWN_CONTACT = 429, 449, 404
 
-_BAD_TOKEN = 190
 _TURNED_AWAY = frozenset({401, 403})
 
 _NOT_TO_IDS = 131062
@@ -657,89 +651,3 @@ async def polling(
     poller = Poller(state, respondio, broadcast_id, clock)
     async with meanwhile(poller.ask_for_ever(), on_failure):
         yield poller
-
-
-_FIELDS = (*SENDING_FIELDS, "last_onboarded_time")
-
-
-async def check_channel(
-    provider: SendingProvider,
-    channel: Channel,
-    now: datetime,
-    check_standing: StandingCheck | None = None,
-) -> tuple[list[Finding], object]:
-    """What speaks against sending now, and the portfolio's messaging limit (None: not said).
-
-    `check_standing` adds what is known here, given what Meta says about the number. One that Meta
-    showed before and hides now is a finding, no failure.
-
-    Raises:
-        CredentialError, RefusedError, TemporaryError: Meta or respond.io could not be asked.
-    """
-    read, refusal = tuple[Fact, ...](), None
-    try:
-        read = tuple(await provider.phone_facts(_FIELDS, now))
-    except WacoexError as error:
-        refusal = error
-    is_hidden = await hides_number(provider.meta, channel, refusal or provider.untold)
-    connection, known = Connection(), list[Finding]()
-    if check_standing:
-        caller = provider.meta.caller if provider.meta else ""
-        connection, known = check_standing(read, caller, is_hidden)
-    if refusal and not (is_hidden and connection.state is ConnectionState.GONE):
-        raise refusal
-    values, observed_at = values_of(read), to_text(now)
-    found = check_can_send(values, channel.name, observed_at) if values else []
-    found += check_mended(values, channel.name, observed_at)
-    review = values_of(await read_review(provider.meta, channel, now))
-    found += check_account((), (), review, channel.name, now, observed_at)
-    found += await provider.check_channel(connection, now)
-    limit = values.get("whatsapp_business_manager_messaging_limit")
-    return [*known, *wait_for(known, found)], limit
-
-
-def messaged_lately(state: State, channel: Channel, now: datetime) -> int:
-    """People the number had messages accepted for in the last 24 h: what Meta's limit counts."""
-    return figures.taken_since(state, channel.phone, now - timedelta(hours=24))
-
-
-async def read_template(provider: SendingProvider, broadcast: Broadcast) -> Template | WacoexError:
-    """The template as it is now, or why it cannot be known: it is gone, or may not be read.
-
-    Raises:
-        CredentialError, RefusedError, TemporaryError: nobody answers, or the token is no good.
-    """
-    planned = Template.from_json(json.loads(broadcast.template))
-    try:
-        return await provider.find_template(planned.name, planned.language)
-    except UsageError as error:
-        if error.code != "unknown_template":
-            raise
-        return error
-    except CredentialError as error:
-        if error.details.get("code") in (None, _BAD_TOKEN):
-            raise
-        return error
-
-
-def check_same_api(provider: SendingProvider, channel: Channel, broadcast: Broadcast) -> None:
-    """Refuse a broadcast that was planned for another API than the one configured now.
-
-    Raises:
-        RefusedError: with what to set back.
-    """
-    if broadcast.provider is not provider.kind:
-        raise RefusedError(
-            f"broadcast {broadcast.broadcast_id} was planned for {broadcast.provider.value},"
-            f" but channel {channel.name} now sends through {provider.kind.value}",
-            hint=f"wacoex channel edit {channel.name} --provider {broadcast.provider.value},"
-            " or plan the broadcast anew",
-            code="other_provider",
-        )
-    if broadcast.api_base_url != provider.base_url:
-        raise RefusedError(
-            f"broadcast {broadcast.broadcast_id} was planned against {broadcast.api_base_url},"
-            f" but now {provider.base_url} is configured",
-            hint=f"set `{provider.base_url_variable}` back, or plan the broadcast anew",
-            code="other_api",
-        )

@@ -14,8 +14,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import figures, report
-from wacoex_cli.broadcast.model import (
+from wacoex_cli.broadcast import report
+from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
+from wacoex_cli.broadcast.takeover import settle_lost_track
+from wacoex_cli.channels.model import Channel, Provider
+from wacoex_cli.channels.registry import known, meta_for, respondio_for
+from wacoex_cli.errors import DeclinedError, RefusedError, TemporaryError, UsageError, WacoexError
+from wacoex_cli.foundation.clock import Clock, from_text, to_text
+from wacoex_cli.foundation.workspace import Workspace, login_name
+from wacoex_cli.ledger import figures
+from wacoex_cli.ledger.model import (
     NOT_ASKED,
     SETTLES_AFTER,
     Availability,
@@ -30,15 +38,8 @@ from wacoex_cli.broadcast.model import (
     Status,
     status_in,
 )
-from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.broadcast.takeover import settle_lost_track
-from wacoex_cli.channels.model import Channel, Provider
-from wacoex_cli.channels.registry import known, meta_for, respondio_for
-from wacoex_cli.errors import DeclinedError, RefusedError, TemporaryError, UsageError, WacoexError
-from wacoex_cli.foundation.clock import Clock, from_text, to_text
-from wacoex_cli.foundation.workspace import Workspace, login_name
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import (
     BEING_PROCESSED,

@@ -24,7 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.audience.formats import WINDOWS
-from wacoex_cli.broadcast.model import (
+from wacoex_cli.channels.model import Channel, Provider
+from wacoex_cli.foundation.clock import Clock, from_text, to_text
+from wacoex_cli.foundation.masking import masked_text, rendered
+from wacoex_cli.foundation.state import Row, State, new_private_file, open_state
+from wacoex_cli.ledger.model import (
     GOOD_STATES,
     HELD_BACK_WORDS,
     TAKEN_STATES,
@@ -37,12 +41,8 @@ from wacoex_cli.broadcast.model import (
     RunProgress,
     Status,
 )
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.channels.model import Channel, Provider
-from wacoex_cli.foundation.clock import Clock, from_text, to_text
-from wacoex_cli.foundation.masking import masked_text, rendered
-from wacoex_cli.foundation.state import Row, State, new_private_file, open_state
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import ErrorCode, classify, classify_open
 from wacoex_cli.terminal.render import Result, Table, write
 from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import report, takeover
+from wacoex_cli.broadcast.checks import check_audience
 from wacoex_cli.broadcast.engine import Sent, send
 from wacoex_cli.broadcast.guards import (
     ALREADY_SENT,
@@ -22,42 +23,21 @@ from wacoex_cli.broadcast.guards import (
     check_times,
     refusal_of,
 )
-from wacoex_cli.broadcast.model import (
-    HELD_BACK_WORDS,
-    UNDER_WAY_STATES,
-    Broadcast,
-    Claim,
-    Overlap,
-    Planned,
-    RepeatPolicy,
-    RowState,
-    RunProgress,
-    Status,
-    Trial,
-)
 from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, show_plan, way_through
-from wacoex_cli.broadcast.projection import (
+from wacoex_cli.broadcast.preflight import (
     Reread,
-    bring_up_to_date,
-    check_audience,
+    check_channel,
+    check_same_api,
     critical,
     follow_reread,
     in_one_sentence,
     keep_reading,
+    messaged_lately,
+    read_template,
     reread,
 )
-from wacoex_cli.broadcast.providers import (
-    SendingProvider,
-    check_channel,
-    check_same_api,
-    means_of,
-    messaged_lately,
-    polling,
-    provider_for,
-    read_template,
-)
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
+from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.providers import SendingProvider, means_of, polling, provider_for
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
 from wacoex_cli.contacts.quiet_hours import NEVER_OPEN, demand_opening
@@ -77,6 +57,21 @@ from wacoex_cli.foundation.clock import Clock, local_text, moment_ahead
 from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise, zones_of
 from wacoex_cli.foundation.workspace import Workspace, login_name, meanwhile
 from wacoex_cli.inactivity.checks import standing_check, zone_of
+from wacoex_cli.ledger.model import (
+    HELD_BACK_WORDS,
+    UNDER_WAY_STATES,
+    Broadcast,
+    Claim,
+    Overlap,
+    Planned,
+    RepeatPolicy,
+    RowState,
+    RunProgress,
+    Status,
+    Trial,
+)
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.templates.rule import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue

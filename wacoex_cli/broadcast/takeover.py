@@ -11,8 +11,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.broadcast.figures import LOST_RECORD, OPEN, OTHER_COPY, TAKEN, newest_id, sql_list
-from wacoex_cli.broadcast.model import (
+from wacoex_cli.contacts.store import holds_back
+from wacoex_cli.errors import RefusedError
+from wacoex_cli.findings.model import Evidence, Finding, Severity
+from wacoex_cli.foundation import generation, locks
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.ledger.figures import LOST_RECORD, OPEN, OTHER_COPY, TAKEN, newest_id, sql_list
+from wacoex_cli.ledger.model import (
     TAKEN_STATES,
     Attempt,
     RowState,
@@ -21,13 +26,8 @@ from wacoex_cli.broadcast.model import (
     attempt_in,
     lock_purpose,
 )
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
-from wacoex_cli.contacts.store import holds_back
-from wacoex_cli.errors import RefusedError
-from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.foundation import generation, locks
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

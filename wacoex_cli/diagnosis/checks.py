@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast.projection import check_limit_used_up, check_trouble
+from wacoex_cli.broadcast.checks import check_limit_used_up, check_trouble
 from wacoex_cli.channels.checks import (
     SENDING_FIELDS,
     allow_for_settling,

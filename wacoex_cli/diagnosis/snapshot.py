@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.broadcast import takeover
-from wacoex_cli.broadcast.figures import taken_since
-from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.projection import troubles
-from wacoex_cli.broadcast.store import Broadcasts
+from wacoex_cli.broadcast.checks import troubles
 from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, ConnectionState, stored_facts
 from wacoex_cli.channels.model import Provider, values_of
@@ -33,6 +30,9 @@ from wacoex_cli.foundation.generation import mounts_of_this_machine
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins, user_path
 from wacoex_cli.inactivity.checks import onboarding_signs, standings, zone_of
 from wacoex_cli.inactivity.store import Reminders
+from wacoex_cli.ledger.figures import taken_since
+from wacoex_cli.ledger.model import Status
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.onboarding.model import JourneyKind
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.partners.ownership import rows_of
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.projection import Trouble
+    from wacoex_cli.broadcast.checks import Trouble
     from wacoex_cli.channels.facts import Connection
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.contacts.store import OptOut

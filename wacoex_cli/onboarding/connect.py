@@ -7,7 +7,6 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.checks import RETURNS_WITHIN, allow_for_settling, check_can_send
 from wacoex_cli.channels.facts import CHANNELS, ConnectionState, connected_at
@@ -34,6 +33,7 @@ from wacoex_cli.foundation.phone_numbers import line_of, normalise, region_of
 from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.inactivity.checks import standings, zone_of
 from wacoex_cli.inactivity.rule import DISCONNECTS_AFTER
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.onboarding import checks
 from wacoex_cli.onboarding.checks import check_records, four_steps, may_return
 from wacoex_cli.onboarding.journey import (

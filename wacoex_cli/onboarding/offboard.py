@@ -6,8 +6,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.broadcast import send
-from wacoex_cli.broadcast.model import Status
-from wacoex_cli.broadcast.store import Broadcasts
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.checks import check_connection
 from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, ConnectionState, is_settling
@@ -22,6 +20,8 @@ from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import finding_text
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.workspace import login_name
+from wacoex_cli.ledger.model import Status
+from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.onboarding.checks import coexistence, may_return
 from wacoex_cli.onboarding.journey import (
     ONLY_A_PERSON,

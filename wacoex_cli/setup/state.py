@@ -13,10 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import figures, takeover
-from wacoex_cli.broadcast.model import lock_purpose
-from wacoex_cli.broadcast.rows import Rows
-from wacoex_cli.broadcast.store import Broadcasts
+from wacoex_cli.broadcast import takeover
 from wacoex_cli.errors import StateError, TemporaryError, UsageError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
@@ -39,6 +36,10 @@ from wacoex_cli.foundation.state import (
     write_backup,
     write_queue,
 )
+from wacoex_cli.ledger import figures
+from wacoex_cli.ledger.model import lock_purpose
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

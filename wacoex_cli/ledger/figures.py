@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast.model import (
+from wacoex_cli.contacts.persons import (
+    EITHER_SPELLING,
+    ids_of,
+    numbers_of,
+    other_spelling,
+    person_of,
+)
+from wacoex_cli.contacts.store import holds_back
+from wacoex_cli.errors import StateError
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.phone_numbers import region_of
+from wacoex_cli.foundation.state import Row, State, glimpse
+from wacoex_cli.ledger.model import (
     GOOD_STATES,
     LONGEST_RETRY_IN_RUN,
     MOST_TRIES_IN_RUN,
@@ -20,18 +32,6 @@ from wacoex_cli.broadcast.model import (
     SameMessage,
     attempt_id,
 )
-from wacoex_cli.contacts.persons import (
-    EITHER_SPELLING,
-    ids_of,
-    numbers_of,
-    other_spelling,
-    person_of,
-)
-from wacoex_cli.contacts.store import holds_back
-from wacoex_cli.errors import StateError
-from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.foundation.phone_numbers import region_of
-from wacoex_cli.foundation.state import Row, State, glimpse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence

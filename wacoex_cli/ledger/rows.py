@@ -10,7 +10,18 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.broadcast.figures import (
+from wacoex_cli.channels.model import Provider
+from wacoex_cli.contacts.persons import (
+    EITHER_SPELLING,
+    USER_ID_PREFIX,
+    ids_of,
+    numbers_of,
+    other_spelling,
+    shorter_spelling,
+)
+from wacoex_cli.contacts.store import holds_back
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.ledger.figures import (
     DUE,
     FAILED,
     IS_HELD,
@@ -20,7 +31,7 @@ from wacoex_cli.broadcast.figures import (
     Figures,
     sql_list,
 )
-from wacoex_cli.broadcast.model import (
+from wacoex_cli.ledger.model import (
     LONGEST_RETRY_IN_RUN,
     MOST_TRIES_IN_RUN,
     OPEN_STATES,
@@ -34,17 +45,6 @@ from wacoex_cli.broadcast.model import (
     Settled,
     Status,
 )
-from wacoex_cli.channels.model import Provider
-from wacoex_cli.contacts.persons import (
-    EITHER_SPELLING,
-    USER_ID_PREFIX,
-    ids_of,
-    numbers_of,
-    other_spelling,
-    shorter_spelling,
-)
-from wacoex_cli.contacts.store import holds_back
-from wacoex_cli.foundation.clock import from_text, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -12,10 +12,14 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast.figures import (
+from wacoex_cli.channels.model import Provider
+from wacoex_cli.errors import TemporaryError, UsageError
+from wacoex_cli.foundation import locks
+from wacoex_cli.foundation.clock import Clock, to_text
+from wacoex_cli.ledger.figures import (
     newest_id,
 )
-from wacoex_cli.broadcast.model import (
+from wacoex_cli.ledger.model import (
     Broadcast,
     RepeatPolicy,
     Status,
@@ -23,10 +27,6 @@ from wacoex_cli.broadcast.model import (
     lock_purpose,
     pace_key,
 )
-from wacoex_cli.channels.model import Provider
-from wacoex_cli.errors import TemporaryError, UsageError
-from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.clock import Clock, to_text
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -1,0 +1,1 @@
+"""The ledger: broadcasts, their rows, and what became of each of them."""
