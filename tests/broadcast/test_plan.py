@@ -379,6 +379,25 @@ def test_an_opt_out_of_marketing_after_the_plan_counts_and_others_still_go_out(s
     assert takeover.taken_after_optout(state) == []
 
 
+@pytest.mark.parametrize(
+    ("listed", "rows"),
+    [
+        ("+553188888888", 1),  # Brazil's number without its ninth digit
+        ("user_id:US.77", 1),
+        ("+5531999999999", 0),
+    ],
+)
+def test_a_check_finds_who_was_sent_to_after_an_opt_out(shop, state, listed, rows):
+    people = [("+5531988888888", "US.77", "Ana")]
+    file = shop.file("people.csv", people, ("phone", "user_id", "name"))
+    opening = shop.planned(file)
+    shop.send(opening)
+    with state.transaction():
+        add_optout(state, listed, "operator", None, shop.clock.now() - timedelta(hours=1))
+
+    assert sum(row["people"] for row in takeover.taken_after_optout(state)) == rows
+
+
 def test_what_was_taken_after_lifts_no_opt_out_of_marketing(shop, state):
     with state.transaction():
         add_optout(state, shop.phone(1), "operator", None, shop.clock.now(), Scope.MARKETING)

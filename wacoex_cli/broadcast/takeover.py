@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from wacoex_cli.contacts.persons import other_spelling
 from wacoex_cli.contacts.store import holds_back
 from wacoex_cli.errors import RefusedError
 from wacoex_cli.findings.model import Evidence, Finding, Severity
@@ -390,14 +391,21 @@ def taken_without_message_id(state: State) -> list[Row]:
 
 
 def taken_after_optout(state: State) -> list[Row]:
-    """Broadcasts that sent to people who were on the opt-out list already."""
-    return state.rows(
-        "SELECT r.broadcast_id, COUNT(*) AS people FROM optouts o"
-        " JOIN recipients r ON r.phone = o.phone"
+    """Broadcasts that sent to people who were on the opt-out list already, by number or user id."""
+    named = (
+        ("optouts", f"r.phone IN (o.phone, {other_spelling('o.phone')})"),
+        ("optouts_by_id", "r.user_id = o.user_id"),
+    )
+    sent = " UNION ".join(
+        f"SELECT r.broadcast_id, r.row FROM {table} o JOIN recipients r ON {is_person}"
         " JOIN broadcasts b ON b.broadcast_id = r.broadcast_id"
         f" WHERE r.state IN {sql_list((RowState.SENDING, *TAKEN_STATES))}"
         f" AND r.claimed_at > o.added_at AND {holds_back('b.template', 'b.channel_id', 'o')}"
-        " GROUP BY r.broadcast_id ORDER BY r.broadcast_id"
+        for table, is_person in named
+    )
+    return state.rows(
+        f"SELECT broadcast_id, COUNT(*) AS people FROM ({sent}) AS sent"
+        " GROUP BY broadcast_id ORDER BY broadcast_id"
     )
 
 
