@@ -99,7 +99,7 @@ def check_throttled(trouble: Trouble, channel: str) -> list[Finding]:
     """WX503: Meta answered 130429 in the last 24 hours.
 
     How our own messages left comes first; what was within 20 a second leaves others to blame. Less
-    than a second's worth of refusals is told, and is no fault (Meta: throughput).
+    than a second's worth of refusals is reported, and is no fault (Meta: throughput).
     """
     if not trouble.throttled:
         return []

@@ -221,7 +221,7 @@ def check_details(details: Details, others: Iterable[Channel]) -> None:
 def check_kinds(state: State, details: Details, others: Iterable[Channel]) -> None:
     """Raises UsageError for an id that is known as that of something else.
 
-    Known are the ids of the other channels, and what Meta told of portfolios and apps.
+    Known are the ids of the other channels, and what Meta said of portfolios and apps.
     """
     known = Facts(state).other_ids()
     for other in (*others, details):

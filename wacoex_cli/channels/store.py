@@ -201,7 +201,7 @@ class Facts:
         ]
 
     def other_ids(self) -> dict[str, str]:
-        """The ids of portfolios and apps that Meta told of, each with what it belongs to."""
+        """The ids of portfolios and apps that Meta named, each with what it belongs to."""
         owners, apps = (_OWNER, "on_behalf_of_business_info"), SUBSCRIBED_APPS
         names = [f"{WABA_PREFIX}{name}" for name in (*owners, apps)]
         found: dict[str, str] = {}

@@ -118,7 +118,7 @@ class Pair(NamedTuple):
 
     `account` is where: `waba_id:...`, else an address of our number. `since` is when it was first
     seen, `seen_at` when last, `until` when somebody was said to have left the number or the id
-    (RFC 3339, UTC). `source` names what told it first.
+    (RFC 3339, UTC). `source` names what said it first.
     """
 
     account: str

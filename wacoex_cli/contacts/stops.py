@@ -292,7 +292,7 @@ def _lifted(state: State, names: Iterable[str]) -> dict[str, str]:
 def _resumed(
     state: State, names: Iterable[str], accounts: Collection[str]
 ) -> list[tuple[str, str]]:
-    """By which names and when people took back what they had told Meta."""
+    """By which names and when people took back what they had said to Meta."""
     sql = "SELECT account, at FROM stops_resumed WHERE who = ?"
     return [
         (name, row["at"])
@@ -400,7 +400,7 @@ def project_persons(state: State, events: Sequence[Event], now: datetime) -> Non
 
 
 def project_preferences(state: State, events: Sequence[Event], now: datetime) -> None:
-    """Put on the list who told Meta to stop (user_preferences), and off it who may come back."""
+    """Put on the list who said stop to Meta (user_preferences), and off it who may come back."""
     touched = []
     for event in events:
         if stop := stop_of(state, event):
@@ -555,7 +555,7 @@ def _consent(state: State) -> dict[str, object]:
 
 
 OPTOUTS = Projection("opt-outs", frozenset({Kind.USER_PREFERENCE}), project_preferences)
-"""What people told Meta, by number or id."""
+"""What people said to Meta, by number or id."""
 PERSONS = Projection(
     "persons",
     frozenset(

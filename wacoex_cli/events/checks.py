@@ -357,8 +357,8 @@ def check_missing(
     """WX406: a person misses messages (`is_asked`), or echoes stopped while contacts go on writing.
 
     Unasked it is only worth knowing: the answers may come from the inbox now. With `must_wait`
-    WhatsApp may reconnect by itself, so nobody is told to connect again; with `is_partner_seen`
-    the partner's app gets the webhooks, so nobody is told to delete the channel. `unsupported`
+    WhatsApp may reconnect by itself, so nobody is advised to connect again; with `is_partner_seen`
+    the partner's app gets the webhooks, so nobody is advised to delete the channel. `unsupported`
     names the companions on the list whose messages never come through.
     """
     stopped = _stopped(flow, now)

@@ -1,4 +1,4 @@
-"""What Meta told where access or money hangs on it, and no rule here could read or judge.
+"""What Meta reported where access or money hangs on it, and no rule here could read or judge.
 
 Table unclear_events(event_key, phone_number_id, phone, waba_id, respondio_channel_id, kind,
 subject, what, at, unclear, look): also what was understood of the same subjects, because the
@@ -129,7 +129,7 @@ def unclear_events(state: State, now: datetime) -> list[NotUnderstood]:
 
 
 def check_understood(unclear: Sequence[NotUnderstood], channel: str | None) -> list[Finding]:
-    """WX213: what Meta told about a channel, or (None) about none, was not understood here."""
+    """WX213: what Meta reported about a channel, or (None) about none, was not understood here."""
     own = [each for each in unclear if (channel in each.channels if channel else not each.channels)]
     if not own:
         return []

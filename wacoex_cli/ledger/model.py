@@ -225,7 +225,7 @@ class Broadcast(NamedTuple):
 
     @property
     def category_known_at(self) -> str:
-        """When the category of the frozen template was read, or told by an event."""
+        """When the category of the frozen template was read, or reported by an event."""
         return self.category_at or self.planned_at
 
     @property

@@ -174,7 +174,7 @@ class Broadcasts:
     def learn_category(self, broadcast_id: int, category: str, at: str) -> None:
         """Let the newest category of the template count: for opt-outs, limits and reports.
 
-        `at` is when it was read or told (RFC 3339, UTC).
+        `at` is when it was read or reported (RFC 3339, UTC).
         """
         template = json.loads(self.get(broadcast_id).template)
         text = json.dumps({**template, "category": category}, ensure_ascii=False)

@@ -463,7 +463,7 @@ async def _closed(context: Context, shown_at: datetime) -> StepResult:
         elif on_app is True and at is not None and at >= shown_at - _CLOCKS_DIFFER:
             note = "the window was closed, and Meta shows that the number was connected"
             return StepResult(StepState.SETTLED, {"seen": shown}, said_by="meta", note=note)
-    found = _finding(context, "closed", f"the window told nothing; {shown}", Severity.WARNING)
+    found = _finding(context, "closed", f"the window said nothing; {shown}", Severity.WARNING)
     # Nobody at Meta said so: the page saw the window close.
     ours = [replace(fact, source="wacoex") for fact in found.evidence]
     return _ended(StepState.OPEN, found.replace(evidence=ours))._replace(said_by="wacoex")

@@ -293,8 +293,8 @@ def check_override(
     """WX205: a callback that goes before an app's own one leads somewhere else.
 
     It diverts messages, echoes, contact sync and history, and no account events (Meta: webhooks
-    override). Of an app that is neither ours nor the partner's it is only told. `values` are facts
-    of the number, read at `observed_at`, `public_url` is where `events listen` is reached.
+    override). Of an app that is neither ours nor the partner's it is only reported. `values` are
+    facts of the number, read at `observed_at`, `public_url` is where `events listen` is reached.
     """
     callbacks = _callbacks(values)
     homes = [public_url, callbacks.get("application")]

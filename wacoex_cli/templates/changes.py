@@ -110,15 +110,15 @@ def check_still_as_planned(
 
 
 def check_category(
-    before: str, now: str, channel: str, told: Evidence, consequences: Sequence[Evidence] = ()
+    before: str, now: str, channel: str, said: Evidence, consequences: Sequence[Evidence] = ()
 ) -> list[Finding]:
     """WX509: the category is another one; who may be written to and the price follow it.
 
-    wacoex cannot fill templates of the category AUTHENTICATION. `told` is who said so, and when.
+    wacoex cannot fill templates of the category AUTHENTICATION. `said` is who said so, and when.
     """
     if before == now:
         return []
-    fact = replace(told, text=f"category {before} -> {now}: {told.text}")
+    fact = replace(said, text=f"category {before} -> {now}: {said.text}")
     severity, case = Severity.INFO, "category"
     if now == "AUTHENTICATION":
         severity, case = Severity.CRITICAL, "authentication"
@@ -128,12 +128,12 @@ def check_category(
     return [Finding("WX509", severity, channel, facts, case=case, before=before, now=now)]
 
 
-def check_coming(now: str, coming: str, channel: str, told: Evidence) -> list[Finding]:
+def check_coming(now: str, coming: str, channel: str, said: Evidence) -> list[Finding]:
     """WX509: Meta has said that it is about to change the category.
 
     Source: Meta, template_category_update (an impending change comes 24 hours ahead).
     """
-    fact = replace(told, text=f"category {now}, soon {coming}: {told.text}")
+    fact = replace(said, text=f"category {now}, soon {coming}: {said.text}")
     return [Finding("WX509", Severity.WARNING, channel, fact, case="coming", coming=coming)]
 
 
