@@ -253,27 +253,35 @@ class Rows(Figures):
         )
         new = frozenset(row["phone"] for row in self.state.rows(sql, [to_text(since)] * 2))
         for name in sorted(new - known):
-            user_id = name.removeprefix(USER_ID_PREFIX)
-            if user_id == name:
-                ids = ids_of(f"IN {EITHER_SPELLING}")
-                where = f"(phone IN {EITHER_SPELLING} OR user_id IN ({ids}))"
-            else:
-                where = f"(user_id = ? OR phone IN ({numbers_of('= ?')}))"
-            statement = moving(
-                Move.SKIP,
-                RowState.SKIPPED,
-                "reason = 'opted_out', code = NULL",
-                f"state <> 'skipped' AND {where} AND NOT ({NOT_OPTED_OUT})",
-            )
-            with self.state.transaction():
-                values = [user_id] * where.count("?")
-                skipped = self.state.execute(statement, [self.broadcast_id, *values])
-                self.state.execute(
-                    "UPDATE broadcasts SET skipped = skipped + ?, recipients = recipients - ?"
-                    " WHERE broadcast_id = ?",
-                    [skipped, skipped, self.broadcast_id],
-                )
+            if rows := self._rows_of(name):
+                where = f"row IN ({', '.join('?' * len(rows))}) AND NOT ({NOT_OPTED_OUT})"
+                with self.state.transaction():
+                    skipped = self._skip("opted_out", where, rows)
+                    self.state.execute(
+                        "UPDATE broadcasts SET skipped = skipped + ?, recipients = recipients - ?"
+                        " WHERE broadcast_id = ?",
+                        [skipped, skipped, self.broadcast_id],
+                    )
         return new
+
+    def _rows_of(self, name: str) -> list[int]:
+        """The rows, not skipped, of the person of a number (E.164) or an id (`user_id:...`)."""
+        user_id = name.removeprefix(USER_ID_PREFIX)
+        if user_id == name:
+            phones, ids = EITHER_SPELLING, f"({ids_of(f'IN {EITHER_SPELLING}')})"
+        else:
+            phones, ids = f"({numbers_of('= ?')})", "(?)"
+        # `broadcast_id + 0`: few rows have an id, many are in the broadcast.
+        found = self.state.rows(
+            "SELECT row FROM recipients WHERE broadcast_id = ? AND state <> 'skipped'"
+            f" AND phone IN {phones} UNION"
+            f" SELECT row FROM recipients WHERE broadcast_id + 0 = ? AND user_id IN {ids}",
+            [
+                *(self.broadcast_id, *[user_id] * phones.count("?")),
+                *(self.broadcast_id, *[user_id] * ids.count("?")),
+            ],
+        )
+        return [row["row"] for row in found]
 
     def skip_cooling_down(self, since: datetime) -> None:
         """Skip everybody for whom Meta answered 131049 after `since`."""
