@@ -317,6 +317,23 @@ def test_who_has_the_message_by_the_other_name_has_it_already(shop, first, secon
     assert len(reached(shop)) == 1
 
 
+@pytest.mark.parametrize("later", [60, -60])
+def test_who_changed_the_number_has_what_came_to_the_old_one_before(shop, later):
+    old, new = NUMBER, "+6591234599"
+    shop.send(shop.plan(shop.file("old.csv", [(old,)], ("phone",))).broadcast)
+    system = {"type": "user_changed_number", "wa_id": new.removeprefix("+")}
+    wrote(shop, phone=old, later=later, type="system", system=system)
+    people = shop.file("new.csv", [(new,)], ("phone",))
+
+    if later > 0:
+        with pytest.raises(Exception, match="already have this message"):
+            shop.send(shop.plan(people).broadcast)
+    else:
+        # The old number was somebody else's when it was written to.
+        shop.send(shop.plan(people).broadcast)
+    assert reached(shop) == ([old] if later > 0 else [old, new])
+
+
 def test_another_list_finds_who_is_still_to_get_the_message(shop):
     known_to_meta(shop, ANA)
     shop.send(shop.planned(shop.file("one.csv", [(ANA,)])))

@@ -191,6 +191,23 @@ def test_a_stop_word_alone_stops_everything(told: Told, text: str) -> None:
     assert listed == ({f"+{ANA}": ("all", "stop-word")} if is_word else {})
 
 
+@pytest.mark.parametrize("value", ["STOP", "Stop"])
+def test_a_preference_is_read_in_whatever_case_it_comes(told: Told, value: str) -> None:
+    assert told(preference(value, wa_id=ANA)) == {f"+{ANA}": ("marketing", "meta-user_preferences")}
+
+
+def test_a_tap_that_respond_io_tells_by_a_title_stops_too(told: Told) -> None:
+    def tapped(title: str, phone: str, number: int) -> str:
+        content = {"type": "whatsapp_interactive", "title": title}
+        heard = {"messageId": number, "channelId": 4242, "traffic": "incoming", "message": content}
+        contact = {"id": number, "phone": f"+{phone}"}
+        event: dict[str, Any] = {"event_type": "message.received", "event_id": str(number)}
+        return json.dumps({**event, "contact": contact, "message": heard})
+
+    listed = told(tapped("Stop promotions", ANA, 1), tapped("Tell me more", BEN, 2))
+    assert set(listed) == {f"+{ANA}"}
+
+
 def test_a_tap_on_a_stop_button_stops_too(told: Told) -> None:
     assert told(button("Stop promotions"), button("Yes please", BEN)) == {
         f"+{ANA}": ("all", "stop-button")
@@ -377,6 +394,7 @@ def test_each_word_is_found_in_capitals_and_with_a_full_stop(language: str) -> N
         *("stop 🛑", "❌ stop", "stop 🙏🏽", "Stop :(", "退订，", "停止、", "बंद करें।"),  # noqa: RUF001
         *("ＳＴＯＰ", "Ｓｔｏｐ！", "ｽﾄｯﾌﾟ", "st\u00adop", "stop\u200d", "opt\u2011out"),  # noqa: RUF001
         *("ÇIKIŞ", "çıkış", "IPTAL", "İPTAL", "iptal", "ıptal"),  # noqa: RUF001
+        *("STOP STOP", "stop\nSTOP stop!", "Please stop", "拒收", "Odhlásit"),
         *("إِيقَاف", "ايقاف", "أيقاف", "لغو١١", "הָסֵר"),
     ],
 )
@@ -390,6 +408,7 @@ def test_signs_around_a_word_and_ways_to_write_it_make_no_difference(text: str) 
     "text",
     [
         *("stop by tomorrow", "Stop?", "stop؟", "don't stop", "non-stop", "stop 2", "2 stop"),
+        *("stop stop?", "stop going", "stop stop now or never"),
         *("", "  ", "🛑", "!!!", "...", "?"),
         *("x" * 81, "stop" + " " * 80),
     ],

@@ -88,6 +88,7 @@ _INSERT_ROW = (
 
 
 _HAS_IDS = "SELECT EXISTS (SELECT 1 FROM recipients WHERE user_id IS NOT NULL)"
+_HAS_MOVES = "SELECT EXISTS (SELECT 1 FROM person_moves)"
 # `+ 0` keeps the broadcast out of the choice of an index: all its rows would be read.
 # The other row of a person has the id, or the number, that a row of ours has now.
 _MY_SPELLINGS = f"IN (mine.phone, {other_spelling('mine.phone')})"
@@ -96,6 +97,13 @@ _ONE_PERSON = (
     f"mine.phone LIKE '+%' AND theirs.user_id IN ({ids_of(_MY_SPELLINGS)})"
     " AND theirs.broadcast_id + 0 {among}",
     f"theirs.phone IN ({numbers_of('= mine.user_id')}) AND theirs.broadcast_id {{among}}",
+)
+# Who changed the number or id has what came before the change; the old number may be another's.
+_BEFORE_CHANGE = tuple(
+    f"theirs.claimed_at IS NOT NULL AND theirs.phone IN (SELECT {name} FROM person_moves m"
+    f" WHERE (m.after {_MY_SPELLINGS} OR m.after = '{USER_ID_PREFIX}' || mine.user_id)"
+    " AND m.at >= theirs.claimed_at) AND theirs.broadcast_id {among}"
+    for name in ("m.before", other_spelling("m.before"))
 )
 _MINE_AND_THEIRS_BY_ID = (
     "SELECT mine.row, mine.parameters, theirs.row AS their_row, theirs.broadcast_id, theirs.phone,"
@@ -340,8 +348,8 @@ class Rows(Figures):
         )
 
     def has_ids(self) -> bool:
-        """Whether any row of any broadcast names a user id."""
-        return bool(self.state.value(_HAS_IDS))
+        """Whether a row of any broadcast names a user id, or somebody changed the number or id."""
+        return bool(self.state.value(_HAS_IDS) or self.state.value(_HAS_MOVES))
 
     def same_people(
         self, where: str, values: Sequence[int], broadcasts: Sequence[int]
@@ -355,7 +363,7 @@ class Rows(Figures):
             return []
         marks = ", ".join("?" * len(broadcasts))
         found: list[Row] = []
-        for link in _ONE_PERSON:
+        for link in (*_ONE_PERSON, *_BEFORE_CHANGE):
             found += self._rows(
                 f"{_MINE_AND_THEIRS_BY_ID} AND {where} AND {link.format(among=f'IN ({marks})')}",
                 *values,

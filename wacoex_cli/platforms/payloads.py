@@ -535,7 +535,7 @@ class _Preferences(NumberValue):
                 time=preference.timestamp,
                 contact=person.named(preference.wa_id, preference.user_id),
                 category=preference.category,
-                value=preference.value,
+                value=preference.value and preference.value.lower(),
                 user_id=person.beside(preference.wa_id, preference.user_id),
             )
 

@@ -40,7 +40,7 @@ class _SentBy(Kept, alias_generator=to_camel):
 class _Content(Kept):
     type: keep.Word = None
     text: keep.HashedText = None
-    # Of what a contact wrote, or tapped: respond.io gives both as a text.
+    # Of what a contact wrote, or tapped: a text, or the title of the answer.
     stop: keep.StopButton = None
     during_sync: keep.Flag = None
 
@@ -60,7 +60,7 @@ def _content(value: Any, info: ValidationInfo) -> dict[str, Any] | None:
     if _is_echo(info.data["sender"], info.data["traffic"]):
         content["text"] = value.get("text")
     elif info.data["traffic"] != "outgoing":
-        content["stop"] = value.get("text")
+        content["stop"] = value
     if value.get("type") == "unsupported" and _SYNC_NOTE in str(value.get("text", "")).lower():
         content["during_sync"] = True
     return content

@@ -71,8 +71,12 @@ def plain(text: str) -> str:
 
 
 def _plain_or_none(text: object) -> str | None:
-    is_short = isinstance(text, str) and len(text) <= _LONGEST
-    return (plain(str(text)) or None) if is_short else None
+    """A text that is compared; who writes a word twice ("STOP STOP") says it once."""
+    if not isinstance(text, str) or len(text) > _LONGEST:
+        return None
+    said = plain(text)
+    first = said.partition(" ")[0]
+    return (first if set(said.split()) == {first} else said) or None
 
 
 @functools.cache
