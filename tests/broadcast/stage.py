@@ -549,7 +549,7 @@ class _Network(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers=heads, content=body)
 
 
-class _Selector(selectors.SelectSelector):
+class _Selector(selectors.PollSelector):
     """Nobody waits: when nothing is ready, time leaps to what is due next."""
 
     def __init__(self, parent: _Parent) -> None:

@@ -40,6 +40,7 @@ from wacoex_cli.ledger.rows import PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.setup.state import choose
+from wacoex_cli.templates.model import Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
     from wacoex_cli.ledger.model import Broadcast, Overlap
 
 HOURS = 72.0
-TEMPLATE = json.dumps({"name": "spring", "language": "en_US"})
+SPRING = {"name": "spring", "language": "en_US", "category": "UTILITY"}
+TEMPLATE = json.dumps(Template.from_meta(SPRING).to_json())
 SOURCES = json.dumps([{"key": "1", "column": "name", "text": None}])
 PHONES = st.one_of(
     st.from_regex(r"\A\+(55[1-9]{2}9?[0-9]{8}|549?[0-9]{10}|521?[0-9]{10})\Z"),

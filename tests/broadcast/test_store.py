@@ -355,7 +355,7 @@ def test_rows_are_written_in_one_file_and_their_state_in_one_statement():
     steps = texts[package / "foundation" / "migrations.py"]
     changed = re.findall("UPDATE recipients SET (.+?) =", steps)
     assert changed == ["sent_key", "state"]
-    rows = texts[package / "broadcast" / "rows.py"]
+    rows = texts[package / "ledger" / "rows.py"]
     assert rows.count("UPDATE recipients SET state") == 1
 
 

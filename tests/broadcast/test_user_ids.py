@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -332,6 +333,19 @@ def test_who_changed_the_number_has_what_came_to_the_old_one_before(shop, later)
         # The old number was somebody else's when it was written to.
         shop.send(shop.plan(people).broadcast)
     assert reached(shop) == ([old] if later > 0 else [old, new])
+
+
+def test_who_changed_the_number_again_and_again_has_what_came_to_the_first(shop):
+    numbers = [NUMBER, "+6591234597", "+6591234598", "+6591234599"]
+    shop.send(shop.plan(shop.file("old.csv", [(NUMBER,)], ("phone",))).broadcast)
+    for later, (old, new) in enumerate(itertools.pairwise(numbers), start=1):
+        system = {"type": "user_changed_number", "wa_id": new.removeprefix("+")}
+        wrote(shop, phone=old, later=60 * later, type="system", system=system)
+
+    with pytest.raises(Exception, match="already have this message"):
+        shop.send(shop.plan(shop.file("new.csv", [(numbers[-1],)], ("phone",))).broadcast)
+
+    assert reached(shop) == [NUMBER]
 
 
 def test_another_list_finds_who_is_still_to_get_the_message(shop):

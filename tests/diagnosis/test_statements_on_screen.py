@@ -35,7 +35,7 @@ def connecting(clinic: Any) -> str:
 def linking(clinic: Any) -> str:
     """Connecting a number that Meta does not show yet: it is linked by hand."""
     clinic.run("channel", "add", "cafe", "--phone", "+6591234567")
-    return shown(clinic.run("connect", "cafe", **typed("2.25.3", "yes", "yes", "no")))
+    return shown(clinic.run("connect", "cafe", **typed("2.25.3", "yes", "yes", "no", "")))
 
 
 def switching(clinic: Any) -> str:

@@ -182,7 +182,6 @@ def test_an_unfit_channel(
     ("token", "properties", "code", "message", "hint"),
     table(
         ("missing", None, {}, "credentials_missing", "there is no meta-token", "_TOKEN_FILE"),
-        ("empty", "", {}, "credentials_unfit", "`WACOEX_META_TOKEN` is empty", "copy the secret"),
         ("space", "EAA b", {}, "credentials_unfit", "holds a space", "without quotes"),
         ("unknown", "EAAb", None, "meta_190", "the token has expired", "create a new token"),
         ("expired", "EAAb", {"expires_at": 1.0}, "meta_190", "expired", "create a new token"),

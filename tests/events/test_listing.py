@@ -84,7 +84,7 @@ def test_what_is_not_about_a_person_needs_no_explanation(wacoex):
                 "previous_category": "UTILITY",
                 "new_category": "MARKETING",
             },
-            "template_category_update renewal UTILITY MARKETING",
+            "renewal UTILITY MARKETING",
         ),
         (
             "account_update",

@@ -246,6 +246,7 @@ def events_of(body: dict[str, Any]) -> tuple[Event, ...]:
                 "template_language": "en_US",
                 "old": "UTILITY",
                 "new": "MARKETING",
+                "look": True,
             },
         ),
         (
@@ -257,6 +258,7 @@ def events_of(body: dict[str, Any]) -> tuple[Event, ...]:
                 "template_language": "en_US",
                 "new": "UTILITY",
                 "category": "MARKETING",
+                "look": True,
             },
         ),
         (

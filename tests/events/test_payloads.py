@@ -417,7 +417,10 @@ def test_two_payloads_that_differ_have_two_digests() -> None:
     assert len(digests) == len(FILES)
 
 
-SINCE_THEN = ("meta_standby_", "meta_handover_", "meta_system_message")
+SINCE_THEN = (
+    *("meta_standby_", "meta_handover_", "meta_system_message"),
+    *("meta_template_category", "meta_template_edited"),
+)
 """Kinds that 0.1.0 kept without knowing them."""
 SAYS_STOP = ("meta_message_location_and_contacts",)
 """Something in it says "no more messages", which 0.1.0 did not keep."""

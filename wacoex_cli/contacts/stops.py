@@ -54,6 +54,7 @@ _SOURCES = (_PREFERENCE, "stop-word", "stop-button", _REFUSAL)
 _DERIVED = re.compile(rf"{SAID_AT}[0-9T:.-]+Z")
 _NEVER = "9999"
 _OLD_AT_ONCE = 200
+_USUAL_CONSENT = {"stop_scope": "as_said", "resume": False}
 _CHANGES = frozenset({"user_changed_number", "user_changed_user_id"})
 
 
@@ -490,9 +491,10 @@ def follow(state: State, consent: ConsentSettings, now: datetime) -> None:
     kept = {"stop_scope": consent.stop_scope, "resume": consent.resume}
     wanted = json.dumps(kept, sort_keys=True)
     before = state.value("SELECT value FROM about WHERE key = 'consent'")
-    if before == wanted:
+    is_first = before is None
+    if before == wanted or (is_first and kept == _USUAL_CONSENT and _has_no_log(state)):
         return
-    if before is None:
+    if is_first:
         _learn_from_old_logs(state, now)
     with state.transaction():
         state.execute(
@@ -502,6 +504,10 @@ def follow(state: State, consent: ConsentSettings, now: datetime) -> None:
         )
         said = state.rows("SELECT DISTINCT who, account FROM stops_said")
         apply_stops(state, [(row["who"], row["account"]) for row in said], now)
+
+
+def _has_no_log(state: State) -> bool:
+    return state.value("SELECT payload_id FROM payloads LIMIT 1") is None
 
 
 def _learn_from_old_logs(state: State, now: datetime) -> None:

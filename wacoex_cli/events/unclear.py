@@ -77,7 +77,7 @@ def _what(event: Event) -> str:
     """The webhook field, with its word."""
     data = event.data
     field = data.get("field") or _FIELDS.get(event.kind, event.kind.value)
-    names = ("template_name", "event", "decision", "type", "severity", "old", "new")
+    names = ("template_name", "event", "decision", "type", "severity", "old", "new", "category")
     words = (data.get(name) for name in names)
     return " ".join((field, *(text for text in words if isinstance(text, str))))
 

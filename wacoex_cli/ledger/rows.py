@@ -85,10 +85,7 @@ _INSERT_ROW = (
     " new_contact, user_id, sent_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO NOTHING"
 )
-
-
 _HAS_IDS = "SELECT EXISTS (SELECT 1 FROM recipients WHERE user_id IS NOT NULL)"
-_HAS_MOVES = "SELECT EXISTS (SELECT 1 FROM person_moves)"
 # `+ 0` keeps the broadcast out of the choice of an index: all its rows would be read.
 # The other row of a person has the id, or the number, that a row of ours has now.
 _MY_SPELLINGS = f"IN (mine.phone, {other_spelling('mine.phone')})"
@@ -98,20 +95,32 @@ _ONE_PERSON = (
     " AND theirs.broadcast_id + 0 {among}",
     f"theirs.phone IN ({numbers_of('= mine.user_id')}) AND theirs.broadcast_id {{among}}",
 )
-# Who changed the number or id has what came before the change; the old number may be another's.
-_BEFORE_CHANGE = tuple(
-    f"theirs.claimed_at IS NOT NULL AND theirs.phone IN (SELECT {name} FROM person_moves m"
-    f" WHERE (m.after {_MY_SPELLINGS} OR m.after = '{USER_ID_PREFIX}' || mine.user_id)"
-    " AND m.at >= theirs.claimed_at) AND theirs.broadcast_id {among}"
-    for name in ("m.before", other_spelling("m.before"))
-)
-_MINE_AND_THEIRS_BY_ID = (
+_THEIR_COLUMNS = (
     "SELECT mine.row, mine.parameters, theirs.row AS their_row, theirs.broadcast_id, theirs.phone,"
     " theirs.sent_key, theirs.state, theirs.claimed_at"
-    " FROM recipients mine CROSS JOIN recipients theirs"
-    f" WHERE mine.broadcast_id = ? AND mine.state IN {OPEN}"
-    " AND theirs.state <> 'skipped'"
+)
+_ANOTHER_ROW = (
+    f"mine.broadcast_id = ? AND mine.state IN {OPEN} AND theirs.state <> 'skipped'"
     " AND NOT (theirs.broadcast_id = mine.broadcast_id AND theirs.row = mine.row)"
+)
+_MINE_AND_THEIRS_BY_ID = (
+    f"{_THEIR_COLUMNS} FROM recipients mine CROSS JOIN recipients theirs WHERE {_ANOTHER_ROW}"
+)
+_MOST_CHANGES = 50
+# Who changed the number or id, once or again, has what came before the change; later the old
+# number may be another person's.
+_MINE_BEFORE_CHANGES = (
+    "WITH RECURSIVE earlier (row, name, at, changes) AS (SELECT mine.row, m.before, m.at, 1"
+    f" FROM recipients mine CROSS JOIN person_moves m ON m.after IN (mine.phone,"
+    f" {other_spelling('mine.phone')}, '{USER_ID_PREFIX}' || mine.user_id)"
+    f" WHERE mine.broadcast_id = ? AND mine.state IN {OPEN} AND {{where}}"
+    " UNION SELECT earlier.row, m.before, m.at, changes + 1 FROM earlier CROSS JOIN person_moves m"
+    f" ON m.after IN (earlier.name, {other_spelling('earlier.name')})"
+    f" AND m.at <= earlier.at WHERE changes < {_MOST_CHANGES})"
+    f" {_THEIR_COLUMNS} FROM earlier CROSS JOIN recipients mine ON mine.row = earlier.row"
+    " CROSS JOIN recipients theirs ON theirs.broadcast_id IN ({marks})"
+    f" AND theirs.phone IN (earlier.name, {other_spelling('earlier.name')})"
+    f" WHERE {_ANOTHER_ROW} AND theirs.claimed_at <= earlier.at"
 )
 
 
@@ -349,7 +358,7 @@ class Rows(Figures):
 
     def has_ids(self) -> bool:
         """Whether a row of any broadcast names a user id, or somebody changed the number or id."""
-        return bool(self.state.value(_HAS_IDS) or self.state.value(_HAS_MOVES))
+        return bool(self.state.value(f"{_HAS_IDS} OR EXISTS (SELECT 1 FROM person_moves)"))
 
     def same_people(
         self, where: str, values: Sequence[int], broadcasts: Sequence[int]
@@ -363,13 +372,14 @@ class Rows(Figures):
             return []
         marks = ", ".join("?" * len(broadcasts))
         found: list[Row] = []
-        for link in (*_ONE_PERSON, *_BEFORE_CHANGE):
+        for link in _ONE_PERSON:
             found += self._rows(
                 f"{_MINE_AND_THEIRS_BY_ID} AND {where} AND {link.format(among=f'IN ({marks})')}",
                 *values,
                 *broadcasts,
             )
-        return found
+        changed = _MINE_BEFORE_CHANGES.format(where=where, marks=marks)
+        return found + self._rows(changed, *values, *broadcasts, self.broadcast_id)
 
     def sent_by_id(
         self,

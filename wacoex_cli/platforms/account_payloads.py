@@ -198,8 +198,8 @@ class TemplateCategory(_Template):
         return super().unclear() or ([] if is_read else ["new_category"])
 
     def to_look_at(self) -> bool:
-        known = {self.previous_category, self.new_category, self.correct_category} - {None}
-        return len(known) > 1
+        coming = self.correct_category or self.new_category
+        return self.previous_category != self.new_category or coming != self.new_category
 
     def events(self, origin: Origin) -> Iterator[Event]:
         coming = self.correct_category
