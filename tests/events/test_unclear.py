@@ -385,3 +385,17 @@ def test_after_thirty_days_nobody_is_asked_to_look_any_more(shop: State) -> None
 
     assert unclear_events(shop, NOW + timedelta(days=29))
     assert unclear_events(shop, NOW + timedelta(days=31)) == []
+
+
+@pytest.mark.parametrize("value", ["blocked", "STOP_ALL", 7, None])
+def test_a_preference_that_is_neither_stop_nor_resume_is_to_be_looked_at(
+    shop: State, value: Any
+) -> None:
+    preference = {"wa_id": "6591234567", "category": "marketing_messages", "value": value}
+    stop = {"wa_id": "6591234568", "category": "marketing_messages", "value": "STOP"}
+    for said in (preference, stop):
+        take(shop, webhook("user_preferences", {"metadata": NUMBER, "user_preferences": [said]}))
+
+    [found] = found_in(shop)
+    assert (found.id, found.severity) == ("WX213", Severity.WARNING)
+    assert found.title.startswith("no rule here judges it: look at user_preferences")

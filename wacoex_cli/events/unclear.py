@@ -30,9 +30,12 @@ _FIELDS: Mapping[Kind, str] = {
     Kind.CAPABILITY: "business_capability_update",
     Kind.ALERT: "account_alerts",
     Kind.HISTORY: "history",
+    Kind.USER_PREFERENCE: "user_preferences",
 }
-# Each flow has states of its own, so that none is the last word on another.
-_ONLY_FOR_ITSELF = frozenset({"flows"})
+# These are of interest only when something in them was not understood.
+_MOSTLY_CLEAR = frozenset({Kind.OTHER, Kind.HISTORY, Kind.USER_PREFERENCE})
+# Each flow, and each person, speaks for itself: none is the last word on another.
+_ONLY_FOR_ITSELF = frozenset({"flows", "user_preferences"})
 
 
 class NotUnderstood(NamedTuple):
@@ -68,7 +71,7 @@ def _project(state: State, events: Sequence[Event], now: datetime) -> None:
 
 def _is_watched(event: Event) -> bool:
     data = event.data
-    if event.kind in (Kind.OTHER, Kind.HISTORY):
+    if event.kind in _MOSTLY_CLEAR:
         return bool(data.get("decision") or data.get("unclear") or data.get("look"))
     return True
 
@@ -77,7 +80,17 @@ def _what(event: Event) -> str:
     """The webhook field, with its word."""
     data = event.data
     field = data.get("field") or _FIELDS.get(event.kind, event.kind.value)
-    names = ("template_name", "event", "decision", "type", "severity", "old", "new", "category")
+    names = (
+        "template_name",
+        "event",
+        "decision",
+        "type",
+        "severity",
+        "old",
+        "new",
+        "category",
+        "value",
+    )
     words = (data.get(name) for name in names)
     return " ".join((field, *(text for text in words if isinstance(text, str))))
 

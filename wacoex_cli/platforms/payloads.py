@@ -15,11 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Unpack, cast
 
-from pydantic import (
-    Field,
-    PlainValidator,
-    ValidationInfo,
-)
+from pydantic import Field, PlainValidator, ValidationInfo
 
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms import privacy as keep
@@ -526,12 +522,15 @@ class _Preferences(NumberValue):
     contacts: keep.Parts[_Contact] = None
     user_preferences: keep.Parts[_Preference] = None
 
+    def to_look_at(self) -> bool:
+        values = [(preference.value or "").lower() for preference in self.user_preferences or ()]
+        return not {"stop", "resume"}.issuperset(values)
+
     def events(self, origin: Origin) -> Iterator[Event]:
         person = _only(self.contacts)
         for preference in self.user_preferences or ():
             yield origin.event(
-                Kind.USER_PREFERENCE,
-                preference,
+                *(Kind.USER_PREFERENCE, preference),
                 time=preference.timestamp,
                 contact=person.named(preference.wa_id, preference.user_id),
                 category=preference.category,
