@@ -26,8 +26,10 @@ def shown(monkeypatch: pytest.MonkeyPatch, clock, make_stream):
 
 
 def test_a_log_gets_a_line_at_the_start_each_minute_and_at_the_end(shown) -> None:
-    assert shown(Invocation()) == (
-        "sending: 0 of 100\nsending: 60 of 100, 60 accepted\nsending: 100 of 100, 100 accepted\n"
+    assert shown(Invocation(channel="shop")) == (
+        "2026-11-07T12:00:00.000Z shop info: sending: 0 of 100\n"
+        "2026-11-07T12:01:15.000Z shop info: sending: 60 of 100, 60 accepted\n"
+        "2026-11-07T12:02:30.000Z shop info: sending: 100 of 100, 100 accepted\n"
     )
 
 

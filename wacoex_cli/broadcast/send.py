@@ -247,13 +247,16 @@ def send_broadcast(
     people = broadcast.recipients - (overlap.rows if task.leaves_out else 0)
     done = people - task.people(overlap)
     title = f"broadcast {broadcast.broadcast_id}"
-    with open_progress(invocation, title, people, done=done, clock=workspace.clock) as progress:
+    clock, note = workspace.clock, dialogue.note
+    with open_progress(
+        invocation, title, people, done=done, clock=clock, channel=channel.name
+    ) as progress:
 
         def show(shot: RunProgress) -> None:
-            done = people - shot.counts.open
-            progress.update(done, report.line(shot), report.to_json(shot), report.lines(shot))
+            done, lines = people - shot.counts.open, report.lines(shot)
+            is_well = not shot.codes
+            progress.update(done, report.line(shot), report.to_json(shot), lines, is_well=is_well)
 
-        clock, note = workspace.clock, dialogue.note
         sent = workspace.run(
             send(state, task.provider, channel, broadcast, order, clock, show, note)
         )

@@ -13,7 +13,7 @@ from wacoex_cli.devices.store import Devices, Probes
 from wacoex_cli.errors import TemporaryError, UsageError, WacoexError
 from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.events.store import EventLog, catch_up
-from wacoex_cli.findings.model import finding_text
+from wacoex_cli.findings.model import finding_blocks
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.platforms.events import Kind, Source, text_hash
@@ -324,5 +324,4 @@ def probe_text(
             )
     if not probe.heard:
         yield ForPerson("no echo came in at all meanwhile, so nothing is learnt about any device")
-    for finding in findings:
-        yield ForPerson(f"\n{finding_text(finding, now)}")
+    yield ForPerson(finding_blocks(findings, now))

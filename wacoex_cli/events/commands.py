@@ -196,7 +196,7 @@ def subscribe(
 def _subscription_text(
     found: "Subscription | None", findings: "Sequence[Finding]", now: datetime
 ) -> "Iterator[str | Table | ForPerson]":
-    from wacoex_cli.findings.model import finding_text
+    from wacoex_cli.findings.model import finding_blocks
 
     if found is not None:
         rows = [(field["name"], field["on"], field["purpose"]) for field in found.fields()]
@@ -206,8 +206,7 @@ def _subscription_text(
         if found.override:
             diverted = "messages, echoes, contact sync and history of this WABA"
             yield ForPerson(f"but {diverted} go to {found.override} (an override)")
-    for finding in findings:
-        yield ForPerson(f"\n{finding_text(finding, now)}")
+    yield ForPerson(finding_blocks(findings, now))
 
 
 @command(
@@ -238,6 +237,7 @@ def listen(
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
         report = listener.ListenReport(dialogue, workspace.clock, streams_json=invocation.json)
+        invocation.begin_log()
         with Working():
             signal_number = workspace.run(
                 listener.listen(workspace, host, port, dialogue, report, insecure=insecure)

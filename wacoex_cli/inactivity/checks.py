@@ -22,7 +22,7 @@ from wacoex_cli.findings.model import (
     Severity,
     by_severity,
     check_exit_status,
-    finding_text,
+    finding_blocks,
     worst,
     worst_first,
 )
@@ -409,8 +409,7 @@ class ReminderCheck(NamedTuple):
                     lines.append(f"{watched.channel.name}: {sign.text}, {age}")
                 yield ForPerson("\n".join(lines))
         of_channels = [finding for watched in self.channels for finding in watched.findings]
-        for finding in [*of_channels, *self.findings]:
-            yield ForPerson(f"\n{finding_text(finding, self.now)}")
+        yield ForPerson(finding_blocks([*of_channels, *self.findings], self.now))
         if of_channels:
             yield ForPerson(f"\n{NO_EVIDENCE}")
         if not self.findings:

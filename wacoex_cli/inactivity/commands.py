@@ -140,6 +140,7 @@ def notify(
             lines = [line for notice in due for line in _preview(notice)]
             return Result(data, lines or ["nothing is due"])
         log = TerminalDialogue(invocation).detail
+        invocation.begin_log()
         with Working():
             done = operation.notify(workspace, urls, named, log=log)
     data = {

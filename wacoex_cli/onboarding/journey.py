@@ -13,7 +13,7 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import FACTS, ChannelFacts, stored_facts
 from wacoex_cli.channels.look import Look
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.findings.model import finding_text, worst_first
+from wacoex_cli.findings.model import finding_blocks, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.onboarding.model import (
     JourneyKind,
@@ -290,7 +290,7 @@ def receipt_result(receipt: Receipt, now: datetime) -> Result:
         if words := _in_words(row.answer):
             wrapped = textwrap.wrap(words, 76, break_long_words=False, break_on_hyphens=False)
             text.append(ForPerson("\n  ".join([f"\n{step.title}:", *wrapped])))
-    text += [ForPerson(f"\n{finding_text(finding, now)}") for finding in findings]
+    text.append(ForPerson(finding_blocks(findings, now)))
     if not receipt.is_finished:
         go_on = f"wacoex {journey.kind.value} {receipt.channel}"
         text.append(ForPerson(f"\nnot finished; go on with: {go_on}"))

@@ -19,7 +19,7 @@ from wacoex_cli.devices.inventory import inventory
 from wacoex_cli.devices.model import SYNC_TAKES_AT_MOST
 from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError, WacoexError
 from wacoex_cli.events.store import catch_up
-from wacoex_cli.findings.model import finding_text
+from wacoex_cli.findings.model import finding_block
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.workspace import login_name
 from wacoex_cli.onboarding.checks import coexistence, may_return
@@ -48,7 +48,7 @@ from wacoex_cli.onboarding.model import (
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.platforms.answers import is_not_visible
 from wacoex_cli.terminal.dialogue import TerminalDialogue
-from wacoex_cli.terminal.render import ForPerson, Result
+from wacoex_cli.terminal.render import Block, ForPerson, Result
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -247,7 +247,7 @@ async def what_changes(context: Context) -> StepResult:
     dialogue = context.dialogue
     dialogue.note(_text_of_changes())
     for finding in waiting:
-        dialogue.warn(finding_text(finding, now))
+        dialogue.warn(finding_block(finding, now).text)
     if context.options.is_confirmed and is_urgent:
         reason = (
             "WhatsApp may reconnect the channel by itself: wait, or type its name in a terminal"
@@ -565,14 +565,14 @@ OFFBOARD_STEPS: Mapping[Step, Action] = {
 """Letting a channel go, in order; each settled step is kept under its id."""
 
 
-def _preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[str]:
+def _preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[str | Block]:
     """What would be told and done."""
     answers = {step: row.answer for step, row in receipt.records.items()}
     yield _text_of_changes()
     yield _text_of_backup()
     yield _text_of_routes(channel)
     for finding in receipt.findings:
-        yield finding_text(finding, now)
+        yield finding_block(finding, now)
     done = [step for step, row in receipt.records.items() if row.at]
     if done:
         yield f"settled already: {', '.join(done)}"

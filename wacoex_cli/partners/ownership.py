@@ -16,7 +16,7 @@ from wacoex_cli.findings.model import (
     Severity,
     by_severity,
     check_exit_status,
-    finding_text,
+    finding_blocks,
     worst,
     worst_first,
 )
@@ -194,9 +194,8 @@ def _text(found: Sequence[CheckedPartner], now: datetime) -> Iterator[Table | Fo
     for checked in found:
         lines = "\n".join(["", f"{checked.channel.name}:", *_evidence_lines(checked, now)])
         yield ForPerson(lines)
-    for checked in found:
-        for finding in checked.findings:
-            yield ForPerson(f"\n{finding_text(finding, now)}")
+    findings = [finding for checked in found for finding in checked.findings]
+    yield ForPerson(finding_blocks(findings, now))
     if any(checked.seen.is_available for checked in found):
         yield ForPerson(f"\n{rule.NO_PROOF}")
 
