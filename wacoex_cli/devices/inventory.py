@@ -29,6 +29,7 @@ from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import finding_blocks, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.workspace import known_login_name
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import ForPerson, Table
 
 if TYPE_CHECKING:
@@ -43,7 +44,15 @@ if TYPE_CHECKING:
     from wacoex_cli.terminal.options import Invocation
 
 _LONGEST_NAME = 64
-_COLUMNS = ("id", "kind", "name", "supported", "visible", "last_used_at", "state")
+_COLUMNS = (
+    Column("id", 9, fit="keep"),
+    Column("kind", 8, fit="keep"),
+    Column("name", 6, least=10),
+    Column("supported", 4, fit="keep", may_drop=True),
+    Column("visible", 3, fit="keep", may_drop=True),
+    Column("last_used_at", 2, fit="keep", may_drop=True),
+    Column("state", 7, fit="keep"),
+)
 _EMPTY = "no companion is listed; add one: wacoex device add KIND"
 
 

@@ -25,6 +25,7 @@ from wacoex_cli.onboarding.model import (
     StepState,
 )
 from wacoex_cli.onboarding.store import Journeys
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
@@ -47,6 +48,13 @@ ONLY_A_PERSON = "--yes"
 BEGAN_AT = "began_at"
 REFUSED = 5
 _EXIT_OF = {StepState.FAILED: REFUSED, StepState.OPEN: 6, StepState.UNCERTAIN: 7}
+_COLUMNS = (
+    Column("state", 9, fit="keep"),
+    Column("step", 3, fit="keep", may_drop=True),
+    Column("title", 8, least=20, fit="wrap"),
+    Column("said by", 4, least=8, may_drop=True),
+    Column("at", 2, fit="keep", may_drop=True),
+)
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
@@ -285,7 +293,7 @@ def receipt_result(receipt: Receipt, now: datetime) -> Result:
         (row.state.word, step.id, step.title, row.said_by, f"{row.at[:19]}Z" if row.at else None)
         for step, row in lines
     ]
-    text: list[Table | ForPerson] = [Table(("state", "step", "title", "said by", "at"), rows)]
+    text: list[Table | ForPerson] = [Table(_COLUMNS, rows)]
     for step, row in lines:
         if words := _in_words(row.answer):
             wrapped = textwrap.wrap(words, 76, break_long_words=False, break_on_hyphens=False)

@@ -20,7 +20,9 @@ _SHORT = "..."
 _IDEOGRAPH = (
     "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uff60\U00020000-\U0003ffff"
 )
-_PIECE = re.compile(rf"[{_IDEOGRAPH}][^\s{_IDEOGRAPH}]?|[^\s{_IDEOGRAPH}]+")
+_PIECE = re.compile(rf"[{_IDEOGRAPH}][^\w\s{_IDEOGRAPH}]*|[^{_IDEOGRAPH}]+")
+_BLANKS = re.compile(r"[ \t]+|[^ \t]+")
+_WORD = re.compile(r"[ \t]+|[^ \t`]*`[^`]*`[^ \t`]*|[^ \t]+")
 
 
 class Column(NamedTuple):
@@ -81,15 +83,19 @@ def _folded(line: str, width: int, hang: int) -> Iterator[str]:
 
 
 def _words(text: str, room: int) -> Iterator[tuple[str, str]]:
-    """Each word with the blanks before it. A long run of ideographs counts as many words."""
+    """Each word with the blanks before it.
+
+    A command between backticks is a word as long as it fits; a long run of ideographs is many.
+    """
     gap = ""
-    for piece in re.findall(r"[ \t]+|[^ \t]+", text):
-        if piece.isspace():
-            gap = piece
-            continue
-        for part in [piece] if cells(piece) <= room else _PIECE.findall(piece):
-            yield gap, part
-            gap = ""
+    for piece in _WORD.findall(text):
+        for word in [piece] if cells(piece) <= room else _BLANKS.findall(piece):
+            if not word.strip(" \t"):
+                gap = word
+                continue
+            for part in [word] if cells(word) <= room else _PIECE.findall(word):
+                yield gap, part
+                gap = ""
 
 
 def shortened(text: str, width: int) -> str:
