@@ -122,6 +122,7 @@ def show_status(workspace: Workspace, name: str | None, *, offline: bool) -> Res
         exit_code=check_exit_status(found.verdict),
         errors=cannot_check(failed, _named),
         most_lines=_CARD_LINES if is_card else MOST_LINES,
+        zone=found.channels[0].view.zone if is_card else None,
     )
 
 

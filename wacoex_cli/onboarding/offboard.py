@@ -22,13 +22,13 @@ from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import finding_block
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.workspace import login_name
+from wacoex_cli.inactivity.checks import zone_of
 from wacoex_cli.onboarding.checks import coexistence, may_return
 from wacoex_cli.onboarding.journey import (
     ONLY_A_PERSON,
     Context,
     WalkEnd,
     on_account,
-    receipt_result,
     skipped,
     stored_connection,
     walk,
@@ -45,6 +45,7 @@ from wacoex_cli.onboarding.model import (
     StepResult,
     StepState,
 )
+from wacoex_cli.onboarding.receipt import receipt_result
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.platforms.answers import is_not_visible
 from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -123,11 +124,14 @@ def offboard_named(invocation: Invocation, name: str | None, options: JourneyOpt
             receipt = workspace.run(preview(workspace, channel, unsubscribe=options.unsubscribe))
         else:
             receipt = offboard(workspace, TerminalDialogue(invocation), channel, options)
-        return _result(receipt, channel, workspace.clock.now(), dry_run=options.dry_run)
+        now, zone = workspace.clock.now(), zone_of(workspace, channel)
+        return _result(receipt, channel, now, zone, dry_run=options.dry_run)
 
 
-def _result(receipt: Receipt, channel: Channel, now: datetime, *, dry_run: bool) -> Result:
-    shown, left = receipt_result(receipt, now), None
+def _result(
+    receipt: Receipt, channel: Channel, now: datetime, zone: str, *, dry_run: bool
+) -> Result:
+    shown, left = receipt_result(receipt, now, zone), None
     if receipt.is_finished:
         left = {
             "relink_from": receipt.records["companions"].answer.get("relink_from"),

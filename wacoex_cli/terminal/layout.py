@@ -21,6 +21,7 @@ _IDEOGRAPH = (
     "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uff60\U00020000-\U0003ffff"
 )
 _PIECE = re.compile(rf"[{_IDEOGRAPH}][^\w\s{_IDEOGRAPH}]*|[^{_IDEOGRAPH}]+")
+_MARKER = re.compile(r"(?:[-*|]|\d+\.|[a-z]\.) ")
 _BLANKS = re.compile(r"[ \t]+|[^ \t]+")
 _WORD = re.compile(r"[ \t]+|[^ \t`]*`[^`]*`[^ \t`]*|[^ \t]+")
 
@@ -69,7 +70,9 @@ def _folded(line: str, width: int, hang: int) -> Iterator[str]:
         return
     body = line.lstrip(" ")
     indent = line[: len(line) - len(body)]
-    further = indent + " " * min(hang, max(0, width // 2 - len(indent)))
+    marker = _MARKER.match(body)
+    deeper = len(marker[0]) if marker else hang
+    further = indent + " " * min(deeper, max(0, width // 2 - len(indent)))
     shown, room = indent, width
     is_empty = True
     for gap, word in _words(body, room - len(further)):

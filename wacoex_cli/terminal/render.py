@@ -39,6 +39,9 @@ _ITEMS_AT_ONCE = 1_000
 MOST_LINES = 60
 """How long a screen may be before lists on it fold."""
 
+SANDBOX_SAID = "_WACOEX_SANDBOX_SAID"
+"""The variable with the address of a sandbox that the program above has named on this screen."""
+
 _WIDEST = 100
 _IN_A_PIPE = 78
 _UNFOLD = "`-v` shows all"
@@ -141,7 +144,8 @@ class Invocation:
             learnt.zone = settings.timezone or learnt.zone
             if not settings.talks_to_meta and learnt.sandbox_url != settings.meta_base_url:
                 learnt.sandbox_url = settings.meta_base_url
-                messages.banner(f"sandbox: talking to {settings.meta_base_url}, not to Meta")
+                if os.environ.get(SANDBOX_SAID) != settings.meta_base_url:
+                    messages.banner(f"sandbox: talking to {settings.meta_base_url}, not to Meta")
 
         return open_workspace(
             env_file=self.env_file,
@@ -268,7 +272,8 @@ class Result(NamedTuple):
     """What a command has to say: `data` for JSON, `text` for a person, and how it ended.
 
     `lists` are further entries of `data`, too long for memory: read while they are written.
-    A screen with more than `most_lines` lines folds what can be folded.
+    A screen with more than `most_lines` lines folds what can be folded. Its times are said in
+    `zone`, that of the channel it is about, or else in the one of the settings.
     """
 
     data: Mapping[str, object]
@@ -277,6 +282,7 @@ class Result(NamedTuple):
     errors: Sequence[WacoexError] = ()
     lists: Mapping[str, Iterable[object]] = MappingProxyType({})
     most_lines: int = MOST_LINES
+    zone: str | None = None
 
     @property
     def status(self) -> str:
@@ -311,7 +317,7 @@ def _write_text(result: Result, invocation: Invocation) -> None:
                     write(sys.stdout, f"{line}\n")
         return
     shown = [part for part in result.text if not isinstance(part, ForPipe)]
-    screen = Screen(invocation, now, result.most_lines)
+    screen = Screen(invocation, now, result.most_lines, result.zone)
     parts = [part.part if isinstance(part, ForPerson) else part for part in shown]
     write(sys.stdout, "".join(f"{line}\n" for line in screen.lines(parts)))
 
@@ -332,8 +338,10 @@ def _piped(part: Part) -> Iterator[str]:
 class Screen:
     """Parts of a result as the lines of a terminal, which is asked for its width once."""
 
-    def __init__(self, invocation: Invocation, now: datetime, most_lines: int) -> None:
-        self._now, self._zone = now, invocation.learnt.zone
+    def __init__(
+        self, invocation: Invocation, now: datetime, most_lines: int, zone: str | None = None
+    ) -> None:
+        self._now, self._zone = now, zone or invocation.learnt.zone
         self._width = columns_of(sys.stdout)
         self._prose = min(self._width, _WIDEST)
         self._most_lines = None if invocation.verbose else most_lines
