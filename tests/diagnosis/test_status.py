@@ -387,7 +387,7 @@ def test_a_channel_is_shown_in_twelve_lines_words_before_numbers(
     assert re.fullmatch(r"act by \w{3} \d+ \w{3} \d\d:\d\d \(in 9 days\)", said["deadline"])
     assert said["quality"] == "red"
     assert said["limit"] == "2,000 people in 24 hours"
-    assert any(line.startswith("warning WX501 (shop): the quality rating is red") for line in lines)
+    assert any(line.startswith("warning WX501: the quality rating is red") for line in lines)
     assert lines[-1] == "`-v` shows the facts; what to do: `wacoex doctor shop`"
 
 
@@ -400,7 +400,7 @@ def test_the_facts_of_a_channel_stand_behind_v(run: Run, shop: str, world: World
     assert max(map(len, lines)) <= 80
     assert any("is_on_biz_app" in line and "meta" in line for line in lines)
     assert any("last_opened_at" in line and "3 days ago" in line for line in lines)
-    assert "warning WX501 (shop): the quality rating is red" in lines
+    assert "warning WX501: the quality rating is red" in lines
     assert any("wacoex explain WX501" in line for line in lines)
 
 

@@ -167,8 +167,9 @@ def _text(status: StatusReport, now: datetime) -> Iterator[ForPerson | ForPipe]:
     rows = [_row(channel) for channel in status.channels]
     yield ForPipe(Table(_COLUMNS, rows))
     of_channels = [finding for channel in status.channels for finding in channel.findings]
-    blocks = ForPerson(finding_blocks([*of_channels, *status.findings], now))
-    if len(rows) == 1:
+    findings, is_card = [*of_channels, *status.findings], len(rows) == 1
+    blocks = ForPerson(finding_blocks(findings, now, shows_channel=not is_card))
+    if is_card:
         yield from _card(status, status.channels[0], now)
         yield blocks
         yield ForPerson(f"`-v` shows the facts; what to do: `wacoex doctor {rows[0][1]}`")

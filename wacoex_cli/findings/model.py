@@ -171,14 +171,16 @@ def finding_block(finding: Finding, now: datetime, *, shows_channel: bool = True
     return _block(finding.id, heading, facts, finding.remedy, finding.verify)
 
 
-def finding_blocks(findings: Sequence[Finding], now: datetime) -> Blocks:
+def finding_blocks(
+    findings: Sequence[Finding], now: datetime, *, shows_channel: bool = True
+) -> Blocks:
     """Findings for a terminal: what several channels have in common stands there once.
 
-    At `-v` each stands alone.
+    At `-v` each stands alone. Without `shows_channel` the name of their only channel stands above.
     """
     return Blocks(
-        [_group_block(same, now) for same in grouped(findings)],
-        [finding_block(finding, now) for finding in findings],
+        [_group_block(same, now, shows_channel) for same in grouped(findings)],
+        [finding_block(finding, now, shows_channel=shows_channel) for finding in findings],
     )
 
 
@@ -208,14 +210,18 @@ def several(names: Iterable[str]) -> str:
     return f"{distinct[0]}, {distinct[1]} and {len(distinct) - 2} more"
 
 
-def _group_block(same: Sequence[Finding], now: datetime) -> Block:
+def _group_block(same: Sequence[Finding], now: datetime, shows_channel: bool) -> Block:
     first = same[0]
     if len(same) == 1:
-        return finding_block(first, now)
+        return finding_block(first, now, shows_channel=shows_channel)
     texts = [finding.texts_for(_ANY_CHANNEL) for finding in same]
     titles, remedies, verifies = (dict.fromkeys(column) for column in zip(*texts, strict=True))
     article = catalogue.find(first.id)
-    title = next(iter(titles)) if len(titles) == 1 or article is None else article.title
+    title = next(iter(titles))
+    if len(titles) > 1 and article is not None:
+        # A title of an article begins with a capital, as that of a finding does not.
+        is_name = first.title[:1].isupper()
+        title = article.title if is_name else article.title[:1].lower() + article.title[1:]
     names = several(finding.channel or "" for finding in same)
     remedy = next(iter(remedies)) if len(remedies) == 1 else ("see each channel: add `-v`",)
     heading = f"{first.severity.value} {first.id} ({names}): {title}"

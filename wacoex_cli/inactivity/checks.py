@@ -59,10 +59,10 @@ _NEAREST_END_FIRST = (Stage.OVERDUE, Stage.CRITICAL, Stage.UNKNOWN, Stage.WARNIN
 _COLUMNS = (
     Column("stage", 9, fit="keep"),
     Column("channel", 8, least=12),
-    Column("deadline", 7, fit="keep", may_drop=True),
-    Column("left", 6, fit="keep", may_drop=True),
+    Column("deadline", 4, fit="keep", may_drop=True),
+    Column("left", 7, fit="keep"),
     Column("grade", 2, fit="keep", may_drop=True),
-    Column("findings", 5, least=10, fit="count"),
+    Column("findings", 3, least=10, fit="count", may_drop=True),
 )
 _HEADLINES = ("removed", "reconnecting", "overdue", "critical", "unknown", "warning", "ok")
 

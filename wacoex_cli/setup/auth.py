@@ -266,6 +266,10 @@ class Entry:
 
     def error_of(self, channels: Sequence[str]) -> WacoexError | None:
         """The error as it reads of several channels that have it."""
+        if self.problem is not None and len(channels) > 1:
+            own, names = f"channel `{self.channel}`", several(f"`{name}`" for name in channels)
+            message = self.problem.message.replace(own, f"channels {names}")
+            return type(self.problem)(message, hint=self.problem.hint, code=self.problem.code)
         if self.problem is not None:
             return self.problem
         examined = self.examined or Examined()
@@ -341,7 +345,8 @@ def common_errors(found: Sequence[Entry]) -> list[WacoexError]:
     same: dict[tuple[str, str, str | None], list[Entry]] = {}
     for entry in found:
         if error := entry.error_of(()):
-            same.setdefault((error.code, error.message, error.hint), []).append(entry)
+            general = error.message.replace(f"`{entry.channel}`", "")
+            same.setdefault((error.code, general, error.hint), []).append(entry)
     errors = (
         entries[0].error_of([entry.channel for entry in entries if entry.channel])
         for entries in same.values()

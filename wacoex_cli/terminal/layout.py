@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 NARROWEST, WIDEST = 40, 200
+NOTHING = "-"
+"""What a cell shows that has no value; a column of nothing else is left out where room is short."""
+
 _HANG = 3
 _GAP = "  "
 _SHORT = "..."
@@ -176,6 +179,11 @@ def _chosen(
     least = {at: _least(columns[at], [row[at] for row in shown], natural[at]) for at in natural}
     order = sorted(natural, key=lambda at: (columns[at].value, -at))
     left = list(natural)
+    if sum(natural.values()) + len(_GAP) * (len(left) - 1) > width:
+        body = shown[1:]
+        left = [
+            at for at in left if not columns[at].may_drop or any(row[at] != NOTHING for row in body)
+        ]
     while left:
         room = width - len(_GAP) * (len(left) - 1)
         sizes = {at: natural[at] for at in left}
@@ -223,7 +231,12 @@ def _stacked(
             label = paint(name, True) + " " * (margin - cells(name))
             room = width - margin - len(_GAP)
             text = shortened(text, room) if column.fit in _FITTED else text
-            for depth, line in enumerate(wrapped(text, room, hang=0)):
+            lines = wrapped(text, room, hang=0)
+            if max(map(cells, lines)) > room:
+                yield label.rstrip()
+                yield from (paint(line, False) for line in wrapped(text, width, hang=0))
+                continue
+            for depth, line in enumerate(lines):
                 yield f"{label if depth == 0 else ' ' * margin}{_GAP}{paint(line, False)}".rstrip()
 
 

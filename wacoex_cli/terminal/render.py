@@ -44,6 +44,8 @@ SANDBOX_SAID = "_WACOEX_SANDBOX_SAID"
 
 _WIDEST = 100
 _IN_A_PIPE = 78
+_MOST_INDENT = 6
+_FIRST_STAND_IN = 0xE000
 _UNFOLD = "`-v` shows all"
 _LABEL = r"(?<=\n\n)((?:[A-Z]|respond\.io's |wacoex's )[A-Za-z' ]{2,28}:)(?=\s|$)"
 _CODE = r"`([^`]+)`"
@@ -376,8 +378,10 @@ class Screen:
         return self._wrapped(part)
 
     def _wrapped(self, text: str) -> list[str]:
-        spoken = spoken_within(printable(text), self._zone, self._now)
-        return layout.wrapped(spoken, self._prose)
+        return layout.wrapped(self._spoken(text), self._prose)
+
+    def _spoken(self, text: str) -> str:
+        return spoken_within(printable(text), self._zone, self._now)
 
     def _folded(self, part: Part, whole: list[str], most: int) -> list[str]:
         if len(whole) <= most:
@@ -408,15 +412,18 @@ class Screen:
 
     def _folded_blocks(self, part: Blocks, most: int) -> list[str]:
         """Only the first line of each block, and as many of them as there is room for."""
-        heads = [self._block(Block(block.lines[:1])) for block in part.blocks]
+        first = [block.lines[0] for block in part.blocks]
+        heads = [self._block(Block((line,))) for line in first]
         end = layout.wrapped(f"{_UNFOLD} {part.noun} in full", self._prose)
         if 1 + sum(map(len, heads)) + len(end) <= most:
             return ["", *(line for head in heads for line in head), *end]
+        short = [layout.shortened(self._spoken(line.text), self._prose) for line in first]
+        heads = [[self._styled(text, "heading", True)] for text in short]
         lines: list[str] = []
         for place, head in enumerate(heads):
-            end = layout.wrapped(
-                f"and {len(heads) - place} more {part.noun}; {_UNFOLD}", self._prose
-            )
+            rest = len(heads) - place
+            noun = part.noun if rest > 1 else part.noun.removesuffix("s")
+            end = layout.wrapped(f"and {rest} more {noun}; {_UNFOLD}", self._prose)
             if 1 + len(lines) + len(head) + len(end) > most:
                 break
             lines += head
@@ -452,7 +459,7 @@ class Screen:
         )
 
     def _cell(self, cell: object) -> str:
-        return _cell(cell, lambda at: relative(at, self._now), "-")
+        return _cell(cell, lambda at: relative(at, self._now), layout.NOTHING)
 
     def _painted(self, cell: str, is_header: bool) -> str:
         return self._in("bold" if is_header else _WORDS.get(cell, ""), cell)
@@ -611,12 +618,28 @@ def laid_out(text: str, *, color: bool) -> str:
             part if part.startswith(_INDENTED) else re.sub(_CODE, r"`` `\1` ``", part)
             for part in text.split("\n\n")
         )
+    text, kept = _with_stand_ins(text, screen.width - _MOST_INDENT)
     title, _, _ = text.partition("\n")
     source = re.sub(_LABEL, r"**\1**", text).replace(title, f"**{title}**", 1)
     with screen.capture() as captured:
-        screen.print(markdown.Markdown(source, code_theme="ansi_dark", hyperlinks=False))
+        article = markdown.Markdown(source, code_theme="ansi_dark", hyperlinks=False)
+        screen.print(article)
     shown = "\n".join(line.rstrip() for line in captured.get().splitlines())
+    for stand_in, word in kept.items():
+        shown = shown.replace(stand_in, word)
     return re.sub(r"\n{3,}", "\n\n", shown)
+
+
+def _with_stand_ins(text: str, width: int) -> tuple[str, dict[str, str]]:
+    """The text with a short word for each that is too wide, which rich would break, and those."""
+    kept: dict[str, str] = {}
+
+    def shorter(found: re.Match[str]) -> str:
+        stand_in = chr(_FIRST_STAND_IN + len(kept)) * max(1, min(width, layout.cells(found[0])))
+        kept[stand_in] = found[0]
+        return stand_in
+
+    return re.sub(rf"[^\s`]{{{width + 1},}}", shorter, text), kept
 
 
 def write(stream: TextIO, text: str) -> None:
