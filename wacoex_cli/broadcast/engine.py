@@ -279,6 +279,7 @@ class Exchange:
             peak=report.peak,
             codes=tuple(CodeCount(row["code"], RowState(row["state"]), row["n"]) for row in codes),
             held=held,
+            canary_rows=self._guard.canary_rows,
             told_limit=told_limit,
             finished_rate=self._course.rate(counts.total - counts.open, now),
         )

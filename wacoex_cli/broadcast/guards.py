@@ -764,6 +764,11 @@ class RunGuard:
             self._rows.skip_opted_out()
             self._next_sweep = _next_time(began, self._clock.monotonic())
 
+    @property
+    def canary_rows(self) -> int:
+        """The size of the canary that has not gone well yet; 0 when none holds anything back."""
+        return self._canary.rows if self._canary else 0
+
     def held(self) -> tuple[Held, ...]:
         """What is held back, soonest first, each in a zone in which it is over at that moment."""
         hours = self._hours

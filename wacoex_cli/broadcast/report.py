@@ -99,6 +99,7 @@ def line(shot: RunProgress) -> str:
         parts.append(f"{shot.last_second}/s now")
     parts.append(f"at most {shot.peak} in one second")
     parts += [f"{c.n} {c.state.value} with code {c.code}" for c in shot.codes[:_MOST_CODES]]
+    parts += [shot.canary_text] if shot.canary_rows else []
     parts += map(_held_text, shot.held[:_MOST_HELD])
     if (left := shot.seconds_left) is not None:
         parts.append(f"{about(left)} left")
@@ -113,7 +114,8 @@ def lines(shot: RunProgress) -> tuple[str, ...]:
         rate.append(f"the API takes {shot.told_limit:g}/s")
     if (left := shot.seconds_left) is not None:
         rate.append(f"{about(left)} left")
-    below = [_states(shot), *map(_held_text, shot.held[:_MOST_HELD])]
+    waits = [shot.canary_text] if shot.canary_rows else []
+    below = [_states(shot), *waits, *map(_held_text, shot.held[:_MOST_HELD])]
     if later := sum(held.rows for held in shot.held[_MOST_HELD:]):
         below.append(f"{later} held until later")
     below += [

@@ -231,14 +231,21 @@ def _group_block(same: Sequence[Finding], now: datetime, shows_channel: bool) ->
 def _facts_of(same: Sequence[Finding], now: datetime) -> Iterator[str]:
     """What several findings rest on: once where it is the same, else of the first channels."""
     if len({tuple(fact.text for fact in finding.evidence) for finding in same}) == 1:
-        for fact in same[0].evidence:
-            yield f"  {_fact_text(fact, now)}"
+        for facts in zip(*(finding.evidence for finding in same), strict=True):
+            yield f"  {facts[0].text} ({facts[0].said_by}, {_ages(facts, now)})"
         return
     known = [(finding.channel, fact) for finding in same for fact in finding.evidence]
     for channel, fact in known[:_MOST_FACTS]:
         yield f"  {channel}: {_fact_text(fact, now)}"
     if len(known) > _MOST_FACTS:
         yield f"  and {len(known) - _MOST_FACTS} more facts; `-v` shows all"
+
+
+def _ages(facts: Sequence[Evidence], now: datetime) -> str:
+    """How old a fact is, of the channel where it is newest and where it is oldest."""
+    moments = [from_text(fact.observed_at) for fact in facts]
+    newest, oldest = (relative(moment, now) for moment in (max(moments), min(moments)))
+    return newest if newest == oldest else f"{newest} to {oldest}"
 
 
 def _fact_text(fact: Evidence, now: datetime) -> str:
