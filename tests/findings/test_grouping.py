@@ -24,8 +24,7 @@ def quality(channel: str, *, days_ago: float = 1, text: str = "it is RED") -> Fi
 
 def late(channel: str, deadline: str) -> Finding:
     fact = Evidence("the number was connected", "meta", to_text(NOW - timedelta(days=12)))
-    values = {"deadline": deadline, "has_echo": False}
-    return Finding("WX102", Severity.CRITICAL, channel, fact, **values)
+    return Finding("WX102", Severity.CRITICAL, channel, fact, deadline=deadline, has_echo=False)
 
 
 def test_names_are_listed_as_people_list_them() -> None:

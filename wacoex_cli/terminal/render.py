@@ -556,11 +556,17 @@ def say(
         return
     whole = printable(f"{label}: {text}" if label else text)
     if sys.stderr.isatty():
-        whole = spoken_within(whole, invocation.learnt.zone, now)
-        whole = "\n".join(layout.wrapped(whole, min(columns_of(sys.stderr), _WIDEST)))
+        whole = on_terminal(whole, invocation, now)
     if label:
         whole = paint(label, sys.stderr, invocation.color) + whole.removeprefix(label)
     write(sys.stderr, f"{whole}\n")
+
+
+def on_terminal(text: str, invocation: Invocation, now: datetime | None = None) -> str:
+    """The text as the terminal of standard error shows it; a blank at its end stays."""
+    spoken = spoken_within(text, invocation.learnt.zone, now or datetime.now(UTC))
+    lines = layout.wrapped(spoken.rstrip(" "), min(columns_of(sys.stderr), _WIDEST))
+    return "\n".join(lines) + " " * (len(spoken) - len(spoken.rstrip(" ")))
 
 
 def columns_of(stream: TextIO) -> int:
