@@ -406,9 +406,9 @@ class Screen:
         first = _column(table.columns[0]).name
         words = Counter(_cell(row[0], to_text, "-") for row in hidden)
         counts = ", ".join(f"{count} {word}" for word, count in words.items())
-        told = f": {counts}" if first in {"verdict", "stage"} else ""
+        by_word = f": {counts}" if first in {"verdict", "stage"} else ""
         before = f"and {len(hidden)} more" if shown else f"all {len(hidden)}"
-        return layout.wrapped(f"{before}{told}; {_UNFOLD}", self._prose)
+        return layout.wrapped(f"{before}{by_word}; {_UNFOLD}", self._prose)
 
     def _folded_blocks(self, part: Blocks, most: int) -> list[str]:
         """Only the first line of each block, and as many of them as there is room for."""
