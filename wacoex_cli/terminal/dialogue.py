@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from wacoex_cli.errors import DeclinedError, UsageError
-from wacoex_cli.terminal.render import Messages, on_terminal, printable, write
+from wacoex_cli.terminal.render import Messages, printable, write
 
 _GO_AHEAD = "--yes"
 
@@ -97,7 +97,7 @@ class TerminalDialogue(Messages):
         return True
 
     def _answer(self, prompt: str) -> str:
-        write(sys.stderr, on_terminal(printable(prompt), self._invocation))
+        write(sys.stderr, printable(prompt))
         with _interruptible():
             line = _read_line()
         if not line.endswith("\n"):
