@@ -2,11 +2,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup test test-slow lint format demo bench clean
+.PHONY: help setup test test-slow screens lint format demo bench clean
 
 help:
 	@echo "make test    set everything up in $(VENV) and run the tests"
 	@echo "make test-slow   the long attacks on the program"
+	@echo "make screens     write the kept screens under tests/terminal/screens anew"
 	@echo "make lint    check format, style, types and the order of the packages"
 	@echo "make demo    a tour against a pretend Meta on this machine"
 	@echo "make bench   the measurements, one after the other (about 55 minutes)"
@@ -24,6 +25,9 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -n auto -m slow
+
+screens: setup
+	WRITE_SCREENS=1 $(BIN)/python -m pytest -q tests/terminal/test_screens.py
 
 lint: setup
 	$(BIN)/ruff format --check .

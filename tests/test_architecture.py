@@ -21,6 +21,7 @@ LIGHT = (
     "wacoex_cli.foundation.clock",
     "wacoex_cli.foundation.settings",
     "wacoex_cli.terminal.dialogue",
+    "wacoex_cli.terminal.layout",
     "wacoex_cli.terminal.options",
     "wacoex_cli.terminal.output",
     "wacoex_cli.terminal.render",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.bench.figures import most_in_a_second
-from wacoex_cli.broadcast.engine import WINDOW, Engine, Exchange, Granted, Hooks, Report
+from wacoex_cli.broadcast.engine import WINDOW, Course, Engine, Exchange, Granted, Hooks, Report
 from wacoex_cli.broadcast.guards import Breaker, Run, SendOrder
 from wacoex_cli.contacts.store import add_optout, is_opted_out
 from wacoex_cli.errors import StateError
@@ -28,7 +28,9 @@ from wacoex_cli.foundation.clock import SystemClock, from_text
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.ledger.model import (
     Claim,
+    Counts,
     RowState,
+    RunProgress,
     Settled,
     Status,
     Stop,
@@ -385,6 +387,22 @@ def test_counts_come_about_once_a_second(clock, join, plan_rows):
 
     assert seen[0] is not None
     assert 2 <= sum(one is not None for one in seen) <= 4
+
+
+@pytest.mark.parametrize("rate", [1, 7.5, 20, 80])
+@pytest.mark.parametrize("total", [200, 2_000, 100_000])
+def test_the_time_left_is_right_within_a_fifth_after_the_first_tenth(
+    rate: float, total: int
+) -> None:
+    course, whole = Course(), total / rate
+
+    for step in range(1, 60):
+        now = step * whole / 60
+        done = int(now * rate)
+        counts = Counts({RowState.ACCEPTED: done, RowState.PENDING: total - done})
+        shot = RunProgress(counts, 0, 0, finished_rate=course.rate(done, now))
+        if done >= total / 10 and now >= 10:
+            assert shot.seconds_left == pytest.approx(whole - now, rel=0.2, abs=1.0)
 
 
 def test_what_is_told_about_the_rate_comes_from_the_sender_and_the_last_minute(

@@ -622,3 +622,11 @@ def test_the_busiest_second_of_a_stretch_is_kept(state, plan_rows):
 )
 def test_a_share_is_whole_only_when_it_is(part, whole, text):
     assert report.share(part, whole) == text
+
+
+def test_progress_says_that_a_canary_holds_the_others_back() -> None:
+    waiting = BUSY._replace(canary_rows=10)
+
+    assert "canary of 10: the others wait until it went well" in report.line(waiting)
+    assert "canary of 10: the others wait until it went well" in report.lines(waiting)
+    assert "canary" not in report.line(BUSY)

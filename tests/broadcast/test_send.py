@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import stat
 import subprocess
@@ -184,9 +185,11 @@ def test_a_log_gets_a_line_at_the_start_and_at_the_end(shop, cli):
     shop.planned(3)
     lines = cli(*SEND, "--rate", 20, "--yes").err.splitlines()
 
-    assert "broadcast 1: 0 of 3" in lines
-    assert (
-        "broadcast 1: 3 of 3, 3 accepted, 0 failed, 0 ambiguous, at most 3 in one second" in lines
+    marks, texts = zip(*(line.split(" info: ") for line in lines[1:]), strict=True)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z shop", mark) for mark in marks)
+    assert texts[0] == "broadcast 1: 0 of 3"
+    assert texts[-1] == (
+        "broadcast 1: 3 of 3, 3 accepted, 0 failed, 0 ambiguous, at most 3 in one second"
     )
 
 
@@ -199,7 +202,7 @@ def test_the_line_at_the_start_of_a_resume_counts_what_was_done_before(shop, cli
     lines = cli("broadcast", "resume", 1, "--yes").err.splitlines()
 
     assert done in (1, 2)
-    assert f"broadcast 1: {done} of 3" in lines
+    assert lines[1].endswith(f" shop info: broadcast 1: {done} of 3")
 
 
 def test_a_terminal_shows_errors_by_code_below_the_bar_and_nobody_s_number(shop, cli, monkeypatch):

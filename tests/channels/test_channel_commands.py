@@ -477,3 +477,13 @@ def test_a_channel_that_no_command_could_have_stored_is_named(run, state_path, c
 def state_path(isolated_home: Path) -> Path:
     """Where the state file of a test lies."""
     return isolated_home / ".local/state/wacoex/wacoex.db"
+
+
+def test_the_sandbox_is_named_once_on_a_screen(run) -> None:
+    url = "http://127.0.0.1:4555"
+    env = {"WACOEX_META_BASE_URL": url, "_WACOEX_SANDBOX_SAID": url}
+
+    assert "sandbox: talking to" not in run("channel", "list", env=env).err
+    assert run("channel", "list", "--json", env=env).envelope["sandbox"] is True
+    other = {**env, "_WACOEX_SANDBOX_SAID": "http://127.0.0.1:4556"}
+    assert "sandbox: talking to" in run("channel", "list", env=other).err

@@ -110,7 +110,7 @@ def test_enter_ends_it_and_a_person_says_what_was_sent(run, state: State) -> Non
 
     phone, desk = words(state)
     assert done.code == 0
-    assert "start `wacoex events listen` in another terminal" in done.err
+    assert "start `wacoex events listen` in another terminal" in " ".join(done.err.split())
     assert f"{phone}: did you send it from the phone itself? [y/N]" in done.err
     table = [line.split() for line in done.out.splitlines()[1:3]]
     assert table[0] == ["the", "phone", "itself", phone, "not", "seen"]

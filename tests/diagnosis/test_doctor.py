@@ -138,7 +138,7 @@ def test_many_channels_that_meta_does_not_answer_for_are_one_finding(clinic, add
     assert "and 1 more" in unasked["evidence"][0]["text"]
 
 
-def test_a_person_reads_what_to_do_grouped_by_channel(clinic, add_numbers) -> None:
+def test_a_person_reads_what_to_do_and_on_which_channel(clinic, add_numbers) -> None:
     add_numbers(1)
     clinic.patch(quality_rating="RED")
     clinic.run("device", "add", "wear-os", "--channel", "shop-0")
@@ -148,17 +148,29 @@ def test_a_person_reads_what_to_do_grouped_by_channel(clinic, add_numbers) -> No
 
     lines = outcome.out.splitlines()
     assert (outcome.code, max(map(len, lines)) <= 100) == (1, True)
-    assert [one for one in lines if one.endswith(": warning")] == [
-        "all channels, and this machine: warning",
+    assert [line.partition(":")[0] for line in lines if line.startswith("warning ")] == [
+        "warning WX106",
+        "warning WX301 (shop-0)",
+        "warning WX501 (shop)",
+    ]
+    assert lines[-1] == "verdict: warning (2 channels, 3 findings)"
+
+
+def test_a_pipe_gets_the_findings_grouped_by_channel(clinic, add_numbers) -> None:
+    add_numbers(1)
+    clinic.patch(quality_rating="RED")
+    clinic.run("device", "add", "wear-os", "--channel", "shop-0")
+
+    lines = clinic.run("doctor").out.splitlines()
+
+    assert [line for line in lines if line.endswith(": warning")] == [
         "shop: warning",
         "shop-0: warning",
     ]
-    assert [one.partition(":")[0] for one in lines if one.startswith("warning ")] == [
-        "warning WX106",
+    assert [line.partition(":")[0] for line in lines if line.startswith("warning ")] == [
         "warning WX501",
         "warning WX301",
     ]
-    assert lines[-1] == "verdict: warning (2 channels, 3 findings)"
 
 
 def test_numbers_are_masked_everywhere(clinic) -> None:

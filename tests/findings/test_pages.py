@@ -142,7 +142,9 @@ def test_a_terminal_of_any_width_shows_every_word(
 
     shown = laid_out(whole_text(article), color=False)
 
-    assert [line for line in shown.splitlines() if len(line) > columns] == []
+    # An address that is wider than the terminal stands whole on a line of its own.
+    wide = [line.strip() for line in shown.splitlines() if len(line) > columns]
+    assert [line for line in wide if " " in line] == []
     assert letters(article.body) <= letters(shown)
 
 

@@ -239,9 +239,9 @@ def test_a_deadline_is_shown_in_the_channels_own_zone_with_what_is_left(
 
     out = run("reminder", "check", tty=True).out
 
-    assert "2026-11-26 17:30 Asia/Singapore  in 3 days" in out
-    assert "2026-11-26 10:30 Europe/Berlin   in 3 days" in out
-    assert "2026-11-26 04:30 America/Lima    in 3 days" in out
+    assert "Thu 26 Nov 17:30 Asia/Singapore  in 3 days" in out
+    assert "Thu 26 Nov 10:30 Europe/Berlin   in 3 days" in out
+    assert "Thu 26 Nov 04:30 America/Lima    in 3 days" in out
     assert "broadcasts do not count as opening the app" in out
 
 

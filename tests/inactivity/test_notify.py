@@ -146,7 +146,10 @@ def test_a_channel_nobody_is_told_about_is_warned_of(run, shop: str, inbox: Any)
 
     done = run(*NOTIFY, "--json", env={"WACOEX_NOTIFY_URLS_CAFE": inbox.url})
 
-    assert done.err == "warning: nobody is to be told about channel `shop`\n"
+    assert done.err == (
+        "warning: no address for notices is set for `shop`: set WACOEX_NOTIFY_URLS,"
+        " or store `notify-urls` with `wacoex auth login`\n"
+    )
     assert done.data["skipped"] == [
         {"channel": "shop", "stage": "critical", "to": None, "reason": "no_target"}
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -192,15 +193,18 @@ def test_the_link_in_business_suite_can_be_left_out_with_a_reason(run, shop) -> 
     assert "WX604" in {one["id"] for one in done.data["findings"]}
 
 
-def test_the_receipt_is_a_line_for_each_step(run, shop) -> None:
+def test_the_receipt_says_in_words_what_was_done_by_whom_and_when(run, shop) -> None:
+    run("channel", "edit", "shop", "--timezone", "Asia/Singapore")
+
     shown = run("connect", "shop", "--check", **typed(*CHECKED)).out
 
-    assert shown.splitlines()[0].split() == ["STATE", "STEP", "TITLE", "SAID", "BY", "AT"]
-    [line] = [line for line in shown.splitlines() if "eligibility" in line]
-    assert line.startswith("done   eligibility     Can it be connected")
-    assert line.endswith("bo       2026-11-07T12:00:00Z")
-    answer = "  app_version 2.25.3, in_real_use yes, meta_verified no, phone +6591234567"
-    assert f"\nCan it be connected:\n{answer}\n" in shown
+    said = " ".join(shown.split())
+    assert shown.startswith("connecting shop through respond.io: Sat 7 Nov 20:00 Asia/Singapore")
+    assert (
+        "done Can it be connected: app version 2.25.3, in real use, not verified by Meta,"
+        " +6591234567 (by bo, on Sat 7 Nov 20:00 Asia/Singapore)"
+    ) in said
+    assert not re.search(r"\w_\w|\d{4}-\d\d-\d\d", shown.partition("\n\n")[0])
     assert "info WX606 (shop)" in shown
     assert shown.endswith("not finished; go on with: wacoex connect shop\n")
 
@@ -210,7 +214,7 @@ def test_what_is_settled_is_shown_and_not_asked_again(run, shop) -> None:
 
     done = run("connect", "shop", **typed())
 
-    assert "done: Can it be connected (2026-11-07T12:00:00.000Z, bo)" in done.err
+    assert "done: Can it be connected (Sat 7 Nov 12:00 UTC, bo)" in done.err
     assert "version of the WhatsApp Business app" not in done.err
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
 
 from wacoex_cli.terminal.options import Invocation
 from wacoex_cli.terminal.progress import open_progress
+from wacoex_cli.terminal.render import Messages
 
 
 @pytest.fixture
@@ -26,8 +28,10 @@ def shown(monkeypatch: pytest.MonkeyPatch, clock, make_stream):
 
 
 def test_a_log_gets_a_line_at_the_start_each_minute_and_at_the_end(shown) -> None:
-    assert shown(Invocation()) == (
-        "sending: 0 of 100\nsending: 60 of 100, 60 accepted\nsending: 100 of 100, 100 accepted\n"
+    assert shown(Invocation(channel="shop")) == (
+        "2026-11-07T12:00:00.000Z shop info: sending: 0 of 100\n"
+        "2026-11-07T12:01:15.000Z shop info: sending: 60 of 100, 60 accepted\n"
+        "2026-11-07T12:02:30.000Z shop info: sending: 100 of 100, 100 accepted\n"
     )
 
 
@@ -119,3 +123,30 @@ def test_a_program_gets_an_object_a_line_on_standard_output(
         "counts": {"accepted": 20},
         "at": "2026-11-07T12:00:00.000Z",
     }
+
+
+@pytest.mark.parametrize(("is_well", "color"), [(True, "32"), (False, "33")])
+def test_the_bar_is_green_while_all_is_well_and_yellow_after_an_error(
+    monkeypatch: pytest.MonkeyPatch, make_stream, is_well: bool, color: str
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    err = make_stream(is_terminal=True)
+    monkeypatch.setattr(sys, "stderr", err)
+
+    with open_progress(Invocation(color=True), "broadcast 7", 100) as progress:
+        progress.update(50, "", {}, is_well=is_well)
+
+    assert f"\x1b[{color}m━" in err.written().split("\r")[-1]
+
+
+def test_in_a_log_warnings_and_errors_have_time_and_channel_too(
+    monkeypatch: pytest.MonkeyPatch, make_stream, clock
+) -> None:
+    invocation, err = Invocation(), make_stream()
+    monkeypatch.setattr(sys, "stderr", err)
+
+    with open_progress(invocation, "sending", 1, clock=clock, channel="shop"):
+        Messages(invocation).warn("it is slow")
+
+    [line] = [line for line in err.written().splitlines() if "slow" in line]
+    assert re.fullmatch(r"[\dT:.-]+Z shop warning: it is slow", line)

@@ -109,7 +109,7 @@ def test_a_coloured_cell_keeps_its_column(streams) -> None:
 
     emit(Result({}, [Table(("a", "b"), [("ok", 1)])]), Invocation(color=True), PATH)
 
-    assert out.written() == "A   B\n\x1b[32mok\x1b[0m  1\n"
+    assert out.written() == "\x1b[1mA\x1b[0m   \x1b[1mB\x1b[0m\n\x1b[32mok\x1b[0m  1\n"
 
 
 def test_json_is_one_sorted_object_with_an_envelope(streams) -> None:

@@ -12,6 +12,7 @@ import typer
 from wacoex_cli.errors import DeclinedError
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
 from wacoex_cli.terminal.render import Result, Table
 
@@ -22,6 +23,13 @@ app = group("optout", "The people who want no more messages. No broadcast is eve
 
 _PARTIAL = 7
 _LINES_SHOWN = 10
+_COLUMNS = (
+    Column("phone", 9, fit="keep"),
+    Column("scope", 8, fit="keep"),
+    Column("source", 5, least=8, may_drop=True),
+    Column("note", 3, least=12, may_drop=True),
+    Column("added", 4, fit="keep", may_drop=True),
+)
 
 PhoneArgument = Annotated[
     str, typer.Argument(metavar="PHONE", help="With `+` and country code; or a user id.")
@@ -127,7 +135,7 @@ def list_optouts(invocation: Invocation) -> Result:
         [optout.phone, optout.scope.value, optout.source, optout.note, from_text(optout.added_at)]
         for optout in found
     ]
-    table = Table(("phone", "scope", "source", "note", "added"), rows, "nobody has opted out")
+    table = Table(_COLUMNS, rows, "nobody has opted out")
     return Result({"optouts": [asdict(optout) for optout in found]}, [table])
 
 

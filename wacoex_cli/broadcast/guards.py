@@ -664,10 +664,7 @@ class Leave:
 
 
 class RunGuard:
-    """Watches over one run. Everything is called inside the transaction of a tick.
-
-    `steady` is the clock by which waits inside the run end.
-    """
+    """Watches over one run. Everything is called inside the transaction of a tick."""
 
     def __init__(self, state: State, clock: Clock, run: Run) -> None:
         self._rows = Rows(state, run.broadcast_id)
@@ -688,13 +685,12 @@ class RunGuard:
 
     def leave(self) -> Leave:
         """What may leave at this tick."""
-        until = self._run.order.until
+        until, zone = self._run.order.until, self._run.order.zone
         if until is None:
             return self._after_canary(float("inf"))
         left = (until - self._clock.now()).total_seconds()
         if left <= 0:
-            reached = f"`--until {local_text(until, self._run.order.zone)}` is reached"
-            return Leave(0, stop=Stop(reached, 6))
+            return Leave(0, stop=Stop(f"`--until {local_text(until, zone)}` is reached", 6))
         return self._after_canary(self._clock.monotonic() + left)
 
     def _after_canary(self, before: float) -> Leave:
@@ -776,6 +772,11 @@ class RunGuard:
         if began >= self._next_sweep:
             self._rows.skip_opted_out()
             self._next_sweep = _next_time(began, self._clock.monotonic())
+
+    @property
+    def canary_rows(self) -> int:
+        """The size of the canary that has not gone well yet; 0 when none holds anything back."""
+        return self._canary.rows if self._canary else 0
 
     def held(self) -> tuple[Held, ...]:
         """What is held back, soonest first, each in a zone in which it is over at that moment."""

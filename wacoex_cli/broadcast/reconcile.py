@@ -50,6 +50,7 @@ from wacoex_cli.platforms.respondio import (
     identity,
 )
 from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.progress import open_progress
 from wacoex_cli.terminal.render import Result, Table
 
@@ -66,6 +67,15 @@ META, RESPONDIO = "Meta's message history", "respond.io's message list"
 _BEFORE, _AFTER = timedelta(seconds=5), timedelta(minutes=2)
 
 _SENT = "sent"
+_COLUMNS = (
+    Column("row", 3, fit="keep", may_drop=True),
+    Column("line", 8, fit="keep"),
+    Column("phone", 9, fit="keep"),
+    Column("tried", 4, fit="keep", may_drop=True),
+    Column("happened", 2, least=16, fit="wrap", may_drop=True),
+    Column("verdict", 7, fit="keep"),
+    Column("why", 5, least=16, fit="wrap", may_drop=True),
+)
 _API, _TEMPLATE = "api", "whatsapp_template"
 # Everybody else who writes for the business (respond.io: messages); an open set.
 _OTHER_SENDERS = frozenset(
@@ -660,7 +670,7 @@ def reconciled_text(
     if not found.rows:
         return [*sentences, f"broadcast {number} has no row that waits for a decision"]
     table = Table(
-        ("row", "line", "phone", "tried", "happened", "verdict", "why"),
+        _COLUMNS,
         [
             (
                 row.doubt.row,

@@ -44,6 +44,7 @@ from wacoex_cli.ledger.model import (
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import ErrorCode, classify, classify_open
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import Result, Table, write
 from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND
 
@@ -74,6 +75,21 @@ COLUMNS = (
     "user_id",
 )
 _MOST_SHOWN = 20
+_LIST_COLUMNS = (
+    Column("id", 9, fit="keep"), Column("channel", 6, least=10), Column("status", 8, fit="keep"),
+    Column("taken", 5, fit="keep", may_drop=True), Column("recipients", 7, fit="keep"),
+    Column("template", 4, least=12, may_drop=True), Column("planned", 3, fit="keep", may_drop=True),
+    Column("name", 2, least=10, may_drop=True),
+)  # fmt: skip
+_SKIPPED_COLUMNS = (
+    Column("line", 9, fit="keep"), Column("phone", 7, fit="keep"), Column("reason", 8, fit="keep"),
+    Column("detail", 5, least=16, fit="wrap"),
+)  # fmt: skip
+_UNSETTLED_COLUMNS = (
+    Column("row", 3, fit="keep", may_drop=True), Column("line", 8, fit="keep"),
+    Column("phone", 9, fit="keep"), Column("state", 7, fit="keep"),
+    Column("code", 5, fit="keep", may_drop=True), Column("detail", 4, least=16, fit="wrap"),
+)  # fmt: skip
 _LINES_AT_ONCE = 1_000
 # Spreadsheets run a cell that begins like this; the wide forms count in East Asian versions.
 _BEGINS_A_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -86,6 +102,7 @@ def line(shot: RunProgress) -> str:
         parts.append(f"{shot.last_second}/s now")
     parts.append(f"at most {shot.peak} in one second")
     parts += [f"{c.n} {c.state.value} with code {c.code}" for c in shot.codes[:_MOST_CODES]]
+    parts += [shot.canary_text] if shot.canary_rows else []
     parts += map(_held_text, shot.held[:_MOST_HELD])
     if (left := shot.seconds_left) is not None:
         parts.append(f"{about(left)} left")
@@ -100,7 +117,8 @@ def lines(shot: RunProgress) -> tuple[str, ...]:
         rate.append(f"the API takes {shot.told_limit:g}/s")
     if (left := shot.seconds_left) is not None:
         rate.append(f"{about(left)} left")
-    below = [_states(shot), *map(_held_text, shot.held[:_MOST_HELD])]
+    waits = [shot.canary_text] if shot.canary_rows else []
+    below = [_states(shot), *waits, *map(_held_text, shot.held[:_MOST_HELD])]
     if later := sum(held.rows for held in shot.held[_MOST_HELD:]):
         below.append(f"{later} held until later")
     below += [
@@ -244,7 +262,7 @@ def list_of_channel(state: State, channel: Channel | None) -> Result:
     ]
     keys = ("broadcast_id", "channel", "status", "taken", "recipients", "template")
     table = Table(
-        ("id", *keys[1:], "planned", "name"),
+        _LIST_COLUMNS,
         [
             (*(row[key] for key in keys), from_text(str(row["planned_at"])), row["name"])
             for row in rows
@@ -335,7 +353,7 @@ def plan_text(data: dict[str, Any], findings: tuple[Finding, ...]) -> Iterator[s
         yield f"  skipped: {n} {reason}"
     if data["skipped_rows"]:
         yield Table(
-            ("line", "phone", "reason", "detail"),
+            _SKIPPED_COLUMNS,
             [tuple(row.values()) for row in data["skipped_rows"]],
         )
         if number is not None:
@@ -542,8 +560,8 @@ def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
     broadcast_id = data["broadcast_id"]
     rows = Rows(state, broadcast_id).unsettled(_MOST_SHOWN + 1)
     if rows:
-        columns = ("row", "line", "phone", "state", "code", "detail")
-        yield Table(columns, [[row[name] for name in columns] for row in rows[:_MOST_SHOWN]])
+        cells = [[row[each.name] for each in _UNSETTLED_COLUMNS] for row in rows[:_MOST_SHOWN]]
+        yield Table(_UNSETTLED_COLUMNS, cells)
     if len(rows) > _MOST_SHOWN:
         yield f"and more: wacoex broadcast report {broadcast_id} --csv FILE has every row"
 

@@ -268,13 +268,15 @@ def send_broadcast(
     people = broadcast.recipients - checked.left_out
     done = people - checked.people
     title = f"broadcast {broadcast.broadcast_id}"
-    with open_progress(invocation, title, people, done=done, clock=workspace.clock) as progress:
+    clock, note = workspace.clock, dialogue.note
+    with open_progress(
+        invocation, title, people, done=done, clock=clock, channel=channel.name
+    ) as progress:
 
         def show(shot: RunProgress) -> None:
-            done = people - shot.counts.open
-            progress.update(done, report.line(shot), report.to_json(shot), report.lines(shot))
-
-        clock, note = workspace.clock, dialogue.note
+            done, lines = people - shot.counts.open, report.lines(shot)
+            is_well = not shot.codes
+            progress.update(done, report.line(shot), report.to_json(shot), lines, is_well=is_well)
 
         async def send_and_look() -> Sent:
             look = partial(read_template, task.provider, broadcast)

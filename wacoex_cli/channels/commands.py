@@ -8,6 +8,7 @@ import typer
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.errors import DeclinedError, UsageError
 from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.options import (
     DryRunOption,
     Invocation,
@@ -22,14 +23,14 @@ app = group("channel", "The phone numbers wacoex looks after.")
 
 _NO_CHANNEL = "there is no channel; add one: wacoex channel add NAME --phone +65..."
 _COLUMNS = (
-    "channel",
-    "phone",
-    "phone_number_id",
-    "waba_id",
-    "provider",
-    "owner",
-    "timezone",
-    "connection",
+    Column("channel", 9, least=12),
+    Column("phone", 8, fit="keep"),
+    Column("phone_number_id", 3, fit="keep", may_drop=True),
+    Column("waba_id", 2, fit="keep", may_drop=True),
+    Column("provider", 4, fit="keep", may_drop=True),
+    Column("owner", 5, least=10, may_drop=True),
+    Column("timezone", 1, fit="keep", may_drop=True),
+    Column("connection", 7, fit="keep"),
 )
 
 NewNameArgument = Annotated[
@@ -118,8 +119,8 @@ def list_channels(
 
     with invocation.open_workspace() as workspace:
         entries = listed(workspace, archived=archived)
-    rows = [[entry[column] for column in _COLUMNS] for entry in entries]
-    return Result({"channels": entries}, [Table(_COLUMNS, rows, _NO_CHANNEL)])
+    rows = [[entry[column.name] for column in _COLUMNS] for entry in entries]
+    return Result({"channels": entries}, [Table(_COLUMNS, rows, _NO_CHANNEL, folds=True)])
 
 
 @command(app, "show", "wacoex channel show", "wacoex channel show shop --json")
@@ -137,7 +138,15 @@ def show(
         (f"former {old.name}", f"{old.value} until {old.until}") for old in channel.former_ids
     ]
     data = {**entry, "former_ids": [old._asdict() for old in channel.former_ids]}
-    return Result(data, [Table(("field", "value"), [*entry.items(), *former])])
+    return Result(
+        data,
+        [
+            Table(
+                (Column("field", 9, fit="keep"), Column("value", fit="wrap")),
+                [*entry.items(), *former],
+            )
+        ],
+    )
 
 
 @command(

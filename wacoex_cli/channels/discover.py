@@ -15,6 +15,7 @@ from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.secrets import is_reserved
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
@@ -40,7 +41,15 @@ _CONNECTED = "CONNECTED"
 _LONGEST_NAME = 40
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 _PARTIAL = 7
-_COLUMNS = ("source", "phone", "id", "account", "name", "coexistence", "channel")
+_COLUMNS = (
+    Column("source", 3, fit="keep", may_drop=True),
+    Column("phone", 9, fit="keep"),
+    Column("id", 5, fit="keep", may_drop=True),
+    Column("account", 2, fit="keep", may_drop=True),
+    Column("name", 6, least=10),
+    Column("coexistence", 4, fit="keep", may_drop=True),
+    Column("channel", 8, least=10),
+)
 
 
 class FoundNumber(NamedTuple):
@@ -134,7 +143,9 @@ def run_discovery(
     exit_code = 0
     if found.failures:
         exit_code = _PARTIAL if found.answers else found.failures[0].exit_status
-    table = Table(_COLUMNS, _rows(found, taken), "the tokens can see no number and no channel")
+    table = Table(
+        _COLUMNS, _rows(found, taken), "the tokens can see no number and no channel", True
+    )
     would = "would be " if dry_run else ""
     hints = [
         *(f"channel {new.name} ({new.phone}) {would}added" for new in taken.added),

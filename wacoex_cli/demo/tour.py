@@ -301,6 +301,8 @@ class Guide:
             "WACOEX_STATE": str(directory / "wacoex.db"),
             "WACOEX_CONFIG_DIR": str(directory),
             "WACOEX_KEYRING": "off",
+            # The introduction says it once for all commands.
+            render.SANDBOX_SAID: base_url,
             "PYTHONPATH": str(Path(wacoex_cli.__file__).parents[1]),
         }
 

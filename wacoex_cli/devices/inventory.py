@@ -26,9 +26,10 @@ from wacoex_cli.devices.model import (
 from wacoex_cli.devices.store import Devices, Probes
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.events.store import catch_up
-from wacoex_cli.findings.model import finding_text, worst_first
+from wacoex_cli.findings.model import finding_blocks, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.workspace import known_login_name
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import ForPerson, Table
 
 if TYPE_CHECKING:
@@ -43,7 +44,15 @@ if TYPE_CHECKING:
     from wacoex_cli.terminal.options import Invocation
 
 _LONGEST_NAME = 64
-_COLUMNS = ("id", "kind", "name", "supported", "visible", "last_used_at", "state")
+_COLUMNS = (
+    Column("id", 9, fit="keep"),
+    Column("kind", 8, fit="keep"),
+    Column("name", 6, least=10),
+    Column("supported", 4, fit="keep", may_drop=True),
+    Column("visible", 3, fit="keep", may_drop=True),
+    Column("last_used_at", 2, fit="keep", may_drop=True),
+    Column("state", 7, fit="keep"),
+)
 _EMPTY = "no companion is listed; add one: wacoex device add KIND"
 
 
@@ -286,8 +295,7 @@ def inventory_text(found: Inventory, now: datetime) -> Iterator[Table | ForPerso
         meaning = "an echo is weak evidence, a companion may have sent it"
     who = f"confirmed by {said.confirmed_by} at {said.confirmed_at}: " if said else ""
     yield ForPerson(f"\n{found.free_slots} of {MOST_LINKED} places are free; {who}{meaning}")
-    for finding in found.findings:
-        yield ForPerson(f"\n{finding_text(finding, now)}")
+    yield ForPerson(finding_blocks(found.findings, now))
 
 
 def added(device: Device, before: Inventory, channel: str, *, dry_run: bool) -> list[str]:

@@ -13,10 +13,11 @@ from wacoex_cli.devices.store import Devices, Probes
 from wacoex_cli.errors import TemporaryError, UsageError, WacoexError
 from wacoex_cli.events.pull import Person, Reader, reader_of
 from wacoex_cli.events.store import EventLog, catch_up
-from wacoex_cli.findings.model import finding_text
+from wacoex_cli.findings.model import finding_blocks
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.platforms.events import Kind, Source, text_hash
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
@@ -314,7 +315,10 @@ def probe_text(
         for word in probe.words
         if word.outcome is not None
     ]
-    yield Table(("device", "word", "result"), rows)
+    yield Table(
+        (Column("device", 8), Column("word", 5, may_drop=True), Column("result", 9, fit="wrap")),
+        rows,
+    )
     for word in probe.words:
         device = known.get(word.device_id)
         if device and not device.kind.is_supported and word.outcome is WordOutcome.NOT_SEEN:
@@ -324,5 +328,4 @@ def probe_text(
             )
     if not probe.heard:
         yield ForPerson("no echo came in at all meanwhile, so nothing is learnt about any device")
-    for finding in findings:
-        yield ForPerson(f"\n{finding_text(finding, now)}")
+    yield ForPerson(finding_blocks(findings, now))

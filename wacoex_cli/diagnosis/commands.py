@@ -8,6 +8,7 @@ import typer
 from wacoex_cli.diagnosis.model import Symptom
 from wacoex_cli.errors import UsageError
 from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, completing, group
 from wacoex_cli.terminal.render import Markdown, Result, Table
 
@@ -77,7 +78,11 @@ def explain(
         hits = explain.search(search)
         rows = [(article.id, article.title) for article in hits]
         data = [{"id": article.id, "title": article.title} for article in hits]
-        table = Table(("id", "title"), rows, when_empty="nothing mentions that")
+        table = Table(
+            (Column("id", 9, fit="keep"), Column("title", 8, fit="wrap")),
+            rows,
+            when_empty="nothing mentions that",
+        )
         return Result({"results": data}, [table])
     article = explain.explain(word or "")
     return Result(article.to_json(), [Markdown(explain.whole_text(article))])

@@ -27,7 +27,8 @@ from wacoex_cli.findings.model import (
     Severity,
     by_severity,
     check_exit_status,
-    finding_text,
+    finding_block,
+    finding_blocks,
     worst,
 )
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -37,7 +38,7 @@ from wacoex_cli.foundation.state import new_private_file
 from wacoex_cli.onboarding.checks import check_records, signup_reported
 from wacoex_cli.onboarding.model import Record, StepState, WindowFailed
 from wacoex_cli.platforms.error_codes import errors_in
-from wacoex_cli.terminal.render import Result
+from wacoex_cli.terminal.render import Blocks, ForPerson, ForPipe, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -237,21 +238,19 @@ def _data(found: Diagnosis) -> dict[str, object]:
     return data
 
 
-def _text(found: Diagnosis, now: datetime) -> Iterator[str]:
-    """What was found, grouped by channel, the worst channel first; then who did not answer."""
+def _text(found: Diagnosis, now: datetime) -> Iterator[str | Blocks | ForPerson | ForPipe]:
+    """What was found: on a terminal by kind, in a pipe by channel; then who did not answer."""
     if found.symptom:
         yield f"{found.symptom.value}: likely causes, the likeliest first"
-        yield from _block(found.causes, now)
-    groups: dict[str | None, list[Finding]] = {}
-    for finding in found.findings[len(found.causes) :]:
-        groups.setdefault(finding.channel, []).append(finding)
-    blocks = [
-        (worst(finding.severity for finding in group), name, group)
-        for name, group in groups.items()
-    ]
-    for severity, name, group in sorted(blocks, key=lambda it: (by_severity(it[0]), it[1] or "")):
-        yield f"{name or _EVERYWHERE}: {severity.value}"
-        yield from _block(group, now)
+        yield _in_full(found.causes, now)
+        yield ""
+    others = found.findings[len(found.causes) :]
+    if found.symptom and others:
+        yield ForPerson("\nalso found:")
+    yield ForPerson(finding_blocks(others, now).changed(masked_text))
+    if others:
+        yield ForPerson("")
+    yield from map(ForPipe, _by_channel(others, now))
     for source in found.sources:
         if source.ok is not True:
             word = "not asked" if source.ok is None else "no answer"
@@ -262,11 +261,25 @@ def _text(found: Diagnosis, now: datetime) -> Iterator[str]:
     yield f"verdict: {found.verdict.value} ({looked_at}, {what})"
 
 
-def _block(findings: Sequence[Finding], now: datetime) -> Iterator[str]:
+def _by_channel(findings: Sequence[Finding], now: datetime) -> Iterator[str | Blocks]:
+    """A heading and the findings of each channel, the worst channel first."""
+    groups: dict[str | None, list[Finding]] = {}
     for finding in findings:
-        # The heading above has the name of the channel already.
-        yield f"\n{masked_text(finding_text(finding, now, shows_channel=False))}"
-    yield ""
+        groups.setdefault(finding.channel, []).append(finding)
+    blocks = [
+        (worst(finding.severity for finding in group), name, group)
+        for name, group in groups.items()
+    ]
+    for severity, name, group in sorted(blocks, key=lambda it: (by_severity(it[0]), it[1] or "")):
+        yield f"{name or _EVERYWHERE}: {severity.value}"
+        yield _in_full(group, now)
+        yield ""
+
+
+def _in_full(findings: Sequence[Finding], now: datetime) -> Blocks:
+    """Findings of one channel, whose name stands above them."""
+    blocks = [finding_block(finding, now, shows_channel=False) for finding in findings]
+    return Blocks(blocks).changed(masked_text)
 
 
 def _write_bundle(workspace: Workspace, found: Diagnosis, path: Path) -> None:

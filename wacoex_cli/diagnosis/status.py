@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels import registry
@@ -13,40 +13,60 @@ from wacoex_cli.channels.store import Channels
 from wacoex_cli.diagnosis.checks import channel_findings, general_findings, newer_schema
 from wacoex_cli.diagnosis.snapshot import take_snapshot
 from wacoex_cli.errors import StateError, WacoexError
-from wacoex_cli.findings.catalogue import find
 from wacoex_cli.findings.model import (
     Finding,
     Severity,
     by_severity,
     check_exit_status,
-    finding_text,
+    finding_blocks,
+    several,
     worst,
 )
-from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.clock import from_text, spoken, to_text
 from wacoex_cli.partners.rule import is_seen
-from wacoex_cli.terminal.render import ForPerson, ForPipe, Result, Table, relative
+from wacoex_cli.terminal.layout import Column
+from wacoex_cli.terminal.render import (
+    MOST_LINES,
+    Block,
+    ForPerson,
+    ForPipe,
+    Line,
+    Result,
+    Table,
+    relative,
+)
+from wacoex_cli.throughput.throttle import messaging_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from datetime import datetime
 
     from wacoex_cli.diagnosis.snapshot import ChannelView
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
 
-_COLUMNS = ("verdict", "channel", "phone", "connection", "deadline", "quality", "findings")
-_LONGEST_NAME = 34
-_LONGEST_VALUE = 20
+_COLUMNS = (
+    Column("verdict", 9, fit="keep"),
+    Column("channel", 8, least=12),
+    Column("phone", 2, fit="keep", may_drop=True),
+    Column("connection", 4, fit="keep", may_drop=True),
+    Column("deadline", 7, fit="keep", may_drop=True),
+    Column("quality", 3, fit="keep", may_drop=True),
+    Column("findings", 6, least=10, fit="count"),
+)
+_FACT_COLUMNS = (
+    Column("fact", 9, least=20, fit="wrap"),
+    Column("value", 8, least=12),
+    Column("source", 2, fit="keep", may_drop=True),
+    Column("seen", 3, fit="keep", may_drop=True),
+)
+_CARD = (Column("", 9, fit="keep"), Column("", 8, least=20, fit="wrap"))
+_CARD_LINES = 12
+_LONGEST_VALUE = 60
 _LIMIT = "whatsapp_business_manager_messaging_limit"
 _NO_EVIDENCE = "nobody confirmed it and no event proves it"
 FEW = 3
-"""Up to so many channels a person reads all findings in full; above, one line for each kind."""
-_ROWS = 24
-_WIDTH = 100
-# Everything but channel, phone and connection at its widest, with the gaps between columns.
-_REST = 55
-_LONGEST_FINDINGS = 14
-_LONGEST_TITLE = 60
+"""Up to so many channels a person needs no hint how to see one of them."""
 
 
 class ChannelStatus(NamedTuple):
@@ -90,6 +110,7 @@ class StatusReport(NamedTuple):
 def show_status(workspace: Workspace, name: str | None, *, offline: bool) -> Result:
     """What `status` shows of one channel, or of all; see `check`."""
     found, now = check(workspace, name, offline=offline), workspace.clock.now()
+    is_card = len(found.channels) == 1
     failed = ((channel.name, error) for channel in found.channels for error in channel.failures)
     return Result(
         {
@@ -99,7 +120,9 @@ def show_status(workspace: Workspace, name: str | None, *, offline: bool) -> Res
         },
         list(_text(found, now)),
         exit_code=check_exit_status(found.verdict),
-        errors=cannot_check(failed, _some),
+        errors=cannot_check(failed, _named),
+        most_lines=_CARD_LINES if is_card else MOST_LINES,
+        zone=found.channels[0].view.zone if is_card else None,
     )
 
 
@@ -141,20 +164,64 @@ def _failures(view: ChannelView) -> Iterator[WacoexError]:
 
 
 def _text(status: StatusReport, now: datetime) -> Iterator[ForPerson | ForPipe]:
-    """A line for each channel; for a person also the facts of a single one, and what was found.
-
-    The facts come first: they are long, and what matters is to stand above the next prompt.
-    """
-    if len(status.channels) == 1:
-        yield from _facts_text(status.channels[0], now)
+    """A line for each channel; for a person a card where there is one channel, else a board."""
     rows = [_row(channel) for channel in status.channels]
     yield ForPipe(Table(_COLUMNS, rows))
-    yield from _board(status.channels, rows)
-    shown = status.findings
-    if len(status.channels) <= FEW:
-        shown = (*(finding for channel in status.channels for finding in channel.findings), *shown)
-    for finding in shown:
-        yield ForPerson(f"\n{finding_text(finding, now)}")
+    of_channels = [finding for channel in status.channels for finding in channel.findings]
+    findings, is_card = [*of_channels, *status.findings], len(rows) == 1
+    blocks = ForPerson(finding_blocks(findings, now, shows_channel=not is_card))
+    if is_card:
+        yield from _card(status, status.channels[0], now)
+        yield blocks
+        yield ForPerson(f"`-v` shows the facts; what to do: `wacoex doctor {rows[0][1]}`")
+        return
+    is_quiet = [not channel.reasons for channel in status.channels]
+    yield ForPerson(Table(_COLUMNS, rows, folds=True, quiet=sum(is_quiet)))
+    yield blocks
+    if len(rows) > FEW:
+        yield ForPerson(
+            "\none channel: `wacoex status NAME`; what a finding means: `wacoex explain ID`"
+        )
+
+
+def _card(status: StatusReport, channel: ChannelStatus, now: datetime) -> Iterator[ForPerson]:
+    """How one channel stands, in words; at `-v` its facts too."""
+    view = channel.view
+    connection = view.connection.state.value if view.connection.state else "not known"
+    if view.connection.since and view.connection.is_lost:
+        since = spoken(from_text(view.connection.since), view.zone, now)
+        connection = f"{connection}, since {since}"
+    quality = None if channel.failures else view.facts.values.get("quality_rating")
+    rows = [
+        ("verdict", channel.verdict.value),
+        ("connection", connection),
+        ("deadline", _deadline_text(view, now)),
+        ("quality", str(quality).lower() if quality else "not known"),
+        ("limit", _limit_text(view)),
+    ]
+    yield ForPerson(Block((Line(f"{channel.name}, {view.channel.phone}", "heading"),)))
+    yield ForPerson(Table(_CARD, rows, has_header=False))
+    yield ForPerson(Table(_FACT_COLUMNS, list(_fact_rows(channel, now)), at_verbose=True))
+
+
+def _deadline_text(view: ChannelView, now: datetime) -> str:
+    """Until when the app must be opened, in the channel's zone."""
+    act_by_at, deadline_at = view.standing.act_by_at, view.standing.deadline_at
+    if act_by_at is None or deadline_at is None:
+        return f"not known: {_NO_EVIDENCE}"
+    if act_by_at > now:
+        return f"act by {spoken(act_by_at, view.zone, now)} ({relative(act_by_at, now)})"
+    words = "act now, before" if deadline_at > now else "it ended"
+    return f"{words} {spoken(deadline_at, view.zone, now)} ({relative(deadline_at, now)})"
+
+
+def _limit_text(view: ChannelView) -> str:
+    """How many people the account may write to first, in words."""
+    tier = view.facts.values.get(_LIMIT)
+    people = messaging_limit(tier)
+    if people is None:
+        return str(tier) if tier else "not known"
+    return "no limit" if math.isinf(people) else f"{people:,.0f} people in 24 hours"
 
 
 def _channel_data(channel: ChannelStatus, now: datetime) -> dict[str, Any]:
@@ -220,22 +287,17 @@ def _row(channel: ChannelStatus) -> tuple[object, ...]:
     )
 
 
-def _facts_text(channel: ChannelStatus, now: datetime) -> Iterator[ForPerson]:
-    facts = channel.view.facts.facts
-    shown = [fact for fact in facts if fact.value is not None or not fact.is_available]
-    if not shown:
-        return
-    rows = [
-        (
-            _cut(fact.name.replace(_LIMIT, "messaging_limit"), _LONGEST_NAME),
+def _fact_rows(channel: ChannelStatus, now: datetime) -> Iterator[tuple[str, ...]]:
+    known = [
+        fact for fact in channel.view.facts.facts if fact.value is not None or not fact.is_available
+    ]
+    for fact in [*known, _last_opened(channel.view.standing)] if known else []:
+        yield (
+            fact.name.replace(_LIMIT, "messaging_limit"),
             _value_text(fact),
             fact.source,
             relative(from_text(fact.observed_at), now) if fact.observed_at else "never",
         )
-        for fact in [*shown, _last_opened(channel.view.standing)]
-    ]
-    yield ForPerson(Table(("fact", "value", "source", "seen"), rows))
-    yield ForPerson("")
 
 
 def _value_text(fact: Fact) -> str:
@@ -250,79 +312,10 @@ def _value_text(fact: Fact) -> str:
     return _cut(value if isinstance(value, str) else json.dumps(value), _LONGEST_VALUE)
 
 
-def _some(names: list[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def _board(
-    channels: Sequence[ChannelStatus], rows: Sequence[tuple[object, ...]]
-) -> Iterator[ForPerson]:
-    """The rows of the channels, which stand worst first, as a terminal of 100 columns shows them.
-
-    Where they do not all fit, only those with something to say are shown, as far as they fit.
-    """
-    shown = len(channels)
-    if shown > _ROWS:
-        shown = min(_ROWS, sum(bool(channel.reasons) for channel in channels))
-    if shown:
-        yield ForPerson(Table(_COLUMNS, _shortened(rows[:shown])))
-    if shown < len(channels):
-        rest = Counter(channel.verdict.value for channel in channels[shown:])
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in rest.items())
-        yield ForPerson(
-            f"and {len(channels) - shown} more: {counts}" if shown else f"all: {counts}"
-        )
-    kinds = _kinds(channels) if len(channels) > FEW else []
-    if kinds:
-        yield ForPerson("")
-        yield ForPerson(Table(("severity", "finding", "channels", "says"), kinds))
-        next_step = "`wacoex status NAME`; what to do: `wacoex explain ID`"
-        yield ForPerson(f"\none channel with its facts: {next_step}")
+def _named(names: list[str]) -> str:
+    return several(f"`{name}`" for name in names)
 
 
 def _cut(text: str, length: int) -> str:
     """The text, or its beginning with an ellipsis."""
     return text if len(text) <= length else f"{text[: length - 3]}..."
-
-
-def _shortened(rows: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
-    """Names and findings cut so that a row fits."""
-    taken = [max(len(str(row[at])) for row in rows) for at in (2, 3)]
-    longest = _WIDTH - _REST - max(taken[0], len("phone")) - max(taken[1], len("connection"))
-    return [
-        (row[0], _cut(str(row[1]), longest), *row[2:-1], _some_ids(str(row[-1] or "")) or None)
-        for row in rows
-    ]
-
-
-def _some_ids(ids: str) -> str:
-    """As many ids as fit, and how many more there are."""
-    words = ids.split()
-    if len(ids) <= _LONGEST_FINDINGS or len(words) < 2:
-        return _cut(ids, _LONGEST_FINDINGS)
-    shown = 1
-    while len(" ".join(words[: shown + 1])) + len(" +10") <= _LONGEST_FINDINGS:
-        shown += 1
-    return f"{_cut(' '.join(words[:shown]), _LONGEST_FINDINGS - 4)} +{len(words) - shown}"
-
-
-def _kinds(channels: Sequence[ChannelStatus]) -> list[tuple[object, ...]]:
-    """A row for each finding and severity: how many channels have it, and what it says.
-
-    What they say differently stands as in the catalogue.
-    """
-    found: dict[tuple[Severity, str], list[Finding]] = defaultdict(list)
-    for channel in channels:
-        for finding in channel.findings:
-            found[finding.severity, finding.id].append(finding)
-    rows: list[tuple[object, ...]] = []
-    for severity, name in sorted(found, key=lambda kind: (by_severity(kind[0]), kind[1])):
-        same = found[severity, name]
-        titles = {finding.title for finding in same}
-        article = find(name)
-        says = article.title if article else ""
-        if len(titles) == 1:
-            says = _cut(titles.pop(), _LONGEST_TITLE)
-        rows.append((severity.value, name, len({finding.channel for finding in same}), says))
-    return rows

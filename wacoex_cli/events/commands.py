@@ -10,6 +10,7 @@ import typer
 from wacoex_cli.errors import DeclinedError, UsageError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
 from wacoex_cli.terminal.output import Working
 from wacoex_cli.terminal.render import ForPerson, Result, Table
@@ -24,6 +25,11 @@ app = group("events", "Take in what Meta and respond.io tell, and look at it.")
 
 _PARTIAL = 7
 _MOST_LISTED = 10_000
+_FIELD_COLUMNS = (
+    Column("webhook field", 9, fit="keep"),
+    Column("on", 8, fit="keep"),
+    Column("needed for", 5, least=16, fit="wrap"),
+)
 _NOBODY = (
     "nobody to ask about: no recent broadcast, no probe contact;"
     " name one with --contact, or read everybody with --all-contacts"
@@ -60,7 +66,10 @@ def import_events(
         f"{done.read} payloads read: {done.stored} {would}stored,"
         f" {done.duplicates} known already, {done.invalid} unreadable"
     )
-    table = Table(("events", "kind"), [(n, kind) for kind, n in sorted(done.by_kind.items())])
+    table = Table(
+        ("events", Column("kind", 9, fit="keep")),
+        [(n, kind) for kind, n in sorted(done.by_kind.items())],
+    )
     data = {**done.to_json(), "dry_run": dry_run}
     if not done.invalid:
         return Result(data, (text, table))
@@ -122,14 +131,28 @@ def list_events(
         )
         for listed in found
     ]
-    columns = ("at", "kind", "from", "channel", "contact", "what")
+    columns = (
+        Column("at", 8, fit="keep"),
+        Column("kind", 7, fit="keep"),
+        Column("from", 3, fit="keep", may_drop=True),
+        Column("channel", 5, may_drop=True),
+        Column("contact", 6, fit="keep", may_drop=True),
+        Column("what", 9, least=16, fit="wrap"),
+    )
     table = Table(columns, rows, "no such event is here; take some in: wacoex events import FILE")
     data = {"events": [listed.to_json() for listed in found]}
     effects = reports.notes(found)
     if not effects:
         return Result(data, (table,))
     shown = Table(
-        ("kind", "window", "automation", "conversation", "new contact", "MAC"),
+        (
+            Column("kind", 9, fit="keep"),
+            Column("window", 6, fit="keep", may_drop=True),
+            Column("automation", 5, fit="keep", may_drop=True),
+            Column("conversation", 4, fit="keep", may_drop=True),
+            Column("new contact", 3, fit="keep", may_drop=True),
+            Column("MAC", 8, fit="keep"),
+        ),
         [(kind, *effect[:-1]) for kind, effect in effects.items()],
     )
     texts = (f"{kind}: {effect.note}" for kind, effect in effects.items())
@@ -196,18 +219,17 @@ def subscribe(
 def _subscription_text(
     found: "Subscription | None", findings: "Sequence[Finding]", now: datetime
 ) -> "Iterator[str | Table | ForPerson]":
-    from wacoex_cli.findings.model import finding_text
+    from wacoex_cli.findings.model import finding_blocks
 
     if found is not None:
         rows = [(field["name"], field["on"], field["purpose"]) for field in found.fields()]
-        yield Table(("webhook field", "on", "needed for"), rows)
+        yield Table(_FIELD_COLUMNS, rows)
         if found.callback_url:
             yield ForPerson(f"\nMeta delivers to {found.callback_url}")
         if found.override:
             diverted = "messages, echoes, contact sync and history of this WABA"
             yield ForPerson(f"but {diverted} go to {found.override} (an override)")
-    for finding in findings:
-        yield ForPerson(f"\n{finding_text(finding, now)}")
+    yield ForPerson(finding_blocks(findings, now))
 
 
 @command(
@@ -238,6 +260,7 @@ def listen(
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
         report = listener.ListenReport(dialogue, workspace.clock, streams_json=invocation.json)
+        invocation.begin_log()
         with Working():
             signal_number = workspace.run(
                 listener.listen(workspace, host, port, dialogue, report, insecure=insecure)
@@ -349,7 +372,11 @@ def mac(
     with invocation.open_workspace() as workspace:
         counted = count_mac(workspace, month, invocation.channel)
     table = Table(
-        ("channel", "contacts", "echoes only"),
+        (
+            Column("channel", 8, least=12),
+            Column("contacts", 9, fit="keep"),
+            Column("echoes only", 5, fit="keep", may_drop=True),
+        ),
         [
             (count.channel or "(no channel)", count.contacts, count.echo_only)
             for count in counted.by_channel

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import copy
-import textwrap
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from wacoex_cli.findings import catalogue
 from wacoex_cli.foundation.clock import from_text
-from wacoex_cli.terminal.render import relative
+from wacoex_cli.terminal.render import Block, Blocks, Line, relative
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-_WIDTH = 78
 PERSON = "person"
 """The source of what a person said or typed."""
+# Stands for the name of a channel in what is said about several.
+_ANY_CHANNEL = "NAME"
+_MOST_FACTS = 2
 
 
 class Severity(StrEnum):
@@ -102,6 +104,7 @@ class Finding:
         title, remedy, verify = catalogue.wording(finding_id).texts(
             severity, case, {"channel": channel, **values}
         )
+        vars(self)["_filled_with"] = (severity, case, values)
         vars(self).update(
             id=finding_id,
             severity=severity,
@@ -127,6 +130,16 @@ class Finding:
             remedy=self.remedy if remedy is None else tuple(remedy),
         )
         return changed
+
+    def texts_for(self, channel: str) -> tuple[str, tuple[str, ...], str]:
+        """Title, remedy and verify as they would read of a channel of that name."""
+        severity, case, values = vars(self)["_filled_with"]
+        filled = {"channel": channel, **values}
+        title, remedy, verify = catalogue.wording(self.id).texts(severity, case, filled)
+        _, own, _ = catalogue.wording(self.id).texts(
+            severity, case, {"channel": self.channel, **values}
+        )
+        return title, remedy if self.remedy == own else self.remedy, verify
 
     def to_json(self) -> dict[str, object]:
         """The finding under the keys that the JSON output fixes."""
@@ -163,25 +176,98 @@ def check_exit_status(severity: Severity) -> int:
     return codes.get(severity, 0)
 
 
-def finding_text(finding: Finding, now: datetime, *, shows_channel: bool = True) -> str:
+def finding_block(finding: Finding, now: datetime, *, shows_channel: bool = True) -> Block:
     """What was found, what it rests on and how old that is, what to do, how to verify."""
     whose = f" ({finding.channel})" if finding.channel and shows_channel else ""
-    lines = _wrapped(f"{finding.severity.value} {finding.id}{whose}: {finding.title}", "")
-    for fact in finding.evidence:
-        age = relative(from_text(fact.observed_at), now)
-        lines += _wrapped(f"{fact.text} ({fact.said_by}, {age})", "  ")
-    for place, step in enumerate(finding.remedy, start=1):
-        lines += _wrapped(f"{place}. {step}", "  ")
-    lines.append(f"  then: {finding.verify}; more: wacoex explain {finding.id}")
-    return "\n".join(lines)
+    heading = f"{finding.severity.value} {finding.id}{whose}: {finding.title}"
+    facts = [f"  {_fact_text(fact, now)}" for fact in finding.evidence]
+    return _block(finding.id, heading, facts, finding.remedy, finding.verify)
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=indent,
-        subsequent_indent=f"{indent}   ",
-        break_long_words=False,
-        break_on_hyphens=False,
+def finding_blocks(
+    findings: Sequence[Finding], now: datetime, *, shows_channel: bool = True
+) -> Blocks:
+    """Findings for a terminal: what several channels have in common stands there once.
+
+    At `-v` each stands alone. Without `shows_channel` the name of their only channel stands above.
+    """
+    return Blocks(
+        [_group_block(same, now, shows_channel) for same in grouped(findings)],
+        [finding_block(finding, now, shows_channel=shows_channel) for finding in findings],
     )
+
+
+def grouped(findings: Iterable[Finding]) -> list[tuple[Finding, ...]]:
+    """Findings of one id and severity together where several channels have them, else alone."""
+    kinds: dict[tuple[str, Severity], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        kinds[finding.id, finding.severity].append(finding)
+    groups: list[tuple[Finding, ...]] = []
+    for same in kinds.values():
+        of_channels = tuple(finding for finding in same if finding.channel)
+        if len({finding.channel for finding in of_channels}) < 2:
+            groups += [(finding,) for finding in same]
+            continue
+        groups.append(of_channels)
+        groups += [(finding,) for finding in same if not finding.channel]
+    return groups
+
+
+def several(names: Iterable[str]) -> str:
+    """`shop`, `shop and lab`, `client-000, client-001 and 98 more`: each name once."""
+    distinct = list(dict.fromkeys(names))
+    if len(distinct) < 2:
+        return "".join(distinct)
+    if len(distinct) <= 3:
+        return f"{', '.join(distinct[:-1])} and {distinct[-1]}"
+    return f"{distinct[0]}, {distinct[1]} and {len(distinct) - 2} more"
+
+
+def _group_block(same: Sequence[Finding], now: datetime, shows_channel: bool) -> Block:
+    first = same[0]
+    if len(same) == 1:
+        return finding_block(first, now, shows_channel=shows_channel)
+    texts = [finding.texts_for(_ANY_CHANNEL) for finding in same]
+    titles, remedies, verifies = (dict.fromkeys(column) for column in zip(*texts, strict=True))
+    article = catalogue.find(first.id)
+    title = next(iter(titles))
+    if len(titles) > 1 and article is not None:
+        # A title of an article begins with a capital, as that of a finding does not.
+        is_name = first.title[:1].isupper()
+        title = article.title if is_name else article.title[:1].lower() + article.title[1:]
+    names = several(finding.channel or "" for finding in same)
+    remedy = next(iter(remedies)) if len(remedies) == 1 else ("see each channel: add `-v`",)
+    heading = f"{first.severity.value} {first.id} ({names}): {title}"
+    return _block(first.id, heading, list(_facts_of(same, now)), remedy, next(iter(verifies)))
+
+
+def _facts_of(same: Sequence[Finding], now: datetime) -> Iterator[str]:
+    """What several findings rest on: once where it is the same, else of the first channels."""
+    if len({tuple(fact.text for fact in finding.evidence) for finding in same}) == 1:
+        for facts in zip(*(finding.evidence for finding in same), strict=True):
+            yield f"  {facts[0].text} ({facts[0].said_by}, {_ages(facts, now)})"
+        return
+    known = [(finding.channel, fact) for finding in same for fact in finding.evidence]
+    for channel, fact in known[:_MOST_FACTS]:
+        yield f"  {channel}: {_fact_text(fact, now)}"
+    if len(known) > _MOST_FACTS:
+        yield f"  and {len(known) - _MOST_FACTS} more facts; `-v` shows all"
+
+
+def _ages(facts: Sequence[Evidence], now: datetime) -> str:
+    """How old a fact is, of the channel where it is newest and where it is oldest."""
+    moments = [from_text(fact.observed_at) for fact in facts]
+    newest, oldest = (relative(moment, now) for moment in (max(moments), min(moments)))
+    return newest if newest == oldest else f"{newest} to {oldest}"
+
+
+def _fact_text(fact: Evidence, now: datetime) -> str:
+    return f"{fact.text} ({fact.said_by}, {relative(from_text(fact.observed_at), now)})"
+
+
+def _block(
+    finding_id: str, heading: str, facts: Iterable[str], remedy: Iterable[str], verify: str
+) -> Block:
+    steps = [Line(f"  {place}. {step}") for place, step in enumerate(remedy, start=1)]
+    end = Line(f"  then: {verify}; more: wacoex explain {finding_id}", "dim")
+    return Block((Line(heading, "heading"), *(Line(fact, "dim") for fact in facts), *steps, end))

@@ -128,6 +128,14 @@ def moment_ago(text: str, zone: str, now: datetime) -> datetime:
     return now - duration if now - first > duration else first
 
 
+# Not strftime: its names change with the language of the machine.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_WRITTEN = re.compile(
+    r"(?P<typed>`[^`\n]*`|--[a-z-]+[ =]\S+)"
+    r"|\b(?P<day>\d{4}-\d\d-\d\d)(?:T(?P<time>\d\d:\d\d):\d\d(?:\.\d+)?(?:Z|\+00:?00)"
+    r"| (?P<local>\d\d:\d\d) (?P<zone>UTC|[A-Z][A-Za-z_]+(?:/[A-Za-z_+-]+)+))"
+)
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]")
 
 
@@ -144,6 +152,33 @@ def local_text(moment: datetime, zone: str) -> str:
     """A moment as the clocks of a zone show it: `2026-11-20 09:30 Asia/Singapore`."""
     local = moment.astimezone(zoneinfo.ZoneInfo(zone))
     return f"{local:%Y-%m-%d %H:%M} {zone}"
+
+
+def spoken(moment: datetime, zone: str, now: datetime) -> str:
+    """A moment as people say it in a zone: `Mon 30 Nov 20:00`, with its year unless it is this."""
+    local, today = (each.astimezone(zoneinfo.ZoneInfo(zone)) for each in (moment, now))
+    year = "" if local.year == today.year else f" {local.year}"
+    return f"{_DAYS[local.weekday()]} {local.day} {_MONTHS[local.month - 1]}{year} {local:%H:%M}"
+
+
+def spoken_within(text: str, zone: str, now: datetime) -> str:
+    """The text with its RFC 3339 moments as people say them, and the times that `local_text` wrote.
+
+    Moments in UTC are said in `zone`; all are followed by their zone. What stands between
+    backticks or behind an option is to be typed, and stays.
+    """
+
+    def said(found: re.Match[str]) -> str:
+        day, hour, own = found["day"], found["time"] or found["local"], found["zone"]
+        if found["typed"] or not (own is None or is_known_zone(own)):
+            return found[0]
+        try:
+            moment = moment_from(f"{day} {hour}", own or "UTC")
+            return f"{spoken(moment, own or zone, now)} {own or zone}"
+        except (UsageError, OverflowError):
+            return found[0]
+
+    return _WRITTEN.sub(said, text)
 
 
 def moment_from(text: str, zone: str) -> datetime:

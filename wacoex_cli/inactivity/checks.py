@@ -33,7 +33,7 @@ from wacoex_cli.findings.model import (
     Severity,
     by_severity,
     check_exit_status,
-    finding_text,
+    finding_blocks,
     worst,
     worst_first,
 )
@@ -41,7 +41,8 @@ from wacoex_cli.foundation.clock import from_text, local_text, to_text
 from wacoex_cli.inactivity import rule
 from wacoex_cli.inactivity.model import Grade, GradedSign, Stage
 from wacoex_cli.inactivity.store import Reminders
-from wacoex_cli.terminal.render import ForPerson, Table, relative
+from wacoex_cli.terminal.layout import Column
+from wacoex_cli.terminal.render import Block, Blocks, ForPerson, Line, Table, relative
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,6 +68,14 @@ _UNKNOWN_SCHEDULE = timedelta(days=1)
 _LATE = {Stage.WARNING: "WX101", Stage.CRITICAL: "WX102", Stage.OVERDUE: "WX103"}
 _NEAREST_END_FIRST = (Stage.OVERDUE, Stage.CRITICAL, Stage.UNKNOWN, Stage.WARNING, Stage.OK)
 _HEADLINES = ("removed", "gone", "reconnecting", "overdue", "critical", "unknown", "warning", "ok")
+_COLUMNS = (
+    Column("stage", 9, fit="keep"),
+    Column("channel", 8, least=12),
+    Column("deadline", 4, fit="keep", may_drop=True),
+    Column("left", 7, fit="keep"),
+    Column("grade", 2, fit="keep", may_drop=True),
+    Column("findings", 3, least=10, fit="count", may_drop=True),
+)
 
 
 def standings(
@@ -431,7 +440,7 @@ class ReminderCheck(NamedTuple):
     def parts(self) -> Iterator[Table | ForPerson]:
         """A line for each channel; for a person also what it rests on, and what was found."""
         yield Table(
-            ("stage", "channel", "deadline", "left", "grade", "findings"),
+            _COLUMNS,
             [
                 (
                     watched.headline,
@@ -444,23 +453,28 @@ class ReminderCheck(NamedTuple):
                 for watched in self.channels
                 for deadline in (watched.standing.deadline_at,)
             ],
+            folds=True,
+            quiet=sum(not watched.findings for watched in self.channels),
         )
-        for watched in self.channels:
-            standing = watched.standing
-            if not watched.findings and (standing.weaker or len(self.channels) == 1):
-                lines = [""]
-                for sign in filter(None, (standing.counted, *standing.weaker)):
-                    counts = "counts" if sign is standing.counted else "not counted"
-                    age = f"{relative(sign.at, self.now)} ({sign.grade.value}, {counts})"
-                    lines.append(f"{watched.channel.name}: {sign.text}, {age}")
-                yield ForPerson("\n".join(lines))
+        yield ForPerson(Blocks([*self._evidence()], noun="countdowns"))
         of_channels = [finding for watched in self.channels for finding in watched.findings]
-        for finding in [*of_channels, *self.findings]:
-            yield ForPerson(f"\n{finding_text(finding, self.now)}")
+        yield ForPerson(finding_blocks([*of_channels, *self.findings], self.now))
         if of_channels:
             yield ForPerson(f"\n{NO_EVIDENCE}")
         if not self.findings:
             yield ForPerson(f"\n{self._last_run_text()}")
+
+    def _evidence(self) -> Iterator[Block]:
+        """What a countdown rests on, where no finding says it."""
+        for watched in self.channels:
+            standing = watched.standing
+            if not watched.findings and (standing.weaker or len(self.channels) == 1):
+                lines = []
+                for sign in filter(None, (standing.counted, *standing.weaker)):
+                    counts = "counts" if sign is standing.counted else "not counted"
+                    age = f"{relative(sign.at, self.now)} ({sign.grade.value}, {counts})"
+                    lines.append(Line(f"{watched.channel.name}: {sign.text}, {age}", "dim"))
+                yield Block(tuple(lines))
 
     def nagios_lines(self) -> Iterator[str]:
         """The status line with performance data, and below it a line for each channel.

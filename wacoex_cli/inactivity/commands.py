@@ -1,6 +1,6 @@
 """`wacoex reminder`: how long the phone's app may still stay closed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,7 @@ from wacoex_cli.terminal.options import (
     group,
 )
 from wacoex_cli.terminal.output import Working
-from wacoex_cli.terminal.render import Result
+from wacoex_cli.terminal.render import Block, Blocks, ForPerson, ForPipe, Line, Result, Verbatim
 
 if TYPE_CHECKING:
     from wacoex_cli.inactivity.notify import Notice
@@ -55,8 +55,8 @@ def check(
     except WacoexError as error:
         if not nagios:
             raise
-        return Result({}, [checks.nagios_failure(error)], exit_code=3, errors=[error])
-    text = list(found.nagios_lines() if nagios else found.parts())
+        return Result({}, [Verbatim(checks.nagios_failure(error))], exit_code=3, errors=[error])
+    text = [Verbatim(line) for line in found.nagios_lines()] if nagios else list(found.parts())
     return Result(found.to_json(), text, exit_code=found.exit_status)
 
 
@@ -137,8 +137,7 @@ def notify(
                 ],
                 "dry_run": True,
             }
-            lines = [line for notice in due for line in _preview(notice)]
-            return Result(data, lines or ["nothing is due"])
+            return Result(data, list(_previews(due)) or ["nothing is due"])
         log = TerminalDialogue(invocation).detail
         with Working():
             done = operation.notify(workspace, urls, named, log=log)
@@ -162,10 +161,33 @@ def notify(
     return Result(data, lines, exit_code=done.exit_status, errors=errors)
 
 
-def _preview(notice: "Notice") -> Iterator[str]:
-    yield f"{_subject(notice)}: would tell {notice.target.shown}"
-    for line in (notice.title, "", *notice.body.splitlines()):
-        yield f"  | {line}".rstrip()
+def _previews(due: "Sequence[Notice]") -> "Iterator[ForPerson | ForPipe]":
+    """Every notice in a pipe; on a terminal the first one to each address of those of a kind."""
+    from wacoex_cli.findings.model import several
+
+    same: dict[tuple[str, ...], list[Notice]] = {}
+    for notice in due:
+        kind = (notice.stage.value, notice.kind.value, notice.target.shown)
+        same.setdefault(kind, []).append(notice)
+        yield ForPipe(_preview(notice, notice.about.channel.name))
+    if due:
+        shown = [
+            _preview(notices[0], several(notice.about.channel.name for notice in notices))
+            for notices in same.values()
+        ]
+        whole = [_preview(notice, notice.about.channel.name) for notice in due]
+        yield ForPerson(Blocks(shown, whole, "notices"))
+
+
+def _preview(notice: "Notice", channels: str) -> Block:
+    subject = f"{channels} {notice.stage.value} ({notice.kind.value})"
+    lines = (notice.title, "", *notice.body.splitlines())
+    return Block(
+        (
+            Line(f"{subject}: would tell {notice.target.shown}", "heading"),
+            *(Line(f"  | {line}".rstrip()) for line in lines),
+        )
+    )
 
 
 def _subject(notice: "Notice") -> str:

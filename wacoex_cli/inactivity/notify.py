@@ -22,6 +22,7 @@ from wacoex_cli.channels.facts import CHANNELS, ConnectionState
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import TemporaryError, UsageError, WacoexError
 from wacoex_cli.events.store import catch_up
+from wacoex_cli.findings.model import several
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import from_text, local_text
 from wacoex_cli.foundation.settings import ways_to_give
@@ -357,8 +358,13 @@ def find_due(
                 reason = "told" if former else "nothing_to_tell"
                 skipped.append(NotDue(name, stage, target.shown, reason))
         if not targets[name]:
-            workspace.warn(f"nobody is to be told about channel `{name}`")
             skipped.append(NotDue(name, stage, None, "no_target"))
+    if silent := [entry.channel for entry in skipped if entry.to is None]:
+        names = several(f"`{name}`" for name in silent)
+        workspace.warn(
+            f"no address for notices is set for {names}: set WACOEX_NOTIFY_URLS,"
+            " or store `notify-urls` with `wacoex auth login`"
+        )
     return notices, skipped
 
 

@@ -474,6 +474,13 @@ class RunProgress(NamedTuple):
     held: tuple[Held, ...] = ()
     told_limit: float | None = None
     finished_rate: float | None = None
+    canary_rows: int = 0
+
+    @property
+    def canary_text(self) -> str:
+        """That a canary holds back all others; empty where none does."""
+        rows = self.canary_rows
+        return f"canary of {rows}: the others wait until it went well" if rows else ""
 
     @property
     def held_rows(self) -> int:

@@ -48,7 +48,6 @@ from wacoex_cli.onboarding.journey import (
     newest_onboarding,
     offer_to_open,
     on_account,
-    receipt_result,
     resumed,
     skipped,
     stored_connection,
@@ -64,6 +63,7 @@ from wacoex_cli.onboarding.model import (
     StepResult,
     StepState,
 )
+from wacoex_cli.onboarding.receipt import receipt_result
 from wacoex_cli.onboarding.signup import signup
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.onboarding.sync import progress_of, sync
@@ -176,7 +176,7 @@ def connect_named(invocation: Invocation, name: str | None, options: JourneyOpti
     with invocation.open_workspace() as workspace:
         channel = channel_to_connect(workspace, invocation, dialogue, name, via)
         receipt = connect(workspace, dialogue, channel, options)
-        return receipt_result(receipt, workspace.clock.now())
+        return receipt_result(receipt, workspace.clock.now(), zone_of(workspace, channel))
 
 
 def connect(

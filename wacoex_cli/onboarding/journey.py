@@ -1,10 +1,9 @@
-"""Going through the steps of a journey, what every step is given, and the receipt."""
+"""Going through the steps of a journey, and what every step is given."""
 
 from __future__ import annotations
 
 import os
 import sys
-import textwrap
 import webbrowser
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,19 +13,16 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import FACTS, ChannelFacts, stored_facts
 from wacoex_cli.channels.look import Look
 from wacoex_cli.errors import DeclinedError, TemporaryError, WacoexError
-from wacoex_cli.findings.model import finding_text, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.onboarding.model import (
     JourneyKind,
     Onboarding,
-    Receipt,
     Record,
     Route,
     StepResult,
     StepState,
 )
 from wacoex_cli.onboarding.store import Journeys
-from wacoex_cli.terminal.render import ForPerson, Result, Table
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -55,7 +51,6 @@ _EXIT_OF = {
 }
 _WAITS = frozenset({StepState.OPEN, StepState.DECLINED})
 _HOLDS_FOR = timedelta(minutes=1)
-_EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True)
@@ -264,67 +259,3 @@ def newest_onboarding(context: Context) -> Onboarding | None:
             source = str(signup.answer.get("connected_source", "person"))
             found.append(Onboarding(from_text(moment), source))
     return max(found, key=lambda moment: moment.at, default=None)
-
-
-def receipt_result(receipt: Receipt, now: datetime) -> Result:
-    """A receipt for scripts and, with how to go on, for a person."""
-    journey, after_care = receipt.journey, receipt.records.get("after-care")
-    findings = worst_first(receipt.findings)
-    lines = [
-        (step, receipt.records.get(step.id, Record(step.id, StepState.OPEN)))
-        for step in receipt.steps
-        if journey.via in step.routes
-    ]
-    data = {
-        "channel": receipt.channel,
-        "journey_id": journey.journey_id,
-        "kind": journey.kind.value,
-        "via": journey.via.value,
-        "status": "finished" if receipt.is_finished else "open",
-        "started_at": journey.started_at,
-        "finished_at": journey.finished_at,
-        "steps": [
-            {
-                "step": step.id,
-                "title": step.title,
-                "nature": step.nature.value,
-                "state": row.state.value,
-                "said_by": row.said_by,
-                "at": row.at,
-                "answer": dict(row.answer),
-            }
-            for step, row in lines
-        ],
-        "findings": [finding.to_json() for finding in findings],
-        "aftercare": dict(after_care.answer) if after_care and after_care.at else None,
-    }
-    rows = [
-        (row.state.word, step.id, step.title, row.said_by, f"{row.at[:19]}Z" if row.at else None)
-        for step, row in lines
-    ]
-    text: list[Table | ForPerson] = [Table(("state", "step", "title", "said by", "at"), rows)]
-    for step, row in lines:
-        if words := _in_words(row.answer):
-            wrapped = textwrap.wrap(words, 76, break_long_words=False, break_on_hyphens=False)
-            text.append(ForPerson("\n  ".join([f"\n{step.title}:", *wrapped])))
-    text += [ForPerson(f"\n{finding_text(finding, now)}") for finding in findings]
-    if not receipt.is_finished:
-        go_on = f"wacoex {journey.kind.value} {receipt.channel}"
-        text.append(ForPerson(f"\nnot finished; go on with: {go_on}"))
-    return Result(data, text, receipt.exit_code, [receipt.error] if receipt.error else ())
-
-
-def _in_words(answer: Mapping[str, object]) -> str:
-    """`app_version 2.25.1, in_real_use yes`: what stands in the answer, without its syntax."""
-    said = {name: value for name, value in answer.items() if value not in _EMPTY}
-    return ", ".join(f"{name} {_word(value)}" for name, value in said.items())
-
-
-def _word(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return f"({'; '.join(map(_word, value))})"
-    if isinstance(value, dict):
-        return f"({_in_words(value)})"
-    return str(value)

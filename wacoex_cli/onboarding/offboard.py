@@ -17,9 +17,10 @@ from wacoex_cli.devices.inventory import inventory
 from wacoex_cli.devices.model import SYNC_TAKES_AT_MOST
 from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, UsageError, WacoexError
 from wacoex_cli.events.store import catch_up
-from wacoex_cli.findings.model import finding_text
+from wacoex_cli.findings.model import finding_block
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.workspace import login_name
+from wacoex_cli.inactivity.checks import zone_of
 from wacoex_cli.ledger.model import Status
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.onboarding.checks import coexistence, may_return
@@ -29,7 +30,6 @@ from wacoex_cli.onboarding.journey import (
     WalkEnd,
     is_old,
     on_account,
-    receipt_result,
     skipped,
     stored_connection,
     walk,
@@ -46,10 +46,11 @@ from wacoex_cli.onboarding.model import (
     StepResult,
     StepState,
 )
+from wacoex_cli.onboarding.receipt import receipt_result
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.platforms.answers import is_not_visible
 from wacoex_cli.terminal.dialogue import TerminalDialogue
-from wacoex_cli.terminal.render import ForPerson, Result
+from wacoex_cli.terminal.render import Block, ForPerson, Result
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -124,11 +125,14 @@ def offboard_named(invocation: Invocation, name: str | None, options: JourneyOpt
             receipt = workspace.run(preview(workspace, channel, unsubscribe=options.unsubscribe))
         else:
             receipt = offboard(workspace, TerminalDialogue(invocation), channel, options)
-        return _result(receipt, channel, workspace.clock.now(), dry_run=options.dry_run)
+        now, zone = workspace.clock.now(), zone_of(workspace, channel)
+        return _result(receipt, channel, now, zone, dry_run=options.dry_run)
 
 
-def _result(receipt: Receipt, channel: Channel, now: datetime, *, dry_run: bool) -> Result:
-    shown, left = receipt_result(receipt, now), None
+def _result(
+    receipt: Receipt, channel: Channel, now: datetime, zone: str, *, dry_run: bool
+) -> Result:
+    shown, left = receipt_result(receipt, now, zone), None
     if receipt.is_finished:
         left = {
             "relink_from": receipt.records["companions"].answer.get("relink_from"),
@@ -248,7 +252,7 @@ async def what_changes(context: Context) -> StepResult:
     dialogue = context.dialogue
     dialogue.note(_text_of_changes())
     for finding in waiting:
-        dialogue.warn(finding_text(finding, now))
+        dialogue.warn(finding_block(finding, now).text)
     if context.options.is_confirmed and is_urgent:
         reason = (
             "WhatsApp may reconnect the channel by itself: wait, or type its name in a terminal"
@@ -621,14 +625,14 @@ OFFBOARD_STEPS: Mapping[Step, Action] = {
 """Letting a channel go, in order; each settled step is kept under its id."""
 
 
-def _preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[str]:
+def _preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[str | Block]:
     """What would be told and done."""
     answers = {step: row.answer for step, row in receipt.records.items()}
     yield _text_of_changes()
     yield _text_of_backup()
     yield _text_of_routes(channel)
     for finding in receipt.findings:
-        yield finding_text(finding, now)
+        yield finding_block(finding, now)
     done = [step for step, row in receipt.records.items() if row.at]
     if done:
         yield f"settled already: {', '.join(done)}"

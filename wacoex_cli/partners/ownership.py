@@ -17,7 +17,7 @@ from wacoex_cli.findings.model import (
     Severity,
     by_severity,
     check_exit_status,
-    finding_text,
+    finding_blocks,
     worst,
     worst_first,
 )
@@ -26,6 +26,7 @@ from wacoex_cli.partners import rule
 from wacoex_cli.partners.checks import STANDS_FOR, check_partners
 from wacoex_cli.partners.rule import Expected, PartnerRows, Routed
 from wacoex_cli.platforms.events import Kind
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import ForPerson, Result, Table, relative
 
 if TYPE_CHECKING:
@@ -43,6 +44,13 @@ if TYPE_CHECKING:
 ROUTED_WITHIN = timedelta(days=7)
 """How far back it is looked whether another responder gets messages."""
 _MOST_HANDOVERS = 100
+_COLUMNS = (
+    Column("verdict", 9, fit="keep"),
+    Column("channel", 8, least=12),
+    Column("expected", 4, least=10, may_drop=True),
+    Column("seen", 5, fit="keep", may_drop=True),
+    Column("findings", 6, least=10, fit="count"),
+)
 _SEEN = {True: "yes", False: "no", None: "not known"}
 
 
@@ -197,14 +205,12 @@ def _unseen(facts: ChannelFacts) -> list[Finding]:
 
 def _text(found: Sequence[CheckedPartner], now: datetime) -> Iterator[Table | ForPerson]:
     """A line for each channel; for a person also what it rests on, and what was found."""
-    columns = ("verdict", "channel", "expected", "seen", "findings")
-    yield Table(columns, [_row(checked) for checked in found])
+    yield Table(_COLUMNS, [_row(checked) for checked in found], folds=True)
     for checked in found:
         lines = "\n".join(["", f"{checked.channel.name}:", *_evidence_lines(checked, now)])
         yield ForPerson(lines)
-    for checked in found:
-        for finding in checked.findings:
-            yield ForPerson(f"\n{finding_text(finding, now)}")
+    findings = [finding for checked in found for finding in checked.findings]
+    yield ForPerson(finding_blocks(findings, now))
     if any(checked.seen.is_available for checked in found):
         yield ForPerson(f"\n{rule.NO_PROOF}")
 

@@ -14,6 +14,7 @@ from wacoex_cli.channels.look import Look
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, WacoexError
+from wacoex_cli.findings.model import several
 from wacoex_cli.foundation.secrets import Place, Secret, why_unfit
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.platforms.answers import WRONG_KIND, AccessToken
@@ -283,6 +284,14 @@ class Entry:
     @property
     def error(self) -> WacoexError | None:
         """Why this entry keeps the whole from being well, naming the channel it belongs to."""
+        return self.error_of((self.channel,) if self.channel else ())
+
+    def error_of(self, channels: Sequence[str]) -> WacoexError | None:
+        """The error as it reads of several channels that have it."""
+        if self.problem is not None and len(channels) > 1:
+            own, names = f"channel `{self.channel}`", several(f"`{name}`" for name in channels)
+            message = self.problem.message.replace(own, f"channels {names}")
+            return type(self.problem)(message, hint=self.problem.hint, code=self.problem.code)
         if self.problem is not None:
             return self.problem
         examined = self.examined or Examined()
@@ -291,9 +300,8 @@ class Entry:
             found = examined.failure
         if found is None:
             return None
-        owner = f" of channel `{self.channel}`" if self.channel else ""
         return type(found)(
-            f"{self.name}{owner}: {found.message}",
+            f"{self.name}{owner_text(channels)}: {found.message}",
             hint=found.hint,
             code=found.code,
             details=found.details,
@@ -324,6 +332,48 @@ class Entry:
             "scopes": None if token.scopes is None else list(token.scopes),
             "warnings": self.warnings(now),
         }
+
+
+def owner_text(channels: Sequence[str]) -> str:
+    """` of channel `shop``, or of several; nothing for a secret of no channel in particular."""
+    names = several(f"`{name}`" for name in channels)
+    return f" of channel{'s' if len(channels) > 1 else ''} {names}" if names else ""
+
+
+def common_rows(found: Sequence[Entry]) -> list[tuple[object, ...]]:
+    """The rows for a terminal: one for all channels whose secret is the same and stands the same.
+
+    `Entry.to_row` says what stands in a row.
+    """
+    channels: dict[tuple[object, ...], list[str]] = {}
+    for entry in found:
+        name, channel, *rest = entry.to_row()
+        channels.setdefault((name, *rest), []).extend([str(channel)] if channel else [])
+    return [(name, several(named) or None, *rest) for (name, *rest), named in channels.items()]
+
+
+def common_warnings(found: Sequence[Entry], now: datetime) -> list[str]:
+    """What should be changed, once for all channels that it is about."""
+    channels: dict[tuple[str, str], list[str]] = {}
+    for entry in found:
+        for warning in entry.warnings(now):
+            named = channels.setdefault((entry.name, warning), [])
+            named += [entry.channel] if entry.channel else []
+    return [f"{name}{owner_text(named)}: {text}" for (name, text), named in channels.items()]
+
+
+def common_errors(found: Sequence[Entry]) -> list[WacoexError]:
+    """What keeps the whole from being well, once for all channels that it is about."""
+    same: dict[tuple[str, str, str | None], list[Entry]] = {}
+    for entry in found:
+        if error := entry.error_of(()):
+            general = error.message.replace(f"`{entry.channel}`", "")
+            same.setdefault((error.code, general, error.hint), []).append(entry)
+    errors = (
+        entries[0].error_of([entry.channel for entry in entries if entry.channel])
+        for entries in same.values()
+    )
+    return [error for error in errors if error is not None]
 
 
 def entries(workspace: Workspace, only: str | None, *, offline: bool) -> list[Entry]:

@@ -14,8 +14,9 @@ from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, Stat
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
-from wacoex_cli.terminal.render import Result, Table, write
+from wacoex_cli.terminal.render import ForPerson, ForPipe, Result, Table, Verbatim, write
 
 if TYPE_CHECKING:
     from wacoex_cli.events.store import OldEvents
@@ -25,6 +26,25 @@ root = group("", "Commands that stand beside the groups.")
 auth = group("auth", "Tokens and other secrets: store them, delete them, see whether they work.")
 config = group("config", "The settings in force, and the files they come from.")
 state = group("state", "The one file that wacoex remembers everything in.")
+
+_SETTING_COLUMNS = (
+    Column("name", 9, least=24, fit="wrap"),
+    Column("value", 8, least=16, fit="wrap"),
+    Column("source", 4, least=10, may_drop=True),
+)
+_PATH_COLUMNS = (
+    Column("name", 8, fit="keep"),
+    Column("path", 9, fit="wrap"),
+    Column("exists", 4, fit="keep", may_drop=True),
+)
+_SECRET_COLUMNS = (
+    Column("name", 9, fit="keep"),
+    Column("channel", 8, least=16, fit="wrap"),
+    Column("source", 3, least=12, may_drop=True),
+    Column("ends in", 4, fit="keep", may_drop=True),
+    Column("works", 7, fit="keep"),
+    Column("expires", 6, fit="keep", may_drop=True),
+)
 
 
 def _names(incomplete: str) -> list[str]:
@@ -136,26 +156,29 @@ def status(
     ] = False,
 ) -> Result:
     """Show where each secret comes from and whether it works."""
-    from wacoex_cli.setup.auth import entries
+    from wacoex_cli.setup.auth import common_errors, common_rows, common_warnings, entries
 
     dialogue = TerminalDialogue(invocation)
     with invocation.open_workspace() as workspace:
         found = entries(workspace, invocation.channel, offline=offline)
         now = workspace.clock.now()
     if not invocation.json:
-        for entry in found:
-            for warning in entry.warnings(now):
-                dialogue.warn(f"{entry.name}{_owner(entry.channel)}: {warning}")
+        for warning in common_warnings(found, now):
+            dialogue.warn(warning)
     if not found:
         dialogue.note("there is no secret yet; `wacoex auth login meta-token` stores one")
-    columns = ("name", "channel", "source", "ends in", "works", "expires")
     errors = [error for entry in found if (error := entry.error) is not None]
+    rows = [entry.to_row() for entry in found]
+    on_screen = rows if invocation.verbose else common_rows(found)
     return Result(
         {"secrets": [entry.to_json(now) for entry in found]},
-        [Table(columns, [entry.to_row() for entry in found])],
+        [
+            ForPerson(Table(_SECRET_COLUMNS, on_screen, folds=True)),
+            ForPipe(Table(_SECRET_COLUMNS, rows)),
+        ],
         # A missing or refused secret (4) before a Meta that is not reached (6).
         min((error.exit_status for error in errors), default=0),
-        errors,
+        errors if invocation.json else common_errors(found),
     )
 
 
@@ -180,7 +203,7 @@ def show(invocation: Invocation) -> Result:
         "settings": [setting._asdict() for setting in settings],
         "secrets": [secret._asdict() for secret in secrets],
     }
-    return Result(data, [Table(("name", "value", "source"), [*settings, *secrets])])
+    return Result(data, [Table(_SETTING_COLUMNS, [*settings, *secrets])])
 
 
 @command(config, "path", "wacoex config path", "wacoex config path --json")
@@ -191,7 +214,7 @@ def config_path(invocation: Invocation) -> Result:
     with invocation.open_workspace() as workspace:
         found = locations(workspace)
     data = {"paths": [place._asdict() for place in found]}
-    return Result(data, [Table(("name", "path", "exists"), found)])
+    return Result(data, [Table(_PATH_COLUMNS, found)])
 
 
 class ShellName(enum.StrEnum):
@@ -221,9 +244,23 @@ def completion(
     from wacoex_cli.terminal.completion import script
 
     text = script(shell.value)
-    return Result({"shell": shell.value, "script": text}, [text])
+    return Result({"shell": shell.value, "script": text}, [Verbatim(text)])
 
 
+_HOLDER_COLUMNS = (
+    Column("purpose", 9, fit="keep"),
+    Column("process", 8, fit="keep"),
+    Column("host", 5, least=10, may_drop=True),
+    Column("since", 4, fit="keep", may_drop=True),
+    Column("is_alive", 7, fit="keep"),
+)
+_PRUNED_COLUMNS = (
+    Column("id", 9, fit="keep"),
+    Column("status", 6, fit="keep", may_drop=True),
+    Column("ended", 7, fit="keep"),
+    Column("rows", 5, fit="keep", may_drop=True),
+    Column("name", 8, least=10),
+)
 _LOST_WORDS = {
     "attempts": "people who were sent to since",
     "broadcasts": "broadcasts, or how they ended",
@@ -251,7 +288,7 @@ def state_path(invocation: Invocation) -> Result:
         return Result(data, (str(file), "it does not exist yet"))
     schema = data["schema"] or "no state file of wacoex"
     rows = [[row[name] for name in ("purpose", "pid", "host", "since", "alive")] for row in holders]
-    table = Table(("purpose", "process", "host", "since", "is_alive"), rows)
+    table = Table(_HOLDER_COLUMNS, rows)
     text = (str(file), f"{seen.bytes} bytes, schema {schema}", table)
     if seen.problem:
         return Result(data, text, exit_code=seen.problem.exit_status, errors=[seen.problem])
@@ -544,7 +581,7 @@ def _pruned(pruning: "Pruning", *, dry_run: bool, vacuumed: bool) -> Result:
     ]
     would = "would be " if dry_run else ""
     kept = [f"kept: {n}, {_KEPT_WORDS[why]}" for why, n in pruning.broadcasts.kept.items()]
-    table = Table(("id", "status", "ended", "rows", "name"), rows)
+    table = Table(_PRUNED_COLUMNS, rows)
     gone = [f"{_in_words(events)} {would}removed"] if events else []
     return Result(data, (table, f"{len(rows)} broadcasts {would}removed", *kept, *gone))
 

@@ -19,6 +19,7 @@ from wacoex_cli.templates.model import (
     placeholders,
 )
 from wacoex_cli.templates.rule import check_sendable, preview
+from wacoex_cli.terminal.layout import Column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -247,7 +248,16 @@ def shelf_of(workspace: Workspace, invocation: Invocation) -> Shelf:
     return Shelf(channel.provider, listing, str(channel.demand_respondio_channel_id()))
 
 
-COLUMNS = ("name", "language", "status", "category", "placeholders", "quality", "header", "buttons")
+COLUMNS = (
+    Column("name", 9, least=16),
+    Column("language", 8, fit="keep"),
+    Column("status", 7, fit="keep"),
+    Column("category", 5, fit="keep", may_drop=True),
+    Column("placeholders", 6, least=12, may_drop=True),
+    Column("quality", 4, fit="keep", may_drop=True),
+    Column("header", 3, fit="keep", may_drop=True),
+    Column("buttons", 2, least=10, may_drop=True),
+)
 
 
 def row(template: Template) -> tuple[str | None, ...]:

@@ -117,7 +117,10 @@ def _global_options(
         int, _option("--quiet", "-q", count=True, help="Say less; twice: only errors.")
     ] = 0,
     global_verbose: Annotated[
-        int, _option("--verbose", "-v", count=True, help="Say what is done; twice: each request.")
+        int,
+        _option(
+            "--verbose", "-v", count=True, help="Show all, and what is done; twice: each request."
+        ),
     ] = 0,
     global_color: Annotated[
         bool | None, _option("--color/--no-color", help="Force colours on or off.")

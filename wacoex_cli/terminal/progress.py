@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.foundation.clock import Clock, SystemClock, to_text
 from wacoex_cli.terminal import output
-from wacoex_cli.terminal.render import Invocation, printable, shows_color, write
+from wacoex_cli.terminal.render import Invocation, printable, say, shows_color, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,24 +28,39 @@ class Progress:
     """What a long run reports to; this one shows nothing."""
 
     def update(
-        self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
+        self,
+        done: int,
+        text: str,
+        data: Mapping[str, object],
+        lines: Sequence[str] = (),
+        *,
+        is_well: bool = True,
     ) -> None:
         """`done` of the total are finished; `text` and `data` say how it goes.
 
         A terminal shows `lines` below its bar, when there are any, instead of `text` beside it.
+        Its bar is green, and yellow when not all `is_well`.
         """
 
 
 @contextlib.contextmanager
 def open_progress(
-    invocation: Invocation, title: str, total: int, *, done: int = 0, clock: Clock | None = None
+    invocation: Invocation,
+    title: str,
+    total: int,
+    *,
+    done: int = 0,
+    clock: Clock | None = None,
+    channel: str | None = None,
 ) -> Iterator[Progress]:
     """Show progress on standard error while the block runs; `done` of the total are before it.
 
     A bar on a terminal; otherwise, and on one that cannot move its cursor, a line at the start,
-    at the end and every minute. Nothing with `-q` or `--json`; with `--progress json` an object a
-    line on standard output. A reader that does not read holds up nothing meanwhile.
+    at the end and every minute. In a file each line of it has time and `channel`, and so has
+    whatever else is said from then on. Nothing with `-q` or `--json`; with `--progress json` an
+    object a line on standard output. A reader that does not read holds up nothing meanwhile.
     """
+    invocation.begin_log(channel)
     with output.Working(), _shown(invocation, title, total, done, clock) as shown:
         yield shown
 
@@ -62,7 +77,7 @@ def _shown(
         with _bar(invocation, title, total, done) as bar:
             yield bar
     else:
-        lines = _Lines(title, total, done, clock or SystemClock())
+        lines = _Lines(invocation, title, total, done, clock or SystemClock())
         try:
             yield lines
         finally:
@@ -76,7 +91,13 @@ class _Stream(Progress):
         self._clock = clock
 
     def update(
-        self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
+        self,
+        done: int,
+        text: str,
+        data: Mapping[str, object],
+        lines: Sequence[str] = (),
+        *,
+        is_well: bool = True,
     ) -> None:
         entry = {
             **data,
@@ -90,7 +111,10 @@ class _Stream(Progress):
 
 
 class _Lines(Progress):
-    def __init__(self, title: str, total: int, done: int, clock: Clock) -> None:
+    def __init__(
+        self, invocation: Invocation, title: str, total: int, done: int, clock: Clock
+    ) -> None:
+        self._invocation = invocation
         self._title = title
         self._total = total
         self._clock = clock
@@ -99,7 +123,13 @@ class _Lines(Progress):
         self.tell()
 
     def update(
-        self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
+        self,
+        done: int,
+        text: str,
+        data: Mapping[str, object],
+        lines: Sequence[str] = (),
+        *,
+        is_well: bool = True,
     ) -> None:
         self._last = (done, text)
         if self._clock.monotonic() >= self._next:
@@ -109,7 +139,7 @@ class _Lines(Progress):
     def tell(self) -> None:
         done, text = self._last
         line = f"{self._title}: {done} of {self._total}{f', {text}' if text else ''}"
-        write(sys.stderr, f"{printable(line)}\n")
+        say(line, self._invocation, now=self._clock.now())
 
 
 @contextlib.contextmanager
@@ -123,9 +153,13 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[text]}", markup=False),
     ]
+    is_wide = screen.width >= _LEAST_COLUMNS_FOR_WIDE_BAR
+    # rich draws a bar in red while it grows, as if something was wrong.
+    bar = progress.BarColumn(
+        _BAR if is_wide else None, complete_style="green", finished_style="green"
+    )
     if screen.width >= _LEAST_COLUMNS_FOR_BAR:
-        is_wide = screen.width >= _LEAST_COLUMNS_FOR_WIDE_BAR
-        columns.insert(1, progress.BarColumn(_BAR if is_wide else None))
+        columns.insert(1, bar)
 
     class Display(progress.Progress):
         lines: Sequence[str] = ()
@@ -140,9 +174,17 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
 
         class Bar(Progress):
             def update(
-                self, done: int, text: str, data: Mapping[str, object], lines: Sequence[str] = ()
+                self,
+                done: int,
+                text: str,
+                data: Mapping[str, object],
+                lines: Sequence[str] = (),
+                *,
+                is_well: bool = True,
             ) -> None:
                 shown.lines = lines
+                color = "green" if is_well else "yellow"
+                bar.complete_style = bar.finished_style = color
                 beside = "" if lines else printable(text)
                 shown.update(task, completed=done, text=beside)
 

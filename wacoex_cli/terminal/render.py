@@ -1,6 +1,7 @@
-"""All that is printed: text for a person, TSV for a pipe, the JSON envelope, and failures.
+"""All that is printed: a screen for a person, TSV for a pipe, the JSON envelope, and failures.
 
-Colour only where it is wanted.
+A screen fits its terminal: words wrap whole, tables give up their least valuable columns, and
+long lists fold until the whole has at most `Result.most_lines` lines; `-v` unfolds them.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,9 +22,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from wacoex_cli.errors import UsageError, WacoexError
-from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.terminal import lost_output, output
+from wacoex_cli.foundation.clock import spoken_within, to_text
+from wacoex_cli.terminal import layout, lost_output, output
 from wacoex_cli.terminal.help import CommandPath
+from wacoex_cli.terminal.layout import Column
 
 if TYPE_CHECKING:
     from wacoex_cli.foundation.settings import Settings
@@ -34,7 +36,17 @@ INTERRUPTED = 130
 TERMINATED = 143
 _PARTIAL = 7
 _ITEMS_AT_ONCE = 1_000
+MOST_LINES = 60
+"""How long a screen may be before lists on it fold."""
+
+SANDBOX_SAID = "_WACOEX_SANDBOX_SAID"
+"""The variable with the address of a sandbox that the program above has named on this screen."""
+
 _WIDEST = 100
+_IN_A_PIPE = 78
+_MOST_INDENT = 6
+_FIRST_STAND_IN = 0xE000
+_UNFOLD = "`-v` shows all"
 _LABEL = r"(?<=\n\n)((?:[A-Z]|respond\.io's |wacoex's )[A-Za-z' ]{2,28}:)(?=\s|$)"
 _CODE = r"`([^`]+)`"
 _INDENTED = "    "
@@ -43,13 +55,18 @@ _STYLES = {
     "markdown.code": "cyan",
     "markdown.item.number": "bold",
 }
-_COLORS = {"green": "32", "yellow": "33", "red": "31", "cyan": "36"}
+_CODES = {"green": "32", "yellow": "33", "red": "31", "cyan": "36", "bold": "1", "dim": "2"}
+# What a word in a cell, or at the beginning of a heading, says about how it stands.
 _WORDS = {
     "ok": "green",
+    "connected": "green",
     "warning": "yellow",
     "unknown": "yellow",
+    "settling": "yellow",
+    "reconnecting": "yellow",
     "critical": "red",
     "overdue": "red",
+    "removed": "red",
     "error": "red",
     "hint": "cyan",
 }
@@ -67,6 +84,9 @@ class Learnt:
     no_input: bool = False
     debug: bool = False
     streams: bool = False
+    is_long: bool = False
+    channel: str | None = None
+    zone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -101,6 +121,11 @@ class Invocation:
         """Let progress be one JSON object a line on standard output, the envelope last."""
         self.learnt.streams = True
 
+    def begin_log(self, channel: str | None = None) -> None:
+        """From here on each line on standard error that goes to a file has time and channel."""
+        self.learnt.is_long = True
+        self.learnt.channel = channel or self.learnt.channel
+
     @property
     def allows_input(self) -> bool:
         """Whether a person may be asked, as far as options and settings say."""
@@ -118,9 +143,11 @@ class Invocation:
         def announce(settings: "Settings") -> None:
             learnt.no_input = settings.no_input
             learnt.debug = settings.debug
+            learnt.zone = settings.timezone or learnt.zone
             if not settings.talks_to_meta and learnt.sandbox_url != settings.meta_base_url:
                 learnt.sandbox_url = settings.meta_base_url
-                messages.banner(f"sandbox: talking to {settings.meta_base_url}, not to Meta")
+                if os.environ.get(SANDBOX_SAID) != settings.meta_base_url:
+                    messages.banner(f"sandbox: talking to {settings.meta_base_url}, not to Meta")
 
         return open_workspace(
             env_file=self.env_file,
@@ -141,40 +168,85 @@ class Messages:
     def note(self, text: str) -> None:
         """Something worth knowing; `-q` hides it."""
         if not (self._invocation.quiet or self._invocation.wants_json):
-            write(sys.stderr, f"{printable(text)}\n")
+            say(text, self._invocation)
 
     def warn(self, text: str) -> None:
         """Something that may go wrong; only `-qq` hides it."""
         if self._invocation.quiet < 2:
-            label = paint("warning", sys.stderr, self._invocation.color)
-            write(sys.stderr, f"{label}: {printable(text)}\n")
+            say(text, self._invocation, "warning")
 
     def detail(self, text: str, level: int = 1) -> None:
         """What is being done, at `-v` (1) or `-vv` (2)."""
         if self._invocation.verbose >= level:
-            write(sys.stderr, f"{printable(text)}\n")
+            say(text, self._invocation, level="debug")
 
     def banner(self, text: str) -> None:
         """A line that belongs on every screen; only `-qq` hides it."""
         if self._invocation.quiet < 2:
-            write(sys.stderr, f"{printable(text)}\n")
+            say(text, self._invocation)
 
 
 class Table(NamedTuple):
     """Rows for a person or a pipe. A cell may be text, a number, a bool, a moment or None.
 
-    `when_empty` is what a person reads instead of no rows.
+    `when_empty` is what a person reads instead of no rows. A table that folds has an entry for
+    each channel or the like: on a long screen its last rows are counted instead of shown, the
+    `quiet` ones first, which have nothing to say. One that is `at_verbose` is shown only at `-v`.
     """
 
-    columns: tuple[str, ...]
+    columns: tuple[str | Column, ...]
     rows: Sequence[Sequence[object]]
     when_empty: str = ""
+    folds: bool = False
+    quiet: int = 0
+    has_header: bool = True
+    at_verbose: bool = False
+
+
+class Line(NamedTuple):
+    """A line of a block: `heading` (it may begin with a verdict), `dim` for detail, or plain."""
+
+    text: str
+    style: str = ""
+
+
+class Block(NamedTuple):
+    """Lines that belong together; they wrap at the width of the terminal, or at 78 in a pipe."""
+
+    lines: tuple[Line, ...]
+
+    def changed(self, change: Callable[[str], str]) -> "Block":
+        """The block with every text changed, for example masked."""
+        return Block(tuple(Line(change(line.text), line.style) for line in self.lines))
+
+    @property
+    def text(self) -> str:
+        """What stands in it, a line for each of its lines."""
+        return "\n".join(line.text for line in self.lines)
+
+
+class Blocks(NamedTuple):
+    """Blocks with a blank line before each; on a long screen only their first lines are shown.
+
+    `unfolded` takes their place at `-v`, where blocks stand for several things each.
+    """
+
+    blocks: Sequence[Block]
+    unfolded: Sequence[Block] = ()
+    noun: str = "findings"
+
+    def changed(self, change: Callable[[str], str]) -> "Blocks":
+        """The blocks with every text changed, for example masked."""
+        blocks, unfolded = (
+            [block.changed(change) for block in each] for each in (self.blocks, self.unfolded)
+        )
+        return Blocks(blocks, unfolded, self.noun)
 
 
 class ForPerson(NamedTuple):
     """A part that only a terminal shows; in a pipe it would spoil the rows."""
 
-    part: str | Table
+    part: str | Table | Block | Blocks
 
 
 class Markdown(NamedTuple):
@@ -183,23 +255,36 @@ class Markdown(NamedTuple):
     text: str
 
 
+class Verbatim(NamedTuple):
+    """Text that another program is to read, such as a script: it never wraps."""
+
+    text: str
+
+
 class ForPipe(NamedTuple):
     """A part that only a pipe gets, where a terminal shows something shorter."""
 
-    part: Table
+    part: str | Table | Block | Blocks
+
+
+Part = str | Table | Block | Blocks | Markdown | Verbatim
 
 
 class Result(NamedTuple):
     """What a command has to say: `data` for JSON, `text` for a person, and how it ended.
 
     `lists` are further entries of `data`, too long for memory: read while they are written.
+    A screen with more than `most_lines` lines folds what can be folded. Its times are said in
+    `zone`, that of the channel it is about, or else in the one of the settings.
     """
 
     data: Mapping[str, object]
-    text: Sequence[str | Table | ForPerson | ForPipe | Markdown] = ()
+    text: Sequence[Part | ForPerson | ForPipe] = ()
     exit_code: int = 0
     errors: Sequence[WacoexError] = ()
     lists: Mapping[str, Iterable[object]] = MappingProxyType({})
+    most_lines: int = MOST_LINES
+    zone: str | None = None
 
     @property
     def status(self) -> str:
@@ -227,19 +312,173 @@ def emit(result: Result, invocation: Invocation, command_path: CommandPath) -> i
 
 def _write_text(result: Result, invocation: Invocation) -> None:
     now = datetime.now(UTC)
-    is_terminal = sys.stdout.isatty()
-    for part in result.text:
-        if isinstance(part, ForPipe if is_terminal else ForPerson):
-            continue
-        content = part.part if isinstance(part, ForPerson | ForPipe) else part
-        if isinstance(content, Table):
-            rows = _table_lines(content, invocation, now)
-            write(sys.stdout, "".join(f"{row}\n" for row in rows))
-            continue
-        text = printable(content.text if isinstance(content, Markdown) else content)
-        if isinstance(content, Markdown) and is_terminal:
-            text = laid_out(text, color=shows_color(sys.stdout, invocation.color))
-        write(sys.stdout, f"{text}\n")
+    if not sys.stdout.isatty():
+        for part in result.text:
+            if not isinstance(part, ForPerson):
+                for line in _piped(part.part if isinstance(part, ForPipe) else part):
+                    write(sys.stdout, f"{line}\n")
+        return
+    shown = [part for part in result.text if not isinstance(part, ForPipe)]
+    screen = Screen(invocation, now, result.most_lines, result.zone)
+    parts = [part.part if isinstance(part, ForPerson) else part for part in shown]
+    write(sys.stdout, "".join(f"{line}\n" for line in screen.lines(parts)))
+
+
+def _piped(part: Part) -> Iterator[str]:
+    if isinstance(part, Table):
+        for row in part.rows:
+            yield "\t".join(_cell(cell, to_text, "") for cell in row)
+    elif isinstance(part, Blocks):
+        for block in part.blocks:
+            yield from ["", *_piped(block)]
+    elif isinstance(part, Block):
+        yield from layout.wrapped(printable(part.text), _IN_A_PIPE)
+    else:
+        yield printable(part if isinstance(part, str) else part.text)
+
+
+class Screen:
+    """Parts of a result as the lines of a terminal, which is asked for its width once."""
+
+    def __init__(
+        self, invocation: Invocation, now: datetime, most_lines: int, zone: str | None = None
+    ) -> None:
+        self._now, self._zone = now, zone or invocation.learnt.zone
+        self._width = columns_of(sys.stdout)
+        self._prose = min(self._width, _WIDEST)
+        self._most_lines = None if invocation.verbose else most_lines
+        self._is_colored = shows_color(sys.stdout, invocation.color)
+
+    def lines(self, parts: Sequence[Part]) -> list[str]:
+        """All lines; those of tables and blocks that fold are as many as there is room for."""
+        if self._most_lines is None:
+            parts = [_unfolded(part) for part in parts]
+        parts = [part for part in parts if self._most_lines is None or not _is_at_verbose(part)]
+        whole = [self._whole(part) for part in parts]
+        folding = [at for at, part in enumerate(parts) if _folds(part)]
+        wanted = [len(whole[at]) for at in folding]
+        fixed = sum(map(len, whole)) - sum(wanted)
+        if self._most_lines is not None and fixed + sum(wanted) > self._most_lines:
+            room = layout.shares(wanted, self._most_lines - fixed)
+            for at, most in zip(folding, room, strict=True):
+                whole[at] = self._folded(parts[at], whole[at], most)
+        return [line for lines in whole for line in lines]
+
+    def _whole(self, part: Part) -> list[str]:
+        if isinstance(part, Table):
+            return self._table(part)
+        if isinstance(part, Blocks):
+            return [line for block in part.blocks for line in ["", *self._block(block)]]
+        if isinstance(part, Block):
+            return self._block(part)
+        if isinstance(part, Verbatim):
+            return printable(part.text).split("\n")
+        if isinstance(part, Markdown):
+            return laid_out(printable(part.text), color=self._is_colored).split("\n")
+        return self._wrapped(part)
+
+    def _wrapped(self, text: str) -> list[str]:
+        return layout.wrapped(self._spoken(text), self._prose)
+
+    def _spoken(self, text: str) -> str:
+        return spoken_within(printable(text), self._zone, self._now)
+
+    def _folded(self, part: Part, whole: list[str], most: int) -> list[str]:
+        if len(whole) <= most:
+            return whole
+        if isinstance(part, Blocks):
+            return self._folded_blocks(part, most)
+        if isinstance(part, Table):
+            return self._folded_table(part, most)
+        return whole
+
+    def _folded_table(self, table: Table, most: int) -> list[str]:
+        shown = min(len(table.rows) - table.quiet, most)
+        while True:
+            rest = self._rest_of(table, shown)
+            lines = self._table(table._replace(rows=table.rows[:shown])) if shown > 0 else []
+            if shown <= 0 or len(lines) + len(rest) <= most:
+                return lines + rest
+            shown -= 1
+
+    def _rest_of(self, table: Table, shown: int) -> list[str]:
+        hidden = table.rows[shown:]
+        first = _column(table.columns[0]).name
+        words = Counter(_cell(row[0], to_text, "-") for row in hidden)
+        counts = ", ".join(f"{count} {word}" for word, count in words.items())
+        by_word = f": {counts}" if first in {"verdict", "stage"} else ""
+        before = f"and {len(hidden)} more" if shown else f"all {len(hidden)}"
+        return layout.wrapped(f"{before}{by_word}; {_UNFOLD}", self._prose)
+
+    def _folded_blocks(self, part: Blocks, most: int) -> list[str]:
+        """Only the first line of each block, and as many of them as there is room for."""
+        first = [block.lines[0] for block in part.blocks]
+        heads = [self._block(Block((line,))) for line in first]
+        end = layout.wrapped(f"{_UNFOLD} {part.noun} in full", self._prose)
+        if 1 + sum(map(len, heads)) + len(end) <= most:
+            return ["", *(line for head in heads for line in head), *end]
+        short = [layout.shortened(self._spoken(line.text), self._prose) for line in first]
+        heads = [[self._styled(text, "heading", True)] for text in short]
+        lines: list[str] = []
+        for place, head in enumerate(heads):
+            rest = len(heads) - place
+            noun = part.noun if rest > 1 else part.noun.removesuffix("s")
+            end = layout.wrapped(f"and {rest} more {noun}; {_UNFOLD}", self._prose)
+            if 1 + len(lines) + len(head) + len(end) > most:
+                break
+            lines += head
+        return ["", *lines, *end]
+
+    def _block(self, block: Block) -> list[str]:
+        lines = []
+        for line in block.lines:
+            pieces = self._wrapped(line.text)
+            lines += [self._styled(text, line.style, at == 0) for at, text in enumerate(pieces)]
+        return lines
+
+    def _styled(self, text: str, style: str, is_first: bool) -> str:
+        if style == "heading":
+            word = re.split(r"\W", text, maxsplit=1)[0]
+            if is_first and word in _WORDS:
+                return self._in(_WORDS[word], word) + self._in("bold", text.removeprefix(word))
+        return self._in({"heading": "bold"}.get(style, style), text)
+
+    def _in(self, style: str, text: str) -> str:
+        return colored(text, style) if self._is_colored and style and text else text
+
+    def _table(self, table: Table) -> list[str]:
+        rows = [
+            [spoken_within(self._cell(cell), self._zone, self._now) for cell in row]
+            for row in table.rows
+        ]
+        if not rows:
+            return layout.wrapped(table.when_empty, self._prose) if table.when_empty else []
+        columns = [_column(column) for column in table.columns]
+        return layout.table_lines(
+            columns, rows, self._width, self._painted, has_header=table.has_header
+        )
+
+    def _cell(self, cell: object) -> str:
+        return _cell(cell, lambda at: relative(at, self._now), layout.NOTHING)
+
+    def _painted(self, cell: str, is_header: bool) -> str:
+        return self._in("bold" if is_header else _WORDS.get(cell, ""), cell)
+
+
+def _unfolded(part: Part) -> Part:
+    return Blocks(part.unfolded) if isinstance(part, Blocks) and part.unfolded else part
+
+
+def _is_at_verbose(part: Part) -> bool:
+    return isinstance(part, Table) and part.at_verbose
+
+
+def _folds(part: Part) -> bool:
+    return isinstance(part, Blocks) or (isinstance(part, Table) and part.folds)
+
+
+def _column(column: str | Column) -> Column:
+    return column if isinstance(column, Column) else Column(column)
 
 
 def _write_envelope(result: Result, invocation: Invocation, command_path: CommandPath) -> None:
@@ -285,34 +524,60 @@ def _plain(value: object) -> object:
 
 
 def _write_error(error: WacoexError, invocation: Invocation) -> None:
-    label, hint = (paint(word, sys.stderr, invocation.color) for word in ("error", "hint"))
-    lines = [f"{label}: {printable(error.message)}"]
+    parts = [("error", error.message)]
     if error.details and invocation.verbose:
         facts = ", ".join(f"{name} {value}" for name, value in sorted(error.details.items()))
-        lines += [f"detail: {printable(facts)}"]
+        parts.append(("detail", facts))
     if error.hint:
-        lines += ["", f"{hint}: {printable(error.hint)}"]
-    write(sys.stderr, "\n".join(lines) + "\n")
+        parts += [("", ""), ("hint", error.hint)]
+    for label, text in parts:
+        say(text, invocation, label)
 
 
-def _table_lines(table: Table, invocation: Invocation, now: datetime) -> Iterator[str]:
-    if not sys.stdout.isatty():
-        for row in table.rows:
-            yield "\t".join(_cell(cell, to_text, "") for cell in row)
+def say(
+    text: str,
+    invocation: Invocation,
+    label: str = "",
+    *,
+    level: str = "info",
+    now: datetime | None = None,
+) -> None:
+    """A message on standard error, within the width of its terminal.
+
+    In a log, where a long run writes to a file, each line has time, channel and level.
+    """
+    now = now or datetime.now(UTC)
+    if invocation.learnt.is_long and not sys.stderr.isatty():
+        if text:
+            at, whose = to_text(now), invocation.learnt.channel or invocation.channel
+            word = label or level
+            lines = [f"{at} {whose or '-'} {word}: {line}" for line in text.split("\n") if line]
+            write(sys.stderr, "".join(f"{printable(line)}\n" for line in lines))
         return
-    rows = [[_cell(cell, lambda at: relative(at, now), "-") for cell in row] for row in table.rows]
-    if not rows:
-        if table.when_empty:
-            yield table.when_empty
-        return
-    header = [column.upper() for column in table.columns]
-    widths = [max(_width(row[at]) for row in [header, *rows]) for at in range(len(header))]
-    for row in [header, *rows]:
-        cells = [
-            paint(cell, sys.stdout, invocation.color) + " " * (width - _width(cell))
-            for cell, width in zip(row, widths, strict=True)
-        ]
-        yield "  ".join(cells).rstrip()
+    whole = printable(f"{label}: {text}" if label else text)
+    if sys.stderr.isatty():
+        whole = on_terminal(whole, invocation, now)
+    if label:
+        whole = paint(label, sys.stderr, invocation.color) + whole.removeprefix(label)
+    write(sys.stderr, f"{whole}\n")
+
+
+def on_terminal(text: str, invocation: Invocation, now: datetime | None = None) -> str:
+    """The text as the terminal of standard error shows it; a blank at its end stays."""
+    spoken = spoken_within(text, invocation.learnt.zone, now or datetime.now(UTC))
+    lines = layout.wrapped(spoken.rstrip(" "), min(columns_of(sys.stderr), _WIDEST))
+    return "\n".join(lines) + " " * (len(spoken) - len(spoken.rstrip(" ")))
+
+
+def columns_of(stream: TextIO) -> int:
+    """The width to lay out for: that of the terminal behind a stream, from 40 to 200 cells.
+
+    `COLUMNS` counts before what the terminal says, as everywhere.
+    """
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        if not os.environ.get("COLUMNS"):
+            return layout.fitting(os.get_terminal_size(stream.fileno()).columns or 80)
+    return layout.fitting(shutil.get_terminal_size().columns)
 
 
 def _cell(cell: object, in_words: Callable[[datetime], str], nothing: str) -> str:
@@ -337,14 +602,6 @@ def relative(moment: datetime, now: datetime) -> str:
     return "now"
 
 
-def _width(text: str) -> int:
-    """Columns the text takes on a terminal: East Asian wide characters take two, marks none."""
-    return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
-        for sign in text
-    )
-
-
 def laid_out(text: str, *, color: bool) -> str:
     """The article as wide as the terminal, 100 columns at most; plain letters without `color`.
 
@@ -354,7 +611,7 @@ def laid_out(text: str, *, color: bool) -> str:
 
     screen = console.Console(
         file=io.StringIO(),
-        width=min(shutil.get_terminal_size().columns, _WIDEST),
+        width=min(columns_of(sys.stdout), _WIDEST),
         height=25,  # without it a dumb terminal would be taken for 80 columns
         force_terminal=True,
         color_system="standard" if color else None,
@@ -367,12 +624,28 @@ def laid_out(text: str, *, color: bool) -> str:
             part if part.startswith(_INDENTED) else re.sub(_CODE, r"`` `\1` ``", part)
             for part in text.split("\n\n")
         )
+    text, kept = _with_stand_ins(text, screen.width - _MOST_INDENT)
     title, _, _ = text.partition("\n")
     source = re.sub(_LABEL, r"**\1**", text).replace(title, f"**{title}**", 1)
     with screen.capture() as captured:
-        screen.print(markdown.Markdown(source, code_theme="ansi_dark", hyperlinks=False))
+        article = markdown.Markdown(source, code_theme="ansi_dark", hyperlinks=False)
+        screen.print(article)
     shown = "\n".join(line.rstrip() for line in captured.get().splitlines())
+    for stand_in, word in kept.items():
+        shown = shown.replace(stand_in, word)
     return re.sub(r"\n{3,}", "\n\n", shown)
+
+
+def _with_stand_ins(text: str, width: int) -> tuple[str, dict[str, str]]:
+    """The text with a short word for each that is too wide, which rich would break, and those."""
+    kept: dict[str, str] = {}
+
+    def shorter(found: re.Match[str]) -> str:
+        stand_in = chr(_FIRST_STAND_IN + len(kept)) * max(1, min(width, layout.cells(found[0])))
+        kept[stand_in] = found[0]
+        return stand_in
+
+    return re.sub(rf"[^\s`]{{{width + 1},}}", shorter, text), kept
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -395,7 +668,12 @@ def paint(word: str, stream: TextIO, color: bool | None) -> str:
     name = _WORDS.get(word)
     if name is None or not shows_color(stream, color):
         return word
-    return f"\x1b[{_COLORS[name]}m{word}\x1b[0m"
+    return colored(word, name)
+
+
+def colored(text: str, style: str) -> str:
+    """The text in `green`, `yellow`, `red` or `cyan`, `bold` or `dim`."""
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
 
 
 def shows_color(stream: TextIO, color: bool | None) -> bool:
