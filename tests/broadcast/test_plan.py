@@ -752,7 +752,10 @@ def test_a_list_may_be_named_by_an_option_when_it_is_planned_and_when_it_is_sent
     ("arguments", "said"),
     [
         (("plan", *OPENING), "which list? no file of recipients is given"),
-        (("plan", "a.csv", "--file", "b.csv", *OPENING), "two lists are given: `a.csv` and `b.csv`"),
+        (
+            ("plan", "a.csv", "--file", "b.csv", *OPENING),
+            "two lists are given: `a.csv` and `b.csv`",
+        ),
         (("send", "--to", "a.csv", "--file", "b.csv", *OPENING, "--yes"), "two lists are given"),
         (("send", "1", "--file", "b.csv", *OPENING, "--yes"), "give an id or `--to`, not both"),
     ],

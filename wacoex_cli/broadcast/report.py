@@ -224,9 +224,7 @@ def show_now(state: State, broadcast_id: int, clock: Clock) -> Result:
     return show(state, broadcast_id, is_being_sent=sender is not None)
 
 
-def list_of_channel(
-    state: State, channel: Channel | None, *, shows_tests: bool = False
-) -> Result:
+def list_of_channel(state: State, channel: Channel | None, *, shows_tests: bool = False) -> Result:
     """The broadcasts of a channel, or of all, newest first; tests of a plan only if asked for."""
     rows = [
         {
