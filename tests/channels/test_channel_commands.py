@@ -477,3 +477,20 @@ def test_a_channel_that_no_command_could_have_stored_is_named(run, state_path, c
 def state_path(isolated_home: Path) -> Path:
     """Where the state file of a test lies."""
     return isolated_home / ".local/state/wacoex/wacoex.db"
+
+
+def test_a_hundred_channels_come_with_their_owners_and_five_are_corrected(run) -> None:
+    owners = [f"Owner {number % 12}" for number in range(100)]
+    lines = [
+        f"client-{number:03},+6560000{number:03},{owner},vip" for number, owner in enumerate(owners)
+    ]
+    content = "\n".join(["name,phone,owner,tags", *lines]) + "\n"
+
+    done = run("channel", "import", "-", stdin=content)
+
+    assert (done.code, done.out) == (0, "100 added, 0 known already\n")
+    assert "columns without a meaning here: tags" in done.err
+    for number in range(5):
+        assert run("channel", "edit", f"client-{number:03}", "--owner", "Ana").code == 0
+    listed = run("channel", "list", "--json").data["channels"]
+    assert [entry["owner"] for entry in listed] == [*["Ana"] * 5, *owners[5:]]

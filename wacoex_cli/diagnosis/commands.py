@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from wacoex_cli.diagnosis.model import Symptom
-from wacoex_cli.errors import UsageError
+from wacoex_cli.errors import UsageError, WacoexError
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, completing, group
 from wacoex_cli.terminal.render import Markdown, Result, Table
@@ -77,8 +77,14 @@ def explain(
         hits = explain.search(search)
         rows = [(article.id, article.title) for article in hits]
         data = [{"id": article.id, "title": article.title} for article in hits]
-        table = Table(("id", "title"), rows, when_empty="nothing mentions that")
-        return Result({"results": data}, [table])
+        if not hits:
+            nothing = WacoexError(
+                f"no page mentions `{search}`",
+                hint=f"try fewer words; topics: {', '.join(explain.topics())}",
+                code="no_hit",
+            )
+            return Result({"results": data}, exit_code=nothing.exit_status, errors=[nothing])
+        return Result({"results": data}, [Table(("id", "title"), rows)])
     article = explain.explain(word or "")
     return Result(article.to_json(), [Markdown(explain.whole_text(article))])
 

@@ -125,7 +125,7 @@ def list_events(
     columns = ("at", "kind", "from", "channel", "contact", "what")
     table = Table(columns, rows, "no such event is here; take some in: wacoex events import FILE")
     data = {"events": [listed.to_json() for listed in found]}
-    effects = reports.notes(found)
+    effects = reports.notes(found, kind or ())
     if not effects:
         return Result(data, (table,))
     shown = Table(
