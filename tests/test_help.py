@@ -147,4 +147,4 @@ def test_a_list_of_commands_wraps_instead_of_cutting(run) -> None:
 
 
 def test_what_is_required_stands_without_braces(run) -> None:
-    assert "plan [OPTIONS] RECIPIENTS\n" in run("broadcast", "plan", "-h").out
+    assert "rename [OPTIONS] OLD NEW\n" in run("channel", "rename", "-h").out

@@ -68,9 +68,9 @@ def test_answers_without_heavy_libraries(arguments: list[str], code: int) -> Non
 
 
 def test_completes_in_bash_without_heavy_libraries() -> None:
-    ended = start(_WACOEX_COMPLETE="complete_bash", COMP_WORDS="wacoex channel re", COMP_CWORD="2")
+    ended = start(_WACOEX_COMPLETE="complete_bash", COMP_WORDS="wacoex channel res", COMP_CWORD="2")
 
-    assert ended.stdout.splitlines() == ["remove", "restore", "loaded:"]
+    assert ended.stdout.splitlines() == ["restore", "loaded:"]
 
 
 @pytest.mark.parametrize(

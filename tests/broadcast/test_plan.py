@@ -1,7 +1,7 @@
 """Planning: who is left out and why, what is frozen, what leaves no trace.
 
 Planning for the lists that people have: other spellings, lists to leave out, lost digits.
-`broadcast send ID --retry-failed CLASS`: the failed rows of one broadcast, in another one.
+`broadcast retry ID --only CLASS`: the failed rows of one broadcast, in another one.
 """
 
 from __future__ import annotations
@@ -435,7 +435,7 @@ def set_state(shop, broadcast_id, row, state, code=None):
 
 def again(cli, word, *options, of=1, yes=True, **more):
     flags = ["--yes"] if yes else []
-    return cli("broadcast", "send", of, "--retry-failed", word, *flags, *options, **more)
+    return cli("broadcast", "retry", of, "--only", word, *flags, *options, **more)
 
 
 def retried(shop, broadcast_id=2):
@@ -563,11 +563,29 @@ def test_an_unfit_class_plans_nothing(shop, cli, failed, word, said):
 
 
 def test_it_needs_an_id_somebody_to_ask_and_nothing_else_that_plans(shop, cli, failed):
-    assert cli("broadcast", "send", "--retry-failed", "all", "--yes").code == 2
+    assert cli("broadcast", "retry", "--yes").code == 2
     assert again(cli, "all", "--to", "people.csv").code == 2
     assert again(cli, "all", "--template", "opening_hours").code == 2
     assert again(cli, "all", yes=False).code == 2, "nobody can be asked"
     assert len(shop.state.rows("SELECT 1 FROM broadcasts")) == 1
+
+
+def test_without_a_class_all_failed_rows_are_sent_again(shop, cli, failed):
+    done = cli("broadcast", "retry", 1, "--yes", "--json")
+
+    assert done.code == 0
+    assert list(retried(shop)) == [1, 2, 3, 4]
+
+
+def test_the_former_spelling_does_the_same_and_help_does_not_show_it(shop, cli, failed):
+    done = cli("broadcast", "send", 1, "--retry-failed", "131026", "--yes", "--json")
+
+    assert (done.code, done.data["name"]) == (0, "failed rows of 1")
+    assert list(retried(shop)) == [1, 2]
+    assert "--retry-failed" not in cli("broadcast", "send", "--help").out
+    assert cli("broadcast", "send", "--retry-failed", "all", "--yes").code == 2, "it needs an id"
+    both = ("--retry-failed", "all", "--to", "people.csv", "--yes")
+    assert cli("broadcast", "send", 1, *both).code == 2
 
 
 def test_a_dry_run_shows_the_requests_and_leaves_nothing_behind(shop, cli, failed):
@@ -717,3 +735,46 @@ def test_the_plan_says_how_the_list_was_read(shop, cli):
 
     assert "line 1 above the header is left out: All customers" in outcome.out
     assert "the numbers are those of column `mobile`, not of `phone`" in outcome.out
+
+
+OPENING = ("--template", "opening_hours", "--lang", "en_US")
+
+
+def test_a_list_may_be_named_by_an_option_when_it_is_planned_and_when_it_is_sent(shop, cli):
+    planned = cli("broadcast", "plan", "--file", shop.people(3), *OPENING, "--json")
+    sent = cli("broadcast", "send", "--file", shop.people(3), *OPENING, "--yes", "--json")
+
+    assert (planned.code, planned.data["recipients"]) == (0, 3)
+    assert (sent.code, sent.data["recipients"]) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("plan", *OPENING), "which list? no file of recipients is given"),
+        (
+            ("plan", "a.csv", "--file", "b.csv", *OPENING),
+            "two lists are given: `a.csv` and `b.csv`",
+        ),
+        (("send", "--to", "a.csv", "--file", "b.csv", *OPENING, "--yes"), "two lists are given"),
+        (("send", "1", "--file", "b.csv", *OPENING, "--yes"), "give an id or `--to`, not both"),
+    ],
+)
+def test_exactly_one_list_is_named(shop, cli, arguments, said):
+    refused = cli("broadcast", *arguments)
+
+    assert refused.code == 2
+    assert said in refused.err
+
+
+def test_a_quiet_plan_says_how_many_and_what_speaks_against_it(shop, cli):
+    file = shop.file("list.csv", [(shop.phone(1),), (shop.phone(1),), ("none",)], ("phone",))
+    whole = cli("broadcast", "plan", file, *OPENING)
+    brief = cli("broadcast", "plan", file, *OPENING, "-q")
+
+    head, *rest = brief.out.splitlines()
+    assert head.startswith("broadcast 2 planned on shop: 1 recipient")
+    assert "  skipped: 1 duplicate" in rest
+    assert len(rest) < len(whole.out.splitlines()) / 2
+    assert "would read" not in brief.out
+    assert cli("broadcast", "plan", file, *OPENING, "-qq").out == ""

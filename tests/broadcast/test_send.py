@@ -474,7 +474,9 @@ def test_a_second_sender_is_locked_out(shop, cli, sending):
     assert second.code == 6
     assert second.envelope["errors"][0]["code"] == "locked"
     assert str(child.pid) in second.envelope["errors"][0]["message"]
-    assert "is sending" in cli("broadcast", "send", 1, "--yes").err
+    started = cli("broadcast", "send", 1, "--yes", "--json")
+    assert (started.code, started.envelope["errors"]) == (6, second.envelope["errors"])
+    assert "wacoex broadcast pause 1" in started.envelope["errors"][0]["hint"]
     child.communicate(timeout=30)
     assert child.returncode == 0
     assert shop.taken_twice() == []

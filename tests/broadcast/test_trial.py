@@ -145,6 +145,20 @@ def test_a_test_sends_the_first_rows_message_to_me_and_waits_for_its_status(shop
     assert shop.rows(own)[1]["parameters"] == '["Ana1", "A-1"]'
 
 
+def test_a_test_does_not_stand_among_the_broadcasts_unless_it_is_asked_for(shop, cli, people):
+    with listening(shop, "delivered"):
+        cli("broadcast", "plan", people, *ORDER_READY, "--test", ME, "--yes")
+
+    def listed(*options):
+        rows = cli("broadcast", "list", *options, "--json").data["broadcasts"]
+        return [(row["broadcast_id"], row["name"]) for row in rows]
+
+    [planned] = listed()
+    assert planned[0] == 1
+    assert listed("--tests") == [(TEST_ID, "test of 1"), planned]
+    assert "test of 1" not in cli("broadcast", "list").out
+
+
 def test_a_person_sees_the_message_and_is_asked_first(shop, cli, people):
     with listening(shop, "read"):
         planned = cli(

@@ -487,3 +487,20 @@ def test_the_sandbox_is_named_once_on_a_screen(run) -> None:
     assert run("channel", "list", "--json", env=env).envelope["sandbox"] is True
     other = {**env, "_WACOEX_SANDBOX_SAID": "http://127.0.0.1:4556"}
     assert "sandbox: talking to" in run("channel", "list", env=other).err
+
+
+def test_a_hundred_channels_come_with_their_owners_and_five_are_corrected(run) -> None:
+    owners = [f"Owner {number % 12}" for number in range(100)]
+    lines = [
+        f"client-{number:03},+6560000{number:03},{owner},vip" for number, owner in enumerate(owners)
+    ]
+    content = "\n".join(["name,phone,owner,tags", *lines]) + "\n"
+
+    done = run("channel", "import", "-", stdin=content)
+
+    assert (done.code, done.out) == (0, "100 added, 0 known already\n")
+    assert "columns without a meaning here: tags" in done.err
+    for number in range(5):
+        assert run("channel", "edit", f"client-{number:03}", "--owner", "Ana").code == 0
+    listed = run("channel", "list", "--json").data["channels"]
+    assert [entry["owner"] for entry in listed] == [*["Ana"] * 5, *owners[5:]]

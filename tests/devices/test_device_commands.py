@@ -75,9 +75,31 @@ def test_a_person_reads_what_the_list_means(run) -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "kind"),
+    [
+        ("wearos", "wear-os"),
+        ("Wear OS", "wear-os"),
+        ("WEB", "web"),
+        ("windows", "desktop-windows"),
+        ("second_phone", "second-phone"),
+        ("tablet", "android-tablet"),
+    ],
+)
+def test_a_kind_is_found_by_a_near_name(run, typed: str, kind: str) -> None:
+    added = run("device", "add", typed, "--json")
+
+    assert added.code == 0
+    [device] = run("device", "list", "--json").data["devices"]
+    assert device["kind"] == kind
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("toaster",), 2, "invalid value for `KIND`"),
+        (("toaster",), 2, "`toaster` is no kind of device\n\nhint: there are web, "),
+        (("desktop",), 2, "did you mean `desktop-windows` or `desktop-mac`?"),
+        (("wear-so",), 2, "did you mean `wear-os`?"),
+        (("o",), 2, "`o` is no kind of device"),
         (("web", "--linked-at", "2026-11-07T12:00:01Z"), 2, "lies in the future"),
         (("web", "--linked-at", "last week"), 2, "`last week` is not a time"),
         (("web", "--name", "  "), 2, "that name is empty or too long"),

@@ -145,7 +145,7 @@ class Clinic:
 def clinic(
     world: World, run: Callable[..., Any], isolated_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Clinic:
-    """A channel at Meta and at respond.io, all secrets, and a reminder that ran a moment ago."""
+    """A channel at Meta and at respond.io, all secrets, and a reminder that ran and is tested."""
     monkeypatch.setenv("WACOEX_META_APP_ID", APP_ID)
     monkeypatch.setenv("WACOEX_META_APP_SECRET", APP_SECRET)
     base = os.environ["WACOEX_META_BASE_URL"]
@@ -157,4 +157,6 @@ def clinic(
     made = Clinic(run, world, isolated_home / ".local/state/wacoex/wacoex.db")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     made.sql("INSERT INTO reminder_runs (run_id, started_at, exit_status) VALUES (1, ?, 0)", now)
+    columns = "target, shown_target, tried_at, taken_at"
+    made.sql(f"INSERT INTO test_notices ({columns}) VALUES ('t', 'json://x', ?, ?)", now, now)
     return made

@@ -173,6 +173,28 @@ def test_a_pipe_gets_the_findings_grouped_by_channel(clinic, add_numbers) -> Non
     ]
 
 
+def test_it_knows_whether_a_test_notice_was_ever_taken(clinic, monkeypatch) -> None:
+    url = "json://127.0.0.1:9/sup3rsecret"  # nothing listens there
+    monkeypatch.setenv("WACOEX_NOTIFY_URLS", url)
+
+    def evidence() -> list[str]:
+        findings = clinic.doctor().data["findings"]
+        assert [(found["id"], found["title"]) for found in findings] == [
+            ("WX106", "nobody knows whether a notice arrives")
+        ]
+        return [fact["text"] for fact in findings[0]["evidence"]]
+
+    assert evidence() == ["1 address has never been sent a notice or a test"]
+
+    assert clinic.run("reminder", "notify", "--test").code == 6
+    [failed] = evidence()
+    assert failed.startswith("the last test to json://127.0.0.1:9/sup3rsecret failed: ")
+
+    # The address takes one.
+    clinic.sql("UPDATE test_notices SET taken_at = tried_at, reason = NULL")
+    assert severities(clinic.doctor()) == []
+
+
 def test_numbers_are_masked_everywhere(clinic) -> None:
     clinic.patch(display_phone_number="+65 6000 0009")
 

@@ -53,6 +53,8 @@ def test_a_permission_code_without_words_of_its_own_is_explained_too(run: Run) -
     ("word", "hint"),
     [
         ("WX2006", "did you mean `WX206`?"),
+        ("WX999", "hint: there are WX101 to WX108, WX201 to WX216, WX301 to"),
+        ("wx", "hint: there are WX101 to WX108, WX201 to WX216, WX301 to"),
         ("exit-code", "did you mean `exit-codes`?"),
         ("131048x", "did you mean `131048`?"),
         ("qqq", "search with `--search`"),
@@ -80,8 +82,17 @@ def test_a_search_lists_what_mentions_every_word(run: Run) -> None:
 
     assert "WX501\tThe quality rating is yellow or red" in outcome.out.splitlines()
     assert "WX707" not in outcome.out
-    assert found(run, "zebra") == found(run, " ?! ") == []
-    assert "nothing mentions that" in run("explain", "--search", "zebra", tty=True).out
+
+
+@pytest.mark.parametrize("tty", [True, False])
+@pytest.mark.parametrize("text", ["zebra", " ?! "])
+def test_a_search_without_a_hit_says_so_and_ends_with_1(run: Run, text: str, tty: bool) -> None:
+    outcome = run("explain", "--search", text, tty=tty)
+
+    assert (outcome.code, outcome.out) == (1, "")
+    assert f"error: no page mentions `{text}`" in outcome.err
+    assert "topics: " in outcome.err
+    assert found(run, text) == []
 
 
 @pytest.mark.parametrize(

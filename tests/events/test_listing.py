@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,27 @@ def wacoex(run, state):
 def test_nothing_is_here_yet(wacoex):
     assert wacoex("events", "list", "--json").data == {"events": []}
     assert "wacoex events import" in wacoex("events", "list", tty=True).out
+
+
+@pytest.mark.parametrize(
+    ("kinds", "rules"),
+    [
+        (("echo",), ["echo"]),
+        (("message", "edit"), ["message in", "message out", "edit"]),
+        (("quality",), []),
+    ],
+)
+def test_the_rules_of_a_kind_are_shown_also_without_events(wacoex, kinds, rules):
+    asked = [word for kind in kinds for word in ("--kind", kind)]
+
+    shown = wacoex("events", "list", *asked, tty=True).out
+
+    assert "no such event is here" in shown
+    sentences = [
+        line for line in shown.splitlines() if re.match(r"(message|echo|edit)[a-z ]*: ", line)
+    ]
+    assert [line.partition(":")[0] for line in sentences] == rules
+    assert wacoex("events", "list", *asked).out == "", "a pipe gets rows only"
 
 
 def test_the_newest_comes_first_with_what_it_does(wacoex):

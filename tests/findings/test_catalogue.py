@@ -176,6 +176,17 @@ def test_a_case_overrides_what_it_names() -> None:
     assert found.remedy == ("wait", "read `wacoex explain 4`")
 
 
+@pytest.mark.parametrize("case", catalogue.wording("WX203").cases)
+@pytest.mark.parametrize("is_waiting", [True, False])
+def test_every_step_after_a_removed_partner_names_a_command(case: str, is_waiting: bool) -> None:
+    values = {"channel": "shop", "is_waiting": is_waiting, "until": "10:30"}
+
+    _, remedy, _ = catalogue.wording("WX203").texts("critical", case, values)
+
+    # What the app itself asks is answered there, and looked at afterwards.
+    assert [step for step in remedy if "`wacoex " not in step] == []
+
+
 def test_a_step_is_repeated_for_each_row_of_its_lists_and_left_out_unless_wanted() -> None:
     values = {"is_heard": True, "names": ["1 web", "2 mac"], "devices": [1, 2]}
     found = throttled(Severity.WARNING, "WX304", case="one_way", **values)

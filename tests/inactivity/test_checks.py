@@ -16,8 +16,8 @@ from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.settings import InactivitySettings
 from wacoex_cli.foundation.state import State
-from wacoex_cli.inactivity.checks import check_opened, check_running
-from wacoex_cli.inactivity.model import Grade, GradedSign
+from wacoex_cli.inactivity.checks import check_opened, check_reminder, check_running
+from wacoex_cli.inactivity.model import Grade, GradedSign, NoticeAddress, Reach
 from wacoex_cli.inactivity.rule import standing
 from wacoex_cli.inactivity.store import Reminders
 
@@ -517,3 +517,40 @@ def test_the_ledger_gives_what_the_check_asks_for(state: State) -> None:
     store.forget_schedule("box", "cron")
     assert store.schedule() is None
     assert check_running(last, None, NOW) == []
+
+
+AN_HOUR_AGO = to_text(NOW - timedelta(hours=1))
+TAKEN = NoticeAddress("json://a", AN_HOUR_AGO)
+FAILED = NoticeAddress("json://b", None, "no route")
+
+
+@pytest.mark.parametrize(
+    ("reach", "said"),
+    [
+        (Reach(), ["no notice and no test was ever sent"]),
+        (Reach((None,)), ["1 address has never been sent a notice or a test"]),
+        (
+            Reach((None, TAKEN, None)),
+            ["2 addresses have never been sent a notice or a test", "json://a took a notice"],
+        ),
+        (Reach((FAILED,), (TAKEN,)), ["the last test to json://b failed: no route"]),
+    ],
+)
+def test_an_address_that_has_never_taken_anything_is_wx106(reach, said: list[str]) -> None:
+    [finding] = check_reminder(ended(0.5), HOURLY, reach, NOW)
+
+    assert (finding.id, finding.title) == ("WX106", "nobody knows whether a notice arrives")
+    assert "wacoex reminder notify --test" in finding.remedy[0]
+    for fact, beginning in zip(finding.evidence, said, strict=True):
+        assert fact.text.startswith(beginning)
+
+
+@pytest.mark.parametrize("reach", [Reach((TAKEN,)), Reach((), (TAKEN,))])
+def test_addresses_that_took_something_are_no_finding_but_evidence_of_another(reach) -> None:
+    assert check_reminder(ended(0.5), HOURLY, reach, NOW) == []
+
+    [finding] = check_reminder(None, HOURLY, reach, NOW)
+
+    assert finding.title == "the reminder has never run"
+    assert finding.evidence[-1].text == "json://a took a notice or a test"
+    assert finding.evidence[-1].observed_at == AN_HOUR_AGO

@@ -326,3 +326,42 @@ def test_without_a_public_url_there_is_no_link(run, state: State, token: str, in
     assert len(inbox.messages) == 2
     assert "/confirm/" not in inbox.messages[1]["message"]
     assert state.value("SELECT count(*) FROM confirmation_links") == 1
+
+
+def test_several_channels_are_confirmed_at_once(run: Run, shop: str, state: State) -> None:
+    run("channel", "add", "kiosk", "--phone", "+6560000002")
+    run("channel", "add", "lab", "--phone", "+6560000003")
+
+    done = run("reminder", "confirm", "shop", "kiosk", "lab", "shop", "--by", "Ana", "--json")
+
+    assert done.code == 0
+    names = [(entry["channel"], entry["confirmed_by"]) for entry in done.data["channels"]]
+    assert names == [("shop", "Ana"), ("kiosk", "Ana"), ("lab", "Ana")]
+    assert {entry["stage"] for entry in done.data["channels"]} == {"ok"}
+    assert len(state.rows(EVIDENCE)) == 3
+    shown = run("reminder", "confirm", "kiosk", "lab", "--by", "Ben", "--dry-run").out
+    assert "channel kiosk: would be confirmed by Ben" in shown
+    assert "channel lab: would be confirmed by Ben" in shown
+    assert shown.count("do not count as opening the app") == 1
+
+
+@pytest.mark.parametrize("others", [("kiosk", "nowhere"), ("kiosk", "gone")])
+def test_of_several_channels_all_are_confirmed_or_none(
+    run: Run, shop: str, state: State, others: tuple[str, ...]
+) -> None:
+    run("channel", "add", "kiosk", "--phone", "+6560000002")
+    run("channel", "add", "gone", "--phone", "+6560000003")
+    run("channel", "remove", "gone", "--yes")
+
+    refused = run("reminder", "confirm", "shop", *others, "--by", "Ana")
+
+    assert (refused.code, state.rows(EVIDENCE)) == (2, [])
+    assert others[-1] in refused.err
+
+
+def test_several_and_another_one_by_option_are_refused(run: Run, shop: str) -> None:
+    run("channel", "add", "kiosk", "--phone", "+6560000002")
+
+    refused = run("reminder", "confirm", "shop", "kiosk", "-c", "kiosk")
+
+    assert (refused.code, "two channels are named" in refused.err) == (2, True)

@@ -159,7 +159,7 @@ def test_without_anybody_to_tell_it_says_how_to_name_somebody(run, shop: str) ->
     done = run(*NOTIFY)
 
     assert done.code == 2
-    assert "error: nobody is there to be told\n" in done.err
+    assert "error: there is no address that notices go to\n" in done.err
     assert "`WACOEX_NOTIFY_URLS`" in done.err
 
 
@@ -398,3 +398,73 @@ def test_what_is_no_url_is_warned_about_without_quoting_it(
     assert done.err == (
         "warning: `WACOEX_HEARTBEAT_URL` is no http or https URL, so no heartbeat is sent\n"
     )
+
+
+def test_a_test_goes_to_every_address_once_and_is_no_run(
+    run, state: State, monkeypatch: pytest.MonkeyPatch, inbox: Any
+) -> None:
+    monkeypatch.setenv("WACOEX_STATE", str(state.path))
+    monkeypatch.setenv("WACOEX_NOTIFY_URLS", f"{inbox.url},{inbox.url}second")
+
+    done = run(*NOTIFY, "--test")
+
+    to = f"json://127.0.0.1:{inbox.port}"
+    assert done.code == 0, "it needs no channel"
+    assert done.out.splitlines()[0] == f"{to} took the test: look whether it has arrived"
+    assert (inbox.paths, inbox.titles) == (["/", "/second"], ["wacoex: test notice"] * 2)
+    assert inbox.messages[0]["message"].startswith("This is a test, there is nothing to do.")
+    assert state.rows("SELECT * FROM reminder_runs") == []
+    assert len(state.rows("SELECT * FROM test_notices WHERE taken_at IS NOT NULL")) == 2
+
+
+def test_a_test_can_go_to_an_address_that_is_tried_out(run, shop: str, inbox: Any) -> None:
+    shown = run(*NOTIFY, "--test", "--to", inbox.url, "--dry-run", "--json")
+    assert (shown.data["sent"], inbox.messages) == ([], [])
+
+    done = run(*NOTIFY, "--test", "--to", inbox.url, "--json")
+
+    entry = {
+        "channel": None,
+        "stage": None,
+        "kind": "test",
+        "to": f"json://127.0.0.1:{inbox.port}",
+    }
+    assert shown.data["would_send"] == done.data["sent"] == [entry]
+    assert len(inbox.messages) == 1, "no notice that is due leaves with it"
+
+
+def test_a_test_that_fails_says_why(run, shop: str, inbox: Any) -> None:
+    some = run(*NOTIFY, "--test", "--to", NOBODY, "--to", inbox.url, "--json")
+    none = run(*NOTIFY, "--test", "--to", NOBODY)
+
+    assert (some.code, none.code) == (7, 6)
+    [failed] = some.data["failed"]
+    assert failed["reason"] == "a Connection error occurred sending JSON notification to 127.0.0.1"
+    assert "error: 1 of 1 tests could not be sent" in none.err
+
+
+def test_a_test_without_an_address_says_how_to_give_one(run, shop: str) -> None:
+    done = run(*NOTIFY, "--test")
+
+    assert (done.code, "there is no address that notices go to" in done.err) == (2, True)
+
+
+def test_a_test_of_one_channel_goes_to_its_own_address(
+    run, shop: str, inbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WACOEX_NOTIFY_URLS", f"{inbox.url}all")
+    monkeypatch.setenv("WACOEX_NOTIFY_URLS_SHOP", f"{inbox.url}shop")
+
+    run(*NOTIFY, "--test", "-c", "shop")
+
+    assert inbox.paths == ["/shop"]
+    assert run(*NOTIFY, "--test", "-c", "shp").code == 2
+
+
+def test_the_link_stands_before_the_command(run, shop: str, inbox: Any) -> None:
+    run(*NOTIFY, "--to", inbox.url, env={"WACOEX_PUBLIC_URL": "https://wacoex.example.com"})
+
+    lines = inbox.messages[0]["message"].splitlines()
+    link = next(n for n, line in enumerate(lines) if "https://wacoex.example.com/confirm/" in line)
+    command = next(n for n, line in enumerate(lines) if "wacoex reminder confirm shop" in line)
+    assert link < command

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -194,10 +196,106 @@ def test_a_secret_of_this_shell_is_left_out_and_warned_about(run, machine: Machi
     assert "WACOEX_META_TOKEN" not in done.err
 
 
-def test_nobody_to_tell_is_warned_about(run, machine: Machine) -> None:
+NO_RECEIVER = "warning: nobody would receive a notice: give an address with"
+
+
+def test_without_a_terminal_and_an_address_it_installs_and_warns(run, machine: Machine) -> None:
     machine.has_cron()
 
-    assert "warning: nobody is there to be told yet" in run(*SCHEDULE, "install").err
+    done = run(*SCHEDULE, "install")
+
+    assert (done.code, machine.kept.exists()) == (0, True)
+    assert NO_RECEIVER in done.err
+    assert "wacoex explain WX106" in done.err
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"WACOEX_NOTIFY_URLS": "ntfy://topic"},
+        {"WACOEX_HEARTBEAT_URL": "https://example.com/ping"},
+    ],
+)
+def test_an_address_or_a_heartbeat_is_enough(run, machine: Machine, environ) -> None:
+    machine.has_cron()
+
+    assert NO_RECEIVER not in run(*SCHEDULE, "install", env=environ).err
+
+
+@pytest.mark.parametrize(
+    ("line", "is_enough"),
+    [
+        (b"MAILTO=ana@example.com\n", True),
+        (b' MAILTO = "ana"\n', True),
+        (b"MAILTO=\n", False),
+        (b'MAILTO=""\n', False),
+        (b"#MAILTO=ana\n", False),
+        (b"MAILTO=\nSHELL=/bin/sh\n", False),
+    ],
+)
+def test_cron_that_mails_what_it_prints_is_enough(
+    run, machine: Machine, line: bytes, is_enough: bool
+) -> None:
+    machine.has_cron(line)
+
+    assert (NO_RECEIVER not in run(*SCHEDULE, "install").err) is is_enough
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """What a person types where it is not shown; gives the questions."""
+
+    def types(answer: str) -> list[str]:
+        questions: list[str] = []
+
+        def read(prompt: str, stream: object = None) -> str:
+            questions.append(prompt)
+            return answer
+
+        monkeypatch.setattr(getpass, "getpass", read)
+        return questions
+
+    return types
+
+
+def test_a_person_is_asked_for_an_address_which_the_schedule_finds(
+    run, machine: Machine, isolated_home: Path, typed
+) -> None:
+    machine.has_cron()
+    questions = typed("ntfy://topic")
+
+    done = run(*SCHEDULE, "install", tty=True)
+
+    path = isolated_home / ".config" / "wacoex" / "secrets" / "notify-urls"
+    assert (done.code, path.read_text()) == (0, "ntfy://topic\n")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "where shall notices go?" in questions[0]
+    assert NO_RECEIVER not in done.err
+    assert run(*SCHEDULE, "install", tty=True).code == 0
+    assert len(questions) == 1, "it knows the address now"
+
+
+@pytest.mark.parametrize("answer", ["ana@example.com", "ntfy://a ntfy://b", "nowhere://x"])
+def test_an_address_that_cannot_be_used_installs_nothing(
+    run, machine: Machine, typed, answer: str
+) -> None:
+    machine.has_cron()
+    typed(answer)
+
+    done = run(*SCHEDULE, "install", tty=True)
+
+    assert (done.code, machine.kept.exists()) == (2, False)
+    assert answer not in done.err
+
+
+def test_who_gives_no_address_is_warned(run, machine: Machine, typed) -> None:
+    machine.has_cron()
+    typed("")
+
+    done = run(*SCHEDULE, "install", tty=True)
+
+    assert (done.code, machine.kept.exists()) == (0, True)
+    assert NO_RECEIVER in done.err
 
 
 def test_the_env_file_is_named_whole(run, machine: Machine, tmp_path: Path) -> None:

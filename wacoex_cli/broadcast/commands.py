@@ -30,6 +30,11 @@ def _option(flag: str, metavar: str, help: str) -> Any:
     return typer.Option(flag, metavar=metavar, help=help)
 
 
+FileOption = Annotated[
+    str | None,
+    _option("--file", "FILE", "The list of recipients, named by an option; - is stdin."),
+]
+
 _ID = typer.Argument(
     metavar="ID", help="The broadcast's number.", autocompletion=completing("broadcast")
 )
@@ -158,10 +163,12 @@ class SendOptions(NamedTuple):
 def plan(
     invocation: Invocation,
     recipients: Annotated[
-        str, typer.Argument(metavar="RECIPIENTS", help="CSV, TSV, NDJSON or XLSX file; - is stdin.")
-    ],
+        str | None,
+        typer.Argument(metavar="RECIPIENTS", help="CSV, TSV, NDJSON or XLSX file; - is stdin."),
+    ] = None,
     *,
     options: PlanOptions,
+    file: FileOption = None,
     preview: Annotated[
         int,
         typer.Option(
@@ -191,7 +198,14 @@ def plan(
     from wacoex_cli.broadcast.plan import PlanOrder
     from wacoex_cli.broadcast.send import plan_and_try
 
-    order = PlanOrder(Path(recipients), **options._asdict(), dry_run=dry_run, first_rows=preview)
+    source = _one_list(recipients, file, "RECIPIENTS")
+    if source is None:
+        raise UsageError(
+            "which list? no file of recipients is given",
+            hint="name it: wacoex broadcast plan customers.csv --template NAME --lang CODE",
+            code="no_list",
+        )
+    order = PlanOrder(source, **options._asdict(), dry_run=dry_run, first_rows=preview)
     return plan_and_try(invocation, order, test, yes=yes)
 
 
@@ -200,7 +214,6 @@ def plan(
     "send",
     "wacoex broadcast send 7 --rate 20 --expect 1200 --yes",
     "wacoex broadcast send 7 --canary 10 --quiet-hours 21:00-08:00",
-    "wacoex broadcast send 7 --retry-failed 131026",
     "wacoex broadcast send --to customers.csv --template spring_offer --lang en_US \\",
     "  --param 1=first_name --param 2=city --rate 10",
 )
@@ -212,13 +225,14 @@ def send(
     ] = None,
     *,
     planning: PlanOptions,
+    file: FileOption = None,
     retry_failed: Annotated[
         str | None,
-        _option(
+        typer.Option(
             "--retry-failed",
-            "CLASS",
-            "Send the failed rows of ID again, in a broadcast of their own:"
-            " failed, rejected, all, a code of Meta, or retry, row, stop.",
+            metavar="CLASS",
+            hidden=True,
+            help="The former spelling of `wacoex broadcast retry ID --only CLASS`.",
         ),
     ] = None,
     options: SendOptions,
@@ -238,8 +252,45 @@ def send(
     from wacoex_cli.broadcast.send import plan_and_send
 
     order = send_order(**options._asdict(), yes=yes)
-    plan = PlanOrder(None if to is None else Path(to), **planning._asdict(), dry_run=dry_run)
+    plan = PlanOrder(_one_list(to, file, "--to"), **planning._asdict(), dry_run=dry_run)
     return plan_and_send(invocation, broadcast_id, order, plan, retry_failed)
+
+
+@command(
+    app,
+    "retry",
+    "wacoex broadcast retry 7",
+    "wacoex broadcast retry 7 --only 131026 --expect 12 --yes",
+    "wacoex broadcast retry 7 --only rejected --dry-run",
+)
+def retry(
+    invocation: Invocation,
+    broadcast_id: IdArgument,
+    *,
+    only: Annotated[
+        str,
+        _option(
+            "--only",
+            "CLASS",
+            "Which failed rows: failed, rejected, all, a code of Meta, or retry, row, stop.",
+        ),
+    ] = "all",
+    options: SendOptions,
+    progress: ProgressOption = None,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+) -> Result:
+    """Send the failed rows of a broadcast again, in a broadcast of their own.
+
+    People who have opted out meanwhile, or who have the message by now, are left out.
+    """
+    _check(invocation, options.rate, progress)
+    from wacoex_cli.broadcast.guards import send_order
+    from wacoex_cli.broadcast.plan import PlanOrder
+    from wacoex_cli.broadcast.send import plan_and_send
+
+    order = send_order(**options._asdict(), yes=yes)
+    return plan_and_send(invocation, broadcast_id, order, PlanOrder(dry_run=dry_run), only)
 
 
 @command(
@@ -264,6 +315,18 @@ def resume(
 
     order = send_order(**options._asdict(), yes=yes, resume=True)
     return plan_and_send(invocation, broadcast_id, order)
+
+
+def _one_list(given: str | None, file: str | None, given_as: str) -> Path | None:
+    """The list of recipients, which two spellings can name; raises UsageError for both."""
+    if given is not None and file is not None:
+        raise UsageError(
+            f"two lists are given: `{given}` and `{file}`",
+            hint=f"`--file` is another way to give {given_as}; leave one of them out",
+            code="two_lists",
+        )
+    named = file if given is None else given
+    return None if named is None else Path(named)
 
 
 def _check(invocation: Invocation, rate: float | None, progress: str | None) -> None:
@@ -293,15 +356,26 @@ def _up_to_date(invocation: Invocation) -> "Iterator[Workspace]":
         yield workspace
 
 
-@command(app, "list", "wacoex broadcast list", "wacoex broadcast list --channel shop --json")
-def list_broadcasts(invocation: Invocation) -> Result:
+@command(
+    app,
+    "list",
+    "wacoex broadcast list",
+    "wacoex broadcast list --channel shop --json",
+    "wacoex broadcast list --tests",
+)
+def list_broadcasts(
+    invocation: Invocation,
+    tests: Annotated[
+        bool, typer.Option("--tests", help="Also the test messages of `broadcast plan --test`.")
+    ] = False,
+) -> Result:
     """List the broadcasts, newest first; with --channel those of one channel."""
     from wacoex_cli.broadcast.report import list_of_channel
     from wacoex_cli.channels.registry import choose_channel
 
     with _up_to_date(invocation) as workspace:
         channel = choose_channel(workspace, invocation) if invocation.channel else None
-        return list_of_channel(workspace.state, channel)
+        return list_of_channel(workspace.state, channel, shows_tests=tests)
 
 
 @command(app, "show", "wacoex broadcast show 7", "wacoex broadcast show 7 --json")

@@ -401,7 +401,7 @@ def plan_broadcast(
     return workspace.run(planning)
 
 
-def show_plan(planned: Planned, trial: Trial | None = None) -> Result:
+def show_plan(planned: Planned, trial: Trial | None = None, *, is_brief: bool = False) -> Result:
     """The plan for a person and as `data`, with every row in `first_rows` as it will be read."""
     data = plan_data(planned)
     data["preview"] = [
@@ -413,7 +413,7 @@ def show_plan(planned: Planned, trial: Trial | None = None) -> Result:
         for row in planned.first_rows
     ]
     data["test"] = trial.to_json() if trial else None
-    text = [*plan_text(data, planned.findings)]
+    text = [*plan_text(data, planned.findings, is_brief=is_brief)]
     if trial is None:
         return Result(data, text)
     if trial.state and not trial.errors:
@@ -502,7 +502,7 @@ def _chosen(state: State, source: Broadcast, word: str) -> list[Failure]:
     is_code = word.isascii() and word.isdecimal()
     if not is_code and word not in _WORDS:
         raise UsageError(
-            f"`--retry-failed {word}` is no class of failures",
+            f"`{word}` is no class of failures",
             hint=f"a code of Meta such as 131026, or one of {', '.join(_WORDS)}",
             code="bad_class",
         )

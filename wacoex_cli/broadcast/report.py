@@ -242,8 +242,8 @@ def show_now(state: State, broadcast_id: int, clock: Clock) -> Result:
     return show(state, broadcast_id, is_being_sent=sender is not None)
 
 
-def list_of_channel(state: State, channel: Channel | None) -> Result:
-    """The broadcasts of a channel, or of all, newest first."""
+def list_of_channel(state: State, channel: Channel | None, *, shows_tests: bool = False) -> Result:
+    """The broadcasts of a channel, or of all, newest first; tests of a plan only if asked for."""
     rows = [
         {
             "broadcast_id": broadcast.broadcast_id,
@@ -259,6 +259,7 @@ def list_of_channel(state: State, channel: Channel | None) -> Result:
         for broadcast in Broadcasts(state).of_channel(
             channel.channel_id if channel else None, status=None
         )
+        if shows_tests or broadcast.test_of is None
     ]
     keys = ("broadcast_id", "channel", "status", "taken", "recipients", "template")
     table = Table(
@@ -335,12 +336,21 @@ def plan_data(planned: Planned) -> dict[str, Any]:
     }
 
 
-def plan_text(data: dict[str, Any], findings: tuple[Finding, ...]) -> Iterator[str | Table]:
-    """A plan for a person: who, what, how long, and what was left out and why."""
+def plan_text(
+    data: dict[str, Any], findings: tuple[Finding, ...], *, is_brief: bool = False
+) -> Iterator[str | Table]:
+    """A plan for a person: who, what, how long, and what was left out and why.
+
+    A brief one says how many are sent to and left out, and what speaks against it.
+    """
     number = data["broadcast_id"]
     head = "would be planned (dry run)" if data["dry_run"] else f"broadcast {number} planned"
     people = f"{data['recipients']} recipients"
     yield f"{head} on {data['channel']}: {people}, template {data['template']}"
+    if is_brief:
+        yield from (f"  skipped: {n} {reason}" for reason, n in data["skipped"].items())
+        yield from (f"{found.severity.value} {found.id}: {found.title}" for found in findings)
+        return
     for reading in data["preview"]:
         head = f"line {reading['line']}, {reading['phone']} would read:"
         yield head if len(data["preview"]) > 1 else "the first recipient would read:"

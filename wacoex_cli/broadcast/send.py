@@ -364,6 +364,8 @@ class _SendTask:
             self.workspace.clock,
         )
         bring_up_to_date(state, clock)
+        wait = f"wait until it ends, or: wacoex broadcast pause {number}"
+        Broadcasts(state).demand_idle(number, wait, clock)
         _check_can_start(Broadcasts(state).get(number), resume=self.order.resume)
         takeover.demand_own_file(state)
         overlap = MessageComparison(state, number, self.order.repeat_hours, clock).look()
@@ -438,7 +440,7 @@ def _check_can_start(broadcast: Broadcast, *, resume: bool) -> None:
     hints = {
         Status.PLANNED: f"`wacoex broadcast send {number}` starts it",
         Status.PAUSED: f"`wacoex broadcast resume {number}` goes on with it",
-        Status.SENDING: f"`wacoex broadcast resume {number}` goes on with it if its sender died",
+        Status.SENDING: f"its sender died; `wacoex broadcast resume {number}` goes on with it",
     }
     raise UsageError(
         f"broadcast {number} is {status.value}",
@@ -546,7 +548,7 @@ def _check_new(
     if retry_failed is not None and (broadcast_id is None or plan.source is not None):
         raise UsageError(
             "`--retry-failed` needs the id of the broadcast whose rows failed, and no `--to`",
-            hint="for example: wacoex broadcast send 7 --retry-failed all",
+            hint="for example: wacoex broadcast retry 7",
             code="needs_id",
         )
     if not (order.yes or plan.dry_run):
@@ -592,9 +594,10 @@ def plan_and_try(
         if phone is not None:
             phone = _check_test(workspace.state, invocation, phone, order, may_ask=not yes)
         planned = plan_broadcast(workspace, channel, order, means_of(workspace, channel))
-        if phone is None:
-            return show_plan(planned)
-        return show_plan(planned, _try_out(workspace, invocation, channel, planned, phone, yes=yes))
+        trial = None
+        if phone is not None:
+            trial = _try_out(workspace, invocation, channel, planned, phone, yes=yes)
+        return show_plan(planned, trial, is_brief=invocation.quiet > 0)
 
 
 def _check_test(

@@ -193,6 +193,32 @@ def edit(
         return changed(workspace, channel, "changed", dry_run)
 
 
+@command(
+    app,
+    "rename",
+    "wacoex channel rename shop shop-berlin",
+    "wacoex channel rename shop shop-berlin --dry-run",
+)
+def rename(
+    invocation: Invocation,
+    name: Annotated[
+        str,
+        typer.Argument(metavar="OLD", help="Its name now.", autocompletion=completing("channel")),
+    ],
+    new_name: Annotated[str, typer.Argument(metavar="NEW", help="Letters, digits, `-`, `_`, `.`.")],
+    dry_run: DryRunOption = False,
+) -> Result:
+    """Rename a channel. Its secrets, broadcasts, events and history stay with it.
+
+    Tables of config.toml and environment variables that carry the old name are yours to change:
+    they are named.
+    """
+    from wacoex_cli.channels.rename import rename_channel
+
+    with invocation.open_workspace() as workspace:
+        return rename_channel(workspace, name, new_name, dry_run=dry_run)
+
+
 @command(app, "remove", "wacoex channel remove shop", "wacoex channel remove shop --yes")
 def remove(
     invocation: Invocation,

@@ -124,6 +124,10 @@ class Channels:
             [*_values(details), channel_id],
         )
 
+    def rename(self, channel_id: int, name: str) -> None:
+        """Give a channel another name."""
+        self._state.execute("UPDATE channels SET name = ? WHERE channel_id = ?", [name, channel_id])
+
     def set_archived(self, channel_id: int, moment: datetime | None) -> None:
         """Archive a channel, which is then no longer the one in use; None takes it back."""
         self._state.execute(

@@ -185,7 +185,7 @@ def _settle(guide: Guide) -> None:
     guide.run("broadcast", "reconcile", "3", "--resend", "--expect", "1")
     guide.run("broadcast", "resume", "3", "--yes", expected=(_PARTIAL,))
     guide.step("Whom Meta could not reach, tried once more, in a broadcast of its own")
-    guide.run("broadcast", "send", "3", "--retry-failed", "131026", "--yes")
+    guide.run("broadcast", "retry", "3", "--only", "131026", "--yes")
 
 
 def _through_respondio(guide: Guide) -> None:

@@ -1,11 +1,12 @@
 """`wacoex device`: the companions linked to the phone."""
 
+import difflib
 from typing import Annotated
 
 import typer
 
-from wacoex_cli.devices.model import DeviceKind, DeviceState
-from wacoex_cli.errors import DeclinedError
+from wacoex_cli.devices.model import DeviceKind, DeviceState, kinds_like
+from wacoex_cli.errors import DeclinedError, UsageError
 from wacoex_cli.foundation.clock import moment_from
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import DryRunOption, Invocation, YesOption, command, group
@@ -21,6 +22,22 @@ IdArgument = Annotated[
 ]
 
 
+def _kinds_beginning(incomplete: str) -> list[str]:
+    return [kind.value for kind in DeviceKind if kind.value.startswith(incomplete)]
+
+
+def _kind(text: str) -> DeviceKind:
+    """The kind of device that is meant; raises UsageError unless it is clear."""
+    found = kinds_like(text)
+    if len(found) == 1:
+        return found[0]
+    near = found or difflib.get_close_matches(text.lower(), list(DeviceKind), n=1, cutoff=0.75)
+    hint = f"there are {', '.join(DeviceKind)}"
+    if near:
+        hint = f"did you mean {' or '.join(f'`{kind}`' for kind in near)}?"
+    raise UsageError(f"`{text}` is no kind of device", hint=hint, code="unknown_kind")
+
+
 @command(
     app,
     "add",
@@ -30,10 +47,11 @@ IdArgument = Annotated[
 def add(
     invocation: Invocation,
     kind: Annotated[
-        DeviceKind,
+        str,
         typer.Argument(
             metavar="KIND",
             help=f"{', '.join(DeviceKind)}. WhatsApp Web in a browser is `web`, on Windows too.",
+            autocompletion=_kinds_beginning,
         ),
     ],
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="A name to know it by.")] = None,
@@ -47,13 +65,14 @@ def add(
     from wacoex_cli.devices.checks import check_supported
     from wacoex_cli.devices.inventory import add_device, added, chosen_channel, inventory
 
+    meant = _kind(kind)
     with invocation.open_workspace() as workspace:
         channel = chosen_channel(workspace, invocation)
         now = workspace.clock.now()
         zone = channel.timezone or workspace.settings_for(channel.name).timezone or "UTC"
         linked = moment_from(linked_at, zone) if linked_at else now
         before = inventory(workspace.state, channel, now)
-        device = add_device(workspace.state, channel, kind, name, linked, now, dry_run=dry_run)
+        device = add_device(workspace.state, channel, meant, name, linked, now, dry_run=dry_run)
         after = inventory(workspace.state, channel, now)
     for finding in check_supported([device], channel.name):
         TerminalDialogue(invocation).warn(f"{finding.id}: {finding.title}")

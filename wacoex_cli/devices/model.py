@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -42,6 +43,25 @@ class DeviceKind(StrEnum):
     def is_supported(self) -> bool:
         """All but WhatsApp for Windows and Wear OS (Meta: onboarding business app users)."""
         return self not in {DeviceKind.DESKTOP_WINDOWS, DeviceKind.WEAR_OS}
+
+
+_LETTERS = re.compile(r"[^a-z0-9]")
+_SHORTEST_PART = 3
+
+
+def kinds_like(text: str) -> list[DeviceKind]:
+    """The kinds that a person may mean, near names too: `wearos`, `Wear OS`, `windows`.
+
+    Upper case, spaces and punctuation make no difference. A part of a name of at least three
+    letters is enough. Of several the person must choose.
+    """
+    wanted = _LETTERS.sub("", text.lower())
+    plain = {_LETTERS.sub("", kind.value): kind for kind in DeviceKind}
+    if wanted in plain:
+        return [plain[wanted]]
+    if len(wanted) < _SHORTEST_PART:
+        return []
+    return [kind for name, kind in plain.items() if wanted in name]
 
 
 class DeviceState(StrEnum):

@@ -38,7 +38,7 @@ from wacoex_cli.events.unclear import check_understood
 from wacoex_cli.events.unplaced import check_placed
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.inactivity.checks import check_running, check_standing
+from wacoex_cli.inactivity.checks import check_reminder, check_standing
 from wacoex_cli.onboarding.checks import check_records, check_window
 from wacoex_cli.onboarding.model import SYNC_WINDOW, Route, StepState
 from wacoex_cli.partners.checks import check_partners
@@ -96,7 +96,7 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
 GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     lambda at: check_sources(at.failed, at.now),
     lambda at: check_machine(at.machine, at.now),
-    lambda at: check_running(at.last_run, at.schedule, at.now) if at.is_whole else (),
+    lambda at: check_reminder(at.last_run, at.schedule, at.reach, at.now) if at.is_whole else (),
     lambda at: (
         finding
         for source, hours in at.arrivals.items()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from wacoex_cli.diagnosis.model import Symptom
-from wacoex_cli.errors import UsageError
+from wacoex_cli.errors import UsageError, WacoexError
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, completing, group
@@ -78,12 +78,15 @@ def explain(
         hits = explain.search(search)
         rows = [(article.id, article.title) for article in hits]
         data = [{"id": article.id, "title": article.title} for article in hits]
-        table = Table(
-            (Column("id", 9, fit="keep"), Column("title", 8, fit="wrap")),
-            rows,
-            when_empty="nothing mentions that",
-        )
-        return Result({"results": data}, [table])
+        if not hits:
+            nothing = WacoexError(
+                f"no page mentions `{search}`",
+                hint=f"try fewer words; topics: {', '.join(explain.topics())}",
+                code="no_hit",
+            )
+            return Result({"results": data}, exit_code=nothing.exit_status, errors=[nothing])
+        columns = (Column("id", 9, fit="keep"), Column("title", 8, fit="wrap"))
+        return Result({"results": data}, [Table(columns, rows)])
     article = explain.explain(word or "")
     return Result(article.to_json(), [Markdown(explain.whole_text(article))])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 import textwrap
 from typing import TYPE_CHECKING
@@ -102,6 +103,10 @@ def _looked_up_as(text: str) -> Article | None:
 
 
 def _nearest(word: str) -> str:
+    if re.fullmatch(r"wx\d*", word.lower()):
+        typo = difflib.get_close_matches(word.upper(), catalogue.finding_ids(), n=1, cutoff=0.9)
+        meant = f"did you mean `{typo[0]}`? " if typo else ""
+        return f"{meant}there are {', '.join(_series())}; or search with `--search`"
     names = {name.lower(): name for name in catalogue.names()}
     names |= {str(code): str(code) for code in known_codes()}
     typed = word.lower()
@@ -114,6 +119,14 @@ def _nearest(word: str) -> str:
     if close:
         return f"did you mean `{names[close[0]]}`?"
     return f"search with `--search`; topics: {', '.join(topics())}"
+
+
+def _series() -> Iterator[str]:
+    """The ids of the findings in short: `WX101 to WX108`, gaps shown."""
+    numbers = [int(name.removeprefix("WX")) for name in catalogue.finding_ids()]
+    for _, group in itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        first, *_, last = [number for _, number in group] * 2
+        yield f"WX{first}" if first == last else f"WX{first} to WX{last}"
 
 
 def whole_text(article: Article) -> str:

@@ -29,6 +29,8 @@ from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.generation import mounts_of_this_machine
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins, user_path
 from wacoex_cli.inactivity.checks import onboarding_signs, standings, zone_of
+from wacoex_cli.inactivity.model import Reach
+from wacoex_cli.inactivity.notify import reach_of
 from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.ledger.figures import taken_since
 from wacoex_cli.ledger.model import Status
@@ -272,9 +274,10 @@ class ChannelView(NamedTuple):
 class Snapshot(NamedTuple):
     """All channels and this machine at one moment; `is_whole` unless only the numbers matter.
 
-    `arrivals` are the hours in which something came in, by source; `last_run` and `schedule` are
-    the reminder's; `versions` the Graph versions in use; `unplaced_stops` are of people who are
-    known by an id only; `unplaced` events fit no channel, `unclear` ones were not understood.
+    `arrivals` are the hours in which something came in, by source; `last_run`, `schedule`
+    and `reach` are the reminder's; `versions` the Graph versions in use; `unplaced_stops` are of
+    people who are known by an id only; `unplaced` events fit no channel, `unclear` ones were not
+    understood.
     """
 
     now: datetime
@@ -287,6 +290,7 @@ class Snapshot(NamedTuple):
     arrivals: Mapping[Source, list[tuple[str, int, str]]] = {}
     last_run: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
+    reach: Reach = Reach()
     versions: tuple[str, ...] = ()
     unplaced_stops: tuple[OptOut, ...] = ()
     unplaced: tuple[Unplaced, ...] = ()
@@ -346,6 +350,7 @@ def take_snapshot(
         arrivals=checks.arrivals(state),
         last_run=Reminders(state).last_run(),
         schedule=Reminders(state).schedule(),
+        reach=reach_of(workspace, channels) if is_whole else Reach(),
         versions=tuple(sorted(versions)),
         unplaced_stops=tuple(ids_without_number(state)),
         unplaced=tuple(unplaced_events(state, now)),

@@ -141,7 +141,7 @@ def list_events(
     )
     table = Table(columns, rows, "no such event is here; take some in: wacoex events import FILE")
     data = {"events": [listed.to_json() for listed in found]}
-    effects = reports.notes(found)
+    effects = reports.notes(found, kind or ())
     if not effects:
         return Result(data, (table,))
     shown = Table(

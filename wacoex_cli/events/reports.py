@@ -190,9 +190,18 @@ def list_events(
     return [ListedEvent(event, name(event)) for event in found]
 
 
-def notes(shown: Iterable[ListedEvent]) -> Mapping[str, Effect]:
-    """What each sort of event about a person does, in the order of first appearance."""
+def notes(shown: Sequence[ListedEvent], kinds: Iterable[str] = ()) -> Mapping[str, Effect]:
+    """What each sort of event about a person does, in the order of first appearance.
+
+    After those that are shown come those of `kinds` of which no event is there.
+    """
     found = {listed.label: listed.effect for listed in shown}
+    absent = dict.fromkeys(kinds)
+    for listed in shown:
+        absent.pop(listed.event.kind.value, None)
+    for kind in absent:
+        # A message has two sorts, `message in` and `message out`.
+        found |= {name: effect for name, effect in _EFFECTS.items() if name.split()[0] == kind}
     return {name: effect for name, effect in found.items() if effect != _OF_THE_ACCOUNT}
 
 

@@ -753,6 +753,18 @@ def m023_old_logs(db: Database) -> None:
     db.execute("DELETE FROM about WHERE key = 'consent'")
 
 
+def m024_test_notices(db: Database) -> None:
+    db.execute("""
+        CREATE TABLE test_notices (
+            target TEXT PRIMARY KEY,
+            shown_target TEXT NOT NULL,
+            tried_at TEXT NOT NULL,
+            taken_at TEXT,
+            reason TEXT
+        )
+        """)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -777,4 +789,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m021_unplaced_events,
     m022_reread,
     m023_old_logs,
+    m024_test_notices,
 )

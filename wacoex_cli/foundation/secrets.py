@@ -261,6 +261,12 @@ class StoredSecrets:
 
         Raises CredentialError, with the other ways to keep it, when the keyring cannot be used.
         """
+        place = self._put_in_keyring(name, channel, value)
+        # A file would go before the keyring, and bring back the old secret.
+        remove_secret(secret_path(self.directory, name, channel))
+        return place
+
+    def _put_in_keyring(self, name: str, channel: str | None, value: str) -> str:
         user = _user_name(name, channel)
         try:
             if self._keyring is None:
@@ -273,8 +279,6 @@ class StoredSecrets:
                 " file that only you may read",
                 code="keyring_unusable",
             ) from None
-        # A file would go before the keyring, and bring back the old secret.
-        remove_secret(secret_path(self.directory, name, channel))
         return _in_words(user)
 
     def put_in_file(self, name: str, channel: str | None, value: str) -> str:
@@ -285,6 +289,43 @@ class StoredSecrets:
         path = secret_path(self.directory, name, channel)
         write_secret(path, value)
         return str(path)
+
+    def copy_to(self, name: str, channel: str, other: str, *, dry_run: bool = False) -> list[str]:
+        """Store a channel's own secret for another name too; returns where that is, in words.
+
+        With `dry_run` nothing is stored. A keyring that cannot be used counts as empty.
+
+        Raises UsageError when a different one is stored for the other name, and WacoexError when
+        it cannot be read or stored.
+        """
+        owned, wanted = _user_name(name, channel), _user_name(name, other)
+        path, new_path = (secret_path(self.directory, name, owner) for owner in (channel, other))
+        value, there = _kept_in(path), _kept_in(new_path)
+        is_same_file = None not in (value, there) and path.samefile(new_path)
+        if self._keyring:
+            in_keyring = (self._keyring.get(owned), self._keyring.get(wanted))
+        else:
+            in_keyring = (None, None)
+        for place, mine, taken in (
+            (str(new_path), value, there),
+            (_in_words(wanted), *in_keyring),
+        ):
+            if taken is not None and taken != mine:
+                raise UsageError(
+                    f"a {name} is stored for `{other}` already: {place}",
+                    hint="delete it, or choose another name",
+                    code="secret_exists",
+                )
+        copies = []
+        if value is not None and not is_same_file:
+            if not dry_run:
+                write_secret(new_path, value)
+            copies.append(str(new_path))
+        if in_keyring[0] is not None:
+            if not dry_run:
+                self._put_in_keyring(name, other, in_keyring[0])
+            copies.append(_in_words(wanted))
+        return copies
 
     def forget(self, name: str, channel: str | None, *, dry_run: bool = False) -> list[str]:
         """Delete a secret from file and keyring; returns the places that had it.
@@ -308,6 +349,21 @@ class StoredSecrets:
                 ) from None
             self._warn(f"the keyring cannot be asked and may hold one too: {error}")
         return places
+
+
+def _kept_in(path: Path) -> str | None:
+    """The secret in a file of ours; None without one. Raises CredentialError."""
+    if not has_secret_file(path):
+        return None
+    try:
+        return content_of(path).decode("ascii").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no plain text"
+        raise CredentialError(
+            f"cannot read {path}: {(reason or 'error').lower()}",
+            hint="check the file and its permissions",
+            code="credentials_unreadable",
+        ) from error
 
 
 def _owner_chain(channel: str | None) -> tuple[str | None, ...]:

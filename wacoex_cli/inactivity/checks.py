@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.settings import InactivitySettings
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.inactivity.model import Standing
+    from wacoex_cli.inactivity.model import Reach, Standing
 
 StandingCheck = Callable[[Sequence[Fact], str, bool], tuple[Connection, list[Finding]]]
 NO_EVIDENCE = (
@@ -325,6 +325,41 @@ def check_running(
             return []
     evidence = Evidence(text, "wacoex", to_text(now))
     return [Finding("WX106", Severity.WARNING, None, evidence, case=case, schedule=schedule)]
+
+
+def check_reminder(
+    last_run: Mapping[str, Any] | None,
+    schedule: Mapping[str, Any] | None,
+    reach: Reach,
+    now: datetime,
+) -> list[Finding]:
+    """WX106 with what is known of the addresses: whether notices arrive when the reminder runs.
+
+    An address that has taken neither a notice nor a test is a finding, and so is it when nothing
+    was ever sent.
+    """
+    evidence = tuple(
+        Evidence(text, "wacoex", at or to_text(now)) for text, at in _reach_in_words(reach)
+    )
+    if found := check_running(last_run, schedule, now):
+        return [finding.replace(evidence=(*finding.evidence, *evidence)) for finding in found]
+    if all(known and known.taken_at for known in reach.addresses or reach.elsewhere or (None,)):
+        return []
+    return [Finding("WX106", Severity.WARNING, None, evidence, case="untested", schedule=schedule)]
+
+
+def _reach_in_words(reach: Reach) -> Iterator[tuple[str, str | None]]:
+    known = [delivery for delivery in reach.addresses or reach.elsewhere if delivery]
+    if unused := len(reach.addresses) - len(known) if reach.addresses else 0:
+        addresses = "1 address has" if unused == 1 else f"{unused} addresses have"
+        yield f"{addresses} never been sent a notice or a test", None
+    for shown, taken_at, reason in known:
+        if reason:
+            yield f"the last test to {shown} failed: {reason}", None
+        if taken_at:
+            yield f"{shown} took a notice or a test", taken_at
+    if not (known or reach.addresses):
+        yield "no notice and no test was ever sent", None
 
 
 class Watched(NamedTuple):

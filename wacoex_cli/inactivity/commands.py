@@ -1,7 +1,6 @@
 """`wacoex reminder`: how long the phone's app may still stay closed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,7 @@ from wacoex_cli.terminal.output import Working
 from wacoex_cli.terminal.render import Block, Blocks, ForPerson, ForPipe, Line, Result, Verbatim
 
 if TYPE_CHECKING:
-    from wacoex_cli.inactivity.notify import Notice
+    from wacoex_cli.inactivity.notify import Notice, NoticeTest
     from wacoex_cli.inactivity.schedule import ScheduleStatus
 
 app = group("reminder", "Never lose a channel: the app must be opened on the phone every 14 days.")
@@ -65,10 +64,13 @@ def check(
     "confirm",
     "wacoex reminder confirm shop",
     'wacoex reminder confirm shop --at "2026-11-20 09:30" --by Ana',
+    "wacoex reminder confirm shop kiosk lab --by Ana",
 )
 def confirm(
     invocation: Invocation,
-    channel: Annotated[str | None, channel_argument("The channel.")] = None,
+    channels: Annotated[
+        list[str] | None, channel_argument("The channel, or several of them.")
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(
@@ -87,14 +89,23 @@ def confirm(
     """Say that the WhatsApp Business app was open on the primary phone.
 
     The countdown of 14 days begins anew. Messages through the API, messages of customers and
-    broadcasts are no evidence that the app was opened.
+    broadcasts are no evidence that the app was opened. Of several channels all are confirmed, or
+    none.
     """
     from wacoex_cli.inactivity import confirm as operation
+    from wacoex_cli.inactivity.checks import NO_EVIDENCE
 
-    meant = replace(invocation, channel=invocation.one_channel(channel))
+    names = list(dict.fromkeys(channels or ()))
+    if invocation.channel and names != [invocation.channel]:
+        names = [invocation.one_channel(name) or "" for name in names or [invocation.channel]]
     with invocation.open_workspace() as workspace:
+        meant = operation.chosen(workspace, invocation, names)
         done = operation.confirm(workspace, meant, at, by, force=force, dry_run=dry_run)
-    return Result(done.to_json(), list(done.lines()))
+    text = [*(line for each in done for line in each.lines()), NO_EVIDENCE]
+    if len(names) < 2:
+        return Result(done[0].to_json(), text)
+    data = {"channels": [each.to_json() for each in done], "dry_run": dry_run}
+    return Result(data, text)
 
 
 @command(
@@ -102,6 +113,7 @@ def confirm(
     "notify",
     "wacoex reminder notify",
     "wacoex reminder notify --to ntfys://ntfy.sh/our-phones --dry-run",
+    "wacoex reminder notify --test",
 )
 def notify(
     invocation: Invocation,
@@ -113,18 +125,27 @@ def notify(
             help="An Apprise URL to tell instead of WACOEX_NOTIFY_URLS; may be repeated.",
         ),
     ] = None,
+    test: Annotated[
+        bool,
+        typer.Option("--test", help="Send a test notice to each address, whatever is due."),
+    ] = False,
     dry_run: DryRunOption = False,
 ) -> Result:
     """Tell people which phones must be opened; made for cron.
 
     Nothing due: silent, exit status 0. A notice is due when the stage of a channel changes, every
     24 hours while it is critical or overdue, and once when all is well again. Exit status 7 when
-    some notices could not be sent, 6 when none could.
+    some notices could not be sent, 6 when none could. After --test `doctor` knows that notices
+    arrive.
     """
     from wacoex_cli.inactivity import notify as operation
 
     with invocation.open_workspace() as workspace:
         urls, named = to or [], invocation.channel
+        if test:
+            with Working():
+                tests = operation.send_tests(workspace, urls, named, dry_run=dry_run)
+            return _tested(tests, dry_run=dry_run)
         if dry_run:
             due, skipped = operation.find_due(workspace, urls, named)
             data = {
@@ -190,6 +211,30 @@ def _preview(notice: "Notice", channels: str) -> Block:
     )
 
 
+def _tested(tests: "Sequence[NoticeTest]", *, dry_run: bool) -> Result:
+    failed = [test for test in tests if test.reason]
+    sent = [test.to_json() for test in tests if not test.reason]
+    data = {
+        "sent": [] if dry_run else sent,
+        "failed": [test.to_json() for test in failed],
+        "skipped": [],
+        "dry_run": dry_run,
+        **({"would_send": sent} if dry_run else {}),
+    }
+    took = "would get a test" if dry_run else "took the test: look whether it has arrived"
+    lines = [f"{test.target.shown} {took}" for test in tests if not test.reason]
+    lines += [f"{test.target.shown} did not take the test: {test.reason}" for test in failed]
+    if not failed:
+        return Result(data, lines)
+    failure = TemporaryError(
+        f"{len(failed)} of {len(tests)} tests could not be sent",
+        hint="check the address and the network, then send the test again",
+        code="notify_failed",
+    )
+    status = 7 if sent else failure.exit_status
+    return Result(data, lines, exit_code=status, errors=[failure])
+
+
 def _subject(notice: "Notice") -> str:
     return f"{notice.about.channel.name} {notice.stage.value} ({notice.kind.value})"
 
@@ -234,12 +279,15 @@ def install(
     """Install a systemd timer where that works, else a line in your crontab.
 
     It starts `reminder notify` each hour, with the state file and the settings that are in force
-    here, and without any secret. Installing it again changes nothing.
+    here, and without any secret. Installing it again changes nothing. Where nobody would receive
+    a notice it asks for an address; without a terminal it warns.
     """
     from wacoex_cli.inactivity import schedule
 
+    dialogue = TerminalDialogue(invocation)
+    ask = dialogue.secret if dialogue.can_ask() and not dry_run else None
     with invocation.open_workspace() as workspace:
-        done = schedule.install(workspace, _kind(cron, systemd), dry_run=dry_run)
+        done = schedule.install(workspace, _kind(cron, systemd), ask, dry_run=dry_run)
     data = {
         "kind": done.kind,
         "changed": done.changed,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from wacoex_cli.events.store import catch_up
 from wacoex_cli.foundation.clock import from_text, local_text, moment_from, to_text
 from wacoex_cli.foundation.masking import rendered
 from wacoex_cli.foundation.workspace import known_login_name
-from wacoex_cli.inactivity.checks import NO_EVIDENCE, last_proof, standings, zone_of
+from wacoex_cli.inactivity.checks import last_proof, standings, zone_of
 from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.terminal.render import relative
 
@@ -70,7 +70,7 @@ class Confirmation:
         }
 
     def lines(self) -> Iterator[str]:
-        """What was kept, the next deadline in the channel's own zone, and what does not count."""
+        """What was kept, and the next deadline in the channel's own zone."""
         now = from_text(to_text(self.now))  # As exact as what was kept: else 14 days would be 13.
         would = "would be confirmed" if self.dry_run else "confirmed"
         at = local_text(self.at, self.zone)
@@ -85,73 +85,104 @@ class Confirmation:
         ):
             if moment:
                 yield f"{title}: {local_text(moment, self.zone)} ({relative(moment, now)})"
-        yield NO_EVIDENCE
+
+
+def chosen(workspace: Workspace, invocation: Invocation, names: Sequence[str]) -> list[Channel]:
+    """The channels of these names, or the one that is meant when none is named.
+
+    Raises UsageError for a channel that is not known or archived, and when the choice is open.
+    """
+    if not names:
+        return [choose_channel(workspace, invocation)]
+    return [choose_channel(workspace, replace(invocation, channel=name)) for name in names]
 
 
 def confirm(
     workspace: Workspace,
-    invocation: Invocation,
+    channels: Sequence[Channel],
     at: str | None,
     said_by: str | None,
     *,
     force: bool,
     dry_run: bool,
-) -> Confirmation:
+) -> list[Confirmation]:
     """Keep that somebody says the app was open at that moment; the same twice changes nothing.
 
-    `at` is a moment in the channel's zone or with an offset, None for now; `said_by` a name, None
-    for the login name.
+    `at` is a moment in each channel's zone or with an offset, None for now; `said_by` a name, None
+    for the login name. Of several channels all are confirmed, or none.
 
     Raises:
-        UsageError: the channel is not known, the moment is none or still to come, or there is no
-            name.
+        UsageError: the moment is none or still to come, or there is no name.
         RefusedError: there is a newer proof, and no `force`.
     """
-    channel = choose_channel(workspace, invocation)
     state, now = workspace.state, workspace.clock.now()
-    zone = zone_of(workspace, channel)
-    moment = now if at is None else moment_from(at, zone)
     name = _checked_name(said_by)
     catch_up(state, [CHANNELS], workspace.clock)
+    signs = {}
+    for channel in channels:
+        moment = _moment(workspace, channel, at, now, force=force)
+        signs[channel.channel_id] = _confirmed(channel.channel_id, moment, name)
+    new = [sign for sign in signs.values() if _is_new(state, sign)]
+    if new and not dry_run:
+        with state.transaction():
+            Signs(state).add(new)
+    # A dry run counts what would be kept, so that it shows the deadline that would follow.
+    extra = {number: [sign] for number, sign in signs.items()}
+    standing = standings(workspace, channels, now, extra)
+    facts = stored_facts(state, channels, now, FACTS)
+    done = []
+    for channel in channels:
+        number = channel.channel_id
+        sign, connection = signs[number], facts[number].connection
+        if connection.is_lost:
+            workspace.warn(
+                f"channel `{channel.name}` is not connected any more:"
+                f" `wacoex status {channel.name}`"
+            )
+        done.append(
+            Confirmation(
+                channel,
+                from_text(sign.at),
+                name,
+                sign in new,
+                dry_run,
+                standing[number],
+                connection,
+                zone_of(workspace, channel),
+                now,
+            )
+        )
+    return done
+
+
+def _moment(
+    workspace: Workspace, channel: Channel, at: str | None, now: datetime, *, force: bool
+) -> datetime:
+    """When the app was open, as somebody says. Raises UsageError and RefusedError."""
+    zone = zone_of(workspace, channel)
+    moment = now if at is None else moment_from(at, zone)
     if moment > now:
         raise UsageError(
             f"{local_text(moment, zone)} is still to come",
             hint="give the moment at which the app was open, or leave `--at` out for now",
             code="future",
         )
-    proof = None if force else last_proof(state, channel, now)
+    proof = None if force else last_proof(workspace.state, channel, now)
     if proof and to_text(moment) < proof.at:
         newest = local_text(from_text(proof.at), zone)
         how = f"by {proof.said_by}" if proof.kind is EvidenceKind.CONFIRMED else "when connected"
         raise RefusedError(
-            f"there is a newer proof than {local_text(moment, zone)}: {newest}, {how}",
+            f"channel {channel.name} has a newer proof than {local_text(moment, zone)}:"
+            f" {newest}, {how}",
             hint="nothing was changed; `--force` keeps the older one too, the newer one decides",
             code="older_than_proof",
         )
-    sign = _confirmed(channel.channel_id, moment, name)
+    return moment
+
+
+def _is_new(state: State, sign: Sign) -> bool:
     stored = Signs(state).newest([sign.address], sign.kind, since=sign.at, until=sign.at)
-    is_new = stored is None or stored.said_by != name
-    if is_new and not dry_run:
-        with state.transaction():
-            Signs(state).add([sign])
-    # A dry run counts what would be kept, so that it shows the deadline that would follow.
-    standing = standings(workspace, [channel], now, {channel.channel_id: [sign]})
-    connection = stored_facts(state, [channel], now, FACTS)[channel.channel_id].connection
-    if connection.is_lost:
-        workspace.warn(
-            f"channel `{channel.name}` is not connected any more: `wacoex status {channel.name}`"
-        )
-    return Confirmation(
-        channel,
-        from_text(sign.at),
-        name,
-        is_new,
-        dry_run,
-        standing[channel.channel_id],
-        connection,
-        zone,
-        now,
-    )
+    return stored is None or stored.said_by != sign.said_by
 
 
 def _checked_name(said_by: str | None) -> str:

@@ -109,3 +109,25 @@ class LastNotice(NamedTuple):
     kind: NoticeKind
     stage: Stage
     sent_at: datetime
+
+
+class NoticeAddress(NamedTuple):
+    """What is known of an address for notices. Times are RFC 3339 in UTC.
+
+    `taken_at` is when it last took a notice or a test, None for never. `reason` says why the last
+    test failed.
+    """
+
+    shown: str
+    taken_at: str | None
+    reason: str | None = None
+
+
+class Reach(NamedTuple):
+    """Whether notices arrive. `addresses` are those in force, each as far as it is known.
+
+    Where there are none, notices go where `reminder notify --to` says; `elsewhere` are such.
+    """
+
+    addresses: tuple[NoticeAddress | None, ...] = ()
+    elsewhere: tuple[NoticeAddress, ...] = ()

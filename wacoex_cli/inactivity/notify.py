@@ -14,7 +14,7 @@ import re
 import threading
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from wacoex_cli.channels import registry
@@ -28,7 +28,7 @@ from wacoex_cli.foundation.clock import from_text, local_text
 from wacoex_cli.foundation.settings import ways_to_give
 from wacoex_cli.inactivity.checks import Watched, watch
 from wacoex_cli.inactivity.confirm import create_link
-from wacoex_cli.inactivity.model import LastNotice, NoticeKind, Stage
+from wacoex_cli.inactivity.model import LastNotice, NoticeKind, Reach, Stage
 from wacoex_cli.inactivity.rule import due
 from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.terminal.render import relative
@@ -166,11 +166,14 @@ class Notice:
         yield "What to do:"
         yield "1. Take the primary phone, open the WhatsApp Business app and keep it online for a"
         yield "   minute. A linked device, messages that come in and broadcasts do not count."
-        yield f"2. Then confirm it: wacoex reminder confirm {self.about.channel.name}"
+        command = f"wacoex reminder confirm {self.about.channel.name}"
         if self.link and self.link_expires_at:
             until = self._local(self.link_expires_at)
-            yield f"   Or open this link, which works once and until {until}:"
+            yield f"2. Then confirm it with this link, which works once and until {until}:"
             yield f"   {self.link}"
+            yield f"   Or with this command: {command}"
+        else:
+            yield f"2. Then confirm it: {command}"
 
     def _local(self, moment: datetime) -> str:
         return local_text(moment, self.about.zone)
@@ -229,6 +232,105 @@ class Notified:
         if not self.failed:
             return 0
         return _PARTIAL if self.sent else TemporaryError.exit_status
+
+
+_TEST_TITLE = "wacoex: test notice"
+_TEST_BODY = """This is a test, there is nothing to do.
+
+Here it will say which phone must be opened, and until when. If you do not look after these
+phones, tell whoever set this up."""
+
+
+class NoticeTest(NamedTuple):
+    """A test that was sent to an address. `reason` says why it failed, None when it was taken."""
+
+    target: Target
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of `sent`, `failed` or `would_send`."""
+        entry: dict[str, object] = {
+            "channel": None,
+            "stage": None,
+            "kind": "test",
+            "to": self.target.shown,
+        }
+        return {**entry, "reason": self.reason} if self.reason else entry
+
+
+def send_tests(
+    workspace: Workspace, urls: Sequence[str], channel: str | None, *, dry_run: bool
+) -> list[NoticeTest]:
+    """Send a test to each address once, and record what took it; with `dry_run` only name them.
+
+    The addresses are those of `notify`; they need no channel. No run is recorded, so that a test
+    passes for no reminder that works.
+
+    Raises:
+        UsageError: there is no address, one cannot be used, or there is no such channel.
+        CredentialError, StateError: as their kinds say.
+    """
+    state, now = workspace.state, workspace.clock.now()
+    tests = []
+    for target in _test_targets(workspace, urls, channel):
+        reason = None
+        if not dry_run:
+            reason = send(target, _TEST_TITLE, _TEST_BODY, "info")
+            with state.transaction():
+                Reminders(state).add_test(target.target_id, target.shown, now, reason)
+        tests.append(NoticeTest(target, reason))
+    return tests
+
+
+def _test_targets(
+    workspace: Workspace, urls: Sequence[str], channel: str | None
+) -> Iterable[Target]:
+    """Every address in force, each once."""
+    if channel:
+        registry.active(workspace.state, channel)
+    found: dict[str, Target] = {}
+    if urls:
+        found = {target.target_id: target for target in targets_of(urls, "`--to`")}
+    else:
+        for text, source in _address_lists(workspace, channel):
+            found |= {each.target_id: each for each in targets_of(split_urls(text), source)}
+    if not found:
+        raise _no_address()
+    return found.values()
+
+
+def _address_lists(workspace: Workspace, channel: str | None) -> Iterator[tuple[str, str]]:
+    """The secrets `notify-urls` of one channel, or of all: what each holds, and where it is."""
+    known = Channels(workspace.state).all_channels()
+    owners: list[str | None] = [each.name for each in known if not each.archived_at]
+    for owner in [channel] if channel else [None, *owners]:
+        if secret := workspace.secrets.find("notify-urls", owner):
+            yield secret.reveal(), secret.source
+
+
+def _no_address() -> UsageError:
+    return UsageError(
+        "there is no address that notices go to",
+        hint=f"{ways_to_give('notify-urls')}; or give `--to URL`",
+        code="notify_nobody",
+    )
+
+
+def reach_of(workspace: Workspace, channels: Sequence[Channel]) -> Reach:
+    """What is known of the addresses of these channels. Sends nothing, and loads no notifier."""
+    known = Reminders(workspace.state).deliveries()
+    addresses: dict[str, None] = {}
+    for channel in channels:
+        # One that cannot be read is the finding of another check.
+        with contextlib.suppress(WacoexError):
+            if secret := workspace.secrets.find("notify-urls", channel.name):
+                addresses |= dict.fromkeys(map(_target_id, split_urls(secret.reveal())))
+    elsewhere = tuple(delivery for key, delivery in known.items() if key not in addresses)
+    return Reach(tuple(map(known.get, addresses)), elsewhere)
+
+
+def _target_id(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def notify(
@@ -399,11 +501,7 @@ def _targets(
             by_text[text] = targets_of(split_urls(text), secret.source)
         found[channel.name] = by_text[text]
     if channels and not any(found.values()):
-        raise UsageError(
-            "nobody is there to be told",
-            hint=f"{ways_to_give('notify-urls')}; or give `--to URL`",
-            code="notify_nobody",
-        )
+        raise _no_address()
     return found
 
 
@@ -431,7 +529,7 @@ def targets_of(urls: Iterable[str], source: str) -> tuple[Target, ...]:
                 code="notify_url",
             )
         [masked] = sender.urls(privacy=True)
-        digest = hashlib.sha256(url.encode()).hexdigest()
+        digest = _target_id(url)
         hidden_words = _words(url) - _words(masked)
         found.setdefault(digest, Target(digest, _shown(masked), sender, hidden_words))
     return tuple(found.values())

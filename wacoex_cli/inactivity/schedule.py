@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import RefusedError, TemporaryError, UsageError, WacoexError
-from wacoex_cli.foundation.secrets import Place
+from wacoex_cli.foundation.secrets import Place, Secret, why_unfit
 from wacoex_cli.foundation.settings import default_config_dir, default_state_path, user_path
+from wacoex_cli.inactivity.notify import split_urls, targets_of
 from wacoex_cli.inactivity.store import Reminders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from wacoex_cli.foundation.workspace import Workspace
 
@@ -34,6 +35,15 @@ CRON_MARK = b"# wacoex reminder notify"
 """What our line ends with; the shell reads it as a comment."""
 
 _EVERY_SECONDS = 3600
+_WHERE_TO = (
+    "where shall notices go? An Apprise URL such as mailto://user:password@example.com or"
+    " ntfys://ntfy.sh/our-phones; it is kept in a file that only you may read; Enter for none yet"
+)
+_NO_ADDRESS = (
+    "nobody would receive a notice: give an address with"
+    " `wacoex auth login notify-urls --insecure-file`, then try it with"
+    " `wacoex reminder notify --test`; see `wacoex explain WX106`"
+)
 _PATIENCE_SECONDS = 30.0
 _PLAIN = ("WACOEX_KEYRING", "WACOEX_PUBLIC_URL", "WACOEX_TIMEZONE")
 _SECRETS = re.compile(r"WACOEX_(NOTIFY_URLS|HEARTBEAT_URL)(_[A-Z0-9_]+)?")
@@ -42,6 +52,7 @@ _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f]")
 _NONE_YET = re.compile(rb"no crontab for|can't open .*no such file", re.IGNORECASE | re.DOTALL)
 _LONGEST_LINE = 998  # cron reads no more (crontab: MAX_COMMAND)
 _OURS = re.compile(rb"\s*(\d{1,2}) .*" + re.escape(CRON_MARK) + rb"\s*", re.DOTALL)
+_MAILED_TO = re.compile(rb"^[ \t]*MAILTO[ \t]*=[ \t]*[\"']?[^\s\"']", re.MULTILINE)
 _SERVICE_UNIT = f"""{UNIT_MARK}
 [Unit]
 Description=Tell who must open the WhatsApp Business app
@@ -120,19 +131,33 @@ def show(workspace: Workspace, kind: str | None) -> list[ScheduleStatus]:
     ]
 
 
-def install(workspace: Workspace, kind: str | None, *, dry_run: bool) -> InstallReport:
+def install(
+    workspace: Workspace,
+    kind: str | None,
+    ask: Callable[[str], str] | None = None,
+    *,
+    dry_run: bool,
+) -> InstallReport:
     """Have `reminder notify` started each hour; what is so already stays untouched.
 
     Without a kind it is the one that is installed already, else systemd where this user's answers,
-    else cron. Warns of secrets that the schedule will not see.
+    else cron. `ask` asks a person for an address when nobody would receive a notice; what is
+    answered is kept in a file. Warns of secrets that the schedule will not see, and when there is
+    still no address.
 
-    Raises WacoexError when it cannot be installed, RefusedError for units that are not ours.
+    Raises WacoexError when it cannot be installed, RefusedError for units that are not ours,
+    UsageError for an address that cannot be used.
     """
     way = _usable_way(kind)
     job = _job(workspace)
     _demand_startable()
     planned = way.planned(job, _minute(workspace))
     changed = way.there() != planned or not way.is_active()
+    if not (_is_anybody_told(workspace) or way.mails_output()):
+        if ask is None or not (address := ask(_WHERE_TO).strip()):
+            workspace.warn(_NO_ADDRESS)
+        else:
+            _keep_address(workspace, address)
     for text in _left_behind(workspace, reaches_keyring=way.reaches_keyring):
         workspace.warn(text)
     if not dry_run:
@@ -246,7 +271,7 @@ def _demand_startable() -> None:
 
 
 def _left_behind(workspace: Workspace, *, reaches_keyring: bool) -> Iterator[str]:
-    """What the schedule will not see though this shell does, and whether anybody is notified."""
+    """What the schedule will not see though this shell does."""
     environ, dotenv = workspace.sources.environ, workspace.sources.dotenv
     for name in sorted(environ):
         is_here_only = name not in dotenv and not _names_a_file(name, environ[name])
@@ -259,13 +284,36 @@ def _left_behind(workspace: Workspace, *, reaches_keyring: bool) -> Iterator[str
     for name, value in dotenv.items():
         if _SECRETS.fullmatch(name) and name.endswith("_FILE") and not Path(value).is_absolute():
             yield f"`{name}` in {workspace.sources.dotenv_path} is a relative path: write it whole"
-    channels = Channels(workspace.state).all_channels()
-    owners = [None, *(channel.name for channel in channels if not channel.archived_at)]
-    found = [workspace.secrets.find("notify-urls", owner) for owner in owners]
-    if not any(found):
-        yield "nobody is there to be told yet: set `WACOEX_NOTIFY_URLS_FILE`, or use `.env`"
-    elif not reaches_keyring and any(secret.place is Place.KEYRING for secret in found if secret):
+    is_in_keyring = any(
+        secret.place is Place.KEYRING for secret in _addresses(workspace, "notify-urls")
+    )
+    if is_in_keyring and not reaches_keyring:
         yield "notify-urls is in the keyring, which cron can often not reach: use a file instead"
+
+
+def _is_anybody_told(workspace: Workspace) -> bool:
+    """Whether notices have an address, or a heartbeat alarms whoever watches it."""
+    names = ("notify-urls", "heartbeat-url")
+    return any(True for name in names for _ in _addresses(workspace, name))
+
+
+def _keep_address(workspace: Workspace, address: str) -> None:
+    """Keep an address where the schedule finds it. Raises UsageError for one that is not valid."""
+    if problem := why_unfit(address):
+        raise UsageError(
+            f"the address {problem}",
+            hint="nothing was installed; write several with a comma between them, without spaces",
+            code="notify_url",
+        )
+    targets_of(split_urls(address), "the answer")
+    workspace.secrets.stored.put_in_file("notify-urls", None, address)
+
+
+def _addresses(workspace: Workspace, name: str) -> Iterator[Secret]:
+    channels = Channels(workspace.state).all_channels()
+    for owner in (None, *(channel.name for channel in channels if not channel.archived_at)):
+        if secret := workspace.secrets.find(name, owner):
+            yield secret
 
 
 def _names_a_file(name: str, value: str) -> bool:
@@ -317,6 +365,10 @@ class UserTimer:
 
     kind = "systemd"
     reaches_keyring = True
+
+    def mails_output(self) -> bool:
+        """What it prints goes to the journal, which nobody is sent."""
+        return False
 
     def problem(self) -> str | None:
         """Why it cannot be used; None when it can be."""
@@ -436,6 +488,10 @@ class Crontab:
 
     kind = "cron"
     reaches_keyring = False
+
+    def mails_output(self) -> bool:
+        """Whether the crontab names somebody to whom cron mails what a job prints."""
+        return _MAILED_TO.search(_read_crontab()) is not None
 
     def problem(self) -> str | None:
         """Why it cannot be used; None when it can be."""

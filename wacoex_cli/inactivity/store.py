@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.inactivity.model import LastNotice, NoticeKind, Stage
+from wacoex_cli.inactivity.model import LastNotice, NoticeAddress, NoticeKind, Stage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -111,6 +111,30 @@ class Reminders:
                 to_text(notice.sent_at),
             ],
         )
+
+    def add_test(self, target: str, shown_target: str, now: datetime, reason: str | None) -> None:
+        """Record a test notice to a target; `reason` says why it failed, None when it was taken."""
+        at = to_text(now)
+        self._state.execute(
+            "INSERT INTO test_notices (target, shown_target, tried_at, taken_at, reason)"
+            " VALUES (?, ?, ?, ?, ?) ON CONFLICT (target) DO UPDATE SET"
+            " tried_at = excluded.tried_at, reason = excluded.reason,"
+            " taken_at = COALESCE(excluded.taken_at, test_notices.taken_at)",
+            [target, shown_target, at, None if reason else at, reason],
+        )
+
+    def deliveries(self) -> dict[str, NoticeAddress]:
+        """What is known of each target that a notice or a test was sent to."""
+        rows = self._state.rows(
+            "SELECT target, shown_target, MAX(taken_at) AS taken_at, MAX(reason) AS reason FROM"
+            " (SELECT target, shown_target, taken_at, reason FROM test_notices"
+            " UNION ALL SELECT target, shown_target, sent_at, NULL FROM notices)"
+            " AS every GROUP BY target, shown_target ORDER BY target"
+        )
+        return {
+            row["target"]: NoticeAddress(row["shown_target"], row["taken_at"], row["reason"])
+            for row in rows
+        }
 
     def add_link(
         self, token_hash: str, channel_id: int, sent_to: str, now: datetime, expires_at: datetime
