@@ -426,4 +426,4 @@ def report(
     from wacoex_cli.broadcast.report import write_report
 
     with _up_to_date(invocation) as workspace:
-        return write_report(workspace.state, broadcast_id, csv, html, shows_numbers=show_numbers)
+        return write_report(workspace, broadcast_id, csv, html, shows_numbers=show_numbers)

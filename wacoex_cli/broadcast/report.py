@@ -1,32 +1,23 @@
 """A broadcast as people and scripts see it: how it goes, where it stands, what became of each row.
 
 Of a running broadcast everything is counted: no number, name or text of an answer comes in here.
-The page of a report needs no network. Of long lists it has the beginning, so that it stays as small
-for a million people as for ten. A chart is static SVG; its words stand in HTML beside it, so that
-they keep their size on a small screen.
+The page of a report is `report_page`.
 """
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 import itertools
-import math
 import sys
 import zoneinfo
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.formats import WINDOWS
 from wacoex_cli.channels.model import Channel, Provider
-from wacoex_cli.foundation.clock import Clock, from_text, to_text
-from wacoex_cli.foundation.masking import masked_text, rendered
+from wacoex_cli.foundation.clock import Clock, duration_text, from_text, to_text
 from wacoex_cli.foundation.state import Row, State, new_private_file, open_state
 from wacoex_cli.ledger.model import (
     GOOD_STATES,
@@ -41,16 +32,17 @@ from wacoex_cli.ledger.model import (
     RunProgress,
     Status,
 )
+from wacoex_cli.ledger.reach import NOT_REACHED, UNKNOWN, Reach, counted, next_steps, percent
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import ErrorCode, classify, classify_open
 from wacoex_cli.terminal.render import Result, Table, write
-from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from wacoex_cli.findings.model import Finding
+    from wacoex_cli.foundation.workspace import Workspace
 
 _MOST_CODES = 5
 _MOST_HELD = 2
@@ -191,6 +183,7 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
         "template": broadcast.template_name,
         "recipients": broadcast.recipients,
         "counts": counts.to_json(),
+        "outcome": Reach.of(counts.to_json(), broadcast.status, rows.handled()).to_json(),
         "codes": rows.codes(),
         "skipped": rows.skip_reasons(),
         "repeats": broadcast.repeats.value,
@@ -259,10 +252,21 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
     number = data["broadcast_id"]
     reason = f": {data['reason']}" if data["reason"] else ""
     yield f"broadcast {number} on {data['channel']} ({data['template']}): {data['status']}{reason}"
-    told = ", ".join(f"{n} {name}" for name, n in data["counts"].items() if n)
-    yield f"  {data['recipients']} recipients: {told or 'none'}"
-    for words, n in _held_back(data["counts"]).items():
-        yield f"  {words}: {n}; what is not sent later fails"
+    reach = Reach.of(data["counts"], Status(data["status"]), data["outcome"]["handled"])
+    if reach.recipients and data["status"] != Status.PLANNED:
+        yield f"  {reach.sentence()}"
+    states = ", ".join(f"{n} {name}" for name, n in data["counts"].items() if n)
+    yield f"  {counted(data['recipients'])}: {states or 'none'}"
+    if data["status"] != Status.PLANNED:
+        for title, n, group in (
+            ("not reached", reach.not_reached, NOT_REACHED),
+            ("unknown", reach.unknown, UNKNOWN),
+        ):
+            if n:
+                kinds = "; ".join(f"{many} {words}" for _, words, many in reach.kinds(group))
+                yield f"  {title}: {n} ({kinds})"
+    if _held_back(data["counts"]):
+        yield "  what Meta holds back and does not send later fails"
     for skip_reason, n in data["skipped"].items():
         yield f"  skipped: {n} {skip_reason}"
     if data["repeats"] == RepeatPolicy.SENT:
@@ -281,14 +285,8 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
             f"  rate: {rate['achieved']}/s achieved of {rate['requested']:g}/s asked,"
             f" {rate['peak_in_one_second']} most in one second"
         )
-    if data["status"] == Status.PLANNED:
-        yield f"  to send it: wacoex broadcast send {number}"
-    if data["status"] == Status.PAUSED:
-        yield f"  to continue: wacoex broadcast resume {number}"
-    if data["status"] == Status.SENDING and not data.get("is_being_sent", True):
-        yield f"  its sender died; to continue: wacoex broadcast resume {number}"
-    if data["counts"][RowState.AMBIGUOUS]:
-        yield f"  to settle the ambiguous rows: wacoex broadcast reconcile {number}"
+    for step in next_steps(number, reach, is_being_sent=data.get("is_being_sent", True)):
+        yield f"  {step.words}: {step.command}"
 
 
 def plan_data(planned: Planned) -> dict[str, Any]:
@@ -387,12 +385,12 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
     until = f"{estimate['finish_at'][:16].replace('T', ' ')} UTC"
     yield (
         f"at {first['messages_per_second']:g}/s ({first['why']})"
-        f" it takes {duration(first['seconds'])}, until {until} if sent now"
+        f" it takes {duration_text(first['seconds'])}, until {until} if sent now"
     )
     for way in others:
         provider = Provider(way["provider"]).known_as
         yield (
-            f"  through {provider} it would take {duration(way['seconds'])}"
+            f"  through {provider} it would take {duration_text(way['seconds'])}"
             f" at {way['messages_per_second']:g}/s ({way['why']})"
         )
     limit = estimate["limit"]
@@ -421,17 +419,8 @@ def findings_text(findings: tuple[Finding, ...]) -> Iterator[str]:
             yield f"  {step}. {remedy}"
 
 
-def duration(seconds: float) -> str:
-    """Hours and minutes, minutes and seconds, or seconds."""
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
-
-
 def write_report(
-    state: State,
+    workspace: Workspace,
     broadcast_id: int,
     csv_file: str | None,
     html_file: str | None,
@@ -444,12 +433,17 @@ def write_report(
         UsageError: there is no such broadcast, or a file exists or cannot be made.
         StateError: the disk is full.
     """
-    data = totals(state, Broadcasts(state).get(broadcast_id))
+    state = workspace.state
+    sender = Broadcasts(state).sender(broadcast_id, workspace.clock)
+    broadcast = Broadcasts(state).get(broadcast_id)
+    data = {**totals(state, broadcast), "is_being_sent": sender is not None}
     every_row = rows(state.path, broadcast_id)
     more: dict[str, object] = {}
     lines = []
     if html_file is not None:
-        page = html_page(state, data, shows_numbers=shows_numbers)
+        from wacoex_cli.broadcast.report_page import html_page
+
+        page = html_page(workspace, broadcast, data, shows_numbers=shows_numbers)
         with new_private_file(Path(html_file)) as part:
             part.write_text(page, encoding="utf-8")
         more["html"] = html_file
@@ -512,20 +506,13 @@ def funnel(counts: Mapping[str, int]) -> dict[str, int]:
     }
 
 
-def share(part: int, whole: int) -> str:
-    """A part in percent with one decimal; it says 100.0 % and 0.0 % only when that is so."""
-    if not whole or part in (0, whole):
-        return "100.0 %" if part else "0.0 %"
-    return f"{min(99.9, max(0.1, 100 * part / whole)):.1f} %"
-
-
 def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
     """The same for a person, with the first rows that did not go well."""
     yield from sentences(data)
     steps = dict(data["funnel"])
     people = steps.pop("recipients")
     if data["started_at"]:
-        told = ", ".join(f"{n} {name} ({share(n, people)})" for name, n in steps.items())
+        told = ", ".join(f"{n} {name} ({percent(n, people)})" for name, n in steps.items())
         yield f"  how far the {people} came: {told}"
     for run in data["runs"]:
         yield (
@@ -592,187 +579,3 @@ def _lines(rows: Iterable[Iterable[str]]) -> str:
 def _meant(code: int, state: str) -> ErrorCode:
     """What Meta's code means for a row in that state."""
     return classify_open(code) if state == RowState.RETRY else classify(code)
-
-
-_MOST_LISTED = 100
-_STATUSES = ("accepted", "sent", "delivered", "read", "failed")
-# The size of a chart, in the units of its view box.
-_WIDTH, _HEIGHT = 1000, 200
-_HEADROOM = 1.1
-_ROUND = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
-_MOST_STRETCHES = 600
-_EARLIEST = "2000-01-01T00:00:00"
-
-
-class Stretch(NamedTuple):
-    """What a chart counts by: how many characters of an RFC 3339 moment name it, its seconds."""
-
-    width: int
-    seconds: int
-    name: str
-
-
-_STRETCHES = (
-    Stretch(19, 1, "second"),
-    Stretch(18, 10, "10 seconds"),
-    Stretch(16, 60, "minute"),
-    Stretch(15, 600, "10 minutes"),
-    Stretch(13, 3_600, "hour"),
-    Stretch(10, 86_400, "day"),
-)
-
-
-class Shape(NamedTuple):
-    """One shape of a chart: its class in the style sheet, and its outline."""
-
-    name: str
-    drawn: str
-
-
-@dataclass(frozen=True)
-class Chart:
-    """What the template draws: shapes, the ends of both axes, and the legend (class, words)."""
-
-    told: str
-    scale: Sequence[str]
-    first: str
-    last: str
-    paths: Sequence[Shape]
-    keys: Sequence[tuple[str, str]]
-
-
-class _Plot:
-    """Where values and moments (seconds since 1970, UTC) stand in a chart."""
-
-    def __init__(self, first: float, last: float, highest: float) -> None:
-        self.first, self.last = first, last
-        # The scale ends at a round number somewhat above the highest value.
-        wanted = highest * _HEADROOM
-        unit = 10.0 ** math.floor(math.log10(wanted))
-        self.top = unit * next(factor for factor in _ROUND if unit * factor >= wanted)
-
-    def x(self, moment: float) -> str:
-        return f"{_WIDTH * (moment - self.first) / (self.last - self.first):.1f}"
-
-    def y(self, value: float) -> str:
-        return f"{_HEIGHT * (1 - value / self.top):.1f}"
-
-    def bars(self, starts: Iterable[float], values: Iterable[float], seconds: int) -> str:
-        return "".join(
-            f"M{self.x(start)} {_HEIGHT}V{self.y(value)}H{self.x(start + seconds)}V{_HEIGHT}Z"
-            for start, value in zip(starts, values, strict=True)
-        )
-
-    def rising(self, points: Iterable[tuple[float, int]]) -> str:
-        path, height = f"M0 {_HEIGHT}", 0
-        for moment, n in points:
-            height += n
-            path += f"H{self.x(moment)}V{self.y(height)}"
-        return f"{path}H{_WIDTH}"
-
-    def chart(self, told: str, paths: Sequence[Shape], keys: Sequence[tuple[str, str]]) -> Chart:
-        scale = (_short(self.top), _short(self.top / 2), "0")
-        return Chart(told, scale, _clock(self.first), _clock(self.last), paths, keys)
-
-
-def html_page(state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> str:
-    """The whole page. Its policy lets a browser load nothing, and only its own style apply."""
-    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    broadcast_id, rate = data["broadcast_id"], data["rate"]
-    span = Rows(state, broadcast_id).dispatch_span()
-
-    def said(text: object) -> str:
-        plain = "" if text is None else str(text)
-        return plain if shows_numbers else masked_text(plain)
-
-    return rendered(
-        __package__,
-        "report.html.jinja",
-        data=data,
-        style=style,
-        style_hash=f"sha256-{digest}",
-        shows_numbers=shows_numbers,
-        facts={
-            "recipients": data["recipients"],
-            "accepted": data["taken"],
-            **_held_back(data["counts"]),
-            "skipped": data["counts"]["skipped"],
-            "messages a second": f"{rate['achieved']:g} of {rate['requested']:g}",
-            "most in one second": rate["peak_in_one_second"],
-            "time sending": duration(sum(run["active_seconds"] for run in data["runs"])),
-            "started": _time(data["started_at"]),
-            "finished": _time(data["finished_at"]),
-        },
-        rate=_rate_chart(state, data, span) if span else None,
-        progress=_progress_chart(state, data, span) if span and data["taken"] else None,
-        unsettled=Rows(state, broadcast_id).unsettled(_MOST_LISTED + 1),
-        most_listed=_MOST_LISTED,
-        said=said,
-        time=_time,
-        share=share,
-        classify=classify,
-    )
-
-
-def stretch_for(first: str, last: str) -> Stretch:
-    """The finest stretch with which a chart between two moments stays small."""
-    seconds = _seconds(last[:19]) - _seconds(first[:19])
-    fitting = (stretch for stretch in _STRETCHES if seconds / stretch.seconds <= _MOST_STRETCHES)
-    return next(fitting, _STRETCHES[-1])
-
-
-def _rate_chart(state: State, data: Mapping[str, Any], span: tuple[str, str]) -> Chart:
-    """Messages per second: the mean and the busiest second of each stretch, under the cap."""
-    stretch, rate = stretch_for(*span), data["rate"]
-    counted = Rows(state, data["broadcast_id"]).dispatch(stretch.width)
-    cap = min(max([rate["requested"], *(run["rate"] for run in data["runs"])]), MESSAGES_PER_SECOND)
-    starts = [_seconds(str(row["at"])) for row in counted]
-    busiest = [float(row["busiest"]) for row in counted]
-    plot = _Plot(starts[0], starts[-1] + stretch.seconds, max(cap, *busiest))
-    paths = [Shape("whole", plot.bars(starts, busiest, stretch.seconds))]
-    keys = [("whole", "busiest second")]
-    if stretch.seconds > 1:
-        means = [row["n"] / stretch.seconds for row in counted]
-        paths.append(Shape("mean", plot.bars(starts, means, stretch.seconds)))
-        keys.append(("mean", f"mean of each {stretch.name}"))
-    paths.append(Shape("cap", f"M0 {plot.y(cap)}H{_WIDTH}"))
-    keys.append(("cap", f"the cap: {cap:g} per second"))
-    told = (
-        f"At most {rate['peak_in_one_second']} messages left in any one second; the cap is {cap:g}."
-    )
-    return plot.chart(told, paths, keys)
-
-
-def _progress_chart(state: State, data: Mapping[str, Any], span: tuple[str, str]) -> Chart:
-    """How many messages had come how far by when, as far as the log of events still knows."""
-    broadcast_id, since = data["broadcast_id"], data["planned_at"]
-    attempts = f"wacoex-{Broadcasts(state).state_id}-{broadcast_id}-"
-    end = Rows(state, broadcast_id).deliveries_end(since, attempts)
-    stretch = stretch_for(span[0], max(span[1], end or ""))
-    points: dict[str, list[tuple[float, int]]] = {name: [] for name in _STATUSES}
-    for row in Rows(state, broadcast_id).deliveries(since, attempts, stretch.width):
-        points[row["status"]].append((_seconds(row["at"]) + stretch.seconds, row["n"]))
-    moments = [moment for listed in points.values() for moment, _ in listed]
-    first = min(moments) - stretch.seconds
-    plot = _Plot(first, max(moments), max(data["funnel"]["recipients"], 1))
-    paths = [Shape(name, plot.rising(listed)) for name, listed in points.items() if listed]
-    keys = [(name, f"{name}: {sum(n for _, n in listed)}") for name, listed in points.items()]
-    return plot.chart("How many messages had come how far by when.", paths, keys)
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
-
-
-def _seconds(moment: str) -> float:
-    whole = moment + _EARLIEST[len(moment) :]
-    return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _time(moment: str | None) -> str:
-    return moment[:19].replace("T", " ") if moment else "-"

@@ -140,6 +140,15 @@ def is_known_zone(name: str) -> bool:
     return True
 
 
+def duration_text(seconds: float) -> str:
+    """Hours and minutes, minutes and seconds, or seconds."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
 def local_text(moment: datetime, zone: str) -> str:
     """A moment as the clocks of a zone show it: `2026-11-20 09:30 Asia/Singapore`."""
     local = moment.astimezone(zoneinfo.ZoneInfo(zone))
