@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.channels.facts import stored_facts
 from wacoex_cli.channels.store import Channels
-from wacoex_cli.foundation.clock import duration_text, from_text
+from wacoex_cli.foundation.clock import calendar_text, duration_text, from_text
 from wacoex_cli.foundation.masking import masked_text, rendered
 from wacoex_cli.inactivity.checks import zone_of
 from wacoex_cli.ledger.model import RowState, Status
@@ -303,10 +303,7 @@ def html_page(
         return shown if shows_numbers else masked_text(shown)
 
     def time(moment: str | None) -> str:
-        if moment is None:
-            return "-"
-        local = from_text(moment).astimezone(clock)
-        return f"{local:%a} {local.day} {local:%b %Y}, {local:%H:%M}"
+        return "-" if moment is None else calendar_text(from_text(moment), zone)
 
     return rendered(
         __package__,
@@ -317,7 +314,7 @@ def html_page(
         shows_numbers=shows_numbers,
         business=business or broadcast.channel,
         zone=zone,
-        made_at=time(now.isoformat()),
+        made_at=calendar_text(now, zone),
         headline=_sentence(reach.sentence()).rstrip(".").replace(" %", "\u00a0%"),
         sentence=_sentence,
         groups=_groups(reach),

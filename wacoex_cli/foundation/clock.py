@@ -155,6 +155,12 @@ def local_text(moment: datetime, zone: str) -> str:
     return f"{local:%Y-%m-%d %H:%M} {zone}"
 
 
+def calendar_text(moment: datetime, zone: str) -> str:
+    """The same for pages, which name the zone once: `Fri 20 Nov 2026, 09:30`."""
+    local = moment.astimezone(zoneinfo.ZoneInfo(zone))
+    return f"{local:%a} {local.day} {local:%b %Y, %H:%M}"
+
+
 def moment_from(text: str, zone: str) -> datetime:
     """The moment of an RFC 3339 text, or of a local one such as `2026-11-20 09:30` in a zone.
 

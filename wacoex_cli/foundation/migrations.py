@@ -753,6 +753,11 @@ def m023_old_logs(db: Database) -> None:
     db.execute("DELETE FROM about WHERE key = 'consent'")
 
 
+def m024_remind_tomorrow(db: Database) -> None:
+    """When whoever got a link asked to be reminded again; NULL: nobody did."""
+    db.execute("ALTER TABLE confirmation_links ADD COLUMN remind_at TEXT")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -777,4 +782,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m021_unplaced_events,
     m022_reread,
     m023_old_logs,
+    m024_remind_tomorrow,
 )

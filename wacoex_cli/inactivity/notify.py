@@ -345,13 +345,15 @@ def find_due(
     channels = _channels(workspace.state, channel)
     targets = _targets(workspace, urls, channels)
     last = Reminders(workspace.state).last_notices()
+    wanted = Reminders(workspace.state).wanted_reminders()
     now = workspace.clock.now()
     notices, skipped = [], []
     for about in watch(workspace, channels, now):
         name, stage = about.channel.name, about.standing.stage
         for target in targets[name]:
             former = last.get((about.channel.channel_id, target.target_id))
-            if kind := due(stage, about.connection.state, former, now):
+            remind_at = wanted.get((about.channel.channel_id, target.shown))
+            if kind := due(stage, about.connection.state, former, now, remind_at):
                 notices.append(Notice(about, target, kind, now))
             else:
                 reason = "told" if former else "nothing_to_tell"
