@@ -15,19 +15,25 @@ import shutil
 import stat
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import pytest
 
 from wacoex_cli.broadcast import report, report_page
 from wacoex_cli.broadcast.engine import Course
 from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.channels.model import Fact
+from wacoex_cli.channels.store import Facts
 from wacoex_cli.events.store import EventLog
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.masking import masked_text
 from wacoex_cli.ledger.model import CodeCount, Counts, Held, RowState, RunProgress, attempt_id
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
+from wacoex_cli.templates.model import Template
 
 
 @pytest.fixture
@@ -609,3 +615,149 @@ def test_the_busiest_second_of_a_stretch_is_kept(state, plan_rows):
     [minute] = Rows(state, broadcast_id).dispatch(16)
 
     assert minute == {"at": "2026-11-07T12:00", "n": 5, "busiest": 3}
+
+
+def test_the_page_answers_in_the_order_of_a_shop_owners_questions(page, shop, cli):
+    broadcast = shop.planned(4)
+    shop.faults(Fault("refuse", code=131026, recipients=frozenset({shop.phone(4)})))
+    shop.send(broadcast)
+    tell(shop, broadcast, 1, "read")
+    tell(shop, broadcast, 2, "delivered")
+
+    text = page().text
+    order = [
+        "2 of 4 reached, 1 read (25 %), 1 needs you, 1 not known yet",
+        "2 + 1 + 1 = 4 recipients",
+        "We are open from 8 to 18 every day.",
+        "What to do now",
+        "wacoex broadcast retry 1",
+        "Delivery over time",
+        "Who did not get it",
+        "Appendix: how it was sent",
+        "1 run, ",
+    ]
+    places = [text.find(words) for words in order]
+
+    assert -1 not in places
+    assert places == sorted(places)
+    told = cli("broadcast", "report", 1, "--json").data
+    assert told["outcome"] == {
+        "recipients": 4,
+        "reached": 2,
+        "read": 1,
+        "not_reached": 1,
+        "unknown": 1,
+        "need_you": 1,
+        "handled": 0,
+    }
+    for command in ("report", "show"):
+        shown = cli("broadcast", command, 1).out
+        assert "2 of 4 reached, 1 read (25 %), 1 needs you, 1 not known yet" in shown
+        assert "not reached: 1 (1 refused)" in shown
+        assert "unknown: 1 (1 accepted by Meta, no report since)" in shown
+
+
+def test_times_are_those_of_the_channel_and_the_business_has_its_name(page, shop):
+    shop.planned(1)
+    with shop.state.transaction():
+        shop.state.execute(
+            "UPDATE broadcasts SET planned_at = '2026-11-07T20:30:00.000Z' WHERE broadcast_id = 1"
+        )
+    in_utc = page().text
+    with shop.state.transaction():
+        shop.state.execute("UPDATE channels SET timezone = 'Asia/Singapore'")
+        now = to_text(shop.clock.now())
+        Facts(shop.state).store(1, [Fact("verified_name", "Corner <Bakery>", "meta", now)])
+    in_singapore = page("--show-numbers").text
+
+    assert "Planned Sat 7 Nov 2026, 20:30. Times are those of UTC." in in_utc
+    assert "Planned Sun 8 Nov 2026, 04:30. Times are those of Asia/Singapore." in in_singapore
+    assert "Corner <Bakery> planned" in in_singapore
+
+
+def test_the_page_of_an_archived_channel_can_be_made(page, shop, cli, page_of):
+    assert cli("channel", "remove", "shop", "--yes").code == 0
+
+    assert "Broadcast 1 on shop" in page().text
+
+
+RICH = Template(
+    name="spring_sale",
+    language="en",
+    status="APPROVED",
+    category="MARKETING",
+    parameter_format="POSITIONAL",
+    components=(
+        {"type": "HEADER", "format": "IMAGE"},
+        {"type": "BODY", "text": "Hi {{1}}, *<sale>* on {{2}} \ue000 2*3*4 _so_ ~old~ +6591234567"},
+        {"type": "FOOTER", "text": "Reply STOP"},
+        {
+            "type": "BUTTONS",
+            "buttons": [
+                {"type": "URL", "text": "Offers <b>", "url": "https://shop.example/{{1}}"},
+                {"type": "PHONE_NUMBER", "text": "Call", "phone_number": "+6591234567"},
+                {"type": "QUICK_REPLY", "text": "Stop"},
+            ],
+        },
+    ),
+    template_id="1",
+)
+SOURCES = [
+    {"key": "1", "column": "first_name", "text": None},
+    {"key": "2", "column": None, "text": "<Friday>"},
+]
+
+
+def test_the_message_is_shown_as_its_readers_see_it_and_nobody_s_values():
+    shown = report_page.bubble(RICH, SOURCES, masked_text)
+
+    assert shown.media == "Picture"
+    assert shown.is_personal
+    assert shown.body == (
+        "Hi <mark>first_name</mark>, <b>&lt;sale&gt;</b> on &lt;Friday&gt;  2*3*4 <i>so</i>"
+        " <s>old</s> +65****4567"
+    )
+    assert shown.buttons == [
+        ("Offers <b>", "opens https://shop.example/…"),
+        ("Call", "calls +65****4567"),
+        ("Stop", "sends this as a reply"),
+    ]
+
+
+@pytest.mark.parametrize("heights", [[100.0] * 4, [0.0, 1.0, 199.0, 200.0], [5.0], []])
+def test_labels_of_a_chart_never_cover_one_another(heights):
+    placed = report_page.spread([report_page.Label("read", y, "x") for y in heights])
+    ys = [label.y for label in placed]
+
+    assert all(lower - upper >= 17.9 for upper, lower in itertools.pairwise(ys))
+    assert all(0 < y < 200 for y in ys)
+
+
+def _luminance(colour: str) -> float:
+    digits = colour.lstrip("#")
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    red, green, blue = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("ink", "ground"),
+    [
+        *itertools.product(("ink", "soft"), ("paper", "card", "bubble")),
+        *((kind, f"{kind}-paper") for kind in ("good", "bad", "warn", "calm")),
+        ("link", "bubble"),
+        ("ink", "mark"),
+        ("soft", "line"),
+        ("warn", "paper"),
+    ],
+)
+def test_words_stand_out_from_their_ground(scheme, ink, ground):
+    style = files(report_page.__package__).joinpath("report.css").read_text()
+    light, _, dark = style.partition("prefers-color-scheme: dark")
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", light))
+    if scheme == "dark":
+        colours |= dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", dark))
+    darker, lighter = sorted((_luminance(colours[ink]), _luminance(colours[ground])))
+
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5, "WCAG 2, level AA"

@@ -48,7 +48,7 @@ _TITLES = {
     "question": "Is WhatsApp open on the phone?",
     "thanks": "Thank you, it is confirmed",
     "later": "You will be reminded tomorrow",
-    "used": "Already confirmed",
+    "used": "There is nothing to do",
     "expired": "This link no longer works",
     "unknown": "Unknown link",
 }
