@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.foundation.clock import SystemClock
-from wacoex_cli.ledger.model import RowState, Status
-from wacoex_cli.ledger.reach import (
+from wacoex_cli.broadcast.report import (
     NOT_REACHED,
     REACHED,
     UNKNOWN,
@@ -19,6 +17,8 @@ from wacoex_cli.ledger.reach import (
     next_steps,
     percent,
 )
+from wacoex_cli.foundation.clock import SystemClock
+from wacoex_cli.ledger.model import RowState, Status
 from wacoex_cli.ledger.rows import Rows
 
 COUNTS = st.dictionaries(st.sampled_from(list(RowState)), st.integers(0, 10**6))

@@ -21,13 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from markupsafe import Markup, escape
 
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.channels.facts import stored_facts
-from wacoex_cli.channels.store import Channels
-from wacoex_cli.foundation.clock import calendar_text, duration_text, from_text
-from wacoex_cli.foundation.masking import masked_text, rendered
-from wacoex_cli.inactivity.checks import zone_of
-from wacoex_cli.ledger.model import RowState, Status
-from wacoex_cli.ledger.reach import (
+from wacoex_cli.broadcast.report import (
     NOT_REACHED,
     REACHED,
     UNKNOWN,
@@ -36,6 +30,12 @@ from wacoex_cli.ledger.reach import (
     next_steps,
     percent,
 )
+from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.store import Channels
+from wacoex_cli.foundation.clock import calendar_text, duration_text, from_text
+from wacoex_cli.foundation.masking import masked_text, rendered
+from wacoex_cli.inactivity.checks import zone_of
+from wacoex_cli.ledger.model import RowState, Status
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
