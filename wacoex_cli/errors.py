@@ -67,3 +67,11 @@ class StateError(WacoexError):
 
     exit_status = 8
     default_code = "state"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun in the singular or plural: `1 person`, `2 people`, `0 rows`."""
+    if number == 1:
+        return f"1 {noun}"
+    plural = f"{noun[:-6]}people" if noun.endswith("person") else f"{noun}s"
+    return f"{number:,} {plural}"

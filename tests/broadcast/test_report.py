@@ -15,19 +15,26 @@ import shutil
 import stat
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import pytest
 
-from wacoex_cli.broadcast import report
+from wacoex_cli.audience import delimited
+from wacoex_cli.broadcast import report, report_page
 from wacoex_cli.broadcast.engine import Course
 from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.channels.model import Fact
+from wacoex_cli.channels.store import Facts
 from wacoex_cli.events.store import EventLog
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.masking import masked_text
 from wacoex_cli.ledger.model import CodeCount, Counts, Held, RowState, RunProgress, attempt_id
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
+from wacoex_cli.templates.model import Template
 
 
 @pytest.fixture
@@ -142,7 +149,7 @@ def test_the_numbers_of_a_report_can_be_planned_again(cli, shop, sent):
     ],
 )
 def test_no_cell_is_a_formula(value, cell):
-    assert report.safe_cell(value) == cell
+    assert delimited.safe_cell(value) == cell
 
 
 def test_a_long_report_is_written_while_it_is_read():
@@ -418,8 +425,8 @@ def test_the_page_tells_totals_errors_runs_and_what_went_wrong(page, page_of):
     text = page().text
 
     assert "Broadcast 1 on shop" in text
-    assert "131026 rejected 1" in text
-    assert "invalid 1" in text
+    assert "refused 1 person code 131026 The message cannot be delivered" in text
+    assert "1 no phone number that can be read" in text
     assert "completed" in text
     assert "Nobody had to decide anything." in text
 
@@ -463,7 +470,8 @@ def test_each_picture_has_words_for_those_who_do_not_see_it(page, page_of):
 
     names = [value for tag, name, value in made.attributes if (tag, name) == ("svg", "aria-label")]
     assert len(names) == 2
-    assert "messages left in any one second; the cap is 20." in names[0]
+    assert "How many messages were accepted, delivered and read by when." in names[0]
+    assert "left in any one second; the limit is 20." in names[1]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
@@ -481,13 +489,13 @@ def test_a_browser_shows_it_on_a_small_screen_without_a_complaint_or_a_request(c
         tab.on("request", lambda one: requests.append(one.url))
         tab.goto(target.as_uri())
         width = tab.evaluate("document.documentElement.scrollWidth")
-        margin = tab.evaluate("getComputedStyle(document.querySelector('figure')).marginTop")
+        padding = tab.evaluate("getComputedStyle(document.querySelector('figure')).paddingTop")
         browser.close()
 
     assert complaints == []
     assert requests == [target.as_uri()]
     assert width == 390
-    assert margin == "16px", "its own style applies"
+    assert padding == "18px", "its own style applies"
 
 
 def test_a_broadcast_that_was_not_sent_has_a_page_too(page, shop):
@@ -551,7 +559,7 @@ def test_the_funnel_counts_who_read_as_delivered_and_sent(cli, shop):
         "read": 1,
         "failed": 1,
     }
-    assert "how far the 4 came: 4 accepted (100.0 %), 2 sent (50.0 %)" in shown
+    assert "how far the 4 came: 4 accepted (100 %), 2 sent (50 %)" in shown
 
 
 def test_each_message_counts_once_for_each_status_in_the_picture(shop):
@@ -592,7 +600,7 @@ def test_each_message_counts_once_for_each_status_in_the_picture(shop):
     ],
 )
 def test_a_picture_stays_small_however_long_it_took(last, name):
-    assert report.stretch_for("2026-11-07T12:00:00.000Z", last).name == name
+    assert report_page.stretch_for("2026-11-07T12:00:00.000Z", last).name == name
 
 
 def test_the_busiest_second_of_a_stretch_is_kept(state, plan_rows):
@@ -610,18 +618,150 @@ def test_the_busiest_second_of_a_stretch_is_kept(state, plan_rows):
     assert minute == {"at": "2026-11-07T12:00", "n": 5, "busiest": 3}
 
 
+def test_the_page_answers_in_the_order_of_a_shop_owners_questions(page, shop, cli):
+    broadcast = shop.planned(4)
+    shop.faults(Fault("refuse", code=131026, recipients=frozenset({shop.phone(4)})))
+    shop.send(broadcast)
+    tell(shop, broadcast, 1, "read")
+    tell(shop, broadcast, 2, "delivered")
+
+    text = page().text
+    order = [
+        "2 of 4 reached, 1 read (25 %), 1 needs you, 1 not known yet",
+        "2 + 1 + 1 = 4 recipients",
+        "We are open from 8 to 18 every day.",
+        "What to do now",
+        "wacoex broadcast retry 1",
+        "Delivery over time",
+        "Who did not get it",
+        "Appendix: how it was sent",
+        "1 run, ",
+    ]
+    places = [text.find(words) for words in order]
+
+    assert -1 not in places
+    assert places == sorted(places)
+    told = cli("broadcast", "report", 1, "--json").data
+    assert told["outcome"] == {
+        "recipients": 4,
+        "reached": 2,
+        "read": 1,
+        "not_reached": 1,
+        "unknown": 1,
+        "need_you": 1,
+        "handled": 0,
+    }
+    for command in ("report", "show"):
+        shown = cli("broadcast", command, 1).out
+        assert "2 of 4 reached, 1 read (25 %), 1 needs you, 1 not known yet" in shown
+        assert "not reached: 1 (1 refused)" in shown
+        assert "unknown: 1 (1 accepted by Meta, no report since)" in shown
+
+
+def test_times_are_those_of_the_channel_and_the_business_has_its_name(page, shop):
+    shop.planned(1)
+    with shop.state.transaction():
+        shop.state.execute(
+            "UPDATE broadcasts SET planned_at = '2026-11-07T20:30:00.000Z' WHERE broadcast_id = 1"
+        )
+    in_utc = page().text
+    with shop.state.transaction():
+        shop.state.execute("UPDATE channels SET timezone = 'Asia/Singapore'")
+        now = to_text(shop.clock.now())
+        Facts(shop.state).store(1, [Fact("verified_name", "Corner <Bakery>", "meta", now)])
+    in_singapore = page("--show-numbers").text
+
+    assert "Planned Sat 7 Nov 2026, 20:30. Times are those of UTC." in in_utc
+    assert "Planned Sun 8 Nov 2026, 04:30. Times are those of Asia/Singapore." in in_singapore
+    assert "Corner <Bakery> planned" in in_singapore
+
+
+def test_the_page_of_an_archived_channel_can_be_made(page, shop, cli, page_of):
+    assert cli("channel", "remove", "shop", "--yes").code == 0
+
+    assert "Broadcast 1 on shop" in page().text
+
+
+RICH = Template(
+    name="spring_sale",
+    language="en",
+    status="APPROVED",
+    category="MARKETING",
+    parameter_format="POSITIONAL",
+    components=(
+        {"type": "HEADER", "format": "IMAGE"},
+        {"type": "BODY", "text": "Hi {{1}}, *<sale>* on {{2}} \ue000 2*3*4 _so_ ~old~ +6591234567"},
+        {"type": "FOOTER", "text": "Reply STOP"},
+        {
+            "type": "BUTTONS",
+            "buttons": [
+                {"type": "URL", "text": "Offers <b>", "url": "https://shop.example/{{1}}"},
+                {"type": "PHONE_NUMBER", "text": "Call", "phone_number": "+6591234567"},
+                {"type": "QUICK_REPLY", "text": "Stop"},
+            ],
+        },
+    ),
+    template_id="1",
+)
+SOURCES = [
+    {"key": "1", "column": "first_name", "text": None},
+    {"key": "2", "column": None, "text": "<Friday>"},
+]
+
+
+def test_the_message_is_shown_as_its_readers_see_it_and_nobody_s_values():
+    shown = report_page.bubble(RICH, SOURCES, masked_text)
+
+    assert shown.media == "Picture"
+    assert shown.is_personal
+    assert shown.body == (
+        "Hi <mark>first_name</mark>, <b>&lt;sale&gt;</b> on &lt;Friday&gt;  2*3*4 <i>so</i>"
+        " <s>old</s> +65****4567"
+    )
+    assert shown.buttons == [
+        ("Offers <b>", "opens https://shop.example/…"),
+        ("Call", "calls +65****4567"),
+        ("Stop", "sends this as a reply"),
+    ]
+
+
+@pytest.mark.parametrize("heights", [[100.0] * 4, [0.0, 1.0, 199.0, 200.0], [5.0], []])
+def test_labels_of_a_chart_never_cover_one_another(heights):
+    placed = report_page.spread([report_page.Label("read", y, "x") for y in heights])
+    ys = [label.y for label in placed]
+
+    assert all(lower - upper >= 17.9 for upper, lower in itertools.pairwise(ys))
+    assert all(0 < y < 200 for y in ys)
+
+
+def _luminance(colour: str) -> float:
+    digits = colour.lstrip("#")
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    red, green, blue = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    ("part", "whole", "text"),
+    ("ink", "ground"),
     [
-        (0, 0, "0.0 %"),
-        (1, 3, "33.3 %"),
-        (3, 3, "100.0 %"),
-        (9_999, 10_000, "99.9 %"),
-        (1, 10**6, "0.1 %"),
+        *itertools.product(("ink", "soft"), ("paper", "card", "bubble")),
+        *((kind, f"{kind}-paper") for kind in ("good", "bad", "warn", "calm")),
+        ("link", "bubble"),
+        ("ink", "mark"),
+        ("soft", "line"),
+        ("warn", "paper"),
     ],
 )
-def test_a_share_is_whole_only_when_it_is(part, whole, text):
-    assert report.share(part, whole) == text
+def test_words_stand_out_from_their_ground(scheme, ink, ground):
+    style = files(report_page.__package__).joinpath("report.css").read_text()
+    light, _, dark = style.partition("prefers-color-scheme: dark")
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", light))
+    if scheme == "dark":
+        colours |= dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", dark))
+    darker, lighter = sorted((_luminance(colours[ink]), _luminance(colours[ground])))
+
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5, "WCAG 2, level AA"
 
 
 def test_progress_says_that_a_canary_holds_the_others_back() -> None:

@@ -343,12 +343,12 @@ def test_what_meta_holds_back_is_not_plainly_accepted(shop, cli):
         cli("broadcast", "show", 1).out,
         cli("broadcast", "report", 1).out,
     ):
-        assert f"{HELD}: 2" in shown
-        assert f"{PAUSED}: 1" in shown
+        assert f"2 {HELD}" in shown
+        assert f"1 {PAUSED}" in shown
         assert "2 accepted, 2 held_by_meta, 1 paused_by_meta" in shown
     page = target.read_text()
-    assert f"<dt>{HELD}</dt><dd>2</dd>" in page
-    assert f"<dt>{PAUSED}</dt><dd>1</dd>" in page
+    assert f"<b>2</b> {HELD}</li>" in page
+    assert f"<b>1</b> {PAUSED}</li>" in page
     table = cli("broadcast", "report", 1, "--csv", "-").out.splitlines()
     assert [line.split(",")[3] for line in table] == [
         *("state", "held_by_meta", "held_by_meta", "paused_by_meta", "accepted", "accepted")

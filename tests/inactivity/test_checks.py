@@ -17,7 +17,7 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.settings import InactivitySettings
 from wacoex_cli.foundation.state import State
 from wacoex_cli.inactivity.checks import check_opened, check_reminder, check_running
-from wacoex_cli.inactivity.model import Grade, GradedSign, NoticeAddress, Reach
+from wacoex_cli.inactivity.model import Grade, GradedSign, NoticeAddress, NoticeReach
 from wacoex_cli.inactivity.rule import standing
 from wacoex_cli.inactivity.store import Reminders
 
@@ -527,13 +527,13 @@ FAILED = NoticeAddress("json://b", None, "no route")
 @pytest.mark.parametrize(
     ("reach", "said"),
     [
-        (Reach(), ["no notice and no test was ever sent"]),
-        (Reach((None,)), ["1 address has never been sent a notice or a test"]),
+        (NoticeReach(), ["no notice and no test was ever sent"]),
+        (NoticeReach((None,)), ["1 address has never been sent a notice or a test"]),
         (
-            Reach((None, TAKEN, None)),
+            NoticeReach((None, TAKEN, None)),
             ["2 addresses have never been sent a notice or a test", "json://a took a notice"],
         ),
-        (Reach((FAILED,), (TAKEN,)), ["the last test to json://b failed: no route"]),
+        (NoticeReach((FAILED,), (TAKEN,)), ["the last test to json://b failed: no route"]),
     ],
 )
 def test_an_address_that_has_never_taken_anything_is_wx106(reach, said: list[str]) -> None:
@@ -545,7 +545,7 @@ def test_an_address_that_has_never_taken_anything_is_wx106(reach, said: list[str
         assert fact.text.startswith(beginning)
 
 
-@pytest.mark.parametrize("reach", [Reach((TAKEN,)), Reach((), (TAKEN,))])
+@pytest.mark.parametrize("reach", [NoticeReach((TAKEN,)), NoticeReach((), (TAKEN,))])
 def test_addresses_that_took_something_are_no_finding_but_evidence_of_another(reach) -> None:
     assert check_reminder(ended(0.5), HOURLY, reach, NOW) == []
 

@@ -212,7 +212,7 @@ def ask(state: State, link_clock: Any) -> Iterator[Ask]:
         [page] = confirm.pages(workspace)
         assert page.path == "/confirm/{token}"
         assert page.methods == ("GET", "POST")
-        yield lambda token, method="GET": page.handler(PageRequest(method, token))
+        yield lambda token, method="GET", **form: page.handler(PageRequest(method, token, form))
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def test_looking_at_the_page_changes_nothing(ask: Ask, state: State, token: str)
     pages = [ask(token) for _ in range(3)]
 
     assert {one.status for one in pages} == {200}
-    assert "<strong>shop</strong>, +6560000001" in pages[0].html
+    assert "shop, +6560000001" in pages[0].html
     assert '<form method="post">' in pages[0].html
     assert "Nobody knows when the app was last opened." in pages[0].html
     assert confirmations(state) == []
@@ -259,7 +259,7 @@ def test_a_click_confirms_the_phone_now(
     page = ask(token, "POST")
 
     assert page.status == 200
-    assert "Deadline: 2026-11-21 23:00 Asia/Singapore" in page.html
+    assert "The next deadline is <strong>Sat 21 Nov 2026, 23:00</strong>" in page.html
     assert confirmations(state) == [
         ("2026-11-07T15:00:00.000Z", f"link sent to json://127.0.0.1:{inbox.port}")
     ]
@@ -272,6 +272,8 @@ def test_a_link_works_once(ask: Ask, state: State, token: str) -> None:
         page = ask(token, method)
         assert page.status == 410
         assert "shop" not in page.html
+        assert "Already confirmed by the link sent to json://127.0.0.1" in page.html
+        assert "at <strong>Sat 7 Nov 2026, 20:00</strong> (Asia/Singapore)" in page.html
     assert len(confirmations(state)) == 1
 
 
@@ -306,7 +308,7 @@ def test_names_are_escaped(ask: Ask, state: State, token: str) -> None:
     with state.transaction():
         state.execute("UPDATE channels SET name = '<b>&\"'")
 
-    assert "<strong>&lt;b&gt;&amp;&#34;</strong>" in ask(token).html
+    assert "Channel &lt;b&gt;&amp;&#34;." in ask(token).html
 
 
 def test_the_next_run_tells_that_all_is_well(
@@ -365,3 +367,75 @@ def test_several_and_another_one_by_option_are_refused(run: Run, shop: str) -> N
     refused = run("reminder", "confirm", "shop", "kiosk", "-c", "kiosk")
 
     assert (refused.code, "two channels are named" in refused.err) == (2, True)
+
+
+def test_the_page_says_why_it_matters_with_the_date_in_the_zone_of_the_channel(
+    run, ask: Ask, token: str, link_clock: Any
+) -> None:
+    run("reminder", "confirm", "shop", "--at", "2026-10-26 09:30")
+    page = ask(token)
+
+    assert "WhatsApp disconnects this number on <strong>Mon 9 Nov 2026, 09:30</strong>" in page.html
+    assert "(in 1 day)" in page.html
+    assert "Already confirmed" not in page.html
+    link_clock.move_to(START + timedelta(days=3))
+    assert "may have disconnected this number already" in ask(token).html
+
+
+def test_who_could_not_open_it_is_reminded_tomorrow_and_the_link_still_works(
+    run, ask: Ask, state: State, token: str, inbox: Any, link_clock: Any
+) -> None:
+    page = ask(token, "POST", answer="later")
+
+    assert page.status == 200
+    assert "after <strong>Sun 8 Nov 2026, 08:00</strong>" in page.html
+    assert confirmations(state) == []
+    for moment, notices in (
+        (datetime(2026, 11, 7, 23, 59, tzinfo=UTC), 1),
+        (datetime(2026, 11, 8, 0, 0, tzinfo=UTC), 2),
+        (datetime(2026, 11, 8, 1, 0, tzinfo=UTC), 2),
+    ):
+        link_clock.move_to(moment)
+        run("reminder", "notify", "--to", inbox.url)
+        assert len(inbox.messages) == notices
+    assert ask(token, "POST").status == 200
+    assert len(confirmations(state)) == 1
+
+
+def test_nobody_is_reminded_tomorrow_of_a_phone_that_was_opened_meanwhile(
+    run, ask: Ask, token: str, inbox: Any, link_clock: Any
+) -> None:
+    ask(token, "POST", answer="later")
+    run("reminder", "confirm", "shop", "--by", "Ana")
+    link_clock.move_to(START + timedelta(days=1))
+    run("reminder", "notify", "--to", inbox.url)
+
+    assert inbox.titles[1:] == ["shop: phone confirmed"]
+
+
+def test_a_used_or_expired_link_reminds_nobody(
+    ask: Ask, state: State, token: str, link_clock: Any
+) -> None:
+    ask(token, "POST")
+    assert ask(token, "POST", answer="later").status == 410
+    assert state.value("SELECT COUNT(*) FROM confirmation_links WHERE remind_at > ''") == 0
+
+
+def test_the_page_says_that_somebody_else_has_confirmed_it(run, ask: Ask, token: str) -> None:
+    run("reminder", "confirm", "shop", "--by", "Ana <b>")
+
+    assert "by Ana &lt;b&gt; at Sat 7 Nov 2026, 20:00. You need not do anything." in ask(token).html
+
+
+def test_the_page_says_when_tomorrow_is_too_late(run, ask: Ask, token: str) -> None:
+    run("reminder", "confirm", "shop", "--at", "2026-10-24 22:00")
+
+    assert "Tomorrow may be too late" in ask(token).html
+    assert "Tomorrow may be too late" in ask(token, "POST", answer="later").html
+
+
+def test_the_pages_load_nothing_and_run_no_script(ask: Ask, token: str) -> None:
+    for page in (ask(token), ask(token, "POST", answer="later"), ask(token, "POST"), ask("x")):
+        assert not re.search(
+            r"<script|src=|href=|url\(|@import|//", page.html.replace("json://", "")
+        )

@@ -15,7 +15,14 @@ from wacoex_cli.devices.model import Interval
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.settings import InactivitySettings, Trust
 from wacoex_cli.inactivity.model import Grade, GradedSign, LastNotice, NoticeKind, Stage
-from wacoex_cli.inactivity.rule import days_until, due, grade, is_of_first_sync, standing
+from wacoex_cli.inactivity.rule import (
+    days_until,
+    due,
+    grade,
+    is_of_first_sync,
+    standing,
+    tomorrow_morning,
+)
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -349,3 +356,37 @@ def test_a_channel_that_came_back_starts_anew() -> None:
 def test_a_notice_dated_in_the_future_does_not_silence_the_reminder() -> None:
     assert due(OVERDUE, "connected", last(OVERDUE, -24 * 365), NOW) is REPEAT
     assert due(CRITICAL, "connected", last(WARNING, -24 * 365), NOW) is STAGE
+
+
+@pytest.mark.parametrize(
+    ("stage", "sent_hours_ago", "wanted_hours_ago", "expected"),
+    [
+        (WARNING, 20, 1, REPEAT),
+        (UNKNOWN, 20, 0, REPEAT),
+        (WARNING, 20, -1, None),
+        (WARNING, 1, 2, None),
+        (CRITICAL, 20, 1, REPEAT),
+        (OK, 20, 1, RECOVERY),
+    ],
+)
+def test_who_asked_for_another_notice_gets_one_at_that_moment(
+    stage: Stage, sent_hours_ago: float, wanted_hours_ago: float, expected: NoticeKind | None
+) -> None:
+    former = last(WARNING if stage is OK else stage, sent_hours_ago)
+    wanted = NOW - timedelta(hours=wanted_hours_ago)
+
+    assert due(stage, "connected", former, NOW, wanted) is expected
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "morning"),
+    [
+        ("2026-11-07T12:00+00:00", "Asia/Singapore", "2026-11-08T00:00+00:00"),
+        ("2026-11-07T20:00+00:00", "Asia/Singapore", "2026-11-09T00:00+00:00"),
+        ("2026-10-24T12:00+00:00", "Europe/Berlin", "2026-10-25T07:00+00:00"),
+    ],
+)
+def test_tomorrow_begins_in_the_morning_of_the_zone(now: str, zone: str, morning: str) -> None:
+    asked = datetime.fromisoformat(now)
+
+    assert tomorrow_morning(asked, ZoneInfo(zone)) == datetime.fromisoformat(morning)

@@ -29,6 +29,8 @@ _LIKE_A_NUMBER = re.compile(r"\+?[0-9][0-9 ()-]{6,}")
 _LOOKED_AT_LINES = 100
 _LONGEST_VALUE_LINES = 1_000
 _NOT_CLOSED = "a quote in it is never closed"
+# Spreadsheets run a cell that begins like this; the wide forms count in East Asian versions.
+_BEGINS_A_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 class _Cells(NamedTuple):
@@ -189,3 +191,14 @@ def too_long(cells: Iterable[str]) -> str | None:
     if longest <= LONGEST_CELL:
         return None
     return f"a cell has {longest:,} characters, {LONGEST_CELL:,} are the most"
+
+
+def safe_cell(value: object) -> str:
+    """The text of a cell that no spreadsheet takes for a formula.
+
+    A text that would be one, a phone number too, gets an apostrophe in front. Spreadsheets then
+    keep it as text, and wacoex reads `'+6591234567` as the number that it is.
+    """
+    cell = "" if value is None else str(value)
+    is_formula = cell.lstrip(" ")[:1] in _BEGINS_A_FORMULA
+    return f"'{cell}" if is_formula else cell

@@ -499,5 +499,10 @@ def report(
         )
     from wacoex_cli.broadcast.report import write_report
 
+    def draw(*about: Any, shows_numbers: bool) -> str:
+        from wacoex_cli.broadcast.report_page import html_page
+
+        return html_page(*about, shows_numbers=shows_numbers)
+
     with _up_to_date(invocation) as workspace:
-        return write_report(workspace.state, broadcast_id, csv, html, shows_numbers=show_numbers)
+        return write_report(workspace, broadcast_id, csv, html, draw, shows_numbers=show_numbers)

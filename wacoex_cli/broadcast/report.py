@@ -1,36 +1,30 @@
 """A broadcast as people and scripts see it: how it goes, where it stands, what became of each row.
 
 Of a running broadcast everything is counted: no number, name or text of an answer comes in here.
-The page of a report needs no network. Of long lists it has the beginning, so that it stays as small
-for a million people as for ten. A chart is static SVG; its words stand in HTML beside it, so that
-they keep their size on a small screen.
+The page of a report is `report_page`.
 """
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 import itertools
-import math
 import sys
 import zoneinfo
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wacoex_cli.audience.delimited import safe_cell
 from wacoex_cli.audience.formats import WINDOWS
 from wacoex_cli.channels.model import Channel, Provider
-from wacoex_cli.foundation.clock import Clock, from_text, to_text
-from wacoex_cli.foundation.masking import masked_text, rendered
+from wacoex_cli.errors import counted
+from wacoex_cli.foundation.clock import Clock, duration_text, from_text, to_text
 from wacoex_cli.foundation.state import Row, State, new_private_file, open_state
 from wacoex_cli.ledger.model import (
     GOOD_STATES,
     HELD_BACK_WORDS,
+    OPEN_STATES,
     TAKEN_STATES,
     Broadcast,
     Counts,
@@ -46,12 +40,12 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import ErrorCode, classify, classify_open
 from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import Result, Table, write
-from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from wacoex_cli.findings.model import Finding
+    from wacoex_cli.foundation.workspace import Workspace
 
 _MOST_CODES = 5
 _MOST_HELD = 2
@@ -91,8 +85,6 @@ _UNSETTLED_COLUMNS = (
     Column("code", 5, fit="keep", may_drop=True), Column("detail", 4, least=16, fit="wrap"),
 )  # fmt: skip
 _LINES_AT_ONCE = 1_000
-# Spreadsheets run a cell that begins like this; the wide forms count in East Asian versions.
-_BEGINS_A_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def line(shot: RunProgress) -> str:
@@ -192,6 +184,206 @@ def _held_text(held: Held) -> str:
     return f"{held.rows} held until {local:%H:%M} in {held.zone}"
 
 
+REACHED = {RowState.READ: "read", RowState.DELIVERED: "delivered, not read yet"}
+"""The phone has the message: Meta sent a receipt."""
+
+NOT_REACHED = {
+    RowState.FAILED: "failed on the way",
+    RowState.REJECTED: "refused",
+    RowState.PENDING: "not sent yet",
+    RowState.RETRY: "waiting for another try",
+}
+"""The message did not arrive, or has not left."""
+
+UNKNOWN = {
+    RowState.AMBIGUOUS: "in doubt: no usable answer, it may have gone out",
+    RowState.SENT: "sent, no receipt from the phone yet",
+    RowState.ACCEPTED: "accepted by Meta, no report since",
+    **HELD_BACK_WORDS,
+    RowState.SENDING: "being sent",
+}
+"""Nothing proves yet that the message arrived, or that it will not.
+
+What Meta accepted without a word since, holds or paused may still arrive or fail.
+"""
+
+_SURE_FAILURES = (RowState.FAILED, RowState.REJECTED)
+
+
+class Reach(NamedTuple):
+    """The people of a broadcast by what is known of their message.
+
+    `parts` are the counts by state. `handled` failures need nobody: a person settled them, or
+    another broadcast sends them again.
+    """
+
+    parts: Mapping[RowState, int]
+    status: Status
+    handled: int = 0
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int], status: Status, handled: int = 0) -> Reach:
+        """From the counts of a broadcast by the name of the state; the skipped do not count."""
+        parts = {RowState(name): n for name, n in counts.items()}
+        parts.pop(RowState.SKIPPED, None)
+        return cls(parts, status, handled)
+
+    @property
+    def recipients(self) -> int:
+        """All people who were to get the message."""
+        return sum(self.parts.values())
+
+    @property
+    def reached(self) -> int:
+        """How many phones have it."""
+        return self._sum(REACHED)
+
+    @property
+    def read(self) -> int:
+        """How many people read it, as far as their receipts say."""
+        return self.parts.get(RowState.READ, 0)
+
+    @property
+    def not_reached(self) -> int:
+        """How many messages did not arrive, or have not left."""
+        return self._sum(NOT_REACHED)
+
+    @property
+    def unknown(self) -> int:
+        """How many messages may have arrived, or may still arrive."""
+        return self._sum(UNKNOWN)
+
+    @property
+    def unsent(self) -> int:
+        """How many messages wait for their first or another try."""
+        return self._sum(dict.fromkeys((RowState.PENDING, RowState.RETRY)))
+
+    @property
+    def open(self) -> int:
+        """How many messages still have to leave, those that are being sent included."""
+        return sum(self.parts.get(state, 0) for state in OPEN_STATES)
+
+    @property
+    def need_you(self) -> int:
+        """How many people somebody has to look after: they failed, or are in doubt."""
+        failed = sum(self.parts.get(state, 0) for state in _SURE_FAILURES)
+        return max(0, failed - self.handled) + self.parts.get(RowState.AMBIGUOUS, 0)
+
+    def kinds(self, group: Mapping[RowState, str]) -> list[tuple[RowState, str, int]]:
+        """What a group consists of: state, words, number; only what there is."""
+        return [
+            (state, self._words(state, words), n)
+            for state, words in group.items()
+            if (n := self.parts.get(state, 0))
+        ]
+
+    def sentence(self) -> str:
+        """The whole broadcast in one sentence, for a person."""
+        people = self.recipients
+        if not people:
+            return "nobody on the list could be sent to"
+        if self.parts.get(RowState.PENDING, 0) == people:
+            is_over = self.status is Status.CANCELLED
+            return f"nothing was sent to {counted(people, 'recipient')}{'' if is_over else ' yet'}"
+        said = [f"{self.reached} of {people} reached"]
+        if self.reached:
+            said.append(f"{self.read} read ({percent(self.read, people)})")
+        if need := self.need_you:
+            said.append(f"{need} {'needs' if need == 1 else 'need'} you")
+        if silent := self.unknown - self.parts.get(RowState.AMBIGUOUS, 0):
+            said.append(f"{silent} not known yet")
+        if self.unsent:
+            said.append(f"{self.unsent} {self._words(RowState.PENDING, 'not sent yet')}")
+        return ", ".join(said)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for a program."""
+        return {
+            "recipients": self.recipients,
+            "reached": self.reached,
+            "read": self.read,
+            "not_reached": self.not_reached,
+            "unknown": self.unknown,
+            "need_you": self.need_you,
+            "handled": self.handled,
+        }
+
+    def _sum(self, group: Mapping[RowState, object]) -> int:
+        return sum(self.parts.get(state, 0) for state in group)
+
+    def _words(self, state: RowState, words: str) -> str:
+        is_unsent = state in (RowState.PENDING, RowState.RETRY)
+        return "not sent" if is_unsent and self.status is Status.CANCELLED else words
+
+
+def percent(part: int, whole: int) -> str:
+    """A part in whole percent; it says 0 % and 100 % only when that is so."""
+    if not whole or part in (0, whole):
+        return "100 %" if part else "0 %"
+    rounded = round(100 * part / whole)
+    return {0: "under 1 %", 100: "over 99 %"}.get(rounded, f"{rounded} %")
+
+
+class NextStep(NamedTuple):
+    """Something to do about a broadcast: briefly for a terminal, at length for a page."""
+
+    words: str
+    title: str
+    why: str
+    command: str
+
+
+def next_steps(broadcast_id: int, reach: Reach, *, is_being_sent: bool) -> list[NextStep]:
+    """What somebody does now, the most urgent first; empty when there is nothing to do."""
+    steps = []
+    doubtful = reach.parts.get(RowState.AMBIGUOUS, 0)
+    failed = reach.need_you - doubtful
+    going_on = f"wacoex broadcast resume {broadcast_id}"
+    rest = f"{counted(reach.open, 'message')} still {'has' if reach.open == 1 else 'have'} to leave"
+    if reach.status is Status.PLANNED:
+        steps.append(
+            NextStep(
+                "to send it",
+                "Send it",
+                "Nothing has left yet.",
+                f"wacoex broadcast send {broadcast_id}",
+            )
+        )
+    if reach.status is Status.PAUSED:
+        steps.append(NextStep("to continue", "Continue", f"It is paused; {rest}.", going_on))
+    if reach.status is Status.SENDING and not is_being_sent:
+        steps.append(
+            NextStep(
+                "its sender died; to continue",
+                "Continue",
+                f"The program that sent it has stopped; {rest}.",
+                going_on,
+            )
+        )
+    if doubtful:
+        steps.append(
+            NextStep(
+                f"to settle the ambiguous {'row' if doubtful == 1 else 'rows'}",
+                f"Settle {counted(doubtful, 'message')} in doubt",
+                "Meta gave no usable answer, so the message may have gone out. wacoex looks for"
+                " proof and never sends it twice by itself.",
+                f"wacoex broadcast reconcile {broadcast_id}",
+            )
+        )
+    if failed and reach.status in (Status.COMPLETED, Status.CANCELLED):
+        steps.append(
+            NextStep(
+                "when the cause is gone, to send it again to who failed",
+                f"Help {counted(failed, 'person')} who did not get it",
+                "The causes are below, each with what helps. When a cause is gone, this command"
+                " sends the message again to those who failed. It leaves out who opted out and who"
+                " is to be left alone.",
+                f"wacoex broadcast retry {broadcast_id}",
+            )
+        )
+    return steps
+
+
 def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any]:
     """The `data` of `broadcast send`, `show` and `resume`."""
     rows = Rows(state, broadcast.broadcast_id)
@@ -209,6 +401,7 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
         "template": broadcast.template_name,
         "recipients": broadcast.recipients,
         "counts": counts.to_json(),
+        "outcome": Reach.of(counts.to_json(), broadcast.status, rows.handled()).to_json(),
         "codes": rows.codes(),
         "skipped": rows.skip_reasons(),
         "repeats": broadcast.repeats.value,
@@ -278,10 +471,21 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
     number = data["broadcast_id"]
     reason = f": {data['reason']}" if data["reason"] else ""
     yield f"broadcast {number} on {data['channel']} ({data['template']}): {data['status']}{reason}"
-    told = ", ".join(f"{n} {name}" for name, n in data["counts"].items() if n)
-    yield f"  {data['recipients']} recipients: {told or 'none'}"
-    for words, n in _held_back(data["counts"]).items():
-        yield f"  {words}: {n}; what is not sent later fails"
+    reach = Reach.of(data["counts"], Status(data["status"]), data["outcome"]["handled"])
+    if reach.recipients and data["status"] != Status.PLANNED:
+        yield f"  {reach.sentence()}"
+    states = ", ".join(f"{n} {name}" for name, n in data["counts"].items() if n)
+    yield f"  {counted(data['recipients'], 'recipient')}: {states or 'none'}"
+    if data["status"] != Status.PLANNED:
+        for title, n, group in (
+            ("not reached", reach.not_reached, NOT_REACHED),
+            ("unknown", reach.unknown, UNKNOWN),
+        ):
+            if n:
+                kinds = "; ".join(f"{many} {words}" for _, words, many in reach.kinds(group))
+                yield f"  {title}: {n} ({kinds})"
+    if _held_back(data["counts"]):
+        yield "  what Meta holds back and does not send later fails"
     for skip_reason, n in data["skipped"].items():
         yield f"  skipped: {n} {skip_reason}"
     if data["repeats"] == RepeatPolicy.SENT:
@@ -300,14 +504,8 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
             f"  rate: {rate['achieved']}/s achieved of {rate['requested']:g}/s asked,"
             f" {rate['peak_in_one_second']} most in one second"
         )
-    if data["status"] == Status.PLANNED:
-        yield f"  to send it: wacoex broadcast send {number}"
-    if data["status"] == Status.PAUSED:
-        yield f"  to continue: wacoex broadcast resume {number}"
-    if data["status"] == Status.SENDING and not data.get("is_being_sent", True):
-        yield f"  its sender died; to continue: wacoex broadcast resume {number}"
-    if data["counts"][RowState.AMBIGUOUS]:
-        yield f"  to settle the ambiguous rows: wacoex broadcast reconcile {number}"
+    for step in next_steps(number, reach, is_being_sent=data.get("is_being_sent", True)):
+        yield f"  {step.words}: {step.command}"
 
 
 def plan_data(planned: Planned) -> dict[str, Any]:
@@ -415,12 +613,12 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
     until = f"{estimate['finish_at'][:16].replace('T', ' ')} UTC"
     yield (
         f"at {first['messages_per_second']:g}/s ({first['why']})"
-        f" it takes {duration(first['seconds'])}, until {until} if sent now"
+        f" it takes {duration_text(first['seconds'])}, until {until} if sent now"
     )
     for way in others:
         provider = Provider(way["provider"]).known_as
         yield (
-            f"  through {provider} it would take {duration(way['seconds'])}"
+            f"  through {provider} it would take {duration_text(way['seconds'])}"
             f" at {way['messages_per_second']:g}/s ({way['why']})"
         )
     limit = estimate["limit"]
@@ -449,35 +647,32 @@ def findings_text(findings: tuple[Finding, ...]) -> Iterator[str]:
             yield f"  {step}. {remedy}"
 
 
-def duration(seconds: float) -> str:
-    """Hours and minutes, minutes and seconds, or seconds."""
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
-
-
 def write_report(
-    state: State,
+    workspace: Workspace,
     broadcast_id: int,
     csv_file: str | None,
     html_file: str | None,
+    draw: Callable[..., str],
     *,
     shows_numbers: bool,
 ) -> Result:
     """The report as a result, and written to the files that are named; `-` is standard output.
 
+    `draw` makes the page (`report_page.html_page`).
+
     Raises:
         UsageError: there is no such broadcast, or a file exists or cannot be made.
         StateError: the disk is full.
     """
-    data = totals(state, Broadcasts(state).get(broadcast_id))
+    state = workspace.state
+    sender = Broadcasts(state).sender(broadcast_id, workspace.clock)
+    broadcast = Broadcasts(state).get(broadcast_id)
+    data = {**totals(state, broadcast), "is_being_sent": sender is not None}
     every_row = rows(state.path, broadcast_id)
     more: dict[str, object] = {}
     lines = []
     if html_file is not None:
-        page = html_page(state, data, shows_numbers=shows_numbers)
+        page = draw(workspace, broadcast, data, shows_numbers=shows_numbers)
         with new_private_file(Path(html_file)) as part:
             part.write_text(page, encoding="utf-8")
         more["html"] = html_file
@@ -540,20 +735,13 @@ def funnel(counts: Mapping[str, int]) -> dict[str, int]:
     }
 
 
-def share(part: int, whole: int) -> str:
-    """A part in percent with one decimal; it says 100.0 % and 0.0 % only when that is so."""
-    if not whole or part in (0, whole):
-        return "100.0 %" if part else "0.0 %"
-    return f"{min(99.9, max(0.1, 100 * part / whole)):.1f} %"
-
-
 def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
     """The same for a person, with the first rows that did not go well."""
     yield from sentences(data)
     steps = dict(data["funnel"])
     people = steps.pop("recipients")
     if data["started_at"]:
-        told = ", ".join(f"{n} {name} ({share(n, people)})" for name, n in steps.items())
+        told = ", ".join(f"{n} {name} ({percent(n, people)})" for name, n in steps.items())
         yield f"  how far the {people} came: {told}"
     for run in data["runs"]:
         yield (
@@ -599,17 +787,6 @@ def csv_text(rows: Iterable[Row]) -> Iterator[str]:
         yield _lines(piece)
 
 
-def safe_cell(value: object) -> str:
-    """The text of a cell that no spreadsheet takes for a formula.
-
-    A text that would be one, a phone number too, gets an apostrophe in front. Spreadsheets then
-    keep it as text, and wacoex reads `'+6591234567` as the number that it is.
-    """
-    cell = "" if value is None else str(value)
-    is_formula = cell.lstrip(" ")[:1] in _BEGINS_A_FORMULA
-    return f"'{cell}" if is_formula else cell
-
-
 def _lines(rows: Iterable[Iterable[str]]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
@@ -620,187 +797,3 @@ def _lines(rows: Iterable[Iterable[str]]) -> str:
 def _meant(code: int, state: str) -> ErrorCode:
     """What Meta's code means for a row in that state."""
     return classify_open(code) if state == RowState.RETRY else classify(code)
-
-
-_MOST_LISTED = 100
-_STATUSES = ("accepted", "sent", "delivered", "read", "failed")
-# The size of a chart, in the units of its view box.
-_WIDTH, _HEIGHT = 1000, 200
-_HEADROOM = 1.1
-_ROUND = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
-_MOST_STRETCHES = 600
-_EARLIEST = "2000-01-01T00:00:00"
-
-
-class Stretch(NamedTuple):
-    """What a chart counts by: how many characters of an RFC 3339 moment name it, its seconds."""
-
-    width: int
-    seconds: int
-    name: str
-
-
-_STRETCHES = (
-    Stretch(19, 1, "second"),
-    Stretch(18, 10, "10 seconds"),
-    Stretch(16, 60, "minute"),
-    Stretch(15, 600, "10 minutes"),
-    Stretch(13, 3_600, "hour"),
-    Stretch(10, 86_400, "day"),
-)
-
-
-class Shape(NamedTuple):
-    """One shape of a chart: its class in the style sheet, and its outline."""
-
-    name: str
-    drawn: str
-
-
-@dataclass(frozen=True)
-class Chart:
-    """What the template draws: shapes, the ends of both axes, and the legend (class, words)."""
-
-    told: str
-    scale: Sequence[str]
-    first: str
-    last: str
-    paths: Sequence[Shape]
-    keys: Sequence[tuple[str, str]]
-
-
-class _Plot:
-    """Where values and moments (seconds since 1970, UTC) stand in a chart."""
-
-    def __init__(self, first: float, last: float, highest: float) -> None:
-        self.first, self.last = first, last
-        # The scale ends at a round number somewhat above the highest value.
-        wanted = highest * _HEADROOM
-        unit = 10.0 ** math.floor(math.log10(wanted))
-        self.top = unit * next(factor for factor in _ROUND if unit * factor >= wanted)
-
-    def x(self, moment: float) -> str:
-        return f"{_WIDTH * (moment - self.first) / (self.last - self.first):.1f}"
-
-    def y(self, value: float) -> str:
-        return f"{_HEIGHT * (1 - value / self.top):.1f}"
-
-    def bars(self, starts: Iterable[float], values: Iterable[float], seconds: int) -> str:
-        return "".join(
-            f"M{self.x(start)} {_HEIGHT}V{self.y(value)}H{self.x(start + seconds)}V{_HEIGHT}Z"
-            for start, value in zip(starts, values, strict=True)
-        )
-
-    def rising(self, points: Iterable[tuple[float, int]]) -> str:
-        path, height = f"M0 {_HEIGHT}", 0
-        for moment, n in points:
-            height += n
-            path += f"H{self.x(moment)}V{self.y(height)}"
-        return f"{path}H{_WIDTH}"
-
-    def chart(self, told: str, paths: Sequence[Shape], keys: Sequence[tuple[str, str]]) -> Chart:
-        scale = (_short(self.top), _short(self.top / 2), "0")
-        return Chart(told, scale, _clock(self.first), _clock(self.last), paths, keys)
-
-
-def html_page(state: State, data: Mapping[str, Any], *, shows_numbers: bool) -> str:
-    """The whole page. Its policy lets a browser load nothing, and only its own style apply."""
-    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    broadcast_id, rate = data["broadcast_id"], data["rate"]
-    span = Rows(state, broadcast_id).dispatch_span()
-
-    def said(text: object) -> str:
-        plain = "" if text is None else str(text)
-        return plain if shows_numbers else masked_text(plain)
-
-    return rendered(
-        __package__,
-        "report.html.jinja",
-        data=data,
-        style=style,
-        style_hash=f"sha256-{digest}",
-        shows_numbers=shows_numbers,
-        facts={
-            "recipients": data["recipients"],
-            "accepted": data["taken"],
-            **_held_back(data["counts"]),
-            "skipped": data["counts"]["skipped"],
-            "messages a second": f"{rate['achieved']:g} of {rate['requested']:g}",
-            "most in one second": rate["peak_in_one_second"],
-            "time sending": duration(sum(run["active_seconds"] for run in data["runs"])),
-            "started": _time(data["started_at"]),
-            "finished": _time(data["finished_at"]),
-        },
-        rate=_rate_chart(state, data, span) if span else None,
-        progress=_progress_chart(state, data, span) if span and data["taken"] else None,
-        unsettled=Rows(state, broadcast_id).unsettled(_MOST_LISTED + 1),
-        most_listed=_MOST_LISTED,
-        said=said,
-        time=_time,
-        share=share,
-        classify=classify,
-    )
-
-
-def stretch_for(first: str, last: str) -> Stretch:
-    """The finest stretch with which a chart between two moments stays small."""
-    seconds = _seconds(last[:19]) - _seconds(first[:19])
-    fitting = (stretch for stretch in _STRETCHES if seconds / stretch.seconds <= _MOST_STRETCHES)
-    return next(fitting, _STRETCHES[-1])
-
-
-def _rate_chart(state: State, data: Mapping[str, Any], span: tuple[str, str]) -> Chart:
-    """Messages per second: the mean and the busiest second of each stretch, under the cap."""
-    stretch, rate = stretch_for(*span), data["rate"]
-    counted = Rows(state, data["broadcast_id"]).dispatch(stretch.width)
-    cap = min(max([rate["requested"], *(run["rate"] for run in data["runs"])]), MESSAGES_PER_SECOND)
-    starts = [_seconds(str(row["at"])) for row in counted]
-    busiest = [float(row["busiest"]) for row in counted]
-    plot = _Plot(starts[0], starts[-1] + stretch.seconds, max(cap, *busiest))
-    paths = [Shape("whole", plot.bars(starts, busiest, stretch.seconds))]
-    keys = [("whole", "busiest second")]
-    if stretch.seconds > 1:
-        means = [row["n"] / stretch.seconds for row in counted]
-        paths.append(Shape("mean", plot.bars(starts, means, stretch.seconds)))
-        keys.append(("mean", f"mean of each {stretch.name}"))
-    paths.append(Shape("cap", f"M0 {plot.y(cap)}H{_WIDTH}"))
-    keys.append(("cap", f"the cap: {cap:g} per second"))
-    told = (
-        f"At most {rate['peak_in_one_second']} messages left in any one second; the cap is {cap:g}."
-    )
-    return plot.chart(told, paths, keys)
-
-
-def _progress_chart(state: State, data: Mapping[str, Any], span: tuple[str, str]) -> Chart:
-    """How many messages had come how far by when, as far as the log of events still knows."""
-    broadcast_id, since = data["broadcast_id"], data["planned_at"]
-    attempts = f"wacoex-{Broadcasts(state).state_id}-{broadcast_id}-"
-    end = Rows(state, broadcast_id).deliveries_end(since, attempts)
-    stretch = stretch_for(span[0], max(span[1], end or ""))
-    points: dict[str, list[tuple[float, int]]] = {name: [] for name in _STATUSES}
-    for row in Rows(state, broadcast_id).deliveries(since, attempts, stretch.width):
-        points[row["status"]].append((_seconds(row["at"]) + stretch.seconds, row["n"]))
-    moments = [moment for listed in points.values() for moment, _ in listed]
-    first = min(moments) - stretch.seconds
-    plot = _Plot(first, max(moments), max(data["funnel"]["recipients"], 1))
-    paths = [Shape(name, plot.rising(listed)) for name, listed in points.items() if listed]
-    keys = [(name, f"{name}: {sum(n for _, n in listed)}") for name, listed in points.items()]
-    return plot.chart("How many messages had come how far by when.", paths, keys)
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
-
-
-def _seconds(moment: str) -> float:
-    whole = moment + _EARLIEST[len(moment) :]
-    return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _time(moment: str | None) -> str:
-    return moment[:19].replace("T", " ") if moment else "-"

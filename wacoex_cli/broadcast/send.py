@@ -53,7 +53,7 @@ from wacoex_cli.errors import (
 )
 from wacoex_cli.findings.model import Finding
 from wacoex_cli.foundation import generation
-from wacoex_cli.foundation.clock import Clock, local_text, moment_ahead
+from wacoex_cli.foundation.clock import Clock, duration_text, local_text, moment_ahead
 from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise, zones_of
 from wacoex_cli.foundation.workspace import Workspace, login_name, meanwhile
 from wacoex_cli.inactivity.checks import standing_check, zone_of
@@ -415,7 +415,7 @@ class _SendTask:
         return (
             f"send template {broadcast.template_name} to {people} people"
             f" from {self.channel.phone} ({self.channel.name}) at {way.messages_per_second:g}/s,"
-            f" about {report.duration(way.seconds)}{holds}?"
+            f" about {duration_text(way.seconds)}{holds}?"
         )
 
 

@@ -29,7 +29,7 @@ from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.generation import mounts_of_this_machine
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins, user_path
 from wacoex_cli.inactivity.checks import onboarding_signs, standings, zone_of
-from wacoex_cli.inactivity.model import Reach
+from wacoex_cli.inactivity.model import NoticeReach
 from wacoex_cli.inactivity.notify import reach_of
 from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.ledger.figures import taken_since
@@ -290,7 +290,7 @@ class Snapshot(NamedTuple):
     arrivals: Mapping[Source, list[tuple[str, int, str]]] = {}
     last_run: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
-    reach: Reach = Reach()
+    reach: NoticeReach = NoticeReach()
     versions: tuple[str, ...] = ()
     unplaced_stops: tuple[OptOut, ...] = ()
     unplaced: tuple[Unplaced, ...] = ()
@@ -350,7 +350,7 @@ def take_snapshot(
         arrivals=checks.arrivals(state),
         last_run=Reminders(state).last_run(),
         schedule=Reminders(state).schedule(),
-        reach=reach_of(workspace, channels) if is_whole else Reach(),
+        reach=reach_of(workspace, channels) if is_whole else NoticeReach(),
         versions=tuple(sorted(versions)),
         unplaced_stops=tuple(ids_without_number(state)),
         unplaced=tuple(unplaced_events(state, now)),

@@ -148,6 +148,15 @@ def is_known_zone(name: str) -> bool:
     return True
 
 
+def duration_text(seconds: float) -> str:
+    """Hours and minutes, minutes and seconds, or seconds."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
 def local_text(moment: datetime, zone: str) -> str:
     """A moment as the clocks of a zone show it: `2026-11-20 09:30 Asia/Singapore`."""
     local = moment.astimezone(zoneinfo.ZoneInfo(zone))
@@ -179,6 +188,13 @@ def spoken_within(text: str, zone: str, now: datetime) -> str:
             return found[0]
 
     return _WRITTEN.sub(said, text)
+
+
+def calendar_text(moment: datetime, zone: str) -> str:
+    """The same for pages, which name the zone once: `Fri 20 Nov 2026, 09:30`."""
+    local = moment.astimezone(zoneinfo.ZoneInfo(zone))
+    day = f"{_DAYS[local.weekday()]} {local.day} {_MONTHS[local.month - 1]}"
+    return f"{day} {local:%Y, %H:%M}"
 
 
 def moment_from(text: str, zone: str) -> datetime:

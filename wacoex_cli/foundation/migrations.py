@@ -765,6 +765,11 @@ def m024_test_notices(db: Database) -> None:
         """)
 
 
+def m025_remind_tomorrow(db: Database) -> None:
+    """When whoever got a link asked to be reminded again; NULL: nobody did."""
+    db.execute("ALTER TABLE confirmation_links ADD COLUMN remind_at TEXT")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -790,4 +795,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m022_reread,
     m023_old_logs,
     m024_test_notices,
+    m025_remind_tomorrow,
 )

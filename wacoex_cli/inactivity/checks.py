@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.settings import InactivitySettings
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.inactivity.model import Reach, Standing
+    from wacoex_cli.inactivity.model import NoticeReach, Standing
 
 StandingCheck = Callable[[Sequence[Fact], str, bool], tuple[Connection, list[Finding]]]
 NO_EVIDENCE = (
@@ -330,7 +330,7 @@ def check_running(
 def check_reminder(
     last_run: Mapping[str, Any] | None,
     schedule: Mapping[str, Any] | None,
-    reach: Reach,
+    reach: NoticeReach,
     now: datetime,
 ) -> list[Finding]:
     """WX106 with what is known of the addresses: whether notices arrive when the reminder runs.
@@ -348,7 +348,7 @@ def check_reminder(
     return [Finding("WX106", Severity.WARNING, None, evidence, case="untested", schedule=schedule)]
 
 
-def _reach_in_words(reach: Reach) -> Iterator[tuple[str, str | None]]:
+def _reach_in_words(reach: NoticeReach) -> Iterator[tuple[str, str | None]]:
     known = [delivery for delivery in reach.addresses or reach.elsewhere if delivery]
     if unused := len(reach.addresses) - len(known) if reach.addresses else 0:
         addresses = "1 address has" if unused == 1 else f"{unused} addresses have"

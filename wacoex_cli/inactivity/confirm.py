@@ -12,6 +12,7 @@ import secrets
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from wacoex_cli.channels.facts import CHANNELS, FACTS, stored_facts
 from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
@@ -20,10 +21,11 @@ from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.events.consumers import PageAnswer, PageRequest, WebPage
 from wacoex_cli.events.store import catch_up
-from wacoex_cli.foundation.clock import from_text, local_text, moment_from, to_text
+from wacoex_cli.foundation.clock import calendar_text, from_text, local_text, moment_from, to_text
 from wacoex_cli.foundation.masking import rendered
 from wacoex_cli.foundation.workspace import known_login_name
 from wacoex_cli.inactivity.checks import last_proof, standings, zone_of
+from wacoex_cli.inactivity.rule import tomorrow_morning
 from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.terminal.render import relative
 
@@ -41,6 +43,15 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 100
 _LINK_VALID_FOR = timedelta(days=7)
 _LINK_KEPT_FOR = timedelta(days=30)
+_LINK_SENT_TO = "link sent to "
+_TITLES = {
+    "question": "Is WhatsApp open on the phone?",
+    "thanks": "Thank you, it is confirmed",
+    "later": "You will be reminded tomorrow",
+    "used": "There is nothing to do",
+    "expired": "This link no longer works",
+    "unknown": "Unknown link",
+}
 
 
 @dataclass(frozen=True)
@@ -230,42 +241,81 @@ def pages(workspace: Workspace) -> Sequence[WebPage]:
 
 
 def _page_answer(workspace: Workspace, request: PageRequest) -> PageAnswer:
-    """Without a valid link nothing is said about its channel.
+    """Without a valid link nothing is said about its channel, only who used the link and when.
 
-    A link works once, also when it is used twice at the same time: the second finds it gone.
+    A link confirms once, also when it is used twice at the same time: the second finds it used.
     """
     state, now = workspace.state, workspace.clock.now()
+    token_hash = _hash(request.token)
     if request.method != "POST":
-        link = Reminders(state).find_link(_hash(request.token))
-        return _page(workspace, link, now, "Is the phone open?", "question")
+        return _page(workspace, Reminders(state).find_link(token_hash), now, "question")
+    shows = "later" if request.form.get("answer") == "later" else "thanks"
     with state.transaction():
-        link = Reminders(state).find_link(_hash(request.token))
+        link = Reminders(state).find_link(token_hash)
         if link and _is_valid(link, now):
-            Reminders(state).mark_link_used(link["token_hash"], now)
-            said_by = f"link sent to {link['sent_to']}"
-            Signs(state).add([_confirmed(link["channel_id"], now, said_by)])
-    return _page(workspace, link, now, "Thank you", "thanks")
+            if shows == "later":
+                Reminders(state).remind_again(token_hash, _tomorrow(workspace, link, now))
+            else:
+                Reminders(state).mark_link_used(token_hash, now)
+                Signs(state).add([_confirmed(link["channel_id"], now, _said_by(link))])
+    return _page(workspace, link, now, shows)
 
 
-def _page(
-    workspace: Workspace, link: Row | None, now: datetime, title: str, shows: str
-) -> PageAnswer:
-    if link is None:
-        return _rendered(404, title="Unknown link", shows="unknown")
+def _said_by(link: Row) -> str:
+    return f"{_LINK_SENT_TO}{link['sent_to']}"
+
+
+def _whose(said_by: str) -> str:
+    return f"the {said_by}" if said_by.startswith(_LINK_SENT_TO) else said_by
+
+
+def _tomorrow(workspace: Workspace, link: Row, now: datetime) -> datetime:
     channel = Channels(workspace.state).find(link["name"])
-    if not _is_valid(link, now) or channel is None:
-        return _rendered(410, title="This link no longer works", shows="expired")
+    zone = zone_of(workspace, channel) if channel else "UTC"
+    return tomorrow_morning(now, ZoneInfo(zone))
+
+
+def _page(workspace: Workspace, link: Row | None, now: datetime, shows: str) -> PageAnswer:
+    """The page of a link, as it was before this request used it."""
+    channel = Channels(workspace.state).find(link["name"]) if link else None
+    if link is None or channel is None:
+        return _rendered(404, shows="unknown")
+    zone = zone_of(workspace, channel)
+    if link["used_at"] and not link["archived_at"]:
+        by, at = _whose(_said_by(link)), from_text(link["used_at"])
+        return _rendered(410, shows="used", by=by, at=calendar_text(at, zone), zone=zone)
+    if not _is_valid(link, now):
+        return _rendered(410, shows="expired")
     deadline_at = standings(workspace, [channel], now)[channel.channel_id].deadline_at
-    deadline = "Nobody knows when the app was last opened."
-    if deadline_at:
-        deadline = f"Deadline: {local_text(deadline_at, zone_of(workspace, channel))}"
+    facts = stored_facts(workspace.state, [channel], now, ["verified_name"])[channel.channel_id]
+    since = Signs(workspace.state).newest(
+        [channel_address(channel.channel_id)],
+        EvidenceKind.CONFIRMED,
+        since=link["created_at"],
+        until=to_text(now),
+    )
+    remind_at = tomorrow_morning(now, ZoneInfo(zone))
     return _rendered(
-        200, title=title, shows=shows, channel=channel.name, phone=channel.phone, deadline=deadline
+        200,
+        shows=shows,
+        channel=channel.name,
+        business=facts.values.get("verified_name"),
+        phone=channel.phone,
+        zone=zone,
+        deadline=calendar_text(deadline_at, zone) if deadline_at else None,
+        how_far=relative(deadline_at, now) if deadline_at else None,
+        is_overdue=deadline_at is not None and deadline_at <= now,
+        is_tomorrow_too_late=deadline_at is not None and deadline_at <= remind_at,
+        remind=calendar_text(remind_at, zone),
+        expires=calendar_text(from_text(link["expires_at"]), zone),
+        by=_whose(since.said_by) if since else None,
+        at=calendar_text(from_text(since.at), zone) if since else None,
     )
 
 
-def _rendered(status: int, **values: str) -> PageAnswer:
-    return PageAnswer(status, rendered(__package__, "confirm.html.jinja", **values))
+def _rendered(status: int, *, shows: str, **values: object) -> PageAnswer:
+    page = rendered(__package__, "confirm.html.jinja", title=_TITLES[shows], shows=shows, **values)
+    return PageAnswer(status, page)
 
 
 def _is_valid(link: Row, now: datetime) -> bool:

@@ -123,7 +123,7 @@ class NoticeAddress(NamedTuple):
     reason: str | None = None
 
 
-class Reach(NamedTuple):
+class NoticeReach(NamedTuple):
     """Whether notices arrive. `addresses` are those in force, each as far as it is known.
 
     Where there are none, notices go where `reminder notify --to` says; `elsewhere` are such.

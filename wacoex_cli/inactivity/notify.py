@@ -28,7 +28,7 @@ from wacoex_cli.foundation.clock import from_text, local_text
 from wacoex_cli.foundation.settings import ways_to_give
 from wacoex_cli.inactivity.checks import Watched, watch
 from wacoex_cli.inactivity.confirm import create_link
-from wacoex_cli.inactivity.model import LastNotice, NoticeKind, Reach, Stage
+from wacoex_cli.inactivity.model import LastNotice, NoticeKind, NoticeReach, Stage
 from wacoex_cli.inactivity.rule import due
 from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.terminal.render import relative
@@ -316,7 +316,7 @@ def _no_address() -> UsageError:
     )
 
 
-def reach_of(workspace: Workspace, channels: Sequence[Channel]) -> Reach:
+def reach_of(workspace: Workspace, channels: Sequence[Channel]) -> NoticeReach:
     """What is known of the addresses of these channels. Sends nothing, and loads no notifier."""
     known = Reminders(workspace.state).deliveries()
     addresses: dict[str, None] = {}
@@ -326,7 +326,7 @@ def reach_of(workspace: Workspace, channels: Sequence[Channel]) -> Reach:
             if secret := workspace.secrets.find("notify-urls", channel.name):
                 addresses |= dict.fromkeys(map(_target_id, split_urls(secret.reveal())))
     elsewhere = tuple(delivery for key, delivery in known.items() if key not in addresses)
-    return Reach(tuple(map(known.get, addresses)), elsewhere)
+    return NoticeReach(tuple(map(known.get, addresses)), elsewhere)
 
 
 def _target_id(url: str) -> str:
@@ -448,13 +448,15 @@ def find_due(
     channels = _channels(workspace.state, channel)
     targets = _targets(workspace, urls, channels)
     last = Reminders(workspace.state).last_notices()
+    wanted = Reminders(workspace.state).wanted_reminders()
     now = workspace.clock.now()
     notices, skipped = [], []
     for about in watch(workspace, channels, now):
         name, stage = about.channel.name, about.standing.stage
         for target in targets[name]:
             former = last.get((about.channel.channel_id, target.target_id))
-            if kind := due(stage, about.connection.state, former, now):
+            remind_at = wanted.get((about.channel.channel_id, target.shown))
+            if kind := due(stage, about.connection.state, former, now, remind_at):
                 notices.append(Notice(about, target, kind, now))
             else:
                 reason = "told" if former else "nothing_to_tell"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.model import EvidenceKind
@@ -11,7 +11,7 @@ from wacoex_cli.inactivity.model import Grade, GradedSign, LastNotice, NoticeKin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
+    from zoneinfo import ZoneInfo
 
     from wacoex_cli.devices.model import Interval
     from wacoex_cli.foundation.settings import InactivitySettings
@@ -24,6 +24,7 @@ Meta removes the partner for PRIMARY_INACTIVITY after "about" 14 days (Meta: acc
 CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
 _SYNC_TAKES_AT_MOST = timedelta(hours=24)
 _ONE_DAY = timedelta(days=1)
+_MORNING = time(8)
 _REPEATED_AFTER = timedelta(hours=24)
 _REPEATED = frozenset({Stage.CRITICAL, Stage.OVERDUE})
 _STRENGTH = {Grade.NONE: 0, Grade.WEAK: 1, Grade.STRONG: 2, Grade.PROOF: 3}
@@ -100,13 +101,17 @@ def days_until(deadline: datetime, now: datetime) -> float:
 
 
 def due(
-    stage: Stage, connection: str | None, last: LastNotice | None, now: datetime
+    stage: Stage,
+    connection: str | None,
+    last: LastNotice | None,
+    now: datetime,
+    remind_at: datetime | None = None,
 ) -> NoticeKind | None:
     """Which notice a target is to get about a channel now; None for none.
 
-    A change of stage is notified at once, critical and overdue again when 24 hours have passed,
-    and once that all is well again. A removed channel is notified once, then no more; an archived
-    channel never.
+    A change of stage is notified at once, critical and overdue again when 24 hours have passed, any
+    of them again at `remind_at` when somebody asked for that, and once that all is well again. A
+    removed channel is notified once, then no more; an archived channel never.
     """
     if connection == "archived":
         return None
@@ -119,7 +124,14 @@ def due(
         return NoticeKind.STAGE
     # Either way: a notice dated in the future, by a wrong clock, must not silence the reminder.
     has_passed = abs(now - last.sent_at) >= _REPEATED_AFTER
-    return NoticeKind.REPEAT if stage in _REPEATED and has_passed else None
+    is_wanted = remind_at is not None and last.sent_at < remind_at <= now
+    return NoticeKind.REPEAT if is_wanted or (stage in _REPEATED and has_passed) else None
+
+
+def tomorrow_morning(now: datetime, zone: ZoneInfo) -> datetime:
+    """When somebody who cannot open the app today is reminded: 8 o'clock of the next day there."""
+    next_day = now.astimezone(zone).date() + _ONE_DAY
+    return datetime.combine(next_day, _MORNING, zone).astimezone(UTC)
 
 
 def _stage(age: timedelta, settings: InactivitySettings) -> Stage:

@@ -161,6 +161,21 @@ class Reminders:
             [to_text(now), token_hash],
         )
 
+    def remind_again(self, token_hash: str, at: datetime) -> None:
+        """Keep that whoever got a link wants another notice from a moment on."""
+        self._state.execute(
+            "UPDATE confirmation_links SET remind_at = ? WHERE token_hash = ?",
+            [to_text(at), token_hash],
+        )
+
+    def wanted_reminders(self) -> dict[tuple[int, str], datetime]:
+        """From when on another notice is wanted, by channel (its id) and shown target."""
+        rows = self._state.rows(
+            "SELECT channel_id, sent_to, MAX(remind_at) AS remind_at FROM confirmation_links"
+            " WHERE remind_at IS NOT NULL GROUP BY channel_id, sent_to"
+        )
+        return {(row["channel_id"], row["sent_to"]): from_text(row["remind_at"]) for row in rows}
+
     def forget_links(self, expired_before: datetime) -> None:
         """Delete links that have been invalid for long."""
         self._state.execute(

@@ -79,6 +79,7 @@ IS_HELD = "state = 'retry' AND reason = 'quiet_hours'"
 _WAITS_FOR_CONTACT = "broadcast_id = ? AND state = 'pending' AND new_contact IS NOT NULL"
 # Named one by one: the index then leaves out a million rows that have not left.
 _HAVE_LEFT = sql_list((RowState.SENDING, *TAKEN_STATES, RowState.REJECTED, RowState.AMBIGUOUS))
+_SURE_FAILURES = sql_list((RowState.FAILED, RowState.REJECTED))
 FAILED = (
     "broadcast_id = ? AND state IN ('failed', 'rejected')"
     # A person knows that they have not got it, and that it is not to be sent again.
@@ -266,6 +267,24 @@ class Figures:
             " GROUP BY state, code ORDER BY state, code"
         )
         return [(RowState(row["state"]), row["code"], row["n"]) for row in found]
+
+    def handled(self) -> int:
+        """How many failed rows a person has settled, or a later retry sends again."""
+        failed = f"broadcast_id = ? AND state IN {_SURE_FAILURES}"
+        resent = (
+            "SELECT 1 FROM broadcasts mine JOIN broadcasts b ON b.broadcast_id > mine.broadcast_id"
+            " AND b.retry_of = COALESCE(mine.retry_of, mine.broadcast_id) AND b.status <> 'draft'"
+            " JOIN recipients r ON r.broadcast_id = b.broadcast_id AND r.phone = recipients.phone"
+            " AND r.state <> 'skipped' AND NOT (b.status = 'cancelled' AND r.state IN"
+            f" {OPEN}) WHERE mine.broadcast_id = recipients.broadcast_id"
+        )
+        return int(
+            self._value(
+                f"SELECT COUNT(*) FROM recipients WHERE {failed}"
+                f" AND (EXISTS ({resent}) OR NOT ({FAILED}))",
+                self.broadcast_id,
+            )
+        )
 
     def first(self, wanted: RowState, most: int) -> list[Row]:
         """The first rows in a state: row, line, phone, parameters, reason, code, detail, times."""

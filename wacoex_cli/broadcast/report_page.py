@@ -1,0 +1,450 @@
+"""The page of `broadcast report --html`: one file in the order in which a shop owner asks.
+
+It needs no network. Of long lists it has the beginning, so that it stays as small for a million
+people as for ten. A chart is static SVG; its numbers stand in HTML beside it, so that they keep
+their size on a small screen.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+import zoneinfo
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from markupsafe import Markup, escape
+
+from wacoex_cli.audience.model import SkipReason
+from wacoex_cli.broadcast.report import (
+    NOT_REACHED,
+    REACHED,
+    UNKNOWN,
+    Reach,
+    next_steps,
+    percent,
+)
+from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.store import Channels
+from wacoex_cli.errors import counted
+from wacoex_cli.foundation.clock import calendar_text, duration_text, from_text
+from wacoex_cli.foundation.masking import masked_text, rendered
+from wacoex_cli.inactivity.checks import zone_of
+from wacoex_cli.ledger.model import RowState, Status
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.platforms.error_codes import classify
+from wacoex_cli.templates.model import BRACES, Template, kind_of
+from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.ledger.model import Broadcast
+
+_MOST_LISTED = 100
+_CHIPS = {
+    Status.PLANNED: "calm",
+    Status.SENDING: "calm",
+    Status.PAUSED: "warn",
+    Status.COMPLETED: "good",
+    Status.CANCELLED: "bad",
+    RowState.FAILED: "bad",
+    RowState.REJECTED: "bad",
+    RowState.AMBIGUOUS: "warn",
+    RowState.RETRY: "calm",
+}
+_ROW_WORDS = {
+    RowState.REJECTED: "refused",
+    RowState.AMBIGUOUS: "in doubt",
+    RowState.RETRY: "waiting",
+}
+_SKIP_WORDS: Mapping[str, str] = {
+    SkipReason.INVALID: "no phone number that can be read",
+    SkipReason.USERNAME: "a username instead of a number",
+    SkipReason.UNKNOWN_RANGE: "a number of a range that does not exist",
+    SkipReason.DUPLICATE: "on the list twice",
+    SkipReason.OPTED_OUT: "opted out",
+    SkipReason.MISSING_PARAMETER: "a value for the message is missing",
+    SkipReason.TOO_LONG: "the message would be too long",
+    SkipReason.EXCLUDED: "on your list of exclusions",
+    SkipReason.COOLING_DOWN: "Meta asks to leave them alone for 24 hours",
+    SkipReason.NO_CONTACT: "no contact at respond.io",
+    SkipReason.NO_NUMBER: "the number is not known",
+    SkipReason.ALREADY_SENT: "has this message already",
+}
+_SERIES = ("accepted", "delivered", "read", "failed")
+_MEDIA = {"IMAGE": "Picture", "VIDEO": "Video", "DOCUMENT": "Document", "LOCATION": "Map"}
+_STYLES = ((r"\*", "b"), ("_", "i"), ("~", "s"))
+
+# The size of a chart, in the units of its view box, and the least distance of two labels.
+_WIDTH, _HEIGHT = 1000, 200
+_LABEL_HEIGHT = 18.0
+_HEADROOM = 1.1
+_ROUND = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
+_EVEN = (2, 4, 6, 8, 10)
+_MOST_STRETCHES = 600
+_EARLIEST = "2000-01-01T00:00:00"
+_WITH_SECONDS = 600
+_WITHOUT_DAY = 86_400
+
+
+class Stretch(NamedTuple):
+    """What a chart counts by: how many characters of an RFC 3339 moment name it, its seconds."""
+
+    width: int
+    seconds: int
+    name: str
+
+
+_STRETCHES = (
+    Stretch(19, 1, "second"),
+    Stretch(18, 10, "10 seconds"),
+    Stretch(16, 60, "minute"),
+    Stretch(15, 600, "10 minutes"),
+    Stretch(13, 3_600, "hour"),
+    Stretch(10, 86_400, "day"),
+)
+
+
+class Shape(NamedTuple):
+    """One shape of a chart: its class in the style sheet, and its outline."""
+
+    name: str
+    drawn: str
+
+
+class Label(NamedTuple):
+    """Words beside a shape, at a height of the chart."""
+
+    name: str
+    y: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What the template draws: shapes with their labels, and the ends of both axes."""
+
+    caption: str
+    scale: Sequence[str]
+    first: str
+    last: str
+    paths: Sequence[Shape]
+    labels: Sequence[Label]
+
+
+class _Plot:
+    """Where values and moments (seconds since 1970, UTC) stand in a chart."""
+
+    def __init__(
+        self, first: float, last: float, highest: float, *, is_whole: bool = False
+    ) -> None:
+        self.first, self.last = first, last
+        # The scale ends at a round number somewhat above the highest value.
+        wanted = highest * _HEADROOM
+        unit = 10.0 ** math.floor(math.log10(wanted))
+        # Half of it is shown too: there is no half a message.
+        steps = _EVEN if is_whole and unit <= 1 else _ROUND
+        self.top = unit * next(factor for factor in steps if unit * factor >= wanted)
+
+    def x(self, moment: float) -> str:
+        return f"{_WIDTH * (moment - self.first) / (self.last - self.first):.1f}"
+
+    def y(self, value: float) -> float:
+        return round(_HEIGHT * (1 - value / self.top), 1)
+
+    def bars(self, starts: Iterable[float], values: Iterable[float], seconds: int) -> str:
+        return "".join(
+            f"M{self.x(start)} {_HEIGHT}V{self.y(value)}H{self.x(start + seconds)}V{_HEIGHT}Z"
+            for start, value in zip(starts, values, strict=True)
+        )
+
+    def rising(self, points: Iterable[tuple[float, int]]) -> str:
+        path, height = f"M0 {_HEIGHT}", 0
+        for moment, n in points:
+            height += n
+            path += f"H{self.x(moment)}V{self.y(height)}"
+        return f"{path}H{_WIDTH}"
+
+    def chart(
+        self, caption: str, zone: zoneinfo.ZoneInfo, paths: Sequence[Shape], labels: Sequence[Label]
+    ) -> Chart:
+        scale = (_short(self.top), _short(self.top / 2), "0")
+        ends = (datetime.fromtimestamp(at, UTC).astimezone(zone) for at in (self.first, self.last))
+        span = self.last - self.first
+        form = "%H:%M:%S" if span <= _WITH_SECONDS else "%H:%M"
+        form = f"%a %d %b {form}" if span > _WITHOUT_DAY else form
+        first, last = (end.strftime(form) for end in ends)
+        return Chart(caption, scale, first, last, paths, spread(labels))
+
+
+def spread(labels: Sequence[Label]) -> list[Label]:
+    """The labels from top to bottom, moved apart so that none covers another, all inside."""
+    placed: list[Label] = []
+    highest = _LABEL_HEIGHT / 2
+    for label in sorted(labels, key=lambda label: label.y):
+        y = max(label.y, highest)
+        placed.append(label._replace(y=y))
+        highest = y + _LABEL_HEIGHT
+    lowest = _HEIGHT - _LABEL_HEIGHT / 2
+    for index in reversed(range(len(placed))):
+        y = round(min(placed[index].y, lowest), 1)
+        placed[index] = placed[index]._replace(y=y)
+        lowest = y - _LABEL_HEIGHT
+    return placed
+
+
+class Button(NamedTuple):
+    """A button of a message, and what it does."""
+
+    text: str
+    does: str
+
+
+@dataclass(frozen=True)
+class Bubble:
+    """The message as its readers see it; what differs from person to person is marked."""
+
+    media: str | None
+    header: Markup
+    body: Markup
+    footer: Markup
+    buttons: Sequence[Button]
+    is_personal: bool
+
+
+def bubble(
+    template: Template, sources: Sequence[Mapping[str, Any]], plain: Callable[[str], str]
+) -> Bubble:
+    """The message of a template. `plain` says how a text may be shown: with masked numbers.
+
+    A value from a column is shown as the name of the column, because it differs from person to
+    person, and what was sent to one of them is nobody else's business.
+    """
+    by_key = {source["key"]: source for source in sources}
+
+    def filled(kind: str, prefix: str) -> Markup:
+        def value(found: re.Match[str]) -> str:
+            source = by_key.get(f"{prefix}{found[1]}", {})
+            if source.get("text") is not None:
+                return str(source["text"])
+            return f"\ue000{source.get('column') or found[1]}\ue001"
+
+        text = str(template.component(kind).get("text", "")).translate(_NO_MARKS)
+        return _styled(plain(BRACES.sub(value, text)))
+
+    media = template.header_format
+    is_text = media in (None, "TEXT")
+    return Bubble(
+        media=None if is_text else _MEDIA.get(str(media), "Attachment"),
+        header=filled("HEADER", "header.") if is_text else Markup(),
+        body=filled("BODY", ""),
+        footer=filled("FOOTER", "footer."),
+        buttons=[
+            Button(plain(str(button.get("text", ""))), plain(_does(button)))
+            for button in template.buttons
+        ],
+        is_personal=any(source["column"] for source in sources),
+    )
+
+
+# Characters of no language, which stand around a value while the text is escaped.
+_NO_MARKS = {0xE000: None, 0xE001: None}
+
+
+def _styled(text: str) -> Markup:
+    """WhatsApp's own marks as HTML: *bold*, _italic_, ~struck~, and the places of values."""
+    made = str(escape(text))
+    for mark, tag in _STYLES:
+        # A tag of one mark may stand around the next one, but never around half of it.
+        inside = rf"[^\s<>{mark}](?:[^<>{mark}\n]*[^\s<>{mark}])?"
+        made = re.sub(rf"(?<![\w]){mark}({inside}){mark}(?![\w])", rf"<{tag}>\1</{tag}>", made)
+    made = made.replace("\ue000", "<mark>").replace("\ue001", "</mark>")
+    return Markup(made)  # noqa: S704 - escaped above
+
+
+def _does(button: Mapping[str, Any]) -> str:
+    kind = kind_of(button)
+    if kind == "URL":
+        return f"opens {BRACES.sub('…', str(button.get('url', '')))}"
+    if kind == "PHONE_NUMBER":
+        return f"calls {button.get('phone_number', '')}"
+    return "sends this as a reply" if kind == "QUICK_REPLY" else ""
+
+
+def html_page(
+    workspace: Workspace, broadcast: Broadcast, data: Mapping[str, Any], *, shows_numbers: bool
+) -> str:
+    """The whole page. Its policy lets a browser load nothing, and only its own style apply."""
+    state, broadcast_id = workspace.state, broadcast.broadcast_id
+    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    channel = Channels(state).find(broadcast.channel)
+    now = workspace.clock.now()
+    zone, business = "UTC", None
+    if channel is not None:
+        zone = zone_of(workspace, channel)
+        facts = stored_facts(state, [channel], now, ["verified_name"])[channel.channel_id]
+        business = facts.values.get("verified_name")
+    clock = zoneinfo.ZoneInfo(zone)
+    reach = Reach.of(data["counts"], broadcast.status, data["outcome"]["handled"])
+    span = Rows(state, broadcast_id).dispatch_span()
+
+    def plain(text: object) -> str:
+        shown = "" if text is None else str(text)
+        return shown if shows_numbers else masked_text(shown)
+
+    def time(moment: str | None) -> str:
+        return "-" if moment is None else calendar_text(from_text(moment), zone)
+
+    return rendered(
+        __package__,
+        "report.html.jinja",
+        data=data,
+        style=style,
+        style_hash=f"sha256-{digest}",
+        shows_numbers=shows_numbers,
+        business=business or broadcast.channel,
+        zone=zone,
+        made_at=calendar_text(now, zone),
+        headline=_sentence(reach.sentence()).rstrip(".").replace(" %", "\u00a0%"),
+        sentence=_sentence,
+        groups=_groups(reach),
+        bar=_bar(reach),
+        people=reach.recipients,
+        reach=reach,
+        bubble=bubble(
+            Template.from_json(json.loads(broadcast.template)),
+            json.loads(broadcast.parameter_sources),
+            plain,
+        ),
+        steps=next_steps(broadcast_id, reach, is_being_sent=data["is_being_sent"]),
+        chips=_CHIPS,
+        row_words=_ROW_WORDS,
+        skipped=[(_SKIP_WORDS.get(name, name), n) for name, n in data["skipped"].items()],
+        time_sending=duration_text(sum(run["active_seconds"] for run in data["runs"])),
+        rate=_rate_chart(state, data, span, clock) if span else None,
+        progress=_progress_chart(state, data, span, clock) if span and data["taken"] else None,
+        unsettled=Rows(state, broadcast_id).unsettled(_MOST_LISTED + 1),
+        most_listed=_MOST_LISTED,
+        plain=plain,
+        time=time,
+        counted=counted,
+        classify=classify,
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+class Group(NamedTuple):
+    """One of the three parts of the recipients: its class, words, number, share and kinds."""
+
+    name: str
+    title: str
+    n: int
+    share: str
+    kinds: Sequence[tuple[RowState, str, int]]
+
+
+def _groups(reach: Reach) -> list[Group]:
+    waits = reach.not_reached > 0 and reach.not_reached == reach.unsent
+    parts = (
+        ("reached", "Reached", reach.reached, REACHED),
+        ("waiting" if waits else "missed", "Not reached", reach.not_reached, NOT_REACHED),
+        ("unknown", "Unknown", reach.unknown, UNKNOWN),
+    )
+    return [
+        Group(name, title, n, percent(n, reach.recipients), reach.kinds(group))
+        for name, title, n, group in parts
+    ]
+
+
+def _bar(reach: Reach) -> list[Shape]:
+    """The parts side by side, as wide as they are many; what was not sent yet by itself."""
+    parts = (
+        ("reached", reach.reached),
+        ("missed", reach.not_reached - reach.unsent),
+        ("waiting", reach.unsent),
+        ("unknown", reach.unknown),
+    )
+    shapes, start = [], 0.0
+    for name, n in parts:
+        if n:
+            end = start + _WIDTH * n / reach.recipients
+            shapes.append(Shape(name, f"M{start:.1f} 0H{end:.1f}V10H{start:.1f}Z"))
+            start = end
+    return shapes
+
+
+def stretch_for(first: str, last: str) -> Stretch:
+    """The finest stretch with which a chart between two moments stays small."""
+    seconds = _seconds(last[:19]) - _seconds(first[:19])
+    fitting = (stretch for stretch in _STRETCHES if seconds / stretch.seconds <= _MOST_STRETCHES)
+    return next(fitting, _STRETCHES[-1])
+
+
+def _rate_chart(
+    state: State, data: Mapping[str, Any], span: tuple[str, str], zone: zoneinfo.ZoneInfo
+) -> Chart:
+    """Messages per second: the mean and the busiest second of each stretch, under the cap."""
+    stretch, rate = stretch_for(*span), data["rate"]
+    counted_rows = Rows(state, data["broadcast_id"]).dispatch(stretch.width)
+    cap = min(max([rate["requested"], *(run["rate"] for run in data["runs"])]), MESSAGES_PER_SECOND)
+    starts = [_seconds(str(row["at"])) for row in counted_rows]
+    busiest = [float(row["busiest"]) for row in counted_rows]
+    plot = _Plot(starts[0], starts[-1] + stretch.seconds, max(cap, *busiest))
+    paths = [Shape("whole", plot.bars(starts, busiest, stretch.seconds))]
+    labels = [Label("whole", plot.y(max(busiest)), "busiest second")]
+    if stretch.seconds > 1:
+        means = [row["n"] / stretch.seconds for row in counted_rows]
+        paths.append(Shape("mean", plot.bars(starts, means, stretch.seconds)))
+        labels.append(Label("mean", plot.y(max(means)), "mean"))
+    paths.append(Shape("cap", f"M0 {plot.y(cap)}H{_WIDTH}"))
+    labels.append(Label("cap", plot.y(cap), f"limit {cap:g}/s"))
+    most = counted(rate["peak_in_one_second"], "message")
+    caption = f"At most {most} left in any one second; the limit is {cap:g}."
+    return plot.chart(caption, zone, paths, labels)
+
+
+def _progress_chart(
+    state: State, data: Mapping[str, Any], span: tuple[str, str], zone: zoneinfo.ZoneInfo
+) -> Chart:
+    """How many messages had come how far by when, as far as the log of events still knows."""
+    broadcast_id, since = data["broadcast_id"], data["planned_at"]
+    attempts = f"wacoex-{Broadcasts(state).state_id}-{broadcast_id}-"
+    end = Rows(state, broadcast_id).deliveries_end(since, attempts)
+    stretch = stretch_for(span[0], max(span[1], end or ""))
+    points: dict[str, list[tuple[float, int]]] = {name: [] for name in _SERIES}
+    for row in Rows(state, broadcast_id).deliveries(since, attempts, stretch.width):
+        if row["status"] in points:
+            points[row["status"]].append((_seconds(row["at"]) + stretch.seconds, row["n"]))
+    moments = [moment for listed in points.values() for moment, _ in listed]
+    first = min(moments) - stretch.seconds
+    plot = _Plot(first, max(moments), max(data["funnel"]["recipients"], 1), is_whole=True)
+    shown = {name: listed for name, listed in points.items() if listed}
+    sums = {name: sum(n for _, n in listed) for name, listed in shown.items()}
+    return plot.chart(
+        "How many messages were accepted, delivered and read by when.",
+        zone,
+        [Shape(name, plot.rising(listed)) for name, listed in shown.items()],
+        [Label(name, plot.y(n), f"{name} {n:,}") for name, n in sums.items()],
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
+
+
+def _seconds(moment: str) -> float:
+    whole = moment + _EARLIEST[len(moment) :]
+    return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
