@@ -385,7 +385,7 @@ def test_a_copy_of_metas_list_loosens_nothing_that_meta_told(shop, now, category
     found = reread(shop.state, broadcast, copy, Provider.RESPONDIO, shop.clock.now())
 
     assert found.category == category
-    assert "the template was read in a copy of Meta's list" in [f.title for f in found.findings]
+    assert "wacoex read the template in a copy of Meta's list" in [f.title for f in found.findings]
 
 
 def test_an_edit_that_a_copy_does_not_show_yet_is_critical(shop):

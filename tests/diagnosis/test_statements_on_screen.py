@@ -165,7 +165,7 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
     symptom("missing-messages", "yes", "yes", "yes", "yes", "yes"): {
         "F50 asked": "were they sent from WhatsApp for Windows or from a watch with Wear OS?",
         "F51 asked": "was the app on the primary phone not opened for more than 14 days?",
-        "F51 said": "companions are logged out when the app on the phone stays closed",
+        "F51 said": "WhatsApp logs companions out when the app on the phone stays closed",
         "F51 next": "say so: `wacoex reminder confirm shop`",
         "F53": "it stands in the app on the phone, and not in the inbox?",
         "F54": "see in WhatsApp Manager that respond.io is listed as an active partner",
@@ -177,7 +177,7 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
     },
     symptom("unsupported-messages", "", "", "", ""): {
         "F59 F66": "the contact probably wrote on WhatsApp for Windows or a watch",
-        "F61 F67": "the app was catching up: this heals by itself",
+        "F61 F67": "the app was catching up: this ends by itself",
         "F63": "something that the Cloud API does not carry",
         "F64": "it was the first message of a contact",
         "F65": "the contact edited a message",
@@ -185,7 +185,7 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
     },
     symptom("unlinked-devices", "yes", "no", "no"): {
         "F69 F70": "companions are unlinked when a number is connected, disconnected or registered",
-        "F71 F73": "before the sync is done, up to 24 hours, that may fail",
+        "F71 F73": "linking may fail until the sync is done (up to 24 hours)",
         "F72": "then say so: `wacoex device relink ID`",
     },
     symptom("cannot-connect", "this number is not eligible", "2.25.1", "no", "no", "yes"): {
