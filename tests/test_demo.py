@@ -76,4 +76,4 @@ def test_the_tour_lets_a_channel_go_and_connects_it_again_with_proof(ended):
 
     assert steps["archive"] == "done"
     assert [steps[name] for name in ("signup", "proof", "echo-proof", "sync")] == ["done"] * 4
-    assert "proved: Meta told PARTNER_REMOVED" in ended.stderr
+    assert "proved: Meta reported PARTNER_REMOVED" in ended.stderr

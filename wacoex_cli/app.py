@@ -92,7 +92,7 @@ TABLE = {
         ("optout", "audience:app", "The people who want no more messages."),
     ),
     "State": (
-        ("config", "setup:config", "The settings in force, and the files they come from."),
+        ("config", "setup:config", "The settings in use, and the files they come from."),
         ("state", "setup:state", "The one file that wacoex remembers everything in."),
         ("completion", "setup:root", "Print the completion script of a shell."),
     ),

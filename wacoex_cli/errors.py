@@ -35,7 +35,7 @@ class DeclinedError(WacoexError):
 
 
 class UsageError(WacoexError):
-    """An option, a value, a configuration entry or an input file is unfit."""
+    """An option, a value, a configuration entry or an input file is not valid."""
 
     exit_status = 2
     default_code = "usage"
@@ -49,7 +49,7 @@ class CredentialError(WacoexError):
 
 
 class RefusedError(WacoexError):
-    """The remote side, or a safety check of ours, refused; trying again will not help."""
+    """The remote side, or one of our safety checks, refused; trying again will not help."""
 
     exit_status = 5
     default_code = "refused"
@@ -67,3 +67,11 @@ class StateError(WacoexError):
 
     exit_status = 8
     default_code = "state"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun in the singular or plural: `1 person`, `2 people`, `0 rows`."""
+    if number == 1:
+        return f"1 {noun}"
+    plural = f"{noun[:-6]}people" if noun.endswith("person") else f"{noun}s"
+    return f"{number} {plural}"

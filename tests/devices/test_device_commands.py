@@ -78,10 +78,10 @@ def test_a_person_reads_what_the_list_means(run) -> None:
     ("arguments", "code", "message"),
     [
         (("toaster",), 2, "invalid value for `KIND`"),
-        (("web", "--linked-at", "2026-11-07T12:00:01Z"), 2, "lies in the future"),
+        (("web", "--linked-at", "2026-11-07T12:00:01Z"), 2, "is in the future"),
         (("web", "--linked-at", "last week"), 2, "`last week` is not a time"),
-        (("web", "--name", "  "), 2, "that name is empty or too long"),
-        (("web", "--name", "x" * 65), 2, "that name is empty or too long"),
+        (("web", "--name", "  "), 2, "the name is empty or too long"),
+        (("web", "--name", "x" * 65), 2, "the name is empty or too long"),
     ],
 )
 def test_an_unfit_companion_is_not_listed(
@@ -206,7 +206,7 @@ def test_linking_a_companion_ends_it_and_only_a_confirmation_begins_it_again(
     run("device", "confirm")
     clock_at_noon.tick(timedelta(hours=1))
     added = run("device", "add", "web")
-    assert "until now an echo could only come from the phone" in added.out
+    assert "until now only the phone could send an echo" in added.out
     clock_at_noon.tick(timedelta(hours=1))
     run("device", "remove", "1", "--yes")
     first = Interval("2026-11-07T12:00:00.000Z", "2026-11-07T13:00:00.000Z")
@@ -247,7 +247,7 @@ def test_offboarding_unlinks_all_and_each_is_linked_again_by_hand(
     clock_at_noon.tick(timedelta(days=1))
     assert states() == ["unlinked", "unlinked"]
     assert run("device", "relink", "1").out == (
-        "companion 1 (web) of channel shop counts as linked and in use as of now\n"
+        "companion 1 (web) of channel shop counts as linked and in use now\n"
     )
     assert states() == ["linked", "unlinked"]
     # That it is unlinked is only concluded: it still stands in the way of a strong echo.

@@ -197,7 +197,7 @@ def test_a_secret_of_this_shell_is_left_out_and_warned_about(run, machine: Machi
 def test_nobody_to_tell_is_warned_about(run, machine: Machine) -> None:
     machine.has_cron()
 
-    assert "warning: nobody is there to be told yet" in run(*SCHEDULE, "install").err
+    assert "warning: no recipient for notices is set yet" in run(*SCHEDULE, "install").err
 
 
 def test_the_env_file_is_named_whole(run, machine: Machine, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_systemd_is_preferred_where_it_answers(
 
     units = isolated_home / ".config/systemd/user"
     assert first.out.startswith("systemd: installed\n")
-    assert "it runs while you are logged in; for always: loginctl enable-linger" in first.out
+    assert "it runs while you are logged in; to run it always: loginctl enable-linger" in first.out
     assert second.out.startswith("systemd: installed already, nothing changed\n")
     assert (
         f"ExecStart={machine.program} reminder notify\n" in (units / schedule.SERVICE).read_text()

@@ -354,7 +354,7 @@ def plan_text(data: dict[str, Any], findings: tuple[Finding, ...]) -> Iterator[s
 def list_text(data: dict[str, Any]) -> Iterator[str]:
     """What a person should know about how the list was read, where it is not plain."""
     if data["encoding"] == WINDOWS:
-        yield "  the list is no UTF-8 and was read as Windows-1252: look at the accents"
+        yield "  the list is not UTF-8, so wacoex read it as Windows-1252: check the accents"
     for title in data["title_lines"]:
         yield f"  line {title['line']} above the header is left out: {title['text']}"
     if data["user_id_column"] not in (None, data["phone_column"]):
@@ -400,7 +400,7 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
     if limit["messaging_limit"] is not None:
         told = f"{limit['share']:.1%} of the portfolio's {limit['messaging_limit']} people in 24 h"
     elif limit["share"] is not None:
-        told = "the portfolio's limit is none"
+        told = "the portfolio has no limit"
     yield f"  {told}; {limit['used_in_24_hours']} were messaged in the last 24 h"
     basis = estimate["new_macs_basis"]
     most = "at most " if basis["not_known"] else ""

@@ -11,7 +11,7 @@ from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, completing, group
 from wacoex_cli.terminal.render import Markdown, Result, Table
 
-root = group("", "Commands that stand beside the groups.")
+root = group("", "Commands outside the groups.")
 
 
 @command(
@@ -26,7 +26,7 @@ def status(
     invocation: Invocation,
     channel: LookedAtArgument = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Ask nobody: show what is stored, with its age.")
+        bool, typer.Option("--offline", help="Send no requests: show what is stored, with its age.")
     ] = False,
 ) -> Result:
     """Show the channels: what Meta says, what was found, and what to do.
@@ -61,7 +61,7 @@ def explain(
     search: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="List the pages about a text, such as an error as it is shown."
+            metavar="TEXT", help="List the pages about a text, such as the text of an error."
         ),
     ] = None,
 ) -> Result:
@@ -77,7 +77,7 @@ def explain(
         hits = explain.search(search)
         rows = [(article.id, article.title) for article in hits]
         data = [{"id": article.id, "title": article.title} for article in hits]
-        table = Table(("id", "title"), rows, when_empty="nothing mentions that")
+        table = Table(("id", "title"), rows, when_empty="no page mentions that")
         return Result({"results": data}, [table])
     article = explain.explain(word or "")
     return Result(article.to_json(), [Markdown(explain.whole_text(article))])
@@ -96,7 +96,7 @@ def doctor(
     invocation: Invocation,
     channel: LookedAtArgument = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Ask nobody: judge what is stored.")
+        bool, typer.Option("--offline", help="Send no requests: use what is stored.")
     ] = False,
     symptom: Annotated[
         Symptom | None,
@@ -107,7 +107,7 @@ def doctor(
         typer.Option(metavar="FILE", help="Also write what support needs, without secrets."),
     ] = None,
 ) -> Result:
-    """Find what is wrong: how that is known, what to do, how to see that it helped.
+    """Find what is wrong, why wacoex thinks so, what to do, and how to check that it helped.
 
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """

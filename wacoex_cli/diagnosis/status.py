@@ -38,7 +38,7 @@ _COLUMNS = ("verdict", "channel", "phone", "connection", "deadline", "quality", 
 _LONGEST_NAME = 34
 _LONGEST_VALUE = 20
 _LIMIT = "whatsapp_business_manager_messaging_limit"
-_NO_EVIDENCE = "nobody confirmed it and no event proves it"
+_NO_EVIDENCE = "nobody confirmed it, and no event proves it"
 FEW = 3
 """Up to so many channels a person reads all findings in full; above, one line for each kind."""
 _ROWS = 24

@@ -44,7 +44,7 @@ _LONGEST_LINE = 998  # cron reads no more (crontab: MAX_COMMAND)
 _OURS = re.compile(rb"\s*(\d{1,2}) .*" + re.escape(CRON_MARK) + rb"\s*", re.DOTALL)
 _SERVICE_UNIT = f"""{UNIT_MARK}
 [Unit]
-Description=Tell who must open the WhatsApp Business app
+Description=Notify people who must open the WhatsApp Business app
 
 [Service]
 Type=oneshot
@@ -53,7 +53,7 @@ TimeoutStartSec=30min
 """
 _TIMER_UNIT = f"""{UNIT_MARK}
 [Unit]
-Description=Each hour: tell who must open the WhatsApp Business app
+Description=Each hour: notify people who must open the WhatsApp Business app
 
 [Timer]
 OnCalendar=hourly
@@ -174,13 +174,13 @@ def _usable_way(kind: str | None) -> UserTimer | Crontab:
     if kind is None:
         raise WacoexError(
             "neither systemd nor cron can be used here: " + "; ".join(problems.values()),
-            hint="have `wacoex reminder notify` started each hour by whatever runs things here",
+            hint="start `wacoex reminder notify` each hour in another way",
             code="schedule_impossible",
         )
     other = "--cron" if kind == "systemd" else "--systemd"
     raise WacoexError(
         f"{kind} cannot be used here: {problems[kind]}",
-        hint=f"try `{other}`, or have `wacoex reminder notify` started each hour by other means",
+        hint=f"try `{other}`, or start `wacoex reminder notify` each hour in another way",
         code="schedule_impossible",
     )
 
@@ -200,7 +200,7 @@ def _job(workspace: Workspace) -> Job:
     for place in workspace.sources.doubtful_addresses().values():
         raise UsageError(
             f"a schedule would send secrets to the address given by {place}",
-            hint="if that address is meant, name the file with `--env-file`",
+            hint="if you want that address, name the file with `--env-file`",
             code="address_distrusted",
         )
     arguments = [*_program(), "reminder", "notify"]
@@ -258,12 +258,12 @@ def _left_behind(workspace: Workspace, *, reaches_keyring: bool) -> Iterator[str
             )
     for name, value in dotenv.items():
         if _SECRETS.fullmatch(name) and name.endswith("_FILE") and not Path(value).is_absolute():
-            yield f"`{name}` in {workspace.sources.dotenv_path} is a relative path: write it whole"
+            yield f"`{name}` in {workspace.sources.dotenv_path} is not a full path"
     channels = Channels(workspace.state).all_channels()
     owners = [None, *(channel.name for channel in channels if not channel.archived_at)]
     found = [workspace.secrets.find("notify-urls", owner) for owner in owners]
     if not any(found):
-        yield "nobody is there to be told yet: set `WACOEX_NOTIFY_URLS_FILE`, or use `.env`"
+        yield "no recipient for notices is set yet: set `WACOEX_NOTIFY_URLS_FILE`, or use `.env`"
     elif not reaches_keyring and any(secret.place is Place.KEYRING for secret in found if secret):
         yield "notify-urls is in the keyring, which cron can often not reach: use a file instead"
 
@@ -383,7 +383,7 @@ class UserTimer:
             ended = _run(["loginctl", "show-user", str(os.getuid()), "--property=Linger"])
             if ended.stdout.strip() == b"Linger=yes":
                 return []
-        return ["it runs while you are logged in; for always: loginctl enable-linger"]
+        return ["it runs while you are logged in; to run it always: loginctl enable-linger"]
 
 
 def service_unit(job: Job) -> str:
@@ -543,6 +543,6 @@ def _write_crontab(content: bytes) -> None:
     if ended.returncode != 0:
         raise WacoexError(
             f"the crontab cannot be written: {_complaint(ended)}",
-            hint="it is as it was; see whether you may use cron (cron.allow, cron.deny)",
+            hint="it is unchanged; check whether you may use cron (cron.allow, cron.deny)",
             code="crontab_unwritable",
         )

@@ -20,6 +20,7 @@ from wacoex_cli.contacts.persons import (
     shorter_spelling,
 )
 from wacoex_cli.contacts.store import holds_back
+from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.ledger.figures import (
     DUE,
@@ -734,7 +735,7 @@ class Rows(Figures):
                 self.state.execute(
                     "UPDATE broadcasts SET status = 'paused', reason = ?, reason_code = NULL"
                     " WHERE broadcast_id = ? AND status = 'completed'",
-                    [f"{settled} rows are to be sent again", self.broadcast_id],
+                    [f"{counted(settled, 'row')} will be sent again", self.broadcast_id],
                 )
         return settled
 

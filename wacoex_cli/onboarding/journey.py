@@ -205,7 +205,7 @@ def lacks_meta(context: Context, needed: str) -> StepResult | None:
     if getattr(context.channel, needed) is not None:
         return None
     command = f"wacoex channel edit {context.channel_name} --{needed.replace('_', '-')} ID"
-    return skipped(f"the {needed} is not known; `{command}` tells it")
+    return skipped(f"wacoex does not know the {needed}; `{command}` gives it to wacoex")
 
 
 def skipped(reason: str, **more: object) -> StepResult:
@@ -310,7 +310,7 @@ def receipt_result(receipt: Receipt, now: datetime) -> Result:
     text += [ForPerson(f"\n{finding_text(finding, now)}") for finding in findings]
     if not receipt.is_finished:
         go_on = f"wacoex {journey.kind.value} {receipt.channel}"
-        text.append(ForPerson(f"\nnot finished; go on with: {go_on}"))
+        text.append(ForPerson(f"\nnot finished; continue with: {go_on}"))
     return Result(data, text, receipt.exit_code, [receipt.error] if receipt.error else ())
 
 
