@@ -329,7 +329,10 @@ def test_a_row_that_says_otherwise_of_a_known_channel_is_told_how_to_edit_it(run
     done = bring(run, HEADER, LISTED_SHOP.replace("Ana", "Ana Bo").replace("20,7", "20,"))
 
     [problem] = done.data["problems"]
-    assert problem["message"] == "channel `shop` has the owner `Ana` here, and `Ana Bo` in the list"
+    assert (
+        problem["message"]
+        == "channel `shop` has the owner `Ana` in wacoex, and the list has `Ana Bo`"
+    )
     assert "`wacoex channel edit shop --owner 'Ana Bo'`" in problem["hint"]
 
 

@@ -55,7 +55,7 @@ def test_a_notice_says_which_phone_until_when_and_how_to_confirm_it(
     done = run(*NOTIFY, env={"WACOEX_NOTIFY_URLS": inbox.url, "WACOEX_TIMEZONE": "Asia/Singapore"})
 
     assert (done.code, done.err) == (0, "")
-    assert done.out == f"shop critical (stage): told json://127.0.0.1:{inbox.port}\n"
+    assert done.out == f"shop critical (stage): notified json://127.0.0.1:{inbox.port}\n"
     [message] = inbox.messages
     assert message["type"] == "failure"
     assert message["message"].splitlines() == [
@@ -198,7 +198,7 @@ def test_a_dry_run_shows_what_would_go_where_and_keeps_nothing(
     data = run(*NOTIFY, "--to", inbox.url, "-n", "--json").data
 
     assert shown.code == 0
-    assert f"would tell json://127.0.0.1:{inbox.port}" in shown.out
+    assert f"would notify json://127.0.0.1:{inbox.port}" in shown.out
     assert "  | 2. Then confirm it: wacoex reminder confirm shop\n" in shown.out
     assert [one["kind"] for one in data["would_send"]] == ["stage"]
     assert (data["sent"], data["dry_run"], inbox.messages) == ([], True, [])

@@ -594,7 +594,7 @@ def _stranded(state: State, clock: Clock) -> Iterator[Problem]:
     for number, holder, rows in _claims_of_the_dead(state, clock) if dead else ():
         if any((number, holder) == claim[:2] for claim in dead):
             yield Problem(
-                f"{counted(rows, 'row')} of broadcast {number} left by a sender that died",
+                f"{counted(rows, 'row')} of broadcast {number} left in the middle: its sender died",
                 f"wacoex broadcast resume {number} settles them",
             )
 
