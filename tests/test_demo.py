@@ -57,7 +57,7 @@ def test_the_tour_shows_the_countdown_and_how_it_begins_anew(ended):
     assert stages[2:4] == [("critical", "corner"), ("warning", "practice")]
     assert stages[4:6] == [("warning", "practice"), ("ok", "corner")]
     assert "channel corner: confirmed by Ana" in ended.stdout
-    assert any(line.startswith("corner critical (stage): would tell") for line in lines)
+    assert any(line.startswith("corner critical (stage): would notify") for line in lines)
 
 
 def test_the_tour_receives_signed_webhooks(ended):
@@ -76,4 +76,4 @@ def test_the_tour_lets_a_channel_go_and_connects_it_again_with_proof(ended):
 
     assert steps["archive"] == "done"
     assert [steps[name] for name in ("signup", "proof", "echo-proof", "sync")] == ["done"] * 4
-    assert "proved: Meta told PARTNER_REMOVED" in ended.stderr
+    assert "proved: Meta reported PARTNER_REMOVED" in ended.stderr

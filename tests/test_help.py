@@ -142,7 +142,7 @@ def test_the_table_says_what_the_commands_say() -> None:
 def test_a_list_of_commands_wraps_instead_of_cutting(run) -> None:
     page = run("broadcast", "--help", env={"COLUMNS": "60"}).out
 
-    assert "  resume     Go on with a broadcast that was paused,\n" in page
+    assert "  resume     Continue a broadcast that was paused,\n" in page
     assert "             interrupted or killed.\n" in page
 
 

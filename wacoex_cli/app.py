@@ -31,7 +31,7 @@ TABLE = {
             "setup:auth",
             "Tokens and other secrets: store them, delete them, see whether they work.",
         ),
-        ("channel", "channels:app", "The phone numbers wacoex looks after."),
+        ("channel", "channels:app", "The phone numbers that wacoex manages."),
         (
             "connect",
             "onboarding:root",
@@ -57,14 +57,14 @@ TABLE = {
         (
             "partner",
             "partners:app",
-            "Who is connected to the WhatsApp Business Account, as far as it can be seen.",
+            "Who is connected to the WhatsApp Business Account (WABA), as far as wacoex can see.",
         ),
         (
             "device",
             "devices:app",
             "The companions linked to the phone: no API lists them, so wacoex keeps the list.",
         ),
-        ("events", "events:app", "Take in what Meta and respond.io tell, and look at it."),
+        ("events", "events:app", "Receive the webhooks of Meta and respond.io, and look at them."),
         (
             "mac",
             "events:root",
@@ -74,7 +74,8 @@ TABLE = {
         (
             "doctor",
             "diagnosis:root",
-            "Find what is wrong: how that is known, what to do, how to see that it helped.",
+            "Find what is wrong, why wacoex thinks so, what to do, and how to check that it"
+            " helped.",
         ),
         ("explain", "diagnosis:root", "Explain a finding, an error code of Meta, or a topic."),
     ),
@@ -87,12 +88,12 @@ TABLE = {
         (
             "broadcast",
             "broadcast:app",
-            "Plan a broadcast, send it at a safe pace, know what became of every row.",
+            "Plan a broadcast, send it at a safe pace, and see what happened to every recipient.",
         ),
         ("optout", "audience:app", "The people who want no more messages."),
     ),
     "State": (
-        ("config", "setup:config", "The settings in force, and the files they come from."),
+        ("config", "setup:config", "The settings in use, and the files they come from."),
         ("state", "setup:state", "The one file that wacoex remembers everything in."),
         ("completion", "setup:root", "Print the completion script of a shell."),
     ),

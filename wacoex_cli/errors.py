@@ -35,7 +35,7 @@ class DeclinedError(WacoexError):
 
 
 class UsageError(WacoexError):
-    """An option, a value, a configuration entry or an input file is unfit."""
+    """An option, a value, a configuration entry or an input file is not valid."""
 
     exit_status = 2
     default_code = "usage"
@@ -49,7 +49,7 @@ class CredentialError(WacoexError):
 
 
 class RefusedError(WacoexError):
-    """The remote side, or a safety check of ours, refused; trying again will not help."""
+    """The remote side, or one of our safety checks, refused; trying again will not help."""
 
     exit_status = 5
     default_code = "refused"

@@ -129,4 +129,4 @@ def test_an_older_file_in_place_of_the_one_whose_sender_was_killed(attack: Attac
     adopted = attack.run("state", "adopt", "--yes")
     assert adopted.data["adopted"]
     fresh = int(planned(attack, 1))
-    assert fresh > int(number) + 1, "its number is not given out again"
+    assert fresh > int(number) + 1, "its number must not be used again"

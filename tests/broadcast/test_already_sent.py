@@ -178,7 +178,7 @@ def test_open_rows_count_while_their_broadcast_may_go_on(
     assert bool(overlap(shop, second)) is counts
     if counts:
         assert said(shop, second) == [
-            "2 of 3 people are to get this message from broadcast 1, which can go on:"
+            "2 of 3 people will get this message from broadcast 1, which can go on:"
             " wacoex broadcast resume 1"
         ]
 

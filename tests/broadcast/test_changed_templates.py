@@ -108,7 +108,7 @@ def test_the_change_and_the_counts_are_said_before_the_question(shop, control, c
     asked = cli("broadcast", "send", number, "--overrule", "WX104", tty=True, stdin="n\n")
 
     said = " ".join((asked.out + asked.err).split())
-    assert said.index("category UTILITY -> MARKETING") < said.index("to 1 people")
+    assert said.index("category UTILITY -> MARKETING") < said.index("to 1 person")
     assert reached(shop) == []
     # Nothing was changed: Ben is still planned, and who takes him off the list writes to him.
     assert states(cli, number)[0]["pending"] == 2
@@ -136,7 +136,7 @@ def test_expected_people_are_those_of_now(shop, control, cli, renewal):
     sent = cli("broadcast", "send", number, *FINE, "--expect", "1")
 
     assert (refused.code, sent.code) == (5, 0)
-    assert "1 people would be sent to, not 2" in refused.err
+    assert "it is for 1 person, not 2" in refused.err
 
 
 def test_a_template_that_became_utility_leaves_who_was_skipped_skipped(shop, control, cli, renewal):
@@ -149,7 +149,7 @@ def test_a_template_that_became_utility_leaves_who_was_skipped_skipped(shop, con
     assert reached(shop) == [ANA]
     said = " ".join(sent.err.split())
     assert "category MARKETING -> UTILITY" in said
-    assert "1 people stay skipped: opted_out when it was MARKETING" in said
+    assert "1 person skipped as before: opted_out when it was MARKETING" in said
 
 
 def test_a_template_that_became_a_one_time_password_is_not_sent(shop, control, cli, renewal):
@@ -203,7 +203,7 @@ def test_us_numbers_are_warned_about_when_it_became_marketing(shop, control, cli
 
     sent = cli("broadcast", "send", number, *FINE, "--overrule", "WX506")
 
-    assert "1 recipients have a US number" in " ".join(sent.err.split())
+    assert "1 recipient with a US number" in " ".join(sent.err.split())
 
 
 def test_a_limit_that_was_lowered_refuses(shop, control, cli, renewal):
@@ -226,7 +226,7 @@ def test_a_stop_since_the_plan_is_said_before_the_question(shop, cli, renewal):
     sent = cli("broadcast", "send", number, *FINE)
 
     assert reached(shop) == [ANA]
-    assert "1 of the planned people are left out now: opted_out" in " ".join(sent.err.split())
+    assert "1 of the planned people will not get it: opted_out" in " ".join(sent.err.split())
 
 
 def test_a_template_that_cannot_be_read_is_uncertain_with_the_day_it_is_known_from(
@@ -385,7 +385,7 @@ def test_a_copy_of_metas_list_loosens_nothing_that_meta_told(shop, now, category
     found = reread(shop.state, broadcast, copy, Provider.RESPONDIO, shop.clock.now())
 
     assert found.category == category
-    assert "the template was read in a copy of Meta's list" in [f.title for f in found.findings]
+    assert "wacoex read the template in a copy of Meta's list" in [f.title for f in found.findings]
 
 
 def test_an_edit_that_a_copy_does_not_show_yet_is_critical(shop):

@@ -125,7 +125,7 @@ def test_a_clock_of_metas_that_differs_widens_the_moment():
         (History([], True, OWN), "does not reach back"),
         (History([Listed("wamid.1", after(1))], False, OWN), "does not reach back"),
         (history(own={"wamid.1": CLAIMED}), "1 of our own messages of that time"),
-        (History([Listed("wamid.old", after(-3600))], False, {}), "no message of ours"),
+        (History([Listed("wamid.old", after(-3600))], False, {}), "none of our messages"),
     ],
 )
 def test_a_history_that_is_short_or_not_known_to_work_proves_nothing(told, why):
@@ -230,7 +230,7 @@ def test_a_list_without_such_a_message_proves_that_it_did_not_go_out_after_ten_m
     ("list_of_it", "why"),
     [
         (told(message(1), message(9)), "2 messages to this person could be it"),
-        (told(message(1, is_sure=False)), "not all that would prove it is told"),
+        (told(message(1, is_sure=False)), "the list does not show enough to prove"),
         (told(message(400)), "at another moment"),
         (told(message(-400)), "at another moment"),
         (told(Candidate(None, None, is_sure=False)), "at another moment"),

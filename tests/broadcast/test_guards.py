@@ -541,7 +541,7 @@ def test_it_stops_when_too_many_went_wrong(counts, quiet_seconds, told):
     assert isinstance(stop, Stop)
     assert stop.exit_status == 5
     assert stop.reason == (
-        f"the canary of 10 went wrong: {told}; the limit is 10%; `--canary 0` goes on all the same"
+        f"the canary of 10 went wrong: {told}; the limit is 10%; `--canary 0` continues anyway"
     )
 
 
@@ -550,8 +550,8 @@ def test_without_any_word_it_does_not_go_on():
 
     assert isinstance(stop, Stop)
     assert stop.reason == (
-        "no status came for 8 of the 10 rows of the canary within 10 min: is anything listening?"
-        " `--canary 0` goes on all the same"
+        "no status came for 8 of the 10 rows of the canary within 10 min: is"
+        " anything listening? `--canary 0` continues anyway"
     )
 
 
@@ -572,7 +572,7 @@ def test_what_meta_holds_back_has_not_gone_well(counts, told):
     assert isinstance(stop, Stop)
     assert stop.reason == (
         f"most of the canary has not arrived ({told}); `resume` looks at it again,"
-        " `--canary 0` goes on all the same"
+        " `--canary 0` continues anyway"
     )
 
 

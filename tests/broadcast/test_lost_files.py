@@ -71,7 +71,7 @@ class Life:
             try:
                 with_file(place, *how)
             except (RefusedError, StateError):
-                pass  # refused, or damaged beyond reading: nobody was sent to
+                pass  # refused, or damaged beyond reading: nobody got it
             except WacoexError as error:
                 raise AssertionError(error.message) from error
 

@@ -302,7 +302,7 @@ class Shop:
         yield clock, provider
 
     async def plan(self, people: Path) -> Broadcast:
-        """Whoever is no contact at respond.io is to become one."""
+        """Whoever is not a contact at respond.io is to become one."""
         is_respondio = self.provider is Provider.RESPONDIO
         async with self.api(Fate(None), []) as (clock, provider):
             planned = await plan(

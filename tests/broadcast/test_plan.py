@@ -130,7 +130,7 @@ def test_a_list_in_which_nobody_can_be_sent_to_is_refused_and_leaves_nothing(sho
     outcome = cli("broadcast", "plan", file, "--template", "opening_hours", "--lang", "en_US")
 
     assert outcome.code == 2
-    assert "nobody in this file can be sent to" in outcome.err
+    assert "wacoex can send to nobody in this file" in outcome.err
     assert shop.state.rows("SELECT * FROM broadcasts") == []
     assert shop.state.rows("SELECT * FROM recipients") == []
 
@@ -349,7 +349,7 @@ def test_a_list_read_as_windows_1252_says_so(shop, cli, tmp_path):
     file.write_bytes(f"téléphone;nom\n{shop.phone(1)};Zoë\n".encode("windows-1252"))
     outcome = cli("broadcast", "plan", file, *OPTIONS)
 
-    assert "was read as Windows-1252" in outcome.out
+    assert "read it as Windows-1252" in outcome.out
     assert Broadcasts(shop.state).get(1).recipients == 1
 
 
@@ -616,7 +616,7 @@ def test_the_checks_before_sending_are_those_of_any_broadcast(shop, cli, failed)
     refused = again(cli, "131026", "--expect", "5")
 
     assert refused.code == 5
-    assert "2 people would be sent to, not 5" in refused.err
+    assert "it is for 2 people, not 5" in refused.err
 
 
 def test_a_test_whose_sender_was_killed_is_not_what_is_sent_without_an_id(shop, cli):

@@ -236,7 +236,7 @@ def test_marketing_to_numbers_of_the_united_states_is_a_warning(shop):
 
     planned = shop.plan(file, template="spring_sale")
     assert ids(planned) == [("WX506", "warning")]
-    assert "1 recipients have a US number" in planned.findings[0].evidence[0].text
+    assert "1 recipient with a US number" in planned.findings[0].evidence[0].text
     assert ids(shop.plan(file)) == [], "a utility template is delivered"
 
 

@@ -295,8 +295,8 @@ def test_offline_nobody_is_asked(shop, cli):
     told = reconcile(cli, "--offline", "--json")
 
     assert verdicts(told) == [(3, "unknown"), (5, "unknown")]
-    assert told.data["rows"][0]["why"] == "nobody was asked"
-    assert told.data["asked"]["meta"] == {"available": None, "why_not": "nobody was asked"}
+    assert told.data["rows"][0]["why"] == "wacoex asked nobody"
+    assert told.data["asked"]["meta"] == {"available": None, "why_not": "wacoex asked nobody"}
 
 
 def test_rows_of_a_moment_ago_are_not_asked_about(shop, cli):
@@ -443,7 +443,7 @@ def test_sending_again_leaves_out_whom_the_asking_found(shop, cli, doubtful):
     outgoing(shop, 3)
     refused = reconcile(cli, "--resend", "--expect", "2")
     assert refused.code == 1
-    assert "1 rows are meant, not 2" in refused.err
+    assert "you typed 2, but this is about 1 row" in refused.err
 
     done = reconcile(cli, "--resend", "--expect", "1", "--json")
 

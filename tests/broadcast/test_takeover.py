@@ -337,7 +337,7 @@ def test_a_value_that_is_too_big_is_called_that(state):
     ("harm", "words"),
     [
         ("UPDATE recipients SET state = 'banana'", "an unknown state"),
-        ("UPDATE recipients SET state = 'sending'", "being sent by nobody"),
+        ("UPDATE recipients SET state = 'sending'", "waiting for a sender that is gone"),
         ("UPDATE recipients SET state = 'ambiguous'", "ambiguous, but never tried"),
     ],
 )

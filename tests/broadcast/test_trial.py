@@ -269,7 +269,7 @@ def test_when_no_status_comes_it_asks_whether_anything_is_listening(shop, sent_t
 
     assert (clock.now() - before).total_seconds() == send.WAITS_SECONDS
     assert (found.state, found.exit_status) == (RowState.ACCEPTED, 6)
-    assert "is anything listening?" in found.errors[0].message
+    assert "is `wacoex events listen` running?" in found.errors[0].message
     assert "wacoex events subscribe --check" in str(found.errors[0].hint)
 
 
@@ -363,5 +363,5 @@ def test_a_test_to_somebody_who_is_no_contact_says_so(shop, plan):
     planned = plan()
 
     assert planned.code == 5
-    assert "is no contact at respond.io" in planned.err + planned.out
+    assert "is not a contact at respond.io" in planned.err + planned.out
     assert shop.world.log.accepted() == []

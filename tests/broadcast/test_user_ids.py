@@ -141,10 +141,10 @@ def test_what_cannot_be_sent_to_is_named_as_what_it_is(shop):
 
     found = [(row["reason"], row["detail"]) for row in planned.skipped_rows]
     assert found == [
-        ("username", "a username (@ana.shop): nobody can be sent to by it"),
-        ("username", "a username (@ana): nobody can be sent to by it"),
-        ("invalid", "the id of a parent business (SG.ENT.9812345678): nobody can be sent to by it"),
-        ("invalid", "no user id of Meta (10234), such as US.13491208655302741918"),
+        ("username", "a username (@ana.shop): wacoex cannot send to it"),
+        ("username", "a username (@ana): wacoex cannot send to it"),
+        ("invalid", "the id of a parent business (SG.ENT.9812345678): wacoex cannot send to it"),
+        ("invalid", "not a user id of Meta (10234), such as US.13491208655302741918"),
     ]
 
 
@@ -399,7 +399,7 @@ def test_marketing_to_the_united_states_counts_ids_of_there(shop):
     planned = shop.plan(shop.file("people.csv", rows, ("bsuid", "name")), **SALE)
 
     found = [finding for finding in planned.findings if finding.id == "WX506"]
-    assert "1 recipients have a US number" in found[0].evidence[0].text
+    assert "1 recipient with a US number" in found[0].evidence[0].text
 
 
 def test_a_status_by_id_alone_moves_the_row_and_131050_opts_the_person_out(shop):

@@ -68,10 +68,10 @@ def test_a_person_sees_a_table_and_a_pipe_plain_values(run) -> None:
             ("lab", "--phone", "+6560000002", "--phone-number-id", "1001"),
             "the phone_number_id 1001 belongs to channel `shop`",
         ),
-        (("shop", "--phone", "+6560000002"), "there is a channel `shop` already"),
+        (("shop", "--phone", "+6560000002"), "channel `shop` exists already"),
         (
             ("SHOP", "--phone", "+6560000002"),
-            "there is a channel `shop` already, and `SHOP` would share its secrets",
+            "channel `shop` exists already, and `SHOP` would share its secrets",
         ),
     ],
 )
@@ -159,7 +159,7 @@ def test_the_channel_meant_is_the_named_the_one_of_the_environment_the_used_the_
     which = run("channel", "show")
     assert (which.code, which.err) == (
         2,
-        "error: which channel is meant?\n\nhint: add `--channel NAME`, one of `lab`, `shop`\n",
+        "error: which channel do you mean?\n\nhint: add `--channel NAME`, one of `lab`, `shop`\n",
     )
 
     run("channel", "use", "lab")
@@ -295,7 +295,7 @@ def test_one_unfit_row_keeps_all_out_and_every_problem_is_told_with_its_line(run
     assert problems(done) == [
         (4, "`hello` is not a phone number"),
         (5, "`--phone-number-id` must be digits only"),
-        (6, "`whatsapp` is no provider"),
+        (6, "`whatsapp` is not a provider"),
         (7, "respondio_channel_id must be digits only"),
         (8, "`Asia/Sing` is not a time zone"),
         (9, "the number +6560000009 belongs to channel `old`"),
@@ -304,9 +304,9 @@ def test_one_unfit_row_keeps_all_out_and_every_problem_is_told_with_its_line(run
         (12, "it has no phone"),
         (13, "it has 10 fields, the header has 8"),
         (14, "`a b` cannot be the name of a channel"),
-        (15, "the name `SHOP` stands in line 2 already"),
-        (16, "the number +6560000001 stands in line 2 already"),
-        (17, "the phone_number_id 1001 stands in line 2 already"),
+        (15, "the name `SHOP` is already in line 2"),
+        (16, "the number +6560000001 is already in line 2"),
+        (17, "the phone_number_id 1001 is already in line 2"),
     ]
     assert all(one["hint"] for one in done.data["problems"])
     assert names(run) == ["old"]
@@ -316,7 +316,10 @@ def test_at_most_twenty_problems_are_told(run) -> None:
     done = bring(run, "name,phone", *(f"shop-{number},?" for number in range(25)))
 
     assert len(done.data["problems"]) == 20
-    assert done.envelope["errors"][0]["message"] == "25 of 25 rows cannot be added, so none was"
+    assert (
+        done.envelope["errors"][0]["message"]
+        == "25 of 25 rows cannot be added, so wacoex added none"
+    )
     assert "warning: and 5 more\n" in done.err
 
 
@@ -326,7 +329,10 @@ def test_a_row_that_says_otherwise_of_a_known_channel_is_told_how_to_edit_it(run
     done = bring(run, HEADER, LISTED_SHOP.replace("Ana", "Ana Bo").replace("20,7", "20,"))
 
     [problem] = done.data["problems"]
-    assert problem["message"] == "channel `shop` has the owner `Ana` here, and `Ana Bo` in the list"
+    assert (
+        problem["message"]
+        == "channel `shop` has the owner `Ana` in wacoex, and the list has `Ana Bo`"
+    )
     assert "`wacoex channel edit shop --owner 'Ana Bo'`" in problem["hint"]
 
 
@@ -350,7 +356,7 @@ def test_what_list_prints_as_json_can_be_taken_in_elsewhere(run, tmp_path: Path)
     taken = run("channel", "import", "-", stdin=content, env=elsewhere)
 
     assert taken.code == 0
-    assert "columns without a meaning here: archived_at, " in taken.err
+    assert "columns that wacoex ignores: archived_at, " in taken.err
     assert run("channel", "list", "--json", env=elsewhere).data["channels"] == entries
 
 

@@ -234,7 +234,7 @@ def test_a_person_is_asked_for_each_and_names_it(run) -> None:
 
     assert f"{PHONE}, Corner Bakery: add it? [y/N] " in done.err
     assert "its name here [corner-bakery]: " in done.err
-    assert "there is a channel `lab` already" in done.err
+    assert "channel `lab` exists already" in done.err
     assert [one["channel"] for one in channels(run)] == ["bakery", "lab"]
     assert SECOND_PHONE not in done.err
 

@@ -239,4 +239,4 @@ def test_a_username_cannot_be_added_and_is_named_as_what_it_is(run: Run, state: 
     refused = run("optout", "add", "@ana", env={"WACOEX_STATE": str(state.path)})
 
     assert refused.code == 2
-    assert "a username (@ana): nobody can be sent to by it" in refused.err
+    assert "a username (@ana): wacoex cannot send to it" in refused.err

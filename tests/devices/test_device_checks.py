@@ -227,7 +227,7 @@ def test_after_thirty_days_it_is_probably_gone() -> None:
 
     assert found.severity is Severity.WARNING
     assert "probably unlinked" in found.title
-    assert "say so: `wacoex device relink 1`" in found.remedy
+    assert "record that it is in use: `wacoex device relink 1`" in found.remedy
 
 
 def test_one_that_nobody_knows_the_use_of_is_not_told() -> None:

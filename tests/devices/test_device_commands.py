@@ -96,14 +96,14 @@ def test_a_kind_is_found_by_a_near_name(run, typed: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("toaster",), 2, "`toaster` is no kind of device\n\nhint: there are web, "),
+        (("toaster",), 2, "`toaster` is not a kind of device\n\nhint: there are web, "),
         (("desktop",), 2, "did you mean `desktop-windows` or `desktop-mac`?"),
         (("wear-so",), 2, "did you mean `wear-os`?"),
-        (("o",), 2, "`o` is no kind of device"),
-        (("web", "--linked-at", "2026-11-07T12:00:01Z"), 2, "lies in the future"),
+        (("o",), 2, "`o` is not a kind of device"),
+        (("web", "--linked-at", "2026-11-07T12:00:01Z"), 2, "is in the future"),
         (("web", "--linked-at", "last week"), 2, "`last week` is not a time"),
-        (("web", "--name", "  "), 2, "that name is empty or too long"),
-        (("web", "--name", "x" * 65), 2, "that name is empty or too long"),
+        (("web", "--name", "  "), 2, "the name is empty or too long"),
+        (("web", "--name", "x" * 65), 2, "the name is empty or too long"),
     ],
 )
 def test_an_unfit_companion_is_not_listed(
@@ -228,7 +228,7 @@ def test_linking_a_companion_ends_it_and_only_a_confirmation_begins_it_again(
     run("device", "confirm")
     clock_at_noon.tick(timedelta(hours=1))
     added = run("device", "add", "web")
-    assert "until now an echo could only come from the phone" in added.out
+    assert "until now only the phone could send an echo" in added.out
     clock_at_noon.tick(timedelta(hours=1))
     run("device", "remove", "1", "--yes")
     first = Interval("2026-11-07T12:00:00.000Z", "2026-11-07T13:00:00.000Z")
@@ -269,7 +269,7 @@ def test_offboarding_unlinks_all_and_each_is_linked_again_by_hand(
     clock_at_noon.tick(timedelta(days=1))
     assert states() == ["unlinked", "unlinked"]
     assert run("device", "relink", "1").out == (
-        "companion 1 (web) of channel shop counts as linked and in use as of now\n"
+        "companion 1 (web) of channel shop counts as linked and in use now\n"
     )
     assert states() == ["linked", "unlinked"]
     # That it is unlinked is only concluded: it still stands in the way of a strong echo.

@@ -213,7 +213,7 @@ def test_when_nothing_is_heard_at_all_the_way_in_is_looked_at_first(shop: Shop) 
     [found] = shop.findings()
 
     assert shop.visible() == [None, None]  # nothing is learnt about any device
-    assert found.title == "no word sent as a probe came back, and nothing else did"
+    assert found.title == "no probe word came back, and no other echo"
     assert "wacoex partner check" in found.remedy[0]
     assert "wacoex events subscribe --check" in found.remedy[1]
     assert len(found.evidence) == 2  # the phone and the browser

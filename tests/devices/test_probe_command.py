@@ -95,7 +95,7 @@ def test_it_says_what_to_send_and_which_devices_are_visible(
 
     phone, desk = words(state)
     assert done.code == 0
-    assert f"send  {phone}  from the phone itself to +6591234567, as it stands" in done.err
+    assert f"send  {phone}  from the phone itself to +6591234567, exactly as written" in done.err
     assert f"send  {desk}  from companion 1 (web, front desk) to +6591234567" in done.err
     assert f"{desk} came back: companion 1 (web, front desk) is visible" in done.err
     [device] = done.data["devices"]
@@ -115,7 +115,7 @@ def test_enter_ends_it_and_a_person_says_what_was_sent(run, state: State) -> Non
     table = [line.split() for line in done.out.splitlines()[1:3]]
     assert table[0] == ["the", "phone", "itself", phone, "not", "seen"]
     assert table[1][-3:] == [desk, "not", "sent"]
-    assert "no echo came in at all meanwhile" in done.out
+    assert "no echo arrived at all" in done.out
     assert "warning WX304 (shop)" in done.out
     assert run("device", "list", "--json").data["findings"][0]["id"] == "WX304"
 
@@ -136,7 +136,7 @@ def test_an_interrupted_probe_is_gone_on_with(
     again = run("device", "probe", "--json")
 
     assert stopped.code == 130
-    assert "going on with the probe that began at" not in stopped.err
+    assert "continuing the probe that began at" not in stopped.err
     assert again.code == 0
     assert words(state) == first
     assert again.data["devices"][0]["visible"] is True
@@ -172,4 +172,4 @@ def test_a_companion_that_is_not_linked_is_left_out(run, state: State, configure
     done = run("device", "probe", "--dry-run")
 
     assert done.out.splitlines() == ["the phone itself of channel shop would get a word"]
-    assert "companion 1 (web, front desk) is waiting, so it is left out" in done.err
+    assert "companion 1 (web, front desk) is waiting, so wacoex leaves it out" in done.err

@@ -491,7 +491,7 @@ def test_an_error_that_means_nothing_leaves_it_open(clinic) -> None:
     outcome = asked(clinic, "cannot-send", "it does not work")
 
     assert (outcome.code, causes(outcome)) == (3, ["WX206"])
-    assert evidence(outcome, "WX206") == "nothing that is known explains it"
+    assert evidence(outcome, "WX206") == "nothing that wacoex knows explains it"
 
 
 @pytest.mark.parametrize(

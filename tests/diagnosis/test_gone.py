@@ -255,7 +255,7 @@ def test_what_meta_told_before_is_known_when_a_channel_is_added_or_changed(seen:
     edited = seen.run("channel", "edit", "shop", "--waba-id", BUSINESS_ID)
     assert edited.code == 2
     assert f"error: {BUSINESS_ID} is the id of a business portfolio, not of" in edited.err
-    assert "hint: its id stands in Business settings, Accounts, WhatsApp accounts" in edited.err
+    assert "hint: its id is in Business settings, Accounts, WhatsApp accounts" in edited.err
     more = ("channel", "add", "second", "--phone", "+6560000002")
     assert seen.run(*more, "--waba-id", PHONE_NUMBER_ID).code == 2
     assert seen.run(*more, "--phone-number-id", WABA_ID).code == 2

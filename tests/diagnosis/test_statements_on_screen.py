@@ -143,7 +143,7 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
     linking: {
         "F08 where": "Settings",
         "F08 the clicks": "Link a WhatsApp Business account (newer screens: WhatsApp account)",
-        "WX604 leads on": "then go on: `wacoex connect cafe`",
+        "WX604 leads on": "then continue: `wacoex connect cafe`",
         "WX607": "check the Meta Verified badge after connecting",
     },
     switching: {
@@ -165,9 +165,9 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
     symptom("missing-messages", "yes", "yes", "yes", "yes", "yes"): {
         "F50 asked": "were they sent from WhatsApp for Windows or from a watch with Wear OS?",
         "F51 asked": "was the app on the primary phone not opened for more than 14 days?",
-        "F51 said": "companions are logged out when the app on the phone stays closed",
-        "F51 next": "say so: `wacoex reminder confirm shop`",
-        "F53": "it stands in the app on the phone, and not in the inbox?",
+        "F51 said": "WhatsApp logs companions out when the app on the phone stays closed",
+        "F51 next": "record it: `wacoex reminder confirm shop`",
+        "F53": "is it in the app on the phone, and not in the inbox?",
         "F54": "see in WhatsApp Manager that respond.io is listed as an active partner",
         "news 1 asked": "did somebody connect another partner, or switch on Meta Business Agent?",
         "news 1 said": "another partner, or Meta Business Agent, may get the messages",
@@ -177,7 +177,7 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
     },
     symptom("unsupported-messages", "", "", "", ""): {
         "F59 F66": "the contact probably wrote on WhatsApp for Windows or a watch",
-        "F61 F67": "the app was catching up: this heals by itself",
+        "F61 F67": "the app was catching up: this ends by itself",
         "F63": "something that the Cloud API does not carry",
         "F64": "it was the first message of a contact",
         "F65": "the contact edited a message",
@@ -185,8 +185,8 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
     },
     symptom("unlinked-devices", "yes", "no", "no"): {
         "F69 F70": "companions are unlinked when a number is connected, disconnected or registered",
-        "F71 F73": "before the sync is done, up to 24 hours, that may fail",
-        "F72": "then say so: `wacoex device relink ID`",
+        "F71 F73": "linking may fail until the sync is done (up to 24 hours)",
+        "F72": "then record it: `wacoex device relink ID`",
     },
     symptom("cannot-connect", "this number is not eligible", "2.25.1", "no", "no", "yes"): {
         "F74": "Meta does not take this number for Coexistence now",
@@ -220,10 +220,10 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
         "F04 F40": "the app must be opened now",
         "F04 next": "open the WhatsApp Business app on the primary phone",
     },
-    closed_for(15): {"F41 F55 look": "if not, it has to be connected again"},
+    closed_for(15): {"F41 F55 look": "if not, connect it again"},
     mac: {
-        "F15 F88 F89": "was written to in the app (an echo)",
-        "F16 to F20": "edits and deletions by a contact, of which respond.io says nothing",
+        "F15 F88 F89": "also from the app (an echo)",
+        "F16 to F20": "edits and deletions by a contact; respond.io does not say if they count",
     },
 }
 

@@ -125,7 +125,7 @@ def test_an_unfit_command(fails: Fails, command: str, code: str, message: str, h
     table(
         ("nobody to ask", "broadcast send", 2, "needs_answer", "without a terminal", "`--yes`"),
         ("no asking", "broadcast send --no-input", 2, "needs_answer", "--no-input", "`--yes`"),
-        ("count", "broadcast send --expect 9", 5, "unexpected_count", "1 people", "show 1"),
+        ("count", "broadcast send --expect 9", 5, "unexpected_count", "1 person", "show 1"),
         ("never sent", "broadcast resume 1", 2, "wrong_status", "1 is planned", "send 1"),
         ("not running", "broadcast pause 1", 2, "wrong_status", "cannot be paused", "list"),
         ("frozen", "broadcast send 1 --template x", 2, "already_planned", "belong to", "a new one"),
@@ -241,11 +241,11 @@ def state_path(isolated_home: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "value", "code", "message", "hint"),
     table(
-        ("foreign http", "META_BASE_URL", "http://graph.example", "config_invalid", "is not fit",
+        ("foreign http", "META_BASE_URL", "http://graph.example", "config_invalid", "is not valid",
          "an https URL, or an http URL of this machine"),
-        ("no URL", "META_BASE_URL", "graph", "config_invalid", "is not fit", "https URL"),
+        ("no URL", "META_BASE_URL", "graph", "config_invalid", "is not valid", "https URL"),
         ("port", "META_BASE_URL", "https://127.0.0.1:99999", "config_invalid", "not fit", "https"),
-        ("version", "META_API_VERSION", "26", "config_invalid", "is not fit", "such as v26.0"),
+        ("version", "META_API_VERSION", "26", "config_invalid", "is not valid", "such as v26.0"),
         ("channel", "CHANNEL", "shpo", "channel_unknown", "no channel `shpo`", "`shop`?"),
         ("directory", "CONFIG_DIR", "list.csv", "config_unreadable", "not a directory", "the path"),
     ),
@@ -264,9 +264,9 @@ def test_an_unfit_variable(
     table(
         ("no TOML", b"breaker_rows =", "config_invalid", "is not valid TOML", "name = value"),
         ("unknown", b"brekaer_rows = 1", "config_invalid", "not a setting", "`breaker_rows`?"),
-        ("too much", b"breaker_share = 2", "config_invalid", "is not fit", "at most 1"),
-        ("no error", b"breaker_limits.oops = 5", "config_invalid", "is not fit", "error codes"),
-        ("no limit", b"breaker_limits.row = '200%'", "config_invalid", "is not fit", "20%"),
+        ("too much", b"breaker_share = 2", "config_invalid", "is not valid", "at most 1"),
+        ("no error", b"breaker_limits.oops = 5", "config_invalid", "is not valid", "error codes"),
+        ("no limit", b"breaker_limits.row = '200%'", "config_invalid", "is not valid", "20%"),
         ("a secret", b"meta_token = 'x'", "config_invalid", "`meta_token`", "in the environment"),
         ("no table", b"channels = 3", "config_invalid", "must hold tables", "[channels.NAME]"),
         ("latin-1", b"channel = '\xfc'", "config_unreadable", "not UTF-8 text", "UTF-8"),
@@ -473,5 +473,5 @@ def test_nobody_can_be_reached(run, shop: World) -> None:
 
     [error] = ended.envelope["errors"]
     assert (ended.code, ended.envelope["status"], error["code"]) == (5, "error", "refused")
-    assert error["message"] == "broadcast 1 is completed: nobody was sent to"
+    assert error["message"] == "broadcast 1 is completed: nobody got it"
     assert error["hint"] == "look at it: wacoex broadcast show 1"

@@ -59,7 +59,7 @@ def test_wx108_silence_after_a_steady_stream(source: Source) -> None:
         (hourly(200, 0), "it just came"),
         (arrivals(71 + 100, 100), "less than three days of history"),
         (arrivals(300, 250, 50), "200 hours were silent before"),
-        (arrivals(-5, 100, 200), "the newest lies in the future"),
+        (arrivals(-5, 100, 200), "the newest is in the future"),
     ],
 )
 def test_no_wx108_when_silence_is_nothing_new(hours: list[tuple[str, int, str]], why: str) -> None:
@@ -187,13 +187,13 @@ def test_each_message_is_put_down_to_what_speaks_most_for_itself(
 @pytest.mark.parametrize(
     ("finding_id", "known", "reason"),
     [
-        ("WX401", {"code": 131060}, "code 131060; nothing at hand speaks for another cause"),
+        ("WX401", {"code": 131060}, "code 131060; nothing points to another cause"),
         ("WX402", {"quiet_days": 12.4}, "no sign of the app for 12 days before"),
         ("WX403", {"code": 131051, "type": "button"}, "code 131051; button (1)"),
         ("WX402", {"is_after_connecting": True}, "connected less than 24 hours before"),
         ("WX404", {"code": 131060, "is_referred": True}, "1 through an ad or a link"),
         ("WX404", {"is_first": True}, "no code; 1 of contacts that were never seen before"),
-        ("WX405", {"type": "edit"}, "an edit of the same contact"),
+        ("WX405", {"type": "edit"}, "an edit by the same contact"),
     ],
 )
 def test_each_cause_says_how_it_is_known_and_what_to_do(
@@ -203,7 +203,7 @@ def test_each_cause_says_how_it_is_known_and_what_to_do(
 
     assert (found.id, found.channel) == (finding_id, "shop")
     text = found.evidence[0].text
-    assert text.startswith("1 of 1 unsupported messages in 7 days: ")
+    assert text.startswith("1 of 1 unsupported message in 7 days: ")
     assert reason in text
     assert "in the WhatsApp Business app on the phone" in " ".join(found.remedy)
     assert found.verify == "wacoex events list --kind unsupported -c shop"
@@ -233,7 +233,7 @@ def test_who_asks_is_told_all_five_the_likely_ones_first() -> None:
 
     assert [one.id for one in found] == ["WX403", "WX401", "WX402", "WX404", "WX405"]
     assert found[1].title.startswith("possible: ")
-    assert found[1].evidence[0].text == "none of 1 unsupported messages in 7 days speaks for it"
+    assert found[1].evidence[0].text == "none of 1 unsupported message in 7 days points to it"
     assert {one.severity for one in found} == {Severity.INFO}
     assert tuple(one.id for one in ranked(is_asked=True)) == CAUSES
 
@@ -260,7 +260,7 @@ def test_wx406_echoes_stopped_while_contacts_go_on_writing() -> None:
     assert (found.id, found.severity) == ("WX406", Severity.INFO)
     assert found.evidence[0].text == (
         "the newest echo is 6 days old; before, the longest time between two was 1 days,"
-        " and 12 messages of contacts came in since"
+        " and 12 messages from contacts arrived since"
     )
     assert "wacoex connect shop" in found.remedy[-1]
 
@@ -285,9 +285,9 @@ def test_who_misses_messages_is_told_the_three_steps() -> None:
     [found] = check_missing(flow([]), "shop", MONTH_END, is_asked=True, unsupported=windows)
 
     assert found.severity is Severity.WARNING
-    assert found.evidence[0].text.startswith("no echo came in within 28 days")
+    assert found.evidence[0].text.startswith("wacoex received no echo within 28 days")
     assert found.evidence[1].text.startswith("2 desktop-windows `till` is on the list")
-    assert "stands in the app on the phone, and not in the inbox" in found.remedy[0]
+    assert "is it in the app on the phone, and not in the inbox" in found.remedy[0]
     assert "wacoex device probe" in found.remedy[1]
     assert "wacoex partner check -c shop" in found.remedy[2]
 

@@ -185,7 +185,7 @@ def test_the_channel_is_known_by_the_number_that_meta_told(wacoex):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--kind", "echoes"), "no kind of event"),
+        (("--kind", "echoes"), "not a kind of event"),
         (("--since", "yesterday"), "is not a time"),
         (("--since", "999999w"), ""),
         (("--limit", "0"), "0"),

@@ -140,7 +140,7 @@ def test_it_says_since_when_it_counts_and_where_the_real_figure_is(wacoex, happe
 
     shown = wacoex("mac", tty=True).out
 
-    assert "no event that counts is here" in empty
+    assert "there is no event to count yet" in empty
     assert "counted from events since 2026-11-03" in shown
     assert "Billing & Usage" in shown
     assert "1 contacts were active, 1 of them through echoes only" in shown

@@ -346,7 +346,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(there: Workspace) -> None
 
     found = there.survey()
     assert (found.contacts, found.begun.contacts_done) == (22, 100)
-    assert "goes on with the sweep of 2026-11-07" in found.sentence()
+    assert "continues the sweep of 2026-11-07" in found.sentence()
 
     assert 100 <= first < 122
     assert there.sweep().contacts == 22
@@ -465,7 +465,7 @@ def test_nobody_to_ask_about_is_said_and_no_failure(pull) -> None:
     done = pull()
 
     assert done.code == 0
-    assert done.out.startswith("nobody to ask about: ")
+    assert done.out.startswith("there is no contact to read: ")
     assert pull("--dry-run").out == done.out
 
 
@@ -604,7 +604,7 @@ def test_a_contact_that_is_not_ready_makes_it_partial(pull, shop: World) -> None
     done = pull("--contact", ANA_PHONE, "--contact", "+6591000003")
 
     assert done.code == 7
-    assert "contacts it is still busy with: 1" in done.out
+    assert "contacts that it still processes: 1" in done.out
 
 
 def test_a_refused_token_is_a_credential_error(pull, shop: World) -> None:

@@ -344,7 +344,7 @@ def test_a_person_is_asked_before_events_go(wacoex, told, state):
     declined = wacoex("prune", "--older-than", 100, stdin="n\n", tty=True)
 
     assert declined.code == 1
-    assert "remove 1 events in 1 payloads and 1 active contacts of old months for good?" in (
+    assert "remove 1 event in 1 payload and 1 active contact of old months for good?" in (
         declined.err
     )
     assert len(list(EventLog(state).find())) == 2
@@ -353,7 +353,7 @@ def test_a_person_is_asked_before_events_go(wacoex, told, state):
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        ("DELETE FROM payloads", "1 events belong to no payload"),
+        ("DELETE FROM payloads", "1 event without a payload"),
         ("UPDATE cursors SET event_id = 9 WHERE consumer = 'mac'", "`mac` has read events up to 9"),
     ],
 )

@@ -341,7 +341,7 @@ def test_a_field_of_tomorrow_whose_word_takes_something_away_is_to_be_looked_at(
 
     [found] = found_in(shop)
     assert (found.id, found.severity) == ("WX213", Severity.WARNING)
-    assert found.title == "no rule here judges it: look at access_update ACCESS_REVOKED"
+    assert found.title == "wacoex has no rule for it: look at access_update ACCESS_REVOKED"
 
 
 @pytest.mark.parametrize(

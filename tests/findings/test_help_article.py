@@ -17,10 +17,13 @@ from wacoex_cli.diagnosis.explain import explain, whole_text
 TOLD = {
     # Purpose and capabilities
     1: ("coexistence", "linked to a partner such as respond.io through the WhatsApp API, with"),
-    2: ("coexistence", "automation, CRM sync and reporting come on top"),
-    3: ("coexistence", "suits teams that move to API work step by step"),
-    4: ("inactivity", "once every 14 days. Else the connection may be removed, and deliverability"),
-    5: ("coexistence", "Messages can be sent and received on both sides"),
+    2: ("coexistence", "The partner adds automation, CRM sync and reporting"),
+    3: ("coexistence", "suits teams that move to the API step by step"),
+    4: (
+        "inactivity",
+        "once every 14 days. Otherwise Meta may remove the connection, and deliverability",
+    ),
+    5: ("coexistence", "Both sides send and receive messages"),
     6: ("echoes", "Messages sent from the app show up in respond.io as echo messages"),
     7: ("history", "respond.io's rule: contact and message history sync is not supported"),
     # Setting up
@@ -35,7 +38,10 @@ TOLD = {
     12: ("echoes", "It does not trigger an automation"),
     13: ("echoes", "It does not start a conversation"),
     14: ("echoes", "It creates a contact if none exists"),
-    15: ("echoes", "It counts as MAC, for a new contact and for an existing one"),
+    15: (
+        "echoes",
+        "It counts as MAC (monthly active contact), for a new contact and for an existing one",
+    ),
     # Edited messages
     16: ("edited-messages", 'respond.io shows it with the label "Edited"'),
     17: ("edited-messages", "An edit opens no service window"),
@@ -60,9 +66,9 @@ TOLD = {
     31: ("companion-devices", "companion devices must be connected again after setup"),
     32: ("limitations", "The rate is capped by Meta at 20 messages per second"),
     # Questions
-    33: ("coexistence", "The app can be used further"),
+    33: ("coexistence", "You keep using the app"),
     34: ("fees", "Messages sent in the app cost no WhatsApp fee"),
-    35: ("fees", "Their echoes may count towards MAC and so affect the plan"),
+    35: ("fees", "may count towards MAC (monthly active contact) and so affect the plan"),
     36: ("history", "Past conversations are not shown there in what the article calls Phase 1"),
     37: ("echoes", "a message from the app appears as an echo, opens no window and triggers no"),
     38: (
@@ -77,9 +83,9 @@ TOLD = {
     ),
     42: ("WX607", "the badge is not lost; the subscription is transferred"),
     # "The WABA already has an existing payment method"
-    43: ("WX602", "a limitation set by Meta"),
-    44: ("WX602", "a credit line can neither be removed nor moved to another provider"),
-    45: ("WX602", "cannot get a credit line from another provider (BSP). A new WABA id is needed"),
+    43: ("WX602", "Meta sets this limit"),
+    44: ("WX602", "nobody can remove a credit line or move it to another provider"),
+    45: ("WX602", "cannot get a credit line from another provider (BSP). You need a new WABA id"),
     46: ("WX602", "1. Back up the messages"),
     47: ("WX602", "2. Disconnect the business account from the app"),
     48: ("WX602", "3. Reconnect the business account in the app"),
@@ -87,8 +93,11 @@ TOLD = {
     # Messages sent from WhatsApp for Windows are missing
     50: ("WX301", "trigger no webhook: they are visible in the app and missing in respond.io"),
     51: ("WX406", "not opened for more than 14 days, so its linked devices were logged out"),
-    52: ("WX406", "the partner's connection to the WABA was removed or disturbed"),
-    53: ("WX406", "stand on the primary phone and not in respond.io"),
+    52: (
+        "WX406",
+        "the partner's connection to the WABA (WhatsApp Business Account) was removed or disturbed",
+    ),
+    53: ("WX406", "Is it on the primary phone and not in respond.io"),
     54: ("WX406", "that respond.io is listed as an active partner"),
     55: ("WX406", "delete the channel in respond.io and connect it again through embedded signup"),
     56: ("WX406", "WhatsApp enforces this"),
@@ -100,13 +109,16 @@ TOLD = {
     ),
     # "Message received during sync and not available"
     59: ("unsupported-messages", "wrote on a companion that is not supported"),
-    60: ("unsupported-messages", "no webhook is sent and it cannot be mirrored"),
+    60: (
+        "unsupported-messages",
+        "an unsupported companion sends no webhook, and its messages cannot be mirrored",
+    ),
     61: (
         "unsupported-messages",
         "after a long inactivity the connection is refreshed, which takes time",
     ),
     62: ("unsupported-messages", "during the refresh some events appear as unsupported"),
-    63: ("unsupported-messages", "a type that the Cloud API does not carry"),
+    63: ("unsupported-messages", "of a type that the Cloud API does not support"),
     64: (
         "unsupported-messages",
         "a contact's first message to the number, above all through a click-to",
@@ -122,8 +134,8 @@ TOLD = {
         "After causes 3, 4 and 5: read it in the app; there is no workaround",
     ),
     # Why was a companion unlinked?
-    69: ("WX303", "all companions are unlinked by onboarding"),
-    70: ("WX303", "and by offboarding."),
+    69: ("WX303", "onboarding and"),
+    70: ("WX303", "offboarding unlink all companions"),
     71: ("WX303", "Wait up to 24 hours for data and history to sync"),
     72: ("WX303", ", then link again;"),
     73: ("WX303", "linking may not work before the sync is done"),
@@ -144,7 +156,7 @@ TOLD = {
     86: ("offboarding", "It does not delete the WhatsApp Business account"),
     87: ("offboarding", "nor does it delete the phone number"),
     # Billing, once more
-    88: ("mac", "An echo to a new contact counts"),
+    88: ("mac", "to a new contact counts"),
     89: ("mac", "an echo to an existing contact counts"),
     90: ("mac", "No WhatsApp fee applies to either"),
     # Where to go on
@@ -153,7 +165,7 @@ TOLD = {
     # Two more
     93: (
         "echoes",
-        "gives visibility, and lets contact data be synced and followed up by automation",
+        "An echo shows the message. Automation can use the contact later",
     ),
     94: ("features", "applies to every integration with a third-party platform, not to respond.io"),
 }
@@ -161,13 +173,13 @@ TOLD = {
 META_SAYS = {
     7: ("history", "Meta's rule: offers both, once for each onboarding and within 24 hours"),
     23: ("features", "Meta's rule: editing and deleting are supported and mirrored"),
-    27: ("limitations", "History and contacts can be copied by a partner who asks for it"),
-    28: ("limitations", "groups, calls and status updates go on working in the app"),
+    27: ("limitations", "A partner can copy history and contacts"),
+    28: ("limitations", "groups, calls and status updates still work in the app"),
     36: ("history", "History goes back 180 days"),
     41: ("WX103", "After a new registration of the phone WhatsApp may reconnect by itself"),
-    42: ("WX607", "Meta's rule: silent about Meta Verified"),
-    60: ("unsupported-messages", "it may arrive as unsupported all the same (131060)"),
-    71: ("WX303", "they are linked again by hand. No wait is named"),
+    42: ("WX607", "Meta's rule: Meta does not mention Meta Verified here"),
+    60: ("unsupported-messages", "it may arrive as unsupported (131060)"),
+    71: ("WX303", "you link them again on the phone. Meta names no wait"),
 }
 
 

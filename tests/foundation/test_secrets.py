@@ -432,7 +432,7 @@ def test_what_is_stored_is_found_again_and_can_be_deleted(
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("keyring.backends.null.Keyring", "the null backend is in force, which stores nothing"),
+        ("keyring.backends.null.Keyring", "the null backend is in use, which stores nothing"),
         ("keyring.backends.fail.Keyring", "no keyring service is running here"),
         ("keyring.backends.nul.Keyring", "its backend cannot be loaded (ModuleNotFoundError)"),
         ("keyring.backends.null.Keyrin", "its backend cannot be loaded (AttributeError)"),

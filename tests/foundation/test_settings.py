@@ -109,7 +109,7 @@ def test_a_channel_table_goes_before_the_rest_of_the_config_only(config: Path) -
     ],
 )
 def test_a_base_url_that_could_leak_the_token_is_refused(url: str) -> None:
-    with pytest.raises(UsageError, match="`WACOEX_META_BASE_URL` in the environment is not fit"):
+    with pytest.raises(UsageError, match="`WACOEX_META_BASE_URL` in the environment is not valid"):
         load({"WACOEX_META_BASE_URL": url})
 
 
@@ -137,7 +137,7 @@ def test_an_unfit_value_is_refused_with_what_is_allowed(environ: dict[str, str],
         load(environ)
 
     assert raised.value.hint == hint
-    assert raised.value.message == f"`{next(iter(environ))}` in the environment is not fit"
+    assert raised.value.message == f"`{next(iter(environ))}` in the environment is not valid"
 
 
 def test_an_unfit_value_names_its_file(config: Path) -> None:
@@ -146,7 +146,7 @@ def test_an_unfit_value_names_its_file(config: Path) -> None:
     with pytest.raises(UsageError) as raised:
         load(channel="shop")
 
-    assert raised.value.message == f"`timezone` of a channel in {config} is not fit"
+    assert raised.value.message == f"`timezone` of a channel in {config} is not valid"
 
 
 @pytest.mark.parametrize(
@@ -193,10 +193,10 @@ def test_unknown_variables_are_warned_about_wherever_they_stand() -> None:
     Path(".env").write_text("WACOEX_STAT=x\nDATABASE_URL=y\n")
 
     assert warnings({"WACOEX_META_TOKN": "x", "WACOEX_QQQ": "y", "PATH": "z"}) == [
-        "`WACOEX_META_TOKN` in the environment means nothing to wacoex;"
+        "`WACOEX_META_TOKN` in the environment is not a setting of wacoex;"
         " did you mean `WACOEX_META_TOKEN`?",
-        "`WACOEX_QQQ` in the environment means nothing to wacoex",
-        "`WACOEX_STAT` in .env means nothing to wacoex; did you mean `WACOEX_STATE`?",
+        "`WACOEX_QQQ` in the environment is not a setting of wacoex",
+        "`WACOEX_STAT` in .env is not a setting of wacoex; did you mean `WACOEX_STATE`?",
     ]
 
 
@@ -500,14 +500,14 @@ def test_a_value_of_another_type_is_named_with_its_file(config: Path, name: str)
 def test_what_cannot_be_that_setting_is_refused(config: Path, name: str, value: str) -> None:
     config.write_text(f"{name} = {value}\n")
 
-    assert refusal().message == f"`{name}` in {config} is not fit"
+    assert refusal().message == f"`{name}` in {config} is not valid"
 
 
 @pytest.mark.parametrize("path", ["a\0b", "~no-such-user-here/x"])
 def test_what_cannot_be_a_directory_is_refused_in_a_dotenv(path: str) -> None:
     Path(".env").write_text(f"WACOEX_CONFIG_DIR='{path}'\n")
 
-    assert refusal().message == "`WACOEX_CONFIG_DIR` in .env is not fit"
+    assert refusal().message == "`WACOEX_CONFIG_DIR` in .env is not valid"
 
 
 _LINES = st.lists(

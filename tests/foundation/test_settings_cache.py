@@ -230,7 +230,7 @@ def test_what_is_refused_is_refused_again_and_not_kept(cache: Path, config: Path
     config.write_text('timezone = "Mars/Base"\n')
 
     for _ in range(2):
-        with pytest.raises(UsageError, match=f"`timezone` in {config} is not fit"):
+        with pytest.raises(UsageError, match=f"`timezone` in {config} is not valid"):
             load()
     assert len(entries(cache)) == 1
 
@@ -249,7 +249,7 @@ def test_a_zone_that_the_machine_no_longer_knows_is_refused(cache: Path, tmp_pat
         (zones / "Test/Here").unlink()
         zoneinfo.ZoneInfo.clear_cache()
 
-        with pytest.raises(UsageError, match="is not fit"):
+        with pytest.raises(UsageError, match="is not valid"):
             load(environ)
     finally:
         zoneinfo.reset_tzpath()

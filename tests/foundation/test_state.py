@@ -169,7 +169,7 @@ def test_a_migration_that_is_no_text_is_named_as_what_it_is(
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE _sqlite_migrations SET name = ? WHERE rowid = 1", [name])
 
-    with pytest.raises(StateError, match="a migration that is no text") as raised:
+    with pytest.raises(StateError, match="a migration that is not text") as raised:
         open_state(path)
     seen = look_at_file(path)
 

@@ -57,7 +57,8 @@ def test_what_looks_wrong_is_told(warned: list[str]) -> None:
     opened(warned, WACOEX_CHANEL="x").close()
 
     assert warned == [
-        "`WACOEX_CHANEL` in the environment means nothing to wacoex; did you mean `WACOEX_CHANNEL`?"
+        "`WACOEX_CHANEL` in the environment is not a setting of wacoex; did you mean"
+        " `WACOEX_CHANNEL`?"
     ]
 
 

@@ -47,7 +47,7 @@ def test_the_countdown_begins_anew_and_the_next_deadline_is_told(run: Run, shop:
         "channel shop: confirmed by Ana, the app was open at 2026-11-23 17:30 Asia/Singapore",
         "next deadline: 2026-12-07 17:30 Asia/Singapore (in 14 days)",
         "act by: 2026-12-06 17:30 Asia/Singapore (in 13 days)",
-        "messages through the API, messages of customers and broadcasts do not count as"
+        "messages through the API, messages from customers and broadcasts do not count as"
         " opening the app",
     ]
     assert run("reminder", "check").code == 0
@@ -113,8 +113,8 @@ def test_an_earlier_moment_is_read_in_the_channels_zone(
 @pytest.mark.parametrize(
     ("at", "said"),
     [
-        ("2026-11-23 17:31", "is still to come"),
-        ("2027-01-01T00:00:00Z", "is still to come"),
+        ("2026-11-23 17:31", "is in the future"),
+        ("2027-01-01T00:00:00Z", "is in the future"),
         ("yesterday", "is not a time"),
         ("", "is not a time"),
     ],
@@ -163,7 +163,7 @@ def test_with_several_channels_one_has_to_be_named(run: Run, shop: str, state: S
     outcome = run("reminder", "confirm")
 
     assert (outcome.code, state.rows(EVIDENCE)) == (2, [])
-    assert "which channel is meant?" in outcome.err
+    assert "which channel do you mean?" in outcome.err
     assert run("reminder", "confirm", "cafe").code == 0
     assert run("reminder", "confirm", "-c", "shop").code == 0
     assert run("reminder", "confirm", "cafe", "-c", "shop").code == 2

@@ -55,7 +55,7 @@ def test_a_notice_says_which_phone_until_when_and_how_to_confirm_it(
     done = run(*NOTIFY, env={"WACOEX_NOTIFY_URLS": inbox.url, "WACOEX_TIMEZONE": "Asia/Singapore"})
 
     assert (done.code, done.err) == (0, "")
-    assert done.out == f"shop critical (stage): told json://127.0.0.1:{inbox.port}\n"
+    assert done.out == f"shop critical (stage): notified json://127.0.0.1:{inbox.port}\n"
     [message] = inbox.messages
     assert message["type"] == "failure"
     assert message["message"].splitlines() == [
@@ -63,7 +63,7 @@ def test_a_notice_says_which_phone_until_when_and_how_to_confirm_it(
         "Owner: Ana Lim",
         "Stage: critical",
         "",
-        "Last opened: 2026-11-01 17:00 Asia/Singapore, 12 days ago, as far as is known",
+        "Last opened, as far as wacoex knows: 2026-11-01 17:00 Asia/Singapore, 12 days ago",
         "Act by: 2026-11-14 17:00 Asia/Singapore, in 23 hours",
         "Deadline: 2026-11-15 17:00 Asia/Singapore, in 1 day",
         "After the deadline WhatsApp disconnects the channel.",
@@ -114,7 +114,7 @@ def test_a_failing_notifier_does_not_stop_the_others(run, shop: str, inbox: Any)
     assert failed["to"] == "json://127.0.0.1:9"
     assert failed["reason"] == "a Connection error occurred sending JSON notification to 127.0.0.1"
     assert again.code == 6  # the only one that was still due
-    assert "error: 1 of 1 notices could not be sent\n" in again.err
+    assert "error: 1 of 1 notice could not be sent\n" in again.err
     assert len(inbox.messages) == 1
 
 
@@ -159,7 +159,7 @@ def test_without_anybody_to_tell_it_says_how_to_name_somebody(run, shop: str) ->
     done = run(*NOTIFY)
 
     assert done.code == 2
-    assert "error: there is no address that notices go to\n" in done.err
+    assert "error: no address for notices is set\n" in done.err
     assert "`WACOEX_NOTIFY_URLS`" in done.err
 
 
@@ -201,7 +201,7 @@ def test_a_dry_run_shows_what_would_go_where_and_keeps_nothing(
     data = run(*NOTIFY, "--to", inbox.url, "-n", "--json").data
 
     assert shown.code == 0
-    assert f"would tell json://127.0.0.1:{inbox.port}" in shown.out
+    assert f"would notify json://127.0.0.1:{inbox.port}" in shown.out
     assert "  | 2. Then confirm it: wacoex reminder confirm shop\n" in shown.out
     assert [one["kind"] for one in data["would_send"]] == ["stage"]
     assert (data["sent"], data["dry_run"], inbox.messages) == ([], True, [])
@@ -363,7 +363,7 @@ def test_a_refusing_monitor_changes_nothing_and_is_asked_once(
 
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
     assert len(inbox.paths) == 2
-    assert "the heartbeat was not taken" in loud.err
+    assert "the heartbeat failed" in loud.err
     assert "s3cr3tid" not in loud.err
 
 
@@ -372,7 +372,7 @@ def test_an_unreachable_monitor_changes_nothing(run, open_shop: None, inbox: Any
     done = run(*NOTIFY, "--to", inbox.url, "-v", env=gone)
 
     assert done.code == 0
-    assert "the heartbeat was not taken" in done.err
+    assert "the heartbeat failed" in done.err
     assert "s3cr3tid" not in done.err
 
 
@@ -385,7 +385,7 @@ def test_a_monitor_that_hangs_is_given_up(
     done = run(*NOTIFY, "--to", inbox.url, "-v", env=beating(inbox))
 
     assert done.code == 0
-    assert "the heartbeat was not taken" in done.err
+    assert "the heartbeat failed" in done.err
 
 
 @pytest.mark.parametrize("url", ["s3cr3tid", "ftp://s3cr3tid/x", "http://", "http://s3cr3tid:x/"])
@@ -396,7 +396,8 @@ def test_what_is_no_url_is_warned_about_without_quoting_it(
 
     assert done.code == 0
     assert done.err == (
-        "warning: `WACOEX_HEARTBEAT_URL` is no http or https URL, so no heartbeat is sent\n"
+        "warning: `WACOEX_HEARTBEAT_URL` is not an http or https URL, so wacoex"
+        " sends no heartbeat\n"
     )
 
 
@@ -446,7 +447,7 @@ def test_a_test_that_fails_says_why(run, shop: str, inbox: Any) -> None:
 def test_a_test_without_an_address_says_how_to_give_one(run, shop: str) -> None:
     done = run(*NOTIFY, "--test")
 
-    assert (done.code, "there is no address that notices go to" in done.err) == (2, True)
+    assert (done.code, "no address for notices is set" in done.err) == (2, True)
 
 
 def test_a_test_of_one_channel_goes_to_its_own_address(

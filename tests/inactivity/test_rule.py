@@ -263,7 +263,7 @@ def test_more_evidence_never_brings_the_deadline_nearer(signs: list[GradedSign])
 
 @given(st.lists(SIGNS, max_size=12), st.integers(0, 30 * 24 * 60))
 def test_time_alone_only_makes_it_worse(signs: list[GradedSign], minutes: int) -> None:
-    # Without what is still to come: that counts once its time is there.
+    # Without what is in the future: that counts once its time is there.
     past = [one for one in signs if one.at <= NOW]
     worse = [Stage.OK, Stage.WARNING, Stage.CRITICAL, Stage.OVERDUE]
 

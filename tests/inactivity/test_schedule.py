@@ -358,7 +358,7 @@ def test_systemd_is_preferred_where_it_answers(
 
     units = isolated_home / ".config/systemd/user"
     assert first.out.startswith("systemd: installed\n")
-    assert "it runs while you are logged in; for always: loginctl enable-linger" in first.out
+    assert "it runs while you are logged in; to run it always: loginctl enable-linger" in first.out
     assert second.out.startswith("systemd: installed already, nothing changed\n")
     assert (
         f"ExecStart={machine.program} reminder notify\n" in (units / schedule.SERVICE).read_text()

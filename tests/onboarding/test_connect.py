@@ -206,7 +206,7 @@ def test_the_receipt_says_in_words_what_was_done_by_whom_and_when(run, shop) -> 
     ) in said
     assert not re.search(r"\w_\w|\d{4}-\d\d-\d\d", shown.partition("\n\n")[0])
     assert "info WX606 (shop)" in shown
-    assert shown.endswith("not finished; go on with: wacoex connect shop\n")
+    assert shown.endswith("not finished; continue with: wacoex connect shop\n")
 
 
 def test_what_is_settled_is_shown_and_not_asked_again(run, shop) -> None:
@@ -462,7 +462,7 @@ def test_the_four_steps_the_new_ids_and_the_templates_are_told_before_it_asks(
     assert places == sorted(places)
     assert "new waba_id" in told
     assert "respondio_channel_id 4242" in told
-    assert "templates to make again: hello/en, offer/en_US\n" in f"{told}\n"
+    assert "make these templates again: hello/en, offer/en_US\n" in f"{told}\n"
 
 
 def test_a_new_journey_begins_with_who_agreed_to_what(stage, finished) -> None:
@@ -505,7 +505,7 @@ def test_without_anybody_to_ask_nothing_begins(stage, finished) -> None:
         context.options,
     )
 
-    with pytest.raises(UsageError, match="nobody is there") as raised:
+    with pytest.raises(UsageError, match="there is no terminal") as raised:
         begin_again(alone)
 
     assert raised.value.hint == "run `wacoex connect shop` in a terminal"

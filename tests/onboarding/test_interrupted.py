@@ -45,7 +45,7 @@ ANSWERS = {
     "to which number": PERSON,
     "copy the contacts": "yes",
     "copy the chats": "yes",
-    "go on without": "yes",
+    "continue without": "yes",
 }
 WHEN = frozenset({"began_at", "observed_at", "connected_at", "echo_at", "closes_at", "at"})
 DATES = WHEN | {"act_by_at", "deadline_at", "relink_from", "request_id", "known_ids", "next"}

@@ -256,7 +256,7 @@ def test_a_channel_is_let_go_with_proof_and_a_receipt(shop: Shop, on_sleep) -> N
     assert shop.states() == dict.fromkeys(IDS, "settled") | {"unsubscribe": "skipped"}
     proof = shop.answer(done, "proof")
     assert proof["proved_by"] == BY_EVENT
-    assert proof["text"].startswith("Meta told PARTNER_REMOVED, reason ACCOUNT_DISCONNECTED")
+    assert proof["text"].startswith("Meta reported PARTNER_REMOVED, reason ACCOUNT_DISCONNECTED")
     relink = from_text(shop.answer(done, "companions")["relink_from"])
     assert relink - from_text(proof["disconnected_at"]) == timedelta(hours=24)
     with shop.state() as state:
@@ -306,7 +306,7 @@ def test_a_number_that_left_its_account_is_gone_although_it_was_never_seen(shop:
 
     done = shop.offboard()
 
-    assert shop.answer(done, "proof")["text"].startswith("the number is not in its WhatsApp")
+    assert shop.answer(done, "proof")["text"].startswith("the number is no longer in its WhatsApp")
 
 
 def test_a_respond_io_channel_that_is_gone_proves_it(shop: Shop, on_sleep) -> None:
@@ -694,7 +694,7 @@ def test_a_dry_run_tells_both_ways_and_asks_nothing(run, served: World) -> None:
     assert done.code == 0
     assert "Settings, Account, Business Platform" in done.out
     assert "Meta Business Settings, WhatsApp Accounts" in done.out
-    assert "stands now: no removal was told, is_on_biz_app is true" in done.out
+    assert "stands now: Meta reported no removal, is_on_biz_app is true" in done.out
     told = run("offboard", "shop", "-n", "--json").data
     assert (told["dry_run"], told["journey_id"], told["status"]) == (True, None, "open")
     assert {one["state"] for one in told["steps"]} == {"open"}

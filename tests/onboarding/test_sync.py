@@ -17,7 +17,7 @@ from wacoex_cli.onboarding.sync import progress_of, sync
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.webhooks import emit
 
-YES = {"copy the contacts": "yes", "copy the chats": "yes", "go on without": "yes"}
+YES = {"copy the contacts": "yes", "copy the chats": "yes", "continue without": "yes"}
 EDGE = "smb_app_data"
 
 
@@ -95,7 +95,7 @@ def test_an_answer_that_never_came_is_uncertain_and_never_repeated(stand, make_t
 
     first = go(stand, make_talker(YES))
     stand.reopen()
-    second = go(stand, make_talker({"copy the chats": "yes", "go on without": "no"}))
+    second = go(stand, make_talker({"copy the chats": "yes", "continue without": "no"}))
 
     assert (first.state, second.state) == (StepState.UNCERTAIN, StepState.UNCERTAIN)
     assert "never repeated" in str(first.note)

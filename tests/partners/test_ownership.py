@@ -71,7 +71,7 @@ def test_a_person_reads_the_evidence_and_that_it_is_no_proof(run: Run, shop: str
     outcome = run("partner", "check", shop, tty=True)
 
     assert "respond.io WA BSP" in outcome.out
-    assert "evidence, no proof" in outcome.out
+    assert "signs, not proof" in outcome.out
     assert run("partner", "check").out == "ok\tshop\trespond.io\tyes\t\n"
 
 

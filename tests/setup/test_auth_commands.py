@@ -183,7 +183,7 @@ def test_an_insecure_file_is_written_when_asked_for_and_warned_about(
     assert (done.code, path.read_text(), path.stat().st_mode & 0o777) == (0, "abc\n", 0o600)
     assert status.code == 0
     assert status.out == f"respondio-token\t\t{path}\t\t\t\n"
-    assert status.err == f"warning: respondio-token: it lies unencrypted in {path}\n"
+    assert status.err == f"warning: respondio-token: it is unencrypted in {path}\n"
 
 
 def test_an_insecure_file_for_all_would_hide_the_keyring_of_a_channel(
@@ -251,7 +251,7 @@ def test_logout_deletes_what_login_stored(run, keyring_entries: Entries) -> None
     done = run("auth", "logout", "respondio-token", "--yes", "--json")
     assert (done.data["removed"], keyring_entries) == ([where], {})
     again = run("auth", "logout", "respondio-token", "--yes")
-    assert (again.code, again.out) == (0, "there was no stored respondio-token\n")
+    assert (again.code, again.out) == (0, "no respondio-token was stored\n")
 
 
 def test_logout_asks_first(run, keyring_entries: Entries) -> None:

@@ -137,7 +137,7 @@ def test_a_person_twice_in_one_broadcast_is_found(wacoex, broadcast, state):
 
     [problem] = wacoex("state", "check", "--json").data["problems"]
 
-    assert problem["problem"] == "broadcast 1 has 1 people more than once"
+    assert problem["problem"] == "broadcast 1 has 1 person more than once"
 
 
 def test_what_a_person_settled_as_sent_needs_no_message_id(wacoex, broadcast, state):
@@ -161,7 +161,7 @@ def test_an_opted_out_person_may_stand_in_a_plan_but_is_never_sent_to(wacoex, br
     problems = wacoex("state", "check", "--json").data["problems"]
 
     assert any(
-        one["problem"] == "broadcast 1 was sent to 1 people after they opted out"
+        one["problem"] == "broadcast 1 was sent to 1 person after they opted out"
         for one in problems
     )
 
@@ -258,8 +258,8 @@ def test_a_dry_run_removes_nothing_and_a_no_neither(wacoex, broadcast, state):
     unasked = wacoex("state", "prune", "--older-than", 400)
 
     assert (tried.code, declined.code, unasked.code) == (0, 1, 2)
-    assert "1 broadcasts would be removed" in tried.out
-    assert "remove 1 broadcasts with 1 rows for good?" in declined.err
+    assert "1 broadcast would be removed" in tried.out
+    assert "remove 1 broadcast with 1 row for good?" in declined.err
     assert left(state) == [1, 2]
 
 

@@ -131,7 +131,7 @@ def test_a_channel_of_respondio_has_the_templates_that_respondio_knows(run):
     lines = run("template", "list").out.splitlines()
     assert "appointment\ten_US\tAPPROVED\tUTILITY\theader.1 1 button.0\t\tTEXT\tURL" in lines
     shown = run("template", "show", "spring_sale").out
-    assert "APPROVED, MARKETING, quality not told by respond.io" in shown
+    assert "APPROVED, MARKETING, quality not given by respond.io" in shown
     assert "--param first_name=COLUMN" in shown
 
 

@@ -110,7 +110,7 @@ def test_a_secret_is_the_first_line_of_a_pipe_even_when_asking_is_forbidden(typi
 def test_a_pipe_that_is_no_text_is_refused(monkeypatch, make_stream) -> None:
     monkeypatch.setattr(sys, "stdin", make_stream(b"\xff\xfe\n"))
 
-    with pytest.raises(UsageError, match="standard input is no plain text"):
+    with pytest.raises(UsageError, match="standard input is not plain text"):
         TerminalDialogue(Invocation()).secret("Token")
 
 

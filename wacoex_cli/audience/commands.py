@@ -19,7 +19,7 @@ from wacoex_cli.terminal.render import Result, Table
 if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
 
-app = group("optout", "The people who want no more messages. No broadcast is ever sent to them.")
+app = group("optout", "The people who want no more messages. No broadcast ever goes to them.")
 
 _PARTIAL = 7
 _LINES_SHOWN = 10
@@ -43,7 +43,7 @@ ScopeOption = Annotated[
     typer.Option(
         "--scope",
         metavar="all|marketing",
-        help="What they are not sent. `marketing` lets utility and authentication through.",
+        help="What they do not get. `marketing` still allows utility and authentication.",
     ),
 ]
 
@@ -70,14 +70,16 @@ def _up_to_date(invocation: Invocation) -> "Iterator[Workspace]":
 def add(
     invocation: Invocation,
     phone: PhoneArgument,
-    note: Annotated[str | None, typer.Option(metavar="TEXT", help="When, where or why.")] = None,
+    note: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="When, where or why they said it.")
+    ] = None,
     scope: ScopeOption = "all",
     country: CountryOption = None,
     dry_run: DryRunOption = False,
 ) -> Result:
     """Never send to a person again.
 
-    Who is on the list for marketing is added for all, never the other way round: to take that back,
+    A person on the list for marketing can be added for all, but not the other way round: for that,
     remove them first.
     """
     from wacoex_cli.contacts import stops, store
@@ -108,7 +110,7 @@ def remove(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Let a person be sent to again."""
+    """Allow messages to a person again."""
     from wacoex_cli.contacts import store
 
     with _up_to_date(invocation) as workspace:

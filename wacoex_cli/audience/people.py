@@ -61,7 +61,7 @@ def named_in(row: SourceRow, country: str | None) -> NamedPerson:
             return NamedPerson(reason=reason, detail=why)
     stands_there = row.user_id.strip()
     if stands_there and row.phone.strip() in ("", stands_there):
-        detail = f"no user id of Meta ({shortened(stands_there)}), such as {_EXAMPLE}"
+        detail = f"not a user id of Meta ({shortened(stands_there)}), such as {_EXAMPLE}"
     else:
         detail = why_invalid(row.phone, country)
     return NamedPerson(reason=SkipReason.INVALID, detail=detail)
@@ -118,7 +118,7 @@ def excluded_names(
         if named.reason is not None:
             raise UsageError(
                 f"line {row.line} of {excluded.title} to exclude cannot be read: {named.detail}",
-                hint="mend or remove that line; nothing was planned",
+                hint="correct or remove that line; nothing was planned",
                 code="invalid_phone",
             )
         if named.phone:

@@ -38,19 +38,19 @@ def why_invalid(text: str, country: str | None) -> str:
             " format the column as text and enter or export it again"
         )
     if _ERROR.fullmatch(text):
-        return f"an error of the spreadsheet ({text}), no number"
+        return f"an error of the spreadsheet ({text}), not a number"
     if text.casefold() in _PLACEHOLDERS:
-        return f"a placeholder ({text}), no number"
+        return f"a placeholder ({text}), not a number"
     if kind := why_no_user_id(text):
         return kind
     if kind := misread(text):
-        return f"{kind} ({shortened(text)}), no phone number"
+        return f"{kind} ({shortened(text)}), not a phone number"
     if holds_two(text, country):
-        return "two numbers in one cell: leave the one to send to"
+        return "two numbers in one cell: keep only the number to send to"
     if (found := _EXTENSION.fullmatch(text)) and normalise(found["number"], country):
-        return f"a number with an extension ({shortened(text)}): nobody has WhatsApp on one"
+        return f"a number with an extension ({shortened(text)}): WhatsApp has no extensions"
     if (found := _LABEL.fullmatch(text)) and normalise(found["number"], country):
-        return f"a label before the number ({found['label'].strip()}): leave the number alone"
+        return f"a label before the number ({found['label'].strip()}): keep only the number"
     if country is None and _NATIONAL.fullmatch(text):
         return "neither + and country code nor --country"
     where = f" of {country}" if country else ""

@@ -215,7 +215,7 @@ def _no_phone_column(title: str, columns: Sequence[str]) -> UsageError:
     names = ", ".join(f"`{name}`" for name in _SHOWN_NAMES)
     return UsageError(
         f"{title} has no phone column among {found}",
-        hint=f"say which it is with `--phone-column`, or name it one of {names};"
+        hint=f"name it with `--phone-column`, or call it one of {names};"
         " columns are separated by comma, semicolon, tab or |",
         code="no_phone_column",
     )
@@ -273,7 +273,7 @@ class RecipientsFile:
                 yield SourceRow(line, phone, values, None, user_id)
                 continue
             if fault is None and (kind := kinds.get(phone_column)):
-                fault = f"{kind}, no phone number"
+                fault = f"{kind}, not a phone number"
             yield SourceRow(line, shortened(phone), values, fault, shortened(user_id))
 
     def demand_certain_column(self) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.model import Channel
+from wacoex_cli.errors import counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.ledger import figures
@@ -162,7 +163,7 @@ def check_refused_people(trouble: Trouble, channel: str) -> list[Finding]:
         return []
     evidence = [
         Evidence(
-            f"{'1 person' if people == 1 else f'{people} people'}, {code}: {_REFUSED[code]}",
+            f"{counted(people, 'person')}, {code}: {_REFUSED[code]}",
             "meta",
             trouble.refused_at,
         )
@@ -185,7 +186,11 @@ def check_limit_used_up(
         return []
     said = (
         (f"the portfolio's messaging limit is {tier}", "meta"),
-        (f"{taken_in_24_hours} people were messaged from this number in the last 24 h", "ledger"),
+        (
+            f"{counted(taken_in_24_hours, 'person')} got messages from this number in the"
+            " last 24 h",
+            "ledger",
+        ),
     )
     evidence = [Evidence(text, source, observed_at) for text, source in said]
     severity = Severity.UNKNOWN if limit is None else Severity.WARNING
@@ -219,7 +224,7 @@ def check_us_marketing(
     if category != "MARKETING" or not us_recipients:
         return []
     evidence = (
-        Evidence(f"{us_recipients} recipients have a US number", "plan", observed_at),
+        Evidence(f"{counted(us_recipients, 'recipient')} with a US number", "plan", observed_at),
         Evidence("the template's category is MARKETING", "meta", observed_at),
     )
     return [Finding("WX506", Severity.WARNING, channel, evidence)]

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from wacoex_cli.foundation.workspace import Workspace
 
-app = group("broadcast", "Plan a broadcast, send it at a safe pace, know what became of every row.")
+app = group(
+    "broadcast",
+    "Plan a broadcast, send it at a safe pace, and see what happened to every recipient.",
+)
 
 
 def _option(flag: str, metavar: str, help: str) -> Any:
@@ -59,7 +62,7 @@ class PlanOptions(NamedTuple):
     text: Annotated[
         list[str] | None, _option("--text", "PLACEHOLDER=VALUE", "The same text for everybody.")
     ] = None
-    name: Annotated[str | None, _option("--name", "TEXT", "A name to know it by.")] = None
+    name: Annotated[str | None, _option("--name", "TEXT", "A name to recognise it by.")] = None
     country: Annotated[
         str | None,
         _option("--country", "CODE", "Country of numbers written without +, such as SG."),
@@ -80,7 +83,7 @@ class PlanOptions(NamedTuple):
         bool,
         typer.Option(
             "--accept-possible",
-            help="Send to numbers of a possible length too whose range no numbering plan knows.",
+            help="Also send to numbers of a possible length that no numbering plan knows.",
         ),
     ] = False
     create_contacts: Annotated[
@@ -88,7 +91,7 @@ class PlanOptions(NamedTuple):
         typer.Option(
             "--create-contacts",
             help="respond.io: make a contact of each person who is not a contact yet;"
-            " each may count as a MAC.",
+            " each may count as a MAC (monthly active contact).",
         ),
     ] = False
 
@@ -98,7 +101,7 @@ class SendOptions(NamedTuple):
 
     rate: Annotated[float | None, _option("--rate", "N", "Messages per second, 1 to 20.")] = None
     expect: Annotated[
-        int | None, _option("--expect", "N", "Refuse unless exactly N people would be sent to.")
+        int | None, _option("--expect", "N", "Refuse unless exactly N people would get it.")
     ] = None
     overrule: Annotated[
         list[str] | None, _option("--overrule", "ID", "Send although this check is critical.")
@@ -108,12 +111,12 @@ class SendOptions(NamedTuple):
         _option(
             "--canary",
             "N",
-            "Send to N people first, and to the rest only when that went well; 0: no more.",
+            "Send to N people first, and to the rest only if that went well; 0: no canary.",
         ),
     ] = None
     canary_wait: Annotated[
         str | None,
-        _option("--canary-wait", "TIME", "Wait so long for their statuses; 10m if left out."),
+        _option("--canary-wait", "TIME", "Wait this long for their statuses; 10m if left out."),
     ] = None
     canary_limit: Annotated[
         str | None, _option("--canary-limit", "SHARE", "Fewer than this may fail; 10% if left out.")
@@ -123,8 +126,8 @@ class SendOptions(NamedTuple):
         _option(
             "--quiet-hours",
             "FROM-TO",
-            "Hold a message back while it is so late where its number is from (a user id: in"
-            " the channel's zone): 21:00-08:00; or none.",
+            "Send nothing at these hours in the recipient's zone (for a user id: the channel's"
+            " zone): 21:00-08:00; or none.",
         ),
     ] = None
     not_before: Annotated[
@@ -141,12 +144,12 @@ class SendOptions(NamedTuple):
     skip_sent: Annotated[
         bool,
         typer.Option(
-            "--skip-sent", help="Leave people out who have this message already, or will get it."
+            "--skip-sent", help="Leave out people who already have this message, or will get it."
         ),
     ] = False
     again: Annotated[
         bool,
-        typer.Option("--again", help="Send it once more to people who have it. It is recorded."),
+        typer.Option("--again", help="Send it again to people who have it. wacoex records that."),
     ] = False
 
 
@@ -176,7 +179,7 @@ def plan(
             metavar="N",
             min=1,
             max=100,
-            help="Show the first N people's messages as they will read them.",
+            help="Show the messages of the first N people as they will read them.",
         ),
     ] = 1,
     test: Annotated[
@@ -190,10 +193,10 @@ def plan(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Check a list of recipients against a template and freeze it. Nobody on it is sent to.
+    """Check a list of recipients against a template and freeze it. Sends to nobody on the list.
 
-    With --test one message goes to the number given, after a yes: a broadcast of its own, with
-    what the first row has. It waits up to a minute for its status, which a listener must receive.
+    With --test one message goes to the given number, after a yes. It is a separate broadcast with
+    the values of the first row. wacoex waits up to a minute for its status from the listener.
     """
     from wacoex_cli.broadcast.plan import PlanOrder
     from wacoex_cli.broadcast.send import plan_and_try
@@ -242,9 +245,9 @@ def send(
 ) -> Result:
     """Send a planned broadcast, or plan and send in one go with --to.
 
-    Without an id the one planned broadcast of the channel is sent. Ctrl-C once lets requests
-    under way end and prints how to continue; twice stops at once. A canary and quiet hours stay
-    with the broadcast: `resume` minds them too.
+    Without an id the one planned broadcast of the channel is sent. Ctrl-C once lets running
+    requests finish and prints how to continue; twice stops at once. A canary and quiet hours stay
+    with the broadcast: `resume` keeps to them too.
     """
     _check(invocation, options.rate, progress)
     from wacoex_cli.broadcast.guards import send_order
@@ -308,7 +311,7 @@ def resume(
     progress: ProgressOption = None,
     yes: YesOption = False,
 ) -> Result:
-    """Go on with a broadcast that was paused, interrupted or killed. Nobody is sent to twice."""
+    """Continue a broadcast that was paused, interrupted or killed. Nobody gets it twice."""
     _check(invocation, options.rate, progress)
     from wacoex_cli.broadcast.guards import send_order
     from wacoex_cli.broadcast.send import plan_and_send
@@ -380,7 +383,7 @@ def list_broadcasts(
 
 @command(app, "show", "wacoex broadcast show 7", "wacoex broadcast show 7 --json")
 def show(invocation: Invocation, broadcast_id: IdArgument) -> Result:
-    """Show where a broadcast stands, what went wrong, and what to do next."""
+    """Show the state of a broadcast, what went wrong, and what to do next."""
     from wacoex_cli.broadcast.report import show_now
 
     with _up_to_date(invocation) as workspace:
@@ -397,7 +400,7 @@ def pause(invocation: Invocation, broadcast_id: IdArgument) -> Result:
 
 @command(app, "cancel", "wacoex broadcast cancel 7", "wacoex broadcast cancel 7 --yes")
 def cancel(invocation: Invocation, broadcast_id: IdArgument, yes: YesOption = False) -> Result:
-    """End a broadcast for good. What was sent stays sent; the rest is never sent."""
+    """End a broadcast for good. Sent messages stay sent; the rest never leaves."""
     from wacoex_cli.broadcast.send import stop_sending
 
     return stop_sending(invocation, broadcast_id, for_good=True, yes=yes)
@@ -414,25 +417,25 @@ def reconcile(
     invocation: Invocation,
     broadcast_id: IdArgument,
     decision: Annotated[
-        str | None, _option("--as", "WORD", "What they are, as you know: sent or not-sent.")
+        str | None, _option("--as", "WORD", "What you know about them: sent or not-sent.")
     ] = None,
     resend: Annotated[
         bool,
-        typer.Option("--resend", help="Ask, then send again what is not known to have gone out."),
+        typer.Option("--resend", help="Ask, then send again the rows that may not have gone out."),
     ] = False,
     row: Annotated[list[int] | None, _option("--row", "ROW", "Only this row; repeatable.")] = None,
     expect: Annotated[
-        int | None, _option("--expect", "N", "The number of rows, instead of typing it.")
+        int | None, _option("--expect", "N", "The number of rows, instead of typing it in.")
     ] = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Ask neither Meta nor respond.io.")
+        bool, typer.Option("--offline", help="Do not ask Meta or respond.io.")
     ] = False,
     yes: YesOption = False,
 ) -> Result:
-    """Find out which rows of unknown fate went out, and settle the others.
+    """Find out which ambiguous rows (they may have gone out) went out, and settle the others.
 
-    Stored statuses are looked at, then the API that sent is asked. What is proven to have gone
-    out is moved on; the rest stays until you settle it: `--as sent` (the person has the message),
+    wacoex reads the stored statuses, then asks the API that sent. It marks what provably went
+    out; the rest stays until you settle it: `--as sent` (the person has the message),
     `--as not-sent` (they have not, and it is not sent again), or `--resend`, which needs the
     number of rows typed.
     """
@@ -474,10 +477,10 @@ def report(
         bool, typer.Option("--show-numbers", help="Do not mask the phone numbers in the page.")
     ] = False,
 ) -> Result:
-    """Tell what became of a broadcast: totals, rates, runs, decisions, and each row.
+    """Report what happened to a broadcast: totals, rates, runs, decisions, and each row.
 
-    In CSV an apostrophe stands before a cell that a spreadsheet would run as a formula, and so
-    before each phone number ('+6591234567); wacoex reads such numbers back. The text shows the
+    CSV puts an apostrophe before a cell that a spreadsheet would run as a formula, and so
+    before each phone number ('+6591234567); wacoex can read such numbers. The text shows the
     rows that went wrong, --csv and --json have every row. The page of --html is one file that
     loads nothing from a network; it masks phone numbers unless you say --show-numbers.
     """

@@ -690,7 +690,7 @@ class _SendingProcess:
             status = self.broadcasts.status(number)
             if status is not self.broadcast.status:
                 raise UsageError(
-                    f"broadcast {number} has become {status.value} meanwhile",
+                    f"broadcast {number} became {status.value} meanwhile",
                     hint=f"look at it: wacoex broadcast show {number}",
                     code="wrong_status",
                 )
@@ -743,7 +743,7 @@ class _SendingProcess:
             self.rows.count_again()
         counts = self.rows.counts()
         if stop is None and counts.open:
-            stop = Stop(f"{counts.of(RowState.RETRY)} rows used up their tries of this run", 6)
+            stop = Stop(f"{counts.of(RowState.RETRY)} rows used all their tries of this run", 6)
             if n := self.rows.at_no_hour():
                 stop = Stop(
                     f"{n} rows can leave at no hour: in one of their time zones it is always quiet;"

@@ -74,7 +74,7 @@ ALREADY_SENT = "already_sent"
 """The code of a refusal, and what the reason of such a pause begins with."""
 
 _OVERLAP_ID = "WX507"
-_WAYS_ON = "`--skip-sent` leaves these people out, `--again` sends it to them once more"
+_WAYS_ON = "`--skip-sent` leaves these people out, `--again` sends it to them again"
 _PAGE_ROWS = 5_000
 
 
@@ -129,13 +129,13 @@ def judge_canary(canary: Canary, counts: Counts, quiet_seconds: float) -> Wait |
     if held and (unheard + sum(held.values())) * 2 > left:
         named = ", ".join(f"{words}: {n} of {left}" for words, n in held.items())
         reason = f"most of the canary has not arrived ({named}); `resume` looks at it again"
-        return Stop(f"{reason}, `--canary 0` goes on all the same", 6)
+        return Stop(f"{reason}, `--canary 0` continues anyway", 6)
     if unheard * 2 > left:
         reason = (
             f"no status came for {unheard} of the {left} rows of the canary"
             f" within {canary.wait_seconds / 60:g} min"
         )
-        return Stop(f"{reason}: is anything listening? `--canary 0` goes on all the same", 6)
+        return Stop(f"{reason}: is anything listening? `--canary 0` continues anyway", 6)
     arrived = counts.of(RowState.SENT, *_ARRIVED)
     others = "".join(f", {words}: {n}" for words, n in held.items())
     return Go(f"{CANARY_WORD}: {arrived} of {left} well, {refused + ambiguous} failed{others}")
@@ -147,7 +147,7 @@ def _went_wrong(canary: Canary, counts: Counts) -> Stop:
     )
     limit = f"{canary.limit * 100:g}%"
     reason = f"the canary of {canary.rows} went wrong: {wrong}; the limit is {limit}"
-    return Stop(f"{reason}; `--canary 0` goes on all the same", 5)
+    return Stop(f"{reason}; `--canary 0` continues anyway", 5)
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class GuardOptions:
         if guards.canary is None and self.canary_changes:
             raise UsageError(
                 "`--canary-wait` and `--canary-limit` need a canary",
-                hint="say how many are sent to first: --canary 10",
+                hint="give the number of people who get it first: --canary 10",
             )
         if guards.canary is None:
             return guards
@@ -249,7 +249,7 @@ def guard_options(
     if canary is not None and not 0 <= canary <= _MOST_ROWS:
         raise UsageError(
             f"`--canary` must be from 0 to {_MOST_ROWS}, not {canary}",
-            hint="10 is a good number; 0 means none any more",
+            hint="10 is a good number; 0 means no canary",
         )
     hours: dict[str, Any] = {}
     if quiet_hours is not None:
@@ -260,7 +260,7 @@ def guard_options(
         wait = duration_from(canary_wait)
         if wait is None or not 0 < wait.total_seconds() <= _LONGEST_WAIT_SECONDS:
             raise UsageError(
-                f"`--canary-wait {canary_wait}` is not understood",
+                f"`--canary-wait {canary_wait}` is not valid",
                 hint="write `90s`, `10m` or `2h`, at most a day",
             )
         changes["wait_seconds"] = wait.total_seconds()
@@ -269,7 +269,7 @@ def guard_options(
         share = int(digits) / 100 if digits.isascii() and digits.isdigit() else 0.0
         if not 0 < share <= 1:
             raise UsageError(
-                f"`--canary-limit {canary_limit}` is not understood",
+                f"`--canary-limit {canary_limit}` is not valid",
                 hint="write a share from `1%` to `100%`",
             )
         changes["limit"] = share
@@ -285,7 +285,7 @@ def check_times(not_before: datetime | None, until: datetime | None, now: dateti
     for name, moment in (("--not-before", not_before), ("--until", until)):
         if moment is not None and moment <= now:
             raise UsageError(
-                f"the time of `{name}` is over",
+                f"the time of `{name}` is in the past",
                 hint="times are in the zone of the channel; write a `Z` at the end for UTC",
                 code="bad_time",
             )
@@ -550,7 +550,7 @@ def let_pass(
                 for finding in order.overrule:
                     rows.note_decision(None, f"overruled {finding}", order.who, clock.now())
                 if order.repeats is RepeatPolicy.SENT:
-                    said = "; ".join(overlap.sentences(clock.now())) or "nobody has it yet"
+                    said = "; ".join(overlap.sentences(clock.now())) or "nobody got it yet"
                     rows.note_decision(None, f"again: {said}", order.who, clock.now())
 
 
@@ -612,7 +612,7 @@ def send_order(
             )
     if _OVERLAP_ID in (overrule or ()):
         raise UsageError(
-            f"`--overrule {_OVERLAP_ID}` does not say what becomes of the people who have it",
+            f"`--overrule {_OVERLAP_ID}` does not say what happens to people who have the message",
             hint=_WAYS_ON,
             code="say_what_is_meant",
         )

@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 # Small enough that a broadcast running beside it gets its turn at the state file in time.
 _BATCH_ROWS = 5_000
 _EXAMPLES = 3
-_IN_NO_RANGE = "of a possible length, but in no range that a numbering plan knows"
+_IN_NO_RANGE = "of a possible length, but in a range that no numbering plan knows"
 
 Failure = tuple[RowState, int | None]
 _FIRST_ROWS = 3
@@ -349,7 +349,7 @@ def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
     for row in first:
         if row["detail"]:
             said += f"; line {row['line']}: {row['detail']}"
-    hint = "put somebody into it whom no reason keeps out; `wacoex optout list` shows who opted out"
+    hint = "add a person who can get it; `wacoex optout list` shows who opted out"
     if SkipReason.USERNAME in skipped or SkipReason.NO_NUMBER in skipped:
         hint = "put their phone numbers into the list; see: wacoex explain usernames"
     elif SkipReason.INVALID in skipped:
@@ -357,7 +357,7 @@ def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
     elif SkipReason.UNKNOWN_RANGE in skipped:
         hint = "no numbering plan knows these numbers; look at them, then `--accept-possible`"
     return UsageError(
-        f"nobody in this file can be sent to ({said})",
+        f"wacoex can send to nobody in this file ({said})",
         hint=hint if skipped else "write one person a line below the header",
         code="no_recipients",
     )
@@ -495,14 +495,14 @@ def _chosen(state: State, source: Broadcast, word: str) -> list[Failure]:
     number = source.broadcast_id
     if word == Outcome.AMBIGUOUS.value:
         raise UsageError(
-            "nobody knows whether ambiguous rows went out, so they are no failures",
+            "nobody knows whether ambiguous rows went out, so they are not failures",
             hint=f"find out, and settle them: wacoex broadcast reconcile {number}",
             code="ambiguous",
         )
     is_code = word.isascii() and word.isdecimal()
     if not is_code and word not in _WORDS:
         raise UsageError(
-            f"`{word}` is no class of failures",
+            f"`{word}` is not a class of failures",
             hint=f"a code of Meta such as 131026, or one of {', '.join(_WORDS)}",
             code="bad_class",
         )
@@ -534,7 +534,7 @@ def _nobody_left(source: Broadcast, skipped: Mapping[str, int]) -> UsageError:
     if SkipReason.DUPLICATE in skipped:
         hint = "another broadcast sends to them already: wacoex broadcast list"
     if SkipReason.COOLING_DOWN in skipped:
-        hint = "nobody is sent to within 24 hours of a 131049; try again after that"
+        hint = "wacoex sends to nobody within 24 hours of a 131049; try again after that"
     return UsageError(
         f"none of these rows of broadcast {source.broadcast_id} can be sent again ({said})",
         hint=hint,
@@ -704,7 +704,7 @@ def _limit(tier: object, people: int, used: int) -> dict[str, object]:
     limit = messaging_limit(tier)
     why = None
     if limit is None:
-        why = "only Meta tells it, and has not" if tier is None else f"Meta says {tier}"
+        why = "only Meta knows it, and has not said it" if tier is None else f"Meta says {tier}"
     elif limit == math.inf:
         why = "unlimited"
     return {

@@ -19,7 +19,7 @@ from wacoex_cli.channels.facts import Connection, ConnectionState
 from wacoex_cli.channels.look import hides_number, read_review
 from wacoex_cli.channels.model import Channel, Fact, Provider, values_of
 from wacoex_cli.contacts.store import is_marketing
-from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError
+from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError, counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.ledger import figures
@@ -122,14 +122,14 @@ def check_same_api(provider: SendingProvider, channel: Channel, broadcast: Broad
             f"broadcast {broadcast.broadcast_id} was planned for {broadcast.provider.value},"
             f" but channel {channel.name} now sends through {provider.kind.value}",
             hint=f"wacoex channel edit {channel.name} --provider {broadcast.provider.value},"
-            " or plan the broadcast anew",
+            " or plan the broadcast again",
             code="other_provider",
         )
     if broadcast.api_base_url != provider.base_url:
         raise RefusedError(
             f"broadcast {broadcast.broadcast_id} was planned against {broadcast.api_base_url},"
             f" but now {provider.base_url} is configured",
-            hint=f"set `{provider.base_url_variable}` back, or plan the broadcast anew",
+            hint=f"set `{provider.base_url_variable}` back, or plan the broadcast again",
             code="other_api",
         )
 
@@ -183,7 +183,7 @@ def reread(
     if is_copy or not isinstance(read, Template):
         found += _by_events(news, planned, channel)
     if is_copy and isinstance(read, Template):
-        copied = f"category {category} as the copy at {source.known_as} has it; Meta was not asked"
+        copied = f"category {category} in the copy at {source.known_as}; wacoex did not ask Meta"
         found.append(check_copy(Evidence(copied, source, seen), channel))
     left_out = _left_out(state, broadcast, category, now)
     consequences = _consequences(state, broadcast, planned.category, category, left_out, seen)
@@ -193,7 +193,7 @@ def reread(
     found += changed or check_omissions(left_out, channel, seen)
     coming = news.category.data.get("category") if news.category else None
     if news.category and coming and coming != category:
-        said = Evidence("Meta said so ahead", Source.META, news.category.at)
+        said = Evidence("Meta announced it", Source.META, news.category.at)
         found += check_coming(category, coming, channel, said)
     return Reread(category, at, said_by, left_out, tuple(found))
 
@@ -273,7 +273,7 @@ def _by_events(news: TemplateNews, planned: Template, channel: str) -> list[Find
         fact = Evidence(why, Source.META, news.status.at)
         found.append(Finding("WX504", Severity.CRITICAL, channel, fact, template=planned.name))
     if news.text and (why := reason_of(news.text, planned)):
-        fact = Evidence(f"{why}; what it says now was not read", Source.META, news.text.at)
+        fact = Evidence(f"{why}; wacoex did not read what it says now", Source.META, news.text.at)
         found.append(Finding("WX509", Severity.CRITICAL, channel, fact, case="text"))
     return found
 
@@ -313,5 +313,7 @@ def _consequences(
     texts.append(f"each message is charged at Meta's price for {now}")
     skipped = Rows(state, broadcast.broadcast_id).skip_reasons().get("opted_out", 0)
     if is_marketing(before) and not is_marketing(now) and skipped:
-        texts.append(f"{skipped} people stay skipped: opted_out when it was {before}")
+        texts.append(
+            f"{counted(skipped, 'person')} skipped as before: opted_out when it was {before}"
+        )
     return [Evidence(text, "ledger", seen) for text in texts]

@@ -19,7 +19,14 @@ from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
 from wacoex_cli.broadcast.takeover import settle_lost_track
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import known, meta_for, respondio_for
-from wacoex_cli.errors import DeclinedError, RefusedError, TemporaryError, UsageError, WacoexError
+from wacoex_cli.errors import (
+    DeclinedError,
+    RefusedError,
+    TemporaryError,
+    UsageError,
+    WacoexError,
+    counted,
+)
 from wacoex_cli.foundation.clock import Clock, from_text, to_text
 from wacoex_cli.foundation.workspace import Workspace, login_name
 from wacoex_cli.ledger import figures
@@ -90,7 +97,7 @@ _ONE_CONTACT_ONLY = {
     "respondio_400": "respond.io refused to list this contact's messages",
     "respondio_409": "respond.io refused to list this contact's messages",
 }
-_OFFLINE = "nobody was asked"
+_OFFLINE = "wacoex asked nobody"
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,7 @@ def by_history(doubt: Doubt, history: History, now: datetime) -> Judgement:
     if missing:
         return unproven(f"{missing} of our own messages of that time are missing in it too", META)
     if not near:
-        return unproven("no message of ours from that time shows that the history works", META)
+        return unproven("none of our messages from that time shows that the history works", META)
     others = sum(
         one.message_id not in history.own and history.can_be(one, doubt) for one in history.messages
     )
@@ -252,7 +259,7 @@ def _why_open(then: Sequence[Candidate], *, has_rival: bool) -> str:
     if len(then) > 1:
         return f"{len(then)} messages to this person could be it"
     if then:
-        return "a message went out then, but not all that would prove it is told of it"
+        return "a message went out then, but the list does not show enough to prove which one"
     return "a message like it went to this person, but at another moment"
 
 
@@ -500,7 +507,7 @@ class Reconciliation:
         if rows and self.expect is not None:
             self._check_number(len(rows), str(self.expect))
         elif rows and not yes:
-            question = f"record {len(rows)} rows as {word}?"
+            question = f"record {counted(len(rows), 'row')} as {word}?"
             if not self.dialogue.confirm(question, flag="--yes"):
                 raise DeclinedError("nothing changed")
         return self._decide(rows, Decision(word), {})
@@ -526,7 +533,9 @@ class Reconciliation:
             typed = str(self.expect)
             if self.expect is None:
                 unknown = len(found.of(Fate.UNKNOWN))
-                doubt = f"{unknown} people may get the message twice; " if unknown else ""
+                doubt = (
+                    f"{counted(unknown, 'person')} may get the message twice; " if unknown else ""
+                )
                 question = f"{doubt}type {len(rows)} to send it again"
                 typed = self.dialogue.ask(question, flag="--expect N")
             self._check_number(len(rows), typed)
@@ -535,7 +544,7 @@ class Reconciliation:
     def _check_number(self, rows: int, typed: str) -> None:
         if typed != str(rows):
             raise DeclinedError(
-                f"nothing changed: {rows} rows are meant, not {typed}",
+                f"nothing changed: you typed {typed}, but this is about {counted(rows, 'row')}",
                 hint=f"look at them first: wacoex broadcast reconcile {self.broadcast_id}",
             )
 
@@ -690,7 +699,7 @@ def reconciled_text(
             "look at the chats of those left on the phone, then settle them:",
             f"  wacoex broadcast reconcile {number} --as sent --row ROW",
             f"  wacoex broadcast reconcile {number} --as not-sent --row ROW",
-            f"to send again what is not known to have gone out:"
+            f"to send again what may not have gone out:"
             f" wacoex broadcast reconcile {number} --resend",
         ]
     if Broadcasts(state).get(number).status is Status.PAUSED:

@@ -377,7 +377,7 @@ def next_steps(broadcast_id: int, reach: Reach, *, is_being_sent: bool) -> list[
                 f"Help {counted(failed, 'person')} who did not get it",
                 "The causes are below, each with what helps. When a cause is gone, this command"
                 " sends the message again to those who failed. It leaves out who opted out and who"
-                " is to be left alone.",
+                " must be left alone.",
                 f"wacoex broadcast retry {broadcast_id}",
             )
         )
@@ -580,7 +580,7 @@ def plan_text(
 def list_text(data: dict[str, Any]) -> Iterator[str]:
     """What a person should know about how the list was read, where it is not plain."""
     if data["encoding"] == WINDOWS:
-        yield "  the list is no UTF-8 and was read as Windows-1252: look at the accents"
+        yield "  the list is not UTF-8, so wacoex read it as Windows-1252: check the accents"
     for title in data["title_lines"]:
         yield f"  line {title['line']} above the header is left out: {title['text']}"
     if data["user_id_column"] not in (None, data["phone_column"]):
@@ -626,7 +626,7 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
     if limit["messaging_limit"] is not None:
         told = f"{limit['share']:.1%} of the portfolio's {limit['messaging_limit']} people in 24 h"
     elif limit["share"] is not None:
-        told = "the portfolio's limit is none"
+        told = "the portfolio has no limit"
     yield f"  {told}; {limit['used_in_24_hours']} were messaged in the last 24 h"
     basis = estimate["new_macs_basis"]
     most = "at most " if basis["not_known"] else ""

@@ -50,6 +50,7 @@ from wacoex_cli.errors import (
     TemporaryError,
     UsageError,
     WacoexError,
+    counted,
 )
 from wacoex_cli.findings.model import Finding
 from wacoex_cli.foundation import generation
@@ -130,7 +131,7 @@ def _only_planned(workspace: Workspace, channel: Channel) -> Broadcast:
             code="nothing_planned",
         )
     listed = ", ".join(
-        f"{row.broadcast_id} ({row.name or row.recipients_file}, {row.recipients} recipients)"
+        f"{row.broadcast_id} ({row.name or row.recipients_file}, recipients: {row.recipients})"
         for row in reversed(planned)
     )
     raise UsageError(
@@ -180,7 +181,7 @@ async def _end(
         if now not in can_be:
             raise UsageError(
                 f"broadcast {broadcast_id} is {now.value} and cannot be {status.value}",
-                hint="`wacoex broadcast list` shows where each one stands",
+                hint="`wacoex broadcast list` shows the state of each",
                 code="wrong_status",
             )
         Broadcasts(state).set_status(broadcast_id, status, reason=f"{status.value} by {who}")
@@ -203,7 +204,7 @@ def stop_sending(invocation: Invocation, broadcast_id: int, *, for_good: bool, y
         state = workspace.state
         broadcast = Broadcasts(state).get(broadcast_id)
         waiting = Rows(state, broadcast_id).count_open()
-        question = f"cancel broadcast {broadcast_id}; {waiting} people will never be sent to?"
+        question = f"cancel broadcast {broadcast_id}; never send to {counted(waiting, 'person')}?"
         if not yes and not TerminalDialogue(invocation).confirm(question, flag="--yes"):
             raise DeclinedError("nothing changed")
         stopping = cancel if for_good else pause
@@ -376,7 +377,7 @@ class _SendTask:
         people = max(0, overlap.people - left_out)
         if self.order.expect not in (None, people):
             raise RefusedError(
-                f"nothing was sent: {people} people would be sent to, not {self.order.expect}",
+                f"nothing was sent: it is for {counted(people, 'person')}, not {self.order.expect}",
                 hint=f"look at it: wacoex broadcast show {number}",
                 code="unexpected_count",
             )
@@ -413,7 +414,7 @@ class _SendTask:
         way = way_through(state, self.provider, broadcast.broadcast_id, people, rate, clock)
         holds = " beside what quiet hours hold" if guards and guards.quiet_hours else ""
         return (
-            f"send template {broadcast.template_name} to {people} people"
+            f"send template {broadcast.template_name} to {counted(people, 'person')}"
             f" from {self.channel.phone} ({self.channel.name}) at {way.messages_per_second:g}/s,"
             f" about {duration_text(way.seconds)}{holds}?"
         )
@@ -427,7 +428,7 @@ def _refuse_critical(findings: Collection[Finding], overruled: Collection[str]) 
     flags = " ".join(f"--overrule {finding.id}" for finding in standing)
     raise RefusedError(
         f"nothing was sent: {reasons}",
-        hint=f"{standing[0].remedy[0]}; to send all the same, add `{flags}`",
+        hint=f"{standing[0].remedy[0]}; to send anyway, add `{flags}`",
         code="preflight",
         details={"findings": [finding.to_json() for finding in standing]},
     )
@@ -439,8 +440,8 @@ def _check_can_start(broadcast: Broadcast, *, resume: bool) -> None:
         return
     hints = {
         Status.PLANNED: f"`wacoex broadcast send {number}` starts it",
-        Status.PAUSED: f"`wacoex broadcast resume {number}` goes on with it",
-        Status.SENDING: f"its sender died; `wacoex broadcast resume {number}` goes on with it",
+        Status.PAUSED: f"`wacoex broadcast resume {number}` continues it",
+        Status.SENDING: f"its sender died; `wacoex broadcast resume {number}` continues it",
     }
     raise UsageError(
         f"broadcast {number} is {status.value}",
@@ -458,7 +459,7 @@ async def _wait_until(workspace: Workspace, broadcast: Broadcast, moment: dateti
 
 
 def _failures(sent: Sent) -> tuple[WacoexError, ...]:
-    """Why rows are left to be sent, or why nobody was sent to."""
+    """Why rows are left to be sent, or why nobody got it."""
     if not (sent.counts.open or sent.exit_status in _KINDS):
         return ()
     broadcast, stop = sent.broadcast, sent.stop
@@ -474,7 +475,7 @@ def _failures(sent: Sent) -> tuple[WacoexError, ...]:
         code, hint = ALREADY_SENT, f"{hint} with `--skip-sent` or `--again`"
     error = _KINDS.get(exit_status, WacoexError)(
         f"broadcast {broadcast.broadcast_id} is {broadcast.status.value}:"
-        f" {stop.reason if stop else 'nobody was sent to'}",
+        f" {stop.reason if stop else 'nobody got it'}",
         hint=hint,
         code=code,
     )
@@ -574,7 +575,7 @@ def _show_requests(
         request = {"method": "POST", "url": url, "headers": headers, "body": body}
         requests.append({"line": row["line"], **request})
         text += [f"line {row['line']}: POST {url}", json.dumps(body, ensure_ascii=False, indent=2)]
-    head = f"would send to {broadcast.recipients} people; the first {len(requests)} requests:"
+    head = f"would send to {counted(broadcast.recipients, 'person')}; requests: {len(requests)}"
     data = {"dry_run": True, "recipients": broadcast.recipients, "requests": requests}
     return Result(data, (head, *text))
 
@@ -752,7 +753,7 @@ def _what_is_wrong(
     reason = row["reason"] or row["detail"]
     if reached in (RowState.FAILED, RowState.REJECTED):
         known = classify(code) if code is not None else None
-        why = f"code {code}, {known.meaning}" if known else reason or "nobody says why"
+        why = f"code {code}, {known.meaning}" if known else reason or "nobody said why"
         verb = "failed" if reached is RowState.FAILED else "was rejected"
         return RefusedError(
             f"the test to {phone} {verb}: {why[:1].lower()}{why[1:].rstrip('.')}",
@@ -761,7 +762,7 @@ def _what_is_wrong(
         )
     if reached is RowState.SKIPPED and reason == SkipReason.NO_CONTACT:
         return RefusedError(
-            f"no test was sent: {phone} is no contact at respond.io",
+            f"no test was sent: {phone} is not a contact at respond.io",
             hint="write to that number from respond.io once, or use the number of a contact",
             code=SkipReason.NO_CONTACT,
         )
@@ -779,15 +780,15 @@ def _what_is_wrong(
         )
     if reached is RowState.ACCEPTED and broadcast.provider is Provider.RESPONDIO:
         return TemporaryError(
-            f"respond.io accepted the test to {phone}, but told no status in {WAITS_SECONDS:g} s",
+            f"respond.io accepted the test to {phone}, but gave no status in {WAITS_SECONDS:g} s",
             hint=f"look at the phone; `wacoex events pull --contact {phone}` asks again",
             code="no_status",
         )
     if reached is RowState.ACCEPTED:
         return TemporaryError(
             f"Meta accepted the test to {phone}, but no status came in {WAITS_SECONDS:g} s:"
-            " is anything listening?",
-            hint="`wacoex events subscribe --check` tells; look at the phone too",
+            " is `wacoex events listen` running?",
+            hint="`wacoex events subscribe --check` shows it; look at the phone too",
             code="no_status",
         )
     if reached is RowState.AMBIGUOUS:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.contacts.persons import other_spelling
 from wacoex_cli.contacts.store import holds_back
-from wacoex_cli.errors import RefusedError
+from wacoex_cli.errors import RefusedError, counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import to_text
@@ -53,7 +53,7 @@ _ADOPTED = "another copy of the state file may have sent it"
 _IMPOSSIBLE = (
     ("an unknown state", f"state NOT IN {sql_list(RowState)}"),
     (
-        "being sent by nobody",
+        "waiting for a sender that is gone",
         "state = 'sending' AND (holder IS NULL OR claimed_at IS NULL OR attempts < 1)",
     ),
     ("ambiguous, but never tried", "state = 'ambiguous' AND claimed_at IS NULL"),
@@ -139,7 +139,8 @@ def demand_own_file(state: State) -> None:
         state.demand_sound("recipients")
     if missing := _compare(state, found).missing:
         raise RefusedError(
-            f"nothing is planned or sent: {missing} messages went to people whom the state file"
+            f"nothing is planned or sent: {counted(missing, 'message')} went to people whom"
+            " the state file"
             f" {state.path} does not know: it went back in time",
             hint="if there is a newer file, restore it; else: wacoex state adopt",
             code="state_went_back",
@@ -319,7 +320,7 @@ def check_state_file(state: State, now: datetime) -> list[Finding]:
     if (why := generation.suspicion(state)) is not None:
         said.append(f"{state.path}: {why}")
     if lost := look_for_lost_track(state).count:
-        said.append(f"{lost} messages were sent that {state.path} does not know")
+        said.append(f"{state.path} does not know {counted(lost, 'sent message')}")
     if not said:
         return []
     evidence = [Evidence(text, "machine", to_text(now)) for text in said]
@@ -331,7 +332,7 @@ def check_file_system(state: State, mounts: Sequence[Mount], now: datetime) -> l
     name = generation.network_file_system(state.path, mounts)
     if name is None:
         return []
-    said = Evidence(f"{state.path} lies on {name}", "machine", to_text(now))
+    said = Evidence(f"{state.path} is on {name}", "machine", to_text(now))
     place = generation.local_path_for(state.path, mounts)
     return [Finding("WX710", Severity.CRITICAL, None, said, place=str(place))]
 

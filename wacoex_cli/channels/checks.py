@@ -249,7 +249,7 @@ def check_connection(connection: Connection, channel: str, now: datetime) -> lis
     if connection.since is None or not connection.is_lost:
         return []
     if connection.state is ConnectionState.GONE:
-        text = "Meta hides the number from a valid token that was shown it before (100, subcode 33)"
+        text = "Meta hides the number from a valid token that saw it before (100, subcode 33)"
         said = Evidence(text, "meta", connection.since)
         return [Finding("WX215", Severity.CRITICAL, channel, said)]
     until = from_text(connection.since) + RETURNS_WITHIN

@@ -19,7 +19,7 @@ from wacoex_cli.terminal.options import (
 )
 from wacoex_cli.terminal.render import Result, Table
 
-app = group("channel", "The phone numbers wacoex looks after.")
+app = group("channel", "The phone numbers that wacoex manages.")
 
 _NO_CHANNEL = "there is no channel; add one: wacoex channel add NAME --phone +65..."
 _COLUMNS = (
@@ -170,7 +170,7 @@ def edit(
     partner_app_id: PartnerOption = None,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Change a channel's details; an empty text removes one. Replaced ids are kept."""
+    """Change a channel's details; an empty text removes a detail. wacoex keeps replaced ids."""
     from wacoex_cli.channels.registry import changed, edit_channel
 
     given = {
@@ -186,7 +186,9 @@ def edit(
     if phone is not None:
         changes["phone"] = phone
     if not changes:
-        raise UsageError("nothing to change is given", hint="name it, for example `--owner TEXT`")
+        raise UsageError(
+            "you gave nothing to change", hint="give an option, for example `--owner TEXT`"
+        )
     with invocation.open_workspace() as workspace:
         now = workspace.clock.now()
         channel = edit_channel(workspace.state, name, changes, now, dry_run=dry_run)
@@ -226,7 +228,7 @@ def remove(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Archive a channel. Its history is kept, and `restore` takes it back."""
+    """Archive a channel. Its history is kept, and `restore` brings it back."""
     from wacoex_cli.channels.registry import active, archive_channel, changed
 
     with invocation.open_workspace() as workspace:
@@ -243,7 +245,7 @@ def remove(
 def restore(
     invocation: Invocation, name: ArchivedNameArgument, dry_run: DryRunOption = False
 ) -> Result:
-    """Take an archived channel back."""
+    """Bring an archived channel back."""
     from wacoex_cli.channels.registry import changed, restore_channel
 
     with invocation.open_workspace() as workspace:
@@ -253,7 +255,7 @@ def restore(
 
 @command(app, "use", "wacoex channel use shop")
 def use(invocation: Invocation, name: NameArgument, dry_run: DryRunOption = False) -> Result:
-    """Make a channel the one that is meant when none is named."""
+    """Make a channel the default for commands that name no channel."""
     from wacoex_cli.channels.registry import changed, use_channel
 
     with invocation.open_workspace() as workspace:

@@ -143,9 +143,7 @@ def run_discovery(
     exit_code = 0
     if found.failures:
         exit_code = _PARTIAL if found.answers else found.failures[0].exit_status
-    table = Table(
-        _COLUMNS, _rows(found, taken), "the tokens can see no number and no channel", True
-    )
+    table = Table(_COLUMNS, _rows(found, taken), "the tokens see no number and no channel", True)
     would = "would be " if dry_run else ""
     hints = [
         *(f"channel {new.name} ({new.phone}) {would}added" for new in taken.added),
@@ -188,7 +186,7 @@ def _hints(found: Found, taken: Adopted) -> Iterator[str]:
     for other in found.respondio:
         if other.may_be_linked and other.id not in linked:
             yield (
-                f"respond.io's channel {other.id} is none of yours yet:"
+                f"respond.io's channel {other.id} is not among your channels yet:"
                 f" `wacoex channel edit NAME --respondio-channel-id {other.id}`"
             )
     by_name = {channel.name: channel for channel in found.channels}
@@ -345,7 +343,7 @@ async def _phone_numbers(meta: Meta, waba_id: str) -> tuple[ListedNumber, ...]:
 
 def _no_token() -> CredentialError:
     return CredentialError(
-        "there is neither a meta-token nor a respondio-token to look with",
+        "there is neither a meta-token nor a respondio-token",
         hint="store one with `wacoex auth login meta-token` or `wacoex auth login respondio-token`",
         code="credentials_missing",
     )
@@ -448,5 +446,5 @@ def _offer_link(
         if name in names:
             changes = {"respondio_channel_id": entry.id}
             return registry.edit_channel(state, name, changes, now)
-        dialogue.warn(f"`{name}` is none of {', '.join(f'`{each}`' for each in names)}")
+        dialogue.warn(f"`{name}` is not among {', '.join(f'`{each}`' for each in names)}")
     return None

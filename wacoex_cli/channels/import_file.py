@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wacoex_cli.channels.model import Channel, Details, Provider
 from wacoex_cli.channels.registry import alike, check_kinds, check_name, fit_details
 from wacoex_cli.channels.store import Channels
-from wacoex_cli.errors import UsageError
+from wacoex_cli.errors import UsageError, counted
 from wacoex_cli.platforms.respondio import identity
 from wacoex_cli.terminal.render import Result
 
@@ -154,7 +154,7 @@ def _given(values: Mapping[str, Any]) -> dict[str, str]:
     for name in COLUMNS:
         value = values.get(name)
         if value is not None and not isinstance(value, str):
-            raise UsageError(f"its {name} is no text and no number", hint=_NDJSON_HINT)
+            raise UsageError(f"its {name} is neither text nor a number", hint=_NDJSON_HINT)
         if value and value.strip():
             found[name] = value.strip()
     return found
@@ -187,7 +187,7 @@ def run_import(
     title = "standard input" if str(file) == "-" else f"`{file}`"
     listing = read_list(title, _content(file))
     if listing.ignored:
-        dialogue.note(f"columns without a meaning here: {', '.join(listing.ignored)}")
+        dialogue.note(f"columns that wacoex ignores: {', '.join(listing.ignored)}")
     done = import_channels(workspace.state, listing, workspace.clock.now(), dry_run=dry_run)
     for channel in done.known:
         if channel.archived_at:
@@ -211,7 +211,7 @@ def run_import(
     if len(done.problems) > len(shown):
         dialogue.warn(f"and {len(done.problems) - len(shown)} more")
     error = UsageError(
-        f"{len(done.problems)} of {read} rows cannot be added, so none was",
+        f"{len(done.problems)} of {counted(read, 'row')} cannot be added, so wacoex added none",
         hint="correct the lines named above, then run it again",
         code="rows_unfit",
     )
@@ -310,7 +310,7 @@ class ImportedChannels:
         for key, what in keys.items():
             if key[1] and self._lines.setdefault(key, line) != line:
                 raise UsageError(
-                    f"{what} stands in line {self._lines[key]} already",
+                    f"{what} is already in line {self._lines[key]}",
                     hint="keep one of the two lines",
                 )
 
@@ -320,7 +320,7 @@ def _details(values: Mapping[str, str]) -> Details:
     provider = values.get("provider", Provider.META.value).lower()
     if provider not in list(Provider):
         raise UsageError(
-            f"`{provider}` is no provider", hint=f"it is one of {', '.join(Provider)}, or empty"
+            f"`{provider}` is not a provider", hint=f"it is one of {', '.join(Provider)}, or empty"
         )
     at_respondio = identity(values.get("respondio_channel_id"))
     if at_respondio is None and "respondio_channel_id" in values:
@@ -346,6 +346,6 @@ def _demand_same(known: Channel, details: Details, values: Mapping[str, str]) ->
             change = f"--{name.replace('_', '-')} {shlex.quote(str(there))}"
             has = f"has the {name} `{here}`" if here is not None else f"has no {name}"
             raise UsageError(
-                f"channel `{known.name}` {has} here, and `{there}` in the list",
+                f"channel `{known.name}` {has} in wacoex, and the list has `{there}`",
                 hint=f"run `wacoex channel edit {known.name} {change}`, or correct the list",
             )

@@ -227,7 +227,7 @@ class Look:
         elif isinstance(number, list) and _says_nothing(number):
             facts.is_known = False
             facts.failures["number"] = TemporaryError(
-                "Meta's answer tells nothing about this number",
+                "Meta's answer says nothing about this number",
                 hint="try again in a minute; check the channel's `phone_number_id`",
                 code="unusable_answer",
             )
@@ -372,7 +372,7 @@ class Look:
 def _seen_by_another_token(error: WacoexError, before: Sighting) -> WacoexError:
     """The same failure, with when another token was shown the number."""
     message = f"{error.message}; another token saw it at {before.seen_at}"
-    hint = f"give this token the account of the number, or take the former one back; {error.hint}"
+    hint = f"give this token the account of the number, or use the former token again; {error.hint}"
     return type(error)(message, hint=hint, code=error.code, details=error.details)
 
 

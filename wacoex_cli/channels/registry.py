@@ -182,7 +182,7 @@ def check_name(name: str, others: Iterable[Channel]) -> None:
         if alike(name) == alike(other.name):
             same = name == other.name
             raise UsageError(
-                f"there is a channel `{other.name}` already"
+                f"channel `{other.name}` exists already"
                 + ("" if same else f", and `{name}` would share its secrets"),
                 hint=_way_out(other),
                 code="channel_exists",
@@ -288,7 +288,7 @@ def choose_channel(workspace: Workspace, invocation: Invocation) -> Channel:
         return (in_use or channels)[0]
     names = [channel.name for channel in channels]
     raise UsageError(
-        "which channel is meant?",
+        "which channel do you mean?",
         hint=f"add `--channel NAME`, one of {', '.join(f'`{name}`' for name in names)}",
         code="channel_open",
         details={"channels": names},

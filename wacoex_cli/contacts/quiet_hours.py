@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.errors import UsageError
+from wacoex_cli.errors import UsageError, counted
 from wacoex_cli.foundation.clock import local_text
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class QuietHours:
         found = _HOURS.fullmatch(text.strip())
         if found is None:
             raise UsageError(
-                f"`--quiet-hours {text}` is not understood",
+                f"`--quiet-hours {text}` is not a valid time",
                 hint="write `21:00-08:00`, in the time of the recipient, or `none`",
                 code="bad_quiet_hours",
             )
@@ -109,10 +109,10 @@ def demand_opening(
     soonest = sorted(first, key=lambda zones: first[zones])[:_SHOWN_ZONES]
     texts = [_opening(zones, hours, first[zones], counts[zones]) for zones in soonest]
     if len(first) > _SHOWN_ZONES:
-        texts.append(f"others in {len(first) - _SHOWN_ZONES} more zones later")
+        texts.append(f"others in {counted(len(first) - _SHOWN_ZONES, 'more zone')} later")
     limit = " before `--until`" if until else ""
     raise UsageError(
-        f"nothing could leave{limit}: it is within the quiet hours {hours} of everybody;"
+        f"nothing could be sent{limit}: the quiet hours {hours} apply to everybody;"
         f" {'; '.join(texts)}",
         hint="give a later `--until`, or other `--quiet-hours`" if until else _FEWER_HOURS,
         code=NEVER_OPEN,
@@ -120,7 +120,7 @@ def demand_opening(
 
 
 def _opening(zones: tuple[str, ...], hours: QuietHours, moment: datetime, people: int) -> str:
-    whom = "1 person" if people == 1 else f"{people} people"
+    whom = counted(people, "person")
     if moment == NEVER:
         return f"{whom} in {', '.join(zones[:2])}{' and others' if zones[2:] else ''}: at no hour"
     zone = ending_zone(zones, hours, moment)

@@ -33,6 +33,7 @@ from wacoex_cli.contacts.store import (
     entries_of,
     remove_entry,
 )
+from wacoex_cli.errors import counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.error_codes import classify
@@ -477,7 +478,7 @@ def check_unplaced(waiting: Sequence[OptOut]) -> list[Finding]:
     if not waiting:
         return []
     ids = {optout.phone for optout in waiting}
-    people = "1 person" if len(ids) == 1 else f"{len(ids)} people"
+    people = counted(len(ids), "person")
     text = f"{len(ids)} user id{'' if len(ids) == 1 else 's'} on the opt-out list without a number"
     evidence = Evidence(text, "wacoex", max(optout.added_at for optout in waiting))
     return [Finding("WX508", Severity.WARNING, None, evidence, people=people)]

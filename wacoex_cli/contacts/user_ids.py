@@ -25,7 +25,8 @@ _PARENT_ID = re.compile(rf"(?:{USER_ID_PREFIX})?[A-Z]{{2}}\.ENT\.[A-Za-z0-9]{{1,
 _USERNAME = re.compile(r"@[\w.]{1,64}")
 
 TWO_PEOPLE = (
-    "Meta knows this number and this user id as two people: leave the one in that is to be sent to"
+    "Meta knows this number and this user id as two people: keep only the one that should get"
+    " the message"
 )
 """Why a row that names a number and an id is not sent to."""
 
@@ -47,9 +48,9 @@ def why_no_user_id(text: str) -> str | None:
     A username, or the id of a parent business.
     """
     if is_username(text):
-        return f"a username ({text.strip()}): nobody can be sent to by it"
+        return f"a username ({text.strip()}): wacoex cannot send to it"
     if _PARENT_ID.fullmatch(text.strip()):
-        return f"the id of a parent business ({text.strip()}): nobody can be sent to by it"
+        return f"the id of a parent business ({text.strip()}): wacoex cannot send to it"
     return None
 
 

@@ -35,7 +35,7 @@ def _kind(text: str) -> DeviceKind:
     hint = f"there are {', '.join(DeviceKind)}"
     if near:
         hint = f"did you mean {' or '.join(f'`{kind}`' for kind in near)}?"
-    raise UsageError(f"`{text}` is no kind of device", hint=hint, code="unknown_kind")
+    raise UsageError(f"`{text}` is not a kind of device", hint=hint, code="unknown_kind")
 
 
 @command(
@@ -54,7 +54,9 @@ def add(
             autocompletion=_kinds_beginning,
         ),
     ],
-    name: Annotated[str | None, typer.Option(metavar="TEXT", help="A name to know it by.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A name to recognise it by.")
+    ] = None,
     linked_at: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="When it was linked; now unless given."),
@@ -99,7 +101,7 @@ def remove(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Take a companion off the list, once it is logged out on the phone."""
+    """Remove a companion from the list, once it is logged out on the phone."""
     from wacoex_cli.devices.inventory import inventory, named_device, remove_device, removed
 
     with invocation.open_workspace() as workspace:
@@ -117,7 +119,7 @@ def remove(
 
 @command(app, "relink", "wacoex device relink 2")
 def relink(invocation: Invocation, device_id: IdArgument, dry_run: DryRunOption = False) -> Result:
-    """Say that a companion is linked, again or still, and in use as of now."""
+    """Record that a companion is linked (again or still) and in use now."""
     from wacoex_cli.devices.inventory import inventory, named_device, relink_device
 
     with invocation.open_workspace() as workspace:
@@ -126,7 +128,7 @@ def relink(invocation: Invocation, device_id: IdArgument, dry_run: DryRunOption 
         device = relink_device(workspace.state, channel, found, now, dry_run=dry_run)
         after = inventory(workspace.state, channel, now)
     counts = "would count" if dry_run else "counts"
-    text = f"{device.label} of channel {channel.name} {counts} as linked and in use as of now"
+    text = f"{device.label} of channel {channel.name} {counts} as linked and in use now"
     return Result(after.change_data(device, channel.name, dry_run=dry_run), [text])
 
 
@@ -135,14 +137,14 @@ def confirm(
     invocation: Invocation,
     by: Annotated[
         str | None,
-        typer.Option(metavar="WHO", help="Who has looked; your login name unless given."),
+        typer.Option(metavar="WHO", help="Who looked at the phone; your login name unless given."),
     ] = None,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Say that the list equals Linked devices on the phone.
+    """Confirm that the list equals Linked devices on the phone.
 
-    While it holds no companion, only the phone can send an echo: one then counts as strong
-    evidence that the app was opened.
+    While the list is empty, only the phone can send an echo (a copy of a message sent in the
+    app). An echo is then strong evidence (a sign) that the app was open.
     """
     from wacoex_cli.devices.inventory import chosen_channel, confirm_list, confirmed, inventory
 
@@ -167,12 +169,12 @@ def confirm(
     "wacoex device probe --dry-run",
 )
 def probe(invocation: Invocation, dry_run: DryRunOption = False) -> Result:
-    """Try out which devices the partner hears.
+    """Find out which devices the partner sees.
 
-    Each linked companion and the phone get a short word, to be sent to a test contact: the probe
-    contact of config.toml, or one that is asked for. The echo that comes back, through
+    Each linked companion and the phone get a short word, to send to a test contact: the probe
+    contact of config.toml, or one that you enter. The echo that comes back, through
     `wacoex events listen` in another terminal or read at respond.io, shows that the device is
-    visible. Waits 5 minutes; Enter ends it earlier, and after Ctrl-C the same command goes on.
+    visible. Waits 5 minutes; Enter ends it earlier, and after Ctrl-C the same command continues.
     """
     from wacoex_cli.devices.inventory import chosen_channel, inventory
     from wacoex_cli.devices.probe import PROBE_FINDINGS, planned, probe_data, probe_text, run_probe
@@ -184,7 +186,7 @@ def probe(invocation: Invocation, dry_run: DryRunOption = False) -> Result:
         linked = [device for device, state in before.devices if state is DeviceState.LINKED]
         for device, state in before.devices:
             if state is not DeviceState.LINKED:
-                dialogue.note(f"{device.label} is {state.value}, so it is left out")
+                dialogue.note(f"{device.label} is {state.value}, so wacoex leaves it out")
         if dry_run:
             return planned(channel, linked)
         ended = run_probe(workspace, channel, linked, dialogue)

@@ -177,13 +177,13 @@ def add_device(
     fit = (name or kind.value).strip()
     if not fit or len(fit) > _LONGEST_NAME:
         raise UsageError(
-            "that name is empty or too long",
+            "the name is empty or too long",
             hint=f"use up to {_LONGEST_NAME} letters",
             code="device_name",
         )
     if linked_at > now:
         raise UsageError(
-            f"`--linked-at` lies in the future: {to_text(linked_at)}",
+            f"`--linked-at` is in the future: {to_text(linked_at)}",
             hint=f"it is {to_text(now)} now",
             code="bad_time",
         )
@@ -223,7 +223,7 @@ def confirm_list(
     confirmed_by = ((known_login_name() or "") if by is None else by).strip()
     if not confirmed_by:
         raise UsageError(
-            "who confirms that is not told", hint="add `--by WHO`", code="confirmed_by"
+            "wacoex does not know who confirms the list", hint="add `--by WHO`", code="confirmed_by"
         )
     with state.transaction():
         companions = len(Devices(state).listed(channel.channel_id))
@@ -303,7 +303,7 @@ def added(device: Device, before: Inventory, channel: str, *, dry_run: bool) -> 
     lines = [f"{device.label} {'would be ' if dry_run else ''}added to channel {channel}"]
     if before.is_primary_only:
         lines.append(
-            "until now an echo could only come from the phone; from its link on it is weak evidence"
+            "until now only the phone could send an echo; from now on an echo is weak evidence"
         )
     return lines
 

@@ -208,12 +208,12 @@ def run_probe(
     begun = prober.look(prober.begin(_contact(workspace, prober, dialogue)))
     for word in begun.waiting:
         sender = _sender(known, word)
-        dialogue.banner(f"send  {word.word}  from {sender} to {begun.contact}, as it stands")
+        dialogue.banner(f"send  {word.word}  from {sender} to {begun.contact}, exactly as written")
     reader = prober.reader(begun)
     if reader is None and not prober.has_arrivals():
         dialogue.warn(
-            "nothing has come in for a day, and there is no respondio-token to read with; start"
-            " `wacoex events listen` in another terminal"
+            "nothing has arrived for a day, and there is no respondio-token to read messages with;"
+            " start `wacoex events listen` in another terminal"
         )
     dialogue.note(f"{_WAITING}{_ENTER if dialogue.can_ask() else ''}")
 
@@ -225,7 +225,7 @@ def run_probe(
             prober.wait(begun, reader, on_seen=report, is_over=dialogue.is_enter_pressed)
         )
     except KeyboardInterrupt:
-        dialogue.note("what came back is kept; the same command goes on from there")
+        dialogue.note("wacoex keeps what came back; the same command continues from there")
         raise
     outcomes = {}
     for word in waited.waiting if dialogue.can_ask() else ():
@@ -239,13 +239,13 @@ def _contact(workspace: Workspace, prober: Prober, dialogue: TerminalDialogue) -
     """Whom the words are sent to: as the interrupted probe says, the settings, or the person."""
     unfinished = prober.unfinished()
     if unfinished is not None:
-        dialogue.note(f"going on with the probe that began at {unfinished.began_at}")
+        dialogue.note(f"continuing the probe that began at {unfinished.began_at}")
         return unfinished.contact
     if configured := workspace.settings.events.probe_contact:
         return configured
     if not dialogue.can_ask():
         raise UsageError(
-            "it is not known to whom the words are to be sent",
+            "wacoex does not know where to send the words",
             hint=f"set `{_SETTING}` in config.toml to a test number, such as `+6591234567`",
             code="needs_answer",
         )
@@ -323,9 +323,8 @@ def probe_text(
         device = known.get(word.device_id)
         if device and not device.kind.is_supported and word.outcome is WordOutcome.NOT_SEEN:
             yield ForPerson(
-                f"{device.label}: to be expected, what is sent on {device.kind.value}"
-                " reaches no partner"
+                f"{device.label}: expected: messages from {device.kind.value} reach no partner"
             )
     if not probe.heard:
-        yield ForPerson("no echo came in at all meanwhile, so nothing is learnt about any device")
+        yield ForPerson("no echo arrived at all, so the probe says nothing about any device")
     yield ForPerson(finding_blocks(findings, now))

@@ -114,7 +114,7 @@ GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
 )
 """Checks of this machine, and of what all channels share."""
 _LOOKED_AFTER = timedelta(days=30)
-_BY_APP_ALONE = "which fields are on is told to the app alone"
+_BY_APP_ALONE = "Meta shows only the app which fields are on"
 _NAMES = {"meta": "Meta", "respondio": "respond.io"}
 _SHOWN = 3
 _CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)

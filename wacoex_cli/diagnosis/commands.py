@@ -12,7 +12,7 @@ from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, completing, group
 from wacoex_cli.terminal.render import Markdown, Result, Table
 
-root = group("", "Commands that stand beside the groups.")
+root = group("", "Commands outside the groups.")
 
 
 @command(
@@ -27,7 +27,7 @@ def status(
     invocation: Invocation,
     channel: LookedAtArgument = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Ask nobody: show what is stored, with its age.")
+        bool, typer.Option("--offline", help="Send no requests: show what is stored, with its age.")
     ] = False,
 ) -> Result:
     """Show the channels: what Meta says, what was found, and what to do.
@@ -62,7 +62,7 @@ def explain(
     search: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="List the pages about a text, such as an error as it is shown."
+            metavar="TEXT", help="List the pages about a text, such as the text of an error."
         ),
     ] = None,
 ) -> Result:
@@ -104,7 +104,7 @@ def doctor(
     invocation: Invocation,
     channel: LookedAtArgument = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Ask nobody: judge what is stored.")
+        bool, typer.Option("--offline", help="Send no requests: use what is stored.")
     ] = False,
     symptom: Annotated[
         Symptom | None,
@@ -115,7 +115,7 @@ def doctor(
         typer.Option(metavar="FILE", help="Also write what support needs, without secrets."),
     ] = None,
 ) -> Result:
-    """Find what is wrong: how that is known, what to do, how to see that it helped.
+    """Find what is wrong, why wacoex thinks so, what to do, and how to check that it helped.
 
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """

@@ -136,7 +136,7 @@ def show_diagnosis(
     if bundle is not None:
         _write_bundle(workspace, found, bundle)
         data["bundle"] = str(bundle)
-        text.append(f"written to {bundle}: numbers are masked, secrets are not in it")
+        text.append(f"written to {bundle}: numbers are masked; it has no secrets")
     return Result(data, text, exit_code=check_exit_status(found.verdict))
 
 
@@ -563,13 +563,15 @@ def rank(
 
 def _left_open(symptom: Symptom, unknown: Sequence[str], channel: str, now: str) -> Finding:
     command = f"wacoex doctor {channel} --symptom {symptom.value}"
-    said = f"not known: {'; '.join(unknown)}" if unknown else "nothing that is known explains it"
+    said = (
+        f"not known: {'; '.join(unknown)}" if unknown else "nothing that wacoex knows explains it"
+    )
     return Finding(
         _OPEN_IN[symptom],
         Severity.UNKNOWN,
         channel,
         Evidence(said, "wacoex", now),
         case="left_open",
-        outcome="not everything is known" if unknown else "no cause was found",
+        outcome="wacoex does not know everything" if unknown else "no cause was found",
         command=command,
     )

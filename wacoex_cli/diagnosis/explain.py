@@ -28,11 +28,11 @@ _WIDTH = 78
 _CLASSES = {
     Outcome.RETRY: (
         "retry",
-        "The row waits and is tried again, at most 5 times or 10 minutes in one run.",
+        "The row waits, and wacoex tries it again, at most 5 times or 10 minutes in one run.",
     ),
     Outcome.AMBIGUOUS: (
         "ambiguous",
-        "The row is never sent again by itself: the message may have gone out."
+        "wacoex never sends the row again by itself: the message may have gone out."
         " `wacoex broadcast reconcile ID` settles it.",
     ),
     Outcome.STOP: (
@@ -41,8 +41,8 @@ _CLASSES = {
     ),
     Outcome.ROW: (
         "row",
-        "This row is rejected and not tried again; the others go on. Many such rows at once pause"
-        " the broadcast.",
+        "wacoex rejects this row and does not try it again; the others continue. Many such rows at"
+        " once pause the broadcast.",
     ),
 }
 _SCOPES = {
@@ -156,7 +156,7 @@ def about_code(code: int) -> Article:
         "The whole number waits.": known.holds_number,
         "The rate is lowered until the number takes more.": known.slows_down,
         "The person goes on the opt-out list.": known.opts_out,
-        "The person is left alone for 24 hours.": known.cools_down,
+        "wacoex sends nothing to the person for 24 hours.": known.cools_down,
         "The exit status is 4.": known.is_credential,
     }
     more = "".join(f" {text}" for text, applies in effects.items() if applies)
@@ -164,7 +164,7 @@ def about_code(code: int) -> Article:
     paragraphs = (
         f"What it means: {known.meaning}.",
         *([f"Also shown as: {shown_as}."] if shown_as else ()),
-        f"Whom it concerns: {_SCOPES[known.scope]}.",
+        f"Who is affected: {_SCOPES[known.scope]}.",
         f"Class: {name}.",
         f"What wacoex does: {consequence}{more}",
         f"What to do: {known.action}",

@@ -135,7 +135,7 @@ QUESTIONS: Mapping[Symptom, tuple[Question, ...]] = {
         Question(
             "other_partner",
             "is or was it connected to another partner, or does one pay for it?",
-            "whether another partner has it or pays for it",
+            "whether another partner has the number or pays for it",
         ),
     ),
     Symptom.RATE_LIMITED: (

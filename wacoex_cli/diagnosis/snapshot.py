@@ -505,7 +505,7 @@ def _source(
         parts = (part for facts in found for part in facts.failures.items())
         failed += [error for part, error in parts if part != RESPONDIO]
     if is_offline:
-        return SourceSeen(name, None, "offline: nobody is asked")
+        return SourceSeen(name, None, "offline: no request was sent")
     if not any(workspace.secrets.find(secret, facts.name) for facts in found):
         return SourceSeen(name, None, f"there is no {secret}")
     if failed:

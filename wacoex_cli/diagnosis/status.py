@@ -64,7 +64,7 @@ _CARD = (Column("", 9, fit="keep"), Column("", 8, least=20, fit="wrap"))
 _CARD_LINES = 12
 _LONGEST_VALUE = 60
 _LIMIT = "whatsapp_business_manager_messaging_limit"
-_NO_EVIDENCE = "nobody confirmed it and no event proves it"
+_NO_EVIDENCE = "nobody confirmed it, and no event proves it"
 FEW = 3
 """Up to so many channels a person needs no hint how to see one of them."""
 

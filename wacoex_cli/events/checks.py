@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wacoex_cli.channels.facts import reconnections
 from wacoex_cli.channels.model import EvidenceKind
 from wacoex_cli.channels.store import AccountEvents, Signs
+from wacoex_cli.errors import counted
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -247,7 +248,7 @@ FIELDS = (
     Field("standby", Severity.INFO, "conversations that another responder handles"),
     Field("messaging_handovers", Severity.INFO, "conversations that change their responder"),
 )
-"""The fields an operations tool lives on.
+"""The fields that an operations tool needs.
 
 Sources: "Meta: webhooks, overview"; "Meta: prepare for Conversation Routing" (the last two).
 """
@@ -287,7 +288,7 @@ def check_subscription(seen: Subscribed, channel: str, observed_at: str) -> list
         if off:
             add(
                 severity,
-                "; ".join(f"{field.name} tells of {field.purpose}" for field in off),
+                "; ".join(f"{field.name} reports {field.purpose}" for field in off),
                 fields="field is" if len(off) == 1 else "fields are",
                 names=", ".join(field.name for field in off),
             )
@@ -365,12 +366,12 @@ def check_missing(
     if not (is_asked or stopped):
         return []
     if flow.last_echo_at:
-        said = stopped or "an echo came in last at that time"
+        said = stopped or "the last echo arrived at that time"
     else:
-        said = "no echo came in within 28 days, as far as wacoex is told"
+        said = "wacoex received no echo within 28 days"
     evidence = [Evidence(said, "events", flow.last_echo_at or to_text(now))]
     for name in unsupported:
-        text = f"{name} is on the list, and never comes through"
+        text = f"{name} is on the list, and its messages never arrive"
         evidence.append(Evidence(text, "device list", to_text(now)))
     severity = Severity.WARNING if is_asked else Severity.INFO
     return [
@@ -403,7 +404,7 @@ def _stopped(flow: EchoFlow, now: datetime) -> str | None:
         return None
     return (
         f"the newest echo is {silence.days} days old; before, the longest time between two was"
-        f" {longest.days} days, and {messages} messages of contacts came in since"
+        f" {longest.days} days, and {counted(messages, 'message')} from contacts arrived since"
     )
 
 
@@ -456,11 +457,11 @@ def likeliest_cause(message: Unsupported) -> str:
 def _cause_finding(
     cause: str, messages: Sequence[Unsupported], summary: Summary, channel: str, now: datetime
 ) -> Finding:
-    of_all = f"of {summary.in_all} unsupported messages in 7 days"
+    of_all = f"of {counted(summary.in_all, 'unsupported message')} in 7 days"
     if not messages:
-        text = f"none {of_all} speaks for it"
+        text = f"none {of_all} points to it"
         if not summary.in_all:
-            text = "no unsupported message came in within 7 days"
+            text = "no unsupported message arrived within 7 days"
         nothing = Evidence(text, "wacoex", to_text(now))
         return Finding(cause, Severity.INFO, channel, nothing, case="possible")
     is_lead_lost = cause == _FIRST and any(message.is_referred for message in messages)
@@ -477,7 +478,7 @@ def _cause_reason(cause: str, messages: Sequence[Unsupported]) -> str:
         types = Counter(message.type or "not named" for message in messages)
         return f"{codes}; {', '.join(f'{name} ({n})' for name, n in sorted(types.items()))}"
     if cause == _EDIT:
-        return "an edit of the same contact came at that moment, or Meta says so"
+        return "an edit by the same contact arrived at that moment, or Meta says that it is an edit"
     if cause == _FIRST:
         referred = sum(message.is_referred for message in messages)
         parts = [f"{referred} through an ad or a link"] if referred else []
@@ -489,4 +490,4 @@ def _cause_reason(cause: str, messages: Sequence[Unsupported]) -> str:
         if days >= QUIET_DAYS:
             return f"no sign of the app for {days:.0f} days before"
         return "the number had been connected less than 24 hours before"
-    return f"{codes or 'respond.io names no code'}; nothing at hand speaks for another cause"
+    return f"{codes or 'respond.io names no code'}; nothing points to another cause"

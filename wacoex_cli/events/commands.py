@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import DeclinedError, UsageError
+from wacoex_cli.errors import DeclinedError, UsageError, counted
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.layout import Column
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from wacoex_cli.events.subscribe import Subscription
     from wacoex_cli.findings.model import Finding
 
-root = group("", "Commands that stand beside the groups.")
-app = group("events", "Take in what Meta and respond.io tell, and look at it.")
+root = group("", "Commands outside the groups.")
+app = group("events", "Receive the webhooks of Meta and respond.io, and look at them.")
 
 _PARTIAL = 7
 _MOST_LISTED = 10_000
@@ -31,7 +31,7 @@ _FIELD_COLUMNS = (
     Column("needed for", 5, least=16, fit="wrap"),
 )
 _NOBODY = (
-    "nobody to ask about: no recent broadcast, no probe contact;"
+    "there is no contact to read: no recent broadcast, no probe contact;"
     " name one with --contact, or read everybody with --all-contacts"
 )
 
@@ -63,7 +63,7 @@ def import_events(
         done = import_archive(workspace, invocation, file, dry_run=dry_run)
     would = "would be " if dry_run else ""
     text = (
-        f"{done.read} payloads read: {done.stored} {would}stored,"
+        f"{counted(done.read, 'payload')} read: {done.stored} {would}stored,"
         f" {done.duplicates} known already, {done.invalid} unreadable"
     )
     table = Table(
@@ -78,8 +78,8 @@ def import_events(
     line, reason = done.invalid_lines[0]
     title = "standard input" if file == "-" else f"`{file}`"
     error = UsageError(
-        f"{title} holds no payload that can be read; line {line}: {reason}",
-        hint="give webhooks of Meta or respond.io as they came, one JSON object a line",
+        f"{title} has no payload that wacoex can read; line {line}: {reason}",
+        hint="give webhooks of Meta or respond.io unchanged, one JSON object a line",
         code="no_payload",
     )
     return Result(data, (), exit_code=error.exit_status, errors=[error])
@@ -100,12 +100,14 @@ def list_events(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="TIME", help="Only since then: 24h, 7d or 2026-11-01."),
+        typer.Option(
+            "--since", metavar="TIME", help="Only events since then: 24h, 7d or 2026-11-01."
+        ),
     ] = None,
     limit: Annotated[
         int,
         typer.Option(
-            "--limit", metavar="N", min=1, max=_MOST_LISTED, help="So many, the newest ones."
+            "--limit", metavar="N", min=1, max=_MOST_LISTED, help="At most this many, the newest."
         ),
     ] = 100,
 ) -> Result:
@@ -139,7 +141,9 @@ def list_events(
         Column("contact", 6, fit="keep", may_drop=True),
         Column("what", 9, least=16, fit="wrap"),
     )
-    table = Table(columns, rows, "no such event is here; take some in: wacoex events import FILE")
+    table = Table(
+        columns, rows, "there is no such event yet; import some: wacoex events import FILE"
+    )
     data = {"events": [listed.to_json() for listed in found]}
     effects = reports.notes(found, kind or ())
     if not effects:
@@ -156,7 +160,7 @@ def list_events(
         [(kind, *effect[:-1]) for kind, effect in effects.items()],
     )
     texts = (f"{kind}: {effect.note}" for kind, effect in effects.items())
-    end = "-: neither Meta nor respond.io says; new contact: only if there is none yet"
+    end = "-: neither Meta nor respond.io says; new contact: only if the contact is not there yet"
     parts: tuple[str | Table, ...] = ("", shown, "", *texts, end)
     return Result(data, (table, *map(ForPerson, parts)))
 
@@ -171,7 +175,7 @@ def list_events(
 def subscribe(
     invocation: Invocation,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing: tell what is and is not on.")
+        bool, typer.Option("--check", help="Change nothing: show what is on and what is off.")
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -250,7 +254,7 @@ def listen(
 ) -> Result:
     """Receive the webhooks of Meta and respond.io until Ctrl-C or SIGTERM.
 
-    Each delivery is answered once it lies in the state file, and worked on afterwards. It needs
+    wacoex answers each delivery once it is in the state file, and processes it afterwards. It needs
     a meta-app-secret or a respondio-signing-key, and for Meta's handshake a
     webhook-verify-token. Put a reverse proxy with TLS before it. With --json each delivery is
     one object a line.
@@ -319,7 +323,7 @@ def _planned(pulled: "Pulled") -> "Iterator[str]":
     if pulled.estimate is not None:
         yield f"respond.io: {pulled.estimate.sentence()}"
     if pulled.statuses_wanted:
-        yield f"Meta: the status of {pulled.statuses_wanted} messages of ours"
+        yield f"Meta: the status of {pulled.statuses_wanted} of our messages"
     if pulled.estimate is None and not pulled.statuses_wanted:
         yield _NOBODY
 
@@ -340,7 +344,7 @@ def _pulled_text(pulled: "Pulled") -> "Iterator[str]":
     if tally.not_found:
         yield f"contacts that respond.io does not know: {tally.not_found}"
     if tally.not_ready:
-        yield f"contacts it is still busy with: {tally.not_ready}; pull again in a few minutes"
+        yield f"contacts that it still processes: {tally.not_ready}; pull again in a few minutes"
     if tally.refused:
         yield f"contacts that it refused to read: {tally.refused}"
     if history.available:
@@ -349,7 +353,7 @@ def _pulled_text(pulled: "Pulled") -> "Iterator[str]":
         yield f"Meta offers no message history here ({history.why_not});"
         yield "webhooks bring the statuses"
     if pulled.errors and tally.stored:
-        yield "what was read is kept; the same command goes on from there"
+        yield "what was read is kept; the same command continues from there"
 
 
 @command(
@@ -364,8 +368,8 @@ def mac(
 ) -> Result:
     """Count the contacts that were active in a month, and those that only echoes made active.
 
-    respond.io charges by monthly active contacts (MAC) and gives its own figure to no program.
-    This one is counted from the events that are here.
+    respond.io charges by monthly active contacts (MAC) and no API gives its own figure.
+    wacoex counts the events in the state file.
     """
     from wacoex_cli.events.reports import count_mac
 
@@ -381,19 +385,19 @@ def mac(
             (count.channel or "(no channel)", count.contacts, count.echo_only)
             for count in counted.by_channel
         ],
-        "no contact was active, as far as the events tell",
+        "the events show no active contact",
     )
     total = (
         f"{counted.month}: {counted.contacts} contacts were active,"
         f" {counted.echo_only} of them through echoes only"
     )
-    begins = "no event that counts is here; take some in: wacoex events import FILE"
+    begins = "there is no event to count yet; import some: wacoex events import FILE"
     if since := counted.counted_since:
         day = to_text(since)[:10]
-        begins = f"counted from events since {day} (UTC); what came before them is not in it"
+        begins = f"counted from events since {day} (UTC); earlier messages are not counted"
     more = (
-        "counted: who wrote, was sent a message or was written to in the app (an echo)",
-        "not counted: edits and deletions by a contact, of which respond.io says nothing",
+        "counted: contacts who wrote, or got a message, also from the app (an echo)",
+        "not counted: edits and deletions by a contact; respond.io does not say if they count",
         "respond.io shows its own figure under Organization Settings, Billing & Usage",
     )
     answers = [

@@ -449,9 +449,9 @@ class Listener:
         if not self.keys.verify_tokens:
             raise RefusedRequest(403, "no webhook-verify-token is known")
         if query.get("hub.mode") != "subscribe" or not 0 < len(challenge) <= _MOST_CHALLENGE:
-            raise RefusedRequest(403, "this is no handshake of Meta")
+            raise RefusedRequest(403, "this is not a handshake of Meta")
         if not is_same(query.get("hub.verify_token", ""), self.keys.verify_tokens):
-            raise RefusedRequest(403, "the verify token is another one")
+            raise RefusedRequest(403, "the verify token is a different one")
         return PlainTextResponse(challenge, headers={"X-Content-Type-Options": "nosniff"})
 
     async def _deliver(self, source: Source, request: Request) -> Response:
@@ -483,7 +483,7 @@ class Listener:
     def _demand_open(self, source: Source) -> None:
         if not self.keys.is_open(source):
             name = PLATFORMS[source].key_name
-            raise RefusedRequest(403, f"no {name} is known, so nothing can be trusted")
+            raise RefusedRequest(403, f"no {name} is known, so wacoex can trust nothing")
 
     def _checked(
         self, source: Source, body: bytes, signature: str | None, packed: bytes | None = None
@@ -495,7 +495,7 @@ class Listener:
         keys = self.keys.signing[source]
         forms = {body, body if packed is None else packed}
         if keys and not any(is_signed(source, form, signature, keys) for form in forms):
-            what = "does not fit" if signature else "is missing"
+            what = "is wrong" if signature else "is missing"
             raise RefusedRequest(401, f"the signature {what}")
         try:
             return self.read(source, body)
@@ -518,9 +518,7 @@ class Listener:
                     if len(body) > MOST_BYTES:
                         raise too_large
                     if self._held_bytes > _MOST_HELD_BYTES:
-                        raise RefusedRequest(
-                            503, "too much comes in at once", retry_after_seconds=1
-                        )
+                        raise RefusedRequest(503, "too much arrives at once", retry_after_seconds=1)
             yield bytes(body)
         except TimeoutError:
             raise RefusedRequest(
@@ -564,7 +562,7 @@ class Listener:
         status, why, headers = 500, f"it failed unexpectedly ({type(error).__name__})", None
         if isinstance(error, HTTPException):
             status, headers = error.status_code, error.headers
-            why = "there is nothing of that name" if status == 404 else "not with this method"
+            why = "there is nothing with that name" if status == 404 else "not with this method"
         self.report.refuse(None, _described(request), status, why)
         return _refusal(status, why, headers)
 
@@ -655,14 +653,14 @@ async def listen(
     keys = Keys(signing, _known(workspace, "webhook-verify-token"), insecure)
     if insecure and not is_loopback(host):
         raise UsageError(
-            f"`--insecure` takes what nobody signed, and `{host}` is open to other machines",
+            f"`--insecure` accepts unsigned deliveries, and `{host}` is open to other machines",
             hint="leave out `--host`, or give the keys and leave out `--insecure`",
             code="insecure_host",
         )
     if not any(map(keys.is_open, Source)):
         raise CredentialError(
             "there is neither a meta-app-secret nor a respondio-signing-key:"
-            " anybody could deliver anything",
+            " anybody could send false webhooks",
             hint=f"{ways_to_give('meta-app-secret')}; for respond.io"
             f" {ways_to_give('respondio-signing-key')};"
             " to try it on this machine add `--insecure`",

@@ -316,7 +316,7 @@ class Survey(NamedTuple):
         started_at, _, done = self.begun
         if started_at is None:
             return text
-        return f"{text}; goes on with the sweep of {started_at}, {done} are done"
+        return f"{text}; continues the sweep of {started_at}, {done} are done"
 
     def to_json(self) -> dict[str, object]:
         """The `estimate` of the JSON output."""
@@ -474,7 +474,7 @@ class Pull:
                     self._read_meta(meta, interest.message_ids)
         except KeyboardInterrupt:
             if pulled.tally.contacts:
-                self._dialogue.note("what was read is kept; the same command goes on from there")
+                self._dialogue.note("what was read is kept; the same command continues from there")
             raise
         self._catch_up()
         pulled.calls = (reader.respondio.calls if reader else 0) + (meta.calls if meta else 0)

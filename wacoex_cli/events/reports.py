@@ -79,26 +79,27 @@ _EFFECTS = {
     ),
     "unsupported": Effect(
         *(None, None, None, None, None),
-        "its content did not pass; read it in the app on the phone. wacoex counts it as MAC",
+        "its content did not arrive; read it in the app on the phone. wacoex counts it as MAC",
     ),
     "status": Effect(
         *(False, False, False, False, True),
-        "news of a message of ours; the contact it was sent or delivered to counts as MAC",
+        "news about one of our messages; the contact who got it counts as MAC (a monthly active"
+        " contact)",
     ),
     "standby": Effect(
         *(None, None, None, None, True),
-        "a copy of what another responder gets; the answer is for them to give",
+        "a copy of what another responder gets; that responder answers",
     ),
     "handover": Effect(
         *(False, False, False, False, False),
-        "a conversation went from one responder to another (Conversation Routing)",
+        "a conversation moved from one responder to another (Conversation Routing)",
     ),
     "history": Effect(
-        *(False, False, False, None, None), "older messages, told once after connecting"
+        *(False, False, False, None, None), "older messages, sent once after connecting"
     ),
     "contact_sync": Effect(
         *(False, False, False, None, False),
-        "a change in the phone book of the phone; respond.io takes nothing from it",
+        "a change in the phone book of the phone; respond.io does not use it",
     ),
 }
 
@@ -161,8 +162,8 @@ def list_events(
     for word in kinds or ():
         if word not in named:
             raise UsageError(
-                f"`--kind {word}` is no kind of event",
-                hint=f"there are {', '.join(named)}",
+                f"`--kind {word}` is not a kind of event",
+                hint=f"the kinds are {', '.join(named)}",
                 code="unknown_kind",
             )
     wanted = frozenset(named[word] for word in kinds) if kinds else None
@@ -288,7 +289,7 @@ def count_mac(workspace: Workspace, month: str | None, channel: str | None) -> M
         )
     if month > present:
         raise UsageError(
-            f"`--month {month}` lies in the future",
+            f"`--month {month}` is in the future",
             hint=f"the present month is {present} (UTC)",
             code="bad_month",
         )

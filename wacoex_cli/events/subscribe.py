@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _WHATSAPP = "whatsapp_business_account"
 MAY_RESPOND = (
     "an app of your own may count as one more responder of the number: where Conversation Routing"
-    " is set up in Meta Business Suite, look there afterwards that your partner is still the"
-    " primary one (`wacoex explain WX211`)"
+    " is set up in Meta Business Suite, check there afterwards that your partner is still the"
+    " primary responder (`wacoex explain WX211`)"
 )
 """What to know before an app is attached. Whether it counts Meta does not say (2026-11)."""
 
@@ -115,7 +115,9 @@ async def _subscription(
     reason: str | None,
     patience_seconds: float | None = None,
 ) -> Subscription:
-    why = "" if app_id else f"which app is ours is not known: {reason or 'Meta does not say'}"
+    why = (
+        "" if app_id else f"wacoex does not know which app is ours: {reason or 'Meta does not say'}"
+    )
     own = next((app for app in apps if app_id is not None and app.id == app_id), None)
     hook, why_no_fields = await _hook(workspace, channel, app_id, patience_seconds)
     listed = (hook or {}).get("fields") or ()

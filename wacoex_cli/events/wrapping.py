@@ -47,7 +47,7 @@ def unpacked(raw: bytes, most_bytes: int) -> bytes:
         try:
             found += stream.decompress(raw, most_bytes + 1 - len(found))
         except zlib.error:
-            raise BrokenGzip("it is not gzip, although it says so") from None
+            raise BrokenGzip("it claims to be gzip, and is not") from None
         if len(found) > most_bytes:
             raise TooLarge
         if not stream.eof:
@@ -132,7 +132,7 @@ def read_delivery(
     if found:
         return found
     if whole is None:
-        raise problem or UnreadablePayload("it holds no payload")
+        raise problem or UnreadablePayload("it has no payload")
     return (whole,)
 
 

@@ -208,7 +208,7 @@ def demand_own(state: State, machine_id: str | None = None) -> None:
         raise RefusedError(
             f"nothing is planned or sent: the state file {state.path} may lack what was sent"
             f" last: {why}",
-            hint="if the file used last is elsewhere, use that one; else: wacoex state adopt",
+            hint="if the file used last is elsewhere, use that one; otherwise: wacoex state adopt",
             code="state_copied",
             details={"reason": why},
         )

@@ -215,9 +215,9 @@ def _backend_problem(backend: KeyringBackend) -> str | None:
     if "keyring.backends.fail" in modules:
         return _NONE
     if "keyring.backends.null" in modules:
-        return "the null backend is in force, which stores nothing"
+        return "the null backend is in use, which stores nothing"
     if kind.__module__.startswith("keyrings.alt") or "plaintext" in kind.__name__.lower():
-        return f"the backend `{kind.__module__}.{kind.__name__}` is no keyring of the system"
+        return f"the backend `{kind.__module__}.{kind.__name__}` is not a keyring of the system"
     if backend.priority < _LEAST_PRIORITY:
         return f"the backend `{kind.__module__}.{kind.__name__}` is not a recommended one"
     return None
@@ -358,7 +358,7 @@ def _kept_in(path: Path) -> str | None:
     try:
         return content_of(path).decode("ascii").rstrip("\r\n")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no plain text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not plain text"
         raise CredentialError(
             f"cannot read {path}: {(reason or 'error').lower()}",
             hint="check the file and its permissions",
@@ -413,7 +413,7 @@ class Secret:
         return f"****{self.tail}"
 
     def __reduce__(self) -> str:
-        raise TypeError("a secret is not to be stored")
+        raise TypeError("a secret must not be stored")
 
 
 class Secrets:
@@ -480,8 +480,9 @@ class Secrets:
         if place is not None:
             raise UsageError(
                 f"{name} from {source} is not sent to the address given by {place}",
-                hint="a `.env` that was only found in the working directory sends no secret but its"
-                f" own elsewhere; if it is meant, add `--env-file {self._dotenv_path}`",
+                hint="a `.env` that was only found in the working directory sends only its own"
+                " secrets to another address; if you want that, add"
+                f" `--env-file {self._dotenv_path}`",
                 code="address_distrusted",
             )
 
@@ -542,7 +543,7 @@ class Secrets:
             path = user_path(given)
             text = content_of(path).decode("ascii")
         except UnicodeDecodeError:
-            raise _unfit(f"the file of {source}", "is no plain text") from None
+            raise _unfit(f"the file of {source}", "is not plain text") from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             named = "" if source == str(given) else f", named by {source}"

@@ -332,14 +332,14 @@ def _unusable(host: str, port: int, error: OSError) -> UsageError | TemporaryErr
         )
     return TemporaryError(
         f"cannot listen on port {port} of {host}: {(error.strerror or str(error)).lower()}",
-        hint="another program has it: stop that one, or choose another port with `--port`",
+        hint="another program uses it: stop that program, or choose another port with `--port`",
         code="port_taken",
     )
 
 
 def _no_host(host: str) -> UsageError:
     return UsageError(
-        f"`{host}` is no address of this machine",
+        f"`{host}` is not an address of this machine",
         hint="give `--host` 127.0.0.1, 0.0.0.0 (all addresses) or an address of this machine",
         code="host_unknown",
     )

@@ -224,7 +224,7 @@ class Sources(NamedTuple):
             for name in sorted(names):
                 is_known = name in VARIABLES or name.startswith(secrets)
                 if name.startswith(PREFIX) and not is_known:
-                    yield f"`{name}` in {place} means nothing to wacoex{_nearest(name)}"
+                    yield f"`{name}` in {place} is not a setting of wacoex{_nearest(name)}"
 
 
 def read_sources(*, env_file: Path | None, environ: Mapping[str, str]) -> Sources:
@@ -250,7 +250,7 @@ def _config_dir(environ: Mapping[str, str], dotenv: Mapping[str, str], dotenv_pa
     except ValueError:
         place = "the environment" if environ.get(name) else str(dotenv_path)
         raise UsageError(
-            f"`{name}` in {place} is not fit",
+            f"`{name}` in {place} is not valid",
             hint="allowed is the path of a directory",
             code="config_invalid",
         ) from None
@@ -390,7 +390,7 @@ def _demand_trusted(path: Path, opened: os.stat_result, environ: Mapping[str, st
     if problem is not None:
         raise UsageError(
             f"{path.absolute()} is not trusted: {problem}",
-            hint=f"read what it says; if all of it is meant, add `--env-file {path}`",
+            hint=f"read it; if you want all of it, add `--env-file {path}`",
             code="dotenv_distrusted",
         )
 

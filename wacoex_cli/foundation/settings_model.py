@@ -234,7 +234,7 @@ def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
     except ValidationError as error:
         name = str(error.errors(include_input=False, include_url=False)[0]["loc"][0])
         raise UsageError(
-            f"{sources.place_of(name, channel_table)} is not fit",
+            f"{sources.place_of(name, channel_table)} is not valid",
             hint=f"allowed is {SettingsModel.model_fields[name].description or 'digits only'}",
             code="config_invalid",
         ) from None

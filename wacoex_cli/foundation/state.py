@@ -202,7 +202,7 @@ def demand_one_name(path: Path) -> None:
         raise StateError(
             f"the state file {path} has {names} names (hard links):"
             " two senders could use it without seeing each other",
-            hint=f"`find DIRECTORY -samefile {path}` lists them; remove all but one,"
+            hint=f"`find DIRECTORY -samefile {path}` lists them; keep one, remove the others,"
             " and copy the file with `wacoex state backup`",
             code="state_linked",
         )
@@ -275,7 +275,7 @@ def _applied(connection: sqlite3.Connection) -> set[str]:
     found = {name for (name,) in connection.execute(names, [migrations.SET_NAME])}
     if not all(isinstance(name, str) for name in found):
         raise StateError(
-            "the state file names a migration that is no text: another program has changed it",
+            "the state file names a migration that is not text: another program has changed it",
             hint="point `WACOEX_STATE` at another file",
             code="state_foreign",
         )
@@ -492,7 +492,7 @@ def demand_file(path: Path) -> None:
     if not path.exists():
         raise StateError(
             f"there is no state file {path}",
-            hint="the first command that keeps something makes it; or set `WACOEX_STATE`",
+            hint="the first command that stores something creates it; or set `WACOEX_STATE`",
             code="no_state",
         )
 
@@ -532,7 +532,7 @@ def write_backup(source: Path, target: Path) -> SeenFile:
         if problems := problems_in(part):
             raise StateError(
                 f"nothing was written: the state file {source} is damaged ({problems[0]})",
-                hint="`wacoex state check` tells more; then restore the last good backup",
+                hint="`wacoex state check` says more; then restore the last good backup",
                 code="state_damaged",
             )
     return look_at_file(target)

@@ -171,7 +171,9 @@ def open_workspace(
     )
 
 
-STOPPING = "stopping: requests under way may end (10 s at most); again to stop at once"
+STOPPING = (
+    "stopping: running requests may finish (10 s at most); press Ctrl-C again to stop at once"
+)
 """What a person is told at the first signal."""
 
 _SAME_KEYSTROKE_SECONDS = 0.2

@@ -59,7 +59,8 @@ if TYPE_CHECKING:
 
 StandingCheck = Callable[[Sequence[Fact], str, bool], tuple[Connection, list[Finding]]]
 NO_EVIDENCE = (
-    "messages through the API, messages of customers and broadcasts do not count as opening the app"
+    "messages through the API, messages from customers and broadcasts do not count as opening the"
+    " app"
 )
 _SMALLEST_STEP = timedelta(milliseconds=1)
 _GRACE = timedelta(hours=1)
@@ -275,7 +276,7 @@ def check_opened(standing: Standing, channel: str, zone: str, now: datetime) -> 
     if standing.stage is Stage.UNKNOWN and standing.weaker:
         found.append(Finding("WX105", severity, channel, evidence, has_echo=has_echo))
     elif standing.stage is Stage.UNKNOWN:
-        missing = Evidence("nobody confirmed it and no event proves it", "wacoex", to_text(now))
+        missing = Evidence("nobody confirmed it, and no event proves it", "wacoex", to_text(now))
         found.append(Finding("WX104", severity, channel, missing))
     if standing.future:
         facts = [

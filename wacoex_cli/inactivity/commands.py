@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import TemporaryError, UsageError, WacoexError
+from wacoex_cli.errors import TemporaryError, UsageError, WacoexError, counted
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import (
     DryRunOption,
@@ -41,7 +41,7 @@ def check(
         typer.Option("--nagios", help="One status line with performance data, then the details."),
     ] = False,
 ) -> Result:
-    """Show the days left for each channel, worst first. Asks nobody.
+    """Show the days left for each channel, worst first. Sends no requests.
 
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
@@ -79,18 +79,17 @@ def confirm(
         ),
     ] = None,
     by: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Who says so; you if left out.")
+        str | None, typer.Option(metavar="WHO", help="Who opened it; you if left out.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Also keep a time before the newest proof.")
+        bool, typer.Option("--force", help="Also record a time before the newest proof.")
     ] = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Say that the WhatsApp Business app was open on the primary phone.
+    """Record that somebody opened the WhatsApp Business app on the primary phone.
 
-    The countdown of 14 days begins anew. Messages through the API, messages of customers and
-    broadcasts are no evidence that the app was opened. Of several channels all are confirmed, or
-    none.
+    The countdown of 14 days starts again. Messages through the API, messages from customers and
+    broadcasts do not count as opening the app. Of several channels wacoex confirms all, or none.
     """
     from wacoex_cli.inactivity import confirm as operation
     from wacoex_cli.inactivity.checks import NO_EVIDENCE
@@ -122,7 +121,7 @@ def notify(
         typer.Option(
             "--to",
             metavar="URL",
-            help="An Apprise URL to tell instead of WACOEX_NOTIFY_URLS; may be repeated.",
+            help="An Apprise URL to notify instead of WACOEX_NOTIFY_URLS; may be repeated.",
         ),
     ] = None,
     test: Annotated[
@@ -131,7 +130,7 @@ def notify(
     ] = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Tell people which phones must be opened; made for cron.
+    """Notify people which phones they must open; made for cron.
 
     Nothing due: silent, exit status 0. A notice is due when the stage of a channel changes, every
     24 hours while it is critical or overdue, and once when all is well again. Exit status 7 when
@@ -168,14 +167,15 @@ def notify(
         "skipped": [entry.to_json() for entry in done.skipped],
         "dry_run": False,
     }
-    lines = [f"{_subject(notice)}: told {notice.target.shown}" for notice in done.sent]
+    lines = [f"{_subject(notice)}: notified {notice.target.shown}" for notice in done.sent]
     lines += [
-        f"{_subject(notice)}: not told {notice.target.shown}: {notice.reason}"
+        f"{_subject(notice)}: not notified {notice.target.shown}: {notice.reason}"
         for notice in done.failed
     ]
     failure = TemporaryError(
-        f"{len(done.failed)} of {len(done.sent) + len(done.failed)} notices could not be sent",
-        hint="the next run tries them again; check the URL and the network if it stays so",
+        f"{len(done.failed)} of {counted(len(done.sent) + len(done.failed), 'notice')}"
+        " could not be sent",
+        hint="the next run tries again; if it still fails, check the URL and the network",
         code="notify_failed",
     )
     errors = [failure] if done.failed else []
@@ -205,7 +205,7 @@ def _preview(notice: "Notice", channels: str) -> Block:
     lines = (notice.title, "", *notice.body.splitlines())
     return Block(
         (
-            Line(f"{subject}: would tell {notice.target.shown}", "heading"),
+            Line(f"{subject}: would notify {notice.target.shown}", "heading"),
             *(Line(f"  | {line}".rstrip()) for line in lines),
         )
     )
@@ -240,7 +240,7 @@ def _subject(notice: "Notice") -> str:
 
 
 schedule_group = group(
-    "reminder schedule", "Have `reminder notify` started each hour, by cron or systemd."
+    "reminder schedule", "Start `reminder notify` each hour, by cron or systemd."
 )
 app.add(schedule_group)
 
@@ -278,9 +278,9 @@ def install(
 ) -> Result:
     """Install a systemd timer where that works, else a line in your crontab.
 
-    It starts `reminder notify` each hour, with the state file and the settings that are in force
-    here, and without any secret. Installing it again changes nothing. Where nobody would receive
-    a notice it asks for an address; without a terminal it warns.
+    It starts `reminder notify` each hour, with the state file and the settings in use here, and
+    without any secret. Installing it again changes nothing. Where nobody would receive a notice
+    it asks for an address; without a terminal it warns.
     """
     from wacoex_cli.inactivity import schedule
 
@@ -328,7 +328,9 @@ def remove(
 
 def _kind(cron: bool, systemd: bool) -> str | None:
     if cron and systemd:
-        raise UsageError("`--cron` and `--systemd` exclude each other", hint="give one, or none")
+        raise UsageError(
+            "`--cron` and `--systemd` cannot be used together", hint="give one, or none"
+        )
     return "cron" if cron else "systemd" if systemd else None
 
 

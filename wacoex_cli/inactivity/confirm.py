@@ -174,7 +174,7 @@ def _moment(
     moment = now if at is None else moment_from(at, zone)
     if moment > now:
         raise UsageError(
-            f"{local_text(moment, zone)} is still to come",
+            f"{local_text(moment, zone)} is in the future",
             hint="give the moment at which the app was open, or leave `--at` out for now",
             code="future",
         )
@@ -185,7 +185,7 @@ def _moment(
         raise RefusedError(
             f"channel {channel.name} has a newer proof than {local_text(moment, zone)}:"
             f" {newest}, {how}",
-            hint="nothing was changed; `--force` keeps the older one too, the newer one decides",
+            hint="nothing was changed; `--force` keeps the older one too, the newer proof decides",
             code="older_than_proof",
         )
     return moment
@@ -201,14 +201,14 @@ def _checked_name(said_by: str | None) -> str:
         said_by = known_login_name()
         if said_by is None:
             raise UsageError(
-                "who says so? this system does not tell the name of its user",
+                "wacoex does not know who confirms it: this system gives no user name",
                 hint="give a name with `--by WHO`",
                 code="no_name",
             )
     name = " ".join(said_by.split())
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise UsageError(
-            f"a name of 1 to {_LONGEST_NAME} characters is needed of whoever says so",
+            f"the name of the person must have 1 to {_LONGEST_NAME} characters",
             hint="give it with `--by WHO`",
             code="bad_name",
         )

@@ -154,7 +154,7 @@ class Notice:
                 "cannot run. After about 14 days without the app WhatsApp disconnects the channel."
             )
             return
-        yield f"Last opened: {self._with_age(standing.counted.at)}, as far as is known"
+        yield f"Last opened, as far as wacoex knows: {self._with_age(standing.counted.at)}"
         yield f"Act by: {self._with_age(standing.act_by_at)}"
         yield f"Deadline: {self._with_age(standing.deadline_at)}"
         if standing.stage is Stage.OVERDUE:
@@ -310,7 +310,7 @@ def _address_lists(workspace: Workspace, channel: str | None) -> Iterator[tuple[
 
 def _no_address() -> UsageError:
     return UsageError(
-        "there is no address that notices go to",
+        "no address for notices is set",
         hint=f"{ways_to_give('notify-urls')}; or give `--to URL`",
         code="notify_nobody",
     )
@@ -372,7 +372,7 @@ def _send_and_record(
     if any(
         former.target == notice.target and former.reason == TIMED_OUT for former in notified.failed
     ):
-        reason = "it gave no answer before in this run"
+        reason = "it gave no answer earlier in this run"
         notified.failed.append(replace(notice, reason=reason))
         return
     state, about = workspace.state, notice.about
@@ -380,7 +380,7 @@ def _send_and_record(
         if not locks.beat(state, LOCK_PURPOSE, presence, workspace.clock):
             raise TemporaryError(
                 "another run has taken over",
-                hint="nothing is lost: what is due is sent by the other run or by the next one",
+                hint="nothing is lost: the other run or the next run sends what is due",
                 code="locked",
             )
     target, number = notice.target, about.channel.channel_id
@@ -525,7 +525,7 @@ def targets_of(urls: Iterable[str], source: str) -> tuple[Target, ...]:
             scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://", url)
             kind = f"`{scheme.group()}...`" if scheme else "without `scheme://`"
             raise UsageError(
-                f"URL {number} of {source} ({kind}) is none that Apprise can use",
+                f"URL {number} of {source} ({kind}) is not a URL that Apprise can use",
                 hint="write it as Apprise documents it, such as"
                 " `mailto://user:password@example.com` or `ntfys://ntfy.sh/topic`",
                 code="notify_url",
@@ -637,14 +637,16 @@ def _ping(workspace: Workspace, exit_status: int, log: Callable[[str], None]) ->
         except ValueError:
             is_usable = False
         if not is_usable:
-            workspace.warn(f"{secret.source} is no http or https URL, so no heartbeat is sent")
+            workspace.warn(
+                f"{secret.source} is not an http or https URL, so wacoex sends no heartbeat"
+            )
             return
         problem = workspace.run(_call(url, exit_status, workspace.clock))
     except WacoexError as error:
-        workspace.warn(f"no heartbeat is sent: {error.message}")
+        workspace.warn(f"wacoex sends no heartbeat: {error.message}")
         return
     if problem is not None:
-        log(f"the heartbeat was not taken: {problem}")
+        log(f"the heartbeat failed: {problem}")
 
 
 async def _call(url: SplitResult, exit_status: int, clock: Clock) -> str | None:

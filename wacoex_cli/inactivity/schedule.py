@@ -55,7 +55,7 @@ _OURS = re.compile(rb"\s*(\d{1,2}) .*" + re.escape(CRON_MARK) + rb"\s*", re.DOTA
 _MAILED_TO = re.compile(rb"^[ \t]*MAILTO[ \t]*=[ \t]*[\"']?[^\s\"']", re.MULTILINE)
 _SERVICE_UNIT = f"""{UNIT_MARK}
 [Unit]
-Description=Tell who must open the WhatsApp Business app
+Description=Notify people who must open the WhatsApp Business app
 
 [Service]
 Type=oneshot
@@ -64,7 +64,7 @@ TimeoutStartSec=30min
 """
 _TIMER_UNIT = f"""{UNIT_MARK}
 [Unit]
-Description=Each hour: tell who must open the WhatsApp Business app
+Description=Each hour: notify people who must open the WhatsApp Business app
 
 [Timer]
 OnCalendar=hourly
@@ -199,13 +199,13 @@ def _usable_way(kind: str | None) -> UserTimer | Crontab:
     if kind is None:
         raise WacoexError(
             "neither systemd nor cron can be used here: " + "; ".join(problems.values()),
-            hint="have `wacoex reminder notify` started each hour by whatever runs things here",
+            hint="start `wacoex reminder notify` each hour in another way",
             code="schedule_impossible",
         )
     other = "--cron" if kind == "systemd" else "--systemd"
     raise WacoexError(
         f"{kind} cannot be used here: {problems[kind]}",
-        hint=f"try `{other}`, or have `wacoex reminder notify` started each hour by other means",
+        hint=f"try `{other}`, or start `wacoex reminder notify` each hour in another way",
         code="schedule_impossible",
     )
 
@@ -225,7 +225,7 @@ def _job(workspace: Workspace) -> Job:
     for place in workspace.sources.doubtful_addresses().values():
         raise UsageError(
             f"a schedule would send secrets to the address given by {place}",
-            hint="if that address is meant, name the file with `--env-file`",
+            hint="if you want that address, name the file with `--env-file`",
             code="address_distrusted",
         )
     arguments = [*_program(), "reminder", "notify"]
@@ -283,7 +283,7 @@ def _left_behind(workspace: Workspace, *, reaches_keyring: bool) -> Iterator[str
             )
     for name, value in dotenv.items():
         if _SECRETS.fullmatch(name) and name.endswith("_FILE") and not Path(value).is_absolute():
-            yield f"`{name}` in {workspace.sources.dotenv_path} is a relative path: write it whole"
+            yield f"`{name}` in {workspace.sources.dotenv_path} is not a full path"
     is_in_keyring = any(
         secret.place is Place.KEYRING for secret in _addresses(workspace, "notify-urls")
     )
@@ -435,7 +435,7 @@ class UserTimer:
             ended = _run(["loginctl", "show-user", str(os.getuid()), "--property=Linger"])
             if ended.stdout.strip() == b"Linger=yes":
                 return []
-        return ["it runs while you are logged in; for always: loginctl enable-linger"]
+        return ["it runs while you are logged in; to run it always: loginctl enable-linger"]
 
 
 def service_unit(job: Job) -> str:
@@ -599,6 +599,6 @@ def _write_crontab(content: bytes) -> None:
     if ended.returncode != 0:
         raise WacoexError(
             f"the crontab cannot be written: {_complaint(ended)}",
-            hint="it is as it was; see whether you may use cron (cron.allow, cron.deny)",
+            hint="it is unchanged; check whether you may use cron (cron.allow, cron.deny)",
             code="crontab_unwritable",
         )

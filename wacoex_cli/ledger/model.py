@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.audience.model import ListNotes
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.phone_numbers import one_spelling
 
@@ -321,7 +322,8 @@ class Overlap:
             ago = _ago(now - from_text(self.last_claimed_at))
             whose = _numbered(self.have)
             said.append(
-                f"{have} of {self.people} people already have this message ({whose}, {ago})"
+                f"{have} of {counted(self.people, 'person')} already have this message"
+                f" ({whose}, {ago})"
             )
         for number, n in sorted(self.open.items()):
             way = "is sending to them now" if number in self._sending else "can go on"
@@ -329,7 +331,9 @@ class Overlap:
             if have:
                 said.append(f"{n} are open: wacoex broadcast {command} {number}")
             else:
-                whom = f"{n} of {self.people} people are to get this message from broadcast"
+                whom = (
+                    f"{n} of {counted(self.people, 'person')} will get this message from broadcast"
+                )
                 said.append(f"{whom} {number}, which {way}: wacoex broadcast {command} {number}")
         return said
 

@@ -20,6 +20,7 @@ from wacoex_cli.contacts.persons import (
     shorter_spelling,
 )
 from wacoex_cli.contacts.store import holds_back
+from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.ledger.figures import (
     DUE,
@@ -741,8 +742,7 @@ class Rows(Figures):
     ) -> int:
         """Record a person's decision about ambiguous rows, in its own transaction.
 
-        Returns for how many it was taken. Rows that are pending again reopen a completed
-        broadcast: it is paused, to be resumed.
+        Returns for how many it was taken. Pending rows reopen a completed broadcast as paused.
         """
         changes = (
             "reason = ?, code = NULL, detail = NULL, holder = NULL, tries_in_run = 0,"
@@ -760,7 +760,7 @@ class Rows(Figures):
                 self.state.execute(
                     "UPDATE broadcasts SET status = 'paused', reason = ?, reason_code = NULL"
                     " WHERE broadcast_id = ? AND status = 'completed'",
-                    [f"{settled} rows are to be sent again", self.broadcast_id],
+                    [f"{counted(settled, 'row')} will be sent again", self.broadcast_id],
                 )
         return settled
 

@@ -128,7 +128,7 @@ def check_eligibility(record: Record, channel: str, at: str) -> list[Finding]:
         doubts.append(_said(record, "the number is not in real use with the app", at))
     country = lately_opened(str(answer.get("phone", "")))
     if country:
-        opened = f"{country}: Meta opened it on {OPENED_ON}; pages from before exclude it"
+        opened = f"{country}: Meta opened it on {OPENED_ON}; older pages exclude it"
         doubts.append(Evidence(opened, "wacoex", at))
     if doubts:
         severity = Severity.WARNING if country else Severity.INFO

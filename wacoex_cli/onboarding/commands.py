@@ -15,7 +15,7 @@ from wacoex_cli.terminal.options import (
 )
 from wacoex_cli.terminal.render import Result
 
-root = group("", "Commands that stand beside the groups.")
+root = group("", "Commands outside the groups.")
 
 
 @command(
@@ -36,7 +36,8 @@ def connect(
         typer.Option(help="Sign up in respond.io (the default), or with a Meta app of your own."),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only ask and look whether it can be connected.")
+        bool,
+        typer.Option("--check", help="Only ask questions and check whether it can be connected."),
     ] = False,
     port: Annotated[
         int | None,
@@ -53,8 +54,8 @@ def connect(
 ) -> Result:
     """Connect a number to the WhatsApp Business Platform and keep the app.
 
-    It asks, checks and does one step after the other, and keeps each with who and when. When it
-    stops, run it again: it goes on where it stopped, and nothing is done twice.
+    It asks, checks and does one step after the other, and records who did each and when. When it
+    stops, run it again: it continues where it stopped, and does nothing twice.
     """
     from wacoex_cli.onboarding.connect import connect_named
 
@@ -72,17 +73,17 @@ def connect(
 )
 def offboard(
     invocation: Invocation,
-    channel: Annotated[str | None, channel_argument("The channel to let go.")] = None,
+    channel: Annotated[str | None, channel_argument("The channel to disconnect.")] = None,
     unsubscribe: Annotated[
-        bool, typer.Option("--unsubscribe", help="Detach the own Meta app from the account, too.")
+        bool, typer.Option("--unsubscribe", help="Also detach your own Meta app from the account.")
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
     """Disconnect a channel from its partner, wait for the proof, and archive it.
 
-    Neither the WhatsApp Business Account nor the number is deleted. The steps are kept: after an
-    interruption the same command goes on where it stopped.
+    Neither the WhatsApp Business Account nor the number is deleted. wacoex records the steps: after
+    an interruption the same command continues where it stopped.
     """
     from wacoex_cli.onboarding.offboard import offboard_named
 

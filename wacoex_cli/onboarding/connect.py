@@ -102,8 +102,8 @@ _UNKNOWN = "channel_unknown"
 _MOST_TRIES = 3
 _NOW: Mapping[ConnectionState | None, str] = {
     ConnectionState.CONNECTED: ", and still is: broadcasts stop when it is disconnected",
-    ConnectionState.REMOVED: ", and its partner was removed since",
-    ConnectionState.GONE: ", and Meta shows its number no more",
+    ConnectionState.REMOVED: ", and its partner was removed since then",
+    ConnectionState.GONE: ", and Meta no longer shows its number",
 }
 _SUITE = "https://business.facebook.com/latest/settings/whatsapp_account"
 _VERSION = "which version of the WhatsApp Business app is on the phone (Settings, Help, App info)"
@@ -115,7 +115,7 @@ CLICKS = (
     " Link a WhatsApp Business account (newer screens: WhatsApp account); choose the number {phone}"
 )
 """How the number is linked in Meta Business Suite."""
-_WITHOUT_LINK = "to go on without it, say why; press Enter to stop here"
+_WITHOUT_LINK = "to continue without it, give the reason; press Enter to stop here"
 _LOOKED_AGAIN = (
     "did you look in WhatsApp Manager (Account settings, Partners) just now, and no other partner"
     " is listed there?"
@@ -135,7 +135,7 @@ _LISTENS = timedelta(hours=24)
 _CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
 _SEND = "send any message from the phone now, in the WhatsApp Business app"
 _APPEARED = f"{_SEND}; did it appear in the inbox of respond.io?"
-_TYPE_YES = "type `yes` to acknowledge all of it, or press Enter to go through it one by one"
+_TYPE_YES = "type `yes` to acknowledge all of it, or press Enter to go through each change"
 
 
 def channel_to_connect(
@@ -214,8 +214,10 @@ def connect(
         steps = {step: action for step, action in steps.items() if step.id in CHECKED_BEFORE}
     walked = walk(context, steps)
     if walked.error and walked.error.code == _NEEDS_PERSON:
-        go_on = f"run `wacoex connect {channel.name}` in a terminal; what is settled is kept"
-        message = "connecting asks questions, and nobody is there to answer"
+        go_on = (
+            f"run `wacoex connect {channel.name}` in a terminal; wacoex keeps the finished steps"
+        )
+        message = "connecting asks questions, and there is no terminal to answer them in"
         error = UsageError(message, hint=go_on, code=_NEEDS_PERSON)
         walked = WalkEnd((), error.exit_status, error)
     return _end_of(context, walked)
@@ -235,7 +237,7 @@ def _begin_or_resume(workspace: Workspace, channel: Channel, via: Route | None) 
         if store.has_calls(journey.journey_id) or (signup and signup.state.is_over):
             raise UsageError(
                 f"channel `{channel.name}` is being connected through {journey.via.value} already",
-                hint=f"go on with `wacoex connect {channel.name}`",
+                hint=f"continue with `wacoex connect {channel.name}`",
                 code="route_taken",
             )
         return store.change_route(journey, via)
@@ -283,7 +285,7 @@ def begin_again(context: Context, via: Route | None = None) -> Journey:
             raise DeclinedError("declined", hint="nothing was changed")
     except UsageError as error:
         raise UsageError(
-            f"channel `{channel.name}` was connected before, and nobody is there to say"
+            f"channel `{channel.name}` was connected before, and there is no terminal to ask"
             " whether to connect it again",
             hint=f"run `wacoex connect {channel.name}` in a terminal",
             code=error.code,
@@ -306,7 +308,7 @@ def _connection_now(context: Context) -> Connection:
         raise RefusedError(
             f"channel `{name}` is being reconnected by WhatsApp itself (WX204)",
             hint=f"wait until {until}, then see `wacoex status {name}`;"
-            " connecting now would end that",
+            " connecting now would stop that",
             code="reconnecting",
         )
     return connection
@@ -320,13 +322,13 @@ def _what_changes(
     yield from (f"  {number}. {step}" for number, step in enumerate(four_steps(), start=1))
     listed = ", ".join(f"{name} {value}" for name, value in ids.items())
     yield (
-        "it gets a new waba_id and a new channel id at respond.io; the old ids stay known here,"
-        f" and what was told under them still belongs to the channel{f': {listed}' if ids else ''}"
+        "it gets a new waba_id and a new channel id at respond.io; wacoex keeps the old ids, and"
+        f" their events still belong to the channel{f': {listed}' if ids else ''}"
     )
     if templates:
-        yield f"templates to make again: {', '.join(templates)}"
+        yield f"make these templates again: {', '.join(templates)}"
     else:
-        yield "templates are to be made again; `wacoex template list` shows the old ones"
+        yield "make the templates again; `wacoex template list` shows the old ones"
 
 
 async def number(context: Context) -> StepResult:
@@ -336,7 +338,7 @@ async def number(context: Context) -> StepResult:
     """
     phone, line = context.channel.phone, line_of(context.channel.phone)
     if line is None:
-        context.dialogue.warn(f"no numbering plan knows {phone}: is it written right?")
+        context.dialogue.warn(f"no numbering plan knows {phone}: is it correct?")
     elif "mobile" not in line:
         doubt = f"{phone} is a {line} number: the app must already be registered with it"
         context.dialogue.warn(doubt)
@@ -537,7 +539,7 @@ async def proof(context: Context) -> StepResult:
         if clock.monotonic() >= until:
             break
         said = shows if node else "that it knows no such number"
-        note = f"settling: Meta says {said}; asked again in {pause:.0f} s, Ctrl-C is safe"
+        note = f"settling: Meta says {said}; next try in {pause:.0f} s, Ctrl-C is safe"
         context.dialogue.note(note)
         await clock.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -629,7 +631,7 @@ async def echo_proof(context: Context) -> StepResult:
     if echo is None:
         command = f"wacoex connect {context.channel_name}"
         note = (
-            f"no message from the phone has come through yet; run `{command}` again to go on"
+            f"no message from the phone has arrived yet; run `{command}` again to keep"
             f" waiting, or `{command} --skip-proof`; more: `wacoex explain echoes`"
         )
         return StepResult(state, kept, note=note)
@@ -670,12 +672,12 @@ def _people(context: Context) -> list[Person]:
     if probe:
         context.dialogue.note(f"send it to {probe}, the probe contact of the configuration")
         return [Person.of_phone(probe)]
-    question = "to which number will you send a message from the phone? empty if webhooks tell"
+    question = "to which number will you send a message from the phone? empty if webhooks report it"
     while text := context.dialogue.ask(question, flag="--skip-proof"):
         phone = normalise(text)
         if phone is not None:
             return [Person.of_phone(phone)]
-        context.dialogue.warn(f"`{text}` is no number; write it with `+`, such as +6591234567")
+        context.dialogue.warn(f"`{text}` is not a number; write it with `+`, such as +6591234567")
     return []
 
 
@@ -745,7 +747,9 @@ def _next(channel: str, standing: Standing, found: Inventory) -> Iterator[str]:
 
 
 def _note(standing: Standing, found: Inventory, zone: str) -> str:
-    texts = ["nothing says when the app was last open: confirm it with `wacoex reminder confirm`"]
+    texts = [
+        "wacoex does not know when the app was last open: confirm it with `wacoex reminder confirm`"
+    ]
     if standing.deadline_at is not None:
         deadline = local_text(standing.deadline_at, zone)
         texts = [f"open the app again before {deadline}, the end of its 14 days"]
@@ -759,13 +763,13 @@ CONNECT_STEPS: Mapping[Step, Action] = {
     Step("number", "The number", Nature.CHECKED): number,
     Step("eligibility", "Can it be connected", Nature.ASKED): eligibility,
     Step("business-suite", "Linked in Meta Business Suite", Nature.ASKED): business_suite,
-    Step("other-partner", "No other partner, no credit line of one", Nature.ASKED): other_partner,
+    Step("other-partner", "No other partner, no other credit line", Nature.ASKED): other_partner,
     Step("changes", "What changes in the app", Nature.ASKED): changes,
     Step("signup", "Signup", Nature.DONE): checked_signup,
     Step("proof", "Meta shows it in Coexistence", Nature.CHECKED): proof,
     Step("partner", "The partner gets its messages", Nature.CHECKED): partner,
     Step("echo-proof", "A message from the phone comes through", Nature.CHECKED): echo_proof,
     Step("sync", "Contacts and history", Nature.DONE, frozenset({Route.SIGNUP})): sync,
-    Step("after-care", "What has to be done from now on", Nature.DONE): after_care,
+    Step("after-care", "What to do from now on", Nature.DONE): after_care,
 }
 """Connecting a channel, in order; each settled step is kept under its id."""

@@ -200,7 +200,7 @@ def lacks_meta(context: Context, needed: str) -> StepResult | None:
     if getattr(context.channel, needed) is not None:
         return None
     command = f"wacoex channel edit {context.channel_name} --{needed.replace('_', '-')} ID"
-    return skipped(f"the {needed} is not known; `{command}` tells it")
+    return skipped(f"wacoex does not know the {needed}; `{command}` gives it to wacoex")
 
 
 def skipped(reason: str, **more: object) -> StepResult:

@@ -75,11 +75,11 @@ _MAY_LAG = (
 )
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _GROWTH = 2.0, 30.0, 1.5
 _NO_PARTNER = (
-    "does the app on the phone show no partner any more (Settings, Account, Business Platform)?"
+    "does the app on the phone no longer show a partner (Settings, Account, Business Platform)?"
 )
 _SETTINGS = "meta_business_settings"
 _ROUTES = {"1": "app", "2": _SETTINGS}
-_NOBODY_ASKED = "nobody was asked: `--yes`"
+_NOBODY_ASKED = "not asked: `--yes`"
 
 
 def _afterwards(channel: Channel) -> list[str]:
@@ -150,9 +150,9 @@ def _result(
         lines = (
             f"link the companions again, {since}: on the phone, Settings, Linked devices",
             *_afterwards(channel),
-            f"to take the channel back: `{left['restore']}`, then `wacoex connect {channel.name}`",
+            f"to bring the channel back: `{left['restore']}`, then `wacoex connect {channel.name}`",
         )
-        text.append(ForPerson(_listed("\nleft to do:", lines)))
+        text.append(ForPerson(_listed("\nstill to do:", lines)))
     return shown._replace(data=data, text=text)
 
 
@@ -178,7 +178,7 @@ def offboard(
         context = Context(workspace, dialogue, journey, channel.name, options)
         settled = [row.step for row in context.records().values() if row.state.is_over]
         if settled:
-            dialogue.note(f"settled already: {', '.join(settled)}")
+            dialogue.note(f"done already: {', '.join(settled)}")
         walked = walk(context, OFFBOARD_STEPS)
         journey = store.newest(key, JourneyKind.OFFBOARD) or journey
     records = store.records(journey.journey_id)
@@ -259,7 +259,7 @@ async def what_changes(context: Context) -> StepResult:
         )
         return StepResult(StepState.FAILED, {"reason": reason}, findings=waiting, note=reason)
     if not context.options.is_confirmed:
-        why = "it may come back by itself; to offboard it all the same"
+        why = "it may come back by itself; to offboard it anyway"
         question = f"type the name of the channel, {channel.name}"
         typed = dialogue.ask(f"{why if is_urgent else 'to offboard'}, {question}", flag="--yes")
         if typed != channel.name:
@@ -376,13 +376,13 @@ async def _sights_of(workspace: Workspace, channel: Channel) -> list[Sight]:
 def _in_events(connection: Connection, now: datetime) -> Sight:
     at = connection.since or to_text(now)
     if may_return(connection, now):
-        text = "the number was registered anew, WhatsApp usually reconnects it within minutes"
+        text = "the number was registered again, WhatsApp usually reconnects it within minutes"
         return Sight(EVENTS, Indication.UNCERTAIN, text, at)
     if connection.state is ConnectionState.REMOVED:
         reason = f", reason {connection.reason}" if connection.reason else ""
         by = f", initiated by {connection.initiated_by}" if connection.initiated_by else ""
-        return Sight(EVENTS, Indication.GONE, f"Meta told PARTNER_REMOVED{reason}{by}", at)
-    return Sight(EVENTS, Indication.UNCERTAIN, "no removal was told", to_text(now))
+        return Sight(EVENTS, Indication.GONE, f"Meta reported PARTNER_REMOVED{reason}{by}", at)
+    return Sight(EVENTS, Indication.UNCERTAIN, "Meta reported no removal", to_text(now))
 
 
 async def _at_meta(workspace: Workspace, look: Look, facts: ChannelFacts) -> tuple[Indication, str]:
@@ -400,15 +400,15 @@ async def _at_meta(workspace: Workspace, look: Look, facts: ChannelFacts) -> tup
             if not isinstance(listed, (CredentialError, RefusedError)):
                 return _unanswered(listed)
         elif on_account(channel, listed) is None:
-            return Indication.GONE, "the number is not in its WhatsApp Business Account any more"
+            return Indication.GONE, "the number is no longer in its WhatsApp Business Account"
     return Indication.HIDDEN, "Meta does not show the number to this token"
 
 
 def _judged(node: Mapping[str, Any], now: datetime) -> tuple[Indication, str]:
-    text = f"platform_type is {node.get('platform_type', 'not told')}"
+    text = f"platform_type is {node.get('platform_type', 'not known')}"
     is_on_biz_app = node.get("is_on_biz_app")
     if is_on_biz_app is None:
-        return Indication.UNCERTAIN, f"is_on_biz_app is not told, {text}"
+        return Indication.UNCERTAIN, f"is_on_biz_app is not known, {text}"
     text = f"is_on_biz_app is {str(is_on_biz_app).lower()}, {text}"
     if is_on_biz_app is not False:
         return Indication.THERE, text
@@ -465,7 +465,9 @@ async def disconnected(context: Context) -> StepResult:
         if "; ".join(texts) != before:
             note(f"waiting until the disconnection shows: {'; '.join(texts)}")
         if not before:
-            note(f"Ctrl-C leaves this step open; `wacoex offboard {context.channel_name}` goes on")
+            note(
+                f"Ctrl-C leaves this step open; `wacoex offboard {context.channel_name}` continues"
+            )
         before = "; ".join(texts)
         if clock.monotonic() + pause > give_up_at:
             return StepResult(StepState.OPEN, seen, note=f"not proved yet: {_MAY_LAG}")
@@ -492,7 +494,7 @@ def _ask_whether_gone(
     reason = texts or "no token is configured that could show it"
     if context.options.is_confirmed:
         # Archiving would silence the reminder of a channel that may still be connected.
-        note = f"not proved: {reason}; run it without `--yes` to say so"
+        note = f"not proved: {reason}; run it without `--yes` to confirm it yourself"
         return StepResult(StepState.OPEN, {**seen, "reason": reason}, note=note)
     context.dialogue.note(f"nothing here can prove it: {reason}")
     if not context.dialogue.confirm(_NO_PARTNER, flag=ONLY_A_PERSON):
@@ -501,7 +503,7 @@ def _ask_whether_gone(
         **seen,
         "reason": reason,
         "proved_by": "person",
-        "text": "the app shows no partner any more",
+        "text": "the app no longer shows a partner",
         "disconnected_at": context.now_text,
     }
     return StepResult(StepState.SETTLED, answer, login_name())
@@ -521,7 +523,7 @@ async def unsubscribe(context: Context) -> StepResult:
     except WacoexError as error:
         if not is_not_visible(error):
             raise
-        return skipped("Meta does not show the account to this token any more", waba_id=waba_id)
+        return skipped("Meta no longer shows the account to this token", waba_id=waba_id)
     return StepResult(StepState.SETTLED, {"waba_id": waba_id, "detached": True}, "meta")
 
 
@@ -534,7 +536,7 @@ async def companions(context: Context) -> StepResult:
     state, proved = context.state, context.records()["proof"]
     at = proved.answer.get("disconnected_at")
     if not isinstance(at, str):
-        return skipped("nothing tells when it was disconnected")
+        return skipped("wacoex does not know when it was disconnected")
     if proved.answer.get("proved_by") != EVENTS:
         key, phone = f"wacoex:offboard:{context.journey.journey_id}", context.channel.phone
         event = AccountEvent(key, OFFBOARDED_HERE, at, "wacoex offboard", phone=phone)
@@ -616,13 +618,13 @@ OFFBOARD_STEPS: Mapping[Step, Action] = {
         route
     ),
     Step("proof", "The disconnection is proved", Nature.CHECKED): disconnected,
-    Step("unsubscribe", "The own app is detached from the account", Nature.DONE): checked(
+    Step("unsubscribe", "Your own app is detached from the account", Nature.DONE): checked(
         unsubscribe
     ),
     Step("companions", "When companions can be linked again", Nature.DONE): companions,
     Step("archive", "The channel is archived, its reminder stops", Nature.DONE): checked(archive),
 }
-"""Letting a channel go, in order; each settled step is kept under its id."""
+"""Disconnecting a channel, in order; each settled step is kept under its id."""
 
 
 def _preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[str | Block]:
@@ -635,11 +637,11 @@ def _preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator
         yield finding_block(finding, now)
     done = [step for step, row in receipt.records.items() if row.at]
     if done:
-        yield f"settled already: {', '.join(done)}"
-    yield f"stands now: {_words(answers['proof'].get('seen'))}"
+        yield f"done already: {', '.join(done)}"
+    yield f"proof so far: {_words(answers['proof'].get('seen'))}"
     yield f"would be paused: broadcasts {_words(answers['broadcasts'].get('sending'))}"
     would = "would" if answers["unsubscribe"].get("would_detach") else "would not"
-    yield f"the own app {would} be detached from the webhooks of the account"
+    yield f"your own app {would} be detached from the webhooks of the account"
     yield f"companions on the list: {_words(answers['companions'].get('listed'))}"
     yield f"channel {channel.name} ({channel.phone}) would be archived; nothing was changed"
 

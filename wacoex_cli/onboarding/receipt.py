@@ -40,7 +40,7 @@ _WORDS: Mapping[str, str | tuple[str, str]] = {
     "next": "",
     "observed_at": "seen on {}",
     "onboarded_at": "connected on {}",
-    "other_partner": ("another partner has it", "no other partner has it"),
+    "other_partner": ("with another partner", "with no other partner"),
     "phone": "{}",
     "phone_number_id": "phone number id {}",
     "proved_by": "proved by {}",
@@ -110,7 +110,7 @@ def receipt_result(receipt: Receipt, now: datetime, zone: str) -> Result:
         text.append(ForPerson(Block((Line(""), Line("what comes next:", "heading"), *left))))
     if not receipt.is_finished:
         go_on = f"wacoex {journey.kind.value} {receipt.channel}"
-        text.append(ForPerson(f"\nnot finished; go on with: {go_on}"))
+        text.append(ForPerson(f"\nnot finished; continue with: {go_on}"))
     return Result(
         data, text, receipt.exit_code, [receipt.error] if receipt.error else (), zone=zone
     )

@@ -135,7 +135,7 @@ def _ask_person(context: Context) -> StepResult:
         if channel_id:
             context.edit_channel(respondio_channel_id=channel_id)
             break
-        dialogue.warn(f"`{text}` is no channel id: it is a number such as 4242")
+        dialogue.warn(f"`{text}` is not a channel id: an id is a number such as 4242")
     answer = {
         "respondio_channel_id": channel_id or None,
         "connected_at": context.now_text if is_fresh else None,
@@ -159,7 +159,7 @@ async def _appeared(context: Context, known: Collection[int]) -> dict[int, Works
         return listed
     likely = [_named(channel) for channel in listed.values() if channel.is_whatsapp]
     if likely:
-        dialogue.note(f"there already: {', '.join(likely)}")
+        dialogue.note(f"already there: {', '.join(likely)}")
         if dialogue.confirm("is the number one of these?", flag=ONLY_A_PERSON):
             return listed
     minutes = WAITS_SECONDS / 60
@@ -333,7 +333,8 @@ def _is_kept_in_file(workspace: Workspace, channel: str) -> bool:
     given = secrets.given(_TOKEN, channel)
     if given is not None:
         raise CredentialError(
-            f"{_TOKEN} comes from {given.source}, which goes before what the signup would store",
+            f"{_TOKEN} comes from {given.source}, and wacoex would use that instead of the token"
+            " of the signup",
             hint="remove it there, or unset it for this command, then run it again",
             code="credentials_overridden",
         )

@@ -107,7 +107,7 @@ class SignupPage:
 
     async def _answer(self, request: Request) -> Response:
         if not request.client or not ipaddress.ip_address(request.client.host).is_loopback:
-            return _refusal(403, "Only the machine that runs wacoex may ask.")
+            return _refusal(403, "Only the machine that runs wacoex may open this.")
         port = request.scope["server"][1]
         # A name that somebody else points at this machine is not let in (DNS rebinding).
         if request.headers.get("host") not in {f"127.0.0.1:{port}", f"localhost:{port}"}:
@@ -162,7 +162,7 @@ class SignupPage:
         try:
             report = report_in(values)
         except ValueError:
-            return _refusal(422, "That is no report of the page.")
+            return _refusal(422, "That is not a report of the page.")
         if self.has_report:
             return _refusal(410, _ONCE)
         self.has_report = True

@@ -42,7 +42,7 @@ _DONE = 100
 _CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
 _FIRST_LOOKS_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
 _UNSURE = (
-    "the request to copy the {name} may have reached Meta or not, and it is never repeated;"
+    "the request to copy the {name} may have reached Meta or not, and wacoex never repeats it;"
     " `wacoex events list --kind {kind}` shows whether it comes"
 )
 
@@ -159,7 +159,7 @@ async def sync(context: Context) -> StepResult:
     meta = meta_for(context.workspace, context.channel)
     moment = newest_onboarding(context)
     if moment is None:
-        return skipped("nothing tells when the number was connected")
+        return skipped("wacoex does not know when the number was connected")
     parts: dict[str, Part] = {}
     for copy in COPIES:
         part = await _part(context, meta, copy, moment)
@@ -280,7 +280,7 @@ async def _result(context: Context, parts: Mapping[str, Part], moment: Onboardin
     if _has_stopped_here(context):
         for text in notes:
             context.dialogue.note(text)
-        if context.dialogue.confirm("go on without what was not copied?", flag=ONLY_A_PERSON):
+        if context.dialogue.confirm("continue without what was not copied?", flag=ONLY_A_PERSON):
             return StepResult(StepState.SKIPPED, answer, login_name(), findings)
     is_refused = PartState.REFUSED in states or not notes
     state, by = (StepState.FAILED, "meta") if is_refused else (StepState.UNCERTAIN, None)

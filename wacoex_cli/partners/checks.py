@@ -175,15 +175,15 @@ def _restrictions(events: list[AccountEvent], now: datetime) -> Iterator[_Report
         rows = _data(event).get("restriction_info")
         for row in rows if isinstance(rows, list) and rows else [{}]:
             info = row if isinstance(row, dict) else {}
-            name = str(info.get("restriction_type") or "a restriction that is not named")
+            name = str(info.get("restriction_type") or "a restriction without a name")
             until = read_moment(info.get("expiration"))
             newest.pop(name, None)
             if until > to_text(now) if until else _is_recent(event.at, now):
-                unknown = (Severity.UNKNOWN, "what it stops is not known here")
+                unknown = (Severity.UNKNOWN, "wacoex does not know what it stops")
                 if "CALL" in name:
                     unknown = (Severity.INFO, "it concerns calls")
                 severity, effect = _RESTRICTIONS.get(name, unknown)
-                end = f"until {until}" if until else "its end is not told"
+                end = f"until {until}" if until else "Meta gave no end"
                 text, words = f"ACCOUNT_RESTRICTION, {name}, {end}", {"effect": effect, "end": end}
                 newest[name] = _Reported(severity, text, event.at, "restricted", words)
     yield from newest.values()
@@ -191,7 +191,7 @@ def _restrictions(events: list[AccountEvent], now: datetime) -> Iterator[_Report
 
 def _violations(events: list[AccountEvent], now: datetime) -> Iterator[_Reported]:
     newest = {
-        str(_data(event).get("violation_type") or "of a kind that is not told"): event
+        str(_data(event).get("violation_type") or "of an unknown kind"): event
         for event in events
         if event.event == "ACCOUNT_VIOLATION" and _is_recent(event.at, now)
     }
@@ -253,7 +253,7 @@ def check_partner(
     if seen.apps is None:
         hint = (seen.error.hint if seen.error else None) or "try again in a minute"
         is_said = seen.error is not None and "code" in seen.error.details
-        said = Evidence(seen.why or "Meta did not tell", META, seen.observed_at, is_said)
+        said = Evidence(seen.why or "Meta did not say", META, seen.observed_at, is_said)
         return [Finding("WX202", Severity.UNKNOWN, channel, said, partner=partner.label, hint=hint)]
     is_settling = connection.state is ConnectionState.SETTLING
     named = next((app for app in seen.apps if PARTNER_NAME in (app.name or "").lower()), None)

@@ -4,7 +4,7 @@ from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, g
 from wacoex_cli.terminal.render import Result
 
 app = group(
-    "partner", "Who is connected to the WhatsApp Business Account, as far as it can be seen."
+    "partner", "Who is connected to the WhatsApp Business Account (WABA), as far as wacoex can see."
 )
 
 
@@ -15,7 +15,7 @@ def check(
 ) -> Result:
     """Show whether the partner is there, who else is, and where messages are diverted.
 
-    Meta has no list of partners, so this is evidence and no proof.
+    Meta has no list of partners, so this shows signs, not proof.
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
     from wacoex_cli.partners.ownership import show_partners

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PARTNER_NAME = "respond.io"
 NO_PROOF = (
-    "Meta has no list of partners: this is evidence, no proof;"
+    "Meta has no list of partners: these are signs, not proof;"
     " WhatsApp Manager, Account settings, Partners shows them"
 )
 # Each app may be a responder, and with Conversation Routing only one gets a message (WX211).
@@ -143,7 +143,7 @@ def evidence(
         seen_now.append(f"{app.label}, {role}, gets the webhooks{override}")
     users = seen.users or ()
     for user in users[:_SHOWN_USERS]:
-        seen_now.append(f"assigned to {user.name}, tasks {', '.join(user.tasks) or 'not told'}")
+        seen_now.append(f"assigned to {user.name}, tasks {', '.join(user.tasks) or 'not known'}")
     if len(users) > _SHOWN_USERS:
         seen_now.append(f"assigned to {len(users) - _SHOWN_USERS} more users")
     return [
@@ -231,7 +231,7 @@ def at_respondio(
             if str(entry.id) in former
         ]
         if own.source and not own.is_whatsapp:
-            text = f"respond.io has {_named(own)}, which is no WhatsApp channel"
+            text = f"respond.io has {_named(own)}, which is not a WhatsApp channel"
             found.insert(0, drift(DriftKind.ANOTHER, own.id, text))
         return found
     text = f"channel {number} is not in the respond.io workspace"

@@ -233,7 +233,7 @@ class IdOf(StrEnum):
             IdOf.NUMBER: "WhatsApp Manager, Phone numbers, the number",
             IdOf.ACCOUNT: "Business settings, Accounts, WhatsApp accounts, the account",
         }
-        return f"its id stands in {places[self]}; `wacoex channel discover` lists it too"
+        return f"its id is in {places[self]}; `wacoex channel discover` lists it too"
 
 
 WRONG_KIND = "wrong_kind_of_id"

@@ -716,7 +716,7 @@ def read_payload(
     except ValueError:
         raise UnreadablePayload(NOT_JSON) from None
     if not isinstance(body, dict):
-        raise UnreadablePayload("it is JSON, but no object")
+        raise UnreadablePayload("it is JSON, but not an object")
     return payload_of(
         source,
         body,
@@ -747,7 +747,7 @@ def payload_of(
     read = model.model_validate(dict(body), context=reading) if model else None
     events = tuple(read.events(to_text(received_at))) if read else ()
     if read is None or not (events or isinstance(read, MetaMessageHistory)):
-        why = unknown or "nothing in it is known"
+        why = unknown or "wacoex knows nothing in it"
         whole = whole_of(body)
         raw = (whole or str(size)).encode()
         found = unread(source, body, raw, why, key=key, received_at=received_at)

@@ -467,7 +467,7 @@ def _said(answer: Answer, secret: str) -> str:
 
 
 def _shape(answer: Answer) -> str:
-    return f"HTTP {answer.status}, {answer.size} bytes that are no JSON object"
+    return f"HTTP {answer.status}, {answer.size} bytes that are not a JSON object"
 
 
 def _shape_of_reply(answer: Answer) -> str:

@@ -77,7 +77,7 @@ class Examined:
         if isinstance(self.failure, CredentialError):
             return self.failure
         return CredentialError(
-            "Meta says that this token is not valid any more",
+            "Meta says that this token is no longer valid",
             hint="make a new one in the Business settings of Meta, under System users",
             code="token_invalid",
         )
@@ -180,7 +180,7 @@ def _check_free(
     else:
         return
     raise WacoexError(
-        f"{name} comes from {source}, which goes before what would be stored",
+        f"{name} comes from {source}, and wacoex would use that instead of the stored one",
         hint=hint,
         code="credentials_overridden",
     )
@@ -273,7 +273,7 @@ class Entry:
         """What should be changed although it works, and why it is unknown whether it does."""
         found = []
         if self.secret is not None and self.secret.place is Place.INSECURE_FILE:
-            found.append(f"it lies unencrypted in {self.secret.source}")
+            found.append(f"it is unencrypted in {self.secret.source}")
         return found + (self.examined.warnings(now) if self.examined is not None else [])
 
     @property

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wacoex_cli.errors import CredentialError, DeclinedError, RefusedError, StateError, UsageError
+from wacoex_cli.errors import (
+    CredentialError,
+    DeclinedError,
+    RefusedError,
+    StateError,
+    UsageError,
+    counted,
+)
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -22,9 +29,9 @@ if TYPE_CHECKING:
     from wacoex_cli.events.store import OldEvents
     from wacoex_cli.setup.state import Comparison, Pruning
 
-root = group("", "Commands that stand beside the groups.")
+root = group("", "Commands outside the groups.")
 auth = group("auth", "Tokens and other secrets: store them, delete them, see whether they work.")
-config = group("config", "The settings in force, and the files they come from.")
+config = group("config", "The settings in use, and the files they come from.")
 state = group("state", "The one file that wacoex remembers everything in.")
 
 _SETTING_COLUMNS = (
@@ -93,8 +100,8 @@ def login(
     if more:
         raise UsageError(
             "a secret is never given as an argument: others could read it in the process list",
-            hint=f"run `wacoex auth login {name}` and paste it when asked; this one was seen,"
-            " so better make a new one",
+            hint=f"run `wacoex auth login {name}` and paste it when asked; others may have seen"
+            " this one, so better create a new one",
             code="secret_in_arguments",
         )
     dialogue, channel = TerminalDialogue(invocation), invocation.channel
@@ -145,7 +152,7 @@ def logout(
     data = {"name": name, "channel": invocation.channel, "removed": places, "dry_run": dry_run}
     would = "would be deleted" if dry_run else "deleted"
     text = [f"{name}{owner} {would}: {place}" for place in places]
-    return Result(data, text or [f"there was no stored {name}{owner}"])
+    return Result(data, text or [f"no {name}{owner} was stored"])
 
 
 @command(auth, "status", "wacoex auth status", "wacoex auth status --channel shop --offline --json")
@@ -188,7 +195,7 @@ def _owner(channel: str | None) -> str:
 
 @command(config, "show", "wacoex config show", "wacoex config show --channel shop --json")
 def show(invocation: Invocation) -> Result:
-    """Show every setting and secret with its source; of a secret its last four characters."""
+    """Show every setting and secret with its source, and the last four characters of a secret."""
     from wacoex_cli.setup.config import secrets_in_force, settings_in_force
 
     flags: dict[str, object] = {
@@ -262,7 +269,7 @@ _PRUNED_COLUMNS = (
     Column("name", 8, least=10),
 )
 _LOST_WORDS = {
-    "attempts": "people who were sent to since",
+    "attempts": "people who got messages since",
     "broadcasts": "broadcasts, or how they ended",
     "decisions": "decisions of people",
     "optouts": "people who opted out",
@@ -271,7 +278,7 @@ _LOST_WORDS = {
 
 @command(state, "path", "wacoex state path", "wacoex state path --json")
 def state_path(invocation: Invocation) -> Result:
-    """Say where the state file is, how large, and which processes are using it."""
+    """Show where the state file is, how large it is, and which processes use it."""
     from wacoex_cli.setup.state import usage
 
     with invocation.open_workspace() as workspace:
@@ -286,7 +293,7 @@ def state_path(invocation: Invocation) -> Result:
     }
     if not seen.exists:
         return Result(data, (str(file), "it does not exist yet"))
-    schema = data["schema"] or "no state file of wacoex"
+    schema = data["schema"] or "not a state file of wacoex"
     rows = [[row[name] for name in ("purpose", "pid", "host", "since", "alive")] for row in holders]
     table = Table(_HOLDER_COLUMNS, rows)
     text = (str(file), f"{seen.bytes} bytes, schema {schema}", table)
@@ -331,7 +338,9 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `state backup` wrote.")],
     force: Annotated[
         bool,
-        typer.Option("--force", help="Although it is older and people may get a message twice."),
+        typer.Option(
+            "--force", help="Restore an older file, although people may get a message twice."
+        ),
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -359,10 +368,10 @@ def restore(
                 _confirm_restore(invocation, state, file, found)
             kept, closed = restoration.put()
     text = [f"{state} restored from {file}", *_losses(found)]
-    text += [f"what it held is in {kept}"] if kept else []
-    text += [f"{closed} rows were being sent then and are now ambiguous"] if closed else []
+    text += [f"its old content is in {kept}"] if kept else []
+    text += [f"{counted(closed, 'row')} in the middle of sending, now ambiguous"] if closed else []
     if restoration.must_be_adopted:
-        text.append("before anything is sent from it: wacoex state adopt")
+        text.append("before you send anything from it: wacoex state adopt")
     data = {**data, "must_be_adopted": restoration.must_be_adopted}
     return Result({**data, "kept": kept, "ambiguous": closed}, text)
 
@@ -372,7 +381,7 @@ def _too_old(file: Path, found: "Comparison") -> RefusedError:
         return RefusedError(
             "nothing was restored: the present state file cannot be read, so nobody knows what"
             f" {file} lacks ({found.unreadable})",
-            hint="if it is the newest backup there is, add `--force`; before you send anything,"
+            hint="if it is the newest backup, add `--force`; before you send anything,"
             " settle what was sent after it",
             code="state_unreadable",
         )
@@ -391,7 +400,7 @@ def _lacks(found: "Comparison") -> Iterator[str]:
 
 def _losses(found: "Comparison") -> Iterator[str]:
     if found.unreadable:
-        yield f"what it replaces could not be read: {found.unreadable}"
+        yield f"the file it replaces could not be read: {found.unreadable}"
     yield from (f"it lacks {lack}" for lack in _lacks(found))
 
 
@@ -401,7 +410,9 @@ def _confirm_restore(invocation: Invocation, state: Path, file: Path, found: "Co
         dialogue.warn(loss)
     twice = found.lost.get("attempts", 0)
     if twice:
-        question = f"{twice} people may get a message twice; type {twice} to restore {file}"
+        question = (
+            f"{counted(twice, 'person')} may get a message twice; type {twice} to restore {file}"
+        )
         is_sure = dialogue.ask(question, flag="--yes") == str(twice)
     else:
         is_sure = dialogue.confirm(f"replace {state} with {file}?", flag="--yes")
@@ -426,13 +437,19 @@ def adopt(invocation: Invocation, yes: YesOption = False) -> Result:
         data = {"path": path, "adopted": adoption.why is not None, "reason": adoption.why}
         if adoption.why is None:
             settled = adoption.settle()
-            text = [f"{path} is the file that was used last: there is nothing to adopt"]
-            text += [f"{settled} rows were sent but not recorded: now ambiguous"] if settled else []
+            text = [f"{path} is the file that was used last: you need not adopt it"]
+            text += (
+                [f"{counted(settled, 'row')} sent but not recorded, now ambiguous"]
+                if settled
+                else []
+            )
             return Result({**data, "ambiguous": settled, "broadcasts": []}, text)
         if not yes:
             dialogue = TerminalDialogue(invocation)
             dialogue.warn(f"{path}: {adoption.why}")
-            dialogue.warn("what another copy sent after this file's last moment is not known here")
+            dialogue.warn(
+                "wacoex does not know what another copy sent after this file's last moment"
+            )
             question = (
                 f"adopt it, and mark the {adoption.waiting} people whom {adoption.broadcasts}"
                 " broadcasts still have to send to as ambiguous?"
@@ -441,9 +458,10 @@ def adopt(invocation: Invocation, yes: YesOption = False) -> Result:
                 raise DeclinedError("declined", hint="nothing was changed")
         adopted = adoption.put(login_name())
     rows = [{"broadcast_id": number, "ambiguous": n} for number, n in adopted.rows.items()]
-    text = [f"{path} is the state file from now on; {adopted.ambiguous} rows are ambiguous"]
+    text = [f"{path} is the state file from now on; ambiguous: {counted(adopted.ambiguous, 'row')}"]
     text += [
-        f"  broadcast {number}: {n} rows; settle them: wacoex broadcast reconcile {number}"
+        f"  broadcast {number}: {counted(n, 'row')}; settle them: wacoex broadcast"
+        f" reconcile {number}"
         for number, n in adopted.rows.items()
     ]
     return Result({**data, "ambiguous": adopted.ambiguous, "broadcasts": rows}, text)
@@ -465,7 +483,7 @@ def check(invocation: Invocation) -> Result:
         return Result(data, (f"{state} is sound",))
     text = [line for found in problems for line in (found.problem, f"  {found.remedy}")]
     error = StateError(
-        f"the state file {state} has {len(problems)} problems",
+        f"the state file {state} has {counted(len(problems), 'problem')}",
         hint="the line below each problem says what to do",
         code="state_unsound",
     )
@@ -475,10 +493,10 @@ def check(invocation: Invocation) -> Result:
 _KEPT_WORDS = {
     "open": "not finished",
     "ambiguous": "has rows whose fate is unknown",
-    "cooling_down": "has people to be left alone for 24 hours",
+    "cooling_down": "has people whom nobody may write to for 24 hours",
     "recent": "was sent in the last 24 hours",
-    "already_sent": "was sent less than `repeat_hours` ago, and is not to be sent again",
-    "newest": "is the newest, so that its number is not given out again",
+    "already_sent": "was sent less than `repeat_hours` ago, and must not be sent again",
+    "newest": "is the newest: its number must not be used again",
 }
 
 
@@ -493,15 +511,19 @@ def prune(
     before: Annotated[
         str | None,
         typer.Option(
-            "--before", metavar="TIME", help="Ended or came in before, such as 2026-01-01."
+            "--before",
+            metavar="TIME",
+            help="Ended or arrived before this time, such as 2026-01-01.",
         ),
     ] = None,
     older_than: Annotated[
         int | None,
-        typer.Option("--older-than", metavar="DAYS", min=1, max=36_500, help="So many days ago."),
+        typer.Option(
+            "--older-than", metavar="DAYS", min=1, max=36_500, help="Older than this many days."
+        ),
     ] = None,
     vacuum: Annotated[
-        bool, typer.Option("--vacuum", help="Then give the space back; senders must wait.")
+        bool, typer.Option("--vacuum", help="Then return the space to the disk; senders must wait.")
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -543,7 +565,7 @@ def _cutoff(before: str | None, older_than: int | None, now: datetime) -> dateti
     moment = moment.replace(tzinfo=moment.tzinfo or UTC)
     if moment > now:
         raise UsageError(
-            f"`--before {before}` lies in the future", hint="give a time that has passed"
+            f"`--before {before}` is in the future", hint="give a time that has passed"
         )
     return moment
 
@@ -551,7 +573,9 @@ def _cutoff(before: str | None, older_than: int | None, now: datetime) -> dateti
 def _confirm_prune(invocation: Invocation, pruning: "Pruning", yes: bool) -> None:
     removable = pruning.broadcasts.removable
     rows = sum(broadcast.rows for broadcast in removable)
-    things = [f"{len(removable)} broadcasts with {rows} rows"] if removable else []
+    things = (
+        [f"{counted(len(removable), 'broadcast')} with {counted(rows, 'row')}"] if removable else []
+    )
     things += [_in_words(pruning.events)] if pruning.events else []
     question = f"remove {' and '.join(things)} for good?"
     if not yes and not TerminalDialogue(invocation).confirm(question, flag="--yes"):
@@ -560,8 +584,8 @@ def _confirm_prune(invocation: Invocation, pruning: "Pruning", yes: bool) -> Non
 
 def _in_words(old: "OldEvents") -> str:
     return (
-        f"{old.events} events in {old.payloads} payloads"
-        f" and {old.active_contacts} active contacts of old months"
+        f"{counted(old.events, 'event')} in {counted(old.payloads, 'payload')}"
+        f" and {counted(old.active_contacts, 'active contact')} of old months"
     )
 
 
@@ -583,7 +607,7 @@ def _pruned(pruning: "Pruning", *, dry_run: bool, vacuumed: bool) -> Result:
     kept = [f"kept: {n}, {_KEPT_WORDS[why]}" for why, n in pruning.broadcasts.kept.items()]
     table = Table(_PRUNED_COLUMNS, rows)
     gone = [f"{_in_words(events)} {would}removed"] if events else []
-    return Result(data, (table, f"{len(rows)} broadcasts {would}removed", *kept, *gone))
+    return Result(data, (table, f"{counted(len(rows), 'broadcast')} {would}removed", *kept, *gone))
 
 
 @command(
@@ -598,7 +622,7 @@ def export(
         Path | None, typer.Option("--out", metavar="FILE", help="A new file; else stdout.")
     ] = None,
     show_numbers: Annotated[
-        bool, typer.Option("--show-numbers", help="Do not mask or leave out anything.")
+        bool, typer.Option("--show-numbers", help="Show everything, also phone numbers.")
     ] = False,
 ) -> Result:
     """Write everything in the state file as NDJSON: one object a line, its table under `table`.
@@ -615,4 +639,4 @@ def export(
     if out is None:
         return Result({"masked": not show_numbers})
     data = {"file": out, "lines": written, "masked": not show_numbers}
-    return Result(data, (f"{written} lines written to {out}",))
+    return Result(data, (f"{counted(written, 'line')} written to {out}",))

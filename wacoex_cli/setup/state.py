@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import takeover
-from wacoex_cli.errors import StateError, TemporaryError, UsageError
+from wacoex_cli.errors import StateError, TemporaryError, UsageError, counted
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation import generation, locks, migrations
@@ -267,7 +267,7 @@ def look_at_adoption(workspace: Workspace) -> Adoption:
     state = workspace.state
     why = generation.suspicion(state)
     if why is None and (lost := takeover.look_for_lost_track(state).missing):
-        why = f"{lost} messages were sent that it does not know"
+        why = f"it does not know {counted(lost, 'sent message')}"
     rows, broadcasts = takeover.waiting(state)
     return Adoption(workspace, why, rows, broadcasts)
 
@@ -522,7 +522,8 @@ def _impossible(state: State) -> Iterator[Problem]:
     for row in takeover.impossible_rows(state):
         number = row["broadcast_id"]
         yield Problem(
-            f"broadcast {number} has {row['n']} rows in an impossible state: {row['what']}",
+            f"broadcast {number} has {counted(row['n'], 'row')} in an impossible state:"
+            f" {row['what']}",
             "another program changed the file; send nothing of this broadcast before it has set"
             f" them right, or: wacoex broadcast cancel {number}",
         )
@@ -544,11 +545,12 @@ def _wrong_sums(state: State) -> Iterator[Problem]:
             f"broadcast {row['broadcast_id']} counts {row['recipients']} recipients and"
             f" {row['skipped']} skipped, but has {row['found']} rows of which"
             f" {row['found_skipped']} are skipped",
-            "another program changed the file; sending or resuming it counts the rows anew",
+            "another program changed the file; sending or resuming it counts the rows again",
         )
     for row in takeover.people_twice(state):
         yield Problem(
-            f"broadcast {row['broadcast_id']} has {row['people']} people more than once",
+            f"broadcast {row['broadcast_id']} has {counted(row['people'], 'person')} more"
+            " than once",
             f"do not send it: wacoex broadcast cancel {row['broadcast_id']}",
         )
     for row in takeover.taken_without_message_id(state):
@@ -559,9 +561,10 @@ def _wrong_sums(state: State) -> Iterator[Problem]:
         )
     for row in takeover.taken_after_optout(state):
         yield Problem(
-            f"broadcast {row['broadcast_id']} was sent to {row['people']} people after they opted"
+            f"broadcast {row['broadcast_id']} was sent to"
+            f" {counted(row['people'], 'person')} after they opted"
             " out",
-            "was this file restored, or changed by another program? tell these people",
+            "was this file restored, or changed by another program? inform these people",
         )
     for row in takeover.completed_but_open(state):
         yield Problem(
@@ -574,14 +577,14 @@ def _wrong_log(state: State) -> Iterator[Problem]:
     lost = EventLog(state).events_of_no_payload()
     if lost:
         yield Problem(
-            f"{lost} events belong to no payload",
-            "another program changed the file; the events are used all the same",
+            f"{counted(lost, 'event')} without a payload",
+            "another program changed the file; wacoex still uses the events",
         )
     for row in EventLog(state).readers_ahead():
         yield Problem(
-            f"`{row['consumer']}` has read events up to {row['event_id']}, but there are none so"
-            " far: it would pass over what comes in",
-            "another program changed the file; import what came in before: wacoex events import",
+            f"`{row['consumer']}` has read events up to {row['event_id']}, but there are no"
+            " events yet: it would skip new events",
+            "another program changed the file; import the earlier webhooks: wacoex events import",
         )
 
 
@@ -591,7 +594,7 @@ def _stranded(state: State, clock: Clock) -> Iterator[Problem]:
     for number, holder, rows in _claims_of_the_dead(state, clock) if dead else ():
         if any((number, holder) == claim[:2] for claim in dead):
             yield Problem(
-                f"{rows} rows of broadcast {number} are being sent by nobody: its sender died",
+                f"{counted(rows, 'row')} of broadcast {number} left in the middle: its sender died",
                 f"wacoex broadcast resume {number} settles them",
             )
 

@@ -139,7 +139,7 @@ def check_coming(now: str, coming: str, channel: str, said: Evidence) -> list[Fi
 
 def check_gone(planned: Template, why: str, channel: str, observed_at: str, source: str) -> Finding:
     """WX509: there is no such template, or not in this language, any more."""
-    there = f"template `{planned.name}` ({planned.language}) was there when this was planned"
+    there = f"template `{planned.name}` ({planned.language}) existed when this was planned"
     facts = (Evidence(why, source, observed_at), Evidence(there, "plan", observed_at))
     return Finding("WX509", Severity.CRITICAL, channel, facts, case="gone")
 
@@ -171,7 +171,7 @@ def check_omissions(omissions: Omissions, channel: str, observed_at: str) -> lis
     if not omissions.people:
         return []
     facts = [
-        Evidence(f"{n} of the planned people are left out now: {reason}", "ledger", observed_at)
+        Evidence(f"{n} of the planned people will not get it: {reason}", "ledger", observed_at)
         for reason, n in omissions.by_reason.items()
     ]
     return [Finding("WX509", Severity.INFO, channel, facts, case="people")]

@@ -305,7 +305,7 @@ def data(source: str, templates: Sequence[Template]) -> dict[str, Any]:
 def lines(template: Template, source_name: str) -> Iterator[str]:
     """A template for a person: its state, its text, and how it is filled in."""
     places, quality = placeholders(template), template.quality
-    graded = f"quality {quality}" if quality else f"quality not told by {source_name}"
+    graded = f"quality {quality}" if quality else f"quality not given by {source_name}"
     yield f"{template.name} ({template.language}): {template.status}, {template.category}, {graded}"
     if template.rejected_reason:
         yield f"  rejected: {template.rejected_reason}"

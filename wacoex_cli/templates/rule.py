@@ -202,7 +202,9 @@ def _check_keys(
     template: Template, known: Sequence[str], params: Mapping[str, str], texts: Mapping[str, str]
 ) -> None:
     names = ", ".join(f"`{name}`" for name in known)
-    listed = f"it has {names}" if known else "it has none: leave `--param` and `--text` out"
+    listed = (
+        f"it has {names}" if known else "it has no placeholders: leave `--param` and `--text` out"
+    )
     for key in [*params, *texts]:
         if key not in known:
             raise UsageError(
@@ -263,9 +265,12 @@ def why_not_to_user_ids(template: Template, provider: Provider) -> str | None:
     Sources: "respond.io: identifiers of contacts", "Meta: error codes".
     """
     if provider is Provider.RESPONDIO:
-        return "respond.io sends to numbers only, and this person's is not known"
+        return "respond.io sends to numbers only, and wacoex does not know this person's number"
     if template.category == "AUTHENTICATION":
-        return "Meta sends login codes to numbers only (131062), and this person's is not known"
+        return (
+            "Meta sends login codes to numbers only (131062), and wacoex does not know this"
+            " person's number"
+        )
     return None
 
 

@@ -121,7 +121,7 @@ def _read_line() -> str:
         return ""
     except UnicodeDecodeError:
         raise UsageError(
-            "standard input is no plain text",
+            "standard input is not plain text",
             hint="give one line of text",
             code="input_unreadable",
         ) from None

@@ -345,7 +345,7 @@ def settle_output(status: int, arguments: Sequence[str], root: PlainGroup | None
     for name, failure in lost:
         error = WacoexError(
             f"{name} could not be written: {lost_output.reason_of(failure)}",
-            hint="the work was done all the same; see where the output goes",
+            hint="the work was done anyway; see where the output goes",
             code="output_lost",
         )
         emit(Result({}, errors=[error]), replace(at.invocation, json=False, learnt=Learnt()), ())
