@@ -20,7 +20,7 @@ from wacoex_cli.terminal.render import Result, Table
 
 app = group("channel", "The phone numbers wacoex looks after.")
 
-_NO_CHANNEL = "there is no channel; add one: wacoex channel add NAME --phone +65..."
+_ADD_ONE = "add one: wacoex channel add NAME --phone +65..."
 _COLUMNS = (
     "channel",
     "phone",
@@ -118,8 +118,12 @@ def list_channels(
 
     with invocation.open_workspace() as workspace:
         entries = listed(workspace, archived=archived)
+        place = workspace.state.path
     rows = [[entry[column] for column in _COLUMNS] for entry in entries]
-    return Result({"channels": entries}, [Table(_COLUMNS, rows, _NO_CHANNEL)])
+    return Result(
+        {"channels": entries},
+        [Table(_COLUMNS, rows, f"there is no channel in {place}; {_ADD_ONE}")],
+    )
 
 
 @command(app, "show", "wacoex channel show", "wacoex channel show shop --json")

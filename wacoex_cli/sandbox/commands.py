@@ -231,13 +231,14 @@ def time(
     file = _date_evidence_back(invocation, round(days * _DAY_SECONDS))
     unit = {"d": "day", "h": "hour"}[match[2]]
     is_one = float(match[1]) == 1
-    text = [f"{match[1]} {unit}{'' if is_one else 's'} passed in the sandbox"]
+    passed = f"{match[1]} {unit}{'' if is_one else 's'} passed in the sandbox"
+    text = [f"{passed}; to see it: wacoex reminder check"]
     text += [
         f"nobody opened the phone for 14 days: Meta disconnected number {number}"
         for number in found["removed"]
     ]
-    text.append(f"dated back in {file}" if file else "no evidence moved: this is not sandbox.db")
-    text.append("to see it: wacoex reminder check")
+    if file is None:
+        text.append("the state file in use is not sandbox.db, so its evidence keeps its dates")
     return Result({"days": days, "removed": found["removed"], "dated_back": file}, text)
 
 

@@ -241,6 +241,8 @@ def _made(
         _running[:] = [Running(invocation, path, checks)]
         lost_output.notebook.command = " ".join(path)
         output.process.only_reads = checks or path[-1] in READING_VERBS
+        # `connect --check` keeps what a person answered.
+        output.process.keeps_nothing = output.process.only_reads and path[-1] != "connect"
         for name, convert in convertors.items():
             values[name] = convert(values[name])
         try:
