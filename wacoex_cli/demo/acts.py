@@ -82,8 +82,8 @@ def show_acts(dialogue: TerminalDialogue, *, is_json: bool, opens_report: bool) 
     gc.freeze()
     with running(world) as base_url:
         guide = Guide(directory, base_url, dialogue, is_json=is_json)
-        goes_on = "; Enter goes on, or 2 seconds" if dialogue.can_ask() else ""
-        guide.say(f"a pretend Meta runs here, no message leaves this machine{goes_on}")
+        goes_on = " (Enter goes on, or 2 seconds)" if dialogue.can_ask() else ""
+        guide.say(f"a pretend Meta runs here; no message leaves{goes_on}")
         guide.step("A channel and its countdown: Meta ends it after 14 days without the app.")
         _show_channel(guide)
         with guide.listening(world, is_shown=False):
