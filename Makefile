@@ -2,6 +2,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# On a terminal pip draws its progress; a log gets a line for each package.
+PIP_SHOWS := $(shell test -t 2 && echo --progress-bar on || echo --progress-bar off)
+
 .PHONY: help setup test test-slow screens lint format demo bench clean
 
 help:
@@ -9,16 +12,19 @@ help:
 	@echo "make test-slow   the long attacks on the program"
 	@echo "make screens     write the kept screens under tests/terminal/screens anew"
 	@echo "make lint    check format, style, types and the order of the packages"
-	@echo "make demo    a tour against a pretend Meta on this machine"
+	@echo "make demo    what wacoex does, in a minute, against a pretend Meta on this machine"
 	@echo "make bench   the measurements, one after the other (about 55 minutes)"
 
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("wacoex needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit("wacoex needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	@echo "1/3 an environment of its own in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "2/3 wacoex and the packages it needs; this takes a minute or two"
+	@$(BIN)/python -m pip install $(PIP_SHOWS) --disable-pip-version-check --editable '.[dev]'
+	@echo "3/3 installed"
+	@touch $@
 
 test: setup
 	$(BIN)/python -m pytest -q -n auto
@@ -40,7 +46,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 demo: setup
-	$(BIN)/wacoex demo
+	@$(BIN)/wacoex demo
 
 bench: setup
 	for script in rate controller storms shared_budget respondio against_sequential kills large workbook listen many_events board startup; do \

@@ -24,7 +24,7 @@ BANNED = {
     r"\bone's\b": "the owner's, your",
     r"\bnobody is there\b|\bnobody is to be\b": "name what is missing",
     r"\bso many\b": "this many, how many, the number",
-    r"\b1 (?!(?:is|was|has|status|hours|plus|ambiguous|as)\b)[a-z]*[^\Ws]s\b": "the singular after 1",
+    r"\b1 (?!(?:is|was|has|status|hours|plus|ambiguous|as)\b)[a-z]*[^\Ws]s\b": "the singular",
     r"\bhas it\b": "says, names, already has this",
     r"\bfor long\b": "for a long time, since ...",
     r"\banew\b": "again",

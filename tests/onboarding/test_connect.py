@@ -726,3 +726,27 @@ def test_respond_io_copies_nothing_so_there_is_no_window(stage, make_talker) -> 
     stage.settle("signup", connected_at=NOW, connected_source="person")
 
     assert care_for(stage, make_talker).answer["sync"] is None
+
+
+def test_a_signup_that_cannot_work_is_refused_before_the_first_question(
+    run, shop: None, monkeypatch
+) -> None:
+    def refused(name: str = "shop") -> str:
+        done = run("connect", name, "--via", "signup", **typed(*CHECKED))
+        assert done.code in (2, 4)
+        assert "which version" not in done.err
+        assert "add it now" not in done.err
+        return str(done.err)
+
+    assert "id of an own Meta app" in refused()
+    assert "id of an own Meta app" in refused("unknown")
+    monkeypatch.setenv("WACOEX_META_APP_ID", "100000000000001")
+    assert "id of a signup configuration" in refused()
+    monkeypatch.setenv("WACOEX_META_CONFIG_ID", "103000000000001")
+    assert "meta-app-secret" in refused()
+    monkeypatch.setenv("WACOEX_META_APP_SECRET", "app-secret-0123456789")
+    assert "no place for the token" in refused()
+    monkeypatch.setenv("WACOEX_META_TOKEN", "token-0123456789")
+    assert "goes before what the signup would store" in refused()
+    monkeypatch.delenv("WACOEX_META_TOKEN")
+    assert "id of an own" not in run("connect", "shop", "--check", **typed(*CHECKED)).err

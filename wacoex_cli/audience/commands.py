@@ -133,11 +133,12 @@ def list_optouts(invocation: Invocation) -> Result:
 
     with _up_to_date(invocation) as workspace:
         found = store.list_optouts(workspace.state)
+        place = workspace.state.path
     rows = [
         [optout.phone, optout.scope.value, optout.source, optout.note, from_text(optout.added_at)]
         for optout in found
     ]
-    table = Table(_COLUMNS, rows, "nobody has opted out")
+    table = Table(_COLUMNS, rows, f"nobody has opted out in {place}")
     return Result({"optouts": [asdict(optout) for optout in found]}, [table])
 
 

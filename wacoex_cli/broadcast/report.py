@@ -461,7 +461,7 @@ def list_of_channel(state: State, channel: Channel | None, *, shows_tests: bool 
             (*(row[key] for key in keys), from_text(str(row["planned_at"])), row["name"])
             for row in rows
         ],
-        "there is no broadcast; plan one: wacoex broadcast plan RECIPIENTS ...",
+        f"there is no broadcast in {state.path}; plan one: wacoex broadcast plan RECIPIENTS ...",
     )
     return Result({"broadcasts": rows}, (table,))
 

@@ -21,7 +21,7 @@ from wacoex_cli.terminal.render import Result, Table
 
 app = group("channel", "The phone numbers that wacoex manages.")
 
-_NO_CHANNEL = "there is no channel; add one: wacoex channel add NAME --phone +65..."
+_ADD_ONE = "add one: wacoex channel add NAME --phone +65..."
 _COLUMNS = (
     Column("channel", 9, least=12),
     Column("phone", 8, fit="keep"),
@@ -119,8 +119,10 @@ def list_channels(
 
     with invocation.open_workspace() as workspace:
         entries = listed(workspace, archived=archived)
+        place = workspace.state.path
     rows = [[entry[column.name] for column in _COLUMNS] for entry in entries]
-    return Result({"channels": entries}, [Table(_COLUMNS, rows, _NO_CHANNEL, folds=True)])
+    nothing = f"there is no channel in {place}; {_ADD_ONE}"
+    return Result({"channels": entries}, [Table(_COLUMNS, rows, nothing, folds=True)])
 
 
 @command(app, "show", "wacoex channel show", "wacoex channel show shop --json")

@@ -124,7 +124,9 @@ def known(state: State, name: str) -> Channel:
         hint = f"did you mean `{near[0]}`?"
     elif names:
         hint = f"there are {', '.join(f'`{other}`' for other in names)}"
-    raise UsageError(f"there is no channel `{name}`", hint=hint, code="channel_unknown")
+    raise UsageError(
+        f"there is no channel `{name}` in {state.path}", hint=hint, code="channel_unknown"
+    )
 
 
 def active(state: State, name: str) -> Channel:

@@ -86,7 +86,7 @@ class Channels:
         found = [channel for channel in self.all_channels() if not channel.archived_at]
         if not found:
             raise UsageError(
-                "there is no channel yet",
+                f"there is no channel in {self._state.path}",
                 hint="add one with `wacoex channel add NAME --phone +65...`",
                 code="channel_missing",
             )

@@ -121,7 +121,7 @@ def named_device(
     if device is None or not is_there or (named and named.channel_id != device.channel_id):
         whose = f" of channel `{named.name}`" if named else ""
         raise UsageError(
-            f"there is no companion {device_id}{whose}",
+            f"there is no companion {device_id}{whose} in {state.path}",
             hint="`wacoex device list` shows their numbers",
             code="device_unknown",
         )

@@ -256,6 +256,14 @@ class StoredSecrets:
         """Why the keyring could not be used so far, without asking it anything."""
         return self._keyring.problem if self._keyring else None
 
+    def demand_keyring(self, name: str, channel: str | None) -> None:
+        """Raise CredentialError, as `put` does, for a keyring that does not answer now."""
+        if self._keyring is None:
+            raise _no_place(name, _SWITCHED_OFF)
+        self._keyring.get(_user_name(name, channel))
+        if self._keyring.problem is not None:
+            raise _no_place(name, self._keyring.problem)
+
     def put(self, name: str, channel: str | None, value: str) -> str:
         """Store a secret in the keyring; returns the place in words.
 
@@ -270,15 +278,10 @@ class StoredSecrets:
         user = _user_name(name, channel)
         try:
             if self._keyring is None:
-                raise UnusableKeyringError("`WACOEX_KEYRING` is off")
+                raise UnusableKeyringError(_SWITCHED_OFF)
             self._keyring.put(user, value)
         except UnusableKeyringError as error:
-            raise CredentialError(
-                f"the keyring cannot be used: {error}",
-                hint=f"{ways_to_give(name)}; or add `--insecure-file` to keep it unencrypted in a"
-                " file that only you may read",
-                code="keyring_unusable",
-            ) from None
+            raise _no_place(name, str(error)) from None
         return _in_words(user)
 
     def put_in_file(self, name: str, channel: str | None, value: str) -> str:
@@ -364,6 +367,18 @@ def _kept_in(path: Path) -> str | None:
             hint="check the file and its permissions",
             code="credentials_unreadable",
         ) from error
+
+
+_SWITCHED_OFF = "`WACOEX_KEYRING` is off"
+
+
+def _no_place(name: str, problem: str) -> CredentialError:
+    return CredentialError(
+        f"the keyring cannot be used: {problem}",
+        hint=f"{ways_to_give(name)}; or add `--insecure-file` to keep it unencrypted in a"
+        " file that only you may read",
+        code="keyring_unusable",
+    )
 
 
 def _owner_chain(channel: str | None) -> tuple[str | None, ...]:

@@ -35,11 +35,12 @@ class State:
     """An open state file: one connection, one transaction at a time, from any thread.
 
     Writers queue on a file lock beside the database: SQLite's own busy handler sleeps up to
-    100 ms between tries, which would cost a broadcast its slots.
+    100 ms between tries, which would cost a broadcast its slots. `is_new`: this process made it.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, *, is_new: bool = False) -> None:
         self.path = path
+        self.is_new = is_new
         self._connection = connection
         self._writer = threading.RLock()
 
@@ -139,6 +140,36 @@ class State:
             raise RuntimeError("writes belong inside State.transaction()")
 
 
+class AbsentState(State):
+    """A state file that does not exist, for a command that only reads: empty, never written."""
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, in memory."""
+        with self._writer:
+            if self._connection.in_transaction:
+                raise RuntimeError("transactions do not nest")
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            except BaseException:
+                self._connection.rollback()
+                raise
+            self._connection.execute("COMMIT")
+
+    def checkpoint(self) -> bool:
+        """Nothing has to reach the disk."""
+        return True
+
+
+def absent_state(path: Path) -> AbsentState:
+    """The state of a file that does not exist; nothing is created."""
+    state = AbsentState(real_path(path), _connect(":memory:"))
+    with state.transaction():
+        _apply_migrations(state._connection)
+    return state
+
+
 def real_path(path: Path) -> Path:
     """Where a state file really lies: all that is kept beside it must be found by every name."""
     return Path(os.path.realpath(path))
@@ -155,6 +186,7 @@ def open_state(path: Path) -> State:
     """
     path = real_path(path)
     with explained(path):
+        is_new = not path.exists()
         _prepare_files(path)
         connection = _connect(path)
         try:
@@ -170,7 +202,7 @@ def open_state(path: Path) -> State:
         except BaseException:
             connection.close()
             raise
-    return State(path, connection)
+    return State(path, connection, is_new=is_new)
 
 
 def _prepare_files(path: Path) -> None:
@@ -256,15 +288,18 @@ def _demand_ours(path: Path, connection: sqlite3.Connection) -> set[str]:
 def _migrate(path: Path, connection: sqlite3.Connection, applied: set[str]) -> None:
     if all(step.__name__ in applied for step in migrations.STEPS):
         return
+    with _written_at_once(path, connection):
+        _apply_migrations(connection)
+
+
+def _apply_migrations(connection: sqlite3.Connection) -> None:
     # Imported only now: it takes longer than most commands, which find nothing to migrate.
     from sqlite_utils import Database, Migrations
 
     steps = Migrations(migrations.SET_NAME)
     for step in migrations.STEPS:
         steps(name=step.__name__)(step)
-    db = Database(connection, execute_plugins=False)
-    with _written_at_once(path, connection):
-        steps.apply(db)
+    steps.apply(Database(connection, execute_plugins=False))
 
 
 def _applied(connection: sqlite3.Connection) -> set[str]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from wacoex_cli.foundation import generation
 from wacoex_cli.foundation.clock import Clock, SystemClock
 from wacoex_cli.foundation.secrets import Keyring, Secrets, StoredSecrets, is_reserved
-from wacoex_cli.foundation.settings import Settings, Sources, read_sources
+from wacoex_cli.foundation.settings import Settings, Sources, default_state_path, read_sources
 from wacoex_cli.foundation.settings_cache import load_settings
-from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.foundation.state import State, absent_state, open_state
 
 if TYPE_CHECKING:
     import asyncio
@@ -54,6 +54,7 @@ class Workspace:
         detail: Callable[[str], None],
         announce: Callable[[Settings], None],
         on_state: Callable[[State], None] = lambda state: None,
+        only_reads: bool = False,
     ) -> None:
         self.settings = load_settings(sources)
         announce(self.settings)
@@ -75,6 +76,7 @@ class Workspace:
         self._log = log
         self._announce = announce
         self._on_state = on_state
+        self._only_reads = only_reads
 
     def settings_for(self, channel: str) -> Settings:
         """The settings with what `[channels.NAME]` of config.toml says for that channel."""
@@ -96,7 +98,14 @@ class Workspace:
 
     @functools.cached_property
     def state(self) -> State:
-        """The state file. Raises StateError when it cannot be used."""
+        """The state file. Raises StateError when it cannot be used.
+
+        A command that only reads never creates it.
+        """
+        if self._only_reads and not os.path.lexists(self.settings.state):
+            if self.settings.state != default_state_path():
+                self.warn(f"there is no state file {self.settings.state}: nothing is known yet")
+            return absent_state(self.settings.state)
         state = open_state(self.settings.state)
         try:
             generation.seal_older(state)
@@ -153,12 +162,14 @@ def open_workspace(
     detail: Callable[[str], None] = lambda text: None,
     announce: Callable[[Settings], None],
     on_state: Callable[[State], None] = lambda state: None,
+    only_reads: bool = False,
 ) -> Workspace:
     """Read the settings; everything else opens when it is asked for.
 
     `warn` is told what looks wrong in the configuration, `log` about each HTTP request,
     `detail` why the keyring cannot be used, and `announce` each set of settings before anything
-    is done with it. `on_state` is given the state file when it is opened.
+    is done with it. `on_state` is given the state file when it is opened. What `only_reads` makes
+    no state file where none is.
     Raises UsageError when a setting is unfit.
     """
     environ = os.environ if environ is None else environ
@@ -167,7 +178,14 @@ def open_workspace(
         warn(warning)
     clock = clock or SystemClock()
     return Workspace(
-        sources, clock, warn=warn, log=log, detail=detail, announce=announce, on_state=on_state
+        sources,
+        clock,
+        warn=warn,
+        log=log,
+        detail=detail,
+        announce=announce,
+        on_state=on_state,
+        only_reads=only_reads,
     )
 
 

@@ -66,7 +66,7 @@ class Broadcasts:
         found = self.state.row(f"{_BROADCAST} WHERE b.broadcast_id = ?", [broadcast_id])
         if found is None:
             raise UsageError(
-                f"there is no broadcast {broadcast_id}",
+                f"there is no broadcast {broadcast_id} in {self.state.path}",
                 hint="`wacoex broadcast list` shows them",
                 code="unknown_broadcast",
             )

@@ -64,7 +64,7 @@ from wacoex_cli.onboarding.model import (
     StepState,
 )
 from wacoex_cli.onboarding.receipt import receipt_result
-from wacoex_cli.onboarding.signup import signup
+from wacoex_cli.onboarding.signup import demand_access, demand_signup, signup
 from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.onboarding.sync import progress_of, sync
 from wacoex_cli.partners.rule import NO_PROOF, PARTNER_NAME, is_expected
@@ -153,6 +153,8 @@ def channel_to_connect(
         if name is None or error.code != _UNKNOWN:
             raise
         unknown = error
+    if via is Route.SIGNUP:
+        demand_access(workspace, name)
     near = unknown.hint if unknown.hint and "did you mean" in unknown.hint else None
     question = f"there is no channel `{name}`{f' ({near})' if near else ''}; add it now?"
     try:
@@ -175,6 +177,8 @@ def connect_named(invocation: Invocation, name: str | None, options: JourneyOpti
     dialogue, via = TerminalDialogue(invocation), options.via or Route.RESPONDIO
     with invocation.open_workspace() as workspace:
         channel = channel_to_connect(workspace, invocation, dialogue, name, via)
+        if not options.is_check:
+            demand_signup(workspace, channel, options.via)
         receipt = connect(workspace, dialogue, channel, options)
         return receipt_result(receipt, workspace.clock.now(), zone_of(workspace, channel))
 

@@ -28,6 +28,7 @@ from wacoex_cli.onboarding.journey import (
     wants_browser,
 )
 from wacoex_cli.onboarding.model import (
+    JourneyKind,
     Route,
     SignupEnd,
     SignupSetup,
@@ -38,6 +39,7 @@ from wacoex_cli.onboarding.model import (
     WindowFailed,
     WindowFinished,
 )
+from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.platforms.answers import ListedNumber
 from wacoex_cli.platforms.events import read_moment, read_phone
 from wacoex_cli.platforms.meta import SignupApp, exchange_code
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.onboarding.journey import Context
     from wacoex_cli.onboarding.model import WindowReport
@@ -293,28 +296,55 @@ class SignupAccess:
 def _access(context: Context) -> SignupAccess:
     """Everything that is needed, looked up before anything is opened.
 
-    Raises UsageError when the app id or the id of its signup configuration is not set,
-    CredentialError when there is no app secret, or no place for the token.
+    Raises what `demand_access` raises.
     """
-    workspace, channel = context.workspace, context.channel
-    settings = workspace.settings_for(channel.name)
-    app_id = _demanded(settings.meta_app_id, "id of an own Meta app", "WACOEX_META_APP_ID")
-    config_id = _demanded(
-        settings.meta_config_id, "id of a signup configuration", "WACOEX_META_CONFIG_ID"
-    )
-    secret, version = workspace.secrets.need(_APP_SECRET, channel.name), settings.meta_api_version
-    app = SignupApp(app_id, secret, settings.meta_base_url, version)
-    is_file = _is_kept_in_file(workspace, channel.name)
+    channel = context.channel
+    app, config_id, is_file = demand_access(context.workspace, channel.name)
+    settings = context.workspace.settings_for(channel.name)
     setup = SignupSetup(
-        app_id=app_id,
+        app_id=app.app_id,
         config_id=config_id,
-        api_version=version,
+        api_version=settings.meta_api_version,
         sdk_url=settings.meta_sdk_url,
         channel=channel.name,
         phone=channel.phone,
         kept_in="a file that only you may read" if is_file else "the keyring of this computer",
     )
     return SignupAccess(app, setup, is_file)
+
+
+def demand_signup(workspace: Workspace, channel: Channel, via: Route | None) -> None:
+    """Raise what a signup through an own app would end with, before anybody is asked anything.
+
+    `via` is the route that was named; without one that of the journey counts. Nothing is raised
+    for another route, or when this signup has its token already.
+    """
+    store = Journeys(workspace.state)
+    journey = store.newest(channel.channel_id, JourneyKind.CONNECT)
+    if (via or (journey.via if journey else Route.RESPONDIO)) is not Route.SIGNUP:
+        return
+    if journey is not None and journey.finished_at is None:
+        record = store.records(journey.journey_id).get("signup")
+        kept = store.call(journey.journey_id, _ACTION)
+        if (record and record.state.is_over) or (kept and kept["answered_at"]):
+            return
+    demand_access(workspace, channel.name)
+
+
+def demand_access(workspace: Workspace, channel: str) -> tuple[SignupApp, str, bool]:
+    """The own app, the id of its signup configuration, and whether the token goes into a file.
+
+    Raises UsageError when the app id or the id of its signup configuration is not set,
+    CredentialError when there is no app secret, or no place for the token.
+    """
+    settings = workspace.settings_for(channel)
+    app_id = _demanded(settings.meta_app_id, "id of an own Meta app", "WACOEX_META_APP_ID")
+    config_id = _demanded(
+        settings.meta_config_id, "id of a signup configuration", "WACOEX_META_CONFIG_ID"
+    )
+    secret = workspace.secrets.need(_APP_SECRET, channel)
+    app = SignupApp(app_id, secret, settings.meta_base_url, settings.meta_api_version)
+    return app, config_id, _is_kept_in_file(workspace, channel)
 
 
 def _demanded(value: str | None, what: str, variable: str) -> str:

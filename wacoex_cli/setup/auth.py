@@ -193,11 +193,13 @@ def log_in(
     ask: Callable[[], str],
     *,
     insecure_file: bool,
+    is_asked: bool,
     dry_run: bool,
 ) -> LoggedIn:
     """Ask for a secret and store it for a channel, or for all channels that have none of their own.
 
-    A Graph token is shown to Meta first. One that Meta says is no good is not stored; one that
+    Where a person `is_asked`, the place for it is looked at before. A Graph token is shown to Meta
+    first. One that Meta says is no good is not stored; one that
     Meta could not be asked about is, with a warning.
 
     Raises:
@@ -209,6 +211,8 @@ def log_in(
             would go before the keyring's secret of one, or the channel is unknown.
     """
     _check_free(workspace, name, channel, insecure_file=insecure_file)
+    if is_asked and not (insecure_file or dry_run):
+        workspace.secrets.stored.demand_keyring(name, channel)
     if name == _EXAMINED:
         workspace.secrets.demand_address(name, "input")
     value = ask()

@@ -113,6 +113,7 @@ def login(
             channel,
             lambda: dialogue.secret(label),
             insecure_file=insecure_file,
+            is_asked=dialogue.can_ask(),
             dry_run=dry_run,
         )
     for warning in done.warnings:

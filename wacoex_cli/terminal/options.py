@@ -34,7 +34,7 @@ _CHECK_IMPOSSIBLE = 3
 READING_VERBS = frozenset(
     {
         *("check", "completion", "demo", "doctor", "explain", "export"),
-        *("list", "mac", "path", "report", "show", "status"),
+        *("inbox", "list", "mac", "path", "report", "show", "status"),
     }
 )
 # A value and what it is; where such values come from, given the file named by `--env-file`.
@@ -244,6 +244,8 @@ def _made(
         _running[:] = [Running(invocation, path, checks)]
         lost_output.notebook.command = " ".join(path)
         output.process.only_reads = checks or path[-1] in READING_VERBS
+        # `connect --check` keeps what a person answered.
+        output.process.keeps_nothing = output.process.only_reads and path[-1] != "connect"
         for name, convert in convertors.items():
             values[name] = convert(values[name])
         try:

@@ -100,12 +100,14 @@ class Outlet(io.RawIOBase):
 class Process:
     """What this process does, as far as its output depends on it.
 
-    `only_reads`: it ends when its reader leaves. `on_loss` is given each outlet that loses
+    `only_reads`: it ends when its reader leaves. `keeps_nothing`: it makes no state file.
+    `on_loss` is given each outlet that loses
     something for the first time.
     """
 
     def __init__(self) -> None:
         self.only_reads = False
+        self.keeps_nothing = False
         self.is_working = False
         self.outlets: list[Outlet] = []
         self.on_loss: Callable[[Outlet], None] = lambda outlet: None

@@ -29,6 +29,7 @@ from wacoex_cli.terminal.layout import Column
 
 if TYPE_CHECKING:
     from wacoex_cli.foundation.settings import Settings
+    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
 
 ENVELOPE_VERSION = 1
@@ -136,6 +137,8 @@ class Invocation:
 
         Says on standard error, and in the JSON, when the API it talks to is not Meta's.
         """
+        from wacoex_cli.foundation.settings import default_state_path
+        from wacoex_cli.foundation.state import real_path
         from wacoex_cli.foundation.workspace import open_workspace
 
         messages, learnt = Messages(self), self.learnt
@@ -149,13 +152,19 @@ class Invocation:
                 if os.environ.get(SANDBOX_SAID) != settings.meta_base_url:
                     messages.banner(f"sandbox: talking to {settings.meta_base_url}, not to Meta")
 
+        def on_state(state: "State") -> None:
+            lost_output.notebook.use(state)
+            if state.is_new and state.path != real_path(default_state_path()):
+                messages.note(f"a new state file: {state.path}")
+
         return open_workspace(
             env_file=self.env_file,
             warn=messages.warn,
             log=lambda text: messages.detail(text, 2),
             detail=messages.detail,
             announce=announce,
-            on_state=lost_output.notebook.use,
+            on_state=on_state,
+            only_reads=output.process.keeps_nothing,
         )
 
 
