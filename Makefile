@@ -2,13 +2,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup test test-slow lint format demo bench clean
+.PHONY: help setup test test-slow lint format demo docs pictures bench clean
 
 help:
 	@echo "make test    set everything up in $(VENV) and run the tests"
 	@echo "make test-slow   the long attacks on the program"
 	@echo "make lint    check format, style, types and the order of the packages"
 	@echo "make demo    a tour against a pretend Meta on this machine"
+	@echo "make docs    print anew what README, docs and the man page show of the commands"
+	@echo "make pictures    make the pictures of the README anew (needs chromium)"
 	@echo "make bench   the measurements, one after the other (about 55 minutes)"
 
 setup: $(VENV)/.installed
@@ -37,6 +39,13 @@ format: setup
 
 demo: setup
 	$(BIN)/wacoex demo
+
+docs: setup
+	$(BIN)/python -m docs.tools.reference
+	$(BIN)/python -m tests.support.consoles
+
+pictures: setup
+	$(BIN)/python -m docs.tools.pictures
 
 bench: setup
 	for script in rate controller storms shared_budget respondio against_sequential kills large workbook listen many_events board startup; do \
