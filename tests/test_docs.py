@@ -159,7 +159,7 @@ def test_every_guide_stands_in_docs_and_in_the_readme() -> None:
     assert not set(guides.NAMES) & set(catalogue.names())
 
 
-@pytest.mark.parametrize("guide", guides.everything(), ids=lambda guide: guide.id)
+@pytest.mark.parametrize("guide", list(guides.everything()), ids=lambda guide: guide.id)
 @pytest.mark.parametrize("columns", [40, 100])
 def test_a_terminal_shows_every_word_of_a_guide(run, guide: Any, columns: int) -> None:
     shown = run("docs", guide.id, tty=True, env={"COLUMNS": str(columns)}).out
@@ -193,7 +193,7 @@ def test_readme_and_guides_name_real_make_targets() -> None:
         assert re.search(rf"^{''.join(target)}:", MAKEFILE, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("name", reference.FILES)
+@pytest.mark.parametrize("name", list(reference.FILES))
 def test_the_reference_and_the_man_page_are_what_the_commands_say(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == reference.FILES[name](), "run `make docs`"
 
@@ -223,6 +223,7 @@ def test_the_man_page_is_sound() -> None:
         assert (checked.returncode, checked.stderr) == (0, "")
 
 
+@pytest.mark.timeout(400)
 def test_the_pictures_are_current() -> None:
     noted = json.loads(pictures.MADE_FROM.read_text(encoding="utf-8"))
 

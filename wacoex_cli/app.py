@@ -104,7 +104,7 @@ TABLE = {
         (
             "demo",
             "demo:root",
-            "A tour of the real commands against a pretend Meta on this machine.",
+            "See in a minute what wacoex does, against a pretend Meta on this machine.",
         ),
         ("sandbox", "sandbox:app", "A pretend Meta on this machine."),
     ),

@@ -19,8 +19,8 @@ import time
 from collections.abc import Iterator
 
 from tests.support.consoles import COLUMNS, ROOT, Console, Shown, opened, plain
-from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.practice import practice_world
 from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import (
     SECOND_PHONE,
@@ -66,7 +66,7 @@ _SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http:
 
 def status_screen() -> str:
     """What `wacoex status` prints for two channels in colour: one is well, one is neglected."""
-    world = default_world(onboarded_days_ago=1.25)
+    world = practice_world()
     neglected = meta_time(world.now() - _CORNER_DAYS_AGO * _DAY_SECONDS)
     world.nodes[SECOND_PHONE_NUMBER_ID].patch(
         {"is_on_biz_app": True, "last_onboarded_time": neglected}
@@ -104,7 +104,7 @@ def _draw_status(screen: str) -> None:
 
 def _photograph_report() -> None:
     """Send to 160 people, some of whom cannot be reached, and photograph the report."""
-    world = default_world(onboarded_days_ago=1.25)
+    world = practice_world()
     unreachable = frozenset({"+6592000060", "+6592000100"})
     world.faults.replace(
         [

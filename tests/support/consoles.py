@@ -7,8 +7,6 @@ Each page has a fresh sandbox, home and state file. `python -m tests.support.con
 from __future__ import annotations
 
 import contextlib
-import csv
-import json
 import os
 import re
 import select
@@ -18,15 +16,15 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from wacoex_cli.foundation.secrets import write_secret
-from wacoex_cli.sandbox import account, respondio, respondio_world
+from wacoex_cli.sandbox import practice
 from wacoex_cli.sandbox import world as pretend
-from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import running
+from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -157,7 +155,8 @@ class Console:
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m wacoex_cli "$@"\n')
         program.chmod(0o755)
-        _write_lists(self.work)
+        for name, text in practice.practice_files().items():
+            (self.work / name).write_text(text, encoding="utf-8")
         self._environ = {
             **{name: os.environ[name] for name in ("LANG", "LC_ALL") if name in os.environ},
             "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
@@ -168,7 +167,7 @@ class Console:
             "TZ": "UTC",
             "TERM": "dumb",
             "COLUMNS": str(COLUMNS),
-            **_settings(base_url, self.work),
+            **practice.settings(base_url, self.work),
         }
         secret = self.work / "sandbox-config" / "secrets" / "meta-token"
         write_secret(secret, pretend.DEFAULT_TOKEN)
@@ -268,77 +267,15 @@ def _without_ends(lines: list[str]) -> list[str]:
     return lines
 
 
-def _settings(base_url: str, directory: Path) -> Mapping[str, str]:
-    """What `wacoex sandbox start` says to set."""
-    return {
-        "WACOEX_META_BASE_URL": base_url,
-        "WACOEX_META_APP_ID": pretend.APP_ID,
-        "WACOEX_META_APP_SECRET": pretend.APP_SECRET,
-        "WACOEX_META_CONFIG_ID": account.CONFIG_ID,
-        "WACOEX_META_SDK_URL": f"{base_url}{account.SDK_PATH}",
-        "WACOEX_RESPONDIO_BASE_URL": f"{base_url}{respondio.PREFIX.rstrip('/')}",
-        "WACOEX_RESPONDIO_TOKEN": respondio_world.DEFAULT_RESPONDIO_TOKEN,
-        "WACOEX_RESPONDIO_SIGNING_KEYS": pretend.SIGNING_KEY,
-        "WACOEX_WEBHOOK_VERIFY_TOKEN": "sandbox-verify-token",
-        "WACOEX_NOTIFY_URLS": f"{base_url.replace('http', 'json', 1)}/_sandbox/notices",
-        "WACOEX_KEYRING": "off",
-        "WACOEX_STATE": str(directory / "sandbox.db"),
-        "WACOEX_CONFIG_DIR": str(directory / "sandbox-config"),
-    }
-
-
-def _write_lists(directory: Path) -> None:
-    """The files that the examples read, as the sandbox writes them."""
-    names = ("Ana", "Ben", "Chloe", "Dev", "Eva", "Farid", "Grace", "Hui Min", "Ismail", "Jo")
-    customers = [(f"+65920{n:05}", names[n % len(names)]) for n in range(160)]
-    messy = [
-        ("+65 9100-0001", "Ana"),
-        ("0065 9100 0002", "Ben"),
-        ("(+65) 91000001", "Ana again"),
-        ("not a number", "Chris"),
-        ("+6591000003", ""),
-        ("91000004", "Dana"),
-    ]
-    for name, rows in (("customers.csv", customers), ("messy.csv", messy)):
-        with (directory / name).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("phone", "first_name"), *rows])
-    now = int(time.time())
-    (directory / "webhooks.ndjson").write_text(
-        "".join(json.dumps(payload) + "\n" for payload in _payloads(now)), encoding="utf-8"
-    )
-
-
-def _payloads(now: int) -> Iterator[object]:
-    """An echo, a message, and a stop word, as a receiver of Meta's webhooks stores them."""
-    business = pretend.PHONE.removeprefix("+")
-    metadata = {"display_phone_number": business, "phone_number_id": pretend.PHONE_NUMBER_ID}
-
-    def payload(field: str, **value: object) -> object:
-        value = {"messaging_product": "whatsapp", "metadata": metadata, **value}
-        change = {"field": field, "value": value}
-        return {
-            "object": "whatsapp_business_account",
-            "entry": [{"id": pretend.WABA_ID, "changes": [change]}],
-        }
-
-    def text(person: str, id: str, ago: int, body: str) -> dict[str, object]:
-        sent = str(now - ago)
-        return {"from": person, "id": id, "timestamp": sent, "type": "text", "text": {"body": body}}
-
-    echo = {**text(business, "wamid.echo-1", 7200, "Yes, until six."), "to": "6591000001"}
-    yield payload("smb_message_echoes", message_echoes=[echo])
-    for number, body in (("6591000002", "Are you open today?"), ("6591000003", "STOP")):
-        contact = {"profile": {"name": "Guest"}, "wa_id": number}
-        message = text(number, f"wamid.in-{number}", 3600, body)
-        yield payload("messages", contacts=[contact], messages=[message])
-
-
 @contextlib.contextmanager
 def opened(page: str, world: World | None = None) -> Iterator[Console]:
     """A console for one page, beside a fresh sandbox or that world."""
+    world = world or practice.practice_world()
+    # A listener of somebody else on this machine must not get what happens here.
+    world.callbacks = Callbacks()
     with (
         tempfile.TemporaryDirectory(prefix="wacoex-docs-") as directory,
-        running(world or default_world(onboarded_days_ago=1.25)) as base_url,
+        running(world) as base_url,
     ):
         yield Console(Path(directory).resolve(), base_url, page)
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import termios
 import time
+import webbrowser
 from html import unescape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -23,17 +24,12 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import wacoex_cli
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
+from wacoex_cli.sandbox import practice
 from wacoex_cli.sandbox import world as pretend
-from wacoex_cli.sandbox.account import (
-    CONFIG_ID,
-    SDK_PATH,
-    companion_echo,
-    open_phone,
-    remove_partner,
-)
+from wacoex_cli.sandbox.account import companion_echo, open_phone, remove_partner
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.respondio import PREFIX
+from wacoex_cli.sandbox.practice import PEOPLE, guest
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.wire import Callbacks
@@ -52,10 +48,10 @@ _INTERRUPTED = 130
 _TERMINATED = 143
 _LISTENS_WITHIN_SECONDS = 20.0
 _MOST_BYTES = 4096
-_CHECKED = (0, 1, 2)  # a check that finds something says so by its exit status
+CHECKED = (0, 1, 2)  # a check that finds something says so by its exit status
 _DAY_SECONDS = 86_400.0
 # When the numbers were connected: nobody has opened the app on their phones since.
-_PRACTICE_DAYS_AGO = 10.5
+_SHOP_DAYS_AGO = 10.5
 _CORNER_DAYS_AGO = 12.5
 _OFFBOARD = ("offboard", "corner", "--yes")
 _TYPED = (
@@ -66,19 +62,10 @@ _TYPED = (
     (r"\[y/N\] $", "y"),
 )
 
-_PEOPLE = 160
-_ANSWERS_AFTER = Fault("latency", seconds=0.25)
+ANSWERS_AFTER = Fault("latency", seconds=0.25)
 _TOLD_WITHIN_SECONDS = 10.0
-_PARTIAL = 7
+PARTIAL = 7
 _MYSELF = "+6591000099"
-_MESSY_ROWS = (
-    ("+65 9100-0001", "Ana"),
-    ("0065 9100 0002", "Ben"),
-    ("(+65) 91000001", "Ana again"),
-    ("not a number", "Chris"),
-    ("+6591000003", ""),
-    ("91000004", "Dana"),
-)
 # Ana and Ben are contacts of the pretend respond.io; Eva is none yet.
 _CONTACTS = (("+6591000001", "Ana"), ("+6591000002", "Ben"), ("+6591000005", "Eva"))
 _FINISHED = "FINISH_WHATSAPP_BUSINESS_APP_ONBOARDING"
@@ -94,8 +81,10 @@ class Toured(NamedTuple):
     seconds: float
 
 
-def tour(dialogue: Dialogue, *, is_json: bool) -> Toured:
-    """Run the tour; takes well under 45 seconds. With `is_json` standard output stays free.
+def tour(dialogue: Dialogue, *, is_json: bool, opens_report: bool = False) -> Toured:
+    """Run all chapters; takes about a minute. With `is_json` standard output stays free.
+
+    `opens_report` shows the report of the broadcast in the browser at the end.
 
     Raises:
         WacoexError: a command of the tour ended as it should not.
@@ -103,7 +92,7 @@ def tour(dialogue: Dialogue, *, is_json: bool) -> Toured:
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="wacoex-demo-"))
     world = _neglected_world()
-    world.faults.replace([_ANSWERS_AFTER])
+    world.faults.replace([ANSWERS_AFTER])
     # A full garbage collection here would date an arrival late, and two would seem to come at once.
     gc.collect()
     gc.freeze()
@@ -115,6 +104,8 @@ def tour(dialogue: Dialogue, *, is_json: bool) -> Toured:
             _send_broadcasts(guide, world)
             _watch(guide, world)
             _let_go_and_come_back(guide, world, base_url)
+    if opens_report:
+        webbrowser.open((directory / "report.html").as_uri())
     summary = world.log.summary()
     return Toured(
         directory=directory,
@@ -127,7 +118,7 @@ def tour(dialogue: Dialogue, *, is_json: bool) -> Toured:
 
 def _neglected_world() -> World:
     """Two numbers that were connected a while ago, and not opened on the phone since."""
-    world = default_world(onboarded_days_ago=_PRACTICE_DAYS_AGO)
+    world = default_world(onboarded_days_ago=_SHOP_DAYS_AGO)
     world.nodes[pretend.SECOND_PHONE_NUMBER_ID].patch(
         {
             "is_on_biz_app": True,
@@ -139,32 +130,32 @@ def _neglected_world() -> World:
 
 def _connect(guide: Guide) -> None:
     guide.step("A channel: the number, and Meta's two ids for it")
-    guide.run(*_channel("practice", pretend.PHONE, pretend.PHONE_NUMBER_ID))
+    guide.run(*add_channel("shop", pretend.PHONE, pretend.PHONE_NUMBER_ID))
     guide.step("How it stands, from what Meta says")
-    guide.run("status", "practice", expected=_CHECKED)
+    guide.run("status", "shop", expected=CHECKED)
     guide.step("Meta's webhooks are received, their signatures checked, in the background")
 
 
 def _send_broadcasts(guide: Guide, world: World) -> None:
     """Plan, try, send, interrupt, resume, report, reconcile, retry; then through respond.io."""
     guide.step("A messy list is planned: what is skipped and why; one message goes to oneself")
-    guide.write("messy.csv", _MESSY_ROWS)
-    guide.run(*_plan("messy.csv"), "--country", "SG", "--preview", "2", "--test", _MYSELF, "--yes")
+    guide.run(
+        *plan_of("messy.csv"), "--country", "SG", "--preview", "2", "--test", _MYSELF, "--yes"
+    )
     guide.run("broadcast", "cancel", "1", "--yes")
-    guide.step(f"{_PEOPLE} people at 20 messages a second, ten first; and a Ctrl-C in the middle")
-    guide.write("customers.csv", [(_guest(n), f"Guest {n}") for n in range(_PEOPLE)])
-    guide.run(*_plan("customers.csv"))
+    guide.step(f"{PEOPLE} people at 20 messages a second, ten first; and a Ctrl-C in the middle")
+    guide.run(*plan_of("customers.csv"))
     # One connection breaks, and two people cannot be reached.
-    broken = Fault("reset_before", recipients=frozenset({_guest(80)}))
-    unreachable = frozenset({_guest(60), _guest(100)})
+    broken = Fault("reset_before", recipients=frozenset({guest(80)}))
+    unreachable = frozenset({guest(60), guest(100)})
     refused = Fault("refuse", code=131026, recipients=unreachable)
-    world.faults.replace([_ANSWERS_AFTER, broken, refused])
+    world.faults.replace([ANSWERS_AFTER, broken, refused])
     guide.interrupt(world, "broadcast", "send", "--canary", "10", "--yes")
     guide.step("It goes on where it stopped; nobody is sent to twice")
-    guide.run("broadcast", "resume", "3", "--yes", expected=(_PARTIAL,))
-    world.faults.replace([_ANSWERS_AFTER])
+    guide.run("broadcast", "resume", "3", "--yes", expected=(PARTIAL,))
+    world.faults.replace([ANSWERS_AFTER])
     guide.step("What became of it, as webhooks tell, also as a page to look at")
-    _let_it_tell(world)
+    wait_for_webhooks(world)
     guide.run("broadcast", "report", "3")
     guide.run("broadcast", "report", "3", "--html", "report.html")
     _settle(guide)
@@ -172,7 +163,7 @@ def _send_broadcasts(guide: Guide, world: World) -> None:
     guide.run("broadcast", "list")
 
 
-def _let_it_tell(world: World) -> None:
+def wait_for_webhooks(world: World) -> None:
     """Wait until what has happened was told by webhook, if that does not take long."""
     until = time.monotonic() + _TOLD_WITHIN_SECONDS
     while world.outbox.waiting() and time.monotonic() < until:
@@ -183,7 +174,7 @@ def _settle(guide: Guide) -> None:
     guide.step("One connection broke: did that message go out? Meta's history is asked, then you")
     guide.run("broadcast", "reconcile", "3")
     guide.run("broadcast", "reconcile", "3", "--resend", "--expect", "1")
-    guide.run("broadcast", "resume", "3", "--yes", expected=(_PARTIAL,))
+    guide.run("broadcast", "resume", "3", "--yes", expected=(PARTIAL,))
     guide.step("Whom Meta could not reach, tried once more, in a broadcast of its own")
     guide.run("broadcast", "send", "3", "--retry-failed", "131026", "--yes")
 
@@ -193,35 +184,31 @@ def _through_respondio(guide: Guide) -> None:
     guide.use_respondio()
     number = str(RESPONDIO_CHANNEL_ID)
     respondio = ("--provider", "respondio", "--respondio-channel-id", number)
-    guide.run("channel", "edit", "practice", *respondio)
+    guide.run("channel", "edit", "shop", *respondio)
     guide.write("contacts.csv", _CONTACTS)
-    guide.run(*_plan("contacts.csv"), "--create-contacts")
+    guide.run(*plan_of("contacts.csv"), "--create-contacts")
     guide.run("broadcast", "send", "--yes")
-    guide.run("channel", "edit", "practice", "--provider", "meta")
+    guide.run("channel", "edit", "shop", "--provider", "meta")
 
 
-def _guest(number: int) -> str:
-    return f"+65920{number:05d}"
-
-
-def _plan(file: str) -> tuple[str, ...]:
+def plan_of(file: str) -> tuple[str, ...]:
     return ("broadcast", "plan", file, "--template", "spring_sale", "--lang", "en_US")
 
 
 def _watch(guide: Guide, world: World) -> None:
     guide.step("A second phone that nobody has opened for 12 days: Meta disconnects after 14")
-    guide.run(*_channel("corner", pretend.SECOND_PHONE, pretend.SECOND_PHONE_NUMBER_ID))
-    guide.run("status", "corner", expected=_CHECKED)
+    guide.run(*add_channel("corner", pretend.SECOND_PHONE, pretend.SECOND_PHONE_NUMBER_ID))
+    guide.run("status", "corner", expected=CHECKED)
     guide.step("Somebody writes from a computer: told by webhook, but no proof of the phone")
     companion_echo(world)
-    _let_it_tell(world)
+    wait_for_webhooks(world)
     guide.run("events", "list", "--kind", "echo")
-    guide.run("reminder", "check", expected=_CHECKED)
+    guide.run("reminder", "check", expected=CHECKED)
     guide.step("Whom a cron job would tell, and what")
     guide.run("reminder", "notify", "--to", "ntfys://ntfy.sh/bakery-phones", "--dry-run")
     guide.step("Ana opens the app on that phone and says so: the countdown begins anew")
     guide.run("reminder", "confirm", "corner", "--by", "Ana")
-    guide.run("reminder", "check", expected=_CHECKED)
+    guide.run("reminder", "check", expected=CHECKED)
     guide.step("The month's active contacts")
     guide.run("mac")
 
@@ -253,7 +240,7 @@ def _let_go_and_come_back(guide: Guide, world: World, base_url: str) -> None:
         *("connect", "corner", "--via", "signup"),
         without="WACOEX_META_TOKEN",
     )
-    guide.run("reminder", "check", "corner", expected=_CHECKED)
+    guide.run("reminder", "check", "corner", expected=CHECKED)
 
 
 def _sign_up(page_url: str, meta_url: str, phone: str) -> None:
@@ -275,9 +262,13 @@ def _sign_up(page_url: str, meta_url: str, phone: str) -> None:
         browser.post(f"{origin}{data['report-path']}", json=report, headers={"Origin": origin})
 
 
-def _channel(name: str, phone: str, phone_number_id: str) -> tuple[str, ...]:
+def add_channel(name: str, phone: str, phone_number_id: str) -> tuple[str, ...]:
     ids = ("--phone-number-id", phone_number_id, "--waba-id", pretend.WABA_ID)
     return ("channel", "add", name, "--phone", phone, *ids)
+
+
+# Not given to the commands from the start: respond.io comes later, and notices stay shown.
+_LATER = frozenset({"WACOEX_RESPONDIO_TOKEN", "WACOEX_NOTIFY_URLS"})
 
 
 class Guide:
@@ -290,29 +281,28 @@ class Guide:
         self._directory = directory
         self._dialogue = dialogue
         self._stdout = sys.stderr if is_json else None
+        settings = practice.settings(base_url, directory)
         self._settings = {
-            "WACOEX_META_BASE_URL": base_url,
+            **{name: text for name, text in settings.items() if name not in _LATER},
             "WACOEX_META_TOKEN": pretend.DEFAULT_TOKEN,
-            "WACOEX_META_APP_ID": pretend.APP_ID,
-            "WACOEX_META_APP_SECRET": pretend.APP_SECRET,
-            "WACOEX_META_CONFIG_ID": CONFIG_ID,
-            "WACOEX_META_SDK_URL": f"{base_url}{SDK_PATH}",
-            "WACOEX_RESPONDIO_BASE_URL": f"{base_url}{PREFIX.rstrip('/')}",
-            "WACOEX_STATE": str(directory / "wacoex.db"),
-            "WACOEX_CONFIG_DIR": str(directory),
-            "WACOEX_KEYRING": "off",
             "PYTHONPATH": str(Path(wacoex_cli.__file__).parents[1]),
         }
+        for name, text in practice.practice_files().items():
+            (directory / name).write_text(text, encoding="utf-8")
 
     def use_respondio(self) -> None:
         """From now on commands have a token for respond.io."""
         self._settings["WACOEX_RESPONDIO_TOKEN"] = DEFAULT_RESPONDIO_TOKEN
 
     def introduce(self) -> None:
-        self._dialogue.note("a pretend Meta runs on this machine; no message leaves it")
+        self.say("a pretend Meta runs on this machine; no message leaves it")
         self._dialogue.note("to repeat a command, run `wacoex sandbox start` in another terminal,")
-        self._dialogue.note("export what it prints, and type what stands after each `$` here:")
+        self._dialogue.note("type what it prints, and then what stands after each `$` here:")
         self._dialogue.note(f"  cd {shlex.quote(str(self._directory))}")
+
+    def say(self, text: str) -> None:
+        """A line for the person who watches."""
+        self._dialogue.note(text)
 
     def step(self, title: str) -> None:
         self._steps += 1
@@ -375,13 +365,17 @@ class Guide:
             raise _unexpected(arguments, status)
 
     @contextlib.contextmanager
-    def listening(self, world: World) -> Iterator[None]:
-        """Receive the webhooks of the pretend Meta meanwhile. Raises WacoexError if it fails."""
+    def listening(self, world: World, *, is_shown: bool = True) -> Iterator[None]:
+        """Receive the webhooks of the pretend Meta meanwhile. Raises WacoexError if it fails.
+
+        What the listener prints is shown only if `is_shown`.
+        """
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
         arguments = ("events", "listen", "--port", str(port))
-        with self._start(*arguments) as child:
+        hidden = None if is_shown else subprocess.DEVNULL
+        with self._start(*arguments, stdout=hidden, stderr=hidden) as child:
             try:
                 until = time.monotonic() + _LISTENS_WITHIN_SECONDS
                 while not _is_open(port):
@@ -401,16 +395,18 @@ class Guide:
         self,
         *arguments: str,
         stdin: int = subprocess.DEVNULL,
+        stdout: int | None = None,
         stderr: int | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
-        self._dialogue.note(f"$ wacoex {shlex.join(arguments)}")
+        if stdout != subprocess.DEVNULL:
+            self._dialogue.note(f"$ wacoex {shlex.join(arguments)}")
         return subprocess.Popen(  # noqa: S603 - our own program with arguments of ours
             [sys.executable, "-m", "wacoex_cli", *arguments],
             cwd=self._directory,
             env=environ or self._environ(),
             stdin=stdin,
-            stdout=self._stdout,
+            stdout=self._stdout if stdout is None else stdout,
             stderr=stderr,
         )
 

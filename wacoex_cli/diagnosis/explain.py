@@ -104,7 +104,10 @@ def _looked_up_as(text: str) -> Article | None:
 def _nearest(word: str) -> str:
     names = {name.lower(): name for name in (*catalogue.names(), *guides.NAMES)}
     names |= {str(code): str(code) for code in known_codes()}
-    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
+    typed = word.lower()
+    if typed.startswith("wx"):  # the letter is read for the digit
+        typed = typed.replace("o", "0")
+    close = difflib.get_close_matches(typed, names, n=1, cutoff=0.5)
     found = search(word)
     if found and (" " in word or not close):
         return f"did you mean `{found[0].id}` ({found[0].title})?"

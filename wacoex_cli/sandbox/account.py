@@ -165,14 +165,16 @@ def _restore(world: World, node: Node, *, with_partner_app: bool = True) -> None
         apps.insert(0, subscribed_app(PARTNER_APP_ID, PARTNER_APP_NAME))
 
 
-def pass_days(world: World, *, days: float = 0.0) -> list[str]:
+def pass_days(world: World, *, days: float = 0.0, dates_back: bool = False) -> list[str]:
     """Let days pass; gives the phone numbers whose partner was removed meanwhile.
+
+    With `dates_back` the present stays, and the past moves back (`World.date_back`).
 
     Raises ValueError for a time that does not pass forward.
     """
     if not 0 < days <= 3650:
         raise ValueError("`days` must be more than 0, and at most 3650")
-    world.travel(days * DAY_SECONDS)
+    (world.date_back if dates_back else world.travel)(days * DAY_SECONDS)
     overdue = [
         node
         for node in _connected(world)

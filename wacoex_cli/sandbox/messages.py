@@ -367,3 +367,36 @@ def _check_respondio_medium(kind: str, parameters: list[dict[str, Any]]) -> None
             raise GraphError(131008, f"header: {kind} needs a {name}")
     if "link" in needed and not value["link"].startswith(("http://", "https://")):
         raise GraphError(100, f"header: the link of the {kind} must be a public URL")
+
+
+def text_for_person(message: Mapping[str, Any], find_template: FindTemplate) -> str:
+    """What a person reads of a message that was taken, from Meta's call or respond.io's.
+
+    Header, text and footer of a template stand on lines of their own.
+    """
+    if message.get("type") == "text":
+        text = message["text"]
+        return str(text["body"] if isinstance(text, dict) else text)
+    template = message.get("template")
+    if not isinstance(template, dict):
+        return f"({message.get('type')})"
+    language = template.get("languageCode") or template["language"]["code"]
+    found = find_template(template["name"], language)
+    if found is None:
+        return f"({template['name']})"
+    given = {part["type"]: part.get("parameters", []) for part in template.get("components", [])}
+    lines = [
+        _filled(part["text"], given.get(part["type"].lower(), []))
+        for part in found.values["components"]
+        if part.get("text")
+    ]
+    return "\n".join(lines)
+
+
+def _filled(text: str, parameters: Sequence[Mapping[str, Any]]) -> str:
+    """A text of a template with the values in the places of its names or numbers."""
+    values = {
+        str(parameter.get("parameter_name", place)): str(parameter.get("text", ""))
+        for place, parameter in enumerate(parameters, start=1)
+    }
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)

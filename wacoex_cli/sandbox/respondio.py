@@ -450,7 +450,10 @@ def _send(world: World, call: Call, match: re.Match[str]) -> object:
     else:
         # Unlike webhooks, statuses can be read without anybody having asked for them.
         is_silent = world.callbacks.statuses is False
-        for step in () if is_silent else course(world, number.id, contact.phone):
+        steps = list(course(world, number.id, contact.phone))
+        if not any(step.failure for step in steps):
+            world.inbox.append((contact.phone, now, number.id, body["message"]))
+        for step in () if is_silent else steps:
             failed = None
             if step.failure is not None:
                 code = step.failure.error_code or 0

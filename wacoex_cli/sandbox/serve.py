@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, TypeVar, get_type_hints
 
 import httpx
@@ -24,6 +24,7 @@ from wacoex_cli.foundation.server import serve as serve_until_signal
 from wacoex_cli.foundation.server import serving
 from wacoex_cli.sandbox import account, graph, respondio
 from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.messages import text_for_person
 from wacoex_cli.sandbox.respondio_world import RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.webhooks import TIMING, Emitted, Timing, emit, kind_of, release
 from wacoex_cli.sandbox.wire import (
@@ -500,6 +501,24 @@ class _Control:
     def get_outbox(self) -> object:
         """Everything that was sent, as an archive of raw payloads."""
         return self._world.outbox.emitted(self._world.monotonic())
+
+    def get_inbox(self) -> object:
+        """What people got, and the notices that were sent to this world."""
+        world = self._world
+
+        def row(person: str, at: float, number_id: str, message: Mapping[str, Any]) -> _Values:
+            node = world.nodes.get(number_id)  # None after it moved and got another id
+            find = partial(world.template, node.waba_id if node else WABA_ID)
+            text = text_for_person(message, find)
+            return {"person": person, "at": meta_time(at), "from": number_id, "text": text}
+
+        return {"messages": [row(*each) for each in world.inbox], "notices": world.notices}
+
+    def post_notices(self) -> object:
+        """Take a notice, in the shape in which Apprise posts JSON."""
+        notice = {name: self._values().get(name) for name in ("title", "message")}
+        self._world.notices.append({"at": meta_time(self._world.now()), **notice})
+        return {"notices": len(self._world.notices)}
 
     def post_emit(self) -> object:
         """Say something of one kind: `{"kind": "echo", "days_ago": 2}`."""

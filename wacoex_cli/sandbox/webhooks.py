@@ -675,15 +675,20 @@ def follow(
 ) -> None:
     """Let the statuses of an accepted message follow, if there is somebody to tell them to."""
     recipient, number_id = arrival.recipient, arrival.phone_number_id
-    if not world.callbacks.sends_statuses or recipient is None:
+    if recipient is None:
         return
     at, node = world.now(), world.nodes[number_id]
+    steps = list(course(world, number_id, recipient, failure))
+    if not any(step.failure for step in steps):
+        world.inbox.append((recipient, at, number_id, body))
+    if not world.callbacks.sends_statuses:
+        return
     category, template = "service", body.get("template")
     if isinstance(template, dict):
         found = world.template(node.waba_id, template["name"], template["language"]["code"])
         category = str(found.values["category"]).lower() if found else "marketing"
     named = world.settings.returns_callback_data
-    for step in course(world, number_id, recipient, failure):
+    for step in steps:
         scene = Scene(world, node, at + step.delay)
         updates = META_KINDS["status"].payloads(
             scene,

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ READ_SCOPE = "whatsapp_business_management"
 
 COEXISTENCE_LIMIT = 20  # messages per second (Meta: throughput)
 PAIR_SECONDS = 6.0  # one message to the same user in that time (Meta: pair rate limits)
+_INBOX_KEEPS = 1000
 PAIR_BURST = 45  # messages to the same user within PAIR_SECONDS, on credit
 
 
@@ -308,6 +310,10 @@ class World:
         self.hidden: set[str] = set()
         # Accepted messages that wait at Meta, by their ids: the arrival, and what was sent.
         self.held_back: dict[str, tuple[Arrival, Mapping[str, Any]]] = {}
+        # What people got, newest last: who, when (Unix seconds), from which number, the message.
+        self.inbox: deque[tuple[str, float, str, Mapping[str, Any]]] = deque(maxlen=_INBOX_KEEPS)
+        # What `reminder notify` sent to this world's own address, as it was posted.
+        self.notices: list[dict[str, Any]] = []
         self.templates_revision = 0
         self._limits: dict[str, int] = {}
         self._rates: dict[str, SlidingSecond] = {}
@@ -321,6 +327,25 @@ class World:
     def travel(self, seconds: float) -> None:
         """Let that much time pass in an instant."""
         self.travelled += seconds
+
+    def date_back(self, seconds: float) -> None:
+        """Let that much time pass by dating all that has happened back; the present stays.
+
+        Programs beside this world keep their own clock, and see that time has passed. Messages
+        that were taken keep their times.
+        """
+        for node in self.nodes.values():
+            if node.kind is PHONE_NUMBER:
+                onboarded = moment_of(node.values["last_onboarded_time"])
+                node.patch({"last_onboarded_time": meta_time(onboarded - seconds)})
+        self.opened_at = {number: at - seconds for number, at in self.opened_at.items()}
+        for value, token in self.tokens.items():
+            ends = {
+                name: max(ends_at - seconds, 1.0)
+                for name in ("expires_at", "data_access_expires_at")
+                if (ends_at := getattr(token, name)) > 0
+            }
+            self.tokens[value] = replace(token, **ends)
 
     def trace_id(self) -> str:
         """A new `fbtrace_id`."""

@@ -33,8 +33,8 @@ _CHECK_IMPOSSIBLE = 3
 # The last words of commands that only show something. When their reader leaves, they are done.
 READING_VERBS = frozenset(
     {
-        *("check", "completion", "demo", "docs", "doctor", "explain", "export"),
-        *("help", "list", "mac", "path", "report", "show", "status"),
+        *("check", "completion", "demo", "docs", "doctor", "explain", "export", "help"),
+        *("inbox", "list", "mac", "path", "report", "show", "status"),
     }
 )
 # A value and what it is; where such values come from, given the file named by `--env-file`.
@@ -394,7 +394,7 @@ def _as_ours(error: BaseException) -> WacoexError:
 
 def _misuse(error: ParsingError) -> UsageError:
     message, _, suggestion = error.format_message().partition(" Did you mean ")
-    nearest = _in_our_style(suggestion.rstrip("?"))
+    nearest = _in_our_style(suggestion.rstrip("?").partition(", ")[0])
     if isinstance(error, NoSuchOption):
         message = f"no such option `{error.option_name}`"
         nearest = " or ".join(f"`{name}`" for name in sorted(error.possibilities or ()))
