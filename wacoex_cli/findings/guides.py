@@ -44,9 +44,10 @@ def find(name: str) -> Article | None:
     if name.lower() not in NAMES:
         return None
     text = _path(name.lower()).read_text(encoding="utf-8")
-    heading, _, body = text.partition("\n")
+    heading, _, body = text.removeprefix("# ").partition("\n")
+    title = heading.partition(": ")[2] or heading  # the name stands before it
     body = _FENCE.sub(_indented, _LINK.sub(_named, _NOT_FOR_TERMINALS.sub("", body)))
-    return Article(name.lower(), heading.removeprefix("# ").strip(), body.strip("\n"), (), ())
+    return Article(name.lower(), title, body.strip("\n"), (), ())
 
 
 def everything() -> Iterator[Article]:
