@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from docs.tools import pictures, reference
-from tests.support.consoles import PAGES, agrees, blocks, opened, plain, words_of
+from tests.support.consoles import PAGES, agrees, blocks, opened, plain, print_anew, words_of
 from wacoex_cli import errors
 from wacoex_cli.app import app
 from wacoex_cli.findings import catalogue, guides
@@ -136,6 +137,29 @@ def test_a_difference_is_seen_and_times_are_none() -> None:
     assert not agrees(["error: nothing"], [])
     assert agrees(["anything"], [])
     assert plain("at 20/s it takes 8 s") == plain("at 5/s it takes 31.5 s")
+
+
+@pytest.mark.timeout(400)
+def test_printing_anew_changes_what_is_wrong_and_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    block = (
+        "```console\n$ wacoex channel list --json | wc -l\n{}\n$ wacoex channel list\n...\n```\n"
+    )
+    page.write_text(f"# Page\n\n{block.format('?')}", encoding="utf-8")
+
+    assert print_anew(str(page), ()) == 1
+    assert page.read_text(encoding="utf-8") == f"# Page\n\n{block.format('1')}"
+    assert print_anew(str(page), ()) == 0
+
+
+def test_a_wheel_carries_every_guide_and_the_man_page() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]
+    wheel = build["build"]["targets"]["wheel"]
+
+    assert wheel["force-include"] == {
+        f"docs/{name}.md": f"wacoex_cli/docs/{name}.md" for name in guides.NAMES
+    }
+    assert wheel["shared-data"]["man/wacoex.1"] == "share/man/man1/wacoex.1"
 
 
 def test_the_readme_is_short_and_shows_what_it_looks_like() -> None:
