@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On a terminal pip draws its progress; a log gets a line for each package.
 PIP_SHOWS := $(shell test -t 2 && echo --progress-bar on || echo --progress-bar off)
 
-.PHONY: help setup test test-slow screens lint format demo bench clean
+.PHONY: help setup test test-slow screens lint format demo docs pictures bench clean
 
 help:
 	@echo "make test    set everything up in $(VENV) and run the tests"
@@ -13,6 +13,8 @@ help:
 	@echo "make screens     write the kept screens under tests/terminal/screens anew"
 	@echo "make lint    check format, style, types and the order of the packages"
 	@echo "make demo    what wacoex does, in a minute, against a pretend Meta on this machine"
+	@echo "make docs    print anew what README, docs and the man page show of the commands"
+	@echo "make pictures    make the pictures of the README anew (needs chromium)"
 	@echo "make bench   the measurements, one after the other (about 55 minutes)"
 
 setup: $(VENV)/.installed
@@ -47,6 +49,13 @@ format: setup
 
 demo: setup
 	@$(BIN)/wacoex demo
+
+docs: setup
+	$(BIN)/python -m docs.tools.reference
+	$(BIN)/python -m tests.support.consoles
+
+pictures: setup
+	$(BIN)/python -m docs.tools.pictures
 
 bench: setup
 	for script in rate controller storms shared_budget respondio against_sequential kills large workbook listen many_events board startup; do \

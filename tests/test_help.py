@@ -71,10 +71,12 @@ def test_both_spellings_of_help_work_everywhere(run, path: Path, command) -> Non
 def test_help_is_whole_and_fits_80_columns(run, path: Path, command) -> None:
     page = run(*path, "--help", env={"COLUMNS": "80"}).out
 
-    above, _, shown_examples = page.partition("\nExamples:\n")
+    above, _, rest = page.partition("\nExamples:\n")
+    shown_examples, _, below = rest.partition("\n\n")
+    lines = [*above.splitlines(), *below.splitlines()]
     assert command.help
-    assert [line for line in above.splitlines()[1:] if line.endswith("...")] == []
-    assert [line for line in above.splitlines() if len(line) > 80] == []
+    assert [line for line in lines[1:] if line.endswith("...")] == []
+    assert [line for line in lines if len(line) > 80] == []
     # A command to copy may be long where a name or an id is.
     assert [line for line in shown_examples.splitlines() if len(line) > 100] == []
 
@@ -148,3 +150,57 @@ def test_a_list_of_commands_wraps_instead_of_cutting(run) -> None:
 
 def test_what_is_required_stands_without_braces(run) -> None:
     assert "rename [OPTIONS] OLD NEW\n" in run("channel", "rename", "-h").out
+
+
+@pytest.mark.parametrize(("path", "command"), PAGES, ids=name)
+def test_help_shows_examples_first_and_the_global_options_once(run, path: Path, command) -> None:
+    page = run(*path, "--help").out
+    headings = re.findall(r"^([A-Z][a-z ]+):$", page, flags=re.MULTILINE)
+
+    assert not command.epilog or headings[0] == "Examples"
+    assert ("Global options" in headings) == (path == ())
+    assert page.endswith("And the global options: wacoex --help\n") == (path != ())
+
+
+def test_the_options_of_a_long_command_stand_in_groups(run) -> None:
+    page = run("broadcast", "send", "--help").out
+    headings = re.findall(r"^([A-Z][a-z ]+):$", page, flags=re.MULTILINE)
+
+    assert headings == [
+        *("Examples", "Arguments", "Message and list", "Pace and guards", "Output", "Options")
+    ]
+    guards = page.partition("Pace and guards:")[2].partition("Output:")[0]
+    assert "--canary N" in guards
+    assert "--template" not in guards
+
+
+@pytest.mark.parametrize(("path", "command"), PAGES, ids=name)
+def test_help_as_a_command_prints_the_same_page(run, path: Path, command) -> None:
+    assert run("help", *path).out == run(*path, "--help").out
+
+
+@pytest.mark.parametrize("topic", ["inactivity", "WX206", "131049", "broadcast"])
+def test_docs_help_and_explain_open_one_page(run, topic: str) -> None:
+    page = run("explain", topic)
+
+    assert (page.code, page.err) == (0, "")
+    assert run("docs", topic).out == page.out
+    if topic != "broadcast":  # a command too: `help` means that
+        assert run("help", topic).out == page.out
+
+
+def test_docs_lists_guides_before_topics(run) -> None:
+    listed = run("docs", "--json").data["pages"]
+    names = [page["id"] for page in listed]
+
+    assert names[:2] == ["start", "reminder"]
+    assert names.index("limits") < names.index("inactivity")
+    assert run("docs", tty=True).out.splitlines()[-1].startswith("to read one: wacoex docs TOPIC")
+
+
+def test_a_topic_that_does_not_exist_is_refused_with_the_nearest_name(run) -> None:
+    for command in ("help", "docs"):
+        ended = run(command, "inactivty")
+
+        assert ended.code == 2
+        assert "did you mean `inactivity`?" in ended.err

@@ -54,6 +54,7 @@ def start(
         (["--help"], 0),
         (["channel", "add", "--help"], 0),
         (["events", "listen", "--help"], 0),
+        (["help", "broadcast", "send"], 0),
         (["chanel"], 2),
         (["channel", "list", "--bogus"], 2),
         (["channel", "list", "--bogus", "--json"], 2),

@@ -97,6 +97,10 @@ TABLE = {
         ("state", "setup:state", "The one file that wacoex remembers everything in."),
         ("completion", "setup:root", "Print the completion script of a shell."),
     ),
+    "Read": (
+        ("docs", "diagnosis:root", "The guides and topics: list them, or read one here."),
+        ("help", "diagnosis:root", "The help of a command, or the page about a topic."),
+    ),
     "Try it": (
         (
             "demo",

@@ -75,7 +75,8 @@ def test_a_number_moves_to_another_account_under_another_id(
     control: Callable[..., Any], call: Call, world: World
 ) -> None:
     wrong = call("POST", "/_sandbox/phone", token=None, json={"action": "moves", "waba_id": "1"})
-    assert (wrong.status_code, wrong.json()["error"]) == (400, "`1` is no account of this world")
+    assert wrong.status_code == 400
+    assert wrong.json()["error"] == "`1` is not an account of this world"
     world.patch_token(DEFAULT_TOKEN, {"waba_ids": frozenset({WABA_ID, FOREIGN_WABA_ID})})
     control("phone", action="moves", waba_id=FOREIGN_WABA_ID, new_id="106000000000077")
 

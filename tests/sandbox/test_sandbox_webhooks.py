@@ -228,12 +228,12 @@ def test_offboarding_names_neither_phone_nor_more(told: Callable[..., Any]) -> N
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"kind": "earthquake"}, "`earthquake` is no kind"),
+        ({"kind": "earthquake"}, "`earthquake` is not a kind"),
         ({"kind": "echo", "source": "telegram"}, "`source` must be"),
         ({"kind": "echo", "colour": "red"}, "`colour` is not known of `echo`"),
         ({"kind": "echo", "text": 7}, "`text` of `echo` has the wrong type"),
         ({"kind": "echo", "times": "many"}, "`times` of `emit` has the wrong type"),
-        ({"kind": "echo", "phone_number_id": WABA_ID}, "no phone number"),
+        ({"kind": "echo", "phone_number_id": WABA_ID}, "not a phone number"),
         ({"kind": "account_update", "shape": "round"}, "`shape` must be"),
         ([], "JSON object"),
     ],

@@ -68,14 +68,15 @@ def test_the_result_is_shown_and_its_exit_code_ends_the_process(
     assert capsys.readouterr().out == "looked\n"
 
 
-def test_help_shows_examples_and_keeps_global_options_apart(
+def test_help_shows_examples_first_and_names_the_global_options_in_one_line(
     app: PlainGroup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start(app, "watch", "look", "-h")
 
     page = capsys.readouterr().out
-    assert page.index("Options:") < page.index("--far") < page.index("Global options:")
-    assert page.endswith("Examples:\n  wacoex watch look --far\n")
+    assert "Examples:\n  wacoex watch look --far\n\nOptions:\n  --far" in page
+    assert page.endswith("\n\nAnd the global options: wacoex --help\n")
+    assert "--no-input" not in page
 
 
 def test_a_typo_is_answered_with_the_likely_word(

@@ -44,8 +44,16 @@ _ID = typer.Argument(
 IdArgument = Annotated[int, _ID]
 
 
+_MESSAGE_AND_LIST = "Message and list"
+
+
 class PlanOptions(NamedTuple):
     """What is planned, alike for `plan` and for `send --to`."""
+
+    @staticmethod
+    def heading() -> str:
+        """The section of these options on a help page."""
+        return _MESSAGE_AND_LIST
 
     template: Annotated[str | None, _option("--template", "NAME", "Name of the template.")] = None
     language: Annotated[str | None, _option("--lang", "CODE", "Its language, such as en_US.")] = (
@@ -98,6 +106,11 @@ class PlanOptions(NamedTuple):
 
 class SendOptions(NamedTuple):
     """How it is sent, alike for `send` and `resume`."""
+
+    @staticmethod
+    def heading() -> str:
+        """The section of these options on a help page."""
+        return "Pace and guards"
 
     rate: Annotated[float | None, _option("--rate", "N", "Messages per second, 1 to 20.")] = None
     expect: Annotated[
@@ -224,7 +237,13 @@ def send(
     invocation: Invocation,
     broadcast_id: Annotated[int | None, _ID] = None,
     to: Annotated[
-        str | None, _option("--to", "RECIPIENTS", "Plan from this file and send in one go.")
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="RECIPIENTS",
+            help="Plan from this file and send in one go.",
+            rich_help_panel=_MESSAGE_AND_LIST,
+        ),
     ] = None,
     *,
     planning: PlanOptions,

@@ -8,7 +8,7 @@ from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation, command, group
 from wacoex_cli.terminal.render import Result
 
-root = group("", "Commands that stand beside the groups.")
+root = group("", "Commands outside the groups.")
 
 
 @command(root, "demo", "wacoex demo", "wacoex demo --open", "wacoex demo --all")

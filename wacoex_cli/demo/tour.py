@@ -131,7 +131,7 @@ def _neglected_world() -> World:
 def _connect(guide: Guide) -> None:
     guide.step("A channel: the number, and Meta's two ids for it")
     guide.run(*add_channel("shop", pretend.PHONE, pretend.PHONE_NUMBER_ID))
-    guide.step("How it stands, from what Meta says")
+    guide.step("How it is, from what Meta says")
     guide.run("status", "shop", expected=CHECKED)
     guide.step("Meta's webhooks are received, their signatures checked, in the background")
 
@@ -199,14 +199,14 @@ def _watch(guide: Guide, world: World) -> None:
     guide.step("A second phone that nobody has opened for 12 days: Meta disconnects after 14")
     guide.run(*add_channel("corner", pretend.SECOND_PHONE, pretend.SECOND_PHONE_NUMBER_ID))
     guide.run("status", "corner", expected=CHECKED)
-    guide.step("Somebody writes from a computer: told by webhook, but no proof of the phone")
+    guide.step("Somebody writes from a computer: a webhook reports it, but no phone was opened")
     companion_echo(world)
     wait_for_webhooks(world)
     guide.run("events", "list", "--kind", "echo")
     guide.run("reminder", "check", expected=CHECKED)
     guide.step("Whom a cron job would tell, and what")
     guide.run("reminder", "notify", "--to", "ntfys://ntfy.sh/bakery-phones", "--dry-run")
-    guide.step("Ana opens the app on that phone and says so: the countdown begins anew")
+    guide.step("Ana opens the app on that phone and records it: the countdown starts again")
     guide.run("reminder", "confirm", "corner", "--by", "Ana")
     guide.run("reminder", "check", expected=CHECKED)
     guide.step("The month's active contacts")
@@ -299,7 +299,7 @@ class Guide:
     def introduce(self) -> None:
         self.say("a pretend Meta runs on this machine; no message leaves it")
         self._dialogue.note("to repeat a command, run `wacoex sandbox start` in another terminal,")
-        self._dialogue.note("type what it prints, and then what stands after each `$` here:")
+        self._dialogue.note("type what it prints, and then what is after each `$` here:")
         self._dialogue.note(f"  cd {shlex.quote(str(self._directory))}")
 
     def say(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""`wacoex status`, `explain` and `doctor`."""
+"""`wacoex status`, `doctor`, and the pages to read: `explain`, `docs`, `help`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +9,17 @@ from wacoex_cli.diagnosis.model import Symptom
 from wacoex_cli.errors import UsageError, WacoexError
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.layout import Column
-from wacoex_cli.terminal.options import Invocation, LookedAtArgument, command, completing, group
-from wacoex_cli.terminal.render import Markdown, Result, Table
+from wacoex_cli.terminal.options import (
+    Invocation,
+    LookedAtArgument,
+    command,
+    completing,
+    group,
+    help_page,
+)
+from wacoex_cli.terminal.render import ForPerson, Markdown, Result, Table
+
+_READ_ONE = "to read one: wacoex docs TOPIC; all commands: wacoex help"
 
 root = group("", "Commands outside the groups.")
 
@@ -87,7 +96,52 @@ def explain(
             return Result({"results": data}, exit_code=nothing.exit_status, errors=[nothing])
         columns = (Column("id", 9, fit="keep"), Column("title", 8, fit="wrap"))
         return Result({"results": data}, [Table(columns, rows)])
-    article = explain.explain(word or "")
+    return _page(word or "")
+
+
+@command(root, "docs", "wacoex docs", "wacoex docs broadcast", "wacoex docs inactivity")
+def docs(
+    invocation: Invocation,
+    topic: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TOPIC", help="A guide or a topic.", autocompletion=completing("topic")
+        ),
+    ] = None,
+) -> Result:
+    """The guides and topics: list them, or read one here."""
+    from wacoex_cli.diagnosis import explain
+
+    if topic is not None:
+        return _page(topic)
+    rows = list(explain.contents())
+    data = [{"id": name, "title": title} for name, title in rows]
+    return Result({"pages": data}, [Table(("topic", "title"), rows), ForPerson(_READ_ONE)])
+
+
+@command(root, "help", "wacoex help", "wacoex help broadcast send", "wacoex help inactivity")
+def show_help(
+    invocation: Invocation,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="COMMAND|TOPIC",
+            help="A command, such as broadcast send, or what `wacoex explain` knows.",
+            autocompletion=completing("topic"),
+        ),
+    ] = None,
+) -> Result:
+    """The help of a command, or the page about a topic."""
+    page = help_page(words or ())
+    if page is None:
+        return _page(" ".join(words or ()))
+    return Result({"help": page}, page.rstrip("\n").splitlines())
+
+
+def _page(word: str) -> Result:
+    from wacoex_cli.diagnosis import explain
+
+    article = explain.explain(word)
     return Result(article.to_json(), [Markdown(explain.whole_text(article))])
 
 

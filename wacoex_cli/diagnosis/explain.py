@@ -1,4 +1,4 @@
-"""`explain`: findings, topics and Meta's error codes, each as one short article, and the search."""
+"""`explain`: findings, topics, guides and Meta's error codes as articles, and the search."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.findings import catalogue
+from wacoex_cli.findings import catalogue, guides
 from wacoex_cli.findings.catalogue import Article
 from wacoex_cli.platforms.error_codes import (
     Outcome,
@@ -73,12 +73,12 @@ _WORDS_OF_A_PHRASE = 2
 
 
 def explain(word: str) -> Article:
-    """The article about a finding id, a topic or an error code of Meta; upper or lower case.
+    """The article about a finding id, a topic, a guide or an error code; upper or lower case.
 
     Else it may be a text that one article is shown or looked up as, the title of an error, or a
     subcode. Raises UsageError with the nearest word when there is none.
     """
-    article = catalogue.find(word)
+    article = catalogue.find(word) or guides.find(word)
     if article is None and word.isascii() and word.isdigit() and is_known(int(word)):
         return about_code(int(word))
     article = article or _looked_up_as(word)
@@ -107,7 +107,7 @@ def _nearest(word: str) -> str:
         typo = difflib.get_close_matches(word.upper(), catalogue.finding_ids(), n=1, cutoff=0.9)
         meant = f"did you mean `{typo[0]}`? " if typo else ""
         return f"{meant}there are {', '.join(_series())}; or search with `--search`"
-    names = {name.lower(): name for name in catalogue.names()}
+    names = {name.lower(): name for name in (*catalogue.names(), *guides.NAMES)}
     names |= {str(code): str(code) for code in known_codes()}
     typed = word.lower()
     if typed.startswith("wx"):  # the letter is read for the digit
@@ -131,9 +131,10 @@ def _series() -> Iterator[str]:
 
 def whole_text(article: Article) -> str:
     """The article as a person reads it, with its sources and what to read next."""
-    rests_on = "\n".join(f"- {source.line}" for source in article.sources)
+    listed = "\n".join(f"- {source.line}" for source in article.sources)
+    rests_on = f"\n\nSources:\n\n{listed}" if article.sources else ""
     see_also = f"\n\nSee also: {', '.join(article.see_also)}" if article.see_also else ""
-    return f"{article.id}: {article.title}\n\n{article.body}\n\nSources:\n\n{rests_on}{see_also}"
+    return f"{article.id}: {article.title}\n\n{article.body}{rests_on}{see_also}"
 
 
 def topics() -> list[str]:
@@ -141,9 +142,16 @@ def topics() -> list[str]:
     return [name for name in catalogue.names() if not name.startswith("WX")]
 
 
+def contents() -> Iterator[tuple[str, str]]:
+    """The guides and topics with their titles, as `wacoex docs` lists them."""
+    yield from ((guide.id, guide.title) for guide in guides.everything())
+    yield from (row for row in catalogue.titles() if not row[0].startswith("WX"))
+
+
 def candidates() -> Iterator[tuple[str, str]]:
     """Everything that can be explained, each with a few words: ids, topics, codes of Meta."""
     yield from catalogue.titles()
+    yield from ((guide.id, guide.title) for guide in guides.everything())
     for code in known_codes():
         yield str(code), classify(code).meaning
 
@@ -191,7 +199,7 @@ def search(text: str) -> list[Article]:
     wanted = _plain(text)
     if not wanted:
         return []
-    known = [*catalogue.everything(), *map(about_code, known_codes())]
+    known = [*catalogue.everything(), *guides.everything(), *map(about_code, known_codes())]
     ranked = [(rank, article) for article in known if (rank := _rank(wanted, article)) is not None]
     if ranked:
         return [article for _, article in sorted(ranked, key=lambda pair: pair[0])]

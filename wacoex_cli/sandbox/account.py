@@ -112,7 +112,7 @@ def move(
     node = world.phone_number(phone_number_id)
     account = world.nodes.get(waba_id)
     if account is None or account.kind is not WABA:
-        raise ValueError(f"`{waba_id}` is no account of this world")
+        raise ValueError(f"`{waba_id}` is not an account of this world")
     moved = replace(node, id=new_id or node.id, waba_id=waba_id)
     del world.nodes[node.id]
     world.nodes[moved.id] = moved
@@ -276,7 +276,8 @@ def _finished(world: World, call: Call) -> Reply:
     numbers = (node for node in world.nodes.values() if node.kind is PHONE_NUMBER)
     node = next((node for node in numbers if node.phone == f"+{digits}"), None)
     if node is None:
-        return json_reply({"error": f"{digits or 'that'} is no number of this world"}, status=400)
+        said = f"{digits or 'that'} is not a number of this world"
+        return json_reply({"error": said}, status=400)
     add_partner(world, phone_number_id=node.id, with_partner_app=False)
     code = world.codes.issue(node.waba_id, world.now())
     return json_reply({"code": code, "waba_id": node.waba_id})

@@ -224,7 +224,7 @@ def time(
     match = _SPAN.fullmatch(span.strip())
     if match is None:
         raise UsageError(
-            f"`{span}` is no span of time", hint="give days or hours, such as `+12d` or `+6h`"
+            f"`{span}` is not a span of time", hint="give days or hours, such as `+12d` or `+6h`"
         )
     days = float(match[1]) * _IN_DAYS[match[2]]
     found = _control(invocation, "POST", "time", {"days": days, "dates_back": True})
@@ -272,12 +272,12 @@ def break_connections(
 ) -> Result:
     """Let the connection break at this share of the messages, from now on; 0% ends it.
 
-    Half of them arrive all the same, as it happens in real life: the sender cannot know.
+    Half of them arrive anyway, as it happens in real life: the sender cannot know.
     """
     match = _SHARE.fullmatch(share.strip())
     percent = float(match[1]) if match else -1.0
     if not 0 <= percent <= 100:
-        raise UsageError(f"`{share}` is no share", hint="give 0% to 100%, such as `2%`")
+        raise UsageError(f"`{share}` is not a share", hint="give 0% to 100%, such as `2%`")
     # The second fault strikes at what the first has left.
     half = percent / 200
     kinds = {"reset_after": half, "reset_before": half / (1 - half)}

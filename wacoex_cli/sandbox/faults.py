@@ -175,7 +175,7 @@ class Fault:
         """Raises ValueError for values that make no fault."""
         if self.kind not in KINDS:
             raise ValueError(
-                f"`{self.kind}` is no kind of fault; known: {', '.join(sorted(KINDS))}"
+                f"`{self.kind}` is not a kind of fault; known: {', '.join(sorted(KINDS))}"
             )
         if self.on not in TARGETS:
             raise ValueError(f"`on` must be one of {', '.join(sorted(TARGETS))}")

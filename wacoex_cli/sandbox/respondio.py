@@ -425,7 +425,7 @@ def _send(world: World, call: Call, match: re.Match[str]) -> object:
     is_known = any(channel["id"] == channel_id for channel in respondio.channels)
     number = _number_of(world, channel_id) if is_known else None
     if number is None:
-        raise WorkspaceError(400, f"channel {channel_id} is no WhatsApp channel of this workspace")
+        raise WorkspaceError(400, f"channel {channel_id} is not a WhatsApp channel here")
     _check_message(world, number, body.get("message"))
     contact = _ready_contact(respondio, match["contact"])
     if contact.phone is None:

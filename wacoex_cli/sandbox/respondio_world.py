@@ -234,7 +234,7 @@ class RespondIOWorld:
     def set_limit(self, endpoint: str, limit: int) -> None:
         """Allow so many calls a second; raises ValueError for an unknown endpoint."""
         if endpoint not in LIMITS:
-            raise ValueError(f"`{endpoint}` is no endpoint; known: {', '.join(LIMITS)}")
+            raise ValueError(f"`{endpoint}` is not an endpoint; known: {', '.join(LIMITS)}")
         self.limits[endpoint] = limit
 
     def _fill(self, began: int) -> None:

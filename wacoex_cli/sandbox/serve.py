@@ -342,7 +342,7 @@ async def _steer(world: World, call: Call) -> Reply:
     }
     handler = known.get(f"{call.method} {call.path}")
     if handler is None:
-        text = f"`{call.method} {call.path}` is no control call; known: {', '.join(known)}"
+        text = f"`{call.method} {call.path}` is not a control call; known: {', '.join(known)}"
         return json_reply({"error": text}, status=404)
     try:
         found = handler(_Control(world, call))
@@ -419,10 +419,10 @@ class _Control:
         if "webhook_fields" in body.model_fields_set:
             world.webhook_fields = body.webhook_fields
         for name, changes in body.tokens.items():
-            typed = _given(_parameters(Token), changes, "", unknown="is no token property")
+            typed = _given(_parameters(Token), changes, "", unknown="is not a token property")
             world.patch_token(name, typed)
         world.user_ids |= body.user_ids
-        typed = _given(_parameters(Behaviour), body.settings, "", unknown="is no setting")
+        typed = _given(_parameters(Behaviour), body.settings, "", unknown="is not a setting")
         world.patch_settings(typed)
         return {"changed": sorted(body.model_fields_set)}
 
@@ -585,7 +585,7 @@ class _Control:
             templates = (self._world.template(waba_id, template, language) for waba_id in wabas)
             found = next(filter(None, templates), None)
         if found is None or found.kind is not kind:
-            raise ValueError(f"`{name}` is no {kind.name} of this world")
+            raise ValueError(f"`{name}` is not a {kind.name} of this world")
         return found
 
 

@@ -616,7 +616,7 @@ def kind_of(source: str, kind: str) -> WebhookKind:
     if kinds is None:
         raise ValueError("`source` must be `meta` or `respondio`")
     if kind not in kinds:
-        raise ValueError(f"`{kind}` is no kind; known: {', '.join(kinds)}")
+        raise ValueError(f"`{kind}` is not a kind; known: {', '.join(kinds)}")
     return kinds[kind]
 
 

@@ -210,7 +210,9 @@ class Callbacks:
             raise ValueError(f"`wrapper` must be one of {', '.join(WRAPPERS)}")
         for url in filter(None, (self.meta_url, self.respondio_url)):
             if not is_loopback(url):
-                raise ValueError(f"`{url}` is no http address of this machine; nothing leaves it")
+                raise ValueError(
+                    f"`{url}` is not an http address of this machine; nothing leaves it"
+                )
 
     @property
     def sends_statuses(self) -> bool:

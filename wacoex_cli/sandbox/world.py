@@ -364,7 +364,7 @@ class World:
         """The phone number of that id; raises ValueError when there is none."""
         node = self.nodes.get(phone_number_id)
         if node is None or node.kind is not PHONE_NUMBER:
-            raise ValueError(f"`{phone_number_id}` is no phone number of this world")
+            raise ValueError(f"`{phone_number_id}` is not a phone number of this world")
         return node
 
     def templates(self, waba_id: str) -> list[Node]:

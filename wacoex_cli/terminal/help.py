@@ -1,4 +1,4 @@
-"""Plain help pages: commands and options in named sections, examples at the end."""
+"""Plain help pages: examples first, then commands and options in named sections."""
 
 import inspect
 import re
@@ -9,6 +9,7 @@ from typer._click.shell_completion import CompletionItem
 from typer.core import TyperCommand, TyperGroup
 
 GLOBAL_PANEL = "Global options"
+_SEE_GLOBAL = "And the global options: wacoex --help"
 CommandPath = tuple[str, ...]
 
 
@@ -37,7 +38,7 @@ class _Made(Mapping[str, "PlainCommand | PlainGroup"]):
 
 
 def _plain(help: str, examples: Iterable[str], params: list[Any]) -> dict[str, Any]:
-    """What commands and groups have in common: no markup, examples at the end, `-h`."""
+    """What commands and groups have in common: no markup, examples, `-h`."""
     return {
         "help": help,
         "epilog": "\n".join(examples),
@@ -47,8 +48,21 @@ def _plain(help: str, examples: Iterable[str], params: list[Any]) -> dict[str, A
     }
 
 
-class _ExamplesLast:
+class _Page:
+    """The order of a help page: usage, what it does, examples, then what it takes."""
+
     epilog: str | None
+    path: CommandPath
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the page; Typer calls this."""
+        page: Any = self
+        page.format_usage(ctx, formatter)
+        page.format_help_text(ctx, formatter)
+        self.format_epilog(ctx, formatter)
+        page.format_options(ctx, formatter)
+        if self.path:
+            formatter.write(f"\n{_SEE_GLOBAL}\n")
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         if self.epilog:
@@ -57,7 +71,7 @@ class _ExamplesLast:
                     formatter.write(f"{' ' * formatter.current_indent}{line}\n")
 
 
-class PlainCommand(_ExamplesLast, TyperCommand):
+class PlainCommand(_Page, TyperCommand):
     """A command whose help separates its own options from those every command has.
 
     A check answers in the four exit codes of monitoring systems, so any failure of it is 3.
@@ -84,10 +98,10 @@ class PlainCommand(_ExamplesLast, TyperCommand):
         ]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        _write_parameters(self.get_params(ctx), ctx, formatter)
+        _write_parameters(own_parameters(self, ctx), ctx, formatter)
 
 
-class PlainGroup(_ExamplesLast, TyperGroup):
+class PlainGroup(_Page, TyperGroup):
     """A group that lists its commands without making them, in the order they were added."""
 
     def __init__(
@@ -123,7 +137,7 @@ class PlainGroup(_ExamplesLast, TyperGroup):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         self.format_commands(ctx, formatter)
-        _write_parameters(self.get_params(ctx), ctx, formatter)
+        _write_parameters(own_parameters(self, ctx), ctx, formatter)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         width = max(map(len, self.entries), default=0)
@@ -136,6 +150,12 @@ class PlainGroup(_ExamplesLast, TyperGroup):
                 formatter.write_dl(rows)
 
 
+def own_parameters(command: "PlainCommand | PlainGroup", ctx: Any) -> list[Any]:
+    """What a command takes itself; of the program itself that is everything."""
+    given: list[Any] = command.get_params(ctx)
+    return [each for each in given if not command.path or heading_of(each) != GLOBAL_PANEL]
+
+
 def first_sentence(help: str | None) -> str:
     """What a list of commands says about one of them, however many lines it takes."""
     paragraph = inspect.cleandoc(help or "").partition("\n\n")[0]
@@ -143,13 +163,16 @@ def first_sentence(help: str | None) -> str:
 
 
 def _write_parameters(parameters: Iterable[Any], ctx: Any, formatter: Any) -> None:
-    records = ((_heading(given), given.get_help_record(ctx)) for given in parameters)
+    # Named groups of options come before the rest of them.
+    given = sorted(parameters, key=lambda each: heading_of(each) in {"Options", GLOBAL_PANEL})
+    records = ((heading_of(each), each.get_help_record(ctx)) for each in given)
     for heading, rows in _by_heading((name, row) for name, row in records if row):
         with formatter.section(heading):
             formatter.write_dl(rows)
 
 
-def _heading(parameter: Any) -> str:
+def heading_of(parameter: Any) -> str:
+    """The section of a help page that holds an argument or an option."""
     if parameter.param_type_name == "argument":
         return "Arguments"
     if parameter.name == "help":

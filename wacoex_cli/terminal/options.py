@@ -33,7 +33,7 @@ _CHECK_IMPOSSIBLE = 3
 # The last words of commands that only show something. When their reader leaves, they are done.
 READING_VERBS = frozenset(
     {
-        *("check", "completion", "demo", "doctor", "explain", "export"),
+        *("check", "completion", "demo", "docs", "doctor", "explain", "export", "help"),
         *("inbox", "list", "mac", "path", "report", "show", "status"),
     }
 )
@@ -44,7 +44,12 @@ ValueSource = Callable[[Path | None], Iterable[Candidate]]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 ProgressOption = Annotated[
     str | None,
-    typer.Option("--progress", metavar="json", help="Stream progress as one object a line."),
+    typer.Option(
+        "--progress",
+        metavar="json",
+        help="Stream progress as one object a line.",
+        rich_help_panel="Output",
+    ),
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Say what would be done, change nothing.")
@@ -169,7 +174,7 @@ def command(
     exit codes of monitoring systems, so any failure of it is 3 (unknown).
 
     Options that several commands share may stand once, as the fields of a NamedTuple that each of
-    them takes as one keyword-only parameter.
+    them takes as one keyword-only parameter. Its `heading()` names their section of the help page.
     """
 
     def register(function: Function) -> Function:
@@ -221,6 +226,9 @@ def _spread(function: Callable[..., "Result"]) -> Callable[..., "Result"]:
 
 def _fields_of(record: Any) -> list[inspect.Parameter]:
     hints, defaults = inspect.get_annotations(record), record._field_defaults
+    for hint in hints.values():
+        for option in hint.__metadata__:
+            option.rich_help_panel = option.rich_help_panel or record.heading()
     keyword = inspect.Parameter.KEYWORD_ONLY
     return [
         inspect.Parameter(name, keyword, default=defaults[name], annotation=hints[name])
@@ -290,6 +298,20 @@ def running(root: PlainGroup | None, arguments: Sequence[str]) -> Running:
     if isinstance(at, PlainCommand):
         return Running(invocation, at.path, at.is_check)
     return Running(invocation, (), is_check=False)
+
+
+def help_page(words: Sequence[str]) -> str | None:
+    """The help of the command that the words name, as `--help` prints it; None without one."""
+    context = get_current_context().find_root()
+    at: Any = context.command
+    for word in words:
+        if word not in getattr(at, "entries", {}):
+            return None
+        at = at.entries[word].make()
+        context = type(context)(at, parent=context, info_name=word)
+        context.help_option_names = ["-h", "--help"]
+    page: str = at.get_help(context)
+    return page
 
 
 def forget_running() -> None:
@@ -377,7 +399,7 @@ def _as_ours(error: BaseException) -> WacoexError:
 
 def _misuse(error: ParsingError) -> UsageError:
     message, _, suggestion = error.format_message().partition(" Did you mean ")
-    nearest = _in_our_style(suggestion.rstrip("?"))
+    nearest = _in_our_style(suggestion.rstrip("?").partition(", ")[0])
     if isinstance(error, NoSuchOption):
         message = f"no such option `{error.option_name}`"
         nearest = " or ".join(f"`{name}`" for name in sorted(error.possibilities or ()))
