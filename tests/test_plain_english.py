@@ -59,7 +59,6 @@ EXCEPTIONS: dict[str, str] = {
     "CHANGELOG.md": "what was released stays as it was written",
     "docs/decisions/": "records of their day",
     # These shrink to nothing when their own rewriting is done.
-    "README.md": "is being written again",
     "docs/": "is being written again",
     "wacoex_cli/demo/": "is being written again",
     "wacoex_cli/sandbox/": "is being written again",

@@ -362,7 +362,7 @@ def test_a_state_file_on_a_network_file_system(clinic, monkeypatch: pytest.Monke
 
     [finding] = clinic.doctor().data["findings"]
     assert (finding["id"], finding["severity"]) == ("WX710", "critical")
-    assert "lies on NFS" in finding["evidence"][0]["text"]
+    assert "is on NFS" in finding["evidence"][0]["text"]
     assert "wacoex state backup /" in finding["remedy"][0]
 
 

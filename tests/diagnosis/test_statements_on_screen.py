@@ -66,7 +66,7 @@ def symptom_of_a_removed_partner(clinic: Any) -> str:
 def removed(clinic: Any) -> str:
     """Meta tells that the partner was removed."""
     clinic.account_update("PARTNER_REMOVED", disconnection_info={"reason": "PRIMARY_INACTIVITY"})
-    return shown(clinic.run("status", tty=True))
+    return shown(clinic.run("status", "-v", tty=True))
 
 
 def unlinked(clinic: Any) -> str:
@@ -74,7 +74,7 @@ def unlinked(clinic: Any) -> str:
     clinic.onboarded(3)
     clinic.run("device", "add", "web", "--name", "desk")
     clinic.sql("UPDATE devices SET linked_at = '2026-01-01T00:00:00.000Z'")
-    return shown(clinic.run("status", tty=True))
+    return shown(clinic.run("status", "-v", tty=True))
 
 
 def an_unsupported_device(clinic: Any) -> str:
@@ -110,7 +110,7 @@ def closed_for(days: float) -> Callable[[Any], str]:
         opened = datetime.now(UTC) - timedelta(days=days)
         confirmed = ("reminder", "confirm", "shop", "--at", f"{opened:%Y-%m-%d %H:%M}")
         assert clinic.run(*confirmed).code == 0
-        return shown(clinic.run("status", tty=True))
+        return shown(clinic.run("status", "-v", tty=True))
 
     return screen
 
@@ -178,7 +178,7 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
     symptom("unsupported-messages", "", "", "", ""): {
         "F59 F66": "the contact probably wrote on WhatsApp for Windows or a watch",
         "F61 F67": "the app was catching up: this ends by itself",
-        "F63": "something that the Cloud API does not carry",
+        "F63": "something that the Cloud API does not support",
         "F64": "it was the first message of a contact",
         "F65": "the contact edited a message",
         "F68": "read it in the WhatsApp Business app on the phone",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -27,6 +29,7 @@ from wacoex_cli.terminal.layout import cells
 
 SCREENS = Path(__file__).with_name("screens")
 WIDTHS = (40, 80, 120)
+PLACE = "/home/ana/stuff"
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 NOTIFY = ("reminder", "notify", "--dry-run", "--to", "json://127.0.0.1:9/")
 
@@ -100,13 +103,24 @@ def keep_facts(path: Path, days_ago: Callable[[str], float], **changes: Any) -> 
 
 
 @pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory whose path has the same length on each run, because lines wrap by it."""
+    made = Path(tempfile.mkdtemp(prefix="wa", dir="/tmp"))
+    assert len(str(made)) == len(PLACE)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
 def homes(
-    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Any], place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], None]]:
     """Goes to the home of that name: `empty`, `shop`, `scripts` or `agency`."""
 
     def enter(name: str) -> None:
-        path = tmp_path / name / "wacoex.db"
+        path = place / name / "wacoex.db"
+        monkeypatch.setenv("HOME", str(place))
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(place / ".config"))
         monkeypatch.setenv("WACOEX_STATE", str(path))
         monkeypatch.setenv("LOGNAME", "ana")
         if name == "shop":
@@ -147,12 +161,11 @@ def _message() -> str:
     return json.dumps({"object": "whatsapp_business_account", "entry": [entry]})
 
 
-def picture(run: Callable[..., Any], shown: Shown, width: int, tmp_path: Path) -> str:
+def picture(run: Callable[..., Any], shown: Shown, width: int, place: Path) -> str:
     outcome = run(*shown.command, tty=True, stdin=shown.typed, env={"COLUMNS": str(width)})
-    home = str(tmp_path)
     said = outcome.err if shown.typed == "" else ""
     assert "Traceback" not in said
-    return str(outcome.out + said).replace(home, "~")
+    return str(outcome.out + said).replace(str(place), PLACE)
 
 
 def demand_fit(text: str, width: int) -> None:
@@ -172,11 +185,11 @@ def demand_whole_words(text: str, wide: str) -> None:
 
 @pytest.mark.parametrize("name", TO_SHOW)
 def test_a_screen(
-    name: str, run: Callable[..., Any], homes: Callable[[str], None], tmp_path: Path
+    name: str, run: Callable[..., Any], homes: Callable[[str], None], place: Path
 ) -> None:
     shown = TO_SHOW[name]
     homes(shown.home)
-    pictures = {width: picture(run, shown, width, tmp_path) for width in WIDTHS}
+    pictures = {width: picture(run, shown, width, place) for width in WIDTHS}
 
     for width, text in pictures.items():
         demand_fit(text, width)
