@@ -58,10 +58,6 @@ EXCEPTIONS: dict[str, str] = {
     "CONTRIBUTING.md": "it shows the phrases beside what to write instead",
     "CHANGELOG.md": "what was released stays as it was written",
     "docs/decisions/": "records of their day",
-    # These shrink to nothing when their own rewriting is done.
-    "docs/": "is being written again",
-    "wacoex_cli/demo/": "is being written again",
-    "wacoex_cli/sandbox/": "is being written again",
 }
 
 # Words that a page explains in parentheses where it first names them, or that explain others so.

@@ -117,30 +117,27 @@ def _commands(text: str) -> Iterator[Shown]:
         yield Shown("\n".join(command), tuple(output))
 
 
-def plain(line: str) -> str:
-    """A printed line without what differs between two runs: times, speeds, ports, columns."""
+def plain(text: str) -> str:
+    """A printed text without what differs between two runs: times, speeds, ports, line ends.
+
+    Where a line ends follows from the length of the times and paths in it.
+    """
+    text = " ".join(text.split())
     for pattern, word in _VARIABLE:
-        line = pattern.sub(word, line)
-    return " ".join(line.split())
+        text = pattern.sub(word, text)
+    return text
 
 
 def agrees(printed: Sequence[str], stands: Sequence[str]) -> bool:
-    """Whether a page shows what was printed; `...` stands for any lines, or the end of a line.
+    """Whether a page shows what was printed; `...` stands for any text.
 
     A command without lines below it may print what it likes, but no error.
     """
     if not stands:
         return not any(line.startswith("error:") for line in printed)
-    pattern = "".join(_pattern(plain(line)) for line in stands if line.strip())
-    return bool(
-        re.fullmatch(pattern, "".join(f"{plain(line)}\n" for line in printed if line.strip()))
-    )
-
-
-def _pattern(line: str) -> str:
-    if line == _ANYTHING:
-        return r"(?:.*\n)*"
-    return ".*".join(map(re.escape, line.split(_ANYTHING))) + r"\n"
+    parts = plain("\n".join(stands)).split(_ANYTHING)
+    pattern = ".*".join(re.escape(part.strip()) for part in parts)
+    return bool(re.fullmatch(pattern, plain("\n".join(printed))))
 
 
 class Console:
@@ -274,7 +271,7 @@ def opened(page: str, world: World | None = None) -> Iterator[Console]:
     # A listener of somebody else on this machine must not get what happens here.
     world.callbacks = Callbacks()
     with (
-        tempfile.TemporaryDirectory(prefix="wacoex-docs-") as directory,
+        tempfile.TemporaryDirectory(prefix="w", dir="/tmp") as directory,
         running(world) as base_url,
     ):
         yield Console(Path(directory).resolve(), base_url, page)
