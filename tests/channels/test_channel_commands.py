@@ -507,7 +507,7 @@ def test_a_hundred_channels_come_with_their_owners_and_five_are_corrected(run) -
     done = run("channel", "import", "-", stdin=content)
 
     assert (done.code, done.out) == (0, "100 added, 0 known already\n")
-    assert "columns without a meaning here: tags" in done.err
+    assert "columns that wacoex ignores: tags" in done.err
     for number in range(5):
         assert run("channel", "edit", f"client-{number:03}", "--owner", "Ana").code == 0
     listed = run("channel", "list", "--json").data["channels"]

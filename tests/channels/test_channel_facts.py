@@ -256,7 +256,7 @@ def test_after_a_registration_one_waits_and_does_not_connect_anew() -> None:
 
     assert young.remedy == (
         f"{WAIT}: WhatsApp usually reconnects by itself within minutes;"
-        " connect no other partner meanwhile",
+        " connect no other partner meanwhile, and look then: `wacoex status shop`",
     )
     assert old.remedy[0].startswith("look on the phone")
     assert "only if nothing is connected there" in advice(old)

@@ -258,7 +258,7 @@ def test_a_channel_of_respondio_is_linked_by_choice(run) -> None:
 
     question = "respond.io channel 4242, Corner Bakery (whatsapp_business): which channel is it"
     assert f"{question} (shop; empty for none)" in done.err
-    assert "`shpo` is none of `shop`" in done.err
+    assert "`shpo` is not among `shop`" in done.err
     assert [one["respondio_channel_id"] for one in channels(run)] == [4243, 4242]
 
 

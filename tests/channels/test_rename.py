@@ -66,8 +66,8 @@ def test_its_broadcasts_and_events_go_with_it(run, shop, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (("shop", "lab"), "there is a channel `lab` already"),
-        (("shop", "LAB"), "there is a channel `lab` already, and `LAB` would share its secrets"),
+        (("shop", "lab"), "channel `lab` exists already"),
+        (("shop", "LAB"), "channel `lab` exists already, and `LAB` would share its secrets"),
         (("shop", "shop"), "channel `shop` has this name already"),
         (("shop", "my shop"), "`my shop` cannot be the name of a channel"),
         (("shop", "file"), "`file` cannot be the name of a channel"),

@@ -747,6 +747,6 @@ def test_a_signup_that_cannot_work_is_refused_before_the_first_question(
     monkeypatch.setenv("WACOEX_META_APP_SECRET", "app-secret-0123456789")
     assert "no place for the token" in refused()
     monkeypatch.setenv("WACOEX_META_TOKEN", "token-0123456789")
-    assert "goes before what the signup would store" in refused()
+    assert "would use that instead of the token of" in refused()
     monkeypatch.delenv("WACOEX_META_TOKEN")
     assert "id of an own" not in run("connect", "shop", "--check", **typed(*CHECKED)).err

@@ -253,7 +253,7 @@ def test_a_partner_that_is_not_seen_is_told_and_is_no_proof(at_meta, make_talker
 
     assert outcome.state is StepState.SETTLED
     assert outcome.answer["seen"] is False
-    assert "no proof" in str(outcome.note)
+    assert "signs, not proof" in str(outcome.note)
 
 
 def test_with_an_own_signup_the_own_app_is_looked_for(at_meta, make_talker) -> None:

@@ -51,7 +51,7 @@ from wacoex_cli.sandbox.world import (
 
 BASE_URL = "http://127.0.0.1:9"
 IDS = [step.id for step in OFFBOARD_STEPS]
-TYPED = {"type the name": "shop", "backup": "y", "which way": "1", "no partner": "y"}
+TYPED = {"type the name": "shop", "backup": "y", "which way": "1", "no longer show a partner": "y"}
 BY_EVENT, BY_API = "events", "meta"
 
 
@@ -436,7 +436,7 @@ def test_a_refused_token_asks_for_a_persons_word(shop: Shop) -> None:
 def test_without_a_token_it_is_a_checklist(shop: Shop, says: str, code: int) -> None:
     shop.without_meta()
 
-    done = shop.offboard({**TYPED, "no partner": says})
+    done = shop.offboard({**TYPED, "no longer show a partner": says})
 
     assert done.exit_code == code
     assert shop.requests == []
@@ -694,7 +694,7 @@ def test_a_dry_run_tells_both_ways_and_asks_nothing(run, served: World) -> None:
     assert done.code == 0
     assert "Settings, Account, Business Platform" in done.out
     assert "Meta Business Settings, WhatsApp Accounts" in done.out
-    assert "stands now: Meta reported no removal, is_on_biz_app is true" in done.out
+    assert "proof so far: Meta reported no removal, is_on_biz_app is true" in done.out
     told = run("offboard", "shop", "-n", "--json").data
     assert (told["dry_run"], told["journey_id"], told["status"]) == (True, None, "open")
     assert {one["state"] for one in told["steps"]} == {"open"}

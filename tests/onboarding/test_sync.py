@@ -98,7 +98,7 @@ def test_an_answer_that_never_came_is_uncertain_and_never_repeated(stand, make_t
     second = go(stand, make_talker({"copy the chats": "yes", "continue without": "no"}))
 
     assert (first.state, second.state) == (StepState.UNCERTAIN, StepState.UNCERTAIN)
-    assert "never repeated" in str(first.note)
+    assert "never repeats it" in str(first.note)
     assert "wacoex events list --kind contact_sync" in str(first.note)
     assert calls(stand) == [("smb_app_state_sync", None), ("history", None)]
 

@@ -132,7 +132,7 @@ def test_a_secret_in_the_environment_stops_login_before_it_asks(
         done = run("auth", "login", "meta-token", tty=True, env=env)
 
         assert done.code == 1
-        assert done.err.startswith(f"error: meta-token comes from `{next(iter(env))}`, which goes")
+        assert done.err.startswith(f"error: meta-token comes from `{next(iter(env))}`, and wacoex")
     assert keyring_entries == {}
 
 
