@@ -41,7 +41,7 @@ def test_the_demo_interrupts_goes_on_and_settles(shown):
     assert "paused: it was interrupted" in shown.stdout
     assert "1 ambiguous" in shown.stdout
     assert shown.stdout.count(": completed") == 2
-    assert "shop critical (stage): would tell" in shown.stdout
+    assert "shop critical (stage): would notify" in shown.stdout
     assert "channel shop: confirmed by Ana" in shown.stdout
 
 
