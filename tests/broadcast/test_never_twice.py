@@ -11,7 +11,6 @@ import contextlib
 import functools
 import gc
 import io
-import itertools
 import json
 import selectors
 import shutil
@@ -35,6 +34,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.broadcast.stage import place_in_memory
 from wacoex_cli.broadcast import reconcile
 from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import Canary, Guards, SendOrder
@@ -672,19 +672,21 @@ class AnyNights(RuleBasedStateMachine):
 
 @pytest.fixture
 def new_machine(tmp_path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch):
-    """Machines, each with a fresh state file and a clock of its own."""
+    """Machines, one after the other, each with a fresh state file and a clock of its own."""
     # A sender collects garbage before it starts; here it starts thousands of times.
     monkeypatch.setattr(gc, "collect", lambda *args: 0)
-    empty, numbers = tmp_path / "empty.db", itertools.count()
+    empty = tmp_path / "empty.db"
     open_state(empty).close()
+    with place_in_memory() as place:
+        directory = place / "night"
 
-    def make(provider: Provider) -> AnyNights:
-        directory = tmp_path / f"{next(numbers)}"
-        directory.mkdir()
-        shutil.copyfile(empty, directory / "wacoex.db")
-        return AnyNights(directory, type(clock)(clock.moment), provider)
+        def make(provider: Provider) -> AnyNights:
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+            shutil.copyfile(empty, directory / "wacoex.db")
+            return AnyNights(directory, type(clock)(clock.moment), provider)
 
-    return make
+        yield make
 
 
 @pytest.mark.timeout(600)

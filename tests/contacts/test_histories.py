@@ -44,12 +44,27 @@ def play(seed: int, empty: Path) -> None:
 
 
 def content(found: Sequence[OptOut]) -> list[str]:
-    """Who is on the list for what and why; since when is another matter."""
+    """Who is on the list for what and why; since when is another matter.
+
+    An entry that says less than another one of the same name changes nothing: whether it is there
+    depends on which came first.
+    """
     return sorted(
         f"{one_spelling(entry.phone) if entry.phone.startswith('+') else entry.phone}"
         f" {entry.scope} {entry.source} {entry.note} {entry.account}"
         for entry in found
+        if not any(covers(wider, entry) for wider in found)
     )
+
+
+def covers(wider: OptOut, entry: OptOut) -> bool:
+    """Whether another entry of every business says at least as much."""
+    numbers = wider.phone.startswith("+") and entry.phone.startswith("+")
+    is_same = wider.phone == entry.phone or (
+        numbers and one_spelling(wider.phone) == one_spelling(entry.phone)
+    )
+    is_wider = wider.account == "" != entry.account
+    return is_same and is_wider and wider.scope.covers(entry.scope)
 
 
 @pytest.mark.timeout(600)
