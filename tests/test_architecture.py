@@ -45,8 +45,8 @@ def test_a_class_name_occurs_once() -> None:
 
 def test_one_file_writes_the_recipients() -> None:
     # A step of the schema fills a column that it adds.
-    steps, store = "wacoex_cli.foundation.migrations", "wacoex_cli.ledger.rows"
-    assert sorted(structure.writers_of_recipients()) == [steps, store]
+    steps, store = "wacoex_cli.schema.migrations", "wacoex_cli.ledger.rows"
+    assert sorted(structure.writers_of_recipients()) == [store, steps]
 
 
 @pytest.mark.parametrize("module", COMMANDS, ids=lambda module: module.package)

@@ -24,7 +24,6 @@ from wacoex_cli.channels.registry import add_channel
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.contacts.persons import other_spelling
 from wacoex_cli.errors import RefusedError
-from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.phone_numbers import one_spelling
 from wacoex_cli.foundation.state import State, open_state
@@ -39,6 +38,7 @@ from wacoex_cli.ledger.model import (
 from wacoex_cli.ledger.rows import PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.schema import migrations
 from wacoex_cli.setup.state import choose
 from wacoex_cli.templates.model import Template
 

@@ -19,7 +19,6 @@ from wacoex_cli.broadcast import reconcile, report, send
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.contacts.store import is_opted_out, list_optouts
 from wacoex_cli.events.store import EventLog
-from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.ledger import figures
 from wacoex_cli.ledger.model import (
@@ -36,6 +35,7 @@ from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID
+from wacoex_cli.schema import migrations
 
 PLAN = ("--template", "opening_hours", "--lang", "en_US")
 SALE = {"template": "spring_sale", "parameters": {"first_name": "name"}}

@@ -37,10 +37,10 @@ from wacoex_cli.channels.store import (
     Signs,
     _all_of,
 )
-from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.platforms.events import Event, Kind, Source
+from wacoex_cli.schema import migrations
 
 SHOP = Channel(phone="+6560000001", phone_number_id="1001", channel_id=3, name="shop")
 ID, PHONE, OWN = "phone_number_id:1001", "phone:+6560000001", "channel:3"

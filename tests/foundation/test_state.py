@@ -15,8 +15,8 @@ import pytest
 
 from tests.support.state_files import make_newer
 from wacoex_cli.errors import StateError
-from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.state import glimpse, look_at_file, open_state, write_queue
+from wacoex_cli.schema import migrations
 
 OPENER = "import sys; from pathlib import Path;"
 OPENER += (

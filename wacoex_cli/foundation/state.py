@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.errors import StateError, TemporaryError, UsageError, WacoexError
-from wacoex_cli.foundation import migrations
 from wacoex_cli.foundation.settings import default_state_path, read_sources, user_path
+from wacoex_cli.schema import migrations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

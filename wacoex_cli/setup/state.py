@@ -17,7 +17,7 @@ from wacoex_cli.broadcast import takeover
 from wacoex_cli.errors import StateError, TemporaryError, UsageError, counted
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
-from wacoex_cli.foundation import generation, locks, migrations
+from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.masking import mask, masked, masked_text
 from wacoex_cli.foundation.state import (
@@ -40,6 +40,7 @@ from wacoex_cli.ledger import figures
 from wacoex_cli.ledger.model import lock_purpose
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.schema import migrations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
