@@ -15,8 +15,9 @@ def test_version_is_one_line(run, arguments: list[str]) -> None:
 def test_help_lists_the_groups_in_the_order_of_use(run) -> None:
     page = run("--help").out
 
-    headings = ["Set up:", "Watch:", "Send:", "State:", "Try it:", "Global options:", "Examples:"]
+    headings = ["Set up:", "Watch:", "Send:", "State:", "Read:", "Try it:", "Global options:"]
     assert [line for line in page.splitlines() if line in headings] == headings
+    assert page.index("Examples:") < page.index("Set up:")
     assert "--install-completion" not in page
 
 

@@ -403,7 +403,7 @@ def test_a_time_that_is_over_is_refused(shop, cli, option):
     done = cli("broadcast", "send", option, moment(-60), "--yes")
 
     assert done.code == 2
-    assert f"the time of `{option}` is over" in done.err
+    assert f"the time of `{option}` is in the past" in done.err
     assert taken(shop) == 0
 
 
@@ -465,7 +465,7 @@ def test_the_command_minds_the_hours_and_tells_them(shop, cli, eventually):
     # Who is left is in Singapore: nothing could leave.
     done = cli("broadcast", "resume", 1, "--until", moment(1), "--yes")
     assert done.code == 2
-    assert "nothing could leave before `--until`" in done.err
+    assert "nothing could be sent before `--until`" in done.err
 
     done = cli("broadcast", "resume", 1, "--quiet-hours", "none", "--yes")
     assert done.code == 0
@@ -661,7 +661,7 @@ def test_the_command_refuses_what_can_never_leave_and_keeps_no_plan(shop, cli) -
     )
 
     assert refused.code == 2
-    assert "nothing could leave before `--until`" in refused.err
+    assert "nothing could be sent before `--until`" in refused.err
     assert f"{clocks[1]} Asia/Singapore on" in refused.err
     assert cli("broadcast", "list", "--json").data["broadcasts"] == []
     assert shop.world.log.accepted() == []

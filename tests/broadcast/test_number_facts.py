@@ -109,7 +109,7 @@ def test_the_worst_of_several_leads(number):
     [found] = check_mended(facts, "shop", "now")
     assert (found.severity, found.title) == (
         Severity.CRITICAL,
-        "the number is in the mode sandbox, not live",
+        "the number is in sandbox mode, not live",
     )
     assert [it.text for it in found.evidence] == [
         "account_mode is SANDBOX",

@@ -587,7 +587,7 @@ def test_ambiguous_rows_wait_for_a_decision_in_each_broadcast() -> None:
     [finding] = check_doubtful(trouble, "shop")
 
     assert (finding.id, finding.severity) == ("WX505", Severity.WARNING)
-    assert finding.title == "it is not known whether 3 messages went out"
+    assert finding.title == "nobody knows whether 3 messages went out"
     assert [step[-4:-1] for step in finding.remedy] == ["e 3", "e 5"]
 
 

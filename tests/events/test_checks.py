@@ -81,7 +81,10 @@ def test_wx108_an_old_outage_is_forgotten_after_28_days() -> None:
 
 
 def test_wx108_still_tells_after_months() -> None:
-    assert "nothing has come in" in check_silence(hourly(3000, 2800), NOW, Source.META)[0].title
+    assert (
+        "nothing has arrived from Meta"
+        in check_silence(hourly(3000, 2800), NOW, Source.META)[0].title
+    )
 
 
 def seen(**changes: object) -> Subscribed:

@@ -365,10 +365,11 @@ class _SendTask:
             self.workspace.clock,
         )
         bring_up_to_date(state, clock)
+        # First: the lock of a copied file names a sender that is no longer there.
+        takeover.demand_own_file(state)
         wait = f"wait until it ends, or: wacoex broadcast pause {number}"
         Broadcasts(state).demand_idle(number, wait, clock)
         _check_can_start(Broadcasts(state).get(number), resume=self.order.resume)
-        takeover.demand_own_file(state)
         overlap = MessageComparison(state, number, self.order.repeat_hours, clock).look()
         if overlap and self.repeats is RepeatPolicy.REFUSED:
             raise refusal_of(overlap, self.channel.name, clock.now())
