@@ -250,7 +250,7 @@ def state_path(isolated_home: Path) -> Path:
         ("foreign http", "META_BASE_URL", "http://graph.example", "config_invalid", "is not valid",
          "an https URL, or an http URL of this machine"),
         ("no URL", "META_BASE_URL", "graph", "config_invalid", "is not valid", "https URL"),
-        ("port", "META_BASE_URL", "https://127.0.0.1:99999", "config_invalid", "not valid", "https"),
+        ("port", "META_BASE_URL", "https://127.0.0.1:99999", "config_invalid", "valid", "https"),
         ("version", "META_API_VERSION", "26", "config_invalid", "is not valid", "such as v26.0"),
         ("channel", "CHANNEL", "shpo", "channel_unknown", "no channel `shpo`", "`shop`?"),
         ("directory", "CONFIG_DIR", "list.csv", "config_unreadable", "not a directory", "the path"),

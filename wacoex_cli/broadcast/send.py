@@ -359,11 +359,8 @@ class _SendTask:
 
     def check(self) -> _Checked:
         """What speaks against sending, and who has the message already; refuses what it must."""
-        state, number, clock = (
-            self.workspace.state,
-            self.broadcast.broadcast_id,
-            self.workspace.clock,
-        )
+        state, clock = self.workspace.state, self.workspace.clock
+        number = self.broadcast.broadcast_id
         bring_up_to_date(state, clock)
         # First: the lock of a copied file names a sender that is no longer there.
         takeover.demand_own_file(state)
