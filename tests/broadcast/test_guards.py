@@ -310,7 +310,7 @@ def test_whom_no_hour_suits_is_not_sent_to_and_it_is_said(shop, cli):
     sent = shop.send(broadcast, guards=Guards(quiet_hours=QuietHours(time(12), time(8))))
 
     assert (sent.exit_status, sent.broadcast.status) == (5, Status.PAUSED)
-    assert sent.broadcast.reason.startswith("1 rows can leave at no hour")
+    assert sent.broadcast.reason.startswith("1 row can leave at no hour")
     assert cli("broadcast", "show", 1, "--json").data["held"]["at_no_hour"] == 1
 
     assert shop.resume(broadcast, guards=Guards()).exit_status == 0

@@ -322,7 +322,7 @@ def test_a_wait_of_ten_minutes_is_for_the_next_run(shop, eventually):
 
     sent = shop.send(broadcast, during=wait_and_leap)
     assert (sent.exit_status, sent.broadcast.status.value) == (7, "paused")
-    assert "1 rows used all their tries of this run" in str(sent.broadcast.reason)
+    assert "1 row used all tries of this run" in str(sent.broadcast.reason)
     assert shop.resume(broadcast).exit_status == 0
 
 

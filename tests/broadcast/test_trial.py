@@ -138,7 +138,7 @@ def test_a_test_sends_the_first_rows_message_to_me_and_waits_for_its_status(shop
     assert (test["phone"], test["broadcast_id"], test["state"]) == (ME, TEST_ID, "delivered")
     [arrival] = shop.world.log.accepted()
     assert arrival.recipient == ME
-    assert Rows(shop.state, TEST_ID).one(1)["message_id"] == test["message_id"]
+    assert Rows(shop.state, TEST_ID).get(1)["message_id"] == test["message_id"]
     assert Broadcasts(shop.state).get(1).status.value == "planned"
     own = Broadcasts(shop.state).get(TEST_ID)
     assert (own.name, own.status.value, own.recipients) == ("test of 1", "completed", 1)

@@ -153,9 +153,9 @@ def unsupported(**known: Any) -> Unsupported:
     return Unsupported(to_text(MONTH_END - timedelta(hours=1)), **{"source": Source.META, **known})
 
 
-def ranked(*messages: Unsupported, is_asked: bool = False) -> list[Finding]:
+def ranked(*messages: Unsupported, is_reported: bool = False) -> list[Finding]:
     return rank_causes(
-        Summary(messages, in_all=len(messages)), "shop", MONTH_END, is_asked=is_asked
+        Summary(messages, in_all=len(messages)), "shop", MONTH_END, is_reported=is_reported
     )
 
 
@@ -232,13 +232,13 @@ def test_only_a_lead_that_waits_is_more_than_information() -> None:
 
 
 def test_who_asks_is_told_all_five_the_likely_ones_first() -> None:
-    found = ranked(unsupported(code=131051, type="gif"), is_asked=True)
+    found = ranked(unsupported(code=131051, type="gif"), is_reported=True)
 
     assert [one.id for one in found] == ["WX403", "WX401", "WX402", "WX404", "WX405"]
     assert found[1].title.startswith("possible: ")
     assert found[1].evidence[0].text == "none of 1 unsupported message in 7 days points to it"
     assert {one.severity for one in found} == {Severity.INFO}
-    assert tuple(one.id for one in ranked(is_asked=True)) == CAUSES
+    assert tuple(one.id for one in ranked(is_reported=True)) == CAUSES
 
 
 def day(days_ago: int) -> str:
@@ -285,7 +285,7 @@ def test_no_wx406_as_long_as_it_may_be_nothing(seen: EchoFlow, why: str) -> None
 def test_who_misses_messages_is_told_the_three_steps() -> None:
     windows = ("2 desktop-windows `till`",)
 
-    [found] = check_missing(flow([]), "shop", MONTH_END, is_asked=True, unsupported=windows)
+    [found] = check_missing(flow([]), "shop", MONTH_END, is_reported=True, unsupported=windows)
 
     assert found.severity is Severity.WARNING
     assert found.evidence[0].text.startswith("wacoex received no echo within 28 days")
@@ -296,7 +296,7 @@ def test_who_misses_messages_is_told_the_three_steps() -> None:
 
 
 def test_nobody_is_told_to_connect_again_while_whatsapp_may_reconnect() -> None:
-    [found] = check_missing(flow([]), "shop", MONTH_END, is_asked=True, must_wait=True)
+    [found] = check_missing(flow([]), "shop", MONTH_END, is_reported=True, must_wait=True)
 
     assert "wacoex connect" not in " ".join(found.remedy)
     assert "wacoex explain WX204" in found.remedy[-1]

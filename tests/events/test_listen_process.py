@@ -213,7 +213,7 @@ def test_what_it_says_when_it_starts(state_path: Path, monkeypatch: pytest.Monke
     assert "https://shop.example/wa/webhooks/meta" in said
     assert "respond.io: closed, there is no respondio-signing-key" in said
     assert SECRET not in said + out + err
-    assert out == "0 deliveries stored, 0 known before, 0 requests refused\n"
+    assert out == "deliveries: 0 stored, 0 known before, 0 refused\n"
 
 
 def test_it_does_not_start_without_a_key(run) -> None:

@@ -143,7 +143,7 @@ def test_it_says_since_when_it_counts_and_where_the_real_figure_is(wacoex, happe
     assert "there is no event to count yet" in empty
     assert "counted from events since 2026-11-03" in shown
     assert "Billing & Usage" in shown
-    assert "1 contacts were active, 1 of them through echoes only" in shown
+    assert "active contacts: 1, through echoes only: 1" in shown
 
 
 @pytest.mark.parametrize("month", ["2026-13", "november", "2026-1", "2026-12", "0000"])

@@ -107,7 +107,10 @@ def test_a_sound_state_file_is_said_to_be_sound(wacoex, broadcast, state):
         ("UPDATE broadcasts SET recipients = 7", "counts 7 recipients"),
         ("UPDATE broadcasts SET skipped = 1", "and 1 skipped"),
         ("UPDATE recipients SET message_id = NULL", "1 accepted rows without a message id"),
-        ("UPDATE recipients SET state = 'pending'", "completed, but 1 rows are still open"),
+        (
+            "UPDATE recipients SET state = 'pending'",
+            "not all its rows are settled: 1",
+        ),
         ("UPDATE recipients SET state = 'sending', holder = 'x'", "its sender died"),
     ],
 )

@@ -209,7 +209,7 @@ def check_messaging_limit(
         return []
     room = max(0, int(limit) - taken_in_24_hours)
     said = (
-        (f"the portfolio may message {int(limit)} people in 24 h", "meta"),
+        (f"the portfolio may message {counted(int(limit), 'person')} in 24 h", "meta"),
         (f"{taken_in_24_hours} were messaged from this number in the last 24 h", "ledger"),
         (f"the plan holds {recipients}, there is room for at most {room}", "plan"),
     )

@@ -31,7 +31,7 @@ from wacoex_cli.broadcast.guards import (
 from wacoex_cli.broadcast.projection import bring_up_to_date, follow_category, project_known
 from wacoex_cli.broadcast.providers import SendingProvider, creating, judge, polling
 from wacoex_cli.contacts.stops import note_refusal
-from wacoex_cli.errors import StateError, UsageError, WacoexError
+from wacoex_cli.errors import StateError, UsageError, WacoexError, counted
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import Clock, SteadyClock, to_text
 from wacoex_cli.foundation.http import on_written
@@ -234,12 +234,12 @@ class Exchange:
         paces = [self._paces.load(run.phone, run.order.limit, clock)]
         limit = run.order.limit
         if run.endpoint:
-            untold = throttle.UNTOLD_MESSAGES_PER_SECOND
-            account = self._paces.load(run.endpoint, untold, clock)
+            unreported = throttle.UNREPORTED_MESSAGES_PER_SECOND
+            account = self._paces.load(run.endpoint, unreported, clock)
             if (allowed := run.told_limit()) is not None:
                 account = throttle.with_limit(account, allowed, now)
             paces.append(account)
-            limit = account.told_limit or untold
+            limit = account.told_limit or unreported
         answering = paces[-1]
         for answer in report.answers:
             answering = throttle.learn(answering, answer, limit, now)
@@ -538,7 +538,7 @@ class Engine:
     def _watch_statuses(self, shot: RunProgress) -> None:
         """What was accepted may fail a moment later, all of it."""
         failed: dict[int | None, int] = {
-            one.code: one.n for one in shot.codes if one.state is RowState.FAILED
+            entry.code: entry.n for entry in shot.codes if entry.state is RowState.FAILED
         }
         failed[None] = shot.counts.of(RowState.FAILED) - sum(failed.values())
         well = shot.counts.of(RowState.DELIVERED, RowState.READ)
@@ -566,8 +566,8 @@ class Engine:
 
     def _too_long_a_hold(self, seconds: float, code: int | None) -> Stop:
         because = "" if code is None else f" (code {code})"
-        asks = f"{self._hooks.remote} asks to wait {round(seconds / 60)} minutes{because}"
-        return Stop(asks, 6, code)
+        wait = counted(round(seconds / 60), "minute")
+        return Stop(f"{self._hooks.remote} asks to wait {wait}{because}", 6, code)
 
     async def _drain(self) -> None:
         deadline = self._clock.monotonic() + DRAIN_SECONDS
@@ -743,10 +743,11 @@ class _SendingProcess:
             self.rows.count_again()
         counts = self.rows.counts()
         if stop is None and counts.open:
-            stop = Stop(f"{counts.of(RowState.RETRY)} rows used all their tries of this run", 6)
+            tried = counted(counts.of(RowState.RETRY), "row")
+            stop = Stop(f"{tried} used all tries of this run", 6)
             if n := self.rows.at_no_hour():
                 stop = Stop(
-                    f"{n} rows can leave at no hour: in one of their time zones it is always quiet;"
+                    f"{counted(n, 'row')} can leave at no hour: their zone is always quiet;"
                     " `--quiet-hours` with fewer hours, or none, lets them go",
                     5,
                 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.contacts.quiet_hours import NEVER, QuietHours, ending_zone, held_until
-from wacoex_cli.errors import RefusedError, UsageError
+from wacoex_cli.errors import RefusedError, UsageError, counted
 from wacoex_cli.findings.catalogue import finding_ids
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation import locks
@@ -132,7 +132,7 @@ def judge_canary(canary: Canary, counts: Counts, quiet_seconds: float) -> Wait |
         return Stop(f"{reason}, `--canary 0` continues anyway", 6)
     if unheard * 2 > left:
         reason = (
-            f"no status came for {unheard} of the {left} rows of the canary"
+            f"no status came for {unheard} of {counted(left, 'row')} of the canary"
             f" within {canary.wait_seconds / 60:g} min"
         )
         return Stop(f"{reason}: is anything listening? `--canary 0` continues anyway", 6)

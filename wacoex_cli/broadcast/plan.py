@@ -28,7 +28,7 @@ from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.store import Signs
 from wacoex_cli.contacts.persons import USER_ID_PREFIX, Persons, account_of_channel
 from wacoex_cli.contacts.stops import follow
-from wacoex_cli.errors import RefusedError, UsageError, WacoexError
+from wacoex_cli.errors import RefusedError, UsageError, WacoexError, counted
 from wacoex_cli.events.store import MAC, EventLog, catch_up
 from wacoex_cli.findings.model import worst_first
 from wacoex_cli.foundation import generation, locks
@@ -58,7 +58,7 @@ from wacoex_cli.terminal.render import Result
 from wacoex_cli.throughput.store import Paces
 from wacoex_cli.throughput.throttle import (
     MESSAGES_PER_SECOND,
-    UNTOLD_MESSAGES_PER_SECOND,
+    UNREPORTED_MESSAGES_PER_SECOND,
     messaging_limit,
     sending_seconds,
 )
@@ -608,9 +608,11 @@ def way_through(
     """How long a provider takes for so many people of a broadcast, at `rate` at most."""
     allowed, why = MESSAGES_PER_SECOND, "Meta's limit of a number in Coexistence"
     if provider.endpoint is not None:
-        stored = Paces(state).load(provider.endpoint, UNTOLD_MESSAGES_PER_SECOND, clock).told_limit
+        stored = (
+            Paces(state).load(provider.endpoint, UNREPORTED_MESSAGES_PER_SECOND, clock).told_limit
+        )
         limit = provider.told_limit() or stored
-        allowed = min(allowed, limit or UNTOLD_MESSAGES_PER_SECOND)
+        allowed = min(allowed, limit or UNREPORTED_MESSAGES_PER_SECOND)
         why = f"what {provider.kind.known_as} says it allows"
         if limit is None:
             why = f"until {provider.kind.known_as} says how much it allows"
@@ -621,7 +623,8 @@ def way_through(
         new_contacts = Rows(state, broadcast_id).count_without_contact()
         creating = new_contacts / provider.respondio.calls_per_second(CREATING)
         if creating > seconds:
-            seconds, why = creating, f"{why}; creating {new_contacts} contacts takes longer"
+            new = counted(new_contacts, "contact")
+            seconds, why = creating, f"{why}; creating {new} takes longer"
     return SendingWay(provider.kind, allowed, seconds, why)
 
 
@@ -645,7 +648,7 @@ class NewMacs:
     recipients: int
     active: int
     created: int = 0
-    asked: int = 0
+    looked_up: int = 0
     active_there: int = 0
 
     @property
@@ -657,9 +660,9 @@ class NewMacs:
         """The `new_macs_basis` of the estimate."""
         return {
             "active_by_events": self.active,
-            "asked_at_respondio": self.asked,
+            "asked_at_respondio": self.looked_up,
             "active_by_respondio": self.active_there,
-            "not_known": max(0, self.recipients - self.active - self.created - self.asked),
+            "not_known": max(0, self.recipients - self.active - self.created - self.looked_up),
         }
 
 
@@ -687,8 +690,8 @@ async def _estimate(
     respondio = means.respondio
     if respondio is not None and 0 < macs.most - new_contacts <= _WORTH_ASKING:
         most = int(_ASKING_SECONDS * respondio.calls_per_second("contact/channels"))
-        asked, active = await _ask(respondio, month.unknown(most), begins, clock)
-        macs = replace(macs, asked=asked, active_there=active)
+        looked_up, active = await _ask(respondio, month.unknown(most), begins, clock)
+        macs = replace(macs, looked_up=looked_up, active_there=active)
     return {
         "rate": ways[0].messages_per_second,
         "seconds": round(ways[0].seconds, 1),
@@ -722,7 +725,7 @@ async def _ask(
 
     What goes wrong ends the asking: it is an estimate, no reason to plan nothing.
     """
-    asked = active = 0
+    looked_up = active = 0
     until, since = clock.monotonic() + _ASKING_SECONDS, to_text(begins)
     for start in range(0, len(phones), _AT_ONCE):
         if clock.monotonic() >= until:
@@ -732,9 +735,9 @@ async def _ask(
             last = await asyncio.gather(*(_last_message_at(respondio, phone) for phone in part))
         except WacoexError:
             break
-        asked += len(part)
+        looked_up += len(part)
         active += sum(at is not None and at >= since for at in last)
-    return asked, active
+    return looked_up, active
 
 
 async def _last_message_at(respondio: RespondIO, phone: str) -> str | None:
@@ -746,5 +749,6 @@ async def _last_message_at(respondio: RespondIO, phone: str) -> str | None:
             raise
         return None
     return max(
-        filter(None, (read_moment(one.get("lastMessageTime")) for one in channels)), default=None
+        filter(None, (read_moment(channel.get("lastMessageTime")) for channel in channels)),
+        default=None,
     )

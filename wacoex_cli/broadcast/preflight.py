@@ -70,7 +70,7 @@ async def check_channel(
         read = tuple(await provider.phone_facts(_FIELDS, now))
     except WacoexError as error:
         refusal = error
-    is_hidden = await hides_number(provider.meta, channel, refusal or provider.untold)
+    is_hidden = await hides_number(provider.meta, channel, refusal or provider.limit_error)
     connection, known = Connection(), list[Finding]()
     if check_standing:
         caller = provider.meta.caller if provider.meta else ""

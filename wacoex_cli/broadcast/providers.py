@@ -2,8 +2,8 @@
 
 Plan, engine and store are the same for both. What differs stands here: whom to ask for the
 template, what a request looks like and what its answer leads to, which limit is told. respond.io
-sends to contacts, which may have to be made first, and tells statuses only when asked. What speaks
-against sending through either stands at the end.
+sends to contacts, which may have to be created first, and reports statuses only on request. The
+last part says what speaks against sending through either.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ class SendingProvider(ABC):
 
     `endpoint` names the limit that it keeps besides that of the number, shared by everybody who
     uses the same account there; None when it keeps none. `respondio` is respond.io's API, where
-    that is the way; `meta` is Meta's, where it can be asked, and `untold` why it did not tell.
+    that is the way; `meta` is Meta's, where it can be asked, and `limit_error` says why
+    Meta gave no limit.
     """
 
     kind: Provider
@@ -114,7 +115,7 @@ class SendingProvider(ABC):
     endpoint: str | None = None
     respondio: RespondIO | None = None
     meta: Meta | None = None
-    untold: WacoexError | None = None
+    limit_error: WacoexError | None = None
 
     def told_limit(self) -> float | None:
         """Messages per second that the endpoint said it allows; None while it has not."""
@@ -202,7 +203,7 @@ class MetaProvider(SendingProvider):
 
 
 class RespondIOProvider(SendingProvider):
-    """respond.io's Developer API. It has no attempt ids, and tells statuses only when asked.
+    """respond.io's Developer API. It has no attempt ids, and reports statuses only on request.
 
     `meta` adds what Meta says about the number, where there is a token for it.
     """
@@ -246,14 +247,14 @@ class RespondIOProvider(SendingProvider):
 
         Where Meta does not tell, `check_channel` says so: nothing is sent through it.
         """
-        self.untold = None
+        self.limit_error = None
         number = self._channel.phone_number_id
         if self.meta is None or number is None:
             return ()
         try:
             return await read_for_sending(self.meta, number, now, fields)
         except WacoexError as error:
-            self.untold = error
+            self.limit_error = error
             return ()
 
     async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
@@ -262,10 +263,10 @@ class RespondIOProvider(SendingProvider):
         listed = await read_respondio(self._api, now)
         drifts = at_respondio(self._channel, listed)
         found = check_drift(listed, drifts, connection, self._channel.name)
-        if self.untold and connection.state is not ConnectionState.GONE:
-            is_said = "code" in self.untold.details
-            evidence = Evidence(self.untold.message, "meta", to_text(now), is_said)
-            hints = self.untold.hint or "try again in a minute"
+        if self.limit_error and connection.state is not ConnectionState.GONE:
+            is_said = "code" in self.limit_error.details
+            evidence = Evidence(self.limit_error.message, "meta", to_text(now), is_said)
+            hints = self.limit_error.hint or "try again in a minute"
             found.append(
                 Finding(
                     "WX709",
@@ -337,8 +338,8 @@ def means_of(workspace: Workspace, channel: Channel) -> Means:
         for kind in Provider
         if kind is not channel.provider and has_token[kind] and can_send[kind]
     )
-    asked = respondio_for(workspace, channel) if has_token[Provider.RESPONDIO] else None
-    return Means(others, asked)
+    respondio = respondio_for(workspace, channel) if has_token[Provider.RESPONDIO] else None
+    return Means(others, respondio)
 
 
 def _frozen(broadcast: Broadcast) -> tuple[Template, list[str]]:
@@ -554,7 +555,7 @@ class Poller:
         self._respondio = respondio
         self._broadcast_id = broadcast_id
         self._clock = clock
-        self._asked: dict[str, _PollTimes] = {}
+        self._polls: dict[str, _PollTimes] = {}
 
     async def ask_for_ever(self) -> None:
         """Ask about whatever is due, until cancelled; nothing that goes wrong ends it."""
@@ -583,32 +584,32 @@ class Poller:
     def _due(self) -> list[OnItsWay]:
         before, now = self._clock.now() - _FIRST_ASKED_AFTER, self._clock.monotonic()
         rows = Rows(self._state, self._broadcast_id).on_their_way(before, _MOST_IN_SIGHT)
-        in_sight = {one.message_id for one in rows}
-        self._asked = {
-            name: asked
-            for name, asked in self._asked.items()
-            if name in in_sight or asked.again_at > now
+        in_sight = {message.message_id for message in rows}
+        self._polls = {
+            name: poll
+            for name, poll in self._polls.items()
+            if name in in_sight or poll.again_at > now
         }
-        new = [one for one in rows if one.message_id not in self._asked]
-        old = [one for one in rows if one.message_id in self._asked]
-        again = [one for one in old if self._asked[one.message_id].again_at <= now]
-        again.sort(key=lambda one: self._asked[one.message_id].again_at)
+        new = [message for message in rows if message.message_id not in self._polls]
+        old = [message for message in rows if message.message_id in self._polls]
+        again = [message for message in old if self._polls[message.message_id].again_at <= now]
+        again.sort(key=lambda message: self._polls[message.message_id].again_at)
         return [*new, *again][:_AT_ONCE]
 
-    async def _ask(self, one: OnItsWay) -> Node:
+    async def _ask(self, message: OnItsWay) -> Node:
         """What respond.io tells of a message; empty when it tells nothing usable."""
         item: Node = {}
         # Whatever it is, the message is asked about again; what is wrong with the token or the
         # network, the sending itself tells.
         with contextlib.suppress(WacoexError):
             item = await self._respondio.get_message(
-                Person.of_phone(one.phone).identifier, one.message_id
+                Person.of_phone(message.phone).identifier, message.message_id
             )
-        known = self._asked.get(one.message_id)
+        known = self._polls.get(message.message_id)
         times = known.times + 1 if known else 1
         wait = min(_ASKED_AGAIN_AFTER_SECONDS * 2.0 ** (times - 1), _LONGEST_WAIT_SECONDS)
-        self._asked[one.message_id] = _PollTimes(times, self._clock.monotonic() + wait)
-        return item if str(identity(item.get("messageId"))) == one.message_id else {}
+        self._polls[message.message_id] = _PollTimes(times, self._clock.monotonic() + wait)
+        return item if str(identity(item.get("messageId"))) == message.message_id else {}
 
     def _learn(self, answers: Sequence[tuple[OnItsWay, Node]]) -> None:
         """Rows move before the log is written: what stands there already moves nothing anew."""

@@ -131,7 +131,7 @@ class History:
 
         Rows are claimed a few at a time, and Meta tells times in whole seconds.
         """
-        oldest = min((one.dated for one in self.messages if one.dated), default=None)
+        oldest = min((message.dated for message in self.messages if message.dated), default=None)
         if oldest is None:
             return False
         return oldest < self.begin(doubt) or (self.is_whole and oldest <= doubt.since + _BEFORE)
@@ -167,14 +167,15 @@ def by_history(doubt: Doubt, history: History, now: datetime) -> Judgement:
         for message_id, claimed_at in history.own.items()
         if doubt.since - _AFTER <= claimed_at <= doubt.until + _AFTER
     ]
-    listed = {one.message_id for one in history.messages}
+    listed = {message.message_id for message in history.messages}
     missing = sum(message_id not in listed for message_id in near)
     if missing:
         return unproven(f"{missing} of our own messages of that time are missing in it too", META)
     if not near:
         return unproven("none of our messages from that time shows that the history works", META)
     others = sum(
-        one.message_id not in history.own and history.can_be(one, doubt) for one in history.messages
+        message.message_id not in history.own and history.can_be(message, doubt)
+        for message in history.messages
     )
     if others:
         are = (
@@ -327,14 +328,14 @@ class Inquiry:
     """What was found out about each row, by its number, and whether the source could be asked."""
 
     judgements: Mapping[int, Judgement]
-    asked: Availability = NOT_ASKED
+    availability: Availability = NOT_ASKED
 
 
 def nobody(doubts: Sequence[Doubt], why: str, *, source: str | None = None) -> Inquiry:
     """The inquiry in which nobody could be asked (a source), or was meant to be (None)."""
     unknown = unproven(why, source)
-    asked = Availability(False, why) if source else Availability(None, why)
-    return Inquiry(dict.fromkeys((doubt.row for doubt in doubts), unknown), asked)
+    availability = Availability(False, why) if source else Availability(None, why)
+    return Inquiry(dict.fromkeys((doubt.row for doubt in doubts), unknown), availability)
 
 
 async def ask_meta(
@@ -368,7 +369,7 @@ async def _history(state: State, meta: Meta, channel: Channel, doubts: Sequence[
             part = [entry for node in page if (entry := listed(node)) is not None]
             entries += part
             pages += 1
-            newest = max((one.dated for one in part if one.dated), default=None)
+            newest = max((message.dated for message in part if message.dated), default=None)
             if (newest is not None and newest < first) or pages == MOST_PAGES:
                 is_whole = False
                 break
@@ -420,7 +421,7 @@ async def ask_respondio(
                 found[doubt.row] = outcome
         if failures:
             rest = nobody(doubts, f"respond.io: {failures[0].message}", source=RESPONDIO)
-            return Inquiry({**rest.judgements, **found}, rest.asked)
+            return Inquiry({**rest.judgements, **found}, rest.availability)
         on_progress(start + len(part))
     return Inquiry(found, Availability(available=True))
 
@@ -564,7 +565,7 @@ class Reconciliation:
         """Look at stored statuses, then ask the API that the broadcast went through.
 
         A row that is proven to have gone out is moved on; no other row is changed. A source that
-        cannot be asked is told in `asked`.
+        cannot be asked is in `availability`.
         """
         before = self._choose_rows()
         bring_up_to_date(self.state, self.clock)
@@ -573,13 +574,13 @@ class Reconciliation:
         if doubts and not self.offline:
             found = self._ask(doubts)
         rows = settle(self.state, self.broadcast_id, doubts, found, self.clock.now())
-        if found.asked.available is False:
-            self.dialogue.warn(f"not asked: {found.asked.why_not}")
+        if found.availability.available is False:
+            self.dialogue.warn(f"not asked: {found.availability.why_not}")
         return Reconciled(
             rows,
             to_text(self.clock.now()),
             by_webhooks=len(before) - len(doubts),
-            asked={self.broadcast.provider: found.asked},
+            availability={self.broadcast.provider: found.availability},
         )
 
     def _ask(self, doubts: Sequence[Doubt]) -> Inquiry:
@@ -630,7 +631,7 @@ def settle(
                     project_known(state, filter(None, [message_id]), now)
                     went_out = f"went out: message {message_id}"
                     rows.note_decision(doubt.row, went_out, source or "", now)
-                reached = RowState(rows.one(doubt.row)["state"])
+                reached = RowState(rows.get(doubt.row)["state"])
             if reached is RowState.AMBIGUOUS:
                 judgement = unproven("the message found is another row's", source)
         reconciled.append(ReconciledRow(doubt, judgement, reached))

@@ -135,16 +135,16 @@ def to_json(shot: RunProgress) -> dict[str, Any]:
         },
         "codes": [
             {
-                "code": one.code,
-                "state": one.state.value,
-                "n": one.n,
-                "meaning": _meant(one.code, one.state).meaning,
+                "code": code.code,
+                "state": code.state.value,
+                "n": code.n,
+                "meaning": _meant(code.code, code.state).meaning,
             }
-            for one in shot.codes
+            for code in shot.codes
         ],
         "held": [
-            {"rows": one.rows, "until": to_text(one.until), "timezone": one.zone}
-            for one in shot.held
+            {"rows": held.rows, "until": to_text(held.until), "timezone": held.zone}
+            for held in shot.held
         ],
         "seconds_left": None if left is None else round(left),
     }
@@ -530,7 +530,7 @@ def plan_data(planned: Planned) -> dict[str, Any]:
         "parameters": [source.to_json() for source in planned.sources],
         "estimate": dict(planned.estimate),
         "new_contacts": planned.new_contacts,
-        "findings": [one.to_json() for one in planned.findings],
+        "findings": [finding.to_json() for finding in planned.findings],
     }
 
 
@@ -543,7 +543,7 @@ def plan_text(
     """
     number = data["broadcast_id"]
     head = "would be planned (dry run)" if data["dry_run"] else f"broadcast {number} planned"
-    people = f"{data['recipients']} recipients"
+    people = counted(data["recipients"], "recipient")
     yield f"{head} on {data['channel']}: {people}, template {data['template']}"
     if is_brief:
         yield from (f"  skipped: {n} {reason}" for reason, n in data["skipped"].items())
@@ -622,12 +622,14 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
             f" at {way['messages_per_second']:g}/s ({way['why']})"
         )
     limit = estimate["limit"]
-    told = f"the portfolio's limit is not known ({limit['why']})"
+    sentence = f"the portfolio's limit is not known ({limit['why']})"
     if limit["messaging_limit"] is not None:
-        told = f"{limit['share']:.1%} of the portfolio's {limit['messaging_limit']} people in 24 h"
+        sentence = (
+            f"{limit['share']:.1%} of the portfolio's {limit['messaging_limit']} people in 24 h"
+        )
     elif limit["share"] is not None:
-        told = "the portfolio has no limit"
-    yield f"  {told}; {limit['used_in_24_hours']} were messaged in the last 24 h"
+        sentence = "the portfolio has no limit"
+    yield f"  {sentence}; {limit['used_in_24_hours']} were messaged in the last 24 h"
     basis = estimate["new_macs_basis"]
     most = "at most " if basis["not_known"] else ""
     looked_up = f", {basis['asked_at_respondio']} looked up" if basis["asked_at_respondio"] else ""
@@ -676,27 +678,25 @@ def write_report(
         with new_private_file(Path(html_file)) as part:
             part.write_text(page, encoding="utf-8")
         more["html"] = html_file
-        care = "it shows phone numbers, keep it private"
-        lines.append(
-            f"the report is in {html_file}: {care if shows_numbers else 'its numbers are masked'}"
-        )
+        open_numbers = "it shows phone numbers, keep it private"
+        care = open_numbers if shows_numbers else "its numbers are masked"
+        lines.append(f"the report is in {html_file}: {care}")
     if csv_file == "-":
         for piece in csv_text(every_row):
             write(sys.stdout, piece)
         return Result({})
     if csv_file is not None:
         numbers = itertools.count()
-        counted = (row for row, _ in zip(every_row, numbers, strict=False))
+        written_rows = (row for row, _ in zip(every_row, numbers, strict=False))
         with (
             new_private_file(Path(csv_file)) as part,
             part.open("w", encoding="utf-8", newline="") as file,
         ):
-            file.writelines(csv_text(counted))
+            file.writelines(csv_text(written_rows))
         written = next(numbers)
         more |= {"csv": csv_file, "rows_written": written}
-        lines.append(
-            f"{written} rows written to {csv_file}; it holds phone numbers, keep it private"
-        )
+        rows_text = counted(written, "row")
+        lines.append(f"{rows_text} written to {csv_file}; it holds phone numbers, keep it private")
     if lines:
         return Result({**data, **more}, lines)
     return Result(data, tuple(text(state, data)), lists={"rows": every_row})
@@ -741,8 +741,8 @@ def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
     steps = dict(data["funnel"])
     people = steps.pop("recipients")
     if data["started_at"]:
-        told = ", ".join(f"{n} {name} ({percent(n, people)})" for name, n in steps.items())
-        yield f"  how far the {people} came: {told}"
+        summary = ", ".join(f"{n} {name} ({percent(n, people)})" for name, n in steps.items())
+        yield f"  how far the {people} came: {summary}"
     for run in data["runs"]:
         yield (
             f"  run {run['run_id']}: {run['started_at']} to {run['last_active_at']},"
@@ -750,11 +750,12 @@ def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
             f" ended as {run['ended_as'] or 'unknown'} (process {run['pid']} on {run['host']})"
         )
     decisions = data["decisions"]
-    for one in decisions[:_MOST_SHOWN]:
-        about = "" if one["row"] is None else f"row {one['row']}: "
-        yield f"  decided {one['decided_at']} by {one['decided_by']}: {about}{one['decision']}"
+    for decision in decisions[:_MOST_SHOWN]:
+        about = "" if decision["row"] is None else f"row {decision['row']}: "
+        who = f"{decision['decided_at']} by {decision['decided_by']}"
+        yield f"  decided {who}: {about}{decision['decision']}"
     if len(decisions) > _MOST_SHOWN:
-        yield f"  and {len(decisions) - _MOST_SHOWN} more decisions: --json has them all"
+        yield f"  and {counted(len(decisions) - _MOST_SHOWN, 'more decision')}: --json has them all"
     broadcast_id = data["broadcast_id"]
     rows = Rows(state, broadcast_id).unsettled(_MOST_SHOWN + 1)
     if rows:

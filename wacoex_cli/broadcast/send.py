@@ -711,7 +711,7 @@ def _send_test(
 
 
 def _reached(state: State, broadcast_id: int) -> RowState:
-    return RowState(Rows(state, broadcast_id).one(1)["state"])
+    return RowState(Rows(state, broadcast_id).get(1)["state"])
 
 
 async def wait_for_status(state: State, broadcast_id: int, clock: Clock) -> None:
@@ -735,7 +735,7 @@ def outcome(
     errors: tuple[WacoexError, ...] = (),
 ) -> Trial:
     """What is known about a test now; `exit_status` and `errors` are those of sending it."""
-    row = Rows(state, broadcast_id).one(1)
+    row = Rows(state, broadcast_id).get(1)
     reached = RowState(row["state"])
     if problem := _what_is_wrong(reached, row, Broadcasts(state).get(broadcast_id), phone):
         exit_status, errors = problem.exit_status, (problem,)

@@ -297,8 +297,8 @@ def check_shown(facts: ChannelFacts) -> list[Finding]:
 
 def check_ids(facts: ChannelFacts) -> list[Finding]:
     """WX207: an id that is stored belongs to an object of another kind, such as a portfolio."""
-    asked = (facts.failures.get("number"), facts.apps.error if facts.apps else None)
-    wrong = [error for error in asked if error is not None and error.code == WRONG_KIND]
+    errors = (facts.failures.get("number"), facts.apps.error if facts.apps else None)
+    wrong = [error for error in errors if error is not None and error.code == WRONG_KIND]
     if not wrong:
         return []
     said = [Evidence(error.message, "meta", to_text(facts.now)) for error in wrong]

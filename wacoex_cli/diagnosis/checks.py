@@ -63,7 +63,7 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
     lambda at, it: check_sending(it.facts, it.taken_in_24_hours),
     lambda at, it: check_webhooks(it, at.now),
     lambda at, it: it.inventory.findings,
-    lambda at, it: check_partners(it.facts, it.partner, is_asked=False),
+    lambda at, it: check_partners(it.facts, it.partner, is_direct=False),
     lambda at, it: check_understood(at.unclear, it.name),
     lambda at, it: rank_causes(it.unsupported, it.name, at.now),
     lambda at, it: check_missing(

@@ -349,7 +349,7 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
         view.echo_flow,
         view.name,
         moment,
-        is_asked=True,
+        is_reported=True,
         must_wait=view.must_wait(moment),
         is_partner_seen=view.is_partner_seen,
         unsupported=[
@@ -393,7 +393,7 @@ def _unsupported(answers: Answers, view: ChannelView, now: str) -> list[Finding]
 
     What a person rules out, and nothing else speaks for, is left out.
     """
-    causes = rank_causes(view.unsupported, view.name, from_text(now), is_asked=True)
+    causes = rank_causes(view.unsupported, view.name, from_text(now), is_reported=True)
     questions = dict(zip(_UNSUPPORTED, QUESTIONS[Symptom.UNSUPPORTED_MESSAGES], strict=True))
     confirmed: list[Finding] = []
     others: list[Finding] = []

@@ -446,7 +446,7 @@ def _take_failures(facts: ChannelFacts, gathered: _Gathered) -> None:
         gathered.failed = [failure for failure in gathered.failed if failure[:2] != (META, name)]
     else:
         error = facts.apps.error if facts.apps else None
-        if error and "apps" not in facts.failures and not _is_told(facts, error):
+        if error and "apps" not in facts.failures and not _is_explained(facts, error):
             at_meta.append(error)
         gathered.failed += [Unanswered(META, name, error) for error in at_meta]
     if facts.listed and facts.listed.error:
@@ -455,7 +455,7 @@ def _take_failures(facts: ChannelFacts, gathered: _Gathered) -> None:
         gathered.answered.add(RESPONDIO)
 
 
-def _is_told(facts: ChannelFacts, error: WacoexError) -> bool:
+def _is_explained(facts: ChannelFacts, error: WacoexError) -> bool:
     """Whether a finding says why the account could not be read (WX207, WX215)."""
     is_lost = facts.connection.is_lost or facts.lost_account is not None
     return error.code == WRONG_KIND or (is_lost and is_not_visible(error))

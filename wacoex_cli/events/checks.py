@@ -350,12 +350,12 @@ def check_missing(
     channel: str,
     now: datetime,
     *,
-    is_asked: bool = False,
+    is_reported: bool = False,
     must_wait: bool = False,
     is_partner_seen: bool = False,
     unsupported: Sequence[str] = (),
 ) -> list[Finding]:
-    """WX406: a person misses messages (`is_asked`), or echoes stopped while contacts go on writing.
+    """WX406: a person misses messages (`is_reported`), or echoes stop while contacts go on writing.
 
     Unasked it is only worth knowing: the answers may come from the inbox now. With `must_wait`
     WhatsApp may reconnect by itself, so nobody is advised to connect again; with `is_partner_seen`
@@ -363,7 +363,7 @@ def check_missing(
     names the companions on the list whose messages never come through.
     """
     stopped = _stopped(flow, now)
-    if not (is_asked or stopped):
+    if not (is_reported or stopped):
         return []
     if flow.last_echo_at:
         said = stopped or "the last echo arrived at that time"
@@ -373,7 +373,7 @@ def check_missing(
     for name in unsupported:
         text = f"{name} is on the list, and its messages never arrive"
         evidence.append(Evidence(text, "device list", to_text(now)))
-    severity = Severity.WARNING if is_asked else Severity.INFO
+    severity = Severity.WARNING if is_reported else Severity.INFO
     return [
         Finding(
             "WX406",
@@ -418,11 +418,11 @@ _COMPANION, _CATCHING_UP, _TYPE, _FIRST, _EDIT = "WX401", "WX402", "WX403", "WX4
 
 
 def rank_causes(
-    summary: Summary, channel: str, now: datetime, *, is_asked: bool = False
+    summary: Summary, channel: str, now: datetime, *, is_reported: bool = False
 ) -> list[Finding]:
     """The causes of the last 7 days' unsupported messages, the likeliest first.
 
-    Each message is put down to the one cause that what is known speaks for. With `is_asked`,
+    Each message is put down to the one cause that what is known speaks for. With `is_reported`,
     because a person sees such messages, the other causes follow, as possible.
     """
     found: dict[str, list[Unsupported]] = defaultdict(list)
@@ -432,7 +432,7 @@ def rank_causes(
     return [
         _cause_finding(cause, found[cause], summary, channel, now)
         for cause in sorted(causes, key=lambda cause: -len(found[cause]))
-        if found[cause] or is_asked
+        if found[cause] or is_reported
     ]
 
 

@@ -271,8 +271,8 @@ def listen(
             )
     count = report.count
     text = (
-        f"{count.stored} deliveries stored, {count.duplicates} known before,"
-        f" {count.refused} requests refused"
+        f"deliveries: {count.stored} stored, {count.duplicates} known before,"
+        f" {count.refused} refused"
     )
     return Result(count.to_json(), (text,), exit_code=128 + signal_number)
 
@@ -374,7 +374,7 @@ def mac(
     from wacoex_cli.events.reports import count_mac
 
     with invocation.open_workspace() as workspace:
-        counted = count_mac(workspace, month, invocation.channel)
+        month_count = count_mac(workspace, month, invocation.channel)
     table = Table(
         (
             Column("channel", 8, least=12),
@@ -383,16 +383,16 @@ def mac(
         ),
         [
             (count.channel or "(no channel)", count.contacts, count.echo_only)
-            for count in counted.by_channel
+            for count in month_count.by_channel
         ],
         "the events show no active contact",
     )
     total = (
-        f"{counted.month}: {counted.contacts} contacts were active,"
-        f" {counted.echo_only} of them through echoes only"
+        f"{month_count.month}: active contacts: {month_count.contacts},"
+        f" through echoes only: {month_count.echo_only}"
     )
     begins = "there is no event to count yet; import some: wacoex events import FILE"
-    if since := counted.counted_since:
+    if since := month_count.counted_since:
         day = to_text(since)[:10]
         begins = f"counted from events since {day} (UTC); earlier messages are not counted"
     more = (
@@ -403,6 +403,6 @@ def mac(
     answers = [
         f"answers through the API that were delivered, {entry.channel or '(no channel)'}:"
         f" {entry.free} of the 1,000 that are free each month, {entry.charged} charged"
-        for entry in counted.answers
+        for entry in month_count.answers
     ]
-    return Result(asdict(counted), (total, table, *answers, begins, *map(ForPerson, more)))
+    return Result(asdict(month_count), (total, table, *answers, begins, *map(ForPerson, more)))

@@ -23,6 +23,7 @@ from wacoex_cli.errors import (
     TemporaryError,
     UsageError,
     WacoexError,
+    counted,
 )
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog, PullProgress, Sweep, Tally, Watermark, catch_up
@@ -540,7 +541,8 @@ class Pull:
         if self._request.dry_run:
             return
         dialogue.note(found.sentence())
-        if must_ask and not dialogue.confirm(f"read {found.contacts} contacts?", flag="--yes"):
+        question = f"read {counted(found.contacts, 'contact')}?"
+        if must_ask and not dialogue.confirm(question, flag="--yes"):
             raise DeclinedError("nothing was read")
         with self._progress("contacts read", found.contacts) as show:
             self._workspace.run(sweep(reader, found, show, self._catch_up))

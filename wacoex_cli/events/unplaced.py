@@ -200,7 +200,7 @@ def check_placed(unplaced: Sequence[Unplaced]) -> list[Finding]:
         text = f"{counts}: about {each.named.address}"
         evidence.append(Evidence(text, each.source, each.newest_at))
     for first_left_out in unplaced[_MOST_SHOWN:][:1]:
-        text = f"and about {len(unplaced) - _MOST_SHOWN} more numbers or accounts"
+        text = f"and about {len(unplaced) - _MOST_SHOWN} numbers or accounts more"
         evidence.append(Evidence(text, "wacoex", first_left_out.newest_at))
     count = sum(sum(each.counts.values()) for each in unplaced)
     events = "1 event fits" if count == 1 else f"{count} events fit"

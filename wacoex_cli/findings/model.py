@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from wacoex_cli.errors import counted
 from wacoex_cli.findings import catalogue
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.terminal.render import Block, Blocks, Line, relative
@@ -251,7 +252,7 @@ def _facts_of(same: Sequence[Finding], now: datetime) -> Iterator[str]:
     for channel, fact in known[:_MOST_FACTS]:
         yield f"  {channel}: {_fact_text(fact, now)}"
     if len(known) > _MOST_FACTS:
-        yield f"  and {len(known) - _MOST_FACTS} more facts; `-v` shows all"
+        yield f"  and {counted(len(known) - _MOST_FACTS, 'more fact')}; `-v` shows all"
 
 
 def _ages(facts: Sequence[Evidence], now: datetime) -> str:

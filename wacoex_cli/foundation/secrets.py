@@ -558,7 +558,7 @@ class Secrets:
             path = user_path(given)
             text = content_of(path).decode("ascii")
         except UnicodeDecodeError:
-            raise _unfit(f"the file of {source}", "is not plain text") from None
+            raise _invalid(f"the file of {source}", "is not plain text") from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             named = "" if source == str(given) else f", named by {source}"
@@ -595,7 +595,7 @@ def is_reserved(channel: str) -> bool:
     return "FILE" in (parts[0], parts[-1])
 
 
-def why_unfit(value: str) -> str | None:
+def why_invalid(value: str) -> str | None:
     """Why a text cannot be a secret, in words that do not quote it; None when it can."""
     if not value:
         return "is empty"
@@ -606,13 +606,13 @@ def why_unfit(value: str) -> str | None:
 
 def _checked(text: str, source: str, place: Place = Place.GIVEN) -> Secret:
     value = text.rstrip("\r\n")
-    problem = why_unfit(value)
+    problem = why_invalid(value)
     if problem is not None:
-        raise _unfit(source, problem)
+        raise _invalid(source, problem)
     return Secret(value, source, place)
 
 
-def _unfit(source: str, what: str) -> CredentialError:
+def _invalid(source: str, what: str) -> CredentialError:
     return CredentialError(
         f"{source} {what}",
         hint="copy the secret again, alone and without quotes",

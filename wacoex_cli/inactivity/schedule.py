@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import RefusedError, TemporaryError, UsageError, WacoexError
-from wacoex_cli.foundation.secrets import Place, Secret, why_unfit
+from wacoex_cli.foundation.secrets import Place, Secret, why_invalid
 from wacoex_cli.foundation.settings import default_config_dir, default_state_path, user_path
 from wacoex_cli.inactivity.notify import split_urls, targets_of
 from wacoex_cli.inactivity.store import Reminders
@@ -299,7 +299,7 @@ def _is_anybody_told(workspace: Workspace) -> bool:
 
 def _keep_address(workspace: Workspace, address: str) -> None:
     """Keep an address where the schedule finds it. Raises UsageError for one that is not valid."""
-    if problem := why_unfit(address):
+    if problem := why_invalid(address):
         raise UsageError(
             f"the address {problem}",
             hint="nothing was installed; write several with a comma between them, without spaces",

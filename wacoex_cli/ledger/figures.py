@@ -100,7 +100,7 @@ _OF_RESPONDIO = ", ".join(
     f"'respondio:status:' || r.message_id || ':{status}'"
     for status in ("sent", "delivered", "read", "failed")
 )
-_TOLD = (
+_REPORTED = (
     "SELECT e.message_id, e.at, e.data FROM events e WHERE e.kind = 'status' AND e.at >= ?"
     " AND e.message_id IS NOT NULL AND (e.data LIKE ? OR EXISTS (SELECT 1 FROM recipients r"
     " WHERE r.message_id = e.message_id AND r.broadcast_id = ?))"
@@ -114,7 +114,7 @@ _REACHED = (
     f" MIN(CASE WHEN {_IS_DELIVERED} THEN at END) AS delivered_at,"
     f" MIN(CASE WHEN {_IS_READ} THEN at END) AS read_at,"
     f" MIN(CASE WHEN {_HAS.format('failed')} THEN at END) AS failed_at"
-    f" FROM ({_TOLD}) AS told GROUP BY message_id"
+    f" FROM ({_REPORTED}) AS reported GROUP BY message_id"
 )
 _SERIES = (
     ("sent", " AND (failed_at IS NULL OR delivered_at IS NOT NULL)"),
@@ -303,7 +303,7 @@ class Figures:
         )
         return [row["row"] for row in found]
 
-    def one(self, row: int) -> Row:
+    def get(self, row: int) -> Row:
         """State, reason, detail, code and message id of a row that is there."""
         (found,) = self._rows(
             "SELECT state, reason, detail, code, message_id FROM recipients"
@@ -483,7 +483,7 @@ class Figures:
         `since` bounds the search. `attempts` is what the attempt ids of the broadcast begin with.
         """
         newest = self.state.value(
-            f"SELECT MAX(at) FROM ({_TOLD}) AS told",
+            f"SELECT MAX(at) FROM ({_REPORTED}) AS reported",
             [since, f'%"attempt_id":"{attempts}%', self.broadcast_id, self.broadcast_id],
         )
         return None if newest is None else str(newest)

@@ -630,7 +630,7 @@ class Reconciled(NamedTuple):
     rows: tuple[ReconciledRow, ...]
     observed_at: str
     by_webhooks: int = 0
-    asked: Mapping[Provider, Availability] = MappingProxyType({})
+    availability: Mapping[Provider, Availability] = MappingProxyType({})
 
     @property
     def left(self) -> tuple[ReconciledRow, ...]:
@@ -649,7 +649,7 @@ class Reconciled(NamedTuple):
             "settled_by_webhooks": self.by_webhooks,
             **{fate.value: counts[fate] for fate in Fate},
             "asked": {
-                provider.value: self.asked.get(provider, NOT_ASKED)._asdict()
+                provider.value: self.availability.get(provider, NOT_ASKED)._asdict()
                 for provider in Provider
             },
             "rows": [row.to_json(self.observed_at) for row in self.rows[:most_rows]],
@@ -710,18 +710,20 @@ _STATUS_ORDER = [
 _LONGEST_FAILURE = 300
 
 
-def status_in(told: object) -> tuple[RowState, str | None]:
+def status_in(answer: object) -> tuple[RowState, str | None]:
     """How far the message came by its list of statuses, and what is said of a failure."""
-    entries = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    entries = (
+        [entry for entry in answer if isinstance(entry, dict)] if isinstance(answer, list) else []
+    )
     reached = max(
-        (STATUS_STATES.get(str(one.get("value")), RowState.ACCEPTED) for one in entries),
+        (STATUS_STATES.get(str(entry.get("value")), RowState.ACCEPTED) for entry in entries),
         key=_STATUS_ORDER.index,
         default=RowState.ACCEPTED,
     )
     if reached is not RowState.FAILED:
         return reached, None
-    said = [one.get("message") for one in entries if one.get("value") == "failed"]
-    text = next((one for one in said if isinstance(one, str) and one), None)
+    said = [entry.get("message") for entry in entries if entry.get("value") == "failed"]
+    text = next((entry for entry in said if isinstance(entry, str) and entry), None)
     return reached, text[:_LONGEST_FAILURE] if text else None
 
 

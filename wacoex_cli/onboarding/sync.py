@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels.registry import meta_for
 from wacoex_cli.channels.store import Signs
+from wacoex_cli.errors import counted
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.workspace import login_name
@@ -270,7 +271,8 @@ async def _result(context: Context, parts: Mapping[str, Part], moment: Onboardin
             return StepResult(StepState.SKIPPED, answer, None, findings)
         note = None
         if progress:
-            note = f"copied so far: {progress.contacts} contacts, history {progress.percent} %"
+            contacts = counted(progress.contacts, "contact")
+            note = f"copied so far: {contacts}, history {progress.percent} %"
         return StepResult(StepState.SETTLED, answer, login_name(), findings, note)
     notes = [
         _UNSURE.format(name=copy.name, kind=copy.event_kind)

@@ -67,17 +67,17 @@ class _Reported(NamedTuple):
     values: Mapping[str, str] = {}
 
 
-def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_asked: bool) -> list[Finding]:
+def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_direct: bool) -> list[Finding]:
     """WX202, WX205, WX207, WX209, WX211 and WX216: who holds the WABA, and what Meta asks of it.
 
-    `is_asked` is whether it was asked about just now and for itself: then it is told here what
+    `is_direct` is whether somebody asked for this check by itself just now: then it says what
     Meta and respond.io did not say, else that stands once for all channels (WX709).
     """
     name, now, values = facts.name, facts.now, facts.values
     read_at = facts.observed_at(("webhook_configuration",))
-    seen, listed = (facts.apps if is_asked else facts.seen), facts.listed
+    seen, listed = (facts.apps if is_direct else facts.seen), facts.listed
     found = []
-    if seen is not None and (is_asked or seen.apps is not None):
+    if seen is not None and (is_direct or seen.apps is not None):
         found += check_partner(rows.expected, seen, facts.connection, name, now)
         found += check_override(
             rows.expected,
@@ -88,7 +88,7 @@ def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_asked: bool) ->
             own_app_id=rows.own_app_id or values.get("token.app_id"),
             public_url=rows.public_url,
         )
-    if listed and listed.channels is None and not is_asked:
+    if listed and listed.channels is None and not is_direct:
         listed = None
     found += check_drift(listed, rule.drifts(facts, rows), facts.connection, name)
     found += check_routing(rows.routed, rows.expected, name)

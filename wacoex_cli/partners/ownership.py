@@ -177,18 +177,18 @@ def _judged(facts: ChannelFacts, rows: PartnerRows) -> CheckedPartner:
     # What no finding says: a number that cannot be read, for no reason that is seen.
     listed = {number.phone_number_id for number in facts.numbers or ()}
     is_moved = facts.numbers is not None and facts.channel.phone_number_id not in listed
-    is_told = is_moved or seen.error is not None
+    is_explained = is_moved or seen.error is not None
     return CheckedPartner(
         facts.channel,
         rows.expected,
         seen,
         tuple(rule.evidence(rows.expected, seen, facts.values, read_at)),
         tuple(rule.drifts(facts, rows)),
-        tuple(worst_first([*check_partners(facts, rows, is_asked=True), *_unseen(facts)])),
+        tuple(worst_first([*check_partners(facts, rows, is_direct=True), *_unseen(facts)])),
         tuple(
             facts.failures[part]
             for part in ("number", "respondio")
-            if part in facts.failures and not (part == "number" and is_told)
+            if part in facts.failures and not (part == "number" and is_explained)
         ),
     )
 

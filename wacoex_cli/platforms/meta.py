@@ -20,7 +20,7 @@ from wacoex_cli.foundation.http import (
     redirect_target,
     retry_after_seconds,
 )
-from wacoex_cli.foundation.secrets import Secret, why_unfit
+from wacoex_cli.foundation.secrets import Secret, why_invalid
 from wacoex_cli.platforms.answers import (
     AccessToken,
     App,
@@ -374,7 +374,7 @@ async def exchange_code(http: Http, app: SignupApp, code: str) -> Secret:
     refused = _refusal_in(answer, http.clock.now(), code, app.secret.reveal())
     if refused is None:
         value = _dictionary(answer.json).get("access_token")
-        if answer.status != 200 or not isinstance(value, str) or why_unfit(value) is not None:
+        if answer.status != 200 or not isinstance(value, str) or why_invalid(value) is not None:
             raise _lost(f"HTTP {answer.status} without a token")
         return Secret(value, "the signup")
     if refused.code == _WRONG_APP or "client secret" in refused.message.lower():

@@ -15,7 +15,7 @@ from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import CredentialError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.findings.model import several
-from wacoex_cli.foundation.secrets import Place, Secret, why_unfit
+from wacoex_cli.foundation.secrets import Place, Secret, why_invalid
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.platforms.answers import WRONG_KIND, AccessToken
 from wacoex_cli.setup.config import unmarked
@@ -193,12 +193,12 @@ def log_in(
     ask: Callable[[], str],
     *,
     insecure_file: bool,
-    is_asked: bool,
+    is_interactive: bool,
     dry_run: bool,
 ) -> LoggedIn:
     """Ask for a secret and store it for a channel, or for all channels that have none of their own.
 
-    Where a person `is_asked`, the place for it is looked at before. A Graph token is shown to Meta
+    Where it `is_interactive`, the place for it is looked at before. A Graph token is shown to Meta
     first. One that Meta says is no good is not stored; one that
     Meta could not be asked about is, with a warning.
 
@@ -211,12 +211,12 @@ def log_in(
             would go before the keyring's secret of one, or the channel is unknown.
     """
     _check_free(workspace, name, channel, insecure_file=insecure_file)
-    if is_asked and not (insecure_file or dry_run):
+    if is_interactive and not (insecure_file or dry_run):
         workspace.secrets.stored.demand_keyring(name, channel)
     if name == _EXAMINED:
         workspace.secrets.demand_address(name, "input")
     value = ask()
-    problem = why_unfit(value)
+    problem = why_invalid(value)
     if problem is not None:
         raise UsageError(
             f"the {name} {problem}",

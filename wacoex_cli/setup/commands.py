@@ -113,7 +113,7 @@ def login(
             channel,
             lambda: dialogue.secret(label),
             insecure_file=insecure_file,
-            is_asked=dialogue.can_ask(),
+            is_interactive=dialogue.can_ask(),
             dry_run=dry_run,
         )
     for warning in done.warnings:
@@ -452,8 +452,8 @@ def adopt(invocation: Invocation, yes: YesOption = False) -> Result:
                 "wacoex does not know what another copy sent after this file's last moment"
             )
             question = (
-                f"adopt it, and mark the {adoption.waiting} people whom {adoption.broadcasts}"
-                " broadcasts still have to send to as ambiguous?"
+                f"adopt it, and mark {counted(adoption.waiting, 'waiting person')} of"
+                f" {counted(adoption.broadcasts, 'broadcast')} as ambiguous?"
             )
             if not dialogue.confirm(question, flag="--yes"):
                 raise DeclinedError("declined", hint="nothing was changed")

@@ -543,8 +543,8 @@ def _open_to_others(path: Path) -> Iterator[Problem]:
 def _wrong_sums(state: State) -> Iterator[Problem]:
     for row in takeover.wrong_sums(state):
         yield Problem(
-            f"broadcast {row['broadcast_id']} counts {row['recipients']} recipients and"
-            f" {row['skipped']} skipped, but has {row['found']} rows of which"
+            f"broadcast {row['broadcast_id']} counts {counted(row['recipients'], 'recipient')} and"
+            f" {row['skipped']} skipped, but has {counted(row['found'], 'row')} of which"
             f" {row['found_skipped']} are skipped",
             "another program changed the file; sending or resuming it counts the rows again",
         )
@@ -562,14 +562,14 @@ def _wrong_sums(state: State) -> Iterator[Problem]:
         )
     for row in takeover.taken_after_optout(state):
         yield Problem(
-            f"broadcast {row['broadcast_id']} was sent to"
-            f" {counted(row['people'], 'person')} after they opted"
-            " out",
+            f"broadcast {row['broadcast_id']} was sent to {counted(row['people'], 'person')} after"
+            " they opted out",
             "was this file restored, or changed by another program? inform these people",
         )
     for row in takeover.completed_but_open(state):
         yield Problem(
-            f"broadcast {row['broadcast_id']} is completed, but {row['n']} rows are still open",
+            f"broadcast {row['broadcast_id']} is completed, but not all its rows are settled:"
+            f" {row['n']}",
             "another program changed the file; these people got nothing: plan a broadcast for them",
         )
 

@@ -76,11 +76,11 @@ def _folded(line: str, width: int, hang: int) -> Iterator[str]:
     marker = _MARKER.match(body)
     deeper = len(marker[0]) if marker else hang
     further = indent + " " * min(deeper, max(0, width // 2 - len(indent)))
-    shown, room = indent, width
+    shown, space = indent, width
     is_empty = True
-    for gap, word in _words(body, room - len(further)):
+    for gap, word in _words(body, space - len(further)):
         added = word if is_empty else f"{gap}{word}"
-        if is_empty or cells(shown) + cells(added) <= room:
+        if is_empty or cells(shown) + cells(added) <= space:
             shown, is_empty = shown + added, False
             continue
         yield shown.rstrip(" ")
@@ -88,18 +88,18 @@ def _folded(line: str, width: int, hang: int) -> Iterator[str]:
     yield shown.rstrip(" ")
 
 
-def _words(text: str, room: int) -> Iterator[tuple[str, str]]:
+def _words(text: str, space: int) -> Iterator[tuple[str, str]]:
     """Each word with the blanks before it.
 
     A command between backticks is a word as long as it fits; a long run of ideographs is many.
     """
     gap = ""
     for piece in _WORD.findall(text):
-        for word in [piece] if cells(piece) <= room else _BLANKS.findall(piece):
+        for word in [piece] if cells(piece) <= space else _BLANKS.findall(piece):
             if not word.strip(" \t"):
                 gap = word
                 continue
-            for part in [word] if cells(word) <= room else _PIECE.findall(word):
+            for part in [word] if cells(word) <= space else _PIECE.findall(word):
                 yield gap, part
                 gap = ""
 
@@ -108,15 +108,15 @@ def shortened(text: str, width: int) -> str:
     """The text, or its beginning with `...`: whole words where there are several."""
     if cells(text) <= width:
         return text
-    room = max(0, width - len(_SHORT))
+    space = max(0, width - len(_SHORT))
     kept = ""
-    for gap, word in _words(text, room):
-        if cells(f"{kept}{gap}{word}") > room:
+    for gap, word in _words(text, space):
+        if cells(f"{kept}{gap}{word}") > space:
             break
         kept += gap + word
     if not kept:
         for size in range(len(text), 0, -1):
-            if cells(text[:size]) <= room:
+            if cells(text[:size]) <= space:
                 kept = text[:size]
                 break
     return f"{kept}{_SHORT}"[: max(width, 1)] if text.isascii() else f"{kept}{_SHORT}"
@@ -185,13 +185,13 @@ def _chosen(
             at for at in left if not columns[at].may_drop or any(row[at] != NOTHING for row in body)
         ]
     while left:
-        room = width - len(_GAP) * (len(left) - 1)
+        space = width - len(_GAP) * (len(left) - 1)
         sizes = {at: natural[at] for at in left}
         for at in order:
-            excess = sum(sizes.values()) - room
+            excess = sum(sizes.values()) - space
             if at in sizes and excess > 0:
                 sizes[at] = max(least[at], sizes[at] - excess)
-        if sum(sizes.values()) <= room:
+        if sum(sizes.values()) <= space:
             return sizes
         droppable = next((at for at in order if at in sizes and columns[at].may_drop), None)
         if droppable is None:
@@ -229,10 +229,10 @@ def _stacked(
         for column, text in zip(columns, row, strict=True):
             name = column.name.upper()
             label = paint(name, True) + " " * (margin - cells(name))
-            room = width - margin - len(_GAP)
-            text = shortened(text, room) if column.fit in _FITTED else text
-            lines = wrapped(text, room, hang=0)
-            if max(map(cells, lines)) > room:
+            space = width - margin - len(_GAP)
+            text = shortened(text, space) if column.fit in _FITTED else text
+            lines = wrapped(text, space, hang=0)
+            if max(map(cells, lines)) > space:
                 yield label.rstrip()
                 yield from (paint(line, False) for line in wrapped(text, width, hang=0))
                 continue
@@ -240,11 +240,11 @@ def _stacked(
                 yield f"{label if depth == 0 else ' ' * margin}{_GAP}{paint(line, False)}".rstrip()
 
 
-def shares(wanted: Sequence[int], room: int) -> list[int]:
+def shares(wanted: Sequence[int], space: int) -> list[int]:
     """How many of `room` lines each part gets that wants so many: what one leaves, others take."""
     given = [0] * len(wanted)
     order = sorted(range(len(wanted)), key=lambda at: wanted[at])
     for place, at in enumerate(order):
-        given[at] = max(0, min(wanted[at], room // (len(order) - place)))
-        room -= given[at]
+        given[at] = max(0, min(wanted[at], space // (len(order) - place)))
+        space -= given[at]
     return given

@@ -206,9 +206,9 @@ def _spread(function: Callable[..., "Result"]) -> Callable[..., "Result"]:
     """The function with one parameter for each field of those that are a NamedTuple of options."""
     signature = inspect.signature(function)
     records = {
-        one.name: one.annotation
-        for one in signature.parameters.values()
-        if hasattr(one.annotation, "_fields")
+        parameter.name: parameter.annotation
+        for parameter in signature.parameters.values()
+        if hasattr(parameter.annotation, "_fields")
     }
 
     @functools.wraps(function)
@@ -218,8 +218,8 @@ def _spread(function: Callable[..., "Result"]) -> Callable[..., "Result"]:
         return function(*arguments, **values)
 
     own: list[inspect.Parameter] = []
-    for one in signature.parameters.values():
-        own += _fields_of(one.annotation) if one.name in records else [one]
+    for parameter in signature.parameters.values():
+        own += _fields_of(parameter.annotation) if parameter.name in records else [parameter]
     spread.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
     return spread
 

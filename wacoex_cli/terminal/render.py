@@ -368,8 +368,8 @@ class Screen:
         wanted = [len(whole[at]) for at in folding]
         fixed = sum(map(len, whole)) - sum(wanted)
         if self._most_lines is not None and fixed + sum(wanted) > self._most_lines:
-            room = layout.shares(wanted, self._most_lines - fixed)
-            for at, most in zip(folding, room, strict=True):
+            space = layout.shares(wanted, self._most_lines - fixed)
+            for at, most in zip(folding, space, strict=True):
                 whole[at] = self._folded(parts[at], whole[at], most)
         return [line for lines in whole for line in lines]
 

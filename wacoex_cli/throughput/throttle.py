@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MESSAGES_PER_SECOND = 20.0
 """Meta's fixed throughput of a Coexistence number (Meta: throughput, coexistence onboarding)."""
 
-UNTOLD_MESSAGES_PER_SECOND = 5.0
+UNREPORTED_MESSAGES_PER_SECOND = 5.0
 """What an account is asked for until it says how much it allows (respond.io: rate limits)."""
 
 _LIMITS = {
@@ -273,14 +273,14 @@ def book(
     paces = tuple(others)
     while len(slots) < most:
         free = max(now, number.next_slot, number.hold_until)
-        slot = max(free, *(max(one.next_slot, one.hold_until) for one in paces))
+        slot = max(free, *(max(pace.next_slot, pace.hold_until) for pace in paces))
         # A slow broadcast that books far ahead would take what a fast one beside it could use.
         leaves_gap = slot > free + number.interval
         if slot > (min(horizon, now + _NEAR_SECONDS) if leaves_gap else horizon):
             break
         slots.append(slot)
         number = replace(number, next_slot=slot + number.interval)
-        paces = tuple(replace(one, next_slot=slot + one.interval) for one in paces)
+        paces = tuple(replace(pace, next_slot=slot + pace.interval) for pace in paces)
     return number, paces, tuple(slots)
 
 
