@@ -106,11 +106,11 @@ def test_the_tour_shows_the_countdown_and_how_it_begins_anew(ended):
 
 
 def test_the_tour_receives_signed_webhooks(ended):
-    told = re.search(r"deliveries: (\d+) stored, 0 known before, 0 refused", ended.stdout)
+    answer = re.search(r"deliveries: (\d+) stored, 0 known before, 0 refused", ended.stdout)
 
-    assert told
+    assert answer
     # At least sent and delivered of each message, and the echo.
-    assert int(told[1]) > 2 * 160
+    assert int(answer[1]) > 2 * 160
     # One person was written to in the app only.
     assert re.search(r"^shop\t\d+\t1$", ended.stdout, re.MULTILINE)
 

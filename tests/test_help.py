@@ -21,17 +21,17 @@ def commands(
     group: TyperGroup, path: Path = ()
 ) -> Iterator[tuple[Path, TyperCommand | TyperGroup]]:
     yield path, group
-    for name, one in group.commands.items():
-        if isinstance(one, TyperGroup):
-            yield from commands(one, (*path, name))
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from commands(command, (*path, name))
         else:
-            assert isinstance(one, TyperCommand)
-            yield (*path, name), one
+            assert isinstance(command, TyperCommand)
+            yield (*path, name), command
 
 
 assert isinstance(ROOT, TyperGroup)
 PAGES = list(commands(ROOT))
-LEAVES = [(path, one) for path, one in PAGES if isinstance(one, TyperCommand)]
+LEAVES = [(path, item) for path, item in PAGES if isinstance(item, TyperCommand)]
 
 
 def name(value: object) -> str:
@@ -132,13 +132,13 @@ def test_the_first_page_lists_commands_in_the_order_of_use(run) -> None:
         "demo",
         "sandbox",
     ]
-    assert [one for one in order if one in known] == known
+    assert [entry for entry in order if entry in known] == known
 
 
 def test_the_table_says_what_the_commands_say() -> None:
-    told = {name: entry.first_line for name, entry in ROOT.entries.items()}
+    answer = {name: entry.first_line for name, entry in ROOT.entries.items()}
 
-    assert told == {name: first_sentence(made.help) for name, made in ROOT.commands.items()}
+    assert answer == {name: first_sentence(made.help) for name, made in ROOT.commands.items()}
 
 
 def test_a_list_of_commands_wraps_instead_of_cutting(run) -> None:

@@ -60,12 +60,12 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("crash")
 def test_a_crash_shows_a_traceback_only_when_asked(run) -> None:
     quiet = run("channel", "list")
-    asked = run("channel", "list", env={"WACOEX_DEBUG": "1"})
+    requests = run("channel", "list", env={"WACOEX_DEBUG": "1"})
 
-    assert (quiet.code, asked.code) == (1, 1)
+    assert (quiet.code, requests.code) == (1, 1)
     assert "token-123" not in quiet.err
     assert "Traceback" not in quiet.err
-    assert "Traceback" in asked.err
+    assert "Traceback" in requests.err
 
 
 def test_an_argument_that_is_no_text_is_a_usage_error(run) -> None:

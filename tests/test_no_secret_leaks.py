@@ -91,7 +91,7 @@ def test_a_run_with_faults_gives_nothing_away(
     ended = [run("broadcast", *command.split(), *how) for command in commands]
 
     assert ended[0].code != 0
-    assert not betrayed("".join(one.out + one.err for one in ended))
+    assert not betrayed("".join(entry.out + entry.err for entry in ended))
     assert not betrayed(caplog.text)
     assert files_that_betray(tmp_path) == []
 

@@ -100,11 +100,11 @@ def test_the_channels_are_shown_with_what_was_known_of_them(run: Callable[..., A
 def test_the_countdown_goes_on_from_the_last_confirmation(run: Callable[..., Any]) -> None:
     with freeze_time("2026-12-09T18:40:00Z"):
         checked = run("reminder", "check", "--json")
-        told = run("reminder", "notify", "--to", "json://127.0.0.1:9/", "--dry-run", "--json")
+        answer = run("reminder", "notify", "--to", "json://127.0.0.1:9/", "--dry-run", "--json")
 
     stages = {channel["channel"]: channel["stage"] for channel in checked.data["channels"]}
     assert stages["shop"] == "warning"
-    assert "shop" in {notice["channel"] for notice in told.data["would_send"]}
+    assert "shop" in {notice["channel"] for notice in answer.data["would_send"]}
 
 
 def test_events_are_listed_and_every_projection_catches_up(

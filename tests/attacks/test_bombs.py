@@ -120,7 +120,7 @@ def empty_texts(path: Path, size: int) -> None:
 
 
 def long_texts(path: Path, size: int) -> None:
-    write_workbook(path, rows_of(), shared=(b"<si><t>%b</t></si>" % one for one in noise(size)))
+    write_workbook(path, rows_of(), shared=(b"<si><t>%b</t></si>" % entry for entry in noise(size)))
 
 
 def long_tag(path: Path, size: int) -> None:

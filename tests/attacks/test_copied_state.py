@@ -201,8 +201,8 @@ def test_a_person_settles_what_another_copy_may_have_sent(attack: Attack) -> Non
     copy_alone(attack.home.state, copy)
     attack.run("state", "adopt", "--yes", **on(copy))
 
-    asked = attack.run("broadcast", "reconcile", number, "--offline", **on(copy))
-    assert {row["detail"] for row in asked.data["rows"]} == {
+    requests = attack.run("broadcast", "reconcile", number, "--offline", **on(copy))
+    assert {row["detail"] for row in requests.data["rows"]} == {
         "another copy of the state file may have sent it"
     }
     again = ("broadcast", "reconcile", number, "--resend", "--expect", str(PEOPLE), "--offline")

@@ -52,19 +52,19 @@ def _add_channels(state: State, channels: int, now: datetime) -> None:
         " created_at) VALUES (?, ?, ?, ?, ?, 'meta', ?)",
         [
             (
-                one,
-                f"shop{one}",
-                _phone(one),
-                _phone_number_id(one),
-                str(500_000 + one),
+                entry,
+                f"shop{entry}",
+                _phone(entry),
+                _phone_number_id(entry),
+                str(500_000 + entry),
                 to_text(now),
             )
-            for one in range(1, channels + 1)
+            for entry in range(1, channels + 1)
         ],
     )
     state.execute_many(
         "INSERT INTO numbers_seen (phone_number_id, phone) VALUES (?, ?)",
-        [(_phone_number_id(one), _phone(one)) for one in range(1, channels + 1)],
+        [(_phone_number_id(entry), _phone(entry)) for entry in range(1, channels + 1)],
     )
 
 
@@ -73,11 +73,11 @@ def _add_events(state: State, numbers: range, channels: int, now: datetime) -> N
     made = list(_made(numbers, channels, now))
     state.execute_many(
         "INSERT INTO payloads VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [payload_row(number, payload, Via.LISTEN, one.at) for number, payload, one in made],
+        [payload_row(number, payload, Via.LISTEN, entry.at) for number, payload, entry in made],
     )
     state.execute_many(
         f"INSERT INTO events VALUES ({', '.join('?' * 13)})",
-        [event_row(number, number, one) for number, _, one in made],
+        [event_row(number, number, entry) for number, _, entry in made],
     )
 
 
@@ -117,7 +117,7 @@ def _project(state: State, events: int) -> None:
     )
     state.execute_many(
         "INSERT INTO cursors (consumer, event_id) VALUES (?, ?)",
-        [(one.name, events) for one in projections()],
+        [(projection.name, events) for projection in projections()],
     )
 
 

@@ -142,7 +142,7 @@ class Instantly(httpx.AsyncBaseTransport):
 def resident_megabytes() -> float:
     """What this process holds in memory."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    line = next(one for one in status.splitlines() if one.startswith("VmRSS"))
+    line = next(splitline for splitline in status.splitlines() if splitline.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 
 

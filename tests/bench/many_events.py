@@ -116,9 +116,9 @@ def main() -> None:
                 run(directory, "wacoex_cli", *words.split())
                 for _ in range(TRIES if is_timed else 1)
             ]
-            seconds = statistics.median(one.seconds for one in costs)
-            processor = statistics.median(one.processor_seconds for one in costs)
-            memory = max(one.mib for one in costs)
+            seconds = statistics.median(cost.seconds for cost in costs)
+            processor = statistics.median(cost.processor_seconds for cost in costs)
+            memory = max(cost.mib for cost in costs)
             at_most = 1.5 if is_timed else None
             figures += (
                 Figure(f"seconds, {words}", seconds, at_most=at_most, decimals=2),

@@ -18,10 +18,10 @@ RECIPIENTS = 600
 def send_two(second_channel: str) -> tuple[Arrivals, Stalls]:
     """Send two broadcasts at once, the second one from that channel."""
     with bench(AFTER_300_MS) as (sandbox, home):
-        one = home.plan(RECIPIENTS)
+        first = home.plan(RECIPIENTS)
         other = home.plan(RECIPIENTS, first=RECIPIENTS, channel=second_channel)
         with watched_stalls() as stalls:
-            for process in [home.start_sending(one), home.start_sending(other)]:
+            for process in [home.start_sending(first), home.start_sending(other)]:
                 finished(process)
         return sandbox.arrivals(), stalls
 

@@ -90,15 +90,15 @@ class Ticks:
         settled = tuple(
             (
                 Settled(
-                    one.row,
-                    one.attempt,
+                    claim.row,
+                    claim.attempt,
                     RowState.ACCEPTED,
-                    message_id=f"wamid.{one.row:0{ID_DIGITS}}",
+                    message_id=f"wamid.{claim.row:0{ID_DIGITS}}",
                     left_at=left_at,
                 ),
-                one.phone,
+                claim.phone,
             )
-            for one in self._claims
+            for claim in self._claims
         )
         granted = self._exchange(Report(settled=settled, room=rows))
         self._claims = granted.claims

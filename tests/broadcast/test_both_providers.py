@@ -61,8 +61,8 @@ def strike(shop):
 
 
 def one_person(fault, phone):
-    told = {name: getattr(fault, name) for name in ("kind", "code", "status", "count", "accepts")}
-    return Fault(**told, recipients=frozenset({phone}))
+    answer = {name: getattr(fault, name) for name in ("kind", "code", "status", "count", "accepts")}
+    return Fault(**answer, recipients=frozenset({phone}))
 
 
 def refusal(provider):
@@ -78,10 +78,12 @@ def test_everybody_is_sent_to_once(shop, provider):
     assert (sent.exit_status, sent.broadcast.status.value) == (0, "completed")
     assert sent.broadcast.provider is provider
     arrivals = shop.world.log.arrivals
-    assert sorted(one.recipient for one in arrivals) == [shop.phone(row) for row in range(1, 7)]
-    assert {one.api for one in arrivals} == {provider.value}
+    assert sorted(arrival.recipient for arrival in arrivals) == [
+        shop.phone(row) for row in range(1, 7)
+    ]
+    assert {arrival.api for arrival in arrivals} == {provider.value}
     ids = {row["phone"]: row["message_id"] for row in shop.rows(broadcast).values()}
-    assert ids == {one.recipient: one.message_id for one in arrivals}
+    assert ids == {arrival.recipient: arrival.message_id for arrival in arrivals}
 
 
 def test_a_refused_row_is_rejected_and_the_others_go_on(shop, strike, provider):
@@ -165,7 +167,7 @@ def test_statuses_move_the_rows(shop, strike, cli, tmp_path, eventually, provide
     if provider is Provider.META:
         archive = tmp_path / "told.ndjson"
         emitted = shop.world.outbox.emitted(shop.world.monotonic() + 1.0)
-        archive.write_text("".join(f"{json.dumps(one)}\n" for one in emitted))
+        archive.write_text("".join(f"{json.dumps(entry)}\n" for entry in emitted))
         assert cli("events", "import", archive).code == 0
 
     assert shop.states(broadcast) == expected
@@ -179,8 +181,8 @@ def test_the_report_is_the_same(shop, strike, cli, provider):
     data = cli("broadcast", "report", 1, "--json").data
 
     assert (data["status"], data["recipients"]) == ("completed", 3)
-    told = [(row["line"], row["state"], row["reason"]) for row in data["rows"]]
-    assert told[1:] == [
+    answer = [(row["line"], row["state"], row["reason"]) for row in data["rows"]]
+    assert answer[1:] == [
         (3, "rejected", None),
         (4, "skipped", "invalid"),
         (5, "ambiguous", None),
@@ -259,8 +261,8 @@ def test_a_report_draws_how_far_polled_messages_came(shop, provider):
     since, stretch = broadcast.planned_at, 10
     drawn = Rows(shop.state, broadcast.broadcast_id).deliveries(since, "", stretch)
 
-    told = {row["status"]: row["n"] for row in drawn}
-    assert (told["accepted"], told["sent"], told["delivered"]) == (3, 3, 3)
+    answer = {row["status"]: row["n"] for row in drawn}
+    assert (answer["accepted"], answer["sent"], answer["delivered"]) == (3, 3, 3)
     assert Rows(shop.state, broadcast.broadcast_id).deliveries_end(since, "") > since
 
 
@@ -285,7 +287,7 @@ def test_who_is_no_contact_is_skipped_when_planning(shop, provider):
 
     skipped = shop.rows(broadcast)[2]
     assert (skipped["state"], skipped["reason"]) == ("skipped", "no_contact")
-    assert [one.recipient for one in shop.world.log.arrivals] == [shop.phone(1)]
+    assert [arrival.recipient for arrival in shop.world.log.arrivals] == [shop.phone(1)]
 
 
 @THROUGH_RESPONDIO
@@ -338,7 +340,7 @@ def test_a_dead_meta_token_does_not_keep_respond_io_from_sending(shop, cli, prov
     planned = cli("broadcast", "plan", shop.people(1), *options, "--json")
 
     assert planned.code == 0
-    [untold] = [one for one in planned.data["findings"] if one["id"] == "WX709"]
+    [untold] = [finding for finding in planned.data["findings"] if finding["id"] == "WX709"]
     assert untold["severity"] == "unknown"
     assert untold["evidence"][0]["source"] == "meta"
     assert cli("broadcast", "send", "--yes").code == 0

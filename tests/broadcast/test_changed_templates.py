@@ -105,9 +105,9 @@ def test_the_change_and_the_counts_are_said_before_the_question(shop, control, c
     number = renewal()
     control("template", name="renewal", language="en", category="MARKETING")
 
-    asked = cli("broadcast", "send", number, "--overrule", "WX104", tty=True, stdin="n\n")
+    requests = cli("broadcast", "send", number, "--overrule", "WX104", tty=True, stdin="n\n")
 
-    said = " ".join((asked.out + asked.err).split())
+    said = " ".join((requests.out + requests.err).split())
     assert said.index("category UTILITY -> MARKETING") < said.index("to 1 person")
     assert reached(shop) == []
     # Nothing was changed: Ben is still planned, and who takes him off the list writes to him.

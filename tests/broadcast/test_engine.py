@@ -76,7 +76,7 @@ class Record:
         return [claim.row for report in self.reports for claim in report.given_back]
 
     def settled(self):
-        return {one.row: one for report in self.reports for one, _ in report.settled}
+        return {entry.row: entry for report in self.reports for entry, _ in report.settled}
 
 
 class Network:
@@ -116,10 +116,10 @@ def test_every_claim_leaves_once_and_is_settled():
 
     assert run(record, network) is None
     assert network.left == [1, 2, 3, 4, 5]
-    assert [one.message_id for one in record.settled().values()] == [
+    assert [entry.message_id for entry in record.settled().values()] == [
         f"wamid.{row}" for row in network.left
     ]
-    moments = [one.left_at for one in record.settled().values()]
+    moments = [entry.left_at for entry in record.settled().values()]
     assert moments == sorted(moments)
 
 
@@ -150,7 +150,7 @@ def test_what_a_failed_tick_could_not_record_is_recorded_by_the_last_one():
     with pytest.raises(StateError, match="the disk is full"):
         run(record, network)
     assert record.reports[1].settled
-    assert {one.state for one in record.settled().values()} == {RowState.ACCEPTED}
+    assert {entry.state for entry in record.settled().values()} == {RowState.ACCEPTED}
     assert len(record.reports[-1].settled) == 3
 
 
@@ -199,7 +199,7 @@ def test_stopping_at_once_leaves_what_is_under_way_ambiguous():
 
     stop = run(record, network, meanwhile=stop_twice)
     assert stop == Stop("it was interrupted", 130)
-    assert {one.state for one in record.settled().values()} == {RowState.AMBIGUOUS}
+    assert {entry.state for entry in record.settled().values()} == {RowState.AMBIGUOUS}
 
 
 def test_a_broadcast_that_somebody_cancelled_takes_no_new_rows():
@@ -235,8 +235,8 @@ def join(state, clock):
         )
 
     yield become_sender
-    for one in opened:
-        one.close()
+    for entry in opened:
+        entry.close()
 
 
 def test_what_is_granted_is_on_disk_as_claimed(state, clock, join, plan_rows):
@@ -356,7 +356,7 @@ def test_somebody_who_opts_out_while_a_broadcast_runs_is_not_sent_to(state, cloc
     clock.advance(1)
 
     granted = sender(ROOM)
-    assert [one.row for one in granted.claims] == [3]
+    assert [claim.row for claim in granted.claims] == [3]
     clock.advance(1)
     assert not sender(ROOM).has_more
     assert Rows(state, broadcast_id).skip_reasons() == {"opted_out": 1}
@@ -386,7 +386,7 @@ def test_counts_come_about_once_a_second(clock, join, plan_rows):
         clock.advance(0.1)
 
     assert seen[0] is not None
-    assert 2 <= sum(one is not None for one in seen) <= 4
+    assert 2 <= sum(entry is not None for entry in seen) <= 4
 
 
 @pytest.mark.parametrize("rate", [1, 7.5, 20, 80])
@@ -411,14 +411,14 @@ def test_what_is_told_about_the_rate_comes_from_the_sender_and_the_last_minute(
     sender = join(plan_rows(2_000))
     for _ in range(90):
         claims = sender(Report(room=10)).claims
-        taken = [Settled(one.row, one.attempt, RowState.ACCEPTED) for one in claims]
-        sender(Report(settled=tuple((one, "") for one in taken)))
+        taken = [Settled(claim.row, claim.attempt, RowState.ACCEPTED) for claim in claims]
+        sender(Report(settled=tuple((entry, "") for entry in taken)))
         clock.advance(1.0)
-    told = sender(Report(last_second=7, peak=9, is_last=True)).snapshot
+    answer = sender(Report(last_second=7, peak=9, is_last=True)).snapshot
 
-    assert (told.last_second, told.peak) == (7, 9)
-    assert told.finished_rate == pytest.approx(told.counts.of(RowState.ACCEPTED) / 90, rel=0.1)
-    assert told.seconds_left == pytest.approx(told.counts.open / told.finished_rate)
+    assert (answer.last_second, answer.peak) == (7, 9)
+    assert answer.finished_rate == pytest.approx(answer.counts.of(RowState.ACCEPTED) / 90, rel=0.1)
+    assert answer.seconds_left == pytest.approx(answer.counts.open / answer.finished_rate)
 
 
 def test_a_sender_at_work_renews_its_heartbeat(state, clock, join, plan_rows):
@@ -563,9 +563,9 @@ def test_killed_amid_every_kind_of_trouble_nobody_is_sent_to_twice(shop, cli):
     at_the_server = accepted_at_the_server(shop)
     assert phones(shop, broadcast, "accepted") <= at_the_server
     assert at_the_server <= phones(shop, broadcast, "accepted", "ambiguous")
-    told = cli("broadcast", "reconcile", broadcast.broadcast_id, "--json").data
-    assert {row["phone"] for row in told["rows"]} == phones(shop, broadcast, "ambiguous")
-    assert told["ambiguous"] == counts["ambiguous"]
+    answer = cli("broadcast", "reconcile", broadcast.broadcast_id, "--json").data
+    assert {row["phone"] for row in answer["rows"]} == phones(shop, broadcast, "ambiguous")
+    assert answer["ambiguous"] == counts["ambiguous"]
 
 
 @pytest.mark.parametrize("decision", ["sent", "not-sent"])

@@ -182,16 +182,16 @@ def test_whatever_else_was_sent_the_history_never_says_of_a_message_that_it_did_
     found = [
         Listed(
             f"wamid.other{number}",
-            sent_at=after(offset) if told == "sent" else None,
-            first_event_at=after(offset) if told != "none" else None,
+            sent_at=after(offset) if other == "sent" else None,
+            first_event_at=after(offset) if other != "none" else None,
         )
-        for number, (offset, told) in enumerate(others)
+        for number, (offset, other) in enumerate(others)
     ]
     if went_out:
         found.append(Listed("wamid.it", sent_at=after(delay)))
-    told = history(*found, own=OWN if lists else {})
+    answer = history(*found, own=OWN if lists else {})
 
-    fate, _ = judged(told, now=CLAIMED + timedelta(minutes=minutes))
+    fate, _ = judged(answer, now=CLAIMED + timedelta(minutes=minutes))
 
     assert fate is not Fate.WENT_OUT
     assert not (went_out and fate is Fate.DID_NOT)
@@ -245,9 +245,9 @@ def test_anything_that_may_or_may_not_be_it_leaves_the_row_unknown(list_of_it, w
 
 
 def test_a_message_that_is_another_rows_is_not_it():
-    one = message(1)
+    first = message(1)
 
-    found = by_conversation(DOUBT, told(one, taken={str(one.message_id)}), LATER)
+    found = by_conversation(DOUBT, told(first, taken={str(first.message_id)}), LATER)
 
     assert found.fate is Fate.DID_NOT
 
@@ -600,8 +600,8 @@ class Sender:
     def tick(self, now: float) -> None:
         """What has arrived by now, then one trade with the ledger."""
         self._until(now)
-        due = [one for one in self._answers if one[0] <= now]
-        self._answers = [one for one in self._answers if one[0] > now]
+        due = [answer for answer in self._answers if answer[0] <= now]
+        self._answers = [answer for answer in self._answers if answer[0] > now]
         hold = max((at + 1.0 for at, _, _, is_taken in due if not is_taken), default=0.0)
         if hold:
             self._slots.clear()
@@ -658,8 +658,8 @@ def join(state, clock):
         return Sender(Exchange(own, presence, clock, run), account, jitter)
 
     yield become_sender
-    for one in opened:
-        one.close()
+    for entry in opened:
+        entry.close()
 
 
 def pass_time(clock, seconds: float, *senders: Sender) -> None:

@@ -209,11 +209,11 @@ def test_rows_wait_for_the_morning_of_their_people(shop, eventually, cli):
     london = [(f"+4479111234{n:02}",) for n in range(5)]
     people = [(shop.phone(n),) for n in range(1, 6)]
     broadcast = shop.planned(shop.file("mixed.csv", [*people, *london]))
-    told = []
+    answer = []
 
     async def pass_the_night():
         await eventually(lambda: shop.counts(broadcast) == {"retry": 5, "accepted": 5})
-        told.append(cli("broadcast", "show", broadcast.broadcast_id, "--json").data)
+        answer.append(cli("broadcast", "show", broadcast.broadcast_id, "--json").data)
         rows = shop.rows(broadcast)
         assert {rows[n]["reason"] for n in range(1, 6)} == {"quiet_hours"}
         assert {rows[n]["attempts"] for n in range(1, 6)} == {0}
@@ -229,8 +229,8 @@ def test_rows_wait_for_the_morning_of_their_people(shop, eventually, cli):
     morning = (
         shop.clock.now().astimezone(SINGAPORE).replace(hour=8, minute=0, second=0, microsecond=0)
     )
-    assert told[0]["held"] == {"rows": 5, "at_no_hour": 0, "until": to_text(morning)}
-    assert told[0]["counts"]["retry"] == 5
+    assert answer[0]["held"] == {"rows": 5, "at_no_hour": 0, "until": to_text(morning)}
+    assert answer[0]["counts"]["retry"] == 5
     # The night is no part of the time that sending took.
     assert cli("broadcast", "show", 1, "--json").data["rate"]["achieved"] > 1
     assert shop.taken_twice() == []
@@ -489,12 +489,12 @@ def test_what_is_not_understood_is_refused(options):
 
 
 def test_guards_are_kept_and_changed_one_by_one():
-    asked = guard_options(
+    requests = guard_options(
         canary=10, canary_wait="2h", canary_limit="25%", quiet_hours="21:00-08:00"
     ).applied_to(Guards())
-    kept = Guards.from_json(asked.to_json())
+    kept = Guards.from_json(requests.to_json())
 
-    assert kept == asked == Guards(Canary(10, 7_200.0, 0.25), None, NIGHT)
+    assert kept == requests == Guards(Canary(10, 7_200.0, 0.25), None, NIGHT)
     later = guard_options(canary_wait="90s", quiet_hours="none").applied_to(kept)
     assert later == Guards(Canary(10, 90.0, 0.25))
     assert guard_options(canary=0).applied_to(kept) == Guards(quiet_hours=NIGHT)
@@ -591,7 +591,9 @@ def test_a_higher_limit_lets_some_fail():
 
 @given(
     counts=st.dictionaries(
-        st.sampled_from([one for one in RowState if one not in ("pending", "skipped", "retry")]),
+        st.sampled_from(
+            [entry for entry in RowState if entry not in ("pending", "skipped", "retry")]
+        ),
         st.integers(0, 10),
     ),
     quiet_seconds=st.floats(0, 1_000),
@@ -601,8 +603,8 @@ def test_it_never_goes_on_over_its_limit_or_without_a_word(counts, quiet_seconds
     found = judge_canary(Canary(10, limit=limit), Counts(counts), quiet_seconds)
 
     left = sum(counts.values())
-    bad = sum(counts.get(RowState(one), 0) for one in ("failed", "rejected", "ambiguous"))
-    unheard = sum(counts.get(RowState(one), 0) for one in ("accepted", "ambiguous"))
+    bad = sum(counts.get(RowState(entry), 0) for entry in ("failed", "rejected", "ambiguous"))
+    unheard = sum(counts.get(RowState(entry), 0) for entry in ("accepted", "ambiguous"))
     if isinstance(found, Go):
         assert left >= 10
         assert bad < limit * left

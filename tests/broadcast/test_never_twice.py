@@ -331,7 +331,7 @@ class Shop:
         kept = PullLog(self.state, clock, PullTally(), key=b"k", store_bodies=False)
         a_month_ago = clock.now() - timedelta(days=30)
         reader = Reader(respondio, RESPONDIO_CHANNEL_ID, kept, since=a_month_ago)
-        await reader.read([Person.of_phone(one) for one in phones], lambda done: None)
+        await reader.read([Person.of_phone(phone) for phone in phones], lambda done: None)
 
     async def send(self, broadcast: Broadcast, night: Night, acts: list[Any]) -> None:
         fate = Fate(night.kill_at)
@@ -379,9 +379,9 @@ class Shop:
             payload_of(Source.META, body, len(json.dumps(body)), key=b"k", received_at=now)
             for body in bodies
         ]
-        for one in payloads:
+        for payload in payloads:
             with self.state.transaction():
-                EventLog(self.state).store([one], Via.LISTEN, now)
+                EventLog(self.state).store([payload], Via.LISTEN, now)
 
 
 @dataclass(frozen=True)
@@ -406,7 +406,7 @@ def guards_of(word: str, now: datetime) -> Guards | None:
     canary = Canary(2, wait_seconds=2.0, limit=1.0) if word == "canary" else None
     local = now.astimezone(zoneinfo.ZoneInfo("Asia/Singapore"))
     ends = (local - timedelta(hours=1)).time(), (local + timedelta(hours=2)).time()
-    hours = QuietHours(*(one.replace(second=0, microsecond=0) for one in ends))
+    hours = QuietHours(*(end.replace(second=0, microsecond=0) for end in ends))
     return Guards(canary=canary, quiet_hours=hours if word == "quiet hours" else None)
 
 
@@ -501,9 +501,9 @@ class AnyNights(RuleBasedStateMachine):
     @precondition(lambda self: self.shop.told())
     @rule(data=st.data())
     def webhooks_come_late_and_again(self, data: Any) -> None:
-        told = self.shop.told()
-        which = data.draw(st.lists(st.integers(0, len(told) - 1), max_size=8))
-        self.shop.deliver([told[n] for n in which])
+        answer = self.shop.told()
+        which = data.draw(st.lists(st.integers(0, len(answer) - 1), max_size=8))
+        self.shop.deliver([answer[n] for n in which])
         bring_up_to_date(self.state, self.clock)
 
     def is_through_respondio(self) -> bool:
@@ -540,18 +540,18 @@ class AnyNights(RuleBasedStateMachine):
         numbers = [row["row"] for row in self.in_doubt()]
         doubts = Rows(self.state, self.broadcast_id).doubts(numbers)
         found = self.shop.run(self.shop.ask(self.broadcast, doubts))
-        told = reconcile.settle(self.state, self.broadcast_id, doubts, found, self.clock.now())
+        answer = reconcile.settle(self.state, self.broadcast_id, doubts, found, self.clock.now())
         if not self.is_through_respondio():
-            assert {one.state for one in told} == {RowState.AMBIGUOUS}
-        unsent = [one.doubt for one in told if one.judgement.fate is Found.DID_NOT]
-        taken = {one.biz_opaque_callback_data for one in self.shop.world.log.accepted()}
+            assert {entry.state for entry in answer} == {RowState.AMBIGUOUS}
+        unsent = [entry.doubt for entry in answer if entry.judgement.fate is Found.DID_NOT]
+        taken = {entry.biz_opaque_callback_data for entry in self.shop.world.log.accepted()}
         this_file = Broadcasts(self.state).state_id
-        for one in unsent:
-            attempts = range(1, one.attempt + 1)
-            names = {attempt_id(this_file, self.broadcast_id, one.row, n) for n in attempts}
+        for entry in unsent:
+            attempts = range(1, entry.attempt + 1)
+            names = {attempt_id(this_file, self.broadcast_id, entry.row, n) for n in attempts}
             assert not names & taken
         if is_resent:
-            rows, resend = [one.row for one in unsent], Decision.RESEND
+            rows, resend = [entry.row for entry in unsent], Decision.RESEND
             reconcile.decide(self.state, self.broadcast, rows, resend, "Ana", self.clock)
 
     @rule(code=st.sampled_from([None, 132015]))
@@ -571,7 +571,7 @@ class AnyNights(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_sent_to_twice(self) -> None:
-        taken = Counter(one.recipient for one in self.shop.world.log.accepted())
+        taken = Counter(entry.recipient for entry in self.shop.world.log.accepted())
         assert taken <= self.may_take
 
     @invariant()
@@ -592,7 +592,7 @@ class AnyNights(RuleBasedStateMachine):
 
     @invariant()
     def what_is_recorded_is_what_happened(self) -> None:
-        taken = {one.recipient for one in self.shop.world.log.accepted()}
+        taken = {entry.recipient for entry in self.shop.world.log.accepted()}
         for row in self.rows():
             if row["phone"] in self.doubted or row["reason"] == "duplicate":
                 continue
@@ -611,9 +611,10 @@ class AnyNights(RuleBasedStateMachine):
     @invariant()
     def nobody_hears_from_us_after_opting_out(self) -> None:
         late = [
-            one
-            for one in self.shop.world.log.arrivals
-            if one.recipient in self.silent_from and one.at > self.silent_from[one.recipient]
+            arrival
+            for arrival in self.shop.world.log.arrivals
+            if arrival.recipient in self.silent_from
+            and arrival.at > self.silent_from[arrival.recipient]
         ]
         assert late == []
 
@@ -621,15 +622,15 @@ class AnyNights(RuleBasedStateMachine):
         """The highest status of each person as Meta told it, or of each message at respond.io."""
         best: dict[str, int] = {}
         for body in self.shop.told():
-            for one in body["entry"][0]["changes"][0]["value"]["statuses"]:
-                phone = f"+{one['recipient_id']}"
-                best[phone] = max(best.get(phone, 0), RANKS[one["status"]])
+            for status in body["entry"][0]["changes"][0]["value"]["statuses"]:
+                phone = f"+{status['recipient_id']}"
+                best[phone] = max(best.get(phone, 0), RANKS[status["status"]])
         respondio = self.shop.world.respondio
         respondio.catch_up()
         for contact in respondio.contacts.values():
             for number, message in contact.messages.items():
-                told = [RANKS.get(one["value"], 0) for one in message.get("status", [])]
-                best[str(number)] = max(told, default=0)
+                answer = [RANKS.get(entry["value"], 0) for entry in message.get("status", [])]
+                best[str(number)] = max(answer, default=0)
         return best
 
     def teardown(self) -> None:
@@ -722,6 +723,6 @@ def test_who_opts_out_while_meta_asks_to_wait_is_not_sent_to(tmp_path: Path, sta
     night = Night(["asked to wait"], None, False, 0.0, None)
     shop.run(shop.send(broadcast, night, [opt_out()]))
 
-    taken = {one.recipient for one in shop.world.log.accepted()}
+    taken = {entry.recipient for entry in shop.world.log.accepted()}
     assert taken == {"+6591000001", "+6591000002"}
     assert Broadcasts(state).get(broadcast.broadcast_id).status is Status.COMPLETED

@@ -518,11 +518,11 @@ class Night:
                 self.excuse_the_unknown()
 
     def hear(self, every: int) -> None:
-        told = self.machine.world.outbox.emitted(self.machine.seconds)[::every]
+        answer = self.machine.world.outbox.emitted(self.machine.seconds)[::every]
         now = self.machine.moment
         payloads = [
             payload_of(Source.META, body, len(json.dumps(body)), key=b"k", received_at=now)
-            for body in told
+            for body in answer
         ]
 
         def listen(workspace: Any) -> None:

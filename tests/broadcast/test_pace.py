@@ -256,7 +256,7 @@ def sender(state, clock, plan_rows):
         exchange = Exchange(own, presence, clock, run)
 
         def tick(*settled: Settled, most: int = 64) -> list[Claim]:
-            known = tuple((one, "") for one in settled)
+            known = tuple((entry, "") for entry in settled)
             return list(exchange(Report(settled=known, room=most)).claims)
 
         def end() -> None:
@@ -286,7 +286,7 @@ def test_a_clock_that_is_set_during_a_run_changes_no_wait(sender, clock, hours) 
     claims = tick()
     waits = retried(claims[0], clock)
     seconds = (waits.not_before - clock.now()).total_seconds()
-    tick(waits, *(Settled(one.row, one.attempt, RowState.ACCEPTED) for one in claims[1:]))
+    tick(waits, *(Settled(claim.row, claim.attempt, RowState.ACCEPTED) for claim in claims[1:]))
     set_clock(clock, hours=hours)
 
     clock.advance(seconds - 0.5)

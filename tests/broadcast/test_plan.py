@@ -115,7 +115,7 @@ def test_recipients_parameters_and_text_are_frozen(shop, world):
     shop.file("order.csv", [(shop.phone(9), "Eve", "E-9")], header)
     shop.send(broadcast)
 
-    assert [one.recipient for one in world.log.arrivals] == [shop.phone(1)]
+    assert [arrival.recipient for arrival in world.log.arrivals] == [shop.phone(1)]
     assert json.loads(shop.rows(broadcast)[1]["parameters"]) == ["Ana", "A-1"]
     assert "Hello {{1}}, order {{2}} is ready." in broadcast.template
 
@@ -294,7 +294,7 @@ def test_an_opt_out_after_the_plan_counts_for_both_spellings(shop, state, pair):
     with state.transaction():
         add_optout(state, pair[0], "meta-user_preferences", None, shop.clock.now())
     shop.send(broadcast)
-    assert [one.recipient for one in shop.world.log.accepted()] == [shop.phone(1)]
+    assert [entry.recipient for entry in shop.world.log.accepted()] == [shop.phone(1)]
 
 
 def test_nobody_in_an_excluded_list_is_sent_to_however_spelled(shop):
@@ -441,11 +441,11 @@ def again(cli, word, *options, of=1, yes=True, **more):
 def retried(shop, broadcast_id=2):
     """The rows of a retry and where they stand."""
     rows = shop.rows(Broadcasts(shop.state).get(broadcast_id))
-    return {row: (one["state"], one["reason"]) for row, one in rows.items()}
+    return {row: (entry["state"], entry["reason"]) for row, entry in rows.items()}
 
 
 def taken(shop, row):
-    return sum(one.recipient == shop.phone(row) for one in shop.world.log.accepted())
+    return sum(entry.recipient == shop.phone(row) for entry in shop.world.log.accepted())
 
 
 @pytest.mark.parametrize(
@@ -514,9 +514,9 @@ def test_nobody_is_retried_twice_whichever_broadcast_is_named(shop, cli, failed)
 def test_rows_that_wait_in_a_planned_retry_are_not_planned_again_until_it_is_cancelled(
     shop, cli, failed
 ):
-    asked = again(cli, "131026", yes=False, tty=True, stdin="n\n")
-    assert asked.code == 1
-    assert "failed rows of broadcast 1 to be sent again: 2" in asked.err
+    requests = again(cli, "131026", yes=False, tty=True, stdin="n\n")
+    assert requests.code == 1
+    assert "failed rows of broadcast 1 to be sent again: 2" in requests.err
     assert retried(shop) == {1: ("pending", None), 2: ("pending", None)}
     refused = again(cli, "131026")
     assert "(duplicate 2)" in refused.err
@@ -593,7 +593,10 @@ def test_a_dry_run_shows_the_requests_and_leaves_nothing_behind(shop, cli, faile
 
     assert shown.code == 0
     assert shown.data["recipients"] == 2
-    assert [one["body"]["to"] for one in shown.data["requests"]] == [shop.phone(1), shop.phone(2)]
+    assert [request["body"]["to"] for request in shown.data["requests"]] == [
+        shop.phone(1),
+        shop.phone(2),
+    ]
     assert len(shop.state.rows("SELECT 1 FROM broadcasts")) == 1
     assert len(shop.state.rows("SELECT 1 FROM recipients")) == 7
 

@@ -111,9 +111,9 @@ def onboarded(days: float) -> str:
 
 def happened(state, event, reason=None):
     at = to_text(datetime.now(UTC) - timedelta(hours=3))
-    told = AccountEvent(event, event, at, phone=PHONE, reason=reason)
+    answer = AccountEvent(event, event, at, phone=PHONE, reason=reason)
     with state.transaction():
-        AccountEvents(state).add([told])
+        AccountEvents(state).add([answer])
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_an_app_that_stays_closed_is_shown_when_sending(shop, cli, number, days,
     planned = cli("broadcast", "plan", shop.people(2), *OPENING_HOURS, "--json")
     sent = cli("broadcast", "send", "--yes")
 
-    assert [one["id"] for one in planned.data["findings"]] == [said[-5:]] * bool(said)
+    assert [finding["id"] for finding in planned.data["findings"]] == [said[-5:]] * bool(said)
     assert sent.code == 0
     assert said in sent.err
 
@@ -162,7 +162,7 @@ def test_a_lost_connection_refuses_the_sending(shop, cli, number, event, finding
 
     [error] = refused.envelope["errors"]
     assert (refused.code, shop.world.log.arrivals) == (5, [])
-    found = {one["id"]: one for one in error["details"]["findings"]}
+    found = {entry["id"]: entry for entry in error["details"]["findings"]}
     assert sorted(found) == ["WX201", finding]
     assert found["WX201"]["remedy"] == [f"first do what {finding} says"]
 
@@ -182,7 +182,7 @@ def test_each_critical_finding_has_to_be_overruled(shop, cli, number):
     assert refused.code == 5
     [error] = refused.envelope["errors"]
     assert error["code"] == "preflight"
-    assert [one["id"] for one in error["details"]["findings"]] == ["WX206"]
+    assert [finding["id"] for finding in error["details"]["findings"]] == ["WX206"]
     assert decisions(shop.state) == [], "what led to nothing is not recorded"
 
 
@@ -329,12 +329,12 @@ def active(shop, phone, kind=Kind.MESSAGE, number=PHONE_NUMBER_ID, days_ago=0):
     """A message or an echo has come in."""
     at = shop.clock.now() - timedelta(days=days_ago)
     key = f"meta:{kind}:{phone}"
-    one = Event(
+    first = Event(
         key=key, kind=kind, source=Source.META, at=to_text(at), phone_number_id=number,
         contact=phone, message_id=phone,
     )  # fmt: skip
     with shop.state.transaction():
-        EventLog(shop.state).store([Payload(Source.META, key, 1, "{}", (one,))], Via.LISTEN, at)
+        EventLog(shop.state).store([Payload(Source.META, key, 1, "{}", (first,))], Via.LISTEN, at)
 
 
 def wrote(shop, row, days_ago=0):
@@ -355,10 +355,10 @@ def test_who_wrote_or_was_written_to_this_month_is_no_new_mac(shop, estimate):
     active(shop, shop.phone(2), Kind.ECHO)
     active(shop, shop.phone(3), days_ago=40)
     active(shop, shop.phone(4), number=ANOTHER_NUMBER)
-    told = estimate(5)
+    answer = estimate(5)
 
-    assert told["new_macs"] == 3
-    assert told["new_macs_basis"] == {
+    assert answer["new_macs"] == 3
+    assert answer["new_macs_basis"] == {
         "active_by_events": 2,
         "asked_at_respondio": 0,
         "active_by_respondio": 0,
@@ -379,10 +379,10 @@ def test_the_others_are_looked_up_at_respond_io_where_there_is_a_token(shop, est
     active(shop, shop.phone(1))
     wrote(shop, 2)
     wrote(shop, 3, days_ago=40)
-    told = estimate(4)
+    answer = estimate(4)
 
-    assert told["new_macs"] == 2
-    assert told["new_macs_basis"] == {
+    assert answer["new_macs"] == 2
+    assert answer["new_macs_basis"] == {
         "active_by_events": 1,
         "asked_at_respondio": 3,
         "active_by_respondio": 1,
@@ -401,9 +401,9 @@ def test_nobody_is_looked_up_who_is_known(shop, estimate, respondio):
 @pytest.mark.usefixtures("silence")
 def test_a_respond_io_that_fails_leaves_the_estimate_at_most(shop, estimate, respondio):
     shop.environ["WACOEX_RESPONDIO_TOKEN"] = "revoked"
-    told = estimate(2)
+    answer = estimate(2)
 
-    assert (told["new_macs"], told["new_macs_basis"]["not_known"]) == (2, 2)
+    assert (answer["new_macs"], answer["new_macs_basis"]["not_known"]) == (2, 2)
 
 
 @pytest.mark.usefixtures("silence")
@@ -445,11 +445,11 @@ def test_too_many_to_be_looked_up_in_time_are_not_begun_with(shop, estimate, res
 
 @pytest.mark.usefixtures("silence")
 def test_one_way_is_told_when_one_is_configured(estimate):
-    told = estimate(41)
-    [way] = told["ways"]
+    answer = estimate(41)
+    [way] = answer["ways"]
 
     assert (way["provider"], way["messages_per_second"]) == ("meta", 20.0)
-    assert told["seconds"] == way["seconds"] == pytest.approx(2.0, abs=0.1)
+    assert answer["seconds"] == way["seconds"] == pytest.approx(2.0, abs=0.1)
 
 
 @pytest.mark.usefixtures("silence")
@@ -525,7 +525,9 @@ def test_a_limit_is_used_up_when_so_many_people_were_messaged(
 ) -> None:
     found = check_limit_used_up(tier, taken, "shop", SEEN)
 
-    assert [(one.id, one.severity) for one in found] == [("WX502", one) for one in severities]
+    assert [(entry.id, entry.severity) for entry in found] == [
+        ("WX502", severity) for severity in severities
+    ]
 
 
 def test_a_plan_above_the_limit_is_critical_and_says_what_room_is_left() -> None:
@@ -559,7 +561,7 @@ def test_before_others_are_blamed_it_is_told_how_our_own_messages_left() -> None
     [finding] = check_throttled(trouble, "shop")
 
     assert finding.title == "Meta throttled this number: who else sends on it?"
-    assert [one.text for one in finding.evidence] == [
+    assert [entry.text for entry in finding.evidence] == [
         "of our own messages of broadcast 3 at most 20 left in one second;"
         " none left less than half a slot after the one before",
         "130429 came 25 times while broadcast 3 was sent",
@@ -597,7 +599,10 @@ def test_people_who_were_refused_marketing_are_told_and_are_no_fault() -> None:
     [finding] = check_refused_people(trouble, "shop")
 
     assert (finding.id, finding.severity) == ("WX506", Severity.INFO)
-    assert [one.text[:17] for one in finding.evidence] == ["12 people, 131049", "1 person, 131050:"]
+    assert [entry.text[:17] for entry in finding.evidence] == [
+        "12 people, 131049",
+        "1 person, 131050:",
+    ]
 
 
 def test_broadcasts_that_went_well_leave_no_trouble() -> None:
@@ -636,7 +641,9 @@ def test_what_became_of_rows_is_told_by_channel(shop: Any) -> None:
     found = troubles(shop.state, [shop.channel, other], shop.clock.now())
     trouble = found[shop.channel.channel_id]
     assert trouble.refused == {131049: 1, 131050: 2}
-    assert [(one.broadcast_id, one.times) for one in trouble.doubtful] == [(sent.broadcast_id, 1)]
+    assert [(entry.broadcast_id, entry.times) for entry in trouble.doubtful] == [
+        (sent.broadcast_id, 1)
+    ]
     assert found[other.channel_id] == Trouble()
     months_later = shop.clock.now() + timedelta(days=60)
     kept = troubles(shop.state, [shop.channel], months_later)[shop.channel.channel_id]

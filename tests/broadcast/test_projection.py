@@ -44,7 +44,9 @@ numbers = itertools.count()
 
 def tell(state, clock, *events):
     """Deliver events, each in a payload of its own, and let broadcasts learn them."""
-    payloads = [Payload(Source.META, f"digest {next(numbers)}", 1, "{}", (one,)) for one in events]
+    payloads = [
+        Payload(Source.META, f"digest {next(numbers)}", 1, "{}", (event,)) for event in events
+    ]
     with state.transaction():
         EventLog(state).store(payloads, Via.LISTEN, clock.now())
     bring_up_to_date(state, clock)
@@ -104,8 +106,11 @@ def test_what_was_read_does_not_become_less(shop, late):
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_the_order_of_statuses_does_not_matter(state, clock, plan_rows, words, data):
-    told = words[: data.draw(st.integers(1, len(words)))]
-    forth, back = _ends(state, clock, plan_rows, told), _ends(state, clock, plan_rows, told[::-1])
+    answer = words[: data.draw(st.integers(1, len(words)))]
+    forth, back = (
+        _ends(state, clock, plan_rows, answer),
+        _ends(state, clock, plan_rows, answer[::-1]),
+    )
 
     assert forth == back
 
@@ -161,7 +166,7 @@ def test_a_failed_message_keeps_its_code_and_131050_puts_the_person_on_the_list(
     )
 
     assert [row["code"] for row in shop.rows(broadcast).values()] == [131050, 131026]
-    assert [(one.phone, one.source) for one in list_optouts(shop.state)] == [
+    assert [(optout.phone, optout.source) for optout in list_optouts(shop.state)] == [
         (shop.phone(1), "meta-131050")
     ]
 
@@ -343,7 +348,7 @@ def told(shop, cli, running):
         at = values.pop("at", shop.clock.now().timestamp() + 60)
         payloads = emit(shop.world, kind, at=at, **values).payloads
         file = shop.directory / "told.ndjson"
-        file.write_text("".join(json.dumps(one) + "\n" for one in payloads))
+        file.write_text("".join(json.dumps(payload) + "\n" for payload in payloads))
         assert payloads
         assert cli("events", "import", file).code == 0
         return shop.current(running)
@@ -509,9 +514,9 @@ def test_who_is_unclear_comes_first_and_what_is_long_over_is_left_alone(state, c
 
 
 def test_the_program_hands_every_projection_over_under_a_name_of_its_own():
-    names = [one.name for one in consumers.projections()]
+    names = [projection.name for projection in consumers.projections()]
 
-    assert names == [one.name for one in app.projections()]
+    assert names == [projection.name for projection in app.projections()]
     assert len(names) == len(set(names)) >= 4
 
 
@@ -567,7 +572,9 @@ class Availability:
     def says(self, row: int, *values: str, text: str | None = None) -> None:
         """Let these be the statuses of a row's message."""
         said = {"message": text} if text else {}
-        self.statuses[row] = [{"value": one, "timestamp": 1_762_516_801, **said} for one in values]
+        self.statuses[row] = [
+            {"value": value, "timestamp": 1_762_516_801, **said} for value in values
+        ]
 
     def poll(self, seconds: float) -> None:
         asyncio.run(self._poll(seconds))
@@ -631,7 +638,7 @@ def test_what_respondio_tells_moves_the_row_and_stands_in_the_log(asked) -> None
     assert {event["source"] for event in events} == {"respondio"}
     assert sorted(event["kind"] for event in events) == ["message", "status", "status", "status"]
     payloads = shop.state.rows("SELECT * FROM payloads")
-    assert "secret words" not in str([list(one.values()) for one in payloads])
+    assert "secret words" not in str([list(payload.values()) for payload in payloads])
 
 
 def test_a_failure_keeps_its_code_and_its_text_and_may_opt_a_person_out(asked, clock) -> None:

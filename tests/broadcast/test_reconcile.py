@@ -37,7 +37,7 @@ def reconcile(cli, *options, **more):
 
 def decisions(state):
     found = state.rows("SELECT row, decision, decided_by FROM decisions ORDER BY decision_id")
-    return [(one["row"], one["decision"], bool(one["decided_by"])) for one in found]
+    return [(entry["row"], entry["decision"], bool(entry["decided_by"])) for entry in found]
 
 
 def test_without_a_decision_it_lists_the_rows_with_line_number_and_reason(shop, cli, broadcast):
@@ -98,20 +98,20 @@ def test_settling_asks_first(shop, cli, broadcast, word):
     assert reconcile(cli, "--as", word, tty=True, stdin="n\n").code == 1
     assert reconcile(cli, "--as", word).code == 2, "and nobody can be asked"
     assert shop.counts(broadcast)["ambiguous"] == 2
-    asked = reconcile(cli, "--as", word, tty=True, stdin="y\n")
-    assert f"record 2 rows as {word}?" in asked.err
-    assert asked.code == 0
+    requests = reconcile(cli, "--as", word, tty=True, stdin="y\n")
+    assert f"record 2 rows as {word}?" in requests.err
+    assert requests.code == 0
 
 
 def test_sending_again_needs_the_number_of_rows_typed(shop, cli, broadcast):
-    asked = reconcile(cli, "--resend", tty=True, stdin="2\n")
+    requests = reconcile(cli, "--resend", tty=True, stdin="2\n")
 
-    assert asked.code == 0
-    assert "2 tried less than 10 minutes ago: a status may still come" in asked.err
-    assert "2 people may get the message twice; type 2 to send it again" in asked.err
+    assert requests.code == 0
+    assert "2 tried less than 10 minutes ago: a status may still come" in requests.err
+    assert "2 people may get the message twice; type 2 to send it again" in requests.err
     assert shop.counts(broadcast) == {"accepted": 3, "pending": 2}
     assert shop.current(broadcast).status.value == "paused"
-    assert "wacoex broadcast resume 1" in asked.out
+    assert "wacoex broadcast resume 1" in requests.out
     assert len(shop.world.log.arrivals) == 5, "nothing leaves before it is resumed"
 
 
@@ -228,7 +228,7 @@ def verdicts(told):
 
 def decided(shop):
     found = shop.state.rows("SELECT row, decision, decided_by FROM decisions ORDER BY decision_id")
-    return [(one["row"], one["decision"], one["decided_by"]) for one in found]
+    return [(entry["row"], entry["decision"], entry["decided_by"]) for entry in found]
 
 
 # Meta
@@ -236,14 +236,14 @@ def decided(shop):
 
 def test_a_history_without_a_message_of_that_moment_names_the_rows_that_did_not_go_out(shop, cli):
     doubtful = in_doubt(shop)
-    told = reconcile(cli, "--json")
+    answer = reconcile(cli, "--json")
 
-    assert verdicts(told) == [(3, "did_not"), (5, "did_not")]
-    assert told.code == 0
-    assert (told.data["did_not"], told.data["ambiguous"]) == (2, 2)
-    assert told.data["asked"]["meta"] == {"available": True, "why_not": None}
-    assert told.data["asked"]["respondio"]["available"] is None
-    assert told.data["rows"][0]["source"] == "Meta's message history"
+    assert verdicts(answer) == [(3, "did_not"), (5, "did_not")]
+    assert answer.code == 0
+    assert (answer.data["did_not"], answer.data["ambiguous"]) == (2, 2)
+    assert answer.data["asked"]["meta"] == {"available": True, "why_not": None}
+    assert answer.data["asked"]["respondio"]["available"] is None
+    assert answer.data["rows"][0]["source"] == "Meta's message history"
     assert shop.counts(doubtful) == {"accepted": 4, "ambiguous": 2}, "and nothing moved"
     text = reconcile(cli, tty=True).out
     assert "2 did not go out, as far as the list tells; not sent again" in text
@@ -252,10 +252,10 @@ def test_a_history_without_a_message_of_that_moment_names_the_rows_that_did_not_
 
 def test_messages_that_are_not_ours_by_id_leave_the_rows_unknown(shop, cli):
     in_doubt(shop, is_taken=True)
-    told = reconcile(cli, "--json")
+    answer = reconcile(cli, "--json")
 
-    assert verdicts(told) == [(3, "unknown"), (5, "unknown")]
-    assert told.data["rows"][0]["why"] == (
+    assert verdicts(answer) == [(3, "unknown"), (5, "unknown")]
+    assert answer.data["rows"][0]["why"] == (
         "2 messages of that moment are not ours by id: it may have gone out"
     )
 
@@ -269,34 +269,34 @@ def test_a_history_of_many_pages_is_read_back_to_the_row(shop, cli):
 def test_a_number_without_a_history_is_said_and_nothing_is_lost(shop, cli):
     in_doubt(shop)
     shop.world.patch_settings({"message_history": False})
-    told = reconcile(cli, "--json")
+    answer = reconcile(cli, "--json")
 
-    assert told.code == 0
-    assert verdicts(told) == [(3, "unknown"), (5, "unknown")]
-    assert told.data["asked"]["meta"]["available"] is False
-    assert "code 100" in told.data["asked"]["meta"]["why_not"]
-    assert "warning: not asked: Meta: Meta refused" in told.err
+    assert answer.code == 0
+    assert verdicts(answer) == [(3, "unknown"), (5, "unknown")]
+    assert answer.data["asked"]["meta"]["available"] is False
+    assert "code 100" in answer.data["asked"]["meta"]["why_not"]
+    assert "warning: not asked: Meta: Meta refused" in answer.err
 
 
 def test_without_a_token_it_still_lists_the_rows(run, shop, cli):
     in_doubt(shop)
     environ = {name: value for name, value in shop.environ.items() if name != "WACOEX_META_TOKEN"}
-    told = run("broadcast", "reconcile", "1", "--json", env=environ)
+    answer = run("broadcast", "reconcile", "1", "--json", env=environ)
 
-    assert told.code == 0
-    assert verdicts(told) == [(3, "unknown"), (5, "unknown")]
-    assert "meta-token" in told.data["asked"]["meta"]["why_not"]
-    assert "warning: not asked: " in told.err
+    assert answer.code == 0
+    assert verdicts(answer) == [(3, "unknown"), (5, "unknown")]
+    assert "meta-token" in answer.data["asked"]["meta"]["why_not"]
+    assert "warning: not asked: " in answer.err
 
 
 def test_offline_nobody_is_asked(shop, cli):
     in_doubt(shop)
     shop.faults(Fault("server_error", on="reads"))
-    told = reconcile(cli, "--offline", "--json")
+    answer = reconcile(cli, "--offline", "--json")
 
-    assert verdicts(told) == [(3, "unknown"), (5, "unknown")]
-    assert told.data["rows"][0]["why"] == "wacoex asked nobody"
-    assert told.data["asked"]["meta"] == {"available": None, "why_not": "wacoex asked nobody"}
+    assert verdicts(answer) == [(3, "unknown"), (5, "unknown")]
+    assert answer.data["rows"][0]["why"] == "wacoex asked nobody"
+    assert answer.data["asked"]["meta"] == {"available": None, "why_not": "wacoex asked nobody"}
 
 
 def test_rows_of_a_moment_ago_are_not_asked_about(shop, cli):
@@ -304,22 +304,22 @@ def test_rows_of_a_moment_ago_are_not_asked_about(shop, cli):
     shop.faults(Fault("reset_after", recipients=frozenset({shop.phone(2)})))
     shop.send(doubtful)
     shop.faults(Fault("server_error", on="reads"))
-    told = reconcile(cli, "--json")
+    answer = reconcile(cli, "--json")
 
-    assert verdicts(told) == [(2, "unknown")]
-    assert told.data["asked"]["meta"] == {"available": None, "why_not": None}
+    assert verdicts(answer) == [(2, "unknown")]
+    assert answer.data["asked"]["meta"] == {"available": None, "why_not": None}
 
 
 def test_what_did_not_go_out_is_sent_again_after_the_number_is_typed(shop, cli):
     doubtful = in_doubt(shop)
-    asked = reconcile(cli, "--resend", tty=True, stdin="2\n")
+    requests = reconcile(cli, "--resend", tty=True, stdin="2\n")
 
-    assert asked.code == 0
-    assert "2 did not go out" in asked.err
-    assert "type 2 to send it again" in asked.err
-    assert "may get the message twice" not in asked.err
+    assert requests.code == 0
+    assert "2 did not go out" in requests.err
+    assert "type 2 to send it again" in requests.err
+    assert "may get the message twice" not in requests.err
     assert shop.counts(doubtful) == {"accepted": 4, "pending": 2}
-    assert "wacoex broadcast resume 1" in asked.out
+    assert "wacoex broadcast resume 1" in requests.out
     assert cli("broadcast", "resume", 1, "--yes").code == 0
     assert shop.counts(doubtful) == {"accepted": 6}
     assert shop.taken_twice() == []
@@ -364,12 +364,12 @@ def outgoing(shop, row, *, seconds=1.0, template="opening_hours", **more):
 def test_a_row_whose_message_is_listed_went_out_and_is_moved_to_where_it_came(shop, cli, doubtful):
     statuses = [{"value": "pending", "timestamp": 1}, {"value": "delivered", "timestamp": 2}]
     message_id = outgoing(shop, 3, status=statuses)
-    told = reconcile(cli, "--json")
+    answer = reconcile(cli, "--json")
 
-    assert verdicts(told) == [(3, "went_out"), (5, "did_not")]
-    assert [row["state"] for row in told.data["rows"]] == ["delivered", "ambiguous"]
-    assert (told.data["went_out"], told.data["did_not"], told.data["ambiguous"]) == (1, 1, 1)
-    assert told.data["asked"]["respondio"] == {"available": True, "why_not": None}
+    assert verdicts(answer) == [(3, "went_out"), (5, "did_not")]
+    assert [row["state"] for row in answer.data["rows"]] == ["delivered", "ambiguous"]
+    assert (answer.data["went_out"], answer.data["did_not"], answer.data["ambiguous"]) == (1, 1, 1)
+    assert answer.data["asked"]["respondio"] == {"available": True, "why_not": None}
     assert shop.counts(doubtful) == {"accepted": 4, "delivered": 1, "ambiguous": 1}
     assert shop.rows(doubtful)[3]["message_id"] == str(message_id)
     assert decided(shop) == [(3, f"went out: message {message_id}", "respond.io's message list")]
@@ -397,10 +397,10 @@ def test_other_messages_to_the_person_are_not_taken_for_it(shop, cli, doubtful):
 def test_two_that_could_be_it_leave_the_row_unknown(shop, cli, doubtful):
     outgoing(shop, 3)
     outgoing(shop, 3, seconds=20)
-    told = reconcile(cli, "--json")
+    answer = reconcile(cli, "--json")
 
-    assert verdicts(told)[0] == (3, "unknown")
-    assert "2 messages to this person could be it" in told.data["rows"][0]["why"]
+    assert verdicts(answer)[0] == (3, "unknown")
+    assert "2 messages to this person could be it" in answer.data["rows"][0]["why"]
 
 
 def test_a_message_that_is_another_broadcasts_row_is_not_taken_for_it(shop, cli, doubtful):
@@ -422,21 +422,21 @@ def test_a_contact_that_is_gone_leaves_its_row_unknown_and_the_others_are_asked_
 ):
     desk.set_phone(desk.find(f"phone:{shop.phone(3)}"), None)
     outgoing(shop, 5)
-    told = reconcile(cli, "--json")
+    answer = reconcile(cli, "--json")
 
-    assert verdicts(told) == [(3, "unknown"), (5, "went_out")]
-    assert "it may have been deleted or merged" in told.data["rows"][0]["why"]
-    assert told.data["asked"]["respondio"]["available"] is True
+    assert verdicts(answer) == [(3, "unknown"), (5, "went_out")]
+    assert "it may have been deleted or merged" in answer.data["rows"][0]["why"]
+    assert answer.data["asked"]["respondio"]["available"] is True
 
 
 def test_a_token_that_is_not_accepted_is_said_and_nothing_is_lost(shop, cli, doubtful):
     shop.environ["WACOEX_RESPONDIO_TOKEN"] = "expired"
-    told = reconcile(cli, "--json")
+    answer = reconcile(cli, "--json")
 
-    assert told.code == 0
-    assert verdicts(told) == [(3, "unknown"), (5, "unknown")]
-    assert told.data["asked"]["respondio"]["available"] is False
-    assert "warning: not asked: respond.io: " in told.err
+    assert answer.code == 0
+    assert verdicts(answer) == [(3, "unknown"), (5, "unknown")]
+    assert answer.data["asked"]["respondio"]["available"] is False
+    assert "warning: not asked: respond.io: " in answer.err
 
 
 def test_sending_again_leaves_out_whom_the_asking_found(shop, cli, doubtful):
@@ -470,10 +470,10 @@ def test_what_respondio_took_without_an_answer_is_found_and_nobody_is_sent_to_tw
     )
     shop.send(doubtful)
     shop.faults()
-    told = reconcile(cli, "--json")
+    answer = reconcile(cli, "--json")
 
-    assert verdicts(told) == [(2, "went_out"), (5, "unknown")]
-    assert told.data["rows"][1]["why"].startswith("too early")
+    assert verdicts(answer) == [(2, "went_out"), (5, "unknown")]
+    assert answer.data["rows"][1]["why"].startswith("too early")
     assert reconcile(cli, "--resend", "--expect", "1").code == 0
     assert cli("broadcast", "resume", 1, "--yes").code == 0
     assert shop.taken_twice() == []
@@ -487,17 +487,17 @@ def test_statuses_that_had_come_in_settle_their_rows_first(shop, cli):
     doubtful = in_doubt(shop, is_taken=True)
     with shop.state.transaction():
         EventLog(shop.state).store([status_of(shop, 3)], Via.LISTEN, shop.clock.now())
-    told = reconcile(cli, "--json")
+    answer = reconcile(cli, "--json")
 
-    assert told.data["settled_by_webhooks"] == 1
-    assert verdicts(told) == [(5, "unknown")]
-    assert "1 message of that moment is not ours by id" in told.data["rows"][0]["why"]
+    assert answer.data["settled_by_webhooks"] == 1
+    assert verdicts(answer) == [(5, "unknown")]
+    assert "1 message of that moment is not ours by id" in answer.data["rows"][0]["why"]
     assert shop.states(doubtful)[2] == "delivered"
 
 
 def status_of(shop, row):
-    sent = next(one for one in shop.world.log.accepted() if one.recipient == shop.phone(row))
-    told = {
+    sent = next(item for item in shop.world.log.accepted() if item.recipient == shop.phone(row))
+    answer = {
         "id": sent.message_id,
         "status": "delivered",
         "timestamp": str(int(shop.clock.now().timestamp())),
@@ -505,7 +505,7 @@ def status_of(shop, row):
     }
     value = {
         "metadata": {"phone_number_id": PHONE_NUMBER_ID, "display_phone_number": PHONE},
-        "statuses": [told],
+        "statuses": [answer],
     }
     entry = {"id": WABA_ID, "changes": [{"field": "messages", "value": value}]}
     body = {"object": "whatsapp_business_account", "entry": [entry]}

@@ -219,25 +219,25 @@ def test_a_log_gets_the_same_in_one_line() -> None:
 
 
 def test_a_program_gets_every_number() -> None:
-    told = report.to_json(BUSY)
+    answer = report.to_json(BUSY)
 
-    assert told["counts"]["accepted"] == 900
-    assert told["counts"]["skipped"] == 11
-    assert told["rate"] == {
+    assert answer["counts"]["accepted"] == 900
+    assert answer["counts"]["skipped"] == 11
+    assert answer["rate"] == {
         "now": 19,
         "last_minute": 19.4,
         "peak_in_one_second": 20,
         "told_limit": None,
     }
-    assert told["codes"][0] == {
+    assert answer["codes"][0] == {
         "code": 131026,
         "state": "failed",
         "n": 4,
         "meaning": "the message cannot be delivered: no WhatsApp, an old version, or terms not"
         " accepted",
     }
-    assert (told["held"], told["seconds_left"]) == ([], 155)
-    json.dumps(told, allow_nan=False)
+    assert (answer["held"], answer["seconds_left"]) == ([], 155)
+    json.dumps(answer, allow_nan=False)
 
 
 def test_who_is_held_by_quiet_hours_is_told_in_their_own_time_and_waits_for_nothing_else() -> None:
@@ -484,9 +484,9 @@ def test_a_browser_shows_it_on_a_small_screen_without_a_complaint_or_a_request(c
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         tab = browser.new_page(viewport={"width": 390, "height": 844})
-        tab.on("console", lambda one: complaints.append(one.text))
-        tab.on("pageerror", lambda one: complaints.append(str(one)))
-        tab.on("request", lambda one: requests.append(one.url))
+        tab.on("console", lambda entry: complaints.append(entry.text))
+        tab.on("pageerror", lambda entry: complaints.append(str(entry)))
+        tab.on("request", lambda entry: requests.append(entry.url))
         tab.goto(target.as_uri())
         width = tab.evaluate("document.documentElement.scrollWidth")
         padding = tab.evaluate("getComputedStyle(document.querySelector('figure')).paddingTop")
@@ -573,9 +573,9 @@ def test_each_message_counts_once_for_each_status_in_the_picture(shop):
     assert Rows(shop.state, 1).deliveries_end(since, attempts) == LATER[1]
     rows = Rows(shop.state, 1).deliveries(since, attempts, 19)
 
-    first, second = (one[:19] for one in LATER)
+    first, second = (entry[:19] for entry in LATER)
     assert [
-        (one["status"], one["at"], one["n"]) for one in rows if one["status"] != "accepted"
+        (row["status"], row["at"], row["n"]) for row in rows if row["status"] != "accepted"
     ] == [
         ("delivered", first, 1),
         ("delivered", second, 1),
@@ -584,7 +584,7 @@ def test_each_message_counts_once_for_each_status_in_the_picture(shop):
         ("sent", first, 1),
         ("sent", second, 1),
     ]
-    assert sum(one["n"] for one in rows if one["status"] == "accepted") == 4
+    assert sum(row["n"] for row in rows if row["status"] == "accepted") == 4
 
 
 @pytest.mark.parametrize(
@@ -641,8 +641,8 @@ def test_the_page_answers_in_the_order_of_a_shop_owners_questions(page, shop, cl
 
     assert -1 not in places
     assert places == sorted(places)
-    told = cli("broadcast", "report", 1, "--json").data
-    assert told["outcome"] == {
+    answer = cli("broadcast", "report", 1, "--json").data
+    assert answer["outcome"] == {
         "recipients": 4,
         "reached": 2,
         "read": 1,

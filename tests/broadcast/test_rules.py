@@ -238,10 +238,10 @@ def test_a_stop_pauses_the_broadcast_and_leaves_the_others_pending(shop, code, s
     counts = shop.counts(broadcast)
     assert counts.keys() == {"retry", "pending"}
     assert counts["pending"] > 10
-    told = shown(shop, broadcast)
-    assert f"refused with code {code}: {classify(code, subcode).meaning}" in told
-    assert classify_open(code).action in told
-    assert "wacoex broadcast resume 1" in told
+    answer = shown(shop, broadcast)
+    assert f"refused with code {code}: {classify(code, subcode).meaning}" in answer
+    assert classify_open(code).action in answer
+    assert "wacoex broadcast resume 1" in answer
 
 
 @pytest.mark.parametrize("code", [190, 131042])
@@ -289,7 +289,7 @@ def test_a_code_that_may_hide_a_sent_message_is_never_tried_again(shop, code):
 
     assert shop.states(broadcast) == ["accepted", "ambiguous", "accepted", "accepted"]
     assert (sent.exit_status, sent.broadcast.status.value) == (7, "completed")
-    assert [one.recipient for one in shop.world.log.arrivals].count(shop.phone(2)) == 1
+    assert [arrival.recipient for arrival in shop.world.log.arrivals].count(shop.phone(2)) == 1
     assert "wacoex broadcast reconcile 1" in shown(shop, broadcast)
 
 
@@ -434,8 +434,8 @@ BAD = outcome(RowState.REJECTED, 131026)
 
 def opened(outcomes: list[Settled], breaker: Breaker | None = None) -> Stop | None:
     breaker = breaker or Breaker()
-    for one in outcomes:
-        breaker.saw(one)
+    for entry in outcomes:
+        breaker.saw(entry)
     return breaker.verdict()
 
 

@@ -35,7 +35,9 @@ def test_the_one_planned_broadcast_is_sent_after_a_yes(shop, cli):
     assert "broadcast 1 on shop (opening_hours (en_US)): completed" in sent.out
     assert "3 recipients: 3 accepted" in sent.out
     assert shop.counts(broadcast) == {"accepted": 3}
-    assert [one.recipient for one in shop.world.log.arrivals] == [shop.phone(n) for n in (1, 2, 3)]
+    assert [arrival.recipient for arrival in shop.world.log.arrivals] == [
+        shop.phone(n) for n in (1, 2, 3)
+    ]
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "", "maybe\n"])
@@ -118,12 +120,12 @@ def test_a_dry_run_shows_the_first_three_requests_and_sends_nothing(shop, cli):
 
     assert shown.code == 0
     requests = shown.data["requests"]
-    assert [one["body"]["to"] for one in requests] == [shop.phone(n) for n in (1, 2, 3)]
+    assert [request["body"]["to"] for request in requests] == [shop.phone(n) for n in (1, 2, 3)]
     assert requests[0]["url"].endswith("/messages")
     assert requests[0]["body"]["biz_opaque_callback_data"].endswith("-1-1-1")
     body = requests[2]["body"]["template"]["components"][0]["parameters"]
-    assert [one["text"] for one in body] == ["Ana3", "A-3"]
-    assert {one["headers"]["Authorization"] for one in requests} == {"Bearer ****"}
+    assert [entry["text"] for entry in body] == ["Ana3", "A-3"]
+    assert {request["headers"]["Authorization"] for request in requests} == {"Bearer ****"}
     assert shop.world.log.arrivals == []
     assert shop.counts(broadcast) == {"pending": 5}
     assert shop.current(broadcast).status.value == "planned"
@@ -239,7 +241,7 @@ def test_a_program_follows_the_rate_the_outcomes_and_the_codes(shop, cli):
     assert (last["counts"]["accepted"], last["counts"]["rejected"]) == (2, 1)
     assert last["rate"].keys() == {"now", "last_minute", "peak_in_one_second", "told_limit"}
     assert last["rate"]["peak_in_one_second"] == 3
-    assert [(one["code"], one["state"], one["n"]) for one in last["codes"]] == [
+    assert [(code["code"], code["state"], code["n"]) for code in last["codes"]] == [
         (131026, "rejected", 1)
     ]
     assert (last["held"], last["seconds_left"]) == ([], None)
@@ -317,7 +319,7 @@ def test_list_shows_the_newest_first_with_how_far_each_has_come(shop, cli):
     shop.planned(3)
     listed = cli("broadcast", "list", "--json").data["broadcasts"]
 
-    assert [(one["broadcast_id"], one["status"], one["taken"]) for one in listed] == [
+    assert [(entry["broadcast_id"], entry["status"], entry["taken"]) for entry in listed] == [
         (2, "planned", 0),
         (1, "completed", 2),
     ]
@@ -647,9 +649,9 @@ def test_a_sender_that_died_is_told_with_the_command_that_settles_it(cli, shop, 
     killed(sender)
     claimed = rows_in(shop, "sending")
 
-    told = cli("state", "check", "--json")
+    answer = cli("state", "check", "--json")
 
-    assert told.code == 8
-    [problem] = told.data["problems"]
+    assert answer.code == 8
+    [problem] = answer.data["problems"]
     assert problem["problem"].startswith(f"{len(claimed)} rows of broadcast 1")
     assert problem["remedy"].startswith("wacoex broadcast resume 1 ")

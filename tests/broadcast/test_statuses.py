@@ -94,7 +94,7 @@ def test_statuses_that_name_no_attempt_move_the_rows_of_their_messages(shop, cli
         who = {"recipient_id": phone(row).lstrip("+")}
         return [
             webhook(shop, ids[phone(row)], word, after, code=code, **who)
-            for word, after, code in told
+            for word, after, code in answer
         ]
 
     bodies = [
@@ -113,12 +113,12 @@ def test_statuses_that_name_no_attempt_move_the_rows_of_their_messages(shop, cli
     imported(cli, bodies)
 
     shown = cli("broadcast", "show", 1, "--json").data
-    told = {state: n for state, n in shown["counts"].items() if n}
-    assert told == {"failed": 3, "read": 1, "delivered": 2}
+    answer = {state: n for state, n in shown["counts"].items() if n}
+    assert answer == {"failed": 3, "read": 1, "delivered": 2}
     assert {row["code"] for row in shown["codes"]} == {131026, 131049, 131050}
     assert shop.states(broadcast)[3:5] == ["delivered", "delivered"]
     # Who said so of a message of another program is on the list too.
-    assert {one.phone for one in list_optouts(shop.state)} == {phone(6), "+6590000001"}
+    assert {optout.phone for optout in list_optouts(shop.state)} == {phone(6), "+6590000001"}
     people = shop.file("sale.csv", [(phone(n), "Ana") for n in range(1, 7)], ("phone", "name"))
     assert shop.plan(people, **SALE).skipped == {"opted_out": 1, "cooling_down": 1}
     assert cli("state", "check").code == 0
@@ -314,7 +314,7 @@ def test_a_stop_button_belongs_to_the_message_whoever_taps_it(shop, cli, who):
     imported(cli, [body])
 
     cli("broadcast", "show", 1)
-    assert {one.scope.value for one in list_optouts(shop.state)} == {"marketing"}
+    assert {optout.scope.value for optout in list_optouts(shop.state)} == {"marketing"}
 
 
 # What Meta holds back

@@ -108,8 +108,8 @@ def row(state, sender):
 
 
 def test_rows_are_claimed_in_order_each_once(sender):
-    assert [one.row for one in sender.claim(2)] == [1, 2]
-    assert [one.row for one in sender.claim(9)] == [3]
+    assert [entry.row for entry in sender.claim(2)] == [1, 2]
+    assert [entry.row for entry in sender.claim(9)] == [3]
     assert sender.claim(9) == ()
 
 
@@ -135,15 +135,15 @@ def test_a_second_try_given_back_waits_as_a_retry_again(sender, row, clock):
     sender.give_back(*sender.claim())
 
     assert row(1)["state"] == RETRY
-    assert [one.row for one in sender.claim()] == [1], "and is due at once"
+    assert [entry.row for entry in sender.claim()] == [1], "and is due at once"
 
 
 def test_a_retry_waits_for_its_time_and_then_comes_before_new_rows(sender, clock):
     sender.settle(*sender.claim(), RETRY, seconds=10, code=130429)
     clock.advance(9.9)
-    assert [one.row for one in sender.claim()] == [2]
+    assert [entry.row for entry in sender.claim()] == [2]
     clock.advance(0.1)
-    assert [one.row for one in sender.claim(2)] == [1, 3]
+    assert [entry.row for entry in sender.claim(2)] == [1, 3]
 
 
 def test_a_row_is_tried_five_times_in_one_run(sender, row, clock):
@@ -154,7 +154,7 @@ def test_a_row_is_tried_five_times_in_one_run(sender, row, clock):
     assert fifth.tries_in_run == 5
     sender.settle(fifth, RETRY)
 
-    assert [one.row for one in sender.claim(9)] == [2, 3]
+    assert [entry.row for entry in sender.claim(9)] == [2, 3]
     assert row(1)["state"] == RETRY, "the next run may try it again"
     assert not sender.has_more()
 
@@ -165,7 +165,7 @@ def test_a_row_is_tried_for_ten_minutes_in_one_run(sender, clock):
     sender.settle(*sender.claim(), RETRY, seconds=1)
     clock.advance(1)
 
-    assert [one.row for one in sender.claim(9)] == [2, 3]
+    assert [entry.row for entry in sender.claim(9)] == [2, 3]
     assert not sender.has_more()
 
 
@@ -181,7 +181,7 @@ def test_the_next_run_gives_every_retry_its_tries_again(state, sender, clock):
 def test_an_ambiguous_row_is_never_claimed_again(sender, row):
     sender.settle(*sender.claim(), AMBIGUOUS, detail="no answer")
 
-    assert [one.row for one in sender.claim(9)] == [2, 3]
+    assert [entry.row for entry in sender.claim(9)] == [2, 3]
     assert (row(1)["state"], row(1)["detail"]) == (AMBIGUOUS, "no answer")
 
 
@@ -267,7 +267,7 @@ def test_a_row_to_be_sent_again_has_all_its_tries_and_survives_being_given_back(
     assert (again.tries_in_run, again.first_try_in_run_at) == (1, clock.now())
     sender.give_back(again)
 
-    assert [one.row for one in sender.claim()] == [1]
+    assert [entry.row for entry in sender.claim()] == [1]
 
 
 def test_when_a_message_left_is_kept_though_its_status_came_before_the_answer(sender, state, clock):
@@ -504,14 +504,14 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def ambiguous_rows_stay_until_a_person_decides(self):
-        waiting = {one.row for one, _ in self.process.settled}
+        waiting = {entry.row for entry, _ in self.process.settled}
         ambiguous = {row["row"] for row in self.rows() if row["state"] == "ambiguous"}
         assert ambiguous == self.undecided - waiting
 
     @invariant()
     def only_what_this_process_holds_is_being_sent(self):
         holds = {claim.row for claim in [*self.process.held, *self.process.under_way]}
-        holds |= {one.row for one, _ in self.process.settled}
+        holds |= {entry.row for entry, _ in self.process.settled}
         assert {row["row"] for row in self.rows() if row["state"] == "sending"} == holds
 
     @invariant()

@@ -41,7 +41,7 @@ def people(shop):
 
 def tell(state, clock, word, code=None):
     """A status webhook about the test comes in."""
-    one = Event(
+    first = Event(
         key=f"meta:status:wamid.test:{word}",
         kind=Kind.STATUS,
         source=Source.META,
@@ -55,7 +55,7 @@ def tell(state, clock, word, code=None):
         },
     )
     with state.transaction():
-        payload = Payload(Source.META, f"digest {word}", 1, "{}", (one,))
+        payload = Payload(Source.META, f"digest {word}", 1, "{}", (first,))
         EventLog(state).store([payload], Via.LISTEN, clock.now())
 
 
@@ -178,7 +178,7 @@ def test_a_no_sends_nothing_and_leaves_the_plan_alone(shop, cli, people):
     assert "broadcast 1 planned on shop" in planned.out
     assert "no test was sent" in planned.err
     assert shop.world.log.arrivals == []
-    assert [one.broadcast_id for one in Broadcasts(shop.state).of_channel(None, None)] == [1]
+    assert [entry.broadcast_id for entry in Broadcasts(shop.state).of_channel(None, None)] == [1]
 
 
 def test_a_test_that_meta_refuses_says_why(shop, cli, people):
@@ -211,7 +211,7 @@ def test_what_speaks_against_sending_stops_the_test_and_leaves_no_trace(shop, cl
     assert "--overrule" not in planned.envelope["errors"][0]["hint"]
     assert planned.data["test"]["state"] is None
     assert shop.world.log.arrivals == []
-    assert [one.broadcast_id for one in Broadcasts(shop.state).of_channel(None, None)] == [1]
+    assert [entry.broadcast_id for entry in Broadcasts(shop.state).of_channel(None, None)] == [1]
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def plan(shop, cli, monkeypatch):
 
 
 def sent_to(shop) -> list[str | None]:
-    return [one.recipient for one in shop.world.log.arrivals]
+    return [arrival.recipient for arrival in shop.world.log.arrivals]
 
 
 @pytest.mark.parametrize("provider", [Provider.RESPONDIO])

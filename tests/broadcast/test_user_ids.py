@@ -307,9 +307,9 @@ def test_two_rows_that_turn_out_to_be_one_person_after_the_plan_get_one_message(
 @pytest.mark.parametrize(("first", "second"), [(ANA, NUMBER), (NUMBER, ANA), (ANA, ANA)])
 def test_who_has_the_message_by_the_other_name_has_it_already(shop, first, second):
     known_to_meta(shop, ANA)
-    one = shop.planned(shop.file("one.csv", [(first,)]))
+    single = shop.planned(shop.file("one.csv", [(first,)]))
     two = shop.planned(shop.file("two.csv", [(second,), (BEN,)]))
-    shop.send(one)
+    shop.send(single)
     wrote(shop, phone=NUMBER, user_id=ANA)
 
     with pytest.raises(Exception, match="already have this message"):

@@ -26,7 +26,7 @@ HEALTHY = {"is_on_biz_app": True, "platform_type": "CLOUD_API", "status": "CONNE
 
 
 def found(node: dict[str, Any]) -> list[tuple[str, Severity]]:
-    return [(one.id, one.severity) for one in check_can_send(node, "shop", SEEN)]
+    return [(entry.id, entry.severity) for entry in check_can_send(node, "shop", SEEN)]
 
 
 def test_a_field_that_was_not_given_is_neither_good_nor_bad() -> None:
@@ -63,7 +63,9 @@ def test_a_blocked_entity_names_its_error_and_metas_solution() -> None:
     [finding] = check_can_send(node, "shop", SEEN)
 
     assert (finding.id, finding.severity) == ("WX206", Severity.CRITICAL)
-    assert [one.text for one in finding.evidence] == ["WABA is BLOCKED (141006: no payment method)"]
+    assert [entry.text for entry in finding.evidence] == [
+        "WABA is BLOCKED (141006: no payment method)"
+    ]
     assert finding.remedy == ("add a payment method",)
 
 
@@ -92,13 +94,13 @@ def test_the_overall_word_counts_where_no_entity_explains_it() -> None:
     )
 )
 def test_no_answer_of_meta_breaks_the_checks(node: dict[str, Any]) -> None:
-    assert all(isinstance(one, Finding) for one in check_can_send(node, "shop", SEEN))
+    assert all(isinstance(entry, Finding) for entry in check_can_send(node, "shop", SEEN))
 
 
 def settled(values: dict[str, Any]) -> dict[str, Severity]:
     findings = check_can_send(values, "shop", SEEN)
     judged = allow_for_settling(findings, values, "shop", NOW, SEEN)
-    return {one.id: one.severity for one in judged}
+    return {entry.id: entry.severity for entry in judged}
 
 
 def just_connected(**values: object) -> dict[str, Any]:
@@ -155,8 +157,8 @@ def test_a_token_that_ended_is_unknown_and_one_that_soon_ends_a_warning(
 ) -> None:
     found = check_token(values, "shop", NOW, SEEN)
 
-    assert [one.severity for one in found] == severities
-    assert {one.id for one in found} <= {"WX701"}
+    assert [entry.severity for entry in found] == severities
+    assert {entry.id for entry in found} <= {"WX701"}
 
 
 def test_a_missing_token_says_where_to_store_one() -> None:
@@ -185,4 +187,4 @@ def test_the_app_secret_is_missed_once_for_all_channels() -> None:
 def test_a_version_is_warned_about_90_days_before_its_end(version: str, title: str | None) -> None:
     found = check_version(version, NOW, SEEN)
 
-    assert [(one.id, one.title) for one in found] == ([("WX703", title)] if title else [])
+    assert [(entry.id, entry.title) for entry in found] == ([("WX703", title)] if title else [])

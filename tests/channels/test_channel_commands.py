@@ -224,11 +224,11 @@ def bring(run, *lines: str, options: tuple[str, ...] = ()) -> Any:
 
 
 def names(run) -> list[str]:
-    return [one["channel"] for one in run("channel", "list", "--json").data["channels"]]
+    return [channel["channel"] for channel in run("channel", "list", "--json").data["channels"]]
 
 
 def problems(done: Any) -> list[tuple[int, str]]:
-    return [(one["line"], one["message"]) for one in done.data["problems"]]
+    return [(problem["line"], problem["message"]) for problem in done.data["problems"]]
 
 
 def test_every_row_becomes_a_channel(run) -> None:
@@ -246,9 +246,9 @@ def test_every_row_becomes_a_channel(run) -> None:
         },
     )
     lab, shop = run("channel", "list", "--json").data["channels"]
-    told = ("phone", "phone_number_id", "waba_id", "respondio_channel_id", "provider", "owner")
-    assert [shop[name] for name in told] == ["+6560000001", "1001", "20", 7, "respondio", "Ana"]
-    assert [lab[name] for name in told] == ["+6560000002", None, None, None, "meta", None]
+    answer = ("phone", "phone_number_id", "waba_id", "respondio_channel_id", "provider", "owner")
+    assert [shop[name] for name in answer] == ["+6560000001", "1001", "20", 7, "respondio", "Ana"]
+    assert [lab[name] for name in answer] == ["+6560000002", None, None, None, "meta", None]
 
 
 def test_a_second_import_changes_nothing(run) -> None:
@@ -310,7 +310,7 @@ def test_one_unfit_row_keeps_all_out_and_every_problem_is_told_with_its_line(run
         (16, "the number +6560000001 is already in line 2"),
         (17, "the phone_number_id 1001 is already in line 2"),
     ]
-    assert all(one["hint"] for one in done.data["problems"])
+    assert all(problem["hint"] for problem in done.data["problems"])
     assert names(run) == ["old"]
 
 
@@ -352,7 +352,7 @@ def test_an_archived_channel_stays_put_away(run) -> None:
 def test_what_list_prints_as_json_can_be_taken_in_elsewhere(run, tmp_path: Path) -> None:
     bring(run, HEADER, LISTED_SHOP, LISTED_LAB)
     entries = run("channel", "list", "--json").data["channels"]
-    content = "".join(f"{json.dumps(one)}\n" for one in entries)
+    content = "".join(f"{json.dumps(entry)}\n" for entry in entries)
     elsewhere = {"WACOEX_STATE": str(tmp_path / "elsewhere.db")}
 
     taken = run("channel", "import", "-", stdin=content, env=elsewhere)

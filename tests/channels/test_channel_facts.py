@@ -52,9 +52,11 @@ def state(*events: AccountEvent, **values: object) -> str | None:
 def names(event: AccountEvent) -> list[str]:
     """The channels that are told about an event, asked one by one and all at once."""
     channels = [SHOP, DESK, FAR]
-    alone = [one.name for one in channels if concerns(one, event)]
+    alone = [channel.name for channel in channels if concerns(channel, event)]
     together = by_channel(channels, [event])
-    assert [one.name for one in channels if together[one.channel_id] == (event,)] == alone
+    assert [
+        channel.name for channel in channels if together[channel.channel_id] == (event,)
+    ] == alone
     return alone
 
 

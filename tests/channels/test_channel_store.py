@@ -159,8 +159,8 @@ def test_every_read_looks_up_the_key_and_scans_nothing(state: State) -> None:
     kinds = [(ID, "echo", "", EVER), (PHONE, "echo", "", EVER)]
     queries = [
         _all_of(_NEWEST, kinds),
-        _all_of(_NEWEST_AFTER, [one[:3] for one in kinds]),
-        _all_of(_FIRST, [one[:2] for one in kinds]),
+        _all_of(_NEWEST_AFTER, [kind[:3] for kind in kinds]),
+        _all_of(_FIRST, [kind[:2] for kind in kinds]),
         ("SELECT phone_number_id FROM numbers_seen WHERE phone = ?", [PHONE]),
     ]
     for sql, parameters in queries:
@@ -222,7 +222,7 @@ def test_a_state_file_from_before_facts_is_brought_up_to_date(
 
     state = open_state(path)
 
-    assert [one.name for one in Channels(state).all_channels()] == ["shop"]
+    assert [channel.name for channel in Channels(state).all_channels()] == ["shop"]
     assert Facts(state).facts_by_channel() == {}
     state.close()
 
@@ -230,7 +230,7 @@ def test_a_state_file_from_before_facts_is_brought_up_to_date(
 def test_facts_are_shown_in_a_fixed_order() -> None:
     names = ["waba.name", "token.is_valid", "quality_rating", "status"]
 
-    assert [one.name for one in in_order([fact(name, 1) for name in names])] == [
+    assert [entry.name for entry in in_order([fact(name, 1) for name in names])] == [
         "status",
         "quality_rating",
         "token.is_valid",
@@ -279,7 +279,7 @@ def test_an_id_that_comes_first_or_stays_or_is_only_taken_away_is_not(state: Sta
 def test_an_id_that_comes_back_is_former_no_more(state: State, shop: Channel) -> None:
     back = registry.edit_channel(state, "shop", OLD, LATER)
 
-    assert {one.value for one in back.former_ids} == {"1002", "30", "8"}
+    assert {entry.value for entry in back.former_ids} == {"1002", "30", "8"}
 
 
 def test_a_dry_run_keeps_nothing(state: State, shop: Channel) -> None:
@@ -371,7 +371,7 @@ def test_events_of_the_old_account_are_listed_with_the_channel(run, state: State
 
     def listed(channel: str) -> list[str | None]:
         events = run("events", "list", "-c", channel, "--json", env=env).data["events"]
-        return [one["channel"] for one in events]
+        return [entry["channel"] for entry in events]
 
     assert listed("shop") == ["shop"]
 
@@ -394,7 +394,7 @@ TABLES = ("evidence", "account_events", "numbers_seen")
 
 
 def event(kind: Kind, number: int = 1, **more: object) -> Event:
-    told: dict[str, object] = {
+    answer: dict[str, object] = {
         "key": f"meta:{kind}:{number}",
         "source": Source.META,
         "at": f"2026-11-07T12:00:{number:02}.000Z",
@@ -402,7 +402,7 @@ def event(kind: Kind, number: int = 1, **more: object) -> Event:
         "phone": "+6560000001",
         "waba_id": "2002",
     }
-    return Event(kind=kind, **{**told, **more})  # type: ignore[arg-type]
+    return Event(kind=kind, **{**answer, **more})  # type: ignore[arg-type]
 
 
 REMOVED = event(

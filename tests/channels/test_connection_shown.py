@@ -35,8 +35,8 @@ def shop(run, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_removed_channel_is_shown_with_reason_and_initiator(run) -> None:
     shown = run("channel", "show", "shop", "--json").data
     connections = {
-        one["channel"]: one["connection"]
-        for one in run("channel", "list", "--json").data["channels"]
+        channel["channel"]: channel["connection"]
+        for channel in run("channel", "list", "--json").data["channels"]
     }
 
     assert connections == {"shop": "removed", "desk": None}

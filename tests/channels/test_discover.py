@@ -94,8 +94,8 @@ def test_what_is_known_is_named(run, put_away: bool) -> None:
 
     seen = run(*LIST).data
 
-    assert [one["known_as"] for one in seen["found"]] == ["shop", None]
-    assert [(one["source"], one["known_as"]) for one in seen["respondio"]] == [
+    assert [entry["known_as"] for entry in seen["found"]] == ["shop", None]
+    assert [(entry["source"], entry["known_as"]) for entry in seen["respondio"]] == [
         ("whatsapp_business", "shop"),
         ("webchat", None),
     ]
@@ -115,7 +115,7 @@ def test_an_account_that_a_channel_names_is_looked_through_with_that_channels_to
     seen = run(*LIST)
 
     assert seen.code == 0
-    assert {one["phone_number_id"]: one["known_as"] for one in seen.data["found"]} == {
+    assert {entry["phone_number_id"]: entry["known_as"] for entry in seen.data["found"]} == {
         FOREIGN_PHONE_NUMBER_ID: "far",
         PHONE_NUMBER_ID: None,
         SECOND_PHONE_NUMBER_ID: None,
@@ -130,7 +130,7 @@ def test_one_source_that_fails_hides_no_other(run, world: World) -> None:
 
     assert (seen.code, seen.envelope["status"]) == (7, "partial")
     assert len(seen.data["respondio"]) == 2
-    assert [one["code"] for one in seen.envelope["errors"]] == ["meta_190"]
+    assert [error["code"] for error in seen.envelope["errors"]] == ["meta_190"]
 
 
 @pytest.mark.usefixtures("meta")
@@ -214,7 +214,7 @@ def test_two_ids_of_one_phone_are_one_channel(run, world: World) -> None:
 
     run("channel", "discover", "--yes")
 
-    assert [one["phone_number_id"] for one in channels(run)] == [SECOND_PHONE_NUMBER_ID]
+    assert [channel["phone_number_id"] for channel in channels(run)] == [SECOND_PHONE_NUMBER_ID]
 
 
 @pytest.mark.usefixtures("meta")
@@ -235,7 +235,7 @@ def test_a_person_is_asked_for_each_and_names_it(run) -> None:
     assert f"{PHONE}, Corner Bakery: add it? [y/N] " in done.err
     assert "its name here [corner-bakery]: " in done.err
     assert "channel `lab` exists already" in done.err
-    assert [one["channel"] for one in channels(run)] == ["bakery", "lab"]
+    assert [channel["channel"] for channel in channels(run)] == ["bakery", "lab"]
     assert SECOND_PHONE not in done.err
 
 
@@ -246,7 +246,7 @@ def test_a_person_is_asked_for_each_and_names_it(run) -> None:
 def test_no_adds_nothing_and_an_empty_name_takes_the_suggested(run, typed: str, added) -> None:
     assert run("channel", "discover", tty=True, stdin=typed).code == 0
 
-    assert [one["channel"] for one in channels(run)] == added
+    assert [channel["channel"] for channel in channels(run)] == added
 
 
 @pytest.mark.usefixtures("respondio")
@@ -259,7 +259,7 @@ def test_a_channel_of_respondio_is_linked_by_choice(run) -> None:
     question = "respond.io channel 4242, Corner Bakery (whatsapp_business): which channel is it"
     assert f"{question} (shop; empty for none)" in done.err
     assert "`shpo` is not among `shop`" in done.err
-    assert [one["respondio_channel_id"] for one in channels(run)] == [4243, 4242]
+    assert [channel["respondio_channel_id"] for channel in channels(run)] == [4243, 4242]
 
 
 @pytest.mark.usefixtures("respondio")

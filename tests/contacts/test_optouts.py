@@ -79,11 +79,11 @@ def test_an_import_counts_each_person_once(state: State) -> None:
         nobody = store.import_optouts(state, [], "import", LATER)
     assert counts == ImportCounts(added=2, known=1)
     assert nobody == ImportCounts(added=0, known=0)
-    assert [one.phone for one in store.list_optouts(state)] == ["+652", "+653", "+651"]
+    assert [optout.phone for optout in store.list_optouts(state)] == ["+652", "+653", "+651"]
 
 
 def listed(run: Run) -> list[str]:
-    return [one["phone"] for one in run("optout", "list", "--json").data["optouts"]]
+    return [optout["phone"] for optout in run("optout", "list", "--json").data["optouts"]]
 
 
 def test_add_says_whether_the_list_changed(run: Run) -> None:
@@ -140,7 +140,7 @@ def test_an_import_has_one_scope_and_counts_whom_it_widens_as_added(run: Run) ->
     assert (dry.data["added"], dry.data["known"]) == (1, 1)
     assert (again.data["added"], again.data["known"]) == (1, 1)
     listed = run("optout", "list", "--json").data["optouts"]
-    assert [one["scope"] for one in listed] == ["all", "all"]
+    assert [entry["scope"] for entry in listed] == ["all", "all"]
 
 
 def test_remove_asks_first(run: Run) -> None:

@@ -56,8 +56,8 @@ def message(
     named = {name: value for name, value in who.items() if value}
     known = {name: value for name, value in contact.items() if value}
     mid = f"wamid.{abs(hash((sender, user_id, at, json.dumps(said, sort_keys=True))))}"
-    one = {**named, "id": mid, "timestamp": str(at), **said}
-    return webhook("messages", {"contacts": [known], "messages": [one]}, waba)
+    first = {**named, "id": mid, "timestamp": str(at), **said}
+    return webhook("messages", {"contacts": [known], "messages": [first]}, waba)
 
 
 def button(text: str, sender: str = ANA, replied_to: str = "wamid.OUT1") -> str:

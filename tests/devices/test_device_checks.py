@@ -182,12 +182,12 @@ def used_device(
 
 
 def findings(*devices: Device, cut: Break | None = None) -> list[Finding]:
-    listed = [(one, state_of(one, cut, NOW)) for one in devices]
+    listed = [(entry, state_of(entry, cut, NOW)) for entry in devices]
     return check_devices(listed, cut, "shop", NOW)
 
 
 def ids(*devices: Device, cut: Break | None = None) -> list[str]:
-    return [one.id for one in findings(*devices, cut=cut)]
+    return [finding.id for finding in findings(*devices, cut=cut)]
 
 
 def test_supported_companions_in_use_are_no_finding() -> None:
@@ -200,7 +200,7 @@ def test_windows_and_wear_os_are_not_supported(kind: DeviceKind) -> None:
     [found] = findings(used_device(1), used_device(2, kind))
 
     assert (found.id, found.severity) == ("WX301", Severity.WARNING)
-    assert [one.text for one in found.evidence] == [f"2 {kind.value} `desk 2`"]
+    assert [entry.text for entry in found.evidence] == [f"2 {kind.value} `desk 2`"]
     assert "then `wacoex device remove 2`" in found.remedy
 
 
@@ -252,8 +252,8 @@ def test_unlinked_companions_are_to_be_linked_again_after_the_sync(
 
     assert (found.id, found.severity) == ("WX303", severity)
     assert found.title == f"companions were unlinked by connecting: {when}"
-    told, listed = found.evidence
-    assert (told.text, told.said_by) == ("connecting", "says meta")
+    result, listed = found.evidence
+    assert (result.text, result.said_by) == ("connecting", "says meta")
     assert (listed.text, listed.said_by) == (
         "unlinked: 1 web `desk 1`, 2 web `desk 2`",
         "device list",

@@ -132,7 +132,7 @@ def test_an_unsupported_companion_is_listed_and_warned_about(run, kind: str) -> 
     assert "WX301: an unsupported companion is linked" in added.err
     listed = run("device", "list", "--json").data
     assert listed["devices"][0]["supported"] is False
-    assert [one["id"] for one in listed["findings"]] == ["WX301"]
+    assert [finding["id"] for finding in listed["findings"]] == ["WX301"]
     assert "warning WX301 (shop)" in run("device", "list", tty=True).out
 
 
@@ -260,12 +260,12 @@ def test_offboarding_unlinks_all_and_each_is_linked_again_by_hand(
         )
 
     def states() -> list[str]:
-        return [one["state"] for one in run("device", "list", "--json").data["devices"]]
+        return [device["state"] for device in run("device", "list", "--json").data["devices"]]
 
     assert states() == ["waiting", "waiting"]
     listed = run("device", "list", "--json").data
     assert (listed["free_slots"], listed["relink_from"]) == (4, "2026-11-08T13:00:00.000Z")
-    assert [one["id"] for one in listed["findings"]] == ["WX303"]
+    assert [finding["id"] for finding in listed["findings"]] == ["WX303"]
     clock_at_noon.tick(timedelta(days=1))
     assert states() == ["unlinked", "unlinked"]
     assert run("device", "relink", "1").out == (

@@ -82,14 +82,14 @@ class Shop:
         return self.prober().finish(probe, said)
 
     def visible(self) -> list[bool | None]:
-        return [one.visible for one in Devices(self.workspace.state).listed(1)]
+        return [entry.visible for entry in Devices(self.workspace.state).listed(1)]
 
     def findings(self) -> list[Any]:
         now = self.clock.now()
         return [
-            one
-            for one in inventory(self.workspace.state, self.channel, now).findings
-            if one.id == "WX304"
+            finding
+            for finding in inventory(self.workspace.state, self.channel, now).findings
+            if finding.id == "WX304"
         ]
 
 
@@ -130,17 +130,17 @@ def shop(tmp_path: Path, clock: Any) -> Iterator[Shop]:
 
 
 def words(probe: Probe) -> dict[int, str]:
-    return {one.device_id: one.word for one in probe.words}
+    return {word.device_id: word.word for word in probe.words}
 
 
 def outcomes(probe: Probe) -> dict[int, str | None]:
-    return {one.device_id: one.outcome for one in probe.words}
+    return {word.device_id: word.outcome for word in probe.words}
 
 
 def test_each_device_and_the_phone_get_a_word_of_their_own(shop: Shop) -> None:
     begun = shop.prober().begin(TESTER)
 
-    assert [one.device_id for one in begun.words] == [THE_PHONE, 1, 2]
+    assert [entry.device_id for entry in begun.words] == [THE_PHONE, 1, 2]
     assert len(set(words(begun).values())) == 3
     assert all(
         word.isalpha() and word.islower() and len(word) == 8 for word in words(begun).values()
@@ -166,7 +166,7 @@ def test_the_words_that_come_back_are_visible_and_that_is_remembered(shop: Shop)
     assert shop.visible() == [True, False]
     web, _ = Devices(shop.workspace.state).listed(1)
     assert web.last_used_at == "2026-11-07T13:00:40.000Z"
-    assert [one.device_id for one in shop.seen] == [THE_PHONE, 1]
+    assert [entry.device_id for entry in shop.seen] == [THE_PHONE, 1]
     assert shop.findings() == []  # WX304 is silent about Windows: WX301 says it
 
 
@@ -200,7 +200,7 @@ def test_a_word_that_never_comes_back_is_wx304(shop: Shop) -> None:
     assert shop.visible() == [False, False]
     assert found.severity == "warning"
     assert found.verify == "wacoex device probe -c shop"
-    assert [one.text for one in found.evidence] == [
+    assert [entry.text for entry in found.evidence] == [
         f"`{words(begun)[1]}`, sent from 1 web `web`, never came back; other echoes did"
     ]
     assert "partner check" not in " ".join(found.remedy)
@@ -265,7 +265,7 @@ def test_an_interrupted_probe_goes_on_with_the_same_words(shop: Shop) -> None:
     resumed = shop.prober().begin("+6590000009")
 
     assert resumed.contact == TESTER
-    assert {one: words(resumed)[one] for one in (0, 1, 2)} == words(begun)
+    assert {entry: words(resumed)[entry] for entry in (0, 1, 2)} == words(begun)
     assert outcomes(resumed) == {THE_PHONE: None, 1: "seen", 2: None, 3: None}
     shop.clock.advance(25 * 3600)
     assert shop.prober().unfinished() is None

@@ -58,8 +58,8 @@ def meanwhile() -> Iterator[Callable[[Path, Callable[[State, list[str]], None]],
         threads[0].start()
 
     yield begin
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.join()
 
 
 def hear(state: State, told: list[str]) -> None:

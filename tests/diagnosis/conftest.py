@@ -91,7 +91,7 @@ class Clinic:
 
     def ids(self, *arguments: str, **more: Any) -> list[str]:
         """The ids of what it finds, in its order."""
-        return [one["id"] for one in self.doctor(*arguments, **more).data["findings"]]
+        return [finding["id"] for finding in self.doctor(*arguments, **more).data["findings"]]
 
     def patch(self, **values: Any) -> None:
         """Change fields of the number."""
@@ -115,14 +115,14 @@ class Clinic:
 
     def account_update(self, event: str, *, days_ago: float = 0.1, **more: Any) -> None:
         """Let Meta tell about the account."""
-        told = {"event": event, "phone_number": PHONE[1:], **more}
-        self.tell("account_update", told, days_ago)
+        answer = {"event": event, "phone_number": PHONE[1:], **more}
+        self.tell("account_update", answer, days_ago)
 
     def message(self, days_ago: float = 0.1, **more: Any) -> None:
         """Let a message of a contact come in."""
         moment = int(time.time() - days_ago * 86_400)
         message = {"from": "6591000001", "id": f"wamid.{moment}", "timestamp": str(moment), **more}
-        told = {
+        answer = {
             "messaging_product": "whatsapp",
             "metadata": {
                 "display_phone_number": PHONE[1:],
@@ -131,7 +131,7 @@ class Clinic:
             "contacts": [{"wa_id": "6591000001"}],
             "messages": [message],
         }
-        self.tell("messages", told, days_ago)
+        self.tell("messages", answer, days_ago)
 
     def tell(self, field: str, value: dict[str, Any], days_ago: float = 0.1) -> None:
         """Let a webhook of Meta come in through a file."""

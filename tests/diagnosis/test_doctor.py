@@ -19,11 +19,11 @@ from wacoex_cli.sandbox.world import APP_SECRET, DEFAULT_TOKEN, PHONE, PHONE_NUM
 
 
 def severities(outcome) -> list[tuple[str, str]]:
-    return [(one["severity"], one["id"]) for one in outcome.data["findings"]]
+    return [(finding["severity"], finding["id"]) for finding in outcome.data["findings"]]
 
 
 def sources(outcome) -> dict[str, bool | None]:
-    return {one["name"]: one["ok"] for one in outcome.data["sources"]}
+    return {source["name"]: source["ok"] for source in outcome.data["sources"]}
 
 
 def empty_everything(clinic) -> None:
@@ -75,7 +75,7 @@ def test_nobody_is_waited_for_longer_than_the_limit(clinic, configure) -> None:
 
     assert "WX301" in [name for _, name in severities(outcome)]
     assert sources(outcome)["meta"] is False
-    unasked = next(one for one in outcome.data["findings"] if one["id"] == "WX709")
+    unasked = next(finding for finding in outcome.data["findings"] if finding["id"] == "WX709")
     assert "no answer within 0.5 seconds" in unasked["evidence"][0]["text"]
 
 
@@ -133,7 +133,7 @@ def test_many_channels_that_meta_does_not_answer_for_are_one_finding(clinic, add
 
     outcome = clinic.doctor()
 
-    [unasked] = [one for one in outcome.data["findings"] if one["id"] == "WX709"]
+    [unasked] = [finding for finding in outcome.data["findings"] if finding["id"] == "WX709"]
     assert unasked["channel"] is None
     assert "and 1 more" in unasked["evidence"][0]["text"]
 
@@ -198,10 +198,10 @@ def test_it_knows_whether_a_test_notice_was_ever_taken(clinic, monkeypatch) -> N
 def test_numbers_are_masked_everywhere(clinic) -> None:
     clinic.patch(display_phone_number="+65 6000 0009")
 
-    outcome, told = clinic.doctor(), clinic.run("doctor", tty=True)
+    outcome, answer = clinic.doctor(), clinic.run("doctor", tty=True)
 
     assert severities(outcome) == [("warning", "WX207")]
-    for text in (outcome.out, told.out):
+    for text in (outcome.out, answer.out):
         assert PHONE not in text
         assert "+65 6000 0009" not in text
         assert "+65****0009" in text
@@ -232,7 +232,7 @@ def test_a_removed_partner_is_named_with_whether_to_wait(clinic) -> None:
 
     outcome = clinic.doctor()
 
-    remedies = {one["id"]: one["remedy"] for one in outcome.data["findings"]}
+    remedies = {finding["id"]: finding["remedy"] for finding in outcome.data["findings"]}
     assert set(remedies) == {"WX202", "WX203"}
     assert remedies["WX203"][0].startswith("wait until")
     assert remedies["WX202"][0].startswith("wait until")
@@ -250,17 +250,17 @@ def test_webhook_fields_that_are_off_are_one_finding(clinic) -> None:
 
 def causes(outcome) -> list[str]:
     found: list[str] = outcome.data["symptom"]["causes"]
-    assert [one["id"] for one in outcome.data["findings"]][: len(found)] == found
+    assert [finding["id"] for finding in outcome.data["findings"]][: len(found)] == found
     return found
 
 
 def evidence(outcome, finding_id: str) -> str:
-    [found] = [one for one in outcome.data["findings"] if one["id"] == finding_id]
-    return " / ".join(one["text"] for one in found["evidence"])
+    [found] = [finding for finding in outcome.data["findings"] if finding["id"] == finding_id]
+    return " / ".join(entry["text"] for entry in found["evidence"])
 
 
 def asked(clinic, symptom: str, *answers: str):
-    lines = "".join(f"{one}\n" for one in answers)
+    lines = "".join(f"{answer}\n" for answer in answers)
     return clinic.doctor("--symptom", symptom, stdin=lines, tty=True)
 
 
@@ -268,7 +268,9 @@ def asked(clinic, symptom: str, *answers: str):
 def test_without_a_person_a_finding_says_what_is_not_known(clinic, symptom: Symptom) -> None:
     outcome = clinic.doctor("--symptom", symptom.value, "--no-input", tty=True)
 
-    said = " / ".join(fact["text"] for one in outcome.data["findings"] for fact in one["evidence"])
+    said = " / ".join(
+        fact["text"] for finding in outcome.data["findings"] for fact in finding["evidence"]
+    )
     assert outcome.err.count("?") == 0
     assert outcome.data["symptom"]["answers"] == {}
     for question in QUESTIONS[symptom]:
@@ -367,8 +369,8 @@ def test_nobody_is_told_to_connect_again_while_whatsapp_may_do_it(clinic) -> Non
     outcome = asked(clinic, "missing-messages", "yes", "no", "no", "no", "no")
 
     assert causes(outcome) == ["WX202", "WX204", "WX406"]
-    for one in outcome.data["findings"]:
-        assert "connect again:" not in " ".join(one["remedy"])
+    for finding in outcome.data["findings"]:
+        assert "connect again:" not in " ".join(finding["remedy"])
 
 
 def test_what_a_check_found_and_what_is_said_become_one_finding(clinic) -> None:
@@ -568,8 +570,8 @@ def test_it_holds_what_support_asks_for(clinic) -> None:
     assert {"version", "python", "system", "settings", "secrets", "diagnosis"} <= bundle.keys()
     assert bundle["secrets"]["meta-token"] is True
     assert bundle["secrets"]["notify-urls"] is False
-    assert [one["id"] for one in bundle["diagnosis"]["findings"]] == ["WX301", "WX501"]
-    assert {one["name"] for one in channel["facts"]} >= {"status", "waba.currency"}
+    assert [finding["id"] for finding in bundle["diagnosis"]["findings"]] == ["WX301", "WX501"]
+    assert {fact["name"] for fact in channel["facts"]} >= {"status", "waba.currency"}
     assert channel["devices"] == [{"kind": "wear-os", "state": "linked", "visible": None}]
 
 

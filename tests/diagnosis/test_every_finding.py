@@ -66,8 +66,8 @@ def only_echoes(clinic: Any) -> None:
         "type": "text",
         "text": {"body": "hello"},
     }
-    told = {"messaging_product": "whatsapp", "metadata": metadata, "message_echoes": [echo]}
-    clinic.tell("smb_message_echoes", told)
+    answer = {"messaging_product": "whatsapp", "metadata": metadata, "message_echoes": [echo]}
+    clinic.tell("smb_message_echoes", answer)
 
 
 def no_reminder(clinic: Any) -> None:
@@ -306,7 +306,7 @@ def test_a_healthy_world_yields_no_finding_at_all(clinic) -> None:
     outcome = clinic.doctor()
 
     assert (outcome.code, outcome.data["findings"], outcome.data["verdict"]) == (0, [], "ok")
-    assert [(one["name"], one["ok"]) for one in outcome.data["sources"]] == [
+    assert [(source["name"], source["ok"]) for source in outcome.data["sources"]] == [
         ("state", True),
         ("meta", True),
         ("respondio", True),
@@ -319,13 +319,13 @@ def test_each_finding_has_a_world_in_which_it_fires(clinic, finding_id: str, cha
 
     outcome = clinic.doctor()
 
-    assert finding_id in [one["id"] for one in outcome.data["findings"]]
+    assert finding_id in [finding["id"] for finding in outcome.data["findings"]]
     assert "Traceback" not in outcome.err
-    for one in outcome.data["findings"]:
-        assert one["evidence"]
-        assert one["remedy"]
-        assert one["verify"].startswith("wacoex ")
-        assert one["explain"] == f"wacoex explain {one['id']}"
+    for finding in outcome.data["findings"]:
+        assert finding["evidence"]
+        assert finding["remedy"]
+        assert finding["verify"].startswith("wacoex ")
+        assert finding["explain"] == f"wacoex explain {finding['id']}"
 
 
 @pytest.mark.parametrize(("finding_id", "symptom"), SYMPTOMS.items(), ids=SYMPTOMS)
@@ -381,7 +381,7 @@ def test_five_faults_at_once_are_those_five_worst_first(clinic) -> None:
 
     outcome = clinic.doctor()
 
-    found = [(one["severity"], one["id"]) for one in outcome.data["findings"]]
+    found = [(finding["severity"], finding["id"]) for finding in outcome.data["findings"]]
     assert found == [
         ("critical", "WX102"),
         ("critical", "WX207"),

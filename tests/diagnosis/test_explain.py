@@ -74,7 +74,7 @@ def test_explain_wants_one_thing(run: Run, arguments: list[str]) -> None:
 
 def found(run: Run, text: str) -> list[str]:
     results = run("explain", "--search", text, "--json").data["results"]
-    return [one["id"] for one in results]
+    return [result["id"] for result in results]
 
 
 def test_a_search_lists_what_mentions_every_word(run: Run) -> None:
@@ -166,17 +166,17 @@ def body(name: str) -> str:
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:
-    told = {int(code) for code in re.findall(r"^ {4}(\d+) ", body("exit-codes"), re.MULTILINE)}
-    kinds = [one for one in vars(errors).values() if isinstance(one, type)]
-    raised = {one.exit_status for one in kinds if issubclass(one, errors.WacoexError)}
+    answer = {int(code) for code in re.findall(r"^ {4}(\d+) ", body("exit-codes"), re.MULTILINE)}
+    kinds = [var for var in vars(errors).values() if isinstance(var, type)]
+    raised = {kind.exit_status for kind in kinds if issubclass(kind, errors.WacoexError)}
 
-    assert told == raised | {0, 7, INTERRUPTED, TERMINATED}
+    assert answer == raised | {0, 7, INTERRUPTED, TERMINATED}
 
 
 def test_the_environment_is_what_the_settings_read() -> None:
-    told = set(re.findall(r"^ {4}(WACOEX_\w+)", body("environment"), re.MULTILINE))
+    answer = set(re.findall(r"^ {4}(WACOEX_\w+)", body("environment"), re.MULTILINE))
 
-    assert told == set(VARIABLES)
+    assert answer == set(VARIABLES)
     assert Settings._field_defaults["meta_api_version"] in body("environment")
     assert Settings._field_defaults["meta_base_url"] in body("environment")
 

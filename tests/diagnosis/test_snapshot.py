@@ -20,7 +20,7 @@ MEBIBYTE = 2**20
 
 def found(**changes: object) -> list[tuple[str, Severity]]:
     machine = WELL._replace(**changes)  # type: ignore[arg-type]
-    return [(one.id, one.severity) for one in check_machine(machine, NOW)]
+    return [(entry.id, entry.severity) for entry in check_machine(machine, NOW)]
 
 
 def test_a_machine_that_is_well_has_no_findings() -> None:
@@ -97,7 +97,7 @@ def test_secret_files_are_looked_at_wherever_they_are_named(tmp_path: Path) -> N
         assert workspace.state.path.exists()
         machine = look_at(workspace, None, clock_skew_seconds=None, offline=False)
 
-    assert [one.path for one in machine.exposed] == [str(token)]
+    assert [entry.path for entry in machine.exposed] == [str(token)]
     assert machine.keyring_problem is None
 
 
@@ -106,7 +106,9 @@ def test_a_state_file_that_was_opened_to_others_is_noticed(tmp_path: Path) -> No
         workspace.state.path.chmod(0o644)
         machine = look_at(workspace, None, clock_skew_seconds=None, offline=True)
 
-    assert [(one.mode, one.what) for one in machine.exposed] == [(0o644, "holds phone numbers")]
+    assert [(entry.mode, entry.what) for entry in machine.exposed] == [
+        (0o644, "holds phone numbers")
+    ]
 
 
 def test_the_keyring_is_only_asked_where_it_was_asked_for(

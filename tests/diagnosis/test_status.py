@@ -52,7 +52,7 @@ def test_a_healthy_channel_is_ok(run: Run, shop: str) -> None:
     assert (channel["platform_type"], channel["throughput_level"]) == ("CLOUD_API", "STANDARD")
     assert (channel["quality_rating"], channel["messaging_limit"]) == ("GREEN", "TIER_2K")
     assert channel["health"]["can_send_message"] == "AVAILABLE"
-    assert [one["entity_type"] for one in channel["health"]["entities"]][:2] == [
+    assert [entity["entity_type"] for entity in channel["health"]["entities"]][:2] == [
         "PHONE_NUMBER",
         "WABA",
     ]
@@ -67,14 +67,14 @@ def test_the_onboarding_dates_the_countdown(run: Run, shop: str, world: World) -
 
     channel = the_channel(run("status", "--json"))
 
-    told = channel["inactivity"]
-    assert (told["stage"], told["source"], told["grade"]) == ("ok", "meta", "proof")
-    assert datetime.fromisoformat(told["last_opened_at"]) == opened
-    assert datetime.fromisoformat(told["act_by_at"]) == opened + timedelta(days=13)
-    assert datetime.fromisoformat(told["deadline_at"]) == opened + timedelta(days=14)
-    assert 10.9 <= told["days_left"] <= 11.0
+    answer = channel["inactivity"]
+    assert (answer["stage"], answer["source"], answer["grade"]) == ("ok", "meta", "proof")
+    assert datetime.fromisoformat(answer["last_opened_at"]) == opened
+    assert datetime.fromisoformat(answer["act_by_at"]) == opened + timedelta(days=13)
+    assert datetime.fromisoformat(answer["deadline_at"]) == opened + timedelta(days=14)
+    assert 10.9 <= answer["days_left"] <= 11.0
     fact = next(fact for fact in channel["facts"] if fact["name"] == "last_opened_at")
-    assert (fact["value"], fact["source"]) == (told["last_opened_at"], "meta")
+    assert (fact["value"], fact["source"]) == (answer["last_opened_at"], "meta")
 
 
 def test_an_onboarding_that_is_read_too_late_says_nothing_about_now(
@@ -128,9 +128,9 @@ def test_what_was_read_once_dates_the_countdown_ever_after(
 
 
 def account_update(event: str, **more: object) -> str:
-    told = {"event": event, "phone_number": PHONE[1:], **more}
+    answer = {"event": event, "phone_number": PHONE[1:], **more}
     entry = {"id": WABA_ID, "time": int(time.time()) - 7200}
-    change = {"field": "account_update", "value": told}
+    change = {"field": "account_update", "value": answer}
     payload = {"object": "whatsapp_business_account", "entry": [{**entry, "changes": [change]}]}
     return json.dumps(payload)
 
@@ -156,7 +156,7 @@ def test_whoever_is_to_wait_is_not_told_to_connect_again(run: Run, shop: str, wo
 
     outcome = run("status", "--json")
 
-    found = {one["id"]: one for one in the_channel(outcome)["findings"]}
+    found = {finding["id"]: finding for finding in the_channel(outcome)["findings"]}
     assert sorted(found) == ["WX201", "WX204"]
     assert found["WX201"]["remedy"] == ["first do what WX204 says"]
 
@@ -216,14 +216,14 @@ def test_a_failure_to_check_is_unknown_with_its_reason(
     world.faults.replace([Fault(kind, on="reads")])
 
     outcome = run("status", "--json")
-    told = run("status", env={"COLUMNS": "80"})
+    answer = run("status", env={"COLUMNS": "80"})
 
     assert (outcome.code, the_channel(outcome)["verdict"]) == (3, "unknown")
-    assert any(reason in one["message"] for one in the_channel(outcome)["failures"])
-    assert any(reason in one["message"] for one in outcome.envelope["errors"])
-    assert told.code == 3
-    assert "error: cannot check `shop`" in told.err
-    assert "Traceback" not in told.err
+    assert any(reason in failure["message"] for failure in the_channel(outcome)["failures"])
+    assert any(reason in error["message"] for error in outcome.envelope["errors"])
+    assert answer.code == 3
+    assert "error: cannot check `shop`" in answer.err
+    assert "Traceback" not in answer.err
 
 
 def test_a_server_that_is_not_there_is_unknown(
@@ -343,11 +343,11 @@ def test_worst_comes_first_and_one_may_be_named(run: Run, shop: str, world: Worl
     run("channel", "add", "zoo", "--phone", "+6560000002", *options)
 
     everything = run("status", "--json")
-    one, other = run("status", "shop", "--json"), run("status", "--channel", "shop", "--json")
+    first, other = run("status", "shop", "--json"), run("status", "--channel", "shop", "--json")
 
     assert [each["channel"] for each in everything.data["channels"]] == ["zoo", "shop"]
-    assert (everything.code, one.code, other.code) == (2, 0, 0)
-    assert the_channel(one)["channel"] == the_channel(other)["channel"] == "shop"
+    assert (everything.code, first.code, other.code) == (2, 0, 0)
+    assert the_channel(first)["channel"] == the_channel(other)["channel"] == "shop"
 
 
 @pytest.mark.parametrize("arguments", [["nobody"], ["--bogus"], ["shop", "--channel", "zoo"]])
@@ -407,7 +407,9 @@ def test_the_facts_of_a_channel_stand_behind_v(run: Run, shop: str, world: World
 def test_a_missing_app_secret_is_only_information(run: Run, shop: str) -> None:
     outcome = run("status", "--json")
 
-    assert [(one["id"], one["channel"]) for one in outcome.data["findings"]] == [("WX702", None)]
+    assert [(finding["id"], finding["channel"]) for finding in outcome.data["findings"]] == [
+        ("WX702", None)
+    ]
     assert outcome.code == 0
 
 
@@ -415,7 +417,7 @@ def test_an_old_graph_version_is_a_warning(run: Run, shop: str) -> None:
     outcome = run("status", "--json", env={"WACOEX_META_API_VERSION": "v20.0"})
 
     assert outcome.code == 1
-    assert "WX703" in [one["id"] for one in outcome.data["findings"]]
+    assert "WX703" in [finding["id"] for finding in outcome.data["findings"]]
 
 
 def test_an_env_file_with_a_token_that_others_may_read_is_a_warning(run: Run, shop: str) -> None:
@@ -424,7 +426,7 @@ def test_an_env_file_with_a_token_that_others_may_read_is_a_warning(run: Run, sh
 
     outcome = run("status", "--json")
 
-    exposed = next(one for one in outcome.data["findings"] if one["id"] == "WX704")
+    exposed = next(finding for finding in outcome.data["findings"] if finding["id"] == "WX704")
     assert outcome.code == 1
     assert ".env holds a secret and has the mode 0644" in exposed["evidence"][0]["text"]
     assert DEFAULT_TOKEN not in outcome.out + outcome.err
@@ -438,7 +440,7 @@ def test_a_newer_state_file_is_a_finding_not_a_crash(
     outcome = run("status", "--json")
 
     assert (outcome.code, outcome.data["channels"]) == (3, [])
-    assert [one["id"] for one in outcome.data["findings"]] == ["WX708"]
+    assert [finding["id"] for finding in outcome.data["findings"]] == ["WX708"]
 
 
 def test_no_output_holds_the_token(run: Run, shop: str, world: World) -> None:
@@ -481,13 +483,13 @@ def test_whatever_meta_answers_the_findings_of_the_state_file_are_told(
     world.faults.replace([fault])
 
     outcome = run("status", "--json")
-    told = run("status", tty=True)
+    answer = run("status", tty=True)
 
     channel = the_channel(outcome)
-    assert (outcome.code, told.code, channel["verdict"]) == (3, 3, "unknown")
+    assert (outcome.code, answer.code, channel["verdict"]) == (3, 3, "unknown")
     assert channel["failures"]
     assert {"WX101", "WX301"} <= set(ids(outcome))
-    assert "Traceback" not in outcome.err + told.err
+    assert "Traceback" not in outcome.err + answer.err
 
 
 def test_an_empty_object_for_every_field_is_unknown_and_breaks_nothing(
@@ -500,17 +502,17 @@ def test_an_empty_object_for_every_field_is_unknown_and_breaks_nothing(
     world.subscribed_apps[WABA_ID] = [{}]
 
     outcome = run("status", "--json")
-    told = run("status", tty=True)
+    answer = run("status", tty=True)
 
-    assert (outcome.code, told.code) == (3, 3)
+    assert (outcome.code, answer.code) == (3, 3)
     assert the_channel(outcome)["verdict"] == "unknown"
     assert "WX301" in ids(outcome)
-    assert "Traceback" not in outcome.err + told.err
+    assert "Traceback" not in outcome.err + answer.err
 
 
 def test_a_partner_that_is_gone_is_seen_and_remembered(run: Run, shop: str, world: World) -> None:
     apps = world.subscribed_apps[WABA_ID]
-    apps[:] = [one for one in apps if one["whatsapp_business_api_data"]["id"] == APP_ID]
+    apps[:] = [app for app in apps if app["whatsapp_business_api_data"]["id"] == APP_ID]
 
     for options in ([], ["--offline"]):
         outcome = run("status", "--json", *options)
@@ -538,7 +540,7 @@ def test_apps_that_the_token_may_not_see_leave_the_partner_open(
 
 def test_our_own_app_that_is_not_attached_gets_no_events(run: Run, shop: str, world: World) -> None:
     apps = world.subscribed_apps[WABA_ID]
-    apps[:] = [one for one in apps if one["whatsapp_business_api_data"]["id"] != APP_ID]
+    apps[:] = [app for app in apps if app["whatsapp_business_api_data"]["id"] != APP_ID]
 
     outcome = run("status", "--json")
 
@@ -626,11 +628,11 @@ def test_two_hundred_channels_are_read_side_by_side_with_a_bound(
     workspace: Workspace, meta: SlowMeta
 ) -> None:
     look = Look(workspace, NOW, {})
-    found = [ChannelFacts(one, NOW) for one in channels(200)]
+    found = [ChannelFacts(channel, NOW) for channel in channels(200)]
 
     workspace.run(look.read(found))
 
-    assert all(one.is_known and not one.failures for one in found)
+    assert all(entry.is_known and not entry.failures for entry in found)
     # One read of each number; token, account and its apps are asked about once, for all of them.
     assert meta.most == AT_ONCE
     assert (meta.asked, meta.of_token, meta.of_account) == (203, 1, 1)
@@ -640,7 +642,7 @@ def test_two_hundred_channels_are_read_side_by_side_with_a_bound(
 def test_beyond_half_of_the_hourly_limit_what_is_stored_counts(
     workspace: Workspace, meta: SlowMeta
 ) -> None:
-    found = [ChannelFacts(one, NOW) for one in channels(2)]
+    found = [ChannelFacts(channel, NOW) for channel in channels(2)]
     found[0].facts = [Fact("status", "CONNECTED", "meta", to_text(NOW))]
     look = Look(workspace, NOW, {"900": CALLS_PER_HOUR})
 
@@ -665,9 +667,11 @@ def test_a_hanging_server_hangs_no_status(
 
     outcome = run("status", "--json")
 
-    reasons = {one["failures"][0]["message"] for one in outcome.data["channels"]}
+    reasons = {channel["failures"][0]["message"] for channel in outcome.data["channels"]}
     assert outcome.code == 3
-    assert [one["verdict"] for one in outcome.data["channels"]] == ["unknown"] * (AT_ONCE + 2)
+    assert [channel["verdict"] for channel in outcome.data["channels"]] == ["unknown"] * (
+        AT_ONCE + 2
+    )
     assert reasons == {
         "no answer within 1.2 seconds",
         "no answer within 2 seconds, the limit for all channels together",
@@ -682,7 +686,7 @@ def test_one_channel_that_fails_spoils_no_other(
 
     outcome = run("status", "--json")
 
-    verdicts = {one["channel"]: one["verdict"] for one in outcome.data["channels"]}
+    verdicts = {channel["channel"]: channel["verdict"] for channel in outcome.data["channels"]}
     assert outcome.code == 3
     assert verdicts == {"shop-0": "ok", "shop-1": "unknown", "shop-2": "ok"}
     assert outcome.envelope["errors"][0]["details"] == {"channels": ["shop-1"]}

@@ -73,11 +73,11 @@ def fails(run) -> Callable[..., None]:
         again: str = "",
         by: Callable[..., Any] = run,
     ) -> None:
-        told = by(*shlex.split(command))
+        answer = by(*shlex.split(command))
         answered = by(*shlex.split(again or command), "--json")
 
-        assert (told.code, answered.code) == (exit_status, exit_status), told.err
-        assert not any("Traceback" in text for text in (told.out, told.err, answered.err))
+        assert (answer.code, answered.code) == (exit_status, exit_status), answer.err
+        assert not any("Traceback" in text for text in (answer.out, answer.err, answered.err))
         envelope = json.loads(answered.out)
         [error] = envelope["errors"]
         assert envelope["status"] == ("partial" if exit_status == 7 else "error")
@@ -86,7 +86,7 @@ def fails(run) -> Callable[..., None]:
         assert message in error["message"]
         assert hint in error["hint"]
         # In the log of a long run time and channel stand before both.
-        *_, said, hinted = [line for line in told.err.splitlines() if line]
+        *_, said, hinted = [line for line in answer.err.splitlines() if line]
         assert said.endswith(f"error: {error['message']}")
         assert hinted.endswith(f"hint: {error['hint']}")
 

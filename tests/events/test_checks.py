@@ -25,12 +25,12 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms.events import Source
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
-ALL = frozenset(one.name for one in FIELDS)
+ALL = frozenset(entry.name for entry in FIELDS)
 
 
 def arrivals(*hours_ago: float) -> list[tuple[str, int, str]]:
     """An arrival so many hours ago each, oldest first."""
-    moments = sorted(NOW - timedelta(hours=one) for one in hours_ago)
+    moments = sorted(NOW - timedelta(hours=entry) for entry in hours_ago)
     hours = (moment.replace(minute=0, second=0, microsecond=0) for moment in moments)
     return [
         (to_text(hour), 1, to_text(moment)) for hour, moment in zip(hours, moments, strict=True)
@@ -94,8 +94,8 @@ def seen(**changes: object) -> Subscribed:
 
 def severities(found: Subscribed) -> list[Severity]:
     findings = check_subscription(found, "shop", to_text(NOW))
-    assert {one.id for one in findings} <= {"WX210"}
-    return [one.severity for one in findings]
+    assert {finding.id for finding in findings} <= {"WX210"}
+    return [finding.severity for finding in findings]
 
 
 def test_no_wx210_when_everything_is_on() -> None:
@@ -222,7 +222,7 @@ def test_the_cause_of_most_messages_comes_first() -> None:
 
     found = ranked(unsupported(code=131060), poll, poll)
 
-    assert [one.id for one in found] == ["WX403", "WX401"]
+    assert [entry.id for entry in found] == ["WX403", "WX401"]
     assert "2 of 3 unsupported messages" in found[0].evidence[0].text
 
 
@@ -234,11 +234,11 @@ def test_only_a_lead_that_waits_is_more_than_information() -> None:
 def test_who_asks_is_told_all_five_the_likely_ones_first() -> None:
     found = ranked(unsupported(code=131051, type="gif"), is_reported=True)
 
-    assert [one.id for one in found] == ["WX403", "WX401", "WX402", "WX404", "WX405"]
+    assert [entry.id for entry in found] == ["WX403", "WX401", "WX402", "WX404", "WX405"]
     assert found[1].title.startswith("possible: ")
     assert found[1].evidence[0].text == "none of 1 unsupported message in 7 days points to it"
-    assert {one.severity for one in found} == {Severity.INFO}
-    assert tuple(one.id for one in ranked(is_reported=True)) == CAUSES
+    assert {entry.severity for entry in found} == {Severity.INFO}
+    assert tuple(entry.id for entry in ranked(is_reported=True)) == CAUSES
 
 
 def day(days_ago: int) -> str:
@@ -248,9 +248,9 @@ def day(days_ago: int) -> str:
 def flow(echoes: list[int], *, inbound: dict[int, int] | None = None) -> EchoFlow:
     """Echoes so many days ago each; messages of contacts by days ago."""
     return EchoFlow(
-        tuple(sorted(day(one) for one in echoes)),
+        tuple(sorted(day(echoe) for echoe in echoes)),
         to_text(MONTH_END - timedelta(days=min(echoes))) if echoes else None,
-        tuple(sorted((day(one), count) for one, count in (inbound or {4: 6, 2: 6}).items())),
+        tuple(sorted((day(entry), count) for entry, count in (inbound or {4: 6, 2: 6}).items())),
     )
 
 

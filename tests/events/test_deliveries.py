@@ -106,7 +106,7 @@ def stored_by(state: State, clock: Any, payloads: Sequence[Payload]) -> tuple[li
 
     async def operation() -> list[Any]:
         writer = Writer(state, clock, on_stored=lambda: commits.append(1))
-        calls = [asyncio.ensure_future(writer.store(one)) for one in payloads]
+        calls = [asyncio.ensure_future(writer.store(entry)) for entry in payloads]
         await asyncio.sleep(0)
         assert writer.waiting == len(payloads)
         writer.start()
@@ -120,7 +120,7 @@ def stored_by(state: State, clock: Any, payloads: Sequence[Payload]) -> tuple[li
 def test_what_waits_is_committed_together(state, clock) -> None:
     answers, commits = stored_by(state, clock, [payload(f"{n}") for n in range(600)])
 
-    assert [one.is_new for one in answers] == [True] * 600
+    assert [answer.is_new for answer in answers] == [True] * 600
     assert commits == 2  # 500 at most in one transaction
     assert state.value("SELECT COUNT(*) FROM events") == 600
 
@@ -128,7 +128,7 @@ def test_what_waits_is_committed_together(state, clock) -> None:
 def test_the_same_delivery_twice_in_one_commit_is_a_duplicate(state, clock) -> None:
     answers, _ = stored_by(state, clock, [payload("A"), payload("B"), payload("A")])
 
-    assert [one.is_new for one in answers] == [True, True, False]
+    assert [answer.is_new for answer in answers] == [True, True, False]
 
 
 def test_one_that_cannot_be_stored_does_not_take_the_others_with_it(state, clock) -> None:
@@ -158,7 +158,7 @@ def test_a_full_disk_fails_all_of_them_and_passes(state, clock) -> None:
 
     failed, again, problem = asyncio.run(operation())
 
-    assert all(isinstance(one, WacoexError) for one in failed)
+    assert all(isinstance(entry, WacoexError) for entry in failed)
     assert problem is None
     assert again.is_new
 
@@ -240,15 +240,15 @@ def test_new_events_reach_every_projection_once(state, projecting) -> None:
 def test_a_projection_that_fails_holds_up_no_other_and_is_reported_without_what_it_saw(
     state, projecting
 ) -> None:
-    told: list[tuple[str, str]] = []
+    answer: list[tuple[str, str]] = []
     failing, other = Recorder("failing"), Recorder("other")
     failing.failures = 1
     store_events(state, "A")
 
-    projector = projecting(failing, other, told=told)
+    projector = projecting(failing, other, told=answer)
 
-    until(lambda: bool(other.seen and told))
-    assert told == [("failing", "KeyError")]
+    until(lambda: bool(other.seen and answer))
+    assert answer == [("failing", "KeyError")]
     projector.close()  # tries once more before it ends
     assert failing.seen == ["meta:message:A"]
 
@@ -261,4 +261,4 @@ def test_closing_lets_the_projections_finish(state, projecting) -> None:
     projector.close()
 
     assert len(recorder.seen) == 500
-    assert not [one for one in threading.enumerate() if one.name == "projector"]
+    assert not [entry for entry in threading.enumerate() if entry.name == "projector"]

@@ -132,9 +132,9 @@ def test_an_array_is_read_up_to_where_it_breaks(imported):
     done = imported(content[:-40])
 
     assert (done.code, done.data["stored"]) == (7, 2)
-    [told] = done.data["invalid_lines"]
-    assert told["reason"] == "it is not JSON, or was cut short; reading ends here"
-    assert told["line"] == len(json.dumps([TEXT, ECHO], indent=1).splitlines())
+    [answer] = done.data["invalid_lines"]
+    assert answer["reason"] == "it is not JSON, or was cut short; reading ends here"
+    assert answer["line"] == len(json.dumps([TEXT, ECHO], indent=1).splitlines())
 
 
 def test_only_a_hundred_broken_lines_are_told(imported):
@@ -312,7 +312,7 @@ def statuses(draw: st.DrawFn) -> dict[str, Any]:
     """What became of one of three messages of ours; each word of it has one time."""
     row = draw(st.integers(0, 2))
     word = draw(st.sampled_from(["sent", "delivered", "read", "failed", "played"]))
-    told: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "id": f"wamid.OURS{row}",
         "status": word,
         "timestamp": str(1793880000 + len(word) * 100_000 + row),
@@ -320,33 +320,33 @@ def statuses(draw: st.DrawFn) -> dict[str, Any]:
         "biz_opaque_callback_data": attempt_id(STATE_ID, 1, row, 1),
     }
     if word == "failed":
-        told["errors"] = [{"code": (131026, 131050, 131049)[row], "title": "-"}]
-    return webhook("messages", statuses=[told])
+        answer["errors"] = [{"code": (131026, 131050, 131049)[row], "title": "-"}]
+    return webhook("messages", statuses=[answer])
 
 
 @st.composite
 def echoes(draw: st.DrawFn) -> dict[str, Any]:
     at, person = draw(TIMES), draw(st.sampled_from(PEOPLE))
-    told = {"from": PHONE, "to": person, "id": f"wamid.E{at}{person}", "timestamp": str(at)}
-    return webhook("smb_message_echoes", message_echoes=[{**told, "type": "image"}])
+    answer = {"from": PHONE, "to": person, "id": f"wamid.E{at}{person}", "timestamp": str(at)}
+    return webhook("smb_message_echoes", message_echoes=[{**answer, "type": "image"}])
 
 
 @st.composite
 def messages(draw: st.DrawFn) -> dict[str, Any]:
     at, person = draw(TIMES), draw(st.sampled_from(PEOPLE))
-    told = {"from": person, "id": f"wamid.M{at}{person}", "timestamp": str(at), "type": "text"}
-    return webhook("messages", messages=[{**told, "text": {"body": "hello"}}])
+    answer = {"from": person, "id": f"wamid.M{at}{person}", "timestamp": str(at), "type": "text"}
+    return webhook("messages", messages=[{**answer, "text": {"body": "hello"}}])
 
 
 @st.composite
 def preferences(draw: st.DrawFn) -> dict[str, Any]:
-    told = {
+    answer = {
         "wa_id": draw(st.sampled_from(PEOPLE)),
         "category": "marketing_messages",
         "value": draw(st.sampled_from(["stop", "resume"])),
         "timestamp": draw(TIMES),
     }
-    return webhook("user_preferences", user_preferences=[told])
+    return webhook("user_preferences", user_preferences=[answer])
 
 
 PAYLOADS = st.lists(
@@ -421,7 +421,7 @@ def test_any_order_and_any_number_of_deliveries_end_the_same(
 
 
 def status(word: str, *codes: int) -> dict[str, Any]:
-    told = {
+    answer = {
         "id": "wamid.OURS1",
         "status": word,
         "timestamp": "1793880000",
@@ -429,7 +429,7 @@ def status(word: str, *codes: int) -> dict[str, Any]:
         "biz_opaque_callback_data": attempt_id(STATE_ID, 1, 1, 1),
         "errors": [{"code": code, "title": "-"} for code in codes],
     }
-    return webhook("messages", statuses=[told])
+    return webhook("messages", statuses=[answer])
 
 
 STOP = webhook(
@@ -442,17 +442,17 @@ STOP = webhook(
 def test_who_refused_a_message_is_opted_out_whatever_else_came_first(other) -> None:
     refused = status("failed", 131050)
 
-    one, another = end_of([[refused], [other]]), end_of([[other], [refused]])
+    first, another = end_of([[refused], [other]]), end_of([[other], [refused]])
 
-    assert one == another
-    assert PEOPLE[1] in str(one["optouts"])
+    assert first == another
+    assert PEOPLE[1] in str(first["optouts"])
 
 
 def test_all_fixtures_backwards_twice_and_one_by_one_end_the_same() -> None:
     forwards = end_of([ARCHIVE])
 
     assert end_of([[*reversed(ARCHIVE), *ARCHIVE]]) == forwards
-    assert end_of([[one] for one in reversed(ARCHIVE)]) == forwards
+    assert end_of([[entry] for entry in reversed(ARCHIVE)]) == forwards
     assert len(forwards["events"]) > len(ARCHIVE)
 
 

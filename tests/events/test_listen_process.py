@@ -111,7 +111,7 @@ def test_it_stores_streams_and_ends_with_the_envelope(listening, state_path: Pat
     assert (first["event"], first["source"], first["events"]) == ("stored", "meta", {"message": 1})
     assert (second["event"], second["events"]) == ("duplicate", {})
     assert (third["event"], third["status"]) == ("refused", 401)
-    assert all(one["at"].endswith("Z") for one in (first, second, third))
+    assert all(entry["at"].endswith("Z") for entry in (first, second, third))
     assert (envelope["exit_code"], envelope["command"]) == (143, ["events", "listen"])
     data = envelope["data"]
     assert (data["stored"], data["duplicates"], data["refused"]) == (1, 1, 1)
@@ -134,12 +134,12 @@ def test_the_pretend_meta_delivers_packed_and_wrapped_to_an_address_with_a_slash
         assert control.post("webhooks", json=target).status_code == 200
         control.post("emit", json={"kind": "history", "declined": True, "declined_in": "value"})
         for _ in range(1_000):
-            told = control.get("webhooks").json()
-            if not told["waiting"]:
+            answer = control.get("webhooks").json()
+            if not answer["waiting"]:
                 break
             time.sleep(0.02)
 
-    assert [one["status"] for one in told["deliveries"]] == [200]
+    assert [delivery["status"] for delivery in answer["deliveries"]] == [200]
     child.stop(signal.SIGTERM)
     with contextlib.closing(sqlite3.connect(state_path)) as db:
         [(kind, data)] = db.execute("SELECT kind, data FROM events").fetchall()

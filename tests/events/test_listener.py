@@ -85,8 +85,8 @@ def get(path: str, **params: str) -> httpx.Request:
 
 
 def handshake(token: str = VERIFY_TOKEN, mode: str = "subscribe") -> httpx.Request:
-    asked = {"hub.mode": mode, "hub.challenge": "1158201444", "hub.verify_token": token}
-    return get(META, **asked)
+    requests = {"hub.mode": mode, "hub.challenge": "1158201444", "hub.verify_token": token}
+    return get(META, **requests)
 
 
 class Notes:
@@ -143,9 +143,9 @@ def talk(state, clock, notes: Notes) -> Talk:
         writer.start()
         try:
             if at_once:
-                calls = (transport.handle_async_request(one) for one in requests)
+                calls = (transport.handle_async_request(request) for request in requests)
                 return list(await asyncio.gather(*calls))
-            return [await transport.handle_async_request(one) for one in requests]
+            return [await transport.handle_async_request(request) for request in requests]
         finally:
             writer.close()
 
@@ -167,7 +167,7 @@ def talk(state, clock, notes: Notes) -> Talk:
 
 
 def statuses(answers: Sequence[httpx.Response]) -> list[int]:
-    return [one.status_code for one in answers]
+    return [entry.status_code for entry in answers]
 
 
 def body_of(answer: httpx.Response) -> str:
@@ -220,7 +220,9 @@ def test_respondios_send_test_is_answered_with_200(talk: Talk) -> None:
 
 @pytest.mark.parametrize(
     "fixture",
-    sorted(one.name for one in FIXTURES.glob("meta_*.json") if "message_history" not in one.name),
+    sorted(
+        entry.name for entry in FIXTURES.glob("meta_*.json") if "message_history" not in entry.name
+    ),
 )
 def test_every_kind_of_webhook_of_meta_is_taken(talk: Talk, fixture: str) -> None:
     assert statuses(talk(signed((FIXTURES / fixture).read_bytes()))) == [200]

@@ -43,16 +43,16 @@ def test_nothing_is_here_yet(wacoex):
     ],
 )
 def test_the_rules_of_a_kind_are_shown_also_without_events(wacoex, kinds, rules):
-    asked = [word for kind in kinds for word in ("--kind", kind)]
+    requests = [word for kind in kinds for word in ("--kind", kind)]
 
-    shown = wacoex("events", "list", *asked, tty=True).out
+    shown = wacoex("events", "list", *requests, tty=True).out
 
     assert "there is no such event yet" in shown
     sentences = [
         line for line in shown.splitlines() if re.match(r"(message|echo|edit)[a-z ]*: ", line)
     ]
     assert [line.partition(":")[0] for line in sentences] == rules
-    assert wacoex("events", "list", *asked).out == "", "a pipe gets rows only"
+    assert wacoex("events", "list", *requests).out == "", "a pipe gets rows only"
 
 
 def test_the_newest_comes_first_with_what_it_does(wacoex):
@@ -60,13 +60,13 @@ def test_the_newest_comes_first_with_what_it_does(wacoex):
 
     found = wacoex("events", "list", "--json", fixtures=names).data["events"]
 
-    times = [one["at"] for one in found]
+    times = [entry["at"] for entry in found]
     assert times == sorted(times, reverse=True)
     keys = (
         *("opens_window", "triggers_automation", "starts_conversation"),
         *("creates_contact", "counts_as_mac"),
     )
-    assert {one["kind"]: [one[key] for key in keys] for one in found} == {
+    assert {entry["kind"]: [entry[key] for key in keys] for entry in found} == {
         "message": [True, True, True, True, True],
         "echo": [False, False, False, True, True],
         "edit": [False, False, False, True, None],
@@ -141,17 +141,17 @@ def test_a_pipe_gets_rows_only(wacoex):
 def test_kinds_and_time_and_number_narrow_it(wacoex):
     names = [path.stem for path in sorted(FIXTURES.glob("*.json"))]
     everything = wacoex("events", "list", "--limit", "1000", "--json", fixtures=names).data
-    times = sorted(one["at"] for one in everything["events"])
+    times = sorted(event["at"] for event in everything["events"])
 
     kinds = wacoex("events", "list", "--kind", "echo", "--kind", "edit", "--json").data["events"]
     since = wacoex("events", "list", "--since", times[-5], "--json").data["events"]
     limited = wacoex("events", "list", "--limit", "3", "--json").data["events"]
 
-    assert {one["kind"] for one in kinds} == {"echo", "edit"}
-    assert all(one["at"] >= times[-5] for one in since)
+    assert {entry["kind"] for entry in kinds} == {"echo", "edit"}
+    assert all(entry["at"] >= times[-5] for entry in since)
     assert since
     assert limited == everything["events"][:3]
-    assert {one["kind"] for one in everything["events"]} == {kind.value for kind in Kind}
+    assert {event["kind"] for event in everything["events"]} == {kind.value for kind in Kind}
 
 
 def test_of_a_channel_are_its_number_and_what_concerns_its_account(wacoex):
@@ -164,12 +164,12 @@ def test_of_a_channel_are_its_number_and_what_concerns_its_account(wacoex):
 
     found = wacoex("events", "list", "-c", "shop", "--json", fixtures=names).data["events"]
     others = wacoex("events", "list", "-c", "other", "--json").data["events"]
-    listed = {one["kind"]: one["channel"] for one in found}
+    listed = {entry["kind"]: entry["channel"] for entry in found}
 
     assert listed["message"] == "shop"
     assert "capability" in listed
-    told = [one["data"]["event"] for one in found if one["kind"] == "account_update"]
-    assert sorted(told) == ["ACCOUNT_OFFBOARDED", "PARTNER_REMOVED", "PARTNER_REMOVED"]
+    answer = [entry["data"]["event"] for entry in found if entry["kind"] == "account_update"]
+    assert sorted(answer) == ["ACCOUNT_OFFBOARDED", "PARTNER_REMOVED", "PARTNER_REMOVED"]
     assert len(found) == 5
     assert others == []
 

@@ -18,8 +18,8 @@ ANA, BEN, CAI = "+6591000001", "+6591000002", "+6591000003"
 
 def happening(kind: Kind, contact: str | None, at: str = "2026-11-07T12:00:00.000Z", **more):
     number = next(_numbers)
-    told = {"phone_number_id": "106", "phone": "+6560000001", **more}
-    return Event(f"meta:{kind}:{number}", kind, Source.META, at, contact=contact, **told)
+    result = {"phone_number_id": "106", "phone": "+6560000001", **more}
+    return Event(f"meta:{kind}:{number}", kind, Source.META, at, contact=contact, **result)
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def test_contacts_count_once_and_those_of_echoes_alone_are_told(mac, happened):
         happening(Kind.UNSUPPORTED, CAI),
     )
 
-    told = mac()
+    result = mac()
 
-    assert (told["month"], told["contacts"], told["echo_only"]) == ("2026-11", 3, 1)
+    assert (result["month"], result["contacts"], result["echo_only"]) == ("2026-11", 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -122,10 +122,10 @@ def test_each_channel_is_told_and_a_shared_contact_is_one_in_the_whole(wacoex, m
         happening(Kind.MESSAGE, CAI, **elsewhere),
     )
 
-    told = mac()
+    result = mac()
 
-    assert (told["contacts"], told["echo_only"]) == (3, 1)
-    assert told["by_channel"] == [
+    assert (result["contacts"], result["echo_only"]) == (3, 1)
+    assert result["by_channel"] == [
         {"channel": "cafe", "contacts": 1, "echo_only": 1},
         {"channel": "shop", "contacts": 2, "echo_only": 1},
         {"channel": None, "contacts": 1, "echo_only": 0},

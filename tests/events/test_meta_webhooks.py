@@ -34,8 +34,8 @@ def only(name: str) -> Event:
 
 
 def change(field: str, value: Any, **entry: Any) -> dict[str, Any]:
-    told = {"id": WABA, "time": 1793880060, "changes": [{"field": field, "value": value}]}
-    return {"object": "whatsapp_business_account", "entry": [{**told, **entry}]}
+    answer = {"id": WABA, "time": 1793880060, "changes": [{"field": field, "value": value}]}
+    return {"object": "whatsapp_business_account", "entry": [{**answer, **entry}]}
 
 
 def events_of(body: dict[str, Any]) -> tuple[Event, ...]:
@@ -423,7 +423,7 @@ def test_the_id_that_stands_beside_a_number_is_kept(
 def test_there_is_a_payload_of_every_kind() -> None:
     raws = [path.read_bytes() for path in FIXTURES.glob("meta_*.json")]
     payloads = [read_payload(Source.META, raw, key=KEY, received_at=RECEIVED) for raw in raws]
-    assert {event.kind for one in payloads for event in one.events} == set(Kind)
+    assert {event.kind for payload in payloads for event in payload.events} == set(Kind)
 
 
 @pytest.mark.parametrize(
@@ -522,8 +522,8 @@ def test_shuffled_chunks_of_history_are_an_event_each() -> None:
 
 
 def test_many_entries_and_changes_are_all_read() -> None:
-    told = told_by("several_entries")
-    kinds = [event.kind for event in told]
+    answer = told_by("several_entries")
+    kinds = [event.kind for event in answer]
     assert kinds == [
         Kind.MESSAGE,
         Kind.MESSAGE,
@@ -531,8 +531,8 @@ def test_many_entries_and_changes_are_all_read() -> None:
         Kind.ACCOUNT_UPDATE,
         Kind.ECHO,
     ]
-    assert [event.contact for event in told] == [ANA, "+6581234567", ANA, None, "+6581234567"]
-    assert told[-1].phone == "+6563210001"
+    assert [event.contact for event in answer] == [ANA, "+6581234567", ANA, None, "+6581234567"]
+    assert answer[-1].phone == "+6563210001"
 
 
 def test_an_answer_of_the_message_history_becomes_statuses() -> None:
@@ -576,14 +576,14 @@ def test_without_any_time_an_event_is_from_when_it_was_received() -> None:
 
 
 def test_the_same_account_event_at_another_time_is_another_event() -> None:
-    told = {"event": "ACCOUNT_OFFBOARDED"}
-    (first,) = events_of(change("account_update", told))
-    (again,) = events_of(change("account_update", dict(told)))
-    (later,) = events_of(change("account_update", told, time=1793880061))
+    answer = {"event": "ACCOUNT_OFFBOARDED"}
+    (first,) = events_of(change("account_update", answer))
+    (again,) = events_of(change("account_update", dict(answer)))
+    (later,) = events_of(change("account_update", answer, time=1793880061))
     assert first.key == again.key != later.key
 
 
 def test_a_known_field_that_tells_nothing_known_is_counted_as_other() -> None:
     bodies = [change("messages", {}), change("account_update", []), change("history", {"x": 1})]
-    told = [events_of(body) for body in bodies]
-    assert [event.kind for events in told for event in events] == [Kind.OTHER] * 3
+    answer = [events_of(body) for body in bodies]
+    assert [event.kind for events in answer for event in events] == [Kind.OTHER] * 3

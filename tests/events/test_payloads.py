@@ -107,7 +107,7 @@ def test_an_object_that_nothing_reads_is_kept_as_other(raw: bytes, why: str) -> 
 def test_of_an_object_that_nothing_reads_ids_times_codes_and_the_names_of_its_keys_are_kept() -> (
     None
 ):
-    told = {
+    answer = {
         "object": "page",
         "time": 1793880000,
         "code": 131026,
@@ -115,7 +115,7 @@ def test_of_an_object_that_nothing_reads_ids_times_codes_and_the_names_of_its_ke
         "said": f"{MARKER} is lovely",
         "entry": [{"id": "77", "messaging": [{"mid": "m", "text": MARKER}], "a key": MARKER}],
     }
-    payload = read(json.dumps(told).encode())
+    payload = read(json.dumps(answer).encode())
     (event,) = payload.events
 
     assert event.at == "2026-11-05T12:00:00.000Z"
@@ -129,9 +129,9 @@ def test_of_an_object_that_nothing_reads_ids_times_codes_and_the_names_of_its_ke
     assert json.loads(payload.body)["entry"] == [{"id": "77"}]
     assert MARKER not in kept_of(payload)
     with_content = payload_of(
-        Source.META, told, 1, key=KEY, received_at=RECEIVED, store_bodies=True
+        Source.META, answer, 1, key=KEY, received_at=RECEIVED, store_bodies=True
     )
-    assert json.loads(with_content.body) == told
+    assert json.loads(with_content.body) == answer
     assert with_content.events == payload.events
 
 
@@ -179,8 +179,8 @@ def test_a_byte_order_mark_does_no_harm() -> None:
 def test_a_thousand_updates_in_one_payload_are_all_read() -> None:
     change = FIXTURES["meta_status_sent"]["entry"][0]["changes"][0]
     changes = [copy.deepcopy(change) for _ in range(1000)]
-    for number, one in enumerate(changes):
-        one["value"]["statuses"][0]["id"] = f"wamid.{number}"
+    for number, entry in enumerate(changes):
+        entry["value"]["statuses"][0]["id"] = f"wamid.{number}"
     body = {**ENVELOPE, "entry": [{"id": "1", "time": 1793880000, "changes": changes}]}
     payload = read(json.dumps(body).encode())
     assert len({event.key for event in payload.events}) == 1000
@@ -210,9 +210,9 @@ def test_something_unknown_that_is_nested_deep_is_kept_as_other() -> None:
 @settings(max_examples=150, deadline=None)
 @given(body=st.dictionaries(st.text(max_size=8), jsons, max_size=4))
 def test_any_object_is_read(body: dict[str, Any]) -> None:
-    for told in (body, {**ENVELOPE, "entry": [body]}, {**ENVELOPE, "entry": list(body.values())}):
+    for entry in (body, {**ENVELOPE, "entry": [body]}, {**ENVELOPE, "entry": list(body.values())}):
         for source in Source:
-            payload = payload_of(source, told, 1, key=KEY, received_at=RECEIVED)
+            payload = payload_of(source, entry, 1, key=KEY, received_at=RECEIVED)
             assert is_storable(payload)
             assert payload.events
 
@@ -222,8 +222,8 @@ def test_any_object_is_read(body: dict[str, Any]) -> None:
 def test_any_field_with_any_value_is_read(field: str, value: Any) -> None:
     for name in (field, "messages", "history", "account_update", "user_preferences"):
         entry = {"id": "1", "changes": [{"field": name, "value": value}]}
-        told = {**ENVELOPE, "entry": [entry]}
-        payload = payload_of(Source.META, told, 1, key=KEY, received_at=RECEIVED)
+        answer = {**ENVELOPE, "entry": [entry]}
+        payload = payload_of(Source.META, answer, 1, key=KEY, received_at=RECEIVED)
         assert len(payload.events) >= 1
         assert is_storable(payload)
 
@@ -233,10 +233,10 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     found: list[tuple[Any, Any]] = []
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        keys = list(one) if isinstance(one, dict) else range(len(one))
-        found += [(one, key) for key in keys]
-        waiting += [one[key] for key in keys if isinstance(one[key], dict | list)]
+        first = waiting.pop()
+        keys = list(first) if isinstance(first, dict) else range(len(first))
+        found += [(first, key) for key in keys]
+        waiting += [first[key] for key in keys if isinstance(first[key], dict | list)]
     return found
 
 
@@ -338,20 +338,20 @@ told_in_words = st.recursive(
 )
 def test_no_sentence_of_any_object_is_kept(body: dict[str, Any], field: str) -> None:
     change = {"field": field, "value": body}
-    for told in (
+    for entry in (
         body,
         {**ENVELOPE, "entry": [{"id": "1", "changes": [change]}]},
         {"entry": [body]},
     ):
         for source in Source:
-            payload = payload_of(source, told, 1, key=KEY, received_at=RECEIVED)
+            payload = payload_of(source, entry, 1, key=KEY, received_at=RECEIVED)
             assert MARKER not in kept_of(payload)
 
 
 def test_places_and_other_people_that_were_sent_are_not_kept() -> None:
     (path,) = (path for path in FILES if path.stem == "meta_message_location_and_contacts")
     kept = kept_of(read_any(json.loads(path.read_bytes())))
-    assert not [told for told in ("1.3048", "103.8318", "81234567", "7.5") if told in kept]
+    assert not [entry for entry in ("1.3048", "103.8318", "81234567", "7.5") if entry in kept]
 
 
 def test_the_marker_is_put_where_content_stands() -> None:

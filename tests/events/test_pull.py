@@ -226,7 +226,9 @@ def test_a_message_and_its_webhook_are_one_event(there: Workspace) -> None:
     there.read(ANA)
     log = PullLog(there.state, there.clock, PullTally(), key=b"key", store_bodies=False)
     [item] = [
-        one for one in there.respondio.contacts[21000001].messages.values() if "sender" in one
+        message
+        for message in there.respondio.contacts[21000001].messages.values()
+        if "sender" in message
     ]
 
     log.keep(
@@ -273,8 +275,8 @@ def test_a_refused_token_stops_everything(there: Workspace) -> None:
 def test_a_limit_is_waited_out(there: Workspace) -> None:
     there.respondio.set_limit("message/list", 1)
     people = [Person.of_phone(f"+65920000{n:02}") for n in range(12)]
-    for one in people:
-        there.respondio.add_contact(one.name)
+    for person in people:
+        there.respondio.add_contact(person.name)
 
     assert there.read(*people).contacts == 12
     assert there.respondio.calls["message/list"] == 12
@@ -337,8 +339,8 @@ def test_a_sweep_and_a_pull_share_the_watermark_of_a_number(there: Workspace) ->
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(there: Workspace) -> None:
     people = [there.respondio.add_contact(f"+6592000{n:03}") for n in range(120)]
-    for one in people:
-        there.respondio.add_message(one, {"type": "text", "text": "hi"})
+    for person in people:
+        there.respondio.add_message(person, {"type": "text", "text": "hi"})
     # Counting takes three calls, then a page and its hundred contacts, then another page begins.
     with pytest.raises(TemporaryError):
         there.sweep(breaks_after=3 + 101 + 8)
@@ -549,11 +551,11 @@ def test_what_cannot_be_read_is_a_usage_error(pull, options: tuple[str, ...], to
 
 
 def test_everybody_is_counted_first_and_asked_about(pull) -> None:
-    asked = pull("--all-contacts", tty=True, stdin="n\n")
+    requests = pull("--all-contacts", tty=True, stdin="n\n")
     read = pull("--all-contacts", "--yes")
 
-    assert asked.code == 1
-    assert "contacts to read: 2, at least 3 calls, about 1 min at 18 message lists" in asked.err
+    assert requests.code == 1
+    assert "contacts to read: 2, at least 3 calls, about 1 min at 18 message lists" in requests.err
     assert read.code == 0
     assert read.out.startswith("contacts read: 2, in calls: 5; payloads: 3 stored")
 

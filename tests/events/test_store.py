@@ -34,27 +34,27 @@ def store(state, *payloads: Payload, via: Via = Via.LISTEN, now: datetime = NOW)
 
 
 def keys(events: Iterable[Event]) -> list[str]:
-    return [one.key.rpartition(":")[2] for one in events]
+    return [entry.key.rpartition(":")[2] for entry in events]
 
 
 def test_a_payload_is_stored_once_however_often_it_is_delivered(state):
-    one = payload("a", event("1"), event("2", Kind.STATUS))
+    first = payload("a", event("1"), event("2", Kind.STATUS))
 
-    told = [store(state, one)[0] for _ in range(5)]
+    answer = [store(state, first)[0] for _ in range(5)]
 
-    assert [stored.is_new for stored in told] == [True, False, False, False, False]
-    assert told[0].events == {Kind.MESSAGE: 1, Kind.STATUS: 1}
-    assert told[1].events == {}
+    assert [stored.is_new for stored in answer] == [True, False, False, False, False]
+    assert answer[0].events == {Kind.MESSAGE: 1, Kind.STATUS: 1}
+    assert answer[1].events == {}
     assert state.value("SELECT COUNT(*) FROM payloads") == 1
     assert state.value("SELECT COUNT(*) FROM events") == 2
 
 
 def test_within_one_batch_too(state):
-    one, other = payload("a", event("1")), payload("b", event("1"), event("2"))
+    first, other = payload("a", event("1")), payload("b", event("1"), event("2"))
 
-    told = store(state, one, one, other, payload("c", event("2")))
+    answer = store(state, first, first, other, payload("c", event("2")))
 
-    assert [stored.is_new for stored in told] == [True, False, True, False]
+    assert [stored.is_new for stored in answer] == [True, False, True, False]
     assert keys(EventLog(state).find(newest_first=False)) == ["1", "2"]
 
 
@@ -70,7 +70,7 @@ def test_an_event_told_again_in_another_payload_is_no_new_one(state):
 
 
 def test_an_event_comes_back_as_it_was(state):
-    one = event(
+    first = event(
         "1",
         phone_number_id="106",
         phone="+6560000001",
@@ -80,12 +80,17 @@ def test_an_event_comes_back_as_it_was(state):
         message_id="wamid.A",
         data={"type": "text", "pricing": {"billable": True}, "code": 131060},
     )
-    store(state, payload("a", one))
+    store(state, payload("a", first))
 
     [found] = EventLog(state).find()
 
-    assert (found.key, found.kind, found.source, found.at) == (one.key, one.kind, "meta", one.at)
-    assert found.data == one.data
+    assert (found.key, found.kind, found.source, found.at) == (
+        first.key,
+        first.kind,
+        "meta",
+        first.at,
+    )
+    assert found.data == first.data
     assert found.respondio_channel_id == 4242
     assert found.event_id == 1
 
@@ -101,10 +106,10 @@ def test_what_is_undone_leaves_nothing(state):
 def test_a_payload_with_thousands_of_events_is_stored_whole(state):
     many = [event(str(number)) for number in range(2_500)]
 
-    [told] = store(state, payload("a", *many))
+    [answer] = store(state, payload("a", *many))
     [again] = store(state, payload("b", *reversed(many)))
 
-    assert (told.events, again.is_new) == ({Kind.MESSAGE: 2_500}, False)
+    assert (answer.events, again.is_new) == ({Kind.MESSAGE: 2_500}, False)
 
 
 def projection(seen: list[str], *kinds: Kind) -> Projection:
@@ -147,7 +152,7 @@ def test_a_reader_is_not_held_up_by_events_that_were_removed(state):
 
     events, reached = EventLog(state).after(0, {Kind.MESSAGE}, 5)
 
-    assert [one.event_id for one in events] == [29990, 29991, 29992, 29993, 29994]
+    assert [entry.event_id for entry in events] == [29990, 29991, 29992, 29993, 29994]
     assert reached == 29994
 
 
@@ -188,7 +193,7 @@ def test_events_are_found_in_order_of_time_whatever_the_order_of_arrival(state):
 
     assert len(newest) == 3_001
     assert oldest == newest[::-1]
-    assert oldest == sorted(oldest, key=lambda one: (one.at, one.event_id))
+    assert oldest == sorted(oldest, key=lambda entry: (entry.at, entry.event_id))
 
 
 def test_events_are_found_by_kind_time_and_address(state):
@@ -199,9 +204,9 @@ def test_events_are_found_by_kind_time_and_address(state):
     found = list(EventLog(state).find(kinds=kinds, since=since, addresses=["phone_number_id:101"]))
 
     assert found == [
-        one
-        for one in EventLog(state).find()
-        if one.kind in kinds and one.at >= to_text(since) and one.phone_number_id == "101"
+        entry
+        for entry in EventLog(state).find()
+        if entry.kind in kinds and entry.at >= to_text(since) and entry.phone_number_id == "101"
     ]
     assert len(found) == 200
     assert len(list(EventLog(state).find(kinds=kinds, most=1_500))) == 1_500
@@ -296,7 +301,7 @@ def test_old_events_go_and_newer_ones_stay(wacoex, told, state):
     removed = {"payloads": 2, "events": 2, "active_contacts": 2}
     assert tried.data["removed_events"] == pruned.data["removed_events"] == removed
     assert before == 3
-    assert [one.event_id for one in EventLog(state).find()] == [3]
+    assert [entry.event_id for entry in EventLog(state).find()] == [3]
     assert state.value("SELECT COUNT(*) FROM payloads") == 1
     assert state.value("SELECT COUNT(*) FROM active_contacts") == 1
     assert wacoex("check").code == 0
@@ -332,7 +337,7 @@ def test_the_newest_event_stays_so_that_readers_see_the_next_one(wacoex, told, s
     wacoex("prune", "--older-than", 100, "--yes")
     told(1)
 
-    assert [one.event_id for one in EventLog(state).find()] == [3, 2]
+    assert [entry.event_id for entry in EventLog(state).find()] == [3, 2]
     assert state.value("SELECT COUNT(*) FROM evidence") == 3
     assert wacoex("check").code == 0
 

@@ -53,7 +53,7 @@ def detach(world: World) -> None:
 
 
 def found(done: Any) -> list[tuple[str, str]]:
-    return [(one["id"], one["severity"]) for one in done.data["findings"]]
+    return [(finding["id"], finding["severity"]) for finding in done.data["findings"]]
 
 
 def test_the_own_app_is_attached_beside_the_partners(run, world: World) -> None:
@@ -65,7 +65,7 @@ def test_the_own_app_is_attached_beside_the_partners(run, world: World) -> None:
     assert attached(world) == [PARTNER_APP_ID, APP_ID]
     assert done.data["changed"] is True
     assert done.data["attached"] is True
-    assert {one["name"]: one["on"] for one in done.data["fields"]}["account_update"] is True
+    assert {field["name"]: field["on"] for field in done.data["fields"]}["account_update"] is True
 
 
 @pytest.mark.parametrize("how", ["--yes", "--dry-run"])
@@ -146,7 +146,7 @@ def test_without_the_app_secret_the_fields_are_unknown(
     done = run("events", "subscribe", "--check", "--json")
 
     assert (done.code, found(done)) == (3, [("WX210", "unknown")])
-    assert {one["on"] for one in done.data["fields"]} == {None}
+    assert {field["on"] for field in done.data["fields"]} == {None}
     assert "meta-app-secret" in done.data["findings"][0]["evidence"][0]["text"]
 
 

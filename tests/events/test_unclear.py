@@ -294,12 +294,12 @@ def test_what_is_not_understood_names_field_word_part_time_and_channel(shop: Sta
     take(shop, webhook("account_update", removed(phone_number={"digits": PHONE[1:]})))
 
     found = {finding.id: finding for finding in found_in(shop)}
-    told = found["WX213"]
-    assert (told.severity, told.channel) == (Severity.UNKNOWN, "shop")
-    assert told.evidence[0].text == (
+    answer = found["WX213"]
+    assert (answer.severity, answer.channel) == (Severity.UNKNOWN, "shop")
+    assert answer.evidence[0].text == (
         "account_update PARTNER_REMOVED: phone_number could not be read"
     )
-    assert told.evidence[0].observed_at == "2026-11-28T10:00:00.000Z"
+    assert answer.evidence[0].observed_at == "2026-11-28T10:00:00.000Z"
 
 
 def test_newer_news_of_the_same_thing_that_is_understood_ends_it(shop: State) -> None:

@@ -76,8 +76,8 @@ def test_events_of_an_unknown_number_are_told_with_kind_time_number_and_count(ru
 
 @pytest.mark.usefixtures("shop")
 def test_a_channel_that_is_added_takes_what_has_come_and_ends_the_finding(run, status):
-    told = webhook("account_update", {**REMOVED, "phone_number": OTHER_PHONE[1:]})
-    run("events", "import", "-", stdin=told)
+    answer = webhook("account_update", {**REMOVED, "phone_number": OTHER_PHONE[1:]})
+    run("events", "import", "-", stdin=answer)
     assert ids(status()["general"]) == ["WX212"]
     assert "WX203" not in ids(status()["shop"]["findings"])
 
@@ -122,8 +122,8 @@ def test_a_number_that_is_put_away_is_known(run, status):
 )
 def test_the_own_number_in_another_spelling_is_known(run, status, phone, written):
     run("channel", "add", "shop", "--phone", phone)
-    told = webhook("account_update", {**REMOVED, "phone_number": written})
-    run("events", "import", "-", stdin=told)
+    answer = webhook("account_update", {**REMOVED, "phone_number": written})
+    run("events", "import", "-", stdin=answer)
 
     found = status()
     assert found["general"] == []

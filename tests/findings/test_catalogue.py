@@ -239,11 +239,11 @@ def test_critical_beats_unknown_beats_warning() -> None:
     assert worst(mixed) is Severity.CRITICAL
     assert worst(mixed[:2]) is Severity.UNKNOWN
     assert worst([]) is Severity.OK
-    assert [check_exit_status(one) for one in Severity] == [0, 0, 1, 3, 2]
+    assert [check_exit_status(entry) for entry in Severity] == [0, 0, 1, 3, 2]
 
 
 def test_findings_are_told_worst_first_then_by_id() -> None:
-    told = worst_first(
+    answer = worst_first(
         [
             throttled(Severity.WARNING, "WX501", rating="red"),
             throttled(Severity.CRITICAL, "WX206", solutions=()),
@@ -252,5 +252,5 @@ def test_findings_are_told_worst_first_then_by_id() -> None:
         ]
     )
 
-    assert [one.id for one in told] == ["WX206", "WX709", "WX206", "WX501"]
-    assert told[0].to_json()["explain"] == "wacoex explain WX206"
+    assert [entry.id for entry in answer] == ["WX206", "WX709", "WX206", "WX501"]
+    assert answer[0].to_json()["explain"] == "wacoex explain WX206"

@@ -99,7 +99,9 @@ def test_every_page_says_whose_rule_it_is(article: Article) -> None:
 
 
 @pytest.mark.parametrize(
-    "article", [one for one in PAGES if one.id not in MANUAL and one.id[:2] != "WX"], ids=identity
+    "article",
+    [page for page in PAGES if page.id not in MANUAL and page.id[:2] != "WX"],
+    ids=identity,
 )
 def test_every_topic_tells_what_why_and_what_to_do(article: Article) -> None:
     assert has(article, "What it is: ")
@@ -108,7 +110,7 @@ def test_every_topic_tells_what_why_and_what_to_do(article: Article) -> None:
     assert has(article, "How to verify: ")
 
 
-@pytest.mark.parametrize("article", [one for one in PAGES if one.id not in MANUAL], ids=identity)
+@pytest.mark.parametrize("article", [page for page in PAGES if page.id not in MANUAL], ids=identity)
 def test_what_to_do_is_numbered_from_one_without_a_gap(article: Article) -> None:
     todo = re.split(r"^What to do", article.body, flags=re.MULTILINE)[1]
     steps = [int(number) for number in re.findall(r"^(\d+)\. ", todo, re.MULTILINE)]

@@ -337,25 +337,25 @@ def test_a_packed_answer_that_is_cut_short_is_none(http, cut: float) -> None:
 
 
 def test_a_send_asks_for_an_answer_without_compression_and_a_read_for_gzip_alone(http) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
 
     def note(request: httpx.Request) -> httpx.Response:
-        asked.append(request.headers["accept-encoding"])
+        requests.append(request.headers["accept-encoding"])
         return httpx.Response(200, json={})
 
     send(http(note))
     read(http(note))
 
-    assert asked == ["identity", "gzip"]
+    assert requests == ["identity", "gzip"]
 
 
 def test_no_cookie_is_kept(http) -> None:
     """Each answer could add some, and no API of ours wants them."""
-    asked: list[str | None] = []
+    requests: list[str | None] = []
 
     def note(request: httpx.Request) -> httpx.Response:
-        asked.append(request.headers.get("cookie"))
-        return httpx.Response(200, headers={"Set-Cookie": f"c{len(asked)}=1"}, json={})
+        requests.append(request.headers.get("cookie"))
+        return httpx.Response(200, headers={"Set-Cookie": f"c{len(requests)}=1"}, json={})
 
     client = http(note)
 
@@ -366,7 +366,7 @@ def test_no_cookie_is_kept(http) -> None:
 
     asyncio.run(operation())
 
-    assert asked == [None] * 3
+    assert requests == [None] * 3
 
 
 def test_large_answers_are_read_one_after_the_other(clock) -> None:

@@ -108,9 +108,9 @@ def test_what_cannot_be_a_secret_is_refused_without_showing_it(secrets, value: s
     with pytest.raises(CredentialError) as raised:
         secrets({"WACOEX_META_TOKEN": value}).find("meta-token")
 
-    told = f"{raised.value.message} {raised.value.hint} {raised.value.details}"
+    answer = f"{raised.value.message} {raised.value.hint} {raised.value.details}"
     assert raised.value.message.startswith("`WACOEX_META_TOKEN` ")
-    assert not value.strip() or value not in told
+    assert not value.strip() or value not in answer
 
 
 @pytest.mark.parametrize("place", ["environment", ".env"])
@@ -535,10 +535,10 @@ def never() -> Iterator[threading.Event]:
 def test_a_keyring_that_hangs_is_given_up_once_and_for_all(
     use, log: list[str], never: threading.Event
 ) -> None:
-    asked = []
+    requests = []
 
     def hang() -> None:
-        asked.append(1)
+        requests.append(1)
         never.wait()
 
     use(Odd(hang))
@@ -547,7 +547,7 @@ def test_a_keyring_that_hangs_is_given_up_once_and_for_all(
     assert store.get("meta-token") is None
     assert store.get("respondio-token") is None
     assert store.problem == "it gave no answer within 0.05 seconds"
-    assert len(asked) <= 1
+    assert len(requests) <= 1
     assert len(log) == 1
 
 
@@ -579,11 +579,11 @@ def test_a_keyring_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
 
 
 def test_a_name_is_asked_for_once(store: Keyring, use) -> None:
-    asked = []
-    use(Odd(lambda: asked.append(1)))
+    requests = []
+    use(Odd(lambda: requests.append(1)))
 
     assert (store.get("meta-token"), store.get("meta-token")) == (None, None)
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 def test_a_pipe_that_nobody_writes_to_holds_up_nobody(secrets, tmp_path: Path) -> None:

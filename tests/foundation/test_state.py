@@ -82,9 +82,9 @@ def test_four_programs_that_start_together_migrate_once(tmp_path):
         subprocess.Popen([sys.executable, "-c", OPENER, str(path)], stderr=subprocess.PIPE)
         for _ in range(4)
     ]
-    told = [child.communicate()[1].decode() for child in starting]
+    answer = [child.communicate()[1].decode() for child in starting]
 
-    assert [child.returncode for child in starting] == [0, 0, 0, 0], told
+    assert [child.returncode for child in starting] == [0, 0, 0, 0], answer
     with closing(open_state(path)) as state:
         names = state.rows("SELECT name FROM _sqlite_migrations ORDER BY id")
     assert [row["name"] for row in names] == [step.__name__ for step in migrations.STEPS]

@@ -85,16 +85,16 @@ def test_what_is_left_of_the_work_is_cancelled_when_the_block_ends() -> None:
 
 
 def test_a_failure_is_told_at_once() -> None:
-    told: list[BaseException] = []
+    answer: list[BaseException] = []
 
     async def run() -> None:
-        async with meanwhile(failing(), told.append):
+        async with meanwhile(failing(), answer.append):
             await asyncio.sleep(0.01)
-            assert str(told[0]) == "broken"
+            assert str(answer[0]) == "broken"
 
     with pytest.raises(ValueError, match="broken"):
         asyncio.run(run())
-    assert len(told) == 1
+    assert len(answer) == 1
 
 
 def test_a_failure_nobody_is_told_of_is_raised_at_the_end() -> None:

@@ -28,7 +28,7 @@ class Inbox:
 
     @property
     def titles(self) -> list[str]:
-        return [one["title"] for one in self.messages]
+        return [message["title"] for message in self.messages]
 
     def hang(self) -> None:
         """Answer nobody until the test is over."""

@@ -57,8 +57,8 @@ def keep(state: State, address: str, kind: str, days: float, said_by: str = "ana
 
 def tell(state: State, event: str, days: float, **more: Any) -> None:
     with state.transaction():
-        told = AccountEvent(f"{event}-{days}", event, ago(days), phone=PHONES["shop"], **more)
-        AccountEvents(state).add([told])
+        answer = AccountEvent(f"{event}-{days}", event, ago(days), phone=PHONES["shop"], **more)
+        AccountEvents(state).add([answer])
 
 
 def ago(days: float) -> str:
@@ -92,7 +92,7 @@ def test_the_exit_status_follows_the_stage(
     channel = the_channel(outcome)
     assert (outcome.code, outcome.envelope["status"]) == (code, "ok")
     assert (channel["stage"], channel["days_left"]) == (stage, days_left)
-    assert [one["id"] for one in channel["findings"]] == ids
+    assert [finding["id"] for finding in channel["findings"]] == ids
     severity = {0: "ok", 1: "warning", 2: "critical"}[code]
     assert (channel["severity"], outcome.data["severity"]) == (severity, severity)
 
@@ -147,7 +147,7 @@ def test_without_trusted_evidence_it_is_unknown(
     channel = the_channel(outcome)
     assert (outcome.code, channel["stage"], channel["days_left"]) == (3, "unknown", None)
     assert (channel["grade"], channel["deadline_at"]) == ("none", None)
-    assert [one["id"] for one in channel["findings"]] == [finding]
+    assert [entry["id"] for entry in channel["findings"]] == [finding]
 
 
 def test_phonebook_changes_after_the_first_sync_are_weak_evidence(
@@ -158,7 +158,7 @@ def test_phonebook_changes_after_the_first_sync_are_weak_evidence(
 
     weaker = the_channel(run("reminder", "check", "--json"))["weaker_evidence"]
 
-    assert [(one["evidence"], one["grade"], one["at"]) for one in weaker] == [
+    assert [(entry["evidence"], entry["grade"], entry["at"]) for entry in weaker] == [
         ("phonebook", "weak", ago(1))
     ]
 
@@ -192,7 +192,7 @@ def test_the_newest_echo_of_the_phone_counts_although_later_ones_are_weak(
     channel = the_channel(run("reminder", "check", "--json"))
 
     assert (channel["evidence"], channel["last_opened_at"]) == ("echo_primary", ago(6))
-    assert [one["at"] for one in channel["weaker_evidence"]] == [ago(1)]
+    assert [entry["at"] for entry in channel["weaker_evidence"]] == [ago(1)]
 
 
 def test_evidence_under_any_address_of_the_channel_counts(run: Run, add: Any, state: State) -> None:
@@ -268,9 +268,12 @@ def test_settings_of_one_channel_are_its_own(run: Run, add: Any, isolated_home: 
     add("shop", 5)
     add("cafe", 5, "echo")
 
-    told = run("reminder", "check", "--json").data["channels"]
+    answer = run("reminder", "check", "--json").data["channels"]
 
-    assert [(one["channel"], one["stage"]) for one in told] == [("shop", "warning"), ("cafe", "ok")]
+    assert [(entry["channel"], entry["stage"]) for entry in answer] == [
+        ("shop", "warning"),
+        ("cafe", "ok"),
+    ]
 
 
 def test_a_removed_channel_is_critical_whatever_the_countdown_says(
@@ -284,14 +287,16 @@ def test_a_removed_channel_is_critical_whatever_the_countdown_says(
     channel = the_channel(outcome)
     assert (outcome.code, channel["severity"], channel["stage"]) == (2, "critical", "ok")
     assert (channel["connection"], channel["connection_reason"]) == ("removed", "CHANGE_NUMBER")
-    assert [one["id"] for one in channel["findings"]] == ["WX203"]
+    assert [finding["id"] for finding in channel["findings"]] == ["WX203"]
     assert run("reminder", "check").out.startswith("removed\tshop\t")
 
 
 def test_a_reconnection_starts_the_countdown_anew(run: Run, add: Any, state: State) -> None:
     add("shop", 20)
     tell(state, "ACCOUNT_OFFBOARDED", 3)
-    assert [one["id"] for one in the_channel(run("reminder", "check", "--json"))["findings"]] == [
+    assert [
+        finding["id"] for finding in the_channel(run("reminder", "check", "--json"))["findings"]
+    ] == [
         "WX103",
         "WX204",
     ]
@@ -322,7 +327,7 @@ def test_evidence_of_a_day_that_is_still_to_come_is_ignored_and_reported(
 
     channel = the_channel(outcome)
     assert (outcome.code, channel["stage"]) == (3, "unknown")
-    assert [one["id"] for one in channel["findings"]] == ["WX104", "WX705"]
+    assert [finding["id"] for finding in channel["findings"]] == ["WX104", "WX705"]
 
 
 def test_archived_channels_are_left_out(run: Run, add: Any) -> None:
@@ -386,11 +391,11 @@ def test_the_last_run_of_notify_is_told_and_changes_no_exit_status(run: Run, add
     run("reminder", "notify", "--to", "json://127.0.0.1:9/")
 
     outcome = run("reminder", "check", "--json")
-    told = run("reminder", "check", tty=True).out
+    answer = run("reminder", "check", tty=True).out
 
     assert (outcome.code, outcome.data["last_notify_run_at"]) == (0, to_text(NOW))
     assert outcome.data["last_notify_exit_status"] == 0
-    assert "last run of `wacoex reminder notify`: now, ended with 0" in told
+    assert "last run of `wacoex reminder notify`: now, ended with 0" in answer
 
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
@@ -421,14 +426,14 @@ def found(*signs: GradedSign) -> list[Finding]:
 def test_an_app_that_stays_closed_is_told_with_its_deadline(
     days: float, finding: str, severity: Severity, said: str
 ) -> None:
-    [one] = found(confirmed(days))
+    [first] = found(confirmed(days))
 
-    assert (one.id, one.severity, one.channel) == (finding, severity, "shop")
-    assert one.title.endswith(said)
-    assert one.evidence[0].text == "the app was confirmed to be open by ana"
-    assert "open the WhatsApp Business app on the primary phone" in one.remedy[0]
-    assert "`wacoex reminder confirm shop`" in one.remedy[1]
-    assert one.verify == "wacoex reminder check shop"
+    assert (first.id, first.severity, first.channel) == (finding, severity, "shop")
+    assert first.title.endswith(said)
+    assert first.evidence[0].text == "the app was confirmed to be open by ana"
+    assert "open the WhatsApp Business app on the primary phone" in first.remedy[0]
+    assert "`wacoex reminder confirm shop`" in first.remedy[1]
+    assert first.verify == "wacoex reminder check shop"
 
 
 @pytest.mark.parametrize("days", [0, 9.99])
@@ -437,17 +442,17 @@ def test_an_app_that_was_opened_is_nothing_to_tell(days: float) -> None:
 
 
 def test_no_evidence_at_all_is_unknown() -> None:
-    [one] = found()
+    [first] = found()
 
-    assert (one.id, one.severity) == ("WX104", Severity.UNKNOWN)
+    assert (first.id, first.severity) == ("WX104", Severity.UNKNOWN)
 
 
 def test_weak_evidence_alone_is_unknown_and_tells_how_it_could_count() -> None:
-    [one] = found(echo(1))
+    [first] = found(echo(1))
 
-    assert (one.id, one.severity) == ("WX105", Severity.UNKNOWN)
-    assert one.evidence[0].text == "not counted (weak): an echo came, maybe from a linked device"
-    assert "`wacoex device confirm --channel shop`" in one.remedy[-1]
+    assert (first.id, first.severity) == ("WX105", Severity.UNKNOWN)
+    assert first.evidence[0].text == "not counted (weak): an echo came, maybe from a linked device"
+    assert "`wacoex device confirm --channel shop`" in first.remedy[-1]
 
 
 def test_weaker_evidence_beside_trusted_one_is_shown_and_changes_nothing() -> None:
@@ -461,7 +466,7 @@ def test_weaker_evidence_beside_trusted_one_is_shown_and_changes_nothing() -> No
 def test_evidence_from_the_future_is_told_and_not_counted() -> None:
     findings = found(confirmed(-1), confirmed(11))
 
-    assert [one.id for one in findings] == ["WX101", "WX705"]
+    assert [finding.id for finding in findings] == ["WX101", "WX705"]
     assert "at 2026-11-24T09:30:00.000Z, now it is 2026-11-23" in findings[1].evidence[0].text
 
 

@@ -174,9 +174,12 @@ def test_confirming_one_channel_says_nothing_about_another(run: Run, shop: str) 
     run("channel", "add", "cafe", "--phone", "+6560000002")
     run("reminder", "confirm", "shop")
 
-    told = run("reminder", "check", "--json").data["channels"]
+    answer = run("reminder", "check", "--json").data["channels"]
 
-    assert [(one["channel"], one["stage"]) for one in told] == [("cafe", "unknown"), ("shop", "ok")]
+    assert [(entry["channel"], entry["stage"]) for entry in answer] == [
+        ("cafe", "unknown"),
+        ("shop", "ok"),
+    ]
 
 
 def test_a_channel_keeps_its_confirmation_when_its_ids_change(run: Run, shop: str) -> None:
@@ -245,7 +248,7 @@ def test_only_the_hash_of_a_token_is_stored(state: State, token: str) -> None:
 def test_looking_at_the_page_changes_nothing(ask: Ask, state: State, token: str) -> None:
     pages = [ask(token) for _ in range(3)]
 
-    assert {one.status for one in pages} == {200}
+    assert {page.status for page in pages} == {200}
     assert "shop, +6560000001" in pages[0].html
     assert '<form method="post">' in pages[0].html
     assert "Nobody knows when the app was last opened." in pages[0].html

@@ -188,7 +188,9 @@ def test_a_password_is_shown_nowhere(run, shop: str, tmp_path: Path) -> None:
 
     [failed] = done.data["failed"]
     assert failed["to"] == "json://ana:****@127.0.0.1:9/hooks/T000..."
-    stored = b"".join(one.read_bytes() for one in tmp_path.rglob("wacoex.db*") if one.is_file())
+    stored = b"".join(
+        entry.read_bytes() for entry in tmp_path.rglob("wacoex.db*") if entry.is_file()
+    )
     for secret in ("passw0rd99", "SECRETSECRET", "k3yk3yk3y"):
         assert secret not in done.out + done.err
         assert secret.encode() not in stored
@@ -203,7 +205,7 @@ def test_a_dry_run_shows_what_would_go_where_and_keeps_nothing(
     assert shown.code == 0
     assert f"would notify json://127.0.0.1:{inbox.port}" in shown.out
     assert "  | 2. Then confirm it: wacoex reminder confirm shop\n" in shown.out
-    assert [one["kind"] for one in data["would_send"]] == ["stage"]
+    assert [entry["kind"] for entry in data["would_send"]] == ["stage"]
     assert (data["sent"], data["dry_run"], inbox.messages) == ([], True, [])
     for table in ("notices", "reminder_runs", "confirmation_links"):
         assert state.value(f"SELECT count(*) FROM {table}") == 0
@@ -236,12 +238,12 @@ def test_every_run_is_recorded_with_its_end(run, shop: str, state: State, inbox:
     run(*NOTIFY)
 
     runs = state.rows("SELECT exit_status, sent, failed, finished_at FROM reminder_runs")
-    assert [(one["exit_status"], one["sent"], one["failed"]) for one in runs] == [
+    assert [(entry["exit_status"], entry["sent"], entry["failed"]) for entry in runs] == [
         (0, 1, 0),
         (6, 0, 1),
         (2, 0, 0),
     ]
-    assert all(one["finished_at"] for one in runs)
+    assert all(entry["finished_at"] for entry in runs)
 
 
 def test_two_runs_at_the_same_time_do_not_both_send(
@@ -331,7 +333,7 @@ def test_a_run_that_went_well_calls_the_url_with_0(
     done = run(*NOTIFY, "--to", inbox.url, env=beating(inbox, path))
 
     assert (done.code, done.out, done.err) == (0, "", "")
-    assert [one.replace("+", "%20") for one in inbox.paths] == [called]
+    assert [entry.replace("+", "%20") for entry in inbox.paths] == [called]
 
 
 def test_a_run_that_failed_calls_it_with_its_exit_status(

@@ -16,7 +16,7 @@ CONFIRMED_AFTER = 17 * 24 + 5
 
 
 def test_hourly_runs_for_20_days_send_exactly_the_notices_of_the_rule(run, inbox: Any) -> None:
-    told = []
+    answer = []
     with freeze_time(OPENED) as frozen:
         run("channel", "add", "shop", "--phone", "+6560000001", "--timezone", "Asia/Singapore")
         run("reminder", "confirm", "shop", "--by", "Ana")
@@ -30,12 +30,12 @@ def test_hourly_runs_for_20_days_send_exactly_the_notices_of_the_rule(run, inbox
 
             assert done.exit_code == 0
             assert len(done.text) == len(inbox.messages) - before
-            told += [(hour / 24, title) for title in inbox.titles[before:]]
+            answer += [(hour / 24, title) for title in inbox.titles[before:]]
         again = run("reminder", "notify", "--to", inbox.url, "--json")
 
     by = "open the WhatsApp Business app by 2026-11-14 17:00 Asia/Singapore"
     overdue = "shop: overdue, open the WhatsApp Business app now"
-    assert told == [
+    assert answer == [
         (10.0, f"shop: {by}"),
         (12.0, f"shop: {by}"),
         (13.0, f"shop: {by}"),
@@ -46,4 +46,4 @@ def test_hourly_runs_for_20_days_send_exactly_the_notices_of_the_rule(run, inbox
         (CONFIRMED_AFTER / 24, "shop: phone confirmed"),
     ]
     assert again.data["sent"] == []
-    assert [one["reason"] for one in again.data["skipped"]] == ["told"]
+    assert [entry["reason"] for entry in again.data["skipped"]] == ["told"]

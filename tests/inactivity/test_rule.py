@@ -92,7 +92,7 @@ def test_only_weak_evidence_is_unknown_too_but_named() -> None:
     found = standing([sign("echo", NOW - DAY), sign("phonebook", NOW)], DEFAULTS, NOW)
 
     assert (found.stage, found.counted) == (Stage.UNKNOWN, None)
-    assert [one.name for one in found.weaker] == ["phonebook", "echo"]
+    assert [entry.name for entry in found.weaker] == ["phonebook", "echo"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_clock_runs_from_the_newest_evidence_that_is_trusted(
 
     assert found.counted is not None
     assert found.counted.name == counted
-    assert [one.name for one in found.weaker] == weaker
+    assert [entry.name for entry in found.weaker] == weaker
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_order_and_repetition_change_nothing(
     again = [*signs, *signs]
     chance.shuffle(again)
 
-    found, shuffled = (standing(one, settings, NOW) for one in (signs, again))
+    found, shuffled = (standing(entry, settings, NOW) for entry in (signs, again))
 
     assert shuffled._replace(future=()) == found._replace(future=())
     assert set(shuffled.future) == set(found.future)
@@ -264,7 +264,7 @@ def test_more_evidence_never_brings_the_deadline_nearer(signs: list[GradedSign])
 @given(st.lists(SIGNS, max_size=12), st.integers(0, 30 * 24 * 60))
 def test_time_alone_only_makes_it_worse(signs: list[GradedSign], minutes: int) -> None:
     # Without what is in the future: that counts once its time is there.
-    past = [one for one in signs if one.at <= NOW]
+    past = [entry for entry in signs if entry.at <= NOW]
     worse = [Stage.OK, Stage.WARNING, Stage.CRITICAL, Stage.OVERDUE]
 
     first = standing(past, DEFAULTS, NOW)
@@ -387,6 +387,6 @@ def test_who_asked_for_another_notice_gets_one_at_that_moment(
     ],
 )
 def test_tomorrow_begins_in_the_morning_of_the_zone(now: str, zone: str, morning: str) -> None:
-    asked = datetime.fromisoformat(now)
+    requests = datetime.fromisoformat(now)
 
-    assert tomorrow_morning(asked, ZoneInfo(zone)) == datetime.fromisoformat(morning)
+    assert tomorrow_morning(requests, ZoneInfo(zone)) == datetime.fromisoformat(morning)

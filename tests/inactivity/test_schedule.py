@@ -78,7 +78,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("sh", "cat", "mv", "touch", "rm", "test"):
-        found = next(one for one in (Path("/bin", name), Path("/usr/bin", name)) if one.exists())
+        found = next(
+            entry for entry in (Path("/bin", name), Path("/usr/bin", name)) if entry.exists()
+        )
         (tools / name).symlink_to(found)
     monkeypatch.setenv("PATH", f"{made.bin}:{tools}")
     monkeypatch.setattr(sys, "executable", str(made.bin / "python"))
@@ -363,7 +365,7 @@ def test_systemd_is_preferred_where_it_answers(
     assert (
         f"ExecStart={machine.program} reminder notify\n" in (units / schedule.SERVICE).read_text()
     )
-    assert [one for one in calls if "--user enable" in one] == [
+    assert [call for call in calls if "--user enable" in call] == [
         "--user enable --now wacoex-reminder.timer"
     ]
     assert machine.calls[len(calls) :] == [
@@ -385,7 +387,7 @@ def test_removing_the_timer_leaves_other_units(
     done = run(*SCHEDULE, "remove", "--systemd")
 
     assert done.out == "systemd: removed\n"
-    assert [one.name for one in units.iterdir()] == ["other.timer"]
+    assert [entry.name for entry in units.iterdir()] == ["other.timer"]
     assert "--user disable --now wacoex-reminder.timer" in machine.calls
 
 
@@ -433,7 +435,7 @@ def test_show_tells_what_is_there_and_what_would_be(run, machine: Machine, urls:
     after = run(*SCHEDULE, "show", "--json").data["schedules"]
     text = run(*SCHEDULE, "show").out
 
-    assert [(one["kind"], one["installed"], one["current"]) for one in before] == [
+    assert [(entry["kind"], entry["installed"], entry["current"]) for entry in before] == [
         ("systemd", False, False),
         ("cron", False, False),
     ]
@@ -458,11 +460,11 @@ def test_words_are_quoted_for_cron_and_for_systemd() -> None:
 
 
 @given(
-    st.lists(st.binary(max_size=20).filter(lambda one: b"\n" not in one), max_size=6),
+    st.lists(st.binary(max_size=20).filter(lambda entry: b"\n" not in entry), max_size=6),
     st.integers(0, 59),
 )
 def test_any_crontab_survives_install_and_remove(lines: list[bytes], minute: int) -> None:
-    content = b"".join(one + b"\n" for one in lines)
+    content = b"".join(line + b"\n" for line in lines)
     ours = schedule.cron_line(Job(("/usr/bin/wacoex", "reminder", "notify"), {}), minute).encode()
 
     once = schedule.with_line(content, ours)

@@ -30,7 +30,8 @@ class Talker:
 
     def __init__(self, answers: Mapping[str, str | list[str]]) -> None:
         self.answers = {
-            part: [one] if isinstance(one, str) else one for part, one in answers.items()
+            part: [answer] if isinstance(answer, str) else answer
+            for part, answer in answers.items()
         }
         self.acts: dict[str, Callable[[], object]] = {}
         self.asked: list[str] = []
@@ -38,7 +39,7 @@ class Talker:
 
     def ask(self, question: str, *, flag: str) -> str:
         self.asked.append(question)
-        part = next((one for one in self.answers if one in question), None)
+        part = next((answer for answer in self.answers if answer in question), None)
         assert part is not None, f"nobody knows what to answer: {question}"
         answers = self.answers[part]
         return answers.pop(0) if len(answers) > 1 else answers[0]

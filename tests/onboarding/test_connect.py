@@ -68,7 +68,7 @@ def typed(*lines: str) -> dict[str, object]:
 
 
 def states(data) -> dict[str, str]:
-    return {one["step"]: one["state"] for one in data["steps"]}
+    return {step["step"]: step["state"] for step in data["steps"]}
 
 
 class Killed(BaseException):
@@ -122,7 +122,7 @@ def test_the_check_asks_its_questions_and_ends_with_findings(run, shop) -> None:
         "respondio",
         "open",
     )
-    assert [one["id"] for one in done.data["findings"]] == ["WX606"]
+    assert [finding["id"] for finding in done.data["findings"]] == ["WX606"]
     assert list(states(done.data).values())[:5] == ["settled"] * 4 + ["open"]
     eligibility = done.data["steps"][1]
     assert eligibility == {
@@ -145,7 +145,7 @@ def test_the_check_goes_through_all_questions_even_when_one_fails(run, shop) -> 
     done = run("connect", "shop", "--check", "--json", **typed("2.23.1", "n", "n", "n", "y", "n"))
 
     assert done.code == 5
-    assert [one["id"] for one in done.data["findings"]] == [
+    assert [finding["id"] for finding in done.data["findings"]] == [
         "WX603",
         "WX602",
         "WX604",
@@ -160,7 +160,7 @@ def test_a_second_check_keeps_the_answers_and_asks_only_what_is_open(run, shop) 
     again = run("connect", "shop", "--check", "--json", **typed("2.25.3", "n", "n"))
 
     assert again.code == 0
-    assert {one["id"] for one in again.data["findings"]} == {"WX601", "WX606"}
+    assert {finding["id"] for finding in again.data["findings"]} == {"WX601", "WX606"}
     assert run("connect", "shop", "--check", "--json").code == 0
 
 
@@ -190,7 +190,7 @@ def test_the_link_in_business_suite_can_be_left_out_with_a_reason(run, shop) -> 
     assert states(done.data)["business-suite"] == "skipped"
     assert done.data["steps"][2]["answer"] == {"linked": False, "reason": "no admin today"}
     assert states(done.data)["changes"] == "settled"
-    assert "WX604" in {one["id"] for one in done.data["findings"]}
+    assert "WX604" in {finding["id"] for finding in done.data["findings"]}
 
 
 def test_the_receipt_says_in_words_what_was_done_by_whom_and_when(run, shop) -> None:
@@ -279,7 +279,7 @@ def test_a_walk_to_the_end_finishes_the_journey(shop_added: None) -> None:
     done = walk(steps)
 
     assert (done.exit_code, done.is_finished) == (0, True)
-    assert steps.gone == [one.id for one in CONNECT_STEPS if one.id != "sync"]
+    assert steps.gone == [step.id for step in CONNECT_STEPS if step.id != "sync"]
 
 
 def test_contacts_and_history_belong_to_the_own_app_only(shop_added: None) -> None:
@@ -317,7 +317,7 @@ def test_a_refusal_of_meta_is_told_with_its_finding(shop_added: None) -> None:
     done = walk(Steps(signup=StepResult(StepState.FAILED, findings=(finding,))))
 
     assert done.exit_code == 5
-    assert [one for one in done.findings if one.severity is Severity.CRITICAL] == [finding]
+    assert [entry for entry in done.findings if entry.severity is Severity.CRITICAL] == [finding]
 
 
 def test_an_interrupted_step_is_gone_through_again_and_no_other(shop_added: None) -> None:
@@ -356,7 +356,7 @@ def test_connecting_a_connected_channel_again_is_asked_first(run, shop_added: No
     assert run("connect", "shop", **typed("n")).code == 1
     done = run("connect", "shop", "--json", **typed("y", *CHECKED))
     assert done.data["journey_id"] == 2
-    assert [one["step"] for one in done.data["steps"]][:2] == ["switching", "number"]
+    assert [step["step"] for step in done.data["steps"]][:2] == ["switching", "number"]
     assert states(done.data)["number"] == "settled"
 
 
@@ -457,12 +457,12 @@ def test_the_four_steps_the_new_ids_and_the_templates_are_told_before_it_asks(
 
     begin_again(context)
 
-    told = "\n".join(context.dialogue.told)
-    places = [told.index(step) for step in four_steps()]
+    answer = "\n".join(context.dialogue.told)
+    places = [answer.index(step) for step in four_steps()]
     assert places == sorted(places)
-    assert "new waba_id" in told
-    assert "respondio_channel_id 4242" in told
-    assert "make these templates again: hello/en, offer/en_US\n" in f"{told}\n"
+    assert "new waba_id" in answer
+    assert "respondio_channel_id 4242" in answer
+    assert "make these templates again: hello/en, offer/en_US\n" in f"{answer}\n"
 
 
 def test_a_new_journey_begins_with_who_agreed_to_what(stage, finished) -> None:
@@ -699,7 +699,7 @@ def test_companions_are_to_be_linked_again_from_the_next_day(stage, make_talker)
         "relink_from": "2026-11-08T12:01:00.000Z",
         "to_relink": ["1 web front desk"],
     }
-    assert [one.id for one in outcome.findings] == ["WX303"]
+    assert [finding.id for finding in outcome.findings] == ["WX303"]
 
 
 def test_an_own_signup_also_has_a_window_and_its_progress(stage, make_talker) -> None:

@@ -201,7 +201,7 @@ def test_after_half_an_hour_it_stays_open_and_is_no_alarm(at_meta, make_talker) 
 
     assert outcome.state is StepState.OPEN
     assert 1800 <= sum(at_meta.clock.slept) < 1860
-    assert {(one.id, one.severity) for one in outcome.findings} == {
+    assert {(finding.id, finding.severity) for finding in outcome.findings} == {
         ("WX201", "info"),
         ("WX208", "info"),
     }

@@ -180,7 +180,7 @@ def listen(world: World, workspace: Workspace) -> None:
 
 def without_dates(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: without_dates(one) for name, one in value.items() if name not in DATES}
+        return {name: without_dates(entry) for name, entry in value.items() if name not in DATES}
     return value
 
 
@@ -198,8 +198,8 @@ def end_of(connecting: Connecting) -> dict[str, Any]:
         return {
             "journeys": state.value("SELECT COUNT(*) FROM journeys"),
             "steps": {
-                name: (one.state, one.said_by, without_dates(one.answer))
-                for name, one in records.items()
+                name: (record.state, record.said_by, without_dates(record.answer))
+                for name, record in records.items()
             },
             "channel": channel.to_json(),
             "evidence": evidence,
@@ -231,7 +231,7 @@ def begin(clock, make_talker, monkeypatch: pytest.MonkeyPatch):
         world = connecting.world
 
         def appears() -> None:
-            if all(one["id"] != NEW for one in world.respondio.channels):
+            if all(channel["id"] != NEW for channel in world.respondio.channels):
                 row = {"id": NEW, "name": "Shop", "source": "whatsapp", "created_at": world.now()}
                 world.respondio.channels.append(row)
 
@@ -285,7 +285,7 @@ def undisturbed(begin: Any, via: Route) -> dict[str, Any]:
 def test_undisturbed_it_goes_through_every_step_that_applies(
     ends: dict[Route, dict[str, Any]], via: Route
 ) -> None:
-    steps = {name: one[0] for name, one in ends[via]["steps"].items()}
+    steps = {name: step[0] for name, step in ends[via]["steps"].items()}
 
     assert set(steps.values()) == {StepState.SETTLED}
     assert ("sync" in steps) is (via is Route.SIGNUP)
@@ -311,7 +311,7 @@ def test_a_walk_that_is_killed_and_resumed_ends_the_same(
         assert any(connecting.run(0) for _ in range(4))
 
         found = end_of(connecting)
-        calls = Counter(one.sync_type for one in connecting.world.log.syncs)
+        calls = Counter(sync.sync_type for sync in connecting.world.log.syncs)
         assert all(times == 1 for times in calls.values())
         assert connecting.world.log.violations == []
         if found["unanswered"]:

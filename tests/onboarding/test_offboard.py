@@ -199,7 +199,10 @@ class Shop:
         now = self.clock.now()
         with self.state() as state:
             storing(state, now)(
-                [payload_of(Source.META, one, 0, key=b"key", received_at=now) for one in payloads]
+                [
+                    payload_of(Source.META, payload, 0, key=b"key", received_at=now)
+                    for payload in payloads
+                ]
             )
 
     def states(self) -> dict[str, str]:
@@ -208,7 +211,7 @@ class Shop:
             newest = Journeys(state).newest(channel.channel_id, JourneyKind.OFFBOARD)
             assert newest
             kept = Journeys(state).records(newest.journey_id)
-        return {one: kept[one].state.value for one in IDS if one in kept}
+        return {entry: kept[entry].state.value for entry in IDS if entry in kept}
 
     def answer(self, done: Receipt, step: str) -> Mapping[str, Any]:
         return done.records[step].answer
@@ -270,10 +273,10 @@ def test_what_changes_and_what_does_not_is_told_before_the_name_is_typed(shop: S
 
     assert isinstance(done.error, DeclinedError)
     assert (done.exit_code, shop.states()) == (1, {})
-    told = "\n".join(person.notes)
-    assert "neither the WhatsApp Business Account nor the phone number is deleted" in told
-    assert "chats stay on the phone" in told
-    assert "respond.io keeps its contacts" in told
+    result = "\n".join(person.notes)
+    assert "neither the WhatsApp Business Account nor the phone number is deleted" in result
+    assert "chats stay on the phone" in result
+    assert "respond.io keeps its contacts" in result
 
 
 @pytest.mark.parametrize("leaves", ["not_on_biz_app", "hidden"])
@@ -358,7 +361,7 @@ def test_a_number_that_whatsapp_brings_back_is_not_offboarded_without_typing(sho
     refused = shop.offboard({}, is_confirmed=True)
 
     assert refused.exit_code == 5
-    assert [one.id for one in refused.findings] == ["WX204"]
+    assert [finding.id for finding in refused.findings] == ["WX204"]
     assert "wait until" in refused.findings[0].remedy[0]
     assert shop.states() == {"what-changes": "failed"}
     person = Person({**TYPED, "type the name": "no"}, Fuse())
@@ -406,7 +409,7 @@ def test_a_loss_after_it_was_confirmed_is_asked_about_again(shop: Shop, options)
 
     refused = shop.offboard(**options)
 
-    assert (refused.exit_code, [one.id for one in refused.findings]) == (5, ["WX204"])
+    assert (refused.exit_code, [finding.id for finding in refused.findings]) == (5, ["WX204"])
     assert shop.states()["what-changes"] == "open"
 
 
@@ -449,8 +452,8 @@ def test_without_a_token_and_unasked_nothing_proves_it_and_the_channel_stays(sho
     done = shop.offboard({}, is_confirmed=True)
 
     assert done.exit_code == 6
-    asked = {"backup": "skipped", "route": "skipped", "proof": "open"}
-    assert shop.states().items() >= asked.items()
+    requests = {"backup": "skipped", "route": "skipped", "proof": "open"}
+    assert shop.states().items() >= requests.items()
     assert shop.answer(done, "proof")["reason"] == "no token is configured that could show it"
 
 
@@ -469,8 +472,8 @@ def test_the_own_app_is_detached_only_when_it_is_asked_for(shop: Shop) -> None:
     assert done.exit_code == 0
     assert apps() == set()
     assert shop.answer(done, "unsubscribe") == {"waba_id": WABA_ID, "detached": True}
-    changes = [one for one in shop.requests if not one.startswith("GET ")]
-    assert [one.split(":")[0] for one in changes] == ["DELETE 127.0.0.1"]
+    changes = [request for request in shop.requests if not request.startswith("GET ")]
+    assert [change.split(":")[0] for change in changes] == ["DELETE 127.0.0.1"]
 
 
 def test_an_unsubscription_that_cannot_be_done_is_told_before_anything(shop: Shop) -> None:
@@ -545,14 +548,18 @@ def kept(shop: Shop) -> dict[str, Any]:
     times = {"disconnected_at", "unlinked_at", "relink_from", "archived_at"}
     with shop.state() as state:
         channel = registry.known(state, "shop")
-        [number] = {one["journey_id"] for one in state.rows("SELECT journey_id FROM journeys")}
+        [number] = {row["journey_id"] for row in state.rows("SELECT journey_id FROM journeys")}
         records = Journeys(state).records(number)
         journey = Journeys(state).newest(1, JourneyKind.OFFBOARD)
         events = state.rows("SELECT event, source FROM account_events ORDER BY event")
-        statuses = [one.status for one in Broadcasts(state).of_channel(1, None)]
+        statuses = [entry.status for entry in Broadcasts(state).of_channel(1, None)]
     answers = {
-        name: (one.state, one.said_by, {k: v for k, v in one.answer.items() if k not in times})
-        for name, one in records.items()
+        name: (
+            record.state,
+            record.said_by,
+            {k: v for k, v in record.answer.items() if k not in times},
+        )
+        for name, record in records.items()
     }
     return {
         "is_archived": channel.archived_at is not None,
@@ -601,7 +608,7 @@ def test_killed_at_any_moment_and_resumed_it_ends_the_same(
             break
     assert 20 < len(endings) < 200
     assert endings[-1]["is_finished"]
-    assert all(one == endings[-1] for one in endings)
+    assert all(ending == endings[-1] for ending in endings)
 
 
 def dump(path: Path) -> list[str]:
@@ -621,7 +628,7 @@ def test_a_dry_run_looks_and_changes_nothing(shop: Shop) -> None:
         receipt = workspace.run(preview(workspace, channel, unsubscribe=True))
 
     assert dump(shop.path) == before
-    assert {one.split()[0] for one in shop.requests} == {"GET"}
+    assert {request.split()[0] for request in shop.requests} == {"GET"}
     answers = {name: record.answer for name, record in receipt.records.items()}
     assert list(answers) == IDS
     assert answers["broadcasts"]["sending"] == [sending]
@@ -655,7 +662,7 @@ def test_the_command_ends_the_reminder_and_keeps_the_channel(run, served: World)
     assert "in respond.io: Settings, Channels: delete channel 4242" in done.out
     for command in (("reminder", "check"), ("channel", "list")):
         listed = run(*command, "--json").data["channels"]
-        assert [one["channel"] for one in listed] == ["other"]
+        assert [entry["channel"] for entry in listed] == ["other"]
     notices = run("reminder", "notify", "--dry-run", "--to", "json://127.0.0.1:9/", "--json")
     assert "shop" not in notices.out
     assert run("channel", "restore", "shop").code == 0
@@ -672,7 +679,7 @@ def test_the_receipt_is_shown_again_afterwards(run, served: World) -> None:
     assert again.data == first.data
     assert first.data["status"] == "finished"
     assert first.data["kind"] == "offboard"
-    assert [one["step"] for one in first.data["steps"]] == IDS
+    assert [step["step"] for step in first.data["steps"]] == IDS
     assert first.data["aftercare"]["restore"] == "wacoex channel restore shop"
     assert first.data["dry_run"] is False
 
@@ -695,9 +702,9 @@ def test_a_dry_run_tells_both_ways_and_asks_nothing(run, served: World) -> None:
     assert "Settings, Account, Business Platform" in done.out
     assert "Meta Business Settings, WhatsApp Accounts" in done.out
     assert "proof so far: Meta reported no removal, is_on_biz_app is true" in done.out
-    told = run("offboard", "shop", "-n", "--json").data
-    assert (told["dry_run"], told["journey_id"], told["status"]) == (True, None, "open")
-    assert {one["state"] for one in told["steps"]} == {"open"}
+    result = run("offboard", "shop", "-n", "--json").data
+    assert (result["dry_run"], result["journey_id"], result["status"]) == (True, None, "open")
+    assert {step["state"] for step in result["steps"]} == {"open"}
 
 
 def test_a_channel_that_was_archived_otherwise_is_not_offboarded(run) -> None:

@@ -181,7 +181,7 @@ def test_an_old_app_fails_the_step_with_its_finding(go: Go) -> None:
     outcome = go(connect.eligibility, Person(*OLD))
 
     assert outcome.state is StepState.FAILED
-    assert [one.id for one in outcome.findings] == ["WX603"]
+    assert [finding.id for finding in outcome.findings] == ["WX603"]
 
 
 def test_a_version_is_asked_for_again_until_it_is_one(go: Go) -> None:
@@ -204,7 +204,7 @@ def test_a_country_opened_lately_is_told_with_the_date_and_blocks_nothing(go: Go
 
     assert outcome.state is StepState.SETTLED
     assert "15 April 2026" in person.told[0]
-    assert [one.id for one in outcome.findings] == ["WX601"]
+    assert [finding.id for finding in outcome.findings] == ["WX601"]
 
 
 def test_linking_is_asked_where_there_is_no_token(go: Go) -> None:
@@ -235,7 +235,7 @@ def test_a_number_that_is_not_linked_is_an_answer(go: Go) -> None:
     outcome = go(connect.business_suite, Person("n", ""))
 
     assert outcome.state is StepState.DECLINED
-    assert [one.id for one in outcome.findings] == ["WX604"]
+    assert [finding.id for finding in outcome.findings] == ["WX604"]
 
 
 def test_meta_answers_about_linking_where_there_is_a_token(
@@ -313,7 +313,7 @@ def test_another_partner_leads_through_four_steps_and_waits_for_them(go: Go) -> 
     outcome = go(connect.other_partner, person)
 
     assert outcome.state is StepState.DECLINED
-    assert [one.id for one in outcome.findings] == ["WX602"]
+    assert [finding.id for finding in outcome.findings] == ["WX602"]
     assert [text[:2] for text in person.told] == ["1.", "2.", "3.", "4."]
     assert go(connect.other_partner, Person("y", "y")).state is StepState.SETTLED
 
@@ -325,9 +325,9 @@ def test_one_typed_yes_acknowledges_every_change(go: Go) -> None:
 
     assert outcome.state is StepState.SETTLED
     rows = checks.app_changes(Route.RESPONDIO)
-    assert outcome.answer == {"acknowledged": [one.id for one in rows]}
+    assert outcome.answer == {"acknowledged": [row.id for row in rows]}
     assert outcome.said_by == "bo"
-    assert all(one.text in person.asked[0] for one in rows)
+    assert all(row.text in person.asked[0] for row in rows)
 
 
 def test_changes_can_be_acknowledged_one_by_one(go: Go) -> None:
@@ -346,7 +346,7 @@ def test_what_is_not_acknowledged_is_asked_again_and_nothing_else(go: Go) -> Non
     second = go(connect.changes, person)
 
     assert first.state is StepState.DECLINED
-    assert [one.id for one in first.findings] == ["WX606"]
+    assert [finding.id for finding in first.findings] == ["WX606"]
     assert second.state is StepState.SETTLED
     assert rows[0].text in person.asked[0]
     assert rows[1].text not in person.asked[0]
@@ -354,7 +354,7 @@ def test_what_is_not_acknowledged_is_asked_again_and_nothing_else(go: Go) -> Non
 
 AT = "2026-11-07T12:00:00.000Z"
 GOOD = {"phone": "+6591234567", "app_version": "2.24.17", "in_real_use": True}
-ALL = [one.id for one in app_changes(Route.RESPONDIO)]
+ALL = [change.id for change in app_changes(Route.RESPONDIO)]
 
 
 def found(
@@ -369,7 +369,7 @@ def found(
 
 
 def ids(step: str, **answer: object) -> list[tuple[str, Severity]]:
-    return [(one.id, one.severity) for one in found(step, answer)]
+    return [(entry.id, entry.severity) for entry in found(step, answer)]
 
 
 def test_a_number_in_real_use_with_a_new_app_raises_nothing() -> None:
@@ -455,11 +455,11 @@ def test_features_nobody_has_acknowledged_are_told() -> None:
     [finding] = checks.check_records({}, "shop", AT)
 
     assert (finding.id, finding.severity) == ("WX606", Severity.INFO)
-    assert all(one.title in finding.evidence[0].text for one in features())
+    assert all(feature.title in finding.evidence[0].text for feature in features())
 
 
 def test_only_what_is_left_of_the_features_is_told() -> None:
-    done = [one.id for one in features()[1:]]
+    done = [feature.id for feature in features()[1:]]
     record = Record("changes", StepState.OPEN, AT, "bo", {"acknowledged": done})
 
     [finding] = checks.check_records({"changes": record}, "shop", AT)
@@ -479,11 +479,11 @@ def test_after_signup_only_the_badge_is_left_to_look_after() -> None:
         "signup": Record("signup", StepState.SETTLED, AT, "bo", {}),
     }
 
-    assert [one.id for one in checks.check_records(records, "shop", AT)] == ["WX607"]
+    assert [record.id for record in checks.check_records(records, "shop", AT)] == ["WX607"]
 
 
 def test_both_statements_about_editing_are_told() -> None:
-    [row] = [one for one in features() if one.id == "edit-revoke"]
+    [row] = [feature for feature in features() if feature.id == "edit-revoke"]
 
     page = catalogue.find("features")
     assert page
@@ -494,7 +494,9 @@ def test_both_statements_about_editing_are_told() -> None:
 
 
 def test_the_rows_about_history_fit_the_way_of_signing_up() -> None:
-    texts = {via: {one.id: one.text for one in app_changes(via)}["history"] for via in Route}
+    texts = {
+        via: {change.id: change.text for change in app_changes(via)}["history"] for via in Route
+    }
 
     assert "respond.io imports neither" in texts[Route.RESPONDIO]
     assert "once, within 24 hours" in texts[Route.SIGNUP]

@@ -30,7 +30,7 @@ def stand(at_meta):
 
 
 def calls(stage) -> list[tuple[str, int | None]]:
-    return [(one.sync_type, one.code) for one in stage.world.log.syncs]
+    return [(entry.sync_type, entry.code) for entry in stage.world.log.syncs]
 
 
 def go(stage, talker) -> Any:
@@ -160,7 +160,9 @@ def test_after_the_window_nothing_is_asked_for(stand, make_talker) -> None:
 
     assert outcome.state is StepState.SKIPPED
     assert calls(stand) == []
-    assert [(one.id, one.severity) for one in outcome.findings] == [("WX605", Severity.WARNING)]
+    assert [(finding.id, finding.severity) for finding in outcome.findings] == [
+        ("WX605", Severity.WARNING)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,9 @@ def test_a_throttled_request_is_not_used_up(stand, make_talker, fault: Fault) ->
     second = go(stand, make_talker(YES))
 
     assert (first.state, second.state) == (StepState.OPEN, StepState.SETTLED)
-    assert [(one.id, one.severity) for one in first.findings] == [("WX605", Severity.INFO)]
+    assert [(finding.id, finding.severity) for finding in first.findings] == [
+        ("WX605", Severity.INFO)
+    ]
     assert calls(stand) == [("smb_app_state_sync", None), ("history", None)]
 
 

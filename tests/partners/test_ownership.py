@@ -30,19 +30,19 @@ OWN = subscribed_app(APP_ID, APP_NAME)
 
 
 def ids(outcome: Any) -> list[str]:
-    return [one["id"] for one in outcome.data["findings"]]
+    return [finding["id"] for finding in outcome.data["findings"]]
 
 
 def the_partner(outcome: Any) -> dict[str, Any]:
-    [one] = outcome.data["partners"]
-    assert isinstance(one, dict)
-    return one
+    [first] = outcome.data["partners"]
+    assert isinstance(first, dict)
+    return first
 
 
 def account_update(event: str, *, minutes_ago: float = 120, **more: object) -> str:
-    told = {"event": event, "phone_number": PHONE[1:], **more}
+    answer = {"event": event, "phone_number": PHONE[1:], **more}
     entry = {"id": WABA_ID, "time": int(time.time() - minutes_ago * 60)}
-    change = {"field": "account_update", "value": told}
+    change = {"field": "account_update", "value": answer}
     payload = {"object": "whatsapp_business_account", "entry": [{**entry, "changes": [change]}]}
     return json.dumps(payload)
 
@@ -50,11 +50,11 @@ def account_update(event: str, *, minutes_ago: float = 120, **more: object) -> s
 def test_a_healthy_channel_has_its_partner_and_no_finding(run: Run, shop: str) -> None:
     outcome = run("partner", "check", "--json")
 
-    told = the_partner(outcome)
+    answer = the_partner(outcome)
     assert (outcome.code, ids(outcome)) == (0, [])
-    assert (told["channel"], told["expected"], told["seen"]) == (shop, "respond.io", True)
-    assert [app["id"] for app in told["apps"]] == [PARTNER_APP_ID, APP_ID]
-    texts = " / ".join(one["text"] for one in told["evidence"])
+    assert (answer["channel"], answer["expected"], answer["seen"]) == (shop, "respond.io", True)
+    assert [app["id"] for app in answer["apps"]] == [PARTNER_APP_ID, APP_ID]
+    texts = " / ".join(entry["text"] for entry in answer["evidence"])
     for hint in (
         "expected partner",
         "our own app",
@@ -64,7 +64,7 @@ def test_a_healthy_channel_has_its_partner_and_no_finding(run: Run, shop: str) -
         "MANAGE",
     ):
         assert hint in texts
-    assert all(one["source"] == "meta" and one["observed_at"] for one in told["evidence"])
+    assert all(entry["source"] == "meta" and entry["observed_at"] for entry in answer["evidence"])
 
 
 def test_a_person_reads_the_evidence_and_that_it_is_no_proof(run: Run, shop: str) -> None:
@@ -213,7 +213,7 @@ def test_an_uncertain_answer_is_unknown(run: Run, shop: str, world: World, kind:
 
     assert (outcome.code, the_partner(outcome)["seen"]) == (3, None)
     assert set(ids(outcome)) <= {"WX202", "WX207"}
-    severities = {one["severity"] for one in outcome.data["findings"]}
+    severities = {finding["severity"] for finding in outcome.data["findings"]}
     assert severities == {"unknown"}
     assert "Traceback" not in outcome.err
 
@@ -242,9 +242,9 @@ def test_a_shop_with_only_a_respondio_token_can_be_green(
 
     outcome = run("partner", "check", "--json")
 
-    told = the_partner(outcome)
-    assert (outcome.code, ids(outcome), told["seen"]) == (0, [], None)
-    assert "meta-token" in told["reason"]
+    answer = the_partner(outcome)
+    assert (outcome.code, ids(outcome), answer["seen"]) == (0, [], None)
+    assert "meta-token" in answer["reason"]
     assert "not available" in run("partner", "check", tty=True).out
 
 
@@ -256,7 +256,7 @@ def test_without_the_token_it_needs_a_channel_is_not_checked(
     outcome = run("partner", "check", "--json")
 
     assert outcome.code == 3
-    assert [one["code"] for one in outcome.envelope["errors"]] == ["credentials_missing"]
+    assert [error["code"] for error in outcome.envelope["errors"]] == ["credentials_missing"]
 
 
 def test_what_channels_share_is_asked_once(run: Run, shop: str, world: World) -> None:
@@ -265,7 +265,7 @@ def test_what_channels_share_is_asked_once(run: Run, shop: str, world: World) ->
 
     outcome = run("partner", "check", "--json", "-vv")
 
-    assert [one["channel"] for one in outcome.data["partners"]] == ["second", "shop"]
+    assert [partner["channel"] for partner in outcome.data["partners"]] == ["second", "shop"]
     assert outcome.err.count("/subscribed_apps") == 1
     assert len(run("partner", "check", "second", "--json").data["partners"]) == 1
 

@@ -129,7 +129,7 @@ def test_everything_that_hints_at_a_holder_is_evidence() -> None:
         "waba.is_shared_with_partners": True,
     }
 
-    texts = [one.text for one in rule.evidence(Expected(), shown, values, SEEN_AT)]
+    texts = [entry.text for entry in rule.evidence(Expected(), shown, values, SEEN_AT)]
 
     assert texts[:3] == [
         "respond.io WA BSP (2), the expected partner, gets the webhooks",
@@ -192,7 +192,7 @@ def test_an_override_that_leads_home_is_none(app: App) -> None:
 def test_an_address_that_only_looks_like_the_partner_is_elsewhere() -> None:
     fake = App("2", "respond.io WA BSP", "https://respond.io.evil.example/")
 
-    assert [one.id for one in overrides(fake)] == ["WX205"]
+    assert [override.id for override in overrides(fake)] == ["WX205"]
 
 
 def test_the_callback_of_the_number_goes_before_the_one_of_the_account() -> None:
@@ -204,7 +204,7 @@ def test_the_callback_of_the_number_goes_before_the_one_of_the_account() -> None
 
     [found] = overrides(PARTNER, webhooks=webhooks)
 
-    assert [one.text for one in found.evidence] == [
+    assert [entry.text for entry in found.evidence] == [
         "messages, echoes, contact sync and history of the number go to number.example,"
         " by an override of the number"
     ]
@@ -319,7 +319,7 @@ def test_a_channel_that_is_gone_is_critical() -> None:
 
     found = found_for(drifts)
 
-    assert [one.kind for one in drifts] == [DriftKind.GONE]
+    assert [drift.kind for drift in drifts] == [DriftKind.GONE]
     assert (found.id, found.severity) == ("WX207", Severity.CRITICAL)
     assert "auth status" in found.remedy[0]
 
@@ -336,9 +336,9 @@ def test_the_one_channel_that_may_be_it_is_offered(number: int, which: str) -> N
 
 
 def test_of_several_none_is_guessed() -> None:
-    [one] = at_respondio(whatsapp(9), whatsapp(10))
+    [first] = at_respondio(whatsapp(9), whatsapp(10))
 
-    assert (one.kind, one.use) == (DriftKind.GONE, None)
+    assert (first.kind, first.use) == (DriftKind.GONE, None)
 
 
 def test_a_channel_of_another_kind_is_another_one() -> None:
@@ -350,7 +350,7 @@ def test_a_channel_of_another_kind_is_another_one() -> None:
 def test_an_earlier_channel_that_is_still_there_is_told_and_no_finding() -> None:
     drifts = at_respondio(whatsapp(7), whatsapp(5))
 
-    assert [one.kind for one in drifts] == [DriftKind.FORMER]
+    assert [drift.kind for drift in drifts] == [DriftKind.FORMER]
     assert check_drift(None, drifts, CONNECTED, "shop") == []
 
 
@@ -374,16 +374,16 @@ def test_while_whatsapp_may_bring_it_back_the_ids_can_wait() -> None:
 def test_a_number_under_another_id_is_found_in_its_account() -> None:
     numbers = [ListedNumber("107", "+65 6000 0001")]
 
-    [one] = at_meta(SHOP, {}, numbers, AT)
+    [first] = at_meta(SHOP, {}, numbers, AT)
 
-    assert (one.kind, one.name, one.use) == (DriftKind.ANOTHER, "phone_number_id", "107")
-    assert "--phone-number-id 107`" in found_for([one]).remedy[0]
+    assert (first.kind, first.name, first.use) == (DriftKind.ANOTHER, "phone_number_id", "107")
+    assert "--phone-number-id 107`" in found_for([first]).remedy[0]
 
 
 def test_a_number_that_its_account_does_not_list_is_gone() -> None:
-    [one] = at_meta(SHOP, {}, [ListedNumber("108", "+1 555")], AT)
+    [first] = at_meta(SHOP, {}, [ListedNumber("108", "+1 555")], AT)
 
-    assert found_for([one]).severity is Severity.CRITICAL
+    assert found_for([first]).severity is Severity.CRITICAL
 
 
 @pytest.mark.parametrize(
@@ -393,8 +393,8 @@ def test_a_number_that_its_account_does_not_list_is_gone() -> None:
 def test_the_number_behind_an_id_is_compared(shown: str | None, kinds: list[str]) -> None:
     found = at_meta(SHOP, {"display_phone_number": shown}, None, AT)
 
-    assert [one.kind.value for one in found] == kinds
-    assert all(found_for([one]).severity is Severity.WARNING for one in found)
+    assert [entry.kind.value for entry in found] == kinds
+    assert all(found_for([entry]).severity is Severity.WARNING for entry in found)
 
 
 BROADCASTS = "RESTRICTED_BIZ_INITIATED_MESSAGING"
@@ -436,7 +436,7 @@ def check(
 
 def severity(*events: AccountEvent, **more: Any) -> Severity | None:
     found = check(*events, **more)
-    assert all(one.id == "WX209" for one in found)
+    assert all(entry.id == "WX209" for entry in found)
     return found[0].severity if found else None
 
 

@@ -78,6 +78,6 @@ def test_the_end_of_data_access_is_warned_about_too() -> None:
     ],
 )
 def test_missing_permissions_are_named(scopes: tuple[str, ...], told: list[str]) -> None:
-    expected = [f"it lacks the permission {one}" for one in told]
+    expected = [f"it lacks the permission {entry}" for entry in told]
 
     assert AccessToken(scopes=scopes).warnings(NOW) == expected

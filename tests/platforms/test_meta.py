@@ -317,7 +317,7 @@ def test_a_token_that_meta_quotes_is_not_passed_on(call, reply_to) -> None:
 def test_attaching_and_detaching_an_app_is_tried_once(call, asked, change, method) -> None:
     call(change, "2001", answers=[httpx.Response(200, json={"success": True})])
 
-    assert [(one.method, one.url.path) for one in asked] == [
+    assert [(entry.method, entry.url.path) for entry in asked] == [
         (method, "/v26.0/2001/subscribed_apps")
     ]
 

@@ -59,7 +59,7 @@ def test_the_code_is_shown_with_the_apps_id_and_secret(clock: Any) -> None:
     params = {"client_id": "100", "client_secret": APP_SECRET, "code": CODE}
     assert dict(request.url.params) == params
     assert len(meta.log) == 1
-    assert not any(one in meta.log[0] for one in (CODE, APP_SECRET, TOKEN))
+    assert not any(entry in meta.log[0] for entry in (CODE, APP_SECRET, TOKEN))
 
 
 def test_a_request_that_never_left_is_made_again_while_the_code_lives(clock: Any) -> None:
@@ -107,7 +107,7 @@ def test_whatever_else_comes_is_told_without_secrets(
 
     with pytest.raises(kind) as caught:
         meta.exchange()
-    told = f"{caught.value} {caught.value.hint} {caught.value.details} {meta.log}"
-    assert CODE not in told
-    assert APP_SECRET not in told
+    result = f"{caught.value} {caught.value.hint} {caught.value.details} {meta.log}"
+    assert CODE not in result
+    assert APP_SECRET not in result
     assert len(meta.requests) == 1

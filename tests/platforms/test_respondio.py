@@ -95,7 +95,7 @@ def test_channels_are_listed_to_the_end_of_a_list_even_one_in_a_circle(client, a
 
     found = client(lambda respondio: respondio.list_channels(), circle)
 
-    assert [one.source for one in found] == ["new_source"] * 2
+    assert [entry.source for entry in found] == ["new_source"] * 2
     assert len(asked) == 2
 
 
@@ -190,9 +190,9 @@ def test_five_calls_a_second_until_the_headers_tell_more(client, clock) -> None:
             await respondio.list_messages(ANA)
         return rates
 
-    told = page(**{"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "9"})
+    answer = page(**{"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "9"})
 
-    assert client(four, page(), told) == [5.0, 5.0, 9.0, 9.0]
+    assert client(four, page(), answer) == [5.0, 5.0, 9.0, 9.0]
     assert clock.slept == pytest.approx([0.2, 0.2, 1 / 9])
 
 
@@ -218,8 +218,8 @@ def test_at_our_own_pace_no_call_is_refused_and_none_waits_for_nothing(
         now += wait
         arrived = [at for at in (*arrived, now + latency) if now + latency - at < 1.0 - 1e-9]
         assert len(arrived) <= limit
-        told = {"limit": str(limit), "remaining": str(max(0, limit - len(arrived)))}
-        pace = learn(pace, {f"x-ratelimit-{name}": text for name, text in told.items()}, now)
+        answer = {"limit": str(limit), "remaining": str(max(0, limit - len(arrived)))}
+        pace = learn(pace, {f"x-ratelimit-{name}": text for name, text in answer.items()}, now)
 
     assert 100.0 + 5 < now < 100.0 + 6 / 0.9 + 1
 

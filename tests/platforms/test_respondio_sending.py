@@ -122,11 +122,11 @@ def test_only_a_2xx_with_an_id_is_taken_and_no_5xx_is_ever_declined(
 
 def test_sending_waits_for_no_turn_and_learns_from_every_answer(client, clock) -> None:
     async def three(respondio: RespondIO) -> list[float | None]:
-        told = [respondio.told_limit(SENDING)]
+        answer = [respondio.told_limit(SENDING)]
         for _ in range(3):
             await respondio.send_message(ANA, BODY)
-            told.append(respondio.told_limit(SENDING))
-        return told
+            answer.append(respondio.told_limit(SENDING))
+        return answer
 
     limits = [said(429, **{"X-RateLimit-Limit": text}) for text in ("8", "200", "12")]
 

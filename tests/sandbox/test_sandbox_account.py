@@ -361,10 +361,10 @@ def test_a_number_that_is_not_there_cannot_be_connected(call: Call, world: World
 
 def test_a_code_is_good_for_one_token_of_that_customer(call: Call) -> None:
     code = finish(call).json()["code"]
-    told = exchange(call, code).json()
-    token = told["access_token"]
+    answer = exchange(call, code).json()
+    token = answer["access_token"]
 
-    assert told["token_type"] == "bearer"
+    assert answer["token_type"] == "bearer"
     assert token.startswith("EAA")
     assert call("GET", f"/v26.0/{WABA_ID}", token=token).status_code == 200
     assert call("GET", "/v26.0/104000000000009", token=token).status_code == 400

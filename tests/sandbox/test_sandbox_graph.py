@@ -413,7 +413,7 @@ def test_users_and_respondio_channels_can_be_set(call: Call) -> None:
     listed = call("GET", "/respondio/v2/space/channel", token="sandbox-respondio-token").json()
 
     assert shown == [{"id": "1", "name": "Ana"}]
-    assert [one["id"] for one in listed["items"]] == [5]
+    assert [item["id"] for item in listed["items"]] == [5]
     assert call("POST", "/_sandbox/respondio", json={"channels": [{}]}).status_code == 400
 
 
@@ -586,7 +586,7 @@ def fresh(world: World) -> World:
 
 def fields(world: World) -> list[str]:
     bodies = world.outbox.emitted(world.monotonic())
-    return [one["entry"][0]["changes"][0]["field"] for one in bodies]
+    return [body["entry"][0]["changes"][0]["field"] for body in bodies]
 
 
 def test_each_kind_is_taken_once_and_its_webhooks_follow(fresh: World, ask) -> None:
@@ -618,15 +618,15 @@ def test_a_history_that_is_not_shared_is_told_by_webhook(fresh: World, ask) -> N
 
     assert "request_id" in ask(HISTORY)
 
-    told = fresh.outbox.emitted(fresh.monotonic())[-1]["entry"][0]["changes"][0]["value"]
-    assert told["history"][0]["errors"][0]["code"] == 2593109
+    answer = fresh.outbox.emitted(fresh.monotonic())[-1]["entry"][0]["changes"][0]["value"]
+    assert answer["history"][0]["errors"][0]["code"] == 2593109
 
 
 def test_every_call_is_in_the_log(fresh: World, ask) -> None:
     ask(CONTACTS)
     ask(CONTACTS)
 
-    assert [(one["sync_type"], one["code"]) for one in fresh.log.summary()["syncs"]] == [
+    assert [(sync["sync_type"], sync["code"]) for sync in fresh.log.summary()["syncs"]] == [
         (CONTACTS, None),
         (CONTACTS, 2593107),
     ]

@@ -36,7 +36,7 @@ def test_a_wrong_token_is_refused_in_json(ask: Call) -> None:
 def test_the_channels_of_the_workspace_are_listed(ask: Call) -> None:
     items = ask("GET", "space/channel").json()["items"]
 
-    assert [(one["id"], one["source"]) for one in items] == [
+    assert [(item["id"], item["source"]) for item in items] == [
         (RESPONDIO_CHANNEL_ID, "whatsapp_business"),
         (4243, "webchat"),
     ]
@@ -56,7 +56,7 @@ def test_messages_come_newest_first_with_their_sender_and_status(ask: Call) -> N
 def test_an_unsupported_message_is_there(ask: Call) -> None:
     items = ask("GET", "contact/phone:+6591000002/message/list").json()["items"]
 
-    assert {one["message"]["type"] for one in items} == {"text", "unsupported"}
+    assert {item["message"]["type"] for item in items} == {"text", "unsupported"}
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_a_fresh_contact_is_busy_until_it_is_ready(
 def test_every_endpoint_has_its_limit_and_says_so(ask: Call, clock: SimpleNamespace) -> None:
     answers = [ask("POST", "contact/list", json=EVERYBODY) for _ in range(6)]
 
-    assert [one.status_code for one in answers] == [200] * 5 + [429]
-    assert [one.headers["x-ratelimit-remaining"] for one in answers] == list("432100")
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == list("432100")
     assert answers[-1].headers["retry-after"] == "1"
     assert ask("GET", "space/channel").status_code == 200
     clock.monotonic += 1
@@ -123,7 +123,7 @@ def test_limits_and_statuses_are_changed_by_control_calls(ask: Call, change: Cal
     change(limits={"message/list": 0}, retry_after=90)
 
     changed = ask("GET", f"contact/{ANA}/message/{echo['messageId']}").json()
-    assert [one["value"] for one in changed["status"]] == ["sent", "failed"]
+    assert [statu["value"] for statu in changed["status"]] == ["sent", "failed"]
     assert ask("GET", f"contact/{ANA}/message/list").headers["retry-after"] == "90"
 
 
@@ -145,7 +145,7 @@ def test_a_control_call_that_cannot_be_used_is_told(change: Call, values: dict[s
 def test_the_channels_of_a_contact_are_listed(ask: Call) -> None:
     items = ask("GET", "contact/phone:+6591000002/channels").json()["items"]
 
-    assert [one["id"] for one in items] == [4242, 4243]
+    assert [item["id"] for item in items] == [4242, 4243]
     assert items[0]["lastIncomingMessageTime"] > 10**12
 
 
@@ -161,7 +161,7 @@ def test_the_message_history_tells_what_became_of_a_message(call: Call, send: Ca
     [entry] = history(call, message_id=message_id, fields=fields).json()["data"]
 
     assert entry["message_id"] == message_id
-    assert [one["delivery_status"] for one in entry["events"]["data"]] == ["SENT", "DELIVERED"]
+    assert [item["delivery_status"] for item in entry["events"]["data"]] == ["SENT", "DELIVERED"]
     assert history(call).json()["data"][0].keys() == {"id", "message_id"}
     assert len(history(call, limit="1").json()["data"]) == 1
 
@@ -264,16 +264,16 @@ def test_a_new_contact_is_busy_for_as_long_as_control_says(
 def test_writing_contacts_has_the_narrow_limit(ask: Call) -> None:
     answers = [ask("PUT", f"contact/{ANA}", json={"firstName": "Ana"}) for _ in range(6)]
 
-    assert [one.status_code for one in answers] == [200] * 5 + [429]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     assert ask("POST", f"contact/{CARA}", json={"firstName": "Cara"}).status_code == 200
 
 
 def test_the_templates_are_those_of_meta_in_the_words_of_respondio(ask: Call, call: Call) -> None:
     items = ask("GET", TEMPLATES, params={"limit": "100"}).json()["items"]
 
-    assert {one["status"] for one in items} == {"approved", "paused", "rejected"}
-    assert {one["channelId"] for one in items} == {str(RESPONDIO_CHANNEL_ID)}
-    [appointment] = [one for one in items if one["name"] == "appointment"]
+    assert {item["status"] for item in items} == {"approved", "paused", "rejected"}
+    assert {item["channelId"] for item in items} == {str(RESPONDIO_CHANNEL_ID)}
+    [appointment] = [item for item in items if item["name"] == "appointment"]
     assert (appointment["languageCode"], appointment["category"]) == ("en_US", "utility")
     header, body, footer, buttons = json.loads(appointment["components"])
     assert (header["type"], header["format"]) == ("header", "text")

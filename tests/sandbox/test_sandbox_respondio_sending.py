@@ -263,7 +263,7 @@ def test_nobody_is_404_and_a_busy_contact_449(
     assert write(to="phone:+6591000003").status_code == 449
     clock.now += 60
     assert write(to="phone:+6591000003").status_code == 200
-    assert [one.code for one in world.log.arrivals] == [404, 449, None]
+    assert [arrival.code for arrival in world.log.arrivals] == [404, 449, None]
 
 
 def test_every_attempt_is_in_the_log_with_its_api(write: Call, send: Call, world: World) -> None:
@@ -272,7 +272,10 @@ def test_every_attempt_is_in_the_log_with_its_api(write: Call, send: Call, world
     write(token=None)
     write(token="nobody")
 
-    assert [(one.api, one.recipient, one.outcome, one.code) for one in world.log.arrivals] == [
+    assert [
+        (arrival.api, arrival.recipient, arrival.outcome, arrival.code)
+        for arrival in world.log.arrivals
+    ] == [
         ("respondio", ANA, "accepted", None),
         ("meta", ANA, "accepted", None),
         ("respondio", ANA, "refused", 403),
@@ -289,7 +292,7 @@ def test_the_endpoint_has_a_limit_of_its_own(
 
     answers = [write() for _ in range(3)]
 
-    assert [one.status_code for one in answers] == [200, 200, 429]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert (answers[2].headers["retry-after"], answers[2].headers["x-ratelimit-remaining"]) == (
         "1",
         "0",

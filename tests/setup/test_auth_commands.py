@@ -330,7 +330,9 @@ def test_a_secret_that_a_channel_needs_and_lacks_is_missing(run) -> None:
     done = run("auth", "status", "--offline", "--json", env={"WACOEX_META_TOKEN": DEFAULT_TOKEN})
 
     assert (done.code, done.envelope["status"]) == (4, "error")
-    assert [(one["channel"], one["name"], one["source"]) for one in done.data["secrets"]] == [
+    assert [
+        (secret["channel"], secret["name"], secret["source"]) for secret in done.data["secrets"]
+    ] == [
         ("chat", "respondio-token", None),
         ("shop", "meta-token", "WACOEX_META_TOKEN"),
     ]
@@ -411,7 +413,7 @@ def test_a_named_channel_lists_all_that_is_in_force_for_it(run) -> None:
 
     done = run("auth", "status", "-c", "shop", "--offline", "--json", env=env)
 
-    assert [one["name"] for one in done.data["secrets"]] == ["meta-token", "meta-app-secret"]
+    assert [secret["name"] for secret in done.data["secrets"]] == ["meta-token", "meta-app-secret"]
 
 
 def test_without_any_secret_the_first_step_is_named(run) -> None:

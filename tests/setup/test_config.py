@@ -78,7 +78,7 @@ def test_of_a_secret_the_last_four_characters_are_shown(run) -> None:
 def test_the_paths_are_shown_whether_they_exist_or_not(run, config: Path) -> None:
     config.write_text("")
 
-    found = {one["name"]: one for one in run("config", "path", "--json").data["paths"]}
+    found = {path["name"]: path for path in run("config", "path", "--json").data["paths"]}
 
     assert found["config.toml"] == {"name": "config.toml", "path": str(config), "exists": True}
     assert found["config directory"]["path"] == str(config.parent)
@@ -92,8 +92,8 @@ def test_a_limit_of_an_error_is_a_number_of_rows_or_a_share(run, config: Path) -
 
     shown = by_name(run("config", "show", "--json").data["settings"])
 
-    told = "{'ambiguous': 5, '131026': 200, '131049': 0.2}"
-    assert shown["breaker_limits"] == (told, f"breaker_limits in {config}")
+    answer = "{'ambiguous': 5, '131026': 200, '131049': 0.2}"
+    assert shown["breaker_limits"] == (answer, f"breaker_limits in {config}")
 
 
 EXAMPLE = Path(wacoex_cli.__file__).parents[1] / ".env.example"
@@ -129,10 +129,10 @@ def test_the_examples_are_fit(tmp_path: Path) -> None:
 
 
 def test_the_defaults_are_those_of_the_program() -> None:
-    told = dict(LINE.findall(EXAMPLE.read_text()))
+    answer = dict(LINE.findall(EXAMPLE.read_text()))
 
     for name in ("meta_base_url", "meta_api_version", "meta_sdk_url"):
-        assert told[f"WACOEX_{name.upper()}"] == Settings._field_defaults[name]
+        assert answer[f"WACOEX_{name.upper()}"] == Settings._field_defaults[name]
 
 
 MARKED = {
@@ -157,24 +157,24 @@ def commands(at: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
     if not hasattr(found, "commands"):
         yield path, found
         return
-    for name, one in found.commands.items():
-        yield from commands(one, (*path, name))
+    for name, command in found.commands.items():
+        yield from commands(command, (*path, name))
 
 
 def command_lines() -> Iterator[list[str]]:
     """Each command bare, which is often a usage error, and with a word where it takes one."""
-    for path, one in commands():
+    for path, command in commands():
         if path in ENDLESS:
             continue
         yield list(path)
-        if any(parameter.param_type_name == "argument" for parameter in one.params):
+        if any(parameter.param_type_name == "argument" for parameter in command.params):
             yield [*path, "shop"]
             yield [*path, "meta-token"]
 
 
 def test_no_option_asks_for_a_secret() -> None:
-    for path, one in commands():
-        for parameter in one.params:
+    for path, command in commands():
+        for parameter in command.params:
             for option in (*parameter.opts, *parameter.secondary_opts):
                 is_telling = any(word in option for word in ("token", "secret", "password"))
                 is_option = option.startswith("-")

@@ -83,9 +83,9 @@ def test_path_tells_file_size_schema_and_locks(wacoex, state, clock):
 def test_path_makes_no_file(run, tmp_path):
     missing = tmp_path / "none" / "wacoex.db"
 
-    told = run("state", "path", "--json", env={"WACOEX_STATE": str(missing)})
+    answer = run("state", "path", "--json", env={"WACOEX_STATE": str(missing)})
 
-    assert (told.code, told.data["exists"], told.data["schema"]) == (0, False, None)
+    assert (answer.code, answer.data["exists"], answer.data["schema"]) == (0, False, None)
     for command in (("backup",), ("check",), ("export",), ("prune", "--older-than", "9")):
         refused = run("state", *command, "--json", env={"WACOEX_STATE": str(missing)})
         assert error(refused) == (8, "no_state")
@@ -96,10 +96,10 @@ def test_path_names_a_file_that_is_no_state_file(run, tmp_path):
     wrong = tmp_path / "wrong.db"
     wrong.write_text("phone,name\n" * 500)
 
-    told = run("state", "path", "--json", env={"WACOEX_STATE": str(wrong)})
+    answer = run("state", "path", "--json", env={"WACOEX_STATE": str(wrong)})
 
-    assert error(told) == (8, "state_not_sqlite")
-    assert told.data["path"] == str(wrong)
+    assert error(answer) == (8, "state_not_sqlite")
+    assert answer.data["path"] == str(wrong)
 
 
 def test_a_backup_without_a_name_lies_beside_the_state_with_the_time_in_its_name(wacoex, state):
@@ -112,10 +112,10 @@ def test_a_backup_without_a_name_lies_beside_the_state_with_the_time_in_its_name
 
 
 def test_a_backup_goes_into_a_directory_and_says_what_it_holds(wacoex, tmp_path):
-    told = wacoex("state", "backup", tmp_path)
+    answer = wacoex("state", "backup", tmp_path)
 
     assert len(list(tmp_path.glob("wacoex-backup-*.db"))) == 1
-    assert "it holds phone numbers and no secrets" in told.out
+    assert "it holds phone numbers and no secrets" in answer.out
 
 
 def test_a_backup_never_overwrites(wacoex, tmp_path):
@@ -227,9 +227,9 @@ def test_forcing_asks_for_the_number_of_people(wacoex, state, tmp_path):
     change(state, "UPDATE recipients SET attempts = 1, state = 'accepted', message_id = 'wamid.x'")
 
     for typed, code in (("2\n", 1), ("y\n", 1), ("3\n", 0)):
-        asked = wacoex("state", "restore", target, "--force", stdin=typed, tty=True)
-        assert asked.code == code
-        assert "type 3 to restore" in asked.err
+        requests = wacoex("state", "restore", target, "--force", stdin=typed, tty=True)
+        assert requests.code == code
+        assert "type 3 to restore" in requests.err
     assert wacoex("state", "restore", target).code == 2
 
 

@@ -122,9 +122,9 @@ def test_each_thing_that_is_wrong_is_told_with_a_remedy(wacoex, broadcast, state
 
     assert checked.code == 8
     assert checked.envelope["errors"][0]["code"] == "state_unsound"
-    told = [one for one in checked.data["problems"] if words in one["problem"]]
-    assert len(told) == 1
-    assert told[0]["remedy"]
+    answer = [problem for problem in checked.data["problems"] if words in problem["problem"]]
+    assert len(answer) == 1
+    assert answer[0]["remedy"]
 
 
 def test_a_person_twice_in_one_broadcast_is_found(wacoex, broadcast, state):
@@ -164,8 +164,8 @@ def test_an_opted_out_person_may_stand_in_a_plan_but_is_never_sent_to(wacoex, br
     problems = wacoex("state", "check", "--json").data["problems"]
 
     assert any(
-        one["problem"] == "broadcast 1 was sent to 1 person after they opted out"
-        for one in problems
+        problem["problem"] == "broadcast 1 was sent to 1 person after they opted out"
+        for problem in problems
     )
 
 
@@ -200,7 +200,7 @@ def test_old_finished_broadcasts_go_and_opt_outs_stay(wacoex, broadcast, state):
     pruned = wacoex("state", "prune", "--older-than", 400, "--yes", "--json")
 
     assert pruned.code == 0
-    assert [one["broadcast_id"] for one in pruned.data["removed"]] == [1, 2]
+    assert [entry["broadcast_id"] for entry in pruned.data["removed"]] == [1, 2]
     assert pruned.data["removed"][0]["rows"] == 1
     assert left(state) == [3]
     assert state.value("SELECT COUNT(*) FROM recipients") == 1

@@ -127,7 +127,7 @@ def test_a_channel_of_respondio_has_the_templates_that_respondio_knows(run):
     listed = run("template", "list", "--json").data
 
     assert listed["source"] == "respondio"
-    assert {one["quality"] for one in listed["templates"]} == {None}
+    assert {template["quality"] for template in listed["templates"]} == {None}
     lines = run("template", "list").out.splitlines()
     assert "appointment\ten_US\tAPPROVED\tUTILITY\theader.1 1 button.0\t\tTEXT\tURL" in lines
     shown = run("template", "show", "spring_sale").out

@@ -182,7 +182,7 @@ def test_named_placeholders_are_given_by_position_too() -> None:
         "components"
     ]
 
-    assert [one["text"] for one in body["parameters"]] == ["Lim", "Ana"]
+    assert [parameter["text"] for parameter in body["parameters"]] == ["Lim", "Ana"]
 
 
 def test_a_template_without_placeholders_has_no_parameters() -> None:

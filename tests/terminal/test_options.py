@@ -140,10 +140,10 @@ def failing_with(error: BaseException) -> PlainGroup:
 def test_a_crash_is_one_line_and_quotes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert start(failing_with(KeyError("token-123")), "do", "it") == 1
 
-    told = capsys.readouterr().err
-    assert told.startswith("error: wacoex failed in a way it did not expect (KeyError)\n")
-    assert "--debug" in told
-    assert "token-123" not in told
+    answer = capsys.readouterr().err
+    assert answer.startswith("error: wacoex failed in a way it did not expect (KeyError)\n")
+    assert "--debug" in answer
+    assert "token-123" not in answer
 
 
 def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

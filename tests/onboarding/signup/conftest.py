@@ -197,8 +197,8 @@ def browse() -> Iterator[Any]:
         return opened[-1]
 
     yield open_page
-    for one in opened:
-        one.client.close()
+    for entry in opened:
+        entry.client.close()
 
 
 @pytest.fixture

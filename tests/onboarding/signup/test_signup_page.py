@@ -48,9 +48,10 @@ def tab(chromium: Any) -> Iterator[Any]:
     page = context.new_page()
     page.complaints = []
     page.on(
-        "console", lambda one: page.complaints.append(one.text) if one.type == "error" else None
+        "console",
+        lambda entry: page.complaints.append(entry.text) if entry.type == "error" else None,
     )
-    page.on("pageerror", lambda one: page.complaints.append(str(one)))
+    page.on("pageerror", lambda entry: page.complaints.append(str(entry)))
     yield page
     context.close()
 
@@ -138,7 +139,7 @@ def test_an_error_of_the_window_is_told_with_code_and_session_id(
     outcome = run.end()
 
     assert outcome.state is StepState.FAILED
-    assert [one.id for one in outcome.findings] == [finding_id]
+    assert [finding.id for finding in outcome.findings] == [finding_id]
     assert outcome.answer == {
         "error": text,
         "error_code": "1234567",
@@ -224,10 +225,10 @@ def test_only_facebooks_own_pages_may_tell_of_the_session(
 ) -> None:
     run, window = opened()
     for origin in origins:
-        told = {"type": "WA_EMBEDDED_SIGNUP", "event": "CANCEL", "data": {"current_step": origin}}
+        answer = {"type": "WA_EMBEDDED_SIGNUP", "event": "CANCEL", "data": {"current_step": origin}}
         tab.evaluate(
             "([origin, data]) => window.dispatchEvent(new MessageEvent('message', {origin, data}))",
-            [origin, told],
+            [origin, answer],
         )
     tab.wait_for_timeout(1_500)
     window.close()
@@ -345,11 +346,13 @@ def contrast(tab: Any, selector: str) -> float:
         }""",
         selector,
     )
-    lighter, darker = sorted((luminance(one) for one in colors), reverse=True)
+    lighter, darker = sorted((luminance(color) for color in colors), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def luminance(color: list[float]) -> float:
-    parts = [one / 255 for one in color]
-    linear = [one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    parts = [entry / 255 for entry in color]
+    linear = [
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

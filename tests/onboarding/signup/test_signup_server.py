@@ -38,7 +38,7 @@ FINISHED = "FINISH_WHATSAPP_BUSINESS_APP_ONBOARDING"
 
 
 def finding_ids(outcome: Any) -> list[str]:
-    return [one.id for one in outcome.findings]
+    return [finding.id for finding in outcome.findings]
 
 
 def token_of(signup: Any) -> str:
@@ -81,9 +81,9 @@ def test_neither_token_nor_code_nor_secret_is_written_told_or_shown(
     outcome = run.end()
 
     shown = f"{page.answer.text} {page.answer.headers} {answer.text} {outcome} {run.url}"
-    for one in (token_of(signup), ended["code"], APP_SECRET):
-        assert one not in signup.everything_written()
-        assert one not in shown
+    for entry in (token_of(signup), ended["code"], APP_SECRET):
+        assert entry not in signup.everything_written()
+        assert entry not in shown
     assert any("oauth/access_token: 200" in line for line in signup.log)
 
 
@@ -201,7 +201,7 @@ def test_the_page_is_heard_once_even_by_two_reports_at_the_same_time() -> None:
             state, path = (attribute(shown, name) for name in ("state", "report-path"))
             body = {"state": state, "kind": "closed"}
             both = await asyncio.gather(*(client.post(path, json=body) for _ in range(2)))
-            return [one.status_code for one in both]
+            return [entry.status_code for entry in both]
 
     assert sorted(asyncio.run(report_twice())) == [200, 410]
     assert heard == [WindowClosed()]
@@ -452,7 +452,7 @@ def test_without_a_browser_the_address_is_shown(
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"):
         monkeypatch.delenv(name, raising=False)
     run = signup.start()
-    while not (lines := [one for one in signup.onlooker.told if "http://localhost:" in one]):
+    while not (lines := [entry for entry in signup.onlooker.told if "http://localhost:" in entry]):
         pass
     page = browse(lines[0].split()[-1])
 
