@@ -69,3 +69,14 @@ def test_a_package_has_one_command_file_which_only_the_table_names() -> None:
     assert {module.package for module in COMMANDS} == in_table
     for module in structure.modules().values():
         assert not [name for name in module.imports if name.endswith("commands")]
+
+
+def test_names_are_nouns_and_verbs_of_the_field() -> None:
+    """`one`, `told` and their like say nothing about what a variable holds."""
+    banned = {"asked", "is_asked", "is_told", "minded", "one", "ones", "told", "unfit", "untold"}
+    found = {
+        f"{module.name}: {name}"
+        for module in structure.modules().values()
+        for name in structure.names(module) & banned
+    }
+    assert not found

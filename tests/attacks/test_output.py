@@ -76,19 +76,19 @@ def everybody(people: int = PEOPLE) -> list[str]:
     return [phone(place) for place in range(people)]
 
 
-def asked(attack: Attack, sql: str) -> list[tuple[Any, ...]]:
+def queried(attack: Attack, sql: str) -> list[tuple[Any, ...]]:
     with contextlib.closing(sqlite3.connect(attack.home.state)) as database:
         return database.execute(sql).fetchall()
 
 
 def notes(attack: Attack) -> set[tuple[str, str, int]]:
-    found = asked(attack, "SELECT command, stream, is_failure FROM lost_output")
+    found = queried(attack, "SELECT command, stream, is_failure FROM lost_output")
     return {(command, stream, is_failure) for command, stream, is_failure in found}
 
 
 def demand_sound(attack: Attack) -> None:
     """Nothing that was printed lies in the state file."""
-    assert asked(attack, "PRAGMA integrity_check") == [("ok",)]
+    assert queried(attack, "PRAGMA integrity_check") == [("ok",)]
 
 
 @pytest.mark.parametrize(("form", "redirection", "status"), NOWHERE.values(), ids=NOWHERE)
@@ -350,7 +350,7 @@ def test_notices_leave_although_nothing_can_be_printed(
     assert ended.returncode == status
     assert sorted(paths) == sorted(["/phones", "/owners", "/office"] * 2)
     assert "Traceback" not in ended.stderr + again.stderr
-    assert asked(attack, "SELECT exit_status, sent, failed FROM reminder_runs LIMIT 1") == [
+    assert queried(attack, "SELECT exit_status, sent, failed FROM reminder_runs LIMIT 1") == [
         (0, 6, 0)
     ]
     demand_sound(attack)
@@ -419,7 +419,7 @@ def test_deliveries_are_stored_although_nothing_can_be_printed(attack: Attack, h
         for place in range(20)
     ]
     refused = httpx.post(f"{address}/webhooks/meta", content=b"no JSON", trust_env=False)
-    stored = asked(attack, "SELECT COUNT(*) FROM payloads")
+    stored = queried(attack, "SELECT COUNT(*) FROM payloads")
     process.send_signal(signal.SIGHUP)
     ended = attack.end(process)
 

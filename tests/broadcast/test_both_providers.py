@@ -158,12 +158,12 @@ def test_statuses_move_the_rows(shop, strike, cli, tmp_path, eventually, provide
     strike((2, Fault("status_failed")))
     broadcast = shop.planned(5)
 
-    async def told():
+    async def reported():
         if provider is Provider.RESPONDIO:
             await eventually(lambda: shop.states(broadcast) == expected)
             shop.clock.leap(60)
 
-    shop.send(broadcast, during=told)
+    shop.send(broadcast, during=reported)
     if provider is Provider.META:
         archive = tmp_path / "told.ndjson"
         emitted = shop.world.outbox.emitted(shop.world.monotonic() + 1.0)

@@ -59,7 +59,7 @@ def renewal(shop, control, cli):
     return plan
 
 
-def told(shop, field="template_category_update", at=None, **value):
+def reported(shop, field="template_category_update", at=None, **value):
     """What Meta tells of the template reaches the log, as `events listen` stores it."""
     moment = at or shop.clock.now()
     named = {"message_template_name": "renewal", "message_template_language": "en"}
@@ -87,7 +87,7 @@ def test_a_template_that_became_marketing_reaches_nobody_who_wants_no_marketing(
     number = renewal()
     control("template", name="renewal", language="en", category="MARKETING")
     archive = tmp_path / "archive.json"
-    archive.write_bytes(told(shop, previous_category="UTILITY", new_category="MARKETING"))
+    archive.write_bytes(reported(shop, previous_category="UTILITY", new_category="MARKETING"))
     assert cli("events", "import", archive).code == 0
 
     sent = cli("broadcast", "send", number, *FINE)
@@ -120,7 +120,7 @@ def test_either_source_alone_is_enough(shop, control, cli, renewal, source):
     if source == "only the API":
         control("template", name="renewal", language="en", category="MARKETING", tells=False)
     else:
-        told(shop, previous_category="UTILITY", new_category="MARKETING")
+        reported(shop, previous_category="UTILITY", new_category="MARKETING")
         control("faults", faults=[UNREADABLE])
 
     cli("broadcast", "send", number, *FINE)
@@ -245,7 +245,7 @@ def test_a_template_that_cannot_be_read_is_uncertain_with_the_day_it_is_known_fr
 
 def test_an_edit_that_meta_told_of_stops_what_cannot_be_read(shop, control, cli, renewal):
     number = renewal()
-    told(shop, "message_template_components_update", message_template_element="Buy now")
+    reported(shop, "message_template_components_update", message_template_element="Buy now")
     control("faults", faults=[UNREADABLE])
 
     refused = cli("broadcast", "send", number, *FINE)
@@ -262,7 +262,7 @@ def test_while_it_is_sent_a_new_category_skips_who_wants_no_marketing(shop, even
 
     async def becomes_marketing():
         await eventually(lambda: len(shop.world.log.accepted()) >= 5)
-        told(
+        reported(
             shop,
             message_template_name="opening_hours",
             message_template_language="en-US",
@@ -282,7 +282,7 @@ def test_while_it_is_sent_an_edit_pauses_it(shop, eventually):
     async def is_edited():
         await eventually(lambda: len(shop.world.log.accepted()) >= 5)
         named = {"message_template_name": "opening_hours", "message_template_language": "en_US"}
-        told(shop, "message_template_components_update", **named)
+        reported(shop, "message_template_components_update", **named)
 
     sent = shop.send(broadcast, during=is_edited, rate=60.0)
 
@@ -293,7 +293,7 @@ def test_while_it_is_sent_an_edit_pauses_it(shop, eventually):
 def test_an_old_event_from_an_archive_changes_nothing(shop, cli, renewal):
     number = renewal()
     before = shop.clock.now() - timedelta(days=300)
-    told(shop, at=before, previous_category="UTILITY", new_category="MARKETING")
+    reported(shop, at=before, previous_category="UTILITY", new_category="MARKETING")
 
     cli("broadcast", "send", number, *FINE)
 
@@ -302,7 +302,7 @@ def test_an_old_event_from_an_archive_changes_nothing(shop, cli, renewal):
 
 def test_what_is_about_to_become_marketing_is_said_and_sent(shop, cli, renewal):
     number = renewal()
-    told(shop, new_category="UTILITY", correct_category="MARKETING")
+    reported(shop, new_category="UTILITY", correct_category="MARKETING")
 
     sent = cli("broadcast", "send", number, *FINE)
 
@@ -379,7 +379,7 @@ def test_while_rows_wait_for_hours_the_template_is_read_again(shop, eventually):
 @pytest.mark.parametrize(("now", "category"), [("MARKETING", "MARKETING"), ("UTILITY", "UTILITY")])
 def test_a_copy_of_metas_list_loosens_nothing_that_meta_told(shop, now, category):
     broadcast = shop.planned(2)
-    told(shop, **OPENING, previous_category="UTILITY", new_category=now)
+    reported(shop, **OPENING, previous_category="UTILITY", new_category=now)
     copy = planned_template(broadcast)
 
     found = reread(shop.state, broadcast, copy, Provider.RESPONDIO, shop.clock.now())
@@ -390,7 +390,7 @@ def test_a_copy_of_metas_list_loosens_nothing_that_meta_told(shop, now, category
 
 def test_an_edit_that_a_copy_does_not_show_yet_is_critical(shop):
     broadcast = shop.planned(2)
-    told(shop, "message_template_components_update", **OPENING)
+    reported(shop, "message_template_components_update", **OPENING)
     copy = planned_template(broadcast)
 
     found = reread(shop.state, broadcast, copy, Provider.RESPONDIO, shop.clock.now())

@@ -72,8 +72,8 @@ def history(*others: Listed, own: Any = OWN, is_whole: bool = False, ahead: floa
     return History(messages, is_whole, OWN, ahead)
 
 
-def judged(told: History, *, now: datetime = LATER, doubt: Doubt = DOUBT) -> tuple[Fate, str]:
-    found = by_history(doubt, told, now)
+def judged(reported: History, *, now: datetime = LATER, doubt: Doubt = DOUBT) -> tuple[Fate, str]:
+    found = by_history(doubt, reported, now)
     return found.fate, found.why
 
 
@@ -120,7 +120,7 @@ def test_a_clock_of_metas_that_differs_widens_the_moment():
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("reported", "why"),
     [
         (History([], True, OWN), "does not reach back"),
         (History([Listed("wamid.1", after(1))], False, OWN), "does not reach back"),
@@ -128,8 +128,8 @@ def test_a_clock_of_metas_that_differs_widens_the_moment():
         (History([Listed("wamid.old", after(-3600))], False, {}), "none of our messages"),
     ],
 )
-def test_a_history_that_is_short_or_not_known_to_work_proves_nothing(told, why):
-    fate, said = judged(told)
+def test_a_history_that_is_short_or_not_known_to_work_proves_nothing(reported, why):
+    fate, said = judged(reported)
 
     assert fate is Fate.UNKNOWN
     assert why in said
@@ -207,12 +207,12 @@ def message(seconds: float, number: int = 0, **more: Any) -> Candidate:
     return Candidate(message_id, at, **{"is_sure": True, **more})
 
 
-def told(*candidates: Candidate, **more: Any) -> Conversation:
+def reported(*candidates: Candidate, **more: Any) -> Conversation:
     return Conversation(candidates, **{"reaches_back": True, **more})
 
 
 def test_the_one_message_with_this_template_of_that_moment_is_it():
-    found = by_conversation(DOUBT, told(message(2, reached=RowState.DELIVERED)), after(60))
+    found = by_conversation(DOUBT, reported(message(2, reached=RowState.DELIVERED)), after(60))
 
     assert (found.fate, found.reached) == (Fate.WENT_OUT, RowState.DELIVERED)
     assert found.message_id == str(message(2).message_id)
@@ -220,21 +220,21 @@ def test_the_one_message_with_this_template_of_that_moment_is_it():
 
 
 def test_a_list_without_such_a_message_proves_that_it_did_not_go_out_after_ten_minutes():
-    assert by_conversation(DOUBT, told(), LATER).fate is Fate.DID_NOT
-    assert by_conversation(DOUBT, told(message(-700)), LATER).fate is Fate.DID_NOT
-    assert by_conversation(DOUBT, told(), after(60)).why.startswith("too early")
-    assert by_conversation(DOUBT, told(reaches_back=False), LATER).fate is Fate.UNKNOWN
+    assert by_conversation(DOUBT, reported(), LATER).fate is Fate.DID_NOT
+    assert by_conversation(DOUBT, reported(message(-700)), LATER).fate is Fate.DID_NOT
+    assert by_conversation(DOUBT, reported(), after(60)).why.startswith("too early")
+    assert by_conversation(DOUBT, reported(reaches_back=False), LATER).fate is Fate.UNKNOWN
 
 
 @pytest.mark.parametrize(
     ("list_of_it", "why"),
     [
-        (told(message(1), message(9)), "2 messages to this person could be it"),
-        (told(message(1, is_sure=False)), "the list does not show enough to prove"),
-        (told(message(400)), "at another moment"),
-        (told(message(-400)), "at another moment"),
-        (told(Candidate(None, None, is_sure=False)), "at another moment"),
-        (told(message(1), rivals=[after(-300)]), "another row for this person is in doubt too"),
+        (reported(message(1), message(9)), "2 messages to this person could be it"),
+        (reported(message(1, is_sure=False)), "the list does not show enough to prove"),
+        (reported(message(400)), "at another moment"),
+        (reported(message(-400)), "at another moment"),
+        (reported(Candidate(None, None, is_sure=False)), "at another moment"),
+        (reported(message(1), rivals=[after(-300)]), "another row for this person is in doubt too"),
     ],
 )
 def test_anything_that_may_or_may_not_be_it_leaves_the_row_unknown(list_of_it, why):
@@ -247,7 +247,7 @@ def test_anything_that_may_or_may_not_be_it_leaves_the_row_unknown(list_of_it, w
 def test_a_message_that_is_another_rows_is_not_it():
     first = message(1)
 
-    found = by_conversation(DOUBT, told(first, taken={str(first.message_id)}), LATER)
+    found = by_conversation(DOUBT, reported(first, taken={str(first.message_id)}), LATER)
 
     assert found.fate is Fate.DID_NOT
 
@@ -255,7 +255,10 @@ def test_a_message_that_is_another_rows_is_not_it():
 def test_rows_in_doubt_for_one_person_on_different_days_do_not_rival():
     yesterday = CLAIMED - timedelta(days=1)
 
-    assert by_conversation(DOUBT, told(message(1), rivals=[yesterday]), LATER).fate is Fate.WENT_OUT
+    assert (
+        by_conversation(DOUBT, reported(message(1), rivals=[yesterday]), LATER).fate
+        is Fate.WENT_OUT
+    )
 
 
 @given(
@@ -274,7 +277,7 @@ def test_whatever_else_is_listed_the_list_never_denies_a_message_and_never_takes
         if not -5 <= seconds <= 120 or went_out
     ]
     it = [message(delay)] if went_out else []
-    conversation = told(*of_others, *it, reaches_back=reaches_back)
+    conversation = reported(*of_others, *it, reaches_back=reaches_back)
 
     found = by_conversation(DOUBT, conversation, CLAIMED + timedelta(minutes=minutes))
 
@@ -562,7 +565,7 @@ class Account:
     now: float = 0.0
     arrived: list[float] = field(default_factory=list)
     refused: int = 0
-    told: float | None = None
+    reported: float | None = None
     is_silent: bool = False
 
     def __post_init__(self) -> None:
@@ -580,7 +583,7 @@ class Account:
         self.arrived += [at] if is_taken else []
         self.refused += not is_taken
         if not self.is_silent:
-            self.told = float(headers["X-RateLimit-Limit"])
+            self.reported = float(headers["X-RateLimit-Limit"])
         return is_taken
 
 
@@ -653,7 +656,7 @@ def join(state, clock):
             started_at=clock.monotonic(),
             order=SendOrder(20.0),
             endpoint=ACCOUNT,
-            told_limit=lambda: account.told,
+            told_limit=lambda: account.reported,
         )
         return Sender(Exchange(own, presence, clock, run), account, jitter)
 

@@ -528,20 +528,20 @@ def test_it_waits_for_statuses_and_then_goes_on(counts, quiet_seconds, expected)
 
 
 @pytest.mark.parametrize(
-    ("counts", "quiet_seconds", "told"),
+    ("counts", "quiet_seconds", "reported"),
     [
         ({"failed": 1, "accepted": 2, "sending": 1}, 0.0, "1 failed"),
         ({"rejected": 1, "delivered": 9}, 0.0, "1 rejected"),
         ({"ambiguous": 1, "delivered": 9}, 600.0, "1 ambiguous"),
     ],
 )
-def test_it_stops_when_too_many_went_wrong(counts, quiet_seconds, told):
+def test_it_stops_when_too_many_went_wrong(counts, quiet_seconds, reported):
     stop = judge_canary(TEN, seen(**counts), quiet_seconds)
 
     assert isinstance(stop, Stop)
     assert stop.exit_status == 5
     assert stop.reason == (
-        f"the canary of 10 went wrong: {told}; the limit is 10%; `--canary 0` continues anyway"
+        f"the canary of 10 went wrong: {reported}; the limit is 10%; `--canary 0` continues anyway"
     )
 
 
@@ -556,7 +556,7 @@ def test_without_any_word_it_does_not_go_on():
 
 
 @pytest.mark.parametrize(
-    ("counts", "told"),
+    ("counts", "reported"),
     [
         ({"held_by_meta": 6, "delivered": 4}, "held by Meta for a quality check: 6 of 10"),
         (
@@ -565,13 +565,13 @@ def test_without_any_word_it_does_not_go_on():
         ),
     ],
 )
-def test_what_meta_holds_back_has_not_gone_well(counts, told):
+def test_what_meta_holds_back_has_not_gone_well(counts, reported):
     assert judge_canary(TEN, seen(**counts), 599.0) == Wait(0)
     stop = judge_canary(TEN, seen(**counts), 600.0)
 
     assert isinstance(stop, Stop)
     assert stop.reason == (
-        f"most of the canary has not arrived ({told}); `resume` looks at it again,"
+        f"most of the canary has not arrived ({reported}); `resume` looks at it again,"
         " `--canary 0` continues anyway"
     )
 

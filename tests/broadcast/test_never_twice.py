@@ -364,12 +364,12 @@ class Shop:
     async def tell(self, path: str) -> None:
         """What became of the newest message is known here already."""
         if self.provider is Provider.META:
-            self.deliver(self.told())
+            self.deliver(self.reported())
         else:
             await self.pull([path.split("phone:")[1].removesuffix("/message")])
         bring_up_to_date(self.state, self.clock)
 
-    def told(self) -> list[Any]:
+    def reported(self) -> list[Any]:
         return self.world.outbox.emitted(self.clock.monotonic())
 
     def deliver(self, bodies: list[Any]) -> None:
@@ -498,10 +498,10 @@ class AnyNights(RuleBasedStateMachine):
             add_optout(self.state, phone, "operator", None, self.clock.now())
         self.silent_from.setdefault(phone, self.clock.monotonic() + already_claimed)
 
-    @precondition(lambda self: self.shop.told())
+    @precondition(lambda self: self.shop.reported())
     @rule(data=st.data())
     def webhooks_come_late_and_again(self, data: Any) -> None:
-        answer = self.shop.told()
+        answer = self.shop.reported()
         which = data.draw(st.lists(st.integers(0, len(answer) - 1), max_size=8))
         self.shop.deliver([answer[n] for n in which])
         bring_up_to_date(self.state, self.clock)
@@ -621,7 +621,7 @@ class AnyNights(RuleBasedStateMachine):
     def best_news(self) -> dict[str, int]:
         """The highest status of each person as Meta told it, or of each message at respond.io."""
         best: dict[str, int] = {}
-        for body in self.shop.told():
+        for body in self.shop.reported():
             for status in body["entry"][0]["changes"][0]["value"]["statuses"]:
                 phone = f"+{status['recipient_id']}"
                 best[phone] = max(best.get(phone, 0), RANKS[status["status"]])
@@ -647,7 +647,7 @@ class AnyNights(RuleBasedStateMachine):
             self.send(FAIR)
         release(self.shop.world)
         self.clock.advance(1.0)
-        self.shop.deliver(self.shop.told()[::-1])
+        self.shop.deliver(self.shop.reported()[::-1])
         bring_up_to_date(self.state, self.clock)
         if self.is_through_respondio():
             self.pull(self.phones)

@@ -341,7 +341,7 @@ def running(shop):
 
 
 @pytest.fixture
-def told(shop, cli, running):
+def reported(shop, cli, running):
     """Let Meta tell something, import it, and give the broadcast as it is then."""
 
     def tell(kind, **values):
@@ -417,8 +417,8 @@ def restricted(word, expiration=1_900_000_000):
         ),
     ],
 )
-def test_it_pauses_what_is_sent(told, kind, values, reason):
-    paused = told(kind, **values)
+def test_it_pauses_what_is_sent(reported, kind, values, reason):
+    paused = reported(kind, **values)
 
     assert paused.status is Status.PAUSED
     assert paused.reason.startswith(f"Meta says {reason} at 20")
@@ -461,12 +461,12 @@ def test_it_pauses_what_is_sent(told, kind, values, reason):
         ("capability", {}),
     ],
 )
-def test_it_lets_go_on_what_is_sent(told, kind, values):
-    assert told(kind, **values).status is Status.SENDING
+def test_it_lets_go_on_what_is_sent(reported, kind, values):
+    assert reported(kind, **values).status is Status.SENDING
 
 
 @pytest.mark.parametrize(("category", "status"), [("UTILITY", "paused"), ("MARKETING", "sending")])
-def test_a_restriction_of_utility_templates_pauses_only_those(shop, told, category, status):
+def test_a_restriction_of_utility_templates_pauses_only_those(shop, reported, category, status):
     with shop.state.transaction():
         shop.state.execute(
             "UPDATE broadcasts SET template = json_set(template, '$.category', ?)", [category]
@@ -474,13 +474,13 @@ def test_a_restriction_of_utility_templates_pauses_only_those(shop, told, catego
 
     details = restricted("RESTRICTED_UTILITY_TEMPLATES")
 
-    assert told("account_update", event="ACCOUNT_RESTRICTION", details=details).status == status
+    assert reported("account_update", event="ACCOUNT_RESTRICTION", details=details).status == status
 
 
-def test_what_happened_before_the_run_pauses_nothing(shop, told):
+def test_what_happened_before_the_run_pauses_nothing(shop, reported):
     before = shop.clock.now().timestamp() - 3_600
 
-    assert told("template_status", name=RUNNING, at=before).status is Status.SENDING
+    assert reported("template_status", name=RUNNING, at=before).status is Status.SENDING
 
 
 def test_who_is_unclear_comes_first_and_what_is_long_over_is_left_alone(state, clock):
@@ -617,7 +617,7 @@ class Availability:
 
 
 @pytest.fixture
-def asked(state, clock, plan_rows) -> Callable[[int], Availability]:
+def queried(state, clock, plan_rows) -> Callable[[int], Availability]:
     def make(rows: int) -> Availability:
         broadcast_id = plan_rows(rows)
         write(state, "UPDATE broadcasts SET provider = 'respondio', status = 'sending'")
@@ -626,8 +626,8 @@ def asked(state, clock, plan_rows) -> Callable[[int], Availability]:
     return make
 
 
-def test_what_respondio_tells_moves_the_row_and_stands_in_the_log(asked) -> None:
-    shop = asked(1)
+def test_what_respondio_tells_moves_the_row_and_stands_in_the_log(queried) -> None:
+    shop = queried(1)
     shop.take(1)
     shop.says(1, "pending", "sent", "delivered")
 
@@ -641,8 +641,8 @@ def test_what_respondio_tells_moves_the_row_and_stands_in_the_log(asked) -> None
     assert "secret words" not in str([list(payload.values()) for payload in payloads])
 
 
-def test_a_failure_keeps_its_code_and_its_text_and_may_opt_a_person_out(asked, clock) -> None:
-    shop = asked(2)
+def test_a_failure_keeps_its_code_and_its_text_and_may_opt_a_person_out(queried, clock) -> None:
+    shop = queried(2)
     shop.take(1, 2)
     shop.says(1, "failed", text="131050: user stopped marketing")
     shop.says(2, "failed", text="the number is odd")
@@ -660,8 +660,8 @@ def test_a_failure_keeps_its_code_and_its_text_and_may_opt_a_person_out(asked, c
     assert shop.state.value("SELECT source FROM optouts") == "meta-131050"
 
 
-def test_what_has_come_to_an_end_is_asked_about_no_more(asked) -> None:
-    shop = asked(3)
+def test_what_has_come_to_an_end_is_asked_about_no_more(queried) -> None:
+    shop = queried(3)
     shop.take(1, 2, 3)
     shop.says(1, "read")
     shop.says(2, "delivered")
@@ -672,8 +672,8 @@ def test_what_has_come_to_an_end_is_asked_about_no_more(asked) -> None:
     assert shop.times == {1: 1, 2: 1, 3: 1}
 
 
-def test_a_message_without_news_is_asked_about_ever_more_seldom(asked, clock) -> None:
-    shop = asked(1)
+def test_a_message_without_news_is_asked_about_ever_more_seldom(queried, clock) -> None:
+    shop = queried(1)
     shop.take(1)
 
     shop.poll(1_500.0)
@@ -682,8 +682,8 @@ def test_a_message_without_news_is_asked_about_ever_more_seldom(asked, clock) ->
     assert gaps == pytest.approx([10, 20, 40, 80, 160, 300, 300, 300], abs=0.6)
 
 
-def test_new_messages_come_first_and_the_newest_of_them(asked, clock) -> None:
-    shop = asked(12)
+def test_new_messages_come_first_and_the_newest_of_them(queried, clock) -> None:
+    shop = queried(12)
     shop.take(*range(1, 7))
     shop.poll(12.0)
     shop.order.clear()
@@ -697,8 +697,8 @@ def test_new_messages_come_first_and_the_newest_of_them(asked, clock) -> None:
     assert set(shop.order) == set(range(1, 13))
 
 
-def test_the_limit_of_the_endpoint_is_kept(asked) -> None:
-    shop = asked(40)
+def test_the_limit_of_the_endpoint_is_kept(queried) -> None:
+    shop = queried(40)
     shop.take(*range(1, 41))
 
     shop.poll(5.0)
@@ -716,8 +716,8 @@ def test_the_limit_of_the_endpoint_is_kept(asked) -> None:
         httpx.Response(200, json={"messageId": "x", "status": "read"}),
     ],
 )
-def test_an_unusable_answer_changes_nothing_and_the_others_go_on(asked, answer) -> None:
-    shop = asked(2)
+def test_an_unusable_answer_changes_nothing_and_the_others_go_on(queried, answer) -> None:
+    shop = queried(2)
     shop.take(1, 2)
     shop.answers[2] = answer
     shop.says(1, "delivered")
@@ -727,8 +727,8 @@ def test_an_unusable_answer_changes_nothing_and_the_others_go_on(asked, answer) 
     assert [shop.row(1)["state"], shop.row(2)["state"]] == ["delivered", "accepted"]
 
 
-def test_the_last_news_is_waited_for_but_not_for_ever(asked, clock) -> None:
-    shop = asked(1)
+def test_the_last_news_is_waited_for_but_not_for_ever(queried, clock) -> None:
+    shop = queried(1)
     shop.take(1)
     poller = Poller(shop.state, object(), shop.broadcast_id, clock)  # type: ignore[arg-type]
 
@@ -761,8 +761,8 @@ def pulled(shop: Availability, row: int, status: str) -> None:
     bring_up_to_date(shop.state, shop.clock)
 
 
-def test_statuses_that_somebody_pulled_move_the_row_by_its_message_id(asked) -> None:
-    shop = asked(2)
+def test_statuses_that_somebody_pulled_move_the_row_by_its_message_id(queried) -> None:
+    shop = queried(2)
     shop.take(1, 2)
 
     pulled(shop, 2, "read")
@@ -770,8 +770,8 @@ def test_statuses_that_somebody_pulled_move_the_row_by_its_message_id(asked) -> 
     assert [shop.row(1)["state"], shop.row(2)["state"]] == ["accepted", "read"]
 
 
-def test_a_status_that_came_before_the_answer_counts_once_the_message_is_known(asked) -> None:
-    shop = asked(2)
+def test_a_status_that_came_before_the_answer_counts_once_the_message_is_known(queried) -> None:
+    shop = queried(2)
     pulled(shop, 1, "delivered")
     assert shop.row(1)["state"] == "pending"
 
@@ -783,9 +783,9 @@ def test_a_status_that_came_before_the_answer_counts_once_the_message_is_known(a
 
 
 def test_a_pull_asks_about_people_of_respondio_first_and_about_no_message_of_metas(
-    asked, clock
+    queried, clock
 ) -> None:
-    shop = asked(3)
+    shop = queried(3)
     shop.take(1, 2, 3)
     write(shop.state, "UPDATE recipients SET state = 'read' WHERE row = 1")
     channel = registry.known(shop.state, "shop")

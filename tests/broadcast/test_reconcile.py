@@ -222,8 +222,8 @@ def long_ago(shop, seconds):
             )
 
 
-def verdicts(told):
-    return [(row["row"], row["verdict"]) for row in told.data["rows"]]
+def verdicts(reported):
+    return [(row["row"], row["verdict"]) for row in reported.data["rows"]]
 
 
 def decided(shop):

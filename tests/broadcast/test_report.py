@@ -302,7 +302,7 @@ def test_many_codes_are_cut_short_for_a_person_not_for_a_program() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "reported"),
     [
         (0.2, "about 10 s"),
         (42, "about 40 s"),
@@ -313,8 +313,8 @@ def test_many_codes_are_cut_short_for_a_person_not_for_a_program() -> None:
         (52_300, "about 14 h 32 min"),
     ],
 )
-def test_an_estimate_is_no_finer_than_it_deserves(seconds: float, told: str) -> None:
-    assert report.about(seconds) == told
+def test_an_estimate_is_no_finer_than_it_deserves(seconds: float, reported: str) -> None:
+    assert report.about(seconds) == reported
 
 
 def test_the_rate_for_the_estimate_is_that_of_the_last_minute() -> None:

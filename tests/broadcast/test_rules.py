@@ -137,7 +137,7 @@ def test_a_stop_for_the_token_exits_with_4_and_any_other_with_5(code, cause):
 
 
 @pytest.mark.parametrize(
-    ("code", "tries", "asked", "seconds"),
+    ("code", "tries", "queried", "seconds"),
     [
         (131056, 1, {}, 1),
         (131056, 2, {}, 4),
@@ -149,14 +149,14 @@ def test_a_stop_for_the_token_exits_with_4_and_any_other_with_5(code, cause):
     ],
 )
 def test_a_retry_waits_four_times_longer_each_time_and_never_shorter_than_asked(
-    code, tries, asked, seconds
+    code, tries, queried, seconds
 ):
-    settled = after_refusal(code, tries=tries, **asked).settled
+    settled = after_refusal(code, tries=tries, **queried).settled
     assert settled.not_before == NOW + timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
-    ("code", "asked", "seconds"),
+    ("code", "queried", "seconds"),
     [
         (131056, {}, 0),
         (130429, {}, 0),
@@ -167,9 +167,9 @@ def test_a_retry_waits_four_times_longer_each_time_and_never_shorter_than_asked(
     ],
 )
 def test_the_whole_number_waits_when_meta_asks_for_it_or_the_code_is_of_the_number(
-    code, asked, seconds
+    code, queried, seconds
 ):
-    assert after_refusal(code, **asked).hold_seconds == seconds
+    assert after_refusal(code, **queried).hold_seconds == seconds
 
 
 CREDENTIALS, REFUSED, TEMPORARY = (Stop("why", status) for status in (4, 5, 6))

@@ -65,7 +65,7 @@ def imported(cli, bodies):
     assert outcome.code == 0, outcome.err
 
 
-def heard(shop, *told):
+def heard(shop, *reported):
     """Let statuses come in that name no attempt: message id, word and code."""
     events = tuple(
         Event(
@@ -77,10 +77,10 @@ def heard(shop, *told):
             message_id=message_id,
             data={"status": word, "code": code},
         )
-        for message_id, word, code in told
+        for message_id, word, code in reported
     )
     with shop.state.transaction():
-        payload = Payload(Source.META, repr(told), 1, "{}", events)
+        payload = Payload(Source.META, repr(reported), 1, "{}", events)
         EventLog(shop.state).store([payload], Via.LISTEN, shop.clock.now())
 
 
@@ -90,7 +90,7 @@ def test_statuses_that_name_no_attempt_move_the_rows_of_their_messages(shop, cli
     shop.send(broadcast)
     ids, phone = accepted(shop), shop.phone
 
-    def about(row, *told):
+    def about(row, *reported):
         who = {"recipient_id": phone(row).lstrip("+")}
         return [
             webhook(shop, ids[phone(row)], word, after, code=code, **who)
@@ -379,16 +379,16 @@ def test_what_was_held_goes_out_or_fails_when_meta_lets_it_go(shop, cli, eventua
     going = control(shop, "release", recipients=[shop.phone(1)])
     failing = control(shop, "release", code=132015)
 
-    def told():
+    def reported():
         return shop.world.outbox.emitted(shop.world.monotonic())
 
     assert (going, failing) == ({"released": 1, "held_back": 2}, {"released": 2, "held_back": 0})
 
     def both_failed():
-        return sum("132015" in json.dumps(body) for body in told()) == 2
+        return sum("132015" in json.dumps(body) for body in reported()) == 2
 
     asyncio.run(eventually(both_failed))
-    imported(cli, told())
+    imported(cli, reported())
     cli("broadcast", "show", 1)
     first, *others = shop.rows(broadcast).values()
     assert first["state"] in ("delivered", "read")

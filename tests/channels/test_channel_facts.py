@@ -31,17 +31,17 @@ HEALTHY = {"is_on_biz_app": True, "status": "CONNECTED", "platform_type": "CLOUD
 numbers = itertools.count()
 
 
-def told(event: str, hours_ago: float = 1, **more: Any) -> AccountEvent:
+def reported(event: str, hours_ago: float = 1, **more: Any) -> AccountEvent:
     at = to_text(NOW - timedelta(hours=hours_ago))
     return AccountEvent(f"key-{next(numbers)}", event, at, **more)
 
 
 def removed(hours_ago: float = 1, reason: str | None = None) -> AccountEvent:
-    return told("PARTNER_REMOVED", hours_ago, reason=reason, initiated_by="SYSTEM")
+    return reported("PARTNER_REMOVED", hours_ago, reason=reason, initiated_by="SYSTEM")
 
 
 def offboarded(hours_ago: float = 1) -> AccountEvent:
-    return told("ACCOUNT_OFFBOARDED", hours_ago)
+    return reported("ACCOUNT_OFFBOARDED", hours_ago)
 
 
 def state(*events: AccountEvent, **values: object) -> str | None:
@@ -79,22 +79,22 @@ def names(event: AccountEvent) -> list[str]:
 def test_an_account_event_reaches_the_number_it_names_else_its_whole_account(
     ids: dict[str, Any], concerned: list[str]
 ) -> None:
-    assert names(told("PARTNER_REMOVED", **ids)) == concerned
+    assert names(reported("PARTNER_REMOVED", **ids)) == concerned
 
 
 def test_nothing_known_is_no_connection() -> None:
     assert connection_of(SHOP, [], {}, NOW) == Connection()
-    assert state(told("VOLUME_BASED_PRICING_TIER_UPDATE")) is None
+    assert state(reported("VOLUME_BASED_PRICING_TIER_UPDATE")) is None
 
 
 def test_facts_or_an_event_prove_a_connection() -> None:
     assert state(**HEALTHY) == "connected"
-    assert state(told("PARTNER_ADDED", 500)) == "connected"
-    assert state(told("ACCOUNT_RECONNECTED", 1), status="DISCONNECTED") == "connected"
+    assert state(reported("PARTNER_ADDED", 500)) == "connected"
+    assert state(reported("ACCOUNT_RECONNECTED", 1), status="DISCONNECTED") == "connected"
 
 
 def test_facts_that_prove_nothing_are_believed_once_they_cannot_lag() -> None:
-    assert state(told("PARTNER_ADDED", 25), status="DISCONNECTED") is None
+    assert state(reported("PARTNER_ADDED", 25), status="DISCONNECTED") is None
 
 
 def test_a_number_settles_for_a_day_after_it_was_connected() -> None:
@@ -115,8 +115,8 @@ def test_a_removal_outlives_facts_that_still_look_well() -> None:
 @pytest.mark.parametrize("event", ["PARTNER_ADDED", "ACCOUNT_RECONNECTED"])
 @pytest.mark.parametrize("loss", [removed, offboarded])
 def test_a_later_connection_ends_a_loss_and_an_earlier_one_does_not(event: str, loss) -> None:
-    assert state(loss(2), told(event, 1)) == "connected"
-    assert state(loss(1), told(event, 2)) in {"removed", "reconnecting"}
+    assert state(loss(2), reported(event, 1)) == "connected"
+    assert state(loss(1), reported(event, 2)) in {"removed", "reconnecting"}
 
 
 def test_a_newer_onboarding_ends_a_removal() -> None:
@@ -174,7 +174,7 @@ def test_an_archived_channel_is_archived_whatever_was_told() -> None:
 
 HISTORIES = st.lists(
     st.builds(
-        lambda event, hours, reason: told(event, hours, reason=reason),
+        lambda event, hours, reason: reported(event, hours, reason=reason),
         st.sampled_from(
             ["PARTNER_ADDED", "PARTNER_REMOVED", "ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED"]
         ),
@@ -196,13 +196,13 @@ def test_the_order_of_arrival_never_decides_not_even_in_the_same_moment(
 
 
 def test_lost_and_back_in_the_same_second_is_back() -> None:
-    assert state(told("ACCOUNT_RECONNECTED"), offboarded(), removed()) == "connected"
+    assert state(reported("ACCOUNT_RECONNECTED"), offboarded(), removed()) == "connected"
 
 
 def test_only_a_return_is_evidence_that_the_app_was_open() -> None:
-    back = told("ACCOUNT_RECONNECTED", 5)
+    back = reported("ACCOUNT_RECONNECTED", 5)
 
-    found = reconnections(SHOP, [told("PARTNER_ADDED"), back, offboarded()])
+    found = reconnections(SHOP, [reported("PARTNER_ADDED"), back, offboarded()])
 
     assert found == (
         Sign("channel:1", EvidenceKind.CONNECTED, back.at, "meta", "ACCOUNT_RECONNECTED"),

@@ -141,7 +141,7 @@ def test_a_channel_without_its_id_is_known_by_the_ids_meta_uses_for_its_number(
 
 
 @pytest.mark.parametrize(
-    ("told", "address"),
+    ("reported", "address"),
     [
         ({"phone_number_id": "1001", "phone": "+6560000001"}, ID),
         ({"phone": "+6560000001", "respondio_channel_id": 7}, PHONE),
@@ -149,10 +149,12 @@ def test_a_channel_without_its_id_is_known_by_the_ids_meta_uses_for_its_number(
         ({}, None),
     ],
 )
-def test_evidence_is_kept_under_the_surest_name(told: dict[str, str], address: str | None) -> None:
+def test_evidence_is_kept_under_the_surest_name(
+    reported: dict[str, str], address: str | None
+) -> None:
     nothing = {"phone_number_id": None, "phone": None, "respondio_channel_id": None}
 
-    assert address_of(**{**nothing, **told}) == address  # type: ignore[arg-type]
+    assert address_of(**{**nothing, **reported}) == address  # type: ignore[arg-type]
 
 
 def test_every_read_looks_up_the_key_and_scans_nothing(state: State) -> None:
@@ -252,7 +254,7 @@ def shop(state: State) -> Channel:
     return registry.edit_channel(state, "shop", NEW, CHANGED)
 
 
-def told(at: datetime, **ids: Any) -> AccountEvent:
+def reported(at: datetime, **ids: Any) -> AccountEvent:
     return AccountEvent(f"{at} {ids}", "PARTNER_REMOVED", to_text(at), **ids)
 
 
@@ -314,7 +316,7 @@ def test_a_slip_that_is_another_channels_id_says_nothing(state: State, shop: Cha
 def test_an_account_event_counts_while_the_id_was_the_channels(
     shop: Channel, at: datetime, ids: dict[str, Any], concerned: bool
 ) -> None:
-    event = told(at, **ids)
+    event = reported(at, **ids)
 
     assert concerns(shop, event) is concerned
     assert bool(by_channel([shop], [event])[shop.channel_id]) is concerned
@@ -329,8 +331,8 @@ def test_a_removal_of_the_old_account_is_remembered_and_a_later_one_is_not_ours(
         found = stored_facts(state, [shop], LATER)[shop.channel_id].connection.state
         return found.value if found else None
 
-    assert connection(told(LATER, waba_id="20")) is None
-    assert connection(told(THEN, waba_id="20")) == "removed"
+    assert connection(reported(LATER, waba_id="20")) is None
+    assert connection(reported(THEN, waba_id="20")) == "removed"
 
 
 @pytest.mark.parametrize(

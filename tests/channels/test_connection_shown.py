@@ -69,7 +69,7 @@ FIXTURES = Path(__file__).parents[1] / "events/fixtures"
 
 
 @pytest.mark.parametrize(
-    ("told", "connection", "reason"),
+    ("reported", "connection", "reason"),
     [
         (["partner_removed"], "removed", "PRIMARY_INACTIVITY"),
         (["partner_removed_with_waba_info"], "removed", "USER_RE_REGISTERED"),
@@ -84,9 +84,9 @@ FIXTURES = Path(__file__).parents[1] / "events/fixtures"
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
 def test_what_meta_tells_of_an_account_changes_the_connection(
-    run, told: list[str], connection: str, reason: str | None
+    run, reported: list[str], connection: str, reason: str | None
 ) -> None:
-    payloads = [(FIXTURES / f"meta_account_{name}.json").read_text() for name in told]
+    payloads = [(FIXTURES / f"meta_account_{name}.json").read_text() for name in reported]
     run("events", "import", "-", stdin=f"[{','.join(payloads)}]")
     run("channel", "add", "late", "--phone", "+6563210000", "--waba-id", "102290129340398")
 

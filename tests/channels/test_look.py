@@ -114,14 +114,14 @@ def test_an_answer_without_an_id_is_unusable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expires_at", "told"),
+    ("expires_at", "reported"),
     [(0, "never"), (1_800_000_000, "2027-01-15T08:00:00.000Z"), (10**30, str(10**30)), ("x", "x")],
 )
-def test_the_expiry_of_a_token_is_told_as_a_time(expires_at: object, told: str) -> None:
+def test_the_expiry_of_a_token_is_told_as_a_time(expires_at: object, reported: str) -> None:
     body = {"data": {"is_valid": True, "expires_at": expires_at}}
     facts = read_token(meta_that(lambda _: httpx.Response(200, json=body)))
 
-    assert values_of(facts)["token.expires_at"] == told
+    assert values_of(facts)["token.expires_at"] == reported
 
 
 def test_a_token_that_may_not_ask_about_itself_is_not_available() -> None:

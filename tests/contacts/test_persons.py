@@ -80,12 +80,12 @@ def test_ids_of_another_business_end_no_pair_of_ours(state: State) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "other"),
     [
         ("+5531988888888", "+553188888888"),
         ("+5491123456789", "+541123456789"),
         ("+5215512345678", "+525512345678"),
     ],
 )
-def test_both_spellings_are_one_number(one: str, other: str) -> None:
-    assert one_spelling(one) == one_spelling(other)
+def test_both_spellings_are_one_number(first: str, other: str) -> None:
+    assert one_spelling(first) == one_spelling(other)

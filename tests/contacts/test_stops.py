@@ -77,7 +77,7 @@ def changed_number(old: str, new: str, at: int, before: str = "SG.1", after: str
 
 
 @pytest.fixture
-def told(run: Run, state: State) -> Callable[..., dict[str, tuple[str, str]]]:
+def reported(run: Run, state: State) -> Callable[..., dict[str, tuple[str, str]]]:
     """Import these payloads; gives what is on the list: scope and source of each."""
     env = {"WACOEX_STATE": str(state.path)}
     ours = ("--phone-number-id", NUMBER_ID, "--waba-id", WABA)
@@ -95,8 +95,8 @@ def told(run: Run, state: State) -> Callable[..., dict[str, tuple[str, str]]]:
 Told = Callable[..., dict[str, tuple[str, str]]]
 
 
-def test_a_stop_by_id_only_reaches_the_number_that_is_known_for_it(told: Told) -> None:
-    listed = told(
+def test_a_stop_by_id_only_reaches_the_number_that_is_known_for_it(reported: Told) -> None:
+    listed = reported(
         message(ANA, "SG.1000000001", at=1795870000),
         message(None, "SG.1000000001", text="hello again"),
         preference("stop", user_id="SG.1000000001"),
@@ -104,8 +104,10 @@ def test_a_stop_by_id_only_reaches_the_number_that_is_known_for_it(told: Told) -
     assert listed[f"+{ANA}"] == ("marketing", "meta-user_preferences")
 
 
-def test_a_person_is_counted_once_by_number_and_by_id(told: Told, run: Run, state: State) -> None:
-    told(
+def test_a_person_is_counted_once_by_number_and_by_id(
+    reported: Told, run: Run, state: State
+) -> None:
+    reported(
         message("5531988888888", "BR.1", at=1795870000),
         message(None, "BR.1", at=1795871000),
         message("553188888888", at=1795872000),
@@ -159,19 +161,19 @@ def test_a_person_is_counted_once_by_number_and_by_id(told: Told, run: Run, stat
     ],
 )
 def test_persons_are_counted(
-    told: Told, run: Run, state: State, lines: list[str], people: int
+    reported: Told, run: Run, state: State, lines: list[str], people: int
 ) -> None:
-    told(*lines)
+    reported(*lines)
     found = run("mac", "--month", "2026-11", "--json", env={"WACOEX_STATE": str(state.path)})
     assert found.data["contacts"] == people
 
 
 def test_an_echo_to_an_id_of_somebody_who_wrote_by_number_makes_nobody_active_by_echo_only(
-    told: Told, run: Run, state: State
+    reported: Told, run: Run, state: State
 ) -> None:
     sent = {"id": "wamid.E", "timestamp": "1795873000", "from": OURS, "type": "text"}
     echo = {**sent, "to_user_id": "SG.1", "text": {"body": "hi"}}
-    told(
+    reported(
         message(ANA, "SG.1", at=1795870000),
         webhook("smb_message_echoes", {"message_echoes": [echo]}),
     )
@@ -179,24 +181,26 @@ def test_an_echo_to_an_id_of_somebody_who_wrote_by_number_makes_nobody_active_by
     assert (found.data["contacts"], found.data["echo_only"]) == (1, 0)
 
 
-def test_a_stop_whose_id_has_no_number_waits_for_the_pair(told: Told) -> None:
-    assert set(told(preference("stop", user_id="SG.7"))) == {"user_id:SG.7"}
-    assert told(message(BEN, "SG.7", at=1795879500))[f"+{BEN}"][0] == "marketing"
+def test_a_stop_whose_id_has_no_number_waits_for_the_pair(reported: Told) -> None:
+    assert set(reported(preference("stop", user_id="SG.7"))) == {"user_id:SG.7"}
+    assert reported(message(BEN, "SG.7", at=1795879500))[f"+{BEN}"][0] == "marketing"
 
 
 @pytest.mark.parametrize("text", ["STOP", " stop. ", "Abmelden", "배신", "停止", "İPTAL", "стоп"])
-def test_a_stop_word_alone_stops_everything(told: Told, text: str) -> None:
-    listed = told(message(ANA, text=text), message(BEN, text=f"{text} it, I mean go on"))
+def test_a_stop_word_alone_stops_everything(reported: Told, text: str) -> None:
+    listed = reported(message(ANA, text=text), message(BEN, text=f"{text} it, I mean go on"))
     is_word = stop_words.usual().is_word(text)
     assert listed == ({f"+{ANA}": ("all", "stop-word")} if is_word else {})
 
 
 @pytest.mark.parametrize("value", ["STOP", "Stop"])
-def test_a_preference_is_read_in_whatever_case_it_comes(told: Told, value: str) -> None:
-    assert told(preference(value, wa_id=ANA)) == {f"+{ANA}": ("marketing", "meta-user_preferences")}
+def test_a_preference_is_read_in_whatever_case_it_comes(reported: Told, value: str) -> None:
+    assert reported(preference(value, wa_id=ANA)) == {
+        f"+{ANA}": ("marketing", "meta-user_preferences")
+    }
 
 
-def test_a_tap_that_respond_io_tells_by_a_title_stops_too(told: Told) -> None:
+def test_a_tap_that_respond_io_tells_by_a_title_stops_too(reported: Told) -> None:
     def tapped(title: str, phone: str, number: int) -> str:
         content = {"type": "whatsapp_interactive", "title": title}
         heard = {"messageId": number, "channelId": 4242, "traffic": "incoming", "message": content}
@@ -204,47 +208,47 @@ def test_a_tap_that_respond_io_tells_by_a_title_stops_too(told: Told) -> None:
         event: dict[str, Any] = {"event_type": "message.received", "event_id": str(number)}
         return json.dumps({**event, "contact": contact, "message": heard})
 
-    listed = told(tapped("Stop promotions", ANA, 1), tapped("Tell me more", BEN, 2))
+    listed = reported(tapped("Stop promotions", ANA, 1), tapped("Tell me more", BEN, 2))
     assert set(listed) == {f"+{ANA}"}
 
 
-def test_a_tap_on_a_stop_button_stops_too(told: Told) -> None:
-    assert told(button("Stop promotions"), button("Yes please", BEN)) == {
+def test_a_tap_on_a_stop_button_stops_too(reported: Told) -> None:
+    assert reported(button("Stop promotions"), button("Yes please", BEN)) == {
         f"+{ANA}": ("all", "stop-button")
     }
 
 
 @pytest.mark.parametrize("kind", ["button_reply", "list_reply"])
-def test_an_answer_to_buttons_of_a_message_stops_too(told: Told, kind: str) -> None:
+def test_an_answer_to_buttons_of_a_message_stops_too(reported: Told, kind: str) -> None:
     reply = {"type": kind, kind: {"id": "1", "title": "Unsubscribe"}}
-    listed = told(message(ANA, type="interactive", interactive=reply))
+    listed = reported(message(ANA, type="interactive", interactive=reply))
     assert listed == {f"+{ANA}": ("all", "stop-button")}
 
 
-def test_an_edited_message_that_is_a_stop_word_now_counts(told: Told) -> None:
+def test_an_edited_message_that_is_a_stop_word_now_counts(reported: Told) -> None:
     new = {"type": "text", "text": {"body": "stop"}}
     edit = {"original_message_id": "wamid.X", "message": new}
-    assert told(message(ANA, type="edit", edit=edit)) == {f"+{ANA}": ("all", "stop-word")}
+    assert reported(message(ANA, type="edit", edit=edit)) == {f"+{ANA}": ("all", "stop-word")}
 
 
-def test_a_refusal_of_a_message_of_another_program_counts(told: Told) -> None:
+def test_a_refusal_of_a_message_of_another_program_counts(reported: Told) -> None:
     refused = {"id": "wamid.OTHER", "status": "failed", "timestamp": "1795879000"}
     errors = [{"code": 131050, "title": "t"}]
     status = {**refused, "recipient_id": ANA, "errors": errors}
-    assert told(webhook("messages", {"statuses": [status]})) == {
+    assert reported(webhook("messages", {"statuses": [status]})) == {
         f"+{ANA}": ("marketing", "meta-131050")
     }
 
 
-def test_what_another_responder_hears_counts(told: Told) -> None:
+def test_what_another_responder_hears_counts(reported: Told) -> None:
     heard = json.loads(message(ANA, text="Unsubscribe"))["entry"][0]["changes"][0]["value"]
-    assert told(webhook("standby", {"standby": {"messages": heard["messages"]}})) == {
+    assert reported(webhook("standby", {"standby": {"messages": heard["messages"]}})) == {
         f"+{ANA}": ("all", "stop-word")
     }
 
 
-def test_a_changed_number_takes_the_stop_along_and_the_old_one_keeps_it(told: Told) -> None:
-    listed = told(
+def test_a_changed_number_takes_the_stop_along_and_the_old_one_keeps_it(reported: Told) -> None:
+    listed = reported(
         message(OLD, "SG.1", at=1795870000),
         message(OLD, "SG.1", at=1795871000, text="STOP"),
         changed_number(OLD, NEW, 1795872000),
@@ -253,15 +257,15 @@ def test_a_changed_number_takes_the_stop_along_and_the_old_one_keeps_it(told: To
 
 
 def test_a_stop_that_is_told_after_the_change_but_was_said_before_goes_along_too(
-    told: Told,
+    reported: Told,
 ) -> None:
-    told(message(OLD, "SG.1", at=1795870000), changed_number(OLD, NEW, 1795872000))
-    listed = told(message(OLD, "SG.1", at=1795871000, text="STOP"))
+    reported(message(OLD, "SG.1", at=1795870000), changed_number(OLD, NEW, 1795872000))
+    listed = reported(message(OLD, "SG.1", at=1795871000, text="STOP"))
     assert {f"+{OLD}", f"+{NEW}"} <= set(listed)
 
 
-def test_the_next_owner_of_a_number_says_nothing_for_the_one_before(told: Told) -> None:
-    listed = told(
+def test_the_next_owner_of_a_number_says_nothing_for_the_one_before(reported: Told) -> None:
+    listed = reported(
         message(OLD, "SG.1", at=1795870000),
         changed_number(OLD, NEW, 1795872000),
         message(OLD, "SG.3", at=1795873000),
@@ -310,9 +314,9 @@ def test_the_list_after_that_story_names_both_owners(tmp_path: Path) -> None:
     assert "user_id:SG.1 marketing" in listed
 
 
-def test_a_new_id_takes_the_stop_along(told: Told) -> None:
+def test_a_new_id_takes_the_stop_along(reported: Told) -> None:
     system = {"type": "user_changed_user_id", "previous_user_id": "SG.1", "user_id": "SG.9"}
-    listed = told(
+    listed = reported(
         preference("stop", at=1795870000, user_id="SG.1"),
         message(None, "SG.1", at=1795871000, type="system", system=system),
         message(BEN, "SG.9", at=1795872000),
@@ -320,18 +324,20 @@ def test_a_new_id_takes_the_stop_along(told: Told) -> None:
     assert {"user_id:SG.9", f"+{BEN}"} <= set(listed)
 
 
-def test_resume_takes_nobody_off_and_only_a_person_does(told: Told, run: Run, state: State) -> None:
+def test_resume_takes_nobody_off_and_only_a_person_does(
+    reported: Told, run: Run, state: State
+) -> None:
     env = {"WACOEX_STATE": str(state.path)}
-    told(message(ANA, "SG.1", at=1795870000), preference("stop", wa_id=ANA))
-    assert f"+{ANA}" in told(preference("resume", at=1795879900, wa_id=ANA))
+    reported(message(ANA, "SG.1", at=1795870000), preference("stop", wa_id=ANA))
+    assert f"+{ANA}" in reported(preference("resume", at=1795879900, wa_id=ANA))
     assert run("optout", "remove", f"+{ANA}", "--yes", env=env).code == 0
     # The same stop in another archive, and the id that came with the number.
     again = preference("stop", at=1795879000, wa_id=ANA, user_id="SG.1")
-    assert told(again, message(ANA, "SG.1", at=1795879950)) == {}
+    assert reported(again, message(ANA, "SG.1", at=1795879950)) == {}
 
 
 def test_settings_say_what_a_stop_covers_and_which_words_say_it(
-    told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    reported: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tmp_path / "config"
     config.mkdir()
@@ -340,20 +346,20 @@ def test_settings_say_what_a_stop_covers_and_which_words_say_it(
         '[consent]\nstop_scope = "all"\nresume = true\n'
         'stop_words = ["no quiero"]\nno_stop_words = ["end"]\n'
     )
-    listed = told(
+    listed = reported(
         message(ANA, text="No quiero!"), message(BEN, text="end"), preference("stop", wa_id=OLD)
     )
     assert listed == {
         f"+{ANA}": ("all", "stop-word"),
         f"+{OLD}": ("all", "meta-user_preferences"),
     }
-    assert set(told(preference("resume", at=1795879900, wa_id=OLD))) == {f"+{ANA}"}
+    assert set(reported(preference("resume", at=1795879900, wa_id=OLD))) == {f"+{ANA}"}
 
 
-def test_no_text_of_a_message_is_in_the_state_file(told: Told, state: State) -> None:
+def test_no_text_of_a_message_is_in_the_state_file(reported: Told, state: State) -> None:
     texts = ["Unsubscribe", "Stop promotions", "please never again", "배송 수신거부"]
-    told(message(ANA, text=texts[0]), button(texts[1]), message(BEN, text=texts[2]))
-    told(message(BEN, text=texts[3], at=1795879001))
+    reported(message(ANA, text=texts[0]), button(texts[1]), message(BEN, text=texts[2]))
+    reported(message(BEN, text=texts[3], at=1795879001))
     state.close()
     held = b"".join(path.read_bytes() for path in Path(state.path).parent.glob("*.db*"))
     for text in texts:
@@ -456,9 +462,9 @@ def test_settings_of_consent_that_cannot_be_are_refused(
 
 
 def test_a_setting_of_what_a_stop_covers_holds_for_what_was_said_before(
-    told: Told, run: Run, state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    reported: Told, run: Run, state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert told(preference("stop", wa_id=ANA))[f"+{ANA}"][0] == "marketing"
+    assert reported(preference("stop", wa_id=ANA))[f"+{ANA}"][0] == "marketing"
     config = tmp_path / "config"
     config.mkdir()
     (config / "config.toml").write_text('[consent]\nstop_scope = "all"\n')
@@ -467,7 +473,7 @@ def test_a_setting_of_what_a_stop_covers_holds_for_what_was_said_before(
     assert [row["scope"] for row in found.data["optouts"]] == ["all"]
 
 
-def test_the_list_knows_what_a_listener_only_stored(told: Told, run: Run, state: State) -> None:
+def test_the_list_knows_what_a_listener_only_stored(reported: Told, run: Run, state: State) -> None:
     env = {"WACOEX_STATE": str(state.path)}
     body = message(ANA, text="STOP").encode()
     read = read_payload(Source.META, body, key=b"k" * 32, received_at=NOON)
@@ -479,63 +485,65 @@ def test_the_list_knows_what_a_listener_only_stored(told: Told, run: Run, state:
 
 
 def test_who_was_put_on_the_list_by_hand_keeps_it_with_a_number_nobody_announced(
-    told: Told, run: Run, state: State
+    reported: Told, run: Run, state: State
 ) -> None:
     env = {"WACOEX_STATE": str(state.path)}
-    told(message(OLD, "SG.1", at=1795870000))
+    reported(message(OLD, "SG.1", at=1795870000))
     assert run("optout", "add", f"+{OLD}", env=env).code == 0
-    listed = told(message(NEW, "SG.1", at=4102444800))
+    listed = reported(message(NEW, "SG.1", at=4102444800))
     assert {f"+{OLD}", f"+{NEW}", "user_id:SG.1"} <= set(listed)
 
 
-def test_a_change_told_to_another_business_moves_no_stop_of_ours(told: Told) -> None:
-    told(message(OLD, "SG.1", at=1795870000), message(OLD, "SG.1", at=1795871000, text="STOP"))
+def test_a_change_told_to_another_business_moves_no_stop_of_ours(reported: Told) -> None:
+    reported(message(OLD, "SG.1", at=1795870000), message(OLD, "SG.1", at=1795871000, text="STOP"))
     change = json.loads(changed_number(OLD, NEW, 1795872000))
     change["entry"][0]["id"] = "999"
     change["entry"][0]["changes"][0]["value"]["metadata"] = {"phone_number_id": "998"}
-    assert f"+{NEW}" not in told(json.dumps(change))
+    assert f"+{NEW}" not in reported(json.dumps(change))
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_resume_takes_back_a_stop_that_comes_in_after_it(
-    told: Told, order: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    reported: Told, order: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tmp_path / "config"
     config.mkdir()
     (config / "config.toml").write_text("[consent]\nresume = true\n")
     monkeypatch.setenv("WACOEX_CONFIG_DIR", str(config))
-    told(message(OLD, "SG.1", at=1795870000), changed_number(OLD, NEW, 1795872000))
+    reported(message(OLD, "SG.1", at=1795870000), changed_number(OLD, NEW, 1795872000))
     said = [
         preference("stop", at=1795871000, wa_id=OLD),
         preference("resume", at=1795873000, wa_id=NEW),
     ]
     for line in said[::order]:
-        listed = told(line)
+        listed = reported(line)
     assert listed == {}
     # The next owner of the old number takes back nothing for the one before.
-    assert told(preference("stop", at=1795874000, wa_id=NEW)) != {}
-    told(message(OLD, "SG.9", at=1795875000))
-    assert f"+{NEW}" in told(preference("resume", at=1795876000, wa_id=OLD))
+    assert reported(preference("stop", at=1795874000, wa_id=NEW)) != {}
+    reported(message(OLD, "SG.9", at=1795875000))
+    assert f"+{NEW}" in reported(preference("resume", at=1795876000, wa_id=OLD))
 
 
 @pytest.mark.parametrize(
     "odd", ["%", "_", "SG.1' OR '1'='1", 'SG."1', "SG.1 2", "x" * 4000, "user_id:SG.1", "\u0000"]
 )
-def test_an_odd_id_says_stop_for_nobody_else(told: Told, odd: str) -> None:
-    told(message(ANA, "SG.1", at=1795870000), message(BEN, "SG.2", at=1795870000))
-    listed = told(preference("stop", user_id=odd), message(None, odd, text="STOP", at=1795879001))
+def test_an_odd_id_says_stop_for_nobody_else(reported: Told, odd: str) -> None:
+    reported(message(ANA, "SG.1", at=1795870000), message(BEN, "SG.2", at=1795870000))
+    listed = reported(
+        preference("stop", user_id=odd), message(None, odd, text="STOP", at=1795879001)
+    )
     assert not {f"+{ANA}", f"+{BEN}", "user_id:SG.1", "user_id:SG.2"} & set(listed)
 
 
-def test_a_circle_of_changes_comes_to_an_end(told: Told) -> None:
+def test_a_circle_of_changes_comes_to_an_end(reported: Told) -> None:
     numbers = [f"65912300{n:02}" for n in range(10)]
     lines = [message(numbers[0], "SG.0", at=1795870000, text="STOP")]
     for n in range(300):
         old, new = numbers[n % 10], numbers[(n + 1) % 10]
         lines.append(changed_number(old, new, 1795870001 + n, f"SG.{n}", f"SG.{n + 1}"))
-    listed = told(*lines)
+    listed = reported(*lines)
     assert {f"+{number}" for number in numbers} <= set(listed)
-    assert told(message(BEN, "SG.999", at=1795879000)) == listed
+    assert reported(message(BEN, "SG.999", at=1795879000)) == listed
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ BREAK = Break(at(5), "connecting", "meta")
 
 
 @pytest.mark.parametrize(
-    ("one", "now", "state"),
+    ("first", "now", "state"),
     [
         (device(1, 3), datetime(2026, 11, 5, 12, tzinfo=UTC), DeviceState.WAITING),
         (device(1, 3), datetime(2026, 11, 6, 11, 59, tzinfo=UTC), DeviceState.WAITING),
@@ -137,9 +137,9 @@ BREAK = Break(at(5), "connecting", "meta")
     ],
 )
 def test_connecting_unlinks_what_was_linked_before(
-    one: Device, now: datetime, state: DeviceState
+    first: Device, now: datetime, state: DeviceState
 ) -> None:
-    assert state_of(one, BREAK, now) is state
+    assert state_of(first, BREAK, now) is state
 
 
 def test_without_such_a_moment_a_listed_companion_is_linked() -> None:
@@ -281,9 +281,9 @@ def answer(
 
 
 def probe_ids(
-    one: Device, *answers: ProbeAnswer, state: DeviceState = DeviceState.LINKED
+    first: Device, *answers: ProbeAnswer, state: DeviceState = DeviceState.LINKED
 ) -> list[str]:
-    return [found.id for found in check_probes([(one, state)], answers, "shop")]
+    return [found.id for found in check_probes([(first, state)], answers, "shop")]
 
 
 def test_wx304_names_the_device_the_word_and_what_to_do() -> None:
@@ -300,7 +300,7 @@ def test_no_wx304_for_a_word_that_came_back_or_was_not_sent(outcome: WordOutcome
 
 
 @pytest.mark.parametrize(
-    ("one", "state"),
+    ("first", "state"),
     [
         (probed_device(DeviceKind.DESKTOP_WINDOWS), DeviceState.LINKED),
         (probed_device(DeviceKind.WEAR_OS), DeviceState.LINKED),
@@ -308,9 +308,9 @@ def test_no_wx304_for_a_word_that_came_back_or_was_not_sent(outcome: WordOutcome
         (probed_device(), DeviceState.UNLINKED),
     ],
 )
-def test_no_wx304_where_the_silence_says_nothing(one: Device, state: DeviceState) -> None:
-    assert probe_ids(one, answer(), state=state) == []
-    assert probe_ids(one, answer(device_id=2), state=state) == []
+def test_no_wx304_where_the_silence_says_nothing(first: Device, state: DeviceState) -> None:
+    assert probe_ids(first, answer(), state=state) == []
+    assert probe_ids(first, answer(device_id=2), state=state) == []
 
 
 def test_the_phone_itself_can_be_unheard() -> None:

@@ -62,7 +62,7 @@ def meanwhile() -> Iterator[Callable[[Path, Callable[[State, list[str]], None]],
         thread.join()
 
 
-def hear(state: State, told: list[str]) -> None:
+def hear(state: State, reported: list[str]) -> None:
     """Echoes with these words come in."""
 
     def silent(_: object) -> None:
@@ -80,10 +80,10 @@ def hear(state: State, told: list[str]) -> None:
             phone=SHOP,
             data={"text_hash": text_hash(word, key)},
         )
-        for word in told
+        for word in reported
     )
     with state.transaction():
-        EventLog(state).store([Payload(Source.META, told[0], 1, "{}", events)], Via.LISTEN, now)
+        EventLog(state).store([Payload(Source.META, reported[0], 1, "{}", events)], Via.LISTEN, now)
 
 
 def test_it_says_what_to_send_and_which_devices_are_visible(
@@ -123,8 +123,8 @@ def test_enter_ends_it_and_a_person_says_what_was_sent(run, state: State) -> Non
 def test_an_interrupted_probe_is_gone_on_with(
     run, state: State, configured: None, meanwhile
 ) -> None:
-    def interrupt(other: State, told: list[str]) -> None:
-        hear(other, told[:1])
+    def interrupt(other: State, reported: list[str]) -> None:
+        hear(other, reported[:1])
         time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGINT)
 

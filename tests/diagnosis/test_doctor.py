@@ -259,7 +259,7 @@ def evidence(outcome, finding_id: str) -> str:
     return " / ".join(entry["text"] for entry in found["evidence"])
 
 
-def asked(clinic, symptom: str, *answers: str):
+def queried(clinic, symptom: str, *answers: str):
     lines = "".join(f"{answer}\n" for answer in answers)
     return clinic.doctor("--symptom", symptom, stdin=lines, tty=True)
 
@@ -282,7 +282,7 @@ def test_a_pipe_is_asked_nothing(clinic) -> None:
 
 
 def test_messages_from_windows_are_the_likeliest_cause(clinic) -> None:
-    outcome = asked(clinic, "missing-messages", "yes", "yes", "yes", "no", "no")
+    outcome = queried(clinic, "missing-messages", "yes", "yes", "yes", "no", "no")
 
     assert (outcome.code, causes(outcome)) == (1, ["WX301", "WX406"])
     assert "Windows" in evidence(outcome, "WX301")
@@ -291,7 +291,7 @@ def test_messages_from_windows_are_the_likeliest_cause(clinic) -> None:
 def test_a_partner_that_is_not_listed_leads_to_connecting_again(clinic) -> None:
     clinic.world.subscribed_apps[WABA_ID].pop(0)
 
-    outcome = asked(clinic, "missing-messages", "yes", "no", "no", "no", "no")
+    outcome = queried(clinic, "missing-messages", "yes", "no", "no", "no", "no")
 
     assert (outcome.code, causes(outcome)) == (2, ["WX202", "WX406"])
     assert "connect the number again" in " ".join(outcome.data["findings"][0]["remedy"])
@@ -300,7 +300,7 @@ def test_a_partner_that_is_not_listed_leads_to_connecting_again(clinic) -> None:
 def test_what_a_person_says_against_what_meta_shows_is_told_before_anything_is_deleted(
     clinic,
 ) -> None:
-    outcome = asked(clinic, "missing-messages", "yes", "no", "no", "no", "no")
+    outcome = queried(clinic, "missing-messages", "yes", "no", "no", "no", "no")
 
     [said, shown] = outcome.data["findings"][0]["evidence"]
     assert (outcome.code, causes(outcome)) == (2, ["WX202", "WX406"])
@@ -317,7 +317,7 @@ def test_a_partner_that_is_said_to_be_listed_is_not_deleted_because_its_app_is_m
 ) -> None:
     clinic.world.subscribed_apps[WABA_ID].pop(0)
 
-    outcome = asked(clinic, "missing-messages", "yes", "no", "yes", "no", "no")
+    outcome = queried(clinic, "missing-messages", "yes", "no", "yes", "no", "no")
 
     found = outcome.data["findings"][0]
     assert (outcome.code, causes(outcome)) == (2, ["WX202", "WX406"])
@@ -335,7 +335,7 @@ def test_a_partner_that_is_said_to_be_listed_is_not_deleted_because_its_app_is_m
 def test_a_closed_app_and_another_responder_explain_missing_messages(
     clinic, answers: tuple[str, ...], cause: str
 ) -> None:
-    outcome = asked(clinic, "missing-messages", *answers)
+    outcome = queried(clinic, "missing-messages", *answers)
 
     assert causes(outcome) == [cause, "WX406"]
     assert "more than 14 days" in outcome.err
@@ -366,7 +366,7 @@ def test_what_a_person_typed_is_never_put_down_to_meta(clinic) -> None:
 def test_nobody_is_told_to_connect_again_while_whatsapp_may_do_it(clinic) -> None:
     clinic.account_update("ACCOUNT_OFFBOARDED", days_ago=0.01)
 
-    outcome = asked(clinic, "missing-messages", "yes", "no", "no", "no", "no")
+    outcome = queried(clinic, "missing-messages", "yes", "no", "no", "no", "no")
 
     assert causes(outcome) == ["WX202", "WX204", "WX406"]
     for finding in outcome.data["findings"]:
@@ -376,7 +376,7 @@ def test_nobody_is_told_to_connect_again_while_whatsapp_may_do_it(clinic) -> Non
 def test_what_a_check_found_and_what_is_said_become_one_finding(clinic) -> None:
     clinic.run("device", "add", "desktop-windows")
 
-    outcome = asked(clinic, "missing-messages", "yes", "yes", "", "no", "no")
+    outcome = queried(clinic, "missing-messages", "yes", "yes", "", "no", "no")
 
     assert causes(outcome) == ["WX301", "WX406"]
     assert "desktop-windows" in evidence(outcome, "WX301")
@@ -385,14 +385,14 @@ def test_what_a_check_found_and_what_is_said_become_one_finding(clinic) -> None:
 
 
 def test_an_answer_that_is_none_is_asked_for_again(clinic) -> None:
-    outcome = asked(clinic, "missing-messages", "maybe", "yes", "no", "yes", "no", "no")
+    outcome = queried(clinic, "missing-messages", "maybe", "yes", "no", "yes", "no", "no")
 
     assert outcome.data["symptom"]["answers"]["on_phone"] is True
     assert outcome.err.count("are the missing messages on the primary phone") == 2
 
 
 def test_what_a_person_confirms_comes_first_and_what_is_ruled_out_goes(clinic) -> None:
-    outcome = asked(clinic, "unsupported-messages", "no", "no", "yes", "no")
+    outcome = queried(clinic, "unsupported-messages", "no", "no", "yes", "no")
 
     assert causes(outcome) == ["WX405", "WX403"]
 
@@ -401,11 +401,11 @@ def test_an_ad_is_known_without_asking(clinic) -> None:
     referral = {"source_type": "ad", "source_id": "1"}
     clinic.message(type="unsupported", errors=[{"code": 131060}], referral=referral)
 
-    assert causes(asked(clinic, "unsupported-messages", "", "", "", ""))[0] == "WX404"
+    assert causes(queried(clinic, "unsupported-messages", "", "", "", ""))[0] == "WX404"
 
 
 def test_connecting_unlinks_companions_also_those_that_nobody_listed(clinic) -> None:
-    outcome = asked(clinic, "unlinked-devices", "", "no", "no")
+    outcome = queried(clinic, "unlinked-devices", "", "no", "no")
 
     assert (outcome.code, causes(outcome)) == (1, ["WX303"])
     assert "not known: whether the number was connected" in evidence(outcome, "WX303")
@@ -416,7 +416,7 @@ def test_a_phone_that_stayed_closed_logs_companions_out(clinic) -> None:
     clinic.onboarded(60)
     clinic.run("reminder", "confirm", "shop")
 
-    assert causes(asked(clinic, "unlinked-devices", "no", "yes", "yes")) == ["WX103", "WX107"]
+    assert causes(queried(clinic, "unlinked-devices", "no", "yes", "yes")) == ["WX103", "WX107"]
 
 
 @pytest.mark.parametrize(
@@ -439,14 +439,14 @@ def test_a_phone_that_stayed_closed_logs_companions_out(clinic) -> None:
     ],
 )
 def test_a_code_is_put_down_to_its_cause(clinic, error: str, finding: str) -> None:
-    outcome = asked(clinic, "cannot-send", error)
+    outcome = queried(clinic, "cannot-send", error)
 
     assert causes(outcome) == [finding]
     assert "is shown" in evidence(outcome, finding)
 
 
 def test_two_codes_of_one_finding_are_both_explained(clinic) -> None:
-    outcome = asked(clinic, "cannot-send", "131042, then 131026")
+    outcome = queried(clinic, "cannot-send", "131042, then 131026")
 
     assert causes(outcome) == ["WX206"]
     remedy = " / ".join(outcome.data["findings"][0]["remedy"])
@@ -458,7 +458,7 @@ def test_two_codes_of_one_finding_are_both_explained(clinic) -> None:
 def test_a_code_is_explained_beside_what_a_check_found_under_the_same_id(clinic) -> None:
     clinic.world.nodes[PHONE_NUMBER_ID].values["status"] = "RATE_LIMITED"
 
-    outcome = asked(clinic, "cannot-send", "Business eligibility payment issue")
+    outcome = queried(clinic, "cannot-send", "Business eligibility payment issue")
 
     assert causes(outcome) == ["WX206"]
     assert "RATE_LIMITED" in evidence(outcome, "WX206")
@@ -476,7 +476,7 @@ def test_a_code_is_explained_beside_what_a_check_found_under_the_same_id(clinic)
 def test_the_reason_for_which_a_token_is_refused_has_its_own_remedy(
     clinic, typed: str, step: str
 ) -> None:
-    outcome = asked(clinic, "cannot-send", typed)
+    outcome = queried(clinic, "cannot-send", typed)
 
     assert causes(outcome) == ["WX701"]
     assert step in " ".join(outcome.data["findings"][0]["remedy"])
@@ -490,7 +490,7 @@ def test_every_code_that_is_known_is_put_down_to_a_cause_of_that_symptom() -> No
 
 
 def test_an_error_that_means_nothing_leaves_it_open(clinic) -> None:
-    outcome = asked(clinic, "cannot-send", "it does not work")
+    outcome = queried(clinic, "cannot-send", "it does not work")
 
     assert (outcome.code, causes(outcome)) == (3, ["WX206"])
     assert evidence(outcome, "WX206") == "nothing that wacoex knows explains it"
@@ -509,13 +509,13 @@ def test_an_error_that_means_nothing_leaves_it_open(clinic) -> None:
 def test_what_meta_and_the_phone_show_tells_why_it_cannot_be_connected(
     clinic, answers: tuple[str, ...], found: list[str]
 ) -> None:
-    outcome = asked(clinic, "cannot-connect", *answers)
+    outcome = queried(clinic, "cannot-connect", *answers)
 
     assert sorted(causes(outcome)) == sorted(found)
 
 
 def test_somebody_else_who_sends_explains_the_limit(clinic) -> None:
-    outcome = asked(clinic, "rate-limited", "yes")
+    outcome = queried(clinic, "rate-limited", "yes")
 
     assert (outcome.code, causes(outcome)) == (1, ["WX503"])
 

@@ -579,11 +579,11 @@ class SlowMeta(httpx.AsyncBaseTransport):
     """Answers each read after a moment and counts how many were open at once."""
 
     def __init__(self) -> None:
-        self.open = self.most = self.asked = 0
+        self.open = self.most = self.queried = 0
         self.of_token = self.of_account = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.asked += 1
+        self.queried += 1
         self.of_token += "debug_token" in request.url.path
         self.of_account += request.url.path.endswith("/900")
         self.open += 1
@@ -635,7 +635,7 @@ def test_two_hundred_channels_are_read_side_by_side_with_a_bound(
     assert all(entry.is_known and not entry.failures for entry in found)
     # One read of each number; token, account and its apps are asked about once, for all of them.
     assert meta.most == AT_ONCE
-    assert (meta.asked, meta.of_token, meta.of_account) == (203, 1, 1)
+    assert (meta.queried, meta.of_token, meta.of_account) == (203, 1, 1)
     assert look.calls == {"900": 203}
 
 

@@ -183,13 +183,15 @@ def projecting(state: State):
     """Start a projector on a connection of its own; it is closed at the end."""
     opened: list[tuple[Projector, State]] = []
 
-    def start(*recorders: Recorder, told: list[tuple[str, str]] | None = None) -> Projector:
+    def start(*recorders: Recorder, reported: list[tuple[str, str]] | None = None) -> Projector:
         own = open_state(state.path)
         projector = Projector(
             own,
             [recorder.projection for recorder in recorders],
             SystemClock(),
-            on_failure=lambda name, why: (told if told is not None else []).append((name, why)),
+            on_failure=lambda name, why: (reported if reported is not None else []).append(
+                (name, why)
+            ),
         )
         opened.append((projector, own))
         projector.start()
@@ -245,7 +247,7 @@ def test_a_projection_that_fails_holds_up_no_other_and_is_reported_without_what_
     failing.failures = 1
     store_events(state, "A")
 
-    projector = projecting(failing, other, told=answer)
+    projector = projecting(failing, other, reported=answer)
 
     until(lambda: bool(other.seen and answer))
     assert answer == [("failing", "KeyError")]

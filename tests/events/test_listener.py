@@ -468,12 +468,12 @@ class Shown:
     """A page that remembers what it was asked."""
 
     def __init__(self, answer: Callable[[PageRequest], PageAnswer] | None = None) -> None:
-        self.asked: list[PageRequest] = []
+        self.queried: list[PageRequest] = []
         self._answer = answer or (lambda request: PageAnswer(200, "<p>sure?</p>"))
         self.page = WebPage("/confirm/{token}", ("GET", "POST"), self.show)
 
     def show(self, request: PageRequest) -> PageAnswer:
-        self.asked.append(request)
+        self.queried.append(request)
         return self._answer(request)
 
 
@@ -487,7 +487,7 @@ def test_a_page_of_another_package_is_served_and_kept_private(talk: Talk) -> Non
     )
 
     assert (seen.status_code, body_of(seen)) == (200, "<p>sure?</p>")
-    assert shown.asked == [
+    assert shown.queried == [
         PageRequest("GET", "abc"),
         PageRequest("POST", "abc", {"who": "Ana Lim", "sure": "yes"}),
     ]
@@ -503,7 +503,7 @@ def test_a_form_of_more_than_4_kib_is_refused(talk: Talk, notes: Notes) -> None:
     shown = Shown()
 
     assert statuses(talk(post("/confirm/abc", b"x" * 4097), pages=[shown.page])) == [413]
-    assert shown.asked == []
+    assert shown.queried == []
     assert "abc" not in notes.lines[0]
 
 

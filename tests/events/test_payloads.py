@@ -152,12 +152,14 @@ def test_a_delivery_whose_object_was_dropped_on_the_way_is_read() -> None:
             assert read_any(without).events == read_any(body).events
 
 
-@pytest.mark.parametrize("told", [{}, None, {"event": 5}, {"phone_number": "6591234567", "x": 1}])
+@pytest.mark.parametrize(
+    "reported", [{}, None, {"event": 5}, {"phone_number": "6591234567", "x": 1}]
+)
 @pytest.mark.parametrize("field", ["account_offboarded", "account_reconnected"])
 def test_offboarding_and_return_in_fields_of_their_own_are_account_events(
-    field: str, told: Any
+    field: str, reported: Any
 ) -> None:
-    entry = {"id": WABA_ID, "time": 1793880000, "changes": [{"field": field, "value": told}]}
+    entry = {"id": WABA_ID, "time": 1793880000, "changes": [{"field": field, "value": reported}]}
     (event,) = read_any({**ENVELOPE, "entry": [entry]}).events
 
     assert event.kind is Kind.ACCOUNT_UPDATE

@@ -541,13 +541,15 @@ def test_a_channel_without_its_respondio_id_is_told_which_there_are(run, world: 
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [(("--contact", "Ana"), "is not a phone number"), (("--since", "soon"), "is not a time")],
 )
-def test_what_cannot_be_read_is_a_usage_error(pull, options: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_read_is_a_usage_error(
+    pull, options: tuple[str, ...], reported: str
+) -> None:
     done = pull(*options)
 
-    assert (done.code, told in done.err) == (2, True)
+    assert (done.code, reported in done.err) == (2, True)
 
 
 def test_everybody_is_counted_first_and_asked_about(pull) -> None:

@@ -256,7 +256,7 @@ ADDRESS = "phone_number_id:106"
 
 
 @pytest.fixture
-def told(state):
+def reported(state):
     """An echo that came in some days ago, as an event in a payload of its own."""
 
     def call(days_ago: float, contact: str = "+6591000001", *, projected: bool = True) -> None:
@@ -290,9 +290,9 @@ def wacoex(run, state):
     return call
 
 
-def test_old_events_go_and_newer_ones_stay(wacoex, told, state):
+def test_old_events_go_and_newer_ones_stay(wacoex, reported, state):
     for days in (400, 200, 10):
-        told(days)
+        reported(days)
 
     tried = wacoex("prune", "--older-than", 100, "--dry-run", "--json")
     before = len(list(EventLog(state).find()))
@@ -307,9 +307,9 @@ def test_old_events_go_and_newer_ones_stay(wacoex, told, state):
     assert wacoex("check").code == 0
 
 
-def test_when_the_app_was_opened_is_not_forgotten(wacoex, told, state):
+def test_when_the_app_was_opened_is_not_forgotten(wacoex, reported, state):
     for days in (400, 399.9, 399.8, 300, 5):
-        told(days)
+        reported(days)
 
     wacoex("prune", "--older-than", 1, "--yes")
 
@@ -319,10 +319,10 @@ def test_when_the_app_was_opened_is_not_forgotten(wacoex, told, state):
     assert state.value("SELECT COUNT(*) FROM evidence") == 3
 
 
-def test_what_nobody_has_read_yet_stays(wacoex, told, state):
-    told(400)
-    told(399, projected=False)
-    told(398, projected=False)
+def test_what_nobody_has_read_yet_stays(wacoex, reported, state):
+    reported(400)
+    reported(399, projected=False)
+    reported(398, projected=False)
 
     pruned = wacoex("prune", "--older-than", 100, "--yes", "--json")
 
@@ -330,21 +330,21 @@ def test_what_nobody_has_read_yet_stays(wacoex, told, state):
     assert catch_up(state, projections(), SystemClock()) > 0
 
 
-def test_the_newest_event_stays_so_that_readers_see_the_next_one(wacoex, told, state):
-    told(400)
-    told(399)
+def test_the_newest_event_stays_so_that_readers_see_the_next_one(wacoex, reported, state):
+    reported(400)
+    reported(399)
 
     wacoex("prune", "--older-than", 100, "--yes")
-    told(1)
+    reported(1)
 
     assert [entry.event_id for entry in EventLog(state).find()] == [3, 2]
     assert state.value("SELECT COUNT(*) FROM evidence") == 3
     assert wacoex("check").code == 0
 
 
-def test_a_person_is_asked_before_events_go(wacoex, told, state):
-    told(400)
-    told(1)
+def test_a_person_is_asked_before_events_go(wacoex, reported, state):
+    reported(400)
+    reported(1)
 
     declined = wacoex("prune", "--older-than", 100, stdin="n\n", tty=True)
 
@@ -362,8 +362,8 @@ def test_a_person_is_asked_before_events_go(wacoex, told, state):
         ("UPDATE cursors SET event_id = 9 WHERE consumer = 'mac'", "`mac` has read events up to 9"),
     ],
 )
-def test_a_log_that_lost_something_is_told(wacoex, told, state, harm, words):
-    told(1)
+def test_a_log_that_lost_something_is_told(wacoex, reported, state, harm, words):
+    reported(1)
     with state.transaction():
         state.execute(harm)
 
@@ -375,8 +375,8 @@ def test_a_log_that_lost_something_is_told(wacoex, told, state, harm, words):
     assert problem["remedy"]
 
 
-def test_an_export_gives_no_number_and_no_body_away(wacoex, told):
-    told(1)
+def test_an_export_gives_no_number_and_no_body_away(wacoex, reported):
+    reported(1)
 
     shared, whole = wacoex("export").out, wacoex("export", "--show-numbers").out
 

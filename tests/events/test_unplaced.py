@@ -132,7 +132,7 @@ def test_the_own_number_in_another_spelling_is_known(run, status, phone, written
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         webhook("account_alerts", {"alert_info": {"alert_severity": "WARNING"}}),
         webhook("calls", {"metadata": {"phone_number_id": NUMBER_ID}, "calls": []}),
@@ -141,8 +141,8 @@ def test_the_own_number_in_another_spelling_is_known(run, status, phone, written
     ],
     ids=["alert", "call", "new id of the number", "new contact"],
 )
-def test_what_is_about_a_channel_or_about_no_number_is_no_finding(run, status, told):
-    assert run("events", "import", "-", stdin=told).code == 0
+def test_what_is_about_a_channel_or_about_no_number_is_no_finding(run, status, reported):
+    assert run("events", "import", "-", stdin=reported).code == 0
 
     assert status()["general"] == []
 

@@ -34,11 +34,11 @@ class Talker:
             for part, answer in answers.items()
         }
         self.acts: dict[str, Callable[[], object]] = {}
-        self.asked: list[str] = []
-        self.told: list[str] = []
+        self.questions: list[str] = []
+        self.shown: list[str] = []
 
     def ask(self, question: str, *, flag: str) -> str:
-        self.asked.append(question)
+        self.questions.append(question)
         part = next((answer for answer in self.answers if answer in question), None)
         assert part is not None, f"nobody knows what to answer: {question}"
         answers = self.answers[part]
@@ -51,7 +51,7 @@ class Talker:
         raise AssertionError("no step asks for a secret")
 
     def note(self, text: str) -> None:
-        self.told.append(text)
+        self.shown.append(text)
         for part, act in self.acts.items():
             if part in text:
                 act()

@@ -457,7 +457,7 @@ def test_the_four_steps_the_new_ids_and_the_templates_are_told_before_it_asks(
 
     begin_again(context)
 
-    answer = "\n".join(context.dialogue.told)
+    answer = "\n".join(context.dialogue.shown)
     places = [answer.index(step) for step in four_steps()]
     assert places == sorted(places)
     assert "new waba_id" in answer
@@ -550,7 +550,7 @@ def test_a_partner_that_came_since_it_was_asked_is_shown_before_signup(
     outcome = at_meta.go("signup", connect.checked_signup, talker)
 
     assert outcome.state is StepState.DECLINED
-    assert any("Other Partner (999) gets its messages" in text for text in talker.told)
+    assert any("Other Partner (999) gets its messages" in text for text in talker.shown)
 
 
 @pytest.mark.parametrize(
@@ -566,7 +566,7 @@ def test_how_it_is_connected_now_is_told(stage, finished, event: str, said: str)
 
     begin_again(context)
 
-    assert said in context.dialogue.told[0]
+    assert said in context.dialogue.shown[0]
 
 
 def test_the_old_ids_stay_with_the_channel_when_the_new_ones_are_written(stage, finished) -> None:

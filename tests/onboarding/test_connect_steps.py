@@ -45,7 +45,7 @@ def test_a_channel_that_appears_is_offered_and_taken(at_respondio, make_talker) 
     assert outcome.answer["is_new"] is True
     assert outcome.answer["connected_source"] == "respondio"
     assert str(outcome.answer["connected_at"]).startswith("2026-11-07T12:00:0")
-    assert any("Add Channel" in line for line in talker.told)
+    assert any("Add Channel" in line for line in talker.shown)
 
 
 def test_one_that_was_there_before_is_taken_with_the_time_it_was_made(
@@ -59,7 +59,7 @@ def test_one_that_was_there_before_is_taken_with_the_time_it_was_made(
     assert channel_id(at_respondio) == RESPONDIO_CHANNEL_ID
     assert outcome.answer["is_new"] is False
     assert str(outcome.answer["connected_at"]).startswith("2026-11-07T12")
-    assert "there is no channel `9` in this workspace" in talker.told
+    assert "there is no channel `9` in this workspace" in talker.shown
 
 
 def test_the_new_ones_stand_first_then_those_that_look_like_whatsapp(
@@ -74,7 +74,7 @@ def test_the_new_ones_stand_first_then_those_that_look_like_whatsapp(
     talker.acts["waiting up to"] = several
     at_respondio.go("signup", signup_respondio, talker)
 
-    listed = [line.split()[0] for line in talker.told if line.startswith("  ") and "(" in line]
+    listed = [line.split()[0] for line in talker.shown if line.startswith("  ") and "(" in line]
     assert listed == ["6002", "6001", str(RESPONDIO_CHANNEL_ID), str(RESPONDIO_WEBCHAT_ID)]
     assert channel_id(at_respondio) == RESPONDIO_WEBCHAT_ID  # any can be picked
 
@@ -91,7 +91,7 @@ def test_a_walk_that_is_resumed_knows_what_was_there_when_it_began(
     outcome = at_respondio.go("signup", signup_respondio, second)
 
     assert outcome.answer["is_new"] is True
-    assert second.asked == ["is it 5001 (Shop, whatsapp_cloud)?"]
+    assert second.questions == ["is it 5001 (Shop, whatsapp_cloud)?"]
 
 
 def test_nothing_appears_and_the_step_stays_open(at_respondio, make_talker) -> None:
@@ -283,7 +283,7 @@ def test_an_echo_that_webhooks_tell_of_settles_it(at_meta, make_talker) -> None:
     assert outcome.state is StepState.SETTLED
     assert outcome.said_by == "meta"
     assert outcome.answer["echo_at"] == "2026-11-07T12:00:00.000Z"
-    assert any("wacoex events listen" in line for line in talker.told)
+    assert any("wacoex events listen" in line for line in talker.shown)
 
 
 def test_an_older_echo_proves_nothing(at_meta, make_talker) -> None:
@@ -343,14 +343,14 @@ def test_a_message_to_somebody_respond_io_does_not_know_yet_is_waited_for(
     assert outcome.state is StepState.OPEN
 
 
-def asked(stage, make_talker, answer: str) -> StepResult:
+def questions(stage, make_talker, answer: str) -> StepResult:
     stage.channel()
     outcome: StepResult = stage.go("echo-proof", echo_proof, make_talker({"did it appear": answer}))
     return outcome
 
 
 def test_where_nothing_tells_of_messages_the_person_is_asked(stage, make_talker) -> None:
-    outcome = asked(stage, make_talker, "yes")
+    outcome = questions(stage, make_talker, "yes")
 
     assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "bo")
     assert outcome.answer["source"] == "person"
@@ -358,7 +358,7 @@ def test_where_nothing_tells_of_messages_the_person_is_asked(stage, make_talker)
 
 
 def test_what_did_not_appear_is_an_answer_and_asked_again(stage, make_talker) -> None:
-    assert asked(stage, make_talker, "no").state is StepState.DECLINED
+    assert questions(stage, make_talker, "no").state is StepState.DECLINED
 
 
 def test_the_proof_can_be_left_out_which_is_kept_with_who_said_so(at_meta, make_talker) -> None:
@@ -378,4 +378,4 @@ def test_a_probe_contact_of_the_configuration_is_looked_at(
     talker.acts["send any message"] = lambda: open_phone(pulling.world)
 
     assert pulling.go("echo-proof", echo_proof, talker).state is StepState.SETTLED
-    assert DEFAULT_RESPONDIO_TOKEN not in " ".join(talker.told)
+    assert DEFAULT_RESPONDIO_TOKEN not in " ".join(talker.shown)

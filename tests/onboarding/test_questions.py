@@ -50,11 +50,11 @@ class Person:
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
-        self.asked: list[str] = []
-        self.told: list[str] = []
+        self.questions: list[str] = []
+        self.shown: list[str] = []
 
     def ask(self, question: str, *, flag: str) -> str:
-        self.asked.append(question)
+        self.questions.append(question)
         return self.answers.pop(0)
 
     def confirm(self, question: str, *, flag: str) -> bool:
@@ -64,13 +64,13 @@ class Person:
         raise AssertionError("no step asks for a secret")
 
     def note(self, text: str) -> None:
-        self.told.append(text)
+        self.shown.append(text)
 
     def warn(self, text: str) -> None:
-        self.told.append(text)
+        self.shown.append(text)
 
     def detail(self, text: str, level: int = 1) -> None:
-        self.told.append(text)
+        self.shown.append(text)
 
 
 Open = Callable[..., Workspace]
@@ -147,20 +147,20 @@ def test_a_mobile_number_is_settled_without_a_word(go: Go) -> None:
 
     assert outcome.state is StepState.SETTLED
     assert outcome.answer == {"phone": "+6591234567", "region": "SG", "line": "mobile"}
-    assert (person.asked, person.told) == ([], [])
+    assert (person.questions, person.shown) == ([], [])
 
 
 @pytest.mark.parametrize(
-    ("phone", "told"),
+    ("phone", "shown"),
     [("+6560000001", "fixed line"), ("+6580000001", "no numbering plan knows +6580000001")],
 )
 def test_a_number_that_is_not_mobile_is_warned_about_and_taken(
-    go: Go, phone: str, told: str
+    go: Go, phone: str, shown: str
 ) -> None:
     person = Person()
 
     assert go(connect.number, person, phone=phone).state is StepState.SETTLED
-    assert told in person.told[0]
+    assert shown in person.shown[0]
 
 
 def test_eligibility_keeps_what_was_said_and_by_whom(go: Go) -> None:
@@ -188,7 +188,7 @@ def test_a_version_is_asked_for_again_until_it_is_one(go: Go) -> None:
     person = Person("the new one", "", "2.25.3", "y", "n")
 
     assert go(connect.eligibility, person).state is StepState.SETTLED
-    assert person.told == ["write it like `2.24.17`"] * 2
+    assert person.shown == ["write it like `2.24.17`"] * 2
 
 
 def test_without_a_version_the_step_stays_open(go: Go) -> None:
@@ -203,7 +203,7 @@ def test_a_country_opened_lately_is_told_with_the_date_and_blocks_nothing(go: Go
     outcome = go(connect.eligibility, person, phone="+2348031234567")
 
     assert outcome.state is StepState.SETTLED
-    assert "15 April 2026" in person.told[0]
+    assert "15 April 2026" in person.shown[0]
     assert [finding.id for finding in outcome.findings] == ["WX601"]
 
 
@@ -213,8 +213,8 @@ def test_linking_is_asked_where_there_is_no_token(go: Go) -> None:
     outcome = go(connect.business_suite, person, waba_id=WABA_ID)
 
     assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "bo")
-    assert any("Link a WhatsApp Business account" in text for text in person.told)
-    assert any("https://business.facebook.com/" in text for text in person.told)
+    assert any("Link a WhatsApp Business account" in text for text in person.shown)
+    assert any("https://business.facebook.com/" in text for text in person.shown)
 
 
 @pytest.mark.parametrize(("answers", "count"), [(["y", "y"], 1), (["n", "y"], 0)])
@@ -227,7 +227,7 @@ def test_the_browser_opens_only_on_request(
     person = Person(*answers)
 
     assert go(connect.business_suite, person).state is StepState.SETTLED
-    assert person.asked[0] == "open Meta Business Suite in the browser?"
+    assert person.questions[0] == "open Meta Business Suite in the browser?"
     assert len(opened) == count
 
 
@@ -248,7 +248,7 @@ def test_meta_answers_about_linking_where_there_is_a_token(
     assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "meta")
     assert outcome.answer["phone_number_id"] == PHONE_NUMBER_ID
     assert registry.known(workspace.state, "shop").phone_number_id == PHONE_NUMBER_ID
-    assert person.asked == []
+    assert person.questions == []
 
 
 def test_an_account_that_may_not_be_looked_at_is_asked_about(token: None, go: Go) -> None:
@@ -257,7 +257,7 @@ def test_an_account_that_may_not_be_looked_at_is_asked_about(token: None, go: Go
     outcome = go(connect.business_suite, person, waba_id=FOREIGN_WABA_ID)
 
     assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "bo")
-    assert "cannot be looked at" in person.told[0]
+    assert "cannot be looked at" in person.shown[0]
 
 
 def test_a_network_that_fails_leaves_the_step_as_it_was(
@@ -275,7 +275,7 @@ def test_nobody_else_holding_the_number_settles_the_step(go: Go) -> None:
     outcome = go(connect.other_partner, person)
 
     assert outcome.answer == {"other_partner": False, "seen": []}
-    assert "another partner than respond.io" in person.asked[0]
+    assert "another partner than respond.io" in person.questions[0]
 
 
 def test_respond_io_is_no_other_partner_of_a_channel_that_goes_there(token: None, go: Go) -> None:
@@ -291,7 +291,7 @@ def test_what_meta_shows_of_another_partner_is_shown_and_kept(token: None, go: G
     assert isinstance(seen, list)
     assert any("respond.io WA BSP" in text for text in seen)
     assert "the account is run on behalf of respond.io" in seen
-    assert [text for text in person.told if text.startswith("Meta shows:")]
+    assert [text for text in person.shown if text.startswith("Meta shows:")]
     assert not any(APP_ID in text for text in seen)
 
 
@@ -301,7 +301,7 @@ def test_an_answer_that_meta_contradicts_is_asked_again(token: None, go: Go) -> 
     outcome = go(connect.other_partner, person, via=Route.SIGNUP, waba_id=WABA_ID)
 
     assert outcome.state is StepState.DECLINED
-    assert any("you say there is no other partner; Meta shows:" in text for text in person.told)
+    assert any("you say there is no other partner; Meta shows:" in text for text in person.shown)
     person = Person("n", "y")
     outcome = go(connect.other_partner, person, via=Route.SIGNUP, waba_id=WABA_ID)
     assert outcome.state is StepState.SETTLED
@@ -314,7 +314,7 @@ def test_another_partner_leads_through_four_steps_and_waits_for_them(go: Go) -> 
 
     assert outcome.state is StepState.DECLINED
     assert [finding.id for finding in outcome.findings] == ["WX602"]
-    assert [text[:2] for text in person.told] == ["1.", "2.", "3.", "4."]
+    assert [text[:2] for text in person.shown] == ["1.", "2.", "3.", "4."]
     assert go(connect.other_partner, Person("y", "y")).state is StepState.SETTLED
 
 
@@ -327,7 +327,7 @@ def test_one_typed_yes_acknowledges_every_change(go: Go) -> None:
     rows = checks.app_changes(Route.RESPONDIO)
     assert outcome.answer == {"acknowledged": [row.id for row in rows]}
     assert outcome.said_by == "bo"
-    assert all(row.text in person.asked[0] for row in rows)
+    assert all(row.text in person.questions[0] for row in rows)
 
 
 def test_changes_can_be_acknowledged_one_by_one(go: Go) -> None:
@@ -335,7 +335,7 @@ def test_changes_can_be_acknowledged_one_by_one(go: Go) -> None:
     person = Person("", *["y"] * len(rows))
 
     assert go(connect.changes, person).state is StepState.SETTLED
-    assert len(person.asked) == 1 + len(rows)
+    assert len(person.questions) == 1 + len(rows)
 
 
 def test_what_is_not_acknowledged_is_asked_again_and_nothing_else(go: Go) -> None:
@@ -348,8 +348,8 @@ def test_what_is_not_acknowledged_is_asked_again_and_nothing_else(go: Go) -> Non
     assert first.state is StepState.DECLINED
     assert [finding.id for finding in first.findings] == ["WX606"]
     assert second.state is StepState.SETTLED
-    assert rows[0].text in person.asked[0]
-    assert rows[1].text not in person.asked[0]
+    assert rows[0].text in person.questions[0]
+    assert rows[1].text not in person.questions[0]
 
 
 AT = "2026-11-07T12:00:00.000Z"

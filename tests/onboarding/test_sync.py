@@ -47,7 +47,7 @@ def test_both_are_asked_for_in_order_and_their_ids_are_kept(stand, make_talker) 
     assert outcome.answer["contacts"]["state"] == "taken"
     assert str(outcome.answer["history"]["request_id"]).startswith("sync-")
     assert outcome.answer["closes_at"] == "2026-11-08T12:00:00.000Z"
-    assert all("until 2026-11-08T12:00:00.000Z" in question for question in talker.asked)
+    assert all("until 2026-11-08T12:00:00.000Z" in question for question in talker.questions)
 
 
 def test_what_is_not_wanted_is_not_asked_for(stand, make_talker) -> None:

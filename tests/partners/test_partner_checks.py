@@ -400,7 +400,7 @@ def test_the_number_behind_an_id_is_compared(shown: str | None, kinds: list[str]
 BROADCASTS = "RESTRICTED_BIZ_INITIATED_MESSAGING"
 
 
-def told(event: str, *, days_ago: float = 1, **data: Any) -> AccountEvent:
+def answered(event: str, *, days_ago: float = 1, **data: Any) -> AccountEvent:
     at = to_text(NOW - timedelta(days=days_ago))
     return AccountEvent(f"{event} {at} {data}", event, at, waba_id="104", data=json.dumps(data))
 
@@ -408,12 +408,12 @@ def told(event: str, *, days_ago: float = 1, **data: Any) -> AccountEvent:
 def restriction(name: str, days: float | None, **more: Any) -> AccountEvent:
     ends = {} if days is None else {"expiration": int((NOW + timedelta(days=days)).timestamp())}
     info = {"restriction_type": name, **ends}
-    return told("ACCOUNT_RESTRICTION", restriction_info=[info], **more)
+    return answered("ACCOUNT_RESTRICTION", restriction_info=[info], **more)
 
 
 def ban(state: str, **more: Any) -> AccountEvent:
     info = {"waba_ban_state": state, "waba_ban_date": "April 17, 2027"}
-    return told("DISABLED_UPDATE", ban_info=info, **more)
+    return answered("DISABLED_UPDATE", ban_info=info, **more)
 
 
 def template(event: str, *, days_ago: float = 1, reason: str | None = None) -> Event:
@@ -491,17 +491,17 @@ def test_a_disabled_account_is_critical_until_it_is_reinstated(
 
 
 def test_an_account_that_was_connected_later_is_not_disabled_any_more() -> None:
-    gone = [ban("DISABLE", days_ago=9), told("ACCOUNT_DELETED", days_ago=8)]
+    gone = [ban("DISABLE", days_ago=9), answered("ACCOUNT_DELETED", days_ago=8)]
 
     assert severity(*gone) is Severity.CRITICAL
-    assert severity(*gone, told("PARTNER_ADDED", days_ago=7)) is None
+    assert severity(*gone, answered("PARTNER_ADDED", days_ago=7)) is None
 
 
 def test_a_violation_is_a_warning_for_30_days() -> None:
-    [found] = check(told("ACCOUNT_VIOLATION", violation_type="SPAM"))
+    [found] = check(answered("ACCOUNT_VIOLATION", violation_type="SPAM"))
 
     assert (found.severity, found.title.endswith("SPAM")) == (Severity.WARNING, True)
-    assert severity(told("ACCOUNT_VIOLATION", days_ago=31, violation_type="SPAM")) is None
+    assert severity(answered("ACCOUNT_VIOLATION", days_ago=31, violation_type="SPAM")) is None
 
 
 @pytest.mark.parametrize(
@@ -557,7 +557,7 @@ def test_what_the_account_says_of_itself_counts_too(
 )
 @pytest.mark.parametrize("event", ["ACCOUNT_RESTRICTION", "DISABLED_UPDATE"])
 def test_what_cannot_be_read_is_unknown_and_no_crash(event: str, data: dict[str, Any]) -> None:
-    assert severity(told(event, **data)) is Severity.UNKNOWN
+    assert severity(answered(event, **data)) is Severity.UNKNOWN
 
 
 def test_the_order_of_the_events_does_not_matter() -> None:

@@ -18,7 +18,7 @@ BASE = "https://api.example/v2"
 
 
 @pytest.fixture
-def asked() -> list[httpx.Request]:
+def requests() -> list[httpx.Request]:
     return []
 
 
@@ -28,14 +28,14 @@ def logged() -> list[str]:
 
 
 @pytest.fixture
-def answering(asked) -> Callable[..., httpx.MockTransport]:
+def answering(requests) -> Callable[..., httpx.MockTransport]:
     """A server with the answers that will come, the last one for ever."""
 
     def make(answers: Sequence[httpx.Response | Exception]) -> httpx.MockTransport:
         waiting = list(answers)
 
         def handle(request: httpx.Request) -> httpx.Response:
-            asked.append(request)
+            requests.append(request)
             answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
             if isinstance(answer, Exception):
                 raise answer

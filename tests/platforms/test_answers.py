@@ -50,7 +50,7 @@ def test_what_cannot_be_understood_is_unknown(said: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "told"),
+    ("left", "reported"),
     [
         (timedelta(days=14, seconds=1), []),
         (timedelta(days=14), ["it expires in 14 days (2026-11-21)"]),
@@ -59,8 +59,8 @@ def test_what_cannot_be_understood_is_unknown(said: dict[str, object]) -> None:
         (timedelta(0), ["it expires on 2026-11-07, which has passed"]),
     ],
 )
-def test_an_end_within_fourteen_days_is_warned_about(left: timedelta, told: list[str]) -> None:
-    assert AccessToken(expires_at=NOW + left).warnings(NOW) == told
+def test_an_end_within_fourteen_days_is_warned_about(left: timedelta, reported: list[str]) -> None:
+    assert AccessToken(expires_at=NOW + left).warnings(NOW) == reported
 
 
 def test_the_end_of_data_access_is_warned_about_too() -> None:
@@ -70,14 +70,14 @@ def test_the_end_of_data_access_is_warned_about_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scopes", "told"),
+    ("scopes", "reported"),
     [
         ((), ["`whatsapp_business_management` and `whatsapp_business_messaging`"]),
         ((SCOPES[0],), ["`whatsapp_business_messaging`"]),
         ((*SCOPES, "email"), []),
     ],
 )
-def test_missing_permissions_are_named(scopes: tuple[str, ...], told: list[str]) -> None:
-    expected = [f"it lacks the permission {entry}" for entry in told]
+def test_missing_permissions_are_named(scopes: tuple[str, ...], reported: list[str]) -> None:
+    expected = [f"it lacks the permission {entry}" for entry in reported]
 
     assert AccessToken(scopes=scopes).warnings(NOW) == expected

@@ -75,24 +75,24 @@ def reply_to(call):
     return run
 
 
-def test_a_node_is_read_with_the_token_in_one_header_only(call, asked) -> None:
+def test_a_node_is_read_with_the_token_in_one_header_only(call, requests) -> None:
     answer = httpx.Response(200, json={"id": "1001"})
     node = call("phone_number", "1001", ["id", "status"], answers=[answer])
 
-    [request] = asked
+    [request] = requests
     assert node == {"id": "1001"}
     assert str(request.url) == "https://graph.example/v26.0/1001?fields=id%2Cstatus"
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
 
 
-def test_an_app_secret_proves_the_call(call, reply_to, asked) -> None:
+def test_an_app_secret_proves_the_call(call, reply_to, requests) -> None:
     answer = httpx.Response(200, json={"id": "2002"})
     call("waba", "2002", ["id"], answers=[answer], secret="s3cret")
     reply_to(httpx.Response(200, json=TAKEN), secret="s3cret")
 
     proof = hmac.new(b"s3cret", TOKEN.encode(), hashlib.sha256).hexdigest()
-    assert [request.url.params["appsecret_proof"] for request in asked] == [proof, proof]
-    assert json.loads(asked[1].content) == {"to": "+6591234567"}
+    assert [request.url.params["appsecret_proof"] for request in requests] == [proof, proof]
+    assert json.loads(requests[1].content) == {"to": "+6591234567"}
 
 
 def page(*names: str, after: str | None = None) -> httpx.Response:
@@ -103,28 +103,28 @@ def page(*names: str, after: str | None = None) -> httpx.Response:
     return httpx.Response(200, json={"data": data, "paging": paging})
 
 
-def test_lists_are_read_to_their_end(call, asked) -> None:
+def test_lists_are_read_to_their_end(call, requests) -> None:
     nodes = call("templates", "2002", answers=[page("a", "b", after="c1"), page("c")])
 
     assert [node["name"] for node in nodes] == ["a", "b", "c"]
-    assert "after" not in asked[0].url.params
-    assert asked[1].url.params["after"] == "c1"
+    assert "after" not in requests[0].url.params
+    assert requests[1].url.params["after"] == "c1"
 
 
-def test_templates_may_be_narrowed_by_name(call, asked) -> None:
+def test_templates_may_be_narrowed_by_name(call, requests) -> None:
     call("templates", "2002", name="promo", answers=[page("promo")])
 
-    assert asked[0].url.params["name"] == "promo"
-    assert "components" in asked[0].url.params["fields"]
+    assert requests[0].url.params["name"] == "promo"
+    assert "components" in requests[0].url.params["fields"]
 
 
-def test_a_stale_cursor_starts_the_list_once_again(call, asked) -> None:
+def test_a_stale_cursor_starts_the_list_once_again(call, requests) -> None:
     stale = httpx.Response(400, json=problem(131059))
 
     nodes = call("templates", "2002", answers=[page("a", after="c1"), stale, page("b")])
 
     assert [node["name"] for node in nodes] == ["b"]
-    assert "after" not in asked[2].url.params
+    assert "after" not in requests[2].url.params
 
 
 def test_a_cursor_that_stays_stale_is_refused(call) -> None:
@@ -132,20 +132,20 @@ def test_a_cursor_that_stays_stale_is_refused(call) -> None:
         call("templates", "2002", answers=[httpx.Response(400, json=problem(131059))])
 
 
-def test_a_list_that_turns_in_a_circle_ends(call, asked) -> None:
+def test_a_list_that_turns_in_a_circle_ends(call, requests) -> None:
     call("phone_numbers", "2002", answers=[page("a", after="c1")])
 
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
-def test_the_history_of_a_message_is_read(call, asked) -> None:
+def test_the_history_of_a_message_is_read(call, requests) -> None:
     entry = {"id": "9", "events": {"data": [{"delivery_status": "SENT", "timestamp": 1}]}}
     answer = httpx.Response(200, json={"data": [entry]})
 
     assert call("message_history", "1001", "wamid.A", answers=[answer]) == [entry]
-    assert asked[0].url.path == "/v26.0/1001/message_history"
-    assert asked[0].url.params["message_id"] == "wamid.A"
-    assert "events{delivery_status" in asked[0].url.params["fields"]
+    assert requests[0].url.path == "/v26.0/1001/message_history"
+    assert requests[0].url.params["message_id"] == "wamid.A"
+    assert "events{delivery_status" in requests[0].url.params["fields"]
 
 
 def test_a_number_without_message_history_is_refused(call) -> None:
@@ -190,12 +190,12 @@ def test_an_error_code_decides_the_kind_of_failure(
     assert raised.value.details["fbtrace_id"] == "Abc"
 
 
-def test_a_refusal_dressed_as_a_server_error_is_not_asked_again(call, asked) -> None:
+def test_a_refusal_dressed_as_a_server_error_is_not_asked_again(call, requests) -> None:
     with pytest.raises(CredentialError):
         answer = httpx.Response(500, json=problem(3))
         call("phone_number", "1001", ["id"], answers=[answer])
 
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -216,10 +216,10 @@ def test_an_unusable_answer_is_temporary(call, answer: httpx.Response) -> None:
     assert raised.value.code == "unusable_answer"
 
 
-def test_a_message_is_taken_with_its_id(reply_to, asked) -> None:
+def test_a_message_is_taken_with_its_id(reply_to, requests) -> None:
     assert reply_to(httpx.Response(200, json=TAKEN)) == Taken("wamid.A", "accepted", "6591234567")
 
-    [request] = asked
+    [request] = requests
     assert (request.method, request.url.path) == ("POST", "/v26.0/1001/messages")
 
 
@@ -284,13 +284,13 @@ def test_a_usage_header_that_says_nothing_is_ignored(reply_to, usage: str) -> No
     ],
 )
 def test_anything_else_is_unclear(
-    reply_to, asked, answer: httpx.Response | Exception, reason: str
+    reply_to, requests, answer: httpx.Response | Exception, reason: str
 ) -> None:
     reply = reply_to(answer)
 
     assert isinstance(reply, Unclear)
     assert reason in reply.reason
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 @pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout])
@@ -314,10 +314,10 @@ def test_a_token_that_meta_quotes_is_not_passed_on(call, reply_to) -> None:
 @pytest.mark.parametrize(
     ("change", "method"), [("subscribe_app", "POST"), ("unsubscribe_app", "DELETE")]
 )
-def test_attaching_and_detaching_an_app_is_tried_once(call, asked, change, method) -> None:
+def test_attaching_and_detaching_an_app_is_tried_once(call, requests, change, method) -> None:
     call(change, "2001", answers=[httpx.Response(200, json={"success": True})])
 
-    assert [(entry.method, entry.url.path) for entry in asked] == [
+    assert [(entry.method, entry.url.path) for entry in requests] == [
         (method, "/v26.0/2001/subscribed_apps")
     ]
 
@@ -333,11 +333,11 @@ def test_attaching_and_detaching_an_app_is_tried_once(call, asked, change, metho
         (httpx.Response(400, json=problem(100)), RefusedError),
     ],
 )
-def test_attaching_an_app_fails_with_the_kind_that_fits(call, asked, answer, kind) -> None:
+def test_attaching_an_app_fails_with_the_kind_that_fits(call, requests, answer, kind) -> None:
     with pytest.raises(kind):
         call("subscribe_app", "2001", answers=[answer])
 
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 def test_the_subscriptions_of_an_app_are_read(call) -> None:

@@ -18,7 +18,7 @@ TOKEN = "EAAG-token-0123456789"
 
 
 @pytest.fixture
-def ask(clock, answering, asked):
+def ask(clock, answering, requests):
     """Ask for the history, with the answer that will come; gives the reply and the requests."""
 
     def run(answer: httpx.Response | Exception) -> tuple[Any, list[httpx.Request]]:
@@ -30,7 +30,7 @@ def ask(clock, answering, asked):
             finally:
                 await http.aclose()
 
-        return asyncio.run(go()), asked
+        return asyncio.run(go()), requests
 
     return run
 

@@ -41,13 +41,13 @@ def messages(respondio: RespondIO) -> Any:
     return respondio.list_messages(ANA)
 
 
-def test_messages_are_listed_with_the_token_in_one_header_only(client, asked, logged) -> None:
+def test_messages_are_listed_with_the_token_in_one_header_only(client, requests, logged) -> None:
     following = f"{BASE}/contact/{ANA}/message/list?limit=100&cursorId=17"
 
     found = client(messages, page({"messageId": 18}, {"messageId": 17}, following=following))
 
     assert found == Page(({"messageId": 18}, {"messageId": 17}), "17")
-    [request] = asked
+    [request] = requests
     assert str(request.url) == f"{BASE}/contact/{ANA}/message/list?limit=100"
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
     assert TOKEN not in "".join(logged)
@@ -67,7 +67,7 @@ def test_a_log_line_masks_numbers_in_whatever_path(client, logged, masked_texts)
             assert f"/contact/{masked_texts[text]}/message" in logged[-1]
 
 
-def test_of_the_next_page_only_the_cursor_is_taken(client, asked) -> None:
+def test_of_the_next_page_only_the_cursor_is_taken(client, requests) -> None:
     elsewhere = "https://elsewhere.example/steal?cursorId=17"
 
     async def two(respondio: RespondIO) -> None:
@@ -76,8 +76,8 @@ def test_of_the_next_page_only_the_cursor_is_taken(client, asked) -> None:
 
     client(two, page({"messageId": 17}, following=elsewhere), page())
 
-    assert [request.url.host for request in asked] == ["api.example"] * 2
-    assert asked[1].url.params["cursorId"] == "17"
+    assert [request.url.host for request in requests] == ["api.example"] * 2
+    assert requests[1].url.params["cursorId"] == "17"
 
 
 @pytest.mark.parametrize("following", [None, ""])
@@ -90,19 +90,19 @@ def test_a_next_page_without_a_cursor_is_unusable(client) -> None:
         client(messages, page(following="https://api.example/v2/next"))
 
 
-def test_channels_are_listed_to_the_end_of_a_list_even_one_in_a_circle(client, asked) -> None:
+def test_channels_are_listed_to_the_end_of_a_list_even_one_in_a_circle(client, requests) -> None:
     circle = page({"id": 1, "source": "new_source"}, following=f"{BASE}/space/channel?cursorId=1")
 
     found = client(lambda respondio: respondio.list_channels(), circle)
 
     assert [entry.source for entry in found] == ["new_source"] * 2
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
-def test_contacts_are_asked_for_with_an_empty_filter(client, asked) -> None:
+def test_contacts_are_asked_for_with_an_empty_filter(client, requests) -> None:
     client(lambda respondio: respondio.list_contacts("5"), page())
 
-    [request] = asked
+    [request] = requests
     assert (request.method, request.url.path) == ("POST", "/v2/contact/list")
     assert dict(request.url.params) == {"limit": "100", "cursorId": "5"}
     assert json.loads(request.content) == {
@@ -112,12 +112,12 @@ def test_contacts_are_asked_for_with_an_empty_filter(client, asked) -> None:
     }
 
 
-def test_one_contact_and_its_channels_are_read(client, asked) -> None:
+def test_one_contact_and_its_channels_are_read(client, requests) -> None:
     assert client(lambda it: it.get_contact("id:7"), httpx.Response(200, json={"id": 7})) == {
         "id": 7
     }
     assert client(lambda it: it.contact_channels("id:7"), page({"id": 4242})) == [{"id": 4242}]
-    assert [request.url.path for request in asked] == [
+    assert [request.url.path for request in requests] == [
         "/v2/contact/id:7",
         "/v2/contact/id:7/channels",
     ]
@@ -167,19 +167,19 @@ def test_what_respondio_says_is_kept_without_the_token(client) -> None:
     assert TOKEN not in str(caught.value) + str(caught.value.hint)
 
 
-def test_retry_after_is_obeyed(client, clock, asked) -> None:
+def test_retry_after_is_obeyed(client, clock, requests) -> None:
     throttled = refusal(429, **{"Retry-After": "7"})
 
     assert client(messages, throttled, page({"messageId": 1})).items == ({"messageId": 1},)
     assert clock.slept == [7.0]
 
 
-def test_a_long_wait_is_told_instead_of_waited_for(client, clock, asked) -> None:
+def test_a_long_wait_is_told_instead_of_waited_for(client, clock, requests) -> None:
     with pytest.raises(TemporaryError) as caught:
         client(messages, refusal(429, **{"Retry-After": "600"}))
 
     assert "try again in 600 seconds" in str(caught.value.hint)
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 def test_five_calls_a_second_until_the_headers_tell_more(client, clock) -> None:

@@ -36,11 +36,11 @@ def creating(respondio: RespondIO) -> Any:
     return respondio.create_contact(ANA, "Ana")
 
 
-def test_a_message_is_posted_to_the_contact_and_known_by_its_id(client, asked) -> None:
+def test_a_message_is_posted_to_the_contact_and_known_by_its_id(client, requests) -> None:
     reply = client(sending, httpx.Response(200, json={"messageId": 1762516800123456}))
 
     assert reply == Taken("1762516800123456")
-    [request] = asked
+    [request] = requests
     assert (request.method, str(request.url)) == ("POST", f"{BASE}/contact/{ANA}/message")
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
     assert json.loads(request.content) == BODY
@@ -70,9 +70,9 @@ def test_a_message_is_posted_to_the_contact_and_known_by_its_id(client, asked) -
     ],
     ids=lambda value: str(getattr(value, "status_code", "")),
 )
-def test_what_was_not_taken_is_declined_in_its_own_words(client, asked, answer, reply) -> None:
+def test_what_was_not_taken_is_declined_in_its_own_words(client, requests, answer, reply) -> None:
     assert client(sending, answer) == reply
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -91,15 +91,15 @@ def test_what_was_not_taken_is_declined_in_its_own_words(client, asked, answer, 
     ],
 )
 def test_what_may_have_been_taken_is_unclear_and_never_posted_again(
-    client, asked, answer, reason: str
+    client, requests, answer, reason: str
 ) -> None:
     assert client(sending, answer) == Unclear(reason)
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
-def test_a_connection_that_was_never_made_sent_nothing(client, asked) -> None:
+def test_a_connection_that_was_never_made_sent_nothing(client, requests) -> None:
     assert client(sending, httpx.ConnectError("no")) == NotSent("the connection cannot be made")
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 def test_the_token_is_not_in_what_is_said(client) -> None:
@@ -135,51 +135,51 @@ def test_sending_waits_for_no_turn_and_learns_from_every_answer(client, clock) -
 
 
 def test_a_limit_is_not_told_until_an_answer_names_one(client) -> None:
-    async def one(respondio: RespondIO) -> float | None:
+    async def first(respondio: RespondIO) -> float | None:
         await respondio.send_message(ANA, BODY)
         return respondio.told_limit(SENDING)
 
-    assert client(one, httpx.Response(200, json={"messageId": 1})) is None
+    assert client(first, httpx.Response(200, json={"messageId": 1})) is None
 
 
-def test_a_contact_is_created_with_its_first_name(client, asked) -> None:
+def test_a_contact_is_created_with_its_first_name(client, requests) -> None:
     client(creating, said(200, "created"))
 
-    [request] = asked
+    [request] = requests
     assert (request.method, request.url.path) == ("POST", f"/v2/contact/{ANA}")
     assert json.loads(request.content) == {"firstName": "Ana"}
 
 
-def test_a_contact_that_is_there_is_left_as_it_is(client, asked) -> None:
+def test_a_contact_that_is_there_is_left_as_it_is(client, requests) -> None:
     client(creating, said(409))
 
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 @pytest.mark.parametrize("outcome", [said(500), SILENCE, httpx.Response(200, text="")])
 def test_a_creation_of_unknown_outcome_is_looked_up_before_another_try(
-    client, asked, outcome
+    client, requests, outcome
 ) -> None:
     client(creating, outcome, said(404), said(200))
 
-    assert [request.method for request in asked] == ["POST", "GET", "POST"]
+    assert [request.method for request in requests] == ["POST", "GET", "POST"]
 
 
 @pytest.mark.parametrize("found", [httpx.Response(200, json={"id": 7}), said(449)])
-def test_a_creation_that_took_after_all_is_not_tried_again(client, asked, found) -> None:
+def test_a_creation_that_took_after_all_is_not_tried_again(client, requests, found) -> None:
     client(creating, SILENCE, found)
 
-    assert [request.method for request in asked] == ["POST", "GET"]
+    assert [request.method for request in requests] == ["POST", "GET"]
 
 
-def test_a_creation_that_never_becomes_clear_is_told(client, asked) -> None:
+def test_a_creation_that_never_becomes_clear_is_told(client, requests) -> None:
     answers = [answer for _ in range(3) for answer in (SILENCE, said(404))]
 
     with pytest.raises(TemporaryError) as caught:
         client(creating, *answers)
 
     assert caught.value.code == "unreachable"
-    assert [request.method for request in asked] == ["POST", "GET"] * 3
+    assert [request.method for request in requests] == ["POST", "GET"] * 3
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def test_a_creation_that_never_becomes_clear_is_told(client, asked) -> None:
         (said(449), TemporaryError),
     ],
 )
-def test_a_creation_that_is_refused_is_told_at_once(client, asked, answer, kind) -> None:
+def test_a_creation_that_is_refused_is_told_at_once(client, requests, answer, kind) -> None:
     with pytest.raises(kind):
         client(creating, answer)
 
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 def test_creating_has_a_pace_of_its_own(client, clock) -> None:
@@ -209,32 +209,32 @@ def test_creating_has_a_pace_of_its_own(client, clock) -> None:
     assert clock.slept == pytest.approx([0.2, 0.2])
 
 
-def test_one_message_is_read_with_its_statuses(client, asked) -> None:
+def test_one_message_is_read_with_its_statuses(client, requests) -> None:
     item = {"messageId": 17, "status": [{"value": "sent", "timestamp": 1}]}
 
     found = client(lambda it: it.get_message(ANA, "17"), httpx.Response(200, json=item))
 
     assert found == item
-    assert asked[0].url.path == f"/v2/contact/{ANA}/message/17"
+    assert requests[0].url.path == f"/v2/contact/{ANA}/message/17"
 
 
 def listed(*items: object) -> httpx.Response:
     return httpx.Response(200, json={"items": items, "pagination": {"next": None}})
 
 
-def test_templates_are_listed_by_channel(client, asked) -> None:
+def test_templates_are_listed_by_channel(client, requests) -> None:
     assert client(lambda it: it.templates(12), listed({"name": "a"})) == [{"name": "a"}]
-    assert asked[0].url.path == "/v2/space/channel/12/template"
+    assert requests[0].url.path == "/v2/space/channel/12/template"
 
 
 @pytest.mark.parametrize("absent", [said(404), httpx.Response(404, text="<html>")])
-def test_templates_are_looked_for_on_the_other_path_too(client, asked, absent) -> None:
+def test_templates_are_looked_for_on_the_other_path_too(client, requests, absent) -> None:
     assert client(lambda it: it.templates(12), absent, listed({"name": "a"})) == [{"name": "a"}]
-    assert asked[1].url.path == "/v2/space/channel/12/mtm"
+    assert requests[1].url.path == "/v2/space/channel/12/mtm"
 
 
-def test_other_refusals_of_a_template_list_are_told(client, asked) -> None:
+def test_other_refusals_of_a_template_list_are_told(client, requests) -> None:
     with pytest.raises(CredentialError):
         client(lambda it: it.templates(12), said(401))
 
-    assert len(asked) == 1
+    assert len(requests) == 1

@@ -45,7 +45,7 @@ def control(call: Call) -> Call:
 
 
 @pytest.fixture
-def told(control: Call) -> Callable[..., dict[str, Any]]:
+def reported(control: Call) -> Callable[..., dict[str, Any]]:
     """Emit one thing of a kind and give the only change of the only webhook."""
 
     def run(kind: str, **values: Any) -> dict[str, Any]:
@@ -164,8 +164,10 @@ def test_a_message_that_respond_io_told_can_be_listed_there(control: Call, world
     assert message["messageId"] // 1_000_000 == int(world.now()) - 2 * 86_400
 
 
-def test_an_echo_names_the_number_it_was_sent_from(told: Callable[..., Any], world: World) -> None:
-    change = told("echo", days_ago=1.5, text="hello")
+def test_an_echo_names_the_number_it_was_sent_from(
+    reported: Callable[..., Any], world: World
+) -> None:
+    change = reported("echo", days_ago=1.5, text="hello")
 
     [message] = change["value"]["message_echoes"]
     assert change["field"] == "smb_message_echoes"
@@ -176,15 +178,15 @@ def test_an_echo_names_the_number_it_was_sent_from(told: Callable[..., Any], wor
 
 
 @pytest.mark.parametrize("code", [131051, 131060])
-def test_an_unsupported_message_carries_its_code(told: Callable[..., Any], code: int) -> None:
-    [message] = told("unsupported", code=code)["value"]["messages"]
+def test_an_unsupported_message_carries_its_code(reported: Callable[..., Any], code: int) -> None:
+    [message] = reported("unsupported", code=code)["value"]["messages"]
 
     assert message["type"] == "unsupported"
     assert message["errors"][0]["code"] == code
 
 
-def test_a_payload_can_come_without_phone_numbers(told: Callable[..., Any]) -> None:
-    value = told("message", without_phone_number=True)["value"]
+def test_a_payload_can_come_without_phone_numbers(reported: Callable[..., Any]) -> None:
+    value = reported("message", without_phone_number=True)["value"]
 
     assert "wa_id" not in value["contacts"][0]
     assert "from" not in value["messages"][0]
@@ -195,13 +197,13 @@ def test_history_comes_in_chunks_out_of_order_when_asked(control: Call) -> None:
     values = {"kind": "history", "chunks": 6, "shuffled": True, "seed": 3}
     payloads = control("POST", "emit", json=values).json()["payloads"]
 
-    told = [
+    reported = [
         payload["entry"][0]["changes"][0]["value"]["history"][0]["metadata"] for payload in payloads
     ]
-    orders = [each["chunk_order"] for each in told]
+    orders = [each["chunk_order"] for each in reported]
     assert sorted(orders) == [1, 2, 3, 4, 5, 6] != orders
-    assert {each["phase"] for each in told} == {0, 1, 2}
-    assert max(each["progress"] for each in told) == 100
+    assert {each["phase"] for each in reported} == {0, 1, 2}
+    assert max(each["progress"] for each in reported) == 100
 
 
 @pytest.mark.parametrize(
@@ -209,17 +211,17 @@ def test_history_comes_in_chunks_out_of_order_when_asked(control: Call) -> None:
     [("onboarding", True, True), ("reference", False, False)],
 )
 def test_an_account_update_has_either_documented_shape(
-    told: Callable[..., Any], shape: str, names_phone: bool, entry_is_waba: bool
+    reported: Callable[..., Any], shape: str, names_phone: bool, entry_is_waba: bool
 ) -> None:
-    change = told("account_update", event="PARTNER_ADDED", shape=shape)
+    change = reported("account_update", event="PARTNER_ADDED", shape=shape)
 
     assert ("phone_number" in change["value"]) is names_phone
     assert ("waba_info" in change["value"]) is not names_phone
     assert (change["entry_id"] == WABA_ID) is entry_is_waba
 
 
-def test_offboarding_names_neither_phone_nor_more(told: Callable[..., Any]) -> None:
-    change = told("account_update", event="ACCOUNT_OFFBOARDED", shape="reference")
+def test_offboarding_names_neither_phone_nor_more(reported: Callable[..., Any]) -> None:
+    change = reported("account_update", event="ACCOUNT_OFFBOARDED", shape="reference")
 
     assert change["value"] == {"event": "ACCOUNT_OFFBOARDED"}
     assert change["entry_id"] == WABA_ID
@@ -261,7 +263,7 @@ def test_a_webhook_is_signed_over_its_exact_bytes(
     client.post("emit", json={"kind": "echo"})
     client.post("emit", json={"kind": "echo", "source": "respondio"})
 
-    assert [one["status"] for one in until_delivered(client)] == [200, 200]
+    assert [first["status"] for first in until_delivered(client)] == [200, 200]
     (_, meta, meta_body), (path, respondio, respondio_body) = receiver.posts
     expected = hmac.new(APP_SECRET.encode(), meta_body, hashlib.sha256).hexdigest()
     assert meta["x-hub-signature-256"] == f"sha256={expected}"
@@ -308,7 +310,11 @@ def test_a_refused_webhook_is_delivered_again(
     emit(world, "alert")
 
     tries = until_delivered(client)
-    assert [(one["attempt"], one["status"]) for one in tries] == [(1, 503), (2, 500), (3, 200)]
+    assert [(first["attempt"], first["status"]) for first in tries] == [
+        (1, 503),
+        (2, 500),
+        (3, 200),
+    ]
     assert len({body for _, _, body in receiver.posts}) == 1
 
 
@@ -333,8 +339,8 @@ def test_a_delivery_can_come_packed_and_wrapped(
     served: tuple[World, httpx.Client], receiver: Receiver, wrapper: str | None, packed: bool
 ) -> None:
     world, client = served
-    told = {"meta_url": receiver.url, "gzip": packed, "wrapper": wrapper}
-    assert client.post("webhooks", json=told).status_code == 200
+    reported = {"meta_url": receiver.url, "gzip": packed, "wrapper": wrapper}
+    assert client.post("webhooks", json=reported).status_code == 200
 
     [payload] = emit(world, "alert").payloads
 
@@ -362,9 +368,9 @@ def test_an_unknown_wrapper_is_refused(served: tuple[World, httpx.Client]) -> No
     ("place", "field"), [("history", "history"), ("value", "history"), ("messages", "messages")]
 )
 def test_a_history_can_be_declined_in_each_place(
-    told: Callable[..., dict[str, Any]], place: str, field: str
+    reported: Callable[..., dict[str, Any]], place: str, field: str
 ) -> None:
-    change = told("history", declined=True, declined_in=place)
+    change = reported("history", declined=True, declined_in=place)
 
     assert change["field"] == field
     assert "2593109" in json.dumps(change["value"])
@@ -384,8 +390,8 @@ def test_something_can_be_delivered_five_times(
 
 
 def statuses(world: World) -> list[dict[str, Any]]:
-    told = world.outbox.emitted(world.monotonic())
-    values = [payload["entry"][0]["changes"][0]["value"] for payload in told]
+    reported = world.outbox.emitted(world.monotonic())
+    values = [payload["entry"][0]["changes"][0]["value"] for payload in reported]
     return [status for value in values for status in value["statuses"]]
 
 
@@ -398,11 +404,11 @@ def test_an_accepted_message_is_sent_delivered_and_read(
     assert statuses(world) == []
     clock.monotonic += 1
 
-    told = statuses(world)
-    assert [one["status"] for one in told] == ["sent", "delivered", "read"]
-    assert {one["id"] for one in told} == {sent["id"]}
-    assert {one["biz_opaque_callback_data"] for one in told} == {"wacoex-a-1-1-1"}
-    assert told[0]["pricing"]["category"] == "utility"
+    reported = statuses(world)
+    assert [first["status"] for first in reported] == ["sent", "delivered", "read"]
+    assert {first["id"] for first in reported} == {sent["id"]}
+    assert {first["biz_opaque_callback_data"] for first in reported} == {"wacoex-a-1-1-1"}
+    assert reported[0]["pricing"]["category"] == "utility"
 
 
 def test_not_everybody_reads(send: Call, world: World, clock: Any) -> None:
@@ -411,7 +417,7 @@ def test_not_everybody_reads(send: Call, world: World, clock: Any) -> None:
         send(f"+65912345{number:02}")
         clock.monotonic += 1
 
-    names = [one["status"] for one in statuses(world)]
+    names = [first["status"] for first in statuses(world)]
 
     assert names.count("delivered") == 30
     assert 0 < names.count("read") < 30
@@ -446,10 +452,10 @@ def test_statuses_are_lost_duplicated_reordered_or_fail(
     assert send("+6591234567").status_code == 200
     clock.monotonic += 1
 
-    told = statuses(world)
-    assert [one["status"] for one in told] == expected
+    reported = statuses(world)
+    assert [first["status"] for first in reported] == expected
     if expected == ["failed"]:
-        assert told[0]["errors"][0]["code"] == 131049
+        assert reported[0]["errors"][0]["code"] == 131049
 
 
 @pytest.mark.parametrize(
@@ -466,14 +472,16 @@ def test_a_message_that_is_held_back_has_no_statuses_before_it_is_released(
     clock.monotonic += 1
 
     assert (held["message_status"], other["message_status"]) == (word, "accepted")
-    assert {one["id"] for one in statuses(world)} == {other["id"]}
+    assert {first["id"] for first in statuses(world)} == {other["id"]}
     wanted = {"recipients": ["6591234567"], "code": code}
     answer = call("POST", "/_sandbox/release", token=None, json=wanted)
     assert answer.json() == {"released": 1, "held_back": 0}
     clock.monotonic += 1
-    told = [one for one in statuses(world) if one["id"] == held["id"]]
-    assert told[0]["status"] == ("failed" if code else "sent")
-    assert [error["code"] for one in told for error in one.get("errors", [])] == [code] * bool(code)
+    reported = [first for first in statuses(world) if first["id"] == held["id"]]
+    assert reported[0]["status"] == ("failed" if code else "sent")
+    assert [error["code"] for first in reported for error in first.get("errors", [])] == [
+        code
+    ] * bool(code)
 
 
 def test_nobody_else_is_released(send: Call, world: World, call: Call) -> None:
@@ -496,7 +504,7 @@ def test_statuses_may_lack_what_the_sender_gave_the_message(
     send("+6591234567", biz_opaque_callback_data="wacoex-a-1-1-1")
     clock.monotonic += 1
 
-    assert not [one for one in statuses(world) if "biz_opaque_callback_data" in one]
+    assert not [first for first in statuses(world) if "biz_opaque_callback_data" in first]
 
 
 def test_the_statuses_of_a_broken_answer_follow_too(send: Call, world: World, clock: Any) -> None:
@@ -509,8 +517,8 @@ def test_the_statuses_of_a_broken_answer_follow_too(send: Call, world: World, cl
     assert statuses(world)[0]["status"] == "sent"
 
 
-def test_the_second_number_tells_under_its_own_name(told: Callable[..., Any]) -> None:
-    change = told("message", phone_number_id=SECOND_PHONE_NUMBER_ID)
+def test_the_second_number_tells_under_its_own_name(reported: Callable[..., Any]) -> None:
+    change = reported("message", phone_number_id=SECOND_PHONE_NUMBER_ID)
 
     assert change["value"]["metadata"] == {
         "display_phone_number": "6560000002",

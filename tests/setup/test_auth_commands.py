@@ -25,7 +25,7 @@ def change_token(world: World, **changes: Any) -> None:
     world.tokens[DEFAULT_TOKEN] = dataclasses.replace(world.tokens[DEFAULT_TOKEN], **changes)
 
 
-def told(err: str) -> list[str]:
+def reported(err: str) -> list[str]:
     """What was said, without the line that names the pretend Meta."""
     return [line for line in err.splitlines() if line and not line.startswith("sandbox: ")]
 
@@ -38,7 +38,7 @@ def test_a_token_is_read_from_standard_input_shown_to_meta_and_stored(
 ) -> None:
     done = run("auth", "login", "meta-token", stdin=f"{DEFAULT_TOKEN}\n")
 
-    assert (done.code, told(done.err)) == (0, [])
+    assert (done.code, reported(done.err)) == (0, [])
     assert done.out == (
         "meta-token (****6789) stored in keyring, user name `meta-token` of service `wacoex`\n"
     )
@@ -79,7 +79,7 @@ def test_a_token_that_meta_refuses_is_not_stored(
         done = run("auth", "login", "meta-token", stdin=typed)
 
         assert done.code == 4
-        assert told(done.err)[0].startswith("error: Meta refused: ")
+        assert reported(done.err)[0].startswith("error: Meta refused: ")
     assert keyring_entries == {}
 
 
@@ -91,7 +91,7 @@ def test_a_token_is_stored_with_a_warning_when_meta_cannot_be_asked(
     done = run("auth", "login", "meta-token", stdin=DEFAULT_TOKEN)
 
     assert done.code == 0
-    [warning] = told(done.err)
+    [warning] = reported(done.err)
     assert warning.startswith(
         "warning: meta-token: it is not known whether it works: Meta gave an unusable answer"
     )
@@ -291,7 +291,7 @@ def test_status_shows_each_secret_its_source_and_whether_it_works(
 
     done = run("auth", "status", env=env)
 
-    assert (done.code, told(done.err)) == (0, [])
+    assert (done.code, reported(done.err)) == (0, [])
     assert done.out == (
         "meta-token\tshop\tkeyring, user name shop/meta-token of service wacoex\t6789\tyes"
         "\t2030-03-17T17:46:40.000Z\n"
@@ -439,7 +439,7 @@ def test_a_typed_token_is_not_shown_to_an_address_of_the_dotenv(
     named = run("auth", "login", "meta-token", "--env-file", ".env", stdin=DEFAULT_TOKEN)
 
     assert refused.code == 2
-    assert told(refused.err)[0] == (
+    assert reported(refused.err)[0] == (
         "error: meta-token from input is not sent to the address given by"
         " `WACOEX_META_BASE_URL` in .env"
     )

@@ -149,6 +149,20 @@ def writers_of_recipients() -> list[str]:
     ]
 
 
+def names(module: Module) -> set[str]:
+    """Every name that a file gives or uses: variables, parameters, attributes, functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(module.source)):
+        match node:
+            case ast.Name(id=name) | ast.arg(arg=name) | ast.Attribute(attr=name):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found.add(name)
+            case ast.keyword(arg=str(name)):
+                found.add(name)
+    return found
+
+
 def main() -> None:
     """Print the figures."""
     every = list(modules().values())

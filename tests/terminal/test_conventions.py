@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "reported"),
     [
         (["chanel"], 2, "no such command `chanel`\n\nhint: did you mean `channel`?"),
         (["channel", "lst"], 2, "no such command `lst`\n\nhint: did you mean `list`?"),
@@ -25,14 +25,14 @@ import pytest
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_a_typo_is_answered_with_the_likely_word_and_never_run(
-    run, arguments: list[str], code: int, told: str
+    run, arguments: list[str], code: int, reported: str
 ) -> None:
     run("channel", "add", "shop", "--phone", "+6560000001")
 
     ended = run(*arguments)
 
     assert (ended.code, ended.out) == (code, "")
-    assert told in ended.err
+    assert reported in ended.err
 
 
 def test_standard_output_is_data_however_much_is_told(run) -> None:

@@ -121,7 +121,7 @@ def test_an_answer_comes_without_its_outer_spaces(typing, capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    ("invocation", "told"),
+    ("invocation", "reported"),
     [
         (Invocation(), "n\nwarning: w\n"),
         (Invocation(quiet=1), "warning: w\n"),
@@ -132,7 +132,7 @@ def test_an_answer_comes_without_its_outer_spaces(typing, capsys) -> None:
     ],
     ids=["plain", "-q", "--json", "-qq", "-v", "-vv"],
 )
-def test_how_much_is_told(capsys, invocation: Invocation, told: str) -> None:
+def test_how_much_is_told(capsys, invocation: Invocation, reported: str) -> None:
     dialogue = TerminalDialogue(invocation)
 
     dialogue.note("n")
@@ -140,7 +140,7 @@ def test_how_much_is_told(capsys, invocation: Invocation, told: str) -> None:
     dialogue.detail("d")
     dialogue.detail("dd", 2)
 
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == reported
 
 
 def test_enter_is_noticed_without_waiting_for_it(typing, capsys) -> None:

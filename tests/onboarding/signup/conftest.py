@@ -30,10 +30,10 @@ class Onlooker:
     """Somebody who says yes, and remembers what was told."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.shown: list[str] = []
 
     def confirm(self, question: str, *, flag: str) -> bool:
-        self.told.append(question)
+        self.shown.append(question)
         return True
 
     def ask(self, question: str, *, flag: str) -> str:
@@ -43,13 +43,13 @@ class Onlooker:
         raise AssertionError(question)
 
     def note(self, text: str) -> None:
-        self.told.append(text)
+        self.shown.append(text)
 
     def warn(self, text: str) -> None:
-        self.told.append(text)
+        self.shown.append(text)
 
     def detail(self, text: str, level: int = 1) -> None:
-        self.told.append(text)
+        self.shown.append(text)
 
 
 class Run:
@@ -143,7 +143,7 @@ class Signup:
         written = b"".join(
             path.read_bytes() for path in self._directory().rglob("*") if path.is_file()
         )
-        return "\n".join([*self.log, *self.onlooker.told, written.decode("latin-1")])
+        return "\n".join([*self.log, *self.onlooker.shown, written.decode("latin-1")])
 
     def _directory(self) -> Any:
         with self.workspace() as workspace:

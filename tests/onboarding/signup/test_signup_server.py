@@ -452,7 +452,7 @@ def test_without_a_browser_the_address_is_shown(
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"):
         monkeypatch.delenv(name, raising=False)
     run = signup.start()
-    while not (lines := [entry for entry in signup.onlooker.told if "http://localhost:" in entry]):
+    while not (lines := [entry for entry in signup.onlooker.shown if "http://localhost:" in entry]):
         pass
     page = browse(lines[0].split()[-1])
 
