@@ -64,7 +64,7 @@ def test_the_progress_is_told_from_the_webhooks(stand, make_talker) -> None:
 
     outcome = go(stand, talker)
 
-    assert outcome.note == "copied so far: 1 contacts, history 100 %"
+    assert outcome.note == "copied so far: 1 contact, history 100 %"
 
 
 def listening(stage):
