@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 
 class WacoexError(Exception):
-    """A failure told to the user as `error: message`, then `hint: what to do`.
+    """A failure shown to the user as `error: message`, then `hint: what to do`.
 
     `code` is stable and appears in JSON; `details` holds further JSON values
     (a Meta error code, a trace id) and never a secret.

@@ -290,7 +290,7 @@ class Exchange:
         )
 
     def _mark(self, report: Report, has_claimed: bool, now: float) -> None:
-        # The rate that is told is that of sending, not of waiting for a morning.
+        # The rate that is shown is that of sending, not of waiting for a morning.
         if self._was_idle:
             self._idle_seconds += now - self._last_tick
         is_busy = has_claimed or report.waiting_claims or report.settled
@@ -380,7 +380,7 @@ class Engine:
 
         Raises:
             StateError: the state file could not be written; nothing leaves after that.
-            BaseException: what `fail` was told.
+            BaseException: what `fail` received.
         """
         with (
             short_collections(),
@@ -778,7 +778,7 @@ async def _learn(state: State, clock: Clock, rows: Rows) -> None:
 
 
 async def _catch_up(state: State, clock: Clock) -> None:
-    # A state file that cannot be used stops the engine, which tells it.
+    # A state file that cannot be used stops the engine, which reports it.
     with contextlib.suppress(WacoexError):
         await asyncio.to_thread(bring_up_to_date, state, clock)
 

@@ -164,7 +164,7 @@ class Guards:
 
     @classmethod
     def from_json(cls, text: str) -> Guards:
-        """The guards whose `to_json` this is; what is not told is not guarded."""
+        """The guards whose `to_json` this is; what is not given is not guarded."""
         kept = json.loads(text)
         canary, hours = kept.get("canary"), kept.get("quiet_hours")
         return cls(
@@ -315,7 +315,7 @@ class Breaker:
 
     It opens when at least `least_rows` answers came and at least `share` of the last 100 were
     rejected, or brought no usable answer; when the same holds for the last 100 messages of which
-    it was told that they arrived or failed; and at a limit of `limits`. A limit is by code or by
+    we know that they arrived or failed; and at a limit of `limits`. A limit is by code or by
     one of `CLASSES`: a number of rows in this run, or a share of the last 100.
     """
 

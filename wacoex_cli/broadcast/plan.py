@@ -630,7 +630,7 @@ def way_through(
 
 _ASKING_SECONDS = 10.0
 
-# Of more people than these, what can be asked in that time would tell next to nothing.
+# Of more people than these, what can be asked in that time would show next to nothing.
 _WORTH_ASKING = 500
 
 _AT_ONCE = 5

@@ -1,4 +1,4 @@
-"""What speaks against sending a planned broadcast now: channel, template, and what changed since.
+"""Why a planned broadcast must not be sent now: channel, template, and what changed since.
 
 The template is read again before a run and while it lasts, because rows may wait for hours.
 """
@@ -57,7 +57,7 @@ async def check_channel(
     now: datetime,
     check_standing: StandingCheck | None = None,
 ) -> tuple[list[Finding], object]:
-    """What speaks against sending now, and the portfolio's messaging limit (None: not said).
+    """What forbids sending now, and the portfolio's messaging limit (None: not said).
 
     `check_standing` adds what is known here, given what Meta says about the number. One that Meta
     showed before and hides now is a finding, no failure.
@@ -216,7 +216,7 @@ async def keep_reading(
 ) -> None:
     """Read the template of a running broadcast every ten minutes: rows may wait for hours.
 
-    A new category is followed; what speaks against sending pauses the broadcast.
+    A new category is followed; what forbids sending pauses the broadcast.
     """
     next_look = clock.monotonic() + _REREAD_SECONDS
     while True:

@@ -172,7 +172,7 @@ KINDS = frozenset(_REASONS)
 
 
 def project(state: State, events: Sequence[Event], now: datetime) -> None:
-    """Move rows on by what statuses say, and pause what an event speaks against."""
+    """Move rows on by what statuses say, and pause what an event forbids."""
     this_file = Broadcasts(state).state_id
     for event in events:
         if event.kind is Kind.STATUS:

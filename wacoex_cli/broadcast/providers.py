@@ -1,9 +1,9 @@
 """The ways a broadcast can leave: Meta's Graph API, or respond.io's Developer API.
 
-Plan, engine and store are the same for both. What differs stands here: whom to ask for the
-template, what a request looks like and what its answer leads to, which limit is told. respond.io
-sends to contacts, which may have to be created first, and reports statuses only on request. The
-last part says what speaks against sending through either.
+Plan, engine and store are the same for both. This file holds the differences: whom to ask for the
+template, what a request looks like, what its answer leads to, and which limit the API states.
+respond.io sends to contacts, which may have to be created first, and reports statuses only on
+request. The last part says what forbids sending through either.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ class RespondIOProvider(SendingProvider):
             ) from None
 
     async def phone_facts(self, fields: Sequence[str], now: datetime) -> Sequence[Fact]:
-        """What Meta says, with a Meta token; respond.io itself tells nothing about a number.
+        """What Meta says, with a Meta token; respond.io itself says nothing about a number.
 
         Where Meta does not tell, `check_channel` says so: nothing is sent through it.
         """
@@ -258,7 +258,7 @@ class RespondIOProvider(SendingProvider):
             return ()
 
     async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
-        """WX207: the workspace has not got the channel; WX709: Meta did not tell about it."""
+        """WX207: the workspace has not got the channel; WX709: Meta said nothing about it."""
         self._channel.demand_respondio_channel_id()
         listed = await read_respondio(self._api, now)
         drifts = at_respondio(self._channel, listed)
@@ -561,7 +561,7 @@ class Poller:
         """Ask about whatever is due, until cancelled; nothing that goes wrong ends it."""
         while True:
             due: list[OnItsWay] = []
-            # A state file that cannot be used stops the engine, which tells it.
+            # A state file that cannot be used stops the engine, which reports it.
             with contextlib.suppress(WacoexError):
                 due = await asyncio.to_thread(self._due)
                 items = await asyncio.gather(*map(self._ask, due))
@@ -597,10 +597,10 @@ class Poller:
         return [*new, *again][:_AT_ONCE]
 
     async def _ask(self, message: OnItsWay) -> Node:
-        """What respond.io tells of a message; empty when it tells nothing usable."""
+        """What respond.io says of a message; empty when it says nothing usable."""
         item: Node = {}
         # Whatever it is, the message is asked about again; what is wrong with the token or the
-        # network, the sending itself tells.
+        # network, the sending itself shows it.
         with contextlib.suppress(WacoexError):
             item = await self._respondio.get_message(
                 Person.of_phone(message.phone).identifier, message.message_id

@@ -102,7 +102,7 @@ _OFFLINE = "wacoex asked nobody"
 
 @dataclass(frozen=True)
 class Listed:
-    """A message of Meta's history: when it was sent, and its earliest event, as far as told."""
+    """A message of Meta's history: when it was sent, and its earliest known event."""
 
     message_id: str
     sent_at: datetime | None = None
@@ -129,7 +129,7 @@ class History:
     def reaches_back(self, doubt: Doubt) -> bool:
         """Whether something older than the row is in it, or of the same moment at its end.
 
-        Rows are claimed a few at a time, and Meta tells times in whole seconds.
+        Rows are claimed a few at a time, and Meta gives times in whole seconds.
         """
         oldest = min((message.dated for message in self.messages if message.dated), default=None)
         if oldest is None:
@@ -190,7 +190,7 @@ def by_history(doubt: Doubt, history: History, now: datetime) -> Judgement:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An outgoing message to the person that can be the row's, for all that is told of it.
+    """An outgoing message to the person that can be the row's, for all that is said of it.
 
     `is_sure`: channel, sender, type and template are all told, and are the row's.
     """
@@ -386,7 +386,7 @@ async def ask_respondio(
     clock: Clock,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Inquiry:
-    """Read the messages of each person in doubt; `on_progress` is told how many are read.
+    """Read the messages of each person in doubt; `on_progress` receives how many are read.
 
     Never raises for what respond.io or the network does: what was found before it stays.
     """

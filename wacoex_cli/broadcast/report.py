@@ -539,7 +539,7 @@ def plan_text(
 ) -> Iterator[str | Table]:
     """A plan for a person: who, what, how long, and what was left out and why.
 
-    A brief one says how many are sent to and left out, and what speaks against it.
+    A brief one says how many are sent to and left out, and the doubts about it.
     """
     number = data["broadcast_id"]
     head = "would be planned (dry run)" if data["dry_run"] else f"broadcast {number} planned"

@@ -319,7 +319,7 @@ def _demand_opening(rows: Rows, order: SendOrder, start: datetime, dialogue: Dia
 
 @dataclass(frozen=True)
 class _Checked:
-    """What speaks against sending, who has the message already, and the template of now.
+    """What forbids sending, who has the message already, and the template of now.
 
     `people` are sent to; `left_out` are others of the plan.
     """
@@ -338,7 +338,7 @@ class _Checked:
 
 @dataclass(frozen=True)
 class _SendTask:
-    """One broadcast that is about to be sent: what speaks against it, and what is asked."""
+    """One broadcast that is about to be sent: the doubts about it, and what is asked."""
 
     workspace: Workspace
     provider: SendingProvider
@@ -358,7 +358,7 @@ class _SendTask:
         return overlap.sentences(self.workspace.clock.now())
 
     def check(self) -> _Checked:
-        """What speaks against sending, and who has the message already; refuses what it must."""
+        """What forbids sending, and who has the message already; refuses what it must."""
         state, clock = self.workspace.state, self.workspace.clock
         number = self.broadcast.broadcast_id
         bring_up_to_date(state, clock)

@@ -103,7 +103,7 @@ VERSION_ENDS = {
 
 
 def check_can_send(node: Mapping[str, Any], channel: str, observed_at: str) -> list[Finding]:
-    """What speaks against sending from this number now (Meta: phone number node, health status).
+    """What forbids sending from this number now (Meta: phone number node, health status).
 
     A field that Meta did not give is left out: it is neither good nor bad. A value that is not
     known here is unknown: it may be harmless, and it may not.
@@ -278,7 +278,7 @@ def check_connection(connection: Connection, channel: str, now: datetime) -> lis
 def check_shown(facts: ChannelFacts) -> list[Finding]:
     """WX215 where number or account are not lost: the one has other ids now, the other is hidden.
 
-    A number that is gone is `check_connection`'s to tell.
+    `check_connection` reports a number that is gone.
     """
     name, channel, seen = facts.name, facts.channel, to_text(facts.now)
     if facts.moved_to:

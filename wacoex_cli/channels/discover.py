@@ -76,7 +76,7 @@ class FoundNumber(NamedTuple):
 
 
 class FoundRespondIO(NamedTuple):
-    """A channel of a respond.io workspace, which does not tell its number."""
+    """A channel of a respond.io workspace, which does not show its number."""
 
     id: int
     name: str

@@ -79,7 +79,7 @@ _LOSSES = {
 
 
 class Connection(NamedTuple):
-    """How a channel is connected and since when (RFC 3339, UTC); None where nothing tells.
+    """How a channel is connected and since when (RFC 3339, UTC); None where nothing says.
 
     `reason` and `initiated_by` are Meta's words for a loss, where it gave them.
     """
@@ -118,7 +118,7 @@ def connection_of(
 ) -> Connection:
     """How a channel is connected, from the account events about it and its stored facts.
 
-    A loss holds until Meta tells of a connection that is not older: facts may look well for a
+    A loss holds until Meta reports a connection that is not older: facts may look well for a
     while after one (Meta: account_update). The order of the events does not matter. `gone_since`
     is when Meta stopped showing the number (RFC 3339, UTC); an event knows more about a loss.
     """
@@ -159,7 +159,7 @@ def _loss(events: Sequence[AccountEvent]) -> Connection | None:
     removals = [event for event in events if event.event == _REMOVED]
     offboarded = next((event for event in reversed(events) if event.event == _OFFBOARDED), None)
     removed = removals[-1] if removals else None
-    # Meta did not always tell a reason; beside an offboarding the registration is the likely one.
+    # Meta did not always give a reason; beside an offboarding the registration is the likely one.
     healing = {None, RE_REGISTERED}
     if offboarded and not any(
         removal.at >= offboarded.at and removal.reason not in healing for removal in removals
@@ -174,7 +174,7 @@ def _loss(events: Sequence[AccountEvent]) -> Connection | None:
 
 
 def connected_at(values: Mapping[str, Any]) -> datetime | None:
-    """When the number was last onboarded, as Meta tells it; None without a usable time."""
+    """When the number was last onboarded, as Meta says; None without a usable time."""
     return moment_of(values.get("last_onboarded_time"))
 
 
@@ -390,7 +390,7 @@ def stored_facts(
 
 
 def project(state: State, events: Sequence[Event], now: datetime) -> None:
-    """Keep what the events tell; in whatever order, however often, it comes to the same.
+    """Keep what the events say; in whatever order, however often, it comes to the same.
 
     Called inside a transaction. `now` does not matter: each event has its own time.
     """

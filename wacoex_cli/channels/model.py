@@ -1,4 +1,4 @@
-"""A channel, what Meta told about its account, and the facts that are known of it. Pure."""
+"""A channel, what Meta said about its account, and the facts that are known of it. Pure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Provider(StrEnum):
 
 @dataclass(frozen=True)
 class Details:
-    """What a person tells about a channel; ids are spelt as Meta and respond.io spell them."""
+    """What a person says about a channel; ids are spelt as Meta and respond.io spell them."""
 
     phone: str
     phone_number_id: str | None = None
@@ -167,7 +167,7 @@ def concerns(channel: Channel, event: AccountEvent) -> bool:
 
     A number that is named decides alone: a WABA may hold several, and a number gets another WABA
     when it is connected again. Else the WABA decides; the id of the webhook's entry is that of
-    the WABA only where nothing else is told. An id that the channel had then counts like its own.
+    the WABA only where nothing else is said. An id that the channel had then counts like its own.
     """
     if event.phone:
         return event.phone in spellings(channel.phone)
@@ -316,7 +316,7 @@ def channel_address(channel_id: int) -> str:
 def address_of(
     *, phone_number_id: str | None, phone: str | None, respondio_channel_id: int | None
 ) -> str | None:
-    """The address of a number that something was told about; None when it named none."""
+    """The address of a number that something was said about; None when it named none."""
     if phone_number_id:
         return f"phone_number_id:{phone_number_id}"
     if phone:

@@ -66,7 +66,7 @@ def edit_channel(
 ) -> Channel:
     """Change some of a channel's details. Raises UsageError like `add_channel`.
 
-    An id that another takes the place of is kept as a former one: what was told under it still
+    An id that another takes the place of is kept as a former one: what was said under it still
     belongs to the channel. One that is only taken away is forgotten.
     """
     with state.transaction():
@@ -142,7 +142,7 @@ def active(state: State, name: str) -> Channel:
 
 
 def fit_details(details: Entered, others: Iterable[Channel]) -> Entered:
-    """The details with the number as E.164; raises UsageError when they are unfit or taken."""
+    """The details with the number as E.164; raises UsageError when they are invalid or taken."""
     phone = normalise(details.phone)
     if phone is None:
         raise UsageError(

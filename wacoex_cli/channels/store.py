@@ -116,7 +116,7 @@ class Channels:
         )
 
     def update(self, channel_id: int, details: Details) -> None:
-        """Replace what a person told about a channel."""
+        """Replace what a person said about a channel."""
         self._state.execute(
             "UPDATE channels SET phone = ?, phone_number_id = ?, waba_id = ?,"
             " respondio_channel_id = ?, provider = ?, owner = ?, timezone = ?, partner_app_id = ?"
@@ -246,7 +246,7 @@ class Facts:
 
 
 class AccountEvents:
-    """What Meta told about accounts."""
+    """What Meta said about accounts."""
 
     def __init__(self, state: State) -> None:
         self._state = state

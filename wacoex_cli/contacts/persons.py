@@ -218,7 +218,7 @@ class Persons:
         self._alike: dict[str, frozenset[str]] = {}
 
     def is_known_well(self, pair: Pair) -> bool:
-        """Whether a pair was seen before, earlier, and nothing speaks against it."""
+        """Whether a pair was seen before, earlier, and nothing contradicts it."""
         sql = (
             "SELECT account, user_id, phone, since, until FROM person_pairs"
             " WHERE phone = ? UNION SELECT account, user_id, phone, since, until"

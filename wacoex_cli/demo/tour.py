@@ -164,7 +164,7 @@ def _send_broadcasts(guide: Guide, world: World) -> None:
 
 
 def wait_for_webhooks(world: World) -> None:
-    """Wait until what has happened was told by webhook, if that does not take long."""
+    """Wait until a webhook reported what happened, if that does not take long."""
     until = time.monotonic() + _TOLD_WITHIN_SECONDS
     while world.outbox.waiting() and time.monotonic() < until:
         time.sleep(0.05)

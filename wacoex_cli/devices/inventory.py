@@ -172,7 +172,7 @@ def add_device(
 ) -> Device:
     """List a companion; with `dry_run` only check that it could be.
 
-    Raises UsageError for an unfit name or a time in the future, RefusedError for a fifth one.
+    Raises UsageError for an invalid name or a time in the future, RefusedError for a fifth one.
     """
     fit = (name or kind.value).strip()
     if not fit or len(fit) > _LONGEST_NAME:

@@ -73,7 +73,7 @@ class DeviceState(StrEnum):
 
 
 class Device(NamedTuple):
-    """A companion as somebody told about it. Times are RFC 3339 in UTC.
+    """A companion as somebody described it. Times are RFC 3339 in UTC.
 
     `linked_at` is when it was first linked. `visible` is whether its messages reach the partner,
     None until that was tried.
@@ -149,7 +149,7 @@ def primary_only(
 
     Such a time begins when somebody confirms that the list is complete while it holds no
     companion; that one was unlinked or removed is not enough. It ends when the next companion is
-    linked. `devices` are all that were ever listed, removed ones too. One that is told of later
+    linked. `devices` are all that were ever listed, removed ones too. One that is reported later
     but was linked before the confirmation shows that the list was not complete. Which one was told
     of later is seen by its number: a clock may go back.
     """
@@ -168,7 +168,7 @@ def primary_only(
 
 
 def state_of(device: Device, last_break: Break | None, now: datetime) -> DeviceState:
-    """Whether a listed companion is linked, as far as anybody told."""
+    """Whether a listed companion is linked, as far as anybody said."""
     if last_break is None or last_break.at <= device.newest_link_at:
         return DeviceState.LINKED
     return DeviceState.WAITING if now < relink_from(last_break) else DeviceState.UNLINKED
@@ -258,7 +258,7 @@ def new_word(taken: Container[str], choose: Callable[[Sequence[str]], str]) -> s
 
 
 def visibility(word: ProbeWord, *, heard: bool) -> bool | None:
-    """Whether the device is visible; None when the word does not tell.
+    """Whether the device is visible; None when the word does not say.
 
     As long as nothing at all comes in, a word that is missing says nothing about its device.
     """

@@ -144,7 +144,7 @@ def run_checks(snapshot: Snapshot) -> list[Finding]:
 def check_sending(facts: ChannelFacts, taken_in_24_hours: int) -> list[Finding]:
     """WX201, WX206, WX208, WX214, WX501 and WX502 from the facts, where the number is known.
 
-    Beside a lost connection nobody is told to connect again.
+    Beside a lost connection nobody is asked to connect again.
     """
     if not facts.is_known:
         return []
@@ -253,7 +253,7 @@ def _some(names: list[str]) -> str:
 def check_webhooks(view: ChannelView, now: datetime) -> list[Finding]:
     """WX210 as one finding.
 
-    What only the app secret could tell is left out where there is none: that is WX702.
+    What only the app secret could show is left out where there is none: that is WX702.
     """
     if view.subscription is None:
         return check_attached(view.facts, view.partner.own_app_id)
@@ -296,7 +296,7 @@ def check_machine(machine: Machine, now: datetime) -> list[Finding]:
 def check_output(lost: Sequence[LostOutput]) -> list[Finding]:
     """WX712: a command could not write what it had to say, and has not been able to since.
 
-    A reader that went away is told about only beside such a failure.
+    A reader that went away is shown only beside such a failure.
     """
     if not any(entry.is_failure for entry in lost):
         return []

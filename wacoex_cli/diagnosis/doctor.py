@@ -82,7 +82,7 @@ _CAUSES: Mapping[Symptom, tuple[str, ...]] = {
 }  # fmt: skip
 # What a code says while a number is being connected, and more than that the signup failed.
 _ALSO_WHEN_CONNECTING = frozenset({"WX209", "WX608"})
-# The others tell what is not known beside each of their causes.
+# The others say what is not known beside each of their causes.
 _OPEN_IN = {
     Symptom.UNLINKED_DEVICES: "WX303",
     Symptom.CANNOT_SEND: "WX206",
@@ -343,7 +343,7 @@ def _details(view: ChannelView) -> dict[str, Any]:
 
 
 def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
-    """The three-step check, with what is known of each step, after the causes that are told."""
+    """The three-step check, with what is known of each step, after the causes that are said."""
     moment = from_text(now)
     [check] = check_missing(
         view.echo_flow,
@@ -389,7 +389,7 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
 
 
 def _unsupported(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
-    """Each cause as the messages at hand speak for it, and what a person says beside that.
+    """Each cause as far as the messages at hand point to it, and what a person says beside that.
 
     What a person rules out, and nothing else speaks for, is left out.
     """

@@ -89,7 +89,7 @@ class Exposed(NamedTuple):
 class Machine(NamedTuple):
     """What was found here. Sizes are bytes, `clock_skew_seconds` is Meta's clock minus ours.
 
-    `state_file` is what speaks against sending from the state file.
+    `state_file` is what forbids sending from the state file.
     """
 
     exposed: tuple[Exposed, ...]
@@ -437,7 +437,7 @@ async def _templates(
 
 
 def _take_failures(facts: ChannelFacts, gathered: _Gathered) -> None:
-    """What the token is to blame for is told as that (WX701), and only once."""
+    """What the token is to blame for is shown as that (WX701), and only once."""
     name = facts.name
     if any(fact.is_available for fact in facts.read):
         gathered.answered.add(META)

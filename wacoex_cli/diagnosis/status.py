@@ -70,7 +70,7 @@ FEW = 3
 
 
 class ChannelStatus(NamedTuple):
-    """One channel: what is known, what speaks against it, and what could not be found out."""
+    """One channel: what is known, the doubts about it, and what could not be found out."""
 
     view: ChannelView
     findings: tuple[Finding, ...]

@@ -82,7 +82,7 @@ _LOG_KNOWS_AFTER = timedelta(days=7)
 class Unsupported:
     """One message whose content did not pass. `at` is RFC 3339 in UTC.
 
-    `code` and `type` are Meta's; respond.io tells neither. `is_first` is whether the contact was
+    `code` and `type` are Meta's; respond.io says neither. `is_first` is whether the contact was
     never seen before, None when the log is too young to tell. `quiet_days` is for how long no sign
     of the app was seen before it, not counting the last day; None when no sign was ever seen.
     `is_after_connecting` is within 24 hours of it. `is_edit` is whether an edit came with it.
@@ -388,7 +388,7 @@ def check_missing(
 
 
 def _stopped(flow: EchoFlow, now: datetime) -> str | None:
-    """What speaks for echoes having stopped; None while nothing does.
+    """Why echoes seem to have stopped; None while nothing does.
 
     There were echoes on five days at least, now there are none for three days and for longer than
     ever between two of those, and ten messages of contacts have come in since.
@@ -422,7 +422,7 @@ def rank_causes(
 ) -> list[Finding]:
     """The causes of the last 7 days' unsupported messages, the likeliest first.
 
-    Each message is put down to the one cause that what is known speaks for. With `is_reported`,
+    Each message gets the cause that the known facts point to. With `is_reported`,
     because a person sees such messages, the other causes follow, as possible.
     """
     found: dict[str, list[Unsupported]] = defaultdict(list)
@@ -450,7 +450,7 @@ def likeliest_cause(message: Unsupported) -> str:
         (is_catching_up, _CATCHING_UP),
         (message.is_first is True, _FIRST),
     )
-    # The contact's device is what is left: nothing that comes in could ever speak for it.
+    # The contact's device is what is left: nothing that comes in could ever point to it.
     return next((cause for holds, cause in reasons if holds), _COMPANION)
 
 

@@ -640,8 +640,8 @@ async def listen(
     the signal. Whoever changes a key starts the listener again.
 
     Raises:
-        CredentialError: no key is known by which deliveries could be told from forgeries, or one
-            of the keys cannot be a secret.
+        CredentialError: there is no key to check signatures with, or one of the keys cannot be a
+            secret.
         UsageError: unsigned deliveries from other machines, or a host or port that cannot be had.
         TemporaryError: the port is taken.
         StateError: the state file cannot be used.

@@ -350,7 +350,7 @@ async def _survey(respondio: api.RespondIO, begun: Sweep) -> Survey:
         if first is None and page.items:
             first = Person.of_contact(page.items[0])
     if first is not None:
-        # Only an answer tells the limit; that this contact cannot be read does not matter here.
+        # Only an answer states the limit; that this contact cannot be read does not matter here.
         with contextlib.suppress(RefusedError, TemporaryError):
             await respondio.list_messages(first.identifier)
     rate = respondio.calls_per_second(api.MESSAGES)

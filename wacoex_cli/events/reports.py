@@ -181,7 +181,7 @@ def list_events(
         own = (*Signs(state).addresses_for(chosen), *(f"waba_id:{waba_id}" for waba_id in accounts))
         others = wanted - {Kind.ACCOUNT_UPDATE}
         of_it = log.find(kinds=others, since=moment, addresses=own, most=most)
-        # Which channel these are about takes more than an address to tell.
+        # Which channel these are about takes more than an address to know.
         updates = log.find(kinds=wanted & {Kind.ACCOUNT_UPDATE}, since=moment)
         about_it = (update for update in updates if concerns(chosen, account_event(update)))
         in_order = heapq.merge(
@@ -260,7 +260,7 @@ class CountedAnswers:
 
 @dataclass(frozen=True)
 class Mac:
-    """The monthly active contacts of one month, as far as the events at hand tell.
+    """The monthly active contacts of one month, as far as the events at hand show.
 
     A contact that several channels share is one contact in the whole. `counted_since` is the
     oldest event of the log that counts, UTC; None when there is none.

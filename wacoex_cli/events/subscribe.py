@@ -75,7 +75,7 @@ class Subscription:
 
 
 async def look(workspace: Workspace, channel: Channel) -> Subscription:
-    """Ask Meta; changes nothing. What the access at hand cannot tell is left open, with the reason.
+    """Ask Meta; changes nothing. What the access at hand cannot show is left open, with the reason.
 
     Raises:
         UsageError: the channel has no waba_id.
@@ -95,7 +95,7 @@ async def look(workspace: Workspace, channel: Channel) -> Subscription:
 async def look_beside(
     workspace: Workspace, facts: ChannelFacts, *, patience_seconds: float | None = None
 ) -> Subscription | None:
-    """The same where apps and token were asked about; None where the apps were not told."""
+    """The same where apps and token were asked about; None where the apps were not given."""
     if facts.apps is None or facts.apps.apps is None:
         return None
     token_app = next((fact for fact in facts.facts if fact.name == "token.app_id"), None)

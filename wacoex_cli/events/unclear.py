@@ -34,7 +34,7 @@ _FIELDS: Mapping[Kind, str] = {
 }
 # These are of interest only when something in them was not understood.
 _MOSTLY_CLEAR = frozenset({Kind.OTHER, Kind.HISTORY, Kind.USER_PREFERENCE})
-# Each flow, and each person, speaks for itself: none is the last word on another.
+# Each flow, and each person, counts for itself.
 _ONLY_FOR_ITSELF = frozenset({"flows", "user_preferences"})
 
 

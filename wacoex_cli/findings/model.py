@@ -167,7 +167,7 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def by_severity(severity: Severity) -> int:
-    """The place of a severity in lists that tell the worst first."""
+    """The place of a severity in lists with the worst first."""
     return _WORST_FIRST.index(severity)
 
 

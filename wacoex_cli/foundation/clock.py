@@ -49,7 +49,7 @@ class SystemClock:
         return _system_boot_id()
 
     async def sleep(self, seconds: float) -> None:
-        # Imported only here: most commands tell the time and never wait.
+        # Imported only here: most commands read the time and never wait.
         import asyncio
 
         await asyncio.sleep(seconds)
@@ -173,8 +173,8 @@ def spoken(moment: datetime, zone: str, now: datetime) -> str:
 def spoken_within(text: str, zone: str, now: datetime) -> str:
     """The text with its RFC 3339 moments as people say them, and the times that `local_text` wrote.
 
-    Moments in UTC are said in `zone`; all are followed by their zone. What stands between
-    backticks or behind an option is to be typed, and stays.
+    Moments in UTC are said in `zone`; all are followed by their zone. Text between
+    backticks or behind an option is for typing, and stays.
     """
 
     def said(found: re.Match[str]) -> str:

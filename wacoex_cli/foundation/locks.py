@@ -3,7 +3,7 @@
 Each process that holds locks has a presence: a small file beside the state file, locked with
 flock for as long as the process lives. The kernel frees that lock when the process dies, however
 it dies, so within one boot nobody has to wait to know. Across boots and hosts, and when somebody
-removed that file, only silence tells: a holder whose heartbeat is older than 30 seconds is dead.
+removed that file, only silence shows it: a holder whose heartbeat is older than 30 seconds is dead.
 Who sends a broadcast holds a lock file of its purpose as well, so that a row that was lost or is
 not seen lets nobody else in.
 """

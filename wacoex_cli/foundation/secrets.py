@@ -33,7 +33,7 @@ def secret_path(directory: Path, name: str, channel: str | None) -> Path:
 
 
 def has_secret_file(path: Path) -> bool:
-    """Whether there is a file; one that may not be looked at counts, so that reading it tells."""
+    """Whether there is a file; one that cannot be read counts too: reading it shows why."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -172,7 +172,7 @@ class Keyring:
             except UnusableKeyringError as error:
                 answers.put((False, str(error)))
             except BaseException as error:
-                # Of what a backend raises only the kind is told: its text might quote a secret.
+                # Of what a backend raises only the kind is shown: its text might quote a secret.
                 answers.put((False, f"it failed ({type(error).__name__})"))
 
         threading.Thread(target=work, name="keyring", daemon=True).start()
@@ -421,7 +421,7 @@ class Secret:
 
     @property
     def tail(self) -> str:
-        """The last four characters, to tell two tokens apart; nothing of a short secret."""
+        """The last four characters, to distinguish two tokens; nothing of a short secret."""
         return self._value[-_TAIL_LENGTH:] if len(self._value) >= _SHORTEST_WITH_TAIL else ""
 
     def __repr__(self) -> str:

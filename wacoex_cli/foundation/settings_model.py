@@ -212,7 +212,7 @@ class SettingsModel(BaseSettings):
 
 
 def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
-    """Put the sources together, first one wins; raises UsageError for a value that is unfit."""
+    """Put the sources together, first one wins; raises UsageError for a value that is invalid."""
     _check_names(sources)
     config = {name: value for name, value in sources.toml.items() if name != "channels"}
     defaults = Settings(default_state_path(), default_config_dir()).to_json()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def known_login_name() -> str | None:
-    """The login name, or None where the system does not tell."""
+    """The login name, or None where the system does not say."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -166,11 +166,11 @@ def open_workspace(
 ) -> Workspace:
     """Read the settings; everything else opens when it is asked for.
 
-    `warn` is told what looks wrong in the configuration, `log` about each HTTP request,
+    `warn` receives what looks wrong in the configuration, `log` about each HTTP request,
     `detail` why the keyring cannot be used, and `announce` each set of settings before anything
     is done with it. `on_state` is given the state file when it is opened. What `only_reads` makes
     no state file where none is.
-    Raises UsageError when a setting is unfit.
+    Raises UsageError when a setting is invalid.
     """
     environ = os.environ if environ is None else environ
     sources = read_sources(env_file=env_file, environ=environ)
@@ -214,8 +214,8 @@ def interruptible(
     """Hear the ending signals while the block runs; gives the numbers that came, in order.
 
     SIGHUP counts as SIGTERM. A shell may send one keystroke to several processes, which pass it
-    on: what comes within 0.2 seconds of the first counts as that one. A terminal that closes may
-    be told about more than once, and nobody insists by it.
+    on: what comes within 0.2 seconds of the first counts as that one. A closing
+    terminal may send several signals; they count as a first one only.
     """
     import asyncio
 
@@ -254,7 +254,7 @@ async def meanwhile(
 ) -> AsyncIterator[None]:
     """Do `work` while the block runs; what is left of it is cancelled at the end.
 
-    Its failure is never lost: `on_failure` is told at once, and a block that ends well raises it.
+    Its failure is never lost: `on_failure` is called at once, and a block that ends well raises it.
     """
 
     import asyncio

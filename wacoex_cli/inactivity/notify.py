@@ -340,7 +340,7 @@ def notify(
     *,
     log: Callable[[str], None],
 ) -> Notified:
-    """Send every notice that is due; record the run, and tell the heartbeat URL how it ended.
+    """Send every notice that is due; record the run, and report its end to the heartbeat URL.
 
     `urls` are Apprise URLs; without any, those of the secret `notify-urls` count, of each channel
     its own. `channel` narrows it to one channel.

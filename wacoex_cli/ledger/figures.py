@@ -633,7 +633,7 @@ def taken_since(state: State, phone: str, since: datetime) -> int:
 def people_to_ask_about(state: State, channel_id: int, since: datetime) -> list[str]:
     """Numbers of the channel's broadcasts since a moment; those with ambiguous rows first.
 
-    Then those whose message went through respond.io, which tells its end only when asked.
+    Then those whose message went through respond.io, which reports its end only on request.
     """
     found = state.rows(
         "SELECT r.phone, MAX(CASE WHEN r.state = 'ambiguous' THEN 2"

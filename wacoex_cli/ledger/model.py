@@ -189,7 +189,7 @@ class RepeatPolicy(StrEnum):
 class Broadcast(NamedTuple):
     """One planned send, as the state file knows it. Times are RFC 3339 text in UTC.
 
-    `provider` is the API it was planned for, `guards` (JSON) is what `send` was told to mind.
+    `provider` is the API it was planned for, `guards` (JSON) is what `send` must respect.
     `retry_of` is the first broadcast whose failed rows it sends again, also when they failed in
     other such ones since; `test_of` the broadcast that it is a test message of. `is_compared`: it
     was compared with the others and may send; `has_keys`: its open rows have what it takes. Of the

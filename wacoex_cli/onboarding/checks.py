@@ -196,7 +196,7 @@ def check_window(closes_at: datetime, channel: str, now: datetime, source: str) 
 
 
 def sync_refused(code: int, meaning: str, channel: str, observed_at: str) -> Finding:
-    """Meta refused to copy, or told by webhook that nothing is shared.
+    """Meta refused to copy, or said by webhook that nothing is shared.
 
     Codes: 2593107 asked for more than once, 2593108 after 24 hours, 2593109 not shared.
     """
@@ -241,7 +241,7 @@ def signup_reported(
 
 
 def wrong_number(channel: str, phone: str, numbers: Iterable[str], observed_at: str) -> Finding:
-    """WX609: which number was connected cannot be told, or it is another one."""
+    """WX609: which number was connected is not known, or it is another one."""
     listed = ", ".join(numbers) or "none"
     said = f"numbers in Coexistence on the account: {listed}"
     evidence = Evidence(said, "meta", observed_at)

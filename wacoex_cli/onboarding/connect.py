@@ -141,7 +141,7 @@ _TYPE_YES = "type `yes` to acknowledge all of it, or press Enter to go through e
 def channel_to_connect(
     workspace: Workspace, invocation: Invocation, dialogue: Dialogue, name: str | None, via: Route
 ) -> Channel:
-    """The channel that is meant; an unknown name becomes a channel once its number is told.
+    """The channel that is meant; an unknown name becomes a channel once its number is given.
 
     Raises UsageError when the choice is open, for an archived channel, and for an unknown name
     where nobody can be asked; DeclinedError when it is not to be added.
@@ -262,7 +262,7 @@ def _end_of(context: Context, walked: WalkEnd) -> Receipt:
 
 
 def begin_again(context: Context, via: Route | None = None) -> Journey:
-    """Start another journey of a channel that went through one; a person is told and asked first.
+    """Start another journey of a channel that went through one; a person is asked first.
 
     `context.journey` is the finished one; its route is taken unless `via` names another. The old
     ids stay with the channel until a later step writes the new ones, and are then kept as former:
@@ -336,7 +336,7 @@ def _what_changes(
 
 
 async def number(context: Context) -> StepResult:
-    """The number as the numbering plans know it; a doubt is told and blocks nothing.
+    """The number as the numbering plans know it; a doubt is shown and blocks nothing.
 
     Its form, and that no other channel has it, were seen to when the channel was added.
     """
@@ -434,7 +434,7 @@ async def other_partner(context: Context) -> StepResult:
 
 
 def _looks_again(context: Context, shown: Sequence[str]) -> bool:
-    """Show what speaks against a person's answer, and ask whether they have looked again."""
+    """Show the doubts about a person's answer, and ask whether they have looked again."""
     context.dialogue.warn(f"you say there is no other partner; Meta shows: {'; '.join(shown)}")
     return context.dialogue.confirm(_LOOKED_AGAIN, flag=ONLY_A_PERSON)
 
@@ -620,7 +620,7 @@ async def echo_proof(context: Context) -> StepResult:
         reason = "`--skip-proof`: nobody has seen a message from the phone come through"
         return StepResult(StepState.SKIPPED, {"reason": reason}, login_name(), note=reason)
     kept = resumed(context, "echo-proof") or begin(context, "echo-proof")
-    # Meta tells the times of messages in whole seconds.
+    # Meta gives the times of messages in whole seconds.
     since = from_text(str(kept[BEGAN_AT])).replace(microsecond=0)
     echo, state = _newest_echo(context, since), StepState.OPEN
     if echo is None:

@@ -243,7 +243,7 @@ def stored_connection(workspace: Workspace, channel: Channel) -> Connection:
 
 
 def newest_onboarding(context: Context) -> Onboarding | None:
-    """The newest moment that the signup and Meta tell; None when neither does.
+    """The newest moment that the signup and Meta give; None when neither does.
 
     Meta's own may still be the one before: it lags after connecting.
     """

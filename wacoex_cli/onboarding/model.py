@@ -110,7 +110,7 @@ SYNC_WINDOW = timedelta(hours=24)
 
 
 class Onboarding(NamedTuple):
-    """When a number was connected, aware UTC, and who tells it: `meta`, `respondio`, `person`."""
+    """When a number was connected, aware UTC, and who says it: `meta`, `respondio`, `person`."""
 
     at: datetime
     source: str
@@ -185,7 +185,7 @@ class WindowFailed:
 
 @dataclass(frozen=True)
 class WindowClosed:
-    """The window was closed and told nothing; on its last screen that is success."""
+    """The window was closed and said nothing; on its last screen that is success."""
 
     waba_id: str | None = None
 
@@ -217,7 +217,7 @@ class SignupSetup(NamedTuple):
 
     @property
     def extra_origin(self) -> str:
-        """An origin besides Facebook's that may tell of the session: a stand-in on this machine."""
+        """An origin besides Facebook's that may report the session: a stand-in on this machine."""
         return self.sdk_origin if urlsplit(self.sdk_url).scheme == "http" else ""
 
 

@@ -200,7 +200,7 @@ def _route_of(state: State, channel: Channel) -> Route:
 
 
 async def preview(workspace: Workspace, channel: Channel, *, unsubscribe: bool) -> Receipt:
-    """Each step as it is kept, or as it would go, and what speaks against it.
+    """Each step as it is kept, or as it would go, and the doubts about it.
 
     Reads only: nothing is written here, at Meta or at respond.io, and no event is projected.
     Raises UsageError for an archived channel that is not being let go, and what
@@ -530,8 +530,8 @@ async def unsubscribe(context: Context) -> StepResult:
 async def companions(context: Context) -> StepResult:
     """Start the time after which companions are linked again, and write it down.
 
-    Offboarding unlinks them all (respond.io: help article). Where Meta told of it the list of
-    devices knows; else it is told here.
+    Offboarding unlinks them all (respond.io: help article). Where Meta reported it the list of
+    devices knows; else this records it.
     """
     state, proved = context.state, context.records()["proof"]
     at = proved.answer.get("disconnected_at")
@@ -628,7 +628,7 @@ OFFBOARD_STEPS: Mapping[Step, Action] = {
 
 
 def _preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator[str | Block]:
-    """What would be told and done."""
+    """What would be said and done."""
     answers = {step: row.answer for step, row in receipt.records.items()}
     yield _text_of_changes()
     yield _text_of_backup()

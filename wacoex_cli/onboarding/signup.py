@@ -482,7 +482,7 @@ def _chosen(
 
 
 async def _closed(context: Context, shown_at: datetime) -> StepResult:
-    """Closed on its last screen it is a success, which only Meta can tell."""
+    """Closed on its last screen it is a success, which only Meta knows."""
     facts, shown = context.facts(), "there is no token yet with which Meta could be asked"
     if facts.channel.phone_number_id is not None and context.has_token(_TOKEN):
         await context.look.number(facts)

@@ -49,7 +49,7 @@ _UNSURE = (
 
 
 class CopyProgress(NamedTuple):
-    """What has come in. `phases` is the highest percentage told of each phase of the history.
+    """What has come in. `phases` is the highest percentage reported of each phase of the history.
 
     `declined_at` is when Meta told that the owner of the phone shares no history.
     """
@@ -79,7 +79,7 @@ class CopyProgress(NamedTuple):
 
 
 def progress_of(state: State, channel: Channel, since: datetime) -> CopyProgress:
-    """What webhooks told since that moment, in whatever order (Meta: history)."""
+    """What webhooks reported since that moment, in whatever order (Meta: history)."""
     # An error that stands outside of a change names the account alone.
     accounts = [f"waba_id:{channel.waba_id}"] if channel.waba_id else []
     addresses = [*Signs(state).addresses_for(channel), *accounts]
@@ -250,11 +250,11 @@ def _given_back(context: Context, copy: Copy, reason: str) -> Part:
 
 
 async def _result(context: Context, parts: Mapping[str, Part], moment: Onboarding) -> StepResult:
-    """What cannot be had any more is told first, and left out once a person says so."""
+    """What cannot be had any more is shown first, and left out once a person says so."""
     history, progress = parts.get("history"), None
     if history is not None and history.state in {PartState.TAKEN, PartState.SEEN}:
         progress = _progress_since(context, str(history.at))
-        # The first webhooks tell within seconds whether the history is shared at all.
+        # The first webhooks say within seconds whether the history is shared at all.
         for seconds in _FIRST_LOOKS_SECONDS if not _has_stopped_here(context) else ():
             if progress.has_history:
                 break
@@ -290,7 +290,7 @@ async def _result(context: Context, parts: Mapping[str, Part], moment: Onboardin
 
 
 def _progress_since(context: Context, since: str) -> CopyProgress:
-    """What has come in since that moment (RFC 3339, UTC), as Meta's clock may tell it."""
+    """What has come in since that moment (RFC 3339, UTC), as Meta's clock may give it."""
     moment = from_text(since) - _CLOCKS_DIFFER_AT_MOST
     return progress_of(context.state, context.channel, moment)
 

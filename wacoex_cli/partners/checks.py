@@ -329,8 +329,8 @@ def check_override(
 def check_routing(routed: Routed, partner: Expected, channel: str) -> list[Finding]:
     """WX211: another responder gets messages of contacts (Meta: Conversation Routing).
 
-    What proves it are standby webhooks, which come instead of messages, and handovers. Whose they
-    are Meta does not tell: it may be the partner itself.
+    Standby webhooks, which come instead of messages, and handovers prove it. Meta does not say
+    who the responder is: it may be the partner itself.
     """
     said = []
     if routed.messages and routed.newest_at:
@@ -356,7 +356,7 @@ def check_currency(
     """WX216: the account is in another currency than its country needs (Meta: pricing).
 
     Information, a warning from 60 days before the deadline on. `values` are facts of the account,
-    read at `observed_at`; who is billed they do not tell.
+    read at `observed_at`; they do not say who is billed.
     """
     currency, code = values.get("waba.currency"), str(values.get("waba.country"))
     if not isinstance(currency, str) or code not in _CURRENCIES:

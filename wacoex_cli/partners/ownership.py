@@ -55,7 +55,7 @@ _SEEN = {True: "yes", False: "no", None: "not known"}
 
 
 class CheckedPartner(NamedTuple):
-    """Who holds one channel's WABA, what speaks against it, and what could not be found out."""
+    """Who holds one channel's WABA, the doubts about it, and what could not be found out."""
 
     channel: Channel
     expected: Expected

@@ -126,7 +126,7 @@ def is_seen(partner: Expected, seen: AppsSeen | None) -> bool | None:
 def evidence(
     partner: Expected, seen: AppsSeen, values: Mapping[str, Any], observed_at: str
 ) -> list[Evidence]:
-    """Everything that tells who holds the WABA (Meta: WhatsApp Business Account).
+    """Everything that shows who holds the WABA (Meta: WhatsApp Business Account).
 
     `values` are the channel's facts, read at `observed_at`. None of it is proof: several partners
     may hold one number.

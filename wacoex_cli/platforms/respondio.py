@@ -372,7 +372,7 @@ async def each_page(
 
 
 def contact_by(phone: str) -> str:
-    """How the API is told which contact is meant, by the number (E.164) of that person."""
+    """How the API learns which contact is meant, by the number (E.164) of that person."""
     return f"phone:{phone}"
 
 

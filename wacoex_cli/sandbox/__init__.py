@@ -1,1 +1,1 @@
-"""A pretend Meta on this machine: strict where Meta is strict, broken where it is told to be."""
+"""A pretend Meta on this machine: strict where Meta is strict, broken where a test wants it."""

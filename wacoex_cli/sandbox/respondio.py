@@ -214,8 +214,8 @@ def _templates(world: World, call: Call, match: re.Match[str]) -> object:
     """respond.io's copy of the templates of a channel (respond.io: WhatsApp templates).
 
     respond.io's own programs use two paths, `template` and `mtm`; which one answers for WhatsApp
-    is not known, so the world has one of them, and the other raises WorkspaceError 404. `mtm`
-    tells a little more; the shape of its quality is our guess. The case of the words (lower, as
+    is not known, so the world has one of them, and the other raises WorkspaceError 404. `mtm` says
+    a little more; the shape of its quality is our guess. The case of the words (lower, as
     respond.io writes them elsewhere) is our reading.
     """
     respondio = world.respondio

@@ -427,7 +427,7 @@ class _Control:
         return {"changed": sorted(body.model_fields_set)}
 
     def post_template(self) -> object:
-        """Make a template, change or delete it; webhooks tell of a change unless `tells` is off."""
+        """Make a template, change or delete it; webhooks report a change unless `tells` is off."""
         world, body = self._world, self._body(_TemplateBody)
         if body.deleted:
             world.delete_template(WABA_ID, body.name, body.language)

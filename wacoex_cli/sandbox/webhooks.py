@@ -673,7 +673,7 @@ def release(world: World, recipients: Collection[str] = (), code: int | None = N
 def follow(
     world: World, arrival: Arrival, body: Mapping[str, Any], failure: Fault | None = None
 ) -> None:
-    """Let the statuses of an accepted message follow, if there is somebody to tell them to."""
+    """Let the statuses of an accepted message follow, if somebody receives them."""
     recipient, number_id = arrival.recipient, arrival.phone_number_id
     if recipient is None:
         return

@@ -397,7 +397,7 @@ class World:
     ) -> Node:
         """Set fields of a template, or make one.
 
-        Meta tells what a category was before. Raises ValueError as `patch_node` does.
+        Meta says what the category was before. Raises ValueError as `patch_node` does.
         """
         node = self.template(waba_id, name, language)
         before = node.values["category"] if node else None

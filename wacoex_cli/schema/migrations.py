@@ -56,7 +56,7 @@ def m013_providers_and_guards(db: Database) -> None:
         "CREATE INDEX recipients_due ON recipients (broadcast_id, not_before, row)"
         " WHERE state = 'retry'"
     )
-    # A limit that a server told about, in calls per second.
+    # A limit that a server stated, in calls per second.
     db.execute("ALTER TABLE paces ADD COLUMN told_limit REAL")
     db.execute("ALTER TABLE optouts ADD COLUMN scope TEXT NOT NULL DEFAULT 'all'")
 

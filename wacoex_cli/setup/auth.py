@@ -71,7 +71,7 @@ class Examined:
 
     @property
     def refusal(self) -> CredentialError | None:
-        """The error that tells of a token which Meta says is no good."""
+        """The error for a token which Meta says is no good."""
         if self.token.is_valid is not False:
             return None
         if isinstance(self.failure, CredentialError):
@@ -263,7 +263,7 @@ class Entry:
 
     @property
     def is_there(self) -> bool:
-        """Whether anything was found, be it unfit."""
+        """Whether anything was found, be it invalid."""
         return self.secret is not None or self.problem is not None
 
     @property

@@ -233,7 +233,7 @@ def prepare(path: Path, source: Path, clock: Clock) -> Iterator[Restoration]:
 class Adoption:
     """What a state file may lack, before it becomes the one that is used from now on.
 
-    `why` is None when nothing speaks against the file. `waiting` people are still to be sent to by
+    `why` is None when nothing contradicts the file. `waiting` people are still to be sent to by
     `broadcasts` that are planned, paused or being sent.
     """
 
@@ -421,7 +421,7 @@ def beside(path: Path, word: str, clock: Clock) -> Path:
 def refuse_living(path: Path, clock: Clock) -> None:
     """Raise TemporaryError while a process that may be alive holds a lock of the state file."""
     users = [f"a process of this machine is using {path}"] if locks.living_presences(path) else []
-    # Opening a file of another schema would write to it; of a damaged one presences tell all.
+    # Opening a file of another schema would write to it; of a damaged one presences say all.
     if not users and look_at_file(path).schema == _known_steps():
         with contextlib.suppress(StateError), contextlib.closing(open_state(path)) as state:
             users = [

@@ -1,7 +1,7 @@
 """What the shells ask on TAB: their scripts, and answers that need neither colour nor luck.
 
-Typer's own scripts are not used for zsh and fish: the one does nothing on the first TAB when it
-is loaded from `fpath` and runs what it is told through `eval`, the other starts the program twice.
+Typer's own scripts are not used for zsh and fish: the first does nothing on the first TAB when
+it comes from `fpath`, and runs its input through `eval`, the other starts the program twice.
 Typer's own answers load rich, which doubles the time of a TAB.
 """
 

@@ -324,7 +324,7 @@ def report_failure(
 ) -> int:
     """Tell why the command failed and return the exit status of the process.
 
-    `root` is the program as far as it is known by then: it tells which command was meant.
+    `root` is the program as far as it is known by then: it shows which command was meant.
 
     A check that fails, for whatever reason, is 3 (unknown): its other exit codes are answers.
     """

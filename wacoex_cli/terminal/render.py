@@ -79,7 +79,7 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 @dataclass
 class Learnt:
-    """What only the settings tell; filled in when the workspace opens."""
+    """What only the settings know; filled in when the workspace opens."""
 
     sandbox_url: str | None = None
     no_input: bool = False
