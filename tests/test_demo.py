@@ -101,7 +101,7 @@ def test_the_tour_answers_the_questions_of_connect_at_any_width(columns: int) ->
         (partner, "n"),
         (connect.TYPE_YES, "yes"),
     ):
-        seen = " ".join(layout.wrapped(f"{question}: ", columns))
+        seen = " ".join(" ".join(layout.wrapped(f"{question}: ", columns)).split())
         assert next(text for pattern, text in tour.TYPED if re.search(pattern, seen)) == answer
 
 
