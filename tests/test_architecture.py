@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +29,24 @@ LIGHT = (
     "wacoex_cli.terminal.output",
     "wacoex_cli.terminal.render",
 )
+
+
+ROOT = Path(__file__).parents[1]
+TOP_LEVEL = {
+    *("wacoex_cli", "tests", "completions", "docs", ".ci", "pyproject.toml", "Makefile"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
+    *(".env.example", ".gitignore", ".dockerignore", "Dockerfile", "compose.yaml"),
+}
+
+
+@pytest.mark.skipif(
+    not (ROOT / ".git").exists() or shutil.which("git") is None, reason="this is no git checkout"
+)
+def test_the_top_level_holds_only_what_a_newcomer_looks_for() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert {line.split("/")[0] for line in listed.stdout.splitlines()} <= TOP_LEVEL
 
 
 @pytest.mark.parametrize("package", structure.packages())

@@ -159,7 +159,7 @@ def test_a_wheel_carries_every_guide_and_the_man_page() -> None:
     assert wheel["force-include"] == {
         f"docs/{name}.md": f"wacoex_cli/docs/{name}.md" for name in guides.NAMES
     }
-    assert wheel["shared-data"]["man/wacoex.1"] == "share/man/man1/wacoex.1"
+    assert wheel["shared-data"]["docs/reference/wacoex.1"] == "share/man/man1/wacoex.1"
 
 
 def test_the_readme_is_short_and_shows_what_it_looks_like() -> None:

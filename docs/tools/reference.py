@@ -1,4 +1,4 @@
-"""Write what follows from the commands: docs/reference/commands.md and man/wacoex.1.
+"""Write what follows from the commands: docs/reference/commands.md and docs/reference/wacoex.1.
 
 `make docs` runs this; tests/test_docs.py compares both files with what it makes.
 """
@@ -99,7 +99,7 @@ def _one_line(help: str) -> str:
 
 
 def manual() -> str:
-    """The text of man/wacoex.1, in roff."""
+    """The text of docs/reference/wacoex.1, in roff."""
     program, *commands = pages()
     lines = [
         '.\\" Made by `make docs` from the commands.',
@@ -142,7 +142,7 @@ def _roff(text: str) -> str:
     return re.sub(r"^(\s*)([.'])", r"\1\\&\2", escaped)
 
 
-FILES = {"docs/reference/commands.md": markdown, "man/wacoex.1": manual}
+FILES = {"docs/reference/commands.md": markdown, "docs/reference/wacoex.1": manual}
 
 
 def main() -> None:

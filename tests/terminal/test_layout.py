@@ -204,3 +204,10 @@ def test_only_a_terminal_colours_headings_and_verdicts() -> None:
     assert colored[0].startswith("\x1b[31mcritical\x1b[0m\x1b[1m WX102")
     assert colored[1] == "\x1b[2m  a fact\x1b[0m"
     assert [re.sub("\x1b\\[[0-9;]*m", "", line) for line in colored] == plain
+
+
+def test_a_quoted_line_stays_quoted_where_it_wraps() -> None:
+    assert layout.wrapped("  | open the app and keep it online", 22) == [
+        "  | open the app and",
+        "  | keep it online",
+    ]

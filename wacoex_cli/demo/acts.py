@@ -124,7 +124,7 @@ def _pause(dialogue: TerminalDialogue) -> None:
 
 
 def _show_channel(guide: Guide) -> None:
-    guide.run(*add_channel("shop", pretend.PHONE, pretend.PHONE_NUMBER_ID))
+    guide.run(*add_channel("shop", pretend.PHONE, pretend.PHONE_NUMBER_ID), "-q")
     guide.run("status", "shop", expected=CHECKED)
 
 
@@ -137,8 +137,8 @@ def _send(guide: Guide, world: World) -> None:
 
 
 def _settle(guide: Guide, world: World) -> None:
-    guide.run("broadcast", "reconcile", _SENT, "--resend", "--expect", "1")
-    guide.run("broadcast", "resume", _SENT, "--yes")
+    guide.run("broadcast", "reconcile", _SENT, "--resend", "--expect", "1", "-q")
+    guide.run("broadcast", "resume", _SENT, "--yes", "-q")
     wait_for_webhooks(world)
     guide.run("broadcast", "report", _SENT, "--html", "report.html")
 

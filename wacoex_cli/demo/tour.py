@@ -8,6 +8,7 @@ import gc
 import os
 import pty
 import re
+import select
 import shlex
 import signal
 import socket
@@ -24,6 +25,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import wacoex_cli
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
+from wacoex_cli.onboarding import connect
 from wacoex_cli.sandbox import practice
 from wacoex_cli.sandbox import world as pretend
 from wacoex_cli.sandbox.account import companion_echo, open_phone, remove_partner
@@ -48,19 +50,22 @@ _INTERRUPTED = 130
 _TERMINATED = 143
 _LISTENS_WITHIN_SECONDS = 20.0
 _MOST_BYTES = 4096
+_LINES = 40
 CHECKED = (0, 1, 2)  # a check that finds something says so by its exit status
 _DAY_SECONDS = 86_400.0
 # When the numbers were connected: nobody has opened the app on their phones since.
 _SHOP_DAYS_AGO = 10.5
 _CORNER_DAYS_AGO = 12.5
 _OFFBOARD = ("offboard", "corner", "--yes")
-_TYPED = (
-    (r"Help, App info\): $", "2.26.10"),
-    (r"Meta Verified badge for this business\? \[y/N\] $", "n"),
-    (r"pay for it\? \[y/N\] $", "n"),
-    (r"go through it one by one: $", "yes"),
+# The questions as the command asks them, so that a new wording cannot part the two.
+TYPED = (
+    (re.escape(connect.VERSION), "2.26.10"),
+    (re.escape(connect.BADGE), "n"),
+    (re.escape(connect.OTHER_PARTNER.format(partner="your own app")), "n"),
+    (re.escape(connect.TYPE_YES), "yes"),
     (r"\[y/N\] $", "y"),
 )
+_ANSWERED_WITHIN_SECONDS = 60.0
 
 ANSWERS_AFTER = Fault("latency", seconds=0.25)
 _TOLD_WITHIN_SECONDS = 10.0
@@ -233,9 +238,9 @@ def _let_go_and_come_back(guide: Guide, world: World, base_url: str) -> None:
 
     guide.type(
         [
-            (r"http://localhost:\d+/\S+", in_the_browser),
-            ("send any message from the phone now", on_the_phone),
-            *_TYPED,
+            (r"http://localhost:\d+/\S+(?=\s)", in_the_browser),
+            (re.escape(connect.SEND), on_the_phone),
+            *TYPED,
         ],
         *("connect", "corner", "--via", "signup"),
         without="WACOEX_META_TOKEN",
@@ -337,19 +342,27 @@ class Guide:
     def type(self, answers: Answers, *arguments: str, without: str = "") -> None:
         """Run a command at a terminal of its own; what fits a pattern is answered, once each text.
 
-        An answer is typed, or a function that is given the text that fits. `without` is a variable
-        that the command does not get.
+        An answer is typed, or a function that is given the text that fits. A pattern sees one
+        blank where a line wraps. `without` is a variable that the command does not get.
+
+        Raises:
+            WacoexError: the command asked something else, or failed.
         """
         keyboard, terminal = pty.openpty()
         # What is typed is shown by us, as part of the answer.
         settings = termios.tcgetattr(terminal)
         settings[3] &= ~termios.ECHO
         termios.tcsetattr(terminal, termios.TCSANOW, settings)
+        termios.tcsetwinsize(terminal, (_LINES, render.columns_of(sys.stderr)))
         environ = {name: text for name, text in self._environ().items() if name != without}
         with self._start(*arguments, stdin=terminal, stderr=terminal, environ=environ) as child:
             os.close(terminal)
             with contextlib.closing(os.fdopen(keyboard, "rb+", buffering=0)) as line:
-                _type(answers, line)
+                try:
+                    _type(answers, line)
+                except WacoexError:
+                    child.terminate()
+                    raise
         if child.returncode:
             raise _unexpected(arguments, child.returncode)
 
@@ -437,17 +450,28 @@ def _type(answers: Answers, line: IO[bytes]) -> None:
     unread = ""
     # Reading from a terminal that its last program has left is an error on Linux.
     with contextlib.suppress(OSError):
-        while piece := line.read(_MOST_BYTES):
+        while piece := _read(line, unread):
             text = piece.decode("utf-8", "replace").replace("\r\n", "\n")
             render.write(sys.stderr, text)
-            unread += text
+            unread = re.sub(r"\s+", " ", unread + text)
             found = ((re.search(pattern, unread), answer) for pattern, answer in answers)
             match, answer = next(((match, answer) for match, answer in found if match), (None, ""))
             if match is None:
                 continue
-            unread = unread[match.end() :]
             if callable(answer):
+                unread = unread[match.end() :]
                 answer(match[0])
-            else:
+            elif unread.endswith((": ", "] ")):
+                unread = ""
                 render.write(sys.stderr, f"{answer}\n")
                 line.write(f"{answer}\n".encode())
+
+
+def _read(line: IO[bytes], unread: str) -> bytes:
+    if not select.select([line], [], [], _ANSWERED_WITHIN_SECONDS)[0]:
+        raise WacoexError(
+            f"a command of the demo waits for something that the demo does not do: {unread[-200:]}",
+            hint="report this as a fault of wacoex; `wacoex demo` shows the five acts",
+            code="demo_failed",
+        )
+    return line.read(_MOST_BYTES)

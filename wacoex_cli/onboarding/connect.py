@@ -106,7 +106,7 @@ _NOW: Mapping[ConnectionState | None, str] = {
     ConnectionState.GONE: ", and Meta no longer shows its number",
 }
 _SUITE = "https://business.facebook.com/latest/settings/whatsapp_account"
-_VERSION = "which version of the WhatsApp Business app is on the phone (Settings, Help, App info)"
+VERSION = "which version of the WhatsApp Business app is on the phone (Settings, Help, App info)"
 _IN_USE = "is the number in real use with the app: chats with customers on most days of the week?"
 BADGE = "does the app show a Meta Verified badge (a blue tick) for this business?"
 """What is asked about the badge."""
@@ -120,7 +120,7 @@ _LOOKED_AGAIN = (
     "did you look in WhatsApp Manager (Account settings, Partners) just now, and no other partner"
     " is listed there?"
 )
-_OTHER = (
+OTHER_PARTNER = (
     "is or was this number connected to another partner than {partner}, or does the credit line"
     " of another one pay for it?"
 )
@@ -133,9 +133,9 @@ _ECHO_WITHIN_SECONDS = 600.0
 _LOOKS_EVERY_SECONDS = 3.0
 _LISTENS = timedelta(hours=24)
 _CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
-_SEND = "send any message from the phone now, in the WhatsApp Business app"
-_APPEARED = f"{_SEND}; did it appear in the inbox of respond.io?"
-_TYPE_YES = "type `yes` to acknowledge all of it, or press Enter to go through each change"
+SEND = "send any message from the phone now, in the WhatsApp Business app"
+_APPEARED = f"{SEND}; did it appear in the inbox of respond.io?"
+TYPE_YES = "type `yes` to acknowledge all of it, or press Enter to go through each change"
 
 
 def channel_to_connect(
@@ -363,7 +363,7 @@ async def eligibility(context: Context) -> StepResult:
             " not. Try it"
         )
     for _ in range(_MOST_TRIES):
-        typed = dialogue.ask(_VERSION, flag=ONLY_A_PERSON)
+        typed = dialogue.ask(VERSION, flag=ONLY_A_PERSON)
         version = checks.version_in(typed)
         if version:
             break
@@ -419,7 +419,7 @@ async def other_partner(context: Context) -> StepResult:
     for text in shown:
         dialogue.warn(f"Meta shows: {text}")
     is_respondio = context.journey.via is Route.RESPONDIO
-    question = _OTHER.format(partner=PARTNER_NAME if is_respondio else "your own app")
+    question = OTHER_PARTNER.format(partner=PARTNER_NAME if is_respondio else "your own app")
     has_other = dialogue.confirm(question, flag=ONLY_A_PERSON)
     answer: dict[str, object] = {"other_partner": has_other, "seen": shown}
     if shown and not has_other:
@@ -505,7 +505,7 @@ async def changes(context: Context) -> StepResult:
     todo = [change for change in everything if change.id not in done]
     # Inside the question, because `--quiet` and `--json` hide notes: who says yes has read it.
     lines = [f"- {change.title}: {change.text}" for change in todo]
-    question = "\n".join(["connecting changes the app:", *lines, _TYPE_YES])
+    question = "\n".join(["connecting changes the app:", *lines, TYPE_YES])
     is_all = dialogue.ask(question, flag=ONLY_A_PERSON).lower() == "yes"
     for change in todo:
         understood = f"{change.title}: {change.text}. Understood?"
@@ -648,7 +648,7 @@ async def _wait_for_echo(context: Context, reader: Reader | None, since: datetim
     people = _people(context) if reader is not None else []
     if reader is None or not people:
         dialogue.note("keep `wacoex events listen` running in another terminal")
-    dialogue.note(f"{_SEND}; waiting up to {_ECHO_WITHIN_SECONDS / 60:.0f} minutes, Ctrl-C is safe")
+    dialogue.note(f"{SEND}; waiting up to {_ECHO_WITHIN_SECONDS / 60:.0f} minutes, Ctrl-C is safe")
     until = clock.monotonic() + _ECHO_WITHIN_SECONDS
     while True:
         if reader is not None and people:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from wacoex_cli.errors import DeclinedError, UsageError
-from wacoex_cli.terminal.render import Messages, printable, write
+from wacoex_cli.terminal.render import Messages, on_terminal, printable, write
 
 _GO_AHEAD = "--yes"
 
@@ -75,7 +75,7 @@ class TerminalDialogue(Messages):
         self._demand_person("a secret cannot be typed in", "give it on standard input: `< FILE`")
         try:
             with _interruptible():
-                return getpass.getpass(printable(f"{question}: "), stream=sys.stderr)
+                return getpass.getpass(self._fitting(f"{question}: "), stream=sys.stderr)
         except (EOFError, OSError):
             write(sys.stderr, "\n")
             raise _no_answer() from None
@@ -97,7 +97,7 @@ class TerminalDialogue(Messages):
         return True
 
     def _answer(self, prompt: str) -> str:
-        write(sys.stderr, printable(prompt))
+        write(sys.stderr, self._fitting(prompt))
         with _interruptible():
             line = _read_line()
         if not line.endswith("\n"):
@@ -105,6 +105,10 @@ class TerminalDialogue(Messages):
         if not line:
             raise _no_answer()
         return line.strip()
+
+    def _fitting(self, prompt: str) -> str:
+        shown = printable(prompt)
+        return on_terminal(shown, self._invocation) if sys.stderr.isatty() else shown
 
     def _demand_person(self, need: str, hint: str) -> None:
         if not self._invocation.allows_input:

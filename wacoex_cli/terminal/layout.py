@@ -25,6 +25,7 @@ _IDEOGRAPH = (
 )
 _PIECE = re.compile(rf"[{_IDEOGRAPH}][^\w\s{_IDEOGRAPH}]*|[^{_IDEOGRAPH}]+")
 _MARKER = re.compile(r"(?:[-*|]|\d+\.|[a-z]\.) ")
+_QUOTE = "| "
 _BLANKS = re.compile(r"[ \t]+|[^ \t]+")
 _WORD = re.compile(r"[ \t]+|[^ \t`]*`[^`]*`[^ \t`]*|[^ \t]+")
 
@@ -76,6 +77,8 @@ def _folded(line: str, width: int, hang: int) -> Iterator[str]:
     marker = _MARKER.match(body)
     deeper = len(marker[0]) if marker else hang
     further = indent + " " * min(deeper, max(0, width // 2 - len(indent)))
+    if marker and marker[0] == _QUOTE:
+        further = indent + _QUOTE
     shown, space = indent, width
     is_empty = True
     for gap, word in _words(body, space - len(further)):
