@@ -148,7 +148,7 @@ class _Plot:
         self, first: float, last: float, highest: float, *, is_whole: bool = False
     ) -> None:
         self.first, self.last = first, last
-        # The scale ends at a round number; counts may reach it, as people cannot be more.
+        # The scale ends at a round number. The end of a count may lie on it.
         wanted = highest if is_whole else highest * _HEADROOM
         unit = 10.0 ** math.floor(math.log10(wanted))
         # Half of it is shown too: there is no half a message.
@@ -451,9 +451,9 @@ def _progress_chart(
             points[row["status"]].append((_seconds(row["at"]) + stretch.seconds, row["n"]))
     moments = [moment for listed in points.values() for moment, _ in listed]
     first = min(moments) - stretch.seconds
-    plot = _Plot(first, max(moments), max(data["funnel"]["recipients"], 1), is_whole=True)
     shown = {name: listed for name, listed in points.items() if listed}
     sums = {name: sum(n for _, n in listed) for name, listed in shown.items()}
+    plot = _Plot(first, max(moments), max(sums.values()), is_whole=True)
     return plot.chart(
         "The messages that were accepted, delivered and read, added up over time.",
         zone,
