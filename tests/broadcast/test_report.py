@@ -28,7 +28,15 @@ from wacoex_cli.channels.store import Facts
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.masking import masked_text
-from wacoex_cli.ledger.model import CodeCount, Counts, Held, RowState, RunProgress, attempt_id
+from wacoex_cli.ledger.model import (
+    CodeCount,
+    Counts,
+    Held,
+    RowState,
+    RunProgress,
+    Status,
+    attempt_id,
+)
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
@@ -428,7 +436,7 @@ def test_the_page_tells_totals_errors_runs_and_what_went_wrong(page, page_of):
     assert "refused 1 person code 131026 The message cannot be delivered" in text
     assert "1 no phone number that can be read" in text
     assert "completed" in text
-    assert "Nobody had to decide anything." in text
+    assert "What people decided" not in text, "an empty section says nothing"
 
 
 def test_numbers_are_masked_unless_they_are_asked_for(page, shop, page_of):
@@ -470,7 +478,7 @@ def test_each_picture_has_words_for_those_who_do_not_see_it(page, page_of):
 
     names = [value for tag, name, value in made.attributes if (tag, name) == ("svg", "aria-label")]
     assert len(names) == 2
-    assert "How many messages were accepted, delivered and read by when." in names[0]
+    assert "The messages that were accepted, delivered and read, added up" in names[0]
     assert "left in any one second; the limit is 20." in names[1]
 
 
@@ -503,8 +511,48 @@ def test_a_broadcast_that_was_not_sent_has_a_page_too(page, shop):
 
     text = page().text
 
-    assert "Nothing was sent yet." in text
-    assert "It was never sent." in text
+    assert "Nothing was sent to 2 recipients yet" in text
+    assert "wacoex broadcast send 1" in text
+    assert "Delivery over time" not in text
+    assert "Appendix" not in text
+
+
+def test_a_cancelled_broadcast_is_not_being_sent(page, shop, cli):
+    shop.planned(2)
+    assert cli("broadcast", "cancel", 1, "--yes").code == 0
+
+    text = page().text
+
+    assert "Nothing was sent to 2 recipients Broadcast 1" in text
+    assert "It was cancelled, so no more of it is sent." in text
+    assert "being sent now" not in text
+
+
+def test_the_page_says_why_in_plain_words_for_each_person(page, shop):
+    shop.faults(Fault("refuse", code=131026, recipients=frozenset({shop.phone(2)})))
+    shop.send(shop.planned(2))
+
+    text = page().text
+
+    assert "+65****0002 refused The message cannot be delivered: no WhatsApp" in text
+    assert "(#131026)" not in text
+
+
+def test_the_page_has_the_name_of_the_business_without_a_look_at_its_status(cli, shop):
+    target, list_file = shop.directory / "report.html", shop.file("two.csv", [(shop.phone(1),)])
+    planned = cli("broadcast", "plan", list_file, "--template", "opening_hours", "--lang", "en_US")
+    assert planned.code == 0
+    assert cli("broadcast", "report", 1, "--html", target).code == 0
+
+    assert "Corner Bakery planned" in Page(target.read_text()).text
+    [channel] = cli("status", "shop", "--offline", "--json").data["channels"]
+    assert channel["connection"] is None, "a name does not prove a connection"
+
+
+def test_a_part_of_the_people_that_is_empty_has_no_alarming_colour() -> None:
+    reach = report.Reach.of({"read": 3}, Status.COMPLETED)
+
+    assert [group.name for group in report_page._groups(reach)] == ["reached", "none", "none"]
 
 
 def test_the_file_is_private_and_never_replaces_another(cli, shop, page_of):

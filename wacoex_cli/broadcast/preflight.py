@@ -17,7 +17,13 @@ from wacoex_cli.broadcast.providers import SendingProvider
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_mended, wait_for
 from wacoex_cli.channels.facts import Connection, ConnectionState
 from wacoex_cli.channels.look import hides_number, read_review
-from wacoex_cli.channels.model import Channel, Fact, Provider, values_of
+from wacoex_cli.channels.model import (
+    BUSINESS_NAME,
+    Channel,
+    Fact,
+    Provider,
+    values_of,
+)
 from wacoex_cli.contacts.store import is_marketing
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError, counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first
@@ -48,7 +54,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_SECONDS, _REREAD_SECONDS = 1.0, 600.0
 _BAD_TOKEN = 190
-_FIELDS = (*SENDING_FIELDS, "last_onboarded_time")
+_FIELDS = (*SENDING_FIELDS, "last_onboarded_time", BUSINESS_NAME)
 
 
 async def check_channel(

@@ -285,15 +285,15 @@ class Reach(NamedTuple):
         if self.parts.get(RowState.PENDING, 0) == people:
             is_over = self.status is Status.CANCELLED
             return f"nothing was sent to {counted(people, 'recipient')}{'' if is_over else ' yet'}"
-        said = [f"{self.reached} of {people} reached"]
+        said = [f"{self.reached:,} of {people:,} reached"]
         if self.reached:
-            said.append(f"{self.read} read ({percent(self.read, people)})")
+            said.append(f"{self.read:,} read ({percent(self.read, people)})")
         if need := self.need_you:
-            said.append(f"{need} {'needs' if need == 1 else 'need'} you")
+            said.append(f"{need:,} {'needs' if need == 1 else 'need'} you")
         if silent := self.unknown - self.parts.get(RowState.AMBIGUOUS, 0):
-            said.append(f"{silent} not known yet")
+            said.append(f"{silent:,} not known yet")
         if self.unsent:
-            said.append(f"{self.unsent} {self._words(RowState.PENDING, 'not sent yet')}")
+            said.append(f"{self.unsent:,} {self._words(RowState.PENDING, 'not sent yet')}")
         return ", ".join(said)
 
     def to_json(self) -> dict[str, Any]:
@@ -374,10 +374,10 @@ def next_steps(broadcast_id: int, reach: Reach, *, is_being_sent: bool) -> list[
         steps.append(
             NextStep(
                 "when the cause is gone, to send it again to who failed",
-                f"Help {counted(failed, 'person')} who did not get it",
-                "The causes are below, each with what helps. When a cause is gone, this command"
-                " sends the message again to those who failed. It leaves out who opted out and who"
-                " must be left alone.",
+                f"{counted(failed, 'person')} did not get it",
+                "Each cause is below, with what helps. When a cause is gone, this command sends"
+                " the message again. It leaves out people who opted out, and people whom Meta"
+                " wants you to leave alone.",
                 f"wacoex broadcast retry {broadcast_id}",
             )
         )
@@ -474,7 +474,7 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
     reach = Reach.of(data["counts"], Status(data["status"]), data["outcome"]["handled"])
     if reach.recipients and data["status"] != Status.PLANNED:
         yield f"  {reach.sentence()}"
-    states = ", ".join(f"{n} {name}" for name, n in data["counts"].items() if n)
+    states = ", ".join(f"{n:,} {name}" for name, n in data["counts"].items() if n)
     yield f"  {counted(data['recipients'], 'recipient')}: {states or 'none'}"
     if data["status"] != Status.PLANNED:
         for title, n, group in (
@@ -482,8 +482,8 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
             ("unknown", reach.unknown, UNKNOWN),
         ):
             if n:
-                kinds = "; ".join(f"{many} {words}" for _, words, many in reach.kinds(group))
-                yield f"  {title}: {n} ({kinds})"
+                kinds = "; ".join(f"{many:,} {words}" for _, words, many in reach.kinds(group))
+                yield f"  {title}: {n:,} ({kinds})"
     if _held_back(data["counts"]):
         yield "  what Meta holds back and does not send later fails"
     for skip_reason, n in data["skipped"].items():

@@ -30,6 +30,7 @@ from wacoex_cli.broadcast.report import (
     percent,
 )
 from wacoex_cli.channels.facts import stored_facts
+from wacoex_cli.channels.model import BUSINESS_NAME
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import calendar_text, duration_text, from_text
@@ -131,12 +132,11 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True)
 class Chart:
-    """What the template draws: shapes with their labels, and the ends of both axes."""
+    """What the template draws: shapes with their labels, and the words along both axes."""
 
     caption: str
     scale: Sequence[str]
-    first: str
-    last: str
+    moments: Sequence[str]
     paths: Sequence[Shape]
     labels: Sequence[Label]
 
@@ -148,8 +148,8 @@ class _Plot:
         self, first: float, last: float, highest: float, *, is_whole: bool = False
     ) -> None:
         self.first, self.last = first, last
-        # The scale ends at a round number somewhat above the highest value.
-        wanted = highest * _HEADROOM
+        # The scale ends at a round number. The end of a count may lie on it.
+        wanted = highest if is_whole else highest * _HEADROOM
         unit = 10.0 ** math.floor(math.log10(wanted))
         # Half of it is shown too: there is no half a message.
         steps = _EVEN if is_whole and unit <= 1 else _ROUND
@@ -178,12 +178,12 @@ class _Plot:
         self, caption: str, zone: zoneinfo.ZoneInfo, paths: Sequence[Shape], labels: Sequence[Label]
     ) -> Chart:
         scale = (_short(self.top), _short(self.top / 2), "0")
-        ends = (datetime.fromtimestamp(at, UTC).astimezone(zone) for at in (self.first, self.last))
         span = self.last - self.first
+        moments = (self.first, self.first + span / 2, self.last)
+        ticks = (datetime.fromtimestamp(moment, UTC).astimezone(zone) for moment in moments)
         form = "%H:%M:%S" if span <= _WITH_SECONDS else "%H:%M"
         form = f"%a %d %b {form}" if span > _WITHOUT_DAY else form
-        first, last = (end.strftime(form) for end in ends)
-        return Chart(caption, scale, first, last, paths, spread(labels))
+        return Chart(caption, scale, [tick.strftime(form) for tick in ticks], paths, spread(labels))
 
 
 def spread(labels: Sequence[Label]) -> list[Label]:
@@ -274,7 +274,9 @@ def _styled(text: str) -> Markup:
 def _does(button: Mapping[str, Any]) -> str:
     kind = kind_of(button)
     if kind == "URL":
-        return f"opens {BRACES.sub('…', str(button.get('url', '')))}"
+        # What stands behind a question mark counts clicks, and tells a reader nothing.
+        page, _, rest = BRACES.sub("…", str(button.get("url", ""))).partition("?")
+        return f"opens {page}{'?…' if rest else ''}"
     if kind == "PHONE_NUMBER":
         return f"calls {button.get('phone_number', '')}"
     return "sends this as a reply" if kind == "QUICK_REPLY" else ""
@@ -292,8 +294,8 @@ def html_page(
     zone, business = "UTC", None
     if channel is not None:
         zone = zone_of(workspace, channel)
-        facts = stored_facts(state, [channel], now, ["verified_name"])[channel.channel_id]
-        business = facts.values.get("verified_name")
+        facts = stored_facts(state, [channel], now, [BUSINESS_NAME])[channel.channel_id]
+        business = facts.values.get(BUSINESS_NAME)
     clock = zoneinfo.ZoneInfo(zone)
     reach = Reach.of(data["counts"], broadcast.status, data["outcome"]["handled"])
     span = Rows(state, broadcast_id).dispatch_span()
@@ -315,7 +317,9 @@ def html_page(
         business=business or broadcast.channel,
         zone=zone,
         made_at=calendar_text(now, zone),
-        headline=_sentence(reach.sentence()).rstrip(".").replace(" %", "\u00a0%"),
+        sent=_sent(data, time),
+        initial=_initial(plain(business or broadcast.channel)),
+        headline=_sentence(reach.sentence()).rstrip(".").replace(" %", "\u00a0%").split(", "),
         sentence=_sentence,
         groups=_groups(reach),
         bar=_bar(reach),
@@ -346,6 +350,23 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
+def _sent(data: Mapping[str, Any], time: Callable[[str | None], str]) -> str:
+    """When it was planned or sent; one time is enough where both ends are in the same minute."""
+    if not data["started_at"]:
+        return f"Planned {time(data['planned_at'])}."
+    started, finished = time(data["started_at"]), time(data["finished_at"])
+    if not data["finished_at"]:
+        return f"Started {started}."
+    if finished == started:
+        return f"Sent {started}."
+    return f"Started {started}, finished {finished}."
+
+
+def _initial(name: str) -> str:
+    """The first letter or digit of a name, for the round picture of a chat."""
+    return next((sign.upper() for sign in name if sign.isalnum()), "#")
+
+
 class Group(NamedTuple):
     """One of the three parts of the recipients: its class, words, number, share and kinds."""
 
@@ -364,7 +385,7 @@ def _groups(reach: Reach) -> list[Group]:
         ("unknown", "Unknown", reach.unknown, UNKNOWN),
     )
     return [
-        Group(name, title, n, percent(n, reach.recipients), reach.kinds(group))
+        Group(name if n else "none", title, n, percent(n, reach.recipients), reach.kinds(group))
         for name, title, n, group in parts
     ]
 
@@ -430,11 +451,11 @@ def _progress_chart(
             points[row["status"]].append((_seconds(row["at"]) + stretch.seconds, row["n"]))
     moments = [moment for listed in points.values() for moment, _ in listed]
     first = min(moments) - stretch.seconds
-    plot = _Plot(first, max(moments), max(data["funnel"]["recipients"], 1), is_whole=True)
     shown = {name: listed for name, listed in points.items() if listed}
     sums = {name: sum(n for _, n in listed) for name, listed in shown.items()}
+    plot = _Plot(first, max(moments), max(sums.values()), is_whole=True)
     return plot.chart(
-        "How many messages were accepted, delivered and read by when.",
+        "The messages that were accepted, delivered and read, added up over time.",
         zone,
         [Shape(name, plot.rising(listed)) for name, listed in shown.items()],
         [Label(name, plot.y(n), f"{name} {n:,}") for name, n in sums.items()],

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from wacoex_cli.channels.model import (
+    BUSINESS_NAME,
     RE_REGISTERED,
     SUBSCRIBED_APPS,
     VISIBLE,
@@ -383,7 +384,8 @@ def stored_facts(
             now,
             shown,
             events[channel.channel_id],
-            is_known=bool(shown),
+            # The name alone says nothing of the connection.
+            is_known=any(fact.name != BUSINESS_NAME for fact in shown),
             sightings={it.name: Sighting.from_fact(it) for it in stored if it.name in seen},
         )
     return found

@@ -23,6 +23,8 @@ OFFBOARDED_HERE = "WACOEX_OFFBOARDED"
 META = "meta"
 NOT_AVAILABLE = "not_available"
 WABA_PREFIX = "waba."
+BUSINESS_NAME = "verified_name"
+"""The name that people see of a business (Meta: phone number)."""
 TOKEN_PREFIX = "token."  # noqa: S105 - the beginning of a fact's name
 PHONE_NUMBER_FIELDS = (
     "status", "is_on_biz_app", "platform_type", "health_status", "quality_rating", "quality_score",

@@ -23,7 +23,15 @@ from wacoex_cli.channels.facts import (
     reconnections,
     stored_facts,
 )
-from wacoex_cli.channels.model import VISIBLE, EvidenceKind, Fact, Sign, address_of, values_of
+from wacoex_cli.channels.model import (
+    BUSINESS_NAME,
+    VISIBLE,
+    EvidenceKind,
+    Fact,
+    Sign,
+    address_of,
+    values_of,
+)
 from wacoex_cli.channels.store import AccountEvents, Channels, Facts, Signs
 from wacoex_cli.devices.store import Devices
 from wacoex_cli.events.store import catch_up
@@ -242,7 +250,10 @@ def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
         elif is_hidden:
             note_hidden(facts, VISIBLE, caller)
         with state.transaction():
-            Facts(state).store(key, [its.to_fact(name) for name, its in facts.sightings.items()])
+            sightings = [its.to_fact(name) for name, its in facts.sightings.items()]
+            # Pages call the business by its name, also before the first `wacoex status`.
+            names = [fact for fact in read if fact.name == BUSINESS_NAME]
+            Facts(state).store(key, [*names, *sightings])
         return facts.connection, check_standing(facts, standing, zone_of(workspace, channel))
 
     return check

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from wacoex_cli.channels.facts import CHANNELS, FACTS, stored_facts
-from wacoex_cli.channels.model import EvidenceKind, Sign, channel_address
+from wacoex_cli.channels.model import (
+    BUSINESS_NAME,
+    EvidenceKind,
+    Sign,
+    channel_address,
+)
 from wacoex_cli.channels.registry import choose_channel
 from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import RefusedError, UsageError
@@ -287,7 +292,7 @@ def _page(workspace: Workspace, link: Row | None, now: datetime, shows: str) -> 
     if not _is_valid(link, now):
         return _rendered(410, shows="expired")
     deadline_at = standings(workspace, [channel], now)[channel.channel_id].deadline_at
-    facts = stored_facts(workspace.state, [channel], now, ["verified_name"])[channel.channel_id]
+    facts = stored_facts(workspace.state, [channel], now, [BUSINESS_NAME])[channel.channel_id]
     since = Signs(workspace.state).newest(
         [channel_address(channel.channel_id)],
         EvidenceKind.CONFIRMED,
@@ -299,7 +304,7 @@ def _page(workspace: Workspace, link: Row | None, now: datetime, shows: str) -> 
         200,
         shows=shows,
         channel=channel.name,
-        business=facts.values.get("verified_name"),
+        business=facts.values.get(BUSINESS_NAME),
         phone=channel.phone,
         zone=zone,
         deadline=calendar_text(deadline_at, zone) if deadline_at else None,
