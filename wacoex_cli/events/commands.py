@@ -256,7 +256,7 @@ def listen(
 
     wacoex answers each delivery once it is in the state file, and processes it afterwards. It needs
     a meta-app-secret or a respondio-signing-key, and for Meta's handshake a
-    webhook-verify-token. Put a reverse proxy with TLS before it. With --json each delivery is
+    webhook-verify-token. Put a reverse proxy with TLS in front of it. With --json each delivery is
     one object a line.
     """
     from wacoex_cli.events import listener
