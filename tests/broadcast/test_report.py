@@ -470,7 +470,7 @@ def test_each_picture_has_words_for_those_who_do_not_see_it(page, page_of):
 
     names = [value for tag, name, value in made.attributes if (tag, name) == ("svg", "aria-label")]
     assert len(names) == 2
-    assert "How many messages were accepted, delivered and read by when." in names[0]
+    assert "How many messages were accepted, delivered and read over time." in names[0]
     assert "left in any one second; the limit is 20." in names[1]
 
 

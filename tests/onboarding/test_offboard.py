@@ -271,7 +271,7 @@ def test_what_changes_and_what_does_not_is_told_before_the_name_is_typed(shop: S
     assert isinstance(done.error, DeclinedError)
     assert (done.exit_code, shop.states()) == (1, {})
     told = "\n".join(person.notes)
-    assert "neither the WhatsApp Business Account nor the phone number is deleted" in told
+    assert "Meta deletes neither the WhatsApp Business Account nor the phone number" in told
     assert "chats stay on the phone" in told
     assert "respond.io keeps its contacts" in told
 

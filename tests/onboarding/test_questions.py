@@ -436,7 +436,7 @@ def test_another_partner_leads_to_the_four_steps() -> None:
 
     assert (finding.id, finding.severity) == ("WX602", Severity.WARNING)
     assert len(finding.remedy) == 4
-    assert [fact.said_by for fact in finding.evidence] == ["bo said", "says meta"]
+    assert [fact.said_by for fact in finding.evidence] == ["bo said", "Meta"]
 
 
 def test_a_partner_that_is_taken_off_is_no_finding() -> None:

@@ -117,7 +117,7 @@ class SendOptions(NamedTuple):
         int | None, _option("--expect", "N", "Refuse unless exactly N people would get it.")
     ] = None
     overrule: Annotated[
-        list[str] | None, _option("--overrule", "ID", "Send although this check is critical.")
+        list[str] | None, _option("--overrule", "ID", "Send although this finding is critical.")
     ] = None
     canary: Annotated[
         int | None,
@@ -487,10 +487,10 @@ def report(
     invocation: Invocation,
     broadcast_id: IdArgument,
     csv: Annotated[
-        str | None, _option("--csv", "FILE", "Every row into a new CSV file; - is stdout.")
+        str | None, _option("--csv", "FILE", "Write every row to a new CSV file; - is stdout.")
     ] = None,
     html: Annotated[
-        str | None, _option("--html", "FILE", "A page with pictures into a new HTML file.")
+        str | None, _option("--html", "FILE", "Write a page with charts to a new HTML file.")
     ] = None,
     show_numbers: Annotated[
         bool, typer.Option("--show-numbers", help="Do not mask the phone numbers in the page.")
@@ -501,21 +501,21 @@ def report(
     CSV puts an apostrophe before a cell that a spreadsheet would run as a formula, and so
     before each phone number ('+6591234567); wacoex can read such numbers. The text shows the
     rows that went wrong, --csv and --json have every row. The page of --html is one file that
-    loads nothing from a network; it masks phone numbers unless you say --show-numbers.
+    loads nothing from a network; it masks phone numbers unless you add --show-numbers.
     """
     if csv == "-" and invocation.json:
         raise UsageError(
-            "`--json` and `--csv -` both want standard output",
+            "`--json` and `--csv -` both write to standard output",
             hint="give `--csv` a file, or leave one of them out",
             code="two_outputs",
         )
     if html == "-":
         raise UsageError(
-            "`--html` wants a file", hint="name one, such as `report.html`", code="not_a_file"
+            "`--html` needs a file", hint="name one, such as `report.html`", code="not_a_file"
         )
     if show_numbers and html is None:
         raise UsageError(
-            "`--show-numbers` is about the page of `--html`",
+            "`--show-numbers` applies to the page of `--html` only",
             hint="add `--html FILE`; text, CSV and JSON show the numbers anyway",
             code="no_page",
         )

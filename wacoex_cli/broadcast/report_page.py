@@ -434,7 +434,7 @@ def _progress_chart(
     shown = {name: listed for name, listed in points.items() if listed}
     sums = {name: sum(n for _, n in listed) for name, listed in shown.items()}
     return plot.chart(
-        "How many messages were accepted, delivered and read by when.",
+        "How many messages were accepted, delivered and read over time.",
         zone,
         [Shape(name, plot.rising(listed)) for name, listed in shown.items()],
         [Label(name, plot.y(n), f"{name} {n:,}") for name, n in sums.items()],

@@ -46,7 +46,7 @@ _HOLDERS = (
     "SELECT holder FROM locks UNION SELECT r.holder FROM broadcasts b JOIN recipients r"
     " ON r.broadcast_id = b.broadcast_id WHERE r.state = 'sending'"
 )
-_DIED = "the sender died after the request left, or may have"
+_DIED = "the sender died, perhaps after the request left"
 _NOTED = "it left in a try that is not recorded: the state file went back in time"
 _ADOPTED = "another copy of the state file may have sent it"
 

@@ -59,7 +59,7 @@ _RESPONDIO = (
     " and documents no codes."
 )
 _META_SILENT = (
-    "Meta's rule: its list does not have this code, which was seen, or is in a client library. Meta"
+    "Meta's rule: its list does not have this code. Others saw it, or a client library has it. Meta"
     " asks to decide by the code and its details."
 )
 _SOURCES = ("meta-errors", "respondio-api")

@@ -363,7 +363,9 @@ def mac(
     invocation: Invocation,
     month: Annotated[
         str | None,
-        typer.Option("--month", metavar="YYYY-MM", help="The month, in UTC; else the present one."),
+        typer.Option(
+            "--month", metavar="YYYY-MM", help="The month, in UTC; the current one if left out."
+        ),
     ] = None,
 ) -> Result:
     """Count the contacts that were active in a month, and those that only echoes made active.

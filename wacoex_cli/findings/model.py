@@ -20,6 +20,7 @@ PERSON = "person"
 """The source of what a person said or typed."""
 # Stands for the name of a channel in what is said about several.
 _ANY_CHANNEL = "NAME"
+_SOURCE_NAMES = {"meta": "Meta", "respondio": "respond.io"}
 _MOST_FACTS = 2
 
 
@@ -53,12 +54,12 @@ class Evidence:
     @property
     def said_by(self) -> str:
         """How a person reads who said it: Meta only what Meta said, and you what you typed."""
-        name = "respond.io" if self.source == "respondio" else self.source
+        name = _SOURCE_NAMES.get(self.source, self.source)
         if not self.is_said:
             return f"{name} was asked"
         if self.source == PERSON:
             return f"{self.who} said" if self.who else "you said"
-        return f"says {name}" if self.source in ("meta", "respondio") else name
+        return name
 
     def to_json(self) -> dict[str, object]:
         """The evidence under the keys that the JSON output fixes."""

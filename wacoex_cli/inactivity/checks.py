@@ -307,11 +307,11 @@ def check_running(
     """
     if last_run is None:
         case = "never"
-        text = "no run is recorded and no schedule installed"
+        text = "no run is recorded, and no schedule is installed"
         if schedule:
             text = (
-                f"no run is recorded, though {schedule['kind']} on {schedule['host']} was to"
-                f" start it since {schedule['installed_at']}"
+                f"no run is recorded, though {schedule['kind']} on {schedule['host']} should have"
+                f" started it since {schedule['installed_at']}"
             )
     else:
         began = from_text(last_run["started_at"])

@@ -284,7 +284,7 @@ def break_connections(
     faults = [{"kind": kind, "probability": part} for kind, part in kinds.items() if part]
     _control(invocation, "POST", "faults", {"faults": faults})
     text = f"from now on the connection breaks at {percent:g} % of the messages"
-    return Result({"percent": percent}, [text if percent else "connections break no more"])
+    return Result({"percent": percent}, [text if percent else "connections no longer break"])
 
 
 @command(app, "partner", "wacoex sandbox partner remove", "wacoex sandbox partner add")
@@ -322,7 +322,7 @@ def inbox(
         int, typer.Option("--limit", metavar="N", min=1, max=1000, help="The newest N messages.")
     ] = 20,
 ) -> Result:
-    """Show what the people of the running sandbox got, and the notices that came for you."""
+    """Show what the people of the running sandbox got, and the notices that you got."""
     from datetime import datetime
 
     found = _control(invocation, "GET", "inbox")

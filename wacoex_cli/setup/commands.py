@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 root = group("", "Commands outside the groups.")
 auth = group("auth", "Tokens and other secrets: store them, delete them, see whether they work.")
 config = group("config", "The settings in use, and the files they come from.")
-state = group("state", "The one file that wacoex remembers everything in.")
+state = group("state", "The state file: the one file in which wacoex remembers everything.")
 
 _SETTING_COLUMNS = (
     Column("name", 9, least=24, fit="wrap"),
@@ -91,8 +91,8 @@ def login(
 ) -> Result:
     """Store a secret in the system's keyring.
 
-    It is asked for without being shown, or read from standard input. With `--channel` it is for
-    that channel alone, else for every channel without one of its own.
+    wacoex asks for it without showing it, or reads it from standard input. With `--channel` it
+    is for that channel alone, otherwise for every channel without one of its own.
     """
     from wacoex_cli.setup.auth import check_name, log_in
 
@@ -346,12 +346,13 @@ def restore(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Put a backup in the place of the state file, which is kept beside it.
+    """Put a backup in the place of the state file, and keep the old file beside it. wacoex
 
-    Refused while a process uses the state file, and for a backup that lacks what the state file
-    knows: what it never heard of would be sent again. Rows that were being sent when the backup
-    was made become ambiguous. Nothing is sent from one that was forced, or brought to another
-    machine, before `wacoex state adopt`.
+    refuses while a process uses the state file, and when the backup lacks what the state file
+
+    knows: wacoex would send that again. Rows that were being sent when the backup was made
+    become ambiguous (they may have gone out). wacoex sends nothing from a backup that was
+    forced, or brought to another machine, before `wacoex state adopt`.
     """
     from wacoex_cli.setup.state import prepare
 
@@ -380,14 +381,14 @@ def restore(
 def _too_old(file: Path, found: "Comparison") -> RefusedError:
     if found.unreadable:
         return RefusedError(
-            "nothing was restored: the present state file cannot be read, so nobody knows what"
+            "nothing was restored: the current state file cannot be read, so nobody knows what"
             f" {file} lacks ({found.unreadable})",
             hint="if it is the newest backup, add `--force`; before you send anything,"
             " settle what was sent after it",
             code="state_unreadable",
         )
     return RefusedError(
-        f"nothing was restored: {file} is older than the present state file and lacks"
+        f"nothing was restored: {file} is older than the current state file and lacks"
         f" {', '.join(_lacks(found))}",
         hint="restore a newer backup; with `--force` people may get a message twice",
         code="older_state",
