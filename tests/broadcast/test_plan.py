@@ -549,7 +549,7 @@ def test_a_row_that_a_person_settled_is_no_failure(shop, cli, failed):
     [
         ("ambiguous", "wacoex broadcast reconcile 1"),
         ("nonsense", "one of failed, rejected, retry, row, stop, all"),
-        ("-5", "is no class"),
+        ("-5", "is not a class"),
         ("190", "there are 1 failed with 131053, 2 rejected with 131026, 1 rejected with 131049"),
         ("stop", "has no failed rows of class stop"),
     ],

@@ -570,7 +570,7 @@ def test_when_more_than_twenty_of_ours_left_in_a_second_nobody_else_is_blamed() 
     trouble = Trouble(throttled=(Incident(3, 25, SEEN, peak=22, bunched=14),))
     [finding] = check_throttled(trouble, "shop")
 
-    assert "our own messages left too close together" in finding.title
+    assert "the messages from here left too close together" in finding.title
     assert "at most 22 left in one second; 14 left less than" in finding.evidence[0].text
     assert not any("partner check" in step for step in finding.remedy)
 
@@ -587,7 +587,7 @@ def test_ambiguous_rows_wait_for_a_decision_in_each_broadcast() -> None:
     [finding] = check_doubtful(trouble, "shop")
 
     assert (finding.id, finding.severity) == ("WX505", Severity.WARNING)
-    assert finding.title == "it is not known whether 3 messages went out"
+    assert finding.title == "nobody knows whether 3 messages went out"
     assert [step[-4:-1] for step in finding.remedy] == ["e 3", "e 5"]
 
 

@@ -358,7 +358,7 @@ def test_a_monitoring_system_gets_one_line_with_performance_data_first(run: Run,
         " | 'shop'=1.5;4:;2:;;14 'spa'=U;4:;2:;;14 'cafe'=12.1;4:;2:;;14"
     )
     assert others == [
-        "CRITICAL shop: WX102 somebody must open the app now; the deadline is 2026-11-24 21:30 UTC",
+        "CRITICAL shop: WX102 the app must be opened now; the deadline is 2026-11-24 21:30 UTC",
         "UNKNOWN spa: WX104 nothing says when the app was last opened",
         "OK cafe: the deadline is 2026-12-05 11:54 UTC; the app was confirmed to be open by ana",
         "`wacoex reminder notify` has never run here",

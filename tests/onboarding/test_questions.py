@@ -275,7 +275,7 @@ def test_nobody_else_holding_the_number_settles_the_step(go: Go) -> None:
     outcome = go(connect.other_partner, person)
 
     assert outcome.answer == {"other_partner": False, "seen": []}
-    assert "another partner than respond.io" in person.asked[0]
+    assert "a partner other than respond.io" in person.asked[0]
 
 
 def test_respond_io_is_no_other_partner_of_a_channel_that_goes_there(token: None, go: Go) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wacoex_cli
 from wacoex_cli.channels import registry
-from wacoex_cli.channels.model import META, RESPONDIO
+from wacoex_cli.channels.model import META
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.diagnosis.checks import newer_schema, run_checks
 from wacoex_cli.diagnosis.model import QUESTIONS, Answers, Symptom
@@ -22,6 +22,7 @@ from wacoex_cli.events.checks import check_missing, rank_causes
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import (
     PERSON,
+    SOURCE_NAMES,
     Evidence,
     Finding,
     Severity,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 
     FromAnswers = Callable[["Answers", ChannelView, str], list[Finding]]
 
-_SOURCE_NAMES = {META: "Meta", RESPONDIO: "respond.io", STATE: "the state file"}
 _EVERYWHERE = "all channels, and this machine"
 _BUNDLE_VERSION = 1
 _LATELY = timedelta(days=14)
@@ -255,7 +255,7 @@ def _text(found: Diagnosis, now: datetime) -> Iterator[str | Blocks | ForPerson 
     for source in found.sources:
         if source.ok is not True:
             word = "not asked" if source.ok is None else "no answer"
-            name = _SOURCE_NAMES.get(source.name, source.name)
+            name = SOURCE_NAMES.get(source.name, source.name)
             yield f"{name}: {word} ({source.reason})"
     channels, count = len(found.views), len(found.findings)
     what = f"{count} finding{'' if count == 1 else 's'}" if count else "nothing is wrong"

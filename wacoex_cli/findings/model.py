@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+SOURCE_NAMES = {"meta": "Meta", "respondio": "respond.io"}
+"""How a person reads the sources whose names are codes."""
 PERSON = "person"
 """The source of what a person said or typed."""
 # Stands for the name of a channel in what is said about several.
 _ANY_CHANNEL = "NAME"
-_SOURCE_NAMES = {"meta": "Meta", "respondio": "respond.io"}
 _MOST_FACTS = 2
 
 
@@ -54,7 +55,7 @@ class Evidence:
     @property
     def said_by(self) -> str:
         """How a person reads who said it: Meta only what Meta said, and you what you typed."""
-        name = _SOURCE_NAMES.get(self.source, self.source)
+        name = SOURCE_NAMES.get(self.source, self.source)
         if not self.is_said:
             return f"{name} was asked"
         if self.source == PERSON:
