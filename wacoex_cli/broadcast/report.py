@@ -631,11 +631,12 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
     yield f"  {told}; {limit['used_in_24_hours']} were messaged in the last 24 h"
     basis = estimate["new_macs_basis"]
     most = "at most " if basis["not_known"] else ""
-    asked = basis["asked_at_respondio"]
+    active, asked = basis["active_by_events"], basis["asked_at_respondio"]
     looked_up = f"; wacoex looked up {counted(asked, 'person')} there" if asked else ""
     yield (
         f"  new MACs (monthly active contacts) at respond.io: {most}{estimate['new_macs']};"
-        f" by the events here {basis['active_by_events']} of them were active this month{looked_up}"
+        f" by the events here {counted(active, 'recipient')} {'was' if active == 1 else 'were'}"
+        f" active this month{looked_up}"
     )
 
 
