@@ -184,7 +184,7 @@ def test_it_knows_whether_a_test_notice_was_ever_taken(clinic, monkeypatch) -> N
         ]
         return [fact["text"] for fact in findings[0]["evidence"]]
 
-    assert evidence() == ["1 address has never been sent a notice or a test"]
+    assert evidence() == ["1 address has never got a notice or a test"]
 
     assert clinic.run("reminder", "notify", "--test").code == 6
     [failed] = evidence()

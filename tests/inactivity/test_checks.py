@@ -528,11 +528,11 @@ FAILED = NoticeAddress("json://b", None, "no route")
 @pytest.mark.parametrize(
     ("reach", "said"),
     [
-        (NoticeReach(), ["no notice and no test was ever sent"]),
-        (NoticeReach((None,)), ["1 address has never been sent a notice or a test"]),
+        (NoticeReach(), ["wacoex has never sent a notice or a test"]),
+        (NoticeReach((None,)), ["1 address has never got a notice or a test"]),
         (
             NoticeReach((None, TAKEN, None)),
-            ["2 addresses have never been sent a notice or a test", "json://a took a notice"],
+            ["2 addresses have never got a notice or a test", "json://a took a notice"],
         ),
         (NoticeReach((FAILED,), (TAKEN,)), ["the last test to json://b failed: no route"]),
     ],

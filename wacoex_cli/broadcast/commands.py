@@ -39,7 +39,9 @@ FileOption = Annotated[
 ]
 
 _ID = typer.Argument(
-    metavar="ID", help="The broadcast's number.", autocompletion=completing("broadcast")
+    metavar="ID",
+    help="The id of the broadcast, as `wacoex broadcast list` shows it.",
+    autocompletion=completing("broadcast"),
 )
 IdArgument = Annotated[int, _ID]
 
@@ -85,7 +87,7 @@ class PlanOptions(NamedTuple):
     ] = None
     exclude: Annotated[
         list[Path] | None,
-        _option("--exclude", "FILE", "Send to nobody in this list. May be given again."),
+        _option("--exclude", "FILE", "Send to nobody on this list. May be repeated."),
     ] = None
     accept_possible: Annotated[
         bool,
@@ -208,7 +210,9 @@ def plan(
 ) -> Result:
     """Check a list of recipients against a template and freeze it. Sends to nobody on the list.
 
-    With --test one message goes to the given number, after a yes. It is a separate broadcast with
+    With --test wacoex sends one message to the given number, after you say yes. It is a
+
+    separate broadcast with
     the values of the first row. wacoex waits up to a minute for its status from the listener.
     """
     from wacoex_cli.broadcast.plan import PlanOrder
@@ -262,10 +266,11 @@ def send(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Send a planned broadcast, or plan and send in one go with --to.
+    """Send a planned broadcast, or plan and send in one go with --to. Without an id, wacoex
 
-    Without an id the one planned broadcast of the channel is sent. Ctrl-C once lets running
-    requests finish and prints how to continue; twice stops at once. A canary and quiet hours stay
+    sends the one planned broadcast of the channel. Ctrl-C once lets running requests finish and
+
+    prints how to continue; twice stops at once. A canary and quiet hours stay
     with the broadcast: `resume` keeps to them too.
     """
     _check(invocation, options.rate, progress)
@@ -304,7 +309,7 @@ def retry(
 ) -> Result:
     """Send the failed rows of a broadcast again, in a broadcast of their own.
 
-    People who have opted out meanwhile, or who have the message by now, are left out.
+    wacoex leaves out people who have opted out since, or who have the message by now.
     """
     _check(invocation, options.rate, progress)
     from wacoex_cli.broadcast.guards import send_order

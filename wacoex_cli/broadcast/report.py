@@ -584,8 +584,7 @@ def list_text(data: dict[str, Any]) -> Iterator[str]:
     for title in data["title_lines"]:
         yield f"  line {title['line']} above the header is left out: {title['text']}"
     if data["user_id_column"] not in (None, data["phone_column"]):
-        column = data["user_id_column"]
-        yield f"  where there is no number, wacoex uses the user id in column `{column}`"
+        yield f"  without a number, wacoex takes the user id in column `{data['user_id_column']}`"
     if data["other_phone_columns"]:
         others = ", ".join(f"`{name}`" for name in data["other_phone_columns"])
         yield (
@@ -631,12 +630,11 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
     yield f"  {told}; {limit['used_in_24_hours']} were messaged in the last 24 h"
     basis = estimate["new_macs_basis"]
     most = "at most " if basis["not_known"] else ""
-    active, asked = basis["active_by_events"], basis["asked_at_respondio"]
-    looked_up = f"; wacoex looked up {counted(asked, 'person')} there" if asked else ""
+    asked = basis["asked_at_respondio"]
     yield (
-        f"  new MACs (monthly active contacts) at respond.io: {most}{estimate['new_macs']};"
-        f" by the events here {counted(active, 'recipient')} {'was' if active == 1 else 'were'}"
-        f" active this month{looked_up}"
+        f"  new MACs (monthly active contacts) at respond.io: {most}{estimate['new_macs']}; active"
+        f" this month by the events here: {basis['active_by_events']}"
+        f"{f'; looked up there: {asked}' if asked else ''}"
     )
 
 

@@ -377,7 +377,7 @@ class _SendTask:
         people = max(0, overlap.people - left_out)
         if self.order.expect not in (None, people):
             raise RefusedError(
-                f"nothing was sent: it is for {counted(people, 'person')}, not {self.order.expect}",
+                f"nothing sent: it goes to {counted(people, 'person')}, not {self.order.expect}",
                 hint=f"look at it: wacoex broadcast show {number}",
                 code="unexpected_count",
             )
@@ -695,7 +695,7 @@ def _send_test(
         if _reached(state, number) is not RowState.PENDING:
             raise
         if error.code == "preflight":
-            error.hint = "the plan says what to do first; a test cannot overrule a finding"
+            error.hint = "do first what the plan says; a test cannot overrule a finding"
         return Trial(phone, exit_status=error.exit_status, errors=(error,))
     exit_status, errors = sent.exit_code, tuple(sent.errors)
     if exit_status > _ENDED_BY_SIGNAL:

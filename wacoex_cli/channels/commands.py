@@ -232,13 +232,13 @@ def remove(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Archive a channel. Its history is kept, and `restore` brings it back."""
+    """Archive a channel. Its history stays, and `restore` brings it back."""
     from wacoex_cli.channels.registry import active, archive_channel, changed
 
     with invocation.open_workspace() as workspace:
         channel = active(workspace.state, name)
         if not dry_run:
-            question = f"Archive channel `{name}` ({channel.phone})? Its history is kept."
+            question = f"Archive channel `{name}` ({channel.phone})? Its history stays."
             if not (yes or TerminalDialogue(invocation).confirm(question, flag="--yes")):
                 raise DeclinedError("declined", hint="nothing was changed")
             channel = archive_channel(workspace.state, name, workspace.clock.now())

@@ -365,7 +365,9 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
             check = _with(check, f"not known: {question.unknown}", "wacoex", now)
     found = []
     if answers.says("on_phone", False):
-        check = _with(check, "they are not on the primary phone: they were not sent", PERSON, now)
+        check = _with(
+            check, "they are not on the primary phone, so they were not sent", PERSON, now
+        )
     if answers.says("from_unsupported"):
         said = "they were sent from WhatsApp for Windows or a watch with Wear OS"
         found.append(_answered("WX301", view, said, now))

@@ -278,7 +278,7 @@ def install(
     systemd: SystemdOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Install a systemd timer where that works, else a line in your crontab.
+    """Install a systemd timer where that works, otherwise a line in your crontab.
 
     It starts `reminder notify` each hour, with the state file and the settings in use here, and
     without any secret. Installing it again changes nothing. If nobody would receive a notice, it

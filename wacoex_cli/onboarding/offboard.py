@@ -612,7 +612,7 @@ async def _connected_again(context: Context, proof: Record, connection: Connecti
 
 OFFBOARD_STEPS: Mapping[Step, Action] = {
     Step("what-changes", "What changes, confirmed by name", Nature.ASKED): what_changes,
-    Step("broadcasts", "Broadcasts under way are paused", Nature.DONE): broadcasts,
+    Step("broadcasts", "Running broadcasts are paused", Nature.DONE): broadcasts,
     Step("backup", "A backup", Nature.ASKED): backup,
     Step("route", "Disconnect it, in the app or in Meta Business Settings", Nature.ASKED): checked(
         route

@@ -104,8 +104,8 @@ def start(
     """Run the sandbox until Ctrl-C, and write the files to practise with.
 
     It is strict: it refuses what Meta refuses, with Meta's codes, and takes 20 messages a second.
-    Beside the settings it writes customers.csv, messy.csv and webhooks.ndjson. A file that is
-    there already is kept.
+    Beside the settings it writes customers.csv, messy.csv and webhooks.ndjson. It keeps files
+    that are there already.
     """
     from wacoex_cli.sandbox import practice, serve, world
 
@@ -118,7 +118,7 @@ def start(
         for line in (
             f"sandbox ready at {base_url} (this is not Meta); stop it with Ctrl-C",
             f"written to {env.parent}: {env.name}, {', '.join(practice.practice_files())}",
-            *(f"{name} was there already and is kept" for name in kept),
+            *(f"{name} was there already, and stays as it is" for name in kept),
             "in another terminal:",
             f"  cd {env.parent}",
             f"  . ./{env.name}",
