@@ -136,7 +136,7 @@ def test_expected_people_are_those_of_now(shop, control, cli, renewal):
     sent = cli("broadcast", "send", number, *FINE, "--expect", "1")
 
     assert (refused.code, sent.code) == (5, 0)
-    assert "it goes to 1 person, not 2" in refused.err
+    assert "it is for 1 person, not 2" in refused.err
 
 
 def test_a_template_that_became_utility_leaves_who_was_skipped_skipped(shop, control, cli, renewal):

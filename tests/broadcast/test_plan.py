@@ -616,7 +616,7 @@ def test_the_checks_before_sending_are_those_of_any_broadcast(shop, cli, failed)
     refused = again(cli, "131026", "--expect", "5")
 
     assert refused.code == 5
-    assert "it goes to 2 people, not 5" in refused.err
+    assert "it is for 2 people, not 5" in refused.err
 
 
 def test_a_test_whose_sender_was_killed_is_not_what_is_sent_without_an_id(shop, cli):

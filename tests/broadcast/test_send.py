@@ -103,7 +103,7 @@ def test_expect_refuses_unless_exactly_so_many_people_would_be_sent_to(shop, cli
     shop.planned(3)
     refused = cli(*SEND, "--yes", "--expect", 4)
     assert refused.code == 5
-    assert "it goes to 3 people, not 4" in refused.err
+    assert "it is for 3 people, not 4" in refused.err
     assert shop.world.log.arrivals == []
 
     assert cli(*SEND, "--yes", "--expect", 3).code == 0

@@ -377,7 +377,7 @@ class _SendTask:
         people = max(0, overlap.people - left_out)
         if self.order.expect not in (None, people):
             raise RefusedError(
-                f"nothing sent: it goes to {counted(people, 'person')}, not {self.order.expect}",
+                f"nothing was sent: it is for {counted(people, 'person')}, not {self.order.expect}",
                 hint=f"look at it: wacoex broadcast show {number}",
                 code="unexpected_count",
             )
