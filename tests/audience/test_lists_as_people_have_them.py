@@ -108,7 +108,7 @@ def test_a_broken_record_is_refused_by_itself() -> None:
     objects += ['{"phone": true}', '{"phone": "\\ud800"}', '{"phone": "5", "tags": [1]}']
     assert [fault for _, _, fault in faults("\n".join(objects))] == [
         *(None, "it is not valid JSON", "it is not a JSON object", "it has `phone` twice"),
-        *("a list, no phone number", "a boolean (true), no phone number"),
+        *("a list, not a phone number", "a boolean (true), not a phone number"),
         *("it holds half a character (a lone surrogate)", None),
     ]
 

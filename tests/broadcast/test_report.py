@@ -428,7 +428,7 @@ def test_the_page_tells_totals_errors_runs_and_what_went_wrong(page, page_of):
     assert "refused 1 person code 131026 The message cannot be delivered" in text
     assert "1 no phone number that can be read" in text
     assert "completed" in text
-    assert "Nobody had to decide anything." in text
+    assert "No decision of a person was needed." in text
 
 
 def test_numbers_are_masked_unless_they_are_asked_for(page, shop, page_of):

@@ -204,12 +204,13 @@ def test_what_it_says_when_it_starts(state_path: Path, monkeypatch: pytest.Monke
         [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        lines = [process.stderr.readline() for _ in range(5)]
+        lines = [process.stderr.readline() for _ in range(6)]
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
 
     said = "".join(lines)
-    assert "listening at http://127.0.0.1:" in lines[0]
+    assert "a new state file:" in lines[0]
+    assert "listening at http://127.0.0.1:" in lines[1]
     assert "https://shop.example/wa/webhooks/meta" in said
     assert "respond.io: closed, there is no respondio-signing-key" in said
     assert SECRET not in said + out + err

@@ -47,7 +47,7 @@ def test_the_rules_of_a_kind_are_shown_also_without_events(wacoex, kinds, rules)
 
     shown = wacoex("events", "list", *asked, tty=True).out
 
-    assert "no such event is here" in shown
+    assert "there is no such event yet" in shown
     sentences = [
         line for line in shown.splitlines() if re.match(r"(message|echo|edit)[a-z ]*: ", line)
     ]

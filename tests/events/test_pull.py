@@ -484,7 +484,7 @@ def test_recipients_of_broadcasts_are_read_and_meta_tells_their_statuses(
     assert planned.splitlines() == [
         "respond.io: contacts to read: 2, at least 2 calls,"
         " about 1 min at 5 message lists a second",
-        "Meta: the status of 2 messages of ours",
+        "Meta: the status of 2 of our messages",
     ]
     assert (data["contacts"], data["not_found"]) == (1, 1)
     assert data["history"] == {"available": True, "checked": 2, "why_not": None}

@@ -398,4 +398,4 @@ def test_a_preference_that_is_neither_stop_nor_resume_is_to_be_looked_at(
 
     [found] = found_in(shop)
     assert (found.id, found.severity) == ("WX213", Severity.WARNING)
-    assert found.title.startswith("no rule here judges it: look at user_preferences")
+    assert found.title.startswith("wacoex has no rule for it: look at user_preferences")

@@ -632,9 +632,9 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
     most = "at most " if basis["not_known"] else ""
     asked = basis["asked_at_respondio"]
     yield (
-        f"  new MACs (monthly active contacts) at respond.io: {most}{estimate['new_macs']}; active"
-        f" this month by the events here: {basis['active_by_events']}"
-        f"{f'; looked up there: {asked}' if asked else ''}"
+        f"  new MACs (monthly active contacts): {most}{estimate['new_macs']};"
+        f" active by the events here: {basis['active_by_events']}"
+        f"{f'; looked up at respond.io: {asked}' if asked else ''}"
     )
 
 
