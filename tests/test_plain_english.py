@@ -50,6 +50,24 @@ BANNED = {
     r"\bmeans nothing to\b": "does not know",
     r"\bin force\b": "in use",
     r"\bspelt\b|\bgainsay\w*|\bforgone\b": "plain words",
+    r"\bsays (?:meta|respondio)\b": "(Meta, 2 days ago)",
+    r"\ban own\b|\bour own app\b": "your own",
+    r"\b(?:goes|go|went) on where\b": "continues where",
+    r"\b(?:are|is) the most\b(?! [a-z])": "more than, at most",
+    r"\b(?:wants|want) (?:a file|the number|standard)\b": "needs, asks for, writes to",
+    r"\btells? about\b": "reports",
+    r"\bhangs? on it\b": "depends on it",
+    r"\bof what (?:became|becomes)\b|\bwhat (?:became|becomes) of\b": "what happened to",
+    r"\boneself\b": "yourself",
+    r"\bunless you say\b": "unless you add",
+    r"\bpresent (?:month|state file|one)\b": "current",
+    r"\bread otherwise\b|\botherwise than\b": "another text than, in another way than",
+    r"\bto who (?:failed|opted)\b|\bleaves out who\b": "to those who, leaves out people who",
+    r"\bgoes? along\b": "stays with it",
+    r"\bachieved of\b": "on average (set: ...)",
+    r"\bturned (?:the|a) request away\b": "refused the request",
+    r"\bdie in silence\b|\bcalls home\b|\blags?\b": "plain words",
+    r"\b(?:was|were) to (?:start|send|run)\b": "should have started",
 }
 _PHRASES = {re.compile(pattern, re.IGNORECASE): instead for pattern, instead in BANNED.items()}
 
@@ -57,7 +75,6 @@ _PHRASES = {re.compile(pattern, re.IGNORECASE): instead for pattern, instead in 
 EXCEPTIONS: dict[str, str] = {
     "CONTRIBUTING.md": "it shows the phrases beside what to write instead",
     "CHANGELOG.md": "what was released stays as it was written",
-    "docs/decisions/": "records of their day",
 }
 
 # Words that a page explains in parentheses where it first names them, or that explain others so.

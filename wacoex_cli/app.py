@@ -47,12 +47,12 @@ TABLE = {
         (
             "status",
             "diagnosis:root",
-            "Show the channels: what Meta says, what was found, and what to do.",
+            "Show the channels: what Meta says, what wacoex found, and what to do.",
         ),
         (
             "reminder",
             "inactivity:app",
-            "Never lose a channel: the app must be opened on the phone every 14 days.",
+            "Never lose a channel: remind people to open the app on the phone every 14 days.",
         ),
         (
             "partner",
@@ -94,7 +94,11 @@ TABLE = {
     ),
     "State": (
         ("config", "setup:config", "The settings in use, and the files they come from."),
-        ("state", "setup:state", "The one file that wacoex remembers everything in."),
+        (
+            "state",
+            "setup:state",
+            "The state file: the one file in which wacoex remembers everything.",
+        ),
         ("completion", "setup:root", "Print the completion script of a shell."),
     ),
     "Read": (

@@ -78,7 +78,7 @@ def test_a_certificate_that_is_not_trusted_is_named(attack: Attack, tmp_path: Pa
     with answering(always(PORTALS["a page"][0])) as url:
         ended = ask(attack, ("auth", "status"), url.replace("http:", "https:"))
     assert ended.code == 6
-    assert "TLS cannot be agreed on" in everything(ended)
+    assert "the two sides cannot agree on TLS" in everything(ended)
     body = b'{"data": {"is_valid": true, "expires_at": 0, "scopes": []}}'
     with answering(always(page("200 OK", body)), contexts["good"]) as url:
         assert ask(attack, ("auth", "status"), url, SSL_CERT_FILE=str(authority)).code == 0

@@ -339,7 +339,7 @@ def test_a_number_a_spreadsheet_shortened_is_named_for_what_it_is(text: str) -> 
     [
         ("", None, "no number in this row"),
         (" ", "SG", "no number in this row"),
-        ("9123 4567", None, "neither + and country code nor --country"),
+        ("9123 4567", None, "no + and country code, and no --country"),
         ("123", "SG", "not a phone number of SG"),
         ("call Ana", None, "not a phone number"),
     ],

@@ -737,7 +737,7 @@ def test_the_plan_says_how_the_list_was_read(shop, cli):
     outcome = cli("broadcast", "plan", file, "--template", "opening_hours", "--lang", "en_US")
 
     assert "line 1 above the header is left out: All customers" in outcome.out
-    assert "the numbers are those of column `mobile`, not of `phone`" in outcome.out
+    assert "wacoex takes the numbers from column `mobile`, not from `phone`" in outcome.out
 
 
 OPENING = ("--template", "opening_hours", "--lang", "en_US")

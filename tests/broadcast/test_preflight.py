@@ -470,10 +470,10 @@ def test_the_plan_tells_a_person_all_that(shop, cli, respondio):
     wrote(shop, 1)
     said = cli("broadcast", "plan", shop.people(3), *OPTIONS).out
 
-    assert "at 20/s (Meta's limit of a number in Coexistence) it takes 0 s, until 2026-" in said
+    assert "at 20/s (Meta's limit for a number in Coexistence) it takes 0 s, until 2026-" in said
     assert "through respond.io it would take 0 s at 5/s (until respond.io says" in said
     assert "0.1% of the portfolio's 2000 people in 24 h; 0 were messaged" in said
-    assert "  2 new MACs at respond.io: by the events here 0 were active this month, 3" in said
+    assert "  new MACs (monthly active contacts): 2; active by the events here: 0" in said
 
 
 @pytest.mark.usefixtures("silence")
@@ -572,7 +572,7 @@ def test_when_more_than_twenty_of_ours_left_in_a_second_nobody_else_is_blamed() 
     trouble = Trouble(throttled=(Incident(3, 25, SEEN, peak=22, bunched=14),))
     [finding] = check_throttled(trouble, "shop")
 
-    assert "our own messages left too close together" in finding.title
+    assert "the messages from here left too close together" in finding.title
     assert "at most 22 left in one second; 14 left less than" in finding.evidence[0].text
     assert not any("partner check" in step for step in finding.remedy)
 

@@ -246,7 +246,7 @@ def test_a_history_without_a_message_of_that_moment_names_the_rows_that_did_not_
     assert answer.data["rows"][0]["source"] == "Meta's message history"
     assert shop.counts(doubtful) == {"accepted": 4, "ambiguous": 2}, "and nothing moved"
     text = reconcile(cli, tty=True).out
-    assert "2 did not go out, as far as the list tells; not sent again" in text
+    assert "2 did not go out, by what the list shows; not sent again" in text
     assert "wacoex broadcast reconcile 1 --resend" in text
 
 

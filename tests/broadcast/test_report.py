@@ -478,7 +478,7 @@ def test_each_picture_has_words_for_those_who_do_not_see_it(page, page_of):
 
     names = [value for tag, name, value in made.attributes if (tag, name) == ("svg", "aria-label")]
     assert len(names) == 2
-    assert "The messages that were accepted, delivered and read, added up" in names[0]
+    assert "How many messages were accepted, delivered and read over time." in names[0]
     assert "left in any one second; the limit is 20." in names[1]
 
 
@@ -607,7 +607,7 @@ def test_the_funnel_counts_who_read_as_delivered_and_sent(cli, shop):
         "read": 1,
         "failed": 1,
     }
-    assert "how far the 4 came: 4 accepted (100 %), 2 sent (50 %)" in shown
+    assert "how far the 4 messages got: 4 accepted (100 %), 2 sent (50 %)" in shown
 
 
 def test_each_message_counts_once_for_each_status_in_the_picture(shop):

@@ -253,7 +253,7 @@ def test_unlinked_companions_are_to_be_linked_again_after_the_sync(
     assert (found.id, found.severity) == ("WX303", severity)
     assert found.title == f"companions were unlinked by connecting: {when}"
     result, listed = found.evidence
-    assert (result.text, result.said_by) == ("connecting", "says meta")
+    assert (result.text, result.said_by) == ("connecting", "Meta")
     assert (listed.text, listed.said_by) == (
         "unlinked: 1 web `desk 1`, 2 web `desk 2`",
         "device list",

@@ -159,7 +159,7 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
         "F82 F83": "open WhatsApp Manager, then Manage",
         "F84": "c. remove the partner",
         "F85": "loses the number: nothing comes in or goes out through the API",
-        "F86 F87": "neither the WhatsApp Business Account nor the phone number is deleted",
+        "F86 F87": "Meta deletes neither the WhatsApp Business Account nor the phone number",
         "F70": "all companion devices are unlinked",
     },
     symptom("missing-messages", "yes", "yes", "yes", "yes", "yes"): {

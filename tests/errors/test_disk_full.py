@@ -123,7 +123,7 @@ def test_a_plan_that_does_not_fit_leaves_nothing_behind(wacoex, disk) -> None:
     planned = wacoex(*PLAN, people(MANY))
 
     assert (planned.code, problem_of(planned)["code"]) == (8, disk.error)
-    assert "try again; what was recorded is kept" in problem_of(planned)["hint"]
+    assert "try again; wacoex keeps what it recorded" in problem_of(planned)["hint"]
     assert "Traceback" not in planned.err
 
     disk.make_room()

@@ -81,10 +81,7 @@ def test_wx108_an_old_outage_is_forgotten_after_28_days() -> None:
 
 
 def test_wx108_still_tells_after_months() -> None:
-    assert (
-        "nothing has arrived from Meta"
-        in check_silence(hourly(3000, 2800), NOW, Source.META)[0].title
-    )
+    assert "nothing has arrived" in check_silence(hourly(3000, 2800), NOW, Source.META)[0].title
 
 
 def seen(**changes: object) -> Subscribed:
@@ -236,7 +233,9 @@ def test_who_asks_is_told_all_five_the_likely_ones_first() -> None:
 
     assert [entry.id for entry in found] == ["WX403", "WX401", "WX402", "WX404", "WX405"]
     assert found[1].title.startswith("possible: ")
-    assert found[1].evidence[0].text == "none of 1 unsupported message in 7 days points to it"
+    assert (
+        found[1].evidence[0].text == "none of 1 unsupported message in 7 days points to this cause"
+    )
     assert {entry.severity for entry in found} == {Severity.INFO}
     assert tuple(entry.id for entry in ranked(is_reported=True)) == CAUSES
 

@@ -209,6 +209,7 @@ def test_what_it_says_when_it_starts(state_path: Path, monkeypatch: pytest.Monke
         out, err = process.communicate(timeout=30)
 
     said = "".join(lines)
+    assert "a new state file:" in lines[0]
     assert "listening at http://127.0.0.1:" in lines[1]
     assert "https://shop.example/wa/webhooks/meta" in said
     assert "respond.io: closed, there is no respondio-signing-key" in said

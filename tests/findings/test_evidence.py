@@ -12,9 +12,9 @@ AT = "2026-11-28T12:00:00.000Z"
 @pytest.mark.parametrize(
     ("evidence", "said_by"),
     [
-        (Evidence("status is BANNED", "meta", AT), "says meta"),
-        (Evidence("no answer within 10 seconds", "meta", AT, is_said=False), "meta was asked"),
-        (Evidence("channel 7 is there", "respondio", AT), "says respond.io"),
+        (Evidence("status is BANNED", "meta", AT), "Meta"),
+        (Evidence("no answer within 10 seconds", "meta", AT, is_said=False), "Meta was asked"),
+        (Evidence("channel 7 is there", "respondio", AT), "respond.io"),
         (Evidence("no answer", "respondio", AT, is_said=False), "respond.io was asked"),
         (Evidence("code 190 is shown", "person", AT), "you said"),
         (Evidence("confirmed by Ana", "person", AT, who="Ana"), "Ana said"),

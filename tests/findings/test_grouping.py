@@ -46,7 +46,7 @@ def test_one_block_stands_for_all_channels_with_the_same_finding() -> None:
         .lines[0]
         .text.startswith("warning WX501 (client-000, client-001 and 98 more): ")
     )
-    assert "it is RED (says meta, 1 day ago)" in shown.blocks[0].text
+    assert "it is RED (Meta, 1 day ago)" in shown.blocks[0].text
 
 
 def test_an_age_that_differs_is_a_range() -> None:
@@ -54,7 +54,7 @@ def test_an_age_that_differs_is_a_range() -> None:
 
     [block] = finding_blocks(findings, NOW).blocks
 
-    assert "it is RED (says meta, 3 days ago to 12 days ago)" in block.text
+    assert "it is RED (Meta, 3 days ago to 12 days ago)" in block.text
 
 
 def test_facts_that_differ_stand_with_their_channels() -> None:

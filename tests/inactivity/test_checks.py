@@ -363,7 +363,7 @@ def test_a_monitoring_system_gets_one_line_with_performance_data_first(run: Run,
         " | 'shop'=1.5;4:;2:;;14 'spa'=U;4:;2:;;14 'cafe'=12.1;4:;2:;;14"
     )
     assert others == [
-        "CRITICAL shop: WX102 the app must be opened now, the deadline is 2026-11-24 21:30 UTC",
+        "CRITICAL shop: WX102 the app must be opened now; the deadline is 2026-11-24 21:30 UTC",
         "UNKNOWN spa: WX104 nothing says when the app was last opened",
         "OK cafe: the deadline is 2026-12-05 11:54 UTC; the app was confirmed to be open by ana",
         "`wacoex reminder notify` has never run here",
@@ -533,11 +533,11 @@ FAILED = NoticeAddress("json://b", None, "no route")
 @pytest.mark.parametrize(
     ("reach", "said"),
     [
-        (NoticeReach(), ["no notice and no test was ever sent"]),
-        (NoticeReach((None,)), ["1 address has never been sent a notice or a test"]),
+        (NoticeReach(), ["wacoex has never sent a notice or a test"]),
+        (NoticeReach((None,)), ["1 address has never got a notice or a test"]),
         (
             NoticeReach((None, TAKEN, None)),
-            ["2 addresses have never been sent a notice or a test", "json://a took a notice"],
+            ["2 addresses have never got a notice or a test", "json://a took a notice"],
         ),
         (NoticeReach((FAILED,), (TAKEN,)), ["the last test to json://b failed: no route"]),
     ],

@@ -271,7 +271,7 @@ def test_a_person_is_asked_for_an_address_which_the_schedule_finds(
     path = isolated_home / ".config" / "wacoex" / "secrets" / "notify-urls"
     assert (done.code, path.read_text()) == (0, "ntfy://topic\n")
     assert path.stat().st_mode & 0o777 == 0o600
-    assert "where shall notices go?" in questions[0]
+    assert "where should notices go?" in questions[0]
     assert NO_RECEIVER not in done.err
     assert run(*SCHEDULE, "install", tty=True).code == 0
     assert len(questions) == 1, "it knows the address now"

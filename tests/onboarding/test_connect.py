@@ -738,8 +738,8 @@ def test_a_signup_that_cannot_work_is_refused_before_the_first_question(
         assert "add it now" not in done.err
         return str(done.err)
 
-    assert "id of an own Meta app" in refused()
-    assert "id of an own Meta app" in refused("unknown")
+    assert "id of your own Meta app" in refused()
+    assert "id of your own Meta app" in refused("unknown")
     monkeypatch.setenv("WACOEX_META_APP_ID", "100000000000001")
     assert "id of a signup configuration" in refused()
     monkeypatch.setenv("WACOEX_META_CONFIG_ID", "103000000000001")

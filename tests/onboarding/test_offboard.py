@@ -273,10 +273,10 @@ def test_what_changes_and_what_does_not_is_told_before_the_name_is_typed(shop: S
 
     assert isinstance(done.error, DeclinedError)
     assert (done.exit_code, shop.states()) == (1, {})
-    result = "\n".join(person.notes)
-    assert "neither the WhatsApp Business Account nor the phone number is deleted" in result
-    assert "chats stay on the phone" in result
-    assert "respond.io keeps its contacts" in result
+    shown = "\n".join(person.notes)
+    assert "Meta deletes neither the WhatsApp Business Account nor the phone number" in shown
+    assert "chats stay on the phone" in shown
+    assert "respond.io keeps its contacts" in shown
 
 
 @pytest.mark.parametrize("leaves", ["not_on_biz_app", "hidden"])

@@ -275,7 +275,7 @@ def test_nobody_else_holding_the_number_settles_the_step(go: Go) -> None:
     outcome = go(connect.other_partner, person)
 
     assert outcome.answer == {"other_partner": False, "seen": []}
-    assert "another partner than respond.io" in person.questions[0]
+    assert "a partner other than respond.io" in person.questions[0]
 
 
 def test_respond_io_is_no_other_partner_of_a_channel_that_goes_there(token: None, go: Go) -> None:
@@ -436,7 +436,7 @@ def test_another_partner_leads_to_the_four_steps() -> None:
 
     assert (finding.id, finding.severity) == ("WX602", Severity.WARNING)
     assert len(finding.remedy) == 4
-    assert [fact.said_by for fact in finding.evidence] == ["bo said", "says meta"]
+    assert [fact.said_by for fact in finding.evidence] == ["bo said", "Meta"]
 
 
 def test_a_partner_that_is_taken_off_is_no_finding() -> None:

@@ -57,7 +57,7 @@ def test_a_healthy_channel_has_its_partner_and_no_finding(run: Run, shop: str) -
     texts = " / ".join(entry["text"] for entry in answer["evidence"])
     for hint in (
         "expected partner",
-        "our own app",
+        "your own app",
         "belongs to",
         "on_behalf_of",
         "shared",

@@ -133,7 +133,7 @@ def test_everything_that_hints_at_a_holder_is_evidence() -> None:
 
     assert texts[:3] == [
         "respond.io WA BSP (2), the expected partner, gets the webhooks",
-        "our tool (1), our own app, gets the webhooks",
+        "our tool (1), your own app, gets the webhooks",
         "assigned to user 0, tasks MANAGE",
     ]
     assert texts[-4:] == [

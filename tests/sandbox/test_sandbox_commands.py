@@ -192,7 +192,7 @@ def test_the_limit_and_the_share_that_breaks(shop: World, run) -> None:
     sent = run("broadcast", "send", "--yes")
 
     assert "ambiguous" in sent.out
-    assert run("sandbox", "break", "0%").out == "connections break no more\n"
+    assert run("sandbox", "break", "0%").out == "connections no longer break\n"
 
 
 def test_a_partner_is_removed_and_added_and_a_number_may_be_named(shop: World, run) -> None:

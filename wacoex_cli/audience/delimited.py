@@ -190,7 +190,7 @@ def too_long(cells: Iterable[str]) -> str | None:
     longest = max(map(len, cells), default=0)
     if longest <= LONGEST_CELL:
         return None
-    return f"a cell has {longest:,} characters, {LONGEST_CELL:,} are the most"
+    return f"a cell has {longest:,} characters, more than {LONGEST_CELL:,}"
 
 
 def safe_cell(value: object) -> str:

@@ -109,9 +109,7 @@ def open_package(title: str, stream: BinaryIO) -> zipfile.ZipFile:
         raise DamagedError
     unpacked = sum(part.file_size for part in parts)
     if unpacked > _MOST_UNPACKED:
-        raise _bomb(
-            title, f"it would take {unpacked / 1024**3:,.1f} GiB unpacked, 1 GiB is the most"
-        )
+        raise _bomb(title, f"it would take {unpacked / 1024**3:,.1f} GiB unpacked, more than 1 GiB")
     for part in parts:
         if part.file_size > _SMALL_PART and part.file_size > _MOST_RATIO * part.compress_size:
             times = part.file_size // max(part.compress_size, 1)

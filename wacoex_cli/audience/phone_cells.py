@@ -52,7 +52,7 @@ def why_invalid(text: str, country: str | None) -> str:
     if (found := _LABEL.fullmatch(text)) and normalise(found["number"], country):
         return f"a label before the number ({found['label'].strip()}): keep only the number"
     if country is None and _NATIONAL.fullmatch(text):
-        return "neither + and country code nor --country"
+        return "no + and country code, and no --country"
     where = f" of {country}" if country else ""
     return f"not a phone number{where}"
 

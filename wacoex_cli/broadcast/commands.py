@@ -39,7 +39,9 @@ FileOption = Annotated[
 ]
 
 _ID = typer.Argument(
-    metavar="ID", help="The broadcast's number.", autocompletion=completing("broadcast")
+    metavar="ID",
+    help="The id of the broadcast, as `wacoex broadcast list` shows it.",
+    autocompletion=completing("broadcast"),
 )
 IdArgument = Annotated[int, _ID]
 
@@ -85,7 +87,7 @@ class PlanOptions(NamedTuple):
     ] = None
     exclude: Annotated[
         list[Path] | None,
-        _option("--exclude", "FILE", "Send to nobody in this list. May be given again."),
+        _option("--exclude", "FILE", "Send to nobody on this list. May be repeated."),
     ] = None
     accept_possible: Annotated[
         bool,
@@ -117,7 +119,7 @@ class SendOptions(NamedTuple):
         int | None, _option("--expect", "N", "Refuse unless exactly N people would get it.")
     ] = None
     overrule: Annotated[
-        list[str] | None, _option("--overrule", "ID", "Send although this check is critical.")
+        list[str] | None, _option("--overrule", "ID", "Send although this finding is critical.")
     ] = None
     canary: Annotated[
         int | None,
@@ -208,7 +210,9 @@ def plan(
 ) -> Result:
     """Check a list of recipients against a template and freeze it. Sends to nobody on the list.
 
-    With --test one message goes to the given number, after a yes. It is a separate broadcast with
+    With --test wacoex sends one message to the given number, after you say yes. It is a
+
+    separate broadcast with
     the values of the first row. wacoex waits up to a minute for its status from the listener.
     """
     from wacoex_cli.broadcast.plan import PlanOrder
@@ -262,10 +266,11 @@ def send(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Send a planned broadcast, or plan and send in one go with --to.
+    """Send a planned broadcast, or plan and send in one go with --to. Without an id, wacoex
 
-    Without an id the one planned broadcast of the channel is sent. Ctrl-C once lets running
-    requests finish and prints how to continue; twice stops at once. A canary and quiet hours stay
+    sends the one planned broadcast of the channel. Ctrl-C once lets running requests finish and
+
+    prints how to continue; twice stops at once. A canary and quiet hours stay
     with the broadcast: `resume` keeps to them too.
     """
     _check(invocation, options.rate, progress)
@@ -304,7 +309,7 @@ def retry(
 ) -> Result:
     """Send the failed rows of a broadcast again, in a broadcast of their own.
 
-    People who have opted out meanwhile, or who have the message by now, are left out.
+    wacoex leaves out people who have opted out since, or who have the message by now.
     """
     _check(invocation, options.rate, progress)
     from wacoex_cli.broadcast.guards import send_order
@@ -487,10 +492,10 @@ def report(
     invocation: Invocation,
     broadcast_id: IdArgument,
     csv: Annotated[
-        str | None, _option("--csv", "FILE", "Every row into a new CSV file; - is stdout.")
+        str | None, _option("--csv", "FILE", "Write every row to a new CSV file; - is stdout.")
     ] = None,
     html: Annotated[
-        str | None, _option("--html", "FILE", "A page with pictures into a new HTML file.")
+        str | None, _option("--html", "FILE", "Write a page with charts to a new HTML file.")
     ] = None,
     show_numbers: Annotated[
         bool, typer.Option("--show-numbers", help="Do not mask the phone numbers in the page.")
@@ -501,21 +506,21 @@ def report(
     CSV puts an apostrophe before a cell that a spreadsheet would run as a formula, and so
     before each phone number ('+6591234567); wacoex can read such numbers. The text shows the
     rows that went wrong, --csv and --json have every row. The page of --html is one file that
-    loads nothing from a network; it masks phone numbers unless you say --show-numbers.
+    loads nothing from a network; it masks phone numbers unless you add --show-numbers.
     """
     if csv == "-" and invocation.json:
         raise UsageError(
-            "`--json` and `--csv -` both want standard output",
+            "`--json` and `--csv -` both write to standard output",
             hint="give `--csv` a file, or leave one of them out",
             code="two_outputs",
         )
     if html == "-":
         raise UsageError(
-            "`--html` wants a file", hint="name one, such as `report.html`", code="not_a_file"
+            "`--html` needs a file", hint="name one, such as `report.html`", code="not_a_file"
         )
     if show_numbers and html is None:
         raise UsageError(
-            "`--show-numbers` is about the page of `--html`",
+            "`--show-numbers` applies to the page of `--html` only",
             hint="add `--html FILE`; text, CSV and JSON show the numbers anyway",
             code="no_page",
         )

@@ -358,7 +358,7 @@ def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
         hint = "no numbering plan knows these numbers; look at them, then `--accept-possible`"
     return UsageError(
         f"wacoex can send to nobody in this file ({said})",
-        hint=hint if skipped else "write one person a line below the header",
+        hint=hint if skipped else "write one person per line below the header",
         code="no_recipients",
     )
 
@@ -606,7 +606,7 @@ def way_through(
     clock: Clock,
 ) -> SendingWay:
     """How long a provider takes for so many people of a broadcast, at `rate` at most."""
-    allowed, why = MESSAGES_PER_SECOND, "Meta's limit of a number in Coexistence"
+    allowed, why = MESSAGES_PER_SECOND, "Meta's limit for a number in Coexistence"
     if provider.endpoint is not None:
         stored = (
             Paces(state).load(provider.endpoint, UNREPORTED_MESSAGES_PER_SECOND, clock).told_limit
@@ -617,7 +617,7 @@ def way_through(
         if limit is None:
             why = f"until {provider.kind.known_as} says how much it allows"
     if rate < allowed:
-        allowed, why = rate, "the rate asked for"
+        allowed, why = rate, "the rate that you set"
     seconds = sending_seconds(people, allowed)
     if provider.respondio is not None:
         new_contacts = Rows(state, broadcast_id).count_without_contact()
@@ -707,7 +707,7 @@ def _limit(tier: object, people: int, used: int) -> dict[str, object]:
     limit = messaging_limit(tier)
     why = None
     if limit is None:
-        why = "only Meta knows it, and has not said it" if tier is None else f"Meta says {tier}"
+        why = "Meta has not said it" if tier is None else f"Meta says {tier}"
     elif limit == math.inf:
         why = "unlimited"
     return {

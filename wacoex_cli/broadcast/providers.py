@@ -388,7 +388,7 @@ def _judge_declined(claim: Claim, reply: Declined, now: datetime) -> ReplyEffect
     detail = f"HTTP {reply.status}{f': {reply.said}' if reply.said else ''}"
     if reply.status in _TURNED_AWAY or not reply.from_api:
         cause = 4 if reply.status in _TURNED_AWAY else 6
-        stop = Stop(f"respond.io turned the request away: {detail}", cause)
+        stop = Stop(f"respond.io refused the request: {detail}", cause)
         return ReplyEffect(_retry(claim, now, detail=detail), throttled=False, stop=stop)
     if reply.status == _TOO_MANY_REQUESTS:
         wait = max(reply.retry_after_seconds or 0.0, _SHORTEST_PAUSE_SECONDS)

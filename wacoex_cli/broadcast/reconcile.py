@@ -234,7 +234,7 @@ def by_conversation(doubt: Doubt, listed: Conversation, now: datetime) -> Judgem
     if doubt.is_too_early(now):
         return _too_early()
     if not listed.reaches_back:
-        return unproven("the list was not read back to then, it is too long", RESPONDIO)
+        return unproven("the list is too long to read back to that time", RESPONDIO)
     why = "the list reaches back to before then and holds no such message"
     return Judgement(Fate.DID_NOT, why, RESPONDIO)
 
@@ -697,7 +697,7 @@ def reconciled_text(
     steps = []
     if found.left:
         steps = [
-            "look at the chats of those left on the phone, then settle them:",
+            "for the others, look at the chats on the phone, then settle them:",
             f"  wacoex broadcast reconcile {number} --as sent --row ROW",
             f"  wacoex broadcast reconcile {number} --as not-sent --row ROW",
             f"to send again what may not have gone out:"
@@ -712,8 +712,8 @@ def reconciled_sentences(found: Reconciled, now: datetime) -> list[str]:
     """How many rows went out, did not, or are unknown: one sentence each."""
     counted = (
         (found.by_webhooks, "settled by statuses that had come in"),
-        (len(found.of(Fate.WENT_OUT)), "went out, and moved on"),
-        (len(found.of(Fate.DID_NOT)), "did not go out, as far as the list tells; not sent again"),
+        (len(found.of(Fate.WENT_OUT)), "went out, and has a newer status"),
+        (len(found.of(Fate.DID_NOT)), "did not go out, by what the list shows; not sent again"),
         (len(found.of(Fate.UNKNOWN)), "still unknown"),
     )
     lines = [f"{number} {text}" for number, text in counted if number]

@@ -373,11 +373,11 @@ def next_steps(broadcast_id: int, reach: Reach, *, is_being_sent: bool) -> list[
     if failed and reach.status in (Status.COMPLETED, Status.CANCELLED):
         steps.append(
             NextStep(
-                "when the cause is gone, to send it again to who failed",
+                "when the cause is gone, to send it again to those who failed",
                 f"{counted(failed, 'person')} did not get it",
-                "Each cause is below, with what helps. When a cause is gone, this command sends"
-                " the message again. It leaves out people who opted out, and people whom Meta"
-                " wants you to leave alone.",
+                "The causes are below, each with what helps. When a cause is gone, this command"
+                " sends the message again. It leaves out people who opted out, and people whom"
+                " Meta asks to leave alone for now.",
                 f"wacoex broadcast retry {broadcast_id}",
             )
         )
@@ -485,11 +485,11 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
                 kinds = "; ".join(f"{many:,} {words}" for _, words, many in reach.kinds(group))
                 yield f"  {title}: {n:,} ({kinds})"
     if _held_back(data["counts"]):
-        yield "  what Meta holds back and does not send later fails"
+        yield "  a message that Meta holds back and never sends becomes failed"
     for skip_reason, n in data["skipped"].items():
         yield f"  skipped: {n} {skip_reason}"
     if data["repeats"] == RepeatPolicy.SENT:
-        yield "  sent to people who have this message already too, as `--again` said"
+        yield "  also sent to people who already have this message, because of `--again`"
     for entry in data["codes"]:
         known = _meant(entry["code"], entry["state"])
         yield f"  code {entry['code']} ({entry['n']} {entry['state']}): {known.meaning}"
@@ -501,8 +501,8 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
         yield f"  held back at every hour: {held['at_no_hour']}; one of their zones is always quiet"
     if data["started_at"]:
         yield (
-            f"  rate: {rate['achieved']}/s achieved of {rate['requested']:g}/s asked,"
-            f" {rate['peak_in_one_second']} most in one second"
+            f"  rate: {rate['achieved']}/s on average (set: {rate['requested']:g}/s),"
+            f" at most {rate['peak_in_one_second']} in one second"
         )
     for step in next_steps(number, reach, is_being_sent=data.get("is_being_sent", True)):
         yield f"  {step.words}: {step.command}"
@@ -584,12 +584,12 @@ def list_text(data: dict[str, Any]) -> Iterator[str]:
     for title in data["title_lines"]:
         yield f"  line {title['line']} above the header is left out: {title['text']}"
     if data["user_id_column"] not in (None, data["phone_column"]):
-        yield f"  where there is no number, the user id in column `{data['user_id_column']}` counts"
+        yield f"  without a number, wacoex takes the user id in column `{data['user_id_column']}`"
     if data["other_phone_columns"]:
         others = ", ".join(f"`{name}`" for name in data["other_phone_columns"])
         yield (
-            f"  the numbers are those of column `{data['phone_column']}`, not of {others};"
-            " --phone-column takes another"
+            f"  wacoex takes the numbers from column `{data['phone_column']}`, not from {others};"
+            " `--phone-column` names another"
         )
     if data["other_sheets"]:
         others = ", ".join(
@@ -613,7 +613,7 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
     until = f"{estimate['finish_at'][:16].replace('T', ' ')} UTC"
     yield (
         f"at {first['messages_per_second']:g}/s ({first['why']})"
-        f" it takes {duration_text(first['seconds'])}, until {until} if sent now"
+        f" it takes {duration_text(first['seconds'])}, until {until} if you send it now"
     )
     for way in others:
         provider = Provider(way["provider"]).known_as
@@ -624,18 +624,18 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
     limit = estimate["limit"]
     sentence = f"the portfolio's limit is not known ({limit['why']})"
     if limit["messaging_limit"] is not None:
-        sentence = (
-            f"{limit['share']:.1%} of the portfolio's {limit['messaging_limit']} people in 24 h"
-        )
+        allowed = f"{limit['messaging_limit']:,} people in 24 h"
+        sentence = f"{limit['share']:.0%} of the portfolio's {allowed}"
     elif limit["share"] is not None:
         sentence = "the portfolio has no limit"
     yield f"  {sentence}; {limit['used_in_24_hours']} were messaged in the last 24 h"
     basis = estimate["new_macs_basis"]
     most = "at most " if basis["not_known"] else ""
-    looked_up = f", {basis['asked_at_respondio']} looked up" if basis["asked_at_respondio"] else ""
+    looked_up = basis["asked_at_respondio"]
     yield (
-        f"  {most}{estimate['new_macs']} new MACs at respond.io: by the events here"
-        f" {basis['active_by_events']} were active this month{looked_up}"
+        f"  new MACs (monthly active contacts): {most}{estimate['new_macs']};"
+        f" active by the events here: {basis['active_by_events']}"
+        f"{f'; looked up at respond.io: {looked_up}' if looked_up else ''}"
     )
 
 
@@ -742,11 +742,11 @@ def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
     people = steps.pop("recipients")
     if data["started_at"]:
         summary = ", ".join(f"{n} {name} ({percent(n, people)})" for name, n in steps.items())
-        yield f"  how far the {people} came: {summary}"
+        yield f"  how far the {people} messages got: {summary}"
     for run in data["runs"]:
         yield (
             f"  run {run['run_id']}: {run['started_at']} to {run['last_active_at']},"
-            f" {run['active_seconds']:.1f} s at {run['rate']:g}/s asked,"
+            f" {run['active_seconds']:.1f} s at {run['rate']:g}/s at most,"
             f" ended as {run['ended_as'] or 'unknown'} (process {run['pid']} on {run['host']})"
         )
     decisions = data["decisions"]

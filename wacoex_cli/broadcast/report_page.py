@@ -455,7 +455,7 @@ def _progress_chart(
     sums = {name: sum(n for _, n in listed) for name, listed in shown.items()}
     plot = _Plot(first, max(moments), max(sums.values()), is_whole=True)
     return plot.chart(
-        "The messages that were accepted, delivered and read, added up over time.",
+        "How many messages were accepted, delivered and read over time.",
         zone,
         [Shape(name, plot.rising(listed)) for name, listed in shown.items()],
         [Label(name, plot.y(n), f"{name} {n:,}") for name, n in sums.items()],

@@ -312,8 +312,8 @@ def _demand_opening(rows: Rows, order: SendOrder, start: datetime, dialogue: Dia
         demand_opening(zones, guards.quiet_hours, start, until)
     if guards.canary and until and until - start <= timedelta(seconds=guards.canary.wait_seconds):
         dialogue.warn(
-            f"the canary may be waited for longer than `--until` ({local_text(until, order.zone)}):"
-            " the rest leaves before it only if all statuses come sooner"
+            f"`--until` ({local_text(until, order.zone)}) may come before the canary's wait ends:"
+            " then the rest leaves only if all statuses come sooner"
         )
 
 
@@ -410,7 +410,7 @@ class _SendTask:
         people = checked.people
         rate, clock = self.order.rate or broadcast.rate, self.workspace.clock
         way = way_through(state, self.provider, broadcast.broadcast_id, people, rate, clock)
-        holds = " beside what quiet hours hold" if guards and guards.quiet_hours else ""
+        holds = " not counting what quiet hours hold" if guards and guards.quiet_hours else ""
         return (
             f"send template {broadcast.template_name} to {counted(people, 'person')}"
             f" from {self.channel.phone} ({self.channel.name}) at {way.messages_per_second:g}/s,"
@@ -693,7 +693,7 @@ def _send_test(
         if _reached(state, number) is not RowState.PENDING:
             raise
         if error.code == "preflight":
-            error.hint = "the plan says what to do first; a test cannot overrule a finding"
+            error.hint = "do first what the plan says; a test cannot overrule a finding"
         return Trial(phone, exit_status=error.exit_status, errors=(error,))
     exit_status, errors = sent.exit_code, tuple(sent.errors)
     if exit_status > _ENDED_BY_SIGNAL:
@@ -751,7 +751,7 @@ def _what_is_wrong(
     reason = row["reason"] or row["detail"]
     if reached in (RowState.FAILED, RowState.REJECTED):
         known = classify(code) if code is not None else None
-        why = f"code {code}, {known.meaning}" if known else reason or "nobody said why"
+        why = f"code {code}, {known.meaning}" if known else reason or "no reason was given"
         verb = "failed" if reached is RowState.FAILED else "was rejected"
         return RefusedError(
             f"the test to {phone} {verb}: {why[:1].lower()}{why[1:].rstrip('.')}",

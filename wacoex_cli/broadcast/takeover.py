@@ -46,7 +46,7 @@ _HOLDERS = (
     "SELECT holder FROM locks UNION SELECT r.holder FROM broadcasts b JOIN recipients r"
     " ON r.broadcast_id = b.broadcast_id WHERE r.state = 'sending'"
 )
-_DIED = "the sender died after the request left, or may have"
+_DIED = "the sender died, perhaps after the request left"
 _NOTED = "it left in a try that is not recorded: the state file went back in time"
 _ADOPTED = "another copy of the state file may have sent it"
 
@@ -139,10 +139,10 @@ def demand_own_file(state: State) -> None:
         state.demand_sound("recipients")
     if missing := _compare(state, found).missing:
         raise RefusedError(
-            f"nothing is planned or sent: {counted(missing, 'message')} went to people whom"
+            f"wacoex plans and sends nothing: {counted(missing, 'message')} went to people whom"
             " the state file"
             f" {state.path} does not know: it went back in time",
-            hint="if there is a newer file, restore it; else: wacoex state adopt",
+            hint="if there is a newer file, restore it; otherwise: wacoex state adopt",
             code="state_went_back",
             details={"unknown_messages": missing},
         )

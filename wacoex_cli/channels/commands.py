@@ -55,7 +55,7 @@ WabaIdOption = Annotated[
     str | None, typer.Option(metavar="ID", help="Meta's id of the WhatsApp Business Account.")
 ]
 RespondioOption = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="respond.io's number of the channel.")
+    int | None, typer.Option(metavar="N", min=1, help="respond.io's id of the channel.")
 ]
 ProviderOption = Annotated[
     Provider | None, typer.Option(help="The API that wacoex sends and reads through.")
@@ -112,7 +112,9 @@ def add(
 @command(app, "list", "wacoex channel list", "wacoex channel list --archived --json")
 def list_channels(
     invocation: Invocation,
-    archived: Annotated[bool, typer.Option("--archived", help="Archived ones too.")] = False,
+    archived: Annotated[
+        bool, typer.Option("--archived", help="Also list archived channels.")
+    ] = False,
 ) -> Result:
     """List the channels."""
     from wacoex_cli.channels.registry import listed
@@ -214,8 +216,8 @@ def rename(
 ) -> Result:
     """Rename a channel. Its secrets, broadcasts, events and history stay with it.
 
-    Tables of config.toml and environment variables that carry the old name are yours to change:
-    they are named.
+    You change the tables of config.toml and the environment variables that have the old name:
+    the command names them.
     """
     from wacoex_cli.channels.rename import rename_channel
 
@@ -230,13 +232,13 @@ def remove(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Archive a channel. Its history is kept, and `restore` brings it back."""
+    """Archive a channel. Its history stays, and `restore` brings it back."""
     from wacoex_cli.channels.registry import active, archive_channel, changed
 
     with invocation.open_workspace() as workspace:
         channel = active(workspace.state, name)
         if not dry_run:
-            question = f"Archive channel `{name}` ({channel.phone})? Its history is kept."
+            question = f"Archive channel `{name}` ({channel.phone})? Its history stays."
             if not (yes or TerminalDialogue(invocation).confirm(question, flag="--yes")):
                 raise DeclinedError("declined", hint="nothing was changed")
             channel = archive_channel(workspace.state, name, workspace.clock.now())

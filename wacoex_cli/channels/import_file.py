@@ -326,7 +326,7 @@ def _details(values: Mapping[str, str]) -> Details:
     if at_respondio is None and "respondio_channel_id" in values:
         raise UsageError(
             "respondio_channel_id must be digits only",
-            hint="`wacoex channel discover` shows respond.io's channels with their numbers",
+            hint="`wacoex channel discover` shows respond.io's channels with their ids",
         )
     texts = ("phone_number_id", "waba_id", "owner", "timezone", "partner_app_id")
     details = Details(

@@ -136,14 +136,14 @@ def _neglected_world() -> World:
 def _connect(guide: Guide) -> None:
     guide.step("A channel: the number, and Meta's two ids for it")
     guide.run(*add_channel("shop", pretend.PHONE, pretend.PHONE_NUMBER_ID))
-    guide.step("How it is, from what Meta says")
+    guide.step("The state of the channel, from what Meta says")
     guide.run("status", "shop", expected=CHECKED)
     guide.step("Meta's webhooks are received, their signatures checked, in the background")
 
 
 def _send_broadcasts(guide: Guide, world: World) -> None:
     """Plan, try, send, interrupt, resume, report, reconcile, retry; then through respond.io."""
-    guide.step("A messy list is planned: what is skipped and why; one message goes to oneself")
+    guide.step("A messy list is planned: what is skipped and why; one message goes to yourself")
     guide.run(
         *plan_of("messy.csv"), "--country", "SG", "--preview", "2", "--test", _MYSELF, "--yes"
     )
@@ -156,10 +156,10 @@ def _send_broadcasts(guide: Guide, world: World) -> None:
     refused = Fault("refuse", code=131026, recipients=unreachable)
     world.faults.replace([ANSWERS_AFTER, broken, refused])
     guide.interrupt(world, "broadcast", "send", "--canary", "10", "--yes")
-    guide.step("It goes on where it stopped; nobody is sent to twice")
+    guide.step("It continues where it stopped; nobody gets it twice")
     guide.run("broadcast", "resume", "3", "--yes", expected=(PARTIAL,))
     world.faults.replace([ANSWERS_AFTER])
-    guide.step("What became of it, as webhooks tell, also as a page to look at")
+    guide.step("What happened to it, from the webhooks, also as a page")
     wait_for_webhooks(world)
     guide.run("broadcast", "report", "3")
     guide.run("broadcast", "report", "3", "--html", "report.html")
@@ -180,7 +180,7 @@ def _settle(guide: Guide) -> None:
     guide.run("broadcast", "reconcile", "3")
     guide.run("broadcast", "reconcile", "3", "--resend", "--expect", "1")
     guide.run("broadcast", "resume", "3", "--yes", expected=(PARTIAL,))
-    guide.step("Whom Meta could not reach, tried once more, in a broadcast of its own")
+    guide.step("The people whom Meta could not reach, once more, in a broadcast of their own")
     guide.run("broadcast", "retry", "3", "--only", "131026", "--yes")
 
 
@@ -209,7 +209,7 @@ def _watch(guide: Guide, world: World) -> None:
     wait_for_webhooks(world)
     guide.run("events", "list", "--kind", "echo")
     guide.run("reminder", "check", expected=CHECKED)
-    guide.step("Whom a cron job would tell, and what")
+    guide.step("Who would get a notice from cron, and what it says")
     guide.run("reminder", "notify", "--to", "ntfys://ntfy.sh/bakery-phones", "--dry-run")
     guide.step("Ana opens the app on that phone and records it: the countdown starts again")
     guide.run("reminder", "confirm", "corner", "--by", "Ana")
@@ -226,7 +226,7 @@ def _let_go_and_come_back(guide: Guide, world: World, base_url: str) -> None:
         remove_partner(world, initiated_by="USER", phone_number_id=number)
 
     guide.type([("waiting until the disconnection shows", disconnect)], *_OFFBOARD)
-    guide.step("It comes back, by the signup page of an own Meta app, with a message as proof")
+    guide.step("It comes back, by the signup page of your own Meta app, with a message as proof")
     guide.run("channel", "restore", "corner")
     guide.keep_secret("meta-app-secret", pretend.APP_SECRET, "-c", "corner", "--insecure-file")
 

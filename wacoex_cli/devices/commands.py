@@ -18,7 +18,7 @@ app = group(
 
 
 IdArgument = Annotated[
-    int, typer.Argument(metavar="ID", min=1, help="The number `wacoex device list` shows.")
+    int, typer.Argument(metavar="ID", min=1, help="The id that `wacoex device list` shows.")
 ]
 
 

@@ -122,7 +122,7 @@ def named_device(
         whose = f" of channel `{named.name}`" if named else ""
         raise UsageError(
             f"there is no companion {device_id}{whose} in {state.path}",
-            hint="`wacoex device list` shows their numbers",
+            hint="`wacoex device list` shows their ids",
             code="device_unknown",
         )
     catch_up(state, (CHANNELS,), workspace.clock)

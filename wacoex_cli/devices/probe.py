@@ -249,7 +249,7 @@ def _contact(workspace: Workspace, prober: Prober, dialogue: TerminalDialogue) -
             hint=f"set `{_SETTING}` in config.toml to a test number, such as `+6591234567`",
             code="needs_answer",
         )
-    text = dialogue.ask("to which number, not of a customer, will the words go", flag=_SETTING)
+    text = dialogue.ask("which number, not a customer's, will get the words", flag=_SETTING)
     phone = normalise(text)
     if phone is None:
         raise UsageError(

@@ -36,7 +36,7 @@ from wacoex_cli.events.checks import (
 )
 from wacoex_cli.events.unclear import check_understood
 from wacoex_cli.events.unplaced import check_placed
-from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first
+from wacoex_cli.findings.model import SOURCE_NAMES, Evidence, Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.inactivity.checks import check_reminder, check_standing
 from wacoex_cli.onboarding.checks import check_records, check_window
@@ -115,7 +115,6 @@ GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
 """Checks of this machine, and of what all channels share."""
 _LOOKED_AFTER = timedelta(days=30)
 _BY_APP_ALONE = "Meta shows only the app which fields are on"
-_NAMES = {"meta": "Meta", "respondio": "respond.io"}
 _SHOWN = 3
 _CLOCKS_DIFFER_AT_MOST = timedelta(minutes=5)
 _MEBIBYTE = 2**20
@@ -238,7 +237,7 @@ def check_sources(failed: Iterable[Unanswered], now: datetime) -> list[Finding]:
                 Severity.UNKNOWN,
                 channels[0] if len(channels) == 1 else None,
                 evidence,
-                source=_NAMES.get(source, source),
+                source=SOURCE_NAMES.get(source, source),
                 hints=list(hints),
             )
         )

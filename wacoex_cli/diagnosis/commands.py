@@ -39,7 +39,7 @@ def status(
         bool, typer.Option("--offline", help="Send no requests: show what is stored, with its age.")
     ] = False,
 ) -> Result:
-    """Show the channels: what Meta says, what was found, and what to do.
+    """Show the channels: what Meta says, what wacoex found, and what to do.
 
     Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """

@@ -22,6 +22,7 @@ from wacoex_cli.events.checks import check_missing, rank_causes
 from wacoex_cli.findings.catalogue import wording
 from wacoex_cli.findings.model import (
     PERSON,
+    SOURCE_NAMES,
     Evidence,
     Finding,
     Severity,
@@ -254,7 +255,8 @@ def _text(found: Diagnosis, now: datetime) -> Iterator[str | Blocks | ForPerson 
     for source in found.sources:
         if source.ok is not True:
             word = "not asked" if source.ok is None else "no answer"
-            yield f"{source.name}: {word} ({source.reason})"
+            name = SOURCE_NAMES.get(source.name, source.name)
+            yield f"{name}: {word} ({source.reason})"
     channels, count = len(found.views), len(found.findings)
     what = f"{count} finding{'' if count == 1 else 's'}" if count else "nothing is wrong"
     looked_at = f"{channels} channel{'' if channels == 1 else 's'}"
@@ -363,7 +365,9 @@ def _missing(answers: Answers, view: ChannelView, now: str) -> list[Finding]:
             check = _with(check, f"not known: {question.unknown}", "wacoex", now)
     found = []
     if answers.says("on_phone", False):
-        check = _with(check, "they are not on the primary phone: they were not sent", PERSON, now)
+        check = _with(
+            check, "they are not on the primary phone, so they were not sent", PERSON, now
+        )
     if answers.says("from_unsupported"):
         said = "they were sent from WhatsApp for Windows or a watch with Wear OS"
         found.append(_answered("WX301", view, said, now))

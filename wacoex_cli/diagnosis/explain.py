@@ -59,8 +59,8 @@ _RESPONDIO = (
     " and documents no codes."
 )
 _META_SILENT = (
-    "Meta's rule: its list does not have this code, which was seen, or is in a client library. Meta"
-    " asks to decide by the code and its details."
+    "Meta's rule: its list does not have this code. It was seen elsewhere, or is in a client"
+    " library. Meta asks to decide by the code and its details."
 )
 _SOURCES = ("meta-errors", "respondio-api")
 _OF_SUBCODES = ("meta-graph-errors",)

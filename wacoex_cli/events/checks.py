@@ -459,7 +459,7 @@ def _cause_finding(
 ) -> Finding:
     of_all = f"of {counted(summary.in_all, 'unsupported message')} in 7 days"
     if not messages:
-        text = f"none {of_all} points to it"
+        text = f"none {of_all} points to this cause"
         if not summary.in_all:
             text = "no unsupported message arrived within 7 days"
         nothing = Evidence(text, "wacoex", to_text(now))

@@ -54,7 +54,7 @@ def import_events(
 ) -> Result:
     """Import archived webhooks of Meta and respond.io, each once, in any order.
 
-    Texts, media and names are not stored. Exit status 7 when some payloads could not be read, 2
+    wacoex stores no texts, media and names. Exit status 7 when some payloads could not be read, 2
     when none could.
     """
     from wacoex_cli.events.import_file import import_archive
@@ -113,7 +113,7 @@ def list_events(
 ) -> Result:
     """List events, newest first, and what each kind does and does not do.
 
-    With --channel those of one channel. Phone numbers are shown whole. `wacoex state export`
+    With --channel those of one channel. It shows phone numbers whole. `wacoex state export`
     gives everything.
     """
     from wacoex_cli.events import reports
@@ -182,7 +182,7 @@ def subscribe(
 ) -> Result:
     """Attach your own Meta app to the channel's account, and show which webhooks are on.
 
-    The webhook fields are switched on by hand: the clicks are shown. With --check the exit
+    You switch the webhook fields on by hand: wacoex shows the clicks. With --check the exit
     status is 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
     """
     from wacoex_cli.channels.registry import choose_channel
@@ -256,7 +256,7 @@ def listen(
 
     wacoex answers each delivery once it is in the state file, and processes it afterwards. It needs
     a meta-app-secret or a respondio-signing-key, and for Meta's handshake a
-    webhook-verify-token. Put a reverse proxy with TLS before it. With --json each delivery is
+    webhook-verify-token. Put a reverse proxy with TLS in front of it. With --json each delivery is
     one object a line.
     """
     from wacoex_cli.events import listener
@@ -305,8 +305,8 @@ def pull(
     """Read messages and statuses from respond.io and Meta, without a webhook server.
 
     respond.io has no list of all messages, so this reads the contacts that matter: recipients of
-    recent broadcasts, the probe contact, and those named. Each is read back to where the last
-    pull began. Meta is asked for the statuses of our own messages, where it offers that.
+    recent broadcasts, the probe contact, and those named. It reads each contact back to where
+    the last pull began. It asks Meta for the statuses of your messages, where Meta offers that.
     """
     from wacoex_cli.events.pull import Pull, PullRequest
 
@@ -353,7 +353,7 @@ def _pulled_text(pulled: "Pulled") -> "Iterator[str]":
         yield f"Meta offers no message history here ({history.why_not});"
         yield "webhooks bring the statuses"
     if pulled.errors and tally.stored:
-        yield "what was read is kept; the same command continues from there"
+        yield "wacoex keeps what it read; the same command continues from there"
 
 
 @command(
@@ -363,7 +363,9 @@ def mac(
     invocation: Invocation,
     month: Annotated[
         str | None,
-        typer.Option("--month", metavar="YYYY-MM", help="The month, in UTC; else the present one."),
+        typer.Option(
+            "--month", metavar="YYYY-MM", help="The month, in UTC; the current one if left out."
+        ),
     ] = None,
 ) -> Result:
     """Count the contacts that were active in a month, and those that only echoes made active.

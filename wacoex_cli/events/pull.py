@@ -475,7 +475,9 @@ class Pull:
                     self._read_meta(meta, interest.message_ids)
         except KeyboardInterrupt:
             if pulled.tally.contacts:
-                self._dialogue.note("what was read is kept; the same command continues from there")
+                self._dialogue.note(
+                    "wacoex keeps what it read; the same command continues from there"
+                )
             raise
         self._catch_up()
         pulled.calls = (reader.respondio.calls if reader else 0) + (meta.calls if meta else 0)

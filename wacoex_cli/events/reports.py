@@ -75,7 +75,7 @@ _EFFECTS = {
     ),
     "revoke": Effect(
         *(None, None, None, None, None),
-        "the contact took a message back; respond.io is silent on it",
+        "the contact took a message back; respond.io does not mention it",
     ),
     "unsupported": Effect(
         *(None, None, None, None, None),
@@ -290,7 +290,7 @@ def count_mac(workspace: Workspace, month: str | None, channel: str | None) -> M
     if month > present:
         raise UsageError(
             f"`--month {month}` is in the future",
-            hint=f"the present month is {present} (UTC)",
+            hint=f"the current month is {present} (UTC)",
             code="bad_month",
         )
     state = workspace.state

@@ -47,7 +47,7 @@ def unpacked(raw: bytes, most_bytes: int) -> bytes:
         try:
             found += stream.decompress(raw, most_bytes + 1 - len(found))
         except zlib.error:
-            raise BrokenGzip("it claims to be gzip, and is not") from None
+            raise BrokenGzip("it should be gzip, and is not") from None
         if len(found) > most_bytes:
             raise TooLarge
         if not stream.eof:

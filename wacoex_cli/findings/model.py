@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+SOURCE_NAMES = {"meta": "Meta", "respondio": "respond.io"}
+"""How a person reads the sources whose names are codes."""
 PERSON = "person"
 """The source of what a person said or typed."""
 # Stands for the name of a channel in what is said about several.
@@ -54,12 +56,12 @@ class Evidence:
     @property
     def said_by(self) -> str:
         """How a person reads who said it: Meta only what Meta said, and you what you typed."""
-        name = "respond.io" if self.source == "respondio" else self.source
+        name = SOURCE_NAMES.get(self.source, self.source)
         if not self.is_said:
             return f"{name} was asked"
         if self.source == PERSON:
             return f"{self.who} said" if self.who else "you said"
-        return f"says {name}" if self.source in ("meta", "respondio") else name
+        return name
 
     def to_json(self) -> dict[str, object]:
         """The evidence under the keys that the JSON output fixes."""

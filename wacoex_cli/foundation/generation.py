@@ -155,9 +155,9 @@ def what_is_wrong(now: Sidecar, before: Sidecar | None, *, has_sidecar: bool) ->
     """
     if before is None:
         if has_sidecar:
-            return "what is kept beside it about its last use cannot be read"
+            return "wacoex cannot read the note about its last use beside it"
         if now.generation:
-            return "nothing beside it says that it was used here: it is a copy, or was moved alone"
+            return "no note beside it says that it was used here: it is a copy, or was moved alone"
         return None
     if before.state_id != now.state_id:
         return "another state file was used under this name"
@@ -206,7 +206,7 @@ def demand_own(state: State, machine_id: str | None = None) -> None:
         demand_one_name(state.path)
     if (why := suspicion(state, machine_id)) is not None:
         raise RefusedError(
-            f"nothing is planned or sent: the state file {state.path} may lack what was sent"
+            f"wacoex plans and sends nothing: the state file {state.path} may lack what was sent"
             f" last: {why}",
             hint="if the file used last is elsewhere, use that one; otherwise: wacoex state adopt",
             code="state_copied",

@@ -382,7 +382,7 @@ def _not_sent(error: Exception) -> NotSentError:
     found = _tls_failure(error)
     if found is None:
         return NotSentError(_reason(error))
-    reason, code = "TLS cannot be agreed on", "unreachable"
+    reason, code = "the two sides cannot agree on TLS", "unreachable"
     if isinstance(found, ssl.SSLCertVerificationError):
         said = str(found.verify_message or "it cannot be verified")
         said = said[:1].lower() + said[1:].rstrip(".")

@@ -393,7 +393,7 @@ def _state_error(path: Path, error: sqlite3.Error) -> WacoexError:
         return StateError(
             f"the disk refuses to read or write {path}",
             hint="check the disk, its quota and the limit on the size of files,"
-            " then try again; what was recorded is kept",
+            " then try again; wacoex keeps what it recorded",
             code="disk_error",
         )
     if code == sqlite3.SQLITE_CORRUPT:
@@ -419,7 +419,7 @@ def _locked(path: Path) -> TemporaryError:
 def _disk_full(path: Path) -> StateError:
     return StateError(
         f"the disk is full: {path} cannot be written",
-        hint="free some space, then try again; what was recorded is kept",
+        hint="free some space, then try again; wacoex keeps what it recorded",
         code="disk_full",
     )
 

@@ -318,11 +318,11 @@ def check_running(
     """
     if last_run is None:
         case = "never"
-        text = "no run is recorded and no schedule installed"
+        text = "no run is recorded, and no schedule is installed"
         if schedule:
             text = (
-                f"no run is recorded, though {schedule['kind']} on {schedule['host']} was to"
-                f" start it since {schedule['installed_at']}"
+                f"no run is recorded, though {schedule['kind']} on {schedule['host']} should have"
+                f" started it since {schedule['installed_at']}"
             )
     else:
         began = from_text(last_run["started_at"])
@@ -364,14 +364,14 @@ def _reach_in_words(reach: NoticeReach) -> Iterator[tuple[str, str | None]]:
     known = [delivery for delivery in reach.addresses or reach.elsewhere if delivery]
     if unused := len(reach.addresses) - len(known) if reach.addresses else 0:
         addresses = "1 address has" if unused == 1 else f"{unused} addresses have"
-        yield f"{addresses} never been sent a notice or a test", None
+        yield f"{addresses} never got a notice or a test", None
     for shown, taken_at, reason in known:
         if reason:
             yield f"the last test to {shown} failed: {reason}", None
         if taken_at:
             yield f"{shown} took a notice or a test", taken_at
     if not (known or reach.addresses):
-        yield "no notice and no test was ever sent", None
+        yield "wacoex has never sent a notice or a test", None
 
 
 class Watched(NamedTuple):

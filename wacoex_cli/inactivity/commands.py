@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from wacoex_cli.inactivity.notify import Notice, NoticeTest
     from wacoex_cli.inactivity.schedule import ScheduleStatus
 
-app = group("reminder", "Never lose a channel: the app must be opened on the phone every 14 days.")
+app = group(
+    "reminder", "Never lose a channel: remind people to open the app on the phone every 14 days."
+)
 
 
 @command(
@@ -132,10 +134,10 @@ def notify(
 ) -> Result:
     """Notify people which phones they must open; made for cron.
 
-    Nothing due: silent, exit status 0. A notice is due when the stage of a channel changes, every
-    24 hours while it is critical or overdue, and once when all is well again. Exit status 7 when
-    some notices could not be sent, 6 when none could. After --test `doctor` knows that notices
-    arrive.
+    When nothing is due, it prints nothing and ends with 0. A notice is due when the stage of a
+    channel changes, every 24 hours while it is critical or overdue, and once when all is well
+    again. Exit status 7 when some notices could not be sent, 6 when none could. After --test
+    `doctor` knows whether notices arrive.
     """
     from wacoex_cli.inactivity import notify as operation
 
@@ -245,7 +247,7 @@ schedule_group = group(
 app.add(schedule_group)
 
 CronOption = Annotated[bool, typer.Option("--cron", help="A line in your crontab.")]
-SystemdOption = Annotated[bool, typer.Option("--systemd", help="A timer of your own systemd.")]
+SystemdOption = Annotated[bool, typer.Option("--systemd", help="A systemd user timer.")]
 
 
 @command(
@@ -254,7 +256,7 @@ SystemdOption = Annotated[bool, typer.Option("--systemd", help="A timer of your 
 def show(
     invocation: Invocation, cron: CronOption = False, systemd: SystemdOption = False
 ) -> Result:
-    """Show what is installed, and what would be."""
+    """Show what is installed, and what `install` would add."""
     from wacoex_cli.inactivity import schedule
 
     with invocation.open_workspace() as workspace:
@@ -276,11 +278,11 @@ def install(
     systemd: SystemdOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Install a systemd timer where that works, else a line in your crontab.
+    """Install a systemd timer where that works, otherwise a line in your crontab.
 
     It starts `reminder notify` each hour, with the state file and the settings in use here, and
-    without any secret. Installing it again changes nothing. Where nobody would receive a notice
-    it asks for an address; without a terminal it warns.
+    without any secret. Installing it again changes nothing. If nobody would receive a notice, it
+    asks for an address; without a terminal it warns.
     """
     from wacoex_cli.inactivity import schedule
 

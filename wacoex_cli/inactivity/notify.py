@@ -237,8 +237,8 @@ class Notified:
 _TEST_TITLE = "wacoex: test notice"
 _TEST_BODY = """This is a test, there is nothing to do.
 
-Here it will say which phone must be opened, and until when. If you do not look after these
-phones, tell whoever set this up."""
+A real notice says which phone somebody must open, and by when. If you do not look after these
+phones, inform the person who set this up."""
 
 
 class NoticeTest(NamedTuple):
@@ -595,7 +595,7 @@ def send(
                 bool(target.sender.notify(title=title, body=body, notify_type=apprise_type))
             )
         except Exception as error:
-            ended.append(f"the notifier broke ({type(error).__name__})")
+            ended.append(f"the notifier failed ({type(error).__name__})")
 
     log = logging.getLogger("apprise")
     log.addHandler(complaints)

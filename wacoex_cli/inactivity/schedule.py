@@ -36,8 +36,9 @@ CRON_MARK = b"# wacoex reminder notify"
 
 _EVERY_SECONDS = 3600
 _WHERE_TO = (
-    "where shall notices go? An Apprise URL such as mailto://user:password@example.com or"
-    " ntfys://ntfy.sh/our-phones; it is kept in a file that only you may read; Enter for none yet"
+    "where should notices go? An Apprise URL such as mailto://user:password@example.com or"
+    " ntfys://ntfy.sh/our-phones; wacoex keeps it in a file that only you may read; press Enter for"
+    " none yet"
 )
 _NO_ADDRESS = (
     "nobody would receive a notice: give an address with"

@@ -189,7 +189,7 @@ class Figures:
             return Counts({RowState(row["state"]): row["n"] for row in found})
         except ValueError as error:
             raise StateError(
-                f"broadcast {self.broadcast_id} has rows in a state that there is not: {error}",
+                f"broadcast {self.broadcast_id} has rows in an unknown state: {error}",
                 hint="another program changed the file; `wacoex state check` says more",
                 code="impossible_row",
             ) from error

@@ -189,7 +189,7 @@ _CHECKS = {
 def check_window(closes_at: datetime, channel: str, now: datetime, source: str) -> list[Finding]:
     """What there is to know about a copy that was not asked for yet (Meta: smb_app_data)."""
     closes = to_text(closes_at)
-    text = f"connecting opens 24 hours, which end {closes}"
+    text = f"contacts and history can be copied for 24 hours, which end {closes}"
     fact = Evidence(text, source, to_text(now))
     severity = Severity.INFO if now < closes_at else Severity.WARNING
     return [Finding("WX605", severity, channel, fact, closes=closes)]

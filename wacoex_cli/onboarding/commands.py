@@ -29,7 +29,8 @@ root = group("", "Commands outside the groups.")
 def connect(
     invocation: Invocation,
     channel: Annotated[
-        str | None, channel_argument("The channel to connect; a new name is asked for its number.")
+        str | None,
+        channel_argument("The channel to connect; for a new name wacoex asks for the number."),
     ] = None,
     via: Annotated[
         Route | None,

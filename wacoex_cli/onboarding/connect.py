@@ -121,8 +121,8 @@ _LOOKED_AGAIN = (
     " is listed there?"
 )
 OTHER_PARTNER = (
-    "is or was this number connected to another partner than {partner}, or does the credit line"
-    " of another one pay for it?"
+    "is or was this number connected to a partner other than {partner}, or does another partner's"
+    " credit line pay for it?"
 )
 _SETTLES_WITHIN_SECONDS = 1800.0
 """How long Meta's answers lag behind a signup, as far as was seen."""

@@ -612,7 +612,7 @@ async def _connected_again(context: Context, proof: Record, connection: Connecti
 
 OFFBOARD_STEPS: Mapping[Step, Action] = {
     Step("what-changes", "What changes, confirmed by name", Nature.ASKED): what_changes,
-    Step("broadcasts", "Broadcasts under way are paused", Nature.DONE): broadcasts,
+    Step("broadcasts", "Running broadcasts are paused", Nature.DONE): broadcasts,
     Step("backup", "A backup", Nature.ASKED): backup,
     Step("route", "Disconnect it, in the app or in Meta Business Settings", Nature.ASKED): checked(
         route
@@ -639,7 +639,7 @@ def _preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator
     if done:
         yield f"done already: {', '.join(done)}"
     yield f"proof so far: {_words(answers['proof'].get('seen'))}"
-    yield f"would be paused: broadcasts {_words(answers['broadcasts'].get('sending'))}"
+    yield f"broadcasts that would be paused: {_words(answers['broadcasts'].get('sending'))}"
     would = "would" if answers["unsubscribe"].get("would_detach") else "would not"
     yield f"your own app {would} be detached from the webhooks of the account"
     yield f"companions on the list: {_words(answers['companions'].get('listed'))}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("state", "step", "title", "said by", "at")
 _SENTENCES = (Column("state", 9, fit="keep"), Column("what was done", 8, least=20, fit="wrap"))
 _EMPTY: tuple[object, ...] = (None, "", [], {})
-_ROUTES = {Route.RESPONDIO: "respond.io", Route.SIGNUP: "an own Meta app"}
+_ROUTES = {Route.RESPONDIO: "respond.io", Route.SIGNUP: "your own Meta app"}
 # Of an answer: its words, or those for yes and no. Other names are read as they are written.
 _WORDS: Mapping[str, str | tuple[str, str]] = {
     "acknowledged": "read and accepted: {}",
@@ -122,7 +122,9 @@ def _heading(receipt: Receipt) -> str:
     is_connect = journey.kind is JourneyKind.CONNECT
     ended = f" to {journey.finished_at}" if journey.finished_at else ", not finished"
     what = (
-        f"connecting {name} through {_ROUTES[journey.via]}" if is_connect else f"letting {name} go"
+        f"connecting {name} through {_ROUTES[journey.via]}"
+        if is_connect
+        else f"disconnecting {name}"
     )
     return f"{what}: {journey.started_at}{ended}"
 

@@ -1,4 +1,4 @@
-"""Signup through an own Meta app: what it needs, the page, Meta's window, and what comes of it."""
+"""Signup through your own Meta app: what it needs, the page, Meta's window, and the result."""
 
 from __future__ import annotations
 
@@ -338,7 +338,7 @@ def demand_access(workspace: Workspace, channel: str) -> tuple[SignupApp, str, b
     CredentialError when there is no app secret, or no place for the token.
     """
     settings = workspace.settings_for(channel)
-    app_id = _demanded(settings.meta_app_id, "id of an own Meta app", "WACOEX_META_APP_ID")
+    app_id = _demanded(settings.meta_app_id, "id of your own Meta app", "WACOEX_META_APP_ID")
     config_id = _demanded(
         settings.meta_config_id, "id of a signup configuration", "WACOEX_META_CONFIG_ID"
     )

@@ -307,7 +307,7 @@ def check_override(
             continue
         is_ours = app.id is not None and app.id == own_app_id
         severity = Severity.WARNING if is_ours or is_partner else Severity.INFO
-        whose = f"our own app {app.label}" if is_ours else app.label
+        whose = f"your own app {app.label}" if is_ours else app.label
         text = f"{_DIVERTED} of {whose} go to {rule.place(app.override)}, by an override"
         found.append((severity, Evidence(text, META, seen.observed_at)))
     levels = {"phone_number": "number", "whatsapp_business_account": "account"}

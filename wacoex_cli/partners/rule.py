@@ -136,7 +136,7 @@ def evidence(
         seen_now.append("no app gets the webhooks of the account")
     own_app_id = values.get("token.app_id")
     for app in seen.apps or ():
-        role = "our own app" if app.id and app.id == own_app_id else _OTHER_APP
+        role = "your own app" if app.id and app.id == own_app_id else _OTHER_APP
         if is_expected(app, partner):
             role = "the expected partner"
         override = f", with an override to {place(app.override)}" if app.override else ""

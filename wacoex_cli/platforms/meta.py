@@ -262,7 +262,7 @@ class Meta:
         if isinstance(answer, NotSent | Unclear):
             raise TemporaryError(
                 f"Meta gives no answer: {answer.reason}",
-                hint="check the network, then try again: it may be done twice",
+                hint="check the network, then try again: doing it twice does no harm",
                 code="unreachable",
             )
         if self._checked(answer, waba_id, IdOf.ACCOUNT).get("success") is not True:

@@ -63,7 +63,7 @@ _HOW_TO_GET_IN = (
 _REFUSED = {
     400: "the request is not valid",
     404: "there is no such contact, message or channel",
-    409: "it conflicts with what is there",
+    409: "it conflicts with what exists",
 }
 
 Node = dict[str, Any]
@@ -444,7 +444,7 @@ def _meaning(answer: Answer, now: datetime) -> tuple[type[WacoexError], str, str
         return CredentialError, "the token is not accepted, or may not do this", _HOW_TO_GET_IN
     if status == 403:
         # A firewall stands before the API; without a token it accepts, it answers in HTML.
-        return CredentialError, "its firewall turned the request away", _HOW_TO_GET_IN
+        return CredentialError, "its firewall refused the request", _HOW_TO_GET_IN
     if status == 404 and not isinstance(answer.json, dict):
         hint = "check `WACOEX_RESPONDIO_BASE_URL`; it ends in `/v2`"
         return TemporaryError, "there is no such API at this address", hint

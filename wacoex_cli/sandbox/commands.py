@@ -104,8 +104,8 @@ def start(
     """Run the sandbox until Ctrl-C, and write the files to practise with.
 
     It is strict: it refuses what Meta refuses, with Meta's codes, and takes 20 messages a second.
-    Beside the settings it writes customers.csv, messy.csv and webhooks.ndjson. A file that is
-    there already is kept.
+    Beside the settings it writes customers.csv, messy.csv and webhooks.ndjson. It keeps files
+    that are there already.
     """
     from wacoex_cli.sandbox import practice, serve, world
 
@@ -118,7 +118,7 @@ def start(
         for line in (
             f"sandbox ready at {base_url} (this is not Meta); stop it with Ctrl-C",
             f"written to {env.parent}: {env.name}, {', '.join(practice.practice_files())}",
-            *(f"{name} was there already and is kept" for name in kept),
+            *(f"{name} was there already, and stays as it is" for name in kept),
             "in another terminal:",
             f"  cd {env.parent}",
             f"  . ./{env.name}",
@@ -284,7 +284,7 @@ def break_connections(
     faults = [{"kind": kind, "probability": part} for kind, part in kinds.items() if part]
     _control(invocation, "POST", "faults", {"faults": faults})
     text = f"from now on the connection breaks at {percent:g} % of the messages"
-    return Result({"percent": percent}, [text if percent else "connections break no more"])
+    return Result({"percent": percent}, [text if percent else "connections no longer break"])
 
 
 @command(app, "partner", "wacoex sandbox partner remove", "wacoex sandbox partner add")
@@ -322,7 +322,7 @@ def inbox(
         int, typer.Option("--limit", metavar="N", min=1, max=1000, help="The newest N messages.")
     ] = 20,
 ) -> Result:
-    """Show what the people of the running sandbox got, and the notices that came for you."""
+    """Show what the people of the running sandbox got, and the notices that you got."""
     from datetime import datetime
 
     found = _control(invocation, "GET", "inbox")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 root = group("", "Commands outside the groups.")
 auth = group("auth", "Tokens and other secrets: store them, delete them, see whether they work.")
 config = group("config", "The settings in use, and the files they come from.")
-state = group("state", "The one file that wacoex remembers everything in.")
+state = group("state", "The state file: the one file in which wacoex remembers everything.")
 
 _SETTING_COLUMNS = (
     Column("name", 9, least=24, fit="wrap"),
@@ -91,8 +91,8 @@ def login(
 ) -> Result:
     """Store a secret in the system's keyring.
 
-    It is asked for without being shown, or read from standard input. With `--channel` it is for
-    that channel alone, else for every channel without one of its own.
+    wacoex asks for it without showing it, or reads it from standard input. With `--channel` it
+    is for that channel alone, otherwise for every channel without one of its own.
     """
     from wacoex_cli.setup.auth import check_name, log_in
 
@@ -131,7 +131,7 @@ def logout(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Delete a stored secret from this machine. It stays valid elsewhere."""
+    """Delete a stored secret from this machine. Elsewhere it still works."""
     from wacoex_cli.setup.auth import check_name, log_out
 
     check_name(name)
@@ -308,13 +308,15 @@ def backup(
     invocation: Invocation,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="A new file, or a directory; else beside the state."),
+        typer.Argument(
+            metavar="FILE", help="A new file, or a directory; beside the state file if left out."
+        ),
     ] = None,
 ) -> Result:
     """Copy the state file, also while a broadcast runs, and check the copy.
 
-    Without FILE its name holds the time in UTC. Nothing is ever overwritten. The copy holds phone
-    numbers and no secrets; only you may read it.
+    Without FILE its name holds the time in UTC. wacoex never overwrites a file. The copy holds
+    phone numbers and no secrets; only you may read it.
     """
     from wacoex_cli.setup.state import back_up
 
@@ -346,12 +348,13 @@ def restore(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Put a backup in the place of the state file, which is kept beside it.
+    """Put a backup in the place of the state file, and keep the old file beside it. wacoex
 
-    Refused while a process uses the state file, and for a backup that lacks what the state file
-    knows: what it never heard of would be sent again. Rows that were being sent when the backup
-    was made become ambiguous. Nothing is sent from one that was forced, or brought to another
-    machine, before `wacoex state adopt`.
+    refuses while a process uses the state file, and when the backup lacks what the state file
+
+    knows: wacoex would send that again. Rows that were being sent when the backup was made
+    become ambiguous (they may have gone out). wacoex sends nothing from a backup that was
+    forced, or brought to another machine, before `wacoex state adopt`.
     """
     from wacoex_cli.setup.state import prepare
 
@@ -380,14 +383,14 @@ def restore(
 def _too_old(file: Path, found: "Comparison") -> RefusedError:
     if found.unreadable:
         return RefusedError(
-            "nothing was restored: the present state file cannot be read, so nobody knows what"
+            "nothing was restored: the current state file cannot be read, so nobody knows what"
             f" {file} lacks ({found.unreadable})",
             hint="if it is the newest backup, add `--force`; before you send anything,"
             " settle what was sent after it",
             code="state_unreadable",
         )
     return RefusedError(
-        f"nothing was restored: {file} is older than the present state file and lacks"
+        f"nothing was restored: {file} is older than the current state file and lacks"
         f" {', '.join(_lacks(found))}",
         hint="restore a newer backup; with `--force` people may get a message twice",
         code="older_state",
@@ -425,9 +428,10 @@ def _confirm_restore(invocation: Invocation, state: Path, file: Path, found: "Co
 def adopt(invocation: Invocation, yes: YesOption = False) -> Result:
     """Use a copy, or a file that went back in time, as the state file from now on.
 
-    What another copy sent after this file's last moment is not known here. So everybody who is
-    still to be sent to becomes ambiguous and their broadcasts are paused: `broadcast reconcile`
-    settles the rows, then `broadcast resume` goes on. Who adopted it, when and why is recorded.
+    wacoex does not know what another copy sent after this file's last moment. So everybody who
+    still waits for a message becomes ambiguous (may have got it), and wacoex pauses their
+    broadcasts: `broadcast reconcile` settles the rows, then `broadcast resume` continues. wacoex
+    records who adopted it, when and why.
     """
     from wacoex_cli.foundation.workspace import login_name
     from wacoex_cli.setup.state import look_at_adoption
@@ -493,7 +497,7 @@ def check(invocation: Invocation) -> Result:
 
 _KEPT_WORDS = {
     "open": "not finished",
-    "ambiguous": "has rows whose fate is unknown",
+    "ambiguous": "has rows that may or may not have gone out",
     "cooling_down": "has people whom nobody may write to for 24 hours",
     "recent": "was sent in the last 24 hours",
     "already_sent": "was sent less than `repeat_hours` ago, and must not be sent again",
@@ -531,8 +535,9 @@ def prune(
 ) -> Result:
     """Remove old finished broadcasts and all of their rows, and events that came in long ago.
 
-    Kept whatever their age: broadcasts that are not finished, have ambiguous rows, or people who
-    are cooling down, the newest one, all opt-outs, and the evidence of when each app was opened.
+    wacoex keeps, whatever their age: broadcasts that are not finished, have ambiguous rows (may
+    have gone out), or people who are cooling down; the newest broadcast; all opt-outs; and the
+    evidence of when each app was opened.
     """
     from wacoex_cli.setup.state import Pruning
 
@@ -620,7 +625,7 @@ def _pruned(pruning: "Pruning", *, dry_run: bool, vacuumed: bool) -> Result:
 def export(
     invocation: Invocation,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="A new file; else stdout.")
+        Path | None, typer.Option("--out", metavar="FILE", help="A new file; stdout if left out.")
     ] = None,
     show_numbers: Annotated[
         bool, typer.Option("--show-numbers", help="Show everything, also phone numbers.")
@@ -628,8 +633,8 @@ def export(
 ) -> Result:
     """Write everything in the state file as NDJSON: one object a line, its table under `table`.
 
-    Phone numbers are masked, and message ids too, which hold one; the bodies of webhooks are left
-    out. There are no secrets in it.
+    wacoex masks phone numbers and the message ids that contain them, and leaves out the bodies
+    of webhooks. The file has no secrets.
     """
     from wacoex_cli.setup.state import export as write_all
 

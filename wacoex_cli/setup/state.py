@@ -93,7 +93,7 @@ _RESTORE = "keep a copy of the file, then restore the last good backup: wacoex s
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the present state file knows and the backup does not.
+    """What the current state file knows and the backup does not.
 
     `lost` counts rows that were tried (`attempts`), `broadcasts`, `decisions` and `optouts`.
     `unreadable` says why the two could not be compared; None when they could.
@@ -199,12 +199,12 @@ def _count_as_used(state: State) -> None:
 
 @contextlib.contextmanager
 def prepare(path: Path, source: Path, clock: Clock) -> Iterator[Restoration]:
-    """Check a backup and compare it with the present state file; nothing is changed yet.
+    """Check a backup and compare it with the current state file; nothing is changed yet.
 
     Raises:
         UsageError: the backup is missing, damaged, or no state file of wacoex.
         StateError: it was written by a newer wacoex.
-        TemporaryError: a living process is using the present state file.
+        TemporaryError: a living process is using the current state file.
     """
     path = real_path(path)
     _check_source(path, source)
@@ -525,8 +525,8 @@ def _impossible(state: State) -> Iterator[Problem]:
         yield Problem(
             f"broadcast {number} has {counted(row['n'], 'row')} in an impossible state:"
             f" {row['what']}",
-            "another program changed the file; send nothing of this broadcast before it has set"
-            f" them right, or: wacoex broadcast cancel {number}",
+            "another program changed the file; send nothing of this broadcast before that program"
+            f" has corrected them, or: wacoex broadcast cancel {number}",
         )
 
 

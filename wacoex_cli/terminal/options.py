@@ -52,7 +52,7 @@ ProgressOption = Annotated[
     ),
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", "-n", help="Say what would be done, change nothing.")
+    bool, typer.Option("--dry-run", "-n", help="Show what would be done, and change nothing.")
 ]
 
 
@@ -90,7 +90,7 @@ def channel_argument(help: str) -> Any:
 
 
 LookedAtArgument = Annotated[
-    str | None, channel_argument("The channel to look at; all unless one is named.")
+    str | None, channel_argument("The channel to look at; all if you name none.")
 ]
 
 
