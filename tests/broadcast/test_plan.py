@@ -86,6 +86,8 @@ def test_everybody_who_cannot_be_sent_to_is_kept_with_the_reason(shop, state):
         5: "invalid",
         6: "missing_parameter",
     }
+    details = {row["line"]: row["detail"] for row in planned.skipped_rows}
+    assert (details[4], details[6]) == ("`name` is empty", "`order` is empty")
     assert (planned.broadcast.recipients, planned.broadcast.skipped) == (1, 4)
     assert shop.counts(planned.broadcast) == {"pending": 1, "skipped": 4}
 

@@ -265,6 +265,30 @@ def test_a_stopped_broadcast_exits_by_cause_and_says_how_to_go_on(shop, cli):
     assert shop.counts(broadcast) == {"accepted": 5}
 
 
+def test_resume_without_a_number_continues_the_one_paused_broadcast(shop, cli):
+    assert "no broadcast of channel shop is paused" in cli("broadcast", "resume", "--yes").err
+    shop.faults(Fault("expired_token"))
+    paused = shop.planned(5)
+    assert cli(*SEND, "--yes").code == 4
+    shop.planned(2)
+    shop.faults()
+
+    assert cli("broadcast", "resume", "--yes").code == 0
+    assert shop.counts(paused) == {"accepted": 5}
+
+
+def test_with_several_paused_resume_lists_them(shop, cli):
+    shop.faults(Fault("expired_token"))
+    for number in (1, 2):
+        shop.planned(number, name=f"list {number}")
+        assert cli(*SEND, number, "--again", "--yes").code == 4
+    several = cli("broadcast", "resume", "--yes")
+
+    assert several.code == 2
+    assert "1 (list 1, 1 recipient), 2 (list 2, 2 recipients)" in several.err
+    assert "wacoex broadcast resume 1" in several.err
+
+
 def test_resume_is_not_for_a_planned_or_a_completed_broadcast(shop, cli):
     shop.planned(1)
     assert "`wacoex broadcast send 1` starts it" in cli("broadcast", "resume", 1, "--yes").err

@@ -183,7 +183,15 @@ def test_an_archived_channel_is_not_used(run) -> None:
     run("channel", "use", "shop")
     run("channel", "remove", "shop", "--yes")
 
-    assert run("channel", "show").err.startswith("error: there is no channel in ")
+    for command in (("channel", "show"), ("status",), ("reminder", "check")):
+        nothing = run(*command)
+        assert nothing.err.startswith("error: no channel is in use in ")
+        assert "archived: `shop`" in nothing.err
+        assert "wacoex channel restore shop" in nothing.err
+    assert (
+        "wacoex channel list --archived"
+        in run("channel", "list", tty=True).err + run("channel", "list", tty=True).out
+    )
     assert run("channel", "show", "-c", "shop").err.startswith("error: channel `shop` is archived")
     assert run("channel", "show", "shop").code == 0
 

@@ -424,6 +424,39 @@ def test_a_registration_anew_proves_no_offboarding(shop: Shop) -> None:
     assert shop.offboard().exit_code == 0
 
 
+class Hesitant(Person):
+    """Gives an answer that cannot be used before each that can."""
+
+    def __init__(self, unusable: int) -> None:
+        super().__init__(TYPED, Fuse())
+        self.unusable = unusable
+
+    def ask(self, question: str, *, flag: str) -> str:
+        answer = super().ask(question, flag=flag)
+        if "which way" in question and self.unusable:
+            self.unusable -= 1
+            return "yes"
+        return answer
+
+
+def test_an_answer_that_cannot_be_used_is_asked_for_again(shop: Shop) -> None:
+    shop.disconnect()
+    person = Hesitant(2)
+
+    assert shop.offboard(person=person).exit_code == 0
+    assert person.notes.count("answer 1 or 2") == 2
+
+
+def test_after_three_such_answers_the_step_stays_open_and_the_rest_is_named(shop: Shop) -> None:
+    assert shop.offboard(person=Hesitant(3)).exit_code == 6
+    person = Person(TYPED, Fuse())
+    shop.disconnect()
+
+    assert shop.offboard(person=person).exit_code == 0
+    [done] = [note for note in person.notes if note.startswith("done already:")]
+    assert done.splitlines()[1] == "  - What changes, confirmed by name"
+
+
 def test_a_refused_token_asks_for_a_persons_word(shop: Shop) -> None:
     shop.environ["WACOEX_META_TOKEN"] = "sandbox-token-of-nobody"
 

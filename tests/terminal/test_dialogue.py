@@ -57,7 +57,7 @@ def test_a_terminal_that_closes_declines_too(monkeypatch, capsys) -> None:
         TerminalDialogue(Invocation()).confirm("Linked?", flag="a person")
 
 
-def test_ctrl_c_ends_a_question_at_once_inside_an_event_loop(monkeypatch) -> None:
+def test_ctrl_c_ends_a_question_at_once_inside_an_event_loop(monkeypatch, capsys) -> None:
     class Interrupted:
         def isatty(self) -> bool:
             return True
@@ -75,6 +75,7 @@ def test_ctrl_c_ends_a_question_at_once_inside_an_event_loop(monkeypatch) -> Non
     with asyncio.Runner() as runner, pytest.raises(KeyboardInterrupt):
         runner.run(ask())
     assert answered == []
+    assert capsys.readouterr().err == "Send? [y/N] \n", "what is said next begins its own line"
 
 
 def test_without_a_terminal_the_flag_that_answers_is_named(typing, capsys) -> None:

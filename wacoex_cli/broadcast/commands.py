@@ -323,19 +323,22 @@ def retry(
 @command(
     app,
     "resume",
-    "wacoex broadcast resume 7",
+    "wacoex broadcast resume",
     "wacoex broadcast resume 7 --rate 5 --yes",
     'wacoex broadcast resume 7 --not-before "2026-12-01 09:00" --until "2026-12-01 20:00"',
 )
 def resume(
     invocation: Invocation,
-    broadcast_id: IdArgument,
+    broadcast_id: Annotated[int | None, _ID] = None,
     *,
     options: SendOptions,
     progress: ProgressOption = None,
     yes: YesOption = False,
 ) -> Result:
-    """Continue a broadcast that was paused, interrupted or killed. Nobody gets it twice."""
+    """Continue a broadcast that was paused, interrupted or killed. Nobody gets it twice.
+
+    Without an id the one paused broadcast of the channel goes on.
+    """
     _check(invocation, options.rate, progress)
     from wacoex_cli.broadcast.guards import send_order
     from wacoex_cli.broadcast.send import plan_and_send

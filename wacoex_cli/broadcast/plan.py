@@ -170,6 +170,7 @@ def _checked_rows(
             reason, detail = SkipReason.NO_NUMBER, why_not_by_id
         elif possible and values is None:
             reason = SkipReason.MISSING_PARAMETER
+            detail = rule.what_is_empty(sources, source_row.values)
         elif values and (detail := rule.beyond_limit(limits, values)):
             reason = SkipReason.TOO_LONG
         elif possible and phone is None:

@@ -94,18 +94,30 @@ _KINDS: dict[int, type[WacoexError]] = {
     kind.exit_status: kind for kind in (CredentialError, RefusedError, TemporaryError)
 }
 _SIGNALS = {130: "interrupted", 143: "terminated"}
+_ENDED_BY_SIGNAL = 128
+_SHOWN_REQUESTS = 3
+_TEST_RATE = 1.0
+_NOT_YET_CERTAIN = (*UNDER_WAY_STATES, RowState.AMBIGUOUS)
+WAITS_SECONDS = 60.0
+"""How long the status of a test message is waited for."""
+_TO_PLAN = "plan one: wacoex broadcast plan RECIPIENTS --template NAME --lang CODE"
+_TO_LOOK = "`wacoex broadcast list` shows the state of each"
+_WAITING = {
+    "send": ((Status.PLANNED,), "planned", _TO_PLAN),
+    "resume": ((Status.PAUSED, Status.SENDING), "paused", _TO_LOOK),
+}
 
 
 def chosen(
-    workspace: Workspace, invocation: Invocation, broadcast_id: int | None
+    workspace: Workspace, invocation: Invocation, broadcast_id: int | None, verb: str = "send"
 ) -> tuple[Broadcast, Channel]:
-    """The broadcast of that number, or else the only planned one of the channel in use.
+    """The broadcast of that number, or the only one of the channel that waits for that verb.
 
-    Raises UsageError when `--channel` names another channel, or when not exactly one is planned.
+    Raises UsageError when `--channel` names another channel, or when not exactly one waits.
     """
     if broadcast_id is None:
         channel = choose_channel(workspace, invocation)
-        return _only_planned(workspace, channel), channel
+        return _the_one(workspace, channel, verb), channel
     broadcast = Broadcasts(workspace.state).get(broadcast_id)
     channel = active(workspace.state, broadcast.channel)
     if invocation.channel not in (None, channel.name):
@@ -118,37 +130,23 @@ def chosen(
     return broadcast, channel
 
 
-def _only_planned(workspace: Workspace, channel: Channel) -> Broadcast:
-    found = Broadcasts(workspace.state).of_channel(channel.channel_id, Status.PLANNED)
+def _the_one(workspace: Workspace, channel: Channel, verb: str) -> Broadcast:
+    statuses, word, hint = _WAITING[verb]
+    all_of = partial(Broadcasts(workspace.state).of_channel, channel.channel_id)
     # A test whose sender was killed before it began is nothing that anybody planned.
-    planned = [row for row in found if row.test_of is None]
-    if len(planned) == 1:
-        return planned[0]
-    if not planned:
-        raise UsageError(
-            f"no broadcast of channel {channel.name} is planned",
-            hint="plan one: wacoex broadcast plan RECIPIENTS --template NAME --lang CODE",
-            code="nothing_planned",
-        )
-    listed = ", ".join(
-        f"{row.broadcast_id} ({row.name or row.recipients_file}, recipients: {row.recipients})"
-        for row in reversed(planned)
-    )
+    waiting = [row for status in statuses for row in all_of(status) if row.test_of is None]
+    if len(waiting) == 1:
+        return waiting[0]
+    if not waiting:
+        text = f"no broadcast of channel {channel.name} is {word}"
+        raise UsageError(text, hint=hint, code=f"nothing_{word}")
+    sizes = ((row, counted(row.recipients, "recipient")) for row in reversed(waiting))
+    listed = (f"{row.broadcast_id} ({row.name or row.recipients_file}, {n})" for row, n in sizes)
     raise UsageError(
-        f"several broadcasts of channel {channel.name} are planned: {listed}",
-        hint=f"name one: wacoex broadcast send {planned[-1].broadcast_id}",
-        code="several_planned",
+        f"several broadcasts of channel {channel.name} are {word}: {', '.join(listed)}",
+        hint=f"name one: wacoex broadcast {verb} {waiting[-1].broadcast_id}",
+        code=f"several_{word}",
     )
-
-
-_SHOWN_REQUESTS = 3
-
-WAITS_SECONDS = 60.0
-"""How long the status of a test message is waited for."""
-
-_TEST_RATE = 1.0
-_ENDED_BY_SIGNAL = 128
-_NOT_YET_CERTAIN = (*UNDER_WAY_STATES, RowState.AMBIGUOUS)
 
 
 async def pause(state: State, broadcast: Broadcast, who: str, clock: Clock) -> Broadcast:
@@ -181,7 +179,7 @@ async def _end(
         if now not in can_be:
             raise UsageError(
                 f"broadcast {broadcast_id} is {now.value} and cannot be {status.value}",
-                hint="`wacoex broadcast list` shows the state of each",
+                hint=_TO_LOOK,
                 code="wrong_status",
             )
         Broadcasts(state).set_status(broadcast_id, status, reason=f"{status.value} by {who}")
@@ -505,7 +503,8 @@ def plan_and_send(
                 code="already_planned",
             )
         if retry_failed is None and plan.source is None:
-            broadcast, channel = chosen(workspace, invocation, broadcast_id)
+            verb = "resume" if order.resume else "send"
+            broadcast, channel = chosen(workspace, invocation, broadcast_id, verb)
         else:
             _check_new(invocation, broadcast_id, order, plan, retry_failed)
             if retry_failed is None:
@@ -786,7 +785,7 @@ def _what_is_wrong(
         return TemporaryError(
             f"Meta accepted the test to {phone}, but no status came in {WAITS_SECONDS:g} s:"
             " is `wacoex events listen` running?",
-            hint="`wacoex events subscribe --check` shows it; look at the phone too",
+            hint="look at the phone, it may be there; `wacoex events subscribe --check` shows more",
             code="no_status",
         )
     if reached is RowState.AMBIGUOUS:

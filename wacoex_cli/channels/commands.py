@@ -118,12 +118,15 @@ def list_channels(
 ) -> Result:
     """List the channels."""
     from wacoex_cli.channels.registry import listed
+    from wacoex_cli.channels.store import Channels
 
     with invocation.open_workspace() as workspace:
         entries = listed(workspace, archived=archived)
-        place = workspace.state.path
+        place, names = workspace.state.path, Channels(workspace.state).names()
     rows = [[entry[column.name] for column in _COLUMNS] for entry in entries]
     nothing = f"there is no channel in {place}; {_ADD_ONE}"
+    if names:
+        nothing = "every channel is archived; to see them: wacoex channel list --archived"
     return Result({"channels": entries}, [Table(_COLUMNS, rows, nothing, folds=True)])
 
 

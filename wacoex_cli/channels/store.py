@@ -83,7 +83,15 @@ class Channels:
 
     def all_active(self) -> list[Channel]:
         """Every channel that is not archived, by name; raises UsageError when there is none."""
-        found = [channel for channel in self.all_channels() if not channel.archived_at]
+        known = self.all_channels()
+        found = [channel for channel in known if not channel.archived_at]
+        if known and not found:
+            archived = ", ".join(f"`{channel.name}`" for channel in known)
+            raise UsageError(
+                f"no channel is in use in {self._state.path}; archived: {archived}",
+                hint=f"bring one back with `wacoex channel restore {known[0].name}`, or add one",
+                code="channel_missing",
+            )
         if not found:
             raise UsageError(
                 f"there is no channel in {self._state.path}",

@@ -39,7 +39,7 @@ from wacoex_cli.foundation.state import new_private_file
 from wacoex_cli.onboarding.checks import check_records, signup_reported
 from wacoex_cli.onboarding.model import Record, StepState, WindowFailed
 from wacoex_cli.platforms.error_codes import errors_in
-from wacoex_cli.terminal.render import Blocks, ForPerson, ForPipe, Result
+from wacoex_cli.terminal.render import Block, Blocks, ForPerson, ForPipe, Line, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -239,19 +239,22 @@ def _data(found: Diagnosis) -> dict[str, object]:
     return data
 
 
-def _text(found: Diagnosis, now: datetime) -> Iterator[str | Blocks | ForPerson | ForPipe]:
+def _text(found: Diagnosis, now: datetime) -> Iterator[str | Block | Blocks | ForPerson | ForPipe]:
     """What was found: on a terminal by kind, in a pipe by channel; then who did not answer."""
     if found.symptom:
         yield f"{found.symptom.value}: likely causes, the likeliest first"
-        yield _in_full(found.causes, now)
+        likeliest, others = _in_full(found.causes[:1], now), _in_full(found.causes[1:], now)
+        # Who asked for the cause reads what to do about it, however short the screen is.
+        yield from (Block((Line(""), *block.lines)) for block in likeliest.blocks)
+        yield others._replace(noun="causes")
         yield ""
-    others = found.findings[len(found.causes) :]
-    if found.symptom and others:
+    further = found.findings[len(found.causes) :]
+    if found.symptom and further:
         yield ForPerson("\nalso found:")
-    yield ForPerson(finding_blocks(others, now).changed(masked_text))
-    if others:
+    yield ForPerson(finding_blocks(further, now).changed(masked_text))
+    if further:
         yield ForPerson("")
-    yield from map(ForPipe, _by_channel(others, now))
+    yield from map(ForPipe, _by_channel(further, now))
     for source in found.sources:
         if source.ok is not True:
             word = "not asked" if source.ok is None else "no answer"

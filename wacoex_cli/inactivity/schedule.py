@@ -200,13 +200,14 @@ def _usable_way(kind: str | None) -> UserTimer | Crontab:
     if kind is None:
         raise WacoexError(
             "neither systemd nor cron can be used here: " + "; ".join(problems.values()),
-            hint="start `wacoex reminder notify` each hour in another way",
+            hint="start `wacoex reminder notify` each hour in another way;"
+            " `wacoex docs unattended` shows some",
             code="schedule_impossible",
         )
     other = "--cron" if kind == "systemd" else "--systemd"
     raise WacoexError(
         f"{kind} cannot be used here: {problems[kind]}",
-        hint=f"try `{other}`, or start `wacoex reminder notify` each hour in another way",
+        hint=f"try `{other}`, or see `wacoex docs unattended` for other ways",
         code="schedule_impossible",
     )
 

@@ -38,6 +38,7 @@ from wacoex_cli.onboarding import checks
 from wacoex_cli.onboarding.checks import check_records, four_steps, may_return
 from wacoex_cli.onboarding.journey import (
     BEGAN_AT,
+    MOST_TRIES,
     ONLY_A_PERSON,
     REFUSED,
     Context,
@@ -99,7 +100,6 @@ SWITCHING = Step("switching", "Connecting it again", Nature.ASKED)
 
 _NEEDS_PERSON = "needs_answer"
 _UNKNOWN = "channel_unknown"
-_MOST_TRIES = 3
 _NOW: Mapping[ConnectionState | None, str] = {
     ConnectionState.CONNECTED: ", and still is: broadcasts stop when it is disconnected",
     ConnectionState.REMOVED: ", and its partner was removed since then",
@@ -362,7 +362,7 @@ async def eligibility(context: Context) -> StepResult:
             f"{country} numbers: Meta takes them since {checks.OPENED_ON}; older pages say it does"
             " not. Try it"
         )
-    for _ in range(_MOST_TRIES):
+    for _ in range(MOST_TRIES):
         typed = dialogue.ask(VERSION, flag=ONLY_A_PERSON)
         version = checks.version_in(typed)
         if version:

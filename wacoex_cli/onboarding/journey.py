@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 ONLY_A_PERSON = "--yes"
 """The option that a question names where only a person can answer it."""
+MOST_TRIES = 3
+"""How often a question is asked whose answer cannot be used."""
 BEGAN_AT = "began_at"
 REFUSED = 5
 _EXIT_OF = {

@@ -25,6 +25,7 @@ from wacoex_cli.ledger.model import Status
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.onboarding.checks import coexistence, may_return
 from wacoex_cli.onboarding.journey import (
+    MOST_TRIES,
     ONLY_A_PERSON,
     Context,
     WalkEnd,
@@ -178,7 +179,7 @@ def offboard(
         context = Context(workspace, dialogue, journey, channel.name, options)
         settled = [row.step for row in context.records().values() if row.state.is_over]
         if settled:
-            dialogue.note(f"done already: {', '.join(settled)}")
+            dialogue.note(_done_already(settled))
         walked = walk(context, OFFBOARD_STEPS)
         journey = store.newest(key, JourneyKind.OFFBOARD) or journey
     records = store.records(journey.journey_id)
@@ -316,13 +317,13 @@ async def route(context: Context) -> StepResult:
     context.dialogue.note(_text_of_routes(context.channel))
     if context.options.is_confirmed:
         return skipped(_NOBODY_ASKED)
-    answer = context.dialogue.ask(
-        "which way do you disconnect it, 1 in the app or 2 in Meta Business Settings", flag="--yes"
-    )
-    way = _ROUTES.get(answer)
-    if way is None:
-        return StepResult(StepState.OPEN, note="answer 1 or 2")
-    return StepResult(StepState.SETTLED, {"route": way}, login_name())
+    question = "which way do you disconnect it, 1 in the app or 2 in Meta Business Settings"
+    for _ in range(MOST_TRIES):
+        way = _ROUTES.get(context.dialogue.ask(question, flag="--yes"))
+        if way:
+            return StepResult(StepState.SETTLED, {"route": way}, login_name())
+        context.dialogue.warn("answer 1 or 2")
+    return StepResult(StepState.OPEN, note="the way is not chosen; run it again")
 
 
 class Indication(StrEnum):
@@ -637,13 +638,19 @@ def _preview_text(receipt: Receipt, channel: Channel, now: datetime) -> Iterator
         yield finding_block(finding, now)
     done = [step for step, row in receipt.records.items() if row.at]
     if done:
-        yield f"done already: {', '.join(done)}"
+        yield _done_already(done)
     yield f"proof so far: {_words(answers['proof'].get('seen'))}"
     yield f"broadcasts that would be paused: {_words(answers['broadcasts'].get('sending'))}"
     would = "would" if answers["unsubscribe"].get("would_detach") else "would not"
     yield f"your own app {would} be detached from the webhooks of the account"
     yield f"companions on the list: {_words(answers['companions'].get('listed'))}"
     yield f"channel {channel.name} ({channel.phone}) would be archived; nothing was changed"
+
+
+def _done_already(done: Iterable[str]) -> str:
+    """What earlier runs have settled, in the order and the words of the steps."""
+    titles = [step.title for step in OFFBOARD_STEPS if step.id in set(done)]
+    return "\n".join(["done already:", *map("  - {}".format, titles)])
 
 
 def _words(values: object) -> str:

@@ -122,9 +122,7 @@ def _heading(receipt: Receipt) -> str:
     is_connect = journey.kind is JourneyKind.CONNECT
     ended = f" to {journey.finished_at}" if journey.finished_at else ", not finished"
     what = (
-        f"connecting {name} through {_ROUTES[journey.via]}"
-        if is_connect
-        else f"disconnecting {name}"
+        f"connecting {name} through {_ROUTES[journey.via]}" if is_connect else f"offboarding {name}"
     )
     return f"{what}: {journey.started_at}{ended}"
 

@@ -122,8 +122,8 @@ def start(
             "in another terminal:",
             f"  cd {env.parent}",
             f"  . ./{env.name}",
-            f"  wacoex channel add shop --phone {world.PHONE}"
-            f" --phone-number-id {world.PHONE_NUMBER_ID} --waba-id {world.WABA_ID}",
+            f"  wacoex channel add shop --phone {world.PHONE} \\",
+            f"    --phone-number-id {world.PHONE_NUMBER_ID} --waba-id {world.WABA_ID}",
             "  wacoex broadcast plan customers.csv --template spring_sale --lang en_US",
             "what happens in it: wacoex sandbox --help",
         ):

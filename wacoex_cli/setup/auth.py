@@ -174,6 +174,8 @@ def _check_free(
     shared = next(iter(workspace.secrets.stored.files(name, None)), None)
     if given is not None:
         source, hint = given.source, "remove it there first, then log in again"
+        if source.endswith("`"):  # a variable of the environment, not a line in a file
+            hint = f"remove it there first, in a shell with `unset {source[1:]}, then log in again"
     elif channel and not insecure_file and shared is not None:
         source = str(shared)
         hint = f"run `wacoex auth logout {name}` first, or add `--insecure-file`"

@@ -63,8 +63,7 @@ NameArgument = Annotated[
     typer.Argument(
         metavar="NAME",
         autocompletion=_names,
-        help="meta-token, meta-app-secret, respondio-token, respondio-signing-key"
-        " or webhook-verify-token.",
+        help=f"{', '.join([*SECRET_VARIABLES][:-1])} or {[*SECRET_VARIABLES][-1]}.",
     ),
 ]
 # Catches what should never be typed, so that no message repeats it; shown as where it belongs.

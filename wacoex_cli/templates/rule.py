@@ -129,6 +129,13 @@ def fill(sources: Sequence[ParameterSource], values: Mapping[str, str]) -> tuple
     return tuple(filled)
 
 
+def what_is_empty(sources: Sequence[ParameterSource], values: Mapping[str, str]) -> str:
+    """Why `fill` gives nothing for a row: the columns that are empty in it, each once."""
+    columns = dict.fromkeys(source.column for source in sources if source.column)
+    empty = [f"`{column}`" for column in columns if not values.get(column, "").strip()]
+    return f"{', '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty" if empty else ""
+
+
 class TextLimit(NamedTuple):
     """How many characters a part of a message may have, and what they come from.
 

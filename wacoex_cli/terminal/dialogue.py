@@ -151,5 +151,8 @@ def _interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
+    except KeyboardInterrupt:  # what is said next begins a line of its own
+        write(sys.stderr, "\n")
+        raise
     finally:
         signal.signal(signal.SIGINT, before)
