@@ -113,7 +113,7 @@ def test_who_got_it_is_counted_for_72_hours(shop: Shop) -> None:
     shop.send(shop.planned(3))
     later = shop.planned(5)
     assert said(shop, later) == [
-        "3 of 5 people already have this message (broadcast 1, 0 min ago)",
+        "3 of 5 people already have this message (broadcast 1, just now)",
     ]
 
     shop.clock.leap(71 * 3600)

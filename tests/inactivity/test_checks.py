@@ -108,6 +108,8 @@ def test_everything_about_a_countdown_is_in_the_json(run: Run, add: Any, state: 
     assert channel == {
         "channel": "shop",
         "stage": "warning",
+        "phone": "+6560000001",
+        "owner": None,
         "severity": "warning",
         "last_opened_at": "2026-11-12T09:30:00.000Z",
         "source": "meta",
@@ -359,7 +361,7 @@ def test_a_monitoring_system_gets_one_line_with_performance_data_first(run: Run,
     first, *others = outcome.out.splitlines()
     assert outcome.code == 2
     assert first == (
-        "WACOEX CRITICAL - 1 critical, 1 unknown, 1 ok"
+        "WACOEX CRITICAL - 1 critical (shop), 1 unknown (spa), 1 ok"
         " | 'shop'=1.5;4:;2:;;14 'spa'=U;4:;2:;;14 'cafe'=12.1;4:;2:;;14"
     )
     assert others == [
@@ -383,7 +385,58 @@ def test_nagios_says_what_was_removed(run: Run, add: Any, state: State) -> None:
 
     first = run("reminder", "check", "--nagios").out.splitlines()[0]
 
-    assert first.startswith("WACOEX CRITICAL - 1 removed | 'shop'=13.0;")
+    assert first.startswith("WACOEX CRITICAL - 1 removed (shop) | 'shop'=13.0;")
+
+
+def test_a_pager_reads_the_first_names_of_many(run: Run, add: Any) -> None:
+    for name in ("shop", "cafe", "spa"):
+        add(name)
+    run("channel", "add", "bar", "--phone", "+6560000009")
+
+    first = run("reminder", "check", "--nagios").out.splitlines()[0]
+
+    assert first.startswith("WACOEX UNKNOWN - 4 unknown (bar cafe shop ...) | ")
+
+
+def test_monitoring_sees_that_the_reminder_does_not_run_any_more(
+    run: Run, add: Any, state: State
+) -> None:
+    add("shop", 1)
+    run("reminder", "notify", "--to", "json://127.0.0.1:9/")
+    with state.transaction():
+        began = to_text(NOW - timedelta(days=3))
+        state.execute("UPDATE reminder_runs SET started_at = ?", [began])
+
+    nagios, piped = run("reminder", "check", "--nagios"), run("reminder", "check")
+    as_json = run("reminder", "check", "--json")
+
+    title = "the reminder does not run any more"
+    assert (nagios.code, piped.code, as_json.code) == (1, 1, 1)
+    assert nagios.out.startswith(f"WACOEX WARNING - 1 ok, {title} | 'shop'=")
+    assert f"warning: WX106: {title}; see `wacoex doctor`" in piped.err
+    assert (as_json.data["severity"], as_json.err) == ("warning", "")
+
+
+@pytest.mark.parametrize(("hours", "code"), [(1, 0), (3.5, 1)])
+def test_a_schedule_that_never_ran_counts_once_its_first_run_is_missing(
+    run: Run, add: Any, state: State, hours: float, code: int
+) -> None:
+    add("shop", 1)
+    Reminders(state).keep_schedule("server", "cron", 3600, NOW - timedelta(hours=hours))
+
+    assert run("reminder", "check").code == code
+
+
+def test_the_owner_to_call_stands_beside_the_channel(run: Run, add: Any) -> None:
+    add("shop", 12.5)
+    alone = run("reminder", "check", tty=True).out
+    run("channel", "edit", "shop", "--owner", "Ana Lim")
+
+    assert "OWNER" not in alone
+    assert "Ana Lim" in run("reminder", "check", tty=True).out
+    assert run("reminder", "check").out.splitlines()[0].split("\t")[-1] == "Ana Lim"
+    [channel] = run("reminder", "check", "--json").data["channels"]
+    assert (channel["owner"], channel["phone"][0]) == ("Ana Lim", "+")
 
 
 def test_the_last_run_of_notify_is_told_and_changes_no_exit_status(run: Run, add: Any) -> None:

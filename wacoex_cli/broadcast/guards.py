@@ -19,6 +19,7 @@ from wacoex_cli.foundation.clock import (
     Clock,
     SteadyClock,
     duration_from,
+    duration_text,
     from_text,
     local_text,
     to_text,
@@ -133,7 +134,7 @@ def judge_canary(canary: Canary, counts: Counts, quiet_seconds: float) -> Wait |
     if unheard * 2 > left:
         reason = (
             f"no status came for {unheard} of {counted(left, 'row')} of the canary"
-            f" within {canary.wait_seconds / 60:g} min"
+            f" within {duration_text(canary.wait_seconds)}"
         )
         return Stop(f"{reason}: is anything listening? `--canary 0` continues anyway", 6)
     arrived = counts.of(RowState.SENT, *_ARRIVED)
@@ -187,7 +188,7 @@ class Guards:
         words = []
         if canary := self.canary:
             words.append(
-                f"canary of {canary.rows} (waits up to {canary.wait_seconds / 60:g} min, fewer"
+                f"canary of {canary.rows} (waits up to {duration_text(canary.wait_seconds)}, fewer"
                 f" than {canary.limit * 100:g}% may fail)"
             )
         if self.quiet_hours:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Entered = TypeVar("Entered", bound=Details)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID = re.compile(r"[0-9]{1,32}")
+_NAMED_IN_HINT = 5
 PATIENCE_SECONDS = 2.0
 """How long a failed read is tried again where many channels are looked at."""
 
@@ -123,7 +124,11 @@ def known(state: State, name: str) -> Channel:
     if near:
         hint = f"did you mean `{near[0]}`?"
     elif names:
-        hint = f"there are {', '.join(f'`{other}`' for other in names)}"
+        shown = ", ".join(f"`{other}`" for other in names[:_NAMED_IN_HINT])
+        hint = f"there are {shown}"
+        if len(names) > _NAMED_IN_HINT:
+            more = len(names) - _NAMED_IN_HINT
+            hint = f"{hint} and {more} more: `wacoex channel list --archived`"
     raise UsageError(
         f"there is no channel `{name}` in {state.path}", hint=hint, code="channel_unknown"
     )

@@ -16,6 +16,7 @@ from wacoex_cli.errors import StateError, WacoexError
 from wacoex_cli.findings.model import (
     Finding,
     Severity,
+    aside,
     by_severity,
     check_exit_status,
     finding_blocks,
@@ -121,6 +122,7 @@ def show_status(workspace: Workspace, name: str | None, *, offline: bool) -> Res
         list(_text(found, now)),
         exit_code=check_exit_status(found.verdict),
         errors=cannot_check(failed, _named),
+        beside_rows=[aside(finding) for finding in found.findings],
         most_lines=_CARD_LINES if is_card else MOST_LINES,
         zone=found.channels[0].view.zone if is_card else None,
     )

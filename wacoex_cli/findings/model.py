@@ -216,6 +216,11 @@ def grouped(findings: Iterable[Finding]) -> list[tuple[Finding, ...]]:
     return groups
 
 
+def aside(finding: Finding) -> str:
+    """A finding in a line, where only rows for a program are printed."""
+    return f"{finding.id}: {finding.title}; see `wacoex doctor`"
+
+
 def several(names: Iterable[str]) -> str:
     """`shop`, `shop and lab`, `client-000, client-001 and 98 more`: each name once."""
     distinct = list(dict.fromkeys(names))

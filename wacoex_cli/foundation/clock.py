@@ -149,12 +149,11 @@ def is_known_zone(name: str) -> bool:
 
 
 def duration_text(seconds: float) -> str:
-    """Hours and minutes, minutes and seconds, or seconds."""
+    """Hours and minutes, minutes and seconds, or seconds; what is 0 at the end is left out."""
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+    parts = [(hours, "h"), (minutes, "min")] if hours else [(minutes, "min"), (whole % 60, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
 
 
 def local_text(moment: datetime, zone: str) -> str:

@@ -5,7 +5,7 @@ From top to bottom: evidence is collected, judged, and shown to people, scripts 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,6 +39,7 @@ from wacoex_cli.findings.model import (
     Evidence,
     Finding,
     Severity,
+    aside,
     by_severity,
     check_exit_status,
     finding_blocks,
@@ -50,7 +51,7 @@ from wacoex_cli.inactivity import rule
 from wacoex_cli.inactivity.model import Grade, GradedSign, Stage
 from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.terminal.layout import Column
-from wacoex_cli.terminal.render import Block, Blocks, ForPerson, Line, Table, relative
+from wacoex_cli.terminal.render import Block, Blocks, ForPerson, ForPipe, Line, Table, relative
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,6 +78,8 @@ _UNKNOWN_SCHEDULE = timedelta(days=1)
 _LATE = {Stage.WARNING: "WX101", Stage.CRITICAL: "WX102", Stage.OVERDUE: "WX103"}
 _NEAREST_END_FIRST = (Stage.OVERDUE, Stage.CRITICAL, Stage.UNKNOWN, Stage.WARNING, Stage.OK)
 _HEADLINES = ("removed", "gone", "reconnecting", "overdue", "critical", "unknown", "warning", "ok")
+# A pager shows one line: so many channels it names there, of each stage.
+_NAMED_IN_STATUS_LINE = 3
 _COLUMNS = (
     Column("stage", 9, fit="keep"),
     Column("channel", 8, least=12),
@@ -84,6 +87,7 @@ _COLUMNS = (
     Column("left", 7, fit="keep"),
     Column("grade", 2, fit="keep", may_drop=True),
     Column("findings", 3, least=10, fit="count", may_drop=True),
+    Column("owner", 5, least=14, may_drop=True),
 )
 
 
@@ -339,6 +343,14 @@ def check_running(
     return [Finding("WX106", Severity.WARNING, None, evidence, case=case, schedule=schedule)]
 
 
+def _should_have_run(schedule: Mapping[str, Any] | None, now: datetime) -> bool:
+    """Whether a schedule is installed for so long that its first run is missing."""
+    if schedule is None:
+        return False
+    longest = 2 * timedelta(seconds=schedule["every_seconds"]) + _GRACE
+    return now - from_text(schedule["installed_at"]) > longest
+
+
 def check_reminder(
     last_run: Mapping[str, Any] | None,
     schedule: Mapping[str, Any] | None,
@@ -399,6 +411,8 @@ class Watched(NamedTuple):
         """The entry of `channels`."""
         return {
             "channel": self.channel.name,
+            "phone": self.channel.phone,
+            "owner": self.channel.owner,
             "severity": self.severity.value,
             **self.standing.to_json(),
             "weaker_evidence": [
@@ -448,26 +462,39 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> ReminderChec
     channels = [registry.active(state, name)] if name else Channels(state).all_active()
     workspace.warn_about_channels(Channels(state).names())
     catch_up(state, [CHANNELS], workspace.clock)
-    run = reminders.last_run()
-    findings = check_running(run, reminders.schedule(), now)
-    return ReminderCheck(tuple(watch(workspace, channels, now)), run, tuple(findings), now)
+    run, schedule = reminders.last_run(), reminders.schedule()
+    findings = tuple(check_running(run, schedule, now))
+    is_relied_on = run is not None or _should_have_run(schedule, now)
+    return ReminderCheck(tuple(watch(workspace, channels, now)), run, findings, is_relied_on, now)
 
 
 class ReminderCheck(NamedTuple):
     """All channels that were looked at, worst first, and the last run of `reminder notify`.
 
-    `findings` are about the reminder itself (WX106).
+    `findings` are about the reminder itself (WX106). `is_relied_on`: it has run before, or its
+    schedule should have started it.
     """
 
     channels: tuple[Watched, ...]
     last_run: Row | None
     findings: tuple[Finding, ...]
+    is_relied_on: bool
     now: datetime
 
     @property
     def severity(self) -> Severity:
-        """The worst of all channels. Whoever lets monitoring call this needs no notices (WX106)."""
-        return worst(watched.severity for watched in self.channels)
+        """The worst of all channels, and of the reminder where somebody relies on it.
+
+        Whoever lets monitoring call this and never used `reminder notify` needs no notices.
+        """
+        of_reminder = self.findings if self.is_relied_on else ()
+        of_channels = [watched.severity for watched in self.channels]
+        return worst([*of_channels, *(finding.severity for finding in of_reminder)])
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the rows of a pipe do not hold: that the reminder itself does not work."""
+        return [aside(finding) for finding in self.findings]
 
     @property
     def exit_status(self) -> int:
@@ -484,24 +511,31 @@ class ReminderCheck(NamedTuple):
             "findings": [finding.to_json() for finding in self.findings],
         }
 
-    def parts(self) -> Iterator[Table | ForPerson]:
+    def parts(self) -> Iterator[ForPipe | ForPerson]:
         """A line for each channel; for a person also what it rests on, and what was found."""
-        yield Table(
-            _COLUMNS,
-            [
-                (
-                    watched.headline,
-                    watched.channel.name,
-                    deadline and local_text(deadline, watched.zone),
-                    deadline,
-                    watched.standing.grade.value,
-                    " ".join(dict.fromkeys(finding.id for finding in watched.findings)) or None,
-                )
-                for watched in self.channels
-                for deadline in (watched.standing.deadline_at,)
-            ],
-            folds=True,
-            quiet=sum(not watched.findings for watched in self.channels),
+        rows = [
+            (
+                watched.headline,
+                watched.channel.name,
+                deadline and local_text(deadline, watched.zone),
+                deadline,
+                watched.standing.grade.value,
+                " ".join(dict.fromkeys(finding.id for finding in watched.findings)) or None,
+                watched.channel.owner,
+            )
+            for watched in self.channels
+            for deadline in (watched.standing.deadline_at,)
+        ]
+        yield ForPipe(Table(_COLUMNS, rows))
+        # A shop with one phone has no use for an empty column.
+        width = len(_COLUMNS) - (not any(watched.channel.owner for watched in self.channels))
+        yield ForPerson(
+            Table(
+                _COLUMNS[:width],
+                [row[:width] for row in rows],
+                folds=True,
+                quiet=sum(not watched.findings for watched in self.channels),
+            )
         )
         yield ForPerson(Blocks([*self._evidence()], noun="countdowns"))
         of_channels = [finding for watched in self.channels for finding in watched.findings]
@@ -529,10 +563,13 @@ class ReminderCheck(NamedTuple):
         Performance data are days left, with the ranges in which that is well (`4:` is "4 or more").
         `U` is a value that is not known (Monitoring Plugins: development guidelines).
         """
-        words = Counter(watched.headline for watched in self.channels)
-        counts = ", ".join(f"{words[word]} {word}" for word in _HEADLINES if words[word])
+        named = defaultdict(list)
+        for watched in self.channels:
+            named[watched.headline].append(watched.channel.name)
+        counts = [_counted(word, named[word]) for word in _HEADLINES if named[word]]
+        counts += [finding.title for finding in self.findings if self.is_relied_on]
         performance = " ".join(map(_performance, self.channels))
-        yield f"WACOEX {_label(self.severity)} - {counts} | {performance}"
+        yield f"WACOEX {_label(self.severity)} - {', '.join(counts)} | {performance}"
         for watched in self.channels:
             text = "; ".join(f"{finding.id} {finding.title}" for finding in watched.findings)
             counted, deadline = watched.standing.counted, watched.standing.deadline_at
@@ -558,6 +595,14 @@ def nagios_failure(error: WacoexError) -> str:
 
 def _label(severity: Severity) -> str:
     return "OK" if severity is Severity.INFO else severity.value.upper()
+
+
+def _counted(headline: str, names: Sequence[str]) -> str:
+    """How many channels stand so; of those that are not ok the first names, for a pager."""
+    if headline == Stage.OK.value:
+        return f"{len(names)} {headline}"
+    rest = " ..." if len(names) > _NAMED_IN_STATUS_LINE else ""
+    return f"{len(names)} {headline} ({' '.join(names[:_NAMED_IN_STATUS_LINE])}{rest})"
 
 
 def _performance(watched: Watched) -> str:

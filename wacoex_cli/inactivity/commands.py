@@ -45,7 +45,8 @@ def check(
 ) -> Result:
     """Show the days left for each channel, worst first. Sends no requests.
 
-    Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked.
+    Exit status: 0 ok, 1 warning, 2 critical, 3 unknown or not checked. It is 1 at least when
+    `reminder notify` ran before and does not run any more, or failed.
     """
     from wacoex_cli.inactivity import checks
 
@@ -57,8 +58,11 @@ def check(
         if not nagios:
             raise
         return Result({}, [Verbatim(checks.nagios_failure(error))], exit_code=3, errors=[error])
-    text = [Verbatim(line) for line in found.nagios_lines()] if nagios else list(found.parts())
-    return Result(found.to_json(), text, exit_code=found.exit_status)
+    if nagios:
+        text = [Verbatim(line) for line in found.nagios_lines()]
+        return Result(found.to_json(), text, exit_code=found.exit_status)
+    parts = list(found.parts())
+    return Result(found.to_json(), parts, exit_code=found.exit_status, beside_rows=found.warnings)
 
 
 @command(

@@ -353,7 +353,9 @@ def _numbered(numbers: Iterable[int]) -> str:
 
 
 def _ago(age: timedelta) -> str:
-    minutes = max(0, round(age.total_seconds() / 60))
+    minutes = round(age.total_seconds() / 60)
+    if minutes < 1:
+        return "just now"
     return f"{round(minutes / 60)} h ago" if minutes >= 60 else f"{minutes} min ago"
 
 

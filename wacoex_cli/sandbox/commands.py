@@ -100,6 +100,15 @@ def start(
             help="Write the settings to this file; the lists to practise with go beside it.",
         ),
     ] = Path(_ENV_FILE),
+    listener_port: Annotated[
+        int,
+        typer.Option(
+            "--listener-port",
+            min=1,
+            max=65535,
+            help="The port of `wacoex events listen`: the sandbox sends its webhooks there.",
+        ),
+    ] = 8765,
 ) -> Result:
     """Run the sandbox until Ctrl-C, and write the files to practise with.
 
@@ -112,6 +121,7 @@ def start(
     dialogue = TerminalDialogue(invocation)
     env = env.absolute()
     _demand_own(env, practice.ENV_HEAD)
+    listener = practice.listener_url(listener_port)
 
     def say(base_url: str) -> None:
         kept = _write_practice(env, base_url)
@@ -125,11 +135,12 @@ def start(
             f"  wacoex channel add shop --phone {world.PHONE} \\",
             f"    --phone-number-id {world.PHONE_NUMBER_ID} --waba-id {world.WABA_ID}",
             "  wacoex broadcast plan customers.csv --template spring_sale --lang en_US",
+            f"its webhooks go to {listener}: start `wacoex events listen` to get them",
             "what happens in it: wacoex sandbox --help",
         ):
             dialogue.note(line)
 
-    pretend = practice.practice_world()
+    pretend = practice.practice_world(listener)
     with Working():
         received = serve.serve(pretend, port, say)
     if received != signal.SIGINT:

@@ -25,8 +25,7 @@ ENV_HEAD = "# Written by `wacoex sandbox start`; it points wacoex at the sandbox
 # One day and some hours: Meta's answers about a number settle within a day after the connection.
 ONBOARDED_DAYS_AGO = 1.25
 PEOPLE = 160
-# Where `wacoex events listen` takes Meta's webhooks, unless it is given another port.
-_LISTENER = "http://127.0.0.1:8765/webhooks/meta"
+_LISTENER_PORT = 8765
 _NAMES = ("Ana", "Ben", "Chloe", "Dev", "Eva", "Farid", "Grace", "Hui Min", "Ismail", "Jo")
 _MESSY_ROWS = (
     ("+65 9100-0001", "Ana"),
@@ -39,10 +38,15 @@ _MESSY_ROWS = (
 _ARCHIVE_DAYS_AGO = (1.2, 1.0, 0.75, 0.5, 0.25, 0.1)
 
 
-def practice_world() -> World:
-    """The world of `wacoex sandbox start`: connected a day ago, its webhooks go to this machine."""
+def listener_url(port: int = _LISTENER_PORT) -> str:
+    """Where `wacoex events listen` takes Meta's webhooks at this port of this machine."""
+    return f"http://127.0.0.1:{port}/webhooks/meta"
+
+
+def practice_world(webhooks_url: str | None = None) -> World:
+    """The world of `wacoex sandbox start`: connected a day ago; Meta's webhooks go to the URL."""
     world = default_world(onboarded_days_ago=ONBOARDED_DAYS_AGO)
-    world.callbacks = Callbacks(meta_url=_LISTENER, verify_token=VERIFY_TOKEN)
+    world.callbacks = Callbacks(meta_url=webhooks_url or listener_url(), verify_token=VERIFY_TOKEN)
     return world
 
 

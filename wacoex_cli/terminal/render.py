@@ -283,6 +283,8 @@ class Result(NamedTuple):
     """What a command has to say: `data` for JSON, `text` for a person, and how it ended.
 
     `lists` are further entries of `data`, too long for memory: read while they are written.
+    `beside_rows` is what the rows of a pipe cannot hold and a person at the other end must know:
+    it goes to standard error when standard output is no terminal.
     A screen with more than `most_lines` lines folds what can be folded. Its times are said in
     `zone`, that of the channel it is about, or else in the one of the settings.
     """
@@ -292,6 +294,7 @@ class Result(NamedTuple):
     exit_code: int = 0
     errors: Sequence[WacoexError] = ()
     lists: Mapping[str, Iterable[object]] = MappingProxyType({})
+    beside_rows: Sequence[str] = ()
     most_lines: int = MOST_LINES
     zone: str | None = None
 
@@ -313,6 +316,9 @@ def emit(result: Result, invocation: Invocation, command_path: CommandPath) -> i
             _write_envelope(result, invocation, command_path)
         elif invocation.quiet < 2:
             _write_text(result, invocation)
+            if not sys.stdout.isatty():
+                for text in result.beside_rows:
+                    say(text, invocation, "warning")
     if not invocation.wants_json:
         for error in result.errors:
             _write_error(error, invocation)
