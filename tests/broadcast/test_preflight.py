@@ -472,7 +472,7 @@ def test_the_plan_tells_a_person_all_that(shop, cli, respondio):
 
     assert "at 20/s (Meta's limit for a number in Coexistence) it takes 0 s, until 2026-" in said
     assert "through respond.io it would take 0 s at 5/s (until respond.io says" in said
-    assert "0.1% of the portfolio's 2000 people in 24 h; 0 were messaged" in said
+    assert "under 1 % of the portfolio's 2,000 people in 24 h; 0 were messaged" in said
     assert "  new MACs (monthly active contacts): 2; active by the events here: 0" in said
 
 

@@ -247,10 +247,11 @@ def _answer(waiting: str, output: Sequence[str]) -> str | None:
     """What the page shows typed behind the question on which the command waits."""
     if not waiting.endswith((": ", "? ", "] ")):
         return None
-    tail = plain(waiting)
-    for line in output:
-        if plain(line).startswith(tail):
-            return plain(line).removeprefix(tail).strip()
+    # A page may hold a question on one line that the terminal wraps, or the other way round.
+    words = r"\s+".join(map(re.escape, plain(waiting).split()))
+    page = "\n".join(map(plain, output))
+    if found := re.search(rf"(?:^|\s){words} ?([^\n]*)", page):
+        return found[1].strip()
     if re.search(r"\[[^\]]+\]: $", waiting):
         return ""  # Enter takes the answer that stands in brackets
     return "y" if waiting.endswith("[y/N] ") else None

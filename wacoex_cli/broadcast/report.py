@@ -569,7 +569,7 @@ def plan_text(
     if data["unknown_ranges"]:
         shown = ", ".join(f"line {row['line']}: {row['phone']}" for row in data["unknown_ranges"])
         yield f"no numbering plan knows {shown}; if they are right: --accept-possible"
-    yield from estimate_text(data["estimate"])
+    yield from estimate_text(data["estimate"], data["recipients"])
     if data["new_contacts"]:
         yield f"contacts to create: {data['new_contacts']}, each counts as a new MAC"
     yield from findings_text(findings)
@@ -607,7 +607,7 @@ def list_text(data: dict[str, Any]) -> Iterator[str]:
         yield f"  {rows} of the sheet are in the plan too: {first}{', ...' if n > 5 else ''}"
 
 
-def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
+def estimate_text(estimate: dict[str, Any], people: int) -> Iterator[str]:
     """How long it takes either way, what is left of the limit, whom respond.io will charge for."""
     first, *others = estimate["ways"]
     until = f"{estimate['finish_at'][:16].replace('T', ' ')} UTC"
@@ -624,8 +624,8 @@ def estimate_text(estimate: dict[str, Any]) -> Iterator[str]:
     limit = estimate["limit"]
     sentence = f"the portfolio's limit is not known ({limit['why']})"
     if limit["messaging_limit"] is not None:
-        allowed = f"{limit['messaging_limit']:,} people in 24 h"
-        sentence = f"{limit['share']:.0%} of the portfolio's {allowed}"
+        most = limit["messaging_limit"]
+        sentence = f"{percent(people, most)} of the portfolio's {most:,} people in 24 h"
     elif limit["share"] is not None:
         sentence = "the portfolio has no limit"
     yield f"  {sentence}; {limit['used_in_24_hours']} were messaged in the last 24 h"
