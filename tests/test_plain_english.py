@@ -6,7 +6,10 @@ list when a reader stumbled over it.
 
 from __future__ import annotations
 
+import ast
+import itertools
 import re
+from pathlib import Path
 
 import pytest
 
@@ -168,3 +171,41 @@ def test_a_page_explains_words_of_the_field_where_it_first_names_them(word: str)
 def test_an_explanation_is_missed() -> None:
     assert unexplained("# A page\n\nThe WABA is new.\n", "WABA")
     assert not unexplained("# A page\n\nThe `WABA` is a WABA (an account) here.\n", "WABA")
+
+
+# Nouns that a number stands before, and the places where it is surely not 1.
+_PLURALS = re.compile(
+    r"^ (?:more |other |new |open |failed )?"
+    r"(recipients|messages|rows|people|contacts|templates|requests|channels|events|files|lines)\b"
+)
+_NEVER_ONE = {
+    "wacoex_cli/broadcast/reconcile.py": "its singular is another sentence",
+    "wacoex_cli/broadcast/report.py": "the limit of a portfolio is 250 people at least",
+    "wacoex_cli/diagnosis/status.py": "the limit of a portfolio is 250 people at least",
+    "wacoex_cli/demo/acts.py": "the demo sends to 160 people",
+    "wacoex_cli/demo/tour.py": "the demo sends to 160 people",
+    "wacoex_cli/events/unplaced.py": "its singular is another sentence",
+}
+
+
+def raw_plurals(path: Path) -> list[str]:
+    """The f-strings of a file with a number right before a plural noun."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            for number, text in itertools.pairwise(node.values):
+                if isinstance(number, ast.FormattedValue) and isinstance(text, ast.Constant):
+                    noun = _PLURALS.match(str(text.value))
+                    found += [f"{path.name}:{node.lineno}: {noun[0]}"] if noun else []
+    return found
+
+
+def test_a_number_and_its_noun_come_from_counted() -> None:
+    """`counted(1, "row")` says "1 row"; an f-string would say "1 rows"."""
+    hits = [
+        hit
+        for path in sorted((ROOT / "wacoex_cli").rglob("*.py"))
+        if str(path.relative_to(ROOT)) not in _NEVER_ONE
+        for hit in raw_plurals(path)
+    ]
+    assert hits == []

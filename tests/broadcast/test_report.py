@@ -607,7 +607,7 @@ def test_the_funnel_counts_who_read_as_delivered_and_sent(cli, shop):
         "read": 1,
         "failed": 1,
     }
-    assert "how far the 4 messages got: 4 accepted (100 %), 2 sent (50 %)" in shown
+    assert "how far 4 messages got: 4 accepted (100 %), 2 sent (50 %)" in shown
 
 
 def test_each_message_counts_once_for_each_status_in_the_picture(shop):

@@ -742,7 +742,7 @@ def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
     people = steps.pop("recipients")
     if data["started_at"]:
         summary = ", ".join(f"{n} {name} ({percent(n, people)})" for name, n in steps.items())
-        yield f"  how far the {people} messages got: {summary}"
+        yield f"  how far {counted(people, 'message')} got: {summary}"
     for run in data["runs"]:
         yield (
             f"  run {run['run_id']}: {run['started_at']} to {run['last_active_at']},"

@@ -19,6 +19,7 @@ from wacoex_cli.demo.tour import (
     plan_of,
     wait_for_webhooks,
 )
+from wacoex_cli.errors import counted
 from wacoex_cli.sandbox import world as pretend
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
@@ -55,7 +56,7 @@ class Shown(NamedTuple):
     def lines(self) -> Iterator[str]:
         """The verdict and what to type next, for a person."""
         yield f"left:    {self.left} messages, at most {self.most_in_one_second} in one second"
-        twice = "nobody" if not self.sent_twice else f"{self.sent_twice} people"
+        twice = "nobody" if not self.sent_twice else counted(self.sent_twice, "person")
         yield f"arrived: at {self.arrived} of {self.people} people, {twice} got it twice"
         yield f"report:  {self.report}"
         yield "what to type next:"

@@ -33,8 +33,8 @@ def demo(
 
         seen = tour(dialogue, is_json=invocation.json, opens_report=opens_report)
         text = (
-            f"the pretend Meta accepted {seen.accepted} messages, {seen.sent_twice} people got two,"
-            f" at most {seen.most_in_one_second} messages arrived in one second",
+            f"messages that the pretend Meta accepted: {seen.accepted}, people who got two:"
+            f" {seen.sent_twice}, most in one second: {seen.most_in_one_second}",
             f"files of this tour: {seen.directory}",
         )
         return Result(seen._asdict(), text)
