@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.support.state_files import DRAFT
 from wacoex_cli.broadcast.engine import _SendingProcess
-from wacoex_cli.broadcast.guards import MessageComparison, RunGuard
+from wacoex_cli.broadcast.guards import RunGuard
 from wacoex_cli.broadcast.guards import SendOrder as Order
 from wacoex_cli.broadcast.send import plan_test
 from wacoex_cli.channels.model import Details, Fact
@@ -35,6 +35,7 @@ from wacoex_cli.ledger.model import (
     Status,
     message_key,
 )
+from wacoex_cli.ledger.repeats import MessageComparison
 from wacoex_cli.ledger.rows import PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.faults import Fault

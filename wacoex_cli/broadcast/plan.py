@@ -17,7 +17,7 @@ from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.audience.people import excluded_names, people_in
 from wacoex_cli.audience.recipients_file import first_name
 from wacoex_cli.broadcast.checks import check_audience
-from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
+from wacoex_cli.broadcast.guards import check_overlap
 from wacoex_cli.broadcast.preflight import check_channel, check_same_api, messaged_lately
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import Means, SendingProvider, find_contacts, provider_for
@@ -46,6 +46,7 @@ from wacoex_cli.ledger.model import (
     lock_purpose,
     message_key,
 )
+from wacoex_cli.ledger.repeats import MessageComparison
 from wacoex_cli.ledger.rows import MessageKey, PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import Outcome, classify

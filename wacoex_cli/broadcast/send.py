@@ -17,7 +17,6 @@ from wacoex_cli.broadcast.guards import (
     CANARY_WORD,
     UNGUARDED,
     Guards,
-    MessageComparison,
     SendOrder,
     check_overlap,
     check_times,
@@ -71,6 +70,7 @@ from wacoex_cli.ledger.model import (
     Status,
     Trial,
 )
+from wacoex_cli.ledger.repeats import MessageComparison
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
