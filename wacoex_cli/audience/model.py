@@ -28,6 +28,7 @@ class SkipReason(StrEnum):
     NO_CONTACT = "no_contact"
     NO_NUMBER = "no_number"
     ALREADY_SENT = "already_sent"
+    PRESSURE = "pressure"
 
 
 class SourceRow(NamedTuple):

@@ -89,6 +89,34 @@ class PlanOptions(NamedTuple):
         list[Path] | None,
         _option("--exclude", "FILE", "Send to nobody on this list. May be repeated."),
     ] = None
+    max: Annotated[
+        str | None,
+        _option("--max", "N/TIME", "At most N messages to a person in that time: 2/7d; or none."),
+    ] = None
+    rest: Annotated[
+        str | None,
+        _option("--rest", "TIME", "Leave out who got a message less than this ago: 3d; or none."),
+    ] = None
+    unanswered: Annotated[
+        str | None,
+        _option("--unanswered", "N", "Leave out who never answered the last N; or none."),
+    ] = None
+    per_day: Annotated[
+        str | None,
+        _option(
+            "--per-day",
+            "N",
+            "Pause after N messages of the business in 24 hours; 250/number: of this number.",
+        ),
+    ] = None
+    ramp: Annotated[
+        str | None,
+        _option(
+            "--ramp",
+            "N,+SHARE",
+            "A new number: N messages on the first day, a share more each day: 50,+50%.",
+        ),
+    ] = None
     accept_possible: Annotated[
         bool,
         typer.Option(
@@ -156,6 +184,12 @@ class SendOptions(NamedTuple):
     until: Annotated[
         str | None, _option("--until", "TIME", "Pause then; times as for --not-before.")
     ] = None
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="When a limit of a day pauses it: wait here, and go on by itself."
+        ),
+    ] = False
     skip_sent: Annotated[
         bool,
         typer.Option(

@@ -9,7 +9,13 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.contacts.quiet_hours import NEVER, QuietHours, ending_zone, held_until
+from wacoex_cli.contacts.quiet_hours import (
+    NEVER,
+    QuietHours,
+    demand_opening,
+    ending_zone,
+    held_until,
+)
 from wacoex_cli.errors import RefusedError, UsageError, counted
 from wacoex_cli.findings.catalogue import finding_ids
 from wacoex_cli.findings.model import Evidence, Finding, Severity
@@ -21,6 +27,7 @@ from wacoex_cli.foundation.clock import (
     duration_text,
     from_text,
     local_text,
+    moment_ahead,
     to_text,
 )
 from wacoex_cli.foundation.phone_numbers import zones_of
@@ -42,6 +49,8 @@ from wacoex_cli.ledger.repeats import MessageComparison
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import Outcome, classify, is_known
+from wacoex_cli.pressure.guard import DayGuard, PeopleGuard
+from wacoex_cli.pressure.model import NO_PRESSURE, Pressure
 from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND
 
 if TYPE_CHECKING:
@@ -49,6 +58,8 @@ if TYPE_CHECKING:
 
     from wacoex_cli.foundation.locks import Presence
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.workspace import Workspace
+    from wacoex_cli.terminal.dialogue import Dialogue
 
 CANARY_WORD = "canary"
 """What the record of its success begins with."""
@@ -65,6 +76,7 @@ _LAST = 100
 _LOOKED_AT = 200
 _LOOK_EVERY_SECONDS = 0.5
 _CLOCK_WAS_SET = timedelta(minutes=1)
+_LONGEST_WAIT_FOR_ROOM = timedelta(minutes=10)
 _UNLIMITED = 1_000_000
 _DECIDER = "wacoex"
 
@@ -483,6 +495,7 @@ class SendOrder:
     sent unless so many people would be sent to. `guards` and `repeats` stay with the broadcast;
     None: as they are. Who got the same message less than `repeat_hours` ago has it already.
     `zone` is the channel's, for numbers of no known zone; nothing leaves from `until` on.
+    With `waits` a broadcast that a limit of a day has paused goes on by itself.
     """
 
     rate: float | None = None
@@ -501,6 +514,8 @@ class SendOrder:
     until: datetime | None = None
     repeats: RepeatPolicy | None = None
     repeat_hours: float = 72.0
+    pressure: Pressure = NO_PRESSURE
+    waits: bool = False
 
 
 def send_order(
@@ -512,6 +527,7 @@ def send_order(
     resume: bool = False,
     skip_sent: bool = False,
     again: bool = False,
+    wait: bool = False,
     **guards: Any,
 ) -> SendOrder:
     """The order that the options of `send` and `resume` give, as they were typed.
@@ -545,7 +561,39 @@ def send_order(
         )
     repeats = RepeatPolicy.SKIPPED if skip_sent else RepeatPolicy.SENT if again else None
     overruled = tuple(overrule or ())
-    return SendOrder(rate, expect, overruled, yes, resume, options, repeats=repeats)
+    return SendOrder(rate, expect, overruled, yes, resume, options, repeats=repeats, waits=wait)
+
+
+def times_of(
+    workspace: Workspace, order: SendOrder, zone: str
+) -> tuple[datetime | None, datetime | None]:
+    """When sending is to begin and to end, as the options say; raises UsageError."""
+    options, now = order.options, workspace.clock.now()
+    not_before = moment_ahead(options.not_before, zone, now) if options.not_before else None
+    until = moment_ahead(options.until, zone, not_before or now) if options.until else None
+    check_times(not_before, until, now)
+    return not_before, until
+
+
+async def wait_until(workspace: Workspace, broadcast: Broadcast, moment: datetime) -> None:
+    """Wait, by the wall clock: a computer may sleep meanwhile. Ends when it was cancelled."""
+    while (left := (moment - workspace.clock.now()).total_seconds()) > 0:
+        if Broadcasts(workspace.state).status(broadcast.broadcast_id) is not broadcast.status:
+            return
+        await workspace.clock.sleep(min(left, _LOOK_EVERY_SECONDS))
+
+
+def demand_open_hours(rows: Rows, order: SendOrder, start: datetime, dialogue: Dialogue) -> None:
+    """Refuse guards under which nothing could leave, and say where the rest may not."""
+    guards, until = order.guards or UNGUARDED, order.until
+    if guards.quiet_hours:
+        zones = (zones_of(phone) or (order.zone,) for phone in rows.open_numbers())
+        demand_opening(zones, guards.quiet_hours, start, until)
+    if guards.canary and until and until - start <= timedelta(seconds=guards.canary.wait_seconds):
+        dialogue.warn(
+            f"`--until` ({local_text(until, order.zone)}) may come before the canary's wait ends:"
+            " then the rest leaves only if all statuses come sooner"
+        )
 
 
 @dataclass(frozen=True)
@@ -600,19 +648,32 @@ class RunGuard:
         self._canary = guards.canary if is_open else None
         hours = run.order.repeat_hours
         self._comparison = MessageComparison(state, run.broadcast_id, hours, clock)
-        self._repeats = Broadcasts(state).get(run.broadcast_id).repeats
+        broadcast = Broadcasts(state).get(run.broadcast_id)
+        self._repeats = broadcast.repeats
+        self._people = PeopleGuard(state, broadcast, run.order.pressure, clock)
+        self._days = DayGuard(state, broadcast, run.order.pressure, clock)
         self.stop: Stop | None = None
         self._next_look = self._next_sweep = float("-inf")
 
     def leave(self) -> Leave:
         """What may leave at this tick."""
         until, zone = self._run.order.until, self._run.order.zone
-        if until is None:
-            return self._after_canary(float("inf"))
-        left = (until - self._clock.now()).total_seconds()
-        if left <= 0:
-            return Leave(0, stop=Stop(f"`--until {local_text(until, zone)}` is reached", 6))
-        return self._after_canary(self._clock.monotonic() + left)
+        before = float("inf")
+        if until is not None:
+            left = (until - self._clock.now()).total_seconds()
+            if left <= 0:
+                return Leave(0, stop=Stop(f"`--until {local_text(until, zone)}` is reached", 6))
+            before = self._clock.monotonic() + left
+        leave = self._after_canary(before)
+        room = self._days.room() if leave.rows and leave.stop is None else None
+        if room is None:
+            return leave
+        if room.next_at and room.next_at - self._clock.now() > _LONGEST_WAIT_FOR_ROOM:
+            # The minute after: what it names has begun then.
+            shown = local_text(room.next_at + timedelta(minutes=1), zone)
+            why = f"{room.why}; it can go on at {shown}"
+            return Leave(0, before, Stop(why, 6, continues_at=room.next_at))
+        return replace(leave, rows=min(leave.rows, room.messages))
 
     def _after_canary(self, before: float) -> Leave:
         run, now = self._run, self._clock.monotonic()
@@ -650,6 +711,7 @@ class RunGuard:
         claims = self._claim(holder, wanted)
         if claims:
             claims = self._rows.skip_twins(holder, claims)
+            claims = self._people.without_enough(holder, claims)
         if not claims or self._repeats is RepeatPolicy.SENT:
             return claims
         repeats = {repeat.row: repeat for repeat in self._comparison.of_claims(claims)}

@@ -52,6 +52,8 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, contact_by
+from wacoex_cli.pressure.guard import DayGuard, PeopleGuard
+from wacoex_cli.pressure.model import LIMITS, NO_PRESSURE, Pressure, kept_text, pressure_of
 from wacoex_cli.templates import rule
 from wacoex_cli.templates.rule import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.audience.model import SourceRow
     from wacoex_cli.audience.people import NamedPerson
+    from wacoex_cli.foundation.settings import PressureSettings
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.checks import StandingCheck
@@ -215,7 +218,7 @@ class PlanOrder:
     ago is counted. With `create_contacts` people who are no contact at respond.io become one before
     they are sent to; else they are skipped. `accept_possible` lets numbers through whose range no
     numbering plan knows. `needs_certain_column` refuses a list of which two columns may hold the
-    numbers.
+    numbers. `pressure` is what the limits mean, with the settings for those that are not given.
     """
 
     source: Path | None = None
@@ -229,6 +232,11 @@ class PlanOrder:
     exclude: Sequence[Path] | None = None
     create_contacts: bool = False
     accept_possible: bool = False
+    max: str | None = None
+    rest: str | None = None
+    unanswered: str | None = None
+    per_day: str | None = None
+    ramp: str | None = None
     needs_certain_column: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -236,6 +244,12 @@ class PlanOrder:
     dry_run: bool = False
     first_rows: int = 3
     repeat_hours: float = 72.0
+    pressure: Pressure = NO_PRESSURE
+
+    @property
+    def limits(self) -> dict[str, str | None]:
+        """The limits on messages to a person and in a day, as they were typed."""
+        return {name: getattr(self, name) for name in LIMITS}
 
 
 async def plan(
@@ -292,6 +306,7 @@ async def plan(
                     provider=provider.kind,
                     api_base_url=provider.base_url,
                     rate=order.rate,
+                    pressure=kept_text(order.limits),
                     has_keys=True,
                     now=clock.now(),
                 )
@@ -305,6 +320,7 @@ async def plan(
             checked = _checked_rows(people, template, sources, order, provider.kind)
             unknown_ranges = _read_rows(state, rows, checked, channel, key)
             _leave_out(state, rows, order, clock.now())
+            PeopleGuard(state, draft, order.pressure, clock).leave_out()
             new_contacts = 0
             if provider.respondio is not None:
                 new_contacts = await find_contacts(
@@ -323,6 +339,10 @@ async def plan(
                 state, provider, channel, broadcast, means or Means(), clock
             )
             estimated["limit"] = _limit(tier, broadcast.recipients, taken)
+            estimated["days"] = DayGuard(state, broadcast, order.pressure, clock).days_for(
+                broadcast.recipients
+            )
+            estimated["limits"] = order.pressure.in_words()
             if not order.dry_run:
                 with state.transaction():
                     Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
@@ -389,6 +409,9 @@ def plan_broadcast(
         texts=_pairs("--text", "PLACEHOLDER=VALUE", order.text),
         country=check_country(order.country) if order.country else None,
         repeat_hours=workspace.settings.repeat_hours,
+        pressure=pressure_of(
+            kept_text(order.limits), workspace.settings_for(channel.name).pressure._asdict()
+        ),
     )
     planning = plan(
         workspace.state,
@@ -416,6 +439,10 @@ def show_plan(planned: Planned, trial: Trial | None = None, *, is_brief: bool = 
     ]
     data["test"] = trial.to_json() if trial else None
     text = [*plan_text(data, planned.findings, is_brief=is_brief)]
+    if limits := planned.estimate["limits"]:
+        text.append(f"limits: {limits}")
+    if (days := planned.estimate["days"]) != 1:
+        text.append(f"it takes {days} days at least; `send --wait` goes on by itself each day")
     if trial is None:
         return Result(data, text)
     if trial.state and not trial.errors:
@@ -447,6 +474,7 @@ async def _plan_retry(
     source: Broadcast,
     word: str,
     *,
+    settings: PressureSettings,
     clock: Clock,
     dry_run: bool,
 ) -> tuple[Broadcast, Mapping[str, int], tuple[Row, ...]]:
@@ -473,6 +501,9 @@ async def _plan_retry(
             with state.transaction():
                 row = rows.copy_failed(source, wanted, max(row, 0), _BATCH_ROWS)
         _leave_out(state, rows, PlanOrder(), clock.now())
+        retried = store.get(broadcast_id)
+        limits = pressure_of(retried.pressure, settings._asdict())
+        PeopleGuard(state, retried, limits, clock).leave_out()
         with state.transaction():
             rows.skip_relatives(store.get(broadcast_id))
         if provider.respondio is not None:
@@ -570,7 +601,15 @@ def plan_again(
     check_same_api(provider, channel, source)
     state, clock = workspace.state, workspace.clock
     broadcast, skipped, first_rows = workspace.run(
-        _plan_retry(state, provider, source, word, clock=clock, dry_run=dry_run)
+        _plan_retry(
+            state,
+            provider,
+            source,
+            word,
+            settings=workspace.settings_for(channel.name).pressure,
+            clock=clock,
+            dry_run=dry_run,
+        )
     )
     left_out = "".join(f"; skipped: {n} {reason}" for reason, n in skipped.items())
     TerminalDialogue(invocation).note(

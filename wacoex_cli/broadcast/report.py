@@ -384,11 +384,13 @@ def next_steps(broadcast_id: int, reach: Reach, *, is_being_sent: bool) -> list[
     return steps
 
 
+_TIMES = ("planned_at", "started_at", "finished_at", "continues_at")
+
+
 def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any]:
     """The `data` of `broadcast send`, `show` and `resume`."""
     rows = Rows(state, broadcast.broadcast_id)
-    waiting, never = rows.held(), rows.at_no_hour()
-    seconds = rows.active_seconds()
+    waiting, never, seconds = rows.held(), rows.at_no_hour(), rows.active_seconds()
     achieved = counts.taken / seconds if seconds and counts.taken else 0.0
     return {
         "broadcast_id": broadcast.broadcast_id,
@@ -416,9 +418,7 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
             "achieved": round(achieved, 2),
             "peak_in_one_second": broadcast.peak_in_one_second,
         },
-        "planned_at": broadcast.planned_at,
-        "started_at": broadcast.started_at,
-        "finished_at": broadcast.finished_at,
+        **{name: getattr(broadcast, name) for name in _TIMES},
     }
 
 

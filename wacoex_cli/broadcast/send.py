@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,10 @@ from wacoex_cli.broadcast.guards import (
     Guards,
     SendOrder,
     check_overlap,
-    check_times,
+    demand_open_hours,
     refusal_of,
+    times_of,
+    wait_until,
 )
 from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, show_plan, way_through
 from wacoex_cli.broadcast.preflight import (
@@ -39,7 +40,7 @@ from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import SendingProvider, means_of, polling, provider_for
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
-from wacoex_cli.contacts.quiet_hours import NEVER_OPEN, demand_opening
+from wacoex_cli.contacts.quiet_hours import NEVER_OPEN
 from wacoex_cli.contacts.stops import follow
 from wacoex_cli.contacts.store import Scope, is_opted_out
 from wacoex_cli.errors import (
@@ -53,8 +54,8 @@ from wacoex_cli.errors import (
 )
 from wacoex_cli.findings.model import Finding
 from wacoex_cli.foundation import generation
-from wacoex_cli.foundation.clock import Clock, duration_text, local_text, moment_ahead
-from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise, zones_of
+from wacoex_cli.foundation.clock import Clock, duration_text, from_text, local_text, to_text
+from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise
 from wacoex_cli.foundation.workspace import Workspace, login_name, meanwhile
 from wacoex_cli.inactivity.checks import standing_check, zone_of
 from wacoex_cli.ledger.model import (
@@ -74,6 +75,7 @@ from wacoex_cli.ledger.repeats import MessageComparison
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
+from wacoex_cli.pressure.model import pressure_of
 from wacoex_cli.templates.rule import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
@@ -81,10 +83,8 @@ from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from datetime import datetime
 
     from wacoex_cli.foundation.state import Row, State
-    from wacoex_cli.terminal.dialogue import Dialogue
     from wacoex_cli.terminal.options import Invocation
 
 _POLL_SECONDS = 0.1
@@ -224,7 +224,7 @@ def send_broadcast(
     """
     state, dialogue = workspace.state, TerminalDialogue(invocation)
     zone = zone_of(workspace, channel)
-    not_before, until = _times(workspace, order, zone)
+    not_before, until = times_of(workspace, order, zone)
     settings = workspace.settings_for(channel.name)
     follow(state, workspace.settings.consent, workspace.clock.now())
     order = replace(
@@ -235,12 +235,13 @@ def send_broadcast(
         breaker_share=settings.breaker_share,
         breaker_limits=settings.breaker_limits,
         repeat_hours=settings.repeat_hours,
+        pressure=pressure_of(broadcast.pressure, settings.pressure._asdict()),
         guards=order.options.applied_to(Guards.from_json(broadcast.guards)),
         zone=zone,
         until=until,
     )
     number = broadcast.broadcast_id
-    _demand_opening(Rows(state, number), order, not_before or workspace.clock.now(), dialogue)
+    demand_open_hours(Rows(state, number), order, not_before or workspace.clock.now(), dialogue)
     task = _SendTask(workspace, provider_for(workspace, channel), channel, broadcast, order)
     checked = task.check()
     for line in report.findings_text(checked.findings):
@@ -254,12 +255,14 @@ def send_broadcast(
     if task.leaves_out and checked.overlap:
         sentences = "; ".join(task.sentences(checked.overlap))
         dialogue.note(f"left out because of `--skip-sent`: {sentences}")
+    if broadcast.test_of is None and (words := order.pressure.in_words()):
+        dialogue.note(f"limits: {words}")
     if not order.yes and not dialogue.confirm(task.question(checked), flag="--yes"):
         hint = f"broadcast {broadcast.broadcast_id} stays as it is"
         raise DeclinedError("nothing was sent", hint=hint)
     if not_before:
         dialogue.note(f"waiting until {local_text(not_before, zone)}; Ctrl-C leaves it as it is")
-        workspace.run(_wait_until(workspace, broadcast, not_before))
+        workspace.run(wait_until(workspace, broadcast, not_before))
         before, checked = checked, task.check()
         for line in report.findings_text(checked.news_since(before)):
             dialogue.note(line)
@@ -290,29 +293,6 @@ def send_broadcast(
     data["stopped_by"] = sent.stop.reason if sent.stop else None
     data["findings"] = [finding.to_json() for finding in checked.findings]
     return Result(data, tuple(report.sentences(data)), sent.exit_status, _failures(sent))
-
-
-def _times(
-    workspace: Workspace, order: SendOrder, zone: str
-) -> tuple[datetime | None, datetime | None]:
-    options, now = order.options, workspace.clock.now()
-    not_before = moment_ahead(options.not_before, zone, now) if options.not_before else None
-    until = moment_ahead(options.until, zone, not_before or now) if options.until else None
-    check_times(not_before, until, now)
-    return not_before, until
-
-
-def _demand_opening(rows: Rows, order: SendOrder, start: datetime, dialogue: Dialogue) -> None:
-    """Refuse guards under which nothing could leave, and say where the rest may not."""
-    guards, until = order.guards or UNGUARDED, order.until
-    if guards.quiet_hours:
-        zones = (zones_of(phone) or (order.zone,) for phone in rows.open_numbers())
-        demand_opening(zones, guards.quiet_hours, start, until)
-    if guards.canary and until and until - start <= timedelta(seconds=guards.canary.wait_seconds):
-        dialogue.warn(
-            f"`--until` ({local_text(until, order.zone)}) may come before the canary's wait ends:"
-            " then the rest leaves only if all statuses come sooner"
-        )
 
 
 @dataclass(frozen=True)
@@ -446,14 +426,6 @@ def _check_can_start(broadcast: Broadcast, *, resume: bool) -> None:
     )
 
 
-async def _wait_until(workspace: Workspace, broadcast: Broadcast, moment: datetime) -> None:
-    """Wait, by the wall clock: a computer may sleep meanwhile. Ends when it was cancelled."""
-    while (left := (moment - workspace.clock.now()).total_seconds()) > 0:
-        if Broadcasts(workspace.state).status(broadcast.broadcast_id) is not broadcast.status:
-            return
-        await workspace.clock.sleep(min(left, _LOOK_EVERY_SECONDS))
-
-
 def _failures(sent: Sent) -> tuple[WacoexError, ...]:
     """Why rows are left to be sent, or why nobody got it."""
     if not (sent.counts.open or sent.exit_status in _KINDS):
@@ -513,7 +485,7 @@ def plan_and_send(
                 source, channel = chosen(workspace, invocation, broadcast_id)
             # Before anything is planned: a cron job would leave one more plan each time.
             order.options.applied_to(UNGUARDED)
-            _times(workspace, order, zone_of(workspace, channel))
+            times_of(workspace, order, zone_of(workspace, channel))
             if retry_failed is None:
                 certain = replace(plan, needs_certain_column=True)
                 planned = plan_broadcast(workspace, channel, certain)
@@ -525,13 +497,43 @@ def plan_and_send(
         if plan.dry_run:
             return _show_requests(workspace, channel, broadcast, rows)
         try:
-            return send_broadcast(workspace, invocation, channel, broadcast, order)
+            return _send_to_the_end(workspace, invocation, channel, broadcast, order)
         except (RefusedError, UsageError) as error:
             if error.code in (ALREADY_SENT, NEVER_OPEN) and (plan.source or retry_failed):
                 # A cron job would leave one more plan each time. The list is still there.
                 Broadcasts(workspace.state).take_back(broadcast.broadcast_id)
                 error.hint = f"{error.hint}; give it to the same command, which planned nothing"
             raise
+
+
+def _send_to_the_end(
+    workspace: Workspace,
+    invocation: Invocation,
+    channel: Channel,
+    broadcast: Broadcast,
+    order: SendOrder,
+) -> Result:
+    """Send; with `--wait` go on each time when the limit of a day allows it, up to `--until`."""
+    zone, number = zone_of(workspace, channel), broadcast.broadcast_id
+    _, until = times_of(workspace, order, zone)
+    while True:
+        result = send_broadcast(workspace, invocation, channel, broadcast, order)
+        broadcast = Broadcasts(workspace.state).get(number)
+        next_at = broadcast.continues_at and from_text(broadcast.continues_at)
+        # A signal ended the run: so it is not to go on.
+        is_over = result.exit_code > _ENDED_BY_SIGNAL or not (order.waits and next_at)
+        if is_over or not next_at or (until and next_at >= until):
+            return result
+        shown = local_text(next_at, zone)
+        TerminalDialogue(invocation).note(
+            f"{broadcast.reason}; waiting until {shown}; Ctrl-C leaves it paused"
+        )
+        workspace.run(wait_until(workspace, broadcast, next_at))
+        broadcast = Broadcasts(workspace.state).get(number)
+        if broadcast.status is not Status.PAUSED:
+            return report.show(workspace.state, number)
+        options = replace(order.options, not_before=None, until=to_text(until) if until else None)
+        order = replace(order, options=options, yes=True, resume=True, expect=None)
 
 
 def _check_new(

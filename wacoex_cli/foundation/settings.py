@@ -72,6 +72,16 @@ class ConsentSettings(NamedTuple):
         return cls(**values)
 
 
+class PressureSettings(NamedTuple):
+    """`[pressure]`: limits on messages to one person and in a day, as the options write them."""
+
+    max: str | None = None
+    rest: str | None = None
+    unanswered: str | None = None
+    per_day: str | None = None
+    ramp: str | None = None
+
+
 class Settings(NamedTuple):
     """One value for each setting, with its default; secrets are not in here."""
 
@@ -98,6 +108,7 @@ class Settings(NamedTuple):
     inactivity: InactivitySettings = InactivitySettings()
     events: EventsSettings = EventsSettings()
     consent: ConsentSettings = ConsentSettings()
+    pressure: PressureSettings = PressureSettings()
 
     @property
     def talks_to_meta(self) -> bool:
@@ -112,6 +123,7 @@ class Settings(NamedTuple):
             "breaker_limits": dict(self.breaker_limits),
             "inactivity": self.inactivity._asdict(),
             "events": self.events._asdict(),
+            "pressure": self.pressure._asdict(),
             "consent": {
                 name: list(value) if isinstance(value, tuple) else value
                 for name, value in self.consent._asdict().items()
@@ -127,6 +139,7 @@ class Settings(NamedTuple):
             inactivity=InactivitySettings(**kept["inactivity"]),
             events=EventsSettings(**kept["events"]),
             consent=ConsentSettings.from_json(kept["consent"]),
+            pressure=PressureSettings(**kept["pressure"]),
         )
 
 
@@ -140,6 +153,7 @@ _ONLY_IN_CONFIG = frozenset(
         "inactivity",
         "events",
         "consent",
+        "pressure",
     }
 )
 _VARIABLE_OF = {

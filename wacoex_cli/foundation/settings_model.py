@@ -33,6 +33,7 @@ from wacoex_cli.foundation.settings import (
     ConsentSettings,
     EventsSettings,
     InactivitySettings,
+    PressureSettings,
     Settings,
     Sources,
     StopScope,
@@ -54,6 +55,7 @@ _PER_CHANNEL = frozenset(
         "respondio_base_url",
         "timezone",
         "inactivity",
+        "pressure",
     }
 )
 ERROR_CLASSES = frozenset({"ambiguous", "retry", "row", "stop", "unknown"})
@@ -148,6 +150,30 @@ class ConsentTable(BaseModel):
     no_stop_words: StopTexts
 
 
+_LENGTH = r"[1-9][0-9]{0,5}[smhdw]"
+_MESSAGES = r"[1-9][0-9]{0,5}"
+
+
+def _number_text(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+_LimitText = Annotated[str | None, BeforeValidator(_number_text)]
+
+
+class PressureTable(BaseModel):
+    """What `[pressure]` may hold; a number may stand without quotes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max: _LimitText = Field(None, pattern=rf"^([1-9][0-9]{{0,2}}/{_LENGTH}|none)$")
+    rest: _LimitText = Field(None, pattern=rf"^({_LENGTH}|none)$")
+    unanswered: _LimitText = Field(None, pattern=r"^([1-9][0-9]{0,2}|none)$")
+    per_day: _LimitText = Field(None, pattern=rf"^({_MESSAGES}(/number)?|none)$")
+    ramp: _LimitText = Field(None, pattern=rf"^({_MESSAGES}, *\+[0-9]{{1,3}}%|none)$")
+
+
 class SettingsModel(BaseSettings):
     """What each setting may be, as its description says. The defaults are those of `Settings`."""
 
@@ -209,6 +235,13 @@ class SettingsModel(BaseSettings):
             " `no_stop_words` (lists of texts of 1 to 80 characters)"
         ),
     ]
+    pressure: Annotated[
+        PressureTable,
+        Field(
+            description='`max` ("2/7d"), `rest` ("3d"), `unanswered` ("3"), `per_day` ("250" or'
+            ' "250/number") and `ramp` ("50,+50%")'
+        ),
+    ]
 
 
 def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
@@ -241,6 +274,7 @@ def build(sources: Sources, channel_table: Mapping[str, Any]) -> Settings:
     values = {name: getattr(model, name) for name in Settings._fields}
     values["inactivity"] = InactivitySettings(**dict(model.inactivity))
     values["events"] = EventsSettings(**dict(model.events))
+    values["pressure"] = PressureSettings(**dict(model.pressure))
     values["consent"] = ConsentSettings.from_json(dict(model.consent))
     return Settings(**values)
 

@@ -194,6 +194,7 @@ class Broadcast(NamedTuple):
     other such ones since; `test_of` the broadcast that it is a test message of. `is_compared`: it
     was compared with the others and may send; `has_keys`: its open rows have what it takes. Of the
     template everything is frozen but its category, which is the newest known (`category_at`).
+    `pressure` (JSON) holds the limits that were given for it; it is paused until `continues_at`.
     """
 
     broadcast_id: int
@@ -223,6 +224,8 @@ class Broadcast(NamedTuple):
     is_compared: bool = False
     has_keys: bool = False
     category_at: str | None = None
+    pressure: str = "{}"
+    continues_at: str | None = None
 
     @property
     def category_known_at(self) -> str:
@@ -525,13 +528,15 @@ class Planned(NamedTuple):
 class Stop(NamedTuple):
     """Why a broadcast takes no new rows. `exit_status` is the cause's, were nothing taken.
 
-    `code` is Meta's, `hint` what to do about it with its subcode.
+    `code` is Meta's, `hint` what to do about it with its subcode. `continues_at` is when the
+    broadcast may go on, where a limit of a day stopped it.
     """
 
     reason: str
     exit_status: int
     code: int | None = None
     hint: str = ""
+    continues_at: datetime | None = None
 
 
 class Trial(NamedTuple):

@@ -369,6 +369,11 @@ class Rows(People):
             [(f"broadcast {r.broadcast_id}", self.broadcast_id, r.row) for r in repeats],
         )
 
+    def skip_pressed(self, enough: Mapping[int, str]) -> None:
+        """Skip rows whose people have had enough messages; of each row it is said why."""
+        for row, why in enough.items():
+            self._skip("pressure", "row = ?", [row], detail=why)
+
     def skip_without_contact(self) -> None:
         """Skip everybody who is no contact at respond.io (`no_contact`)."""
         self._skip("no_contact", "new_contact IS NOT NULL", [], changes=", new_contact = NULL")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _BATCH = 5_000
 _SAME = (
     *("channel_id", "template", "parameter_sources", "recipients_file", "provider"),
-    "api_base_url",
+    *("api_base_url", "pressure"),
 )
 _OF_CHANNEL = {"channel": "c.name AS channel", "phone": "c.phone"}
 _BROADCAST = (
@@ -96,7 +96,7 @@ class Broadcasts:
     def set_status(self, broadcast_id: int, status: Status, *, reason: str | None = None) -> None:
         """Move a broadcast to a status, with the reason for it."""
         self.state.execute(
-            "UPDATE broadcasts SET status = ?, reason = ?, reason_code = NULL"
+            "UPDATE broadcasts SET status = ?, reason = ?, reason_code = NULL, continues_at = NULL"
             " WHERE broadcast_id = ?",
             [status, reason, broadcast_id],
         )
@@ -191,7 +191,8 @@ class Broadcasts:
         moment = to_text(now)
         self.state.execute(
             "UPDATE broadcasts SET status = 'sending', reason = NULL, reason_code = NULL, rate = ?,"
-            " started_at = COALESCE(started_at, ?), finished_at = NULL WHERE broadcast_id = ?",
+            " continues_at = NULL, started_at = COALESCE(started_at, ?), finished_at = NULL"
+            " WHERE broadcast_id = ?",
             [rate, moment, broadcast_id],
         )
         self.state.execute(
@@ -223,7 +224,10 @@ class Broadcasts:
     def withdraw(self, before: Broadcast, run_id: int) -> None:
         """Undo a start: the broadcast is as it was before, or paused when its sender died then."""
         died = before.status is Status.SENDING
-        kept = ("reason", "reason_code", "rate", "started_at", "finished_at", "guards")
+        kept = (
+            *("reason", "reason_code", "rate", "started_at", "finished_at", "guards"),
+            "continues_at",
+        )
         self.state.execute(
             f"UPDATE broadcasts SET status = ?, {', '.join(f'{name} = ?' for name in kept)}"
             " WHERE broadcast_id = ? AND status = 'sending'",
@@ -277,10 +281,11 @@ class Broadcasts:
     def finish(self, broadcast_id: int, status: Status, now: datetime, why: Stop | None) -> None:
         """Close a run: completed, or paused with a reason; what another process decided stands."""
         reason, code = (why.reason, why.code) if why else (None, None)
+        continues_at = to_text(why.continues_at) if why and why.continues_at else None
         self.state.execute(
-            "UPDATE broadcasts SET status = ?, reason = ?, reason_code = ?"
+            "UPDATE broadcasts SET status = ?, reason = ?, reason_code = ?, continues_at = ?"
             " WHERE broadcast_id = ? AND status = 'sending'",
-            [status, reason, code, broadcast_id],
+            [status, reason, code, continues_at, broadcast_id],
         )
         sql = "UPDATE broadcasts SET finished_at = ? WHERE broadcast_id = ?"
         self.state.execute(sql, [to_text(now), broadcast_id])

@@ -371,6 +371,20 @@ def m025_remind_tomorrow(db: Database) -> None:
     db.execute("ALTER TABLE confirmation_links ADD COLUMN remind_at TEXT")
 
 
+def m027_pressure(db: Database) -> None:
+    """The limits that were given for a broadcast (JSON), and when one of a day lets it go on."""
+    db.execute("ALTER TABLE broadcasts ADD COLUMN pressure TEXT NOT NULL DEFAULT '{}'")
+    db.execute("ALTER TABLE broadcasts ADD COLUMN continues_at TEXT")
+    # What a person got before, from any broadcast, and whether they have answered since.
+    db.execute(
+        "CREATE INDEX recipients_by_phone ON recipients (phone) WHERE claimed_at IS NOT NULL"
+    )
+    db.execute(
+        "CREATE INDEX events_by_contact ON events (contact, at)"
+        " WHERE kind IN ('message', 'unsupported')"
+    )
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -397,4 +411,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m023_old_logs,
     m024_test_notices,
     m025_remind_tomorrow,
+    m027_pressure,
 )

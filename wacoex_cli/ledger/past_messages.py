@@ -1,0 +1,161 @@
+"""The messages that people of a business got, and how many left in a day. Reads only.
+
+A message counts from its claim, while it is being sent, was taken, or is ambiguous. One that was
+rejected or failed reached nobody; one that waits for another try has not left.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from wacoex_cli.contacts.persons import USER_ID_PREFIX, ids_of, numbers_of, other_spelling
+from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.ledger.figures import OPEN, active_since, sql_list
+from wacoex_cli.ledger.model import SENT_STATES, RowState
+from wacoex_cli.ledger.people import People
+from wacoex_cli.platforms.events import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wacoex_cli.foundation.state import Row, State
+
+EVER = datetime.min.replace(tzinfo=UTC)
+_PAGE_ROWS = 5_000
+_HAS_IT = sql_list(SENT_STATES)
+_WENT_OUT = sql_list((*SENT_STATES, RowState.FAILED))
+_DAY_SECONDS = 24 * 3600
+# `+ 0` keeps the broadcast out of the choice of an index: all its rows would be read.
+_SAME_NUMBER = (
+    "SELECT mine.row, theirs.claimed_at, theirs.broadcast_id FROM recipients mine"
+    " CROSS JOIN recipients theirs"
+    f" ON theirs.phone IN (mine.phone, {other_spelling('mine.phone')})"
+    f" WHERE mine.broadcast_id = ? AND mine.state IN {OPEN}"
+    f" AND theirs.claimed_at >= ? AND theirs.state IN {_HAS_IT}"
+    " AND theirs.broadcast_id + 0 IN ({marks}) AND {where}"
+)
+
+
+class PastMessages:
+    """What a business sent to the people of one broadcast before, over all its channels.
+
+    Tests of a broadcast do not count for people: somebody named the number for them.
+    """
+
+    def __init__(self, state: State, broadcast_id: int, channels: Sequence[int]) -> None:
+        self._state = state
+        self._number = broadcast_id
+        self._channels = channels
+        self._people = People(state, broadcast_id)
+
+    def pages(self, since: datetime) -> list[tuple[int, int]]:
+        """First and last row of each page of the open rows; none when nothing was sent since."""
+        pages, after = list[tuple[int, int]](), 0
+        if not self._others(since):
+            return pages
+        while (end := self._people.page_end(after, _PAGE_ROWS)) is not None:
+            pages.append((after + 1, end))
+            after = end
+        return pages
+
+    def of_page(self, page: tuple[int, int], since: datetime) -> dict[int, list[datetime]]:
+        """When each person of these open rows was sent something at or after a moment."""
+        return self._sent("mine.row BETWEEN ? AND ?", page, since)
+
+    def of_rows(self, rows: Sequence[int], since: datetime) -> dict[int, list[datetime]]:
+        """The same for single rows; asked in the transaction of their claim."""
+        return self._sent(f"mine.row IN ({', '.join('?' * len(rows))})", rows, since)
+
+    def _sent(
+        self, where: str, values: Sequence[int], since: datetime
+    ) -> dict[int, list[datetime]]:
+        others = self._others(since)
+        if not others:
+            return {}
+        marks, moment = ", ".join("?" * len(others)), to_text(since)
+        sql = _SAME_NUMBER.format(marks=marks, where=where)
+        found = self._state.rows(sql, [self._number, moment, *others, *values])
+        messages = {(row["row"], row["broadcast_id"], row["claimed_at"]) for row in found}
+        for row in self._people.same_people(where, values, others):
+            if RowState(row["state"]) in SENT_STATES and (row["claimed_at"] or "") >= moment:
+                messages.add((row["row"], row["broadcast_id"], row["claimed_at"]))
+        sent = defaultdict[int, list[datetime]](list)
+        for row, _, claimed_at in messages:
+            sent[row].append(from_text(claimed_at))
+        return sent
+
+    def _others(self, since: datetime) -> list[int]:
+        tests = self._state.rows("SELECT broadcast_id FROM broadcasts WHERE test_of IS NOT NULL")
+        left_out = {self._number, *(row["broadcast_id"] for row in tests)}
+        found = active_since(self._state, self._channels, since)
+        return [number for number in found if number not in left_out]
+
+    def answered_since(self, row: int, moment: datetime) -> bool:
+        """Whether the person of a row wrote to the business at or after a moment."""
+        marks = ", ".join("?" * len(self._channels))
+        contacts = (
+            f"SELECT mine.phone {{mine}} UNION SELECT {other_spelling('mine.phone')} {{mine}}"
+            f" UNION SELECT '{USER_ID_PREFIX}' || mine.user_id {{mine}}"
+            f" UNION {numbers_of('= (SELECT mine.user_id {mine})')}"
+            f" UNION SELECT '{USER_ID_PREFIX}' || user_id FROM ("
+            f"{ids_of('IN (SELECT mine.phone {mine})')})"
+        ).format(mine="FROM recipients mine WHERE mine.broadcast_id = ? AND mine.row = ?")
+        values: list[object] = [self._number, row] * contacts.count("mine.row = ?")
+        found = self._state.value(
+            "SELECT 1 FROM events e WHERE e.kind IN (?, ?) AND e.at >= ?"
+            f" AND e.contact IN ({contacts}) AND EXISTS (SELECT 1 FROM channels c"
+            f" WHERE c.channel_id IN ({marks})"
+            " AND (c.phone = e.phone OR c.waba_id = e.waba_id)) LIMIT 1",
+            [Kind.MESSAGE, Kind.UNSUPPORTED, to_text(moment), *values, *self._channels],
+        )
+        return found is not None
+
+
+class DayMessages:
+    """How many messages left from some channels in 24 hours. Tests and failures count too."""
+
+    def __init__(self, state: State, channels: Sequence[int]) -> None:
+        self._state = state
+        self._channels = channels
+
+    def _select(self, what: str, condition: str, values: Sequence[object], since: datetime) -> Row:
+        numbers = active_since(self._state, self._channels, since)
+        marks = ", ".join("?" * len(numbers))
+        found = self._state.row(
+            f"SELECT {what} FROM recipients WHERE broadcast_id IN ({marks})"
+            f" AND state IN {_WENT_OUT} AND {condition}",
+            [*numbers, *values],
+        )
+        return found or {}
+
+    def sent_after(self, moment: datetime) -> int:
+        """How many were claimed after a moment."""
+        count = self._select("COUNT(*) AS n", "claimed_at > ?", [to_text(moment)], moment)
+        return int(count["n"])
+
+    def time_of(self, place: int, moment: datetime) -> datetime:
+        """When the message of a place was claimed, of those after a moment; the oldest is 0."""
+        order = "claimed_at > ? ORDER BY claimed_at LIMIT 1 OFFSET ?"
+        found = self._select("claimed_at", order, [to_text(moment), place], moment)
+        return from_text(found["claimed_at"])
+
+    def first_at(self) -> datetime | None:
+        """When the first message was claimed that the state file still knows, in whole seconds."""
+        found = self._select("MIN(claimed_at) AS at", "claimed_at IS NOT NULL", [], EVER)
+        return from_text(found["at"]).replace(microsecond=0) if found["at"] else None
+
+    def days_before(self, first_at: datetime, day: int) -> int:
+        """On how many days before that one something left; days are 24 hours from `first_at`."""
+        moment = to_text(first_at + timedelta(days=day))
+        seconds = "CAST(strftime('%s', claimed_at) AS INTEGER)"
+        days = f"COUNT(DISTINCT ({seconds} - ?) / {_DAY_SECONDS}) AS n"
+        numbers = active_since(self._state, self._channels, EVER)
+        marks = ", ".join("?" * len(numbers))
+        found = self._state.value(
+            f"SELECT {days} FROM recipients WHERE broadcast_id IN ({marks})"
+            f" AND state IN {_WENT_OUT} AND claimed_at < ?",
+            [int(first_at.timestamp()), *numbers, moment],
+        )
+        return int(found)
