@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from wacoex_cli.contacts.persons import USER_ID_PREFIX, ids_of, numbers_of, other_spelling
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.ledger.figures import OPEN, active_since, sql_list
-from wacoex_cli.ledger.model import SENT_STATES, RowState
+from wacoex_cli.ledger.model import SENT_STATES, TAKEN_STATES, RowState
 from wacoex_cli.ledger.people import People
 from wacoex_cli.platforms.events import Kind
 
@@ -25,16 +25,18 @@ if TYPE_CHECKING:
 EVER = datetime.min.replace(tzinfo=UTC)
 _PAGE_ROWS = 5_000
 _HAS_IT = sql_list(SENT_STATES)
-_WENT_OUT = sql_list((*SENT_STATES, RowState.FAILED))
-_DAY_SECONDS = 24 * 3600
+_HAS_LEFT = sql_list((*TAKEN_STATES, RowState.AMBIGUOUS))
+_WENT_OUT = sql_list((*TAKEN_STATES, RowState.AMBIGUOUS, RowState.SENDING))
 # `+ 0` keeps the broadcast out of the choice of an index: all its rows would be read.
 _SAME_NUMBER = (
-    "SELECT mine.row, theirs.claimed_at, theirs.broadcast_id FROM recipients mine"
+    "SELECT mine.row, theirs.row AS their_row, theirs.claimed_at, theirs.broadcast_id"
+    " FROM recipients mine"
     " CROSS JOIN recipients theirs"
     f" ON theirs.phone IN (mine.phone, {other_spelling('mine.phone')})"
     f" WHERE mine.broadcast_id = ? AND mine.state IN {OPEN}"
     f" AND theirs.claimed_at >= ? AND theirs.state IN {_HAS_IT}"
     " AND theirs.broadcast_id + 0 IN ({marks}) AND {where}"
+    " AND NOT (theirs.broadcast_id = mine.broadcast_id AND theirs.row = mine.row)"
 )
 
 
@@ -53,7 +55,7 @@ class PastMessages:
     def pages(self, since: datetime) -> list[tuple[int, int]]:
         """First and last row of each page of the open rows; none when nothing was sent since."""
         pages, after = list[tuple[int, int]](), 0
-        if not self._others(since):
+        if not self._broadcasts(since):
             return pages
         while (end := self._people.page_end(after, _PAGE_ROWS)) is not None:
             pages.append((after + 1, end))
@@ -61,40 +63,49 @@ class PastMessages:
         return pages
 
     def of_page(self, page: tuple[int, int], since: datetime) -> dict[int, list[datetime]]:
-        """When each person of these open rows was sent something at or after a moment."""
-        return self._sent("mine.row BETWEEN ? AND ?", page, since)
+        """When the people of these open rows were sent something at or after a moment."""
+        return self._sent("mine.row BETWEEN ? AND ?", page, since, frozenset())
 
-    def of_rows(self, rows: Sequence[int], since: datetime) -> dict[int, list[datetime]]:
-        """The same for single rows; asked in the transaction of their claim."""
-        return self._sent(f"mine.row IN ({', '.join('?' * len(rows))})", rows, since)
+    def of_claims(self, rows: Sequence[int], since: datetime) -> dict[int, list[datetime]]:
+        """The same for rows that were just claimed; asked in the transaction of their claim.
+
+        A person may have two of them: for the second the first counts, not the other way round.
+        """
+        return self._sent(f"mine.row IN ({_marks(rows)})", rows, since, frozenset(rows))
 
     def _sent(
-        self, where: str, values: Sequence[int], since: datetime
+        self, where: str, values: Sequence[int], since: datetime, claimed: frozenset[int]
     ) -> dict[int, list[datetime]]:
-        others = self._others(since)
-        if not others:
+        broadcasts, moment = self._broadcasts(since), to_text(since)
+        if not broadcasts:
             return {}
-        marks, moment = ", ".join("?" * len(others)), to_text(since)
-        sql = _SAME_NUMBER.format(marks=marks, where=where)
-        found = self._state.rows(sql, [self._number, moment, *others, *values])
-        messages = {(row["row"], row["broadcast_id"], row["claimed_at"]) for row in found}
-        for row in self._people.same_people(where, values, others):
+        sql = _SAME_NUMBER.format(marks=_marks(broadcasts), where=where)
+        found = self._state.rows(sql, [self._number, moment, *broadcasts, *values])
+        for row in self._people.same_people(where, values, broadcasts):
             if RowState(row["state"]) in SENT_STATES and (row["claimed_at"] or "") >= moment:
-                messages.add((row["row"], row["broadcast_id"], row["claimed_at"]))
+                found.append(row)
+        messages = {
+            (row["row"], row["broadcast_id"], row["their_row"]): row["claimed_at"]
+            for row in found
+            if not (
+                row["broadcast_id"] == self._number
+                and row["their_row"] in claimed
+                and row["their_row"] > row["row"]
+            )
+        }
         sent = defaultdict[int, list[datetime]](list)
-        for row, _, claimed_at in messages:
-            sent[row].append(from_text(claimed_at))
+        for (row_number, _, _), claimed_at in messages.items():
+            sent[row_number].append(from_text(claimed_at))
         return sent
 
-    def _others(self, since: datetime) -> list[int]:
+    def _broadcasts(self, since: datetime) -> list[int]:
         tests = self._state.rows("SELECT broadcast_id FROM broadcasts WHERE test_of IS NOT NULL")
-        left_out = {self._number, *(row["broadcast_id"] for row in tests)}
+        left_out = {row["broadcast_id"] for row in tests}
         found = active_since(self._state, self._channels, since)
         return [number for number in found if number not in left_out]
 
     def answered_since(self, row: int, moment: datetime) -> bool:
         """Whether the person of a row wrote to the business at or after a moment."""
-        marks = ", ".join("?" * len(self._channels))
         contacts = (
             f"SELECT mine.phone {{mine}} UNION SELECT {other_spelling('mine.phone')} {{mine}}"
             f" UNION SELECT '{USER_ID_PREFIX}' || mine.user_id {{mine}}"
@@ -106,7 +117,7 @@ class PastMessages:
         found = self._state.value(
             "SELECT 1 FROM events e WHERE e.kind IN (?, ?) AND e.at >= ?"
             f" AND e.contact IN ({contacts}) AND EXISTS (SELECT 1 FROM channels c"
-            f" WHERE c.channel_id IN ({marks})"
+            f" WHERE c.channel_id IN ({_marks(self._channels)})"
             " AND (c.phone = e.phone OR c.waba_id = e.waba_id)) LIMIT 1",
             [Kind.MESSAGE, Kind.UNSUPPORTED, to_text(moment), *values, *self._channels],
         )
@@ -122,9 +133,8 @@ class DayMessages:
 
     def _select(self, what: str, condition: str, values: Sequence[object], since: datetime) -> Row:
         numbers = active_since(self._state, self._channels, since)
-        marks = ", ".join("?" * len(numbers))
         found = self._state.row(
-            f"SELECT {what} FROM recipients WHERE broadcast_id IN ({marks})"
+            f"SELECT {what} FROM recipients WHERE broadcast_id IN ({_marks(numbers)})"
             f" AND state IN {_WENT_OUT} AND {condition}",
             [*numbers, *values],
         )
@@ -143,19 +153,30 @@ class DayMessages:
 
     def first_at(self) -> datetime | None:
         """When the first message was claimed that the state file still knows, in whole seconds."""
-        found = self._select("MIN(claimed_at) AS at", "claimed_at IS NOT NULL", [], EVER)
-        return from_text(found["at"]).replace(microsecond=0) if found["at"] else None
+        first = self._first_from(EVER, _WENT_OUT)
+        return first.replace(microsecond=0) if first else None
 
     def days_before(self, first_at: datetime, day: int) -> int:
-        """On how many days before that one something left; days are 24 hours from `first_at`."""
-        moment = to_text(first_at + timedelta(days=day))
-        seconds = "CAST(strftime('%s', claimed_at) AS INTEGER)"
-        days = f"COUNT(DISTINCT ({seconds} - ?) / {_DAY_SECONDS}) AS n"
-        numbers = active_since(self._state, self._channels, EVER)
-        marks = ", ".join("?" * len(numbers))
-        found = self._state.value(
-            f"SELECT {days} FROM recipients WHERE broadcast_id IN ({marks})"
-            f" AND state IN {_WENT_OUT} AND claimed_at < ?",
-            [int(first_at.timestamp()), *numbers, moment],
+        """On how many days before that one something left; days are 24 hours from `first_at`.
+
+        What is still being sent since such a day does not make it one: it may be refused yet.
+        """
+        end, days, at = first_at + timedelta(days=day), 0, first_at
+        while (left := self._first_from(at, _HAS_LEFT)) is not None and left < end:
+            days += 1
+            at = first_at + timedelta(days=(left - first_at) // timedelta(days=1) + 1)
+        return days
+
+    def _first_from(self, moment: datetime, states: str) -> datetime | None:
+        sql = (
+            "SELECT claimed_at FROM recipients WHERE broadcast_id = ? AND claimed_at >= ?"
+            f" AND state IN {states} ORDER BY claimed_at LIMIT 1"
         )
-        return int(found)
+        numbers = active_since(self._state, self._channels, moment)
+        found = (self._state.value(sql, [number, to_text(moment)]) for number in numbers)
+        first = min(filter(None, found), default=None)
+        return from_text(first) if first else None
+
+
+def _marks(values: Sequence[int]) -> str:
+    return ", ".join("?" * len(values))

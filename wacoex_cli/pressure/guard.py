@@ -62,7 +62,7 @@ class PeopleGuard:
         if not (self._holds and claims):
             return tuple(claims)
         rows = [claim.row for claim in claims]
-        enough = self._judge(self._past.of_rows(rows, self._since()))
+        enough = self._judge(self._past.of_claims(rows, self._since()))
         self._rows.give_back(holder, [claim for claim in claims if claim.row in enough])
         self._rows.skip_pressed(enough)
         return tuple(claim for claim in claims if claim.row not in enough)
@@ -128,7 +128,8 @@ class DayGuard:
         ramp = self._pressure.ramp
         if ramp is None:
             raise ValueError("there is no ramp")
-        first_at = self._ramp_day[0] if self._ramp_day else self._of_number.first_at()
+        # Anew each time: what seemed to be the first message may have been refused.
+        first_at = self._of_number.first_at()
         if first_at is None or now < first_at:
             return ramp_limit(ramp, 0, None)
         day = (now - first_at) // DAY

@@ -375,6 +375,11 @@ def m027_pressure(db: Database) -> None:
     """The limits that were given for a broadcast (JSON), and when one of a day lets it go on."""
     db.execute("ALTER TABLE broadcasts ADD COLUMN pressure TEXT NOT NULL DEFAULT '{}'")
     db.execute("ALTER TABLE broadcasts ADD COLUMN continues_at TEXT")
+    # What left in the last 24 hours, and when the first message of a number did.
+    db.execute(
+        "CREATE INDEX recipients_by_claim ON recipients (broadcast_id, claimed_at)"
+        " WHERE claimed_at IS NOT NULL"
+    )
     # What a person got before, from any broadcast, and whether they have answered since.
     db.execute(
         "CREATE INDEX recipients_by_phone ON recipients (phone) WHERE claimed_at IS NOT NULL"
