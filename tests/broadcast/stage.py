@@ -189,14 +189,15 @@ class Machine:
         turns: Sequence[int] = (),
         late: int = 0,
         meanwhile: Callable[[], None] = lambda: None,
+        most_seconds: float = STUCK_SECONDS,
     ) -> list[Ended]:
         """Run commands side by side; `turns` chooses who of those that could go on does so.
 
         The others begin when the first has had `late` turns or has ended; before that `meanwhile`
-        happens.
+        happens. A command that is to wait for days has `most_seconds` of the machine's time.
         """
         programs = [functools.partial(_command, each) for each in commands]
-        return self._play(programs, turns, late, meanwhile)
+        return self._play(programs, turns, late, meanwhile, most_seconds)
 
     def do(self, path: Path, deed: Callable[[Workspace], object]) -> None:
         """Do something in a process of its own that is never killed, as a listener does."""
@@ -209,6 +210,7 @@ class Machine:
         turns: Sequence[int] = (),
         late: int = 0,
         meanwhile: Callable[[], None] = lambda: None,
+        most_seconds: float = STUCK_SECONDS,
     ) -> list[Ended]:
         children = [self._start(programs[0])]
         order, began = itertools.chain(turns, itertools.repeat(0)), self.seconds
@@ -220,7 +222,7 @@ class Machine:
                 continue
             if not waiting:
                 break
-            if self.seconds > began + STUCK_SECONDS:
+            if self.seconds > began + most_seconds:
                 for child in waiting:
                     os.kill(child.pid, signal.SIGKILL)
                 raise AssertionError("a command goes on and on")

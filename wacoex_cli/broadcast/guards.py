@@ -75,6 +75,7 @@ CLASSES = frozenset({*(outcome.value for outcome in Outcome), UNKNOWN})
 _LAST = 100
 _LOOKED_AT = 200
 _LOOK_EVERY_SECONDS = 0.5
+_MOST_SECONDS_BETWEEN_LOOKS = 15.0
 _CLOCK_WAS_SET = timedelta(minutes=1)
 _LONGEST_WAIT_FOR_ROOM = timedelta(minutes=10)
 _UNLIMITED = 1_000_000
@@ -577,10 +578,12 @@ def times_of(
 
 async def wait_until(workspace: Workspace, broadcast: Broadcast, moment: datetime) -> None:
     """Wait, by the wall clock: a computer may sleep meanwhile. Ends when it was cancelled."""
+    seconds = _LOOK_EVERY_SECONDS
     while (left := (moment - workspace.clock.now()).total_seconds()) > 0:
         if Broadcasts(workspace.state).status(broadcast.broadcast_id) is not broadcast.status:
             return
-        await workspace.clock.sleep(min(left, _LOOK_EVERY_SECONDS))
+        await workspace.clock.sleep(min(left, seconds))
+        seconds = min(2 * seconds, _MOST_SECONDS_BETWEEN_LOOKS)
 
 
 def demand_open_hours(rows: Rows, order: SendOrder, start: datetime, dialogue: Dialogue) -> None:

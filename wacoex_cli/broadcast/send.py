@@ -175,10 +175,11 @@ async def _end(
         can_be |= {Status.PLANNED, Status.PAUSED}
     broadcast_id = broadcast.broadcast_id
     with state.transaction():
-        now = Broadcasts(state).get(broadcast_id).status
-        if now not in can_be:
+        now = Broadcasts(state).get(broadcast_id)
+        # A command may wait to go on with one that a limit of a day has paused.
+        if now.status not in can_be and not now.continues_at:
             raise UsageError(
-                f"broadcast {broadcast_id} is {now.value} and cannot be {status.value}",
+                f"broadcast {broadcast_id} is {now.status.value} and cannot be {status.value}",
                 hint=_TO_LOOK,
                 code="wrong_status",
             )
@@ -524,13 +525,12 @@ def _send_to_the_end(
         is_over = result.exit_code > _ENDED_BY_SIGNAL or not (order.waits and next_at)
         if is_over or not next_at or (until and next_at >= until):
             return result
-        shown = local_text(next_at, zone)
         TerminalDialogue(invocation).note(
-            f"{broadcast.reason}; waiting until {shown}; Ctrl-C leaves it paused"
+            f"{broadcast.reason}: this command waits until then; Ctrl-C leaves it paused"
         )
         workspace.run(wait_until(workspace, broadcast, next_at))
-        broadcast = Broadcasts(workspace.state).get(number)
-        if broadcast.status is not Status.PAUSED:
+        before, broadcast = broadcast, Broadcasts(workspace.state).get(number)
+        if (broadcast.status, broadcast.reason) != (before.status, before.reason):
             return report.show(workspace.state, number)
         options = replace(order.options, not_before=None, until=to_text(until) if until else None)
         order = replace(order, options=options, yes=True, resume=True, expect=None)
