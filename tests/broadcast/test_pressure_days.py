@@ -30,7 +30,7 @@ MESSAGES = {
     "second": ("order_ready", "--text", "1=Ana", "--text", "2=7"),
 }
 """The template of each channel, with its values: nobody has the message from the other one."""
-FEW, MANY = 2, 200
+FEW, MANY = 2, 40
 
 
 class Home:
