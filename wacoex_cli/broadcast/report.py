@@ -743,9 +743,9 @@ def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
     if data["started_at"]:
         summary = ", ".join(f"{n} {name} ({percent(n, people)})" for name, n in steps.items())
         yield f"  how far {counted(people, 'message')} got: {summary}"
-    for run in data["runs"]:
+    for number, run in enumerate(data["runs"], 1):
         yield (
-            f"  run {run['run_id']}: {run['started_at']} to {run['last_active_at']},"
+            f"  run {number}: {run['started_at']} to {run['last_active_at']},"
             f" {run['active_seconds']:.1f} s at {run['rate']:g}/s at most,"
             f" ended as {run['ended_as'] or 'unknown'} (process {run['pid']} on {run['host']})"
         )
