@@ -94,7 +94,7 @@ def test_statuses_that_name_no_attempt_move_the_rows_of_their_messages(shop, cli
         who = {"recipient_id": phone(row).lstrip("+")}
         return [
             webhook(shop, ids[phone(row)], word, after, code=code, **who)
-            for word, after, code in answer
+            for word, after, code in reported
         ]
 
     bodies = [
