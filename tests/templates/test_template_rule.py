@@ -9,14 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.templates.model import Placeholder, Template, placeholders
-from wacoex_cli.templates.rule import (
-    ParameterSource,
-    check_sendable,
-    empty_keys,
-    fill,
-    resolve_sources,
-)
+from wacoex_cli.templates.model import Placeholder, Template, ValueKind, placeholders
+from wacoex_cli.templates.rule import check_sendable, resolve_sources
+from wacoex_cli.templates.values import ParameterSource, empty_keys, fill, given_by
 
 
 def template(*components: dict[str, Any], **fields: Any) -> Template:
@@ -74,6 +69,7 @@ def test_placeholders_come_as_header_body_buttons_each_once() -> None:
         Placeholder("header.1", "header", None, "May"),
         Placeholder("1", "body", None, "Ana"),
         Placeholder("2", "body", None, "10 %"),
+        Placeholder("button.0", "button", 0, None, ValueKind.PAYLOAD, is_optional=True),
         Placeholder("button.1", "button", 1, "https://shop.example/a"),
     )
 
@@ -94,7 +90,7 @@ def test_named_placeholders_keep_their_names_and_examples() -> None:
 def test_a_template_without_placeholders_needs_nothing() -> None:
     plain = template(body("Hello"))
     assert placeholders(plain) == ()
-    assert resolve_sources(plain, {}, {}, ["phone"]) == ()
+    assert resolve_sources(plain, (), ["phone"]) == ()
     assert fill((), {}) == ()
 
 
@@ -124,8 +120,7 @@ def test_any_other_status_is_refused_and_named(status: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("components", "named"),
     [
-        ([{"type": "HEADER", "format": "IMAGE"}], "a header of format IMAGE"),
-        ([{"type": "HEADER", "format": "LOCATION"}], "a header of format LOCATION"),
+        ([{"type": "HEADER", "format": "GIF"}], "a header of format GIF"),
         ([{"type": "CAROUSEL", "cards": []}], "a component of type CAROUSEL"),
         ([{"type": "LIMITED_TIME_OFFER"}], "a component of type LIMITED_TIME_OFFER"),
         ([{"type": "BUTTONS", "buttons": [{"type": "COPY_CODE"}]}], "a button of type COPY_CODE"),
@@ -149,8 +144,7 @@ def test_one_time_passwords_are_refused() -> None:
 def test_each_placeholder_gets_its_column_or_text() -> None:
     sources = resolve_sources(
         POSITIONAL,
-        {"1": "name", "2": "offer", "button.1": "path"},
-        {"header.1": "June"},
+        given_by({"1": "name", "2": "offer", "button.1": "path"}, {"header.1": "June"}),
         ["phone", "name", "offer", "path"],
     )
     assert sources == (
@@ -162,7 +156,7 @@ def test_each_placeholder_gets_its_column_or_text() -> None:
 
 
 def test_a_named_placeholder_takes_the_column_of_its_name() -> None:
-    sources = resolve_sources(NAMED, {"city": "town"}, {}, ["first_name", "city", "town"])
+    sources = resolve_sources(NAMED, given_by({"city": "town"}, {}), ["first_name", "city", "town"])
     assert sources == (
         ParameterSource("header.first_name", column="first_name"),
         ParameterSource("city", column="town"),
@@ -172,17 +166,19 @@ def test_a_named_placeholder_takes_the_column_of_its_name() -> None:
 
 def test_a_named_placeholder_takes_no_column_that_only_looks_alike() -> None:
     with pytest.raises(UsageError, match="`city`"):
-        resolve_sources(NAMED, {}, {}, ["first_name", "City"])
+        resolve_sources(NAMED, (), ["first_name", "City"])
 
 
 def test_a_number_is_no_column_name() -> None:
     with pytest.raises(UsageError, match="nothing to put in for `1`"):
-        resolve_sources(template(body("Hi {{1}}")), {}, {}, ["phone", "1"])
+        resolve_sources(template(body("Hi {{1}}")), (), ["phone", "1"])
 
 
 def test_a_missing_placeholder_shows_the_option_to_add() -> None:
     with pytest.raises(UsageError) as caught:
-        resolve_sources(POSITIONAL, {"1": "name"}, {"header.1": "June"}, ["phone", "name"])
+        resolve_sources(
+            POSITIONAL, given_by({"1": "name"}, {"header.1": "June"}), ["phone", "name"]
+        )
     assert caught.value.message == (
         "template `promo` has nothing to put in for `2`, `button.1` (for example `10 %`)"
     )
@@ -208,14 +204,14 @@ def test_a_wrong_mapping_is_refused_with_the_likely_word(
     params: dict[str, str], texts: dict[str, str], message: str, hint: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        resolve_sources(POSITIONAL, params, texts, ["phone", "name"])
+        resolve_sources(POSITIONAL, given_by(params, texts), ["phone", "name"])
     assert message in caught.value.message
     assert hint in (caught.value.hint or "")
 
 
 def test_a_mapping_for_a_template_without_placeholders_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
-        resolve_sources(template(body("Hello")), {"1": "name"}, {}, ["name"])
+        resolve_sources(template(body("Hello")), given_by({"1": "name"}, {}), ["name"])
     assert "leave `--param` and `--text` out" in (caught.value.hint or "")
 
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -52,7 +52,8 @@ from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, contact_by
 from wacoex_cli.templates import rule
-from wacoex_cli.templates.rule import preview
+from wacoex_cli.templates.preview import preview
+from wacoex_cli.templates.values import ParameterSource, fill, given_by
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.render import Result
 from wacoex_cli.throughput.store import Paces
@@ -72,7 +73,6 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.checks import StandingCheck
     from wacoex_cli.templates.model import Template
-    from wacoex_cli.templates.rule import ParameterSource
     from wacoex_cli.terminal.options import Invocation
 
 # Small enough that a broadcast running beside it gets its turn at the state file in time.
@@ -163,7 +163,7 @@ def _checked_rows(
         phone = possible and (assigned(possible) or (possible if order.accept_possible else None))
         if possible is None and named.user_id:
             possible = phone = f"{USER_ID_PREFIX}{named.user_id}"
-        values = rule.fill(sources, source_row.values) if possible else None
+        values = fill(sources, source_row.values) if possible else None
         state, reason, detail = RowState.PENDING, named.reason, named.detail
         is_by_id = named.phone is None and named.user_id is not None
         if is_by_id and why_not_by_id:
@@ -207,7 +207,7 @@ def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
 class PlanOrder:
     """What is to be planned, from the command line to the draft. `source` None: standard input.
 
-    `param` and `text` are as they were typed, `parameters` and `texts` what they mean. `rate` is
+    `param` and `text` are as they were typed, `sources` what they mean. `rate` is
     in messages per second. `first_rows` of the rows to be sent are given back, to be looked at.
     Nobody in the files of `exclude` is sent to. Who got the same message less than `repeat_hours`
     ago is counted. With `create_contacts` people who are no contact at respond.io become one before
@@ -228,8 +228,7 @@ class PlanOrder:
     create_contacts: bool = False
     accept_possible: bool = False
     needs_certain_column: bool = False
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
+    sources: Sequence[ParameterSource] = ()
     rate: float = 20.0
     dry_run: bool = False
     first_rows: int = 3
@@ -274,7 +273,7 @@ async def plan(
             recipients.demand_certain_column()
         template = await provider.find_template(order.template or "", order.language or "")
         rule.check_sendable(template)
-        sources = rule.resolve_sources(template, order.parameters, order.texts, recipients.columns)
+        sources = rule.resolve_sources(template, order.sources, recipients.columns)
         findings, tier = await check_channel(provider, channel, clock.now(), check_standing)
         presence = locks.Presence(state.path)
         try:
@@ -383,8 +382,10 @@ def plan_broadcast(
     order = replace(
         order,
         source=None if order.source == Path("-") else order.source,
-        parameters=_pairs("--param", "PLACEHOLDER=COLUMN", order.param),
-        texts=_pairs("--text", "PLACEHOLDER=VALUE", order.text),
+        sources=given_by(
+            _pairs("--param", "PLACEHOLDER=COLUMN", order.param),
+            _pairs("--text", "PLACEHOLDER=VALUE", order.text),
+        ),
         country=check_country(order.country) if order.country else None,
         repeat_hours=workspace.settings.repeat_hours,
     )
@@ -408,7 +409,7 @@ def show_plan(planned: Planned, trial: Trial | None = None, *, is_brief: bool = 
         {
             "line": row["line"],
             "phone": row["phone"],
-            "text": preview(planned.template, json.loads(row["parameters"])),
+            "text": preview(planned.template, planned.values_in(row)),
         }
         for row in planned.first_rows
     ]

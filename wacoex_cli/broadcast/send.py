@@ -74,7 +74,7 @@ from wacoex_cli.ledger.model import (
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.templates.rule import preview
+from wacoex_cli.templates.preview import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
 from wacoex_cli.terminal.render import Result
@@ -648,7 +648,7 @@ def _try_out(
     if not yes:
         first = planned.first_rows[0]
         dialogue.note("the test would read:")
-        for line in preview(planned.template, json.loads(first["parameters"])).splitlines():
+        for line in preview(planned.template, planned.values_in(first)).splitlines():
             dialogue.note(f"  | {line}")
         question = f"send template {model.template_name} once to {phone} from {channel.phone}"
         if not dialogue.confirm(f"{question} ({channel.name})?", flag="--yes"):

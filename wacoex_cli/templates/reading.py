@@ -18,7 +18,8 @@ from wacoex_cli.templates.model import (
     kind_of,
     placeholders,
 )
-from wacoex_cli.templates.rule import check_sendable, preview
+from wacoex_cli.templates.preview import preview
+from wacoex_cli.templates.rule import check_sendable
 from wacoex_cli.terminal.layout import Column
 
 if TYPE_CHECKING:
@@ -119,57 +120,6 @@ def in_metas_words(record: Mapping[str, Any]) -> Node | None:
     }
 
 
-def respondio_body(
-    template: Template, keys: Sequence[str], values: Sequence[str], channel_id: int
-) -> Node:
-    """The JSON of one template message. Source: "respond.io: messages".
-
-    `keys` are those of the resolved sources, `values` what `fill` gave for them. Unlike Meta,
-    respond.io gets the template's own text beside the parameters, all buttons in one component,
-    and parameters by position only, also where the placeholders have names.
-    """
-    known = dict(zip(keys, values, strict=True))
-    parts = [_part(template, kind, known) for kind in ("HEADER", "BODY", "FOOTER")]
-    buttons = [_button(index, button, known) for index, button in enumerate(template.buttons)]
-    if buttons:
-        parts.append({"type": "buttons", "buttons": buttons})
-    content: Node = {"name": template.name, "languageCode": template.language}
-    if components := [part for part in parts if part]:
-        content["components"] = components
-    return {
-        "channelId": channel_id,
-        "message": {"type": "whatsapp_template", "template": content},
-    }
-
-
-def _part(template: Template, kind: str, known: Mapping[str, str]) -> Node:
-    component = template.component(kind)
-    if not component:
-        return {}
-    part: Node = {"type": kind.lower(), "text": str(component.get("text", ""))}
-    if kind == "HEADER":
-        part["format"] = str(template.header_format).lower()
-    values = [value for key, value in known.items() if _place(key) == kind]
-    return {**part, "parameters": _parameters(values)} if values else part
-
-
-def _button(index: int, button: Mapping[str, Any], known: Mapping[str, str]) -> Node:
-    part: Node = {"type": kind_of(button).lower()}
-    part |= {name: button[name] for name in ("text", "url", "phone_number") if button.get(name)}
-    value = known.get(f"button.{index}")
-    return part if value is None else {**part, "parameters": _parameters([value])}
-
-
-def _parameters(values: Sequence[str]) -> list[Node]:
-    return [{"type": "text", "text": value} for value in values]
-
-
-def _place(key: str) -> str:
-    """The component that a placeholder's key stands for: see `Placeholder`."""
-    place, dot, _ = key.partition(".")
-    return place.upper() if dot else "BODY"
-
-
 def _components(value: object) -> list[Node]:
     if isinstance(value, str):
         try:
@@ -184,6 +134,13 @@ def _component(part: Mapping[str, Any]) -> Node:
     """A component with its own kinds in capitals, as Meta writes them."""
     kinds = {name: _text(part[name]).upper() for name in ("type", "format") if part.get(name)}
     whole: Node = {**part, **kinds, "example": _example(part.get("example"))}
+    if "cards" in part:
+        cards = part["cards"] if isinstance(part["cards"], list) else []
+        whole["cards"] = [
+            {"components": _components(card.get("components"))}
+            for card in cards
+            if isinstance(card, dict)
+        ]
     if "buttons" in part:
         buttons = part["buttons"] if isinstance(part["buttons"], list) else []
         whole["buttons"] = [
@@ -267,7 +224,7 @@ def row(template: Template) -> tuple[str | None, ...]:
         template.language,
         template.status,
         template.category,
-        " ".join(place.key for place in placeholders(template)),
+        " ".join(place.key for place in placeholders(template) if not place.is_optional),
         template.quality,
         template.header_format,
         " ".join(map(kind_of, template.buttons)),
@@ -309,19 +266,21 @@ def lines(template: Template, source_name: str) -> Iterator[str]:
     yield f"{template.name} ({template.language}): {template.status}, {template.category}, {graded}"
     if template.rejected_reason:
         yield f"  rejected: {template.rejected_reason}"
-    text = preview(template, [f"{{{{{place.key}}}}}" for place in places])
+    shown = {place.key: f"{{{{{place.key}}}}}" for place in places if not place.is_optional}
+    text = preview(template, shown)
     yield from (f"  | {line}" for line in text.splitlines())
     if why_not := _why_not(template):
         yield f"  {why_not}"
         return
-    if not places:
+    needed = [place for place in places if not place.is_optional]
+    if not needed:
         yield "  nothing to fill"
-        return
-    yield "  " + " ".join(f"--param {place.key}=COLUMN" for place in places)
-    yield f"  placeholders ({template.parameter_format.lower()}):"
-    for place in places:
+    else:
+        yield "  " + " ".join(f"--param {place.key}=COLUMN" for place in needed)
+        yield f"  placeholders ({template.parameter_format.lower()}):"
+    for place in needed:
         example = f", for example {place.example}" if place.example else ""
-        yield f"    {place.key}: in the {place.where}{example}"
+        yield f"    {place.key}: {place.meaning()}{example}"
 
 
 def _why_not(template: Template) -> str | None:
