@@ -15,13 +15,13 @@ from wacoex_cli.media.model import (
     DOC,
     DOCX,
     LIMITS,
-    LINKS,
     PPT,
     PPTX,
     XLS,
     XLSX,
     FileContent,
 )
+from wacoex_cli.templates.components import LINKS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from wacoex_cli.templates.components import FILE, LINKS
+
 MEGABYTE = 1024**2
-ID, FILE = "id:", "file:"
-LINKS = ("https://", "http://")
 
 ID_LIFETIME = timedelta(days=30)
 """How long an id that Meta gave for an upload can be used (Meta: media)."""

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.media.model import FILE, RENEWED_BEFORE, sha256_of
+from wacoex_cli.media.model import RENEWED_BEFORE, sha256_of
+from wacoex_cli.templates.components import FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.state import Row, State
@@ -26,7 +27,7 @@ _KEEP_ID = (
     " media_id = excluded.media_id, uploaded_at = excluded.uploaded_at, ends_at = excluded.ends_at"
 )
 _UNSENT = (
-    "SELECT broadcast_id, template FROM broadcasts"
+    "SELECT broadcast_id, template, parameter_sources FROM broadcasts"
     " WHERE status IN ('planned', 'sending', 'paused')"
 )
 
@@ -123,27 +124,48 @@ class MediaStore:
         self._state.execute("DELETE FROM media_files WHERE sha256 = ?", [sha256])
 
     def named_in(
-        self, broadcast_id: int, states: Sequence[str], places: Sequence[int]
+        self, broadcast_id: int, places: Iterable[int], states: Sequence[str] = ()
     ) -> set[str]:
-        """The hashes of the files that rows in these states of a broadcast show.
+        """The hashes of the files that rows of a broadcast show.
 
-        `places` are those of its media among the values of a row.
+        `places` are those of its media among the values of a row, `states` those of the rows; none
+        means all.
         """
-        found: set[str] = set()
-        marks = ", ".join("?" * len(states))
+        references = self._references(broadcast_id, places, states, f"{FILE}%", -1)
+        return {sha256 for reference in references if (sha256 := sha256_of(reference))}
+
+    def links_in(
+        self, broadcast_id: int, place: int, states: Sequence[str], most: int
+    ) -> list[str]:
+        """So many different links at most that rows in these states hold at that place."""
+        return self._references(broadcast_id, (place,), states, "http%://%", most)
+
+    def _references(
+        self,
+        broadcast_id: int,
+        places: Iterable[int],
+        states: Sequence[str],
+        pattern: str,
+        most: int,
+    ) -> list[str]:
+        found: list[str] = []
+        among = f" AND state IN ({', '.join('?' * len(states))})" if states else ""
         for place in places:
             value = f"json_extract(parameters, '$[{int(place)}]')"
             rows = self._state.rows(
                 f"SELECT DISTINCT {value} AS reference FROM recipients WHERE broadcast_id = ?"
-                f" AND state IN ({marks}) AND {value} LIKE '{FILE}%'",
-                [broadcast_id, *states],
+                f"{among} AND {value} LIKE ? LIMIT ?",
+                [broadcast_id, *states, pattern, most],
             )
-            found |= {sha256 for row in rows if (sha256 := sha256_of(row["reference"]))}
+            found += [row["reference"] for row in rows]
         return found
 
-    def unsent(self) -> dict[int, str]:
-        """The broadcasts that are still to be sent, by their ids, with their templates as JSON."""
-        return {row["broadcast_id"]: row["template"] for row in self._state.rows(_UNSENT)}
+    def unsent(self) -> list[tuple[int, str, str]]:
+        """The broadcasts that are still to be sent: id, frozen template and sources (JSON)."""
+        return [
+            (row["broadcast_id"], row["template"], row["parameter_sources"])
+            for row in self._state.rows(_UNSENT)
+        ]
 
 
 def _file(row: Row) -> KnownFile:
