@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
 from wacoex_cli.templates.model import Placeholder, Template, ValueKind, placeholders
-from wacoex_cli.templates.rule import check_sendable, resolve_sources
+from wacoex_cli.templates.rule import (
+    beyond_limit,
+    check_carried,
+    check_sendable,
+    resolve_sources,
+    text_limits,
+)
 from wacoex_cli.templates.values import ParameterSource, empty_keys, fill, given_by
 
 
@@ -117,17 +124,21 @@ def test_any_other_status_is_refused_and_named(status: str, hint: str) -> None:
     assert hint in (caught.value.hint or "")
 
 
+BUTTONS = {"type": "BUTTONS", "buttons": [{"type": "COPY_CODE"}]}
+CARD = {"components": [{"type": "HEADER", "format": "DOCUMENT"}]}
+
+
 @pytest.mark.parametrize(
     ("components", "named"),
     [
-        ([{"type": "HEADER", "format": "GIF"}], "a header of format GIF"),
-        ([{"type": "CAROUSEL", "cards": []}], "a component of type CAROUSEL"),
-        ([{"type": "LIMITED_TIME_OFFER"}], "a component of type LIMITED_TIME_OFFER"),
-        ([{"type": "BUTTONS", "buttons": [{"type": "COPY_CODE"}]}], "a button of type COPY_CODE"),
-        ([{"type": "BUTTONS", "buttons": [{"type": "FLOW"}]}], "a button of type FLOW"),
-        ([{"type": "BUTTONS", "buttons": [{"type": "CATALOG"}]}], "a button of type CATALOG"),
+        ([{"type": "HEADER", "format": "GIF"}], "GIF, which Meta takes only in its Marketing"),
+        ([{"type": "HEADER", "format": "SONG"}], "a header of format SONG, which wacoex cannot"),
         ([{"type": "BUTTONS", "buttons": [{"type": "OTP"}]}], "a button of type OTP"),
         ([{"type": "SOMETHING_NEW"}], "a component of type SOMETHING_NEW"),
+        (
+            [{"type": "CAROUSEL", "cards": [CARD, {"components": [{"type": "SONG"}]}]}],
+            "a component of type SONG in card 1",
+        ),
     ],
 )
 def test_what_wacoex_cannot_fill_is_named(components: list[dict[str, Any]], named: str) -> None:
@@ -136,9 +147,115 @@ def test_what_wacoex_cannot_fill_is_named(components: list[dict[str, Any]], name
     assert caught.value.code == "template_unsupported"
 
 
-def test_one_time_passwords_are_refused() -> None:
-    with pytest.raises(UsageError, match="AUTHENTICATION"):
+@pytest.mark.parametrize(
+    ("component", "named"),
+    [
+        ({"type": "CAROUSEL", "cards": []}, "a component of type CAROUSEL"),
+        ({"type": "LIMITED_TIME_OFFER"}, "a component of type LIMITED_TIME_OFFER"),
+        ({"type": "HEADER", "format": "PRODUCT"}, "a header of format PRODUCT"),
+        (BUTTONS, "a button of type COPY_CODE"),
+        ({"type": "BUTTONS", "buttons": [{"type": "FLOW"}]}, "a button of type FLOW"),
+        ({"type": "BUTTONS", "buttons": [{"type": "VOICE_CALL"}]}, "a button of type VOICE_CALL"),
+    ],
+)
+def test_what_respondio_cannot_carry_is_named_and_meta_takes_it(
+    component: dict[str, Any], named: str
+) -> None:
+    rich = template(body("Hello"), component)
+
+    check_sendable(rich)
+    with pytest.raises(UsageError, match=f"{named}, which respond.io's API cannot") as caught:
+        check_sendable(rich, Provider.RESPONDIO)
+    assert "--provider meta" in (caught.value.hint or "")
+
+
+def test_respondio_has_no_place_for_the_payload_of_a_reply() -> None:
+    sources = [ParameterSource("button.0", text="stop")]
+
+    check_carried(POSITIONAL, sources, Provider.META)
+    with pytest.raises(UsageError, match="payload of a reply button"):
+        check_carried(POSITIONAL, sources, Provider.RESPONDIO)
+
+
+def test_one_time_passwords_are_refused_with_the_reason() -> None:
+    with pytest.raises(UsageError, match="a code goes to one person who has just asked") as caught:
         check_sendable(template(body("{{1}} is your code"), category="AUTHENTICATION"))
+    assert "the application that checks the codes" in (caught.value.hint or "")
+
+
+PRODUCTS = template(
+    body("Hi"),
+    {
+        "type": "CAROUSEL",
+        "cards": [
+            {
+                "components": [
+                    {"type": "HEADER", "format": "PRODUCT"},
+                    {
+                        "type": "BUTTONS",
+                        "buttons": [
+                            {"type": "URL", "text": "See", "url": "https://a.example/{{1}}"}
+                        ],
+                    },
+                ]
+            }
+        ]
+        * 2,
+    },
+)
+
+
+def in_cards(*cards: int) -> dict[str, str]:
+    keys = [key for card in cards for key in (f"card.{card}.header", f"card.{card}.button.0")]
+    return dict.fromkeys(["catalog", *keys], "7")
+
+
+def test_a_carousel_of_products_may_have_more_cards_than_its_template() -> None:
+    sources = resolve_sources(PRODUCTS, given_by({}, in_cards(0, 1, 2)), [])
+    assert [source.key for source in sources if source.is_optional] == [
+        "card.2.header",
+        "card.2.button.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (in_cards(0), "nothing to put in for `card.1.header`, `card.1.button.0`"),
+        (in_cards(0, 1, 3), "card 3 cannot be sent without card 2"),
+        ({**in_cards(0, 1), "card.2.header": "7"}, "card 2 .* without `card.2.button.0`"),
+        ({**in_cards(0, 1), "card.10.header": "7"}, "no placeholder `card.10.header`"),
+    ],
+)
+def test_cards_are_filled_one_after_the_other_and_whole(
+    given: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        resolve_sources(PRODUCTS, given_by({}, given), [])
+
+
+def test_a_key_filled_in_two_ways_is_refused() -> None:
+    twice = [ParameterSource("1", value="Ana"), ParameterSource("1", text="Eva")]
+    with pytest.raises(UsageError, match="`1` is filled twice"):
+        resolve_sources(template(body("Hi {{1}}")), twice, [])
+
+
+OFFER = template(
+    {"type": "LIMITED_TIME_OFFER", "limited_time_offer": {"text": "Now", "has_expiration": True}},
+    body("Hi {{1}}"),
+)
+
+
+def test_an_offer_has_a_shorter_body_and_a_fixed_value_counts_too() -> None:
+    long = [ParameterSource("offer.expires_at", value="x"), ParameterSource("1", column="name")]
+    limits = text_limits(OFFER, long)
+    assert beyond_limit(limits, ["x" * 597]) is None
+    assert "600" in (beyond_limit(limits, ["x" * 598]) or "")
+
+    fixed = [ParameterSource("1", value="x" * 598)]
+    assert "the body would have 601 characters" in (
+        beyond_limit(text_limits(OFFER, fixed), []) or ""
+    )
 
 
 def test_each_placeholder_gets_its_column_or_text() -> None:

@@ -73,6 +73,7 @@ _SKIP_WORDS: Mapping[str, str] = {
     SkipReason.DUPLICATE: "on the list twice",
     SkipReason.OPTED_OUT: "opted out",
     SkipReason.MISSING_PARAMETER: "a value for the message is missing",
+    SkipReason.BAD_PARAMETER: "a value for the message cannot be sent",
     SkipReason.TOO_LONG: "the message would be too long",
     SkipReason.EXCLUDED: "on your list of exclusions",
     SkipReason.COOLING_DOWN: "Meta asks to leave them alone for 24 hours",

@@ -20,6 +20,7 @@ from wacoex_cli.templates.model import (
     cards,
     component_of,
     header_format,
+    is_extra,
     kind_of,
 )
 
@@ -86,10 +87,17 @@ def components(template: Template, values: Values, resolve: Resolve = direct) ->
 
 
 def _carousel(template: Template, values: Values, resolve: Resolve) -> Iterator[Node]:
+    """The cards; of those that the template itself has not, the ones that have a product."""
+    index = 0
     for card, parts in cards(template):
-        filled = [*_parts(template, parts, card_prefix(card), values, resolve)]
-        if filled:
-            yield {"card_index": card, "components": filled}
+        prefix = card_prefix(card)
+        if is_extra(template, card) and f"{prefix}header" not in values:
+            continue
+        yield {
+            "card_index": index,
+            "components": [*_parts(template, parts, prefix, values, resolve)],
+        }
+        index += 1
 
 
 def _parts(

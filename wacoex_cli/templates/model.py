@@ -221,16 +221,16 @@ def cards(template: Template) -> Iterator[tuple[int, tuple[dict[str, Any], ...]]
     yield from enumerate(given)
 
 
-def is_extra(template: Template, card: int) -> bool:
+def is_extra(template: Template, card: int | None) -> bool:
     """Whether a message may leave out that card: the template itself has not so many."""
-    return card >= len(template.component("CAROUSEL").get("cards") or ())
+    return card is not None and card >= len(template.component("CAROUSEL").get("cards") or ())
 
 
 def _in_parts(
     template: Template, parts: Sequence[Mapping[str, Any]], card: int | None
 ) -> Iterator[Placeholder]:
     """What there is to fill in in the components of a message, or of one card."""
-    is_spare = card is not None and is_extra(template, card)
+    is_spare = is_extra(template, card)
     for found in (
         _in_header(template, component_of(parts, "HEADER"), card),
         _in_text(template, component_of(parts, "BODY"), "BODY", card),

@@ -15,11 +15,13 @@ from wacoex_cli.templates.model import (
     NAMED,
     POSITIONAL,
     Template,
+    is_extra,
     kind_of,
     placeholders,
 )
 from wacoex_cli.templates.preview import preview
 from wacoex_cli.templates.rule import check_sendable
+from wacoex_cli.templates.values_file import skeleton
 from wacoex_cli.terminal.layout import Column
 
 if TYPE_CHECKING:
@@ -190,6 +192,12 @@ class Shelf:
         """One template in every language it has; raises like `reading.find_versions`."""
         return await find_versions(self.listing, self.owner_id, name)
 
+    async def version(self, name: str, language: str | None) -> Template:
+        """One template in that language, else the first one; raises like `find_template`."""
+        if language is None:
+            return (await self.versions(name))[0]
+        return await find_template(self.listing, self.owner_id, name, language)
+
 
 def shelf_of(workspace: Workspace, invocation: Invocation) -> Shelf:
     """The templates of the channel that a command means.
@@ -252,24 +260,24 @@ def data(source: str, templates: Sequence[Template]) -> dict[str, Any]:
                     }
                     for index, button in enumerate(template.buttons)
                 ],
-                "why_not": _why_not(template),
+                "why_not": _why_not(template, Provider(source)),
             }
             for template in templates
         ],
     }
 
 
-def lines(template: Template, source_name: str) -> Iterator[str]:
+def lines(template: Template, provider: Provider) -> Iterator[str]:
     """A template for a person: its state, its text, and how it is filled in."""
     places, quality = placeholders(template), template.quality
-    graded = f"quality {quality}" if quality else f"quality not given by {source_name}"
+    graded = f"quality {quality}" if quality else f"quality not given by {provider.known_as}"
     yield f"{template.name} ({template.language}): {template.status}, {template.category}, {graded}"
     if template.rejected_reason:
         yield f"  rejected: {template.rejected_reason}"
     shown = {place.key: f"{{{{{place.key}}}}}" for place in places if not place.is_optional}
     text = preview(template, shown)
     yield from (f"  | {line}" for line in text.splitlines())
-    if why_not := _why_not(template):
+    if why_not := _why_not(template, provider):
         yield f"  {why_not}"
         return
     needed = [place for place in places if not place.is_optional]
@@ -281,11 +289,18 @@ def lines(template: Template, source_name: str) -> Iterator[str]:
     for place in needed:
         example = f", for example {place.example}" if place.example else ""
         yield f"    {place.key}: {place.meaning()}{example}"
+    own = [place for place in places if not is_extra(template, place.card)]
+    if optional := [place for place in own if place.is_optional]:
+        yield "  may be left out:"
+        yield from (f"    {place.key}: {place.meaning()}" for place in optional)
+    if places:
+        yield f"  a file for --values (wacoex template skeleton {template.name} > values.toml):"
+        yield from (f"    {line}".rstrip() for line in list(skeleton(template))[2:])
 
 
-def _why_not(template: Template) -> str | None:
+def _why_not(template: Template, provider: Provider) -> str | None:
     try:
-        check_sendable(template)
+        check_sendable(template, provider)
     except UsageError as error:
         return f"{error.message}; {error.hint}"
     return None

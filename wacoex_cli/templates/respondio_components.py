@@ -5,7 +5,9 @@ Sources: "respond.io: messages"; the types of respond.io's own client libraries.
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from wacoex_cli.templates.components import Resolve, button_parameter, components, direct
 from wacoex_cli.templates.model import Template, kind_of
@@ -50,12 +52,18 @@ def _part(template: Template, kind: str, filled: Mapping[str, list[Node]]) -> No
         if template.header_format != "TEXT":
             del part["text"]
     if given := filled.get(kind.lower()):
-        part["parameters"] = [_by_position(parameter) for parameter in given]
+        part["parameters"] = [_as_taken(parameter) for parameter in given]
     return part
 
 
-def _by_position(parameter: Node) -> Node:
-    return {name: value for name, value in parameter.items() if name != "parameter_name"}
+def _as_taken(parameter: Node) -> Node:
+    """Without the name of the placeholder; a document has a file name, else that of its link."""
+    plain = {name: value for name, value in parameter.items() if name != "parameter_name"}
+    document = plain.get("document")
+    if document and "filename" not in document:
+        path = PurePosixPath(unquote(urlsplit(document["link"]).path))
+        plain["document"] = {**document, "filename": path.name or "document"}
+    return plain
 
 
 def _button(index: int, button: Mapping[str, Any], values: Values) -> Node:

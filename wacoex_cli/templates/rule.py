@@ -10,25 +10,57 @@ from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
 from wacoex_cli.templates.model import (
     BRACES,
-    MEDIA_FORMATS,
+    Placeholder,
     Template,
     ValueKind,
+    card_prefix,
+    cards,
     component_of,
+    header_format,
+    is_extra,
     kind_of,
     placeholders,
 )
 from wacoex_cli.templates.values import ParameterSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
 _MOST_IN_HEADER = 60
 _MOST_IN_BODY = 1_024
+_MOST_IN_OFFER = 600
+_MOST_IN_CARD = 160
 _MOST_IN_URL = 2_000
 
-_COMPONENTS = frozenset({"HEADER", "BODY", "FOOTER", "BUTTONS"})
-_HEADERS = frozenset({"TEXT", "LOCATION", *MEDIA_FORMATS}) - {"GIF"}
-_BUTTONS = frozenset({"QUICK_REPLY", "URL", "PHONE_NUMBER"})
+
+class _Carried(NamedTuple):
+    """What can be filled: the types of components and of buttons, the formats of headers."""
+
+    components: frozenset[str]
+    headers: frozenset[str]
+    buttons: frozenset[str]
+
+
+_CARRIED = {
+    # Meta: template components, and the pages of each type of template.
+    Provider.META: _Carried(
+        frozenset(
+            {"HEADER", "BODY", "FOOTER", "BUTTONS", "CAROUSEL", "LIMITED_TIME_OFFER"}
+            | {"CALL_PERMISSION_REQUEST"}
+        ),
+        frozenset({"TEXT", "IMAGE", "VIDEO", "DOCUMENT", "LOCATION", "PRODUCT"}),
+        frozenset(
+            {"QUICK_REPLY", "URL", "PHONE_NUMBER", "COPY_CODE", "CATALOG", "MPM", "SPM", "FLOW"}
+            | {"VOICE_CALL", "REQUEST_CONTACT_INFO"}
+        ),
+    ),
+    # The types of messages in respond.io's own client library (`TemplateComponent` and others).
+    Provider.RESPONDIO: _Carried(
+        frozenset({"HEADER", "BODY", "FOOTER", "BUTTONS"}),
+        frozenset({"TEXT", "IMAGE", "VIDEO", "DOCUMENT", "LOCATION"}),
+        frozenset({"QUICK_REPLY", "URL", "PHONE_NUMBER", "CATALOG", "MPM"}),
+    ),
+}
 _STATUS_HINTS = {
     "PENDING": "wait for Meta's review, which usually takes less than a day",
     "IN_APPEAL": "wait for the answer to the appeal, or use another template",
@@ -43,8 +75,11 @@ _STATUS_HINTS = {
 }
 
 
-def check_sendable(template: Template) -> None:
-    """Raise UsageError unless the template is approved and made of parts wacoex can fill."""
+def check_sendable(template: Template, provider: Provider = Provider.META) -> None:
+    """Raise UsageError unless the template is approved and the provider carries all of its parts.
+
+    A one-time password is refused: it goes to one person who has just asked for it.
+    """
     title = f"template `{template.name}` ({template.language})"
     if template.status != "APPROVED":
         raise UsageError(
@@ -52,12 +87,65 @@ def check_sendable(template: Template) -> None:
             hint=_STATUS_HINTS.get(template.status, "use an approved template"),
             code="template_not_approved",
         )
-    if unfillable := next(_unfillable(template), None):
+    if template.category == "AUTHENTICATION":
         raise UsageError(
-            f"{title} has {unfillable}, which wacoex cannot fill",
-            hint="use a template with a text header, a body, and reply, phone or URL buttons",
+            f"{title} is for one-time passwords (category AUTHENTICATION): a code goes to one"
+            " person who has just asked for it, not to a list",
+            hint="the application that checks the codes sends them; use another template here",
             code="template_unsupported",
         )
+    if part := next(_not_carried(template, provider), None):
+        what, why = part
+        raise UsageError(
+            f"{title} has {what}, which {why or f'{_CARRIER[provider]} cannot send'}",
+            hint=_OTHER_WAY[provider],
+            code="template_unsupported",
+        )
+
+
+_CARRIER = {Provider.META: "wacoex", Provider.RESPONDIO: "respond.io's API"}
+_OTHER_WAY = {
+    Provider.META: "use another template; `wacoex template list` shows them",
+    Provider.RESPONDIO: "use another template, or send through Meta (a channel of --provider meta)",
+}
+_ONLY_ELSEWHERE = {"GIF": "Meta takes only in its Marketing Messages API"}
+
+
+def _not_carried(template: Template, provider: Provider) -> Iterator[tuple[str, str]]:
+    """Each part that cannot be sent, with the reason where it is not the provider alone."""
+    carried = _CARRIED[provider]
+    groups = [("", template.components)]
+    groups += [(f" in card {card}", parts) for card, parts in cards(template)]
+    for where, parts in groups:
+        for part in parts:
+            kind = kind_of(part)
+            if kind not in carried.components:
+                yield f"a component of type {kind or 'unknown'}{where}", ""
+            media = header_format((part,))
+            if kind == "HEADER" and media not in carried.headers:
+                yield f"a header of format {media}{where}", _ONLY_ELSEWHERE.get(str(media), "")
+        for button in component_of(parts, "BUTTONS").get("buttons") or ():
+            if kind_of(button) not in carried.buttons:
+                yield f"a button of type {kind_of(button) or 'unknown'}{where}", ""
+
+
+def check_carried(
+    template: Template, sources: Sequence[ParameterSource], provider: Provider
+) -> None:
+    """Raise UsageError for a value that the provider has no place for.
+
+    respond.io's API takes no payload of a reply button (its library's `TemplateButton`).
+    """
+    if provider is not Provider.RESPONDIO:
+        return
+    payloads = {place.key for place in placeholders(template) if place.kind is ValueKind.PAYLOAD}
+    for source in sources:
+        if source.key in payloads:
+            raise UsageError(
+                f"respond.io's API cannot send the payload of a reply button (`{source.key}`)",
+                hint="leave it out: the text of the button comes back when somebody taps it",
+                code="not_for_provider",
+            )
 
 
 def resolve_sources(
@@ -102,7 +190,30 @@ def resolve_sources(
             hint=f"add `{options}`, or `--text {missing[0].key}=VALUE`; {listed}",
             code="missing_parameter",
         )
+    _check_extra_cards(template, wanted, by_key.keys())
     return tuple(sources)
+
+
+def _check_extra_cards(
+    template: Template, wanted: Sequence[Placeholder], given: Container[str]
+) -> None:
+    """A card that the template itself has not is filled whole, and after the one before it."""
+    is_open = False
+    for card, _ in cards(template):
+        if not is_extra(template, card):
+            continue
+        places = [place for place in wanted if place.card == card]
+        needed = [place.key for place in places if place.kind is not ValueKind.PAYLOAD]
+        lacking = [key for key in needed if key not in given]
+        is_given = any(place.key in given for place in places)
+        if is_given and (lacking or is_open):
+            lacks = ", ".join(f"`{key}`" for key in lacking) or f"card {card - 1}"
+            raise UsageError(
+                f"card {card} cannot be sent without {lacks}",
+                hint="fill the cards one after the other, each of them whole",
+                code="missing_parameter",
+            )
+        is_open = is_open or not is_given
 
 
 class TextLimit(NamedTuple):
@@ -122,7 +233,8 @@ def text_limits(template: Template, sources: Sequence[ParameterSource]) -> tuple
     """The parts of a message that have something to put in, with their limits.
 
     Source: Meta, template components and "text object" of a message (header 60, body 1,024, URL
-    2,000 characters, each with what is put in); a longer message fails with 132005.
+    2,000 characters, each with what is put in), limited-time offer templates (body 600), media card
+    carousel templates (body of a card 160); a longer message fails with 132005.
     """
     kept = [source.key for source in sources if source.value is None]
     place_of = {key: place for place, key in enumerate(kept)}
@@ -135,17 +247,24 @@ def text_limits(template: Template, sources: Sequence[ParameterSource]) -> tuple
     def in_text(part: str, most: int, text: str, prefix: str) -> TextLimit:
         return limit(part, most, text, [f"{prefix}{name}" for name in BRACES.findall(text)])
 
-    header = component_of(template.components, "HEADER")
-    body = component_of(template.components, "BODY")
+    is_offer = bool(component_of(template.components, "LIMITED_TIME_OFFER"))
+    most_in_body = _MOST_IN_OFFER if is_offer else _MOST_IN_BODY
+    header, body = template.component("HEADER"), template.component("BODY")
     found = [
         in_text("header", _MOST_IN_HEADER, str(header.get("text", "")), "header."),
-        in_text("body", _MOST_IN_BODY, str(body.get("text", "")), ""),
+        in_text("body", most_in_body, str(body.get("text", "")), ""),
     ]
-    for index, button in enumerate(template.buttons):
-        if kind_of(button) == "URL":
-            url = str(button.get("url", ""))
-            found.append(limit("URL of a button", _MOST_IN_URL, url, [f"button.{index}"]))
-    return tuple(limit for limit in found if limit.places)
+    groups = [("", "", template.components)]
+    for card, parts in cards(template):
+        prefix, text = card_prefix(card), str(component_of(parts, "BODY").get("text", ""))
+        found.append(in_text(f"body of card {card}", _MOST_IN_CARD, text, prefix))
+        groups.append((prefix, f" in card {card}", parts))
+    for prefix, where, parts in groups:
+        for index, button in enumerate(component_of(parts, "BUTTONS").get("buttons") or ()):
+            if kind_of(button) == "URL":
+                key, url = f"{prefix}button.{index}", str(button.get("url", ""))
+                found.append(limit(f"URL of a button{where}", _MOST_IN_URL, url, [key]))
+    return tuple(limit for limit in found if limit.places or limit.fixed > limit.most)
 
 
 def beyond_limit(limits: Sequence[TextLimit], values: Sequence[str]) -> str | None:
@@ -155,21 +274,6 @@ def beyond_limit(limits: Sequence[TextLimit], values: Sequence[str]) -> str | No
         if length > limit.most:
             return f"the {limit.part} would have {length:,} characters, Meta takes {limit.most:,}"
     return None
-
-
-def _unfillable(template: Template) -> Iterator[str]:
-    if template.category == "AUTHENTICATION":
-        yield "a one-time password (category AUTHENTICATION)"
-    for part in template.components:
-        kind = kind_of(part)
-        if kind not in _COMPONENTS:
-            yield f"a component of type {kind or 'unknown'}"
-        media = str(part.get("format", "TEXT")).upper()
-        if kind == "HEADER" and media not in _HEADERS:
-            yield f"a header of format {media}"
-    for button in template.buttons:
-        if kind_of(button) not in _BUTTONS:
-            yield f"a button of type {kind_of(button) or 'unknown'}"
 
 
 def _check_keys(template: Template, known: Sequence[str], given: Sequence[ParameterSource]) -> None:

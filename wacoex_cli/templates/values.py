@@ -59,7 +59,8 @@ def fill(
     """What one row keeps: a text for each source that has no fixed value, in their order.
 
     None when one of them is empty that may not be. Outer spaces go. White space that Meta refuses
-    inside a parameter becomes single spaces. `converts` are by the keys of placeholders.
+    inside a parameter becomes single spaces. `converts`, by the keys of placeholders, are for what
+    comes from columns; see `conversions.settle` for the rest.
 
     Raises:
         ValueError: a value cannot be converted; the message says why.
@@ -69,8 +70,11 @@ def fill(
         if source.value is not None:
             continue
         value = (row.get(source.column, "") if source.column else source.text or "").strip()
-        if value and (convert := converts.get(source.key)):
-            value = convert(value)
+        if value and source.column and (convert := converts.get(source.key)):
+            try:
+                value = convert(value)
+            except ValueError as error:
+                raise ValueError(f"{source.key}: {error}") from None
         if not value and not source.is_optional:
             return None
         filled.append(_SPACE.sub(" ", value) if _REFUSED_SPACE.search(value) else value)
