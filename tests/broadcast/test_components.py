@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from wacoex_cli.sandbox.world import Medium
 from wacoex_cli.templates.values import ParameterSource
 
 ROWS = ("phone", "name", "picture")
@@ -11,6 +12,8 @@ ROWS = ("phone", "name", "picture")
 
 @pytest.fixture
 def pictures(shop):
+    number, now = shop.channel.phone_number_id, shop.world.now()
+    shop.world.media["42"] = Medium("42", number, "image/jpeg", "0" * 64, 100, now)
     people = [
         (shop.phone(1), "Ana", "https://a.example/1.jpg"),
         (shop.phone(2), "Lim", "id:42"),

@@ -70,6 +70,15 @@ class PlanOptions(NamedTuple):
     text: Annotated[
         list[str] | None, _option("--text", "PLACEHOLDER=VALUE", "The same text for everybody.")
     ] = None
+    media: Annotated[
+        list[str] | None,
+        _option(
+            "--media",
+            "PLACEHOLDER=FILE",
+            "A picture, video or document: header=menu.jpg, header=https://..., header=id:123,"
+            " header=column:picture, card.0.header=menu.jpg.",
+        ),
+    ] = None
     values: Annotated[
         Path | None,
         _option(

@@ -18,7 +18,12 @@ from wacoex_cli.audience.people import excluded_names, people_in
 from wacoex_cli.audience.recipients_file import first_name
 from wacoex_cli.broadcast.checks import check_audience
 from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
-from wacoex_cli.broadcast.preflight import check_channel, check_same_api, messaged_lately
+from wacoex_cli.broadcast.preflight import (
+    check_channel,
+    check_links,
+    check_same_api,
+    messaged_lately,
+)
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import Means, SendingProvider, find_contacts, provider_for
 from wacoex_cli.broadcast.report import plan_data, plan_text
@@ -48,6 +53,7 @@ from wacoex_cli.ledger.model import (
 )
 from wacoex_cli.ledger.rows import MessageKey, PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.media.sources import MediaReader, given_media
 from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, contact_by
@@ -216,8 +222,8 @@ def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
 class PlanOrder:
     """What is to be planned, from the command line to the draft. `source` None: standard input.
 
-    `param` and `text` are as they were typed, `sources` what they mean; `values` is the file of
-    others. Times without a zone are in `zone`. `rate` is
+    `param`, `text` and `media` are as they were typed, `sources` what they mean; `values` is the
+    file of others. Times without a zone are in `zone`. `rate` is
     in messages per second. `first_rows` of the rows to be sent are given back, to be looked at.
     Nobody in the files of `exclude` is sent to. Who got the same message less than `repeat_hours`
     ago is counted. With `create_contacts` people who are no contact at respond.io become one before
@@ -231,6 +237,7 @@ class PlanOrder:
     language: str | None = None
     param: Sequence[str] | None = None
     text: Sequence[str] | None = None
+    media: Sequence[str] | None = None
     values: Path | None = None
     name: str | None = None
     country: str | None = None
@@ -287,7 +294,10 @@ async def plan(
         rule.check_sendable(template, provider.kind)
         given = [*order.sources, *_in_file(order.values, template)]
         converts = conversions(template, provider.kind, order.zone, clock.now())
-        sources = settle(rule.resolve_sources(template, given, recipients.columns), converts)
+        sources = rule.resolve_sources(template, given, recipients.columns)
+        media = _media_reader(state, provider, channel, order, clock)
+        sources, of_media = await media.settle(template, sources)
+        sources = settle(sources, converts := {**converts, **of_media})
         rule.check_carried(template, sources, provider.kind)
         findings, tier = await check_channel(provider, channel, clock.now(), check_standing)
         presence = locks.Presence(state.path)
@@ -322,6 +332,7 @@ async def plan(
                 new_contacts = await find_contacts(
                     state, provider.respondio, broadcast_id, create=order.create_contacts
                 )
+            findings += await check_links(state, provider, draft, clock.now(), media.doubts)
             taken = messaged_lately(state, channel, clock.now())
             findings += check_audience(rows, channel, template.category, tier, taken, clock.now())
             overlap = MessageComparison(state, broadcast_id, order.repeat_hours, clock).look()
@@ -337,6 +348,7 @@ async def plan(
             estimated["limit"] = _limit(tier, broadcast.recipients, taken)
             if not order.dry_run:
                 with state.transaction():
+                    media.keep()
                     Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
                     generation.raise_counter(state)
                 generation.seal(state)
@@ -356,6 +368,15 @@ async def plan(
             )
         finally:
             _tidy(state, presence, clock)
+
+
+def _media_reader(
+    state: State, provider: SendingProvider, channel: Channel, order: PlanOrder, clock: Clock
+) -> MediaReader:
+    """What reads the files that messages show; a list names them beside itself, or beside us."""
+    beside = [order.source.parent] if order.source else []
+    meta = provider.meta if provider.kind is Provider.META else None
+    return MediaReader(state, clock, [*beside, Path.cwd()], meta, channel.phone_number_id)
 
 
 def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
@@ -409,7 +430,8 @@ def plan_broadcast(
         sources=given_by(
             _pairs("--param", "PLACEHOLDER=COLUMN", order.param),
             _pairs("--text", "PLACEHOLDER=VALUE", order.text),
-        ),
+        )
+        + given_media(order.media),
         zone=zone_of(workspace, channel),
         country=check_country(order.country) if order.country else None,
         repeat_hours=workspace.settings.repeat_hours,

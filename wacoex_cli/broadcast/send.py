@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import report, takeover
@@ -27,6 +26,7 @@ from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, sho
 from wacoex_cli.broadcast.preflight import (
     Reread,
     check_channel,
+    check_media,
     check_same_api,
     critical,
     follow_reread,
@@ -35,6 +35,7 @@ from wacoex_cli.broadcast.preflight import (
     messaged_lately,
     read_template,
     reread,
+    show_requests,
 )
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import SendingProvider, means_of, polling, provider_for
@@ -62,7 +63,6 @@ from wacoex_cli.ledger.model import (
     HELD_BACK_WORDS,
     UNDER_WAY_STATES,
     Broadcast,
-    Claim,
     Overlap,
     Planned,
     RepeatPolicy,
@@ -140,8 +140,6 @@ def _only_planned(workspace: Workspace, channel: Channel) -> Broadcast:
         code="several_planned",
     )
 
-
-_SHOWN_REQUESTS = 3
 
 WAITS_SECONDS = 60.0
 """How long the status of a test message is waited for."""
@@ -405,6 +403,7 @@ class _SendTask:
         rows, taken = Rows(state, broadcast.broadcast_id), messaged_lately(state, channel, now)
         left_out = again.left_out.people
         found += check_audience(rows, channel, again.category, tier, taken, now, left_out)
+        found += await check_media(state, provider, broadcast, self.workspace.clock)
         return [*found, *again.findings], again
 
     def question(self, checked: _Checked) -> str:
@@ -465,9 +464,11 @@ def _failures(sent: Sent) -> tuple[WacoexError, ...]:
     broadcast, stop = sent.broadcast, sent.stop
     exit_status = stop.exit_status if stop else sent.exit_status
     code, meta_code = _SIGNALS.get(exit_status), stop.code if stop else None
-    hint = f"look at it: wacoex broadcast show {broadcast.broadcast_id}"
-    if broadcast.status is Status.PAUSED:
-        hint = f"to continue: wacoex broadcast resume {broadcast.broadcast_id}"
+    is_paused, number = broadcast.status is Status.PAUSED, broadcast.broadcast_id
+    verb = (
+        "to continue: wacoex broadcast resume" if is_paused else "look at it: wacoex broadcast show"
+    )
+    hint = f"{verb} {number}"
     if meta_code is not None:
         meant = (stop.hint if stop else "") or classify(meta_code).hint
         code, hint = f"meta_{meta_code}", f"{meant}; {hint}"
@@ -526,7 +527,7 @@ def plan_and_send(
                     workspace, invocation, channel, source, retry_failed, dry_run=plan.dry_run
                 )
         if plan.dry_run:
-            return _show_requests(workspace, channel, broadcast, rows)
+            return show_requests(workspace, provider_for(workspace, channel), broadcast, rows)
         try:
             return send_broadcast(workspace, invocation, channel, broadcast, order)
         except (RefusedError, UsageError) as error:
@@ -554,30 +555,6 @@ def _check_new(
         )
     if not (order.yes or plan.dry_run):
         TerminalDialogue(invocation).demand_person("--yes")
-
-
-def _show_requests(
-    workspace: Workspace, channel: Channel, broadcast: Broadcast, rows: Sequence[Row] | None
-) -> Result:
-    """The exact requests of the first three rows, with the token hidden. Nothing is sent."""
-    store = Rows(workspace.state, broadcast.broadcast_id)
-    if rows is None:
-        waiting = (RowState.RETRY, RowState.PENDING)
-        rows = [row for state in waiting for row in store.first(state, _SHOWN_REQUESTS)]
-    state_id, now = Broadcasts(workspace.state).state_id, workspace.clock.now()
-    mailer = provider_for(workspace, channel).mailer(broadcast, state_id)
-    requests: list[dict[str, Any]] = []
-    text = []
-    for row in rows[:_SHOWN_REQUESTS]:
-        claim = Claim(row["row"], row["phone"], row["parameters"], row["attempts"] + 1, 1, now)
-        url, body = mailer.request(claim)
-        headers = {"Authorization": "Bearer ****", "Content-Type": "application/json"}
-        request = {"method": "POST", "url": url, "headers": headers, "body": body}
-        requests.append({"line": row["line"], **request})
-        text += [f"line {row['line']}: POST {url}", json.dumps(body, ensure_ascii=False, indent=2)]
-    head = f"would send to {counted(broadcast.recipients, 'person')}; requests: {len(requests)}"
-    data = {"dry_run": True, "recipients": broadcast.recipients, "requests": requests}
-    return Result(data, (head, *text))
 
 
 def plan_and_try(

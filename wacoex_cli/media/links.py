@@ -118,6 +118,12 @@ class LinkChecker:
         return None
 
 
+def is_loopback(address: str) -> bool:
+    """Whether an address is on this machine."""
+    host = urlsplit(address).hostname or ""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
 def _judged(found: Glimpse, form: str) -> str | None:
     if found.status != 200:
         return f"its server {_CLOSED.get(found.status, 'does not give it')} ({found.status})"

@@ -41,6 +41,10 @@ class MediaPlaces(NamedTuple):
         ]
 
 
+NO_MEDIA = MediaPlaces()
+"""What a broadcast has whose messages show no file."""
+
+
 def places_in(template: str, sources: str) -> MediaPlaces:
     """Those of a broadcast, by its frozen template and sources (JSON)."""
     return places_of(

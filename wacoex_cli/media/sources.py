@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from wacoex_cli.templates.model import Template
 
 COLUMN = "column:"
-_ID_FORM = re.compile("[0-9]{5,30}")
+_ID_FORM = re.compile("[0-9]{1,30}")
 _ONE_FORM = "for example: --media header=menu.jpg, or header=column:picture"
 
 
@@ -83,13 +83,15 @@ class MediaReader:
         self._known: dict[tuple[str, str], str | ValueError] = {}
         self._files: dict[Path, MediaFile] = {}
         self._given: list[tuple[MediaId, FileContent]] = []
-        self.notes: list[str] = []
-        """What Meta does not promise of the files that were looked at."""
+        self.doubts: dict[str, str] = {}
+        """What Meta does not promise of the files that were looked at, by their names."""
 
     async def settle(
         self, template: Template, sources: Sequence[ParameterSource]
     ) -> tuple[tuple[ParameterSource, ...], Mapping[str, Convert]]:
         """The sources with references in place of files, and what makes them of a list's cells.
+
+        What makes them is by the key of each placeholder that is a file.
 
         Raises:
             UsageError: a file, link or id cannot be used in that header.
@@ -107,9 +109,9 @@ class MediaReader:
             for source in sources
         ]
         converts: dict[str, Convert] = {
-            source.key: partial(self._in_list, forms[source.key])
+            source.key: str if source.column is None else partial(self._in_list, forms[source.key])
             for source in sources
-            if source.key in forms and source.column is not None
+            if source.key in forms
         }
         return tuple(settled), converts
 
@@ -156,7 +158,7 @@ class MediaReader:
     def _cell(self, form: str, text: str) -> str:
         if is_link(text):
             return text
-        if text.startswith(ID):
+        if text.startswith(ID) and self._meta is not None:
             if not _ID_FORM.fullmatch(text.removeprefix(ID)):
                 raise ValueError(f"`{text}` is not an id of Meta's, such as id:1037543291543636")
             return text
@@ -188,7 +190,7 @@ class MediaReader:
         if path not in self._files:
             found = self._files[path] = look_at(path)
             if doubt := found.content.doubt:
-                self.notes.append(f"{path.name}: {doubt}")
+                self.doubts[path.name] = doubt
         return self._files[path]
 
     def _demand_possible(self, key: str, text: str) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from wacoex_cli.errors import RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation import locks
-from wacoex_cli.foundation.clock import from_text, to_text
+from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.http import FilePart
 from wacoex_cli.media.files import look_at
 from wacoex_cli.media.model import ID_LIFETIME, sha256_of
 from wacoex_cli.media.store import KnownFile, MediaId, MediaStore
+from wacoex_cli.templates.components import direct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.locks import Presence
@@ -23,12 +26,11 @@ if TYPE_CHECKING:
     from wacoex_cli.platforms.answers import Reply
     from wacoex_cli.platforms.meta import Meta
 
-_AT_ONCE = 4
 _TRIES = 4
 _PAUSE_SECONDS = 2.0
 _OTHERS_TURN_SECONDS = 0.2
 _LOOK_EVERY_SECONDS = 60.0
-_FRESH_SECONDS = 60.0
+_MOST_RENEWALS = 3
 _INVALID_PARAMETER, _UPLOAD_ERROR = 100, 131053
 _NOT_AN_ID = "media attachment id"
 _NOT_YET = "(given when it is uploaded)"
@@ -38,7 +40,16 @@ _DOCUMENTS = ("application/", "text/")
 class MediaDesk:
     """Knows, makes and renews the ids of files for the messages of one number."""
 
-    def __init__(self, state: State, meta: Meta, phone_number_id: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        state: State,
+        meta: Meta,
+        phone_number_id: str,
+        clock: Clock,
+        *,
+        only_shows: bool = False,
+    ) -> None:
+        """With `only_shows` it uploads nothing: a file without an id gets a word in its place."""
         self._state = state
         self._meta = meta
         self._number = phone_number_id
@@ -46,14 +57,22 @@ class MediaDesk:
         self._store = MediaStore(state)
         self._ids: dict[str, MediaId] = {}
         self._files: dict[str, KnownFile] = {}
+        self._wanted: set[str] = set()
+        self._renewals: Counter[str] = Counter()
         self._has_ended = asyncio.Event()
+        self._only_shows = only_shows
 
     def resolve(self, reference: str) -> Mapping[str, str]:
-        """What a message says of a file of this machine: its id, and the name of a document.
+        """What a message says of a file: an id with the name of a document, or a link.
 
         Raises LookupError for a file that has no usable id yet: see `lacks`.
         """
-        sha256 = reference_hash(reference)
+        sha256 = sha256_of(reference)
+        if sha256 is None:
+            return direct(reference)
+        if self._only_shows:
+            known = self._store.id_of(sha256, self._number)
+            return _spoken_of(known.media_id if known else _NOT_YET, self._store.file(sha256))
         return _spoken_of(self._ids[sha256].media_id, self._files.get(sha256))
 
     def lacks(self, references: Iterable[str]) -> bool:
@@ -68,18 +87,12 @@ class MediaDesk:
             UsageError: a file is gone, or is another one than was planned.
             CredentialError, RefusedError, TemporaryError: Meta does not take it.
         """
-        turn = asyncio.Semaphore(_AT_ONCE)
-
-        async def one_more(sha256: str) -> None:
-            async with turn:
+        wanted = set(hashes)
+        self._wanted |= wanted
+        # One after the other: a kill can then cost one upload more, and never two.
+        for sha256 in sorted(wanted):
+            if not self._take_known(sha256):
                 await self._give_id(sha256)
-
-        async with contextlib.AsyncExitStack() as stack:
-            lacking = [sha256 for sha256 in sorted(set(hashes)) if not self._take_known(sha256)]
-            tasks = [asyncio.create_task(one_more(sha256)) for sha256 in lacking]
-            stack.push_async_callback(_end, tasks)
-            for task in tasks:
-                await task
 
     async def keep_alive(self) -> None:
         """Renew ids before they end, and at once those that Meta has refused, until cancelled.
@@ -88,37 +101,52 @@ class MediaDesk:
         """
         while True:
             self._has_ended.clear()
-            wanted = set(self._files) | self._ids.keys()
             now = self._clock.now()
             for sha256 in [name for name, known in self._ids.items() if not known.is_usable(now)]:
                 self._ids.pop(sha256)
-            await self.prepare(wanted - self._ids.keys())
+            await self.prepare(self._wanted - self._ids.keys())
             if not self._has_ended.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_EVERY_SECONDS):
                         await self._has_ended.wait()
 
-    def has_ended(self, references: Iterable[str], reply: Reply) -> bool:
-        """Whether Meta refused a message because the id of a file has ended; then it is renewed.
+    def unusable(self, hashes: Iterable[str], now: datetime) -> dict[str, str]:
+        """What is wrong with each of the files that would have to be uploaded now, by its name."""
+        found: dict[str, str] = {}
+        for sha256 in sorted(hashes):
+            known, file = self._store.id_of(sha256, self._number), self._store.file(sha256)
+            if known is not None and known.is_usable(now):
+                continue
+            try:
+                _demand_unchanged(_on_this_machine(file))
+            except UsageError as error:
+                found[file.name if file else sha256[:12]] = error.message
+        return found
 
-        Nothing was taken. An id that is new, or that this process does not know, is not renewed:
-        then something else is wrong with the file.
+    def used_in(self, references: Iterable[str]) -> dict[str, str]:
+        """The ids that a message shows now, by the hashes of its files."""
+        hashes = filter(None, map(sha256_of, references))
+        return {sha256: self._ids[sha256].media_id for sha256 in hashes if sha256 in self._ids}
+
+    def has_ended(self, used: Mapping[str, str], reply: Reply) -> bool:
+        """Whether Meta refused a message because an id in it has ended; then it is renewed.
+
+        `used` is what `used_in` said of the message. Nothing was taken. A file is uploaded again a
+        few times at most: then something else is wrong with it.
         """
         if not _names_media(reply):
             return False
-        now, found = self._clock.now(), False
-        for sha256 in filter(None, map(sha256_of, references)):
+        found = False
+        for sha256, media_id in used.items():
             known = self._ids.get(sha256)
-            if known is None:
-                found = True  # somebody else's answer has told it already
-                continue
-            age = (now - from_text(known.uploaded_at)).total_seconds()
-            if age < _FRESH_SECONDS:
-                continue
-            self._ids.pop(sha256)
-            with contextlib.suppress(WacoexError), self._state.transaction():
-                self._store.drop_id(known)
-            found = True
+            if known is None or known.media_id != media_id:
+                found = True  # the answer to another message has told it already
+            elif self._renewals[sha256] < _MOST_RENEWALS:
+                self._renewals[sha256] += 1
+                del self._ids[sha256]
+                with contextlib.suppress(WacoexError), self._state.transaction():
+                    self._store.drop_id(known)
+                found = True
         if found:
             self._has_ended.set()
         return found
@@ -159,14 +187,7 @@ class MediaDesk:
             presence.leave()
 
     async def _upload(self, sha256: str) -> None:
-        file = self._store.file(sha256)
-        if file is None or file.path is None:
-            raise UsageError(
-                "the id of a file has ended at Meta, and the file is not on this machine",
-                hint="plan again with the file, or upload it again and give its new id",
-                code="media_gone",
-            )
-        now = self._clock.now()
+        file, now = _on_this_machine(self._store.file(sha256)), self._clock.now()
         await asyncio.to_thread(_demand_unchanged, file)
         media_id = await self._post(file)
         known = MediaId(sha256, self._number, media_id, to_text(now), to_text(now + ID_LIFETIME))
@@ -196,26 +217,6 @@ class MediaDesk:
         raise AssertionError("the last try returns or raises")
 
 
-def shown(state: State, phone_number_id: str | None) -> Callable[[str], Mapping[str, str]]:
-    """A resolver for requests that are only shown: a file may have no id yet."""
-    store = MediaStore(state)
-
-    def resolve(reference: str) -> Mapping[str, str]:
-        sha256 = reference_hash(reference)
-        known = store.id_of(sha256, phone_number_id) if phone_number_id else None
-        return _spoken_of(known.media_id if known else _NOT_YET, store.file(sha256))
-
-    return resolve
-
-
-def reference_hash(reference: str) -> str:
-    """The content hash in a reference. Raises LookupError for a reference to no file."""
-    sha256 = sha256_of(reference)
-    if sha256 is None:
-        raise LookupError(f"`{reference}` names no file of this machine")
-    return sha256
-
-
 def _spoken_of(media_id: str, file: KnownFile | None) -> Mapping[str, str]:
     if file is not None and file.path is not None and file.mime.startswith(_DOCUMENTS):
         return {"id": media_id, "filename": file.path.name}
@@ -229,6 +230,16 @@ def _names_media(reply: Reply) -> bool:
         return True
     said = f"{getattr(reply, 'message', '')} {getattr(reply, 'details', '')}".lower()
     return code == _INVALID_PARAMETER and _NOT_AN_ID in said
+
+
+def _on_this_machine(file: KnownFile | None) -> KnownFile:
+    if file is None or file.path is None:
+        raise UsageError(
+            "its id has ended at Meta, and the file itself is not on this machine",
+            hint="plan again with the file, or upload it again and give its new id",
+            code="media_gone",
+        )
+    return file
 
 
 def _demand_unchanged(file: KnownFile) -> None:
@@ -247,11 +258,3 @@ def _changed(file: KnownFile, why: str) -> UsageError:
         hint="put the file back as it was when the broadcast was planned, or plan again",
         code="media_changed",
     )
-
-
-async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Let nothing go on behind a failure."""
-    left = [task for task in tasks if not task.done()]
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
