@@ -79,7 +79,7 @@ APPOINTMENT = (header(text("Monday")), body(text("Ana")), url_button(text("17"))
         template("spring_sale", body(text("Ana", parameter_name="first_name"))),
         template("appointment", *APPOINTMENT),
         template("appointment", *APPOINTMENT[:2], url_button(text("17"), index=0)),
-        template("new_menu", header({"type": "image", "image": {"id": "1"}}), body(text("Ana"))),
+        template("new_menu", header({"type": "image", "image": {"link": "https://a.example/1.jpg"}}), body(text("Ana"))),
         template(
             "spring_sale",
             body(text("Ana", parameter_name="first_name")),

@@ -58,11 +58,10 @@ def upload(
 
     with invocation.open_workspace() as workspace:
         found = upload_files(workspace, invocation, files, dry_run=dry_run)
-    would = "would be uploaded" if dry_run else "cannot be told"
     lines = [
-        f"{row.name}: id:{row.media_id}, until {row.ends_at}"
+        f"{row.name}: id:{row.media_id}, until {row.ends_at or 'nobody says'}"
         if row.media_id
-        else f"{row.name}: {would}"
+        else f"{row.name}: would be uploaded"
         for row in found
     ]
     return Result({"media": [row.to_json() for row in found], "dry_run": dry_run}, lines)

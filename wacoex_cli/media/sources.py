@@ -196,7 +196,7 @@ class MediaReader:
     def _demand_possible(self, key: str, text: str) -> None:
         if self._meta is None and not is_link(text):
             raise UsageError(
-                f"respond.io takes files by link only, and `{text}` for `{key}` is no link",
+                f"respond.io takes files by link only, and `{text}` for `{key}` is a file or an id",
                 hint="put the file on a web server, and give its address: https://...",
                 code="not_for_provider",
             )
@@ -217,7 +217,7 @@ class MediaReader:
             if error.details.get("code") != 100:
                 raise
             raise UsageError(
-                f"Meta has no file {media_id} for this number, or has it no more",
+                f"Meta has no file {media_id} for this number now",
                 hint="upload it again: wacoex media upload FILE; or name the file itself",
                 code="unknown_media_id",
             ) from None
