@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from wacoex_cli.broadcast.preflight import check_possible
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.errors import UsageError
+from wacoex_cli.errors import RefusedError, UsageError
+from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.sandbox.world import WABA_ID
 from wacoex_cli.templates.values import ParameterSource
 
@@ -152,6 +156,19 @@ def test_a_file_of_values_fills_a_carousel_and_the_preview_shows_all_of_it(shop,
     assert "  placeholder card.0.header: text 'https://example.com/file.jpg'" in planned.out
     sent = cli("broadcast", "send", "--channel", "shop", "--yes")
     assert sent.code == 0, sent.err
+
+
+def test_an_offer_that_ended_meanwhile_is_not_sent(shop):
+    texts = {"header": "id:1", "1": "Ana", "button.0": "SAVE20", "button.1": "17"}
+    broadcast = shop.planned(
+        1, template="last_minute", texts={**texts, "offer.expires_at": "2040-01-01 10:00"}
+    )
+    way: Any = SimpleNamespace(kind=broadcast.provider, base_url=broadcast.api_base_url)
+
+    check_possible(way, shop.channel, broadcast, from_text("2040-01-01T09:59:59.000Z"))
+    with pytest.raises(RefusedError, match=r"ended at 2040-01-01T10:00:00\.000Z") as caught:
+        check_possible(way, shop.channel, broadcast, from_text("2040-01-01T10:00:00.000Z"))
+    assert caught.value.code == "offer_over"
 
 
 def test_a_mistake_in_a_file_of_values_is_told_before_the_first_row(shop, cli):

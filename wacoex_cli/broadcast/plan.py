@@ -18,7 +18,7 @@ from wacoex_cli.audience.people import excluded_names, people_in
 from wacoex_cli.audience.recipients_file import first_name
 from wacoex_cli.broadcast.checks import check_audience
 from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
-from wacoex_cli.broadcast.preflight import check_channel, check_same_api, messaged_lately
+from wacoex_cli.broadcast.preflight import check_channel, check_possible, messaged_lately
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import Means, SendingProvider, find_contacts, provider_for
 from wacoex_cli.broadcast.report import plan_data, plan_text
@@ -591,8 +591,8 @@ def plan_again(
         CredentialError, RefusedError: respond.io could not be asked for its contacts.
     """
     provider = provider_for(workspace, channel)
-    check_same_api(provider, channel, source)
     state, clock = workspace.state, workspace.clock
+    check_possible(provider, channel, source, clock.now())
     broadcast, skipped, first_rows = workspace.run(
         _plan_retry(state, provider, source, word, clock=clock, dry_run=dry_run)
     )
