@@ -21,7 +21,7 @@ from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
 from wacoex_cli.broadcast.preflight import (
     check_channel,
     check_links,
-    check_same_api,
+    check_possible,
     messaged_lately,
 )
 from wacoex_cli.broadcast.projection import bring_up_to_date
@@ -613,8 +613,8 @@ def plan_again(
         CredentialError, RefusedError: respond.io could not be asked for its contacts.
     """
     provider = provider_for(workspace, channel)
-    check_same_api(provider, channel, source)
     state, clock = workspace.state, workspace.clock
+    check_possible(provider, channel, source, clock.now())
     broadcast, skipped, first_rows = workspace.run(
         _plan_retry(state, provider, source, word, clock=clock, dry_run=dry_run)
     )

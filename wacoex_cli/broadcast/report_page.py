@@ -235,8 +235,9 @@ def bubble(
     def filled(kind: str, prefix: str) -> Markup:
         def value(found: re.Match[str]) -> str:
             source = by_key.get(f"{prefix}{found[1]}", {})
-            if source.get("text") is not None:
-                return str(source["text"])
+            text = source.get("text") or source.get("value")
+            if text is not None:
+                return str(text)
             return f"\ue000{source.get('column') or found[1]}\ue001"
 
         text = str(template.component(kind).get("text", "")).translate(_NO_MARKS)

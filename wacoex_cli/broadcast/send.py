@@ -27,7 +27,7 @@ from wacoex_cli.broadcast.preflight import (
     Reread,
     check_channel,
     check_media,
-    check_same_api,
+    check_possible,
     critical,
     follow_reread,
     in_one_sentence,
@@ -389,8 +389,8 @@ class _SendTask:
     async def _read(self, broadcast: Broadcast) -> tuple[list[Finding], Reread]:
         """What Meta or respond.io say now against sending, and the template as it is now."""
         state, provider, channel = self.workspace.state, self.provider, self.channel
-        check_same_api(provider, channel, broadcast)
         standing, now = standing_check(self.workspace, channel), self.workspace.clock.now()
+        check_possible(provider, channel, broadcast, now)
         found, tier = await check_channel(provider, channel, now, standing)
         try:
             read = await read_template(provider, broadcast)

@@ -15,6 +15,7 @@ from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.templates.model import (
     BRACES,
     MEDIA_FORMATS,
+    OFFER_ENDS,
     Template,
     card_prefix,
     cards,
@@ -111,7 +112,7 @@ def _parts(
     header, body = component_of(parts, "HEADER"), component_of(parts, "BODY")
     if given := _header(template, header, prefix, values, resolve):
         yield {"type": "header", "parameters": given}
-    if ends := values.get("offer.expires_at") if not prefix else None:
+    if ends := values.get(OFFER_ENDS) if not prefix else None:
         offer = {"expiration_time_ms": milliseconds(ends)}
         kind = "limited_time_offer"
         yield {"type": kind, "parameters": [{"type": kind, kind: offer}]}

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation.clock import moment_from, spoken, to_text
+from wacoex_cli.foundation.clock import from_text, moment_from, spoken, to_text
 from wacoex_cli.templates.components import FILE, ID, LINKS
-from wacoex_cli.templates.model import Placeholder, Template, ValueKind, placeholders
+from wacoex_cli.templates.model import (
+    OFFER_ENDS,
+    Placeholder,
+    Template,
+    ValueKind,
+    placeholders,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.templates.values import Convert, ParameterSource
@@ -92,6 +98,14 @@ def _settled(source: ParameterSource, convert: Convert | None) -> ParameterSourc
             code="bad_value",
         ) from None
     return source
+
+
+def offer_ends(sources: Iterable[ParameterSource]) -> datetime | None:
+    """When the offer ends that is the same for all (UTC); None without such an offer."""
+    for source in sources:
+        if source.key == OFFER_ENDS and source.column is None:
+            return from_text(str(source.text or source.value))
+    return None
 
 
 def _reference(text: str) -> str:

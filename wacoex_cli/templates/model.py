@@ -20,6 +20,8 @@ Place = Literal["header", "body", "offer", "button", "card", "products"]
 MEDIA_FORMATS = frozenset({"IMAGE", "VIDEO", "DOCUMENT", "GIF"})
 """The formats of a header that is a file (Meta: template components, "Media header")."""
 
+OFFER_ENDS = "offer.expires_at"
+
 MOST_CARDS = 10
 """Cards of a carousel (Meta: media card carousel templates)."""
 
@@ -211,19 +213,24 @@ def cards(template: Template) -> Iterator[tuple[int, tuple[dict[str, Any], ...]]
     A carousel of products may be sent with more cards than the template has: they are like its
     last one (Meta: product card carousel templates).
     """
-    given = [
-        tuple(card.get("components") or ())
-        for card in template.component("CAROUSEL").get("cards") or ()
-        if isinstance(card, dict)
-    ]
+    given = own_cards(template)
     if given and any(header_format(parts) == "PRODUCT" for parts in given):
         given += [given[-1]] * (MOST_CARDS - len(given))
     yield from enumerate(given)
 
 
+def own_cards(template: Template) -> list[tuple[dict[str, Any], ...]]:
+    """The cards of the template itself, each with its components."""
+    return [
+        tuple(card.get("components") or ())
+        for card in template.component("CAROUSEL").get("cards") or ()
+        if isinstance(card, dict)
+    ]
+
+
 def is_extra(template: Template, card: int | None) -> bool:
     """Whether a message may leave out that card: the template itself has not so many."""
-    return card is not None and card >= len(template.component("CAROUSEL").get("cards") or ())
+    return card is not None and card >= len(own_cards(template))
 
 
 def _in_parts(
@@ -292,7 +299,7 @@ def _in_offer(component: Mapping[str, Any]) -> Iterator[Placeholder]:
     """An offer that counts down needs its end (Meta: limited-time offer templates)."""
     offer = component.get("limited_time_offer")
     if isinstance(offer, dict) and offer.get("has_expiration"):
-        yield Placeholder("offer.expires_at", "offer", None, None, ValueKind.MOMENT)
+        yield Placeholder(OFFER_ENDS, "offer", None, None, ValueKind.MOMENT)
 
 
 _BUTTON_KINDS: Mapping[str, tuple[ValueKind, bool]] = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.templates.components import FILE, Values, structure
 from wacoex_cli.templates.model import (
     BRACES,
+    OFFER_ENDS,
     Template,
     card_prefix,
     cards,
@@ -75,7 +76,7 @@ def _offer(component: Mapping[str, Any], values: Values) -> str:
     offer = component.get("limited_time_offer")
     if not isinstance(offer, dict):
         return ""
-    ends = values.get("offer.expires_at")
+    ends = values.get(OFFER_ENDS)
     return f"(OFFER {offer.get('text', '')}{f', until {ends}' if ends else ''})"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 # Meta refuses a parameter with line breaks, tabs or more than four spaces in a row (132018).
 _REFUSED_SPACE = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]| {5}")
 _SPACE = re.compile(r"[ \t\n\v\f\r\x85\u2028\u2029]+")
+
+_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,18 @@ class ParameterSource:
     def from_json(cls, kept: Mapping[str, Any]) -> ParameterSource:
         """The source whose `to_json` this is, also an older one with fewer fields."""
         return cls(**kept)
+
+
+def origin_of(source: Mapping[str, Any]) -> str:
+    """Where a value comes from, in words; `source` is a `to_json`, maybe an older one."""
+    if source.get("column"):
+        return f"column {source['column']}"
+    if source.get("file"):
+        return f"file {source['file']}"
+    value = source.get("value")
+    if value is None or isinstance(value, str):
+        return f"text {(source['text'] if value is None else value)!r}"
+    return textwrap.shorten(json.dumps(value, ensure_ascii=False), _SHOWN_CHARACTERS)
 
 
 Convert = Callable[[str], str]
