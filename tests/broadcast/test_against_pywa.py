@@ -16,6 +16,7 @@ from pywa.client import WhatsApp
 from pywa.types import templates as pywa
 from pywa.types.others import ProductsSection
 
+from tests.support.uploaded import put_files
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID
 from wacoex_cli.templates.values import ParameterSource
 
@@ -369,6 +370,7 @@ def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
 
 @pytest.mark.timeout(300)
 def test_every_type_of_template_is_sent_as_pywa_sends_it(shop, world):
+    put_files(world)
     assert len(CASES) >= 40
     found: dict[str, set[str]] = {}
     faults = {fault.place for fault in FAULTS}

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.uploaded import put_files
 from wacoex_cli.broadcast.preflight import check_possible
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import RefusedError, UsageError
 from wacoex_cli.foundation.clock import from_text
-from wacoex_cli.sandbox.world import WABA_ID, Medium
+from wacoex_cli.sandbox.world import WABA_ID
 from wacoex_cli.templates.values import ParameterSource
 
 ROWS = ("phone", "name", "picture")
@@ -20,8 +21,7 @@ ROWS = ("phone", "name", "picture")
 
 @pytest.fixture
 def pictures(shop):
-    number, now = shop.channel.phone_number_id, shop.world.now()
-    shop.world.media["42"] = Medium("42", number, "image/jpeg", "0" * 64, 100, now)
+    put_files(shop.world)
     people = [
         (shop.phone(1), "Ana", "https://a.example/1.jpg"),
         (shop.phone(2), "Lim", "id:42"),
@@ -161,7 +161,12 @@ def test_a_file_of_values_fills_a_carousel_and_the_preview_shows_all_of_it(shop,
 
 
 def test_an_offer_that_ended_meanwhile_is_not_sent(shop):
-    texts = {"header": "id:1", "1": "Ana", "button.0": "SAVE20", "button.1": "17"}
+    texts = {
+        "header": "https://a.example/1.jpg",
+        "1": "Ana",
+        "button.0": "SAVE20",
+        "button.1": "17",
+    }
     broadcast = shop.planned(
         1, template="last_minute", texts={**texts, "offer.expires_at": "2040-01-01 10:00"}
     )
@@ -182,7 +187,7 @@ def test_a_mistake_in_a_file_of_values_is_told_before_the_first_row(shop, cli):
     refused = cli("broadcast", "plan", people, *options)
 
     assert refused.code == 2
-    assert "the value for placeholder `header` cannot be sent: `menu.jpg` is neither" in refused.err
+    assert "the file menu.jpg cannot be read" in refused.err
 
 
 LINK = "https://a.example/files/menu.pdf"
@@ -246,7 +251,7 @@ def test_respondio_takes_what_its_api_carries_and_the_rest_is_named_before_the_p
 @pytest.mark.parametrize(
     ("name", "values", "said"),
     [
-        ("new_menu", {"1": "Ana", "header": "id:12"}, "respond.io takes nothing else"),
+        ("new_menu", {"1": "Ana", "header": "id:12"}, "respond.io takes files by link only"),
         ("spring_sale", {"first_name": "Ana", "button.0": "x"}, "the payload of a reply button"),
     ],
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from tests.support.uploaded import put_files
 from wacoex_cli.sandbox.faults import GraphError
 from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import (
@@ -220,8 +221,10 @@ def mpm(**value: object) -> dict[str, object]:
     ],
 )
 def test_a_template_of_any_type_is_taken_when_it_is_filled_in(
-    send: Send, message: dict[str, object]
+    world: World, send: Send, message: dict[str, object]
 ) -> None:
+    put_files(world)
+
     assert send(template=message).json().get("error") is None
 
 

@@ -361,8 +361,7 @@ def provider_for(workspace: Workspace, channel: Channel) -> SendingProvider:
             meta = meta_for(workspace, channel)
         respondio = respondio_for(workspace, channel)
         made = RespondIOProvider(respondio, channel, settings.respondio_base_url, meta)
-    # A pretend Meta on this machine can fetch from this machine.
-    made.links = LinkChecker(workspace.http, allows_loopback=is_loopback(made.base_url))
+    made.links = LinkChecker(workspace.http, only_loopback=is_loopback(made.base_url))
     return made
 
 

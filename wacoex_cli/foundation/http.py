@@ -299,7 +299,7 @@ class Http:
                 length = response.headers.get("content-length", "")
                 size = int(length) if length.isascii() and length.isdecimal() else None
                 start, travelled, is_whole = bytearray(), 0, True
-                async for piece in response.aiter_raw():
+                async for piece in cast("httpx.AsyncByteStream", response.stream):
                     travelled += len(piece)
                     start += piece[: max(0, start_bytes - len(start))]
                     if travelled > most_bytes or (size is not None and len(start) >= start_bytes):

@@ -45,12 +45,13 @@ class LinkChecker:
     """Looks at links through the program's own HTTP client, without any token.
 
     A link of a list may come from anybody: addresses inside a network are not asked, for Meta
-    cannot reach them either. `allows_loopback` is for a sandbox on this machine.
+    cannot reach them either. With `only_loopback` it is the other way round: a sandbox talks to
+    this machine only, so links to elsewhere are left alone.
     """
 
-    def __init__(self, http: Http, *, allows_loopback: bool = False) -> None:
+    def __init__(self, http: Http, *, only_loopback: bool = False) -> None:
         self._http = http
-        self._allows_loopback = allows_loopback
+        self._only_loopback = only_loopback
 
     async def problems(self, links: Collection[str], form: str) -> Mapping[str, str]:
         """What is wrong with each of the links, for a header of that format; not those in order."""
@@ -69,6 +70,8 @@ class LinkChecker:
         Status, type by content and by the server's word, and size are looked at. `form` is IMAGE,
         VIDEO, DOCUMENT or GIF.
         """
+        if self._only_loopback and not is_loopback(link):
+            return None
         address = link
         for _ in range(_MOST_REDIRECTS + 1):
             if (why := await self._why_not_asked(address)) is not None:
@@ -112,7 +115,7 @@ class LinkChecker:
         if any(character.isspace() or not character.isprintable() for character in address):
             return "it has a space in it; write %20"
         for found in await _addresses(host, port or 443):
-            is_ours = found.is_loopback and self._allows_loopback
+            is_ours = found.is_loopback and self._only_loopback
             if not found.is_global and not is_ours:
                 return f"it leads into a private network ({found}), where Meta cannot fetch it"
         return None
@@ -120,7 +123,10 @@ class LinkChecker:
 
 def is_loopback(address: str) -> bool:
     """Whether an address is on this machine."""
-    host = urlsplit(address).hostname or ""
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        return False
     return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
