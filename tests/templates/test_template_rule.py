@@ -218,6 +218,12 @@ def test_a_carousel_of_products_may_have_more_cards_than_its_template() -> None:
     ]
 
 
+def test_what_is_too_long_for_a_command_line_is_to_be_put_into_a_file() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_sources(PRODUCTS, (), ["phone"])
+    assert "wacoex template skeleton promo > values.toml" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
