@@ -81,10 +81,10 @@ def test_show_prints_the_text_and_how_to_fill_it(run):
         "  placeholders (named):",
         "    first_name: in the body, for example Ana",
         "  may be left out:",
-        "    button.0: payload of the button 0",
+        "    button.0: payload of button 0",
         "  a file for --values (wacoex template skeleton spring_sale > values.toml):",
         '    first_name = { column = "first_name" }  # in the body',
-        '    # "button.0" = "yes"  # payload of the button 0',
+        '    # "button.0" = "yes"  # payload of button 0',
     ]
 
 

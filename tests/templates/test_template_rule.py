@@ -218,6 +218,12 @@ def test_a_carousel_of_products_may_have_more_cards_than_its_template() -> None:
     ]
 
 
+def test_what_is_too_long_for_a_command_line_is_to_be_put_into_a_file() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_sources(PRODUCTS, (), ["phone"])
+    assert "wacoex template skeleton promo > values.toml" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -370,3 +376,36 @@ def test_a_filled_value_is_never_one_that_meta_refuses(value: str) -> None:
         assert not set(filled[0]) & set("\t\r\n")
         assert " " * 5 not in filled[0]
         assert fill(SOURCES[:1], {"name": filled[0]}) == filled
+
+
+@pytest.mark.parametrize(
+    ("place", "meaning"),
+    [
+        (Placeholder("1", "body", None, None), "in the body"),
+        (Placeholder("header.1", "header", None, None), "in the header"),
+        (Placeholder("card.1.2", "card", None, None, card=1), "in the body of card 1"),
+        (Placeholder("button.2", "button", 2, None), "end of the URL of button 2"),
+        (
+            Placeholder("card.0.button.1", "card", 1, None, ValueKind.PAYLOAD, card=0),
+            "payload of button 1 of card 0",
+        ),
+        (
+            Placeholder("card.0.header", "card", None, None, ValueKind.MEDIA, 0, "VIDEO"),
+            "VIDEO of the header of card 0",
+        ),
+        (
+            Placeholder("header.filename", "header", None, None, ValueKind.FILE_NAME),
+            "file name of the header",
+        ),
+        (
+            Placeholder("header.latitude", "header", None, None, ValueKind.LOCATION),
+            "latitude of the place",
+        ),
+        (
+            Placeholder("offer.expires_at", "offer", None, None, ValueKind.MOMENT),
+            "when the offer ends",
+        ),
+    ],
+)
+def test_a_placeholder_says_what_it_is(place: Placeholder, meaning: str) -> None:
+    assert place.meaning() == meaning

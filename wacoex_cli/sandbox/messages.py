@@ -526,7 +526,8 @@ def _check_respondio_medium(kind: str, parameters: list[dict[str, Any]]) -> None
 def text_for_person(message: Mapping[str, Any], find_template: FindTemplate) -> str:
     """What a person reads of a message that was taken, from Meta's call or respond.io's.
 
-    Header, text and footer of a template stand on lines of their own.
+    Header, text and footer of a template stand on lines of their own, and what is no text as its
+    kind: `(IMAGE)`, `(CAROUSEL)`.
     """
     if message.get("type") == "text":
         text = message["text"]
@@ -541,8 +542,10 @@ def text_for_person(message: Mapping[str, Any], find_template: FindTemplate) -> 
     given = {part["type"]: part.get("parameters", []) for part in template.get("components", [])}
     lines = [
         _filled(part["text"], given.get(part["type"].lower(), []))
-        for part in found.values["components"]
         if part.get("text")
+        else f"({part.get('format', part['type'])})"
+        for part in found.values["components"]
+        if part["type"] != "BUTTONS"
     ]
     return "\n".join(lines)
 

@@ -116,6 +116,21 @@ class ValueKind(StrEnum):
     """Sections, each with a title and the ids of its products."""
 
 
+_WITHOUT_PLACE = {
+    ValueKind.MOMENT: "when the offer ends",
+    ValueKind.PRODUCTS: "sections of products",
+    ValueKind.CATALOG: "id of the catalogue at Meta",
+}
+_WORDS = {
+    ValueKind.FILE_NAME: "file name",
+    ValueKind.PAYLOAD: "payload",
+    ValueKind.CODE: "code",
+    ValueKind.TOKEN: "flow token",
+    ValueKind.DATA: "data of the flow",
+    ValueKind.PRODUCT: "id of the product",
+}
+
+
 @dataclass(frozen=True)
 class Placeholder:
     """One place to fill in.
@@ -145,16 +160,18 @@ class Placeholder:
 
     def meaning(self) -> str:
         """What it is, for people: `in the body`, `payload of button 0`, `IMAGE of the header`."""
-        whole = "the header" if self.where == "header" else f"the {self.where}"
-        if self.card is not None:
-            whole = f"card {self.card}"
+        if self.kind in _WITHOUT_PLACE:
+            return _WITHOUT_PLACE[self.kind]
+        card = "" if self.card is None else f" of card {self.card}"
         if self.index is not None:
-            place = "the button" if self.card is None else f"{whole}, button"
-            whole = f"{place} {self.index}"
+            what = "end of the URL" if self.kind is ValueKind.TEXT else _WORDS[self.kind]
+            return f"{what} of button {self.index}{card}"
         if self.kind is ValueKind.TEXT:
-            return f"in {whole}"
-        what = self.media or self.kind.value.replace("_", " ")
-        return what if self.where in ("products", "offer") else f"{what} of {whole}"
+            part = "header" if self.key.startswith("header.") else "body"
+            return f"in the {part}{card}"
+        if self.kind is ValueKind.LOCATION:
+            return f"{self.key.rpartition('.')[2]} of the place"
+        return f"{self.media or _WORDS[self.kind]} of the header{card}"
 
     @property
     def is_structure(self) -> bool:

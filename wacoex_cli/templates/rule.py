@@ -183,15 +183,23 @@ def resolve_sources(
             missing.append(place)
     if missing:
         keys = ", ".join(f"`{place.key}`" for place in missing)
-        options = " ".join(f"--param {place.key}=COLUMN" for place in missing)
         example = f" (for example `{missing[0].example}`)" if missing[0].example else ""
         raise UsageError(
             f"template `{template.name}` has nothing to put in for {keys}{example}",
-            hint=f"add `{options}`, or `--text {missing[0].key}=VALUE`; {listed}",
+            hint=f"{_way_to_fill(template, missing)}; {listed}",
             code="missing_parameter",
         )
     _check_extra_cards(template, wanted, by_key.keys())
     return tuple(sources)
+
+
+def _way_to_fill(template: Template, missing: Sequence[Placeholder]) -> str:
+    """Options for a few texts; a file for what is too long for a command line."""
+    if any(place.is_structure or place.card is not None for place in missing):
+        file = f"wacoex template skeleton {template.name} > values.toml"
+        return f"make a file of values, fill it, and add `--values values.toml`: {file}"
+    options = " ".join(f"--param {place.key}=COLUMN" for place in missing)
+    return f"add `{options}`, or `--text {missing[0].key}=VALUE`"
 
 
 def _check_extra_cards(

@@ -205,7 +205,7 @@ def _key(key: str) -> str:
 _EXAMPLES = {
     ValueKind.MEDIA: "https://example.com/file.{ending}",
     ValueKind.FILE_NAME: "file.pdf",
-    ValueKind.MOMENT: "2026-12-31 20:00",
+    ValueKind.MOMENT: "2030-12-31 20:00",
     ValueKind.PAYLOAD: "yes",
     ValueKind.CODE: "SAVE20",
     ValueKind.TOKEN: "unused",
