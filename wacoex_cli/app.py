@@ -86,6 +86,11 @@ TABLE = {
             "The message templates of a channel's WhatsApp Business Account.",
         ),
         (
+            "media",
+            "media:app",
+            "Pictures, videos and documents that messages show: their ids at Meta.",
+        ),
+        (
             "broadcast",
             "broadcast:app",
             "Plan a broadcast, send it at a safe pace, and see what happened to every recipient.",

@@ -247,6 +247,7 @@ WORKING_VERBS = [
     "start",
     "subscribe",
     "time",
+    "upload",
     "use",
 ]
 

@@ -71,7 +71,14 @@ class NotSent:
     reason: str
 
 
-Reply = Taken | Refused | Declined | Unclear | NotSent
+@dataclass(frozen=True)
+class Postponed:
+    """The message was not taken, because a file of it had ended: it may be sent again soon."""
+
+    reason: str
+
+
+Reply = Taken | Refused | Declined | Unclear | NotSent | Postponed
 
 NEEDED_SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging")
 EXPIRES_SOON = timedelta(days=14)

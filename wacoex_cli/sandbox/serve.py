@@ -256,6 +256,11 @@ class _LimitBody(_Body):
     limit: int = Field(ge=0)
 
 
+class _MediaBody(_Body):
+    ended: list[str] = []
+    all_ended: bool = False
+
+
 class _WorldBody(_Body):
     phone_numbers: _Rows = {}
     wabas: _Rows = {}
@@ -403,6 +408,23 @@ class _Control:
         body = self._body(_ReleaseBody)
         released = release(self._world, body.recipients, body.code)
         return {"released": released, "held_back": len(self._world.held_back)}
+
+    def get_media(self) -> object:
+        """The uploaded files, and how often each content was uploaded for a number."""
+        world = self._world
+        uploads = [
+            {"sha256": sha256, "phone_number_id": number, "uploads": times}
+            for (sha256, number), times in world.uploads.items()
+        ]
+        return {"media": [asdict(each) for each in world.media.values()], "uploads": uploads}
+
+    def post_media(self) -> object:
+        """Let uploaded files end before their 30 days are over: those named, or all of now."""
+        body = self._body(_MediaBody)
+        ended = list(self._world.media) if body.all_ended else body.ended
+        for media_id in ended:
+            self._world.end_medium(media_id)
+        return {"ended": ended}
 
     def post_reset(self) -> object:
         self._world.reset()

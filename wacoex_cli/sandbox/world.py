@@ -7,15 +7,16 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from wacoex_cli.sandbox.faults import Faults, GraphError, unknown_object
 from wacoex_cli.sandbox.respondio_world import RespondIOWorld
 from wacoex_cli.sandbox.wire import (
+    DAY_SECONDS,
     WEBHOOK_FIELDS,
     Arrival,
     ArrivalLog,
@@ -161,6 +162,24 @@ class Token:
         return 0 < self.expires_at <= now
 
 
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """A file that somebody uploaded for the messages of a number; `at` is Unix seconds."""
+
+    LIFETIME_SECONDS: ClassVar[float] = 30 * DAY_SECONDS
+
+    id: str
+    phone_number_id: str
+    media_type: str
+    sha256: str
+    size: int
+    at: float
+
+    def has_ended(self, now: float) -> bool:
+        """Whether its 30 days are over by `now` (Meta: media)."""
+        return now - self.at >= self.LIFETIME_SECONDS
+
+
 @dataclass(slots=True)
 class Code:
     """A code of the signup window; `at` is Unix seconds, `tries` how often it was shown."""
@@ -302,6 +321,9 @@ class World:
         self.callbacks = Callbacks()
         self.outbox = Outbox()
         self.codes = Codes()
+        # Uploaded files by their ids, and how many were uploaded of each content and number.
+        self.media: dict[str, Medium] = {}
+        self.uploads: Counter[tuple[str, str]] = Counter()
         # People's ids for this business, each with the number that it hides (E.164), if known.
         self.user_ids: dict[str, str | None] = {}
         # By phone_number_id: when the app was opened, which may not send, which are not seen.
@@ -339,6 +361,9 @@ class World:
                 onboarded = moment_of(node.values["last_onboarded_time"])
                 node.patch({"last_onboarded_time": meta_time(onboarded - seconds)})
         self.opened_at = {number: at - seconds for number, at in self.opened_at.items()}
+        self.media = {
+            name: replace(medium, at=medium.at - seconds) for name, medium in self.media.items()
+        }
         for value, token in self.tokens.items():
             ends = {
                 name: max(ends_at - seconds, 1.0)
@@ -346,6 +371,18 @@ class World:
                 if (ends_at := getattr(token, name)) > 0
             }
             self.tokens[value] = replace(token, **ends)
+
+    def end_medium(self, media_id: str) -> None:
+        """Let an uploaded file end before its time; raises ValueError when there is none."""
+        if self.media.pop(media_id, None) is None:
+            raise ValueError(f"there is no uploaded file `{media_id}`")
+
+    def medium(self, media_id: str, phone_number_id: str | None) -> Medium | None:
+        """The uploaded file of that id, while it lives, of that number or of any."""
+        found = self.media.get(media_id)
+        if found is None or found.has_ended(self.now()):
+            return None
+        return found if phone_number_id in (None, found.phone_number_id) else None
 
     def trace_id(self) -> str:
         """A new `fbtrace_id`."""

@@ -371,6 +371,30 @@ def m025_remind_tomorrow(db: Database) -> None:
     db.execute("ALTER TABLE confirmation_links ADD COLUMN remind_at TEXT")
 
 
+def m026_media(db: Database) -> None:
+    """Files that messages show, by the SHA-256 of their content, and their ids at Meta."""
+    db.execute("""
+        CREATE TABLE media_files (
+            sha256 TEXT PRIMARY KEY,
+            mime TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            path TEXT,
+            seen_at TEXT NOT NULL
+        )
+        """)
+    # `ends_at` is NULL for an id that wacoex did not upload: nobody says when that was.
+    db.execute("""
+        CREATE TABLE media_ids (
+            sha256 TEXT NOT NULL,
+            phone_number_id TEXT NOT NULL,
+            media_id TEXT NOT NULL,
+            uploaded_at TEXT NOT NULL,
+            ends_at TEXT,
+            PRIMARY KEY (sha256, phone_number_id)
+        )
+        """)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -397,4 +421,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m023_old_logs,
     m024_test_notices,
     m025_remind_tomorrow,
+    m026_media,
 )
