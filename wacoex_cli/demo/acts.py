@@ -95,7 +95,7 @@ def show_acts(dialogue: TerminalDialogue, *, is_json: bool, opens_report: bool) 
             _pause(dialogue)
             _send(guide, world)
             guide.step(
-                "One connection broke. You look: it did not arrive. So you say: send it again."
+                "A connection broke. You look: it did not arrive. You say: send it again."
             )
             _pause(dialogue)
             _settle(guide, world)
