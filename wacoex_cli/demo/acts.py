@@ -94,9 +94,7 @@ def show_acts(dialogue: TerminalDialogue, *, is_json: bool, opens_report: bool) 
             guide.step(f"Send to {PEOPLE} people, stop with Ctrl-C in the middle, and go on.")
             _pause(dialogue)
             _send(guide, world)
-            guide.step(
-                "One connection broke. You look: it did not arrive. So you say: send it again."
-            )
+            guide.step("A connection broke. You look: it did not arrive. You say: send it again.")
             _pause(dialogue)
             _settle(guide, world)
             guide.step("Nine days later nobody has opened the app. You hear of it in time.")
