@@ -371,6 +371,19 @@ def m025_remind_tomorrow(db: Database) -> None:
     db.execute("ALTER TABLE confirmation_links ADD COLUMN remind_at TEXT")
 
 
+def m029_template_writes(db: Database) -> None:
+    """Templates that were created or edited from here: Meta limits both, and counts for itself."""
+    db.execute("""
+        CREATE TABLE template_writes (
+            waba_id TEXT NOT NULL,
+            template_id TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            at TEXT NOT NULL
+        )
+        """)
+    db.execute("CREATE INDEX template_writes_by_waba ON template_writes (waba_id, at)")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -397,4 +410,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m023_old_logs,
     m024_test_notices,
     m025_remind_tomorrow,
+    m029_template_writes,
 )
