@@ -26,6 +26,7 @@ from wacoex_cli.sandbox.faults import (
     wrong_parameter,
 )
 from wacoex_cli.sandbox.messages import check_message, recipient_of
+from wacoex_cli.sandbox.templates import change_templates, settle_reviews
 from wacoex_cli.sandbox.webhooks import emit, follow
 from wacoex_cli.sandbox.wire import (
     DAY_SECONDS,
@@ -59,7 +60,9 @@ LONGEST_OVERRIDE = 200
 TOKEN_SECONDS = 60 * DAY_SECONDS
 """How long a token lives that comes of the stock configuration (Meta: embedded signup)."""
 
-_PATH = re.compile(r"(?:/v(?P<major>\d+)\.\d+)?/(?P<node>[^/]+)(?:/(?P<edge>[^/]+))?/?")
+_PATH = re.compile(
+    r"(?:/v(?P<major>\d+)\.\d+)?/(?P<node>[^/]+)(?:/(?P<edge>[^/]+)(?:/(?P<verb>[^/]+))?)?/?"
+)
 _LATEST_MAJOR = 26
 _STALE_CURSOR_MAJOR = 24  # from then on a stale cursor is 131059 (Meta: changelog)
 # Meta: onboarding app users. They would take a Coexistence number away from the app.
@@ -131,6 +134,7 @@ class _Target:
     major: int
     node: str
     edge: str | None
+    verb: str | None = None
 
 
 async def answer(world: World, call: Call) -> Reply:
@@ -138,7 +142,7 @@ async def answer(world: World, call: Call) -> Reply:
     match = _PATH.fullmatch(call.path)
     target = _Target(_LATEST_MAJOR, call.path, None)
     if match is not None:
-        target = _Target(int(match["major"] or _LATEST_MAJOR), match["node"], match["edge"])
+        target = _Target(int(match["major"] or _LATEST_MAJOR), *match.group("node", "edge", "verb"))
     is_message = (call.method, target.edge) == ("POST", "messages")
     request = Request(
         path=call.path,
@@ -181,7 +185,11 @@ def _answer(world: World, call: Call, target: _Target) -> dict[str, object]:
         return _start_sync(world, call, world.visible_node(token, call, target.node, READ_SCOPE))
     if call.method == "POST" and target.edge in _NEVER_POSTED:
         world.log.violations.append(f"POST /{target.node}/{target.edge}")
-    if call.method != "GET":
+    if call.method in ("POST", "DELETE") and target.edge in (None, "message_templates"):
+        node = world.visible_node(token, call, target.node, READ_SCOPE)
+        review_templates(world)
+        return change_templates(world, call, node, target.edge, target.verb)
+    if call.method != "GET" or target.verb is not None:
         raise unknown_object(call.method, target.node)
     if (target.node, target.edge) == ("debug_token", None):
         if not call.query.get("input_token"):
@@ -193,12 +201,27 @@ def _answer(world: World, call: Call, target: _Target) -> dict[str, object]:
     return _edge(world, call, node, target)
 
 
+def review_templates(world: World) -> None:
+    """Review the templates that have waited long enough; webhooks report the result."""
+    for node in settle_reviews(world):
+        emit(
+            world,
+            "template_status",
+            name=node.values["name"],
+            language=node.values["language"],
+            template_id=int(node.id),
+            event=node.values["status"],
+            reason=node.values["rejected_reason"],
+        )
+
+
 def _edge(world: World, call: Call, node: Node, target: _Target) -> dict[str, object]:
     fields = call.query.get("fields")
     if node.kind is WABA and target.edge == "phone_numbers":
         rows = [select(each, fields) for each in world.phone_numbers(node.id)]
         return _page(call, rows, "phone_numbers")
     if node.kind is WABA and target.edge == "message_templates":
+        review_templates(world)
         wanted = {name: call.query[name] for name in _TEMPLATE_FILTERS if call.query.get(name)}
         rows = [
             select(each, fields)

@@ -283,6 +283,14 @@ class _TemplateBody(_Body):
     tells: bool = True
 
 
+class _ReviewBody(_Body):
+    seconds: float = Field(default=2.0, ge=0)
+    status: Literal["APPROVED", "REJECTED"] = "APPROVED"
+    reason: str = "NONE"
+    category: Literal["UTILITY", "MARKETING", "AUTHENTICATION"] | None = None
+    holds: bool = False
+
+
 class _ChannelBody(_Body):
     id: int
     name: str = ""
@@ -469,6 +477,18 @@ class _Control:
             if "status" in changed:
                 emit(world, "template_status", **named, event=given["status"])
         return {"id": node.id, **node.values}
+
+    def post_review(self) -> object:
+        """Say how templates are reviewed that are written from now on, or still wait for it."""
+        given = self._body(_ReviewBody).model_dump()
+        for name, value in given.items():
+            setattr(self._world.review, name, value)
+        graph.review_templates(self._world)
+        return {**given, "waiting": len(self._world.review.waiting)}
+
+    def get_review(self) -> object:
+        """What was written: `create`, `edit`, `delete`, with name and language, in order."""
+        return {"writes": [list(write) for write in self._world.review.writes]}
 
     def get_respondio(self) -> object:
         respondio = self._world.respondio

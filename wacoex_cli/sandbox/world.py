@@ -91,7 +91,7 @@ WABA = _kind(
 TEMPLATE = _kind(
     "WhatsAppMessageTemplate",
     "id name language status category components parameter_format",
-    "quality_score rejected_reason previous_category health_status",
+    "quality_score rejected_reason previous_category health_status message_send_ttl_seconds",
 )
 
 
@@ -266,6 +266,34 @@ class Contents:
     assigned_users: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Review:
+    """What becomes of templates that are written: reviewed `seconds` later, with that result.
+
+    `holds` leaves them in review. `category` is what Meta makes of a new one, None for what it is.
+    The rest is what has happened, by the ids of templates or WABAs, in Unix seconds.
+    """
+
+    seconds: float = 2.0
+    status: str = "APPROVED"
+    reason: str = "NONE"
+    category: str | None = None
+    holds: bool = False
+    waiting: dict[str, float] = field(default_factory=dict)
+    created: list[float] = field(default_factory=list)
+    edited: dict[str, list[float]] = field(default_factory=dict)
+    deleted: dict[tuple[str, str], float] = field(default_factory=dict)
+    before_archive: dict[str, str] = field(default_factory=dict)
+    writes: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def date_back(self, seconds: float) -> None:
+        """Let all that has happened be that much older."""
+        self.waiting = {key: at - seconds for key, at in self.waiting.items()}
+        self.created = [at - seconds for at in self.created]
+        self.edited = {key: [at - seconds for at in each] for key, each in self.edited.items()}
+        self.deleted = {key: at - seconds for key, at in self.deleted.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """How the world behaves; `app_secret` makes `appsecret_proof` compulsory.
@@ -337,6 +365,7 @@ class World:
         # What `reminder notify` sent to this world's own address, as it was posted.
         self.notices: list[dict[str, Any]] = []
         self.templates_revision = 0
+        self.review = Review()
         self._limits: dict[str, int] = {}
         self._rates: dict[str, SlidingSecond] = {}
         self._pairs: dict[str, PairRate] = {}
@@ -364,6 +393,7 @@ class World:
         self.media = {
             name: replace(medium, at=medium.at - seconds) for name, medium in self.media.items()
         }
+        self.review.date_back(seconds)
         for value, token in self.tokens.items():
             ends = {
                 name: max(ends_at - seconds, 1.0)

@@ -395,6 +395,19 @@ def m026_media(db: Database) -> None:
         """)
 
 
+def m027_template_writes(db: Database) -> None:
+    """Templates that were created or edited from here: Meta limits both, and counts for itself."""
+    db.execute("""
+        CREATE TABLE template_writes (
+            waba_id TEXT NOT NULL,
+            template_id TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            at TEXT NOT NULL
+        )
+        """)
+    db.execute("CREATE INDEX template_writes_by_waba ON template_writes (waba_id, at)")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_channels,
     m002_locks_and_pace,
@@ -422,4 +435,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m024_test_notices,
     m025_remind_tomorrow,
     m026_media,
+    m027_template_writes,
 )
