@@ -41,17 +41,17 @@ def listed(graph: httpx.Client, name: str) -> list[dict[str, Any]]:
 
 
 def test_a_new_template_waits_for_the_review_that_the_control_decides(graph) -> None:
-    graph.post("/control/review", json={"holds": True})
+    graph.post("/_sandbox/review", json={"holds": True})
     answer = created(graph).json()
     assert (answer["status"], answer["category"]) == ("PENDING", "UTILITY")
     assert [row["status"] for row in listed(graph, "open_day")] == ["PENDING"]
 
     verdict = {"status": "REJECTED", "reason": "SCAM", "seconds": 0}
-    assert graph.post("/control/review", json=verdict).json()["waiting"] == 0
+    assert graph.post("/_sandbox/review", json=verdict).json()["waiting"] == 0
 
     [row] = listed(graph, "open_day")
     assert (row["status"], row["rejected_reason"]) == ("REJECTED", "SCAM")
-    assert graph.get("/control/review").json() == {"writes": [["create", "open_day", "en_US"]]}
+    assert graph.get("/_sandbox/review").json() == {"writes": [["create", "open_day", "en_US"]]}
 
 
 @pytest.mark.parametrize(
