@@ -22,6 +22,7 @@ class SkipReason(StrEnum):
     DUPLICATE = "duplicate"
     OPTED_OUT = "opted_out"
     MISSING_PARAMETER = "missing_parameter"
+    BAD_PARAMETER = "bad_parameter"
     TOO_LONG = "too_long"
     EXCLUDED = "excluded"
     COOLING_DOWN = "cooling_down"

@@ -66,11 +66,19 @@ class PlanOptions(NamedTuple):
         _option(
             "--param",
             "PLACEHOLDER=COLUMN",
-            "Fill a placeholder from a column: 1=first_name, header.1=city, button.0=code.",
+            "Fill a placeholder from a column: 1=first_name, header=picture, button.0=code.",
         ),
     ] = None
     text: Annotated[
         list[str] | None, _option("--text", "PLACEHOLDER=VALUE", "The same text for everybody.")
+    ] = None
+    values: Annotated[
+        Path | None,
+        _option(
+            "--values",
+            "FILE",
+            "More values, out of a TOML, YAML or JSON file: carousels, products, places.",
+        ),
     ] = None
     name: Annotated[str | None, _option("--name", "TEXT", "A name to recognise it by.")] = None
     country: Annotated[

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -18,7 +18,7 @@ from wacoex_cli.audience.people import excluded_names, people_in
 from wacoex_cli.audience.recipients_file import first_name
 from wacoex_cli.broadcast.checks import check_audience
 from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
-from wacoex_cli.broadcast.preflight import check_channel, check_same_api, messaged_lately
+from wacoex_cli.broadcast.preflight import check_channel, check_possible, messaged_lately
 from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import Means, SendingProvider, find_contacts, provider_for
 from wacoex_cli.broadcast.report import plan_data, plan_text
@@ -34,7 +34,7 @@ from wacoex_cli.findings.model import worst_first
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.foundation.phone_numbers import assigned, check_country
-from wacoex_cli.inactivity.checks import standing_check
+from wacoex_cli.inactivity.checks import standing_check, zone_of
 from wacoex_cli.ledger.figures import Month
 from wacoex_cli.ledger.model import (
     COOLING_DOWN,
@@ -52,7 +52,9 @@ from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, contact_by
 from wacoex_cli.templates import rule
-from wacoex_cli.templates.rule import preview
+from wacoex_cli.templates.conversions import conversions, settle
+from wacoex_cli.templates.preview import preview
+from wacoex_cli.templates.values import Convert, ParameterSource, fill, given_by
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.render import Result
 from wacoex_cli.throughput.store import Paces
@@ -72,7 +74,6 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.checks import StandingCheck
     from wacoex_cli.templates.model import Template
-    from wacoex_cli.templates.rule import ParameterSource
     from wacoex_cli.terminal.options import Invocation
 
 # Small enough that a broadcast running beside it gets its turn at the state file in time.
@@ -154,6 +155,7 @@ def _checked_rows(
     sources: tuple[ParameterSource, ...],
     order: PlanOrder,
     provider: Provider,
+    converts: Mapping[str, Convert],
 ) -> Iterator[_CheckedRow]:
     needs_contact = provider is Provider.RESPONDIO
     limits = rule.text_limits(template, sources)
@@ -163,11 +165,18 @@ def _checked_rows(
         phone = possible and (assigned(possible) or (possible if order.accept_possible else None))
         if possible is None and named.user_id:
             possible = phone = f"{USER_ID_PREFIX}{named.user_id}"
-        values = rule.fill(sources, source_row.values) if possible else None
         state, reason, detail = RowState.PENDING, named.reason, named.detail
+        values, unusable = None, None
+        if possible:
+            try:
+                values = fill(sources, source_row.values, converts)
+            except ValueError as error:
+                unusable = str(error)
         is_by_id = named.phone is None and named.user_id is not None
         if is_by_id and why_not_by_id:
             reason, detail = SkipReason.NO_NUMBER, why_not_by_id
+        elif unusable:
+            reason, detail = SkipReason.BAD_PARAMETER, unusable
         elif possible and values is None:
             reason = SkipReason.MISSING_PARAMETER
             detail = rule.what_is_empty(sources, source_row.values)
@@ -208,7 +217,8 @@ def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
 class PlanOrder:
     """What is to be planned, from the command line to the draft. `source` None: standard input.
 
-    `param` and `text` are as they were typed, `parameters` and `texts` what they mean. `rate` is
+    `param` and `text` are as they were typed, `sources` what they mean; `values` is the file of
+    others. Times without a zone are in `zone`. `rate` is
     in messages per second. `first_rows` of the rows to be sent are given back, to be looked at.
     Nobody in the files of `exclude` is sent to. Who got the same message less than `repeat_hours`
     ago is counted. With `create_contacts` people who are no contact at respond.io become one before
@@ -222,6 +232,7 @@ class PlanOrder:
     language: str | None = None
     param: Sequence[str] | None = None
     text: Sequence[str] | None = None
+    values: Path | None = None
     name: str | None = None
     country: str | None = None
     phone_column: str | None = None
@@ -229,8 +240,8 @@ class PlanOrder:
     create_contacts: bool = False
     accept_possible: bool = False
     needs_certain_column: bool = False
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
+    sources: Sequence[ParameterSource] = ()
+    zone: str = "UTC"
     rate: float = 20.0
     dry_run: bool = False
     first_rows: int = 3
@@ -274,8 +285,11 @@ async def plan(
         if order.needs_certain_column:
             recipients.demand_certain_column()
         template = await provider.find_template(order.template or "", order.language or "")
-        rule.check_sendable(template)
-        sources = rule.resolve_sources(template, order.parameters, order.texts, recipients.columns)
+        rule.check_sendable(template, provider.kind)
+        given = [*order.sources, *_in_file(order.values, template)]
+        converts = conversions(template, provider.kind, order.zone, clock.now())
+        sources = settle(rule.resolve_sources(template, given, recipients.columns), converts)
+        rule.check_carried(template, sources, provider.kind)
         findings, tier = await check_channel(provider, channel, clock.now(), check_standing)
         presence = locks.Presence(state.path)
         try:
@@ -301,7 +315,7 @@ async def plan(
             key = message_key(draft.template, draft.parameter_sources)
             account = account_of_channel(state, channel.channel_id)
             people = people_in(recipients, order.country, Persons(state), account)
-            checked = _checked_rows(people, template, sources, order, provider.kind)
+            checked = _checked_rows(people, template, sources, order, provider.kind, converts)
             unknown_ranges = _read_rows(state, rows, checked, channel, key)
             _leave_out(state, rows, order, clock.now())
             new_contacts = 0
@@ -364,6 +378,15 @@ def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
     )
 
 
+def _in_file(path: Path | None, template: Template) -> Sequence[ParameterSource]:
+    """What a file of values says; most broadcasts have none, and need no parser."""
+    if path is None:
+        return ()
+    from wacoex_cli.templates.values_file import sources_in
+
+    return sources_in(path, template)
+
+
 def plan_broadcast(
     workspace: Workspace, channel: Channel, order: PlanOrder, means: Means | None = None
 ) -> Planned:
@@ -384,8 +407,11 @@ def plan_broadcast(
     order = replace(
         order,
         source=None if order.source == Path("-") else order.source,
-        parameters=_pairs("--param", "PLACEHOLDER=COLUMN", order.param),
-        texts=_pairs("--text", "PLACEHOLDER=VALUE", order.text),
+        sources=given_by(
+            _pairs("--param", "PLACEHOLDER=COLUMN", order.param),
+            _pairs("--text", "PLACEHOLDER=VALUE", order.text),
+        ),
+        zone=zone_of(workspace, channel),
         country=check_country(order.country) if order.country else None,
         repeat_hours=workspace.settings.repeat_hours,
     )
@@ -409,7 +435,7 @@ def show_plan(planned: Planned, trial: Trial | None = None, *, is_brief: bool = 
         {
             "line": row["line"],
             "phone": row["phone"],
-            "text": preview(planned.template, json.loads(row["parameters"])),
+            "text": preview(planned.template, planned.values_in(row)),
         }
         for row in planned.first_rows
     ]
@@ -566,8 +592,8 @@ def plan_again(
         CredentialError, RefusedError: respond.io could not be asked for its contacts.
     """
     provider = provider_for(workspace, channel)
-    check_same_api(provider, channel, source)
     state, clock = workspace.state, workspace.clock
+    check_possible(provider, channel, source, clock.now())
     broadcast, skipped, first_rows = workspace.run(
         _plan_retry(state, provider, source, word, clock=clock, dry_run=dry_run)
     )

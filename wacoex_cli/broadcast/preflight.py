@@ -44,7 +44,9 @@ from wacoex_cli.templates.changes import (
     check_still_as_planned,
     check_unread,
 )
+from wacoex_cli.templates.conversions import offer_ends
 from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.values import ParameterSource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -117,11 +119,13 @@ async def read_template(provider: SendingProvider, broadcast: Broadcast) -> Temp
         return error
 
 
-def check_same_api(provider: SendingProvider, channel: Channel, broadcast: Broadcast) -> None:
-    """Refuse a broadcast that was planned for another API than the one configured now.
+def check_possible(
+    provider: SendingProvider, channel: Channel, broadcast: Broadcast, now: datetime
+) -> None:
+    """Refuse a broadcast that was planned for another API, or whose offer ended meanwhile.
 
     Raises:
-        RefusedError: with what to set back.
+        RefusedError: with what to set back, or to plan again.
     """
     if broadcast.provider is not provider.kind:
         raise RefusedError(
@@ -137,6 +141,13 @@ def check_same_api(provider: SendingProvider, channel: Channel, broadcast: Broad
             f" but now {provider.base_url} is configured",
             hint=f"set `{provider.base_url_variable}` back, or plan the broadcast again",
             code="other_api",
+        )
+    ends = offer_ends(map(ParameterSource.from_json, json.loads(broadcast.parameter_sources)))
+    if ends is not None and ends <= now:
+        raise RefusedError(
+            f"the offer of broadcast {broadcast.broadcast_id} ended at {to_text(ends)}",
+            hint="plan the broadcast again with a later `offer.expires_at`",
+            code="offer_over",
         )
 
 

@@ -60,9 +60,11 @@ from wacoex_cli.platforms.respondio import (
     each_page,
     identity,
 )
+from wacoex_cli.templates.components import message_body
 from wacoex_cli.templates.model import Template
-from wacoex_cli.templates.reading import RespondIOTemplates, find_template, respondio_body
-from wacoex_cli.templates.rule import message_body
+from wacoex_cli.templates.reading import RespondIOTemplates, find_template
+from wacoex_cli.templates.respondio_components import respondio_body
+from wacoex_cli.templates.values import ParameterSource, values_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -191,12 +193,12 @@ class MetaProvider(SendingProvider):
     def mailer(self, broadcast: Broadcast, state_id: str) -> Mailer:
         """What posts to the number's `messages`."""
         number = self._channel.demand_phone_number_id()
-        template, keys = _frozen(broadcast)
+        template, sources = _frozen(broadcast)
 
         def request(claim: Claim) -> Request:
             name = attempt_id(state_id, broadcast.broadcast_id, claim.row, claim.attempt)
-            values = json.loads(claim.parameters)
-            body = message_body(template, keys, values, claim.phone, name)
+            values = values_of(sources, json.loads(claim.parameters))
+            body = message_body(template, values, claim.phone, name)
             return self._meta.messages_url(number), body
 
         return Mailer(request, lambda claim, body: self._meta.send_message(number, body))
@@ -285,10 +287,11 @@ class RespondIOProvider(SendingProvider):
     def mailer(self, broadcast: Broadcast, state_id: str) -> Mailer:
         """What posts to the `message` of each contact."""
         number, respondio = self._channel.demand_respondio_channel_id(), self._api
-        template, keys = _frozen(broadcast)
+        template, sources = _frozen(broadcast)
 
         def request(claim: Claim) -> Request:
-            body = respondio_body(template, keys, json.loads(claim.parameters), number)
+            values = values_of(sources, json.loads(claim.parameters))
+            body = respondio_body(template, values, number)
             return respondio.messages_url(contact_by(claim.phone)), body
 
         return Mailer(
@@ -342,9 +345,9 @@ def means_of(workspace: Workspace, channel: Channel) -> Means:
     return Means(others, respondio)
 
 
-def _frozen(broadcast: Broadcast) -> tuple[Template, list[str]]:
+def _frozen(broadcast: Broadcast) -> tuple[Template, list[ParameterSource]]:
     template = Template.from_json(json.loads(broadcast.template))
-    return template, [source["key"] for source in json.loads(broadcast.parameter_sources)]
+    return template, list(map(ParameterSource.from_json, json.loads(broadcast.parameter_sources)))
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from wacoex_cli.ledger.model import (
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import ErrorCode, classify, classify_open
+from wacoex_cli.templates.values import origin_of
 from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import Result, Table, write
 
@@ -555,8 +556,7 @@ def plan_text(
         yield from (f"  | {line}" for line in reading["text"].splitlines())
     yield from list_text(data)
     for source in data["parameters"]:
-        origin = f"column {source['column']}" if source["column"] else f"text {source['text']!r}"
-        yield f"  placeholder {source['key']}: {origin}"
+        yield f"  placeholder {source['key']}: {origin_of(source)}"
     for reason, n in data["skipped"].items():
         yield f"  skipped: {n} {reason}"
     if data["skipped_rows"]:

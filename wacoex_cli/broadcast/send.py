@@ -27,7 +27,7 @@ from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, sho
 from wacoex_cli.broadcast.preflight import (
     Reread,
     check_channel,
-    check_same_api,
+    check_possible,
     critical,
     follow_reread,
     in_one_sentence,
@@ -74,7 +74,7 @@ from wacoex_cli.ledger.model import (
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.templates.rule import preview
+from wacoex_cli.templates.preview import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
 from wacoex_cli.terminal.render import Result
@@ -387,8 +387,8 @@ class _SendTask:
     async def _read(self, broadcast: Broadcast) -> tuple[list[Finding], Reread]:
         """What Meta or respond.io say now against sending, and the template as it is now."""
         state, provider, channel = self.workspace.state, self.provider, self.channel
-        check_same_api(provider, channel, broadcast)
         standing, now = standing_check(self.workspace, channel), self.workspace.clock.now()
+        check_possible(provider, channel, broadcast, now)
         found, tier = await check_channel(provider, channel, now, standing)
         try:
             read = await read_template(provider, broadcast)
@@ -645,7 +645,7 @@ def _try_out(
     if not yes:
         first = planned.first_rows[0]
         dialogue.note("the test would read:")
-        for line in preview(planned.template, json.loads(first["parameters"])).splitlines():
+        for line in preview(planned.template, planned.values_in(first)).splitlines():
             dialogue.note(f"  | {line}")
         question = f"send template {model.template_name} once to {phone} from {channel.phone}"
         if not dialogue.confirm(f"{question} ({channel.name})?", flag="--yes"):

@@ -34,7 +34,7 @@ _CHECK_IMPOSSIBLE = 3
 READING_VERBS = frozenset(
     {
         *("check", "completion", "demo", "docs", "doctor", "explain", "export", "help"),
-        *("inbox", "list", "mac", "path", "report", "show", "status"),
+        *("inbox", "list", "mac", "path", "report", "show", "skeleton", "status"),
     }
 )
 # A value and what it is; where such values come from, given the file named by `--env-file`.
