@@ -310,11 +310,11 @@ class Broadcasts:
 def count_open_among(state: State, broadcast_id: int, rows: Sequence[int]) -> int:
     """How many of these rows of a broadcast are still to be sent."""
     sql = (
-        "SELECT COUNT(*) FROM recipients, json_each(?) AS wanted WHERE broadcast_id = ?"
-        f" AND row = wanted.value AND state IN {OPEN}"
+        "SELECT COUNT(*) FROM recipients WHERE broadcast_id = ?"
+        f" AND row IN (SELECT value FROM json_each(?)) AND state IN {OPEN}"
     )
     batches = (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
-    counts = (state.value(sql, (json.dumps(list(batch)), broadcast_id)) for batch in batches)
+    counts = (state.value(sql, (broadcast_id, json.dumps(list(batch)))) for batch in batches)
     return sum(map(int, counts))
 
 
