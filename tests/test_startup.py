@@ -11,6 +11,7 @@ import pytest
 HEAVY = [
     "asyncio",
     "apprise",
+    "babel",
     "httpx",
     "jinja2",
     "keyring",

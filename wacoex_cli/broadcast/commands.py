@@ -89,6 +89,37 @@ class PlanOptions(NamedTuple):
             "More values, out of a TOML, YAML or JSON file: carousels, products, places.",
         ),
     ] = None
+    default: Annotated[
+        list[str] | None,
+        _option(
+            "--default",
+            "PLACEHOLDER=VALUE",
+            "What to say where the cell of a person is empty: 1=there.",
+        ),
+    ] = None
+    format: Annotated[
+        list[str] | None,
+        _option(
+            "--format",
+            "PLACEHOLDER=FORMAT",
+            "title, upper, lower, first, trim, date:long, number or money:SGD;"
+            " several with commas: 1=first,title.",
+        ),
+    ] = None
+    locale: Annotated[
+        str | None,
+        _option(
+            "--locale",
+            "CODE",
+            "Read and write dates and numbers as in this language and country, such as en_SG.",
+        ),
+    ] = None
+    truncate: Annotated[
+        bool,
+        typer.Option(
+            "--truncate", help="Cut a value that is too long for Meta; else the person is skipped."
+        ),
+    ] = False
     name: Annotated[str | None, _option("--name", "TEXT", "A name to recognise it by.")] = None
     country: Annotated[
         str | None,

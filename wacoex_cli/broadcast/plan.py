@@ -9,6 +9,7 @@ import math
 import sys
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -16,6 +17,7 @@ from wacoex_cli.audience import recipients_file
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.audience.people import excluded_names, people_in
 from wacoex_cli.audience.recipients_file import first_name
+from wacoex_cli.audience.wording import CellWording, with_defaults
 from wacoex_cli.broadcast.checks import check_audience
 from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
 from wacoex_cli.broadcast.preflight import (
@@ -52,7 +54,7 @@ from wacoex_cli.ledger.model import (
     message_key,
 )
 from wacoex_cli.ledger.rows import MessageKey, PlannedRow, Rows
-from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.ledger.store import Broadcasts, count_open_among
 from wacoex_cli.media.sources import MediaReader, given_media
 from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.platforms.events import read_moment
@@ -60,7 +62,7 @@ from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, conta
 from wacoex_cli.templates import rule
 from wacoex_cli.templates.conversions import conversions, settle
 from wacoex_cli.templates.preview import preview
-from wacoex_cli.templates.values import Convert, ParameterSource, fill, given_by
+from wacoex_cli.templates.values import ParameterSource, fill, given_by
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.render import Result
 from wacoex_cli.throughput.store import Paces
@@ -161,7 +163,7 @@ def _checked_rows(
     sources: tuple[ParameterSource, ...],
     order: PlanOrder,
     provider: Provider,
-    converts: Mapping[str, Convert],
+    wording: CellWording,
 ) -> Iterator[_CheckedRow]:
     needs_contact = provider is Provider.RESPONDIO
     limits = rule.text_limits(template, sources)
@@ -175,9 +177,12 @@ def _checked_rows(
         values, unusable = None, None
         if possible:
             try:
-                values = fill(sources, source_row.values, converts)
+                values = fill(sources, source_row.values, wording.converts(possible))
             except ValueError as error:
                 unusable = str(error)
+        if values and order.truncate and rule.beyond_limit(limits, values):
+            values = rule.cut_to_limits(limits, values)
+            wording.note_cut(number)
         is_by_id = named.phone is None and named.user_id is not None
         if is_by_id and why_not_by_id:
             reason, detail = SkipReason.NO_NUMBER, why_not_by_id
@@ -192,6 +197,8 @@ def _checked_rows(
             reason, detail = SkipReason.UNKNOWN_RANGE, _IN_NO_RANGE
         if reason is not None:
             state = RowState.SKIPPED
+        else:
+            wording.note_defaults(number, source_row.values)
         shown = phone or possible
         row = PlannedRow(
             number,
@@ -224,7 +231,8 @@ class PlanOrder:
     """What is to be planned, from the command line to the draft. `source` None: standard input.
 
     `param`, `text` and `media` are as they were typed, `sources` what they mean; `values` is the
-    file of others. Times without a zone are in `zone`. `rate` is
+    file of others. Times without a zone are in `zone`. `default`, `format` and `locale` are for
+    `CellWording`; with `truncate` what is too long for Meta is cut, not skipped. `rate` is
     in messages per second. `first_rows` of the rows to be sent are given back, to be looked at.
     Nobody in the files of `exclude` is sent to. Who got the same message less than `repeat_hours`
     ago is counted. With `create_contacts` people who are no contact at respond.io become one before
@@ -240,6 +248,10 @@ class PlanOrder:
     text: Sequence[str] | None = None
     media: Sequence[str] | None = None
     values: Path | None = None
+    default: Sequence[str] | None = None
+    format: Sequence[str] | None = None
+    locale: str | None = None
+    truncate: bool = False
     name: str | None = None
     country: str | None = None
     phone_column: str | None = None
@@ -295,10 +307,13 @@ async def plan(
         rule.check_sendable(template, provider.kind)
         given = [*order.sources, *_in_file(order.values, template)]
         converts = conversions(template, provider.kind, order.zone, clock.now())
-        sources = rule.resolve_sources(template, given, recipients.columns)
+        resolved = rule.resolve_sources(template, given, recipients.columns)
+        defaults = _pairs("--default", "PLACEHOLDER=VALUE", order.default)
         media = _media_reader(state, provider, channel, order, clock)
-        sources, of_media = await media.settle(template, sources)
+        sources, of_media = await media.settle(template, with_defaults(resolved, defaults))
         sources = settle(sources, converts := {**converts, **of_media})
+        formats = _pairs("--format", "PLACEHOLDER=FORMAT", order.format)
+        wording = CellWording(template, sources, formats, order.locale, converts)
         rule.check_carried(template, sources, provider.kind)
         findings, tier = await check_channel(provider, channel, clock.now(), check_standing)
         presence = locks.Presence(state.path)
@@ -325,7 +340,7 @@ async def plan(
             key = message_key(draft.template, draft.parameter_sources)
             account = account_of_channel(state, channel.channel_id)
             people = people_in(recipients, order.country, Persons(state), account)
-            checked = _checked_rows(people, template, sources, order, provider.kind, converts)
+            checked = _checked_rows(people, template, sources, order, provider.kind, wording)
             unknown_ranges = _read_rows(state, rows, checked, channel, key)
             _leave_out(state, rows, order, clock.now())
             new_contacts = 0
@@ -366,6 +381,7 @@ async def plan(
                 notes=recipients.notes,
                 unknown_ranges=unknown_ranges,
                 new_contacts=new_contacts,
+                wording=wording.to_json(partial(count_open_among, state, broadcast_id)),
             )
         finally:
             _tidy(state, presence, clock)

@@ -512,6 +512,7 @@ class Planned(NamedTuple):
     """A planned broadcast and what to know before it is sent.
 
     `notes` say how the list was read, `unknown_ranges` are the first rows skipped for that reason.
+    `wording` says what became of cells: defaults, formats, what was cut (`CellWording.to_json`).
     """
 
     broadcast: Broadcast
@@ -526,6 +527,7 @@ class Planned(NamedTuple):
     notes: ListNotes = ListNotes()
     unknown_ranges: tuple[tuple[int, str], ...] = ()
     new_contacts: int = 0
+    wording: Mapping[str, object] = {}
 
     def values_in(self, row: Row) -> dict[str, Any]:
         """The values of the message of one row, by the keys of the template's placeholders."""

@@ -85,6 +85,8 @@ def settle(
 
 def _settled(source: ParameterSource, convert: Convert | None) -> ParameterSource:
     try:
+        if convert and source.default is not None:
+            return replace(source, default=convert(source.default.strip()))
         if convert and source.text is not None:
             return replace(source, text=convert(source.text.strip()))
         if convert and isinstance(source.value, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +22,7 @@ from wacoex_cli.templates.model import (
     kind_of,
     placeholders,
 )
-from wacoex_cli.templates.values import ParameterSource
+from wacoex_cli.templates.values import ParameterSource, is_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ _MOST_IN_BODY = 1_024
 _MOST_IN_OFFER = 600
 _MOST_IN_CARD = 160
 _MOST_IN_URL = 2_000
+_JOINER = "\u200d"
 
 
 class _Carried(NamedTuple):
@@ -225,9 +227,16 @@ def _check_extra_cards(
 
 
 def what_is_empty(sources: Sequence[ParameterSource], values: Mapping[str, str]) -> str:
-    """Why `fill` gives nothing for a row: the columns that are empty in it, each once."""
-    columns = dict.fromkeys(source.column for source in sources if source.column)
-    empty = [f"`{column}`" for column in columns if not values.get(column, "").strip()]
+    """Why `fill` gives nothing for a row: the columns that are empty in it, each once.
+
+    A cell that is not blank but counts as empty is shown, such as `#N/A`.
+    """
+    needed = [source for source in sources if not source.is_optional and source.default is None]
+    columns = dict.fromkeys(source.column for source in needed if source.column)
+    cells = [(column, values.get(column, "").strip()) for column in columns]
+    empty = [
+        f"`{column}`{f' (`{cell}`)' if cell else ''}" for column, cell in cells if is_nothing(cell)
+    ]
     return f"{', '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty" if empty else ""
 
 
@@ -235,13 +244,15 @@ class TextLimit(NamedTuple):
     """How many characters a part of a message may have, and what they come from.
 
     `fixed` are those of the template itself, `places` the values that are put in, in the order of
-    `fill`; a value that stands twice counts twice.
+    `fill`; a value that stands twice counts twice. `is_prose`: a shorter text still makes sense,
+    which a shorter URL does not.
     """
 
     part: str
     most: int
     fixed: int
     places: tuple[int, ...]
+    is_prose: bool = False
 
 
 def text_limits(template: Template, sources: Sequence[ParameterSource]) -> tuple[TextLimit, ...]:
@@ -260,7 +271,8 @@ def text_limits(template: Template, sources: Sequence[ParameterSource]) -> tuple
         return TextLimit(part, most, own, tuple(place_of[key] for key in keys if key in place_of))
 
     def in_text(part: str, most: int, text: str, prefix: str) -> TextLimit:
-        return limit(part, most, text, [f"{prefix}{name}" for name in BRACES.findall(text)])
+        found = limit(part, most, text, [f"{prefix}{name}" for name in BRACES.findall(text)])
+        return found._replace(is_prose=True)
 
     is_offer = bool(component_of(template.components, "LIMITED_TIME_OFFER"))
     most_in_body = _MOST_IN_OFFER if is_offer else _MOST_IN_BODY
@@ -289,6 +301,35 @@ def beyond_limit(limits: Sequence[TextLimit], values: Sequence[str]) -> str | No
         if length > limit.most:
             return f"the {limit.part} would have {length:,} characters, Meta takes {limit.most:,}"
     return None
+
+
+def cut_to_limits(limits: Sequence[TextLimit], values: Sequence[str]) -> tuple[str, ...]:
+    """The values with the longest of a text cut, and `…` at its end, until Meta takes the text.
+
+    As they are where that does not help: the template itself is too long, or a URL is.
+    """
+    cut = list(values)
+    for limit in limits:
+        while limit.is_prose and beyond_limit([limit], cut):
+            place = max(limit.places, key=lambda place: len(cut[place]), default=None)
+            if place is None or len(cut[place]) <= 1:
+                break
+            excess = limit.fixed - limit.most + sum(len(cut[other]) for other in limit.places)
+            # By at least one, as a share of a value that stands twice may be less.
+            share = -(-excess // limit.places.count(place))
+            keep = max(len(cut[place]) - 1 - share, 0)
+            cut[place] = f"{_start(cut[place], keep)}…"
+    return tuple(cut)
+
+
+def _start(text: str, length: int) -> str:
+    """At most so many characters, with no letter or emoji cut in two."""
+    while 0 < length < len(text) and (
+        unicodedata.category(text[length]) in ("Mn", "Me", "Mc", "Sk")
+        or _JOINER in (text[length], text[length - 1])
+    ):
+        length -= 1
+    return text[:length].rstrip()
 
 
 def _check_keys(template: Template, known: Sequence[str], given: Sequence[ParameterSource]) -> None:

@@ -18,6 +18,30 @@ _SPACE = re.compile(r"[ \t\n\v\f\r\x85\u2028\u2029]+")
 
 _SHOWN_CHARACTERS = 60
 
+_ERRORS = """
+    #N/A #REF! #VALUE! #DIV/0! #NAME? #NULL! #NUM! #SPILL! #CALC! #FIELD! #BLOCKED! #CONNECT!
+    #UNKNOWN! #BUSY! #EXTERNAL! #PYTHON! #ERROR! #GETTING_DATA
+    #NV #BEZUG! #WERT! #ZAHL! #ÜBERLAUF!
+    #N/D #¡REF! #¡VALOR! #¡DIV/0! #¿NOMBRE? #¡NULO! #¡NUM! #¡DESBORDAMIENTO!
+    #VALEUR! #NOM? #NUL! #NOMBRE! #VALOR! #NOME? #NULO! #NÚM! #DESPEJAR!
+    #RIF! #VALORE! #NULLO! #N/B #VERW! #WAARDE! #DEEL/0! #NAAM? #LEEG! #GETAL!
+    ###
+"""
+"""What Excel and Google Sheets write, also in German, Spanish, French, Portuguese, Italian, Dutch.
+
+`###` is LibreOffice's for a column that is too narrow.
+"""
+
+_NOTHING = frozenset(
+    [
+        # What databases and programs write for no value; the names Nan and Null are people.
+        *("", "-", "null", "NULL", "nan", "NaN"),
+        *_ERRORS.split(),
+        # LibreOffice: error codes.
+        *(f"Err:{code}" for code in range(501, 541)),
+    ]
+)
+
 
 @dataclass(frozen=True)
 class ParameterSource:
@@ -25,7 +49,7 @@ class ParameterSource:
 
     A text is copied into every row. A `value`, a text or a structure out of a file of values, is
     kept here alone. `file` is the name of the file that a reference `file:SHA256` stands for.
-    Where it `is_optional` a row may leave it empty.
+    Where it `is_optional` a row may leave it empty. `default` takes the place of an empty cell.
     """
 
     key: str
@@ -34,6 +58,7 @@ class ParameterSource:
     value: Any = None
     file: str | None = None
     is_optional: bool = False
+    default: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A copy to keep, as JSON values."""
@@ -67,6 +92,14 @@ def given_by(params: Mapping[str, str], texts: Mapping[str, str]) -> list[Parame
     return columns + [ParameterSource(key, text=text) for key, text in texts.items()]
 
 
+def is_nothing(cell: str) -> bool:
+    """Whether a cell counts as empty: blank, `-`, an error of a spreadsheet, or `null` and `nan`.
+
+    Exactly so: the names Nan and Null are values.
+    """
+    return cell.strip() in _NOTHING
+
+
 def fill(
     sources: Sequence[ParameterSource],
     row: Mapping[str, str],
@@ -74,9 +107,10 @@ def fill(
 ) -> tuple[str, ...] | None:
     """What one row keeps: a text for each source that has no fixed value, in their order.
 
-    None when one of them is empty that may not be. Outer spaces go. White space that Meta refuses
-    inside a parameter becomes single spaces. `converts`, by the keys of placeholders, are for what
-    comes from columns; see `conversions.settle` for the rest.
+    None when one of them is empty that may not be (see `is_nothing`) and has no default. Outer
+    spaces go. White space that Meta refuses inside a parameter becomes single spaces. `converts`,
+    by the keys of placeholders, are for what comes from columns; see `conversions.settle` for the
+    rest.
 
     Raises:
         ValueError: a value cannot be converted; the message says why.
@@ -86,7 +120,9 @@ def fill(
         if source.value is not None:
             continue
         value = (row.get(source.column, "") if source.column else source.text or "").strip()
-        if value and source.column and (convert := converts.get(source.key)):
+        if source.column and value in _NOTHING:
+            value = source.default or ""
+        elif source.column and (convert := converts.get(source.key)):
             try:
                 value = convert(value)
             except ValueError as error:
