@@ -258,10 +258,9 @@ def plan(
 ) -> Result:
     """Check a list of recipients against a template and freeze it. Sends to nobody on the list.
 
-    With --test wacoex sends one message to the given number, after you say yes. It is a
-
-    separate broadcast with
-    the values of the first row. wacoex waits up to a minute for its status from the listener.
+    With --test wacoex sends one message to the given number, after you say yes. It is a separate
+    broadcast with the values of the first row. wacoex waits up to a minute for its status from the
+    listener.
     """
     from wacoex_cli.broadcast.plan import PlanOrder
     from wacoex_cli.broadcast.send import plan_and_try
@@ -314,11 +313,10 @@ def send(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Send a planned broadcast, or plan and send in one go with --to. Without an id, wacoex
+    """Send a planned broadcast, or plan and send in one go with --to.
 
-    sends the one planned broadcast of the channel. Ctrl-C once lets running requests finish and
-
-    prints how to continue; twice stops at once. A canary and quiet hours stay
+    Without an id, wacoex sends the one planned broadcast of the channel. Ctrl-C once lets running
+    requests finish and prints how to continue; twice stops at once. A canary and quiet hours stay
     with the broadcast: `resume` keeps to them too.
     """
     _check(invocation, options.rate, progress)

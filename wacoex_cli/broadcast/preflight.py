@@ -17,13 +17,7 @@ from wacoex_cli.broadcast.providers import SendingProvider
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_mended, wait_for
 from wacoex_cli.channels.facts import Connection, ConnectionState
 from wacoex_cli.channels.look import hides_number, read_review
-from wacoex_cli.channels.model import (
-    BUSINESS_NAME,
-    Channel,
-    Fact,
-    Provider,
-    values_of,
-)
+from wacoex_cli.channels.model import BUSINESS_NAME, Channel, Fact, Provider, values_of
 from wacoex_cli.contacts.store import is_marketing
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError, counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first

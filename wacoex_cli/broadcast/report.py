@@ -596,8 +596,8 @@ def estimate_text(estimate: dict[str, Any], people: int) -> Iterator[str]:
     limit = estimate["limit"]
     sentence = f"the portfolio's limit is not known ({limit['why']})"
     if limit["messaging_limit"] is not None:
-        most = limit["messaging_limit"]
-        sentence = f"{percent(people, most)} of the portfolio's {most:,} people in 24 h"
+        allowed = limit["messaging_limit"]
+        sentence = f"{percent(people, allowed)} of the portfolio's {allowed:,} people in 24 h"
     elif limit["share"] is not None:
         sentence = "the portfolio has no limit"
     yield f"  {sentence}; {limit['used_in_24_hours']} were messaged in the last 24 h"

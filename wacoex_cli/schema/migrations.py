@@ -7,19 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.schema.first_tables import (
-    m001_channels,
-    m002_locks_and_pace,
-    m003_broadcasts,
-    m004_facts,
-    m005_events,
-    m006_evidence,
-    m007_devices,
-    m008_reminders,
-    m009_pulling,
-    m010_onboarding,
-    m011_probes,
-)
+from wacoex_cli.schema.first_tables import FIRST_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -409,17 +397,7 @@ def m027_template_writes(db: Database) -> None:
 
 
 STEPS: tuple[Callable[[Database], None], ...] = (
-    m001_channels,
-    m002_locks_and_pace,
-    m003_broadcasts,
-    m004_facts,
-    m005_events,
-    m006_evidence,
-    m007_devices,
-    m008_reminders,
-    m009_pulling,
-    m010_onboarding,
-    m011_probes,
+    *FIRST_STEPS,
     m012_throttled,
     m013_providers_and_guards,
     m014_already_sent,
