@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from wacoex_cli.audience import recipients_file
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.audience.people import excluded_names, people_in
+from wacoex_cli.audience.people import people_in
 from wacoex_cli.audience.recipients_file import first_name
+from wacoex_cli.broadcast.audience import AudienceOrder, gather, leave_out, rules_text
 from wacoex_cli.broadcast.checks import check_audience
 from wacoex_cli.broadcast.guards import MessageComparison, check_overlap
 from wacoex_cli.broadcast.preflight import check_channel, check_same_api, messaged_lately
@@ -37,7 +37,6 @@ from wacoex_cli.foundation.phone_numbers import assigned, check_country
 from wacoex_cli.inactivity.checks import standing_check
 from wacoex_cli.ledger.figures import Month
 from wacoex_cli.ledger.model import (
-    COOLING_DOWN,
     Broadcast,
     Planned,
     RowState,
@@ -86,21 +85,6 @@ _ALL = "all"
 _STATES = {state.value: state for state in (RowState.FAILED, RowState.REJECTED)}
 _OUTCOMES = {outcome.value: outcome for outcome in (Outcome.RETRY, Outcome.ROW, Outcome.STOP)}
 _WORDS = (*_STATES, *_OUTCOMES, _ALL)
-
-
-def _leave_out(state: State, rows: Rows, order: PlanOrder, now: datetime) -> None:
-    """Skip, among the rows of a draft, everybody who is not to be sent to."""
-    for path in order.exclude or ():
-        with recipients_file.open_excluded(path, order.phone_column) as excluded:
-            names = excluded_names(excluded, order.country, Persons(state))
-            while batch := list(itertools.islice(names, _BATCH_ROWS)):
-                with state.transaction():
-                    rows.skip_excluded(batch)
-    with state.transaction():
-        rows.skip_opted_out()
-        rows.skip_cooling_down(now - COOLING_DOWN)
-        rows.skip_respelled()
-        rows.skip_same_people()
 
 
 class _CheckedRow(NamedTuple):
@@ -210,7 +194,9 @@ class PlanOrder:
 
     `param` and `text` are as they were typed, `parameters` and `texts` what they mean. `rate` is
     in messages per second. `first_rows` of the rows to be sent are given back, to be looked at.
-    Nobody in the files of `exclude` is sent to. Who got the same message less than `repeat_hours`
+    `sources` add people of `--from` to the list; without `has_list` there is no list but them.
+    Of all these only the rows are sent to that `where` chooses. Nobody of the files and sources of
+    `exclude` is sent to. Who got the same message less than `repeat_hours`
     ago is counted. With `create_contacts` people who are no contact at respond.io become one before
     they are sent to; else they are skipped. `accept_possible` lets numbers through whose range no
     numbering plan knows. `needs_certain_column` refuses a list of which two columns may hold the
@@ -225,7 +211,9 @@ class PlanOrder:
     name: str | None = None
     country: str | None = None
     phone_column: str | None = None
-    exclude: Sequence[Path] | None = None
+    where: str | None = None
+    sources: Sequence[str] | None = None
+    exclude: Sequence[str] | None = None
     create_contacts: bool = False
     accept_possible: bool = False
     needs_certain_column: bool = False
@@ -234,7 +222,26 @@ class PlanOrder:
     rate: float = 20.0
     dry_run: bool = False
     first_rows: int = 3
+    has_list: bool = True
     repeat_hours: float = 72.0
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is somebody to plan for."""
+        return self.source is not None or bool(self.sources)
+
+    @property
+    def audience(self) -> AudienceOrder:
+        """Whom it is for."""
+        return AudienceOrder(
+            self.source,
+            self.has_list,
+            tuple(self.sources or ()),
+            tuple(map(str, self.exclude or ())),
+            self.where,
+            self.phone_column,
+            self.needs_certain_column,
+        )
 
 
 async def plan(
@@ -268,11 +275,8 @@ async def plan(
             hint="leave `--create-contacts` out; it is for channels with --provider respondio",
             code="not_for_provider",
         )
-    with recipients_file.open_recipients(
-        order.source, stdin=stdin, phone_column=order.phone_column
-    ) as recipients:
-        if order.needs_certain_column:
-            recipients.demand_certain_column()
+    respondio = provider.respondio or (means or Means()).respondio
+    with await gather(state, channel, order.audience, respondio, stdin=stdin) as recipients:
         template = await provider.find_template(order.template or "", order.language or "")
         rule.check_sendable(template)
         sources = rule.resolve_sources(template, order.parameters, order.texts, recipients.columns)
@@ -287,7 +291,7 @@ async def plan(
                     parameter_sources=json.dumps(
                         [source.to_json() for source in sources], ensure_ascii=False
                     ),
-                    recipients_file=str(order.source or "-"),
+                    recipients_file=order.audience.title,
                     provider=provider.kind,
                     api_base_url=provider.base_url,
                     rate=order.rate,
@@ -303,7 +307,7 @@ async def plan(
             people = people_in(recipients, order.country, Persons(state), account)
             checked = _checked_rows(people, template, sources, order, provider.kind)
             unknown_ranges = _read_rows(state, rows, checked, channel, key)
-            _leave_out(state, rows, order, clock.now())
+            rules = leave_out(state, rows, recipients.excluded, order.country, clock.now())
             new_contacts = 0
             if provider.respondio is not None:
                 new_contacts = await find_contacts(
@@ -340,6 +344,7 @@ async def plan(
                 notes=recipients.notes,
                 unknown_ranges=unknown_ranges,
                 new_contacts=new_contacts,
+                rules=(*filter(None, [recipients.condition]), *rules),
             )
         finally:
             _tidy(state, presence, clock)
@@ -353,6 +358,8 @@ def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
     hint = "add a person who can get it; `wacoex optout list` shows who opted out"
     if SkipReason.USERNAME in skipped or SkipReason.NO_NUMBER in skipped:
         hint = "put their phone numbers into the list; see: wacoex explain usernames"
+    elif SkipReason.NOT_CHOSEN in skipped:
+        hint = "`--where` left rows out: compare its values with the cells of the list"
     elif SkipReason.INVALID in skipped:
         hint = "numbers need + and the country code, or `--country` for numbers without it"
     elif SkipReason.UNKNOWN_RANGE in skipped:
@@ -414,7 +421,8 @@ def show_plan(planned: Planned, trial: Trial | None = None, *, is_brief: bool = 
         for row in planned.first_rows
     ]
     data["test"] = trial.to_json() if trial else None
-    text = [*plan_text(data, planned.findings, is_brief=is_brief)]
+    data["rules"] = [left_out.to_json() for left_out in planned.rules]
+    text = [*plan_text(data, planned.findings, is_brief=is_brief), *rules_text(planned.rules)]
     if trial is None:
         return Result(data, text)
     if trial.state and not trial.errors:
@@ -471,7 +479,7 @@ async def _plan_retry(
         while row:
             with state.transaction():
                 row = rows.copy_failed(source, wanted, max(row, 0), _BATCH_ROWS)
-        _leave_out(state, rows, PlanOrder(), clock.now())
+        leave_out(state, rows, (), None, clock.now())
         with state.transaction():
             rows.skip_relatives(store.get(broadcast_id))
         if provider.respondio is not None:

@@ -495,14 +495,14 @@ def plan_and_send(
     plan = plan or PlanOrder()
     with invocation.open_workspace() as workspace:
         rows: Sequence[Row] | None = None
-        is_frozen = retry_failed is not None or plan.source is None
+        is_frozen = retry_failed is not None or not plan.is_new
         if is_frozen and replace(plan, source=None, dry_run=False) != PlanOrder():
             raise UsageError(
                 "template, parameters, name and the list belong to `--to` or to `broadcast plan`",
                 hint="a planned broadcast is frozen; leave them out, or plan a new one",
                 code="already_planned",
             )
-        if retry_failed is None and plan.source is None:
+        if retry_failed is None and not plan.is_new:
             verb = "resume" if order.resume else "send"
             broadcast, channel = chosen(workspace, invocation, broadcast_id, verb)
         else:
@@ -527,7 +527,7 @@ def plan_and_send(
         try:
             return send_broadcast(workspace, invocation, channel, broadcast, order)
         except (RefusedError, UsageError) as error:
-            if error.code in (ALREADY_SENT, NEVER_OPEN) and (plan.source or retry_failed):
+            if error.code in (ALREADY_SENT, NEVER_OPEN) and (plan.is_new or retry_failed):
                 # A cron job would leave one more plan each time. The list is still there.
                 Broadcasts(workspace.state).take_back(broadcast.broadcast_id)
                 error.hint = f"{error.hint}; give it to the same command, which planned nothing"

@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.audience.model import ListNotes
+from wacoex_cli.audience.model import AudienceRule, ListNotes
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -505,7 +505,8 @@ class RunProgress(NamedTuple):
 class Planned(NamedTuple):
     """A planned broadcast and what to know before it is sent.
 
-    `notes` say how the list was read, `unknown_ranges` are the first rows skipped for that reason.
+    `notes` say how the list was read, `unknown_ranges` are the first rows skipped for that reason,
+    `rules` how many rows each rule of the audience left out.
     """
 
     broadcast: Broadcast
@@ -520,6 +521,7 @@ class Planned(NamedTuple):
     notes: ListNotes = ListNotes()
     unknown_ranges: tuple[tuple[int, str], ...] = ()
     new_contacts: int = 0
+    rules: tuple[AudienceRule, ...] = ()
 
 
 class Stop(NamedTuple):
