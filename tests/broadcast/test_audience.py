@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from wacoex_cli.audience.sources import RespondIOSource, parse_source
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
+from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID
 
 HEADER = ("phone", "name", "order", "tier", "last_order")
@@ -206,4 +208,74 @@ def test_send_in_one_go_takes_sources_too(shop, cli, sent):
 def test_a_source_that_is_none_is_refused(shop, cli, people, option, source, code):
     planned = cli("broadcast", "plan", people, *PLAIN, option, source, "--json")
     assert [error["code"] for error in planned.envelope["errors"]] == [code] and planned.code == 2
+    assert not shop.state.rows("SELECT 1 FROM broadcasts")
+
+
+@pytest.fixture
+def contacts(shop):
+    """Three contacts of respond.io; respond.io is there beside Meta."""
+    shop.environ["WACOEX_RESPONDIO_BASE_URL"] = shop.respondio_url
+    shop.environ["WACOEX_RESPONDIO_TOKEN"] = DEFAULT_RESPONDIO_TOKEN
+    known = [
+        ("+6591000001", "Ana", ["vip"], "Customer", "es"),
+        ("+6591000002", "Ben", ["vip", "staff"], "Customer", "en"),
+        ("+6591000003", "Cai", [], "Lead", "es"),
+    ]
+    for phone, name, tags, lifecycle, language in known:
+        contact = shop.world.respondio.add_contact(phone, name)
+        customs = [{"name": "city", "value": f"{name}ville"}]
+        contact.more |= {"tags": tags, "lifecycle": lifecycle, "language": language}
+        contact.more["custom_fields"] = customs
+    return known
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("respondio:tag=vip", "12"),
+        ("respondio:tag=vip,-tag=staff", "1"),
+        ("respondio:-tag=vip,language=es", "3"),
+        ("respondio:lifecycle=Customer,language=es", "1"),
+        ("respondio:-lifecycle=Customer,language=es", "3"),
+        ("respondio:city=Benville", "2"),
+    ],
+)
+def test_contacts_of_respond_io_that_meet_the_conditions(shop, cli, contacts, source, expected):
+    options = ("--from", source, *PLAIN, "--channel", "shop", "--json")
+    planned = cli("broadcast", "plan", *options)
+    assert sorted(phones(shop, planned)) == list(expected)
+
+
+def test_contacts_bring_their_fields_as_columns_and_may_be_excluded(shop, cli, contacts, people):
+    filled = ("--param", "1=first_name", "--param", "2=city")
+    where = ("--from", "respondio:tag=vip", "--where", "city = 'Anaville'")
+    planned = cli("broadcast", "plan", *where, *MESSAGE, *filled, "--json")
+    assert planned.data["preview"][0]["text"] == "Hello Ana, order Anaville is ready."
+
+    exclude = ("--exclude", "respondio:tag=vip")
+    planned = cli("broadcast", "plan", people, *PLAIN, *exclude, "--json")
+    assert phones(shop, planned) == ["3", "4", "5"]
+
+
+def test_a_contact_that_the_filter_does_not_fit_plans_nothing():
+    """A server that knows no such filter and gives everybody must not send to everybody."""
+    source = parse_source("respondio:tag=vip", "--from")
+    assert isinstance(source, RespondIOSource)
+    [condition] = source.conditions
+    assert not condition.holds_for({"tags": ["staff"]}) and not condition.holds_for({})
+    assert condition.holds_for({"tags": ["VIP"]})
+
+
+def test_row_shows_the_message_of_the_person_in_doubt(shop, cli, people):
+    options = (*MESSAGE, *FILLED, "--row", 4, "--json")
+    planned = cli("broadcast", "plan", people, *options, "--preview", 2)
+    assert [row["line"] for row in planned.data["preview"]] == [4, 5]
+
+
+@pytest.mark.parametrize(("line", "said"), [(3, "not_chosen"), (99, "no such row")])
+def test_a_row_that_gets_no_message_is_named(shop, cli, people, line, said):
+    where = ("--where", "name = 'Ana'")
+    planned = cli("broadcast", "plan", people, *PLAIN, *where, "--row", line, "--json")
+    [error] = planned.envelope["errors"]
+    assert error["code"] == "no_such_row" and said in error["message"]
     assert not shop.state.rows("SELECT 1 FROM broadcasts")

@@ -225,6 +225,15 @@ def plan(
             "Send the first message to this number, yours, and wait for its status.",
         ),
     ] = None,
+    row: Annotated[
+        int | None,
+        typer.Option(
+            "--row",
+            metavar="LINE",
+            min=1,
+            help="Take this line of the list for --preview and --test, not the first.",
+        ),
+    ] = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
@@ -247,7 +256,12 @@ def plan(
         )
     has_list = source is not None
     order = PlanOrder(
-        source, **options._asdict(), dry_run=dry_run, first_rows=preview, has_list=has_list
+        source,
+        **options._asdict(),
+        dry_run=dry_run,
+        first_rows=preview,
+        row=row,
+        has_list=has_list,
     )
     return plan_and_try(invocation, order, test, yes=yes)
 

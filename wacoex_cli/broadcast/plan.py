@@ -193,7 +193,8 @@ class PlanOrder:
     """What is to be planned, from the command line to the draft. `source` None: standard input.
 
     `param` and `text` are as they were typed, `parameters` and `texts` what they mean. `rate` is
-    in messages per second. `first_rows` of the rows to be sent are given back, to be looked at.
+    in messages per second. `first_rows` of the rows to be sent are given back, to be looked at,
+    from the line `row` on.
     `sources` add people of `--from` to the list; without `has_list` there is no list but them.
     Of all these only the rows are sent to that `where` chooses. Nobody of the files and sources of
     `exclude` is sent to. Who got the same message less than `repeat_hours`
@@ -222,6 +223,7 @@ class PlanOrder:
     rate: float = 20.0
     dry_run: bool = False
     first_rows: int = 3
+    row: int | None = None
     has_list: bool = True
     repeat_hours: float = 72.0
 
@@ -319,6 +321,7 @@ async def plan(
             findings += check_overlap(overlap, channel.name, clock.now())
             if not rows.count_open():
                 raise _nobody(rows.skip_reasons(), rows.first(RowState.SKIPPED, 1))
+            shown = _rows_to_show(rows, order)
             with state.transaction():
                 rows.count_again()
             broadcast = Broadcasts(state).get(broadcast_id)
@@ -337,7 +340,7 @@ async def plan(
                 sources=sources,
                 skipped=rows.skip_reasons(),
                 skipped_rows=tuple(rows.first(RowState.SKIPPED, 20)),
-                first_rows=tuple(rows.first(RowState.PENDING, order.first_rows)),
+                first_rows=shown,
                 estimate=estimated,
                 findings=tuple(worst_first(findings)),
                 dry_run=order.dry_run,
@@ -348,6 +351,26 @@ async def plan(
             )
         finally:
             _tidy(state, presence, clock)
+
+
+def _rows_to_show(rows: Rows, order: PlanOrder) -> tuple[Row, ...]:
+    """The first rows that are sent to, from the line of `--row` on; that one must be among them."""
+    line = order.row or 0
+    shown = rows.first(RowState.PENDING, order.first_rows, line)
+    if order.row is None or (shown and shown[0]["line"] == line):
+        return tuple(shown)
+    left_out = [row for row in rows.first(RowState.SKIPPED, 1, line) if row["line"] == line]
+    why = "there is no such row"
+    if left_out:
+        [row] = left_out
+        detail = f": {row['detail']}" if row["detail"] else ""
+        why = f"it gets no message ({row['reason']}{detail})"
+    raise UsageError(
+        f"`--row {line}` cannot be shown: {why}; nothing was planned",
+        hint="give the line of the list, as the plan and `broadcast report --csv` show it;"
+        " the header is line 1",
+        code="no_such_row",
+    )
 
 
 def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
