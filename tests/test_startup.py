@@ -22,6 +22,7 @@ HEAVY = [
     "pydantic",
     "pydantic_settings",
     "rich",
+    "sqlglot",
     "sqlite_utils",
     "starlette",
     "uvicorn",

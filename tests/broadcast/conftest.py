@@ -162,7 +162,8 @@ class Shop:
         """Plan for a file, or for so many people. `parameters` name columns, `texts` give texts."""
         source = self.people(people) if isinstance(people, int) else people
         given = given_by(request.pop("parameters", {}), request.pop("texts", {}))
-        wanted = PlanOrder(source, template, "en_US", **{"sources": given, **request})
+        given = request.pop("sources", given)
+        wanted = PlanOrder(source, template, "en_US", parameters=given, **request)
         return asyncio.run(self._plan(wanted))
 
     def planned(self, people: int | Path, **request: Any) -> Broadcast:

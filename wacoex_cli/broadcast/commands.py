@@ -133,9 +133,29 @@ class PlanOptions(NamedTuple):
             "The column with the numbers (or user ids), if not recognised.",
         ),
     ] = None
+    where: Annotated[
+        str | None,
+        _option(
+            "--where",
+            "CONDITION",
+            "Send only to these rows: \"tier = 'gold' and last_order < 2026-10-01\".",
+        ),
+    ] = None
+    sources: Annotated[
+        list[str] | None,
+        _option(
+            "--from",
+            "SOURCE",
+            "Also people of broadcast:7:delivered,-replied or respondio:tag=vip. May be repeated.",
+        ),
+    ] = None
     exclude: Annotated[
-        list[Path] | None,
-        _option("--exclude", "FILE", "Send to nobody on this list. May be repeated."),
+        list[str] | None,
+        _option(
+            "--exclude",
+            "FILE|SOURCE",
+            "Send to nobody on this list, or of such a source; repeatable.",
+        ),
     ] = None
     accept_possible: Annotated[
         bool,
@@ -253,6 +273,15 @@ def plan(
             "Send the first message to this number, yours, and wait for its status.",
         ),
     ] = None,
+    row: Annotated[
+        int | None,
+        typer.Option(
+            "--row",
+            metavar="LINE",
+            min=1,
+            help="Take this line of the list for --preview and --test, not the first.",
+        ),
+    ] = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
@@ -266,13 +295,21 @@ def plan(
     from wacoex_cli.broadcast.send import plan_and_try
 
     source = _one_list(recipients, file, "RECIPIENTS")
-    if source is None:
+    if source is None and not options.sources:
         raise UsageError(
             "which list? no file of recipients is given",
             hint="name it: wacoex broadcast plan customers.csv --template NAME --lang CODE",
             code="no_list",
         )
-    order = PlanOrder(source, **options._asdict(), dry_run=dry_run, first_rows=preview)
+    has_list = source is not None
+    order = PlanOrder(
+        source,
+        **options._asdict(),
+        dry_run=dry_run,
+        first_rows=preview,
+        row=row,
+        has_list=has_list,
+    )
     return plan_and_try(invocation, order, test, yes=yes)
 
 
@@ -325,7 +362,9 @@ def send(
     from wacoex_cli.broadcast.send import plan_and_send
 
     order = send_order(**options._asdict(), yes=yes)
-    plan = PlanOrder(_one_list(to, file, "--to"), **planning._asdict(), dry_run=dry_run)
+    source = _one_list(to, file, "--to")
+    has_list = source is not None or not planning.sources
+    plan = PlanOrder(source, **planning._asdict(), dry_run=dry_run, has_list=has_list)
     return plan_and_send(invocation, broadcast_id, order, plan, retry_failed)
 
 
@@ -423,8 +462,8 @@ def _check(invocation: Invocation, rate: float | None, progress: str | None) -> 
 @contextlib.contextmanager
 def _up_to_date(invocation: Invocation) -> "Iterator[Workspace]":
     """The workspace, after broadcasts have learned what has come in."""
-    from wacoex_cli.broadcast.projection import bring_up_to_date
     from wacoex_cli.contacts.stops import follow
+    from wacoex_cli.ledger.projection import bring_up_to_date
 
     with invocation.open_workspace() as workspace:
         follow(workspace.state, workspace.settings.consent, workspace.clock.now())

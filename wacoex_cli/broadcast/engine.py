@@ -28,7 +28,6 @@ from wacoex_cli.broadcast.guards import (
     SendOrder,
     let_pass,
 )
-from wacoex_cli.broadcast.projection import bring_up_to_date, follow_category, project_known
 from wacoex_cli.broadcast.providers import SendingProvider, carrying, creating, judge, polling
 from wacoex_cli.contacts.stops import note_refusal
 from wacoex_cli.errors import StateError, UsageError, WacoexError, counted
@@ -52,6 +51,7 @@ from wacoex_cli.ledger.model import (
     lock_purpose,
     pace_key,
 )
+from wacoex_cli.ledger.projection import bring_up_to_date, follow_category, project_known
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import NotSent, Reply, Unclear

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast.projection import TemplateNews, note_category, reason_of, template_news
 from wacoex_cli.broadcast.providers import SendingProvider
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_mended, wait_for
 from wacoex_cli.channels.facts import Connection, ConnectionState
@@ -24,6 +23,7 @@ from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.ledger import figures
 from wacoex_cli.ledger.model import COOLING_DOWN, OPEN_STATES, Broadcast, Claim, RowState, Status
+from wacoex_cli.ledger.projection import TemplateNews, note_category, reason_of, template_news
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.media.links import LOOKED_AT

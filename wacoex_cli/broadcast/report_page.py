@@ -73,6 +73,7 @@ _SKIP_WORDS: Mapping[str, str] = {
     SkipReason.UNKNOWN_RANGE: "a number of a range that does not exist",
     SkipReason.DUPLICATE: "on the list twice",
     SkipReason.OPTED_OUT: "opted out",
+    SkipReason.NOT_CHOSEN: "the plan's `--where` left them out",
     SkipReason.MISSING_PARAMETER: "a value for the message is missing",
     SkipReason.BAD_PARAMETER: "a value for the message cannot be sent",
     SkipReason.TOO_LONG: "the message would be too long",

@@ -11,6 +11,7 @@ from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import report, takeover
 from wacoex_cli.broadcast.checks import check_audience
 from wacoex_cli.broadcast.engine import Sent, send
+from wacoex_cli.broadcast.estimate import way_through
 from wacoex_cli.broadcast.guards import (
     ALREADY_SENT,
     CANARY_WORD,
@@ -22,7 +23,7 @@ from wacoex_cli.broadcast.guards import (
     check_times,
     refusal_of,
 )
-from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, show_plan, way_through
+from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, show_plan
 from wacoex_cli.broadcast.preflight import (
     Reread,
     check_channel,
@@ -37,7 +38,6 @@ from wacoex_cli.broadcast.preflight import (
     reread,
     show_requests,
 )
-from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import SendingProvider, means_of, polling, provider_for
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
@@ -71,6 +71,7 @@ from wacoex_cli.ledger.model import (
     Status,
     Trial,
 )
+from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
@@ -498,14 +499,14 @@ def plan_and_send(
     plan = plan or PlanOrder()
     with invocation.open_workspace() as workspace:
         rows: Sequence[Row] | None = None
-        is_frozen = retry_failed is not None or plan.source is None
+        is_frozen = retry_failed is not None or not plan.is_new
         if is_frozen and replace(plan, source=None, dry_run=False) != PlanOrder():
             raise UsageError(
                 "template, parameters, name and the list belong to `--to` or to `broadcast plan`",
                 hint="a planned broadcast is frozen; leave them out, or plan a new one",
                 code="already_planned",
             )
-        if retry_failed is None and plan.source is None:
+        if retry_failed is None and not plan.is_new:
             verb = "resume" if order.resume else "send"
             broadcast, channel = chosen(workspace, invocation, broadcast_id, verb)
         else:
@@ -530,7 +531,7 @@ def plan_and_send(
         try:
             return send_broadcast(workspace, invocation, channel, broadcast, order)
         except (RefusedError, UsageError) as error:
-            if error.code in (ALREADY_SENT, NEVER_OPEN) and (plan.source or retry_failed):
+            if error.code in (ALREADY_SENT, NEVER_OPEN) and (plan.is_new or retry_failed):
                 # A cron job would leave one more plan each time. The list is still there.
                 Broadcasts(workspace.state).take_back(broadcast.broadcast_id)
                 error.hint = f"{error.hint}; give it to the same command, which planned nothing"

@@ -286,13 +286,14 @@ class Figures:
             )
         )
 
-    def first(self, wanted: RowState, most: int) -> list[Row]:
-        """The first rows in a state: row, line, phone, parameters, reason, code, detail, times."""
+    def first(self, wanted: RowState, most: int, line: int = 0) -> list[Row]:
+        """First rows in a state from a line on: what was planned, what became of it, and when."""
         return self._rows(
             "SELECT row, line, phone, parameters, reason, code, detail, attempts, claimed_at,"
             " answered_at FROM recipients WHERE broadcast_id = ? AND state = ?"
-            " ORDER BY row LIMIT ?",
+            " AND line >= ? ORDER BY row LIMIT ?",
             wanted,
+            line,
             most,
         )
 

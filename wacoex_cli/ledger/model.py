@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.audience.model import ListNotes
+from wacoex_cli.audience.model import AudienceRule, ListNotes
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import from_text, to_text
@@ -511,7 +511,8 @@ class RunProgress(NamedTuple):
 class Planned(NamedTuple):
     """A planned broadcast and what to know before it is sent.
 
-    `notes` say how the list was read, `unknown_ranges` are the first rows skipped for that reason.
+    `notes` say how the list was read, `unknown_ranges` are the first rows skipped for that reason,
+    `rules` how many rows each rule of the audience left out.
     `wording` says what became of cells: defaults, formats, what was cut (`CellWording.to_json`).
     """
 
@@ -528,6 +529,7 @@ class Planned(NamedTuple):
     unknown_ranges: tuple[tuple[int, str], ...] = ()
     new_contacts: int = 0
     wording: Mapping[str, object] = {}
+    rules: tuple[AudienceRule, ...] = ()
 
     def values_in(self, row: Row) -> dict[str, Any]:
         """The values of the message of one row, by the keys of the template's placeholders."""
