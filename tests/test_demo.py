@@ -86,7 +86,7 @@ def test_the_tour_sends_to_everybody_once_and_says_so(ended):
 def test_the_tour_settles_what_went_wrong(ended):
     # How far its status has come when the test ends is the network's affair.
     assert re.search(r"test to \+6591000099: (accepted|sent|delivered|read)\b", ended.stdout)
-    assert "canary: 10 of 10 well, 0 failed" in ended.stdout
+    assert "canary: 10 of 10 confirmed, 0 failed" in ended.stdout
     assert re.search(r"\+6592000080\t.*\tunknown\ttoo early", ended.stdout)
     assert re.search(r"^  160 recipients: .*2 rejected$", ended.stdout, re.MULTILINE)
     assert "failed rows of broadcast 3 to be sent again: 2" in ended.stderr

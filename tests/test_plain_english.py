@@ -209,3 +209,20 @@ def test_a_number_and_its_noun_come_from_counted() -> None:
         for hit in raw_plurals(path)
     ]
     assert hits == []
+
+
+def broken_paragraphs(path: Path) -> list[str]:
+    """The paragraphs of docstrings, help of commands included, that end in mid-sentence."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    texts = [
+        ast.get_docstring(node) or ""
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, documented)
+    ]
+    paragraphs = [part.rstrip() for text in texts for part in text.split("\n\n") if part.strip()]
+    return [f"{path.name}: {part[-60:]}" for part in paragraphs if part[-1] not in ".:;?)`"]
+
+
+def test_a_paragraph_ends_where_its_sentence_ends() -> None:
+    hits = [hit for path in (ROOT / "wacoex_cli").rglob("*.py") for hit in broken_paragraphs(path)]
+    assert hits == []

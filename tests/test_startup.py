@@ -11,6 +11,7 @@ import pytest
 HEAVY = [
     "asyncio",
     "apprise",
+    "babel",
     "httpx",
     "jinja2",
     "keyring",
@@ -21,6 +22,7 @@ HEAVY = [
     "pydantic",
     "pydantic_settings",
     "rich",
+    "sqlglot",
     "sqlite_utils",
     "starlette",
     "uvicorn",

@@ -86,6 +86,11 @@ TABLE = {
             "The message templates of a channel's WhatsApp Business Account.",
         ),
         (
+            "media",
+            "media:app",
+            "Pictures, videos and documents that messages show: their ids at Meta.",
+        ),
+        (
             "broadcast",
             "broadcast:app",
             "Plan a broadcast, send it at a safe pace, and see what happened to every recipient.",
@@ -118,12 +123,12 @@ TABLE = {
 
 def projections() -> "Sequence[Projection]":
     """What each package makes of events."""
-    from wacoex_cli.broadcast.projection import DELIVERIES
     from wacoex_cli.channels.facts import CHANNELS
     from wacoex_cli.contacts.stops import OPTOUTS, PERSONS
     from wacoex_cli.events.store import MAC
     from wacoex_cli.events.unclear import UNCLEAR
     from wacoex_cli.events.unplaced import UNPLACED
+    from wacoex_cli.ledger.projection import DELIVERIES
 
     return (CHANNELS, PERSONS, OPTOUTS, DELIVERIES, MAC, UNPLACED, UNCLEAR)
 
@@ -135,7 +140,7 @@ def _pages(workspace: "Workspace") -> "Sequence[WebPage]":
 
 
 def _interest(state: "State", channel: "Channel", now: "datetime") -> "Interest":
-    from wacoex_cli.broadcast.projection import interest
+    from wacoex_cli.ledger.projection import interest
 
     return interest(state, channel, now)
 

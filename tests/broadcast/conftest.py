@@ -36,6 +36,7 @@ from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID, World
+from wacoex_cli.templates.values import given_by
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -158,9 +159,11 @@ class Shop:
         return path
 
     def plan(self, people: int | Path, template: str = "opening_hours", **request: Any) -> Planned:
-        """Plan for a file, or for so many people."""
+        """Plan for a file, or for so many people. `parameters` name columns, `texts` give texts."""
         source = self.people(people) if isinstance(people, int) else people
-        wanted = PlanOrder(source, template, "en_US", **request)
+        given = given_by(request.pop("parameters", {}), request.pop("texts", {}))
+        given = request.pop("sources", given)
+        wanted = PlanOrder(source, template, "en_US", parameters=given, **request)
         return asyncio.run(self._plan(wanted))
 
     def planned(self, people: int | Path, **request: Any) -> Broadcast:

@@ -99,7 +99,7 @@ def test_the_rest_follows_when_the_canary_went_well(shop, eventually):
     assert decision == {
         "row": None,
         "decided_by": "wacoex",
-        "decision": "canary: 5 of 5 well, 0 failed",
+        "decision": "canary: 5 of 5 confirmed, 0 failed",
     }
 
 
@@ -134,7 +134,7 @@ def test_it_does_not_go_on_when_nobody_listens(shop, eventually):
     sent = shop.send(broadcast, during=pass_ten_minutes, guards=canary_of(4))
 
     assert sent.broadcast.status is Status.PAUSED
-    assert "no status came for 4 of the 4 rows" in sent.broadcast.reason
+    assert "no status came for 4 of 4 rows" in sent.broadcast.reason
     assert taken(shop) == 4
 
 
@@ -198,7 +198,9 @@ def test_through_respondio_its_statuses_are_asked_for_meanwhile(shop, provider, 
     sent = shop.send(broadcast, during=pass_seconds, guards=canary_of(3))
 
     assert sent.exit_status == 0
-    assert shop.state.value("SELECT decision FROM decisions") == "canary: 3 of 3 well, 0 failed"
+    assert (
+        shop.state.value("SELECT decision FROM decisions") == "canary: 3 of 3 confirmed, 0 failed"
+    )
 
 
 # Quiet hours
@@ -519,8 +521,8 @@ def seen(**counts: int) -> Counts:
         ({"delivered": 9, "accepted": 1}, 599.0, Wait(0)),
         ({"delivered": 9, "ambiguous": 1}, 10.0, Wait(0)),
         # Once all are settled nothing is waited for.
-        ({"delivered": 6, "read": 4}, 1.0, Go("canary: 10 of 10 well, 0 failed")),
-        ({"sent": 5, "accepted": 5}, 600.0, Go("canary: 5 of 10 well, 0 failed")),
+        ({"delivered": 6, "read": 4}, 1.0, Go("canary: 10 of 10 confirmed, 0 failed")),
+        ({"sent": 5, "accepted": 5}, 600.0, Go("canary: 5 of 10 confirmed, 0 failed")),
     ],
 )
 def test_it_waits_for_statuses_and_then_goes_on(counts, quiet_seconds, expected):
@@ -550,7 +552,7 @@ def test_without_any_word_it_does_not_go_on():
 
     assert isinstance(stop, Stop)
     assert stop.reason == (
-        "no status came for 8 of the 10 rows of the canary within 10 min: is"
+        "no status came for 8 of 10 rows of the canary within 10 min: is"
         " anything listening? `--canary 0` continues anyway"
     )
 
@@ -579,7 +581,7 @@ def test_what_meta_holds_back_has_not_gone_well(counts, reported):
 def test_a_few_held_back_do_not_keep_the_rest_and_are_named():
     found = judge_canary(TEN, seen(paused_by_meta=1, delivered=9), 600.0)
 
-    assert found == Go("canary: 9 of 10 well, 0 failed, paused by Meta: 1")
+    assert found == Go("canary: 9 of 10 confirmed, 0 failed, paused by Meta: 1")
 
 
 def test_a_higher_limit_lets_some_fail():

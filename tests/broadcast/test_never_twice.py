@@ -39,7 +39,6 @@ from wacoex_cli.broadcast import reconcile
 from wacoex_cli.broadcast.engine import send
 from wacoex_cli.broadcast.guards import Canary, Guards, SendOrder
 from wacoex_cli.broadcast.plan import PlanOrder, plan
-from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
 from wacoex_cli.broadcast.reconcile import Inquiry, ask_meta, ask_respondio
 from wacoex_cli.broadcast.send import pause
@@ -65,6 +64,7 @@ from wacoex_cli.ledger.model import (
 from wacoex_cli.ledger.model import (
     Fate as Found,
 )
+from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Source, Via

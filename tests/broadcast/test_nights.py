@@ -34,10 +34,10 @@ from tests.broadcast.stage import (
     make_home,
     place_in_memory,
 )
-from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.locks import SILENCE_SECONDS
 from wacoex_cli.ledger.model import Decision
+from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import payload_of
 

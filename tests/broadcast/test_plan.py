@@ -783,3 +783,104 @@ def test_a_quiet_plan_says_how_many_and_what_speaks_against_it(shop, cli):
     assert len(rest) < len(whole.out.splitlines()) / 2
     assert "would read" not in brief.out
     assert cli("broadcast", "plan", file, *OPENING, "-qq").out == ""
+
+
+ORDER_READY = ("--template", "order_ready", "--lang", "en_US", "--param", "1=name")
+NAMES = ("phone", "name", "order")
+
+
+def test_an_empty_cell_gets_its_default_and_the_plan_counts_who(shop, cli):
+    with shop.state.transaction():
+        add_optout(shop.state, shop.phone(4), "person", None, shop.clock.now())
+    names = ("#N/A", "", "Null", "-", "Ana")
+    people = [(shop.phone(n), name, f"A-{n}") for n, name in enumerate(names, start=1)]
+    file = shop.file("names.csv", people, NAMES)
+    options = (*ORDER_READY, "--param", "2=order", "--default", "1=there")
+    planned = cli("broadcast", "plan", file, *options, "--preview", "9", "--json").data
+    text = cli("broadcast", "plan", file, *options, "--dry-run").out
+
+    read = [row["text"].splitlines()[0] for row in planned["preview"]]
+    assert [line.split(",")[0] for line in read] == [
+        "Hello there",
+        "Hello there",
+        "Hello Null",
+        "Hello Ana",
+    ]
+    # Who has opted out gets nothing, so no default either.
+    assert planned["defaults"] == [{"placeholder": "1", "default": "there", "recipients": 2}]
+    assert "default for 1: 2 recipients with 'there'" in text
+
+
+def test_without_a_default_the_plan_shows_what_counts_as_empty(shop, cli):
+    file = shop.file(
+        "names.csv", [(shop.phone(1), "#REF!", "A-1"), (shop.phone(2), "Nan", "A-2")], NAMES
+    )
+    planned = cli("broadcast", "plan", file, *ORDER_READY, "--param", "2=order", "--json").data
+
+    [row] = planned["skipped_rows"]
+    assert (row["reason"], row["detail"]) == ("missing_parameter", "`name` (`#REF!`) is empty")
+    assert planned["recipients"] == 1
+
+
+def test_formats_are_shown_with_examples_and_sent_as_shown(shop, cli):
+    file = shop.file(
+        "due.csv",
+        [
+            (shop.phone(1), "  MARY ANN ", "1234.5"),
+            (shop.phone(2), "jose", "20"),
+            (shop.phone(3), "Ana", "much"),
+        ],
+        NAMES,
+    )
+    options = (*ORDER_READY, "--param", "2=order", "--format", "1=first,title")
+    outcome = cli("broadcast", "plan", file, *options, "--format", "2=money:SGD", "--json")
+    sent = cli("broadcast", "send", "1", "--yes", "--json")
+
+    first, second = outcome.data["formats"]
+    assert first["examples"][:2] == [
+        {"cell": "MARY ANN", "text": "Mary"},
+        {"cell": "jose", "text": "Jose"},
+    ]
+    assert second["examples"][0]["cell"] == "1234.5"
+    assert [row["detail"] for row in outcome.data["skipped_rows"]] == [
+        "2: `much` is not a number",
+    ]
+    assert sent.data["recipients"] == 2
+    assert len(shop.world.log.accepted()) == 2
+    kept = shop.rows(Broadcasts(shop.state).get(1)).values()
+    assert [json.loads(row["parameters"]) for row in kept][:2] == [
+        ["Mary", "$1,234.50"],
+        ["Jose", "$20.00"],
+    ]
+
+
+def test_a_text_too_long_is_cut_only_with_truncate(shop, cli):
+    file = shop.file("long.csv", [(shop.phone(1), "Ana", "x" * 1_020)], NAMES)
+    options = (*ORDER_READY, "--param", "2=order")
+    refused = cli("broadcast", "plan", file, *options)
+    planned = cli("broadcast", "plan", file, *options, "--truncate", "--json").data
+
+    assert (refused.code, planned["cut"]) == (2, 1)
+    assert "too_long" in refused.err
+    [shown] = planned["preview"]
+    body = shown["text"].split("\n\n")[0]
+    assert "x…" in body
+    assert len(body) <= 1_024
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--default", "name=there"), "names no placeholder that is filled"),
+        (("--default", "2=there"), "everybody gets the same for `2`"),
+        (("--format", "1=shout"), "`shout` is not a format"),
+        (("--format", "1=date", "--locale", "klingon"), "dates and numbers are written"),
+    ],
+)
+def test_a_wording_that_cannot_be_plans_nothing(shop, cli, options, said):
+    file = shop.file("names.csv", [(shop.phone(1), "Ana", "A-1")], NAMES)
+    refused = cli("broadcast", "plan", file, *ORDER_READY, "--text", "2=soon", *options)
+
+    assert refused.code == 2
+    assert said in refused.err
+    assert cli("broadcast", "list", "--json").data["broadcasts"] == []

@@ -20,7 +20,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli import app
-from wacoex_cli.broadcast.projection import bring_up_to_date, interest, project_known
 from wacoex_cli.broadcast.providers import LAST_NEWS_SECONDS, Poller
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
@@ -31,6 +30,7 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.ledger.model import STATUS_STATES, Status, attempt_id
+from wacoex_cli.ledger.projection import bring_up_to_date, interest, project_known
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Event, EventData, Kind, Payload, Source, Via
 from wacoex_cli.platforms.payloads import payload_of

@@ -22,7 +22,6 @@ import pytest
 from wacoex_cli.audience import delimited
 from wacoex_cli.broadcast import report, report_page
 from wacoex_cli.broadcast.engine import Course
-from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.channels.model import Fact
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.events.store import EventLog
@@ -37,6 +36,7 @@ from wacoex_cli.ledger.model import (
     Status,
     attempt_id,
 )
+from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via

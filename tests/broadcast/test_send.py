@@ -76,7 +76,7 @@ def test_with_several_planned_it_lists_them_and_one_can_be_named(shop, cli):
     several = cli(*SEND, "--rate", 20, "--yes")
 
     assert several.code == 2
-    assert "1 (spring, recipients: 2), 2 (" in several.err
+    assert "1 (spring, 2 recipients), 2 (" in several.err
     assert "wacoex broadcast send 1" in several.err
     assert cli(*SEND, 2, "--yes").code == 0
     assert shop.counts(second) == {"accepted": 3}

@@ -16,7 +16,6 @@ import httpx
 import pytest
 
 from wacoex_cli.broadcast import reconcile, report, send
-from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.contacts.store import is_opted_out, list_optouts
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.state import open_state
@@ -30,6 +29,7 @@ from wacoex_cli.ledger.model import (
     attempt_id,
     exit_status,
 )
+from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
@@ -94,7 +94,7 @@ def test_statuses_that_name_no_attempt_move_the_rows_of_their_messages(shop, cli
         who = {"recipient_id": phone(row).lstrip("+")}
         return [
             webhook(shop, ids[phone(row)], word, after, code=code, **who)
-            for word, after, code in answer
+            for word, after, code in reported
         ]
 
     bodies = [

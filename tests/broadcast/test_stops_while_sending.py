@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Fact
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.contacts import store
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.platforms import stop_words
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import read_payload

@@ -352,7 +352,7 @@ def test_rows_are_written_in_one_file_and_their_state_in_one_statement():
     writers = [path.name for path, text in texts.items() if "UPDATE recipients" in text]
     # A step of the schema fills a column that it adds, and names a state that there was not.
     assert sorted(writers) == ["migrations.py", "rows.py"]
-    steps = texts[package / "foundation" / "migrations.py"]
+    steps = texts[package / "schema" / "migrations.py"]
     changed = re.findall("UPDATE recipients SET (.+?) =", steps)
     assert changed == ["sent_key", "state"]
     rows = texts[package / "ledger" / "rows.py"]

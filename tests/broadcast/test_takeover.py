@@ -298,7 +298,7 @@ def test_adopting_asks_and_a_no_changes_nothing(run, state, plan_rows):
 
     requests = run("state", "adopt", env=env, tty=True, stdin="n\n")
     assert requests.code == 1
-    assert "mark the 2 people whom 1 broadcasts" in requests.err
+    assert "mark 2 waiting people of 1 broadcast as ambiguous" in requests.err
     assert run("state", "adopt", env=env).code == 2, "without a terminal it needs --yes"
     assert run("state", "adopt", "--yes", env=env).code == 0
     assert row(state, 1)["state"] == "ambiguous"

@@ -365,3 +365,13 @@ def test_a_test_to_somebody_who_is_no_contact_says_so(shop, plan):
     assert planned.code == 5
     assert "is not a contact at respond.io" in planned.err + planned.out
     assert shop.world.log.accepted() == []
+
+
+def test_a_test_of_a_row_has_the_values_of_that_row(shop, cli, people):
+    with listening(shop, "delivered"):
+        options = (*ORDER_READY, "--row", 4, "--test", ME, "--yes", "--json")
+        planned = cli("broadcast", "plan", people, *options)
+
+    assert planned.data["test"]["state"] == "delivered"
+    [row] = shop.state.rows("SELECT * FROM recipients WHERE broadcast_id = ?", [TEST_ID])
+    assert (row["line"], row["parameters"]) == (4, '["Ana3", "A-3"]')

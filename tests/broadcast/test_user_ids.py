@@ -12,13 +12,13 @@ import openpyxl  # type: ignore[import-untyped]
 import pytest
 
 from wacoex_cli.broadcast.guards import Guards, Run, RunGuard, SendOrder
-from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts import store
 from wacoex_cli.contacts.quiet_hours import QuietHours
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.phone_numbers import one_spelling
+from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import read_payload

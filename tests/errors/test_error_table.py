@@ -86,7 +86,9 @@ def test_an_unfit_file(fails: Fails, content: str, code: str, message: str, hint
         ("language", "opening_hours fr", "unknown_template", "in language `fr`", "`de`, `en_US`"),
         ("paused", "flash_sale en_US", "template_not_approved", "is PAUSED", "3 hours"),
         ("rejected", "free_money en_US", "template_not_approved", "is REJECTED", "submit it again"),
-        ("image", "new_menu en_US", "template_unsupported", "header of format IMAGE", "text head"),
+        ("image", "new_menu en_US", "missing_parameter", "put in for `header`", "--param header="),
+        ("code", "login_code en_US", "template_unsupported", "one-time passwords", "application"),
+        ("GIF", "waving_hand en_US", "template_unsupported", "format GIF, which Meta", "another"),
     ),
 )
 def test_an_unfit_template(fails: Fails, command: str, code: str, message: str, hint: str) -> None:

@@ -125,7 +125,7 @@ def test_a_broken_sidecar_refuses_and_can_be_replaced(state: State, content: str
     used(state)
     generation.sidecar_path(state.path).write_text(content)
 
-    assert "cannot be read" in str(generation.suspicion(state))
+    assert "cannot read" in str(generation.suspicion(state))
     generation.seal(state, anew=True)
     assert generation.suspicion(state) is None
 

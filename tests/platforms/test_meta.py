@@ -49,11 +49,12 @@ def call(clock, answering):
         *arguments: Any,
         answers: list[httpx.Response | Exception],
         secret: str = "",
+        base_url: str = "https://graph.example",
         **named: Any,
     ) -> Any:
         http = Http(clock, log=lambda text: None, transport=answering(answers))
         app_secret = Secret(secret, "test") if secret else None
-        meta = Meta(http, Secret(TOKEN, "test"), "https://graph.example", "v26.0", app_secret)
+        meta = Meta(http, Secret(TOKEN, "test"), base_url, "v26.0", app_secret)
 
         async def operation() -> Any:
             try:
@@ -357,3 +358,47 @@ def test_a_read_does_not_say_that_a_message_may_have_gone_out(call, code: int) -
 
     assert "message" not in caught.value.message
     assert caught.value.hint == "try again in a minute"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "host"),
+    [
+        ("https://graph.facebook.com", "https://api.facebook.com"),
+        ("https://proxy.example", "https://proxy.example"),
+    ],
+)
+def test_templates_are_archived_at_metas_other_host(call, requests, base_url, host) -> None:
+    said = {"archived_templates": ["1"], "failed_templates": {"2": "not approved"}}
+    answers = [httpx.Response(200, json=said)]
+    failed = call("archive_templates", "104", ["1", "2", "3"], answers=answers, base_url=base_url)
+
+    assert failed == {"2": "not approved", "3": "Meta does not say that it was done"}
+    assert str(requests[0].url) == f"{host}/104/message_templates/archive"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (httpx.ReadTimeout("too long"), "unclear"),
+        (httpx.ConnectError("no route"), "unreachable"),
+    ],
+)
+def test_a_template_is_created_in_one_single_try(call, requests, answer, code) -> None:
+    with pytest.raises(TemporaryError) as caught:
+        call("create_template", "104", {"name": "hours"}, answers=[answer])
+
+    assert caught.value.code == code
+
+
+def test_what_meta_says_of_a_template_for_a_person_is_kept(call) -> None:
+    error = problem(100, 2388299)["error"]
+    words = {"error_user_title": "Leading Params", "error_user_msg": "Not at the start."}
+    with pytest.raises(RefusedError) as caught:
+        call(
+            "create_template",
+            "104",
+            {},
+            answers=[httpx.Response(400, json={"error": {**error, **words}})],
+        )
+
+    assert caught.value.details["user_text"] == "Leading Params: Not at the start."

@@ -184,6 +184,24 @@ def test_a_notice_arrives_in_the_inbox(shop: World, run) -> None:
     assert "notice: shop: open the WhatsApp Business app" in run("sandbox", "inbox").out
 
 
+def test_a_person_answers_what_they_got(shop: World, run) -> None:
+    early = run("sandbox", "inbox", "--reply", "STOP")
+    assert (early.code, "nobody got a message" in early.err) == (2, True)
+
+    run(*PLAN)
+    run("broadcast", "send", "--yes")
+    assert run("sandbox", "inbox", "--reply", "STOP").out.startswith("+6591000004 wrote `STOP`")
+    assert run("sandbox", "inbox", "--reply", "STOP", "--person", "+6591000001").code == 0
+
+    [last, first] = [
+        message["from"]
+        for payload in shop.outbox.emitted(shop.monotonic())
+        for change in payload["entry"][0]["changes"]
+        for message in change["value"].get("messages", [])
+    ]
+    assert (last, first) == ("6591000004", "6591000001")
+
+
 def test_the_limit_and_the_share_that_breaks(shop: World, run) -> None:
     assert run("sandbox", "limit", "1").out.endswith("1 message per second\n")
     assert run("sandbox", "break", "100%").code == 0

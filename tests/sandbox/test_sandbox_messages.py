@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from tests.support.uploaded import put_files
 from wacoex_cli.sandbox.faults import GraphError
 from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import (
@@ -66,6 +67,7 @@ def test_message_ids_are_unique_even_over_a_reset(send: Send, world: World) -> N
     assert len(set(ids)) == 4
 
 
+IMAGE = {"type": "image", "image": {"link": "https://a.example/1.jpg"}}
 APPOINTMENT = (header(text("Monday")), body(text("Ana")), url_button(text("17")))
 
 
@@ -79,7 +81,11 @@ APPOINTMENT = (header(text("Monday")), body(text("Ana")), url_button(text("17"))
         template("spring_sale", body(text("Ana", parameter_name="first_name"))),
         template("appointment", *APPOINTMENT),
         template("appointment", *APPOINTMENT[:2], url_button(text("17"), index=0)),
-        template("new_menu", header({"type": "image", "image": {"id": "1"}}), body(text("Ana"))),
+        template(
+            "new_menu",
+            header({"type": "image", "image": {"link": "https://a.example/1.jpg"}}),
+            body(text("Ana")),
+        ),
         template(
             "spring_sale",
             body(text("Ana", parameter_name="first_name")),
@@ -108,10 +114,10 @@ def test_a_template_that_is_filled_in_is_taken(send: Send, message: dict[str, ob
         (template("order_ready", body(*[text("Ana")] * 3)), 132000),
         (template("opening_hours", body(text("Ana"))), 132000),
         (template("opening_hours", header(text("Ana"))), 132000),
-        (template("opening_hours", url_button(text("17"))), 132000),
+        (template("opening_hours", url_button(text("17"))), 132018),
         (template("appointment", *APPOINTMENT[1:]), 132000),
         (template("appointment", *APPOINTMENT[:2]), 131008),
-        (template("appointment", *APPOINTMENT, url_button(text("17"), index="1")), 132000),
+        (template("appointment", *APPOINTMENT, url_button(text("17"), index="1")), 132018),
         (template("order_ready", body(text("Ana"), {"type": "text"})), 131008),
         (template("order_ready", body(text("Ana"), text(""))), 131008),
         (template("order_ready", body(text("Ana"), text(17))), 131008),
@@ -119,7 +125,7 @@ def test_a_template_that_is_filled_in_is_taken(send: Send, message: dict[str, ob
         (template("order_ready", body(text("Ana"), {"type": "image", "image": {}})), 132012),
         (template("order_ready", body(text("Ana", parameter_name="1"), text("A-17"))), 132012),
         (template("order_ready", body(text("Ana", bold=True), text("A-17"))), 100),
-        (template("order_ready", body(text("Ana"), text("A-17")), body()), 100),
+        (template("order_ready", body(text("Ana"), text("A-17")), body()), 132018),
         (template("order_ready", {"type": "footer", "parameters": []}), 100),
         (template("order_ready", {**body(text("Ana"), text("A-17")), "index": "0"}), 100),
         (template("spring_sale", body(text("Ana"))), 132012),
@@ -134,6 +140,168 @@ def test_a_template_that_is_filled_in_is_taken(send: Send, message: dict[str, ob
     ],
 )
 def test_a_template_that_is_not_filled_in_is_refused(
+    send: Send, message: dict[str, object], code: int
+) -> None:
+    assert code_of(send(template=message)) == code
+
+
+def medium(kind: str, **value: object) -> dict[str, object]:
+    return header({"type": kind, kind: value})
+
+
+def button(sub_type: str, index: int, *parameters: object) -> dict[str, object]:
+    return {"type": "button", "sub_type": sub_type, "index": index, "parameters": [*parameters]}
+
+
+def action(**value: object) -> dict[str, object]:
+    return {"type": "action", "action": value}
+
+
+def offer(**value: object) -> dict[str, object]:
+    parameter = {"type": "limited_time_offer", "limited_time_offer": value}
+    return {"type": "limited_time_offer", "parameters": [parameter]}
+
+
+def cards(*given: object) -> dict[str, object]:
+    return {"type": "carousel", "cards": [*given]}
+
+
+def card(index: object, *components: object) -> dict[str, object]:
+    return {"card_index": index, "components": [*components]}
+
+
+HI = body(text("Ana"))
+PLACE = {"latitude": "1.28", "longitude": "103.86", "name": "Bakery", "address": "1 Bay Rd"}
+CODE = button("copy_code", 0, {"type": "coupon_code", "coupon_code": "SAVE20"})
+ENDS = offer(expiration_time_ms=1_900_000_000_000)
+SALE = (medium("image", id="1"), ENDS, HI, CODE, button("url", 1, text("x")))
+SECTION = {"title": "Cakes", "product_items": [{"product_retailer_id": "A-1"}]}
+CAKE = (medium("image", id="1"), body(text("today")), button("url", 1, text("lemon")))
+PRODUCT = medium("product", product_retailer_id="A-1", catalog_id="77")
+PRODUCT_CARDS = [card(place, PRODUCT) for place in range(11)]
+IN_SECONDS = offer(expiration_time_ms=1_900_000_000)
+
+
+CODE_TWICE = [{"type": "coupon_code", "coupon_code": "SAVE20"}] * 2
+PLACE_TWICE = [{"type": "location", "location": PLACE}] * 2
+
+
+def coupon(code: str) -> dict[str, object]:
+    return button("copy_code", 0, {"type": "coupon_code", "coupon_code": code})
+
+
+def payload(value: str) -> dict[str, object]:
+    return button("quick_reply", 1, {"type": "payload", "payload": value})
+
+
+def mpm(**value: object) -> dict[str, object]:
+    return button("mpm", 0, action(**{"thumbnail_product_retailer_id": "A-1", **value}))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        template("bakery_film", medium("video", link="https://a.example/a.mp4"), HI),
+        template("price_list", medium("document", id="2", filename="Prices.pdf"), HI),
+        template("find_us", medium("location", **PLACE), HI),
+        template("coupon", HI, CODE),
+        template("coupon", HI, {**CODE, "sub_type": "COPY_CODE", "index": "0"}),
+        template("last_minute", *SALE),
+        template("catalogue", HI),
+        template("catalogue", HI, button("catalog", 0, action(thumbnail_product_retailer_id="A"))),
+        template("best_sellers", HI, mpm(sections=[SECTION])),
+        template("one_cake", PRODUCT, HI),
+        template("book_table", HI),
+        template("book_table", HI, button("flow", 0, action(flow_token="t"))),
+        template("book_table", HI, button("flow", 0, action(flow_action_data={"day": 1}))),
+        template("call_us", HI),
+        template("cake_cards", HI, cards(card(0, *CAKE), card(1, *CAKE))),
+        template("product_cards", HI, cards(card(0, PRODUCT), card(1, PRODUCT))),
+        template("product_cards", HI, cards(*PRODUCT_CARDS[:10])),
+    ],
+)
+def test_a_template_of_any_type_is_taken_when_it_is_filled_in(
+    world: World, send: Send, message: dict[str, object]
+) -> None:
+    put_files(world)
+
+    assert send(template=message).json().get("error") is None
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        # missing
+        (template("bakery_film", HI), 132012),
+        (template("bakery_film", medium("video"), HI), 131008),
+        (template("find_us", medium("location", **{**PLACE, "name": ""}), HI), 131008),
+        (template("coupon", HI), 131008),
+        (template("last_minute", SALE[0], *SALE[2:]), 132012),
+        (template("last_minute", SALE[0], offer(), *SALE[2:]), 131008),
+        (template("best_sellers", HI), 131008),
+        (template("best_sellers", HI, mpm()), 131008),
+        (template("best_sellers", HI, mpm(sections=[{**SECTION, "product_items": []}])), 131008),
+        (template("one_cake", medium("product", product_retailer_id="A-1"), HI), 131008),
+        (template("cake_cards", HI), 132000),
+        (template("cake_cards", HI, cards(card(0, *CAKE))), 132000),
+        (template("cake_cards", HI, cards(card(0, *CAKE), card(1, *CAKE[1:]))), 132012),
+        (template("cake_cards", HI, cards(card(0, *CAKE), card(1, *CAKE[:2]))), 131008),
+        (template("cake_cards", HI, cards(card(0, *CAKE), card(1, CAKE[0], CAKE[2]))), 132000),
+        (template("product_cards", HI, cards(card(0, PRODUCT))), 132000),
+        # doubled
+        (template("coupon", HI, CODE, CODE), 132018),
+        (
+            template(
+                "coupon",
+                HI,
+                button("copy_code", 0, *CODE_TWICE),
+            ),
+            132000,
+        ),
+        (template("last_minute", ENDS, *SALE), 132018),
+        (template("find_us", header(*PLACE_TWICE), HI), 132012),
+        (template("cake_cards", HI, cards(*[card(0, *CAKE)] * 2)), 131009),
+        (template("cake_cards", HI, cards(*[card(each, *CAKE) for each in range(3)])), 132000),
+        (
+            template("product_cards", HI, cards(*[card(each, PRODUCT) for each in range(11)])),
+            132000,
+        ),
+        # misplaced
+        (template("coupon", HI, {**CODE, "index": 1}), 131008),
+        (template("coupon", HI, CODE, button("url", 1, text("x"))), 132018),
+        (template("coupon", HI, CODE, ENDS), 132000),
+        (template("catalogue", HI, cards(card(0, PRODUCT))), 132000),
+        (template("call_us", HI, button("url", 0, text("x"))), 132018),
+        (template("cake_cards", HI, cards(card(1, *CAKE), card(0, *CAKE))), 131009),
+        (template("bakery_film", medium("image", id="1"), HI), 132012),
+        (template("find_us", medium("product", **PLACE), HI), 132012),
+        # out of bounds
+        (template("bakery_film", medium("video", link="a.mp4"), HI), 131009),
+        (template("bakery_film", medium("video", id="abc"), HI), 131009),
+        (
+            template("bakery_film", medium("video", id="1", link="https://a.example/a"), HI),
+            131009,
+        ),
+        (template("bakery_film", medium("video", id="1", filename="a.mp4"), HI), 100),
+        (template("find_us", medium("location", **{**PLACE, "latitude": "91"}), HI), 131009),
+        (template("find_us", medium("location", **{**PLACE, "longitude": "east"}), HI), 131009),
+        (template("find_us", medium("location", **{**PLACE, "latitude": 1.28}), HI), 131008),
+        (template("coupon", HI, coupon("SAVE-20")), 131009),
+        (template("coupon", HI, coupon("A" * 16)), 131009),
+        (template("coupon", HI, CODE, payload("x" * 257)), 131009),
+        (
+            template("last_minute", SALE[0], IN_SECONDS, *SALE[2:]),
+            131009,
+        ),
+        (template("last_minute", SALE[0], offer(expiration_time_ms="soon"), *SALE[2:]), 131009),
+        (template("best_sellers", HI, mpm(sections=[{**SECTION, "title": "x" * 25}])), 131009),
+        (template("best_sellers", HI, mpm(sections=[SECTION] * 11)), 131009),
+        (template("book_table", HI, button("flow", 0, action(flow_action_data=[1]))), 131009),
+        (template("book_table", HI, button("flow", 0, action(flow_token=7))), 131009),
+        (template("book_table", HI, button("flow", 0, action(screen="x"))), 100),
+    ],
+)
+def test_a_missing_doubled_or_misplaced_parameter_is_refused_with_metas_code(
     send: Send, message: dict[str, object], code: int
 ) -> None:
     assert code_of(send(template=message)) == code

@@ -283,11 +283,11 @@ def test_the_templates_are_those_of_meta_in_the_words_of_respondio(ask: Call, ca
 
 
 def test_the_templates_come_in_pages(ask: Call) -> None:
-    first = ask("GET", TEMPLATES, params={"limit": "5"}).json()
+    first = ask("GET", TEMPLATES, params={"limit": "20"}).json()
     cursor = httpx.URL(first["pagination"]["next"]).params["cursorId"]
-    second = ask("GET", TEMPLATES, params={"limit": "5", "cursorId": cursor}).json()
+    second = ask("GET", TEMPLATES, params={"limit": "20", "cursorId": cursor}).json()
 
-    assert (len(first["items"]), len(second["items"])) == (5, 4)
+    assert (len(first["items"]), len(second["items"])) == (20, 3)
 
 
 def test_one_of_the_two_paths_to_the_templates_is_there(ask: Call, change: Call) -> None:

@@ -112,3 +112,22 @@ def test_a_category_that_will_change_is_said_before_it_does() -> None:
         Severity.WARNING,
         "Meta is about to make the template MARKETING",
     )
+
+
+def cards(*texts: str, handle: str = "a") -> dict[str, Any]:
+    header = {"type": "HEADER", "format": "IMAGE", "example": {"header_handle": [handle]}}
+    parts = [[header, {"type": "BODY", "text": text}] for text in texts]
+    return {"type": "CAROUSEL", "cards": [{"components": each} for each in parts]}
+
+
+def test_a_carousel_is_compared_card_by_card_without_its_examples() -> None:
+    planned = changed(BODY, cards("Cake", "Bread"))
+
+    assert text_changes(planned, changed(BODY, cards("Cake", "Bread", handle="b"))) == ()
+    assert [str(each) for each in text_changes(planned, changed(BODY, cards("Cake", "Tea")))] == [
+        'card 1: body: "Bread" -> "Tea"'
+    ]
+    assert [each.part for each in text_changes(planned, changed(BODY, cards("Cake")))] == [
+        "card 1: header",
+        "card 1: body",
+    ]

@@ -28,7 +28,7 @@ def test_list_tells_of_each_template_what_matters_for_sending_it(run):
 
     assert "appointment\ten_US\tAPPROVED\tUTILITY\theader.1 1 button.0\tGREEN\tTEXT\tURL" in lines
     assert "spring_sale\ten_US\tAPPROVED\tMARKETING\tfirst_name\tGREEN\t\tQUICK_REPLY" in lines
-    assert "new_menu\ten_US\tAPPROVED\tMARKETING\t1\tGREEN\tIMAGE\t" in lines
+    assert "new_menu\ten_US\tAPPROVED\tMARKETING\theader 1\tGREEN\tIMAGE\t" in lines
     assert "flash_sale\ten_US\tPAUSED" in "\n".join(lines)
 
 
@@ -42,14 +42,16 @@ def test_the_json_of_a_template_names_every_place_and_button(run):
         "GREEN",
     )
     assert (shown["parameter_format"], shown["header"]) == ("POSITIONAL", "TEXT")
+    common = {"kind": "text", "card": None, "media": None, "is_optional": False}
     assert shown["placeholders"] == [
-        {"key": "header.1", "where": "header", "index": None, "example": "Monday"},
-        {"key": "1", "where": "body", "index": None, "example": "Ana"},
+        {"key": "header.1", "where": "header", "index": None, "example": "Monday", **common},
+        {"key": "1", "where": "body", "index": None, "example": "Ana", **common},
         {
             "key": "button.0",
             "where": "button",
             "index": 0,
             "example": "https://bakery.example/a/17",
+            **common,
         },
     ]
     assert shown["buttons"] == [
@@ -78,16 +80,20 @@ def test_show_prints_the_text_and_how_to_fill_it(run):
         "  --param first_name=COLUMN",
         "  placeholders (named):",
         "    first_name: in the body, for example Ana",
+        "  may be left out:",
+        "    button.0: payload of button 0",
+        "  a file for --values (wacoex template skeleton spring_sale > values.toml):",
+        '    first_name = { column = "first_name" }  # in the body',
+        '    # "button.0" = "yes"  # payload of button 0',
     ]
 
 
 @pytest.mark.usefixtures("practice")
-def test_show_of_media_in_a_header_says_that_wacoex_cannot_send_it(run):
+def test_show_of_media_in_a_header_says_what_it_needs(run):
     shown = run("template", "show", "new_menu").out
 
-    assert "  | (IMAGE)\n  | \n  | Hello {{1}}, here is our new menu." in shown
-    assert "has a header of format IMAGE, which wacoex cannot fill" in shown
-    assert "--param" not in shown
+    assert "  | (IMAGE {{header}})\n  | \n  | Hello {{1}}, here is our new menu." in shown
+    assert "    header: IMAGE of the header\n    1: in the body, for example Ana\n" in shown
 
 
 @pytest.mark.usefixtures("practice")

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wacoex_cli.templates.components import message_body
 from wacoex_cli.templates.model import Template, placeholders
-from wacoex_cli.templates.rule import fill, message_body, preview, resolve_sources
+from wacoex_cli.templates.preview import preview
+from wacoex_cli.templates.rule import resolve_sources
+from wacoex_cli.templates.values import fill, given_by, values_of
 
 RECORD: dict[str, Any] = {"name": "promo", "language": "en_US", "status": "APPROVED"}
 
@@ -78,12 +81,11 @@ BUTTONS = {
     ],
 }
 FULL = template(HEADER, BODY, {"type": "FOOTER", "text": "Reply STOP"}, BUTTONS)
-FULL_KEYS = ("header.1", "1", "2", "button.1")
-FULL_VALUES = ("May", "Ana", "10 %", "a?b=1")
+FULL_VALUES = {"header.1": "May", "1": "Ana", "2": "10 %", "button.1": "a?b=1"}
 
 
 def test_a_template_without_placeholders_is_sent_without_components() -> None:
-    assert message_body(template({"type": "BODY", "text": "Hello"}), (), (), "+65912", "id-1") == {
+    assert message_body(template({"type": "BODY", "text": "Hello"}), {}, "+65912", "id-1") == {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         "to": "+65912",
@@ -94,7 +96,7 @@ def test_a_template_without_placeholders_is_sent_without_components() -> None:
 
 
 def test_positional_values_go_by_order_and_a_button_by_its_index() -> None:
-    body = message_body(FULL, FULL_KEYS, FULL_VALUES, "+6591234567", "id-1")
+    body = message_body(FULL, FULL_VALUES, "+6591234567", "id-1")
     assert body["template"]["components"] == [
         {"type": "header", "parameters": [{"type": "text", "text": "May"}]},
         {
@@ -117,10 +119,8 @@ def test_named_values_carry_their_names_in_header_and_body() -> None:
         BUTTONS,
         parameter_format="NAMED",
     )
-    keys = ("header.month", "first_name", "button.1")
-    components = message_body(named, keys, ("May", "Ana", "x"), "+65912", "a")["template"][
-        "components"
-    ]
+    values = {"header.month": "May", "first_name": "Ana", "button.1": "x"}
+    components = message_body(named, values, "+65912", "a")["template"]["components"]
     assert [part["parameters"] for part in components] == [
         [{"type": "text", "text": "May", "parameter_name": "month"}],
         [{"type": "text", "text": "Ana", "parameter_name": "first_name"}],
@@ -144,13 +144,16 @@ def test_the_preview_shows_what_a_person_reads() -> None:
 
 
 def test_the_media_of_a_header_stands_in_the_preview_as_its_kind() -> None:
-    assert preview(template({"type": "HEADER", "format": "image"}, BODY), ("Ana", "tea")) == (
-        "(IMAGE)\n\nHi Ana, tea for you, Ana"
+    image = template({"type": "HEADER", "format": "image"}, BODY)
+    values = {"1": "Ana", "2": "tea"}
+    assert preview(image, values) == "(IMAGE)\n\nHi Ana, tea for you, Ana"
+    assert preview(image, {**values, "header": "https://a.example/b.jpg"}) == (
+        "(IMAGE https://a.example/b.jpg)\n\nHi Ana, tea for you, Ana"
     )
 
 
 def test_a_value_that_looks_like_a_placeholder_is_left_as_it_is() -> None:
-    assert preview(template(BODY), ("{{2}}", r"\1")) == r"Hi {{2}}, \1 for you, {{2}}"
+    assert preview(template(BODY), {"1": "{{2}}", "2": r"\1"}) == r"Hi {{2}}, \1 for you, {{2}}"
 
 
 TEXT = st.text(min_size=1).filter(str.strip)
@@ -160,12 +163,12 @@ TEXT = st.text(min_size=1).filter(str.strip)
 def test_every_value_of_a_row_arrives_in_the_body_unchanged_and_in_order(
     row: tuple[str, ...],
 ) -> None:
-    keys = [place.key for place in placeholders(FULL)]
-    sources = resolve_sources(FULL, {key: key for key in keys}, {}, keys)
+    keys = [place.key for place in placeholders(FULL) if not place.is_optional]
+    sources = resolve_sources(FULL, given_by({key: key for key in keys}, {}), keys)
     values = fill(sources, dict(zip(keys, row, strict=True)))
     assert values is not None
 
-    body = message_body(FULL, [source.key for source in sources], values, "+65912", "a")
+    body = message_body(FULL, values_of(sources, values), "+65912", "a")
 
     parts = json.loads(json.dumps(body))["template"]["components"]
     sent = [parameter["text"] for part in parts for parameter in part["parameters"]]

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.templates.model import Template, placeholders
-from wacoex_cli.templates.reading import find_template, in_metas_words, respondio_body
+from wacoex_cli.templates.model import Template, ValueKind, placeholders
+from wacoex_cli.templates.reading import find_template, in_metas_words
+from wacoex_cli.templates.respondio_components import respondio_body
 
 
 class Templates:
@@ -103,13 +104,17 @@ def template(**changes: Any) -> Template:
     return Template.from_meta(record)
 
 
+def needed(found: Template) -> list[str]:
+    return [place.key for place in placeholders(found) if not place.is_optional]
+
+
 def test_a_record_reads_as_one_of_meta_s() -> None:
     found = template()
 
     assert (found.name, found.language, found.template_id) == ("appointment", "en_US", "77")
     assert (found.status, found.category) == ("APPROVED", "UTILITY")
     assert (found.parameter_format, found.header_format) == ("POSITIONAL", "TEXT")
-    assert [place.key for place in placeholders(found)] == ["header.1", "1", "2", "button.1"]
+    assert needed(found) == ["header.1", "1", "2", "button.1"]
     assert (found.quality, found.rejected_reason) == (None, None)
 
 
@@ -124,9 +129,8 @@ def test_components_may_be_a_list_and_quality_may_be_told() -> None:
 
 
 def test_the_body_holds_the_template_s_own_text_beside_the_parameters() -> None:
-    body = respondio_body(
-        template(), ["header.1", "1", "2", "button.1"], ["Monday", "Ana", "Lim", "17"], 12
-    )
+    values = {"header.1": "Monday", "1": "Ana", "2": "Lim", "button.1": "17"}
+    body = respondio_body(template(), values, 12)
 
     def texts(*values: str) -> list[dict[str, str]]:
         return [{"type": "text", "text": value} for value in values]
@@ -178,9 +182,8 @@ def test_the_body_holds_the_template_s_own_text_beside_the_parameters() -> None:
 def test_named_placeholders_are_given_by_position_too() -> None:
     named = template(components=[{"type": "body", "text": "{{last}}, {{first}}"}])
 
-    [body] = respondio_body(named, ["last", "first"], ["Lim", "Ana"], 12)["message"]["template"][
-        "components"
-    ]
+    sent = respondio_body(named, {"last": "Lim", "first": "Ana"}, 12)
+    [body] = sent["message"]["template"]["components"]
 
     assert [parameter["text"] for parameter in body["parameters"]] == ["Lim", "Ana"]
 
@@ -188,7 +191,7 @@ def test_named_placeholders_are_given_by_position_too() -> None:
 def test_a_template_without_placeholders_has_no_parameters() -> None:
     plain = template(components=[{"type": "body", "text": "We are open."}])
 
-    sent = respondio_body(plain, [], [], 12)["message"]["template"]
+    sent = respondio_body(plain, {}, 12)["message"]["template"]
 
     assert sent["components"] == [{"type": "body", "text": "We are open."}]
 
@@ -215,5 +218,9 @@ def test_no_record_is_too_odd_to_be_read_or_left_out(odd: dict[str, Any], part: 
         read = in_metas_words(record)
         if read is not None:
             found = Template.from_meta(read)
-            keys = [place.key for place in placeholders(found)]
-            respondio_body(found, keys, keys, 12)
+            values: dict[str, Any] = {
+                place.key: [] if place.is_structure else "https://a.example"
+                for place in placeholders(found)
+                if place.kind is not ValueKind.MOMENT
+            }
+            respondio_body(found, values, 12)

@@ -214,11 +214,13 @@ def paths(at: PlainGroup) -> Iterator[CommandPath]:
 WORKING_VERBS = [
     "add",
     "adopt",
+    "archive",
     "backup",
     "break",
     "cancel",
     "confirm",
     "connect",
+    "delete",
     "discover",
     "edit",
     "import",
@@ -236,6 +238,7 @@ WORKING_VERBS = [
     "probe",
     "prune",
     "pull",
+    "push",
     "reconcile",
     "relink",
     "remove",
@@ -247,6 +250,7 @@ WORKING_VERBS = [
     "start",
     "subscribe",
     "time",
+    "upload",
     "use",
 ]
 

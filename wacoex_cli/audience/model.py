@@ -22,8 +22,10 @@ class SkipReason(StrEnum):
     DUPLICATE = "duplicate"
     OPTED_OUT = "opted_out"
     MISSING_PARAMETER = "missing_parameter"
+    BAD_PARAMETER = "bad_parameter"
     TOO_LONG = "too_long"
     EXCLUDED = "excluded"
+    NOT_CHOSEN = "not_chosen"
     COOLING_DOWN = "cooling_down"
     NO_CONTACT = "no_contact"
     NO_NUMBER = "no_number"
@@ -35,7 +37,8 @@ class SourceRow(NamedTuple):
     """One record of a recipients file. `line` is where it starts, counted from 1.
 
     `fault` says why nobody can be sent to by this record, whatever its number reads like.
-    `user_id` is what stands in the column of user ids.
+    `user_id` is what stands in the column of user ids. `is_chosen`: `--where` does not leave it
+    out.
     """
 
     line: int
@@ -43,6 +46,22 @@ class SourceRow(NamedTuple):
     values: Mapping[str, str]
     fault: str | None = None
     user_id: str = ""
+    is_chosen: bool = True
+
+
+class AudienceRule(NamedTuple):
+    """A rule of a plan (`--where ...`, `--exclude ...`) and how many rows it left out.
+
+    `doubts` are lines about cells that the rule could not read.
+    """
+
+    rule: str
+    left_out: int
+    doubts: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """The same for a program."""
+        return {"rule": self.rule, "left_out": self.left_out, "doubts": list(self.doubts)}
 
 
 class ListRecord(NamedTuple):

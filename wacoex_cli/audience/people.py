@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from wacoex_cli.audience.model import SourceRow
-    from wacoex_cli.audience.recipients_file import RecipientsFile
     from wacoex_cli.contacts.persons import Persons
 
 _AT_ONCE = 2_000
@@ -47,6 +46,8 @@ def named_in(row: SourceRow, country: str | None) -> NamedPerson:
     An id may stand in its own column or in that of the numbers. What stands in a column of ids and
     is none does not matter beside a number: programs number their own users too.
     """
+    if not row.is_chosen:
+        return NamedPerson(reason=SkipReason.NOT_CHOSEN)
     if row.fault is not None:
         return NamedPerson(reason=SkipReason.INVALID, detail=row.fault)
     phone = normalise(row.phone, country)
@@ -103,21 +104,20 @@ def _looked_up(persons: Persons, account: str, named: NamedPerson, known: set[st
 
 
 def excluded_names(
-    excluded: RecipientsFile, country: str | None, persons: Persons
+    title: str, rows: Iterable[SourceRow], country: str | None, persons: Persons
 ) -> Iterator[str]:
-    """The numbers (E.164) and `user_id:...` in a file of people to leave out.
+    """The numbers (E.164) and `user_id:...` of people to leave out; `title` names their source.
 
     Raises:
         UsageError: a row cannot be read: it might be somebody who is to be sent to.
     """
-    excluded.demand_certain_column()
-    for row in excluded:
+    for row in rows:
         if not (row.phone.strip() or row.user_id.strip()) and row.fault is None:
             continue
         named = named_in(row, country)
         if named.reason is not None:
             raise UsageError(
-                f"line {row.line} of {excluded.title} to exclude cannot be read: {named.detail}",
+                f"line {row.line} of {title} to exclude cannot be read: {named.detail}",
                 hint="correct or remove that line; nothing was planned",
                 code="invalid_phone",
             )

@@ -10,7 +10,7 @@ import stat
 import tempfile
 import unicodedata
 from collections import Counter
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self, cast
 
 from wacoex_cli.audience import formats
 from wacoex_cli.audience.delimited import read_delimited
@@ -18,10 +18,13 @@ from wacoex_cli.audience.model import ListNotes, Sheet, SourceRow
 from wacoex_cli.audience.ndjson import read_ndjson, refuse_array
 from wacoex_cli.audience.phone_cells import shortened
 from wacoex_cli.errors import UsageError
+from wacoex_cli.templates.values import is_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+_MOST_SHEETS = 5
 
 _WHATSAPP = """
     whatsapp; whatsapp number; whatsapp no; whatsapp phone; whatsapp phone number; phone whatsapp
@@ -95,7 +98,7 @@ def first_name(values: Mapping[str, str]) -> str | None:
     found = (
         value.strip() for column, value in values.items() if value and plain(column) in NAME_NAMES
     )
-    return next((value for value in found if value), None)
+    return next((value for value in found if not is_nothing(value)), None)
 
 
 _SHOWN_NAMES = ("phone", "phone_number", "mobile", "whatsapp", "msisdn", "tel", "number", "to")
@@ -421,3 +424,33 @@ def _sheet(
         hint="the first line names the columns, for example `phone,first_name`",
         code="no_header",
     )
+
+
+def list_text(data: Mapping[str, Any]) -> Iterator[str]:
+    """What a person should know about how the list was read, where it is not plain."""
+    if data["encoding"] == formats.WINDOWS:
+        yield "  the list is not UTF-8, so wacoex read it as Windows-1252: check the accents"
+    for title in data["title_lines"]:
+        yield f"  line {title['line']} above the header is left out: {title['text']}"
+    if data["user_id_column"] not in (None, data["phone_column"]):
+        yield f"  without a number, wacoex takes the user id in column `{data['user_id_column']}`"
+    if data["other_phone_columns"]:
+        others = ", ".join(f"`{name}`" for name in data["other_phone_columns"])
+        yield (
+            f"  wacoex takes the numbers from column `{data['phone_column']}`, not from {others};"
+            " `--phone-column` names another"
+        )
+    if data["other_sheets"]:
+        others = ", ".join(
+            f"`{sheet['name']}`{' (hidden)' if sheet['hidden'] else ''}"
+            for sheet in data["other_sheets"][:_MOST_SHEETS]
+        )
+        more = len(data["other_sheets"]) - _MOST_SHEETS
+        yield (
+            f"  sheet `{data['sheet']}` is read; not read: {others}"
+            f"{f' and {more} more' if more > 0 else ''}"
+        )
+    if n := data["hidden_rows"]["rows"]:
+        first = ", ".join(map(str, data["hidden_rows"]["first"]))
+        rows = "1 hidden row" if n == 1 else f"{n} hidden rows"
+        yield f"  {rows} of the sheet are in the plan too: {first}{', ...' if n > 5 else ''}"

@@ -66,12 +66,60 @@ class PlanOptions(NamedTuple):
         _option(
             "--param",
             "PLACEHOLDER=COLUMN",
-            "Fill a placeholder from a column: 1=first_name, header.1=city, button.0=code.",
+            "Fill a placeholder from a column: 1=first_name, header=picture, button.0=code.",
         ),
     ] = None
     text: Annotated[
         list[str] | None, _option("--text", "PLACEHOLDER=VALUE", "The same text for everybody.")
     ] = None
+    media: Annotated[
+        list[str] | None,
+        _option(
+            "--media",
+            "PLACEHOLDER=FILE",
+            "A picture, video or document: header=menu.jpg, header=https://..., header=id:123,"
+            " header=column:picture, card.0.header=menu.jpg.",
+        ),
+    ] = None
+    values: Annotated[
+        Path | None,
+        _option(
+            "--values",
+            "FILE",
+            "More values, out of a TOML, YAML or JSON file: carousels, products, places.",
+        ),
+    ] = None
+    default: Annotated[
+        list[str] | None,
+        _option(
+            "--default",
+            "PLACEHOLDER=VALUE",
+            "What to say where the cell of a person is empty: 1=there.",
+        ),
+    ] = None
+    format: Annotated[
+        list[str] | None,
+        _option(
+            "--format",
+            "PLACEHOLDER=FORMAT",
+            "title, upper, lower, first, trim, date:long, number or money:SGD;"
+            " several with commas: 1=first,title.",
+        ),
+    ] = None
+    locale: Annotated[
+        str | None,
+        _option(
+            "--locale",
+            "CODE",
+            "Read and write dates and numbers as in this language and country, such as en_SG.",
+        ),
+    ] = None
+    truncate: Annotated[
+        bool,
+        typer.Option(
+            "--truncate", help="Cut a value that is too long for Meta; else the person is skipped."
+        ),
+    ] = False
     name: Annotated[str | None, _option("--name", "TEXT", "A name to recognise it by.")] = None
     country: Annotated[
         str | None,
@@ -85,9 +133,29 @@ class PlanOptions(NamedTuple):
             "The column with the numbers (or user ids), if not recognised.",
         ),
     ] = None
+    where: Annotated[
+        str | None,
+        _option(
+            "--where",
+            "CONDITION",
+            "Send only to these rows: \"tier = 'gold' and last_order < 2026-10-01\".",
+        ),
+    ] = None
+    sources: Annotated[
+        list[str] | None,
+        _option(
+            "--from",
+            "SOURCE",
+            "Also people of broadcast:7:delivered,-replied or respondio:tag=vip. May be repeated.",
+        ),
+    ] = None
     exclude: Annotated[
-        list[Path] | None,
-        _option("--exclude", "FILE", "Send to nobody on this list. May be repeated."),
+        list[str] | None,
+        _option(
+            "--exclude",
+            "FILE|SOURCE",
+            "Send to nobody on this list, or of such a source; repeatable.",
+        ),
     ] = None
     max: Annotated[
         str | None,
@@ -239,27 +307,43 @@ def plan(
             "Send the first message to this number, yours, and wait for its status.",
         ),
     ] = None,
+    row: Annotated[
+        int | None,
+        typer.Option(
+            "--row",
+            metavar="LINE",
+            min=1,
+            help="Take this line of the list for --preview and --test, not the first.",
+        ),
+    ] = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
     """Check a list of recipients against a template and freeze it. Sends to nobody on the list.
 
-    With --test wacoex sends one message to the given number, after you say yes. It is a
-
-    separate broadcast with
-    the values of the first row. wacoex waits up to a minute for its status from the listener.
+    With --test wacoex sends one message to the given number, after you say yes. It is a separate
+    broadcast with the values of the first row. wacoex waits up to a minute for its status from the
+    listener.
     """
     from wacoex_cli.broadcast.plan import PlanOrder
     from wacoex_cli.broadcast.send import plan_and_try
 
     source = _one_list(recipients, file, "RECIPIENTS")
-    if source is None:
+    if source is None and not options.sources:
         raise UsageError(
             "which list? no file of recipients is given",
             hint="name it: wacoex broadcast plan customers.csv --template NAME --lang CODE",
             code="no_list",
         )
-    order = PlanOrder(source, **options._asdict(), dry_run=dry_run, first_rows=preview)
+    has_list = source is not None
+    order = PlanOrder(
+        source,
+        **options._asdict(),
+        dry_run=dry_run,
+        first_rows=preview,
+        row=row,
+        has_list=has_list,
+    )
     return plan_and_try(invocation, order, test, yes=yes)
 
 
@@ -300,11 +384,10 @@ def send(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Send a planned broadcast, or plan and send in one go with --to. Without an id, wacoex
+    """Send a planned broadcast, or plan and send in one go with --to.
 
-    sends the one planned broadcast of the channel. Ctrl-C once lets running requests finish and
-
-    prints how to continue; twice stops at once. A canary and quiet hours stay
+    Without an id, wacoex sends the one planned broadcast of the channel. Ctrl-C once lets running
+    requests finish and prints how to continue; twice stops at once. A canary and quiet hours stay
     with the broadcast: `resume` keeps to them too.
     """
     _check(invocation, options.rate, progress)
@@ -313,7 +396,9 @@ def send(
     from wacoex_cli.broadcast.send import plan_and_send
 
     order = send_order(**options._asdict(), yes=yes)
-    plan = PlanOrder(_one_list(to, file, "--to"), **planning._asdict(), dry_run=dry_run)
+    source = _one_list(to, file, "--to")
+    has_list = source is not None or not planning.sources
+    plan = PlanOrder(source, **planning._asdict(), dry_run=dry_run, has_list=has_list)
     return plan_and_send(invocation, broadcast_id, order, plan, retry_failed)
 
 
@@ -411,8 +496,8 @@ def _check(invocation: Invocation, rate: float | None, progress: str | None) -> 
 @contextlib.contextmanager
 def _up_to_date(invocation: Invocation) -> "Iterator[Workspace]":
     """The workspace, after broadcasts have learned what has come in."""
-    from wacoex_cli.broadcast.projection import bring_up_to_date
     from wacoex_cli.contacts.stops import follow
+    from wacoex_cli.ledger.projection import bring_up_to_date
 
     with invocation.open_workspace() as workspace:
         follow(workspace.state, workspace.settings.consent, workspace.clock.now())

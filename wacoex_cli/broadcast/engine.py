@@ -28,8 +28,7 @@ from wacoex_cli.broadcast.guards import (
     SendOrder,
     let_pass,
 )
-from wacoex_cli.broadcast.projection import bring_up_to_date, follow_category, project_known
-from wacoex_cli.broadcast.providers import SendingProvider, creating, judge, polling
+from wacoex_cli.broadcast.providers import SendingProvider, carrying, creating, judge, polling
 from wacoex_cli.contacts.stops import note_refusal
 from wacoex_cli.errors import StateError, UsageError, WacoexError, counted
 from wacoex_cli.foundation import generation, locks
@@ -52,6 +51,7 @@ from wacoex_cli.ledger.model import (
     lock_purpose,
     pace_key,
 )
+from wacoex_cli.ledger.projection import bring_up_to_date, follow_category, project_known
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import NotSent, Reply, Unclear
@@ -319,6 +319,7 @@ class Hooks:
     send: Callable[[Claim], Awaitable[Reply]]
     on_counts: Callable[[RunProgress], None]
     remote: str = "Meta"
+    is_ready: Callable[[Claim], bool] = lambda claim: True
 
 
 class _UnderWay(NamedTuple):
@@ -359,7 +360,7 @@ class Engine:
         self._unreachable_since: float | None = None
         self._stop: Stop | None = None
         self._abort = False
-        self._stopped = asyncio.Event()
+        self.stopped = asyncio.Event()
         self._has_slots = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -368,7 +369,7 @@ class Engine:
         if self._stop is None:
             self._stop = stop
         self._abort = self._abort or at_once
-        self._stopped.set()
+        self.stopped.set()
 
     def fail(self, error: BaseException) -> None:
         """Stop like that because of an error, which `run` then raises."""
@@ -417,7 +418,7 @@ class Engine:
             else:
                 seconds = TICK_SECONDS if self._is_busy() else IDLE_TICK_SECONDS
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopped.wait(), seconds)
+                    await asyncio.wait_for(self.stopped.wait(), seconds)
 
     def _is_busy(self) -> bool:
         return bool(self._claims or self._under_way or self._settled)
@@ -487,6 +488,7 @@ class Engine:
                 and now >= self._hold_until
                 and self._claims
                 and len(self._under_way) < self._window
+                and self._hooks.is_ready(self._claims[0])
             ):
                 # First the note, then the row: without a note nothing may leave.
                 self._hooks.note_departure(self._claims[0])
@@ -621,14 +623,16 @@ async def send(
         raise
     try:
         this_file = sender.broadcasts.state_id
-        mailer = provider.mailer(broadcast, this_file)
+        desk = provider.desk(state, clock)
+        mailer = provider.mailer(broadcast, this_file, desk)
         exchange = Exchange(state, presence, clock, run)
 
         def note_departure(claim: Claim) -> None:
             presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
 
+        remote, is_ready = provider.kind.known_as, mailer.is_ready
         engine = Engine(
-            Hooks(exchange, note_departure, mailer.deliver, on_counts, provider.kind.known_as),
+            Hooks(exchange, note_departure, mailer.deliver, on_counts, remote, is_ready),
             clock,
             Breaker(order.breaker_rows, order.breaker_share, order.breaker_limits),
             limit=order.limit,
@@ -643,6 +647,7 @@ async def send(
             async with (
                 meanwhile(_learn(state, clock, sender.rows), engine.fail),
                 creating(state, provider, broadcast, clock, engine.stop, engine.fail),
+                carrying(state, desk, broadcast, engine.stopped, engine.stop, engine.fail),
                 polling(state, provider.respondio, run.broadcast_id, clock, engine.fail) as poller,
             ):
                 stop = await engine.run()
@@ -660,10 +665,7 @@ async def send(
     try:
         is_settled = takeover.forget_settled(state, presence)
     finally:
-        if is_settled:
-            presence.leave()
-        else:
-            presence.abandon()
+        (presence.leave if is_settled else presence.abandon)()
     return sent
 
 

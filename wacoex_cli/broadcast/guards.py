@@ -149,7 +149,7 @@ def judge_canary(canary: Canary, counts: Counts, quiet_seconds: float) -> Wait |
         return Stop(f"{reason}: is anything listening? `--canary 0` continues anyway", 6)
     arrived = counts.of(RowState.SENT, *_ARRIVED)
     others = "".join(f", {words}: {n}" for words, n in held.items())
-    return Go(f"{CANARY_WORD}: {arrived} of {left} arrived, {refused + ambiguous} failed{others}")
+    return Go(f"{CANARY_WORD}: {arrived} of {left} confirmed, {refused + ambiguous} failed{others}")
 
 
 def _went_wrong(canary: Canary, counts: Counts) -> Stop:

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
-import math
 import sys
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from wacoex_cli.audience import recipients_file
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.audience.people import excluded_names, people_in
+from wacoex_cli.audience.people import people_in
 from wacoex_cli.audience.recipients_file import first_name
+from wacoex_cli.audience.wording import CellWording, with_defaults
+from wacoex_cli.broadcast.audience import AudienceOrder, gather, leave_out, rules_text
 from wacoex_cli.broadcast.checks import check_audience
+from wacoex_cli.broadcast.estimate import estimate, limit_share
 from wacoex_cli.broadcast.guards import check_overlap
-from wacoex_cli.broadcast.preflight import check_channel, check_same_api, messaged_lately
-from wacoex_cli.broadcast.projection import bring_up_to_date
+from wacoex_cli.broadcast.preflight import (
+    check_channel,
+    check_links,
+    check_possible,
+    messaged_lately,
+)
 from wacoex_cli.broadcast.providers import Means, SendingProvider, find_contacts, provider_for
 from wacoex_cli.broadcast.report import plan_data, plan_text
 from wacoex_cli.broadcast.takeover import demand_own_file
-from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.model import Channel, Provider
-from wacoex_cli.channels.store import Signs
 from wacoex_cli.contacts.persons import USER_ID_PREFIX, Persons, account_of_channel
 from wacoex_cli.contacts.stops import follow
-from wacoex_cli.errors import RefusedError, UsageError, WacoexError, counted
-from wacoex_cli.events.store import MAC, EventLog, catch_up
+from wacoex_cli.errors import UsageError
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.findings.model import worst_first
 from wacoex_cli.foundation import generation, locks
-from wacoex_cli.foundation.clock import Clock, to_text
+from wacoex_cli.foundation.clock import Clock
 from wacoex_cli.foundation.phone_numbers import assigned, check_country
-from wacoex_cli.inactivity.checks import standing_check
-from wacoex_cli.ledger.figures import Month
+from wacoex_cli.inactivity.checks import standing_check, zone_of
 from wacoex_cli.ledger.model import (
-    COOLING_DOWN,
     Broadcast,
     Planned,
     RowState,
@@ -46,25 +46,20 @@ from wacoex_cli.ledger.model import (
     lock_purpose,
     message_key,
 )
+from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.ledger.repeats import MessageComparison
 from wacoex_cli.ledger.rows import MessageKey, PlannedRow, Rows
-from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.ledger.store import Broadcasts, count_open_among
+from wacoex_cli.media.sources import MediaReader, given_media
 from wacoex_cli.platforms.error_codes import Outcome, classify
-from wacoex_cli.platforms.events import read_moment
-from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, contact_by
-from wacoex_cli.pressure.guard import DayGuard, PeopleGuard
+from wacoex_cli.pressure.guard import PeopleGuard, outlook
 from wacoex_cli.pressure.model import LIMITS, NO_PRESSURE, Pressure, kept_text, pressure_of
 from wacoex_cli.templates import rule
-from wacoex_cli.templates.rule import preview
+from wacoex_cli.templates.conversions import conversions, settle
+from wacoex_cli.templates.preview import preview
+from wacoex_cli.templates.values import ParameterSource, fill, given_by
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.render import Result
-from wacoex_cli.throughput.store import Paces
-from wacoex_cli.throughput.throttle import (
-    MESSAGES_PER_SECOND,
-    UNREPORTED_MESSAGES_PER_SECOND,
-    messaging_limit,
-    sending_seconds,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,7 +71,6 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.checks import StandingCheck
     from wacoex_cli.templates.model import Template
-    from wacoex_cli.templates.rule import ParameterSource
     from wacoex_cli.terminal.options import Invocation
 
 # Small enough that a broadcast running beside it gets its turn at the state file in time.
@@ -90,21 +84,6 @@ _ALL = "all"
 _STATES = {state.value: state for state in (RowState.FAILED, RowState.REJECTED)}
 _OUTCOMES = {outcome.value: outcome for outcome in (Outcome.RETRY, Outcome.ROW, Outcome.STOP)}
 _WORDS = (*_STATES, *_OUTCOMES, _ALL)
-
-
-def _leave_out(state: State, rows: Rows, order: PlanOrder, now: datetime) -> None:
-    """Skip, among the rows of a draft, everybody who is not to be sent to."""
-    for path in order.exclude or ():
-        with recipients_file.open_excluded(path, order.phone_column) as excluded:
-            names = excluded_names(excluded, order.country, Persons(state))
-            while batch := list(itertools.islice(names, _BATCH_ROWS)):
-                with state.transaction():
-                    rows.skip_excluded(batch)
-    with state.transaction():
-        rows.skip_opted_out()
-        rows.skip_cooling_down(now - COOLING_DOWN)
-        rows.skip_respelled()
-        rows.skip_same_people()
 
 
 class _CheckedRow(NamedTuple):
@@ -158,6 +137,7 @@ def _checked_rows(
     sources: tuple[ParameterSource, ...],
     order: PlanOrder,
     provider: Provider,
+    wording: CellWording,
 ) -> Iterator[_CheckedRow]:
     needs_contact = provider is Provider.RESPONDIO
     limits = rule.text_limits(template, sources)
@@ -167,11 +147,21 @@ def _checked_rows(
         phone = possible and (assigned(possible) or (possible if order.accept_possible else None))
         if possible is None and named.user_id:
             possible = phone = f"{USER_ID_PREFIX}{named.user_id}"
-        values = rule.fill(sources, source_row.values) if possible else None
         state, reason, detail = RowState.PENDING, named.reason, named.detail
+        values, unusable = None, None
+        if possible:
+            try:
+                values = fill(sources, source_row.values, wording.converts(possible))
+            except ValueError as error:
+                unusable = str(error)
+        if values and order.truncate and rule.beyond_limit(limits, values):
+            values = rule.cut_to_limits(limits, values)
+            wording.note_cut(number)
         is_by_id = named.phone is None and named.user_id is not None
         if is_by_id and why_not_by_id:
             reason, detail = SkipReason.NO_NUMBER, why_not_by_id
+        elif unusable:
+            reason, detail = SkipReason.BAD_PARAMETER, unusable
         elif possible and values is None:
             reason = SkipReason.MISSING_PARAMETER
             detail = rule.what_is_empty(sources, source_row.values)
@@ -181,6 +171,8 @@ def _checked_rows(
             reason, detail = SkipReason.UNKNOWN_RANGE, _IN_NO_RANGE
         if reason is not None:
             state = RowState.SKIPPED
+        else:
+            wording.note_defaults(number, source_row.values)
         shown = phone or possible
         row = PlannedRow(
             number,
@@ -212,9 +204,13 @@ def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
 class PlanOrder:
     """What is to be planned, from the command line to the draft. `source` None: standard input.
 
-    `param` and `text` are as they were typed, `parameters` and `texts` what they mean. `rate` is
-    in messages per second. `first_rows` of the rows to be sent are given back, to be looked at.
-    Nobody in the files of `exclude` is sent to. Who got the same message less than `repeat_hours`
+    `param`, `text` and `media` are as they were typed, `parameters` what they mean; `values` is
+    the file of others. Times without a zone are in `zone`. `default`, `format` and `locale` are for
+    `CellWording`; with `truncate` what is too long for Meta is cut, not skipped. `rate` is
+    in messages per second. `first_rows` of the rows to be sent are given back, to be looked at,
+    from the line `row` on. `sources` add people of `--from` to the list; without `has_list` there
+    is no list but them. Of all these only the rows are sent to that `where` chooses. Nobody of the
+    files and sources of `exclude` is sent to. Who got the same message less than `repeat_hours`
     ago is counted. With `create_contacts` people who are no contact at respond.io become one before
     they are sent to; else they are skipped. `accept_possible` lets numbers through whose range no
     numbering plan knows. `needs_certain_column` refuses a list of which two columns may hold the
@@ -226,10 +222,18 @@ class PlanOrder:
     language: str | None = None
     param: Sequence[str] | None = None
     text: Sequence[str] | None = None
+    media: Sequence[str] | None = None
+    values: Path | None = None
+    default: Sequence[str] | None = None
+    format: Sequence[str] | None = None
+    locale: str | None = None
+    truncate: bool = False
     name: str | None = None
     country: str | None = None
     phone_column: str | None = None
-    exclude: Sequence[Path] | None = None
+    where: str | None = None
+    sources: Sequence[str] | None = None
+    exclude: Sequence[str] | None = None
     create_contacts: bool = False
     accept_possible: bool = False
     max: str | None = None
@@ -238,11 +242,13 @@ class PlanOrder:
     per_day: str | None = None
     ramp: str | None = None
     needs_certain_column: bool = False
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
+    parameters: Sequence[ParameterSource] = ()
+    zone: str = "UTC"
     rate: float = 20.0
     dry_run: bool = False
     first_rows: int = 3
+    row: int | None = None
+    has_list: bool = True
     repeat_hours: float = 72.0
     pressure: Pressure = NO_PRESSURE
 
@@ -250,6 +256,24 @@ class PlanOrder:
     def limits(self) -> dict[str, str | None]:
         """The limits on messages to a person and in a day, as they were typed."""
         return {name: getattr(self, name) for name in LIMITS}
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is somebody to plan for."""
+        return self.source is not None or bool(self.sources)
+
+    @property
+    def audience(self) -> AudienceOrder:
+        """Whom it is for."""
+        return AudienceOrder(
+            self.source,
+            self.has_list,
+            tuple(self.sources or ()),
+            tuple(map(str, self.exclude or ())),
+            self.where,
+            self.phone_column,
+            self.needs_certain_column,
+        )
 
 
 async def plan(
@@ -283,14 +307,20 @@ async def plan(
             hint="leave `--create-contacts` out; it is for channels with --provider respondio",
             code="not_for_provider",
         )
-    with recipients_file.open_recipients(
-        order.source, stdin=stdin, phone_column=order.phone_column
-    ) as recipients:
-        if order.needs_certain_column:
-            recipients.demand_certain_column()
+    respondio = provider.respondio or (means or Means()).respondio
+    with await gather(state, channel, order.audience, respondio, stdin=stdin) as recipients:
         template = await provider.find_template(order.template or "", order.language or "")
-        rule.check_sendable(template)
-        sources = rule.resolve_sources(template, order.parameters, order.texts, recipients.columns)
+        rule.check_sendable(template, provider.kind)
+        given = [*order.parameters, *_in_file(order.values, template)]
+        converts = conversions(template, provider.kind, order.zone, clock.now())
+        resolved = rule.resolve_sources(template, given, recipients.columns)
+        defaults = _pairs("--default", "PLACEHOLDER=VALUE", order.default)
+        media = _media_reader(state, provider, channel, order, clock)
+        sources, of_media = await media.settle(template, with_defaults(resolved, defaults))
+        sources = settle(sources, converts := {**converts, **of_media})
+        formats = _pairs("--format", "PLACEHOLDER=FORMAT", order.format)
+        wording = CellWording(template, sources, formats, order.locale, converts)
+        rule.check_carried(template, sources, provider.kind)
         findings, tier = await check_channel(provider, channel, clock.now(), check_standing)
         presence = locks.Presence(state.path)
         try:
@@ -302,7 +332,7 @@ async def plan(
                     parameter_sources=json.dumps(
                         [source.to_json() for source in sources], ensure_ascii=False
                     ),
-                    recipients_file=str(order.source or "-"),
+                    recipients_file=order.audience.title,
                     provider=provider.kind,
                     api_base_url=provider.base_url,
                     rate=order.rate,
@@ -317,34 +347,32 @@ async def plan(
             key = message_key(draft.template, draft.parameter_sources)
             account = account_of_channel(state, channel.channel_id)
             people = people_in(recipients, order.country, Persons(state), account)
-            checked = _checked_rows(people, template, sources, order, provider.kind)
+            checked = _checked_rows(people, template, sources, order, provider.kind, wording)
             unknown_ranges = _read_rows(state, rows, checked, channel, key)
-            _leave_out(state, rows, order, clock.now())
+            rules = leave_out(state, rows, recipients.excluded, order.country, clock.now())
             PeopleGuard(state, draft, order.pressure, clock).leave_out()
             new_contacts = 0
             if provider.respondio is not None:
                 new_contacts = await find_contacts(
                     state, provider.respondio, broadcast_id, create=order.create_contacts
                 )
+            findings += await check_links(state, provider, draft, clock.now(), media.doubts)
             taken = messaged_lately(state, channel, clock.now())
             findings += check_audience(rows, channel, template.category, tier, taken, clock.now())
             overlap = MessageComparison(state, broadcast_id, order.repeat_hours, clock).look()
             findings += check_overlap(overlap, channel.name, clock.now())
             if not rows.count_open():
                 raise _nobody(rows.skip_reasons(), rows.first(RowState.SKIPPED, 1))
+            shown = _rows_to_show(rows, order)
             with state.transaction():
                 rows.count_again()
             broadcast = Broadcasts(state).get(broadcast_id)
-            estimated = await _estimate(
-                state, provider, channel, broadcast, means or Means(), clock
-            )
-            estimated["limit"] = _limit(tier, broadcast.recipients, taken)
-            estimated["days"] = DayGuard(state, broadcast, order.pressure, clock).days_for(
-                broadcast.recipients
-            )
-            estimated["limits"] = order.pressure.in_words()
+            estimated = await estimate(state, provider, channel, broadcast, means or Means(), clock)
+            estimated["limit"] = limit_share(tier, broadcast.recipients, taken)
+            estimated |= outlook(state, broadcast, order.pressure, clock)
             if not order.dry_run:
                 with state.transaction():
+                    media.keep()
                     Broadcasts(state).set_status(broadcast_id, Status.PLANNED)
                     generation.raise_counter(state)
                 generation.seal(state)
@@ -354,16 +382,47 @@ async def plan(
                 sources=sources,
                 skipped=rows.skip_reasons(),
                 skipped_rows=tuple(rows.first(RowState.SKIPPED, 20)),
-                first_rows=tuple(rows.first(RowState.PENDING, order.first_rows)),
+                first_rows=shown,
                 estimate=estimated,
                 findings=tuple(worst_first(findings)),
                 dry_run=order.dry_run,
                 notes=recipients.notes,
                 unknown_ranges=unknown_ranges,
                 new_contacts=new_contacts,
+                wording=wording.to_json(partial(count_open_among, state, broadcast_id)),
+                rules=(*filter(None, [recipients.condition]), *rules),
             )
         finally:
             _tidy(state, presence, clock)
+
+
+def _media_reader(
+    state: State, provider: SendingProvider, channel: Channel, order: PlanOrder, clock: Clock
+) -> MediaReader:
+    """What reads the files that messages show; a list names them beside itself, or beside us."""
+    beside = [order.source.parent] if order.source else []
+    meta = provider.meta if provider.kind is Provider.META else None
+    return MediaReader(state, clock, [*beside, Path.cwd()], meta, channel.phone_number_id)
+
+
+def _rows_to_show(rows: Rows, order: PlanOrder) -> tuple[Row, ...]:
+    """The first rows that are sent to, from the line of `--row` on; that one must be among them."""
+    line = order.row or 0
+    shown = rows.first(RowState.PENDING, order.first_rows, line)
+    if order.row is None or (shown and shown[0]["line"] == line):
+        return tuple(shown)
+    left_out = [row for row in rows.first(RowState.SKIPPED, 1, line) if row["line"] == line]
+    why = "there is no such row"
+    if left_out:
+        [row] = left_out
+        detail = f": {row['detail']}" if row["detail"] else ""
+        why = f"it gets no message ({row['reason']}{detail})"
+    raise UsageError(
+        f"`--row {line}` cannot be shown: {why}; nothing was planned",
+        hint="give the line of the list, as the plan and `broadcast report --csv` show it;"
+        " the header is line 1",
+        code="no_such_row",
+    )
 
 
 def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
@@ -374,6 +433,8 @@ def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
     hint = "add a person who can get it; `wacoex optout list` shows who opted out"
     if SkipReason.USERNAME in skipped or SkipReason.NO_NUMBER in skipped:
         hint = "put their phone numbers into the list; see: wacoex explain usernames"
+    elif SkipReason.NOT_CHOSEN in skipped:
+        hint = "`--where` left rows out: compare its values with the cells of the list"
     elif SkipReason.INVALID in skipped:
         hint = "numbers need + and the country code, or `--country` for numbers without it"
     elif SkipReason.UNKNOWN_RANGE in skipped:
@@ -383,6 +444,15 @@ def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
         hint=hint if skipped else "write one person per line below the header",
         code="no_recipients",
     )
+
+
+def _in_file(path: Path | None, template: Template) -> Sequence[ParameterSource]:
+    """What a file of values says; most broadcasts have none, and need no parser."""
+    if path is None:
+        return ()
+    from wacoex_cli.templates.values_file import sources_in
+
+    return sources_in(path, template)
 
 
 def plan_broadcast(
@@ -405,8 +475,12 @@ def plan_broadcast(
     order = replace(
         order,
         source=None if order.source == Path("-") else order.source,
-        parameters=_pairs("--param", "PLACEHOLDER=COLUMN", order.param),
-        texts=_pairs("--text", "PLACEHOLDER=VALUE", order.text),
+        parameters=given_by(
+            _pairs("--param", "PLACEHOLDER=COLUMN", order.param),
+            _pairs("--text", "PLACEHOLDER=VALUE", order.text),
+        )
+        + given_media(order.media),
+        zone=zone_of(workspace, channel),
         country=check_country(order.country) if order.country else None,
         repeat_hours=workspace.settings.repeat_hours,
         pressure=pressure_of(
@@ -433,16 +507,13 @@ def show_plan(planned: Planned, trial: Trial | None = None, *, is_brief: bool = 
         {
             "line": row["line"],
             "phone": row["phone"],
-            "text": preview(planned.template, json.loads(row["parameters"])),
+            "text": preview(planned.template, planned.values_in(row)),
         }
         for row in planned.first_rows
     ]
     data["test"] = trial.to_json() if trial else None
-    text = [*plan_text(data, planned.findings, is_brief=is_brief)]
-    if limits := planned.estimate["limits"]:
-        text.append(f"limits: {limits}")
-    if (days := planned.estimate["days"]) != 1:
-        text.append(f"it takes {days} days at least; `send --wait` goes on by itself each day")
+    data["rules"] = [left_out.to_json() for left_out in planned.rules]
+    text = [*plan_text(data, planned.findings, is_brief=is_brief), *rules_text(planned.rules)]
     if trial is None:
         return Result(data, text)
     if trial.state and not trial.errors:
@@ -500,7 +571,7 @@ async def _plan_retry(
         while row:
             with state.transaction():
                 row = rows.copy_failed(source, wanted, max(row, 0), _BATCH_ROWS)
-        _leave_out(state, rows, PlanOrder(), clock.now())
+        leave_out(state, rows, (), None, clock.now())
         retried = store.get(broadcast_id)
         limits = pressure_of(retried.pressure, settings._asdict())
         PeopleGuard(state, retried, limits, clock).leave_out()
@@ -598,8 +669,8 @@ def plan_again(
         CredentialError, RefusedError: respond.io could not be asked for its contacts.
     """
     provider = provider_for(workspace, channel)
-    check_same_api(provider, channel, source)
     state, clock = workspace.state, workspace.clock
+    check_possible(provider, channel, source, clock.now())
     broadcast, skipped, first_rows = workspace.run(
         _plan_retry(
             state,
@@ -617,179 +688,3 @@ def plan_again(
         f" {broadcast.recipients}{left_out}"
     )
     return broadcast, first_rows
-
-
-@dataclass(frozen=True)
-class SendingWay:
-    """How long one provider takes. Rates in messages per second."""
-
-    provider: Provider
-    messages_per_second: float
-    seconds: float
-    why: str
-
-    def to_json(self) -> dict[str, object]:
-        """An entry of `ways` of the estimate."""
-        return {
-            "provider": self.provider.value,
-            "messages_per_second": self.messages_per_second,
-            "seconds": round(self.seconds, 1),
-            "why": self.why,
-        }
-
-
-def way_through(
-    state: State,
-    provider: SendingProvider,
-    broadcast_id: int,
-    people: int,
-    rate: float,
-    clock: Clock,
-) -> SendingWay:
-    """How long a provider takes for so many people of a broadcast, at `rate` at most."""
-    allowed, why = MESSAGES_PER_SECOND, "Meta's limit for a number in Coexistence"
-    if provider.endpoint is not None:
-        stored = (
-            Paces(state).load(provider.endpoint, UNREPORTED_MESSAGES_PER_SECOND, clock).told_limit
-        )
-        limit = provider.told_limit() or stored
-        allowed = min(allowed, limit or UNREPORTED_MESSAGES_PER_SECOND)
-        why = f"what {provider.kind.known_as} says it allows"
-        if limit is None:
-            why = f"until {provider.kind.known_as} says how much it allows"
-    if rate < allowed:
-        allowed, why = rate, "the rate that you set"
-    seconds = sending_seconds(people, allowed)
-    if provider.respondio is not None:
-        new_contacts = Rows(state, broadcast_id).count_without_contact()
-        creating = new_contacts / provider.respondio.calls_per_second(CREATING)
-        if creating > seconds:
-            new = counted(new_contacts, "contact")
-            seconds, why = creating, f"{why}; creating {new} takes longer"
-    return SendingWay(provider.kind, allowed, seconds, why)
-
-
-_ASKING_SECONDS = 10.0
-
-# Of more people than these, what can be asked in that time would show next to nothing.
-_WORTH_ASKING = 500
-
-_AT_ONCE = 5
-
-
-@dataclass(frozen=True)
-class NewMacs:
-    """People who were not active this month, as far as anybody knows: at most so many.
-
-    `active` are those of the list whom events and broadcasts know as active; of the rest `asked`
-    were looked up at respond.io, which knew `active_there` as active. `created` are no contacts
-    yet, so they are new for certain.
-    """
-
-    recipients: int
-    active: int
-    created: int = 0
-    looked_up: int = 0
-    active_there: int = 0
-
-    @property
-    def most(self) -> int:
-        """The new ones, those included about whom nothing is known."""
-        return self.recipients - self.active - self.active_there
-
-    def to_json(self) -> dict[str, object]:
-        """The `new_macs_basis` of the estimate."""
-        return {
-            "active_by_events": self.active,
-            "asked_at_respondio": self.looked_up,
-            "active_by_respondio": self.active_there,
-            "not_known": max(0, self.recipients - self.active - self.created - self.looked_up),
-        }
-
-
-async def _estimate(
-    state: State,
-    provider: SendingProvider,
-    channel: Channel,
-    broadcast: Broadcast,
-    means: Means,
-    clock: Clock,
-) -> dict[str, Any]:
-    """How long either way takes, and how many are new at respond.io.
-
-    With its API in `means` it is asked for up to ten seconds, unless too many are new.
-    """
-    number, people, rate = broadcast.broadcast_id, broadcast.recipients, broadcast.rate
-    ways = [
-        way_through(state, way, number, people, rate, clock) for way in (provider, *means.others)
-    ]
-    catch_up(state, (CHANNELS, MAC), clock)
-    begins = clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    month = Month(state, number, channel, Signs(state).addresses_for(channel), begins)
-    new_contacts = Rows(state, number).count_without_contact()
-    macs = NewMacs(people, month.count_active(), new_contacts)
-    respondio = means.respondio
-    if respondio is not None and 0 < macs.most - new_contacts <= _WORTH_ASKING:
-        most = int(_ASKING_SECONDS * respondio.calls_per_second("contact/channels"))
-        looked_up, active = await _ask(respondio, month.unknown(most), begins, clock)
-        macs = replace(macs, looked_up=looked_up, active_there=active)
-    return {
-        "rate": ways[0].messages_per_second,
-        "seconds": round(ways[0].seconds, 1),
-        "finish_at": to_text(clock.now() + timedelta(seconds=ways[0].seconds)),
-        "new_macs": macs.most,
-        "new_macs_basis": macs.to_json(),
-        "ways": [way.to_json() for way in ways],
-    }
-
-
-def _limit(tier: object, people: int, used: int) -> dict[str, object]:
-    """The portfolio's limit of people in 24 hours, and how much of it this broadcast takes."""
-    limit = messaging_limit(tier)
-    why = None
-    if limit is None:
-        why = "Meta has not said it" if tier is None else f"Meta says {tier}"
-    elif limit == math.inf:
-        why = "unlimited"
-    return {
-        "messaging_limit": None if limit in (None, math.inf) else int(limit),
-        "used_in_24_hours": used,
-        "share": None if limit is None else round(people / limit, 4),
-        "why": why,
-    }
-
-
-async def _ask(
-    respondio: RespondIO, phones: Sequence[str], begins: datetime, clock: Clock
-) -> tuple[int, int]:
-    """How many were asked about, and how many of them were active since `begins`.
-
-    What goes wrong ends the asking: it is an estimate, no reason to plan nothing.
-    """
-    looked_up = active = 0
-    until, since = clock.monotonic() + _ASKING_SECONDS, to_text(begins)
-    for start in range(0, len(phones), _AT_ONCE):
-        if clock.monotonic() >= until:
-            break
-        part = phones[start : start + _AT_ONCE]
-        try:
-            last = await asyncio.gather(*(_last_message_at(respondio, phone) for phone in part))
-        except WacoexError:
-            break
-        looked_up += len(part)
-        active += sum(at is not None and at >= since for at in last)
-    return looked_up, active
-
-
-async def _last_message_at(respondio: RespondIO, phone: str) -> str | None:
-    """When somebody's last message on any channel was, either way; None for no contact."""
-    try:
-        channels = await respondio.contact_channels(contact_by(phone))
-    except RefusedError as error:
-        if error.code != NOT_FOUND:
-            raise
-        return None
-    return max(
-        filter(None, (read_moment(channel.get("lastMessageTime")) for channel in channels)),
-        default=None,
-    )

@@ -10,28 +10,25 @@ import contextlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast.projection import TemplateNews, note_category, reason_of, template_news
 from wacoex_cli.broadcast.providers import SendingProvider
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_mended, wait_for
 from wacoex_cli.channels.facts import Connection, ConnectionState
 from wacoex_cli.channels.look import hides_number, read_review
-from wacoex_cli.channels.model import (
-    BUSINESS_NAME,
-    Channel,
-    Fact,
-    Provider,
-    values_of,
-)
+from wacoex_cli.channels.model import BUSINESS_NAME, Channel, Fact, Provider, values_of
 from wacoex_cli.contacts.store import is_marketing
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError, counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.ledger import figures
-from wacoex_cli.ledger.model import COOLING_DOWN, Broadcast, Status
+from wacoex_cli.ledger.model import COOLING_DOWN, OPEN_STATES, Broadcast, Claim, RowState, Status
+from wacoex_cli.ledger.projection import TemplateNews, note_category, reason_of, template_news
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.media.links import LOOKED_AT
+from wacoex_cli.media.places import NO_MEDIA, places_in
+from wacoex_cli.media.store import MediaStore
 from wacoex_cli.partners.checks import check_account
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.templates.changes import (
@@ -44,16 +41,23 @@ from wacoex_cli.templates.changes import (
     check_still_as_planned,
     check_unread,
 )
+from wacoex_cli.templates.conversions import offer_ends
 from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.values import ParameterSource
+from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
-    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.checks import StandingCheck
 
 _LOOK_EVERY_SECONDS, _REREAD_SECONDS = 1.0, 600.0
 _BAD_TOKEN = 190
+_MOST_SHOWN = 5
+_SHOWN_REQUESTS = 3
+_OPEN = [state.value for state in OPEN_STATES]
 _FIELDS = (*SENDING_FIELDS, "last_onboarded_time", BUSINESS_NAME)
 
 
@@ -93,6 +97,87 @@ async def check_channel(
     return [*known, *wait_for(known, found)], limit
 
 
+def show_requests(
+    workspace: Workspace,
+    provider: SendingProvider,
+    broadcast: Broadcast,
+    rows: Sequence[Row] | None,
+) -> Result:
+    """The exact requests of the first three rows, with the token hidden. Nothing is sent."""
+    store = Rows(workspace.state, broadcast.broadcast_id)
+    if rows is None:
+        waiting = (RowState.RETRY, RowState.PENDING)
+        rows = [row for state in waiting for row in store.first(state, _SHOWN_REQUESTS)]
+    state_id, now = Broadcasts(workspace.state).state_id, workspace.clock.now()
+    desk = provider.desk(workspace.state, workspace.clock, only_shows=True)
+    mailer = provider.mailer(broadcast, state_id, desk)
+    requests: list[dict[str, Any]] = []
+    text = []
+    for row in rows[:_SHOWN_REQUESTS]:
+        claim = Claim(row["row"], row["phone"], row["parameters"], row["attempts"] + 1, 1, now)
+        url, body = mailer.request(claim)
+        headers = {"Authorization": "Bearer ****", "Content-Type": "application/json"}
+        request = {"line": row["line"], "method": "POST", "url": url, "headers": headers}
+        requests.append({**request, "body": body})
+        text += [f"line {row['line']}: POST {url}", json.dumps(body, ensure_ascii=False, indent=2)]
+    head = f"would send to {counted(broadcast.recipients, 'person')}; requests: {len(requests)}"
+    data = {"dry_run": True, "recipients": broadcast.recipients, "requests": requests}
+    return Result(data, (head, *text))
+
+
+async def check_media(
+    state: State, provider: SendingProvider, broadcast: Broadcast, clock: Clock
+) -> list[Finding]:
+    """WX514: a file that messages show is gone or changed, or a link to one does not work."""
+    places, now = places_in(broadcast.template, broadcast.parameter_sources), clock.now()
+    found = list[Finding]()
+    if places != NO_MEDIA and (desk := provider.desk(state, clock, only_shows=True)):
+        held = MediaStore(state).named_in(broadcast.broadcast_id, places.in_rows, _OPEN)
+        wrong = await asyncio.to_thread(desk.unusable, places.hashes | held, now)
+        found += _of_files(wrong, "file", broadcast.channel, to_text(now))
+    return found + await check_links(state, provider, broadcast, now)
+
+
+async def check_links(
+    state: State,
+    provider: SendingProvider,
+    broadcast: Broadcast,
+    now: datetime,
+    doubts: Mapping[str, str] = {},
+) -> list[Finding]:
+    """WX514: a link to a file does not work, or there are `doubts` about files, by their names.
+
+    Of more than 20 different links in a list 20 are looked at.
+    """
+    places, store = places_in(broadcast.template, broadcast.parameter_sources), MediaStore(state)
+    wrong: dict[str, str] = {}
+    if provider.links is not None:
+        for link, form in places.links:
+            wrong |= await provider.links.problems([link], form)
+        for place, form in places.in_rows.items():
+            links = store.links_in(broadcast.broadcast_id, place, _OPEN, LOOKED_AT)
+            wrong |= await provider.links.problems(links, form)
+    seen = to_text(now)
+    doubtful = _of_files(doubts, "doubt", broadcast.channel, seen, Severity.INFO)
+    return _of_files(wrong, "link", broadcast.channel, seen) + doubtful
+
+
+def _of_files(
+    wrong: Mapping[str, str],
+    case: str,
+    channel: str,
+    seen: str,
+    severity: Severity = Severity.CRITICAL,
+) -> list[Finding]:
+    if not wrong:
+        return []
+    shown = [f"{name}: {why}" for name, why in wrong.items()][:_MOST_SHOWN]
+    if len(wrong) > len(shown):
+        shown.append(f"and {len(wrong) - len(shown)} more")
+    facts = [Evidence(text, "this machine", seen) for text in shown]
+    return [Finding("WX514", severity, channel, facts, case=case, count=len(wrong))]
+
+
 def messaged_lately(state: State, channel: Channel, now: datetime) -> int:
     """People the number had messages accepted for in the last 24 h: what Meta's limit counts."""
     return figures.taken_since(state, channel.phone, now - timedelta(hours=24))
@@ -117,11 +202,13 @@ async def read_template(provider: SendingProvider, broadcast: Broadcast) -> Temp
         return error
 
 
-def check_same_api(provider: SendingProvider, channel: Channel, broadcast: Broadcast) -> None:
-    """Refuse a broadcast that was planned for another API than the one configured now.
+def check_possible(
+    provider: SendingProvider, channel: Channel, broadcast: Broadcast, now: datetime
+) -> None:
+    """Refuse a broadcast that was planned for another API, or whose offer ended meanwhile.
 
     Raises:
-        RefusedError: with what to set back.
+        RefusedError: with what to set back, or to plan again.
     """
     if broadcast.provider is not provider.kind:
         raise RefusedError(
@@ -137,6 +224,13 @@ def check_same_api(provider: SendingProvider, channel: Channel, broadcast: Broad
             f" but now {provider.base_url} is configured",
             hint=f"set `{provider.base_url_variable}` back, or plan the broadcast again",
             code="other_api",
+        )
+    ends = offer_ends(map(ParameterSource.from_json, json.loads(broadcast.parameter_sources)))
+    if ends is not None and ends <= now:
+        raise RefusedError(
+            f"the offer of broadcast {broadcast.broadcast_id} ended at {to_text(ends)}",
+            hint="plan the broadcast again with a later `offer.expires_at`",
+            code="offer_over",
         )
 
 

@@ -34,6 +34,7 @@ from wacoex_cli.foundation.workspace import meanwhile
 from wacoex_cli.ledger.model import (
     HELD_BACK,
     LONGEST_RETRY_IN_RUN,
+    OPEN_STATES,
     Broadcast,
     Claim,
     OnItsWay,
@@ -46,9 +47,21 @@ from wacoex_cli.ledger.model import (
 )
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.media.links import LinkChecker, is_loopback
+from wacoex_cli.media.places import NO_MEDIA, MediaPlaces, places_in, places_of
+from wacoex_cli.media.store import MediaStore
+from wacoex_cli.media.upload import MediaDesk
 from wacoex_cli.partners.checks import check_drift
 from wacoex_cli.partners.rule import at_respondio
-from wacoex_cli.platforms.answers import Declined, NotSent, Refused, Reply, Taken, Unclear
+from wacoex_cli.platforms.answers import (
+    Declined,
+    NotSent,
+    Postponed,
+    Refused,
+    Reply,
+    Taken,
+    Unclear,
+)
 from wacoex_cli.platforms.error_codes import Outcome, classify, retry_delay_seconds
 from wacoex_cli.platforms.events import Source, meta_code
 from wacoex_cli.platforms.respondio import (
@@ -60,9 +73,11 @@ from wacoex_cli.platforms.respondio import (
     each_page,
     identity,
 )
+from wacoex_cli.templates.components import direct, message_body
 from wacoex_cli.templates.model import Template
-from wacoex_cli.templates.reading import RespondIOTemplates, find_template, respondio_body
-from wacoex_cli.templates.rule import message_body
+from wacoex_cli.templates.reading import RespondIOTemplates, find_template
+from wacoex_cli.templates.respondio_components import respondio_body
+from wacoex_cli.templates.values import ParameterSource, values_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -91,6 +106,8 @@ _ASKED_AGAIN_AFTER_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 300.0
 _IDLE_SECONDS = 0.5
 
 _NOT_SENT_WAIT_SECONDS = 1.0
+_POSTPONED_SECONDS = 1.0
+_OPEN = [one.value for one in OPEN_STATES]
 
 _TOO_MANY_REQUESTS, _BEING_PROCESSED, _UNKNOWN_CONTACT = 429, 449, 404
 
@@ -106,7 +123,7 @@ class SendingProvider(ABC):
     `endpoint` names the limit that it keeps besides that of the number, shared by everybody who
     uses the same account there; None when it keeps none. `respondio` is respond.io's API, where
     that is the way; `meta` is Meta's, where it can be asked, and `limit_error` says why
-    Meta gave no limit.
+    Meta gave no limit. `links` looks at links to files, where there is a network to do so.
     """
 
     kind: Provider
@@ -116,6 +133,7 @@ class SendingProvider(ABC):
     respondio: RespondIO | None = None
     meta: Meta | None = None
     limit_error: WacoexError | None = None
+    links: LinkChecker | None = None
 
     def told_limit(self) -> float | None:
         """Messages per second that the endpoint said it allows; None while it has not."""
@@ -138,24 +156,44 @@ class SendingProvider(ABC):
         """Open a few connections: a cold one brings its message two round trips late."""
 
     @abstractmethod
-    def mailer(self, broadcast: Broadcast, state_id: str) -> Mailer:
-        """What makes and delivers the messages of one broadcast."""
+    def mailer(self, broadcast: Broadcast, state_id: str, desk: MediaDesk | None = None) -> Mailer:
+        """What makes and delivers the messages of one broadcast; `desk` has the ids of files."""
+
+    def desk(self, state: State, clock: Clock, *, only_shows: bool = False) -> MediaDesk | None:
+        """What uploads files for this channel; None where they cannot be uploaded."""
+        return None
 
 
 @dataclass(frozen=True)
 class Mailer:
     """Makes and delivers the messages of one broadcast.
 
-    `request` gives the exact request of one row, without its headers.
+    `request` gives the exact request of one row, without its headers. Files of messages are those
+    at `places`, with ids of the `desk`.
     """
 
     request: Callable[[Claim], Request]
     post: Callable[[Claim, dict[str, Any]], Awaitable[Reply]]
+    places: MediaPlaces = NO_MEDIA
+    desk: MediaDesk | None = None
+
+    def is_ready(self, claim: Claim) -> bool:
+        """Whether the files of a message have ids that can be used; they may be on their way."""
+        return self.desk is None or not self.desk.lacks(self._files(claim))
 
     async def deliver(self, claim: Claim) -> Reply:
         """Send one message in one single try; never raises for what the network does."""
+        if not self.is_ready(claim):
+            return Postponed("a file of it is being uploaded again")
+        used = self.desk.used_in(self._files(claim)) if self.desk else {}
         _, body = self.request(claim)
-        return await self.post(claim, body)
+        reply = await self.post(claim, body)
+        if self.desk and self.desk.has_ended(used, reply):
+            return Postponed("the id of a file had ended at Meta; it is uploaded again")
+        return reply
+
+    def _files(self, claim: Claim) -> list[str]:
+        return self.places.references(json.loads(claim.parameters))
 
 
 class MetaProvider(SendingProvider):
@@ -188,18 +226,28 @@ class MetaProvider(SendingProvider):
         reads = (self._meta.phone_number(number, ("id",)) for _ in range(WARM_CONNECTIONS))
         await asyncio.gather(*reads, return_exceptions=True)
 
-    def mailer(self, broadcast: Broadcast, state_id: str) -> Mailer:
+    def desk(self, state: State, clock: Clock, *, only_shows: bool = False) -> MediaDesk | None:
+        """What uploads files for the messages of the number."""
+        number = self._channel.demand_phone_number_id()
+        return MediaDesk(state, self._meta, number, clock, only_shows=only_shows)
+
+    def mailer(self, broadcast: Broadcast, state_id: str, desk: MediaDesk | None = None) -> Mailer:
         """What posts to the number's `messages`."""
         number = self._channel.demand_phone_number_id()
-        template, keys = _frozen(broadcast)
+        template, sources = _frozen(broadcast)
+        resolve = desk.resolve if desk else direct
+        places = places_of(template, sources)
 
         def request(claim: Claim) -> Request:
             name = attempt_id(state_id, broadcast.broadcast_id, claim.row, claim.attempt)
-            values = json.loads(claim.parameters)
-            body = message_body(template, keys, values, claim.phone, name)
+            values = values_of(sources, json.loads(claim.parameters))
+            body = message_body(template, values, claim.phone, name, resolve)
             return self._meta.messages_url(number), body
 
-        return Mailer(request, lambda claim, body: self._meta.send_message(number, body))
+        async def post(claim: Claim, body: dict[str, Any]) -> Reply:
+            return await self._meta.send_message(number, body)
+
+        return Mailer(request, post, places, desk if places != NO_MEDIA else None)
 
 
 class RespondIOProvider(SendingProvider):
@@ -282,13 +330,14 @@ class RespondIOProvider(SendingProvider):
     async def warm_up(self) -> None:
         """Nothing: at its rates a cold connection does not matter, and reads are rationed."""
 
-    def mailer(self, broadcast: Broadcast, state_id: str) -> Mailer:
-        """What posts to the `message` of each contact."""
+    def mailer(self, broadcast: Broadcast, state_id: str, desk: MediaDesk | None = None) -> Mailer:
+        """What posts to the `message` of each contact; files are links there."""
         number, respondio = self._channel.demand_respondio_channel_id(), self._api
-        template, keys = _frozen(broadcast)
+        template, sources = _frozen(broadcast)
 
         def request(claim: Claim) -> Request:
-            body = respondio_body(template, keys, json.loads(claim.parameters), number)
+            values = values_of(sources, json.loads(claim.parameters))
+            body = respondio_body(template, values, number)
             return respondio.messages_url(contact_by(claim.phone)), body
 
         return Mailer(
@@ -303,13 +352,17 @@ def provider_for(workspace: Workspace, channel: Channel) -> SendingProvider:
         CredentialError: there is no token for it.
     """
     settings = workspace.settings_for(channel.name)
+    made: SendingProvider
     if channel.provider is Provider.META:
-        return MetaProvider(meta_for(workspace, channel), channel, settings.meta_base_url)
-    meta = None
-    if workspace.secrets.find("meta-token", channel.name) is not None:
-        meta = meta_for(workspace, channel)
-    respondio = respondio_for(workspace, channel)
-    return RespondIOProvider(respondio, channel, settings.respondio_base_url, meta)
+        made = MetaProvider(meta_for(workspace, channel), channel, settings.meta_base_url)
+    else:
+        meta = None
+        if workspace.secrets.find("meta-token", channel.name) is not None:
+            meta = meta_for(workspace, channel)
+        respondio = respondio_for(workspace, channel)
+        made = RespondIOProvider(respondio, channel, settings.respondio_base_url, meta)
+    made.links = LinkChecker(workspace.http, only_loopback=is_loopback(made.base_url))
+    return made
 
 
 @dataclass(frozen=True)
@@ -342,9 +395,9 @@ def means_of(workspace: Workspace, channel: Channel) -> Means:
     return Means(others, respondio)
 
 
-def _frozen(broadcast: Broadcast) -> tuple[Template, list[str]]:
+def _frozen(broadcast: Broadcast) -> tuple[Template, list[ParameterSource]]:
     template = Template.from_json(json.loads(broadcast.template))
-    return template, [source["key"] for source in json.loads(broadcast.parameter_sources)]
+    return template, list(map(ParameterSource.from_json, json.loads(broadcast.parameter_sources)))
 
 
 @dataclass(frozen=True)
@@ -377,6 +430,9 @@ def judge(claim: Claim, reply: Reply, now: datetime) -> ReplyEffect:
         return ReplyEffect(settled, hold_seconds=reply.retry_after_seconds or 0.0)
     if isinstance(reply, NotSent):
         wait = _NOT_SENT_WAIT_SECONDS * 4 ** (claim.tries_in_run - 1)
+        return ReplyEffect(_retry(claim, now + timedelta(seconds=wait), detail=reply.reason))
+    if isinstance(reply, Postponed):
+        wait = _POSTPONED_SECONDS * claim.tries_in_run
         return ReplyEffect(_retry(claim, now + timedelta(seconds=wait), detail=reply.reason))
     if isinstance(reply, Declined):
         return _judge_declined(claim, reply, now)
@@ -493,6 +549,45 @@ async def creating(
         return
     making = _create_all(state, provider.respondio, broadcast.broadcast_id, clock, on_stop)
     async with meanwhile(making, on_failure):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def carrying(
+    state: State,
+    desk: MediaDesk | None,
+    broadcast: Broadcast,
+    stopped: asyncio.Event,
+    on_stop: Callable[[Stop], None],
+    on_failure: Callable[[BaseException], None],
+) -> AsyncIterator[None]:
+    """First upload the files of the rows that are to be sent, then keep their ids alive.
+
+    What makes that impossible stops the broadcast, before its first row if it can. `stopped` ends
+    the uploading too.
+    """
+    places = places_in(broadcast.template, broadcast.parameter_sources)
+    if desk is None or places == NO_MEDIA:
+        yield
+        return
+
+    async def guarded(work: Awaitable[None]) -> None:
+        try:
+            await work
+        except WacoexError as error:
+            on_stop(Stop(error.message, error.exit_status, None, error.hint or ""))
+
+    held = MediaStore(state).named_in(broadcast.broadcast_id, places.in_rows, _OPEN)
+    preparing = asyncio.create_task(guarded(desk.prepare(places.hashes | held)))
+    waiting = asyncio.create_task(stopped.wait())
+    await asyncio.wait((preparing, waiting), return_when=asyncio.FIRST_COMPLETED)
+    left = [task for task in (preparing, waiting) if task.cancel()]
+    await asyncio.gather(*left, return_exceptions=True)
+    if stopped.is_set():
+        yield
+        return
+    preparing.result()
+    async with meanwhile(guarded(desk.keep_alive()), on_failure):
         yield
 
 

@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import report
-from wacoex_cli.broadcast.projection import bring_up_to_date, project_known
 from wacoex_cli.broadcast.takeover import settle_lost_track
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import known, meta_for, respondio_for
@@ -45,6 +44,7 @@ from wacoex_cli.ledger.model import (
     Status,
     status_in,
 )
+from wacoex_cli.ledger.projection import bring_up_to_date, project_known
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import read_moment

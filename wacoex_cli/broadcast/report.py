@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.audience.delimited import safe_cell
-from wacoex_cli.audience.formats import WINDOWS
+from wacoex_cli.audience.recipients_file import list_text
+from wacoex_cli.audience.wording import wording_text
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import Clock, duration_text, from_text, to_text
@@ -38,6 +39,8 @@ from wacoex_cli.ledger.model import (
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import ErrorCode, classify, classify_open
+from wacoex_cli.pressure.guard import outlook_text
+from wacoex_cli.templates.values import origin_of
 from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import Result, Table, write
 
@@ -49,7 +52,6 @@ if TYPE_CHECKING:
 
 _MOST_CODES = 5
 _MOST_HELD = 2
-_MOST_SHEETS = 5
 _ACCEPTED = tuple(state for state in GOOD_STATES if state not in HELD_BACK_WORDS)
 _ALWAYS_SHOWN = frozenset({"failed", "ambiguous"})
 
@@ -528,6 +530,7 @@ def plan_data(planned: Planned) -> dict[str, Any]:
             {"line": line, "phone": phone} for line, phone in planned.unknown_ranges
         ],
         "parameters": [source.to_json() for source in planned.sources],
+        **planned.wording,
         "estimate": dict(planned.estimate),
         "new_contacts": planned.new_contacts,
         "findings": [finding.to_json() for finding in planned.findings],
@@ -555,8 +558,8 @@ def plan_text(
         yield from (f"  | {line}" for line in reading["text"].splitlines())
     yield from list_text(data)
     for source in data["parameters"]:
-        origin = f"column {source['column']}" if source["column"] else f"text {source['text']!r}"
-        yield f"  placeholder {source['key']}: {origin}"
+        yield f"  placeholder {source['key']}: {origin_of(source)}"
+    yield from wording_text(data)
     for reason, n in data["skipped"].items():
         yield f"  skipped: {n} {reason}"
     if data["skipped_rows"]:
@@ -570,41 +573,12 @@ def plan_text(
         shown = ", ".join(f"line {row['line']}: {row['phone']}" for row in data["unknown_ranges"])
         yield f"no numbering plan knows {shown}; if they are right: --accept-possible"
     yield from estimate_text(data["estimate"], data["recipients"])
+    yield from outlook_text(data["estimate"])
     if data["new_contacts"]:
         yield f"contacts to create: {data['new_contacts']}, each counts as a new MAC"
     yield from findings_text(findings)
     if number is not None:
         yield f"to send it: wacoex broadcast send {number}"
-
-
-def list_text(data: dict[str, Any]) -> Iterator[str]:
-    """What a person should know about how the list was read, where it is not plain."""
-    if data["encoding"] == WINDOWS:
-        yield "  the list is not UTF-8, so wacoex read it as Windows-1252: check the accents"
-    for title in data["title_lines"]:
-        yield f"  line {title['line']} above the header is left out: {title['text']}"
-    if data["user_id_column"] not in (None, data["phone_column"]):
-        yield f"  without a number, wacoex takes the user id in column `{data['user_id_column']}`"
-    if data["other_phone_columns"]:
-        others = ", ".join(f"`{name}`" for name in data["other_phone_columns"])
-        yield (
-            f"  wacoex takes the numbers from column `{data['phone_column']}`, not from {others};"
-            " `--phone-column` names another"
-        )
-    if data["other_sheets"]:
-        others = ", ".join(
-            f"`{sheet['name']}`{' (hidden)' if sheet['hidden'] else ''}"
-            for sheet in data["other_sheets"][:_MOST_SHEETS]
-        )
-        more = len(data["other_sheets"]) - _MOST_SHEETS
-        yield (
-            f"  sheet `{data['sheet']}` is read; not read: {others}"
-            f"{f' and {more} more' if more > 0 else ''}"
-        )
-    if n := data["hidden_rows"]["rows"]:
-        first = ", ".join(map(str, data["hidden_rows"]["first"]))
-        rows = "1 hidden row" if n == 1 else f"{n} hidden rows"
-        yield f"  {rows} of the sheet are in the plan too: {first}{', ...' if n > 5 else ''}"
 
 
 def estimate_text(estimate: dict[str, Any], people: int) -> Iterator[str]:
@@ -624,8 +598,8 @@ def estimate_text(estimate: dict[str, Any], people: int) -> Iterator[str]:
     limit = estimate["limit"]
     sentence = f"the portfolio's limit is not known ({limit['why']})"
     if limit["messaging_limit"] is not None:
-        most = limit["messaging_limit"]
-        sentence = f"{percent(people, most)} of the portfolio's {most:,} people in 24 h"
+        allowed = limit["messaging_limit"]
+        sentence = f"{percent(people, allowed)} of the portfolio's {allowed:,} people in 24 h"
     elif limit["share"] is not None:
         sentence = "the portfolio has no limit"
     yield f"  {sentence}; {limit['used_in_24_hours']} were messaged in the last 24 h"
@@ -743,9 +717,9 @@ def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
     if data["started_at"]:
         summary = ", ".join(f"{n} {name} ({percent(n, people)})" for name, n in steps.items())
         yield f"  how far {counted(people, 'message')} got: {summary}"
-    for run in data["runs"]:
+    for number, run in enumerate(data["runs"], 1):
         yield (
-            f"  run {run['run_id']}: {run['started_at']} to {run['last_active_at']},"
+            f"  run {number}: {run['started_at']} to {run['last_active_at']},"
             f" {run['active_seconds']:.1f} s at {run['rate']:g}/s at most,"
             f" ended as {run['ended_as'] or 'unknown'} (process {run['pid']} on {run['host']})"
         )

@@ -73,7 +73,9 @@ _SKIP_WORDS: Mapping[str, str] = {
     SkipReason.UNKNOWN_RANGE: "a number of a range that does not exist",
     SkipReason.DUPLICATE: "on the list twice",
     SkipReason.OPTED_OUT: "opted out",
+    SkipReason.NOT_CHOSEN: "the plan's `--where` left them out",
     SkipReason.MISSING_PARAMETER: "a value for the message is missing",
+    SkipReason.BAD_PARAMETER: "a value for the message cannot be sent",
     SkipReason.TOO_LONG: "the message would be too long",
     SkipReason.EXCLUDED: "on your list of exclusions",
     SkipReason.COOLING_DOWN: "Meta asks to leave them alone for 24 hours",
@@ -234,8 +236,9 @@ def bubble(
     def filled(kind: str, prefix: str) -> Markup:
         def value(found: re.Match[str]) -> str:
             source = by_key.get(f"{prefix}{found[1]}", {})
-            if source.get("text") is not None:
-                return str(source["text"])
+            text = source.get("text") or source.get("value")
+            if text is not None:
+                return str(text)
             return f"\ue000{source.get('column') or found[1]}\ue001"
 
         text = str(template.component(kind).get("text", "")).translate(_NO_MARKS)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import report, takeover
 from wacoex_cli.broadcast.checks import check_audience
 from wacoex_cli.broadcast.engine import Sent, send
+from wacoex_cli.broadcast.estimate import way_through
 from wacoex_cli.broadcast.guards import (
     ALREADY_SENT,
     CANARY_WORD,
@@ -23,11 +23,12 @@ from wacoex_cli.broadcast.guards import (
     times_of,
     wait_until,
 )
-from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, show_plan, way_through
+from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, show_plan
 from wacoex_cli.broadcast.preflight import (
     Reread,
     check_channel,
-    check_same_api,
+    check_media,
+    check_possible,
     critical,
     follow_reread,
     in_one_sentence,
@@ -35,8 +36,8 @@ from wacoex_cli.broadcast.preflight import (
     messaged_lately,
     read_template,
     reread,
+    show_requests,
 )
-from wacoex_cli.broadcast.projection import bring_up_to_date
 from wacoex_cli.broadcast.providers import SendingProvider, means_of, polling, provider_for
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
@@ -62,7 +63,6 @@ from wacoex_cli.ledger.model import (
     HELD_BACK_WORDS,
     UNDER_WAY_STATES,
     Broadcast,
-    Claim,
     Overlap,
     Planned,
     RepeatPolicy,
@@ -71,12 +71,14 @@ from wacoex_cli.ledger.model import (
     Status,
     Trial,
 )
+from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.ledger.repeats import MessageComparison
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
+from wacoex_cli.pressure.guard import PeopleGuard
 from wacoex_cli.pressure.model import pressure_of
-from wacoex_cli.templates.rule import preview
+from wacoex_cli.templates.preview import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
 from wacoex_cli.terminal.render import Result
@@ -258,6 +260,8 @@ def send_broadcast(
         dialogue.note(f"left out because of `--skip-sent`: {sentences}")
     if broadcast.test_of is None and (words := order.pressure.in_words()):
         dialogue.note(f"limits: {words}")
+        if doubt := PeopleGuard(state, broadcast, order.pressure, workspace.clock).doubt():
+            dialogue.warn(doubt)
     if not order.yes and not dialogue.confirm(task.question(checked), flag="--yes"):
         hint = f"broadcast {broadcast.broadcast_id} stays as it is"
         raise DeclinedError("nothing was sent", hint=hint)
@@ -368,8 +372,8 @@ class _SendTask:
     async def _read(self, broadcast: Broadcast) -> tuple[list[Finding], Reread]:
         """What Meta or respond.io say now against sending, and the template as it is now."""
         state, provider, channel = self.workspace.state, self.provider, self.channel
-        check_same_api(provider, channel, broadcast)
         standing, now = standing_check(self.workspace, channel), self.workspace.clock.now()
+        check_possible(provider, channel, broadcast, now)
         found, tier = await check_channel(provider, channel, now, standing)
         try:
             read = await read_template(provider, broadcast)
@@ -382,6 +386,7 @@ class _SendTask:
         rows, taken = Rows(state, broadcast.broadcast_id), messaged_lately(state, channel, now)
         left_out = again.left_out.people
         found += check_audience(rows, channel, again.category, tier, taken, now, left_out)
+        found += await check_media(state, provider, broadcast, self.workspace.clock)
         return [*found, *again.findings], again
 
     def question(self, checked: _Checked) -> str:
@@ -434,9 +439,11 @@ def _failures(sent: Sent) -> tuple[WacoexError, ...]:
     broadcast, stop = sent.broadcast, sent.stop
     exit_status = stop.exit_status if stop else sent.exit_status
     code, meta_code = _SIGNALS.get(exit_status), stop.code if stop else None
-    hint = f"look at it: wacoex broadcast show {broadcast.broadcast_id}"
-    if broadcast.status is Status.PAUSED:
-        hint = f"to continue: wacoex broadcast resume {broadcast.broadcast_id}"
+    is_paused, number = broadcast.status is Status.PAUSED, broadcast.broadcast_id
+    verb = (
+        "to continue: wacoex broadcast resume" if is_paused else "look at it: wacoex broadcast show"
+    )
+    hint = f"{verb} {number}"
     if meta_code is not None:
         meant = (stop.hint if stop else "") or classify(meta_code).hint
         code, hint = f"meta_{meta_code}", f"{meant}; {hint}"
@@ -468,14 +475,14 @@ def plan_and_send(
     plan = plan or PlanOrder()
     with invocation.open_workspace() as workspace:
         rows: Sequence[Row] | None = None
-        is_frozen = retry_failed is not None or plan.source is None
+        is_frozen = retry_failed is not None or not plan.is_new
         if is_frozen and replace(plan, source=None, dry_run=False) != PlanOrder():
             raise UsageError(
                 "template, parameters, name and the list belong to `--to` or to `broadcast plan`",
                 hint="a planned broadcast is frozen; leave them out, or plan a new one",
                 code="already_planned",
             )
-        if retry_failed is None and plan.source is None:
+        if retry_failed is None and not plan.is_new:
             verb = "resume" if order.resume else "send"
             broadcast, channel = chosen(workspace, invocation, broadcast_id, verb)
         else:
@@ -496,11 +503,11 @@ def plan_and_send(
                     workspace, invocation, channel, source, retry_failed, dry_run=plan.dry_run
                 )
         if plan.dry_run:
-            return _show_requests(workspace, channel, broadcast, rows)
+            return show_requests(workspace, provider_for(workspace, channel), broadcast, rows)
         try:
             return _send_to_the_end(workspace, invocation, channel, broadcast, order)
         except (RefusedError, UsageError) as error:
-            if error.code in (ALREADY_SENT, NEVER_OPEN) and (plan.source or retry_failed):
+            if error.code in (ALREADY_SENT, NEVER_OPEN) and (plan.is_new or retry_failed):
                 # A cron job would leave one more plan each time. The list is still there.
                 Broadcasts(workspace.state).take_back(broadcast.broadcast_id)
                 error.hint = f"{error.hint}; give it to the same command, which planned nothing"
@@ -553,30 +560,6 @@ def _check_new(
         )
     if not (order.yes or plan.dry_run):
         TerminalDialogue(invocation).demand_person("--yes")
-
-
-def _show_requests(
-    workspace: Workspace, channel: Channel, broadcast: Broadcast, rows: Sequence[Row] | None
-) -> Result:
-    """The exact requests of the first three rows, with the token hidden. Nothing is sent."""
-    store = Rows(workspace.state, broadcast.broadcast_id)
-    if rows is None:
-        waiting = (RowState.RETRY, RowState.PENDING)
-        rows = [row for state in waiting for row in store.first(state, _SHOWN_REQUESTS)]
-    state_id, now = Broadcasts(workspace.state).state_id, workspace.clock.now()
-    mailer = provider_for(workspace, channel).mailer(broadcast, state_id)
-    requests: list[dict[str, Any]] = []
-    text = []
-    for row in rows[:_SHOWN_REQUESTS]:
-        claim = Claim(row["row"], row["phone"], row["parameters"], row["attempts"] + 1, 1, now)
-        url, body = mailer.request(claim)
-        headers = {"Authorization": "Bearer ****", "Content-Type": "application/json"}
-        request = {"method": "POST", "url": url, "headers": headers, "body": body}
-        requests.append({"line": row["line"], **request})
-        text += [f"line {row['line']}: POST {url}", json.dumps(body, ensure_ascii=False, indent=2)]
-    head = f"would send to {counted(broadcast.recipients, 'person')}; requests: {len(requests)}"
-    data = {"dry_run": True, "recipients": broadcast.recipients, "requests": requests}
-    return Result(data, (head, *text))
 
 
 def plan_and_try(
@@ -647,7 +630,7 @@ def _try_out(
     if not yes:
         first = planned.first_rows[0]
         dialogue.note("the test would read:")
-        for line in preview(planned.template, json.loads(first["parameters"])).splitlines():
+        for line in preview(planned.template, planned.values_in(first)).splitlines():
             dialogue.note(f"  | {line}")
         question = f"send template {model.template_name} once to {phone} from {channel.phone}"
         if not dialogue.confirm(f"{question} ({channel.name})?", flag="--yes"):

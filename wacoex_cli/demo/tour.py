@@ -251,7 +251,7 @@ def _let_go_and_come_back(guide: Guide, world: World, base_url: str) -> None:
 def _sign_up(page_url: str, meta_url: str, phone: str) -> None:
     """Open the page, go through the pretend Facebook window for a number, and report its end.
 
-    The page works once, and hears only whoever it was shown to.
+    The page works once, and only in the browser that opened it.
     """
     import httpx
 

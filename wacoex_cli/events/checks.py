@@ -17,7 +17,7 @@ from wacoex_cli.channels.model import EvidenceKind
 from wacoex_cli.channels.store import AccountEvents, Signs
 from wacoex_cli.errors import counted
 from wacoex_cli.events.store import EventLog
-from wacoex_cli.findings.model import Evidence, Finding, Severity
+from wacoex_cli.findings.model import SOURCE_NAMES, Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.events import Event, Kind, Source
 
@@ -219,7 +219,6 @@ SILENCE_WINDOW = timedelta(days=28)
 """How far back before the newest arrival the usual silence is looked for."""
 _LEAST_SILENCE = timedelta(hours=24)
 _LEAST_HISTORY = timedelta(days=3)
-_SOURCE_NAMES = {Source.META: "Meta", Source.RESPONDIO: "respond.io"}
 
 
 class Field(NamedTuple):
@@ -331,7 +330,7 @@ def check_silence(
         f" days before it was {_in_hours(longest)}"
     )
     evidence = Evidence(text, "wacoex", to_text(newest))
-    values = {"provider": _SOURCE_NAMES[source], "duration": _in_hours(now - newest)}
+    values = {"provider": SOURCE_NAMES[source.value], "duration": _in_hours(now - newest)}
     return [Finding("WX108", Severity.WARNING, None, evidence, case=source.value, **values)]
 
 

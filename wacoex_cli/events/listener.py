@@ -283,7 +283,7 @@ class Projector:
     def close(self) -> None:
         """Let the projections catch up, five seconds at most, then end.
 
-        Whoever reads the log next goes on where this stopped.
+        The next reader of the log continues where this stopped.
         """
         self._give_up_at = self._clock.monotonic() + _CLOSING_SECONDS
         self._closing.set()
@@ -431,7 +431,7 @@ class Listener:
             path = str(scope.get("path", ""))
             if prefix and path.startswith(f"{prefix}/"):
                 path = path.removeprefix(prefix)
-            # Whoever enters our address may write a slash at its end.
+            # People may type our address with a slash at its end.
             scope = {**scope, "path": path.rstrip("/") or "/"}
             # What fails was answered and reported; the framework raises it again to be printed.
             with contextlib.suppress(Exception):
@@ -637,7 +637,7 @@ async def listen(
     """Receive until a signal, then store and project what came in before it.
 
     `insecure` takes unsigned deliveries, which only this machine may send. Returns the number of
-    the signal. Whoever changes a key starts the listener again.
+    the signal. After a change of a key, start the listener again.
 
     Raises:
         CredentialError: there is no key to check signatures with, or one of the keys cannot be a

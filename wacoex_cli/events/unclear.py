@@ -116,7 +116,7 @@ UNCLEAR = Projection("unclear", frozenset({*_FIELDS, Kind.OTHER}), _project)
 def unclear_events(state: State, now: datetime) -> list[NotUnderstood]:
     """What was not understood within 30 days, and nothing newer has settled; newest first.
 
-    Whoever was connected later has lost nothing by what an account update said before.
+    An account update says nothing about a number that was connected later.
     """
     places = Places(state)
     newest: dict[tuple[Named, str], tuple[str, str]] = {}

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import NoReturn, cast
+from typing import BinaryIO, NoReturn, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -37,6 +37,30 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     json: object | None
+    size: int
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """The beginning of an answer to somebody who asked without a token.
+
+    `size` is that of the whole body in bytes, as the server says it or as it was read; None when
+    it is larger than was looked for, and nobody says how large.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    start: bytes
+    size: int | None
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """A file in a form that is posted: its name, its open content, type and size in bytes."""
+
+    name: str
+    content: BinaryIO
+    media_type: str
     size: int
 
 
@@ -115,6 +139,8 @@ _LIMITS = httpx.Limits(
     max_connections=WINDOW, max_keepalive_connections=WINDOW, keepalive_expiry=60.0
 )
 _MOST_TRIES = 4
+# A slower connection than this cannot upload: a file of 100 MB has 35 minutes.
+_LEAST_UPLOAD_BYTES_PER_SECOND = 50_000
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 # The read time-out counts each piece of an answer anew, so an answer that drips needs an end too.
 _WHOLE_EXCHANGE_SECONDS = 60.0
@@ -228,6 +254,67 @@ class Http:
             raise outcome
         return outcome
 
+    async def upload(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str],
+        fields: Mapping[str, str],
+        file: FilePart,
+    ) -> Answer:
+        """Post a form with a file in one single try; the file is read piece by piece.
+
+        Raises:
+            NotSentError: no connection was made.
+            UnansweredError: it may have left, and no whole answer came back.
+        """
+        outcome = await self._exchange(
+            "POST",
+            url,
+            headers={**headers, "Accept-Encoding": "identity"},
+            params=params,
+            form=(fields, file),
+        )
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def glimpse(self, url: str, *, start_bytes: int, most_bytes: int) -> Glimpse:
+        """Read the beginning of what stands at an address, without a token; redirects too.
+
+        The rest is read, up to `most_bytes`, only where the server does not say how much it is.
+
+        Raises:
+            NotSentError: no connection was made.
+            UnansweredError: no usable answer came back.
+        """
+        try:
+            async with (
+                asyncio.timeout(self._exchange_seconds),
+                self._opened().stream(
+                    "GET", url, headers={"Accept": "*/*", "Accept-Encoding": "identity"}
+                ) as response,
+            ):
+                length = response.headers.get("content-length", "")
+                size = int(length) if length.isascii() and length.isdecimal() else None
+                start, travelled, is_whole = bytearray(), 0, True
+                async for piece in cast("httpx.AsyncByteStream", response.stream):
+                    travelled += len(piece)
+                    start += piece[: max(0, start_bytes - len(start))]
+                    if travelled > most_bytes or (size is not None and len(start) >= start_bytes):
+                        is_whole = False
+                        break
+        except _NEVER_LEFT as error:
+            raise _not_sent(error) from None
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise UnansweredError(_reason(error)) from None
+        self._log(f"GET {_host(url)}: {response.status_code}")
+        read = travelled if is_whole else None
+        return Glimpse(
+            response.status_code, response.headers, bytes(start), read if size is None else size
+        )
+
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing."""
         client, self._client = self._client, None
@@ -242,17 +329,25 @@ class Http:
         headers: Mapping[str, str],
         params: Mapping[str, str],
         json: object = None,
+        form: tuple[Mapping[str, str], FilePart] | None = None,
     ) -> Answer | NotSentError | UnansweredError:
         started = self.clock.monotonic()
         outcome: Answer | NotSentError | UnansweredError
+        seconds, fields, files = self._exchange_seconds, None, None
+        if form is not None:
+            fields, part = form
+            files = {"file": (part.name, part.content, part.media_type)}
+            seconds += part.size / _LEAST_UPLOAD_BYTES_PER_SECOND
         try:
-            async with asyncio.timeout(self._exchange_seconds):
+            async with asyncio.timeout(seconds):
                 opened = self._opened().stream(
                     method,
                     url,
                     headers=headers,
                     params=params,
                     json=json,
+                    data=fields,
+                    files=files,
                     extensions=_watched(on_written.get()),
                 )
                 async with opened as response, contextlib.AsyncExitStack() as turn:

@@ -180,6 +180,14 @@ def _is_date(year: int, month: int, day: int) -> bool:
     return True
 
 
+def regions_of_code(code: str) -> tuple[str, ...]:
+    """The ISO 3166 regions that share a calling code, the main one first; none for satellites."""
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, REGION_CODE_FOR_NON_GEO_ENTITY
+
+    regions = COUNTRY_CODE_TO_REGION_CODE.get(int(code), ())
+    return tuple(region for region in regions if region != REGION_CODE_FOR_NON_GEO_ENTITY)
+
+
 def region_of(phone: str) -> str | None:
     """The ISO 3166 region of an E.164 number, None when it belongs to no single one."""
     import phonenumbers

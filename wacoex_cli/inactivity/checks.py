@@ -330,10 +330,8 @@ def check_running(
             )
     else:
         began = from_text(last_run["started_at"])
-        seconds = schedule["every_seconds"] if schedule else None
-        interval = timedelta(seconds=seconds) if seconds else _UNKNOWN_SCHEDULE
         # A run dated in the future, by a wrong clock, says nothing about now.
-        if not -_GRACE <= now - began <= 2 * interval + _GRACE:
+        if not -_GRACE <= now - began <= _longest_silence(schedule):
             case, text = "stopped", f"the last run began at {to_text(began)}"
         elif status := last_run["exit_status"]:
             case, text = "failed", f"the run of {to_text(began)} ended with exit status {status}"
@@ -347,8 +345,14 @@ def _should_have_run(schedule: Mapping[str, Any] | None, now: datetime) -> bool:
     """Whether a schedule is installed for so long that its first run is missing."""
     if schedule is None:
         return False
-    longest = 2 * timedelta(seconds=schedule["every_seconds"]) + _GRACE
-    return now - from_text(schedule["installed_at"]) > longest
+    return now - from_text(schedule["installed_at"]) > _longest_silence(schedule)
+
+
+def _longest_silence(schedule: Mapping[str, Any] | None) -> timedelta:
+    """How long two runs may be apart: twice the interval and an hour."""
+    seconds = schedule["every_seconds"] if schedule else None
+    interval = timedelta(seconds=seconds) if seconds else _UNKNOWN_SCHEDULE
+    return 2 * interval + _GRACE
 
 
 def check_reminder(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.contacts.persons import (
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
 
 
-def sql_list(states: Iterable[RowState]) -> str:
-    """SQL for `state IN`."""
-    return "({})".format(", ".join(f"'{state.value}'" for state in states))
+def sql_list(words: Iterable[StrEnum]) -> str:
+    """SQL for what stands after `IN`."""
+    return "({})".format(", ".join(f"'{word.value}'" for word in words))
 
 
 TAKEN = sql_list(TAKEN_STATES)
@@ -286,13 +287,14 @@ class Figures:
             )
         )
 
-    def first(self, wanted: RowState, most: int) -> list[Row]:
-        """The first rows in a state: row, line, phone, parameters, reason, code, detail, times."""
+    def first(self, wanted: RowState, most: int, line: int = 0) -> list[Row]:
+        """First rows in a state from a line on: what was planned, what became of it, and when."""
         return self._rows(
             "SELECT row, line, phone, parameters, reason, code, detail, attempts, claimed_at,"
             " answered_at FROM recipients WHERE broadcast_id = ? AND state = ?"
-            " ORDER BY row LIMIT ?",
+            " AND line >= ? ORDER BY row LIMIT ?",
             wanted,
+            line,
             most,
         )
 

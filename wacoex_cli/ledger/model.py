@@ -12,11 +12,12 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.audience.model import ListNotes
+from wacoex_cli.audience.model import AudienceRule, ListNotes
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.phone_numbers import one_spelling
+from wacoex_cli.templates.values import ParameterSource, all_in_order, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import Row
     from wacoex_cli.templates.model import Template
-    from wacoex_cli.templates.rule import ParameterSource
 
 
 MOST_TRIES_IN_RUN = 5
@@ -268,14 +268,20 @@ def message_key(template: str, parameter_sources: str) -> Callable[[str, str], i
 
     `template` and `parameter_sources` are the frozen ones of the broadcast, the values of a row
     are as they are stored (JSON). Two rows with one key are the same message to the same person:
-    the same template, whatever its language, with the same values in the same places.
+    the same template, whatever its language, with the same values in the same places, wherever
+    these are kept.
     """
-    keys = [source["key"] for source in json.loads(parameter_sources)]
+    sources = list(map(ParameterSource.from_json, json.loads(parameter_sources)))
+    keys = [source.key for source in sources]
     base = json.dumps([json.loads(template)["name"], *keys], ensure_ascii=False)
     begun = hashlib.blake2b(f"{base}\n".encode(), digest_size=8)
+    has_fixed = any(source.value is not None for source in sources)
 
     def key(phone: str, parameters: str) -> int:
         digest = begun.copy()
+        if has_fixed:
+            whole = all_in_order(sources, json.loads(parameters))
+            parameters = json.dumps(whole, ensure_ascii=False)
         digest.update(f"{one_spelling(phone)}\n{parameters}".encode())
         return int.from_bytes(digest.digest(), "big", signed=True)
 
@@ -508,7 +514,9 @@ class RunProgress(NamedTuple):
 class Planned(NamedTuple):
     """A planned broadcast and what to know before it is sent.
 
-    `notes` say how the list was read, `unknown_ranges` are the first rows skipped for that reason.
+    `notes` say how the list was read, `unknown_ranges` are the first rows skipped for that reason,
+    `rules` how many rows each rule of the audience left out.
+    `wording` says what became of cells: defaults, formats, what was cut (`CellWording.to_json`).
     """
 
     broadcast: Broadcast
@@ -523,6 +531,12 @@ class Planned(NamedTuple):
     notes: ListNotes = ListNotes()
     unknown_ranges: tuple[tuple[int, str], ...] = ()
     new_contacts: int = 0
+    wording: Mapping[str, object] = {}
+    rules: tuple[AudienceRule, ...] = ()
+
+    def values_in(self, row: Row) -> dict[str, Any]:
+        """The values of the message of one row, by the keys of the template's placeholders."""
+        return values_of(self.sources, json.loads(row["parameters"]))
 
 
 class Stop(NamedTuple):

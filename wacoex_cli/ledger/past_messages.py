@@ -27,6 +27,7 @@ _PAGE_ROWS = 5_000
 _HAS_IT = sql_list(SENT_STATES)
 _HAS_LEFT = sql_list((*TAKEN_STATES, RowState.AMBIGUOUS))
 _WENT_OUT = sql_list((*TAKEN_STATES, RowState.AMBIGUOUS, RowState.SENDING))
+_IS_ANSWER = f"e.kind IN {sql_list((Kind.MESSAGE, Kind.UNSUPPORTED))}"
 # `+ 0` keeps the broadcast out of the choice of an index: all its rows would be read.
 _SAME_NUMBER = (
     "SELECT mine.row, theirs.row AS their_row, theirs.claimed_at, theirs.broadcast_id"
@@ -104,6 +105,20 @@ class PastMessages:
         found = active_since(self._state, self._channels, since)
         return [number for number in found if number not in left_out]
 
+    def newest_answer(self) -> datetime | None:
+        """When the last message of anybody to the business came that is known here."""
+        found = self._state.value(
+            f"SELECT MAX(e.at) FROM events e WHERE {_IS_ANSWER} AND {self._to_the_business()}",
+            self._channels,
+        )
+        return from_text(found) if found else None
+
+    def _to_the_business(self) -> str:
+        return (
+            f"EXISTS (SELECT 1 FROM channels c WHERE c.channel_id IN ({_marks(self._channels)})"
+            " AND (c.phone = e.phone OR c.waba_id = e.waba_id))"
+        )
+
     def answered_since(self, row: int, moment: datetime) -> bool:
         """Whether the person of a row wrote to the business at or after a moment."""
         contacts = (
@@ -115,11 +130,9 @@ class PastMessages:
         ).format(mine="FROM recipients mine WHERE mine.broadcast_id = ? AND mine.row = ?")
         values: list[object] = [self._number, row] * contacts.count("mine.row = ?")
         found = self._state.value(
-            "SELECT 1 FROM events e WHERE e.kind IN (?, ?) AND e.at >= ?"
-            f" AND e.contact IN ({contacts}) AND EXISTS (SELECT 1 FROM channels c"
-            f" WHERE c.channel_id IN ({_marks(self._channels)})"
-            " AND (c.phone = e.phone OR c.waba_id = e.waba_id)) LIMIT 1",
-            [Kind.MESSAGE, Kind.UNSUPPORTED, to_text(moment), *values, *self._channels],
+            f"SELECT 1 FROM events e WHERE {_IS_ANSWER} AND e.at >= ? AND e.contact IN ({contacts})"
+            f" AND {self._to_the_business()} LIMIT 1",
+            [to_text(moment), *values, *self._channels],
         )
         return found is not None
 

@@ -274,8 +274,8 @@ class Rows(People):
         )
         self._skip("cooling_down", where, [to_text(since)] * where.count("?"))
 
-    def skip_excluded(self, names: Iterable[str]) -> None:
-        """Skip people by E.164 numbers and `user_id:...`, however the plan names them."""
+    def skip_excluded(self, names: Iterable[str]) -> int:
+        """Skip people by E.164 numbers and `user_id:...`, however the plan names them; how many."""
         # What is asked of the state is what the index of one row a person has.
         where = f"state <> 'skipped' AND phone IN {EITHER_SPELLING}"
         by_id = "state <> 'skipped' AND user_id = ?"
@@ -285,11 +285,9 @@ class Rows(People):
                 ids.append((self.broadcast_id, name.removeprefix(USER_ID_PREFIX)))
             else:
                 phones.append((self.broadcast_id, name, name))
-        for keys, condition in ((phones, where), (ids, by_id)):
-            if keys:
-                self.state.execute_many(
-                    moving(Move.SKIP, RowState.SKIPPED, "reason = 'excluded'", condition), keys
-                )
+        skip = functools.partial(moving, Move.SKIP, RowState.SKIPPED, "reason = 'excluded'")
+        searched = [(keys, part) for keys, part in ((phones, where), (ids, by_id)) if keys]
+        return sum(self.state.execute_many(skip(part), keys) for keys, part in searched)
 
     def skip_respelled(self) -> None:
         """Of two rows that spell one person's number in two ways skip the later."""

@@ -16,9 +16,7 @@ from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import TemporaryError, UsageError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import Clock, to_text
-from wacoex_cli.ledger.figures import (
-    newest_id,
-)
+from wacoex_cli.ledger.figures import OPEN, newest_id
 from wacoex_cli.ledger.model import (
     Broadcast,
     RepeatPolicy,
@@ -29,6 +27,7 @@ from wacoex_cli.ledger.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.state import Row, State
@@ -311,6 +310,17 @@ class Broadcasts:
                 hint=hint,
                 code="locked",
             )
+
+
+def count_open_among(state: State, broadcast_id: int, rows: Sequence[int]) -> int:
+    """How many of these rows of a broadcast are still to be sent."""
+    sql = (
+        "SELECT COUNT(*) FROM recipients WHERE broadcast_id = ?"
+        f" AND row IN (SELECT value FROM json_each(?)) AND state IN {OPEN}"
+    )
+    batches = (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
+    counts = (state.value(sql, (broadcast_id, json.dumps(list(batch)))) for batch in batches)
+    return sum(map(int, counts))
 
 
 def _broadcast(row: Row) -> Broadcast:

@@ -38,11 +38,11 @@ from wacoex_cli.onboarding import checks
 from wacoex_cli.onboarding.checks import check_records, four_steps, may_return
 from wacoex_cli.onboarding.journey import (
     BEGAN_AT,
-    MOST_TRIES,
     ONLY_A_PERSON,
     REFUSED,
     Context,
     WalkEnd,
+    ask_until_usable,
     begin,
     is_old,
     lacks_meta,
@@ -362,13 +362,10 @@ async def eligibility(context: Context) -> StepResult:
             f"{country} numbers: Meta takes them since {checks.OPENED_ON}; older pages say it does"
             " not. Try it"
         )
-    for _ in range(MOST_TRIES):
-        typed = dialogue.ask(VERSION, flag=ONLY_A_PERSON)
-        version = checks.version_in(typed)
-        if version:
-            break
-        dialogue.warn("write it like `2.24.17`")
-    else:
+    typed, version = ask_until_usable(
+        dialogue, VERSION, checks.version_in, "write it like `2.24.17`", flag=ONLY_A_PERSON
+    )
+    if not version:
         return StepResult(StepState.OPEN, note="the version of the app is needed; run it again")
     answer = {
         "phone": phone,

@@ -7,7 +7,7 @@ import sys
 import webbrowser
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import FACTS, ChannelFacts, stored_facts
@@ -39,9 +39,10 @@ if TYPE_CHECKING:
 
     Action = Callable[["Context"], Awaitable[StepResult]]
 
+Meaning = TypeVar("Meaning")
 ONLY_A_PERSON = "--yes"
 """The option that a question names where only a person can answer it."""
-MOST_TRIES = 3
+_MOST_TRIES = 3
 """How often a question is asked whose answer cannot be used."""
 BEGAN_AT = "began_at"
 REFUSED = 5
@@ -215,6 +216,23 @@ def offer_to_open(context: Context, name: str, url: str) -> None:
     context.dialogue.note(f"{name}: {url}")
     if wants_browser(context, f"open {name} in the browser?"):
         webbrowser.open(url)
+
+
+def ask_until_usable(
+    dialogue: Dialogue,
+    question: str,
+    understand: Callable[[str], Meaning | None],
+    hint: str,
+    *,
+    flag: str,
+) -> tuple[str, Meaning | None]:
+    """What a person typed, and what it means; None when it could not be used three times."""
+    for _ in range(_MOST_TRIES):
+        typed = dialogue.ask(question, flag=flag)
+        if meaning := understand(typed):
+            return typed, meaning
+        dialogue.warn(hint)
+    return typed, None
 
 
 def wants_browser(context: Context, question: str) -> bool:

@@ -25,10 +25,10 @@ from wacoex_cli.ledger.model import Status
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.onboarding.checks import coexistence, may_return
 from wacoex_cli.onboarding.journey import (
-    MOST_TRIES,
     ONLY_A_PERSON,
     Context,
     WalkEnd,
+    ask_until_usable,
     is_old,
     on_account,
     skipped,
@@ -318,11 +318,11 @@ async def route(context: Context) -> StepResult:
     if context.options.is_confirmed:
         return skipped(_NOBODY_ASKED)
     question = "which way do you disconnect it, 1 in the app or 2 in Meta Business Settings"
-    for _ in range(MOST_TRIES):
-        way = _ROUTES.get(context.dialogue.ask(question, flag="--yes"))
-        if way:
-            return StepResult(StepState.SETTLED, {"route": way}, login_name())
-        context.dialogue.warn("answer 1 or 2")
+    _, way = ask_until_usable(
+        context.dialogue, question, _ROUTES.get, "answer 1 or 2", flag="--yes"
+    )
+    if way:
+        return StepResult(StepState.SETTLED, {"route": way}, login_name())
     return StepResult(StepState.OPEN, note="the way is not chosen; run it again")
 
 

@@ -27,6 +27,7 @@ class Refused:
     """Meta answered with an error code; what it means stands in `error_codes`.
 
     `retry_after_seconds` and `regain_minutes` are the waits that Meta asked for, if it did.
+    `user_text` is what it says for a person, mostly about a template.
     """
 
     code: int
@@ -37,6 +38,7 @@ class Refused:
     http_status: int = 400
     retry_after_seconds: float | None = None
     regain_minutes: float | None = None
+    user_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,14 @@ class NotSent:
     reason: str
 
 
-Reply = Taken | Refused | Declined | Unclear | NotSent
+@dataclass(frozen=True)
+class Postponed:
+    """The message was not taken, because a file of it had ended: it may be sent again soon."""
+
+    reason: str
+
+
+Reply = Taken | Refused | Declined | Unclear | NotSent | Postponed
 
 NEEDED_SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging")
 EXPIRES_SOON = timedelta(days=14)

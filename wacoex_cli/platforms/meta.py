@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
 from wacoex_cli.foundation.http import (
     LONGEST_WAIT_SECONDS,
+    FilePart,
     NotSentError,
     UnansweredError,
     date_in,
@@ -56,7 +57,8 @@ _PAGE = "100"
 # Meta's own messages quote a malformed token; tokens begin with EAA.
 _TOKEN_LIKE = re.compile(r"\bEAA[0-9A-Za-z_-]{6,}")
 _TEMPLATE_FIELDS = (
-    "id,name,language,status,category,components,parameter_format,quality_score,rejected_reason"
+    "id,name,language,status,category,components,parameter_format,quality_score,rejected_reason,"
+    "message_send_ttl_seconds"
 )
 _HISTORY_FIELDS = "id,message_id,events{delivery_status,timestamp,error_description}"
 _LONGEST_SHORT_TEXT = 1_024
@@ -154,6 +156,43 @@ class Meta:
                 raise
         return await self._pages(path, params, IdOf.ACCOUNT)
 
+    async def create_template(self, waba_id: str, body: Mapping[str, object]) -> Node:
+        """Submit a new template for review; its id, status and category, which Meta may change.
+
+        In one single try, as are the other changes of templates: TemporaryError with the code
+        `unclear` says that it may have been done. Source: "Meta: message template API".
+        """
+        return await self._change_template(f"{waba_id}/message_templates", body)
+
+    async def edit_template(self, template_id: str, body: Mapping[str, object]) -> None:
+        """Replace category, components or time to live. Source: "Meta: template management"."""
+        self._demand_done(await self._change_template(template_id, body))
+
+    async def delete_template(self, waba_id: str, name: str, template_id: str) -> None:
+        """Delete a template in one language. Source: "Meta: template management"."""
+        params = {"name": name, "hsm_id": template_id}
+        path = f"{waba_id}/message_templates"
+        self._demand_done(await self._change_template(path, None, "DELETE", params))
+
+    async def archive_templates(
+        self, waba_id: str, template_ids: Sequence[str], *, takes_back: bool = False
+    ) -> dict[str, str]:
+        """Archive up to 100 templates, or take them out; those that failed, with Meta's reason.
+
+        This lives at another host of Meta's, without a version. Source: "Meta: template archival".
+        """
+        base_url = self._root.rpartition("/")[0].replace("//graph.facebook.", "//api.facebook.")
+        verb = "unarchive" if takes_back else "archive"
+        url = f"{base_url}/{waba_id}/message_templates/{verb}"
+        said = await self._change_template("", {"hsm_ids": list(template_ids)}, url=url)
+        done = said.get(f"{verb}d_templates")
+        failed = _dictionary(said.get("failed_templates"))
+        silent = set(template_ids) - {*map(str, done if isinstance(done, list) else ()), *failed}
+        return {
+            **{each: str(why) for each, why in failed.items()},
+            **dict.fromkeys(sorted(silent), "Meta does not say that it was done"),
+        }
+
     async def message_history(self, phone_number_id: str, message_id: str) -> list[Node]:
         """What became of one message of ours: entries with `events.data[].delivery_status`.
 
@@ -233,6 +272,48 @@ class Meta:
             return Unclear(f"HTTP {answer.status} without a request id and without an error code")
         return Requested(str(request_id))
 
+    async def upload_media(self, phone_number_id: str, file: FilePart) -> str:
+        """Upload a file for the messages of a number in one single try; returns its id.
+
+        The id lives for 30 days. What is uploaded twice gets two ids, and nothing else happens.
+        Source: "Meta: media", upload media.
+        """
+        answer = await _answered(
+            self._http.upload(
+                f"{self._root}/{phone_number_id}/media",
+                headers=self._headers(),
+                params=self._proof(),
+                fields={"messaging_product": "whatsapp", "type": file.media_type},
+                file=file,
+            )
+        )
+        media_id = self._done(answer, phone_number_id, IdOf.NUMBER).get("id")
+        if not isinstance(media_id, str | int):
+            raise _unusable("it names no id for the file")
+        return str(media_id)
+
+    async def media(self, media_id: str, phone_number_id: str) -> Node:
+        """What Meta says of an uploaded file of that number: `mime_type`, `sha256`, `file_size`.
+
+        Source: "Meta: media", retrieve media URL.
+        """
+        return await self._get(media_id, {"phone_number_id": phone_number_id})
+
+    async def delete_media(self, media_id: str, phone_number_id: str) -> None:
+        """Delete an uploaded file of that number. Source: "Meta: media", delete media."""
+        params = {"phone_number_id": phone_number_id, **self._proof()}
+        answer = await _answered(
+            self._http.send(
+                f"{self._root}/{media_id}",
+                method="DELETE",
+                headers=self._headers(),
+                params=params,
+                json=None,
+            )
+        )
+        if self._done(answer, media_id, None).get("success") is not True:
+            raise _unusable("it does not say that it was done")
+
     def messages_url(self, phone_number_id: str) -> str:
         """Where messages of a phone number are posted to."""
         return f"{self._root}/{phone_number_id}/messages"
@@ -259,13 +340,43 @@ class Meta:
         self, method: Literal["POST", "DELETE"], waba_id: str, body: Node | None
     ) -> None:
         answer = await self._post(f"{waba_id}/subscribed_apps", body, method)
+        if self._done(answer, waba_id, IdOf.ACCOUNT).get("success") is not True:
+            raise _unusable("it does not say that it was done")
+
+    def _done(
+        self, answer: Answer | NotSent | Unclear, object_id: str, wanted: IdOf | None
+    ) -> Node:
+        """The answer to a change that may be made twice."""
         if isinstance(answer, NotSent | Unclear):
             raise TemporaryError(
                 f"Meta gives no answer: {answer.reason}",
                 hint="check the network, then try again: doing it twice does no harm",
                 code="unreachable",
             )
-        if self._checked(answer, waba_id, IdOf.ACCOUNT).get("success") is not True:
+        return self._checked(answer, object_id, wanted)
+
+    async def _change_template(
+        self,
+        path: str,
+        body: Mapping[str, object] | None,
+        method: str = "POST",
+        params: Mapping[str, str] | None = None,
+        url: str | None = None,
+    ) -> Node:
+        answer = await self._post(path, body, method, params, url)
+        if isinstance(answer, NotSent | Unclear):
+            is_unclear = isinstance(answer, Unclear)
+            raise TemporaryError(
+                f"Meta gives no answer: {answer.reason}",
+                hint="look with `wacoex template list`, then try again"
+                if is_unclear
+                else "check the network, then try again",
+                code="unclear" if is_unclear else "unreachable",
+            )
+        return self._checked(answer, path.partition("/")[0], None)
+
+    def _demand_done(self, said: Node) -> None:
+        if said.get("success") is not True:
             raise _unusable("it does not say that it was done")
 
     async def _node(self, node_id: str, fields: Sequence[str], wanted: IdOf) -> Node:
@@ -314,11 +425,17 @@ class Meta:
         return self._checked(answer, path.partition("/")[0], wanted)
 
     async def _post(
-        self, path: str, body: Mapping[str, object] | None, method: str = "POST"
+        self,
+        path: str,
+        body: Mapping[str, object] | None,
+        method: str = "POST",
+        params: Mapping[str, str] | None = None,
+        url: str | None = None,
     ) -> Answer | NotSent | Unclear:
-        url, headers, proof = f"{self._root}/{path}", self._headers(), self._proof()
+        url, headers = url or f"{self._root}/{path}", self._headers()
+        params = {**(params or {}), **self._proof()}
         return await _answered(
-            self._http.send(url, method=method, headers=headers, params=proof, json=body)
+            self._http.send(url, method=method, headers=headers, params=params, json=body)
         )
 
     def _checked(self, answer: Answer, object_id: str, wanted: IdOf | None) -> Node:
@@ -396,6 +513,7 @@ def error_of(refused: Refused) -> WacoexError:
         "fbtrace_id": refused.fbtrace_id,
         "message": refused.message or None,
         "details": refused.details or None,
+        "user_text": refused.user_text or None,
     }
     kind: type[WacoexError] = RefusedError
     if known.is_credential:
@@ -438,6 +556,9 @@ def _refusal_in(answer: Answer, now: datetime, *secrets: str) -> Refused | None:
         subcode=_integer(error.get("error_subcode")),
         message=clean(error.get("message")),
         details=clean(_dictionary(error.get("error_data")).get("details")),
+        user_text=": ".join(
+            filter(None, (clean(error.get(f"error_user_{part}")) for part in ("title", "msg")))
+        ),
         fbtrace_id=clean(error.get("fbtrace_id")) or None,
         http_status=answer.status,
         retry_after_seconds=retry_after_seconds(answer.headers, now),

@@ -188,10 +188,15 @@ class RespondIO:
         """One contact. Raises RefusedError `respondio_404` when there is none."""
         return await self._read("GET", "contact", _contact(identifier), {})
 
-    async def list_contacts(self, cursor: str | None = None) -> Page:
-        """A page of all contacts of the workspace."""
-        params = _paging(cursor)
-        return _page_in(await self._read("POST", CONTACTS, CONTACTS, params, _ALL_CONTACTS))
+    async def list_contacts(
+        self, cursor: str | None = None, chosen: Mapping[str, object] | None = None
+    ) -> Page:
+        """A page of all contacts of the workspace, or of those that a `filter` of the API chooses.
+
+        Source: "respond.io: contacts, list".
+        """
+        body = _ALL_CONTACTS if chosen is None else {**_ALL_CONTACTS, "filter": chosen}
+        return _page_in(await self._read("POST", CONTACTS, CONTACTS, _paging(cursor), body))
 
     async def list_messages(self, identifier: str, cursor: str | None = None) -> Page:
         """A page of a contact's messages over all its channels, newest first."""

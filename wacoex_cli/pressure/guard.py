@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.store import Facts
+from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.ledger.past_messages import EVER, DayMessages, PastMessages
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.pressure.rule import (
@@ -19,13 +21,36 @@ from wacoex_cli.pressure.rule import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.ledger.model import Broadcast, Claim
     from wacoex_cli.pressure.model import Pressure
+
+
+_LONGEST_SILENCE = timedelta(days=30)
+"""A business that heard nothing for longer probably does not receive its messages."""
+
+
+def outlook(
+    state: State, broadcast: Broadcast, pressure: Pressure, clock: Clock
+) -> dict[str, int | str | None]:
+    """What the limits mean for a plan: the keys of `estimate` that `outlook_text` puts in words."""
+    days = DayGuard(state, broadcast, pressure, clock).days_for(broadcast.recipients)
+    doubt = PeopleGuard(state, broadcast, pressure, clock).doubt()
+    return {"days": days, "limits": pressure.in_words(), "limits_doubt": doubt}
+
+
+def outlook_text(estimate: Mapping[str, object]) -> Iterator[str]:
+    """The limits of a plan, how many days it takes, and what speaks against them."""
+    if limits := estimate["limits"]:
+        yield f"limits: {limits}"
+    if (days := estimate["days"]) != 1:
+        yield f"  it takes {days} days at least; `send --wait` continues by itself each day"
+    if doubt := estimate["limits_doubt"]:
+        yield f"  {doubt}"
 
 
 class PeopleGuard:
@@ -66,6 +91,19 @@ class PeopleGuard:
         self._rows.give_back(holder, [claim for claim in claims if claim.row in enough])
         self._rows.skip_pressed(enough)
         return tuple(claim for claim in claims if claim.row not in enough)
+
+    def doubt(self) -> str | None:
+        """What speaks against the count of people who never answered; None when nothing does."""
+        if not (self._holds and self._pressure.unanswered):
+            return None
+        newest = self._past.newest_answer()
+        if newest is not None and self._clock.now() - newest <= _LONGEST_SILENCE:
+            return None
+        known = f"since {to_text(newest)[:10]}" if newest else "at all"
+        return (
+            f"no message from people is known here {known}, so `--unanswered` may leave out people"
+            " who did answer: `wacoex events listen` receives their messages"
+        )
 
     def _since(self) -> datetime:
         window = self._pressure.window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -67,12 +68,15 @@ def ramp_limit(ramp: Ramp, days: int, grows_at: datetime | None) -> DayLimit:
 
 def days_for(pressure: Pressure, people: int, days_before: int) -> int:
     """On how many days so many messages leave at the earliest, one message a person."""
+    most = min(pressure.per_day.messages if pressure.per_day else people, people)
     days = left = 0
     while left < people:
-        limits = [pressure.per_day.messages] if pressure.per_day else []
-        if pressure.ramp:
-            limits.append(ramp_limit(pressure.ramp, days_before + days, None).most)
-        left += min(limits, default=people)
+        ramp = pressure.ramp
+        limit = ramp_limit(ramp, days_before + days, None).most if ramp else most
+        if limit >= most or (ramp and not ramp.growth):
+            # From now on each day has the same limit.
+            return days + math.ceil((people - left) / min(limit, most))
+        left += limit
         days += 1
     return max(1, days)
 

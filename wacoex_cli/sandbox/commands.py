@@ -16,7 +16,7 @@ from wacoex_cli.terminal.output import Working
 from wacoex_cli.terminal.render import Result, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from wacoex_cli.foundation.workspace import Workspace
 
@@ -326,23 +326,48 @@ def limit(
     return Result({"limit": messages, **named}, [text])
 
 
-@command(app, "inbox", "wacoex sandbox inbox", "wacoex sandbox inbox --limit 100")
+@command(app, "inbox", "wacoex sandbox inbox", "wacoex sandbox inbox --reply STOP")
 def inbox(
     invocation: Invocation,
     most: Annotated[
         int, typer.Option("--limit", metavar="N", min=1, max=1000, help="The newest N messages.")
     ] = 20,
+    reply: Annotated[
+        str | None,
+        typer.Option("--reply", metavar="TEXT", help="Let a person answer with this text."),
+    ] = None,
+    person: Annotated[
+        str | None,
+        typer.Option("--person", metavar="PHONE", help="Who answers; else the last to get one."),
+    ] = None,
 ) -> Result:
     """Show what the people of the running sandbox got, and the notices that you got."""
     from datetime import datetime
 
     found = _control(invocation, "GET", "inbox")
     messages, notices = found["messages"][-most:], found["notices"]
+    if reply is not None:
+        return _answered(invocation, reply, person, messages)
     rows = [(row["at"], row["person"], row["text"].replace("\n", " / ")) for row in messages]
     rows += [(row["at"], "you", f"notice: {row['title']}") for row in notices]
     shown = [(datetime.fromisoformat(at), to, text) for at, to, text in sorted(rows)]
     table = Table(("at", "to", "message"), shown, "nobody got a message in this sandbox yet")
     return Result({"messages": messages, "notices": notices}, [table])
+
+
+def _answered(
+    invocation: Invocation, reply: str, person: str | None, messages: "Sequence[Mapping[str, Any]]"
+) -> Result:
+    """Let a person write to the number; the answer travels as a webhook, as Meta would send it."""
+    if person is None and not messages:
+        raise UsageError(
+            "nobody got a message in this sandbox yet", hint="name somebody: `--person +6591000001`"
+        )
+    contact = person or messages[-1]["person"]
+    answer = {"kind": "message", "contact": contact, "text": reply}
+    emitted = _control(invocation, "POST", "emit", answer)["emitted"]
+    text = f"{contact} wrote `{reply}`; a running `wacoex events listen` receives it"
+    return Result({"contact": contact, "text": reply, "webhooks": emitted}, [text])
 
 
 def _of(phone: str | None, *, always: bool = False) -> dict[str, str]:

@@ -216,6 +216,82 @@ _APPOINTMENT: tuple[Component, ...] = (
     {"type": "BUTTONS", "buttons": [_CHANGE]},
 )
 _IMAGE = {"type": "HEADER", "format": "IMAGE", "example": {"header_handle": ["sandbox"]}}
+_VIDEO = {**_IMAGE, "format": "VIDEO"}
+_DOCUMENT = {**_IMAGE, "format": "DOCUMENT"}
+_CODE = {"type": "COPY_CODE", "text": "Copy offer code", "example": ["SAVE20"]}
+_CARD_URL = {
+    "type": "URL",
+    "text": "Order",
+    "url": "https://bakery.example/cakes/{{1}}",
+    "example": ["https://bakery.example/cakes/lemon"],
+}
+
+
+def _buttons(*buttons: Component) -> Component:
+    return {"type": "BUTTONS", "buttons": list(buttons)}
+
+
+def _carousel(count: int, *components: Component) -> Component:
+    return {"type": "CAROUSEL", "cards": [{"components": list(components)} for _ in range(count)]}
+
+
+def _rich_templates() -> list[dict[str, Any]]:
+    """One of each type that holds more than text, and a login code (Meta: template components)."""
+    reply = {"type": "QUICK_REPLY", "text": "Tell me more"}
+    offer = {"text": "Today only!", "has_expiration": True}
+    flow = {"type": "FLOW", "text": "Book", "flow_id": "131000000000001", "flow_action": "NAVIGATE"}
+    spm = {"type": "SPM", "text": "View"}
+    product = {"type": "HEADER", "format": "PRODUCT"}
+    call = {"type": "PHONE_NUMBER", "text": "Call us", "phone_number": "+6560000001"}
+    otp = {"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy code"}
+
+    def marketing(name: str, *components: Component) -> dict[str, Any]:
+        return _template(name, "MARKETING", *components)
+
+    return [
+        marketing("bakery_film", _VIDEO, _body("Hello {{1}}, see how we bake.")),
+        _template("price_list", "UTILITY", _DOCUMENT, _body("Hello {{1}}, our prices.")),
+        marketing("find_us", {"type": "HEADER", "format": "LOCATION"}, _body("Come, {{1}}!")),
+        marketing("waving_hand", {**_IMAGE, "format": "GIF"}, _body("Hello {{1}}.")),
+        marketing("coupon", _body("20 % off, {{1}}."), _buttons(_CODE, reply)),
+        marketing(
+            "last_minute",
+            _IMAGE,
+            {"type": "LIMITED_TIME_OFFER", "limited_time_offer": offer},
+            _body("Cake for {{1}} at half the price."),
+            _buttons(_CODE, _CHANGE),
+        ),
+        marketing(
+            "catalogue",
+            _body("Everything we bake, {{1}}."),
+            _buttons({"type": "CATALOG", "text": "View catalog"}),
+        ),
+        marketing(
+            "best_sellers",
+            {"type": "HEADER", "format": "TEXT", "text": "Best sellers"},
+            _body("The cakes that people love, {{1}}."),
+            _buttons({"type": "MPM", "text": "View items"}),
+        ),
+        marketing("one_cake", product, _body("A cake for you, {{1}}."), _buttons(spm)),
+        _template("book_table", "UTILITY", _body("Book a table, {{1}}."), _buttons(flow)),
+        _template(
+            "call_us",
+            "UTILITY",
+            _body("Any question, {{1}}?"),
+            _buttons(call, {"type": "VOICE_CALL", "text": "Call on WhatsApp"}),
+        ),
+        marketing(
+            "cake_cards",
+            _body("Our cakes, {{1}}:"),
+            _carousel(2, _IMAGE, _body("Only {{1}} today."), _buttons(reply, _CARD_URL)),
+        ),
+        marketing(
+            "product_cards",
+            _body("For you, {{1}}:"),
+            _carousel(2, product, _buttons(spm)),
+        ),
+        _template("login_code", "AUTHENTICATION", _body("{{1}} is your code."), _buttons(otp)),
+    ]
 
 
 def _templates() -> list[dict[str, Any]]:
@@ -235,4 +311,5 @@ def _templates() -> list[dict[str, Any]]:
         _template("new_menu", "MARKETING", _IMAGE, _body("Hello {{1}}, here is our new menu.")),
         _template("flash_sale", "MARKETING", _body("Only today, {{1}}."), status="PAUSED"),
         _template("free_money", "MARKETING", _body("Free money, {{1}}."), **scam),
+        *_rich_templates(),
     ]

@@ -34,6 +34,7 @@ class GraphError(Exception):
     """The pretend Graph API refuses; `details` is what Meta puts into `error_data`.
 
     The HTTP status and the message are those of the code, or of its subcode, if nothing is said.
+    `user_text` is title and text for a person, as Meta says them of a template.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class GraphError(Exception):
         message: str | None = None,
         error_type: str = "OAuthException",
         headers: Mapping[str, str] | None = None,
+        user_text: tuple[str, str] | None = None,
     ) -> None:
         self.title = title_of(code)
+        self.user_text = user_text
         super().__init__(details or self.title)
         self.code = code
         self.details = details
@@ -70,6 +73,8 @@ class GraphError(Exception):
             error["error_data"] = {"messaging_product": "whatsapp", "details": self.details}
         if self.subcode is not None:
             error["error_subcode"] = self.subcode
+        if self.user_text is not None:
+            error["error_user_title"], error["error_user_msg"] = self.user_text
         body = {"error": {**error, "fbtrace_id": trace_id}}
         return json_reply(body, status=self.status, headers=self.headers)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import email
+import hashlib
 import hmac
 import json
 import re
@@ -24,6 +26,7 @@ from wacoex_cli.sandbox.faults import (
     wrong_parameter,
 )
 from wacoex_cli.sandbox.messages import check_message, recipient_of
+from wacoex_cli.sandbox.templates import change_templates, settle_reviews
 from wacoex_cli.sandbox.webhooks import emit, follow
 from wacoex_cli.sandbox.wire import (
     DAY_SECONDS,
@@ -42,6 +45,7 @@ from wacoex_cli.sandbox.world import (
     READ_SCOPE,
     SEND_SCOPE,
     WABA,
+    Medium,
     Node,
     Token,
     World,
@@ -56,7 +60,9 @@ LONGEST_OVERRIDE = 200
 TOKEN_SECONDS = 60 * DAY_SECONDS
 """How long a token lives that comes of the stock configuration (Meta: embedded signup)."""
 
-_PATH = re.compile(r"(?:/v(?P<major>\d+)\.\d+)?/(?P<node>[^/]+)(?:/(?P<edge>[^/]+))?/?")
+_PATH = re.compile(
+    r"(?:/v(?P<major>\d+)\.\d+)?/(?P<node>[^/]+)(?:/(?P<edge>[^/]+)(?:/(?P<verb>[^/]+))?)?/?"
+)
 _LATEST_MAJOR = 26
 _STALE_CURSOR_MAJOR = 24  # from then on a stale cursor is 131059 (Meta: changelog)
 # Meta: onboarding app users. They would take a Coexistence number away from the app.
@@ -79,6 +85,45 @@ _HISTORY_EVENT = {
 }
 _HISTORY_EVENT_FIELDS = {"id", "delivery_status", "timestamp", *_HISTORY_EVENT}
 
+# Meta: media, supported media types; the largest file of each in bytes.
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_MEGABYTE = 1024**2
+_MOST_BYTES: Mapping[str, int] = {
+    **dict.fromkeys(("image/jpeg", "image/png"), 5 * _MEGABYTE),
+    "image/webp": 500 * 1024,
+    **dict.fromkeys(("video/mp4", "video/3gpp"), 16 * _MEGABYTE),
+    **dict.fromkeys(
+        ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"), 16 * _MEGABYTE
+    ),
+    **dict.fromkeys(
+        (
+            "text/plain",
+            "application/pdf",
+            "application/msword",
+            "application/vnd.ms-excel",
+            "application/vnd.ms-powerpoint",
+            f"{_OFFICE}.wordprocessingml.document",
+            f"{_OFFICE}.spreadsheetml.sheet",
+            f"{_OFFICE}.presentationml.presentation",
+        ),
+        100 * _MEGABYTE,
+    ),
+}
+_BEGINS: Mapping[str, re.Pattern[bytes]] = {
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/png": re.compile(rb"\x89PNG\r\n"),
+    "video/mp4": re.compile(rb"....ftyp", re.DOTALL),
+    "video/3gpp": re.compile(rb"....ftyp", re.DOTALL),
+    "application/pdf": re.compile(rb"%PDF-"),
+}
+# What each parameter of a message takes. A GIF is an MP4 (Meta: template components).
+_FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "image": ("image/jpeg", "image/png"),
+    "video": ("video/",),
+    "gif": ("video/mp4",),
+    "document": ("application/", "text/plain"),
+}
+
 Selection = dict[str, Any]
 
 
@@ -89,6 +134,7 @@ class _Target:
     major: int
     node: str
     edge: str | None
+    verb: str | None = None
 
 
 async def answer(world: World, call: Call) -> Reply:
@@ -96,7 +142,7 @@ async def answer(world: World, call: Call) -> Reply:
     match = _PATH.fullmatch(call.path)
     target = _Target(_LATEST_MAJOR, call.path, None)
     if match is not None:
-        target = _Target(int(match["major"] or _LATEST_MAJOR), match["node"], match["edge"])
+        target = _Target(int(match["major"] or _LATEST_MAJOR), *match.group("node", "edge", "verb"))
     is_message = (call.method, target.edge) == ("POST", "messages")
     request = Request(
         path=call.path,
@@ -131,11 +177,19 @@ def _answer(world: World, call: Call, target: _Target) -> dict[str, object]:
     if call.method in ("POST", "DELETE") and target.edge == "subscribed_apps":
         node = world.visible_node(token, call, target.node, READ_SCOPE)
         return _change_subscription(world, call, token, node)
+    if (call.method, target.edge) == ("POST", "media"):
+        return _upload(world, call, world.visible_node(token, call, target.node, SEND_SCOPE))
+    if call.method in ("GET", "DELETE") and target.edge is None and target.node in world.media:
+        return _medium(world, call, token, target.node)
     if (call.method, target.edge) == ("POST", "smb_app_data"):
         return _start_sync(world, call, world.visible_node(token, call, target.node, READ_SCOPE))
     if call.method == "POST" and target.edge in _NEVER_POSTED:
         world.log.violations.append(f"POST /{target.node}/{target.edge}")
-    if call.method != "GET":
+    if call.method in ("POST", "DELETE") and target.edge in (None, "message_templates"):
+        node = world.visible_node(token, call, target.node, READ_SCOPE)
+        review_templates(world)
+        return change_templates(world, call, node, target.edge, target.verb)
+    if call.method != "GET" or target.verb is not None:
         raise unknown_object(call.method, target.node)
     if (target.node, target.edge) == ("debug_token", None):
         if not call.query.get("input_token"):
@@ -147,12 +201,27 @@ def _answer(world: World, call: Call, target: _Target) -> dict[str, object]:
     return _edge(world, call, node, target)
 
 
+def review_templates(world: World) -> None:
+    """Review the templates that have waited long enough; webhooks report the result."""
+    for node in settle_reviews(world):
+        emit(
+            world,
+            "template_status",
+            name=node.values["name"],
+            language=node.values["language"],
+            template_id=int(node.id),
+            event=node.values["status"],
+            reason=node.values["rejected_reason"],
+        )
+
+
 def _edge(world: World, call: Call, node: Node, target: _Target) -> dict[str, object]:
     fields = call.query.get("fields")
     if node.kind is WABA and target.edge == "phone_numbers":
         rows = [select(each, fields) for each in world.phone_numbers(node.id)]
         return _page(call, rows, "phone_numbers")
     if node.kind is WABA and target.edge == "message_templates":
+        review_templates(world)
         wanted = {name: call.query[name] for name in _TEMPLATE_FILTERS if call.query.get(name)}
         rows = [
             select(each, fields)
@@ -465,6 +534,105 @@ def _message_history(world: World, call: Call, phone_number: Node) -> dict[str, 
     return _page(call, rows, "message_history")
 
 
+def _upload(world: World, call: Call, node: Node) -> dict[str, object]:
+    """Keep a file for the messages of a number (Meta: media, upload media).
+
+    Raises GraphError 100 for a form without `messaging_product`, `type` or `file`, for a type that
+    is not supported, and for a file that is empty or larger than its type may be. Our choice, so
+    that a mistake shows: 131053 for content of another type than its part says.
+    """
+    if node.kind is not PHONE_NUMBER:
+        raise nonexisting_field("media", node.kind.name)
+    texts, file = _form(call)
+    if texts.get("messaging_product") != "whatsapp":
+        raise wrong_parameter("The parameter messaging_product is required.")
+    if file is None:
+        raise wrong_parameter("The parameter file is required.")
+    media_type, content = file
+    if not texts.get("type"):
+        raise wrong_parameter("The parameter type is required.")
+    most = _MOST_BYTES.get(media_type)
+    if most is None:
+        raise wrong_parameter(
+            "Param file must be a file with one of the following types: "
+            f"{', '.join(_MOST_BYTES)}. Received file of type '{media_type}'."
+        )
+    if not content:
+        raise wrong_parameter("Param file must not be empty.")
+    if len(content) > most:
+        raise wrong_parameter(f"Param file must be at most {most} bytes. Received {len(content)}.")
+    begins = _BEGINS.get(media_type)
+    if begins and not begins.match(content[:64]):
+        raise GraphError(131053, f"The file is not of type {media_type}.")
+    sha256 = hashlib.sha256(content).hexdigest()
+    media_id = f"{1_037_000_000_000_000 + world.next_number()}"
+    world.media[media_id] = Medium(media_id, node.id, media_type, sha256, len(content), world.now())
+    world.uploads[sha256, node.id] += 1
+    return {"id": media_id}
+
+
+def _form(call: Call) -> tuple[dict[str, str], tuple[str, bytes] | None]:
+    """The texts of a form, and the type and content of its file."""
+    head = f"Content-Type: {call.headers.get('content-type', '')}\r\n\r\n"
+    message = email.message_from_bytes(head.encode("latin-1", "replace") + call.body)
+    if message.get_content_type() != "multipart/form-data" or not message.is_multipart():
+        raise wrong_parameter("The body must be multipart/form-data.")
+    texts, file = dict[str, str](), None
+    for part in message.walk():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        if not isinstance(content, bytes):
+            continue
+        if part.get_filename() is not None:
+            file = (part.get_content_type(), content) if name == "file" else file
+        else:
+            texts[str(name)] = content.decode("utf-8", "replace")
+    return texts, file
+
+
+def _medium(world: World, call: Call, token: Token, media_id: str) -> dict[str, object]:
+    """What is known of a file, or its end (Meta: media)."""
+    found = world.medium(media_id, call.query.get("phone_number_id"))
+    if found is None:
+        raise unknown_object(call.method, media_id)
+    world.visible_node(token, call, found.phone_number_id, SEND_SCOPE)
+    if call.method == "DELETE":
+        world.end_medium(media_id)
+        return {"success": True}
+    return {
+        "messaging_product": "whatsapp",
+        "url": f"https://lookaside.fbsbx.example/whatsapp_business/attachments/?mid={media_id}",
+        "mime_type": found.media_type,
+        "sha256": found.sha256,
+        "file_size": found.size,
+        "id": media_id,
+    }
+
+
+def _check_media(world: World, phone_number_id: str, body: object) -> None:
+    """Look up the ids of files in a message.
+
+    Raises GraphError 100 for an id that is not there, has ended, or is of another number, and
+    131053 for a type that does not belong into such a parameter (Meta: error codes).
+    """
+    if isinstance(body, list):
+        for each in body:
+            _check_media(world, phone_number_id, each)
+    if not isinstance(body, dict):
+        return
+    for name, value in body.items():
+        if name in _FAMILIES and isinstance(value, dict) and "id" in value:
+            found = world.medium(str(value["id"]), phone_number_id)
+            if found is None:
+                raise wrong_parameter(
+                    f"Param {name}['id'] is not a valid whatsapp business account media"
+                    " attachment ID"
+                )
+            if not found.media_type.startswith(_FAMILIES[name]):
+                raise GraphError(131053, f"Unsupported {name} mime type {found.media_type}")
+        _check_media(world, phone_number_id, value)
+
+
 def _send_message(world: World, call: Call, phone_number_id: str, fault: Fault | None) -> Reply:
     """One attempt to send: checked, rated, taken or refused, and kept in the log.
 
@@ -522,4 +690,5 @@ def _take(world: World, call: Call, phone_number_id: str, body: object, at: floa
     recipient = check_message(
         body, sender=phone.phone, find_template=find_template, user_ids=world.user_ids
     )
+    _check_media(world, phone_number_id, body)
     return world.take(phone_number_id, recipient, at)

@@ -28,14 +28,26 @@ _FORBIDDEN_SPACE = re.compile(r"[\n\t]| {5}")
 _META_KEYS: Mapping[str, set[str]] = {
     "header": {"type", "parameters"},
     "body": {"type", "parameters"},
+    "limited_time_offer": {"type", "parameters"},
     "button": {"type", "sub_type", "index", "parameters"},
+    "carousel": {"type", "cards"},
 }
-# What the parameter of a button is called: (type of the parameter, key of its value).
-_BUTTON_PARAMETERS: Mapping[str, tuple[str, str]] = {
-    "url": ("text", "text"),
-    "quick_reply": ("payload", "payload"),
-    "copy_code": ("coupon_code", "coupon_code"),
+# The type of a button's parameter, under which its value stands too.
+_BUTTON_PARAMETERS: Mapping[str, str] = {
+    "url": "text",
+    "quick_reply": "payload",
+    "copy_code": "coupon_code",
+    "catalog": "action",
+    "mpm": "action",
+    "flow": "action",
 }
+_LONGEST_CODE = 15
+_LONGEST_PAYLOAD = 256
+_MOST_SECTIONS, _MOST_PRODUCTS, _LONGEST_TITLE = 10, 30, 24
+_MOST_CARDS = 10
+_EARLIEST_MILLISECONDS = 10**12
+"""Before 2001: a time in seconds, given for milliseconds, is taken for that."""
+
 _RESPONDIO_KEYS: Mapping[str, set[str]] = {
     "header": {"type", "format", "text", "parameters"},
     "body": {"type", "text", "parameters"},
@@ -43,7 +55,7 @@ _RESPONDIO_KEYS: Mapping[str, set[str]] = {
     "buttons": {"type", "buttons"},
 }
 _RESPONDIO_BUTTON_KEYS = {"type", "text", "url", "phone_number", "parameters"}
-_RESPONDIO_BUTTON_TYPES = ("quick_reply", "phone_number", "url")
+_RESPONDIO_BUTTON_TYPES = ("quick_reply", "phone_number", "url", "catalog", "mpm")
 # What the value of a parameter needs; the keys of media that may be there besides.
 _RESPONDIO_MEDIA: Mapping[str, set[str]] = {
     "image": {"link"},
@@ -187,23 +199,102 @@ class _Grammar:
 
 
 def _fill(grammar: _Grammar, parts: Sequence[Part], components: object) -> None:
-    """Raise GraphError unless `components` fill the parts of a template exactly.
+    """Raise GraphError unless `components` fill the parts of a template, or of a card, exactly.
 
-    132000 a wrong number of parameters, 132012 a wrong kind or name, 131008 a missing value,
-    132018 a value that templates do not take, 100 a malformed component (Meta: error codes).
+    132000 a wrong number of parameters, 132012 a wrong kind or name, 132018 a parameter in the
+    wrong place, twice, or with a text that templates do not take, 131008 a missing value, 131009 a
+    value out of bounds, 100 a malformed component (Meta: error codes).
     """
     given = grammar.read(parts, components)
     for part in parts:
         place = part["type"].lower()
         if place == "header" and part["format"] != "TEXT":
-            grammar.check_medium(part["format"].lower(), given.pop(place, []))
+            _check_header(grammar, part["format"].lower(), given.pop(place, []))
         elif place in ("header", "body"):
             _check_texts(grammar, place, _placeholders(part["text"]), given.pop(place, []))
+        elif place == "limited_time_offer":
+            _check_offer(part[place], given.pop(place, []))
+        elif place == "carousel":
+            _check_cards(grammar, part["cards"], given.pop(place, []))
         elif place == "buttons":
             for index, button in enumerate(part["buttons"]):
                 _check_button(grammar, index, button, given)
     for place, parameters in given.items():
+        if " button " in place:
+            raise GraphError(132018, f"The template has no {place}.")
         _check_number(place, 0, len(parameters))
+
+
+def _check_header(grammar: _Grammar, kind: str, parameters: list[dict[str, Any]]) -> None:
+    """Meta: template components (media, location), single-product message templates."""
+    if not grammar.is_meta or kind not in ("location", "product"):
+        grammar.check_medium(kind, parameters)
+        return
+    value = _only_value("header", kind, parameters)
+    if kind == "product":
+        _check_texts_in("header", value, {"product_retailer_id", "catalog_id"})
+        return
+    _check_texts_in("header", value, {"latitude", "longitude", "name", "address"})
+    for name, widest in (("latitude", 90), ("longitude", 180)):
+        try:
+            is_right = abs(float(value[name])) <= widest
+        except ValueError:
+            is_right = False
+        if not is_right:
+            raise GraphError(131009, f"header: {name} must be a number up to {widest}.")
+
+
+def _check_texts_in(place: str, value: Part, needed: set[str]) -> None:
+    """All of the names are there with a text, and no others."""
+    _refuse_unknown_keys(value, needed, "a parameter", f"{place}: ")
+    for name in sorted(needed):
+        if not isinstance(value.get(name), str) or not value[name]:
+            raise GraphError(131008, f"{place}: Parameter is missing {name} value.")
+
+
+def _only_value(place: str, kind: str, parameters: Sequence[Part]) -> Part:
+    """The object in the one parameter, which must be of that kind."""
+    received = parameters[0].get("type") if len(parameters) == 1 else "unknown"
+    if str(received).lower() != kind:
+        raise _mismatch(place, kind, received)
+    _refuse_unknown_keys(parameters[0], {"type", kind}, "a parameter", f"{place}: ")
+    value = parameters[0].get(kind)
+    if not isinstance(value, dict):
+        raise GraphError(131008, f"{place}: Parameter of type {kind} is missing {kind} value.")
+    return value
+
+
+def _check_offer(offer: Part, parameters: Sequence[Part]) -> None:
+    """Meta: limited-time offer templates (the end as Unix time in milliseconds)."""
+    place = "limited_time_offer"
+    if not offer.get("has_expiration"):
+        _check_number(place, 0, len(parameters))
+        return
+    value = _only_value(place, place, parameters)
+    _refuse_unknown_keys(value, {"expiration_time_ms"}, "a parameter", f"{place}: ")
+    ends = value.get("expiration_time_ms")
+    if ends is None:
+        raise GraphError(131008, f"{place}: Parameter is missing expiration_time_ms value.")
+    if not isinstance(ends, int) or ends < _EARLIEST_MILLISECONDS:
+        raise GraphError(131009, f"{place}: expiration_time_ms must be in milliseconds.")
+
+
+def _check_cards(grammar: _Grammar, own: Sequence[Part], given: Sequence[Part]) -> None:
+    """Meta: media card and product card carousel templates.
+
+    Every card of the template is needed; of products there may be more, which are like the last.
+    """
+    parts = [card["components"] for card in own]
+    is_media = parts[0][0]["format"] != "PRODUCT"
+    if len(given) < len(own) or len(given) > (len(own) if is_media else _MOST_CARDS):
+        raise GraphError(132000, f"carousel: {len(given)} cards do not match the {len(own)} cards.")
+    for place, card in enumerate(given):
+        _refuse_unknown_keys(card, {"card_index", "components"}, "a card", "carousel: ")
+        if card.get("card_index") != place:
+            raise GraphError(131009, f"carousel: card_index must be {place}.")
+        if "components" not in card:
+            raise GraphError(131008, f"carousel: card {place} is missing components.")
+        _fill(grammar, parts[min(place, len(parts) - 1)], card["components"])
 
 
 def _check_texts(
@@ -225,14 +316,64 @@ def _check_button(grammar: _Grammar, index: int, button: Part, given: Given) -> 
     sub_type = button["type"].lower()
     place = f"{sub_type} button {index}"
     parameters = given.pop(place, [])
-    is_needed = sub_type == "copy_code" or bool(_placeholders(button.get("url", "")))
+    has_end = bool(_placeholders(button.get("url", "")))
+    is_needed = has_end or sub_type in ("copy_code", "mpm")
     if is_needed and not parameters:
         details = f"Button at index {index} of type {sub_type} requires a parameter"
         raise GraphError(131008, f"buttons: {details}")
-    may_be = is_needed or (grammar.is_meta and sub_type == "quick_reply")
-    if parameters:
-        _check_number(place, 1 if may_be else 0, len(parameters))
-        _check_value(grammar, place, parameters[0], *_BUTTON_PARAMETERS[sub_type])
+    may_be = is_needed or sub_type == "catalog"
+    may_be = may_be or (grammar.is_meta and sub_type in ("quick_reply", "flow"))
+    if not parameters:
+        return
+    _check_number(place, 1 if may_be else 0, len(parameters))
+    kind = _BUTTON_PARAMETERS[sub_type]
+    if kind == "action":
+        _check_action(place, sub_type, _only_value(place, kind, parameters))
+        return
+    _check_value(grammar, place, parameters[0], kind, kind)
+    text = parameters[0][kind]
+    if kind == "coupon_code" and not (text.isalnum() and len(text) <= _LONGEST_CODE):
+        raise GraphError(131009, f"{place}: coupon_code takes {_LONGEST_CODE} letters and digits.")
+    if kind == "payload" and len(text) > _LONGEST_PAYLOAD:
+        raise GraphError(131009, f"{place}: payload is longer than {_LONGEST_PAYLOAD} characters.")
+
+
+def _check_action(place: str, sub_type: str, action: Part) -> None:
+    """Meta: catalog templates, multi-product message templates, flows as templates."""
+    if sub_type == "flow":
+        _refuse_unknown_keys(action, {"flow_token", "flow_action_data"}, "an action", f"{place}: ")
+        if not isinstance(action.get("flow_token", "unused"), str):
+            raise GraphError(131009, f"{place}: flow_token must be a string.")
+        if not isinstance(action.get("flow_action_data", {}), dict):
+            raise GraphError(131009, f"{place}: flow_action_data must be an object.")
+        return
+    thumbnail = {"thumbnail_product_retailer_id"}
+    known = thumbnail | ({"sections"} if sub_type == "mpm" else set())
+    _refuse_unknown_keys(action, known, "an action", f"{place}: ")
+    _check_texts_in(place, {name: action.get(name) for name in thumbnail}, thumbnail)
+    if sub_type == "mpm":
+        _check_sections(place, action.get("sections"))
+
+
+def _check_sections(place: str, sections: object) -> None:
+    if not isinstance(sections, list) or not sections:
+        raise GraphError(131008, f"{place}: Parameter is missing sections value.")
+    items = 0
+    for section in sections:
+        if not isinstance(section, dict):
+            raise GraphError(131009, f"{place}: a section must be an object.")
+        _refuse_unknown_keys(section, {"title", "product_items"}, "a section", f"{place}: ")
+        title, products = section.get("title"), section.get("product_items")
+        if not isinstance(title, str) or not 0 < len(title) <= _LONGEST_TITLE:
+            raise GraphError(131009, f"{place}: a title takes {_LONGEST_TITLE} characters.")
+        if not isinstance(products, list) or not products:
+            raise GraphError(131008, f"{place}: a section needs product_items.")
+        for product in products:
+            _check_texts_in(place, product, {"product_retailer_id"})
+        items += len(products)
+    if len(sections) > _MOST_SECTIONS or items > _MOST_PRODUCTS:
+        most = f"{_MOST_SECTIONS} sections and {_MOST_PRODUCTS} products"
+        raise GraphError(131009, f"{place}: a message takes {most}.")
 
 
 def _check_number(place: str, expected: int, given: int) -> None:
@@ -270,10 +411,13 @@ def _placeholders(text: str) -> list[str]:
 
 
 def _parameters(place: str, component: Part) -> list[dict[str, Any]]:
-    parameters = component.get("parameters", [])
-    if not isinstance(parameters, list) or not all(isinstance(each, dict) for each in parameters):
-        raise GraphError(100, f"{place}: parameters must be an array of objects.")
-    return parameters
+    return _objects(place, component.get("parameters", []), "parameters")
+
+
+def _objects(place: str, value: object, name: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise GraphError(100, f"{place}: {name} must be an array of objects.")
+    return value
 
 
 def _components(components: object, keys: Mapping[str, set[str]]) -> list[dict[str, Any]]:
@@ -293,23 +437,30 @@ def _read_meta(parts: Sequence[Part], components: object) -> Given:
     for component in _components(components, _META_KEYS):
         place = str(component["type"])
         if place == "button":
-            sub_type, index = component.get("sub_type"), component.get("index")
+            sub_type, index = str(component.get("sub_type")).lower(), component.get("index")
             if sub_type not in _BUTTON_PARAMETERS or not str(index).isdecimal():
                 raise GraphError(100, "A button needs a known sub_type and an index.")
             place = f"{sub_type} button {int(str(index))}"
         if place in given:
-            raise GraphError(100, f"{place}: this component is there twice.")
-        given[place] = _parameters(place, component)
+            raise GraphError(132018, f"{place}: this component is there twice.")
+        listed = "cards" if place == "carousel" else "parameters"
+        given[place] = _objects(place, component.get(listed, []), listed)
     return given
 
 
 def _check_meta_medium(kind: str, parameters: list[dict[str, Any]]) -> None:
-    received = parameters[0].get("type") if len(parameters) == 1 else "unknown"
-    if received != kind:
-        raise _mismatch("header", kind, received)
-    medium = parameters[0].get(kind)
-    if not isinstance(medium, dict) or not (medium.get("id") or medium.get("link")):
+    medium = _only_value("header", kind, parameters)
+    known = {"id", "link", *(["filename"] if kind == "document" else [])}
+    _refuse_unknown_keys(medium, known, f"a {kind}", "header: ")
+    given = [medium[name] for name in ("id", "link") if medium.get(name)]
+    if not given:
         raise GraphError(131008, f"header: Parameter of type {kind} needs an id or a link.")
+    if len(given) > 1 or not all(isinstance(value, str) for value in medium.values()):
+        raise GraphError(131009, f"header: Parameter of type {kind} needs one id or one link.")
+    if "link" in medium and not medium["link"].startswith(("http://", "https://")):
+        raise GraphError(131009, f"header: the link of the {kind} must be a public URL.")
+    if "id" in medium and not medium["id"].isdecimal():
+        raise GraphError(131009, f"header: the id of the {kind} must be one of uploaded media.")
 
 
 def _read_respondio(parts: Sequence[Part], components: object) -> Given:
@@ -332,6 +483,8 @@ def _read_respondio(parts: Sequence[Part], components: object) -> Given:
                 raise GraphError(100, f"buttons: the template has {len(own[kind]['buttons'])}")
             for index, (button, row) in enumerate(zip(own[kind]["buttons"], listed, strict=True)):
                 given[f"{str(button['type']).lower()} button {index}"] = _read_button(button, row)
+    for kind in own.keys() - _RESPONDIO_KEYS.keys():
+        raise GraphError(100, f"The sandbox cannot send a {kind} here.")
     for button in own.get("buttons", {}).get("buttons", []):
         if str(button["type"]).lower() not in _RESPONDIO_BUTTON_TYPES:
             raise GraphError(100, f"The sandbox cannot send a {button['type']} button here.")
@@ -345,7 +498,8 @@ def _read_button(own: Part, given: object) -> list[dict[str, Any]]:
     _refuse_unknown_keys(given, _RESPONDIO_BUTTON_KEYS, "a button")
     _check_own_words("buttons", own, given, {"text", "url", "phone_number"})
     parameters = _parameters("buttons", given)
-    _check_number("buttons", len(_placeholders(own.get("url", ""))), len(parameters))
+    if kind not in ("catalog", "mpm"):
+        _check_number("buttons", len(_placeholders(own.get("url", ""))), len(parameters))
     return parameters
 
 
@@ -372,7 +526,8 @@ def _check_respondio_medium(kind: str, parameters: list[dict[str, Any]]) -> None
 def text_for_person(message: Mapping[str, Any], find_template: FindTemplate) -> str:
     """What a person reads of a message that was taken, from Meta's call or respond.io's.
 
-    Header, text and footer of a template stand on lines of their own.
+    Header, text and footer of a template stand on lines of their own, and what is no text as its
+    kind: `(IMAGE)`, `(CAROUSEL)`.
     """
     if message.get("type") == "text":
         text = message["text"]
@@ -387,8 +542,10 @@ def text_for_person(message: Mapping[str, Any], find_template: FindTemplate) -> 
     given = {part["type"]: part.get("parameters", []) for part in template.get("components", [])}
     lines = [
         _filled(part["text"], given.get(part["type"].lower(), []))
-        for part in found.values["components"]
         if part.get("text")
+        else f"({part.get('format', part['type'])})"
+        for part in found.values["components"]
+        if part["type"] != "BUTTONS"
     ]
     return "\n".join(lines)
 

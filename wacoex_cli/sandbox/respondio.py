@@ -281,14 +281,66 @@ def _contacts(world: World, call: Call, match: re.Match[str]) -> object:
     body = call.json()
     if not isinstance(body, dict) or not {"search", "timezone", "filter"} <= body.keys():
         raise WorkspaceError(400, "search, timezone and filter are required")
-    if body["filter"] not in ({"$and": []}, {"$or": []}, {}):
-        raise WorkspaceError(400, "this sandbox knows no filter conditions")
+    meets = _filter(body["filter"])
     rows = [
-        contact.to_json()
+        shown
         for _, contact in sorted(world.respondio.contacts.items(), reverse=True)
         if str(body["search"]) in f"{contact.first_name} {contact.phone or ''}"
+        and meets(shown := contact.to_json())
     ]
     return _page(call, rows)
+
+
+def _filter(given: object) -> Callable[[Mapping[str, Any]], bool]:
+    """Which contacts a filter chooses (respond.io: contacts, list).
+
+    Raises WorkspaceError 400 for what is not `$and` or `$or` of conditions that are known here.
+    """
+    if given == {}:
+        return lambda contact: True
+    if not isinstance(given, dict) or len(given) != 1 or not given.keys() <= {"$and", "$or"}:
+        raise WorkspaceError(400, "filter must be $and or $or of conditions")
+    [(word, listed)] = given.items()
+    if not isinstance(listed, list):
+        raise WorkspaceError(400, f"{word} must be a list")
+    conditions = [_condition(each) for each in listed]
+    if not conditions:
+        return lambda contact: True
+    joined = all if word == "$and" else any
+    return lambda contact: joined(condition(contact) for condition in conditions)
+
+
+def _condition(given: object) -> Callable[[Mapping[str, Any]], bool]:
+    if not isinstance(given, dict) or given.keys() != {"category", "field", "operator", "value"}:
+        raise WorkspaceError(400, "a condition has category, field, operator and value")
+    category, name, operator, value = (
+        given[key] for key in ("category", "field", "operator", "value")
+    )
+    if category == "contactTag":
+        if operator not in _TAG_OPERATORS or name is not None or not isinstance(value, list):
+            raise WorkspaceError(400, "a tag is compared with a list, by hasAnyOf and similar")
+        return lambda contact: _TAG_OPERATORS[operator](set(value), set(contact["tags"]))
+    if operator not in ("isEqualTo", "isNotEqualTo") or not isinstance(value, str):
+        raise WorkspaceError(400, f"{category} is compared with a text, by isEqualTo and similar")
+    if category == "lifecycle" and name is None:
+        name = "lifecycle"
+    elif category != "contactField" or not isinstance(name, str):
+        raise WorkspaceError(400, f"{category} is not a category of conditions")
+    return lambda contact: (_field_of(contact, name) == value) is (operator == "isEqualTo")
+
+
+_TAG_OPERATORS: Mapping[str, Callable[[set[str], set[str]], bool]] = {
+    "hasAnyOf": lambda wanted, tags: bool(wanted & tags),
+    "hasAllOf": lambda wanted, tags: wanted <= tags,
+    "hasNoneOf": lambda wanted, tags: not wanted & tags,
+}
+
+
+def _field_of(contact: Mapping[str, Any], name: str) -> object:
+    if name in contact:
+        return contact[name]
+    customs = contact["custom_fields"]
+    return next((each["value"] for each in customs if each["name"] == name), None)
 
 
 def _contact(world: World, call: Call, match: re.Match[str]) -> object:

@@ -256,6 +256,11 @@ class _LimitBody(_Body):
     limit: int = Field(ge=0)
 
 
+class _MediaBody(_Body):
+    ended: list[str] = []
+    all_ended: bool = False
+
+
 class _WorldBody(_Body):
     phone_numbers: _Rows = {}
     wabas: _Rows = {}
@@ -276,6 +281,14 @@ class _TemplateBody(_Body):
     status: str | None = None
     deleted: bool = False
     tells: bool = True
+
+
+class _ReviewBody(_Body):
+    seconds: float = Field(default=2.0, ge=0)
+    status: Literal["APPROVED", "REJECTED"] = "APPROVED"
+    reason: str = "NONE"
+    category: Literal["UTILITY", "MARKETING", "AUTHENTICATION"] | None = None
+    holds: bool = False
 
 
 class _ChannelBody(_Body):
@@ -404,6 +417,23 @@ class _Control:
         released = release(self._world, body.recipients, body.code)
         return {"released": released, "held_back": len(self._world.held_back)}
 
+    def get_media(self) -> object:
+        """The uploaded files, and how often each content was uploaded for a number."""
+        world = self._world
+        uploads = [
+            {"sha256": sha256, "phone_number_id": number, "uploads": times}
+            for (sha256, number), times in world.uploads.items()
+        ]
+        return {"media": [asdict(each) for each in world.media.values()], "uploads": uploads}
+
+    def post_media(self) -> object:
+        """Let uploaded files end before their 30 days are over: those named, or all of now."""
+        body = self._body(_MediaBody)
+        ended = list(self._world.media) if body.all_ended else body.ended
+        for media_id in ended:
+            self._world.end_medium(media_id)
+        return {"ended": ended}
+
     def post_reset(self) -> object:
         self._world.reset()
         return {"reset": True}
@@ -447,6 +477,18 @@ class _Control:
             if "status" in changed:
                 emit(world, "template_status", **named, event=given["status"])
         return {"id": node.id, **node.values}
+
+    def post_review(self) -> object:
+        """Say how templates are reviewed that are written from now on, or still wait for it."""
+        given = self._body(_ReviewBody).model_dump()
+        for name, value in given.items():
+            setattr(self._world.review, name, value)
+        graph.review_templates(self._world)
+        return {**given, "waiting": len(self._world.review.waiting)}
+
+    def get_review(self) -> object:
+        """What was written: `create`, `edit`, `delete`, with name and language, in order."""
+        return {"writes": [list(write) for write in self._world.review.writes]}
 
     def get_respondio(self) -> object:
         respondio = self._world.respondio

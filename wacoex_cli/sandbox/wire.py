@@ -51,6 +51,7 @@ WEBHOOK_FIELDS = (
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ANSWER_WITHIN_SECONDS = 5.0
 _MOST_BODY_BYTES = 16 * 1024 * 1024
+_MOST_UPLOAD_BYTES = 101 * 1024 * 1024
 
 
 class BodyTooLarge(Exception):
@@ -116,14 +117,15 @@ def json_reply(
 
 async def read_call(scope: Scope, receive: Receive) -> Call:
     """The whole request; raises ClientLeft when it never becomes complete, or BodyTooLarge."""
-    body = b""
+    body = bytearray()
+    most = _MOST_UPLOAD_BYTES if scope["path"].endswith("/media") else _MOST_BODY_BYTES
     more = True
     while more:
         event = await receive()
         if event["type"] == "http.disconnect":
             raise ClientLeft
         body += event.get("body", b"")
-        if len(body) > _MOST_BODY_BYTES:
+        if len(body) > most:
             raise BodyTooLarge
         more = event.get("more_body", False)
     headers = {
@@ -134,7 +136,7 @@ async def read_call(scope: Scope, receive: Receive) -> Call:
         path=scope["path"],
         query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
         headers=headers,
-        body=body,
+        body=bytes(body),
         client=scope["client"][0] if scope.get("client") else "",
         origin=f"{scope.get('scheme', 'http')}://{headers.get('host', 'localhost')}",
         port=(scope.get("server") or ("", None))[1],

@@ -7,15 +7,16 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from wacoex_cli.sandbox.faults import Faults, GraphError, unknown_object
 from wacoex_cli.sandbox.respondio_world import RespondIOWorld
 from wacoex_cli.sandbox.wire import (
+    DAY_SECONDS,
     WEBHOOK_FIELDS,
     Arrival,
     ArrivalLog,
@@ -90,7 +91,7 @@ WABA = _kind(
 TEMPLATE = _kind(
     "WhatsAppMessageTemplate",
     "id name language status category components parameter_format",
-    "quality_score rejected_reason previous_category health_status",
+    "quality_score rejected_reason previous_category health_status message_send_ttl_seconds",
 )
 
 
@@ -159,6 +160,24 @@ class Token:
     def expired(self, now: float) -> bool:
         """Whether it has ended by `now` (Unix seconds)."""
         return 0 < self.expires_at <= now
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """A file that somebody uploaded for the messages of a number; `at` is Unix seconds."""
+
+    LIFETIME_SECONDS: ClassVar[float] = 30 * DAY_SECONDS
+
+    id: str
+    phone_number_id: str
+    media_type: str
+    sha256: str
+    size: int
+    at: float
+
+    def has_ended(self, now: float) -> bool:
+        """Whether its 30 days are over by `now` (Meta: media)."""
+        return now - self.at >= self.LIFETIME_SECONDS
 
 
 @dataclass(slots=True)
@@ -247,6 +266,34 @@ class Contents:
     assigned_users: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Review:
+    """What becomes of templates that are written: reviewed `seconds` later, with that result.
+
+    `holds` leaves them in review. `category` is what Meta makes of a new one, None for what it is.
+    The rest is what has happened, by the ids of templates or WABAs, in Unix seconds.
+    """
+
+    seconds: float = 2.0
+    status: str = "APPROVED"
+    reason: str = "NONE"
+    category: str | None = None
+    holds: bool = False
+    waiting: dict[str, float] = field(default_factory=dict)
+    created: list[float] = field(default_factory=list)
+    edited: dict[str, list[float]] = field(default_factory=dict)
+    deleted: dict[tuple[str, str], float] = field(default_factory=dict)
+    before_archive: dict[str, str] = field(default_factory=dict)
+    writes: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def date_back(self, seconds: float) -> None:
+        """Let all that has happened be that much older."""
+        self.waiting = {key: at - seconds for key, at in self.waiting.items()}
+        self.created = [at - seconds for at in self.created]
+        self.edited = {key: [at - seconds for at in each] for key, each in self.edited.items()}
+        self.deleted = {key: at - seconds for key, at in self.deleted.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """How the world behaves; `app_secret` makes `appsecret_proof` compulsory.
@@ -302,6 +349,9 @@ class World:
         self.callbacks = Callbacks()
         self.outbox = Outbox()
         self.codes = Codes()
+        # Uploaded files by their ids, and how many were uploaded of each content and number.
+        self.media: dict[str, Medium] = {}
+        self.uploads: Counter[tuple[str, str]] = Counter()
         # People's ids for this business, each with the number that it hides (E.164), if known.
         self.user_ids: dict[str, str | None] = {}
         # By phone_number_id: when the app was opened, which may not send, which are not seen.
@@ -315,6 +365,7 @@ class World:
         # What `reminder notify` sent to this world's own address, as it was posted.
         self.notices: list[dict[str, Any]] = []
         self.templates_revision = 0
+        self.review = Review()
         self._limits: dict[str, int] = {}
         self._rates: dict[str, SlidingSecond] = {}
         self._pairs: dict[str, PairRate] = {}
@@ -339,6 +390,10 @@ class World:
                 onboarded = moment_of(node.values["last_onboarded_time"])
                 node.patch({"last_onboarded_time": meta_time(onboarded - seconds)})
         self.opened_at = {number: at - seconds for number, at in self.opened_at.items()}
+        self.media = {
+            name: replace(medium, at=medium.at - seconds) for name, medium in self.media.items()
+        }
+        self.review.date_back(seconds)
         for value, token in self.tokens.items():
             ends = {
                 name: max(ends_at - seconds, 1.0)
@@ -346,6 +401,18 @@ class World:
                 if (ends_at := getattr(token, name)) > 0
             }
             self.tokens[value] = replace(token, **ends)
+
+    def end_medium(self, media_id: str) -> None:
+        """Let an uploaded file end before its time; raises ValueError when there is none."""
+        if self.media.pop(media_id, None) is None:
+            raise ValueError(f"there is no uploaded file `{media_id}`")
+
+    def medium(self, media_id: str, phone_number_id: str | None) -> Medium | None:
+        """The uploaded file of that id, while it lives, of that number or of any."""
+        found = self.media.get(media_id)
+        if found is None or found.has_ended(self.now()):
+            return None
+        return found if phone_number_id in (None, found.phone_number_id) else None
 
     def trace_id(self) -> str:
         """A new `fbtrace_id`."""

@@ -6,6 +6,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlite_utils import Database
 
 
@@ -419,3 +421,18 @@ def m011_probes(db: Database) -> None:
             PRIMARY KEY (probe_id, device_id)
         )
         """)
+
+
+FIRST_STEPS: tuple[Callable[[Database], None], ...] = (
+    m001_channels,
+    m002_locks_and_pace,
+    m003_broadcasts,
+    m004_facts,
+    m005_events,
+    m006_evidence,
+    m007_devices,
+    m008_reminders,
+    m009_pulling,
+    m010_onboarding,
+    m011_probes,
+)

@@ -7,19 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.schema.first_tables import (
-    m001_channels,
-    m002_locks_and_pace,
-    m003_broadcasts,
-    m004_facts,
-    m005_events,
-    m006_evidence,
-    m007_devices,
-    m008_reminders,
-    m009_pulling,
-    m010_onboarding,
-    m011_probes,
-)
+from wacoex_cli.schema.first_tables import FIRST_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -371,7 +359,44 @@ def m025_remind_tomorrow(db: Database) -> None:
     db.execute("ALTER TABLE confirmation_links ADD COLUMN remind_at TEXT")
 
 
-def m027_pressure(db: Database) -> None:
+def m026_media(db: Database) -> None:
+    """Files that messages show, by the SHA-256 of their content, and their ids at Meta."""
+    db.execute("""
+        CREATE TABLE media_files (
+            sha256 TEXT PRIMARY KEY,
+            mime TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            path TEXT,
+            seen_at TEXT NOT NULL
+        )
+        """)
+    # `ends_at` is NULL for an id that wacoex did not upload: nobody says when that was.
+    db.execute("""
+        CREATE TABLE media_ids (
+            sha256 TEXT NOT NULL,
+            phone_number_id TEXT NOT NULL,
+            media_id TEXT NOT NULL,
+            uploaded_at TEXT NOT NULL,
+            ends_at TEXT,
+            PRIMARY KEY (sha256, phone_number_id)
+        )
+        """)
+
+
+def m027_template_writes(db: Database) -> None:
+    """Templates that were created or edited from here: Meta limits both, and counts for itself."""
+    db.execute("""
+        CREATE TABLE template_writes (
+            waba_id TEXT NOT NULL,
+            template_id TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            at TEXT NOT NULL
+        )
+        """)
+    db.execute("CREATE INDEX template_writes_by_waba ON template_writes (waba_id, at)")
+
+
+def m028_pressure(db: Database) -> None:
     """The limits that were given for a broadcast (JSON), and when one of a day lets it go on."""
     db.execute("ALTER TABLE broadcasts ADD COLUMN pressure TEXT NOT NULL DEFAULT '{}'")
     db.execute("ALTER TABLE broadcasts ADD COLUMN continues_at TEXT")
@@ -391,17 +416,7 @@ def m027_pressure(db: Database) -> None:
 
 
 STEPS: tuple[Callable[[Database], None], ...] = (
-    m001_channels,
-    m002_locks_and_pace,
-    m003_broadcasts,
-    m004_facts,
-    m005_events,
-    m006_evidence,
-    m007_devices,
-    m008_reminders,
-    m009_pulling,
-    m010_onboarding,
-    m011_probes,
+    *FIRST_STEPS,
     m012_throttled,
     m013_providers_and_guards,
     m014_already_sent,
@@ -416,5 +431,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m023_old_logs,
     m024_test_notices,
     m025_remind_tomorrow,
-    m027_pressure,
+    m026_media,
+    m027_template_writes,
+    m028_pressure,
 )

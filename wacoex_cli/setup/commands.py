@@ -347,13 +347,12 @@ def restore(
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
-    """Put a backup in the place of the state file, and keep the old file beside it. wacoex
+    """Put a backup in the place of the state file, and keep the old file beside it.
 
-    refuses while a process uses the state file, and when the backup lacks what the state file
-
-    knows: wacoex would send that again. Rows that were being sent when the backup was made
-    become ambiguous (they may have gone out). wacoex sends nothing from a backup that was
-    forced, or brought to another machine, before `wacoex state adopt`.
+    wacoex refuses while a process uses the state file, and when the backup lacks what the state
+    file knows: wacoex would send that again. Rows that were being sent when the backup was made
+    become ambiguous (they may have gone out). wacoex sends nothing from a backup that was forced,
+    or brought to another machine, before `wacoex state adopt`.
     """
     from wacoex_cli.setup.state import prepare
 

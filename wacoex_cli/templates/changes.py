@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.contacts.store import is_marketing
 from wacoex_cli.findings.model import Evidence, Finding, Severity
-from wacoex_cli.templates.model import Template, kind_of
+from wacoex_cli.templates.model import Template, component_of, kind_of, own_cards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
+
+Parts = Sequence[Mapping[str, Any]]
 
 _SHOWN_CHARACTERS = 60
 _SAME_BEFORE = 20
@@ -40,23 +43,38 @@ def text_changes(planned: Template, current: Template) -> tuple[Change, ...]:
 
 
 def _text_changes(planned: Template, current: Template) -> Iterator[Change]:
-    for kind in _PARTS[:3]:
-        before, now = (_read_in(template.component(kind)) for template in (planned, current))
-        if before != now:
-            yield _change(kind.lower(), before, now)
-    for place in range(max(len(planned.buttons), len(current.buttons))):
-        before, now = (_button(template.buttons, place) for template in (planned, current))
-        if before != now:
-            yield _change(f"button {place + 1}", before, now)
+    yield from _in_parts("", planned.components, current.components)
     if planned.parameter_format != current.parameter_format:
         yield Change("placeholders", planned.parameter_format, current.parameter_format)
+    before, now = (own_cards(template) for template in (planned, current))
+    for place in range(max(len(before), len(now))):
+        pair = (cards[place] if place < len(cards) else () for cards in (before, now))
+        yield from _in_parts(f"card {place}: ", *pair)
+
+
+def _in_parts(where: str, planned: Parts, current: Parts) -> Iterator[Change]:
+    """The changes in a message, or in one card of it."""
+    for kind in _PARTS[:3]:
+        before, now = (_read_in(component_of(parts, kind)) for parts in (planned, current))
+        if before != now:
+            yield _change(f"{where}{kind.lower()}", before, now)
+    buttons = [component_of(parts, "BUTTONS").get("buttons") or () for parts in (planned, current)]
+    for place in range(max(map(len, buttons))):
+        before, now = (_button(given, place) for given in buttons)
+        if before != now:
+            yield _change(f"{where}button {place + 1}", before, now)
     others = [
-        [part for part in template.components if kind_of(part) not in _PARTS]
-        for template in (planned, current)
+        [_itself(part) for part in parts if kind_of(part) not in _PARTS]
+        for parts in (planned, current)
     ]
     if others[0] != others[1]:
         kinds = (", ".join(map(kind_of, parts)) or _NOTHING for parts in others)
-        yield Change("other parts", *kinds)
+        yield Change(f"{where}other parts", *kinds)
+
+
+def _itself(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A component without its examples and its cards, which are compared one by one."""
+    return {name: value for name, value in part.items() if name not in ("example", "cards")}
 
 
 def _read_in(component: Mapping[str, Any]) -> str:

@@ -15,10 +15,13 @@ from wacoex_cli.templates.model import (
     NAMED,
     POSITIONAL,
     Template,
+    is_extra,
     kind_of,
     placeholders,
 )
-from wacoex_cli.templates.rule import check_sendable, preview
+from wacoex_cli.templates.preview import preview
+from wacoex_cli.templates.rule import check_sendable
+from wacoex_cli.templates.values_file import skeleton
 from wacoex_cli.terminal.layout import Column
 
 if TYPE_CHECKING:
@@ -119,57 +122,6 @@ def in_metas_words(record: Mapping[str, Any]) -> Node | None:
     }
 
 
-def respondio_body(
-    template: Template, keys: Sequence[str], values: Sequence[str], channel_id: int
-) -> Node:
-    """The JSON of one template message. Source: "respond.io: messages".
-
-    `keys` are those of the resolved sources, `values` what `fill` gave for them. Unlike Meta,
-    respond.io gets the template's own text beside the parameters, all buttons in one component,
-    and parameters by position only, also where the placeholders have names.
-    """
-    known = dict(zip(keys, values, strict=True))
-    parts = [_part(template, kind, known) for kind in ("HEADER", "BODY", "FOOTER")]
-    buttons = [_button(index, button, known) for index, button in enumerate(template.buttons)]
-    if buttons:
-        parts.append({"type": "buttons", "buttons": buttons})
-    content: Node = {"name": template.name, "languageCode": template.language}
-    if components := [part for part in parts if part]:
-        content["components"] = components
-    return {
-        "channelId": channel_id,
-        "message": {"type": "whatsapp_template", "template": content},
-    }
-
-
-def _part(template: Template, kind: str, known: Mapping[str, str]) -> Node:
-    component = template.component(kind)
-    if not component:
-        return {}
-    part: Node = {"type": kind.lower(), "text": str(component.get("text", ""))}
-    if kind == "HEADER":
-        part["format"] = str(template.header_format).lower()
-    values = [value for key, value in known.items() if _place(key) == kind]
-    return {**part, "parameters": _parameters(values)} if values else part
-
-
-def _button(index: int, button: Mapping[str, Any], known: Mapping[str, str]) -> Node:
-    part: Node = {"type": kind_of(button).lower()}
-    part |= {name: button[name] for name in ("text", "url", "phone_number") if button.get(name)}
-    value = known.get(f"button.{index}")
-    return part if value is None else {**part, "parameters": _parameters([value])}
-
-
-def _parameters(values: Sequence[str]) -> list[Node]:
-    return [{"type": "text", "text": value} for value in values]
-
-
-def _place(key: str) -> str:
-    """The component that a placeholder's key stands for: see `Placeholder`."""
-    place, dot, _ = key.partition(".")
-    return place.upper() if dot else "BODY"
-
-
 def _components(value: object) -> list[Node]:
     if isinstance(value, str):
         try:
@@ -184,6 +136,13 @@ def _component(part: Mapping[str, Any]) -> Node:
     """A component with its own kinds in capitals, as Meta writes them."""
     kinds = {name: _text(part[name]).upper() for name in ("type", "format") if part.get(name)}
     whole: Node = {**part, **kinds, "example": _example(part.get("example"))}
+    if "cards" in part:
+        cards = part["cards"] if isinstance(part["cards"], list) else []
+        whole["cards"] = [
+            {"components": _components(card.get("components"))}
+            for card in cards
+            if isinstance(card, dict)
+        ]
     if "buttons" in part:
         buttons = part["buttons"] if isinstance(part["buttons"], list) else []
         whole["buttons"] = [
@@ -233,6 +192,12 @@ class Shelf:
         """One template in every language it has; raises like `reading.find_versions`."""
         return await find_versions(self.listing, self.owner_id, name)
 
+    async def version(self, name: str, language: str | None) -> Template:
+        """One template in that language, else the first one; raises like `find_template`."""
+        if language is None:
+            return (await self.versions(name))[0]
+        return await find_template(self.listing, self.owner_id, name, language)
+
 
 def shelf_of(workspace: Workspace, invocation: Invocation) -> Shelf:
     """The templates of the channel that a command means.
@@ -267,7 +232,7 @@ def row(template: Template) -> tuple[str | None, ...]:
         template.language,
         template.status,
         template.category,
-        " ".join(place.key for place in placeholders(template)),
+        " ".join(place.key for place in placeholders(template) if not place.is_optional),
         template.quality,
         template.header_format,
         " ".join(map(kind_of, template.buttons)),
@@ -295,38 +260,47 @@ def data(source: str, templates: Sequence[Template]) -> dict[str, Any]:
                     }
                     for index, button in enumerate(template.buttons)
                 ],
-                "why_not": _why_not(template),
+                "why_not": _why_not(template, Provider(source)),
             }
             for template in templates
         ],
     }
 
 
-def lines(template: Template, source_name: str) -> Iterator[str]:
+def lines(template: Template, provider: Provider) -> Iterator[str]:
     """A template for a person: its state, its text, and how it is filled in."""
     places, quality = placeholders(template), template.quality
-    graded = f"quality {quality}" if quality else f"quality not given by {source_name}"
+    graded = f"quality {quality}" if quality else f"quality not given by {provider.known_as}"
     yield f"{template.name} ({template.language}): {template.status}, {template.category}, {graded}"
     if template.rejected_reason:
         yield f"  rejected: {template.rejected_reason}"
-    text = preview(template, [f"{{{{{place.key}}}}}" for place in places])
+    shown = {place.key: f"{{{{{place.key}}}}}" for place in places if not place.is_optional}
+    text = preview(template, shown)
     yield from (f"  | {line}" for line in text.splitlines())
-    if why_not := _why_not(template):
+    if why_not := _why_not(template, provider):
         yield f"  {why_not}"
         return
-    if not places:
+    needed = [place for place in places if not place.is_optional]
+    if not needed:
         yield "  nothing to fill"
-        return
-    yield "  " + " ".join(f"--param {place.key}=COLUMN" for place in places)
-    yield f"  placeholders ({template.parameter_format.lower()}):"
-    for place in places:
+    else:
+        yield "  " + " ".join(f"--param {place.key}=COLUMN" for place in needed)
+        yield f"  placeholders ({template.parameter_format.lower()}):"
+    for place in needed:
         example = f", for example {place.example}" if place.example else ""
-        yield f"    {place.key}: in the {place.where}{example}"
+        yield f"    {place.key}: {place.meaning()}{example}"
+    own = [place for place in places if not is_extra(template, place.card)]
+    if optional := [place for place in own if place.is_optional]:
+        yield "  may be left out:"
+        yield from (f"    {place.key}: {place.meaning()}" for place in optional)
+    if places:
+        yield f"  a file for --values (wacoex template skeleton {template.name} > values.toml):"
+        yield from (f"    {line}".rstrip() for line in list(skeleton(template))[2:])
 
 
-def _why_not(template: Template) -> str | None:
+def _why_not(template: Template, provider: Provider) -> str | None:
     try:
-        check_sendable(template)
+        check_sendable(template, provider)
     except UsageError as error:
         return f"{error.message}; {error.hint}"
     return None

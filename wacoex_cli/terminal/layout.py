@@ -244,7 +244,7 @@ def _stacked(
 
 
 def shares(wanted: Sequence[int], space: int) -> list[int]:
-    """How many of `room` lines each part gets that wants so many: what one leaves, others take."""
+    """How many of `space` lines each part gets: what a part does not want, the others take."""
     given = [0] * len(wanted)
     order = sorted(range(len(wanted)), key=lambda at: wanted[at])
     for place, at in enumerate(order):

@@ -33,8 +33,8 @@ _CHECK_IMPOSSIBLE = 3
 # The last words of commands that only show something. When their reader leaves, they are done.
 READING_VERBS = frozenset(
     {
-        *("check", "completion", "demo", "docs", "doctor", "explain", "export", "help"),
-        *("inbox", "list", "mac", "path", "report", "show", "status"),
+        *("check", "completion", "demo", "diff", "docs", "doctor", "explain", "export", "help"),
+        *("inbox", "lint", "list", "mac", "path", "report", "show", "skeleton", "status"),
     }
 )
 # A value and what it is; where such values come from, given the file named by `--env-file`.

@@ -101,8 +101,7 @@ class Process:
     """What this process does, as far as its output depends on it.
 
     `only_reads`: it ends when its reader leaves. `keeps_nothing`: it makes no state file.
-    `on_loss` is given each outlet that loses
-    something for the first time.
+    `on_loss` is given each outlet that loses something for the first time.
     """
 
     def __init__(self) -> None:

@@ -1,0 +1,1 @@
+"""Pictures, videos and documents of messages: checked, uploaded once, and their ids renewed."""
