@@ -24,6 +24,7 @@ from wacoex_cli.ledger.model import Claim, RepeatPolicy, RowState, Settled, Stat
 from wacoex_cli.ledger.rows import PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.pressure.model import Pressure, pressure_from
+from wacoex_cli.pressure.rule import days_for
 
 FEW, MANY = 42, 1_000
 LISTED = ["+5491123456789", "+541123456789", "+6591000001", "+6591000002"]
@@ -254,11 +255,41 @@ def test_the_second_list_leaves_out_who_has_had_enough(cli, shop):
 
 
 def test_a_limit_of_a_day_pauses_and_says_when_it_goes_on(cli, shop):
-    plan = ("broadcast", "plan", shop.people(3), "--template", "opening_hours", "--lang", "en_US")
-    assert cli(*plan, "--per-day", "2").code == 0
-    sent = cli("broadcast", "send", "1", "--yes", "--json")
+    plan = ("broadcast", "plan", shop.people(20), "--template", "opening_hours", "--lang", "en_US")
+    planned = cli(*plan, "--per-day", "8")
+    assert "it takes 3 days at least" in planned.out
+
+    sent = cli("broadcast", "send", "1", "--yes")
+
     assert sent.code == 7
+    assert "the limit of 8 messages of the business in 24 hours is reached" in sent.out
     shown = cli("broadcast", "show", "1", "--json").data
     assert shown["status"] == "paused"
     assert shown["continues_at"]
-    assert len(shop.world.log.accepted()) == 2
+    assert len(shop.world.log.accepted()) == 8
+
+
+def test_a_plan_doubts_silence_when_no_message_of_people_is_known(cli, shop):
+    plan = ("broadcast", "plan", shop.people(2), "--template", "opening_hours", "--lang", "en_US")
+
+    doubted = cli(*plan, "--unanswered", "3")
+
+    assert "no message from people is known here at all" in doubted.out
+    assert "no message from people" not in cli(*plan).out
+
+
+@pytest.mark.parametrize(
+    ("texts", "people", "before", "days"),
+    [
+        ({}, 1_000_000, 0, 1),
+        ({"per_day": "250"}, 1_000, 0, 4),
+        ({"per_day": "1"}, 1_000_000, 0, 1_000_000),
+        ({"ramp": "50,+50%"}, 238, 0, 4),
+        ({"ramp": "50,+50%"}, 238, 2, 2),
+        ({"ramp": "50,+0%"}, 101, 9, 3),
+        ({"ramp": "50,+50%", "per_day": "60"}, 170, 0, 3),
+        ({"ramp": "1,+1%"}, 1_000_000, 0, 617),
+    ],
+)
+def test_a_plan_knows_how_many_days_it_takes_at_least(texts, people, before, days):
+    assert days_for(pressure_from(texts), people, before) == days

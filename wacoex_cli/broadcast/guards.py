@@ -671,6 +671,9 @@ class RunGuard:
         room = self._days.room() if leave.rows and leave.stop is None else None
         if room is None:
             return leave
+        if not room.messages and self._rows.claims():
+            # What has used up the room has not left yet, and a stop would call it back.
+            return Leave(0, before)
         if room.next_at and room.next_at - self._clock.now() > _LONGEST_WAIT_FOR_ROOM:
             # The minute after: what it names has begun then.
             shown = local_text(room.next_at + timedelta(minutes=1), zone)
