@@ -23,7 +23,7 @@ from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA
 
 CHECKOUT = Path(wacoex_cli.__file__).parents[1]
 PAGE = CHECKOUT / "docs" / "architecture.md"
-ROW_PACKAGES = ("audience", "contacts", "templates", "ledger", "broadcast", "platforms")
+ROW_PACKAGES = ("audience", "contacts", "templates", "ledger", "pressure", "broadcast", "platforms")
 WEBHOOK_PACKAGES = ("events", "platforms", "channels", "diagnosis")
 APP_SECRET = "app-secret-0123456789"
 
@@ -88,13 +88,13 @@ def test_a_row_from_the_plan_to_the_report(traced: Traced, tmp_path: Path) -> No
     people.write_text("phone,name\n+6591234567,Ana\n")
     template = ("--template", "order_ready", "--lang", "en_US")
     values = ("--param", "1=name", "--text", "2=A1")
-    traced.run("broadcast", "plan", str(people), *template, *values)
+    traced.run("broadcast", "plan", str(people), *template, *values, "--per-day", "250")
     traced.run("broadcast", "send", "--yes")
     assert "+6591234567" in traced.run("broadcast", "report", "1", "--csv", "-")
 
     files = traced.files(ROW_PACKAGES)
     assert files == named_on_the_page("A broadcast row", ROW_PACKAGES)
-    assert len(files) <= 36
+    assert len(files) <= 41
 
 
 def test_a_webhook_until_status(traced: Traced) -> None:
