@@ -96,9 +96,9 @@ _AT_ONCE = 5
 class NewMacs:
     """People who were not active this month, as far as anybody knows: at most so many.
 
-    `active` are those of the list whom events and broadcasts know as active; of the rest `asked`
-    were looked up at respond.io, which knew `active_there` as active. `created` are no contacts
-    yet, so they are new for certain.
+    `active` are those of the list whom events and broadcasts know as active. respond.io was
+    asked about `looked_up` of the rest, and knew `active_there` as active. `created` are no
+    contacts yet, so they are new for certain.
     """
 
     recipients: int

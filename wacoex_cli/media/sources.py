@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 COLUMN = "column:"
 _ID_FORM = re.compile("[0-9]{1,30}")
-_ONE_FORM = "for example: --media header=menu.jpg, or header=column:picture"
+_EXAMPLE = "for example: --media header=menu.jpg, or header=column:picture"
 
 
 def given_media(given: Sequence[str] | None) -> list[ParameterSource]:
@@ -50,7 +50,7 @@ def given_media(given: Sequence[str] | None) -> list[ParameterSource]:
             raise UsageError(
                 f"`--media {pair}` is not of the form PLACEHOLDER=FILE, =URL, =column:NAME or"
                 " =id:123",
-                hint=_ONE_FORM,
+                hint=_EXAMPLE,
                 code="bad_pair",
             )
         if key in found:

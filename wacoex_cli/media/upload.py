@@ -140,7 +140,7 @@ class MediaDesk:
         for sha256, media_id in used.items():
             known = self._ids.get(sha256)
             if known is None or known.media_id != media_id:
-                found = True  # the answer to another message has told it already
+                found = True  # the answer to another message said so already
             elif self._renewals[sha256] < _MOST_RENEWALS:
                 self._renewals[sha256] += 1
                 del self._ids[sha256]
