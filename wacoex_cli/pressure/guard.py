@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.store import Facts
+from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.ledger.past_messages import EVER, DayMessages, PastMessages
 from wacoex_cli.ledger.rows import Rows
@@ -144,11 +145,13 @@ class DayGuard:
         if per_day := self._pressure.per_day:
             of = self._of_number if per_day.of_number else self._of_business
             whose = "this number" if per_day.of_number else "the business"
-            why = f"the limit of {per_day.messages} messages of {whose} in 24 hours is reached"
+            most = counted(per_day.messages, "message")
+            why = f"the limit of {most} of {whose} in 24 hours is reached"
             rooms.append(_room(DayLimit(per_day.messages), of, why, now))
         if self._pressure.ramp:
             limit = self._ramp_limit(now)
-            why = f"the ramp of a new number allows {limit.most} messages in 24 hours now"
+            most = counted(limit.most, "message")
+            why = f"the ramp of a new number allows {most} in 24 hours now"
             rooms.append(_room(limit, self._of_number, why, now))
         return tightest(rooms)
 
