@@ -195,6 +195,8 @@ def test_send_in_one_go_takes_sources_too(shop, cli, sent):
     ("option", "source", "code"),
     [
         ("--from", "broadcast:x", "bad_source"),
+        ("--from", "broadcast:1:", "bad_source"),
+        ("--from", "broadcast:1:sent,", "bad_source"),
         ("--from", "broadcast:1:seen", "bad_source"),
         ("--from", "broadcast:99", "unknown_broadcast"),
         ("--from", "broadcast:9999999999999999999999", "bad_source"),

@@ -30,7 +30,7 @@ example = { body_text = [["Ana"]] }
 
 @pytest.fixture
 def world(run, monkeypatch) -> Iterator[World]:
-    world = default_world(extra_templates=53)
+    world = default_world(extra_templates=39)
     with running(world) as base_url:
         monkeypatch.setenv("WACOEX_META_BASE_URL", base_url)
         monkeypatch.setenv("WACOEX_META_TOKEN", pretend.DEFAULT_TOKEN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import os
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.state import open_regular
 from wacoex_cli.templates.model import POSITIONAL, kind_of
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ GONE = frozenset({"DELETED", "PENDING_DELETION"})
 
 _NAME = re.compile(r"[a-z0-9_]{1,512}")
 _LONGEST_FILE_NAME = 200
+_MOST_BYTES = 16 * 1024**2
 _FIRST_KEYS = ("type", "format", "text")
 _FILE_KEYS = frozenset({"name", "languages"})
 _TTL = "message_send_ttl_seconds"
@@ -110,19 +113,27 @@ def text_of(drafts: Sequence[Draft]) -> str:
     return text if tomllib.loads(text) == whole else tomli_w.dumps(whole)
 
 
+def read_bounded(path: Path) -> bytes:
+    """What a file holds that people write by hand; raises OSError for a larger one too."""
+    with open_regular(path) as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {_MOST_BYTES // 1024**2} MB")
+    return content
+
+
 def read_file(path: Path) -> list[Draft]:
     """The template in a file, in each of its languages.
 
     Raises UsageError (code `template_file`) for what is no template, with the place in the file.
     """
     try:
-        whole = tomllib.loads(path.read_text(encoding="utf-8"))
+        whole = tomllib.loads(read_bounded(path).decode("utf-8-sig"))
     except FileNotFoundError:
         raise _wrong(path, "there is no such file", "check the path") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(
-            path, f"it cannot be read ({error})", "check the path and its rights"
-        ) from None
+        why = (isinstance(error, OSError) and error.strerror) or "it is not UTF-8 text"
+        raise _wrong(path, f"it cannot be read: {why}", "check the path and its rights") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise _wrong(path, f"it is not TOML: {error}", "correct the line that it names") from None
     return list(_drafts(path, whole))
