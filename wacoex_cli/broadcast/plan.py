@@ -348,8 +348,11 @@ async def plan(
                 skipped = rows.skip_reasons()
                 raise _nobody(order.audience, skipped, rows.first(RowState.SKIPPED, 1))
             shown = _rows_to_show(rows, order)
+            rules = (*filter(None, [recipients.condition]), *rules)
             with state.transaction():
                 rows.count_again()
+                meant = json.dumps(order.audience.to_json(rules), ensure_ascii=False)
+                Broadcasts(state).keep_audience(broadcast_id, meant)
             broadcast = Broadcasts(state).get(broadcast_id)
             estimated = await estimate(state, provider, channel, broadcast, means or Means(), clock)
             estimated["limit"] = limit_share(tier, broadcast.recipients, taken)
@@ -373,7 +376,7 @@ async def plan(
                 unknown_ranges=unknown_ranges,
                 new_contacts=new_contacts,
                 wording=wording.to_json(partial(count_open_among, state, broadcast_id)),
-                rules=(*filter(None, [recipients.condition]), *rules),
+                rules=rules,
             )
         finally:
             _tidy(state, presence, clock)

@@ -194,6 +194,7 @@ class Broadcast(NamedTuple):
     other such ones since; `test_of` the broadcast that it is a test message of. `is_compared`: it
     was compared with the others and may send; `has_keys`: its open rows have what it takes. Of the
     template everything is frozen but its category, which is the newest known (`category_at`).
+    `audience` (JSON) is to whom it is meant: list, sources, and how many rows each rule left out.
     """
 
     broadcast_id: int
@@ -223,6 +224,7 @@ class Broadcast(NamedTuple):
     is_compared: bool = False
     has_keys: bool = False
     category_at: str | None = None
+    audience: str = "{}"
 
     @property
     def category_known_at(self) -> str:

@@ -396,6 +396,11 @@ def m027_template_writes(db: Database) -> None:
     db.execute("CREATE INDEX template_writes_by_waba ON template_writes (waba_id, at)")
 
 
+def m028_audience(db: Database) -> None:
+    """To whom a broadcast was meant: its list and sources, its condition and exclusions."""
+    db.execute("ALTER TABLE broadcasts ADD COLUMN audience TEXT NOT NULL DEFAULT '{}'")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     *FIRST_STEPS,
     m012_throttled,
@@ -414,4 +419,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m025_remind_tomorrow,
     m026_media,
     m027_template_writes,
+    m028_audience,
 )
