@@ -152,6 +152,22 @@ def test_lint_of_a_good_file_ends_with_0(run, tmp_path) -> None:
     assert run("template", "lint", str(path)).code == 0
 
 
+@pytest.mark.parametrize("text", ["Sale \U0001f389", "\u2728 New", "Warm \u2600\ufe0f days"])
+def test_a_header_takes_no_emoji(text) -> None:
+    [problem] = lint(template({"type": "HEADER", "format": "TEXT", "text": text}, BODY))
+
+    assert (problem.level, problem.text) == ("error", "a header takes no emoji")
+
+
+def test_three_line_breaks_in_a_row_are_a_doubt_and_no_error() -> None:
+    spaced = {"type": "BODY", "text": "Hello there,\n\n\nwe are open every day of the week."}
+
+    [problem] = lint(template(spaced))
+
+    assert (problem.level, problem.rule) == ("warning", "format")
+    assert refused(template(spaced)) == []
+
+
 @pytest.mark.parametrize("command", ["lint", "diff"])
 def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path, command) -> None:
     path = tmp_path / "hours.toml"

@@ -415,7 +415,7 @@ def _nobody(
     audience: AudienceOrder, skipped: Mapping[str, int], first: Sequence[Row]
 ) -> UsageError:
     place = f"among the people of {audience.title}" if audience.sources else "in this file"
-    none = "there are none" if audience.sources else "the file has no rows"
+    none = "nobody is in it" if audience.sources else "the file has no rows"
     said = ", ".join(f"{reason} {n}" for reason, n in skipped.items()) or none
     for row in first:
         if row["detail"]:
