@@ -52,6 +52,8 @@ def chosen(text, *rows):
         ("first_name = 'Ana'", True, False),
         ("`First Name` = 'Ana'", True, False),
         ("vip = true", True, False),
+        ("vip is true", True, False),
+        ("vip is not true", False, True),
         ("tier = city", False, False),
         ("not (tier = 'gold')", False, True),
         ("tier in ('gold', 5)", True, False),
@@ -138,6 +140,27 @@ def test_what_is_no_condition_over_the_columns_is_refused_with_its_place(text, p
     assert caught.value.code == "bad_where"
     assert position in caught.value.message and said in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("last_order < '1/10/2026'", "YYYY-MM-DD"),
+        ("last_order between '01.09.2026' and '30.09.2026'", "YYYY-MM-DD"),
+        ("orders > '1,000'", "1234.50"),
+        ("orders > '€ 50'", "1234.50"),
+        ("last_order < 2026-02-31", "YYYY-MM-DD"),
+        ("last_order < '2026-02-31'", "YYYY-MM-DD"),
+        ("last_order in ('2026-02-31')", "YYYY-MM-DD"),
+        ("tier = \u2018gold\u2019", "straight quotes"),
+        ("select = 'gold'", "in double quotes"),
+    ],
+)
+def test_what_would_choose_the_wrong_people_is_refused_with_the_way_to_write_it(text, hint):
+    with pytest.raises(UsageError) as refused:
+        Where(text, COLUMNS)
+
+    assert hint in str(refused.value.hint)
 
 
 def test_the_error_names_the_columns_and_the_one_that_was_meant():

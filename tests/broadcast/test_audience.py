@@ -195,6 +195,8 @@ def test_send_in_one_go_takes_sources_too(shop, cli, sent):
     ("option", "source", "code"),
     [
         ("--from", "broadcast:x", "bad_source"),
+        ("--from", "broadcast:1:", "bad_source"),
+        ("--from", "broadcast:1:sent,", "bad_source"),
         ("--from", "broadcast:1:seen", "bad_source"),
         ("--from", "broadcast:99", "unknown_broadcast"),
         ("--from", "broadcast:9999999999999999999999", "bad_source"),
@@ -279,3 +281,22 @@ def test_a_row_that_gets_no_message_is_named(shop, cli, people, line, said):
     [error] = planned.envelope["errors"]
     assert error["code"] == "no_such_row" and said in error["message"]
     assert not shop.state.rows("SELECT 1 FROM broadcasts")
+
+
+def test_a_broadcast_says_later_to_whom_it_was_meant_without_numbers(shop, cli, people, sent):
+    where = "tier = 'gold' and phone <> '+6591000005'"
+    options = ("--where", where, "--exclude", "broadcast:1:read", *MESSAGE, *FILLED)
+    planned = cli("broadcast", "plan", people, *options, "--json")
+    number = planned.data["broadcast_id"]
+
+    shown = cli("broadcast", "show", number, "--json").data["audience"]
+    text = cli("broadcast", "show", number).out
+    page = shop.directory / "report.html"
+    assert cli("broadcast", "report", number, "--html", page).code == 0
+
+    assert shown["list"].endswith("people.csv") and shown["from"] == []
+    assert shown["where"] == "tier = 'gold' and phone <> '+65****0005'"
+    assert [rule["left_out"] for rule in shown["rules"]] == [2, 2]
+    assert "--where tier = 'gold' and phone <> '+65****0005': left out 2 rows" in text
+    assert "--exclude broadcast:1:read: left out 2 rows" in text
+    assert "+65****0005" in page.read_text() and "+6591000005" not in page.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -158,6 +159,29 @@ def test_a_file_of_values_fills_a_carousel_and_the_preview_shows_all_of_it(shop,
     assert "  placeholder card.0.header: text 'https://example.com/file.jpg'" in planned.out
     sent = cli("broadcast", "send", "--channel", "shop", "--yes")
     assert sent.code == 0, sent.err
+
+
+def test_an_offer_of_a_column_that_ended_meanwhile_is_left_out_with_the_reason(shop):
+    """`1` ends before it is sent, `2` later: the first row is kept, and says why."""
+    put_files(shop.world)
+    ends = [(shop.clock.now() + timedelta(hours=hours)).isoformat() for hours in (1, 100)]
+    rows = [(shop.phone(row), "Ana", end) for row, end in enumerate(ends, start=1)]
+    texts = {"header": "id:42", "button.0": "NOW", "button.1": "cakes"}
+    broadcast = shop.planned(
+        shop.file("people.csv", rows, ("phone", "name", "end")),
+        template="last_minute",
+        parameters={"1": "name", "offer.expires_at": "end"},
+        texts=texts,
+    )
+
+    shop.clock.leap(7200.0)
+    shop.send(broadcast)
+
+    assert shop.counts(broadcast) == {"accepted": 1, "skipped": 1}
+    [left_out] = shop.state.rows("SELECT reason, detail FROM recipients WHERE state = 'skipped'")
+    assert left_out["reason"] == "offer_over"
+    assert left_out["detail"].startswith("the offer ended at 20")
+    assert shop.taken_twice() == []
 
 
 def test_an_offer_that_ended_meanwhile_is_not_sent(shop):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.support.pictures import OLE, packed, picture, video
 from wacoex_cli.errors import UsageError
 from wacoex_cli.media.checks import why_header_refused, why_refused
 from wacoex_cli.media.files import look_at, type_of
-from wacoex_cli.media.model import DOC, DOCX, MEGABYTE, PPTX, XLS, XLSX, FileContent
+from wacoex_cli.media.model import DOC, DOCX, LARGEST, MEGABYTE, PPTX, XLS, XLSX, FileContent
 
 TYPES_IN = "[Content_Types].xml"
 
@@ -167,3 +168,27 @@ def test_a_damaged_video_is_refused_and_breaks_nothing(
     file.write_bytes(whole[:at] + noise + whole[at + len(noise) :])
 
     why_refused("VIDEO", look_at(file).content)
+
+
+def a_pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def a_directory(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("make", [a_pipe, a_directory, lambda _: Path("/dev/zero")])
+def test_what_may_never_end_is_no_file(file: Path, make) -> None:
+    with pytest.raises(UsageError, match=r"it is a (pipe or a device|directory)"):
+        look_at(make(file))
+
+
+def test_a_file_that_no_header_takes_is_not_read_to_its_end(file: Path) -> None:
+    with file.open("wb") as hole:
+        hole.truncate(LARGEST + 1)
+
+    with pytest.raises(UsageError, match="Meta takes 100 MB at most"):
+        look_at(file)

@@ -121,3 +121,59 @@ def test_archiving_names_what_failed(graph) -> None:
     }
     assert back["unarchived_templates"] == [good]
     assert [row["status"] for row in listed(graph, "appointment")] == ["APPROVED"]
+
+
+UPLOADS = f"v26.0/{pretend.APP_ID}/uploads"
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
+ANNOUNCED = {"file_name": "door.png", "file_length": str(len(PNG)), "file_type": "image/png"}
+OAUTH = {"Authorization": f"OAuth {pretend.DEFAULT_TOKEN}", "file_offset": "0"}
+
+
+def session(graph: httpx.Client) -> str:
+    return str(graph.post(UPLOADS, params=ANNOUNCED).json()["id"])
+
+
+def picture_template(*handles: str) -> list[dict[str, Any]]:
+    return [{"type": "HEADER", "format": "IMAGE", "example": {"header_handle": handles}}, BODY]
+
+
+def test_an_example_is_uploaded_in_two_steps_and_its_handle_used(graph) -> None:
+    uploaded = graph.post(f"v26.0/{session(graph)}", headers=OAUTH, content=PNG)
+
+    made = created(graph, components=picture_template(uploaded.json()["h"]))
+
+    assert made.status_code == 200, made.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"file_type": "image/webp"}, {"file_length": "0"}, {"file_length": "x"}, {"file_name": ""}],
+)
+def test_what_cannot_be_an_example_is_refused_when_it_is_announced(graph, change) -> None:
+    assert graph.post(UPLOADS, params={**ANNOUNCED, **change}).json()["error"]["code"] == 100
+
+
+@pytest.mark.parametrize(
+    ("headers", "content", "code"),
+    [
+        ({"Authorization": f"Bearer {pretend.DEFAULT_TOKEN}"}, PNG, 0),
+        ({"file_offset": "7"}, PNG, 100),
+        ({}, PNG[:-1], 100),
+        ({}, b"x" * len(PNG), 100),
+    ],
+)
+def test_an_upload_that_is_not_as_announced_gets_no_handle(graph, headers, content, code) -> None:
+    answer = graph.post(
+        f"v26.0/{session(graph)}", headers={**OAUTH, **headers}, content=content
+    ).json()
+
+    assert answer["error"]["code"] == code
+
+
+def test_an_upload_to_the_app_of_somebody_else_and_a_made_up_handle_are_refused(graph) -> None:
+    other = f"v26.0/{pretend.PARTNER_APP_ID}/uploads"
+    assert graph.post(other, params=ANNOUNCED).json()["error"]["code"] == 100
+    assert created(graph, components=picture_template("4::x")).json()["error"]["code"] == 100
+    assert (
+        created(graph, components=[{**BODY, "header_example": "a"}]).json()["error"]["code"] == 100
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.pictures import picture, video
 from wacoex_cli.sandbox import world as pretend
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
@@ -30,7 +31,7 @@ example = { body_text = [["Ana"]] }
 
 @pytest.fixture
 def world(run, monkeypatch) -> Iterator[World]:
-    world = default_world(extra_templates=53)
+    world = default_world(extra_templates=39)
     with running(world) as base_url:
         monkeypatch.setenv("WACOEX_META_BASE_URL", base_url)
         monkeypatch.setenv("WACOEX_META_TOKEN", pretend.DEFAULT_TOKEN)
@@ -320,3 +321,105 @@ def test_two_files_with_the_same_template_are_refused(run, world, directory) -> 
 
     assert done.code == 2
     assert "`appointment` (en_US) is also in appointment.toml" in done.err
+
+
+WITH_PICTURE = NEW.replace(
+    "[[languages.components]]",
+    """[[languages.components]]
+type = "HEADER"
+format = "IMAGE"
+header_example = "door.png"
+
+[[languages.components]]""",
+    1,
+)
+
+
+def test_an_example_picture_is_uploaded_and_nothing_differs_afterwards(
+    run, world, directory
+) -> None:
+    (directory / "open_day.toml").write_text(WITH_PICTURE)
+    (directory / "door.png").write_bytes(picture("PNG"))
+    world.review.seconds = 0
+
+    assert run("template", "lint", str(directory / "open_day.toml")).code == 0
+    pushed = run("template", "push", str(directory), "--yes", "--json")
+    differs = run("template", "diff", str(directory), "--json")
+    pulled = run("template", "pull", str(directory), "--json")
+
+    assert write_of(pushed)["outcome"] == "created", pushed.err
+    assert "the example door.png is uploaded for Meta's review" in str(pushed.data["changes"])
+    assert len(world.handles) == 1
+    [made] = [
+        each for each in world.templates(pretend.WABA_ID) if each.values["name"] == "open_day"
+    ]
+    [link] = made.values["components"][0]["example"]["header_handle"]
+    assert link.startswith("https://")
+    assert differs.data["changes"] == []
+    assert {row["state"] for row in pulled.data["files"]} == {"same"}
+    assert (directory / "open_day.toml").read_text() == WITH_PICTURE
+
+
+def test_a_pull_keeps_the_name_of_the_example(run, world, directory) -> None:
+    (directory / "new_menu.toml").write_text(
+        (directory / "new_menu.toml")
+        .read_text()
+        .replace('format = "IMAGE"', 'format = "IMAGE"\nheader_example = "menu.jpg"')
+        .replace("our new menu", "the new menu")
+    )
+
+    assert run("template", "pull", str(directory), "--yes").code == 0
+
+    text = (directory / "new_menu.toml").read_text()
+    assert "our new menu" in text and 'header_example = "menu.jpg"' in text
+
+
+def test_an_edit_of_a_picture_template_uploads_its_example_again(run, world, directory) -> None:
+    image = 'format = "IMAGE"'
+    change(directory, "new_menu", image, f'{image}\nheader_example = "a.jpg"')
+    assert run("template", "diff", str(directory)).code == 0
+    change(directory, "new_menu", "our new menu", "the new menu")
+    (directory / "a.jpg").write_bytes(picture("JPEG"))
+
+    pushed = run("template", "push", str(directory), "--yes", "--json")
+
+    assert write_of(pushed)["outcome"] == "edited", pushed.err
+    assert len(world.handles) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("gone.png", None, "cannot be read"),
+        ("text.png", b"hello", "is not an example for a header of format IMAGE"),
+        ("film.png", video(), "is not an example for a header of format IMAGE"),
+        ("../door.png", picture("PNG"), "is outside of its folder"),
+        ("/etc/hostname", None, "is outside of its folder"),
+        ("shelf", None, "cannot be read: it is a directory"),
+    ],
+)
+def test_an_example_that_meta_would_not_take_is_named_before_the_question(
+    run, world, directory, name, content, why
+) -> None:
+    (directory / "open_day.toml").write_text(WITH_PICTURE.replace("door.png", name))
+    (directory / "shelf").mkdir()
+    if content is not None:
+        (directory / name).write_bytes(content)
+
+    pushed = run("template", "push", str(directory), "--yes", "--json")
+
+    [change] = pushed.data["changes"]
+    assert why in change["why_not"]
+    assert pushed.data["written"] == [] and world.review.writes == []
+
+
+@pytest.mark.parametrize("line", ["header_example = 5", 'format = "TEXT"'])
+def test_an_example_without_a_file_or_without_a_picture_is_refused(run, tmp_path, line) -> None:
+    path = tmp_path / "open_day.toml"
+    key = line.partition(" ")[0]
+    text = [line if part.startswith(key) else part for part in WITH_PICTURE.splitlines()]
+    path.write_text("\n".join(text))
+
+    done = run("template", "lint", str(path))
+
+    assert done.code == 2 and "`header_example` is the name of a file" in done.err

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wacoex_cli.errors import UsageError
 from wacoex_cli.sandbox.faults import GraphError
 from wacoex_cli.sandbox.templates import check_new
-from wacoex_cli.templates.files import Draft, file_name, read_file, text_of, write_file
+from wacoex_cli.templates.files import (
+    Draft,
+    file_name,
+    read_directory,
+    read_file,
+    text_of,
+    write_file,
+)
 from wacoex_cli.templates.lint import lint, refused
 
 BODY = {"type": "BODY", "text": "Hello there, we are open every day of the week."}
@@ -141,6 +150,40 @@ def test_lint_of_a_good_file_ends_with_0(run, tmp_path) -> None:
     write_file(path, text_of([template(BODY)]))
 
     assert run("template", "lint", str(path)).code == 0
+
+
+@pytest.mark.parametrize("text", ["Sale \U0001f389", "\u2728 New", "Warm \u2600\ufe0f days"])
+def test_a_header_takes_no_emoji(text) -> None:
+    [problem] = lint(template({"type": "HEADER", "format": "TEXT", "text": text}, BODY))
+
+    assert (problem.level, problem.text) == ("error", "a header takes no emoji")
+
+
+def test_three_line_breaks_in_a_row_are_a_doubt_and_no_error() -> None:
+    spaced = {"type": "BODY", "text": "Hello there,\n\n\nwe are open every day of the week."}
+
+    [problem] = lint(template(spaced))
+
+    assert (problem.level, problem.rule) == ("warning", "format")
+    assert refused(template(spaced)) == []
+
+
+@pytest.mark.parametrize("command", ["lint", "diff"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path, command) -> None:
+    path = tmp_path / "hours.toml"
+    os.mkfifo(path)
+
+    with pytest.raises(UsageError, match="it is a pipe or a device"):
+        read_file(path) if command == "lint" else read_directory(tmp_path)
+
+
+def test_a_file_without_an_end_is_refused(tmp_path) -> None:
+    path = tmp_path / "hours.toml"
+    with path.open("wb") as hole:
+        hole.truncate(64 * 1024**2)
+
+    with pytest.raises(UsageError, match="it has more than 16 MB"):
+        read_file(path)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wacoex_cli.errors import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -31,6 +33,7 @@ class SkipReason(StrEnum):
     NO_NUMBER = "no_number"
     ALREADY_SENT = "already_sent"
     PRESSURE = "pressure"
+    OFFER_OVER = "offer_over"
 
 
 class SourceRow(NamedTuple):
@@ -62,6 +65,15 @@ class AudienceRule(NamedTuple):
     def to_json(self) -> dict[str, object]:
         """The same for a program."""
         return {"rule": self.rule, "left_out": self.left_out, "doubts": list(self.doubts)}
+
+
+def audience_text(audience: Mapping[str, Any]) -> Iterator[str]:
+    """To whom a broadcast was meant, for a person, where that was more than a list."""
+    listed = [audience["list"]] if audience.get("list") else []
+    if audience.get("from"):
+        yield f"people of {' + '.join([*listed, *audience['from']])}"
+    for rule in audience.get("rules", ()):
+        yield f"{rule['rule']}: left out {counted(rule['left_out'], 'row')}"
 
 
 class ListRecord(NamedTuple):

@@ -114,9 +114,10 @@ def parse_source(text: str, option: str) -> Source:
 
 
 def _broadcast(text: str, option: str) -> BroadcastSource:
-    number, _, words = text.removeprefix(_BROADCAST).partition(":")
+    number, colon, words = text.removeprefix(_BROADCAST).partition(":")
     is_number = number.isascii() and number.isdecimal() and len(number) < len(str(_LARGEST_ID))
-    given = [word.strip() for word in words.split(",")] if words else []
+    # After a colon nothing is not everybody: a script's variable may be empty.
+    given = [word.strip() for word in words.split(",")] if colon else []
     wanted = tuple(word for word in given if not word.startswith("-"))
     unwanted = tuple(word[1:] for word in given if word.startswith("-"))
     unknown = [word for word in (*wanted, *unwanted) if word not in OUTCOMES]

@@ -6,12 +6,14 @@ them come comparisons of cells with bound values. No text is ever run as SQL or 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import sqlglot
@@ -43,6 +45,9 @@ _NUMBER = re.compile(
 )
 _DATE = re.compile(r"([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))(?:[T ][0-9:.,Z+ -]*)?")
 _FULL_DATE = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
+# Such as `1/10/2026`, `1,234` or `$50`: as texts they stand in no order of days or amounts.
+_NO_TEXT_ORDER = re.compile(r"[^\w\s]?\s*[+-]?[0-9][0-9.,/ -]*")
+_CURLY = re.compile("[\u2018\u2019\u201c\u201d\u00ab\u00bb]")
 _NO_COLUMN = "it compares a value with a value, not with a column"
 _KEPT_CELLS = 10_000
 _SHOWN_AT_ERROR = 20
@@ -157,6 +162,8 @@ class Where:
         if isinstance(node, exp.Is) and isinstance(node.expression, exp.Null):
             text = self._text(node.this)
             return lambda cells: not text(cells)
+        if isinstance(node, exp.Is) and isinstance(node.expression, exp.Boolean):
+            return self._comparison(operator.eq, node.this, node.expression)
         if isinstance(node, exp.Column):
             self._column(node)
             raise self._refused(
@@ -192,8 +199,15 @@ class Where:
             return self._as_text(compare, left, value)
         if isinstance(value, str):
             if _FULL_DATE.fullmatch(value):
+                self._demand_day(right, value)
                 return self._read(left, "date", _date, lambda day: compare(day, value))
             number = _number(value)
+            if compare in _ORDERING and number is None and _NO_TEXT_ORDER.fullmatch(value):
+                raise self._refused(
+                    right,
+                    f"`{value}` is neither a date nor a number that can be more or less",
+                    "write dates as YYYY-MM-DD, and numbers as 1234.50",
+                )
             if compare not in _ORDERING or number is None:
                 return self._as_text(compare, left, value)
             # `amount > '100'`: as text 99 would be more.
@@ -244,6 +258,9 @@ class Where:
         if not node.expressions:
             raise self._refused(node, "it cannot hold a list without values")
         values = [self._value(_bare(each)) for each in node.expressions]
+        for each, value in zip(node.expressions, values, strict=True):
+            if _kind(value) == "date":
+                self._demand_day(each, str(value))
         left = _bare(node.this)
         if self._is_value(left):
             raise self._refused(left, _NO_COLUMN)
@@ -315,9 +332,8 @@ class Where:
             if isinstance(positive, int | float):
                 return -positive
         if day := _unquoted_date(node):
-            if _FULL_DATE.fullmatch(day):
-                return day
-            raise self._refused(node, f"{day} is not a date", "write dates as YYYY-MM-DD")
+            self._demand_day(node, day)
+            return day
         if isinstance(node, exp.Null):
             raise self._refused(node, "nothing equals null", "write: COLUMN is null")
         if isinstance(node, exp.Column):
@@ -325,6 +341,13 @@ class Where:
             why = f"`{shortened(name)}` is not a value"
             raise self._refused(node, why, f"put text in single quotes: '{shortened(name)}'")
         raise self._refused(node, f"it cannot hold {_named(node)}")
+
+    def _demand_day(self, node: exp.Expr, text: str) -> None:
+        """Raise UsageError for 2026-13-01 and 2026-02-31."""
+        with contextlib.suppress(ValueError):
+            if _FULL_DATE.fullmatch(text) and date.fromisoformat(text):
+                return
+        raise self._refused(node, f"{text} is not a date", "write dates as YYYY-MM-DD")
 
     def _check_parts(self, node: exp.Expr) -> None:
         """Raise UsageError when a node says more than what is read of it."""
@@ -426,7 +449,11 @@ def _error(text: str, place: int | None, why: str, hint: str | None = None) -> U
     if place is not None:
         rest = text[place : place + _SHOWN_AT_ERROR].strip()
         where = f" at position {place + 1}" + (f" (`{rest}`)" if rest else "")
-    hint = hint or f"{_EXAMPLE}; put a name with blanks in double quotes"
+    hint = hint or (
+        f"{_EXAMPLE}; put a name that has blanks or signs, or is a word of SQL, in double quotes"
+    )
+    if _CURLY.search(re.sub("'[^']*'", "", text)):
+        hint = "write straight quotes, ' and \", where the text has curly ones"
     return UsageError(f"`--where` is wrong{where}: {why}", hint=hint, code="bad_where")
 
 

@@ -66,6 +66,16 @@ class AudienceOrder:
         listed = [str(self.list_file or "-")] if self.has_list else []
         return " + ".join((*listed, *self.sources))
 
+    def to_json(self, rules: Sequence[AudienceRule]) -> dict[str, object]:
+        """What a broadcast keeps of it, with how many rows each rule left out."""
+        return {
+            "list": str(self.list_file or "-") if self.has_list else None,
+            "from": list(self.sources),
+            "where": self.where,
+            "exclude": list(self.exclude),
+            "rules": [{"rule": rule.rule, "left_out": rule.left_out} for rule in rules],
+        }
+
 
 class Audience:
     """The rows of all sources of a plan, one after another, and what `--where` says of each.

@@ -12,9 +12,9 @@ import asyncio
 import contextlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.broadcast import takeover
@@ -630,9 +630,9 @@ async def send(
         def note_departure(claim: Claim) -> None:
             presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
 
-        remote, is_ready = provider.kind.known_as, mailer.is_ready
+        name, ready, post = provider.kind.known_as, mailer.is_ready, partial(mailer.deliver, clock)
         engine = Engine(
-            Hooks(exchange, note_departure, mailer.deliver, on_counts, remote, is_ready),
+            Hooks(exchange, note_departure, post, on_counts, name, ready),
             clock,
             Breaker(order.breaker_rows, order.breaker_share, order.breaker_limits),
             limit=order.limit,
@@ -787,7 +787,7 @@ async def _catch_up(state: State, clock: Clock) -> None:
 
 def _interruptible(
     engine: Engine, on_signal: Callable[[str], None]
-) -> AbstractContextManager[list[int]]:
+) -> contextlib.AbstractContextManager[list[int]]:
     """First Ctrl-C or SIGTERM: drain and record. Second: stop now."""
 
     def drain(number: int) -> None:

@@ -362,10 +362,14 @@ async def plan(
             overlap = MessageComparison(state, broadcast_id, order.repeat_hours, clock).look()
             findings += check_overlap(overlap, channel.name, clock.now())
             if not rows.count_open():
-                raise _nobody(rows.skip_reasons(), rows.first(RowState.SKIPPED, 1))
+                skipped = rows.skip_reasons()
+                raise _nobody(order.audience, skipped, rows.first(RowState.SKIPPED, 1))
             shown = _rows_to_show(rows, order)
+            rules = (*filter(None, [recipients.condition]), *rules)
             with state.transaction():
                 rows.count_again()
+                meant = json.dumps(order.audience.to_json(rules), ensure_ascii=False)
+                Broadcasts(state).keep_audience(broadcast_id, meant)
             broadcast = Broadcasts(state).get(broadcast_id)
             estimated = await estimate(state, provider, channel, broadcast, means or Means(), clock)
             estimated["limit"] = limit_share(tier, broadcast.recipients, taken)
@@ -390,7 +394,7 @@ async def plan(
                 unknown_ranges=unknown_ranges,
                 new_contacts=new_contacts,
                 wording=wording.to_json(partial(count_open_among, state, broadcast_id)),
-                rules=(*filter(None, [recipients.condition]), *rules),
+                rules=rules,
             )
         finally:
             _tidy(state, presence, clock)
@@ -425,8 +429,12 @@ def _rows_to_show(rows: Rows, order: PlanOrder) -> tuple[Row, ...]:
     )
 
 
-def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
-    said = ", ".join(f"{reason} {n}" for reason, n in skipped.items()) or "the file has no rows"
+def _nobody(
+    audience: AudienceOrder, skipped: Mapping[str, int], first: Sequence[Row]
+) -> UsageError:
+    place = f"among the people of {audience.title}" if audience.sources else "in this file"
+    none = "nobody is in it" if audience.sources else "the file has no rows"
+    said = ", ".join(f"{reason} {n}" for reason, n in skipped.items()) or none
     for row in first:
         if row["detail"]:
             said += f"; line {row['line']}: {row['detail']}"
@@ -439,10 +447,18 @@ def _nobody(skipped: Mapping[str, int], first: Sequence[Row]) -> UsageError:
         hint = "numbers need + and the country code, or `--country` for numbers without it"
     elif SkipReason.UNKNOWN_RANGE in skipped:
         hint = "no numbering plan knows these numbers; look at them, then `--accept-possible`"
+    elif SkipReason.EXCLUDED in skipped:
+        hint = "`--exclude` takes out whom the list holds; give one that holds fewer people"
+    elif not skipped and audience.sources:
+        hint = (
+            "look at the tags and fields in respond.io; `wacoex broadcast show ID` counts the"
+            " people of a broadcast: who got, read or answered a message is known while"
+            " `wacoex events listen` runs"
+        )
+    elif not skipped:
+        hint = "write one person per line below the header"
     return UsageError(
-        f"wacoex can send to nobody in this file ({said})",
-        hint=hint if skipped else "write one person per line below the header",
-        code="no_recipients",
+        f"wacoex can send to nobody {place} ({said})", hint=hint, code="no_recipients"
     )
 
 

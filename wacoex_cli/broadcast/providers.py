@@ -55,6 +55,7 @@ from wacoex_cli.partners.checks import check_drift
 from wacoex_cli.partners.rule import at_respondio
 from wacoex_cli.platforms.answers import (
     Declined,
+    Lapsed,
     NotSent,
     Postponed,
     Refused,
@@ -74,7 +75,8 @@ from wacoex_cli.platforms.respondio import (
     identity,
 )
 from wacoex_cli.templates.components import direct, message_body
-from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.conversions import offer_in
+from wacoex_cli.templates.model import OFFER_ENDS, Template
 from wacoex_cli.templates.reading import RespondIOTemplates, find_template
 from wacoex_cli.templates.respondio_components import respondio_body
 from wacoex_cli.templates.values import ParameterSource, values_of
@@ -169,20 +171,25 @@ class Mailer:
     """Makes and delivers the messages of one broadcast.
 
     `request` gives the exact request of one row, without its headers. Files of messages are those
-    at `places`, with ids of the `desk`.
+    at `places`, with ids of the `desk`. `offer_ends` says when the offer of a row ends, if it has
+    an offer.
     """
 
     request: Callable[[Claim], Request]
     post: Callable[[Claim, dict[str, Any]], Awaitable[Reply]]
     places: MediaPlaces = NO_MEDIA
     desk: MediaDesk | None = None
+    offer_ends: Callable[[Claim], datetime | None] = lambda claim: None
 
     def is_ready(self, claim: Claim) -> bool:
         """Whether the files of a message have ids that can be used; they may be on their way."""
         return self.desk is None or not self.desk.lacks(self._files(claim))
 
-    async def deliver(self, claim: Claim) -> Reply:
+    async def deliver(self, clock: Clock, claim: Claim) -> Reply:
         """Send one message in one single try; never raises for what the network does."""
+        ends = self.offer_ends(claim)
+        if ends is not None and ends <= clock.now():
+            return Lapsed(f"the offer ended at {to_text(ends)}")
         if not self.is_ready(claim):
             return Postponed("a file of it is being uploaded again")
         used = self.desk.used_in(self._files(claim)) if self.desk else {}
@@ -247,7 +254,12 @@ class MetaProvider(SendingProvider):
         async def post(claim: Claim, body: dict[str, Any]) -> Reply:
             return await self._meta.send_message(number, body)
 
-        return Mailer(request, post, places, desk if places != NO_MEDIA else None)
+        def offer(claim: Claim) -> datetime | None:
+            return offer_in(values_of(sources, json.loads(claim.parameters)))
+
+        has_offer = any(source.key == OFFER_ENDS for source in sources)
+        mailer = Mailer(request, post, places, desk if places != NO_MEDIA else None)
+        return replace(mailer, offer_ends=offer) if has_offer else mailer
 
 
 class RespondIOProvider(SendingProvider):
@@ -434,6 +446,9 @@ def judge(claim: Claim, reply: Reply, now: datetime) -> ReplyEffect:
     if isinstance(reply, Postponed):
         wait = _POSTPONED_SECONDS * claim.tries_in_run
         return ReplyEffect(_retry(claim, now + timedelta(seconds=wait), detail=reply.reason))
+    if isinstance(reply, Lapsed):
+        reason = SkipReason.OFFER_OVER.value
+        return ReplyEffect(_settled(claim, RowState.SKIPPED, reason=reason, detail=reply.reason))
     if isinstance(reply, Declined):
         return _judge_declined(claim, reply, now)
     return _judge_refusal(claim, reply, now)

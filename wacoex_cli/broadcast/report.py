@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import sys
 import zoneinfo
 from functools import lru_cache
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.audience.delimited import safe_cell
+from wacoex_cli.audience.model import audience_text
 from wacoex_cli.audience.recipients_file import list_text
 from wacoex_cli.audience.wording import wording_text
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import Clock, duration_text, from_text, to_text
+from wacoex_cli.foundation.masking import masked
 from wacoex_cli.foundation.state import Row, State, new_private_file, open_state
 from wacoex_cli.ledger.model import (
     GOOD_STATES,
@@ -403,6 +406,7 @@ def summary(state: State, broadcast: Broadcast, counts: Counts) -> dict[str, Any
         "reason": broadcast.reason,
         "reason_code": broadcast.reason_code,
         "template": broadcast.template_name,
+        "audience": masked(json.loads(broadcast.audience)),
         "recipients": broadcast.recipients,
         "counts": counts.to_json(),
         "outcome": Reach.of(counts.to_json(), broadcast.status, rows.handled()).to_json(),
@@ -488,6 +492,7 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
                 yield f"  {title}: {n:,} ({kinds})"
     if _held_back(data["counts"]):
         yield "  a message that Meta holds back and never sends becomes failed"
+    yield from (f"  {line}" for line in audience_text(data["audience"]))
     for skip_reason, n in data["skipped"].items():
         yield f"  skipped: {n} {skip_reason}"
     if data["repeats"] == RepeatPolicy.SENT:

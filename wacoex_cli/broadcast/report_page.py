@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup, escape
 
-from wacoex_cli.audience.model import SkipReason
+from wacoex_cli.audience.model import SkipReason, audience_text
 from wacoex_cli.broadcast.report import (
     NOT_REACHED,
     REACHED,
@@ -82,6 +82,7 @@ _SKIP_WORDS: Mapping[str, str] = {
     SkipReason.NO_CONTACT: "no contact at respond.io",
     SkipReason.NO_NUMBER: "the number is not known",
     SkipReason.ALREADY_SENT: "has this message already",
+    SkipReason.OFFER_OVER: "the offer ended before the message left",
 }
 _SERIES = ("accepted", "delivered", "read", "failed")
 _MEDIA = {"IMAGE": "Picture", "VIDEO": "Video", "DOCUMENT": "Document", "LOCATION": "Map"}
@@ -336,6 +337,7 @@ def html_page(
         steps=next_steps(broadcast_id, reach, is_being_sent=data["is_being_sent"]),
         chips=_CHIPS,
         row_words=_ROW_WORDS,
+        audience=list(audience_text(data["audience"])),
         skipped=[(_SKIP_WORDS.get(name, name), n) for name, n in data["skipped"].items()],
         time_sending=duration_text(sum(run["active_seconds"] for run in data["runs"])),
         rate=_rate_chart(state, data, span, clock) if span else None,

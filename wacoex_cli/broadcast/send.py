@@ -748,6 +748,12 @@ def _what_is_wrong(
             hint="write to that number from respond.io once, or use the number of a contact",
             code=SkipReason.NO_CONTACT,
         )
+    if reached is RowState.SKIPPED and reason == SkipReason.OFFER_OVER:
+        return RefusedError(
+            f"no test was sent to {phone}: {row['detail']}",
+            hint="plan again with a later `offer.expires_at`",
+            code=SkipReason.OFFER_OVER,
+        )
     if reached is RowState.SKIPPED:
         return RefusedError(
             f"no test was sent: {phone} is on the opt-out list",

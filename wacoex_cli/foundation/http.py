@@ -11,7 +11,7 @@ import math
 import random
 import ssl
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -140,6 +140,7 @@ _LIMITS = httpx.Limits(
 )
 _MOST_TRIES = 4
 # A slower connection than this cannot upload: a file of 100 MB has 35 minutes.
+_PIECE_BYTES = 256 * 1024
 _LEAST_UPLOAD_BYTES_PER_SECOND = 50_000
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 # The read time-out counts each piece of an answer anew, so an answer that drips needs an end too.
@@ -260,10 +261,12 @@ class Http:
         *,
         headers: Mapping[str, str],
         params: Mapping[str, str],
-        fields: Mapping[str, str],
+        fields: Mapping[str, str] | None,
         file: FilePart,
     ) -> Answer:
         """Post a form with a file in one single try; the file is read piece by piece.
+
+        Without `fields` the body is the file itself.
 
         Raises:
             NotSentError: no connection was made.
@@ -329,15 +332,19 @@ class Http:
         headers: Mapping[str, str],
         params: Mapping[str, str],
         json: object = None,
-        form: tuple[Mapping[str, str], FilePart] | None = None,
+        form: tuple[Mapping[str, str] | None, FilePart] | None = None,
     ) -> Answer | NotSentError | UnansweredError:
         started = self.clock.monotonic()
         outcome: Answer | NotSentError | UnansweredError
-        seconds, fields, files = self._exchange_seconds, None, None
+        seconds, fields, files, content = self._exchange_seconds, None, None, None
         if form is not None:
             fields, part = form
-            files = {"file": (part.name, part.content, part.media_type)}
             seconds += part.size / _LEAST_UPLOAD_BYTES_PER_SECOND
+            if fields is None:
+                content = _pieces(part.content)
+                headers = {**headers, "Content-Length": str(part.size)}
+            else:
+                files = {"file": (part.name, part.content, part.media_type)}
         try:
             async with asyncio.timeout(seconds):
                 opened = self._opened().stream(
@@ -346,6 +353,7 @@ class Http:
                     headers=headers,
                     params=params,
                     json=json,
+                    content=content,
                     data=fields,
                     files=files,
                     extensions=_watched(on_written.get()),
@@ -420,6 +428,11 @@ class Http:
                 code="network_settings",
             )
         return self._client
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+        yield piece
 
 
 def _watched(report: Callable[[], None] | None) -> dict[str, Callable[..., Awaitable[None]]]:

@@ -7,11 +7,12 @@ import errno
 import fcntl
 import os
 import sqlite3
+import stat
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from wacoex_cli.errors import StateError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.settings import default_state_path, read_sources, user_path
@@ -454,6 +455,23 @@ def glimpse(
             return connection.execute(sql).fetchall()
     except (sqlite3.Error, OSError, ValueError, WacoexError):
         return []
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or a device, which may never end, is no file.
+
+    Raises:
+        OSError: there is no such file, or it is none.
+    """
+    # Without O_NONBLOCK a pipe would wait here until somebody writes into it.
+    found = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(found).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(found)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a directory")
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+    return os.fdopen(found, "rb")
 
 
 @contextlib.contextmanager

@@ -195,6 +195,7 @@ class Broadcast(NamedTuple):
     was compared with the others and may send; `has_keys`: its open rows have what it takes. Of the
     template everything is frozen but its category, which is the newest known (`category_at`).
     `pressure` (JSON) holds the limits that were given for it; it is paused until `continues_at`.
+    `audience` (JSON) is to whom it is meant: list, sources, and how many rows each rule left out.
     """
 
     broadcast_id: int
@@ -226,6 +227,7 @@ class Broadcast(NamedTuple):
     category_at: str | None = None
     pressure: str = "{}"
     continues_at: str | None = None
+    audience: str = "{}"
 
     @property
     def category_known_at(self) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _BATCH = 5_000
 _SAME = (
     *("channel_id", "template", "parameter_sources", "recipients_file", "provider"),
-    *("api_base_url", "pressure"),
+    *("api_base_url", "pressure", "audience"),
 )
 _OF_CHANNEL = {"channel": "c.name AS channel", "phone": "c.phone"}
 _BROADCAST = (
@@ -184,6 +184,11 @@ class Broadcasts:
         """Keep the guards (JSON) of a broadcast for all its runs."""
         sql = "UPDATE broadcasts SET guards = ? WHERE broadcast_id = ?"
         self.state.execute(sql, [guards, broadcast_id])
+
+    def keep_audience(self, broadcast_id: int, audience: str) -> None:
+        """Keep to whom a broadcast is meant (JSON)."""
+        sql = "UPDATE broadcasts SET audience = ? WHERE broadcast_id = ?"
+        self.state.execute(sql, [audience, broadcast_id])
 
     def start_run(self, broadcast_id: int, holder: str, rate: float, now: datetime) -> int:
         """Open a run: the broadcast is `sending`."""

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.state import open_regular
 from wacoex_cli.media.model import (
     DOC,
     DOCX,
+    LARGEST,
     PPT,
     PPTX,
     XLS,
     XLSX,
     FileContent,
     MediaFile,
+    size_text,
 )
 from wacoex_cli.media.video import codecs_in
 
@@ -42,12 +45,13 @@ def look_at(path: Path) -> MediaFile:
     """Read a file piece by piece: its hash, and what it is.
 
     Raises:
-        UsageError: there is no such file, or it cannot be read.
+        UsageError: there is no such file, it cannot be read, or no header takes one of its size.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(HEAD_BYTES)
             size = file.seek(0, 2)
+            _demand_possible_size(path, size)
             mime = _type_in(file, head)
             content = _looked_into(file, mime, size)
             file.seek(0)
@@ -62,6 +66,16 @@ def look_at(path: Path) -> MediaFile:
             code="media_unreadable",
         ) from None
     return MediaFile(path.absolute(), digest.hexdigest(), content)
+
+
+def _demand_possible_size(path: Path, size: int) -> None:
+    """Raise UsageError before a file is read to its end for nothing."""
+    if size > LARGEST:
+        raise UsageError(
+            f"{path.name} has {size_text(size)}, Meta takes {size_text(LARGEST)} at most",
+            hint="give a smaller file; `wacoex docs broadcast` says what each header takes",
+            code="media_refused",
+        )
 
 
 def type_of(head: bytes) -> str:

@@ -39,6 +39,9 @@ A GIF is an MP4 without sound. Sources: "Meta: media", supported media types; "M
 components", media header.
 """
 
+LARGEST = max(most for limits in LIMITS.values() for most in limits.values())
+"""No file with more bytes is taken by any header."""
+
 WORDS: Mapping[str, str] = {
     "IMAGE": "a picture (JPEG or PNG, up to 5 MB)",
     "VIDEO": "a video (MP4 or 3GP with H.264 and AAC, up to 16 MB)",

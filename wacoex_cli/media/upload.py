@@ -11,6 +11,7 @@ from wacoex_cli.errors import RefusedError, TemporaryError, UsageError, WacoexEr
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.http import FilePart
+from wacoex_cli.foundation.state import open_regular
 from wacoex_cli.media.files import look_at
 from wacoex_cli.media.model import ID_LIFETIME, sha256_of
 from wacoex_cli.media.store import KnownFile, MediaId, MediaStore
@@ -201,7 +202,7 @@ class MediaDesk:
         assert path is not None  # noqa: S101 - `_upload` has looked
         for tries in range(1, _TRIES + 1):
             try:
-                with path.open("rb") as content:
+                with open_regular(path) as content:
                     part = FilePart(path.name, content, file.mime, file.size)
                     return await self._meta.upload_media(self._number, part)
             except OSError as error:

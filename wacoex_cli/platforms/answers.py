@@ -80,7 +80,14 @@ class Postponed:
     reason: str
 
 
-Reply = Taken | Refused | Declined | Unclear | NotSent | Postponed
+@dataclass(frozen=True)
+class Lapsed:
+    """The message was not sent, and never is: the offer in it is over."""
+
+    reason: str
+
+
+Reply = Taken | Refused | Declined | Unclear | NotSent | Postponed | Lapsed
 
 NEEDED_SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging")
 EXPIRES_SOON = timedelta(days=14)

@@ -45,6 +45,7 @@ from wacoex_cli.sandbox.world import (
     READ_SCOPE,
     SEND_SCOPE,
     WABA,
+    ExampleUpload,
     Medium,
     Node,
     Token,
@@ -116,6 +117,8 @@ _BEGINS: Mapping[str, re.Pattern[bytes]] = {
     "video/3gpp": re.compile(rb"....ftyp", re.DOTALL),
     "application/pdf": re.compile(rb"%PDF-"),
 }
+# Graph API: resumable upload.
+_EXAMPLE_TYPES = ("application/pdf", "image/jpeg", "image/jpg", "image/png", "video/mp4")
 # What each parameter of a message takes. A GIF is an MP4 (Meta: template components).
 _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "image": ("image/jpeg", "image/png"),
@@ -173,7 +176,11 @@ def _answer(world: World, call: Call, target: _Target) -> dict[str, object]:
         return _subscriptions(world, call, target.node)
     if (target.node, target.edge) == ("oauth", "access_token"):
         return _exchange(world, call)
+    if call.method == "POST" and target.node.startswith("upload:"):
+        return _take_example(world, call, target.node)
     token = world.token_of(call)
+    if (call.method, target.edge) == ("POST", "uploads"):
+        return _begin_example(world, call, token, target.node)
     if call.method in ("POST", "DELETE") and target.edge == "subscribed_apps":
         node = world.visible_node(token, call, target.node, READ_SCOPE)
         return _change_subscription(world, call, token, node)
@@ -569,6 +576,45 @@ def _upload(world: World, call: Call, node: Node) -> dict[str, object]:
     world.media[media_id] = Medium(media_id, node.id, media_type, sha256, len(content), world.now())
     world.uploads[sha256, node.id] += 1
     return {"id": media_id}
+
+
+def _begin_example(world: World, call: Call, token: Token, app_id: str) -> dict[str, object]:
+    """Begin the upload of an example (Graph API: resumable upload).
+
+    Raises GraphError 100 for another app than the token's, and for a type that is not taken.
+    """
+    if app_id != token.app_id:
+        raise unknown_object(call.method, app_id)
+    for key in ("file_name", "file_length", "file_type"):
+        if not call.query.get(key):
+            raise wrong_parameter(f"The parameter {key} is required.")
+    media_type, length = call.query["file_type"], call.query["file_length"]
+    if media_type not in _EXAMPLE_TYPES:
+        raise wrong_parameter(f"Param file_type must be one of {', '.join(_EXAMPLE_TYPES)}")
+    if not length.isascii() or not length.isdecimal() or not 1 <= int(length) < 2**31:
+        raise wrong_parameter("Param file_length must be the number of bytes")
+    session = f"upload:MTphdHRhY2htZW50{world.next_number()}=="
+    world.sessions[session] = ExampleUpload(app_id, media_type, int(length))
+    return {"id": f"{session}?sig=ARZ{world.next_number()}"}
+
+
+def _take_example(world: World, call: Call, session: str) -> dict[str, object]:
+    """Take the file of an upload that has begun, as a whole; gives its handle."""
+    token = world.token_of(call, "oauth")
+    found = world.sessions.get(session)
+    if found is None or found.app_id != token.app_id or not call.query.get("sig"):
+        raise unknown_object(call.method, session)
+    if call.headers.get("file_offset") != "0":
+        raise wrong_parameter("The header file_offset must be 0: nothing was uploaded yet.")
+    if len(call.body) != found.size:
+        raise wrong_parameter(f"The file must have {found.size} bytes. Received {len(call.body)}.")
+    begins = _BEGINS.get(found.media_type)
+    if begins and not begins.match(call.body[:64]):
+        raise wrong_parameter(f"The file is not of type {found.media_type}.")
+    del world.sessions[session]
+    handle = f"4::{base64.b64encode(found.media_type.encode()).decode()}:{world.next_number()}"
+    world.handles.add(handle)
+    return {"h": handle}
 
 
 def _form(call: Call) -> tuple[dict[str, str], tuple[str, bytes] | None]:

@@ -5,6 +5,7 @@ Sources: "Meta: template management", "Meta: template components", "Meta: templa
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -41,6 +42,9 @@ _WORDS_FOR_A_PLACE = 2
 _KEYS = frozenset(
     {"name", "language", "category", "components", "parameter_format"}
     | {"allow_category_change", "message_send_ttl_seconds"}
+)
+_TEXT_KEYS = frozenset(
+    {"type", "format", "text", "example", "add_security_recommendation", "code_expiration_minutes"}
 )
 _EDITABLE_KEYS = frozenset({"category", "components", "message_send_ttl_seconds"})
 
@@ -101,6 +105,8 @@ def _create(world: World, account: Node, body: object) -> dict[str, object]:
     if any(now - at < _NAME_BLOCKED_SECONDS for at in deleted):
         text = "The name of a deleted template cannot be used again for 30 days."
         raise _refused(2388023, "Message Template Language Is Being Deleted", text)
+    _check_handles(world, values["components"])
+    values["components"] = _as_read(values["components"])
     given: dict[str, Any] = {
         "category": review.category or values["category"],
         "status": "PENDING",
@@ -124,6 +130,9 @@ def _edit(world: World, node: Node, body: object) -> dict[str, object]:
         world.review,
         world.now(),
     )
+    if "components" in values:
+        _check_handles(world, values["components"])
+        values["components"] = _as_read(values["components"])
     status = node.values["status"]
     if status not in _EDITABLE:
         text = f"A template with the status {status} cannot be edited."
@@ -238,6 +247,39 @@ def _category(value: object) -> str:
     return str(value).upper()
 
 
+def _check_handles(world: World, parts: object) -> None:
+    """Raise GraphError 100 for a handle that no upload gave."""
+    for value in _handles(parts):
+        if value not in world.handles:
+            raise wrong_parameter(f"Invalid handle: {value}")
+
+
+def _handles(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [each for part in value for each in _handles(part)]
+    if not isinstance(value, dict):
+        return []
+    rest = [
+        each for key, part in value.items() if key != "header_handle" for each in _handles(part)
+    ]
+    return [*map(str, value.get("header_handle", ())), *rest]
+
+
+def _as_read(value: Any) -> Any:
+    """Components as Meta gives them back: with links of its own in place of handles."""
+    if isinstance(value, list):
+        return [_as_read(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    link = "https://scontent.whatsapp.example/v/t61.29466-34/"
+    return {
+        key: [f"{link}{hashlib.sha256(str(each).encode()).hexdigest()[:12]}_n.jpg" for each in part]
+        if key == "header_handle"
+        else _as_read(part)
+        for key, part in value.items()
+    }
+
+
 def _check_components(parts: object, written: str) -> None:
     if not isinstance(parts, list) or not parts:
         raise wrong_parameter("Param components must be a non-empty array")
@@ -278,6 +320,8 @@ def _check_cards(cards: object, written: str) -> None:
 
 def _check_text_part(part: Part, kind: str, written: str) -> None:
     form = str(part.get("format", "TEXT")).upper()
+    if unknown := sorted(part.keys() - _TEXT_KEYS):
+        raise wrong_parameter(f"Unexpected key {unknown[0]} on param components")
     if kind == "HEADER":
         if form not in _FORMATS:
             raise _refused(

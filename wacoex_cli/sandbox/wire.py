@@ -118,7 +118,8 @@ def json_reply(
 async def read_call(scope: Scope, receive: Receive) -> Call:
     """The whole request; raises ClientLeft when it never becomes complete, or BodyTooLarge."""
     body = bytearray()
-    most = _MOST_UPLOAD_BYTES if scope["path"].endswith("/media") else _MOST_BODY_BYTES
+    is_file = scope["path"].endswith("/media") or "/upload:" in scope["path"]
+    most = _MOST_UPLOAD_BYTES if is_file else _MOST_BODY_BYTES
     more = True
     while more:
         event = await receive()

@@ -163,6 +163,15 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class ExampleUpload:
+    """An upload that has begun: the app it belongs to, and what was announced of the file."""
+
+    app_id: str
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Medium:
     """A file that somebody uploaded for the messages of a number; `at` is Unix seconds."""
 
@@ -352,6 +361,9 @@ class World:
         # Uploaded files by their ids, and how many were uploaded of each content and number.
         self.media: dict[str, Medium] = {}
         self.uploads: Counter[tuple[str, str]] = Counter()
+        # Uploads of examples that have begun, by their ids, and the handles of finished ones.
+        self.sessions: dict[str, ExampleUpload] = {}
+        self.handles: set[str] = set()
         # People's ids for this business, each with the number that it hides (E.164), if known.
         self.user_ids: dict[str, str | None] = {}
         # By phone_number_id: when the app was opened, which may not send, which are not seen.
@@ -494,13 +506,13 @@ class World:
         """Set how the world behaves."""
         self.settings = replace(self.settings, **changes)
 
-    def token_of(self, call: Call) -> Token:
+    def token_of(self, call: Call, scheme: str = "bearer") -> Token:
         """The token of a request; raises GraphError 0 without one, 190 when it is no good.
 
         Subcodes of 190: 463 expired, 467 invalid (Meta: error handling).
         """
-        scheme, _, value = call.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not value:
+        given, _, value = call.headers.get("authorization", "").partition(" ")
+        if given.lower() != scheme or not value:
             raise GraphError(0, message="An access token is required to request this resource.")
         token = self.tokens.get(value)
         if token is None:

@@ -415,6 +415,11 @@ def m028_pressure(db: Database) -> None:
     )
 
 
+def m029_audience(db: Database) -> None:
+    """To whom a broadcast was meant: its list and sources, its condition and exclusions."""
+    db.execute("ALTER TABLE broadcasts ADD COLUMN audience TEXT NOT NULL DEFAULT '{}'")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     *FIRST_STEPS,
     m012_throttled,
@@ -434,4 +439,5 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m026_media,
     m027_template_writes,
     m028_pressure,
+    m029_audience,
 )

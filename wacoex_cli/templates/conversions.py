@@ -110,6 +110,12 @@ def offer_ends(sources: Iterable[ParameterSource]) -> datetime | None:
     return None
 
 
+def offer_in(values: Mapping[str, object]) -> datetime | None:
+    """When the offer of a message with these values ends (UTC); None for a message without it."""
+    ends = values.get(OFFER_ENDS)
+    return from_text(str(ends)) if ends else None
+
+
 def _reference(text: str) -> str:
     if not _REFERENCE.fullmatch(text):
         raise ValueError(f"`{text}` is neither a link (https://...) nor an id of Meta (id:123)")

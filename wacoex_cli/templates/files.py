@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.errors import UsageError
+from wacoex_cli.foundation.state import open_regular
 from wacoex_cli.templates.model import POSITIONAL, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from wacoex_cli.errors import WacoexError
@@ -26,6 +28,7 @@ GONE = frozenset({"DELETED", "PENDING_DELETION"})
 
 _NAME = re.compile(r"[a-z0-9_]{1,512}")
 _LONGEST_FILE_NAME = 200
+_MOST_BYTES = 16 * 1024**2
 _FIRST_KEYS = ("type", "format", "text")
 _FILE_KEYS = frozenset({"name", "languages"})
 _TTL = "message_send_ttl_seconds"
@@ -91,6 +94,132 @@ class FiledDraft(NamedTuple):
     path: Path
 
 
+EXAMPLE = "header_example"
+"""The key of a header that names a file beside the template's: what Meta's reviewers see."""
+
+_MEGABYTE = 1024**2
+_JPEG, _PNG = (0, b"\xff\xd8\xff", "image/jpeg"), (0, b"\x89PNG\r\n", "image/png")
+_MP4, _PDF = (4, b"ftyp", "video/mp4"), (0, b"%PDF-", "application/pdf")
+# How such a file begins, and its largest size; see `Meta.upload_example` for the types.
+_EXAMPLE_TYPES: Mapping[str, tuple[tuple[tuple[int, bytes, str], ...], float]] = {
+    "IMAGE": ((_JPEG, _PNG), 5 * _MEGABYTE),
+    "VIDEO": ((_MP4,), 16 * _MEGABYTE),
+    "GIF": ((_MP4,), 3.5 * _MEGABYTE),
+    "DOCUMENT": ((_PDF,), 100 * _MEGABYTE),
+}
+
+
+class ExampleFile(NamedTuple):
+    """A file that shows Meta's reviewers what a header may hold; `size` in bytes."""
+
+    path: Path
+    media_type: str
+    size: int
+    sha256: str
+
+
+def examples_of(filed: FiledDraft) -> dict[str, ExampleFile]:
+    """The example files of a template, by their names as they are written in it.
+
+    Raises UsageError (code `template_file`) for one that cannot be read, or is of another type
+    than its header.
+    """
+    found = {}
+    for header in _headers(filed.draft.components):
+        name, form = header.get(EXAMPLE), str(header.get("format", "")).upper()
+        if name is not None:
+            found[str(name)] = _example_file(filed.path, str(name), form)
+    return found
+
+
+def _example_file(template: Path, name: str, form: str) -> ExampleFile:
+    path = template.parent / name
+    # A template may come from somebody else, and so may the name of a file in it.
+    if not path.resolve().is_relative_to(template.parent.resolve()):
+        raise _wrong(template, f"{name} is outside of its folder", "put the example beside it")
+    known, most = _EXAMPLE_TYPES[form]
+    digest = hashlib.sha256()
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > most:
+                why = f"{name} has {size // _MEGABYTE} MB, more than a header takes"
+                raise _wrong(template, why, "give a smaller file")
+            head = file.read(16)
+            digest.update(head)
+            while piece := file.read(_MEGABYTE):
+                digest.update(piece)
+    except OSError as error:
+        why = f"the example {name} cannot be read: {error.strerror or error}"
+        raise _wrong(template, why, f"`{EXAMPLE}` names a file beside this one") from None
+    kinds = (kind for place, start, kind in known if head[place:].startswith(start))
+    if (kind := next(kinds, None)) is None:
+        takes = " or ".join(kind for _, _, kind in known)
+        raise _wrong(
+            template, f"{name} is not an example for a header of format {form}", f"it takes {takes}"
+        )
+    return ExampleFile(path, kind, size, digest.hexdigest())
+
+
+def with_handles(draft: Draft, handles: Mapping[str, str]) -> Draft:
+    """The draft as Meta takes it: with the handles of uploaded files in place of their names."""
+
+    def handled(header: Mapping[str, Any]) -> Mapping[str, Any]:
+        if EXAMPLE not in header:
+            return header
+        rest = {key: value for key, value in header.items() if key != EXAMPLE}
+        return {**rest, "example": {"header_handle": [handles[str(header[EXAMPLE])]]}}
+
+    return replace(draft, components=_each_header(draft.components, handled))
+
+
+def _with_examples(draft: Draft, local: Draft | None) -> Draft:
+    """Meta's draft with the names of example files that ours has in the same places."""
+    names = iter(_headers(local.components if local else ()))
+
+    def named(header: Mapping[str, Any]) -> Mapping[str, Any]:
+        ours = next(names, {})
+        is_same = ours.get("format") == header.get("format")
+        return {**header, EXAMPLE: ours[EXAMPLE]} if is_same and EXAMPLE in ours else header
+
+    return replace(draft, components=_each_header(draft.components, named))
+
+
+def _headers(parts: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The headers of a template and of its cards, in order."""
+    found: list[Mapping[str, Any]] = []
+
+    def keep(header: Mapping[str, Any]) -> Mapping[str, Any]:
+        found.append(header)
+        return header
+
+    _each_header(parts, keep)
+    return found
+
+
+def _each_header(
+    parts: Iterable[Mapping[str, Any]], change: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], ...]:
+    changed = []
+    for part in parts:
+        if kind_of(part) == "HEADER":
+            changed.append(change(part))
+        elif isinstance(part.get("cards"), (list, tuple)):
+            cards = [
+                {**card, "components": list(_each_header(_dicts(card.get("components")), change))}
+                for card in _dicts(part["cards"])
+            ]
+            changed.append({**part, "cards": cards})
+        else:
+            changed.append(part)
+    return tuple(changed)
+
+
+def _dicts(value: object) -> list[Mapping[str, Any]]:
+    listed = value if isinstance(value, (list, tuple)) else ()
+    return [each for each in listed if hasattr(each, "items")]
+
+
 Key = tuple[str, str]
 
 
@@ -110,19 +239,27 @@ def text_of(drafts: Sequence[Draft]) -> str:
     return text if tomllib.loads(text) == whole else tomli_w.dumps(whole)
 
 
+def read_bounded(path: Path) -> bytes:
+    """What a file holds that people write by hand; raises OSError for a larger one too."""
+    with open_regular(path) as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {_MOST_BYTES // 1024**2} MB")
+    return content
+
+
 def read_file(path: Path) -> list[Draft]:
     """The template in a file, in each of its languages.
 
     Raises UsageError (code `template_file`) for what is no template, with the place in the file.
     """
     try:
-        whole = tomllib.loads(path.read_text(encoding="utf-8"))
+        whole = tomllib.loads(read_bounded(path).decode("utf-8-sig"))
     except FileNotFoundError:
         raise _wrong(path, "there is no such file", "check the path") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(
-            path, f"it cannot be read ({error})", "check the path and its rights"
-        ) from None
+        why = (isinstance(error, OSError) and error.strerror) or "it is not UTF-8 text"
+        raise _wrong(path, f"it cannot be read: {why}", "check the path and its rights") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise _wrong(path, f"it is not TOML: {error}", "correct the line that it names") from None
     return list(_drafts(path, whole))
@@ -181,7 +318,8 @@ def pulled(
             draft.same_as(current[key_of(draft)]) for draft in drafts
         )
         state = "same" if is_same else ("replaced" if path.exists() else "new")
-        files.append(PulledFile(name, path, state, text_of(drafts)))
+        whole = [_with_examples(draft, current.get(key_of(draft))) for draft in drafts]
+        files.append(PulledFile(name, path, state, text_of(whole)))
     return files
 
 
@@ -282,6 +420,15 @@ def _draft(path: Path, place: str, name: str, value: Mapping[str, Any]) -> Draft
         raise _wrong(path, f"{place}: `components` is missing", "add `[[languages.components]]`")
     if not all(kind_of(part) for part in parts):
         raise _wrong(path, f"{place}: a component has no `type`", 'add `type = "BODY"` or the like')
+    for header in _headers(parts):
+        example = header.get(EXAMPLE)
+        form = str(header.get("format", "")).upper()
+        if example is not None and (not isinstance(example, str) or form not in _EXAMPLE_TYPES):
+            raise _wrong(
+                path,
+                f"{place}: `{EXAMPLE}` is the name of a file, for a picture, video or document",
+                f'write {EXAMPLE} = "menu.jpg" under `format = "IMAGE"`, or take it out',
+            )
     return Draft(name, value["language"], category, written, tuple(parts), ttl)
 
 
@@ -309,7 +456,7 @@ def _without_handle(value: Any) -> Any:
     kept = {
         key: _without_handle(each)
         for key, each in value.items()
-        if key != "header_handle" and each is not None
+        if key not in ("header_handle", EXAMPLE) and each is not None
     }
     if not kept.get("example", True):
         del kept["example"]

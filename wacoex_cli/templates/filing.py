@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.registry import choose_channel, meta_for
 from wacoex_cli.errors import DeclinedError, RefusedError, UsageError, counted
+from wacoex_cli.foundation.http import FilePart
+from wacoex_cli.foundation.state import open_regular
 from wacoex_cli.templates import files, lint, push
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_versions
@@ -27,16 +29,18 @@ _ARCHIVABLE = ("APPROVED", "REJECTED")
 
 @dataclass(frozen=True)
 class _Account:
-    """The WABA of a channel, and Meta with the channel's token."""
+    """The WABA of a channel, and Meta with the channel's token; the id of our app, if it is set."""
 
     meta: Meta
     waba_id: str
+    app_id: str | None
 
 
 def _account(workspace: Workspace, invocation: Invocation) -> _Account:
     """Also for a channel that sends through respond.io: the templates are Meta's."""
     channel = choose_channel(workspace, invocation)
-    return _Account(meta_for(workspace, channel), channel.demand_waba_id())
+    app_id = workspace.settings_for(channel.name).meta_app_id
+    return _Account(meta_for(workspace, channel), channel.demand_waba_id(), app_id)
 
 
 def pull(
@@ -134,6 +138,7 @@ def push_files(
             log,
             workspace.clock,
             lambda each: dialogue.note(_result_line(each)),
+            lambda example: _uploaded(account, example),
         )
         if not waits:
             return done
@@ -197,7 +202,33 @@ def _compared(workspace: Workspace, account: _Account, directory: Path) -> push.
     records = workspace.run(account.meta.templates(account.waba_id))
     now = workspace.clock.now()
     spent = push.WriteLog(workspace.state, account.waba_id).spent(now)
-    return push.compare(local, records, spent, now)
+    return push.with_examples(push.compare(local, records, spent, now))
+
+
+async def _uploaded(account: _Account, example: files.ExampleFile) -> str:
+    """The handle of an example file; it belongs to the app of the token.
+
+    Raises:
+        UsageError: nobody says which app that is, or the file is gone.
+        CredentialError, RefusedError, TemporaryError: Meta does not take it.
+    """
+    app_id = account.app_id or (await account.meta.debug_token()).app_id
+    if app_id is None:
+        raise UsageError(
+            "Meta does not say to which app the token belongs, and an example is uploaded to it",
+            hint="set `WACOEX_META_APP_ID` to the id of your Meta app",
+            code="no_app_id",
+        )
+    try:
+        with open_regular(example.path) as content:
+            part = FilePart(example.path.name, content, example.media_type, example.size)
+            return await account.meta.upload_example(app_id, part)
+    except OSError as error:
+        raise UsageError(
+            f"the example {example.path} cannot be read: {error.strerror or error}",
+            hint="put it back, then push again",
+            code="template_file",
+        ) from None
 
 
 def _shown(write: push.Write) -> list[str]:

@@ -1,7 +1,10 @@
 """What Meta would refuse in a template, before it is sent for review. Pure.
 
-Sources: "Meta: template components", "Meta: message template guidelines", "Meta: error codes"
-(2388040, 2388043, 2388047, 2388072, 2388073, 2388081, 2388293, 2388299).
+Sources: "Meta: template components", "Meta: message template guidelines", and "Meta: error codes",
+which lists the subcodes 2388040 (too long), 2388047, 2388072, 2388073 (format of header, body,
+footer), 2388293 (too many variables) and 2388299 (a variable at an end). Which rule gives which of
+them is uncertain: people have seen 2388072 for a header, 2388047 for a body of variables alone, and
+2388043, which that page does not list, for a missing example. wacoex shows what Meta says of each.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.errors import counted
+from wacoex_cli.templates.files import EXAMPLE
 from wacoex_cli.templates.model import NAMED, kind_of
 
 if TYPE_CHECKING:
@@ -27,6 +31,8 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")
 _PLACE = re.compile(r"\{\{(.*?)\}\}")
 _NAMED_PLACE = re.compile(r"[a-z][a-z0-9_]*")
 _STRAY = re.compile(r"\{\{|\}\}")
+# Pictures, flags and what joins them; signs such as © are letters here.
+_EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f]")
 _MOST_CHARACTERS = {"HEADER": 60, "BODY": 1024, "FOOTER": 60}
 _MOST_IN_CARD = 160
 _MOST_IN_BUTTON, _MOST_IN_URL, _MOST_IN_PHONE, _MOST_IN_CODE = 25, 2000, 20, 15
@@ -111,13 +117,15 @@ def _text_problems(
         yield _error("header", where, f"Meta has no header {form}", f"use {', '.join(_FORMATS)}")
     elif form in _WITH_FILE:
         handles = _example(part).get("header_handle")
+        if part.get(EXAMPLE) is not None:
+            return
         if not isinstance(handles, list) or not handles:
             yield BrokenRule(
                 HANDLE,
                 WARNING,
                 where,
                 f"the {form} has no example: Meta demands one for a new template and for an edit",
-                "add `example = { header_handle = [...] }` with the handle of an uploaded file",
+                f'add `{EXAMPLE} = "menu.jpg"`: a file beside this one, which a push uploads',
             )
         elif any(str(handle).startswith("http") for handle in handles):
             yield _error(
@@ -136,6 +144,16 @@ def _text_problems(
     if kind == "HEADER" and re.search(r"[\n*_~`]", _PLACE.sub("", text)):
         yield _error(
             "format", where, "a header takes no line break and no * _ ~ `", "take them out"
+        )
+    if kind == "HEADER" and _EMOJI.search(text):
+        yield _error("format", where, "a header takes no emoji", "put it into the body")
+    if kind == "BODY" and "\n\n\n" in text.replace("\r\n", "\n"):
+        yield BrokenRule(
+            "format",
+            WARNING,
+            where,
+            "there are more than two line breaks in a row",
+            "keep two: Meta does not say this, but has refused such texts",
         )
     yield from _place_problems(part, kind, where, text, is_named)
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from wacoex_cli.errors import RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.templates import lint
-from wacoex_cli.templates.files import GONE, Draft, FiledDraft, Key, key_of, read_file
+from wacoex_cli.templates.files import (
+    GONE,
+    Draft,
+    ExampleFile,
+    FiledDraft,
+    Key,
+    examples_of,
+    key_of,
+    read_file,
+    with_handles,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -46,6 +57,9 @@ class TemplateWriter(Protocol):
     async def edit_template(self, template_id: str, body: Mapping[str, object], /) -> None:
         """See `Meta.edit_template`."""
         ...
+
+
+Upload = Callable[[ExampleFile], Awaitable[str]]
 
 
 class WriteLog:
@@ -101,6 +115,7 @@ class Write:
     """One template in one language that differs: what would be done about it, or why nothing is.
 
     `record` is Meta's as it was shown, None for a new one; `wanted` is what Meta would then have.
+    `examples` are the files that are uploaded for it, by their names in the template.
     """
 
     action: str
@@ -109,6 +124,7 @@ class Write:
     record: Record | None
     why_not: str | None = None
     notes: tuple[str, ...] = ()
+    examples: Mapping[str, ExampleFile] = field(default_factory=dict)
 
     @property
     def before(self) -> Draft | None:
@@ -160,6 +176,22 @@ def compare(
             writes.append(_edit(filed, record, spent, now))
     unknown = tuple(sorted(remote.keys() - local.keys()))
     return Differences(tuple(writes), same, unknown, tuple(refused))
+
+
+def with_examples(compared: Differences) -> Differences:
+    """The same after a look at the example files: a template whose file is wrong is not written."""
+    return replace(compared, writes=tuple(map(_with_examples, compared.writes)))
+
+
+def _with_examples(write: Write) -> Write:
+    if write.why_not is not None:
+        return write
+    try:
+        found = examples_of(write.filed)
+    except UsageError as error:
+        return replace(write, why_not=f"{error.message}; {error.hint}")
+    notes = (f"the example {name} is uploaded for Meta's review" for name in found)
+    return replace(write, examples=found, notes=(*write.notes, *notes))
 
 
 def present(records: Iterable[Record]) -> dict[Key, Record]:
@@ -256,8 +288,11 @@ async def push(
     log: WriteLog,
     clock: Clock,
     report: Callable[[Written], None],
+    upload: Upload,
 ) -> list[Written]:
     """Write each of them, after reading file and template once more; `report` gets each result.
+
+    `upload` gives the handle of an example file.
 
     What is no longer as it was shown is left. A write without an answer is looked up at Meta, so
     that a push that runs again makes nothing twice. It ends early when Meta cannot be asked any
@@ -266,7 +301,7 @@ async def push(
     results = []
     for write in writes:
         try:
-            result = await _push_single(writer, waba_id, write, log, clock)
+            result = await _push_single(writer, waba_id, write, log, clock, upload)
         except WacoexError as error:
             result = Written(write, "stopped", why=error.message, error=error)
         report(result)
@@ -277,7 +312,12 @@ async def push(
 
 
 async def _push_single(
-    writer: TemplateWriter, waba_id: str, write: Write, log: WriteLog, clock: Clock
+    writer: TemplateWriter,
+    waba_id: str,
+    write: Write,
+    log: WriteLog,
+    clock: Clock,
+    upload: Upload,
 ) -> Written:
     name, language = key_of(write.wanted)
     record = await _current(writer, waba_id, name, language)
@@ -286,13 +326,18 @@ async def _push_single(
     if why := _changed(write, record):
         return Written(write, "changed", why=why)
     try:
+        handles = {name: await upload(example) for name, example in write.examples.items()}
+    except RefusedError as error:
+        return Written(write, "refused", why=said_by_meta(error), error=error)
+    wanted = with_handles(write.wanted, handles)
+    try:
         if write.record is None:
-            body = {"name": name, **write.wanted.to_json()}
+            body = {"name": name, **wanted.to_json()}
             said = await writer.create_template(waba_id, body)
             template_id = str(said.get("id", ""))
         else:
             said, template_id = {}, str(write.record["id"])
-            await writer.edit_template(template_id, _edit_body(write))
+            await writer.edit_template(template_id, _edit_body(write.before, wanted))
     except WacoexError as error:
         return await _without_success(writer, waba_id, write, log, clock, error)
     log.add(template_id, write.action, clock.now())
@@ -345,6 +390,13 @@ def _changed(write: Write, record: Record | None) -> str | None:
         return error.message
     if drafts.get(key_of(write.filed.draft)) != write.filed.draft:
         return f"{path.name} has changed since it was shown"
+    try:
+        examples = examples_of(write.filed)
+    except UsageError as error:
+        return error.message
+    changed = [name for name, example in write.examples.items() if examples.get(name) != example]
+    if changed:
+        return f"the example {changed[0]} has changed since it was shown"
     if (record is None) != (write.record is None):
         return "somebody made it at Meta since it was shown" if record else "it is gone at Meta"
     if record is None or write.record is None:
@@ -357,14 +409,13 @@ def _changed(write: Write, record: Record | None) -> str | None:
     return None
 
 
-def _edit_body(write: Write) -> dict[str, Any]:
+def _edit_body(before: Draft | None, wanted: Draft) -> dict[str, Any]:
     """What an edit replaces: components always as a whole (Meta: template management)."""
-    before, wanted = write.before, write.wanted.to_json()
-    was = before.to_json() if before else {}
+    was, new = before.to_json() if before else {}, wanted.to_json()
     return {
-        key: wanted[key]
+        key: new[key]
         for key in ("category", "components", "message_send_ttl_seconds")
-        if key in wanted and (key == "components" or wanted[key] != was.get(key))
+        if key in new and (key == "components" or new[key] != was.get(key))
     }
 
 

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.errors import UsageError
+from wacoex_cli.templates.files import read_bounded
 from wacoex_cli.templates.model import (
     BRACES,
     Placeholder,
@@ -59,7 +60,7 @@ def sources_in(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = path.read_bytes()
+        content = read_bounded(path)
     except OSError as error:
         raise UsageError(
             f"cannot read `{path}`: {(error.strerror or str(error)).lower()}",
