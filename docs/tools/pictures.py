@@ -32,7 +32,10 @@ from wacoex_cli.sandbox.world import (
 
 PICTURES = ROOT / "docs" / "pictures"
 MADE_FROM = PICTURES / "made-from.json"
-_REPORT_SOURCES = ("report.css", "report.html.jinja")
+_REPORT_SOURCES = (
+    *("broadcast/report.css", "broadcast/report.html.jinja"),
+    *("bubble/bubble.css", "bubble/bubble.html.jinja"),
+)
 _CORNER_DAYS_AGO = 12.5
 _DAY_SECONDS = 86_400.0
 _WIDTH, _HEIGHT = 1280, 1100
@@ -87,7 +90,7 @@ def words_of(screen: str) -> list[str]:
 
 def made_from() -> dict[str, object]:
     """What decides how the pictures look: the words of the screen, the sources of the page."""
-    package = ROOT / "wacoex_cli" / "broadcast"
+    package = ROOT / "wacoex_cli"
     digest = hashlib.sha256(b"".join((package / name).read_bytes() for name in _REPORT_SOURCES))
     return {"status": words_of(status_screen()), "report": digest.hexdigest()}
 
