@@ -43,6 +43,10 @@ _ADD_CORNER = (
     f"wacoex channel add corner --phone {SECOND_PHONE}"
     f" --phone-number-id {SECOND_PHONE_NUMBER_ID} --waba-id {WABA_ID}"
 )
+_PLAN = (
+    "wacoex broadcast plan customers.csv"
+    " --template new_menu --lang en_US --param 1=first_name --media header=menu.jpg"
+)
 _SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -116,8 +120,7 @@ def _photograph_report() -> None:
         ]
     )
     with opened("pictures", world) as console, _listening(console, world):
-        plan = "wacoex broadcast plan customers.csv --template spring_sale --lang en_US"
-        for command in (plan, "wacoex broadcast send 1 --yes"):
+        for command in (_PLAN, "wacoex broadcast send 1 --yes"):
             console.enter(Shown(command, ()))
         until = time.monotonic() + 20
         while world.outbox.waiting() and time.monotonic() < until:

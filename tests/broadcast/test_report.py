@@ -39,9 +39,11 @@ from wacoex_cli.ledger.model import (
 from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.media.sources import given_media
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
+from wacoex_cli.templates.values import given_by
 
 
 @pytest.fixture
@@ -482,10 +484,30 @@ def test_each_picture_has_words_for_those_who_do_not_see_it(page, page_of):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
-def test_a_browser_shows_it_on_a_small_screen_without_a_complaint_or_a_request(cli, shop, page_of):
+def test_a_browser_shows_it_on_a_small_screen_without_a_complaint_or_a_request(
+    cli, shop, page_of, monkeypatch
+):
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    target = shop.directory / "report.html"
-    cli("broadcast", "report", 1, "--html", target)
+    monkeypatch.chdir(shop.directory)
+    (shop.directory / "red.jpg").write_bytes(picture(colour="red", size=(900, 600)))
+    values = {
+        "1": "Ana",
+        "card.0.1": "50 %",
+        "card.1.1": "one",
+        "card.0.button.1": "lemon",
+        "card.1.button.1": "plum",
+    }
+    carousel = shop.planned(
+        shop.file("cards.csv", [(shop.phone(1),)]),
+        template="cake_cards",
+        sources=[
+            *given_by({}, values),
+            *given_media(["card.0.header=red.jpg", "card.1.header=red.jpg"]),
+        ],
+    )
+    whole, cards = shop.directory / "report.html", shop.directory / "cards.html"
+    cli("broadcast", "report", 1, "--html", whole)
+    cli("broadcast", "report", carousel.broadcast_id, "--html", cards)
     complaints, requests = [], []
 
     with sync_api.sync_playwright() as playwright:
@@ -494,15 +516,24 @@ def test_a_browser_shows_it_on_a_small_screen_without_a_complaint_or_a_request(c
         tab.on("console", lambda entry: complaints.append(entry.text))
         tab.on("pageerror", lambda entry: complaints.append(str(entry)))
         tab.on("request", lambda entry: requests.append(entry.url))
-        tab.goto(target.as_uri())
+        tab.goto(whole.as_uri())
         width = tab.evaluate("document.documentElement.scrollWidth")
         padding = tab.evaluate("getComputedStyle(document.querySelector('figure')).paddingTop")
+        tab.goto(cards.as_uri())
+        width_of_cards = tab.evaluate("document.documentElement.scrollWidth")
+        scrolls = tab.evaluate(
+            "(box => box.scrollWidth > box.clientWidth)(document.querySelector('.cards'))"
+        )
+        shown = tab.evaluate("[...document.images].map(image => image.naturalWidth)")
         browser.close()
 
     assert complaints == []
-    assert requests == [target.as_uri()]
-    assert width == 390
+    pages = [whole.as_uri(), cards.as_uri()]
+    assert [url for url in requests if not url.startswith("data:")] == pages
+    assert (width, width_of_cards) == (390, 390)
     assert padding == "18px", "its own style applies"
+    assert scrolls, "the cards scroll inside the bubble"
+    assert shown == [640, 640], "the policy lets the page show its own pictures"
 
 
 def test_a_broadcast_that_was_not_sent_has_a_page_too(page, shop):
