@@ -32,13 +32,20 @@ from wacoex_cli.sandbox.world import (
 
 PICTURES = ROOT / "docs" / "pictures"
 MADE_FROM = PICTURES / "made-from.json"
-_REPORT_SOURCES = ("report.css", "report.html.jinja")
+_REPORT_SOURCES = (
+    *("broadcast/report.css", "broadcast/report.html.jinja"),
+    *("bubble/bubble.css", "bubble/bubble.html.jinja"),
+)
 _CORNER_DAYS_AGO = 12.5
 _DAY_SECONDS = 86_400.0
 _WIDTH, _HEIGHT = 1280, 1100
 _ADD_CORNER = (
     f"wacoex channel add corner --phone {SECOND_PHONE}"
     f" --phone-number-id {SECOND_PHONE_NUMBER_ID} --waba-id {WABA_ID}"
+)
+_PLAN = (
+    "wacoex broadcast plan customers.csv"
+    " --template new_menu --lang en_US --param 1=first_name --media header=menu.jpg"
 )
 _SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -87,7 +94,7 @@ def words_of(screen: str) -> list[str]:
 
 def made_from() -> dict[str, object]:
     """What decides how the pictures look: the words of the screen, the sources of the page."""
-    package = ROOT / "wacoex_cli" / "broadcast"
+    package = ROOT / "wacoex_cli"
     digest = hashlib.sha256(b"".join((package / name).read_bytes() for name in _REPORT_SOURCES))
     return {"status": words_of(status_screen()), "report": digest.hexdigest()}
 
@@ -113,8 +120,7 @@ def _photograph_report() -> None:
         ]
     )
     with opened("pictures", world) as console, _listening(console, world):
-        plan = "wacoex broadcast plan customers.csv --template spring_sale --lang en_US"
-        for command in (plan, "wacoex broadcast send 1 --yes"):
+        for command in (_PLAN, "wacoex broadcast send 1 --yes"):
             console.enter(Shown(command, ()))
         until = time.monotonic() + 20
         while world.outbox.waiting() and time.monotonic() < until:

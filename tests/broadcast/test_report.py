@@ -16,17 +16,19 @@ import stat
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
+from tests.support.pictures import picture
 from wacoex_cli.audience import delimited
+from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import report, report_page
 from wacoex_cli.broadcast.engine import Course
 from wacoex_cli.channels.model import Fact
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.masking import masked_text
 from wacoex_cli.ledger.model import (
     CodeCount,
     Counts,
@@ -39,10 +41,11 @@ from wacoex_cli.ledger.model import (
 from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.media.sources import given_media
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
-from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.values import given_by
 
 
 @pytest.fixture
@@ -350,7 +353,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-VOID = {"meta", "path", "line"}
+VOID = {"meta", "path", "line", "img"}
 
 
 class Page(HTMLParser):
@@ -483,10 +486,30 @@ def test_each_picture_has_words_for_those_who_do_not_see_it(page, page_of):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
-def test_a_browser_shows_it_on_a_small_screen_without_a_complaint_or_a_request(cli, shop, page_of):
+def test_a_browser_shows_it_on_a_small_screen_without_a_complaint_or_a_request(
+    cli, shop, page_of, monkeypatch
+):
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    target = shop.directory / "report.html"
-    cli("broadcast", "report", 1, "--html", target)
+    monkeypatch.chdir(shop.directory)
+    (shop.directory / "red.jpg").write_bytes(picture(colour="red", size=(900, 600)))
+    values = {
+        "1": "Ana",
+        "card.0.1": "50 %",
+        "card.1.1": "one",
+        "card.0.button.1": "lemon",
+        "card.1.button.1": "plum",
+    }
+    carousel = shop.planned(
+        shop.file("cards.csv", [(shop.phone(1),)]),
+        template="cake_cards",
+        sources=[
+            *given_by({}, values),
+            *given_media(["card.0.header=red.jpg", "card.1.header=red.jpg"]),
+        ],
+    )
+    whole, cards = shop.directory / "report.html", shop.directory / "cards.html"
+    cli("broadcast", "report", 1, "--html", whole)
+    cli("broadcast", "report", carousel.broadcast_id, "--html", cards)
     complaints, requests = [], []
 
     with sync_api.sync_playwright() as playwright:
@@ -495,15 +518,24 @@ def test_a_browser_shows_it_on_a_small_screen_without_a_complaint_or_a_request(c
         tab.on("console", lambda entry: complaints.append(entry.text))
         tab.on("pageerror", lambda entry: complaints.append(str(entry)))
         tab.on("request", lambda entry: requests.append(entry.url))
-        tab.goto(target.as_uri())
+        tab.goto(whole.as_uri())
         width = tab.evaluate("document.documentElement.scrollWidth")
         padding = tab.evaluate("getComputedStyle(document.querySelector('figure')).paddingTop")
+        tab.goto(cards.as_uri())
+        width_of_cards = tab.evaluate("document.documentElement.scrollWidth")
+        scrolls = tab.evaluate(
+            "(box => box.scrollWidth > box.clientWidth)(document.querySelector('.cards'))"
+        )
+        shown = tab.evaluate("[...document.images].map(image => image.naturalWidth)")
         browser.close()
 
     assert complaints == []
-    assert requests == [target.as_uri()]
-    assert width == 390
+    pages = [whole.as_uri(), cards.as_uri()]
+    assert [url for url in requests if not url.startswith("data:")] == pages
+    assert (width, width_of_cards) == (390, 390)
     assert padding == "18px", "its own style applies"
+    assert scrolls, "the cards scroll inside the bubble"
+    assert shown == [640, 640], "the policy lets the page show its own pictures"
 
 
 def test_a_broadcast_that_was_not_sent_has_a_page_too(page, shop):
@@ -730,47 +762,70 @@ def test_the_page_of_an_archived_channel_can_be_made(page, shop, cli, page_of):
     assert "Broadcast 1 on shop" in page().text
 
 
-RICH = Template(
-    name="spring_sale",
-    language="en",
-    status="APPROVED",
-    category="MARKETING",
-    parameter_format="POSITIONAL",
-    components=(
-        {"type": "HEADER", "format": "IMAGE"},
-        {"type": "BODY", "text": "Hi {{1}}, *<sale>* on {{2}} \ue000 2*3*4 _so_ ~old~ +6591234567"},
-        {"type": "FOOTER", "text": "Reply STOP"},
-        {
-            "type": "BUTTONS",
-            "buttons": [
-                {"type": "URL", "text": "Offers <b>", "url": "https://shop.example/{{1}}"},
-                {"type": "PHONE_NUMBER", "text": "Call", "phone_number": "+6591234567"},
-                {"type": "QUICK_REPLY", "text": "Stop"},
-            ],
-        },
-    ),
-    template_id="1",
-)
-SOURCES = [
-    {"key": "1", "column": "first_name", "text": None},
-    {"key": "2", "column": None, "text": "<Friday>"},
-]
+MENU = ("--template", "new_menu", "--lang", "en_US", "--param", "1=name")
+PEOPLE = ("phone", "name", "picture")
 
 
-def test_the_message_is_shown_as_its_readers_see_it_and_nobody_s_values():
-    shown = report_page.bubble(RICH, SOURCES, masked_text)
+@pytest.fixture
+def menu_page(cli, shop, page, monkeypatch):
+    """Plan with these lines of a list and this `--media`; gives what writes the page."""
+    monkeypatch.chdir(shop.directory)
+    for colour in ("red", "blue"):
+        (shop.directory / f"{colour}.jpg").write_bytes(picture(colour=colour, size=(900, 600)))
 
-    assert shown.media == "Picture"
-    assert shown.is_personal
-    assert shown.body == (
-        "Hi <mark>first_name</mark>, <b>&lt;sale&gt;</b> on &lt;Friday&gt;  2*3*4 <i>so</i>"
-        " <s>old</s> +65****4567"
-    )
-    assert shown.buttons == [
-        ("Offers <b>", "opens https://shop.example/…"),
-        ("Call", "calls +65****4567"),
-        ("Stop", "sends this as a reply"),
-    ]
+    def plan(media, *names):
+        lines = [(shop.phone(row), "Ana", name) for row, name in enumerate(names, start=1)]
+        people = shop.file("menu.csv", lines, PEOPLE)
+        assert cli("broadcast", "plan", people, *MENU, "--media", media).code == 0
+        return page
+
+    return plan
+
+
+def pictures_in(made: Page) -> list[str]:
+    return [value or "" for tag, name, value in made.attributes if (tag, name) == ("img", "src")]
+
+
+def test_a_picture_for_all_is_in_the_page_itself(menu_page):
+    made = menu_page("header=red.jpg", "")()
+
+    [source] = pictures_in(made)
+    assert source.startswith("data:image/jpeg;base64,")
+    assert ("img", "alt", "Picture red.jpg") in made.attributes
+    [policy] = [value for _, _, value in made.attributes if value and "default-src" in value]
+    assert "; img-src data:; base-uri 'none'" in policy
+
+
+def test_a_picture_that_has_changed_is_not_shown(menu_page, shop):
+    page = menu_page("header=red.jpg", "")
+    (shop.directory / "red.jpg").write_bytes(picture(colour="green", size=(900, 600)))
+
+    made = page()
+
+    assert pictures_in(made) == []
+    assert "Picture red.jpg JPEG, " in made.text
+    assert "the file is not there any more, or has changed" in made.text
+    [policy] = [value for _, _, value in made.attributes if value and "default-src" in value]
+    assert "img-src" not in policy
+
+
+def test_a_column_of_pictures_shows_the_first_one_that_others_get_too(menu_page):
+    made = menu_page("header=column:picture", "red.jpg", "blue.jpg", "red.jpg")()
+
+    assert len(pictures_in(made)) == 1
+    assert ("img", "alt", "Picture red.jpg") in made.attributes
+    assert "column picture Hello name , here is our new menu." in made.text
+
+
+def test_a_picture_of_a_single_person_is_shown_only_with_the_numbers(menu_page):
+    page = menu_page("header=column:picture", "red.jpg", "blue.jpg")
+
+    masked, whole = page(), page("--show-numbers")
+
+    assert pictures_in(masked) == []
+    assert "Picture another one for each person column picture Hello" in masked.text
+    assert "red.jpg" not in masked.text
+    assert len(pictures_in(whole)) == 1
 
 
 @pytest.mark.parametrize("heights", [[100.0] * 4, [0.0, 1.0, 199.0, 200.0], [5.0], []])
@@ -818,3 +873,9 @@ def test_progress_says_that_a_canary_holds_the_others_back() -> None:
     assert "canary of 10: the others wait until it went well" in report.line(waiting)
     assert "canary of 10: the others wait until it went well" in report.lines(waiting)
     assert "canary" not in report.line(BUSY)
+
+
+def test_the_page_has_words_for_each_reason_to_leave_somebody_out():
+    assert report_page.SKIP_WORDS.keys() == set(SkipReason)
+    guide = (Path(__file__).parents[2] / "docs" / "broadcast.md").read_text(encoding="utf-8")
+    assert set(SkipReason) <= set(re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE))

@@ -43,8 +43,8 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("WACOEX_RESPONDIO_TOKEN")
         monkeypatch.setenv("WACOEX_META_TOKEN", DEFAULT_TOKEN)
-        for name, text in practice.practice_files().items():
-            (tmp_path / name).write_text(text, encoding="utf-8")
+        for name, content in practice.practice_files().items():
+            (tmp_path / name).write_bytes(content)
         yield world
 
 

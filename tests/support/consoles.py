@@ -152,8 +152,8 @@ class Console:
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m wacoex_cli "$@"\n')
         program.chmod(0o755)
-        for name, text in practice.practice_files().items():
-            (self.work / name).write_text(text, encoding="utf-8")
+        for name, content in practice.practice_files().items():
+            (self.work / name).write_bytes(content)
         self._environ = {
             **{name: os.environ[name] for name in ("LANG", "LC_ALL") if name in os.environ},
             "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",

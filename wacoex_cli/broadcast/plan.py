@@ -523,7 +523,7 @@ def show_plan(planned: Planned, trial: Trial | None = None, *, is_brief: bool = 
         {
             "line": row["line"],
             "phone": row["phone"],
-            "text": preview(planned.template, planned.values_in(row)),
+            "text": preview(planned.template, planned.values_in(row), planned.sources),
         }
         for row in planned.first_rows
     ]

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
-import re
 import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from markupsafe import Markup, escape
 
 from wacoex_cli.audience.model import SkipReason, audience_text
 from wacoex_cli.broadcast.report import (
@@ -29,6 +25,7 @@ from wacoex_cli.broadcast.report import (
     next_steps,
     percent,
 )
+from wacoex_cli.bubble.drawing import bubble_of, style_sheet
 from wacoex_cli.channels.facts import stored_facts
 from wacoex_cli.channels.model import BUSINESS_NAME
 from wacoex_cli.channels.store import Channels
@@ -40,7 +37,6 @@ from wacoex_cli.ledger.model import RowState, Status
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.templates.model import BRACES, Template, kind_of
 from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND
 
 if TYPE_CHECKING:
@@ -67,7 +63,7 @@ _ROW_WORDS = {
     RowState.AMBIGUOUS: "in doubt",
     RowState.RETRY: "waiting",
 }
-_SKIP_WORDS: Mapping[str, str] = {
+SKIP_WORDS: Mapping[str, str] = {
     SkipReason.INVALID: "no phone number that can be read",
     SkipReason.USERNAME: "a username instead of a number",
     SkipReason.UNKNOWN_RANGE: "a number of a range that does not exist",
@@ -82,11 +78,10 @@ _SKIP_WORDS: Mapping[str, str] = {
     SkipReason.NO_CONTACT: "no contact at respond.io",
     SkipReason.NO_NUMBER: "the number is not known",
     SkipReason.ALREADY_SENT: "has this message already",
+    SkipReason.PRESSURE: "got enough messages from the business already",
     SkipReason.OFFER_OVER: "the offer ended before the message left",
 }
 _SERIES = ("accepted", "delivered", "read", "failed")
-_MEDIA = {"IMAGE": "Picture", "VIDEO": "Video", "DOCUMENT": "Document", "LOCATION": "Map"}
-_STYLES = ((r"\*", "b"), ("_", "i"), ("~", "s"))
 
 # The size of a chart, in the units of its view box, and the least distance of two labels.
 _WIDTH, _HEIGHT = 1000, 200
@@ -205,93 +200,16 @@ def spread(labels: Sequence[Label]) -> list[Label]:
     return placed
 
 
-class Button(NamedTuple):
-    """A button of a message, and what it does."""
-
-    text: str
-    does: str
-
-
-@dataclass(frozen=True)
-class Bubble:
-    """The message as its readers see it; what differs from person to person is marked."""
-
-    media: str | None
-    header: Markup
-    body: Markup
-    footer: Markup
-    buttons: Sequence[Button]
-    is_personal: bool
-
-
-def bubble(
-    template: Template, sources: Sequence[Mapping[str, Any]], plain: Callable[[str], str]
-) -> Bubble:
-    """The message of a template. `plain` says how a text may be shown: with masked numbers.
-
-    A value from a column is shown as the name of the column, because it differs from person to
-    person, and what was sent to one of them is nobody else's business.
-    """
-    by_key = {source["key"]: source for source in sources}
-
-    def filled(kind: str, prefix: str) -> Markup:
-        def value(found: re.Match[str]) -> str:
-            source = by_key.get(f"{prefix}{found[1]}", {})
-            text = source.get("text") or source.get("value")
-            if text is not None:
-                return str(text)
-            return f"\ue000{source.get('column') or found[1]}\ue001"
-
-        text = str(template.component(kind).get("text", "")).translate(_NO_MARKS)
-        return _styled(plain(BRACES.sub(value, text)))
-
-    media = template.header_format
-    is_text = media in (None, "TEXT")
-    return Bubble(
-        media=None if is_text else _MEDIA.get(str(media), "Attachment"),
-        header=filled("HEADER", "header.") if is_text else Markup(),
-        body=filled("BODY", ""),
-        footer=filled("FOOTER", "footer."),
-        buttons=[
-            Button(plain(str(button.get("text", ""))), plain(_does(button)))
-            for button in template.buttons
-        ],
-        is_personal=any(source["column"] for source in sources),
-    )
-
-
-# Characters of no language, which stand around a value while the text is escaped.
-_NO_MARKS = {0xE000: None, 0xE001: None}
-
-
-def _styled(text: str) -> Markup:
-    """WhatsApp's own marks as HTML: *bold*, _italic_, ~struck~, and the places of values."""
-    made = str(escape(text))
-    for mark, tag in _STYLES:
-        # A tag of one mark may stand around the next one, but never around half of it.
-        inside = rf"[^\s<>{mark}](?:[^<>{mark}\n]*[^\s<>{mark}])?"
-        made = re.sub(rf"(?<![\w]){mark}({inside}){mark}(?![\w])", rf"<{tag}>\1</{tag}>", made)
-    made = made.replace("\ue000", "<mark>").replace("\ue001", "</mark>")
-    return Markup(made)  # noqa: S704 - escaped above
-
-
-def _does(button: Mapping[str, Any]) -> str:
-    kind = kind_of(button)
-    if kind == "URL":
-        # What stands behind a question mark counts clicks, and tells a reader nothing.
-        page, _, rest = BRACES.sub("…", str(button.get("url", ""))).partition("?")
-        return f"opens {page}{'?…' if rest else ''}"
-    if kind == "PHONE_NUMBER":
-        return f"calls {button.get('phone_number', '')}"
-    return "sends this as a reply" if kind == "QUICK_REPLY" else ""
-
-
 def html_page(
     workspace: Workspace, broadcast: Broadcast, data: Mapping[str, Any], *, shows_numbers: bool
 ) -> str:
-    """The whole page. Its policy lets a browser load nothing, and only its own style apply."""
+    """The whole page.
+
+    Its policy lets a browser load nothing, show only pictures that are in the page itself, and
+    apply only the page's own style.
+    """
     state, broadcast_id = workspace.state, broadcast.broadcast_id
-    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
+    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8") + style_sheet()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     channel = Channels(state).find(broadcast.channel)
     now = workspace.clock.now()
@@ -311,6 +229,7 @@ def html_page(
     def time(moment: str | None) -> str:
         return "-" if moment is None else calendar_text(from_text(moment), zone)
 
+    message = bubble_of(state, broadcast, plain, time, shows_all=shows_numbers)
     return rendered(
         __package__,
         "report.html.jinja",
@@ -329,16 +248,13 @@ def html_page(
         bar=_bar(reach),
         people=reach.recipients,
         reach=reach,
-        bubble=bubble(
-            Template.from_json(json.loads(broadcast.template)),
-            json.loads(broadcast.parameter_sources),
-            plain,
-        ),
+        bubble=message,
+        img_src="img-src data:; " if message.has_pictures else "",
         steps=next_steps(broadcast_id, reach, is_being_sent=data["is_being_sent"]),
         chips=_CHIPS,
         row_words=_ROW_WORDS,
         audience=list(audience_text(data["audience"])),
-        skipped=[(_SKIP_WORDS.get(name, name), n) for name, n in data["skipped"].items()],
+        skipped=[(SKIP_WORDS.get(name, name), n) for name, n in data["skipped"].items()],
         time_sending=duration_text(sum(run["active_seconds"] for run in data["runs"])),
         rate=_rate_chart(state, data, span, clock) if span else None,
         progress=_progress_chart(state, data, span, clock) if span and data["taken"] else None,

@@ -630,7 +630,8 @@ def _try_out(
     if not yes:
         first = planned.first_rows[0]
         dialogue.note("the test would read:")
-        for line in preview(planned.template, planned.values_in(first)).splitlines():
+        read = preview(planned.template, planned.values_in(first), planned.sources)
+        for line in read.splitlines():
             dialogue.note(f"  | {line}")
         question = f"send template {model.template_name} once to {phone} from {channel.phone}"
         if not dialogue.confirm(f"{question} ({channel.name})?", flag="--yes"):

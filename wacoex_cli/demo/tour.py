@@ -294,8 +294,8 @@ class Guide:
             render.SANDBOX_SAID: base_url,
             "PYTHONPATH": str(Path(wacoex_cli.__file__).parents[1]),
         }
-        for name, text in practice.practice_files().items():
-            (directory / name).write_text(text, encoding="utf-8")
+        for name, content in practice.practice_files().items():
+            (directory / name).write_bytes(content)
 
     def use_respondio(self) -> None:
         """From now on commands have a token for respond.io."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.foundation.phone_numbers import calling_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from jinja2 import Environment
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 # With a plus sign, in one piece or with spaces; or as Meta writes it, bare digits. Meta's ids have
@@ -92,9 +95,15 @@ def rendered(package: str, template: str, **values: object) -> str:
 
     Values are escaped; a name that the template uses and nobody gives raises an error.
     """
+    return _pages(package).get_template(template).render(values)
+
+
+@cache
+def _pages(package: str) -> Environment:
+    """The files of a package, each compiled once."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader(package, "."),
         autoescape=True,
         undefined=StrictUndefined,
@@ -102,4 +111,3 @@ def rendered(package: str, template: str, **values: object) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(template).render(values)

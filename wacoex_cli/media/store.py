@@ -64,6 +64,13 @@ class MediaId(NamedTuple):
         return self.ends_at is None or from_text(self.ends_at) - now > RENEWED_BEFORE
 
 
+class FirstReference(NamedTuple):
+    """What the first recipient sees; `is_shared` when somebody else gets the same."""
+
+    reference: str
+    is_shared: bool
+
+
 class MediaStore:
     """All files, and the ids that they have."""
 
@@ -133,6 +140,21 @@ class MediaStore:
         """
         references = self._references(broadcast_id, places, states, f"{FILE}%", -1)
         return {sha256 for reference in references if (sha256 := sha256_of(reference))}
+
+    def first_in(self, broadcast_id: int, place: int) -> FirstReference | None:
+        """The reference that the first recipient's row holds at that place among its values."""
+        value = f"json_extract(parameters, '$[{int(place)}]')"
+        people = "FROM recipients WHERE broadcast_id = ? AND state <> 'skipped'"
+        first = self._state.row(
+            f"SELECT {value} AS reference {people} ORDER BY row LIMIT 1", [broadcast_id]
+        )
+        if first is None or not first["reference"]:
+            return None
+        reference = first["reference"]
+        same = self._state.rows(
+            f"SELECT 1 {people} AND {value} = ? LIMIT 2", [broadcast_id, reference]
+        )
+        return FirstReference(reference, len(same) > 1)
 
     def links_in(
         self, broadcast_id: int, place: int, states: Sequence[str], most: int

@@ -97,7 +97,7 @@ def start(
         typer.Option(
             "--env",
             metavar="FILE",
-            help="Write the settings to this file; the lists to practise with go beside it.",
+            help="Write the settings to this file; files to practise with go beside it.",
         ),
     ] = Path(_ENV_FILE),
     listener_port: Annotated[
@@ -113,8 +113,8 @@ def start(
     """Run the sandbox until Ctrl-C, and write the files to practise with.
 
     It is strict: it refuses what Meta refuses, with Meta's codes, and takes 20 messages a second.
-    Beside the settings it writes customers.csv, messy.csv and webhooks.ndjson. It keeps files
-    that are there already.
+    Beside the settings it writes customers.csv, messy.csv, menu.jpg and webhooks.ndjson. It keeps
+    files that are there already.
     """
     from wacoex_cli.sandbox import practice, serve, world
 
@@ -170,7 +170,7 @@ def _demand_own(env: Path, head: str) -> None:
 
 
 def _write_practice(env: Path, base_url: str) -> list[str]:
-    """Write settings, token and lists. Gives the names of the lists that were there already."""
+    """Write settings, token and files. Gives the names of the files that were there already."""
     from wacoex_cli.foundation.secrets import secret_path, write_secret
     from wacoex_cli.sandbox import practice, world
 
@@ -181,10 +181,10 @@ def _write_practice(env: Path, base_url: str) -> list[str]:
         env.write_text(practice.env_text(values), encoding="utf-8")
         secrets = Path(values["WACOEX_CONFIG_DIR"]) / "secrets"
         write_secret(secret_path(secrets, "meta-token", None), world.DEFAULT_TOKEN)
-        for name, text in practice.practice_files().items():
+        for name, content in practice.practice_files().items():
             try:
-                with (env.parent / name).open("x", encoding="utf-8") as file:
-                    file.write(text)
+                with (env.parent / name).open("xb") as file:
+                    file.write(content)
             except FileExistsError:
                 kept.append(name)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What `wacoex sandbox start` puts beside itself: lists, an archive of webhooks, and settings."""
+"""What `wacoex sandbox start` puts beside itself: lists, a picture, webhooks, and settings."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ _MESSY_ROWS = (
     ("+6591000003", ""),
     ("91000004", "Dana"),
 )
+_MENU = (("Lemon cake", "4.50"), ("Plum tart", "3.80"), ("Rye bread", "6.00"), ("Coffee", "2.90"))
 _ARCHIVE_DAYS_AGO = (1.2, 1.0, 0.75, 0.5, 0.25, 0.1)
 
 
@@ -55,22 +56,47 @@ def guest(number: int) -> str:
     return f"+65920{number:05d}"
 
 
-def practice_files() -> Mapping[str, str]:
-    """The files to practise with, by name: a good list, a messy list, an archive of webhooks."""
+def practice_files() -> Mapping[str, bytes]:
+    """The files to practise with, by name: two lists, a picture, an archive of webhooks."""
     good = [(guest(number), _NAMES[number % len(_NAMES)]) for number in range(PEOPLE)]
     return {
         "customers.csv": _as_csv(good),
         "messy.csv": _as_csv(_MESSY_ROWS),
-        "webhooks.ndjson": "".join(f"{json.dumps(body)}\n" for body in _archive()),
+        "menu.jpg": _menu(),
+        "webhooks.ndjson": "".join(f"{json.dumps(body)}\n" for body in _archive()).encode(),
     }
 
 
-def _as_csv(rows: Iterable[tuple[str, str]]) -> str:
+def _as_csv(rows: Iterable[tuple[str, str]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("phone", "first_name"))
     writer.writerows(rows)
-    return text.getvalue()
+    return text.getvalue().encode()
+
+
+def _menu() -> bytes:
+    """A picture for the header of `new_menu`."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    picture = Image.new("RGB", (960, 600), "#f6e7d2")
+    pen = ImageDraw.Draw(picture)
+    title, small = ImageFont.load_default(72), ImageFont.load_default(34)
+    pen.rounded_rectangle((24, 24, 936, 576), 28, outline="#7a4a26", width=5)
+    pen.text((72, 64), "Corner Bakery", "#4a2b14", title)
+    pen.text((76, 156), "our new menu", "#7a4a26", small)
+    for line, (dish, price) in enumerate(_MENU):
+        y = 250 + 74 * line
+        pen.text((76, y), dish, "#4a2b14", small)
+        pen.text((470, y), price, "#4a2b14", small)
+    for step, colour in enumerate(("#c9803f", "#f3c98b", "#b5563c")):
+        inset, top = 20 * step, 390 - 70 * step
+        pen.rounded_rectangle((620 + inset, top, 880 - inset, top + 70), 20, colour)
+    pen.ellipse((732, 206, 768, 242), "#b3261e")
+    pen.ellipse((596, 462, 904, 500), "#7a4a26")
+    written = io.BytesIO()
+    picture.save(written, "JPEG", quality=85)
+    return written.getvalue()
 
 
 def _archive() -> Iterable[Mapping[str, object]]:

@@ -1,0 +1,1 @@
+"""A message on a page, as its readers see it in WhatsApp."""
