@@ -49,6 +49,10 @@ _DAY = re.compile(
 )
 _GROUP_SPACES = re.compile(r"(?<=[0-9])[ '\u2019\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
 _FIGURE = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*")
+# What most lists hold: a point can only be the decimal one unless three digits follow it.
+_PLAIN_FIGURE = re.compile(r"(?P<minus>-?)0*(?P<whole>[0-9]{1,20})(?:\.(?P<rest>[0-9]{1,2}))?")
+# With more, and the decimals of a currency, `decimal` would round, or fail.
+_MOST_DIGITS = 24
 
 
 class Format(NamedTuple):
@@ -327,10 +331,7 @@ def _formatted(
 
             return format_date(read_day(text, given), step.detail, locale=locale)
         case "number":
-            from babel.numbers import format_decimal
-
-            number = read_number(text, given)
-            return str(format_decimal(number, locale=locale, decimal_quantization=False))
+            return _number(text, locale, given)
     return _money(text, step.detail, locale, given)
 
 
@@ -423,6 +424,8 @@ def read_number(text: str, locale: Locale | None = None) -> Decimal:
         decimal = marks[0]
         if len(rest) == 3 and len(whole) <= 3 and not whole.startswith("0"):
             decimal = _decimal_mark(text, locale)
+    if sum(map(str.isdigit, plain)) > _MOST_DIGITS:
+        raise ValueError(f"`{text}` has more than {_MOST_DIGITS} digits")
     whole, _, rest = plain.partition(decimal) if decimal else (plain, "", "")
     groups = re.split("[.,]", whole)
     is_grouped = all(len(group) == 3 for group in groups[1:]) and len(groups[0].lstrip("+-")) <= 3
@@ -445,15 +448,57 @@ def _decimal_mark(text: str, locale: Locale | None) -> str:
     return str(get_decimal_symbol(locale))
 
 
-def _money(text: str, currency: str, locale: Locale | None, given: Locale | None) -> str:
-    from babel.numbers import format_currency
+def _number(text: str, locale: Locale | None, given: Locale | None) -> str:
+    if found := _PLAIN_FIGURE.fullmatch(text):
+        minus, whole, rest = found.group("minus", "whole", "rest")
+        return _in_shape(locale, None, minus, whole, (rest or "").rstrip("0"))
+    return _written(read_number(text, given), None, locale)
 
+
+def _money(text: str, currency: str, locale: Locale | None, given: Locale | None) -> str:
+    places = _decimals(currency)
+    if found := _PLAIN_FIGURE.fullmatch(text):
+        minus, whole, rest = found.group("minus", "whole", "rest")
+        if rest is None or len(rest) <= places:
+            return _in_shape(locale, currency, minus, whole, (rest or "").ljust(places, "0"))
     plain = text
     for sign in _signs_of(currency, locale):
         plain = plain.removeprefix(sign).removesuffix(sign).strip()
     amount = read_number(plain, given)
-    smallest = Decimal(1).scaleb(-_decimals(currency))
-    return format_currency(amount.quantize(smallest, ROUND_HALF_UP), currency, locale=locale)
+    smallest = Decimal(1).scaleb(-places)
+    return _written(amount.quantize(smallest, ROUND_HALF_UP), currency, locale)
+
+
+def _written(number: Decimal, currency: str | None, locale: Locale | None) -> str:
+    """A number, or an amount of a currency, as Babel writes it."""
+    from babel.numbers import format_currency, format_decimal
+
+    if currency is not None:
+        return format_currency(number, currency, locale=locale)
+    return str(format_decimal(number, locale=locale, decimal_quantization=False))
+
+
+def _in_shape(
+    locale: Locale | None, currency: str | None, minus: str, whole: str, rest: str
+) -> str:
+    """The same as `_written`, from digits: Babel takes far longer for each number."""
+    shape = _shape(locale, currency, minus, len(whole), len(rest))
+    if shape is None:
+        return _written(Decimal(f"{minus}{whole}.{rest or 0}"), currency, locale)
+    return shape % (*whole, *rest)
+
+
+@functools.lru_cache(1_024)
+def _shape(
+    locale: Locale | None, currency: str | None, minus: str, whole: int, rest: int
+) -> str | None:
+    """How Babel writes all numbers with so many digits, with `%s` for each of them.
+
+    None where it does not write each digit in its place.
+    """
+    nines = _written(Decimal(f"{minus}{'9' * whole}.{'9' * rest or 0}"), currency, locale)
+    shape = nines.replace("%", "%%").replace("9", "%s")
+    return shape if nines.count("9") == whole + rest else None
 
 
 @functools.lru_cache(64)
