@@ -130,7 +130,7 @@ class CellWording:
     """What becomes of the cells of a plan, and what the plan says about it.
 
     `formats` are by the keys of placeholders, as they were typed. Dates and numbers are written as
-    in the template's language in the recipient's country, or as in `locale` if that is given. In
+    in the message's language in the recipient's country, or as in `locale` if that is given. In
     that locale a date such as 3/4/2026 is read too; without it nobody knows which is the month.
 
     Raises:
@@ -162,27 +162,39 @@ class CellWording:
             _demand_text(place, self._formats)
         steps = {step.name for found in self._formats.values() for step in found}
         self._given = _locale(locale, "--locale") if locale else None
-        self._base = self._given
         self._by_person = bool(steps & _OF_LOCALE) and not self._given
-        if self._by_person:
-            self._base = _locale(template.language, "--lang")
-        self._language = _language(locale or template.language)
-        self._in_region: dict[str | None, Mapping[str, Convert]] = {}
+        self._fallback = template.language
+        codes = [version.language for version in template.versions]
+        self._base = {
+            code: _locale(code, "--lang") if self._by_person else self._given for code in codes
+        }
+        self._language = {code: _language(locale or code) for code in codes}
+        self._in_region: dict[tuple[str, str | None], Mapping[str, Convert]] = {}
         self._regions: dict[str, str | None] = {}
 
-    def converts(self, phone: str | None) -> Mapping[str, Convert]:
-        """How the cells of a person with this number (E.164) are checked and written."""
+    def converts(self, phone: str | None, language: str | None = None) -> Mapping[str, Convert]:
+        """How the cells of a person with this number (E.164) are checked and written.
+
+        `language` is that of their message; None for the template's own.
+        """
         if not self._formats:
             return self._checks
         region = self._region(phone) if self._by_person and phone else None
-        found = self._in_region.get(region)
+        place = (language or self._fallback, region)
+        found = self._in_region.get(place)
         if found is None:
-            found = self._in_region[region] = self._converts_in(region)
+            found = self._in_region[place] = self._converts_in(*place)
         return found
 
-    def note_defaults(self, row: int, values: Mapping[str, str]) -> None:
-        """Remember which defaults a row gets."""
-        for source in self._with_default:
+    def note_defaults(
+        self, row: int, sources: Iterable[ParameterSource], values: Mapping[str, str]
+    ) -> None:
+        """Remember which defaults a row gets; `sources` are those of its language."""
+        if not self._with_default:
+            return
+        for source in sources:
+            if source.default is None:
+                continue
             if is_nothing(values.get(source.column or "", "")):
                 self._defaulted[source.key].append(row)
 
@@ -218,21 +230,24 @@ class CellWording:
         found = [*self._examples[key][True].items(), *self._examples[key][False].items()]
         return [{"cell": cell, "text": text} for cell, text in found[:_EXAMPLES]]
 
-    def _converts_in(self, region: str | None) -> Mapping[str, Convert]:
-        locale = _in_region(self._base, region) if self._base else None
+    def _converts_in(self, language: str, region: str | None) -> Mapping[str, Convert]:
+        base, word = self._base[language], self._language[language]
+        locale = _in_region(base, region) if base else None
         made = {
-            key: functools.lru_cache(_KEPT_VALUES)(self._convert(key, steps, locale))
+            key: functools.lru_cache(_KEPT_VALUES)(self._convert(key, steps, word, locale))
             for key, steps in self._formats.items()
         }
         return {**self._checks, **made}
 
-    def _convert(self, key: str, steps: Sequence[Format], locale: Locale | None) -> Convert:
+    def _convert(
+        self, key: str, steps: Sequence[Format], language: str, locale: Locale | None
+    ) -> Convert:
         check, examples = self._checks.get(key), self._examples[key]
 
         def convert(cell: str) -> str:
             text = cell
             for step in steps:
-                text = _formatted(text, step, self._language, locale, self._given)
+                text = _formatted(text, step, language, locale, self._given)
             if check:
                 text = check(text)
             kept = examples[text != cell]

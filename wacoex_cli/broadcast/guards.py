@@ -26,6 +26,7 @@ from wacoex_cli.foundation.clock import (
 )
 from wacoex_cli.foundation.phone_numbers import zones_of
 from wacoex_cli.ledger.figures import active_since
+from wacoex_cli.ledger.message_key import message_key
 from wacoex_cli.ledger.model import (
     HELD_BACK_WORDS,
     Broadcast,
@@ -40,7 +41,6 @@ from wacoex_cli.ledger.model import (
     Status,
     Stop,
     lock_purpose,
-    message_key,
 )
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts

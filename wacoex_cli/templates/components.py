@@ -63,6 +63,7 @@ def message_body(
     `to` is E.164 with its plus, or `user_id:...` (Meta: business-scoped user ids), and `attempt_id`
     comes back in every status event.
     """
+    template = template.for_values(values)
     person = {"to": to}
     if to.startswith(USER_ID_PREFIX):
         person = {"recipient": to.removeprefix(USER_ID_PREFIX)}

@@ -28,6 +28,7 @@ def preview(template: Template, values: Values) -> str:
 
     Buttons stand in square brackets, what is no text in round ones: `(IMAGE https://...)`.
     """
+    template = template.for_values(values)
     parts = [*_parts(template.components, "", values), *_carousel(template, values)]
     return "\n\n".join(part for part in parts if part)
 

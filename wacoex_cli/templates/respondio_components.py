@@ -28,6 +28,7 @@ def respondio_body(
     Unlike Meta, respond.io gets the template's own text beside the parameters, all buttons in one
     component, and parameters by position only, also where the placeholders have names.
     """
+    template = template.for_values(values)
     filled = {part["type"]: part["parameters"] for part in components(template, values, resolve)}
     parts = [_part(template, kind, filled) for kind in ("HEADER", "BODY", "FOOTER")]
     buttons = [_button(index, button, values) for index, button in enumerate(template.buttons)]
