@@ -125,7 +125,7 @@ def test_a_column_that_is_not_there_is_named_with_the_next_best():
 def test_a_placeholder_of_one_language_is_filled_there_alone():
     given = [*GIVEN, ParameterSource("3", column="lang")]
     made, sources = languages(template("de", "{{1}} {{2}} {{3}}."), given=given)
-    german, english = made.wording("de"), made.wording("en_US")
+    german, english = made.filling("de"), made.filling("en_US")
 
     assert [source.key for source in sources] == [LANGUAGE, "1", "2", "3"]
     assert fill(german.sources, {**ANA, "lang": "de"}) == ("de", "Ana", "5", "de")
@@ -135,10 +135,10 @@ def test_a_placeholder_of_one_language_is_filled_there_alone():
 
 def test_limits_are_those_of_each_language():
     made, _ = languages(template("de", f"{'x' * 1019} {{{{1}}}} {{{{2}}}}."))
-    german, english = made.wording("de"), made.wording("en_US")
-    for wording, is_long in ((german, True), (english, False)):
-        values = fill(wording.sources, ANA)
-        assert bool(beyond_limit(wording.limits, values)) is is_long
+    german, english = made.filling("de"), made.filling("en_US")
+    for filling, is_long in ((german, True), (english, False)):
+        values = fill(filling.sources, ANA)
+        assert values and bool(beyond_limit(filling.limits, values)) is is_long
 
 
 @pytest.mark.parametrize("language", ["en_US", "de"])
@@ -152,7 +152,7 @@ def test_a_row_has_the_key_that_it_has_in_its_language_alone(language):
 
     def key_of(languages, sources, spoken):
         kept = json.dumps([source.to_json() for source in sources])
-        values = fill(languages.wording(spoken).sources, ANA)
+        values = fill(languages.filling(spoken).sources, ANA)
         key = message_key(json.dumps(languages.template.to_json()), kept)
         return key("+6591000001", json.dumps(values, ensure_ascii=False))
 

@@ -23,7 +23,7 @@ _EXAMPLES = 3
 _KEPT_CELLS = 10_000
 
 
-class Wording(NamedTuple):
+class Filling(NamedTuple):
     """How the message of one language is filled, and how long its parts may be."""
 
     sources: tuple[ParameterSource, ...]
@@ -68,7 +68,7 @@ class Languages:
         self._refused: dict[str, UsageError] = {}
         self.template = fallback
         self._refuse(lambda version: rule.check_sendable(version, provider))
-        self._wordings: dict[str, Wording] = {}
+        self._fillings: dict[str, Filling] = {}
         self._known: dict[str, str | None] = {}
         self._rows: dict[str, array[int]] = {}
         self._cells: dict[str, str] = {}
@@ -127,17 +127,17 @@ class Languages:
             sources = (language, *sources)
         for version in self.template.versions:
             theirs = tuple(_in_language(version, sources))
-            self._wordings[version.language] = Wording(theirs, rule.text_limits(version, theirs))
+            self._fillings[version.language] = Filling(theirs, rule.text_limits(version, theirs))
         return tuple(sources)
 
-    def wording(self, language: str) -> Wording:
+    def filling(self, language: str) -> Filling:
         """How the message of that language is filled."""
-        return self._wordings[language]
+        return self._fillings[language]
 
     def of(self, values: Mapping[str, str]) -> str:
         """The language of the message for a person with these cells."""
         found = self._named(values)
-        return found if found in self._wordings else self._fallback
+        return found if found in self._fillings else self._fallback
 
     def note(self, row: int, values: Mapping[str, str]) -> None:
         """Remember which language a row gets, and why."""

@@ -146,7 +146,7 @@ def _checked_rows(
         state, reason, detail = RowState.PENDING, named.reason, named.detail
         values, unusable = None, None
         language = languages.of(source_row.values)
-        sources, limits = languages.wording(language)
+        sources, limits = languages.filling(language)
         if possible:
             try:
                 values = fill(sources, source_row.values, wording.converts(possible, language))
